@@ -1,0 +1,64 @@
+# pg_saga and pg_invoice: two extensions, one shared library.
+#
+#   make deps      install what building and testing needs (Debian and npm packages)
+#   make           build                     make install   install into the server of PG_CONFIG
+#   make demo      the main job on real input, in a throw-away cluster (KEEP=1, INVOICES=dir)
+#   make check     every test                make bench     speed, as ratios against pgbench
+#   make clean
+
+MODULE_big = pg_saga
+EXTENSION = pg_saga pg_invoice
+SAGA_VERSION = 0.1
+INVOICE_VERSION = 0.1
+
+# The install scripts are the modules' own .sql files, in dependency order, grants last.
+SAGA_SQL = src/common/common.sql src/asl/asl.sql src/queue/queue.sql src/outbox/outbox.sql \
+	src/engine/engine.sql src/worker/worker.sql src/common/grants.sql
+INVOICE_SQL = $(sort $(wildcard src/invoice/*.sql))
+
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
+SAGA_HDRS = $(wildcard src/*/*.h)
+DATA_built = pg_saga--$(SAGA_VERSION).sql pg_invoice--$(INVOICE_VERSION).sql
+
+PG_CPPFLAGS = -I$(CURDIR)/src
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare
+SHLIB_LINK = -lcurl -ljson-c -lexpat
+
+EXTRA_CLEAN = $(DATA_built) $(wildcard src/*/*.o src/*/*.bc) tmp_check
+
+# Usable before PostgreSQL is there: "make deps" brings it.
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+HAVE_PGXS := $(wildcard $(PGXS))
+override with_llvm = no
+
+ifneq ($(HAVE_PGXS),)
+include $(PGXS)
+$(OBJS): $(SAGA_HDRS)
+else
+.PHONY: all install clean
+all install:
+	$(MAKE) deps
+	$(MAKE) $@
+clean:
+	rm -rf $(EXTRA_CLEAN) pg_saga.so
+endif
+
+pg_saga--$(SAGA_VERSION).sql: $(SAGA_SQL)
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_saga" to load this file. \quit'; cat $^; } >$@
+
+pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL)
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; cat $^; } >$@
+
+.PHONY: deps check demo bench
+deps:
+	t/deps
+
+check:
+	t/check
+
+demo:
+	demo/run
+
+bench:
+	bench/run

@@ -1,0 +1,193 @@
+/*
+ * asl.h
+ *		Amazon States Language: a definition is checked and compiled once into
+ *		a machine; a run of it is a pure function of machine, state and event.
+ *
+ * Nothing here touches a table, SPI, a GUC, a clock or a random source: the
+ * caller passes the time with each call, and randomness and token texts
+ * through SagaRunEnv.  So it can be tested and fuzzed from one SQL function
+ * (saga.simulate).
+ *
+ * Memory: a machine lives in a context of its own; a run, and all that its
+ * actions point to, in the context that was current when it was started or
+ * thawed.
+ */
+#ifndef SAGA_ASL_H
+#define SAGA_ASL_H
+
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+#include "asl/value.h"
+
+/* ---------- definitions ---------- */
+
+typedef struct SagaDiagnostic
+{
+	bool		is_error;		/* else a warning */
+	const char *code;			/* AWS's names: MISSING_TRANSITION_TARGET, SCHEMA_VALIDATION_FAILED ... */
+	char	   *location;		/* JSON pointer, "/States/A/Next"; "" is the whole */
+	char	   *message;
+} SagaDiagnostic;
+
+typedef enum SagaResourceKind
+{
+	SAGA_RES_SQL,				/* sql:schema.function; name = "schema.function" */
+	SAGA_RES_PUBLISH,			/* saga:publish */
+	SAGA_RES_HTTP,				/* arn:aws:states:::http:invoke */
+	SAGA_RES_SNS,				/* arn:aws:states:::sns:publish */
+	SAGA_RES_SQS,				/* arn:aws:states:::sqs:sendMessage */
+	SAGA_RES_START_EXECUTION,	/* arn:aws:states:::states:startExecution */
+	SAGA_RES_ACTIVITY,			/* arn:...:activity:NAME; name = NAME */
+	SAGA_RES_OTHER				/* to be looked up in saga.resource; name = the ARN without its suffix */
+} SagaResourceKind;
+
+typedef struct SagaResource
+{
+	SagaResourceKind kind;
+	char	   *name;
+	char	   *text;			/* as written */
+	bool		wait_for_token; /* .waitForTaskToken */
+	int			sync;			/* 0, 1 = .sync, 2 = .sync:2 */
+} SagaResource;
+
+/* Returns false when the text is no resource URI at all. */
+extern bool saga_resource_parse(const char *text, SagaResource *resource);
+
+typedef struct SagaMachine SagaMachine;
+
+/*
+ * Compiles a definition.  *diagnostics is a list of SagaDiagnostic; when one
+ * of them is an error the result is NULL.  Never raises for a wrong
+ * definition.
+ */
+extern SagaMachine *saga_machine_compile(Jsonb *definition, List **diagnostics);
+
+/* Every resource of a Task, once each (for checks at creation): list of SagaResource. */
+extern List *saga_machine_resources(const SagaMachine *machine);
+
+/* ---------- runs ---------- */
+
+typedef struct SagaRunEnv
+{
+	/* for the context object */
+	const char *execution_id;	/* $$.Execution.Id */
+	const char *execution_name;
+	const char *role;			/* $$.Execution.RoleArn: the owner's name */
+	const char *machine_id;		/* $$.StateMachine.Id */
+	const char *machine_name;
+	TimestampTz started_at;		/* $$.Execution.StartTime */
+
+	uint64		(*random) (void *arg);
+	char	   *(*make_token) (void *arg, int task_id); /* text of $$.Task.Token, palloc'd */
+	void	   *arg;
+} SagaRunEnv;
+
+typedef struct SagaRun SagaRun;
+
+typedef enum SagaActionKind
+{
+	SAGA_ACTION_TASK,			/* start this task, then answer with one of saga_run_task_* */
+	SAGA_ACTION_PARK,			/* nothing to do before an event or wake_at */
+	SAGA_ACTION_FINISHED		/* the end */
+} SagaActionKind;
+
+typedef enum SagaStatus
+{
+	SAGA_RUNNING,
+	SAGA_SUCCEEDED,
+	SAGA_FAILED,
+	SAGA_TIMED_OUT,
+	SAGA_ABORTED,
+	SAGA_COMPENSATING
+} SagaStatus;
+
+extern const char *saga_status_name(SagaStatus status);
+
+typedef struct SagaAction
+{
+	SagaActionKind kind;
+
+	/* TASK */
+	int			task_id;		/* counts attempts: a retry has a new one */
+	int			call_id;		/* the same for all attempts of one visit of a state: part of idempotency keys */
+	bool		compensation;	/* this is a handler */
+	const char *state_name;
+	const SagaResource *resource;
+	Jsonb	   *input;			/* effective input (after InputPath and Parameters) */
+	const char *token;			/* task token, when wait_for_token; else NULL */
+	int64		timeout_ms;		/* effective TimeoutSeconds, 0: none */
+
+	/* PARK */
+	TimestampTz wake_at;		/* earliest wait, retry or timeout; DT_NOEND: none */
+
+	/* FINISHED */
+	SagaStatus	status;
+	Jsonb	   *output;			/* SUCCEEDED */
+	const char *error;			/* else, may be NULL */
+	const char *cause;
+	Jsonb	   *compensated;	/* array of names of the states undone, in that order; NULL: none */
+	Jsonb	   *not_compensated;	/* array of {"state","error","cause"} of handlers that failed for good; NULL: none */
+} SagaAction;
+
+extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env,
+							   Jsonb *input, TimestampTz now);
+
+/* A parked run as one jsonb (with a format version), and back. */
+extern Jsonb *saga_run_freeze(SagaRun *run);
+extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen);
+
+/*
+ * The next thing to do.  Runs every branch as far as it gets without the
+ * caller.  Waits, retries and timeouts that are due at "now" fire first.
+ */
+extern void saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action);
+
+/*
+ * Answers.  "parked" says that an event will come later; the others may come
+ * at once or after a thaw.  They return false, and change nothing, when the
+ * task is not open any more (timed out, retried, its branch is gone).
+ */
+extern void saga_run_task_parked(SagaRun *run, int task_id, TimestampTz now);
+extern bool saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now);
+extern bool saga_run_task_failed(SagaRun *run, int task_id, const char *error, const char *cause,
+								 TimestampTz now);
+extern bool saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now);
+
+/* The open task of a token; 0 when there is none. */
+extern int	saga_run_find_token(SagaRun *run, const char *token);
+
+/* Ask it to end: status ABORTED, after compensation if wanted. */
+extern void saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensate,
+						  TimestampTz now);
+
+/* End now, without compensation: the engine gives up (poison, a limit). */
+extern void saga_run_kill(SagaRun *run, const char *error, const char *cause, TimestampTz now);
+
+extern SagaStatus saga_run_status(const SagaRun *run);	/* RUNNING or COMPENSATING while it lives */
+extern const char *saga_run_current_state(const SagaRun *run);	/* of the outermost open state */
+extern Jsonb *saga_run_context(SagaRun *run, int task_id);	/* the context object as that task sees it */
+
+/* ---------- history ---------- */
+
+/*
+ * The events since start or thaw, as one compact binary value (bytea): each
+ * event is a few bytes; a jsonb that several events name is kept once.
+ */
+extern bytea *saga_run_history(SagaRun *run);
+
+typedef struct SagaEvent
+{
+	int64		id;
+	int64		previous_id;
+	const char *type;			/* as in the AWS API: "TaskStateEntered" */
+	TimestampTz timestamp;
+	Jsonb	   *details;
+} SagaEvent;
+
+/* Decodes one stored value; raises ERRCODE_DATA_CORRUPTED if it is none. */
+extern List *saga_history_decode(bytea *history);
+
+#endif							/* SAGA_ASL_H */
