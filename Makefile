@@ -32,7 +32,10 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 HAVE_PGXS := $(wildcard $(PGXS))
 override with_llvm = no
 
-ifneq ($(HAVE_PGXS),)
+# PGXS has a "check" of its own, so the goals that only run a script do without it.
+SCRIPT_GOALS = deps check demo bench
+ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
+else ifneq ($(HAVE_PGXS),)
 include $(PGXS)
 $(OBJS): $(SAGA_HDRS)
 else
