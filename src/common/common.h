@@ -1,0 +1,98 @@
+/*
+ * common.h
+ *		What every module of pg_saga uses: ids, and statements of the engine's
+ *		own that run raised and pinned.
+ */
+#ifndef SAGA_COMMON_H
+#define SAGA_COMMON_H
+
+#include "common/compat.h"
+
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "utils/uuid.h"
+
+/* ---------- ids (uuid.c) ---------- */
+
+/*
+ * A new UUIDv7.  Ids of one process never go back, also when the clock does
+ * and within one millisecond.
+ */
+extern pg_uuid_t saga_uuid_new(void);
+
+extern const pg_uuid_t saga_uuid_min;	/* all zero: below every id */
+extern const pg_uuid_t saga_uuid_max;	/* all ones: above every id */
+
+static inline int
+saga_uuid_cmp(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN);
+}
+
+extern pg_uuid_t saga_uuid_previous(const pg_uuid_t *id);	/* id - 1, stops at zero */
+extern char *saga_uuid_to_cstring(const pg_uuid_t *id); /* palloc'd, 36 characters */
+extern bool saga_uuid_parse(const char *text, pg_uuid_t *id);	/* false: no uuid */
+
+/* ---------- statements of the engine's own (stmt.c) ---------- */
+
+/*
+ * One kept plan.  Define it static, { .sql = ..., .nargs = n, .argtypes = {...} };
+ * every table and function outside pg_catalog in it is qualified.
+ */
+#define SAGA_STMT_MAX_ARGS 16
+
+typedef struct SagaStmt
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[SAGA_STMT_MAX_ARGS];
+	SPIPlanPtr	plan;			/* kept, made at first use in this process */
+} SagaStmt;
+
+/*
+ * Raised: user id = owner of the extension, search_path = pg_catalog,
+ * pg_temp, planner settings that keep the hot statements on their index.
+ * Nothing of a user's may run between raise and lower: no step, no deferred
+ * trigger, no cast or operator of theirs.  An error lowers by itself, through
+ * the abort of the (sub)transaction.  Calls nest.
+ */
+typedef struct SagaRaised
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} SagaRaised;
+
+extern void saga_raise(SagaRaised *save);
+extern void saga_lower(const SagaRaised *save);
+
+/*
+ * Runs a statement raised and pinned (raises and lowers by itself when the
+ * caller has not).  Needs SPI_connect and an open transaction.  Result in
+ * SPI_processed and SPI_tuptable.  read_only as in SPI_execute_plan: false
+ * takes a new snapshot and makes own earlier writes visible.
+ */
+extern int	saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, long limit);
+
+/* Columns of row 0.., by number from 1. */
+extern Datum saga_result(uint64 row, int column, bool *isnull);
+
+/* The extension: its oid, its owner; InvalidOid when it is not there (missing_ok). */
+extern Oid	saga_extension_oid(bool missing_ok);
+extern Oid	saga_extension_owner(void);
+
+/* AccessShareLock on the extension's object until the end of the transaction: DROP EXTENSION waits. */
+extern void saga_extension_lock(void);
+
+/* The relation saga.NAME. */
+extern Oid	saga_relation_oid(const char *name);
+
+/* ---------- errors ---------- */
+
+/*
+ * Trouble of the engine or the server, never a step's failure: 40001, 40P01,
+ * 55P03 and classes 53, 57, 08, 58.
+ */
+extern bool saga_errcode_is_infrastructure(int sqlerrcode);
+
+#endif							/* SAGA_COMMON_H */

@@ -1,0 +1,197 @@
+/*
+ * stmt.c
+ *		The engine's own statements: kept generic plans, run as the owner of
+ *		the extension with pinned settings.
+ *
+ * The session is a user's.  A kept plan is analysed anew after each
+ * invalidation, under the search_path of that moment, so without the pin an
+ * operator of the user's would run as the extension's owner.  The planner
+ * settings are pinned at each execution for the same reason: a plan made anew
+ * after a vacuum must not become another plan.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "common/common.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+/* Cache: the extension's oid and owner; zero when not known. */
+static Oid	extension_oid = InvalidOid;
+static Oid	extension_owner = InvalidOid;
+static bool callback_registered = false;
+
+
+static void
+forget_extension(Datum arg, int cacheid, uint32 hashvalue)
+{
+	extension_oid = InvalidOid;
+	extension_owner = InvalidOid;
+}
+
+/*
+ * pg_extension has no syscache.  The entry is dropped with any change of a
+ * schema, which DROP and CREATE EXTENSION both make.
+ */
+static void
+look_up_extension(void)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	if (!callback_registered)
+	{
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_extension, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_extension, (Datum) 0);
+		callback_registered = true;
+	}
+	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("pg_saga"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
+
+		extension_oid = form->oid;
+		extension_owner = form->extowner;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+Oid
+saga_extension_oid(bool missing_ok)
+{
+	if (!OidIsValid(extension_oid))
+		look_up_extension();
+	if (!OidIsValid(extension_oid) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"pg_saga\" does not exist in this database"),
+				 errhint("Run CREATE EXTENSION pg_saga.")));
+	return extension_oid;
+}
+
+Oid
+saga_extension_owner(void)
+{
+	(void) saga_extension_oid(false);
+	return extension_owner;
+}
+
+void
+saga_extension_lock(void)
+{
+	LockDatabaseObject(ExtensionRelationId, saga_extension_oid(false), 0, AccessShareLock);
+
+	/* it may have gone while we waited */
+	AcceptInvalidationMessages();
+	(void) saga_extension_oid(false);
+}
+
+Oid
+saga_relation_oid(const char *name)
+{
+	Oid			nsp = get_namespace_oid("saga", true);
+
+	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+}
+
+static void
+pin(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+saga_raise(SagaRaised *save)
+{
+	Oid			owner = saga_extension_owner();
+
+	GetUserIdAndSecContext(&save->userid, &save->sec_context);
+	save->guc_level = NewGUCNestLevel();
+	pin("search_path", "pg_catalog, pg_temp");
+	pin("plan_cache_mode", "force_generic_plan");
+	pin("enable_seqscan", "off");
+	pin("enable_bitmapscan", "off");
+	pin("enable_sort", "off");
+	pin("jit", "off");
+	pin("row_security", "on");
+	pin("lock_timeout", "0");
+	SetUserIdAndSecContext(owner, save->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/* First the user, then the level: restoring "role" would set the user. */
+void
+saga_lower(const SagaRaised *save)
+{
+	SetUserIdAndSecContext(save->userid, save->sec_context);
+	AtEOXact_GUC(true, save->guc_level);
+}
+
+int
+saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, long limit)
+{
+	SagaRaised	save;
+	int			ret;
+
+	saga_raise(&save);
+	if (stmt->plan == NULL)
+	{
+		SPIPlanPtr	plan;
+
+		plan = SPI_prepare_cursor(stmt->sql, stmt->nargs, stmt->argtypes, CURSOR_OPT_GENERIC_PLAN);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", stmt->sql,
+				 SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not keep the plan of \"%s\"", stmt->sql);
+		stmt->plan = plan;
+	}
+	ret = SPI_execute_plan(stmt->plan, values, nulls, read_only, limit);
+	if (ret < 0)
+		elog(ERROR, "could not execute \"%s\": %s", stmt->sql, SPI_result_code_string(ret));
+	saga_lower(&save);
+	return ret;
+}
+
+Datum
+saga_result(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+bool
+saga_errcode_is_infrastructure(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:	/* 53 */
+		case ERRCODE_OPERATOR_INTERVENTION: /* 57 */
+		case ERRCODE_CONNECTION_EXCEPTION:	/* 08 */
+		case ERRCODE_SYSTEM_ERROR:	/* 58 */
+			return true;
+	}
+	return sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+		sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}

@@ -1,0 +1,120 @@
+/*
+ * uuid.c
+ *		UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, 12 bits of a fraction
+ *		of the millisecond, 62 random bits.
+ *
+ * Ids of one process only go up: when the clock stands still or goes back, the
+ * fraction counts on.  Between processes order is that of the clocks, which is
+ * enough: inserts stay at the right edge of the index.  No correctness hangs
+ * on the order (queue/README.md).
+ */
+#include "postgres.h"
+
+#include <sys/time.h>
+
+#include "common/common.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+const pg_uuid_t saga_uuid_min = {{0}};
+const pg_uuid_t saga_uuid_max = {{
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+}};
+
+/* Milliseconds << 12 | fraction: the last one given out by this process. */
+static uint64 last_stamp = 0;
+
+pg_uuid_t
+saga_uuid_new(void)
+{
+	pg_uuid_t	id;
+	struct timespec now;
+	uint64		stamp;
+	int			i;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	stamp = ((uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000) << 12;
+	stamp |= (uint64) (now.tv_nsec % 1000000) * 4096 / 1000000;
+	if (stamp <= last_stamp)
+		stamp = last_stamp + 1;
+	last_stamp = stamp;
+
+	if (!pg_strong_random(id.data + 8, 8))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	for (i = 0; i < 6; i++)
+		id.data[i] = (unsigned char) (stamp >> (52 - 8 * i));
+	id.data[6] = 0x70 | ((stamp >> 8) & 0x0f);
+	id.data[7] = stamp & 0xff;
+	id.data[8] = 0x80 | (id.data[8] & 0x3f);
+	return id;
+}
+
+pg_uuid_t
+saga_uuid_previous(const pg_uuid_t *id)
+{
+	pg_uuid_t	result = *id;
+	int			i;
+
+	if (saga_uuid_cmp(id, &saga_uuid_min) == 0)
+		return result;
+	for (i = UUID_LEN - 1; i >= 0; i--)
+		if (result.data[i]-- != 0)
+			break;
+	return result;
+}
+
+char *
+saga_uuid_to_cstring(const pg_uuid_t *id)
+{
+	static const char hex[] = "0123456789abcdef";
+	char	   *text = palloc(37);
+	char	   *p = text;
+	int			i;
+
+	for (i = 0; i < UUID_LEN; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = hex[id->data[i] >> 4];
+		*p++ = hex[id->data[i] & 15];
+	}
+	*p = '\0';
+	return text;
+}
+
+/* Only the canonical form: what saga_uuid_to_cstring writes, in any case. */
+bool
+saga_uuid_parse(const char *text, pg_uuid_t *id)
+{
+	int			nibble = 0;
+	const char *p;
+
+	if (strlen(text) != 36)
+		return false;
+	memset(id, 0, sizeof(*id));
+	for (p = text; *p; p++)
+	{
+		int			v;
+
+		if (p - text == 8 || p - text == 13 || p - text == 18 || p - text == 23)
+		{
+			if (*p != '-')
+				return false;
+			continue;
+		}
+		if (*p >= '0' && *p <= '9')
+			v = *p - '0';
+		else if (*p >= 'a' && *p <= 'f')
+			v = *p - 'a' + 10;
+		else if (*p >= 'A' && *p <= 'F')
+			v = *p - 'A' + 10;
+		else
+			return false;
+		id->data[nibble / 2] |= (nibble % 2 == 0) ? v << 4 : v;
+		nibble++;
+	}
+	return true;
+}

@@ -1,0 +1,70 @@
+/*
+ * outbox.h
+ *		The transactional outbox: destinations, and the messages for them.
+ *
+ * A message is a row of saga.outbox (the record: request, attempts, reply)
+ * and a row of the destination's queue (when it may be sent).  A publisher
+ * claims from the queue, commits, sends with no transaction open, and records
+ * replies in batches.  A reply that an execution waits for becomes an event
+ * in its workflow's queue.
+ */
+#ifndef SAGA_OUTBOX_H
+#define SAGA_OUTBOX_H
+
+#include "common/common.h"
+#include "queue/queue.h"
+
+typedef enum SagaOutboxOp
+{
+	SAGA_OUTBOX_PUBLISH = 'p',	/* nobody waits */
+	SAGA_OUTBOX_HTTP = 'h',		/* a Task waits for the reply's body */
+	SAGA_OUTBOX_SNS = 's'		/* a Task waits for the MessageId */
+} SagaOutboxOp;
+
+typedef struct SagaOutboxEntry
+{
+	pg_uuid_t	outbox_id;		/* set by the caller (saga_uuid_new) */
+	const char *destination;	/* name; NULL: found from topic_arn or url below */
+	SagaOutboxOp op;
+	Jsonb	   *request;		/* payload, headers, attributes as the task gave them */
+	const char *ordering_key;
+	pg_uuid_t	idempotency_key;	/* the same for all attempts of one call of a step */
+	/* who waits; workflow_id 0: nobody */
+	int32		workflow_id;
+	pg_uuid_t	execution_id;
+	int			task_id;
+	bool		only_submit;	/* .waitForTaskToken: a success is no event, a failure is */
+	Oid			role;			/* who must be allowed to use the destination */
+} SagaOutboxEntry;
+
+/*
+ * Writes the two rows in the current transaction.  Returns NULL, or an error
+ * for the task ("States.Runtime", cause in *cause) when the request is wrong
+ * or the destination does not exist or is not the role's to use.
+ * Needs SPI_connect.
+ */
+extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause);
+
+/* An execution ended or its task timed out: what it still has waiting to be sent is withdrawn. */
+extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
+
+/*
+ * The publisher's work for this database.  saga_publisher_turn claims, sends
+ * and records until nothing is ready or in flight any more (drain: true), or
+ * runs one turn of the event loop of a publisher process.  Called outside a
+ * transaction; opens and commits its own through the two callbacks, because
+ * CALL saga.publish() must use SPI_commit.
+ */
+typedef struct SagaPublisher SagaPublisher;
+
+extern SagaPublisher *saga_publisher_create(MemoryContext context);
+extern void saga_publisher_destroy(SagaPublisher *publisher);
+
+/* For a worker process: never returns before something happened or timeout_ms passed. */
+extern void saga_publisher_turn(SagaPublisher *publisher, long timeout_ms);
+
+/* Called by the outbox when a reply is an event for an execution; set by the engine. */
+typedef void (*saga_outbox_event_hook_type) (int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
+extern saga_outbox_event_hook_type saga_outbox_event_hook;
+
+#endif							/* SAGA_OUTBOX_H */

@@ -1,0 +1,137 @@
+/*
+ * queue.h
+ *		Queues: the low-water mark, what the engine and the outbox call, and
+ *		the cache of saga.queue.
+ *
+ * A row of saga.message is claimable; whatever waits for a time (delayed,
+ * being retried, in flight at a receiver, an execution's timer) is a row of
+ * saga.timer and comes back as a message under a fresh id.
+ * The protocol is in queue/README.md.
+ */
+#ifndef SAGA_QUEUE_H
+#define SAGA_QUEUE_H
+
+#include "common/common.h"
+#include "nodes/pg_list.h"
+#include "queue/shmem.h"
+#include "utils/jsonb.h"
+
+/* saga.message.kind, saga.timer.kind */
+#define SAGA_MSG_MESSAGE	'm' /* a message of a plain queue */
+#define SAGA_MSG_START		's' /* an execution that has not begun; message_id is its id, body its input */
+#define SAGA_MSG_EVENT		'e' /* something that happened to execution "target"; body says what */
+#define SAGA_MSG_TICK		't' /* timer only in saga.timer; as a message: execution "target" has something due */
+#define SAGA_MSG_OUTBOX		'o' /* message_id is the row of saga.outbox to send */
+
+typedef struct SagaQueue
+{
+	int32		queue_id;
+	char	   *name;
+	char		kind;
+	Oid			owner;
+	int64		visibility_timeout_ms;
+	int			max_receives;	/* 0: no limit */
+	int32		dead_letter_queue;	/* 0: the dead-letter table only */
+} SagaQueue;
+
+/*
+ * From a per-process cache that a trigger on saga.queue invalidates; valid
+ * until the next transaction. missing_ok false raises UNDEFINED_OBJECT.
+ */
+extern const SagaQueue *saga_queue_by_name(const char *name, bool missing_ok);
+extern const SagaQueue *saga_queue_by_id(int32 queue_id, bool missing_ok);
+
+/* Raises INSUFFICIENT_PRIVILEGE unless the current user is a member of the owner. */
+extern void saga_queue_check_owner(const SagaQueue *queue);
+
+/* ---------- the low-water mark (mark.c) ---------- */
+
+/*
+ * A claim: begin, run the claiming statement with id > *mark, then at once
+ * saga_claim_end with the last id it returned (NULL: none).  If the statement
+ * raises, the abort callback ends the claim and pushes the mark it had read.
+ * Never advances in REPEATABLE READ or SERIALIZABLE.
+ */
+typedef struct SagaClaim
+{
+	SagaQueueSlot *slot;		/* NULL: no shared memory */
+	int			entry;			/* -1: no free entry, does not advance */
+	pg_uuid_t	mark;			/* where to start */
+} SagaClaim;
+
+extern void saga_claim_begin(SagaClaim *claim, const SagaQueue *queue);
+extern void saga_claim_end(SagaClaim *claim, const pg_uuid_t *last);
+
+/* ids this (sub)transaction inserted: pushed, and a consumer woken, after commit */
+extern void saga_note_inserted(const SagaQueue *queue, const pg_uuid_t *id);
+
+/* ids this (sub)transaction locked or deleted: pushed if it aborts */
+extern void saga_note_locked(const SagaQueue *queue, const pg_uuid_t *id);
+
+/* locked, but left in place: pushed at commit too */
+extern void saga_note_kept(const SagaQueue *queue, const pg_uuid_t *id);
+
+/* a row of saga.timer was made or made earlier: the coordinator is told after commit */
+extern void saga_note_timer(TimestampTz wake_at);
+
+/* push right now (sweep) */
+extern void saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id);
+
+extern void saga_mark_init(void);	/* registers the transaction callbacks, once a process */
+
+/* COMMIT/ROLLBACK PREPARED: called by the ProcessUtility hook around the statement (twophase.c) */
+extern void saga_prepared_note_gid(const char *gid);	/* before PREPARE TRANSACTION */
+extern void saga_prepared_finish(const char *gid);	/* after COMMIT / ROLLBACK PREPARED, in PG_FINALLY */
+
+/* ---------- sending (send.c) ---------- */
+
+/*
+ * Puts rows into saga.message (delay_ms 0) or saga.timer.  body and headers
+ * may be NULL; target only for events.  Returns nothing: the ids are the caller's.
+ * Needs SPI_connect.
+ */
+typedef struct SagaSend
+{
+	pg_uuid_t	message_id;
+	char		kind;
+	int			version;		/* of a start, else 0 */
+	pg_uuid_t	target;			/* of an event, else zero */
+	Jsonb	   *body;
+	Jsonb	   *headers;
+	int64		delay_ms;
+} SagaSend;
+
+extern void saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows);
+
+/*
+ * Moves timers that are due (at most limit) back into saga.message, pushes
+ * and wakes.  *next_wake is the earliest wake_at left, DT_NOEND if none.
+ * queue NULL: all queues.  Needs SPI_connect and a transaction; returns the
+ * number moved.
+ */
+extern int	saga_timers_fire(const SagaQueue *queue, TimestampTz now, int limit, TimestampTz *next_wake);
+
+/* The safety net: pushes claimable rows behind the marks, logs each as a WARNING. Returns rows found. */
+extern int	saga_sweep(bool first);
+
+/* Makes a queue of a kind; raises DUPLICATE_OBJECT if the name is taken. Returns its id. */
+extern int32 saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings);
+
+/* ---------- dead letters (dead.c) ---------- */
+typedef struct SagaDeadLetter
+{
+	int32		queue_id;
+	pg_uuid_t	message_id;
+	char		kind;			/* SAGA_MSG_* */
+	const char *reason;
+	const char *cause;
+	int			receives;
+	TimestampTz sent_at;
+	Jsonb	   *body;
+	Jsonb	   *headers;
+	Jsonb	   *details;
+} SagaDeadLetter;
+
+extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);
+
+#endif							/* SAGA_QUEUE_H */

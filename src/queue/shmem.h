@@ -1,0 +1,134 @@
+/*
+ * shmem.h
+ *		Shared memory of pg_saga: databases, queues with their low-water marks,
+ *		and the processes that can be woken.
+ *
+ * There is none when the library is not in shared_preload_libraries
+ * (saga_shared is NULL): then claims start at zero, nothing is woken, and
+ * saga.drain() still does all the work.
+ *
+ * Locks: one LWLock (SagaShared.lock) protects which slots are in use and
+ * their identity; each slot's spinlock protects its own changing fields.
+ * Never take a second lock under either, never call anything that can raise
+ * under a spinlock.
+ */
+#ifndef SAGA_SHMEM_H
+#define SAGA_SHMEM_H
+
+#include "common/common.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/spin.h"
+
+#define SAGA_MAX_DATABASES	64
+#define SAGA_CLAIM_ENTRIES	16
+
+/* saga.queue.kind */
+#define SAGA_QUEUE_PLAIN		'q' /* messages, read with saga.receive */
+#define SAGA_QUEUE_WORKFLOW		'w' /* executions, run by workers */
+#define SAGA_QUEUE_DESTINATION	'd' /* outbox messages, sent by publishers */
+
+typedef struct SagaClaimEntry
+{
+	bool		used;
+	pg_uuid_t	cap;			/* the claim may not advance the mark beyond this */
+} SagaClaimEntry;
+
+typedef struct SagaQueueSlot
+{
+	/* identity: changed under SagaShared.lock exclusive, dboid = 0 is free */
+	Oid			dboid;
+	int32		queue_id;
+
+	slock_t		mutex;			/* protects what follows */
+	Oid			owner;
+	char		kind;
+	pg_uuid_t	mark;			/* nothing claimable at or below */
+	SagaClaimEntry claims[SAGA_CLAIM_ENTRIES];
+
+	/* 1: something became claimable since a consumer last found nothing */
+	pg_atomic_uint32 ready;
+} SagaQueueSlot;
+
+typedef enum SagaProcType
+{
+	SAGA_PROC_FREE = 0,
+	SAGA_PROC_LAUNCHER,
+	SAGA_PROC_COORDINATOR,
+	SAGA_PROC_WORKER,			/* runs executions of one owner */
+	SAGA_PROC_PUBLISHER,
+	SAGA_PROC_RECEIVER			/* a session that waits in saga.receive */
+} SagaProcType;
+
+typedef struct SagaProcSlot
+{
+	/* under SagaShared.lock exclusive */
+	SagaProcType type;
+	Oid			dboid;
+	Oid			owner;			/* of a worker */
+	int32		queue_id;		/* of a receiver */
+	int			pid;
+	PGPROC	   *proc;			/* its procLatch is what is set */
+	TimestampTz started_at;
+
+	pg_atomic_uint32 sleeping;	/* 1: wants to be woken; the waker swaps it to 0 */
+	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...) */
+
+	/* statistics, written by the process alone */
+	pg_atomic_uint64 batches;
+	pg_atomic_uint64 done;		/* executions run, messages sent ... */
+	pg_atomic_uint64 errors;
+	pg_atomic_uint64 last_active;	/* TimestampTz */
+} SagaProcSlot;
+
+typedef struct SagaDatabaseSlot
+{
+	Oid			dboid;			/* under SagaShared.lock exclusive, 0 is free */
+
+	slock_t		mutex;			/* protects what follows */
+	bool		closed;			/* no process of ours may start here */
+	bool		has_extension;	/* CREATE EXTENSION was seen */
+	TimestampTz next_wake;		/* earliest saga.timer.wake_at not yet moved; DT_NOEND: none known */
+} SagaDatabaseSlot;
+
+typedef struct SagaShared
+{
+	LWLock	   *lock;
+	int			max_queues;
+	int			max_procs;
+	SagaDatabaseSlot databases[SAGA_MAX_DATABASES];
+	/* arrays behind the struct, sizes from POSTMASTER settings */
+	SagaQueueSlot *queues;
+	SagaProcSlot *procs;
+} SagaShared;
+
+extern SagaShared *saga_shared; /* pointer into shared memory; NULL: not preloaded */
+
+extern int	saga_max_queues;	/* GUC pg_saga.max_queues */
+extern int	saga_max_processes; /* GUC pg_saga.max_processes */
+
+extern Size saga_shmem_size(void);
+extern void saga_shmem_request(void);	/* from the request hook (15+) or _PG_init (14) */
+extern void saga_shmem_startup(void);	/* from shmem_startup_hook */
+
+/* Slots; NULL when there is no shared memory or no free slot. Found or made. */
+extern SagaQueueSlot *saga_queue_slot(int32 queue_id, Oid owner, char kind);
+extern SagaDatabaseSlot *saga_database_slot(Oid dboid, bool create);
+extern void saga_forget_database(Oid dboid);	/* dropped: frees its queue and database slots */
+extern void saga_forget_queue(int32 queue_id);
+
+/* This process's own slot; released in before_shmem_exit. */
+extern SagaProcSlot *saga_my_proc;
+extern SagaProcSlot *saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id);
+extern void saga_proc_detach(void);
+
+/* Wake whoever serves a queue: one sleeping process, else the coordinator. Never raises. */
+extern void saga_wake_queue(SagaQueueSlot *slot);
+extern void saga_wake_type(SagaProcType type, Oid dboid);	/* all of a type */
+
+/* Queues of one owner (or InvalidOid: any) and kind in this database whose ready flag is set. */
+extern int	saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max);
+
+#endif							/* SAGA_SHMEM_H */
