@@ -46,10 +46,28 @@ typedef void (*saga_flight_hook_type) (const pg_uuid_t *execution_id);
 extern saga_flight_hook_type saga_flight_hook;	/* NULL id: nothing is running */
 
 /*
+ * Poison: how often the server crashed while this execution ran.  The worker
+ * module sets it; NULL or a result of 0: no suspect.  A suspect runs alone;
+ * past pg_saga.crash_limit it becomes a dead letter (Saga.WorkerCrashed) and
+ * saga_suspect_forget_hook is called in the same transaction.
+ */
+typedef int (*saga_suspect_hook_type) (const pg_uuid_t *execution_id);
+typedef void (*saga_suspect_forget_hook_type) (const pg_uuid_t *execution_id);
+extern saga_suspect_hook_type saga_suspect_hook;
+extern saga_suspect_forget_hook_type saga_suspect_forget_hook;
+
+/* Set by the ProcessUtility hook when a step ran SET CONSTRAINTS: its batch ends after it. */
+extern bool saga_set_constraints_seen;
+
+/* This process is inside a step right now (for hooks). */
+extern bool saga_in_step;
+
+/*
  * An event for an execution: a row in its workflow's queue.  body is one of
  *   {"task": id, "output": ...}
  *   {"task": id, "error": ..., "cause": ...}
- *   {"task": id, "heartbeat": true}
+ *   {"token": text, "output": ...}, {"token": text, "error": ..., "cause": ...},
+ *   {"token": text, "heartbeat": true}
  *   {"stop": {"error", "cause", "compensate"}}
  */
 extern void saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
