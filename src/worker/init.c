@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "common/guc.h"
 #include "fmgr.h"
 
 PG_MODULE_MAGIC;
@@ -13,4 +14,5 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	saga_guc_define();
 }

@@ -1,0 +1,123 @@
+/*
+ * guc.c
+ *		The settings pg_saga.*.
+ *
+ * Settings of processes are PGC_SIGHUP; those of batches also matter to
+ * saga.drain() and can be set by a superuser in a session.  None of them may
+ * be a plain user's: a worker's session is its owner's, and takes over what
+ * ALTER ROLE ... SET says.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "common/guc.h"
+#include "utils/guc.h"
+#include "utils/varlena.h"
+
+char	   *saga_databases = NULL;
+int			saga_workers = 2;
+int			saga_publishers = 1;
+int			saga_worker_idle_timeout_ms = 60 * 1000;
+int			saga_sweep_interval_ms = 10 * 60 * 1000;
+int			saga_batch_size = 50;
+int			saga_batch_time_ms = 50;
+int			saga_step_lock_timeout_ms = 10;
+int			saga_crash_limit = 3;
+int			saga_execution_retention_min = 0;
+int			saga_dead_letter_retention_min = 0;
+int			saga_outbox_retention_min = 0;
+
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*newval);
+	List	   *names;
+	bool		ok = SplitGUCList(copy, ',', &names);
+
+	if (!ok)
+		GUC_check_errdetail("List syntax is invalid.");
+	else
+		list_free(names);
+	pfree(copy);
+	return ok;
+}
+
+static void
+define_process_settings(void)
+{
+	DefineCustomStringVariable("pg_saga.databases",
+							   "Databases whose work is done by background workers.",
+							   "Names separated by commas; empty: every database that has the extension.",
+							   &saga_databases, "", PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_databases, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.workers",
+							"Number of workers per database that run executions.",
+							NULL,
+							&saga_workers, 2, 0, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.publishers",
+							"Number of processes per database that send outbox messages.",
+							NULL,
+							&saga_publishers, 1, 0, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.worker_idle_timeout",
+							"Time after which a worker or publisher without work leaves.",
+							"It comes back when there is work.",
+							&saga_worker_idle_timeout_ms, 60 * 1000, 100, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.sweep_interval",
+							"Time between two searches for messages that no commit announced.",
+							"Restored or copied rows are found by it; 0 turns it off.",
+							&saga_sweep_interval_ms, 10 * 60 * 1000, 0, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+static void
+define_batch_settings(void)
+{
+	DefineCustomIntVariable("pg_saga.batch_size",
+							"Number of executions that one commit serves.",
+							NULL,
+							&saga_batch_size, 50, 1, 1000, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.batch_time",
+							"Time after which a batch begins no further execution.",
+							NULL,
+							&saga_batch_time_ms, 50, 1, 60 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.lock_timeout",
+							"Time that a step in a batch waits for a lock.",
+							"After it the execution runs alone, under the lock_timeout of its owner.",
+							&saga_step_lock_timeout_ms, 10, 1, 60 * 1000, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.crash_limit",
+							"Number of crashes of the server after which an execution is given up.",
+							"It becomes a dead letter with the reason Saga.WorkerCrashed.",
+							&saga_crash_limit, 3, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_retention_settings(void)
+{
+	DefineCustomIntVariable("pg_saga.execution_retention",
+							"Time that ended executions and their history are kept.",
+							"0 keeps them for ever.",
+							&saga_execution_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.dead_letter_retention",
+							"Time that dead letters are kept.",
+							"0 keeps them for ever.",
+							&saga_dead_letter_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.outbox_retention",
+							"Time that the records of sent and failed outbox messages are kept.",
+							"0 keeps them for ever.",
+							&saga_outbox_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+}
+
+void
+saga_guc_define(void)
+{
+	define_process_settings();
+	define_batch_settings();
+	define_retention_settings();
+}

@@ -1,0 +1,28 @@
+/*
+ * guc.h
+ *		The settings pg_saga.*, as variables. Times in milliseconds; a retention of 0 keeps all.
+ */
+#ifndef SAGA_GUC_H
+#define SAGA_GUC_H
+
+/* processes: postgresql.conf, taken over at a reload */
+extern char *saga_databases;	/* names, separated by commas; "": all that have the extension */
+extern int	saga_workers;		/* per database */
+extern int	saga_publishers;	/* per database */
+extern int	saga_worker_idle_timeout_ms;	/* an idle worker leaves after it */
+extern int	saga_sweep_interval_ms;
+
+/* batches */
+extern int	saga_batch_size;	/* executions for one commit */
+extern int	saga_batch_time_ms; /* and no longer than this */
+extern int	saga_step_lock_timeout_ms;	/* a step in a batch waits no longer for a lock */
+extern int	saga_crash_limit;	/* crashes of the server during one execution */
+
+/* retention, in minutes (GUC_UNIT_MIN) */
+extern int	saga_execution_retention_min;
+extern int	saga_dead_letter_retention_min;
+extern int	saga_outbox_retention_min;
+
+extern void saga_guc_define(void);	/* from _PG_init */
+
+#endif							/* SAGA_GUC_H */
