@@ -1,0 +1,126 @@
+# Saga::Test: what the TAP tests share. A cluster with pg_saga preloaded, polling, and the local
+# servers (accounting and payments, SNS and SQS), which end with the test.
+#
+#	use Saga::Test;
+#	my $node = new_saga_node('main', "pg_saga.workers = 2");
+#	create_extensions($node);
+#	my $acc = start_accounting(faults => [ { ... } ]);
+#	poll_until($node, 'SELECT count(*) FROM ...', 10);
+package Saga::Test;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use Carp;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+use Saga::Server;
+
+our @EXPORT = qw(new_saga_node create_extensions poll_until wait_for_log kill_process
+  start_accounting start_fauxqs shared_dir wait_for_exit);
+
+# A running cluster. Arguments after the name are lines for postgresql.conf; a hash reference first
+# among them has options: init => [...] for init(), preload => '' for none, start => 0.
+sub new_saga_node
+{
+	my ($name, @conf) = @_;
+	my %opt = @conf && ref $conf[0] ? %{ shift @conf } : ();
+	my $preload = $opt{preload} // 'pg_saga';
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(@{ $opt{init} // [] });
+	$node->append_conf('postgresql.conf',
+		join("\n",
+			"shared_preload_libraries = '$preload'",
+			'max_prepared_transactions = 20',
+			'max_worker_processes = 40',
+			"timezone = 'UTC'",
+			"log_timezone = 'UTC'",
+			'log_statement = none',
+			@conf)
+		  . "\n");
+	$node->start unless defined $opt{start} && !$opt{start};
+	return $node;
+}
+
+sub create_extensions
+{
+	my ($node, $dbname) = @_;
+	$node->safe_psql($dbname // 'postgres', 'CREATE EXTENSION pg_invoice CASCADE');
+	return;
+}
+
+# Wait until the query gives the expected text (default "t"); die with its last answer.
+sub poll_until
+{
+	my ($node, $sql, $expected, $dbname) = @_;
+	$expected //= 't';
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	my ($out, $err) = ('', '');
+
+	while (time < $end)
+	{
+		my $rc = $node->psql($dbname // 'postgres', $sql, stdout => \$out, stderr => \$err);
+		return 1 if $rc == 0 && $out eq $expected;
+		usleep(50_000);
+	}
+	croak "no \"$expected\" in time from: $sql\nlast output: $out\nlast error: $err";
+}
+
+# Wait for a line in the server's log; returns the offset after it. Offset: where to start.
+sub wait_for_log
+{
+	my ($node, $regexp, $offset) = @_;
+	$offset //= 0;
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	while (time < $end)
+	{
+		my $log = slurp_file($node->logfile, $offset);
+		return $offset + length $log if $log =~ $regexp;
+		usleep(50_000);
+	}
+	croak "no line like $regexp in time in " . $node->logfile;
+}
+
+# Signal a process (default KILL) and wait until it is gone.
+sub kill_process
+{
+	my ($pid, $signal) = @_;
+	croak 'no process id' unless defined $pid && $pid =~ /^[1-9][0-9]+$/;
+	kill($signal // 'KILL', $pid) or croak "could not signal $pid: $!";
+	wait_for_exit($pid);
+	return;
+}
+
+sub wait_for_exit
+{
+	my ($pid) = @_;
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	while (kill(0, $pid))
+	{
+		croak "process $pid does not end" if time > $end;
+		usleep(10_000);
+	}
+	return;
+}
+
+# The directory of the shared test data; skips the calling test where there is none.
+sub shared_dir
+{
+	my ($sub) = @_;
+	my $dir = $ENV{SAGA_SHARED};
+	$dir .= "/$sub" if defined $dir && defined $sub;
+	return $dir if defined $dir && -d $dir;
+	croak 'the shared test data is absent' if ($ENV{CI} // '') eq 'true';
+	plan(skip_all => 'the shared test data is absent');
+}
+
+sub start_accounting { return Saga::Server->start('accounting', @_) }
+sub start_fauxqs { return Saga::Server->start('fauxqs', @_) }
+
+1;
