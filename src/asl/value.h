@@ -11,6 +11,7 @@
 #ifndef SAGA_VALUE_H
 #define SAGA_VALUE_H
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 /* An error as Retry and Catch see it. */
@@ -42,8 +43,31 @@ typedef struct SagaPath SagaPath;
 extern SagaPath *saga_path_parse(const char *text, char **error);
 extern bool saga_path_is_reference(const SagaPath *path);
 
-/* The value at a path; NULL and a fault when there is none. */
+typedef enum SagaPathRoot
+{
+	SAGA_ROOT_DATA,				/* "$" */
+	SAGA_ROOT_CONTEXT,			/* "$$" */
+	SAGA_ROOT_VARIABLE,			/* "$name" */
+	SAGA_ROOT_CURRENT			/* "@", only within a filter */
+} SagaPathRoot;
+
+extern SagaPathRoot saga_path_root(const SagaPath *path);
+extern const char *saga_path_text(const SagaPath *path);	/* as written */
+
+/*
+ * The value at a path; NULL and a fault (States.Runtime) when there is none.
+ * A path with at most one match gives its value, any other an array of its
+ * matches, which may be empty and is never a fault.  "$" is scope->data
+ * itself, not a copy.
+ *
+ * With a field's name ("SecondsPath") the cause says "The JSONPath '...'
+ * specified for the field 'SecondsPath' could not be found in the input
+ * '...'", else (InputPath, OutputPath) "Invalid path '...' : No results for
+ * path: ...".
+ */
 extern Jsonb *saga_path_eval(const SagaPath *path, const SagaScope *scope, SagaFault *fault);
+extern Jsonb *saga_path_eval_field(const SagaPath *path, const char *field,
+								   const SagaScope *scope, SagaFault *fault);
 
 /* The same, but "not there" is no fault: returns false. */
 extern bool saga_path_find(const SagaPath *path, const SagaScope *scope, Jsonb **result);
@@ -60,27 +84,40 @@ extern Jsonb *saga_expr_eval(const SagaExpr *expr, const SagaScope *scope, SagaF
 /*
  * A payload template (Parameters, ResultSelector): members whose name ends
  * in ".$" are expressions.  On error *location is a JSON pointer below the
- * template's own root.
+ * template's own root, to the object that holds the wrong member (where AWS
+ * points, too; the message names the member).
  */
 typedef struct SagaTemplate SagaTemplate;
 
 extern SagaTemplate *saga_template_parse(const JsonbValue *value, char **error, char **location);
 extern Jsonb *saga_template_eval(const SagaTemplate *tmpl, const SagaScope *scope, SagaFault *fault);
 
-/* A Choice rule (with And, Or, Not), without its Next. */
+/*
+ * A Choice rule (with And, Or, Not).  Its Next, Assign, Output and Comment
+ * are the caller's.  On error *location is a JSON pointer below the rule.
+ * A comparison of other types than it is for is false; a Variable that is
+ * not there is a fault, except for IsPresent.
+ */
 typedef struct SagaRule SagaRule;
 
 extern SagaRule *saga_rule_parse(const JsonbValue *value, char **error, char **location);
 extern bool saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault);
 
+/*
+ * RFC 3339, strictly: "2016-03-14T01:59:00.5Z", "...+01:00".  The nanoseconds
+ * below the result's microsecond go to *nanoseconds, unless that is NULL.
+ */
+extern bool saga_timestamp_parse(const char *text, int len, TimestampTz *result, int *nanoseconds);
+
 /* Small help with jsonb. */
+extern void saga_jsonb_value(const Jsonb *jsonb, JsonbValue *value);	/* no copy; scalars as such */
 extern Jsonb *saga_jsonb_from_value(const JsonbValue *value);	/* a copy; scalars too */
 extern Jsonb *saga_jsonb_from_string(const char *s);	/* a JSON string */
 extern Jsonb *saga_jsonb_null(void);
 extern Jsonb *saga_jsonb_empty_object(void);
 extern bool saga_jsonb_get(const Jsonb *object, const char *name, JsonbValue *value);
 extern char *saga_jsonb_get_string(const Jsonb *object, const char *name); /* NULL if absent or no string */
-extern char *saga_jsonb_to_cstring(const Jsonb *value);
+extern char *saga_jsonb_to_cstring(const Jsonb *value); /* JSON without blanks */
 /* text -> jsonb; NULL instead of an error when it is no JSON or jsonb cannot hold it */
 extern Jsonb *saga_jsonb_parse(const char *text, int len);
 

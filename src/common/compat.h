@@ -34,4 +34,24 @@
 #define saga_database_aclcheck(oid, role, mode) object_aclcheck(DatabaseRelationId, oid, role, mode)
 #endif
 
+/* 17: the lexer's memory may be the caller's */
+#if PG_VERSION_NUM < 170000
+#define saga_make_json_lexer(text, len, escapes) \
+	makeJsonLexContextCstringLen(text, len, GetDatabaseEncoding(), escapes)
+#else
+#define saga_make_json_lexer(text, len, escapes) \
+	makeJsonLexContextCstringLen(NULL, text, len, GetDatabaseEncoding(), escapes)
+#endif
+
+/* 18: Base64 is made of uint8 */
+#if PG_VERSION_NUM < 180000
+#define saga_b64_encode(src, len, dst, dstlen) pg_b64_encode(src, len, dst, dstlen)
+#define saga_b64_decode(src, len, dst, dstlen) pg_b64_decode(src, len, dst, dstlen)
+#else
+#define saga_b64_encode(src, len, dst, dstlen) \
+	pg_b64_encode((const uint8 *) (src), len, dst, dstlen)
+#define saga_b64_decode(src, len, dst, dstlen) \
+	pg_b64_decode(src, len, (uint8 *) (dst), dstlen)
+#endif
+
 #endif							/* SAGA_COMPAT_H */

@@ -1,0 +1,117 @@
+/*
+ * intrinsic.c
+ *		The table of intrinsic functions, and how they look at their arguments.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "asl/value_private.h"
+
+static const SagaIntrinsic intrinsics[] =
+{
+	{"Array", 0, -1, saga_intrinsic_array},
+	{"ArrayContains", 2, 2, saga_intrinsic_array_contains},
+	{"ArrayGetItem", 2, 2, saga_intrinsic_array_get_item},
+	{"ArrayLength", 1, 1, saga_intrinsic_array_length},
+	{"ArrayPartition", 2, 2, saga_intrinsic_array_partition},
+	{"ArrayRange", 3, 3, saga_intrinsic_array_range},
+	{"ArrayUnique", 1, 1, saga_intrinsic_array_unique},
+	{"Base64Decode", 1, 1, saga_intrinsic_base64_decode},
+	{"Base64Encode", 1, 1, saga_intrinsic_base64_encode},
+	{"Format", 1, -1, saga_intrinsic_format},
+	{"Hash", 2, 2, saga_intrinsic_hash},
+	{"JsonMerge", 3, 3, saga_intrinsic_json_merge},
+	{"JsonToString", 1, 1, saga_intrinsic_json_to_string},
+	{"MathAdd", 2, 2, saga_intrinsic_math_add},
+	{"MathRandom", 2, 3, saga_intrinsic_math_random},
+	{"StringSplit", 2, 2, saga_intrinsic_string_split},
+	{"StringToJson", 1, 1, saga_intrinsic_string_to_json},
+	{"UUID", 0, 0, saga_intrinsic_uuid},
+};
+
+const SagaIntrinsic *
+saga_intrinsic_find(const char *name, int len)
+{
+	for (int i = 0; i < lengthof(intrinsics); i++)
+	{
+		if (strlen(intrinsics[i].name) == len && memcmp(intrinsics[i].name, name, len) == 0)
+			return &intrinsics[i];
+	}
+	return NULL;
+}
+
+bool
+saga_call_fault(SagaCall *call, const char *fmt,...)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&buf, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	return saga_fault(call->fault, "States.IntrinsicFailure",
+					  "The function '%s' had the following error: %s", call->expr->text, buf.data);
+}
+
+bool
+saga_call_string(SagaCall *call, int arg, const JsonbValue **result)
+{
+	*result = &call->args[arg];
+	if ((*result)->type != jbvString)
+		return saga_call_fault(call, "Argument %d must be a string, but was: %s",
+							   arg + 1, saga_value_type_name(*result));
+	return true;
+}
+
+bool
+saga_call_array(SagaCall *call, int arg, const JsonbValue **result)
+{
+	*result = &call->args[arg];
+	if (!saga_value_is_array(*result))
+		return saga_call_fault(call, "Argument %d must be an array, but was: %s",
+							   arg + 1, saga_value_type_name(*result));
+	return true;
+}
+
+/* floor(n + 0.5), as Java's Math.round; compared first, as numeric_int8 raises. */
+static bool
+round_numeric(Numeric n, int64 *result)
+{
+	Numeric		half;
+	bool		failed = false;
+
+	if (saga_numeric_compare(n, int64_to_numeric(PG_INT64_MIN)) < 0 ||
+		saga_numeric_compare(n, int64_to_numeric(PG_INT64_MAX)) >= 0)
+		return false;
+	half = int64_div_fast_to_numeric(5, 1);
+	n = numeric_add_opt_error(n, half, &failed);
+	if (failed)
+		return false;
+	*result = DatumGetInt64(DirectFunctionCall1(numeric_int8,
+												DirectFunctionCall1(numeric_floor, NumericGetDatum(n))));
+	return true;
+}
+
+bool
+saga_call_int(SagaCall *call, int arg, int64 *result)
+{
+	const JsonbValue *v = &call->args[arg];
+
+	if (v->type != jbvNumeric)
+		return saga_call_fault(call, "Argument %d must be a number, but was: %s",
+							   arg + 1, saga_value_type_name(v));
+	if (!round_numeric(v->val.numeric, result))
+		return saga_call_fault(call, "Argument %d is out of range", arg + 1);
+	return true;
+}

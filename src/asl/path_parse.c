@@ -1,0 +1,573 @@
+/*
+ * path_parse.c
+ *		JSONPath texts, in the dialect that Step Functions reads:
+ *
+ *		$.a.b  $['a b']  $.a[0]  $.a[-1]  $.a[1:3]  $.a[0,2]  $['a','b']
+ *		$.*  $.a[*]  $..a  $..*  $.a[?(@.b == 1 && @.c)]  $.a.length()
+ *		$$.Execution.Id  $name.a
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "asl/value_private.h"
+
+#define MAX_STEPS	1000
+
+static const struct
+{
+	const char *name;
+	SagaPathFunction function;
+}			path_functions[] =
+{
+	{"length", SAGA_PATH_LENGTH},
+	{"size", SAGA_PATH_LENGTH},
+	{"keys", SAGA_PATH_KEYS},
+	{"min", SAGA_PATH_MIN},
+	{"max", SAGA_PATH_MAX},
+	{"sum", SAGA_PATH_SUM},
+	{"avg", SAGA_PATH_AVG},
+	{"first", SAGA_PATH_FIRST},
+	{"last", SAGA_PATH_LAST},
+};
+
+/* ---------- the scanner ---------- */
+
+bool
+saga_scan_error(SagaScanner *s, const char *fmt,...)
+{
+	StringInfoData buf;
+
+	if (s->error != NULL)
+		return false;
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&buf, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	appendStringInfo(&buf, " at position %d",
+					 pg_mbstrlen_with_len(s->text, s->pos - s->text) + 1);
+	s->error = buf.data;
+	return false;
+}
+
+void
+saga_scan_blanks(SagaScanner *s)
+{
+	while (*s->pos == ' ' || *s->pos == '\t' || *s->pos == '\n' || *s->pos == '\r')
+		s->pos++;
+}
+
+bool
+saga_scan_word(SagaScanner *s, const char *word)
+{
+	size_t		len = strlen(word);
+
+	if (strncmp(s->pos, word, len) != 0)
+		return false;
+	s->pos += len;
+	return true;
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* The four digits after "\u". */
+static int
+scan_hex4(const char *p)
+{
+	int			n = 0;
+
+	for (int i = 0; i < 4; i++)
+	{
+		int			digit = hex_digit(p[i]);
+
+		if (digit < 0)
+			return -1;
+		n = n * 16 + digit;
+	}
+	return n;
+}
+
+static bool
+scan_unicode_escape(SagaScanner *s, StringInfo buf)
+{
+	int			c = scan_hex4(s->pos + 1);
+	unsigned char utf8[5];
+
+	if (c < 0)
+		return saga_scan_error(s, "\"\\u\" must be followed by four hexadecimal digits");
+	if (is_utf16_surrogate_first(c) && s->pos[5] == '\\' && s->pos[6] == 'u')
+	{
+		int			second = scan_hex4(s->pos + 7);
+
+		if (second < 0 || !is_utf16_surrogate_second(second))
+			return saga_scan_error(s, "invalid surrogate pair");
+		c = surrogate_pair_to_codepoint(c, second);
+		s->pos += 6;
+	}
+	if (c == 0 || is_utf16_surrogate_first(c) || is_utf16_surrogate_second(c))
+		return saga_scan_error(s, "this character cannot be part of a text");
+	if (c >= 0x80 && GetDatabaseEncoding() != PG_UTF8)
+		return saga_scan_error(s, "escapes above \\u007F need a database in UTF-8");
+	unicode_to_utf8(c, utf8);
+	appendBinaryStringInfo(buf, (char *) utf8, pg_utf_mblen(utf8));
+	s->pos += 4;
+	return true;
+}
+
+bool
+saga_scan_quoted(SagaScanner *s, JsonbValue *result)
+{
+	char		quote = *s->pos++;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (; *s->pos != quote; s->pos++)
+	{
+		static const char escapes[] = "b\bf\fn\nr\rt\t";
+		const char *escape;
+
+		if (*s->pos == '\0')
+			return saga_scan_error(s, "the string has no end");
+		if (*s->pos != '\\')
+		{
+			appendStringInfoChar(&buf, *s->pos);
+			continue;
+		}
+		s->pos++;
+		if (*s->pos == '\0')
+			return saga_scan_error(s, "the string has no end");
+		if (*s->pos == 'u')
+		{
+			if (!scan_unicode_escape(s, &buf))
+				return false;
+			continue;
+		}
+		escape = strchr("bfnrt", *s->pos) ? strchr(escapes, *s->pos) : NULL;
+		appendStringInfoChar(&buf, escape ? escape[1] : *s->pos);
+	}
+	s->pos++;
+	saga_value_set_string(result, buf.data, buf.len);
+	return true;
+}
+
+/* ---------- steps ---------- */
+
+static bool
+scan_int(SagaScanner *s, int32 *result)
+{
+	char	   *end;
+	long		n;
+	const char *digits = *s->pos == '-' ? s->pos + 1 : s->pos;
+
+	if (*digits < '0' || *digits > '9')
+		return saga_scan_error(s, "a whole number was expected");
+	errno = 0;
+	n = strtol(s->pos, &end, 10);
+	if (errno != 0 || n < PG_INT32_MIN || n > PG_INT32_MAX)
+		return saga_scan_error(s, "the index is too large");
+	s->pos = end;
+	*result = (int32) n;
+	return true;
+}
+
+static bool
+scan_bracket_names(SagaScanner *s, SagaStep *step)
+{
+	int			max = 4;
+
+	step->kind = SAGA_STEP_NAME;
+	step->names = palloc(max * sizeof(JsonbValue));
+	for (;;)
+	{
+		if (*s->pos != '\'' && *s->pos != '"')
+			return saga_scan_error(s, "a name in quotes was expected");
+		if (step->count == max)
+		{
+			max *= 2;
+			step->names = repalloc(step->names, max * sizeof(JsonbValue));
+		}
+		if (!saga_scan_quoted(s, &step->names[step->count]))
+			return false;
+		step->count++;
+		saga_scan_blanks(s);
+		if (*s->pos != ',')
+			break;
+		step->kind = SAGA_STEP_NAMES;
+		s->pos++;
+		saga_scan_blanks(s);
+	}
+	return true;
+}
+
+static bool
+scan_bracket_indexes(SagaScanner *s, SagaStep *step)
+{
+	int			max = 4;
+
+	step->kind = SAGA_STEP_INDEX;
+	step->indexes = palloc(max * sizeof(int32));
+	for (;;)
+	{
+		if (step->count == max)
+		{
+			max *= 2;
+			step->indexes = repalloc(step->indexes, max * sizeof(int32));
+		}
+		if (!scan_int(s, &step->indexes[step->count]))
+			return false;
+		step->count++;
+		saga_scan_blanks(s);
+		if (*s->pos != ',')
+			break;
+		step->kind = SAGA_STEP_INDEXES;
+		s->pos++;
+		saga_scan_blanks(s);
+	}
+	return true;
+}
+
+/* At the colon; a number before it is in step->indexes. */
+static bool
+scan_bracket_slice(SagaScanner *s, SagaStep *step)
+{
+	step->kind = SAGA_STEP_SLICE;
+	if (step->count == 1)
+	{
+		step->has_from = true;
+		step->from = step->indexes[0];
+	}
+	s->pos++;
+	saga_scan_blanks(s);
+	if (*s->pos != ']' && *s->pos != ':')
+	{
+		step->has_to = true;
+		if (!scan_int(s, &step->to))
+			return false;
+		saga_scan_blanks(s);
+	}
+	if (*s->pos == ':')
+		return saga_scan_error(s, "a slice has no step");
+	return true;
+}
+
+static bool
+scan_bracket_filter(SagaScanner *s, SagaStep *step)
+{
+	bool		was_in_filter = s->in_filter;
+
+	s->pos++;
+	saga_scan_blanks(s);
+	if (*s->pos != '(')
+		return saga_scan_error(s, "\"(\" was expected after \"?\"");
+	s->pos++;
+	step->kind = SAGA_STEP_FILTER;
+	s->in_filter = true;
+	step->filter = saga_filter_scan(s);
+	s->in_filter = was_in_filter;
+	if (step->filter == NULL)
+		return false;
+	saga_scan_blanks(s);
+	if (*s->pos != ')')
+		return saga_scan_error(s, "\")\" was expected");
+	s->pos++;
+	saga_scan_blanks(s);
+	return true;
+}
+
+static bool
+scan_bracket(SagaScanner *s, SagaStep *step)
+{
+	s->pos++;
+	saga_scan_blanks(s);
+	if (*s->pos == '\'' || *s->pos == '"')
+	{
+		if (!scan_bracket_names(s, step))
+			return false;
+	}
+	else if (*s->pos == '*')
+	{
+		step->kind = SAGA_STEP_WILDCARD;
+		s->pos++;
+		saga_scan_blanks(s);
+	}
+	else if (*s->pos == '?')
+	{
+		if (!scan_bracket_filter(s, step))
+			return false;
+	}
+	else
+	{
+		if (*s->pos != ':' && !scan_bracket_indexes(s, step))
+			return false;
+		if (*s->pos == ':' && step->count <= 1 && !scan_bracket_slice(s, step))
+			return false;
+	}
+	if (*s->pos != ']')
+		return saga_scan_error(s, "\"]\" was expected");
+	s->pos++;
+	return true;
+}
+
+/* Names without quotes may hold whatever has no meaning of its own. */
+static bool
+ends_name(const SagaScanner *s, char c)
+{
+	if ((unsigned char) c <= ' ' || c == 0x7f)
+		return true;
+	if (strchr(".[](),'\"", c) != NULL)
+		return true;
+	return s->in_filter && strchr("=!<>&|~", c) != NULL;
+}
+
+static bool
+scan_name(SagaScanner *s, JsonbValue *name)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	while (!ends_name(s, *s->pos))
+	{
+		/* "\." is a dot in a name */
+		if (*s->pos == '\\' && s->pos[1] != '\0')
+			s->pos++;
+		appendStringInfoChar(&buf, *s->pos++);
+	}
+	if (buf.len == 0)
+		return saga_scan_error(s, "a name was expected");
+	saga_value_set_string(name, buf.data, buf.len);
+	return true;
+}
+
+static bool
+scan_function(SagaScanner *s, SagaPath *path, const JsonbValue *name)
+{
+	s->pos++;
+	saga_scan_blanks(s);
+	if (*s->pos != ')')
+		return saga_scan_error(s, "functions in a path take no argument");
+	s->pos++;
+	for (int i = 0; i < lengthof(path_functions); i++)
+	{
+		if (strlen(path_functions[i].name) == name->val.string.len &&
+			memcmp(path_functions[i].name, name->val.string.val, name->val.string.len) == 0)
+		{
+			path->function = path_functions[i].function;
+			return true;
+		}
+	}
+	return saga_scan_error(s, "there is no path function \"%.*s\"",
+						   name->val.string.len, name->val.string.val);
+}
+
+static SagaStep *
+add_step(SagaPath *path, int *max)
+{
+	if (path->steps == NULL)
+		path->steps = palloc0(*max * sizeof(SagaStep));
+	else if (path->nsteps == *max)
+	{
+		path->steps = repalloc(path->steps, 2 * *max * sizeof(SagaStep));
+		memset(path->steps + *max, 0, *max * sizeof(SagaStep));
+		*max *= 2;
+	}
+	return &path->steps[path->nsteps++];
+}
+
+static void
+set_name_step(SagaStep *step, const JsonbValue *name)
+{
+	step->kind = SAGA_STEP_NAME;
+	step->count = 1;
+	step->names = palloc(sizeof(JsonbValue));
+	step->names[0] = *name;
+}
+
+static bool
+scan_steps(SagaScanner *s, SagaPath *path, int *max)
+{
+	while (*s->pos == '.' || *s->pos == '[')
+	{
+		SagaStep   *step;
+		JsonbValue	name;
+		bool		descend = false;
+
+		if (path->nsteps == MAX_STEPS)
+			return saga_scan_error(s, "the path has more than %d steps", MAX_STEPS);
+		if (saga_scan_word(s, ".."))
+			descend = true;
+		else if (*s->pos == '.')
+			s->pos++;
+		else
+		{
+			if (!scan_bracket(s, add_step(path, max)))
+				return false;
+			continue;
+		}
+		if (*s->pos == '[')
+		{
+			if (!descend)
+				return saga_scan_error(s, "a name was expected");
+			step = add_step(path, max);
+			step->descend = true;
+			if (!scan_bracket(s, step))
+				return false;
+		}
+		else if (*s->pos == '*' && (ends_name(s, s->pos[1]) || s->pos[1] == '\0'))
+		{
+			s->pos++;
+			step = add_step(path, max);
+			step->kind = SAGA_STEP_WILDCARD;
+			step->descend = descend;
+		}
+		else
+		{
+			if (!scan_name(s, &name))
+				return false;
+			if (*s->pos == '(')
+			{
+				if (descend)
+					return saga_scan_error(s, "a name was expected");
+				return scan_function(s, path, &name);
+			}
+			step = add_step(path, max);
+			step->descend = descend;
+			set_name_step(step, &name);
+		}
+	}
+	return true;
+}
+
+static bool
+is_variable_char(char c, bool first)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || IS_HIGHBIT_SET(c) ||
+		(!first && c >= '0' && c <= '9');
+}
+
+/* "$" (or "$$", "$name", "@") */
+static bool
+scan_root(SagaScanner *s, SagaPath *path, int *max)
+{
+	const char *start;
+	JsonbValue	name;
+
+	if (*s->pos == '@' && s->in_filter)
+	{
+		s->pos++;
+		path->root = SAGA_ROOT_CURRENT;
+		return true;
+	}
+	if (*s->pos != '$')
+		return saga_scan_error(s, "a path begins with \"$\"");
+	s->pos++;
+	if (*s->pos == '$')
+	{
+		s->pos++;
+		path->root = SAGA_ROOT_CONTEXT;
+		return true;
+	}
+	path->root = SAGA_ROOT_DATA;
+	if (is_variable_char(*s->pos, true))
+	{
+		for (start = s->pos; is_variable_char(*s->pos, false);)
+			s->pos++;
+		path->root = SAGA_ROOT_VARIABLE;
+		saga_value_set_string(&name, pnstrdup(start, s->pos - start), s->pos - start);
+		set_name_step(add_step(path, max), &name);
+	}
+	return true;
+}
+
+/* Several names at the end make one object; anywhere else they are a choice. */
+static bool
+path_is_definite(const SagaPath *path)
+{
+	for (int i = 0; i < path->nsteps; i++)
+	{
+		const SagaStep *step = &path->steps[i];
+
+		if (step->descend)
+			return false;
+		if (step->kind == SAGA_STEP_NAMES && i == path->nsteps - 1)
+			continue;
+		if (step->kind != SAGA_STEP_NAME && step->kind != SAGA_STEP_INDEX)
+			return false;
+	}
+	return true;
+}
+
+SagaPath *
+saga_path_scan(SagaScanner *s)
+{
+	SagaPath   *path = palloc0(sizeof(SagaPath));
+	const char *start = s->pos;
+	int			max = 4;
+
+	if (!scan_root(s, path, &max) || !scan_steps(s, path, &max))
+		return NULL;
+	path->definite = path_is_definite(path);
+	path->text = pnstrdup(start, s->pos - start);
+	return path;
+}
+
+SagaPath *
+saga_path_parse(const char *text, char **error)
+{
+	SagaScanner s = {.text = text, .pos = text};
+	SagaPath   *path = saga_path_scan(&s);
+
+	if (path != NULL && *s.pos != '\0')
+		saga_scan_error(&s, "the path ends before this character");
+	*error = s.error;
+	return s.error == NULL ? path : NULL;
+}
+
+bool
+saga_path_is_reference(const SagaPath *path)
+{
+	if (path->function != SAGA_PATH_NO_FUNCTION)
+		return false;
+	for (int i = 0; i < path->nsteps; i++)
+	{
+		const SagaStep *step = &path->steps[i];
+
+		if (step->descend)
+			return false;
+		if (step->kind != SAGA_STEP_NAME &&
+			(step->kind != SAGA_STEP_INDEX || step->indexes[0] < 0))
+			return false;
+	}
+	return true;
+}
+
+SagaPathRoot
+saga_path_root(const SagaPath *path)
+{
+	return path->root;
+}
+
+const char *
+saga_path_text(const SagaPath *path)
+{
+	return path->text;
+}
