@@ -163,7 +163,10 @@ extern int	saga_run_find_token(SagaRun *run, const char *token);
 extern void saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensate,
 						  TimestampTz now);
 
-/* End now, without compensation: the engine gives up (poison, a limit). */
+/* Fail, after compensation: status FAILED.  The engine gives up (poison, trouble without end). */
+extern void saga_run_give_up(SagaRun *run, const char *error, const char *cause, TimestampTz now);
+
+/* End now, without compensation: a handler is what crashes. */
 extern void saga_run_kill(SagaRun *run, const char *error, const char *cause, TimestampTz now);
 
 extern SagaStatus saga_run_status(const SagaRun *run);	/* RUNNING or COMPENSATING while it lives */
