@@ -1,0 +1,37 @@
+-- Rules and arithmetic.  None of these raises for what a document contains:
+-- it is reported, under INV-FORM when it is not even an invoice.
+
+-- Every violated rule, one row a place.  location is a JSON pointer.
+CREATE FUNCTION invoice_validate(document json,
+	OUT rule text, OUT level text, OUT location text, OUT message text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'saga_invoice_validate'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 ROWS 5;
+
+-- The figures of an invoice, computed from its lines, allowances and charges;
+-- NULL when the document is not a JSON object.  Figures of a document with
+-- fatal rules mean nothing.
+CREATE FUNCTION invoice_calculate(document json)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'saga_invoice_calculate'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+
+-- Both in one pass: {"rules": [{rule, level, location, message}], "fatal": bool,
+-- "warnings": [rule], "totals": figures, null when fatal}.  At most 100 places
+-- of one rule are listed, and then how many more there are.
+CREATE FUNCTION invoice_check(document json)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'saga_invoice_check'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+
+-- The code lists that the rules use.
+CREATE FUNCTION invoice_codes(OUT list text, OUT code text, OUT minor_unit int)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'saga_invoice_codes'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 600;
+
+-- A credit note carries positive amounts; its type gives the sign.
+CREATE FUNCTION invoice_is_credit_note(type_code text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'saga_invoice_is_credit_note'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;

@@ -1,0 +1,130 @@
+/*
+ * report.c
+ *		The list of violated rules.
+ *
+ * A document with 100,000 broken lines must not make a report of many
+ * megabytes where only the verdict is stored: with per_rule set, that many
+ * rows of each rule are kept and one more says how many were left out.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "invoice/invoice.h"
+
+#define QUOTE_LENGTH 40
+
+void
+saga_report_init(SagaReport *report, int per_rule)
+{
+	memset(report, 0, sizeof(*report));
+	report->per_rule = per_rule;
+}
+
+const char *
+saga_level_name(SagaLevel level)
+{
+	return level == SAGA_FATAL ? "fatal" : "warning";
+}
+
+/* The last rule reported is often the next one too: search from the end. */
+static SagaRuleCount *
+count_of_rule(SagaReport *report, const char *rule, SagaLevel level)
+{
+	SagaRuleCount *count;
+	int			i;
+
+	for (i = report->nrules - 1; i >= 0; i--)
+	{
+		if (strcmp(report->rules[i].rule, rule) == 0)
+			return &report->rules[i];
+	}
+	if (report->nrules == report->max_rules)
+	{
+		report->max_rules = Max(8, report->max_rules * 2);
+		report->rules = report->rules ?
+			repalloc(report->rules, report->max_rules * sizeof(SagaRuleCount)) :
+			palloc(report->max_rules * sizeof(SagaRuleCount));
+	}
+	count = &report->rules[report->nrules++];
+	count->rule = rule;
+	count->level = level;
+	count->n = 0;
+	return count;
+}
+
+static void
+add_finding(SagaReport *report, const char *rule, SagaLevel level, const char *location,
+			const char *message)
+{
+	SagaFinding *finding;
+
+	if (report->nfindings == report->max_findings)
+	{
+		report->max_findings = Max(8, report->max_findings * 2);
+		report->findings = report->findings ?
+			repalloc_huge(report->findings, report->max_findings * sizeof(SagaFinding)) :
+			palloc(report->max_findings * sizeof(SagaFinding));
+	}
+	finding = &report->findings[report->nfindings++];
+	finding->rule = rule;
+	finding->level = level;
+	finding->location = location;
+	finding->message = message;
+}
+
+/* rule and location must live as long as the report. */
+void
+saga_report(SagaReport *report, const char *rule, SagaLevel level, const char *location,
+			const char *format,...)
+{
+	SagaRuleCount *count = count_of_rule(report, rule, level);
+	StringInfoData message;
+
+	if (level == SAGA_FATAL)
+		report->fatal = true;
+	if (report->per_rule > 0 && count->n++ >= report->per_rule)
+		return;
+
+	initStringInfo(&message);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&message, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&message, needed);
+	}
+	add_finding(report, count->rule, level, location, message.data);
+}
+
+/* Says what per_rule has left out. */
+void
+saga_report_finish(SagaReport *report)
+{
+	int			i;
+
+	if (report->per_rule == 0)
+		return;
+	for (i = 0; i < report->nrules; i++)
+	{
+		SagaRuleCount *count = &report->rules[i];
+
+		if (count->n > report->per_rule)
+			add_finding(report, count->rule, count->level, "",
+						psprintf("and at " INT64_FORMAT " more places", count->n - report->per_rule));
+	}
+}
+
+/* The sender's own text in a message: quoted, and cut when it is long. */
+char *
+saga_quote_found(const char *text, int len)
+{
+	int			clipped = pg_mbcliplen(text, len, QUOTE_LENGTH);
+
+	return psprintf("\"%.*s\"%s", clipped, text, clipped < len ? "..." : "");
+}
