@@ -120,9 +120,34 @@ sub audit { return $_[0]->request('GET', '/_audit') }
 sub faults { return $_[0]->request('POST', '/_faults', $_[1]) }
 sub reset { return $_[0]->request('POST', '/_reset', {}) }
 
+# A topic with a queue subscribed to it (fauxqs): {topic_arn, queue_url}.
+sub setup
+{
+	my ($self, $topic, $queue) = @_;
+	return $json->decode(scalar $self->aws('setup', $topic, $queue));
+}
+
+# Every message that is in the queue, decoded; they are deleted there.
+sub receive
+{
+	my ($self, $queue_url, $wait) = @_;
+	return map { $json->decode($_) } $self->aws('receive', $queue_url, '--wait', $wait // 1);
+}
+
+sub aws
+{
+	my ($self, @args) = @_;
+	open(my $fh, '-|', 'node', "$servers/aws.js", '--endpoint', $self->url, @args)
+	  or croak "could not run node: $!";
+	my @lines = <$fh>;
+	close $fh or croak "aws.js @args failed";
+	return wantarray ? @lines : join('', @lines);
+}
+
 # A test that dies must leave no server behind.
 END
 {
+	local $?;
 	$_->stop('KILL') foreach @running;
 }
 
