@@ -42,9 +42,9 @@ my $made = $sns->setup('invoices', 'subscriber');
   SKIP:
 	{
 		skip 'no awscli', 1 unless -x $aws[0];
-		my $out;
+		my ($out, $err);
 		IPC::Run::run([ @aws, 'sns', 'publish', '--topic-arn', $made->{topic_arn}, '--message', 'hello' ],
-			'>', \$out, '2>', \my $err) or diag($err);
+			'>', \$out, '2>', \$err) or diag($err);
 		my @messages = $sns->receive($made->{queue_url});
 		is_deeply([ map { $_->{body} } @messages ], ['hello'], 'what is published arrives');
 	}
