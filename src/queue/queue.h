@@ -44,17 +44,30 @@ extern const SagaQueue *saga_queue_by_id(int32 queue_id, bool missing_ok);
 /* Raises INSUFFICIENT_PRIVILEGE unless the current user is a member of the owner. */
 extern void saga_queue_check_owner(const SagaQueue *queue);
 
+/*
+ * The queue stays until the end of the transaction: saga.drop_queue waits.
+ * Returns the queue as it is now; raises UNDEFINED_OBJECT if it went.
+ * saga_send_rows and the SQL functions do this by themselves.
+ */
+extern const SagaQueue *saga_queue_lock(const SagaQueue *queue);
+
 /* ---------- the low-water mark (mark.c) ---------- */
 
 /*
- * A claim: begin, run the claiming statement with id > *mark, then at once
- * saga_claim_end with the last id it returned (NULL: none).  If the statement
- * raises, the abort callback ends the claim and pushes the mark it had read.
- * Never advances in REPEATABLE READ or SERIALIZABLE.
+ * A claim: begin, run the claiming statement with id > claim.mark ORDER BY id
+ * FOR UPDATE SKIP LOCKED, then at once saga_claim_end with the last id it
+ * returned (NULL: none).  If the statement raises, the abort callback ends
+ * the claim and pushes the mark it had read.  Never advances in REPEATABLE
+ * READ or SERIALIZABLE.
+ *
+ * begin clears the queue's ready flag, end sets it again when there was
+ * something: claim until a claim finds nothing, then nobody has to be told
+ * about what was left.  end also notes the rows as locked.
  */
 typedef struct SagaClaim
 {
 	SagaQueueSlot *slot;		/* NULL: no shared memory */
+	int32		queue_id;
 	int			entry;			/* -1: no free entry, does not advance */
 	pg_uuid_t	mark;			/* where to start */
 } SagaClaim;
@@ -77,7 +90,7 @@ extern void saga_note_timer(TimestampTz wake_at);
 /* push right now (sweep) */
 extern void saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id);
 
-extern void saga_mark_init(void);	/* registers the transaction callbacks, once a process */
+extern void saga_mark_init(void);	/* from _PG_init: registers the transaction callbacks */
 
 /* COMMIT/ROLLBACK PREPARED: called by the ProcessUtility hook around the statement (twophase.c) */
 extern void saga_prepared_note_gid(const char *gid);	/* before PREPARE TRANSACTION */
@@ -99,22 +112,40 @@ typedef struct SagaSend
 	Jsonb	   *body;
 	Jsonb	   *headers;
 	int64		delay_ms;
+
+	/*
+	 * message_id is not new: the row gets a fresh position, so that it does
+	 * not throw the queue's mark back to its age.
+	 */
+	bool		returned;
 } SagaSend;
 
 extern void saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows);
 
 /*
  * Moves timers that are due (at most limit) back into saga.message, pushes
- * and wakes.  *next_wake is the earliest wake_at left, DT_NOEND if none.
- * queue NULL: all queues.  Needs SPI_connect and a transaction; returns the
- * number moved.
+ * and wakes.  *next_wake is when to call again: the earliest wake_at left,
+ * DT_NOEND if none, a second from now while somebody holds a due one locked.
+ * Also kept in the database's slot.  queue NULL: all queues.  Messages that
+ * were received too often become dead letters instead.  Needs SPI_connect
+ * and a transaction; returns the number of timers that went.
  */
 extern int	saga_timers_fire(const SagaQueue *queue, TimestampTz now, int limit, TimestampTz *next_wake);
 
-/* The safety net: pushes claimable rows behind the marks, logs each as a WARNING. Returns rows found. */
+/*
+ * The safety net: pushes claimable rows behind the marks and logs a WARNING
+ * for each queue that had any.  first (when a coordinator starts): no
+ * warning, and the queues that have rows are made ready.  Sets the time of
+ * the next one (SagaDatabaseSlot.sweep_at).  Needs SPI_connect and a
+ * transaction of its own; returns the number of queues with a row found.
+ */
 extern int	saga_sweep(bool first);
 
-/* Makes a queue of a kind; raises DUPLICATE_OBJECT if the name is taken. Returns its id. */
+/*
+ * Makes a queue of a kind; raises DUPLICATE_OBJECT if the name is taken.
+ * settings may be NULL; members visibility_timeout, max_receives,
+ * dead_letter_queue, retention.  Needs SPI_connect.  Returns its id.
+ */
 extern int32 saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings);
 
 /* ---------- dead letters (dead.c) ---------- */
@@ -132,6 +163,17 @@ typedef struct SagaDeadLetter
 	Jsonb	   *details;
 } SagaDeadLetter;
 
-extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);
+extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);	/* needs SPI_connect */
+
+/*
+ * Redrive of letters that are not messages of a plain queue: kinds s, e, t
+ * by the engine, o by the outbox.  The letter is locked and the caller's
+ * rights to its queue are checked; failed_at and redrive's own columns are
+ * redrive's.  Returns what it was redriven as (the execution's id ...).
+ * SPI is connected.
+ */
+typedef pg_uuid_t (*saga_redrive_hook_type) (const SagaQueue *queue, const SagaDeadLetter *letter);
+extern saga_redrive_hook_type saga_redrive_execution_hook;
+extern saga_redrive_hook_type saga_redrive_outbox_hook;
 
 #endif							/* SAGA_QUEUE_H */

@@ -75,3 +75,106 @@ SELECT pg_extension_config_dump('saga.queue_queue_id_seq', '');
 SELECT pg_extension_config_dump('saga.message', '');
 SELECT pg_extension_config_dump('saga.timer', '');
 SELECT pg_extension_config_dump('saga.dead_letter', '');
+
+-- functions. C functions check the rights of the caller: they need membership in the queue's owner.
+
+CREATE FUNCTION saga.make_id() RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'saga_make_id';
+COMMENT ON FUNCTION saga.make_id() IS 'a new UUIDv7: ordered by time, as all ids here are';
+
+CREATE FUNCTION saga.invalidate_cache() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_invalidate_cache';
+COMMENT ON FUNCTION saga.invalidate_cache() IS 'statement trigger: all sessions forget what they cached of the table';
+
+CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.queue
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.invalidate_cache();
+
+CREATE FUNCTION saga.create_queue(name text, visibility_timeout interval DEFAULT '30 seconds',
+		max_receives integer DEFAULT 5, dead_letter_queue text DEFAULT NULL, fifo boolean DEFAULT false,
+		retention interval DEFAULT NULL) RETURNS integer
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_create_queue';
+COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) IS
+'makes a queue that belongs to the current user, returns its id.
+visibility_timeout: how long a received message stays hidden; max_receives: how often it is given out before it becomes a dead letter (0: no limit);
+dead_letter_queue: a queue of the caller''s that takes such messages instead of saga.dead_letters.
+Errors: duplicate_object, undefined_object (dead_letter_queue), feature_not_supported (fifo)';
+
+CREATE FUNCTION saga.send(queue text, body jsonb, delay interval DEFAULT '0', group_id text DEFAULT NULL,
+		dedup_id text DEFAULT NULL, headers jsonb DEFAULT NULL) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_send';
+COMMENT ON FUNCTION saga.send(text, jsonb, interval, text, text, jsonb) IS
+'puts a message into a queue when the transaction commits, returns its id; with a delay it can be received only after that time.
+headers: a JSON object. Errors: undefined_object, insufficient_privilege, wrong_object_type (queue of a workflow or destination), feature_not_supported (group_id, dedup_id)';
+
+CREATE FUNCTION saga.send_batch(queue text, bodies jsonb[], delay interval DEFAULT '0', headers jsonb DEFAULT NULL)
+	RETURNS SETOF uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_send_batch';
+COMMENT ON FUNCTION saga.send_batch(text, jsonb[], interval, jsonb) IS
+'saga.send for many bodies, all with the same delay and headers; the ids come in the order of the bodies';
+
+CREATE FUNCTION saga.receive(queue text, max integer DEFAULT 1, visibility_timeout interval DEFAULT NULL,
+		wait interval DEFAULT '0')
+	RETURNS TABLE (message_id uuid, receives integer, sent_at timestamptz, visible_at timestamptz, body jsonb, headers jsonb)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'saga_receive';
+COMMENT ON FUNCTION saga.receive(text, integer, interval, interval) IS
+'takes up to max messages (1 to 10000). After the commit they are hidden until visible_at; delete them before that, or they come again.
+visibility_timeout: null is the queue''s. wait: up to 20 seconds, if there is none yet; the transaction stays open meanwhile, and must be READ COMMITTED.
+A message that was received max_receives times and not deleted becomes a dead letter (reason Saga.MaxReceives)';
+
+CREATE FUNCTION saga.delete(queue text, ids uuid[]) RETURNS integer
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_delete';
+COMMENT ON FUNCTION saga.delete(text, uuid[]) IS
+'acknowledges received messages; returns how many there were. Works too when the time ran out and nobody has received the message again';
+
+CREATE FUNCTION saga.change_visibility(queue text, ids uuid[], visibility_timeout interval) RETURNS integer
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_change_visibility';
+COMMENT ON FUNCTION saga.change_visibility(text, uuid[], interval) IS
+'hides messages in flight for visibility_timeout from now on (0: give them back); returns how many there were';
+
+CREATE FUNCTION saga.purge(queue text) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_purge';
+COMMENT ON FUNCTION saga.purge(text) IS
+'deletes all messages of a queue, delayed and in flight too, but not its dead letters; returns how many';
+
+CREATE FUNCTION saga.drop_queue(queue text) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_drop_queue';
+COMMENT ON FUNCTION saga.drop_queue(text) IS
+'drops a queue with its messages and dead letters; false if there is none of that name. Waits for transactions that use it.
+Errors: object_in_use (another queue names it as dead_letter_queue), wrong_object_type, insufficient_privilege';
+
+CREATE FUNCTION saga.redrive(dead_letter_id uuid) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive';
+COMMENT ON FUNCTION saga.redrive(uuid) IS
+'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
+Errors: undefined_object, object_not_in_prerequisite_state (already redriven), insufficient_privilege';
+
+CREATE FUNCTION saga.redrive(queue text, reason text DEFAULT NULL, max integer DEFAULT NULL) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_queue';
+COMMENT ON FUNCTION saga.redrive(text, text, integer) IS
+'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many';
+
+CREATE VIEW saga.queues WITH (security_barrier) AS
+	SELECT q.name,
+		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END AS kind,
+		q.owner, m.ready, t.delayed, t.in_flight, d.dead,
+		least(m.oldest_at, t.oldest_at) AS oldest_at,
+		q.visibility_timeout, q.max_receives, q.dead_letter_queue
+	FROM saga.queue q
+	CROSS JOIN LATERAL (SELECT count(*) AS ready, min(sent_at) AS oldest_at
+		FROM saga.message WHERE queue_id = q.queue_id) m
+	CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE lease IS NULL) AS delayed,
+			count(*) FILTER (WHERE lease IS NOT NULL) AS in_flight, min(sent_at) AS oldest_at
+		FROM saga.timer WHERE queue_id = q.queue_id) t
+	CROSS JOIN LATERAL (SELECT count(*) AS dead
+		FROM saga.dead_letter WHERE queue_id = q.queue_id AND redriven_at IS NULL) d
+	WHERE pg_has_role(q.owner, 'USAGE');
+COMMENT ON VIEW saga.queues IS 'queues of roles that the current user is a member of; the counts are exact, and take the time to count';
+
+CREATE VIEW saga.dead_letters WITH (security_barrier) AS
+	SELECT d.dead_letter_id, q.name AS queue, d.message_id,
+		CASE d.kind WHEN 'm' THEN 'message' WHEN 'o' THEN 'outbox' ELSE 'execution' END AS kind,
+		d.reason, d.cause, d.receives, d.sent_at, d.failed_at, d.redriven_at, d.redriven_as,
+		d.body, d.headers, d.details
+	FROM saga.dead_letter d JOIN saga.queue q USING (queue_id)
+	WHERE pg_has_role(q.owner, 'USAGE');
+COMMENT ON VIEW saga.dead_letters IS 'what failed for good, of queues of roles that the current user is a member of; redriven_at is null while it waits for a person';

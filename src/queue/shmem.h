@@ -48,7 +48,11 @@ typedef struct SagaQueueSlot
 	pg_uuid_t	mark;			/* nothing claimable at or below */
 	SagaClaimEntry claims[SAGA_CLAIM_ENTRIES];
 
-	/* 1: something became claimable since a consumer last found nothing */
+	/*
+	 * 1: something became claimable since a consumer last found nothing.  Set
+	 * by whoever makes rows claimable and by a claim that found some, cleared
+	 * by saga_claim_begin only, with full barriers.
+	 */
 	pg_atomic_uint32 ready;
 } SagaQueueSlot;
 
@@ -90,8 +94,28 @@ typedef struct SagaDatabaseSlot
 	slock_t		mutex;			/* protects what follows */
 	bool		closed;			/* no process of ours may start here */
 	bool		has_extension;	/* CREATE EXTENSION was seen */
-	TimestampTz next_wake;		/* earliest saga.timer.wake_at not yet moved; DT_NOEND: none known */
+
+	/*
+	 * Timers: the earliest wake_at not yet moved (DT_NOEND: none, DT_NOBEGIN:
+	 * not known, look), and a low-water mark as the queues have: no timer at
+	 * or before timer_mark.  One scan at a time may advance it, as far as
+	 * timer_cap.
+	 */
+	TimestampTz next_wake;
+	TimestampTz timer_mark;
+	bool		timer_scan;
+	TimestampTz timer_cap;
+
+	/*
+	 * When the coordinator is to call saga_sweep next.  Earlier than usual
+	 * after rows of saga.queue came from elsewhere (a restore), and then
+	 * resweeps more times in short order, as the other tables may follow.
+	 */
+	TimestampTz sweep_at;
+	int			resweeps;
 } SagaDatabaseSlot;
+
+struct SagaPrepared;			/* twophase.c */
 
 typedef struct SagaShared
 {
@@ -101,7 +125,17 @@ typedef struct SagaShared
 	SagaDatabaseSlot databases[SAGA_MAX_DATABASES];
 	/* arrays behind the struct, sizes from POSTMASTER settings */
 	SagaQueueSlot *queues;
+	int32	   *queue_index;	/* open hash over queues: slot number or -1; under lock */
+	uint32		queue_index_mask;
 	SagaProcSlot *procs;
+	struct SagaPrepared *prepared;	/* under lock */
+	int			max_prepared;
+
+	/*
+	 * Under lock.  Not 0: a prepared transaction may exist that is not in the
+	 * table above, as it survived a restart or came from logical replication.
+	 */
+	uint32		prepared_unknown;
 } SagaShared;
 
 extern SagaShared *saga_shared; /* pointer into shared memory; NULL: not preloaded */
@@ -118,13 +152,43 @@ extern SagaQueueSlot *saga_queue_slot(int32 queue_id, Oid owner, char kind);
 extern SagaDatabaseSlot *saga_database_slot(Oid dboid, bool create);
 extern void saga_forget_database(Oid dboid);	/* dropped: frees its queue and database slots */
 extern void saga_forget_queue(int32 queue_id);
+extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made if need be */
 
-/* This process's own slot; released in before_shmem_exit. */
+/* Lowers the mark and all caps to at most "mark": everything above may be claimable. */
+extern void saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark);
+
+/* The same for all queues of a database, sets the ready flags and wakes everyone. */
+extern void saga_database_rewind(Oid dboid);
+
+/* A timer at wake_at may exist: lowers next_wake, timer_mark, timer_cap; wakes the coordinator. */
+extern void saga_timer_lower(SagaDatabaseSlot *db, TimestampTz wake_at);
+
+/* Ask the coordinator for a sweep at this time or earlier. */
+extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
+
+/*
+ * This process's own slot; released in before_shmem_exit.
+ *
+ * A process that wants to sleep:
+ *		saga_proc_prepare_sleep();
+ *		look again: saga_ready_queues, next_wake, sweep_at, leave ...
+ *		nothing: WaitLatch, ResetLatch
+ *		saga_proc_end_sleep();
+ * The waker stores its news (the ready flag) and then swaps "sleeping" to 0;
+ * the sleeper stores "sleeping" and then reads the news.  Both have a full
+ * barrier between the two, so at least one of them sees the other.
+ */
+extern void saga_proc_prepare_sleep(void);
+extern void saga_proc_end_sleep(void);
 extern SagaProcSlot *saga_my_proc;
 extern SagaProcSlot *saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id);
 extern void saga_proc_detach(void);
 
-/* Wake whoever serves a queue: one sleeping process, else the coordinator. Never raises. */
+/*
+ * Sets the ready flag and wakes one sleeping process that serves the queue.
+ * None asleep but one awake: nothing, it looks again before it sleeps.  None
+ * at all: the database's coordinator, or else the launcher.  Never raises.
+ */
 extern void saga_wake_queue(SagaQueueSlot *slot);
 extern void saga_wake_type(SagaProcType type, Oid dboid);	/* all of a type */
 

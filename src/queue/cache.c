@@ -1,0 +1,311 @@
+/*
+ * cache.c
+ *		Rows of saga.queue, by name and by id, one cache per process.
+ *
+ * A statement trigger on saga.queue sends a relcache invalidation, the
+ * callback here forgets everything.  Entries are handed out as pointers that
+ * are good until the end of the transaction: what was forgotten is freed
+ * only then.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "queue/internal.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+typedef struct QueueCache
+{
+	MemoryContext context;
+	Oid			relid;			/* saga.queue */
+	bool		valid;
+	HTAB	   *by_id;
+	HTAB	   *by_name;
+	struct QueueCache *next;	/* in the list of retired ones */
+} QueueCache;
+
+typedef struct IdEntry
+{
+	int32		queue_id;
+	SagaQueue  *queue;
+} IdEntry;
+
+typedef struct NameEntry
+{
+	char	   *name;
+	SagaQueue  *queue;
+} NameEntry;
+
+/* Caches. */
+static QueueCache *cache = NULL;
+static QueueCache *retired = NULL;
+static bool callback_registered = false;
+
+static SagaStmt by_name_stmt = {
+	.sql = "SELECT q.queue_id, q.name, q.kind, q.owner::oid, q.visibility_timeout, q.max_receives,"
+	" coalesce(d.queue_id, 0)"
+	" FROM saga.queue q LEFT JOIN saga.queue d ON d.name = q.dead_letter_queue AND d.kind = 'q'"
+	" WHERE q.name = $1",
+	.nargs = 1,.argtypes = {TEXTOID}
+};
+static SagaStmt by_id_stmt = {
+	.sql = "SELECT q.queue_id, q.name, q.kind, q.owner::oid, q.visibility_timeout, q.max_receives,"
+	" coalesce(d.queue_id, 0)"
+	" FROM saga.queue q LEFT JOIN saga.queue d ON d.name = q.dead_letter_queue AND d.kind = 'q'"
+	" WHERE q.queue_id = $1",
+	.nargs = 1,.argtypes = {INT4OID}
+};
+
+
+static void
+forget_queues(Datum arg, Oid relid)
+{
+	if (cache != NULL && (relid == InvalidOid || relid == cache->relid))
+		cache->valid = false;
+}
+
+static uint32
+name_hash(const void *key, Size keysize)
+{
+	const char *name = *(char *const *) key;
+
+	return string_hash(name, strlen(name) + 1);
+}
+
+static int
+name_match(const void *a, const void *b, Size keysize)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static void
+make_cache(void)
+{
+	MemoryContext context;
+	QueueCache *new;
+	HASHCTL		ctl;
+
+	if (!callback_registered)
+	{
+		CacheRegisterRelcacheCallback(forget_queues, (Datum) 0);
+		callback_registered = true;
+	}
+	context = AllocSetContextCreate(TopMemoryContext, "pg_saga queues", ALLOCSET_SMALL_SIZES);
+	new = MemoryContextAllocZero(context, sizeof(QueueCache));
+	new->context = context;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(int32);
+	ctl.entrysize = sizeof(IdEntry);
+	ctl.hcxt = context;
+	new->by_id = hash_create("pg_saga queues by id", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(char *);
+	ctl.entrysize = sizeof(NameEntry);
+	ctl.hash = name_hash;
+	ctl.match = name_match;
+	ctl.hcxt = context;
+	new->by_name = hash_create("pg_saga queues by name", 32, &ctl,
+							   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+
+	/* a relation that is not there leaves the cache unused: each look-up fails anyway */
+	new->relid = saga_relation_oid("queue");
+	new->valid = true;
+	cache = new;
+}
+
+static void
+check_cache(void)
+{
+	if (cache != NULL && !cache->valid)
+	{
+		cache->next = retired;
+		retired = cache;
+		cache = NULL;
+	}
+	if (cache == NULL)
+		make_cache();
+}
+
+void
+saga_cache_end_transaction(void)
+{
+	while (retired != NULL)
+	{
+		QueueCache *old = retired;
+
+		retired = old->next;
+		MemoryContextDelete(old->context);
+	}
+}
+
+/*
+ * Reads the row under the newest snapshot, also in REPEATABLE READ: what is
+ * cached stays for later transactions.  An invalidation that comes meanwhile
+ * makes the cache invalid, and the entry goes with it.
+ */
+static SagaQueue *
+load(SagaStmt *stmt, Datum key)
+{
+	QueueCache *into = cache;
+	SagaQueue  *queue = NULL;
+	bool		isnull;
+
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	saga_execute(stmt, &key, NULL, true, 1);
+	PopActiveSnapshot();
+	if (SPI_processed > 0)
+	{
+		IdEntry    *id_entry;
+		NameEntry  *name_entry;
+		bool		found;
+
+		queue = MemoryContextAllocZero(into->context, sizeof(SagaQueue));
+		queue->queue_id = DatumGetInt32(saga_result(0, 1, &isnull));
+		queue->name = MemoryContextStrdup(into->context,
+										  TextDatumGetCString(saga_result(0, 2, &isnull)));
+		queue->kind = DatumGetChar(saga_result(0, 3, &isnull));
+		queue->owner = DatumGetObjectId(saga_result(0, 4, &isnull));
+		queue->visibility_timeout_ms = saga_interval_ms(DatumGetIntervalP(saga_result(0, 5, &isnull)));
+		queue->max_receives = DatumGetInt32(saga_result(0, 6, &isnull));
+		queue->dead_letter_queue = DatumGetInt32(saga_result(0, 7, &isnull));
+
+		id_entry = hash_search(into->by_id, &queue->queue_id, HASH_ENTER, &found);
+		id_entry->queue = queue;
+		name_entry = hash_search(into->by_name, &queue->name, HASH_ENTER, &found);
+		name_entry->name = queue->name;
+		name_entry->queue = queue;
+	}
+	SPI_finish();
+	return queue;
+}
+
+const SagaQueue *
+saga_queue_by_name(const char *name, bool missing_ok)
+{
+	NameEntry  *entry;
+	const SagaQueue *queue;
+
+	check_cache();
+	entry = hash_search(cache->by_name, &name, HASH_FIND, NULL);
+	queue = entry ? entry->queue : load(&by_name_stmt, PointerGetDatum(cstring_to_text(name)));
+	if (queue == NULL && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", name),
+				 errhint("Make it with saga.create_queue.")));
+	return queue;
+}
+
+const SagaQueue *
+saga_queue_by_id(int32 queue_id, bool missing_ok)
+{
+	IdEntry    *entry;
+	const SagaQueue *queue;
+
+	check_cache();
+	entry = hash_search(cache->by_id, &queue_id, HASH_FIND, NULL);
+	queue = entry ? entry->queue : load(&by_id_stmt, Int32GetDatum(queue_id));
+	if (queue == NULL && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue with id %d does not exist", queue_id)));
+	return queue;
+}
+
+void
+saga_queue_check_owner(const SagaQueue *queue)
+{
+	if (!has_privs_of_role(GetUserId(), queue->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for queue \"%s\"", queue->name),
+				 errhint("Only members of the role that owns the queue may use it.")));
+}
+
+/* The lock is on the row's "object": no write to the row, shared by all senders. */
+static void
+lock_queue(int32 queue_id, LOCKMODE mode)
+{
+	Oid			relid = cache ? cache->relid : saga_relation_oid("queue");
+
+	LockDatabaseObject(relid, (Oid) queue_id, 0, mode);
+}
+
+const SagaQueue *
+saga_queue_lock(const SagaQueue *queue)
+{
+	int32		queue_id = queue->queue_id;
+	char	   *name;
+
+	lock_queue(queue_id, AccessShareLock);
+	if (cache != NULL && cache->valid)
+		return queue;
+	name = pstrdup(queue->name);
+	queue = saga_queue_by_id(queue_id, true);
+	if (queue == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", name)));
+	return queue;
+}
+
+void
+saga_queue_lock_exclusive(int32 queue_id)
+{
+	lock_queue(queue_id, AccessExclusiveLock);
+}
+
+/*
+ * For the sweep: true if there is no such queue and nobody is making it.
+ * Whoever has inserted the row holds the lock until its end.
+ */
+bool
+saga_queue_is_gone(int32 queue_id)
+{
+	LOCKTAG		tag;
+	bool		gone = false;
+
+	check_cache();
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue_id, 0);
+	if (LockAcquire(&tag, AccessExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	gone = saga_queue_by_id(queue_id, true) == NULL;
+	LockRelease(&tag, AccessExclusiveLock, false);
+	return gone;
+}
+
+/*
+ * invalidate_cache() returns trigger: all processes forget what they cached
+ * of the table.  Rows of saga.queue that did not come through
+ * saga_queue_create are a restore: the coordinator is to have a look.
+ */
+PG_FUNCTION_INFO_V1(saga_invalidate_cache);
+
+Datum
+saga_invalidate_cache(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("saga.invalidate_cache can only be called as a trigger")));
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && !saga_creating_queue)
+		saga_note_foreign();
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,51 @@
+/*
+ * internal.h
+ *		What the files of src/queue share among themselves.
+ */
+#ifndef SAGA_QUEUE_INTERNAL_H
+#define SAGA_QUEUE_INTERNAL_H
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "queue/queue.h"
+#include "utils/tuplestore.h"
+
+/* mark.c */
+extern bool saga_timer_scan_begin(bool all_queues, TimestampTz *mark);
+extern TimestampTz saga_timer_scan_end(TimestampTz empty_to, TimestampTz next_wake);
+extern void saga_note_timers_moved(void);
+extern void saga_note_dropped(int32 queue_id);
+extern void saga_note_foreign(void);	/* rows came from elsewhere: a sweep after commit */
+
+/* cache.c */
+extern void saga_cache_end_transaction(void);
+extern void saga_queue_lock_exclusive(int32 queue_id);
+extern bool saga_queue_is_gone(int32 queue_id);
+
+/* args.c: arguments of SQL functions */
+extern const SagaQueue *saga_arg_queue(FunctionCallInfo fcinfo, int arg);
+extern int64 saga_interval_ms(const Interval *interval);
+extern void saga_check_plain(const SagaQueue *queue);
+extern void saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);
+extern int64 saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null);
+extern pg_uuid_t *saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n);
+extern Tuplestorestate *saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
+
+/* arrays of a statement's parameters */
+extern Datum saga_tid_array(ItemPointerData *tids, int n);
+extern Datum saga_uuid_array(pg_uuid_t *ids, int n);
+
+/* dead.c: how a row leaves for the dead letters */
+typedef enum SagaDeadFrom
+{
+	SAGA_DEAD_FROM_MESSAGE,
+	SAGA_DEAD_FROM_TIMER
+} SagaDeadFrom;
+
+extern void saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from,
+								  ItemPointerData *tids, int n, const char *reason);
+
+/* manage.c: this process is inserting into saga.queue by itself */
+extern bool saga_creating_queue;
+
+#endif							/* SAGA_QUEUE_INTERNAL_H */

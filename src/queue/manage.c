@@ -1,0 +1,266 @@
+/*
+ * manage.c
+ *		Making, emptying and dropping queues.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "queue/internal.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#define MAX_NAME_LENGTH 200
+
+/* Set while saga_queue_create inserts (cache.c: a row from elsewhere is a restore). */
+bool		saga_creating_queue = false;
+
+static SagaStmt create_stmt = {
+	.sql = "INSERT INTO saga.queue (name, kind, owner, visibility_timeout, max_receives, dead_letter_queue, retention)"
+	" VALUES ($1, $2, $3::oid::regrole, coalesce(($4 ->> 'visibility_timeout')::interval, '30 seconds'),"
+	" coalesce(($4 ->> 'max_receives')::integer, 5), $4 ->> 'dead_letter_queue', ($4 ->> 'retention')::interval)"
+	" ON CONFLICT (name) DO NOTHING RETURNING queue_id",
+	.nargs = 4,.argtypes = {TEXTOID, CHAROID, OIDOID, JSONBOID}
+};
+static SagaStmt used_stmt = {
+	.sql = "SELECT name FROM saga.queue WHERE dead_letter_queue = $1 AND name <> $1 ORDER BY name LIMIT 1",
+	.nargs = 1,.argtypes = {TEXTOID}
+};
+static SagaStmt purge_message_stmt = {
+	.sql = "DELETE FROM saga.message WHERE queue_id = $1",
+	.nargs = 1,.argtypes = {INT4OID}
+};
+static SagaStmt purge_timer_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE queue_id = $1",
+	.nargs = 1,.argtypes = {INT4OID}
+};
+static SagaStmt purge_dead_stmt = {
+	.sql = "DELETE FROM saga.dead_letter WHERE queue_id = $1",
+	.nargs = 1,.argtypes = {INT4OID}
+};
+static SagaStmt drop_stmt = {
+	.sql = "DELETE FROM saga.queue WHERE queue_id = $1",
+	.nargs = 1,.argtypes = {INT4OID}
+};
+
+
+static void
+check_name(const char *name)
+{
+	const char *p;
+
+	if (name[0] == '\0' || strlen(name) > MAX_NAME_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid queue name \"%s\"", name),
+				 errdetail("A name has 1 to %d bytes.", MAX_NAME_LENGTH)));
+	for (p = name; *p; p++)
+		if ((unsigned char) *p < ' ' || *p == 0x7f)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid queue name"),
+					 errdetail("A name has no control characters.")));
+}
+
+int32
+saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
+{
+	Datum		values[4];
+	char		nulls[5] = "    ";
+	int32		queue_id = 0;
+	bool		isnull;
+	bool		exists;
+
+	check_name(name);
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CharGetDatum(kind);
+	values[2] = ObjectIdGetDatum(owner);
+	values[3] = PointerGetDatum(settings);
+	if (settings == NULL)
+		nulls[3] = 'n';
+
+	/* the trigger fires inside the statement */
+	saga_creating_queue = true;
+	PG_TRY();
+	{
+		saga_execute(&create_stmt, values, nulls, false, 0);
+	}
+	PG_FINALLY();
+	{
+		saga_creating_queue = false;
+	}
+	PG_END_TRY();
+
+	exists = SPI_processed == 0;
+	if (!exists)
+		queue_id = DatumGetInt32(saga_result(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	if (exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("queue \"%s\" already exists", name)));
+
+	/* until we commit it must not be taken for one that is gone */
+	(void) saga_queue_lock(saga_queue_by_id(queue_id, false));
+	return queue_id;
+}
+
+static void
+push_member(JsonbParseState **state, const char *key, const char *value)
+{
+	JsonbValue	v;
+
+	v.type = jbvString;
+	v.val.string.val = unconstify(char *, key);
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+	v.val.string.val = unconstify(char *, value);
+	v.val.string.len = strlen(value);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static char *
+interval_text(FunctionCallInfo fcinfo, int arg)
+{
+	return DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(arg)));
+}
+
+static void
+check_dead_letter_queue(const char *name, const char *dead_letter_queue)
+{
+	const SagaQueue *target;
+
+	if (strcmp(name, dead_letter_queue) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("queue \"%s\" cannot be its own dead-letter queue", name)));
+	target = saga_queue_by_name(dead_letter_queue, false);
+	saga_queue_check_owner(target);
+	saga_check_plain(target);
+	(void) saga_queue_lock(target);
+}
+
+/*
+ * create_queue(name text, visibility_timeout interval, max_receives integer, dead_letter_queue text,
+ *				fifo boolean, retention interval) returns integer
+ */
+PG_FUNCTION_INFO_V1(saga_create_queue);
+
+Datum
+saga_create_queue(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *settings;
+	char	   *name;
+	int32		queue_id;
+
+	saga_arg_required(fcinfo, 0, "name");
+	saga_arg_required(fcinfo, 1, "visibility_timeout");
+	saga_arg_required(fcinfo, 2, "max_receives");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!PG_ARGISNULL(4) && PG_GETARG_BOOL(4))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("FIFO queues are not supported yet"),
+				 errhint("Leave fifo false.")));
+	(void) saga_arg_interval_ms(fcinfo, 1, "visibility_timeout", 0);
+	(void) saga_arg_interval_ms(fcinfo, 5, "retention", 0);
+	if (PG_GETARG_INT32(2) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_receives must not be negative"),
+				 errhint("0 is no limit.")));
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_member(&state, "visibility_timeout", interval_text(fcinfo, 1));
+	push_member(&state, "max_receives", psprintf("%d", PG_GETARG_INT32(2)));
+	if (!PG_ARGISNULL(3))
+	{
+		char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(3));
+
+		check_dead_letter_queue(name, target);
+		push_member(&state, "dead_letter_queue", target);
+	}
+	if (!PG_ARGISNULL(5))
+		push_member(&state, "retention", interval_text(fcinfo, 5));
+	settings = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+
+	SPI_connect();
+	queue_id = saga_queue_create(name, SAGA_QUEUE_PLAIN, GetUserId(), JsonbValueToJsonb(settings));
+	SPI_finish();
+	PG_RETURN_INT32(queue_id);
+}
+
+/* If this is undone, everything may be claimable again. */
+static uint64
+purge(const SagaQueue *queue)
+{
+	Datum		value = Int32GetDatum(queue->queue_id);
+	uint64		n;
+
+	saga_note_locked(queue, &saga_uuid_min);
+	saga_execute(&purge_message_stmt, &value, NULL, false, 0);
+	n = SPI_processed;
+	saga_execute(&purge_timer_stmt, &value, NULL, false, 0);
+	return n + SPI_processed;
+}
+
+/* purge(queue text) returns bigint */
+PG_FUNCTION_INFO_V1(saga_purge);
+
+Datum
+saga_purge(PG_FUNCTION_ARGS)
+{
+	const SagaQueue *queue = saga_arg_queue(fcinfo, 0);
+	uint64		n;
+
+	SPI_connect();
+	n = purge(queue);
+	SPI_finish();
+	PG_RETURN_INT64((int64) n);
+}
+
+/* drop_queue(queue text) returns boolean */
+PG_FUNCTION_INFO_V1(saga_drop_queue);
+
+Datum
+saga_drop_queue(PG_FUNCTION_ARGS)
+{
+	const SagaQueue *queue;
+	char	   *name;
+	Datum		value;
+	int32		queue_id;
+	bool		isnull;
+
+	saga_arg_required(fcinfo, 0, "queue");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	queue = saga_queue_by_name(name, true);
+	if (queue == NULL)
+		PG_RETURN_BOOL(false);
+	saga_queue_check_owner(queue);
+	saga_check_plain(queue);
+	queue_id = queue->queue_id;
+
+	/* waits for everybody who has sent, received ... and not committed */
+	saga_queue_lock_exclusive(queue_id);
+	queue = saga_queue_by_id(queue_id, true);
+	if (queue == NULL)
+		PG_RETURN_BOOL(false);
+
+	SPI_connect();
+	value = CStringGetTextDatum(name);
+	saga_execute(&used_stmt, &value, NULL, false, 1);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("queue \"%s\" is the dead-letter queue of \"%s\"", name,
+						TextDatumGetCString(saga_result(0, 1, &isnull))),
+				 errhint("Drop that queue first.")));
+	(void) purge(queue);
+	value = Int32GetDatum(queue_id);
+	saga_execute(&purge_dead_stmt, &value, NULL, false, 0);
+	saga_execute(&drop_stmt, &value, NULL, false, 0);
+	saga_note_dropped(queue_id);
+	SPI_finish();
+	PG_RETURN_BOOL(true);
+}

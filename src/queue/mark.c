@@ -1,0 +1,587 @@
+/*
+ * mark.c
+ *		The low-water mark: claims, what a transaction notes, and what its end
+ *		pushes.  The protocol and its proof are in README.md.
+ *
+ * The notes of a transaction are one entry per queue and level of savepoints,
+ * with the smallest id of each sort.  Everything that the callbacks need is
+ * found and allocated when it is noted: at the end of a transaction nothing
+ * may raise (after a commit that is a PANIC) and nothing may be allocated.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "queue/internal.h"
+#include "queue/queue.h"
+#include "queue/twophase.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* GUC: a part of the protocol to leave out, so that the test can show that it is needed. */
+#define MUTANT_NO_CAPS		1
+#define MUTANT_NO_ABORT		2
+#define MUTANT_NO_KEPT		4
+static int	test_mutant = 0;
+
+typedef struct Pending
+{
+	SagaQueueSlot *slot;
+	int			level;			/* of savepoints, 1 = the transaction itself */
+	bool		has_inserted;
+	bool		has_locked;
+	bool		has_kept;
+	pg_uuid_t	inserted;		/* marks to lower to: the smallest id - 1 */
+	pg_uuid_t	locked;
+	pg_uuid_t	kept;
+} Pending;
+
+typedef struct OpenClaim
+{
+	SagaClaim	claim;
+	int			level;
+} OpenClaim;
+
+/* Of the current transaction; the arrays live as long as the process. */
+static Pending *pending = NULL;
+static int	npending = 0;
+static int	max_pending = 0;
+static OpenClaim *open_claims = NULL;
+static int	nopen = 0;
+static int	max_open = 0;
+static TimestampTz pending_timer = DT_NOEND;	/* lowered to at commit */
+static bool timers_moved = false;	/* off saga.timer: an abort brings them back */
+static bool timer_scan = false; /* this process has the database's timer scan */
+static bool pending_foreign = false;	/* rows of saga.queue came from elsewhere */
+static struct
+{
+	int32		queue_id;
+	int			level;
+}			dropped[8];
+static int	ndropped = 0;
+
+
+/* ---------- notes ---------- */
+
+static void
+lower_to(bool *has, pg_uuid_t *mark, const pg_uuid_t *value)
+{
+	if (!*has || saga_uuid_cmp(value, mark) < 0)
+		*mark = *value;
+	*has = true;
+}
+
+/* Room for one more in an array that outlives transactions. */
+static void *
+grow(void *array, int n, int *max, Size size)
+{
+	int			more;
+
+	if (n < *max)
+		return array;
+	more = Max(*max * 2, 16);
+	if (array == NULL)
+		array = MemoryContextAlloc(TopMemoryContext, more * size);
+	else
+		array = repalloc(array, more * size);
+	*max = more;
+	return array;
+}
+
+static Pending *
+pending_for(SagaQueueSlot *slot)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	Pending    *p;
+	int			i;
+
+	for (i = npending - 1; i >= 0 && pending[i].level == level; i--)
+		if (pending[i].slot == slot)
+			return &pending[i];
+	pending = grow(pending, npending, &max_pending, sizeof(Pending));
+	p = &pending[npending++];
+	memset(p, 0, sizeof(*p));
+	p->slot = slot;
+	p->level = level;
+	return p;
+}
+
+static SagaQueueSlot *
+slot_of(const SagaQueue *queue)
+{
+	return saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
+}
+
+void
+saga_note_inserted(const SagaQueue *queue, const pg_uuid_t *id)
+{
+	SagaQueueSlot *slot = slot_of(queue);
+	pg_uuid_t	mark = saga_uuid_previous(id);
+	Pending    *p;
+
+	if (slot == NULL)
+		return;
+	p = pending_for(slot);
+	lower_to(&p->has_inserted, &p->inserted, &mark);
+}
+
+void
+saga_note_locked(const SagaQueue *queue, const pg_uuid_t *id)
+{
+	SagaQueueSlot *slot = slot_of(queue);
+	pg_uuid_t	mark = saga_uuid_previous(id);
+	Pending    *p;
+
+	if (slot == NULL)
+		return;
+	p = pending_for(slot);
+	lower_to(&p->has_locked, &p->locked, &mark);
+}
+
+void
+saga_note_kept(const SagaQueue *queue, const pg_uuid_t *id)
+{
+	SagaQueueSlot *slot = slot_of(queue);
+	pg_uuid_t	mark = saga_uuid_previous(id);
+	Pending    *p;
+
+	if (slot == NULL)
+		return;
+	p = pending_for(slot);
+	lower_to(&p->has_kept, &p->kept, &mark);
+}
+
+void
+saga_note_timer(TimestampTz wake_at)
+{
+	if (saga_my_database() != NULL)
+		pending_timer = Min(pending_timer, wake_at);
+}
+
+void
+saga_note_timers_moved(void)
+{
+	timers_moved = true;
+}
+
+void
+saga_note_foreign(void)
+{
+	if (saga_my_database() != NULL)
+		pending_foreign = true;
+}
+
+void
+saga_note_dropped(int32 queue_id)
+{
+	/* more than fit: the sweep frees the others */
+	if (saga_shared == NULL || ndropped == lengthof(dropped))
+		return;
+	dropped[ndropped].queue_id = queue_id;
+	dropped[ndropped].level = GetCurrentTransactionNestLevel();
+	ndropped++;
+}
+
+void
+saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id)
+{
+	SagaQueueSlot *slot = slot_of(queue);
+	pg_uuid_t	mark = saga_uuid_previous(id);
+
+	if (slot == NULL)
+		return;
+	saga_slot_lower(slot, &mark);
+	saga_wake_queue(slot);
+}
+
+/* ---------- claims ---------- */
+
+void
+saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
+{
+	SagaQueueSlot *slot = slot_of(queue);
+	int			i;
+
+	claim->slot = slot;
+	claim->queue_id = queue->queue_id;
+	claim->entry = -1;
+	claim->mark = saga_uuid_min;
+	if (slot == NULL)
+		return;
+
+	open_claims = grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
+
+	/*
+	 * An old snapshot may not see what the flag stands for.  Otherwise: a
+	 * commit after this sets it again, one before it is in our snapshot.
+	 */
+	if (!IsolationUsesXactSnapshot())
+		(void) pg_atomic_exchange_u32(&slot->ready, 0);
+	SpinLockAcquire(&slot->mutex);
+	for (i = 0; i < SAGA_CLAIM_ENTRIES && claim->entry < 0; i++)
+	{
+		if (slot->claims[i].used)
+			continue;
+		slot->claims[i].used = true;
+		slot->claims[i].cap = saga_uuid_max;
+		claim->entry = i;
+	}
+	claim->mark = slot->mark;
+	SpinLockRelease(&slot->mutex);
+
+	open_claims[nopen].claim = *claim;
+	open_claims[nopen].level = GetCurrentTransactionNestLevel();
+	nopen++;
+}
+
+static void
+release_entry(const SagaClaim *claim, const pg_uuid_t *last)
+{
+	SagaQueueSlot *slot = claim->slot;
+
+	SpinLockAcquire(&slot->mutex);
+	if (claim->entry >= 0 && slot->queue_id == claim->queue_id && slot->dboid == MyDatabaseId)
+	{
+		SagaClaimEntry *entry = &slot->claims[claim->entry];
+
+		if (last != NULL)
+		{
+			const pg_uuid_t *to = last;
+
+			if (saga_uuid_cmp(&entry->cap, last) < 0 && !(test_mutant & MUTANT_NO_CAPS))
+				to = &entry->cap;
+			if (saga_uuid_cmp(to, &slot->mark) > 0)
+				slot->mark = *to;
+		}
+		entry->used = false;
+	}
+	SpinLockRelease(&slot->mutex);
+}
+
+void
+saga_claim_end(SagaClaim *claim, const pg_uuid_t *last)
+{
+	Pending    *p;
+	int			i;
+
+	if (claim->slot == NULL)
+		return;
+	if (last != NULL)
+	{
+		/* before the entry goes: this may run out of memory */
+		p = pending_for(claim->slot);
+		lower_to(&p->has_locked, &p->locked, &claim->mark);
+	}
+	release_entry(claim, IsolationUsesXactSnapshot() ? NULL : last);
+	for (i = nopen - 1; i >= 0; i--)
+	{
+		if (open_claims[i].claim.slot != claim->slot || open_claims[i].claim.entry != claim->entry)
+			continue;
+		memmove(&open_claims[i], &open_claims[i + 1], (nopen - i - 1) * sizeof(OpenClaim));
+		nopen--;
+		break;
+	}
+	if (last != NULL)
+		(void) pg_atomic_exchange_u32(&claim->slot->ready, 1);
+	claim->slot = NULL;
+}
+
+/* Claims of this level or deeper did not come to their end. */
+static void
+abort_claims(int level)
+{
+	while (nopen > 0 && open_claims[nopen - 1].level >= level)
+	{
+		OpenClaim  *open = &open_claims[--nopen];
+
+		release_entry(&open->claim, NULL);
+		if (!(test_mutant & MUTANT_NO_ABORT))
+			saga_slot_lower(open->claim.slot, &open->claim.mark);
+		saga_wake_queue(open->claim.slot);
+	}
+}
+
+/* ---------- the timers' mark ---------- */
+
+/*
+ * Begins a look at saga.timer.  Returns true when this process has the scan
+ * and may advance the mark with saga_timer_scan_end; *mark is where to start.
+ */
+bool
+saga_timer_scan_begin(bool all_queues, TimestampTz *mark)
+{
+	SagaDatabaseSlot *db = saga_my_database();
+
+	*mark = DT_NOBEGIN;
+	if (db == NULL)
+		return false;
+	SpinLockAcquire(&db->mutex);
+	*mark = db->timer_mark;
+	if (all_queues && !db->timer_scan && !IsolationUsesXactSnapshot())
+	{
+		db->timer_scan = timer_scan = true;
+		db->timer_cap = DT_NOEND;
+		/* who makes a timer from now on lowers this again */
+		db->next_wake = DT_NOEND;
+	}
+	SpinLockRelease(&db->mutex);
+	return timer_scan;
+}
+
+/*
+ * No timer is left at or before "empty_to"; the next one is due at next_wake.
+ * Returns that, or an earlier one that came meanwhile.
+ */
+TimestampTz
+saga_timer_scan_end(TimestampTz empty_to, TimestampTz next_wake)
+{
+	SagaDatabaseSlot *db;
+
+	if (!timer_scan)
+		return next_wake;
+	db = saga_my_database();
+	timer_scan = false;
+	SpinLockAcquire(&db->mutex);
+	empty_to = Min(empty_to, db->timer_cap);
+	if (db->timer_mark < empty_to)
+		db->timer_mark = empty_to;
+	db->timer_scan = false;
+	next_wake = db->next_wake = Min(db->next_wake, next_wake);
+	SpinLockRelease(&db->mutex);
+	return next_wake;
+}
+
+/* A (sub)transaction that moved timers, or has the scan, failed: they are due again. */
+static void
+abort_timers(void)
+{
+	SagaDatabaseSlot *db;
+
+	if (!timer_scan && !timers_moved)
+		return;
+	db = saga_my_database();
+	if (timer_scan)
+	{
+		SpinLockAcquire(&db->mutex);
+		db->timer_scan = false;
+		SpinLockRelease(&db->mutex);
+		timer_scan = false;
+	}
+	if (db != NULL)
+		saga_timer_lower(db, DT_NOBEGIN);
+}
+
+static void
+end_timers(bool commit)
+{
+	if (timer_scan || !commit)
+		abort_timers();
+	if (commit && pending_timer != DT_NOEND)
+		saga_timer_lower(saga_my_database(), pending_timer);
+	pending_timer = DT_NOEND;
+	timers_moved = false;
+}
+
+/* ---------- the end of transactions ---------- */
+
+static void
+push(SagaQueueSlot *slot, const pg_uuid_t *mark)
+{
+	saga_slot_lower(slot, mark);
+	saga_wake_queue(slot);
+}
+
+static void
+end_transaction(bool commit)
+{
+	int			i;
+
+	abort_claims(0);
+	for (i = 0; i < npending; i++)
+	{
+		Pending    *p = &pending[i];
+		bool		has = false;
+		pg_uuid_t	mark;
+
+		if (commit && p->has_inserted)
+			lower_to(&has, &mark, &p->inserted);
+		if (!commit && p->has_locked && !(test_mutant & MUTANT_NO_ABORT))
+			lower_to(&has, &mark, &p->locked);
+		if (p->has_kept && !(test_mutant & MUTANT_NO_KEPT))
+			lower_to(&has, &mark, &p->kept);
+		if (has)
+			push(p->slot, &mark);
+	}
+	npending = 0;
+	for (i = 0; commit && i < ndropped; i++)
+		saga_forget_queue(dropped[i].queue_id);
+	ndropped = 0;
+	end_timers(commit);
+	if (commit && pending_foreign)
+		saga_sweep_soon(saga_my_database(), GetCurrentTimestamp(), 3);
+	pending_foreign = false;
+	saga_prepared_reset();
+	saga_cache_end_transaction();
+}
+
+/* Whichever way it ends: everything noted is pushed then. */
+static void
+prepare_transaction(void)
+{
+	SagaPrepared entry;
+	int			i;
+
+	abort_claims(0);
+	memset(&entry, 0, sizeof(entry));
+	entry.next_wake = timers_moved ? DT_NOBEGIN : pending_timer;
+	for (i = 0; i < npending; i++)
+	{
+		Pending    *p = &pending[i];
+		bool		has = false;
+		pg_uuid_t	mark;
+
+		if (p->has_inserted)
+			lower_to(&has, &mark, &p->inserted);
+		if (p->has_locked)
+			lower_to(&has, &mark, &p->locked);
+		if (p->has_kept)
+			lower_to(&has, &mark, &p->kept);
+		if (!has)
+			continue;
+		if (entry.nqueues == SAGA_PREPARED_QUEUES)
+		{
+			entry.everything = true;
+			break;
+		}
+		entry.queues[entry.nqueues].slot = p->slot;
+		entry.queues[entry.nqueues].mark = mark;
+		entry.nqueues++;
+	}
+	saga_prepared_store(&entry);
+	npending = 0;
+	ndropped = 0;
+	if (timer_scan)
+		abort_timers();
+	pending_timer = DT_NOEND;
+	timers_moved = false;
+	pending_foreign = false;
+	saga_prepared_reset();
+	saga_cache_end_transaction();
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			end_transaction(true);
+			break;
+		case XACT_EVENT_ABORT:
+			end_transaction(false);
+			break;
+		case XACT_EVENT_PREPARE:
+			prepare_transaction();
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * Merges the notes of this level into those of the one above.  Entries are
+ * in the order of their levels.
+ */
+static void
+commit_level(int level)
+{
+	int			n = npending;
+	int			i;
+	int			j;
+
+	for (i = 0; i < nopen; i++)
+		open_claims[i].level = Min(open_claims[i].level, level - 1);
+	for (i = 0; i < ndropped; i++)
+		dropped[i].level = Min(dropped[i].level, level - 1);
+
+	while (n > 0 && pending[n - 1].level >= level)
+		n--;
+	for (i = n; i < npending; i++)
+	{
+		Pending		child = pending[i];
+		Pending    *parent = NULL;
+
+		for (j = n - 1; j >= 0 && pending[j].level == level - 1 && parent == NULL; j--)
+			if (pending[j].slot == child.slot)
+				parent = &pending[j];
+		if (parent == NULL)
+		{
+			child.level = level - 1;
+			pending[n++] = child;
+			continue;
+		}
+		if (child.has_inserted)
+			lower_to(&parent->has_inserted, &parent->inserted, &child.inserted);
+		if (child.has_locked)
+			lower_to(&parent->has_locked, &parent->locked, &child.locked);
+		if (child.has_kept)
+			lower_to(&parent->has_kept, &parent->kept, &child.kept);
+	}
+	npending = n;
+}
+
+/*
+ * What this level inserted never was.  What it locked is pushed now; but a
+ * level above may have locked the same row before, and then it becomes
+ * claimable only when the transaction ends: so it is noted above as kept.
+ */
+static void
+abort_level(int level)
+{
+	int			i;
+
+	abort_claims(level);
+	for (i = 0; i < npending; i++)
+	{
+		Pending    *p = &pending[i];
+
+		if (p->level < level)
+			continue;
+		p->has_inserted = false;
+		if (p->has_locked)
+		{
+			if (!(test_mutant & MUTANT_NO_ABORT))
+			{
+				push(p->slot, &p->locked);
+				lower_to(&p->has_kept, &p->kept, &p->locked);
+			}
+			p->has_locked = false;
+		}
+	}
+	while (ndropped > 0 && dropped[ndropped - 1].level >= level)
+		ndropped--;
+	commit_level(level);
+	abort_timers();
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		commit_level(GetCurrentTransactionNestLevel());
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		abort_level(GetCurrentTransactionNestLevel());
+}
+
+void
+saga_mark_init(void)
+{
+	DefineCustomIntVariable("pg_saga.test_mutant",
+							"Leaves out parts of the protocol of the low-water mark.",
+							"For the test that shows that they are needed: it loses messages until the next sweep.",
+							&test_mutant, 0, 0, 7, PGC_SUSET,
+							GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}

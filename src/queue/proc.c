@@ -1,0 +1,196 @@
+/*
+ * proc.c
+ *		The processes that can be woken, and waking them.
+ *
+ * Everything here is called from commit callbacks too: nothing raises and
+ * nothing allocates.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "queue/shmem.h"
+#include "storage/ipc.h"
+#include "utils/timestamp.h"
+
+/* Pointer into shared memory. */
+SagaProcSlot *saga_my_proc = NULL;
+
+static bool exit_registered = false;
+
+
+static void
+detach_at_exit(int code, Datum arg)
+{
+	saga_proc_detach();
+}
+
+SagaProcSlot *
+saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
+{
+	int			i;
+
+	Assert(saga_my_proc == NULL);
+	if (saga_shared == NULL)
+		return NULL;
+	if (!exit_registered)
+	{
+		before_shmem_exit(detach_at_exit, (Datum) 0);
+		exit_registered = true;
+	}
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *proc = &saga_shared->procs[i];
+
+		if (proc->type != SAGA_PROC_FREE)
+			continue;
+		proc->type = type;
+		proc->dboid = dboid;
+		proc->owner = owner;
+		proc->queue_id = queue_id;
+		proc->pid = MyProcPid;
+		proc->proc = MyProc;
+		proc->started_at = GetCurrentTimestamp();
+		pg_atomic_write_u32(&proc->sleeping, 0);
+		pg_atomic_write_u32(&proc->leave, 0);
+		pg_atomic_write_u64(&proc->batches, 0);
+		pg_atomic_write_u64(&proc->done, 0);
+		pg_atomic_write_u64(&proc->errors, 0);
+		pg_atomic_write_u64(&proc->last_active, (uint64) proc->started_at);
+		saga_my_proc = proc;
+		break;
+	}
+	LWLockRelease(saga_shared->lock);
+	return saga_my_proc;
+}
+
+static bool
+serves(const SagaProcSlot *proc, const SagaQueueSlot *slot)
+{
+	if (proc->dboid != slot->dboid)
+		return false;
+	switch (slot->kind)
+	{
+		case SAGA_QUEUE_WORKFLOW:
+			return proc->type == SAGA_PROC_WORKER && proc->owner == slot->owner;
+		case SAGA_QUEUE_DESTINATION:
+			return proc->type == SAGA_PROC_PUBLISHER;
+		case SAGA_QUEUE_PLAIN:
+			return proc->type == SAGA_PROC_RECEIVER && proc->queue_id == slot->queue_id;
+	}
+	return false;
+}
+
+/*
+ * What this process was woken for, or left ready because it meant to go on,
+ * passes to the next one.
+ */
+void
+saga_proc_detach(void)
+{
+	SagaProcSlot *proc = saga_my_proc;
+	SagaProcSlot left;
+	int			i;
+
+	if (proc == NULL)
+		return;
+	saga_my_proc = NULL;
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	left = *proc;
+	proc->type = SAGA_PROC_FREE;
+	proc->dboid = InvalidOid;
+	proc->pid = 0;
+	proc->proc = NULL;
+	pg_atomic_write_u32(&proc->sleeping, 0);
+	LWLockRelease(saga_shared->lock);
+
+	if (left.type < SAGA_PROC_WORKER)
+		return;
+	for (i = 0; i < saga_shared->max_queues; i++)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[i];
+
+		if (serves(&left, slot) && pg_atomic_read_u32(&slot->ready) != 0)
+			saga_wake_queue(slot);
+	}
+}
+
+void
+saga_proc_prepare_sleep(void)
+{
+	if (saga_my_proc != NULL)
+		(void) pg_atomic_exchange_u32(&saga_my_proc->sleeping, 1);
+}
+
+void
+saga_proc_end_sleep(void)
+{
+	if (saga_my_proc != NULL)
+		(void) pg_atomic_exchange_u32(&saga_my_proc->sleeping, 0);
+}
+
+/* Caller holds the lock, so that proc->proc stays. */
+static void
+wake(SagaProcSlot *proc)
+{
+	(void) pg_atomic_exchange_u32(&proc->sleeping, 0);
+	SetLatch(&proc->proc->procLatch);
+}
+
+void
+saga_wake_queue(SagaQueueSlot *slot)
+{
+	SagaProcSlot *coordinator = NULL;
+	SagaProcSlot *launcher = NULL;
+	bool		served = false;
+	int			i;
+
+	/* a full barrier: the ready flag is out before any sleeping flag is read */
+	(void) pg_atomic_exchange_u32(&slot->ready, 1);
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *proc = &saga_shared->procs[i];
+
+		if (proc->type == SAGA_PROC_LAUNCHER)
+			launcher = proc;
+		else if (proc->type == SAGA_PROC_COORDINATOR && proc->dboid == slot->dboid)
+			coordinator = proc;
+		else if (serves(proc, slot))
+		{
+			served = true;
+			if (pg_atomic_exchange_u32(&proc->sleeping, 0) == 0)
+				continue;
+			SetLatch(&proc->proc->procLatch);
+			break;
+		}
+	}
+	/* messages of a plain queue wait for a session to come */
+	if (!served && slot->kind != SAGA_QUEUE_PLAIN)
+	{
+		if (coordinator != NULL)
+			wake(coordinator);
+		else if (launcher != NULL)
+			wake(launcher);
+	}
+	LWLockRelease(saga_shared->lock);
+}
+
+void
+saga_wake_type(SagaProcType type, Oid dboid)
+{
+	int			i;
+
+	if (saga_shared == NULL)
+		return;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *proc = &saga_shared->procs[i];
+
+		if (proc->type == type && (!OidIsValid(dboid) || proc->dboid == dboid))
+			wake(proc);
+	}
+	LWLockRelease(saga_shared->lock);
+}

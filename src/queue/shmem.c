@@ -1,0 +1,433 @@
+/*
+ * shmem.c
+ *		Shared memory: its layout, and the slots of databases and queues.
+ *
+ * A slot is found and made under SagaShared.lock; what lies in it is under
+ * its own spinlock.  Pointers to queue slots are kept across the end of a
+ * transaction (mark.c), so a slot that was freed and taken by another queue
+ * can still be lowered or woken for the old one.  Both are harmless: a mark
+ * that is too low costs time, never a message.
+ */
+#include "postgres.h"
+
+#include "access/twophase.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "queue/shmem.h"
+#include "queue/twophase.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+SagaShared *saga_shared = NULL;
+
+/* GUCs */
+int			saga_max_queues = 1024;
+int			saga_max_processes = 64;
+
+/* Cache: this process's database slot. */
+static SagaDatabaseSlot *my_database = NULL;
+
+
+/* A power of two with at least half of it free. */
+static uint32
+index_size(void)
+{
+	uint32		size = 64;
+
+	while (size < (uint32) saga_max_queues * 2)
+		size *= 2;
+	return size;
+}
+
+Size
+saga_shmem_size(void)
+{
+	Size		size = MAXALIGN(sizeof(SagaShared));
+
+	size = add_size(size, MAXALIGN(mul_size(saga_max_queues, sizeof(SagaQueueSlot))));
+	size = add_size(size, MAXALIGN(mul_size(index_size(), sizeof(int32))));
+	size = add_size(size, MAXALIGN(mul_size(saga_max_processes, sizeof(SagaProcSlot))));
+	size = add_size(size, MAXALIGN(mul_size(saga_prepared_slots(), sizeof(SagaPrepared))));
+	return size;
+}
+
+void
+saga_shmem_request(void)
+{
+	RequestAddinShmemSpace(saga_shmem_size());
+	RequestNamedLWLockTranche("pg_saga", 1);
+}
+
+static void
+init_shared(SagaShared *shared)
+{
+	char	   *next = (char *) shared + MAXALIGN(sizeof(SagaShared));
+	int			i;
+
+	memset(shared, 0, saga_shmem_size());
+	shared->lock = &(GetNamedLWLockTranche("pg_saga"))->lock;
+	shared->max_queues = saga_max_queues;
+	shared->max_procs = saga_max_processes;
+	shared->max_prepared = saga_prepared_slots();
+	shared->prepared_unknown = max_prepared_xacts > 0 ? 1 : 0;
+
+	shared->queues = (SagaQueueSlot *) next;
+	next += MAXALIGN(shared->max_queues * sizeof(SagaQueueSlot));
+	shared->queue_index = (int32 *) next;
+	shared->queue_index_mask = index_size() - 1;
+	next += MAXALIGN(index_size() * sizeof(int32));
+	shared->procs = (SagaProcSlot *) next;
+	next += MAXALIGN(shared->max_procs * sizeof(SagaProcSlot));
+	shared->prepared = (SagaPrepared *) next;
+
+	for (i = 0; i < SAGA_MAX_DATABASES; i++)
+		SpinLockInit(&shared->databases[i].mutex);
+	for (i = 0; i < shared->max_queues; i++)
+	{
+		SpinLockInit(&shared->queues[i].mutex);
+		pg_atomic_init_u32(&shared->queues[i].ready, 0);
+	}
+	for (i = 0; i <= (int) shared->queue_index_mask; i++)
+		shared->queue_index[i] = -1;
+	for (i = 0; i < shared->max_procs; i++)
+	{
+		SagaProcSlot *proc = &shared->procs[i];
+
+		pg_atomic_init_u32(&proc->sleeping, 0);
+		pg_atomic_init_u32(&proc->leave, 0);
+		pg_atomic_init_u64(&proc->batches, 0);
+		pg_atomic_init_u64(&proc->done, 0);
+		pg_atomic_init_u64(&proc->errors, 0);
+		pg_atomic_init_u64(&proc->last_active, 0);
+	}
+}
+
+void
+saga_shmem_startup(void)
+{
+	bool		found;
+
+	my_database = NULL;
+	saga_my_proc = NULL;
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	saga_shared = ShmemInitStruct("pg_saga", saga_shmem_size(), &found);
+	if (!found)
+		init_shared(saga_shared);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* ---------- queue slots ---------- */
+
+static uint32
+index_start(Oid dboid, int32 queue_id)
+{
+	return hash_combine(murmurhash32(dboid), murmurhash32((uint32) queue_id)) &
+		saga_shared->queue_index_mask;
+}
+
+/* Caller holds the lock. */
+static SagaQueueSlot *
+find_queue(Oid dboid, int32 queue_id)
+{
+	uint32		at;
+
+	for (at = index_start(dboid, queue_id); saga_shared->queue_index[at] >= 0;
+		 at = (at + 1) & saga_shared->queue_index_mask)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[saga_shared->queue_index[at]];
+
+		if (slot->dboid == dboid && slot->queue_id == queue_id)
+			return slot;
+	}
+	return NULL;
+}
+
+static void
+index_insert(int number)
+{
+	SagaQueueSlot *slot = &saga_shared->queues[number];
+	uint32		at = index_start(slot->dboid, slot->queue_id);
+
+	while (saga_shared->queue_index[at] >= 0)
+		at = (at + 1) & saga_shared->queue_index_mask;
+	saga_shared->queue_index[at] = number;
+}
+
+/* Queues are dropped rarely: no deletion from the hash, it is made anew. */
+static void
+index_rebuild(void)
+{
+	int			i;
+
+	for (i = 0; i <= (int) saga_shared->queue_index_mask; i++)
+		saga_shared->queue_index[i] = -1;
+	for (i = 0; i < saga_shared->max_queues; i++)
+		if (OidIsValid(saga_shared->queues[i].dboid))
+			index_insert(i);
+}
+
+/*
+ * Caller holds the lock exclusively.  A new slot is ready: what was in the
+ * table before is not known.
+ */
+static SagaQueueSlot *
+make_queue(int32 queue_id, Oid owner, char kind)
+{
+	int			i;
+
+	for (i = 0; i < saga_shared->max_queues; i++)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[i];
+
+		if (OidIsValid(slot->dboid))
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		slot->dboid = MyDatabaseId;
+		slot->queue_id = queue_id;
+		slot->owner = owner;
+		slot->kind = kind;
+		slot->mark = saga_uuid_min;
+		memset(slot->claims, 0, sizeof(slot->claims));
+		SpinLockRelease(&slot->mutex);
+		pg_atomic_write_u32(&slot->ready, 1);
+		index_insert(i);
+		return slot;
+	}
+	return NULL;
+}
+
+SagaQueueSlot *
+saga_queue_slot(int32 queue_id, Oid owner, char kind)
+{
+	SagaQueueSlot *slot;
+	static bool warned = false;
+
+	if (saga_shared == NULL)
+		return NULL;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = find_queue(MyDatabaseId, queue_id);
+	LWLockRelease(saga_shared->lock);
+	if (slot == NULL)
+	{
+		LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+		slot = find_queue(MyDatabaseId, queue_id);
+		if (slot == NULL)
+			slot = make_queue(queue_id, owner, kind);
+		LWLockRelease(saga_shared->lock);
+		if (slot == NULL && !warned)
+		{
+			warned = true;
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("no shared memory left for another queue"),
+					 errdetail("Nobody is woken for it, and claims are slow while an old snapshot is held."),
+					 errhint("Increase pg_saga.max_queues.")));
+		}
+		return slot;
+	}
+	if (slot->owner != owner || slot->kind != kind)
+	{
+		SpinLockAcquire(&slot->mutex);
+		slot->owner = owner;
+		slot->kind = kind;
+		SpinLockRelease(&slot->mutex);
+	}
+	return slot;
+}
+
+/*
+ * A claim may still run in the slot.  When it ends it compares the identity
+ * under the spinlock (mark.c), so that it does not free the entry of another
+ * queue's claim.
+ */
+static void
+free_queue(SagaQueueSlot *slot)
+{
+	SpinLockAcquire(&slot->mutex);
+	slot->dboid = InvalidOid;
+	slot->queue_id = 0;
+	slot->kind = 0;
+	slot->owner = InvalidOid;
+	SpinLockRelease(&slot->mutex);
+	pg_atomic_write_u32(&slot->ready, 0);
+}
+
+void
+saga_forget_queue(int32 queue_id)
+{
+	SagaQueueSlot *slot;
+
+	if (saga_shared == NULL)
+		return;
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	slot = find_queue(MyDatabaseId, queue_id);
+	if (slot != NULL)
+	{
+		free_queue(slot);
+		index_rebuild();
+	}
+	LWLockRelease(saga_shared->lock);
+}
+
+int
+saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max)
+{
+	static int	start = 0;		/* goes round, so that no queue starves behind others */
+	int			found = 0;
+	int			i;
+
+	if (saga_shared == NULL)
+		return 0;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_queues && found < max; i++)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[(start + i) % saga_shared->max_queues];
+
+		if (slot->dboid == MyDatabaseId && slot->kind == kind &&
+			(!OidIsValid(owner) || slot->owner == owner) &&
+			pg_atomic_read_u32(&slot->ready) != 0)
+			queue_ids[found++] = slot->queue_id;
+	}
+	start = (start + i) % saga_shared->max_queues;
+	LWLockRelease(saga_shared->lock);
+	return found;
+}
+
+void
+saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark)
+{
+	int			i;
+
+	SpinLockAcquire(&slot->mutex);
+	if (saga_uuid_cmp(&slot->mark, mark) > 0)
+		slot->mark = *mark;
+	for (i = 0; i < SAGA_CLAIM_ENTRIES; i++)
+		if (slot->claims[i].used && saga_uuid_cmp(&slot->claims[i].cap, mark) > 0)
+			slot->claims[i].cap = *mark;
+	SpinLockRelease(&slot->mutex);
+}
+
+/* ---------- database slots ---------- */
+
+SagaDatabaseSlot *
+saga_database_slot(Oid dboid, bool create)
+{
+	SagaDatabaseSlot *unused = NULL;
+	SagaDatabaseSlot *result = NULL;
+	int			i;
+
+	if (saga_shared == NULL || !OidIsValid(dboid))
+		return NULL;
+	LWLockAcquire(saga_shared->lock, create ? LW_EXCLUSIVE : LW_SHARED);
+	for (i = 0; i < SAGA_MAX_DATABASES && result == NULL; i++)
+	{
+		SagaDatabaseSlot *db = &saga_shared->databases[i];
+
+		if (db->dboid == dboid)
+			result = db;
+		else if (unused == NULL && !OidIsValid(db->dboid))
+			unused = db;
+	}
+	if (result == NULL && create && unused != NULL)
+	{
+		result = unused;
+		SpinLockAcquire(&result->mutex);
+		result->closed = false;
+		result->has_extension = false;
+		result->next_wake = DT_NOBEGIN;
+		result->timer_mark = DT_NOBEGIN;
+		result->timer_scan = false;
+		result->timer_cap = DT_NOEND;
+		result->sweep_at = DT_NOBEGIN;
+		result->resweeps = 0;
+		SpinLockRelease(&result->mutex);
+		result->dboid = dboid;
+	}
+	LWLockRelease(saga_shared->lock);
+	return result;
+}
+
+SagaDatabaseSlot *
+saga_my_database(void)
+{
+	if (my_database == NULL || my_database->dboid != MyDatabaseId)
+		my_database = saga_database_slot(MyDatabaseId, true);
+	return my_database;
+}
+
+void
+saga_forget_database(Oid dboid)
+{
+	int			i;
+
+	if (saga_shared == NULL)
+		return;
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < SAGA_MAX_DATABASES; i++)
+		if (saga_shared->databases[i].dboid == dboid)
+			saga_shared->databases[i].dboid = InvalidOid;
+	for (i = 0; i < saga_shared->max_queues; i++)
+		if (saga_shared->queues[i].dboid == dboid)
+			free_queue(&saga_shared->queues[i]);
+	index_rebuild();
+	LWLockRelease(saga_shared->lock);
+}
+
+void
+saga_database_rewind(Oid dboid)
+{
+	SagaDatabaseSlot *db = saga_database_slot(dboid, false);
+	int			i;
+
+	if (saga_shared == NULL)
+		return;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_queues; i++)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[i];
+
+		if (slot->dboid != dboid)
+			continue;
+		saga_slot_lower(slot, &saga_uuid_min);
+		pg_atomic_exchange_u32(&slot->ready, 1);
+	}
+	LWLockRelease(saga_shared->lock);
+	if (db != NULL)
+		saga_timer_lower(db, DT_NOBEGIN);
+	saga_wake_type(SAGA_PROC_WORKER, dboid);
+	saga_wake_type(SAGA_PROC_PUBLISHER, dboid);
+	saga_wake_type(SAGA_PROC_RECEIVER, dboid);
+	saga_wake_type(SAGA_PROC_COORDINATOR, dboid);
+}
+
+void
+saga_timer_lower(SagaDatabaseSlot *db, TimestampTz wake_at)
+{
+	TimestampTz below = (wake_at == DT_NOBEGIN) ? DT_NOBEGIN : wake_at - 1;
+	bool		earlier;
+
+	SpinLockAcquire(&db->mutex);
+	earlier = db->next_wake > wake_at;
+	if (earlier)
+		db->next_wake = wake_at;
+	if (db->timer_mark > below)
+		db->timer_mark = below;
+	if (db->timer_scan && db->timer_cap > below)
+		db->timer_cap = below;
+	SpinLockRelease(&db->mutex);
+	if (earlier)
+		saga_wake_type(SAGA_PROC_COORDINATOR, db->dboid);
+}
+
+void
+saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps)
+{
+	SpinLockAcquire(&db->mutex);
+	if (db->sweep_at > at)
+		db->sweep_at = at;
+	if (db->resweeps < resweeps)
+		db->resweeps = resweeps;
+	SpinLockRelease(&db->mutex);
+	saga_wake_type(SAGA_PROC_COORDINATOR, db->dboid);
+}

@@ -1,0 +1,46 @@
+/*
+ * twophase.h
+ *		Prepared transactions whose end has to push ids (twophase.c).
+ */
+#ifndef SAGA_TWOPHASE_H
+#define SAGA_TWOPHASE_H
+
+#include "access/xact.h"
+#include "queue/shmem.h"
+
+#define SAGA_PREPARED_QUEUES 16
+
+typedef struct SagaPrepared
+{
+	bool		used;
+	bool		everything;		/* more queues than fit: rewind the database */
+	Oid			dboid;
+	TransactionId xid;			/* invalid: it wrote nothing */
+	TimestampTz next_wake;		/* DT_NOEND: no timer */
+	int			nqueues;
+	struct
+	{
+		SagaQueueSlot *slot;
+		pg_uuid_t	mark;		/* lower to this */
+	}			queues[SAGA_PREPARED_QUEUES];
+	char		gid[GIDSIZE];
+} SagaPrepared;
+
+/* Size of the table. */
+extern int	saga_prepared_slots(void);
+
+/* From the callback of PREPARE: gid, dboid and xid are filled in here. Never raises. */
+extern void saga_prepared_store(SagaPrepared *entry);
+
+/*
+ * The sweep looks whether all prepared transactions are in the table, and
+ * gives back the number it read before it looked.
+ */
+extern uint32 saga_prepared_unknown(void);
+extern bool saga_prepared_is_known(const char *gid);
+extern void saga_prepared_all_known(uint32 unknown);
+
+/* The end of any transaction: the gid of the hook is forgotten. */
+extern void saga_prepared_reset(void);
+
+#endif							/* SAGA_TWOPHASE_H */
