@@ -75,8 +75,9 @@ for my $view (sort keys %views)
 $node->safe_psql('postgres', slurp_file(dirname(__FILE__) . '/lib/invoice_derive.sql'));
 my $count = $ENV{SAGA_INVOICES} // 200;
 my $seed = $ENV{SAGA_SEED} // 42;
-is($node->safe_psql('postgres', "SELECT count(*) FROM derive($seed, $count)"), $count, "derive $count invoices, seed $seed");
-is($node->safe_psql('postgres', "SELECT * FROM wrong_derived($seed, $count)"), '',
+$node->safe_psql('postgres', "INSERT INTO derived SELECT * FROM derive($seed, $count)");
+is($node->safe_psql('postgres', 'SELECT count(*) FROM derived'), $count, "derive $count invoices, seed $seed");
+is($node->safe_psql('postgres', 'SELECT * FROM wrong_derived()'), '',
 	'derived invoices: declared and computed agree, faults are found');
 
 $node->stop;

@@ -122,12 +122,14 @@ $$;
 -- Writes the computed figures into the document, as its sender would.
 CREATE FUNCTION declare_amounts(doc jsonb, totals jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
 	SELECT doc || jsonb_build_object(
-		'totals', totals - '{lines,vat_breakdown,prepaid,rounding}'::text[],
+		'totals', totals - '{lines,vat_breakdown,prepaid,rounding}'::text[]
+			|| CASE WHEN doc ? 'tax_currency'
+					THEN jsonb_build_object('tax_total_accounting', totals->'tax_total') ELSE '{}' END,
 		'lines', (SELECT jsonb_agg(l || jsonb_build_object('net_amount', totals->'lines'->(n::int - 1)) ORDER BY n)
 				    FROM jsonb_array_elements(doc->'lines') WITH ORDINALITY AS x(l, n)),
-		'vat_breakdown', (SELECT jsonb_agg(g || coalesce((SELECT jsonb_object_agg(key, value)
-								FROM jsonb_array_elements(doc->'vat_breakdown') AS r, jsonb_each(r)
-							   WHERE r->>'category' = g->>'category' AND key LIKE 'exemption%'), '{}'))
+		'vat_breakdown', (SELECT jsonb_agg(g || coalesce((SELECT jsonb_object_agg(m.key, m.value)
+								FROM jsonb_array_elements(doc->'vat_breakdown') AS r, jsonb_each(r) AS m
+							   WHERE r->>'category' = g->>'category' AND m.key LIKE 'exemption%'), '{}'))
 							FROM jsonb_array_elements(totals->'vat_breakdown') AS g))
 $$;
 
@@ -158,7 +160,9 @@ BEGIN
 	END CASE;
 END $$;
 
-CREATE FUNCTION wrong_derived(seed bigint, count int, OUT i int, OUT problem text) RETURNS SETOF record
+CREATE TABLE derived (i int, doc jsonb);
+
+CREATE FUNCTION wrong_derived(OUT i int, OUT problem text) RETURNS SETOF record
 LANGUAGE plpgsql AS $$
 DECLARE
 	doc jsonb;
@@ -168,17 +172,18 @@ DECLARE
 	fault record;
 	how int;
 BEGIN
-	FOR i, doc IN SELECT * FROM derive(seed, count) LOOP
+	FOR i, doc IN SELECT d.i, d.doc FROM derived AS d ORDER BY d.i LOOP
 		computed := invoice_check(doc::json);
-		IF computed->'rules' <> '[]' THEN
-			problem := 'bare: ' || (computed->'rules');
+		-- A credit of the base may have become an amount due, without a due date.
+		IF (computed->>'fatal')::bool OR computed->'warnings' NOT IN ('[]', '["BR-CO-25"]') THEN
+			problem := 'bare: ' || (computed->'rules')::text;
 			RETURN NEXT;
 			CONTINUE;
 		END IF;
 		declared := declare_amounts(doc, computed->'totals');
 		checked := invoice_check(declared::json);
 		IF checked <> computed THEN
-			problem := 'declared: ' || checked;
+			problem := 'declared: ' || checked::text;
 			RETURN NEXT;
 		END IF;
 		FOR how IN 0 .. 5 LOOP
