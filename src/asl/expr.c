@@ -136,13 +136,13 @@ check_arg_count(SagaScanner *s, const SagaExpr *expr)
 	if (expr->nargs >= f->min_args && (f->max_args < 0 || expr->nargs <= f->max_args))
 		return true;
 	if (f->max_args < 0)
-		return saga_scan_error(s, "States.%s needs at least %d arguments, not %d,",
-							   f->name, f->min_args, expr->nargs);
+		return saga_scan_error(s, "wrong number of arguments for States.%s: %d, but it takes at least %d,",
+							   f->name, expr->nargs, f->min_args);
 	if (f->min_args == f->max_args)
-		return saga_scan_error(s, "States.%s needs %d arguments, not %d,",
-							   f->name, f->min_args, expr->nargs);
-	return saga_scan_error(s, "States.%s needs %d to %d arguments, not %d,",
-						   f->name, f->min_args, f->max_args, expr->nargs);
+		return saga_scan_error(s, "wrong number of arguments for States.%s: %d, but it takes %d,",
+							   f->name, expr->nargs, f->min_args);
+	return saga_scan_error(s, "wrong number of arguments for States.%s: %d, but it takes %d to %d,",
+						   f->name, expr->nargs, f->min_args, f->max_args);
 }
 
 static SagaExpr *
@@ -203,11 +203,9 @@ saga_expr_parse(const char *text, char **error)
 static bool
 arg_missing(const SagaExpr *call, const SagaPath *path, const SagaScope *scope, SagaFault *fault)
 {
-	SagaFault	inner = {0};
-
-	saga_path_missing(path, path->text, scope, &inner);
-	return saga_fault(fault, "States.Runtime", "The function '%s' had the following error: %s",
-					  call->text, inner.cause);
+	return saga_fault(fault, "States.Runtime",
+					  "The function '%s' had the following error: The JsonPath argument for the field '%s' could not be found in the input '%s'",
+					  call->text, path->text, saga_path_input(path, scope));
 }
 
 static bool

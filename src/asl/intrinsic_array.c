@@ -32,6 +32,21 @@ elements(const JsonbValue *array, int *n)
 	return elems;
 }
 
+/* As one jsonb, so that comparing elements needs no more memory. */
+static bool
+flatten(SagaCall *call, JsonbValue *v)
+{
+	Jsonb	   *jsonb;
+
+	if (v->type != jbvArray && v->type != jbvObject)
+		return true;
+	jsonb = saga_value_flatten(v, call->fault);
+	if (jsonb == NULL)
+		return false;
+	saga_jsonb_value(jsonb, v);
+	return true;
+}
+
 bool
 saga_intrinsic_array(SagaCall *call)
 {
@@ -68,24 +83,16 @@ saga_intrinsic_array_partition(SagaCall *call)
 bool
 saga_intrinsic_array_contains(SagaCall *call)
 {
-	const JsonbValue *array;
+	const JsonbValue *checked;
+	JsonbValue	array = call->args[0];
 	JsonbValue	wanted = call->args[1];
 	SagaChildren c;
 
-	if (!saga_call_array(call, 0, &array))
+	if (!saga_call_array(call, 0, &checked) || !flatten(call, &array) || !flatten(call, &wanted))
 		return false;
-	/* once, not for each comparison */
-	if (wanted.type == jbvArray || wanted.type == jbvObject)
-	{
-		Jsonb	   *flat = saga_value_flatten(&wanted, call->fault);
-
-		if (flat == NULL)
-			return false;
-		saga_jsonb_value(flat, &wanted);
-	}
 	call->result->type = jbvBool;
 	call->result->val.boolean = false;
-	saga_children_start(&c, array);
+	saga_children_start(&c, &array);
 	while (!call->result->val.boolean && saga_children_next(&c))
 		call->result->val.boolean = saga_value_compare(&c.value, &wanted) == 0;
 	return true;
@@ -176,25 +183,16 @@ compare_positions(const void *a, const void *b)
 bool
 saga_intrinsic_array_unique(SagaCall *call)
 {
-	const JsonbValue *array;
-	JsonbValue	flat;
+	const JsonbValue *checked;
+	JsonbValue	array = call->args[0];
 	JsonbValue *elems;
 	UniqueItem *items;
 	int			n;
 	int			unique = 0;
 
-	if (!saga_call_array(call, 0, &array))
+	if (!saga_call_array(call, 0, &checked) || !flatten(call, &array))
 		return false;
-	if (array->type == jbvArray)
-	{
-		Jsonb	   *jsonb = saga_value_flatten(array, call->fault);
-
-		if (jsonb == NULL)
-			return false;
-		saga_jsonb_value(jsonb, &flat);
-		array = &flat;
-	}
-	elems = elements(array, &n);
+	elems = elements(&array, &n);
 	items = palloc_extended(mul_size(Max(n, 1), sizeof(UniqueItem)), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
 	{

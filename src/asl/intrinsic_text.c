@@ -69,6 +69,17 @@ saga_intrinsic_format(SagaCall *call)
 
 /* ---------- JSON ---------- */
 
+static bool
+is_blank(const char *s, int len)
+{
+	while (len > 0 && (*s == ' ' || *s == '\t' || *s == '\n' || *s == '\r'))
+	{
+		s++;
+		len--;
+	}
+	return len == 0;
+}
+
 bool
 saga_intrinsic_string_to_json(SagaCall *call)
 {
@@ -77,7 +88,8 @@ saga_intrinsic_string_to_json(SagaCall *call)
 
 	if (!saga_call_string(call, 0, &s))
 		return false;
-	if (s->val.string.len == 0)
+	/* as a reader of JSON streams does: no text, no value */
+	if (is_blank(s->val.string.val, s->val.string.len))
 	{
 		call->result->type = jbvNull;
 		return true;

@@ -256,6 +256,7 @@ static bool
 json_fits(const char *s)
 {
 	int			depth = 0;
+	bool		utf8 = GetDatabaseEncoding() == PG_UTF8;
 
 	for (; *s != '\0'; s++)
 	{
@@ -264,7 +265,12 @@ json_fits(const char *s)
 			for (s++; *s != '"'; s++)
 			{
 				if (*s == '\\')
+				{
 					s++;
+					/* before 16 the lexer raises for what the database cannot hold */
+					if (*s == 'u' && !utf8 && (strncmp(s, "u00", 3) != 0 || s[3] > '7'))
+						return false;
+				}
 				if (*s == '\0')
 					return false;
 			}

@@ -245,8 +245,27 @@ walk(Walk *w, int step_no, const JsonbValue *node)
 
 /* ---------- functions ---------- */
 
+/* A sum may have 150,000 digits, so its size counts, not the number of terms. */
 static bool
-fold_numbers(SagaPathFunction function, const JsonbValue *array, JsonbValue *result)
+add_number(Numeric *sum, Numeric n, bool owned, SagaBudget *budget)
+{
+	bool		failed = false;
+	Numeric		old = *sum;
+
+	*sum = numeric_add_opt_error(old, n, &failed);
+	if (owned)
+		pfree(old);
+	if (failed)
+		return false;
+	if (VARSIZE_ANY(*sum) > budget->bytes)
+		budget->spent = true;
+	else
+		budget->bytes -= VARSIZE_ANY(*sum);
+	return !budget->spent;
+}
+
+static bool
+fold_numbers(SagaPathFunction function, const JsonbValue *array, SagaBudget *budget, JsonbValue *result)
 {
 	SagaChildren c;
 	Numeric		acc = NULL;
@@ -269,10 +288,14 @@ fold_numbers(SagaPathFunction function, const JsonbValue *array, JsonbValue *res
 				acc = c.value.val.numeric;
 		}
 		else
-			acc = numeric_add_opt_error(acc, c.value.val.numeric, &failed);
+			failed = !add_number(&acc, c.value.val.numeric, n > 2, budget);
 	}
 	if (!failed && function == SAGA_PATH_AVG && n > 0)
+	{
 		acc = numeric_div_opt_error(acc, int64_to_numeric(n), &failed);
+		if (!failed)
+			acc = DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(acc)));
+	}
 	if (failed || n == 0)
 		return false;
 	result->type = jbvNumeric;
@@ -296,7 +319,7 @@ object_keys(const JsonbValue *object, JsonbValue *result)
 
 /* A function works on the path's value: of many matches, on their array. */
 static bool
-apply_function(SagaPathFunction function, const JsonbValue *v, JsonbValue *result)
+apply_function(SagaPathFunction function, const JsonbValue *v, SagaBudget *budget, JsonbValue *result)
 {
 	switch (function)
 	{
@@ -312,33 +335,41 @@ apply_function(SagaPathFunction function, const JsonbValue *v, JsonbValue *resul
 		case SAGA_PATH_LAST:
 			return saga_value_element(v, (int64) saga_value_count(v) - 1, result);
 		default:
-			return saga_value_is_array(v) && fold_numbers(function, v, result);
+			return saga_value_is_array(v) && fold_numbers(function, v, budget, result);
 	}
 }
 
 /* ---------- evaluation ---------- */
 
+static Jsonb *
+root_jsonb(const SagaPath *path, const SagaScope *scope)
+{
+	switch (path->root)
+	{
+		case SAGA_ROOT_DATA:
+			return scope->data;
+		case SAGA_ROOT_CONTEXT:
+			return scope->context ? scope->context(scope->context_arg) : NULL;
+		case SAGA_ROOT_VARIABLE:
+			return scope->variables;
+		case SAGA_ROOT_CURRENT:
+			break;
+	}
+	return NULL;
+}
+
 static bool
 root_value(const SagaPath *path, const SagaScope *scope, const JsonbValue *current, JsonbValue *result)
 {
-	Jsonb	   *root = NULL;
+	Jsonb	   *root;
 
-	switch (path->root)
+	if (path->root == SAGA_ROOT_CURRENT)
 	{
-		case SAGA_ROOT_CURRENT:
-			Assert(current != NULL);
-			*result = *current;
-			return true;
-		case SAGA_ROOT_DATA:
-			root = scope->data;
-			break;
-		case SAGA_ROOT_CONTEXT:
-			root = scope->context ? scope->context(scope->context_arg) : NULL;
-			break;
-		case SAGA_ROOT_VARIABLE:
-			root = scope->variables;
-			break;
+		Assert(current != NULL);
+		*result = *current;
+		return true;
 	}
+	root = root_jsonb(path, scope);
 	if (root == NULL)
 		return false;
 	saga_jsonb_value(root, result);
@@ -368,8 +399,9 @@ saga_path_value_from(const SagaPath *path, const SagaScope *scope, const JsonbVa
 	}
 	if (!found)
 		return SAGA_MISSING;
-	if (path->function != SAGA_PATH_NO_FUNCTION)
-		return apply_function(path->function, &v, result) ? SAGA_FOUND : SAGA_MISSING;
+	if (path->function != SAGA_PATH_NO_FUNCTION &&
+		!apply_function(path->function, &v, budget, &v))
+		return budget->spent ? SAGA_FAULT : SAGA_MISSING;
 	*result = v;
 	return SAGA_FOUND;
 }
@@ -409,10 +441,26 @@ normal_form(const SagaPath *path)
 	return buf.data;
 }
 
+char *
+saga_path_input(const SagaPath *path, const SagaScope *scope)
+{
+	StringInfoData input;
+	JsonbValue	root;
+
+	initStringInfo(&input);
+	if (root_value(path, scope, NULL, &root) &&
+		!saga_value_text(&input, &root, false, MAX_CAUSE_INPUT))
+	{
+		input.len = pg_mbcliplen(input.data, input.len, MAX_CAUSE_INPUT);
+		input.data[input.len] = '\0';
+		appendStringInfoString(&input, "...");
+	}
+	return input.data;
+}
+
 bool
 saga_path_missing(const SagaPath *path, const char *field, const SagaScope *scope, SagaFault *fault)
 {
-	StringInfoData input;
 	JsonbValue	root;
 
 	if (path->root == SAGA_ROOT_VARIABLE &&
@@ -426,18 +474,9 @@ saga_path_missing(const SagaPath *path, const char *field, const SagaScope *scop
 	if (field == NULL)
 		return saga_fault(fault, "States.Runtime", "Invalid path '%s' : No results for path: %s",
 						  path->text, normal_form(path));
-
-	initStringInfo(&input);
-	if (root_value(path, scope, NULL, &root) &&
-		!saga_value_text(&input, &root, false, MAX_CAUSE_INPUT))
-	{
-		input.len = pg_mbcliplen(input.data, input.len, MAX_CAUSE_INPUT);
-		input.data[input.len] = '\0';
-		appendStringInfoString(&input, "...");
-	}
 	return saga_fault(fault, "States.Runtime",
 					  "The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'",
-					  path->text, field, input.data);
+					  path->text, field, saga_path_input(path, scope));
 }
 
 Jsonb *
@@ -447,10 +486,10 @@ saga_path_eval_field(const SagaPath *path, const char *field, const SagaScope *s
 
 	if (path->nsteps == 0 && path->function == SAGA_PATH_NO_FUNCTION)
 	{
-		if (path->root == SAGA_ROOT_DATA)
-			return scope->data;
-		if (path->root == SAGA_ROOT_CONTEXT && scope->context != NULL)
-			return scope->context(scope->context_arg);
+		Jsonb	   *root = root_jsonb(path, scope);
+
+		if (root != NULL)
+			return root;
 	}
 	switch (saga_path_value(path, scope, &v, fault))
 	{

@@ -17,6 +17,8 @@
 
 #include "asl/value_private.h"
 
+#define MAX_REGEX_TEXT	(16 * 1024 * 1024)
+
 /* Longer ones first: the first that matches is taken. */
 static const struct
 {
@@ -381,12 +383,19 @@ contains(const JsonbValue *a, const JsonbValue *b, SagaBudget *budget)
 				  pnstrdup(b->val.string.val, b->val.string.len)) != NULL;
 }
 
+/* The server makes four bytes of each character, which must not be too many. */
 static bool
-regex_matches(const SagaFilter *filter, const JsonbValue *a)
+regex_matches(const SagaFilter *filter, const JsonbValue *a, SagaBudget *budget)
 {
-	return a->type == jbvString &&
-		RE_compile_and_execute(filter->regex, a->val.string.val, a->val.string.len,
-							   filter->regex_flags, C_COLLATION_OID, 0, NULL);
+	if (a->type != jbvString)
+		return false;
+	if (a->val.string.len > MAX_REGEX_TEXT)
+	{
+		budget->spent = true;
+		return false;
+	}
+	return RE_compile_and_execute(filter->regex, a->val.string.val, a->val.string.len,
+								  filter->regex_flags, C_COLLATION_OID, 0, NULL);
 }
 
 static bool
@@ -420,9 +429,9 @@ comparison_matches(const SagaFilter *filter, const SagaScope *scope, const Jsonb
 	bool		has_b;
 
 	if (filter->kind == SAGA_FILTER_EXISTS)
-		return has_a && (filter->a.path->definite || saga_value_count(&a) > 0);
+		return has_a && (saga_path_is_single(filter->a.path) || saga_value_count(&a) > 0);
 	if (filter->kind == SAGA_FILTER_REGEX)
-		return has_a && regex_matches(filter, &a);
+		return has_a && regex_matches(filter, &a, budget);
 
 	has_b = operand_value(&filter->b, scope, current, budget, &b);
 	if (!has_a || !has_b)

@@ -478,7 +478,7 @@ scan_root(SagaScanner *s, SagaPath *path, int *max)
 		return true;
 	}
 	if (*s->pos != '$')
-		return saga_scan_error(s, "a path begins with \"$\"");
+		return saga_scan_error(s, "a path must begin with \"$\"");
 	s->pos++;
 	if (*s->pos == '$')
 	{

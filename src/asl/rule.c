@@ -468,7 +468,7 @@ is_present(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 	JsonbValue	v;
 	SagaFound	found = saga_path_value(rule->variable, scope, &v, fault);
 
-	if (found == SAGA_FOUND && !rule->variable->definite && saga_value_is_array(&v))
+	if (found == SAGA_FOUND && !saga_path_is_single(rule->variable))
 		return saga_value_count(&v) > 0;
 	return found == SAGA_FOUND;
 }

@@ -158,6 +158,17 @@ check_names(SagaTemplate *node, const Location *loc, char **error, char **locati
 	return true;
 }
 
+/*
+ * The template outlives the definition that it is read from.  Only the
+ * largest constant parts are copied, once each.
+ */
+static void
+keep_constant(SagaTemplate *node)
+{
+	if (node->kind == TEMPLATE_CONSTANT)
+		saga_jsonb_value(saga_jsonb_from_value(&node->constant), &node->constant);
+}
+
 static bool
 parse_node(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 		   char **error, char **location)
@@ -178,9 +189,16 @@ parse_node(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 	}
 	if (constant)
 	{
-		/* the template outlives the definition that it is read from */
+		if (node->members != NULL)
+			pfree(node->members);
+		node->members = NULL;
 		node->kind = TEMPLATE_CONSTANT;
-		saga_jsonb_value(saga_jsonb_from_value(value), &node->constant);
+		node->constant = *value;
+	}
+	else
+	{
+		for (int i = 0; i < node->count; i++)
+			keep_constant(&node->members[i].node);
 	}
 	return true;
 }
@@ -192,7 +210,10 @@ saga_template_parse(const JsonbValue *value, char **error, char **location)
 
 	*error = NULL;
 	*location = NULL;
-	return parse_node(value, NULL, tmpl, error, location) ? tmpl : NULL;
+	if (!parse_node(value, NULL, tmpl, error, location))
+		return NULL;
+	keep_constant(tmpl);
+	return tmpl;
 }
 
 static bool

@@ -14,7 +14,7 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
-/* An error as Retry and Catch see it. */
+/* An error as Retry and Catch see it.  Callers pass it zeroed; it is only set on failure. */
 typedef struct SagaFault
 {
 	const char *error;			/* "States.Runtime", ...; NULL: no fault */

@@ -185,6 +185,13 @@ struct SagaFilter
 	int			regex_flags;
 };
 
+/* Is the result one value, rather than the array of all matches? */
+static inline bool
+saga_path_is_single(const SagaPath *path)
+{
+	return path->definite || path->function != SAGA_PATH_NO_FUNCTION;
+}
+
 /* Reads a path at s->pos, up to the first character that cannot belong to it. */
 extern SagaPath *saga_path_scan(SagaScanner *s);
 
@@ -216,6 +223,9 @@ extern SagaFound saga_path_value_from(const SagaPath *path, const SagaScope *sco
 									  JsonbValue *result);
 extern bool saga_filter_match(const SagaFilter *filter, const SagaScope *scope,
 							  const JsonbValue *current, SagaBudget *budget);
+
+/* What the path looks into, as JSON, cut to a length that suits a message. */
+extern char *saga_path_input(const SagaPath *path, const SagaScope *scope);
 
 /* The fault of a path that leads nowhere; field may be NULL. */
 extern bool saga_path_missing(const SagaPath *path, const char *field, const SagaScope *scope,
