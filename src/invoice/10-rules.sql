@@ -24,6 +24,14 @@ RETURNS jsonb
 AS 'MODULE_PATHNAME', 'saga_invoice_check'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
 
+-- Can the document become jsonb?  Not with \u0000 in a text, a number such as
+-- 1e999999, nesting beyond reason or 64 MB of text; INV-FORM or INV-NUM then
+-- says where.
+CREATE FUNCTION invoice_storable(document json)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'saga_invoice_storable'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500;
+
 -- The code lists that the rules use.
 CREATE FUNCTION invoice_codes(OUT list text, OUT code text, OUT minor_unit int)
 RETURNS SETOF record

@@ -60,6 +60,7 @@ typedef struct SagaReport
 	int			max_rules;
 	SagaRuleCount *rules;
 	bool		fatal;
+	bool		unstorable;		/* jsonb would refuse the document */
 } SagaReport;
 
 extern void saga_report_init(SagaReport *report, int per_rule);

@@ -91,9 +91,18 @@ malformed(Reader *r, const char *found, const char *expected)
 	saga_report(r->report, "INV-FORM", SAGA_FATAL, location(r), "found %s, expected %s", found, expected);
 }
 
+/* The document holds something that jsonb would raise for. */
+static void
+unstorable(Reader *r, const char *found, const char *expected)
+{
+	r->report->unstorable = true;
+	malformed(r, found, expected);
+}
+
 static void
 not_json(Reader *r)
 {
+	r->report->unstorable = true;
 	if (!r->broken)
 		malformed(r, "text that is not JSON", "a JSON document");
 	r->broken = true;
@@ -257,7 +266,7 @@ read_string(Reader *r, bool want, const char **text)
 	else
 		r->p++;
 	if (!storable)
-		malformed(r, "an escape such as \\u0000 that is no character", "text");
+		unstorable(r, "an escape such as \\u0000 that is no character", "text");
 	return buf.len;
 }
 
@@ -297,8 +306,8 @@ skip_value(Reader *r)
 			nesting++;
 			if (nesting > SAGA_INVOICE_MAX_NESTING && !too_deep)
 			{
-				malformed(r, "objects and arrays nested too deep",
-						  psprintf("at most %d levels", SAGA_INVOICE_MAX_NESTING));
+				unstorable(r, "objects and arrays nested too deep",
+						   psprintf("at most %d levels", SAGA_INVOICE_MAX_NESTING));
 				too_deep = true;
 			}
 		}
@@ -318,7 +327,7 @@ skip_value(Reader *r)
 		{
 			len = read_word(r, &text);
 			if ((*text == '-' || isdigit((unsigned char) *text)) && !saga_number_storable(text, len))
-				malformed(r, "a number beyond all use", "a number that can be stored");
+				unstorable(r, "a number beyond all use", "a number that can be stored");
 		}
 		CHECK_FOR_INTERRUPTS();
 	} while (nesting > 0 && !r->broken);
@@ -369,10 +378,17 @@ read_text(Reader *r, const SagaMember *member, const char **text)
 
 	if (c == '"')
 		return read_string(r, member->kind != SAGA_MEMBER_NOTE, text);
-	if (c == '{' || c == '[')
+	if (c == '{' || c == '[' || c == '-' || isdigit((unsigned char) c))
 	{
+		const char *start = r->p;
+
 		malformed(r, kind_found(r), "a string");
 		skip_value(r);
+		if (c != '{' && c != '[')
+		{
+			*text = start;
+			return r->p - start;
+		}
 		*text = "";
 		return 0;
 	}
@@ -413,7 +429,11 @@ read_decimal(Reader *r, SagaDecimal *decimal)
 	if (c == '"')
 		len = read_string(r, true, &text);
 	else
+	{
 		len = read_word(r, &text);
+		if (!saga_number_storable(text, len))
+			r->report->unstorable = true;
+	}
 	if (!saga_decimal_parse(text, len, decimal))
 		saga_report(r->report, "INV-NUM", SAGA_FATAL, location(r),
 					"found %s, expected a decimal such as \"1234.50\" (a point, no thousands separator, at most %d digits before and after it)",

@@ -18,6 +18,7 @@
 PG_FUNCTION_INFO_V1(saga_invoice_validate);
 PG_FUNCTION_INFO_V1(saga_invoice_calculate);
 PG_FUNCTION_INFO_V1(saga_invoice_check);
+PG_FUNCTION_INFO_V1(saga_invoice_storable);
 PG_FUNCTION_INFO_V1(saga_invoice_codes);
 PG_FUNCTION_INFO_V1(saga_invoice_is_credit_note);
 
@@ -32,6 +33,7 @@ start_check(SagaCheck *check, SagaReport *report, Datum json, int per_rule)
 	check->report = report;
 	if (toast_raw_datum_size(json) - VARHDRSZ > SAGA_INVOICE_MAX_BYTES)
 	{
+		report->unstorable = true;
 		saga_report(report, "INV-FORM", SAGA_FATAL, "", "found %zu bytes, expected at most %d",
 					(size_t) (toast_raw_datum_size(json) - VARHDRSZ), SAGA_INVOICE_MAX_BYTES);
 		return false;
@@ -213,6 +215,17 @@ saga_invoice_check(PG_FUNCTION_ARGS)
 		pushJsonbValue(&state, WJB_VALUE, &jbv);
 	}
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* invoice_storable(json): could it be converted to jsonb without an error? */
+Datum
+saga_invoice_storable(PG_FUNCTION_ARGS)
+{
+	SagaReport	report;
+	SagaCheck	check;
+
+	start_check(&check, &report, PG_GETARG_DATUM(0), 1);
+	PG_RETURN_BOOL(!report.unstorable);
 }
 
 /* ---------- sets ---------- */
