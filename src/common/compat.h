@@ -23,15 +23,40 @@
 #define SAGA_HAVE_SHMEM_REQUEST_HOOK 1
 #endif
 
+/* 15: a set-returning function's tuplestore and descriptor in one call; needs funcapi.h */
+#if PG_VERSION_NUM >= 150000
+#define saga_init_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#else
+#define saga_init_srf(fcinfo) \
+	do { \
+		ReturnSetInfo *srf_ = (ReturnSetInfo *) (fcinfo)->resultinfo; \
+		MemoryContext old_; \
+		if (srf_ == NULL || !IsA(srf_, ReturnSetInfo) || \
+			(srf_->allowedModes & SFRM_Materialize) == 0) \
+			ereport(ERROR, \
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), \
+					 errmsg("set-valued function called in context that cannot accept a set"))); \
+		old_ = MemoryContextSwitchTo(srf_->econtext->ecxt_per_query_memory); \
+		if (get_call_result_type(fcinfo, NULL, &srf_->setDesc) != TYPEFUNC_COMPOSITE) \
+			elog(ERROR, "return type must be a row type"); \
+		srf_->setResult = tuplestore_begin_heap((srf_->allowedModes & SFRM_Materialize_Random) != 0, \
+												false, work_mem); \
+		srf_->returnMode = SFRM_Materialize; \
+		MemoryContextSwitchTo(old_); \
+	} while (0)
+#endif
+
 /* 16: one object_aclcheck for all catalogs */
 #if PG_VERSION_NUM < 160000
 #define saga_proc_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)
 #define saga_namespace_aclcheck(oid, role, mode) pg_namespace_aclcheck(oid, role, mode)
 #define saga_database_aclcheck(oid, role, mode) pg_database_aclcheck(oid, role, mode)
+#define saga_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #else
 #define saga_proc_aclcheck(oid, role, mode) object_aclcheck(ProcedureRelationId, oid, role, mode)
 #define saga_namespace_aclcheck(oid, role, mode) object_aclcheck(NamespaceRelationId, oid, role, mode)
 #define saga_database_aclcheck(oid, role, mode) object_aclcheck(DatabaseRelationId, oid, role, mode)
+#define saga_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
 /* 17: the lexer's memory may be the caller's */

@@ -1,6 +1,9 @@
 /*
  * init.c
  *		The library's entry: settings, hooks, shared memory and the launcher.
+ *
+ * Without shared_preload_libraries there is no shared memory and no process:
+ * functions work, saga.drain() and saga.publish() do all the work.
  */
 #include "postgres.h"
 
@@ -9,55 +12,54 @@
 #include "miscadmin.h"
 #include "queue/queue.h"
 #include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
 #include "utils/guc.h"
+#include "worker/procs.h"
 
 PG_MODULE_MAGIC;
 
-#ifdef SAGA_HAVE_SHMEM_REQUEST_HOOK
-static shmem_request_hook_type previous_shmem_request = NULL;
-#endif
-static shmem_startup_hook_type previous_shmem_startup = NULL;
-
 PGDLLEXPORT void _PG_init(void);
 
-
 #ifdef SAGA_HAVE_SHMEM_REQUEST_HOOK
-static void
-shmem_request(void)
-{
-	if (previous_shmem_request)
-		previous_shmem_request();
-	saga_shmem_request();
-}
+static shmem_request_hook_type previous_request = NULL;
 #endif
+static shmem_startup_hook_type previous_startup = NULL;
 
-static void
-shmem_startup(void)
-{
-	if (previous_shmem_startup)
-		previous_shmem_startup();
-	saga_shmem_startup();
-}
 
+/* Sizes of shared memory: only where they have an effect. */
 static void
-preload(void)
+define_sizes(void)
 {
 	DefineCustomIntVariable("pg_saga.max_queues",
-							"Number of queues of all databases that have a place in shared memory.",
-							NULL,
+							"Number of queues, of all databases, that are kept in shared memory.",
+							"More of them work too, slower.",
 							&saga_max_queues, 1024, 16, 1000000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_saga.max_processes",
-							"Number of background processes and waiting receivers of all databases.",
-							NULL,
-							&saga_max_processes, 64, 4, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							"Number of processes, of all databases, that can be woken.",
+							"Counts workers, publishers, coordinators, and sessions that wait in saga.receive().",
+							&saga_max_processes, 64, 8, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+static void
+request(void)
+{
 #ifdef SAGA_HAVE_SHMEM_REQUEST_HOOK
-	previous_shmem_request = shmem_request_hook;
-	shmem_request_hook = shmem_request;
-#else
-	saga_shmem_request();
+	if (previous_request)
+		previous_request();
 #endif
-	previous_shmem_startup = shmem_startup_hook;
-	shmem_startup_hook = shmem_startup;
+	saga_shmem_request();
+	RequestAddinShmemSpace(saga_procs_shmem_size());
+}
+
+static void
+startup(void)
+{
+	if (previous_startup)
+		previous_startup();
+	saga_shmem_startup();
+	saga_procs_shmem_startup();
+	saga_recorder_startup();
 }
 
 void
@@ -65,9 +67,23 @@ _PG_init(void)
 {
 	saga_guc_define();
 	if (process_shared_preload_libraries_in_progress)
-		preload();
-	saga_mark_init();
+		define_sizes();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("pg_saga");
 #endif
+	saga_mark_init();
+	saga_utility_init();
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+#ifdef SAGA_HAVE_SHMEM_REQUEST_HOOK
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+#else
+	request();
+#endif
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	if (!IsBinaryUpgrade)
+		saga_launcher_register();
 }

@@ -1,0 +1,347 @@
+/*
+ * drain.c
+ *		CALL saga.drain(queue, max): the work of workers and coordinator in the
+ *		caller's own session, with a commit per batch.
+ *
+ * It runs what the current user owns, and nothing else.  The session may be
+ * somebody else's (SET ROLE, SET SESSION AUTHORIZATION): then steps are kept
+ * from becoming that role by SECURITY_LOCAL_USERID_CHANGE, which makes the
+ * server refuse SET and RESET of the role.  It stays on during the commits,
+ * where the query of a WITH HOLD cursor runs.
+ *
+ * Each batch runs in a subtransaction, so that one that raises can be rolled
+ * back with all that it opened, and the session goes on.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/guc.h"
+#include "engine/engine.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker/procs.h"
+
+#define TIMERS_AT_ONCE	1000
+#define IDLE_ROUNDS		20		/* batches in a row without any progress: give up */
+
+PG_FUNCTION_INFO_V1(saga_drain);
+
+static SagaStmt owned_stmt = {
+	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $1 AND kind = 'w' ORDER BY queue_id",
+	.nargs = 1,
+	.argtypes = {OIDOID}
+};
+
+typedef struct Drain
+{
+	MemoryContext context;		/* lives as long as the call */
+	int32	   *queue_ids;
+	int			nqueues;
+	int			left;			/* executions that may still run */
+	int			idle_rounds;
+} Drain;
+
+/* The security context of a session that is not the owner's; restored when a transaction aborts. */
+static bool guard_on = false;
+static Oid	guard_userid;
+static int	guard_saved;
+
+
+/* ---------- the guard ---------- */
+
+/*
+ * A transaction that began under the guard goes back to it when it aborts, so
+ * an error that leaves the procedure would leave the session under it.
+ */
+static void
+guard_callback(XactEvent event, void *arg)
+{
+	if (guard_on && (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT))
+	{
+		SetUserIdAndSecContext(guard_userid, guard_saved);
+		guard_on = false;
+	}
+}
+
+static void
+guard_begin(void)
+{
+	static bool registered = false;
+
+	guard_on = false;
+	if (MyProc->roleId == GetUserId() && GetSessionUserId() == GetUserId())
+		return;
+	if (!registered)
+		RegisterXactCallback(guard_callback, NULL);
+	registered = true;
+	GetUserIdAndSecContext(&guard_userid, &guard_saved);
+	SetUserIdAndSecContext(guard_userid, guard_saved | SECURITY_LOCAL_USERID_CHANGE);
+	guard_on = true;
+}
+
+static void
+guard_end(void)
+{
+	if (guard_on)
+		SetUserIdAndSecContext(guard_userid, guard_saved);
+	guard_on = false;
+}
+
+/* ---------- transactions ---------- */
+
+/* After each begin, before the first snapshot. */
+static void
+force_isolation(void)
+{
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	XactDeferrable = false;
+}
+
+static void
+next_transaction(void)
+{
+	SPI_commit();
+	SetCurrentStatementStartTimestamp();
+	force_isolation();
+}
+
+/* ---------- batches ---------- */
+
+static void
+add_queue(Drain *drain, int32 queue_id)
+{
+	drain->queue_ids = drain->queue_ids == NULL
+		? MemoryContextAlloc(drain->context, sizeof(int32))
+		: repalloc(drain->queue_ids, (drain->nqueues + 1) * sizeof(int32));
+	drain->queue_ids[drain->nqueues++] = queue_id;
+}
+
+static void
+find_queues(Drain *drain, const char *name)
+{
+	if (name != NULL)
+	{
+		const SagaQueue *queue = saga_queue_by_name(name, false);
+
+		if (queue->kind != SAGA_QUEUE_WORKFLOW)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("queue \"%s\" is not the queue of a workflow", name)));
+		if (queue->owner != GetUserId())
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("must be owner of workflow \"%s\"", name),
+					 errdetail("saga.drain() runs the steps of its caller's own workflows only."),
+					 errhint("Call it as \"%s\".", GetUserNameFromId(queue->owner, true))));
+		add_queue(drain, queue->queue_id);
+	}
+	else
+	{
+		Datum		value = ObjectIdGetDatum(GetUserId());
+		SPITupleTable *table;
+		uint64		n;
+		bool		isnull;
+
+		saga_execute(&owned_stmt, &value, NULL, true, 0);
+		table = SPI_tuptable;
+		n = SPI_processed;
+		for (uint64 i = 0; i < n; i++)
+			add_queue(drain, DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull)));
+		SPI_freetuptable(table);
+	}
+}
+
+/* One batch in a subtransaction. NULL, or the error that it raised. */
+static ErrorData *
+run_batch(Drain *drain, int32 queue_id, SagaBatchResult *result)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	SagaBatchOptions options = {.max_executions = 0,.in_drain = true};
+	ErrorData  *volatile error = NULL;
+
+	if (drain->left < saga_batch_size)
+		options.max_executions = drain->left;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		const SagaQueue *queue = saga_queue_by_id(queue_id, true);
+
+		if (queue != NULL && queue->owner == GetUserId())
+		{
+			saga_suspect_batch_begin();
+			saga_engine_batch(queue, &options, result);
+			saga_suspect_survived();
+		}
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(drain->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/* One batch and its commit. Returns how many executions ran, 0 when nothing is there or none could run. */
+static int
+drain_batch(Drain *drain, int32 queue_id, bool *again)
+{
+	SagaBatchResult result;
+	ErrorData  *error;
+	int			ran;
+
+	memset(&result, 0, sizeof(result));
+	PushActiveSnapshot(GetTransactionSnapshot());
+	saga_extension_lock();
+	error = run_batch(drain, queue_id, &result);
+	PopActiveSnapshot();
+	next_transaction();
+	CHECK_FOR_INTERRUPTS();
+
+	if (error != NULL)
+	{
+		/* the engine runs the culprit alone from now on, and gives it up in time */
+		saga_engine_batch_aborted(error);
+		*again = true;
+		if (++drain->idle_rounds > IDLE_ROUNDS)
+			ReThrowError(error);
+		FreeErrorData(error);
+		return 0;
+	}
+	saga_engine_batch_committed();
+	ran = result.finished + result.parked;
+	drain->left -= Min(ran, drain->left);
+	*again = result.claimed > 0 || result.more || result.run_alone;
+	drain->idle_rounds = ran > 0 ? 0 : drain->idle_rounds + 1;
+	return ran;
+}
+
+static void
+fire_timers(Drain *drain)
+{
+	for (int i = 0; i < drain->nqueues; i++)
+	{
+		TimestampTz next;
+		int			moved;
+
+		do
+		{
+			const SagaQueue *queue;
+
+			PushActiveSnapshot(GetTransactionSnapshot());
+			saga_extension_lock();
+			queue = saga_queue_by_id(drain->queue_ids[i], true);
+			moved = queue == NULL ? 0 : saga_timers_fire(queue, GetCurrentTimestamp(), TIMERS_AT_ONCE, &next);
+			PopActiveSnapshot();
+			next_transaction();
+		} while (moved == TIMERS_AT_ONCE);
+	}
+}
+
+/* Round after round, until one finds nothing in any queue. */
+static void
+drain_queues(Drain *drain)
+{
+	bool		progress = true;
+
+	while (progress && drain->left > 0 && drain->idle_rounds <= IDLE_ROUNDS)
+	{
+		progress = false;
+		fire_timers(drain);
+		for (int i = 0; i < drain->nqueues; i++)
+		{
+			bool		again = true;
+
+			while (again && drain->left > 0 && drain->idle_rounds <= IDLE_ROUNDS)
+				if (drain_batch(drain, drain->queue_ids[i], &again) > 0)
+					progress = true;
+		}
+	}
+}
+
+static void
+collect_suspects(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	saga_extension_lock();
+	(void) saga_suspect_collect();
+	PopActiveSnapshot();
+	next_transaction();
+}
+
+static void
+drain_all(Drain *drain, const char *name)
+{
+	/* a transaction of our own: the caller's may be SERIALIZABLE, or have a snapshot */
+	next_transaction();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	saga_extension_lock();
+	find_queues(drain, name);
+	PopActiveSnapshot();
+	collect_suspects();
+	drain_queues(drain);
+}
+
+Datum
+saga_drain(PG_FUNCTION_ARGS)
+{
+	char	   *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Drain		drain = {.left = PG_ARGISNULL(1) ? INT_MAX : PG_GETARG_INT32(1)};
+	static bool running = false;
+
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("saga.drain() cannot run inside a transaction block or a function"),
+				 errdetail("It commits after each batch."),
+				 errhint("CALL it on its own.")));
+	if (drain.left < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"max\" must not be negative")));
+	if (running || saga_in_step)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("saga.drain() is running in this session already")));
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	drain.context = AllocSetContextCreate(PortalContext, "saga.drain", ALLOCSET_SMALL_SIZES);
+	saga_suspect_init();
+	saga_recorder_attach(MyDatabaseId, false);
+	running = true;
+	PG_TRY();
+	{
+		guard_begin();
+		drain_all(&drain, name);
+		guard_end();
+	}
+	PG_FINALLY();
+	{
+		running = false;
+		saga_recorder_detach();
+	}
+	PG_END_TRY();
+	SPI_commit();				/* what follows has the caller's own isolation level */
+	MemoryContextDelete(drain.context);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

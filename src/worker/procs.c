@@ -1,0 +1,415 @@
+/*
+ * procs.c
+ *		What all processes of pg_saga do alike: start, signals, transactions,
+ *		waiting, and looking at each other through shared memory.
+ *
+ * A process takes its slot before it connects to its database: whoever
+ * closes a database (utility.c) either sees the slot, or the process sees
+ * "closed" and never connects.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "worker/procs.h"
+
+SagaProcsShared *saga_procs = NULL;
+
+static const struct
+{
+	const char *name;
+	const char *main;
+}			kinds[] = {
+	[SAGA_PROC_LAUNCHER] = {"pg_saga launcher", "saga_launcher_main"},
+	[SAGA_PROC_COORDINATOR] = {"pg_saga coordinator", "saga_coordinator_main"},
+	[SAGA_PROC_WORKER] = {"pg_saga worker", "saga_worker_main"},
+	[SAGA_PROC_PUBLISHER] = {"pg_saga publisher", "saga_publisher_main"},
+};
+
+
+Size
+saga_procs_shmem_size(void)
+{
+	return MAXALIGN(sizeof(SagaProcsShared));
+}
+
+static void
+init_shared(SagaProcsShared *shared)
+{
+	memset(shared, 0, sizeof(SagaProcsShared));
+	shared->epoch = (uint64) GetCurrentTimestamp();
+	pg_atomic_init_u32(&shared->suspects, 1);
+	pg_atomic_init_u32(&shared->deaths, 1);
+	pg_atomic_init_u32(&shared->roles, 0);
+	for (int i = 0; i < SAGA_MAX_PROBES; i++)
+		pg_atomic_init_u32(&shared->probes[i].result, SAGA_PROBE_UNKNOWN);
+}
+
+/* The first time after a start or a crash restart all of it is new. */
+void
+saga_procs_shmem_startup(void)
+{
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	saga_procs = ShmemInitStruct("pg_saga processes", saga_procs_shmem_size(), &found);
+	if (!found)
+		init_shared(saga_procs);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* ---------- starting and ending ---------- */
+
+/*
+ * Registers a dynamic process.  False when max_worker_processes are in use:
+ * the caller tries again later.
+ */
+bool
+saga_proc_start(SagaProcType type, const SagaProcArgs *args, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "pg_saga", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, kinds[type].main, sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_type, kinds[type].name, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database %u", kinds[type].name, args->dboid);
+	StaticAssertStmt(sizeof(SagaProcArgs) <= BGW_EXTRALEN, "arguments do not fit into bgw_extra");
+	memcpy(worker.bgw_extra, args, sizeof(SagaProcArgs));
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+/* Runs after the transaction was aborted: who starts processes looks again. */
+static void
+on_exit_wake(int code, Datum arg)
+{
+	SagaProcType type = (SagaProcType) DatumGetInt32(arg);
+	Oid			dboid = saga_my_proc ? saga_my_proc->dboid : InvalidOid;
+
+	saga_proc_detach();
+	if (type == SAGA_PROC_COORDINATOR)
+		saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
+	else
+		saga_wake_type(SAGA_PROC_COORDINATOR, dboid);
+}
+
+void
+saga_proc_begin(SagaProcType type, SagaProcArgs *args)
+{
+	memcpy(args, MyBgworkerEntry->bgw_extra, sizeof(SagaProcArgs));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	if (saga_shared == NULL || saga_procs == NULL)
+		proc_exit(0);
+	if (saga_proc_attach(type, args->dboid, args->owner, 0) == NULL)
+	{
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("%s cannot run: all process slots of pg_saga are in use", MyBgworkerEntry->bgw_type),
+				 errhint("Raise pg_saga.max_processes.")));
+		proc_exit(0);
+	}
+	before_shmem_exit(on_exit_wake, Int32GetDatum(type));
+	if (type != SAGA_PROC_LAUNCHER && !saga_proc_wanted())
+		proc_exit(0);
+}
+
+/* Settings of a session that a role or database may have set to what harms a worker. */
+void
+saga_proc_connected(const char *what, Oid owner)
+{
+	char	   *name;
+
+	if (OidIsValid(owner))
+	{
+		StartTransactionCommand();
+		name = psprintf("%s %s", what, GetUserNameFromId(owner, false));
+		SetConfigOption("application_name", name, PGC_USERSET, PGC_S_SESSION);
+		CommitTransactionCommand();
+	}
+	else
+		SetConfigOption("application_name", what, PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#endif
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+saga_proc_wanted(void)
+{
+	if (saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) != 0)
+		return false;
+	return saga_my_proc == NULL || !OidIsValid(saga_my_proc->dboid) ||
+		!saga_database_closed(saga_my_proc->dboid);
+}
+
+bool
+saga_proc_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!ConfigReloadPending)
+		return false;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	return true;
+}
+
+void
+saga_proc_wait(long timeout_ms)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+
+	Assert(!IsTransactionState());
+	if (timeout_ms >= 0)
+		events |= WL_TIMEOUT;
+	(void) WaitLatch(MyLatch, events, timeout_ms, PG_WAIT_EXTENSION);
+}
+
+void
+saga_begin(void)
+{
+	Assert(!IsTransactionState());
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+
+	/* before the first snapshot; default_transaction_* of the role do not count */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	XactDeferrable = false;
+}
+
+void
+saga_commit(void)
+{
+	CommitTransactionCommand();
+}
+
+ErrorData *
+saga_recover(MemoryContext context)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	EmitErrorReport();
+	AbortCurrentTransaction();	/* user id, GUCs, pins, relation locks */
+	LWLockReleaseAll();			/* Abort does nothing when no transaction was open */
+	ConditionVariableCancelSleep();
+	MemoryContextSwitchTo(context);
+	FlushErrorState();
+	QueryCancelPending = false;
+	RESUME_INTERRUPTS();
+	if (saga_my_proc != NULL)
+		pg_atomic_fetch_add_u64(&saga_my_proc->errors, 1);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return error;
+}
+
+/* ---------- other processes ---------- */
+
+static bool
+slot_matches(const SagaProcSlot *slot, int types, Oid dboid)
+{
+	return slot->type != SAGA_PROC_FREE && (types & SAGA_AT(slot->type)) != 0 &&
+		(!OidIsValid(dboid) || slot->dboid == dboid);
+}
+
+int
+saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
+{
+	int			n = 0;
+
+	*copies = NULL;
+	if (saga_shared == NULL)
+		return 0;
+	*copies = palloc(mul_size(saga_shared->max_procs, sizeof(SagaProcCopy)));
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (int i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *slot = &saga_shared->procs[i];
+		SagaProcCopy *copy = &(*copies)[n];
+
+		if (!slot_matches(slot, types, dboid))
+			continue;
+		copy->slot = i;
+		copy->type = slot->type;
+		copy->dboid = slot->dboid;
+		copy->owner = slot->owner;
+		copy->pid = slot->pid;
+		copy->started_at = slot->started_at;
+		copy->idle = pg_atomic_read_u32(&slot->sleeping) != 0;
+		copy->leaving = pg_atomic_read_u32(&slot->leave) != 0;
+		copy->last_active = (TimestampTz) pg_atomic_read_u64(&slot->last_active);
+		copy->batches = (int64) pg_atomic_read_u64(&slot->batches);
+		copy->done = (int64) pg_atomic_read_u64(&slot->done);
+		copy->errors = (int64) pg_atomic_read_u64(&slot->errors);
+		n++;
+	}
+	LWLockRelease(saga_shared->lock);
+	return n;
+}
+
+int
+saga_proc_count(int types, Oid dboid)
+{
+	int			n = 0;
+
+	if (saga_shared == NULL)
+		return 0;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (int i = 0; i < saga_shared->max_procs; i++)
+		if (slot_matches(&saga_shared->procs[i], types, dboid))
+			n++;
+	LWLockRelease(saga_shared->lock);
+	return n;
+}
+
+void
+saga_proc_ask_leave(int types, Oid dboid)
+{
+	if (saga_shared == NULL)
+		return;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (int i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *slot = &saga_shared->procs[i];
+
+		if (!slot_matches(slot, types, dboid))
+			continue;
+		pg_atomic_write_u32(&slot->leave, 1);
+		SetLatch(&slot->proc->procLatch);
+	}
+	LWLockRelease(saga_shared->lock);
+}
+
+void
+saga_proc_ask_leave_pid(int pid)
+{
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (int i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *slot = &saga_shared->procs[i];
+
+		if (slot->type == SAGA_PROC_FREE || slot->pid != pid)
+			continue;
+		pg_atomic_write_u32(&slot->leave, 1);
+		SetLatch(&slot->proc->procLatch);
+	}
+	LWLockRelease(saga_shared->lock);
+}
+
+/* A pid in a slot is alive: the slot is given back before the process ends. */
+void
+saga_proc_terminate(int types, Oid dboid)
+{
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (int i = 0; i < saga_shared->max_procs; i++)
+		if (slot_matches(&saga_shared->procs[i], types, dboid))
+			(void) kill(saga_shared->procs[i].pid, SIGTERM);
+	LWLockRelease(saga_shared->lock);
+}
+
+bool
+saga_database_closed(Oid dboid)
+{
+	SagaDatabaseSlot *slot = saga_database_slot(dboid, false);
+	bool		closed;
+
+	if (slot == NULL)
+		return false;
+	SpinLockAcquire(&slot->mutex);
+	closed = slot->closed;
+	SpinLockRelease(&slot->mutex);
+	return closed;
+}
+
+const char *
+saga_owner_problem(Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	bool		can_login;
+
+	if (!HeapTupleIsValid(tuple))
+		return psprintf("role %u does not exist", owner);
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+#ifndef BGWORKER_BYPASS_ROLELOGINCHECK
+	if (!can_login)
+		return psprintf("role \"%s\" is not permitted to log in, which workers need before PostgreSQL 17",
+						GetUserNameFromId(owner, false));
+#else
+	(void) can_login;
+#endif
+	if (saga_database_aclcheck(MyDatabaseId, owner, ACL_CONNECT) != ACLCHECK_OK)
+		return psprintf("role \"%s\" has no CONNECT privilege on this database",
+						GetUserNameFromId(owner, false));
+	return NULL;
+}
+
+bool
+saga_note_set(Oid dboid, Oid owner, const char *reason)
+{
+	SagaNote   *note = NULL;
+	bool		is_new = false;
+
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SAGA_MAX_NOTES; i++)
+	{
+		SagaNote   *n = &saga_procs->notes[i];
+
+		if (n->dboid == dboid && n->owner == owner)
+		{
+			note = n;
+			break;
+		}
+		if (note == NULL && !OidIsValid(n->dboid))
+			note = n;
+	}
+	if (note != NULL && reason == NULL)
+	{
+		if (note->dboid == dboid && note->owner == owner)
+			note->dboid = InvalidOid;
+	}
+	else if (note != NULL)
+	{
+		is_new = note->dboid != dboid || note->owner != owner || strcmp(note->reason, reason) != 0;
+		if (is_new)
+		{
+			note->dboid = dboid;
+			note->owner = owner;
+			note->since = GetCurrentTimestamp();
+			strlcpy(note->reason, reason, sizeof(note->reason));
+		}
+	}
+	LWLockRelease(saga_shared->lock);
+	return is_new;
+}

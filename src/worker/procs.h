@@ -1,0 +1,159 @@
+/*
+ * procs.h
+ *		What the processes of pg_saga share among themselves.  See README.md.
+ */
+#ifndef SAGA_PROCS_H
+#define SAGA_PROCS_H
+
+#include "postmaster/bgworker.h"
+#include "queue/queue.h"
+#include "queue/shmem.h"
+
+#define SAGA_MAX_PROBES		4
+#define SAGA_MAX_NOTES		64
+
+/* What a coordinator found out about its database, for the launcher. */
+typedef enum SagaProbeResult
+{
+	SAGA_PROBE_UNKNOWN = 0,
+	SAGA_PROBE_FOUND,			/* it serves the database now */
+	SAGA_PROBE_ABSENT			/* no extension there */
+} SagaProbeResult;
+
+typedef struct SagaProbe
+{
+	Oid			dboid;			/* written by the launcher before it starts the process */
+	pg_atomic_uint32 result;
+} SagaProbe;
+
+/* Why an owner's executions wait. */
+typedef struct SagaNote
+{
+	Oid			dboid;			/* 0: free */
+	Oid			owner;
+	TimestampTz since;
+	char		reason[192];
+} SagaNote;
+
+typedef struct SagaProcsShared
+{
+	uint64		epoch;			/* of this start or crash restart; never changes */
+	pg_atomic_uint32 suspects;	/* raised when saga.suspect changed, in any database */
+	pg_atomic_uint32 deaths;	/* raised when a process ended in the middle of an execution */
+	pg_atomic_uint32 roles;		/* raised when a role or a right was changed */
+	SagaProbe	probes[SAGA_MAX_PROBES];
+	SagaNote	notes[SAGA_MAX_NOTES];	/* under SagaShared.lock */
+} SagaProcsShared;
+
+extern SagaProcsShared *saga_procs; /* pointer into shared memory; NULL: not preloaded */
+
+extern Size saga_procs_shmem_size(void);
+extern void saga_procs_shmem_startup(void);
+
+/* ---------- starting and ending (procs.c) ---------- */
+
+/* What a dynamic process is told, in bgw_extra. */
+typedef struct SagaProcArgs
+{
+	Oid			dboid;
+	Oid			owner;
+	int			probe;			/* -1: none */
+} SagaProcArgs;
+
+extern bool saga_proc_start(SagaProcType type, const SagaProcArgs *args, BackgroundWorkerHandle **handle);
+
+/*
+ * The first thing in each process: signals, its slot, closed databases, exit
+ * callbacks.  Then it connects.  Does not return when the process is not wanted.
+ */
+extern void saga_proc_begin(SagaProcType type, SagaProcArgs *args);
+extern void saga_proc_connected(const char *what, Oid owner);
+
+/* Top of each loop: interrupts, reload, leave. True when settings were read anew. */
+extern bool saga_proc_interrupts(void);
+extern bool saga_proc_wanted(void); /* false: asked to leave, or the database is closed */
+
+/* Waits on the latch outside any transaction; -1: no timeout. */
+extern void saga_proc_wait(long timeout_ms);
+
+/* A transaction of the process: READ COMMITTED, read write. */
+extern void saga_begin(void);
+extern void saga_commit(void);
+
+/* In a PG_CATCH: logs the error, back to zero. The copy is in the context given. */
+extern ErrorData *saga_recover(MemoryContext context);
+
+/* ---------- other processes ---------- */
+
+/* OR of SAGA_AT(type) */
+#define SAGA_AT(type)	(1 << (type))
+#define SAGA_AT_DATABASE (SAGA_AT(SAGA_PROC_COORDINATOR) | SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER))
+
+typedef struct SagaProcCopy
+{
+	int			slot;
+	SagaProcType type;
+	Oid			dboid;
+	Oid			owner;
+	int			pid;
+	TimestampTz started_at;
+	TimestampTz last_active;
+	bool		idle;
+	bool		leaving;
+	int64		batches;
+	int64		done;
+	int64		errors;
+} SagaProcCopy;
+
+/* Copies of the slots of these types; dboid InvalidOid: any. Returns their number. */
+extern int	saga_proc_list(int types, Oid dboid, SagaProcCopy **copies);
+extern int	saga_proc_count(int types, Oid dboid);
+extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */
+extern void saga_proc_ask_leave_pid(int pid);
+extern void saga_proc_terminate(int types, Oid dboid);	/* SIGTERM */
+extern bool saga_database_closed(Oid dboid);
+
+/* Why no session of this role can be started, or NULL. Needs a transaction. */
+extern const char *saga_owner_problem(Oid owner);
+
+/* A reason for saga.workers; NULL removes it. True when it is new. */
+extern bool saga_note_set(Oid dboid, Oid owner, const char *reason);
+
+/* ---------- main functions ---------- */
+extern PGDLLEXPORT void saga_launcher_main(Datum arg);
+extern PGDLLEXPORT void saga_coordinator_main(Datum arg);
+extern PGDLLEXPORT void saga_worker_main(Datum arg);
+extern PGDLLEXPORT void saga_publisher_main(Datum arg);
+
+extern void saga_launcher_register(void);	/* from _PG_init */
+
+/* ---------- utility.c ---------- */
+extern void saga_utility_init(void);
+
+/* ---------- the flight recorder (recorder.c) ---------- */
+extern void saga_recorder_startup(void);	/* from the shared memory startup hook */
+extern void saga_recorder_attach(Oid dboid, bool in_worker);	/* this process runs executions from now on */
+extern void saga_recorder_detach(void); /* a session that stays: gives its slot back */
+extern void saga_recorder_terminated_by(int pid);	/* in a signal handler: SIGTERM came from there */
+
+/*
+ * What a crash left running in this database: calls back for each (NULL:
+ * nobody wants to know) and frees the slots.  Returns their number.
+ */
+typedef void (*saga_recorder_callback) (const pg_uuid_t *execution_id);
+extern int	saga_recorder_collect(Oid dboid, saga_recorder_callback callback);
+
+/* ---------- suspects (suspect.c) ---------- */
+extern void saga_suspect_init(void);	/* sets the engine's hooks */
+
+/* Turns what a crash left running into rows of saga.suspect. In a transaction, with SPI. */
+extern int	saga_suspect_collect(void);
+
+extern void saga_suspect_batch_begin(void);	/* in the batch's transaction, with SPI */
+extern void saga_suspect_starts(const pg_uuid_t *execution_id); /* from the flight hook */
+extern void saga_suspect_survived(void);	/* before the commit: suspects that ran are cleared */
+
+/* ---------- retention.c ---------- */
+extern bool saga_retention_turn(void);	/* one small batch; true: there may be more */
+
+#endif							/* SAGA_PROCS_H */

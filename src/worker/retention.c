@@ -1,0 +1,94 @@
+/*
+ * retention.c
+ *		Removes what has been kept for long enough, in small batches.
+ *
+ * Ids are made of the time, so the oldest rows lie at the left edge of the
+ * primary key; each statement begins where the last one stopped.  What is
+ * still running, waiting or unsent is in other tables or excluded.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/guc.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+#include "worker/procs.h"
+
+#define ROWS_AT_ONCE	"500"
+#define PASS_MS			(10 * 60 * 1000)	/* between two walks from the left edge */
+
+/* A table to be cleaned: its statement takes ($1 id to begin after, $2 time) and returns the ids. */
+typedef struct Cleaner
+{
+	SagaStmt	stmt;
+	int		   *retention_min;
+	pg_uuid_t	position;
+	TimestampTz next_pass;
+} Cleaner;
+
+static Cleaner cleaners[] = {
+	{
+		.stmt = {
+			.sql = "WITH old AS MATERIALIZED (SELECT execution_id FROM saga.execution"
+			" WHERE execution_id > $1 AND stopped_at < $2"
+			" ORDER BY execution_id LIMIT " ROWS_AT_ONCE "),"
+			" gone AS (DELETE FROM saga.execution WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))"
+			" RETURNING execution_id, workflow_id, name),"
+			" history AS (DELETE FROM saga.history WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))),"
+			" names AS (DELETE FROM saga.execution_name n USING gone"
+			" WHERE gone.name IS NOT NULL AND n.workflow_id = gone.workflow_id AND n.name = gone.name"
+			" AND n.execution_id = gone.execution_id)"
+			" SELECT execution_id FROM gone ORDER BY execution_id",
+			.nargs = 2,
+			.argtypes = {UUIDOID, TIMESTAMPTZOID}
+		},
+		.retention_min = &saga_execution_retention_min
+	},
+	{
+		.stmt = {
+			.sql = "WITH gone AS (DELETE FROM saga.dead_letter WHERE dead_letter_id = ANY (ARRAY("
+			"SELECT dead_letter_id FROM saga.dead_letter WHERE dead_letter_id > $1 AND failed_at < $2"
+			" ORDER BY dead_letter_id LIMIT " ROWS_AT_ONCE ")) RETURNING dead_letter_id)"
+			" SELECT dead_letter_id FROM gone ORDER BY dead_letter_id",
+			.nargs = 2,
+			.argtypes = {UUIDOID, TIMESTAMPTZOID}
+		},
+		.retention_min = &saga_dead_letter_retention_min
+	},
+};
+
+
+/* One statement. True when there may be more. */
+static bool
+clean(Cleaner *cleaner, TimestampTz now)
+{
+	Datum		values[2];
+	bool		isnull;
+
+	if (*cleaner->retention_min == 0 || cleaner->next_pass > now)
+		return false;
+	values[0] = UUIDPGetDatum(&cleaner->position);
+	values[1] = TimestampTzGetDatum(now - (int64) *cleaner->retention_min * USECS_PER_MINUTE);
+	saga_execute(&cleaner->stmt, values, NULL, false, 0);
+	if (SPI_processed == 0)
+	{
+		cleaner->position = saga_uuid_min;
+		cleaner->next_pass = TimestampTzPlusMilliseconds(now, PASS_MS);
+		return false;
+	}
+	cleaner->position = *DatumGetUUIDP(saga_result(SPI_processed - 1, 1, &isnull));
+	return true;
+}
+
+bool
+saga_retention_turn(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < lengthof(cleaners); i++)
+		if (clean(&cleaners[i], now))
+			return true;
+	return false;
+}

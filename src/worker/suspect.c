@@ -1,0 +1,179 @@
+/*
+ * suspect.c
+ *		Executions that were running when the server crashed: saga.suspect.
+ *
+ * The engine asks for each execution it claims how often that was so; a
+ * suspect runs alone, and one that reached pg_saga.crash_limit is a dead
+ * letter.  An execution that ran to the commit of its batch is none any more.
+ *
+ * The table is nearly always empty.  Each process keeps a copy, read again
+ * when the counter in shared memory says that some process changed it;
+ * without shared memory once a batch.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "engine/engine.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
+#include "worker/procs.h"
+
+typedef struct Suspect
+{
+	pg_uuid_t	id;
+	int			crashes;
+	bool		started;		/* in this batch */
+} Suspect;
+
+static SagaStmt count_stmt = {
+	.sql = "INSERT INTO saga.suspect AS s (execution_id, crashes, last_at) VALUES ($1, 1, pg_catalog.clock_timestamp()) "
+	"ON CONFLICT (execution_id) DO UPDATE SET crashes = s.crashes + 1, last_at = pg_catalog.clock_timestamp()",
+	.nargs = 1,
+	.argtypes = {UUIDOID}
+};
+
+static SagaStmt list_stmt = {
+	.sql = "SELECT execution_id, crashes FROM saga.suspect"
+};
+
+static SagaStmt clear_stmt = {
+	.sql = "DELETE FROM saga.suspect WHERE execution_id = $1",
+	.nargs = 1,
+	.argtypes = {UUIDOID}
+};
+
+/* Cache: the table's rows, in a context of their own. */
+static MemoryContext cache_context = NULL;
+static Suspect *suspects = NULL;
+static int	nsuspects = 0;
+static uint32 cached_generation = 0;	/* 0: nothing is cached */
+
+
+static void
+changed(void)
+{
+	cached_generation = 0;
+	if (saga_procs != NULL && pg_atomic_add_fetch_u32(&saga_procs->suspects, 1) == 0)
+		pg_atomic_fetch_add_u32(&saga_procs->suspects, 1);
+}
+
+static void
+count_crash(const pg_uuid_t *execution_id)
+{
+	Datum		value = UUIDPGetDatum(execution_id);
+
+	saga_execute(&count_stmt, &value, NULL, false, 0);
+	ereport(LOG,
+			(errmsg("execution %s was running when its process died", saga_uuid_to_cstring(execution_id)),
+			 errdetail("It runs alone from now on.")));
+}
+
+/*
+ * The slots of the recorder are freed before the commit: if it fails, this
+ * crash is not counted, which is better than counting it twice.
+ */
+int
+saga_suspect_collect(void)
+{
+	int			n = saga_recorder_collect(MyDatabaseId, count_crash);
+
+	if (n > 0)
+		changed();
+	return n;
+}
+
+static void
+load(void)
+{
+	uint32		generation = saga_procs != NULL ? pg_atomic_read_u32(&saga_procs->suspects) : 0;
+
+	if (generation != 0 && generation == cached_generation)
+		return;
+	if (cache_context == NULL)
+		cache_context = AllocSetContextCreate(TopMemoryContext, "pg_saga suspects", ALLOCSET_SMALL_SIZES);
+	cached_generation = 0;
+	nsuspects = 0;
+	MemoryContextReset(cache_context);
+
+	saga_execute(&list_stmt, NULL, NULL, true, 0);
+	suspects = MemoryContextAlloc(cache_context, Max(1, SPI_processed) * sizeof(Suspect));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		suspects[i].id = *DatumGetUUIDP(saga_result(i, 1, &isnull));
+		suspects[i].crashes = DatumGetInt32(saga_result(i, 2, &isnull));
+		suspects[i].started = false;
+	}
+	nsuspects = (int) SPI_processed;
+	SPI_freetuptable(SPI_tuptable);
+	cached_generation = generation;
+}
+
+static Suspect *
+find(const pg_uuid_t *id)
+{
+	for (int i = 0; i < nsuspects; i++)
+		if (saga_uuid_cmp(&suspects[i].id, id) == 0)
+			return &suspects[i];
+	return NULL;
+}
+
+static void
+clear(const pg_uuid_t *id)
+{
+	Datum		value = UUIDPGetDatum(id);
+
+	saga_execute(&clear_stmt, &value, NULL, false, 0);
+	changed();
+}
+
+void
+saga_suspect_batch_begin(void)
+{
+	load();
+	for (int i = 0; i < nsuspects; i++)
+		suspects[i].started = false;
+}
+
+void
+saga_suspect_starts(const pg_uuid_t *execution_id)
+{
+	Suspect    *suspect = nsuspects > 0 ? find(execution_id) : NULL;
+
+	if (suspect != NULL)
+		suspect->started = true;
+}
+
+void
+saga_suspect_survived(void)
+{
+	for (int i = 0; i < nsuspects; i++)
+		if (suspects[i].started)
+			clear(&suspects[i].id);
+}
+
+/* Hooks of the engine. */
+static int
+crashes_of(const pg_uuid_t *execution_id)
+{
+	Suspect    *suspect = nsuspects > 0 ? find(execution_id) : NULL;
+
+	return suspect != NULL ? suspect->crashes : 0;
+}
+
+static void
+forget(const pg_uuid_t *execution_id)
+{
+	if (find(execution_id) != NULL)
+		clear(execution_id);
+}
+
+void
+saga_suspect_init(void)
+{
+	saga_suspect_hook = crashes_of;
+	saga_suspect_forget_hook = forget;
+}

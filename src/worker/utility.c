@@ -1,0 +1,368 @@
+/*
+ * utility.c
+ *		Commands of others that matter to our processes.
+ *
+ * DROP DATABASE, ALTER DATABASE RENAME and SET TABLESPACE and CREATE DATABASE
+ * need a database that nobody is connected to: it is closed, our processes
+ * there are asked to leave, and it is opened again afterwards.  Any role that
+ * may run the command may have it done, so its rights are looked at first.
+ *
+ * CREATE and DROP EXTENSION (object access hook: also through CASCADE and
+ * DROP OWNED) and changes of roles are told to the launcher and the
+ * coordinators at commit.  PREPARE TRANSACTION and its ends concern the
+ * low-water marks (queue/twophase.c), SET CONSTRAINTS the engine's batches.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "engine/engine.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+#include "worker/procs.h"
+
+#define LEAVE_POLL_MS		10
+#define LEAVE_ASKED_MS		500 /* then a process that is still there is terminated */
+#define LEAVE_LIMIT_MS		3000	/* then the command has to see for itself */
+
+static ProcessUtility_hook_type previous_utility = NULL;
+static object_access_hook_type previous_object_access = NULL;
+
+/* What this transaction did, for its commit. Reset at its end. */
+static bool extension_created = false;
+static bool extension_dropped = false;
+static bool roles_changed = false;
+static bool databases_changed = false;
+
+
+/* ---------- at commit ---------- */
+
+static void
+set_has_extension(void)
+{
+	SagaDatabaseSlot *slot = saga_my_database();
+
+	if (slot == NULL)
+		return;
+	SpinLockAcquire(&slot->mutex);
+	slot->has_extension = true;
+	SpinLockRelease(&slot->mutex);
+}
+
+/* Nothing here may raise: the transaction is committed. */
+static void
+at_commit(void)
+{
+	if (extension_dropped)
+	{
+		/* also the marks: the queues of another time would have the same ids */
+		saga_forget_database(MyDatabaseId);
+		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
+	}
+	if (extension_created)
+	{
+		set_has_extension();
+		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
+	}
+	if (roles_changed && saga_procs != NULL)
+	{
+		pg_atomic_fetch_add_u32(&saga_procs->roles, 1);
+		saga_wake_type(SAGA_PROC_COORDINATOR, InvalidOid);
+	}
+	if (extension_created || databases_changed)
+		saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (!extension_created && !extension_dropped && !roles_changed && !databases_changed)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		at_commit();
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		extension_created = extension_dropped = roles_changed = databases_changed = false;
+}
+
+/*
+ * The name of a new extension cannot be read yet, and that of another one
+ * costs no more than a look of the coordinator.
+ */
+static void
+object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
+{
+	if (previous_object_access)
+		previous_object_access(access, classId, objectId, subId, arg);
+	if (classId == ExtensionRelationId && subId == 0 && saga_shared != NULL)
+	{
+		if (access == OAT_POST_CREATE)
+			extension_created = true;
+		else if (access == OAT_DROP && objectId == saga_extension_oid(true))
+			extension_dropped = true;
+	}
+}
+
+/* ---------- closing a database ---------- */
+
+static void
+set_closed(Oid dboid, bool closed)
+{
+	SagaDatabaseSlot *slot = saga_database_slot(dboid, closed);
+
+	if (slot == NULL)
+		return;
+	SpinLockAcquire(&slot->mutex);
+	slot->closed = closed;
+	SpinLockRelease(&slot->mutex);
+}
+
+static void
+wait_until_left(Oid dboid)
+{
+	TimestampTz begun = GetCurrentTimestamp();
+	bool		terminated = false;
+
+	saga_proc_ask_leave(SAGA_AT_DATABASE, dboid);
+	while (saga_proc_count(SAGA_AT_DATABASE, dboid) > 0)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (TimestampDifferenceExceeds(begun, now, LEAVE_LIMIT_MS))
+			break;
+		if (!terminated && TimestampDifferenceExceeds(begun, now, LEAVE_ASKED_MS))
+		{
+			/* in a long step, or waiting for a lock: what it claimed goes back */
+			saga_proc_terminate(SAGA_AT_DATABASE, dboid);
+			terminated = true;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LEAVE_POLL_MS,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static bool
+is_template(Oid dboid)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		result;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* The database of CREATE DATABASE ... TEMPLATE. */
+static const char *
+template_name(const CreatedbStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->options)
+	{
+		DefElem    *option = lfirst(lc);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+			return defGetString(option);
+	}
+	return "template1";
+}
+
+static bool
+has_option(List *options, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+		if (strcmp(((DefElem *) lfirst(lc))->defname, name) == 0)
+			return true;
+	return false;
+}
+
+/* The database that this command needs for itself, if the role may run it; else InvalidOid. */
+static Oid
+database_to_close(Node *stmt)
+{
+	const char *name = NULL;
+	Oid			dboid;
+	bool		allowed;
+
+	switch (nodeTag(stmt))
+	{
+		case T_DropdbStmt:
+			name = ((DropdbStmt *) stmt)->dbname;
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) stmt)->renameType == OBJECT_DATABASE)
+				name = ((RenameStmt *) stmt)->subname;
+			break;
+		case T_AlterDatabaseStmt:
+			if (has_option(((AlterDatabaseStmt *) stmt)->options, "tablespace"))
+				name = ((AlterDatabaseStmt *) stmt)->dbname;
+			break;
+		case T_CreatedbStmt:
+			name = template_name((CreatedbStmt *) stmt);
+			break;
+		default:
+			break;
+	}
+	if (name == NULL || saga_shared == NULL || !IsTransactionState())
+		return InvalidOid;
+	dboid = get_database_oid(name, true);
+	if (!OidIsValid(dboid) || dboid == MyDatabaseId)
+		return InvalidOid;
+	allowed = saga_database_ownercheck(dboid, GetUserId());
+	if (IsA(stmt, CreatedbStmt))
+		allowed = may_create_databases() && (allowed || is_template(dboid));
+	return allowed ? dboid : InvalidOid;
+}
+
+/* ---------- the hook ---------- */
+
+static void
+call_previous(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+			  DestReceiver *dest, QueryCompletion *qc)
+{
+	if (previous_utility)
+		previous_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+/*
+ * In PG_FINALLY, perhaps after an error: no catalog.  A process that starts
+ * now waits for the lock that the command holds until its commit.
+ */
+static void
+open_database(Oid dboid, bool dropped)
+{
+	if (dropped)
+	{
+		saga_forget_database(dboid);
+		(void) saga_recorder_collect(dboid, NULL);
+	}
+	else
+		set_closed(dboid, false);
+	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
+}
+
+/* What is noted before a command runs. */
+static void
+note_command(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_ConstraintsSetStmt:
+			saga_set_constraints_seen = true;
+			break;
+		case T_TransactionStmt:
+			if (((TransactionStmt *) stmt)->kind == TRANS_STMT_PREPARE)
+				saga_prepared_note_gid(((TransactionStmt *) stmt)->gid);
+			break;
+		case T_AlterRoleStmt:
+		case T_AlterRoleSetStmt:
+		case T_GrantStmt:
+		case T_GrantRoleStmt:
+			roles_changed = true;
+			break;
+		case T_CreatedbStmt:
+		case T_AlterDatabaseStmt:
+		case T_RenameStmt:
+			databases_changed = true;
+			break;
+		default:
+			break;
+	}
+}
+
+static const char *
+finished_gid(Node *stmt)
+{
+	TransactionStmt *transaction = (TransactionStmt *) stmt;
+
+	if (IsA(stmt, TransactionStmt) &&
+		(transaction->kind == TRANS_STMT_COMMIT_PREPARED || transaction->kind == TRANS_STMT_ROLLBACK_PREPARED))
+		return transaction->gid;
+	return NULL;
+}
+
+static void
+utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+		ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+		DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	const char *volatile gid = finished_gid(stmt);
+	volatile Oid dboid = database_to_close(stmt);
+	volatile bool dropped = false;
+
+	note_command(stmt);
+	if (!OidIsValid(dboid) && gid == NULL)
+	{
+		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		return;
+	}
+	PG_TRY();
+	{
+		if (OidIsValid(dboid))
+		{
+			set_closed(dboid, true);
+			wait_until_left(dboid);
+		}
+		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		dropped = IsA(stmt, DropdbStmt);
+	}
+	PG_FINALLY();
+	{
+		if (gid != NULL)
+			saga_prepared_finish(gid);
+		if (OidIsValid(dboid))
+			open_database(dboid, dropped);
+	}
+	PG_END_TRY();
+}
+
+void
+saga_utility_init(void)
+{
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
+	previous_object_access = object_access_hook;
+	object_access_hook = object_access;
+	RegisterXactCallback(xact_callback, NULL);
+}

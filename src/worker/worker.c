@@ -1,0 +1,291 @@
+/*
+ * worker.c
+ *		A worker runs the executions of one owner, in a session of that owner.
+ *
+ * Each turn is one batch of one ready queue, in one transaction.  Between
+ * batches no transaction is open; a worker without work sleeps on its latch,
+ * runs no SQL at all, and leaves after pg_saga.worker_idle_timeout.
+ *
+ * Signals: SIGTERM is die(), but notes who sent it: a step that ends its own
+ * worker is suspect (recorder.c), one that was running when an administrator
+ * or the postmaster did is not.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "common/guc.h"
+#include "engine/engine.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker/procs.h"
+
+#define QUEUES_AT_ONCE	64
+#define KEPT_MIN_MS		5		/* when only rows came back that could not be run */
+#define KEPT_MAX_MS		200
+#define TROUBLE_MIN_MS	50		/* after a batch that raised */
+#define TROUBLE_MAX_MS	5000
+
+/* Process-local. */
+static Oid	my_owner;
+static MemoryContext batch_context;
+static int	failures = 0;		/* batches in a row that raised, or ran nothing */
+static TimestampTz not_before = 0;	/* no batch before this */
+
+
+static void
+back_off(long min_ms, long max_ms)
+{
+	long		delay = Min(max_ms, min_ms << Min(failures, 10));
+
+	failures++;
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+}
+
+/* In a transaction. May the role still run, is the extension still there? */
+static void
+check_still_wanted(void)
+{
+	const char *problem = saga_owner_problem(my_owner);
+
+	if (problem != NULL)
+	{
+		if (saga_note_set(MyDatabaseId, my_owner, problem))
+			ereport(LOG,
+					(errmsg("executions wait: %s", problem)));
+		proc_exit(0);
+	}
+	if (!OidIsValid(saga_extension_oid(true)))
+		proc_exit(0);
+}
+
+/* The queue, or NULL when it is not ours any more: then its slot is put right. */
+static const SagaQueue *
+my_queue(int32 queue_id)
+{
+	const SagaQueue *queue = saga_queue_by_id(queue_id, true);
+	SagaQueueSlot *slot;
+
+	if (queue == NULL)
+	{
+		saga_forget_queue(queue_id);
+		return NULL;
+	}
+	if (queue->owner == my_owner && queue->kind == SAGA_QUEUE_WORKFLOW)
+		return queue;
+	slot = saga_queue_slot(queue_id, queue->owner, queue->kind);
+	if (slot != NULL)
+		saga_wake_queue(slot);
+	return NULL;
+}
+
+/* One batch in one transaction. False: the queue is not ours. */
+static bool
+run_transaction(int32 queue_id, SagaBatchResult *result)
+{
+	SagaBatchOptions options = {.max_executions = 0,.in_drain = false};
+	const SagaQueue *queue;
+
+	saga_begin();
+	check_still_wanted();
+	saga_extension_lock();
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	queue = my_queue(queue_id);
+	if (queue != NULL)
+	{
+		pgstat_report_activity(STATE_RUNNING, queue->name);
+		saga_suspect_batch_begin();
+		saga_engine_batch(queue, &options, result);
+		saga_suspect_survived();
+	}
+	PopActiveSnapshot();
+	SPI_finish();
+	saga_commit();
+	if (queue == NULL)
+		return false;
+	saga_engine_batch_committed();
+	return true;
+}
+
+/* Our queue has more than one batch: is there somebody to help, now or soon? */
+static void
+call_for_help(int32 queue_id)
+{
+	if (saga_workers > 1)
+	{
+		saga_wake_queue(saga_queue_slot(queue_id, my_owner, SAGA_QUEUE_WORKFLOW));
+		if (saga_proc_count(SAGA_AT(SAGA_PROC_WORKER), MyDatabaseId) < saga_workers)
+			saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
+	}
+}
+
+static void
+count_batch(const SagaBatchResult *result)
+{
+	pg_atomic_fetch_add_u64(&saga_my_proc->batches, 1);
+	pg_atomic_fetch_add_u64(&saga_my_proc->done, result->finished + result->parked);
+	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
+}
+
+/* A batch, and more of them while the engine runs executions alone. */
+static void
+serve_queue(int32 queue_id)
+{
+	SagaBatchResult result;
+
+	do
+	{
+		memset(&result, 0, sizeof(result));
+		MemoryContextReset(batch_context);
+		MemoryContextSwitchTo(batch_context);
+		if (!run_transaction(queue_id, &result))
+			return;
+		pgstat_report_stat(false);
+		count_batch(&result);
+		if (result.more)
+			call_for_help(queue_id);
+		if (result.claimed > 0 && result.claimed == result.kept && !result.run_alone)
+			back_off(KEPT_MIN_MS, KEPT_MAX_MS);
+		else
+			failures = 0;
+		CHECK_FOR_INTERRUPTS();
+	} while (result.run_alone && saga_proc_wanted());
+}
+
+/* Returns false when nothing was ready. */
+static bool
+turn(void)
+{
+	int32		ids[QUEUES_AT_ONCE];
+	int			n = saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, ids, QUEUES_AT_ONCE);
+
+	for (int i = 0; i < n; i++)
+	{
+		serve_queue(ids[i]);
+		(void) saga_proc_interrupts();
+		if (!saga_proc_wanted())
+			break;
+		if (not_before > GetCurrentTimestamp())
+			break;
+	}
+	return n > 0;
+}
+
+/* Waits for work. False: there was none for pg_saga.worker_idle_timeout. */
+static bool
+sleep_until_needed(TimestampTz idle_since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		left = saga_worker_idle_timeout_ms - (long) ((now - idle_since) / 1000);
+	int32		id;
+
+	if (left <= 0)
+		return false;
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	saga_proc_prepare_sleep();
+	if (saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, &id, 1) == 0 && saga_proc_wanted())
+		saga_proc_wait(left);
+	saga_proc_end_sleep();
+	return true;
+}
+
+/* One turn, or a wait. False: leave. */
+static bool
+work_or_wait(volatile TimestampTz *idle_since)
+{
+	TimestampTz now;
+
+	ResetLatch(MyLatch);
+	(void) saga_proc_interrupts();
+	if (!saga_proc_wanted())
+		return false;
+	now = GetCurrentTimestamp();
+	if (not_before > now)
+	{
+		pgstat_report_stat(true);
+		saga_proc_wait((not_before - now) / 1000 + 1);
+		return true;
+	}
+	if (turn())
+	{
+		*idle_since = GetCurrentTimestamp();
+		return true;
+	}
+	return sleep_until_needed(*idle_since);
+}
+
+static void
+loop(void)
+{
+	volatile TimestampTz idle_since = GetCurrentTimestamp();
+	volatile bool go_on = true;
+
+	while (go_on)
+	{
+		PG_TRY();
+		{
+			go_on = work_or_wait(&idle_since);
+		}
+		PG_CATCH();
+		{
+			ErrorData  *error = saga_recover(batch_context);
+
+			saga_engine_batch_aborted(error);
+			back_off(TROUBLE_MIN_MS, TROUBLE_MAX_MS);
+		}
+		PG_END_TRY();
+	}
+}
+
+static void
+note_sender(int signo, siginfo_t *info, void *context)
+{
+	int			save_errno = errno;
+
+	saga_recorder_terminated_by(info->si_pid);
+	die(signo);
+	errno = save_errno;
+}
+
+static void
+install_sigterm(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = note_sender;
+	sigemptyset(&action.sa_mask);
+	action.sa_flags = SA_SIGINFO | SA_RESTART;
+	sigaction(SIGTERM, &action, NULL);
+}
+
+void
+saga_worker_main(Datum arg)
+{
+	SagaProcArgs args;
+	uint32		flags = 0;
+
+#ifdef BGWORKER_BYPASS_ROLELOGINCHECK
+	flags |= BGWORKER_BYPASS_ROLELOGINCHECK;
+#endif
+	saga_proc_begin(SAGA_PROC_WORKER, &args);
+	install_sigterm();
+	my_owner = args.owner;
+	saga_recorder_attach(args.dboid, true);
+	BackgroundWorkerInitializeConnectionByOid(args.dboid, args.owner, flags);
+	saga_proc_connected("pg_saga worker", args.owner);
+	saga_suspect_init();
+	batch_context = AllocSetContextCreate(TopMemoryContext, "pg_saga batch", ALLOCSET_DEFAULT_SIZES);
+	loop();
+	proc_exit(0);
+}
