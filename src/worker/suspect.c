@@ -19,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "worker/procs.h"
+#include "worker/weak.h"
 
 typedef struct Suspect
 {
