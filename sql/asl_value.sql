@@ -70,6 +70,11 @@ SELECT pg_temp.try_all('$.shop.books[?(@.price < 10)].id', '$.shop.books[?(@.pri
 	'$.shop.books[?(@.missing != 1)].id', '$.shop.books[?(@..nothing)].id', '$.n[?(''a'' < ''b'')]',
 	'$.deep[?(@ == [1, [2]])]');
 
+-- long chains and deep constants cost neither stack nor memory
+SELECT pg_temp.try('$[?(@ == 0' || repeat(' && @ < 1', 100000) || repeat(' || @ == 2', 100000) || ')]', '[0, 1, 2]');
+SELECT saga.eval_template(t, '{"x": 1}') = replace(t::text, '"y.$": "$.x"', '"y": 1')::jsonb
+	FROM (SELECT (repeat('{"a":[', 2000) || '"' || repeat('x', 100000) || '", {"y.$": "$.x"}' || repeat(']}', 2000))::jsonb AS t) AS s;
+
 -- ---------- functions of paths ----------
 SELECT pg_temp.try_all('$.n.length()', '$.shop.books[*].length()', '$.shop.length()', '$.empty.keys()', '$.shop.keys()',
 	'$.n.min()', '$.n.max()', '$.n.sum()', '$.n.avg()', '$..price.max()', '$.n.first()', '$.shop.books[*].id.last()',

@@ -6,6 +6,7 @@
 
 #include "common/int.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 
 #include "asl/value_private.h"
 

@@ -11,6 +11,7 @@
 #include "common/sha2.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 
 #include "asl/value_private.h"
 #include "common/compat.h"

@@ -269,25 +269,24 @@ scan_unary(SagaScanner *s)
 	return filter;
 }
 
-/* Left-deep chains are walked in a loop, so their length needs no limit. */
+/* "a && b && c" becomes a && (b && c): matching walks the right side in a loop. */
 static SagaFilter *
 scan_chain(SagaScanner *s, const char *op, SagaFilterKind kind, SagaFilter *(*scan_part) (SagaScanner *))
 {
-	SagaFilter *filter = scan_part(s);
+	SagaFilter *filter = NULL;
+	SagaFilter **last = &filter;
 
-	while (filter != NULL)
+	for (;;)
 	{
-		SagaFilter *right;
-
+		*last = scan_part(s);
+		if (*last == NULL)
+			return NULL;
 		saga_scan_blanks(s);
 		if (!saga_scan_word(s, op))
-			break;
-		right = scan_part(s);
-		if (right == NULL)
-			return NULL;
-		filter = make_filter(kind, filter, right);
+			return filter;
+		*last = make_filter(kind, *last, NULL);
+		last = &(*last)->right;
 	}
-	return filter;
 }
 
 static SagaFilter *
@@ -471,14 +470,13 @@ saga_filter_match(const SagaFilter *filter, const SagaScope *scope, const JsonbV
 {
 	check_stack_depth();
 
-	/* of "a && b && c" the left part is the long one */
-	if (filter->kind == SAGA_FILTER_AND || filter->kind == SAGA_FILTER_OR)
+	while (filter->kind == SAGA_FILTER_AND || filter->kind == SAGA_FILTER_OR)
 	{
 		bool		left = saga_filter_match(filter->left, scope, current, budget);
 
 		if (left == (filter->kind == SAGA_FILTER_OR))
 			return left;
-		return saga_filter_match(filter->right, scope, current, budget);
+		filter = filter->right;
 	}
 	if (filter->kind == SAGA_FILTER_NOT)
 		return !saga_filter_match(filter->left, scope, current, budget);

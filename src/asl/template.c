@@ -158,6 +158,17 @@ check_names(SagaTemplate *node, const Location *loc, char **error, char **locati
 	return true;
 }
 
+static void
+free_members(SagaTemplate *node)
+{
+	if (node->members == NULL)
+		return;
+	for (int i = 0; node->kind == TEMPLATE_OBJECT && i < node->count; i++)
+		pfree(node->members[i].name.val.string.val);
+	pfree(node->members);
+	node->members = NULL;
+}
+
 /*
  * The template outlives the definition that it is read from.  Only the
  * largest constant parts are copied, once each.
@@ -189,9 +200,7 @@ parse_node(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 	}
 	if (constant)
 	{
-		if (node->members != NULL)
-			pfree(node->members);
-		node->members = NULL;
+		free_members(node);
 		node->kind = TEMPLATE_CONSTANT;
 		node->constant = *value;
 	}
