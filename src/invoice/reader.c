@@ -374,28 +374,15 @@ static int
 read_text(Reader *r, const SagaMember *member, const char **text)
 {
 	char		c = peek(r);
-	int			len;
+	const char *start = r->p;
 
 	if (c == '"')
 		return read_string(r, member->kind != SAGA_MEMBER_NOTE, text);
-	if (c == '{' || c == '[' || c == '-' || isdigit((unsigned char) c))
-	{
-		const char *start = r->p;
-
-		malformed(r, kind_found(r), "a string");
-		skip_value(r);
-		if (c != '{' && c != '[')
-		{
-			*text = start;
-			return r->p - start;
-		}
-		*text = "";
-		return 0;
-	}
 	if (c != 'n' || member->kind != SAGA_MEMBER_TEXT_OR_NULL)
 		malformed(r, kind_found(r), "a string");
-	len = read_word(r, text);
-	return c == 'n' ? 0 : len;
+	skip_value(r);
+	*text = start;
+	return (c == '{' || c == '[' || c == 'n') ? 0 : r->p - start;
 }
 
 static void
