@@ -1,0 +1,522 @@
+/*
+ * destination.c
+ *		Destinations: the cache of saga.destination and the functions that
+ *		make, change and drop them.
+ *
+ * The cache is emptied by a relcache invalidation of saga.destination, which
+ * a statement trigger sends with each change, a restore included.  An entry
+ * that a publisher has pinned lives on until it is unpinned.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "outbox/destination.h"
+#include "outbox/outbox.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(saga_destination_changed);
+PG_FUNCTION_INFO_V1(saga_create_destination);
+PG_FUNCTION_INFO_V1(saga_alter_destination);
+PG_FUNCTION_INFO_V1(saga_set_destination_owner);
+PG_FUNCTION_INFO_V1(saga_pause_destination);
+PG_FUNCTION_INFO_V1(saga_resume_destination);
+PG_FUNCTION_INFO_V1(saga_drop_destination);
+
+/* ---------- the cache ---------- */
+
+static List *cache = NIL;		/* SagaDestination, by id */
+static bool cache_valid = false;
+static Oid	cache_relid = InvalidOid;	/* of saga.destination when it was read */
+static bool callback_registered = false;
+
+static SagaStmt load_stmt = {
+	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused "
+	"FROM saga.destination ORDER BY destination_id"
+};
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == cache_relid)
+		cache_valid = false;
+}
+
+static void
+empty_cache(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, cache)
+	{
+		SagaDestination *destination = lfirst(lc);
+
+		destination->stale = true;
+		if (destination->refs == 0)
+			MemoryContextDelete(destination->context);
+	}
+	list_free(cache);
+	cache = NIL;
+}
+
+/* A new entry in a context of its own, child of the caller's. */
+static SagaDestination *
+new_destination(const char *name, const char *kind)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "saga destination",
+												  ALLOCSET_SMALL_SIZES);
+	SagaDestination *destination = MemoryContextAllocZero(context, sizeof(SagaDestination));
+
+	destination->context = context;
+	destination->name = MemoryContextStrdup(context, name);
+	destination->kind = strcmp(kind, "sns") == 0 ? SAGA_DESTINATION_SNS : SAGA_DESTINATION_HTTP;
+	return destination;
+}
+
+static SagaDestination *
+read_row(uint64 row)
+{
+	SagaDestination *destination;
+	MemoryContext old;
+	bool		isnull;
+	char	   *name = TextDatumGetCString(saga_result(row, 2, &isnull));
+	char	   *path;
+	const char *error;
+
+	destination = new_destination(name, TextDatumGetCString(saga_result(row, 3, &isnull)));
+	destination->destination_id = DatumGetInt32(saga_result(row, 1, &isnull));
+	destination->owner = DatumGetObjectId(saga_result(row, 4, &isnull));
+	destination->paused = DatumGetBool(saga_result(row, 6, &isnull));
+	old = MemoryContextSwitchTo(destination->context);
+	error = saga_settings_parse(destination, DatumGetJsonbP(saga_result(row, 5, &isnull)), &path);
+	MemoryContextSwitchTo(old);
+	if (error != NULL)
+	{
+		ereport(WARNING,
+				(errmsg("invalid settings of destination \"%s\"", name),
+				 errdetail("%s %s.", path, error)));
+		MemoryContextDelete(destination->context);
+		return NULL;
+	}
+	return destination;
+}
+
+static void
+load_cache(void)
+{
+	MemoryContext old;
+	uint64		row;
+	List	   *loaded = NIL;
+	ListCell   *lc;
+
+	if (!callback_registered)
+	{
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		callback_registered = true;
+	}
+	empty_cache();
+
+	/* before reading: a change that comes meanwhile makes it invalid again */
+	cache_valid = true;
+	cache_relid = saga_relation_oid("destination");
+	PG_TRY();
+	{
+		(void) saga_execute(&load_stmt, NULL, NULL, false, 0);
+		for (row = 0; row < SPI_processed; row++)
+		{
+			SagaDestination *destination = read_row(row);
+
+			if (destination != NULL)
+				loaded = lappend(loaded, destination);
+		}
+	}
+	PG_CATCH();
+	{
+		cache_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	/* complete: now nothing can fail but an allocation, which loses nothing */
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	cache = list_copy(loaded);
+	MemoryContextSwitchTo(old);
+	foreach(lc, cache)
+		MemoryContextSetParent(((SagaDestination *) lfirst(lc))->context, TopMemoryContext);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Invalidation is noticed when a transaction begins or takes a lock.  After
+ * an abort the relation's own changes are undone, and invalidated, too.
+ */
+List *
+saga_destination_list(void)
+{
+	if (!cache_valid)
+		load_cache();
+	return cache;
+}
+
+SagaDestination *
+saga_destination_by_name(const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, saga_destination_list())
+	{
+		SagaDestination *destination = lfirst(lc);
+
+		if (strcmp(destination->name, name) == 0)
+			return destination;
+	}
+	return NULL;
+}
+
+SagaDestination *
+saga_destination_by_id(int32 destination_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, saga_destination_list())
+	{
+		SagaDestination *destination = lfirst(lc);
+
+		if (destination->destination_id == destination_id)
+			return destination;
+	}
+	return NULL;
+}
+
+/* Taking a lock also reads invalidations: what the cache says afterwards is true. */
+void
+saga_destination_lock(int32 destination_id, LOCKMODE mode)
+{
+	LockDatabaseObject(saga_relation_oid("destination"), (Oid) destination_id, 0, mode);
+}
+
+void
+saga_destination_pin(SagaDestination *destination)
+{
+	destination->refs++;
+}
+
+void
+saga_destination_unpin(SagaDestination *destination)
+{
+	Assert(destination->refs > 0);
+	if (--destination->refs == 0 && destination->stale)
+		MemoryContextDelete(destination->context);
+}
+
+Datum
+saga_destination_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("saga.destination_changed can only be called as a trigger")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/* ---------- functions ---------- */
+
+static void
+check_name(const char *name)
+{
+	size_t		len = strlen(name);
+
+	/* a name is part of "saga:NAME/path" */
+	if (len == 0 || len > 100 ||
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != len)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid name of a destination: \"%s\"", name),
+				 errdetail("A name has 1 to 100 letters, digits, \"_\", \"-\" and \".\".")));
+}
+
+/*
+ * Files and variables belong to the server, and so does its place in a
+ * private network: who may use them through the network must already be
+ * allowed to read the server's files.
+ */
+static void
+check_server_rights(const SagaDestination *destination)
+{
+	const char *what;
+
+	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+		return;
+	if (destination->uses_files)
+		what = "refer to a file of the server";
+	else if (destination->uses_environment)
+		what = "use the environment of the server";
+	else if (destination->uses_private)
+		what = "allow private addresses";
+	else
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for settings of destination \"%s\"", destination->name),
+			 errdetail("Only roles with privileges of the \"%s\" role may %s.",
+					   "pg_read_server_files", what),
+			 errhint("Let such a role make the destination, and give it away with saga.set_destination_owner.")));
+}
+
+static void
+check_settings(const char *name, const char *kind, Jsonb *settings)
+{
+	SagaDestination *destination;
+	MemoryContext old;
+	const char *error;
+	char	   *path;
+
+	destination = new_destination(name, kind);
+	old = MemoryContextSwitchTo(destination->context);
+	error = saga_settings_parse(destination, settings, &path);
+	MemoryContextSwitchTo(old);
+	if (error != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid settings of destination \"%s\"", name),
+				 errdetail("%s %s.", path, error)));
+	check_server_rights(destination);
+	MemoryContextDelete(destination->context);
+}
+
+static SagaDestination *
+get_own(const char *name)
+{
+	SagaDestination *destination = saga_destination_by_name(name);
+
+	if (destination == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination \"%s\" does not exist", name)));
+	if (!has_privs_of_role(GetUserId(), destination->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of destination \"%s\"", name)));
+	return destination;
+}
+
+static SagaStmt exists_stmt = {
+	.sql = "SELECT 1 FROM saga.destination WHERE name = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt insert_stmt = {
+	.sql = "INSERT INTO saga.destination (destination_id, name, kind, owner, settings) "
+	"VALUES ($1, $2, $3, $4::oid::regrole, $5)",
+	.nargs = 5,
+	.argtypes = {INT4OID, TEXTOID, TEXTOID, OIDOID, JSONBOID}
+};
+
+static SagaStmt alter_stmt = {
+	.sql = "UPDATE saga.destination SET settings = $2, changed_at = now() WHERE destination_id = $1",
+	.nargs = 2,
+	.argtypes = {INT4OID, JSONBOID}
+};
+
+static SagaStmt owner_stmt = {
+	.sql = "UPDATE saga.destination SET owner = $2::oid::regrole, changed_at = now() "
+	"WHERE destination_id = $1",
+	.nargs = 2,
+	.argtypes = {INT4OID, OIDOID}
+};
+
+static SagaStmt queue_owner_stmt = {
+	.sql = "UPDATE saga.queue SET owner = $2::oid::regrole WHERE queue_id = $1",
+	.nargs = 2,
+	.argtypes = {INT4OID, OIDOID}
+};
+
+static SagaStmt pause_stmt = {
+	.sql = "UPDATE saga.destination SET paused = $2 WHERE destination_id = $1",
+	.nargs = 2,
+	.argtypes = {INT4OID, BOOLOID}
+};
+
+Datum
+saga_create_destination(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Jsonb	   *settings = PG_GETARG_JSONB_P(2);
+	Datum		values[5];
+	int32		id;
+
+	check_name(name);
+	if (strcmp(kind, "http") != 0 && strcmp(kind, "sns") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized kind of destination: \"%s\"", kind),
+				 errhint("Kinds are \"http\" and \"sns\".")));
+	check_settings(name, kind, settings);
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(name);
+	(void) saga_execute(&exists_stmt, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("destination \"%s\" already exists", name)));
+	id = saga_queue_create(psprintf("destination/%s", name), SAGA_QUEUE_DESTINATION, GetUserId(),
+						   NULL);
+	values[0] = Int32GetDatum(id);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = CStringGetTextDatum(kind);
+	values[3] = ObjectIdGetDatum(GetUserId());
+	values[4] = JsonbPGetDatum(settings);
+	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
+	SPI_finish();
+	PG_RETURN_INT32(id);
+}
+
+Datum
+saga_alter_destination(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
+	SagaDestination *destination;
+	Datum		values[2];
+
+	SPI_connect();
+	destination = get_own(name);
+	check_settings(name, destination->kind == SAGA_DESTINATION_SNS ? "sns" : "http", settings);
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = JsonbPGetDatum(settings);
+	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+saga_set_destination_owner(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Oid			role = PG_GETARG_OID(1);
+	SagaDestination *destination;
+	Datum		values[2];
+
+	SPI_connect();
+	destination = get_own(name);
+	check_is_member_of_role(GetUserId(), role);
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = ObjectIdGetDatum(role);
+	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
+	(void) saga_execute(&queue_owner_stmt, values, NULL, false, 0);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+static void
+set_paused(const char *name, bool paused)
+{
+	SagaDestination *destination;
+	Datum		values[2];
+
+	SPI_connect();
+	destination = get_own(name);
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = BoolGetDatum(paused);
+	(void) saga_execute(&pause_stmt, values, NULL, false, 0);
+
+	/* what waits becomes claimable with this transaction's commit */
+	if (!paused)
+		saga_note_inserted(saga_queue_by_id(DatumGetInt32(values[0]), false), &saga_uuid_max);
+	SPI_finish();
+}
+
+Datum
+saga_pause_destination(PG_FUNCTION_ARGS)
+{
+	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	PG_RETURN_VOID();
+}
+
+Datum
+saga_resume_destination(PG_FUNCTION_ARGS)
+{
+	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	PG_RETURN_VOID();
+}
+
+static SagaStmt waiting_stmt = {
+	.sql = "SELECT 1 FROM saga.outbox WHERE destination_id = $1 AND state = 'waiting' LIMIT 1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static SagaStmt drop_attempts_stmt = {
+	.sql = "DELETE FROM saga.outbox_attempt WHERE destination_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static SagaStmt drop_messages_stmt = {
+	.sql = "DELETE FROM saga.outbox WHERE destination_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static SagaStmt drop_stmt = {
+	.sql = "DELETE FROM saga.destination WHERE destination_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+/* What may be left of the queue's rows is of withdrawn messages. */
+static SagaStmt drop_queue_messages_stmt = {
+	.sql = "DELETE FROM saga.message WHERE queue_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static SagaStmt drop_queue_timers_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE queue_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static SagaStmt drop_queue_stmt = {
+	.sql = "DELETE FROM saga.queue WHERE queue_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+Datum
+saga_drop_destination(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Datum		id;
+
+	SPI_connect();
+	id = Int32GetDatum(get_own(name)->destination_id);
+	saga_destination_lock(DatumGetInt32(id), AccessExclusiveLock);
+	(void) get_own(name);
+	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&waiting_stmt, &id, NULL, false, 1);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("destination \"%s\" has messages that wait to be sent", name),
+				 errhint("Let them be sent, or stop the executions they belong to.")));
+	(void) saga_execute(&drop_attempts_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&drop_messages_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&drop_queue_timers_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&drop_queue_messages_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&drop_queue_stmt, &id, NULL, false, 0);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,148 @@
+/*
+ * doc.c
+ *		Small helpers to read and build jsonb documents in the outbox.
+ */
+#include "postgres.h"
+
+#include "outbox/doc.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+JsonbValue *
+saga_doc_get(JsonbContainer *doc, const char *name)
+{
+	if (doc == NULL || !JsonContainerIsObject(doc))
+		return NULL;
+	return getKeyJsonValueFromContainer(doc, name, strlen(name), NULL);
+}
+
+char *
+saga_doc_get_string(JsonbContainer *doc, const char *name)
+{
+	JsonbValue *value = saga_doc_get(doc, name);
+
+	if (value == NULL || value->type != jbvString)
+		return NULL;
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+bool
+saga_doc_is_object(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+}
+
+bool
+saga_doc_is_array(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
+		!JsonContainerIsScalar(value->val.binary.data);
+}
+
+char *
+saga_doc_text(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		default:
+			return NULL;
+	}
+}
+
+char *
+saga_doc_json(const JsonbValue *value)
+{
+	Jsonb	   *doc = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+
+	return JsonbToCString(NULL, &doc->root, VARSIZE(doc));
+}
+
+void
+saga_doc_push_key(JsonbParseState **state, const char *name)
+{
+	JsonbValue	key;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &key);
+}
+
+void
+saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue *value)
+{
+	saga_doc_push_key(state, name);
+	pushJsonbValue(state, WJB_VALUE, unconstify(JsonbValue *, value));
+}
+
+void
+saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = len;
+	saga_doc_push_value(state, name, &value);
+}
+
+void
+saga_doc_push_string(JsonbParseState **state, const char *name, const char *text)
+{
+	saga_doc_push_text(state, name, text, strlen(text));
+}
+
+void
+saga_doc_push_int(JsonbParseState **state, const char *name, int64 number)
+{
+	JsonbValue	value;
+
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric(number);
+	saga_doc_push_value(state, name, &value);
+}
+
+/* A scalar document is an array of one inside; its element is what is meant. */
+void
+saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb *doc)
+{
+	JsonbValue	value;
+
+	if (!JsonbExtractScalar(&doc->root, &value))
+	{
+		value.type = jbvBinary;
+		value.val.binary.data = &doc->root;
+		value.val.binary.len = VARSIZE(doc) - VARHDRSZ;
+	}
+	saga_doc_push_value(state, name, &value);
+}
+
+void
+saga_doc_each(JsonbContainer *object, saga_doc_member_fn fn, void *arg)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+
+	if (object == NULL || !JsonContainerIsObject(object))
+		return;
+	it = JsonbIteratorInit(object);
+	(void) JsonbIteratorNext(&it, &item, true); /* WJB_BEGIN_OBJECT */
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_END_OBJECT)
+	{
+		char	   *name;
+
+		Assert(token == WJB_KEY);
+		name = pnstrdup(item.val.string.val, item.val.string.len);
+		token = JsonbIteratorNext(&it, &item, true);
+		Assert(token == WJB_VALUE);
+		fn(name, &item, arg);
+	}
+}

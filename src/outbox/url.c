@@ -1,0 +1,302 @@
+/*
+ * url.c
+ *		URLs of destinations: taken apart, compared, filled in.
+ *
+ * The task's own URL is never fetched.  It only selects a destination and a
+ * path below it, so two URLs must mean the same to us and to every server:
+ * what can be read in two ways (userinfo, dot segments, also percent-encoded,
+ * backslashes, control characters) is refused.
+ */
+#include "postgres.h"
+
+#include "outbox/doc.h"
+#include "outbox/url.h"
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* Is this segment "." or ".." to a server that decodes it? */
+static bool
+is_dot_segment(const char *segment, int len)
+{
+	int			dots = 0;
+	int			i = 0;
+
+	while (i < len)
+	{
+		if (segment[i] == '.')
+			i++;
+		else if (i + 2 < len && segment[i] == '%' && segment[i + 1] == '2' &&
+				 (segment[i + 2] == 'e' || segment[i + 2] == 'E'))
+			i += 3;
+		else
+			return false;
+		dots++;
+	}
+	return dots == 1 || dots == 2;
+}
+
+/* %2F and %5C count as separators here: a server may decode before it splits. */
+static int
+separator_length(const char *p)
+{
+	if (*p == '/' || *p == '\\')
+		return 1;
+	if (p[0] == '%' && ((p[1] == '2' && (p[2] == 'f' || p[2] == 'F')) ||
+						(p[1] == '5' && (p[2] == 'c' || p[2] == 'C'))))
+		return 3;
+	return 0;
+}
+
+static bool
+has_dot_segment(const char *path, const char *end)
+{
+	const char *segment = path;
+	const char *p = path;
+
+	while (p < end)
+	{
+		int			sep = separator_length(p);
+
+		if (sep == 0)
+		{
+			p++;
+			continue;
+		}
+		if (is_dot_segment(segment, p - segment))
+			return true;
+		p += sep;
+		segment = p;
+	}
+	return is_dot_segment(segment, end - segment);
+}
+
+const char *
+saga_url_check_path(const char *text, bool allow_templates)
+{
+	const char *end = text + strcspn(text, "?");
+	const char *p;
+
+	for (p = text; *p; p++)
+	{
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
+			return "holds a character that must be percent-encoded";
+		if (strchr("\"<>\\^`|", *p) != NULL)
+			return "holds a character that must be percent-encoded";
+		if (*p == '#')
+			return "must not have a fragment";
+		if (*p == '%' && (hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0))
+			return "holds a \"%\" that is not followed by two hexadecimal digits";
+		if (*p == '{' || *p == '}')
+		{
+			const char *close;
+
+			if (!allow_templates)
+				return "holds a brace that must be percent-encoded";
+			close = (*p == '{') ? strchr(p, '}') : NULL;
+			if (close == NULL || close == p + 1)
+				return "holds a brace that is not part of a {name}";
+			p = close;
+		}
+	}
+	if (has_dot_segment(text, end))
+		return "must not have \".\" or \"..\" as a path segment";
+	return NULL;
+}
+
+static const char *
+parse_port(const char *p, const char *end, SagaUrl *url)
+{
+	long		port = 0;
+
+	if (p == end)
+		return "has an empty port";
+	for (; p < end; p++)
+	{
+		if (*p < '0' || *p > '9')
+			return "has a port that is not a number";
+		port = port * 10 + (*p - '0');
+		if (port > 65535)
+			return "has a port above 65535";
+	}
+	if (port == 0)
+		return "has port 0";
+	url->port = (int) port;
+	return NULL;
+}
+
+static const char *
+parse_authority(const char *p, const char *end, SagaUrl *url)
+{
+	const char *host_end = p;
+	char	   *c;
+
+	if (memchr(p, '@', end - p) != NULL)
+		return "must not hold a user name or password; use a header with a {secret:...} reference";
+	if (*p == '[')
+	{
+		host_end = memchr(p, ']', end - p);
+		if (host_end == NULL)
+			return "has an IPv6 address without its closing bracket";
+		host_end++;
+		if ((int) strspn(p + 1, "0123456789abcdefABCDEF:.") != host_end - p - 2)
+			return "has an IPv6 address that is none";
+	}
+	else
+	{
+		while (host_end < end && (isalnum((unsigned char) *host_end) || *host_end == '-' ||
+								  *host_end == '.' || *host_end == '_'))
+			host_end++;
+	}
+	if (host_end == p)
+		return "has no host name";
+	if (host_end < end && *host_end != ':')
+		return "has a host name with a character that is not allowed there";
+	url->host = pnstrdup(p, host_end - p);
+	for (c = url->host; *c; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	url->port = url->https ? 443 : 80;
+	if (host_end < end)
+		return parse_port(host_end + 1, end, url);
+	return NULL;
+}
+
+const char *
+saga_url_parse(const char *text, bool allow_templates, SagaUrl *url)
+{
+	const char *p;
+	const char *end;
+	const char *error;
+	const char *query;
+
+	memset(url, 0, sizeof(*url));
+	if (pg_strncasecmp(text, "https://", 8) == 0)
+		url->https = true;
+	else if (pg_strncasecmp(text, "http://", 7) != 0)
+		return "must begin with https:// or http://";
+	p = text + (url->https ? 8 : 7);
+	end = p + strcspn(p, "/?#");
+	error = parse_authority(p, end, url);
+	if (error == NULL)
+		error = saga_url_check_path(end, allow_templates);
+	if (error != NULL)
+		return error;
+	query = strchr(end, '?');
+	url->path = query ? pnstrdup(end, query - end) : pstrdup(end);
+	url->query = query ? pstrdup(query + 1) : NULL;
+	url->templates = strchr(end, '{') != NULL;
+	return NULL;
+}
+
+bool
+saga_url_covers(const SagaUrl *base, const SagaUrl *full, char **rest)
+{
+	size_t		len = strlen(base->path);
+	const char *tail;
+
+	if (base->templates || base->https != full->https || base->port != full->port ||
+		strcmp(base->host, full->host) != 0)
+		return false;
+	while (len > 0 && base->path[len - 1] == '/')
+		len--;
+	if (strncmp(base->path, full->path, len) != 0)
+		return false;
+	tail = full->path + len;
+	if (*tail != '\0' && *tail != '/')
+		return false;
+	/* "http://host" and "http://host/" are the same */
+	if (strcmp(tail, "/") == 0 && (len == 0 || base->path[len] == '/'))
+		tail = "";
+	/* a query of the base's own ends it: only itself lies below */
+	if (base->query != NULL &&
+		(*tail != '\0' || full->query == NULL || strcmp(base->query, full->query) != 0))
+		return false;
+	if (full->query != NULL && base->query == NULL)
+		*rest = psprintf("%s?%s", tail, full->query);
+	else
+		*rest = pstrdup(tail);
+	return true;
+}
+
+void
+saga_url_encode(StringInfo out, const char *text, int len)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	int			i;
+
+	for (i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) text[i];
+
+		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+			c == '-' || c == '_' || c == '.' || c == '~')
+			appendStringInfoChar(out, c);
+		else
+		{
+			appendStringInfoChar(out, '%');
+			appendStringInfoChar(out, hex[c >> 4]);
+			appendStringInfoChar(out, hex[c & 15]);
+		}
+	}
+}
+
+/* The scalar at a.b.c; NULL when it is not there. */
+static char *
+look_up(const char *name, JsonbContainer *doc)
+{
+	char	   *copy = pstrdup(name);
+	char	   *part = copy;
+
+	while (doc != NULL)
+	{
+		char	   *dot = strchr(part, '.');
+		JsonbValue *value;
+
+		if (dot != NULL)
+			*dot = '\0';
+		value = saga_doc_get(doc, part);
+		if (value == NULL)
+			return NULL;
+		if (dot == NULL)
+			return saga_doc_text(value);
+		doc = saga_doc_is_object(value) ? value->val.binary.data : NULL;
+		part = dot + 1;
+	}
+	return NULL;
+}
+
+char *
+saga_url_fill(StringInfo out, const char *text, JsonbContainer *doc)
+{
+	while (*text)
+	{
+		const char *close;
+		char	   *name;
+		char	   *value;
+
+		if (*text != '{')
+		{
+			appendStringInfoChar(out, *text++);
+			continue;
+		}
+		close = strchr(text, '}');
+		Assert(close != NULL);	/* saga_url_check_path has looked */
+		name = pnstrdup(text + 1, close - text - 1);
+		value = look_up(name, doc);
+		/* an empty or dot-only value would change which resource is meant */
+		if (value == NULL || value[0] == '\0' || is_dot_segment(value, strlen(value)))
+			return name;
+		saga_url_encode(out, value, strlen(value));
+		text = close + 1;
+	}
+	return NULL;
+}
