@@ -10,7 +10,8 @@
  *
  * Memory: a machine lives in a context of its own; a run, and all that its
  * actions point to, in the context that was current when it was started or
- * thawed.
+ * thawed.  Texts and values of answers are copied; the machine, the input and
+ * the texts of SagaRunEnv must live as long as the run.
  */
 #ifndef SAGA_ASL_H
 #define SAGA_ASL_H
@@ -28,7 +29,7 @@ typedef struct SagaDiagnostic
 {
 	bool		is_error;		/* else a warning */
 	const char *code;			/* AWS's names: MISSING_TRANSITION_TARGET, SCHEMA_VALIDATION_FAILED ... */
-	char	   *location;		/* JSON pointer, "/States/A/Next"; "" is the whole */
+	char	   *location;		/* JSON pointer, "/States/A/Next"; "/" is the whole */
 	char	   *message;
 } SagaDiagnostic;
 
@@ -65,6 +66,12 @@ typedef struct SagaMachine SagaMachine;
  */
 extern SagaMachine *saga_machine_compile(Jsonb *definition, List **diagnostics);
 
+/* The same for a machine that may be EXPRESS, which AWS allows no callbacks. */
+extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics);
+
+/* The context that holds the machine: to give it another parent, or to delete it. */
+extern MemoryContext saga_machine_context(const SagaMachine *machine);
+
 /* Every resource of a Task, once each (for checks at creation): list of SagaResource. */
 extern List *saga_machine_resources(const SagaMachine *machine);
 
@@ -79,6 +86,11 @@ typedef struct SagaRunEnv
 	const char *machine_id;		/* $$.StateMachine.Id */
 	const char *machine_name;
 	TimestampTz started_at;		/* $$.Execution.StartTime */
+
+	int			redrive_count;	/* $$.Execution.RedriveCount */
+
+	int64		data_limit;		/* most bytes of JSON of a result or output (AWS: 262144); 0: any */
+	bool		express;		/* as AWS's EXPRESS: no history, no RedriveCount */
 
 	uint64		(*random) (void *arg);
 	char	   *(*make_token) (void *arg, int task_id); /* text of $$.Task.Token, palloc'd */
@@ -117,7 +129,7 @@ typedef struct SagaAction
 	const char *state_name;
 	const SagaResource *resource;
 	Jsonb	   *input;			/* effective input (after InputPath and Parameters) */
-	const char *token;			/* task token, when wait_for_token; else NULL */
+	const char *token;			/* task token, when wait_for_token or sync; else NULL */
 	int64		timeout_ms;		/* effective TimeoutSeconds, 0: none */
 
 	/* PARK */
@@ -154,7 +166,13 @@ extern void saga_run_task_parked(SagaRun *run, int task_id, TimestampTz now);
 extern bool saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now);
 extern bool saga_run_task_failed(SagaRun *run, int task_id, const char *error, const char *cause,
 								 TimestampTz now);
+extern bool saga_run_task_started(SagaRun *run, int task_id, const char *worker, TimestampTz now);	/* of an activity */
 extern bool saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now);
+
+/*
+ * An answer that comes after its time limit, but before saga_run_next() has
+ * fired that, still counts: what was done is done.
+ */
 
 /* The open task of a token; 0 when there is none. */
 extern int	saga_run_find_token(SagaRun *run, const char *token);
@@ -180,6 +198,9 @@ extern Jsonb *saga_run_context(SagaRun *run, int task_id);	/* the context object
  * event is a few bytes; a jsonb that several events name is kept once.
  */
 extern bytea *saga_run_history(SagaRun *run);
+
+/* All events so far, those of earlier transactions included: for a limit on them. */
+extern int64 saga_run_event_count(const SagaRun *run);
 
 typedef struct SagaEvent
 {

@@ -1,0 +1,365 @@
+/*
+ * check.c
+ *		Reading a definition: diagnostics, JSON pointers and typed members.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "asl/check.h"
+
+/* ---------- diagnostics ---------- */
+
+static void
+saga_append_location(StringInfo buf, const SagaLocation *at)
+{
+	const char *p;
+
+	check_stack_depth();
+	if (at == NULL || at->up == NULL)
+		return;
+	saga_append_location(buf, at->up);
+	appendStringInfoChar(buf, '/');
+	if (at->name == NULL)
+	{
+		appendStringInfo(buf, "%d", at->index);
+		return;
+	}
+	for (p = at->name; *p; p++)
+	{
+		if (*p == '~')
+			appendStringInfoString(buf, "~0");
+		else if (*p == '/')
+			appendStringInfoString(buf, "~1");
+		else
+			appendStringInfoChar(buf, *p);
+	}
+}
+
+static void
+saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bool is_error,
+				  const char *format, va_list *args)
+{
+	MemoryContext old = MemoryContextSwitchTo(check->diagnostics_context);
+	SagaDiagnostic *diagnostic = palloc0(sizeof(SagaDiagnostic));
+	StringInfoData location;
+	StringInfoData message;
+
+	initStringInfo(&location);
+	saga_append_location(&location, at);
+	if (location.len == 0)
+		appendStringInfoChar(&location, '/');
+	initStringInfo(&message);
+	for (;;)
+	{
+		va_list		copy;
+		int			needed;
+
+		va_copy(copy, *args);
+		needed = appendStringInfoVA(&message, format, copy);
+		va_end(copy);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&message, needed);
+	}
+	diagnostic->is_error = is_error;
+	diagnostic->code = code;
+	diagnostic->location = location.data;
+	diagnostic->message = message.data;
+	check->diagnostics = lappend(check->diagnostics, diagnostic);
+	if (is_error)
+		check->failed = true;
+	MemoryContextSwitchTo(old);
+}
+
+void
+saga_check_error(SagaCheck *check, const SagaLocation *at, const char *code,
+				 const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	saga_check_report(check, at, code, true, format, &args);
+	va_end(args);
+}
+
+void
+saga_check_warning(SagaCheck *check, const SagaLocation *at, const char *code,
+				   const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	saga_check_report(check, at, code, false, format, &args);
+	va_end(args);
+}
+
+void
+saga_check_member_error(SagaCheck *check, const SagaLocation *at, const char *name,
+						const char *code, const char *format,...)
+{
+	SagaLocation here = {.up = at,.name = name};
+	va_list		args;
+
+	va_start(args, format);
+	saga_check_report(check, &here, code, true, format, &args);
+	va_end(args);
+}
+
+/* The same, at "below" (a JSON pointer, or NULL) under "at". */
+void
+saga_check_error_below(SagaCheck *check, const SagaLocation *at, const char *below,
+					   const char *code, const char *message)
+{
+	SagaDiagnostic *diagnostic;
+	MemoryContext old;
+
+	saga_check_error(check, at, code, "%s", message);
+	if (below == NULL || below[0] == '\0')
+		return;
+	diagnostic = llast(check->diagnostics);
+	old = MemoryContextSwitchTo(check->diagnostics_context);
+	diagnostic->location = psprintf("%s%s", diagnostic->location, below);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- jsonb ---------- */
+
+bool
+saga_is_object(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+}
+
+bool
+saga_is_array(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
+		!JsonContainerIsScalar(value->val.binary.data);
+}
+
+bool
+saga_member(const JsonbValue *object, const char *name, JsonbValue *result)
+{
+	return getKeyJsonValueFromContainer(object->val.binary.data, name, strlen(name), result) != NULL;
+}
+
+char *
+saga_string_of(const JsonbValue *value)
+{
+	if (value->type != jbvString)
+		return NULL;
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/* ---------- members ---------- */
+
+char *
+saga_check_string(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				  const char *name, bool required)
+{
+	JsonbValue	value;
+
+	if (!saga_member(object, name, &value))
+	{
+		if (required)
+			saga_check_error(check, at, SAGA_SCHEMA_FAULT,
+							 "The field '%s' is required but was missing", name);
+		return NULL;
+	}
+	if (value.type != jbvString)
+	{
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type String");
+		return NULL;
+	}
+	return saga_string_of(&value);
+}
+
+bool
+saga_check_bool(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				const char *name)
+{
+	JsonbValue	value;
+
+	if (!saga_member(object, name, &value))
+		return false;
+	if (value.type != jbvBool)
+	{
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Boolean");
+		return false;
+	}
+	return value.val.boolean;
+}
+
+/* Returns false, and leaves *result alone, when it is absent or wrong. */
+bool
+saga_check_integer(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				   const char *name, int64 min, int64 max, int64 *result)
+{
+	JsonbValue	value;
+
+	if (!saga_member(object, name, &value))
+		return false;
+	switch (saga_number_to_int64(&value, min, max, result))
+	{
+		case SAGA_NUMBER_OK:
+			return true;
+		case SAGA_NUMBER_NO_NUMBER:
+		case SAGA_NUMBER_NO_INTEGER:
+			saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+									"Expected value of type Integer");
+			return false;
+		case SAGA_NUMBER_TOO_SMALL:
+		case SAGA_NUMBER_TOO_LARGE:
+			break;
+	}
+	saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+							"The value must be between " INT64_FORMAT " and " INT64_FORMAT, min, max);
+	return false;
+}
+
+bool
+saga_check_double(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				  const char *name, double min, double *result)
+{
+	JsonbValue	value;
+	double		number;
+
+	if (!saga_member(object, name, &value))
+		return false;
+	if (!saga_number_to_double(&value, &number))
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Float");
+	else if (number < min || isinf(number))
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+								"The value must be greater than or equal to %.1f", min);
+	else
+	{
+		*result = number;
+		return true;
+	}
+	return false;
+}
+
+bool
+saga_check_array(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				 const char *name, JsonbValue *result)
+{
+	if (!saga_member(object, name, result))
+		return false;
+	if (!saga_is_array(result))
+	{
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Array");
+		return false;
+	}
+	return true;
+}
+
+void
+saga_check_path(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				const char *name, bool nullable, bool reference, SagaPathField *field)
+{
+	JsonbValue	value;
+	char	   *error = NULL;
+
+	if (!saga_member(object, name, &value))
+		return;
+	if (value.type == jbvNull && nullable)
+	{
+		field->discard = true;
+		return;
+	}
+	if (value.type != jbvString)
+	{
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type String");
+		return;
+	}
+	field->text = saga_string_of(&value);
+	field->is_root = strcmp(field->text, "$") == 0;
+	field->path = saga_path_parse(field->text, &error);
+	if (field->path == NULL)
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+								"Value is not a valid JSONPath: %s", error ? error : field->text);
+	else if (reference && !saga_path_is_reference(field->path))
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+								"Value is not a Reference Path: %s", field->text);
+	else if (reference && (strncmp(field->text, "$$", 2) == 0 ||
+						   (field->text[0] == '$' && field->text[1] != '\0' &&
+							field->text[1] != '.' && field->text[1] != '[')))
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+								"The path must start at the state's data: %s", field->text);
+}
+
+SagaExpr *
+saga_check_expr(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				const char *name)
+{
+	char	   *text = saga_check_string(check, object, at, name, false);
+	char	   *error = NULL;
+	SagaExpr   *expr;
+
+	if (text == NULL)
+		return NULL;
+	expr = saga_expr_parse(text, &error);
+	if (expr == NULL)
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+								"The value must be a valid JSONPath or a valid intrinsic function call: %s",
+								error ? error : text);
+	return expr;
+}
+
+SagaTemplate *
+saga_check_template(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+					const char *name)
+{
+	JsonbValue	value;
+	char	   *error = NULL;
+	char	   *location = NULL;
+	SagaTemplate *result;
+
+	if (!saga_member(object, name, &value))
+		return NULL;
+	if (!saga_is_object(&value))
+	{
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+		return NULL;
+	}
+	result = saga_template_parse(&value, &error, &location);
+	if (result == NULL)
+	{
+		SagaLocation here = {.up = at,.name = name};
+
+		saga_check_error_below(check, &here, location, SAGA_SCHEMA_FAULT,
+							   error ? error : "invalid template");
+	}
+	return result;
+}
+
+/* Every member of the object must be one of "known". */
+void
+saga_check_known(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				 const char *const *known, int nknown)
+{
+	JsonbIterator *it = JsonbIteratorInit(object->val.binary.data);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		char	   *name;
+		int			i;
+
+		if (token != WJB_KEY)
+			continue;
+		name = saga_string_of(&value);
+		for (i = 0; i < nknown; i++)
+		{
+			if (strcmp(name, known[i]) == 0)
+				break;
+		}
+		if (i == nknown)
+			saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Field is not supported");
+	}
+}

@@ -1,0 +1,284 @@
+/*
+ * history.c
+ *		Notes the events of a run and writes them as one value.
+ *
+ * Layout, integers as base-128 varints, signed ones zigzag:
+ *
+ *		byte version, first event id, base timestamp,
+ *		count of strings, {length, bytes} each,
+ *		count of jsonb values, {length, bytes} each,
+ *		count of events, {type, previous id - own id, time since the last,
+ *						  string, value (index + 1, 0: none) and number each
+ *						  that its shape names}
+ *
+ * A string or jsonb that several events point to is written once.  What is
+ * the same is known by its address, and looked for among the last few only:
+ * neighbours are what shares values, and the search stays short.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "asl/history.h"
+
+#define SAGA_HISTORY_VERSION 1
+#define SAGA_RECENT 24
+
+#define SAGA_STATE_EVENTS(base, what, name) \
+	[base + SAGA_STATE_TASK] = {"TaskState" what, {"name"}, {name}}, \
+	[base + SAGA_STATE_PASS] = {"PassState" what, {"name"}, {name}}, \
+	[base + SAGA_STATE_CHOICE] = {"ChoiceState" what, {"name"}, {name}}, \
+	[base + SAGA_STATE_WAIT] = {"WaitState" what, {"name"}, {name}}, \
+	[base + SAGA_STATE_SUCCEED] = {"SucceedState" what, {"name"}, {name}}, \
+	[base + SAGA_STATE_FAIL] = {"FailState" what, {"name"}, {name}}, \
+	[base + SAGA_STATE_PARALLEL] = {"ParallelState" what, {"name"}, {name}}, \
+	[base + SAGA_STATE_MAP] = {"MapState" what, {"name"}, {name}}
+
+#define SAGA_EXITED_EVENT(type, text) \
+	[SAGA_EVENT_STATE_EXITED + type] = {text "StateExited", {"name"}, {"output", "assignedVariables"}}
+
+static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
+	[SAGA_EVENT_EXECUTION_STARTED] = {"ExecutionStarted", {"roleArn"}, {"input"}},
+	[SAGA_EVENT_EXECUTION_SUCCEEDED] = {"ExecutionSucceeded", {NULL}, {"output"}},
+	[SAGA_EVENT_EXECUTION_FAILED] = {"ExecutionFailed", {"error", "cause"}},
+	[SAGA_EVENT_EXECUTION_TIMED_OUT] = {"ExecutionTimedOut", {"error", "cause"}},
+	[SAGA_EVENT_EXECUTION_ABORTED] = {"ExecutionAborted", {"error", "cause"}},
+
+	SAGA_STATE_EVENTS(SAGA_EVENT_STATE_ENTERED, "Entered", "input"),
+	SAGA_EXITED_EVENT(SAGA_STATE_TASK, "Task"),
+	SAGA_EXITED_EVENT(SAGA_STATE_PASS, "Pass"),
+	SAGA_EXITED_EVENT(SAGA_STATE_CHOICE, "Choice"),
+	SAGA_EXITED_EVENT(SAGA_STATE_WAIT, "Wait"),
+	SAGA_EXITED_EVENT(SAGA_STATE_SUCCEED, "Succeed"),
+	SAGA_EXITED_EVENT(SAGA_STATE_FAIL, "Fail"),
+	SAGA_EXITED_EVENT(SAGA_STATE_PARALLEL, "Parallel"),
+	SAGA_EXITED_EVENT(SAGA_STATE_MAP, "Map"),
+	SAGA_STATE_EVENTS(SAGA_EVENT_STATE_ABORTED, "Aborted", NULL),
+
+	[SAGA_EVENT_TASK + SAGA_TASK_SCHEDULED] = {"TaskScheduled",
+		{"resourceType", "resource", "compensates"}, {"parameters"},
+	{"timeoutInSeconds", "heartbeatInSeconds"}},
+	[SAGA_EVENT_TASK + SAGA_TASK_STARTED] = {"TaskStarted",
+	{"resourceType", "resource", "compensates"}},
+	[SAGA_EVENT_TASK + SAGA_TASK_SUBMITTED] = {"TaskSubmitted",
+	{"resourceType", "resource", "compensates"}, {"output"}},
+	[SAGA_EVENT_TASK + SAGA_TASK_SUCCEEDED] = {"TaskSucceeded",
+	{"resourceType", "resource", "compensates"}, {"output"}},
+	[SAGA_EVENT_TASK + SAGA_TASK_FAILED] = {"TaskFailed",
+	{"resourceType", "resource", "compensates", "error", "cause"}},
+	[SAGA_EVENT_TASK + SAGA_TASK_TIMED_OUT] = {"TaskTimedOut",
+	{"resourceType", "resource", "compensates", "error", "cause"}},
+
+	[SAGA_EVENT_LAMBDA + SAGA_TASK_SCHEDULED] = {"LambdaFunctionScheduled",
+		{"resourceType", "resource", "compensates"}, {"input"},
+	{"timeoutInSeconds", "heartbeatInSeconds"}},
+	[SAGA_EVENT_LAMBDA + SAGA_TASK_STARTED] = {"LambdaFunctionStarted", {NULL}},
+	[SAGA_EVENT_LAMBDA + SAGA_TASK_SUBMITTED] = {"TaskSubmitted",
+	{"resourceType", "resource", "compensates"}, {"output"}},
+	[SAGA_EVENT_LAMBDA + SAGA_TASK_SUCCEEDED] = {"LambdaFunctionSucceeded",
+	{NULL}, {"output"}},
+	[SAGA_EVENT_LAMBDA + SAGA_TASK_FAILED] = {"LambdaFunctionFailed",
+	{"resourceType", "resource", "compensates", "error", "cause"}},
+	[SAGA_EVENT_LAMBDA + SAGA_TASK_TIMED_OUT] = {"LambdaFunctionTimedOut",
+	{"resourceType", "resource", "compensates", "error", "cause"}},
+
+	[SAGA_EVENT_ACTIVITY + SAGA_TASK_SCHEDULED] = {"ActivityScheduled",
+		{"resourceType", "resource", "compensates"}, {"input"},
+	{"timeoutInSeconds", "heartbeatInSeconds"}},
+	[SAGA_EVENT_ACTIVITY + SAGA_TASK_STARTED] = {"ActivityStarted", {"workerName"}},
+	[SAGA_EVENT_ACTIVITY + SAGA_TASK_SUBMITTED] = {"TaskSubmitted",
+	{"resourceType", "resource", "compensates"}, {"output"}},
+	[SAGA_EVENT_ACTIVITY + SAGA_TASK_SUCCEEDED] = {"ActivitySucceeded",
+	{NULL}, {"output"}},
+	[SAGA_EVENT_ACTIVITY + SAGA_TASK_FAILED] = {"ActivityFailed",
+	{"resourceType", "resource", "compensates", "error", "cause"}},
+	[SAGA_EVENT_ACTIVITY + SAGA_TASK_TIMED_OUT] = {"ActivityTimedOut",
+	{"resourceType", "resource", "compensates", "error", "cause"}},
+
+	[SAGA_EVENT_PARALLEL_STARTED] = {"ParallelStateStarted", {NULL}},
+	[SAGA_EVENT_PARALLEL_FAILED] = {"ParallelStateFailed", {"error", "cause"}},
+	[SAGA_EVENT_MAP_STARTED] = {"MapStateStarted", {NULL}, {NULL}, {"length"}},
+	[SAGA_EVENT_MAP_FAILED] = {"MapStateFailed", {"error", "cause"}},
+
+	[SAGA_EVENT_COMPENSATION_STARTED] = {"CompensationStarted", {"name", "handler"}},
+	[SAGA_EVENT_COMPENSATION_SUCCEEDED] = {"CompensationSucceeded", {"name", "handler"}},
+	[SAGA_EVENT_COMPENSATION_FAILED] = {"CompensationFailed",
+	{"name", "handler", "error", "cause"}},
+};
+
+const SagaEventShape *
+saga_event_shape(int type)
+{
+	if (type < 0 || type >= SAGA_EVENT_TYPES || saga_event_shapes[type].type == NULL)
+		return NULL;
+	return &saga_event_shapes[type];
+}
+
+/* ---------- noting ---------- */
+
+void
+saga_history_init(SagaHistory *history, MemoryContext context, int64 next_id, bool off)
+{
+	memset(history, 0, sizeof(SagaHistory));
+	history->context = context;
+	history->off = off;
+	history->first_id = next_id;
+	history->next_id = next_id;
+}
+
+SagaEventRecord *
+saga_history_add(SagaHistory *history, SagaEventType type)
+{
+	SagaEventRecord *record;
+
+	history->next_id++;
+	if (history->off)
+		record = &history->scratch;
+	else
+	{
+		if (history->nevents == history->size)
+		{
+			int			size = history->size == 0 ? 32 : history->size * 2;
+
+			if (history->events == NULL)
+				history->events = MemoryContextAlloc(history->context,
+													 sizeof(SagaEventRecord) * size);
+			else
+				history->events = repalloc_huge(history->events,
+												sizeof(SagaEventRecord) * size);
+			history->size = size;
+		}
+		record = &history->events[history->nevents++];
+	}
+	memset(record, 0, sizeof(SagaEventRecord));
+	record->type = type;
+	return record;
+}
+
+/* ---------- writing ---------- */
+
+static void
+saga_write_varint(StringInfo buf, uint64 value)
+{
+	char		bytes[10];
+	int			n = 0;
+
+	while (value >= 0x80)
+	{
+		bytes[n++] = (char) ((value & 0x7f) | 0x80);
+		value >>= 7;
+	}
+	bytes[n++] = (char) value;
+	appendBinaryStringInfo(buf, bytes, n);
+}
+
+static void
+saga_write_signed(StringInfo buf, int64 value)
+{
+	saga_write_varint(buf, ((uint64) value << 1) ^ (uint64) (value >> 63));
+}
+
+/* Addresses seen, in the order of their first use, and their bytes. */
+typedef struct SagaPool
+{
+	const void **items;
+	int			nitems;
+	int			size;
+	StringInfoData bytes;
+} SagaPool;
+
+static void
+saga_pool_init(SagaPool *pool)
+{
+	pool->size = 32;
+	pool->nitems = 0;
+	pool->items = palloc(sizeof(void *) * pool->size);
+	initStringInfo(&pool->bytes);
+}
+
+/* The index + 1 of an item; "length" is only used for a new one. */
+static uint64
+saga_pool_add(SagaPool *pool, const void *item, bool is_string)
+{
+	int			i;
+	Size		length;
+
+	if (item == NULL)
+		return 0;
+	for (i = pool->nitems - 1; i >= 0 && i >= pool->nitems - SAGA_RECENT; i--)
+	{
+		if (pool->items[i] == item)
+			return i + 1;
+	}
+	if (pool->nitems == pool->size)
+	{
+		pool->size *= 2;
+		pool->items = repalloc(pool->items, sizeof(void *) * pool->size);
+	}
+	pool->items[pool->nitems++] = item;
+	length = is_string ? strlen(item) : VARSIZE(item);
+	saga_write_varint(&pool->bytes, length);
+	appendBinaryStringInfo(&pool->bytes, item, length);
+	return pool->nitems;
+}
+
+static void
+saga_write_event(StringInfo buf, SagaPool *strings, SagaPool *values,
+				 const SagaEventRecord *record, int64 id, TimestampTz last)
+{
+	const SagaEventShape *shape = &saga_event_shapes[record->type];
+	int			i;
+
+	appendStringInfoChar(buf, (char) record->type);
+	saga_write_signed(buf, id - record->previous_id);
+	saga_write_signed(buf, record->timestamp - last);
+	for (i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
+		saga_write_varint(buf, saga_pool_add(strings, record->strings[i], true));
+	for (i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
+		saga_write_varint(buf, saga_pool_add(values, record->values[i], false));
+	for (i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
+		saga_write_varint(buf, record->numbers[i]);
+}
+
+bytea *
+saga_history_encode(const SagaHistory *history)
+{
+	SagaPool	strings;
+	SagaPool	values;
+	StringInfoData events;
+	StringInfoData result;
+	TimestampTz base = history->nevents > 0 ? history->events[0].timestamp : 0;
+	TimestampTz last = base;
+	int			i;
+
+	saga_pool_init(&strings);
+	saga_pool_init(&values);
+	initStringInfo(&events);
+	for (i = 0; i < history->nevents; i++)
+	{
+		saga_write_event(&events, &strings, &values, &history->events[i],
+						 history->first_id + i, last);
+		last = history->events[i].timestamp;
+	}
+
+	initStringInfo(&result);
+	enlargeStringInfo(&result, VARHDRSZ + 64 + strings.bytes.len + values.bytes.len + events.len);
+	appendStringInfoSpaces(&result, VARHDRSZ);
+	appendStringInfoChar(&result, SAGA_HISTORY_VERSION);
+	saga_write_signed(&result, history->first_id);
+	saga_write_signed(&result, base);
+	saga_write_varint(&result, strings.nitems);
+	appendBinaryStringInfo(&result, strings.bytes.data, strings.bytes.len);
+	saga_write_varint(&result, values.nitems);
+	appendBinaryStringInfo(&result, values.bytes.data, values.bytes.len);
+	saga_write_varint(&result, history->nevents);
+	appendBinaryStringInfo(&result, events.data, events.len);
+	SET_VARSIZE(result.data, result.len);
+
+	pfree(strings.items);
+	pfree(strings.bytes.data);
+	pfree(values.items);
+	pfree(values.bytes.data);
+	pfree(events.data);
+	return (bytea *) result.data;
+}

@@ -1,0 +1,210 @@
+/*
+ * history_decode.c
+ *		Reads what history.c has written.
+ *
+ * The value may come from anyone who may call saga.history_events(), so
+ * nothing in it is believed: lengths, indexes, and the insides of each jsonb
+ * are checked first.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#include "asl/history.h"
+
+typedef struct SagaReader
+{
+	const char *data;
+	const char *end;
+} SagaReader;
+
+static void pg_attribute_noreturn()
+saga_history_corrupt(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("invalid execution history")));
+}
+
+static uint64
+saga_read_varint(SagaReader *reader)
+{
+	uint64		value = 0;
+	int			shift;
+
+	for (shift = 0; shift < 64; shift += 7)
+	{
+		unsigned char byte;
+
+		if (reader->data >= reader->end)
+			saga_history_corrupt();
+		byte = (unsigned char) *reader->data++;
+		value |= (uint64) (byte & 0x7f) << shift;
+		if ((byte & 0x80) == 0)
+			return value;
+	}
+	saga_history_corrupt();
+}
+
+static int64
+saga_read_signed(SagaReader *reader)
+{
+	uint64		value = saga_read_varint(reader);
+
+	return (int64) (value >> 1) ^ -(int64) (value & 1);
+}
+
+/* A count of things that take a byte or more each. */
+static int
+saga_read_count(SagaReader *reader)
+{
+	uint64		count = saga_read_varint(reader);
+
+	if (count > (uint64) (reader->end - reader->data))
+		saga_history_corrupt();
+	return (int) count;
+}
+
+static char **
+saga_read_strings(SagaReader *reader, int *count)
+{
+	char	  **strings;
+	int			i;
+
+	*count = saga_read_count(reader);
+	strings = palloc(sizeof(char *) * Max(*count, 1));
+	for (i = 0; i < *count; i++)
+	{
+		int			length = saga_read_count(reader);
+
+		if (!pg_verify_mbstr(GetDatabaseEncoding(), reader->data, length, true))
+			saga_history_corrupt();
+		strings[i] = pnstrdup(reader->data, length);
+		reader->data += length;
+	}
+	return strings;
+}
+
+static Jsonb **
+saga_read_values(SagaReader *reader, int *count)
+{
+	Jsonb	  **values;
+	int			i;
+
+	*count = saga_read_count(reader);
+	values = palloc(sizeof(Jsonb *) * Max(*count, 1));
+	for (i = 0; i < *count; i++)
+	{
+		int			length = saga_read_count(reader);
+		Jsonb	   *value;
+
+		if (length <= VARHDRSZ)
+			saga_history_corrupt();
+		value = palloc(length);
+		memcpy(value, reader->data, length);
+		reader->data += length;
+		if (!VARATT_IS_4B_U(value) || VARSIZE(value) != length ||
+			!saga_jsonb_is_sound(VARDATA(value), length - VARHDRSZ))
+			saga_history_corrupt();
+		values[i] = value;
+	}
+	return values;
+}
+
+/* An index + 1 below count + 1; -1 for none. */
+static int
+saga_read_index(SagaReader *reader, int count)
+{
+	uint64		index = saga_read_varint(reader);
+
+	if (index > (uint64) count)
+		saga_history_corrupt();
+	return (int) index - 1;
+}
+
+static Jsonb *
+saga_read_details(SagaReader *reader, const SagaEventShape *shape, char **strings, int nstrings,
+				  Jsonb **values, int nvalues)
+{
+	JsonbParseState *state = NULL;
+	int			i;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
+	{
+		int			index = saga_read_index(reader, nstrings);
+
+		if (index < 0)
+			continue;
+		saga_jsonb_push_key(&state, shape->strings[i]);
+		saga_jsonb_push_string(&state, WJB_VALUE, strings[index]);
+	}
+	for (i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
+	{
+		int			index = saga_read_index(reader, nvalues);
+
+		if (index < 0)
+			continue;
+		saga_jsonb_push_key(&state, shape->values[i]);
+		saga_jsonb_push(&state, WJB_VALUE, values[index]);
+	}
+	for (i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
+	{
+		uint64		number = saga_read_varint(reader);
+
+		if (number == 0 || number > (uint64) PG_INT64_MAX)
+			continue;
+		saga_jsonb_push_key(&state, shape->numbers[i]);
+		saga_jsonb_push_int64(&state, WJB_VALUE, (int64) number - 1);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+List *
+saga_history_decode(bytea *history)
+{
+	SagaReader	reader = {.data = VARDATA_ANY(history)};
+	List	   *result = NIL;
+	char	  **strings;
+	Jsonb	  **values;
+	int			nstrings;
+	int			nvalues;
+	int			nevents;
+	int64		id;
+	TimestampTz timestamp;
+
+	reader.end = reader.data + VARSIZE_ANY_EXHDR(history);
+	if (reader.data == reader.end || *reader.data++ != 1)
+		saga_history_corrupt();
+	id = saga_read_signed(&reader);
+	timestamp = saga_read_signed(&reader);
+	strings = saga_read_strings(&reader, &nstrings);
+	values = saga_read_values(&reader, &nvalues);
+	nevents = saga_read_count(&reader);
+	while (nevents-- > 0)
+	{
+		SagaEvent  *event = palloc(sizeof(SagaEvent));
+		const SagaEventShape *shape;
+
+		CHECK_FOR_INTERRUPTS();
+		if (reader.data == reader.end)
+			saga_history_corrupt();
+		shape = saga_event_shape((unsigned char) *reader.data++);
+		if (shape == NULL)
+			saga_history_corrupt();
+		event->type = shape->type;
+		event->id = id;
+		event->previous_id = (int64) ((uint64) id - (uint64) saga_read_signed(&reader));
+		timestamp = (int64) ((uint64) timestamp + (uint64) saga_read_signed(&reader));
+		if (!IS_VALID_TIMESTAMP(timestamp))
+			saga_history_corrupt();
+		event->timestamp = timestamp;
+		event->details = saga_read_details(&reader, shape, strings, nstrings, values, nvalues);
+		result = lappend(result, event);
+		id = (int64) ((uint64) id + 1);
+	}
+	if (reader.data != reader.end)
+		saga_history_corrupt();
+	return result;
+}

@@ -1,0 +1,418 @@
+/*
+ * machine.c
+ *		Compiles a definition: States objects, transitions, what is reached.
+ *
+ * The states of a States object are made first, by name, and filled in
+ * afterwards, so that every transition is a pointer from the start.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "asl/check.h"
+
+/* As at AWS; it also bounds what a message quotes. */
+#define SAGA_MAX_NAME_CHARS 80
+
+static const char *const saga_type_names[SAGA_STATE_TYPES] = {
+	"Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"
+};
+
+const char *
+saga_state_type_name(SagaStateType type)
+{
+	return saga_type_names[type];
+}
+
+/* jsonb's order of keys */
+static int
+saga_compare_keys(const char *a, const char *b)
+{
+	size_t		alen = strlen(a);
+	size_t		blen = strlen(b);
+
+	if (alen != blen)
+		return alen < blen ? -1 : 1;
+	return memcmp(a, b, alen);
+}
+
+static SagaState *
+saga_search(SagaState **states, int nstates, const char *name,
+			int (*compare) (const char *, const char *))
+{
+	int			low = 0;
+	int			high = nstates;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+		int			order = compare(name, states[middle]->name);
+
+		if (order == 0)
+			return states[middle];
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+SagaState *
+saga_states_find(const SagaStates *scope, const char *name)
+{
+	return saga_search(scope->states, scope->nstates, name, saga_compare_keys);
+}
+
+SagaState *
+saga_machine_find(const SagaMachine *machine, const char *name)
+{
+	return saga_search(machine->states, machine->nstates, name, strcmp);
+}
+
+/* The state that a Next, Default or StartAt names; NULL and a diagnostic if there is none. */
+SagaState *
+saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				  const char *name, const SagaStates *scope)
+{
+	char	   *text = saga_check_string(check, object, at, name, false);
+	SagaState  *target;
+
+	if (text == NULL)
+		return NULL;
+	target = saga_states_find(scope, text);
+	if (target == NULL)
+		saga_check_member_error(check, at, name, SAGA_TARGET_FAULT, "Missing '%s' target: %s", name, text);
+	return target;
+}
+
+/* ---------- one States object ---------- */
+
+static bool
+saga_check_type(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, SagaState *state)
+{
+	char	   *text = saga_check_string(check, object, at, "Type", true);
+	int			i;
+
+	if (text == NULL)
+		return false;
+	for (i = 0; i < SAGA_STATE_TYPES; i++)
+	{
+		if (strcmp(text, saga_type_names[i]) == 0)
+		{
+			state->type = i;
+			return true;
+		}
+	}
+	saga_check_member_error(check, at, "Type", SAGA_SCHEMA_FAULT,
+							"The field 'Type' should have one of these values: "
+							"[Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]");
+	return false;
+}
+
+static void
+saga_register_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states,
+					 const SagaLocation *at)
+{
+	SagaMachine *machine = check->machine;
+	JsonbIterator *it = JsonbIteratorInit(states->val.binary.data);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	scope->states = palloc(sizeof(SagaState *) * JsonContainerSize(states->val.binary.data));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		SagaState  *state;
+		SagaLocation here = {.up = at};
+
+		if (token != WJB_KEY)
+			continue;
+		state = palloc0(sizeof(SagaState));
+		state->name = saga_string_of(&value);
+		state->scope = scope;
+		state->wait_ms = -1;
+		here.name = state->name;
+		if (pg_mbstrlen(state->name) > SAGA_MAX_NAME_CHARS)
+			saga_check_error(check, &here, SAGA_SCHEMA_FAULT,
+							 "State names must be at most %d characters", SAGA_MAX_NAME_CHARS);
+		scope->states[scope->nstates++] = state;
+
+		if ((machine->nstates & (machine->nstates - 1)) == 0)
+		{
+			int			size = Max(8, machine->nstates * 2);
+
+			if (machine->states == NULL)
+				machine->states = palloc(sizeof(SagaState *) * size);
+			else
+				machine->states = repalloc(machine->states, sizeof(SagaState *) * size);
+		}
+		machine->states[machine->nstates++] = state;
+	}
+}
+
+/*
+ * Marks what can be reached from the start.  A stack of its own: a chain of
+ * states may be longer than the C stack is deep.
+ */
+static void
+saga_mark_reached(SagaStates *scope)
+{
+	SagaState **stack = palloc(sizeof(SagaState *) * (scope->nstates + 1));
+	int			depth = 0;
+	int			i;
+
+#define SAGA_REACH(target) \
+	do { \
+		if ((target) != NULL && !(target)->reached) \
+		{ \
+			(target)->reached = true; \
+			stack[depth++] = (target); \
+		} \
+	} while (0)
+
+	SAGA_REACH(scope->start);
+	while (depth > 0)
+	{
+		SagaState  *state = stack[--depth];
+
+		SAGA_REACH(state->next);
+		for (i = 0; i < state->nchoices; i++)
+			SAGA_REACH(state->choices[i].next);
+		for (i = 0; i < state->ncatchers; i++)
+			SAGA_REACH(state->catchers[i].next);
+	}
+#undef SAGA_REACH
+	pfree(stack);
+}
+
+static void
+saga_check_reached(SagaCheck *check, SagaStates *scope, const SagaLocation *at)
+{
+	int			i;
+
+	saga_mark_reached(scope);
+	for (i = 0; i < scope->nstates; i++)
+	{
+		SagaState  *state = scope->states[i];
+		SagaLocation here = {.up = at,.name = state->name};
+
+		if (state->is_handler && state->reached)
+			saga_check_error(check, &here, SAGA_SCHEMA_FAULT,
+							 "State \"%s\" is named by Compensate and can be reached in no other way",
+							 state->name);
+		else if (!state->is_handler && !state->reached)
+			saga_check_error(check, &here, SAGA_TARGET_FAULT,
+							 "State \"%s\" is not reachable.", state->name);
+	}
+}
+
+/*
+ * Reads StartAt and States of "object" (the machine or a branch).  Returns
+ * NULL when there is nothing to go on with.
+ */
+SagaStates *
+saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+					SagaState *owner)
+{
+	SagaStates *scope = palloc0(sizeof(SagaStates));
+	SagaLocation states_at = {.up = at,.name = "States"};
+	JsonbValue	states;
+	JsonbValue	start;
+	bool		failed_before = check->failed;
+	int			i;
+
+	check_stack_depth();
+	scope->owner = owner;
+	if (!saga_member(object, "States", &states))
+	{
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "These fields are required: [States]");
+		return NULL;
+	}
+	if (!saga_is_object(&states))
+	{
+		saga_check_error(check, &states_at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+		return NULL;
+	}
+	if (JsonContainerSize(states.val.binary.data) == 0)
+		saga_check_error(check, &states_at, SAGA_SCHEMA_FAULT, "Value cannot be empty");
+	saga_register_states(check, scope, &states, &states_at);
+
+	if (!saga_member(object, "StartAt", &start))
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "These fields are required: [StartAt]");
+	else
+		scope->start = saga_check_target(check, object, at, "StartAt", scope);
+
+	for (i = 0; i < scope->nstates; i++)
+	{
+		SagaState  *state = scope->states[i];
+		SagaLocation here = {.up = &states_at,.name = state->name};
+		JsonbValue	value;
+
+		saga_member(&states, state->name, &value);
+		if (saga_is_object(&value))
+			saga_compile_compensate(check, state, &value, &here);
+	}
+	for (i = 0; i < scope->nstates; i++)
+	{
+		SagaState  *state = scope->states[i];
+		SagaLocation here = {.up = &states_at,.name = state->name};
+		JsonbValue	value;
+
+		CHECK_FOR_INTERRUPTS();
+		saga_member(&states, state->name, &value);
+		if (!saga_is_object(&value))
+			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+		else if (saga_check_type(check, &value, &here, state))
+			saga_state_compile(check, state, &value, &here);
+	}
+
+	/* After a fault of another kind what cannot be reached is mostly its echo. */
+	if (scope->start != NULL && check->failed == failed_before)
+		saga_check_reached(check, scope, &states_at);
+	return scope;
+}
+
+/* ---------- the machine ---------- */
+
+static int
+saga_compare_states(const void *a, const void *b)
+{
+	return strcmp((*(SagaState *const *) a)->name, (*(SagaState *const *) b)->name);
+}
+
+/* Names are unique in the whole machine, branches included. */
+static void
+saga_check_duplicates(SagaCheck *check, const SagaLocation *at)
+{
+	SagaMachine *machine = check->machine;
+	int			i;
+
+	if (machine->nstates == 0)
+		return;
+	qsort(machine->states, machine->nstates, sizeof(SagaState *), saga_compare_states);
+	for (i = 1; i < machine->nstates; i++)
+	{
+		if (strcmp(machine->states[i - 1]->name, machine->states[i]->name) == 0)
+			saga_check_error(check, at, SAGA_DUPLICATE_FAULT,
+							 "Duplicate state name: %s", machine->states[i]->name);
+	}
+}
+
+/* Returns false when the rest is in a language that is not known here. */
+static bool
+saga_check_top(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
+{
+	static const char *const known[] = {
+		"StartAt", "States", "Comment", "TimeoutSeconds", "Version", "QueryLanguage"
+	};
+	char	   *text;
+	int64		seconds;
+
+	saga_check_known(check, object, at, known, lengthof(known));
+	(void) saga_check_string(check, object, at, "Comment", false);
+	text = saga_check_string(check, object, at, "Version", false);
+	if (text != NULL && strcmp(text, "1.0") != 0)
+		saga_check_member_error(check, at, "Version", SAGA_SCHEMA_FAULT,
+								"The only supported version is 1.0");
+	text = saga_check_string(check, object, at, "QueryLanguage", false);
+	if (text != NULL && strcmp(text, "JSONata") == 0)
+	{
+		saga_check_member_error(check, at, "QueryLanguage", SAGA_LANGUAGE_FAULT,
+								"QueryLanguage \"JSONata\" is not supported yet; use \"JSONPath\"");
+		return false;
+	}
+	if (text != NULL && strcmp(text, "JSONPath") != 0)
+		saga_check_member_error(check, at, "QueryLanguage", SAGA_SCHEMA_FAULT,
+								"The field 'QueryLanguage' should have one of these values: [JSONPath, JSONata]");
+	if (saga_check_integer(check, object, at, "TimeoutSeconds", 1, SAGA_MAX_SECONDS, &seconds))
+		check->machine->timeout_ms = seconds * 1000;
+	return true;
+}
+
+static int
+saga_compare_resources(const void *a, const void *b)
+{
+	return strcmp((*(SagaState *const *) a)->resource.text, (*(SagaState *const *) b)->resource.text);
+}
+
+/* Every resource that a Task names, once each. */
+static void
+saga_collect_resources(SagaMachine *machine)
+{
+	SagaState **tasks = palloc(sizeof(SagaState *) * Max(machine->nstates, 1));
+	int			ntasks = 0;
+	int			i;
+
+	for (i = 0; i < machine->nstates; i++)
+	{
+		if (machine->states[i]->resource.text != NULL)
+			tasks[ntasks++] = machine->states[i];
+	}
+	qsort(tasks, ntasks, sizeof(SagaState *), saga_compare_resources);
+	for (i = 0; i < ntasks; i++)
+	{
+		if (i == 0 || saga_compare_resources(&tasks[i - 1], &tasks[i]) != 0)
+			machine->resources = lappend(machine->resources, &tasks[i]->resource);
+	}
+	pfree(tasks);
+}
+
+SagaMachine *
+saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "saga machine",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SagaMachine *machine = palloc0(sizeof(SagaMachine));
+	SagaCheck	check = {.machine = machine,.express = express,.diagnostics_context = old};
+	SagaLocation at = {0};
+	JsonbValue	object;
+
+	machine->context = context;
+	if (!JB_ROOT_IS_OBJECT(definition))
+		saga_check_error(&check, &at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+	else
+	{
+		/* Texts are copied out; binary parts must live as long as the machine. */
+		Jsonb	   *copy = palloc(VARSIZE(definition));
+
+		memcpy(copy, definition, VARSIZE(definition));
+		object.type = jbvBinary;
+		object.val.binary.data = &copy->root;
+		object.val.binary.len = VARSIZE(copy) - VARHDRSZ;
+		if (saga_check_top(&check, &object, &at))
+		{
+			machine->root = saga_states_compile(&check, &object, &at, NULL);
+			saga_check_duplicates(&check, &at);
+			saga_collect_resources(machine);
+		}
+	}
+	MemoryContextSwitchTo(old);
+
+	*diagnostics = check.diagnostics;
+	if (check.failed)
+	{
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	return machine;
+}
+
+SagaMachine *
+saga_machine_compile(Jsonb *definition, List **diagnostics)
+{
+	return saga_machine_compile_type(definition, false, diagnostics);
+}
+
+List *
+saga_machine_resources(const SagaMachine *machine)
+{
+	return machine->resources;
+}
+
+MemoryContext
+saga_machine_context(const SagaMachine *machine)
+{
+	return machine->context;
+}

@@ -1,0 +1,207 @@
+/*
+ * machine.h
+ *		A compiled definition, as the interpreter sees it.  Never changed once
+ *		compiled; one machine may serve any number of runs.
+ */
+#ifndef SAGA_MACHINE_H
+#define SAGA_MACHINE_H
+
+#include "asl/asl.h"
+
+/* Longest durations that a definition may name, as at AWS. */
+#define SAGA_MAX_SECONDS		INT64CONST(99999999)
+#define SAGA_MAX_DELAY_SECONDS	INT64CONST(31622400)
+
+typedef enum SagaStateType
+{
+	SAGA_STATE_TASK,
+	SAGA_STATE_PASS,
+	SAGA_STATE_CHOICE,
+	SAGA_STATE_WAIT,
+	SAGA_STATE_SUCCEED,
+	SAGA_STATE_FAIL,
+	SAGA_STATE_PARALLEL,
+	SAGA_STATE_MAP
+} SagaStateType;
+
+#define SAGA_STATE_TYPES (SAGA_STATE_MAP + 1)
+
+typedef struct SagaState SagaState;
+
+/* The events of a task are named after what it calls. */
+typedef enum SagaTaskFamily
+{
+	SAGA_FAMILY_TASK,
+	SAGA_FAMILY_LAMBDA,			/* a bare function ARN */
+	SAGA_FAMILY_ACTIVITY
+} SagaTaskFamily;
+
+/* A field that holds a path. */
+typedef struct SagaPathField
+{
+	SagaPath   *path;			/* NULL: absent, or null was written */
+	const char *text;			/* as written, for messages */
+	bool		is_root;		/* plain "$" */
+	bool		discard;		/* null was written */
+} SagaPathField;
+
+/* Does the field leave its data as it is?  Absent and "$" are the same. */
+#define SAGA_PATH_IS_IDENTITY(field) \
+	(!(field)->discard && ((field)->path == NULL || (field)->is_root))
+
+typedef struct SagaRetrier
+{
+	char	  **errors;
+	int			nerrors;
+	int64		interval_ms;
+	int64		max_attempts;
+	double		backoff_rate;
+	int64		max_delay_ms;	/* 0: none */
+	bool		full_jitter;
+} SagaRetrier;
+
+typedef struct SagaCatcher
+{
+	char	  **errors;
+	int			nerrors;
+	SagaState  *next;
+	SagaPathField result_path;
+	SagaTemplate *assign;
+} SagaCatcher;
+
+typedef struct SagaChoice
+{
+	SagaRule   *rule;
+	SagaState  *next;
+	SagaTemplate *assign;
+} SagaChoice;
+
+/* One States object: the machine's own, or that of a branch. */
+typedef struct SagaStates
+{
+	SagaState  *start;
+	SagaState **states;			/* in jsonb's key order: by length, then bytes */
+	int			nstates;
+	SagaState  *owner;			/* the Parallel or Map around it, or NULL */
+} SagaStates;
+
+struct SagaState
+{
+	SagaStateType type;
+	char	   *name;
+	SagaStates *scope;
+
+	SagaState  *next;			/* NULL: the end of its States object */
+	bool		reached;		/* while checking: some transition leads here */
+
+	SagaPathField input_path;
+	SagaPathField output_path;
+	SagaPathField result_path;
+	SagaTemplate *parameters;
+	SagaTemplate *result_selector;
+	SagaTemplate *assign;
+
+	SagaRetrier *retriers;
+	int			nretriers;
+	SagaCatcher *catchers;
+	int			ncatchers;
+
+	SagaState  *compensate;		/* the handler that undoes this state */
+	bool		is_handler;
+
+	/* Task */
+	SagaResource resource;
+	SagaTaskFamily family;
+	char	   *resource_type;	/* resourceType and resource of its events */
+	char	   *resource_action;
+	SagaTemplate *credentials;
+	int64		timeout_ms;		/* 0: none */
+	int64		heartbeat_ms;
+	SagaPathField timeout_path;
+	SagaPathField heartbeat_path;
+
+	/* Pass */
+	Jsonb	   *result;
+
+	/* Choice; "next" is its Default */
+	SagaChoice *choices;
+	int			nchoices;
+
+	/* Wait: the one that is set */
+	int64		wait_ms;		/* -1: not this one */
+	bool		has_wait_until;
+	TimestampTz wait_until;
+	SagaPathField seconds_path;
+	SagaPathField timestamp_path;
+
+	/* Fail */
+	char	   *error;
+	char	   *cause;
+	SagaExpr   *error_path;
+	SagaExpr   *cause_path;
+
+	/* Parallel (and Map: one) */
+	SagaStates **branches;
+	int			nbranches;
+};
+
+struct SagaMachine
+{
+	MemoryContext context;
+	SagaStates *root;
+	SagaState **states;			/* all of them, by name (strcmp order) */
+	int			nstates;
+	List	   *resources;		/* of SagaResource, each once */
+	int64		timeout_ms;		/* 0: none */
+};
+
+extern const char *saga_state_type_name(SagaStateType type);
+
+/* machine.c */
+extern SagaState *saga_states_find(const SagaStates *scope, const char *name);
+extern SagaState *saga_machine_find(const SagaMachine *machine, const char *name);
+
+/* A check.h type, here only by name. */
+struct SagaCheck;
+struct SagaLocation;
+
+extern SagaStates *saga_states_compile(struct SagaCheck *check, const JsonbValue *object,
+									   const struct SagaLocation *at, SagaState *owner);
+extern SagaState *saga_check_target(struct SagaCheck *check, const JsonbValue *object,
+									const struct SagaLocation *at, const char *name,
+									const SagaStates *scope);
+
+/* machine_state.c */
+extern void saga_state_compile(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
+							   const struct SagaLocation *at);
+
+/* machine_error.c */
+extern void saga_compile_retriers(struct SagaCheck *check, SagaState *state,
+								  const JsonbValue *object, const struct SagaLocation *at);
+extern void saga_compile_catchers(struct SagaCheck *check, SagaState *state,
+								  const JsonbValue *object, const struct SagaLocation *at);
+extern void saga_compile_compensate(struct SagaCheck *check, SagaState *state,
+									const JsonbValue *object, const struct SagaLocation *at);
+
+/* number.c */
+typedef enum SagaNumberFault
+{
+	SAGA_NUMBER_OK,
+	SAGA_NUMBER_NO_NUMBER,
+	SAGA_NUMBER_NO_INTEGER,
+	SAGA_NUMBER_TOO_SMALL,
+	SAGA_NUMBER_TOO_LARGE
+} SagaNumberFault;
+
+extern SagaNumberFault saga_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *result);
+extern bool saga_number_to_double(const JsonbValue *value, double *result);
+extern bool saga_parse_rfc3339(const char *text, TimestampTz *result);
+extern char *saga_format_rfc3339(TimestampTz timestamp);
+extern bool saga_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result);
+extern bool saga_jsonb_exceeds(Jsonb *jsonb, int64 limit);
+extern void saga_jsonb_push(JsonbParseState **state, JsonbIteratorToken token, Jsonb *value);
+extern void saga_jsonb_push_key(JsonbParseState **state, const char *name);
+extern void saga_jsonb_push_string(JsonbParseState **state, JsonbIteratorToken token, const char *value);
+extern void saga_jsonb_push_int64(JsonbParseState **state, JsonbIteratorToken token, int64 value);
+
+#endif							/* SAGA_MACHINE_H */

@@ -1,0 +1,193 @@
+/*
+ * run.h
+ *		The inside of a run.
+ *
+ * A run is a tree of threads: the machine itself, and one for each branch of
+ * an open Parallel.  A thread stands in one state.  Threads that can go on
+ * are in the ready queue; the others wait for a task, a time, or their
+ * branches.  Compensation has one thread of its own, when all others are gone.
+ *
+ * The life of a thread in one state: ENTER, then by type OPEN (a task is
+ * out), WAIT, CHILDREN; RETRY between two attempts; then ENTER of the next.
+ *
+ * All that a run allocates is in its context, and freed with it.
+ */
+#ifndef SAGA_RUN_H
+#define SAGA_RUN_H
+
+#include "lib/ilist.h"
+
+#include "asl/history.h"
+
+typedef enum SagaPhase
+{
+	SAGA_PHASE_ENTER,			/* the state is to be entered */
+	SAGA_PHASE_ATTEMPT,			/* it is to be tried again */
+	SAGA_PHASE_OPEN,			/* Task: called, no answer yet */
+	SAGA_PHASE_WAIT,			/* Wait, until wake_at */
+	SAGA_PHASE_RETRY,			/* the next attempt is at wake_at */
+	SAGA_PHASE_CHILDREN			/* Parallel: branches run */
+} SagaPhase;
+
+typedef struct SagaThread
+{
+	dlist_node	node;			/* in run->threads */
+	dlist_node	ready_node;
+	bool		is_ready;		/* in run->ready */
+
+	int			id;
+	struct SagaThread *parent;	/* NULL: the machine, or compensation */
+	int			branch;			/* which of the parent's */
+
+	const SagaState *state;
+	SagaPhase	phase;
+	Jsonb	   *input;			/* of the state, as it came */
+	Jsonb	   *data;			/* after InputPath and Parameters */
+	Jsonb	   *variables;		/* an object, or NULL */
+
+	TimestampTz entered_at;
+	int64		entered_event;
+	int64		last_event;
+	int			call_id;
+	int			retry_count;
+	int			attempts_size;	/* of attempts, which is NULL until the first retry */
+	int		   *attempts;		/* by retrier */
+
+	TimestampTz wake_at;		/* WAIT, RETRY */
+
+	/* OPEN */
+	int			task_id;
+	char	   *token;
+	bool		submitted;		/* the call was made, its answer will come later */
+	int64		heartbeat_ms;
+	TimestampTz deadline;		/* DT_NOEND: none */
+	TimestampTz heartbeat_at;	/* when the next heartbeat is overdue */
+
+	/* CHILDREN */
+	struct SagaThread **children;	/* NULL where a branch has ended */
+	Jsonb	  **results;
+	int			nchildren;
+	int			nopen;
+} SagaThread;
+
+/* A completed visit of a state that has a Compensate, not undone yet. */
+typedef struct SagaDone
+{
+	const SagaState *state;
+	int			call_id;
+	Jsonb	   *input;
+	Jsonb	   *output;
+	Jsonb	   *variables;
+} SagaDone;
+
+typedef struct SagaUndone
+{
+	const char *state;
+	const char *error;
+	const char *cause;
+} SagaUndone;
+
+struct SagaRun
+{
+	MemoryContext context;
+	const SagaMachine *machine;
+	SagaRunEnv	env;
+	TimestampTz now;			/* of the call being served */
+
+	Jsonb	   *input;
+	TimestampTz deadline;		/* the machine's TimeoutSeconds */
+	SagaStatus	status;
+	Jsonb	   *output;
+	const char *error;
+	const char *cause;
+
+	dlist_head	threads;
+	dlist_head	ready;
+	SagaThread *root;			/* NULL once ended or compensating */
+	SagaThread *current;		/* whose context object is asked for */
+	Jsonb	   *context_object; /* its context object, when made */
+	SagaThread *last_task;		/* that of the last TASK action: mostly the one that is answered */
+	TimestampTz next_timer;		/* no timer is due before */
+
+	int			next_thread;
+	int			next_task;
+	int			next_call;
+
+	SagaHistory history;
+
+	SagaDone   *done;
+	int			ndone;
+	int			done_size;
+
+	/* compensation, and its results */
+	SagaStatus	final_status;	/* when status is COMPENSATING */
+	SagaThread *handler;		/* undoes done[ndone - 1] */
+	List	   *compensated;	/* of char * */
+	List	   *not_compensated;	/* of SagaUndone */
+};
+
+/* An error on its way through Retry and Catch. */
+typedef struct SagaFailure
+{
+	const char *error;			/* may be NULL */
+	const char *cause;			/* may be NULL */
+	bool		from_branch;	/* States.BranchFailed names it too */
+	bool		heartbeat;		/* States.HeartbeatTimeout names it too */
+} SagaFailure;
+
+/* run.c */
+extern SagaThread *saga_thread_new(SagaRun *run, SagaThread *parent, int branch);
+extern void saga_thread_ready(SagaRun *run, SagaThread *thread, SagaPhase phase);
+extern void saga_thread_unready(SagaThread *thread);
+extern void saga_thread_drop(SagaRun *run, SagaThread *thread);
+extern void saga_run_drop_threads(SagaRun *run);
+extern void saga_run_set_timer(SagaRun *run, TimestampTz at);
+extern TimestampTz saga_time_add_ms(TimestampTz at, int64 ms);
+extern SagaEventRecord *saga_log(SagaRun *run, SagaThread *thread, SagaEventType type);
+extern void saga_run_finish(SagaRun *run, SagaThread *thread, SagaStatus status,
+							const char *error, const char *cause);
+extern void saga_run_end(SagaRun *run, int64 last_event, SagaStatus status,
+						 const char *error, const char *cause);
+
+/* run_state.c */
+extern bool saga_thread_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern void saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope);
+extern bool saga_thread_input(SagaRun *run, SagaThread *thread, Jsonb **selected, SagaFault *fault);
+extern Jsonb *saga_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value,
+								  SagaFault *fault);
+extern bool saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign,
+							   Jsonb *data, Jsonb **assigned, SagaFault *fault);
+extern bool saga_check_limit(SagaRun *run, const char *name, Jsonb *value, SagaFault *fault);
+extern bool saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field,
+							const char *name, int64 min, Jsonb *data, int64 *seconds,
+							SagaFault *fault);
+extern void saga_thread_exit(SagaRun *run, SagaThread *thread, Jsonb *output,
+							 const SagaState *next, Jsonb *assigned);
+extern void saga_thread_leave(SagaRun *run, SagaThread *thread, Jsonb *output,
+							  const SagaState *next, const SagaTemplate *assign, Jsonb *assign_data);
+extern void saga_thread_complete(SagaRun *run, SagaThread *thread, Jsonb *result);
+
+/* run_task.c */
+extern bool saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern void saga_task_fail(SagaRun *run, SagaThread *thread, const char *error, const char *cause,
+						   bool heartbeat);
+extern void saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat);
+
+/* run_error.c */
+extern void saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
+extern void saga_thread_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault);
+extern char *saga_state_cause(const SagaThread *thread, const char *cause);
+
+/* run_context.c */
+extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
+extern Jsonb *saga_scope_context(void *arg);
+
+/* run_compensate.c */
+extern void saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result);
+extern void saga_compensation_start(SagaRun *run, SagaStatus final, const char *error,
+									const char *cause, int64 last_event);
+extern void saga_compensation_succeeded(SagaRun *run);
+extern void saga_compensation_failed(SagaRun *run, const char *error, const char *cause);
+extern void saga_compensation_give_up(SagaRun *run, const char *error, const char *cause);
+
+#endif							/* SAGA_RUN_H */
