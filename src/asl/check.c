@@ -39,6 +39,10 @@ saga_append_location(StringInfo buf, const SagaLocation *at)
 	}
 }
 
+static void saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code,
+							  bool is_error, const char *format, va_list *args)
+			pg_attribute_printf(5, 0);
+
 static void
 saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bool is_error,
 				  const char *format, va_list *args)
@@ -285,9 +289,7 @@ saga_check_path(SagaCheck *check, const JsonbValue *object, const SagaLocation *
 	else if (reference && !saga_path_is_reference(field->path))
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
 								"Value is not a Reference Path: %s", field->text);
-	else if (reference && (strncmp(field->text, "$$", 2) == 0 ||
-						   (field->text[0] == '$' && field->text[1] != '\0' &&
-							field->text[1] != '.' && field->text[1] != '[')))
+	else if (reference && saga_path_root(field->path) != SAGA_ROOT_DATA)
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
 								"The path must start at the state's data: %s", field->text);
 }

@@ -195,7 +195,6 @@ typedef enum SagaNumberFault
 
 extern SagaNumberFault saga_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *result);
 extern bool saga_number_to_double(const JsonbValue *value, double *result);
-extern bool saga_parse_rfc3339(const char *text, TimestampTz *result);
 extern char *saga_format_rfc3339(TimestampTz timestamp);
 extern bool saga_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result);
 extern bool saga_jsonb_exceeds(Jsonb *jsonb, int64 limit);

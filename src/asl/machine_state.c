@@ -322,7 +322,7 @@ saga_compile_wait(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	if (text != NULL)
 	{
 		state->has_wait_until = true;
-		if (!saga_parse_rfc3339(text, &state->wait_until))
+		if (!saga_timestamp_parse(text, strlen(text), &state->wait_until, NULL))
 			saga_check_member_error(check, at, "Timestamp", SAGA_SCHEMA_FAULT,
 									"String does not match RFC3339 timestamp");
 	}

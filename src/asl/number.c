@@ -5,10 +5,7 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -57,106 +54,6 @@ saga_number_to_double(const JsonbValue *value, double *result)
 	return true;
 }
 
-/* Reads exactly "count" digits. */
-static bool
-saga_read_digits(const char **text, int count, int *result)
-{
-	int			value = 0;
-
-	while (count-- > 0)
-	{
-		if (!isdigit((unsigned char) **text))
-			return false;
-		value = value * 10 + (*(*text)++ - '0');
-	}
-	*result = value;
-	return true;
-}
-
-static bool
-saga_read_char(const char **text, char wanted)
-{
-	if (**text != wanted)
-		return false;
-	(*text)++;
-	return true;
-}
-
-/* A fraction of a second; digits past the microsecond are dropped. */
-static bool
-saga_read_fraction(const char **text, int64 *micros)
-{
-	int64		scale = USECS_PER_SEC / 10;
-
-	*micros = 0;
-	if (**text != '.')
-		return true;
-	(*text)++;
-	if (!isdigit((unsigned char) **text))
-		return false;
-	while (isdigit((unsigned char) **text))
-	{
-		*micros += (*(*text)++ - '0') * scale;
-		scale /= 10;
-	}
-	return true;
-}
-
-/* The part after the seconds: Z or an offset, as microseconds east of UTC. */
-static bool
-saga_read_offset(const char **text, int64 *micros)
-{
-	int			hours;
-	int			minutes;
-	int			sign;
-
-	*micros = 0;
-	if (saga_read_char(text, 'Z'))
-		return true;
-	if (**text != '+' && **text != '-')
-		return false;
-	sign = *(*text)++ == '-' ? -1 : 1;
-	if (!saga_read_digits(text, 2, &hours) || !saga_read_char(text, ':') ||
-		!saga_read_digits(text, 2, &minutes) || hours > 18 || minutes > 59)
-		return false;
-	*micros = sign * (hours * USECS_PER_HOUR + minutes * USECS_PER_MINUTE);
-	return true;
-}
-
-/*
- * RFC 3339, with an upper-case T and Z, as the language asks for.  Not
- * timestamptz's own input: that takes far more, and raises.
- */
-bool
-saga_parse_rfc3339(const char *text, TimestampTz *result)
-{
-	int			year,
-				month,
-				day,
-				hour,
-				minute,
-				second;
-	int64		fraction;
-	int64		offset;
-
-	if (!saga_read_digits(&text, 4, &year) || !saga_read_char(&text, '-') ||
-		!saga_read_digits(&text, 2, &month) || !saga_read_char(&text, '-') ||
-		!saga_read_digits(&text, 2, &day) || !saga_read_char(&text, 'T') ||
-		!saga_read_digits(&text, 2, &hour) || !saga_read_char(&text, ':') ||
-		!saga_read_digits(&text, 2, &minute) || !saga_read_char(&text, ':') ||
-		!saga_read_digits(&text, 2, &second) ||
-		!saga_read_fraction(&text, &fraction) || !saga_read_offset(&text, &offset) ||
-		*text != '\0')
-		return false;
-	if (month < 1 || month > MONTHS_PER_YEAR || day < 1 ||
-		day > day_tab[isleap(year)][month - 1] || hour > 23 || minute > 59 || second > 59)
-		return false;
-	*result = (int64) (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
-		hour * USECS_PER_HOUR + minute * USECS_PER_MINUTE + second * USECS_PER_SEC +
-		fraction - offset;
-	return true;
-}
-
 /* "2026-01-31T12:00:00.123Z", as in the context object. */
 char *
 saga_format_rfc3339(TimestampTz timestamp)
@@ -188,28 +85,14 @@ bool
 saga_jsonb_exceeds(Jsonb *jsonb, int64 limit)
 {
 	char	   *text;
-	int64		length = 0;
-	bool		in_string = false;
-	const char *p;
+	bool		result;
 
 	if (limit <= 0 || VARSIZE(jsonb) < limit / 8)
 		return false;
-	text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-	for (p = text; *p; p++)
-	{
-		if (*p == ' ' && !in_string)
-			continue;
-		length++;
-		if (*p == '\\')
-		{
-			p++;
-			length++;
-		}
-		else if (*p == '"')
-			in_string = !in_string;
-	}
+	text = saga_jsonb_to_cstring(jsonb);
+	result = strlen(text) > limit;
 	pfree(text);
-	return length > limit;
+	return result;
 }
 
 /* Adds a whole jsonb, scalar or not, as one value or element. */

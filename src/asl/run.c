@@ -454,6 +454,18 @@ saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensat
 }
 
 void
+saga_run_give_up(SagaRun *run, const char *error, const char *cause, TimestampTz now)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	run->now = now;
+	if (run->status == SAGA_RUNNING)
+		saga_run_finish(run, run->root, SAGA_FAILED, error != NULL ? pstrdup(error) : NULL,
+						cause != NULL ? pstrdup(cause) : NULL);
+	MemoryContextSwitchTo(old);
+}
+
+void
 saga_run_kill(SagaRun *run, const char *error, const char *cause, TimestampTz now)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);

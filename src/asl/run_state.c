@@ -298,7 +298,7 @@ saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, co
 	SagaNumberFault number = SAGA_NUMBER_NO_NUMBER;
 
 	saga_scope_init(run, thread, data, &scope);
-	value = saga_path_eval(field->path, &scope, fault);
+	value = saga_path_eval_field(field->path, name, &scope, fault);
 	if (value == NULL)
 		return false;
 	if (saga_jsonb_scalar(value, &scalar))
@@ -326,11 +326,11 @@ saga_timestamp_at(SagaRun *run, SagaThread *thread, TimestampTz *result, SagaFau
 	JsonbValue	scalar;
 
 	saga_scope_init(run, thread, thread->data, &scope);
-	value = saga_path_eval(field->path, &scope, fault);
+	value = saga_path_eval_field(field->path, "TimestampPath", &scope, fault);
 	if (value == NULL)
 		return false;
 	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString &&
-		saga_parse_rfc3339(pnstrdup(scalar.val.string.val, scalar.val.string.len), result))
+		saga_timestamp_parse(scalar.val.string.val, scalar.val.string.len, result, NULL))
 		return true;
 	saga_wait_fault(fault, "The TimestampPath parameter does not reference a valid ISO-8601 "
 					"extended offset date-time format string", field, value);

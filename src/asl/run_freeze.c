@@ -1,0 +1,241 @@
+/*
+ * run_freeze.c
+ *		A parked run as one jsonb, and back.
+ *
+ * {"version": 1, "status", "ids": [next thread, task, call, event],
+ *	"input", "deadline", "threads": [...], "ready": [thread ids],
+ *	"done": [...], "final", "error", "cause", "compensated",
+ *	"not_compensated", "values": [...]}
+ *
+ * What is absent or at its default is left out.  Values of users stand in
+ * "values", once each, and are named by their index: a step's output is the
+ * next one's input.  States go by name, times are microseconds as in a
+ * timestamptz.  A later version must read all earlier ones.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "asl/check.h"
+#include "asl/run.h"
+
+#define SAGA_FREEZE_VERSION 1
+
+/* How far back a value is looked for: neighbours share them. */
+#define SAGA_RECENT_VALUES 64
+
+static const char *const saga_phase_names[] = {
+	[SAGA_PHASE_ENTER] = "enter",
+	[SAGA_PHASE_ATTEMPT] = "attempt",
+	[SAGA_PHASE_OPEN] = "open",
+	[SAGA_PHASE_WAIT] = "wait",
+	[SAGA_PHASE_RETRY] = "retry",
+	[SAGA_PHASE_CHILDREN] = "children"
+};
+
+/* ---------- writing ---------- */
+
+typedef struct SagaFreezer
+{
+	JsonbParseState *state;
+	List	   *values;			/* of Jsonb */
+} SagaFreezer;
+
+static void
+saga_put_int(SagaFreezer *f, const char *name, int64 value, int64 absent)
+{
+	if (value == absent)
+		return;
+	saga_jsonb_push_key(&f->state, name);
+	saga_jsonb_push_int64(&f->state, WJB_VALUE, value);
+}
+
+static void
+saga_put_string(SagaFreezer *f, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	saga_jsonb_push_key(&f->state, name);
+	saga_jsonb_push_string(&f->state, WJB_VALUE, value);
+}
+
+static int
+saga_value_index(SagaFreezer *f, Jsonb *value)
+{
+	int			i;
+
+	for (i = list_length(f->values) - 1;
+		 i >= 0 && i >= list_length(f->values) - SAGA_RECENT_VALUES; i--)
+	{
+		if (list_nth(f->values, i) == value)
+			return i;
+	}
+	f->values = lappend(f->values, value);
+	return list_length(f->values) - 1;
+}
+
+static void
+saga_put_value(SagaFreezer *f, const char *name, Jsonb *value)
+{
+	if (value != NULL)
+		saga_put_int(f, name, saga_value_index(f, value), -1);
+}
+
+static void
+saga_begin_list(SagaFreezer *f, const char *name)
+{
+	saga_jsonb_push_key(&f->state, name);
+	pushJsonbValue(&f->state, WJB_BEGIN_ARRAY, NULL);
+}
+
+static void
+saga_end_list(SagaFreezer *f)
+{
+	pushJsonbValue(&f->state, WJB_END_ARRAY, NULL);
+}
+
+static void
+saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
+{
+	saga_put_int(f, "task", thread->task_id, 0);
+	saga_put_string(f, "token", thread->token);
+	saga_put_int(f, "submitted", thread->submitted, 0);
+	saga_put_int(f, "heartbeat_ms", thread->heartbeat_ms, 0);
+	saga_put_int(f, "deadline", thread->deadline, DT_NOEND);
+	saga_put_int(f, "heartbeat_at", thread->heartbeat_at, DT_NOEND);
+}
+
+static void
+saga_freeze_children(SagaFreezer *f, const SagaThread *thread)
+{
+	int			i;
+
+	saga_begin_list(f, "results");
+	for (i = 0; i < thread->nchildren; i++)
+		saga_jsonb_push_int64(&f->state, WJB_ELEM,
+							  thread->children[i] != NULL ? -1 : saga_value_index(f, thread->results[i]));
+	saga_end_list(f);
+}
+
+static void
+saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
+{
+	int			i;
+
+	pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
+	saga_put_int(f, "id", thread->id, 0);
+	saga_put_int(f, "parent", thread->parent != NULL ? thread->parent->id : 0, 0);
+	saga_put_int(f, "branch", thread->branch, 0);
+	saga_put_int(f, "handler", thread == run->handler, 0);
+	saga_put_string(f, "state", thread->state->name);
+	saga_put_string(f, "phase", saga_phase_names[thread->phase]);
+	saga_put_value(f, "input", thread->input);
+	/* what comes later than the call needs it only to undo the step, or to wait */
+	if (thread->state->compensate != NULL || thread->phase == SAGA_PHASE_WAIT)
+		saga_put_value(f, "data", thread->data);
+	saga_put_value(f, "variables", thread->variables);
+	saga_put_int(f, "entered_at", thread->entered_at, 0);
+	saga_put_int(f, "entered_event", thread->entered_event, 0);
+	saga_put_int(f, "last_event", thread->last_event, 0);
+	saga_put_int(f, "call", thread->call_id, 0);
+	saga_put_int(f, "retry_count", thread->retry_count, 0);
+	if (thread->attempts != NULL)
+	{
+		saga_begin_list(f, "attempts");
+		for (i = 0; i < thread->attempts_size; i++)
+			saga_jsonb_push_int64(&f->state, WJB_ELEM, thread->attempts[i]);
+		saga_end_list(f);
+	}
+	if (thread->phase == SAGA_PHASE_WAIT || thread->phase == SAGA_PHASE_RETRY)
+		saga_put_int(f, "wake_at", thread->wake_at, DT_NOEND);
+	else if (thread->phase == SAGA_PHASE_OPEN)
+		saga_freeze_task(f, thread);
+	else if (thread->phase == SAGA_PHASE_CHILDREN)
+		saga_freeze_children(f, thread);
+	pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
+}
+
+static void
+saga_freeze_threads(SagaFreezer *f, SagaRun *run)
+{
+	dlist_iter	iter;
+
+	/* A parent is made before its children, so it stands before them. */
+	saga_begin_list(f, "threads");
+	dlist_foreach(iter, &run->threads)
+		saga_freeze_thread(f, run, dlist_container(SagaThread, node, iter.cur));
+	saga_end_list(f);
+	saga_begin_list(f, "ready");
+	dlist_foreach(iter, &run->ready)
+		saga_jsonb_push_int64(&f->state, WJB_ELEM,
+							  dlist_container(SagaThread, ready_node, iter.cur)->id);
+	saga_end_list(f);
+}
+
+static void
+saga_freeze_compensation(SagaFreezer *f, SagaRun *run)
+{
+	ListCell   *lc;
+	int			i;
+
+	saga_begin_list(f, "done");
+	for (i = 0; i < run->ndone; i++)
+	{
+		pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
+		saga_put_string(f, "state", run->done[i].state->name);
+		saga_put_int(f, "call", run->done[i].call_id, 0);
+		saga_put_value(f, "input", run->done[i].input);
+		saga_put_value(f, "output", run->done[i].output);
+		saga_put_value(f, "variables", run->done[i].variables);
+		pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
+	}
+	saga_end_list(f);
+	if (run->status != SAGA_COMPENSATING)
+		return;
+	saga_put_string(f, "final", saga_status_name(run->final_status));
+	saga_put_string(f, "error", run->error);
+	saga_put_string(f, "cause", run->cause);
+	saga_begin_list(f, "compensated");
+	foreach(lc, run->compensated)
+		saga_jsonb_push_string(&f->state, WJB_ELEM, lfirst(lc));
+	saga_end_list(f);
+	saga_begin_list(f, "not_compensated");
+	foreach(lc, run->not_compensated)
+	{
+		SagaUndone *undone = lfirst(lc);
+
+		pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
+		saga_put_string(f, "state", undone->state);
+		saga_put_string(f, "error", undone->error);
+		saga_put_string(f, "cause", undone->cause);
+		pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
+	}
+	saga_end_list(f);
+}
+
+Jsonb *
+saga_run_freeze(SagaRun *run)
+{
+	SagaFreezer f = {0};
+	ListCell   *lc;
+
+	pushJsonbValue(&f.state, WJB_BEGIN_OBJECT, NULL);
+	saga_put_int(&f, "version", SAGA_FREEZE_VERSION, 0);
+	saga_put_string(&f, "status", saga_status_name(run->status));
+	saga_begin_list(&f, "ids");
+	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->next_thread);
+	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->next_task);
+	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->next_call);
+	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->history.next_id);
+	saga_end_list(&f);
+	saga_put_value(&f, "input", run->input);
+	saga_put_int(&f, "deadline", run->deadline, DT_NOEND);
+	saga_freeze_threads(&f, run);
+	saga_freeze_compensation(&f, run);
+	saga_begin_list(&f, "values");
+	foreach(lc, f.values)
+		saga_jsonb_push(&f.state, WJB_ELEM, lfirst(lc));
+	saga_end_list(&f);
+	return JsonbValueToJsonb(pushJsonbValue(&f.state, WJB_END_OBJECT, NULL));
+}

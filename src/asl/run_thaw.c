@@ -1,0 +1,434 @@
+/*
+ * run_thaw.c
+ *		Makes a run of what run_freeze.c has written.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "asl/check.h"
+#include "asl/run.h"
+
+typedef struct SagaThawer
+{
+	SagaRun    *run;
+	Jsonb	  **values;
+	int			nvalues;
+} SagaThawer;
+
+static void pg_attribute_noreturn()
+saga_frozen_corrupt(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("invalid stored state of an execution"),
+			 errdetail_internal("The fault is in \"%s\".", what)));
+}
+
+/* ---------- reading ---------- */
+
+static int64
+saga_int_of(const JsonbValue *value, const char *name)
+{
+	int64		result;
+
+	if (saga_number_to_int64(value, PG_INT64_MIN, PG_INT64_MAX, &result) != SAGA_NUMBER_OK)
+		saga_frozen_corrupt(name);
+	return result;
+}
+
+static int64
+saga_get_int(const JsonbValue *object, const char *name, int64 absent)
+{
+	JsonbValue	value;
+
+	return saga_member(object, name, &value) ? saga_int_of(&value, name) : absent;
+}
+
+static char *
+saga_get_string(const JsonbValue *object, const char *name)
+{
+	JsonbValue	value;
+	char	   *result;
+
+	if (!saga_member(object, name, &value))
+		return NULL;
+	result = saga_string_of(&value);
+	if (result == NULL)
+		saga_frozen_corrupt(name);
+	return result;
+}
+
+/* The elements of a list; none when it is absent. */
+static int
+saga_get_list(const JsonbValue *object, const char *name, JsonbValue *list)
+{
+	if (!saga_member(object, name, list))
+		return 0;
+	if (!saga_is_array(list))
+		saga_frozen_corrupt(name);
+	return JsonContainerSize(list->val.binary.data);
+}
+
+static JsonbValue *
+saga_list_object(const JsonbValue *list, int i, const char *name)
+{
+	JsonbValue *element = getIthJsonbValueFromContainer(list->val.binary.data, i);
+
+	if (!saga_is_object(element))
+		saga_frozen_corrupt(name);
+	return element;
+}
+
+static int64
+saga_list_int(const JsonbValue *list, int i, const char *name)
+{
+	return saga_int_of(getIthJsonbValueFromContainer(list->val.binary.data, i), name);
+}
+
+static Jsonb *
+saga_value_at(SagaThawer *t, int64 index, const char *name)
+{
+	if (index < 0 || index >= t->nvalues)
+		saga_frozen_corrupt(name);
+	return t->values[index];
+}
+
+static Jsonb *
+saga_get_value(SagaThawer *t, const JsonbValue *object, const char *name)
+{
+	int64		index = saga_get_int(object, name, -1);
+
+	return index < 0 ? NULL : saga_value_at(t, index, name);
+}
+
+static const SagaState *
+saga_get_state(SagaThawer *t, const JsonbValue *object)
+{
+	char	   *name = saga_get_string(object, "state");
+	SagaState  *state = name != NULL ? saga_machine_find(t->run->machine, name) : NULL;
+
+	if (state == NULL)
+		saga_frozen_corrupt("state");
+	return state;
+}
+
+static void
+saga_thaw_values(SagaThawer *t, const JsonbValue *object)
+{
+	JsonbValue	list;
+	JsonbValue	value;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	int			i = 0;
+
+	t->nvalues = saga_get_list(object, "values", &list);
+	t->values = palloc(sizeof(Jsonb *) * Max(t->nvalues, 1));
+	if (t->nvalues == 0)
+		return;
+	/* not by index: finding the i-th element is not free in a jsonb array */
+	it = JsonbIteratorInit(list.val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_ELEM)
+			t->values[i++] = saga_jsonb_from_value(&value);
+	}
+}
+
+/* ---------- threads ---------- */
+
+static SagaPhase
+saga_get_phase(const JsonbValue *object)
+{
+	static const char *const names[] = {"enter", "attempt", "open", "wait", "retry", "children"};
+	char	   *name = saga_get_string(object, "phase");
+	int			i;
+
+	for (i = 0; name != NULL && i < lengthof(names); i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return (SagaPhase) i;
+	}
+	saga_frozen_corrupt("phase");
+}
+
+static SagaThread *
+saga_thread_by_id(SagaRun *run, int64 id)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &run->threads)
+	{
+		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
+
+		if (thread->id == id)
+			return thread;
+	}
+	saga_frozen_corrupt("threads");
+}
+
+static void
+saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
+{
+	JsonbValue	list;
+	int			count = saga_get_list(object, "attempts", &list);
+	int			i;
+
+	if (count == 0)
+		return;
+	if (count != thread->state->nretriers)
+		saga_frozen_corrupt("attempts");
+	thread->attempts_size = count;
+	thread->attempts = palloc(sizeof(int) * count);
+	for (i = 0; i < count; i++)
+		thread->attempts[i] = (int) saga_list_int(&list, i, "attempts");
+}
+
+static void
+saga_thaw_children(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
+{
+	JsonbValue	list;
+	int			count = saga_get_list(object, "results", &list);
+	int			i;
+
+	if (count != thread->state->nbranches)
+		saga_frozen_corrupt("results");
+	thread->nchildren = count;
+	thread->children = palloc0(sizeof(SagaThread *) * count);
+	thread->results = palloc0(sizeof(Jsonb *) * count);
+	for (i = 0; i < count; i++)
+	{
+		int64		index = saga_list_int(&list, i, "results");
+
+		if (index >= 0)
+			thread->results[i] = saga_value_at(t, index, "results");
+		else
+			thread->nopen++;
+	}
+}
+
+static void
+saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handler)
+{
+	SagaThread *parent;
+
+	if (parent_id == 0)
+	{
+		if (is_handler)
+			run->handler = thread;
+		else
+			run->root = thread;
+		return;
+	}
+	parent = saga_thread_by_id(run, parent_id);
+	if (thread->branch < 0 || thread->branch >= parent->nchildren ||
+		parent->children[thread->branch] != NULL || parent->results[thread->branch] != NULL)
+		saga_frozen_corrupt("branch");
+	thread->parent = parent;
+	parent->children[thread->branch] = thread;
+}
+
+static void
+saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
+{
+	SagaRun    *run = t->run;
+	SagaThread *thread = saga_thread_new(run, NULL, (int) saga_get_int(object, "branch", 0));
+
+	thread->state = saga_get_state(t, object);
+	thread->phase = saga_get_phase(object);
+	thread->input = saga_get_value(t, object, "input");
+	thread->data = saga_get_value(t, object, "data");
+	thread->variables = saga_get_value(t, object, "variables");
+	thread->entered_at = saga_get_int(object, "entered_at", 0);
+	thread->entered_event = saga_get_int(object, "entered_event", 0);
+	thread->last_event = saga_get_int(object, "last_event", 0);
+	thread->call_id = (int) saga_get_int(object, "call", 0);
+	thread->retry_count = (int) saga_get_int(object, "retry_count", 0);
+	thread->wake_at = saga_get_int(object, "wake_at", DT_NOEND);
+	thread->task_id = (int) saga_get_int(object, "task", 0);
+	thread->token = saga_get_string(object, "token");
+	thread->submitted = saga_get_int(object, "submitted", 0) != 0;
+	thread->heartbeat_ms = saga_get_int(object, "heartbeat_ms", 0);
+	thread->deadline = saga_get_int(object, "deadline", DT_NOEND);
+	thread->heartbeat_at = saga_get_int(object, "heartbeat_at", DT_NOEND);
+	if (thread->input == NULL)
+		saga_frozen_corrupt("input");
+	saga_thaw_attempts(thread, object);
+	if (thread->phase == SAGA_PHASE_CHILDREN)
+		saga_thaw_children(t, thread, object);
+	saga_thaw_place(run, thread, saga_get_int(object, "parent", 0),
+					saga_get_int(object, "handler", 0) != 0);
+	thread->id = (int) saga_get_int(object, "id", 0);
+}
+
+/* Every branch that has no result must have its thread. */
+static void
+saga_check_children(SagaRun *run)
+{
+	dlist_iter	iter;
+	int			i;
+
+	dlist_foreach(iter, &run->threads)
+	{
+		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
+
+		for (i = 0; i < thread->nchildren; i++)
+		{
+			if (thread->children[i] == NULL && thread->results[i] == NULL)
+				saga_frozen_corrupt("threads");
+		}
+	}
+}
+
+static void
+saga_thaw_threads(SagaThawer *t, const JsonbValue *object)
+{
+	SagaRun    *run = t->run;
+	JsonbValue	list;
+	int			count = saga_get_list(object, "threads", &list);
+	int			i;
+
+	for (i = 0; i < count; i++)
+		saga_thaw_thread(t, saga_list_object(&list, i, "threads"));
+	saga_check_children(run);
+	count = saga_get_list(object, "ready", &list);
+	for (i = 0; i < count; i++)
+	{
+		SagaThread *thread = saga_thread_by_id(run, saga_list_int(&list, i, "ready"));
+
+		saga_thread_ready(run, thread, thread->phase);
+	}
+}
+
+/* ---------- compensation ---------- */
+
+static SagaStatus
+saga_status_of(const char *name)
+{
+	SagaStatus	status;
+
+	for (status = SAGA_RUNNING; name != NULL && status <= SAGA_COMPENSATING; status++)
+	{
+		if (strcmp(name, saga_status_name(status)) == 0)
+			return status;
+	}
+	saga_frozen_corrupt("status");
+}
+
+static void
+saga_thaw_done(SagaThawer *t, const JsonbValue *object)
+{
+	SagaRun    *run = t->run;
+	JsonbValue	list;
+	int			count = saga_get_list(object, "done", &list);
+	int			i;
+
+	run->done_size = Max(count, 8);
+	run->done = palloc(sizeof(SagaDone) * run->done_size);
+	for (i = 0; i < count; i++)
+	{
+		JsonbValue *item = saga_list_object(&list, i, "done");
+		SagaDone   *done = &run->done[run->ndone++];
+
+		done->state = saga_get_state(t, item);
+		done->call_id = (int) saga_get_int(item, "call", 0);
+		done->input = saga_get_value(t, item, "input");
+		done->output = saga_get_value(t, item, "output");
+		done->variables = saga_get_value(t, item, "variables");
+		if (done->state->compensate == NULL || done->input == NULL || done->output == NULL)
+			saga_frozen_corrupt("done");
+	}
+}
+
+static void
+saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
+{
+	SagaRun    *run = t->run;
+	JsonbValue	list;
+	int			count;
+	int			i;
+
+	saga_thaw_done(t, object);
+	if (run->status != SAGA_COMPENSATING)
+		return;
+	run->final_status = saga_status_of(saga_get_string(object, "final"));
+	run->error = saga_get_string(object, "error");
+	run->cause = saga_get_string(object, "cause");
+	count = saga_get_list(object, "compensated", &list);
+	for (i = 0; i < count; i++)
+	{
+		char	   *name = saga_string_of(getIthJsonbValueFromContainer(list.val.binary.data, i));
+
+		if (name == NULL)
+			saga_frozen_corrupt("compensated");
+		run->compensated = lappend(run->compensated, name);
+	}
+	count = saga_get_list(object, "not_compensated", &list);
+	for (i = 0; i < count; i++)
+	{
+		JsonbValue *item = saga_list_object(&list, i, "not_compensated");
+		SagaUndone *undone = palloc(sizeof(SagaUndone));
+
+		undone->state = saga_get_string(item, "state");
+		undone->error = saga_get_string(item, "error");
+		undone->cause = saga_get_string(item, "cause");
+		run->not_compensated = lappend(run->not_compensated, undone);
+	}
+}
+
+/* ---------- the run ---------- */
+
+static void
+saga_thaw_ids(SagaRun *run, const JsonbValue *object)
+{
+	JsonbValue	list;
+
+	if (saga_get_list(object, "ids", &list) != 4)
+		saga_frozen_corrupt("ids");
+	run->next_task = (int) saga_list_int(&list, 1, "ids");
+	run->next_call = (int) saga_list_int(&list, 2, "ids");
+	saga_history_init(&run->history, run->context, saga_list_int(&list, 3, "ids"),
+					  run->env.express);
+}
+
+SagaRun *
+saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
+{
+	SagaRun    *run = palloc0(sizeof(SagaRun));
+	SagaThawer	t = {.run = run};
+	JsonbValue	object;
+	JsonbValue	list;
+
+	if (!JB_ROOT_IS_OBJECT(frozen))
+		saga_frozen_corrupt("version");
+	object.type = jbvBinary;
+	object.val.binary.data = &frozen->root;
+	object.val.binary.len = VARSIZE(frozen) - VARHDRSZ;
+	if (saga_get_int(&object, "version", 0) != 1)
+		saga_frozen_corrupt("version");
+
+	run->context = CurrentMemoryContext;
+	run->machine = machine;
+	run->env = *env;
+	run->status = saga_status_of(saga_get_string(&object, "status"));
+	run->deadline = saga_get_int(&object, "deadline", DT_NOEND);
+	run->next_timer = DT_NOBEGIN;	/* found out by the first call */
+	dlist_init(&run->threads);
+	dlist_init(&run->ready);
+	saga_thaw_values(&t, &object);
+	run->input = saga_get_value(&t, &object, "input");
+	if (run->input == NULL)
+		saga_frozen_corrupt("input");
+	saga_thaw_ids(run, &object);
+	saga_thaw_compensation(&t, &object);
+	saga_thaw_threads(&t, &object);
+	(void) saga_get_list(&object, "ids", &list);
+	run->next_thread = (int) saga_list_int(&list, 0, "ids");
+	if (run->root == NULL && run->handler == NULL)
+		saga_frozen_corrupt("threads");
+	if ((run->status == SAGA_RUNNING) != (run->root != NULL) ||
+		(run->handler != NULL && run->ndone == 0))
+		saga_frozen_corrupt("threads");
+	return run;
+}
