@@ -148,7 +148,7 @@ check_rate(SagaCheck *check, SagaVatCategory category, int number, const SagaDec
 	int			sign;
 	bool		ok;
 
-	if (!has_rules(category) || (rate->given && rate->value == NULL))
+	if (!has_rules(category))
 		return;
 	rule = category_rules[category].rate;
 	sign = rate->value ? dec_cmp(rate->value, check->zero) : 0;
@@ -158,10 +158,10 @@ check_rate(SagaCheck *check, SagaVatCategory category, int number, const SagaDec
 			ok = sign > 0;
 			break;
 		case RATE_NOT_NEGATIVE:
-			ok = rate->given && sign >= 0;
+			ok = rate->value && sign >= 0;
 			break;
 		case RATE_ZERO:
-			ok = rate->given && sign == 0;
+			ok = rate->value && sign == 0;
 			break;
 		default:
 			ok = !rate->given;
@@ -169,7 +169,8 @@ check_rate(SagaCheck *check, SagaVatCategory category, int number, const SagaDec
 	}
 	if (!ok)
 		FATAL_AT(rule_id(category, number), saga_place(-1, list, i, "vat_rate"),
-				 "found %s, expected %s with VAT category %s", rate->value ? dec_text(rate->value) : "no rate",
+				 "found %s, expected %s with VAT category %s",
+				 rate->value ? dec_text(rate->value) : rate->given ? "no decimal" : "no rate",
 				 expected[rule], saga_vat_code(category));
 }
 
