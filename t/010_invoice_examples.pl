@@ -1,6 +1,7 @@
 # The rules against the published examples: whole invoices with their expected
 # totals, warnings and violated rules, and fragments that must not trip a rule.
 # All cases go into one table and are compared there, by one query each.
+# SAGA_SEED and SAGA_INVOICES choose other derived invoices, and how many.
 use strict;
 use warnings;
 

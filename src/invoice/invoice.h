@@ -323,6 +323,12 @@ saga_vat_uses(const SagaCheck *check, SagaVatCategory category)
 
 /* ---------- rules (rules_*.c), in the order of the report ---------- */
 
+/* in a function with a SagaCheck *check */
+#define FATAL_AT(rule, location, ...) \
+	saga_report(check->report, rule, SAGA_FATAL, location, __VA_ARGS__)
+#define WARN_AT(rule, location, ...) \
+	saga_report(check->report, rule, SAGA_WARNING, location, __VA_ARGS__)
+
 extern void saga_rules_header(SagaCheck *check);
 extern void saga_rules_parties(SagaCheck *check);
 extern void saga_rules_payment(SagaCheck *check);

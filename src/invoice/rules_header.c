@@ -10,11 +10,6 @@
 
 #include "invoice/decimal.h"
 
-#define FATAL_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_FATAL, location, __VA_ARGS__)
-#define WARN_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_WARNING, location, __VA_ARGS__)
-
 static void
 need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rule, const char *location)
 {

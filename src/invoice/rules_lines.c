@@ -10,11 +10,6 @@
 
 #include "invoice/decimal.h"
 
-#define FATAL_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_FATAL, location, __VA_ARGS__)
-#define WARN_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_WARNING, location, __VA_ARGS__)
-
 char *
 saga_place(int line, const char *list, int index, const char *member)
 {

@@ -9,11 +9,6 @@
 
 #include "invoice/decimal.h"
 
-#define FATAL_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_FATAL, location, __VA_ARGS__)
-#define WARN_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_WARNING, location, __VA_ARGS__)
-
 /* ---------- rows of the breakdown ---------- */
 
 static char *
