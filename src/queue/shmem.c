@@ -333,7 +333,7 @@ saga_database_slot(Oid dboid, bool create)
 	{
 		result = unused;
 		SpinLockAcquire(&result->mutex);
-		result->closed = false;
+		result->closed = 0;
 		result->has_extension = false;
 		result->next_wake = DT_NOBEGIN;
 		result->timer_mark = DT_NOBEGIN;

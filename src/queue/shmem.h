@@ -92,7 +92,7 @@ typedef struct SagaDatabaseSlot
 	Oid			dboid;			/* under SagaShared.lock exclusive, 0 is free */
 
 	slock_t		mutex;			/* protects what follows */
-	bool		closed;			/* no process of ours may start here */
+	int			closed;			/* commands that need it for themselves: no process of ours may start */
 	bool		has_extension;	/* CREATE EXTENSION was seen */
 
 	/*

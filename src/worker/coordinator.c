@@ -24,14 +24,12 @@
 #include "worker/procs.h"
 
 #define TIMERS_AT_ONCE		1000
-#define RETENTION_MS		(60 * 1000)
-#define RETENTION_BUSY_MS	20	/* between two small batches */
+#define WAIT_MAX_MS			(60 * 1000) /* net */
 #define TROUBLE_MIN_MS		500 /* after an error */
 #define TROUBLE_MAX_MS		(30 * 1000)
 
 /* Process-local. */
 static bool first_sweep = true;
-static TimestampTz retention_at;
 static uint32 suspects_seen;
 
 
@@ -80,17 +78,6 @@ tell_launcher(const SagaProcArgs *args, SagaProbeResult result)
 	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
 }
 
-static bool
-extension_is_there(void)
-{
-	bool		result;
-
-	saga_begin();
-	result = OidIsValid(saga_extension_oid(true));
-	saga_commit();
-	return result;
-}
-
 /* DROP EXTENSION clears has_extension, or the whole slot, at its commit. */
 static void
 leave_if_extension_gone(void)
@@ -106,7 +93,7 @@ leave_if_extension_gone(void)
 	}
 	if (noted)
 		return;
-	if (!extension_is_there())
+	if (!saga_extension_is_there())
 	{
 		saga_proc_ask_leave(SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER), MyDatabaseId);
 		proc_exit(0);
@@ -175,16 +162,13 @@ sweep(SagaDatabaseSlot *slot)
 static TimestampTz
 retention(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	bool		more;
-
-	if (retention_at > now)
-		return retention_at;
-	begin_work();
-	more = saga_retention_turn();
-	end_work();
-	retention_at = TimestampTzPlusMilliseconds(now, more ? RETENTION_BUSY_MS : RETENTION_MS);
-	return retention_at;
+	if (saga_retention_next() <= GetCurrentTimestamp())
+	{
+		begin_work();
+		saga_retention_turn();
+		end_work();
+	}
+	return saga_retention_next();
 }
 
 /* What ran when the server crashed, or when a worker died, before anyone claims it again. */
@@ -209,7 +193,6 @@ settings_changed(void)
 
 	if (slot != NULL && saga_sweep_interval_ms > 0)
 		saga_sweep_soon(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), saga_sweep_interval_ms), 0);
-	retention_at = 0;
 }
 
 /* One turn. Returns how long to wait. */
@@ -237,7 +220,7 @@ turn(void)
 	pg_atomic_fetch_add_u64(&saga_my_proc->batches, 1);
 	if (next <= now)
 		return 1;
-	return (next == DT_NOEND) ? -1 : (long) Min((next - now) / 1000 + 1, RETENTION_MS);
+	return (long) Min((next - now) / 1000 + 1, WAIT_MAX_MS);
 }
 
 static void
@@ -286,7 +269,7 @@ saga_coordinator_main(Datum arg)
 
 	if (is_second())
 		proc_exit(0);
-	if (!extension_is_there())
+	if (!saga_extension_is_there())
 	{
 		SagaDatabaseSlot *slot = saga_database_slot(args.dboid, false);
 
@@ -300,7 +283,7 @@ saga_coordinator_main(Datum arg)
 			 * A CREATE EXTENSION that committed since sets the flag and wakes
 			 * the launcher again, before or after this.
 			 */
-			if (extension_is_there())
+			if (saga_extension_is_there())
 			{
 				SpinLockAcquire(&slot->mutex);
 				slot->has_extension = true;

@@ -315,6 +315,7 @@ saga_drain(PG_FUNCTION_ARGS)
 				 errmsg("saga.drain() cannot run inside a transaction block or a function"),
 				 errdetail("It commits after each batch."),
 				 errhint("CALL it on its own.")));
+	PreventCommandDuringRecovery("CALL saga.drain()");
 	if (drain.left < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

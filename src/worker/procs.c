@@ -15,24 +15,30 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "worker/procs.h"
 
 SagaProcsShared *saga_procs = NULL;
+
+/* Set by the signal handler. */
+static volatile sig_atomic_t told_to_end = 0;
 
 static const struct
 {
@@ -116,12 +122,27 @@ on_exit_wake(int code, Datum arg)
 		saga_wake_type(SAGA_PROC_COORDINATOR, dboid);
 }
 
+/*
+ * In a transaction die() ends it with a FATAL error; between transactions
+ * there is nothing to complain about, and the process leaves by itself
+ * (saga_proc_interrupts).
+ */
+void
+saga_proc_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	told_to_end = 1;
+	die(postgres_signal_arg);
+	errno = save_errno;
+}
+
 void
 saga_proc_begin(SagaProcType type, SagaProcArgs *args)
 {
 	memcpy(args, MyBgworkerEntry->bgw_extra, sizeof(SagaProcArgs));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, saga_proc_sigterm);
 	BackgroundWorkerUnblockSignals();
 
 	if (saga_shared == NULL || saga_procs == NULL)
@@ -174,6 +195,9 @@ saga_proc_wanted(void)
 bool
 saga_proc_interrupts(void)
 {
+	/* 1 has the postmaster restart the launcher, unless it is shutting down */
+	if (told_to_end && !IsTransactionState())
+		proc_exit(saga_my_proc != NULL && saga_my_proc->type == SAGA_PROC_LAUNCHER ? 1 : 0);
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
 		return false;
@@ -210,6 +234,27 @@ void
 saga_commit(void)
 {
 	CommitTransactionCommand();
+}
+
+/*
+ * Whoever drops the extension wakes us before its invalidation messages are
+ * sent, but holds the lock on the extension until after them.
+ */
+bool
+saga_extension_is_there(void)
+{
+	Oid			extension;
+
+	saga_begin();
+	extension = saga_extension_oid(true);
+	if (OidIsValid(extension))
+	{
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+		AcceptInvalidationMessages();
+		extension = saga_extension_oid(true);
+	}
+	saga_commit();
+	return OidIsValid(extension);
 }
 
 ErrorData *
@@ -347,7 +392,7 @@ saga_database_closed(Oid dboid)
 	if (slot == NULL)
 		return false;
 	SpinLockAcquire(&slot->mutex);
-	closed = slot->closed;
+	closed = slot->closed > 0;
 	SpinLockRelease(&slot->mutex);
 	return closed;
 }

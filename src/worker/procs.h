@@ -69,6 +69,8 @@ extern bool saga_proc_start(SagaProcType type, const SagaProcArgs *args, Backgro
 extern void saga_proc_begin(SagaProcType type, SagaProcArgs *args);
 extern void saga_proc_connected(const char *what, Oid owner);
 
+extern void saga_proc_sigterm(SIGNAL_ARGS);
+
 /* Top of each loop: interrupts, reload, leave. True when settings were read anew. */
 extern bool saga_proc_interrupts(void);
 extern bool saga_proc_wanted(void); /* false: asked to leave, or the database is closed */
@@ -79,6 +81,9 @@ extern void saga_proc_wait(long timeout_ms);
 /* A transaction of the process: READ COMMITTED, read write. */
 extern void saga_begin(void);
 extern void saga_commit(void);
+
+/* In a transaction of its own. Waits for a DROP EXTENSION that is being done. */
+extern bool saga_extension_is_there(void);
 
 /* In a PG_CATCH: logs the error, back to zero. The copy is in the context given. */
 extern ErrorData *saga_recover(MemoryContext context);
@@ -154,6 +159,7 @@ extern void saga_suspect_starts(const pg_uuid_t *execution_id); /* from the flig
 extern void saga_suspect_survived(void);	/* before the commit: suspects that ran are cleared */
 
 /* ---------- retention.c ---------- */
-extern bool saga_retention_turn(void);	/* one small batch; true: there may be more */
+extern TimestampTz saga_retention_next(void);	/* DT_NOEND: everything is kept */
+extern void saga_retention_turn(void);	/* a small batch of each table; in a transaction, with SPI */
 
 #endif							/* SAGA_PROCS_H */

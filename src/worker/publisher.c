@@ -34,17 +34,6 @@ is_idle_for_long(void)
 		TimestampDifferenceExceeds(active, GetCurrentTimestamp(), saga_worker_idle_timeout_ms);
 }
 
-static bool
-extension_is_gone(void)
-{
-	bool		gone;
-
-	saga_begin();
-	gone = !OidIsValid(saga_extension_oid(true));
-	saga_commit();
-	return gone;
-}
-
 static void
 loop(void)
 {
@@ -72,7 +61,7 @@ loop(void)
 			(void) saga_recover(context);
 			pause = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
-			if (extension_is_gone())
+			if (!saga_extension_is_there())
 				proc_exit(0);
 		}
 		PG_END_TRY();
@@ -92,7 +81,7 @@ saga_publisher_main(Datum arg)
 	saga_proc_begin(SAGA_PROC_PUBLISHER, &args);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, InvalidOid, 0);
 	saga_proc_connected("pg_saga publisher", InvalidOid);
-	if (extension_is_gone())
+	if (!saga_extension_is_there())
 		proc_exit(0);
 	loop();
 }

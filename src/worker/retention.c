@@ -17,6 +17,7 @@
 #include "worker/procs.h"
 
 #define ROWS_AT_ONCE	"500"
+#define BATCH_MS		20		/* between two batches */
 #define PASS_MS			(10 * 60 * 1000)	/* between two walks from the left edge */
 
 /* A table to be cleaned: its statement takes ($1 id to begin after, $2 time) and returns the ids. */
@@ -25,7 +26,7 @@ typedef struct Cleaner
 	SagaStmt	stmt;
 	int		   *retention_min;
 	pg_uuid_t	position;
-	TimestampTz next_pass;
+	TimestampTz next_at;
 } Cleaner;
 
 static Cleaner cleaners[] = {
@@ -60,35 +61,46 @@ static Cleaner cleaners[] = {
 };
 
 
-/* One statement. True when there may be more. */
-static bool
+/* One statement. */
+static void
 clean(Cleaner *cleaner, TimestampTz now)
 {
 	Datum		values[2];
 	bool		isnull;
 
-	if (*cleaner->retention_min == 0 || cleaner->next_pass > now)
-		return false;
 	values[0] = UUIDPGetDatum(&cleaner->position);
 	values[1] = TimestampTzGetDatum(now - (int64) *cleaner->retention_min * USECS_PER_MINUTE);
 	saga_execute(&cleaner->stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
+	if (SPI_processed > 0)
+	{
+		cleaner->position = *DatumGetUUIDP(saga_result(SPI_processed - 1, 1, &isnull));
+		cleaner->next_at = TimestampTzPlusMilliseconds(now, BATCH_MS);
+	}
+	else
 	{
 		cleaner->position = saga_uuid_min;
-		cleaner->next_pass = TimestampTzPlusMilliseconds(now, PASS_MS);
-		return false;
+		cleaner->next_at = TimestampTzPlusMilliseconds(now, PASS_MS);
 	}
-	cleaner->position = *DatumGetUUIDP(saga_result(SPI_processed - 1, 1, &isnull));
-	return true;
 }
 
-bool
+/* When there is something to do; DT_NOEND: everything is kept. */
+TimestampTz
+saga_retention_next(void)
+{
+	TimestampTz next = DT_NOEND;
+
+	for (int i = 0; i < lengthof(cleaners); i++)
+		if (*cleaners[i].retention_min > 0)
+			next = Min(next, cleaners[i].next_at);
+	return next;
+}
+
+void
 saga_retention_turn(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	for (int i = 0; i < lengthof(cleaners); i++)
-		if (clean(&cleaners[i], now))
-			return true;
-	return false;
+		if (*cleaners[i].retention_min > 0 && cleaners[i].next_at <= now)
+			clean(&cleaners[i], now);
 }

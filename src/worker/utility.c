@@ -14,8 +14,6 @@
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
@@ -28,6 +26,7 @@
 #include "engine/engine.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -49,6 +48,9 @@ static bool extension_created = false;
 static bool extension_dropped = false;
 static bool roles_changed = false;
 static bool databases_changed = false;
+
+/* The database that this session has closed. */
+static Oid	closed_database = InvalidOid;
 
 
 /* ---------- at commit ---------- */
@@ -121,15 +123,52 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, voi
 /* ---------- closing a database ---------- */
 
 static void
-set_closed(Oid dboid, bool closed)
+close_database(Oid dboid)
 {
-	SagaDatabaseSlot *slot = saga_database_slot(dboid, closed);
+	SagaDatabaseSlot *slot = saga_database_slot(dboid, true);
 
 	if (slot == NULL)
 		return;
 	SpinLockAcquire(&slot->mutex);
-	slot->closed = closed;
+	slot->closed++;
 	SpinLockRelease(&slot->mutex);
+	closed_database = dboid;
+}
+
+/*
+ * After the command, perhaps after an error, or at the end of the process: no
+ * catalog.  A process that starts now waits for the lock that the command
+ * holds until its commit.
+ */
+static void
+open_database(bool dropped)
+{
+	Oid			dboid = closed_database;
+	SagaDatabaseSlot *slot = saga_database_slot(dboid, false);
+	bool		forget = dropped;
+
+	closed_database = InvalidOid;
+	if (slot == NULL)
+		return;
+	SpinLockAcquire(&slot->mutex);
+	if (slot->closed > 0)
+		slot->closed--;
+	/* the slots are few: none for a template that was only copied */
+	forget |= slot->closed == 0 && !slot->has_extension;
+	SpinLockRelease(&slot->mutex);
+	if (forget)
+		saga_forget_database(dboid);
+	if (dropped)
+		(void) saga_recorder_collect(dboid, NULL);
+	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
+}
+
+/* A session that is terminated in the middle of the command. */
+static void
+open_at_exit(int code, Datum arg)
+{
+	if (OidIsValid(closed_database))
+		open_database(false);
 }
 
 static void
@@ -265,23 +304,6 @@ call_previous(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 }
 
-/*
- * In PG_FINALLY, perhaps after an error: no catalog.  A process that starts
- * now waits for the lock that the command holds until its commit.
- */
-static void
-open_database(Oid dboid, bool dropped)
-{
-	if (dropped)
-	{
-		saga_forget_database(dboid);
-		(void) saga_recorder_collect(dboid, NULL);
-	}
-	else
-		set_closed(dboid, false);
-	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
-}
-
 /* What is noted before a command runs. */
 static void
 note_command(Node *stmt)
@@ -324,6 +346,16 @@ finished_gid(Node *stmt)
 }
 
 static void
+register_exit(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		before_shmem_exit(open_at_exit, (Datum) 0);
+	registered = true;
+}
+
+static void
 utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
 		DestReceiver *dest, QueryCompletion *qc)
@@ -333,17 +365,20 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	volatile Oid dboid = database_to_close(stmt);
 	volatile bool dropped = false;
 
+	if (OidIsValid(closed_database))
+		dboid = InvalidOid;		/* nested: the outer command has seen to it */
 	note_command(stmt);
 	if (!OidIsValid(dboid) && gid == NULL)
 	{
 		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		return;
 	}
+	register_exit();
 	PG_TRY();
 	{
 		if (OidIsValid(dboid))
 		{
-			set_closed(dboid, true);
+			close_database(dboid);
 			wait_until_left(dboid);
 		}
 		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
@@ -354,7 +389,7 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		if (gid != NULL)
 			saga_prepared_finish(gid);
 		if (OidIsValid(dboid))
-			open_database(dboid, dropped);
+			open_database(dropped);
 	}
 	PG_END_TRY();
 }

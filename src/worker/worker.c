@@ -6,7 +6,7 @@
  * batches no transaction is open; a worker without work sleeps on its latch,
  * runs no SQL at all, and leaves after pg_saga.worker_idle_timeout.
  *
- * Signals: SIGTERM is die(), but notes who sent it: a step that ends its own
+ * SIGTERM notes who sent it: a step that ends its own
  * worker is suspect (recorder.c), one that was running when an administrator
  * or the postmaster did is not.
  */
@@ -22,7 +22,6 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -251,11 +250,8 @@ loop(void)
 static void
 note_sender(int signo, siginfo_t *info, void *context)
 {
-	int			save_errno = errno;
-
 	saga_recorder_terminated_by(info->si_pid);
-	die(signo);
-	errno = save_errno;
+	saga_proc_sigterm(signo);
 }
 
 static void
