@@ -1,0 +1,616 @@
+/*
+ * batch.c
+ *		A batch: claim, run each execution until it ends or parks, write.
+ *
+ * Optimistic first: each execution has one savepoint (the first of a batch
+ * none, so that SQL functions keep their plans before version 18).  When a
+ * step raises, that execution alone is rolled back and runs again carefully,
+ * with a savepoint per step, so that Retry and Catch see the error.  Trouble
+ * of the engine (a lock that was not to be had within milliseconds, a
+ * deadlock ...) is no step's failure: the execution stays in the queue and
+ * runs alone in the next batch.  engine/README.md tells the whole protocol.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "common/guc.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "outbox/outbox.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#define MAX_ALONE 64
+
+/* Executions of this process that run alone next. */
+typedef struct AloneEntry
+{
+	int32		queue_id;
+	pg_uuid_t	id;				/* position of their message */
+	bool		failed;			/* its whole transaction was lost: do not run it now, postpone it */
+} AloneEntry;
+
+/* State of this process, across batches. */
+static AloneEntry alone[MAX_ALONE];
+static int	nalone = 0;
+static AloneEntry running;		/* what runs now; queue_id 0: nothing */
+static bool running_alone = false;
+static int	one_by_one = 0;		/* so many batches of one execution: a batch failed and nobody knows why */
+
+saga_flight_hook_type saga_flight_hook = NULL;
+saga_suspect_hook_type saga_suspect_hook = NULL;
+saga_suspect_forget_hook_type saga_suspect_forget_hook = NULL;
+bool		saga_set_constraints_seen = false;
+
+/* ---------- who runs alone ---------- */
+
+static bool
+run_alone_next(int32 queue_id, const pg_uuid_t *id, bool failed)
+{
+	if (nalone == MAX_ALONE)
+		return false;			/* it stays in the queue and gets here again */
+	alone[nalone].queue_id = queue_id;
+	alone[nalone].id = *id;
+	alone[nalone].failed = failed;
+	nalone++;
+	return true;
+}
+
+static bool
+next_alone(int32 queue_id, AloneEntry *entry)
+{
+	int			i;
+
+	for (i = 0; i < nalone; i++)
+	{
+		if (alone[i].queue_id != queue_id)
+			continue;
+		*entry = alone[i];
+		memmove(&alone[i], &alone[i + 1], sizeof(AloneEntry) * (nalone - i - 1));
+		nalone--;
+		return true;
+	}
+	return false;
+}
+
+static bool
+has_alone(int32 queue_id)
+{
+	int			i;
+
+	for (i = 0; i < nalone; i++)
+		if (alone[i].queue_id == queue_id)
+			return true;
+	return false;
+}
+
+/* ---------- a run ---------- */
+
+static uint64
+env_random(void *arg)
+{
+	uint64		value = 0;
+
+	if (!pg_strong_random(&value, sizeof(value)))
+		elog(ERROR, "could not generate random values");
+	return value;
+}
+
+static char *
+env_make_token(void *arg, int task_id)
+{
+	SagaJob    *job = arg;
+
+	return saga_token_make(job->queue->queue_id, &job->execution_id, task_id);
+}
+
+static void
+set_up_run(SagaJob *job)
+{
+	SagaRunEnv *env = &job->env;
+
+	env->execution_id = saga_uuid_to_cstring(&job->execution_id);
+	env->execution_name = job->name ? job->name : env->execution_id;
+	env->role = GetUserNameFromId(job->queue->owner, true);
+	env->machine_id = job->queue->name;
+	env->machine_name = job->queue->name;
+	env->started_at = job->started_at;
+	env->random = env_random;
+	env->make_token = env_make_token;
+	env->arg = job;
+	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);
+	if (job->frozen)
+		job->run = saga_run_thaw(job->machine, env, job->frozen);
+	else
+		job->run = saga_run_start(job->machine, env, job->input, job->started_at);
+}
+
+static void
+feed_answer(SagaJob *job, int task_id, Jsonb *body, TimestampTz now)
+{
+	JsonbValue	output;
+
+	if (saga_jsonb_get(body, "heartbeat", &output))
+		saga_run_task_heartbeat(job->run, task_id, now);
+	else if (saga_jsonb_get(body, "output", &output))
+		saga_run_task_succeeded(job->run, task_id, saga_jsonb_from_value(&output), now);
+	else
+		saga_run_task_failed(job->run, task_id, saga_jsonb_get_string(body, "error"),
+							 saga_jsonb_get_string(body, "cause"), now);
+}
+
+/* What is stale (the task has ended, the token is not known) is ignored. */
+static void
+feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
+{
+	JsonbValue	v;
+
+	if (body == NULL || !JB_ROOT_IS_OBJECT(body))
+		return;
+	if (saga_jsonb_get(body, "stop", &v))
+	{
+		Jsonb	   *stop = saga_jsonb_from_value(&v);
+		bool		compensate = saga_jsonb_get(stop, "compensate", &v) &&
+			v.type == jbvBool && v.val.boolean;
+
+		saga_run_stop(job->run, saga_jsonb_get_string(stop, "error"),
+					  saga_jsonb_get_string(stop, "cause"), compensate, now);
+	}
+	else if (saga_jsonb_get(body, "token", &v))
+	{
+		int			task_id = saga_run_find_token(job->run, saga_jsonb_get_string(body, "token"));
+
+		if (task_id != 0)
+			feed_answer(job, task_id, body, now);
+	}
+	else if (saga_jsonb_get(body, "task", &v) && v.type == jbvNumeric)
+	{
+		bool		error = false;
+		int			task_id = numeric_int4_opt_error(v.val.numeric, &error);
+
+		if (!error)
+			feed_answer(job, task_id, body, now);
+	}
+}
+
+/*
+ * Poison.  Over the limit the execution fails, and what it had done is undone
+ * by its handlers; if it is one of those that crashes the server, there is
+ * nothing left but to end it.
+ */
+static void
+give_up_suspect(SagaJob *job, int crashes, TimestampTz now)
+{
+	char	   *cause = psprintf("the server crashed %d times while this execution ran", crashes);
+
+	if (crashes > saga_crash_limit + 1 || saga_run_status(job->run) == SAGA_COMPENSATING)
+		saga_run_kill(job->run, "Saga.WorkerCrashed", cause, now);
+	else
+		saga_run_give_up(job->run, "Saga.WorkerCrashed", cause, now);
+	if (saga_suspect_forget_hook && saga_run_status(job->run) != SAGA_RUNNING)
+		saga_suspect_forget_hook(&job->execution_id);
+}
+
+/* Until it ends, parks, or has to come back for want of subtransactions. */
+static void
+advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
+{
+	SagaAction	action;
+	bool		any = false;
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (any && batch->subxacts >= SAGA_MAX_SUBXACTS)
+		{
+			job->early = true;
+			return;
+		}
+		saga_run_next(job->run, GetCurrentTimestamp(), &action);
+		if (action.kind == SAGA_ACTION_FINISHED)
+		{
+			job->finished = true;
+			job->end = action;
+			return;
+		}
+		if (action.kind == SAGA_ACTION_PARK)
+		{
+			*wake_at = action.wake_at;
+			return;
+		}
+		saga_task_start(batch, job, &action);
+		any = true;
+	}
+}
+
+/* In a transaction or savepoint of its own; raises what the steps raise. */
+static void
+run_once(SagaBatch *batch, SagaJob *job, int trouble)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz wake_at = DT_NOEND;
+	int			crashes;
+	int			i;
+
+	job->finished = job->early = false;
+	set_up_run(job);
+	for (i = 0; i < job->nevents; i++)
+		if (job->events[i]->kind == SAGA_MSG_EVENT)
+			feed_event(job, job->events[i]->body, now);
+	crashes = saga_suspect_hook ? saga_suspect_hook(&job->execution_id) : 0;
+	if (crashes > saga_crash_limit)
+		give_up_suspect(job, crashes, now);
+	if (trouble > SAGA_MAX_TROUBLE)
+		saga_run_give_up(job->run, "Saga.EngineTrouble",
+						 "the engine could not run this execution: see the server's log", now);
+	advance(batch, job, &wake_at);
+	if (job->finished)
+		saga_store_end(batch, job);
+	else
+		saga_store_park(batch, job, wake_at);
+}
+
+/* ---------- one execution ---------- */
+
+/*
+ * Settings of a step's session: what a step changes is undone with the level.
+ * In a batch with others nobody waits long for a lock: two workers on hot
+ * rows would deadlock.
+ */
+static int
+open_settings(SagaBatch *batch)
+{
+	int			level = NewGUCNestLevel();
+
+	if (!batch->alone && saga_step_lock_timeout_ms > 0 &&
+		(LockTimeout == 0 || LockTimeout > saga_step_lock_timeout_ms))
+	{
+		char		value[16];
+
+		snprintf(value, sizeof(value), "%d", saga_step_lock_timeout_ms);
+		(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
+	return level;
+}
+
+static void
+mark_done(SagaJob *job)
+{
+	int			i;
+
+	for (i = 0; i < job->nevents; i++)
+		job->events[i]->done = true;
+}
+
+/* Back-off: 10 ms, 20, 40 ... up to a minute. */
+static void
+postpone(SagaBatch *batch, SagaJob *job)
+{
+	int			i;
+
+	for (i = 0; i < job->nevents; i++)
+		saga_store_postpone(batch, job->events[i],
+							Min((int64) 10 << Min(job->events[i]->receives, 13), 60000));
+}
+
+typedef enum RunOutcome
+{
+	RUN_OK,
+	RUN_CAREFULLY,				/* a step raised: again, with a savepoint per step */
+	RUN_ALONE,					/* trouble: in a batch of its own */
+	RUN_POSTPONE				/* trouble, and it was alone */
+} RunOutcome;
+
+static RunOutcome
+classify_error(SagaBatch *batch, SagaJob *job, const ErrorData *edata)
+{
+	bool		infrastructure = saga_errcode_is_infrastructure(edata->sqlerrcode) &&
+		!saga_step_timed_out;
+
+	if (!infrastructure && !job->careful)
+		return batch->subxacts + 2 < SAGA_MAX_SUBXACTS ? RUN_CAREFULLY : RUN_ALONE;
+	return batch->alone ? RUN_POSTPONE : RUN_ALONE;
+}
+
+/* Tries once; with a savepoint unless it is the first of its batch. */
+static RunOutcome
+try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
+{
+	MemoryContext context = batch->context;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile RunOutcome outcome = RUN_OK;
+	int			level;
+
+	if (savepoint)
+	{
+		BeginInternalSubTransaction(NULL);
+		batch->subxacts++;
+		MemoryContextSwitchTo(context);
+	}
+	level = open_settings(batch);
+	PG_TRY();
+	{
+		run_once(batch, job, trouble);
+		saga_step_hygiene(batch->in_drain);
+		AtEOXact_GUC(false, level);
+		if (savepoint)
+		{
+			ReleaseCurrentSubTransaction();
+			CurrentResourceOwner = owner;
+		}
+		MemoryContextSwitchTo(context);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+		const char *error;
+		char	   *cause;
+
+		MemoryContextSwitchTo(context);
+		if (!savepoint)
+		{
+			saga_step_interrupted();
+			PG_RE_THROW();		/* the batch is lost; it runs alone next */
+		}
+		edata = CopyErrorData();
+		FlushErrorState();
+		saga_step_error(edata, &error, &cause);
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		saga_step_reset(context);
+		saga_step_hygiene(batch->in_drain);
+		outcome = classify_error(batch, job, edata);
+		if (saga_step_timed_out && !job->careful)
+			job->timed_out_task = job->current_task;
+		if (outcome == RUN_POSTPONE)
+			ereport(LOG,
+					(errmsg("execution %s of workflow \"%s\" could not run: %s",
+							job->env.execution_id ? job->env.execution_id : saga_uuid_to_cstring(&job->execution_id),
+							job->queue->name, edata->message),
+					 errdetail("It will be tried again.")));
+		FreeErrorData(edata);
+	}
+	PG_END_TRY();
+	return outcome;
+}
+
+static void
+run_job(SagaBatch *batch, SagaJob *job, bool first)
+{
+	SagaItem   *item = job->events[0];
+	RunOutcome	outcome;
+
+	running.queue_id = batch->queue->queue_id;
+	running.id = item->id;
+	running_alone = batch->alone;
+	job->careful = batch->alone;
+	if (saga_flight_hook)
+		saga_flight_hook(&job->execution_id);
+	outcome = try_run(batch, job, !first || batch->alone, item->receives);
+	if (outcome == RUN_CAREFULLY)
+	{
+		job->careful = true;
+		outcome = try_run(batch, job, true, item->receives);
+	}
+	if (saga_flight_hook)
+		saga_flight_hook(NULL);
+	running.queue_id = 0;
+
+	switch (outcome)
+	{
+		case RUN_OK:
+			mark_done(job);
+			if (job->finished)
+				batch->ended[batch->nended++] = job;
+			break;
+		case RUN_POSTPONE:
+			postpone(batch, job);
+			break;
+		default:
+			run_alone_next(batch->queue->queue_id, &item->id, false);
+			break;
+	}
+}
+
+/* ---------- from message to job ---------- */
+
+/*
+ * An event whose execution is not there: it began in another transaction that
+ * this one does not see yet, or a restore has not come to it.  Wait, but not
+ * for ever.
+ */
+static void
+handle_orphan(SagaBatch *batch, SagaItem *item)
+{
+	SagaDeadLetter letter = {0};
+
+	if (item->kind == SAGA_MSG_TICK || saga_store_has_ended(&item->execution_id))
+	{
+		item->done = true;
+		return;
+	}
+	if (item->receives < SAGA_MAX_TROUBLE)
+	{
+		saga_store_postpone(batch, item, Min((int64) 100 << Min(item->receives, 10), 60000));
+		return;
+	}
+	letter.queue_id = batch->queue->queue_id;
+	letter.message_id = item->message_id;
+	letter.kind = item->kind;
+	letter.reason = "Saga.OrphanEvent";
+	letter.cause = psprintf("execution %s does not exist", saga_uuid_to_cstring(&item->execution_id));
+	letter.receives = item->receives;
+	letter.sent_at = item->sent_at;
+	letter.body = item->body;
+	letter.headers = item->headers;
+	(void) saga_dead_letter_insert(&letter);
+	item->done = true;
+}
+
+/* All messages of the batch for this execution go into one run, in order. */
+static void
+collect_events(SagaBatch *batch, SagaJob *job, SagaItem *item)
+{
+	int			i;
+
+	job->events = palloc(sizeof(SagaItem *) * batch->nitems);
+	job->events[job->nevents++] = item;
+	for (i = item - batch->items + 1; i < batch->nitems; i++)
+	{
+		SagaItem   *other = &batch->items[i];
+
+		if (!other->skip && saga_uuid_cmp(&other->execution_id, &item->execution_id) == 0)
+		{
+			job->events[job->nevents++] = other;
+			other->skip = true;
+		}
+	}
+}
+
+/* NULL: there is nothing to run for this message. */
+static SagaJob *
+make_job(SagaBatch *batch, SagaItem *item)
+{
+	SagaJob    *job = palloc0(sizeof(SagaJob));
+	bool		locked_elsewhere;
+
+	job->queue = batch->queue;
+	job->execution_id = item->execution_id;
+	job->timed_out_task = -1;
+	if (item->kind == SAGA_MSG_START)
+	{
+		job->version = item->version;
+		job->input = item->body ? item->body : saga_jsonb_empty_object();
+		job->name = item->headers ? saga_jsonb_get_string(item->headers, "name") : NULL;
+		job->started_at = item->sent_at;
+	}
+	else if (!saga_store_load(batch, job, &locked_elsewhere))
+	{
+		if (!locked_elsewhere)
+			handle_orphan(batch, item);
+		return NULL;			/* locked: it stays, and is pushed at commit */
+	}
+	collect_events(batch, job, item);
+	return job;
+}
+
+/* ---------- the batch ---------- */
+
+static bool
+time_is_up(SagaBatch *batch)
+{
+	return GetCurrentTimestamp() - batch->started_at > (int64) saga_batch_time_ms * 1000;
+}
+
+/* Runs what was claimed; what is left over stays in the queue. */
+static void
+run_items(SagaBatch *batch, bool postpone_only)
+{
+	/* a procedure cannot roll back its whole transaction after an error, so in drain all have one */
+	bool		first = !batch->in_drain;
+	int			i;
+
+	for (i = 0; i < batch->nitems; i++)
+	{
+		SagaItem   *item = &batch->items[i];
+		SagaJob    *job;
+
+		if (item->skip)
+			continue;
+		if (i > 0 && (time_is_up(batch) || batch->subxacts + 2 > SAGA_MAX_SUBXACTS))
+			break;
+		if (!batch->alone && saga_suspect_hook && saga_suspect_hook(&item->execution_id) > 0)
+		{
+			run_alone_next(batch->queue->queue_id, &item->id, false);
+			continue;
+		}
+		job = make_job(batch, item);
+		if (job == NULL)
+			continue;
+		if (postpone_only && item->receives <= SAGA_MAX_TROUBLE)
+			postpone(batch, job);
+		else
+			run_job(batch, job, first);
+		first = false;
+		if (saga_set_constraints_seen)
+			break;
+	}
+}
+
+void
+saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaBatchResult *result)
+{
+	SagaBatch  *batch;
+	MemoryContext context;
+	MemoryContext old;
+	AloneEntry	entry;
+	int			limit = options->max_executions > 0 ? options->max_executions : saga_batch_size;
+	int			i;
+
+	memset(result, 0, sizeof(*result));
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga batch", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	batch = palloc0(sizeof(SagaBatch));
+	batch->queue = queue;
+	batch->in_drain = options->in_drain;
+	batch->context = context;
+	batch->started_at = GetCurrentTimestamp();
+	saga_set_constraints_seen = false;
+	saga_step_begin_batch(context);
+
+	if (one_by_one > 0)
+	{
+		limit = 1;
+		one_by_one--;
+	}
+	batch->alone = next_alone(queue->queue_id, &entry);
+	saga_store_claim(batch, limit, batch->alone ? &entry.id : NULL);
+	batch->ended = palloc(sizeof(SagaJob *) * Max(batch->nitems, 1));
+	result->claimed = batch->nitems;
+	result->more = !batch->alone && batch->nitems >= limit;
+
+	run_items(batch, batch->alone && entry.failed);
+	saga_store_flush(batch);
+
+	result->finished = batch->nended;
+	for (i = 0; i < batch->nitems; i++)
+		if (!batch->items[i].done)
+			result->kept++;
+	result->parked = result->claimed - result->finished - result->kept;
+	result->run_alone = has_alone(queue->queue_id);
+	if (batch->alone)
+		result->more = true;	/* others may have waited behind it */
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+void
+saga_engine_batch_committed(void)
+{
+	running.queue_id = 0;
+}
+
+/*
+ * The transaction is gone, and with it the claim.  If an execution was
+ * running it goes alone next; if it was alone already, it is put off.  If
+ * none was, the batch failed as it was written or committed: run one at a
+ * time until the culprit shows.
+ */
+void
+saga_engine_batch_aborted(const ErrorData *error)
+{
+	saga_step_interrupted();
+	if (saga_flight_hook)
+		saga_flight_hook(NULL);
+	if (running.queue_id != 0)
+		run_alone_next(running.queue_id, &running.id, running_alone);
+	else
+		one_by_one = 2 * saga_batch_size;
+	running.queue_id = 0;
+}

@@ -1,0 +1,152 @@
+/*
+ * engine_private.h
+ *		What the files of the engine share.
+ */
+#ifndef SAGA_ENGINE_PRIVATE_H
+#define SAGA_ENGINE_PRIVATE_H
+
+#include "engine/engine.h"
+#include "fmgr.h"
+
+/* ---------- workflows (workflow.c) ---------- */
+
+typedef struct SagaWorkflow
+{
+	int32		workflow_id;
+	char	   *name;
+	Oid			owner;
+	int			version;
+} SagaWorkflow;
+
+/* From a per-process cache; valid until the next transaction. */
+extern const SagaWorkflow *saga_workflow_by_name(const char *name, bool missing_ok);
+extern const SagaWorkflow *saga_workflow_by_id(int32 workflow_id, bool missing_ok);
+extern void saga_workflow_check_owner(const SagaWorkflow *workflow);
+
+/* The compiled machine of a version, cached for the life of the process. */
+extern const SagaMachine *saga_workflow_machine(int32 workflow_id, int version);
+
+/* What a Lambda or other foreign ARN stands for here; NULL: nothing. */
+extern const SagaResource *saga_resource_lookup(const char *arn, bool by_function_name, Oid owner);
+
+/* ---------- tokens (token.c) ---------- */
+
+/* "workflow.execution.task.secret" */
+extern char *saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
+extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id);
+
+/* ---------- one execution in a batch ---------- */
+
+/* A row of saga.message, claimed. */
+typedef struct SagaItem
+{
+	pg_uuid_t	id;				/* position */
+	ItemPointerData ctid;
+	pg_uuid_t	message_id;
+	pg_uuid_t	execution_id;
+	char		kind;			/* SAGA_MSG_* */
+	int			version;
+	int			receives;		/* engine's trouble in a row */
+	TimestampTz sent_at;
+	Jsonb	   *body;
+	Jsonb	   *headers;
+
+	bool		done;			/* the row goes at the end of the batch */
+	bool		skip;			/* taken care of along with another item, or not to be run now */
+} SagaItem;
+
+/* An execution as it is being run. */
+typedef struct SagaJob
+{
+	const SagaQueue *queue;
+	int			version;
+	pg_uuid_t	execution_id;
+	char	   *name;
+	pg_uuid_t	parent_id;
+	Jsonb	   *input;
+	TimestampTz started_at;
+	bool		parked_before;	/* a row of saga.continuation is there and locked */
+	int			runs;			/* runs before this one */
+	Jsonb	   *frozen;			/* as stored; NULL: begins now */
+
+	SagaItem  **events;			/* what to feed it */
+	int			nevents;
+
+	SagaRun    *run;
+	SagaRunEnv	env;
+	const SagaMachine *machine;
+
+	bool		careful;		/* savepoint per step */
+	int			current_task;
+	int			timed_out_task; /* a careful run does not call this one again */
+
+	/* result */
+	bool		finished;
+	bool		early;			/* parked with work left: come back at once */
+	SagaAction	end;			/* when finished */
+} SagaJob;
+
+typedef struct SagaBatch
+{
+	const SagaQueue *queue;
+	bool		in_drain;
+	bool		alone;			/* one execution, the user's own lock_timeout */
+	int			subxacts;		/* used so far in this transaction */
+	MemoryContext context;
+	SagaItem   *items;
+	int			nitems;
+	TimestampTz started_at;
+	SagaJob   **ended;			/* executions to write at the end */
+	int			nended;
+} SagaBatch;
+
+/* 64 is where a snapshot overflows and everybody pays: commit before. */
+#define SAGA_MAX_SUBXACTS	56
+
+/* Trouble in a row before an execution is given up. */
+#define SAGA_MAX_TROUBLE	20
+
+/* ---------- steps (step.c) ---------- */
+
+/*
+ * Calls a SQL function as the current user.  Returns its result, or NULL and
+ * *error (with *cause) when it cannot be called or answered saga.failure();
+ * raises what it raises.
+ */
+extern Jsonb *saga_step_call(const char *function, Jsonb *input, Jsonb *(*context) (void *arg), void *arg,
+							 int64 timeout_ms, const char **error, char **cause);
+
+extern void saga_step_begin_batch(MemoryContext batch_context);
+
+/* After any error: cached FmgrInfos are stale. */
+extern void saga_step_reset(MemoryContext batch_context);
+
+/* For every catch block around a step: its timer must not fire into something else. */
+extern void saga_step_interrupted(void);
+
+/* The error that was raised by a step, as Retry and Catch see it; saves no memory of edata. */
+extern void saga_step_error(const ErrorData *edata, const char **error, char **cause);
+
+/* The last error was a step's own TimeoutSeconds. */
+extern bool saga_step_timed_out;
+
+/* Fire the execution's deferred triggers, drop what it left in the session. */
+extern void saga_step_hygiene(bool in_drain);
+
+/* ---------- tasks (task.c) ---------- */
+
+/* Starts the task of an action and answers the run. */
+extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+
+/* ---------- reading and writing (store.c) ---------- */
+
+extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only);
+extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
+extern bool saga_store_has_ended(const pg_uuid_t *execution_id);
+extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at);
+extern void saga_store_end(SagaBatch *batch, SagaJob *job);
+extern void saga_store_flush(SagaBatch *batch);
+extern void saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms);
+extern void saga_store_dead_letter(SagaBatch *batch, SagaJob *job);
+
+#endif							/* SAGA_ENGINE_PRIVATE_H */

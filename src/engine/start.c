@@ -1,0 +1,383 @@
+/*
+ * start.c
+ *		What people and programs say to the engine: start, stop, and the
+ *		answers to task tokens.  Each is a row in the workflow's queue, made in
+ *		the caller's transaction; a worker does the rest.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(saga_start_execution);
+PG_FUNCTION_INFO_V1(saga_stop_execution);
+PG_FUNCTION_INFO_V1(saga_send_task_success);
+PG_FUNCTION_INFO_V1(saga_send_task_failure);
+PG_FUNCTION_INFO_V1(saga_send_task_heartbeat);
+
+/* ---------- building small jsonb ---------- */
+
+static void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = pstrdup(key);
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+}
+
+static void
+push_text(JsonbParseState **state, const char *key, const char *text)
+{
+	JsonbValue	v = {.type = jbvNull};
+
+	push_key(state, key);
+	if (text)
+	{
+		v.type = jbvString;
+		v.val.string.val = pstrdup(text);
+		v.val.string.len = strlen(text);
+	}
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static void
+push_jsonb(JsonbParseState **state, const char *key, Jsonb *value)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	if (JB_ROOT_IS_SCALAR(value))
+		JsonbExtractScalar(&value->root, &v);
+	else
+	{
+		v.type = jbvBinary;
+		v.val.binary.data = &value->root;
+		v.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	}
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static void
+push_bool(JsonbParseState **state, const char *key, bool value)
+{
+	JsonbValue	v = {.type = jbvBool};
+
+	v.val.boolean = value;
+	push_key(state, key);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static char *
+text_or_null(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+static void
+require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+/* ---------- events ---------- */
+
+void
+saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
+{
+	const SagaQueue *queue = saga_queue_by_id(workflow_id, false);
+	SagaSend	row = {.kind = SAGA_MSG_EVENT};
+
+	row.message_id = saga_uuid_new();
+	row.target = *execution_id;
+	row.body = body;
+	saga_send_rows(queue, &row, 1);
+}
+
+/* ---------- start ---------- */
+
+/*
+ * The name was given before: the same execution if it has the same input, as
+ * in the AWS API; else an error that names it.
+ */
+static pg_uuid_t
+find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
+{
+	static SagaStmt stmt = {
+		"SELECT n.execution_id, coalesce("
+		" (SELECT c.input FROM saga.continuation c WHERE c.execution_id = n.execution_id),"
+		" (SELECT e.input FROM saga.execution e WHERE e.execution_id = n.execution_id),"
+		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $1 AND m.id = n.execution_id),"
+		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $1 AND m.message_id = n.execution_id"
+		"  AND m.id <> m.message_id AND m.kind = 's'),"
+		" (SELECT t.body FROM saga.timer t WHERE t.queue_id = $1 AND t.message_id = n.execution_id AND t.kind = 's')) = $3"
+		" FROM saga.execution_name n WHERE n.workflow_id = $1 AND n.name = $2",
+		3, {INT4OID, TEXTOID, JSONBOID}
+	};
+	Datum		values[3];
+	bool		isnull;
+	pg_uuid_t	id;
+
+	values[0] = Int32GetDatum(workflow->workflow_id);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = JsonbPGetDatum(input);
+	saga_execute(&stmt, values, NULL, false, 1);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not find the execution named \"%s\"", name),
+				 errhint("Try again.")));
+	id = *DatumGetUUIDP(saga_result(0, 1, &isnull));
+	if (!DatumGetBool(saga_result(0, 2, &isnull)) || isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("execution \"%s\" of workflow \"%s\" already exists with another input",
+						name, workflow->name),
+				 errdetail("Its id is %s.", saga_uuid_to_cstring(&id)),
+				 errhint("Use another name.")));
+	return id;
+}
+
+/* Reserves the name; false if it is taken. */
+static bool
+reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id)
+{
+	static SagaStmt stmt = {
+		"INSERT INTO saga.execution_name (workflow_id, name, execution_id) VALUES ($1, $2, $3)"
+		" ON CONFLICT DO NOTHING",
+		3, {INT4OID, TEXTOID, UUIDOID}
+	};
+	Datum		values[3];
+
+	if (name[0] == '\0' || strlen(name) > 320)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("execution name must have 1 to 80 characters")));
+	values[0] = Int32GetDatum(workflow->workflow_id);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = UUIDPGetDatum(id);
+	saga_execute(&stmt, values, NULL, false, 0);
+	return SPI_processed == 1;
+}
+
+Datum
+saga_start_execution(PG_FUNCTION_ARGS)
+{
+	const SagaWorkflow *workflow;
+	const SagaQueue *queue;
+	SagaSend	row = {.kind = SAGA_MSG_START};
+	char	   *name = text_or_null(fcinfo, 2);
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+
+	require_argument(fcinfo, 0, "workflow");
+	require_argument(fcinfo, 1, "input");
+	workflow = saga_workflow_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	saga_workflow_check_owner(workflow);
+	queue = saga_queue_by_id(workflow->workflow_id, false);
+
+	row.message_id = saga_uuid_new();
+	row.version = workflow->version;
+	row.body = PG_GETARG_JSONB_P(1);
+	*result = row.message_id;
+	SPI_connect();
+	if (name && !reserve_name(workflow, name, &row.message_id))
+		*result = find_named(workflow, name, row.body);
+	else
+	{
+		if (name)
+		{
+			JsonbParseState *state = NULL;
+
+			pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+			push_text(&state, "name", name);
+			row.headers = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+		}
+		saga_send_rows(queue, &row, 1);
+	}
+	SPI_finish();
+	PG_RETURN_UUID_P(result);
+}
+
+/* ---------- stop ---------- */
+
+/* The workflow of an execution that has not ended; 0 when there is none. */
+static int32
+find_live(const pg_uuid_t *id)
+{
+	static SagaStmt stmt = {
+		"SELECT workflow_id FROM saga.continuation WHERE execution_id = $1"
+		" UNION ALL"
+		" SELECT w.workflow_id FROM saga.workflow w, saga.message m"
+		" WHERE m.queue_id = w.workflow_id AND m.id = $1 AND m.kind = 's'"
+		" UNION ALL"
+		" SELECT w.workflow_id FROM saga.workflow w, saga.message m"
+		" WHERE m.queue_id = w.workflow_id AND m.message_id = $1 AND m.id <> m.message_id AND m.kind = 's'"
+		" UNION ALL"
+		" SELECT w.workflow_id FROM saga.workflow w, saga.timer t"
+		" WHERE t.queue_id = w.workflow_id AND t.message_id = $1 AND t.kind = 's'"
+		" LIMIT 1",
+		1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(id)};
+	bool		isnull;
+
+	saga_execute(&stmt, values, NULL, false, 1);
+	return SPI_processed ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+}
+
+Datum
+saga_stop_execution(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id;
+	JsonbParseState *state = NULL;
+	int32		workflow_id;
+
+	require_argument(fcinfo, 0, "id");
+	id = PG_GETARG_UUID_P(0);
+	SPI_connect();
+	workflow_id = find_live(id);
+	if (workflow_id == 0)
+		ereport(ERROR,
+				(errcode(saga_store_has_ended(id) ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
+						 ERRCODE_UNDEFINED_OBJECT),
+				 saga_store_has_ended(id) ?
+				 errmsg("execution %s has already ended", saga_uuid_to_cstring(id)) :
+				 errmsg("execution %s does not exist", saga_uuid_to_cstring(id))));
+	saga_workflow_check_owner(saga_workflow_by_id(workflow_id, false));
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_key(&state, "stop");
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "error", text_or_null(fcinfo, 1));
+	push_text(&state, "cause", text_or_null(fcinfo, 2));
+	push_bool(&state, "compensate", PG_ARGISNULL(3) ? true : PG_GETARG_BOOL(3));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	saga_engine_send_event(workflow_id, id,
+						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* ---------- task tokens ---------- */
+
+/*
+ * A token names its execution and holds 128 random bits, so that nobody can
+ * make one up.  The run keeps the text and compares all of it.
+ */
+char *
+saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
+{
+	unsigned char secret[16];
+	char		hex[33];
+
+	if (!pg_strong_random(secret, sizeof(secret)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	hex_encode((char *) secret, sizeof(secret), hex);
+	hex[32] = '\0';
+	return psprintf("%d.%s.%d.%s", workflow_id, saga_uuid_to_cstring(execution_id), task_id, hex);
+}
+
+bool
+saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id)
+{
+	char		uuid[37];
+	int			task_id;
+	char		secret[33];
+	int			end = 0;
+
+	if (strlen(token) > 128 ||
+		sscanf(token, "%9d.%36[0-9a-f-].%9d.%32[0-9a-f]%n", workflow_id, uuid, &task_id, secret, &end) != 4 ||
+		token[end] != '\0')
+		return false;
+	return saga_uuid_parse(uuid, execution_id);
+}
+
+/*
+ * Checks the token against the waiting execution, so that the caller learns
+ * at once that it is too late.  The answer itself is an event; the worker
+ * that takes it has the last word.
+ */
+static void
+answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
+{
+	static SagaStmt stmt = {
+		"SELECT pg_catalog.strpos(run::text, $2) > 0 FROM saga.continuation WHERE execution_id = $1",
+		2, {UUIDOID, TEXTOID}
+	};
+	JsonbParseState *state = NULL;
+	int32		workflow_id;
+	pg_uuid_t	execution_id;
+	const SagaWorkflow *workflow;
+	Datum		values[2];
+	bool		isnull;
+
+	if (!saga_token_parse(token, &workflow_id, &execution_id) ||
+		(workflow = saga_workflow_by_id(workflow_id, true)) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid task token"),
+				 errhint("Pass the token on as it came in $$.Task.Token.")));
+	saga_workflow_check_owner(workflow);
+
+	values[0] = UUIDPGetDatum(&execution_id);
+	values[1] = CStringGetTextDatum(token);
+	SPI_connect();
+	saga_execute(&stmt, values, NULL, false, 1);
+	if (SPI_processed == 0 || !DatumGetBool(saga_result(0, 1, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the task of this token does not wait any more"),
+				 errdetail("It was answered, timed out, or its execution has ended: execution %s.",
+						   saga_uuid_to_cstring(&execution_id))));
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "token", token);
+	if (value1)
+		push_jsonb(&state, key1, value1);
+	else if (key1)
+		push_bool(&state, key1, true);
+	else
+	{
+		push_text(&state, "error", error);
+		push_text(&state, "cause", cause);
+	}
+	saga_engine_send_event(workflow_id, &execution_id,
+						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	SPI_finish();
+}
+
+Datum
+saga_send_task_success(PG_FUNCTION_ARGS)
+{
+	require_argument(fcinfo, 0, "token");
+	require_argument(fcinfo, 1, "output");
+	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
+	PG_RETURN_VOID();
+}
+
+Datum
+saga_send_task_failure(PG_FUNCTION_ARGS)
+{
+	require_argument(fcinfo, 0, "token");
+	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
+				 text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
+	PG_RETURN_VOID();
+}
+
+Datum
+saga_send_task_heartbeat(PG_FUNCTION_ARGS)
+{
+	require_argument(fcinfo, 0, "token");
+	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,355 @@
+/*
+ * step.c
+ *		SQL steps: calling a function of the owner's through fmgr.
+ *
+ * fmgr checks nothing, so this file does what the executor would: the right
+ * to EXECUTE (and USAGE on the schema) of the current user, kind, result type
+ * and NULLs.  One FmgrInfo per function and batch, in the batch's memory:
+ * SQL functions keep their plans there and would leak into a longer life.
+ * After any error all of them are made anew: one that an error left behind
+ * points to freed memory and crashes the server at its next call.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/prepare.h"
+#include "commands/trigger.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/regproc.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+
+PG_FUNCTION_INFO_V1(saga_fail);
+PG_FUNCTION_INFO_V1(saga_failure);
+
+#define ERRCODE_SAGA_FAIL MAKE_SQLSTATE('S', 'A', 'G', '0', '1')
+
+typedef struct StepFunction
+{
+	const char *name;			/* "schema.function" */
+	FmgrInfo	flinfo;
+	int			nargs;
+} StepFunction;
+
+/* Cache of the batch; lives in step_context. */
+static MemoryContext step_context = NULL;
+static List *functions = NIL;
+
+/* What saga.failure() answers with is told apart from data by this. */
+static uint64 failure_nonce = 0;
+
+bool		saga_in_step = false;
+bool		saga_step_timed_out = false;
+
+static TimeoutId step_timeout;
+static bool step_timeout_registered = false;
+
+/* Signal handler: cancels the query as pg_cancel_backend would. */
+static void
+step_timeout_handler(void)
+{
+	saga_step_timed_out = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+void
+saga_step_begin_batch(MemoryContext batch_context)
+{
+	step_context = NULL;		/* went with the batch before, however that ended */
+	saga_step_reset(batch_context);
+}
+
+void
+saga_step_reset(MemoryContext batch_context)
+{
+	if (step_context)
+		MemoryContextDelete(step_context);
+	step_context = AllocSetContextCreate(batch_context, "pg_saga steps", ALLOCSET_DEFAULT_SIZES);
+	functions = NIL;
+}
+
+/*
+ * Returns NULL and says why in *cause when there is no such function, or not
+ * one that can be a step, or the user has no right to it.
+ */
+static StepFunction *
+find_function(const char *name, const char **error, char **cause)
+{
+	List	   *names;
+	Oid			argtypes[2] = {JSONBOID, JSONBOID};
+	Oid			nsp;
+	Oid			oid = InvalidOid;
+	int			nargs;
+	char	   *schema;
+	char	   *function;
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	StepFunction *step;
+	MemoryContext old;
+
+	*error = "SQL.42883";
+	names = stringToQualifiedNameList(name);
+	if (list_length(names) != 2)
+	{
+		*cause = psprintf("\"%s\" does not name a function with its schema", name);
+		return NULL;
+	}
+	schema = strVal(linitial(names));
+	function = strVal(lsecond(names));
+	nsp = get_namespace_oid(schema, true);
+	for (nargs = 1; OidIsValid(nsp) && nargs <= 2 && !OidIsValid(oid); nargs++)
+		oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+							  CStringGetDatum(function),
+							  PointerGetDatum(buildoidvector(argtypes, nargs)),
+							  ObjectIdGetDatum(nsp));
+	if (!OidIsValid(oid))
+	{
+		*cause = psprintf("function %s(jsonb) or %s(jsonb, jsonb) does not exist", name, name);
+		return NULL;
+	}
+	if (saga_namespace_aclcheck(nsp, GetUserId(), ACL_USAGE) != ACLCHECK_OK ||
+		saga_proc_aclcheck(oid, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+	{
+		*error = "SQL.42501";
+		*cause = psprintf("permission denied for function %s: role \"%s\", which owns the workflow, needs EXECUTE on it and USAGE on its schema",
+						  name, GetUserNameFromId(GetUserId(), true));
+		return NULL;
+	}
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(oid));
+	if (!HeapTupleIsValid(tuple))
+	{
+		*cause = psprintf("function %s does not exist", name);
+		return NULL;
+	}
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	nargs = proc->pronargs;
+	if (proc->prorettype != JSONBOID || proc->prokind != PROKIND_FUNCTION || proc->proretset)
+	{
+		ReleaseSysCache(tuple);
+		*error = "SQL.42809";
+		*cause = psprintf("%s is no function that returns one jsonb", name);
+		return NULL;
+	}
+	ReleaseSysCache(tuple);
+
+	old = MemoryContextSwitchTo(step_context);
+	step = palloc0(sizeof(StepFunction));
+	step->name = pstrdup(name);
+	step->nargs = nargs;
+	fmgr_info_cxt(oid, &step->flinfo, step_context);
+	functions = lappend(functions, step);
+	MemoryContextSwitchTo(old);
+	return step;
+}
+
+static StepFunction *
+get_function(const char *name, const char **error, char **cause)
+{
+	ListCell   *lc;
+
+	foreach(lc, functions)
+	{
+		StepFunction *step = lfirst(lc);
+
+		if (step->name == name || strcmp(step->name, name) == 0)
+			return step;
+	}
+	return find_function(name, error, cause);
+}
+
+/* saga.failure() marks its answer with the nonce of this process. */
+static bool
+is_failure(Jsonb *result, const char **error, char **cause)
+{
+	JsonbValue	v;
+	char	   *mark;
+	char		nonce[32];
+
+	if (failure_nonce == 0 || !JB_ROOT_IS_OBJECT(result) || JB_ROOT_COUNT(result) != 3 ||
+		!saga_jsonb_get(result, "saga.failure", &v))
+		return false;
+	mark = saga_jsonb_get_string(result, "saga.failure");
+	snprintf(nonce, sizeof(nonce), UINT64_FORMAT, failure_nonce);
+	if (mark == NULL || strcmp(mark, nonce) != 0)
+		return false;
+	*error = saga_jsonb_get_string(result, "error");
+	*cause = saga_jsonb_get_string(result, "cause");
+	return true;
+}
+
+Jsonb *
+saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), void *arg,
+			   int64 timeout_ms, const char **error, char **cause)
+{
+	LOCAL_FCINFO(fcinfo, 2);
+	StepFunction *step = get_function(name, error, cause);
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		result;
+	Jsonb	   *output;
+
+	*cause = step ? NULL : *cause;
+	if (step == NULL)
+		return NULL;
+
+	InitFunctionCallInfoData(*fcinfo, &step->flinfo, step->nargs, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(input);
+	fcinfo->args[0].isnull = false;
+	if (step->nargs == 2)
+	{
+		fcinfo->args[1].value = JsonbPGetDatum(context(arg));
+		fcinfo->args[1].isnull = false;
+	}
+
+	/* STABLE functions read with the active snapshot: let it see the steps before */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	saga_step_timed_out = false;
+	if (timeout_ms > 0)
+	{
+		if (!step_timeout_registered)
+		{
+			step_timeout = RegisterTimeout(USER_TIMEOUT, step_timeout_handler);
+			step_timeout_registered = true;
+		}
+		enable_timeout_after(step_timeout, (int) Min(timeout_ms, INT_MAX));
+	}
+	saga_in_step = true;
+	result = FunctionCallInvoke(fcinfo);
+	saga_in_step = false;
+	if (timeout_ms > 0)
+	{
+		disable_timeout(step_timeout, false);
+		CHECK_FOR_INTERRUPTS(); /* it may have fired between the two */
+	}
+	PopActiveSnapshot();
+
+	MemoryContextSwitchTo(caller);
+	if (fcinfo->isnull)
+		return saga_jsonb_null();
+	output = DatumGetJsonbPCopy(result);
+	if (is_failure(output, error, cause))
+		return NULL;
+	*error = NULL;
+	return output;
+}
+
+void
+saga_step_interrupted(void)
+{
+	saga_in_step = false;
+	if (step_timeout_registered)
+		disable_timeout(step_timeout, false);
+}
+
+void
+saga_step_error(const ErrorData *edata, const char **error, char **cause)
+{
+	saga_step_interrupted();
+	if (edata->sqlerrcode == ERRCODE_SAGA_FAIL)
+	{
+		*error = edata->datatype_name ? pstrdup(edata->datatype_name) : "SQL.SAG01";
+		*cause = pstrdup(edata->message ? edata->message : "");
+		return;
+	}
+	if (saga_step_timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	{
+		*error = "States.Timeout";
+		*cause = NULL;
+		return;
+	}
+	*error = psprintf("SQL.%s", unpack_sql_state(edata->sqlerrcode));
+	*cause = edata->detail ?
+		psprintf("%s: %s", edata->message, edata->detail) :
+		pstrdup(edata->message ? edata->message : "");
+}
+
+/*
+ * Order: the deferred triggers first, as they are part of the execution;
+ * then what could carry over into the next one.  Locks after a rollback too,
+ * as it does not release session locks.  The GUC level is the caller's.
+ */
+void
+saga_step_hygiene(bool in_drain)
+{
+	if (in_drain)
+		return;
+	PortalHashTableDeleteAll();
+	DropAllPreparedStatements();
+	ResetTempTableNamespace();
+	LockReleaseSession(USER_LOCKMETHOD);
+}
+
+/* ---------- SQL ---------- */
+
+/*
+ * Raises.  The name travels in the error's datatype field, which nothing else
+ * uses in an error of this code.
+ */
+Datum
+saga_fail(PG_FUNCTION_ARGS)
+{
+	char	   *error;
+	char	   *cause;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"error\" must not be null")));
+	error = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	cause = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	ereport(ERROR,
+			(errcode(ERRCODE_SAGA_FAIL),
+			 errmsg_internal("%s", cause),
+			 err_generic_string(PG_DIAG_DATATYPE_NAME, error)));
+	PG_RETURN_NULL();			/* keep compilers quiet */
+}
+
+Datum
+saga_failure(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+	const char *keys[3] = {"cause", "error", "saga.failure"};
+	char	   *values[3];
+	int			i;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"error\" must not be null")));
+	while (failure_nonce == 0)
+		if (!pg_strong_random(&failure_nonce, sizeof(failure_nonce)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+	values[0] = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	values[1] = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	values[2] = psprintf(UINT64_FORMAT, failure_nonce);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (i = 0; i < 3; i++)
+	{
+		JsonbValue	v = {.type = jbvString};
+
+		v.val.string.val = unconstify(char *, keys[i]);
+		v.val.string.len = strlen(keys[i]);
+		pushJsonbValue(&state, WJB_KEY, &v);
+		v.val.string.val = values[i];
+		v.val.string.len = strlen(values[i]);
+		pushJsonbValue(&state, WJB_VALUE, &v);
+	}
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}

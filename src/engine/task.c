@@ -1,0 +1,361 @@
+/*
+ * task.c
+ *		Starting the task of a state: a SQL function at once, anything outside
+ *		through the outbox.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "outbox/outbox.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+typedef struct ContextArg
+{
+	SagaJob    *job;
+	int			task_id;
+} ContextArg;
+
+static Jsonb *
+step_context_object(void *arg)
+{
+	ContextArg *c = arg;
+
+	return saga_run_context(c->job->run, c->task_id);
+}
+
+static void
+answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error, const char *cause)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (output == NULL)
+		saga_run_task_failed(job->run, action->task_id, error, cause, now);
+	else if (action->token)
+		saga_run_task_parked(job->run, action->task_id, now);
+	else
+		saga_run_task_succeeded(job->run, action->task_id, output, now);
+}
+
+/* ---------- SQL ---------- */
+
+/*
+ * Deferred constraints and triggers are checked at the end of each step: an
+ * execution may be committed between any two, so a later step cannot be what
+ * makes them true.
+ */
+static Jsonb *
+call_step(SagaJob *job, const SagaAction *action, const char *function, Jsonb *input,
+		  const char **error, char **cause)
+{
+	ContextArg	arg = {job, action->task_id};
+	Jsonb	   *output;
+
+	output = saga_step_call(function, input, step_context_object, &arg, action->timeout_ms, error, cause);
+	AfterTriggerFireDeferred();
+	return output;
+}
+
+/* With a savepoint: what the step raises is its failure, unless it is the engine's trouble. */
+static Jsonb *
+call_step_carefully(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *function,
+					Jsonb *input, const char **error, char **cause)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Jsonb	   *volatile output = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	batch->subxacts++;
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		output = call_step(job, action, function, input, error, cause);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		saga_step_error(edata, error, cause);
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		saga_step_reset(batch->context);
+		if (saga_errcode_is_infrastructure(edata->sqlerrcode) && !saga_step_timed_out)
+			ReThrowError(edata);
+		FreeErrorData(edata);
+		output = NULL;
+	}
+	PG_END_TRY();
+	return output;
+}
+
+/*
+ * The optimistic run notes which task it is in: if that one ran out of time,
+ * the careful run does not wait for it a second time.
+ */
+static Jsonb *
+run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *function, Jsonb *input,
+		const char **error, char **cause)
+{
+	if (!job->careful)
+	{
+		job->current_task = action->task_id;
+		return call_step(job, action, function, input, error, cause);
+	}
+	if (job->timed_out_task == action->task_id)
+	{
+		job->timed_out_task = -1;
+		*error = "States.Timeout";
+		*cause = NULL;
+		return NULL;
+	}
+	return call_step_carefully(batch, job, action, function, input, error, cause);
+}
+
+/* ---------- outbox ---------- */
+
+/*
+ * Equal for all attempts of one visit of a state, different for any other:
+ * the execution's id with its random half mixed with the visit's number.
+ */
+static pg_uuid_t
+idempotency_key(const pg_uuid_t *execution_id, int call_id)
+{
+	unsigned char bytes[UUID_LEN + sizeof(int)];
+	pg_uuid_t	key = *execution_id;
+	uint64		hash;
+
+	memcpy(bytes, execution_id->data, UUID_LEN);
+	memcpy(bytes + UUID_LEN, &call_id, sizeof(int));
+	hash = hash_bytes_extended(bytes, sizeof(bytes), 0x5a6a);
+	memcpy(key.data + 8, &hash, 8);
+	key.data[6] = 0x80 | (key.data[6] & 0x0f);	/* version 8: custom */
+	key.data[8] = 0x80 | (key.data[8] & 0x3f);
+	return key;
+}
+
+static Jsonb *
+message_id_object(const pg_uuid_t *id)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	v = {.type = jbvString};
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	v.val.string.val = "MessageId";
+	v.val.string.len = strlen("MessageId");
+	pushJsonbValue(&state, WJB_KEY, &v);
+	v.val.string.val = saga_uuid_to_cstring(id);
+	v.val.string.len = 36;
+	pushJsonbValue(&state, WJB_VALUE, &v);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static void
+run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
+{
+	SagaOutboxEntry entry = {0};
+	const char *error;
+	char	   *cause = NULL;
+
+	entry.outbox_id = saga_uuid_new();
+	entry.op = op;
+	entry.request = action->input;
+	entry.idempotency_key = idempotency_key(&job->execution_id, action->call_id);
+	entry.execution_id = job->execution_id;
+	entry.role = GetUserId();
+	if (op != SAGA_OUTBOX_PUBLISH)
+	{
+		entry.workflow_id = job->queue->queue_id;
+		entry.task_id = action->task_id;
+		entry.only_submit = action->token != NULL;
+	}
+	error = saga_outbox_enqueue(&entry, &cause);
+	if (error)
+		answer(job, action, NULL, error, cause);
+	else if (op == SAGA_OUTBOX_PUBLISH)
+		answer(job, action, message_id_object(&entry.outbox_id), NULL, NULL);
+	else
+		saga_run_task_parked(job->run, action->task_id, GetCurrentTimestamp());
+}
+
+/* ---------- a queue of this database ---------- */
+
+static Jsonb *
+send_to_queue(SagaJob *job, const SagaAction *action, const char **error, char **cause)
+{
+	char	   *url = saga_jsonb_get_string(action->input, "QueueUrl");
+	const SagaQueue *queue;
+	SagaSend	row = {.kind = SAGA_MSG_MESSAGE};
+	JsonbValue	body;
+
+	*error = "SQS.AmazonSQSException";
+	if (url == NULL || strncmp(url, "saga:", 5) != 0)
+	{
+		*cause = "QueueUrl must be \"saga:NAME\", a queue of this database";
+		return NULL;
+	}
+	queue = saga_queue_by_name(url + 5, true);
+	if (queue == NULL || queue->kind != SAGA_QUEUE_PLAIN)
+	{
+		*cause = psprintf("queue \"%s\" does not exist", url + 5);
+		return NULL;
+	}
+	if (!saga_jsonb_get(action->input, "MessageBody", &body))
+	{
+		*cause = "MessageBody is missing";
+		return NULL;
+	}
+	saga_queue_check_owner(queue);
+	row.message_id = saga_uuid_new();
+	row.body = saga_jsonb_from_value(&body);
+	saga_send_rows(queue, &row, 1);
+	return message_id_object(&row.message_id);
+}
+
+/* ---------- lambda:invoke ---------- */
+
+/* {"FunctionName", "Payload"} -> the function's own input; an absent payload is {}. */
+static Jsonb *
+lambda_payload(Jsonb *input)
+{
+	JsonbValue	v;
+	Jsonb	   *parsed;
+
+	if (!saga_jsonb_get(input, "Payload", &v) || v.type == jbvNull)
+		return saga_jsonb_empty_object();
+	if (v.type == jbvString)
+	{
+		parsed = saga_jsonb_parse(v.val.string.val, v.val.string.len);
+		if (parsed)
+			return parsed;
+	}
+	return saga_jsonb_from_value(&v);
+}
+
+static Jsonb *
+lambda_result(Jsonb *payload)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	v;
+	const char *keys[3] = {"ExecutedVersion", "Payload", "StatusCode"};
+	int			i;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (i = 0; i < 3; i++)
+	{
+		v.type = jbvString;
+		v.val.string.val = unconstify(char *, keys[i]);
+		v.val.string.len = strlen(keys[i]);
+		pushJsonbValue(&state, WJB_KEY, &v);
+		if (i == 0)
+		{
+			v.val.string.val = "$LATEST";
+			v.val.string.len = strlen("$LATEST");
+		}
+		else if (i == 2)
+		{
+			v.type = jbvNumeric;
+			v.val.numeric = int64_to_numeric(200);
+		}
+		else if (JB_ROOT_IS_SCALAR(payload))
+			JsonbExtractScalar(&payload->root, &v);
+		else
+		{
+			v.type = jbvBinary;
+			v.val.binary.data = &payload->root;
+			v.val.binary.len = VARSIZE(payload) - VARHDRSZ;
+		}
+		pushJsonbValue(&state, WJB_VALUE, &v);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* ---------- dispatch ---------- */
+
+static void
+start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
+{
+	const char *arn = action->resource->name;
+	bool		invoke = strcmp(arn, "arn:aws:states:::lambda:invoke") == 0;
+	Jsonb	   *input = action->input;
+	const SagaResource *bound;
+	SagaAction	resolved = *action;
+	const char *error = NULL;
+	char	   *cause = NULL;
+	Jsonb	   *output;
+
+	if (invoke)
+	{
+		arn = saga_jsonb_get_string(action->input, "FunctionName");
+		input = lambda_payload(action->input);
+	}
+	bound = arn ? saga_resource_lookup(arn, invoke, job->queue->owner) : NULL;
+	if (bound == NULL)
+	{
+		answer(job, action, NULL, invoke ? "Lambda.ResourceNotFoundException" : "States.Runtime",
+			   psprintf("\"%s\" stands for nothing here; saga.bind_resource(arn, resource) says what it is",
+						arn ? arn : ""));
+		return;
+	}
+	if (bound->kind != SAGA_RES_SQL)
+	{
+		resolved.resource = bound;
+		resolved.input = input;
+		saga_task_start(batch, job, &resolved);
+		return;
+	}
+	output = run_sql(batch, job, action, bound->name, input, &error, &cause);
+	if (output && invoke)
+		output = lambda_result(output);
+	answer(job, action, output, error, cause);
+}
+
+void
+saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
+{
+	const char *error = NULL;
+	char	   *cause = NULL;
+	Jsonb	   *output;
+
+	switch (action->resource->kind)
+	{
+		case SAGA_RES_SQL:
+			output = run_sql(batch, job, action, action->resource->name, action->input, &error, &cause);
+			answer(job, action, output, error, cause);
+			break;
+		case SAGA_RES_PUBLISH:
+			run_outbox(job, action, SAGA_OUTBOX_PUBLISH);
+			break;
+		case SAGA_RES_HTTP:
+			run_outbox(job, action, SAGA_OUTBOX_HTTP);
+			break;
+		case SAGA_RES_SNS:
+			run_outbox(job, action, SAGA_OUTBOX_SNS);
+			break;
+		case SAGA_RES_SQS:
+			output = send_to_queue(job, action, &error, &cause);
+			answer(job, action, output, error, cause);
+			break;
+		case SAGA_RES_OTHER:
+			start_bound(batch, job, action);
+			break;
+		default:
+			answer(job, action, NULL, "States.Runtime",
+				   psprintf("resource \"%s\" is not supported", action->resource->text));
+			break;
+	}
+}
