@@ -9,6 +9,8 @@
 #include "common/common.h"
 #include "queue/queue.h"
 
+extern void saga_engine_init(void); /* from _PG_init: sets the hooks of the modules below */
+
 typedef struct SagaBatchOptions
 {
 	int			max_executions; /* 0: the setting pg_saga.batch_size (50) */

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
+#include "outbox/outbox.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -204,6 +205,37 @@ saga_start_execution(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	PG_RETURN_UUID_P(result);
+}
+
+/*
+ * A dead letter of an execution: a new one, of the version that the workflow
+ * has now, as the definition may be what was mended.  Its name stays with the
+ * dead one.  An orphaned event goes back as it was.
+ */
+static pg_uuid_t
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter)
+{
+	SagaSend	row = {.kind = letter->kind};
+
+	row.message_id = saga_uuid_new();
+	row.body = letter->body;
+	if (letter->kind == SAGA_MSG_START)
+		row.version = saga_workflow_by_id(queue->queue_id, false)->version;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("dead letter of an event cannot be redriven"),
+				 errhint("Redrive or restart its execution.")));
+	saga_send_rows(queue, &row, 1);
+	return row.message_id;
+}
+
+/* From _PG_init. */
+void
+saga_engine_init(void)
+{
+	saga_redrive_execution_hook = redrive;
+	saga_outbox_event_hook = saga_engine_send_event;
 }
 
 /* ---------- stop ---------- */
