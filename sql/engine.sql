@@ -20,13 +20,22 @@ BEGIN
 	RAISE EXCEPTION 'no luck' USING ERRCODE = 'P0042', DETAIL = 'none at all';
 END $$;
 
+-- runs a queue until this execution has ended: its waits and retries are a second each
+CREATE PROCEDURE app.drain_until_ended(queue text, id uuid) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 3000 LOOP
+		CALL saga.drain(queue);
+		EXIT WHEN EXISTS (SELECT FROM saga.execution WHERE execution_id = id);
+		COMMIT;
+		PERFORM pg_catalog.pg_sleep(0.01);
+	END LOOP;
+END $$;
+
 -- ---------- definitions ----------
-\set VERBOSITY verbose
 \set SHOW_CONTEXT never
 SELECT saga.create_workflow('bad', '{"StartAt": "Nowhere", "States": {"A": {"Type": "Task", "Resource": "sql:app.note", "Next": "B"}}}');
 SELECT saga.create_workflow('bad', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:note", "End": true}}}');
 SELECT saga.create_workflow('', '{}');
-\set VERBOSITY default
 SELECT saga.create_workflow('one', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:app.note", "End": true}}}');
 
 -- ---------- one step ----------
@@ -49,7 +58,9 @@ SELECT count(*) FROM saga.executions;
 SELECT saga.start_execution('nothing', '{}');
 SELECT saga.start_execution(NULL, '{}');
 SELECT saga.start_execution('one', NULL);
+\set VERBOSITY sqlstate
 SELECT saga.stop_execution(:'id');
+\set VERBOSITY default
 SELECT saga.stop_execution('00000000-0000-7000-8000-000000000000');
 
 -- names: the same input is the same execution
@@ -99,11 +110,7 @@ SELECT saga.create_workflow('retries', '{"StartAt": "A", "States": {
 SELECT saga.start_execution('retries') AS id \gset
 CALL saga.drain();
 SELECT status, current_state FROM saga.executions WHERE execution_id = :'id';
--- its delay is over
-UPDATE saga.timer SET wake_at = now() - interval '1 s';
-CALL saga.drain();
-UPDATE saga.timer SET wake_at = now() - interval '1 s';
-CALL saga.drain();
+CALL app.drain_until_ended('retries', :'id');
 SELECT status, output FROM saga.executions WHERE execution_id = :'id';
 
 SELECT saga.create_workflow('catches', '{"StartAt": "A", "States": {
@@ -206,9 +213,9 @@ SELECT DISTINCT output FROM saga.executions WHERE workflow = 'settings';
 SHOW search_path;
 
 -- ---------- Wait, and an early stop ----------
-SELECT saga.create_workflow('waits', '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "Next": "P"}, "P": {"Type": "Pass", "End": true}}}');
-SELECT saga.start_execution('waits', '{"w": 1}') AS id \gset
-SELECT saga.start_execution('waits', '{"w": 2}') AS id2 \gset
+SELECT saga.create_workflow('waits', '{"StartAt": "W", "States": {"W": {"Type": "Wait", "SecondsPath": "$.w", "Next": "P"}, "P": {"Type": "Pass", "End": true}}}');
+SELECT saga.start_execution('waits', '{"w": 3600}') AS id \gset
+SELECT saga.start_execution('waits', '{"w": 1}') AS id2 \gset
 CALL saga.drain('waits');
 SELECT status, current_state FROM saga.executions WHERE execution_id = :'id';
 SELECT wake_at - now() > interval '50 min' AS in_an_hour FROM saga.timer WHERE message_id = :'id';
@@ -217,8 +224,7 @@ CALL saga.drain('waits');
 SELECT status, error, cause FROM saga.executions WHERE execution_id = :'id';
 SELECT count(*) FROM saga.timer WHERE message_id = :'id';
 SELECT count(*) AS dead FROM saga.dead_letters WHERE message_id = :'id';
-UPDATE saga.timer SET wake_at = now() WHERE message_id = :'id2';
-CALL saga.drain('waits');
+CALL app.drain_until_ended('waits', :'id2');
 SELECT status, output FROM saga.executions WHERE execution_id = :'id2';
 SELECT event_id, previous_event_id, type FROM saga.execution_history WHERE execution_id = :'id2' ORDER BY event_id;
 -- a stop that comes before the start was run
@@ -307,7 +313,7 @@ SELECT body FROM saga.receive('inbox');
 -- ---------- redrive: a new execution with the same input ----------
 SELECT dead_letter_id AS letter, message_id AS failed FROM saga.dead_letters WHERE queue = 'refuses' \gset
 SELECT saga.create_workflow('refuses', '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}');
-SELECT saga.redrive(:'letter') AS again \gset
+SELECT saga.redrive(:'letter'::uuid) AS again \gset
 SELECT :'again' <> :'failed' AS another;
 CALL saga.drain('refuses');
 SELECT status FROM saga.executions WHERE execution_id = :'again';
