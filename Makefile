@@ -27,7 +27,9 @@ SHLIB_LINK = -lcurl -ljson-c -lexpat
 EXTRA_CLEAN = $(DATA_built) $(wildcard src/*/*.o src/*/*.bc) tmp_check
 
 # Usable before PostgreSQL is there: "make deps" brings it.
-PG_CONFIG ?= pg_config
+ifeq ($(PG_CONFIG),)
+override PG_CONFIG = pg_config
+endif
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 HAVE_PGXS := $(wildcard $(PGXS))
 override with_llvm = no
@@ -41,8 +43,9 @@ $(OBJS): $(SAGA_HDRS)
 else
 .PHONY: all install clean
 all install:
+	@[ -z "$(SAGA_DEPS_DONE)" ] || { echo "there is no PGXS for PG_CONFIG=$(PG_CONFIG)" >&2; exit 1; }
 	$(MAKE) deps
-	$(MAKE) $@
+	$(MAKE) $@ SAGA_DEPS_DONE=1
 clean:
 	rm -rf $(EXTRA_CLEAN) pg_saga.so
 endif
