@@ -10,6 +10,7 @@
 #include "common/guc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "engine/engine.h"
 #include "queue/queue.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -72,6 +73,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("pg_saga");
 #endif
 	saga_mark_init();
+	saga_engine_init();
 	saga_utility_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
