@@ -225,7 +225,8 @@ sub mutant
 }
 
 # Each part of the protocol is needed: without it some load soon leaves rows behind.
-my %mutants = (1 => 'without caps', 2 => 'without the push of aborted claims', 4 => 'without the push of kept rows');
+my %mutants = (1 => 'without caps', 2 => 'without the push of aborted claims', 4 => 'without the push of kept rows',
+	8 => 'without the push of prepared transactions');
 foreach my $bits (sort keys %mutants)
 {
 	my $left = 0;
@@ -234,7 +235,7 @@ foreach my $bits (sort keys %mutants)
 	{
 		($left) = cycle(3);
 	}
-	cmp_ok($left, '>', 0, "$mutants{$bits} rows are left behind");
+	cmp_ok($left, '>', 0, "$mutants{$bits}, rows are left behind");
 	note("$mutants{$bits}: $left left behind");
 	$node->safe_psql('postgres', 'TRUNCATE saga.message, sent, taken');
 }

@@ -23,6 +23,7 @@
 #define MUTANT_NO_CAPS		1
 #define MUTANT_NO_ABORT		2
 #define MUTANT_NO_KEPT		4
+#define MUTANT_NO_PREPARED	8
 static int	test_mutant = 0;
 
 typedef struct Pending
@@ -435,7 +436,7 @@ prepare_transaction(void)
 	abort_claims(0);
 	memset(&entry, 0, sizeof(entry));
 	entry.next_wake = timers_moved ? DT_NOBEGIN : pending_timer;
-	for (i = 0; i < npending; i++)
+	for (i = 0; i < npending && !(test_mutant & MUTANT_NO_PREPARED); i++)
 	{
 		Pending    *p = &pending[i];
 		bool		has = false;
@@ -580,7 +581,7 @@ saga_mark_init(void)
 	DefineCustomIntVariable("pg_saga.test_mutant",
 							"Leaves out parts of the protocol of the low-water mark.",
 							"For the test that shows that they are needed: it loses messages until the next sweep.",
-							&test_mutant, 0, 0, 7, PGC_SUSET,
+							&test_mutant, 0, 0, 15, PGC_SUSET,
 							GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
