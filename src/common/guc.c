@@ -89,8 +89,8 @@ define_batch_settings(void)
 							&saga_step_lock_timeout_ms, 10, 1, 60 * 1000, PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_saga.crash_limit",
-							"Number of crashes of the server after which an execution is given up.",
-							"It becomes a dead letter with the reason Saga.WorkerCrashed.",
+							"Number of crashes of the server that an execution may be there for.",
+							"Past it the execution becomes a dead letter with the reason Saga.WorkerCrashed.",
 							&saga_crash_limit, 3, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
