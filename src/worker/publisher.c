@@ -17,7 +17,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "worker/procs.h"
-#include "worker/weak.h"
 
 #define TURN_MS			10000
 #define TROUBLE_MIN_MS	200

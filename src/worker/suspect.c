@@ -19,7 +19,6 @@
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "worker/procs.h"
-#include "worker/weak.h"
 
 typedef struct Suspect
 {

@@ -34,7 +34,6 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "worker/procs.h"
-#include "worker/weak.h"
 
 #define LEAVE_POLL_MS		10
 #define LEAVE_ASKED_MS		500 /* then a process that is still there is terminated */
@@ -311,8 +310,7 @@ note_command(Node *stmt)
 	switch (nodeTag(stmt))
 	{
 		case T_ConstraintsSetStmt:
-			if (&saga_set_constraints_seen)
-				saga_set_constraints_seen = true;
+			saga_set_constraints_seen = true;
 			break;
 		case T_TransactionStmt:
 			if (((TransactionStmt *) stmt)->kind == TRANS_STMT_PREPARE)

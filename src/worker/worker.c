@@ -26,7 +26,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/procs.h"
-#include "worker/weak.h"
 
 #define QUEUES_AT_ONCE	64
 #define KEPT_MIN_MS		5		/* when only rows came back that could not be run */
