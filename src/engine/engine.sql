@@ -102,6 +102,11 @@ CREATE FUNCTION saga.create_workflow(name text, definition jsonb) RETURNS intege
 COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
 'makes a workflow, or a new version of one that the caller owns, from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
 
+CREATE FUNCTION saga.workflow_version(name text) RETURNS integer
+	LANGUAGE c STRICT STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_workflow_version';
+COMMENT ON FUNCTION saga.workflow_version(text) IS
+'the newest version of a workflow, which new executions run; null when there is no such workflow';
+
 CREATE FUNCTION saga.set_workflow_owner(name text, role regrole) RETURNS void
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_set_workflow_owner';
 COMMENT ON FUNCTION saga.set_workflow_owner(text, regrole) IS
@@ -114,10 +119,10 @@ COMMENT ON FUNCTION saga.bind_resource(text, text) IS
 
 -- ---------- executions ----------
 
-CREATE FUNCTION saga.start_execution(workflow text, input jsonb DEFAULT '{}', name text DEFAULT NULL) RETURNS uuid
+CREATE FUNCTION saga.start_execution(workflow text, input jsonb DEFAULT '{}', name text DEFAULT NULL, id uuid DEFAULT NULL) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution';
-COMMENT ON FUNCTION saga.start_execution(text, jsonb, text) IS
-'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation';
+COMMENT ON FUNCTION saga.start_execution(text, jsonb, text, uuid) IS
+'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation. A caller who needs the id beforehand takes one from saga.make_id() and gives it here';
 
 CREATE FUNCTION saga.stop_execution(id uuid, error text DEFAULT NULL, cause text DEFAULT NULL, compensate boolean DEFAULT true) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_stop_execution';
@@ -153,34 +158,40 @@ COMMENT ON FUNCTION saga.failure(text, text) IS
 
 -- ---------- views ----------
 
-CREATE VIEW saga.executions WITH (security_barrier) AS
+CREATE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
 		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
-		e.parent_id, e.compensated
+		e.parent_id, e.compensated, w.owner
 	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
-	WHERE pg_has_role(w.owner, 'USAGE')
 	UNION ALL
 	SELECT c.execution_id, w.name, c.version, c.name,
 		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
-		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL
+		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
-	WHERE pg_has_role(w.owner, 'USAGE')
 	UNION ALL
 	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id = m.message_id AND pg_has_role(w.owner, 'USAGE')
+	WHERE m.kind = 's' AND m.id = m.message_id
 	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id <> m.message_id AND pg_has_role(w.owner, 'USAGE')
+	WHERE m.kind = 's' AND m.id <> m.message_id
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
-		t.sent_at, NULL, NULL, NULL, NULL
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
-	WHERE t.kind = 's' AND pg_has_role(w.owner, 'USAGE');
+	WHERE t.kind = 's';
+COMMENT ON VIEW saga.all_executions IS
+'executions of all workflows: for the views of applications, which decide themselves who may see what. Not to be granted to anyone';
+
+CREATE VIEW saga.executions WITH (security_barrier) AS
+	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
+		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated
+	FROM saga.all_executions e
+	WHERE pg_has_role(e.owner, 'USAGE');
 COMMENT ON VIEW saga.executions IS
 'executions of the workflows whose owner the current user is a member of: those that have ended, that wait, and that have not begun (RUNNING without a current state)';
 

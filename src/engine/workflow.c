@@ -24,6 +24,7 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(saga_create_workflow);
+PG_FUNCTION_INFO_V1(saga_workflow_version);
 PG_FUNCTION_INFO_V1(saga_set_workflow_owner);
 PG_FUNCTION_INFO_V1(saga_bind_resource);
 
@@ -430,6 +431,16 @@ saga_create_workflow(PG_FUNCTION_ARGS)
 	saga_execute(&version_stmt, values, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_INT32(version);
+}
+
+Datum
+saga_workflow_version(PG_FUNCTION_ARGS)
+{
+	const SagaWorkflow *workflow = saga_workflow_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+
+	if (workflow == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(workflow->version);
 }
 
 /*

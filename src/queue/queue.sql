@@ -170,11 +170,18 @@ CREATE VIEW saga.queues WITH (security_barrier) AS
 	WHERE pg_has_role(q.owner, 'USAGE');
 COMMENT ON VIEW saga.queues IS 'queues of roles that the current user is a member of; the counts are exact, and take the time to count';
 
-CREATE VIEW saga.dead_letters WITH (security_barrier) AS
+CREATE VIEW saga.all_dead_letters AS
 	SELECT d.dead_letter_id, q.name AS queue, d.message_id,
 		CASE d.kind WHEN 'm' THEN 'message' WHEN 'o' THEN 'outbox' ELSE 'execution' END AS kind,
 		d.reason, d.cause, d.receives, d.sent_at, d.failed_at, d.redriven_at, d.redriven_as,
-		d.body, d.headers, d.details
-	FROM saga.dead_letter d JOIN saga.queue q USING (queue_id)
-	WHERE pg_has_role(q.owner, 'USAGE');
+		d.body, d.headers, d.details, q.owner
+	FROM saga.dead_letter d JOIN saga.queue q USING (queue_id);
+COMMENT ON VIEW saga.all_dead_letters IS
+'dead letters of all queues: for the views of applications, which decide themselves who may see what. Not to be granted to anyone';
+
+CREATE VIEW saga.dead_letters WITH (security_barrier) AS
+	SELECT d.dead_letter_id, d.queue, d.message_id, d.kind, d.reason, d.cause, d.receives, d.sent_at,
+		d.failed_at, d.redriven_at, d.redriven_as, d.body, d.headers, d.details
+	FROM saga.all_dead_letters d
+	WHERE pg_has_role(d.owner, 'USAGE');
 COMMENT ON VIEW saga.dead_letters IS 'what failed for good, of queues of roles that the current user is a member of; redriven_at is null while it waits for a person';
