@@ -53,8 +53,10 @@ endif
 pg_saga--$(SAGA_VERSION).sql: $(SAGA_SQL)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_saga" to load this file. \quit'; cat $^; } >$@
 
-pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL)
-	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; cat $^; } >$@
+# The line @invoice.asl.json@ stands for the definition of the workflow.
+pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL) src/invoice/invoice.asl.json
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; \
+	  sed -e '/^@invoice.asl.json@$$/{r src/invoice/invoice.asl.json' -e 'd;}' $(INVOICE_SQL); } >$@
 
 .PHONY: deps demo bench
 deps:

@@ -355,3 +355,6 @@ DROP EXTENSION pg_saga CASCADE;
 DROP SCHEMA app CASCADE;
 DROP OWNED BY saga_test_a, saga_test_b;
 DROP ROLE saga_test_a, saga_test_b;
+-- for the tests that follow in this database
+CREATE EXTENSION pg_saga;
+CREATE EXTENSION pg_invoice;

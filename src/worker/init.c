@@ -9,6 +9,7 @@
 
 #include "common/guc.h"
 #include "fmgr.h"
+#include "invoice/submit.h"
 #include "miscadmin.h"
 #include "engine/engine.h"
 #include "queue/queue.h"
@@ -67,10 +68,12 @@ void
 _PG_init(void)
 {
 	saga_guc_define();
+	saga_invoice_guc_define();
 	if (process_shared_preload_libraries_in_progress)
 		define_sizes();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("pg_saga");
+	MarkGUCPrefixReserved("pg_invoice");
 #endif
 	saga_mark_init();
 	saga_engine_init();

@@ -1,0 +1,195 @@
+-- app: the steps of the workflow. They run in a session of the workflow's
+-- owner, with its rights. The document stays in invoice_submission; the state
+-- holds only what a choice or a request needs.
+
+CREATE FUNCTION invoice_set_approval_limit(currency text, amount numeric) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	code text := CASE WHEN currency = 'default' THEN currency ELSE upper(currency) END;
+BEGIN
+	IF code IS NULL OR code !~ '^(default|[A-Z]{3})$' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('"%s" is not a currency', currency),
+			HINT = 'Give a code of three letters, or ''default'' for all that have no limit of their own.';
+	END IF;
+	IF amount IS NULL THEN
+		DELETE FROM @extschema@.invoice_setting s WHERE s.currency = code;
+	ELSIF amount < 0 OR amount IN ('NaN', 'Infinity') THEN
+		RAISE invalid_parameter_value USING MESSAGE = format('approval limit cannot be %s', amount);
+	ELSE
+		INSERT INTO @extschema@.invoice_setting AS s VALUES (code, amount)
+			ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE SET approval_limit = excluded.approval_limit;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION invoice_set_approval_limit(text, numeric) IS
+	'holds invoices of a currency (or ''default'') whose payable amount is above this one; null: no limit';
+
+-- The cause of InvoiceInvalid: the ids of all violated rules, and the first
+-- hundred violations with their places.
+CREATE FUNCTION invoice_invalid_cause(violations jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_build_object(
+		'rules', jsonb_agg(DISTINCT v->'rule'),
+		'violations', jsonb_agg(v - 'level' ORDER BY n) FILTER (WHERE n <= 100))::text
+	FROM (SELECT v, row_number() OVER (ORDER BY ord) AS n
+		  FROM jsonb_array_elements(violations) WITH ORDINALITY AS a (v, ord)
+		  WHERE v->>'level' = 'fatal') AS fatal
+$$;
+COMMENT ON FUNCTION invoice_invalid_cause(jsonb) IS 'the cause of the failure InvoiceInvalid, as JSON text';
+
+CREATE FUNCTION invoice_step_validate(input jsonb, context jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracking uuid := input->>'tracking_id';
+	execution uuid := context#>>'{Execution,Id}';
+	submission record;
+	result jsonb;
+BEGIN
+	SELECT s.* INTO submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	IF NOT FOUND OR submission.superseded_at IS NOT NULL THEN
+		RETURN saga.failure('InvoiceUnknown',
+			format('there is no submission %s, or another one has taken its place', tracking));
+	END IF;
+	IF submission.execution_id <> execution THEN
+		-- a dead letter was redriven: this execution takes the invoice over
+		IF EXISTS (SELECT FROM saga.dead_letters d
+				   WHERE d.message_id = submission.execution_id AND d.reason = 'Saga.CompensationFailed') THEN
+			RETURN saga.failure('InvoiceNotUndone',
+				format('execution %s has not been undone completely; see invoice_retry', submission.execution_id));
+		END IF;
+		UPDATE @extschema@.invoice_submission s SET execution_id = execution, attempts = s.attempts + 1
+			WHERE s.tracking_id = tracking AND s.execution_id = submission.execution_id
+				AND @extschema@.invoice_is_dead(s.execution_id);
+		IF NOT FOUND THEN
+			RETURN saga.failure('InvoiceUnknown',
+				format('execution %s works on submission %s', submission.execution_id, tracking));
+		END IF;
+	END IF;
+	result := @extschema@.invoice_check(submission.document);
+	IF (result->'fatal')::boolean THEN
+		RETURN saga.failure('InvoiceInvalid', @extschema@.invoice_invalid_cause(result->'rules'));
+	END IF;
+	RETURN jsonb_build_object('tracking_id', tracking, 'number', submission.number,
+		'seller', jsonb_build_object('id', submission.seller_key, 'name', submission.seller),
+		'buyer', submission.buyer, 'currency', submission.currency,
+		'type_code', submission.document->>'type_code', 'warnings', result->'warnings');
+END
+$$;
+COMMENT ON FUNCTION invoice_step_validate(jsonb, jsonb) IS
+	'step: all rules; fails with InvoiceInvalid and the violated ones, else returns parties, currency and warnings';
+
+-- Adds to the state: kind (invoice or credit-note), totals, postings (the
+-- amount of each VAT group), due (the sign of what is payable) with amount
+-- (without its sign), and above_limit.
+CREATE FUNCTION invoice_step_calculate(input jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	totals jsonb;
+	payable numeric;
+	above boolean;
+BEGIN
+	SELECT @extschema@.invoice_calculate(s.document) INTO totals
+		FROM @extschema@.invoice_submission s WHERE s.tracking_id = (input->>'tracking_id')::uuid;
+	payable := totals->>'payable';
+	SELECT abs(payable) > s.approval_limit INTO above
+		FROM @extschema@.invoice_setting s
+		WHERE s.currency IN (input->>'currency', 'default')
+		ORDER BY s.currency = 'default' LIMIT 1;
+	RETURN input || jsonb_build_object(
+		'kind', CASE WHEN @extschema@.invoice_is_credit_note(input->>'type_code') THEN 'credit-note' ELSE 'invoice' END,
+		'totals', totals - '{lines,vat_breakdown}'::text[],
+		'postings', (SELECT jsonb_agg(jsonb_build_object('vat_category', v->'category', 'vat_rate', v->'rate', 'amount', v->'taxable_amount'))
+					 FROM jsonb_array_elements(totals->'vat_breakdown') AS v),
+		'due', sign(payable), 'amount', abs(payable)::text,
+		'above_limit', coalesce(above, false));
+END
+$$;
+COMMENT ON FUNCTION invoice_step_calculate(jsonb) IS 'step: the totals, what is due, and whether it is above the limit';
+
+CREATE FUNCTION invoice_step_hold(input jsonb, context jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracking uuid := input->>'tracking_id';
+BEGIN
+	-- the step began anew (Retry): the token before this one is void
+	UPDATE @extschema@.invoice_approval a SET decided_at = clock_timestamp(), decision = 'withdrawn'
+		WHERE a.tracking_id = tracking AND a.decided_at IS NULL;
+	INSERT INTO @extschema@.invoice_approval (token, tracking_id, execution_id, reason, currency, payable)
+		VALUES (input->>'token', tracking, (context#>>'{Execution,Id}')::uuid,
+				(SELECT string_agg(r, ', ')
+				 FROM (SELECT 'above the limit' AS r WHERE (input->'above_limit')::boolean
+					   UNION ALL SELECT jsonb_array_elements_text(input->'warnings')) AS reasons),
+				input->>'currency', (input->>'payable')::numeric);
+	RETURN 'null';
+END
+$$;
+COMMENT ON FUNCTION invoice_step_hold(jsonb, jsonb) IS
+	'step: notes that an invoice waits for a person, with the task token that invoice_approve and invoice_reject answer';
+
+CREATE FUNCTION invoice_step_save(input jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracking uuid := input->>'tracking_id';
+	submission record;
+	document jsonb;
+	totals jsonb;
+BEGIN
+	SELECT s.* INTO STRICT submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	document := submission.document;
+	totals := @extschema@.invoice_calculate(submission.document);
+
+	-- an earlier attempt may have saved it, and been undone
+	DELETE FROM @extschema@.invoice i WHERE i.tracking_id = tracking;
+	IF FOUND THEN
+		DELETE FROM @extschema@.invoice_line l WHERE l.tracking_id = tracking;
+		DELETE FROM @extschema@.invoice_vat v WHERE v.tracking_id = tracking;
+	END IF;
+
+	INSERT INTO @extschema@.invoice
+		SELECT tracking, submission.seller_key, submission.number, submission.seller, submission.buyer,
+			document->>'type_code', submission.currency,
+			(document->>'issue_date')::date, (document->>'due_date')::date,
+			t.line_total, t.allowance_total, t.charge_total, t.tax_exclusive, t.tax_total, t.tax_inclusive,
+			t.prepaid, t.rounding, t.payable, coalesce(input->>'settlement', 'none'), 'valid'
+		FROM jsonb_to_record(totals) AS t (line_total numeric, allowance_total numeric, charge_total numeric,
+			tax_exclusive numeric, tax_total numeric, tax_inclusive numeric, prepaid numeric,
+			rounding numeric, payable numeric);
+	INSERT INTO @extschema@.invoice_line
+		SELECT tracking, l.n, l.line->>'id', l.line->>'name', (l.line->>'quantity')::numeric,
+			l.line->>'unit_code', (l.line->>'unit_price')::numeric, (l.line->>'price_base_quantity')::numeric,
+			(totals->'lines'->>(l.n::integer - 1))::numeric,
+			l.line->>'vat_category', (l.line->>'vat_rate')::numeric
+		FROM jsonb_array_elements(document->'lines') WITH ORDINALITY AS l (line, n);
+	INSERT INTO @extschema@.invoice_vat
+		SELECT tracking, v.n, v.vat->>'category', (v.vat->>'rate')::numeric,
+			(v.vat->>'taxable_amount')::numeric, (v.vat->>'tax_amount')::numeric
+		FROM jsonb_array_elements(totals->'vat_breakdown') WITH ORDINALITY AS v (vat, n);
+	RETURN 'null';
+END
+$$;
+COMMENT ON FUNCTION invoice_step_save(jsonb) IS 'step: writes the tables invoice, invoice_line and invoice_vat';
+
+CREATE FUNCTION invoice_step_void(input jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE @extschema@.invoice i SET status = 'void', voided_at = clock_timestamp()
+		WHERE i.tracking_id = (input#>>'{input,tracking_id}')::uuid;
+	RETURN 'null';
+END
+$$;
+COMMENT ON FUNCTION invoice_step_void(jsonb) IS 'compensation of invoice_step_save: marks the saved invoice void';

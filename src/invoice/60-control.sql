@@ -1,0 +1,167 @@
+-- app: what a person does with an invoice on its way.
+--
+-- All of these are SECURITY DEFINER: a clerk needs EXECUTE on the function and
+-- no right on the tables or the workflow behind it. They run nothing of the
+-- caller's.
+
+-- The submission, locked, so that two decisions on one invoice come one after the other.
+CREATE FUNCTION invoice_lock(tracking_id uuid) RETURNS invoice_submission
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission @extschema@.invoice_submission;
+BEGIN
+	SELECT * INTO submission FROM @extschema@.invoice_submission s
+		WHERE s.tracking_id = invoice_lock.tracking_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE undefined_object USING
+			MESSAGE = format('invoice %s does not exist', tracking_id),
+			HINT = 'Give the id that invoice_submit returned.';
+	END IF;
+	RETURN submission;
+END
+$$;
+COMMENT ON FUNCTION invoice_lock(uuid) IS 'locks and returns a submission; raises when there is none';
+
+-- Closes the open approval and returns its token.
+CREATE FUNCTION invoice_decide(tracking_id uuid, decision text, note text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
+	token text;
+BEGIN
+	UPDATE @extschema@.invoice_approval a
+		SET decided_at = clock_timestamp(), decision = invoice_decide.decision,
+			decided_by = session_user, note = invoice_decide.note
+		WHERE a.tracking_id = submission.tracking_id AND a.execution_id = submission.execution_id
+			AND a.decided_at IS NULL
+		RETURNING a.token INTO token;
+	IF NOT FOUND THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s is not held', tracking_id),
+			DETAIL = format('Its status is "%s".', @extschema@.invoice_status(tracking_id)),
+			HINT = 'The view invoice_held lists what waits for a decision.';
+	END IF;
+	RETURN token;
+END
+$$;
+COMMENT ON FUNCTION invoice_decide(uuid, text, text) IS 'notes a decision on a held invoice and returns the task token to answer';
+
+CREATE FUNCTION invoice_approve(tracking_id uuid) RETURNS void
+LANGUAGE plpgsql STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM saga.send_task_success(@extschema@.invoice_decide(tracking_id, 'approved', NULL),
+		jsonb_build_object('decision', 'approved', 'by', session_user));
+END
+$$;
+COMMENT ON FUNCTION invoice_approve(uuid) IS 'lets a held invoice go on';
+
+CREATE FUNCTION invoice_reject(tracking_id uuid, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF tracking_id IS NULL OR coalesce(reason, '') !~ '\S' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'rejecting an invoice needs its tracking id and a reason',
+			HINT = 'The reason is what invoice_dlq shows as the cause.';
+	END IF;
+	PERFORM saga.send_task_failure(@extschema@.invoice_decide(tracking_id, 'rejected', reason),
+		'InvoiceRejected', reason);
+END
+$$;
+COMMENT ON FUNCTION invoice_reject(uuid, text) IS 'ends a held invoice as rejected: it becomes a dead letter with the reason';
+
+CREATE FUNCTION invoice_cancel(tracking_id uuid) RETURNS void
+LANGUAGE plpgsql STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
+	status text := @extschema@.invoice_status(tracking_id);
+BEGIN
+	IF status NOT IN ('queued', 'processing', 'held') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s cannot be cancelled', tracking_id),
+			DETAIL = format('Its status is "%s".', status),
+			HINT = CASE WHEN status = 'completed' THEN 'What is booked is corrected with a credit note.' END;
+	END IF;
+	UPDATE @extschema@.invoice_approval a
+		SET decided_at = clock_timestamp(), decision = 'withdrawn', decided_by = session_user, note = 'cancelled'
+		WHERE a.tracking_id = submission.tracking_id AND a.decided_at IS NULL;
+	PERFORM saga.stop_execution(submission.execution_id, 'InvoiceCancelled',
+		format('cancelled by %s', session_user), true);
+END
+$$;
+COMMENT ON FUNCTION invoice_cancel(uuid) IS 'stops an invoice that is not completed; what was done is undone in reverse order';
+
+-- Puts a corrected document in the place of the old one.
+CREATE FUNCTION invoice_correct(submission invoice_submission, corrected json) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	key record := @extschema@.invoice_document_key(corrected);
+	earlier uuid;
+BEGIN
+	IF (key.seller_key, key.number) <> (submission.seller_key, submission.number) THEN
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, corrected);
+		IF earlier IS NOT NULL THEN
+			RAISE unique_violation USING
+				MESSAGE = format('the corrected document was already submitted as %s', earlier);
+		END IF;
+	END IF;
+	INSERT INTO @extschema@.invoice_document_history (tracking_id, document)
+		VALUES (submission.tracking_id, submission.document);
+	UPDATE @extschema@.invoice_submission s
+		SET seller_key = key.seller_key, number = key.number, seller = key.seller, buyer = key.buyer,
+			currency = key.currency, document = corrected
+		WHERE s.tracking_id = submission.tracking_id;
+END
+$$;
+COMMENT ON FUNCTION invoice_correct(invoice_submission, json) IS 'replaces the document of a submission and keeps the old one';
+
+CREATE FUNCTION invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
+	status text := @extschema@.invoice_status(tracking_id);
+BEGIN
+	IF submission.superseded_at IS NOT NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s cannot be retried', tracking_id),
+			DETAIL = 'Another document of the same seller and number has taken its place.';
+	END IF;
+	IF status NOT IN ('failed', 'rejected', 'cancelled') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s cannot be retried', tracking_id),
+			DETAIL = format('Its status is "%s".', status),
+			HINT = 'Only an invoice that failed, was rejected or was cancelled can be retried.';
+	END IF;
+	IF NOT coalesce(force, false) AND EXISTS (
+		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated) THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s has not been undone completely', tracking_id),
+			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
+			HINT = 'Undo it by hand (invoice_dlq shows what is left), then call invoice_retry with force => true.';
+	END IF;
+	IF corrected IS NOT NULL THEN
+		PERFORM @extschema@.invoice_correct(submission, corrected);
+	END IF;
+	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
+		WHERE s.tracking_id = submission.tracking_id
+		RETURNING s.* INTO submission;
+	PERFORM saga.start_execution('invoice', jsonb_build_object('tracking_id', submission.tracking_id,
+		'number', submission.number, 'seller', submission.seller), NULL, submission.execution_id);
+	RETURN submission.tracking_id;
+END
+$$;
+COMMENT ON FUNCTION invoice_retry(uuid, json, boolean) IS
+	'starts a dead invoice again under the same tracking id, with a corrected document if one is given; force: although something of the last attempt was not undone';

@@ -1,0 +1,81 @@
+-- app: what people look at. The views show all invoices to whoever may read
+-- them: the rights that count are those on the view.
+
+-- Rule ids out of a cause; null when it has none (a changed workflow may say
+-- anything there).
+CREATE FUNCTION invoice_violated_rules(cause text) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN ARRAY(SELECT jsonb_array_elements_text(cause::jsonb->'rules'));
+EXCEPTION WHEN OTHERS THEN
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION invoice_violated_rules(text) IS 'ids of the violated rules in the cause of InvoiceInvalid';
+
+CREATE VIEW invoice_tracking AS
+	SELECT s.tracking_id, s.number, s.seller, s.buyer,
+		CASE
+			WHEN e.status = 'SUCCEEDED' OR e.status IS NULL AND i.status = 'valid' THEN 'completed'
+			WHEN e.status = 'COMPENSATING' THEN 'undoing'
+			WHEN e.status = 'ABORTED' AND e.error = 'InvoiceCancelled' THEN 'cancelled'
+			WHEN e.error = 'InvoiceRejected' THEN 'rejected'
+			WHEN e.status = 'RUNNING' AND a.token IS NOT NULL THEN 'held'
+			WHEN e.status = 'RUNNING' AND e.current_state IS NULL THEN 'queued'
+			WHEN e.status = 'RUNNING' THEN 'processing'
+			ELSE 'failed'
+		END AS status,
+		e.current_state AS current_step, s.attempts, s.currency,
+		coalesce(i.payable, a.payable) AS payable,
+		e.error, s.submitted_at, e.stopped_at AS finished_at
+	FROM invoice_submission s
+		LEFT JOIN LATERAL (SELECT * FROM saga.all_executions x WHERE x.execution_id = s.execution_id) e ON true
+		LEFT JOIN invoice i ON i.tracking_id = s.tracking_id
+		LEFT JOIN invoice_approval a ON a.tracking_id = s.tracking_id
+			AND a.execution_id = s.execution_id AND a.decided_at IS NULL;
+COMMENT ON VIEW invoice_tracking IS 'every submitted invoice and where it is';
+COMMENT ON COLUMN invoice_tracking.status IS
+	'queued: not begun; processing; held: waits for invoice_approve or invoice_reject; undoing: failed or cancelled, what was done is being undone; completed; failed or rejected: see invoice_dlq; cancelled';
+COMMENT ON COLUMN invoice_tracking.current_step IS 'state of the workflow that it is in; null when it has not begun or has ended';
+COMMENT ON COLUMN invoice_tracking.attempts IS '1, and one more for each invoice_retry';
+COMMENT ON COLUMN invoice_tracking.payable IS 'amount due as computed; null before it is held or saved';
+COMMENT ON COLUMN invoice_tracking.error IS 'name of the error that ended it: InvoiceInvalid, InvoiceRejected, InvoiceCancelled, or one of the workflow engine';
+
+CREATE FUNCTION invoice_status(tracking_id uuid) RETURNS text
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT t.status FROM @extschema@.invoice_tracking t WHERE t.tracking_id = $1
+$$;
+COMMENT ON FUNCTION invoice_status(uuid) IS 'status of an invoice as in invoice_tracking';
+
+CREATE VIEW invoice_held AS
+	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at
+	FROM invoice_approval a
+		JOIN invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
+	WHERE a.decided_at IS NULL
+		AND EXISTS (SELECT FROM saga.all_executions e WHERE e.execution_id = a.execution_id AND e.status = 'RUNNING');
+COMMENT ON VIEW invoice_held IS 'invoices that wait for invoice_approve or invoice_reject';
+COMMENT ON COLUMN invoice_held.reason IS 'ids of the warnings, or "above the limit"';
+
+CREATE VIEW invoice_dlq AS
+	SELECT s.tracking_id, s.number, s.seller, d.reason,
+		CASE WHEN d.reason <> 'Saga.CompensationFailed' THEN d.cause
+			ELSE concat_ws('; ', concat_ws(': ', d.details->>'error', d.cause),
+				'not undone: ' || (SELECT string_agg(n->>'state', ', ')
+								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
+		END AS cause,
+		invoice_violated_rules(d.cause) AS rules, s.attempts, d.failed_at,
+		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document
+	FROM saga.all_dead_letters d
+		JOIN invoice_submission s ON s.execution_id = d.message_id
+			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
+	WHERE d.queue = 'invoice' AND d.kind = 'execution';
+COMMENT ON VIEW invoice_dlq IS 'invoices that failed for good and wait for a person, see invoice_retry';
+COMMENT ON COLUMN invoice_dlq.reason IS
+	'InvoiceInvalid, InvoiceRejected, an error of the payment or accounting service (States.Http.StatusCode.422 ...) or of the workflow engine; Saga.CompensationFailed: something could not be undone';
+COMMENT ON COLUMN invoice_dlq.cause IS 'for InvoiceInvalid JSON with the violated rules and their places, else text';
+COMMENT ON COLUMN invoice_dlq.rules IS 'ids of the violated rules; null when it did not fail for them';
+COMMENT ON COLUMN invoice_dlq.compensated IS 'whether everything that had been done has been undone';
