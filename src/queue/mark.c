@@ -196,6 +196,15 @@ saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id)
 	saga_wake_queue(slot);
 }
 
+void
+saga_wake_next(const SagaQueue *queue)
+{
+	SagaQueueSlot *slot = slot_of(queue);
+
+	if (slot != NULL)
+		saga_wake_queue(slot);
+}
+
 /* ---------- claims ---------- */
 
 void

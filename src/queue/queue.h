@@ -87,6 +87,9 @@ extern void saga_note_kept(const SagaQueue *queue, const pg_uuid_t *id);
 /* a row of saga.timer was made or made earlier: the coordinator is told after commit */
 extern void saga_note_timer(TimestampTz wake_at);
 
+/* after a claim that got as many as it asked for: another consumer may help with the rest */
+extern void saga_wake_next(const SagaQueue *queue);
+
 /* push right now (sweep) */
 extern void saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id);
 

@@ -170,6 +170,8 @@ try_receive(const Receive *r, TimestampTz *next)
 		total += taken;
 		/* less than asked for only because some were dead: go on */
 	} while (found == asked && total < r->max);
+	if (found == asked)
+		saga_wake_next(r->queue);
 	SPI_finish();
 	return total;
 }
@@ -286,6 +288,21 @@ lock_leases(const SagaQueue *queue, pg_uuid_t *ids, int n, ItemPointerData *tids
 	return found;
 }
 
+static int
+delete_leases(const SagaQueue *queue, pg_uuid_t *ids, int n)
+{
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
+	int			found = lock_leases(queue, ids, n, tids);
+	Datum		value;
+
+	if (found > 0)
+	{
+		value = saga_tid_array(tids, found);
+		saga_execute(&delete_lease_stmt, &value, NULL, false, 0);
+	}
+	return found;
+}
+
 /*
  * Messages whose lease ran out, and that nobody has received again: the first
  * receiver was only slow.
@@ -324,9 +341,7 @@ Datum
 saga_delete(PG_FUNCTION_ARGS)
 {
 	const SagaQueue *queue = saga_arg_queue(fcinfo, 0);
-	ItemPointerData *tids;
 	pg_uuid_t  *ids;
-	Datum		value;
 	int			found;
 	int			n;
 
@@ -334,15 +349,12 @@ saga_delete(PG_FUNCTION_ARGS)
 	if (n == 0)
 		PG_RETURN_INT32(0);
 	SPI_connect();
-	tids = palloc(sizeof(ItemPointerData) * n);
-	found = lock_leases(queue, ids, n, tids);
-	if (found > 0)
-	{
-		value = saga_tid_array(tids, found);
-		saga_execute(&delete_lease_stmt, &value, NULL, false, 0);
-	}
+	found = delete_leases(queue, ids, n);
 	if (found < n)
 		found += delete_returned(queue, ids, n);
+	/* one may have been on its way from there to here */
+	if (found < n)
+		found += delete_leases(queue, ids, n);
 	SPI_finish();
 	PG_RETURN_INT32(found);
 }
