@@ -14,6 +14,8 @@
 #include "common/common.h"
 #include "queue/queue.h"
 
+extern void saga_outbox_init(void); /* from _PG_init */
+
 typedef enum SagaOutboxOp
 {
 	SAGA_OUTBOX_PUBLISH = 'p',	/* nobody waits */
@@ -49,18 +51,21 @@ extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **caus
 extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
 
 /*
- * The publisher's work for this database.  saga_publisher_turn claims, sends
- * and records until nothing is ready or in flight any more (drain: true), or
- * runs one turn of the event loop of a publisher process.  Called outside a
- * transaction; opens and commits its own through the two callbacks, because
- * CALL saga.publish() must use SPI_commit.
+ * The publisher's work for this database, in a process of its own.  Called
+ * outside a transaction; it opens and commits its own.  When a turn raises,
+ * abort the transaction and call it again.  (CALL saga.publish() does the
+ * same in the caller's session.)
  */
 typedef struct SagaPublisher SagaPublisher;
 
 extern SagaPublisher *saga_publisher_create(MemoryContext context);
 extern void saga_publisher_destroy(SagaPublisher *publisher);
 
-/* For a worker process: never returns before something happened or timeout_ms passed. */
+/*
+ * One turn of the event loop: never returns before something happened, the
+ * latch was set (it is reset then) or timeout_ms passed.  Sets and clears
+ * "sleeping" of saga_my_proc.
+ */
 extern void saga_publisher_turn(SagaPublisher *publisher, long timeout_ms);
 
 /* Called by the outbox when a reply is an event for an execution; set by the engine. */

@@ -60,7 +60,7 @@ CREATE TABLE saga.outbox_attempt (
 	status integer,
 	error text,
 	answer text,						-- its first characters
-	PRIMARY KEY (destination_id, outbox_id, attempt)
+	PRIMARY KEY (destination_id, outbox_id, started_at)
 );
 COMMENT ON TABLE saga.outbox_attempt IS 'attempts that were no success';
 
@@ -101,6 +101,11 @@ CREATE FUNCTION saga.publish_to(destination text, payload jsonb, ordering_key te
 		headers jsonb DEFAULT NULL) RETURNS uuid
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_publish_to';
 COMMENT ON FUNCTION saga.publish_to(text, jsonb, text, jsonb) IS 'transactional outbox: sends the payload when, and only when, this transaction commits';
+
+-- No SET clause and not SECURITY DEFINER: either makes its commits fail.
+CREATE PROCEDURE saga.publish()
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_publish';
+COMMENT ON PROCEDURE saga.publish() IS 'sends, in this session, what is ready for the destinations of the caller';
 
 CREATE VIEW saga.outbox_status WITH (security_barrier) AS
 SELECT d.name AS destination, d.kind, d.paused,

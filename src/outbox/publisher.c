@@ -1,39 +1,600 @@
 /*
  * publisher.c
- *		The publisher: claims, sends, records.
+ *		The publisher: claims, commits, sends, records.
+ *
+ * A sending goes from list to list: claiming (its transaction has not
+ * committed), ready, flying, done (to be recorded), gone.  Whatever raises
+ * leaves each of them in one list, so the next turn goes on from there.
+ *
+ * The same code runs in a publisher process, in transactions of its own, and
+ * in CALL saga.publish(), in those of the caller's session.  In neither is a
+ * snapshot or a transaction id held while the network is waited for; in the
+ * process there is no transaction at all.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "fmgr.h"
 #include "miscadmin.h"
-#include "outbox/outbox.h"
+#include "nodes/parsenodes.h"
+#include "outbox/sending.h"
 #include "pgstat.h"
 #include "storage/latch.h"
+#include "tcop/pquery.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
+
+PG_FUNCTION_INFO_V1(saga_publish);
+
+/* Requests in flight, of one publisher. */
+#define SAGA_MAX_IN_FLIGHT	128
+#define SAGA_MAX_IN_FLIGHT_CALL	32
+
+/* One transaction records so many. */
+#define SAGA_RECORD_BATCH	100
+
+/* Now and then all queues are looked at, and the leases of dead publishers. */
+#define SAGA_LOOK_INTERVAL_MS 60000
+
+/* A record that is locked by somebody, or that cannot be written, is tried again after this. */
+#define SAGA_RECORD_RETRY_MS 50
+#define SAGA_RECORD_TRIES	5
+
+#define SAGA_FIRE_LIMIT		1000
+#define SAGA_READY_MAX		256
 
 struct SagaPublisher
 {
 	MemoryContext context;
+	MemoryContext work;			/* reset each turn */
+	SagaHttp   *http;
+	int64		lease;
+	bool		lease_held;
+	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
+	bool		look_everywhere;	/* not only at queues that are said to be ready */
+	TimestampTz look_at;		/* then look everywhere again */
+	TimestampTz record_at;		/* no recording before: a record was locked */
+	bool		recording;		/* a recording transaction has not committed */
+	dlist_head	claiming;
+	dlist_head	ready;
+	dlist_head	flying;
+	dlist_head	done;
 };
+
+/* ---------- transactions ---------- */
+
+static void
+begin_work(SagaPublisher *publisher)
+{
+	if (publisher->in_call)
+		EnsurePortalSnapshotExists();
+	else
+	{
+		Assert(!IsTransactionState());
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		/* whatever the role's and the database's defaults are */
+		XactIsoLevel = XACT_READ_COMMITTED;
+		XactReadOnly = false;
+		XactDeferrable = false;
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pgstat_report_activity(STATE_RUNNING, "publishing");
+	}
+	saga_extension_lock();
+	MemoryContextSwitchTo(publisher->work);
+}
+
+static void
+commit_work(SagaPublisher *publisher)
+{
+	if (publisher->in_call)
+		SPI_commit();
+	else
+	{
+		SPI_finish();
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		(void) pgstat_report_stat(false);
+		pgstat_report_activity(STATE_IDLE, NULL);
+	}
+	MemoryContextSwitchTo(publisher->work);
+}
+
+/* ---------- making and destroying ---------- */
+
+static SagaPublisher *
+create_publisher(MemoryContext context, int max_in_flight)
+{
+	SagaPublisher *publisher = MemoryContextAllocZero(context, sizeof(SagaPublisher));
+
+	publisher->context = AllocSetContextCreate(context, "saga publisher", ALLOCSET_DEFAULT_SIZES);
+	publisher->work = AllocSetContextCreate(publisher->context, "saga publisher turn",
+											ALLOCSET_DEFAULT_SIZES);
+	dlist_init(&publisher->claiming);
+	dlist_init(&publisher->ready);
+	dlist_init(&publisher->flying);
+	dlist_init(&publisher->done);
+	publisher->look_everywhere = true;
+	publisher->http = saga_http_create(max_in_flight);
+	return publisher;
+}
 
 SagaPublisher *
 saga_publisher_create(MemoryContext context)
 {
-	SagaPublisher *publisher = MemoryContextAllocZero(context, sizeof(SagaPublisher));
-
-	publisher->context = context;
-	return publisher;
+	return create_publisher(context, SAGA_MAX_IN_FLIGHT);
 }
 
+static void
+free_sendings(dlist_head *list)
+{
+	while (!dlist_is_empty(list))
+		saga_sending_free(dlist_container(SagaSending, node, dlist_pop_head_node(list)));
+}
+
+/* What is in flight stays under a lease that nobody holds: the next publisher sends it again. */
 void
 saga_publisher_destroy(SagaPublisher *publisher)
 {
+	saga_http_destroy(publisher->http);
+	free_sendings(&publisher->claiming);
+	free_sendings(&publisher->ready);
+	free_sendings(&publisher->flying);
+	free_sendings(&publisher->done);
+	if (publisher->lease_held)
+		saga_lease_drop(publisher->lease);
+	MemoryContextDelete(publisher->context);
 	pfree(publisher);
+}
+
+/* ---------- claiming ---------- */
+
+static bool
+is_mine(const SagaPublisher *publisher, const SagaDestination *destination)
+{
+	return !publisher->in_call || has_privs_of_role(GetUserId(), destination->owner);
+}
+
+/* How many more requests of this destination may be started. */
+static int
+room_for(const SagaPublisher *publisher, const SagaDestination *destination)
+{
+	const dlist_head *lists[] = {&publisher->claiming, &publisher->ready, &publisher->flying};
+	int			mine = 0;
+	int			all = 0;
+	int			i;
+
+	for (i = 0; i < lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
+		{
+			all++;
+			if (dlist_container(SagaSending, node, iter.cur)->destination->destination_id ==
+				destination->destination_id)
+				mine++;
+		}
+	}
+	return Min(destination->concurrency - mine, saga_http_max(publisher->http) - all);
+}
+
+/* A queue nothing is taken from is not ready; resuming makes it ready again. */
+static void
+clear_ready(SagaDestination *destination)
+{
+	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
+	SagaClaim	claim;
+
+	if (queue == NULL)
+		return;
+	saga_claim_begin(&claim, queue);
+	saga_claim_end(&claim, NULL);
+}
+
+static int
+claim_destination(SagaPublisher *publisher, SagaDestination *destination)
+{
+	int			room = room_for(publisher, destination);
+
+	if (destination->paused)
+	{
+		clear_ready(destination);
+		return 0;
+	}
+	if (room <= 0)
+		return 0;
+	/* no coordinator moves what has become due */
+	if (publisher->in_call)
+	{
+		const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
+		TimestampTz next;
+
+		if (queue != NULL)
+			(void) saga_timers_fire(queue, GetCurrentTimestamp(), SAGA_FIRE_LIMIT, &next);
+	}
+	return saga_claim_sendings(destination, room, publisher->lease, publisher->context,
+							   &publisher->claiming);
+}
+
+static int
+get_ready(int32 *ready)
+{
+	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, ready, SAGA_READY_MAX);
+}
+
+static bool
+is_ready(int32 destination_id, const int32 *ready, int nready)
+{
+	int			i;
+
+	for (i = 0; i < nready; i++)
+	{
+		if (ready[i] == destination_id)
+			return true;
+	}
+	return false;
+}
+
+static void
+move_all(dlist_head *from, dlist_head *to)
+{
+	while (!dlist_is_empty(from))
+		dlist_push_tail(to, dlist_pop_head_node(from));
+}
+
+/* Returns the number of queue rows taken. */
+static int
+claim(SagaPublisher *publisher)
+{
+	int32		ready[SAGA_READY_MAX];
+	int			nready = saga_shared != NULL ? get_ready(ready) : 0;
+	bool		everywhere = publisher->look_everywhere || nready == SAGA_READY_MAX;
+	ListCell   *lc;
+	int			taken = 0;
+
+	if (!everywhere && nready == 0)
+		return 0;
+	begin_work(publisher);
+	if (!publisher->lease_held)
+	{
+		publisher->lease = saga_lease_take();
+		publisher->lease_held = true;
+	}
+	if (everywhere)
+		(void) saga_lease_release_dead(publisher->lease);
+	foreach(lc, saga_destination_list())
+	{
+		SagaDestination *destination = lfirst(lc);
+
+		if ((everywhere || is_ready(destination->destination_id, ready, nready)) &&
+			is_mine(publisher, destination))
+			taken += claim_destination(publisher, destination);
+	}
+	commit_work(publisher);
+	move_all(&publisher->claiming, &publisher->ready);
+	/* a session that nobody wakes looks until it finds nothing */
+	publisher->look_everywhere = publisher->in_call && taken > 0;
+	publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_LOOK_INTERVAL_MS);
+	return taken;
+}
+
+/* ---------- sending ---------- */
+
+static void
+start_sending(SagaPublisher *publisher, SagaSending *sending)
+{
+	SagaDestination *destination = sending->destination;
+	SagaHttpRequest *http = &sending->http;
+	char	   *error = NULL;
+	MemoryContext old = MemoryContextSwitchTo(sending->context);
+
+	sending->started_at = GetCurrentTimestamp();
+	http->url = sending->url;
+	http->guard = &destination->guard;
+	http->timeout_ms = destination->timeout_ms;
+	http->connect_timeout_ms = destination->connect_timeout_ms;
+	http->max_response_bytes = destination->max_response_bytes;
+	http->ca_file = destination->ca_file;
+	if (sending->deliveries[0]->error != NULL)
+		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
+	else
+	{
+		error = destination->kind == SAGA_DESTINATION_SNS ? saga_prepare_sns(sending)
+			: saga_prepare_http(sending);
+		if (error == NULL)
+		{
+			sending->transfer = saga_http_start(publisher->http, http, sending);
+			if (sending->transfer == NULL)
+				error = "the request could not be started";
+		}
+		if (error != NULL)
+			saga_sending_not_sent(sending, error);
+	}
+	MemoryContextSwitchTo(old);
+	dlist_delete(&sending->node);
+	dlist_push_tail(sending->transfer != NULL ? &publisher->flying : &publisher->done, &sending->node);
+}
+
+static void
+start_ready(SagaPublisher *publisher)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &publisher->ready)
+		start_sending(publisher, dlist_container(SagaSending, node, iter.cur));
+}
+
+static int
+collect_answers(SagaPublisher *publisher)
+{
+	SagaTransfer *transfer;
+	SagaHttpAnswer answer;
+	void	   *arg;
+	int			n = 0;
+
+	saga_http_run(publisher->http);
+	while ((transfer = saga_http_next_finished(publisher->http, &answer, &arg)) != NULL)
+	{
+		SagaSending *sending = arg;
+
+		saga_sending_answered(sending, &answer);
+		saga_http_release(publisher->http, transfer);
+		sending->transfer = NULL;
+		dlist_delete(&sending->node);
+		dlist_push_tail(&publisher->done, &sending->node);
+		n++;
+	}
+	return n;
+}
+
+/* ---------- recording ---------- */
+
+static void
+count_done(const SagaSending *sending)
+{
+	int			i;
+
+	if (saga_my_proc == NULL)
+		return;
+	for (i = 0; i < sending->ndeliveries; i++)
+		pg_atomic_fetch_add_u64(sending->deliveries[i]->class == SAGA_CLASS_SUCCESS ?
+								&saga_my_proc->done : &saga_my_proc->errors, 1);
+	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
+}
+
+/*
+ * After the commit.  A delivery whose record was locked stays, and is
+ * recorded when the lock is gone.
+ */
+static bool
+settle_sending(SagaSending *sending)
+{
+	if (sending->nunrecorded > 0)
+	{
+		memcpy(sending->deliveries, sending->unrecorded,
+			   sizeof(SagaDelivery *) * sending->nunrecorded);
+		sending->ndeliveries = sending->nunrecorded;
+		return false;
+	}
+	count_done(sending);
+	dlist_delete(&sending->node);
+	saga_sending_free(sending);
+	return true;
+}
+
+/*
+ * One that cannot be written, for whatever reason, must not hold back the
+ * others for ever: it is left to its lease, and sent again under its key.
+ */
+static void
+give_up_on(SagaPublisher *publisher, SagaSending *sending)
+{
+	ereport(LOG,
+			(errmsg("could not record how outbox message %s was sent",
+					saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id))));
+	dlist_delete(&sending->node);
+	saga_sending_free(sending);
+}
+
+static int
+record(SagaPublisher *publisher)
+{
+	/* the last one raised: one at a time finds the culprit */
+	int			limit = publisher->recording ? 1 : SAGA_RECORD_BATCH;
+	SagaSending *first = dlist_head_element(SagaSending, node, &publisher->done);
+	dlist_mutable_iter iter;
+	int			n = 0;
+	int			left;
+
+	if (publisher->record_at > GetCurrentTimestamp())
+		return 0;
+	if (publisher->recording && ++first->record_tries > SAGA_RECORD_TRIES)
+	{
+		give_up_on(publisher, first);
+		publisher->recording = false;
+		return 1;
+	}
+	publisher->recording = true;
+	begin_work(publisher);
+	dlist_foreach_modify(iter, &publisher->done)
+	{
+		if (n++ >= limit)
+			break;
+		(void) saga_record_sending(dlist_container(SagaSending, node, iter.cur), publisher->lease);
+		MemoryContextReset(publisher->work);
+	}
+	commit_work(publisher);
+	publisher->recording = false;
+
+	n = left = 0;
+	dlist_foreach_modify(iter, &publisher->done)
+	{
+		if (n + left >= limit)
+			break;
+		if (settle_sending(dlist_container(SagaSending, node, iter.cur)))
+			n++;
+		else
+			left++;
+	}
+	if (left > 0)
+		publisher->record_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_RECORD_RETRY_MS);
+	if (publisher->in_call)
+		publisher->look_everywhere = true;	/* the next of an ordering key */
+	return n;
+}
+
+/* ---------- turns ---------- */
+
+/* Everything that can be done without waiting; false: there was nothing. */
+static bool
+step(SagaPublisher *publisher)
+{
+	int			done;
+
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(publisher->work);
+	MemoryContextSwitchTo(publisher->work);
+	free_sendings(&publisher->claiming);	/* of a transaction that aborted */
+	done = collect_answers(publisher);
+	if (!dlist_is_empty(&publisher->done))
+		done += record(publisher);
+	if (!publisher->in_call && publisher->look_at <= GetCurrentTimestamp())
+		publisher->look_everywhere = true;
+	if (saga_http_active(publisher->http) < saga_http_max(publisher->http))
+		done += claim(publisher);
+	if (!dlist_is_empty(&publisher->ready))
+	{
+		start_ready(publisher);
+		done++;
+	}
+	return done > 0;
+}
+
+/*
+ * Is a queue ready that we have room for?  A destination that has all its
+ * requests in flight goes on when an answer comes.
+ */
+static bool
+has_new_work(SagaPublisher *publisher)
+{
+	int32		ready[SAGA_READY_MAX];
+	int			nready = get_ready(ready);
+	dlist_iter	iter;
+	int			i;
+
+	if (saga_http_active(publisher->http) >= saga_http_max(publisher->http))
+		return false;
+	for (i = 0; i < nready; i++)
+	{
+		bool		full = false;
+
+		dlist_foreach(iter, &publisher->flying)
+		{
+			SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
+
+			if (destination->destination_id == ready[i])
+				full = room_for(publisher, destination) <= 0;
+		}
+		if (!full)
+			return true;
+	}
+	return false;
+}
+
+static long
+wait_time(SagaPublisher *publisher, long timeout_ms)
+{
+	long		http_ms = saga_http_timeout_ms(publisher->http);
+
+	if (http_ms >= 0)
+		timeout_ms = Min(timeout_ms, http_ms);
+	if (!dlist_is_empty(&publisher->done))
+		timeout_ms = Min(timeout_ms, SAGA_RECORD_RETRY_MS);
+	return timeout_ms;
+}
+
+static void
+wait_for_work(SagaPublisher *publisher, long timeout_ms)
+{
+	int			events;
+
+	Assert(!publisher->in_call ? !IsTransactionState() : !ActiveSnapshotSet());
+	if (saga_my_proc != NULL)
+	{
+		/* whoever makes a queue ready from now on wakes us */
+		pg_atomic_write_u32(&saga_my_proc->sleeping, 1);
+		pg_memory_barrier();
+		if (has_new_work(publisher))
+			timeout_ms = 0;
+	}
+	events = WaitLatchOrSocket(MyLatch,
+							   WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							   saga_http_descriptor(publisher->http),
+							   wait_time(publisher, timeout_ms), PG_WAIT_EXTENSION);
+	if (saga_my_proc != NULL)
+		pg_atomic_write_u32(&saga_my_proc->sleeping, 0);
+	if (events & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
 }
 
 void
 saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
+	MemoryContext old = CurrentMemoryContext;
+
+	if (!step(publisher))
+		wait_for_work(publisher, timeout_ms);
+	MemoryContextSwitchTo(old);
+}
+
+/* CALL saga.publish() */
+static void
+publish_all(SagaPublisher *publisher)
+{
+	for (;;)
+	{
+		if (step(publisher))
+			continue;
+		if (dlist_is_empty(&publisher->flying) && dlist_is_empty(&publisher->done))
+			break;
+		wait_for_work(publisher, 1000);
+	}
+}
+
+Datum
+saga_publish(PG_FUNCTION_ARGS)
+{
+	MemoryContext old = CurrentMemoryContext;
+	SagaPublisher *publisher;
+
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		((CallContext *) fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("saga.publish() commits, so it cannot run inside a transaction block, a function or an atomic procedure"),
+				 errhint("Use CALL saga.publish() on its own.")));
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect_ext failed");
+	publisher = create_publisher(TopMemoryContext, SAGA_MAX_IN_FLIGHT_CALL);
+	publisher->in_call = true;
+	PG_TRY();
+	{
+		/* the CALL itself came with a snapshot */
+		SPI_commit();
+		publish_all(publisher);
+	}
+	PG_FINALLY();
+	{
+		saga_publisher_destroy(publisher);
+	}
+	PG_END_TRY();
+	SPI_finish();
+	MemoryContextSwitchTo(old);
+	PG_RETURN_VOID();
 }

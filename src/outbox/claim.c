@@ -1,0 +1,318 @@
+/*
+ * claim.c
+ *		Takes messages of a destination out of its queue and puts them into the
+ *		timer table under this publisher's lease, the attempt counted: durable
+ *		before the first byte leaves.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "outbox/request.h"
+#include "outbox/secret.h"
+#include "outbox/sending.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* A lease outlives the request by this; then the message is sent again. */
+#define SAGA_LEASE_MARGIN_MS 60000
+
+typedef struct ClaimedRow
+{
+	ItemPointerData tid;
+	pg_uuid_t	message_id;
+	int			receives;
+	TimestampTz sent_at;
+} ClaimedRow;
+
+static SagaStmt claim_stmt = {
+	.sql = "SELECT ctid, id, message_id, receives, sent_at FROM saga.message "
+	"WHERE queue_id = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
+	.nargs = 3,
+	.argtypes = {INT4OID, UUIDOID, INT4OID}
+};
+
+static SagaStmt delete_stmt = {
+	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {TIDARRAYOID}
+};
+
+/* OFFSET 0 keeps it a nested loop over the primary key. */
+static SagaStmt read_stmt = {
+	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
+	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
+	"request, created_at, attempts, last_class "
+	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
+	.nargs = 2,
+	.argtypes = {INT4OID, UUIDARRAYOID}
+};
+
+static SagaStmt lease_stmt = {
+	.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, sent_at, receives, kind, lease) "
+	"VALUES ($1, $2, $3, $4, $5, 'o', $6) ON CONFLICT DO NOTHING",
+	.nargs = 6,
+	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8OID}
+};
+
+static ClaimedRow *
+claim_rows(const SagaQueue *queue, int limit, int *n)
+{
+	SagaClaim	claim;
+	Datum		values[3];
+	ClaimedRow *rows;
+	pg_uuid_t	last;
+	bool		isnull;
+	int			i;
+
+	saga_claim_begin(&claim, queue);
+	values[0] = Int32GetDatum(queue->queue_id);
+	values[1] = UUIDPGetDatum(&claim.mark);
+	values[2] = Int32GetDatum(limit);
+	(void) saga_execute(&claim_stmt, values, NULL, false, 0);
+	*n = (int) SPI_processed;
+	if (*n > 0)
+		last = *DatumGetUUIDP(saga_result(*n - 1, 2, &isnull));
+	saga_claim_end(&claim, *n > 0 ? &last : NULL);
+	rows = palloc(sizeof(ClaimedRow) * Max(*n, 1));
+	for (i = 0; i < *n; i++)
+	{
+		rows[i].tid = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
+		rows[i].message_id = *DatumGetUUIDP(saga_result(i, 3, &isnull));
+		rows[i].receives = DatumGetInt32(saga_result(i, 4, &isnull));
+		rows[i].sent_at = DatumGetTimestampTz(saga_result(i, 5, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return rows;
+}
+
+static void
+delete_rows(ClaimedRow *rows, int n)
+{
+	Datum	   *tids = palloc(sizeof(Datum) * n);
+	Datum		value;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		tids[i] = PointerGetDatum(&rows[i].tid);
+	value = PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false,
+											TYPALIGN_SHORT));
+	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
+}
+
+/* One row of read_stmt, in CurrentMemoryContext. */
+static SagaDelivery *
+read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row)
+{
+	SagaDelivery *delivery = palloc0(sizeof(SagaDelivery));
+	bool		isnull;
+	Datum		value;
+
+	delivery->outbox_id = row->message_id;
+	delivery->op = DatumGetChar(SPI_getbinval(tuple, desc, 3, &isnull));
+	delivery->only_submit = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	value = SPI_getbinval(tuple, desc, 5, &isnull);
+	if (!isnull)
+	{
+		delivery->workflow_id = DatumGetInt32(value);
+		delivery->execution_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 6, &isnull));
+		delivery->task_id = DatumGetInt32(SPI_getbinval(tuple, desc, 7, &isnull));
+	}
+	delivery->idempotency_key = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 8, &isnull));
+	value = SPI_getbinval(tuple, desc, 9, &isnull);
+	delivery->ordering_key = isnull ? NULL : TextDatumGetCString(value);
+	delivery->request = DatumGetJsonbPCopy(SPI_getbinval(tuple, desc, 10, &isnull));
+	delivery->created_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 11, &isnull));
+	value = SPI_getbinval(tuple, desc, 12, &isnull);
+	delivery->attempt = Max(row->receives, DatumGetInt32(value)) + 1;
+	value = SPI_getbinval(tuple, desc, 13, &isnull);
+	delivery->alone = !isnull &&
+		strcmp(TextDatumGetCString(value), saga_class_name(SAGA_CLASS_SPLIT)) == 0;
+	delivery->retry_after_ms = -1;
+	return delivery;
+}
+
+static bool
+take_lease(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row,
+		   TimestampTz wake_at, int64 lease)
+{
+	Datum		values[6];
+
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = UUIDPGetDatum(&delivery->outbox_id);
+	values[2] = TimestampTzGetDatum(wake_at);
+	values[3] = TimestampTzGetDatum(row->sent_at);
+	values[4] = Int32GetDatum(delivery->attempt);
+	values[5] = Int64GetDatum(lease);
+	(void) saga_execute(&lease_stmt, values, NULL, false, 0);
+	return SPI_processed > 0;	/* else it is in flight already */
+}
+
+/* ---------- sendings ---------- */
+
+typedef struct Packing
+{
+	SagaDestination *destination;
+	MemoryContext parent;
+	dlist_head *claimed;
+	SagaSending *open;			/* a batch with room in it */
+	size_t		open_bytes;
+	int64		lease;
+	TimestampTz wake_at;
+} Packing;
+
+static SagaSending *
+new_sending(Packing *packing)
+{
+	MemoryContext context = AllocSetContextCreate(packing->parent, "saga sending",
+												  ALLOCSET_SMALL_SIZES);
+	SagaSending *sending = MemoryContextAllocZero(context, sizeof(SagaSending));
+
+	sending->context = context;
+	sending->destination = packing->destination;
+	saga_destination_pin(packing->destination);
+	dlist_push_tail(packing->claimed, &sending->node);
+	return sending;
+}
+
+void
+saga_sending_free(SagaSending *sending)
+{
+	ListCell   *lc;
+
+	saga_secret_wipe(sending->secrets);
+	foreach(lc, sending->http.headers)
+		explicit_bzero(lfirst(lc), strlen(lfirst(lc)));
+	saga_destination_unpin(sending->destination);
+	MemoryContextDelete(sending->context);
+}
+
+/* Which request carries this message: its own, or the open batch. */
+static SagaSending *
+choose_sending(Packing *packing, SagaDelivery *delivery)
+{
+	SagaDestination *destination = packing->destination;
+	SagaSending *open = packing->open;
+	size_t		bytes;
+
+	if (destination->kind != SAGA_DESTINATION_SNS || destination->batch == 1 || delivery->alone)
+		return new_sending(packing);
+	bytes = saga_sns_size(delivery);
+	if (open == NULL || open->ndeliveries >= destination->batch ||
+		packing->open_bytes + bytes > SAGA_SNS_MAX_BYTES)
+	{
+		open = packing->open = new_sending(packing);
+		packing->open_bytes = 0;
+	}
+	packing->open_bytes += bytes;
+	return open;
+}
+
+/*
+ * Dropped: withdrawn, or already done by another publisher whose lease had
+ * run out.  Left out: not the first of its ordering key.
+ */
+static void
+pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *row)
+{
+	int32		destination_id = packing->destination->destination_id;
+	bool		isnull;
+	char	   *state = TextDatumGetCString(SPI_getbinval(tuple, desc, 2, &isnull));
+	SagaDelivery *delivery = read_delivery(tuple, desc, row);
+	SagaSending *sending;
+	MemoryContext old;
+
+	if (delivery->ordering_key != NULL)
+		saga_ordering_lock(destination_id);
+	if (strcmp(state, "waiting") != 0)
+	{
+		if (delivery->ordering_key != NULL)
+			saga_ordering_release(destination_id, delivery->ordering_key);
+		return;
+	}
+	if (delivery->ordering_key != NULL &&
+		!saga_ordering_is_first(destination_id, delivery->ordering_key, &delivery->outbox_id))
+		return;
+	if (!take_lease(packing->destination, delivery, row, packing->wake_at, packing->lease))
+		return;
+	sending = choose_sending(packing, delivery);
+	old = MemoryContextSwitchTo(sending->context);
+	sending->deliveries[sending->ndeliveries++] = read_delivery(tuple, desc, row);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+compose(dlist_head *claimed)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, claimed)
+	{
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+		MemoryContext old;
+
+		if (sending->url != NULL || sending->deliveries[0]->error != NULL)
+			continue;			/* of another destination */
+		old = MemoryContextSwitchTo(sending->context);
+		if (sending->destination->kind == SAGA_DESTINATION_SNS)
+			saga_compose_sns(sending);
+		else
+			saga_compose_http(sending);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+pack_rows(Packing *packing, ClaimedRow *rows, int n)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * n);
+	Datum		values[2];
+	SPITupleTable *table;
+	uint64		nread;
+	uint64		i;
+
+	for (i = 0; i < n; i++)
+		ids[i] = UUIDPGetDatum(&rows[i].message_id);
+	values[0] = Int32GetDatum(packing->destination->destination_id);
+	values[1] = PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	(void) saga_execute(&read_stmt, values, NULL, false, 0);
+	table = SPI_tuptable;
+	nread = SPI_processed;
+	if (nread < n)
+		ereport(WARNING,
+				(errmsg("queue of destination \"%s\" had messages that are not in the outbox",
+						packing->destination->name)));
+	for (i = 0; i < nread; i++)
+	{
+		bool		isnull;
+		int			ord = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
+
+		pack_row(packing, table->vals[i], table->tupdesc, &rows[ord - 1]);
+	}
+	SPI_freetuptable(table);
+}
+
+int
+saga_claim_sendings(SagaDestination *destination, int max_sendings, int64 lease,
+					MemoryContext parent, dlist_head *claimed)
+{
+	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
+	bool		batched = destination->kind == SAGA_DESTINATION_SNS;
+	Packing		packing = {destination, parent, claimed, NULL, 0, lease};
+	ClaimedRow *rows;
+	int			n;
+
+	if (queue == NULL)
+		return 0;
+	rows = claim_rows(queue, max_sendings * (batched ? destination->batch : 1), &n);
+	if (n == 0)
+		return 0;
+	delete_rows(rows, n);
+	packing.wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  destination->timeout_ms + SAGA_LEASE_MARGIN_MS);
+	pack_rows(&packing, rows, n);
+	saga_note_timer(packing.wake_at);
+	compose(claimed);
+	return n;
+}

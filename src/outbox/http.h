@@ -1,0 +1,78 @@
+/*
+ * http.h
+ *		HTTP requests, many at a time, without a transaction and without
+ *		blocking: libcurl's multi interface behind one descriptor to wait for.
+ */
+#ifndef SAGA_OUTBOX_HTTP_H
+#define SAGA_OUTBOX_HTTP_H
+
+#include "nodes/pg_list.h"
+#include "outbox/guard.h"
+
+/* All of it stays the caller's, and unchanged, until the transfer is released. */
+typedef struct SagaHttpRequest
+{
+	const char *method;
+	const char *url;
+	List	   *headers;		/* char *, "Name: value"; no control characters */
+	const char *body;			/* NULL: none */
+	size_t		body_len;
+	const SagaGuard *guard;
+	int			timeout_ms;
+	int			connect_timeout_ms;
+	size_t		max_response_bytes;
+	const char *ca_file;		/* NULL: the system's */
+
+	/* signed by libcurl: "aws:amz:REGION:SERVICE"; NULL: unsigned */
+	const char *sigv4;
+	const char *access_key;
+	const char *secret_key;
+} SagaHttpRequest;
+
+typedef enum SagaTransport
+{
+	SAGA_TRANSPORT_OK,			/* an answer, with a status */
+	SAGA_TRANSPORT_NOT_SENT,	/* nothing reached the server */
+	SAGA_TRANSPORT_LOST,		/* it may have reached the server; no answer */
+	SAGA_TRANSPORT_REFUSED,		/* the address is not allowed */
+	SAGA_TRANSPORT_WRONG		/* the request itself is impossible */
+} SagaTransport;
+
+typedef struct SagaHttp SagaHttp;
+typedef struct SagaTransfer SagaTransfer;
+
+/* What became of a transfer; the texts belong to it. */
+typedef struct SagaHttpAnswer
+{
+	SagaTransport transport;
+	const char *message;		/* unless OK: for people */
+	int			status;
+	char	   *body;			/* NUL behind it */
+	size_t		body_len;
+	bool		truncated;		/* had more than max_response_bytes */
+	char	   *head;			/* header lines of the last answer, NUL behind it */
+	size_t		head_len;
+} SagaHttpAnswer;
+
+/* Raises when it cannot be made. */
+extern SagaHttp *saga_http_create(int max_transfers);
+extern void saga_http_destroy(SagaHttp *http);
+
+extern int	saga_http_active(const SagaHttp *http);
+extern int	saga_http_max(const SagaHttp *http);
+
+/* NULL: out of memory, try again later. */
+extern SagaTransfer *saga_http_start(SagaHttp *http, const SagaHttpRequest *request, void *arg);
+
+/* Descriptor to wait for (readable), and for how long at most: -1 for ever. */
+extern int	saga_http_descriptor(const SagaHttp *http);
+extern long saga_http_timeout_ms(const SagaHttp *http);
+
+/* Does what can be done without waiting. */
+extern void saga_http_run(SagaHttp *http);
+
+/* The next transfer that has ended, with its answer and the arg it was started with. */
+extern SagaTransfer *saga_http_next_finished(SagaHttp *http, SagaHttpAnswer *answer, void **arg);
+extern void saga_http_release(SagaHttp *http, SagaTransfer *transfer);
+
+#endif							/* SAGA_OUTBOX_HTTP_H */

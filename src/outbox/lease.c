@@ -1,0 +1,107 @@
+/*
+ * lease.c
+ *		Leases: which publisher has a message in flight.
+ *
+ * A lease is a random number in saga.timer.lease.  Its owner holds a session
+ * lock named after it for as long as it lives, however it ends, with shared
+ * memory of ours or without: who can take the lock knows that the owner is
+ * gone, and makes its messages due at once.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "outbox/sending.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Users' advisory locks have 1 or 2 in this field. */
+#define SAGA_LEASE_LOCK 0x5347
+
+static SagaStmt leases_stmt = {
+	.sql = "SELECT DISTINCT lease FROM saga.timer WHERE kind = 'o' AND lease IS NOT NULL"
+};
+
+/* No lease any more: the attempt has ended, nobody knows how. */
+static SagaStmt release_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $2, lease = NULL WHERE kind = 'o' AND lease = $1",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
+static void
+set_tag(LOCKTAG *tag, int64 lease)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (lease >> 32), (uint32) lease, SAGA_LEASE_LOCK);
+}
+
+int64
+saga_lease_take(void)
+{
+	LOCKTAG		tag;
+	int64		lease;
+
+	if (!pg_strong_random(&lease, sizeof(lease)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	lease &= PG_INT64_MAX;
+	set_tag(&tag, lease);
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
+	return lease;
+}
+
+void
+saga_lease_drop(int64 lease)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, lease);
+	(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+static bool
+is_dead(int64 lease)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, lease);
+	return LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_OK;
+}
+
+int
+saga_lease_release_dead(int64 own_lease)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	SPITupleTable *table;
+	uint64		n;
+	uint64		i;
+	int			released = 0;
+
+	(void) saga_execute(&leases_stmt, NULL, NULL, false, 0);
+	table = SPI_tuptable;
+	n = SPI_processed;
+	for (i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		values[2];
+
+		values[0] = SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull);
+		values[1] = TimestampTzGetDatum(now);
+		if (DatumGetInt64(values[0]) == own_lease || !is_dead(DatumGetInt64(values[0])))
+			continue;
+		(void) saga_execute(&release_stmt, values, NULL, false, 0);
+		released += (int) SPI_processed;
+	}
+	SPI_freetuptable(table);
+	if (released > 0)
+	{
+		saga_note_timer(now);
+		ereport(LOG,
+				(errmsg_plural("released %d outbox message of a publisher that is gone",
+							   "released %d outbox messages of publishers that are gone",
+							   released, released)));
+	}
+	return released;
+}

@@ -1,0 +1,316 @@
+/*
+ * record.c
+ *		Writes down how messages went, and tells who waits for them.
+ *
+ * The record in saga.outbox is locked first, and never waited for: a worker
+ * that withdraws messages locks several of them in an order of its own.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "outbox/doc.h"
+#include "outbox/sending.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define SAGA_MAX_CAUSE		32768	/* as States.* causes of AWS */
+#define SAGA_MAX_NOTE		1000	/* of an answer, in the attempt's record */
+#define SAGA_MAX_RESPONSE	65536	/* of a stored answer; the task gets all of it */
+
+static SagaStmt lock_stmt = {
+	.sql = "SELECT state FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2 "
+	"FOR UPDATE SKIP LOCKED",
+	.nargs = 2,
+	.argtypes = {INT4OID, UUIDOID}
+};
+
+static SagaStmt exists_stmt = {
+	.sql = "SELECT 1 FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2",
+	.nargs = 2,
+	.argtypes = {INT4OID, UUIDOID}
+};
+
+static SagaStmt update_stmt = {
+	.sql = "UPDATE saga.outbox SET state = $3, attempts = $4, last_status = $5, last_class = $6, "
+	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, $9), last_sent_at = $9, "
+	"finished_at = $10 WHERE destination_id = $1 AND outbox_id = $2",
+	.nargs = 10,
+	.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static SagaStmt attempt_stmt = {
+	.sql = "INSERT INTO saga.outbox_attempt (destination_id, outbox_id, attempt, started_at, ended_at, "
+	"class, status, error, answer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+	.nargs = 9,
+	.argtypes = {INT4OID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID,
+	TEXTOID, TEXTOID}
+};
+
+static SagaStmt end_lease_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease = $3",
+	.nargs = 3,
+	.argtypes = {INT4OID, UUIDOID, INT8OID}
+};
+
+static SagaStmt delay_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL "
+	"WHERE queue_id = $1 AND message_id = $2 AND lease = $3",
+	.nargs = 4,
+	.argtypes = {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID}
+};
+
+typedef struct Recording
+{
+	SagaSending *sending;
+	SagaDelivery *delivery;
+	int64		lease;
+	TimestampTz now;
+	const char *cause;			/* in the server's encoding; NULL: success */
+	bool		finished;
+	Datum		destination_id;
+	Datum		outbox_id;
+} Recording;
+
+static char *
+clip(const char *text, int max_bytes)
+{
+	int			len = strlen(text);
+
+	return pnstrdup(text, pg_mbcliplen(text, len, Min(len, max_bytes)));
+}
+
+/* NULL: somebody has it locked.  "gone": it is not there. */
+static char *
+lock_record(const Recording *recording)
+{
+	Datum		values[2];
+	bool		isnull;
+	char	   *state = NULL;
+
+	values[0] = recording->destination_id;
+	values[1] = recording->outbox_id;
+	(void) saga_execute(&lock_stmt, values, NULL, false, 0);
+	if (SPI_processed > 0)
+		state = TextDatumGetCString(saga_result(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	if (state != NULL)
+		return state;
+	(void) saga_execute(&exists_stmt, values, NULL, false, 0);
+	if (SPI_processed == 0)
+		state = "gone";
+	SPI_freetuptable(SPI_tuptable);
+	return state;
+}
+
+static void
+write_attempt(const Recording *recording)
+{
+	const SagaSending *sending = recording->sending;
+	const SagaDelivery *delivery = recording->delivery;
+	Datum		values[9];
+	char		nulls[10] = "         ";
+
+	values[0] = recording->destination_id;
+	values[1] = recording->outbox_id;
+	values[2] = Int32GetDatum(delivery->attempt);
+	values[3] = TimestampTzGetDatum(sending->started_at);
+	values[4] = TimestampTzGetDatum(sending->ended_at);
+	values[5] = CStringGetTextDatum(saga_class_name(delivery->class));
+	values[6] = Int32GetDatum(delivery->status);
+	if (delivery->status == 0)
+		nulls[6] = 'n';
+	values[7] = CStringGetTextDatum(delivery->error);
+	values[8] = CStringGetTextDatum(clip(recording->cause, SAGA_MAX_NOTE));
+	(void) saga_execute(&attempt_stmt, values, nulls, false, 0);
+}
+
+/* What is kept of an answer; all of it went to the task. */
+static Jsonb *
+bounded(Jsonb *output, const SagaDelivery *delivery)
+{
+	JsonbParseState *state = NULL;
+
+	if (VARSIZE(output) <= SAGA_MAX_RESPONSE)
+		return output;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_int(&state, "StatusCode", delivery->status);
+	saga_doc_push_string(&state, "ResponseBody", "(too long to be kept)");
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static void
+write_record(const Recording *recording, const char *state, Jsonb *output)
+{
+	const SagaSending *sending = recording->sending;
+	const SagaDelivery *delivery = recording->delivery;
+	Datum		values[10];
+	char		nulls[11] = "          ";
+
+	values[0] = recording->destination_id;
+	values[1] = recording->outbox_id;
+	values[2] = CStringGetTextDatum(state);
+	values[3] = Int32GetDatum(delivery->attempt);
+	values[4] = Int32GetDatum(delivery->status);
+	values[5] = CStringGetTextDatum(saga_class_name(delivery->class));
+	values[8] = TimestampTzGetDatum(sending->started_at);
+	values[9] = TimestampTzGetDatum(recording->now);
+	if (delivery->status == 0)
+		nulls[4] = 'n';
+	if (recording->cause != NULL)
+		values[6] = CStringGetTextDatum(psprintf("%s: %s", delivery->error,
+												 clip(recording->cause, SAGA_MAX_NOTE)));
+	else
+		nulls[6] = 'n';
+	if (output != NULL)
+		values[7] = JsonbPGetDatum(bounded(output, delivery));
+	else
+		nulls[7] = 'n';
+	if (!recording->finished)
+		nulls[9] = 'n';
+	(void) saga_execute(&update_stmt, values, nulls, false, 0);
+}
+
+/* The row in the timer table, if it is still ours: gone, or due later. */
+static void
+settle_timer(const Recording *recording)
+{
+	Datum		values[4];
+	TimestampTz wake_at;
+
+	values[0] = recording->destination_id;
+	values[1] = recording->outbox_id;
+	values[2] = Int64GetDatum(recording->lease);
+	if (recording->finished)
+	{
+		(void) saga_execute(&end_lease_stmt, values, NULL, false, 0);
+		return;
+	}
+	wake_at = TimestampTzPlusMilliseconds(recording->now,
+										  saga_retry_delay_ms(recording->sending->destination,
+															  recording->delivery));
+	values[3] = TimestampTzGetDatum(wake_at);
+	(void) saga_execute(&delay_stmt, values, NULL, false, 0);
+	if (SPI_processed > 0)
+		saga_note_timer(wake_at);
+}
+
+static void
+send_event(const Recording *recording, Jsonb *output)
+{
+	const SagaDelivery *delivery = recording->delivery;
+	JsonbParseState *state = NULL;
+
+	if (saga_outbox_event_hook == NULL)
+		return;
+	if (output != NULL && delivery->only_submit)
+		return;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_int(&state, "task", delivery->task_id);
+	if (output != NULL)
+		saga_doc_push_jsonb(&state, "output", output);
+	else
+	{
+		saga_doc_push_string(&state, "error", delivery->error);
+		saga_doc_push_string(&state, "cause", recording->cause);
+	}
+	saga_outbox_event_hook(delivery->workflow_id, &delivery->execution_id,
+						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+static void
+bury(const Recording *recording)
+{
+	const SagaDelivery *delivery = recording->delivery;
+	SagaDeadLetter letter = {0};
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_string(&state, "destination", recording->sending->destination->name);
+	saga_doc_push_int(&state, "attempts", delivery->attempt);
+	if (delivery->status != 0)
+		saga_doc_push_int(&state, "status", delivery->status);
+	saga_doc_push_string(&state, "class", saga_class_name(delivery->class));
+	letter.details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	letter.queue_id = recording->sending->destination->destination_id;
+	letter.message_id = delivery->outbox_id;
+	letter.kind = SAGA_MSG_OUTBOX;
+	letter.reason = delivery->error;
+	letter.cause = recording->cause;
+	letter.receives = delivery->attempt;
+	letter.sent_at = delivery->created_at;
+	letter.body = delivery->request;
+	(void) saga_dead_letter_insert(&letter);
+}
+
+/* The record is locked and still waits. */
+static void
+record_waiting(Recording *recording)
+{
+	SagaDelivery *delivery = recording->delivery;
+	bool		success = delivery->class == SAGA_CLASS_SUCCESS;
+	bool		waited_for = delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH;
+	Jsonb	   *output = success ? saga_delivery_output(recording->sending, delivery) : NULL;
+
+	recording->finished = saga_is_final(recording->sending->destination, delivery);
+	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", output);
+	if (!recording->finished)
+		return;
+	if (waited_for)
+		send_event(recording, output);
+	else if (!success)
+		bury(recording);
+	if (delivery->ordering_key != NULL)
+		saga_ordering_release(recording->sending->destination->destination_id, delivery->ordering_key);
+}
+
+static bool
+record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
+{
+	Recording	recording = {sending, delivery, lease, GetCurrentTimestamp()};
+	char	   *state;
+
+	recording.destination_id = Int32GetDatum(sending->destination->destination_id);
+	recording.outbox_id = UUIDPGetDatum(&delivery->outbox_id);
+	if (delivery->class != SAGA_CLASS_SUCCESS)
+		recording.cause = saga_foreign_text(delivery->cause, strlen(delivery->cause), SAGA_MAX_CAUSE);
+	if (delivery->ordering_key != NULL)
+		saga_ordering_lock(sending->destination->destination_id);
+	state = lock_record(&recording);
+	if (state == NULL)
+		return false;
+	if (strcmp(state, "gone") != 0 && recording.cause != NULL)
+		write_attempt(&recording);
+	recording.finished = true;
+	if (strcmp(state, "waiting") == 0)
+		record_waiting(&recording);
+	else if (strcmp(state, "withdrawn") == 0)
+	{
+		/* nobody waits, but what happened is told; a delivery is one */
+		bool		success = delivery->class == SAGA_CLASS_SUCCESS;
+
+		write_record(&recording, success ? "delivered" : "withdrawn",
+					 success ? saga_delivery_output(sending, delivery) : NULL);
+		if (delivery->ordering_key != NULL)
+			saga_ordering_release(sending->destination->destination_id, delivery->ordering_key);
+	}
+	settle_timer(&recording);
+	return true;
+}
+
+/* The caller makes "unrecorded" the deliveries once the transaction has committed. */
+bool
+saga_record_sending(SagaSending *sending, int64 lease)
+{
+	int			left = 0;
+	int			i;
+
+	for (i = 0; i < sending->ndeliveries; i++)
+	{
+		if (!record_delivery(sending, sending->deliveries[i], lease))
+			sending->unrecorded[left++] = sending->deliveries[i];
+	}
+	sending->nunrecorded = left;
+	return left == 0;
+}

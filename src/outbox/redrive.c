@@ -1,0 +1,44 @@
+/*
+ * redrive.c
+ *		A dead letter of the outbox is sent again: the same record, the same
+ *		idempotency key, its attempts counted from the beginning.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "outbox/outbox.h"
+#include "utils/builtins.h"
+
+static SagaStmt reset_stmt = {
+	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, finished_at = NULL "
+	"WHERE destination_id = $1 AND outbox_id = $2 AND state = 'failed'",
+	.nargs = 2,
+	.argtypes = {INT4OID, UUIDOID}
+};
+
+static pg_uuid_t
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter)
+{
+	Datum		values[2];
+	SagaSend	send = {0};
+
+	values[0] = Int32GetDatum(queue->queue_id);
+	values[1] = UUIDPGetDatum(&letter->message_id);
+	(void) saga_execute(&reset_stmt, values, NULL, false, 0);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("outbox message %s has not failed, or is not there any more",
+						saga_uuid_to_cstring(&letter->message_id))));
+	send.message_id = letter->message_id;
+	send.kind = SAGA_MSG_OUTBOX;
+	send.returned = true;
+	saga_send_rows(queue, &send, 1);
+	return letter->message_id;
+}
+
+void
+saga_outbox_init(void)
+{
+	saga_redrive_outbox_hook = redrive;
+}

@@ -1,0 +1,255 @@
+/*
+ * result.c
+ *		Answers as the task and the record see them.
+ *
+ * Foreign bytes become text and jsonb here, in the recording transaction:
+ * the server's own parsers decide in a subtransaction, so that what they
+ * refuse fails that one answer, not the whole batch.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "outbox/doc.h"
+#include "outbox/sending.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+typedef void (*attempt_fn) (void *arg);
+
+/*
+ * Calls fn in a subtransaction.  False: it raised an error about its data.
+ * Anything else, out of memory for one, is raised again.
+ */
+static bool
+attempt(attempt_fn fn, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		fn(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED &&
+			category != ERRCODE_FEATURE_NOT_SUPPORTED)
+			PG_RE_THROW();
+		FlushErrorState();
+		FreeErrorData(error);
+		RollbackAndReleaseCurrentSubTransaction();
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+/* Valid UTF-8 without NUL: what is not becomes U+FFFD. */
+static char *
+valid_utf8(const char *text, size_t len, size_t max_bytes)
+{
+	StringInfoData out;
+	size_t		i = 0;
+
+	initStringInfo(&out);
+	while (i < len && (size_t) out.len < max_bytes)
+	{
+		const unsigned char *p = (const unsigned char *) text + i;
+		int			n = pg_utf_mblen(p);
+
+		if (*p != '\0' && i + n <= len && pg_utf8_islegal(p, n))
+		{
+			if (out.len + n > max_bytes)
+				break;
+			appendBinaryStringInfo(&out, text + i, n);
+			i += n;
+		}
+		else
+		{
+			appendStringInfoString(&out, "\xEF\xBF\xBD");
+			i++;
+		}
+	}
+	return out.data;
+}
+
+typedef struct Conversion
+{
+	char	   *from;			/* UTF-8 */
+	char	   *text;			/* in the server's encoding */
+	Jsonb	   *doc;
+} Conversion;
+
+static void
+convert_text(void *arg)
+{
+	Conversion *conversion = arg;
+
+	conversion->text = pg_any_to_server(conversion->from, strlen(conversion->from), PG_UTF8);
+}
+
+static void
+convert_json(void *arg)
+{
+	Conversion *conversion = arg;
+
+	convert_text(arg);
+	conversion->doc = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(conversion->text)));
+}
+
+char *
+saga_foreign_text(const char *text, size_t len, size_t max_bytes)
+{
+	Conversion	conversion = {0};
+	char	   *p;
+
+	conversion.from = valid_utf8(text, len, max_bytes);
+	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return conversion.from;
+	if (attempt(convert_text, &conversion))
+		return conversion.text;
+	for (p = conversion.from; *p; p++)
+	{
+		if (IS_HIGHBIT_SET(*p))
+			*p = '?';
+	}
+	return conversion.from;
+}
+
+static void
+push_body(JsonbParseState **state, const SagaSending *sending)
+{
+	Conversion	conversion = {0};
+	char	   *type = saga_head_get(sending->head, "Content-Type");
+	char	   *text;
+
+	if (sending->answer_is_json && (type == NULL || saga_head_says_json(sending->head)))
+	{
+		conversion.from = sending->answer;
+		if (attempt(convert_json, &conversion))
+		{
+			saga_doc_push_jsonb(state, "ResponseBody", conversion.doc);
+			return;
+		}
+	}
+	text = saga_foreign_text(sending->answer, sending->answer_len, SIZE_MAX);
+	saga_doc_push_string(state, "ResponseBody", text);
+}
+
+/* The rest of a line from text, without its end. */
+static char *
+rest_of_line(const char *text, const char *skip)
+{
+	size_t		len;
+
+	text += strspn(text, skip);
+	len = strcspn(text, "\r\n");
+	while (len > 0 && text[len - 1] == ' ')
+		len--;
+	return saga_foreign_text(text, len, 8192);
+}
+
+/* Names in lower case, each with an array of its values, as AWS has it. */
+static void
+push_headers(JsonbParseState **state, const char *head)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+	const char *line;
+
+	saga_doc_push_key(state, "Headers");
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	for (line = strchr(head, '\n'); line != NULL; line = strchr(line, '\n'))
+	{
+		size_t		len = strcspn(++line, ":\r\n");
+		char	   *name;
+		char	   *p;
+		bool		known = false;
+
+		if (line[len] != ':' || len == 0)
+			continue;
+		name = saga_foreign_text(line, len, 256);
+		for (p = name; *p; p++)
+			*p = pg_ascii_tolower((unsigned char) *p);
+		foreach(lc, names)
+			known |= strcmp(lfirst(lc), name) == 0;
+		/* sessions of the server are secrets too */
+		if (!known && strcmp(name, "set-cookie") != 0)
+			names = lappend(names, name);
+	}
+	foreach(lc, names)
+	{
+		char	   *name = lfirst(lc);
+		size_t		len = strlen(name);
+
+		saga_doc_push_key(state, name);
+		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+		for (line = strchr(head, '\n'); line != NULL; line = strchr(line, '\n'))
+		{
+			JsonbValue	value;
+
+			line++;
+			if (pg_strncasecmp(line, name, len) != 0 || line[len] != ':')
+				continue;
+			value.type = jbvString;
+			value.val.string.val = rest_of_line(line + len + 1, " \t");
+			value.val.string.len = strlen(value.val.string.val);
+			pushJsonbValue(state, WJB_ELEM, &value);
+		}
+		pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	}
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* "HTTP/1.1 201 Created" */
+static char *
+status_text(const char *head)
+{
+	const char *p = head + strcspn(head, " \r\n");
+
+	p += strspn(p, " ");
+	p += strspn(p, "0123456789");
+	return rest_of_line(p, " ");
+}
+
+Jsonb *
+saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (delivery->entry != NULL)
+	{
+		const SagaSnsEntry *entry = delivery->entry;
+
+		saga_doc_push_string(&state, "MessageId",
+							 saga_foreign_text(entry->message_id, strlen(entry->message_id), 100));
+		if (entry->sequence_number[0] != '\0')
+			saga_doc_push_string(&state, "SequenceNumber",
+								 saga_foreign_text(entry->sequence_number,
+												   strlen(entry->sequence_number), 100));
+	}
+	else
+	{
+		saga_doc_push_int(&state, "StatusCode", delivery->status);
+		saga_doc_push_string(&state, "StatusText", status_text(sending->head));
+		push_headers(&state, sending->head);
+		push_body(&state, sending);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}

@@ -1,0 +1,148 @@
+/*
+ * xml.c
+ *		Answers of SNS: XML, read by expat.
+ *
+ * Expat calls back, so nothing of PostgreSQL's is used while it runs: texts
+ * are cut to the size of their fields.  A document type declaration, and so
+ * any entity of its own, ends the parsing.
+ */
+#include "postgres.h"
+
+#include <expat.h>
+#include <limits.h>
+
+#include "outbox/xml.h"
+
+#define MAX_DEPTH 16
+#define MAX_NAME 48
+
+typedef struct XmlState
+{
+	XML_Parser	parser;
+	SagaSnsAnswer *answer;
+	int			depth;
+	char		names[MAX_DEPTH][MAX_NAME];
+	SagaSnsEntry *entry;		/* open, NULL: none */
+	char		text[512];		/* of the innermost element */
+	size_t		text_len;
+	bool		known;			/* the root is one of SNS's */
+} XmlState;
+
+static const char *
+parent_name(XmlState *state)
+{
+	return state->depth >= 2 ? state->names[state->depth - 2] : "";
+}
+
+static SagaSnsEntry *
+add_entry(XmlState *state)
+{
+	if (state->answer->nentries >= SAGA_SNS_MAX_ENTRIES)
+		return NULL;
+	return &state->answer->entries[state->answer->nentries++];
+}
+
+static void XMLCALL
+start_element(void *arg, const XML_Char *name, const XML_Char **attributes)
+{
+	XmlState   *state = arg;
+
+	if (state->depth >= MAX_DEPTH)
+	{
+		XML_StopParser(state->parser, XML_FALSE);
+		return;
+	}
+	strlcpy(state->names[state->depth++], name, MAX_NAME);
+	state->text_len = 0;
+	if (state->depth == 1)
+		state->known = strcmp(name, "PublishResponse") == 0 ||
+			strcmp(name, "PublishBatchResponse") == 0 || strcmp(name, "ErrorResponse") == 0;
+	if (strcmp(name, "PublishResult") == 0)
+		state->entry = add_entry(state);
+	else if (strcmp(name, "member") == 0)
+	{
+		state->entry = add_entry(state);
+		if (state->entry != NULL)
+			state->entry->failed = strcmp(parent_name(state), "Failed") == 0;
+	}
+}
+
+static void XMLCALL
+character_data(void *arg, const XML_Char *text, int len)
+{
+	XmlState   *state = arg;
+	size_t		n = Min((size_t) len, sizeof(state->text) - 1 - state->text_len);
+
+	memcpy(state->text + state->text_len, text, n);
+	state->text_len += n;
+}
+
+static void
+set_entry_field(SagaSnsEntry *entry, const char *name, const char *text)
+{
+	if (strcmp(name, "Id") == 0)
+		strlcpy(entry->id, text, sizeof(entry->id));
+	else if (strcmp(name, "MessageId") == 0)
+		strlcpy(entry->message_id, text, sizeof(entry->message_id));
+	else if (strcmp(name, "SequenceNumber") == 0)
+		strlcpy(entry->sequence_number, text, sizeof(entry->sequence_number));
+	else if (strcmp(name, "Code") == 0)
+		strlcpy(entry->code, text, sizeof(entry->code));
+	else if (strcmp(name, "Message") == 0)
+		strlcpy(entry->message, text, sizeof(entry->message));
+	else if (strcmp(name, "SenderFault") == 0)
+		entry->sender_fault = strcmp(text, "true") == 0;
+}
+
+static void XMLCALL
+end_element(void *arg, const XML_Char *name)
+{
+	XmlState   *state = arg;
+	SagaSnsAnswer *answer = state->answer;
+
+	state->text[state->text_len] = '\0';
+	if (strcmp(name, "member") == 0 || strcmp(name, "PublishResult") == 0)
+		state->entry = NULL;
+	else if (state->entry != NULL)
+		set_entry_field(state->entry, name, state->text);
+	else if (strcmp(parent_name(state), "Error") == 0)
+	{
+		if (strcmp(name, "Code") == 0)
+			strlcpy(answer->code, state->text, sizeof(answer->code));
+		else if (strcmp(name, "Message") == 0)
+			strlcpy(answer->message, state->text, sizeof(answer->message));
+	}
+	state->text_len = 0;
+	state->depth--;
+}
+
+static void XMLCALL
+start_doctype(void *arg, const XML_Char *name, const XML_Char *sysid, const XML_Char *pubid,
+			  int has_internal_subset)
+{
+	XmlState   *state = arg;
+
+	XML_StopParser(state->parser, XML_FALSE);
+}
+
+bool
+saga_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer)
+{
+	XmlState	state = {0};
+	bool		ok;
+
+	memset(answer, 0, sizeof(*answer));
+	if (len > INT_MAX)
+		return false;
+	state.answer = answer;
+	state.parser = XML_ParserCreate(NULL);
+	if (state.parser == NULL)
+		return false;
+	XML_SetUserData(state.parser, &state);
+	XML_SetElementHandler(state.parser, start_element, end_element);
+	XML_SetCharacterDataHandler(state.parser, character_data);
+	XML_SetStartDoctypeDeclHandler(state.parser, start_doctype);
+	ok = XML_Parse(state.parser, text, (int) len, XML_TRUE) == XML_STATUS_OK && state.known;
+	XML_ParserFree(state.parser);
+	return ok;
+}

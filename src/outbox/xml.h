@@ -1,0 +1,34 @@
+/*
+ * xml.h
+ *		Answers of SNS: XML, read by expat.
+ */
+#ifndef SAGA_OUTBOX_XML_H
+#define SAGA_OUTBOX_XML_H
+
+#define SAGA_SNS_MAX_ENTRIES 10
+
+typedef struct SagaSnsEntry
+{
+	bool		failed;
+	bool		sender_fault;
+	char		id[81];			/* of a batch's entry; "" for Publish */
+	char		message_id[101];
+	char		sequence_number[101];
+	char		code[101];
+	char		message[501];
+} SagaSnsEntry;
+
+typedef struct SagaSnsAnswer
+{
+	int			nentries;
+	SagaSnsEntry entries[SAGA_SNS_MAX_ENTRIES];
+
+	/* an error of the whole request; code "": none */
+	char		code[101];
+	char		message[501];
+} SagaSnsAnswer;
+
+/* false: this is no answer of SNS (cut off, an HTML page ...) */
+extern bool saga_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer);
+
+#endif							/* SAGA_OUTBOX_XML_H */
