@@ -550,6 +550,9 @@ saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 
 	if (!step(publisher))
 		wait_for_work(publisher, timeout_ms);
+	/* while an answer is awaited the process is not idle */
+	if (saga_my_proc != NULL && (!dlist_is_empty(&publisher->flying) || !dlist_is_empty(&publisher->done)))
+		pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
 	MemoryContextSwitchTo(old);
 }
 

@@ -12,6 +12,7 @@
 #include "invoice/submit.h"
 #include "miscadmin.h"
 #include "engine/engine.h"
+#include "outbox/outbox.h"
 #include "queue/queue.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -76,6 +77,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("pg_invoice");
 #endif
 	saga_mark_init();
+	saga_outbox_init();
 	saga_engine_init();
 	saga_utility_init();
 	if (!process_shared_preload_libraries_in_progress)
