@@ -178,30 +178,37 @@ saga_write_signed(StringInfo buf, int64 value)
 	saga_write_varint(buf, ((uint64) value << 1) ^ (uint64) (value >> 63));
 }
 
-/* Addresses seen, in the order of their first use, and their bytes. */
+/* Addresses seen, in the order of their first use. */
 typedef struct SagaPool
 {
 	const void **items;
 	int			nitems;
 	int			size;
-	StringInfoData bytes;
+	bool		strings;		/* else jsonb */
+	Size		total;			/* bytes that they will take up */
 } SagaPool;
 
 static void
-saga_pool_init(SagaPool *pool)
+saga_pool_init(SagaPool *pool, bool strings)
 {
 	pool->size = 32;
 	pool->nitems = 0;
+	pool->strings = strings;
+	pool->total = 10;
 	pool->items = palloc(sizeof(void *) * pool->size);
-	initStringInfo(&pool->bytes);
 }
 
-/* The index + 1 of an item; "length" is only used for a new one. */
+static Size
+saga_item_length(const SagaPool *pool, const void *item)
+{
+	return pool->strings ? strlen(item) : VARSIZE(item);
+}
+
+/* The index + 1 of an item. */
 static uint64
-saga_pool_add(SagaPool *pool, const void *item, bool is_string)
+saga_pool_add(SagaPool *pool, const void *item)
 {
 	int			i;
-	Size		length;
 
 	if (item == NULL)
 		return 0;
@@ -216,10 +223,23 @@ saga_pool_add(SagaPool *pool, const void *item, bool is_string)
 		pool->items = repalloc(pool->items, sizeof(void *) * pool->size);
 	}
 	pool->items[pool->nitems++] = item;
-	length = is_string ? strlen(item) : VARSIZE(item);
-	saga_write_varint(&pool->bytes, length);
-	appendBinaryStringInfo(&pool->bytes, item, length);
+	pool->total += saga_item_length(pool, item) + 10;
 	return pool->nitems;
+}
+
+static void
+saga_write_pool(StringInfo buf, const SagaPool *pool)
+{
+	int			i;
+
+	saga_write_varint(buf, pool->nitems);
+	for (i = 0; i < pool->nitems; i++)
+	{
+		Size		length = saga_item_length(pool, pool->items[i]);
+
+		saga_write_varint(buf, length);
+		appendBinaryStringInfo(buf, pool->items[i], length);
+	}
 }
 
 static void
@@ -233,9 +253,9 @@ saga_write_event(StringInfo buf, SagaPool *strings, SagaPool *values,
 	saga_write_signed(buf, id - record->previous_id);
 	saga_write_signed(buf, record->timestamp - last);
 	for (i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
-		saga_write_varint(buf, saga_pool_add(strings, record->strings[i], true));
+		saga_write_varint(buf, saga_pool_add(strings, record->strings[i]));
 	for (i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
-		saga_write_varint(buf, saga_pool_add(values, record->values[i], false));
+		saga_write_varint(buf, saga_pool_add(values, record->values[i]));
 	for (i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
 		saga_write_varint(buf, record->numbers[i]);
 }
@@ -249,10 +269,11 @@ saga_history_encode(const SagaHistory *history)
 	StringInfoData result;
 	TimestampTz base = history->nevents > 0 ? history->events[0].timestamp : 0;
 	TimestampTz last = base;
+	Size		size;
 	int			i;
 
-	saga_pool_init(&strings);
-	saga_pool_init(&values);
+	saga_pool_init(&strings, true);
+	saga_pool_init(&values, false);
 	initStringInfo(&events);
 	for (i = 0; i < history->nevents; i++)
 	{
@@ -261,24 +282,27 @@ saga_history_encode(const SagaHistory *history)
 		last = history->events[i].timestamp;
 	}
 
-	initStringInfo(&result);
-	enlargeStringInfo(&result, VARHDRSZ + 64 + strings.bytes.len + values.bytes.len + events.len);
-	appendStringInfoSpaces(&result, VARHDRSZ);
+	/* enough for all of it, so that it is written once */
+	size = VARHDRSZ + 64 + strings.total + values.total + events.len;
+	if (!AllocSizeIsValid(size))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("history of an execution is too long")));
+	result.data = palloc(size);
+	result.maxlen = (int) size;
+	resetStringInfo(&result);
+	result.len = VARHDRSZ;
 	appendStringInfoChar(&result, SAGA_HISTORY_VERSION);
 	saga_write_signed(&result, history->first_id);
 	saga_write_signed(&result, base);
-	saga_write_varint(&result, strings.nitems);
-	appendBinaryStringInfo(&result, strings.bytes.data, strings.bytes.len);
-	saga_write_varint(&result, values.nitems);
-	appendBinaryStringInfo(&result, values.bytes.data, values.bytes.len);
+	saga_write_pool(&result, &strings);
+	saga_write_pool(&result, &values);
 	saga_write_varint(&result, history->nevents);
 	appendBinaryStringInfo(&result, events.data, events.len);
 	SET_VARSIZE(result.data, result.len);
 
 	pfree(strings.items);
-	pfree(strings.bytes.data);
 	pfree(values.items);
-	pfree(values.bytes.data);
 	pfree(events.data);
 	return (bytea *) result.data;
 }

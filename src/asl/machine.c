@@ -225,6 +225,8 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 
 	check_stack_depth();
 	scope->owner = owner;
+	if (!saga_member(object, "StartAt", &start))
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "These fields are required: [StartAt]");
 	if (!saga_member(object, "States", &states))
 	{
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "These fields are required: [States]");
@@ -238,11 +240,7 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	if (JsonContainerSize(states.val.binary.data) == 0)
 		saga_check_error(check, &states_at, SAGA_SCHEMA_FAULT, "Value cannot be empty");
 	saga_register_states(check, scope, &states, &states_at);
-
-	if (!saga_member(object, "StartAt", &start))
-		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "These fields are required: [StartAt]");
-	else
-		scope->start = saga_check_target(check, object, at, "StartAt", scope);
+	scope->start = saga_check_target(check, object, at, "StartAt", scope);
 
 	for (i = 0; i < scope->nstates; i++)
 	{

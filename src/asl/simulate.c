@@ -55,6 +55,7 @@ typedef struct SagaSimulation
 	int64		max_events;
 	int64		repeat;
 	bool		freeze;
+	bool		raw_history;	/* show it as stored, too */
 	TimestampTz stop_at;
 	char	   *stop_error;
 	char	   *stop_cause;
@@ -168,7 +169,8 @@ static void
 saga_read_options(SagaSimulation *sim, const JsonbValue *options)
 {
 	static const char *const known[] = {
-		"start_time", "freeze", "repeat", "seed", "type", "data_limit", "max_events", "name", "stop"
+		"start_time", "freeze", "repeat", "seed", "type", "data_limit", "max_events", "name", "stop",
+		"history"
 	};
 	SagaCheck	check = {.diagnostics_context = CurrentMemoryContext};
 	SagaLocation at = {0};
@@ -189,6 +191,7 @@ saga_read_options(SagaSimulation *sim, const JsonbValue *options)
 	if (!sim->env.express && (text == NULL || strcmp(text, "STANDARD") != 0))
 		saga_bad_option("type");
 	sim->freeze = saga_option_bool(options, "freeze", false);
+	sim->raw_history = saga_option_bool(options, "history", false);
 	sim->repeat = saga_option_int(options, "repeat", 1, SAGA_MAX_REPEAT, 1);
 	sim->random_state = saga_option_int(options, "seed", 0, PG_INT64_MAX, 0);
 	sim->max_events = saga_option_int(options, "max_events", 1, PG_INT32_MAX, SAGA_DEFAULT_EVENTS);
@@ -496,6 +499,28 @@ saga_push_events(SagaSimulation *sim, JsonbParseState **state)
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
+/* The stored values, in hexadecimal. */
+static void
+saga_push_raw_history(SagaSimulation *sim, JsonbParseState **state)
+{
+	ListCell   *lc;
+
+	saga_jsonb_push_key(state, "history");
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach(lc, sim->histories)
+	{
+		bytea	   *history = lfirst(lc);
+		StringInfoData buf;
+		int			i;
+
+		initStringInfo(&buf);
+		for (i = 0; i < VARSIZE_ANY_EXHDR(history); i++)
+			appendStringInfo(&buf, "%02x", (unsigned char) VARDATA_ANY(history)[i]);
+		saga_jsonb_push_string(state, WJB_ELEM, buf.data);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
 static void
 saga_push_task(SagaSimulation *sim, JsonbParseState **state)
 {
@@ -535,6 +560,8 @@ saga_simulation_result(SagaSimulation *sim, double microseconds)
 	if (sim->unanswered)
 		saga_push_task(sim, &state);
 	saga_push_events(sim, &state);
+	if (sim->raw_history)
+		saga_push_raw_history(sim, &state);
 	if (sim->repeat > 1)
 	{
 		saga_jsonb_push_key(&state, "nanoseconds");
