@@ -26,7 +26,7 @@ LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM saga.executions e
-				   WHERE e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+				   WHERE e.workflow = 'invoice' AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
 $$;
 COMMENT ON FUNCTION invoice_is_dead(uuid) IS 'whether an execution has ended without success';
 

@@ -31,7 +31,10 @@ CREATE VIEW invoice_tracking AS
 		coalesce(i.payable, a.payable) AS payable,
 		e.error, s.submitted_at, e.stopped_at AS finished_at
 	FROM invoice_submission s
-		LEFT JOIN LATERAL (SELECT * FROM saga.all_executions x WHERE x.execution_id = s.execution_id) e ON true
+		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice
+		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
+			FROM saga.all_executions x
+			WHERE x.workflow = 'invoice' AND x.execution_id = s.execution_id OFFSET 0) e ON true
 		LEFT JOIN invoice i ON i.tracking_id = s.tracking_id
 		LEFT JOIN invoice_approval a ON a.tracking_id = s.tracking_id
 			AND a.execution_id = s.execution_id AND a.decided_at IS NULL;
@@ -56,7 +59,8 @@ CREATE VIEW invoice_held AS
 	FROM invoice_approval a
 		JOIN invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
-		AND EXISTS (SELECT FROM saga.all_executions e WHERE e.execution_id = a.execution_id AND e.status = 'RUNNING');
+		AND EXISTS (SELECT FROM saga.all_executions e
+			WHERE e.workflow = 'invoice' AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
 COMMENT ON VIEW invoice_held IS 'invoices that wait for invoice_approve or invoice_reject';
 COMMENT ON COLUMN invoice_held.reason IS 'ids of the warnings, or "above the limit"';
 
