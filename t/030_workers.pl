@@ -157,6 +157,51 @@ submit($node, 'postgres', 'wf', 5000);
 poll_until($node, 'SELECT count(*) FROM public.done WHERE x = 5000', '1');
 pass('pg_saga.databases narrows and widens');
 
+# --- retention: what ended long ago goes, what ended lately and dead letters stay
+{
+	$node->safe_psql('postgres', <<'SQL');
+SELECT saga.start_execution('wf', '{"x": 7000}', 'a name');
+SQL
+	poll_until($node, q{SELECT count(*) FROM saga.executions WHERE name = 'a name' AND status = 'SUCCEEDED'}, '1');
+	my $all = $node->safe_psql('postgres', 'SELECT count(*) FROM saga.execution');
+	my $count = 1200;
+
+	# as if they had run a day ago
+	$node->safe_psql('postgres', <<"SQL");
+UPDATE saga.execution SET stopped_at = stopped_at - interval '1 day',
+	execution_id = overlay(execution_id::text PLACING '0190' FROM 1 FOR 4)::uuid;
+UPDATE saga.execution_name SET execution_id = overlay(execution_id::text PLACING '0190' FROM 1 FOR 4)::uuid;
+INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status)
+SELECT overlay(gen_random_uuid()::text PLACING '0190' FROM 1 FOR 4)::uuid, 1, 1, now() - interval '2 hours',
+	now() - interval '2 hours', 's' FROM generate_series(1, $count);
+SQL
+	submit($node, 'postgres', 'wf', 7001);
+	poll_until($node, 'SELECT count(*) FROM public.done WHERE x = 7001', '1');
+	$node->safe_psql('postgres', <<'SQL');
+INSERT INTO saga.dead_letter (dead_letter_id, queue_id, message_id, kind, reason, receives, failed_at)
+SELECT i, 1, i, 's', 'test', 1, now() - interval '1 day'
+  FROM (SELECT overlay(gen_random_uuid()::text PLACING '0190' FROM 1 FOR 4)::uuid FROM generate_series(1, 700)) g (i);
+INSERT INTO saga.destination (destination_id, name, kind, owner, settings) VALUES (1000, 'a', 'http', 'app', '{}'), (1001, 'b', 'http', 'app', '{}');
+INSERT INTO saga.outbox (destination_id, outbox_id, op, state, idempotency_key, created_at, finished_at, request)
+SELECT 1000 + x % 2, overlay(gen_random_uuid()::text PLACING '0190' FROM 1 FOR 4)::uuid, 'p',
+	CASE WHEN x = 1 THEN 'waiting' ELSE 'delivered' END, gen_random_uuid(), now() - interval '1 day', now() - interval '1 day', '{}'
+  FROM generate_series(1, 1201) x;
+INSERT INTO saga.outbox_attempt SELECT destination_id, outbox_id, 1, created_at, created_at, 'retry' FROM saga.outbox;
+SQL
+	$node->append_conf('postgresql.conf',
+		"pg_saga.execution_retention = '1h'\npg_saga.dead_letter_retention = '1h'\npg_saga.outbox_retention = '1h'");
+	$node->reload;
+	poll_until($node, 'SELECT count(*) FROM saga.execution', '1');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM saga.execution_name'), '0', 'retention: old executions and their names are gone');
+	poll_until($node, 'SELECT count(*) FROM saga.dead_letter', '0');
+	poll_until($node, 'SELECT count(*) FROM saga.outbox', '1');
+	is($node->safe_psql('postgres', 'SELECT string_agg(o.state, $$$$) || count(a.*) FROM saga.outbox o JOIN saga.outbox_attempt a USING (outbox_id)'),
+		'waiting1', 'retention: what waits to be sent stays');
+	is($node->safe_psql('postgres', q{SELECT errors FROM saga.workers WHERE type = 'coordinator' AND database = 'postgres'}),
+		'0', 'retention: no error');
+	$node->safe_psql('postgres', 'TRUNCATE saga.outbox, saga.outbox_attempt; DELETE FROM saga.destination');
+}
+
 # --- work that was there before the server started is found
 $node->append_conf('postgresql.conf', 'pg_saga.workers = 0');
 $node->reload;

@@ -62,6 +62,7 @@ typedef struct DatabaseEntry
 /* Process-local: what is known of each database. */
 static HTAB *databases;
 static bool slots_were_full;
+static uint32 news_seen;
 
 
 void
@@ -279,20 +280,36 @@ serve_database(DatabaseEntry *entry, TimestampTz now)
 	return TimestampTzPlusMilliseconds(now, PENDING_POLL_MS);
 }
 
+/* A coordinator that left because its database was closed did not fail. */
+static void
+forget_failures(DatabaseEntry *entry, TimestampTz now)
+{
+	entry->failures = 0;
+	entry->retry_at = now;
+	if (entry->state == DB_SERVED && saga_proc_count(SAGA_AT(SAGA_PROC_COORDINATOR), entry->dboid) == 0)
+		entry->state = DB_UNKNOWN;
+}
+
 /* All databases. Returns how long to wait. */
 static long
 serve_databases(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = TimestampTzPlusMilliseconds(now, SCAN_INTERVAL_MS);
+	uint32		news = pg_atomic_read_u32(&saga_procs->news);
+	bool		is_news = news != news_seen;
 	HASH_SEQ_STATUS seq;
 	DatabaseEntry *entry;
 
+	news_seen = news;
 	hash_seq_init(&seq, databases);
 	while ((entry = hash_seq_search(&seq)) != NULL)
 	{
-		TimestampTz at = serve_database(entry, now);
+		TimestampTz at;
 
+		if (is_news)
+			forget_failures(entry, now);
+		at = serve_database(entry, now);
 		next = Min(next, at);
 	}
 	return Max(1, (long) ((next - now) / 1000));

@@ -66,6 +66,7 @@ init_shared(SagaProcsShared *shared)
 	pg_atomic_init_u32(&shared->suspects, 1);
 	pg_atomic_init_u32(&shared->deaths, 1);
 	pg_atomic_init_u32(&shared->roles, 0);
+	pg_atomic_init_u32(&shared->news, 0);
 	for (int i = 0; i < SAGA_MAX_PROBES; i++)
 		pg_atomic_init_u32(&shared->probes[i].result, SAGA_PROBE_UNKNOWN);
 }
@@ -395,6 +396,15 @@ saga_database_closed(Oid dboid)
 	closed = slot->closed > 0;
 	SpinLockRelease(&slot->mutex);
 	return closed;
+}
+
+void
+saga_tell_launcher(void)
+{
+	if (saga_procs == NULL)
+		return;
+	pg_atomic_fetch_add_u32(&saga_procs->news, 1);
+	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
 }
 
 const char *

@@ -41,6 +41,7 @@ typedef struct SagaProcsShared
 	pg_atomic_uint32 suspects;	/* raised when saga.suspect changed, in any database */
 	pg_atomic_uint32 deaths;	/* raised when a process ended in the middle of an execution */
 	pg_atomic_uint32 roles;		/* raised when a role or a right was changed */
+	pg_atomic_uint32 news;		/* raised when a database was opened, or the extension created */
 	SagaProbe	probes[SAGA_MAX_PROBES];
 	SagaNote	notes[SAGA_MAX_NOTES];	/* under SagaShared.lock */
 } SagaProcsShared;
@@ -117,6 +118,7 @@ extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the lat
 extern void saga_proc_ask_leave_pid(int pid);
 extern void saga_proc_terminate(int types, Oid dboid);	/* SIGTERM */
 extern bool saga_database_closed(Oid dboid);
+extern void saga_tell_launcher(void);	/* something changed: it tries again at once */
 
 /* Why no session of this role can be started, or NULL. Needs a transaction. */
 extern const char *saga_owner_problem(Oid owner);

@@ -20,7 +20,11 @@
 #define BATCH_MS		20		/* between two batches */
 #define PASS_MS			(10 * 60 * 1000)	/* between two walks from the left edge */
 
-/* A table to be cleaned: its statement takes ($1 id to begin after, $2 time) and returns the ids. */
+/*
+ * A table to be cleaned: its statement takes $1, the id to begin after, $2,
+ * the time, and $3, the first id that can be made at that time, so that it
+ * does not walk over all that is younger; and returns the ids, in order.
+ */
 typedef struct Cleaner
 {
 	SagaStmt	stmt;
@@ -29,47 +33,78 @@ typedef struct Cleaner
 	TimestampTz next_at;
 } Cleaner;
 
+#define CLEAN(statement) \
+	.stmt = {.sql = statement, .nargs = 3, .argtypes = {UUIDOID, TIMESTAMPTZOID, UUIDOID}}
+
 static Cleaner cleaners[] = {
 	{
-		.stmt = {
-			.sql = "WITH old AS MATERIALIZED (SELECT execution_id FROM saga.execution"
-			" WHERE execution_id > $1 AND stopped_at < $2"
-			" ORDER BY execution_id LIMIT " ROWS_AT_ONCE "),"
-			" gone AS (DELETE FROM saga.execution WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))"
-			" RETURNING execution_id, workflow_id, name),"
-			" history AS (DELETE FROM saga.history WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))),"
-			" names AS (DELETE FROM saga.execution_name n USING gone"
-			" WHERE gone.name IS NOT NULL AND n.workflow_id = gone.workflow_id AND n.name = gone.name"
-			" AND n.execution_id = gone.execution_id)"
-			" SELECT execution_id FROM gone ORDER BY execution_id",
-			.nargs = 2,
-			.argtypes = {UUIDOID, TIMESTAMPTZOID}
-		},
+		CLEAN("WITH old AS MATERIALIZED (SELECT execution_id FROM saga.execution"
+			  " WHERE execution_id > $1 AND execution_id < $3 AND stopped_at < $2"
+			  " ORDER BY execution_id LIMIT " ROWS_AT_ONCE "),"
+			  " gone AS (DELETE FROM saga.execution WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))"
+			  " RETURNING execution_id, workflow_id, name),"
+			  " history AS (DELETE FROM saga.history WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))),"
+			  " names AS (DELETE FROM saga.execution_name n USING gone"
+			  " WHERE gone.name IS NOT NULL AND n.workflow_id = gone.workflow_id AND n.name = gone.name"
+			  " AND n.execution_id = gone.execution_id)"
+			  " SELECT execution_id FROM gone ORDER BY execution_id"),
 		.retention_min = &saga_execution_retention_min
 	},
 	{
-		.stmt = {
-			.sql = "WITH gone AS (DELETE FROM saga.dead_letter WHERE dead_letter_id = ANY (ARRAY("
-			"SELECT dead_letter_id FROM saga.dead_letter WHERE dead_letter_id > $1 AND failed_at < $2"
-			" ORDER BY dead_letter_id LIMIT " ROWS_AT_ONCE ")) RETURNING dead_letter_id)"
-			" SELECT dead_letter_id FROM gone ORDER BY dead_letter_id",
-			.nargs = 2,
-			.argtypes = {UUIDOID, TIMESTAMPTZOID}
-		},
+		CLEAN("WITH gone AS (DELETE FROM saga.dead_letter WHERE dead_letter_id = ANY (ARRAY("
+			  "SELECT dead_letter_id FROM saga.dead_letter"
+			  " WHERE dead_letter_id > $1 AND dead_letter_id < $3 AND failed_at < $2"
+			  " ORDER BY dead_letter_id LIMIT " ROWS_AT_ONCE ")) RETURNING dead_letter_id)"
+			  " SELECT dead_letter_id FROM gone ORDER BY dead_letter_id"),
 		.retention_min = &saga_dead_letter_retention_min
+	},
+	{
+		CLEAN("WITH old AS MATERIALIZED (SELECT o.destination_id, o.outbox_id"
+			  " FROM saga.destination d CROSS JOIN LATERAL ("
+			  "SELECT destination_id, outbox_id FROM saga.outbox"
+			  " WHERE destination_id = d.destination_id AND outbox_id > $1 AND outbox_id < $3"
+			  " AND state <> 'waiting' AND finished_at < $2"
+			  " ORDER BY outbox_id LIMIT " ROWS_AT_ONCE ") o"
+			  " ORDER BY o.outbox_id LIMIT " ROWS_AT_ONCE "),"
+			  " attempts AS (DELETE FROM saga.outbox_attempt a USING old"
+			  " WHERE a.destination_id = old.destination_id AND a.outbox_id = old.outbox_id),"
+			  " gone AS (DELETE FROM saga.outbox o USING old"
+			  " WHERE o.destination_id = old.destination_id AND o.outbox_id = old.outbox_id"
+			  " RETURNING o.outbox_id)"
+			  " SELECT outbox_id FROM gone ORDER BY outbox_id"),
+		.retention_min = &saga_outbox_retention_min
 	},
 };
 
+
+/* The smallest UUIDv7 of a time. */
+static pg_uuid_t
+first_id(TimestampTz at)
+{
+	int64		ms = at / 1000 + ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * SECS_PER_DAY * 1000;
+	pg_uuid_t	id;
+
+	memset(&id, 0, sizeof(id));
+	for (int i = 5; i >= 0 && ms > 0; i--)
+	{
+		id.data[i] = (unsigned char) (ms & 0xff);
+		ms >>= 8;
+	}
+	return id;
+}
 
 /* One statement. */
 static void
 clean(Cleaner *cleaner, TimestampTz now)
 {
-	Datum		values[2];
+	TimestampTz before = now - (int64) *cleaner->retention_min * USECS_PER_MINUTE;
+	pg_uuid_t	end = first_id(before);
+	Datum		values[3];
 	bool		isnull;
 
 	values[0] = UUIDPGetDatum(&cleaner->position);
-	values[1] = TimestampTzGetDatum(now - (int64) *cleaner->retention_min * USECS_PER_MINUTE);
+	values[1] = TimestampTzGetDatum(before);
+	values[2] = UUIDPGetDatum(&end);
 	saga_execute(&cleaner->stmt, values, NULL, false, 0);
 	if (SPI_processed > 0)
 	{

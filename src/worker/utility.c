@@ -87,7 +87,7 @@ at_commit(void)
 		saga_wake_type(SAGA_PROC_COORDINATOR, InvalidOid);
 	}
 	if (extension_created || databases_changed)
-		saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
+		saga_tell_launcher();
 }
 
 static void
@@ -159,7 +159,7 @@ open_database(bool dropped)
 		saga_forget_database(dboid);
 	if (dropped)
 		(void) saga_recorder_collect(dboid, NULL);
-	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
+	saga_tell_launcher();
 }
 
 /* A session that is terminated in the middle of the command. */

@@ -119,9 +119,11 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 static void
 call_for_help(int32 queue_id)
 {
-	if (saga_workers > 1)
+	SagaQueueSlot *slot = saga_queue_slot(queue_id, my_owner, SAGA_QUEUE_WORKFLOW);
+
+	if (saga_workers > 1 && slot != NULL)
 	{
-		saga_wake_queue(saga_queue_slot(queue_id, my_owner, SAGA_QUEUE_WORKFLOW));
+		saga_wake_queue(slot);
 		if (saga_proc_count(SAGA_AT(SAGA_PROC_WORKER), MyDatabaseId) < saga_workers)
 			saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
