@@ -50,7 +50,8 @@ sub attempt
 	my @sql = @_;
 	my $json = '[' . join(',', map { my $s = $_; $s =~ s/(["\\])/\\$1/g; $s =~ s/\n/ /g; qq("$s") } @sql) . ']';
 	my $quoted = $json =~ s/'/''/gr;
-	my $id = $as_mallory->("SELECT saga.start_execution('try', jsonb_build_object('sql', '$quoted'::jsonb))");
+	# SET ROLE: the role's own settings are for the workers
+	my $id = $node->safe_psql('postgres', "SET ROLE mallory; SELECT saga.start_execution('try', jsonb_build_object('sql', '$quoted'::jsonb))");
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM saga.execution WHERE execution_id = '$id'")
 	  or die "execution $id did not end";
 	return $node->safe_psql('postgres',
