@@ -195,9 +195,12 @@ extern Jsonb *saga_run_context(SagaRun *run, int task_id);	/* the context object
 
 /*
  * The events since start or thaw, as one compact binary value (bytea): each
- * event is a few bytes; a jsonb that several events name is kept once.
+ * event is a few bytes; a jsonb that several events name is kept once. The execution's
+ * input and output, known by their addresses, are not repeated in it: the
+ * caller keeps them, and hands them to saga_history_decode (NULL: it keeps
+ * none).
  */
-extern bytea *saga_run_history(SagaRun *run);
+extern bytea *saga_run_history(SagaRun *run, Jsonb *input, Jsonb *output);
 
 /* All events so far, those of earlier transactions included: for a limit on them. */
 extern int64 saga_run_event_count(const SagaRun *run);
@@ -212,6 +215,6 @@ typedef struct SagaEvent
 } SagaEvent;
 
 /* Decodes one stored value; raises ERRCODE_DATA_CORRUPTED if it is none. */
-extern List *saga_history_decode(bytea *history);
+extern List *saga_history_decode(bytea *history, Jsonb *input, Jsonb *output);
 
 #endif							/* SAGA_ASL_H */

@@ -59,7 +59,11 @@ saga_history_events(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	saga_init_srf(fcinfo);
-	events = saga_history_decode(PG_GETARG_BYTEA_PP(0));
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	events = saga_history_decode(PG_GETARG_BYTEA_PP(0),
+								 PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
+								 PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
 	foreach(lc, events)
 	{
 		SagaEvent  *event = lfirst(lc);

@@ -6,7 +6,8 @@
  *
  *		byte version, first event id, base timestamp,
  *		count of strings, {length, bytes} each,
- *		count of jsonb values, {length, bytes} each,
+ *		count of jsonb values, {length, bytes} each, or {0, 1: the execution's
+ *			input, 2: its output}, which the caller keeps,
  *		count of events, {type, previous id - own id, time since the last,
  *						  string, value (index + 1, 0: none) and number each
  *						  that its shape names}
@@ -186,21 +187,32 @@ typedef struct SagaPool
 	int			size;
 	bool		strings;		/* else jsonb */
 	Size		total;			/* bytes that they will take up */
+	const void *kept[2];		/* by the caller: input, output */
 } SagaPool;
 
 static void
 saga_pool_init(SagaPool *pool, bool strings)
 {
 	pool->size = 32;
+	pool->kept[0] = pool->kept[1] = NULL;
 	pool->nitems = 0;
 	pool->strings = strings;
 	pool->total = 10;
 	pool->items = palloc(sizeof(void *) * pool->size);
 }
 
+/* 1, 2: the caller's; 0: ours. */
+static int
+saga_item_kept(const SagaPool *pool, const void *item)
+{
+	return pool->kept[0] == item ? 1 : pool->kept[1] == item ? 2 : 0;
+}
+
 static Size
 saga_item_length(const SagaPool *pool, const void *item)
 {
+	if (saga_item_kept(pool, item))
+		return 0;
 	return pool->strings ? strlen(item) : VARSIZE(item);
 }
 
@@ -238,6 +250,8 @@ saga_write_pool(StringInfo buf, const SagaPool *pool)
 		Size		length = saga_item_length(pool, pool->items[i]);
 
 		saga_write_varint(buf, length);
+		if (saga_item_kept(pool, pool->items[i]))
+			saga_write_varint(buf, saga_item_kept(pool, pool->items[i]));
 		appendBinaryStringInfo(buf, pool->items[i], length);
 	}
 }
@@ -261,7 +275,7 @@ saga_write_event(StringInfo buf, SagaPool *strings, SagaPool *values,
 }
 
 bytea *
-saga_history_encode(const SagaHistory *history)
+saga_history_encode(const SagaHistory *history, const Jsonb *input, const Jsonb *output)
 {
 	SagaPool	strings;
 	SagaPool	values;
@@ -274,6 +288,8 @@ saga_history_encode(const SagaHistory *history)
 
 	saga_pool_init(&strings, true);
 	saga_pool_init(&values, false);
+	values.kept[0] = input;
+	values.kept[1] = output;
 	initStringInfo(&events);
 	for (i = 0; i < history->nevents; i++)
 	{

@@ -94,7 +94,7 @@ extern void saga_history_init(SagaHistory *history, MemoryContext context, int64
 
 /* The new event's record, zeroed but for its type; its id is next_id - 1. */
 extern SagaEventRecord *saga_history_add(SagaHistory *history, SagaEventType type);
-extern bytea *saga_history_encode(const SagaHistory *history);
+extern bytea *saga_history_encode(const SagaHistory *history, const Jsonb *input, const Jsonb *output);
 
 /* history_check.c: is this the binary form of a jsonb, safe to look into? */
 extern bool saga_jsonb_is_sound(const char *data, int length);

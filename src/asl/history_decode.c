@@ -87,7 +87,7 @@ saga_read_strings(SagaReader *reader, int *count)
 }
 
 static Jsonb **
-saga_read_values(SagaReader *reader, int *count)
+saga_read_values(SagaReader *reader, int *count, Jsonb *input, Jsonb *output)
 {
 	Jsonb	  **values;
 	int			i;
@@ -99,6 +99,15 @@ saga_read_values(SagaReader *reader, int *count)
 		int			length = saga_read_count(reader);
 		Jsonb	   *value;
 
+		if (length == 0)
+		{
+			uint64		kept = saga_read_varint(reader);
+
+			if (kept != 1 && kept != 2)
+				saga_history_corrupt();
+			values[i] = kept == 1 ? input : output;
+			continue;
+		}
 		if (length <= VARHDRSZ)
 			saga_history_corrupt();
 		value = palloc(length);
@@ -144,7 +153,7 @@ saga_read_details(SagaReader *reader, const SagaEventShape *shape, char **string
 	{
 		int			index = saga_read_index(reader, nvalues);
 
-		if (index < 0)
+		if (index < 0 || values[index] == NULL)
 			continue;
 		saga_jsonb_push_key(&state, shape->values[i]);
 		saga_jsonb_push(&state, WJB_VALUE, values[index]);
@@ -162,7 +171,7 @@ saga_read_details(SagaReader *reader, const SagaEventShape *shape, char **string
 }
 
 List *
-saga_history_decode(bytea *history)
+saga_history_decode(bytea *history, Jsonb *input, Jsonb *output)
 {
 	SagaReader	reader = {.data = VARDATA_ANY(history)};
 	List	   *result = NIL;
@@ -180,7 +189,7 @@ saga_history_decode(bytea *history)
 	id = saga_read_signed(&reader);
 	timestamp = saga_read_signed(&reader);
 	strings = saga_read_strings(&reader, &nstrings);
-	values = saga_read_values(&reader, &nvalues);
+	values = saga_read_values(&reader, &nvalues, input, output);
 	nevents = saga_read_count(&reader);
 	while (nevents-- > 0)
 	{

@@ -223,9 +223,9 @@ saga_log(SagaRun *run, SagaThread *thread, SagaEventType type)
 }
 
 bytea *
-saga_run_history(SagaRun *run)
+saga_run_history(SagaRun *run, Jsonb *input, Jsonb *output)
 {
-	return saga_history_encode(&run->history);
+	return saga_history_encode(&run->history, input, output);
 }
 
 int64

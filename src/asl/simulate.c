@@ -388,7 +388,7 @@ saga_freeze_and_thaw(SagaSimulation *sim)
 {
 	Jsonb	   *frozen = saga_run_freeze(sim->run);
 
-	sim->histories = lappend(sim->histories, saga_run_history(sim->run));
+	sim->histories = lappend(sim->histories, saga_run_history(sim->run, NULL, NULL));
 	sim->run = saga_run_thaw(sim->machine, &sim->env, frozen);
 }
 
@@ -448,7 +448,7 @@ saga_simulate_once(SagaSimulation *sim)
 		if (sim->action.kind == SAGA_ACTION_PARK && !saga_sleep(sim, sim->action.wake_at))
 			break;
 	}
-	sim->histories = lappend(sim->histories, saga_run_history(sim->run));
+	sim->histories = lappend(sim->histories, saga_run_history(sim->run, NULL, NULL));
 }
 
 /* ---------- the result ---------- */
@@ -479,7 +479,7 @@ saga_push_events(SagaSimulation *sim, JsonbParseState **state)
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	foreach(lc, sim->histories)
 	{
-		List	   *events = saga_history_decode(lfirst(lc));
+		List	   *events = saga_history_decode(lfirst(lc), NULL, NULL);
 
 		foreach(lc2, events)
 		{

@@ -69,7 +69,8 @@ CREATE TABLE saga.execution (
 	output jsonb,
 	compensated jsonb,
 	history bytea						-- events of the last run; earlier runs are in saga.history
-) WITH (autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
+) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
+	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
 COMMENT ON TABLE saga.execution IS 'executions that have ended';
 
@@ -198,15 +199,15 @@ COMMENT ON VIEW saga.executions IS
 CREATE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details
 	FROM (
-		SELECT e.execution_id, e.workflow_id, e.history AS events FROM saga.execution e
+		SELECT e.execution_id, e.workflow_id, e.history AS events, e.input, e.output FROM saga.execution e
 		UNION ALL
-		SELECT h.execution_id, coalesce(c.workflow_id, e.workflow_id), h.events
+		SELECT h.execution_id, coalesce(c.workflow_id, e.workflow_id), h.events, coalesce(c.input, e.input), NULL
 		FROM saga.history h
 			LEFT JOIN saga.continuation c ON c.execution_id = h.execution_id
 			LEFT JOIN saga.execution e ON e.execution_id = h.execution_id
 	) r
 	JOIN saga.workflow w ON w.workflow_id = r.workflow_id
-	CROSS JOIN LATERAL saga.history_events(r.events) h
+	CROSS JOIN LATERAL saga.history_events(r.events, r.input, r.output) h
 	WHERE pg_has_role(w.owner, 'USAGE');
 COMMENT ON VIEW saga.execution_history IS
 'what happened in executions, named as in the AWS API; select by execution_id and order by event_id';

@@ -194,7 +194,7 @@ insert_history(SagaJob *job, int run)
 
 	values[0] = UUIDPGetDatum(&job->execution_id);
 	values[1] = Int32GetDatum(run);
-	values[2] = PointerGetDatum(saga_run_history(job->run));
+	values[2] = PointerGetDatum(saga_run_history(job->run, job->input, NULL));
 	saga_execute(&stmt, values, NULL, false, 0);
 }
 
@@ -368,7 +368,7 @@ fill_ended(SagaJob *job, Datum *v, bool *n)
 {
 	const SagaAction *end = &job->end;
 	bool		failed = end->status != SAGA_SUCCEEDED;
-	bytea	   *history = saga_run_history(job->run);
+	bytea	   *history = saga_run_history(job->run, job->input, end->output);
 
 	memset(n, 0, sizeof(bool) * ENDED_COLUMNS);
 	v[0] = UUIDPGetDatum(&job->execution_id);
