@@ -147,7 +147,8 @@ saga_prepare_sns(SagaSending *sending)
 	http->method = "POST";
 	http->body = sending->body;
 	http->body_len = strlen(sending->body);
-	http->headers = list_make1("Content-Type: application/x-www-form-urlencoded; charset=utf-8");
+	/* a copy: saga_sending_free wipes the headers */
+	http->headers = list_make1(pstrdup("Content-Type: application/x-www-form-urlencoded; charset=utf-8"));
 	if (credentials.session_token != NULL)
 		http->headers = lappend(http->headers,
 								psprintf("X-Amz-Security-Token: %s", credentials.session_token));
