@@ -33,13 +33,22 @@ static bool first_sweep = true;
 static uint32 suspects_seen;
 
 
+/* The workers would find out too, later. */
+static void
+leave_without_extension(void)
+{
+	saga_proc_ask_leave(SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER), MyDatabaseId);
+	proc_exit(0);
+}
+
 static void
 begin_work(void)
 {
 	saga_begin();
+	if (!saga_extension_try_lock())
+		leave_without_extension();
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	saga_extension_lock();
 }
 
 static void
@@ -94,10 +103,7 @@ leave_if_extension_gone(void)
 	if (noted)
 		return;
 	if (!saga_extension_is_there())
-	{
-		saga_proc_ask_leave(SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER), MyDatabaseId);
-		proc_exit(0);
-	}
+		leave_without_extension();
 	/* created again since: all that is known of its queues is gone */
 	slot = saga_my_database();
 	if (slot != NULL)

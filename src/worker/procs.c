@@ -242,20 +242,27 @@ saga_commit(void)
  * sent, but holds the lock on the extension until after them.
  */
 bool
+saga_extension_try_lock(void)
+{
+	Oid			extension = saga_extension_oid(true);
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	AcceptInvalidationMessages();
+	return saga_extension_oid(true) == extension;
+}
+
+bool
 saga_extension_is_there(void)
 {
-	Oid			extension;
+	bool		result;
 
 	saga_begin();
-	extension = saga_extension_oid(true);
-	if (OidIsValid(extension))
-	{
-		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-		AcceptInvalidationMessages();
-		extension = saga_extension_oid(true);
-	}
+	/* one that was dropped and created again in one transaction is another one */
+	result = saga_extension_try_lock() || saga_extension_try_lock();
 	saga_commit();
-	return OidIsValid(extension);
+	return result;
 }
 
 ErrorData *

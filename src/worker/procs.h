@@ -83,6 +83,9 @@ extern void saga_proc_wait(long timeout_ms);
 extern void saga_begin(void);
 extern void saga_commit(void);
 
+/* saga_extension_lock without an error: false, the extension is gone. In a transaction. */
+extern bool saga_extension_try_lock(void);
+
 /* In a transaction of its own. Waits for a DROP EXTENSION that is being done. */
 extern bool saga_extension_is_there(void);
 

@@ -49,7 +49,7 @@ back_off(long min_ms, long max_ms)
 	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
 }
 
-/* In a transaction. May the role still run, is the extension still there? */
+/* In a transaction. May the role still run, is the extension still there, and to stay for this transaction? */
 static void
 check_still_wanted(void)
 {
@@ -62,7 +62,7 @@ check_still_wanted(void)
 					(errmsg("executions wait: %s", problem)));
 		proc_exit(0);
 	}
-	if (!OidIsValid(saga_extension_oid(true)))
+	if (!saga_extension_try_lock())
 		proc_exit(0);
 }
 
@@ -95,7 +95,6 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 
 	saga_begin();
 	check_still_wanted();
-	saga_extension_lock();
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	queue = my_queue(queue_id);
