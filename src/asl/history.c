@@ -158,25 +158,44 @@ saga_history_add(SagaHistory *history, SagaEventType type)
 
 /* ---------- writing ---------- */
 
+#define SAGA_VARINT_SIZE 10
+
+/* The most that one event takes up: its type and the numbers after it. */
+#define SAGA_EVENT_SIZE \
+	(1 + SAGA_VARINT_SIZE * (2 + SAGA_EVENT_STRINGS + SAGA_EVENT_VALUES + SAGA_EVENT_NUMBERS))
+
+static inline char *
+saga_store_varint(char *p, uint64 value)
+{
+	while (value >= 0x80)
+	{
+		*p++ = (char) ((value & 0x7f) | 0x80);
+		value >>= 7;
+	}
+	*p++ = (char) value;
+	return p;
+}
+
+static inline char *
+saga_store_signed(char *p, int64 value)
+{
+	return saga_store_varint(p, ((uint64) value << 1) ^ (uint64) (value >> 63));
+}
+
 static void
 saga_write_varint(StringInfo buf, uint64 value)
 {
-	char		bytes[10];
-	int			n = 0;
+	char		bytes[SAGA_VARINT_SIZE];
 
-	while (value >= 0x80)
-	{
-		bytes[n++] = (char) ((value & 0x7f) | 0x80);
-		value >>= 7;
-	}
-	bytes[n++] = (char) value;
-	appendBinaryStringInfo(buf, bytes, n);
+	appendBinaryStringInfo(buf, bytes, saga_store_varint(bytes, value) - bytes);
 }
 
 static void
 saga_write_signed(StringInfo buf, int64 value)
 {
-	saga_write_varint(buf, ((uint64) value << 1) ^ (uint64) (value >> 63));
+	char		bytes[SAGA_VARINT_SIZE];
+
+	appendBinaryStringInfo(buf, bytes, saga_store_signed(bytes, value) - bytes);
 }
 
 /* Addresses seen, in the order of their first use. */
@@ -261,17 +280,21 @@ saga_write_event(StringInfo buf, SagaPool *strings, SagaPool *values,
 				 const SagaEventRecord *record, int64 id, TimestampTz last)
 {
 	const SagaEventShape *shape = &saga_event_shapes[record->type];
+	char	   *p;
 	int			i;
 
-	appendStringInfoChar(buf, (char) record->type);
-	saga_write_signed(buf, id - record->previous_id);
-	saga_write_signed(buf, record->timestamp - last);
+	enlargeStringInfo(buf, SAGA_EVENT_SIZE);
+	p = buf->data + buf->len;
+	*p++ = (char) record->type;
+	p = saga_store_signed(p, id - record->previous_id);
+	p = saga_store_signed(p, record->timestamp - last);
 	for (i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
-		saga_write_varint(buf, saga_pool_add(strings, record->strings[i]));
+		p = saga_store_varint(p, saga_pool_add(strings, record->strings[i]));
 	for (i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
-		saga_write_varint(buf, saga_pool_add(values, record->values[i]));
+		p = saga_store_varint(p, saga_pool_add(values, record->values[i]));
 	for (i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
-		saga_write_varint(buf, record->numbers[i]);
+		p = saga_store_varint(p, record->numbers[i]);
+	buf->len = p - buf->data;
 }
 
 bytea *

@@ -16,61 +16,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "asl/check.h"
+#include "asl/simulate.h"
 
 PG_FUNCTION_INFO_V1(saga_simulate);
 
 /* As at AWS: what loops for ever ends here. */
 #define SAGA_DEFAULT_EVENTS 25000
 #define SAGA_MAX_REPEAT 10000000
-
-/* What the script says about one state, found once. */
-typedef struct SagaScript
-{
-	const char *state_name;		/* the machine's own string: compared by address */
-	bool		known;
-	JsonbValue	answer;
-	int			calls;
-} SagaScript;
-
-/* An answer that comes later. */
-typedef struct SagaPending
-{
-	int			task_id;
-	TimestampTz at;
-	TimestampTz heartbeat_at;
-	int64		heartbeat_ms;	/* 0: sends none */
-	JsonbValue	answer;
-	Jsonb	   *input;
-} SagaPending;
-
-typedef struct SagaSimulation
-{
-	/* fixed */
-	SagaMachine *machine;
-	SagaRunEnv	env;
-	Jsonb	   *input;
-	JsonbValue	responses;
-	TimestampTz start;
-	int64		max_events;
-	int64		repeat;
-	bool		freeze;
-	bool		raw_history;	/* show it as stored, too */
-	TimestampTz stop_at;
-	char	   *stop_error;
-	char	   *stop_cause;
-	bool		stop_compensate;
-
-	/* one run */
-	SagaRun    *run;
-	TimestampTz now;
-	uint64		random_state;
-	List	   *scripts;		/* of SagaScript */
-	List	   *pending;		/* of SagaPending */
-	List	   *histories;		/* of bytea */
-	SagaAction	action;			/* the last one */
-	bool		unanswered;		/* action is a task without an answer */
-} SagaSimulation;
 
 /* ---------- environment ---------- */
 
@@ -451,124 +403,7 @@ saga_simulate_once(SagaSimulation *sim)
 	sim->histories = lappend(sim->histories, saga_run_history(sim->run, NULL, NULL));
 }
 
-/* ---------- the result ---------- */
-
-static void
-saga_push_text(JsonbParseState **state, const char *name, const char *value)
-{
-	saga_jsonb_push_key(state, name);
-	saga_jsonb_push_string(state, WJB_VALUE, value);
-}
-
-static void
-saga_push_jsonb(JsonbParseState **state, const char *name, Jsonb *value)
-{
-	if (value == NULL)
-		return;
-	saga_jsonb_push_key(state, name);
-	saga_jsonb_push(state, WJB_VALUE, value);
-}
-
-static void
-saga_push_events(SagaSimulation *sim, JsonbParseState **state)
-{
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	saga_jsonb_push_key(state, "events");
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-	foreach(lc, sim->histories)
-	{
-		List	   *events = saga_history_decode(lfirst(lc), NULL, NULL);
-
-		foreach(lc2, events)
-		{
-			SagaEvent  *event = lfirst(lc2);
-
-			pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-			saga_jsonb_push_key(state, "id");
-			saga_jsonb_push_int64(state, WJB_VALUE, event->id);
-			saga_jsonb_push_key(state, "previous_id");
-			saga_jsonb_push_int64(state, WJB_VALUE, event->previous_id);
-			saga_push_text(state, "type", event->type);
-			saga_push_text(state, "timestamp", saga_format_rfc3339(event->timestamp));
-			saga_push_jsonb(state, "details", event->details);
-			pushJsonbValue(state, WJB_END_OBJECT, NULL);
-		}
-	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
-}
-
-/* The stored values, in hexadecimal. */
-static void
-saga_push_raw_history(SagaSimulation *sim, JsonbParseState **state)
-{
-	ListCell   *lc;
-
-	saga_jsonb_push_key(state, "history");
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-	foreach(lc, sim->histories)
-	{
-		bytea	   *history = lfirst(lc);
-		StringInfoData buf;
-		int			i;
-
-		initStringInfo(&buf);
-		for (i = 0; i < VARSIZE_ANY_EXHDR(history); i++)
-			appendStringInfo(&buf, "%02x", (unsigned char) VARDATA_ANY(history)[i]);
-		saga_jsonb_push_string(state, WJB_ELEM, buf.data);
-	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
-}
-
-static void
-saga_push_task(SagaSimulation *sim, JsonbParseState **state)
-{
-	const SagaAction *action = &sim->action;
-
-	saga_jsonb_push_key(state, "task");
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_text(state, "state", action->state_name);
-	saga_push_text(state, "resource", action->resource->text);
-	saga_push_jsonb(state, "input", action->input);
-	if (action->token != NULL)
-		saga_push_text(state, "token", action->token);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
-}
-
-static Jsonb *
-saga_simulation_result(SagaSimulation *sim, double microseconds)
-{
-	const SagaAction *action = &sim->action;
-	JsonbParseState *state = NULL;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_text(&state, "status", saga_status_name(saga_run_status(sim->run)));
-	if (action->kind == SAGA_ACTION_FINISHED && action->status == SAGA_SUCCEEDED)
-		saga_push_jsonb(&state, "output", action->output);
-	else if (action->kind == SAGA_ACTION_FINISHED)
-	{
-		if (action->error != NULL)
-			saga_push_text(&state, "error", action->error);
-		if (action->cause != NULL)
-			saga_push_text(&state, "cause", action->cause);
-	}
-	else
-		saga_push_text(&state, "current_state", saga_run_current_state(sim->run));
-	saga_push_jsonb(&state, "compensated", action->compensated);
-	saga_push_jsonb(&state, "not_compensated", action->not_compensated);
-	if (sim->unanswered)
-		saga_push_task(sim, &state);
-	saga_push_events(sim, &state);
-	if (sim->raw_history)
-		saga_push_raw_history(sim, &state);
-	if (sim->repeat > 1)
-	{
-		saga_jsonb_push_key(&state, "nanoseconds");
-		saga_jsonb_push_int64(&state, WJB_VALUE, (int64) (microseconds * 1000 / sim->repeat));
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
+/* ---------- the function ---------- */
 
 static SagaMachine *
 saga_simulate_compile(Jsonb *definition, bool express)
