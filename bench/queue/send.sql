@@ -1,0 +1,1 @@
+SELECT saga.send('bench', :body::jsonb);
