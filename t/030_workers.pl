@@ -66,6 +66,16 @@ foreach my $type ('worker', 'coordinator', 'launcher')
 	poll_until($node, "SELECT count(DISTINCT x) FROM public.done WHERE x BETWEEN $first AND $first + 9", '10');
 	ok(wait_pid($node, 'postgres', $type, @pids), "$type comes back, and the work went on");
 }
+# --- publishers: one looks for lost requests when the coordinator starts, and comes back too
+{
+	$node->safe_psql('postgres', q{SELECT saga.create_destination('nowhere', 'http', '{"url": "http://127.0.0.1:9/"}')});
+	my ($coordinator) = pids($node, 'postgres', 'coordinator');
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($coordinator)");
+	my $publisher = wait_pid($node, 'postgres', 'publisher');
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($publisher)");
+	ok(wait_pid($node, 'postgres', 'publisher', $publisher), 'a publisher comes back');
+}
+
 {
 	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 	unlike($log, qr/FATAL:.*pg_saga/, 'an idle process that is terminated leaves quietly');
@@ -181,6 +191,7 @@ SQL
 INSERT INTO saga.dead_letter (dead_letter_id, queue_id, message_id, kind, reason, receives, failed_at)
 SELECT i, 1, i, 's', 'test', 1, now() - interval '1 day'
   FROM (SELECT overlay(gen_random_uuid()::text PLACING '0190' FROM 1 FOR 4)::uuid FROM generate_series(1, 700)) g (i);
+DELETE FROM saga.destination;
 INSERT INTO saga.destination (destination_id, name, kind, owner, settings) VALUES (1000, 'a', 'http', 'app', '{}'), (1001, 'b', 'http', 'app', '{}');
 INSERT INTO saga.outbox (destination_id, outbox_id, op, state, idempotency_key, created_at, finished_at, request)
 SELECT 1000 + x % 2, overlay(gen_random_uuid()::text PLACING '0190' FROM 1 FOR 4)::uuid, 'p',

@@ -54,6 +54,7 @@ typedef struct Trouble
 static List *children = NIL;
 static List *troubles = NIL;
 static uint32 roles_seen;
+static uint32 lost_seen = 0;	/* unlike the counter's first value: one publisher looks at each start */
 static bool slots_were_full = false;
 
 /* One turn's view. */
@@ -397,10 +398,36 @@ serve_workers(Pool *pool)
 
 /* ---------- publishers ---------- */
 
+static bool
+has_destinations(void)
+{
+	bool		result = false;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (int i = 0; i < saga_shared->max_queues && !result; i++)
+		result = saga_shared->queues[i].dboid == MyDatabaseId &&
+			saga_shared->queues[i].kind == SAGA_QUEUE_DESTINATION;
+	LWLockRelease(saga_shared->lock);
+	return result;
+}
+
+/*
+ * A queue is ready, or a publisher ended that may have had requests in
+ * flight: the next one sends them again at once, not when their lease is over.
+ */
+static bool
+publisher_is_wanted(void)
+{
+	int32		queue_id;
+
+	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &queue_id, 1) > 0 ||
+		(pg_atomic_read_u32(&saga_procs->lost_publishers) != lost_seen && has_destinations());
+}
+
 static void
 serve_publishers(Pool *pool)
 {
-	int32		queue_id;
+	uint32		lost = pg_atomic_read_u32(&saga_procs->lost_publishers);
 	Trouble    *trouble = find_trouble(InvalidOid, false);
 	int			running = count_all(pool, SAGA_PROC_PUBLISHER, false);
 
@@ -411,7 +438,7 @@ serve_publishers(Pool *pool)
 		ask_leave(pool, &pool->procs[i]);
 		running--;
 	}
-	if (running >= saga_publishers || saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &queue_id, 1) == 0)
+	if (running >= saga_publishers || !publisher_is_wanted())
 		return;
 	for (int i = 0; i < pool->nprocs; i++)
 		if (pool->procs[i].type == SAGA_PROC_PUBLISHER && !pool->procs[i].leaving && pool->procs[i].idle)
@@ -420,8 +447,8 @@ serve_publishers(Pool *pool)
 		return;
 	if (trouble != NULL && trouble->retry_at > pool->now)
 		pool->next = Min(pool->next, trouble->retry_at);
-	else
-		(void) start(pool, SAGA_PROC_PUBLISHER, InvalidOid);
+	else if (start(pool, SAGA_PROC_PUBLISHER, InvalidOid))
+		lost_seen = lost;
 }
 
 TimestampTz

@@ -65,6 +65,7 @@ init_shared(SagaProcsShared *shared)
 	shared->epoch = (uint64) GetCurrentTimestamp();
 	pg_atomic_init_u32(&shared->suspects, 1);
 	pg_atomic_init_u32(&shared->deaths, 1);
+	pg_atomic_init_u32(&shared->lost_publishers, 1);
 	pg_atomic_init_u32(&shared->roles, 0);
 	pg_atomic_init_u32(&shared->news, 0);
 	for (int i = 0; i < SAGA_MAX_PROBES; i++)
@@ -116,6 +117,8 @@ on_exit_wake(int code, Datum arg)
 	SagaProcType type = (SagaProcType) DatumGetInt32(arg);
 	Oid			dboid = saga_my_proc ? saga_my_proc->dboid : InvalidOid;
 
+	if (type == SAGA_PROC_PUBLISHER && (code != 0 || told_to_end))
+		pg_atomic_fetch_add_u32(&saga_procs->lost_publishers, 1);
 	saga_proc_detach();
 	if (type == SAGA_PROC_COORDINATOR)
 		saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
@@ -123,10 +126,17 @@ on_exit_wake(int code, Datum arg)
 		saga_wake_type(SAGA_PROC_COORDINATOR, dboid);
 }
 
+/* 1 has the postmaster restart the launcher, unless it is shutting down. */
+static void
+leave_quietly(void)
+{
+	proc_exit(saga_my_proc != NULL && saga_my_proc->type == SAGA_PROC_LAUNCHER ? 1 : 0);
+}
+
 /*
- * In a transaction die() ends it with a FATAL error; between transactions
- * there is nothing to complain about, and the process leaves by itself
- * (saga_proc_interrupts).
+ * In a transaction die() ends it with a FATAL error.  Between transactions
+ * there is nothing to complain about: the process leaves by itself
+ * (saga_proc_interrupts), or when it begins the next one (saga_begin).
  */
 void
 saga_proc_sigterm(SIGNAL_ARGS)
@@ -134,7 +144,10 @@ saga_proc_sigterm(SIGNAL_ARGS)
 	int			save_errno = errno;
 
 	told_to_end = 1;
-	die(postgres_signal_arg);
+	if (IsTransactionState())
+		die(postgres_signal_arg);
+	else
+		SetLatch(MyLatch);
 	errno = save_errno;
 }
 
@@ -196,9 +209,8 @@ saga_proc_wanted(void)
 bool
 saga_proc_interrupts(void)
 {
-	/* 1 has the postmaster restart the launcher, unless it is shutting down */
 	if (told_to_end && !IsTransactionState())
-		proc_exit(saga_my_proc != NULL && saga_my_proc->type == SAGA_PROC_LAUNCHER ? 1 : 0);
+		leave_quietly();
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
 		return false;
@@ -224,6 +236,8 @@ saga_begin(void)
 	Assert(!IsTransactionState());
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	if (told_to_end)
+		leave_quietly();		/* from here on the signal's handler calls die() */
 
 	/* before the first snapshot; default_transaction_* of the role do not count */
 	XactIsoLevel = XACT_READ_COMMITTED;
