@@ -231,7 +231,7 @@ SELECT reason, attempts, compensated FROM invoice_dlq WHERE tracking_id = :'bad'
 -- no pg_cron here
 SELECT error_of('SELECT invoice_schedule(''0 6 1 * *'')');
 SELECT invoice_unschedule();
-CALL saga.drain('invoice');
+CALL invoice_process();
 
 -- roles: nothing for PUBLIC; submitting and deciding need EXECUTE alone
 SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
@@ -256,7 +256,7 @@ SELECT * FROM invoice_submission;
 SELECT invoice_approve(:'r1');
 RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION regress_invoice_owner;
-CALL saga.drain('invoice');
+CALL invoice_process();
 SELECT error_of('UPDATE invoice_submission SET document = NULL');
 RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION regress_invoice_clerk;
@@ -266,6 +266,6 @@ SELECT invoice_approve(tracking_id) FROM invoice_held;
 SELECT invoice_submit(doc('R-4'));
 RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION regress_invoice_owner;
-CALL saga.drain('invoice');
+CALL invoice_process();
 RESET SESSION AUTHORIZATION;
 SELECT number, status FROM invoice_tracking WHERE number LIKE 'R-%' ORDER BY 1;

@@ -25,12 +25,9 @@ BEGIN
 		@extschema@.invoice_step_void(jsonb), @extschema@.invoice_check(json),
 		@extschema@.invoice_calculate(json), @extschema@.invoice_invalid_cause(jsonb),
 		@extschema@.invoice_is_credit_note(text), @extschema@.invoice_is_dead(uuid) TO %s', owner);
-	EXECUTE format('GRANT EXECUTE ON ROUTINE saga.drain(text, integer),
+	EXECUTE format('GRANT EXECUTE ON ROUTINE saga.drain(text, integer), saga.publish(),
 		@extschema@.invoice_process(), @extschema@.invoice_ready(),
 		@extschema@.invoice_schedule(text), @extschema@.invoice_unschedule() TO %s', owner);
-	IF to_regprocedure('saga.publish()') IS NOT NULL THEN
-		EXECUTE format('GRANT EXECUTE ON ROUTINE saga.publish() TO %s', owner);
-	END IF;
 	EXECUTE format('GRANT SELECT ON saga.executions, saga.dead_letters, saga.queues, @extschema@.invoice_submission,
 		@extschema@.invoice_setting TO %s', owner);
 	EXECUTE format('GRANT UPDATE (execution_id, attempts) ON @extschema@.invoice_submission TO %s', owner);

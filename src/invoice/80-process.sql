@@ -31,14 +31,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	job bigint;
-	database text := current_setting('cron.database_name', true);
+	database text;
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+		IF pg_has_role('pg_read_all_settings', 'USAGE') THEN
+			database := current_setting('cron.database_name', true);
+		END IF;
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = 'invoices cannot be scheduled without pg_cron in this database',
 			HINT = CASE
 				WHEN database IS NULL THEN
-					'Add pg_cron to shared_preload_libraries, restart the server, and create the extension pg_cron.'
+					'Ask an administrator to add pg_cron to shared_preload_libraries and to create the extension in this database.'
 				WHEN database = current_database() THEN 'Run CREATE EXTENSION pg_cron.'
 				ELSE format('In the database "%s" run SELECT cron.schedule_in_database(%L, %L, %L, %L, %L).',
 					database, 'invoice', cron, 'CALL @extschema@.invoice_process()', current_database(), current_user)
