@@ -269,11 +269,25 @@ release_entry(const SagaClaim *claim, const pg_uuid_t *last)
 	SpinLockRelease(&slot->mutex);
 }
 
+static void
+forget_open(const SagaClaim *claim)
+{
+	int			i;
+
+	for (i = nopen - 1; i >= 0; i--)
+	{
+		if (open_claims[i].claim.slot != claim->slot || open_claims[i].claim.entry != claim->entry)
+			continue;
+		memmove(&open_claims[i], &open_claims[i + 1], (nopen - i - 1) * sizeof(OpenClaim));
+		nopen--;
+		break;
+	}
+}
+
 void
 saga_claim_end(SagaClaim *claim, const pg_uuid_t *last)
 {
 	Pending    *p;
-	int			i;
 
 	if (claim->slot == NULL)
 		return;
@@ -284,16 +298,33 @@ saga_claim_end(SagaClaim *claim, const pg_uuid_t *last)
 		lower_to(&p->has_locked, &p->locked, &claim->mark);
 	}
 	release_entry(claim, IsolationUsesXactSnapshot() ? NULL : last);
-	for (i = nopen - 1; i >= 0; i--)
-	{
-		if (open_claims[i].claim.slot != claim->slot || open_claims[i].claim.entry != claim->entry)
-			continue;
-		memmove(&open_claims[i], &open_claims[i + 1], (nopen - i - 1) * sizeof(OpenClaim));
-		nopen--;
-		break;
-	}
+	forget_open(claim);
 	if (last != NULL)
 		(void) pg_atomic_exchange_u32(&claim->slot->ready, 1);
+	claim->slot = NULL;
+}
+
+/* A claim without an entry, from the beginning. */
+void
+saga_locking_begin(SagaClaim *claim, const SagaQueue *queue)
+{
+	claim->slot = slot_of(queue);
+	claim->queue_id = queue->queue_id;
+	claim->entry = -1;
+	claim->mark = saga_uuid_min;
+	if (claim->slot == NULL)
+		return;
+	open_claims = grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
+	open_claims[nopen].claim = *claim;
+	open_claims[nopen].level = GetCurrentTransactionNestLevel();
+	nopen++;
+}
+
+void
+saga_locking_end(SagaClaim *claim)
+{
+	if (claim->slot != NULL)
+		forget_open(claim);
 	claim->slot = NULL;
 }
 

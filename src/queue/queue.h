@@ -78,8 +78,19 @@ extern void saga_claim_end(SagaClaim *claim, const pg_uuid_t *last);
 /* ids this (sub)transaction inserted: pushed, and a consumer woken, after commit */
 extern void saga_note_inserted(const SagaQueue *queue, const pg_uuid_t *id);
 
-/* ids this (sub)transaction locked or deleted: pushed if it aborts */
+/*
+ * ids this (sub)transaction locked or deleted: pushed if it aborts.  Noted
+ * before the statement that locks them, as that may lock some and then raise.
+ */
 extern void saga_note_locked(const SagaQueue *queue, const pg_uuid_t *id);
+
+/*
+ * Around a statement that locks rows of saga.message other than by a claim,
+ * when their ids are not known before: if it raises, some may be locked, so
+ * the mark goes to zero.  After end, note what it locked.
+ */
+extern void saga_locking_begin(SagaClaim *claim, const SagaQueue *queue);
+extern void saga_locking_end(SagaClaim *claim);
 
 /* locked, but left in place: pushed at commit too */
 extern void saga_note_kept(const SagaQueue *queue, const pg_uuid_t *id);

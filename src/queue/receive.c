@@ -311,6 +311,7 @@ static int
 delete_returned(const SagaQueue *queue, pg_uuid_t *ids, int n)
 {
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
+	SagaClaim	locking;
 	Datum		values[2];
 	int			found;
 	int			i;
@@ -318,6 +319,7 @@ delete_returned(const SagaQueue *queue, pg_uuid_t *ids, int n)
 
 	values[0] = Int32GetDatum(queue->queue_id);
 	values[1] = saga_uuid_array(ids, n);
+	saga_locking_begin(&locking, queue);
 	saga_execute(&lock_returned_stmt, values, NULL, false, 0);
 	found = (int) SPI_processed;
 	for (i = 0; i < found; i++)
@@ -325,6 +327,7 @@ delete_returned(const SagaQueue *queue, pg_uuid_t *ids, int n)
 		tids[i] = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
 		saga_note_locked(queue, DatumGetUUIDP(saga_result(i, 2, &isnull)));
 	}
+	saga_locking_end(&locking);
 	SPI_freetuptable(SPI_tuptable);
 	if (found > 0)
 	{

@@ -255,6 +255,7 @@ sweep_queue(const SagaQueue *queue, bool first)
 {
 	SagaQueueSlot *slot = saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
 	bool		found = false;
+	SagaClaim	locking;
 	pg_uuid_t	mark;
 	pg_uuid_t	id;
 	Datum		values[2];
@@ -267,12 +268,17 @@ sweep_queue(const SagaQueue *queue, bool first)
 	values[1] = UUIDPGetDatum(&mark);
 	if (saga_uuid_cmp(&mark, &saga_uuid_min) > 0)
 	{
+		saga_locking_begin(&locking, queue);
 		saga_execute(&behind_stmt, values, NULL, false, 1);
 		if (SPI_processed > 0)
 		{
 			id = *DatumGetUUIDP(saga_result(0, 1, &isnull));
 			/* we hold its lock until we commit: a claim may skip it till then */
 			saga_note_kept(queue, &id);
+		}
+		saga_locking_end(&locking);
+		if (SPI_processed > 0)
+		{
 			found = is_lost(slot, &id);
 			if (found)
 				saga_queue_push(queue, &id);

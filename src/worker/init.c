@@ -72,11 +72,11 @@ _PG_init(void)
 	saga_invoice_guc_define();
 	if (process_shared_preload_libraries_in_progress)
 		define_sizes();
+	saga_mark_init();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("pg_saga");
 	MarkGUCPrefixReserved("pg_invoice");
 #endif
-	saga_mark_init();
 	saga_outbox_init();
 	saga_engine_init();
 	saga_utility_init();
