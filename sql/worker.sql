@@ -2,9 +2,9 @@
 \set VERBOSITY terse
 SET timezone = 'UTC';
 
--- who may change what
-SELECT name, context FROM pg_settings WHERE name LIKE 'pg\_saga.%' AND context <> 'postmaster'
- ORDER BY name COLLATE "C";
+-- a worker takes over what ALTER ROLE ... SET says, so nothing is for everyone to set
+SELECT name, context FROM pg_settings
+ WHERE name LIKE 'pg\_saga.%' AND context NOT IN ('postmaster', 'sighup', 'superuser') ORDER BY name COLLATE "C";
 SET pg_saga.no_such_setting = 1;
 SET pg_saga.workers = 4;
 SET pg_saga.batch_size = 0;
