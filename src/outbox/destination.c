@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -347,6 +348,13 @@ static SagaStmt pause_stmt = {
 	.argtypes = {INT4OID, BOOLOID}
 };
 
+/* How often a message is sent is for the destination's settings to say. */
+static Jsonb *
+queue_settings(void)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"max_receives\": 0}")));
+}
+
 Datum
 saga_create_destination(PG_FUNCTION_ARGS)
 {
@@ -372,7 +380,7 @@ saga_create_destination(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("destination \"%s\" already exists", name)));
 	id = saga_queue_create(psprintf("destination/%s", name), SAGA_QUEUE_DESTINATION, GetUserId(),
-						   NULL);
+						   queue_settings());
 	values[0] = Int32GetDatum(id);
 	values[1] = CStringGetTextDatum(name);
 	values[2] = CStringGetTextDatum(kind);
@@ -476,36 +484,17 @@ static SagaStmt drop_stmt = {
 	.argtypes = {INT4OID}
 };
 
-/* What may be left of the queue's rows is of withdrawn messages. */
-static SagaStmt drop_queue_messages_stmt = {
-	.sql = "DELETE FROM saga.message WHERE queue_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static SagaStmt drop_queue_timers_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE queue_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static SagaStmt drop_queue_stmt = {
-	.sql = "DELETE FROM saga.queue WHERE queue_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
 Datum
 saga_drop_destination(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const SagaQueue *queue;
 	Datum		id;
 
 	SPI_connect();
 	id = Int32GetDatum(get_own(name)->destination_id);
 	saga_destination_lock(DatumGetInt32(id), AccessExclusiveLock);
 	(void) get_own(name);
-	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&waiting_stmt, &id, NULL, false, 1);
 	if (SPI_processed > 0)
 		ereport(ERROR,
@@ -514,9 +503,12 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 				 errhint("Let them be sent, or stop the executions they belong to.")));
 	(void) saga_execute(&drop_attempts_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&drop_messages_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_queue_timers_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_queue_messages_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_queue_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
+	/* what may be left in the queue is of withdrawn messages */
+	saga_queue_lock_exclusive(DatumGetInt32(id));
+	queue = saga_queue_by_id(DatumGetInt32(id), true);
+	if (queue != NULL)
+		saga_queue_drop(queue);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -629,6 +629,8 @@ saga_http_next_finished(SagaHttp *http, SagaHttpAnswer *answer, void **arg)
 		answer->message = "the address of the destination is private, and the destination does not allow that";
 	else if (transfer->no_memory)
 		answer->message = "out of memory";
+	else if (transfer->code == CURLE_SEND_FAIL_REWIND)
+		answer->message = "the connection was lost before the answer";	/* seek_callback */
 	else
 		answer->message = transfer->message[0] ? transfer->message : curl_easy_strerror(transfer->code);
 	answer->body = transfer->body;

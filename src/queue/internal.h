@@ -19,7 +19,6 @@ extern void saga_note_foreign(void);	/* rows came from elsewhere: a sweep after 
 
 /* cache.c */
 extern void saga_cache_end_transaction(void);
-extern void saga_queue_lock_exclusive(int32 queue_id);
 extern bool saga_queue_is_gone(int32 queue_id);
 
 /* args.c: arguments of SQL functions */

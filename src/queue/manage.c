@@ -220,6 +220,19 @@ saga_purge(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) n);
 }
 
+/* Everything of a queue that saga_queue_lock_exclusive has locked. */
+void
+saga_queue_drop(const SagaQueue *queue)
+{
+	int32		queue_id = queue->queue_id;
+	Datum		value = Int32GetDatum(queue_id);
+
+	(void) purge(queue);
+	saga_execute(&purge_dead_stmt, &value, NULL, false, 0);
+	saga_execute(&drop_stmt, &value, NULL, false, 0);
+	saga_note_dropped(queue_id);
+}
+
 /* drop_queue(queue text) returns boolean */
 PG_FUNCTION_INFO_V1(saga_drop_queue);
 
@@ -256,11 +269,7 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 				 errmsg("queue \"%s\" is the dead-letter queue of \"%s\"", name,
 						TextDatumGetCString(saga_result(0, 1, &isnull))),
 				 errhint("Drop that queue first.")));
-	(void) purge(queue);
-	value = Int32GetDatum(queue_id);
-	saga_execute(&purge_dead_stmt, &value, NULL, false, 0);
-	saga_execute(&drop_stmt, &value, NULL, false, 0);
-	saga_note_dropped(queue_id);
+	saga_queue_drop(queue);
 	SPI_finish();
 	PG_RETURN_BOOL(true);
 }

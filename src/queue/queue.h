@@ -162,6 +162,14 @@ extern int	saga_sweep(bool first);
  */
 extern int32 saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings);
 
+/*
+ * Drops a queue of any kind with all its messages and dead letters: lock it
+ * first, which waits for everybody who has sent, received ... and not
+ * committed, and look it up again.  Needs SPI_connect.
+ */
+extern void saga_queue_lock_exclusive(int32 queue_id);
+extern void saga_queue_drop(const SagaQueue *queue);
+
 /* ---------- dead letters (dead.c) ---------- */
 typedef struct SagaDeadLetter
 {
