@@ -27,7 +27,7 @@ saga_compose_http(SagaSending *sending)
 	{
 		delivery->class = SAGA_CLASS_FATAL;
 		delivery->error = "States.Runtime";
-		delivery->cause = psprintf("the url of the destination needs {%s}, which the message does not have",
+		delivery->cause = psprintf("the url of the destination needs {%s}, and the message has no usable value for it",
 								   missing);
 	}
 }

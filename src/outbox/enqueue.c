@@ -171,11 +171,14 @@ saga_publish_to(PG_FUNCTION_ARGS)
 	SPI_connect();
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error != NULL)
+	{
+		cause[0] = pg_toupper((unsigned char) cause[0]);
 		ereport(ERROR,
 				(errcode(strcmp(error, "States.DataLimitExceeded") == 0 ?
 						 ERRCODE_PROGRAM_LIMIT_EXCEEDED : ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid message for destination \"%s\"", entry.destination),
 				 errdetail_internal("%s.", cause)));
+	}
 	SPI_finish();
 	result = palloc(sizeof(*result));
 	*result = entry.outbox_id;

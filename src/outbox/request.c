@@ -225,7 +225,7 @@ check_built(SagaResolved *resolved)
 
 	if (saga_request_url(resolved->destination, resolved->request, &missing) == NULL)
 		return saga_reject(resolved, "States.Runtime",
-						   "the url of destination \"%s\" needs {%s}, which the message does not have",
+						   "the url of destination \"%s\" needs {%s}, and the message has no usable value for it",
 						   resolved->destination->name, missing);
 	body = saga_request_body(resolved->request, &content_type);
 	if (body != NULL && strlen(body) > SAGA_HTTP_MAX_BYTES)
