@@ -43,7 +43,10 @@ static SagaStmt delete_stmt = {
 static SagaStmt read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
-	"request, created_at, attempts, last_class "
+	"request, created_at, attempts, last_class, "
+	"(SELECT count(*) FROM saga.outbox_attempt a WHERE a.destination_id = $1 AND a.outbox_id = u.id), "
+	"EXISTS (SELECT FROM saga.outbox_attempt a WHERE a.destination_id = $1 AND a.outbox_id = u.id "
+	"AND a.class = 'uncertain') "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}
@@ -129,6 +132,10 @@ read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row)
 	value = SPI_getbinval(tuple, desc, 13, &isnull);
 	delivery->alone = !isnull &&
 		strcmp(TextDatumGetCString(value), saga_class_name(SAGA_CLASS_SPLIT)) == 0;
+	/* an attempt that is not on record was lost with its publisher */
+	delivery->doubtful =
+		DatumGetInt64(SPI_getbinval(tuple, desc, 14, &isnull)) < delivery->attempt - 1 ||
+		DatumGetBool(SPI_getbinval(tuple, desc, 15, &isnull));
 	delivery->retry_after_ms = -1;
 	return delivery;
 }

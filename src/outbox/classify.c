@@ -136,6 +136,14 @@ classify_http(SagaSending *sending, const SagaHttpAnswer *answer)
 		return;
 	}
 	class = class_of_status(answer->status);
+
+	/*
+	 * A conflict with what may be an earlier attempt of this very message,
+	 * which the server is still working on, or has done: asked again, under
+	 * the same key, it will tell.
+	 */
+	if (answer->status == 409 && delivery->doubtful)
+		class = SAGA_CLASS_UNCERTAIN;
 	if (class != SAGA_CLASS_SUCCESS)
 		set_outcome(delivery, class, answer->status,
 					psprintf("States.Http.StatusCode.%d", answer->status), sending->answer);

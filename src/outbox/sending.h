@@ -41,6 +41,7 @@ typedef struct SagaDelivery
 	Jsonb	   *request;
 	TimestampTz created_at;
 	int			attempt;		/* this one, from 1 */
+	bool		doubtful;		/* an earlier one may have had its effect */
 	bool		alone;			/* not in a batch */
 
 	/* what became of it */
