@@ -238,6 +238,11 @@ SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefa
 WHERE p.proname LIKE 'invoice\_%' AND a.grantee = 0;
 SELECT c.oid::regclass, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.relname LIKE 'invoice%' AND a.grantee = 0;
+-- everything says what it is
+SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+WHERE e.extname = 'pg_invoice' AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+	AND d.classid IN ('pg_class'::regclass, 'pg_proc'::regclass)
+	AND obj_description(d.objid, d.classid::regclass::name) IS NULL;
 CREATE ROLE regress_invoice_owner LOGIN;
 CREATE ROLE regress_invoice_shop;
 CREATE ROLE regress_invoice_clerk;
