@@ -109,7 +109,7 @@ COMMENT ON PROCEDURE saga.publish() IS 'sends, in this session, what is ready fo
 
 CREATE VIEW saga.outbox_status WITH (security_barrier) AS
 SELECT d.name AS destination, d.kind, d.paused,
-	w.waiting - t.sending - t.retrying AS waiting, t.sending, t.retrying,
+	greatest(w.waiting - t.sending - t.retrying, 0) AS waiting, t.sending, t.retrying,
 	f.delivered, f.failed, f.withdrawn, w.oldest_waiting,
 	l.last_status, l.last_error, f.last_success_at
 FROM saga.destination d

@@ -402,6 +402,45 @@ give_up_on(SagaPublisher *publisher, SagaSending *sending)
 }
 
 static int
+compare_ids(const void *a, const void *b)
+{
+	int32		x = *(const int32 *) a;
+	int32		y = *(const int32 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* All at once and by id: two publishers must not wait for each other. */
+static void
+lock_orderings(SagaPublisher *publisher, int limit)
+{
+	int32		ids[SAGA_RECORD_BATCH];
+	dlist_iter	iter;
+	int			seen = 0;
+	int			n = 0;
+	int			i;
+
+	dlist_foreach(iter, &publisher->done)
+	{
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+		bool		ordered = false;
+
+		if (seen++ >= limit)
+			break;
+		for (i = 0; i < sending->ndeliveries; i++)
+			ordered |= sending->deliveries[i]->ordering_key != NULL;
+		if (ordered)
+			ids[n++] = sending->destination->destination_id;
+	}
+	qsort(ids, n, sizeof(int32), compare_ids);
+	for (i = 0; i < n; i++)
+	{
+		if (i == 0 || ids[i] != ids[i - 1])
+			saga_ordering_lock(ids[i]);
+	}
+}
+
+static int
 record(SagaPublisher *publisher)
 {
 	/* the last one raised: one at a time finds the culprit */
@@ -421,6 +460,7 @@ record(SagaPublisher *publisher)
 	}
 	publisher->recording = true;
 	begin_work(publisher);
+	lock_orderings(publisher, limit);
 	dlist_foreach_modify(iter, &publisher->done)
 	{
 		if (n++ >= limit)

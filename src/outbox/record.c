@@ -275,8 +275,6 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 	recording.outbox_id = UUIDPGetDatum(&delivery->outbox_id);
 	if (delivery->class != SAGA_CLASS_SUCCESS)
 		recording.cause = saga_foreign_text(delivery->cause, strlen(delivery->cause), SAGA_MAX_CAUSE);
-	if (delivery->ordering_key != NULL)
-		saga_ordering_lock(sending->destination->destination_id);
 	state = lock_record(&recording);
 	if (state == NULL)
 		return false;
@@ -299,7 +297,10 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 	return true;
 }
 
-/* The caller makes "unrecorded" the deliveries once the transaction has committed. */
+/*
+ * The caller holds the ordering locks, and makes "unrecorded" the deliveries
+ * once the transaction has committed.
+ */
 bool
 saga_record_sending(SagaSending *sending, int64 lease)
 {

@@ -57,7 +57,7 @@ sub run
 	  $self->{kind} eq 'accounting'
 	  ? ('node', "$servers/accounting.js", '--port', $self->{port}, '--data', $self->{data},
 		'--seed', $self->{seed}, @{ $self->{args} })
-	  : ('node', "$servers/fauxqs.js", '--port', $self->{port}, @{ $self->{args} });
+	  : ('node', "$servers/$self->{kind}.js", '--port', $self->{port}, @{ $self->{args} });
 	my $log = $self->log;
 	my $pid = fork() // croak "could not fork: $!";
 
