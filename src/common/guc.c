@@ -23,6 +23,7 @@ int			saga_sweep_interval_ms = 10 * 60 * 1000;
 int			saga_batch_size = 50;
 int			saga_batch_time_ms = 50;
 int			saga_step_lock_timeout_ms = 10;
+int			saga_payload_limit_kb = 256;
 int			saga_crash_limit = 3;
 int			saga_execution_retention_min = 0;
 int			saga_dead_letter_retention_min = 0;
@@ -88,6 +89,10 @@ define_batch_settings(void)
 							"After it the execution runs alone, under the lock_timeout of its owner.",
 							&saga_step_lock_timeout_ms, 10, 1, 60 * 1000, PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.payload_limit",
+							"Largest JSON text of a task's result or a state's output.",
+							"Beyond it a state fails with States.DataLimitExceeded, as at AWS; 0: no limit.",
+							&saga_payload_limit_kb, 256, 0, 1024 * 1024, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_saga.crash_limit",
 							"Number of crashes of the server that an execution may be there for.",
 							"Past it the execution becomes a dead letter with the reason Saga.WorkerCrashed.",

@@ -46,6 +46,7 @@ static AloneEntry alone[MAX_ALONE];
 static int	nalone = 0;
 static AloneEntry running;		/* what runs now; queue_id 0: nothing */
 static bool running_alone = false;
+static SagaQueueSlot *running_slot = NULL;
 static int	one_by_one = 0;		/* so many batches of one execution: a batch failed and nobody knows why */
 
 saga_flight_hook_type saga_flight_hook = NULL;
@@ -126,6 +127,7 @@ set_up_run(SagaJob *job)
 	env->machine_id = job->queue->name;
 	env->machine_name = job->queue->name;
 	env->started_at = job->started_at;
+	env->data_limit = (int64) saga_payload_limit_kb * 1024;
 	env->random = env_random;
 	env->make_token = env_make_token;
 	env->arg = job;
@@ -396,10 +398,11 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 	running.queue_id = batch->queue->queue_id;
 	running.id = item->id;
 	running_alone = batch->alone;
-	job->careful = batch->alone;
+	running_slot = batch->slot;
+	job->careful = batch->alone || (first && saga_careful_test(batch->slot, &item->id));
 	if (saga_flight_hook)
 		saga_flight_hook(&job->execution_id);
-	outcome = try_run(batch, job, !first || batch->alone, item->receives);
+	outcome = try_run(batch, job, !first || job->careful, item->receives);
 	if (outcome == RUN_CAREFULLY)
 	{
 		job->careful = true;
@@ -575,6 +578,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	old = MemoryContextSwitchTo(context);
 	batch = palloc0(sizeof(SagaBatch));
 	batch->queue = queue;
+	batch->slot = saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
 	batch->in_drain = options->in_drain;
 	batch->context = context;
 	batch->started_at = GetCurrentTimestamp();
@@ -627,7 +631,10 @@ saga_engine_batch_aborted(const ErrorData *error)
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
 	if (running.queue_id != 0)
+	{
+		saga_careful_note(running_slot, &running.id);
 		run_alone_next(running.queue_id, &running.id, running_alone);
+	}
 	else
 		one_by_one = 2 * saga_batch_size;
 	running.queue_id = 0;

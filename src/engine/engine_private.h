@@ -89,6 +89,7 @@ typedef struct SagaJob
 typedef struct SagaBatch
 {
 	const SagaQueue *queue;
+	SagaQueueSlot *slot;		/* of the queue; NULL: no shared memory */
 	bool		in_drain;
 	bool		alone;			/* one execution, the user's own lock_timeout */
 	int			subxacts;		/* used so far in this transaction */
@@ -126,6 +127,8 @@ extern void saga_step_interrupted(void);
 
 /* The error that was raised by a step, as Retry and Catch see it; saves no memory of edata. */
 extern void saga_step_error(const ErrorData *edata, const char **error, char **cause);
+
+#define SAGA_TIMEOUT_CAUSE "the step ran longer than its TimeoutSeconds and was cancelled"
 
 /* The last error was a step's own TimeoutSeconds. */
 extern bool saga_step_timed_out;

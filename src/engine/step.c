@@ -269,7 +269,7 @@ saga_step_error(const ErrorData *edata, const char **error, char **cause)
 	if (saga_step_timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
 	{
 		*error = "States.Timeout";
-		*cause = NULL;
+		*cause = pstrdup(SAGA_TIMEOUT_CAUSE);
 		return;
 	}
 	*error = psprintf("SQL.%s", unpack_sql_state(edata->sqlerrcode));

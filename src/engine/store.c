@@ -67,6 +67,8 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only)
 	values[0] = Int32GetDatum(batch->queue->queue_id);
 	if (only)
 	{
+		/* before the statement: it may be cancelled after it has the lock */
+		saga_note_locked(batch->queue, only);
 		values[1] = UUIDPGetDatum(only);
 		saga_execute(&claim_one_stmt, values, NULL, false, 0);
 	}
@@ -88,8 +90,6 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only)
 	/* before anything else runs: the mark's protocol */
 	if (!only)
 		saga_claim_end(&claim, batch->nitems ? &batch->items[batch->nitems - 1].id : NULL);
-	if (batch->nitems)
-		saga_note_locked(batch->queue, &batch->items[0].id);
 }
 
 /* ---------- load ---------- */

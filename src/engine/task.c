@@ -120,7 +120,7 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
 	{
 		job->timed_out_task = -1;
 		*error = "States.Timeout";
-		*cause = NULL;
+		*cause = pstrdup(SAGA_TIMEOUT_CAUSE);
 		return NULL;
 	}
 	return call_step_carefully(batch, job, action, function, input, error, cause);

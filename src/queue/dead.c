@@ -243,22 +243,15 @@ no_such_letter(const pg_uuid_t *id)
 			 errmsg("dead letter %s does not exist", saga_uuid_to_cstring(id))));
 }
 
-/* redrive(dead_letter_id uuid) returns uuid */
-PG_FUNCTION_INFO_V1(saga_redrive);
-
-Datum
-saga_redrive(PG_FUNCTION_ARGS)
+/* One letter; checks everything. Returns what it was redriven as. */
+static pg_uuid_t
+redrive_one(const pg_uuid_t *id)
 {
-	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
-	pg_uuid_t  *id;
 	const SagaQueue *queue;
 	FoundLetter found;
-	Datum		value;
+	Datum		value = UUIDPGetDatum(id);
+	pg_uuid_t	result;
 	bool		isnull;
-
-	saga_arg_required(fcinfo, 0, "dead_letter_id");
-	id = PG_GETARG_UUID_P(0);
-	value = UUIDPGetDatum(id);
 
 	SPI_connect();
 	/* rights first: nobody else may hold the letter locked */
@@ -278,8 +271,21 @@ saga_redrive(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("dead letter %s was already redriven", saga_uuid_to_cstring(id)),
 				 errhint("See redriven_at and redriven_as in saga.dead_letters.")));
-	*result = redrive_letter(queue, &found);
+	result = redrive_letter(queue, &found);
 	SPI_finish();
+	return result;
+}
+
+/* redrive(dead_letter_id uuid) returns uuid */
+PG_FUNCTION_INFO_V1(saga_redrive);
+
+Datum
+saga_redrive(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+
+	saga_arg_required(fcinfo, 0, "dead_letter_id");
+	*result = redrive_one(PG_GETARG_UUID_P(0));
 	PG_RETURN_UUID_P(result);
 }
 
@@ -302,12 +308,16 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 	saga_arg_required(fcinfo, 0, "queue");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	queue = saga_queue_by_name(name, true);
+	if (queue == NULL && saga_uuid_parse(name, &after))
+	{
+		/* a literal without a cast is text: the id of a letter, one is redriven */
+		(void) redrive_one(&after);
+		PG_RETURN_INT64(1);
+	}
 	if (queue == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name),
-				 saga_uuid_parse(name, &after)
-				 ? errhint("To redrive one dead letter, cast its id to uuid.") : 0));
+				 errmsg("queue \"%s\" does not exist", name)));
 	saga_queue_check_owner(queue);
 	queue = saga_queue_lock(queue);
 	if (!PG_ARGISNULL(2))

@@ -431,3 +431,30 @@ saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps)
 	SpinLockRelease(&db->mutex);
 	saga_wake_type(SAGA_PROC_COORDINATOR, db->dboid);
 }
+
+/* ---------- messages to be run carefully ---------- */
+
+void
+saga_careful_note(SagaQueueSlot *slot, const pg_uuid_t *id)
+{
+	if (slot == NULL)
+		return;
+	SpinLockAcquire(&slot->mutex);
+	slot->careful[slot->next_careful++ % SAGA_CAREFUL_ENTRIES] = *id;
+	SpinLockRelease(&slot->mutex);
+}
+
+bool
+saga_careful_test(SagaQueueSlot *slot, const pg_uuid_t *id)
+{
+	bool		found = false;
+	int			i;
+
+	if (slot == NULL)
+		return false;
+	SpinLockAcquire(&slot->mutex);
+	for (i = 0; i < SAGA_CAREFUL_ENTRIES && !found; i++)
+		found = saga_uuid_cmp(&slot->careful[i], id) == 0;
+	SpinLockRelease(&slot->mutex);
+	return found;
+}

@@ -24,6 +24,7 @@
 
 #define SAGA_MAX_DATABASES	64
 #define SAGA_CLAIM_ENTRIES	16
+#define SAGA_CAREFUL_ENTRIES	32
 
 /* saga.queue.kind */
 #define SAGA_QUEUE_PLAIN		'q' /* messages, read with saga.receive */
@@ -47,6 +48,10 @@ typedef struct SagaQueueSlot
 	char		kind;
 	pg_uuid_t	mark;			/* nothing claimable at or below */
 	SagaClaimEntry claims[SAGA_CLAIM_ENTRIES];
+
+	/* positions of messages that must not run without a savepoint: the last ones, in a ring */
+	pg_uuid_t	careful[SAGA_CAREFUL_ENTRIES];
+	uint32		next_careful;
 
 	/*
 	 * 1: something became claimable since a consumer last found nothing.  Set
@@ -152,6 +157,14 @@ extern SagaQueueSlot *saga_queue_slot(int32 queue_id, Oid owner, char kind);
 extern SagaDatabaseSlot *saga_database_slot(Oid dboid, bool create);
 extern void saga_forget_database(Oid dboid);	/* dropped: frees its queue and database slots */
 extern void saga_forget_queue(int32 queue_id);
+
+/*
+ * A message whose first run, without a savepoint, took its whole batch down.
+ * Whichever worker claims it next must know, or several of them would fail
+ * with it in turn.
+ */
+extern void saga_careful_note(SagaQueueSlot *slot, const pg_uuid_t *id);
+extern bool saga_careful_test(SagaQueueSlot *slot, const pg_uuid_t *id);
 extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made if need be */
 
 /* Lowers the mark and all caps to at most "mark": everything above may be claimable. */

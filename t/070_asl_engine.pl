@@ -1,0 +1,90 @@
+# The shared cases of the Amazon States Language on the real engine: workers, timers, functions in SQL.
+use strict;
+use warnings;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Saga::Conformance;
+use Saga::Test;
+
+my $shared = shared_dir();
+if (!$shared || !-d "$shared/asl-conformance")
+{
+	die "the shared cases are not there\n" if ($ENV{CI} // '') eq 'true';
+	plan skip_all => 'no shared cases (SAGA_SHARED, ../shared)';
+}
+
+# Some cases sleep in a function until they time out: enough workers that others go on.
+my $node = new_saga_node('asl', 'pg_saga.workers = 6', 'pg_saga.max_processes = 32');
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
+$node->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA f;
+CREATE FUNCTION f.id(i jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT i';
+CREATE FUNCTION f.echo(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{"Return": "HelloWorld"}'::jsonb $$;
+CREATE FUNCTION f.hello(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"HelloWorld!"'::jsonb $$;
+CREATE FUNCTION f.large(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_jsonb(repeat('a', 263168)) $$;
+CREATE FUNCTION f.wait(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT i FROM pg_catalog.pg_sleep(60) $$;
+CREATE FUNCTION f.python(error text, message text, line int, statement text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM saga.fail(error, jsonb_build_object('errorMessage', message, 'errorType', error, 'requestId', gen_random_uuid(),
+		'stackTrace', jsonb_build_array(E'  File "/var/task/handler.py", line ' || line || E', in handler\n    ' || statement || E'\n'))::text);
+END $$;
+CREATE FUNCTION f.raise(i jsonb) RETURNS jsonb LANGUAGE sql AS
+	$$ SELECT f.python('Exception', 'Some exception was raised.', 2, 'raise Exception("Some exception was raised.")') $$;
+CREATE FUNCTION f.raise_custom(i jsonb) RETURNS jsonb LANGUAGE sql AS
+	$$ SELECT f.python('CustomException', '', 9, 'raise CustomException()') $$;
+SELECT saga.bind_resource('arn:aws:lambda:us-east-1:111111111111:function:' || name, 'sql:f.' || f)
+FROM (VALUES ('id_function', 'id'), ('echo_function', 'echo'), ('return_bytes_str', 'hello'), ('large_output_string', 'large'),
+	('wait_60_seconds', 'wait'), ('raise_exception', 'raise'), ('raise_custom_exception', 'raise_custom')) v(name, f);
+CREATE TABLE c (n int PRIMARY KEY, id uuid);
+SQL
+
+sub quote
+{
+	my ($text) = @_;
+	my $tag = 'q';
+	$tag .= 'q' while index($text, "\$$tag\$") >= 0;
+	return "\$$tag\$$text\$$tag\$";
+}
+
+# EXPRESS is another type of machine: those cases are run by saga.simulate() (t/asl/simulate-conformance)
+my @cases = grep { is_execution_case($_) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
+my $script = '';
+for my $n (0 .. $#cases)
+{
+	my ($definition, $input) = ($cases[$n]{_text}{definition}, $cases[$n]{_text}{input} // '{}');
+	utf8::encode($_) for ($definition, $input);
+	$script .= sprintf "SELECT saga.create_workflow('c%d', %s);\n", $n, quote($definition);
+	$script .= sprintf "INSERT INTO c VALUES (%d, saga.start_execution('c%d', %s));\n", $n, $n, quote($input);
+}
+my ($rc, $out, $err) = $node->psql('postgres', $script, on_error_stop => 0);
+is($err, '', 'every machine was accepted');
+ok($node->poll_query_until('postgres', 'SELECT count(*) = (SELECT count(*) FROM c) FROM saga.execution JOIN c ON id = execution_id'),
+	scalar(@cases) . ' executions ended');
+
+my $rows = $node->safe_psql('postgres', <<'SQL');
+SELECT jsonb_build_object('n', c.n, 'status', e.status, 'error', e.error, 'cause', e.cause, 'output', e.output,
+	'events', (SELECT jsonb_agg(jsonb_build_object('type', h.type, 'details', h.details) ORDER BY h.event_id)
+		FROM saga.execution_history h WHERE h.execution_id = c.id))
+FROM c JOIN saga.executions e ON e.execution_id = c.id ORDER BY c.n
+SQL
+my ($right, $histories) = (0, 0);
+for my $line (split /\n/, $rows)
+{
+	utf8::decode($line);
+	my $got = parse_json($line);
+	my $case = $cases[ $got->{n} ];
+	delete $got->{output} if $got->{status} ne 'SUCCEEDED';
+	delete $got->{events} if !$case->{events};
+	my %wrong = compare_execution($case, $got);
+	my %history = map { exists $wrong{$_} ? ($_ => delete $wrong{$_}) : () } qw(events states assigned);
+	$histories++ if $case->{events};
+	$right++ if $case->{events} && !%history;
+	diag "$case->{id}: history: $_: " . substr($history{$_}, 0, 500) for sort keys %history;
+	ok(!%wrong, $case->{id});
+	diag "$_: " . substr($wrong{$_}, 0, 1000) for sort keys %wrong;
+}
+cmp_ok($right, '>=', 0.98 * $histories, "$right of $histories histories are as AWS had them");
+$node->stop;
+done_testing();
