@@ -24,7 +24,9 @@ SELECT invoice_submit(json_build_object('number', repeat('9', 501), 'seller', js
 SET pg_invoice.max_document_size = '1kB';
 SELECT invoice_submit(json_build_object('number', '1', 'seller', json_build_object('name', 'A'), 'x', repeat('x', 1000)));
 RESET pg_invoice.max_document_size;
-SELECT invoice_submit(NULL) IS NULL AS null_in_null_out;
+SELECT invoice_submit(NULL);
+SELECT invoice_submit_batch(NULL);
+SELECT invoice_submit_batch('[null]');
 SELECT count(*) FROM invoice_submission;
 
 -- who the seller is: one spelling for each kind of identifier; what text cannot hold stays escaped

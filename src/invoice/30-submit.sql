@@ -64,13 +64,16 @@ COMMENT ON FUNCTION invoice_earlier(text, text, json) IS
 -- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
 -- any table, workflow or queue. It runs nothing of the caller's.
 CREATE FUNCTION invoice_submit(document json) RETURNS uuid
-LANGUAGE plpgsql STRICT SECURITY DEFINER
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	key record;
 	earlier uuid;
 BEGIN
+	IF document IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'invoice document must not be null';
+	END IF;
 	key := @extschema@.invoice_document_key(document);
 	LOOP
 		-- waits for a concurrent submitter of the same number
@@ -97,7 +100,7 @@ COMMENT ON FUNCTION invoice_submit(json) IS
 	'takes an invoice and returns its tracking id; the same document again returns the same id';
 
 CREATE FUNCTION invoice_submit_batch(documents json) RETURNS SETOF uuid
-LANGUAGE plpgsql STRICT
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -108,7 +111,7 @@ DECLARE
 	detail text;
 	hint text;
 BEGIN
-	IF json_typeof(documents) <> 'array' THEN
+	IF json_typeof(documents) IS DISTINCT FROM 'array' THEN
 		RAISE invalid_parameter_value USING
 			MESSAGE = 'invoice batch is not a JSON array',
 			HINT = 'Use invoice_submit for a single invoice.';
