@@ -274,14 +274,14 @@ find_live(const pg_uuid_t *id)
 	static SagaStmt stmt = {
 		"SELECT workflow_id FROM saga.continuation WHERE execution_id = $1"
 		" UNION ALL"
-		" SELECT w.workflow_id FROM saga.workflow w, saga.message m"
-		" WHERE m.queue_id = w.workflow_id AND m.id = $1 AND m.kind = 's'"
+		" SELECT m.queue_id FROM saga.message m WHERE m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
+		" AND m.id = $1 AND m.kind = 's'"
 		" UNION ALL"
-		" SELECT w.workflow_id FROM saga.workflow w, saga.message m"
-		" WHERE m.queue_id = w.workflow_id AND m.message_id = $1 AND m.id <> m.message_id AND m.kind = 's'"
+		" SELECT m.queue_id FROM saga.message m WHERE m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
+		" AND m.message_id = $1 AND m.id <> m.message_id AND m.kind = 's'"
 		" UNION ALL"
-		" SELECT w.workflow_id FROM saga.workflow w, saga.timer t"
-		" WHERE t.queue_id = w.workflow_id AND t.message_id = $1 AND t.kind = 's'"
+		" SELECT t.queue_id FROM saga.timer t WHERE t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
+		" AND t.message_id = $1 AND t.kind = 's'"
 		" LIMIT 1",
 		1, {UUIDOID}
 	};
