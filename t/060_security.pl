@@ -164,7 +164,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM mal.seen WHERE sess <> 'ma
 # ---------- a role that cannot run: its work waits, with the reason ----------
 $node->safe_psql('postgres', "ALTER ROLE mallory NOLOGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type LIKE 'pg_saga worker%'");
 $id = $node->safe_psql('postgres', "SET ROLE mallory; SELECT saga.start_execution('try', '{\"sql\": []}')");
-ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM saga.workers WHERE owner = 'mallory' AND reason ~ 'LOGIN'"),
+ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM saga.workers WHERE owner = 'mallory' AND reason ~ 'not permitted to log in'"),
 	'the reason is in saga.workers') if $node->pg_version < 17;
 $node->safe_psql('postgres', 'ALTER ROLE mallory LOGIN');
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM saga.execution WHERE execution_id = '$id'"), 'it goes on once the role may log in');
