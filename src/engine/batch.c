@@ -214,7 +214,9 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (any && batch->subxacts >= SAGA_MAX_SUBXACTS)
+		/* one that has ended with its last answer has no state to come back to */
+		if (any && batch->subxacts >= SAGA_MAX_SUBXACTS &&
+			(saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING))
 		{
 			job->early = true;
 			return;
