@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "common/compat.h"
+
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "common/compat.h"
+
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 

@@ -13,7 +13,10 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
-#include "catalog/pg_class_d.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "utils/acl.h"
 #else
 #include "utils/acl.h"
 #endif
@@ -77,6 +80,20 @@
 	pg_b64_encode((const uint8 *) (src), len, dst, dstlen)
 #define saga_b64_decode(src, len, dst, dstlen) \
 	pg_b64_decode(src, len, (uint8 *) (dst), dstlen)
+#endif
+
+/* 16: membership and the right to SET ROLE are two things */
+#if PG_VERSION_NUM >= 160000
+#define saga_check_can_set_role(member, role) check_can_set_role(member, role)
+#define saga_qualified_name_list(text) stringToQualifiedNameList(text, NULL)
+#else
+#define saga_check_can_set_role(member, role) check_is_member_of_role(member, role)
+#define saga_qualified_name_list(text) stringToQualifiedNameList(text)
+#endif
+
+/* 18: pg_noreturn, in another place */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 #endif							/* SAGA_COMPAT_H */

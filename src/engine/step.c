@@ -103,7 +103,7 @@ find_function(const char *name, const char **error, char **cause)
 	MemoryContext old;
 
 	*error = "SQL.42883";
-	names = stringToQualifiedNameList(name);
+	names = saga_qualified_name_list(name);
 	if (list_length(names) != 2)
 	{
 		*cause = psprintf("\"%s\" does not name a function with its schema", name);

@@ -468,7 +468,7 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role with OID %u does not exist", role)));
-	check_is_member_of_role(GetUserId(), role);
+	saga_check_can_set_role(GetUserId(), role);
 
 	values[0] = Int32GetDatum(workflow->workflow_id);
 	values[1] = ObjectIdGetDatum(role);

@@ -419,7 +419,7 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	destination = get_own(name);
-	check_is_member_of_role(GetUserId(), role);
+	saga_check_can_set_role(GetUserId(), role);
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = ObjectIdGetDatum(role);
 	(void) saga_execute(&owner_stmt, values, NULL, false, 0);

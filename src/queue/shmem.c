@@ -144,7 +144,7 @@ find_queue(Oid dboid, int32 queue_id)
 }
 
 static void
-index_insert(int number)
+queue_index_insert(int number)
 {
 	SagaQueueSlot *slot = &saga_shared->queues[number];
 	uint32		at = index_start(slot->dboid, slot->queue_id);
@@ -164,7 +164,7 @@ index_rebuild(void)
 		saga_shared->queue_index[i] = -1;
 	for (i = 0; i < saga_shared->max_queues; i++)
 		if (OidIsValid(saga_shared->queues[i].dboid))
-			index_insert(i);
+			queue_index_insert(i);
 }
 
 /*
@@ -191,7 +191,7 @@ make_queue(int32 queue_id, Oid owner, char kind)
 		memset(slot->claims, 0, sizeof(slot->claims));
 		SpinLockRelease(&slot->mutex);
 		pg_atomic_write_u32(&slot->ready, 1);
-		index_insert(i);
+		queue_index_insert(i);
 		return slot;
 	}
 	return NULL;
