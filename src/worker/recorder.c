@@ -22,7 +22,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
@@ -79,15 +78,17 @@ is_ours(const RecorderFile *f)
 }
 
 /*
- * Maps the file, makes it if need be.  Two processes may make it at once:
- * both write the same header and truncate to the same size.
+ * Maps the file, makes it if need be.  Two processes may make it at once: both
+ * write the same header.  It is never made shorter, and its blocks are
+ * allocated: touching a page that the file does not have would be a SIGBUS,
+ * and a crash of the server.
  */
 static void
 map_file(void)
 {
-	struct stat st;
 	void	   *map;
 	int			fd;
+	int			error;
 
 	if (file != NULL)
 		return;
@@ -99,10 +100,12 @@ map_file(void)
 				 errmsg("could not open file \"%s\": %m", RECORDER_FILE)));
 		return;
 	}
-	if (fstat(fd, &st) != 0 ||
-		(st.st_size != sizeof(RecorderFile) &&
-		 (ftruncate(fd, 0) != 0 || ftruncate(fd, sizeof(RecorderFile)) != 0)))
+	do
+		error = posix_fallocate(fd, 0, sizeof(RecorderFile));
+	while (error == EINTR);
+	if (error != 0)
 	{
+		errno = error;
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not prepare file \"%s\": %m", RECORDER_FILE)));
