@@ -57,7 +57,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			(void) saga_recover(context);
+			FreeErrorData(saga_recover(context));
 			pause = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
 			if (!saga_extension_is_there())
