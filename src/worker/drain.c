@@ -51,8 +51,8 @@ typedef struct Drain
 	int			idle_rounds;
 } Drain;
 
-/* The security context of a session that is not the owner's; restored when a transaction aborts. */
-static bool guard_on = false;
+/* For a session that is not the owner's: the context without the guard. */
+static bool guard_wanted = false;
 static Oid	guard_userid;
 static int	guard_saved;
 
@@ -60,17 +60,22 @@ static int	guard_saved;
 /* ---------- the guard ---------- */
 
 /*
- * A transaction that began under the guard goes back to it when it aborts, so
- * an error that leaves the procedure would leave the session under it.
+ * No user code runs from here to the end of the transaction.  An abort takes
+ * the guard off by itself, as each transaction began without it.
  */
 static void
 guard_callback(XactEvent event, void *arg)
 {
-	if (guard_on && (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT))
-	{
+	if (guard_wanted && event == XACT_EVENT_COMMIT)
 		SetUserIdAndSecContext(guard_userid, guard_saved);
-		guard_on = false;
-	}
+}
+
+/* After the begin of each transaction. */
+static void
+guard_put_on(void)
+{
+	if (guard_wanted)
+		SetUserIdAndSecContext(guard_userid, guard_saved | SECURITY_LOCAL_USERID_CHANGE);
 }
 
 static void
@@ -78,23 +83,15 @@ guard_begin(void)
 {
 	static bool registered = false;
 
-	guard_on = false;
+	guard_wanted = false;
 	if (MyProc->roleId == GetUserId() && GetSessionUserId() == GetUserId())
 		return;
 	if (!registered)
 		RegisterXactCallback(guard_callback, NULL);
 	registered = true;
 	GetUserIdAndSecContext(&guard_userid, &guard_saved);
-	SetUserIdAndSecContext(guard_userid, guard_saved | SECURITY_LOCAL_USERID_CHANGE);
-	guard_on = true;
-}
-
-static void
-guard_end(void)
-{
-	if (guard_on)
-		SetUserIdAndSecContext(guard_userid, guard_saved);
-	guard_on = false;
+	guard_wanted = true;
+	guard_put_on();
 }
 
 /* ---------- transactions ---------- */
@@ -112,6 +109,7 @@ static void
 next_transaction(void)
 {
 	SPI_commit();
+	guard_put_on();
 	SetCurrentStatementStartTimestamp();
 	force_isolation();
 }
@@ -333,11 +331,11 @@ saga_drain(PG_FUNCTION_ARGS)
 	{
 		guard_begin();
 		drain_all(&drain, name);
-		guard_end();
+		SPI_commit();			/* what follows has the caller's own isolation level */
 	}
 	PG_FINALLY();
 	{
-		running = false;
+		running = guard_wanted = false;
 		saga_recorder_detach();
 	}
 	PG_END_TRY();
