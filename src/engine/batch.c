@@ -586,6 +586,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	batch->started_at = GetCurrentTimestamp();
 	saga_set_constraints_seen = false;
 	saga_step_begin_batch(context);
+	saga_workflow_begin_batch();
 
 	if (one_by_one > 0)
 	{

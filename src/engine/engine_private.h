@@ -23,7 +23,10 @@ extern const SagaWorkflow *saga_workflow_by_name(const char *name, bool missing_
 extern const SagaWorkflow *saga_workflow_by_id(int32 workflow_id, bool missing_ok);
 extern void saga_workflow_check_owner(const SagaWorkflow *workflow);
 
-/* The compiled machine of a version, cached for the life of the process. */
+/* No run of an earlier batch is left: machines that were forgotten may go. */
+extern void saga_workflow_begin_batch(void);
+
+/* The compiled machine of a version, cached; valid until the next batch. */
 extern const SagaMachine *saga_workflow_machine(int32 workflow_id, int version);
 
 /* What a Lambda or other foreign ARN stands for here; NULL: nothing. */

@@ -5,7 +5,8 @@
  *
  * Two caches of the process: workflows by id (dropped whenever saga.workflow
  * or saga.resource changes, through their triggers) and machines by (workflow, version),
- * which never change and go only with the extension.
+ * which never change and go only with the extension.  A machine that was
+ * forgotten lives on until the next batch: runs of this one point into it.
  */
 #include "postgres.h"
 
@@ -55,6 +56,7 @@ static List *resources = NIL;	/* of ResourceEntry */
 static bool workflows_valid = false;
 static HTAB *machines = NULL;
 static bool machines_valid = false;
+static MemoryContext old_machines = NULL;	/* parent of those that were forgotten */
 static Oid	workflow_relid = InvalidOid;
 static Oid	version_relid = InvalidOid;
 static Oid	resource_relid = InvalidOid;
@@ -239,18 +241,28 @@ saga_resource_lookup(const char *arn, bool by_function_name, Oid owner)
 
 /* ---------- machines ---------- */
 
+/* A vacuum of the table, or a full invalidation queue, gets us here too. */
 static void
-drop_machines(void)
+forget_machines(void)
 {
 	HASH_SEQ_STATUS seq;
 	MachineEntry *entry;
 
+	if (old_machines == NULL)
+		old_machines = AllocSetContextCreate(TopMemoryContext, "pg_saga old machines",
+											 ALLOCSET_SMALL_SIZES);
 	hash_seq_init(&seq, machines);
 	while ((entry = hash_seq_search(&seq)) != NULL)
-		if (entry->context)
-			MemoryContextDelete(entry->context);
+		MemoryContextSetParent(entry->context, old_machines);
 	hash_destroy(machines);
 	machines = NULL;
+}
+
+void
+saga_workflow_begin_batch(void)
+{
+	if (old_machines)
+		MemoryContextDeleteChildren(old_machines);
 }
 
 static SagaMachine *
@@ -294,7 +306,7 @@ saga_workflow_machine(int32 workflow_id, int version)
 
 	load_workflows();
 	if (machines && !machines_valid)
-		drop_machines();
+		forget_machines();
 	if (machines == NULL)
 	{
 		HASHCTL		ctl = {.keysize = sizeof(MachineKey), .entrysize = sizeof(MachineEntry),
@@ -313,8 +325,8 @@ saga_workflow_machine(int32 workflow_id, int version)
 	old = MemoryContextSwitchTo(context);
 	machine = load_machine(workflow_id, version);
 	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(context, TopMemoryContext);
 	entry = hash_search(machines, &key, HASH_ENTER, &found);
+	MemoryContextSetParent(context, TopMemoryContext);
 	entry->machine = machine;
 	entry->context = context;
 	return machine;
