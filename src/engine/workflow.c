@@ -22,6 +22,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(saga_create_workflow);
@@ -114,7 +115,13 @@ load_workflows(void)
 	PG_TRY();
 	{
 		SPI_connect();
-		saga_execute(&load_stmt, NULL, NULL, false, 0);
+
+		/*
+		 * What is cached decides about rights in later transactions too, so it
+		 * may not come from the old snapshot of a REPEATABLE READ transaction.
+		 */
+		PushActiveSnapshot(GetLatestSnapshot());
+		saga_execute(&load_stmt, NULL, NULL, true, 0);
 		old = MemoryContextSwitchTo(workflow_context);
 		for (i = 0; i < SPI_processed; i++)
 		{
@@ -127,7 +134,7 @@ load_workflows(void)
 			workflows = lappend(workflows, w);
 		}
 		MemoryContextSwitchTo(old);
-		saga_execute(&resources_stmt, NULL, NULL, false, 0);
+		saga_execute(&resources_stmt, NULL, NULL, true, 0);
 		old = MemoryContextSwitchTo(workflow_context);
 		for (i = 0; i < SPI_processed; i++)
 		{
@@ -139,6 +146,7 @@ load_workflows(void)
 				resources = lappend(resources, r);
 		}
 		MemoryContextSwitchTo(old);
+		PopActiveSnapshot();
 		SPI_finish();
 	}
 	PG_CATCH();
@@ -277,7 +285,9 @@ load_machine(int32 workflow_id, int version)
 	MemoryContext spi;
 
 	SPI_connect();
-	saga_execute(&definition_stmt, values, NULL, false, 1);
+	PushActiveSnapshot(GetLatestSnapshot());
+	saga_execute(&definition_stmt, values, NULL, true, 1);
+	PopActiveSnapshot();
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

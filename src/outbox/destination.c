@@ -23,6 +23,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(saga_destination_changed);
 PG_FUNCTION_INFO_V1(saga_create_destination);
@@ -130,7 +131,13 @@ load_cache(void)
 	cache_relid = saga_relation_oid("destination");
 	PG_TRY();
 	{
-		(void) saga_execute(&load_stmt, NULL, NULL, false, 0);
+		/*
+		 * What is cached decides about rights in later transactions too, so it
+		 * may not come from the old snapshot of a REPEATABLE READ transaction.
+		 */
+		PushActiveSnapshot(GetLatestSnapshot());
+		(void) saga_execute(&load_stmt, NULL, NULL, true, 0);
+		PopActiveSnapshot();
 		for (row = 0; row < SPI_processed; row++)
 		{
 			SagaDestination *destination = read_row(row);
