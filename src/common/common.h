@@ -20,6 +20,13 @@
  */
 extern pg_uuid_t saga_uuid_new(void);
 
+/*
+ * An id for the user to give back when he uses it.  take says whether this
+ * process gave it out a short while ago, once: then nobody else has it yet.
+ */
+extern pg_uuid_t saga_uuid_offer(void);
+extern bool saga_uuid_take_offer(const pg_uuid_t *id);
+
 extern const pg_uuid_t saga_uuid_min;	/* all zero: below every id */
 extern const pg_uuid_t saga_uuid_max;	/* all ones: above every id */
 

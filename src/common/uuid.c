@@ -52,6 +52,35 @@ saga_uuid_new(void)
 	return id;
 }
 
+/* The last ids given out; all zero: none, or used. */
+static pg_uuid_t offers[16];
+
+pg_uuid_t
+saga_uuid_offer(void)
+{
+	static int	next = 0;
+	pg_uuid_t	id = saga_uuid_new();
+
+	offers[next++ % lengthof(offers)] = id;
+	next %= lengthof(offers);
+	return id;
+}
+
+bool
+saga_uuid_take_offer(const pg_uuid_t *id)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(offers); i++)
+	{
+		if (saga_uuid_cmp(&offers[i], id) != 0)
+			continue;
+		offers[i] = saga_uuid_min;
+		return true;
+	}
+	return false;
+}
+
 pg_uuid_t
 saga_uuid_previous(const pg_uuid_t *id)
 {

@@ -170,18 +170,28 @@ reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id
 }
 
 /*
- * An id of the caller's own: not one that an execution already has.  One that
- * waits in the queue is found by the key of saga.message.
+ * An id of the caller's choice: not one that an execution already has, of
+ * whatever workflow.  Looking for one that has not begun costs a little for
+ * each workflow, so an id that this process has just made is believed.
  */
 static pg_uuid_t
 caller_id(const pg_uuid_t *id)
 {
 	static SagaStmt stmt = {
 		"SELECT 1 FROM saga.execution WHERE execution_id = $1"
-		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $1",
+		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $1"
+		" UNION ALL SELECT 1 FROM saga.workflow w, saga.message m"
+		" WHERE m.queue_id = w.workflow_id AND m.id = $1"
+		" UNION ALL SELECT 1 FROM saga.workflow w, saga.message m"
+		" WHERE m.queue_id = w.workflow_id AND m.message_id = $1 AND m.id <> m.message_id"
+		" UNION ALL SELECT 1 FROM saga.workflow w, saga.timer t"
+		" WHERE t.queue_id = w.workflow_id AND t.message_id = $1",
 		1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(id)};
+
+	if (saga_uuid_take_offer(id))
+		return *id;
 
 	if ((id->data[6] & 0xf0) != 0x70)
 		ereport(ERROR,
@@ -370,14 +380,15 @@ static void
 answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
 {
 	static SagaStmt stmt = {
-		"SELECT pg_catalog.strpos(run::text, $2) > 0 FROM saga.continuation WHERE execution_id = $1",
-		2, {UUIDOID, TEXTOID}
+		"SELECT pg_catalog.strpos(run::text, $2) > 0 FROM saga.continuation"
+		" WHERE execution_id = $1 AND workflow_id = $3",
+		3, {UUIDOID, TEXTOID, INT4OID}
 	};
 	JsonbParseState *state = NULL;
 	int32		workflow_id;
 	pg_uuid_t	execution_id;
 	const SagaWorkflow *workflow;
-	Datum		values[2];
+	Datum		values[3];
 	bool		isnull;
 
 	if (!saga_token_parse(token, &workflow_id, &execution_id) ||
@@ -390,6 +401,7 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 
 	values[0] = UUIDPGetDatum(&execution_id);
 	values[1] = CStringGetTextDatum(token);
+	values[2] = Int32GetDatum(workflow_id);
 	SPI_connect();
 	saga_execute(&stmt, values, NULL, false, 1);
 	if (SPI_processed == 0 || !DatumGetBool(saga_result(0, 1, &isnull)))

@@ -96,21 +96,23 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only)
 
 /*
  * Locks and reads the continuation.  False when there is none that could be
- * locked; *locked_elsewhere says whether there is one.
+ * locked; *locked_elsewhere says whether there is one.  One of another
+ * workflow does not count: an event of this queue is no reason to run it here,
+ * in a session of another owner.
  */
 bool
 saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 {
 	static SagaStmt load_stmt = {
 		"SELECT version, name, started_at, runs, parent_id, input, run FROM saga.continuation"
-		" WHERE execution_id = $1 FOR UPDATE SKIP LOCKED",
-		1, {UUIDOID}
+		" WHERE execution_id = $1 AND workflow_id = $2 FOR UPDATE SKIP LOCKED",
+		2, {UUIDOID, INT4OID}
 	};
 	static SagaStmt exists_stmt = {
-		"SELECT 1 FROM saga.continuation WHERE execution_id = $1",
-		1, {UUIDOID}
+		"SELECT 1 FROM saga.continuation WHERE execution_id = $1 AND workflow_id = $2",
+		2, {UUIDOID, INT4OID}
 	};
-	Datum		values[1] = {UUIDPGetDatum(&job->execution_id)};
+	Datum		values[2] = {UUIDPGetDatum(&job->execution_id), Int32GetDatum(job->queue->queue_id)};
 	bool		isnull;
 	Datum		d;
 	MemoryContext old;

@@ -507,7 +507,7 @@ saga_invoice_document_key(PG_FUNCTION_ARGS)
 	texts[3] = scalar_text(&buyer.name);
 	texts[4] = scalar_text(&wanted.currency);
 
-	tracking_id = saga_uuid_new();
+	tracking_id = saga_uuid_offer();
 	values[0] = UUIDPGetDatum(&tracking_id);
 	nulls[0] = false;
 	for (i = 0; i < lengthof(texts); i++)
