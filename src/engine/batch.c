@@ -309,6 +309,16 @@ postpone(SagaBatch *batch, SagaJob *job)
 							Min((int64) 10 << Min(job->events[i]->receives, 13), 60000));
 }
 
+/* It was to be given up, and even that could not be written. */
+static void
+bury(SagaBatch *batch, SagaJob *job)
+{
+	int			i;
+
+	for (i = 0; i < job->nevents; i++)
+		saga_store_bury(batch, job->events[i]);
+}
+
 typedef enum RunOutcome
 {
 	RUN_OK,
@@ -412,7 +422,9 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 	}
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
-	running.queue_id = 0;
+	/* if the only one of a batch cannot be written or committed, it is known which it was */
+	if (batch->nitems > 1)
+		running.queue_id = 0;
 
 	switch (outcome)
 	{
@@ -554,6 +566,8 @@ run_items(SagaBatch *batch, bool postpone_only)
 			continue;
 		if (postpone_only && item->receives <= SAGA_MAX_TROUBLE)
 			postpone(batch, job);
+		else if (postpone_only)
+			bury(batch, job);
 		else
 			run_job(batch, job, first);
 		first = false;

@@ -153,6 +153,7 @@ extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 extern void saga_store_end(SagaBatch *batch, SagaJob *job);
 extern void saga_store_flush(SagaBatch *batch);
 extern void saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms);
+extern void saga_store_bury(SagaBatch *batch, SagaItem *item);
 extern void saga_store_dead_letter(SagaBatch *batch, SagaJob *job);
 
 #endif							/* SAGA_ENGINE_PRIVATE_H */

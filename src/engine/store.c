@@ -491,6 +491,29 @@ saga_store_flush(SagaBatch *batch)
 }
 
 /*
+ * Out of the queue for good: an execution that could not even be given up.
+ * What it had as a parked one stays as it is.
+ */
+void
+saga_store_bury(SagaBatch *batch, SagaItem *item)
+{
+	SagaDeadLetter letter = {0};
+
+	letter.queue_id = batch->queue->queue_id;
+	letter.message_id = item->message_id;
+	letter.kind = item->kind;
+	letter.reason = "Saga.EngineTrouble";
+	letter.cause = psprintf("execution %s could not be stored: see the server's log",
+							saga_uuid_to_cstring(&item->execution_id));
+	letter.receives = item->receives;
+	letter.sent_at = item->sent_at;
+	letter.body = item->body;
+	letter.headers = item->headers;
+	(void) saga_dead_letter_insert(&letter);
+	item->done = true;
+}
+
+/*
  * Out of the queue and into saga.timer, one trouble more.  A tick or an event
  * keeps its own id; it comes back under a fresh position.
  */
