@@ -204,18 +204,21 @@ give_up_suspect(SagaJob *job, int crashes, TimestampTz now)
 		saga_suspect_forget_hook(&job->execution_id);
 }
 
-/* Until it ends, parks, or has to come back for want of subtransactions. */
+/* Until it ends, parks, or has to come back because this batch cannot hold more of it. */
 static void
 advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 {
 	SagaAction	action;
-	bool		any = false;
+	int			ntasks = 0;
+	Size		limit = MemoryContextMemAllocated(batch->context, true) + SAGA_MAX_RUN_BYTES;
 
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
 		/* one that has ended with its last answer has no state to come back to */
-		if (any && batch->subxacts >= SAGA_MAX_SUBXACTS &&
+		if (ntasks > 0 &&
+			(batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS ||
+			 MemoryContextMemAllocated(batch->context, true) > limit) &&
 			(saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING))
 		{
 			job->early = true;
@@ -234,7 +237,7 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 			return;
 		}
 		saga_task_start(batch, job, &action);
-		any = true;
+		ntasks++;
 	}
 }
 

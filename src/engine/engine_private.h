@@ -110,6 +110,10 @@ typedef struct SagaBatch
 /* Trouble in a row before an execution is given up. */
 #define SAGA_MAX_TROUBLE	20
 
+/* A run that calls this many tasks, or takes this much memory, parks and goes on in another batch. */
+#define SAGA_MAX_TASKS		1000
+#define SAGA_MAX_RUN_BYTES	((Size) 64 * 1024 * 1024)
+
 /* ---------- steps (step.c) ---------- */
 
 /*
