@@ -62,6 +62,13 @@
 #define saga_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
+/* 17: the transaction's number within this process; needs storage/proc.h */
+#if PG_VERSION_NUM < 170000
+#define saga_my_lxid() (MyProc->lxid)
+#else
+#define saga_my_lxid() (MyProc->vxid.lxid)
+#endif
+
 /* 17: the lexer's memory may be the caller's */
 #if PG_VERSION_NUM < 170000
 #define saga_make_json_lexer(text, len, escapes) \

@@ -210,6 +210,28 @@ saga_workflow_check_owner(const SagaWorkflow *workflow)
 						 GetUserNameFromId(workflow->owner, true) : "(dropped)")));
 }
 
+/*
+ * The workflow, its owner checked and kept from changing until the end of the
+ * transaction.  exclusive: to change it, when nobody else is using it.
+ */
+static const SagaWorkflow *
+lock_own_workflow(const char *name, bool exclusive)
+{
+	const SagaWorkflow *workflow = saga_workflow_by_name(name, false);
+	int32		workflow_id = workflow->workflow_id;
+
+	saga_workflow_check_owner(workflow);
+	if (exclusive)
+		saga_queue_lock_exclusive(workflow_id);
+	else
+		(void) saga_queue_lock(saga_queue_by_id(workflow_id, false));
+
+	/* the lock read the invalidations of whoever had it */
+	workflow = saga_workflow_by_name(name, false);
+	saga_workflow_check_owner(workflow);
+	return workflow;
+}
+
 static const SagaResource *
 find_binding(const char *arn, bool by_function_name, Oid creator)
 {
@@ -425,7 +447,7 @@ saga_create_workflow(PG_FUNCTION_ARGS)
 
 	old = saga_workflow_by_name(name, true);
 	if (old)
-		saga_workflow_check_owner(old);
+		old = lock_own_workflow(name, false);
 	SPI_connect();
 	if (old)
 	{
@@ -467,7 +489,8 @@ saga_workflow_version(PG_FUNCTION_ARGS)
 
 /*
  * As ALTER ... OWNER TO: the caller owns it and could become the new owner,
- * so that nobody can make another role run a definition of theirs.
+ * so that nobody can make another role run a definition of theirs.  Waits for
+ * batches that run in a session of the owner before.
  */
 Datum
 saga_set_workflow_owner(PG_FUNCTION_ARGS)
@@ -482,10 +505,9 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 	};
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Oid			role = PG_GETARG_OID(1);
-	const SagaWorkflow *workflow = saga_workflow_by_name(name, false);
+	const SagaWorkflow *workflow = lock_own_workflow(name, true);
 	Datum		values[2];
 
-	saga_workflow_check_owner(workflow);
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

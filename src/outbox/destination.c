@@ -317,6 +317,17 @@ get_own(const char *name)
 	return destination;
 }
 
+/*
+ * Its owner checked and kept from changing until the end of the transaction.
+ * ShareUpdateExclusiveLock lets others go on sending to it.
+ */
+static SagaDestination *
+lock_own(const char *name, LOCKMODE mode)
+{
+	saga_destination_lock(get_own(name)->destination_id, mode);
+	return get_own(name);
+}
+
 static SagaStmt exists_stmt = {
 	.sql = "SELECT 1 FROM saga.destination WHERE name = $1",
 	.nargs = 1,
@@ -407,7 +418,7 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	Datum		values[2];
 
 	SPI_connect();
-	destination = get_own(name);
+	destination = lock_own(name, ShareUpdateExclusiveLock);
 	check_settings(name, destination->kind == SAGA_DESTINATION_SNS ? "sns" : "http", settings);
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = JsonbPGetDatum(settings);
@@ -425,7 +436,7 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 	Datum		values[2];
 
 	SPI_connect();
-	destination = get_own(name);
+	destination = lock_own(name, ShareUpdateExclusiveLock);
 	saga_check_can_set_role(GetUserId(), role);
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = ObjectIdGetDatum(role);
@@ -499,9 +510,7 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	Datum		id;
 
 	SPI_connect();
-	id = Int32GetDatum(get_own(name)->destination_id);
-	saga_destination_lock(DatumGetInt32(id), AccessExclusiveLock);
-	(void) get_own(name);
+	id = Int32GetDatum(lock_own(name, AccessExclusiveLock)->destination_id);
 	(void) saga_execute(&waiting_stmt, &id, NULL, false, 1);
 	if (SPI_processed > 0)
 		ereport(ERROR,

@@ -177,6 +177,9 @@ run_batch(Drain *drain, int32 queue_id, SagaBatchResult *result)
 	{
 		const SagaQueue *queue = saga_queue_by_id(queue_id, true);
 
+		/* its owner stays until the commit */
+		if (queue != NULL && queue->owner == GetUserId())
+			queue = saga_queue_lock(queue);
 		if (queue != NULL && queue->owner == GetUserId())
 		{
 			saga_suspect_batch_begin();

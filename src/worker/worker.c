@@ -100,6 +100,12 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 	queue = my_queue(queue_id);
 	if (queue != NULL)
 	{
+		/* its owner stays until we commit; it may have changed until now */
+		(void) saga_queue_lock(queue);
+		queue = my_queue(queue_id);
+	}
+	if (queue != NULL)
+	{
 		pgstat_report_activity(STATE_RUNNING, queue->name);
 		saga_suspect_batch_begin();
 		saga_engine_batch(queue, &options, result);
