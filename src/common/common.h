@@ -59,6 +59,7 @@ typedef struct SagaStmt
 /*
  * Raised: user id = owner of the extension, search_path = pg_catalog,
  * pg_temp, planner settings that keep the hot statements on their index.
+ * The extension is locked against being dropped until the transaction ends.
  * Nothing of a user's may run between raise and lower: no step, no deferred
  * trigger, no cast or operator of theirs.  An error lowers by itself, through
  * the abort of the (sub)transaction.  Calls nest.

@@ -7,7 +7,8 @@
  * invalidation, under the search_path of that moment, so without the pin an
  * operator of the user's would run as the extension's owner.  The planner
  * settings are pinned at each execution for the same reason: a plan made anew
- * after a vacuum must not become another plan.
+ * after a vacuum must not become another plan.  And the extension is locked
+ * against being dropped.
  */
 #include "postgres.h"
 
@@ -23,6 +24,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -34,6 +36,9 @@
 static Oid	extension_oid = InvalidOid;
 static Oid	extension_owner = InvalidOid;
 static bool callback_registered = false;
+
+/* The transaction that holds the lock on the extension. */
+static LocalTransactionId locked_by = InvalidLocalTransactionId;
 
 
 static void
@@ -100,11 +105,21 @@ saga_extension_owner(void)
 void
 saga_extension_lock(void)
 {
-	LockDatabaseObject(ExtensionRelationId, saga_extension_oid(false), 0, AccessShareLock);
+	for (;;)
+	{
+		Oid			oid = saga_extension_oid(false);
 
-	/* it may have gone while we waited */
-	AcceptInvalidationMessages();
-	(void) saga_extension_oid(false);
+		LockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
+
+		/* it may have gone, and come anew, while we waited */
+		AcceptInvalidationMessages();
+		if (saga_extension_oid(false) == oid)
+			break;
+		UnlockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
+	}
+	/* what a savepoint has locked goes with it */
+	if (GetCurrentTransactionNestLevel() == 1)
+		locked_by = saga_my_lxid();
 }
 
 Oid
@@ -121,11 +136,19 @@ pin(const char *name, const char *value)
 	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * With the lock, what is named saga.* is the extension's.  Otherwise it might be
+ * dropped at this moment, and a table of a user's, with a trigger, take the
+ * name before a kept plan is analysed anew.
+ */
 void
 saga_raise(SagaRaised *save)
 {
-	Oid			owner = saga_extension_owner();
+	Oid			owner;
 
+	if (locked_by != saga_my_lxid())
+		saga_extension_lock();
+	owner = saga_extension_owner();
 	GetUserIdAndSecContext(&save->userid, &save->sec_context);
 	save->guc_level = NewGUCNestLevel();
 	pin("search_path", "pg_catalog, pg_temp");
