@@ -119,9 +119,9 @@ make_cache(void)
 	new->by_name = hash_create("pg_saga queues by name", 32, &ctl,
 							   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 
-	/* a relation that is not there leaves the cache unused: each look-up fails anyway */
+	/* without the relation each look-up fails, and nothing would tell us when it is there */
 	new->relid = saga_relation_oid("queue");
-	new->valid = true;
+	new->valid = OidIsValid(new->relid);
 	cache = new;
 }
 
@@ -305,7 +305,9 @@ saga_invalidate_cache(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("saga.invalidate_cache can only be called as a trigger")));
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && !saga_creating_queue)
+	/* who may call this function may put it on a table of his own */
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && !saga_creating_queue &&
+		RelationGetRelid(trigger->tg_relation) == saga_relation_oid("queue"))
 		saga_note_foreign();
 	return PointerGetDatum(NULL);
 }

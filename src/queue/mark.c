@@ -214,7 +214,7 @@ saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
 	int			i;
 
 	claim->slot = slot;
-	claim->queue_id = queue->queue_id;
+	claim->life = 0;
 	claim->entry = -1;
 	claim->mark = saga_uuid_min;
 	if (slot == NULL)
@@ -238,6 +238,7 @@ saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
 		claim->entry = i;
 	}
 	claim->mark = slot->mark;
+	claim->life = slot->life;
 	SpinLockRelease(&slot->mutex);
 
 	open_claims[nopen].claim = *claim;
@@ -251,7 +252,7 @@ release_entry(const SagaClaim *claim, const pg_uuid_t *last)
 	SagaQueueSlot *slot = claim->slot;
 
 	SpinLockAcquire(&slot->mutex);
-	if (claim->entry >= 0 && slot->queue_id == claim->queue_id && slot->dboid == MyDatabaseId)
+	if (claim->entry >= 0 && slot->life == claim->life)
 	{
 		SagaClaimEntry *entry = &slot->claims[claim->entry];
 
@@ -381,8 +382,10 @@ saga_timer_scan_end(TimestampTz empty_to, TimestampTz next_wake)
 
 	if (!timer_scan)
 		return next_wake;
-	db = saga_my_database();
 	timer_scan = false;
+	db = saga_my_database();
+	if (db == NULL)
+		return next_wake;
 	SpinLockAcquire(&db->mutex);
 	empty_to = Min(empty_to, db->timer_cap);
 	if (db->timer_mark < empty_to)
@@ -402,15 +405,14 @@ abort_timers(void)
 	if (!timer_scan && !timers_moved)
 		return;
 	db = saga_my_database();
-	if (timer_scan)
+	if (timer_scan && db != NULL)
 	{
 		SpinLockAcquire(&db->mutex);
 		db->timer_scan = false;
 		SpinLockRelease(&db->mutex);
-		timer_scan = false;
 	}
-	if (db != NULL)
-		saga_timer_lower(db, DT_NOBEGIN);
+	timer_scan = false;
+	saga_timer_lower(db, DT_NOBEGIN);
 }
 
 static void

@@ -70,7 +70,7 @@ extern void saga_queue_lock_exclusive(int32 queue_id);
 typedef struct SagaClaim
 {
 	SagaQueueSlot *slot;		/* NULL: no shared memory */
-	int32		queue_id;
+	uint32		life;			/* the slot's, as the claim began */
 	int			entry;			/* -1: no free entry, does not advance */
 	pg_uuid_t	mark;			/* where to start */
 } SagaClaim;

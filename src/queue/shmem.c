@@ -187,6 +187,7 @@ make_queue(int32 queue_id, Oid owner, char kind)
 		slot->queue_id = queue_id;
 		slot->owner = owner;
 		slot->kind = kind;
+		slot->life++;
 		slot->mark = saga_uuid_min;
 		memset(slot->claims, 0, sizeof(slot->claims));
 		SpinLockRelease(&slot->mutex);
@@ -237,9 +238,9 @@ saga_queue_slot(int32 queue_id, Oid owner, char kind)
 }
 
 /*
- * A claim may still run in the slot.  When it ends it compares the identity
- * under the spinlock (mark.c), so that it does not free the entry of another
- * queue's claim.
+ * A claim may still run in the slot.  When it ends it compares "life" under
+ * the spinlock (mark.c), so that it does not free the entry of another
+ * queue's claim, or of the same one's if the slot is made for it again.
  */
 static void
 free_queue(SagaQueueSlot *slot)
@@ -407,6 +408,8 @@ saga_timer_lower(SagaDatabaseSlot *db, TimestampTz wake_at)
 	TimestampTz below = (wake_at == DT_NOBEGIN) ? DT_NOBEGIN : wake_at - 1;
 	bool		earlier;
 
+	if (db == NULL)
+		return;
 	SpinLockAcquire(&db->mutex);
 	earlier = db->next_wake > wake_at;
 	if (earlier)
@@ -423,6 +426,8 @@ saga_timer_lower(SagaDatabaseSlot *db, TimestampTz wake_at)
 void
 saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps)
 {
+	if (db == NULL)
+		return;
 	SpinLockAcquire(&db->mutex);
 	if (db->sweep_at > at)
 		db->sweep_at = at;

@@ -46,6 +46,7 @@ typedef struct SagaQueueSlot
 	slock_t		mutex;			/* protects what follows */
 	Oid			owner;
 	char		kind;
+	uint32		life;			/* counts the queues that the slot was made for */
 	pg_uuid_t	mark;			/* nothing claimable at or below */
 	SagaClaimEntry claims[SAGA_CLAIM_ENTRIES];
 
@@ -172,6 +173,8 @@ extern void saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark);
 
 /* The same for all queues of a database, sets the ready flags and wakes everyone. */
 extern void saga_database_rewind(Oid dboid);
+
+/* These two do nothing when db is NULL: its slot went, and there was no free one. */
 
 /* A timer at wake_at may exist: lowers next_wake, timer_mark, timer_cap; wakes the coordinator. */
 extern void saga_timer_lower(SagaDatabaseSlot *db, TimestampTz wake_at);
