@@ -248,12 +248,15 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	return output;
 }
 
+/* It may have fired while the step failed for another reason. */
 void
 saga_step_interrupted(void)
 {
 	saga_in_step = false;
-	if (step_timeout_registered)
+	if (step_timeout_registered && get_timeout_active(step_timeout))
 		disable_timeout(step_timeout, false);
+	else if (saga_step_timed_out)
+		QueryCancelPending = false;
 }
 
 void
