@@ -6,8 +6,8 @@
  * It runs what the current user owns, and nothing else.  The session may be
  * somebody else's (SET ROLE, SET SESSION AUTHORIZATION): then steps are kept
  * from becoming that role by SECURITY_LOCAL_USERID_CHANGE, which makes the
- * server refuse SET and RESET of the role.  It stays on during the commits,
- * where the query of a WITH HOLD cursor runs.
+ * server refuse SET and RESET of the role.  It stays on until the query of a
+ * WITH HOLD cursor has run, in the commit; a transaction may not begin under it.
  *
  * Each batch runs in a subtransaction, so that one that raises can be rolled
  * back with all that it opened, and the session goes on.
@@ -342,7 +342,6 @@ saga_drain(PG_FUNCTION_ARGS)
 		saga_recorder_detach();
 	}
 	PG_END_TRY();
-	SPI_commit();				/* what follows has the caller's own isolation level */
 	MemoryContextDelete(drain.context);
 	SPI_finish();
 	PG_RETURN_VOID();
