@@ -310,7 +310,7 @@ void
 saga_locking_begin(SagaClaim *claim, const SagaQueue *queue)
 {
 	claim->slot = slot_of(queue);
-	claim->queue_id = queue->queue_id;
+	claim->life = 0;
 	claim->entry = -1;
 	claim->mark = saga_uuid_min;
 	if (claim->slot == NULL)

@@ -51,9 +51,6 @@ extern void saga_queue_check_owner(const SagaQueue *queue);
  */
 extern const SagaQueue *saga_queue_lock(const SagaQueue *queue);
 
-/* Waits for everybody who has the queue locked; look it up again afterwards. */
-extern void saga_queue_lock_exclusive(int32 queue_id);
-
 /* ---------- the low-water mark (mark.c) ---------- */
 
 /*
