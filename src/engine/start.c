@@ -180,19 +180,18 @@ caller_id(const pg_uuid_t *id)
 	static SagaStmt stmt = {
 		"SELECT 1 FROM saga.execution WHERE execution_id = $1"
 		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $1"
-		" UNION ALL SELECT 1 FROM saga.workflow w, saga.message m"
-		" WHERE m.queue_id = w.workflow_id AND m.id = $1"
-		" UNION ALL SELECT 1 FROM saga.workflow w, saga.message m"
-		" WHERE m.queue_id = w.workflow_id AND m.message_id = $1 AND m.id <> m.message_id"
-		" UNION ALL SELECT 1 FROM saga.workflow w, saga.timer t"
-		" WHERE t.queue_id = w.workflow_id AND t.message_id = $1",
+		" UNION ALL SELECT 1 FROM saga.message"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND id = $1"
+		" UNION ALL SELECT 1 FROM saga.message"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1 AND id <> message_id"
+		" UNION ALL SELECT 1 FROM saga.timer"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1",
 		1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(id)};
 
 	if (saga_uuid_take_offer(id))
 		return *id;
-
 	if ((id->data[6] & 0xf0) != 0x70)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
