@@ -634,6 +634,7 @@ saga_publish(PG_FUNCTION_ARGS)
 	}
 	PG_FINALLY();
 	{
+		MemoryContextSwitchTo(old); /* not the one that goes now */
 		saga_publisher_destroy(publisher);
 	}
 	PG_END_TRY();
