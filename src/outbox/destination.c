@@ -211,6 +211,29 @@ saga_destination_lock(int32 destination_id, LOCKMODE mode)
 	LockDatabaseObject(saga_relation_oid("destination"), (Oid) destination_id, 0, mode);
 }
 
+static SagaStmt paused_stmt = {
+	.sql = "SELECT paused FROM saga.destination WHERE destination_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+/*
+ * Asked of the row itself: whoever resumes a destination wakes a publisher
+ * before the invalidation of its cache is sent, and wakes it only once.
+ */
+bool
+saga_destination_is_paused(int32 destination_id)
+{
+	Datum		value = Int32GetDatum(destination_id);
+	bool		isnull;
+	bool		paused;
+
+	(void) saga_execute(&paused_stmt, &value, NULL, false, 1);
+	paused = SPI_processed == 0 || DatumGetBool(saga_result(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return paused;
+}
+
 void
 saga_destination_pin(SagaDestination *destination)
 {

@@ -98,6 +98,7 @@ extern const char *saga_header_check_value(const char *value);
 extern SagaDestination *saga_destination_by_name(const char *name);
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 extern List *saga_destination_list(void);	/* all, by id */
+extern bool saga_destination_is_paused(int32 destination_id);	/* not from the cache */
 
 /* Held until the transaction ends: AccessShareLock to use it, AccessExclusiveLock to drop it. */
 extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);

@@ -201,13 +201,15 @@ claim_destination(SagaPublisher *publisher, SagaDestination *destination)
 {
 	int			room = room_for(publisher, destination);
 
+	if (room <= 0)
+		return 0;
+	/* cleared first: who resumes it after we looked makes it ready again */
 	if (destination->paused)
 	{
 		clear_ready(destination);
-		return 0;
+		if (saga_destination_is_paused(destination->destination_id))
+			return 0;
 	}
-	if (room <= 0)
-		return 0;
 	/* no coordinator moves what has become due */
 	if (publisher->in_call)
 	{
