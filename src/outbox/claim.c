@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "net/secret.h"
 #include "outbox/request.h"
-#include "outbox/secret.h"
 #include "outbox/sending.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -9,47 +9,22 @@
 #include <curl/curl.h>
 #include <time.h>
 
-#include "outbox/json.h"
-#include "outbox/secret.h"
+#include "net/json.h"
+#include "net/secret.h"
 #include "outbox/sending.h"
 #include "utils/timestamp.h"
 
 const char *
 saga_class_name(SagaClass class)
 {
-	static const char *const names[] = {"success", "retry", "uncertain", "auth", "split", "fatal"};
+	static const char *const names[] = {
+		"success", "pending", "retry", "uncertain", "duplicate", "auth", "split", "fatal"
+	};
 
 	return names[class];
 }
 
 /* ---------- headers ---------- */
-
-char *
-saga_head_get(const char *head, const char *name)
-{
-	size_t		len = strlen(name);
-	const char *line = head;
-
-	while (line != NULL && *line)
-	{
-		if (pg_strncasecmp(line, name, len) == 0 && line[len] == ':')
-		{
-			const char *value = line + len + 1;
-			size_t		value_len = strcspn(value, "\r\n");
-
-			while (value_len > 0 && (*value == ' ' || *value == '\t'))
-			{
-				value++;
-				value_len--;
-			}
-			return pnstrdup(value, value_len);
-		}
-		line = strchr(line, '\n');
-		if (line != NULL)
-			line++;
-	}
-	return NULL;
-}
 
 /* Seconds, or a date; -1: neither. */
 static int64
@@ -219,6 +194,6 @@ saga_retry_delay_ms(const SagaDestination *destination, const SagaDelivery *deli
 			delay *= random / (double) PG_UINT32_MAX;
 	}
 	if (delivery->retry_after_ms >= 0)
-		delay = Max(delay, Min(delivery->retry_after_ms, destination->retry_after_cap_ms));
+		delay = Max(delay, Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000));
 	return (int64) delay;
 }

@@ -5,9 +5,10 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "net/secret.h"
+#include "outbox/auth.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
-#include "outbox/secret.h"
 #include "outbox/sending.h"
 
 /* The claiming transaction: a conversion looks into the catalog. */
@@ -17,7 +18,7 @@ saga_compose_http(SagaSending *sending)
 	SagaDelivery *delivery = sending->deliveries[0];
 	char	   *missing;
 
-	sending->url = saga_request_url(sending->destination, delivery->request, &missing);
+	sending->url = saga_request_url(&sending->destination->request, delivery->request, &missing);
 	sending->body = saga_request_body(delivery->request, &sending->content_type);
 	if (sending->body != NULL)
 		sending->body = pg_server_to_any(sending->body, strlen(sending->body), PG_UTF8);
@@ -78,32 +79,32 @@ add_destination_header(SagaSending *sending, const SagaHeader *header)
 	return error;
 }
 
-char *
-saga_prepare_http(SagaSending *sending)
+SagaPrepared
+saga_prepare_http(SagaSending *sending, SagaHttp *connections, char **error)
 {
 	const SagaDestination *destination = sending->destination;
 	SagaDelivery *delivery = sending->deliveries[0];
 	SagaHttpRequest *http = &sending->http;
 	JsonbValue *headers = saga_doc_get(&delivery->request->root, "Headers");
-	char	   *error = NULL;
 	int			i;
 
-	for (i = 0; i < destination->nheaders && error == NULL; i++)
-		error = add_destination_header(sending, &destination->headers[i]);
-	if (error != NULL)
-		return error;
+	*error = NULL;
+	for (i = 0; i < destination->request.nheaders && *error == NULL; i++)
+		*error = add_destination_header(sending, &destination->request.headers[i]);
+	if (*error != NULL)
+		return SAGA_PREPARED_NEVER;
 	if (headers != NULL && saga_doc_is_object(headers))
 		saga_doc_each(headers->val.binary.data, add_message_header, sending);
-	if (destination->idempotency_header[0] != '\0')
-		add_header(sending, destination->idempotency_header,
+	if (destination->idempotency.place == SAGA_KEY_HEADER)
+		add_header(sending, destination->idempotency.name,
 				   saga_uuid_to_cstring(&delivery->idempotency_key));
 	if (sending->body != NULL && !has_header(sending, "Content-Type"))
 		add_header(sending, "Content-Type", sending->content_type);
 
 	http->method = saga_doc_get_string(&delivery->request->root, "Method");
 	if (http->method == NULL)
-		http->method = destination->method;
+		http->method = destination->request.method;
 	http->body = sending->body;
 	http->body_len = sending->body ? strlen(sending->body) : 0;
-	return NULL;
+	return saga_auth_prepare(sending, connections, error);
 }

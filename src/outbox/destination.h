@@ -6,8 +6,9 @@
 #define SAGA_OUTBOX_DESTINATION_H
 
 #include "common/common.h"
+#include "mapping/mapping.h"
+#include "net/guard.h"
 #include "nodes/pg_list.h"
-#include "outbox/guard.h"
 #include "outbox/url.h"
 #include "storage/lockdefs.h"
 #include "utils/jsonb.h"
@@ -18,11 +19,185 @@ typedef enum SagaDestinationKind
 	SAGA_DESTINATION_SNS
 } SagaDestinationKind;
 
+/* What an answer means. */
+typedef enum SagaClass
+{
+	SAGA_CLASS_SUCCESS,
+	SAGA_CLASS_PENDING,			/* accepted; how it ends is asked for later */
+	SAGA_CLASS_RETRY,			/* it had no effect */
+	SAGA_CLASS_UNCERTAIN,		/* it may have had an effect */
+	SAGA_CLASS_DUPLICATE,		/* the server says that it has this already */
+	SAGA_CLASS_AUTH,			/* the credentials: an operator may repair them */
+	SAGA_CLASS_SPLIT,			/* one of a batch is wrong: each is sent alone next */
+	SAGA_CLASS_FATAL
+} SagaClass;
+
+extern const char *saga_class_name(SagaClass class);
+
 typedef struct SagaHeader
 {
 	char	   *name;
-	char	   *value;			/* may hold {secret:...} references */
+	char	   *value;			/* may hold {secret:...} and {name} references */
 } SagaHeader;
+
+/* ---------- requests of http destinations ---------- */
+
+typedef enum SagaBodySource
+{
+	SAGA_BODY_MESSAGE,			/* the message as it is */
+	SAGA_BODY_NONE,
+	SAGA_BODY_EXPRESSION,
+	SAGA_BODY_TEMPLATE
+} SagaBodySource;
+
+/* "request", and those of look-up, poll and compensation. */
+typedef struct SagaRequestSpec
+{
+	char	   *method;
+	char	   *url_text;		/* as given; url is the same, taken apart */
+	SagaUrl		url;
+	int			nheaders;
+	SagaHeader *headers;
+	SagaBodySource source;
+	SagaMapping *expression;
+	Jsonb	   *template;
+	const char *form;			/* how arrays are written in a form; NULL: the body is JSON */
+	int			timeout_ms;
+	int			connect_timeout_ms;
+	int			max_response_bytes;
+} SagaRequestSpec;
+
+/* Values kept from an answer, under a name that templates and expressions can use. */
+typedef struct SagaCapture
+{
+	int			n;
+	char	  **names;
+	SagaAnswerPath **paths;
+} SagaCapture;
+
+typedef struct SagaRule
+{
+	SagaCondition *condition;
+	SagaClass	as;
+} SagaRule;
+
+typedef struct SagaRules
+{
+	int			n;
+	SagaRule   *rules;
+} SagaRules;
+
+/* Is it there already?  Asked before anything uncertain is sent again. */
+typedef struct SagaLookup
+{
+	SagaRequestSpec request;
+	SagaAnswerPath *found;		/* what was found; nothing there: absent */
+	SagaCondition *same;		/* NULL: whatever was found is ours */
+	bool		has_capture;	/* else that of the destination */
+	SagaCapture capture;
+	SagaRules	rules;
+	int			delay_ms;		/* not before, after the uncertain answer */
+} SagaLookup;
+
+typedef struct SagaPoll
+{
+	SagaRequestSpec request;
+	SagaAnswerPath *status;
+	Jsonb	   *success;		/* arrays of values */
+	Jsonb	   *fatal;
+	bool		has_capture;
+	SagaCapture capture;
+	int			every_ms;
+	int			deadline_s;
+} SagaPoll;
+
+typedef struct SagaCompensation
+{
+	SagaRequestSpec request;
+	SagaCondition *already_done;
+	SagaRules	rules;
+	SagaRequestSpec *other;		/* when it cannot be undone so; NULL: none */
+} SagaCompensation;
+
+typedef enum SagaKeyPlace
+{
+	SAGA_KEY_NONE,
+	SAGA_KEY_HEADER,
+	SAGA_KEY_QUERY,
+	SAGA_KEY_BODY
+} SagaKeyPlace;
+
+typedef struct SagaIdempotency
+{
+	SagaKeyPlace place;
+	char	   *name;			/* of the header, the parameter, or a.b of the body's member */
+	bool		hex;			/* 32 hexadecimal digits, else a uuid's 36 characters */
+	char	   *prefix;
+	int			max_len;
+	int			ttl_s;			/* how long the server knows it; 0: for ever */
+} SagaIdempotency;
+
+typedef struct SagaRetryAfter
+{
+	char	   *header;
+	char	   *body_regex;		/* its first group has the seconds; NULL: none */
+	int			default_s;		/* of a 429 without any */
+	int			max_s;
+} SagaRetryAfter;
+
+/* ---------- who we are, how much we may ask ---------- */
+
+typedef enum SagaAuthType
+{
+	SAGA_AUTH_NONE,
+	SAGA_AUTH_BASIC,
+	SAGA_AUTH_BEARER,
+	SAGA_AUTH_HEADER,
+	SAGA_AUTH_OAUTH_CLIENT,
+	SAGA_AUTH_OAUTH_REFRESH,
+	SAGA_AUTH_SIGV4
+} SagaAuthType;
+
+/* Texts may hold {secret:...} references unless they say otherwise. */
+typedef struct SagaAuth
+{
+	SagaAuthType type;
+	char	   *user;			/* basic */
+	char	   *password;
+	char	   *token;			/* bearer */
+	char	   *name;			/* header */
+	char	   *value;
+
+	/* oauth2 */
+	char	   *token_url_text;
+	SagaUrl		token_url;
+	char	   *client_id;
+	char	   *client_secret;
+	char	   *scope;
+	char	   *audience;
+	bool		basic;			/* client and secret as basic auth, else in the form */
+	char	   *refresh_token;	/* the name of a row of saga.secret, which is rotated */
+	int			early_refresh_s;
+
+	/* aws_sigv4: credentials as of sns */
+	char	   *service;
+} SagaAuth;
+
+/* 0: no limit. */
+typedef struct SagaLimits
+{
+	char	   *group;			/* shared with all destinations that name it; NULL: its own */
+	int			concurrency;	/* requests in flight, over all publishers */
+	int			per_second;
+	int			per_minute;
+	int			per_hour;
+	int			per_day;
+	int			slow_start_s;	/* after a start or an outage: from one request up to concurrency in it */
+	int			breaker_window_s;	/* failures are counted over it; 0: no breaker */
+	int			breaker_min_requests;	/* and not before so many */
+	double		breaker_share;	/* opens at this share of failures */
+	int			breaker_open_s; /* then nothing is sent for so long, then one request */
+} SagaLimits;
 
 /*
  * A row of saga.destination, its settings parsed.  It lives in a context of
@@ -44,33 +219,40 @@ typedef struct SagaDestination
 	double		factor;
 	int			cap_ms;
 	bool		jitter;			/* full jitter, else none */
-	int			retry_after_cap_ms;
+	int			deadline_s;		/* after it was accepted, nothing is sent any more; 0: none */
+	SagaRetryAfter retry_after;
 	int			max_response_bytes;
-	int			concurrency;	/* requests in flight, per publisher */
+	SagaLimits	limits;
 	SagaGuard	guard;
 	char	   *ca_file;
-
-	/* http */
-	char	   *url_text;		/* as given; url is the same, taken apart */
-	SagaUrl		url;
-	char	   *method;
-	int			nheaders;
-	SagaHeader *headers;
-	char	   *idempotency_header;	/* "": none is sent */
-
-	/* sns */
-	char	   *topic_arn;
-	bool		fifo;
 	char	   *region;
 	char	   *endpoint_url;	/* NULL: the region's own */
 	char	   *credentials_file;	/* NULL: the environment */
 	char	   *profile;
+
+	/* http */
+	SagaRequestSpec request;
+	SagaAuth	auth;
+	SagaIdempotency idempotency;
+	SagaRules	rules;
+	char	   *retry_hint_header;	/* "true" or "false" in it overrides the class */
+	bool		resend_uncertain;	/* "uncertain_as": "retry": it is safe to send again */
+	SagaCapture capture;
+	SagaLookup *lookup;			/* NULL: none */
+	SagaPoll   *poll;
+	SagaCompensation *compensation;
+
+	/* sns */
+	char	   *topic_arn;
+	SagaUrl		endpoint;
+	bool		fifo;
 	int			batch;
 
 	/* what a setting asks of the server: only some roles may */
 	bool		uses_files;		/* reads a file of the server */
 	bool		uses_environment;	/* reads a variable of the server */
 	bool		uses_private;	/* connects to private addresses */
+	List	   *secrets;		/* char *: names of rows of saga.secret that it refers to */
 
 	/* the cache's own */
 	MemoryContext context;

@@ -180,7 +180,7 @@ room_for(const SagaPublisher *publisher, const SagaDestination *destination)
 				mine++;
 		}
 	}
-	return Min(destination->concurrency - mine, saga_http_max(publisher->http) - all);
+	return Min(destination->limits.concurrency - mine, saga_http_max(publisher->http) - all);
 }
 
 /* A queue nothing is taken from is not ready; resuming makes it ready again. */
@@ -287,9 +287,23 @@ claim(SagaPublisher *publisher)
 
 /* ---------- sending ---------- */
 
+/* SagaHttpUser.finished of a sending */
 static void
+sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
+{
+	SagaSending *sending = (SagaSending *) user;
+
+	saga_sending_answered(sending, answer);
+	dlist_delete(&sending->node);
+	dlist_push_tail(sending->answered, &sending->node);
+}
+
+/* False: it has to wait, for a token. */
+static bool
 start_sending(SagaPublisher *publisher, SagaSending *sending)
 {
+	SagaPrepared prepared = SAGA_PREPARED_NEVER;
+	bool		started = false;
 	SagaDestination *destination = sending->destination;
 	SagaHttpRequest *http = &sending->http;
 	char	   *error = NULL;
@@ -306,50 +320,41 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
 	else
 	{
-		error = destination->kind == SAGA_DESTINATION_SNS ? saga_prepare_sns(sending)
-			: saga_prepare_http(sending);
-		if (error == NULL)
+		/* it may have been prepared before, as far as it went */
+		http->headers = NIL;
+		prepared = destination->kind == SAGA_DESTINATION_SNS ?
+			saga_prepare_sns(sending, publisher->http, &error) :
+			saga_prepare_http(sending, publisher->http, &error);
+		if (prepared == SAGA_PREPARED_NOW)
 		{
-			sending->transfer = saga_http_start(publisher->http, http, sending);
-			if (sending->transfer == NULL)
+			sending->user.finished = sending_finished;
+			sending->answered = &publisher->done;
+			started = saga_http_start(publisher->http, http, &sending->user);
+			if (!started)
 				error = "the request could not be started";
 		}
-		if (error != NULL)
+		if (!started && prepared != SAGA_PREPARED_LATER)
 			saga_sending_not_sent(sending, error);
 	}
 	MemoryContextSwitchTo(old);
+	if (prepared == SAGA_PREPARED_LATER)
+		return false;
 	dlist_delete(&sending->node);
-	dlist_push_tail(sending->transfer != NULL ? &publisher->flying : &publisher->done, &sending->node);
+	dlist_push_tail(started ? &publisher->flying : &publisher->done, &sending->node);
+	return true;
 }
 
-static void
+/* Returns how many are not ready any more. */
+static int
 start_ready(SagaPublisher *publisher)
 {
 	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &publisher->ready)
-		start_sending(publisher, dlist_container(SagaSending, node, iter.cur));
-}
-
-static int
-collect_answers(SagaPublisher *publisher)
-{
-	SagaTransfer *transfer;
-	SagaHttpAnswer answer;
-	void	   *arg;
 	int			n = 0;
 
-	saga_http_run(publisher->http);
-	while ((transfer = saga_http_next_finished(publisher->http, &answer, &arg)) != NULL)
+	dlist_foreach_modify(iter, &publisher->ready)
 	{
-		SagaSending *sending = arg;
-
-		saga_sending_answered(sending, &answer);
-		saga_http_release(publisher->http, transfer);
-		sending->transfer = NULL;
-		dlist_delete(&sending->node);
-		dlist_push_tail(&publisher->done, &sending->node);
-		n++;
+		if (start_sending(publisher, dlist_container(SagaSending, node, iter.cur)))
+			n++;
 	}
 	return n;
 }
@@ -502,7 +507,7 @@ step(SagaPublisher *publisher)
 	MemoryContextReset(publisher->work);
 	MemoryContextSwitchTo(publisher->work);
 	free_sendings(&publisher->claiming);	/* of a transaction that aborted */
-	done = collect_answers(publisher);
+	done = saga_http_run(publisher->http);
 	if (!dlist_is_empty(&publisher->done))
 		done += record(publisher);
 	if (!publisher->in_call && publisher->look_at <= GetCurrentTimestamp())
@@ -510,10 +515,7 @@ step(SagaPublisher *publisher)
 	if (saga_http_active(publisher->http) < saga_http_max(publisher->http))
 		done += claim(publisher);
 	if (!dlist_is_empty(&publisher->ready))
-	{
-		start_ready(publisher);
-		done++;
-	}
+		done += start_ready(publisher);
 	return done > 0;
 }
 
@@ -606,7 +608,8 @@ publish_all(SagaPublisher *publisher)
 	{
 		if (step(publisher))
 			continue;
-		if (dlist_is_empty(&publisher->flying) && dlist_is_empty(&publisher->done))
+		if (dlist_is_empty(&publisher->ready) && dlist_is_empty(&publisher->flying) &&
+			dlist_is_empty(&publisher->done))
 			break;
 		wait_for_work(publisher, 1000);
 	}

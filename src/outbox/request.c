@@ -13,6 +13,19 @@
 /* How a list is written in a form; names as in AWS's RequestEncodingOptions. */
 static const char *const array_formats[] = {"INDICES", "REPEAT", "COMMAS", "BRACKETS", "NONE"};
 
+const char *
+saga_form_format(const char *name)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(array_formats); i++)
+	{
+		if (strcmp(name, array_formats[i]) == 0)
+			return array_formats[i];
+	}
+	return NULL;
+}
+
 /* ---------- checks ---------- */
 
 typedef struct MemberState
@@ -68,11 +81,12 @@ check_header(const char *name, JsonbValue *value, void *arg)
 	/* what a task says is stored, and seen by all who may see the execution */
 	if (error == NULL && saga_header_is_secret(name))
 		error = "belongs into the settings of the destination, as a {secret:...} reference";
-	if (error == NULL && pg_strcasecmp(name, state->destination->idempotency_header) == 0)
+	if (error == NULL && state->destination->idempotency.place == SAGA_KEY_HEADER &&
+		pg_strcasecmp(name, state->destination->idempotency.name) == 0)
 		error = "is set by the outbox";
-	for (i = 0; error == NULL && i < state->destination->nheaders; i++)
+	for (i = 0; error == NULL && i < state->destination->request.nheaders; i++)
 	{
-		if (pg_strcasecmp(name, state->destination->headers[i].name) == 0)
+		if (pg_strcasecmp(name, state->destination->request.headers[i].name) == 0)
 			error = "is set by the destination";
 	}
 	if (error != NULL)
@@ -128,7 +142,7 @@ build_path(SagaResolved *resolved, MemberState *state, JsonbContainer *input, co
 
 	if (error != NULL)
 		return saga_reject(resolved, "States.Runtime", "ApiEndpoint %s", error);
-	if (rest[0] != '\0' && resolved->destination->url.query != NULL)
+	if (rest[0] != '\0' && resolved->destination->request.url.query != NULL)
 		return saga_reject(resolved, "States.Runtime",
 						   "the url of destination \"%s\" has a query, so nothing can be below it",
 						   resolved->destination->name);
@@ -142,7 +156,7 @@ build_path(SagaResolved *resolved, MemberState *state, JsonbContainer *input, co
 	saga_doc_each(parameters->val.binary.data, add_query_parameter, state);
 	if (state->ok && query.len > 0)
 	{
-		bool		more = strchr(rest, '?') != NULL || resolved->destination->url.query != NULL;
+		bool		more = strchr(rest, '?') != NULL || resolved->destination->request.url.query != NULL;
 
 		*path = psprintf("%s%c%s", rest, more ? '&' : '?', query.data);
 	}
@@ -157,7 +171,6 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 	JsonbValue *options;
 	char	   *encoding;
 	char	   *format;
-	int			i;
 
 	*form = NULL;
 	if (transform == NULL || transform->type == jbvNull)
@@ -177,15 +190,9 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 	format = saga_doc_get_string(options->val.binary.data, "ArrayFormat");
 	if (format == NULL)
 		return true;
-	for (i = 0; i < lengthof(array_formats); i++)
-	{
-		if (strcmp(format, array_formats[i]) == 0)
-		{
-			*form = array_formats[i];
-			return true;
-		}
-	}
-	return saga_reject(resolved, "States.Runtime",
+	*form = saga_form_format(format);
+	return *form != NULL ||
+		saga_reject(resolved, "States.Runtime",
 					   "ArrayFormat must be INDICES, REPEAT, COMMAS, BRACKETS or NONE");
 }
 
@@ -223,7 +230,7 @@ check_built(SagaResolved *resolved)
 	const char *content_type;
 	char	   *body;
 
-	if (saga_request_url(resolved->destination, resolved->request, &missing) == NULL)
+	if (saga_request_url(&resolved->destination->request, resolved->request, &missing) == NULL)
 		return saga_reject(resolved, "States.Runtime",
 						   "the url of destination \"%s\" needs {%s}, and the message has no usable value for it",
 						   resolved->destination->name, missing);
@@ -254,7 +261,7 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 	{
 		method = saga_doc_get_string(input, "Method");
 		if (method == NULL)
-			method = resolved->destination->method;
+			method = resolved->destination->request.method;
 		if (!check_method(resolved, method))
 			return false;
 		if (!build_path(resolved, &state, input, rest, &path) ||
@@ -282,11 +289,11 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 /* ---------- as bytes ---------- */
 
 char *
-saga_request_url(const SagaDestination *destination, Jsonb *request, char **missing)
+saga_request_url(const SagaRequestSpec *spec, Jsonb *request, char **missing)
 {
 	JsonbValue *body = saga_doc_get(&request->root, "Body");
 	char	   *path = saga_doc_get_string(&request->root, "Path");
-	const SagaUrl *url = &destination->url;
+	const SagaUrl *url = &spec->url;
 	StringInfoData out;
 
 	initStringInfo(&out);

@@ -43,7 +43,10 @@ extern bool saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *
 extern bool saga_request_check_sns(const SagaOutboxEntry *entry, SagaResolved *resolved);
 
 /* The URL of a stored http request; NULL, with the name of the template's member that is missing. */
-extern char *saga_request_url(const SagaDestination *destination, Jsonb *request, char **missing);
+extern char *saga_request_url(const SagaRequestSpec *spec, Jsonb *request, char **missing);
+
+/* The name of a way to write arrays in a form, as AWS has them; NULL: none of that name. */
+extern const char *saga_form_format(const char *name);
 
 /* Its body as bytes; NULL: none.  *content_type is what is sent when the request names none. */
 extern char *saga_request_body(Jsonb *request, const char **content_type);

@@ -103,7 +103,7 @@ use_url(const SagaOutboxEntry *entry, const char *text, SagaResolved *resolved, 
 
 		if (destination->kind != SAGA_DESTINATION_HTTP ||
 			!has_privs_of_role(entry->role, destination->owner) ||
-			!saga_url_covers(&destination->url, &url, &tail))
+			!saga_url_covers(&destination->request.url, &url, &tail))
 			continue;
 		if (found != NULL)
 			return saga_reject(resolved, "States.Runtime",

@@ -10,22 +10,10 @@
 #define SAGA_OUTBOX_SENDING_H
 
 #include "lib/ilist.h"
+#include "net/http.h"
+#include "net/xml.h"
 #include "outbox/destination.h"
-#include "outbox/http.h"
 #include "outbox/outbox.h"
-#include "outbox/xml.h"
-
-typedef enum SagaClass
-{
-	SAGA_CLASS_SUCCESS,
-	SAGA_CLASS_RETRY,			/* it had no effect */
-	SAGA_CLASS_UNCERTAIN,		/* it may have had an effect: sent again under the same key */
-	SAGA_CLASS_AUTH,			/* the credentials: an operator may repair them */
-	SAGA_CLASS_SPLIT,			/* one of a batch is wrong: each is sent alone next */
-	SAGA_CLASS_FATAL
-} SagaClass;
-
-extern const char *saga_class_name(SagaClass class);
 
 typedef struct SagaDelivery
 {
@@ -55,6 +43,8 @@ typedef struct SagaDelivery
 
 typedef struct SagaSending
 {
+	SagaHttpUser user;
+	dlist_head *answered;		/* where it goes when its answer has come */
 	dlist_node	node;			/* in one of the publisher's lists */
 	MemoryContext context;
 	SagaDestination *destination;	/* pinned */
@@ -69,7 +59,6 @@ typedef struct SagaSending
 	/* made when it is sent */
 	List	   *secrets;		/* char *: in the request, to be taken out of answers */
 	SagaHttpRequest http;
-	SagaTransfer *transfer;
 	TimestampTz started_at;
 
 	/* the answer */
@@ -88,17 +77,15 @@ extern void saga_compose_http(SagaSending *sending);
 extern void saga_compose_sns(SagaSending *sending);
 extern size_t saga_sns_size(const SagaDelivery *delivery);
 
-/* Headers and secrets, when it is sent; NULL or why it cannot be sent now. */
-extern char *saga_prepare_http(SagaSending *sending);
-extern char *saga_prepare_sns(SagaSending *sending);
+/* Headers and secrets, when it is sent; NEVER: *error says why. */
+extern SagaPrepared saga_prepare_http(SagaSending *sending, SagaHttp *http, char **error);
+extern SagaPrepared saga_prepare_sns(SagaSending *sending, SagaHttp *http, char **error);
 
 /* Fill the deliveries' outcome from the answer; outside a transaction (classify.c, sns.c). */
 extern void saga_sending_not_sent(SagaSending *sending, const char *cause);
 extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer);
 extern void saga_classify_sns(SagaSending *sending, const SagaHttpAnswer *answer);
 
-/* The value of the first header line of that name, NULL: none. */
-extern char *saga_head_get(const char *head, const char *name);
 extern bool saga_head_says_json(const char *head);
 
 /* When to try again; only after a class that is tried again. */

@@ -5,82 +5,23 @@
  * Every fault is reported with its JSON path.  Nothing here raises for what
  * settings can hold: create and alter raise with the fault, the cache only
  * warns, so that one wrong row does not stop the others.
+ *
+ * Sections ("request", "retry", ...) are the endpoint contract of README.md;
+ * the members of some of them may also stand at the top.
  */
 #include "postgres.h"
 
 #include <math.h>
 
-#include "outbox/destination.h"
+#include "net/secret.h"
 #include "outbox/doc.h"
-#include "outbox/secret.h"
+#include "outbox/settings_private.h"
 #include "utils/builtins.h"
 
-#define FOR_HTTP	1
-#define FOR_SNS		2
-#define FOR_ALL		(FOR_HTTP | FOR_SNS)
+/* ---------- objects, member by member ---------- */
 
-typedef struct SettingsState
-{
-	SagaDestination *destination;
-	char	   *path;			/* of the fault */
-	const char *message;		/* NULL: no fault yet */
-} SettingsState;
-
-typedef void (*parse_fn) (SettingsState *state, const char *path, JsonbValue *value);
-
-static void parse_headers(SettingsState *state, const char *path, JsonbValue *value);
-static void parse_allow_private(SettingsState *state, const char *path, JsonbValue *value);
-static void parse_credentials(SettingsState *state, const char *path, JsonbValue *value);
-static void parse_jitter(SettingsState *state, const char *path, JsonbValue *value);
-
-typedef enum SettingType
-{
-	SETTING_STRING,
-	SETTING_INTEGER,
-	SETTING_NUMBER,
-	SETTING_OTHER
-} SettingType;
-
-typedef struct Setting
-{
-	const char *name;
-	int			kinds;
-	SettingType type;
-	size_t		offset;
-	double		min;
-	double		max;
-	double		initial;
-	parse_fn	parse;
-} Setting;
-
-#define FIELD(f)	offsetof(SagaDestination, f)
-
-static const Setting settings_table[] = {
-	{"timeout_ms", FOR_ALL, SETTING_INTEGER, FIELD(timeout_ms), 1, 900000, 30000},
-	{"connect_timeout_ms", FOR_ALL, SETTING_INTEGER, FIELD(connect_timeout_ms), 1, 300000, 5000},
-	{"max_attempts", FOR_ALL, SETTING_INTEGER, FIELD(max_attempts), 1, 10000, 10},
-	{"base_ms", FOR_ALL, SETTING_INTEGER, FIELD(base_ms), 1, 86400000, 500},
-	{"factor", FOR_ALL, SETTING_NUMBER, FIELD(factor), 1, 100, 2},
-	{"cap_ms", FOR_ALL, SETTING_INTEGER, FIELD(cap_ms), 1, 86400000, 60000},
-	{"jitter", FOR_ALL, SETTING_OTHER, 0, 0, 0, 0, parse_jitter},
-	{"retry_after_cap_ms", FOR_ALL, SETTING_INTEGER, FIELD(retry_after_cap_ms), 0, 604800000, 86400000},
-	{"max_response_bytes", FOR_ALL, SETTING_INTEGER, FIELD(max_response_bytes), 1, 67108864, 1048576},
-	{"concurrency", FOR_ALL, SETTING_INTEGER, FIELD(concurrency), 1, 128, 10},
-	{"allow_private", FOR_ALL, SETTING_OTHER, 0, 0, 0, 0, parse_allow_private},
-	{"ca_file", FOR_ALL, SETTING_STRING, FIELD(ca_file)},
-	{"url", FOR_HTTP, SETTING_STRING, FIELD(url_text)},
-	{"method", FOR_HTTP, SETTING_STRING, FIELD(method)},
-	{"headers", FOR_HTTP, SETTING_OTHER, 0, 0, 0, 0, parse_headers},
-	{"idempotency_header", FOR_HTTP, SETTING_STRING, FIELD(idempotency_header)},
-	{"topic_arn", FOR_SNS, SETTING_STRING, FIELD(topic_arn)},
-	{"endpoint_url", FOR_SNS, SETTING_STRING, FIELD(endpoint_url)},
-	{"region", FOR_SNS, SETTING_STRING, FIELD(region)},
-	{"credentials", FOR_SNS, SETTING_OTHER, 0, 0, 0, 0, parse_credentials},
-	{"batch", FOR_SNS, SETTING_INTEGER, FIELD(batch), 1, 10, 10},
-};
-
-static void
-fault(SettingsState *state, const char *path, const char *message)
+void
+saga_settings_fault(SagaSettingsState *state, const char *path, const char *message)
 {
 	if (state->message == NULL)
 	{
@@ -90,8 +31,8 @@ fault(SettingsState *state, const char *path, const char *message)
 }
 
 /* Names that are no plain words are shown as $.headers["a b"]. */
-static char *
-member_path(const char *parent, const char *name)
+char *
+saga_settings_path(const char *parent, const char *name)
 {
 	const char *p;
 
@@ -103,126 +44,147 @@ member_path(const char *parent, const char *name)
 	return psprintf("%s.%s", parent, name);
 }
 
-/* ---------- headers ---------- */
-
-bool
-saga_header_is_secret(const char *name)
+void
+saga_settings_defaults(const SagaSetting *table, int n, void *base)
 {
-	static const char *const secret[] = {
-		"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "apikey",
-		"x-auth-token", "x-access-token", "x-amz-security-token", "x-functions-key",
-		"ocp-apim-subscription-key", "private-token", "x-csrf-token"
-	};
 	int			i;
 
-	for (i = 0; i < lengthof(secret); i++)
+	for (i = 0; i < n; i++)
 	{
-		if (pg_strcasecmp(name, secret[i]) == 0)
-			return true;
-	}
-	return false;
-}
+		char	   *field = (char *) base + table[i].offset;
 
-const char *
-saga_header_check_name(const char *name)
-{
-	/* what the publisher sets itself, or what would change the framing */
-	static const char *const own[] = {
-		"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te",
-		"trailer", "keep-alive", "proxy-connection"
-	};
-	const char *p;
-	int			i;
-
-	if (name[0] == '\0' || strlen(name) > 128)
-		return "is not the name of a header";
-	for (p = name; *p; p++)
-	{
-		if (!isalnum((unsigned char) *p) && strchr("!#$%&'*+-.^_`|~", *p) == NULL)
-			return "is not the name of a header";
+		if (table[i].type == SAGA_SETTING_INTEGER)
+			*(int *) field = (int) table[i].initial;
+		else if (table[i].type == SAGA_SETTING_NUMBER)
+			*(double *) field = table[i].initial;
 	}
-	for (i = 0; i < lengthof(own); i++)
-	{
-		if (pg_strcasecmp(name, own[i]) == 0)
-			return "is a header that cannot be set";
-	}
-	return NULL;
-}
-
-/* libcurl would pass a CR LF on: a header of somebody else's choice. */
-const char *
-saga_header_check_value(const char *value)
-{
-	const char *p;
-
-	if (value[0] == '\0' || strspn(value, " \t") == strlen(value))
-		return "must not be empty";
-	for (p = value; *p; p++)
-	{
-		if (((unsigned char) *p < ' ' && *p != '\t') || *p == 0x7f)
-			return "must not hold a control character";
-	}
-	return strlen(value) > 8192 ? "is longer than 8192 bytes" : NULL;
 }
 
 static void
-parse_header(const char *name, JsonbValue *value, void *arg)
+set_number(SagaSettingsState *state, const char *path, const SagaSetting *setting, JsonbValue *value,
+		   void *field)
 {
-	SettingsState *state = arg;
-	SagaDestination *destination = state->destination;
-	char	   *path = member_path("$.headers", name);
-	SagaSecretUse use = {0};
-	const char *error;
-	char	   *text;
-	int			i;
+	double		number;
 
-	if (value->type != jbvString)
+	if (value->type != jbvNumeric)
 	{
-		fault(state, path, "must be a string");
+		saga_settings_fault(state, path, "must be a number");
 		return;
 	}
-	text = saga_doc_text(value);
-	error = saga_header_check_name(name);
-	if (error == NULL)
-		error = saga_header_check_value(text);
-	if (error == NULL)
-		error = saga_secret_check(text, &use);
-	if (error == NULL && saga_header_is_secret(name) && !use.any)
-		error = "must not be a literal secret; write {secret:file:/path} or {secret:env:NAME} in place of it";
-	for (i = 0; i < destination->nheaders; i++)
-	{
-		if (pg_strcasecmp(destination->headers[i].name, name) == 0)
-			error = "is there twice";
-	}
-	if (error != NULL)
-	{
-		fault(state, path, error);
-		return;
-	}
-	destination->uses_files |= use.file;
-	destination->uses_environment |= use.environment;
-	destination->headers[destination->nheaders].name = pstrdup(name);
-	destination->headers[destination->nheaders].value = text;
-	destination->nheaders++;
+	number = strtod(saga_doc_text(value), NULL);
+	if (setting->type == SAGA_SETTING_INTEGER && number != rint(number))
+		saga_settings_fault(state, path, "must be an integer");
+	else if (!(number >= setting->min && number <= setting->max))
+		saga_settings_fault(state, path, psprintf("must be between %g and %.0f", setting->min, setting->max));
+	else if (setting->type == SAGA_SETTING_INTEGER)
+		*(int *) field = (int) number;
+	else
+		*(double *) field = number;
 }
 
 static void
-parse_headers(SettingsState *state, const char *path, JsonbValue *value)
+set_member(SagaSettingsState *state, const char *path, const SagaSetting *setting, JsonbValue *value,
+		   void *field)
+{
+	switch (setting->type)
+	{
+		case SAGA_SETTING_STRING:
+			if (value->type != jbvString)
+				saga_settings_fault(state, path, "must be a string");
+			else if (*(char **) field != NULL)
+				saga_settings_fault(state, path, "is given twice, here and in a section");
+			else
+				*(char **) field = saga_doc_text(value);
+			break;
+		case SAGA_SETTING_BOOLEAN:
+			if (value->type != jbvBool)
+				saga_settings_fault(state, path, "must be true or false");
+			else
+				*(bool *) field = value->val.boolean;
+			break;
+		case SAGA_SETTING_OTHER:
+			setting->parse(state, path, value, field);
+			break;
+		default:
+			set_number(state, path, setting, value, field);
+	}
+}
+
+typedef struct MembersState
+{
+	SagaSettingsState *state;
+	const char *path;
+	const SagaSetting *table;
+	int			n;
+	int			kind;
+	void	   *base;
+	const char *what;
+} MembersState;
+
+static void
+parse_member(const char *name, JsonbValue *value, void *arg)
+{
+	MembersState *members = arg;
+	char	   *path = saga_settings_path(members->path, name);
+	int			i;
+
+	for (i = 0; i < members->n; i++)
+	{
+		const SagaSetting *setting = &members->table[i];
+
+		if (strcmp(setting->name, name) != 0 ||
+			(setting->kinds != 0 && (setting->kinds & members->kind) == 0))
+			continue;
+		if (value->type != jbvNull)
+			set_member(members->state, path, setting, value, (char *) members->base + setting->offset);
+		return;
+	}
+	saga_settings_fault(members->state, path, members->what);
+}
+
+static int
+kind_bit(const SagaDestination *destination)
+{
+	return destination->kind == SAGA_DESTINATION_SNS ? SAGA_FOR_SNS : SAGA_FOR_HTTP;
+}
+
+void
+saga_settings_members(SagaSettingsState *state, const char *path, JsonbContainer *object,
+					  const SagaSetting *table, int n, void *base, const char *what)
+{
+	MembersState members = {state, path, table, n, kind_bit(state->destination), base, what};
+
+	saga_doc_each(object, parse_member, &members);
+}
+
+void
+saga_settings_object(SagaSettingsState *state, const char *path, JsonbValue *value,
+					 const SagaSetting *table, int n, void *base, const char *what)
 {
 	if (!saga_doc_is_object(value))
-	{
-		fault(state, path, "must be an object");
-		return;
-	}
-	state->destination->headers =
-		palloc0(mul_size(JsonContainerSize(value->val.binary.data) + 1, sizeof(SagaHeader)));
-	saga_doc_each(value->val.binary.data, parse_header, state);
+		saga_settings_fault(state, path, "must be an object");
+	else
+		saga_settings_members(state, path, value->val.binary.data, table, n, base, what);
 }
 
-/* ---------- the others ---------- */
+void
+saga_settings_secrets(SagaSettingsState *state, const char *path, const char *text, bool *any)
+{
+	SagaSecretUse use = {0};
+	const char *error = saga_secret_check(text, &use);
+
+	if (error != NULL)
+		saga_settings_fault(state, path, error);
+	state->destination->uses_files |= use.file;
+	state->destination->uses_environment |= use.environment;
+	if (any != NULL)
+		*any = use.any;
+}
+
+/* ---------- small sections ---------- */
 
 static void
-parse_allow_private(SettingsState *state, const char *path, JsonbValue *value)
+parse_allow_private(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
 	SagaGuard  *guard = &state->destination->guard;
 	JsonbContainer *array;
@@ -236,7 +198,7 @@ parse_allow_private(SettingsState *state, const char *path, JsonbValue *value)
 	}
 	if (!saga_doc_is_array(value))
 	{
-		fault(state, path, "must be true, false or an array of address ranges");
+		saga_settings_fault(state, path, "must be true, false or an array of address ranges");
 		return;
 	}
 	array = value->val.binary.data;
@@ -248,7 +210,7 @@ parse_allow_private(SettingsState *state, const char *path, JsonbValue *value)
 		if (item->type != jbvString ||
 			!saga_cidr_parse(saga_doc_text(item), &guard->allowed[guard->nallowed]))
 		{
-			fault(state, psprintf("%s[%d]", path, i),
+			saga_settings_fault(state, psprintf("%s[%d]", path, i),
 				  "must be an address range such as \"10.0.0.0/8\"");
 			return;
 		}
@@ -258,130 +220,173 @@ parse_allow_private(SettingsState *state, const char *path, JsonbValue *value)
 }
 
 static void
-parse_jitter(SettingsState *state, const char *path, JsonbValue *value)
+parse_jitter(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
 	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
 
 	if (text != NULL && strcmp(text, "full") == 0)
-		state->destination->jitter = true;
+		*(bool *) field = true;
 	else if (text != NULL && strcmp(text, "none") == 0)
-		state->destination->jitter = false;
+		*(bool *) field = false;
 	else
-		fault(state, path, "must be \"full\" or \"none\"");
+		saga_settings_fault(state, path, "must be \"full\" or \"none\"");
+}
+
+static const SagaSetting credential_settings[] = {
+	{"file", 0, SAGA_SETTING_STRING, offsetof(SagaDestination, credentials_file)},
+	{"profile", 0, SAGA_SETTING_STRING, offsetof(SagaDestination, profile)},
+};
+
+static void
+parse_credentials(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaDestination *destination = state->destination;
+
+	saga_settings_object(state, path, value, credential_settings, lengthof(credential_settings),
+						 destination, "is not a setting of credentials");
+	if (destination->credentials_file != NULL && destination->credentials_file[0] != '/')
+		saga_settings_fault(state, saga_settings_path(path, "file"), "must be an absolute path");
+	if (destination->profile != NULL && destination->profile[0] == '\0')
+		saga_settings_fault(state, saga_settings_path(path, "profile"), "must not be empty");
+}
+
+static const SagaSetting retry_settings[] = {
+	{"max_attempts", 0, SAGA_SETTING_INTEGER, offsetof(SagaDestination, max_attempts), 1, 10000, 10},
+	{"base_ms", 0, SAGA_SETTING_INTEGER, offsetof(SagaDestination, base_ms), 1, 86400000, 500},
+	{"factor", 0, SAGA_SETTING_NUMBER, offsetof(SagaDestination, factor), 1, 100, 2},
+	{"cap_ms", 0, SAGA_SETTING_INTEGER, offsetof(SagaDestination, cap_ms), 1, 86400000, 60000},
+	{"jitter", 0, SAGA_SETTING_OTHER, offsetof(SagaDestination, jitter), 0, 0, 0, parse_jitter},
+	{"deadline_s", 0, SAGA_SETTING_INTEGER, offsetof(SagaDestination, deadline_s), 0, 31622400, 0},
+};
+
+static void
+parse_retry(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	saga_settings_object(state, path, value, retry_settings, lengthof(retry_settings),
+						 state->destination, "is not a setting of retries");
+}
+
+/* "retry_after_cap_ms", older than the section "retry_after" */
+static void
+parse_retry_after_cap(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	static const SagaSetting setting = {"", 0, SAGA_SETTING_INTEGER, 0, 0, 604800000, 0};
+	int			ms = 0;
+
+	set_number(state, path, &setting, value, &ms);
+	state->destination->retry_after.max_s = (ms + 999) / 1000;
 }
 
 static void
-parse_credential(const char *name, JsonbValue *value, void *arg)
+parse_idempotency_header(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
-	SettingsState *state = arg;
-	char	   *path = member_path("$.credentials", name);
-	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+	SagaIdempotency *key = field;
+	const char *error;
 
-	if (strcmp(name, "file") != 0 && strcmp(name, "profile") != 0)
-		fault(state, path, "is not a setting of credentials");
-	else if (text == NULL || text[0] == '\0')
-		fault(state, path, "must be a string");
-	else if (strcmp(name, "profile") == 0)
-		state->destination->profile = text;
-	else if (text[0] != '/')
-		fault(state, path, "must be an absolute path");
-	else
-		state->destination->credentials_file = text;
-}
-
-static void
-parse_credentials(SettingsState *state, const char *path, JsonbValue *value)
-{
-	if (!saga_doc_is_object(value))
-		fault(state, path, "must be an object");
-	else
-		saga_doc_each(value->val.binary.data, parse_credential, state);
-}
-
-static void
-parse_number(SettingsState *state, const char *path, const Setting *setting, JsonbValue *value)
-{
-	char	   *field = (char *) state->destination + setting->offset;
-	double		number;
-
-	if (value->type != jbvNumeric)
+	if (value->type != jbvString)
 	{
-		fault(state, path, "must be a number");
+		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	number = strtod(saga_doc_text(value), NULL);
-	if (setting->type == SETTING_INTEGER && number != rint(number))
-		fault(state, path, "must be an integer");
-	else if (!(number >= setting->min && number <= setting->max))
-		fault(state, path, psprintf("must be between %.0f and %.0f", setting->min, setting->max));
-	else if (setting->type == SETTING_INTEGER)
-		*(int *) field = (int) number;
-	else
-		*(double *) field = number;
+	key->name = saga_doc_text(value);
+	key->place = key->name[0] != '\0' ? SAGA_KEY_HEADER : SAGA_KEY_NONE;
+	error = key->place == SAGA_KEY_HEADER ? saga_header_check_name(key->name) : NULL;
+	if (error != NULL)
+		saga_settings_fault(state, path, error);
 }
 
 static void
-parse_member(const char *name, JsonbValue *value, void *arg)
+parse_uncertain_as(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
-	SettingsState *state = arg;
-	bool		http = state->destination->kind == SAGA_DESTINATION_HTTP;
-	char	   *path = member_path("$", name);
-	const Setting *setting = NULL;
-	int			i;
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
 
-	for (i = 0; i < lengthof(settings_table); i++)
-	{
-		if (strcmp(settings_table[i].name, name) == 0)
-			setting = &settings_table[i];
-	}
-	if (setting == NULL || (setting->kinds & (http ? FOR_HTTP : FOR_SNS)) == 0)
-		fault(state, path, http ? "is not a setting of http destinations"
-			  : "is not a setting of sns destinations");
-	else if (setting->type == SETTING_OTHER)
-		setting->parse(state, path, value);
-	else if (setting->type != SETTING_STRING)
-		parse_number(state, path, setting, value);
-	else if (value->type != jbvString)
-		fault(state, path, "must be a string");
-	else
-		*(char **) ((char *) state->destination + setting->offset) = saga_doc_text(value);
+	if (text != NULL && strcmp(text, "retry") == 0)
+		*(bool *) field = true;
+	else if (text == NULL || strcmp(text, "uncertain") != 0)
+		saga_settings_fault(state, path, "must be \"uncertain\" or \"retry\"");
 }
+
+/* The built-in table is the only one there is; the contract names it. */
+static void
+parse_default_class(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	if (value->type != jbvString || strcmp(saga_doc_text(value), "builtin") != 0)
+		saga_settings_fault(state, path, "must be \"builtin\"");
+}
+
+static void
+parse_retry_hint(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+	const char *error = text != NULL ? saga_header_check_name(text) : "must be a string";
+
+	if (error != NULL)
+		saga_settings_fault(state, path, error);
+	*(char **) field = text;
+}
+
+/* What is said of a thing, not to it; and what create_destination has done already. */
+static void
+ignore(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	if (value->type != jbvString)
+		saga_settings_fault(state, path, "must be a string");
+}
+
+#define FIELD(f)	offsetof(SagaDestination, f)
+
+static const SagaSetting settings_table[] = {
+	{"name", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, ignore},
+	{"comment", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, ignore},
+	{"timeout_ms", 0, SAGA_SETTING_INTEGER, FIELD(timeout_ms), 1, 900000, 30000},
+	{"connect_timeout_ms", 0, SAGA_SETTING_INTEGER, FIELD(connect_timeout_ms), 1, 300000, 5000},
+	{"max_attempts", 0, SAGA_SETTING_INTEGER, FIELD(max_attempts), 1, 10000, 10},
+	{"base_ms", 0, SAGA_SETTING_INTEGER, FIELD(base_ms), 1, 86400000, 500},
+	{"factor", 0, SAGA_SETTING_NUMBER, FIELD(factor), 1, 100, 2},
+	{"cap_ms", 0, SAGA_SETTING_INTEGER, FIELD(cap_ms), 1, 86400000, 60000},
+	{"jitter", 0, SAGA_SETTING_OTHER, FIELD(jitter), 0, 0, 0, parse_jitter},
+	{"retry", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_retry},
+	{"retry_after", 0, SAGA_SETTING_OTHER, FIELD(retry_after), 0, 0, 0, saga_settings_retry_after},
+	{"retry_after_cap_ms", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_retry_after_cap},
+	{"max_response_bytes", 0, SAGA_SETTING_INTEGER, FIELD(max_response_bytes), 1, 67108864, 1048576},
+	{"concurrency", 0, SAGA_SETTING_INTEGER, FIELD(limits.concurrency), 1, 1000, 10},
+	{"limits", 0, SAGA_SETTING_OTHER, FIELD(limits), 0, 0, 0, saga_settings_limits},
+	{"allow_private", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_allow_private},
+	{"ca_file", 0, SAGA_SETTING_STRING, FIELD(ca_file)},
+	{"url", SAGA_FOR_HTTP, SAGA_SETTING_STRING, FIELD(request.url_text)},
+	{"method", SAGA_FOR_HTTP, SAGA_SETTING_STRING, FIELD(request.method)},
+	{"headers", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(request), 0, 0, 0, saga_settings_headers},
+	{"request", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(request), 0, 0, 0, saga_settings_request},
+	{"auth", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(auth), 0, 0, 0, saga_settings_auth},
+	{"idempotency", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(idempotency), 0, 0, 0, saga_settings_idempotency},
+	{"idempotency_header", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(idempotency), 0, 0, 0, parse_idempotency_header},
+	{"classify", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(rules), 0, 0, 0, saga_settings_rules},
+	{"default_class", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_default_class},
+	{"uncertain_as", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(resend_uncertain), 0, 0, 0, parse_uncertain_as},
+	{"retry_hint_header", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(retry_hint_header), 0, 0, 0, parse_retry_hint},
+	{"capture", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(capture), 0, 0, 0, saga_settings_capture},
+	{"lookup", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(lookup), 0, 0, 0, saga_settings_lookup},
+	{"poll", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(poll), 0, 0, 0, saga_settings_poll},
+	{"compensate", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(compensation), 0, 0, 0, saga_settings_compensate},
+	{"topic_arn", SAGA_FOR_SNS, SAGA_SETTING_STRING, FIELD(topic_arn)},
+	{"endpoint_url", SAGA_FOR_SNS, SAGA_SETTING_STRING, FIELD(endpoint_url)},
+	{"region", SAGA_FOR_ALL, SAGA_SETTING_STRING, FIELD(region)},
+	{"credentials", SAGA_FOR_ALL, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_credentials},
+	{"batch", SAGA_FOR_SNS, SAGA_SETTING_INTEGER, FIELD(batch), 1, 10, 10},
+};
 
 /* ---------- what hangs together ---------- */
 
 static void
-finish_http(SettingsState *state)
+finish_http(SagaSettingsState *state)
 {
-	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
 	SagaDestination *destination = state->destination;
-	const char *error;
-	int			i;
+	SagaIdempotency *key = &destination->idempotency;
 
-	if (destination->url_text == NULL)
-	{
-		fault(state, "$.url", "is missing");
-		return;
-	}
-	error = saga_url_parse(destination->url_text, true, &destination->url);
-	if (error != NULL)
-		fault(state, "$.url", error);
-	if (destination->method == NULL)
-		destination->method = pstrdup("POST");
-	for (i = 0; i < lengthof(methods); i++)
-	{
-		if (strcmp(destination->method, methods[i]) == 0)
-			break;
-	}
-	if (i == lengthof(methods))
-		fault(state, "$.method", "must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
-	if (destination->idempotency_header == NULL)
-		destination->idempotency_header = pstrdup("Idempotency-Key");
-	else if (destination->idempotency_header[0] != '\0')
-	{
-		error = saga_header_check_name(destination->idempotency_header);
-		if (error != NULL)
-			fault(state, "$.idempotency_header", error);
-	}
+	saga_settings_finish_request(state, "$.request", &destination->request, "POST");
+	if (key->place == SAGA_KEY_HEADER && key->name == NULL)
+		key->name = pstrdup("Idempotency-Key");
+	saga_settings_finish_answers(state);
 }
 
 /* arn:PARTITION:sns:REGION:ACCOUNT:NAME; returns the region. */
@@ -405,7 +410,7 @@ topic_region(const char *arn)
 }
 
 static void
-finish_sns(SettingsState *state)
+finish_sns(SagaSettingsState *state)
 {
 	SagaDestination *destination = state->destination;
 	size_t		len;
@@ -413,13 +418,13 @@ finish_sns(SettingsState *state)
 
 	if (destination->topic_arn == NULL)
 	{
-		fault(state, "$.topic_arn", "is missing");
+		saga_settings_fault(state, "$.topic_arn", "is missing");
 		return;
 	}
 	region = topic_region(destination->topic_arn);
 	if (region == NULL)
 	{
-		fault(state, "$.topic_arn", "must be the ARN of a topic, arn:aws:sns:REGION:ACCOUNT:NAME");
+		saga_settings_fault(state, "$.topic_arn", "must be the ARN of a topic, arn:aws:sns:REGION:ACCOUNT:NAME");
 		return;
 	}
 	len = strlen(destination->topic_arn);
@@ -428,19 +433,19 @@ finish_sns(SettingsState *state)
 		destination->region = region;
 	if (destination->region[0] == '\0' ||
 		strspn(destination->region, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(destination->region))
-		fault(state, "$.region", "must be the name of a region");
+		saga_settings_fault(state, "$.region", "must be the name of a region");
 	if (destination->endpoint_url == NULL)
 		destination->endpoint_url =
 			psprintf("https://sns.%s.amazonaws.com%s/", destination->region,
 					 strncmp(destination->topic_arn, "arn:aws-cn:", 11) == 0 ? ".cn" : "");
 	else
 	{
-		const char *error = saga_url_parse(destination->endpoint_url, false, &destination->url);
+		const char *error = saga_url_parse(destination->endpoint_url, false, &destination->endpoint);
 
-		if (error == NULL && (destination->url.query != NULL || strlen(destination->url.path) > 1))
+		if (error == NULL && (destination->endpoint.query != NULL || strlen(destination->endpoint.path) > 1))
 			error = "must not have a path or a query";
 		if (error != NULL)
-			fault(state, "$.endpoint_url", error);
+			saga_settings_fault(state, "$.endpoint_url", error);
 	}
 	if (destination->credentials_file != NULL || destination->profile != NULL)
 		destination->uses_files = true;
@@ -451,26 +456,24 @@ finish_sns(SettingsState *state)
 const char *
 saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 {
-	SettingsState	state = {destination};
-	int			i;
+	SagaSettingsState state = {destination};
+	bool		http = destination->kind == SAGA_DESTINATION_HTTP;
 
 	if (!JB_ROOT_IS_OBJECT(settings))
 	{
 		*path = pstrdup("$");
 		return "must be an object";
 	}
-	for (i = 0; i < lengthof(settings_table); i++)
-	{
-		const Setting *setting = &settings_table[i];
-
-		if (setting->type == SETTING_INTEGER)
-			*(int *) ((char *) destination + setting->offset) = (int) setting->initial;
-		else if (setting->type == SETTING_NUMBER)
-			*(double *) ((char *) destination + setting->offset) = setting->initial;
-	}
+	saga_settings_limits_defaults(&destination->limits);
+	saga_settings_defaults(settings_table, lengthof(settings_table), destination);
+	saga_settings_defaults(retry_settings, lengthof(retry_settings), destination);
 	destination->jitter = true;
-	saga_doc_each(&settings->root, parse_member, &state);
-	if (state.message == NULL && destination->kind == SAGA_DESTINATION_HTTP)
+	destination->retry_after.max_s = 86400;
+	destination->idempotency.place = http ? SAGA_KEY_HEADER : SAGA_KEY_NONE;
+	saga_settings_members(&state, "$", &settings->root, settings_table, lengthof(settings_table), destination,
+						  http ? "is not a setting of http destinations"
+						  : "is not a setting of sns destinations");
+	if (state.message == NULL && http)
 		finish_http(&state);
 	else if (state.message == NULL)
 		finish_sns(&state);
@@ -478,7 +481,7 @@ saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 	{
 		destination->uses_files = true;
 		if (destination->ca_file[0] != '/')
-			fault(&state, "$.ca_file", "must be an absolute path");
+			saga_settings_fault(&state, "$.ca_file", "must be an absolute path");
 	}
 	*path = state.path;
 	return state.message;

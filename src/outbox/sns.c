@@ -5,8 +5,8 @@
  */
 #include "postgres.h"
 
+#include "aws/credentials.h"
 #include "mb/pg_wchar.h"
-#include "outbox/credentials.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "outbox/sending.h"
@@ -129,21 +129,20 @@ saga_sns_size(const SagaDelivery *delivery)
 	return size;
 }
 
-char *
-saga_prepare_sns(SagaSending *sending)
+SagaPrepared
+saga_prepare_sns(SagaSending *sending, SagaHttp *connections, char **error)
 {
 	const SagaDestination *destination = sending->destination;
 	SagaHttpRequest *http = &sending->http;
 	SagaCredentials credentials;
-	char	   *error;
 
-	error = saga_credentials_read(destination->credentials_file, destination->profile, &credentials);
+	*error = saga_credentials_read(destination->credentials_file, destination->profile, &credentials);
 	if (credentials.secret_key != NULL)
 		sending->secrets = lappend(sending->secrets, credentials.secret_key);
 	if (credentials.session_token != NULL)
 		sending->secrets = lappend(sending->secrets, credentials.session_token);
-	if (error != NULL)
-		return error;
+	if (*error != NULL)
+		return SAGA_PREPARED_NEVER;
 	http->method = "POST";
 	http->body = sending->body;
 	http->body_len = strlen(sending->body);
@@ -155,7 +154,7 @@ saga_prepare_sns(SagaSending *sending)
 	http->sigv4 = psprintf("aws:amz:%s:sns", destination->region);
 	http->access_key = credentials.access_key;
 	http->secret_key = credentials.secret_key;
-	return NULL;
+	return SAGA_PREPARED_NOW;
 }
 
 /* ---------- the answer ---------- */

@@ -5,8 +5,8 @@
  */
 #include "postgres.h"
 
-#include "outbox/credentials.h"
-#include "outbox/secret.h"
+#include "aws/credentials.h"
+#include "net/secret.h"
 
 #define SAGA_CREDENTIALS_MAX_BYTES (1024 * 1024)
 

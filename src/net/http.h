@@ -3,11 +3,11 @@
  *		HTTP requests, many at a time, without a transaction and without
  *		blocking: libcurl's multi interface behind one descriptor to wait for.
  */
-#ifndef SAGA_OUTBOX_HTTP_H
-#define SAGA_OUTBOX_HTTP_H
+#ifndef SAGA_NET_HTTP_H
+#define SAGA_NET_HTTP_H
 
+#include "net/guard.h"
 #include "nodes/pg_list.h"
-#include "outbox/guard.h"
 
 /* All of it stays the caller's, and unchanged, until the transfer is released. */
 typedef struct SagaHttpRequest
@@ -39,7 +39,14 @@ typedef enum SagaTransport
 } SagaTransport;
 
 typedef struct SagaHttp SagaHttp;
-typedef struct SagaTransfer SagaTransfer;
+
+/* Can a request be sent? */
+typedef enum SagaPrepared
+{
+	SAGA_PREPARED_NOW,
+	SAGA_PREPARED_LATER,		/* something is being fetched over the same SagaHttp */
+	SAGA_PREPARED_NEVER			/* not now: there is an error */
+} SagaPrepared;
 
 /* What became of a transfer; the texts belong to it. */
 typedef struct SagaHttpAnswer
@@ -54,6 +61,17 @@ typedef struct SagaHttpAnswer
 	size_t		head_len;
 } SagaHttpAnswer;
 
+/*
+ * Who started a transfer, as the first member of what is its own.  It is told
+ * the answer once, outside a transaction; then the transfer is released, so
+ * it copies what it keeps.  It may start others.
+ */
+typedef struct SagaHttpUser SagaHttpUser;
+struct SagaHttpUser
+{
+	void		(*finished) (SagaHttpUser *user, const SagaHttpAnswer *answer);
+};
+
 /* Raises when it cannot be made. */
 extern SagaHttp *saga_http_create(int max_transfers);
 extern void saga_http_destroy(SagaHttp *http);
@@ -61,18 +79,14 @@ extern void saga_http_destroy(SagaHttp *http);
 extern int	saga_http_active(const SagaHttp *http);
 extern int	saga_http_max(const SagaHttp *http);
 
-/* NULL: out of memory, try again later. */
-extern SagaTransfer *saga_http_start(SagaHttp *http, const SagaHttpRequest *request, void *arg);
+/* False: out of memory, try again later.  request and user stay until the answer has been told. */
+extern bool saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *user);
 
 /* Descriptor to wait for (readable), and for how long at most: -1 for ever. */
 extern int	saga_http_descriptor(const SagaHttp *http);
 extern long saga_http_timeout_ms(const SagaHttp *http);
 
-/* Does what can be done without waiting. */
-extern void saga_http_run(SagaHttp *http);
+/* Does what can be done without waiting, and tells answers.  Returns how many. */
+extern int	saga_http_run(SagaHttp *http);
 
-/* The next transfer that has ended, with its answer and the arg it was started with. */
-extern SagaTransfer *saga_http_next_finished(SagaHttp *http, SagaHttpAnswer *answer, void **arg);
-extern void saga_http_release(SagaHttp *http, SagaTransfer *transfer);
-
-#endif							/* SAGA_OUTBOX_HTTP_H */
+#endif							/* SAGA_NET_HTTP_H */

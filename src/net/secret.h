@@ -5,8 +5,8 @@
  * What is stored and shown is the reference; the secret itself is read when a
  * request is sent, and only ever in memory.
  */
-#ifndef SAGA_OUTBOX_SECRET_H
-#define SAGA_OUTBOX_SECRET_H
+#ifndef SAGA_NET_SECRET_H
+#define SAGA_NET_SECRET_H
 
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
@@ -37,4 +37,4 @@ extern void saga_secret_wipe(List *secrets);
 /* Replaces each secret in a foreign text by asterisks, in place. */
 extern void saga_secret_redact(char *data, size_t len, List *secrets);
 
-#endif							/* SAGA_OUTBOX_SECRET_H */
+#endif							/* SAGA_NET_SECRET_H */

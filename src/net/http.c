@@ -23,20 +23,20 @@
 #include <unistd.h>
 
 #include "lib/ilist.h"
-#include "outbox/http.h"
+#include "net/http.h"
 #include "storage/fd.h"
 
 #define SAGA_MAX_HEAD_BYTES		65536
 #define SAGA_CONNECTION_MAX_AGE 30	/* seconds an idle connection is kept */
 #define SAGA_USER_AGENT			"pg_saga"
 
-struct SagaTransfer
+typedef struct SagaTransfer
 {
 	dlist_node	node;			/* in SagaHttp.idle, active or finished */
 	CURL	   *easy;
 	struct curl_slist *headers;
 	const SagaHttpRequest *request;
-	void	   *arg;
+	SagaHttpUser *user;
 	size_t		sent;			/* of the body */
 	char	   *body;
 	size_t		body_len;
@@ -49,7 +49,7 @@ struct SagaTransfer
 	bool		no_memory;
 	CURLcode	code;
 	char		message[CURL_ERROR_SIZE];
-};
+} SagaTransfer;
 
 struct SagaHttp
 {
@@ -466,8 +466,8 @@ get_transfer(SagaHttp *http)
 	return transfer;
 }
 
-SagaTransfer *
-saga_http_start(SagaHttp *http, const SagaHttpRequest *request, void *arg)
+bool
+saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *user)
 {
 	SagaTransfer *transfer;
 	sigset_t	save;
@@ -477,7 +477,7 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, void *arg)
 	if (transfer != NULL)
 	{
 		transfer->request = request;
-		transfer->arg = arg;
+		transfer->user = user;
 		transfer->message[0] = '\0';
 		if (!set_options(transfer) ||
 			curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
@@ -492,7 +492,7 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, void *arg)
 		dlist_push_tail(&http->active, &transfer->node);
 		http->nactive++;
 	}
-	return transfer;
+	return transfer != NULL;
 }
 
 /* libcurl keeps copies of the headers, and some hold secrets. */
@@ -507,8 +507,8 @@ wipe_headers(SagaTransfer *transfer)
 	transfer->headers = NULL;
 }
 
-void
-saga_http_release(SagaHttp *http, SagaTransfer *transfer)
+static void
+release_transfer(SagaHttp *http, SagaTransfer *transfer)
 {
 	sigset_t	save;
 
@@ -552,8 +552,8 @@ collect_finished(SagaHttp *http)
 	}
 }
 
-void
-saga_http_run(SagaHttp *http)
+static void
+run_libcurl(SagaHttp *http)
 {
 	struct epoll_event events[64];
 	int			running;
@@ -607,17 +607,11 @@ transport_of(SagaTransfer *transfer)
 	return pretransfer > 0 ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_NOT_SENT;
 }
 
-SagaTransfer *
-saga_http_next_finished(SagaHttp *http, SagaHttpAnswer *answer, void **arg)
+static void
+read_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 {
-	SagaTransfer *transfer;
 	long		status = 0;
 
-	if (dlist_is_empty(&http->finished))
-		return NULL;
-	/* it stays in the list until it is released; the next call must not see it again */
-	transfer = dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished));
-	dlist_push_tail(&http->active, &transfer->node);
 	memset(answer, 0, sizeof(*answer));
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	answer->transport = transport_of(transfer);
@@ -638,6 +632,25 @@ saga_http_next_finished(SagaHttp *http, SagaHttpAnswer *answer, void **arg)
 	answer->truncated = transfer->truncated;
 	answer->head = transfer->head;
 	answer->head_len = transfer->head_len;
-	*arg = transfer->arg;
-	return transfer;
+}
+
+int
+saga_http_run(SagaHttp *http)
+{
+	int			n = 0;
+
+	run_libcurl(http);
+	while (!dlist_is_empty(&http->finished))
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished));
+		SagaHttpAnswer answer;
+
+		/* in a list also while the user is told, who may raise: its answer is lost then */
+		dlist_push_tail(&http->active, &transfer->node);
+		read_answer(transfer, &answer);
+		transfer->user->finished(transfer->user, &answer);
+		release_transfer(http, transfer);
+		n++;
+	}
+	return n;
 }

@@ -2,8 +2,8 @@
  * guard.h
  *		Which addresses a destination may connect to.
  */
-#ifndef SAGA_OUTBOX_GUARD_H
-#define SAGA_OUTBOX_GUARD_H
+#ifndef SAGA_NET_GUARD_H
+#define SAGA_NET_GUARD_H
 
 #include <sys/socket.h>
 
@@ -28,4 +28,4 @@ extern bool saga_cidr_parse(const char *text, SagaCidr *cidr);
 extern bool saga_guard_allows(const SagaGuard *guard, const struct sockaddr *address);
 extern bool saga_guard_allows_text(const SagaGuard *guard, const char *ip);
 
-#endif							/* SAGA_OUTBOX_GUARD_H */
+#endif							/* SAGA_NET_GUARD_H */

@@ -2,8 +2,8 @@
  * xml.h
  *		Answers of SNS: XML, read by expat.
  */
-#ifndef SAGA_OUTBOX_XML_H
-#define SAGA_OUTBOX_XML_H
+#ifndef SAGA_NET_XML_H
+#define SAGA_NET_XML_H
 
 #define SAGA_SNS_MAX_ENTRIES 10
 
@@ -31,4 +31,4 @@ typedef struct SagaSnsAnswer
 /* false: this is no answer of SNS (cut off, an HTML page ...) */
 extern bool saga_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer);
 
-#endif							/* SAGA_OUTBOX_XML_H */
+#endif							/* SAGA_NET_XML_H */

@@ -11,7 +11,7 @@
 #include <expat.h>
 #include <limits.h>
 
-#include "outbox/xml.h"
+#include "net/xml.h"
 
 #define MAX_DEPTH 16
 #define MAX_NAME 48

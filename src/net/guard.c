@@ -10,7 +10,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include "outbox/guard.h"
+#include "net/guard.h"
 
 /* Private, local or special: nobody on the public internet. */
 static const SagaCidr private_ranges[] = {

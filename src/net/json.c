@@ -9,7 +9,7 @@
 #include <json-c/json_visit.h>
 #include <limits.h>
 
-#include "outbox/json.h"
+#include "net/json.h"
 
 /* json-c takes NaN and Infinity even when strict: not JSON, and not for jsonb. */
 static int

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "outbox/secret.h"
+#include "net/secret.h"
 #include "storage/fd.h"
 
 #define SAGA_SECRET_MAX_BYTES 16384

@@ -2,8 +2,8 @@
  * credentials.h
  *		AWS credentials, read when a request is sent and kept in memory only.
  */
-#ifndef SAGA_OUTBOX_CREDENTIALS_H
-#define SAGA_OUTBOX_CREDENTIALS_H
+#ifndef SAGA_AWS_CREDENTIALS_H
+#define SAGA_AWS_CREDENTIALS_H
 
 typedef struct SagaCredentials
 {
@@ -19,4 +19,4 @@ typedef struct SagaCredentials
  */
 extern char *saga_credentials_read(const char *file, const char *profile, SagaCredentials *credentials);
 
-#endif							/* SAGA_OUTBOX_CREDENTIALS_H */
+#endif							/* SAGA_AWS_CREDENTIALS_H */

@@ -1,0 +1,97 @@
+/*
+ * settings_private.h
+ *		How settings of destinations are checked: objects, member by member.
+ *
+ * A section is an object with a table of its members.  Nothing here raises
+ * for what settings can hold: the first fault is kept with its JSON path.
+ */
+#ifndef SAGA_OUTBOX_SETTINGS_PRIVATE_H
+#define SAGA_OUTBOX_SETTINGS_PRIVATE_H
+
+#include "outbox/destination.h"
+
+#define SAGA_FOR_HTTP	1
+#define SAGA_FOR_SNS	2
+#define SAGA_FOR_ALL	(SAGA_FOR_HTTP | SAGA_FOR_SNS)
+
+typedef struct SagaSettingsState
+{
+	SagaDestination *destination;
+	char	   *path;			/* of the fault */
+	const char *message;		/* NULL: no fault yet */
+} SagaSettingsState;
+
+/* field is where the member's value belongs: base + offset of its setting. */
+typedef void (*saga_setting_fn) (SagaSettingsState *state, const char *path, JsonbValue *value,
+								 void *field);
+
+typedef enum SagaSettingType
+{
+	SAGA_SETTING_STRING,		/* char *; not given twice */
+	SAGA_SETTING_INTEGER,		/* int */
+	SAGA_SETTING_NUMBER,		/* double */
+	SAGA_SETTING_BOOLEAN,
+	SAGA_SETTING_OTHER			/* parse does it */
+} SagaSettingType;
+
+typedef struct SagaSetting
+{
+	const char *name;
+	int			kinds;			/* SAGA_FOR_*; 0: any */
+	SagaSettingType type;
+	size_t		offset;
+	double		min;
+	double		max;
+	double		initial;		/* of numbers */
+	saga_setting_fn parse;
+} SagaSetting;
+
+/* Keeps the first one.  A JSON null is as if the member were not there. */
+extern void saga_settings_fault(SagaSettingsState *state, const char *path, const char *message);
+
+/* "$.headers.a" or "$.headers["a b"]" */
+extern char *saga_settings_path(const char *parent, const char *name);
+
+extern void saga_settings_defaults(const SagaSetting *table, int n, void *base);
+
+/* Any value: an object whose members are in the table; what: "is not a setting of ..." */
+extern void saga_settings_object(SagaSettingsState *state, const char *path, JsonbValue *value,
+								 const SagaSetting *table, int n, void *base, const char *what);
+extern void saga_settings_members(SagaSettingsState *state, const char *path, JsonbContainer *object,
+								  const SagaSetting *table, int n, void *base, const char *what);
+
+/* Notes what the references of a text need; a fault when one is wrong. */
+extern void saga_settings_secrets(SagaSettingsState *state, const char *path, const char *text,
+								  bool *any);
+
+/* ---------- sections ---------- */
+
+/* settings_request.c; field is a SagaRequestSpec, which keeps what it has */
+extern void saga_settings_request(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern const SagaSetting *saga_settings_request_table(int *n);
+extern void saga_settings_finish_request(SagaSettingsState *state, const char *path, SagaRequestSpec *spec,
+										 const char *default_method);
+extern void saga_settings_headers(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_retry_after(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+
+/* Below the same origin when it begins with "/". */
+extern void saga_settings_url(SagaSettingsState *state, const char *path, const char *text, bool templates,
+							  SagaUrl *url);
+
+/* settings_answer.c */
+extern void saga_settings_rules(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_capture(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_lookup(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_poll(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_compensate(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_finish_answers(SagaSettingsState *state);
+
+/* settings_auth.c; field is a SagaAuth */
+extern void saga_settings_auth(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+
+/* settings_limits.c; field is a SagaLimits */
+extern void saga_settings_limits_defaults(SagaLimits *limits);
+extern void saga_settings_limits(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+
+#endif							/* SAGA_OUTBOX_SETTINGS_PRIVATE_H */

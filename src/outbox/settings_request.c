@@ -1,0 +1,369 @@
+/*
+ * settings_request.c
+ *		Settings of one request of an http destination: where, what, and the
+ *		key that makes its repetition harmless.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "mb/pg_wchar.h"
+#include "net/secret.h"
+#include "outbox/doc.h"
+#include "outbox/request.h"
+#include "outbox/settings_private.h"
+#include "regex/regex.h"
+
+/* ---------- urls ---------- */
+
+void
+saga_settings_url(SagaSettingsState *state, const char *path, const char *text, bool templates,
+				  SagaUrl *url)
+{
+	const SagaUrl *base = &state->destination->request.url;
+	const char *error;
+
+	/* a look-up's "/v1/invoices?number={number}" is at the same server */
+	if (text[0] == '/' && base->host != NULL)
+		text = psprintf("%s://%s:%d%s", base->https ? "https" : "http", base->host, base->port, text);
+	error = saga_url_parse(text, templates, url);
+	if (error != NULL)
+		saga_settings_fault(state, path, error);
+}
+
+/* ---------- headers ---------- */
+
+typedef struct HeadersState
+{
+	SagaSettingsState *state;
+	SagaRequestSpec *spec;
+	const char *path;
+} HeadersState;
+
+static void
+parse_header(const char *name, JsonbValue *value, void *arg)
+{
+	HeadersState *headers = arg;
+	SagaRequestSpec *spec = headers->spec;
+	char	   *path = saga_settings_path(headers->path, name);
+	bool		secret = false;
+	const char *error;
+	char	   *text;
+	int			i;
+
+	if (value->type != jbvString)
+	{
+		saga_settings_fault(headers->state, path, "must be a string");
+		return;
+	}
+	text = saga_doc_text(value);
+	error = saga_header_check_name(name);
+	if (error == NULL)
+		error = saga_header_check_value(text);
+	if (error == NULL)
+		saga_settings_secrets(headers->state, path, text, &secret);
+	if (error == NULL)
+		error = saga_template_check(text);
+	if (error == NULL && saga_header_is_secret(name) && !secret)
+		error = "must not be a literal secret; write {secret:NAME}, {secret:file:/path} or {secret:env:NAME} in place of it";
+	for (i = 0; i < spec->nheaders; i++)
+	{
+		if (pg_strcasecmp(spec->headers[i].name, name) == 0)
+			error = "is there twice";
+	}
+	if (error != NULL)
+	{
+		saga_settings_fault(headers->state, path, error);
+		return;
+	}
+	spec->headers[spec->nheaders].name = pstrdup(name);
+	spec->headers[spec->nheaders].value = text;
+	spec->nheaders++;
+}
+
+void
+saga_settings_headers(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	HeadersState headers = {state, field, path};
+	SagaRequestSpec *spec = field;
+	Size		size;
+
+	if (!saga_doc_is_object(value))
+	{
+		saga_settings_fault(state, path, "must be an object");
+		return;
+	}
+	size = mul_size(spec->nheaders + JsonContainerSize(value->val.binary.data) + 1, sizeof(SagaHeader));
+	spec->headers = spec->headers == NULL ? palloc0(size) : repalloc(spec->headers, size);
+	saga_doc_each(value->val.binary.data, parse_header, &headers);
+}
+
+/* ---------- the body ---------- */
+
+static void
+parse_expression(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaRequestSpec *spec = field;
+	char	   *error;
+
+	if (value->type != jbvString)
+	{
+		saga_settings_fault(state, path, "must be a string");
+		return;
+	}
+	spec->expression = saga_mapping_parse(saga_doc_text(value), &error);
+	spec->source = SAGA_BODY_EXPRESSION;
+	if (spec->expression == NULL)
+		saga_settings_fault(state, path, psprintf("is no expression: %s", error));
+}
+
+static void
+parse_template(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaRequestSpec *spec = field;
+	char	   *fault_path;
+	const char *error;
+
+	spec->template = JsonbValueToJsonb(value);
+	spec->source = SAGA_BODY_TEMPLATE;
+	error = saga_json_template_check(spec->template, path, &fault_path);
+	if (error != NULL)
+		saga_settings_fault(state, fault_path, error);
+}
+
+static const SagaSetting body_settings[] = {
+	{"expr", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_expression},
+	{"template", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_template},
+};
+
+static void
+parse_body(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaRequestSpec *spec = field;
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+
+	if (text != NULL && strcmp(text, "none") == 0)
+		spec->source = SAGA_BODY_NONE;
+	else if (text != NULL && strcmp(text, "message") == 0)
+		spec->source = SAGA_BODY_MESSAGE;
+	else if (!saga_doc_is_object(value) || JsonContainerSize(value->val.binary.data) != 1)
+		saga_settings_fault(state, path,
+							"must be \"message\", \"none\", {\"expr\": ...} or {\"template\": ...}");
+	else
+		saga_settings_object(state, path, value, body_settings, lengthof(body_settings), spec,
+							 "is not a kind of body; write \"expr\" or \"template\"");
+}
+
+static void
+parse_content_type(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaRequestSpec *spec = field;
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+
+	if (text != NULL && strcmp(text, "form") == 0)
+		spec->form = saga_form_format("INDICES");
+	else if (text == NULL || strcmp(text, "json") != 0)
+		saga_settings_fault(state, path, "must be \"json\" or \"form\"");
+}
+
+static void
+parse_form_arrays(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaRequestSpec *spec = field;
+
+	spec->form = value->type == jbvString ? saga_form_format(saga_doc_text(value)) : NULL;
+	if (spec->form == NULL)
+		saga_settings_fault(state, path, "must be INDICES, REPEAT, COMMAS, BRACKETS or NONE");
+}
+
+#define SPEC(f)	offsetof(SagaRequestSpec, f)
+
+static const SagaSetting request_settings[] = {
+	{"method", 0, SAGA_SETTING_STRING, SPEC(method)},
+	{"url", 0, SAGA_SETTING_STRING, SPEC(url_text)},
+	{"headers", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, saga_settings_headers},
+	{"content_type", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_content_type},
+	{"form_arrays", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_form_arrays},
+	{"body", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_body},
+	{"timeout_ms", 0, SAGA_SETTING_INTEGER, SPEC(timeout_ms), 1, 900000},
+	{"connect_timeout_ms", 0, SAGA_SETTING_INTEGER, SPEC(connect_timeout_ms), 1, 300000},
+	{"max_response_bytes", 0, SAGA_SETTING_INTEGER, SPEC(max_response_bytes), 1, 67108864},
+};
+
+
+void
+saga_settings_request(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	saga_settings_object(state, path, value, request_settings, lengthof(request_settings), field,
+						 "is not a setting of requests");
+}
+
+/* The same members, beside those of a section of its own (a look-up, a poll ...). */
+const SagaSetting *
+saga_settings_request_table(int *n)
+{
+	*n = lengthof(request_settings);
+	return request_settings;
+}
+
+void
+saga_settings_finish_request(SagaSettingsState *state, const char *path, SagaRequestSpec *spec,
+							 const char *default_method)
+{
+	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+	const SagaDestination *destination = state->destination;
+	bool		main = spec == &destination->request;
+	char	   *url_path = main ? "$.url" : saga_settings_path(path, "url");
+	int			i;
+
+	if (spec->url_text == NULL)
+	{
+		saga_settings_fault(state, url_path, "is missing");
+		return;
+	}
+	saga_settings_url(state, url_path, spec->url_text, true, &spec->url);
+	if (spec->method == NULL)
+		spec->method = pstrdup(default_method);
+	for (i = 0; i < lengthof(methods); i++)
+	{
+		if (strcmp(spec->method, methods[i]) == 0)
+			break;
+	}
+	if (i == lengthof(methods))
+		saga_settings_fault(state, main ? "$.method" : saga_settings_path(path, "method"),
+							"must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
+	if (spec->timeout_ms == 0)
+		spec->timeout_ms = destination->timeout_ms;
+	if (spec->connect_timeout_ms == 0)
+		spec->connect_timeout_ms = destination->connect_timeout_ms;
+	if (spec->max_response_bytes == 0)
+		spec->max_response_bytes = destination->max_response_bytes;
+}
+
+/* ---------- the key ---------- */
+
+#define KEY(f)	offsetof(SagaIdempotency, f)
+
+static void
+parse_place(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	static const char *const places[] = {"none", "header", "query", "body"};
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+	int			i;
+
+	for (i = 0; i < lengthof(places); i++)
+	{
+		if (text != NULL && strcmp(text, places[i]) == 0)
+		{
+			*(SagaKeyPlace *) field = (SagaKeyPlace) i;
+			return;
+		}
+	}
+	saga_settings_fault(state, path, "must be \"header\", \"query\", \"body\" or \"none\"");
+}
+
+static void
+parse_format(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+
+	if (text != NULL && (strcmp(text, "hex32") == 0 || strcmp(text, "hex") == 0))
+		*(bool *) field = true;
+	else if (text == NULL || strcmp(text, "uuid") != 0)
+		saga_settings_fault(state, path, "must be \"uuid\" or \"hex32\"");
+}
+
+static const SagaSetting idempotency_settings[] = {
+	{"in", 0, SAGA_SETTING_OTHER, KEY(place), 0, 0, 0, parse_place},
+	{"name", 0, SAGA_SETTING_STRING, KEY(name)},
+	{"format", 0, SAGA_SETTING_OTHER, KEY(hex), 0, 0, 0, parse_format},
+	{"prefix", 0, SAGA_SETTING_STRING, KEY(prefix)},
+	{"max_len", 0, SAGA_SETTING_INTEGER, KEY(max_len), 16, 1024, 255},
+	{"ttl_s", 0, SAGA_SETTING_INTEGER, KEY(ttl_s), 0, 315360000, 0},
+};
+
+/* Shorter ones would not be told apart. */
+#define SAGA_KEY_MIN_RANDOM 16
+
+void
+saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaIdempotency *key = field;
+	const char *error = NULL;
+	int			prefix;
+
+	saga_settings_defaults(idempotency_settings, lengthof(idempotency_settings), key);
+	saga_settings_object(state, path, value, idempotency_settings, lengthof(idempotency_settings), key,
+						 "is not a setting of idempotency");
+	prefix = key->prefix ? strlen(key->prefix) : 0;
+	if (key->prefix != NULL &&
+		strspn(key->prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != (size_t) prefix)
+		saga_settings_fault(state, saga_settings_path(path, "prefix"),
+							"must have letters, digits, \"_\", \"-\" and \".\" only");
+	if (key->max_len - prefix < SAGA_KEY_MIN_RANDOM)
+		saga_settings_fault(state, saga_settings_path(path, "max_len"), "leaves no room for a key behind the prefix");
+	/* a shorter limit than a uuid takes the digits alone, as many as fit */
+	if (key->max_len - prefix < 36)
+		key->hex = true;
+	if (key->place == SAGA_KEY_NONE)
+		return;
+	if (key->name == NULL && key->place != SAGA_KEY_HEADER)
+		error = "is missing";
+	else if (key->name != NULL && key->place == SAGA_KEY_HEADER)
+		error = saga_header_check_name(key->name);
+	else if (key->name != NULL && key->name[0] == '\0')
+		error = "must not be empty";
+	if (error != NULL)
+		saga_settings_fault(state, saga_settings_path(path, "name"), error);
+}
+
+/* ---------- Retry-After ---------- */
+
+static void
+parse_regex(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+	pg_wchar   *wide;
+	regex_t		compiled;
+
+	if (text == NULL)
+	{
+		saga_settings_fault(state, path, "must be a string");
+		return;
+	}
+	wide = palloc((strlen(text) + 1) * sizeof(pg_wchar));
+	if (pg_regcomp(&compiled, wide, pg_mb2wchar_with_len(text, wide, strlen(text)), REG_ADVANCED,
+				   C_COLLATION_OID) != REG_OKAY)
+		saga_settings_fault(state, path, "is not a regular expression");
+	else
+	{
+		if (compiled.re_nsub < 1)
+			saga_settings_fault(state, path, "must have a group for the seconds, as in \"in ([0-9]+) seconds\"");
+		pg_regfree(&compiled);
+	}
+	*(char **) field = text;
+}
+
+static void
+parse_header_name(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+	const char *error = text != NULL ? saga_header_check_name(text) : "must be a string";
+
+	if (error != NULL)
+		saga_settings_fault(state, path, error);
+	*(char **) field = text;
+}
+
+static const SagaSetting retry_after_settings[] = {
+	{"header", 0, SAGA_SETTING_OTHER, offsetof(SagaRetryAfter, header), 0, 0, 0, parse_header_name},
+	{"body_regex", 0, SAGA_SETTING_OTHER, offsetof(SagaRetryAfter, body_regex), 0, 0, 0, parse_regex},
+	{"default_s", 0, SAGA_SETTING_INTEGER, offsetof(SagaRetryAfter, default_s), 0, 604800, 0},
+	{"max_s", 0, SAGA_SETTING_INTEGER, offsetof(SagaRetryAfter, max_s), 0, 604800, 86400},
+};
+
+void
+saga_settings_retry_after(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	saga_settings_object(state, path, value, retry_after_settings, lengthof(retry_after_settings), field,
+						 "is not a setting of retry_after");
+}
