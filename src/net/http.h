@@ -41,12 +41,12 @@ typedef enum SagaTransport
 typedef struct SagaHttp SagaHttp;
 
 /* Can a request be sent? */
-typedef enum SagaPrepared
+typedef enum SagaReadiness
 {
-	SAGA_PREPARED_NOW,
-	SAGA_PREPARED_LATER,		/* something is being fetched over the same SagaHttp */
-	SAGA_PREPARED_NEVER			/* not now: there is an error */
-} SagaPrepared;
+	SAGA_READY_NOW,
+	SAGA_READY_LATER,		/* something is being fetched over the same SagaHttp */
+	SAGA_READY_NEVER			/* not now: there is an error */
+} SagaReadiness;
 
 /* What became of a transfer; the texts belong to it. */
 typedef struct SagaHttpAnswer

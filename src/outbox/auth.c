@@ -6,13 +6,13 @@
 
 #include "outbox/auth.h"
 
-SagaPrepared
+SagaReadiness
 saga_auth_prepare(SagaSending *sending, SagaHttp *http, char **error)
 {
 	if (sending->destination->auth.type == SAGA_AUTH_NONE)
-		return SAGA_PREPARED_NOW;
+		return SAGA_READY_NOW;
 	*error = pstrdup("this kind of auth is not supported");
-	return SAGA_PREPARED_NEVER;
+	return SAGA_READY_NEVER;
 }
 
 bool

@@ -15,7 +15,7 @@
  * transaction.  LATER: a token is being fetched, over the same SagaHttp; ask
  * again after its next answer.  NEVER: *error says why, without a secret.
  */
-extern SagaPrepared saga_auth_prepare(SagaSending *sending, SagaHttp *http, char **error);
+extern SagaReadiness saga_auth_prepare(SagaSending *sending, SagaHttp *http, char **error);
 
 /*
  * The server did not let it in.  True: other credentials can be had, so

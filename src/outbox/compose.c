@@ -79,7 +79,7 @@ add_destination_header(SagaSending *sending, const SagaHeader *header)
 	return error;
 }
 
-SagaPrepared
+SagaReadiness
 saga_prepare_http(SagaSending *sending, SagaHttp *connections, char **error)
 {
 	const SagaDestination *destination = sending->destination;
@@ -92,7 +92,7 @@ saga_prepare_http(SagaSending *sending, SagaHttp *connections, char **error)
 	for (i = 0; i < destination->request.nheaders && *error == NULL; i++)
 		*error = add_destination_header(sending, &destination->request.headers[i]);
 	if (*error != NULL)
-		return SAGA_PREPARED_NEVER;
+		return SAGA_READY_NEVER;
 	if (headers != NULL && saga_doc_is_object(headers))
 		saga_doc_each(headers->val.binary.data, add_message_header, sending);
 	if (destination->idempotency.place == SAGA_KEY_HEADER)

@@ -302,7 +302,7 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 static bool
 start_sending(SagaPublisher *publisher, SagaSending *sending)
 {
-	SagaPrepared prepared = SAGA_PREPARED_NEVER;
+	SagaReadiness prepared = SAGA_READY_NEVER;
 	bool		started = false;
 	SagaDestination *destination = sending->destination;
 	SagaHttpRequest *http = &sending->http;
@@ -325,7 +325,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 		prepared = destination->kind == SAGA_DESTINATION_SNS ?
 			saga_prepare_sns(sending, publisher->http, &error) :
 			saga_prepare_http(sending, publisher->http, &error);
-		if (prepared == SAGA_PREPARED_NOW)
+		if (prepared == SAGA_READY_NOW)
 		{
 			sending->user.finished = sending_finished;
 			sending->answered = &publisher->done;
@@ -333,11 +333,11 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 			if (!started)
 				error = "the request could not be started";
 		}
-		if (!started && prepared != SAGA_PREPARED_LATER)
+		if (!started && prepared != SAGA_READY_LATER)
 			saga_sending_not_sent(sending, error);
 	}
 	MemoryContextSwitchTo(old);
-	if (prepared == SAGA_PREPARED_LATER)
+	if (prepared == SAGA_READY_LATER)
 		return false;
 	dlist_delete(&sending->node);
 	dlist_push_tail(started ? &publisher->flying : &publisher->done, &sending->node);

@@ -78,8 +78,8 @@ extern void saga_compose_sns(SagaSending *sending);
 extern size_t saga_sns_size(const SagaDelivery *delivery);
 
 /* Headers and secrets, when it is sent; NEVER: *error says why. */
-extern SagaPrepared saga_prepare_http(SagaSending *sending, SagaHttp *http, char **error);
-extern SagaPrepared saga_prepare_sns(SagaSending *sending, SagaHttp *http, char **error);
+extern SagaReadiness saga_prepare_http(SagaSending *sending, SagaHttp *http, char **error);
+extern SagaReadiness saga_prepare_sns(SagaSending *sending, SagaHttp *http, char **error);
 
 /* Fill the deliveries' outcome from the answer; outside a transaction (classify.c, sns.c). */
 extern void saga_sending_not_sent(SagaSending *sending, const char *cause);

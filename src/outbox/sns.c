@@ -129,7 +129,7 @@ saga_sns_size(const SagaDelivery *delivery)
 	return size;
 }
 
-SagaPrepared
+SagaReadiness
 saga_prepare_sns(SagaSending *sending, SagaHttp *connections, char **error)
 {
 	const SagaDestination *destination = sending->destination;
@@ -142,7 +142,7 @@ saga_prepare_sns(SagaSending *sending, SagaHttp *connections, char **error)
 	if (credentials.session_token != NULL)
 		sending->secrets = lappend(sending->secrets, credentials.session_token);
 	if (*error != NULL)
-		return SAGA_PREPARED_NEVER;
+		return SAGA_READY_NEVER;
 	http->method = "POST";
 	http->body = sending->body;
 	http->body_len = strlen(sending->body);
@@ -154,7 +154,7 @@ saga_prepare_sns(SagaSending *sending, SagaHttp *connections, char **error)
 	http->sigv4 = psprintf("aws:amz:%s:sns", destination->region);
 	http->access_key = credentials.access_key;
 	http->secret_key = credentials.secret_key;
-	return SAGA_PREPARED_NOW;
+	return SAGA_READY_NOW;
 }
 
 /* ---------- the answer ---------- */
