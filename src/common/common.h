@@ -46,7 +46,7 @@ extern bool saga_uuid_parse(const char *text, pg_uuid_t *id);	/* false: no uuid 
  * One kept plan.  Define it static, { .sql = ..., .nargs = n, .argtypes = {...} };
  * every table and function outside pg_catalog in it is qualified.
  */
-#define SAGA_STMT_MAX_ARGS 16
+#define SAGA_STMT_MAX_ARGS 24
 
 typedef struct SagaStmt
 {

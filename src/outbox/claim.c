@@ -43,10 +43,8 @@ static SagaStmt delete_stmt = {
 static SagaStmt read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
-	"request, created_at, attempts, last_class, "
-	"(SELECT count(*) FROM saga.outbox_attempt a WHERE a.destination_id = $1 AND a.outbox_id = u.id), "
-	"EXISTS (SELECT FROM saga.outbox_attempt a WHERE a.destination_id = $1 AND a.outbox_id = u.id "
-	"AND a.class = 'uncertain') "
+	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
+	"same_failures, key_epoch, last_status, first_sent_at, pending_since, captured, last_error "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}
@@ -104,10 +102,51 @@ delete_rows(ClaimedRow *rows, int n)
 	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
 }
 
+/*
+ * Where the message stands.  An attempt that was counted and is not on record
+ * was lost with its publisher: if it was a request with an effect, that is
+ * uncertain now.
+ */
+static void
+read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
+			  const SagaDestination *destination, bool lost)
+{
+	bool		isnull;
+	Datum		value;
+	char	   *phase;
+
+	delivery->compensate = DatumGetBool(SPI_getbinval(tuple, desc, 14, &isnull));
+	delivery->sends = DatumGetInt32(SPI_getbinval(tuple, desc, 15, &isnull));
+	phase = TextDatumGetCString(SPI_getbinval(tuple, desc, 16, &isnull));
+	delivery->phase_tries = DatumGetInt32(SPI_getbinval(tuple, desc, 17, &isnull));
+	delivery->uncertain = DatumGetBool(SPI_getbinval(tuple, desc, 18, &isnull));
+	delivery->same_failures = DatumGetInt32(SPI_getbinval(tuple, desc, 19, &isnull));
+	delivery->key_epoch = DatumGetInt32(SPI_getbinval(tuple, desc, 20, &isnull));
+	value = SPI_getbinval(tuple, desc, 21, &isnull);
+	delivery->last_status = isnull ? 0 : DatumGetInt32(value);
+	value = SPI_getbinval(tuple, desc, 22, &isnull);
+	delivery->first_sent_at = isnull ? 0 : DatumGetTimestampTz(value);
+	value = SPI_getbinval(tuple, desc, 23, &isnull);
+	delivery->pending_since = isnull ? 0 : DatumGetTimestampTz(value);
+	value = SPI_getbinval(tuple, desc, 24, &isnull);
+	delivery->captured = isnull ? NULL : DatumGetJsonbPCopy(value);
+	value = SPI_getbinval(tuple, desc, 25, &isnull);
+	delivery->last_error = isnull ? NULL : TextDatumGetCString(value);
+	delivery->phase = saga_phase_of(destination, delivery, phase);
+	if (lost && (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER))
+	{
+		delivery->uncertain = true;
+		delivery->sends++;
+		delivery->phase = saga_phase_of(destination, delivery, phase);
+	}
+}
+
 /* One row of read_stmt, in CurrentMemoryContext. */
 static SagaDelivery *
-read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row)
+read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row,
+			  const SagaDestination *destination)
 {
+	int			attempts;
 	SagaDelivery *delivery = palloc0(sizeof(SagaDelivery));
 	bool		isnull;
 	Datum		value;
@@ -127,15 +166,12 @@ read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row)
 	delivery->ordering_key = isnull ? NULL : TextDatumGetCString(value);
 	delivery->request = DatumGetJsonbPCopy(SPI_getbinval(tuple, desc, 10, &isnull));
 	delivery->created_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 11, &isnull));
-	value = SPI_getbinval(tuple, desc, 12, &isnull);
-	delivery->attempt = Max(row->receives, DatumGetInt32(value)) + 1;
+	attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 12, &isnull));
+	delivery->attempt = Max(row->receives, attempts) + 1;
 	value = SPI_getbinval(tuple, desc, 13, &isnull);
 	delivery->alone = !isnull &&
 		strcmp(TextDatumGetCString(value), saga_class_name(SAGA_CLASS_SPLIT)) == 0;
-	/* an attempt that is not on record was lost with its publisher */
-	delivery->doubtful =
-		DatumGetInt64(SPI_getbinval(tuple, desc, 14, &isnull)) < delivery->attempt - 1 ||
-		DatumGetBool(SPI_getbinval(tuple, desc, 15, &isnull));
+	read_standing(delivery, tuple, desc, destination, row->receives > attempts);
 	delivery->retry_after_ms = -1;
 	return delivery;
 }
@@ -226,7 +262,7 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 	int32		destination_id = packing->destination->destination_id;
 	bool		isnull;
 	char	   *state = TextDatumGetCString(SPI_getbinval(tuple, desc, 2, &isnull));
-	SagaDelivery *delivery = read_delivery(tuple, desc, row);
+	SagaDelivery *delivery = read_delivery(tuple, desc, row, packing->destination);
 	SagaSending *sending;
 	MemoryContext old;
 
@@ -245,7 +281,7 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 		return;
 	sending = choose_sending(packing, delivery);
 	old = MemoryContextSwitchTo(sending->context);
-	sending->deliveries[sending->ndeliveries++] = read_delivery(tuple, desc, row);
+	sending->deliveries[sending->ndeliveries++] = read_delivery(tuple, desc, row, packing->destination);
 	MemoryContextSwitchTo(old);
 }
 

@@ -1,17 +1,24 @@
 /*
  * classify.c
- *		What an answer means: done, try again, given up.
+ *		What an answer means.
  *
- * Everything here runs outside a transaction.
+ * An answer is kept outside a transaction, as soon as it is there; it is
+ * looked at in the one that records it, with the server's own JSON and
+ * numbers.  The rules of the destination come first, in order, then the
+ * built-in table.
  */
 #include "postgres.h"
 
 #include <curl/curl.h>
 #include <time.h>
 
-#include "net/json.h"
+#include "catalog/pg_collation.h"
+#include "mb/pg_wchar.h"
 #include "net/secret.h"
+#include "outbox/doc.h"
 #include "outbox/sending.h"
+#include "regex/regex.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 const char *
@@ -24,24 +31,114 @@ saga_class_name(SagaClass class)
 	return names[class];
 }
 
-/* ---------- headers ---------- */
+void
+saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status, const char *error, const char *cause)
+{
+	delivery->class = class;
+	delivery->status = status;
+	delivery->error = error;
+	delivery->cause = cause;
+}
+
+/* ---------- outside a transaction ---------- */
+
+/* The request could not even be made: a secret or credentials could not be read. */
+void
+saga_sending_not_sent(SagaSending *sending, const char *cause)
+{
+	bool		sns = sending->destination->kind == SAGA_DESTINATION_SNS;
+	int			i;
+
+	sending->ended_at = GetCurrentTimestamp();
+	for (i = 0; i < sending->ndeliveries; i++)
+		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0,
+						 sns ? "SNS.SdkClientException" : "States.Http.Socket", cause);
+}
+
+/*
+ * Copies what is needed of an answer, so that the transfer can be released.
+ * A server that sends our own secrets back must not get them into a table.
+ */
+void
+saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
+{
+	MemoryContext old = MemoryContextSwitchTo(sending->context);
+
+	sending->ended_at = GetCurrentTimestamp();
+	sending->answered = true;
+	sending->transport = *answer;
+	sending->transport.message = pstrdup(answer->message ? answer->message : "");
+	sending->transport.body = sending->transport.head = NULL;
+	if (answer->transport == SAGA_TRANSPORT_OK)
+	{
+		sending->head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
+		sending->answer = palloc(answer->body_len + 1);
+		memcpy(sending->answer, answer->body ? answer->body : "", answer->body_len);
+		sending->answer[answer->body_len] = '\0';
+		sending->answer_len = answer->body_len;
+		saga_secret_redact(sending->head, strlen(sending->head), sending->secrets);
+		saga_secret_redact(sending->answer, sending->answer_len, sending->secrets);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- Retry-After ---------- */
 
 /* Seconds, or a date; -1: neither. */
 static int64
-retry_after_ms(const char *head)
+header_retry_after_ms(const char *text)
 {
-	char	   *text = saga_head_get(head, "Retry-After");
+	char	   *end;
+	double		seconds;
 	time_t		when;
 
 	if (text == NULL || text[0] == '\0')
 		return -1;
-	if (strspn(text, "0123456789") == strlen(text))
-		return strlen(text) > 9 ? (int64) 1000000000 * 1000 : (int64) atoi(text) * 1000;
+	/* some write 1.5 */
+	seconds = strtod(text, &end);
+	if (end != text && *end == '\0')
+		return seconds < 0 ? -1 : (int64) (Min(seconds, 1e9) * 1000);
 	when = curl_getdate(text, NULL);
 	if (when == (time_t) -1)
 		return -1;
 	return Max((int64) when - (int64) time(NULL), 0) * 1000;
 }
+
+/* "Try again in 55 seconds": the first group of the expression. */
+static int64
+body_retry_after_ms(const char *pattern, const char *body)
+{
+	regex_t    *compiled = RE_compile_and_cache(cstring_to_text(pattern), REG_ADVANCED, C_COLLATION_OID);
+	regmatch_t	match[2];
+	pg_wchar   *wide = palloc((strlen(body) + 1) * sizeof(pg_wchar));
+	int			len = pg_mb2wchar_with_len(body, wide, strlen(body));
+	char		digits[32];
+	int			n;
+
+	if (pg_regexec(compiled, wide, len, 0, NULL, lengthof(match), match, 0) != REG_OKAY || match[1].rm_so < 0)
+		return -1;
+	n = Min(match[1].rm_eo - match[1].rm_so, (int) sizeof(digits) / MAX_MULTIBYTE_CHAR_LEN - 1);
+	digits[pg_wchar2mb_with_len(wide + match[1].rm_so, digits, n)] = '\0';
+	return header_retry_after_ms(digits);
+}
+
+static int64
+retry_after_ms(const SagaSending *sending, SagaClass class, int status)
+{
+	const SagaRetryAfter *settings = &sending->destination->retry_after;
+	int64		ms;
+
+	if (sending->head == NULL)
+		return -1;
+	ms = header_retry_after_ms(saga_head_get(sending->head, settings->header ? settings->header : "Retry-After"));
+	if (ms < 0 && settings->body_regex != NULL && class != SAGA_CLASS_SUCCESS)
+		ms = body_retry_after_ms(settings->body_regex, sending->text);
+	if (ms < 0 && settings->default_s > 0 && status == 429)
+		ms = (int64) settings->default_s * 1000;
+	return ms;
+}
+
+/* ---------- classes ---------- */
 
 bool
 saga_head_says_json(const char *head)
@@ -57,143 +154,267 @@ saga_head_says_json(const char *head)
 		(end - type > 5 && pg_strcasecmp(end - 5, "+json") == 0);
 }
 
-/* ---------- outcomes ---------- */
-
-static void
-set_outcome(SagaDelivery *delivery, SagaClass class, int status, const char *error, const char *cause)
-{
-	delivery->class = class;
-	delivery->status = status;
-	delivery->error = error;
-	delivery->cause = cause;
-}
-
-/* The request could not even be made: a secret or credentials could not be read. */
-void
-saga_sending_not_sent(SagaSending *sending, const char *cause)
-{
-	bool		sns = sending->destination->kind == SAGA_DESTINATION_SNS;
-	int			i;
-
-	sending->ended_at = GetCurrentTimestamp();
-	for (i = 0; i < sending->ndeliveries; i++)
-		set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0,
-					sns ? "SNS.SdkClientException" : "States.Http.Socket", cause);
-}
-
 static SagaClass
 class_of_status(int status)
 {
 	if (status >= 200 && status < 300)
 		return SAGA_CLASS_SUCCESS;
+	if (status == 401)
+		return SAGA_CLASS_AUTH;
 	if (status == 408 || status == 425 || status == 429 || status == 503)
 		return SAGA_CLASS_RETRY;
+	if (status == 409)
+		return SAGA_CLASS_DUPLICATE;
 	if (status >= 500)
 		return SAGA_CLASS_UNCERTAIN;
 	return SAGA_CLASS_FATAL;
 }
 
-static void
-classify_http(SagaSending *sending, const SagaHttpAnswer *answer)
+static SagaAnswerView
+view_of(const SagaSending *sending)
 {
+	SagaAnswerView view = {sending->transport.status, sending->head, sending->text,
+	strlen(sending->text), sending->doc};
+
+	return view;
+}
+
+static bool
+holds(const SagaSending *sending, const SagaCondition *condition)
+{
+	SagaAnswerView view = view_of(sending);
+
+	return condition != NULL && saga_condition_holds(condition, &view, sending->deliveries[0]->message);
+}
+
+/* What the server says of repeating it goes over its status: Stripe-Should-Retry. */
+static SagaClass
+hinted(const SagaSending *sending, SagaClass class)
+{
+	const char *name = sending->destination->retry_hint_header;
+	char	   *hint = name != NULL ? saga_head_get(sending->head, name) : NULL;
+
+	if (hint == NULL || class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
+		return class;
+	if (pg_strcasecmp(hint, "false") == 0)
+		return SAGA_CLASS_FATAL;
+	if (pg_strcasecmp(hint, "true") == 0 && class != SAGA_CLASS_UNCERTAIN)
+		return SAGA_CLASS_RETRY;
+	return class;
+}
+
+/* The rules of the request that was made, then the built-in table. */
+static SagaClass
+class_of_answer(const SagaSending *sending, const SagaRules *rules)
+{
+	int			i;
+
+	for (i = 0; rules != NULL && i < rules->n; i++)
+	{
+		if (holds(sending, rules->rules[i].condition))
+			return rules->rules[i].as;
+	}
+	return hinted(sending, class_of_status(sending->transport.status));
+}
+
+static const SagaRules *
+rules_of(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	switch (delivery->phase)
+	{
+		case SAGA_PHASE_LOOKUP:
+			return &destination->lookup->rules;
+		case SAGA_PHASE_SEND:
+			return delivery->compensate ? &destination->compensation->rules : &destination->rules;
+		default:
+			return NULL;
+	}
+}
+
+/* ---------- what a good answer says ---------- */
+
+/* False: a value that should be in it is not there; *missing is its name. */
+static bool
+capture(SagaDelivery *delivery, const SagaCapture *capture, Jsonb *doc, char **missing)
+{
+	JsonbParseState *state = NULL;
+	int			i;
+
+	if (capture->n == 0)
+		return true;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (i = 0; i < capture->n; i++)
+	{
+		JsonbValue	value;
+
+		if (!saga_answer_path_get(capture->paths[i], doc, &value) || value.type == jbvNull)
+		{
+			*missing = capture->names[i];
+			return false;
+		}
+		saga_doc_push_value(&state, capture->names[i], &value);
+	}
+	delivery->captured = saga_doc_merge(delivery->captured,
+										JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	return true;
+}
+
+static void
+succeed(const SagaSending *sending, SagaDelivery *delivery, const SagaCapture *values, SagaClass class)
+{
+	char	   *missing;
+
+	if (values == NULL || capture(delivery, values, sending->doc, &missing))
+		saga_set_outcome(delivery, class, sending->transport.status, NULL, NULL);
+	else
+		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer",
+						 psprintf("the answer has nothing that \"%s\" could be taken from", missing));
+}
+
+/* Nothing, an empty array or an empty text is nothing found. */
+static bool
+is_something(const JsonbValue *value)
+{
+	if (value->type == jbvNull || (value->type == jbvString && value->val.string.len == 0) ||
+		(value->type == jbvBool && !value->val.boolean))
+		return false;
+	return value->type != jbvBinary || JsonContainerSize(value->val.binary.data) > 0;
+}
+
+static void
+look_at_lookup(const SagaSending *sending, SagaDelivery *delivery)
+{
+	const SagaDestination *destination = sending->destination;
+	const SagaLookup *lookup = destination->lookup;
+	JsonbValue *found = palloc(sizeof(JsonbValue));
+
+	if (sending->doc == NULL)
+		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.UnreadableAnswer",
+						 "the answer to the look-up is no JSON");
+	else if (!saga_answer_path_get(lookup->found, sending->doc, found) || !is_something(found))
+	{
+		delivery->absent = true;
+		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.NotFound",
+						 "the look-up found nothing");
+	}
+	else if (lookup->same != NULL && !holds(sending, lookup->same))
+	{
+		delivery->conflict = true;
+		saga_set_outcome(delivery, SAGA_CLASS_FATAL, sending->transport.status, "Saga.Conflict",
+						 "the look-up found another one");
+	}
+	else
+	{
+		delivery->found = found;
+		if (lookup->has_capture)
+			succeed(sending, delivery, &lookup->capture, SAGA_CLASS_SUCCESS);
+		else
+			succeed(sending, delivery, &destination->capture, SAGA_CLASS_SUCCESS);
+	}
+}
+
+static void
+look_at_poll(const SagaSending *sending, SagaDelivery *delivery)
+{
+	const SagaPoll *poll = sending->destination->poll;
+	JsonbValue	value;
+	bool		there = saga_answer_path_get(poll->status, sending->doc, &value);
+
+	if (there && saga_doc_contains(poll->success, &value))
+		succeed(sending, delivery, poll->has_capture ? &poll->capture : NULL, SAGA_CLASS_SUCCESS);
+	else if (there && poll->fatal != NULL && saga_doc_contains(poll->fatal, &value))
+	{
+		delivery->conflict = true;
+		saga_set_outcome(delivery, SAGA_CLASS_FATAL, sending->transport.status, "Saga.RemoteFailed", sending->answer);
+	}
+	else
+		saga_set_outcome(delivery, SAGA_CLASS_PENDING, sending->transport.status, NULL, NULL);
+}
+
+/* An answer of a good class. */
+static void
+look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass class)
+{
+	int			status = sending->transport.status;
+
+	if (sending->transport.truncated)
+		saga_set_outcome(delivery, SAGA_CLASS_FATAL, status, "Saga.AnswerTooLarge",
+						 psprintf("the answer has more than %d bytes", sending->spec->max_response_bytes));
+	else if (saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL)
+		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, status, "Saga.UnreadableAnswer",
+						 "the answer says that it is JSON, and is not");
+	else if (delivery->phase == SAGA_PHASE_LOOKUP)
+		look_at_lookup(sending, delivery);
+	else if (delivery->phase == SAGA_PHASE_POLL)
+		look_at_poll(sending, delivery);
+	else
+		succeed(sending, delivery, delivery->compensate ? NULL : &sending->destination->capture, class);
+}
+
+static void
+classify_lost(const SagaSending *sending, SagaDelivery *delivery)
+{
+	SagaClass	class = SAGA_CLASS_FATAL;
+
+	if (sending->transport.transport == SAGA_TRANSPORT_NOT_SENT)
+		class = SAGA_CLASS_RETRY;
+	else if (sending->transport.transport == SAGA_TRANSPORT_LOST)
+		class = SAGA_CLASS_UNCERTAIN;
+	saga_set_outcome(delivery, class, 0, "States.Http.Socket", sending->transport.message);
+}
+
+static void
+classify_http(SagaSending *sending)
+{
+	const SagaDestination *destination = sending->destination;
 	SagaDelivery *delivery = sending->deliveries[0];
+	const SagaCompensation *compensation = destination->compensation;
+	int			status = sending->transport.status;
 	SagaClass	class;
 
-	if (answer->transport != SAGA_TRANSPORT_OK)
+	if (sending->transport.transport != SAGA_TRANSPORT_OK)
 	{
-		if (answer->transport == SAGA_TRANSPORT_NOT_SENT)
-			class = SAGA_CLASS_RETRY;
-		else if (answer->transport == SAGA_TRANSPORT_LOST)
-			class = SAGA_CLASS_UNCERTAIN;
-		else
-			class = SAGA_CLASS_FATAL;
-		set_outcome(delivery, class, 0, "States.Http.Socket", pstrdup(answer->message));
+		classify_lost(sending, delivery);
 		return;
 	}
-	class = class_of_status(answer->status);
-
-	/*
-	 * A conflict with what may be an earlier attempt of this very message,
-	 * which the server is still working on, or has done: asked again, under
-	 * the same key, it will tell.
-	 */
-	if (answer->status == 409 && delivery->doubtful)
-		class = SAGA_CLASS_UNCERTAIN;
-	if (class != SAGA_CLASS_SUCCESS)
-		set_outcome(delivery, class, answer->status,
-					psprintf("States.Http.StatusCode.%d", answer->status), sending->answer);
-	else if (answer->truncated)
-		set_outcome(delivery, SAGA_CLASS_FATAL, answer->status, "Saga.AnswerTooLarge",
-					psprintf("the answer has more than %d bytes", sending->destination->max_response_bytes));
-	else if (saga_head_says_json(sending->head) && sending->answer_len > 0 && !sending->answer_is_json)
-		set_outcome(delivery, SAGA_CLASS_UNCERTAIN, answer->status, "Saga.UnreadableAnswer",
-					"the answer says that it is JSON, and is not");
+	if (delivery->compensate && holds(sending, compensation->already_done))
+		class = SAGA_CLASS_SUCCESS;
 	else
-		set_outcome(delivery, SAGA_CLASS_SUCCESS, answer->status, NULL, NULL);
+		class = class_of_answer(sending, rules_of(destination, delivery));
+	if (delivery->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL)
+	{
+		delivery->absent = true;
+		saga_set_outcome(delivery, SAGA_CLASS_RETRY, status, "Saga.NotFound", "the look-up found nothing");
+	}
+	else if (class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
+		look_at_success(sending, delivery, class);
+	else
+		saga_set_outcome(delivery, class, status, psprintf("States.Http.StatusCode.%d", status), sending->answer);
 }
 
-/*
- * Copies what is needed of an answer, so that the transfer can be released.
- * A server that sends our own secrets back must not get them into a table.
- */
 void
-saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
+saga_sending_classify(SagaSending *sending)
 {
-	MemoryContext old = MemoryContextSwitchTo(sending->context);
+	MemoryContext old;
 	int			i;
 
-	sending->ended_at = GetCurrentTimestamp();
-	if (answer->transport == SAGA_TRANSPORT_OK)
+	/* it was not sent, or it was looked at by a transaction that aborted */
+	if (!sending->answered || sending->classified)
+		return;
+	old = MemoryContextSwitchTo(sending->context);
+	if (sending->head != NULL)
 	{
-		sending->head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
-		sending->answer = palloc(answer->body_len + 1);
-		memcpy(sending->answer, answer->body ? answer->body : "", answer->body_len);
-		sending->answer[answer->body_len] = '\0';
-		sending->answer_len = answer->body_len;
-		saga_secret_redact(sending->head, strlen(sending->head), sending->secrets);
-		saga_secret_redact(sending->answer, sending->answer_len, sending->secrets);
-		sending->answer_is_json = !answer->truncated && sending->answer_len > 0 &&
-			saga_json_check(sending->answer, sending->answer_len);
+		sending->text = saga_foreign_text(sending->answer, sending->answer_len, SIZE_MAX);
+		if (!sending->transport.truncated && sending->answer_len > 0)
+			sending->doc = saga_foreign_json(sending->answer, sending->answer_len);
 	}
 	if (sending->destination->kind == SAGA_DESTINATION_SNS)
-		saga_classify_sns(sending, answer);
+		saga_classify_sns(sending);
 	else
-		classify_http(sending, answer);
+		classify_http(sending);
 	for (i = 0; i < sending->ndeliveries; i++)
-		sending->deliveries[i]->retry_after_ms = sending->head ? retry_after_ms(sending->head) : -1;
+		sending->deliveries[i]->retry_after_ms =
+			retry_after_ms(sending, sending->deliveries[i]->class, sending->deliveries[i]->status);
+	sending->classified = true;
 	MemoryContextSwitchTo(old);
-}
-
-/* ---------- trying again ---------- */
-
-bool
-saga_is_final(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	if (delivery->class == SAGA_CLASS_SUCCESS || delivery->class == SAGA_CLASS_FATAL)
-		return true;
-	return delivery->class != SAGA_CLASS_SPLIT && delivery->attempt >= destination->max_attempts;
-}
-
-/* Exponential, with full jitter: uniformly between nothing and the whole. */
-int64
-saga_retry_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	double		delay = destination->base_ms;
-	int			i;
-
-	if (delivery->class == SAGA_CLASS_SPLIT)
-		return 0;
-	for (i = 1; i < delivery->attempt && delay < destination->cap_ms; i++)
-		delay *= destination->factor;
-	delay = Min(delay, destination->cap_ms);
-	if (destination->jitter)
-	{
-		uint32		random = 0;
-
-		if (pg_strong_random(&random, sizeof(random)))
-			delay *= random / (double) PG_UINT32_MAX;
-	}
-	if (delivery->retry_after_ms >= 0)
-		delay = Max(delay, Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000));
-	return (int64) delay;
 }

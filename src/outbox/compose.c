@@ -1,9 +1,11 @@
 /*
  * compose.c
- *		An HTTP message as the bytes that are sent.
+ *		An HTTP message as the bytes that are sent: which request, its URL, its
+ *		body, the key.
  */
 #include "postgres.h"
 
+#include "common/cryptohash.h"
 #include "mb/pg_wchar.h"
 #include "net/secret.h"
 #include "outbox/auth.h"
@@ -11,27 +13,118 @@
 #include "outbox/request.h"
 #include "outbox/sending.h"
 
-/* The claiming transaction: a conversion looks into the catalog. */
+/* ---------- the key ---------- */
+
+/* UUID version 5: a name within a namespace, which is another uuid. */
+static pg_uuid_t
+named_uuid(const pg_uuid_t *space, const char *name)
+{
+	pg_cryptohash_ctx *sha1 = pg_cryptohash_create(PG_SHA1);
+	uint8		digest[20];
+	pg_uuid_t	uuid;
+
+	if (sha1 == NULL || pg_cryptohash_init(sha1) < 0 ||
+		pg_cryptohash_update(sha1, space->data, UUID_LEN) < 0 ||
+		pg_cryptohash_update(sha1, (const uint8 *) name, strlen(name)) < 0 ||
+		pg_cryptohash_final(sha1, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not compute a SHA1 hash");
+	pg_cryptohash_free(sha1);
+	memcpy(uuid.data, digest, UUID_LEN);
+	uuid.data[6] = 0x50 | (uuid.data[6] & 0x0f);
+	uuid.data[8] = 0x80 | (uuid.data[8] & 0x3f);
+	return uuid;
+}
+
+/*
+ * The same for all attempts of one purpose.  NULL: none is sent; a look-up
+ * and a poll have no effect that could be repeated.
+ */
+static char *
+make_key(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	const SagaIdempotency *settings = &destination->idempotency;
+	pg_uuid_t	uuid = delivery->idempotency_key;
+	StringInfoData key;
+	int			i;
+
+	if (settings->place == SAGA_KEY_NONE || delivery->phase == SAGA_PHASE_LOOKUP ||
+		delivery->phase == SAGA_PHASE_POLL)
+		return NULL;
+	if (delivery->phase == SAGA_PHASE_OTHER)
+		uuid = named_uuid(&uuid, "else");
+	if (delivery->key_epoch > 0)
+		uuid = named_uuid(&uuid, psprintf("epoch %d", delivery->key_epoch));
+	initStringInfo(&key);
+	if (settings->prefix != NULL)
+		appendStringInfoString(&key, settings->prefix);
+	if (!settings->hex)
+		appendStringInfoString(&key, saga_uuid_to_cstring(&uuid));
+	for (i = 0; settings->hex && i < UUID_LEN; i++)
+		appendStringInfo(&key, "%02x", uuid.data[i]);
+	if (settings->max_len > 0 && key.len > settings->max_len)
+		key.data[settings->max_len] = '\0';
+	return key.data;
+}
+
+/* ---------- in the claiming transaction ---------- */
+
+static void
+cannot_compose(SagaDelivery *delivery, const char *cause)
+{
+	delivery->class = SAGA_CLASS_FATAL;
+	delivery->error = "States.Runtime";
+	delivery->cause = cause;
+}
+
+static void
+add_key_to_query(SagaSending *sending, const SagaDelivery *delivery)
+{
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "%s%c", sending->url, strchr(sending->url, '?') != NULL ? '&' : '?');
+	saga_url_encode(&url, sending->destination->idempotency.name, strlen(sending->destination->idempotency.name));
+	appendStringInfoChar(&url, '=');
+	saga_url_encode(&url, delivery->key, strlen(delivery->key));
+	sending->url = url.data;
+}
+
 void
 saga_compose_http(SagaSending *sending)
 {
+	const SagaDestination *destination = sending->destination;
 	SagaDelivery *delivery = sending->deliveries[0];
-	char	   *missing;
+	SagaKeyPlace place = destination->idempotency.place;
+	char	   *error = NULL;
 
-	sending->url = saga_request_url(&sending->destination->request, delivery->request, &missing);
-	sending->body = saga_request_body(delivery->request, &sending->content_type);
+	sending->spec = saga_phase_spec(destination, delivery);
+	if (sending->spec == NULL)
+	{
+		cannot_compose(delivery, "the destination has no such request any more");
+		sending->spec = &destination->request;
+		return;
+	}
+	delivery->message = saga_request_message(delivery->request, delivery->captured);
+	delivery->key = make_key(destination, delivery);
+	sending->url = saga_request_url(sending->spec, delivery->phase == SAGA_PHASE_SEND && !delivery->compensate ?
+									delivery->request : NULL, delivery->message, &error);
+	if (sending->url != NULL)
+		sending->body = saga_request_body(sending->spec, delivery->request, delivery->message,
+										  place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
+										  delivery->key, &sending->content_type, &error);
+	if (error != NULL)
+	{
+		/* the settings were changed since the message was accepted */
+		cannot_compose(delivery, error);
+		return;
+	}
+	if (delivery->key != NULL && place == SAGA_KEY_QUERY)
+		add_key_to_query(sending, delivery);
 	if (sending->body != NULL)
 		sending->body = pg_server_to_any(sending->body, strlen(sending->body), PG_UTF8);
-
-	/* the url was changed since the message was accepted */
-	if (sending->url == NULL)
-	{
-		delivery->class = SAGA_CLASS_FATAL;
-		delivery->error = "States.Runtime";
-		delivery->cause = psprintf("the url of the destination needs {%s}, and the message has no usable value for it",
-								   missing);
-	}
 }
+
+/* ---------- when it is sent ---------- */
 
 static void
 add_header(SagaSending *sending, const char *name, const char *value)
@@ -65,17 +158,64 @@ add_message_header(const char *name, JsonbValue *value, void *arg)
 		add_header(arg, name, text);
 }
 
+/*
+ * {name} is filled from the message, {secret:...} with a secret; never one in
+ * what the other gave, or a message could ask for a secret.
+ */
+static char *
+fill_header(SagaSending *sending, StringInfo out, const char *text)
+{
+	SagaDelivery *delivery = sending->deliveries[0];
+
+	while (*text)
+	{
+		const char *secret = strstr(text, "{secret:");
+		const char *end = secret != NULL ? strchr(secret, '}') : NULL;
+		char	   *missing;
+		char	   *error;
+
+		if (!saga_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, delivery->message,
+								false, &missing))
+			return psprintf("needs {%s}, and the message has no usable value for it", missing);
+		if (end == NULL)
+			break;
+		error = saga_secret_fill(out, pnstrdup(secret, end + 1 - secret), &sending->secrets);
+		if (error != NULL)
+			return error;
+		text = end + 1;
+	}
+	return NULL;
+}
+
 static char *
 add_destination_header(SagaSending *sending, const SagaHeader *header)
 {
 	StringInfoData value;
+	const char *wrong;
 	char	   *error;
 
 	initStringInfo(&value);
-	error = saga_secret_fill(&value, header->value, &sending->secrets);
+	error = fill_header(sending, &value, header->value);
+	wrong = error == NULL ? saga_header_check_value(value.data) : NULL;
+	if (wrong != NULL)
+		error = pstrdup(wrong);
 	if (error == NULL)
 		add_header(sending, header->name, value.data);
 	explicit_bzero(value.data, value.len);
+	return error == NULL ? NULL : psprintf("header \"%s\": %s", header->name, error);
+}
+
+static char *
+add_headers(SagaSending *sending, const SagaRequestSpec *spec)
+{
+	char	   *error = NULL;
+	int			i;
+
+	for (i = 0; i < spec->nheaders && error == NULL; i++)
+	{
+		if (!has_header(sending, spec->headers[i].name))
+			error = add_destination_header(sending, &spec->headers[i]);
+	}
 	return error;
 }
 
@@ -86,24 +226,24 @@ saga_prepare_http(SagaSending *sending, SagaHttp *connections, char **error)
 	SagaDelivery *delivery = sending->deliveries[0];
 	SagaHttpRequest *http = &sending->http;
 	JsonbValue *headers = saga_doc_get(&delivery->request->root, "Headers");
-	int			i;
+	bool		first = delivery->phase == SAGA_PHASE_SEND && !delivery->compensate;
 
-	*error = NULL;
-	for (i = 0; i < destination->request.nheaders && *error == NULL; i++)
-		*error = add_destination_header(sending, &destination->request.headers[i]);
+	/* a look-up, a poll, a compensation have the destination's headers too */
+	*error = add_headers(sending, sending->spec);
+	if (*error == NULL)
+		*error = add_headers(sending, &destination->request);
 	if (*error != NULL)
 		return SAGA_READY_NEVER;
-	if (headers != NULL && saga_doc_is_object(headers))
+	if (first && headers != NULL && saga_doc_is_object(headers))
 		saga_doc_each(headers->val.binary.data, add_message_header, sending);
-	if (destination->idempotency.place == SAGA_KEY_HEADER)
-		add_header(sending, destination->idempotency.name,
-				   saga_uuid_to_cstring(&delivery->idempotency_key));
+	if (delivery->key != NULL && destination->idempotency.place == SAGA_KEY_HEADER)
+		add_header(sending, destination->idempotency.name, delivery->key);
 	if (sending->body != NULL && !has_header(sending, "Content-Type"))
 		add_header(sending, "Content-Type", sending->content_type);
 
-	http->method = saga_doc_get_string(&delivery->request->root, "Method");
+	http->method = first ? saga_doc_get_string(&delivery->request->root, "Method") : NULL;
 	if (http->method == NULL)
-		http->method = destination->request.method;
+		http->method = sending->spec->method;
 	http->body = sending->body;
 	http->body_len = sending->body ? strlen(sending->body) : 0;
 	return saga_auth_prepare(sending, connections, error);

@@ -6,6 +6,7 @@
 
 #include "outbox/doc.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
 JsonbValue *
@@ -54,6 +55,21 @@ saga_doc_text(const JsonbValue *value)
 		default:
 			return NULL;
 	}
+}
+
+Jsonb *
+saga_doc_merge(Jsonb *first, Jsonb *second)
+{
+	if (first == NULL || second == NULL)
+		return first != NULL ? first : second;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(first), JsonbPGetDatum(second)));
+}
+
+bool
+saga_doc_contains(Jsonb *array, const JsonbValue *value)
+{
+	return IsAJsonbScalar(value) &&
+		findJsonbValueFromContainer(&array->root, JB_FARRAY, unconstify(JsonbValue *, value)) != NULL;
 }
 
 char *

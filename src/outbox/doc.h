@@ -19,6 +19,12 @@ extern bool saga_doc_is_array(const JsonbValue *value);
 /* Text of a string, number or boolean; NULL for null, arrays and objects. */
 extern char *saga_doc_text(const JsonbValue *value);
 
+/* All members of both, those of the second where both have one; either may be NULL. */
+extern Jsonb *saga_doc_merge(Jsonb *first, Jsonb *second);
+
+/* Is this scalar, of this type, an element of the array? */
+extern bool saga_doc_contains(Jsonb *array, const JsonbValue *value);
+
 /* JSON text of any value. */
 extern char *saga_doc_json(const JsonbValue *value);
 

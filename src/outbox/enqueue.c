@@ -22,12 +22,12 @@ saga_outbox_event_hook_type saga_outbox_event_hook = NULL;
 
 static SagaStmt insert_stmt = {
 	.sql = "INSERT INTO saga.outbox (destination_id, outbox_id, op, only_submit, workflow_id, "
-	"execution_id, task_id, idempotency_key, ordering_key, position, created_at, request) "
+	"execution_id, task_id, idempotency_key, ordering_key, position, created_at, request, compensate) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-	"CASE WHEN $9 IS NOT NULL THEN nextval('saga.outbox_position') END, $10, $11)",
-	.nargs = 11,
+	"CASE WHEN $9 IS NOT NULL THEN nextval('saga.outbox_position') END, $10, $11, $12)",
+	.nargs = 12,
 	.argtypes = {INT4OID, UUIDOID, CHAROID, BOOLOID, INT4OID, UUIDOID, INT4OID, UUIDOID, TEXTOID,
-	TIMESTAMPTZOID, JSONBOID}
+	TIMESTAMPTZOID, JSONBOID, BOOLOID}
 };
 
 /* The rest of the two statements' work is the publisher's: it drops what is withdrawn. */
@@ -42,8 +42,8 @@ static SagaStmt withdraw_stmt = {
 static void
 insert_row(const SagaOutboxEntry *entry, const SagaResolved *resolved)
 {
-	Datum		values[11];
-	char		nulls[12] = "           ";
+	Datum		values[12];
+	char		nulls[13] = "            ";
 
 	values[0] = Int32GetDatum(resolved->destination->destination_id);
 	values[1] = UUIDPGetDatum(&entry->outbox_id);
@@ -55,6 +55,7 @@ insert_row(const SagaOutboxEntry *entry, const SagaResolved *resolved)
 	values[7] = UUIDPGetDatum(&entry->idempotency_key);
 	values[9] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[10] = JsonbPGetDatum(resolved->request);
+	values[11] = BoolGetDatum(resolved->compensate);
 	if (entry->workflow_id == 0)
 		nulls[4] = nulls[5] = nulls[6] = 'n';
 	if (resolved->ordering_key != NULL)

@@ -25,10 +25,19 @@ CREATE TABLE saga.outbox (
 	workflow_id integer,				-- who waits; null: nobody
 	execution_id uuid,
 	task_id integer,
+	compensate boolean NOT NULL DEFAULT false,	-- undoes what an earlier message did
 	idempotency_key uuid NOT NULL,
+	key_epoch integer NOT NULL DEFAULT 0,	-- raised when the server keeps a failure under the key
 	ordering_key text,
 	position bigint,					-- with an ordering key
-	attempts integer NOT NULL DEFAULT 0,
+	attempts integer NOT NULL DEFAULT 0,	-- requests of any kind, the last one recorded
+	sends integer NOT NULL DEFAULT 0,	-- those of them that count against max_attempts
+	phase text NOT NULL DEFAULT 'send' CHECK (phase IN ('send', 'poll', 'else')),
+	phase_tries integer NOT NULL DEFAULT 0,	-- failures of look-up or poll, refused credentials
+	uncertain boolean NOT NULL DEFAULT false,	-- a request may have had its effect
+	same_failures integer NOT NULL DEFAULT 0,	-- the same failure in a row under one key
+	pending_since timestamptz,
+	captured jsonb,						-- values kept from answers
 	last_status integer,
 	last_class text,
 	last_error text,
@@ -56,13 +65,17 @@ CREATE TABLE saga.outbox_attempt (
 	attempt integer NOT NULL,
 	started_at timestamptz NOT NULL,
 	ended_at timestamptz NOT NULL,
-	class text NOT NULL,				-- retry, uncertain, auth, fatal
+	phase text NOT NULL DEFAULT 'send',	-- send, lookup, poll, else
+	class text NOT NULL,
 	status integer,
 	error text,
 	answer text,						-- its first characters
+	key text,							-- as it was sent
+	retry_after_ms bigint,				-- as the server asked
+	publisher integer,					-- its process
 	PRIMARY KEY (destination_id, outbox_id, started_at)
 );
-COMMENT ON TABLE saga.outbox_attempt IS 'attempts that were no success';
+COMMENT ON TABLE saga.outbox_attempt IS 'requests of outbox messages but the one that delivered it, which is in saga.outbox';
 
 -- A new publisher gives back at once what a dead one had in flight.
 CREATE INDEX timer_outbox_lease ON saga.timer (lease) WHERE kind = 'o' AND lease IS NOT NULL;

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "outbox/auth.h"
 #include "outbox/sending.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -295,7 +296,7 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 
 	saga_sending_answered(sending, answer);
 	dlist_delete(&sending->node);
-	dlist_push_tail(sending->answered, &sending->node);
+	dlist_push_tail(sending->done, &sending->node);
 }
 
 /* False: it has to wait, for a token. */
@@ -328,7 +329,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 		if (prepared == SAGA_READY_NOW)
 		{
 			sending->user.finished = sending_finished;
-			sending->answered = &publisher->done;
+			sending->done = &publisher->done;
 			started = saga_http_start(publisher->http, http, &sending->user);
 			if (!started)
 				error = "the request could not be started";
@@ -386,6 +387,7 @@ settle_sending(SagaSending *sending)
 		memcpy(sending->deliveries, sending->unrecorded,
 			   sizeof(SagaDelivery *) * sending->nunrecorded);
 		sending->ndeliveries = sending->nunrecorded;
+		sending->recorded = false;
 		return false;
 	}
 	count_done(sending);
@@ -447,6 +449,35 @@ lock_orderings(SagaPublisher *publisher, int limit)
 	}
 }
 
+/*
+ * Refused for its credentials, and there are others: it is sent once more,
+ * which is the same attempt.
+ */
+static bool
+is_worth_another_try(SagaSending *sending)
+{
+	if (sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
+		!saga_auth_refused(sending))
+		return false;
+	sending->refused_before = true;
+	return true;
+}
+
+static void
+record_one(SagaPublisher *publisher, SagaSending *sending)
+{
+	saga_sending_classify(sending);
+	sending->recorded = !is_worth_another_try(sending);
+	if (sending->recorded)
+	{
+		(void) saga_record_sending(sending, publisher->lease);
+		return;
+	}
+	sending->answered = sending->classified = false;
+	dlist_delete(&sending->node);
+	dlist_push_tail(&publisher->ready, &sending->node);
+}
+
 static int
 record(SagaPublisher *publisher)
 {
@@ -472,20 +503,18 @@ record(SagaPublisher *publisher)
 	{
 		if (n++ >= limit)
 			break;
-		(void) saga_record_sending(dlist_container(SagaSending, node, iter.cur), publisher->lease);
+		record_one(publisher, dlist_container(SagaSending, node, iter.cur));
 		MemoryContextReset(publisher->work);
 	}
 	commit_work(publisher);
 	publisher->recording = false;
 
-	n = left = 0;
+	left = 0;
 	dlist_foreach_modify(iter, &publisher->done)
 	{
-		if (n + left >= limit)
-			break;
-		if (settle_sending(dlist_container(SagaSending, node, iter.cur)))
-			n++;
-		else
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+		if (sending->recorded && !settle_sending(sending))
 			left++;
 	}
 	if (left > 0)

@@ -9,9 +9,11 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define SAGA_MAX_CAUSE		32768	/* as States.* causes of AWS */
@@ -34,18 +36,20 @@ static SagaStmt exists_stmt = {
 static SagaStmt update_stmt = {
 	.sql = "UPDATE saga.outbox SET state = $3, attempts = $4, last_status = $5, last_class = $6, "
 	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, $9), last_sent_at = $9, "
-	"finished_at = $10 WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 10,
+	"finished_at = $10, sends = $11, phase = $12, phase_tries = $13, uncertain = $14, same_failures = $15, "
+	"key_epoch = $16, pending_since = $17, captured = $18 WHERE destination_id = $1 AND outbox_id = $2",
+	.nargs = 18,
 	.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID}
+	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, JSONBOID}
 };
 
 static SagaStmt attempt_stmt = {
 	.sql = "INSERT INTO saga.outbox_attempt (destination_id, outbox_id, attempt, started_at, ended_at, "
-	"class, status, error, answer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
-	.nargs = 9,
+	"class, status, error, answer, phase, key, retry_after_ms, publisher) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+	.nargs = 13,
 	.argtypes = {INT4OID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID,
-	TEXTOID, TEXTOID}
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT4OID}
 };
 
 static SagaStmt end_lease_stmt = {
@@ -109,8 +113,8 @@ write_attempt(const Recording *recording)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[9];
-	char		nulls[10] = "         ";
+	Datum		values[13];
+	char		nulls[14] = "             ";
 
 	values[0] = recording->destination_id;
 	values[1] = recording->outbox_id;
@@ -121,8 +125,22 @@ write_attempt(const Recording *recording)
 	values[6] = Int32GetDatum(delivery->status);
 	if (delivery->status == 0)
 		nulls[6] = 'n';
-	values[7] = CStringGetTextDatum(delivery->error);
-	values[8] = CStringGetTextDatum(clip(recording->cause, SAGA_MAX_NOTE));
+	if (recording->cause != NULL)
+	{
+		values[7] = CStringGetTextDatum(delivery->error);
+		values[8] = CStringGetTextDatum(clip(recording->cause, SAGA_MAX_NOTE));
+	}
+	else
+		nulls[7] = nulls[8] = 'n';
+	values[9] = CStringGetTextDatum(saga_phase_name(delivery->asked));
+	if (delivery->key != NULL)
+		values[10] = CStringGetTextDatum(delivery->key);
+	else
+		nulls[10] = 'n';
+	values[11] = Int64GetDatum(delivery->retry_after_ms);
+	if (delivery->retry_after_ms < 0)
+		nulls[11] = 'n';
+	values[12] = Int32GetDatum(MyProcPid);
 	(void) saga_execute(&attempt_stmt, values, nulls, false, 0);
 }
 
@@ -145,8 +163,8 @@ write_record(const Recording *recording, const char *state, Jsonb *output)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[10];
-	char		nulls[11] = "          ";
+	Datum		values[18];
+	char		nulls[19] = "                  ";
 
 	values[0] = recording->destination_id;
 	values[1] = recording->outbox_id;
@@ -169,6 +187,20 @@ write_record(const Recording *recording, const char *state, Jsonb *output)
 		nulls[7] = 'n';
 	if (!recording->finished)
 		nulls[9] = 'n';
+	values[10] = Int32GetDatum(delivery->sends);
+	values[11] = CStringGetTextDatum(delivery->phase == SAGA_PHASE_LOOKUP ? "send" :
+									 saga_phase_name(delivery->phase));
+	values[12] = Int32GetDatum(delivery->phase_tries);
+	values[13] = BoolGetDatum(delivery->uncertain);
+	values[14] = Int32GetDatum(delivery->same_failures);
+	values[15] = Int32GetDatum(delivery->key_epoch);
+	values[16] = TimestampTzGetDatum(delivery->pending_since);
+	if (delivery->pending_since == 0)
+		nulls[16] = 'n';
+	if (delivery->captured != NULL)
+		values[17] = JsonbPGetDatum(delivery->captured);
+	else
+		nulls[17] = 'n';
 	(void) saga_execute(&update_stmt, values, nulls, false, 0);
 }
 
@@ -187,9 +219,7 @@ settle_timer(const Recording *recording)
 		(void) saga_execute(&end_lease_stmt, values, NULL, false, 0);
 		return;
 	}
-	wake_at = TimestampTzPlusMilliseconds(recording->now,
-										  saga_retry_delay_ms(recording->sending->destination,
-															  recording->delivery));
+	wake_at = TimestampTzPlusMilliseconds(recording->now, recording->delivery->delay_ms);
 	values[3] = TimestampTzGetDatum(wake_at);
 	(void) saga_execute(&delay_stmt, values, NULL, false, 0);
 	if (SPI_processed > 0)
@@ -249,11 +279,11 @@ static void
 record_waiting(Recording *recording)
 {
 	SagaDelivery *delivery = recording->delivery;
-	bool		success = delivery->class == SAGA_CLASS_SUCCESS;
+	bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
 	bool		waited_for = delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH;
 	Jsonb	   *output = success ? saga_delivery_output(recording->sending, delivery) : NULL;
 
-	recording->finished = saga_is_final(recording->sending->destination, delivery);
+	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
 	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", output);
 	if (!recording->finished)
 		return;
@@ -273,12 +303,20 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 
 	recording.destination_id = Int32GetDatum(sending->destination->destination_id);
 	recording.outbox_id = UUIDPGetDatum(&delivery->outbox_id);
-	if (delivery->class != SAGA_CLASS_SUCCESS)
-		recording.cause = saga_foreign_text(delivery->cause, strlen(delivery->cause), SAGA_MAX_CAUSE);
 	state = lock_record(&recording);
 	if (state == NULL)
 		return false;
-	if (strcmp(state, "gone") != 0 && recording.cause != NULL)
+	if (!delivery->decided)
+	{
+		MemoryContext old = MemoryContextSwitchTo(sending->context);
+
+		saga_decide(sending, delivery, recording.now);
+		delivery->decided = true;
+		MemoryContextSwitchTo(old);
+	}
+	if (delivery->cause != NULL)
+		recording.cause = saga_foreign_text(delivery->cause, strlen(delivery->cause), SAGA_MAX_CAUSE);
+	if (strcmp(state, "gone") != 0 && delivery->verdict != SAGA_VERDICT_DELIVERED)
 		write_attempt(&recording);
 	recording.finished = true;
 	if (strcmp(state, "waiting") == 0)
@@ -286,7 +324,7 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 	else if (strcmp(state, "withdrawn") == 0)
 	{
 		/* nobody waits, but what happened is told; a delivery is one */
-		bool		success = delivery->class == SAGA_CLASS_SUCCESS;
+		bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
 
 		write_record(&recording, success ? "delivered" : "withdrawn",
 					 success ? saga_delivery_output(sending, delivery) : NULL);

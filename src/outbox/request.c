@@ -1,7 +1,7 @@
 /*
  * request.c
- *		HTTP requests as a task gives them, as they are stored, and their body
- *		as bytes.
+ *		HTTP requests as a task gives them, checked while the task can be told,
+ *		and as they are stored.
  */
 #include "postgres.h"
 
@@ -9,22 +9,6 @@
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "utils/builtins.h"
-
-/* How a list is written in a form; names as in AWS's RequestEncodingOptions. */
-static const char *const array_formats[] = {"INDICES", "REPEAT", "COMMAS", "BRACKETS", "NONE"};
-
-const char *
-saga_form_format(const char *name)
-{
-	int			i;
-
-	for (i = 0; i < lengthof(array_formats); i++)
-	{
-		if (strcmp(name, array_formats[i]) == 0)
-			return array_formats[i];
-	}
-	return NULL;
-}
 
 /* ---------- checks ---------- */
 
@@ -41,7 +25,7 @@ check_member(const char *name, JsonbValue *value, void *arg)
 {
 	static const char *const members[] = {
 		"ApiEndpoint", "Method", "Headers", "QueryParameters", "RequestBody", "Authentication",
-		"InvocationConfig", "Transform"
+		"InvocationConfig", "Transform", "Operation", "Captured"
 	};
 	MemberState *state = arg;
 	int			i;
@@ -94,23 +78,13 @@ check_header(const char *name, JsonbValue *value, void *arg)
 }
 
 static void
-append_query(StringInfo query, const char *name, const char *value)
-{
-	if (query->len > 0)
-		appendStringInfoChar(query, '&');
-	saga_url_encode(query, name, strlen(name));
-	appendStringInfoChar(query, '=');
-	saga_url_encode(query, value, strlen(value));
-}
-
-static void
 add_query_parameter(const char *name, JsonbValue *value, void *arg)
 {
 	MemberState *state = arg;
 	char	   *text = saga_doc_text(value);
 
 	if (text != NULL)
-		append_query(state->query, name, text);
+		saga_append_query(state->query, name, text);
 	else if (saga_doc_is_array(value))
 	{
 		JsonbContainer *array = value->val.binary.data;
@@ -121,7 +95,7 @@ add_query_parameter(const char *name, JsonbValue *value, void *arg)
 			text = saga_doc_text(getIthJsonbValueFromContainer(array, i));
 			if (text == NULL)
 				break;
-			append_query(state->query, name, text);
+			saga_append_query(state->query, name, text);
 		}
 		if (i == JsonContainerSize(array))
 			return;
@@ -183,7 +157,7 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 	if (strcmp(encoding, "URL_ENCODED") != 0)
 		return saga_reject(resolved, "States.Runtime",
 						   "RequestBodyEncoding must be NONE or URL_ENCODED");
-	*form = array_formats[0];
+	*form = saga_form_format("INDICES");
 	options = saga_doc_get(transform->val.binary.data, "RequestEncodingOptions");
 	if (options == NULL || !saga_doc_is_object(options))
 		return true;
@@ -226,18 +200,47 @@ check_method(SagaResolved *resolved, const char *method)
 static bool
 check_built(SagaResolved *resolved)
 {
-	char	   *missing;
+	const SagaDestination *destination = resolved->destination;
+	bool		compensate = saga_doc_get(&resolved->request->root, "Compensate") != NULL;
+	const SagaRequestSpec *spec = compensate ? &destination->compensation->request : &destination->request;
+	Jsonb	   *message = saga_request_message(resolved->request, NULL);
 	const char *content_type;
-	char	   *body;
+	char	   *body = NULL;
+	char	   *error = NULL;
 
-	if (saga_request_url(&resolved->destination->request, resolved->request, &missing) == NULL)
-		return saga_reject(resolved, "States.Runtime",
-						   "the url of destination \"%s\" needs {%s}, and the message has no usable value for it",
-						   resolved->destination->name, missing);
-	body = saga_request_body(resolved->request, &content_type);
+	if (saga_request_url(spec, compensate ? NULL : resolved->request, message, &error) != NULL)
+		body = saga_request_body(spec, resolved->request, message, NULL, NULL, &content_type, &error);
+	if (error != NULL)
+		return saga_reject(resolved, "States.Runtime", "destination \"%s\": %s", destination->name, error);
 	if (body != NULL && strlen(body) > SAGA_HTTP_MAX_BYTES)
 		return saga_reject(resolved, "States.DataLimitExceeded",
 						   "the request's body has more than %d bytes", SAGA_HTTP_MAX_BYTES);
+	return true;
+}
+
+/*
+ * {"Operation": "compensate"}: the destination's own request that undoes what
+ * an earlier message did; Captured is that of its output.
+ */
+static bool
+check_operation(SagaResolved *resolved, JsonbContainer *input, const char *rest, bool *compensate)
+{
+	JsonbValue *operation = saga_doc_get(input, "Operation");
+	JsonbValue *captured = saga_doc_get(input, "Captured");
+	char	   *name = saga_doc_get_string(input, "Operation");
+
+	*compensate = name != NULL && strcmp(name, "compensate") == 0;
+	if (operation != NULL && !*compensate)
+		return saga_reject(resolved, "States.Runtime", "Operation must be \"compensate\"");
+	if (captured != NULL && captured->type != jbvNull && (!*compensate || !saga_doc_is_object(captured)))
+		return saga_reject(resolved, "States.Runtime",
+						   "Captured must be an object, and belongs to the operation \"compensate\"");
+	if (*compensate && resolved->destination->compensation == NULL)
+		return saga_reject(resolved, "States.Runtime", "destination \"%s\" has no setting \"compensate\"",
+						   resolved->destination->name);
+	if (*compensate && rest[0] != '\0')
+		return saga_reject(resolved, "States.Runtime",
+						   "ApiEndpoint must be the destination alone for the operation \"compensate\"");
 	return true;
 }
 
@@ -253,11 +256,14 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 	char	   *method = NULL;
 	char	   *path = "";
 	const char *form = NULL;
+	bool		compensate = false;
 
 	saga_doc_each(input, publish ? check_publish_member : check_member, &state);
 	if (!state.ok || !check_headers(&state, headers))
 		return false;
-	if (!publish)
+	if (!publish && !check_operation(resolved, input, rest, &compensate))
+		return false;
+	if (!publish && !compensate)
 	{
 		method = saga_doc_get_string(input, "Method");
 		if (method == NULL)
@@ -268,7 +274,7 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 			!read_transform(resolved, input, &form))
 			return false;
 	}
-	else if (body == NULL)
+	else if (publish && body == NULL)
 		return saga_reject(resolved, "States.Runtime", "Payload is missing");
 
 	pushJsonbValue(&parse, WJB_BEGIN_OBJECT, NULL);
@@ -282,165 +288,11 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 		saga_doc_push_value(&parse, "Body", body);
 	if (form != NULL)
 		saga_doc_push_string(&parse, "Form", form);
+	if (compensate)
+		saga_doc_push_int(&parse, "Compensate", 1);
+	if (compensate && saga_doc_get(input, "Captured") != NULL)
+		saga_doc_push_value(&parse, "Captured", saga_doc_get(input, "Captured"));
+	resolved->compensate = compensate;
 	resolved->request = JsonbValueToJsonb(pushJsonbValue(&parse, WJB_END_OBJECT, NULL));
 	return check_built(resolved);
-}
-
-/* ---------- as bytes ---------- */
-
-char *
-saga_request_url(const SagaRequestSpec *spec, Jsonb *request, char **missing)
-{
-	JsonbValue *body = saga_doc_get(&request->root, "Body");
-	char	   *path = saga_doc_get_string(&request->root, "Path");
-	const SagaUrl *url = &spec->url;
-	StringInfoData out;
-
-	initStringInfo(&out);
-	appendStringInfo(&out, "%s://%s:%d", url->https ? "https" : "http", url->host, url->port);
-	*missing = saga_url_fill(&out, url->path,
-							 body != NULL && saga_doc_is_object(body) ? body->val.binary.data : NULL);
-	/* "/base/" and "/x" meet in one slash */
-	if (path != NULL && path[0] == '/' && out.len > 0 && out.data[out.len - 1] == '/')
-		path++;
-	else if (url->path[0] == '\0' && (path == NULL || path[0] != '/'))
-		appendStringInfoChar(&out, '/');
-	if (*missing == NULL && url->query != NULL)
-	{
-		appendStringInfoChar(&out, '?');
-		*missing = saga_url_fill(&out, url->query,
-								 body != NULL && saga_doc_is_object(body) ? body->val.binary.data : NULL);
-	}
-	if (*missing != NULL)
-		return NULL;
-	if (path != NULL)
-		appendStringInfoString(&out, path);
-	return out.data;
-}
-
-typedef struct FormState
-{
-	StringInfo	out;
-	const char *prefix;			/* NULL at the top */
-	const char *array_format;
-} FormState;
-
-static void append_form_value(FormState *form, const char *name, JsonbValue *value);
-
-static void
-append_form_member(const char *name, JsonbValue *value, void *arg)
-{
-	FormState  *form = arg;
-
-	append_form_value(form, form->prefix ? psprintf("%s[%s]", form->prefix, name) : name, value);
-}
-
-static void
-append_form_array(FormState *form, const char *name, JsonbContainer *array)
-{
-	uint32		i;
-	StringInfoData joined;
-
-	initStringInfo(&joined);
-	for (i = 0; i < JsonContainerSize(array); i++)
-	{
-		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
-		char	   *text = saga_doc_text(item);
-
-		if (strcmp(form->array_format, "COMMAS") == 0)
-			appendStringInfo(&joined, "%s%s", i > 0 ? "," : "", text ? text : saga_doc_json(item));
-		else if (strcmp(form->array_format, "REPEAT") == 0)
-			append_form_value(form, name, item);
-		else if (strcmp(form->array_format, "BRACKETS") == 0)
-			append_form_value(form, psprintf("%s[]", name), item);
-		else
-			append_form_value(form, psprintf("%s[%u]", name, i), item);
-	}
-	if (joined.len > 0)
-		append_query(form->out, name, joined.data);
-}
-
-static void
-append_form_value(FormState *form, const char *name, JsonbValue *value)
-{
-	FormState	inner = *form;
-	char	   *text = saga_doc_text(value);
-
-	check_stack_depth();
-	if (text != NULL)
-		append_query(form->out, name, text);
-	else if (saga_doc_is_object(value))
-	{
-		inner.prefix = name;
-		saga_doc_each(value->val.binary.data, append_form_member, &inner);
-	}
-	else if (saga_doc_is_array(value))
-	{
-		if (strcmp(form->array_format, "NONE") == 0)
-			append_query(form->out, name, saga_doc_json(value));
-		else
-			append_form_array(form, name, value->val.binary.data);
-	}
-	else
-		append_query(form->out, name, "");	/* null */
-}
-
-/* Does the request name a type of its own that is no JSON? */
-static bool
-wants_raw_text(Jsonb *request, bool *named)
-{
-	JsonbValue *headers = saga_doc_get(&request->root, "Headers");
-	JsonbIterator *it;
-	JsonbValue	item;
-	JsonbIteratorToken token;
-	bool		raw = false;
-
-	*named = false;
-	if (headers == NULL || !saga_doc_is_object(headers))
-		return false;
-	it = JsonbIteratorInit(headers->val.binary.data);
-	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY || item.val.string.len != 12 ||
-			pg_strncasecmp(item.val.string.val, "Content-Type", 12) != 0)
-			continue;
-		(void) JsonbIteratorNext(&it, &item, true);
-		*named = true;
-		raw = strstr(saga_doc_text(&item), "json") == NULL;
-	}
-	return raw;
-}
-
-/*
- * A string is sent as it is when the request says that it is no JSON, or says
- * nothing in an http:invoke (only that has a Method); everything else as JSON.
- */
-char *
-saga_request_body(Jsonb *request, const char **content_type)
-{
-	JsonbValue *body = saga_doc_get(&request->root, "Body");
-	char	   *array_format = saga_doc_get_string(&request->root, "Form");
-	bool		named;
-	bool		raw = wants_raw_text(request, &named);
-
-	*content_type = "application/json";
-	if (body == NULL)
-		return NULL;
-	if (array_format != NULL && saga_doc_is_object(body))
-	{
-		StringInfoData out;
-		FormState	form = {&out, NULL, array_format};
-
-		initStringInfo(&out);
-		saga_doc_each(body->val.binary.data, append_form_member, &form);
-		*content_type = "application/x-www-form-urlencoded";
-		return out.data;
-	}
-	if (body->type == jbvString &&
-		(raw || (!named && saga_doc_get(&request->root, "Method") != NULL)))
-	{
-		*content_type = "text/plain; charset=utf-8";
-		return saga_doc_text(body);
-	}
-	return saga_doc_json(body);
 }

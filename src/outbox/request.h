@@ -3,7 +3,8 @@
  *		What a task or saga.publish_to asks for, as it is stored and as it is sent.
  *
  * Stored (saga.outbox.request), for http:
- *   {"Method", "Path": "/below?the=url", "Headers", "Body", "Form": array format}
+ *   {"Method", "Path": "/below?the=url", "Headers", "Body", "Form": array format,
+ *    "Compensate": 1, "Captured": {...}}
  * and for sns:
  *   {"Message", "Subject", "MessageAttributes", "MessageStructure",
  *    "MessageGroupId", "MessageDeduplicationId"}
@@ -26,6 +27,7 @@ typedef struct SagaResolved
 	SagaDestination *destination;
 	Jsonb	   *request;		/* as it is stored */
 	const char *ordering_key;
+	bool		compensate;		/* it undoes what an earlier message did */
 
 	/* not resolved: an error for the task */
 	const char *error;
@@ -42,13 +44,24 @@ extern bool saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *
 									const char *rest);
 extern bool saga_request_check_sns(const SagaOutboxEntry *entry, SagaResolved *resolved);
 
-/* The URL of a stored http request; NULL, with the name of the template's member that is missing. */
-extern char *saga_request_url(const SagaRequestSpec *spec, Jsonb *request, char **missing);
+/* What templates and expressions see: the message's body and what was captured; may be NULL. */
+extern Jsonb *saga_request_message(Jsonb *request, Jsonb *captured);
+
+/* The URL; request NULL: without the path that a task gave.  NULL, and what is wrong. */
+extern char *saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, char **error);
 
 /* The name of a way to write arrays in a form, as AWS has them; NULL: none of that name. */
 extern const char *saga_form_format(const char *name);
 
-/* Its body as bytes; NULL: none.  *content_type is what is sent when the request names none. */
-extern char *saga_request_body(Jsonb *request, const char **content_type);
+/*
+ * Its body as bytes; NULL: none, or *error says what is wrong.  *content_type
+ * is what is sent when the request names none.  With key_member the key
+ * becomes that member of the body.
+ */
+extern char *saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message,
+							   const char *key_member, const char *key, const char **content_type, char **error);
+
+/* name=value, percent-encoded, with "&" before it unless it is the first. */
+extern void saga_append_query(StringInfo query, const char *name, const char *value);
 
 #endif							/* SAGA_OUTBOX_REQUEST_H */

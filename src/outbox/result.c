@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
+#include "net/json.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
@@ -131,24 +132,29 @@ saga_foreign_text(const char *text, size_t len, size_t max_bytes)
 	return conversion.from;
 }
 
-static void
-push_body(JsonbParseState **state, const SagaSending *sending)
+Jsonb *
+saga_foreign_json(const char *text, size_t len)
 {
 	Conversion	conversion = {0};
-	char	   *type = saga_head_get(sending->head, "Content-Type");
-	char	   *text;
 
-	if (sending->answer_is_json && (type == NULL || saga_head_says_json(sending->head)))
-	{
-		conversion.from = sending->answer;
-		if (attempt(convert_json, &conversion))
-		{
-			saga_doc_push_jsonb(state, "ResponseBody", conversion.doc);
-			return;
-		}
-	}
-	text = saga_foreign_text(sending->answer, sending->answer_len, SIZE_MAX);
-	saga_doc_push_string(state, "ResponseBody", text);
+	conversion.from = unconstify(char *, text);
+	if (!saga_json_check(text, len) || !attempt(convert_json, &conversion))
+		return NULL;
+	return conversion.doc;
+}
+
+/* What a look-up found stands for the answer that was lost. */
+static void
+push_body(JsonbParseState **state, const SagaSending *sending, const SagaDelivery *delivery)
+{
+	char	   *type = saga_head_get(sending->head, "Content-Type");
+
+	if (delivery->found != NULL)
+		saga_doc_push_value(state, "ResponseBody", delivery->found);
+	else if (sending->doc != NULL && (type == NULL || saga_head_says_json(sending->head)))
+		saga_doc_push_jsonb(state, "ResponseBody", sending->doc);
+	else
+		saga_doc_push_string(state, "ResponseBody", sending->text);
 }
 
 /* The rest of a line from text, without its end. */
@@ -249,7 +255,9 @@ saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery)
 		saga_doc_push_int(&state, "StatusCode", delivery->status);
 		saga_doc_push_string(&state, "StatusText", status_text(sending->head));
 		push_headers(&state, sending->head);
-		push_body(&state, sending);
+		push_body(&state, sending, delivery);
+		if (delivery->captured != NULL)
+			saga_doc_push_jsonb(&state, "Captured", delivery->captured);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

@@ -15,6 +15,25 @@
 #include "outbox/destination.h"
 #include "outbox/outbox.h"
 
+/* Which of its requests an attempt makes. */
+typedef enum SagaPhase
+{
+	SAGA_PHASE_SEND,
+	SAGA_PHASE_LOOKUP,			/* uncertain, and the destination has a look-up */
+	SAGA_PHASE_POLL,
+	SAGA_PHASE_OTHER			/* the compensation's "else" */
+} SagaPhase;
+
+extern const char *saga_phase_name(SagaPhase phase);
+
+/* What is to be done with a message after an answer (flow.c). */
+typedef enum SagaVerdict
+{
+	SAGA_VERDICT_DELIVERED,
+	SAGA_VERDICT_FAILED,
+	SAGA_VERDICT_AGAIN
+} SagaVerdict;
+
 typedef struct SagaDelivery
 {
 	/* the message */
@@ -28,9 +47,25 @@ typedef struct SagaDelivery
 	char	   *ordering_key;
 	Jsonb	   *request;
 	TimestampTz created_at;
-	int			attempt;		/* this one, from 1 */
-	bool		doubtful;		/* an earlier one may have had its effect */
+	int			attempt;		/* this one, from 1, of any phase */
 	bool		alone;			/* not in a batch */
+	bool		compensate;
+
+	/* where it stands; the verdict changes it */
+	SagaPhase	phase;
+	int			sends;
+	int			phase_tries;
+	bool		uncertain;		/* an earlier request may have had its effect */
+	int			same_failures;
+	char	   *last_error;		/* "Name: cause" of the last recorded one, NULL */
+	SagaPhase	asked;			/* the phase of this attempt, whatever comes next */
+	int			key_epoch;
+	int			last_status;
+	TimestampTz first_sent_at;	/* 0: never */
+	TimestampTz pending_since;	/* 0: not */
+	Jsonb	   *captured;		/* NULL: nothing */
+	Jsonb	   *message;		/* what templates and expressions see */
+	char	   *key;			/* as it is sent; NULL: none */
 
 	/* what became of it */
 	SagaClass	class;
@@ -39,12 +74,18 @@ typedef struct SagaDelivery
 	const char *cause;			/* foreign text: not yet in the server's encoding */
 	int64		retry_after_ms; /* what the server asked for, -1: nothing */
 	const SagaSnsEntry *entry;	/* of a success of SNS */
+	bool		absent;			/* of a look-up: it found nothing */
+	bool		conflict;		/* of a look-up or poll: it is another one, or it failed there */
+	JsonbValue *found;			/* of a look-up: what it found */
+	bool		decided;		/* once, also when recording has to be tried again */
+	SagaVerdict verdict;
+	int64		delay_ms;		/* again after it */
 } SagaDelivery;
 
 typedef struct SagaSending
 {
 	SagaHttpUser user;
-	dlist_head *answered;		/* where it goes when its answer has come */
+	dlist_head *done;			/* where it goes when its answer has come */
 	dlist_node	node;			/* in one of the publisher's lists */
 	MemoryContext context;
 	SagaDestination *destination;	/* pinned */
@@ -52,6 +93,7 @@ typedef struct SagaSending
 	SagaDelivery *deliveries[SAGA_SNS_MAX_ENTRIES];
 
 	/* made in the claiming transaction */
+	const SagaRequestSpec *spec;	/* http: of the phase */
 	char	   *url;
 	char	   *body;			/* NULL: none; in UTF-8 */
 	const char *content_type;
@@ -66,7 +108,13 @@ typedef struct SagaSending
 	char	   *head;			/* header lines; NULL: no answer */
 	char	   *answer;			/* its body */
 	size_t		answer_len;
-	bool		answer_is_json;
+	char	   *text;			/* the same in the server's encoding, what is invalid replaced */
+	Jsonb	   *doc;			/* the same as JSON; NULL: it is none */
+	SagaHttpAnswer transport;	/* without head and body */
+	bool		answered;
+	bool		classified;
+	bool		refused_before;	/* credentials were, and are new now */
+	bool		recorded;		/* in the transaction that is being done */
 	int			record_tries;	/* recording it raised so often */
 	int			nunrecorded;	/* deliveries whose record was locked */
 	SagaDelivery *unrecorded[SAGA_SNS_MAX_ENTRIES];
@@ -81,19 +129,29 @@ extern size_t saga_sns_size(const SagaDelivery *delivery);
 extern SagaReadiness saga_prepare_http(SagaSending *sending, SagaHttp *http, char **error);
 extern SagaReadiness saga_prepare_sns(SagaSending *sending, SagaHttp *http, char **error);
 
-/* Fill the deliveries' outcome from the answer; outside a transaction (classify.c, sns.c). */
+/* Keeps an answer, its secrets taken out; outside a transaction (classify.c). */
 extern void saga_sending_not_sent(SagaSending *sending, const char *cause);
 extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer);
-extern void saga_classify_sns(SagaSending *sending, const SagaHttpAnswer *answer);
+
+/* Fills the deliveries' outcome from the answer, in a transaction (classify.c, sns.c). */
+extern void saga_sending_classify(SagaSending *sending);
+extern void saga_classify_sns(SagaSending *sending);
+extern void saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status, const char *error,
+							 const char *cause);
+
+/* What follows on it: the verdict, and where the message stands then (flow.c). */
+extern void saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now);
+
+/* The request that an attempt makes (flow.c). */
+extern SagaPhase saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery,
+							   const char *stored);
+extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery);
 
 extern bool saga_head_says_json(const char *head);
 
-/* When to try again; only after a class that is tried again. */
-extern int64 saga_retry_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery);
-extern bool saga_is_final(const SagaDestination *destination, const SagaDelivery *delivery);
-
 /* For the record, inside a transaction (result.c). */
 extern char *saga_foreign_text(const char *text, size_t len, size_t max_bytes);
+extern Jsonb *saga_foreign_json(const char *text, size_t len);	/* NULL: it is none */
 extern Jsonb *saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery);
 
 /* ---------- inside a transaction, with SPI connected ---------- */

@@ -265,8 +265,9 @@ find_entry(const SagaSnsAnswer *parsed, const SagaDelivery *delivery)
 }
 
 void
-saga_classify_sns(SagaSending *sending, const SagaHttpAnswer *answer)
+saga_classify_sns(SagaSending *sending)
 {
+	const SagaHttpAnswer *answer = &sending->transport;
 	SagaSnsAnswer *parsed = palloc(sizeof(SagaSnsAnswer));
 	bool		readable;
 	SagaClass	class;

@@ -1,0 +1,348 @@
+/*
+ * flow.c
+ *		What follows on an answer: delivered, failed, or which request is made
+ *		next and when.
+ *
+ * Pure: nothing is read or written here but the delivery.  The rule behind it
+ * is that a request which may have had its effect is never repeated blindly:
+ * the same key makes the repetition harmless for as long as the server knows
+ * it, a look-up finds out, and where there is neither a person has to.
+ */
+#include "postgres.h"
+
+#include "outbox/sending.h"
+#include "utils/timestamp.h"
+
+/*
+ * A server that keeps a failure under the key gives the same one for ever.
+ * After so many equal ones, and a look-up that found nothing, the key changes.
+ */
+#define SAGA_STORED_FAILURES 3
+
+/* A key that is about to expire does not protect the next request. */
+#define SAGA_KEY_MARGIN_S 60
+
+const char *
+saga_phase_name(SagaPhase phase)
+{
+	static const char *const names[] = {"send", "lookup", "poll", "else"};
+
+	return names[phase];
+}
+
+static bool
+is_safe_method(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || strcmp(method, "OPTIONS") == 0;
+}
+
+static bool
+has_lookup(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	return destination->lookup != NULL && !delivery->compensate;
+}
+
+SagaPhase
+saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, const char *stored)
+{
+	if (strcmp(stored, "poll") == 0 && destination->poll != NULL)
+		return SAGA_PHASE_POLL;
+	if (strcmp(stored, "else") == 0 && delivery->compensate)
+		return SAGA_PHASE_OTHER;
+	return delivery->uncertain && has_lookup(destination, delivery) ? SAGA_PHASE_LOOKUP : SAGA_PHASE_SEND;
+}
+
+/* NULL: the settings were changed, and there is none any more. */
+const SagaRequestSpec *
+saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	switch (delivery->phase)
+	{
+		case SAGA_PHASE_LOOKUP:
+			return &destination->lookup->request;
+		case SAGA_PHASE_POLL:
+			return &destination->poll->request;
+		case SAGA_PHASE_OTHER:
+			return destination->compensation ? destination->compensation->other : NULL;
+		default:
+			if (delivery->compensate)
+				return destination->compensation ? &destination->compensation->request : NULL;
+			return &destination->request;
+	}
+}
+
+/* ---------- when ---------- */
+
+/* Exponential, with full jitter: uniformly between nothing and the whole. */
+static int64
+backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
+{
+	double		delay = destination->base_ms;
+	int			i;
+
+	for (i = 1; i < tries && delay < destination->cap_ms; i++)
+		delay *= destination->factor;
+	delay = Min(delay, destination->cap_ms);
+	if (destination->jitter)
+	{
+		uint32		random = 0;
+
+		if (pg_strong_random(&random, sizeof(random)))
+			delay *= random / (double) PG_UINT32_MAX;
+	}
+	if (delivery->retry_after_ms >= 0)
+		delay = Max(delay, Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000));
+	return (int64) delay;
+}
+
+static void
+again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
+{
+	if (phase != delivery->phase)
+		delivery->phase_tries = 0;
+	delivery->phase = phase;
+	delivery->verdict = SAGA_VERDICT_AGAIN;
+	delivery->delay_ms = delay_ms;
+}
+
+static void
+fail(SagaDelivery *delivery)
+{
+	delivery->verdict = SAGA_VERDICT_FAILED;
+}
+
+/* Nobody can tell whether it was done: a person has to find out. */
+static void
+fail_uncertain(SagaDelivery *delivery, const char *why)
+{
+	delivery->cause = psprintf("%s: %s: %s", why, delivery->error, delivery->cause);
+	delivery->error = "Saga.Uncertain";
+	delivery->class = SAGA_CLASS_UNCERTAIN;
+	fail(delivery);
+}
+
+/* ---------- a request that has an effect ---------- */
+
+/* May it be sent again without looking? */
+static bool
+may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
+{
+	const SagaDestination *destination = sending->destination;
+	const SagaIdempotency *key = &destination->idempotency;
+
+	if (destination->kind != SAGA_DESTINATION_HTTP || destination->resend_uncertain ||
+		is_safe_method(sending->http.method ? sending->http.method : sending->spec->method))
+		return true;
+	if (delivery->key == NULL)
+		return false;
+	return key->ttl_s == 0 || delivery->first_sent_at == 0 ||
+		at < TimestampTzPlusMilliseconds(delivery->first_sent_at,
+										 ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000);
+}
+
+static bool
+attempts_are_used_up(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	return delivery->sends >= destination->max_attempts;
+}
+
+static void
+decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	const SagaDestination *destination = sending->destination;
+	int64		delay = backoff_ms(destination, delivery, delivery->sends);
+
+	delivery->uncertain = true;
+	if (has_lookup(destination, delivery))
+		again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
+	else if (!may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
+		fail_uncertain(delivery, "it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up");
+	else if (attempts_are_used_up(destination, delivery))
+		fail(delivery);
+	else
+		again(delivery, delivery->phase, delay);
+}
+
+/*
+ * "I have this already": our own earlier request, if there was one that may
+ * have had its effect; else somebody else's.
+ */
+static void
+decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	if (!delivery->uncertain)
+	{
+		fail(delivery);
+		return;
+	}
+	delivery->class = SAGA_CLASS_UNCERTAIN;
+	decide_uncertain(sending, delivery, now);
+}
+
+static void
+decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
+{
+	const SagaCompensation *compensation = sending->destination->compensation;
+
+	if (!delivery->compensate || delivery->phase == SAGA_PHASE_OTHER || compensation->other == NULL)
+	{
+		fail(delivery);
+		return;
+	}
+	/* another request, with a key and attempts of its own */
+	again(delivery, SAGA_PHASE_OTHER, 0);
+	delivery->sends = delivery->same_failures = 0;
+	delivery->uncertain = false;
+}
+
+static void
+decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	const SagaDestination *destination = sending->destination;
+	bool		same = delivery->class == SAGA_CLASS_UNCERTAIN && delivery->status > 0 &&
+		delivery->status == delivery->last_status;
+
+	delivery->same_failures = same ? delivery->same_failures + 1 : 1;
+	if (delivery->class != SAGA_CLASS_AUTH && delivery->class != SAGA_CLASS_SPLIT)
+		delivery->sends++;
+	switch (delivery->class)
+	{
+		case SAGA_CLASS_SUCCESS:
+			delivery->verdict = SAGA_VERDICT_DELIVERED;
+			break;
+		case SAGA_CLASS_PENDING:
+			delivery->uncertain = false;
+			delivery->pending_since = now;
+			again(delivery, SAGA_PHASE_POLL, Max(destination->poll->every_ms, delivery->retry_after_ms));
+			break;
+		case SAGA_CLASS_UNCERTAIN:
+			decide_uncertain(sending, delivery, now);
+			break;
+		case SAGA_CLASS_DUPLICATE:
+			decide_duplicate(sending, delivery, now);
+			break;
+		case SAGA_CLASS_SPLIT:
+			again(delivery, delivery->phase, 0);
+			break;
+		case SAGA_CLASS_FATAL:
+			decide_fatal(sending, delivery);
+			break;
+		default:
+			if (!attempts_are_used_up(destination, delivery))
+				again(delivery, delivery->phase, backoff_ms(destination, delivery, delivery->sends));
+			else if (delivery->uncertain && has_lookup(destination, delivery))
+				again(delivery, SAGA_PHASE_LOOKUP, destination->lookup->delay_ms);
+			else
+				fail(delivery);
+	}
+}
+
+/* ---------- look-up and poll ---------- */
+
+static void
+try_asking_again(const SagaSending *sending, SagaDelivery *delivery, const char *what)
+{
+	const SagaDestination *destination = sending->destination;
+
+	delivery->phase_tries++;
+	if (delivery->class == SAGA_CLASS_FATAL || delivery->phase_tries >= destination->max_attempts)
+		fail_uncertain(delivery, psprintf("it may have been done, and the %s failed", what));
+	else
+		again(delivery, delivery->phase, backoff_ms(destination, delivery, delivery->phase_tries));
+}
+
+/* It was not done, as the look-up says: what failed is the request before. */
+static void
+fail_as_before(SagaDelivery *delivery)
+{
+	const char *colon = delivery->last_error ? strstr(delivery->last_error, ": ") : NULL;
+
+	if (colon != NULL)
+	{
+		delivery->error = pnstrdup(delivery->last_error, colon - delivery->last_error);
+		delivery->cause = pstrdup(colon + 2);
+	}
+	delivery->class = SAGA_CLASS_RETRY;
+	fail(delivery);
+}
+
+static void
+decide_lookup(const SagaSending *sending, SagaDelivery *delivery)
+{
+	if (delivery->class == SAGA_CLASS_SUCCESS)
+		delivery->verdict = SAGA_VERDICT_DELIVERED;
+	else if (delivery->conflict)
+		fail(delivery);
+	else if (!delivery->absent)
+		try_asking_again(sending, delivery, "look-up");
+	else
+	{
+		delivery->uncertain = false;
+		if (delivery->same_failures >= SAGA_STORED_FAILURES)
+		{
+			delivery->key_epoch++;
+			delivery->same_failures = 0;
+		}
+		if (attempts_are_used_up(sending->destination, delivery))
+			fail_as_before(delivery);
+		else
+			again(delivery, SAGA_PHASE_SEND, 0);
+	}
+}
+
+static void
+decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	const SagaPoll *poll = sending->destination->poll;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->pending_since,
+													   (int64) poll->deadline_s * 1000);
+
+	if (delivery->class == SAGA_CLASS_SUCCESS)
+		delivery->verdict = SAGA_VERDICT_DELIVERED;
+	else if (delivery->conflict)
+		fail(delivery);
+	else if (now >= deadline)
+		fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
+	else if (delivery->class == SAGA_CLASS_PENDING)
+	{
+		delivery->phase_tries = 0;
+		again(delivery, SAGA_PHASE_POLL, Max(poll->every_ms, delivery->retry_after_ms));
+	}
+	else
+		try_asking_again(sending, delivery, "poll");
+}
+
+/* ---------- all ---------- */
+
+/* Credentials that are refused are no failure of the message: it waits for them. */
+static void
+decide_auth(const SagaSending *sending, SagaDelivery *delivery)
+{
+	delivery->phase_tries++;
+	again(delivery, delivery->phase, backoff_ms(sending->destination, delivery, delivery->phase_tries));
+}
+
+void
+saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	const SagaDestination *destination = sending->destination;
+
+	delivery->asked = delivery->phase;
+	if (delivery->class == SAGA_CLASS_AUTH)
+		decide_auth(sending, delivery);
+	else if (delivery->phase == SAGA_PHASE_LOOKUP)
+		decide_lookup(sending, delivery);
+	else if (delivery->phase == SAGA_PHASE_POLL)
+		decide_poll(sending, delivery, now);
+	else
+		decide_send(sending, delivery, now);
+
+	if (delivery->verdict != SAGA_VERDICT_AGAIN || destination->deadline_s == 0 ||
+		TimestampTzPlusMilliseconds(now, delivery->delay_ms) <
+		TimestampTzPlusMilliseconds(delivery->created_at, (int64) destination->deadline_s * 1000))
+		return;
+	if (delivery->uncertain || delivery->phase == SAGA_PHASE_POLL)
+		fail_uncertain(delivery, "it may have been done, and its time is over");
+	else
+		fail(delivery);
+}
