@@ -91,7 +91,7 @@ SELECT saga.publish_to('own', '{}');
 SELECT destination FROM saga.outbox_status;
 RESET ROLE;
 -- given away with its secret: the new owner uses it, and cannot point it elsewhere
-SELECT saga.alter_destination('books', '{"url": "http://127.0.0.1:1/v1", "allow_private": true, "max_attempts": 2, "base_ms": 300, "jitter": "none", "headers": {"Authorization": "Bearer {secret:env:NO_SUCH_VARIABLE}"}}');
+SELECT saga.alter_destination('books', '{"url": "http://127.0.0.1:1/v1", "allow_private": true, "retry": {"deadline_s": 1}, "base_ms": 300, "jitter": "none", "headers": {"Authorization": "Bearer {secret:env:NO_SUCH_VARIABLE}"}}');
 SELECT saga.set_destination_owner('books', 'outbox_team');
 SET ROLE outbox_owner;
 SELECT saga.publish_to('books', '{}') IS NOT NULL AS accepted;

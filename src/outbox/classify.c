@@ -338,7 +338,9 @@ look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass cl
 	int			status = sending->transport.status;
 
 	if (sending->transport.truncated)
-		saga_set_outcome(delivery, SAGA_CLASS_FATAL, status, "Saga.AnswerTooLarge",
+		/* it was done; a look-up can tell the rest */
+		saga_set_outcome(delivery, sending->destination->lookup != NULL && delivery->phase == SAGA_PHASE_SEND ?
+						 SAGA_CLASS_UNCERTAIN : SAGA_CLASS_FATAL, status, "Saga.AnswerTooLarge",
 						 psprintf("the answer has more than %d bytes", sending->spec->max_response_bytes));
 	else if (saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL)
 		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, status, "Saga.UnreadableAnswer",

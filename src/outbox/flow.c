@@ -22,6 +22,9 @@
 /* A key that is about to expire does not protect the next request. */
 #define SAGA_KEY_MARGIN_S 60
 
+/* Who repairs credentials is a person: there is no hurry. */
+#define SAGA_AUTH_MIN_DELAY_MS 1000
+
 const char *
 saga_phase_name(SagaPhase phase)
 {
@@ -319,7 +322,8 @@ static void
 decide_auth(const SagaSending *sending, SagaDelivery *delivery)
 {
 	delivery->phase_tries++;
-	again(delivery, delivery->phase, backoff_ms(sending->destination, delivery, delivery->phase_tries));
+	again(delivery, delivery->phase,
+		  Max(SAGA_AUTH_MIN_DELAY_MS, backoff_ms(sending->destination, delivery, delivery->phase_tries)));
 }
 
 void
