@@ -233,7 +233,8 @@ class Service {
 		} else if (what === 'POST /_consent') {
 			await send(res, 200, oauth.consent(this, JSON.parse(text || '{}').client ?? [...this.clients.keys()][0]));
 		} else if (what === 'POST /_reset') {
-			this.forget();
+			const { seed } = JSON.parse(text || '{}');
+			this.forget(seed);
 			await send(res, 200, {});
 		} else if (what === 'GET /_health') {
 			await send(res, 200, { status: 'up' });
@@ -242,11 +243,12 @@ class Service {
 		}
 	}
 
-	forget() {
+	forget(seed) {
 		for (const t of this.timers) clearTimeout(t);
 		this.timers.clear();
 		this.passed.clear();
-		this.store.reset();
+		this.inFlight.clear();
+		this.store.reset(seed);
 		this.shapes = vendors(this);
 		if (this.startPlan) this.store.setPlan(this.startPlan);
 	}

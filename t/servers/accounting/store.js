@@ -170,10 +170,10 @@ class Store {
 		Object.assign(request, sent);
 	}
 
-	// Empty books, the seed stays.
-	reset() {
+	// Empty books; the seed stays unless there is a new one.
+	reset(seed = this.state.seed) {
 		fs.ftruncateSync(this.fd, 0);
-		this.state = emptyState(this.state.seed);
+		this.state = emptyState(seed);
 		this.append({ t: 'start', seed: this.state.seed });
 	}
 
