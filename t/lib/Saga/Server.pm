@@ -118,7 +118,9 @@ sub request
 
 sub audit { return $_[0]->request('GET', '/_audit') }
 sub faults { return $_[0]->request('POST', '/_faults', $_[1]) }
-sub reset { return $_[0]->request('POST', '/_reset', {}) }
+# Empty books; with a seed, as if started with that one.
+sub reset { return $_[0]->request('POST', '/_reset', defined $_[1] ? { seed => $_[1] } : {}) }
+sub consent { return $_[0]->request('POST', '/_consent', {})->{refresh_token} }
 
 # A topic with a queue subscribed to it (fauxqs): {topic_arn, queue_url}.
 sub setup

@@ -9,8 +9,13 @@ function ended(res) {
 	});
 }
 
+// A body that is a text already, or none, is left alone.
+function textOf(body) {
+	return body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
+}
+
 function send(res, status, body, headers) {
-	const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
+	const text = textOf(body);
 	res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers });
 	res.end(text);
 	return ended(res);
@@ -33,7 +38,7 @@ function retryAfter(rule) {
 
 // The head promises all of it, the connection ends in the middle.
 async function half(res, status, body, headers) {
-	const text = Buffer.from(JSON.stringify(body));
+	const text = Buffer.from(textOf(body));
 	res.writeHead(status, { 'content-type': 'application/json', 'content-length': text.length, ...headers });
 	await new Promise((resolve) => res.write(text.subarray(0, text.length >> 1), resolve));
 	return drop(res);
@@ -52,8 +57,9 @@ function drained(res) {
 }
 
 async function huge(res, status, body, headers, bytes) {
-	const text = JSON.stringify({ ...body, padding: '' }).slice(0, -2);
-	const chunk = Buffer.alloc(65536, 'x');
+	// white space after the document is a part of it
+	const text = textOf(body);
+	const chunk = Buffer.alloc(65536, ' ');
 	res.writeHead(status, { 'content-type': 'application/json', ...headers });
 	res.write(text);
 	for (let left = bytes; left > 0 && !res.destroyed; left -= chunk.length) {
@@ -61,12 +67,12 @@ async function huge(res, status, body, headers, bytes) {
 			await drained(res);
 		}
 	}
-	res.end('"}');
+	res.end();
 	return ended(res);
 }
 
 async function drip(res, status, body, headers, ms, bytes) {
-	const text = Buffer.from(JSON.stringify(body));
+	const text = Buffer.from(textOf(body));
 	res.writeHead(status, { 'content-type': 'application/json', 'content-length': text.length, ...headers });
 	for (let i = 0; i < text.length && !res.destroyed; i += bytes) {
 		res.write(text.subarray(i, i + bytes));
@@ -78,20 +84,19 @@ async function drip(res, status, body, headers, ms, bytes) {
 
 // The answer to a request that a rule ends; answer is what the server would have said. Returns the
 // status that went out, null for none.
-async function spoil(rule, res, answer) {
+async function spoil(rule, res, answer, shape) {
 	const { status, body, headers } = answer;
 	switch (rule.action) {
-		case 'status': {
-			const s = rule.status ?? 500;
-			await send(res, s, rule.body ?? { error: 'fault', status: s }, { ...retryAfter(rule), ...rule.headers });
+		case 'status':
+		case '429': {
+			const s = rule.action === '429' ? 429 : rule.status ?? 500;
+			const fault = shape.fault(s);
+			await send(res, s, rule.body ?? fault.body, { ...fault.headers, ...retryAfter(rule), ...rule.headers });
 			return s;
 		}
-		case '429':
-			await send(res, 429, rule.body ?? { error: 'rate_limited' }, { ...retryAfter(rule), ...rule.headers });
-			return 429;
 		case '200_with_error': {
 			const s = rule.status ?? 200;
-			await send(res, s, rule.body ?? { error: 'validation', details: ['refused with a good status'] }, rule.headers);
+			await send(res, s, rule.body ?? shape.hiddenError(), rule.headers);
 			return s;
 		}
 		case 'redirect': {
@@ -108,7 +113,7 @@ async function spoil(rule, res, answer) {
 			await half(res, status, body, headers);
 			return status;
 		case 'garbage_json':
-			await send(res, status, rule.body ?? JSON.stringify(body).slice(0, -1) + ',,', headers);
+			await send(res, status, rule.body ?? textOf(body).slice(0, -1) + ',,', headers);
 			return status;
 		case 'huge_body':
 			await huge(res, status, body, headers, rule.bytes ?? 10 * 1024 * 1024);

@@ -11,7 +11,7 @@ function ledger(state) {
 		for (const d of state.docs[coll].values()) {
 			const c = (out[d.currency] ??= { invoices: money.ZERO, credit_notes: money.ZERO, net: money.ZERO,
 				payments: money.ZERO, credits: money.ZERO });
-			if (d.status === status) continue;
+			if (d.status === status || d.status === 'draft') continue;
 			const amount = money.parse(d[member]);
 			c[coll] = money.add(c[coll], amount);
 			if (sign !== 0) c.net = money.add(c.net, sign > 0 ? amount : money.negate(amount));
@@ -27,7 +27,8 @@ function ledger(state) {
 	return out;
 }
 
-// Per seller and number: how many documents were made and how many of them undone.
+// Per seller and number: how many documents were made and how many of them undone; drafts that are
+// still drafts; and how often a document was overwritten by another one under its number.
 function numbers(state) {
 	const rows = new Map();
 	const names = { invoice: ['posted', 'voided'], credit_note: ['credit_notes', 'credit_notes_voided'],
@@ -38,10 +39,12 @@ function numbers(state) {
 			const k = JSON.stringify([d.seller, d.number]);
 			if (!rows.has(k)) {
 				rows.set(k, { seller: d.seller, number: d.number, posted: 0, voided: 0, credit_notes: 0,
-					credit_notes_voided: 0, paid: 0, refunded: 0, credited: 0, reversed: 0 });
+					credit_notes_voided: 0, paid: 0, refunded: 0, credited: 0, reversed: 0, drafts: 0, overwritten: 0 });
 			}
-			rows.get(k)[made]++;
-			if (d.status === kind.undone) rows.get(k)[undone]++;
+			const row = rows.get(k);
+			row[d.status === 'draft' ? 'drafts' : made]++;
+			if (d.status === kind.undone) row[undone]++;
+			row.overwritten += d.own?.overwritten ?? 0;
 		}
 	}
 	return [...rows.values()];
@@ -97,6 +100,7 @@ function audit(state) {
 		numbers: numbers(state),
 		keys: keys(state),
 		clients: rates(state),
+		oauth: Object.fromEntries(state.oauth),
 		plan: state.plan,
 		fired: state.fired,
 	};

@@ -69,9 +69,10 @@ function duplicateOf(store, kind, seller, number, mode) {
 	return refusal(mode === '400' ? 400 : 409, kind.duplicate, { id: there.id, number });
 }
 
-function insert(store, kind, doc) {
-	const { id, made } = store.makeId(kind.prefix);
-	const whole = { id, status: kind.made, ...doc };
+// ctx.form, ctx.skip: of the id; ctx.more: further members, which win (a draft's status).
+function insert(store, kind, doc, ctx) {
+	const { id, made } = store.makeId(ctx.prefix ?? kind.prefix, ctx.form, ctx.skip);
+	const whole = { id, status: kind.made, ...doc, ...ctx.more };
 	return {
 		status: 201,
 		body: answerOf(whole),
@@ -81,7 +82,7 @@ function insert(store, kind, doc) {
 
 // What a client is shown of a document.
 function answerOf(doc) {
-	const { at, work, fail, ready_at, ...shown } = doc;
+	const { at, work, fail, ready_at, shape, own, ...shown } = doc;
 	return shown;
 }
 
@@ -94,7 +95,7 @@ function createInvoice(store, body, ctx) {
 	const seller = sellerOf(body.seller);
 	return duplicateOf(store, kind, seller, numberOf(body), ctx.duplicate) ??
 		insert(store, kind, { number: numberOf(body), seller, buyer: body.buyer, currency: body.currency,
-			total: money.format(total), tax: body.tax, lines: body.lines.length, at: ctx.now });
+			total: money.format(total), tax: body.tax, lines: body.lines.length, at: ctx.now }, ctx);
 }
 
 // Against an invoice (invoice_id; then number and total may be left out: all of it), or on its own.
@@ -112,7 +113,7 @@ function createCreditNote(store, body, ctx) {
 		const seller = sellerOf(body.seller);
 		return duplicateOf(store, kind, seller, numberOf(body), ctx.duplicate) ??
 			insert(store, kind, { number: numberOf(body), seller, buyer: body.buyer, currency: body.currency,
-				total: money.format(total), tax: body.tax, lines: body.lines.length, at: ctx.now });
+				total: money.format(total), tax: body.tax, lines: body.lines.length, at: ctx.now }, ctx);
 	}
 	return creditInvoice(store, kind, invoice, body, ctx);
 }
@@ -136,7 +137,7 @@ function creditInvoice(store, kind, invoice, body, ctx) {
 		return refusal(422, 'validation', { details: ['total: more than is left of the invoice'] });
 	}
 	return insert(store, kind, { number, seller: invoice.seller, buyer: invoice.buyer, invoice_id: invoice.id,
-		currency: invoice.currency, total: money.format(total), at: ctx.now });
+		currency: invoice.currency, total: money.format(total), at: ctx.now }, ctx);
 }
 
 function createMoney(kindName) {
@@ -152,7 +153,7 @@ function createMoney(kindName) {
 		const seller = sellerOf(body.seller);
 		return duplicateOf(store, kind, seller, numberOf(body), ctx.duplicate) ??
 			insert(store, kind, { number: numberOf(body), seller, currency: body.currency,
-				amount: money.format(amount), at: ctx.now });
+				amount: money.format(amount), at: ctx.now }, ctx);
 	};
 }
 
@@ -206,4 +207,4 @@ function one(store, coll, id) {
 const create = { invoice: createInvoice, credit_note: createCreditNote,
 	payment: createMoney('payment'), credit: createMoney('credit') };
 
-module.exports = { KINDS, create, undo, markPaid, list, one, refusal, isObject, sellerOf, numberOf };
+module.exports = { KINDS, create, undo, hasCreditNote, markPaid, list, one, refusal, isObject, sellerOf, numberOf };

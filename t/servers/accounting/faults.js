@@ -6,12 +6,15 @@
 //         key_ttl_s: N                             how long a key is remembered
 //         auth: "optional" | "required"            bearer tokens
 //         token_ttl_s: N
+//         refresh_grace_s: N                       a refresh token that was used is taken again so long
 //         async_ms: N                              how long an operation stays pending
-//         limits: {per_second, per_minute, concurrency}    per client, answered with 429
+//         search_lag_ms: N                         a search does not find what is younger (Stripe)
+//         limits: {per_second, per_minute, per_day, concurrency}    per client, answered with 429
 //
-// rule    which requests:  method; path (text, or a regular expression between slashes); number
-//                          (regular expression); attempt (N or a list: the n-th request with this
-//                          key); nth (N or a list: the n-th request that matches); times (at most);
+// rule    which requests:  method; path (text, or a regular expression between slashes; where one
+//                          path serves many calls, shapes add which: see README.md); number
+//                          (regular expression; known too where the request names an id); attempt
+//                          (N or a list: the n-th request with this key); nth (N or a list: the n-th request that matches); times (at most);
 //                          probability (0 to 1, drawn by seed, rule, number and attempt, so that
 //                          the order of arrival does not matter)
 //         what happens:    action and its own members, below. Rules are tried in order; delay,
@@ -42,12 +45,14 @@ const MODES = {
 	key_ttl_s: (v) => v > 0,
 	auth: (v) => ['optional', 'required'].includes(v),
 	token_ttl_s: (v) => v > 0,
+	refresh_grace_s: (v) => v >= 0,
 	async_ms: (v) => v >= 0,
+	search_lag_ms: (v) => v >= 0,
 	limits: (v) => v !== null && typeof v === 'object' &&
-		Object.entries(v).every(([k, n]) => ['per_second', 'per_minute', 'concurrency'].includes(k) && n > 0),
+		Object.entries(v).every(([k, n]) => ['per_second', 'per_minute', 'per_day', 'concurrency'].includes(k) && n > 0),
 };
 const DEFAULTS = { duplicate: '409', idempotency: 'on', key_ttl_s: Infinity, auth: 'optional',
-	token_ttl_s: 1800, async_ms: 200, limits: {} };
+	token_ttl_s: 1800, refresh_grace_s: 0, async_ms: 200, search_lag_ms: 0, limits: {} };
 
 // A plan in its full form; throws on what it does not know, so that a misspelt fault is no green test.
 function checkPlan(given) {
@@ -109,7 +114,7 @@ function pick(state, request) {
 		if (r.times !== undefined && state.fired[i] >= r.times) continue;
 		if (r.probability !== undefined) {
 			const who = request.numbers.length > 0 ? request.numbers.join() : request.identity;
-			const kind = request.path.replace(/\/[a-z]+_[0-9a-f]{20}/, '/*');
+			const kind = request.path.replace(/\/([a-z]+_[0-9a-f]{20}|[0-9a-f-]{36}|[0-9]+)(?=\/|$)/g, '/*');
 			if (draw(state.seed, i, request.method, kind, who, request.attempt) >= r.probability) continue;
 		}
 		fired.push(i);

@@ -28,6 +28,18 @@ function negate(a) {
 	return { n: -a.n, scale: a.scale };
 }
 
+function multiply(a, b) {
+	return { n: a.n * b.n, scale: a.scale + b.scale };
+}
+
+// To that many digits after the point, halves away from zero.
+function round(a, digits) {
+	if (a.scale <= digits) return { n: rescale(a, digits), scale: digits };
+	const unit = 10n ** BigInt(a.scale - digits);
+	const half = a.n < 0n ? -unit / 2n : unit / 2n;
+	return { n: (a.n + half) / unit, scale: digits };
+}
+
 function compare(a, b) {
 	const scale = Math.max(a.scale, b.scale);
 	const d = rescale(a, scale) - rescale(b, scale);
@@ -41,4 +53,4 @@ function format(a) {
 	return sign + digits.slice(0, point) + (a.scale ? '.' + digits.slice(point) : '');
 }
 
-module.exports = { ZERO, parse, add, negate, compare, format };
+module.exports = { ZERO, parse, add, negate, multiply, round, compare, format };

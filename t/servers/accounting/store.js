@@ -13,7 +13,7 @@
 const fs = require('node:fs');
 const crypto = require('node:crypto');
 
-const COLLECTIONS = ['invoices', 'credit_notes', 'payments', 'credits', 'operations'];
+const COLLECTIONS = ['invoices', 'credit_notes', 'payments', 'credits', 'operations', 'wizards'];
 
 function emptyState(seed) {
 	return {
@@ -22,8 +22,10 @@ function emptyState(seed) {
 		made: 0,			// ids made so far
 		docs: Object.fromEntries(COLLECTIONS.map((c) => [c, new Map()])),
 		byNumber: Object.fromEntries(COLLECTIONS.map((c) => [c, new Map()])),
-		keys: new Map(),	// scope and idempotency key -> {hash, status, body, at}
+		keys: new Map(),	// scope and idempotency key -> {hash, status, body, headers, at}
 		tokens: new Map(),	// hash of an access token -> {client, until}
+		refresh: new Map(),	// hash of a refresh token -> {client, used_at}; used_at null: not yet
+		oauth: new Map(),	// client -> how often a token was {granted, refreshed, refused, reused}
 		requests: [],		// every request, for the audit
 		attempts: new Map(),	// identity of a request -> how often it came
 		plan: null,
@@ -50,12 +52,24 @@ function apply(state, c) {
 			Object.assign(state.docs[c.in].get(c.id), c.set);
 			break;
 		case 'key':
-			state.keys.set(c.key, { hash: c.hash, status: c.status, body: c.body, at: c.at });
+			state.keys.set(c.key, { hash: c.hash, status: c.status, body: c.body, headers: c.headers, at: c.at });
 			break;
 		case 'token':
 			state.made = Math.max(state.made, c.made);
 			state.tokens.set(c.hash, { client: c.client, until: c.until });
 			break;
+		case 'refresh':
+			state.made = Math.max(state.made, c.made);
+			state.refresh.set(c.hash, { client: c.client, used_at: null });
+			break;
+		case 'used':
+			state.refresh.get(c.hash).used_at = c.at;
+			break;
+		case 'oauth': {
+			if (!state.oauth.has(c.client)) state.oauth.set(c.client, { granted: 0, refreshed: 0, refused: 0, reused: 0 });
+			state.oauth.get(c.client)[c.what]++;
+			break;
+		}
 		case 'forget_keys':
 			state.keys.clear();
 			break;
@@ -156,18 +170,23 @@ class Store {
 		Object.assign(request, sent);
 	}
 
-	// Empty books, the seed stays.
-	reset() {
+	// Empty books; the seed stays unless there is a new one.
+	reset(seed = this.state.seed) {
 		fs.ftruncateSync(this.fd, 0);
-		this.state = emptyState(this.state.seed);
+		this.state = emptyState(seed);
 		this.append({ t: 'start', seed: this.state.seed });
 	}
 
-	// The n-th id or token of a seed is always the same.
-	makeId(prefix) {
-		const made = this.state.made + 1;
+	// The n-th id or token of a seed is always the same. skip: ids that this request has made already.
+	makeId(prefix, form = 'prefixed', skip = 0) {
+		const made = this.state.made + 1 + skip;
 		const hex = crypto.createHmac('sha256', `saga ${this.state.seed}`).update(`${prefix} ${made}`).digest('hex');
-		return { id: `${prefix}_${hex.slice(0, 20)}`, made };
+		switch (form) {
+			case 'prefixed': return { id: `${prefix}_${hex.slice(0, 20)}`, made };
+			case 'integer': return { id: String(made), made };
+			case 'uuid': return { id: hex.slice(0, 32).replace(/(.{8})(.{4}).(.{3}).(.{3})(.{12}).*/, '$1-$2-4$3-a$4-$5'), made };
+			default: throw new Error(`unknown form of an id "${form}"`);
+		}
 	}
 
 	find(coll, seller, number) {

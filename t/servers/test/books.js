@@ -126,7 +126,7 @@ test('payments and credits, with the same rules', async () => {
 	}
 	const a = await s.audit();
 	assert.deepEqual(a.numbers, [{ seller: 'DE1', number: '1', posted: 0, voided: 0, credit_notes: 0,
-		credit_notes_voided: 0, paid: 2, refunded: 1, credited: 2, reversed: 1 }]);
+		credit_notes_voided: 0, paid: 2, refunded: 1, credited: 2, reversed: 1, drafts: 0, overwritten: 0 }]);
 	assert.equal(a.ledger.EUR.payments, '119.00');
 });
 

@@ -8,7 +8,7 @@ const { Server, invoice } = require('./lib/client.js');
 test('killed and started again: the same answers, the same audit', async (t) => {
 	const s = await new Server([]).start();
 	t.after(() => s.end());
-	await s.faults({ modes: { async_ms: 400 }, rules: [{ number: '^2$', nth: 1, action: 'drop_after' }] });
+	await s.faults({ modes: { async_ms: 3000 }, rules: [{ number: '^2$', nth: 1, action: 'drop_after' }] });
 	const { body: first } = await s.post('/v1/invoices', invoice('1'), 'a');
 	await s.post('/v1/invoices', invoice('2'), 'b');
 	const { body: op } = await s.post('/v1/async/invoices', invoice('3'), 'c');
@@ -21,8 +21,10 @@ test('killed and started again: the same answers, the same audit', async (t) => 
 	assert.deepEqual(again.body, first);
 	// the plan's counters too: the first match was before the kill
 	assert.equal((await s.post('/v1/invoices', invoice('2'), 'b')).status, 201);
-	await new Promise((r) => setTimeout(r, 500));
-	assert.equal((await s.get(`/v1/operations/${op.operation}`)).body.status, 'success');
+	const end = Date.now() + 20000;
+	const outcome = async () => (await s.get(`/v1/operations/${op.operation}`)).body.status;
+	while (await outcome() === 'pending' && Date.now() < end) await new Promise((r) => setTimeout(r, 50));
+	assert.equal(await outcome(), 'success');
 	const { body: next } = await s.post('/v1/invoices', invoice('4'), 'd');
 	assert.notEqual(next.id, first.id);
 	assert.deepEqual((await s.audit()).numbers.map((n) => n.posted), [1, 1, 1, 1]);

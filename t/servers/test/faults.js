@@ -154,6 +154,11 @@ test('probability: by seed and number, whatever the order', async () => {
 	const one = await run(numbers);
 	assert.ok(one.length > 10 && one.length < 40, String(one.length));
 	assert.deepEqual(await run([...numbers].reverse()), one);
+	await s.post('/_reset', { seed: 8 });
+	assert.equal((await s.audit()).seed, 8);
+	assert.notDeepEqual(await run(numbers), one);
+	await s.post('/_reset', { seed: 7 });
+	assert.deepEqual(await run(numbers), one);
 });
 
 test('limits per client answer 429, and the audit knows the rates', async () => {

@@ -23,3 +23,13 @@ test('only decimals in strings are amounts', () => {
 	}
 	assert.equal(money.format(money.parse('-0')), '0');
 });
+
+test('multiply, and round halves away from zero', () => {
+	const product = (a, b, digits) => money.format(money.round(money.multiply(money.parse(a), money.parse(b)), digits));
+	assert.equal(product('2', '50', 2), '100.00');
+	assert.equal(product('1.005', '1', 2), '1.01');
+	assert.equal(product('-1.005', '1', 2), '-1.01');
+	assert.equal(product('1.0049', '1', 2), '1.00');
+	assert.equal(product('33.3333', '3', 2), '100.00');
+	assert.equal(product('-0.4', '1', 0), '0');
+});

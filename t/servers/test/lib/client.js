@@ -62,6 +62,10 @@ class Server {
 		return this.send('POST', url, body, { ...(key ? { 'idempotency-key': key } : {}), ...headers });
 	}
 
+	form(url, form, headers = {}) {
+		return this.send('POST', url, new URLSearchParams(form).toString(), { 'content-type': 'application/x-www-form-urlencoded', ...headers });
+	}
+
 	get(url) { return this.send('GET', url); }
 	async audit() { return (await this.get('/_audit')).body; }
 	async faults(plan) { return this.post('/_faults', plan); }
@@ -70,6 +74,9 @@ class Server {
 const invoice = (number, more = {}) => ({ number, currency: 'EUR', seller: 'DE1', buyer: 'B', total: '119.00', tax: '19.00',
 	lines: [{ amount: '60.00' }, { amount: '40.00' }], ...more });
 const payment = (number, more = {}) => ({ number, currency: 'EUR', seller: 'DE1', amount: '119.00', ...more });
+
+const basic = (text) => ({ authorization: 'Basic ' + Buffer.from(text).toString('base64') });
+const bearer = (token) => ({ authorization: `Bearer ${token}` });
 
 // The tests of a file share a server, with empty books before each.
 function shared(test, args = []) {
@@ -80,4 +87,4 @@ function shared(test, args = []) {
 	return s;
 }
 
-module.exports = { Server, shared, invoice, payment };
+module.exports = { Server, shared, invoice, payment, basic, bearer };

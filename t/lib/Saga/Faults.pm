@@ -1,0 +1,439 @@
+# Saga::Faults: seeded runs of invoices through a workflow that books them with an accounting server
+# that fails, lies and forgets, and the reckoning from the server's audit at the end of each.
+#
+#	my $runs = Saga::Faults->new;
+#	foreach my $batch (Saga::Faults::batches(1 .. 200))
+#	{
+#		my $wrong = $runs->run(50, @$batch);		# several seeds side by side
+#		is_deeply($wrong->{$_}, [], "seed $_") foreach @$batch;
+#	}
+#
+# A seed decides everything but the order in which things happen: which faults, how likely, which
+# limits, whether there are idempotency keys, and what is killed in mid-run.
+package Saga::Faults;
+
+use strict;
+use warnings;
+
+use Carp;
+use File::Temp;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(time usleep);
+use Saga::Test;
+
+my $json = JSON::PP->new->canonical;
+my $true = JSON::PP::true;
+my $contract = 0;
+
+# ---------- what a seed decides ----------
+
+# What is killed in mid-run, in a few of the runs; those run alone.
+sub kill_of
+{
+	my ($seed) = @_;
+	return { 7 => 'publisher', 13 => 'server', 17 => 'accounting' }->{ $seed % 20 };
+}
+
+# Seeds in groups that may run side by side.
+sub batches
+{
+	my ($lanes, @seeds) = @_;
+	my @alone = map { [$_] } grep { kill_of($_) } @seeds;
+	my @together = grep { !kill_of($_) } @seeds;
+	my @batches;
+
+	push @batches, [ splice @together, 0, $lanes ] while @together;
+	return (@batches, @alone);
+}
+
+sub chance { return rand() < $_[0] }
+sub between { my ($from, $to) = @_; return $from + int(rand($to - $from + 1)) }
+
+# Some of the ways to spoil an answer. Without keys the server must have ended with a request before
+# it is looked up, so nothing is late there.
+sub spoilt_answers
+{
+	my ($late) = @_;
+	my @all = (
+		{ action => 'status', status => 500 },
+		{ action => 'status', status => 500, effect => $true },
+		{ action => 'status', status => 502 },
+		{ action => 'status', status => 504, effect => $true },
+		{ action => 'status', status => 503, retry_after => 1, times => 3 },
+		{ action => 'status', status => 503 },
+		{ action => '429', retry_after => 1, times => 3 },
+		{ action => '429', retry_after => 1, date => $true, times => 3 },
+		{ action => '429', retry_after => 0 },
+		{ action => 'drop_before' },
+		{ action => 'drop_before', reset => $true },
+		{ action => 'drop_after' },
+		{ action => 'drop_after', reset => $true },
+		{ action => 'half_response' },
+		{ action => 'garbage_json' },
+		{ action => 'slow_drip', ms => 10, bytes => 20 },
+		{ action => 'delay', ms => between(10, 200), at => 'before' },
+		{ action => 'delay', ms => between(10, 1200), at => 'after' },
+		$late ? { action => 'delay', ms => between(600, 1200), at => 'before' } : ());
+	my @rules;
+
+	foreach my $rule (@all)
+	{
+		push @rules, { %$rule, probability => between(2, 9) / 100 } if chance(0.4);
+	}
+	return @rules;
+}
+
+# The plan of a seed: modes and rules for the server, and what the destination is told.
+sub plan
+{
+	my ($seed, $n) = @_;
+	srand($seed);
+	my $kind = (qw(faults no_keys limits tokens forgotten down))[ $seed % 6 ];
+	$kind = 'faults' if $kind =~ /no_keys|tokens|forgotten/ && !$contract;
+	my %plan = (seed => $seed, kind => $kind, kill => kill_of($seed),
+		key => $kind ne 'no_keys', lookup => $kind =~ /no_keys|forgotten/, auth => 'none', limits => {});
+	my %modes = (duplicate => 'allow');
+	my @rules;
+
+	# a tenth is refused for good, a fifth is booked and fails after that
+	$plan{X} = between(1, int($n / 10) + 1);
+	$plan{Z} = between(1, int($n / 5) + 1);
+	$plan{A} = $n - $plan{X} - $plan{Z};
+	push @rules, { method => 'POST', path => '/v1/invoices', number => '^X', action => 'status', status => 422 } if chance(0.5);
+	if ($kind eq 'no_keys')
+	{
+		$modes{idempotency} = 'none';
+		push @rules, { method => 'POST', path => '/v1/invoices', action => 'drop_after', probability => between(10, 30) / 100 };
+	}
+	elsif ($kind eq 'forgotten')
+	{
+		# a number that is known is refused in one way or the other: the look-up tells what that means
+		$modes{duplicate} = chance(0.5) ? '409' : '400';
+		push @rules, { method => 'POST', path => '/v1/invoices', number => '^[AZ]', attempt => [ 2 .. 9 ], action => 'forget_keys' },
+		  { method => 'POST', path => '/v1/invoices', action => 'drop_after', probability => between(10, 30) / 100 };
+	}
+	if ($kind eq 'limits' || chance(0.15))
+	{
+		my $n = between(15, 40);
+		# either the destination knows the limit, or it is told by 429
+		if (chance(0.6)) { $plan{limits} = { per_second => $n, concurrency => between(2, 8) } }
+		else { $modes{limits} = chance(0.5) ? { per_second => $n } : { concurrency => between(3, 6) } }
+	}
+	if ($kind eq 'tokens' || ($contract && chance(0.15)))
+	{
+		$plan{auth} = chance(0.5) ? 'oauth2_client_credentials' : 'oauth2_refresh_token';
+		# without the grace one lost answer would lock the client out for good
+		@modes{qw(auth token_ttl_s refresh_grace_s)} = ('required', between(1, 3), 60);
+		push @rules, { path => '/^.v1./', action => 'expire_tokens', nth => [ map { between(1, 2 * $n) } 1 .. 4 ] };
+	}
+	if ($kind eq 'down' || chance(0.15))
+	{
+		push @rules, { path => '/^.v1./', action => 'down_until', nth => [ map { between(1, $n) } 1 .. 2 ], for_ms => between(100, 900) };
+	}
+	push @rules, spoilt_answers($plan{key});
+	return { %plan, modes => \%modes, rules => \@rules };
+}
+
+# ---------- the cluster, and a server for each lane ----------
+
+sub new
+{
+	my ($class, %opt) = @_;
+	my $self = bless { lanes => [], serial => 0 }, $class;
+
+	$self->{secret} = 'Wq3-no-one-may-read-this';
+	$self->{dir} = File::Temp->newdir('saga-secret-XXXXXX', TMPDIR => 1);
+	append_to_file("$self->{dir}/secret", "$self->{secret}\n");
+	$self->{node} = new_saga_node($opt{name} // 'main', 'pg_saga.workers = 2', 'pg_saga.publishers = 2',
+		'restart_after_crash = on', 'pg_saga.crash_limit = 1000', 'pg_saga.max_queues = 4096');
+	create_extensions($self->{node});
+	$self->sql(<<'SQL');
+CREATE TABLE booked (workflow text, number text, currency text, total numeric, PRIMARY KEY (workflow, number));
+-- Fails after the booking for numbers with Z.
+CREATE FUNCTION note(input jsonb, context jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO booked VALUES (input->>'run', input->'invoice'->>'number', input->'invoice'->>'currency',
+		(input->'invoice'->>'total')::numeric);
+	IF input->'invoice'->>'number' LIKE 'Z%' THEN
+		PERFORM saga.fail('NotWanted', 'a step after the booking failed');
+	END IF;
+	RETURN input;
+END $$;
+-- The n-th invoice of a group. X has a wrong total.
+CREATE FUNCTION document(prefix text, n int) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('number', prefix || '-' || n, 'currency', (ARRAY['EUR', 'USD', 'JPY'])[1 + n % 3],
+		'seller', 'DE1', 'buyer', 'B', 'tax', round(net * 0.19, 2)::text,
+		'total', (net + round(net * 0.19, 2) + CASE prefix WHEN 'X' THEN 1 ELSE 0 END)::text,
+		'lines', jsonb_build_array(jsonb_build_object('amount', (net - 1)::text), jsonb_build_object('amount', '1.00')))
+	FROM (SELECT 100 + n * 7.31) x(net) $$;
+SQL
+	return $self;
+}
+
+sub node { return $_[0]->{node} }
+sub sql { return $_[0]->{node}->safe_psql('postgres', $_[1]) }
+
+# An accounting server that is as if it was started with this seed.
+sub server
+{
+	my ($self, $lane, $seed) = @_;
+	my $server = $self->{lanes}[$lane] //= start_accounting(args => [ '--client', "client:$self->{secret}" ]);
+	$server->reset($seed);
+	return $server;
+}
+
+# What the destination of a plan is told.
+sub settings
+{
+	my ($self, $plan, $server) = @_;
+	my %settings = (url => $server->url, allow_private => $true, timeout_ms => 500, base_ms => 20, cap_ms => 300,
+		max_attempts => 1000, headers => { 'X-Api-Key' => "{secret:file:$self->{dir}/secret}" });
+	$settings{concurrency} = $plan->{limits}{concurrency} if $plan->{limits}{concurrency};
+	return \%settings;
+}
+
+sub definition
+{
+	my ($self, $name) = @_;
+	my $http = 'arn:aws:states:::http:invoke';
+	return {
+		StartAt => 'Book',
+		States => {
+			Book => { Type => 'Task', Resource => $http,
+				Parameters => { ApiEndpoint => "saga:$name/v1/invoices", Method => 'POST', 'RequestBody.$' => '$.invoice' },
+				ResultSelector => { 'id.$' => '$.ResponseBody.id' }, ResultPath => '$.booked',
+				Compensate => 'Void', Next => 'Note' },
+			Void => { Type => 'Task', Resource => $http,
+				Parameters => { 'ApiEndpoint.$' => "States.Format('saga:$name/v1/invoices/{}/void', \$.output.ResponseBody.id)", Method => 'POST',
+					RequestBody => { 'reason.$' => '$.error.Error' } } },
+			Note => { Type => 'Task', Resource => 'sql:public.note', End => $true } } };
+}
+
+# ---------- a run ----------
+
+# Runs these seeds side by side. Returns for each the list of what was wrong.
+sub run
+{
+	my ($self, $n, @seeds) = @_;
+	my @runs = map { $self->begin($_, $seeds[$_], $n) } 0 .. $#seeds;
+	my %wrong;
+
+	$self->disturb($_) foreach grep { $_->{plan}{kill} } @runs;
+	$self->wait_ended(@runs);
+	foreach my $run (@runs)
+	{
+		$wrong{ $run->{plan}{seed} } = [ $self->reckon($run) ];
+		$self->tidy($run) unless @{ $wrong{ $run->{plan}{seed} } };
+	}
+	return \%wrong;
+}
+
+sub begin
+{
+	my ($self, $lane, $seed, $n) = @_;
+	my $plan = plan($seed, $n);
+	my $server = $self->server($lane, $seed);
+	my $name = sprintf('run%d', ++$self->{serial});
+	my $settings = $json->encode($self->settings($plan, $server));
+	my $definition = $json->encode($self->definition($name));
+
+	$server->faults({ modes => $plan->{modes}, rules => $plan->{rules} });
+	$self->sql(<<"SQL");
+SELECT saga.create_destination('$name', 'http', \$s\$$settings\$s\$);
+SELECT saga.create_workflow('$name', \$d\$$definition\$d\$);
+SELECT count(saga.start_execution('$name', jsonb_build_object('run', '$name', 'invoice', document(p, g))))
+FROM (VALUES ('A', $plan->{A}), ('X', $plan->{X}), ('Z', $plan->{Z})) v(p, n), generate_series(1, n) g;
+SQL
+	return { plan => $plan, name => $name, server => $server, n => $n, started => time };
+}
+
+sub ended
+{
+	my ($self, @runs) = @_;
+	my $names = join(',', map { "'$_->{name}'" } @runs);
+	my ($out, $err) = ('', '');
+	# the server may be in recovery; psql then ends before it has read anything
+	local $SIG{PIPE} = 'IGNORE';
+	my $rc = eval { $self->{node}->psql('postgres', "SELECT count(*) FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
+		WHERE w.name IN ($names)", stdout => \$out, stderr => \$err) };
+	return defined $rc && $rc == 0 && $out =~ /^\d+$/ ? $out : undef;
+}
+
+# Kill something when a part of the run is done.
+sub disturb
+{
+	my ($self, $run) = @_;
+	my $end = time + 60;
+	usleep(20_000) until ($self->ended($run) // 0) > $run->{n} / 5 || time > $end;
+	my $kill = $run->{plan}{kill};
+
+	if ($kill eq 'publisher')
+	{
+		my $pid = $self->sql("SELECT pid FROM saga.workers WHERE type = 'publisher' ORDER BY pid LIMIT 1");
+		kill_process($pid) if $pid;
+	}
+	elsif ($kill eq 'server')
+	{
+		$self->{node}->stop('immediate');
+		$self->{node}->start;
+	}
+	else
+	{
+		$run->{server}->kill9;
+		$run->{server}->run;
+	}
+	return;
+}
+
+sub wait_ended
+{
+	my ($self, @runs) = @_;
+	my $want = 0;
+	my $end = time + 180;
+	$want += $_->{n} foreach @runs;
+	usleep(100_000) until ($self->ended(@runs) // -1) == $want || time > $end;
+	return;
+}
+
+# ---------- the reckoning ----------
+
+# What is wrong, in words.
+sub reckon
+{
+	my ($self, $run) = @_;
+	my ($plan, $name) = @{$run}{qw(plan name)};
+	my $audit = $run->{server}->audit;
+	my %numbers = map { $_->{number} => $_ } @{ $audit->{numbers} };
+	my (%status, @wrong);
+
+	foreach my $line (split /\n/, $self->sql("SELECT input->'invoice'->>'number', status, coalesce(error, current_state, ''), left(replace(coalesce(cause, ''), E'\\n', ' '), 200)
+		FROM saga.executions WHERE workflow = '$name'"))
+	{
+		my ($number, $status, $error, $cause) = split /\|/, $line, 4;
+		my $group = substr($number, 0, 1);
+		my $should = { A => 'SUCCEEDED', X => 'FAILED', Z => 'FAILED' }->{$group};
+		my $at_all = { A => 1, X => 0, Z => 1 }->{$group};
+		my $stands = $group eq 'A' ? 1 : 0;
+		my $doc = $numbers{$number} // { posted => 0, voided => 0, credit_notes => 0 };
+		$status{$group}++;
+		push @wrong, "$number is $status ($error: $cause)"
+		  if $status ne $should || ($group eq 'Z' && $error ne 'NotWanted');
+		push @wrong, "$number was posted $doc->{posted} times" if $doc->{posted} != $at_all;
+		push @wrong, "$number: posted $doc->{posted}, voided $doc->{voided}" if $doc->{posted} - $doc->{voided} != $stands;
+	}
+	foreach my $group (qw(A X Z))
+	{
+		push @wrong, "$group: " . ($status{$group} // 0) . " executions of $plan->{$group}" if ($status{$group} // 0) != $plan->{$group};
+	}
+	push @wrong, map { "an unknown number $_" } grep { !/^[AZ]-[0-9]+$/ } keys %numbers;
+	push @wrong, map { "key $_->{key} took effect $_->{effects} times" } grep { $_->{effects} > 1 } @{ $audit->{keys} };
+	push @wrong, $self->reckon_keys($plan, $audit), $self->reckon_limits($plan, $audit), $self->reckon_ledger($name, $audit);
+	push @wrong, map { "dead letter: $_" } split /\n/, $self->sql("SELECT reason, left(cause, 200) FROM saga.dead_letters
+		WHERE queue = '$name' AND reason LIKE 'Saga.%'");
+	push @wrong, $self->nothing_left($name);
+	push @wrong, $self->no_secret;
+	$run->{requests} = @{ $audit->{requests} };
+	$run->{spoilt} = grep { @{ $_->{fault} } || !defined $_->{status} } @{ $audit->{requests} };
+	$run->{took} = time - $run->{started};
+	$self->{spoilt} += $run->{spoilt};
+	$self->{requests} += $run->{requests};
+	return @wrong;
+}
+
+# The same key at each attempt of one thing, and no key for two things.
+sub reckon_keys
+{
+	my ($self, $plan, $audit) = @_;
+	my (%keys, %things);
+	return () unless $plan->{key};
+	foreach my $request (grep { $_->{method} eq 'POST' && $_->{path} =~ /^\/v1\// } @{ $audit->{requests} })
+	{
+		my $thing = "$request->{path} $request->{number}";
+		my $key = $request->{key} // 'none';
+		$keys{$thing}{$key} = 1;
+		$things{$key}{$thing} = 1;
+	}
+	return map { my ($what, $h) = @$_; map { "$what $_ has " . join(' ', sort keys %{ $h->{$_} }) } grep { keys %{ $h->{$_} } > 1 } sort keys %$h }
+	  [ 'request', \%keys ], [ 'key', \%things ];
+}
+
+sub reckon_limits
+{
+	my ($self, $plan, $audit) = @_;
+	my $limits = $plan->{limits};
+	my @wrong;
+
+	foreach my $client (values %{ $audit->{clients} })
+	{
+		# what leaves at an even pace does not arrive at one
+		push @wrong, "$client->{max_per_second} requests in a second, not $limits->{per_second}"
+		  if $self->{rates} && $limits->{per_second} && $client->{max_per_second} > $limits->{per_second} + 2;
+		push @wrong, "$client->{max_concurrent} requests at once, not $limits->{concurrency}"
+		  if $self->{rates} && $limits->{concurrency} && $client->{max_concurrent} > $limits->{concurrency};
+	}
+	return @wrong;
+}
+
+sub reckon_ledger
+{
+	my ($self, $name, $audit) = @_;
+	my $ledger = $json->encode($audit->{ledger});
+	return map { "ledger: $_" } split /\n/, $self->sql(<<"SQL");
+WITH ours AS (SELECT currency, sum(total) AS total FROM booked WHERE workflow = '$name' GROUP BY currency),
+theirs AS (SELECT key AS currency, (value->>'net')::numeric AS total FROM jsonb_each('$ledger'))
+SELECT currency, ours.total, theirs.total FROM ours FULL JOIN theirs USING (currency)
+WHERE coalesce(ours.total, 0) <> coalesce(theirs.total, 0)
+SQL
+}
+
+sub nothing_left
+{
+	my ($self, $name) = @_;
+	my $query = "SELECT (SELECT count(*) FROM saga.continuation c JOIN saga.workflow w USING (workflow_id) WHERE w.name = '$name'),
+		(SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = '$name' AND o.state = 'waiting')";
+	my $end = time + 30;
+	my $left;
+	while (time < $end)
+	{
+		$left = $self->sql($query);
+		return () if $left eq '0|0';
+		usleep(50_000);
+	}
+	return "left behind: continuations|messages $left";
+}
+
+# Neither the client's secret nor a token that the server gave in what the outbox and the engine keep.
+sub no_secret
+{
+	my ($self) = @_;
+	my $pattern = "$self->{secret}|(tok|ref)_[0-9a-f]{20}";
+	my $log = slurp_file($self->{node}->logfile, $self->{log_read} // 0);
+	$self->{log_read} += length $log;
+	my @wrong;
+	foreach my $table (qw(outbox outbox_attempt destination execution history dead_letter))
+	{
+		push @wrong, "a secret in saga.$table" if $self->sql("SELECT EXISTS (SELECT FROM saga.$table t WHERE t::text ~ '$pattern')") eq 't';
+	}
+	push @wrong, 'a secret in the log' if $log =~ /$pattern/;
+	return @wrong;
+}
+
+# What the next runs need not carry along. A run that went wrong is left as it is.
+sub tidy
+{
+	my ($self, $run) = @_;
+	$self->sql("SELECT saga.drop_destination('$run->{name}'); DELETE FROM booked WHERE workflow = '$run->{name}'");
+	return;
+}
+
+# All of it at the end, as a dump shows it.
+sub reckon_dump
+{
+	my ($self) = @_;
+	my $dump = $self->{node}->backup_dir . '/dump.sql';
+	system('pg_dump', '--no-sync', '-f', $dump, $self->{node}->connstr('postgres')) == 0 or return 'pg_dump failed';
+	return slurp_file($dump) =~ /$self->{secret}|(tok|ref)_[0-9a-f]{20}/ ? 'a secret in the dump' : ();
+}
+
+1;
