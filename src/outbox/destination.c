@@ -15,6 +15,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "outbox/destination.h"
+#include "outbox/doc.h"
 #include "outbox/outbox.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -364,6 +365,12 @@ static SagaStmt insert_stmt = {
 	.argtypes = {INT4OID, TEXTOID, TEXTOID, OIDOID, JSONBOID}
 };
 
+static SagaStmt settings_stmt = {
+	.sql = "SELECT settings FROM saga.destination WHERE destination_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
 static SagaStmt alter_stmt = {
 	.sql = "UPDATE saga.destination SET settings = $2, changed_at = now() WHERE destination_id = $1",
 	.nargs = 2,
@@ -396,6 +403,80 @@ queue_settings(void)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"max_receives\": 0}")));
 }
 
+/*
+ * Members of the second over those of the first, objects member by member; a
+ * null takes away.
+ */
+static Jsonb *
+merge_settings(Jsonb *base, Jsonb *over)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it;
+	JsonbValue	key;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	check_stack_depth();
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	it = JsonbIteratorInit(&base->root);
+	(void) JsonbIteratorNext(&it, &key, true);
+	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
+	{
+		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+		JsonbValue *other = saga_doc_get(&over->root, name);
+
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (other == NULL)
+			saga_doc_push_value(&state, name, &value);
+		else if (saga_doc_is_object(other) && saga_doc_is_object(&value))
+			saga_doc_push_jsonb(&state, name,
+								merge_settings(JsonbValueToJsonb(&value), JsonbValueToJsonb(other)));
+		else if (other->type != jbvNull)
+			saga_doc_push_value(&state, name, other);
+	}
+	it = JsonbIteratorInit(&over->root);
+	(void) JsonbIteratorNext(&it, &key, true);
+	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
+	{
+		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (saga_doc_get(&base->root, name) == NULL && strcmp(name, "like") != 0)
+			saga_doc_push_value(&state, name, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/*
+ * {"like": "other"} takes over the settings of another destination as they
+ * are now.  They hold no secret, but say how one is used: so only its owner may.
+ */
+static Jsonb *
+resolve_like(const char *name, Jsonb *settings)
+{
+	JsonbValue *like = JB_ROOT_IS_OBJECT(settings) ? saga_doc_get(&settings->root, "like") : NULL;
+	Datum		value;
+	bool		isnull;
+	char	   *other;
+
+	if (like == NULL)
+		return settings;
+	other = like->type == jbvString ? saga_doc_text(like) : NULL;
+	if (other == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid settings of destination \"%s\"", name),
+				 errdetail("$.like must be the name of a destination.")));
+	value = Int32GetDatum(get_own(other)->destination_id);
+	(void) saga_execute(&settings_stmt, &value, NULL, false, 1);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination \"%s\" does not exist", other)));
+	value = saga_result(0, 1, &isnull);
+	return merge_settings(DatumGetJsonbP(value), settings);
+}
+
 Datum
 saga_create_destination(PG_FUNCTION_ARGS)
 {
@@ -411,9 +492,10 @@ saga_create_destination(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unrecognized kind of destination: \"%s\"", kind),
 				 errhint("Kinds are \"http\" and \"sns\".")));
-	check_settings(name, kind, settings);
 
 	SPI_connect();
+	settings = resolve_like(name, settings);
+	check_settings(name, kind, settings);
 	values[0] = CStringGetTextDatum(name);
 	(void) saga_execute(&exists_stmt, values, NULL, false, 1);
 	if (SPI_processed > 0)
@@ -442,6 +524,7 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	destination = lock_own(name, ShareUpdateExclusiveLock);
+	settings = resolve_like(name, settings);
 	check_settings(name, destination->kind == SAGA_DESTINATION_SNS ? "sns" : "http", settings);
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = JsonbPGetDatum(settings);

@@ -117,6 +117,7 @@ typedef struct SagaCompensation
 	SagaCondition *already_done;
 	SagaRules	rules;
 	SagaRequestSpec *other;		/* when it cannot be undone so; NULL: none */
+	char	   *other_destination;	/* or this one gets the message; NULL: none */
 } SagaCompensation;
 
 typedef enum SagaKeyPlace

@@ -274,6 +274,44 @@ bury(const Recording *recording)
 	(void) saga_dead_letter_insert(&letter);
 }
 
+/*
+ * A compensation that cannot be done goes to the destination that its "else"
+ * names, as a message of its own that the same task waits for.
+ */
+static bool
+hand_on(Recording *recording)
+{
+	const SagaDestination *destination = recording->sending->destination;
+	SagaDelivery *delivery = recording->delivery;
+	SagaOutboxEntry entry = {0};
+	JsonbParseState *state = NULL;
+	const char *error;
+	char	   *cause;
+
+	if (!delivery->compensate || delivery->class != SAGA_CLASS_FATAL || destination->compensation == NULL ||
+		destination->compensation->other_destination == NULL)
+		return false;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (delivery->message != NULL)
+		saga_doc_push_jsonb(&state, "RequestBody", delivery->message);
+	entry.request = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	entry.outbox_id = saga_uuid_new();
+	entry.idempotency_key = entry.outbox_id;
+	entry.destination = destination->compensation->other_destination;
+	entry.op = SAGA_OUTBOX_HTTP;
+	entry.workflow_id = delivery->workflow_id;
+	entry.execution_id = delivery->execution_id;
+	entry.task_id = delivery->task_id;
+	entry.only_submit = delivery->only_submit;
+	entry.role = destination->owner;
+	error = saga_outbox_enqueue(&entry, &cause);
+	if (error == NULL)
+		return true;
+	recording->cause = psprintf("%s; destination \"%s\" cannot take it over: %s", recording->cause,
+								entry.destination, cause);
+	return false;
+}
+
 /* The record is locked and still waits. */
 static void
 record_waiting(Recording *recording)
@@ -286,6 +324,8 @@ record_waiting(Recording *recording)
 	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
 	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", output);
 	if (!recording->finished)
+		return;
+	if (!success && hand_on(recording))
 		return;
 	if (waited_for)
 		send_event(recording, output);

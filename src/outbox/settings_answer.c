@@ -263,6 +263,11 @@ parse_other(SagaSettingsState *state, const char *path, JsonbValue *value, void 
 {
 	SagaCompensation *compensation = field;
 
+	if (value->type == jbvString)
+	{
+		compensation->other_destination = saga_doc_text(value);
+		return;
+	}
 	compensation->other = palloc0(sizeof(SagaRequestSpec));
 	saga_settings_request(state, path, value, compensation->other);
 }
