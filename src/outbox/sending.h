@@ -56,6 +56,7 @@ typedef struct SagaDelivery
 	int			sends;
 	int			phase_tries;
 	bool		uncertain;		/* an earlier request may have had its effect */
+	bool		lost;			/* the one before this was lost with its publisher */
 	int			same_failures;
 	char	   *last_error;		/* "Name: cause" of the last recorded one, NULL */
 	SagaPhase	asked;			/* the phase of this attempt, whatever comes next */
@@ -121,6 +122,7 @@ typedef struct SagaSending
 } SagaSending;
 
 /* Bytes of a sending, in the claiming transaction (compose.c, sns.c). */
+extern const char *saga_sending_method(const SagaSending *sending);
 extern void saga_compose_http(SagaSending *sending);
 extern void saga_compose_sns(SagaSending *sending);
 extern size_t saga_sns_size(const SagaDelivery *delivery);
@@ -141,6 +143,12 @@ extern void saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status
 
 /* What follows on it: the verdict, and where the message stands then (flow.c). */
 extern void saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now);
+
+#define SAGA_CANNOT_RESEND \
+	"it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up"
+
+/* May an uncertain request be made again at that time, without looking? */
+extern bool saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at);
 
 /* The request that an attempt makes (flow.c). */
 extern SagaPhase saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery,
