@@ -64,14 +64,27 @@ data "aws_iam_policy_document" "key" {
     }
   }
 
+  # alarms go to an encrypted topic; whether CloudWatch says for whom it asks is not documented
   statement {
-    sid       = "Messages"
+    sid       = "Alarms"
     actions   = ["kms:GenerateDataKey*", "kms:Decrypt"]
     resources = ["*"]
 
     principals {
       type        = "Service"
-      identifiers = ["sns.amazonaws.com", "sqs.amazonaws.com", "cloudwatch.amazonaws.com"]
+      identifiers = ["cloudwatch.amazonaws.com"]
+    }
+  }
+
+  # topics go to encrypted queues
+  statement {
+    sid       = "Topics"
+    actions   = ["kms:GenerateDataKey*", "kms:Decrypt"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["sns.amazonaws.com"]
     }
 
     condition {

@@ -12,8 +12,7 @@ locals {
     volume_id             = local.volumes[i].id
     volume_size           = var.volume_size
     postgresql_version    = var.postgresql_version
-    package               = local.package
-    extra_packages        = var.extra_packages
+    packages              = concat(local.package, var.extra_packages)
     writer_host           = local.writer_host
     standby_count         = var.standby_count
     client_cidrs          = distinct(concat([var.vpc_cidr], tolist(var.allowed_cidr_blocks)))
