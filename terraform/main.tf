@@ -165,6 +165,8 @@ module "notify" {
   alarm_emails  = var.alarm_emails
 }
 
+# module.database[0], not module.database[*]: a splat depends on the whole module, whose instances
+# depend on this one.
 module "iam" {
   source = "./modules/iam"
 
@@ -174,11 +176,11 @@ module "iam" {
   queue_arn               = module.ingest.queue_arn
   kms_key_arn             = local.kms_key
   create_instance_role    = var.create_database
-  role_secret_arns        = try(module.database[0].role_secret_arns, {})
-  destination_secret_arns = try(module.database[0].destination_secret_arns, {})
-  bucket_arn              = try(module.database[0].backup_bucket_arn, null)
+  role_secret_arns        = var.create_database ? module.database[0].role_secret_arns : {}
+  destination_secret_arns = var.create_database ? module.database[0].destination_secret_arns : {}
+  bucket_arn              = var.create_database ? module.database[0].backup_bucket_arn : null
   package_object_arns     = [for u in local.package_urls : "arn:${data.aws_partition.current.partition}:s3:::${trimprefix(u, "s3://")}"]
-  log_group_arn           = try(module.database[0].log_group_arn, null)
+  log_group_arn           = var.create_database ? module.database[0].log_group_arn : null
   metric_namespace        = "pg_saga"
 }
 
@@ -244,5 +246,5 @@ module "alarms" {
   dlq_name         = module.ingest.dlq_name
   topic_names      = module.notify.all_topic_names
   api_name         = module.ingest.api_name
-  instance_ids     = try(module.database[0].instance_ids, [])
+  instance_ids     = flatten(module.database[*].instance_ids)
 }

@@ -60,7 +60,7 @@ output "backup_bucket" {
 
 output "instance_ids" {
   description = "The instances, by index"
-  value       = try(module.database[0].instance_ids, [])
+  value       = flatten(module.database[*].instance_ids)
 }
 
 output "kms_key_arn" {
