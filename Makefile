@@ -4,6 +4,7 @@
 #   make           build                     make install   install into the server of PG_CONFIG
 #   make demo      the main job on real input, in a throw-away cluster (KEEP=1, INVOICES=dir)
 #   make check     every test                make bench     speed, as ratios against pgbench
+#   make check-terraform   terraform/ and what its instances run
 #   make clean
 
 MODULE_big = pg_saga
@@ -35,7 +36,7 @@ HAVE_PGXS := $(wildcard $(PGXS))
 override with_llvm = no
 
 # PGXS has a "check" of its own, so the goals that only run a script do without it.
-SCRIPT_GOALS = deps check demo bench
+SCRIPT_GOALS = deps check check-terraform demo bench
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 else ifneq ($(HAVE_PGXS),)
 include $(PGXS)
@@ -58,7 +59,7 @@ pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL) src/invoice/invoice.asl.json
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; \
 	  sed -e '/^@invoice.asl.json@$$/{r src/invoice/invoice.asl.json' -e 'd;}' $(INVOICE_SQL); } >$@
 
-.PHONY: deps demo bench
+.PHONY: deps demo bench check-terraform
 deps:
 	t/deps
 
@@ -67,6 +68,9 @@ demo:
 
 bench:
 	bench/run
+
+check-terraform:
+	t/check terraform
 
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 .PHONY: check

@@ -108,28 +108,32 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   tags                = var.tags
 }
 
+locals {
+  widgets = [
+    { title = "Queue", metrics = [
+      ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.queue_name],
+      ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", var.queue_name, { yAxis = "right" }],
+    ] },
+    { title = "Dead letters", metrics = [
+      ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.dlq_name],
+      [var.metric_namespace, "DeadLetters", "Name", var.name],
+    ] },
+    { title = "Outbox", metrics = [
+      [var.metric_namespace, "OldestOutboxSeconds", "Name", var.name],
+      [var.metric_namespace, "PausedDestinations", "Name", var.name, { yAxis = "right" }],
+    ] },
+    { title = "Replication and archive, seconds", metrics = [
+      [var.metric_namespace, "ReplicationLagSeconds", "Name", var.name],
+      [var.metric_namespace, "ArchiveDelaySeconds", "Name", var.name],
+    ] },
+  ]
+}
+
 resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = var.name
 
   dashboard_body = jsonencode({
-    widgets = [for i, w in [
-      { title = "Queue", metrics = [
-        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.queue_name],
-        ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", var.queue_name, { yAxis = "right" }],
-      ] },
-      { title = "Dead letters", metrics = [
-        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.dlq_name],
-        [var.metric_namespace, "DeadLetters", "Name", var.name],
-      ] },
-      { title = "Outbox", metrics = [
-        [var.metric_namespace, "OldestOutboxSeconds", "Name", var.name],
-        [var.metric_namespace, "PausedDestinations", "Name", var.name, { yAxis = "right" }],
-      ] },
-      { title = "Replication and archive, seconds", metrics = [
-        [var.metric_namespace, "ReplicationLagSeconds", "Name", var.name],
-        [var.metric_namespace, "ArchiveDelaySeconds", "Name", var.name],
-      ] },
-      ] : {
+    widgets = [for i, w in local.widgets : {
       type   = "metric"
       x      = 12 * (i % 2)
       y      = 6 * floor(i / 2)

@@ -82,7 +82,6 @@ resource "aws_instance" "this" {
   associate_public_ip_address = false
   disable_api_termination     = var.deletion_protection
   ebs_optimized               = true
-  monitoring                  = true
   user_data_base64            = base64gzip(local.user_data[each.key])
   tags                        = merge(var.tags, { Name = "${var.name}-db-${each.key}" })
 

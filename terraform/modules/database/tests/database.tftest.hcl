@@ -1,33 +1,22 @@
 # Applied with deletion_protection = false, because a test takes down what it made; what the default
 # protects is planned only.
 mock_provider "aws" {
-  mock_data "aws_iam_policy_document" {
-    defaults = { json = "{}" }
-  }
+  source = "../../tests/mocks"
+}
 
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
+override_resource {
+  target = aws_instance.this["0"]
+  values = { private_ip = "10.32.0.10" }
+}
 
-  mock_data "aws_partition" {
-    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
-  }
+override_resource {
+  target = aws_instance.this["1"]
+  values = { private_ip = "10.32.1.10" }
+}
 
-  mock_data "aws_region" {
-    defaults = { id = "eu-central-1" }
-  }
-
-  mock_data "aws_ssm_parameter" {
-    defaults = { value = "ami-0123456789abcdef0" }
-  }
-
-  mock_data "aws_availability_zones" {
-    defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
-  }
-
-  mock_resource "aws_s3_bucket" {
-    defaults = { id = "backups", arn = "arn:aws:s3:::backups" }
-  }
+override_resource {
+  target = aws_ebs_volume.unprotected["1"]
+  values = { id = "vol-00000001" }
 }
 
 variables {
@@ -72,12 +61,12 @@ run "standby" {
   }
 
   assert {
-    condition     = aws_route53_record.writer.name == "db.test.internal" && aws_route53_record.writer.records == toset([aws_instance.this["0"].private_ip])
+    condition     = aws_route53_record.writer.name == "db.test.internal" && aws_route53_record.writer.records == toset(["10.32.0.10"])
     error_message = "the writer's name is the primary's"
   }
 
   assert {
-    condition     = local.instance_config["0"].role == "primary" && local.instance_config["1"].role == "standby" && local.instance_config["1"].volume_id == aws_ebs_volume.unprotected["1"].id
+    condition     = local.instance_config["0"].role == "primary" && local.instance_config["1"].role == "standby" && local.instance_config["1"].volume_id == "vol-00000001"
     error_message = "each instance knows what it is"
   }
 
@@ -182,7 +171,7 @@ run "after_failover" {
   }
 
   assert {
-    condition     = aws_route53_record.writer.records == toset([aws_instance.this["1"].private_ip]) && local.instance_config["0"].role == "standby"
+    condition     = aws_route53_record.writer.records == toset(["10.32.1.10"]) && local.instance_config["0"].role == "standby"
     error_message = "the name follows, and the old one will be a standby"
   }
 }
