@@ -1,0 +1,131 @@
+/*
+ * mapping.h
+ *		The mapping language of destinations: expressions that make a request
+ *		out of a message, paths into answers, templates, and conditions that
+ *		an answer meets or not.
+ *
+ * Pure: no table, no GUC, no clock.  Everything is allocated in
+ * CurrentMemoryContext; what was parsed may be used any number of times, also
+ * from another context.  Nothing here raises for what a text or a document
+ * can contain: an error is a message for people, without a final full stop,
+ * of a text with the position of the fault (out of memory and a stack that is
+ * too deep do raise).
+ */
+#ifndef SAGA_MAPPING_H
+#define SAGA_MAPPING_H
+
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+
+/* ---------- expressions (parse.c, eval.c, function*.c) ---------- */
+
+/* {"body": {"expr": "..."}}: a subset of JSONata, see README.md. */
+typedef struct SagaMapping SagaMapping;
+
+/* NULL, and a message with the position. */
+extern SagaMapping *saga_mapping_parse(const char *text, char **error);
+
+/*
+ * True: *result is the value, or NULL for nothing.  False: *error says why.
+ * A NULL document is nothing, as "$" and for every name.
+ */
+extern bool saga_mapping_eval(const SagaMapping *mapping, Jsonb *doc, Jsonb **result, char **error);
+
+/* ---------- paths into answers (answer_path.c) ---------- */
+
+/*
+ * One value, or nothing: Invoices[0].InvoiceID, [0].id, [-1], `a.b`.c.  No
+ * mapping over arrays, and a leading [n] indexes the document itself.
+ */
+typedef struct SagaAnswerPath SagaAnswerPath;
+
+extern SagaAnswerPath *saga_answer_path_parse(const char *text, char **error);
+
+/*
+ * False: nothing is there; a JSON null is something.  The value points into
+ * the document, which may be NULL.
+ */
+extern bool saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value);
+
+/* ---------- templates (template.c) ---------- */
+
+/*
+ * Text with {path} references into a message.  {secret:...} references are
+ * copied as they are: they are filled by who may read secrets.
+ */
+
+/* NULL, or what is wrong with it. */
+extern const char *saga_template_check(const char *text);
+
+/* Does it refer to the message at all? */
+extern bool saga_template_has_references(const char *text);
+
+/*
+ * Appends the text with its references filled in.  False, and the path of the
+ * reference in *missing, when nothing is there, or what has no text (null, an
+ * array, an object).  With url_encode values are percent-encoded, and one
+ * that is empty or only dots is refused as well: it would change which
+ * resource is meant.  A value may hold any character otherwise; who makes a
+ * header of it looks for line ends.
+ */
+extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, char **missing);
+
+/*
+ * {"body": {"template": {...}}}: a string that is one reference and nothing
+ * else becomes the value there, of whatever type; in other strings, references
+ * are filled in as text.  Names of members are copied.  Check gives NULL, or
+ * what is wrong, and its JSON path below "path" ("$.request.body.template").
+ */
+extern const char *saga_json_template_check(Jsonb *template, const char *path, char **fault_path);
+extern bool saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing);
+
+/* Only A-Z a-z 0-9 - _ . ~ stay as they are. */
+extern void saga_url_encode(StringInfo out, const char *text, int len);
+
+/* Is this "." or ".." to a server that decodes it? */
+extern bool saga_url_is_dot_segment(const char *segment, int len);
+
+/* ---------- conditions on answers (condition.c, condition_eval.c) ---------- */
+
+typedef struct SagaAnswerView
+{
+	int			status;
+	const char *head;			/* header lines, CR LF between them; NULL: none */
+	const char *text;			/* the body; NULL: none */
+	size_t		text_len;
+	Jsonb	   *doc;			/* the body; NULL: it is no JSON */
+} SagaAnswerView;
+
+/*
+ * {"status": [200, "5xx"], "header": {...}, "body": {...}}, see README.md.
+ * All of what is given must hold.
+ */
+typedef struct SagaCondition SagaCondition;
+
+/*
+ * NULL: *error says what is wrong, *fault_path where ("$.classify[0].status").
+ * "path" is that of the condition itself; "others" are names of members that
+ * are the caller's own (such as "as"), with NULL at the end, or NULL.
+ * At least one of status, header, body must be there.  The container need not
+ * outlive the call.
+ */
+extern SagaCondition *saga_condition_parse(JsonbContainer *container, const char *path, const char *const *others,
+										   char **fault_path, char **error);
+
+/*
+ * The same for a lone body test, {"path": ..., "equals": ...} ("same" of a
+ * look-up).
+ */
+extern SagaCondition *saga_body_test_parse(JsonbContainer *container, const char *path, const char *const *others,
+										   char **fault_path, char **error);
+
+/*
+ * "message" is what {name} references in operands look into; it may be NULL.
+ * A test with a reference to nothing does not hold.
+ */
+extern bool saga_condition_holds(const SagaCondition *condition, const SagaAnswerView *answer, Jsonb *message);
+
+/* The value of the first header of that name, without blanks around it; NULL: not there. */
+extern char *saga_head_get(const char *head, const char *name);
+
+#endif							/* SAGA_MAPPING_H */
