@@ -62,11 +62,11 @@ extern bool saga_template_has_references(const char *text);
 
 /*
  * Appends the text with its references filled in.  False, and the path of the
- * reference in *missing, when nothing is there, or what has no text (null, an
- * array, an object).  With url_encode values are percent-encoded, and one
- * that is empty or only dots is refused as well: it would change which
- * resource is meant.  A value may hold any character otherwise; who makes a
- * header of it looks for line ends.
+ * reference in *missing, when it leads to nothing, to what has no text (null,
+ * an array, an object), or past 64 MB.  With url_encode values are
+ * percent-encoded, and one that is empty or only dots is refused as well: it
+ * would change which resource is meant.  A value may hold any character
+ * otherwise; who makes a header of it looks for line ends.
  */
 extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, char **missing);
 
@@ -75,6 +75,8 @@ extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, boo
  * else becomes the value there, of whatever type; in other strings, references
  * are filled in as text.  Names of members are copied.  Check gives NULL, or
  * what is wrong, and its JSON path below "path" ("$.request.body.template").
+ * Fill returns false, and NULL in *missing, also for a result that no jsonb
+ * can hold.
  */
 extern const char *saga_json_template_check(Jsonb *template, const char *path, char **fault_path);
 extern bool saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing);

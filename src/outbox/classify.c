@@ -24,33 +24,6 @@ saga_class_name(SagaClass class)
 
 /* ---------- headers ---------- */
 
-char *
-saga_head_get(const char *head, const char *name)
-{
-	size_t		len = strlen(name);
-	const char *line = head;
-
-	while (line != NULL && *line)
-	{
-		if (pg_strncasecmp(line, name, len) == 0 && line[len] == ':')
-		{
-			const char *value = line + len + 1;
-			size_t		value_len = strcspn(value, "\r\n");
-
-			while (value_len > 0 && (*value == ' ' || *value == '\t'))
-			{
-				value++;
-				value_len--;
-			}
-			return pnstrdup(value, value_len);
-		}
-		line = strchr(line, '\n');
-		if (line != NULL)
-			line++;
-	}
-	return NULL;
-}
-
 /* Seconds, or a date; -1: neither. */
 static int64
 retry_after_ms(const char *head)

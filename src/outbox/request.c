@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "mapping/mapping.h"
 #include "miscadmin.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
@@ -287,25 +288,25 @@ saga_request_url(const SagaDestination *destination, Jsonb *request, char **miss
 	JsonbValue *body = saga_doc_get(&request->root, "Body");
 	char	   *path = saga_doc_get_string(&request->root, "Path");
 	const SagaUrl *url = &destination->url;
+	Jsonb	   *message = url->templates && body != NULL ? JsonbValueToJsonb(body) : NULL;
 	StringInfoData out;
 
+	*missing = NULL;
 	initStringInfo(&out);
 	appendStringInfo(&out, "%s://%s:%d", url->https ? "https" : "http", url->host, url->port);
-	*missing = saga_url_fill(&out, url->path,
-							 body != NULL && saga_doc_is_object(body) ? body->val.binary.data : NULL);
+	if (!saga_template_fill(&out, url->path, message, true, missing))
+		return NULL;
 	/* "/base/" and "/x" meet in one slash */
 	if (path != NULL && path[0] == '/' && out.len > 0 && out.data[out.len - 1] == '/')
 		path++;
 	else if (url->path[0] == '\0' && (path == NULL || path[0] != '/'))
 		appendStringInfoChar(&out, '/');
-	if (*missing == NULL && url->query != NULL)
+	if (url->query != NULL)
 	{
 		appendStringInfoChar(&out, '?');
-		*missing = saga_url_fill(&out, url->query,
-								 body != NULL && saga_doc_is_object(body) ? body->val.binary.data : NULL);
+		if (!saga_template_fill(&out, url->query, message, true, missing))
+			return NULL;
 	}
-	if (*missing != NULL)
-		return NULL;
 	if (path != NULL)
 		appendStringInfoString(&out, path);
 	return out.data;

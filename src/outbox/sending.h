@@ -10,6 +10,7 @@
 #define SAGA_OUTBOX_SENDING_H
 
 #include "lib/ilist.h"
+#include "mapping/mapping.h"
 #include "outbox/destination.h"
 #include "outbox/http.h"
 #include "outbox/outbox.h"
@@ -97,8 +98,6 @@ extern void saga_sending_not_sent(SagaSending *sending, const char *cause);
 extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer);
 extern void saga_classify_sns(SagaSending *sending, const SagaHttpAnswer *answer);
 
-/* The value of the first header line of that name, NULL: none. */
-extern char *saga_head_get(const char *head, const char *name);
 extern bool saga_head_says_json(const char *head);
 
 /* When to try again; only after a class that is tried again. */

@@ -1,6 +1,6 @@
 /*
  * url.c
- *		URLs of destinations: taken apart, compared, filled in.
+ *		URLs of destinations: taken apart and compared.
  *
  * The task's own URL is never fetched.  It only selects a destination and a
  * path below it, so two URLs must mean the same to us and to every server:
@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
+#include "mapping/mapping.h"
 #include "outbox/url.h"
 
 static int
@@ -22,27 +22,6 @@ hex_digit(char c)
 	if (c >= 'A' && c <= 'F')
 		return c - 'A' + 10;
 	return -1;
-}
-
-/* Is this segment "." or ".." to a server that decodes it? */
-static bool
-is_dot_segment(const char *segment, int len)
-{
-	int			dots = 0;
-	int			i = 0;
-
-	while (i < len)
-	{
-		if (segment[i] == '.')
-			i++;
-		else if (i + 2 < len && segment[i] == '%' && segment[i + 1] == '2' &&
-				 (segment[i + 2] == 'e' || segment[i + 2] == 'E'))
-			i += 3;
-		else
-			return false;
-		dots++;
-	}
-	return dots == 1 || dots == 2;
 }
 
 /* %2F and %5C count as separators here: a server may decode before it splits. */
@@ -72,12 +51,12 @@ has_dot_segment(const char *path, const char *end)
 			p++;
 			continue;
 		}
-		if (is_dot_segment(segment, p - segment))
+		if (saga_url_is_dot_segment(segment, p - segment))
 			return true;
 		p += sep;
 		segment = p;
 	}
-	return is_dot_segment(segment, end - segment);
+	return saga_url_is_dot_segment(segment, end - segment);
 }
 
 const char *
@@ -110,7 +89,9 @@ saga_url_check_path(const char *text, bool allow_templates)
 	}
 	if (has_dot_segment(text, end))
 		return "must not have \".\" or \"..\" as a path segment";
-	return NULL;
+	if (strstr(text, "{secret:") != NULL)
+		return "must not hold a secret; use a header";
+	return allow_templates ? saga_template_check(text) : NULL;
 }
 
 static const char *
@@ -225,78 +206,4 @@ saga_url_covers(const SagaUrl *base, const SagaUrl *full, char **rest)
 	else
 		*rest = pstrdup(tail);
 	return true;
-}
-
-void
-saga_url_encode(StringInfo out, const char *text, int len)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	int			i;
-
-	for (i = 0; i < len; i++)
-	{
-		unsigned char c = (unsigned char) text[i];
-
-		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-			c == '-' || c == '_' || c == '.' || c == '~')
-			appendStringInfoChar(out, c);
-		else
-		{
-			appendStringInfoChar(out, '%');
-			appendStringInfoChar(out, hex[c >> 4]);
-			appendStringInfoChar(out, hex[c & 15]);
-		}
-	}
-}
-
-/* The scalar at a.b.c; NULL when it is not there. */
-static char *
-look_up(const char *name, JsonbContainer *doc)
-{
-	char	   *copy = pstrdup(name);
-	char	   *part = copy;
-
-	while (doc != NULL)
-	{
-		char	   *dot = strchr(part, '.');
-		JsonbValue *value;
-
-		if (dot != NULL)
-			*dot = '\0';
-		value = saga_doc_get(doc, part);
-		if (value == NULL)
-			return NULL;
-		if (dot == NULL)
-			return saga_doc_text(value);
-		doc = saga_doc_is_object(value) ? value->val.binary.data : NULL;
-		part = dot + 1;
-	}
-	return NULL;
-}
-
-char *
-saga_url_fill(StringInfo out, const char *text, JsonbContainer *doc)
-{
-	while (*text)
-	{
-		const char *close;
-		char	   *name;
-		char	   *value;
-
-		if (*text != '{')
-		{
-			appendStringInfoChar(out, *text++);
-			continue;
-		}
-		close = strchr(text, '}');
-		Assert(close != NULL);	/* saga_url_check_path has looked */
-		name = pnstrdup(text + 1, close - text - 1);
-		value = look_up(name, doc);
-		/* an empty or dot-only value would change which resource is meant */
-		if (value == NULL || value[0] == '\0' || is_dot_segment(value, strlen(value)))
-			return name;
-		saga_url_encode(out, value, strlen(value));
-		text = close + 1;
-	}
-	return NULL;
 }

@@ -1,12 +1,9 @@
 /*
  * url.h
- *		URLs of destinations: taken apart, compared, filled in.
+ *		URLs of destinations: taken apart and compared.
  */
 #ifndef SAGA_OUTBOX_URL_H
 #define SAGA_OUTBOX_URL_H
-
-#include "lib/stringinfo.h"
-#include "utils/jsonb.h"
 
 typedef struct SagaUrl
 {
@@ -29,14 +26,5 @@ extern const char *saga_url_check_path(const char *text, bool allow_templates);
  * prefix on a segment boundary.  *rest is what follows: "", "/x?y", "?y".
  */
 extern bool saga_url_covers(const SagaUrl *base, const SagaUrl *full, char **rest);
-
-/* Only A-Z a-z 0-9 - _ . ~ stay as they are. */
-extern void saga_url_encode(StringInfo out, const char *text, int len);
-
-/*
- * Copies a template; {a.b} becomes the scalar at that path of the document,
- * percent-encoded.  Returns NULL, or the name that is not there.
- */
-extern char *saga_url_fill(StringInfo out, const char *text, JsonbContainer *doc);
 
 #endif							/* SAGA_OUTBOX_URL_H */

@@ -1,0 +1,407 @@
+/*
+ * condition.c
+ *		Conditions on answers: {"status": ..., "header": ..., "body": ...}.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "regex/regex.h"
+#include "utils/builtins.h"
+
+#include "mapping/mapping_private.h"
+
+#define MAX_ELEMENTS	1000
+#define MAX_REGEX_LENGTH	1000
+
+typedef struct Parser
+{
+	SagaCondition *condition;
+	const char *const *others;	/* members of the caller's own */
+	char	   *path;			/* of the first fault */
+	char	   *error;
+} Parser;
+
+static const struct
+{
+	const char *name;
+	SagaTestKind kind;
+}			tests[] =
+{
+	{"equals", SAGA_TEST_EQUALS},
+	{"not_equals", SAGA_TEST_NOT_EQUALS},
+	{"in", SAGA_TEST_IN},
+	{"contains", SAGA_TEST_CONTAINS},
+	{"matches", SAGA_TEST_MATCHES},
+	{"exists", SAGA_TEST_EXISTS},
+	{"gt", SAGA_TEST_GT},
+	{"lt", SAGA_TEST_LT},
+};
+
+/* For "return fault(...)": always false. */
+static bool
+fault(Parser *p, const char *path, const char *error)
+{
+	if (p->error == NULL)
+	{
+		p->path = pstrdup(path);
+		p->error = pstrdup(error);
+	}
+	return false;
+}
+
+static bool
+is_named(const JsonbValue *key, const char *name)
+{
+	return key->val.string.len == strlen(name) && memcmp(key->val.string.val, name, strlen(name)) == 0;
+}
+
+static char *
+get_string(const JsonbValue *value)
+{
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/* Members that are not known here may be the caller's. */
+static bool
+unknown_member(Parser *p, const JsonbValue *key, const char *path)
+{
+	for (int i = 0; p->others != NULL && p->others[i] != NULL; i++)
+		if (is_named(key, p->others[i]))
+			return true;
+	return fault(p, path, "is not known");
+}
+
+/*
+ * Calls fn for the value, or for each element if it is an array, with the
+ * number of them for the caller to make room.
+ */
+static bool
+for_one_or_many(Parser *p, const JsonbValue *value, const char *path, void *arg,
+				bool (*fn) (Parser *p, const JsonbValue *value, const char *path, void *arg))
+{
+	SagaChildren c;
+	int			index = 0;
+
+	if (!saga_value_is_array(value))
+		return fn(p, value, path, arg);
+	if (saga_value_count(value) == 0)
+		return fault(p, path, "must not be empty");
+	if (saga_value_count(value) > MAX_ELEMENTS)
+		return fault(p, path, "has too many elements");
+	saga_children_start(&c, value);
+	while (saga_children_next(&c))
+		if (!fn(p, &c.value, psprintf("%s[%d]", path, index++), arg))
+			return false;
+	return true;
+}
+
+static int
+how_many(const JsonbValue *value)
+{
+	return saga_value_is_array(value) ? Min(saga_value_count(value), MAX_ELEMENTS) : 1;
+}
+
+/* ---------- status ---------- */
+
+static bool
+parse_one_status(Parser *p, const JsonbValue *value, const char *path, void *arg)
+{
+	SagaCondition *condition = p->condition;
+
+	if (value->type == jbvNumeric)
+	{
+		for (int status = 100; status < 600; status++)
+		{
+			if (saga_numeric_compare(value->val.numeric, int64_to_numeric(status)) == 0)
+			{
+				condition->status[condition->nstatus++] = status;
+				return true;
+			}
+		}
+	}
+	else if (value->type == jbvString && value->val.string.len == 3 && value->val.string.val[0] >= '1' &&
+			 value->val.string.val[0] <= '5' && memcmp(value->val.string.val + 1, "xx", 2) == 0)
+	{
+		condition->status[condition->nstatus++] = value->val.string.val[0] - '0';
+		return true;
+	}
+	return fault(p, path, "must be a status from 100 to 599, or a class such as \"5xx\"");
+}
+
+static bool
+parse_status(Parser *p, const JsonbValue *value, const char *path)
+{
+	p->condition->status = palloc(how_many(value) * sizeof(int));
+	return for_one_or_many(p, value, path, NULL, parse_one_status);
+}
+
+/* ---------- operands ---------- */
+
+static bool
+parse_operand(Parser *p, const SagaSubject *subject, SagaTestKind kind, const JsonbValue *value,
+			  const char *path, SagaTestOperand *operand)
+{
+	bool		is_text = subject->header != NULL || subject->path == NULL;
+
+	if (value->type == jbvString)
+	{
+		char	   *text = get_string(value);
+		const char *error = saga_template_check(text);
+
+		if (error != NULL)
+			return fault(p, path, error);
+		if (strstr(text, "{secret:") != NULL)
+			return fault(p, path, "must not hold a secret");
+		if (saga_template_has_references(text))
+			operand->template = text;
+	}
+	else if (kind == SAGA_TEST_CONTAINS)
+		return fault(p, path, "must be a string");
+	else if (kind == SAGA_TEST_GT || kind == SAGA_TEST_LT)
+	{
+		if (value->type != jbvNumeric)
+			return fault(p, path, "must be a number or a string");
+	}
+	else if (is_text)
+		return fault(p, path, "must be a string, as what it is compared with is text");
+	saga_jsonb_value(saga_jsonb_from_value(value), &operand->value);
+	return true;
+}
+
+static bool
+parse_operands(Parser *p, const SagaSubject *subject, const JsonbValue *value, const char *path, SagaTest *test)
+{
+	SagaChildren c;
+
+	if (test->kind != SAGA_TEST_IN)
+	{
+		test->operands = palloc0(sizeof(SagaTestOperand));
+		test->noperands = 1;
+		return parse_operand(p, subject, test->kind, value, path, test->operands);
+	}
+	if (!saga_value_is_array(value) || saga_value_count(value) == 0)
+		return fault(p, path, "must be an array that is not empty");
+	test->operands = palloc0(mul_size(saga_value_count(value), sizeof(SagaTestOperand)));
+	saga_children_start(&c, value);
+	while (saga_children_next(&c))
+	{
+		if (!parse_operand(p, subject, test->kind, &c.value, psprintf("%s[%d]", path, test->noperands),
+						   &test->operands[test->noperands]))
+			return false;
+		test->noperands++;
+	}
+	return true;
+}
+
+static bool
+parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test)
+{
+	regex_t		re;
+	pg_wchar   *wide;
+	int			len;
+	int			rc;
+	char		message[100];
+
+	if (value->type != jbvString)
+		return fault(p, path, "must be a string");
+	if (value->val.string.len > MAX_REGEX_LENGTH)
+		return fault(p, path, "is too long for a regular expression");
+	wide = palloc((value->val.string.len + 1) * sizeof(pg_wchar));
+	len = pg_mb2wchar_with_len(value->val.string.val, wide, value->val.string.len);
+	rc = pg_regcomp(&re, wide, len, SAGA_TEST_REGEX_FLAGS, C_COLLATION_OID);
+	pfree(wide);
+	if (rc != REG_OKAY)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_regerror(rc, &re, message, sizeof(message));
+		return fault(p, path, psprintf("is no regular expression: %s", message));
+	}
+	pg_regfree(&re);
+	test->regex = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+	return true;
+}
+
+static bool
+parse_test(Parser *p, const SagaSubject *subject, const JsonbValue *value, const char *path, SagaTest *test)
+{
+	switch (test->kind)
+	{
+		case SAGA_TEST_EXISTS:
+			if (value->type != jbvBool)
+				return fault(p, path, "must be true or false");
+			test->operands = palloc0(sizeof(SagaTestOperand));
+			test->operands->value = *value;
+			return true;
+		case SAGA_TEST_MATCHES:
+			return parse_regex(p, value, path, test);
+		default:
+			return parse_operands(p, subject, value, path, test);
+	}
+}
+
+/* ---------- headers and body ---------- */
+
+static int
+find_test(const JsonbValue *key)
+{
+	for (int i = 0; i < lengthof(tests); i++)
+		if (is_named(key, tests[i].name))
+			return i;
+	return -1;
+}
+
+static bool
+parse_target(Parser *p, const JsonbValue *value, const char *path, bool is_header, SagaSubject *subject)
+{
+	const char *name = is_header ? "name" : "path";
+	char	   *below = saga_member_path(path, name, strlen(name));
+	JsonbValue	member;
+	char	   *text;
+	char	   *error;
+
+	if (!saga_value_member(value, name, strlen(name), &member))
+		return is_header ? fault(p, below, "is missing") : true;
+	if (member.type != jbvString || member.val.string.len == 0)
+		return fault(p, below, "must be a string that is not empty");
+	text = get_string(&member);
+	if (is_header)
+	{
+		subject->header = text;
+		return strpbrk(text, ": \t\r\n") == NULL || fault(p, below, "is not the name of a header");
+	}
+	subject->path = saga_answer_path_parse(text, &error);
+	return subject->path != NULL || fault(p, below, psprintf("is no path: %s", error));
+}
+
+/* arg: whether it is a header */
+static bool
+parse_subject(Parser *p, const JsonbValue *value, const char *path, void *arg)
+{
+	bool		is_header = *(bool *) arg;
+	SagaSubject *subject = &p->condition->subjects[p->condition->nsubjects];
+	SagaChildren c;
+
+	if (!saga_value_is_object(value))
+		return fault(p, path, "must be an object");
+	if (!parse_target(p, value, path, is_header, subject))
+		return false;
+	subject->tests = palloc0(lengthof(tests) * sizeof(SagaTest));
+	saga_children_start(&c, value);
+	while (saga_children_next(&c))
+	{
+		char	   *below = saga_member_path(path, c.key.val.string.val, c.key.val.string.len);
+		int			i = find_test(&c.key);
+
+		if (i >= 0)
+		{
+			SagaTest   *test = &subject->tests[subject->ntests];
+
+			test->kind = tests[i].kind;
+			if (!parse_test(p, subject, &c.value, below, test))
+				return false;
+			subject->ntests++;
+		}
+		else if (!is_named(&c.key, is_header ? "name" : "path") && !unknown_member(p, &c.key, below))
+			return false;
+	}
+	if (subject->ntests == 0)
+		return fault(p, path, "has no test (equals, not_equals, in, contains, matches, exists, gt, lt)");
+	p->condition->nsubjects++;
+	return true;
+}
+
+static bool
+parse_subjects(Parser *p, const JsonbValue *value, const char *path, bool is_header)
+{
+	SagaCondition *condition = p->condition;
+	const char *const *others = p->others;
+	Size		size = (condition->nsubjects + how_many(value)) * sizeof(SagaSubject);
+	SagaSubject *old = condition->subjects;
+	bool		ok;
+
+	condition->subjects = palloc0(size);
+	if (old != NULL)
+		memcpy(condition->subjects, old, condition->nsubjects * sizeof(SagaSubject));
+	p->others = NULL;
+	ok = for_one_or_many(p, value, path, &is_header, parse_subject);
+	p->others = others;
+	return ok;
+}
+
+/* ---------- conditions ---------- */
+
+static SagaCondition *
+finish(Parser *p, bool ok, char **fault_path, char **error)
+{
+	*fault_path = p->path;
+	*error = p->error;
+	return ok ? p->condition : NULL;
+}
+
+static bool
+parse_condition(Parser *p, const JsonbValue *value, const char *path)
+{
+	SagaChildren c;
+
+	if (!saga_value_is_object(value))
+		return fault(p, path, "must be an object");
+	saga_children_start(&c, value);
+	while (saga_children_next(&c))
+	{
+		char	   *below = saga_member_path(path, c.key.val.string.val, c.key.val.string.len);
+		bool		ok;
+
+		if (is_named(&c.key, "status"))
+			ok = parse_status(p, &c.value, below);
+		else if (is_named(&c.key, "header"))
+			ok = parse_subjects(p, &c.value, below, true);
+		else if (is_named(&c.key, "body"))
+			ok = parse_subjects(p, &c.value, below, false);
+		else
+			ok = unknown_member(p, &c.key, below);
+		if (!ok)
+			return false;
+	}
+	if (p->condition->nstatus == 0 && p->condition->nsubjects == 0)
+		return fault(p, path, "needs \"status\", \"header\" or \"body\"");
+	return true;
+}
+
+static void
+container_value(JsonbContainer *container, JsonbValue *value)
+{
+	/* the length is not looked at: operands are copied member by member */
+	value->type = jbvBinary;
+	value->val.binary.data = container;
+	value->val.binary.len = 0;
+}
+
+SagaCondition *
+saga_condition_parse(JsonbContainer *container, const char *path, const char *const *others,
+					 char **fault_path, char **error)
+{
+	Parser		p = {0};
+	JsonbValue	value;
+
+	p.condition = palloc0(sizeof(SagaCondition));
+	p.others = others;
+	container_value(container, &value);
+	return finish(&p, parse_condition(&p, &value, path), fault_path, error);
+}
+
+SagaCondition *
+saga_body_test_parse(JsonbContainer *container, const char *path, const char *const *others,
+					 char **fault_path, char **error)
+{
+	Parser		p = {0};
+	JsonbValue	value;
+	bool		is_header = false;
+
+	p.condition = palloc0(sizeof(SagaCondition));
+	p.condition->subjects = palloc0(sizeof(SagaSubject));
+	p.others = others;
+	container_value(container, &value);
+	return finish(&p, parse_subject(&p, &value, path, &is_header), fault_path, error);
+}

@@ -1,0 +1,182 @@
+/*
+ * function_date.c
+ *		$date: an ISO date or timestamp in another form.  The parts are those
+ *		that are written there: nothing is converted to another time zone.
+ */
+#include "postgres.h"
+
+#include "utils/datetime.h"
+
+#include "mapping/mapping_private.h"
+
+typedef enum Part
+{
+	PART_YEAR,
+	PART_MONTH,
+	PART_DAY,
+	PART_HOUR,
+	PART_MINUTE,
+	PART_SECOND
+} Part;
+
+#define PARTS (PART_SECOND + 1)
+
+static const struct
+{
+	const char *text;
+	Part		part;
+	int			digits;
+}			patterns[] =
+{
+	{"YYYY", PART_YEAR, 4},
+	{"MM", PART_MONTH, 2},
+	{"DD", PART_DAY, 2},
+	{"HH24", PART_HOUR, 2},
+	{"MI", PART_MINUTE, 2},
+	{"SS", PART_SECOND, 2},
+};
+
+/* ---------- pictures ---------- */
+
+/*
+ * Appends what the picture makes of the parts, or only looks at it (out is
+ * NULL).  Returns what is wrong with it.
+ */
+static const char *
+apply_picture(const char *s, const char *end, const int *parts, StringInfo out)
+{
+	while (s < end)
+	{
+		int			i;
+		const char *close;
+
+		for (i = 0; i < lengthof(patterns); i++)
+			if (end - s >= strlen(patterns[i].text) && strncmp(s, patterns[i].text, strlen(patterns[i].text)) == 0)
+				break;
+		if (i < lengthof(patterns))
+		{
+			if (out != NULL)
+				appendStringInfo(out, "%0*d", patterns[i].digits, parts[patterns[i].part]);
+			s += strlen(patterns[i].text);
+		}
+		else if (*s == '"')
+		{
+			close = memchr(s + 1, '"', end - s - 1);
+			if (close == NULL)
+				return "a quote in the picture has no end";
+			if (out != NULL)
+				appendBinaryStringInfo(out, s + 1, close - s - 1);
+			s = close + 1;
+		}
+		else if ((*s >= 'A' && *s <= 'Z') || (*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9'))
+			return "a picture has YYYY, MM, DD, HH24, MI, SS; other letters and digits must be in double quotes";
+		else
+		{
+			if (out != NULL)
+				appendStringInfoChar(out, *s);
+			s++;
+		}
+	}
+	return NULL;
+}
+
+const char *
+saga_map_date_picture_check(const char *s, int len)
+{
+	return apply_picture(s, s + len, NULL, NULL);
+}
+
+/* ---------- texts ---------- */
+
+/* Reads n digits and, if there is to be one, the character before them. */
+static bool
+read_part(const char **s, char before, int n, int *value)
+{
+	const char *p = *s;
+
+	if (before != '\0' && *p++ != before)
+		return false;
+	*value = 0;
+	for (int i = 0; i < n; i++)
+	{
+		if (*p < '0' || *p > '9')
+			return false;
+		*value = *value * 10 + (*p++ - '0');
+	}
+	*s = p;
+	return true;
+}
+
+static bool
+read_zone(const char **s)
+{
+	int			hours,
+				minutes;
+
+	if (**s == 'Z')
+	{
+		(*s)++;
+		return true;
+	}
+	if (**s != '+' && **s != '-')
+		return **s == '\0';
+	return read_part(s, **s, 2, &hours) && read_part(s, ':', 2, &minutes) && hours < 24 && minutes < 60;
+}
+
+static bool
+read_time(const char **s, int *parts)
+{
+	if (**s != 'T' && **s != ' ')
+		return false;
+	if (!read_part(s, **s, 2, &parts[PART_HOUR]) || !read_part(s, ':', 2, &parts[PART_MINUTE]))
+		return false;
+	if (**s == ':')
+	{
+		if (!read_part(s, ':', 2, &parts[PART_SECOND]))
+			return false;
+		if (**s == '.')
+		{
+			int			digits = strspn(*s + 1, "0123456789");
+
+			if (digits == 0)
+				return false;
+			*s += 1 + digits;
+		}
+	}
+	return read_zone(s) && parts[PART_HOUR] < 24 && parts[PART_MINUTE] < 60 && parts[PART_SECOND] < 60;
+}
+
+static bool
+read_date(const char *s, int *parts)
+{
+	if (!read_part(&s, '\0', 4, &parts[PART_YEAR]) || !read_part(&s, '-', 2, &parts[PART_MONTH]) ||
+		!read_part(&s, '-', 2, &parts[PART_DAY]))
+		return false;
+	if (*s != '\0' && !read_time(&s, parts))
+		return false;
+	return *s == '\0' && parts[PART_YEAR] >= 1 && parts[PART_MONTH] >= 1 && parts[PART_MONTH] <= 12 && parts[PART_DAY] >= 1 &&
+		parts[PART_DAY] <= day_tab[isleap(parts[PART_YEAR])][parts[PART_MONTH] - 1];
+}
+
+bool
+saga_map_date(SagaMapCall *call)
+{
+	const SagaMapValue *v = &call->args[0];
+	const SagaMapValue *picture = &call->args[1];
+	int			parts[PARTS] = {0};
+	StringInfoData buf;
+	const char *error;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	if (picture->type == SAGA_MAP_NOTHING)
+		return saga_map_call_error(call, "needs a picture");
+	if (v->count > 100 || !read_date(pnstrdup(v->u.string, v->count), parts))
+		return saga_map_call_error(call, "needs a date or time such as \"2026-01-31\" or \"2026-01-31T12:00:00Z\"");
+	initStringInfo(&buf);
+	error = apply_picture(picture->u.string, picture->u.string + picture->count, parts, &buf);
+	if (error != NULL)
+		return saga_map_call_error(call, "cannot use its picture: %s", error);
+	saga_map_set_string(call->result, buf.data, buf.len);
+	return true;
+}

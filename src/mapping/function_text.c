@@ -1,0 +1,373 @@
+/*
+ * function_text.c
+ *		Functions on strings.  A character is a code point, as in JSONata's
+ *		own $length and $substring.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#include "mapping/mapping_private.h"
+
+/* What JavaScript searches for when there is nothing to search for. */
+#define UNDEFINED "undefined"
+
+static const SagaMapValue undefined = {.type = SAGA_MAP_STRING,.count = sizeof(UNDEFINED) - 1,.u.string = UNDEFINED};
+
+static bool
+too_long(SagaMapCall *call)
+{
+	return saga_map_call_error(call, "makes a text longer than %d bytes", SAGA_MAP_MAX_TEXT);
+}
+
+static int
+count_characters(const SagaMapValue *v)
+{
+	return pg_mbstrlen_with_len(v->u.string, v->count);
+}
+
+/* Where the n-th character begins. */
+static int
+offset_of(const SagaMapValue *v, int n)
+{
+	const char *s = v->u.string;
+	const char *end = s + v->count;
+
+	while (n-- > 0 && s < end)
+		s += pg_mblen(s);
+	return Min(s - v->u.string, v->count);
+}
+
+/*
+ * Where what is searched for is, from an offset on; -1: nowhere.  A match
+ * begins where a character does, which matters in encodings other than UTF-8.
+ */
+static int
+find(const SagaMapValue *v, const SagaMapValue *what, int from)
+{
+	const char *end = v->u.string + v->count;
+	const char *s = v->u.string + from;
+	bool		bytes = pg_database_encoding_max_length() == 1 || GetDatabaseEncoding() == PG_UTF8;
+
+	if (what->count == 0)
+		return from;
+	while (end - s >= what->count)
+	{
+		if (bytes)
+		{
+			s = memchr(s, what->u.string[0], end - s - what->count + 1);
+			if (s == NULL)
+				return -1;
+		}
+		if (memcmp(s, what->u.string, what->count) == 0)
+			return s - v->u.string;
+		s += bytes ? 1 : pg_mblen(s);
+	}
+	return -1;
+}
+
+/* ---------- parts ---------- */
+
+/* As JavaScript's slice(from, to) sees a position. */
+static int
+slice_position(double position, int length)
+{
+	position = trunc(position);
+	if (position < 0)
+		position = Max(position + length, 0);
+	return (int) Min(position, (double) length);
+}
+
+bool
+saga_map_substring(SagaMapCall *call)
+{
+	const SagaMapValue *v = &call->args[0];
+	const SagaMapValue *start_arg = &call->args[1];
+	const SagaMapValue *length_arg = &call->args[2];
+	double		start;
+	double		end;
+	int			length;
+	int			from,
+				to;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	length = count_characters(v);
+	start = start_arg->type == SAGA_MAP_NUMBER ? saga_map_double(start_arg->u.number) : 0;
+	end = length;
+	if (length + start < 0)
+		start = 0;
+	if (length_arg->type == SAGA_MAP_NUMBER)
+	{
+		double		wanted = saga_map_double(length_arg->u.number);
+
+		if (wanted <= 0 || start_arg->type != SAGA_MAP_NUMBER)
+		{
+			saga_map_set_string(call->result, "", 0);
+			return true;
+		}
+		end = start >= 0 ? start + wanted : length + start + wanted;
+	}
+	from = slice_position(start, length);
+	to = Max(slice_position(end, length), from);
+	from = offset_of(v, from);
+	to = offset_of(v, to);
+	saga_map_set_string(call->result, v->u.string + from, to - from);
+	return true;
+}
+
+bool
+saga_map_substring_before(SagaMapCall *call)
+{
+	const SagaMapValue *v = &call->args[0];
+	int			at;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	at = find(v, call->args[1].type == SAGA_MAP_NOTHING ? &undefined : &call->args[1], 0);
+	saga_map_set_string(call->result, v->u.string, at >= 0 ? at : v->count);
+	return true;
+}
+
+bool
+saga_map_substring_after(SagaMapCall *call)
+{
+	const SagaMapValue *v = &call->args[0];
+	const SagaMapValue *what = &call->args[1];
+	int			at;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	if (what->type == SAGA_MAP_NOTHING)
+	{
+		if (find(v, &undefined, 0) >= 0)
+			return saga_map_call_error(call, "has nothing to search for");
+		*call->result = *v;
+		return true;
+	}
+	at = find(v, what, 0);
+	at = at >= 0 ? at + what->count : 0;
+	saga_map_set_string(call->result, v->u.string + at, v->count - at);
+	return true;
+}
+
+bool
+saga_map_length(SagaMapCall *call)
+{
+	if (call->args[0].type != SAGA_MAP_NOTHING)
+		saga_map_set_number(call->result, int64_to_numeric(count_characters(&call->args[0])));
+	return true;
+}
+
+bool
+saga_map_contains(SagaMapCall *call)
+{
+	if (call->args[0].type != SAGA_MAP_NOTHING && call->args[1].type != SAGA_MAP_NOTHING)
+		saga_map_set_bool(call->result, find(&call->args[0], &call->args[1], 0) >= 0);
+	return true;
+}
+
+/* ---------- changed ---------- */
+
+bool
+saga_map_uppercase(SagaMapCall *call)
+{
+	return call->args[0].type == SAGA_MAP_NOTHING || saga_map_change_case(call, true);
+}
+
+bool
+saga_map_lowercase(SagaMapCall *call)
+{
+	return call->args[0].type == SAGA_MAP_NOTHING || saga_map_change_case(call, false);
+}
+
+/* Also makes one blank of many within. */
+bool
+saga_map_trim(SagaMapCall *call)
+{
+	const SagaMapValue *v = &call->args[0];
+	char	   *trimmed;
+	int			len = 0;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	trimmed = palloc(v->count + 1);
+	for (int i = 0; i < v->count; i++)
+	{
+		char		c = v->u.string[i];
+
+		if (c == ' ' || c == '\t' || c == '\n' || c == '\r')
+		{
+			if (len > 0 && trimmed[len - 1] != ' ')
+				trimmed[len++] = ' ';
+		}
+		else
+			trimmed[len++] = c;
+	}
+	if (len > 0 && trimmed[len - 1] == ' ')
+		len--;
+	saga_map_set_string(call->result, trimmed, len);
+	return true;
+}
+
+bool
+saga_map_pad(SagaMapCall *call)
+{
+	static const SagaMapValue blank = {.type = SAGA_MAP_STRING,.count = 1,.u.string = " "};
+	const SagaMapValue *v = &call->args[0];
+	const SagaMapValue *fill = call->args[2].type == SAGA_MAP_STRING && call->args[2].count > 0 ? &call->args[2] : &blank;
+	double		width = call->args[1].type == SAGA_MAP_NUMBER ? trunc(saga_map_double(call->args[1].u.number)) : 0;
+	StringInfoData padding;
+	double		missing;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	missing = fabs(width) - count_characters(v);
+	if (missing <= 0)
+	{
+		*call->result = *v;
+		return true;
+	}
+	if (missing * fill->count + v->count > SAGA_MAP_MAX_TEXT)
+		return too_long(call);
+	initStringInfo(&padding);
+	if (width > 0)
+		appendBinaryStringInfo(&padding, v->u.string, v->count);
+	for (int left = (int) missing; left > 0;)
+	{
+		int			n = Min(count_characters(fill), left);
+
+		CHECK_FOR_INTERRUPTS();
+		appendBinaryStringInfo(&padding, fill->u.string, offset_of(fill, n));
+		left -= n;
+	}
+	if (width < 0)
+		appendBinaryStringInfo(&padding, v->u.string, v->count);
+	saga_map_set_string(call->result, padding.data, padding.len);
+	return true;
+}
+
+/* "$replace and $split do this at most n times"; -1: always. */
+static bool
+get_limit(SagaMapCall *call, const SagaMapValue *limit, bool up, int64 *result)
+{
+	double		n;
+
+	*result = -1;
+	if (limit->type != SAGA_MAP_NUMBER)
+		return true;
+	n = saga_map_double(limit->u.number);
+	if (n < 0)
+		return saga_map_call_error(call, "needs a limit that is not negative");
+	*result = (int64) Min(up ? ceil(n) : trunc(n), (double) PG_INT32_MAX);
+	return true;
+}
+
+bool
+saga_map_replace(SagaMapCall *call)
+{
+	const SagaMapValue *v = &call->args[0];
+	const SagaMapValue *what = &call->args[1];
+	const SagaMapValue *by = &call->args[2];
+	int64		limit;
+	StringInfoData buf;
+	int			from = 0;
+	int			at;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	if (what->type == SAGA_MAP_NOTHING || what->count == 0)
+		return saga_map_call_error(call, "needs a text to search for that is not empty");
+	if (by->type == SAGA_MAP_NOTHING)
+		return saga_map_call_error(call, "needs a text to put in");
+	if (!get_limit(call, &call->args[3], true, &limit))
+		return false;
+	initStringInfo(&buf);
+	while (limit != 0 && (at = find(v, what, from)) >= 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if ((Size) buf.len + (at - from) + by->count > SAGA_MAP_MAX_TEXT)
+			return too_long(call);
+		appendBinaryStringInfo(&buf, v->u.string + from, at - from);
+		appendBinaryStringInfo(&buf, by->u.string, by->count);
+		from = at + what->count;
+		if (limit > 0)
+			limit--;
+	}
+	appendBinaryStringInfo(&buf, v->u.string + from, v->count - from);
+	saga_map_set_string(call->result, buf.data, buf.len);
+	return true;
+}
+
+/* ---------- lists ---------- */
+
+/* Up to the next separator, or, if that is empty, one character; -1: no further one. */
+static int
+next_part(const SagaMapValue *v, const SagaMapValue *separator, int from)
+{
+	if (separator->count > 0)
+		return find(v, separator, from);
+	from += pg_mblen(v->u.string + from);
+	return from < v->count ? from : -1;
+}
+
+bool
+saga_map_split(SagaMapCall *call)
+{
+	const SagaMapValue *v = &call->args[0];
+	const SagaMapValue *separator = &call->args[1];
+	int64		limit;
+	SagaMapList list = {0};
+	int			from = 0;
+
+	if (v->type == SAGA_MAP_NOTHING)
+		return true;
+	if (separator->type == SAGA_MAP_NOTHING)
+		return saga_map_call_error(call, "needs a separator");
+	if (!get_limit(call, &call->args[2], false, &limit))
+		return false;
+	while (limit != 0 && (v->count > 0 || separator->count > 0))
+	{
+		int			at = next_part(v, separator, from);
+		SagaMapValue part;
+
+		saga_map_set_string(&part, v->u.string + from, (at >= 0 ? at : v->count) - from);
+		if (!saga_map_tick(call->ev) || !saga_map_push(call->ev, &list, &part))
+			return false;
+		if (at < 0)
+			break;
+		from = at + separator->count;
+		if (limit > 0)
+			limit--;
+	}
+	saga_map_set_array(call->result, &list, 0);
+	return true;
+}
+
+bool
+saga_map_join(SagaMapCall *call)
+{
+	const SagaMapValue *separator = &call->args[1];
+	SagaMapValue *elems;
+	StringInfoData buf;
+
+	if (call->args[0].type == SAGA_MAP_NOTHING)
+		return true;
+	elems = saga_map_elems(&call->args[0]);
+	initStringInfo(&buf);
+	for (int i = 0; i < call->args[0].count; i++)
+	{
+		if (!saga_map_tick(call->ev))
+			return false;
+		if ((Size) buf.len + elems[i].count + separator->count > SAGA_MAP_MAX_TEXT)
+			return too_long(call);
+		if (i > 0 && separator->type == SAGA_MAP_STRING)
+			appendBinaryStringInfo(&buf, separator->u.string, separator->count);
+		appendBinaryStringInfo(&buf, elems[i].u.string, elems[i].count);
+	}
+	saga_map_set_string(call->result, buf.data, buf.len);
+	return true;
+}

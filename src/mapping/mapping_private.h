@@ -1,0 +1,366 @@
+/*
+ * mapping_private.h
+ *		What the files behind mapping.h share.
+ *
+ * The evaluator follows the reference implementation of JSONata step by step,
+ * names included, because what a path gives depends on details of how that
+ * one builds its arrays: see README.md, "Arrays".
+ */
+#ifndef SAGA_MAPPING_PRIVATE_H
+#define SAGA_MAPPING_PRIVATE_H
+
+#include "utils/numeric.h"
+
+#include "asl/value_private.h"
+#include "mapping/mapping.h"
+
+/* ---------- values (value.c) ---------- */
+
+typedef enum SagaMapType
+{
+	SAGA_MAP_NOTHING,			/* JSONata's undefined */
+	SAGA_MAP_NULL,
+	SAGA_MAP_BOOL,
+	SAGA_MAP_NUMBER,
+	SAGA_MAP_STRING,
+	SAGA_MAP_ARRAY,
+	SAGA_MAP_OBJECT
+} SagaMapType;
+
+/* flags of arrays and objects */
+#define SAGA_MAP_STORED		0x01	/* lies in a jsonb as it is; all others have elements or pairs */
+#define SAGA_MAP_SEQUENCE	0x02	/* made by a path: of one element it is that element */
+#define SAGA_MAP_KEEP		0x04	/* a sequence that stays an array */
+#define SAGA_MAP_CONS		0x08	/* made by [...] within a path: is not flattened */
+#define SAGA_MAP_WRAPPER	0x10	/* holds the document, which is an array */
+
+typedef struct SagaMapPair SagaMapPair;
+typedef struct SagaMapValue SagaMapValue;
+
+struct SagaMapValue
+{
+	SagaMapType type;
+	uint8		flags;
+	bool		boolean;
+	int			count;			/* bytes of a string, members of others */
+	int			size;			/* SAGA_MAP_STORED: bytes */
+	union
+	{
+		const char *string;
+		Numeric		number;
+		SagaMapValue *elems;
+		SagaMapPair *pairs;
+		JsonbContainer *container;	/* SAGA_MAP_STORED */
+	}			u;
+};
+
+struct SagaMapPair
+{
+	const char *name;
+	int			len;
+	SagaMapValue value;
+};
+
+/* Elements of an array that is being made. */
+typedef struct SagaMapList
+{
+	SagaMapValue *elems;
+	int			count;
+	int			max;
+} SagaMapList;
+
+/* One evaluation. */
+typedef struct SagaMapEval
+{
+	const SagaMapping *mapping;
+	SagaMapValue root;			/* "$$" */
+	MemoryContext context;		/* its own, deleted at the end */
+	int64		steps;			/* what is left */
+	char	   *error;			/* the first, in the caller's context */
+	MemoryContext caller;
+} SagaMapEval;
+
+#define SAGA_MAP_MAX_TEXT	(64 * 1024 * 1024)
+
+/* Sets the first error.  Returns false, for "return saga_map_error(...)". */
+extern bool saga_map_error(SagaMapEval *ev, const char *fmt,...) pg_attribute_printf(2, 3);
+
+/* Counts a step; false and an error when there were too many, or too much memory went. */
+extern bool saga_map_tick(SagaMapEval *ev);
+
+extern void saga_map_from_json(const JsonbValue *json, SagaMapValue *v);
+extern Jsonb *saga_map_to_jsonb(SagaMapEval *ev, const SagaMapValue *v);
+extern void saga_map_set_nothing(SagaMapValue *v);
+extern void saga_map_set_bool(SagaMapValue *v, bool boolean);
+extern void saga_map_set_number(SagaMapValue *v, Numeric number);
+extern void saga_map_set_string(SagaMapValue *v, const char *s, int len);
+extern void saga_map_set_array(SagaMapValue *v, const SagaMapList *list, uint8 flags);
+
+/* The elements of an array, which is no longer stored afterwards. */
+extern SagaMapValue *saga_map_elems(SagaMapValue *array);
+
+extern bool saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v);
+extern bool saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array);
+extern bool saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapValue *result);
+
+/* The pairs of an object as an array that may be read only. */
+extern SagaMapPair *saga_map_pairs(const SagaMapValue *object);
+
+extern bool saga_map_boolean(SagaMapValue *v);	/* nothing is false */
+extern bool saga_map_equal(SagaMapValue *a, SagaMapValue *b);
+extern int	saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b);
+extern const char *saga_map_type_name(const SagaMapValue *v);
+
+/* As $string makes it; false and an error when it is too long. */
+extern bool saga_map_append_text(SagaMapEval *ev, StringInfo buf, SagaMapValue *v, bool quoted);
+extern char *saga_map_number_text(Numeric number);
+
+/* ---------- numbers (number.c) ---------- */
+
+/* Without zeroes at the end; false and an error when it has too many digits. */
+extern bool saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number);
+extern bool saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result);
+extern Numeric saga_map_negate(Numeric number);
+extern double saga_map_double(Numeric number);	/* for positions and counts only */
+extern int64 saga_map_floor(Numeric number);	/* cut to the range of int32 */
+extern Numeric saga_map_round_even(Numeric number, int digits);
+extern bool saga_map_in_range(Numeric number);
+
+/* -?digits[.digits][e[+-]digits], leading zeroes allowed */
+extern bool saga_map_parse_number(const char *s, int len, Numeric *result);
+
+/* ---------- expressions (parse.c) ---------- */
+
+typedef enum SagaMapNodeKind
+{
+	SAGA_MAP_LITERAL,
+	SAGA_MAP_NAME,				/* only as a step */
+	SAGA_MAP_CONTEXT,			/* $ */
+	SAGA_MAP_ROOT,				/* $$ */
+	SAGA_MAP_PATH,				/* steps */
+	SAGA_MAP_ARRAY_OF,			/* [items] */
+	SAGA_MAP_OBJECT_OF,			/* {name: value}: name and value in turn */
+	SAGA_MAP_BLOCK,				/* (expression) */
+	SAGA_MAP_NEGATE,
+	SAGA_MAP_BINARY,
+	SAGA_MAP_CONDITION,
+	SAGA_MAP_CALL
+} SagaMapNodeKind;
+
+typedef enum SagaMapOp
+{
+	SAGA_MAP_END = 0,
+	/* operators of one character are that character */
+	SAGA_MAP_NE = 256,
+	SAGA_MAP_LE,
+	SAGA_MAP_GE,
+	SAGA_MAP_AND,
+	SAGA_MAP_OR,
+	SAGA_MAP_IN,
+	/* not supported, but told apart */
+	SAGA_MAP_RANGE,
+	SAGA_MAP_BIND,
+	SAGA_MAP_DESCENDANTS,
+	SAGA_MAP_CHAIN,
+	SAGA_MAP_DEFAULT,
+	SAGA_MAP_COALESCE,
+	/* no operators */
+	SAGA_MAP_TOKEN_NAME,
+	SAGA_MAP_TOKEN_VARIABLE,
+	SAGA_MAP_TOKEN_LITERAL
+} SagaMapOp;
+
+typedef struct SagaMapFunction SagaMapFunction;
+typedef struct SagaMapNode SagaMapNode;
+
+typedef struct SagaMapNodes
+{
+	SagaMapNode **nodes;
+	int			count;
+	int			max;
+} SagaMapNodes;
+
+struct SagaMapNode
+{
+	SagaMapNodeKind kind;
+	int			op;				/* BINARY */
+	int			offset;			/* in the text, for messages */
+	int			depth;			/* of the tree from here down */
+	bool		keep_array;		/* a[] */
+	bool		cons_array;		/* ARRAY_OF that is not flattened */
+	bool		cons_block;		/* BLOCK: starts with one */
+	bool		keep_singleton; /* PATH: a step keeps arrays */
+	SagaMapValue literal;		/* LITERAL, NAME */
+	SagaMapNodes children;
+	SagaMapNodes predicates;	/* applied to the node's result ... */
+	SagaMapNodes stages;		/* ... to the result of each turn of a step */
+	const SagaMapFunction *function;
+};
+
+struct SagaMapping
+{
+	char	   *text;
+	SagaMapNode *root;
+};
+
+/* The next token (scan.c). */
+typedef struct SagaMapToken
+{
+	int			op;
+	int			offset;
+	bool		is_string;		/* LITERAL: may be a name in a path */
+	bool		is_number;
+	SagaMapValue value;			/* NAME, VARIABLE (without $), LITERAL */
+} SagaMapToken;
+
+extern bool saga_map_scan(SagaScanner *s, SagaMapToken *token);
+
+/* ---------- functions (function.c and others) ---------- */
+
+#define SAGA_MAP_MAX_ARGS	4
+
+typedef struct SagaMapCall
+{
+	SagaMapEval *ev;
+	const SagaMapNode *node;
+	SagaMapValue args[SAGA_MAP_MAX_ARGS];	/* absent ones are nothing */
+	SagaMapValue *result;		/* nothing, when called */
+} SagaMapCall;
+
+/*
+ * What JSONata's signatures say: types, as letters (s string, n number,
+ * b boolean, o object, a array of anything or one thing, x anything).
+ */
+typedef struct SagaMapParam
+{
+	const char *types;
+	char		elements;		/* of an array: 's', 'n', 'o'; 0: any */
+	bool		context;		/* the context value when it is left out */
+	bool		optional;
+} SagaMapParam;
+
+struct SagaMapFunction
+{
+	const char *name;
+	bool		(*eval) (SagaMapCall *call);
+	SagaMapParam params[SAGA_MAP_MAX_ARGS];
+	int			supported;		/* arguments that we know; 0: all of params */
+};
+
+extern const SagaMapFunction *saga_map_function_find(const char *name, int len);
+extern bool saga_map_function_takes(const SagaMapFunction *function, int nargs, char **error);
+
+/* A picture that is a literal is looked at when the expression is parsed. */
+extern const char *saga_map_function_check(const SagaMapFunction *function, SagaMapNode *const *args, int nargs);
+extern bool saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *args, int nargs,
+						  const SagaMapValue *context, SagaMapValue *result);
+
+/* "$name ...": an error of the call's. */
+extern bool saga_map_call_error(SagaMapCall *call, const char *fmt,...) pg_attribute_printf(2, 3);
+extern bool saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, int len, SagaMapValue *result);
+extern bool saga_map_append(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b, SagaMapValue *result);
+
+extern const char *saga_map_picture_check(const char *s, int len);
+extern const char *saga_map_date_picture_check(const char *s, int len);
+
+/* function_text.c */
+extern bool saga_map_substring(SagaMapCall *call);
+extern bool saga_map_substring_before(SagaMapCall *call);
+extern bool saga_map_substring_after(SagaMapCall *call);
+extern bool saga_map_uppercase(SagaMapCall *call);
+extern bool saga_map_lowercase(SagaMapCall *call);
+extern bool saga_map_trim(SagaMapCall *call);
+extern bool saga_map_length(SagaMapCall *call);
+extern bool saga_map_pad(SagaMapCall *call);
+extern bool saga_map_contains(SagaMapCall *call);
+extern bool saga_map_replace(SagaMapCall *call);
+extern bool saga_map_split(SagaMapCall *call);
+extern bool saga_map_join(SagaMapCall *call);
+
+/* function_case.c */
+extern bool saga_map_change_case(SagaMapCall *call, bool upper);
+
+/* function_number.c */
+extern bool saga_map_number(SagaMapCall *call);
+extern bool saga_map_abs(SagaMapCall *call);
+extern bool saga_map_floor_of(SagaMapCall *call);
+extern bool saga_map_ceil(SagaMapCall *call);
+extern bool saga_map_round(SagaMapCall *call);
+extern bool saga_map_sum(SagaMapCall *call);
+extern bool saga_map_minor(SagaMapCall *call);
+extern bool saga_map_decimal(SagaMapCall *call);
+
+/* function_format.c */
+extern bool saga_map_format_number(SagaMapCall *call);
+
+/* function_date.c */
+extern bool saga_map_date(SagaMapCall *call);
+
+/* ---------- paths into answers (answer_path.c) ---------- */
+
+typedef struct SagaAnswerStep
+{
+	const char *name;			/* NULL: an index */
+	int			len;
+	int32		index;
+} SagaAnswerStep;
+
+struct SagaAnswerPath
+{
+	int			nsteps;
+	SagaAnswerStep *steps;
+};
+
+extern SagaAnswerPath *saga_answer_path_scan(SagaScanner *s);
+
+/* "$.headers" and "X-Name": $.headers["X-Name"] (template.c) */
+extern char *saga_member_path(const char *parent, const char *name, int len);
+
+/* ---------- conditions ---------- */
+
+typedef enum SagaTestKind
+{
+	SAGA_TEST_EQUALS,
+	SAGA_TEST_NOT_EQUALS,
+	SAGA_TEST_IN,
+	SAGA_TEST_CONTAINS,
+	SAGA_TEST_MATCHES,
+	SAGA_TEST_EXISTS,
+	SAGA_TEST_GT,
+	SAGA_TEST_LT
+} SagaTestKind;
+
+typedef struct SagaTestOperand
+{
+	JsonbValue	value;
+	char	   *template;		/* a string with references; NULL: value as it is */
+} SagaTestOperand;
+
+typedef struct SagaTest
+{
+	SagaTestKind kind;
+	int			noperands;		/* more than one only for "in" */
+	SagaTestOperand *operands;
+	text	   *regex;
+} SagaTest;
+
+/* What is tested: a header, the value at a path, or the text of the body. */
+typedef struct SagaSubject
+{
+	char	   *header;			/* NULL: the body */
+	SagaAnswerPath *path;		/* NULL: all of its text */
+	int			ntests;
+	SagaTest   *tests;
+} SagaSubject;
+
+struct SagaCondition
+{
+	int			nstatus;		/* 0: any */
+	int		   *status;			/* 100 to 599, or 1 to 5 for 1xx to 5xx */
+	int			nsubjects;
+	SagaSubject *subjects;
+};
+
+#define SAGA_TEST_REGEX_FLAGS	REG_ADVANCED
+
+#endif							/* SAGA_MAPPING_PRIVATE_H */

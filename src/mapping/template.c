@@ -1,0 +1,311 @@
+/*
+ * template.c
+ *		Templates: texts, and JSON documents, with {path} references.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "mapping/mapping_private.h"
+
+#define SECRET	"secret:"
+
+/* ---------- URLs ---------- */
+
+void
+saga_url_encode(StringInfo out, const char *text, int len)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (int i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) text[i];
+
+		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+			c == '-' || c == '_' || c == '.' || c == '~')
+			appendStringInfoChar(out, c);
+		else
+		{
+			appendStringInfoChar(out, '%');
+			appendStringInfoChar(out, hex[c >> 4]);
+			appendStringInfoChar(out, hex[c & 15]);
+		}
+	}
+}
+
+bool
+saga_url_is_dot_segment(const char *segment, int len)
+{
+	int			dots = 0;
+	int			i = 0;
+
+	while (i < len)
+	{
+		if (segment[i] == '.')
+			i++;
+		else if (i + 2 < len && segment[i] == '%' && segment[i + 1] == '2' &&
+				 (segment[i + 2] == 'e' || segment[i + 2] == 'E'))
+			i += 3;
+		else
+			return false;
+		dots++;
+	}
+	return dots == 1 || dots == 2;
+}
+
+/* ---------- references ---------- */
+
+/* The text up to the next reference; what is one ends at *close. */
+static const char *
+next_reference(const char *text, const char **close)
+{
+	const char *open;
+
+	while ((open = strchr(text, '{')) != NULL)
+	{
+		*close = strchr(open, '}');
+		if (*close == NULL)
+			return NULL;
+		if (strncmp(open + 1, SECRET, strlen(SECRET)) != 0)
+			return open;
+		text = *close + 1;
+	}
+	return NULL;
+}
+
+static SagaAnswerPath *
+parse_reference(const char *open, const char *close, char **error)
+{
+	return saga_answer_path_parse(pnstrdup(open + 1, close - open - 1), error);
+}
+
+const char *
+saga_template_check(const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		const char *close;
+		char	   *error;
+
+		if (*p == '}')
+			return "holds a \"}\" that is not part of a {name}";
+		if (*p != '{')
+			continue;
+		close = strchr(p, '}');
+		if (close == NULL)
+			return "holds a \"{\" that is not part of a {name}";
+		if (strncmp(p + 1, SECRET, strlen(SECRET)) != 0 && parse_reference(p, close, &error) == NULL)
+			return psprintf("holds %s, which is no reference: %s", pnstrdup(p, close - p + 1), error);
+		p = close;
+	}
+	return NULL;
+}
+
+bool
+saga_template_has_references(const char *text)
+{
+	const char *close;
+
+	return next_reference(text, &close) != NULL;
+}
+
+/* False: nothing is there. */
+static bool
+get_reference(const char *open, const char *close, Jsonb *doc, JsonbValue *value)
+{
+	char	   *error;
+	SagaAnswerPath *path = parse_reference(open, close, &error);
+
+	return path != NULL && saga_answer_path_get(path, doc, value);
+}
+
+/* A scalar as text. */
+static bool
+append_scalar(StringInfo out, const JsonbValue *value)
+{
+	if (value->type == jbvString)
+		appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
+	else if (value->type == jbvNumeric || value->type == jbvBool)
+		(void) saga_value_text(out, value, false, MaxAllocSize);
+	else
+		return false;
+	return true;
+}
+
+static bool
+fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, bool url_encode)
+{
+	JsonbValue	value;
+	StringInfoData text;
+
+	if (!get_reference(open, close, doc, &value))
+		return false;
+	if (!url_encode)
+		return append_scalar(out, &value);
+	initStringInfo(&text);
+	if (!append_scalar(&text, &value))
+		return false;
+	if (text.len == 0 || saga_url_is_dot_segment(text.data, text.len))
+		return false;
+	saga_url_encode(out, text.data, text.len);
+	return true;
+}
+
+bool
+saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, char **missing)
+{
+	const char *open;
+	const char *close;
+
+	*missing = NULL;
+	while ((open = next_reference(text, &close)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		appendBinaryStringInfo(out, text, open - text);
+		if (!fill_reference(out, open, close, doc, url_encode) || out->len > SAGA_MAP_MAX_TEXT)
+		{
+			*missing = pnstrdup(open + 1, close - open - 1);
+			return false;
+		}
+		text = close + 1;
+	}
+	appendStringInfoString(out, text);
+	return true;
+}
+
+/* ---------- JSON templates ---------- */
+
+/* Names that are no plain words are shown as $.headers["a b"]. */
+char *
+saga_member_path(const char *parent, const char *name, int len)
+{
+	for (int i = 0; i < len; i++)
+		if (!isalnum((unsigned char) name[i]) && name[i] != '_')
+			return psprintf("%s[\"%.*s\"]", parent, len, name);
+	return psprintf("%s.%.*s", parent, len, name);
+}
+
+static const char *
+check_value(const JsonbValue *value, const char *path, char **fault_path)
+{
+	SagaChildren c;
+	const char *error;
+	int			index = 0;
+
+	check_stack_depth();
+
+	if (value->type == jbvString)
+	{
+		error = saga_template_check(pnstrdup(value->val.string.val, value->val.string.len));
+		*fault_path = pstrdup(path);
+		return error;
+	}
+	if (value->type != jbvBinary)
+		return NULL;
+	saga_children_start(&c, value);
+	while (saga_children_next(&c))
+	{
+		char	   *below = c.is_object ?
+			saga_member_path(path, c.key.val.string.val, c.key.val.string.len) :
+			psprintf("%s[%d]", path, index++);
+
+		error = check_value(&c.value, below, fault_path);
+		if (error != NULL)
+			return error;
+	}
+	return NULL;
+}
+
+const char *
+saga_json_template_check(Jsonb *template, const char *path, char **fault_path)
+{
+	JsonbValue	value;
+
+	saga_jsonb_value(template, &value);
+	return check_value(&value, path, fault_path);
+}
+
+static bool fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing);
+
+static bool
+fill_string(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+{
+	char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
+	const char *close;
+	const char *open = next_reference(text, &close);
+	StringInfoData buf;
+
+	*result = *value;
+	if (open == NULL)
+		return true;
+	if (open == text && close[1] == '\0')
+	{
+		if (get_reference(open, close, doc, result))
+			return true;
+		*missing = pnstrdup(open + 1, close - open - 1);
+		return false;
+	}
+	initStringInfo(&buf);
+	if (!saga_template_fill(&buf, text, doc, false, missing))
+		return false;
+	saga_value_set_string(result, buf.data, buf.len);
+	return true;
+}
+
+static bool
+fill_container(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+{
+	int			count = saga_value_count(value);
+	SagaChildren c;
+	int			n = 0;
+
+	saga_children_start(&c, value);
+	if (c.is_object)
+	{
+		result->type = jbvObject;
+		result->val.object.nPairs = count;
+		result->val.object.pairs = palloc((count + 1) * sizeof(JsonbPair));
+	}
+	else
+		saga_value_set_array(result, palloc((count + 1) * sizeof(JsonbValue)), count);
+	while (saga_children_next(&c))
+	{
+		JsonbValue *filled = c.is_object ? &result->val.object.pairs[n].value : &result->val.array.elems[n];
+
+		if (c.is_object)
+			result->val.object.pairs[n].key = c.key;
+		if (!fill_value(&c.value, doc, filled, missing))
+			return false;
+		n++;
+	}
+	return true;
+}
+
+static bool
+fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+{
+	check_stack_depth();
+
+	if (value->type == jbvString)
+		return fill_string(value, doc, result, missing);
+	if (value->type == jbvBinary)
+		return fill_container(value, doc, result, missing);
+	*result = *value;
+	return true;
+}
+
+bool
+saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing)
+{
+	JsonbValue	value;
+	JsonbValue	filled;
+	SagaFault	fault = {0};
+
+	*missing = NULL;
+	saga_jsonb_value(template, &value);
+	if (!fill_value(&value, doc, &filled, missing))
+		return false;
+	*result = saga_value_flatten(&filled, &fault);
+	return *result != NULL;
+}

@@ -1,0 +1,501 @@
+/*
+ * value.c
+ *		Values during the evaluation of an expression.
+ *
+ * What comes from the document stays in its jsonb until somebody looks at the
+ * members of an array; what an expression makes is a tree of its own, whose
+ * arrays know how they were made.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "mapping/mapping_private.h"
+
+/* Bytes that one evaluation may hold; looked at now and then. */
+#define MAX_MEMORY			((Size) 256 * 1024 * 1024)
+
+#define MAX_ELEMENTS		(2 * 1024 * 1024)
+#define MAX_ERROR_LENGTH	300
+
+/* ---------- limits and errors ---------- */
+
+bool
+saga_map_error(SagaMapEval *ev, const char *fmt,...)
+{
+	MemoryContext old;
+	StringInfoData buf;
+
+	if (ev->error != NULL)
+		return false;
+	old = MemoryContextSwitchTo(ev->caller);
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&buf, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	ev->error = buf.data;
+	MemoryContextSwitchTo(old);
+	return false;
+}
+
+bool
+saga_map_tick(SagaMapEval *ev)
+{
+	if (--ev->steps < 0)
+		return saga_map_error(ev, "the expression takes too many steps");
+	if (ev->steps % 1024 == 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (MemoryContextMemAllocated(ev->context, true) > MAX_MEMORY)
+			return saga_map_error(ev, "the expression takes too much memory");
+	}
+	return true;
+}
+
+/* ---------- setting ---------- */
+
+void
+saga_map_set_nothing(SagaMapValue *v)
+{
+	memset(v, 0, sizeof(*v));
+}
+
+void
+saga_map_set_bool(SagaMapValue *v, bool boolean)
+{
+	saga_map_set_nothing(v);
+	v->type = SAGA_MAP_BOOL;
+	v->boolean = boolean;
+}
+
+void
+saga_map_set_number(SagaMapValue *v, Numeric number)
+{
+	saga_map_set_nothing(v);
+	v->type = SAGA_MAP_NUMBER;
+	v->u.number = number;
+}
+
+void
+saga_map_set_string(SagaMapValue *v, const char *s, int len)
+{
+	saga_map_set_nothing(v);
+	v->type = SAGA_MAP_STRING;
+	v->u.string = s;
+	v->count = len;
+}
+
+void
+saga_map_set_array(SagaMapValue *v, const SagaMapList *list, uint8 flags)
+{
+	saga_map_set_nothing(v);
+	v->type = SAGA_MAP_ARRAY;
+	v->flags = flags;
+	v->u.elems = list->elems;
+	v->count = list->count;
+}
+
+void
+saga_map_from_json(const JsonbValue *json, SagaMapValue *v)
+{
+	saga_map_set_nothing(v);
+	switch (json->type)
+	{
+		case jbvNull:
+			v->type = SAGA_MAP_NULL;
+			break;
+		case jbvBool:
+			saga_map_set_bool(v, json->val.boolean);
+			break;
+		case jbvNumeric:
+			saga_map_set_number(v, json->val.numeric);
+			break;
+		case jbvString:
+			saga_map_set_string(v, json->val.string.val, json->val.string.len);
+			break;
+		case jbvBinary:
+			v->type = JsonContainerIsArray(json->val.binary.data) ? SAGA_MAP_ARRAY : SAGA_MAP_OBJECT;
+			v->flags = SAGA_MAP_STORED;
+			v->count = JsonContainerSize(json->val.binary.data);
+			v->size = json->val.binary.len;
+			v->u.container = json->val.binary.data;
+			break;
+		default:
+			elog(ERROR, "unexpected type of jsonb value: %d", (int) json->type);
+	}
+}
+
+/* ---------- arrays ---------- */
+
+static void
+children_start(SagaChildren *c, const SagaMapValue *stored, JsonbValue *parent)
+{
+	parent->type = jbvBinary;
+	parent->val.binary.data = stored->u.container;
+	parent->val.binary.len = stored->size;
+	saga_children_start(c, parent);
+}
+
+SagaMapValue *
+saga_map_elems(SagaMapValue *array)
+{
+	SagaChildren c;
+	JsonbValue	parent;
+	SagaMapValue *elems;
+	int			n = 0;
+
+	if ((array->flags & SAGA_MAP_STORED) == 0)
+		return array->u.elems;
+	elems = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(array->count + 1, sizeof(SagaMapValue)));
+	children_start(&c, array, &parent);
+	while (saga_children_next(&c))
+		saga_map_from_json(&c.value, &elems[n++]);
+	Assert(n == array->count);
+	array->flags &= ~SAGA_MAP_STORED;
+	array->u.elems = elems;
+	return elems;
+}
+
+bool
+saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v)
+{
+	if (list->count >= list->max)
+	{
+		if (list->max >= MAX_ELEMENTS)
+			return saga_map_error(ev, "an array gets more than %d elements", MAX_ELEMENTS);
+		list->max = Max(list->max * 2, 4);
+		if (list->elems == NULL)
+			list->elems = palloc(list->max * sizeof(SagaMapValue));
+		else
+			list->elems = repalloc(list->elems, list->max * sizeof(SagaMapValue));
+	}
+	list->elems[list->count++] = *v;
+	return true;
+}
+
+bool
+saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array)
+{
+	SagaMapValue *elems = saga_map_elems(array);
+
+	for (int i = 0; i < array->count; i++)
+		if (!saga_map_tick(ev) || !saga_map_push(ev, list, &elems[i]))
+			return false;
+	return true;
+}
+
+/* ---------- objects ---------- */
+
+bool
+saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapValue *result)
+{
+	JsonbValue	json;
+
+	if (object->flags & SAGA_MAP_STORED)
+	{
+		if (getKeyJsonValueFromContainer(object->u.container, name, len, &json) == NULL)
+			return false;
+		saga_map_from_json(&json, result);
+		return true;
+	}
+	for (int i = 0; i < object->count; i++)
+	{
+		SagaMapPair *pair = &object->u.pairs[i];
+
+		if (pair->len == len && memcmp(pair->name, name, len) == 0)
+		{
+			*result = pair->value;
+			return true;
+		}
+	}
+	return false;
+}
+
+SagaMapPair *
+saga_map_pairs(const SagaMapValue *object)
+{
+	SagaChildren c;
+	JsonbValue	parent;
+	SagaMapPair *pairs;
+	int			n = 0;
+
+	if ((object->flags & SAGA_MAP_STORED) == 0)
+		return object->u.pairs;
+	pairs = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(object->count + 1, sizeof(SagaMapPair)));
+	children_start(&c, object, &parent);
+	while (saga_children_next(&c))
+	{
+		pairs[n].name = c.key.val.string.val;
+		pairs[n].len = c.key.val.string.len;
+		saga_map_from_json(&c.value, &pairs[n++].value);
+	}
+	Assert(n == object->count);
+	return pairs;
+}
+
+/* ---------- comparing ---------- */
+
+bool
+saga_map_boolean(SagaMapValue *v)
+{
+	SagaMapValue *elems;
+
+	check_stack_depth();
+
+	switch (v->type)
+	{
+		case SAGA_MAP_BOOL:
+			return v->boolean;
+		case SAGA_MAP_NUMBER:
+			return saga_numeric_compare(v->u.number, int64_to_numeric(0)) != 0;
+		case SAGA_MAP_STRING:
+		case SAGA_MAP_OBJECT:
+			return v->count > 0;
+		case SAGA_MAP_ARRAY:
+			elems = saga_map_elems(v);
+			for (int i = 0; i < v->count; i++)
+				if (saga_map_boolean(&elems[i]))
+					return true;
+			return false;
+		default:
+			return false;
+	}
+}
+
+/* JavaScript compares 16-bit units: what has two of them comes before U+E000 and above. */
+int
+saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b)
+{
+	const unsigned char *s = (const unsigned char *) a->u.string;
+	const unsigned char *t = (const unsigned char *) b->u.string;
+	int			len = Min(a->count, b->count);
+
+	for (int i = 0; i < len; i++)
+	{
+		if (s[i] == t[i])
+			continue;
+		if (s[i] >= 0xee && t[i] >= 0xee && (s[i] >= 0xf0) != (t[i] >= 0xf0))
+			return s[i] >= 0xf0 ? -1 : 1;
+		return s[i] < t[i] ? -1 : 1;
+	}
+	return a->count < b->count ? -1 : a->count > b->count;
+}
+
+static bool
+objects_equal(const SagaMapValue *a, const SagaMapValue *b)
+{
+	SagaMapPair *pairs = saga_map_pairs(a);
+	SagaMapValue other;
+
+	if (a->count != b->count)
+		return false;
+	for (int i = 0; i < a->count; i++)
+		if (!saga_map_member(b, pairs[i].name, pairs[i].len, &other) ||
+			!saga_map_equal(&pairs[i].value, &other))
+			return false;
+	return true;
+}
+
+bool
+saga_map_equal(SagaMapValue *a, SagaMapValue *b)
+{
+	SagaMapValue *x,
+			   *y;
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+
+	if (a->type != b->type)
+		return false;
+	switch (a->type)
+	{
+		case SAGA_MAP_BOOL:
+			return a->boolean == b->boolean;
+		case SAGA_MAP_NUMBER:
+			return saga_numeric_compare(a->u.number, b->u.number) == 0;
+		case SAGA_MAP_STRING:
+			return a->count == b->count && memcmp(a->u.string, b->u.string, a->count) == 0;
+		case SAGA_MAP_ARRAY:
+			if (a->count != b->count)
+				return false;
+			x = saga_map_elems(a);
+			y = saga_map_elems(b);
+			for (int i = 0; i < a->count; i++)
+				if (!saga_map_equal(&x[i], &y[i]))
+					return false;
+			return true;
+		case SAGA_MAP_OBJECT:
+			return objects_equal(a, b);
+		default:
+			return true;
+	}
+}
+
+const char *
+saga_map_type_name(const SagaMapValue *v)
+{
+	static const char *const names[] = {"nothing", "null", "a boolean", "a number", "a string", "an array", "an object"};
+
+	return names[v->type];
+}
+
+/* ---------- as text ---------- */
+
+static void
+append_quoted(StringInfo buf, const char *s, int len)
+{
+	JsonbValue	json;
+
+	saga_value_set_string(&json, s, len);
+	(void) saga_value_text(buf, &json, false, MaxAllocSize);
+}
+
+static bool
+append_array(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
+{
+	SagaMapValue *elems = saga_map_elems(v);
+
+	appendStringInfoChar(buf, '[');
+	for (int i = 0; i < v->count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(buf, ',');
+		if (!saga_map_append_text(ev, buf, &elems[i], true))
+			return false;
+	}
+	appendStringInfoChar(buf, ']');
+	return true;
+}
+
+static bool
+append_object(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
+{
+	SagaMapPair *pairs = saga_map_pairs(v);
+
+	appendStringInfoChar(buf, '{');
+	for (int i = 0; i < v->count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(buf, ',');
+		append_quoted(buf, pairs[i].name, pairs[i].len);
+		appendStringInfoChar(buf, ':');
+		if (!saga_map_append_text(ev, buf, &pairs[i].value, true))
+			return false;
+	}
+	appendStringInfoChar(buf, '}');
+	return true;
+}
+
+bool
+saga_map_append_text(SagaMapEval *ev, StringInfo buf, SagaMapValue *v, bool quoted)
+{
+	check_stack_depth();
+
+	if (!saga_map_tick(ev))
+		return false;
+	switch (v->type)
+	{
+		case SAGA_MAP_STRING:
+			if (buf->len + v->count > SAGA_MAP_MAX_TEXT)
+				break;
+			if (quoted)
+				append_quoted(buf, v->u.string, v->count);
+			else
+				appendBinaryStringInfo(buf, v->u.string, v->count);
+			return true;
+		case SAGA_MAP_NUMBER:
+			appendStringInfoString(buf, saga_map_number_text(v->u.number));
+			break;
+		case SAGA_MAP_BOOL:
+			appendStringInfoString(buf, v->boolean ? "true" : "false");
+			break;
+		case SAGA_MAP_ARRAY:
+			return append_array(ev, buf, v);
+		case SAGA_MAP_OBJECT:
+			return append_object(ev, buf, v);
+		default:
+			appendStringInfoString(buf, "null");
+			break;
+	}
+	if (buf->len > SAGA_MAP_MAX_TEXT || v->type == SAGA_MAP_STRING)
+		return saga_map_error(ev, "a text gets longer than %d bytes", SAGA_MAP_MAX_TEXT);
+	return true;
+}
+
+/* ---------- the result ---------- */
+
+static void
+to_json(const SagaMapValue *v, JsonbValue *json)
+{
+	check_stack_depth();
+
+	if (v->flags & SAGA_MAP_STORED)
+	{
+		json->type = jbvBinary;
+		json->val.binary.data = v->u.container;
+		json->val.binary.len = v->size;
+		return;
+	}
+	switch (v->type)
+	{
+		case SAGA_MAP_BOOL:
+			json->type = jbvBool;
+			json->val.boolean = v->boolean;
+			break;
+		case SAGA_MAP_NUMBER:
+			json->type = jbvNumeric;
+			json->val.numeric = v->u.number;
+			break;
+		case SAGA_MAP_STRING:
+			saga_value_set_string(json, v->u.string, v->count);
+			break;
+		case SAGA_MAP_ARRAY:
+			saga_value_set_array(json, palloc((v->count + 1) * sizeof(JsonbValue)), v->count);
+			for (int i = 0; i < v->count; i++)
+				to_json(&v->u.elems[i], &json->val.array.elems[i]);
+			break;
+		case SAGA_MAP_OBJECT:
+			json->type = jbvObject;
+			json->val.object.nPairs = v->count;
+			json->val.object.pairs = palloc((v->count + 1) * sizeof(JsonbPair));
+			for (int i = 0; i < v->count; i++)
+			{
+				JsonbPair  *pair = &json->val.object.pairs[i];
+
+				saga_value_set_string(&pair->key, v->u.pairs[i].name, v->u.pairs[i].len);
+				to_json(&v->u.pairs[i].value, &pair->value);
+			}
+			qsort(json->val.object.pairs, v->count, sizeof(JsonbPair), saga_pair_compare);
+			break;
+		default:
+			json->type = jbvNull;
+			break;
+	}
+}
+
+Jsonb *
+saga_map_to_jsonb(SagaMapEval *ev, const SagaMapValue *v)
+{
+	SagaFault	fault = {0};
+	JsonbValue	json;
+	MemoryContext old;
+	Jsonb	   *result;
+
+	to_json(v, &json);
+	old = MemoryContextSwitchTo(ev->caller);
+	result = saga_value_flatten(&json, &fault);
+	MemoryContextSwitchTo(old);
+	if (result == NULL)
+		saga_map_error(ev, "the result is too large");
+	return result;
+}
