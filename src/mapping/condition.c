@@ -73,10 +73,7 @@ unknown_member(Parser *p, const JsonbValue *key, const char *path)
 	return fault(p, path, "is not known");
 }
 
-/*
- * Calls fn for the value, or for each element if it is an array, with the
- * number of them for the caller to make room.
- */
+/* Calls fn for the value, or for each element if it is an array. */
 static bool
 for_one_or_many(Parser *p, const JsonbValue *value, const char *path, void *arg,
 				bool (*fn) (Parser *p, const JsonbValue *value, const char *path, void *arg))

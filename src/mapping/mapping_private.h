@@ -120,6 +120,7 @@ extern char *saga_map_number_text(Numeric number);
 /* Without zeroes at the end; false and an error when it has too many digits. */
 extern bool saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number);
 extern bool saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result);
+extern Numeric saga_map_trim_scale(Numeric number);
 extern Numeric saga_map_negate(Numeric number);
 extern double saga_map_double(Numeric number);	/* for positions and counts only */
 extern int64 saga_map_floor(Numeric number);	/* cut to the range of int32 */
@@ -215,6 +216,24 @@ typedef struct SagaMapToken
 
 extern bool saga_map_scan(SagaScanner *s, SagaMapToken *token);
 
+/* ---------- evaluation (eval.c, operator.c) ---------- */
+
+/* What a node gives for a context, JSONata's evaluate(); false: an error was set. */
+#define SAGA_MAP_EVAL_ARGS \
+	SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result
+
+extern bool saga_map_eval_node(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_array(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_object(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_binary(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_negation(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_condition(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_call(SAGA_MAP_EVAL_ARGS);
+
+/* "MESSAGE, not a number at position N"; without a value only the message. */
+extern bool saga_map_error_at(SagaMapEval *ev, const SagaMapNode *node, const char *message, const SagaMapValue *value);
+extern bool saga_map_sequence_of(SagaMapEval *ev, const SagaMapValue *v, SagaMapValue *result);
+
 /* ---------- functions (function.c and others) ---------- */
 
 #define SAGA_MAP_MAX_ARGS	4
@@ -257,6 +276,7 @@ extern bool saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMa
 
 /* "$name ...": an error of the call's. */
 extern bool saga_map_call_error(SagaMapCall *call, const char *fmt,...) pg_attribute_printf(2, 3);
+
 extern bool saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, int len, SagaMapValue *result);
 extern bool saga_map_append(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b, SagaMapValue *result);
 

@@ -82,6 +82,12 @@ saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue
 }
 
 Numeric
+saga_map_trim_scale(Numeric number)
+{
+	return CALL1(numeric_trim_scale, number);
+}
+
+Numeric
 saga_map_negate(Numeric number)
 {
 	return CALL2(numeric_sub, int64_to_numeric(0), number);

@@ -17,7 +17,6 @@
 #define MAX_MEMORY			((Size) 256 * 1024 * 1024)
 
 #define MAX_ELEMENTS		(2 * 1024 * 1024)
-#define MAX_ERROR_LENGTH	300
 
 /* ---------- limits and errors ---------- */
 
