@@ -139,7 +139,7 @@ FROM unnest(ARRAY['{"header": {"name": "Stripe-Should-Retry", "equals": "true"}}
 -- faults of conditions
 SELECT c || '  ->  ' || holds(c::jsonb) FROM unnest(ARRAY['[]', '{}', '{"as": "fatal", "status": 200}', '{"status": 99}', '{"status": 200.5}', '{"status": "6xx"}', '{"status": []}', '{"status": [200, "2x"]}', '{"status": null}', '{"header": "x"}',
 	'{"header": {"equals": "x"}}', '{"header": {"name": "a b", "exists": true}}', '{"header": {"name": "X"}}', '{"header": {"name": "X", "equals": 1}}', '{"header": {"name": "X", "path": "a", "equals": "1"}}', '{"body": {}}', '{"body": []}', '{"body": {"path": "a"}}', '{"body": {"path": "a..b", "equals": 1}}',
-	'{"body": {"path": "", "equals": 1}}', '{"body": {"path": "a[", "equals": 1}}', '{"body": {"path": "a", "in": 1}}', '{"body": {"path": "a", "in": []}}', '{"body": {"path": "a", "contains": 1}}', '{"body": {"path": "a", "exists": "x"}}', '{"body": {"path": "a", "gt": true}}', '{"body": {"path": "a", "matches": "("}}',
+	'{"body": {"path": "", "equals": 1}}', '{"body": {"path": "a[", "equals": 1}}', '{"body": {"path": "a", "in": 1}}', '{"body": {"path": "a", "in": []}}', '{"body": {"path": "a", "contains": 1}}', '{"body": {"path": "a", "exists": "x"}}', '{"body": {"path": "a", "gt": true}}', '{"body": {"path": "a", "matches": "("}}', '{"body": {"path": "a", "matches": "(a*)b\\1"}}',
 	'{"body": {"path": "a", "matches": 1}}', '{"body": {"path": "a", "equals": "{"}}', '{"body": {"path": "a", "equals": "{secret:x}"}}', '{"body": {"equals": 1}}', '{"body": [{"contains": "a"}, {"odd one": 1, "contains": "b"}]}', '{"body": {"path": "a", "in": ["x", "{a"]}}']) c;
 
 -- large bodies

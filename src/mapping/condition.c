@@ -199,6 +199,7 @@ parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test
 	pg_wchar   *wide;
 	int			len;
 	int			rc;
+	bool		back_reference;
 	char		message[100];
 
 	if (value->type != jbvString)
@@ -215,7 +216,10 @@ parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test
 		pg_regerror(rc, &re, message, sizeof(message));
 		return fault(p, path, psprintf("is no regular expression: %s", message));
 	}
+	back_reference = (re.re_info & REG_UBACKREF) != 0;
 	pg_regfree(&re);
+	if (back_reference)
+		return fault(p, path, "must not have back references: they can take for ever");
 	test->regex = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	return true;
 }

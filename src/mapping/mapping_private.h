@@ -381,6 +381,6 @@ struct SagaCondition
 	SagaSubject *subjects;
 };
 
-#define SAGA_TEST_REGEX_FLAGS	REG_ADVANCED
+#define SAGA_TEST_REGEX_FLAGS	(REG_ADVANCED | REG_NOSUB)
 
 #endif							/* SAGA_MAPPING_PRIVATE_H */
