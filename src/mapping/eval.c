@@ -174,7 +174,7 @@ filter(SagaMapEval *ev, const SagaMapNode *predicate, SagaMapValue *value)
 			if (!push_if_index(ev, &list, numbers, n, &elems[i], i, input.count))
 				return false;
 		}
-		else if (saga_map_boolean(&verdict) && !saga_map_push(ev, &list, &elems[i]))
+		else if (saga_map_boolean(ev, &verdict) && !saga_map_push(ev, &list, &elems[i]))
 			return false;
 	}
 	saga_map_set_array(value, &list, SAGA_MAP_SEQUENCE);
@@ -353,6 +353,8 @@ evaluate(SagaMapEval *ev, Jsonb *doc, Jsonb **result)
 	if (!saga_map_eval_node(ev, ev->mapping->root, &input, &v))
 		return false;
 	*result = NULL;
+	if (ev->error != NULL)
+		return false;
 	if (v.type == SAGA_MAP_NOTHING)
 		return true;
 	*result = saga_map_to_jsonb(ev, &v);

@@ -106,8 +106,9 @@ extern bool saga_map_member(const SagaMapValue *object, const char *name, int le
 /* The pairs of an object as an array that may be read only. */
 extern SagaMapPair *saga_map_pairs(const SagaMapValue *object);
 
-extern bool saga_map_boolean(SagaMapValue *v);	/* nothing is false */
-extern bool saga_map_equal(SagaMapValue *a, SagaMapValue *b);
+/* Both count steps; when there are no more, they say false, and the evaluation fails at its end. */
+extern bool saga_map_boolean(SagaMapEval *ev, SagaMapValue *v); /* nothing is false */
+extern bool saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b);
 extern int	saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b);
 extern const char *saga_map_type_name(const SagaMapValue *v);
 
@@ -119,6 +120,7 @@ extern char *saga_map_number_text(Numeric number);
 
 /* Without zeroes at the end; false and an error when it has too many digits. */
 extern bool saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number);
+extern Numeric saga_map_add(Numeric a, Numeric b);
 extern bool saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result);
 extern Numeric saga_map_trim_scale(Numeric number);
 extern Numeric saga_map_negate(Numeric number);

@@ -54,7 +54,7 @@ add_to_groups(SagaMapEval *ev, Group *groups, int *ngroups,
 
 		if (!saga_map_tick(ev))
 			return false;
-		if (!saga_map_equal(&groups[i].name, &name))
+		if (!saga_map_equal(ev, &groups[i].name, &name))
 			continue;
 		if (groups[i].value != value_node)
 			return saga_map_error_at(ev, name_node, "two members of an object have the same name", NULL);
@@ -184,7 +184,7 @@ eval_in(SagaMapEval *ev, const SagaMapNode *node, SagaMapValue *left, SagaMapVal
 	{
 		if (!saga_map_tick(ev))
 			return false;
-		found = saga_map_equal(&elems[i], left);
+		found = saga_map_equal(ev, &elems[i], left);
 	}
 	saga_map_set_bool(result, found);
 	return true;
@@ -214,13 +214,13 @@ saga_map_eval_binary(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValu
 		return false;
 	if (node->op == SAGA_MAP_AND || node->op == SAGA_MAP_OR)
 	{
-		bool		verdict = saga_map_boolean(&left);
+		bool		verdict = saga_map_boolean(ev, &left);
 
 		if (verdict == (node->op == SAGA_MAP_AND))
 		{
 			if (!saga_map_eval_node(ev, node->children.nodes[1], input, &right))
 				return false;
-			verdict = saga_map_boolean(&right);
+			verdict = saga_map_boolean(ev, &right);
 		}
 		saga_map_set_bool(result, verdict);
 		return true;
@@ -232,7 +232,7 @@ saga_map_eval_binary(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValu
 		case '=':
 		case SAGA_MAP_NE:
 			saga_map_set_bool(result, left.type != SAGA_MAP_NOTHING && right.type != SAGA_MAP_NOTHING &&
-							  saga_map_equal(&left, &right) == (node->op == '='));
+							  saga_map_equal(ev, &left, &right) == (node->op == '='));
 			return true;
 		case '<':
 		case '>':
@@ -269,7 +269,7 @@ saga_map_eval_condition(SagaMapEval *ev, const SagaMapNode *node, const SagaMapV
 
 	if (!saga_map_eval_node(ev, node->children.nodes[0], input, &v))
 		return false;
-	if (saga_map_boolean(&v))
+	if (saga_map_boolean(ev, &v))
 		return saga_map_eval_node(ev, node->children.nodes[1], input, result);
 	if (node->children.count > 2)
 		return saga_map_eval_node(ev, node->children.nodes[2], input, result);

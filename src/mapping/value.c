@@ -245,11 +245,14 @@ saga_map_pairs(const SagaMapValue *object)
 /* ---------- comparing ---------- */
 
 bool
-saga_map_boolean(SagaMapValue *v)
+saga_map_boolean(SagaMapEval *ev, SagaMapValue *v)
 {
 	SagaMapValue *elems;
 
 	check_stack_depth();
+
+	if (!saga_map_tick(ev))
+		return false;
 
 	switch (v->type)
 	{
@@ -263,7 +266,7 @@ saga_map_boolean(SagaMapValue *v)
 		case SAGA_MAP_ARRAY:
 			elems = saga_map_elems(v);
 			for (int i = 0; i < v->count; i++)
-				if (saga_map_boolean(&elems[i]))
+				if (saga_map_boolean(ev, &elems[i]))
 					return true;
 			return false;
 		default:
@@ -291,30 +294,30 @@ saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b)
 }
 
 static bool
-objects_equal(const SagaMapValue *a, const SagaMapValue *b)
+objects_equal(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b)
 {
-	SagaMapPair *pairs = saga_map_pairs(a);
+	SagaMapPair *pairs;
 	SagaMapValue other;
 
 	if (a->count != b->count)
 		return false;
+	pairs = saga_map_pairs(a);
 	for (int i = 0; i < a->count; i++)
 		if (!saga_map_member(b, pairs[i].name, pairs[i].len, &other) ||
-			!saga_map_equal(&pairs[i].value, &other))
+			!saga_map_equal(ev, &pairs[i].value, &other))
 			return false;
 	return true;
 }
 
 bool
-saga_map_equal(SagaMapValue *a, SagaMapValue *b)
+saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b)
 {
 	SagaMapValue *x,
 			   *y;
 
 	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
 
-	if (a->type != b->type)
+	if (!saga_map_tick(ev) || a->type != b->type)
 		return false;
 	switch (a->type)
 	{
@@ -330,11 +333,11 @@ saga_map_equal(SagaMapValue *a, SagaMapValue *b)
 			x = saga_map_elems(a);
 			y = saga_map_elems(b);
 			for (int i = 0; i < a->count; i++)
-				if (!saga_map_equal(&x[i], &y[i]))
+				if (!saga_map_equal(ev, &x[i], &y[i]))
 					return false;
 			return true;
 		case SAGA_MAP_OBJECT:
-			return objects_equal(a, b);
+			return objects_equal(ev, a, b);
 		default:
 			return true;
 	}
