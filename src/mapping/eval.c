@@ -99,19 +99,20 @@ static bool
 filter_by_number(SagaMapEval *ev, Numeric number, SagaMapValue *input, SagaMapValue *result)
 {
 	int64		index = saga_map_floor(number);
-	SagaMapValue *elems = saga_map_elems(input);
+	SagaMapValue element;
 	SagaMapList list = {0};
 
 	if (index < 0)
 		index += input->count;
 	if (index >= 0 && index < input->count)
 	{
-		if (elems[index].type == SAGA_MAP_ARRAY)
+		saga_map_element(input, (int) index, &element);
+		if (element.type == SAGA_MAP_ARRAY)
 		{
-			*result = elems[index];
+			*result = element;
 			return true;
 		}
-		if (elems[index].type != SAGA_MAP_NOTHING && !saga_map_push(ev, &list, &elems[index]))
+		if (element.type != SAGA_MAP_NOTHING && !saga_map_push(ev, &list, &element))
 			return false;
 	}
 	saga_map_set_array(result, &list, SAGA_MAP_SEQUENCE);

@@ -219,6 +219,13 @@ append_fill(StringInfo buf, const SagaMapValue *fill, int characters)
 	int			width = count_characters(fill);
 
 	enlargeStringInfo(buf, characters / width * fill->count);
+	if (fill->count == 1)
+	{
+		memset(buf->data + buf->len, fill->u.string[0], characters);
+		buf->len += characters;
+		buf->data[buf->len] = '\0';
+		return;
+	}
 	for (; characters >= width; characters -= width)
 	{
 		CHECK_FOR_INTERRUPTS();

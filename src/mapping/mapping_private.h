@@ -99,6 +99,9 @@ extern void saga_map_set_array(SagaMapValue *v, const SagaMapList *list, uint8 f
 /* The elements of an array, which is no longer stored afterwards. */
 extern SagaMapValue *saga_map_elems(SagaMapValue *array);
 
+/* One element, which must be there. */
+extern void saga_map_element(SagaMapValue *array, int index, SagaMapValue *result);
+
 extern bool saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v);
 extern bool saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array);
 extern bool saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapValue *result);

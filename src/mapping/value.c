@@ -13,7 +13,7 @@
 
 #include "mapping/mapping_private.h"
 
-/* Bytes that one evaluation may hold; looked at now and then. */
+/* Bytes that one evaluation may hold; looked at before each step. */
 #define MAX_MEMORY			((Size) 256 * 1024 * 1024)
 
 #define MAX_ELEMENTS		(2 * 1024 * 1024)
@@ -52,12 +52,10 @@ saga_map_tick(SagaMapEval *ev)
 {
 	if (--ev->steps < 0)
 		return saga_map_error(ev, "the expression takes too many steps");
-	if (ev->steps % 1024 == 0)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (MemoryContextMemAllocated(ev->context, true) > MAX_MEMORY)
-			return saga_map_error(ev, "the expression takes too much memory");
-	}
+	CHECK_FOR_INTERRUPTS();
+	/* the context has no children: this reads one number */
+	if (MemoryContextMemAllocated(ev->context, false) > MAX_MEMORY)
+		return saga_map_error(ev, "the expression takes too much memory");
 	return true;
 }
 
@@ -163,6 +161,24 @@ saga_map_elems(SagaMapValue *array)
 	array->flags &= ~SAGA_MAP_STORED;
 	array->u.elems = elems;
 	return elems;
+}
+
+void
+saga_map_element(SagaMapValue *array, int index, SagaMapValue *result)
+{
+	JsonbValue	parent;
+	JsonbValue	element;
+
+	if ((array->flags & SAGA_MAP_STORED) == 0)
+	{
+		*result = array->u.elems[index];
+		return;
+	}
+	parent.type = jbvBinary;
+	parent.val.binary.data = array->u.container;
+	parent.val.binary.len = array->size;
+	(void) saga_value_element(&parent, index, &element);
+	saga_map_from_json(&element, result);
 }
 
 bool
