@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "aws/credentials_private.h"
+#include "mapping/mapping.h"
 #include "net/xml.h"
 #include "outbox/url.h"
 
