@@ -50,6 +50,7 @@ extern const char *saga_aws_check_header(const char *name, const char *value);
  */
 #define SAGA_TRACEPARENT		"traceparent"
 #define SAGA_TRACEPARENT_LEN	55
+#define SAGA_TRACEPARENT_SIZE	(strlen(SAGA_TRACEPARENT) + strlen("String") + SAGA_TRACEPARENT_LEN)
 extern char *saga_aws_traceparent(const pg_uuid_t *execution_id, const pg_uuid_t *idempotency_key);
 
 #endif							/* SAGA_OUTBOX_AWS_H */

@@ -53,6 +53,17 @@ add_stored_attribute(const char *name, JsonbValue *value, void *arg)
 		add_attribute(arg, name, type, "BinaryValue", saga_doc_get_string(attribute, "BinaryValue"));
 }
 
+/* An execution's message that brings no trace of its own. */
+static bool
+needs_trace(const SagaDelivery *delivery)
+{
+	JsonbValue *attributes = saga_doc_get(&delivery->request->root, "MessageAttributes");
+
+	return delivery->workflow_id != 0 &&
+		(attributes == NULL || !saga_doc_is_object(attributes) ||
+		 saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) == NULL);
+}
+
 static void
 add_message(StringInfo form, const SagaDestination *destination, const SagaDelivery *delivery,
 			const char *prefix)
@@ -76,6 +87,9 @@ add_message(StringInfo form, const SagaDestination *destination, const SagaDeliv
 			add_field(form, psprintf("%s%s", prefix, members[i]), text);
 	}
 	add_attribute(&state, SAGA_SNS_ID_ATTRIBUTE, "String", "StringValue", key);
+	if (needs_trace(delivery))
+		add_attribute(&state, SAGA_TRACEPARENT, "String", "StringValue",
+					  saga_aws_traceparent(&delivery->execution_id, &delivery->idempotency_key));
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_stored_attribute, &state);
 }
@@ -124,6 +138,8 @@ saga_sns_size(const SagaDelivery *delivery)
 	size_t		size = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;
 
 	size += strlen(saga_doc_get_string(request, "Message"));
+	if (needs_trace(delivery))
+		size += SAGA_TRACEPARENT_SIZE;
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_attribute_size, &size);
 	return size;
