@@ -262,13 +262,17 @@ new_sending(Packing *packing)
 }
 
 void
+saga_sending_wipe_headers(SagaSending *sending)
+{
+	saga_secret_wipe(sending->http.headers);
+	sending->http.headers = NIL;
+}
+
+void
 saga_sending_free(SagaSending *sending)
 {
-	ListCell   *lc;
-
 	saga_secret_wipe(sending->secrets);
-	foreach(lc, sending->http.headers)
-		explicit_bzero(lfirst(lc), strlen(lfirst(lc)));
+	saga_sending_wipe_headers(sending);
 	saga_destination_unpin(sending->destination);
 	MemoryContextDelete(sending->context);
 }

@@ -9,6 +9,7 @@
 #include "mb/pg_wchar.h"
 #include "net/secret.h"
 #include "outbox/auth.h"
+#include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "outbox/sending.h"
@@ -125,6 +126,10 @@ saga_compose_http(SagaSending *sending)
 		sending->body = saga_request_body(sending->spec, delivery->request, delivery->message,
 										  place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
 										  delivery->key, &sending->content_type, &error);
+	if (error == NULL && delivery->key != NULL && place == SAGA_KEY_QUERY)
+		add_key_to_query(sending, delivery);
+	if (error == NULL && destination->auth.type == SAGA_AUTH_SIGV4)
+		sending->url = saga_aws_normalize_url(sending->url, &error);
 	if (error != NULL)
 	{
 		/* the settings were changed since the message was accepted */
@@ -139,8 +144,6 @@ saga_compose_http(SagaSending *sending)
 		delivery->error = "Saga.Uncertain";
 		return;
 	}
-	if (delivery->key != NULL && place == SAGA_KEY_QUERY)
-		add_key_to_query(sending, delivery);
 	if (sending->body != NULL)
 		sending->body = pg_server_to_any(sending->body, strlen(sending->body), PG_UTF8);
 }

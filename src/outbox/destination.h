@@ -228,7 +228,8 @@ typedef struct SagaDestination
 	char	   *ca_file;
 	char	   *region;
 	char	   *endpoint_url;	/* NULL: the region's own */
-	char	   *credentials_file;	/* NULL: the environment */
+	char	   *credentials_secret;	/* a row of saga.secret; these three NULL: the server's chain */
+	char	   *credentials_file;
 	char	   *profile;
 
 	/* http */

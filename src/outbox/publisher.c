@@ -322,7 +322,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	else
 	{
 		/* it may have been prepared before, as far as it went */
-		http->headers = NIL;
+		saga_sending_wipe_headers(sending);
 		prepared = destination->kind == SAGA_DESTINATION_SNS ?
 			saga_prepare_sns(sending, publisher->http, &error) :
 			saga_prepare_http(sending, publisher->http, &error);
@@ -466,6 +466,8 @@ is_worth_another_try(SagaSending *sending)
 static void
 record_one(SagaPublisher *publisher, SagaSending *sending)
 {
+	int			i;
+
 	saga_sending_classify(sending);
 	sending->recorded = !is_worth_another_try(sending);
 	if (sending->recorded)
@@ -474,6 +476,8 @@ record_one(SagaPublisher *publisher, SagaSending *sending)
 		return;
 	}
 	sending->answered = sending->classified = false;
+	for (i = 0; i < sending->ndeliveries; i++)
+		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0, NULL, NULL);
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->ready, &sending->node);
 }
@@ -548,6 +552,22 @@ step(SagaPublisher *publisher)
 	return done > 0;
 }
 
+/* Has this destination, of which there are requests in the list, as many as it may have? */
+static bool
+is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
+
+		if (destination->destination_id == destination_id)
+			return room_for(publisher, destination) <= 0;
+	}
+	return false;
+}
+
 /*
  * Is a queue ready that we have room for?  A destination that has all its
  * requests in flight goes on when an answer comes.
@@ -557,23 +577,14 @@ has_new_work(SagaPublisher *publisher)
 {
 	int32		ready[SAGA_READY_MAX];
 	int			nready = get_ready(ready);
-	dlist_iter	iter;
 	int			i;
 
 	if (saga_http_active(publisher->http) >= saga_http_max(publisher->http))
 		return false;
 	for (i = 0; i < nready; i++)
 	{
-		bool		full = false;
-
-		dlist_foreach(iter, &publisher->flying)
-		{
-			SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
-
-			if (destination->destination_id == ready[i])
-				full = room_for(publisher, destination) <= 0;
-		}
-		if (!full)
+		/* those that wait for a token take up room too */
+		if (!is_full(publisher, &publisher->flying, ready[i]) && !is_full(publisher, &publisher->ready, ready[i]))
 			return true;
 	}
 	return false;

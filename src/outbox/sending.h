@@ -179,6 +179,7 @@ extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, i
 extern bool saga_record_sending(SagaSending *sending, int64 lease);
 
 extern void saga_sending_free(SagaSending *sending);
+extern void saga_sending_wipe_headers(SagaSending *sending);
 
 /*
  * Messages with an ordering key (ordering.c).  Only its first unfinished
