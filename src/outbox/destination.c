@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "outbox/destination.h"
 #include "outbox/doc.h"
+#include "outbox/limit.h"
 #include "outbox/outbox.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -42,7 +43,7 @@ static Oid	cache_relid = InvalidOid;	/* of saga.destination when it was read */
 static bool callback_registered = false;
 
 static SagaStmt load_stmt = {
-	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused "
+	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused, limit_key "
 	"FROM saga.destination ORDER BY destination_id"
 };
 
@@ -98,6 +99,8 @@ read_row(uint64 row)
 	destination->destination_id = DatumGetInt32(saga_result(row, 1, &isnull));
 	destination->owner = DatumGetObjectId(saga_result(row, 4, &isnull));
 	destination->paused = DatumGetBool(saga_result(row, 6, &isnull));
+	destination->limit_key = MemoryContextStrdup(destination->context,
+												 TextDatumGetCString(saga_result(row, 7, &isnull)));
 	old = MemoryContextSwitchTo(destination->context);
 	error = saga_settings_parse(destination, DatumGetJsonbP(saga_result(row, 5, &isnull)), &path);
 	MemoryContextSwitchTo(old);
@@ -529,6 +532,8 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = JsonbPGetDatum(settings);
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
+	/* other limits: a publisher may wait for a time that does not hold any more */
+	saga_note_inserted(saga_queue_by_id(destination->destination_id, false), &saga_uuid_max);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -566,7 +571,7 @@ set_paused(const char *name, bool paused)
 
 	/* what waits becomes claimable with this transaction's commit */
 	if (!paused)
-		saga_note_inserted(saga_queue_by_id(DatumGetInt32(values[0]), false), &saga_uuid_max);
+		saga_limit_resume(destination->limit_key);
 	SPI_finish();
 }
 
@@ -608,6 +613,12 @@ static SagaStmt drop_stmt = {
 	.argtypes = {INT4OID}
 };
 
+/* Of a group, too, when this was the last of it. */
+static SagaStmt drop_state_stmt = {
+	.sql = "DELETE FROM saga.destination_state s "
+	"WHERE NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)"
+};
+
 Datum
 saga_drop_destination(PG_FUNCTION_ARGS)
 {
@@ -626,6 +637,7 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	(void) saga_execute(&drop_attempts_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&drop_messages_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&drop_state_stmt, NULL, NULL, false, 0);
 	/* what may be left in the queue is of withdrawn messages */
 	saga_queue_lock_exclusive(DatumGetInt32(id));
 	queue = saga_queue_by_id(DatumGetInt32(id), true);

@@ -211,6 +211,7 @@ typedef struct SagaDestination
 	SagaDestinationKind kind;
 	Oid			owner;
 	bool		paused;
+	char	   *limit_key;		/* the same for all that have their limits in common */
 
 	/* settings of every kind */
 	int			timeout_ms;
