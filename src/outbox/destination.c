@@ -43,7 +43,7 @@ static Oid	cache_relid = InvalidOid;	/* of saga.destination when it was read */
 static bool callback_registered = false;
 
 static SagaStmt load_stmt = {
-	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused, limit_key "
+	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused, limit_key, changed_at "
 	"FROM saga.destination ORDER BY destination_id"
 };
 
@@ -101,6 +101,7 @@ read_row(uint64 row)
 	destination->paused = DatumGetBool(saga_result(row, 6, &isnull));
 	destination->limit_key = MemoryContextStrdup(destination->context,
 												 TextDatumGetCString(saga_result(row, 7, &isnull)));
+	destination->changed_at = DatumGetTimestampTz(saga_result(row, 8, &isnull));
 	old = MemoryContextSwitchTo(destination->context);
 	error = saga_settings_parse(destination, DatumGetJsonbP(saga_result(row, 5, &isnull)), &path);
 	MemoryContextSwitchTo(old);
@@ -236,6 +237,27 @@ saga_destination_is_paused(int32 destination_id)
 	paused = SPI_processed == 0 || DatumGetBool(saga_result(0, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return paused;
+}
+
+static SagaStmt changed_stmt = {
+	.sql = "SELECT 1 FROM saga.destination WHERE destination_id = $1 AND changed_at <> $2",
+	.nargs = 2,
+	.argtypes = {INT4OID, TIMESTAMPTZOID}
+};
+
+/* For the same reason. */
+bool
+saga_destination_is_outdated(const SagaDestination *destination)
+{
+	Datum		values[2];
+	bool		outdated;
+
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = TimestampTzGetDatum(destination->changed_at);
+	(void) saga_execute(&changed_stmt, values, NULL, false, 1);
+	outdated = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return outdated;
 }
 
 void
@@ -532,8 +554,8 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = JsonbPGetDatum(settings);
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
-	/* other limits: a publisher may wait for a time that does not hold any more */
-	saga_note_inserted(saga_queue_by_id(destination->destination_id, false), &saga_uuid_max);
+	/* it may be another server, other credentials, other limits: what held it is over */
+	saga_limit_resume(destination->limit_key);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -129,8 +129,8 @@ slow_from(const SagaLimitGroup *group, TimestampTz now)
 }
 
 /* From one up to all, evenly over the time of the slow start. */
-static int
-count_places(const SagaLimitGroup *group, TimestampTz now)
+int
+saga_place_count(const SagaLimitGroup *group, TimestampTz now)
 {
 	int			all = Min(group->limits.concurrency, SAGA_MAX_PLACES);
 	TimestampTz from = slow_from(group, now);
@@ -143,7 +143,7 @@ count_places(const SagaLimitGroup *group, TimestampTz now)
 int
 saga_place_take(SagaLimitGroup *group, TimestampTz now)
 {
-	int			n = count_places(group, now);
+	int			n = saga_place_count(group, now);
 	int			place;
 
 	for (place = 1; place <= n; place++)
@@ -186,7 +186,7 @@ saga_place_look_at(const SagaLimitGroup *group, TimestampTz now, bool *others)
 {
 	TimestampTz retry = TimestampTzPlusMilliseconds(now, SAGA_PLACE_RETRY_MS);
 	TimestampTz from = slow_from(group, now);
-	int			n = count_places(group, now);
+	int			n = saga_place_count(group, now);
 	int64		step;
 	int			i;
 

@@ -83,6 +83,7 @@ extern SagaLimitGroup *saga_limiter_group(SagaLimiter *limiter, const SagaDestin
  * Places: a group has as many as its concurrency, each is a session lock.
  * Take returns 0 when there is none.
  */
+extern int	saga_place_count(const SagaLimitGroup *group, TimestampTz now);	/* allowed now */
 extern int	saga_place_take(SagaLimitGroup *group, TimestampTz now);
 extern void saga_place_give(SagaLimitGroup *group, int place);
 /* There was none: when to look again, at the latest when one of our own comes back. */

@@ -24,6 +24,9 @@
 /* A destination that is held is not looked at more often, whatever is sent to it. */
 #define SAGA_HELD_MS	100
 
+/* Its settings are not what the cache says. */
+#define SAGA_SETTINGS_MS 10
+
 /* A request that was claimed and cannot be started for longer is given back. */
 #define SAGA_KEEP_MS	5000
 
@@ -239,14 +242,29 @@ share_places(SagaPublisher *publisher, List *candidates)
 	}
 }
 
+/* All of them, or those above what a slow start allows. */
 static void
-give_places(Candidate *candidate)
+give_places(Candidate *candidate, int above)
 {
 	ListCell   *lc;
 
 	foreach(lc, candidate->places)
+	{
+		if (lfirst_int(lc) <= above)
+			continue;
 		saga_place_give(candidate->group, lfirst_int(lc));
-	candidate->places = NIL;
+		candidate->places = foreach_delete_current(candidate->places, lc);
+		candidate->no_place = true;
+	}
+}
+
+/* Whoever changed the settings woke us before the cache knows of it. */
+static void
+wait_for_settings(SagaPublisher *publisher, Candidate *candidate)
+{
+	TimestampTz at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_SETTINGS_MS);
+
+	saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at)->brief = true;
 }
 
 static void
@@ -254,9 +272,14 @@ wait_for_place(SagaPublisher *publisher, Candidate *candidate)
 {
 	bool		others;
 	TimestampTz at = saga_place_look_at(candidate->group, GetCurrentTimestamp(), &others);
-	SagaWait   *wait = saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group,
-										 at, at);
+	SagaWait   *wait;
 
+	if (saga_destination_is_outdated(candidate->destination))
+	{
+		wait_for_settings(publisher, candidate);
+		return;
+	}
+	wait = saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at);
 	wait->for_place = true;
 	wait->brief = !others;
 }
@@ -344,38 +367,55 @@ ask_for_help(SagaPublisher *publisher, const SagaDestination *destination)
 	saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 }
 
+/* False: nothing may be claimed. */
+static bool
+ask_row(SagaPublisher *publisher, Candidate *candidate, SagaGrant *grant)
+{
+	SagaDestination *destination = candidate->destination;
+	SagaLimitGroup *group = candidate->group;
+
+	clear_ready(destination);
+	saga_limit_ask(group, list_length(candidate->places), false, grant);
+	if (grant->n == 0)
+	{
+		if (saga_destination_is_outdated(destination))
+			wait_for_settings(publisher, candidate);
+		else
+			wait_for_grant(publisher, candidate, grant->until, grant->brief);
+		return false;
+	}
+	/* only now it is known whether there is a slow start */
+	give_places(candidate, saga_place_count(group, GetCurrentTimestamp()));
+	grant->n = Min(grant->n, list_length(candidate->places));
+	return true;
+}
+
 static int
 claim_candidate(SagaPublisher *publisher, Candidate *candidate)
 {
 	SagaDestination *destination = candidate->destination;
+	SagaLimitGroup *group = candidate->group;
 	SagaGrant	grant = {.n = list_length(candidate->places)};
-	int			rows;
+	bool		resumed = false;
+	int			rows = 0;
 
-	candidate->group->last_served = destination->destination_id;
+	group->last_served = destination->destination_id;
 	/* cleared first: who resumes it after we looked makes it ready again */
 	if (destination->paused)
 	{
 		clear_ready(destination);
 		if (saga_destination_is_paused(destination->destination_id))
 			return 0;
+		resumed = true;
 	}
-	if (candidate->no_place)
-		wait_for_place(publisher, candidate);
-	if (grant.n == 0)
+	if (grant.n > 0 && (resumed || saga_limit_must_ask(group)) && !ask_row(publisher, candidate, &grant))
 		return 0;
-	if (saga_limit_must_ask(candidate->group))
-	{
-		clear_ready(destination);
-		saga_limit_ask(candidate->group, list_length(candidate->places), false, &grant);
-		if (grant.n == 0)
-		{
-			wait_for_grant(publisher, candidate, grant.until, grant.brief);
-			return 0;
-		}
-	}
-	rows = claim_granted(publisher, candidate, &grant);
+	if (grant.n > 0)
+		rows = claim_granted(publisher, candidate, &grant);
+	if (candidate->no_place && saga_limiter_waiting(publisher->limiter, destination->destination_id) == NULL)
+		wait_for_place(publisher, candidate);
 	/* there may be more, and it is only here that there is no room */
-	if (candidate->places == NIL && !candidate->no_place && !saga_limit_must_ask(candidate->group) &&
+	if (candidate->places == NIL && !candidate->no_place && !saga_limit_must_ask(group) &&
 		candidate->mine + grant.n < destination->limits.concurrency)
 		ask_for_help(publisher, destination);
 	return rows;
@@ -552,7 +592,7 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 		Candidate  *candidate = lfirst(lc);
 
 		taken += claim_candidate(publisher, candidate);
-		give_places(candidate);
+		give_places(candidate, 0);
 	}
 	return taken;
 }
