@@ -294,20 +294,18 @@ is_failure(const SagaDelivery *delivery)
 {
 	if (delivery->class != SAGA_CLASS_RETRY && delivery->class != SAGA_CLASS_UNCERTAIN)
 		return false;
-	return delivery->status != 409 && delivery->status != 425 && delivery->status != 429;
+	/* a look-up that finds nothing is one that works */
+	if (delivery->absent)
+		return false;
+	return delivery->status < 400 || delivery->status >= 500 || delivery->status == 408;
 }
 
 static int64
 pause_ms(const SagaDestination *destination, const SagaDelivery *delivery)
 {
-	const SagaRetryAfter *setting = &destination->retry_after;
-	int64		ms = delivery->retry_after_ms;
-
 	if (delivery->class != SAGA_CLASS_RETRY || (delivery->status != 429 && delivery->status != 503))
 		return 0;
-	if (ms < 0)
-		ms = delivery->status == 429 ? (int64) setting->default_s * 1000 : 0;
-	return Min(ms, (int64) setting->max_s * 1000);
+	return Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000);
 }
 
 static char *
@@ -418,11 +416,4 @@ saga_limiter_report_at(const SagaLimiter *limiter)
 			at = Min(at, TimestampTzPlusMilliseconds(news->since, SAGA_REPORT_MS));
 	}
 	return at;
-}
-
-/* Credentials are for an operator to repair: that may take longer than the attempts last. */
-bool
-saga_limit_counts(const SagaDelivery *delivery)
-{
-	return delivery->class != SAGA_CLASS_AUTH;
 }

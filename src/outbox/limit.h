@@ -95,7 +95,7 @@ extern SagaWait *saga_limiter_waiting(SagaLimiter *limiter, int32 destination_id
 extern void saga_limiter_forget(SagaLimiter *limiter, int32 destination_id);
 extern List *saga_limiter_take_due(SagaLimiter *limiter, TimestampTz now);	/* their ids; forgotten */
 
-/* Counts an answer, and what the server asked for; outside a transaction. */
+/* Counts an answer that was classified, and what the server asked for. */
 extern void saga_limit_answered(SagaSending *sending);
 /* The sending ended without a request. */
 extern void saga_limit_not_sent(SagaSending *sending);
@@ -104,9 +104,6 @@ extern void saga_limit_leave(SagaSending *sending);
 
 /* When news should be written; DT_NOEND: there is none. */
 extern TimestampTz saga_limiter_report_at(const SagaLimiter *limiter);
-
-/* Does this attempt count against max_attempts? */
-extern bool saga_limit_counts(const SagaDelivery *delivery);
 
 /* ---------- the row (limit_row.c); all in a transaction, with SPI ---------- */
 

@@ -144,8 +144,6 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	SagaSending *sending = (SagaSending *) user;
 
 	saga_sending_answered(sending, answer);
-	saga_limit_answered(sending);
-	saga_limit_leave(sending);
 	dlist_delete(&sending->node);
 	dlist_push_tail(sending->done, &sending->node);
 }
@@ -203,11 +201,6 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	{
 		sending->started_at = 0;
 		return false;
-	}
-	if (!started)
-	{
-		saga_limit_not_sent(sending);
-		saga_limit_leave(sending);
 	}
 	dlist_delete(&sending->node);
 	dlist_push_tail(started ? &publisher->flying : &publisher->done, &sending->node);
@@ -346,6 +339,20 @@ is_worth_another_try(SagaSending *sending)
 	return true;
 }
 
+/* Once, also when recording it has to be tried again. */
+static void
+tell_limits(SagaSending *sending)
+{
+	if (sending->told)
+		return;
+	sending->told = true;
+	if (sending->answered)
+		saga_limit_answered(sending);
+	else
+		saga_limit_not_sent(sending);
+	saga_limit_leave(sending);
+}
+
 static void
 record_one(SagaPublisher *publisher, SagaSending *sending)
 {
@@ -353,10 +360,12 @@ record_one(SagaPublisher *publisher, SagaSending *sending)
 	sending->recorded = !is_worth_another_try(sending);
 	if (sending->recorded)
 	{
+		tell_limits(sending);
 		(void) saga_record_sending(sending, publisher->lease);
 		return;
 	}
 	sending->answered = sending->classified = false;
+	sending->start_at = sending->start_by = 0;
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->ready, &sending->node);
 }
@@ -380,6 +389,9 @@ record(SagaPublisher *publisher)
 		return 1;
 	}
 	publisher->recording = true;
+	/* what was recorded in a transaction that aborted was not */
+	dlist_foreach_modify(iter, &publisher->done)
+		dlist_container(SagaSending, node, iter.cur)->recorded = false;
 	saga_publisher_begin(publisher);
 	lock_orderings(publisher, limit);
 	dlist_foreach_modify(iter, &publisher->done)
@@ -421,11 +433,11 @@ step(SagaPublisher *publisher)
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
 	done = saga_http_run(publisher->http);
-	/* first: what must not be sent any more */
-	if (saga_limiter_report_at(publisher->limiter) <= GetCurrentTimestamp())
-		done += report(publisher);
 	if (!dlist_is_empty(&publisher->done))
 		done += record(publisher);
+	/* before anything is claimed: what must not be sent any more */
+	if (saga_limiter_report_at(publisher->limiter) <= GetCurrentTimestamp())
+		done += report(publisher);
 	if (!publisher->in_call && publisher->look_at <= GetCurrentTimestamp())
 		publisher->look_everywhere = true;
 	if (saga_http_active(publisher->http) < saga_http_max(publisher->http))

@@ -101,6 +101,7 @@ typedef struct SagaSending
 	TimestampTz start_by;		/* later it needs another time; 0: any time will do */
 	TimestampTz ask_at;			/* there was none: ask again then */
 	bool		later;			/* it waited for a token since */
+	bool		told;			/* how it went is counted */
 
 	/* made in the claiming transaction */
 	const SagaRequestSpec *spec;	/* http: of the phase */
