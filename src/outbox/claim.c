@@ -8,6 +8,7 @@
 
 #include "catalog/pg_type.h"
 #include "net/secret.h"
+#include "outbox/limit.h"
 #include "outbox/request.h"
 #include "outbox/sending.h"
 #include "utils/array.h"
@@ -17,6 +18,13 @@
 
 /* A lease outlives the request by this; then the message is sent again. */
 #define SAGA_LEASE_MARGIN_MS 60000
+
+static SagaStmt unclaim_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL, receives = receives - 1 "
+	"WHERE queue_id = $1 AND message_id = $2 AND lease = $3",
+	.nargs = 4,
+	.argtypes = {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID}
+};
 
 typedef struct ClaimedRow
 {
@@ -271,6 +279,7 @@ saga_sending_wipe_headers(SagaSending *sending)
 void
 saga_sending_free(SagaSending *sending)
 {
+	saga_limit_leave(sending);
 	saga_secret_wipe(sending->secrets);
 	saga_sending_wipe_headers(sending);
 	saga_destination_unpin(sending->destination);
@@ -331,6 +340,24 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 	old = MemoryContextSwitchTo(sending->context);
 	sending->deliveries[sending->ndeliveries++] = read_delivery(tuple, desc, row, packing->destination);
 	MemoryContextSwitchTo(old);
+}
+
+void
+saga_unclaim_sending(const SagaSending *sending, int64 lease)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[4];
+	int			i;
+
+	values[0] = Int32GetDatum(sending->destination->destination_id);
+	values[2] = Int64GetDatum(lease);
+	values[3] = TimestampTzGetDatum(now);
+	for (i = 0; i < sending->ndeliveries; i++)
+	{
+		values[1] = UUIDPGetDatum(&sending->deliveries[i]->outbox_id);
+		(void) saga_execute(&unclaim_stmt, values, NULL, false, 0);
+	}
+	saga_note_timer(now);
 }
 
 static void

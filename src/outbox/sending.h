@@ -93,6 +93,16 @@ typedef struct SagaSending
 	int			ndeliveries;
 	SagaDelivery *deliveries[SAGA_SNS_MAX_ENTRIES];
 
+	/* what it may do (limit.h) */
+	struct SagaLimitGroup *limit;
+	int			place;			/* it has one of the group's; 0: none */
+	bool		probe;			/* the breaker waits for how it goes */
+	TimestampTz start_at;		/* not before; 0: no time was given to it yet */
+	TimestampTz start_by;		/* later it needs another time; 0: any time will do */
+	TimestampTz ask_at;			/* there was none: ask again then */
+	bool		later;			/* it waited for a token since */
+	bool		told;			/* how it went is counted */
+
 	/* made in the claiming transaction */
 	const SagaRequestSpec *spec;	/* http: of the phase */
 	char	   *url;
@@ -181,6 +191,9 @@ extern bool saga_record_sending(SagaSending *sending, int64 lease);
 extern void saga_sending_free(SagaSending *sending);
 extern void saga_sending_wipe_headers(SagaSending *sending);
 
+/* Nothing of it left: the messages are not in flight any more, the attempt does not count (claim.c). */
+extern void saga_unclaim_sending(const SagaSending *sending, int64 lease);
+
 /*
  * Messages with an ordering key (ordering.c).  Only its first unfinished
  * message is in the queue or the timer table; the others have no row there.
@@ -194,6 +207,7 @@ extern void saga_ordering_release(int32 destination_id, const char *key);
 /* Leases (lease.c): a number in saga.timer that a living process has a lock for. */
 extern int64 saga_lease_take(void);
 extern void saga_lease_drop(int64 lease);
+extern bool saga_lease_is_dead(int64 lease);
 extern int	saga_lease_release_dead(int64 own_lease);
 
 #endif							/* SAGA_OUTBOX_SENDING_H */
