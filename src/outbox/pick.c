@@ -530,6 +530,22 @@ next_start(SagaPublisher *publisher)
 
 /* ---------- the claiming transaction ---------- */
 
+/* Has this destination, of which there are requests in the list, as many as it may have? */
+static bool
+is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id, int left)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
+
+		if (destination->destination_id == destination_id)
+			return !has_room(destination, count_requests(publisher, destination_id), left);
+	}
+	return false;
+}
+
 /*
  * Is there something that we have room for?  A destination that has all its
  * requests in flight goes on when an answer comes.
@@ -554,22 +570,9 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 	nready = saga_shared != NULL ? get_ready(ready) : 0;
 	for (i = 0; i < nready; i++)
 	{
-		bool		full = is_quiet(publisher, ready[i], now);
-		dlist_iter	iter;
-
-		dlist_foreach(iter, &publisher->flying)
-		{
-			SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
-
-			if (full)
-				break;
-			if (destination->destination_id == ready[i])
-			{
-				full = !has_room(destination, count_requests(publisher, ready[i]), left);
-				break;
-			}
-		}
-		if (!full)
+		/* those that wait for a token or for their time take up room too */
+		if (!is_quiet(publisher, ready[i], now) && !is_full(publisher, &publisher->flying, ready[i], left) &&
+			!is_full(publisher, &publisher->ready, ready[i], left))
 			return true;
 	}
 	return false;
