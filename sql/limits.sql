@@ -78,7 +78,7 @@ SELECT * FROM pg_temp.messages WHERE name = 'sick';
 SELECT pg_temp.make('locked', '{"headers": {"X-Api-Key": "{secret:env:NO_SUCH_VARIABLE}"}, "limits": {"concurrency": 1}}');
 SELECT pg_temp.publish('locked', 3);
 CALL saga.publish();
-SELECT state, reason, breaker, last_error FROM saga.destinations WHERE name = 'locked';
+SELECT state, reason, breaker, last_error LIKE '%NO_SUCH_VARIABLE%' AS told FROM saga.destinations WHERE name = 'locked';
 SELECT state, attempts, count FROM pg_temp.messages WHERE name = 'locked' AND attempts = 0;
 
 -- ---------- a pause ----------

@@ -37,7 +37,7 @@ sub destination
 	my ($name, %settings) = @_;
 	my $json = encode_json({
 		url => $accounting->url('/v1/invoices'), allow_private => ['127.0.0.0/8'], base_ms => 20, cap_ms => 200,
-		max_attempts => 20, %settings });
+		max_attempts => 200, %settings });
 	sql("SELECT saga.create_destination('$name', 'http', '$json')");
 	return;
 }
