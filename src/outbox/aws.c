@@ -220,7 +220,7 @@ saga_aws_normalize_url(const char *url, char **error)
 	len = strcspn(path, "?");
 	if (strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._~-") < len)
 	{
-		*error = pstrdup("has a path with a character other than letters, digits and / . _ ~ -, which would be signed wrongly");
+		*error = pstrdup("the URL has a path with a character other than letters, digits and / . _ ~ -, which would be signed wrongly");
 		return NULL;
 	}
 	initStringInfo(&out);
