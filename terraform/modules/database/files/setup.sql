@@ -47,10 +47,16 @@ SELECT format('SELECT saga.create_destination(%1$L, %2$L, %3$L), saga.set_destin
 		SELECT key, 'http', value FROM setup, jsonb_each(c->'destinations')) AS d
  WHERE NOT EXISTS (SELECT FROM saga.destination e WHERE e.name = d.name) \gexec
 
--- Invoices are taken from SQS once there is somewhere for them to go.
+-- Invoices are taken from SQS once there is somewhere for them to go. The rights of the instance are
+-- given to the source by who may use them; it belongs to the owner of the workflow from then on, and so
+-- does the workflow that takes its messages in.
 SELECT format($do$DO $$BEGIN
 		PERFORM saga.create_source('invoices', 'sqs', %L, 'invoice');
-	EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;	-- from an earlier run
+		IF EXISTS (SELECT FROM saga.workflow WHERE name = 'invoice-inbox') THEN
+			PERFORM saga.set_workflow_owner('invoice-inbox', 'invoice_owner');
+		END IF;
+		PERFORM saga.set_source_owner('invoices', 'invoice_owner');
+	EXCEPTION WHEN duplicate_object THEN NULL;	-- made by an earlier run
 	END$$$do$, jsonb_build_object('queue_url', c->'queue_url', 'region', c->'region'))
   FROM setup
  WHERE to_regprocedure('saga.create_source(text,text,jsonb,text)') IS NOT NULL AND c->>'queue_url' IS NOT NULL
