@@ -87,14 +87,15 @@ class Books {
 		await this.call('model.res.user.write', [1], { companies: [['add', [company]]], company });
 		this.context = { company };
 		const accounts = await this.chart(company);
-		for (const year of years) await this.fiscalYear(company, code, year);
+		const journal = await this.one('account.journal', ['type', '=', 'revenue']);
+		for (const year of years) await this.fiscalYear(company, code, year, journal);
 		const taxes = {};
 		for (const [i, id] of (await this.create('account.tax', ...rates.map((rate) => ({ name: `VAT ${rate}%`,
 			description: `VAT ${rate}%`, company, type: 'percentage', rate: String(Number((rate / 100).toFixed(6))),
 			invoice_account: accounts['Main Tax'], credit_note_account: accounts['Main Tax'] })))).entries()) {
 			taxes[rates[i]] = id;
 		}
-		return { code, company, currency, journal: await this.one('account.journal', ['type', '=', 'revenue']),
+		return { code, company, currency, journal,
 			receivable: accounts['Main Receivable'], revenue: accounts['Main Revenue'], tax: accounts['Main Tax'], taxes };
 	}
 
@@ -112,7 +113,7 @@ class Books {
 		return accounts;
 	}
 
-	async fiscalYear(company, code, year) {
+	async fiscalYear(company, code, year, journal) {
 		const invoices = await this.one('ir.sequence.type', ['name', '=', 'Invoice']);
 		const moves = await this.one('ir.sequence.type', ['name', '=', 'Account Move']);
 		const kinds = { OUT: 'out_invoice_sequence', OUTC: 'out_credit_note_sequence',
@@ -124,6 +125,9 @@ class Books {
 			end_date: `${year}-12-31`, post_move_sequence, invoice_sequences: [['create',
 				[{ company, ...Object.fromEntries(Object.values(kinds).map((field, i) => [field, ids[i]])) }]]] });
 		await this.call('model.account.fiscalyear.create_period', [id]);
+		// Made by the first posting otherwise; of two first ones at once Tryton refuses one.
+		const periods = await this.search('account.period', ['fiscalyear', '=', id]);
+		await this.create('account.journal.period', ...periods.map((period) => ({ journal, period })));
 	}
 
 	// For the outbox, with no more rights than it needs: create, post and cancel, read balances.
