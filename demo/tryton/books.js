@@ -150,13 +150,15 @@ class Books {
 	// ---------- after ----------
 
 	async balance(companies) {
+		// an account in a currency without decimals is told with one
+		const amount = ({ decimal }) => decimal.replace(/\.0$/, '');
 		const lines = [];
 		for (const { code, company } of companies) {
 			this.context = { company, posted: true };
 			const accounts = await this.call('model.account.account.search_read', [['type', '!=', null], ['company', '=', company]],
 				0, null, [['name', 'ASC']], ['name', 'debit', 'credit', 'balance']);
 			lines.push({ currency: code, accounts: accounts.map((a) => ({ name: a.name,
-				debit: a.debit.decimal, credit: a.credit.decimal, balance: a.balance.decimal })) });
+				debit: amount(a.debit), credit: amount(a.credit), balance: amount(a.balance) })) });
 		}
 		return lines;
 	}
