@@ -11,6 +11,7 @@
 //                                          5 receives; prints {"queue_url", "dead_letter_url"}
 //   aws.js --endpoint URL send QUEUE_URL FILE...
 //                                          each file is a message; prints how many were taken
+//   aws.js --endpoint URL depth QUEUE_URL  how many messages wait or are with a receiver
 //
 // Credentials come from the environment; without any, "test" is used, which fauxqs accepts.
 
@@ -74,6 +75,12 @@ async function send({ sqs }, QueueUrl, files) {
 	console.log(taken);
 }
 
+async function depth({ sqs }, QueueUrl) {
+	const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl,
+		AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'] }));
+	console.log(Object.values(Attributes).reduce((n, v) => n + Number(v), 0));
+}
+
 async function receive({ sqs }, QueueUrl, wait, keep) {
 	for (;;) {
 		const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10,
@@ -102,8 +109,9 @@ async function main() {
 	if (command === 'setup' && args.length === 2) await setup(clients(values), ...args);
 	else if (command === 'receive' && args.length === 1) await receive(clients(values), args[0], Number(values.wait), values.keep);
 	else if (command === 'queue' && args.length === 1) await queue(clients(values), args[0]);
+	else if (command === 'depth' && args.length === 1) await depth(clients(values), args[0]);
 	else if (command === 'send' && args.length > 1) await send(clients(values), args[0], args.slice(1));
-	else throw new Error('usage: aws.js --endpoint URL setup TOPIC QUEUE | receive QUEUE_URL | queue NAME | send QUEUE_URL FILE...');
+	else throw new Error('usage: aws.js --endpoint URL setup TOPIC QUEUE | receive QUEUE_URL | queue NAME | send QUEUE_URL FILE... | depth QUEUE_URL');
 }
 
 main().catch((e) => {
