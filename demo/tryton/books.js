@@ -5,6 +5,9 @@
 const FIRST_YEAR = '2000';
 const ACCOUNTS = ['Main Receivable', 'Main Payable', 'Main Revenue', 'Main Tax'];
 
+// Tryton takes control characters in texts of several lines only.
+const line = (text) => text.replace(/[\s\p{Cc}]+/gu, ' ').trim();
+
 // What the documents need: years by currency, rates of VAT, buyers.
 function needs(documents) {
 	const years = new Map();
@@ -15,12 +18,12 @@ function needs(documents) {
 		if (year === undefined || year < FIRST_YEAR || !/^[A-Z]{3}$/.test(d.currency ?? '')) continue;
 		if (!years.has(d.currency)) years.set(d.currency, new Set());
 		years.get(d.currency).add(year);
-		for (const line of [...(d.lines ?? []), ...(d.allowances ?? []), ...(d.charges ?? [])]) {
-			rates.add(String(Number(line.vat_rate ?? 0)));
+		for (const item of [...(d.lines ?? []), ...(d.allowances ?? []), ...(d.charges ?? [])]) {
+			rates.add(String(Number(item.vat_rate ?? 0)));
 		}
 		// the same rule as books.buyer_key()
 		const key = d.buyer?.vat_id ?? d.buyer?.legal_registration_id ?? d.buyer?.name;
-		if (typeof key === 'string') buyers.set(key, { name: d.buyer.name ?? key, city: d.buyer.address?.city });
+		if (typeof key === 'string') buyers.set(key, { name: line(d.buyer.name ?? key), city: line(d.buyer.address?.city ?? '') });
 	}
 	rates.delete('NaN');
 	return { years, rates: [...rates], buyers };
@@ -141,7 +144,7 @@ class Books {
 	async buyers(buyers) {
 		const keys = [...buyers.keys()];
 		const ids = await this.create('party.party', ...keys.map((key) => ({ name: buyers.get(key).name,
-			addresses: [['create', [{ city: buyers.get(key).city ?? null }]]] })));
+			addresses: [['create', [{ city: buyers.get(key).city }]]] })));
 		const read = await this.call('model.party.party.read', ids, ['addresses']);
 		const address = new Map(read.map((p) => [p.id, p.addresses[0]]));
 		return keys.map((key, i) => ({ key, party: ids[i], address: address.get(ids[i]) }));

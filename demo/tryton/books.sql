@@ -30,6 +30,11 @@ CREATE FUNCTION books.buyer_key(buyer json) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN coalesce(buyer->>'vat_id', buyer->>'legal_registration_id', buyer->>'name');
 
+-- Tryton takes control characters in texts of several lines only.
+CREATE FUNCTION books.one_line(text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN btrim(regexp_replace($1, '[\s[:cntrl:]]+', ' ', 'g'));
+
 -- What is booked: every line, and document allowances and charges as lines of their own.
 CREATE FUNCTION books.lines(tracking uuid) RETURNS TABLE (line integer, name text, amount numeric)
 LANGUAGE sql STABLE
@@ -62,7 +67,7 @@ BEGIN
 		RETURN saga.failure('BuyerUnknown', format('the books do not know %s', books.buyer_key(document->'buyer')));
 	END IF;
 	RETURN input || jsonb_build_object('books', jsonb_build_object('company', c.company), 'entry', jsonb_build_object(
-		'type', 'out', 'number', input->>'number', 'reference', input#>>'{seller,id}', 'description', tracking,
+		'type', 'out', 'number', books.one_line(input->>'number'), 'reference', books.one_line(input#>>'{seller,id}'), 'description', tracking,
 		'invoice_date', document->>'issue_date', 'journal', c.journal, 'currency', c.currency_id,
 		'party', b.party, 'invoice_address', b.address, 'account', c.receivable,
 		'lines', jsonb_build_array(jsonb_build_array('create',
