@@ -98,11 +98,11 @@ CREATE TABLE saga.outbox_attempt (
 	attempt integer NOT NULL,
 	started_at timestamptz NOT NULL,
 	ended_at timestamptz NOT NULL,
-	phase text NOT NULL DEFAULT 'send',	-- send, lookup, poll, else
 	class text NOT NULL,
 	status integer,
 	error text,
 	answer text,						-- its first characters
+	phase text NOT NULL DEFAULT 'send',	-- send, lookup, poll, else
 	key text,							-- as it was sent
 	retry_after_ms bigint,				-- as the server asked
 	publisher integer,					-- its process
