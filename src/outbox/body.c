@@ -93,6 +93,28 @@ saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, ch
 	return out.data;
 }
 
+char *
+saga_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message)
+{
+	int			i;
+
+	for (i = 0; i < spec->nheaders; i++)
+	{
+		StringInfoData value;
+		const char *wrong;
+		char	   *missing;
+
+		initStringInfo(&value);
+		if (!saga_template_fill(&value, spec->headers[i].value, message, false, &missing))
+			return psprintf("header \"%s\" needs {%s}, and the message has no usable value for it",
+							spec->headers[i].name, missing);
+		wrong = saga_header_check_value(value.data);
+		if (wrong != NULL)
+			return psprintf("header \"%s\" %s", spec->headers[i].name, wrong);
+	}
+	return NULL;
+}
+
 /* ---------- forms ---------- */
 
 typedef struct FormState
@@ -291,10 +313,14 @@ saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, c
 	}
 	if (body == NULL)
 		return NULL;
-	if (key != NULL && key_member != NULL && saga_doc_is_object(body))
+	if (key != NULL && key_member != NULL)
 	{
-		Jsonb	   *keyed = put_member(JsonbValueToJsonb(body), key_member, key, error);
+		Jsonb	   *keyed = NULL;
 
+		if (!saga_doc_is_object(body))
+			*error = pstrdup("the body is no object that the key could be put into");
+		else
+			keyed = put_member(JsonbValueToJsonb(body), key_member, key, error);
 		if (keyed == NULL)
 			return NULL;
 		body = value_of(keyed);

@@ -52,7 +52,7 @@ static SagaStmt read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
 	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
-	"same_failures, key_epoch, last_status, first_sent_at, pending_since, captured, last_error "
+	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}
@@ -131,7 +131,7 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	delivery->same_failures = DatumGetInt32(SPI_getbinval(tuple, desc, 19, &isnull));
 	delivery->key_epoch = DatumGetInt32(SPI_getbinval(tuple, desc, 20, &isnull));
 	value = SPI_getbinval(tuple, desc, 21, &isnull);
-	delivery->last_status = isnull ? 0 : DatumGetInt32(value);
+	delivery->sent_status = isnull ? 0 : DatumGetInt32(value);
 	value = SPI_getbinval(tuple, desc, 22, &isnull);
 	delivery->first_sent_at = isnull ? 0 : DatumGetTimestampTz(value);
 	value = SPI_getbinval(tuple, desc, 23, &isnull);
@@ -139,11 +139,12 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	value = SPI_getbinval(tuple, desc, 24, &isnull);
 	delivery->captured = isnull ? NULL : DatumGetJsonbPCopy(value);
 	value = SPI_getbinval(tuple, desc, 25, &isnull);
-	delivery->last_error = isnull ? NULL : TextDatumGetCString(value);
+	delivery->sent_error = isnull ? NULL : TextDatumGetCString(value);
+	delivery->doubted = delivery->uncertain || DatumGetBool(SPI_getbinval(tuple, desc, 26, &isnull));
 	delivery->phase = saga_phase_of(destination, delivery, phase);
 	if (lost && (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER))
 	{
-		delivery->uncertain = true;
+		delivery->uncertain = delivery->doubted = true;
 		delivery->lost = true;
 		delivery->sends++;
 		delivery->phase = saga_phase_of(destination, delivery, phase);
@@ -411,6 +412,24 @@ pack_rows(Packing *packing, ClaimedRow *rows, int n)
 	SPI_freetuptable(table);
 }
 
+/* The longest that a request of this destination may take. */
+static int
+longest_timeout_ms(const SagaDestination *destination)
+{
+	const SagaCompensation *compensation = destination->compensation;
+	int			ms = Max(destination->timeout_ms, destination->request.timeout_ms);
+
+	if (destination->lookup != NULL)
+		ms = Max(ms, destination->lookup->request.timeout_ms);
+	if (destination->poll != NULL)
+		ms = Max(ms, destination->poll->request.timeout_ms);
+	if (compensation != NULL)
+		ms = Max(ms, compensation->request.timeout_ms);
+	if (compensation != NULL && compensation->other != NULL)
+		ms = Max(ms, compensation->other->timeout_ms);
+	return ms;
+}
+
 int
 saga_claim_sendings(SagaDestination *destination, int max_sendings, int64 lease,
 					MemoryContext parent, dlist_head *claimed)
@@ -428,7 +447,7 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, int64 lease,
 		return 0;
 	delete_rows(rows, n);
 	packing.wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  destination->timeout_ms + SAGA_LEASE_MARGIN_MS);
+												  longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
 	pack_rows(&packing, rows, n);
 	saga_note_timer(packing.wake_at);
 	compose(claimed);

@@ -187,7 +187,11 @@ holds(const SagaSending *sending, const SagaCondition *condition)
 	return condition != NULL && saga_condition_holds(condition, &view, sending->deliveries[0]->message);
 }
 
-/* What the server says of repeating it goes over its status: Stripe-Should-Retry. */
+/*
+ * What the server says of repeating it goes over its status:
+ * Stripe-Should-Retry.  What may have had its effect remains uncertain, but
+ * "false" tells that the same key would only get the same answer again.
+ */
 static SagaClass
 hinted(const SagaSending *sending, SagaClass class)
 {
@@ -197,7 +201,10 @@ hinted(const SagaSending *sending, SagaClass class)
 	if (hint == NULL || class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
 		return class;
 	if (pg_strcasecmp(hint, "false") == 0)
-		return SAGA_CLASS_FATAL;
+	{
+		sending->deliveries[0]->no_resend = true;
+		return class == SAGA_CLASS_UNCERTAIN ? class : SAGA_CLASS_FATAL;
+	}
 	if (pg_strcasecmp(hint, "true") == 0 && class != SAGA_CLASS_UNCERTAIN)
 		return SAGA_CLASS_RETRY;
 	return class;
@@ -320,7 +327,10 @@ look_at_poll(const SagaSending *sending, SagaDelivery *delivery)
 	JsonbValue	value;
 	bool		there = saga_answer_path_get(poll->status, sending->doc, &value);
 
-	if (there && saga_doc_contains(poll->success, &value))
+	if (sending->doc == NULL && sending->answer_len > 0)
+		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.UnreadableAnswer",
+						 "the answer to the poll is no JSON");
+	else if (there && saga_doc_contains(poll->success, &value))
 		succeed(sending, delivery, poll->has_capture ? &poll->capture : NULL, SAGA_CLASS_SUCCESS);
 	else if (there && poll->fatal != NULL && saga_doc_contains(poll->fatal, &value))
 	{
@@ -338,8 +348,9 @@ look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass cl
 	int			status = sending->transport.status;
 
 	if (sending->transport.truncated)
-		/* it was done; a look-up can tell the rest */
-		saga_set_outcome(delivery, sending->destination->lookup != NULL && delivery->phase == SAGA_PHASE_SEND ?
+		/* it was done; a look-up can tell the rest, and what was undone is not to be undone in another way too */
+		saga_set_outcome(delivery, delivery->phase == SAGA_PHASE_SEND &&
+						 (sending->destination->lookup != NULL || delivery->compensate) ?
 						 SAGA_CLASS_UNCERTAIN : SAGA_CLASS_FATAL, status, "Saga.AnswerTooLarge",
 						 psprintf("the answer has more than %d bytes", sending->spec->max_response_bytes));
 	else if (saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL)

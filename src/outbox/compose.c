@@ -130,17 +130,24 @@ saga_compose_http(SagaSending *sending)
 		add_key_to_query(sending, delivery);
 	if (error == NULL && destination->auth.type == SAGA_AUTH_SIGV4)
 		sending->url = saga_aws_normalize_url(sending->url, &error);
+	if (error == NULL)
+		error = saga_request_headers_fault(sending->spec, delivery->message);
+	if (error == NULL)
+		error = saga_request_headers_fault(&destination->request, delivery->message);
 	if (error != NULL)
 	{
 		/* the settings were changed since the message was accepted */
 		cannot_compose(delivery, error);
 		return;
 	}
+	if (place == SAGA_KEY_BODY && sending->body == NULL)
+		delivery->key = NULL;	/* there is no place for it */
 	if (delivery->uncertain && (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER) &&
 		!saga_may_resend(sending, delivery, GetCurrentTimestamp()))
 	{
 		/* it waited for so long that the server has forgotten the key */
 		cannot_compose(delivery, SAGA_CANNOT_RESEND);
+		delivery->class = SAGA_CLASS_UNCERTAIN;
 		delivery->error = "Saga.Uncertain";
 		return;
 	}

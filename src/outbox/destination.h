@@ -114,7 +114,8 @@ typedef struct SagaPoll
 typedef struct SagaCompensation
 {
 	SagaRequestSpec request;
-	SagaCondition *already_done;
+	SagaCondition *already_done;	/* this answer is a success too */
+	bool		resend_uncertain;	/* as that of the destination */
 	SagaRules	rules;
 	SagaRequestSpec *other;		/* when it cannot be undone so; NULL: none */
 	char	   *other_destination;	/* or this one gets the message; NULL: none */

@@ -118,7 +118,10 @@ fail(SagaDelivery *delivery)
 static void
 fail_uncertain(SagaDelivery *delivery, const char *why)
 {
-	delivery->cause = psprintf("%s: %s: %s", why, delivery->error, delivery->cause);
+	if (delivery->error == NULL)	/* pending */
+		delivery->cause = why;
+	else if (strcmp(delivery->error, "Saga.Uncertain") != 0)
+		delivery->cause = psprintf("%s: %s: %s", why, delivery->error, delivery->cause);
 	delivery->error = "Saga.Uncertain";
 	delivery->class = SAGA_CLASS_UNCERTAIN;
 	fail(delivery);
@@ -126,19 +129,33 @@ fail_uncertain(SagaDelivery *delivery, const char *why)
 
 /* ---------- a request that has an effect ---------- */
 
+/* The settings say that doing it twice is as doing it once. */
+static bool
+is_harmless(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	const SagaCompensation *compensation = destination->compensation;
+
+	if (delivery->phase != SAGA_PHASE_SEND)
+		return false;
+	if (!delivery->compensate)
+		return destination->resend_uncertain;
+	/* it tells when there is nothing left to undo */
+	return compensation != NULL && (compensation->resend_uncertain || compensation->already_done != NULL);
+}
+
 bool
 saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
 {
 	const SagaDestination *destination = sending->destination;
 	const SagaIdempotency *key = &destination->idempotency;
 
-	if (destination->kind != SAGA_DESTINATION_HTTP || destination->resend_uncertain ||
-		is_safe_method(saga_sending_method(sending)))
+	if (destination->kind != SAGA_DESTINATION_HTTP || is_safe_method(saga_sending_method(sending)) ||
+		is_harmless(destination, delivery))
 		return true;
-	if (delivery->key == NULL)
+	if (delivery->key == NULL || delivery->no_resend)
 		return false;
-	return key->ttl_s == 0 || delivery->first_sent_at == 0 ||
-		at < TimestampTzPlusMilliseconds(delivery->first_sent_at,
+	return key->ttl_s == 0 ||
+		at < TimestampTzPlusMilliseconds(delivery->first_sent_at != 0 ? delivery->first_sent_at : sending->started_at,
 										 ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000);
 }
 
@@ -154,7 +171,7 @@ decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 	const SagaDestination *destination = sending->destination;
 	int64		delay = backoff_ms(destination, delivery, delivery->sends);
 
-	delivery->uncertain = true;
+	delivery->uncertain = delivery->doubted = true;
 	if (has_lookup(destination, delivery))
 		again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
 	else if (!saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
@@ -165,29 +182,13 @@ decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 		again(delivery, delivery->phase, delay);
 }
 
-/*
- * "I have this already": our own earlier request, if there was one that may
- * have had its effect; else somebody else's.
- */
-static void
-decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
-{
-	if (!delivery->uncertain)
-	{
-		fail(delivery);
-		return;
-	}
-	delivery->class = SAGA_CLASS_UNCERTAIN;
-	decide_uncertain(sending, delivery, now);
-}
-
 static void
 decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 {
 	const SagaCompensation *compensation = sending->destination->compensation;
 
 	if (!delivery->compensate || delivery->phase == SAGA_PHASE_OTHER || compensation == NULL ||
-		compensation->other == NULL)
+		compensation->other == NULL || (delivery->uncertain && delivery->status == 0))
 	{
 		fail(delivery);
 		return;
@@ -195,7 +196,30 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 	/* another request, with a key and attempts of its own */
 	again(delivery, SAGA_PHASE_OTHER, 0);
 	delivery->sends = delivery->same_failures = 0;
-	delivery->uncertain = false;
+	delivery->uncertain = delivery->doubted = false;
+}
+
+/*
+ * "I have this already": our own earlier request, if there was one that may
+ * have had its effect, even one that came through only after a look-up found
+ * nothing; else somebody else's.  What cannot be undone is refused so, too.
+ */
+static void
+decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	if (!delivery->doubted && delivery->compensate && delivery->phase == SAGA_PHASE_SEND)
+	{
+		delivery->class = SAGA_CLASS_FATAL;
+		decide_fatal(sending, delivery);
+		return;
+	}
+	if (!delivery->doubted)
+	{
+		fail(delivery);
+		return;
+	}
+	delivery->class = SAGA_CLASS_UNCERTAIN;
+	decide_uncertain(sending, delivery, now);
 }
 
 /* This one had no effect; one before it may have had. */
@@ -221,9 +245,12 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->destination;
 	bool		same = delivery->class == SAGA_CLASS_UNCERTAIN && delivery->status > 0 &&
-		delivery->status == delivery->last_status;
+		delivery->status == delivery->sent_status;
 
 	delivery->same_failures = same ? delivery->same_failures + 1 : 1;
+	if (delivery->no_resend)
+		delivery->same_failures = SAGA_STORED_FAILURES;
+	delivery->sent_status = delivery->status;
 	if (delivery->class != SAGA_CLASS_AUTH && delivery->class != SAGA_CLASS_SPLIT)
 		delivery->sends++;
 	switch (delivery->class)
@@ -277,11 +304,11 @@ try_asking_again(const SagaSending *sending, SagaDelivery *delivery, const char 
 static void
 fail_as_before(SagaDelivery *delivery)
 {
-	const char *colon = delivery->last_error ? strstr(delivery->last_error, ": ") : NULL;
+	const char *colon = delivery->sent_error ? strstr(delivery->sent_error, ": ") : NULL;
 
 	if (colon != NULL)
 	{
-		delivery->error = pnstrdup(delivery->last_error, colon - delivery->last_error);
+		delivery->error = pnstrdup(delivery->sent_error, colon - delivery->sent_error);
 		delivery->cause = pstrdup(colon + 2);
 	}
 	delivery->class = SAGA_CLASS_RETRY;
@@ -322,7 +349,12 @@ decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	if (delivery->class == SAGA_CLASS_SUCCESS)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
 	else if (delivery->conflict)
+	{
+		/* who sends it again wants it done anew, not to hear the same once more */
+		delivery->phase = SAGA_PHASE_SEND;
+		delivery->key_epoch++;
 		fail(delivery);
+	}
 	else if (now >= deadline)
 		fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
 	else if (delivery->class == SAGA_CLASS_PENDING)

@@ -65,12 +65,15 @@ CREATE TABLE saga.outbox (
 	phase text NOT NULL DEFAULT 'send' CHECK (phase IN ('send', 'poll', 'else')),
 	phase_tries integer NOT NULL DEFAULT 0,	-- failures of look-up or poll, refused credentials
 	uncertain boolean NOT NULL DEFAULT false,	-- a request may have had its effect
+	doubted boolean NOT NULL DEFAULT false,	-- it was uncertain once, though a look-up found nothing
 	same_failures integer NOT NULL DEFAULT 0,	-- the same failure in a row under one key
 	pending_since timestamptz,
 	captured jsonb,						-- values kept from answers
 	last_status integer,
 	last_class text,
 	last_error text,
+	sent_status integer,				-- those of the last request with an effect, whatever was asked since
+	sent_error text,
 	created_at timestamptz NOT NULL,
 	first_sent_at timestamptz,
 	last_sent_at timestamptz,

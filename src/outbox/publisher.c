@@ -155,6 +155,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	SagaReadiness prepared = SAGA_READY_NEVER;
 	bool		started = false;
 	SagaDestination *destination = sending->destination;
+	const SagaRequestSpec *spec = sending->spec;	/* NULL: of sns */
 	SagaHttpRequest *http = &sending->http;
 	char	   *error = NULL;
 	MemoryContext old = MemoryContextSwitchTo(sending->context);
@@ -162,9 +163,9 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	sending->started_at = GetCurrentTimestamp();
 	http->url = sending->url;
 	http->guard = &destination->guard;
-	http->timeout_ms = destination->timeout_ms;
-	http->connect_timeout_ms = destination->connect_timeout_ms;
-	http->max_response_bytes = destination->max_response_bytes;
+	http->timeout_ms = spec ? spec->timeout_ms : destination->timeout_ms;
+	http->connect_timeout_ms = spec ? spec->connect_timeout_ms : destination->connect_timeout_ms;
+	http->max_response_bytes = spec ? spec->max_response_bytes : destination->max_response_bytes;
 	http->ca_file = destination->ca_file;
 	if (sending->deliveries[0]->error != NULL)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */

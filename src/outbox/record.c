@@ -37,10 +37,12 @@ static SagaStmt update_stmt = {
 	.sql = "UPDATE saga.outbox SET state = $3, attempts = $4, last_status = $5, last_class = $6, "
 	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, $9), last_sent_at = $9, "
 	"finished_at = $10, sends = $11, phase = $12, phase_tries = $13, uncertain = $14, same_failures = $15, "
-	"key_epoch = $16, pending_since = $17, captured = $18 WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 18,
+	"key_epoch = $16, pending_since = $17, captured = $18, doubted = $19, sent_status = $20, sent_error = $21 "
+	"WHERE destination_id = $1 AND outbox_id = $2",
+	.nargs = 21,
 	.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, JSONBOID}
+	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, JSONBOID,
+	BOOLOID, INT4OID, TEXTOID}
 };
 
 static SagaStmt attempt_stmt = {
@@ -163,8 +165,9 @@ write_record(const Recording *recording, const char *state, Jsonb *output)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[18];
-	char		nulls[19] = "                  ";
+	Datum		values[21];
+	char		nulls[22] = "                     ";
+	bool		asked_only = delivery->asked == SAGA_PHASE_LOOKUP || delivery->asked == SAGA_PHASE_POLL;
 
 	values[0] = recording->destination_id;
 	values[1] = recording->outbox_id;
@@ -201,6 +204,19 @@ write_record(const Recording *recording, const char *state, Jsonb *output)
 		values[17] = JsonbPGetDatum(delivery->captured);
 	else
 		nulls[17] = 'n';
+	values[18] = BoolGetDatum(delivery->doubted);
+	values[19] = Int32GetDatum(delivery->sent_status);
+	if (delivery->sent_status == 0)
+		nulls[19] = 'n';
+	values[20] = values[6];
+	nulls[20] = nulls[6];
+	if (asked_only && delivery->sent_error != NULL)
+	{
+		values[20] = CStringGetTextDatum(delivery->sent_error);
+		nulls[20] = ' ';
+	}
+	else if (asked_only)
+		nulls[20] = 'n';
 	(void) saga_execute(&update_stmt, values, nulls, false, 0);
 }
 

@@ -10,7 +10,8 @@
 #include "utils/builtins.h"
 
 static SagaStmt reset_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL "
+	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL, "
+	"pending_since = CASE WHEN phase = 'poll' THEN now() END "
 	"WHERE destination_id = $1 AND outbox_id = $2 AND state = 'failed'",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDOID}

@@ -210,12 +210,18 @@ check_built(SagaResolved *resolved)
 	const char *content_type;
 	char	   *body = NULL;
 	char	   *error = NULL;
+	const SagaIdempotency *key = &destination->idempotency;
 	char	   *url = saga_request_url(spec, compensate ? NULL : resolved->request, message, &error);
 
 	if (url != NULL && destination->auth.type == SAGA_AUTH_SIGV4)
 		url = saga_aws_normalize_url(url, &error);
 	if (url != NULL)
-		body = saga_request_body(spec, resolved->request, message, NULL, NULL, &content_type, &error);
+		body = saga_request_body(spec, resolved->request, message,
+								 key->place == SAGA_KEY_BODY ? key->name : NULL, "key", &content_type, &error);
+	if (error == NULL)
+		error = saga_request_headers_fault(spec, message);
+	if (error == NULL)
+		error = saga_request_headers_fault(&destination->request, message);
 	if (error != NULL)
 		return saga_reject(resolved, "States.Runtime", "destination \"%s\": %s", destination->name, error);
 	if (body != NULL && strlen(body) > SAGA_HTTP_MAX_BYTES)

@@ -50,6 +50,9 @@ extern Jsonb *saga_request_message(Jsonb *request, Jsonb *captured);
 /* The URL; request NULL: without the path that a task gave.  NULL, and what is wrong. */
 extern char *saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, char **error);
 
+/* NULL, or which header cannot be filled from the message. */
+extern char *saga_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message);
+
 /* The name of a way to write arrays in a form, as AWS has them; NULL: none of that name. */
 extern const char *saga_form_format(const char *name);
 

@@ -58,10 +58,11 @@ typedef struct SagaDelivery
 	bool		uncertain;		/* an earlier request may have had its effect */
 	bool		lost;			/* the one before this was lost with its publisher */
 	int			same_failures;
-	char	   *last_error;		/* "Name: cause" of the last recorded one, NULL */
+	bool		doubted;		/* it was uncertain once, though a look-up found nothing */
+	int			sent_status;	/* of the last request with an effect; 0: none */
+	char	   *sent_error;		/* "Name: cause" of it, NULL */
 	SagaPhase	asked;			/* the phase of this attempt, whatever comes next */
 	int			key_epoch;
-	int			last_status;
 	TimestampTz first_sent_at;	/* 0: never */
 	TimestampTz pending_since;	/* 0: not */
 	Jsonb	   *captured;		/* NULL: nothing */
@@ -75,6 +76,7 @@ typedef struct SagaDelivery
 	const char *cause;			/* foreign text: not yet in the server's encoding */
 	int64		retry_after_ms; /* what the server asked for, -1: nothing */
 	const SagaSnsEntry *entry;	/* of a success of SNS */
+	bool		no_resend;		/* the server says that repeating it is of no use */
 	bool		absent;			/* of a look-up: it found nothing */
 	bool		conflict;		/* of a look-up or poll: it is another one, or it failed there */
 	JsonbValue *found;			/* of a look-up: what it found */

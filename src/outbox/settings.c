@@ -298,17 +298,6 @@ parse_idempotency_header(SagaSettingsState *state, const char *path, JsonbValue 
 		saga_settings_fault(state, path, error);
 }
 
-static void
-parse_uncertain_as(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
-{
-	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
-
-	if (text != NULL && strcmp(text, "retry") == 0)
-		*(bool *) field = true;
-	else if (text == NULL || strcmp(text, "uncertain") != 0)
-		saga_settings_fault(state, path, "must be \"uncertain\" or \"retry\"");
-}
-
 /* The built-in table is the only one there is; the contract names it. */
 static void
 parse_default_class(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
@@ -365,7 +354,7 @@ static const SagaSetting settings_table[] = {
 	{"idempotency_header", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(idempotency), 0, 0, 0, parse_idempotency_header},
 	{"classify", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(rules), 0, 0, 0, saga_settings_rules},
 	{"default_class", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_default_class},
-	{"uncertain_as", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(resend_uncertain), 0, 0, 0, parse_uncertain_as},
+	{"uncertain_as", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(resend_uncertain), 0, 0, 0, saga_settings_uncertain_as},
 	{"retry_hint_header", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(retry_hint_header), 0, 0, 0, parse_retry_hint},
 	{"capture", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(capture), 0, 0, 0, saga_settings_capture},
 	{"lookup", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(lookup), 0, 0, 0, saga_settings_lookup},

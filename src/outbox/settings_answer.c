@@ -127,6 +127,17 @@ saga_settings_rules(SagaSettingsState *state, const char *path, JsonbValue *valu
 				   &rules->rules[rules->n++]);
 }
 
+void
+saga_settings_uncertain_as(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
+
+	if (text != NULL && strcmp(text, "retry") == 0)
+		*(bool *) field = true;
+	else if (text == NULL || strcmp(text, "uncertain") != 0)
+		saga_settings_fault(state, path, "must be \"uncertain\" or \"retry\"");
+}
+
 /* ---------- capture ---------- */
 
 typedef struct CaptureState
@@ -278,6 +289,7 @@ static const SagaSetting compensation_settings[] = {
 	{"already_done", 0, SAGA_SETTING_OTHER, COMPENSATION(already_done), 0, 0, 0, parse_already_done},
 	{"classify", 0, SAGA_SETTING_OTHER, COMPENSATION(rules), 0, 0, 0, saga_settings_rules},
 	{"else", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_other},
+	{"uncertain_as", 0, SAGA_SETTING_OTHER, COMPENSATION(resend_uncertain), 0, 0, 0, saga_settings_uncertain_as},
 };
 
 void

@@ -80,6 +80,7 @@ extern void saga_settings_url(SagaSettingsState *state, const char *path, const 
 							  SagaUrl *url);
 
 /* settings_answer.c */
+extern void saga_settings_uncertain_as(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
 extern void saga_settings_rules(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
 extern void saga_settings_capture(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
 extern void saga_settings_lookup(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);

@@ -159,10 +159,13 @@ parse_content_type(SagaSettingsState *state, const char *path, JsonbValue *value
 	SagaRequestSpec *spec = field;
 	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
 
+	/* "form_arrays" comes first in a jsonb */
 	if (text != NULL && strcmp(text, "form") == 0)
-		spec->form = saga_form_format("INDICES");
+		spec->form = spec->form != NULL ? spec->form : saga_form_format("INDICES");
 	else if (text == NULL || strcmp(text, "json") != 0)
 		saga_settings_fault(state, path, "must be \"json\" or \"form\"");
+	else if (spec->form != NULL)
+		saga_settings_fault(state, path, "must be \"form\" for \"form_arrays\"");
 }
 
 static void
