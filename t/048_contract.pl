@@ -385,7 +385,7 @@ polled('hasty', deadline_s => 1);
 my @operation = (method => 'GET', path => '/operations/');
 $books->faults({ modes => { async_ms => 100 }, rules => [
 	{ @operation, nth => 1, action => 'garbage_json' }, { @operation, nth => 1, action => 'status', status => 500 },
-	{ @operation, nth => 1, action => 'drop_before' }, { @operation, nth => 1, action => 'status', status => 200, body => '<html>', headers => { 'content-type' => 'text/html' } } ] });
+	{ @operation, nth => 1, action => 'half_response' }, { @operation, nth => 1, action => 'status', status => 200, body => '<html>', headers => { 'content-type' => 'text/html' } } ] });
 destination('patient', url => $books->url('/v1/async/invoices'), classify => [ { status => [202], as => 'pending' } ],
 	capture => { operation => 'operation' }, poll => { url => '/v1/operations/{operation}', path => 'status', success => ['success'], every_ms => 30 });
 publish(patient => 'a1');
