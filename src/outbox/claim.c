@@ -270,18 +270,18 @@ new_sending(Packing *packing)
 }
 
 void
-saga_sending_wipe_headers(SagaSending *sending)
+saga_sending_wipe(SagaSending *sending)
 {
+	saga_secret_wipe(sending->secrets);
 	saga_secret_wipe(sending->http.headers);
-	sending->http.headers = NIL;
+	sending->secrets = sending->http.headers = NIL;
 }
 
 void
 saga_sending_free(SagaSending *sending)
 {
 	saga_limit_leave(sending);
-	saga_secret_wipe(sending->secrets);
-	saga_sending_wipe_headers(sending);
+	saga_sending_wipe(sending);
 	saga_destination_unpin(sending->destination);
 	MemoryContextDelete(sending->context);
 }

@@ -113,6 +113,8 @@ typedef struct SagaSending
 	List	   *secrets;		/* char *: in the request, to be taken out of answers */
 	SagaHttpRequest http;
 	TimestampTz started_at;
+	int64		token_version;	/* of OAuth: which one it carries */
+	TimestampTz token_wait_until;	/* and how long it waits for one; 0: it does not */
 
 	/* the answer */
 	TimestampTz ended_at;
@@ -188,8 +190,9 @@ extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, i
  */
 extern bool saga_record_sending(SagaSending *sending, int64 lease);
 
+/* Overwrites headers and secrets: of an attempt to prepare it, or when it is freed. */
+extern void saga_sending_wipe(SagaSending *sending);
 extern void saga_sending_free(SagaSending *sending);
-extern void saga_sending_wipe_headers(SagaSending *sending);
 
 /* Nothing of it left: the messages are not in flight any more, the attempt does not count (claim.c). */
 extern void saga_unclaim_sending(const SagaSending *sending, int64 lease);
