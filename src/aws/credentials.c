@@ -299,8 +299,27 @@ read_environment(SagaCredentials *credentials, char **error)
 static SagaAwsOutcome
 read_secret(const SagaAwsProvider *provider, SagaCredentials *credentials, char **error)
 {
-	*error = psprintf("the secret \"%s\" cannot be read", provider->secret);
-	return SAGA_AWS_FAILED;
+	SagaJsonMember members[] = {{"access_key_id"}, {"secret_access_key"}, {"session_token"}};
+	char	   *value = saga_secret_get(provider->secret);
+	bool		ok;
+
+	if (value == NULL)
+	{
+		*error = psprintf("secret \"%s\" does not exist", provider->secret);
+		return SAGA_AWS_FAILED;
+	}
+	ok = saga_json_get_members(value, strlen(value), members, lengthof(members));
+	explicit_bzero(value, strlen(value));
+	if (!ok || members[0].text == NULL || members[1].text == NULL)
+	{
+		*error = psprintf("secret \"%s\" is no JSON object with access_key_id and secret_access_key",
+						  provider->secret);
+		return SAGA_AWS_FAILED;
+	}
+	credentials->access_key = members[0].text;
+	credentials->secret_key = members[1].text;
+	credentials->session_token = members[2].text;
+	return SAGA_AWS_GOT;
 }
 
 /* ---------- the chain ---------- */

@@ -88,6 +88,7 @@ prepare_container(SagaAwsFetch *fetch)
 		fetch->guard.allow_all = true;
 		fetch->request.ca_file = saga_aws_variable("AWS_CA_BUNDLE");
 	}
+	fetch->request.direct = true;
 	fetch->request.method = "GET";
 	fetch->request.url = full;
 	return add_authorization(fetch);
@@ -156,11 +157,13 @@ prepare_imds(SagaAwsFetch *fetch)
 	}
 	if (fetch->step == 0)
 	{
+		fetch->request.direct = true;
 		fetch->request.method = "PUT";
 		fetch->request.url = psprintf("%s/latest/api/token", fetch->base);
 		saga_aws_fetch_add_header(fetch, "X-aws-ec2-metadata-token-ttl-seconds", SAGA_IMDS_TOKEN_TTL);
 		return NULL;
 	}
+	fetch->request.direct = true;
 	fetch->request.method = "GET";
 	fetch->request.url = psprintf("%s/%s/%s", fetch->base, path, fetch->step == 2 ? fetch->role : "");
 	saga_aws_fetch_add_header(fetch, "X-aws-ec2-metadata-token", fetch->token);

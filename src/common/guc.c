@@ -29,6 +29,10 @@ int			saga_execution_retention_min = 0;
 int			saga_dead_letter_retention_min = 0;
 int			saga_outbox_retention_min = 0;
 int			saga_aws_link = SAGA_AWS_AUTO;
+char	   *saga_proxy = NULL;
+char	   *saga_no_proxy = NULL;
+char	   *saga_ca_file = NULL;
+bool		saga_dump_secrets = false;
 
 static const struct config_enum_entry aws_links[] = {
 	{"auto", SAGA_AWS_AUTO, false},
@@ -140,6 +144,57 @@ define_aws_settings(void)
 							 &saga_aws_link, SAGA_AWS_AUTO, aws_links, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* A setting is shown to everybody: nothing secret may be in it. */
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	const char *host = *newval;
+
+	if (host[0] == '\0')
+		return true;
+	if (strncmp(host, "http://", 7) != 0 && strncmp(host, "https://", 8) != 0)
+	{
+		GUC_check_errdetail("A proxy is given as http://host:port or https://host:port.");
+		return false;
+	}
+	if (strchr(host, '@') != NULL)
+	{
+		GUC_check_errdetail("User and password cannot be a part of it.");
+		return false;
+	}
+	return true;
+}
+
+static bool
+check_absolute_path(char **newval, void **extra, GucSource source)
+{
+	if ((*newval)[0] == '\0' || (*newval)[0] == '/')
+		return true;
+	GUC_check_errdetail("It must be an absolute path.");
+	return false;
+}
+
+static void
+define_network_settings(void)
+{
+	DefineCustomStringVariable("pg_saga.proxy",
+							   "Proxy that outbox messages are sent through.",
+							   "http://host:port; empty: none. The server's environment is not looked at.",
+							   &saga_proxy, "", PGC_SIGHUP, 0, check_proxy, NULL, NULL);
+	DefineCustomStringVariable("pg_saga.no_proxy",
+							   "Hosts that are reached without pg_saga.proxy.",
+							   "Names, with all that is below them, and addresses, separated by commas; * is every host.",
+							   &saga_no_proxy, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_saga.ca_file",
+							   "File of the certificates that servers are checked against.",
+							   "Empty: the system's. A destination can have its own.",
+							   &saga_ca_file, "", PGC_SIGHUP, 0, check_absolute_path, NULL, NULL);
+	DefineCustomBoolVariable("pg_saga.dump_secrets",
+							 "Makes pg_dump include the table saga.secret.",
+							 NULL,
+							 &saga_dump_secrets, false, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+}
+
 void
 saga_guc_define(void)
 {
@@ -147,4 +202,5 @@ saga_guc_define(void)
 	define_batch_settings();
 	define_retention_settings();
 	define_aws_settings();
+	define_network_settings();
 }

@@ -37,6 +37,11 @@ typedef enum SagaAwsLink
 } SagaAwsLink;
 
 extern int	saga_aws_link;
+/* network */
+extern char *saga_proxy;		/* "": none */
+extern char *saga_no_proxy;		/* hosts, separated by commas */
+extern char *saga_ca_file;		/* "": the system's */
+extern bool saga_dump_secrets;	/* read by pg_dump only, in the table's condition */
 
 extern void saga_guc_define(void);	/* from _PG_init */
 

@@ -22,8 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/guc.h"
 #include "lib/ilist.h"
 #include "net/http.h"
+#include "net/proxy.h"
 #include "storage/fd.h"
 
 #define SAGA_MAX_HEAD_BYTES		65536
@@ -48,6 +50,7 @@ typedef struct SagaTransfer
 	size_t		head_len;
 	size_t		head_size;
 	bool		wipe_answer;	/* as of the request, which may be gone before */
+	bool		proxied;
 	bool		truncated;
 	bool		refused;
 	bool		no_memory;
@@ -206,12 +209,13 @@ seek_callback(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_FAIL;
 }
 
+/* A proxy has any address: who sets pg_saga.proxy decides where it is and what it lets through. */
 static curl_socket_t
 open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	SagaTransfer *transfer = arg;
 
-	if (!saga_guard_allows(transfer->request->guard, &address->addr))
+	if (!transfer->proxied && !saga_guard_allows(transfer->request->guard, &address->addr))
 	{
 		transfer->refused = true;
 		return CURL_SOCKET_BAD;
@@ -226,7 +230,7 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 {
 	SagaTransfer *transfer = arg;
 
-	if (remote_ip != NULL && saga_guard_allows_text(transfer->request->guard, remote_ip))
+	if (transfer->proxied || (remote_ip != NULL && saga_guard_allows_text(transfer->request->guard, remote_ip)))
 		return CURL_PREREQFUNC_OK;
 	transfer->refused = true;
 	return CURL_PREREQFUNC_ABORT;
@@ -431,6 +435,13 @@ set_method_and_body(SagaTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+/* libcurl would pass CR LF on: a header of somebody else's choice, or another request. */
+static bool
+is_one_line(const char *text)
+{
+	return strpbrk(text, "\r\n") == NULL;
+}
+
 static bool
 set_headers(SagaTransfer *transfer)
 {
@@ -439,6 +450,8 @@ set_headers(SagaTransfer *transfer)
 
 	foreach(lc, transfer->request->headers)
 	{
+		if (!is_one_line(lfirst(lc)))
+			return false;
 		list = curl_slist_append(transfer->headers, lfirst(lc));
 		if (list == NULL)
 			return false;
@@ -456,6 +469,27 @@ set_headers(SagaTransfer *transfer)
 }
 
 static bool
+set_proxy(SagaTransfer *transfer)
+{
+	const SagaHttpRequest *request = transfer->request;
+
+	transfer->proxied = !request->direct && saga_proxy_serves(request->url, request->guard);
+	/* "" and not nothing: libcurl would obey the server's environment */
+	return curl_easy_setopt(transfer->easy, CURLOPT_PROXY, transfer->proxied ? saga_proxy : "") == CURLE_OK &&
+		curl_easy_setopt(transfer->easy, CURLOPT_NOPROXY, "") == CURLE_OK;
+}
+
+static bool
+set_certificates(const SagaTransfer *transfer)
+{
+	const char *file = transfer->request->ca_file;
+
+	if (file == NULL && saga_ca_file[0] != '\0')
+		file = saga_ca_file;
+	return file == NULL || curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file) == CURLE_OK;
+}
+
+static bool
 set_options(SagaTransfer *transfer)
 {
 	const SagaHttpRequest *request = transfer->request;
@@ -469,11 +503,13 @@ set_options(SagaTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	/* libcurl would obey the server's environment */
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) SAGA_CONNECTION_MAX_AGE);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, SAGA_USER_AGENT);
+	/*
+	 * No limit on low speed: it would also count the time that a server takes
+	 * to think.  An answer that drips is cut off by the time limit of all.
+	 */
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_callback);
@@ -484,15 +520,14 @@ set_options(SagaTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_callback);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
-	if (request->ca_file != NULL)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
 	set_method_and_body(transfer);
 	if (request->sigv4 != NULL &&
 		(curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->sigv4) != CURLE_OK ||
 		 curl_easy_setopt(easy, CURLOPT_USERNAME, request->access_key) != CURLE_OK ||
 		 curl_easy_setopt(easy, CURLOPT_PASSWORD, request->secret_key) != CURLE_OK))
 		return false;
-	return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK && set_headers(transfer);
+	return is_one_line(request->url) && curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+		set_certificates(transfer) && set_proxy(transfer) && set_headers(transfer);
 }
 
 static SagaTransfer *

@@ -21,7 +21,8 @@ typedef struct SagaHttpRequest
 	int			timeout_ms;
 	int			connect_timeout_ms;
 	size_t		max_response_bytes;
-	const char *ca_file;		/* NULL: the system's */
+	const char *ca_file;		/* NULL: pg_saga.ca_file, or the system's */
+	bool		direct;			/* never through pg_saga.proxy */
 	bool		wipe_answer;	/* it holds secrets: its buffer is overwritten when it is released */
 
 	/* signed by libcurl: "aws:amz:REGION:SERVICE"; NULL: unsigned */

@@ -1,6 +1,7 @@
 /*
  * secret.c
- *		References to secrets: {secret:file:/path} and {secret:env:NAME}.
+ *		References to secrets: {secret:NAME}, {secret:file:/path} and
+ *		{secret:env:NAME}.
  */
 #include "postgres.h"
 
@@ -8,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base64.h"
+#include "common/compat.h"
 #include "net/secret.h"
 #include "storage/fd.h"
 
@@ -17,6 +20,20 @@ static const char prefix[] = "{secret:";
 
 /* Shorter ones would hit innocent text. */
 #define SAGA_REDACT_MIN_BYTES 6
+
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define DIGITS	"0123456789"
+
+const char *
+saga_secret_check_name(const char *name)
+{
+	size_t		len = strlen(name);
+
+	/* no colon: "file:" and "env:" are something else */
+	if (len == 0 || len > 100 || strspn(name, LETTERS DIGITS "_-.") != len)
+		return "must have 1 to 100 letters, digits, \"_\", \"-\" and \".\"";
+	return NULL;
+}
 
 const char *
 saga_secret_check(const char *text, SagaSecretUse *use)
@@ -41,12 +58,18 @@ saga_secret_check(const char *text, SagaSecretUse *use)
 		{
 			const char *name = ref + 4;
 
-			if (name == close || (int) strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != close - name)
+			if (name == close || (int) strspn(name, LETTERS DIGITS "_") != close - name)
 				return "has a {secret:env:...} reference that is no name of a variable";
 			use->environment = true;
 		}
 		else
-			return "has a reference that is neither {secret:file:/path} nor {secret:env:NAME}";
+		{
+			char	   *name = pnstrdup(ref, close - ref);
+
+			if (saga_secret_check_name(name) != NULL)
+				return "has a reference that is neither {secret:NAME} nor {secret:file:/path} nor {secret:env:NAME}";
+			use->names = lappend(use->names, name);
+		}
 		p = close + 1;
 	}
 	return NULL;
@@ -104,7 +127,7 @@ read_reference(const char *ref, char **error)
 		while (len > 0 && (value[len - 1] == '\n' || value[len - 1] == '\r'))
 			value[--len] = '\0';
 	}
-	else
+	else if (strncmp(ref, "env:", 4) == 0)
 	{
 		const char *variable = getenv(ref + 4);
 
@@ -114,6 +137,15 @@ read_reference(const char *ref, char **error)
 			return NULL;
 		}
 		value = pstrdup(variable);
+	}
+	else
+	{
+		value = saga_secret_get(ref);
+		if (value == NULL)
+		{
+			*error = psprintf("secret \"%s\" does not exist", ref);
+			return NULL;
+		}
 	}
 	if (value[0] == '\0' || strpbrk(value, "\r\n") != NULL)
 	{
@@ -165,29 +197,114 @@ saga_secret_wipe(List *secrets)
 	}
 }
 
+/* ---------- redaction ---------- */
+
+static char *
+percent_encoded(const char *secret, const char *hex)
+{
+	StringInfoData out;
+	const char *p;
+
+	initStringInfo(&out);
+	for (p = secret; *p; p++)
+	{
+		unsigned char c = (unsigned char) *p;
+
+		if (strchr(LETTERS DIGITS "-._~", c) != NULL)
+			appendStringInfoChar(&out, c);
+		else
+		{
+			appendStringInfoChar(&out, '%');
+			appendStringInfoChar(&out, hex[c >> 4]);
+			appendStringInfoChar(&out, hex[c & 15]);
+		}
+	}
+	return out.data;
+}
+
+/* Without the padding: more may follow. */
+static char *
+base64(const char *secret)
+{
+	int			size = pg_b64_enc_len(strlen(secret));
+	char	   *out = palloc(size + 1);
+	int			len = saga_b64_encode(secret, strlen(secret), out, size);
+
+	out[Max(len, 0)] = '\0';
+	out[strcspn(out, "=")] = '\0';
+	/* the last character also holds bits of what follows */
+	if (strlen(secret) % 3 != 0 && out[0] != '\0')
+		out[strlen(out) - 1] = '\0';
+	return out;
+}
+
+static char *
+json_escaped(const char *secret)
+{
+	StringInfoData out;
+	const char *p;
+
+	initStringInfo(&out);
+	for (p = secret; *p; p++)
+	{
+		if (*p == '"' || *p == '\\')
+			appendStringInfoChar(&out, '\\');
+		appendStringInfoChar(&out, *p);
+	}
+	return out.data;
+}
+
+static int
+longer_first(const ListCell *a, const ListCell *b)
+{
+	size_t		x = strlen(lfirst(a));
+	size_t		y = strlen(lfirst(b));
+
+	return (x < y) - (x > y);
+}
+
+static void
+redact_one(char *data, size_t len, const char *secret)
+{
+	size_t		n = strlen(secret);
+	char	   *p = data;
+	char	   *end = data + len;
+
+	while (p + n <= end && (p = memchr(p, secret[0], end - p - n + 1)) != NULL)
+	{
+		if (memcmp(p, secret, n) == 0)
+		{
+			memset(p, '*', n);
+			p += n;
+		}
+		else
+			p++;
+	}
+}
+
 void
 saga_secret_redact(char *data, size_t len, List *secrets)
 {
+	List	   *forms = NIL;
 	ListCell   *lc;
 
 	foreach(lc, secrets)
 	{
 		const char *secret = lfirst(lc);
-		size_t		n = strlen(secret);
-		char	   *p = data;
-		char	   *end = data + len;
 
-		if (n < SAGA_REDACT_MIN_BYTES)
-			continue;
-		while (p + n <= end && (p = memchr(p, secret[0], end - p - n + 1)) != NULL)
-		{
-			if (memcmp(p, secret, n) == 0)
-			{
-				memset(p, '*', n);
-				p += n;
-			}
-			else
-				p++;
-		}
+		forms = lappend(forms, pstrdup(secret));
+		forms = lappend(forms, percent_encoded(secret, "0123456789ABCDEF"));
+		forms = lappend(forms, percent_encoded(secret, "0123456789abcdef"));
+		forms = lappend(forms, base64(secret));
+		forms = lappend(forms, json_escaped(secret));
 	}
+	/* one may be the beginning of another */
+	list_sort(forms, longer_first);
+	foreach(lc, forms)
+	{
+		if (strlen(lfirst(lc)) >= SAGA_REDACT_MIN_BYTES)
+			redact_one(data, len, lfirst(lc));
+	}
+	saga_secret_wipe(forms);
+	list_free_deep(forms);
 }

@@ -1,9 +1,10 @@
 /*
  * secret.h
- *		References to secrets: {secret:file:/path} and {secret:env:NAME}.
+ *		References to secrets: {secret:NAME} (a row of saga.secret),
+ *		{secret:file:/path} and {secret:env:NAME}.
  *
- * What is stored and shown is the reference; the secret itself is read when a
- * request is sent, and only ever in memory.
+ * What is stored with a destination, and shown, is the reference; the secret
+ * itself is read when a request is sent, and is then in memory only.
  */
 #ifndef SAGA_NET_SECRET_H
 #define SAGA_NET_SECRET_H
@@ -16,7 +17,11 @@ typedef struct SagaSecretUse
 	bool		any;
 	bool		file;
 	bool		environment;
+	List	   *names;			/* char *: of rows of saga.secret */
 } SagaSecretUse;
+
+/* NULL, or why this cannot be the name of a row of saga.secret. */
+extern const char *saga_secret_check_name(const char *name);
 
 /* NULL, or what is wrong with the references in a text. */
 extern const char *saga_secret_check(const char *text, SagaSecretUse *use);
@@ -34,7 +39,22 @@ extern char *saga_secret_read_file(const char *path, int max_bytes, char **error
 /* Overwrites each of the secrets. */
 extern void saga_secret_wipe(List *secrets);
 
-/* Replaces each secret in a foreign text by asterisks, in place. */
+/*
+ * Replaces each secret in a foreign text by asterisks, in place; also where
+ * it is percent-encoded, in Base64 or escaped as in JSON.
+ */
 extern void saga_secret_redact(char *data, size_t len, List *secrets);
+
+/* ---------- rows of saga.secret (secret_store.c) ---------- */
+
+/*
+ * Reads the named rows, unless this process knows them and they have not
+ * changed.  In a transaction, with SPI connected, right before something is
+ * sent; in UTF-8, as everything that is sent.
+ */
+extern void saga_secret_load(List *names);
+
+/* What was loaded: a copy, or NULL when there is no such row.  Anywhere. */
+extern char *saga_secret_get(const char *name);
 
 #endif							/* SAGA_NET_SECRET_H */

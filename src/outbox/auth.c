@@ -1,45 +1,139 @@
 /*
  * auth.c
- *		Who we are to a server.
+ *		Who we are to a server: the headers of basic, bearer and header auth;
+ *		tokens are in oauth.c, signatures in aws/.
  */
 #include "postgres.h"
 
+#include "common/base64.h"
+#include "common/compat.h"
+#include "net/secret.h"
 #include "outbox/auth.h"
 #include "outbox/aws.h"
+#include "outbox/oauth.h"
+
+void
+saga_auth_set_header(SagaSending *sending, const char *name, char *value)
+{
+	List	   *others = NIL;
+	ListCell   *lc;
+	size_t		len = strlen(name);
+
+	foreach(lc, sending->http.headers)
+	{
+		char	   *line = lfirst(lc);
+
+		if (pg_strncasecmp(line, name, len) != 0 || line[len] != ':')
+			others = lappend(others, line);
+	}
+	sending->http.headers = lappend(others, psprintf("%s: %s", name, value));
+	explicit_bzero(value, strlen(value));
+}
+
+char *
+saga_auth_basic(const char *user, const char *password, List **secrets)
+{
+	char	   *plain = psprintf("%s:%s", user, password);
+	int			size = pg_b64_enc_len(strlen(plain));
+	char	   *encoded = palloc(size + 1);
+	int			len = saga_b64_encode(plain, strlen(plain), encoded, size);
+
+	encoded[Max(len, 0)] = '\0';
+	explicit_bzero(plain, strlen(plain));
+	*secrets = lappend(*secrets, encoded);
+	return psprintf("Authorization: Basic %s", encoded);
+}
+
+/* NULL and an error, which holds no secret. */
+static char *
+fill(SagaSending *sending, const char *text, char **error)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	*error = saga_secret_fill(&out, text, &sending->secrets);
+	if (*error == NULL)
+		return out.data;
+	explicit_bzero(out.data, out.len);
+	return NULL;
+}
+
+static char *
+prepare_basic(SagaSending *sending, const SagaAuth *auth)
+{
+	char	   *error;
+	char	   *user = fill(sending, auth->user, &error);
+	char	   *password = user != NULL ? fill(sending, auth->password, &error) : NULL;
+
+	if (password == NULL)
+		return error;
+	if (strchr(user, ':') != NULL)
+		error = pstrdup("the user of basic auth must not have a colon");
+	else
+		sending->http.headers = lappend(sending->http.headers,
+										saga_auth_basic(user, password, &sending->secrets));
+	explicit_bzero(password, strlen(password));
+	return error;
+}
+
+static char *
+prepare_header(SagaSending *sending, const char *name, const char *prefix, const char *text)
+{
+	char	   *error;
+	char	   *value = fill(sending, text, &error);
+	const char *wrong = value != NULL ? saga_header_check_value(value) : NULL;
+
+	if (value == NULL)
+		return error;
+	if (wrong == NULL)
+		saga_auth_set_header(sending, name, psprintf("%s%s", prefix, value));
+	explicit_bzero(value, strlen(value));
+	return wrong != NULL ? psprintf("the value of header \"%s\" %s", name, wrong) : NULL;
+}
 
 SagaReadiness
 saga_auth_prepare(SagaSending *sending, SagaHttp *http, char **error)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaAuth *auth = &sending->destination->auth;
+	SagaAwsSource source;
 
-	if (destination->auth.type == SAGA_AUTH_NONE)
-		return SAGA_READY_NOW;
-	if (destination->auth.type == SAGA_AUTH_SIGV4)
+	*error = NULL;
+	switch (auth->type)
 	{
-		SagaAwsSource source = saga_aws_source(destination);
-
-		return saga_aws_sign(sending, &source, destination->region, destination->auth.service, http, error);
+		case SAGA_AUTH_NONE:
+			break;
+		case SAGA_AUTH_BASIC:
+			*error = prepare_basic(sending, auth);
+			break;
+		case SAGA_AUTH_BEARER:
+			*error = prepare_header(sending, "Authorization", "Bearer ", auth->token);
+			break;
+		case SAGA_AUTH_HEADER:
+			*error = prepare_header(sending, auth->name, "", auth->value);
+			break;
+		case SAGA_AUTH_OAUTH_CLIENT:
+		case SAGA_AUTH_OAUTH_REFRESH:
+			return saga_oauth_prepare(sending, error);
+		case SAGA_AUTH_SIGV4:
+			source = saga_aws_source(sending->destination);
+			return saga_aws_sign(sending, &source, sending->destination->region, auth->service, http, error);
 	}
-	*error = pstrdup("this kind of auth is not supported");
-	return SAGA_READY_NEVER;
+	return *error == NULL ? SAGA_READY_NOW : SAGA_READY_NEVER;
 }
 
+/* Only tokens can be had anew: a secret that was read is the one there is. */
 bool
 saga_auth_refused(SagaSending *sending)
 {
 	/* signed: sns, sqs, or aws_sigv4 */
 	if (sending->http.sigv4 != NULL)
 		return saga_aws_refused(sending);
-	return false;
-}
-
-bool
-saga_auth_has_work(void)
-{
-	return false;
-}
-
-void
-saga_auth_work(void)
-{
+	switch (sending->destination->auth.type)
+	{
+		case SAGA_AUTH_OAUTH_CLIENT:
+		case SAGA_AUTH_OAUTH_REFRESH:
+			return saga_oauth_refused(sending);
+		default:
+			return false;
+	}
 }

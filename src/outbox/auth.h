@@ -3,7 +3,7 @@
  *		Who we are to a server: what a request must carry to be let in.
  *
  * Secrets are read, and tokens fetched, when a request is sent; they are kept
- * in memory only and overwritten when they have served.
+ * in memory, and tokens in saga.token, and overwritten when they have served.
  */
 #ifndef SAGA_OUTBOX_AUTH_H
 #define SAGA_OUTBOX_AUTH_H
@@ -24,10 +24,29 @@ extern SagaReadiness saga_auth_prepare(SagaSending *sending, SagaHttp *http, cha
 extern bool saga_auth_refused(SagaSending *sending);
 
 /*
- * What tokens need of the database (saga.secret).  A publisher asks between
- * its turns, and works in a transaction that it commits at once.
+ * What tokens need of the database.  A publisher asks between its turns,
+ * works in a transaction of its own, and says when that has committed: then
+ * requests for tokens begin, and new tokens are used.
  */
 extern bool saga_auth_has_work(void);
 extern void saga_auth_work(void);
+extern void saga_auth_worked(SagaHttp *http);
+
+/* When there will be work without an answer: -1 never. */
+extern long saga_auth_timeout_ms(void);
+
+/* A token is being fetched: the publisher should not leave now. */
+extern bool saga_auth_is_busy(void);
+
+/* The publisher is destroyed, its SagaHttp was; raises nothing. */
+extern void saga_auth_end(void);
+
+/* ---------- for the kinds of auth ---------- */
+
+/* In place of one of that name; the value is the request's, and wiped with it. */
+extern void saga_auth_set_header(SagaSending *sending, const char *name, char *value);
+
+/* "Authorization: Basic ..."; what is in it is added to *secrets. */
+extern char *saga_auth_basic(const char *user, const char *password, List **secrets);
 
 #endif							/* SAGA_OUTBOX_AUTH_H */

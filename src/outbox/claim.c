@@ -270,8 +270,8 @@ new_sending(Packing *packing)
 	return sending;
 }
 
-static void
-wipe_secrets(SagaSending *sending)
+void
+saga_sending_wipe(SagaSending *sending)
 {
 	saga_secret_wipe(sending->secrets);
 	saga_secret_wipe(sending->http.headers);
@@ -283,7 +283,7 @@ saga_sending_begin_prepare(SagaSending *sending)
 {
 	bool		first = !sending->prepared;
 
-	wipe_secrets(sending);
+	saga_sending_wipe(sending);
 	sending->prepared = true;
 	if (first)
 		return sending->context;
@@ -298,7 +298,7 @@ void
 saga_sending_free(SagaSending *sending)
 {
 	saga_limit_leave(sending);
-	wipe_secrets(sending);
+	saga_sending_wipe(sending);
 	saga_destination_unpin(sending->destination);
 	MemoryContextDelete(sending->context);
 }

@@ -347,6 +347,7 @@ check_settings(const char *name, const char *kind, Jsonb *settings)
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("%s %s.", path, error)));
 	check_server_rights(destination);
+	saga_secret_check_rights(destination);
 	MemoryContextDelete(destination->context);
 }
 

@@ -180,6 +180,8 @@ typedef struct SagaAuth
 	bool		basic;			/* client and secret as basic auth, else in the form */
 	char	   *refresh_token;	/* the name of a row of saga.secret, which is rotated */
 	int			early_refresh_s;
+	char	   *token_key;		/* of saga.token: whose token, and with which settings */
+	char	   *token_made_for;
 
 	/* aws_sigv4: credentials as of sns */
 	char	   *service;
@@ -236,6 +238,7 @@ typedef struct SagaDestination
 	char	   *profile;
 
 	/* http */
+	bool		allow_http;		/* secrets may go over http:// */
 	SagaRequestSpec request;
 	SagaAuth	auth;
 	SagaIdempotency idempotency;
@@ -256,6 +259,7 @@ typedef struct SagaDestination
 	/* what a setting asks of the server: only some roles may */
 	bool		uses_files;		/* reads a file of the server */
 	bool		uses_environment;	/* reads a variable of the server */
+	bool		sends_secrets;	/* has a reference of any kind */
 	bool		uses_private;	/* connects to private addresses */
 	List	   *secrets;		/* char *: names of rows of saga.secret that it refers to */
 
@@ -287,6 +291,12 @@ extern SagaDestination *saga_destination_by_id(int32 destination_id);
 extern List *saga_destination_list(void);	/* all, by id */
 extern bool saga_destination_is_paused(int32 destination_id);	/* not from the cache */
 extern bool saga_destination_is_outdated(const SagaDestination *destination);	/* its settings have changed */
+
+/* Fills token_key and token_made_for; in a transaction (oauth_store.c). */
+extern void saga_oauth_identify(SagaAuth *auth);
+
+/* Raises unless the caller may use the rows of saga.secret that it refers to (secret.c). */
+extern void saga_secret_check_rights(const SagaDestination *destination);
 
 /* Held until the transaction ends: AccessShareLock to use it, AccessExclusiveLock to drop it. */
 extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);

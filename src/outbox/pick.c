@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "net/secret.h"
 #include "outbox/publisher_private.h"
 #include "utils/acl.h"
 #include "utils/timestamp.h"
@@ -343,6 +344,8 @@ claim_granted(SagaPublisher *publisher, Candidate *candidate, SagaGrant *grant)
 		fire_timers(destination);
 	rows = saga_claim_sendings(destination, grant->n, publisher->lease, publisher->context,
 							   &publisher->claiming);
+	if (rows > 0)
+		saga_secret_load(destination->secrets);
 	n = equip_sendings(publisher, candidate, grant);
 	next = saga_limit_use(candidate->group, grant, n, publisher->lease,
 						  (int64) destination->timeout_ms + 2 * SAGA_KEEP_MS);

@@ -123,6 +123,7 @@ void
 saga_publisher_destroy(SagaPublisher *publisher)
 {
 	saga_http_destroy(publisher->http);
+	saga_auth_end();
 	saga_sendings_free(&publisher->returned);
 	saga_sendings_free(&publisher->claiming);
 	saga_sendings_free(&publisher->ready);
@@ -422,6 +423,18 @@ record(SagaPublisher *publisher)
 	return n;
 }
 
+/* ---------- tokens ---------- */
+
+static int
+work_on_auth(SagaPublisher *publisher)
+{
+	saga_publisher_begin(publisher);
+	saga_auth_work();
+	saga_publisher_commit(publisher);
+	saga_auth_worked(publisher->http);
+	return 1;
+}
+
 /* ---------- turns ---------- */
 
 /* Everything that can be done without waiting; false: there was nothing. */
@@ -436,6 +449,8 @@ step(SagaPublisher *publisher)
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
 	done = saga_http_run(publisher->http);
+	if (saga_auth_has_work())
+		done += work_on_auth(publisher);
 	if (!dlist_is_empty(&publisher->done))
 		done += record(publisher);
 	/* before anything is claimed: what must not be sent any more */
@@ -456,9 +471,12 @@ wait_time(SagaPublisher *publisher, long timeout_ms)
 	long		http_ms = saga_http_timeout_ms(publisher->http);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = saga_publisher_next_work(publisher);
+	long		auth_ms = saga_auth_timeout_ms();
 
 	if (http_ms >= 0)
 		timeout_ms = Min(timeout_ms, http_ms);
+	if (auth_ms >= 0)
+		timeout_ms = Min(timeout_ms, auth_ms);
 	if (!dlist_is_empty(&publisher->done))
 		timeout_ms = Min(timeout_ms, SAGA_RECORD_RETRY_MS);
 	if (next <= now)
@@ -511,7 +529,8 @@ saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 bool
 saga_publisher_is_waiting(const SagaPublisher *publisher)
 {
-	return publisher->limiter->waits != NIL || saga_limiter_report_at(publisher->limiter) != DT_NOEND;
+	return publisher->limiter->waits != NIL || saga_limiter_report_at(publisher->limiter) != DT_NOEND ||
+		saga_auth_is_busy();
 }
 
 /* A rate lets something through soon. */
@@ -540,7 +559,7 @@ publish_all(SagaPublisher *publisher)
 		if (step(publisher))
 			continue;
 		if (dlist_is_empty(&publisher->ready) && dlist_is_empty(&publisher->flying) &&
-			dlist_is_empty(&publisher->done) && !waits_briefly(publisher))
+			dlist_is_empty(&publisher->done) && !waits_briefly(publisher) && !saga_auth_is_busy())
 			break;
 		wait_for_work(publisher, 1000);
 	}

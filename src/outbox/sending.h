@@ -117,6 +117,8 @@ typedef struct SagaSending
 	List	   *secrets;		/* char *: in the request, to be taken out of answers */
 	SagaHttpRequest http;
 	TimestampTz started_at;
+	int64		token_version;	/* of OAuth: which one it carries */
+	TimestampTz token_wait_until;	/* and how long it waits for one; 0: it does not */
 
 	/* the answer */
 	TimestampTz ended_at;
@@ -192,6 +194,8 @@ extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, i
  */
 extern bool saga_record_sending(SagaSending *sending, int64 lease);
 
+/* Overwrites headers and secrets: of an attempt to prepare it, or when it is freed. */
+extern void saga_sending_wipe(SagaSending *sending);
 extern void saga_sending_free(SagaSending *sending);
 
 /* Where headers and secrets go; those of an earlier preparation are overwritten, and do not pile up. */

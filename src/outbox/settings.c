@@ -177,6 +177,8 @@ saga_settings_secrets(SagaSettingsState *state, const char *path, const char *te
 		saga_settings_fault(state, path, error);
 	state->destination->uses_files |= use.file;
 	state->destination->uses_environment |= use.environment;
+	state->destination->sends_secrets |= use.any;
+	state->destination->secrets = list_concat(state->destination->secrets, use.names);
 	if (any != NULL)
 		*any = use.any;
 }
@@ -344,6 +346,7 @@ static const SagaSetting settings_table[] = {
 	{"concurrency", 0, SAGA_SETTING_INTEGER, FIELD(limits.concurrency), 1, 1000, 10},
 	{"limits", 0, SAGA_SETTING_OTHER, FIELD(limits), 0, 0, 0, saga_settings_limits},
 	{"allow_private", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_allow_private},
+	{"allow_http", SAGA_FOR_HTTP, SAGA_SETTING_BOOLEAN, FIELD(allow_http)},
 	{"ca_file", 0, SAGA_SETTING_STRING, FIELD(ca_file)},
 	{"url", SAGA_FOR_HTTP, SAGA_SETTING_STRING, FIELD(request.url_text)},
 	{"method", SAGA_FOR_HTTP, SAGA_SETTING_STRING, FIELD(request.method)},
@@ -381,6 +384,7 @@ finish_http(SagaSettingsState *state)
 	saga_settings_finish_answers(state);
 	if (destination->auth.type == SAGA_AUTH_SIGV4)
 		saga_settings_finish_sigv4(state);
+	saga_settings_finish_auth(state);
 }
 
 /* arn:PARTITION:sns:REGION:ACCOUNT:NAME; returns the region. */

@@ -90,6 +90,7 @@ extern void saga_settings_finish_answers(SagaSettingsState *state);
 
 /* settings_auth.c; field is a SagaAuth */
 extern void saga_settings_auth(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_finish_auth(SagaSettingsState *state);
 
 /* settings_aws.c */
 extern void saga_settings_credentials_secret(SagaSettingsState *state, const char *path);

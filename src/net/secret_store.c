@@ -1,0 +1,187 @@
+/*
+ * secret_store.c
+ *		What this process knows of saga.secret.
+ *
+ * Values are read in a transaction and used outside of one, so they are kept
+ * here: only those that were asked for, in memory that is overwritten when a
+ * value changes.  A statement trigger sends a relcache invalidation with each
+ * change of the table; the next load reads everything anew.  What was loaded
+ * for a request that still waits stays readable until then.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/common.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "net/secret.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(saga_secret_changed);
+
+typedef struct Entry
+{
+	char	   *name;
+	char	   *value;			/* NULL: there is no such row */
+} Entry;
+
+/* The cache: Entry, in TopMemoryContext. */
+static List *cache = NIL;
+static bool cache_valid = false;
+static Oid	cache_relid = InvalidOid;	/* of saga.secret when it was read */
+static bool callback_registered = false;
+
+static SagaStmt value_stmt = {
+	.sql = "SELECT value FROM saga.secret WHERE name = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == cache_relid)
+		cache_valid = false;
+}
+
+static Entry *
+find(const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, cache)
+	{
+		Entry	   *entry = lfirst(lc);
+
+		if (strcmp(entry->name, name) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+static Entry *
+add(const char *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	Entry	   *entry = palloc0(sizeof(Entry));
+
+	entry->name = pstrdup(name);
+	cache = lappend(cache, entry);
+	MemoryContextSwitchTo(old);
+	return entry;
+}
+
+static void
+set_value(Entry *entry, const char *value)
+{
+	char	   *copy = value != NULL ? MemoryContextStrdup(TopMemoryContext, value) : NULL;
+
+	if (entry->value != NULL)
+	{
+		explicit_bzero(entry->value, strlen(entry->value));
+		pfree(entry->value);
+	}
+	entry->value = copy;
+}
+
+/* Copies on the way are overwritten too, as far as they are ours. */
+static void
+read_value(Entry *entry)
+{
+	Datum		name = CStringGetTextDatum(entry->name);
+	bool		isnull;
+
+	(void) saga_execute(&value_stmt, &name, NULL, true, 1);
+	if (SPI_processed == 0)
+		set_value(entry, NULL);
+	else
+	{
+		char	   *value = TextDatumGetCString(saga_result(0, 1, &isnull));
+		char	   *utf8 = pg_server_to_any(value, strlen(value), PG_UTF8);
+
+		set_value(entry, utf8);
+		explicit_bzero(utf8, strlen(utf8));
+		if (utf8 != value)
+			explicit_bzero(value, strlen(value));
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+load_all(List *missing)
+{
+	ListCell   *lc;
+
+	/* not from the old snapshot of a REPEATABLE READ transaction */
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (!cache_valid)
+	{
+		/* before reading: a change that comes meanwhile makes it invalid again */
+		cache_valid = true;
+		cache_relid = saga_relation_oid("secret");
+		foreach(lc, cache)
+			read_value(lfirst(lc));
+	}
+	foreach(lc, missing)
+	{
+		if (find(lfirst(lc)) == NULL)
+			read_value(add(lfirst(lc)));
+	}
+	PopActiveSnapshot();
+}
+
+void
+saga_secret_load(List *names)
+{
+	ListCell   *lc;
+	bool		complete;
+
+	if (names == NIL)
+		return;
+	if (!callback_registered)
+	{
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		callback_registered = true;
+	}
+	/* what was committed before a lock that the caller has now */
+	AcceptInvalidationMessages();
+	complete = cache_valid;
+	foreach(lc, names)
+		complete &= find(lfirst(lc)) != NULL;
+	if (complete)
+		return;
+	PG_TRY();
+	{
+		load_all(names);
+	}
+	PG_CATCH();
+	{
+		cache_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+char *
+saga_secret_get(const char *name)
+{
+	Entry	   *entry = find(name);
+
+	return entry != NULL && entry->value != NULL ? pstrdup(entry->value) : NULL;
+}
+
+Datum
+saga_secret_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("saga.secret_changed can only be called as a trigger")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}

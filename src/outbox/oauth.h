@@ -1,0 +1,101 @@
+/*
+ * oauth.h
+ *		Access tokens of OAuth 2: this process's copies, and how others are had.
+ *
+ * States of a token that is fetched:
+ *
+ *	idle -> wanted -> asked -> flying -> answered -> stored -> idle
+ *
+ * Wanted to asked happens in a transaction, with the lock on the token, which
+ * only one process has; flying is without a transaction; answered to stored
+ * is one again.  Only after its commit the token is used and the lock given
+ * back.  A transaction that aborts leaves the state to be gone through again.
+ */
+#ifndef SAGA_OUTBOX_OAUTH_H
+#define SAGA_OUTBOX_OAUTH_H
+
+#include "net/http.h"
+#include "outbox/destination.h"
+#include "outbox/sending.h"
+
+typedef enum SagaTokenState
+{
+	SAGA_TOKEN_IDLE,
+	SAGA_TOKEN_WANTED,
+	SAGA_TOKEN_ASKED,			/* we have the lock: the request may begin */
+	SAGA_TOKEN_FLYING,
+	SAGA_TOKEN_ANSWERED,		/* to be written down */
+	SAGA_TOKEN_STORED			/* written down, in a transaction that has not ended */
+} SagaTokenState;
+
+typedef struct SagaToken
+{
+	SagaHttpUser user;			/* first: finished and aborted get it */
+	char	   *key;			/* of saga.token */
+	char	   *made_for;
+	SagaTokenState state;
+	bool		locked;			/* this process has the lock on it */
+	TimestampTz look_at;		/* wanted: not before */
+
+	/* the one that is used */
+	char	   *access_token;	/* NULL: none */
+	int64		version;
+	int64		refused;		/* the server did not accept this version, and those before */
+	TimestampTz fetched_at;
+	TimestampTz expires_at;
+
+	/* the last failure */
+	char	   *error;			/* NULL: none */
+	int			failures;
+	TimestampTz retry_at;
+
+	/* while it is wanted and fetched */
+	SagaDestination *destination;	/* pinned: its settings and its guard */
+	MemoryContext context;		/* of the request and the answer; NULL: none */
+	SagaHttpRequest request;
+	List	   *secrets;
+	char	   *old_refresh_token;
+	TimestampTz asked_at;
+
+	/* the answer: a token or an error */
+	char	   *new_access_token;
+	char	   *new_refresh_token;
+	int64		lifetime_ms;
+	const char *new_error;
+	int64		new_version;
+} SagaToken;
+
+/* ---------- oauth.c (and saga_auth_work ..., auth.h) ---------- */
+
+extern SagaReadiness saga_oauth_prepare(SagaSending *sending, char **error);
+extern bool saga_oauth_refused(const SagaSending *sending);
+
+/* ---------- oauth_request.c: outside a transaction, in token->context ---------- */
+
+/* Fills token->request; NULL or an error, without a secret. */
+extern char *saga_oauth_build_request(SagaToken *token);
+
+/* Fills new_access_token ...; or an error. */
+extern char *saga_oauth_read_answer(SagaToken *token, const SagaHttpAnswer *answer);
+
+/* Overwrites what is secret in the context. */
+extern void saga_oauth_wipe_request(SagaToken *token);
+
+/* ---------- oauth_store.c ---------- */
+
+/* One process at a time; held across transactions, and lost with the process. */
+extern bool saga_oauth_lock(SagaToken *token);
+extern void saga_oauth_unlock(SagaToken *token);
+
+/* In a transaction, with SPI connected: takes over what another process has stored. */
+extern void saga_oauth_read(SagaToken *token);
+
+/* Stores the answer, and the new refresh token.  False: try again, its row is locked. */
+extern bool saga_oauth_store(SagaToken *token);
+
+/* Makes a token that was stored the one that is used. */
+extern void saga_oauth_adopt(SagaToken *token, const char *access_token, int64 version,
+							 TimestampTz fetched_at, TimestampTz expires_at);
+extern void saga_oauth_set_error(SagaToken *token, const char *error, int failures, TimestampTz retry_at);
+
+#endif							/* SAGA_OUTBOX_OAUTH_H */

@@ -1,0 +1,323 @@
+/*
+ * oauth_store.c
+ *		Access tokens as rows of saga.token, and the lock on each of them.
+ *
+ * A refresh token that was used is worth nothing: its successor is committed
+ * together with the access token, before that is used.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/hashfn.h"
+#include "common/sha2.h"
+#include "miscadmin.h"
+#include "outbox/oauth.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Beside that of lease.c. */
+#define SAGA_TOKEN_LOCK 0x5348
+
+/* After a failure nobody asks again for this time, doubled with each in a row. */
+#define SAGA_TOKEN_PAUSE_MS		1000
+#define SAGA_TOKEN_MAX_PAUSE_MS	30000
+
+static SagaStmt read_stmt = {
+	.sql = "SELECT made_for, version, access_token, fetched_at, expires_at, failures, retry_at, error "
+	"FROM saga.token WHERE key = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt store_stmt = {
+	.sql = "INSERT INTO saga.token (key, made_for, version, access_token, fetched_at, expires_at, failures) "
+	"VALUES ($1, $2, $3, $4, $5, $6, 0) ON CONFLICT (key) DO UPDATE SET made_for = excluded.made_for, "
+	"version = excluded.version, access_token = excluded.access_token, fetched_at = excluded.fetched_at, "
+	"expires_at = excluded.expires_at, failures = 0, retry_at = NULL, error = NULL",
+	.nargs = 6,
+	.argtypes = {TEXTOID, TEXTOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* The token that is there may still be good: it is asked for early. */
+static SagaStmt fail_stmt = {
+	.sql = "INSERT INTO saga.token AS t (key, made_for, version, failures, retry_at, error) "
+	"VALUES ($1, $2, 0, $3, $4, $5) ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, "
+	"retry_at = excluded.retry_at, error = excluded.error, made_for = excluded.made_for, "
+	"access_token = CASE WHEN t.made_for = excluded.made_for THEN t.access_token END",
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID}
+};
+
+static SagaStmt purge_stmt = {
+	.sql = "DELETE FROM saga.token WHERE key IN (SELECT key FROM saga.token "
+	"WHERE expires_at < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"
+};
+
+static SagaStmt lock_secret_stmt = {
+	.sql = "SELECT value FROM saga.secret WHERE name = $1 FOR UPDATE SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt exists_secret_stmt = {
+	.sql = "SELECT 1 FROM saga.secret WHERE name = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt rotate_stmt = {
+	.sql = "UPDATE saga.secret SET value = $2, changed_at = now() WHERE name = $1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+/* ---------- whose ---------- */
+
+/* Of the settings, references as they are written: no secret is in it. */
+static char *
+digest_of(const SagaAuth *auth)
+{
+	const char *texts[] = {
+		auth->token_url_text, auth->client_id, auth->client_secret, auth->scope, auth->audience,
+		auth->refresh_token, auth->basic ? "basic" : "form"
+	};
+	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	char	   *hex = palloc0(2 * sizeof(digest) + 1);
+	bool		ok = ctx != NULL && pg_cryptohash_init(ctx) >= 0;
+	int			i;
+
+	for (i = 0; ok && i < lengthof(texts); i++)
+	{
+		const char *text = texts[i] != NULL ? texts[i] : "";
+
+		/* with the NUL behind it */
+		ok = pg_cryptohash_update(ctx, (const uint8 *) text, strlen(text) + 1) >= 0;
+	}
+	if (!ok || pg_cryptohash_final(ctx, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not compute a SHA256 hash");
+	pg_cryptohash_free(ctx);
+	(void) hex_encode((const char *) digest, sizeof(digest), hex);
+	return hex;
+}
+
+/* Who shares a refresh token shares the lock on it, whatever else differs. */
+void
+saga_oauth_identify(SagaAuth *auth)
+{
+	auth->token_made_for = digest_of(auth);
+	auth->token_key = auth->type == SAGA_AUTH_OAUTH_REFRESH ?
+		psprintf("refresh/%s", auth->refresh_token) : psprintf("client/%s", auth->token_made_for);
+}
+
+/* ---------- one at a time ---------- */
+
+static void
+set_tag(LOCKTAG *tag, const char *key)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) key, strlen(key), 0);
+
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, SAGA_TOKEN_LOCK);
+}
+
+bool
+saga_oauth_lock(SagaToken *token)
+{
+	LOCKTAG		tag;
+
+	if (token->locked)
+		return true;
+	set_tag(&tag, token->key);
+	token->locked = LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+	return token->locked;
+}
+
+void
+saga_oauth_unlock(SagaToken *token)
+{
+	LOCKTAG		tag;
+
+	if (!token->locked)
+		return;
+	set_tag(&tag, token->key);
+	(void) LockRelease(&tag, ExclusiveLock, true);
+	token->locked = false;
+}
+
+/* ---------- this process's copy ---------- */
+
+static void
+replace(char **text, const char *by)
+{
+	char	   *copy = by != NULL ? MemoryContextStrdup(TopMemoryContext, by) : NULL;
+
+	if (*text != NULL)
+	{
+		explicit_bzero(*text, strlen(*text));
+		pfree(*text);
+	}
+	*text = copy;
+}
+
+void
+saga_oauth_adopt(SagaToken *token, const char *access_token, int64 version, TimestampTz fetched_at,
+				 TimestampTz expires_at)
+{
+	replace(&token->access_token, access_token);
+	token->version = version;
+	token->fetched_at = fetched_at;
+	token->expires_at = expires_at;
+}
+
+void
+saga_oauth_set_error(SagaToken *token, const char *error, int failures, TimestampTz retry_at)
+{
+	replace(&token->error, error);
+	token->failures = failures;
+	token->retry_at = retry_at;
+}
+
+/* ---------- in a transaction ---------- */
+
+/* Outlives the row: text of column or NULL. */
+static char *
+get_text(int column)
+{
+	bool		isnull;
+	Datum		value = saga_result(0, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static int64
+get_int64(int column)
+{
+	bool		isnull;
+	Datum		value = saga_result(0, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static void
+read_row(SagaToken *token)
+{
+	bool		isnull;
+	char	   *made_for = get_text(1);
+	int64		version = get_int64(2);
+	char	   *access_token = get_text(3);
+
+	if (access_token != NULL && version > token->version && strcmp(made_for, token->made_for) == 0)
+		saga_oauth_adopt(token, access_token, version, (TimestampTz) get_int64(4), (TimestampTz) get_int64(5));
+	if (access_token != NULL)
+		explicit_bzero(access_token, strlen(access_token));
+	saga_oauth_set_error(token, get_text(8), DatumGetInt32(saga_result(0, 6, &isnull)),
+						 (TimestampTz) get_int64(7));
+	/* the next one is greater, whatever the clock does */
+	token->new_version = version;
+}
+
+void
+saga_oauth_read(SagaToken *token)
+{
+	Datum		key = CStringGetTextDatum(token->key);
+
+	(void) saga_execute(&read_stmt, &key, NULL, false, 1);
+	if (SPI_processed > 0)
+		read_row(token);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * False: the row is locked.  Who holds it may be a person who sets a new
+ * refresh token, and takes his time; nothing is waited for here.
+ */
+static bool
+store_refresh_token(SagaToken *token)
+{
+	Datum		values[2];
+	char	   *value = NULL;
+	bool		same;
+
+	values[0] = CStringGetTextDatum(token->destination->auth.refresh_token);
+	(void) saga_execute(&lock_secret_stmt, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		value = get_text(1);
+	SPI_freetuptable(SPI_tuptable);
+	if (value == NULL)
+	{
+		bool		there;
+
+		(void) saga_execute(&exists_secret_stmt, values, NULL, false, 1);
+		there = SPI_processed > 0;
+		SPI_freetuptable(SPI_tuptable);
+		return !there;			/* dropped: nothing to keep it in */
+	}
+	/* else somebody has set another one while we asked; that one counts */
+	same = strcmp(value, token->old_refresh_token) == 0;
+	explicit_bzero(value, strlen(value));
+	if (same)
+	{
+		values[1] = CStringGetTextDatum(token->new_refresh_token);
+		(void) saga_execute(&rotate_stmt, values, NULL, false, 0);
+		explicit_bzero(DatumGetPointer(values[1]), VARSIZE_ANY(DatumGetPointer(values[1])));
+	}
+	return true;
+}
+
+static void
+store_token(SagaToken *token)
+{
+	Datum		values[6];
+
+	token->new_version = Max(token->new_version + 1, (int64) token->asked_at);
+	values[0] = CStringGetTextDatum(token->key);
+	values[1] = CStringGetTextDatum(token->made_for);
+	values[2] = Int64GetDatum(token->new_version);
+	values[3] = CStringGetTextDatum(token->new_access_token);
+	/* since before it was asked for: early is harmless, late is not */
+	values[4] = TimestampTzGetDatum(token->asked_at);
+	values[5] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(token->asked_at, token->lifetime_ms));
+	(void) saga_execute(&store_stmt, values, NULL, false, 0);
+	explicit_bzero(DatumGetPointer(values[3]), VARSIZE_ANY(DatumGetPointer(values[3])));
+	(void) saga_execute(&purge_stmt, NULL, NULL, false, 0);
+}
+
+static void
+store_failure(SagaToken *token)
+{
+	int64		pause = (int64) SAGA_TOKEN_PAUSE_MS << Min(token->failures, 10);
+	TimestampTz retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(pause, SAGA_TOKEN_MAX_PAUSE_MS));
+	Datum		values[5];
+
+	values[0] = CStringGetTextDatum(token->key);
+	values[1] = CStringGetTextDatum(token->made_for);
+	values[2] = Int32GetDatum(token->failures + 1);
+	values[3] = TimestampTzGetDatum(retry_at);
+	values[4] = CStringGetTextDatum(token->new_error);
+	(void) saga_execute(&fail_stmt, values, NULL, false, 0);
+	saga_oauth_set_error(token, token->new_error, token->failures + 1, retry_at);
+}
+
+bool
+saga_oauth_store(SagaToken *token)
+{
+	if (token->new_error != NULL)
+	{
+		store_failure(token);
+		return true;
+	}
+	if (token->new_refresh_token != NULL && token->old_refresh_token != NULL &&
+		strcmp(token->new_refresh_token, token->old_refresh_token) != 0)
+	{
+		if (!store_refresh_token(token))
+			return false;
+		/* on disk before it is used, whatever synchronous_commit says */
+		ForceSyncCommit();
+	}
+	store_token(token);
+	return true;
+}

@@ -1,0 +1,80 @@
+'use strict';
+// A server below HTTP: it notes each request that arrives, byte for byte as a client sent it, and
+// answers or drops the connection as the path says. It is also a proxy that never forwards.
+//
+// raw.js --port N --log FILE
+//
+// FILE gets a line of JSON per request: connection and n (which on that connection), method, target,
+// headers (an array of [name, value]), body.
+//
+//   /ok             200 {"ok": true}
+//   /echo           200, the request's head and body as they came, as text and in three encodings
+//   /drop           takes the request, then closes
+//   /drop-second    answers the first request of a connection, closes after taking any other
+//   /endless        an answer that does not end
+//   /status/N       that status
+
+const fs = require('node:fs');
+const net = require('node:net');
+const { parseArgs } = require('node:util');
+
+const { values: opt } = parseArgs({ options: { port: { type: 'string', default: '0' }, log: { type: 'string' } } });
+let connections = 0;
+
+// The first whole request in the buffer: {head, body, length}, or null.
+function parse(buffer) {
+	const end = buffer.indexOf('\r\n\r\n');
+	if (end < 0) return null;
+	const head = buffer.subarray(0, end).toString('latin1');
+	const m = /\r\ncontent-length: *(\d+)/i.exec(head);
+	const length = end + 4 + (m === null ? 0 : Number(m[1]));
+	return buffer.length < length ? null : { head, body: buffer.subarray(end + 4, length), length };
+}
+
+function reply(socket, status, text) {
+	socket.write(`HTTP/1.1 ${status} Whatever\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+}
+
+function echo(head, body) {
+	const all = `${head}\r\n\r\n${body.toString('utf8')}`;
+	return JSON.stringify({ text: all, percent: encodeURIComponent(all),
+		words: all.split(/\s+/).map((w) => Buffer.from(w).toString('base64')) });
+}
+
+function endless(socket) {
+	socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n');
+	const more = () => {
+		while (!socket.destroyed && socket.write(`1000\r\n${'x'.repeat(4096)}\r\n`));
+	};
+	socket.on('drain', more);
+	more();
+}
+
+function answer(socket, n, head, body) {
+	const path = head.split(' ')[1].replace(/^http:\/\/[^/]*/, '');
+	const status = /^\/status\/(\d+)/.exec(path);
+	if (path === '/drop' || (path === '/drop-second' && n > 1)) socket.destroy();
+	else if (path === '/endless') endless(socket);
+	else if (status !== null) reply(socket, Number(status[1]), '{}');
+	else reply(socket, 200, path === '/echo' ? echo(head, body) : '{"ok": true}');
+}
+
+const server = net.createServer((socket) => {
+	const connection = ++connections;
+	let n = 0;
+	let buffer = Buffer.alloc(0);
+	socket.on('error', () => {});
+	socket.on('data', (chunk) => {
+		buffer = Buffer.concat([buffer, chunk]);
+		for (let r; (r = parse(buffer)) !== null;) {
+			buffer = buffer.subarray(r.length);
+			const [first, ...lines] = r.head.split('\r\n');
+			const [method, target] = first.split(' ');
+			fs.appendFileSync(opt.log, `${JSON.stringify({ connection, n: ++n, method, target,
+				headers: lines.map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 1).trim()]),
+				body: r.body.toString('utf8') })}\n`);
+			answer(socket, n, r.head, r.body);
+		}
+	});
+});
+server.listen(Number(opt.port), '127.0.0.1', () => console.log(server.address().port));
