@@ -74,4 +74,7 @@ extern bool saga_in_step;
  */
 extern void saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 
+/* The version that a workflow has now: that of a start put into its queue. */
+extern int	saga_engine_version(int32 workflow_id);
+
 #endif							/* SAGA_ENGINE_H */
