@@ -501,13 +501,8 @@ serve_sources(Pool *pool)
 	bool		wanted = saga_sources && has_enabled_sources(pool);
 
 	for (int i = 0; i < pool->nprocs; i++)
-	{
-		if (pool->procs[i].type != SAGA_PROC_SOURCE)
-			continue;
-		if (!wanted && !pool->procs[i].leaving)
-			ask_leave(pool, &pool->procs[i]);
-		return;					/* as it ends, it wakes us */
-	}
+		if (pool->procs[i].type == SAGA_PROC_SOURCE)
+			return;				/* it leaves by itself, and wakes us then */
 	if (!wanted || count_pending(pool, SAGA_PROC_SOURCE, InvalidOid) > 0)
 		return;
 	if (trouble != NULL && trouble->retry_at > pool->now)
