@@ -97,15 +97,15 @@ set_body(SagaSqsMessage *message, const SagaJson *value)
 }
 
 /* Without MD5 (FIPS) nothing can be said against it. */
-static bool
-has_checksum(const SagaSqsMessage *message, const char *expected)
+bool
+saga_sqs_is_intact(const SagaSqsMessage *message)
 {
 	char		hex[33];
 	const char *why;
 
-	if (expected == NULL || !saga_md5_hash(message->body, message->body_len, hex, &why))
+	if (message->md5 == NULL || !saga_md5_hash(message->body, message->body_len, hex, &why))
 		return true;
-	return pg_strcasecmp(hex, expected) == 0;
+	return pg_strcasecmp(hex, message->md5) == 0;
 }
 
 static SagaSqsAttribute *
@@ -166,7 +166,7 @@ read_message(const SagaJson *json, SagaSqsMessage *message)
 	if (message->id == NULL || message->receipt == NULL || saga_json_member_string(json, "Body") == NULL)
 		return false;
 	set_body(message, saga_json_member(json, "Body"));
-	message->intact = has_checksum(message, saga_json_member_string(json, "MD5OfBody"));
+	message->md5 = copy_member(json, "MD5OfBody");
 	message->receives = (int) number_of(system, "ApproximateReceiveCount");
 	message->sent_ms = number_of(system, "SentTimestamp");
 	message->group_id = copy_member(system, "MessageGroupId");

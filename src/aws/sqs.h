@@ -2,8 +2,8 @@
  * sqs.h
  *		The protocol of Amazon SQS, JSON 1.0: bodies of requests, and answers.
  *
- * Everything is UTF-8, needs no transaction and works in
- * CurrentMemoryContext.  The queue is in the body, the connection goes to an
+ * Everything is UTF-8, works in CurrentMemoryContext, and but for the
+ * checksum needs no transaction.  The queue is in the body, the connection goes to an
  * endpoint of its own: through a VPC endpoint the two differ.
  */
 #ifndef SAGA_AWS_SQS_H
@@ -45,7 +45,7 @@ typedef struct SagaSqsMessage
 	char	   *receipt;
 	char	   *body;			/* NUL behind it */
 	size_t		body_len;
-	bool		intact;			/* the body has the checksum that came with it */
+	char	   *md5;			/* of the body; NULL: not said */
 	int			receives;		/* this time included; 0: not said */
 	int64		sent_ms;		/* Unix time; 0: not said */
 	char	   *group_id;		/* FIFO; these three NULL: not said */
@@ -53,10 +53,14 @@ typedef struct SagaSqsMessage
 	char	   *trace;
 	int			nattributes;
 	SagaSqsAttribute *attributes;
+	bool		settled;		/* for the caller: it may be deleted */
 } SagaSqsMessage;
 
 /* The messages of an answer to ReceiveMessage; false: it is none. */
 extern bool saga_sqs_parse_messages(const char *text, size_t len, SagaSqsMessage **messages, int *n);
+
+/* Whether the body has its checksum; needs a resource owner, so a transaction. */
+extern bool saga_sqs_is_intact(const SagaSqsMessage *message);
 
 /* Any other answer, or an error; false: it is not one of SQS. */
 extern bool saga_sqs_parse(const char *text, size_t len, SagaSnsAnswer *answer);

@@ -48,3 +48,24 @@ COMMENT ON FUNCTION invoice_inbox(jsonb, jsonb) IS
 	'takes a document from a source as invoice_submit does, and notes the id it came under; what is no invoice becomes a dead letter with its reason';
 
 SELECT saga.set_inbox('invoice', '@extschema@.invoice_inbox');
+
+-- In place of saga.create_source(name, kind, settings, 'invoice'), whose caller owns the inbox.
+CREATE FUNCTION invoice_source(name text, settings jsonb, kind text DEFAULT 'sqs') RETURNS integer
+LANGUAGE plpgsql STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	id integer := saga.create_source(name, kind, settings, 'invoice');
+	owner regrole;
+BEGIN
+	PERFORM @extschema@.invoice_setup();
+	owner := @extschema@.invoice_workflow_owner();
+	IF owner <> quote_ident(current_user)::regrole THEN
+		PERFORM saga.set_workflow_owner('invoice-inbox', owner);
+		PERFORM saga.set_source_owner(name, owner);
+	END IF;
+	RETURN id;
+END
+$$;
+COMMENT ON FUNCTION invoice_source(text, jsonb, text) IS
+	'makes a source of invoices that belongs, with the workflow of its inbox, to the owner of the invoice workflow';

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_ID_BYTES	128
+#define DAMAGED_RECEIVES 5		/* a message that is damaged so often is a dead letter */
 #define MAX_SENT_MS		INT64CONST(253402300799000) /* the end of the year 9999 */
 
 /* ---------- the target ---------- */
@@ -68,7 +69,7 @@ saga_source_room(const SagaSource *source, const SagaQueue *queue)
 
 typedef struct Incoming
 {
-	const SagaSqsMessage *message;
+	SagaSqsMessage *message;
 	pg_uuid_t	id;				/* ours */
 	TimestampTz sent_at;		/* 0: not said */
 	bool		is_new;
@@ -117,7 +118,7 @@ push_origin(JsonbParseState **state, const SagaSource *source, const Incoming *i
 	if (in->sent_at != 0)
 	{
 		JsonEncodeDateTime(sent, TimestampTzGetDatum(in->sent_at), TIMESTAMPTZOID, &utc);
-		saga_doc_push_string(state, "sent_at", sent);
+		saga_doc_push_string(state, "sent_at", pstrdup(sent));	/* read when the document is made */
 	}
 	if (message->trace != NULL)
 		saga_doc_push_string(state, "trace", foreign(message->trace));
@@ -162,11 +163,22 @@ sent_at(const SagaSqsMessage *message)
 	return (message->sent_ms - epoch_ms) * 1000;
 }
 
-static void
-convert(const SagaSource *source, SagaSqsMessage *message, Incoming *in)
+/* False: it is damaged, and may be whole when it comes again. */
+static bool
+convert(const SagaSource *source, const SagaSqsMessage *received, Incoming *in)
 {
-	char	   *text = saga_foreign_text(message->body, message->body_len, SIZE_MAX);
+	bool		intact = saga_sqs_is_intact(received);
+	SagaSqsMessage *message;
+	char	   *text;
 
+	if (!intact && received->receives < DAMAGED_RECEIVES)
+		return false;
+	/* a copy: if this transaction aborts, it begins anew with what came */
+	message = palloc(sizeof(SagaSqsMessage));
+	*message = *received;
+	if (source->unwrap_sns && intact)
+		(void) saga_sqs_unwrap_sns(message);
+	text = saga_foreign_text(message->body, message->body_len, SIZE_MAX);
 	memset(in, 0, sizeof(*in));
 	in->message = message;
 	in->id = saga_uuid_new();
@@ -184,11 +196,12 @@ convert(const SagaSource *source, SagaSqsMessage *message, Incoming *in)
 		in->reason = "Saga.NotJson";
 		in->cause = "the body of the message is not JSON";
 	}
-	if (!message->intact)
+	if (!intact)
 	{
 		in->reason = "Saga.ChecksumMismatch";
 		in->cause = "the body of the message does not have the checksum that came with it";
 	}
+	return true;
 }
 
 /* ---------- seen before? ---------- */
@@ -326,14 +339,20 @@ saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMess
 	TimestampTz now = GetCurrentTimestamp();
 	Incoming   *in = palloc(sizeof(Incoming) * n);
 	SagaSend   *rows = palloc(sizeof(SagaSend) * n);
+	int			whole = 0;
 	int			i;
 
 	memset(accepted, 0, sizeof(*accepted));
 	queue = saga_queue_lock(queue);
 	for (i = 0; i < n; i++)
-		convert(source, messages[i], &in[i]);
-	mark_new(source, in, n, now);
-	for (i = 0; i < n; i++)
+	{
+		messages[i]->settled = convert(source, messages[i], &in[whole]);
+		if (messages[i]->settled)
+			whole++;
+	}
+	accepted->damaged = n - whole;
+	mark_new(source, in, whole, now);
+	for (i = 0; i < whole; i++)
 	{
 		if (source->endpoint.fifo)
 			mark_fifo(source, &in[i], now);

@@ -30,7 +30,6 @@
 #define ACCEPT_RECEIVES		10	/* answers for one commit */
 #define ACCEPT_TRIES		20	/* then they are left to come again */
 #define DELETE_TRIES		3
-#define CHECKSUM_TRIES		5	/* a message that is damaged so often is a dead letter */
 #define IDLE_RECEIVE_MS		1000	/* between two receives that bring nothing */
 #define LOOK_MS				1000	/* between two looks at the target */
 #define PROBLEM_LOOK_MS		5000
@@ -349,6 +348,8 @@ request_for(SagaReceiver *receiver, const SagaSourceRequest *receive, SagaSource
 
 	for (i = 0; i < receive->nmessages; i++)
 	{
+		if (action == SAGA_SOURCE_DELETE && !receive->messages[i].settled)
+			continue;
 		if (request == NULL || request->nreceipts == SAGA_SNS_MAX_ENTRIES)
 		{
 			request = new_request(receiver, receive->source, action);
@@ -387,32 +388,6 @@ receive_failed(SagaReceiver *receiver, Intake *intake, const char *error)
 	count_error();
 }
 
-/*
- * Messages without their checksum are left where they are: they come again,
- * and with some luck whole.  The rest is taken out of SNS's envelopes.
- */
-static void
-look_through(SagaReceiver *receiver, Intake *intake, SagaSourceRequest *request)
-{
-	int			kept = 0;
-	int			i;
-
-	for (i = 0; i < request->nmessages; i++)
-	{
-		SagaSqsMessage *message = &request->messages[i];
-
-		if (!message->intact && message->receives < CHECKSUM_TRIES)
-		{
-			count_error();
-			continue;
-		}
-		if (request->source->unwrap_sns && message->intact)
-			(void) saga_sqs_unwrap_sns(message);
-		request->messages[kept++] = *message;
-	}
-	request->nmessages = kept;
-}
-
 static void
 received(SagaReceiver *receiver, SagaSourceRequest *request, const char *error)
 {
@@ -433,7 +408,6 @@ received(SagaReceiver *receiver, SagaSourceRequest *request, const char *error)
 			intake->want = 1;
 		else if (intake->want < request->source->receives)
 			intake->want++;
-		look_through(receiver, intake, request);
 	}
 	intake->reserved -= request->asked - request->nmessages;
 	request->hidden_until = after_ms((int64) request->source->visibility_s * 1000);
@@ -537,7 +511,7 @@ start_pending(SagaReceiver *receiver)
 static SagaSqsMessage **
 gather(const Intake *intake, int limit, int *n)
 {
-	SagaSqsMessage **messages = palloc(sizeof(SagaSqsMessage *) * limit * SAGA_SNS_MAX_ENTRIES);
+	SagaSqsMessage **messages = NULL;
 	dlist_iter	iter;
 	int			seen = 0;
 	int			i;
@@ -549,7 +523,12 @@ gather(const Intake *intake, int limit, int *n)
 
 		if (seen++ >= limit)
 			break;
-		for (i = 0; i < request->nmessages && i < SAGA_SNS_MAX_ENTRIES; i++)
+		/* as many as came, whatever was asked for */
+		if (messages == NULL)
+			messages = palloc(mul_size(request->nmessages, sizeof(SagaSqsMessage *)));
+		else
+			messages = repalloc(messages, mul_size(*n + request->nmessages, sizeof(SagaSqsMessage *)));
+		for (i = 0; i < request->nmessages; i++)
 			messages[(*n)++] = &request->messages[i];
 	}
 	return messages;
@@ -637,6 +616,8 @@ commit_received(SagaReceiver *receiver, Intake *intake)
 	intake->accept_at = 0;
 	intake->room -= accepted.inserted;
 	count_done(accepted.inserted + accepted.dead);
+	if (accepted.damaged > 0)
+		count_error();
 }
 
 /* While they wait for their commit, half of the time that they are hidden for has passed. */

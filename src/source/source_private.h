@@ -61,9 +61,14 @@ typedef struct SagaAccepted
 	int			inserted;
 	int			duplicates;
 	int			dead;
+	int			damaged;
 } SagaAccepted;
 
-/* Each message becomes one of the queue or a dead letter, unless it was seen before. */
+/*
+ * Each message becomes one of the queue or a dead letter, unless it was seen
+ * before, and is settled.  One without its checksum is not: it comes again,
+ * and with some luck whole.
+ */
 extern void saga_source_accept(const SagaSource *source, const SagaQueue *queue,
 							   SagaSqsMessage **messages, int n, SagaAccepted *accepted);
 

@@ -3,7 +3,8 @@
 // SNS and SQS through the AWS SDK: a subscriber that shares nothing with the publisher.
 //
 //   aws.js --endpoint URL [--region NAME] setup TOPIC QUEUE     topic, queue, raw subscription;
-//                                          prints {"topic_arn", "queue_url"}; *.fifo makes FIFO ones
+//                                          prints {"topic_arn", "queue_url"}; *.fifo makes FIFO ones;
+//                                          --envelope: not raw
 //   aws.js --endpoint URL receive QUEUE_URL [--wait SECONDS] [--keep]
 //                                          every message as one line of JSON, until none comes for
 //                                          SECONDS (default 1); received ones are deleted
@@ -28,7 +29,7 @@ function clients({ endpoint, region }) {
 	return { sns: new SNSClient(config), sqs: new SQSClient(config) };
 }
 
-async function setup({ sns, sqs }, topic, queue) {
+async function setup({ sns, sqs }, topic, queue, raw) {
 	const fifo = (name) => name.endsWith('.fifo');
 	const { TopicArn } = await sns.send(new CreateTopicCommand({ Name: topic,
 		Attributes: fifo(topic) ? { FifoTopic: 'true' } : undefined }));
@@ -36,7 +37,7 @@ async function setup({ sns, sqs }, topic, queue) {
 		Attributes: { VisibilityTimeout: '300', ...(fifo(queue) ? { FifoQueue: 'true' } : {}) } }));
 	const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }));
 	await sns.send(new SubscribeCommand({ TopicArn, Protocol: 'sqs', Endpoint: Attributes.QueueArn,
-		Attributes: { RawMessageDelivery: 'true' } }));
+		Attributes: { RawMessageDelivery: String(raw) } }));
 	console.log(JSON.stringify({ topic_arn: TopicArn, queue_url: QueueUrl }));
 }
 
@@ -86,10 +87,11 @@ async function main() {
 		region: { type: 'string', default: 'us-east-1' },
 		wait: { type: 'string', default: '1' },
 		keep: { type: 'boolean', default: false },
+		envelope: { type: 'boolean', default: false },
 		visibility: { type: 'string', default: '30' },
 	} });
 	if (values.endpoint === undefined) throw new Error('--endpoint is required');
-	if (command === 'setup' && args.length === 2) await setup(clients(values), ...args);
+	if (command === 'setup' && args.length === 2) await setup(clients(values), ...args, !values.envelope);
 	else if (command === 'receive' && args.length === 1) await receive(clients(values), args[0], Number(values.wait), values.keep);
 	else if (command === 'queue' && args.length === 1) await queue(clients(values), args[0], values.visibility);
 	else if (command === 'send' && args.length === 1) await send(clients(values), args[0]);

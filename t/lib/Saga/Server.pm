@@ -125,8 +125,8 @@ sub consent { return $_[0]->request('POST', '/_consent', {})->{refresh_token} }
 # A topic with a queue subscribed to it (fauxqs): {topic_arn, queue_url}.
 sub setup
 {
-	my ($self, $topic, $queue) = @_;
-	return $json->decode(scalar $self->aws('setup', $topic, $queue));
+	my ($self, $topic, $queue, @options) = @_;
+	return $json->decode(scalar $self->aws('setup', $topic, $queue, @options));
 }
 
 # Every message that is in the queue, decoded; they are deleted there.
@@ -170,7 +170,7 @@ sub send_messages
 }
 
 # Messages in a queue: how many can be received, how many are in flight.
-sub counts { return split / /, scalar $_[0]->aws('count', $_[1]) }
+sub counts { return split ' ', scalar $_[0]->aws('count', $_[1]) }
 
 sub aws
 {
