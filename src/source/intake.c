@@ -210,9 +210,15 @@ saga_receiver_deleted(SagaReceiver *receiver, SagaSourceRequest *request, const 
 /* ---------- receiving ---------- */
 
 static void
-receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error)
+receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error, bool renewed)
 {
 	intake->want = 1;
+	if (renewed && intake->failures == 0)
+	{
+		/* with other credentials at once, but only once */
+		intake->failures++;
+		return;
+	}
 	intake->receive_at = after_ms(backoff_ms(intake->failures++, BACKOFF_MIN_MS, BACKOFF_MAX_MS));
 	saga_intake_set_error(receiver, intake, error);
 	count_error();
@@ -226,7 +232,7 @@ received(SagaReceiver *receiver, SagaSourceRequest *request, const char *error)
 
 	intake->receiving--;
 	if (error != NULL)
-		receive_failed(receiver, intake, error);
+		receive_failed(receiver, intake, error, request->renewed);
 	else
 	{
 		intake->failures = 0;
@@ -274,18 +280,22 @@ void
 saga_intake_receive(SagaReceiver *receiver, SagaIntake *intake)
 {
 	SagaSourceRequest *request = new_request(receiver, intake->source, SAGA_SOURCE_RECEIVE);
-	const char *error;
+	SagaReadiness readiness;
+	char	   *error;
 
 	request->asked = Min(intake->source->batch, intake->room - intake->reserved);
-	error = saga_source_request_start(request, receiver->http);
-	if (error == NULL)
+	readiness = saga_source_request_start(request, receiver->http, &error);
+	if (readiness == SAGA_READY_NOW)
 	{
 		intake->receiving++;
 		intake->reserved += request->asked;
 		dlist_push_tail(&receiver->flying, &request->node);
 		return;
 	}
-	receive_failed(receiver, intake, error);
+	if (readiness == SAGA_READY_LATER)
+		intake->receive_at = after_ms(SAGA_RECEIVER_FETCH_MS);
+	else
+		receive_failed(receiver, intake, error, false);
 	dlist_push_tail(&receiver->finished, &request->node);
 }
 

@@ -177,6 +177,8 @@ check_settings(const char *name, Jsonb *settings)
 				 errmsg("invalid settings of source \"%s\"", name),
 				 errdetail("%s %s.", path, error)));
 	what = saga_settings_need_rights(&source->endpoint);
+	if (what == NULL && source->endpoint.secrets != NIL)
+		what = "refer to a secret";
 	if (what != NULL && !has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -172,14 +172,20 @@ start_pending(SagaReceiver *receiver)
 	dlist_foreach_modify(iter, &receiver->pending)
 	{
 		SagaSourceRequest *request = dlist_container(SagaSourceRequest, node, iter.cur);
-		const char *error;
+		SagaReadiness readiness;
+		char	   *error;
 
 		if (request->start_at > now || saga_http_active(receiver->http) >= saga_http_max(receiver->http))
 			continue;
+		readiness = saga_source_request_start(request, receiver->http, &error);
+		if (readiness == SAGA_READY_LATER)
+		{
+			request->start_at = TimestampTzPlusMilliseconds(now, SAGA_RECEIVER_FETCH_MS);
+			continue;
+		}
 		n++;
-		error = saga_source_request_start(request, receiver->http);
 		dlist_delete(&request->node);
-		if (error == NULL)
+		if (readiness == SAGA_READY_NOW)
 			dlist_push_tail(&receiver->flying, &request->node);
 		else if (request->action == SAGA_SOURCE_DELETE)
 			saga_receiver_deleted(receiver, request, error);

@@ -9,6 +9,7 @@
 
 #define SAGA_RECEIVER_MAX_IN_FLIGHT	128
 #define SAGA_RECEIVER_FOR_DELETES	16	/* of these, no receive takes them */
+#define SAGA_RECEIVER_FETCH_MS		100 /* between two looks whether credentials have come */
 
 /* A source as it is being served. */
 typedef struct SagaIntake

@@ -6,8 +6,8 @@
  */
 #include "postgres.h"
 
-#include "aws/credentials.h"
 #include "net/secret.h"
+#include "outbox/aws.h"
 #include "source/source_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -79,59 +79,51 @@ make_body(const SagaSourceRequest *request)
 	}
 }
 
-static const char *
-sign(SagaSourceRequest *request)
-{
-	const SagaDestination *endpoint = &request->source->endpoint;
-	SagaHttpRequest *http = &request->http;
-	SagaCredentials credentials;
-	const char *error = saga_credentials_read(endpoint->credentials_file, endpoint->profile, &credentials);
-
-	if (credentials.secret_key != NULL)
-		request->secrets = lappend(request->secrets, credentials.secret_key);
-	if (credentials.session_token != NULL)
-		request->secrets = lappend(request->secrets, credentials.session_token);
-	if (error != NULL)
-		return error;
-	http->headers = list_make2(pstrdup(SAGA_SQS_CONTENT_TYPE), saga_sqs_target(actions[request->action]));
-	if (credentials.session_token != NULL)
-		http->headers = lappend(http->headers, psprintf("X-Amz-Security-Token: %s", credentials.session_token));
-	http->sigv4 = psprintf("aws:amz:%s:sqs", endpoint->region);
-	http->access_key = credentials.access_key;
-	http->secret_key = credentials.secret_key;
-	return NULL;
-}
-
 static void finished(SagaHttpUser *user, const SagaHttpAnswer *answer);
 
-const char *
-saga_source_request_start(SagaSourceRequest *request, SagaHttp *connections)
+static void
+set_parts(SagaSourceRequest *request)
 {
 	const SagaDestination *endpoint = &request->source->endpoint;
 	SagaHttpRequest *http = &request->http;
-	MemoryContext old = MemoryContextSwitchTo(request->context);
-	const char *error = sign(request);
 
-	if (error == NULL)
+	http->method = "POST";
+	http->url = endpoint->endpoint_url;
+	http->body = make_body(request);
+	http->body_len = strlen(http->body);
+	/* copies, which are wiped */
+	http->headers = list_make2(pstrdup(SAGA_SQS_CONTENT_TYPE), saga_sqs_target(actions[request->action]));
+	http->guard = &endpoint->guard;
+	http->timeout_ms = endpoint->timeout_ms;
+	http->connect_timeout_ms = endpoint->connect_timeout_ms;
+	http->max_response_bytes = endpoint->max_response_bytes;
+	http->ca_file = endpoint->ca_file;
+}
+
+SagaReadiness
+saga_source_request_start(SagaSourceRequest *request, SagaHttp *connections, char **error)
+{
+	SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
+	MemoryContext old = MemoryContextSwitchTo(request->context);
+	SagaReadiness readiness;
+
+	set_parts(request);
+	readiness = saga_aws_sign_request(&request->http, &request->secrets, &credentials,
+									  request->source->endpoint.region, "sqs", connections, error);
+	if (readiness == SAGA_READY_NOW)
 	{
-		http->method = "POST";
-		http->url = endpoint->endpoint_url;
-		http->body = make_body(request);
-		http->body_len = strlen(http->body);
-		http->guard = &endpoint->guard;
-		http->timeout_ms = endpoint->timeout_ms;
-		http->connect_timeout_ms = endpoint->connect_timeout_ms;
-		http->max_response_bytes = endpoint->max_response_bytes;
-		http->ca_file = endpoint->ca_file;
 		request->started_at = GetCurrentTimestamp();
 		request->user.finished = finished;
-		if (!saga_http_start(connections, http, &request->user))
-			error = "the request could not be started";
+		if (!saga_http_start(connections, &request->http, &request->user))
+		{
+			*error = "the request could not be started";
+			readiness = SAGA_READY_NEVER;
+		}
 	}
-	if (error != NULL)
+	if (readiness != SAGA_READY_NOW)
 		forget_secrets(request);
 	MemoryContextSwitchTo(old);
-	return error;
+	return readiness;
 }
 
 /* ---------- the answer ---------- */
@@ -178,7 +170,13 @@ read_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
 	if (!saga_sqs_parse(body, http->body_len, answer))
 		return psprintf("%s: status %d, and an answer that is not one of SQS", actions[request->action], http->status);
 	if (http->status != 200 || answer->code[0] != '\0' || request->action == SAGA_SOURCE_RECEIVE)
+	{
+		SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
+
+		request->renewed = saga_aws_is_credentials_error(answer->code) &&
+			saga_aws_credentials_refused(&credentials, request->http.access_key);
 		return psprintf("%s: %s: %s", actions[request->action], answer->code, answer->message);
+	}
 	keep_failed(request, answer);
 	return NULL;
 }

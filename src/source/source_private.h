@@ -113,14 +113,15 @@ struct SagaSourceRequest
 	int			nmessages;
 	TimestampTz hidden_until;	/* then the messages may be given out again */
 	int			nfailed;		/* receipts that are in "Failed": moved to the front */
+	bool		renewed;		/* of an error: the credentials were refused, and there are others */
 };
 
 extern SagaSourceRequest *saga_source_request_new(MemoryContext parent, SagaSource *source,
 												  SagaSourceAction action);
 extern void saga_source_request_free(SagaSourceRequest *request);
 
-/* NULL, or why it could not be started. */
-extern const char *saga_source_request_start(SagaSourceRequest *request, SagaHttp *http);
+/* NOW: it has been started.  LATER: credentials are being fetched.  NEVER: *error says why. */
+extern SagaReadiness saga_source_request_start(SagaSourceRequest *request, SagaHttp *http, char **error);
 
 extern void saga_source_release(SagaSource *source);
 
