@@ -48,6 +48,15 @@ SELECT s AS sns, pg_temp.fault('sns', s::jsonb) FROM unnest(ARRAY[
 	'{"topic_arn": "arn:aws:sns:eu-central-1:1:t", "credentials": {"access_key": "x"}}',
 	'{"topic_arn": "arn:aws:sns:eu-central-1:1:t", "credentials": {"file": "x"}}'
 ]) s;
+SELECT s AS sqs, pg_temp.fault('sqs', s::jsonb) FROM unnest(ARRAY[
+	'{}', '{"queue_url": "x"}', '{"queue_url": "https://sqs.eu-central-1.amazonaws.com/"}',
+	'{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q?x=1"}',
+	'{"queue_url": "https://queues.example.com/1/q"}',
+	'{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q", "topic_arn": "arn:aws:sns:eu-central-1:1:t"}',
+	'{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q", "batch": 0}',
+	'{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q", "max_bytes": 2000000}',
+	'{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q", "endpoint_url": "https://vpce.example.com/x"}'
+]) s;
 SELECT saga.create_destination('x', 'smtp', '{}');
 SELECT saga.create_destination('a/b', 'http', '{"url": "https://a"}');
 

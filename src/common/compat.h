@@ -103,4 +103,11 @@
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
+/* 15: says why it failed (no MD5 under FIPS); needs common/md5.h */
+#if PG_VERSION_NUM >= 150000
+#define saga_md5_hash(data, len, hex, why) pg_md5_hash(data, len, hex, why)
+#else
+#define saga_md5_hash(data, len, hex, why) (*(why) = NULL, pg_md5_hash(data, len, hex))
+#endif
+
 #endif							/* SAGA_COMPAT_H */

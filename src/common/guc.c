@@ -18,6 +18,7 @@
 char	   *saga_databases = NULL;
 int			saga_workers = 2;
 int			saga_publishers = 1;
+bool		saga_sources = true;
 int			saga_worker_idle_timeout_ms = 60 * 1000;
 int			saga_sweep_interval_ms = 10 * 60 * 1000;
 int			saga_batch_size = 50;
@@ -76,6 +77,10 @@ define_process_settings(void)
 							"Number of processes per database that send outbox messages.",
 							NULL,
 							&saga_publishers, 1, 0, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_saga.sources",
+							 "Takes messages from sources, in one process per database.",
+							 NULL,
+							 &saga_sources, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_saga.worker_idle_timeout",
 							"Time after which a worker or publisher without work leaves.",
 							"It comes back when there is work.",

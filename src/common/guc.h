@@ -9,6 +9,7 @@
 extern char *saga_databases;	/* names, separated by commas; "": all that have the extension */
 extern int	saga_workers;		/* per database */
 extern int	saga_publishers;	/* per database */
+extern bool saga_sources;		/* messages are taken from sources */
 extern int	saga_worker_idle_timeout_ms;	/* an idle worker leaves after it */
 extern int	saga_sweep_interval_ms;
 

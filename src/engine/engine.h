@@ -7,6 +7,7 @@
 
 #include "asl/asl.h"
 #include "common/common.h"
+#include "fmgr.h"
 #include "queue/queue.h"
 
 extern void saga_engine_init(void); /* from _PG_init: sets the hooks of the modules below */
@@ -73,5 +74,11 @@ extern bool saga_in_step;
  *   {"stop": {"error", "cause", "compensate"}}
  */
 extern void saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
+
+/* saga.create_workflow(name, definition), for the current user. */
+extern Datum saga_create_workflow(PG_FUNCTION_ARGS);
+
+/* The version that a workflow has now: that of a start put into its queue. */
+extern int	saga_engine_version(int32 workflow_id);
 
 #endif							/* SAGA_ENGINE_H */

@@ -194,6 +194,23 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 
 /* ---------- a queue of this database ---------- */
 
+/*
+ * "saga:NAME" is a queue of this database, unless there is only a destination
+ * of that name; any other URL is one of SQS.
+ */
+static bool
+is_local_queue(Jsonb *input)
+{
+	char	   *url = saga_jsonb_get_string(input, "QueueUrl");
+	const SagaQueue *queue;
+
+	if (url == NULL || strncmp(url, "saga:", 5) != 0)
+		return false;
+	queue = saga_queue_by_name(url + 5, true);
+	return (queue != NULL && queue->kind == SAGA_QUEUE_PLAIN) ||
+		saga_queue_by_name(psprintf("destination/%s", url + 5), true) == NULL;
+}
+
 static Jsonb *
 send_to_queue(SagaJob *job, const SagaAction *action, const char **error, char **cause)
 {
@@ -203,11 +220,6 @@ send_to_queue(SagaJob *job, const SagaAction *action, const char **error, char *
 	JsonbValue	body;
 
 	*error = "SQS.AmazonSQSException";
-	if (url == NULL || strncmp(url, "saga:", 5) != 0)
-	{
-		*cause = "QueueUrl must be \"saga:NAME\", a queue of this database";
-		return NULL;
-	}
 	queue = saga_queue_by_name(url + 5, true);
 	if (queue == NULL || queue->kind != SAGA_QUEUE_PLAIN)
 	{
@@ -347,6 +359,11 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 			run_outbox(job, action, SAGA_OUTBOX_SNS);
 			break;
 		case SAGA_RES_SQS:
+			if (!is_local_queue(action->input))
+			{
+				run_outbox(job, action, SAGA_OUTBOX_SQS);
+				break;
+			}
 			output = send_to_queue(job, action, &error, &cause);
 			answer(job, action, output, error, cause);
 			break;

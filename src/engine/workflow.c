@@ -198,6 +198,12 @@ saga_workflow_by_id(int32 workflow_id, bool missing_ok)
 	return NULL;
 }
 
+int
+saga_engine_version(int32 workflow_id)
+{
+	return saga_workflow_by_id(workflow_id, false)->version;
+}
+
 void
 saga_workflow_check_owner(const SagaWorkflow *workflow)
 {

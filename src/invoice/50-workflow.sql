@@ -24,7 +24,8 @@ BEGIN
 		@extschema@.invoice_step_hold(jsonb, jsonb), @extschema@.invoice_step_save(jsonb),
 		@extschema@.invoice_step_void(jsonb), @extschema@.invoice_check(json),
 		@extschema@.invoice_calculate(json), @extschema@.invoice_invalid_cause(jsonb),
-		@extschema@.invoice_is_credit_note(text), @extschema@.invoice_is_dead(uuid) TO %s', owner);
+		@extschema@.invoice_is_credit_note(text), @extschema@.invoice_is_dead(uuid),
+		@extschema@.invoice_inbox(jsonb, jsonb) TO %s', owner);
 	EXECUTE format('GRANT EXECUTE ON ROUTINE saga.drain(text, integer), saga.publish(),
 		@extschema@.invoice_process(), @extschema@.invoice_ready(),
 		@extschema@.invoice_schedule(text), @extschema@.invoice_unschedule() TO %s', owner);

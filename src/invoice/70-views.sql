@@ -29,7 +29,7 @@ CREATE VIEW invoice_tracking AS
 		END AS status,
 		e.current_state AS current_step, s.attempts, s.currency,
 		coalesce(i.payable, a.payable) AS payable,
-		e.error, s.submitted_at, e.stopped_at AS finished_at
+		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id
 	FROM invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice
 		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
@@ -37,8 +37,12 @@ CREATE VIEW invoice_tracking AS
 			WHERE x.workflow = 'invoice' AND x.execution_id = s.execution_id OFFSET 0) e ON true
 		LEFT JOIN invoice i ON i.tracking_id = s.tracking_id
 		LEFT JOIN invoice_approval a ON a.tracking_id = s.tracking_id
-			AND a.execution_id = s.execution_id AND a.decided_at IS NULL;
-COMMENT ON VIEW invoice_tracking IS 'every submitted invoice and where it is';
+			AND a.execution_id = s.execution_id AND a.decided_at IS NULL
+		LEFT JOIN invoice_source_message m ON m.tracking_id = s.tracking_id;
+COMMENT ON VIEW invoice_tracking IS
+	'every submitted invoice and where it is; one that came through a source under several ids has a row for each';
+COMMENT ON COLUMN invoice_tracking.source_message_id IS
+	'the id that the client was given when the invoice came through a source: the MessageId of SQS; null when it did not';
 COMMENT ON COLUMN invoice_tracking.status IS
 	'queued: not begun; processing; held: waits for invoice_approve or invoice_reject; undoing: failed or cancelled, what was done is being undone; completed; failed or rejected: see invoice_dlq; cancelled';
 COMMENT ON COLUMN invoice_tracking.current_step IS 'state of the workflow that it is in; null when it has not begun or has ended';
@@ -72,12 +76,23 @@ CREATE VIEW invoice_dlq AS
 								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
 		END AS cause,
 		invoice_violated_rules(d.cause) AS rules, s.attempts, d.failed_at,
-		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document
+		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document,
+		(SELECT min(m.source_message_id) FROM invoice_source_message m WHERE m.tracking_id = s.tracking_id)
+			AS source_message_id
 	FROM saga.all_dead_letters d
 		JOIN invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
-	WHERE d.queue = 'invoice' AND d.kind = 'execution';
-COMMENT ON VIEW invoice_dlq IS 'invoices that failed for good and wait for a person, see invoice_retry';
+	WHERE d.queue = 'invoice' AND d.kind = 'execution'
+UNION ALL
+	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
+		to_json(d.body->>'body'), d.body->>'source_message_id'
+	FROM saga.all_dead_letters d
+	WHERE d.queue = 'invoice-inbox' AND d.kind = 'execution' AND d.redriven_at IS NULL;
+COMMENT ON VIEW invoice_dlq IS
+	'invoices that failed for good and wait for a person, see invoice_retry; those without tracking_id came through a source and are no invoices, or not acceptable ones, see saga.redrive';
+COMMENT ON COLUMN invoice_dlq.source_message_id IS
+	'the (first) id that the client was given when it came through a source; null when it did not';
+COMMENT ON COLUMN invoice_dlq.document IS 'as received; what is no invoice as a text';
 COMMENT ON COLUMN invoice_dlq.reason IS
 	'InvoiceInvalid, InvoiceRejected, an error of the payment or accounting service (States.Http.StatusCode.422 ...) or of the workflow engine; Saga.CompensationFailed: something could not be undone';
 COMMENT ON COLUMN invoice_dlq.cause IS 'for InvoiceInvalid JSON with the violated rules and their places, else text';

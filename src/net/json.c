@@ -1,8 +1,8 @@
 /*
  * json.c
- *		Is a foreign text JSON, and what are its members?  The one file that
- *		includes json-c, whose json_object is also the name of a function of the
- *		server's.
+ *		Is a foreign text JSON, and what are its members?  This and
+ *		json_read.c are the files that include json-c, whose json_object is
+ *		also the name of a function of the server's.
  */
 #include "postgres.h"
 
@@ -11,6 +11,7 @@
 #include <limits.h>
 
 #include "net/json.h"
+#include "net/json_private.h"
 
 /* json-c takes NaN and Infinity even when strict: not JSON, and not for jsonb. */
 static int
@@ -32,8 +33,8 @@ find_special_number(json_object *item, int flags, json_object *parent, const cha
  * The text must have a NUL behind it, which is parsed too: without it a bare
  * number or null is "go on".
  */
-static bool
-parse(const char *text, size_t len, json_object **object)
+bool
+saga_json_parse(const char *text, size_t len, json_object **object)
 {
 	json_tokener *tokener;
 	bool		ok;
@@ -57,7 +58,7 @@ bool
 saga_json_check(const char *text, size_t len)
 {
 	json_object *object;
-	bool		ok = parse(text, len, &object);
+	bool		ok = saga_json_parse(text, len, &object);
 	bool		special = false;
 
 	if (ok && object != NULL)
@@ -92,7 +93,7 @@ bool
 saga_json_get_members(const char *text, size_t len, SagaJsonMember *members, int n)
 {
 	json_object *object;
-	bool		ok = parse(text, len, &object) && json_object_is_type(object, json_type_object);
+	bool		ok = saga_json_parse(text, len, &object) && json_object_is_type(object, json_type_object);
 	int			i;
 
 	for (i = 0; i < n; i++)

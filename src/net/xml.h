@@ -7,6 +7,7 @@
 
 #define SAGA_SNS_MAX_ENTRIES 10
 
+/* Also what SQS answers (aws/sqs.h). */
 typedef struct SagaSnsEntry
 {
 	bool		failed;
@@ -14,6 +15,7 @@ typedef struct SagaSnsEntry
 	char		id[81];			/* of a batch's entry; "" for Publish */
 	char		message_id[101];
 	char		sequence_number[101];
+	char		md5[33];		/* of the body, SQS only */
 	char		code[101];
 	char		message[501];
 } SagaSnsEntry;

@@ -311,11 +311,11 @@ choose_sending(Packing *packing, SagaDelivery *delivery)
 	SagaSending *open = packing->open;
 	size_t		bytes;
 
-	if (destination->kind != SAGA_DESTINATION_SNS || destination->batch == 1 || delivery->alone)
+	if (destination->kind == SAGA_DESTINATION_HTTP || destination->batch == 1 || delivery->alone)
 		return new_sending(packing);
 	bytes = saga_sns_size(delivery);
 	if (open == NULL || open->ndeliveries >= destination->batch ||
-		packing->open_bytes + bytes > SAGA_SNS_MAX_BYTES)
+		packing->open_bytes + bytes > destination->max_bytes)
 	{
 		open = packing->open = new_sending(packing);
 		packing->open_bytes = 0;
@@ -392,6 +392,8 @@ compose(dlist_head *claimed)
 		old = MemoryContextSwitchTo(sending->context);
 		if (sending->destination->kind == SAGA_DESTINATION_SNS)
 			saga_compose_sns(sending);
+		else if (sending->destination->kind == SAGA_DESTINATION_SQS)
+			saga_compose_sqs(sending);
 		else
 			saga_compose_http(sending);
 		MemoryContextSwitchTo(old);
@@ -451,7 +453,7 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, int64 lease,
 					MemoryContext parent, dlist_head *claimed)
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
-	bool		batched = destination->kind == SAGA_DESTINATION_SNS;
+	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;
 	Packing		packing = {destination, parent, claimed, NULL, 0, lease};
 	ClaimedRow *rows;
 	int			n;

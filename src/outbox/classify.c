@@ -47,13 +47,17 @@ saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status, const char
 void
 saga_sending_not_sent(SagaSending *sending, const char *cause)
 {
-	bool		sns = sending->destination->kind == SAGA_DESTINATION_SNS;
+	static const char *const errors[] = {
+		[SAGA_DESTINATION_HTTP] = "States.Http.Socket",
+		[SAGA_DESTINATION_SNS] = "SNS.SdkClientException",
+		[SAGA_DESTINATION_SQS] = "SQS.SdkClientException"
+	};
 	int			i;
 
 	sending->ended_at = GetCurrentTimestamp();
 	for (i = 0; i < sending->ndeliveries; i++)
 		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0,
-						 sns ? "SNS.SdkClientException" : "States.Http.Socket", cause);
+						 errors[sending->destination->kind], cause);
 }
 
 /*
@@ -426,8 +430,8 @@ saga_sending_classify(SagaSending *sending)
 		if (!sending->transport.truncated && sending->answer_len > 0)
 			sending->doc = saga_foreign_json(sending->answer, sending->answer_len);
 	}
-	if (sending->destination->kind == SAGA_DESTINATION_SNS)
-		saga_classify_sns(sending);
+	if (sending->destination->kind != SAGA_DESTINATION_HTTP)
+		saga_classify_aws(sending);
 	else
 		classify_http(sending);
 	for (i = 0; i < sending->ndeliveries; i++)

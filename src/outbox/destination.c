@@ -35,6 +35,36 @@ PG_FUNCTION_INFO_V1(saga_pause_destination);
 PG_FUNCTION_INFO_V1(saga_resume_destination);
 PG_FUNCTION_INFO_V1(saga_drop_destination);
 
+/* ---------- kinds ---------- */
+
+static const char *const kind_names[] = {
+	[SAGA_DESTINATION_HTTP] = "http",
+	[SAGA_DESTINATION_SNS] = "sns",
+	[SAGA_DESTINATION_SQS] = "sqs"
+};
+
+const char *
+saga_destination_kind_name(SagaDestinationKind kind)
+{
+	return kind_names[kind];
+}
+
+bool
+saga_destination_kind_parse(const char *name, SagaDestinationKind *kind)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(kind_names); i++)
+	{
+		if (strcmp(kind_names[i], name) == 0)
+		{
+			*kind = (SagaDestinationKind) i;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---------- the cache ---------- */
 
 static List *cache = NIL;		/* SagaDestination, by id */
@@ -81,7 +111,7 @@ new_destination(const char *name, const char *kind)
 
 	destination->context = context;
 	destination->name = MemoryContextStrdup(context, name);
-	destination->kind = strcmp(kind, "sns") == 0 ? SAGA_DESTINATION_SNS : SAGA_DESTINATION_HTTP;
+	(void) saga_destination_kind_parse(kind, &destination->kind);
 	return destination;
 }
 
@@ -309,17 +339,9 @@ check_name(const char *name)
 static void
 check_server_rights(const SagaDestination *destination)
 {
-	const char *what;
+	const char *what = saga_settings_need_rights(destination);
 
-	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		return;
-	if (destination->uses_files)
-		what = "refer to a file of the server";
-	else if (destination->uses_environment)
-		what = "use the environment of the server";
-	else if (destination->uses_private)
-		what = "allow private addresses";
-	else
+	if (what == NULL || has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -509,15 +531,16 @@ saga_create_destination(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(2);
+	SagaDestinationKind ignored;
 	Datum		values[5];
 	int32		id;
 
 	check_name(name);
-	if (strcmp(kind, "http") != 0 && strcmp(kind, "sns") != 0)
+	if (!saga_destination_kind_parse(kind, &ignored))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unrecognized kind of destination: \"%s\"", kind),
-				 errhint("Kinds are \"http\" and \"sns\".")));
+				 errhint("Kinds are \"http\", \"sns\" and \"sqs\".")));
 
 	SPI_connect();
 	settings = resolve_like(name, settings);
@@ -551,7 +574,7 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	SPI_connect();
 	destination = lock_own(name, ShareUpdateExclusiveLock);
 	settings = resolve_like(name, settings);
-	check_settings(name, destination->kind == SAGA_DESTINATION_SNS ? "sns" : "http", settings);
+	check_settings(name, saga_destination_kind_name(destination->kind), settings);
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = JsonbPGetDatum(settings);
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);

@@ -16,8 +16,12 @@
 typedef enum SagaDestinationKind
 {
 	SAGA_DESTINATION_HTTP,
-	SAGA_DESTINATION_SNS
+	SAGA_DESTINATION_SNS,
+	SAGA_DESTINATION_SQS
 } SagaDestinationKind;
+
+extern const char *saga_destination_kind_name(SagaDestinationKind kind);
+extern bool saga_destination_kind_parse(const char *name, SagaDestinationKind *kind);
 
 /* What an answer means. */
 typedef enum SagaClass
@@ -250,11 +254,13 @@ typedef struct SagaDestination
 	SagaPoll   *poll;
 	SagaCompensation *compensation;
 
-	/* sns */
+	/* sns, sqs */
 	char	   *topic_arn;
+	char	   *queue_url;		/* names the queue; what is connected to is the endpoint */
 	SagaUrl		endpoint;
 	bool		fifo;
 	int			batch;
+	int			max_bytes;		/* of a message and of a batch, attributes included */
 
 	/* what a setting asks of the server: only some roles may */
 	bool		uses_files;		/* reads a file of the server */
@@ -274,6 +280,9 @@ typedef struct SagaDestination
  * *path is then the JSON path of the fault.  Never raises for wrong settings.
  */
 extern const char *saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path);
+
+/* What of the settings only some roles may ask for, to go on with "may"; NULL: nothing. */
+extern const char *saga_settings_need_rights(const SagaDestination *destination);
 
 /* Headers that hold secrets by their nature: never as plain text. */
 extern bool saga_header_is_secret(const char *name);

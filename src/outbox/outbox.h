@@ -20,13 +20,14 @@ typedef enum SagaOutboxOp
 {
 	SAGA_OUTBOX_PUBLISH = 'p',	/* nobody waits */
 	SAGA_OUTBOX_HTTP = 'h',		/* a Task waits for the reply's body */
-	SAGA_OUTBOX_SNS = 's'		/* a Task waits for the MessageId */
+	SAGA_OUTBOX_SNS = 's',		/* a Task waits for the MessageId */
+	SAGA_OUTBOX_SQS = 'q'		/* a Task waits for the MessageId */
 } SagaOutboxOp;
 
 typedef struct SagaOutboxEntry
 {
 	pg_uuid_t	outbox_id;		/* set by the caller (saga_uuid_new) */
-	const char *destination;	/* name; NULL: found from topic_arn or url below */
+	const char *destination;	/* name; NULL: found from what the request names */
 	SagaOutboxOp op;
 	Jsonb	   *request;		/* payload, headers, attributes as the task gave them */
 	const char *ordering_key;

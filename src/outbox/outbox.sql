@@ -3,7 +3,7 @@
 CREATE TABLE saga.destination (
 	destination_id integer PRIMARY KEY,	-- the id of its queue, "destination/NAME"
 	name text NOT NULL UNIQUE,
-	kind text NOT NULL CHECK (kind IN ('http', 'sns')),
+	kind text NOT NULL CHECK (kind IN ('http', 'sns', 'sqs')),
 	owner regrole NOT NULL,
 	settings jsonb NOT NULL,
 	paused boolean NOT NULL DEFAULT false,
@@ -48,7 +48,7 @@ CREATE SEQUENCE saga.outbox_position;
 CREATE TABLE saga.outbox (
 	destination_id integer NOT NULL,
 	outbox_id uuid NOT NULL,
-	op "char" NOT NULL,					-- p publish, h http task, s sns task
+	op "char" NOT NULL,					-- p publish, h http task, s sns task, q sqs task
 	state text NOT NULL DEFAULT 'waiting'
 		CHECK (state IN ('waiting', 'delivered', 'failed', 'withdrawn')),
 	only_submit boolean NOT NULL DEFAULT false,
@@ -126,7 +126,7 @@ COMMENT ON FUNCTION saga.destination_changed() IS 'makes every session forget wh
 
 CREATE FUNCTION saga.create_destination(name text, kind text, settings jsonb) RETURNS integer
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_create_destination';
-COMMENT ON FUNCTION saga.create_destination(text, text, jsonb) IS 'makes a place that outbox messages can be sent to: http or sns';
+COMMENT ON FUNCTION saga.create_destination(text, text, jsonb) IS 'makes a place that outbox messages can be sent to: http, sns or sqs';
 CREATE FUNCTION saga.alter_destination(name text, settings jsonb) RETURNS void
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_alter_destination';
 COMMENT ON FUNCTION saga.alter_destination(text, jsonb) IS 'replaces the settings of a destination';

@@ -172,9 +172,9 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
 	else
 	{
-		prepared = destination->kind == SAGA_DESTINATION_SNS ?
-			saga_prepare_sns(sending, publisher->http, &error) :
-			saga_prepare_http(sending, publisher->http, &error);
+		prepared = destination->kind == SAGA_DESTINATION_HTTP ?
+			saga_prepare_http(sending, publisher->http, &error) :
+			saga_prepare_aws(sending, publisher->http, &error);
 		if (prepared == SAGA_READY_NOW && sending->later)
 		{
 			/* the time that it was given has passed */

@@ -5,8 +5,8 @@
  * Stored (saga.outbox.request), for http:
  *   {"Method", "Path": "/below?the=url", "Headers", "Body", "Form": array format,
  *    "Compensate": 1, "Captured": {...}}
- * and for sns:
- *   {"Message", "Subject", "MessageAttributes", "MessageStructure",
+ * and for sns and sqs:
+ *   {"Message", "Subject", "MessageAttributes", "MessageStructure", "DelaySeconds",
  *    "MessageGroupId", "MessageDeduplicationId"}
  * Members that were not given are missing.
  */
@@ -16,10 +16,9 @@
 #include "outbox/destination.h"
 #include "outbox/outbox.h"
 
-#define SAGA_SNS_MAX_BYTES	262144
 #define SAGA_HTTP_MAX_BYTES	(16 * 1024 * 1024)
 
-/* The name of the attribute that every SNS message carries; executions' also have a traceparent. */
+/* The attribute that every message of SNS and SQS carries; executions' also have a traceparent. */
 #define SAGA_SNS_ID_ATTRIBUTE	"saga-message-id"
 
 typedef struct SagaResolved
@@ -42,7 +41,7 @@ extern bool saga_reject(SagaResolved *resolved, const char *error, const char *f
 			pg_attribute_printf(3, 4);
 extern bool saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved,
 									const char *rest);
-extern bool saga_request_check_sns(const SagaOutboxEntry *entry, SagaResolved *resolved);
+extern bool saga_request_check_aws(const SagaOutboxEntry *entry, SagaResolved *resolved);
 
 /* What templates and expressions see: the message's body and what was captured; may be NULL. */
 extern Jsonb *saga_request_message(Jsonb *request, Jsonb *captured);

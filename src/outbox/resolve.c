@@ -48,8 +48,10 @@ use_named(const SagaOutboxEntry *entry, const char *name, SagaResolved *resolved
 	return true;
 }
 
+/* The destination of a topic or a queue. */
 static bool
-use_topic(const SagaOutboxEntry *entry, const char *arn, SagaResolved *resolved)
+use_aws(const SagaOutboxEntry *entry, SagaDestinationKind kind, const char *what, const char *name,
+		SagaResolved *resolved)
 {
 	ListCell   *lc;
 	int			nusable = 0;
@@ -60,8 +62,8 @@ use_topic(const SagaOutboxEntry *entry, const char *arn, SagaResolved *resolved)
 	{
 		SagaDestination *destination = lfirst(lc);
 
-		if (destination->kind != SAGA_DESTINATION_SNS ||
-			strcmp(destination->topic_arn, arn) != 0 ||
+		if (destination->kind != kind ||
+			strcmp(kind == SAGA_DESTINATION_SNS ? destination->topic_arn : destination->queue_url, name) != 0 ||
 			!has_privs_of_role(entry->role, destination->owner))
 			continue;
 		resolved->destination = destination;
@@ -79,10 +81,10 @@ use_topic(const SagaOutboxEntry *entry, const char *arn, SagaResolved *resolved)
 	}
 	if (nusable == 0)
 		return saga_reject(resolved, "States.Runtime",
-						   "no destination that you may use has the topic \"%s\"", arn);
+						   "no destination that you may use has the %s \"%s\"", what, name);
 	if (nusable > 1)
 		return saga_reject(resolved, "States.Runtime",
-						   "several destinations have the topic \"%s\"; name one as \"saga:NAME\"", arn);
+						   "several destinations have the %s \"%s\"; name one as \"saga:NAME\"", what, name);
 	return true;
 }
 
@@ -151,17 +153,22 @@ resolve_http(const SagaOutboxEntry *entry, SagaResolved *resolved, char **rest)
 }
 
 static bool
-resolve_sns(const SagaOutboxEntry *entry, SagaResolved *resolved)
+resolve_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 {
-	char	   *arn = saga_doc_get_string(&entry->request->root, "TopicArn");
+	bool		sns = entry->op == SAGA_OUTBOX_SNS;
+	const char *member = sns ? "TopicArn" : "QueueUrl";
+	char	   *name = saga_doc_get_string(&entry->request->root, member);
 	const char *named;
 
 	if (entry->destination != NULL)
 		return use_named(entry, entry->destination, resolved);
-	if (arn == NULL)
-		return saga_reject(resolved, "States.Runtime", "TopicArn is missing or is no string");
-	named = strip_scheme(arn);
-	return named != NULL ? use_named(entry, named, resolved) : use_topic(entry, arn, resolved);
+	if (name == NULL)
+		return saga_reject(resolved, "States.Runtime", "%s is missing or is no string", member);
+	named = strip_scheme(name);
+	if (named != NULL)
+		return use_named(entry, named, resolved);
+	return use_aws(entry, sns ? SAGA_DESTINATION_SNS : SAGA_DESTINATION_SQS, sns ? "topic" : "queue", name,
+				   resolved);
 }
 
 static bool
@@ -201,7 +208,7 @@ require_kind(SagaResolved *resolved, SagaDestinationKind kind)
 		return true;
 	return saga_reject(resolved, "States.Runtime", "destination \"%s\" is not of kind %s",
 					   resolved->destination->name,
-					   kind == SAGA_DESTINATION_SNS ? "sns" : "http");
+					   saga_destination_kind_name(kind));
 }
 
 bool
@@ -219,14 +226,17 @@ saga_request_resolve(const SagaOutboxEntry *entry, SagaResolved *resolved)
 			ok = resolve_http(entry, resolved, &rest) && require_kind(resolved, SAGA_DESTINATION_HTTP);
 			break;
 		case SAGA_OUTBOX_SNS:
-			ok = resolve_sns(entry, resolved) && require_kind(resolved, SAGA_DESTINATION_SNS);
+			ok = resolve_aws(entry, resolved) && require_kind(resolved, SAGA_DESTINATION_SNS);
+			break;
+		case SAGA_OUTBOX_SQS:
+			ok = resolve_aws(entry, resolved) && require_kind(resolved, SAGA_DESTINATION_SQS);
 			break;
 		default:
 			ok = resolve_publish(entry, resolved);
 	}
 	if (!ok || !hold_destination(resolved))
 		return false;
-	if (resolved->destination->kind == SAGA_DESTINATION_SNS)
-		return saga_request_check_sns(entry, resolved);
+	if (resolved->destination->kind != SAGA_DESTINATION_HTTP)
+		return saga_request_check_aws(entry, resolved);
 	return saga_request_check_http(entry, resolved, rest);
 }

@@ -249,6 +249,9 @@ saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery)
 			saga_doc_push_string(&state, "SequenceNumber",
 								 saga_foreign_text(entry->sequence_number,
 												   strlen(entry->sequence_number), 100));
+		if (entry->md5[0] != '\0')
+			saga_doc_push_string(&state, "MD5OfMessageBody",
+								 saga_foreign_text(entry->md5, strlen(entry->md5), 32));
 	}
 	else
 	{

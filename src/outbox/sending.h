@@ -3,7 +3,7 @@
  *		The publisher's own structures: messages being sent.
  *
  * A delivery is one attempt of one outbox message; a sending is one HTTP
- * request, with one delivery, or up to ten of one SNS topic.  A sending has a
+ * request, with one delivery, or up to ten of one topic or queue.  A sending has a
  * memory context of its own, which everything of it lives in.
  */
 #ifndef SAGA_OUTBOX_SENDING_H
@@ -75,7 +75,7 @@ typedef struct SagaDelivery
 	const char *error;			/* unless success: for the task */
 	const char *cause;			/* foreign text: not yet in the server's encoding */
 	int64		retry_after_ms; /* what the server asked for, -1: nothing */
-	const SagaSnsEntry *entry;	/* of a success of SNS */
+	const SagaSnsEntry *entry;	/* of a success of SNS or SQS */
 	bool		no_resend;		/* the server says that repeating it is of no use */
 	bool		absent;			/* of a look-up: it found nothing */
 	bool		conflict;		/* of a look-up or poll: it is another one, or it failed there */
@@ -137,23 +137,25 @@ typedef struct SagaSending
 	SagaDelivery *unrecorded[SAGA_SNS_MAX_ENTRIES];
 } SagaSending;
 
-/* Bytes of a sending, in the claiming transaction (compose.c, sns.c). */
+/* Bytes of a sending, in the claiming transaction (compose.c, sns.c, sqs.c). */
 extern const char *saga_sending_method(const SagaSending *sending);
 extern void saga_compose_http(SagaSending *sending);
 extern void saga_compose_sns(SagaSending *sending);
-extern size_t saga_sns_size(const SagaDelivery *delivery);
+extern void saga_compose_sqs(SagaSending *sending);
+extern size_t saga_sns_size(const SagaDelivery *delivery);	/* also of SQS */
+extern bool saga_sns_needs_trace(const SagaDelivery *delivery);
 
 /* Headers and secrets, when it is sent; NEVER: *error says why. */
 extern SagaReadiness saga_prepare_http(SagaSending *sending, SagaHttp *http, char **error);
-extern SagaReadiness saga_prepare_sns(SagaSending *sending, SagaHttp *http, char **error);
+extern SagaReadiness saga_prepare_aws(SagaSending *sending, SagaHttp *http, char **error);
 
 /* Keeps an answer, its secrets taken out; outside a transaction (classify.c). */
 extern void saga_sending_not_sent(SagaSending *sending, const char *cause);
 extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer);
 
-/* Fills the deliveries' outcome from the answer, in a transaction (classify.c, sns.c). */
+/* Fills the deliveries' outcome from the answer, in a transaction (classify.c, aws_answer.c). */
 extern void saga_sending_classify(SagaSending *sending);
-extern void saga_classify_sns(SagaSending *sending);
+extern void saga_classify_aws(SagaSending *sending);
 extern void saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status, const char *error,
 							 const char *cause);
 

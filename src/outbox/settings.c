@@ -145,7 +145,13 @@ parse_member(const char *name, JsonbValue *value, void *arg)
 static int
 kind_bit(const SagaDestination *destination)
 {
-	return destination->kind == SAGA_DESTINATION_SNS ? SAGA_FOR_SNS : SAGA_FOR_HTTP;
+	static const int bits[] = {
+		[SAGA_DESTINATION_HTTP] = SAGA_FOR_HTTP,
+		[SAGA_DESTINATION_SNS] = SAGA_FOR_SNS,
+		[SAGA_DESTINATION_SQS] = SAGA_FOR_SQS
+	};
+
+	return bits[destination->kind];
 }
 
 void
@@ -185,8 +191,8 @@ saga_settings_secrets(SagaSettingsState *state, const char *path, const char *te
 
 /* ---------- small sections ---------- */
 
-static void
-parse_allow_private(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+void
+saga_settings_allow_private(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
 	SagaGuard  *guard = &state->destination->guard;
 	JsonbContainer *array;
@@ -240,8 +246,8 @@ static const SagaSetting credential_settings[] = {
 	{"profile", 0, SAGA_SETTING_STRING, offsetof(SagaDestination, profile)},
 };
 
-static void
-parse_credentials(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+void
+saga_settings_credentials(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
 	SagaDestination *destination = state->destination;
 
@@ -345,7 +351,7 @@ static const SagaSetting settings_table[] = {
 	{"max_response_bytes", 0, SAGA_SETTING_INTEGER, FIELD(max_response_bytes), 1, 67108864, 1048576},
 	{"concurrency", 0, SAGA_SETTING_INTEGER, FIELD(limits.concurrency), 1, 1000, 10},
 	{"limits", 0, SAGA_SETTING_OTHER, FIELD(limits), 0, 0, 0, saga_settings_limits},
-	{"allow_private", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_allow_private},
+	{"allow_private", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, saga_settings_allow_private},
 	{"allow_http", SAGA_FOR_HTTP, SAGA_SETTING_BOOLEAN, FIELD(allow_http)},
 	{"ca_file", 0, SAGA_SETTING_STRING, FIELD(ca_file)},
 	{"url", SAGA_FOR_HTTP, SAGA_SETTING_STRING, FIELD(request.url_text)},
@@ -364,10 +370,12 @@ static const SagaSetting settings_table[] = {
 	{"poll", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(poll), 0, 0, 0, saga_settings_poll},
 	{"compensate", SAGA_FOR_HTTP, SAGA_SETTING_OTHER, FIELD(compensation), 0, 0, 0, saga_settings_compensate},
 	{"topic_arn", SAGA_FOR_SNS, SAGA_SETTING_STRING, FIELD(topic_arn)},
-	{"endpoint_url", SAGA_FOR_SNS, SAGA_SETTING_STRING, FIELD(endpoint_url)},
+	{"queue_url", SAGA_FOR_SQS, SAGA_SETTING_STRING, FIELD(queue_url)},
+	{"endpoint_url", SAGA_FOR_AWS, SAGA_SETTING_STRING, FIELD(endpoint_url)},
 	{"region", SAGA_FOR_ALL, SAGA_SETTING_STRING, FIELD(region)},
-	{"credentials", SAGA_FOR_ALL, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_credentials},
-	{"batch", SAGA_FOR_SNS, SAGA_SETTING_INTEGER, FIELD(batch), 1, 10, 10},
+	{"credentials", SAGA_FOR_ALL, SAGA_SETTING_OTHER, 0, 0, 0, 0, saga_settings_credentials},
+	{"batch", SAGA_FOR_AWS, SAGA_SETTING_INTEGER, FIELD(batch), 1, 10, 10},
+	{"max_bytes", SAGA_FOR_AWS, SAGA_SETTING_INTEGER, FIELD(max_bytes), 1024, 1048576, 262144},
 };
 
 /* ---------- what hangs together ---------- */
@@ -407,11 +415,42 @@ topic_region(const char *arn)
 	return pnstrdup(part[3], part[4] - part[3] - 1);
 }
 
+static bool
+is_fifo(const char *name)
+{
+	size_t		len = strlen(name);
+
+	return len > 5 && strcmp(name + len - 5, ".fifo") == 0;
+}
+
+/*
+ * What sns and sqs have in common.  A signature is made for the path "/" and
+ * no query alone, so an endpoint has neither.
+ */
+static void
+finish_aws(SagaSettingsState *state, const char *default_endpoint)
+{
+	SagaDestination *destination = state->destination;
+	const char *error;
+
+	saga_settings_check_region(state);
+	if (destination->endpoint_url == NULL)
+		destination->endpoint_url = unconstify(char *, default_endpoint);
+	else
+	{
+		error = saga_url_parse(destination->endpoint_url, false, &destination->endpoint);
+		if (error == NULL && (destination->endpoint.query != NULL || strlen(destination->endpoint.path) > 1))
+			error = "must not have a path or a query";
+		if (error != NULL)
+			saga_settings_fault(state, "$.endpoint_url", error);
+	}
+	saga_settings_note_credentials(state);
+}
+
 static void
 finish_sns(SagaSettingsState *state)
 {
 	SagaDestination *destination = state->destination;
-	size_t		len;
 	char	   *region;
 
 	if (destination->topic_arn == NULL)
@@ -425,25 +464,84 @@ finish_sns(SagaSettingsState *state)
 		saga_settings_fault(state, "$.topic_arn", "must be the ARN of a topic, arn:aws:sns:REGION:ACCOUNT:NAME");
 		return;
 	}
-	len = strlen(destination->topic_arn);
-	destination->fifo = len > 5 && strcmp(destination->topic_arn + len - 5, ".fifo") == 0;
+	destination->fifo = is_fifo(destination->topic_arn);
 	if (destination->region == NULL)
 		destination->region = region;
-	saga_settings_check_region(state);
-	if (destination->endpoint_url == NULL)
-		destination->endpoint_url =
-			psprintf("https://sns.%s.amazonaws.com%s/", destination->region,
-					 strncmp(destination->topic_arn, "arn:aws-cn:", 11) == 0 ? ".cn" : "");
-	else
-	{
-		const char *error = saga_url_parse(destination->endpoint_url, false, &destination->endpoint);
+	finish_aws(state, psprintf("https://sns.%s.amazonaws.com%s/", destination->region,
+							   strncmp(destination->topic_arn, "arn:aws-cn:", 11) == 0 ? ".cn" : ""));
+}
 
-		if (error == NULL && (destination->endpoint.query != NULL || strlen(destination->endpoint.path) > 1))
-			error = "must not have a path or a query";
-		if (error != NULL)
-			saga_settings_fault(state, "$.endpoint_url", error);
+/* sqs.REGION.amazonaws.com, or another host of some service's own: NULL */
+static char *
+queue_region(const char *host)
+{
+	const char *end;
+
+	if (strncmp(host, "sqs.", 4) != 0)
+		return NULL;
+	end = strchr(host + 4, '.');
+	if (end == NULL || (strcmp(end, ".amazonaws.com") != 0 && strcmp(end, ".amazonaws.com.cn") != 0))
+		return NULL;
+	return pnstrdup(host + 4, end - host - 4);
+}
+
+/*
+ * A queue's URL is its name in requests, nothing more.  Without an
+ * endpoint_url its host is connected to.
+ */
+void
+saga_settings_finish_sqs(SagaSettingsState *state)
+{
+	SagaDestination *destination = state->destination;
+	const char *error;
+	SagaUrl		url;
+
+	if (destination->queue_url == NULL)
+	{
+		saga_settings_fault(state, "$.queue_url", "is missing");
+		return;
 	}
-	saga_settings_note_credentials(state);
+	error = saga_url_parse(destination->queue_url, false, &url);
+	if (error == NULL && (url.query != NULL || strlen(url.path) < 2))
+		error = "must be the URL of a queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME";
+	if (error != NULL)
+	{
+		saga_settings_fault(state, "$.queue_url", error);
+		return;
+	}
+	destination->fifo = is_fifo(destination->queue_url);
+	if (destination->region == NULL)
+		destination->region = queue_region(url.host);
+	if (destination->region == NULL)
+	{
+		saga_settings_fault(state, "$.region", "is missing, and cannot be seen from queue_url");
+		return;
+	}
+	finish_aws(state, psprintf("%s://%s:%d/", url.https ? "https" : "http", url.host, url.port));
+}
+
+void
+saga_settings_finish_ca_file(SagaSettingsState *state)
+{
+	SagaDestination *destination = state->destination;
+
+	if (destination->ca_file == NULL)
+		return;
+	destination->uses_files = true;
+	if (destination->ca_file[0] != '/')
+		saga_settings_fault(state, "$.ca_file", "must be an absolute path");
+}
+
+const char *
+saga_settings_need_rights(const SagaDestination *destination)
+{
+	if (destination->uses_files)
+		return "refer to a file of the server";
+	if (destination->uses_environment)
+		return "use the environment of the server";
+	if (destination->uses_private)
+		return "allow private addresses";
+	return NULL;
 }
 
 const char *
@@ -451,6 +549,8 @@ saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 {
 	SagaSettingsState state = {destination};
 	bool		http = destination->kind == SAGA_DESTINATION_HTTP;
+	const char *what = psprintf("is not a setting of %s destinations",
+								saga_destination_kind_name(destination->kind));
 
 	if (!JB_ROOT_IS_OBJECT(settings))
 	{
@@ -464,18 +564,14 @@ saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 	destination->retry_after.max_s = 86400;
 	destination->idempotency.place = http ? SAGA_KEY_HEADER : SAGA_KEY_NONE;
 	saga_settings_members(&state, "$", &settings->root, settings_table, lengthof(settings_table), destination,
-						  http ? "is not a setting of http destinations"
-						  : "is not a setting of sns destinations");
+						  what);
 	if (state.message == NULL && http)
 		finish_http(&state);
-	else if (state.message == NULL)
+	else if (state.message == NULL && destination->kind == SAGA_DESTINATION_SNS)
 		finish_sns(&state);
-	if (destination->ca_file != NULL)
-	{
-		destination->uses_files = true;
-		if (destination->ca_file[0] != '/')
-			saga_settings_fault(&state, "$.ca_file", "must be an absolute path");
-	}
+	else if (state.message == NULL)
+		saga_settings_finish_sqs(&state);
+	saga_settings_finish_ca_file(&state);
 	*path = state.path;
 	return state.message;
 }

@@ -12,7 +12,9 @@
 
 #define SAGA_FOR_HTTP	1
 #define SAGA_FOR_SNS	2
-#define SAGA_FOR_ALL	(SAGA_FOR_HTTP | SAGA_FOR_SNS)
+#define SAGA_FOR_SQS	4
+#define SAGA_FOR_AWS	(SAGA_FOR_SNS | SAGA_FOR_SQS)
+#define SAGA_FOR_ALL	(SAGA_FOR_HTTP | SAGA_FOR_AWS)
 
 typedef struct SagaSettingsState
 {
@@ -65,6 +67,14 @@ extern void saga_settings_secrets(SagaSettingsState *state, const char *path, co
 								  bool *any);
 
 /* ---------- sections ---------- */
+
+/* settings.c; fields of state->destination */
+extern void saga_settings_allow_private(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_credentials(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+
+/* What of queue_url, region, endpoint_url, credentials and ca_file hangs together; fifo. */
+extern void saga_settings_finish_sqs(SagaSettingsState *state);
+extern void saga_settings_finish_ca_file(SagaSettingsState *state);
 
 /* settings_request.c; field is a SagaRequestSpec, which keeps what it has */
 extern void saga_settings_request(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);

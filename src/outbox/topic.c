@@ -1,7 +1,7 @@
 /*
  * topic.c
- *		SNS messages as a task gives them: checked against the service's
- *		limits while the task can still be told.
+ *		Messages for SNS and SQS as a task gives them: checked against the
+ *		service's limits while the task can still be told.
  */
 #include "postgres.h"
 
@@ -13,12 +13,17 @@
 
 #define SAGA_SNS_MAX_SUBJECT	100
 #define SAGA_SNS_MAX_GROUP		128
+#define SAGA_SQS_MAX_DELAY		900
+#define SAGA_SQS_MAX_ATTRIBUTES	10
 
 typedef struct TopicState
 {
 	SagaResolved *resolved;
 	JsonbParseState *parse;
+	const char *service;		/* SNS or SQS */
+	bool		sqs;
 	size_t		bytes;			/* of the message and its attributes */
+	int			nattributes;
 	bool		publish;
 	bool		ok;
 } TopicState;
@@ -46,7 +51,7 @@ add_text(TopicState *state, const char *name, const char *text)
 {
 	if (!has_allowed_characters(text))
 		return saga_reject(state->resolved, "States.Runtime",
-						   "%s holds a character that SNS does not take", name);
+						   "%s holds a character that %s does not take", name, state->service);
 	saga_doc_push_string(&state->parse, name, text);
 	return true;
 }
@@ -54,20 +59,25 @@ add_text(TopicState *state, const char *name, const char *text)
 static void
 check_member(const char *name, JsonbValue *value, void *arg)
 {
-	static const char *const members[] = {
+	static const char *const sns[] = {
 		"TopicArn", "Message", "Subject", "MessageAttributes", "MessageStructure",
-		"MessageGroupId", "MessageDeduplicationId"
+		"MessageGroupId", "MessageDeduplicationId", NULL
+	};
+	static const char *const sqs[] = {
+		"QueueUrl", "MessageBody", "DelaySeconds", "MessageAttributes",
+		"MessageGroupId", "MessageDeduplicationId", NULL
 	};
 	TopicState *state = arg;
-	int			i;
+	const char *const *member;
 
-	for (i = 0; i < lengthof(members); i++)
+	for (member = state->sqs ? sqs : sns; *member != NULL; member++)
 	{
-		if (strcmp(members[i], name) == 0)
+		if (strcmp(*member, name) == 0)
 			return;
 	}
 	state->ok = saga_reject(state->resolved, "States.Runtime",
-							"\"%s\" is not a supported member of an sns:publish request", name);
+							"\"%s\" is not a supported member of an %s request", name,
+							state->sqs ? "sqs:sendMessage" : "sns:publish");
 }
 
 static const char *
@@ -115,7 +125,7 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 						  : strncmp(type, "String", 6) != 0 && strncmp(type, "Number", 6) != 0))
 		error = "has a DataType that does not fit its value";
 	if (error == NULL && !has_allowed_characters(text))
-		error = "holds a character that SNS does not take";
+		error = psprintf("holds a character that %s does not take", state->service);
 	if (error != NULL)
 	{
 		state->ok = saga_reject(state->resolved, "States.Runtime", "message attribute \"%s\" %s",
@@ -123,6 +133,7 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 		return;
 	}
 	state->bytes += strlen(name) + strlen(type) + strlen(text);
+	state->nattributes++;
 	saga_doc_push_key(&state->parse, name);
 	pushJsonbValue(&state->parse, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state->parse, "DataType", type);
@@ -131,8 +142,10 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 }
 
 static bool
-add_attributes(TopicState *state, JsonbValue *attributes)
+add_attributes(TopicState *state, const SagaOutboxEntry *entry, JsonbValue *attributes)
 {
+	int			own = 1 + (entry->workflow_id != 0 ? 1 : 0);	/* the id and the trace */
+
 	if (attributes == NULL || attributes->type == jbvNull)
 		return true;
 	if (!saga_doc_is_object(attributes))
@@ -142,7 +155,21 @@ add_attributes(TopicState *state, JsonbValue *attributes)
 	pushJsonbValue(&state->parse, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_each(attributes->val.binary.data, add_attribute, state);
 	pushJsonbValue(&state->parse, WJB_END_OBJECT, NULL);
+	if (saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) != NULL)
+		own = 1;
+	if (state->ok && state->sqs && state->nattributes + own > SAGA_SQS_MAX_ATTRIBUTES)
+		return saga_reject(state->resolved, "States.Runtime",
+						   "there are %d message attributes, and the outbox adds %d; SQS takes %d",
+						   state->nattributes, own, SAGA_SQS_MAX_ATTRIBUTES);
 	return state->ok;
+}
+
+static const char *
+message_member(const TopicState *state)
+{
+	if (state->publish)
+		return "Payload";
+	return state->sqs ? "MessageBody" : "Message";
 }
 
 static bool
@@ -151,8 +178,7 @@ add_message(TopicState *state, JsonbValue *message)
 	char	   *text;
 
 	if (message == NULL || message->type == jbvNull)
-		return saga_reject(state->resolved, "States.Runtime", "%s is missing",
-						   state->publish ? "Payload" : "Message");
+		return saga_reject(state->resolved, "States.Runtime", "%s is missing", message_member(state));
 	text = message->type == jbvString ? saga_doc_text(message) : saga_doc_json(message);
 	if (text[0] == '\0')
 		return saga_reject(state->resolved, "States.Runtime", "the message is empty");
@@ -179,6 +205,40 @@ add_subject(TopicState *state, JsonbContainer *input)
 	return add_text(state, "Subject", subject);
 }
 
+/* Of SNS alone. */
+static bool
+add_structure(TopicState *state, JsonbContainer *input)
+{
+	char	   *structure = saga_doc_get_string(input, "MessageStructure");
+
+	if (structure != NULL && strcmp(structure, "json") != 0)
+		return saga_reject(state->resolved, "States.Runtime", "MessageStructure must be \"json\"");
+	if (structure != NULL)
+		saga_doc_push_string(&state->parse, "MessageStructure", structure);
+	return true;
+}
+
+/* Of SQS alone. */
+static bool
+add_delay(TopicState *state, JsonbContainer *input)
+{
+	JsonbValue *delay = saga_doc_get(input, "DelaySeconds");
+	char	   *text;
+
+	if (delay == NULL || delay->type == jbvNull)
+		return true;
+	text = delay->type == jbvNumeric ? saga_doc_text(delay) : "";
+	if (strspn(text, "0123456789") != strlen(text) || text[0] == '\0' || strlen(text) > 4 ||
+		atoi(text) > SAGA_SQS_MAX_DELAY)
+		return saga_reject(state->resolved, "States.Runtime",
+						   "DelaySeconds must be an integer from 0 to %d", SAGA_SQS_MAX_DELAY);
+	if (state->resolved->destination->fifo)
+		return saga_reject(state->resolved, "States.Runtime",
+						   "DelaySeconds is not for the messages of a FIFO queue");
+	saga_doc_push_value(&state->parse, "DelaySeconds", delay);
+	return true;
+}
+
 static bool
 is_group_id(const char *text)
 {
@@ -202,16 +262,17 @@ add_group(TopicState *state, const SagaOutboxEntry *entry, JsonbContainer *input
 	if (entry->ordering_key != NULL)
 		group = pstrdup(entry->ordering_key);
 	if (group == NULL && resolved->destination->fifo)
-		return saga_reject(resolved, "States.Runtime", "%s is missing, and the topic is a FIFO topic",
-						   state->publish ? "OrderingKey" : "MessageGroupId");
+		return saga_reject(resolved, "States.Runtime", "%s is missing, and the %s is FIFO",
+						   state->publish ? "OrderingKey" : "MessageGroupId",
+						   state->sqs ? "queue" : "topic");
 	if (group != NULL && !is_group_id(group))
 		return saga_reject(resolved, "States.Runtime",
 						   "%s must have 1 to %d printable ASCII characters without spaces",
 						   state->publish ? "OrderingKey" : "MessageGroupId", SAGA_SNS_MAX_GROUP);
 	if (dedup != NULL && (!is_group_id(dedup) || !resolved->destination->fifo))
 		return saga_reject(resolved, "States.Runtime",
-						   "MessageDeduplicationId is for FIFO topics, and has 1 to %d printable ASCII characters",
-						   SAGA_SNS_MAX_GROUP);
+						   "MessageDeduplicationId is for FIFO %s, and has 1 to %d printable ASCII characters",
+						   state->sqs ? "queues" : "topics", SAGA_SNS_MAX_GROUP);
 	if (group != NULL && (resolved->destination->fifo || !state->publish))
 		saga_doc_push_string(&state->parse, "MessageGroupId", group);
 	if (dedup != NULL)
@@ -221,14 +282,17 @@ add_group(TopicState *state, const SagaOutboxEntry *entry, JsonbContainer *input
 }
 
 bool
-saga_request_check_sns(const SagaOutboxEntry *entry, SagaResolved *resolved)
+saga_request_check_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 {
 	JsonbContainer *input = &entry->request->root;
 	TopicState	state = {resolved};
-	char	   *structure = saga_doc_get_string(input, "MessageStructure");
+	int			max_bytes = resolved->destination->max_bytes;
+	bool		ok;
 
 	state.ok = true;
 	state.publish = entry->op == SAGA_OUTBOX_PUBLISH;
+	state.sqs = resolved->destination->kind == SAGA_DESTINATION_SQS;
+	state.service = state.sqs ? "SQS" : "SNS";
 	if (!state.publish)
 		saga_doc_each(input, check_member, &state);
 	if (!state.ok)
@@ -238,19 +302,19 @@ saga_request_check_sns(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	if (entry->workflow_id != 0)
 		state.bytes += SAGA_TRACEPARENT_SIZE;
 	pushJsonbValue(&state.parse, WJB_BEGIN_OBJECT, NULL);
-	if (!add_message(&state, saga_doc_get(input, state.publish ? "Payload" : "Message")) ||
-		!add_attributes(&state, saga_doc_get(input, state.publish ? "Headers" : "MessageAttributes")) ||
-		!add_subject(&state, input) ||
-		!add_group(&state, entry, input))
+	ok = add_message(&state, saga_doc_get(input, message_member(&state))) &&
+		add_attributes(&state, entry, saga_doc_get(input, state.publish ? "Headers" : "MessageAttributes")) &&
+		add_group(&state, entry, input);
+	if (ok && state.sqs)
+		ok = add_delay(&state, input);
+	else if (ok)
+		ok = add_subject(&state, input) && add_structure(&state, input);
+	if (!ok)
 		return false;
-	if (structure != NULL && strcmp(structure, "json") != 0)
-		return saga_reject(resolved, "States.Runtime", "MessageStructure must be \"json\"");
-	if (structure != NULL)
-		saga_doc_push_string(&state.parse, "MessageStructure", structure);
-	if (state.bytes > SAGA_SNS_MAX_BYTES)
+	if (state.bytes > max_bytes)
 		return saga_reject(resolved, "States.DataLimitExceeded",
-						   "the message and its attributes have %zu bytes, SNS takes %d; store the payload and send its id",
-						   state.bytes, SAGA_SNS_MAX_BYTES);
+						   "the message and its attributes have %zu bytes, %s takes %d; store the payload and send its id",
+						   state.bytes, state.service, max_bytes);
 	resolved->request = JsonbValueToJsonb(pushJsonbValue(&state.parse, WJB_END_OBJECT, NULL));
 	return true;
 }

@@ -343,6 +343,7 @@ saga_database_slot(Oid dboid, bool create)
 		result->timer_cap = DT_NOEND;
 		result->sweep_at = DT_NOBEGIN;
 		result->resweeps = 0;
+		result->sources = 0;
 		SpinLockRelease(&result->mutex);
 		result->dboid = dboid;
 	}
@@ -436,6 +437,34 @@ saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps)
 		db->resweeps = resweeps;
 	SpinLockRelease(&db->mutex);
 	saga_wake_type(SAGA_PROC_COORDINATOR, db->dboid);
+}
+
+void
+saga_sources_changed(void)
+{
+	SagaDatabaseSlot *db = saga_shared != NULL ? saga_my_database() : NULL;
+
+	if (db == NULL)
+		return;
+	SpinLockAcquire(&db->mutex);
+	db->sources++;
+	SpinLockRelease(&db->mutex);
+	saga_wake_type(SAGA_PROC_SOURCE, db->dboid);
+	saga_wake_type(SAGA_PROC_COORDINATOR, db->dboid);
+}
+
+uint32
+saga_sources_generation(void)
+{
+	SagaDatabaseSlot *db = saga_shared != NULL ? saga_my_database() : NULL;
+	uint32		result = 0;
+
+	if (db == NULL)
+		return 0;
+	SpinLockAcquire(&db->mutex);
+	result = db->sources;
+	SpinLockRelease(&db->mutex);
+	return result;
 }
 
 /* ---------- messages to be run carefully ---------- */

@@ -69,7 +69,8 @@ typedef enum SagaProcType
 	SAGA_PROC_COORDINATOR,
 	SAGA_PROC_WORKER,			/* runs executions of one owner */
 	SAGA_PROC_PUBLISHER,
-	SAGA_PROC_RECEIVER			/* a session that waits in saga.receive */
+	SAGA_PROC_RECEIVER,			/* a session that waits in saga.receive */
+	SAGA_PROC_SOURCE			/* takes messages from elsewhere */
 } SagaProcType;
 
 typedef struct SagaProcSlot
@@ -119,6 +120,9 @@ typedef struct SagaDatabaseSlot
 	 */
 	TimestampTz sweep_at;
 	int			resweeps;
+
+	/* Raised when saga.source changed: what is known of it is old. */
+	uint32		sources;
 } SagaDatabaseSlot;
 
 struct SagaPrepared;			/* twophase.c */
@@ -179,6 +183,10 @@ extern void saga_database_rewind(Oid dboid);
 
 /* A timer at wake_at may exist: lowers next_wake, timer_mark, timer_cap; wakes the coordinator. */
 extern void saga_timer_lower(SagaDatabaseSlot *db, TimestampTz wake_at);
+
+/* saga.source changed; the process for sources and the coordinator are woken. Never raises. */
+extern void saga_sources_changed(void);
+extern uint32 saga_sources_generation(void);
 
 /* Ask the coordinator for a sweep at this time or earlier. */
 extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);

@@ -37,7 +37,7 @@ static uint32 suspects_seen;
 static void
 leave_without_extension(void)
 {
-	saga_proc_ask_leave(SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER), MyDatabaseId);
+	saga_proc_ask_leave(SAGA_AT_DATABASE & ~SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId);
 	proc_exit(0);
 }
 

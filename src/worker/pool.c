@@ -1,6 +1,6 @@
 /*
  * pool.c
- *		Which workers and publishers run in a database.
+ *		Which workers, publishers and sources run in a database.
  *
  * A worker serves one owner.  An owner with a ready queue and no worker gets
  * one; more than one while all of its workers are busy and there is room in
@@ -16,12 +16,15 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "source/source.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/pool.h"
 #include "worker/procs.h"
@@ -31,6 +34,7 @@
 #define BACKOFF_MAX_MS		(30 * 1000)
 #define TURN_MS				1000	/* what a worker has, when owners have to take turns */
 #define NO_SLOT_MS			1000
+#define SOURCES_LOOK_MS		(60 * 1000) /* net: what saga.source holds */
 
 /* A process that we started. */
 typedef struct Child
@@ -42,9 +46,10 @@ typedef struct Child
 	bool		asked;			/* to leave */
 } Child;
 
-/* An owner (InvalidOid: the publishers) whose processes fail. */
+/* Processes of a type, of workers those of one owner, that fail. */
 typedef struct Trouble
 {
+	SagaProcType type;
 	Oid			owner;
 	int			failures;
 	TimestampTz retry_at;
@@ -56,31 +61,39 @@ static List *troubles = NIL;
 static uint32 roles_seen;
 static uint32 lost_seen = 0;	/* unlike the counter's first value: one publisher looks at each start */
 static bool slots_were_full = false;
+static bool sources_known = false;	/* the three below hold */
+static bool sources_enabled;	/* saga.source has one that is not paused */
+static uint32 sources_seen;
+static TimestampTz sources_seen_at;
 
 /* One turn's view. */
 typedef struct Pool
 {
 	TimestampTz now;
 	TimestampTz next;
-	SagaProcCopy *procs;		/* workers and publishers */
+	SagaProcCopy *procs;		/* workers, publishers, sources */
 	int			nprocs;
 } Pool;
 
 
 static Trouble *
-find_trouble(Oid owner, bool create)
+find_trouble(SagaProcType type, Oid owner, bool create)
 {
 	ListCell   *lc;
 	Trouble    *trouble;
 	MemoryContext old;
 
 	foreach(lc, troubles)
-		if (((Trouble *) lfirst(lc))->owner == owner)
-			return lfirst(lc);
+	{
+		trouble = lfirst(lc);
+		if (trouble->type == type && trouble->owner == owner)
+			return trouble;
+	}
 	if (!create)
 		return NULL;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	trouble = palloc0(sizeof(Trouble));
+	trouble->type = type;
 	trouble->owner = owner;
 	troubles = lappend(troubles, trouble);
 	MemoryContextSwitchTo(old);
@@ -88,9 +101,9 @@ find_trouble(Oid owner, bool create)
 }
 
 static void
-forget_trouble(Oid owner)
+forget_trouble(SagaProcType type, Oid owner)
 {
-	Trouble    *trouble = find_trouble(owner, false);
+	Trouble    *trouble = find_trouble(type, owner, false);
 
 	if (trouble == NULL)
 		return;
@@ -99,9 +112,9 @@ forget_trouble(Oid owner)
 }
 
 static void
-note_failure(Pool *pool, Oid owner)
+note_failure(Pool *pool, SagaProcType type, Oid owner)
 {
-	Trouble    *trouble = find_trouble(owner, true);
+	Trouble    *trouble = find_trouble(type, owner, true);
 	long		delay = Min(BACKOFF_MAX_MS, (long) BACKOFF_MIN_MS << Min(trouble->failures, 10));
 
 	trouble->failures++;
@@ -136,11 +149,11 @@ reap(Pool *pool)
 		if (GetBackgroundWorkerPid(child->handle, &pid) != BGWH_STOPPED)
 		{
 			if (lasted)
-				forget_trouble(child->owner);
+				forget_trouble(child->type, child->owner);
 			continue;
 		}
 		if (!child->asked && !lasted)
-			note_failure(pool, child->owner);
+			note_failure(pool, child->type, child->owner);
 		children = foreach_delete_current(children, lc);
 		pfree(child->handle);
 		pfree(child);
@@ -201,7 +214,8 @@ start(Pool *pool, SagaProcType type, Oid owner)
 			ereport(LOG,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("pg_saga cannot start a %s: no free background worker slot",
-							type == SAGA_PROC_WORKER ? "worker" : "publisher"),
+							type == SAGA_PROC_WORKER ? "worker" :
+							type == SAGA_PROC_PUBLISHER ? "publisher" : "process for sources"),
 					 errhint("Raise max_worker_processes.")));
 		slots_were_full = true;
 		look_again(pool, NO_SLOT_MS);
@@ -328,7 +342,7 @@ ready_owners(void)
 static bool
 owner_may_run(Pool *pool, Oid owner)
 {
-	Trouble    *trouble = find_trouble(owner, false);
+	Trouble    *trouble = find_trouble(SAGA_PROC_WORKER, owner, false);
 	MemoryContext old = CurrentMemoryContext;
 	const char *problem;
 
@@ -349,8 +363,8 @@ owner_may_run(Pool *pool, Oid owner)
 				(errmsg("executions wait: %s", problem)));
 	if (problem == NULL)
 		return true;
-	note_failure(pool, owner);
-	pool->next = Min(pool->next, find_trouble(owner, false)->retry_at);
+	note_failure(pool, SAGA_PROC_WORKER, owner);
+	pool->next = Min(pool->next, find_trouble(SAGA_PROC_WORKER, owner, false)->retry_at);
 	return false;
 }
 
@@ -428,7 +442,7 @@ static void
 serve_publishers(Pool *pool)
 {
 	uint32		lost = pg_atomic_read_u32(&saga_procs->lost_publishers);
-	Trouble    *trouble = find_trouble(InvalidOid, false);
+	Trouble    *trouble = find_trouble(SAGA_PROC_PUBLISHER, InvalidOid, false);
 	int			running = count_all(pool, SAGA_PROC_PUBLISHER, false);
 
 	for (int i = 0; i < pool->nprocs && running > saga_publishers; i++)
@@ -451,6 +465,52 @@ serve_publishers(Pool *pool)
 		lost_seen = lost;
 }
 
+/* ---------- sources ---------- */
+
+/* The table is looked at when somebody said that it changed, and now and then. */
+static bool
+has_enabled_sources(Pool *pool)
+{
+	uint32		generation = saga_sources_generation();
+
+	if (sources_known && generation == sources_seen &&
+		!TimestampDifferenceExceeds(sources_seen_at, pool->now, SOURCES_LOOK_MS))
+		return sources_enabled;
+	sources_known = false;
+	saga_begin();
+	if (saga_extension_try_lock())
+	{
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		sources_enabled = saga_source_any_enabled();
+		PopActiveSnapshot();
+		SPI_finish();
+		sources_known = true;
+	}
+	saga_commit();
+	sources_seen = generation;
+	sources_seen_at = pool->now;
+	return sources_known && sources_enabled;
+}
+
+/* One process serves all of them, and leaves when there are none. */
+static void
+serve_sources(Pool *pool)
+{
+	Trouble    *trouble = find_trouble(SAGA_PROC_SOURCE, InvalidOid, false);
+	bool		wanted = saga_sources && has_enabled_sources(pool);
+
+	for (int i = 0; i < pool->nprocs; i++)
+		if (pool->procs[i].type == SAGA_PROC_SOURCE)
+			return;				/* it leaves by itself, and wakes us then */
+	if (!wanted || count_pending(pool, SAGA_PROC_SOURCE, InvalidOid) > 0)
+		return;
+	if (trouble != NULL && trouble->retry_at > pool->now)
+		pool->next = Min(pool->next, trouble->retry_at);
+	else
+		(void) start(pool, SAGA_PROC_SOURCE, InvalidOid);
+}
+
 TimestampTz
 saga_pool_turn(void)
 {
@@ -465,10 +525,11 @@ saga_pool_turn(void)
 		foreach(lc, troubles)
 			((Trouble *) lfirst(lc))->retry_at = pool.now;
 	}
-	pool.nprocs = saga_proc_list(SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER),
-								 MyDatabaseId, &pool.procs);
+	pool.nprocs = saga_proc_list(SAGA_AT_DATABASE & ~SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId,
+								 &pool.procs);
 	reap(&pool);
 	serve_workers(&pool);
 	serve_publishers(&pool);
+	serve_sources(&pool);
 	return pool.next;
 }

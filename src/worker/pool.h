@@ -1,6 +1,6 @@
 /*
  * pool.h
- *		The workers and publishers of one database, for its coordinator.
+ *		The workers, publishers and sources of one database, for its coordinator.
  */
 #ifndef SAGA_POOL_H
 #define SAGA_POOL_H

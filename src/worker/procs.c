@@ -49,6 +49,7 @@ static const struct
 	[SAGA_PROC_COORDINATOR] = {"pg_saga coordinator", "saga_coordinator_main"},
 	[SAGA_PROC_WORKER] = {"pg_saga worker", "saga_worker_main"},
 	[SAGA_PROC_PUBLISHER] = {"pg_saga publisher", "saga_publisher_main"},
+	[SAGA_PROC_SOURCE] = {"pg_saga source", "saga_source_main"},
 };
 
 

@@ -97,7 +97,9 @@ extern ErrorData *saga_recover(MemoryContext context);
 
 /* OR of SAGA_AT(type) */
 #define SAGA_AT(type)	(1 << (type))
-#define SAGA_AT_DATABASE (SAGA_AT(SAGA_PROC_COORDINATOR) | SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER))
+#define SAGA_AT_DATABASE \
+	(SAGA_AT(SAGA_PROC_COORDINATOR) | SAGA_AT(SAGA_PROC_WORKER) | SAGA_AT(SAGA_PROC_PUBLISHER) | \
+	 SAGA_AT(SAGA_PROC_SOURCE))
 
 typedef struct SagaProcCopy
 {
@@ -135,6 +137,7 @@ extern PGDLLEXPORT void saga_launcher_main(Datum arg);
 extern PGDLLEXPORT void saga_coordinator_main(Datum arg);
 extern PGDLLEXPORT void saga_worker_main(Datum arg);
 extern PGDLLEXPORT void saga_publisher_main(Datum arg);
+extern PGDLLEXPORT void saga_source_main(Datum arg);
 
 extern void saga_launcher_register(void);	/* from _PG_init */
 

@@ -20,6 +20,9 @@
 #define BATCH_MS		20		/* between two batches */
 #define PASS_MS			(10 * 60 * 1000)	/* between two walks from the left edge */
 
+/* SQS keeps a message for 14 days at most, and so long it may come again. */
+static int	source_seen_retention_min = 15 * 24 * 60;
+
 /*
  * A table to be cleaned: its statement takes $1, the id to begin after, $2,
  * the time, and $3, the first id that can be made at that time, so that it
@@ -73,6 +76,15 @@ static Cleaner cleaners[] = {
 			  " RETURNING o.outbox_id)"
 			  " SELECT outbox_id FROM gone ORDER BY outbox_id"),
 		.retention_min = &saga_outbox_retention_min
+	},
+	{
+		CLEAN("WITH old AS MATERIALIZED (SELECT message_id FROM saga.source_seen"
+			  " WHERE message_id > $1 AND message_id < $3 AND seen_at < $2"
+			  " ORDER BY message_id LIMIT " ROWS_AT_ONCE "),"
+			  " gone AS (DELETE FROM saga.source_seen"
+			  " WHERE message_id = ANY (ARRAY(SELECT message_id FROM old)) RETURNING message_id)"
+			  " SELECT message_id FROM gone ORDER BY message_id"),
+		.retention_min = &source_seen_retention_min
 	},
 };
 

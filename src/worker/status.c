@@ -52,7 +52,8 @@ put_processes(Reader *reader)
 {
 	static const char *const types[] = {
 		[SAGA_PROC_LAUNCHER] = "launcher",[SAGA_PROC_COORDINATOR] = "coordinator",
-		[SAGA_PROC_WORKER] = "worker",[SAGA_PROC_PUBLISHER] = "publisher"
+		[SAGA_PROC_WORKER] = "worker",[SAGA_PROC_PUBLISHER] = "publisher",
+		[SAGA_PROC_SOURCE] = "source"
 	};
 	SagaProcCopy *copies;
 	int			n = saga_proc_list(SAGA_AT(SAGA_PROC_LAUNCHER) | SAGA_AT_DATABASE, InvalidOid, &copies);

@@ -14,10 +14,12 @@
 //   fail_entry {code, sender_fault}       the entries of a batch that match are in Failed
 //   omit_entry                            they are forwarded, and in neither list
 //   html, truncate, drop_after            forwarded; another answer, half of it, none
+// Requests of SQS go through sqs_faults.js, which has some more.
 
 const crypto = require('node:crypto');
 const http = require('node:http');
 const { parseArgs } = require('node:util');
+const sqs = require('./sqs_faults.js');
 
 const MAX_SKEW_MS = 5 * 60 * 1000;
 const requests = [];
@@ -90,8 +92,8 @@ function entries(form) {
 const traces = (form) => [...form].filter(([name, value]) => name.endsWith('.Name') && value === 'traceparent')
 	.map(([name]) => form.get(name.replace(/\.Name$/, '.Value.StringValue')));
 
-function pickFault(list) {
-	const fault = faults.find((f) => (f.times ?? Infinity) > 0 &&
+function pickFault(list, target) {
+	const fault = faults.find((f) => (f.times ?? Infinity) > 0 && (f.target === undefined || f.target === target) &&
 		(f.match === undefined || list.some((e) => e.message.includes(f.match))));
 	if (fault?.times !== undefined) fault.times--;
 	return fault ?? {};
@@ -126,6 +128,15 @@ function forward(upstream, req, body) {
 		out.on('error', reject);
 		out.end(body);
 	});
+}
+
+async function handleSqs(values, req, res, body) {
+	const code = await signatureError(req, body, values);
+	const request = sqs.read(req, body);
+	requests.push({ action: request.action, signed: code === null, code, token: req.headers['x-amz-security-token'] ?? null,
+		entries: request.entries.length });
+	await sqs.answer(request, code, pickFault(request.entries, request.action), req, res,
+		(text) => forward(values.upstream, req, text));
 }
 
 async function publish(values, req, res, body) {
@@ -180,6 +191,7 @@ async function handle(values, req, res) {
 		faults = JSON.parse(body);
 		return res.end('{}');
 	}
+	if (sqs.isSqs(req)) return handleSqs(values, req, res, body);
 	return req.url === '/' ? publish(values, req, res, body) : echo(values, req, res, body);
 }
 

@@ -125,8 +125,8 @@ sub consent { return $_[0]->request('POST', '/_consent', {})->{refresh_token} }
 # A topic with a queue subscribed to it (fauxqs): {topic_arn, queue_url}.
 sub setup
 {
-	my ($self, $topic, $queue) = @_;
-	return $json->decode(scalar $self->aws('setup', $topic, $queue));
+	my ($self, $topic, $queue, @options) = @_;
+	return $json->decode(scalar $self->aws('setup', $topic, $queue, @options));
 }
 
 # Every message that is in the queue, decoded; they are deleted there.
@@ -135,6 +135,42 @@ sub receive
 	my ($self, $queue_url, $wait) = @_;
 	return map { $json->decode($_) } $self->aws('receive', $queue_url, '--wait', $wait // 1);
 }
+
+# A queue (fauxqs); returns its URL.
+sub queue
+{
+	my ($self, $name, $visibility) = @_;
+	my ($url) = $self->aws('queue', $name, '--visibility', $visibility // 30);
+	chomp $url;
+	return $url;
+}
+
+# Messages into a queue: texts, or hash references with the members of an entry. Returns their ids.
+sub send_messages
+{
+	my ($self, $queue_url, @messages) = @_;
+	my $file = File::Temp->new;
+	binmode($file, ':utf8');
+	foreach my $message (@messages)
+	{
+		my %entry = ref $message ? %$message : (MessageBody => $message);
+		my $body = delete $entry{MessageBody};
+		my $rest = JSON::PP->new->canonical->encode(\%entry);
+		print $file '{"MessageBody":', JSON::PP->new->allow_nonref->encode($body),
+		  $rest eq '{}' ? '}' : ',' . substr($rest, 1), "\n";
+	}
+	close $file;
+	open(my $in, '<', $file->filename) or croak "could not read $file: $!";
+	open(my $saved, '<&', \*STDIN);
+	open(STDIN, '<&', $in);
+	my @ids = $self->aws('send', $queue_url);
+	open(STDIN, '<&', $saved);
+	chomp @ids;
+	return @ids;
+}
+
+# Messages in a queue: how many can be received, how many are in flight.
+sub counts { return split ' ', scalar $_[0]->aws('count', $_[1]) }
 
 sub aws
 {

@@ -1,0 +1,393 @@
+/*
+ * accept.c
+ *		Messages that were received, put into the queue: all of a batch in one
+ *		transaction with the ids that they are known by, so that one which
+ *		comes again is recognised.
+ *
+ * What cannot be a message of the queue becomes a dead letter with its
+ * reason.  Only the database's own trouble leaves a message at the service.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "engine/engine.h"
+#include "miscadmin.h"
+#include "outbox/doc.h"
+#include "outbox/sending.h"
+#include "source/source_private.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+#define MAX_ID_BYTES	128
+#define DAMAGED_RECEIVES 5		/* a message that is damaged so often is a dead letter */
+#define MAX_SENT_MS		INT64CONST(253402300799000) /* the end of the year 9999 */
+
+/* ---------- the target ---------- */
+
+const SagaQueue *
+saga_source_target(const SagaSource *source, char **problem)
+{
+	const SagaQueue *queue = saga_queue_by_name(source->queue, true);
+	char	   *owner;
+
+	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
+	{
+		*problem = psprintf("queue \"%s\" does not exist", source->queue);
+		return NULL;
+	}
+	if (!has_privs_of_role(source->owner, queue->owner))
+	{
+		owner = GetUserNameFromId(source->owner, true);
+		*problem = psprintf("role \"%s\", which owns the source, may not use queue \"%s\"",
+							owner != NULL ? owner : "(dropped)", source->queue);
+		return NULL;
+	}
+	return queue;
+}
+
+static SagaStmt count_stmt = {
+	.sql = "SELECT count(*) FROM (SELECT FROM saga.message WHERE queue_id = $1 LIMIT $2) m",
+	.nargs = 2,
+	.argtypes = {INT4OID, INT4OID}
+};
+
+int
+saga_source_room(const SagaSource *source, const SagaQueue *queue)
+{
+	Datum		values[2] = {Int32GetDatum(queue->queue_id), Int32GetDatum(source->max_queued)};
+	bool		isnull;
+
+	(void) saga_execute(&count_stmt, values, NULL, true, 1);
+	return source->max_queued - (int) DatumGetInt64(saga_result(0, 1, &isnull));
+}
+
+/* ---------- what a message becomes ---------- */
+
+typedef struct Incoming
+{
+	SagaSqsMessage *message;
+	pg_uuid_t	id;				/* ours */
+	TimestampTz sent_at;		/* 0: not said */
+	bool		is_new;
+	Jsonb	   *body;
+	Jsonb	   *headers;
+	const char *reason;			/* of a dead letter; NULL: it is none */
+	const char *cause;
+} Incoming;
+
+static Jsonb *
+text_document(char *text)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = text;
+	value.val.string.len = strlen(text);
+	return JsonbValueToJsonb(&value);
+}
+
+static char *
+foreign(const char *text)
+{
+	return saga_foreign_text(text, strlen(text), SIZE_MAX);
+}
+
+static void
+push_attributes(JsonbParseState **state, const SagaSqsMessage *message)
+{
+	int			i;
+
+	for (i = 0; i < message->nattributes; i++)
+		saga_doc_push_string(state, foreign(message->attributes[i].name), foreign(message->attributes[i].value));
+}
+
+/* The last of two members of one name stays: what we say, not an attribute. */
+static void
+push_origin(JsonbParseState **state, const SagaSource *source, const Incoming *in)
+{
+	const SagaSqsMessage *message = in->message;
+	char		sent[MAXDATELEN + 1];
+	int			utc = 0;
+
+	saga_doc_push_string(state, "source", source->name);
+	saga_doc_push_string(state, "source_message_id", foreign(message->id));
+	if (in->sent_at != 0)
+	{
+		JsonEncodeDateTime(sent, TimestampTzGetDatum(in->sent_at), TIMESTAMPTZOID, &utc);
+		saga_doc_push_string(state, "sent_at", pstrdup(sent));	/* read when the document is made */
+	}
+	if (message->trace != NULL)
+		saga_doc_push_string(state, "trace", foreign(message->trace));
+	if (message->group_id != NULL)
+		saga_doc_push_string(state, "group_id", foreign(message->group_id));
+}
+
+/* For an inbox: everything is in the document, the body a text as it came. */
+static Jsonb *
+envelope(const SagaSource *source, const Incoming *in, const char *text)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_string(&state, "body", text);
+	push_origin(&state, source, in);
+	saga_doc_push_key(&state, "attributes");
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_attributes(&state, in->message);
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static Jsonb *
+make_headers(const SagaSource *source, const Incoming *in)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_attributes(&state, in->message);
+	push_origin(&state, source, in);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static TimestampTz
+sent_at(const SagaSqsMessage *message)
+{
+	int64		epoch_ms = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+
+	if (message->sent_ms <= 0 || message->sent_ms > MAX_SENT_MS)
+		return 0;
+	return (message->sent_ms - epoch_ms) * 1000;
+}
+
+/* False: it is damaged, and may be whole when it comes again. */
+static bool
+convert(const SagaSource *source, const SagaSqsMessage *received, Incoming *in)
+{
+	bool		intact = saga_sqs_is_intact(received);
+	SagaSqsMessage *message;
+	char	   *text;
+
+	if (!intact && received->receives < DAMAGED_RECEIVES)
+		return false;
+	/* a copy: if this transaction aborts, it begins anew with what came */
+	message = palloc(sizeof(SagaSqsMessage));
+	*message = *received;
+	if (source->unwrap_sns && intact)
+		(void) saga_sqs_unwrap_sns(message);
+	text = saga_foreign_text(message->body, message->body_len, SIZE_MAX);
+	memset(in, 0, sizeof(*in));
+	in->message = message;
+	in->id = saga_uuid_new();
+	in->sent_at = sent_at(message);
+	if (source->inbox)
+		in->body = envelope(source, in, text);
+	else
+	{
+		in->headers = make_headers(source, in);
+		in->body = source->text ? text_document(text) : saga_foreign_json(message->body, message->body_len);
+	}
+	if (in->body == NULL)
+	{
+		in->body = text_document(text);
+		in->reason = "Saga.NotJson";
+		in->cause = "the body of the message is not JSON";
+	}
+	if (!intact)
+	{
+		in->reason = "Saga.ChecksumMismatch";
+		in->cause = "the body of the message does not have the checksum that came with it";
+	}
+	return true;
+}
+
+/* ---------- seen before? ---------- */
+
+static SagaStmt seen_stmt = {
+	.sql = "INSERT INTO saga.source_seen (source_id, dedup_id, message_id, seen_at) "
+	"SELECT $1, u.dedup_id, u.message_id, $4 FROM unnest($2, $3) u(dedup_id, message_id) "
+	"ON CONFLICT DO NOTHING RETURNING message_id",
+	.nargs = 4,
+	.argtypes = {INT4OID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID}
+};
+
+/* The service itself forgets these after five minutes. */
+static SagaStmt seen_fifo_stmt = {
+	.sql = "INSERT INTO saga.source_seen AS s (source_id, dedup_id, message_id, seen_at) VALUES ($1, $2, $3, $4) "
+	"ON CONFLICT (source_id, dedup_id) DO UPDATE SET message_id = excluded.message_id, seen_at = excluded.seen_at "
+	"WHERE s.seen_at NOT BETWEEN excluded.seen_at - interval '5 minutes' AND excluded.seen_at + interval '5 minutes'",
+	.nargs = 4,
+	.argtypes = {INT4OID, TEXTOID, UUIDOID, TIMESTAMPTZOID}
+};
+
+/* By the ids of the service: the same message, perhaps twice in this batch. */
+static void
+mark_new(const SagaSource *source, Incoming *in, int n, TimestampTz now)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * n);
+	Datum	   *ours = palloc(sizeof(Datum) * n);
+	Datum		values[4];
+	bool		isnull;
+	uint64		row;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		ids[i] = CStringGetTextDatum(saga_foreign_text(in[i].message->id, strlen(in[i].message->id), MAX_ID_BYTES));
+		ours[i] = UUIDPGetDatum(&in[i].id);
+	}
+	values[0] = Int32GetDatum(source->source_id);
+	values[1] = PointerGetDatum(construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = PointerGetDatum(construct_array(ours, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[3] = TimestampTzGetDatum(now);
+	(void) saga_execute(&seen_stmt, values, NULL, false, 0);
+	for (row = 0; row < SPI_processed; row++)
+	{
+		pg_uuid_t  *id = DatumGetUUIDP(saga_result(row, 1, &isnull));
+
+		for (i = 0; i < n; i++)
+			in[i].is_new |= saga_uuid_cmp(&in[i].id, id) == 0;
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * FIFO: the sender's deduplication id, within its group and five minutes of
+ * sending.  No id has a blank in it.
+ */
+static void
+mark_fifo(const SagaSource *source, Incoming *in, TimestampTz now)
+{
+	Datum		values[4];
+	char	   *key;
+
+	if (!in->is_new || in->message->dedup_id == NULL)
+		return;
+	key = psprintf("fifo %s %s", in->message->group_id != NULL ? in->message->group_id : "", in->message->dedup_id);
+	values[0] = Int32GetDatum(source->source_id);
+	values[1] = CStringGetTextDatum(saga_foreign_text(key, strlen(key), 3 * MAX_ID_BYTES));
+	values[2] = UUIDPGetDatum(&in->id);
+	values[3] = TimestampTzGetDatum(in->sent_at != 0 ? in->sent_at : now);
+	(void) saga_execute(&seen_fifo_stmt, values, NULL, false, 0);
+	in->is_new = SPI_processed > 0;
+}
+
+/* ---------- in ---------- */
+
+static void
+bury(const SagaQueue *queue, const Incoming *in)
+{
+	SagaDeadLetter letter = {0};
+
+	letter.queue_id = queue->queue_id;
+	letter.message_id = in->id;
+	letter.kind = queue->kind == SAGA_QUEUE_PLAIN ? SAGA_MSG_MESSAGE : SAGA_MSG_START;
+	letter.reason = in->reason;
+	letter.cause = in->cause;
+	letter.receives = in->message->receives;
+	letter.sent_at = in->sent_at;
+	letter.body = in->body;
+	letter.headers = in->headers;
+	(void) saga_dead_letter_insert(&letter);
+}
+
+/* Headers of an execution's start are the engine's own. */
+static SagaSend
+make_row(const SagaQueue *queue, const Incoming *in)
+{
+	bool		plain = queue->kind == SAGA_QUEUE_PLAIN;
+	SagaSend	row = {0};
+
+	row.message_id = in->id;
+	row.kind = plain ? SAGA_MSG_MESSAGE : SAGA_MSG_START;
+	row.version = plain ? 0 : saga_engine_version(queue->queue_id);
+	row.body = in->body;
+	row.headers = plain ? in->headers : NULL;
+	return row;
+}
+
+static SagaStmt count_up_stmt = {
+	.sql = "INSERT INTO saga.source_status AS s (source_id, received, inserted, duplicates, dead, last_received_at) "
+	"VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source_id) DO UPDATE SET received = s.received + excluded.received, "
+	"inserted = s.inserted + excluded.inserted, duplicates = s.duplicates + excluded.duplicates, "
+	"dead = s.dead + excluded.dead, last_received_at = excluded.last_received_at",
+	.nargs = 6,
+	.argtypes = {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID}
+};
+
+static void
+count_up(const SagaSource *source, int n, const SagaAccepted *accepted, TimestampTz now)
+{
+	Datum		values[6];
+
+	values[0] = Int32GetDatum(source->source_id);
+	values[1] = Int64GetDatum(n);
+	values[2] = Int64GetDatum(accepted->inserted);
+	values[3] = Int64GetDatum(accepted->duplicates);
+	values[4] = Int64GetDatum(accepted->dead);
+	values[5] = TimestampTzGetDatum(now);
+	(void) saga_execute(&count_up_stmt, values, NULL, false, 0);
+}
+
+void
+saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMessage **messages, int n,
+				   SagaAccepted *accepted)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Incoming   *in = palloc(sizeof(Incoming) * n);
+	SagaSend   *rows = palloc(sizeof(SagaSend) * n);
+	int			whole = 0;
+	int			i;
+
+	memset(accepted, 0, sizeof(*accepted));
+	queue = saga_queue_lock(queue);
+	for (i = 0; i < n; i++)
+	{
+		messages[i]->settled = convert(source, messages[i], &in[whole]);
+		if (messages[i]->settled)
+			whole++;
+	}
+	accepted->damaged = n - whole;
+	mark_new(source, in, whole, now);
+	for (i = 0; i < whole; i++)
+	{
+		if (source->endpoint.fifo)
+			mark_fifo(source, &in[i], now);
+		if (!in[i].is_new)
+			accepted->duplicates++;
+		else if (in[i].reason != NULL)
+		{
+			bury(queue, &in[i]);
+			accepted->dead++;
+		}
+		else
+			rows[accepted->inserted++] = make_row(queue, &in[i]);
+	}
+	if (accepted->inserted > 0)
+		saga_send_rows(queue, rows, accepted->inserted);
+	count_up(source, n, accepted, now);
+}
+
+static SagaStmt note_stmt = {
+	.sql = "INSERT INTO saga.source_status AS s (source_id, state, last_error, last_error_at) "
+	"VALUES ($1, $2, $3, CASE WHEN $3 IS NOT NULL THEN $4 END) ON CONFLICT (source_id) DO UPDATE SET "
+	"state = excluded.state, last_error = coalesce(excluded.last_error, s.last_error), "
+	"last_error_at = coalesce(excluded.last_error_at, s.last_error_at)",
+	.nargs = 4,
+	.argtypes = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+void
+saga_source_note(int32 source_id, const char *state, const char *error)
+{
+	Datum		values[4];
+
+	values[0] = Int32GetDatum(source_id);
+	values[1] = CStringGetTextDatum(state);
+	values[2] = error != NULL ? CStringGetTextDatum(saga_foreign_text(error, strlen(error), 1000)) : (Datum) 0;
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
+	(void) saga_execute(&note_stmt, values, error != NULL ? NULL : "  n ", false, 0);
+}

@@ -1,0 +1,194 @@
+/*
+ * request.c
+ *		Requests of a source: made, signed, and what their answers say.
+ *
+ * Everything here runs outside a transaction.
+ */
+#include "postgres.h"
+
+#include "net/secret.h"
+#include "outbox/aws.h"
+#include "source/source_private.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static const char *const actions[] = {
+	[SAGA_SOURCE_RECEIVE] = "ReceiveMessage",
+	[SAGA_SOURCE_DELETE] = "DeleteMessageBatch",
+	[SAGA_SOURCE_EXTEND] = "ChangeMessageVisibilityBatch"
+};
+
+SagaSourceRequest *
+saga_source_request_new(MemoryContext parent, SagaSource *source, SagaSourceAction action)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "saga source request", ALLOCSET_SMALL_SIZES);
+	SagaSourceRequest *request = MemoryContextAllocZero(context, sizeof(SagaSourceRequest));
+
+	request->context = context;
+	request->source = source;
+	request->source_id = source->source_id;
+	request->action = action;
+	source->refs++;
+	return request;
+}
+
+void
+saga_source_release(SagaSource *source)
+{
+	if (--source->refs == 0)
+		MemoryContextDelete(source->context);
+}
+
+static void
+forget_secrets(SagaSourceRequest *request)
+{
+	ListCell   *lc;
+
+	saga_secret_wipe(request->secrets);
+	foreach(lc, request->http.headers)
+		explicit_bzero(lfirst(lc), strlen(lfirst(lc)));
+	request->secrets = NIL;
+	request->http.headers = NIL;
+}
+
+void
+saga_source_request_free(SagaSourceRequest *request)
+{
+	forget_secrets(request);
+	saga_source_release(request->source);
+	MemoryContextDelete(request->context);
+}
+
+/* ---------- starting ---------- */
+
+static char *
+make_body(const SagaSourceRequest *request)
+{
+	const SagaSource *source = request->source;
+	const char *queue_url = source->endpoint.queue_url;
+
+	switch (request->action)
+	{
+		case SAGA_SOURCE_RECEIVE:
+			return saga_sqs_receive(queue_url, request->asked, source->wait_s, source->visibility_s);
+		case SAGA_SOURCE_DELETE:
+			return saga_sqs_delete_batch(queue_url, (char **) request->receipts, request->nreceipts);
+		default:
+			return saga_sqs_visibility_batch(queue_url, (char **) request->receipts, request->nreceipts,
+											 source->visibility_s);
+	}
+}
+
+static void finished(SagaHttpUser *user, const SagaHttpAnswer *answer);
+
+static void
+set_parts(SagaSourceRequest *request)
+{
+	const SagaDestination *endpoint = &request->source->endpoint;
+	SagaHttpRequest *http = &request->http;
+
+	http->method = "POST";
+	http->url = endpoint->endpoint_url;
+	http->body = make_body(request);
+	http->body_len = strlen(http->body);
+	/* copies, which are wiped */
+	http->headers = list_make2(pstrdup(SAGA_SQS_CONTENT_TYPE), saga_sqs_target(actions[request->action]));
+	http->guard = &endpoint->guard;
+	http->timeout_ms = endpoint->timeout_ms;
+	http->connect_timeout_ms = endpoint->connect_timeout_ms;
+	http->max_response_bytes = endpoint->max_response_bytes;
+	http->ca_file = endpoint->ca_file;
+}
+
+SagaReadiness
+saga_source_request_start(SagaSourceRequest *request, SagaHttp *connections, char **error)
+{
+	SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
+	MemoryContext old = MemoryContextSwitchTo(request->context);
+	SagaReadiness readiness;
+
+	set_parts(request);
+	readiness = saga_aws_sign_request(&request->http, &request->secrets, &credentials,
+									  request->source->endpoint.region, "sqs", connections, error);
+	if (readiness == SAGA_READY_NOW)
+	{
+		request->started_at = GetCurrentTimestamp();
+		request->user.finished = finished;
+		if (!saga_http_start(connections, &request->http, &request->user))
+		{
+			*error = "the request could not be started";
+			readiness = SAGA_READY_NEVER;
+		}
+	}
+	if (readiness != SAGA_READY_NOW)
+		forget_secrets(request);
+	MemoryContextSwitchTo(old);
+	return readiness;
+}
+
+/* ---------- the answer ---------- */
+
+/* Receipts in "Failed", or in neither list, go to the front. */
+static void
+keep_failed(SagaSourceRequest *request, const SagaSnsAnswer *answer)
+{
+	int			failed = 0;
+	int			i;
+
+	for (i = 0; i < request->nreceipts; i++)
+	{
+		char	   *id = psprintf("%d", i);
+		bool		done = false;
+		int			e;
+
+		for (e = 0; e < answer->nentries; e++)
+			done |= !answer->entries[e].failed && strcmp(answer->entries[e].id, id) == 0;
+		if (!done)
+			request->receipts[failed++] = request->receipts[i];
+	}
+	request->nfailed = failed;
+}
+
+static const char *
+read_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
+{
+	SagaSnsAnswer *answer = palloc(sizeof(SagaSnsAnswer));
+	char	   *body;
+
+	if (http->transport != SAGA_TRANSPORT_OK)
+		return psprintf("%s: %s", actions[request->action], http->message);
+	if (http->truncated)
+		return psprintf("%s: the answer is too large", actions[request->action]);
+	body = palloc(http->body_len + 1);
+	memcpy(body, http->body != NULL ? http->body : "", http->body_len);
+	body[http->body_len] = '\0';
+	if (http->status == 200 && request->action == SAGA_SOURCE_RECEIVE &&
+		saga_sqs_parse_messages(body, http->body_len, &request->messages, &request->nmessages))
+		return NULL;
+	/* what comes back may be shown */
+	saga_secret_redact(body, http->body_len, request->secrets);
+	if (!saga_sqs_parse(body, http->body_len, answer))
+		return psprintf("%s: status %d, and an answer that is not one of SQS", actions[request->action], http->status);
+	if (http->status != 200 || answer->code[0] != '\0' || request->action == SAGA_SOURCE_RECEIVE)
+	{
+		SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
+
+		request->renewed = saga_aws_is_credentials_error(answer->code) &&
+			saga_aws_credentials_refused(&credentials, request->http.access_key);
+		return psprintf("%s: %s: %s", actions[request->action], answer->code, answer->message);
+	}
+	keep_failed(request, answer);
+	return NULL;
+}
+
+static void
+finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
+{
+	SagaSourceRequest *request = (SagaSourceRequest *) user;
+	MemoryContext old = MemoryContextSwitchTo(request->context);
+	const char *error = read_answer(request, answer);
+
+	forget_secrets(request);
+	MemoryContextSwitchTo(old);
+	request->answered(request, error, request->arg);
+}

@@ -1,0 +1,31 @@
+/*
+ * source.h
+ *		Sources: messages from elsewhere, put into queues of this database.
+ *
+ * The work for all sources of a database, in a process of its own.  Called
+ * outside a transaction; it opens and commits its own.  README.md says what
+ * happens to a message.
+ */
+#ifndef SAGA_SOURCE_H
+#define SAGA_SOURCE_H
+
+#include "common/common.h"
+
+typedef struct SagaReceiver SagaReceiver;
+
+extern SagaReceiver *saga_receiver_create(MemoryContext context);
+
+/*
+ * One turn of the event loop: never returns before something happened, the
+ * latch was set (it is reset then) or timeout_ms passed.  Sets and clears
+ * "sleeping" of saga_my_proc.  False: there is no source to be served.
+ * When a turn raises, abort the transaction, tell saga_receiver_failed, and
+ * call it again.
+ */
+extern bool saga_receiver_turn(SagaReceiver *receiver, long timeout_ms);
+extern void saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error);
+
+/* Is there a source that is not paused?  In a transaction, with SPI. */
+extern bool saga_source_any_enabled(void);
+
+#endif							/* SAGA_SOURCE_H */

@@ -1,0 +1,128 @@
+/*
+ * source_private.h
+ *		What the files of src/source share.
+ */
+#ifndef SAGA_SOURCE_PRIVATE_H
+#define SAGA_SOURCE_PRIVATE_H
+
+#include "aws/sqs.h"
+#include "lib/ilist.h"
+#include "net/http.h"
+#include "outbox/destination.h"
+#include "queue/queue.h"
+#include "source/source.h"
+
+/* ---------- sources (settings.c, manage.c) ---------- */
+
+/* A row of saga.source, its settings parsed, in a context of its own. */
+typedef struct SagaSource
+{
+	int32		source_id;
+	char	   *name;
+	Oid			owner;
+	char	   *queue;			/* where its messages go */
+	bool		inbox;			/* the queue is the inbox of an application: it gets envelopes */
+
+	SagaDestination endpoint;	/* of kind sqs: where it is, and as whom we come */
+	int			max_queued;		/* nothing is received while so many wait in the queue */
+	int			wait_s;			/* how long the service waits for a message */
+	int			batch;			/* messages asked for at once */
+	int			receives;		/* requests for messages in flight, while batches are full */
+	int			visibility_s;	/* how long the service hides what we have received */
+	bool		unwrap_sns;
+	bool		text;			/* the body is a text, else JSON */
+
+	MemoryContext context;
+	int			refs;			/* requests that point into it */
+} SagaSource;
+
+/* NULL, or what is wrong; *path is then the JSON path of the fault. */
+extern const char *saga_source_parse(SagaSource *source, Jsonb *settings, char **path);
+
+extern SagaSource *saga_source_new(MemoryContext parent);
+
+/* The sources that are not paused, by id, each in a child of the context.  Needs SPI. */
+extern List *saga_source_list(MemoryContext parent);
+
+/* Held until the end of the transaction: AccessShareLock to use it, AccessExclusiveLock to drop it. */
+extern void saga_source_lock(int32 source_id, LOCKMODE mode);
+extern bool saga_source_exists(int32 source_id);
+
+/* ---------- into the queue (accept.c); in a transaction, with SPI ---------- */
+
+/* The target as it is now; NULL, and *problem says why nothing can be put there. */
+extern const SagaQueue *saga_source_target(const SagaSource *source, char **problem);
+
+/* How many more messages the target may be given; not more than max_queued. */
+extern int	saga_source_room(const SagaSource *source, const SagaQueue *queue);
+
+typedef struct SagaAccepted
+{
+	int			inserted;
+	int			duplicates;
+	int			dead;
+	int			damaged;
+} SagaAccepted;
+
+/*
+ * Each message becomes one of the queue or a dead letter, unless it was seen
+ * before, and is settled.  One without its checksum is not: it comes again,
+ * and with some luck whole.
+ */
+extern void saga_source_accept(const SagaSource *source, const SagaQueue *queue,
+							   SagaSqsMessage **messages, int n, SagaAccepted *accepted);
+
+/* What saga.sources shows; error NULL: the last one stays. */
+extern void saga_source_note(int32 source_id, const char *state, const char *error);
+
+/* ---------- requests (request.c); outside a transaction ---------- */
+
+typedef enum SagaSourceAction
+{
+	SAGA_SOURCE_RECEIVE,
+	SAGA_SOURCE_DELETE,
+	SAGA_SOURCE_EXTEND
+} SagaSourceAction;
+
+typedef struct SagaSourceRequest SagaSourceRequest;
+
+/* Told the answer; error NULL: it is a good one.  The request is freed afterwards. */
+typedef void (*saga_source_answer_fn) (SagaSourceRequest *request, const char *error, void *arg);
+
+struct SagaSourceRequest
+{
+	SagaHttpUser user;
+	dlist_node	node;			/* in one of the receiver's lists */
+	MemoryContext context;		/* everything of it lives in it */
+	SagaSource *source;			/* counted in its refs */
+	int32		source_id;
+	SagaSourceAction action;
+	SagaHttpRequest http;
+	List	   *secrets;
+	TimestampTz started_at;
+	int			asked;			/* messages, of a receive */
+	int			nreceipts;		/* of the others */
+	char	   *receipts[SAGA_SNS_MAX_ENTRIES];
+	int			tries;
+	TimestampTz start_at;		/* not before */
+	saga_source_answer_fn answered;
+	void	   *arg;
+
+	/* a good answer */
+	SagaSqsMessage *messages;
+	int			nmessages;
+	TimestampTz hidden_until;	/* then the messages may be given out again */
+	int			nfailed;		/* receipts that are in "Failed": moved to the front */
+	bool		renewed;		/* of an error: the credentials were refused, and there are others */
+};
+
+extern SagaSourceRequest *saga_source_request_new(MemoryContext parent, SagaSource *source,
+												  SagaSourceAction action);
+extern void saga_source_request_free(SagaSourceRequest *request);
+
+/* NOW: it has been started.  LATER: credentials are being fetched.  NEVER: *error says why. */
+extern SagaReadiness saga_source_request_start(SagaSourceRequest *request, SagaHttp *http, char **error);
+
+extern void saga_source_release(SagaSource *source);
+
+#endif							/* SAGA_SOURCE_PRIVATE_H */

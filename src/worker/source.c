@@ -1,0 +1,79 @@
+/*
+ * source.c
+ *		The process around the sources' event loop (source/source.h).
+ *
+ * Its session is the bootstrap superuser's and runs no user code: it takes
+ * messages from elsewhere and puts them into queues.  Nothing is decided here
+ * but when to leave.
+ */
+#include "postgres.h"
+
+#include "common/guc.h"
+#include "miscadmin.h"
+#include "source/source.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "worker/procs.h"
+
+#define TURN_MS			10000
+#define TROUBLE_MS		200		/* a source that fails backs off by itself */
+#define TROUBLE_MAX_MS	30000
+
+
+static void
+loop(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_saga source",
+												  ALLOCSET_DEFAULT_SIZES);
+	SagaReceiver *volatile receiver = NULL;
+	volatile int failures = 0;
+
+	for (;;)
+	{
+		volatile long pause = 0;
+
+		PG_TRY();
+		{
+			(void) saga_proc_interrupts();
+			if (!saga_proc_wanted() || !saga_sources)
+				proc_exit(0);
+			if (receiver == NULL)
+				receiver = saga_receiver_create(context);
+			if (!saga_receiver_turn(receiver, TURN_MS))
+				proc_exit(0);	/* there is no source to serve */
+			failures = 0;
+		}
+		PG_CATCH();
+		{
+			ErrorData  *error = saga_recover(context);
+
+			if (receiver != NULL)
+				saga_receiver_failed(receiver, error);
+			FreeErrorData(error);
+			pause = Min(TROUBLE_MAX_MS, TROUBLE_MS << Min(failures, 10));
+			failures++;
+			if (!saga_extension_is_there())
+				proc_exit(0);
+		}
+		PG_END_TRY();
+		if (pause > 0)
+		{
+			ResetLatch(MyLatch);
+			saga_proc_wait(pause);
+		}
+	}
+}
+
+void
+saga_source_main(Datum arg)
+{
+	SagaProcArgs args;
+
+	saga_proc_begin(SAGA_PROC_SOURCE, &args);
+	BackgroundWorkerInitializeConnectionByOid(args.dboid, InvalidOid, 0);
+	saga_proc_connected("pg_saga source", InvalidOid);
+	if (!saga_extension_is_there())
+		proc_exit(0);
+	loop();
+}
