@@ -445,7 +445,7 @@ finish_sns(SagaSettingsState *state)
 const char *
 saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 {
-	SagaSettingsState state = {destination};
+	SagaSettingsState state = {destination, &settings->root};
 	bool		http = destination->kind == SAGA_DESTINATION_HTTP;
 
 	if (!JB_ROOT_IS_OBJECT(settings))
