@@ -547,7 +547,7 @@ saga_settings_need_rights(const SagaDestination *destination)
 const char *
 saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 {
-	SagaSettingsState state = {destination};
+	SagaSettingsState state = {destination, &settings->root};
 	bool		http = destination->kind == SAGA_DESTINATION_HTTP;
 	const char *what = psprintf("is not a setting of %s destinations",
 								saga_destination_kind_name(destination->kind));

@@ -19,6 +19,7 @@
 typedef struct SagaSettingsState
 {
 	SagaDestination *destination;
+	JsonbContainer *settings;
 	char	   *path;			/* of the fault */
 	const char *message;		/* NULL: no fault yet */
 } SagaSettingsState;

@@ -208,6 +208,17 @@ saga_settings_request_table(int *n)
 	return request_settings;
 }
 
+/* The main request's url and method may stand at the top or in the section. */
+static char *
+main_path(SagaSettingsState *state, const char *member)
+{
+	JsonbValue *section = saga_doc_get(state->settings, "request");
+	bool		inside = section != NULL && saga_doc_is_object(section) &&
+		saga_doc_get(section->val.binary.data, member) != NULL;
+
+	return saga_settings_path(inside ? "$.request" : "$", member);
+}
+
 void
 saga_settings_finish_request(SagaSettingsState *state, const char *path, SagaRequestSpec *spec,
 							 const char *default_method)
@@ -215,7 +226,7 @@ saga_settings_finish_request(SagaSettingsState *state, const char *path, SagaReq
 	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
 	const SagaDestination *destination = state->destination;
 	bool		main = spec == &destination->request;
-	char	   *url_path = main ? "$.url" : saga_settings_path(path, "url");
+	char	   *url_path = main ? main_path(state, "url") : saga_settings_path(path, "url");
 	int			i;
 
 	if (spec->url_text == NULL)
@@ -232,7 +243,7 @@ saga_settings_finish_request(SagaSettingsState *state, const char *path, SagaReq
 			break;
 	}
 	if (i == lengthof(methods))
-		saga_settings_fault(state, main ? "$.method" : saga_settings_path(path, "method"),
+		saga_settings_fault(state, main ? main_path(state, "method") : saga_settings_path(path, "method"),
 							"must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
 	if (spec->timeout_ms == 0)
 		spec->timeout_ms = destination->timeout_ms;
