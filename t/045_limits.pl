@@ -294,7 +294,8 @@ wait_until_up();
 $again =~ s/<> [0-9]+/<> $pid/;
 poll_until($node, $again);
 pass('killed: the same');
-is(sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 21321"), '1', 'one place is taken');
+poll_until($node, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 21321", '1');
+pass('one place is taken');
 close($dead);
 my $url = $accounting->url('/v1/invoices');
 sql("SELECT saga.alter_destination('hung', jsonb_set(settings, '{url}', to_jsonb('$url'::text))) FROM saga.destination

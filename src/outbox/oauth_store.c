@@ -20,7 +20,7 @@
 #include "utils/timestamp.h"
 
 /* Beside that of lease.c. */
-#define SAGA_TOKEN_LOCK 0x5348
+#define SAGA_TOKEN_LOCK 0x534a
 
 /* After a failure nobody asks again for this time, doubled with each in a row. */
 #define SAGA_TOKEN_PAUSE_MS		1000

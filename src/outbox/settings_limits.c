@@ -8,8 +8,11 @@
 
 #define LIMIT(f)	offsetof(SagaLimits, f)
 
+/* A breaker that is asked for, and does not say. */
+#define SAGA_BREAKER_WINDOW_S 60
+
 static const SagaSetting breaker_settings[] = {
-	{"window_s", 0, SAGA_SETTING_INTEGER, LIMIT(breaker_window_s), 0, 86400, 60},
+	{"window_s", 0, SAGA_SETTING_INTEGER, LIMIT(breaker_window_s), 0, 86400, 0},
 	{"min_requests", 0, SAGA_SETTING_INTEGER, LIMIT(breaker_min_requests), 1, 100000, 20},
 	{"failure_share", 0, SAGA_SETTING_NUMBER, LIMIT(breaker_share), 0.01, 1, 0.5},
 	{"open_s", 0, SAGA_SETTING_INTEGER, LIMIT(breaker_open_s), 1, 86400, 30},
@@ -20,8 +23,9 @@ parse_breaker(SagaSettingsState *state, const char *path, JsonbValue *value, voi
 {
 	SagaLimits *limits = field;
 
-	if (value->type == jbvBool && !value->val.boolean)
-		limits->breaker_window_s = 0;
+	limits->breaker_window_s = SAGA_BREAKER_WINDOW_S;
+	if (value->type == jbvBool)
+		limits->breaker_window_s = value->val.boolean ? SAGA_BREAKER_WINDOW_S : 0;
 	else
 		saga_settings_object(state, path, value, breaker_settings, lengthof(breaker_settings), limits,
 							 "is not a setting of breakers");
