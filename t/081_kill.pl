@@ -14,7 +14,7 @@ my $node = $road->node;
 
 # Answers take a while, so that there is something in flight; some are lost besides.
 my @plan = ({ method => 'POST', path => '/^.v1.(invoices|credit-notes)$/', number => '^X', action => 'status', status => 422 },
-	{ probability => 0.5, action => 'delay', ms => 100, at => 'after' },
+	{ probability => 0.7, action => 'delay', ms => 400, at => 'after' },
 	{ probability => 0.1, action => 'drop_after' },
 	{ probability => 0.1, action => 'status', status => 500 });
 $road->faults(@plan);
