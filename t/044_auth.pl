@@ -247,7 +247,7 @@ foreach my $grace (60, 0)
 	my $end = time + 30;
 	usleep(20_000) until token_requests($accounting->audit) || time > $end;
 	usleep(20_000) until ($accounting->audit->{oauth}{books}{refreshed} // 0) > 0 || time > $end;
-	kill_process(sql("SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 21320"));
+	kill_process(sql("SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 21322"));
 	wait_until_up();
 	if ($grace == 0)
 	{
