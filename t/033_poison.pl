@@ -48,9 +48,11 @@ add_step('suicide', q{PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg
 	poll_until($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}, '1');
 	my $innocent = $node->safe_psql('postgres', q{SELECT message_id FROM saga.message LIMIT 1});
 
-	submit($node, 'postgres', 'wf', 1 .. 100);
-	my $id = start_one('crash');
-	submit($node, 'postgres', 'wf', 101 .. 200);
+	# the culprit in the midst of others, all at one commit: the server crashes as soon as a worker sees it
+	my $start = q{SELECT saga.start_execution('wf', jsonb_build_object('x', x)) FROM generate_series};
+	my ($id) = $node->safe_psql('postgres',
+		"BEGIN; $start(1, 100) x; SELECT 'crash', saga.start_execution('crash', '{}'); $start(101, 200) x; COMMIT")
+	  =~ /^crash\|(.+)$/m;
 
 	poll_until($node, "SELECT count(*) FROM saga.dead_letter WHERE message_id = '$id' AND reason = 'Saga.WorkerCrashed'", '1');
 	wait_done($node, 'postgres', 201);

@@ -254,6 +254,20 @@ sql("SELECT saga.create_queue('letters')");
 poll_until($node, q{SELECT count(*) FROM saga.message WHERE body = '"patience"'}, '1');
 is_empty($letters, 'patience');
 
+# what cannot be committed is hidden for longer meanwhile, and nobody else gets it
+sql(q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+	CREATE TRIGGER refuse BEFORE INSERT ON saga.source_seen FOR EACH ROW EXECUTE FUNCTION public.refuse()});
+my $extended = requests('ChangeMessageVisibilityBatch');
+my $duplicates = status('letters')->{duplicates};
+$aws->send_messages($letters, '"stubborn"');
+wait_for_request('ChangeMessageVisibilityBatch', $extended + 2);
+poll_until($node, "SELECT state || ' ' || last_error FROM saga.sources WHERE name = 'letters'", 'failing not today');
+is(join(' ', $aws->counts($letters)), '0 1', 'a message that waits for its commit stays hidden');
+sql('DROP FUNCTION public.refuse() CASCADE');
+poll_until($node, q{SELECT count(*) FROM saga.message WHERE body = '"stubborn"'}, '1');
+is_empty($letters, 'stubborn');
+is(status('letters')->{duplicates}, $duplicates, 'and came only once');
+
 # paused, dropped
 sql("SELECT saga.pause_source(name) FROM saga.source");
 poll_until($node, "SELECT count(*) FROM saga.workers WHERE type = 'source'", '0');

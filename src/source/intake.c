@@ -414,7 +414,24 @@ saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 		count_error();
 }
 
-/* While they wait for their commit, half of the time that they are hidden for has passed. */
+/* Half of the time that they are hidden for has passed, and they still wait for their commit. */
+static TimestampTz
+extend_at(const SagaSourceRequest *request)
+{
+	return request->hidden_until - (int64) request->source->visibility_s * USECS_PER_SEC / 2;
+}
+
+TimestampTz
+saga_intake_extend_at(SagaIntake *intake)
+{
+	TimestampTz at = DT_NOEND;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &intake->received)
+		at = Min(at, extend_at(dlist_container(SagaSourceRequest, node, iter.cur)));
+	return at;
+}
+
 void
 saga_intake_extend(SagaReceiver *receiver, SagaIntake *intake, TimestampTz now)
 {
@@ -423,11 +440,10 @@ saga_intake_extend(SagaReceiver *receiver, SagaIntake *intake, TimestampTz now)
 	dlist_foreach(iter, &intake->received)
 	{
 		SagaSourceRequest *request = dlist_container(SagaSourceRequest, node, iter.cur);
-		int64		visibility_ms = (int64) request->source->visibility_s * 1000;
 
-		if (TimestampTzPlusMilliseconds(now, visibility_ms / 2) < request->hidden_until)
+		if (extend_at(request) > now)
 			continue;
 		request_for(receiver, request, SAGA_SOURCE_EXTEND);
-		request->hidden_until = TimestampTzPlusMilliseconds(now, visibility_ms);
+		request->hidden_until = now + (int64) request->source->visibility_s * USECS_PER_SEC;
 	}
 }

@@ -218,6 +218,7 @@ serve_intakes(SagaReceiver *receiver)
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(receiver->work);
+		saga_intake_extend(receiver, intake, now);	/* first: the others may raise */
 		if (!dlist_is_empty(&intake->received) && intake->accept_at <= now)
 		{
 			saga_intake_commit(receiver, intake);
@@ -227,7 +228,6 @@ serve_intakes(SagaReceiver *receiver)
 			saga_intake_look(receiver, intake);
 		if (saga_intake_has_news(intake, now))
 			saga_intake_tell(receiver, intake);
-		saga_intake_extend(receiver, intake, now);
 	}
 	return n;
 }
@@ -265,7 +265,10 @@ intake_wakes_at(const SagaReceiver *receiver, SagaIntake *intake)
 	TimestampTz wake_at = DT_NOEND;
 
 	if (!dlist_is_empty(&intake->received))
+	{
 		earlier(&wake_at, intake->accept_at);
+		earlier(&wake_at, saga_intake_extend_at(intake));
+	}
 	if (intake->stopped)
 		return wake_at;
 	if (!intake->looked || intake->no_target || intake->room <= intake->reserved)
@@ -351,12 +354,15 @@ saga_receiver_turn(SagaReceiver *receiver, long timeout_ms)
  * An answer that was being told is lost, and its request would be waited for
  * for ever: then the process begins anew, and messages come again.
  */
-void
+bool
 saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
 {
+	SagaIntake *intake = receiver->current;
+
 	if (receiver->in_http)
 		proc_exit(1);
-	if (receiver->current != NULL)
-		saga_intake_set_error(receiver, receiver->current, error->message);
 	receiver->current = NULL;
+	if (intake != NULL)
+		saga_intake_set_error(receiver, intake, error->message);
+	return intake != NULL;
 }

@@ -64,6 +64,7 @@ extern bool saga_intake_may_receive(const SagaReceiver *receiver, const SagaInta
 extern void saga_intake_receive(SagaReceiver *receiver, SagaIntake *intake);
 extern void saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake);
 extern void saga_intake_extend(SagaReceiver *receiver, SagaIntake *intake, TimestampTz now);
+extern TimestampTz saga_intake_extend_at(SagaIntake *intake);
 
 /* A delete has had its answer, or could not be started. */
 extern void saga_receiver_deleted(SagaReceiver *receiver, SagaSourceRequest *request, const char *error);

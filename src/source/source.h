@@ -20,10 +20,11 @@ extern SagaReceiver *saga_receiver_create(MemoryContext context);
  * latch was set (it is reset then) or timeout_ms passed.  Sets and clears
  * "sleeping" of saga_my_proc.  False: there is no source to be served.
  * When a turn raises, abort the transaction, tell saga_receiver_failed, and
- * call it again.
+ * call it again.  It returns true when one source was concerned, which is not
+ * tried again at once.
  */
 extern bool saga_receiver_turn(SagaReceiver *receiver, long timeout_ms);
-extern void saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error);
+extern bool saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error);
 
 /* Is there a source that is not paused?  In a transaction, with SPI. */
 extern bool saga_source_any_enabled(void);

@@ -17,7 +17,7 @@
 #include "worker/procs.h"
 
 #define TURN_MS			10000
-#define TROUBLE_MS		200		/* a source that fails backs off by itself */
+#define TROUBLE_MS		200
 #define TROUBLE_MAX_MS	30000
 
 
@@ -48,8 +48,9 @@ loop(void)
 		{
 			ErrorData  *error = saga_recover(context);
 
-			if (receiver != NULL)
-				saga_receiver_failed(receiver, error);
+			/* a source that fails backs off by itself, and must not delay the others */
+			if (receiver != NULL && saga_receiver_failed(receiver, error))
+				failures = 0;
 			FreeErrorData(error);
 			pause = Min(TROUBLE_MAX_MS, TROUBLE_MS << Min(failures, 10));
 			failures++;
