@@ -269,19 +269,35 @@ new_sending(Packing *packing)
 	return sending;
 }
 
-void
-saga_sending_wipe_headers(SagaSending *sending)
+static void
+wipe_secrets(SagaSending *sending)
 {
+	saga_secret_wipe(sending->secrets);
 	saga_secret_wipe(sending->http.headers);
-	sending->http.headers = NIL;
+	sending->secrets = sending->http.headers = NIL;
+}
+
+MemoryContext
+saga_sending_begin_prepare(SagaSending *sending)
+{
+	bool		first = !sending->prepared;
+
+	wipe_secrets(sending);
+	sending->prepared = true;
+	if (first)
+		return sending->context;
+	if (sending->again == NULL)
+		sending->again = AllocSetContextCreate(sending->context, "saga sending again", ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(sending->again);
+	return sending->again;
 }
 
 void
 saga_sending_free(SagaSending *sending)
 {
 	saga_limit_leave(sending);
-	saga_secret_wipe(sending->secrets);
-	saga_sending_wipe_headers(sending);
+	wipe_secrets(sending);
 	saga_destination_unpin(sending->destination);
 	MemoryContextDelete(sending->context);
 }

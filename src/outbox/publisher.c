@@ -157,7 +157,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	SagaDestination *destination = sending->destination;
 	SagaHttpRequest *http = &sending->http;
 	char	   *error = NULL;
-	MemoryContext old = MemoryContextSwitchTo(sending->context);
+	MemoryContext old = MemoryContextSwitchTo(saga_sending_begin_prepare(sending));
 
 	sending->started_at = GetCurrentTimestamp();
 	http->url = sending->url;
@@ -170,8 +170,6 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
 	else
 	{
-		/* it may have been prepared before, as far as it went */
-		saga_sending_wipe_headers(sending);
 		prepared = destination->kind == SAGA_DESTINATION_SNS ?
 			saga_prepare_sns(sending, publisher->http, &error) :
 			saga_prepare_http(sending, publisher->http, &error);

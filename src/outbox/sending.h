@@ -109,7 +109,9 @@ typedef struct SagaSending
 	char	   *body;			/* NULL: none; in UTF-8 */
 	const char *content_type;
 
-	/* made when it is sent */
+	/* made when it is sent, perhaps more than once: a token is waited for, or was refused */
+	bool		prepared;
+	MemoryContext again;		/* of all preparations but the first; NULL: none yet */
 	List	   *secrets;		/* char *: in the request, to be taken out of answers */
 	SagaHttpRequest http;
 	TimestampTz started_at;
@@ -189,7 +191,9 @@ extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, i
 extern bool saga_record_sending(SagaSending *sending, int64 lease);
 
 extern void saga_sending_free(SagaSending *sending);
-extern void saga_sending_wipe_headers(SagaSending *sending);
+
+/* Where headers and secrets go; those of an earlier preparation are overwritten, and do not pile up. */
+extern MemoryContext saga_sending_begin_prepare(SagaSending *sending);
 
 /* Nothing of it left: the messages are not in flight any more, the attempt does not count (claim.c). */
 extern void saga_unclaim_sending(const SagaSending *sending, int64 lease);
