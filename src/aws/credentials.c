@@ -85,16 +85,17 @@ bool
 saga_aws_is_credentials_error(const char *code)
 {
 	static const char *const codes[] = {
-		"InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken", "SignatureDoesNotMatch",
-		"InvalidSignatureException"
+		"ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient", "InvalidToken", "SignatureDoesNotMatch",
+		"InvalidSignature"
 	};
 	int			i;
 
-	if (strncmp(code, "ExpiredToken", strlen("ExpiredToken")) == 0)
-		return true;
 	for (i = 0; i < lengthof(codes); i++)
 	{
-		if (strcmp(code, codes[i]) == 0)
+		size_t		len = strlen(codes[i]);
+
+		/* some services write Exception behind it */
+		if (strncmp(code, codes[i], len) == 0 && (code[len] == '\0' || strcmp(code + len, "Exception") == 0))
 			return true;
 	}
 	return false;

@@ -3,8 +3,8 @@
  *		AWS credentials: where they come from, kept in memory only, and new
  *		ones before they expire.
  *
- * All functions are called outside a transaction (or, in CALL saga.publish(),
- * without a snapshot): they may begin a request.
+ * saga_aws_credentials may begin a request, so it is called outside a
+ * transaction (or, in CALL saga.publish(), without a snapshot).
  */
 #ifndef SAGA_AWS_CREDENTIALS_H
 #define SAGA_AWS_CREDENTIALS_H
@@ -39,8 +39,9 @@ extern SagaReadiness saga_aws_credentials(const SagaAwsSource *source, SagaHttp 
 										  SagaCredentials *credentials, char **error);
 
 /*
- * A service did not take these credentials, so they are not used again.  True:
- * others can be had, which saga_aws_credentials gives or fetches next.
+ * A service did not take these credentials.  True: others can be had, which
+ * saga_aws_credentials gives or fetches next.  Asks nobody, at most a file;
+ * so it may be called in a transaction.
  */
 extern bool saga_aws_credentials_refused(const SagaAwsSource *source, const char *access_key);
 

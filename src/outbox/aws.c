@@ -46,9 +46,25 @@ own_secrets(List **secrets, SagaCredentials *credentials)
 		*secrets = lappend(*secrets, credentials->session_token);
 }
 
-static char *
-check_headers(const SagaHttpRequest *request)
+/* libcurl adds a type to an empty body, and would not sign it. */
+static bool
+needs_content_type(const SagaHttpRequest *request)
 {
+	static const char *const bare[] = {"GET", "HEAD", "OPTIONS", "DELETE"};
+	int			i;
+
+	for (i = 0; i < lengthof(bare); i++)
+	{
+		if (strcmp(request->method, bare[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
+static char *
+check_headers(SagaHttpRequest *request)
+{
+	bool		needs_type = needs_content_type(request);
 	ListCell   *lc;
 
 	foreach(lc, request->headers)
@@ -64,7 +80,10 @@ check_headers(const SagaHttpRequest *request)
 		wrong = saga_aws_check_header(name, colon + 1);
 		if (wrong != NULL)
 			return psprintf("header \"%s\" %s", name, wrong);
+		needs_type &= pg_strcasecmp(name, "Content-Type") != 0;
 	}
+	if (needs_type)
+		request->headers = lappend(request->headers, pstrdup("Content-Type: application/octet-stream"));
 	return NULL;
 }
 
@@ -220,7 +239,7 @@ saga_aws_normalize_url(const char *url, char **error)
 	len = strcspn(path, "?");
 	if (strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._~-") < len)
 	{
-		*error = pstrdup("has a path with a character other than letters, digits and / . _ ~ -, which would be signed wrongly");
+		*error = pstrdup("the URL has a path with a character other than letters, digits and / . _ ~ -, which would be signed wrongly");
 		return NULL;
 	}
 	initStringInfo(&out);
@@ -307,6 +326,22 @@ error_code(const SagaSending *sending)
 	return saga_sns_parse(sending->answer, sending->answer_len, xml) ? bare_code(xml->code) : pstrdup("");
 }
 
+SagaClass
+saga_aws_class_of_answer(const SagaSending *sending, SagaClass class)
+{
+	static const char *const auth[] = {
+		"MissingAuthenticationToken*", "RequestTimeTooSkewed*", "IncompleteSignature*", "AccessDenied*"
+	};
+	char	   *code;
+
+	if (sending->head == NULL || sending->transport.status < 400)
+		return class;
+	code = error_code(sending);
+	if (saga_aws_is_credentials_error(code) || is_one_of(code, auth, lengthof(auth)))
+		return SAGA_CLASS_AUTH;
+	return saga_aws_class(code, 0) == SAGA_CLASS_RETRY ? SAGA_CLASS_RETRY : class;
+}
+
 static void
 log_clock_skew(const SagaSending *sending)
 {
@@ -334,8 +369,8 @@ saga_aws_refused(SagaSending *sending)
 
 	if (sending->head == NULL || sending->http.access_key == NULL)
 		return false;
-	code = error_code(sending);
 	log_clock_skew(sending);
+	code = error_code(sending);
 	return saga_aws_is_credentials_error(code) &&
 		saga_aws_credentials_refused(&source, sending->http.access_key);
 }

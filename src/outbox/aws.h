@@ -36,6 +36,12 @@ extern bool saga_aws_refused(SagaSending *sending);
 extern SagaClass saga_aws_class(const char *code, int status);
 
 /*
+ * The same for any service behind aws_sigv4: what its code says of
+ * credentials, rights and throttling; else the class that it has already.
+ */
+extern SagaClass saga_aws_class_of_answer(const SagaSending *sending, SagaClass class);
+
+/*
  * A URL as libcurl signs it rightly: the query sorted, each key with "=", in
  * the one way to encode it.  NULL: its path cannot be signed, *error says why.
  */

@@ -15,6 +15,7 @@
 #include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "net/secret.h"
+#include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
 #include "regex/regex.h"
@@ -207,6 +208,7 @@ hinted(const SagaSending *sending, SagaClass class)
 static SagaClass
 class_of_answer(const SagaSending *sending, const SagaRules *rules)
 {
+	SagaClass	class;
 	int			i;
 
 	for (i = 0; rules != NULL && i < rules->n; i++)
@@ -214,7 +216,10 @@ class_of_answer(const SagaSending *sending, const SagaRules *rules)
 		if (holds(sending, rules->rules[i].condition))
 			return rules->rules[i].as;
 	}
-	return hinted(sending, class_of_status(sending->transport.status));
+	class = class_of_status(sending->transport.status);
+	if (sending->http.sigv4 != NULL)
+		class = saga_aws_class_of_answer(sending, class);
+	return hinted(sending, class);
 }
 
 static const SagaRules *
