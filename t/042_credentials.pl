@@ -34,7 +34,8 @@ my %environment = (AWS_ACCESS_KEY_ID => $key_id, AWS_SECRET_ACCESS_KEY => $secre
 my %web = (AWS_ROLE_ARN => $role, AWS_WEB_IDENTITY_TOKEN_FILE => "$dir/web-token", AWS_ENDPOINT_URL_STS => $stub->url);
 my %files = (AWS_SHARED_CREDENTIALS_FILE => "$dir/credentials", AWS_CONFIG_FILE => "$dir/config", AWS_PROFILE => 'chain');
 my %container = (AWS_CONTAINER_CREDENTIALS_FULL_URI => $stub->url('/container/task'));
-my %imds = (AWS_EC2_METADATA_SERVICE_ENDPOINT => $stub->url);
+# the slash at its end is for botocore, which takes it away
+my %imds = (AWS_EC2_METADATA_SERVICE_ENDPOINT => $stub->url('/'));
 
 my $node = new_saga_node('main', 'pg_saga.worker_idle_timeout = 10min');
 create_extensions($node);
@@ -53,7 +54,10 @@ sub restart_with
 	delete @ENV{ grep { /^AWS_/ } keys %ENV };
 	%ENV = (%ENV, %variables);
 	$node->restart;
-	sql('TRUNCATE saga.outbox, saga.outbox_attempt');
+	sql(q{TRUNCATE saga.outbox, saga.outbox_attempt; DELETE FROM saga.message WHERE kind = 'o';
+		DELETE FROM saga.timer WHERE kind = 'o'});
+	# refused credentials hold a destination, longer each time
+	sql('SELECT saga.resume_destination(name) FROM saga.destination');
 	return;
 }
 
@@ -154,17 +158,15 @@ my %broken = (
 foreach my $name (sort keys %broken)
 {
 	my ($env, $expected, %plan) = @{ $broken{$name} };
-	my $before = () = grep { $_ eq 'imds' } asked();
 	plan_of(web_token => 'web-token-of-the-pod', %plan);
 	restart_with(%$env);
+	my $before = () = grep { $_ eq 'imds' } asked();
 	publish(1);
 	poll_until($node, "SELECT last_class FROM saga.outbox", 'auth');
 	like(sql('SELECT last_error FROM saga.outbox'), $expected, "$name: the reason");
 	is(scalar(grep { $_ eq 'imds' } asked()), $before, "$name: nobody else is asked");
 	like(slurp_file($node->logfile), $expected, "$name: the reason in the log");
 }
-sql('TRUNCATE saga.outbox, saga.outbox_attempt');
-sql(q{DELETE FROM saga.message WHERE kind = 'o'; DELETE FROM saga.timer WHERE kind = 'o'});
 
 # ---------- refresh ----------
 
@@ -184,9 +186,9 @@ cmp_ok($refreshes, '>=', 4, "short lives: new ones come ($refreshes)");
 cmp_ok($refreshes, '<=', 8, 'short lives: and not more than needed');
 
 # one refresh, however many wait for it
-sql("SELECT saga.pause_destination('chain')");
 plan_of(delay_ms => 300);
 restart_with(%container);
+sql("SELECT saga.pause_destination('chain')");
 publish(25);
 $count = issued();
 sql("SELECT saga.resume_destination('chain')");
@@ -271,16 +273,29 @@ $node->reload;
 
 # ---------- other services ----------
 
-create('service', 'http', url => $sns->url('/prod/v1/orders?b=2&a=x%2fy&a=%20&c'), region => 'eu-west-1',
-	auth => { type => 'aws_sigv4', service => 'execute-api' });
+my $service = { type => 'aws_sigv4', service => 'execute-api' };
+create('service', 'http', url => $sns->url('/prod/v1/orders?b=2&a=x%2fy&a=%20&c'), region => 'eu-west-1', auth => $service);
+create(lc $_, 'http', url => $sns->url('/prod/v1/orders/7'), method => $_, auth => $service,
+	request => { body => 'none' }) foreach qw(GET PUT DELETE);
 plan_of();
-restart_with(%container);
+restart_with(%container, AWS_REGION => 'eu-north-1');
 my @bodies = ('{"total": "1.00 \u20ac"}', '"a text"', '{}');
 sql("SELECT saga.publish_to('service', '$_', NULL, '{\"X-Note\": \"two  words\"}')") foreach @bodies;
+publish(1, $_) foreach qw(get put delete);
 all_sent();
-is(sql("SELECT count(*) FROM saga.outbox WHERE state = 'delivered'"), scalar @bodies, 'requests to another service are signed rightly');
-is(sql("SELECT DISTINCT response #>> '{ResponseBody,query}' FROM saga.outbox"), 'a=%20&a=x%2Fy&b=2&c=', 'their query in the one order');
-is(sql("SELECT DISTINCT response #>> '{ResponseBody,path}' FROM saga.outbox"), '/prod/v1/orders', 'and their path');
+is(sql("SELECT count(*) FROM saga.outbox WHERE state = 'delivered'"), 6, 'requests to another service are signed rightly');
+my $echo = "SELECT DISTINCT response #>> '{ResponseBody,%s}' FROM saga.outbox JOIN saga.destination USING (destination_id) WHERE name = '%s'";
+is(sql(sprintf $echo, 'query', 'service'), 'a=%20&a=x%2Fy&b=2&c=', 'their query in the one order');
+is(sql(sprintf $echo, 'path', 'service'), '/prod/v1/orders', 'and their path');
+is(sql(sprintf $echo, 'method', lc $_), $_, "method $_") foreach qw(GET PUT DELETE);
+like(sql(sprintf $echo, 'headers,authorization', 'service'), qr{/eu-west-1/execute-api/}, 'the region of the settings');
+like(sql(sprintf $echo, 'headers,authorization', 'put'), qr{/eu-north-1/execute-api/}, 'or that of the environment');
+$count = issued();
+$stub->request('POST', '/_forget', {});
+publish(3, 'service');
+all_sent();
+is(issued() - $count, 1, 'keys that the service does not know any more: one refresh');
+is(sql("SELECT count(*) FROM saga.outbox WHERE attempts = 1 AND state = 'delivered'"), 9, 'and the same attempts');
 
 # ---------- the trace of an execution ----------
 

@@ -12,7 +12,8 @@
 // POST /_plan: {ttl_ms, authorization, web_token, role, hang: kind or true, delay_ms, fail: status,
 //   same: true}. hang answers nothing; fail refuses; same gives the last credentials again.
 // GET /_requests: what was asked, {kind, status}. GET /_issued: how many credentials were given out.
-// GET /_key/ID: {secret, token, expires} of those, for a server that checks signatures.
+// GET /_key/ID: {secret, token, expires} of those, for a server that checks signatures. POST /_forget:
+// none of them is known any more.
 
 const crypto = require('node:crypto');
 const http = require('node:http');
@@ -23,6 +24,7 @@ let plan = { ...PLAN };
 const requests = [];
 const issued = new Map();
 const sessions = new Set();
+let given = 0;
 
 function issue() {
 	if (plan.same && issued.size > 0) return [...issued.values()].at(-1);
@@ -30,6 +32,7 @@ function issue() {
 	const c = { id, secret: `stub-secret-${crypto.randomBytes(14).toString('base64')}`,
 		token: `stub-token-${crypto.randomBytes(60).toString('base64')}`, expires: Date.now() + plan.ttl_ms };
 	issued.set(id, c);
+	given++;
 	return c;
 }
 
@@ -96,7 +99,11 @@ function control(path, body) {
 		return {};
 	}
 	if (path === '/_requests') return requests;
-	if (path === '/_issued') return { count: issued.size };
+	if (path === '/_issued') return { count: given };
+	if (path === '/_forget') {
+		issued.clear();
+		return {};
+	}
 	return issued.get(decodeURIComponent(path.slice('/_key/'.length))) ?? {};
 }
 
