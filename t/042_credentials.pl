@@ -158,9 +158,9 @@ my %broken = (
 foreach my $name (sort keys %broken)
 {
 	my ($env, $expected, %plan) = @{ $broken{$name} };
-	my $before = () = grep { $_ eq 'imds' } asked();
 	plan_of(web_token => 'web-token-of-the-pod', %plan);
 	restart_with(%$env);
+	my $before = () = grep { $_ eq 'imds' } asked();
 	publish(1);
 	poll_until($node, "SELECT last_class FROM saga.outbox", 'auth');
 	like(sql('SELECT last_error FROM saga.outbox'), $expected, "$name: the reason");
