@@ -101,6 +101,7 @@ saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 		MemoryContextSwitchTo(old);
 	}
 	group->limits = destination->limits;
+	group->shared = group->limits.group != NULL;
 	group->limits.group = NULL;
 	return group;
 }

@@ -43,6 +43,7 @@ typedef struct SagaLimitGroup
 	struct SagaLimiter *limiter;
 	char	   *key;
 	SagaLimits	limits;			/* as of the destination that was used last; its texts are not ours */
+	bool		shared;			/* it has a name */
 	uint32		seen;			/* the row was asked when "changes" had this value */
 	bool		held;			/* and said: not now */
 	TimestampTz hold_until;	/* nothing may start before, as far as is known; 0: it may */

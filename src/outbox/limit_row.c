@@ -7,33 +7,17 @@
  * and for those that are, or may be, held; others are claimed from without
  * looking.  Whoever changes what holds a group invalidates the relcache of
  * the table, and all publishers ask the row again.
- *
- * Rates are exact for every window of time, not on the average.  "per_second"
- * is a distance between requests; the longer ones are counts in 32 buckets,
- * which are kept until none of their requests can be in the window any more.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "outbox/limit.h"
 #include "outbox/outbox.h"
+#include "outbox/rate.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/timestamp.h"
-
-#define SAGA_WINDOWS	3
-#define SAGA_BUCKETS	32
-#define SAGA_WINDOW_PARTS 30	/* a bucket is a part of its window */
-
-/* A request starts up to this later than it was meant to, and its way to the server may vary. */
-#define SAGA_LATE_US	30000
-#define SAGA_GUARD_US	50000	/* of per_second: more than LATE_US */
-#define SAGA_WINDOW_LATE_US 200000
-#define SAGA_WINDOW_GUARD_US 500000
-
-/* So far ahead requests are given their time: fewer writes. */
-#define SAGA_HORIZON_US 100000
 
 /* Another publisher has the row. */
 #define SAGA_LOCKED_MS	10
@@ -53,16 +37,9 @@ typedef enum Breaker
 
 static const char *const breaker_names[] = {"closed", "open", "half-open"};
 
-typedef struct Window
-{
-	int32		bucket;			/* number of the newest */
-	int32		counts[SAGA_BUCKETS];	/* from the newest on */
-} Window;
-
 struct SagaLimitRow
 {
-	TimestampTz next_start_at;	/* 0: at once */
-	Window		windows[SAGA_WINDOWS];
+	SagaRate	rate;
 	TimestampTz pause_until;	/* 0: none */
 	Breaker		breaker;
 	TimestampTz breaker_until;
@@ -73,12 +50,6 @@ struct SagaLimitRow
 	TimestampTz counted_from;
 	int			requests;
 	int			failures;
-};
-
-static const int64 bucket_us[SAGA_WINDOWS] = {
-	60 * USECS_PER_SEC / SAGA_WINDOW_PARTS,
-	3600 * USECS_PER_SEC / SAGA_WINDOW_PARTS,
-	86400 * USECS_PER_SEC / SAGA_WINDOW_PARTS
 };
 
 #define ROW_COLUMNS \
@@ -197,7 +168,7 @@ get_int(int number)
 }
 
 static void
-get_window(int number, Window *window)
+get_window(int number, SagaRateWindow *window)
 {
 	bool		isnull;
 	Datum		value = column(number + 1, &isnull);
@@ -210,7 +181,7 @@ get_window(int number, Window *window)
 	array = DatumGetArrayTypeP(value);
 	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array))
 		return;
-	n = Min(ARR_DIMS(array)[0], SAGA_BUCKETS);
+	n = Min(ARR_DIMS(array)[0], SAGA_RATE_BUCKETS);
 	memcpy(window->counts, ARR_DATA_PTR(array), sizeof(int32) * n);
 }
 
@@ -245,9 +216,9 @@ read_row(SagaStmt *stmt, Datum key)
 		return NULL;
 	}
 	row = palloc0(sizeof(SagaLimitRow));
-	row->next_start_at = get_time(1);
-	for (i = 0; i < SAGA_WINDOWS; i++)
-		get_window(2 + 2 * i, &row->windows[i]);
+	row->rate.next_start_at = get_time(1);
+	for (i = 0; i < SAGA_RATE_WINDOWS; i++)
+		get_window(2 + 2 * i, &row->rate.windows[i]);
 	row->pause_until = get_time(8);
 	row->breaker = get_breaker(9);
 	row->breaker_until = get_time(10);
@@ -308,14 +279,6 @@ write_hold(const char *key, const SagaLimitRow *row)
 	(void) saga_execute(&hold_stmt, values, nulls, false, 0);
 }
 
-static int
-window_limit(const SagaLimits *limits, int i)
-{
-	const int	per[SAGA_WINDOWS] = {limits->per_minute, limits->per_hour, limits->per_day};
-
-	return per[i];
-}
-
 static void
 write_rate(const SagaLimitGroup *group, const SagaLimitRow *row)
 {
@@ -324,125 +287,34 @@ write_rate(const SagaLimitGroup *group, const SagaLimitRow *row)
 	int			i;
 
 	values[0] = CStringGetTextDatum(group->key);
-	put_time(values, nulls, 1, row->next_start_at);
-	for (i = 0; i < SAGA_WINDOWS; i++)
+	put_time(values, nulls, 1, row->rate.next_start_at);
+	for (i = 0; i < SAGA_RATE_WINDOWS; i++)
 	{
-		const Window *window = &row->windows[i];
-		Datum		counts[SAGA_BUCKETS];
+		const SagaRateWindow *window = &row->rate.windows[i];
+		Datum		counts[SAGA_RATE_BUCKETS];
 		int			j;
 
-		/* one that is not limited any more is forgotten */
-		if (window_limit(&group->limits, i) == 0)
+		if (window->bucket == 0)
 		{
 			nulls[2 + 2 * i] = nulls[3 + 2 * i] = 'n';
 			continue;
 		}
-		for (j = 0; j < SAGA_BUCKETS; j++)
+		for (j = 0; j < SAGA_RATE_BUCKETS; j++)
 			counts[j] = Int32GetDatum(window->counts[j]);
 		values[2 + 2 * i] = Int32GetDatum(window->bucket);
-		values[3 + 2 * i] = PointerGetDatum(construct_array(counts, SAGA_BUCKETS, INT4OID, sizeof(int32),
+		values[3 + 2 * i] = PointerGetDatum(construct_array(counts, SAGA_RATE_BUCKETS, INT4OID, sizeof(int32),
 															true, TYPALIGN_INT));
 	}
 	(void) saga_execute(&rate_stmt, values, nulls, false, 0);
 }
 
-/* ---------- rates ---------- */
-
-/* Makes the bucket of "at" the newest; never goes back, as a clock may. */
-static void
-shift_window(Window *window, int i, TimestampTz at)
-{
-	int64		bucket = at / bucket_us[i];
-	int64		by = bucket - window->bucket;
-
-	if (by <= 0)
-		return;
-	by = Min(by, SAGA_BUCKETS);
-	memmove(window->counts + by, window->counts, sizeof(int32) * (SAGA_BUCKETS - by));
-	memset(window->counts, 0, sizeof(int32) * by);
-	window->bucket = (int32) bucket;
-}
-
-/* When the last request of a bucket is in no window any more. */
-static TimestampTz
-bucket_ends(const Window *window, int i, int age)
-{
-	return (window->bucket - age + 1 + SAGA_WINDOW_PARTS) * bucket_us[i] + SAGA_WINDOW_GUARD_US;
-}
-
-/* How many more may start now; if none, *until is when. */
-static int64
-window_room(Window *window, int i, int limit, TimestampTz now, TimestampTz *until)
-{
-	int64		room = limit;
-	int			age;
-
-	shift_window(window, i, now);
-	for (age = 0; age < SAGA_BUCKETS; age++)
-	{
-		if (bucket_ends(window, i, age) > now)
-			room -= window->counts[age];
-	}
-	for (age = SAGA_BUCKETS - 1; age >= 0 && room <= 0; age--)
-	{
-		TimestampTz ends = bucket_ends(window, i, age);
-
-		if (ends <= now || window->counts[age] == 0)
-			continue;
-		room += window->counts[age];
-		if (room > 0)
-		{
-			*until = Max(*until, ends);
-			return 0;
-		}
-	}
-	return Max(room, 0);
-}
-
-static void
-grant_rate(const SagaLimitGroup *group, SagaLimitRow *row, TimestampTz now, SagaGrant *grant)
-{
-	const SagaLimits *limits = &group->limits;
-	int			i;
-
-	for (i = 0; i < SAGA_WINDOWS; i++)
-	{
-		int			limit = window_limit(limits, i);
-
-		if (limit == 0)
-			continue;
-		grant->n = (int) Min(grant->n, window_room(&row->windows[i], i, limit, now, &grant->until));
-		grant->late_us = SAGA_WINDOW_LATE_US;
-		grant->first = now;
-	}
-	if (limits->per_second > 0)
-	{
-		int64		step = (USECS_PER_SEC + SAGA_GUARD_US + limits->per_second - 1) / limits->per_second;
-
-		/* what is further ahead than that comes from a clock that was set back */
-		if (row->next_start_at > now + 2 * USECS_PER_SEC)
-			row->next_start_at = now + step;
-		grant->first = Max(row->next_start_at, now);
-		grant->step_us = step;
-		grant->late_us = SAGA_LATE_US;
-		if (grant->first > now + SAGA_HORIZON_US)
-		{
-			grant->n = 0;
-			grant->until = Max(grant->until, grant->first - SAGA_HORIZON_US / 2);
-		}
-		else
-			grant->n = (int) Min(grant->n, (now + SAGA_HORIZON_US - grant->first) / step + 1);
-	}
-}
+/* ---------- what was granted ---------- */
 
 TimestampTz
 saga_limit_use(SagaLimitGroup *group, SagaGrant *grant, int n, int64 lease, int64 probe_ms)
 {
-	const SagaLimits *limits = &group->limits;
 	SagaLimitRow *row = grant->row;
-	TimestampTz last = grant->first + grant->step_us * Max(n - 1, 0);
 	SagaGrant	next = {.n = 1};
-	int			i;
 
 	if (row == NULL || n == 0)
 		return 0;
@@ -455,17 +327,9 @@ saga_limit_use(SagaLimitGroup *group, SagaGrant *grant, int n, int64 lease, int6
 	}
 	if (grant->first == 0)
 		return 0;
-	for (i = 0; i < SAGA_WINDOWS; i++)
-	{
-		if (window_limit(limits, i) == 0)
-			continue;
-		shift_window(&row->windows[i], i, last);
-		row->windows[i].counts[0] += n;
-	}
-	if (limits->per_second > 0)
-		row->next_start_at = last + grant->step_us;
+	saga_rate_use(&group->limits, group->shared, &row->rate, grant, n);
 	write_rate(group, row);
-	grant_rate(group, row, GetCurrentTimestamp(), &next);
+	saga_rate_grant(&group->limits, &row->rate, GetCurrentTimestamp(), &next);
 	return next.until;
 }
 
@@ -516,7 +380,7 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 		return;
 	}
 	grant->n = grant->probe ? Min(want, 1) : want;
-	grant_rate(group, row, now, grant);
+	saga_rate_grant(&group->limits, &row->rate, now, grant);
 	grant->brief = grant->n == 0;
 	grant->row = row;
 	if (is_probe)

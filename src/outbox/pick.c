@@ -1,7 +1,6 @@
 /*
  * pick.c
- *		What a publisher takes next: from which destinations, how much of each,
- *		and when it may start.
+ *		What a publisher takes next: from which destinations, how much of each.
  *
  * A destination that is limited or held is not ready: its flag is cleared
  * before the row is asked, so that whoever ends the hold after that sets it
@@ -28,8 +27,8 @@
 /* Its settings are not what the cache says. */
 #define SAGA_SETTINGS_MS 10
 
-/* A request that was claimed and cannot be started for longer is given back. */
-#define SAGA_KEEP_MS	5000
+/* A probe has its request's time, and this, before another one is made. */
+#define SAGA_PROBE_MS	10000
 
 /* The coordinator is asked for another publisher this often. */
 #define SAGA_HELP_MS	1000
@@ -348,7 +347,7 @@ claim_granted(SagaPublisher *publisher, Candidate *candidate, SagaGrant *grant)
 		saga_secret_load(destination->secrets);
 	n = equip_sendings(publisher, candidate, grant);
 	next = saga_limit_use(candidate->group, grant, n, publisher->lease,
-						  (int64) destination->timeout_ms + 2 * SAGA_KEEP_MS);
+						  (int64) destination->timeout_ms + SAGA_PROBE_MS);
 	if (n > 0 && (next != 0 || grant->probe))
 		wait_for_grant(publisher, candidate, Max(next, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1)),
 					   true);
@@ -422,113 +421,6 @@ claim_candidate(SagaPublisher *publisher, Candidate *candidate)
 		candidate->mine + grant.n < destination->limits.concurrency)
 		ask_for_help(publisher, destination);
 	return rows;
-}
-
-/* ---------- what was claimed and has not started ---------- */
-
-static bool
-is_held(const SagaSending *sending, TimestampTz now)
-{
-	return sending->limit->hold_until > now && !sending->probe && sending->started_at == 0;
-}
-
-static bool
-needs_time(const SagaSending *sending, TimestampTz now)
-{
-	if (sending->later || !saga_limit_has_rate(sending->limit))
-		return false;
-	return sending->start_at == 0 || (sending->start_by != 0 && sending->start_by < now);
-}
-
-static bool
-is_unsettled(const SagaSending *sending, TimestampTz now)
-{
-	return is_held(sending, now) || (needs_time(sending, now) && sending->ask_at <= now);
-}
-
-static bool
-has_unsettled(SagaPublisher *publisher)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &publisher->ready)
-	{
-		if (is_unsettled(dlist_container(SagaSending, node, iter.cur), now))
-			return true;
-	}
-	return false;
-}
-
-/* Another time, as this one has passed; else back into its queue, unless a part of it was sent. */
-static void
-settle_sending_time(SagaPublisher *publisher, SagaSending *sending)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	bool		back = is_held(sending, now);
-
-	if (!back)
-	{
-		SagaGrant	grant;
-
-		saga_limit_ask(sending->limit, 1, sending->probe || sending->started_at != 0, &grant);
-		if (grant.n > 0)
-		{
-			sending->start_at = grant.first;
-			sending->start_by = grant.first == 0 ? 0 : grant.first + grant.late_us;
-			(void) saga_limit_use(sending->limit, &grant, 1, publisher->lease, 0);
-			return;
-		}
-		sending->ask_at = grant.until;
-		back = sending->started_at == 0 && grant.until > TimestampTzPlusMilliseconds(now, SAGA_KEEP_MS);
-	}
-	if (!back)
-		return;
-	saga_unclaim_sending(sending, publisher->lease);
-	dlist_delete(&sending->node);
-	dlist_push_tail(&publisher->returned, &sending->node);
-}
-
-static void
-settle_ready(SagaPublisher *publisher)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &publisher->ready)
-	{
-		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
-
-		if (is_unsettled(sending, GetCurrentTimestamp()))
-			settle_sending_time(publisher, sending);
-	}
-}
-
-bool
-saga_publisher_may_start(const SagaSending *sending, TimestampTz now)
-{
-	return !is_held(sending, now) && !needs_time(sending, now) && sending->start_at <= now;
-}
-
-/* When one that waits for its time can go on. */
-static TimestampTz
-next_start(SagaPublisher *publisher)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = DT_NOEND;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &publisher->ready)
-	{
-		const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
-
-		if (is_held(sending, now))
-			return now;
-		if (needs_time(sending, now))
-			next = Min(next, sending->ask_at);
-		else if (!sending->later)
-			next = Min(next, sending->start_at);
-	}
-	return next;
 }
 
 /* ---------- the claiming transaction ---------- */
@@ -609,7 +501,7 @@ saga_publisher_claim(SagaPublisher *publisher)
 	bool		everywhere = publisher->look_everywhere;
 	int			taken;
 
-	if (!everywhere && !saga_publisher_has_new_work(publisher) && !has_unsettled(publisher))
+	if (!everywhere && !saga_publisher_has_new_work(publisher) && !saga_publisher_has_unsettled(publisher))
 		return 0;
 	saga_publisher_begin(publisher);
 	publisher->claim_open = true;
@@ -620,7 +512,7 @@ saga_publisher_claim(SagaPublisher *publisher)
 	}
 	if (everywhere)
 		(void) saga_lease_release_dead(publisher->lease);
-	settle_ready(publisher);
+	saga_publisher_settle(publisher);
 	taken = claim_all(publisher, everywhere);
 	saga_publisher_commit(publisher);
 	publisher->claim_open = false;
@@ -679,7 +571,7 @@ saga_publisher_undo_claim(SagaPublisher *publisher)
 TimestampTz
 saga_publisher_next_work(SagaPublisher *publisher)
 {
-	TimestampTz next = Min(saga_limiter_report_at(publisher->limiter), next_start(publisher));
+	TimestampTz next = Min(saga_limiter_report_at(publisher->limiter), saga_publisher_next_start(publisher));
 	int32		ready[SAGA_READY_MAX];
 	int			nready = saga_shared != NULL ? get_ready(ready) : 0;
 	ListCell   *lc;

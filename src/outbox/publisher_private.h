@@ -53,10 +53,18 @@ extern bool saga_publisher_has_new_work(SagaPublisher *publisher);
 /* All requests that have not ended. */
 extern int	saga_publisher_count(const SagaPublisher *publisher);
 
-/* May one of the list "ready" start now? */
-extern bool saga_publisher_may_start(const SagaSending *sending, TimestampTz now);
-
 /* When there is something to do although nobody wakes us. */
 extern TimestampTz saga_publisher_next_work(SagaPublisher *publisher);
+
+/* ---------- pace.c: of the list "ready" ---------- */
+
+extern bool saga_publisher_may_start(const SagaSending *sending, TimestampTz now);
+
+/* Has one to get another time, or to go back?  Settle does it, in the claiming transaction. */
+extern bool saga_publisher_has_unsettled(SagaPublisher *publisher);
+extern void saga_publisher_settle(SagaPublisher *publisher);
+
+/* When one that waits for its time can go on. */
+extern TimestampTz saga_publisher_next_start(SagaPublisher *publisher);
 
 #endif							/* SAGA_OUTBOX_PUBLISHER_PRIVATE_H */

@@ -1,0 +1,117 @@
+/*
+ * pace.c
+ *		What a publisher has claimed and not started: requests wait for their
+ *		time, get another one when it has passed, and go back when a hold came
+ *		in between.
+ */
+#include "postgres.h"
+
+#include "outbox/publisher_private.h"
+#include "utils/timestamp.h"
+
+/* A request that was claimed and cannot be started for longer is given back. */
+#define SAGA_KEEP_MS	5000
+
+static bool
+is_held(const SagaSending *sending, TimestampTz now)
+{
+	return sending->limit->hold_until > now && !sending->probe && sending->started_at == 0;
+}
+
+static bool
+needs_time(const SagaSending *sending, TimestampTz now)
+{
+	if (sending->later || !saga_limit_has_rate(sending->limit))
+		return false;
+	return sending->start_at == 0 || (sending->start_by != 0 && sending->start_by < now);
+}
+
+static bool
+is_unsettled(const SagaSending *sending, TimestampTz now)
+{
+	return is_held(sending, now) || (needs_time(sending, now) && sending->ask_at <= now);
+}
+
+bool
+saga_publisher_has_unsettled(SagaPublisher *publisher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &publisher->ready)
+	{
+		if (is_unsettled(dlist_container(SagaSending, node, iter.cur), now))
+			return true;
+	}
+	return false;
+}
+
+/* Another time, as this one has passed; else back into its queue, unless a part of it was sent. */
+static void
+settle_sending_time(SagaPublisher *publisher, SagaSending *sending)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		back = is_held(sending, now);
+
+	if (!back)
+	{
+		SagaGrant	grant;
+
+		saga_limit_ask(sending->limit, 1, sending->probe || sending->started_at != 0, &grant);
+		if (grant.n > 0)
+		{
+			sending->start_at = grant.first;
+			sending->start_by = grant.first == 0 ? 0 : grant.first + grant.late_us;
+			(void) saga_limit_use(sending->limit, &grant, 1, publisher->lease, 0);
+			return;
+		}
+		sending->ask_at = grant.until;
+		back = sending->started_at == 0 && grant.until > TimestampTzPlusMilliseconds(now, SAGA_KEEP_MS);
+	}
+	if (!back)
+		return;
+	saga_unclaim_sending(sending, publisher->lease);
+	dlist_delete(&sending->node);
+	dlist_push_tail(&publisher->returned, &sending->node);
+}
+
+void
+saga_publisher_settle(SagaPublisher *publisher)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &publisher->ready)
+	{
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+		if (is_unsettled(sending, GetCurrentTimestamp()))
+			settle_sending_time(publisher, sending);
+	}
+}
+
+bool
+saga_publisher_may_start(const SagaSending *sending, TimestampTz now)
+{
+	return !is_held(sending, now) && !needs_time(sending, now) && sending->start_at <= now;
+}
+
+TimestampTz
+saga_publisher_next_start(SagaPublisher *publisher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &publisher->ready)
+	{
+		const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+		if (is_held(sending, now))
+			return now;
+		if (needs_time(sending, now))
+			next = Min(next, sending->ask_at);
+		else if (!sending->later)
+			next = Min(next, sending->start_at);
+	}
+	return next;
+}
