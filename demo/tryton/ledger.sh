@@ -1,5 +1,5 @@
 # Shell functions of demo/run for ACCOUNTING=tryton: Tryton keeps the books. Sourced, never run.
-# They use D, the directory of the run, AS_SERVER and sql of demo/run.
+# They use D, the directory of the run, AS_SERVER, sql and poll of demo/run.
 
 tryton() { (cd "$D" && "${AS_SERVER[@]}" node "$D/tryton/tryton.js" "$@"); }
 
@@ -24,17 +24,6 @@ set_up_ledger()
 
 # In the ledger: posted and not cancelled.
 booked_in_ledger() { tryton invoices "$D/ledger" | grep -cE '"state":"(posted|paid)"'; }
-
-poll()
-{
-	local n
-	for n in $(seq $((STALL * 5))); do
-		if [ "$(sql -c "$1")" = "$2" ]; then return 0; fi
-		sleep 0.2
-	done
-	warn "not in $STALL s: $1"
-	return 1
-}
 
 show_in_ledger()
 {
