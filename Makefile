@@ -5,6 +5,7 @@
 #   make demo      the main job on real input, in a throw-away cluster (KEEP=1, INVOICES=dir)
 #   make check     every test                make bench     speed, as ratios against pgbench
 #   make check-faults   many seeded runs against services that fail and lie
+#   make check-terraform   terraform/ and what its instances run
 #   make clean
 
 MODULE_big = pg_saga
@@ -36,7 +37,7 @@ HAVE_PGXS := $(wildcard $(PGXS))
 override with_llvm = no
 
 # PGXS has a "check" of its own, so the goals that only run a script do without it.
-SCRIPT_GOALS = deps check check-faults demo bench
+SCRIPT_GOALS = deps check check-faults check-terraform demo bench
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 else ifneq ($(HAVE_PGXS),)
 include $(PGXS)
@@ -59,7 +60,7 @@ pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL) src/invoice/invoice.asl.json
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; \
 	  sed -e '/^@invoice.asl.json@$$/{r src/invoice/invoice.asl.json' -e 'd;}' $(INVOICE_SQL); } >$@
 
-.PHONY: deps demo bench check-faults
+.PHONY: deps demo bench check-faults check-terraform
 deps:
 	t/deps
 
@@ -71,6 +72,9 @@ bench:
 
 check-faults:
 	t/check-faults
+
+check-terraform:
+	t/check terraform
 
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 .PHONY: check

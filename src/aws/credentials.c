@@ -1,135 +1,471 @@
 /*
  * credentials.c
- *		AWS credentials: the environment of the server, or a shared credentials
- *		file as the AWS command line has it.
+ *		AWS credentials: the chain that they come from, and how long they are
+ *		used.
+ *
+ * A link that is set up is the one: when it does not work, that is an error,
+ * and the next one is not asked.  The server would else act as somebody else
+ * than its operator said.
+ *
+ * Providers are never freed.  Their credentials are overwritten when others
+ * come and when the process ends.
  */
 #include "postgres.h"
 
-#include "aws/credentials.h"
+#include "aws/credentials_private.h"
+#include "net/json.h"
 #include "net/secret.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 
-#define SAGA_CREDENTIALS_MAX_BYTES (1024 * 1024)
+/* New ones are asked for so long before the end, or in the last quarter of a shorter life. */
+#define SAGA_RENEW_EARLY_MS		(5 * 60 * 1000)
 
-static char *
-trim(char *text)
+/* A request signed shortly before the end may arrive behind it. */
+#define SAGA_VALID_MARGIN_MS	5000
+
+/* Credentials that are past their end when they come: a clock may be wrong. */
+#define SAGA_EXPIRED_USE_MS		60000
+
+/* A file is read again after this, and what it said is not believed longer than that. */
+#define SAGA_FILE_RENEW_MS		60000
+#define SAGA_FILE_VALID_MS		(5 * 60 * 1000)
+
+/* After a failure to get any. */
+#define SAGA_RETRY_MIN_MS		1000
+#define SAGA_RETRY_MAX_MS		60000
+
+/* Others are not asked for again so soon after the last ones were refused. */
+#define SAGA_REFUSED_MS			1000
+
+/* Requests that were signed before others were read are answered within this. */
+#define SAGA_REPLACED_MS		30000
+
+/* of this process */
+static dlist_head providers = DLIST_STATIC_INIT(providers);
+static bool exit_registered = false;
+
+static void
+wipe_text(char **text)
 {
-	char	   *end = text + strlen(text);
-
-	while (isspace((unsigned char) *text))
-		text++;
-	while (end > text && isspace((unsigned char) end[-1]))
-		*--end = '\0';
-	return text;
+	if (*text == NULL)
+		return;
+	explicit_bzero(*text, strlen(*text));
+	pfree(*text);
+	*text = NULL;
 }
 
-/* "[name]" or "[profile name]" */
-static bool
-is_section(char *line, const char *profile)
+void
+saga_aws_wipe(SagaCredentials *credentials)
 {
-	char	   *close = strchr(line, ']');
-	char	   *name;
-
-	if (close == NULL)
-		return false;
-	*close = '\0';
-	name = trim(line + 1);
-	if (strncmp(name, "profile ", 8) == 0)
-		name = trim(name + 8);
-	return strcmp(name, profile) == 0;
+	wipe_text(&credentials->access_key);
+	wipe_text(&credentials->secret_key);
+	wipe_text(&credentials->session_token);
 }
 
-static char *
-parse_file(char *data, const char *profile, SagaCredentials *credentials)
-{
-	char	   *rest = data;
-	char	   *line;
-	bool		inside = false;
-	bool		found = false;
-
-	while ((line = strsep(&rest, "\n")) != NULL)
-	{
-		char	   *value;
-
-		line = trim(line);
-		if (*line == '[')
-		{
-			inside = is_section(line, profile);
-			found |= inside;
-			continue;
-		}
-		value = strchr(line, '=');
-		if (!inside || *line == '#' || *line == ';' || value == NULL)
-			continue;
-		*value++ = '\0';
-		line = trim(line);
-		value = trim(value);
-		if (strcmp(line, "aws_access_key_id") == 0)
-			credentials->access_key = pstrdup(value);
-		else if (strcmp(line, "aws_secret_access_key") == 0)
-			credentials->secret_key = pstrdup(value);
-		else if (strcmp(line, "aws_session_token") == 0)
-			credentials->session_token = pstrdup(value);
-	}
-	if (!found)
-		return psprintf("the credentials file has no profile \"%s\"", profile);
-	return NULL;
-}
-
-static char *
-read_file(const char *file, const char *profile, SagaCredentials *credentials)
-{
-	char	   *error;
-	char	   *data = saga_secret_read_file(file, SAGA_CREDENTIALS_MAX_BYTES, &error);
-	size_t		len;
-
-	if (data == NULL)
-		return error;
-	len = strlen(data);
-	error = parse_file(data, profile, credentials);
-	explicit_bzero(data, len);
-	pfree(data);
-	return error;
-}
-
-static char *
-copy_variable(const char *name)
+const char *
+saga_aws_variable(const char *name)
 {
 	const char *value = getenv(name);
 
-	return value != NULL && value[0] != '\0' ? pstrdup(value) : NULL;
+	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-char *
-saga_credentials_read(const char *file, const char *profile, SagaCredentials *credentials)
+const char *
+saga_aws_region(void)
 {
+	const char *region = saga_aws_variable("AWS_REGION");
+
+	return region != NULL ? region : saga_aws_variable("AWS_DEFAULT_REGION");
+}
+
+bool
+saga_aws_is_credentials_error(const char *code)
+{
+	static const char *const codes[] = {
+		"InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken", "SignatureDoesNotMatch",
+		"InvalidSignatureException"
+	};
+	int			i;
+
+	if (strncmp(code, "ExpiredToken", strlen("ExpiredToken")) == 0)
+		return true;
+	for (i = 0; i < lengthof(codes); i++)
+	{
+		if (strcmp(code, codes[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---------- providers ---------- */
+
+static void
+wipe_all(int code, Datum arg)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &providers)
+		saga_aws_wipe(&dlist_container(SagaAwsProvider, node, iter.cur)->credentials);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static char *
+keep(const char *text)
+{
+	return text != NULL ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
+}
+
+static SagaAwsProvider *
+find_provider(const SagaAwsSource *source)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &providers)
+	{
+		SagaAwsProvider *provider = dlist_container(SagaAwsProvider, node, iter.cur);
+
+		if (same_text(provider->secret, source->secret) && same_text(provider->file, source->file) &&
+			same_text(provider->profile, source->profile))
+			return provider;
+	}
+	return NULL;
+}
+
+static SagaAwsProvider *
+make_provider(const SagaAwsSource *source)
+{
+	SagaAwsProvider *provider = MemoryContextAllocZero(TopMemoryContext, sizeof(SagaAwsProvider));
+
+	provider->secret = keep(source->secret);
+	provider->file = keep(source->file);
+	provider->profile = keep(source->profile);
+	provider->setting = saga_aws_link;
+	if (!exit_registered)
+		on_proc_exit(wipe_all, 0);
+	exit_registered = true;
+	dlist_push_tail(&providers, &provider->node);
+	return provider;
+}
+
+static void
+start_anew(SagaAwsProvider *provider)
+{
+	saga_aws_fetch_forget(provider);
+	saga_aws_wipe(&provider->credentials);
+	provider->link = SAGA_AWS_AUTO;
+	provider->setting = saga_aws_link;
+	provider->retry_at = 0;
+	provider->failures = 0;
+}
+
+static SagaAwsProvider *
+get_provider(const SagaAwsSource *source)
+{
+	SagaAwsProvider *provider = find_provider(source);
+
+	if (provider == NULL)
+		provider = make_provider(source);
+	else if (provider->setting != saga_aws_link)
+		start_anew(provider);
+	if (!same_text(provider->region, source->region))
+	{
+		char	   *old = provider->region;
+
+		provider->region = keep(source->region);
+		if (old != NULL)
+			pfree(old);
+	}
+	return provider;
+}
+
+/* ---------- what links tell ---------- */
+
+static double
+random_share(void)
+{
+	uint32		random = 0;
+
+	(void) pg_strong_random(&random, sizeof(random));
+	return random / (double) PG_UINT32_MAX;
+}
+
+/* Not all servers that got theirs together shall ask for others together. */
+static void
+set_times(SagaAwsProvider *provider, TimestampTz expires_at)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		left_ms = (expires_at - now) / 1000;
+	int64		early_ms;
+
+	if (expires_at == 0)
+	{
+		provider->valid_until = provider->renew_at = DT_NOEND;
+		return;
+	}
+	if (left_ms <= 0)
+	{
+		ereport(LOG,
+				(errmsg("AWS credentials were past their expiration when they came, and are used all the same"),
+				 errhint("Compare the server's clock.")));
+		left_ms = SAGA_EXPIRED_USE_MS;
+		expires_at = TimestampTzPlusMilliseconds(now, left_ms);
+	}
+	early_ms = Min(SAGA_RENEW_EARLY_MS, left_ms / 4);
+	early_ms += (int64) (random_share() * early_ms / 4);
+	provider->renew_at = TimestampTzPlusMilliseconds(expires_at, -early_ms);
+	provider->valid_until = TimestampTzPlusMilliseconds(expires_at, -Min(SAGA_VALID_MARGIN_MS, left_ms / 10));
+}
+
+void
+saga_aws_provider_take(SagaAwsProvider *provider, int link, const SagaCredentials *credentials,
+					   TimestampTz expires_at)
+{
+	SagaCredentials taken = {NULL, NULL, NULL};
+
+	/* complete before it replaces the old ones */
+	taken.access_key = keep(credentials->access_key);
+	taken.secret_key = keep(credentials->secret_key);
+	taken.session_token = keep(credentials->session_token);
+	saga_aws_wipe(&provider->credentials);
+	provider->credentials = taken;
+	provider->link = link;
+	set_times(provider, expires_at);
+	provider->retry_at = 0;
+	if (provider->failures > 0)
+		ereport(LOG, (errmsg("AWS credentials are there again")));
+	provider->failures = 0;
+}
+
+/* Told once, until the error is another one; what is at hand is used until it expires. */
+static void
+note_failure(SagaAwsProvider *provider, const char *error)
+{
+	char	   *old = provider->error;
+
+	provider->error = keep(error);
+	if (provider->failures == 0 || !same_text(old, error))
+		ereport(LOG, (errmsg("could not get AWS credentials: %s", error)));
+	if (old != NULL)
+		pfree(old);
+	provider->failures++;
+}
+
+/* Asking again costs the network something, unlike a look at a file. */
+void
+saga_aws_provider_fail(SagaAwsProvider *provider, const char *error)
+{
+	int64		ms;
+
+	note_failure(provider, error);
+	ms = Min((int64) SAGA_RETRY_MAX_MS, (int64) SAGA_RETRY_MIN_MS << Min(provider->failures - 1, 10));
+	ms = ms / 2 + (int64) (random_share() * (ms / 2));
+	provider->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+}
+
+/* ---------- links that need no request ---------- */
+
+static SagaAwsOutcome
+read_environment(SagaCredentials *credentials, char **error)
+{
+	const char *access_key = saga_aws_variable("AWS_ACCESS_KEY_ID");
+	const char *secret_key = saga_aws_variable("AWS_SECRET_ACCESS_KEY");
+	const char *token = saga_aws_variable("AWS_SESSION_TOKEN");
+
+	if (access_key == NULL && secret_key == NULL)
+		return SAGA_AWS_ABSENT;
+	if (access_key == NULL || secret_key == NULL)
+	{
+		*error = psprintf("the environment has %s and no %s",
+						  access_key ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
+						  access_key ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
+		return SAGA_AWS_FAILED;
+	}
+	credentials->access_key = pstrdup(access_key);
+	credentials->secret_key = pstrdup(secret_key);
+	credentials->session_token = token ? pstrdup(token) : NULL;
+	return SAGA_AWS_GOT;
+}
+
+/* A row of saga.secret: {"access_key_id", "secret_access_key", "session_token"}. */
+static SagaAwsOutcome
+read_secret(const SagaAwsProvider *provider, SagaCredentials *credentials, char **error)
+{
+	*error = psprintf("the secret \"%s\" cannot be read", provider->secret);
+	return SAGA_AWS_FAILED;
+}
+
+/* ---------- the chain ---------- */
+
+/* Is this link to be asked at all? */
+static bool
+asks(const SagaAwsProvider *provider, int link)
+{
+	if (provider->secret != NULL)
+		return link == SAGA_AWS_SECRET;
+	if (provider->file != NULL || provider->profile != NULL)
+		return link == SAGA_AWS_FILE;
+	if (provider->link != SAGA_AWS_AUTO)
+		return link == provider->link;
+	if (provider->setting != SAGA_AWS_AUTO)
+		return link == provider->setting && link != SAGA_AWS_SECRET;
+	return link != SAGA_AWS_SECRET;
+}
+
+static SagaAwsOutcome
+ask(SagaAwsProvider *provider, int link, SagaHttp *http, SagaCredentials *credentials, char **error)
+{
+	switch (link)
+	{
+		case SAGA_AWS_ENVIRONMENT:
+			return read_environment(credentials, error);
+		case SAGA_AWS_WEB_IDENTITY:
+			return saga_aws_fetch_web_identity(provider, http, error);
+		case SAGA_AWS_FILE:
+			return saga_aws_read_files(provider, credentials, error);
+		case SAGA_AWS_CONTAINER:
+			return saga_aws_fetch_container(provider, http, error);
+		case SAGA_AWS_IMDS:
+			return saga_aws_fetch_imds(provider, http, error);
+		default:
+			return read_secret(provider, credentials, error);
+	}
+}
+
+static char *
+nothing_there(const SagaAwsProvider *provider)
+{
+	if (provider->setting == SAGA_AWS_AUTO || provider->link != SAGA_AWS_AUTO)
+		return pstrdup("there are no AWS credentials: neither the environment nor a web identity, a credentials file, a container endpoint or the instance metadata has any");
+	return psprintf("there are no AWS credentials where pg_saga.aws_credentials (\"%s\") says",
+					GetConfigOption("pg_saga.aws_credentials", false, false));
+}
+
+/* What a file or a secret says now. */
+static void
+take_static(SagaAwsProvider *provider, int link, const SagaCredentials *credentials)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	saga_aws_provider_take(provider, link, credentials, 0);
+	if (link == SAGA_AWS_ENVIRONMENT)
+		return;					/* it does not change while a process lives */
+	provider->renew_at = link == SAGA_AWS_FILE ? TimestampTzPlusMilliseconds(now, SAGA_FILE_RENEW_MS) : now;
+	provider->valid_until = TimestampTzPlusMilliseconds(now, SAGA_FILE_VALID_MS);
+}
+
+static SagaAwsOutcome
+renew(SagaAwsProvider *provider, SagaHttp *http)
+{
+	SagaAwsOutcome outcome = SAGA_AWS_ABSENT;
+	SagaCredentials credentials = {NULL, NULL, NULL};
 	char	   *error = NULL;
-	char	   *default_file = copy_variable("AWS_SHARED_CREDENTIALS_FILE");
-	bool		named = file != NULL || profile != NULL;
+	int			link;
+
+	for (link = SAGA_AWS_ENVIRONMENT; link <= SAGA_AWS_SECRET; link++)
+	{
+		if (asks(provider, link))
+			outcome = ask(provider, link, http, &credentials, &error);
+		if (outcome != SAGA_AWS_ABSENT)
+			break;
+	}
+	if (outcome == SAGA_AWS_GOT)
+		take_static(provider, link, &credentials);
+	else if (outcome == SAGA_AWS_ABSENT)
+		note_failure(provider, nothing_there(provider));
+	else if (outcome == SAGA_AWS_FAILED)
+		note_failure(provider, error);
+	saga_aws_wipe(&credentials);
+	return outcome;
+}
+
+static char *
+copy_text(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+SagaReadiness
+saga_aws_credentials(const SagaAwsSource *source, SagaHttp *http, SagaCredentials *credentials,
+					 char **error)
+{
+	SagaAwsProvider *provider = get_provider(source);
+	TimestampTz now = GetCurrentTimestamp();
+	bool		waiting;
 
 	memset(credentials, 0, sizeof(*credentials));
-	if (!named)
+	*error = NULL;
+	if (provider->fetch != NULL && !saga_aws_fetch_runs_over(provider->fetch, http))
+		saga_aws_fetch_forget(provider);
+	waiting = provider->fetch != NULL;
+	if (!waiting && provider->retry_at <= now &&
+		(provider->credentials.access_key == NULL || provider->renew_at <= now))
+		waiting = renew(provider, http) == SAGA_AWS_FETCHING;
+	if (provider->credentials.access_key != NULL && provider->valid_until > now)
 	{
-		credentials->access_key = copy_variable("AWS_ACCESS_KEY_ID");
-		credentials->secret_key = copy_variable("AWS_SECRET_ACCESS_KEY");
-		credentials->session_token = copy_variable("AWS_SESSION_TOKEN");
+		credentials->access_key = pstrdup(provider->credentials.access_key);
+		credentials->secret_key = pstrdup(provider->credentials.secret_key);
+		credentials->session_token = copy_text(provider->credentials.session_token);
+		return SAGA_READY_NOW;
 	}
-	if (credentials->access_key == NULL || credentials->secret_key == NULL)
+	if (waiting)
+		return SAGA_READY_LATER;
+	*error = pstrdup(provider->error ? provider->error : "the AWS credentials have expired");
+	return SAGA_READY_NEVER;
+}
+
+/* ---------- refused ones ---------- */
+
+/* Does the file, or the secret, say something else by now? */
+static bool
+read_again(SagaAwsProvider *provider)
+{
+	SagaCredentials credentials = {NULL, NULL, NULL};
+	char	   *error = NULL;
+	SagaAwsOutcome outcome = ask(provider, provider->link, NULL, &credentials, &error);
+	bool		others = outcome == SAGA_AWS_GOT &&
+		(!same_text(credentials.access_key, provider->credentials.access_key) ||
+		 !same_text(credentials.secret_key, provider->credentials.secret_key) ||
+		 !same_text(credentials.session_token, provider->credentials.session_token));
+
+	if (others)
 	{
-		memset(credentials, 0, sizeof(*credentials));
-		if (file == NULL)
-			file = default_file;
-		if (profile == NULL)
-			profile = copy_variable("AWS_PROFILE");
-		if (profile == NULL)
-			profile = "default";
-		if (file == NULL && named && getenv("HOME") != NULL)
-			file = psprintf("%s/.aws/credentials", getenv("HOME"));
-		if (file == NULL)
-			return pstrdup("there are no AWS credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_SHARED_CREDENTIALS_FILE is set");
-		error = read_file(file, profile, credentials);
+		take_static(provider, provider->link, &credentials);
+		provider->replaced_at = GetCurrentTimestamp();
 	}
-	if (error == NULL && (credentials->access_key == NULL || credentials->secret_key == NULL ||
-						  credentials->access_key[0] == '\0' || credentials->secret_key[0] == '\0'))
-		error = pstrdup("the AWS credentials have no access key or no secret key");
-	return error;
+	saga_aws_wipe(&credentials);
+	return others;
+}
+
+bool
+saga_aws_credentials_refused(const SagaAwsSource *source, const char *access_key)
+{
+	SagaAwsProvider *provider = find_provider(source);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (provider == NULL)
+		return false;
+	/* another request was first to say so */
+	if (provider->credentials.access_key == NULL)
+		return provider->fetch != NULL || provider->retry_at <= now;
+	if (strcmp(provider->credentials.access_key, access_key) != 0)
+		return true;
+	if (provider->link == SAGA_AWS_ENVIRONMENT)
+		return false;
+	if (provider->link == SAGA_AWS_FILE || provider->link == SAGA_AWS_SECRET)
+		/* others of the same refused ones may ask after they were replaced */
+		return read_again(provider) ||
+			provider->replaced_at > TimestampTzPlusMilliseconds(now, -SAGA_REPLACED_MS);
+	if (provider->refused_at > TimestampTzPlusMilliseconds(now, -SAGA_REFUSED_MS))
+		return false;
+	provider->refused_at = now;
+	saga_aws_wipe(&provider->credentials);
+	return true;
 }

@@ -28,7 +28,18 @@ int			saga_crash_limit = 3;
 int			saga_execution_retention_min = 0;
 int			saga_dead_letter_retention_min = 0;
 int			saga_outbox_retention_min = 0;
+int			saga_aws_link = SAGA_AWS_AUTO;
 
+static const struct config_enum_entry aws_links[] = {
+	{"auto", SAGA_AWS_AUTO, false},
+	{"environment", SAGA_AWS_ENVIRONMENT, false},
+	{"web_identity", SAGA_AWS_WEB_IDENTITY, false},
+	{"file", SAGA_AWS_FILE, false},
+	{"container", SAGA_AWS_CONTAINER, false},
+	{"imds", SAGA_AWS_IMDS, false},
+	{"secret", SAGA_AWS_SECRET, false},
+	{NULL, 0, false}
+};
 
 static bool
 check_databases(char **newval, void **extra, GucSource source)
@@ -119,10 +130,21 @@ define_retention_settings(void)
 							NULL, NULL, NULL);
 }
 
+static void
+define_aws_settings(void)
+{
+	DefineCustomEnumVariable("pg_saga.aws_credentials",
+							 "Where credentials for AWS come from.",
+							 "auto: the first of environment, web identity, files, container and instance metadata that is there. "
+							 "What a destination or a source names itself is not affected.",
+							 &saga_aws_link, SAGA_AWS_AUTO, aws_links, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 void
 saga_guc_define(void)
 {
 	define_process_settings();
 	define_batch_settings();
 	define_retention_settings();
+	define_aws_settings();
 }

@@ -24,6 +24,20 @@ extern int	saga_execution_retention_min;
 extern int	saga_dead_letter_retention_min;
 extern int	saga_outbox_retention_min;
 
+/* where credentials for AWS come from, unless a destination names its own */
+typedef enum SagaAwsLink
+{
+	SAGA_AWS_AUTO,				/* all of the following but the last, in this order */
+	SAGA_AWS_ENVIRONMENT,
+	SAGA_AWS_WEB_IDENTITY,
+	SAGA_AWS_FILE,
+	SAGA_AWS_CONTAINER,
+	SAGA_AWS_IMDS,
+	SAGA_AWS_SECRET				/* a named secret alone */
+} SagaAwsLink;
+
+extern int	saga_aws_link;
+
 extern void saga_guc_define(void);	/* from _PG_init */
 
 #endif							/* SAGA_GUC_H */

@@ -73,10 +73,7 @@ unknown_member(Parser *p, const JsonbValue *key, const char *path)
 	return fault(p, path, "is not known");
 }
 
-/*
- * Calls fn for the value, or for each element if it is an array, with the
- * number of them for the caller to make room.
- */
+/* Calls fn for the value, or for each element if it is an array. */
 static bool
 for_one_or_many(Parser *p, const JsonbValue *value, const char *path, void *arg,
 				bool (*fn) (Parser *p, const JsonbValue *value, const char *path, void *arg))
@@ -202,6 +199,7 @@ parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test
 	pg_wchar   *wide;
 	int			len;
 	int			rc;
+	bool		back_reference;
 	char		message[100];
 
 	if (value->type != jbvString)
@@ -218,7 +216,10 @@ parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test
 		pg_regerror(rc, &re, message, sizeof(message));
 		return fault(p, path, psprintf("is no regular expression: %s", message));
 	}
+	back_reference = (re.re_info & REG_UBACKREF) != 0;
 	pg_regfree(&re);
+	if (back_reference)
+		return fault(p, path, "must not have back references: they can take for ever");
 	test->regex = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	return true;
 }

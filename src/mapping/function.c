@@ -160,11 +160,15 @@ check_array(SagaMapCall *call, int arg, const SagaMapParam *param)
 		return true;
 	if (v->type == SAGA_MAP_ARRAY)
 	{
+		if (param->elements == 0)
+			return true;
 		elems = saga_map_elems(v);
 		n = v->count;
 	}
 	for (int i = 0; i < n && param->elements != 0; i++)
 	{
+		if (!saga_map_tick(call->ev))
+			return false;
 		if (type_letter(&elems[i]) != param->elements)
 			return saga_map_call_error(call, "takes only %s, not %s",
 									   param->elements == 'n' ? "numbers" : param->elements == 's' ? "strings" : "objects",
@@ -266,7 +270,7 @@ static bool
 map_boolean(SagaMapCall *call)
 {
 	if (call->args[0].type != SAGA_MAP_NOTHING)
-		saga_map_set_bool(call->result, saga_map_boolean(&call->args[0]));
+		saga_map_set_bool(call->result, saga_map_boolean(call->ev, &call->args[0]));
 	return true;
 }
 
@@ -274,7 +278,7 @@ static bool
 map_not(SagaMapCall *call)
 {
 	if (call->args[0].type != SAGA_MAP_NOTHING)
-		saga_map_set_bool(call->result, !saga_map_boolean(&call->args[0]));
+		saga_map_set_bool(call->result, !saga_map_boolean(call->ev, &call->args[0]));
 	return true;
 }
 

@@ -76,18 +76,18 @@ bool
 saga_map_sum(SagaMapCall *call)
 {
 	SagaMapValue *elems;
-	SagaMapValue total;
+	Numeric		total = int64_to_numeric(0);
 
 	if (call->args[0].type == SAGA_MAP_NOTHING)
 		return true;
 	elems = saga_map_elems(&call->args[0]);
-	saga_map_set_number(&total, int64_to_numeric(0));
 	for (int i = 0; i < call->args[0].count; i++)
-		if (!saga_map_tick(call->ev) ||
-			!saga_map_arithmetic(call->ev, '+', total.u.number, elems[i].u.number, &total))
+	{
+		if (!saga_map_tick(call->ev) || !in_range(call, elems[i].u.number))
 			return false;
-	*call->result = total;
-	return true;
+		total = saga_map_add(total, elems[i].u.number);
+	}
+	return saga_map_set_result(call->ev, call->result, total);
 }
 
 /* ---------- $number ---------- */

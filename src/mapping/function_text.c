@@ -213,6 +213,27 @@ saga_map_trim(SagaMapCall *call)
 	return true;
 }
 
+static void
+append_fill(StringInfo buf, const SagaMapValue *fill, int characters)
+{
+	int			width = count_characters(fill);
+
+	enlargeStringInfo(buf, characters / width * fill->count);
+	if (fill->count == 1)
+	{
+		memset(buf->data + buf->len, fill->u.string[0], characters);
+		buf->len += characters;
+		buf->data[buf->len] = '\0';
+		return;
+	}
+	for (; characters >= width; characters -= width)
+	{
+		CHECK_FOR_INTERRUPTS();
+		appendBinaryStringInfo(buf, fill->u.string, fill->count);
+	}
+	appendBinaryStringInfo(buf, fill->u.string, offset_of(fill, characters));
+}
+
 bool
 saga_map_pad(SagaMapCall *call)
 {
@@ -236,14 +257,7 @@ saga_map_pad(SagaMapCall *call)
 	initStringInfo(&padding);
 	if (width > 0)
 		appendBinaryStringInfo(&padding, v->u.string, v->count);
-	for (int left = (int) missing; left > 0;)
-	{
-		int			n = Min(count_characters(fill), left);
-
-		CHECK_FOR_INTERRUPTS();
-		appendBinaryStringInfo(&padding, fill->u.string, offset_of(fill, n));
-		left -= n;
-	}
+	append_fill(&padding, fill, (int) missing);
 	if (width < 0)
 		appendBinaryStringInfo(&padding, v->u.string, v->count);
 	saga_map_set_string(call->result, padding.data, padding.len);
@@ -325,10 +339,10 @@ saga_map_split(SagaMapCall *call)
 
 	if (v->type == SAGA_MAP_NOTHING)
 		return true;
-	if (separator->type == SAGA_MAP_NOTHING)
-		return saga_map_call_error(call, "needs a separator");
 	if (!get_limit(call, &call->args[2], false, &limit))
 		return false;
+	if (separator->type == SAGA_MAP_NOTHING && limit != 0)
+		return saga_map_call_error(call, "needs a separator");
 	while (limit != 0 && (v->count > 0 || separator->count > 0))
 	{
 		int			at = next_part(v, separator, from);

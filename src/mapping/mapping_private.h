@@ -99,6 +99,9 @@ extern void saga_map_set_array(SagaMapValue *v, const SagaMapList *list, uint8 f
 /* The elements of an array, which is no longer stored afterwards. */
 extern SagaMapValue *saga_map_elems(SagaMapValue *array);
 
+/* One element, which must be there. */
+extern void saga_map_element(SagaMapValue *array, int index, SagaMapValue *result);
+
 extern bool saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v);
 extern bool saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array);
 extern bool saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapValue *result);
@@ -106,8 +109,9 @@ extern bool saga_map_member(const SagaMapValue *object, const char *name, int le
 /* The pairs of an object as an array that may be read only. */
 extern SagaMapPair *saga_map_pairs(const SagaMapValue *object);
 
-extern bool saga_map_boolean(SagaMapValue *v);	/* nothing is false */
-extern bool saga_map_equal(SagaMapValue *a, SagaMapValue *b);
+/* Both count steps; when there are no more, they say false, and the evaluation fails at its end. */
+extern bool saga_map_boolean(SagaMapEval *ev, SagaMapValue *v); /* nothing is false */
+extern bool saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b);
 extern int	saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b);
 extern const char *saga_map_type_name(const SagaMapValue *v);
 
@@ -119,7 +123,9 @@ extern char *saga_map_number_text(Numeric number);
 
 /* Without zeroes at the end; false and an error when it has too many digits. */
 extern bool saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number);
+extern Numeric saga_map_add(Numeric a, Numeric b);
 extern bool saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result);
+extern Numeric saga_map_trim_scale(Numeric number);
 extern Numeric saga_map_negate(Numeric number);
 extern double saga_map_double(Numeric number);	/* for positions and counts only */
 extern int64 saga_map_floor(Numeric number);	/* cut to the range of int32 */
@@ -215,6 +221,24 @@ typedef struct SagaMapToken
 
 extern bool saga_map_scan(SagaScanner *s, SagaMapToken *token);
 
+/* ---------- evaluation (eval.c, operator.c) ---------- */
+
+/* What a node gives for a context, JSONata's evaluate(); false: an error was set. */
+#define SAGA_MAP_EVAL_ARGS \
+	SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result
+
+extern bool saga_map_eval_node(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_array(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_object(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_binary(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_negation(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_condition(SAGA_MAP_EVAL_ARGS);
+extern bool saga_map_eval_call(SAGA_MAP_EVAL_ARGS);
+
+/* "MESSAGE, not a number at position N"; without a value only the message. */
+extern bool saga_map_error_at(SagaMapEval *ev, const SagaMapNode *node, const char *message, const SagaMapValue *value);
+extern bool saga_map_sequence_of(SagaMapEval *ev, const SagaMapValue *v, SagaMapValue *result);
+
 /* ---------- functions (function.c and others) ---------- */
 
 #define SAGA_MAP_MAX_ARGS	4
@@ -257,6 +281,7 @@ extern bool saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMa
 
 /* "$name ...": an error of the call's. */
 extern bool saga_map_call_error(SagaMapCall *call, const char *fmt,...) pg_attribute_printf(2, 3);
+
 extern bool saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, int len, SagaMapValue *result);
 extern bool saga_map_append(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b, SagaMapValue *result);
 
@@ -361,6 +386,6 @@ struct SagaCondition
 	SagaSubject *subjects;
 };
 
-#define SAGA_TEST_REGEX_FLAGS	REG_ADVANCED
+#define SAGA_TEST_REGEX_FLAGS	(REG_ADVANCED | REG_NOSUB)
 
 #endif							/* SAGA_MAPPING_PRIVATE_H */

@@ -33,7 +33,7 @@ saga_test_mapping(PG_FUNCTION_ARGS)
 	if (!saga_mapping_eval(mapping, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), &result, &error))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the mapping expression has no value"),
+				 errmsg("cannot evaluate the mapping expression"),
 				 errdetail("%s.", error)));
 	if (result == NULL)
 		PG_RETURN_NULL();

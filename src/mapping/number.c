@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "mapping/mapping_private.h"
 
@@ -35,18 +36,30 @@ power_of_ten(int exponent)
 											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
+/* Caches, made once in a process: what nearly every number lies between. */
+static Numeric common_min = NULL;
+static Numeric common_max = NULL;
+
+static void
+make_common_range(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	common_min = int64_to_numeric(-INT64CONST(1000000000000000000));
+	common_max = int64_to_numeric(INT64CONST(1000000000000000000));
+	MemoryContextSwitchTo(old);
+}
+
 bool
 saga_map_in_range(Numeric number)
 {
-	static const int64 large = INT64CONST(1000000000000000000);
-	Numeric		absolute = CALL1(numeric_abs, number);
-	int32		scale = DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number)));
-
-	if (scale > MAX_SCALE)
+	if (DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number))) > MAX_SCALE)
 		return false;
-	if (saga_numeric_compare(absolute, int64_to_numeric(large)) < 0)
+	if (common_max == NULL)
+		make_common_range();
+	if (saga_numeric_compare(number, common_min) > 0 && saga_numeric_compare(number, common_max) < 0)
 		return true;
-	return strcspn(numeric_text(absolute), ".") <= MAX_INTEGER_DIGITS;
+	return strcspn(numeric_text(CALL1(numeric_abs, number)), ".") <= MAX_INTEGER_DIGITS;
 }
 
 bool
@@ -59,6 +72,12 @@ saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number)
 	return true;
 }
 
+Numeric
+saga_map_add(Numeric a, Numeric b)
+{
+	return CALL2(numeric_add, a, b);
+}
+
 bool
 saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result)
 {
@@ -67,7 +86,7 @@ saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue
 	switch (op)
 	{
 		case '+':
-			return saga_map_set_result(ev, result, CALL2(numeric_add, a, b));
+			return saga_map_set_result(ev, result, saga_map_add(a, b));
 		case '-':
 			return saga_map_set_result(ev, result, CALL2(numeric_sub, a, b));
 		case '*':
@@ -79,6 +98,12 @@ saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue
 				return saga_map_set_result(ev, result, CALL2(numeric_div, a, b));
 			return saga_map_set_result(ev, result, CALL2(numeric_mod, a, b));
 	}
+}
+
+Numeric
+saga_map_trim_scale(Numeric number)
+{
+	return CALL1(numeric_trim_scale, number);
 }
 
 Numeric

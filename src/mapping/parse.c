@@ -321,6 +321,12 @@ parse_variable(Parser *p, const SagaMapToken *token)
 	}
 }
 
+static bool
+is_text(const SagaMapValue *v, const char *text)
+{
+	return v->count == strlen(text) && memcmp(v->u.string, text, v->count) == 0;
+}
+
 static SagaMapNode *
 parse_operand(Parser *p, const SagaMapToken *token)
 {
@@ -331,7 +337,7 @@ parse_operand(Parser *p, const SagaMapToken *token)
 		case SAGA_MAP_TOKEN_NAME:
 			if (p->token.op == '(')
 			{
-				if (token->value.count == 8 && strncmp(token->value.u.string, "function", 8) == 0)
+				if (is_text(&token->value, "function") || is_text(&token->value, "\xce\xbb"))
 					return unsupported(p, token->offset, "functions of one's own are");
 				return error_at(p, token->offset, "a function's name begins with \"$\"");
 			}
@@ -436,7 +442,10 @@ parse_filter(Parser *p, SagaMapNode *left)
 		target->keep_array = true;
 		if (left->kind == SAGA_MAP_PATH)
 			left->keep_singleton = true;
-		return advance(p) ? left : NULL;
+		if (!advance(p))
+			return NULL;
+		/* where JSONata expects a regular expression */
+		return p->token.op == '/' ? unsupported(p, p->token.offset, "\"/\" right after \"[]\" is") : left;
 	}
 	predicate = parse_expression(p, 0);
 	if (!add_to(p, target, list, predicate) || !expect(p, ']'))

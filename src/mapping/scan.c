@@ -76,7 +76,6 @@ scan_string(SagaScanner *s, SagaMapToken *token)
 static bool
 scan_number(SagaScanner *s, SagaMapToken *token)
 {
-	static const char *const limits[] = {"e", "E"};
 	int			len = 0;
 	Numeric		number;
 
@@ -89,24 +88,20 @@ scan_number(SagaScanner *s, SagaMapToken *token)
 	}
 	if (s->pos[len] == '.' && s->pos[len + 1] >= '0' && s->pos[len + 1] <= '9')
 		len += 1 + strspn(s->pos + len + 1, "0123456789");
-	for (int i = 0; i < lengthof(limits); i++)
+	if (s->pos[len] == 'e' || s->pos[len] == 'E')
 	{
-		if (s->pos[len] == limits[i][0])
-		{
-			int			sign = s->pos[len + 1] == '+' || s->pos[len + 1] == '-';
-			int			digits = strspn(s->pos + len + 1 + sign, "0123456789");
+		int			sign = s->pos[len + 1] == '+' || s->pos[len + 1] == '-';
+		int			digits = strspn(s->pos + len + 1 + sign, "0123456789");
 
-			if (digits > 0)
-				len += 1 + sign + digits;
-			break;
-		}
+		if (digits > 0)
+			len += 1 + sign + digits;
 	}
 	if (!saga_map_parse_number(s->pos, len, &number) || !saga_map_in_range(number))
 		return saga_scan_error(s, "the number is out of range");
 	s->pos += len;
 	token->op = SAGA_MAP_TOKEN_LITERAL;
 	token->is_number = true;
-	saga_map_set_number(&token->value, number);
+	saga_map_set_number(&token->value, saga_map_trim_scale(number));
 	return true;
 }
 

@@ -13,11 +13,10 @@
 
 #include "mapping/mapping_private.h"
 
-/* Bytes that one evaluation may hold; looked at now and then. */
+/* Bytes that one evaluation may hold; looked at before each step. */
 #define MAX_MEMORY			((Size) 256 * 1024 * 1024)
 
 #define MAX_ELEMENTS		(2 * 1024 * 1024)
-#define MAX_ERROR_LENGTH	300
 
 /* ---------- limits and errors ---------- */
 
@@ -53,12 +52,10 @@ saga_map_tick(SagaMapEval *ev)
 {
 	if (--ev->steps < 0)
 		return saga_map_error(ev, "the expression takes too many steps");
-	if (ev->steps % 1024 == 0)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (MemoryContextMemAllocated(ev->context, true) > MAX_MEMORY)
-			return saga_map_error(ev, "the expression takes too much memory");
-	}
+	CHECK_FOR_INTERRUPTS();
+	/* the context has no children: this reads one number */
+	if (MemoryContextMemAllocated(ev->context, false) > MAX_MEMORY)
+		return saga_map_error(ev, "the expression takes too much memory");
 	return true;
 }
 
@@ -166,6 +163,24 @@ saga_map_elems(SagaMapValue *array)
 	return elems;
 }
 
+void
+saga_map_element(SagaMapValue *array, int index, SagaMapValue *result)
+{
+	JsonbValue	parent;
+	JsonbValue	element;
+
+	if ((array->flags & SAGA_MAP_STORED) == 0)
+	{
+		*result = array->u.elems[index];
+		return;
+	}
+	parent.type = jbvBinary;
+	parent.val.binary.data = array->u.container;
+	parent.val.binary.len = array->size;
+	(void) saga_value_element(&parent, index, &element);
+	saga_map_from_json(&element, result);
+}
+
 bool
 saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v)
 {
@@ -246,11 +261,14 @@ saga_map_pairs(const SagaMapValue *object)
 /* ---------- comparing ---------- */
 
 bool
-saga_map_boolean(SagaMapValue *v)
+saga_map_boolean(SagaMapEval *ev, SagaMapValue *v)
 {
 	SagaMapValue *elems;
 
 	check_stack_depth();
+
+	if (!saga_map_tick(ev))
+		return false;
 
 	switch (v->type)
 	{
@@ -264,7 +282,7 @@ saga_map_boolean(SagaMapValue *v)
 		case SAGA_MAP_ARRAY:
 			elems = saga_map_elems(v);
 			for (int i = 0; i < v->count; i++)
-				if (saga_map_boolean(&elems[i]))
+				if (saga_map_boolean(ev, &elems[i]))
 					return true;
 			return false;
 		default:
@@ -292,30 +310,30 @@ saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b)
 }
 
 static bool
-objects_equal(const SagaMapValue *a, const SagaMapValue *b)
+objects_equal(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b)
 {
-	SagaMapPair *pairs = saga_map_pairs(a);
+	SagaMapPair *pairs;
 	SagaMapValue other;
 
 	if (a->count != b->count)
 		return false;
+	pairs = saga_map_pairs(a);
 	for (int i = 0; i < a->count; i++)
 		if (!saga_map_member(b, pairs[i].name, pairs[i].len, &other) ||
-			!saga_map_equal(&pairs[i].value, &other))
+			!saga_map_equal(ev, &pairs[i].value, &other))
 			return false;
 	return true;
 }
 
 bool
-saga_map_equal(SagaMapValue *a, SagaMapValue *b)
+saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b)
 {
 	SagaMapValue *x,
 			   *y;
 
 	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
 
-	if (a->type != b->type)
+	if (!saga_map_tick(ev) || a->type != b->type)
 		return false;
 	switch (a->type)
 	{
@@ -331,11 +349,11 @@ saga_map_equal(SagaMapValue *a, SagaMapValue *b)
 			x = saga_map_elems(a);
 			y = saga_map_elems(b);
 			for (int i = 0; i < a->count; i++)
-				if (!saga_map_equal(&x[i], &y[i]))
+				if (!saga_map_equal(ev, &x[i], &y[i]))
 					return false;
 			return true;
 		case SAGA_MAP_OBJECT:
-			return objects_equal(a, b);
+			return objects_equal(ev, a, b);
 		default:
 			return true;
 	}

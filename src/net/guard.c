@@ -101,6 +101,8 @@ allows(const SagaGuard *guard, int family, const unsigned char *address)
 		family = AF_INET;
 		address += sizeof(mapped);
 	}
+	if (guard->only)
+		return covered(guard->allowed, guard->nallowed, family, address);
 	return !covered(private_ranges, lengthof(private_ranges), family, address) ||
 		covered(guard->allowed, guard->nallowed, family, address);
 }

@@ -17,6 +17,7 @@ typedef struct SagaCidr
 typedef struct SagaGuard
 {
 	bool		allow_all;		/* private addresses too */
+	bool		only;			/* nothing but "allowed", public or not */
 	int			nallowed;
 	SagaCidr   *allowed;		/* private addresses that are allowed all the same */
 } SagaGuard;

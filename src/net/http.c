@@ -30,6 +30,9 @@
 #define SAGA_CONNECTION_MAX_AGE 30	/* seconds an idle connection is kept */
 #define SAGA_USER_AGENT			"pg_saga"
 
+/* Connections beyond max_transfers: what all transfers wait for, tokens, must not wait for them. */
+#define SAGA_SPARE_CONNECTIONS	4
+
 typedef struct SagaTransfer
 {
 	dlist_node	node;			/* in SagaHttp.idle, active or finished */
@@ -44,6 +47,7 @@ typedef struct SagaTransfer
 	char	   *head;
 	size_t		head_len;
 	size_t		head_size;
+	bool		wipe_answer;	/* as of the request, which may be gone before */
 	bool		truncated;
 	bool		refused;
 	bool		no_memory;
@@ -120,6 +124,7 @@ timer_callback(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* Does not move what is there when it has room for all there may be. */
 static bool
 append(char **data, size_t *len, size_t *size, const char *from, size_t n)
 {
@@ -149,6 +154,12 @@ write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
 
 	if (n > room)
 		transfer->truncated = true;
+	/* at once as large as it may get: realloc would leave copies of secrets behind */
+	if (transfer->wipe_answer && transfer->body == NULL)
+	{
+		transfer->body = malloc(transfer->request->max_response_bytes + 1);
+		transfer->body_size = transfer->body ? transfer->request->max_response_bytes + 1 : 0;
+	}
 	if (!append(&transfer->body, &transfer->body_len, &transfer->body_size, chunk, Min(n, room)))
 	{
 		transfer->no_memory = true;
@@ -237,10 +248,10 @@ saga_http_create(int max_transfers)
 	dlist_init(&http->finished);
 	http->timer_at = -1;
 
-	/* one more than transfers: the epoll set */
-	while (http->reserved < max_transfers + 1 && AcquireExternalFD())
+	/* one more than connections: the epoll set */
+	while (http->reserved < max_transfers + SAGA_SPARE_CONNECTIONS + 1 && AcquireExternalFD())
 		http->reserved++;
-	http->max_transfers = Min(max_transfers, http->reserved - 1);
+	http->max_transfers = http->reserved - SAGA_SPARE_CONNECTIONS - 1;
 	http->epoll = epoll_create1(EPOLL_CLOEXEC);
 
 	block_signals(&save);
@@ -254,7 +265,8 @@ saga_http_create(int max_transfers)
 		curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, timer_callback);
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-		curl_multi_setopt(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) http->max_transfers);
+		curl_multi_setopt(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+						  (long) http->max_transfers + SAGA_SPARE_CONNECTIONS);
 		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) http->max_transfers);
 	}
 	restore_signals(&save);
@@ -270,14 +282,35 @@ saga_http_create(int max_transfers)
 	return http;
 }
 
+/* libcurl keeps copies of the headers, and some hold secrets. */
+static void
+wipe_headers(SagaTransfer *transfer)
+{
+	struct curl_slist *item;
+
+	for (item = transfer->headers; item != NULL; item = item->next)
+		explicit_bzero(item->data, strlen(item->data));
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+}
+
+static void
+free_body(SagaTransfer *transfer)
+{
+	if (transfer->wipe_answer && transfer->body != NULL)
+		explicit_bzero(transfer->body, transfer->body_len);
+	free(transfer->body);
+	transfer->body = NULL;
+}
+
 static void
 free_transfer(SagaHttp *http, SagaTransfer *transfer, bool in_multi)
 {
 	if (in_multi)
 		curl_multi_remove_handle(http->multi, transfer->easy);
 	curl_easy_cleanup(transfer->easy);
-	curl_slist_free_all(transfer->headers);
-	free(transfer->body);
+	wipe_headers(transfer);
+	free_body(transfer);
 	free(transfer->head);
 	free(transfer);
 }
@@ -289,11 +322,27 @@ free_transfers(SagaHttp *http, dlist_head *list, bool in_multi)
 		free_transfer(http, dlist_container(SagaTransfer, node, dlist_pop_head_node(list)), in_multi);
 }
 
+static void
+tell_aborted(dlist_head *list)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		if (transfer->user->aborted != NULL)
+			transfer->user->aborted(transfer->user);
+	}
+}
+
 void
 saga_http_destroy(SagaHttp *http)
 {
 	sigset_t	save;
 
+	tell_aborted(&http->active);
+	tell_aborted(&http->finished);
 	block_signals(&save);
 	free_transfers(http, &http->active, true);
 	free_transfers(http, &http->finished, false);
@@ -478,6 +527,7 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 	{
 		transfer->request = request;
 		transfer->user = user;
+		transfer->wipe_answer = request->wipe_answer;
 		transfer->message[0] = '\0';
 		if (!set_options(transfer) ||
 			curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
@@ -495,18 +545,6 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 	return transfer != NULL;
 }
 
-/* libcurl keeps copies of the headers, and some hold secrets. */
-static void
-wipe_headers(SagaTransfer *transfer)
-{
-	struct curl_slist *item;
-
-	for (item = transfer->headers; item != NULL; item = item->next)
-		explicit_bzero(item->data, strlen(item->data));
-	curl_slist_free_all(transfer->headers);
-	transfer->headers = NULL;
-}
-
 static void
 release_transfer(SagaHttp *http, SagaTransfer *transfer)
 {
@@ -516,9 +554,9 @@ release_transfer(SagaHttp *http, SagaTransfer *transfer)
 	curl_easy_reset(transfer->easy);	/* connections stay with the multi handle */
 	wipe_headers(transfer);
 	restore_signals(&save);
-	free(transfer->body);
+	free_body(transfer);
 	free(transfer->head);
-	transfer->body = transfer->head = NULL;
+	transfer->head = NULL;
 	transfer->body_len = transfer->body_size = transfer->head_len = transfer->head_size = 0;
 	transfer->sent = 0;
 	transfer->truncated = transfer->refused = transfer->no_memory = false;

@@ -22,6 +22,7 @@ typedef struct SagaHttpRequest
 	int			connect_timeout_ms;
 	size_t		max_response_bytes;
 	const char *ca_file;		/* NULL: the system's */
+	bool		wipe_answer;	/* it holds secrets: its buffer is overwritten when it is released */
 
 	/* signed by libcurl: "aws:amz:REGION:SERVICE"; NULL: unsigned */
 	const char *sigv4;
@@ -64,12 +65,14 @@ typedef struct SagaHttpAnswer
 /*
  * Who started a transfer, as the first member of what is its own.  It is told
  * the answer once, outside a transaction; then the transfer is released, so
- * it copies what it keeps.  It may start others.
+ * it copies what it keeps.  It may start others.  When the SagaHttp goes
+ * first, "aborted" is called in place of it; NULL: the user goes too.
  */
 typedef struct SagaHttpUser SagaHttpUser;
 struct SagaHttpUser
 {
 	void		(*finished) (SagaHttpUser *user, const SagaHttpAnswer *answer);
+	void		(*aborted) (SagaHttpUser *user);	/* raises nothing */
 };
 
 /* Raises when it cannot be made. */

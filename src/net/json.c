@@ -1,7 +1,8 @@
 /*
  * json.c
- *		Is a foreign text JSON?  The one file that includes json-c, whose
- *		json_object is also the name of a function of the server's.
+ *		Is a foreign text JSON, and what are its members?  The one file that
+ *		includes json-c, whose json_object is also the name of a function of the
+ *		server's.
  */
 #include "postgres.h"
 
@@ -31,14 +32,13 @@ find_special_number(json_object *item, int flags, json_object *parent, const cha
  * The text must have a NUL behind it, which is parsed too: without it a bare
  * number or null is "go on".
  */
-bool
-saga_json_check(const char *text, size_t len)
+static bool
+parse(const char *text, size_t len, json_object **object)
 {
 	json_tokener *tokener;
-	json_object *object;
 	bool		ok;
-	bool		special = false;
 
+	*object = NULL;
 	/* an embedded NUL would end the text for json-c */
 	if (len >= INT_MAX || strlen(text) != len)
 		return false;
@@ -46,12 +46,62 @@ saga_json_check(const char *text, size_t len)
 	if (tokener == NULL)
 		return false;
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	object = json_tokener_parse_ex(tokener, text, (int) len + 1);
+	*object = json_tokener_parse_ex(tokener, text, (int) len + 1);
 	ok = json_tokener_get_error(tokener) == json_tokener_success &&
 		json_tokener_get_parse_end(tokener) >= len;
 	json_tokener_free(tokener);
+	return ok;
+}
+
+bool
+saga_json_check(const char *text, size_t len)
+{
+	json_object *object;
+	bool		ok = parse(text, len, &object);
+	bool		special = false;
+
 	if (ok && object != NULL)
 		(void) json_c_visit(object, 0, find_special_number, &special);
 	json_object_put(object);
 	return ok && !special;
+}
+
+static char *
+copy_scalar(json_object *value)
+{
+	const char *text;
+	size_t		len;
+	char	   *copy;
+
+	if (value == NULL || json_object_is_type(value, json_type_object) ||
+		json_object_is_type(value, json_type_array))
+		return NULL;
+	text = json_object_get_string(value);
+	len = json_object_is_type(value, json_type_string) ? json_object_get_string_len(value) : strlen(text);
+	/* json-c's own memory would be lost if this raised */
+	copy = palloc_extended(len + 1, MCXT_ALLOC_NO_OOM);
+	if (copy == NULL || strlen(text) != len)
+		return NULL;
+	memcpy(copy, text, len + 1);
+	if (json_object_is_type(value, json_type_string))
+		explicit_bzero(unconstify(char *, text), len);
+	return copy;
+}
+
+bool
+saga_json_get_members(const char *text, size_t len, SagaJsonMember *members, int n)
+{
+	json_object *object;
+	bool		ok = parse(text, len, &object) && json_object_is_type(object, json_type_object);
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		json_object *value;
+
+		members[i].text = ok && json_object_object_get_ex(object, members[i].name, &value) ?
+			copy_scalar(value) : NULL;
+	}
+	json_object_put(object);
+	return ok;
 }

@@ -1,6 +1,6 @@
 /*
  * xml.c
- *		Answers of SNS: XML, read by expat.
+ *		Answers of SNS and STS: XML, read by expat.
  *
  * Expat calls back, so nothing of PostgreSQL's is used while it runs: texts
  * are cut to the size of their fields.  A document type declaration, and so
@@ -116,33 +116,138 @@ end_element(void *arg, const XML_Char *name)
 	state->depth--;
 }
 
+/* The user data of a parser here begins with the parser itself. */
 static void XMLCALL
 start_doctype(void *arg, const XML_Char *name, const XML_Char *sysid, const XML_Char *pubid,
 			  int has_internal_subset)
 {
-	XmlState   *state = arg;
+	XML_StopParser(*(XML_Parser *) arg, XML_FALSE);
+}
 
-	XML_StopParser(state->parser, XML_FALSE);
+static bool
+parse(XML_Parser *parser, const char *text, size_t len, XML_StartElementHandler start,
+	  XML_EndElementHandler end, XML_CharacterDataHandler data)
+{
+	bool		ok;
+
+	if (len > INT_MAX || (*parser = XML_ParserCreate(NULL)) == NULL)
+		return false;
+	XML_SetUserData(*parser, parser);
+	XML_SetElementHandler(*parser, start, end);
+	XML_SetCharacterDataHandler(*parser, data);
+	XML_SetStartDoctypeDeclHandler(*parser, start_doctype);
+	ok = XML_Parse(*parser, text, (int) len, XML_TRUE) == XML_STATUS_OK;
+	XML_ParserFree(*parser);
+	return ok;
 }
 
 bool
 saga_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer)
 {
 	XmlState	state = {0};
-	bool		ok;
 
 	memset(answer, 0, sizeof(*answer));
-	if (len > INT_MAX)
-		return false;
 	state.answer = answer;
-	state.parser = XML_ParserCreate(NULL);
-	if (state.parser == NULL)
-		return false;
-	XML_SetUserData(state.parser, &state);
-	XML_SetElementHandler(state.parser, start_element, end_element);
-	XML_SetCharacterDataHandler(state.parser, character_data);
-	XML_SetStartDoctypeDeclHandler(state.parser, start_doctype);
-	ok = XML_Parse(state.parser, text, (int) len, XML_TRUE) == XML_STATUS_OK && state.known;
-	XML_ParserFree(state.parser);
-	return ok;
+	return parse(&state.parser, text, len, start_element, end_element, character_data) && state.known;
+}
+
+/* ---------- STS ---------- */
+
+typedef struct StsState
+{
+	XML_Parser	parser;
+	SagaStsAnswer *answer;
+	int			depth;
+	char		names[MAX_DEPTH][MAX_NAME];
+	char	   *field;			/* what the innermost element fills; NULL: nothing */
+	size_t		size;
+	size_t		len;
+	bool		known;
+} StsState;
+
+static void
+choose_field(StsState *state)
+{
+	SagaStsAnswer *answer = state->answer;
+	const char *parent = state->depth >= 2 ? state->names[state->depth - 2] : "";
+	const char *name = state->names[state->depth - 1];
+	struct
+	{
+		const char *parent;
+		const char *name;
+		char	   *field;
+		size_t		size;
+	}			fields[] = {
+		{"Credentials", "AccessKeyId", answer->access_key, sizeof(answer->access_key)},
+		{"Credentials", "SecretAccessKey", answer->secret_key, sizeof(answer->secret_key)},
+		{"Credentials", "SessionToken", answer->session_token, sizeof(answer->session_token)},
+		{"Credentials", "Expiration", answer->expiration, sizeof(answer->expiration)},
+		{"Error", "Code", answer->code, sizeof(answer->code)},
+		{"Error", "Message", answer->message, sizeof(answer->message)}
+	};
+	int			i;
+
+	state->field = NULL;
+	state->len = 0;
+	for (i = 0; i < lengthof(fields); i++)
+	{
+		if (strcmp(fields[i].parent, parent) == 0 && strcmp(fields[i].name, name) == 0)
+		{
+			state->field = fields[i].field;
+			state->size = fields[i].size;
+		}
+	}
+}
+
+static void XMLCALL
+start_sts_element(void *arg, const XML_Char *name, const XML_Char **attributes)
+{
+	StsState   *state = arg;
+
+	if (state->depth >= MAX_DEPTH)
+	{
+		XML_StopParser(state->parser, XML_FALSE);
+		return;
+	}
+	strlcpy(state->names[state->depth++], name, MAX_NAME);
+	if (state->depth == 1)
+		state->known = strcmp(name, "AssumeRoleWithWebIdentityResponse") == 0 ||
+			strcmp(name, "ErrorResponse") == 0;
+	choose_field(state);
+}
+
+static void XMLCALL
+sts_character_data(void *arg, const XML_Char *text, int len)
+{
+	StsState   *state = arg;
+
+	if (state->field == NULL)
+		return;
+	/* a message is cut, half a token is none */
+	if (state->len + len >= state->size && state->field != state->answer->message)
+		XML_StopParser(state->parser, XML_FALSE);
+	len = Min(len, (int) (state->size - 1 - state->len));
+	memcpy(state->field + state->len, text, len);
+	state->len += len;
+	state->field[state->len] = '\0';
+}
+
+static void XMLCALL
+end_sts_element(void *arg, const XML_Char *name)
+{
+	StsState   *state = arg;
+
+	state->depth--;
+	state->field = NULL;
+}
+
+bool
+saga_sts_parse(const char *text, size_t len, SagaStsAnswer *answer)
+{
+	StsState	state = {0};
+
+	memset(answer, 0, sizeof(*answer));
+	state.answer = answer;
+	return parse(&state.parser, text, len, start_sts_element, end_sts_element, sts_character_data) &&
+		state.known;
 }

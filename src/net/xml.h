@@ -1,6 +1,6 @@
 /*
  * xml.h
- *		Answers of SNS: XML, read by expat.
+ *		Answers of SNS and STS: XML, read by expat.
  */
 #ifndef SAGA_NET_XML_H
 #define SAGA_NET_XML_H
@@ -30,5 +30,21 @@ typedef struct SagaSnsAnswer
 
 /* false: this is no answer of SNS (cut off, an HTML page ...) */
 extern bool saga_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer);
+
+#define SAGA_STS_MAX_TOKEN 16384
+
+/* AssumeRoleWithWebIdentity; it holds secrets, so the caller overwrites it. */
+typedef struct SagaStsAnswer
+{
+	char		access_key[129];
+	char		secret_key[129];
+	char		session_token[SAGA_STS_MAX_TOKEN];
+	char		expiration[65];
+	char		code[101];		/* "": no error */
+	char		message[501];
+} SagaStsAnswer;
+
+/* false: this is no answer of STS, or a text in it is too long for its field */
+extern bool saga_sts_parse(const char *text, size_t len, SagaStsAnswer *answer);
 
 #endif							/* SAGA_NET_XML_H */

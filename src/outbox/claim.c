@@ -8,6 +8,7 @@
 
 #include "catalog/pg_type.h"
 #include "net/secret.h"
+#include "outbox/limit.h"
 #include "outbox/request.h"
 #include "outbox/sending.h"
 #include "utils/array.h"
@@ -17,6 +18,13 @@
 
 /* A lease outlives the request by this; then the message is sent again. */
 #define SAGA_LEASE_MARGIN_MS 60000
+
+static SagaStmt unclaim_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL, receives = receives - 1 "
+	"WHERE queue_id = $1 AND message_id = $2 AND lease = $3",
+	.nargs = 4,
+	.argtypes = {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID}
+};
 
 typedef struct ClaimedRow
 {
@@ -136,6 +144,7 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	if (lost && (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER))
 	{
 		delivery->uncertain = true;
+		delivery->lost = true;
 		delivery->sends++;
 		delivery->phase = saga_phase_of(destination, delivery, phase);
 	}
@@ -174,6 +183,47 @@ read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row,
 	read_standing(delivery, tuple, desc, destination, row->receives > attempts);
 	delivery->retry_after_ms = -1;
 	return delivery;
+}
+
+/*
+ * A publisher was lost in the middle of a request that the server may still be
+ * working on: the look-up waits as it does after any uncertain answer.
+ */
+static SagaStmt lost_stmt = {
+	.sql = "UPDATE saga.outbox SET attempts = $3, sends = $4, uncertain = true, "
+	"first_sent_at = coalesce(first_sent_at, created_at) WHERE ctid = (SELECT ctid FROM saga.outbox "
+	"WHERE destination_id = $1 AND outbox_id = $2 FOR UPDATE SKIP LOCKED)",
+	.nargs = 4,
+	.argtypes = {INT4OID, UUIDOID, INT4OID, INT4OID}
+};
+
+static SagaStmt later_stmt = {
+	.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, sent_at, receives, kind) "
+	"VALUES ($1, $2, $3, $4, $5, 'o') ON CONFLICT DO NOTHING",
+	.nargs = 5,
+	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+};
+
+static bool
+must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
+{
+	Datum		values[5];
+	TimestampTz wake_at;
+
+	if (!delivery->lost || delivery->phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
+		return false;
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = UUIDPGetDatum(&delivery->outbox_id);
+	values[2] = Int32GetDatum(row->receives);
+	values[3] = Int32GetDatum(delivery->sends);
+	(void) saga_execute(&lost_stmt, values, NULL, false, 0);
+	wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), destination->lookup->delay_ms);
+	values[2] = TimestampTzGetDatum(wake_at);
+	values[3] = TimestampTzGetDatum(row->sent_at);
+	values[4] = Int32GetDatum(row->receives);
+	(void) saga_execute(&later_stmt, values, NULL, false, 0);
+	saga_note_timer(wake_at);
+	return true;
 }
 
 static bool
@@ -220,13 +270,18 @@ new_sending(Packing *packing)
 }
 
 void
+saga_sending_wipe_headers(SagaSending *sending)
+{
+	saga_secret_wipe(sending->http.headers);
+	sending->http.headers = NIL;
+}
+
+void
 saga_sending_free(SagaSending *sending)
 {
-	ListCell   *lc;
-
+	saga_limit_leave(sending);
 	saga_secret_wipe(sending->secrets);
-	foreach(lc, sending->http.headers)
-		explicit_bzero(lfirst(lc), strlen(lfirst(lc)));
+	saga_sending_wipe_headers(sending);
 	saga_destination_unpin(sending->destination);
 	MemoryContextDelete(sending->context);
 }
@@ -277,12 +332,32 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 	if (delivery->ordering_key != NULL &&
 		!saga_ordering_is_first(destination_id, delivery->ordering_key, &delivery->outbox_id))
 		return;
+	if (must_wait_to_look(packing->destination, delivery, row))
+		return;
 	if (!take_lease(packing->destination, delivery, row, packing->wake_at, packing->lease))
 		return;
 	sending = choose_sending(packing, delivery);
 	old = MemoryContextSwitchTo(sending->context);
 	sending->deliveries[sending->ndeliveries++] = read_delivery(tuple, desc, row, packing->destination);
 	MemoryContextSwitchTo(old);
+}
+
+void
+saga_unclaim_sending(const SagaSending *sending, int64 lease)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[4];
+	int			i;
+
+	values[0] = Int32GetDatum(sending->destination->destination_id);
+	values[2] = Int64GetDatum(lease);
+	values[3] = TimestampTzGetDatum(now);
+	for (i = 0; i < sending->ndeliveries; i++)
+	{
+		values[1] = UUIDPGetDatum(&sending->deliveries[i]->outbox_id);
+		(void) saga_execute(&unclaim_stmt, values, NULL, false, 0);
+	}
+	saga_note_timer(now);
 }
 
 static void

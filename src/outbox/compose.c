@@ -9,9 +9,11 @@
 #include "mb/pg_wchar.h"
 #include "net/secret.h"
 #include "outbox/auth.h"
+#include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "outbox/sending.h"
+#include "utils/timestamp.h"
 
 /* ---------- the key ---------- */
 
@@ -89,6 +91,18 @@ add_key_to_query(SagaSending *sending, const SagaDelivery *delivery)
 	sending->url = url.data;
 }
 
+/* A task may choose the method of its own request; the others are the destination's. */
+const char *
+saga_sending_method(const SagaSending *sending)
+{
+	const SagaDelivery *delivery = sending->deliveries[0];
+	char	   *method = NULL;
+
+	if (delivery->phase == SAGA_PHASE_SEND && !delivery->compensate)
+		method = saga_doc_get_string(&delivery->request->root, "Method");
+	return method != NULL ? method : sending->spec->method;
+}
+
 void
 saga_compose_http(SagaSending *sending)
 {
@@ -112,14 +126,24 @@ saga_compose_http(SagaSending *sending)
 		sending->body = saga_request_body(sending->spec, delivery->request, delivery->message,
 										  place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
 										  delivery->key, &sending->content_type, &error);
+	if (error == NULL && delivery->key != NULL && place == SAGA_KEY_QUERY)
+		add_key_to_query(sending, delivery);
+	if (error == NULL && destination->auth.type == SAGA_AUTH_SIGV4)
+		sending->url = saga_aws_normalize_url(sending->url, &error);
 	if (error != NULL)
 	{
 		/* the settings were changed since the message was accepted */
 		cannot_compose(delivery, error);
 		return;
 	}
-	if (delivery->key != NULL && place == SAGA_KEY_QUERY)
-		add_key_to_query(sending, delivery);
+	if (delivery->uncertain && (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER) &&
+		!saga_may_resend(sending, delivery, GetCurrentTimestamp()))
+	{
+		/* it waited for so long that the server has forgotten the key */
+		cannot_compose(delivery, SAGA_CANNOT_RESEND);
+		delivery->error = "Saga.Uncertain";
+		return;
+	}
 	if (sending->body != NULL)
 		sending->body = pg_server_to_any(sending->body, strlen(sending->body), PG_UTF8);
 }
@@ -241,9 +265,7 @@ saga_prepare_http(SagaSending *sending, SagaHttp *connections, char **error)
 	if (sending->body != NULL && !has_header(sending, "Content-Type"))
 		add_header(sending, "Content-Type", sending->content_type);
 
-	http->method = first ? saga_doc_get_string(&delivery->request->root, "Method") : NULL;
-	if (http->method == NULL)
-		http->method = sending->spec->method;
+	http->method = saga_sending_method(sending);
 	http->body = sending->body;
 	http->body_len = sending->body ? strlen(sending->body) : 0;
 	return saga_auth_prepare(sending, connections, error);

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "outbox/destination.h"
 #include "outbox/doc.h"
+#include "outbox/limit.h"
 #include "outbox/outbox.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -42,7 +43,7 @@ static Oid	cache_relid = InvalidOid;	/* of saga.destination when it was read */
 static bool callback_registered = false;
 
 static SagaStmt load_stmt = {
-	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused "
+	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused, limit_key, changed_at "
 	"FROM saga.destination ORDER BY destination_id"
 };
 
@@ -98,6 +99,9 @@ read_row(uint64 row)
 	destination->destination_id = DatumGetInt32(saga_result(row, 1, &isnull));
 	destination->owner = DatumGetObjectId(saga_result(row, 4, &isnull));
 	destination->paused = DatumGetBool(saga_result(row, 6, &isnull));
+	destination->limit_key = MemoryContextStrdup(destination->context,
+												 TextDatumGetCString(saga_result(row, 7, &isnull)));
+	destination->changed_at = DatumGetTimestampTz(saga_result(row, 8, &isnull));
 	old = MemoryContextSwitchTo(destination->context);
 	error = saga_settings_parse(destination, DatumGetJsonbP(saga_result(row, 5, &isnull)), &path);
 	MemoryContextSwitchTo(old);
@@ -233,6 +237,27 @@ saga_destination_is_paused(int32 destination_id)
 	paused = SPI_processed == 0 || DatumGetBool(saga_result(0, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return paused;
+}
+
+static SagaStmt changed_stmt = {
+	.sql = "SELECT 1 FROM saga.destination WHERE destination_id = $1 AND changed_at <> $2",
+	.nargs = 2,
+	.argtypes = {INT4OID, TIMESTAMPTZOID}
+};
+
+/* For the same reason. */
+bool
+saga_destination_is_outdated(const SagaDestination *destination)
+{
+	Datum		values[2];
+	bool		outdated;
+
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = TimestampTzGetDatum(destination->changed_at);
+	(void) saga_execute(&changed_stmt, values, NULL, false, 1);
+	outdated = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return outdated;
 }
 
 void
@@ -529,6 +554,8 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = JsonbPGetDatum(settings);
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
+	/* it may be another server, other credentials, other limits: what held it is over */
+	saga_limit_resume(destination->limit_key);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -566,7 +593,7 @@ set_paused(const char *name, bool paused)
 
 	/* what waits becomes claimable with this transaction's commit */
 	if (!paused)
-		saga_note_inserted(saga_queue_by_id(DatumGetInt32(values[0]), false), &saga_uuid_max);
+		saga_limit_resume(destination->limit_key);
 	SPI_finish();
 }
 
@@ -608,6 +635,12 @@ static SagaStmt drop_stmt = {
 	.argtypes = {INT4OID}
 };
 
+/* Of a group, too, when this was the last of it. */
+static SagaStmt drop_state_stmt = {
+	.sql = "DELETE FROM saga.destination_state s "
+	"WHERE NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)"
+};
+
 Datum
 saga_drop_destination(PG_FUNCTION_ARGS)
 {
@@ -626,6 +659,7 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	(void) saga_execute(&drop_attempts_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&drop_messages_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
+	(void) saga_execute(&drop_state_stmt, NULL, NULL, false, 0);
 	/* what may be left in the queue is of withdrawn messages */
 	saga_queue_lock_exclusive(DatumGetInt32(id));
 	queue = saga_queue_by_id(DatumGetInt32(id), true);

@@ -211,6 +211,8 @@ typedef struct SagaDestination
 	SagaDestinationKind kind;
 	Oid			owner;
 	bool		paused;
+	TimestampTz changed_at;
+	char	   *limit_key;		/* the same for all that have their limits in common */
 
 	/* settings of every kind */
 	int			timeout_ms;
@@ -228,7 +230,8 @@ typedef struct SagaDestination
 	char	   *ca_file;
 	char	   *region;
 	char	   *endpoint_url;	/* NULL: the region's own */
-	char	   *credentials_file;	/* NULL: the environment */
+	char	   *credentials_secret;	/* a row of saga.secret; these three NULL: the server's chain */
+	char	   *credentials_file;
 	char	   *profile;
 
 	/* http */
@@ -282,6 +285,7 @@ extern SagaDestination *saga_destination_by_name(const char *name);
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 extern List *saga_destination_list(void);	/* all, by id */
 extern bool saga_destination_is_paused(int32 destination_id);	/* not from the cache */
+extern bool saga_destination_is_outdated(const SagaDestination *destination);	/* its settings have changed */
 
 /* Held until the transaction ends: AccessShareLock to use it, AccessExclusiveLock to drop it. */
 extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);

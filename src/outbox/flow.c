@@ -126,15 +126,14 @@ fail_uncertain(SagaDelivery *delivery, const char *why)
 
 /* ---------- a request that has an effect ---------- */
 
-/* May it be sent again without looking? */
-static bool
-may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
+bool
+saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
 {
 	const SagaDestination *destination = sending->destination;
 	const SagaIdempotency *key = &destination->idempotency;
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || destination->resend_uncertain ||
-		is_safe_method(sending->http.method ? sending->http.method : sending->spec->method))
+		is_safe_method(saga_sending_method(sending)))
 		return true;
 	if (delivery->key == NULL)
 		return false;
@@ -158,8 +157,8 @@ decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 	delivery->uncertain = true;
 	if (has_lookup(destination, delivery))
 		again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
-	else if (!may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
-		fail_uncertain(delivery, "it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up");
+	else if (!saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
+		fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else if (attempts_are_used_up(destination, delivery))
 		fail(delivery);
 	else
@@ -187,7 +186,8 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 {
 	const SagaCompensation *compensation = sending->destination->compensation;
 
-	if (!delivery->compensate || delivery->phase == SAGA_PHASE_OTHER || compensation->other == NULL)
+	if (!delivery->compensate || delivery->phase == SAGA_PHASE_OTHER || compensation == NULL ||
+		compensation->other == NULL)
 	{
 		fail(delivery);
 		return;
@@ -196,6 +196,24 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 	again(delivery, SAGA_PHASE_OTHER, 0);
 	delivery->sends = delivery->same_failures = 0;
 	delivery->uncertain = false;
+}
+
+/* This one had no effect; one before it may have had. */
+static void
+decide_retry(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	const SagaDestination *destination = sending->destination;
+	int64		delay = backoff_ms(destination, delivery, delivery->sends);
+	bool		used_up = attempts_are_used_up(destination, delivery);
+
+	if (delivery->uncertain && has_lookup(destination, delivery))
+		again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
+	else if (used_up)
+		fail(delivery);
+	else if (delivery->uncertain && !saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
+		fail_uncertain(delivery, SAGA_CANNOT_RESEND);
+	else
+		again(delivery, delivery->phase, delay);
 }
 
 static void
@@ -214,6 +232,12 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			delivery->verdict = SAGA_VERDICT_DELIVERED;
 			break;
 		case SAGA_CLASS_PENDING:
+			/* a compensation is not asked for again */
+			if (destination->poll == NULL || delivery->compensate)
+			{
+				delivery->verdict = SAGA_VERDICT_DELIVERED;
+				break;
+			}
 			delivery->uncertain = false;
 			delivery->pending_since = now;
 			again(delivery, SAGA_PHASE_POLL, Max(destination->poll->every_ms, delivery->retry_after_ms));
@@ -231,12 +255,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			decide_fatal(sending, delivery);
 			break;
 		default:
-			if (!attempts_are_used_up(destination, delivery))
-				again(delivery, delivery->phase, backoff_ms(destination, delivery, delivery->sends));
-			else if (delivery->uncertain && has_lookup(destination, delivery))
-				again(delivery, SAGA_PHASE_LOOKUP, destination->lookup->delay_ms);
-			else
-				fail(delivery);
+			decide_retry(sending, delivery, now);
 	}
 }
 

@@ -61,8 +61,8 @@ saga_lease_drop(int64 lease)
 	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
-static bool
-is_dead(int64 lease)
+bool
+saga_lease_is_dead(int64 lease)
 {
 	LOCKTAG		tag;
 
@@ -89,7 +89,7 @@ saga_lease_release_dead(int64 own_lease)
 
 		values[0] = SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull);
 		values[1] = TimestampTzGetDatum(now);
-		if (DatumGetInt64(values[0]) == own_lease || !is_dead(DatumGetInt64(values[0])))
+		if (DatumGetInt64(values[0]) == own_lease || !saga_lease_is_dead(DatumGetInt64(values[0])))
 			continue;
 		(void) saga_execute(&release_stmt, values, NULL, false, 0);
 		released += (int) SPI_processed;

@@ -68,6 +68,9 @@ extern void saga_publisher_destroy(SagaPublisher *publisher);
  */
 extern void saga_publisher_turn(SagaPublisher *publisher, long timeout_ms);
 
+/* It has something to do at a time that nobody else knows of. */
+extern bool saga_publisher_is_waiting(const SagaPublisher *publisher);
+
 /* Called by the outbox when a reply is an event for an execution; set by the engine. */
 typedef void (*saga_outbox_event_hook_type) (int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 extern saga_outbox_event_hook_type saga_outbox_event_hook;

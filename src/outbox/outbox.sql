@@ -7,10 +7,40 @@ CREATE TABLE saga.destination (
 	owner regrole NOT NULL,
 	settings jsonb NOT NULL,
 	paused boolean NOT NULL DEFAULT false,
+	-- destinations of one owner can have their limits in common
+	limit_key text NOT NULL GENERATED ALWAYS AS (coalesce(
+		'group ' || owner::oid::text || ' ' || nullif(settings #>> '{limits,group}', ''),
+		'destination ' || destination_id::text)) STORED,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	changed_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE saga.destination IS 'where outbox messages go; secrets are references to files or environment variables, never values';
+
+-- What publishers tell each other; not dumped, as it is of the moment. A row is made when there is something to say.
+CREATE TABLE saga.destination_state (
+	limit_key text PRIMARY KEY,
+	next_start_at timestamptz,			-- per_second: no request starts before
+	minute_bucket integer,				-- number of the newest of 32 buckets, each a 30th of the window
+	minute_starts integer[],			-- requests in each, from the newest on
+	hour_bucket integer,
+	hour_starts integer[],
+	day_bucket integer,
+	day_starts integer[],
+	pause_until timestamptz,			-- the server asked for it
+	breaker text NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half-open')),
+	breaker_until timestamptz,			-- open: then one is tried; half-open: the one that is tried is given up
+	breaker_reason text,				-- failures, auth
+	opened integer NOT NULL DEFAULT 0,	-- so often in a row
+	probe_lease bigint,					-- half-open: whose publisher tries it
+	slow_from timestamptz,				-- start of the last slow start
+	counted_from timestamptz,			-- the breaker's window
+	requests integer NOT NULL DEFAULT 0,
+	failures integer NOT NULL DEFAULT 0,
+	last_success_at timestamptz,
+	last_error text,
+	last_error_at timestamptz
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+COMMENT ON TABLE saga.destination_state IS 'rate, pause and breaker of each destination, or group of destinations, over all publishers';
 
 -- Orders the messages of one ordering key; a clock could go back.
 CREATE SEQUENCE saga.outbox_position;
@@ -145,3 +175,43 @@ LEFT JOIN LATERAL (
 	ORDER BY o.last_sent_at DESC LIMIT 1) l ON true
 WHERE pg_catalog.pg_has_role(d.owner, 'MEMBER');
 COMMENT ON VIEW saga.outbox_status IS 'your destinations: what waits, what was sent, the last answer';
+
+CREATE VIEW saga.destinations WITH (security_barrier) AS
+SELECT d.name, d.kind, d.owner,
+	CASE WHEN d.paused THEN 'paused'
+		WHEN s.pause_until > now() OR s.breaker <> 'closed' THEN 'held'
+		ELSE 'open' END AS state,
+	CASE WHEN d.paused THEN 'saga.pause_destination'
+		WHEN s.pause_until > now() THEN 'the server asked for a pause'
+		WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
+		WHEN s.breaker <> 'closed' THEN 'too many requests failed' END AS reason,
+	d.paused, coalesce(s.breaker, 'closed') AS breaker,
+	CASE WHEN s.pause_until > now() OR s.breaker <> 'closed'
+		THEN greatest(CASE WHEN s.pause_until > now() THEN s.pause_until END, s.breaker_until) END AS hold_until,
+	d.settings #>> '{limits,group}' AS limit_group,
+	d.settings -> 'limits' AS limits,
+	-- null: no limit of this kind, so nothing is counted
+	r.minute AS started_last_minute, r.hour AS started_last_hour, r.day AS started_last_day,
+	t.in_flight, greatest(w.waiting - t.in_flight - t.retrying, 0) AS waiting, t.retrying, w.oldest_waiting,
+	s.last_success_at, s.last_error, s.last_error_at,
+	d.settings, d.created_at, d.changed_at
+FROM saga.destination d
+LEFT JOIN saga.destination_state s ON s.limit_key = d.limit_key
+CROSS JOIN LATERAL (
+	SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting
+	FROM saga.outbox o WHERE o.destination_id = d.destination_id AND o.state = 'waiting') w
+CROSS JOIN LATERAL (
+	SELECT count(*) FILTER (WHERE t.lease IS NOT NULL) AS in_flight,
+		count(*) FILTER (WHERE t.lease IS NULL) AS retrying
+	FROM saga.timer t WHERE t.queue_id = d.destination_id) t
+CROSS JOIN LATERAL (
+	SELECT (SELECT coalesce(sum(n), 0) FROM unnest(s.minute_starts[1:30 - age.minute]) n HAVING s.minute_starts IS NOT NULL) AS minute,
+		(SELECT coalesce(sum(n), 0) FROM unnest(s.hour_starts[1:30 - age.hour]) n HAVING s.hour_starts IS NOT NULL) AS hour,
+		(SELECT coalesce(sum(n), 0) FROM unnest(s.day_starts[1:30 - age.day]) n HAVING s.day_starts IS NOT NULL) AS day
+	-- how many buckets, of 2 s, 2 min, 48 min since 2000, the newest is behind
+	FROM (SELECT greatest(floor(e.s / 2) - s.minute_bucket, 0)::integer AS minute,
+			greatest(floor(e.s / 120) - s.hour_bucket, 0)::integer AS hour,
+			greatest(floor(e.s / 2880) - s.day_bucket, 0)::integer AS day
+		FROM (SELECT extract(epoch FROM now() - timestamptz '2000-01-01 00:00:00+00') AS s) e) age) r
+WHERE pg_catalog.pg_has_role(d.owner, 'MEMBER');
+COMMENT ON VIEW saga.destinations IS 'your destinations: what holds them, their limits, what waits and is in flight, how the last requests went';

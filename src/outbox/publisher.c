@@ -18,7 +18,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "outbox/auth.h"
-#include "outbox/sending.h"
+#include "outbox/publisher_private.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "tcop/pquery.h"
@@ -31,44 +31,23 @@
 PG_FUNCTION_INFO_V1(saga_publish);
 
 /* Requests in flight, of one publisher. */
-#define SAGA_MAX_IN_FLIGHT	128
+#define SAGA_MAX_IN_FLIGHT	192
 #define SAGA_MAX_IN_FLIGHT_CALL	32
+
+/* CALL saga.publish() waits so long for a rate. */
+#define SAGA_BRIEF_MS	2000
 
 /* One transaction records so many. */
 #define SAGA_RECORD_BATCH	100
-
-/* Now and then all queues are looked at, and the leases of dead publishers. */
-#define SAGA_LOOK_INTERVAL_MS 60000
 
 /* A record that is locked by somebody, or that cannot be written, is tried again after this. */
 #define SAGA_RECORD_RETRY_MS 50
 #define SAGA_RECORD_TRIES	5
 
-#define SAGA_FIRE_LIMIT		1000
-#define SAGA_READY_MAX		256
-
-struct SagaPublisher
-{
-	MemoryContext context;
-	MemoryContext work;			/* reset each turn */
-	SagaHttp   *http;
-	int64		lease;
-	bool		lease_held;
-	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
-	bool		look_everywhere;	/* not only at queues that are said to be ready */
-	TimestampTz look_at;		/* then look everywhere again */
-	TimestampTz record_at;		/* no recording before: a record was locked */
-	bool		recording;		/* a recording transaction has not committed */
-	dlist_head	claiming;
-	dlist_head	ready;
-	dlist_head	flying;
-	dlist_head	done;
-};
-
 /* ---------- transactions ---------- */
 
-static void
-begin_work(SagaPublisher *publisher)
+void
+saga_publisher_begin(SagaPublisher *publisher)
 {
 	if (publisher->in_call)
 		EnsurePortalSnapshotExists();
@@ -89,8 +68,8 @@ begin_work(SagaPublisher *publisher)
 	MemoryContextSwitchTo(publisher->work);
 }
 
-static void
-commit_work(SagaPublisher *publisher)
+void
+saga_publisher_commit(SagaPublisher *publisher)
 {
 	if (publisher->in_call)
 		SPI_commit();
@@ -115,6 +94,8 @@ create_publisher(MemoryContext context, int max_in_flight)
 	publisher->context = AllocSetContextCreate(context, "saga publisher", ALLOCSET_DEFAULT_SIZES);
 	publisher->work = AllocSetContextCreate(publisher->context, "saga publisher turn",
 											ALLOCSET_DEFAULT_SIZES);
+	publisher->limiter = saga_limiter_create(publisher->context);
+	dlist_init(&publisher->returned);
 	dlist_init(&publisher->claiming);
 	dlist_init(&publisher->ready);
 	dlist_init(&publisher->flying);
@@ -130,8 +111,8 @@ saga_publisher_create(MemoryContext context)
 	return create_publisher(context, SAGA_MAX_IN_FLIGHT);
 }
 
-static void
-free_sendings(dlist_head *list)
+void
+saga_sendings_free(dlist_head *list)
 {
 	while (!dlist_is_empty(list))
 		saga_sending_free(dlist_container(SagaSending, node, dlist_pop_head_node(list)));
@@ -142,148 +123,16 @@ void
 saga_publisher_destroy(SagaPublisher *publisher)
 {
 	saga_http_destroy(publisher->http);
-	free_sendings(&publisher->claiming);
-	free_sendings(&publisher->ready);
-	free_sendings(&publisher->flying);
-	free_sendings(&publisher->done);
+	saga_sendings_free(&publisher->returned);
+	saga_sendings_free(&publisher->claiming);
+	saga_sendings_free(&publisher->ready);
+	saga_sendings_free(&publisher->flying);
+	saga_sendings_free(&publisher->done);
+	saga_limiter_destroy(publisher->limiter);
 	if (publisher->lease_held)
 		saga_lease_drop(publisher->lease);
 	MemoryContextDelete(publisher->context);
 	pfree(publisher);
-}
-
-/* ---------- claiming ---------- */
-
-static bool
-is_mine(const SagaPublisher *publisher, const SagaDestination *destination)
-{
-	return !publisher->in_call || has_privs_of_role(GetUserId(), destination->owner);
-}
-
-/* How many more requests of this destination may be started. */
-static int
-room_for(const SagaPublisher *publisher, const SagaDestination *destination)
-{
-	const dlist_head *lists[] = {&publisher->claiming, &publisher->ready, &publisher->flying};
-	int			mine = 0;
-	int			all = 0;
-	int			i;
-
-	for (i = 0; i < lengthof(lists); i++)
-	{
-		dlist_iter	iter;
-
-		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
-		{
-			all++;
-			if (dlist_container(SagaSending, node, iter.cur)->destination->destination_id ==
-				destination->destination_id)
-				mine++;
-		}
-	}
-	return Min(destination->limits.concurrency - mine, saga_http_max(publisher->http) - all);
-}
-
-/* A queue nothing is taken from is not ready; resuming makes it ready again. */
-static void
-clear_ready(SagaDestination *destination)
-{
-	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
-	SagaClaim	claim;
-
-	if (queue == NULL)
-		return;
-	saga_claim_begin(&claim, queue);
-	saga_claim_end(&claim, NULL);
-}
-
-static int
-claim_destination(SagaPublisher *publisher, SagaDestination *destination)
-{
-	int			room = room_for(publisher, destination);
-
-	if (room <= 0)
-		return 0;
-	/* cleared first: who resumes it after we looked makes it ready again */
-	if (destination->paused)
-	{
-		clear_ready(destination);
-		if (saga_destination_is_paused(destination->destination_id))
-			return 0;
-	}
-	/* no coordinator moves what has become due */
-	if (publisher->in_call)
-	{
-		const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
-		TimestampTz next;
-
-		if (queue != NULL)
-			(void) saga_timers_fire(queue, GetCurrentTimestamp(), SAGA_FIRE_LIMIT, &next);
-	}
-	return saga_claim_sendings(destination, room, publisher->lease, publisher->context,
-							   &publisher->claiming);
-}
-
-static int
-get_ready(int32 *ready)
-{
-	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, ready, SAGA_READY_MAX);
-}
-
-static bool
-is_ready(int32 destination_id, const int32 *ready, int nready)
-{
-	int			i;
-
-	for (i = 0; i < nready; i++)
-	{
-		if (ready[i] == destination_id)
-			return true;
-	}
-	return false;
-}
-
-static void
-move_all(dlist_head *from, dlist_head *to)
-{
-	while (!dlist_is_empty(from))
-		dlist_push_tail(to, dlist_pop_head_node(from));
-}
-
-/* Returns the number of queue rows taken. */
-static int
-claim(SagaPublisher *publisher)
-{
-	int32		ready[SAGA_READY_MAX];
-	int			nready = saga_shared != NULL ? get_ready(ready) : 0;
-	bool		everywhere = publisher->look_everywhere || nready == SAGA_READY_MAX;
-	ListCell   *lc;
-	int			taken = 0;
-
-	if (!everywhere && nready == 0)
-		return 0;
-	begin_work(publisher);
-	if (!publisher->lease_held)
-	{
-		publisher->lease = saga_lease_take();
-		publisher->lease_held = true;
-	}
-	if (everywhere)
-		(void) saga_lease_release_dead(publisher->lease);
-	foreach(lc, saga_destination_list())
-	{
-		SagaDestination *destination = lfirst(lc);
-
-		if ((everywhere || is_ready(destination->destination_id, ready, nready)) &&
-			is_mine(publisher, destination))
-			taken += claim_destination(publisher, destination);
-	}
-	commit_work(publisher);
-	move_all(&publisher->claiming, &publisher->ready);
-	/* a session that nobody wakes looks until it finds nothing */
-	publisher->look_everywhere = publisher->in_call && taken > 0;
-	publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_LOOK_INTERVAL_MS);
-	return taken;
 }
 
 /* ---------- sending ---------- */
@@ -322,10 +171,20 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	else
 	{
 		/* it may have been prepared before, as far as it went */
-		http->headers = NIL;
+		saga_sending_wipe_headers(sending);
 		prepared = destination->kind == SAGA_DESTINATION_SNS ?
 			saga_prepare_sns(sending, publisher->http, &error) :
 			saga_prepare_http(sending, publisher->http, &error);
+		if (prepared == SAGA_READY_NOW && sending->later)
+		{
+			/* the time that it was given has passed */
+			sending->later = false;
+			sending->start_at = sending->start_by = 0;
+			if (saga_limit_has_rate(sending->limit))
+				prepared = SAGA_READY_LATER;
+		}
+		else
+			sending->later = prepared == SAGA_READY_LATER;
 		if (prepared == SAGA_READY_NOW)
 		{
 			sending->user.finished = sending_finished;
@@ -339,7 +198,10 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	}
 	MemoryContextSwitchTo(old);
 	if (prepared == SAGA_READY_LATER)
+	{
+		sending->started_at = 0;
 		return false;
+	}
 	dlist_delete(&sending->node);
 	dlist_push_tail(started ? &publisher->flying : &publisher->done, &sending->node);
 	return true;
@@ -354,10 +216,24 @@ start_ready(SagaPublisher *publisher)
 
 	dlist_foreach_modify(iter, &publisher->ready)
 	{
-		if (start_sending(publisher, dlist_container(SagaSending, node, iter.cur)))
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+		if (saga_publisher_may_start(sending, GetCurrentTimestamp()) && start_sending(publisher, sending))
 			n++;
 	}
 	return n;
+}
+
+/* ---------- telling the other publishers ---------- */
+
+static int
+report(SagaPublisher *publisher)
+{
+	saga_publisher_begin(publisher);
+	saga_limit_report(publisher->limiter);
+	saga_publisher_commit(publisher);
+	saga_limit_reported(publisher->limiter);
+	return 1;
 }
 
 /* ---------- recording ---------- */
@@ -463,17 +339,37 @@ is_worth_another_try(SagaSending *sending)
 	return true;
 }
 
+/* Once, also when recording it has to be tried again. */
+static void
+tell_limits(SagaSending *sending)
+{
+	if (sending->told)
+		return;
+	sending->told = true;
+	if (sending->answered)
+		saga_limit_answered(sending);
+	else
+		saga_limit_not_sent(sending);
+	saga_limit_leave(sending);
+}
+
 static void
 record_one(SagaPublisher *publisher, SagaSending *sending)
 {
+	int			i;
+
 	saga_sending_classify(sending);
 	sending->recorded = !is_worth_another_try(sending);
 	if (sending->recorded)
 	{
+		tell_limits(sending);
 		(void) saga_record_sending(sending, publisher->lease);
 		return;
 	}
 	sending->answered = sending->classified = false;
+	for (i = 0; i < sending->ndeliveries; i++)
+		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0, NULL, NULL);
+	sending->start_at = sending->start_by = 0;
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->ready, &sending->node);
 }
@@ -497,7 +393,10 @@ record(SagaPublisher *publisher)
 		return 1;
 	}
 	publisher->recording = true;
-	begin_work(publisher);
+	/* what was recorded in a transaction that aborted was not */
+	dlist_foreach_modify(iter, &publisher->done)
+		dlist_container(SagaSending, node, iter.cur)->recorded = false;
+	saga_publisher_begin(publisher);
 	lock_orderings(publisher, limit);
 	dlist_foreach_modify(iter, &publisher->done)
 	{
@@ -506,7 +405,7 @@ record(SagaPublisher *publisher)
 		record_one(publisher, dlist_container(SagaSending, node, iter.cur));
 		MemoryContextReset(publisher->work);
 	}
-	commit_work(publisher);
+	saga_publisher_commit(publisher);
 	publisher->recording = false;
 
 	left = 0;
@@ -535,59 +434,38 @@ step(SagaPublisher *publisher)
 	CHECK_FOR_INTERRUPTS();
 	MemoryContextReset(publisher->work);
 	MemoryContextSwitchTo(publisher->work);
-	free_sendings(&publisher->claiming);	/* of a transaction that aborted */
+	if (publisher->claim_open)
+		saga_publisher_undo_claim(publisher);
 	done = saga_http_run(publisher->http);
 	if (!dlist_is_empty(&publisher->done))
 		done += record(publisher);
+	/* before anything is claimed: what must not be sent any more */
+	if (saga_limiter_report_at(publisher->limiter) <= GetCurrentTimestamp())
+		done += report(publisher);
 	if (!publisher->in_call && publisher->look_at <= GetCurrentTimestamp())
 		publisher->look_everywhere = true;
 	if (saga_http_active(publisher->http) < saga_http_max(publisher->http))
-		done += claim(publisher);
+		done += saga_publisher_claim(publisher);
 	if (!dlist_is_empty(&publisher->ready))
 		done += start_ready(publisher);
 	return done > 0;
-}
-
-/*
- * Is a queue ready that we have room for?  A destination that has all its
- * requests in flight goes on when an answer comes.
- */
-static bool
-has_new_work(SagaPublisher *publisher)
-{
-	int32		ready[SAGA_READY_MAX];
-	int			nready = get_ready(ready);
-	dlist_iter	iter;
-	int			i;
-
-	if (saga_http_active(publisher->http) >= saga_http_max(publisher->http))
-		return false;
-	for (i = 0; i < nready; i++)
-	{
-		bool		full = false;
-
-		dlist_foreach(iter, &publisher->flying)
-		{
-			SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
-
-			if (destination->destination_id == ready[i])
-				full = room_for(publisher, destination) <= 0;
-		}
-		if (!full)
-			return true;
-	}
-	return false;
 }
 
 static long
 wait_time(SagaPublisher *publisher, long timeout_ms)
 {
 	long		http_ms = saga_http_timeout_ms(publisher->http);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = saga_publisher_next_work(publisher);
 
 	if (http_ms >= 0)
 		timeout_ms = Min(timeout_ms, http_ms);
 	if (!dlist_is_empty(&publisher->done))
 		timeout_ms = Min(timeout_ms, SAGA_RECORD_RETRY_MS);
+	if (next <= now)
+		return 0;
+	if (next < TimestampTzPlusMilliseconds(now, timeout_ms))
+		timeout_ms = (long) ((next - now + 999) / 1000);
 	return timeout_ms;
 }
 
@@ -599,10 +477,11 @@ wait_for_work(SagaPublisher *publisher, long timeout_ms)
 	Assert(!publisher->in_call ? !IsTransactionState() : !ActiveSnapshotSet());
 	if (saga_my_proc != NULL)
 	{
-		/* whoever makes a queue ready from now on wakes us */
-		pg_atomic_write_u32(&saga_my_proc->sleeping, 1);
+		/* whoever makes a queue ready from now on wakes us; or another one, if we have no room */
+		if (saga_publisher_count(publisher) < saga_http_max(publisher->http))
+			pg_atomic_write_u32(&saga_my_proc->sleeping, 1);
 		pg_memory_barrier();
-		if (has_new_work(publisher))
+		if (saga_publisher_has_new_work(publisher))
 			timeout_ms = 0;
 	}
 	events = WaitLatchOrSocket(MyLatch,
@@ -629,6 +508,30 @@ saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 	MemoryContextSwitchTo(old);
 }
 
+/* It may not leave: what it waits for would be nobody's. */
+bool
+saga_publisher_is_waiting(const SagaPublisher *publisher)
+{
+	return publisher->limiter->waits != NIL || saga_limiter_report_at(publisher->limiter) != DT_NOEND;
+}
+
+/* A rate lets something through soon. */
+static bool
+waits_briefly(const SagaPublisher *publisher)
+{
+	TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
+	ListCell   *lc;
+
+	foreach(lc, publisher->limiter->waits)
+	{
+		const SagaWait *wait = lfirst(lc);
+
+		if (wait->brief && wait->look_at <= soon)
+			return true;
+	}
+	return false;
+}
+
 /* CALL saga.publish() */
 static void
 publish_all(SagaPublisher *publisher)
@@ -638,10 +541,12 @@ publish_all(SagaPublisher *publisher)
 		if (step(publisher))
 			continue;
 		if (dlist_is_empty(&publisher->ready) && dlist_is_empty(&publisher->flying) &&
-			dlist_is_empty(&publisher->done))
+			dlist_is_empty(&publisher->done) && !waits_briefly(publisher))
 			break;
 		wait_for_work(publisher, 1000);
 	}
+	if (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
+		(void) report(publisher);
 }
 
 Datum

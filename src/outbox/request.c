@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "utils/builtins.h"
@@ -62,6 +63,8 @@ check_header(const char *name, JsonbValue *value, void *arg)
 		error = "must be a string";
 	if (error == NULL)
 		error = saga_header_check_value(text);
+	if (error == NULL && state->destination->auth.type == SAGA_AUTH_SIGV4)
+		error = saga_aws_check_header(name, text);
 	/* what a task says is stored, and seen by all who may see the execution */
 	if (error == NULL && saga_header_is_secret(name))
 		error = "belongs into the settings of the destination, as a {secret:...} reference";
@@ -207,8 +210,11 @@ check_built(SagaResolved *resolved)
 	const char *content_type;
 	char	   *body = NULL;
 	char	   *error = NULL;
+	char	   *url = saga_request_url(spec, compensate ? NULL : resolved->request, message, &error);
 
-	if (saga_request_url(spec, compensate ? NULL : resolved->request, message, &error) != NULL)
+	if (url != NULL && destination->auth.type == SAGA_AUTH_SIGV4)
+		url = saga_aws_normalize_url(url, &error);
+	if (url != NULL)
 		body = saga_request_body(spec, resolved->request, message, NULL, NULL, &content_type, &error);
 	if (error != NULL)
 		return saga_reject(resolved, "States.Runtime", "destination \"%s\": %s", destination->name, error);

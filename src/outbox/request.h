@@ -19,7 +19,7 @@
 #define SAGA_SNS_MAX_BYTES	262144
 #define SAGA_HTTP_MAX_BYTES	(16 * 1024 * 1024)
 
-/* The name of the attribute that every SNS message carries. */
+/* The name of the attribute that every SNS message carries; executions' also have a traceparent. */
 #define SAGA_SNS_ID_ATTRIBUTE	"saga-message-id"
 
 typedef struct SagaResolved

@@ -56,6 +56,7 @@ typedef struct SagaDelivery
 	int			sends;
 	int			phase_tries;
 	bool		uncertain;		/* an earlier request may have had its effect */
+	bool		lost;			/* the one before this was lost with its publisher */
 	int			same_failures;
 	char	   *last_error;		/* "Name: cause" of the last recorded one, NULL */
 	SagaPhase	asked;			/* the phase of this attempt, whatever comes next */
@@ -92,6 +93,16 @@ typedef struct SagaSending
 	int			ndeliveries;
 	SagaDelivery *deliveries[SAGA_SNS_MAX_ENTRIES];
 
+	/* what it may do (limit.h) */
+	struct SagaLimitGroup *limit;
+	int			place;			/* it has one of the group's; 0: none */
+	bool		probe;			/* the breaker waits for how it goes */
+	TimestampTz start_at;		/* not before; 0: no time was given to it yet */
+	TimestampTz start_by;		/* later it needs another time; 0: any time will do */
+	TimestampTz ask_at;			/* there was none: ask again then */
+	bool		later;			/* it waited for a token since */
+	bool		told;			/* how it went is counted */
+
 	/* made in the claiming transaction */
 	const SagaRequestSpec *spec;	/* http: of the phase */
 	char	   *url;
@@ -121,6 +132,7 @@ typedef struct SagaSending
 } SagaSending;
 
 /* Bytes of a sending, in the claiming transaction (compose.c, sns.c). */
+extern const char *saga_sending_method(const SagaSending *sending);
 extern void saga_compose_http(SagaSending *sending);
 extern void saga_compose_sns(SagaSending *sending);
 extern size_t saga_sns_size(const SagaDelivery *delivery);
@@ -141,6 +153,12 @@ extern void saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status
 
 /* What follows on it: the verdict, and where the message stands then (flow.c). */
 extern void saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now);
+
+#define SAGA_CANNOT_RESEND \
+	"it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up"
+
+/* May an uncertain request be made again at that time, without looking? */
+extern bool saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at);
 
 /* The request that an attempt makes (flow.c). */
 extern SagaPhase saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery,
@@ -171,6 +189,10 @@ extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, i
 extern bool saga_record_sending(SagaSending *sending, int64 lease);
 
 extern void saga_sending_free(SagaSending *sending);
+extern void saga_sending_wipe_headers(SagaSending *sending);
+
+/* Nothing of it left: the messages are not in flight any more, the attempt does not count (claim.c). */
+extern void saga_unclaim_sending(const SagaSending *sending, int64 lease);
 
 /*
  * Messages with an ordering key (ordering.c).  Only its first unfinished
@@ -185,6 +207,7 @@ extern void saga_ordering_release(int32 destination_id, const char *key);
 /* Leases (lease.c): a number in saga.timer that a living process has a lock for. */
 extern int64 saga_lease_take(void);
 extern void saga_lease_drop(int64 lease);
+extern bool saga_lease_is_dead(int64 lease);
 extern int	saga_lease_release_dead(int64 own_lease);
 
 #endif							/* SAGA_OUTBOX_SENDING_H */

@@ -233,6 +233,7 @@ parse_jitter(SagaSettingsState *state, const char *path, JsonbValue *value, void
 }
 
 static const SagaSetting credential_settings[] = {
+	{"secret", 0, SAGA_SETTING_STRING, offsetof(SagaDestination, credentials_secret)},
 	{"file", 0, SAGA_SETTING_STRING, offsetof(SagaDestination, credentials_file)},
 	{"profile", 0, SAGA_SETTING_STRING, offsetof(SagaDestination, profile)},
 };
@@ -248,6 +249,8 @@ parse_credentials(SagaSettingsState *state, const char *path, JsonbValue *value,
 		saga_settings_fault(state, saga_settings_path(path, "file"), "must be an absolute path");
 	if (destination->profile != NULL && destination->profile[0] == '\0')
 		saga_settings_fault(state, saga_settings_path(path, "profile"), "must not be empty");
+	if (destination->credentials_secret != NULL)
+		saga_settings_credentials_secret(state, saga_settings_path(path, "secret"));
 }
 
 static const SagaSetting retry_settings[] = {
@@ -387,6 +390,8 @@ finish_http(SagaSettingsState *state)
 	if (key->place == SAGA_KEY_HEADER && key->name == NULL)
 		key->name = pstrdup("Idempotency-Key");
 	saga_settings_finish_answers(state);
+	if (destination->auth.type == SAGA_AUTH_SIGV4)
+		saga_settings_finish_sigv4(state);
 }
 
 /* arn:PARTITION:sns:REGION:ACCOUNT:NAME; returns the region. */
@@ -431,9 +436,7 @@ finish_sns(SagaSettingsState *state)
 	destination->fifo = len > 5 && strcmp(destination->topic_arn + len - 5, ".fifo") == 0;
 	if (destination->region == NULL)
 		destination->region = region;
-	if (destination->region[0] == '\0' ||
-		strspn(destination->region, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(destination->region))
-		saga_settings_fault(state, "$.region", "must be the name of a region");
+	saga_settings_check_region(state);
 	if (destination->endpoint_url == NULL)
 		destination->endpoint_url =
 			psprintf("https://sns.%s.amazonaws.com%s/", destination->region,
@@ -447,10 +450,7 @@ finish_sns(SagaSettingsState *state)
 		if (error != NULL)
 			saga_settings_fault(state, "$.endpoint_url", error);
 	}
-	if (destination->credentials_file != NULL || destination->profile != NULL)
-		destination->uses_files = true;
-	else
-		destination->uses_environment = true;
+	saga_settings_note_credentials(state);
 }
 
 const char *

@@ -90,6 +90,12 @@ extern void saga_settings_finish_answers(SagaSettingsState *state);
 /* settings_auth.c; field is a SagaAuth */
 extern void saga_settings_auth(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
 
+/* settings_aws.c */
+extern void saga_settings_credentials_secret(SagaSettingsState *state, const char *path);
+extern void saga_settings_check_region(SagaSettingsState *state);
+extern void saga_settings_note_credentials(SagaSettingsState *state);
+extern void saga_settings_finish_sigv4(SagaSettingsState *state);
+
 /* settings_limits.c; field is a SagaLimits */
 extern void saga_settings_limits_defaults(SagaLimits *limits);
 extern void saga_settings_limits(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);

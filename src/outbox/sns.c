@@ -5,8 +5,8 @@
  */
 #include "postgres.h"
 
-#include "aws/credentials.h"
 #include "mb/pg_wchar.h"
+#include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "outbox/sending.h"
@@ -53,6 +53,17 @@ add_stored_attribute(const char *name, JsonbValue *value, void *arg)
 		add_attribute(arg, name, type, "BinaryValue", saga_doc_get_string(attribute, "BinaryValue"));
 }
 
+/* An execution's message that brings no trace of its own. */
+static bool
+needs_trace(const SagaDelivery *delivery)
+{
+	JsonbValue *attributes = saga_doc_get(&delivery->request->root, "MessageAttributes");
+
+	return delivery->workflow_id != 0 &&
+		(attributes == NULL || !saga_doc_is_object(attributes) ||
+		 saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) == NULL);
+}
+
 static void
 add_message(StringInfo form, const SagaDestination *destination, const SagaDelivery *delivery,
 			const char *prefix)
@@ -76,6 +87,9 @@ add_message(StringInfo form, const SagaDestination *destination, const SagaDeliv
 			add_field(form, psprintf("%s%s", prefix, members[i]), text);
 	}
 	add_attribute(&state, SAGA_SNS_ID_ATTRIBUTE, "String", "StringValue", key);
+	if (needs_trace(delivery))
+		add_attribute(&state, SAGA_TRACEPARENT, "String", "StringValue",
+					  saga_aws_traceparent(&delivery->execution_id, &delivery->idempotency_key));
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_stored_attribute, &state);
 }
@@ -124,6 +138,8 @@ saga_sns_size(const SagaDelivery *delivery)
 	size_t		size = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;
 
 	size += strlen(saga_doc_get_string(request, "Message"));
+	if (needs_trace(delivery))
+		size += SAGA_TRACEPARENT_SIZE;
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_attribute_size, &size);
 	return size;
@@ -132,71 +148,18 @@ saga_sns_size(const SagaDelivery *delivery)
 SagaReadiness
 saga_prepare_sns(SagaSending *sending, SagaHttp *connections, char **error)
 {
-	const SagaDestination *destination = sending->destination;
+	SagaAwsSource source = saga_aws_source(sending->destination);
 	SagaHttpRequest *http = &sending->http;
-	SagaCredentials credentials;
 
-	*error = saga_credentials_read(destination->credentials_file, destination->profile, &credentials);
-	if (credentials.secret_key != NULL)
-		sending->secrets = lappend(sending->secrets, credentials.secret_key);
-	if (credentials.session_token != NULL)
-		sending->secrets = lappend(sending->secrets, credentials.session_token);
-	if (*error != NULL)
-		return SAGA_READY_NEVER;
 	http->method = "POST";
 	http->body = sending->body;
 	http->body_len = strlen(sending->body);
 	/* a copy: saga_sending_free wipes the headers */
 	http->headers = list_make1(pstrdup("Content-Type: application/x-www-form-urlencoded; charset=utf-8"));
-	if (credentials.session_token != NULL)
-		http->headers = lappend(http->headers,
-								psprintf("X-Amz-Security-Token: %s", credentials.session_token));
-	http->sigv4 = psprintf("aws:amz:%s:sns", destination->region);
-	http->access_key = credentials.access_key;
-	http->secret_key = credentials.secret_key;
-	return SAGA_READY_NOW;
+	return saga_aws_sign(sending, &source, sending->destination->region, "sns", connections, error);
 }
 
 /* ---------- the answer ---------- */
-
-static bool
-is_one_of(const char *code, const char *const *list, int n)
-{
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		size_t		len = strlen(list[i]);
-
-		/* "Throttling*" */
-		if (list[i][len - 1] == '*' ? strncmp(code, list[i], len - 1) == 0 : strcmp(code, list[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static SagaClass
-class_of_code(const char *code, int status)
-{
-	static const char *const retry[] = {
-		"Throttl*", "RequestThrottled*", "TooManyRequests*", "OverLimit*", "KMSThrottling*",
-		"ServiceUnavailable*", "RequestLimitExceeded"
-	};
-	static const char *const uncertain[] = {"InternalFailure*", "InternalError*", "InternalServerError*"};
-	static const char *const auth[] = {
-		"ExpiredToken*", "InvalidClientTokenId", "UnrecognizedClientException",
-		"MissingAuthenticationToken*", "SignatureDoesNotMatch", "RequestTimeTooSkewed",
-		"AuthorizationError*", "AccessDenied*", "KMSAccessDenied*", "KMSDisabled*", "NotFound*"
-	};
-
-	if (is_one_of(code, retry, lengthof(retry)) || status == 429 || status == 503)
-		return SAGA_CLASS_RETRY;
-	if (is_one_of(code, uncertain, lengthof(uncertain)) || status >= 500)
-		return SAGA_CLASS_UNCERTAIN;
-	if (is_one_of(code, auth, lengthof(auth)) || status == 401 || status == 403)
-		return SAGA_CLASS_AUTH;
-	return SAGA_CLASS_FATAL;
-}
 
 static void
 fail_all(SagaSending *sending, SagaClass class, int status, const char *error, const char *cause)
@@ -242,7 +205,7 @@ set_entry(SagaDelivery *delivery, const SagaSnsEntry *entry, int status)
 	}
 	else
 	{
-		delivery->class = class_of_code(entry->code, 0);
+		delivery->class = saga_aws_class(entry->code, 0);
 		if (delivery->class == SAGA_CLASS_FATAL && !entry->sender_fault)
 			delivery->class = SAGA_CLASS_RETRY;
 		delivery->error = error_name(entry->code);
@@ -288,7 +251,7 @@ saga_classify_sns(SagaSending *sending)
 				 "the answer is not one of SNS");
 	else if (!readable || parsed->code[0] != '\0' || answer->status >= 300)
 	{
-		class = class_of_code(readable ? parsed->code : "", answer->status);
+		class = saga_aws_class(readable ? parsed->code : "", answer->status);
 		/* one wrong message must not fail nine others */
 		if (class == SAGA_CLASS_FATAL && sending->ndeliveries > 1)
 			class = SAGA_CLASS_SPLIT;

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "utils/builtins.h"
@@ -232,8 +233,10 @@ saga_request_check_sns(const SagaOutboxEntry *entry, SagaResolved *resolved)
 		saga_doc_each(input, check_member, &state);
 	if (!state.ok)
 		return false;
-	/* the attribute with the id, 36 characters of type String */
+	/* the attributes with the id, 36 characters of type String, and with the trace */
 	state.bytes = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;
+	if (entry->workflow_id != 0)
+		state.bytes += SAGA_TRACEPARENT_SIZE;
 	pushJsonbValue(&state.parse, WJB_BEGIN_OBJECT, NULL);
 	if (!add_message(&state, saga_doc_get(input, state.publish ? "Payload" : "Message")) ||
 		!add_attributes(&state, saga_doc_get(input, state.publish ? "Headers" : "MessageAttributes")) ||

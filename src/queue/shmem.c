@@ -67,6 +67,7 @@ init_shared(SagaShared *shared)
 
 	memset(shared, 0, saga_shmem_size());
 	shared->lock = &(GetNamedLWLockTranche("pg_saga"))->lock;
+	shared->started_at = GetCurrentTimestamp();
 	shared->max_queues = saga_max_queues;
 	shared->max_procs = saga_max_processes;
 	shared->max_prepared = saga_prepared_slots();

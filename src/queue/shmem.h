@@ -126,6 +126,7 @@ struct SagaPrepared;			/* twophase.c */
 typedef struct SagaShared
 {
 	LWLock	   *lock;
+	TimestampTz started_at;		/* of the server, or the end of its last crash; never changes */
 	int			max_queues;
 	int			max_procs;
 	SagaDatabaseSlot databases[SAGA_MAX_DATABASES];

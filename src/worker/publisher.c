@@ -24,11 +24,13 @@
 
 
 static bool
-is_idle_for_long(void)
+is_idle_for_long(const SagaPublisher *publisher)
 {
 	TimestampTz active = (TimestampTz) pg_atomic_read_u64(&saga_my_proc->last_active);
 	int32		id;
 
+	if (publisher != NULL && saga_publisher_is_waiting(publisher))
+		return false;
 	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &id, 1) == 0 &&
 		TimestampDifferenceExceeds(active, GetCurrentTimestamp(), saga_worker_idle_timeout_ms);
 }
@@ -48,7 +50,7 @@ loop(void)
 		PG_TRY();
 		{
 			(void) saga_proc_interrupts();
-			if (!saga_proc_wanted() || is_idle_for_long())
+			if (!saga_proc_wanted() || is_idle_for_long(publisher))
 				proc_exit(0);
 			if (publisher == NULL)
 				publisher = saga_publisher_create(context);

@@ -1,0 +1,419 @@
+/*
+ * limit.c
+ *		Limits of destinations as one publisher sees them: the places its
+ *		requests have, what it waits for, what it has to tell.
+ *
+ * A place is a session lock, one of as many as the group's concurrency: it
+ * is given back by whatever ends its owner, and costs no write.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "outbox/limit.h"
+#include "outbox/outbox.h"
+#include "storage/ipc.h"
+#include "storage/lock.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define SAGA_PLACE_LOCK 0x5349
+
+/* All places are somebody else's: look again after this. */
+#define SAGA_PLACE_RETRY_MS 100
+
+/* Successes alone are written so much later. */
+#define SAGA_REPORT_MS	2000
+
+#define SAGA_MAX_CAUSE	300
+
+/* The limiters of this process, for its end. */
+static List *limiters = NIL;
+static bool exit_registered = false;
+
+/* ---------- making and destroying ---------- */
+
+/* Who waits for a time has taken the ready flag: it is given back for others. */
+static void
+hand_over(SagaLimiter *limiter)
+{
+	ListCell   *lc;
+
+	foreach(lc, limiter->waits)
+	{
+		SagaWait   *wait = lfirst(lc);
+		SagaQueueSlot *slot = saga_queue_slot(wait->destination_id, wait->owner, SAGA_QUEUE_DESTINATION);
+
+		if (slot != NULL)
+			saga_wake_queue(slot);
+	}
+}
+
+static void
+hand_over_at_exit(int code, Datum arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, limiters)
+		hand_over(lfirst(lc));
+}
+
+SagaLimiter *
+saga_limiter_create(MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "saga limiter", ALLOCSET_SMALL_SIZES);
+	SagaLimiter *limiter = MemoryContextAllocZero(context, sizeof(SagaLimiter));
+	MemoryContext old;
+
+	limiter->context = context;
+	if (!exit_registered)
+	{
+		/* called before the process gives its slot back, which was registered earlier */
+		before_shmem_exit(hand_over_at_exit, (Datum) 0);
+		exit_registered = true;
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	limiters = lappend(limiters, limiter);
+	MemoryContextSwitchTo(old);
+	return limiter;
+}
+
+SagaLimitGroup *
+saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
+{
+	SagaLimitGroup *group = NULL;
+	ListCell   *lc;
+
+	foreach(lc, limiter->groups)
+	{
+		if (strcmp(((SagaLimitGroup *) lfirst(lc))->key, destination->limit_key) == 0)
+			group = lfirst(lc);
+	}
+	if (group == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(limiter->context);
+
+		group = palloc0(sizeof(SagaLimitGroup));
+		group->limiter = limiter;
+		group->key = pstrdup(destination->limit_key);
+		group->held = true;		/* not known yet */
+		limiter->groups = lappend(limiter->groups, group);
+		MemoryContextSwitchTo(old);
+	}
+	group->limits = destination->limits;
+	group->limits.group = NULL;
+	return group;
+}
+
+/* ---------- places ---------- */
+
+static void
+set_tag(LOCKTAG *tag, const SagaLimitGroup *group, int place)
+{
+	uint32		hash = DatumGetUInt32(hash_any((const unsigned char *) group->key, strlen(group->key)));
+
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, hash, (uint32) place, SAGA_PLACE_LOCK);
+}
+
+/* When a slow start began; 0: there is none. */
+static TimestampTz
+slow_from(const SagaLimitGroup *group, TimestampTz now)
+{
+	TimestampTz from = group->slow_from;
+
+	if (group->limits.slow_start_s == 0)
+		return 0;
+	if (saga_shared != NULL)
+		from = Max(from, saga_shared->started_at);
+	return from + group->limits.slow_start_s * USECS_PER_SEC > now ? from : 0;
+}
+
+/* From one up to all, evenly over the time of the slow start. */
+int
+saga_place_count(const SagaLimitGroup *group, TimestampTz now)
+{
+	int			all = Min(group->limits.concurrency, SAGA_MAX_PLACES);
+	TimestampTz from = slow_from(group, now);
+
+	if (from == 0)
+		return all;
+	return 1 + (int) ((all - 1) * Max(now - from, 0) / (group->limits.slow_start_s * USECS_PER_SEC));
+}
+
+int
+saga_place_take(SagaLimitGroup *group, TimestampTz now)
+{
+	int			n = saga_place_count(group, now);
+	int			place;
+
+	for (place = 1; place <= n; place++)
+	{
+		LOCKTAG		tag;
+
+		if (group->mine[place])
+			continue;
+		set_tag(&tag, group, place);
+		if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+			continue;
+		group->mine[place] = true;
+		return place;
+	}
+	return 0;
+}
+
+void
+saga_place_give(SagaLimitGroup *group, int place)
+{
+	ListCell   *lc;
+	LOCKTAG		tag;
+
+	if (!group->mine[place])
+		return;
+	set_tag(&tag, group, place);
+	(void) LockRelease(&tag, ExclusiveLock, true);
+	group->mine[place] = false;
+	foreach(lc, group->limiter->waits)
+	{
+		SagaWait   *wait = lfirst(lc);
+
+		if (wait->group == group && wait->for_place)
+			wait->look_at = wait->quiet_until = 0;
+	}
+}
+
+TimestampTz
+saga_place_look_at(const SagaLimitGroup *group, TimestampTz now, bool *others)
+{
+	TimestampTz retry = TimestampTzPlusMilliseconds(now, SAGA_PLACE_RETRY_MS);
+	TimestampTz from = slow_from(group, now);
+	int			n = saga_place_count(group, now);
+	int64		step;
+	int			i;
+
+	for (i = 1; i <= n && group->mine[i]; i++)
+		;
+	*others = i <= n;
+	if (*others)
+		return retry;
+	if (from == 0 || group->limits.concurrency == 1)
+		return DT_NOEND;		/* all are ours */
+	step = group->limits.slow_start_s * USECS_PER_SEC / (Min(group->limits.concurrency, SAGA_MAX_PLACES) - 1);
+	return from + step * n + 1000;
+}
+
+void
+saga_limiter_destroy(SagaLimiter *limiter)
+{
+	ListCell   *lc;
+	int			place;
+
+	foreach(lc, limiter->groups)
+	{
+		for (place = 1; place <= SAGA_MAX_PLACES; place++)
+			saga_place_give(lfirst(lc), place);
+	}
+	hand_over(limiter);
+	limiters = list_delete_ptr(limiters, limiter);
+	MemoryContextDelete(limiter->context);
+}
+
+/* ---------- waiting ---------- */
+
+SagaWait *
+saga_limiter_waiting(SagaLimiter *limiter, int32 destination_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, limiter->waits)
+	{
+		if (((SagaWait *) lfirst(lc))->destination_id == destination_id)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+SagaWait *
+saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination, SagaLimitGroup *group,
+				  TimestampTz look_at, TimestampTz quiet_until)
+{
+	SagaWait   *wait = saga_limiter_waiting(limiter, destination->destination_id);
+
+	if (wait == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(limiter->context);
+
+		wait = palloc(sizeof(SagaWait));
+		limiter->waits = lappend(limiter->waits, wait);
+		MemoryContextSwitchTo(old);
+	}
+	wait->destination_id = destination->destination_id;
+	wait->owner = destination->owner;
+	wait->group = group;
+	wait->look_at = look_at;
+	wait->quiet_until = Min(quiet_until, look_at);
+	wait->for_place = false;
+	wait->brief = false;
+	return wait;
+}
+
+List *
+saga_limiter_take_due(SagaLimiter *limiter, TimestampTz now)
+{
+	List	   *due = NIL;
+	ListCell   *lc;
+
+	foreach(lc, limiter->waits)
+	{
+		SagaWait   *wait = lfirst(lc);
+
+		if (wait->look_at > now)
+			continue;
+		due = lappend_int(due, wait->destination_id);
+		limiter->waits = foreach_delete_current(limiter->waits, lc);
+		pfree(wait);
+	}
+	return due;
+}
+
+void
+saga_limiter_forget(SagaLimiter *limiter, int32 destination_id)
+{
+	SagaWait   *wait = saga_limiter_waiting(limiter, destination_id);
+
+	if (wait == NULL)
+		return;
+	limiter->waits = list_delete_ptr(limiter->waits, wait);
+	pfree(wait);
+}
+
+/* ---------- outcomes ---------- */
+
+/* The server is in trouble, or cannot be reached; a busy one says so. */
+static bool
+is_failure(const SagaDelivery *delivery)
+{
+	if (delivery->class != SAGA_CLASS_RETRY && delivery->class != SAGA_CLASS_UNCERTAIN)
+		return false;
+	/* a look-up that finds nothing is one that works */
+	if (delivery->absent)
+		return false;
+	return delivery->status < 400 || delivery->status >= 500 || delivery->status == 408;
+}
+
+static int64
+pause_ms(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	if (delivery->class != SAGA_CLASS_RETRY || (delivery->status != 429 && delivery->status != 503))
+		return 0;
+	return Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000);
+}
+
+static char *
+copy_text(SagaLimiter *limiter, char *old, const char *text)
+{
+	if (old != NULL)
+		pfree(old);
+	return text == NULL ? NULL :
+		MemoryContextStrdup(limiter->context, pnstrdup(text, strnlen(text, SAGA_MAX_CAUSE)));
+}
+
+static void
+note_error(SagaLimiter *limiter, SagaLimitNews *news, const SagaSending *sending,
+		   const SagaDelivery *delivery)
+{
+	news->last_error_at = sending->ended_at;
+	news->error = copy_text(limiter, news->error, delivery->error);
+	news->cause = copy_text(limiter, news->cause, delivery->cause);
+}
+
+/* The one of several that says most about the server. */
+static const SagaDelivery *
+choose_delivery(const SagaSending *sending)
+{
+	int			i;
+
+	for (i = 0; i < sending->ndeliveries; i++)
+	{
+		if (sending->deliveries[i]->class == SAGA_CLASS_SUCCESS)
+			return sending->deliveries[i];
+	}
+	return sending->deliveries[0];
+}
+
+void
+saga_limit_answered(SagaSending *sending)
+{
+	SagaLimitGroup *group = sending->limit;
+	SagaLimitNews *news = &group->news;
+	const SagaDelivery *delivery = choose_delivery(sending);
+	bool		auth = delivery->class == SAGA_CLASS_AUTH;
+	bool		failed = is_failure(delivery);
+	int64		ms = pause_ms(sending->destination, delivery);
+
+	if (news->since == 0)
+		news->since = sending->ended_at;
+	if (failed)
+		news->failures++;
+	else if (!auth)
+		news->successes++;
+	news->auth |= auth;
+	if (sending->probe)
+		news->probe = failed || auth ? SAGA_PROBE_FAILED : SAGA_PROBE_PASSED;
+	sending->probe = false;
+	if (ms > 0)
+	{
+		news->pause_until = Max(news->pause_until, TimestampTzPlusMilliseconds(sending->ended_at, ms));
+		group->hold_until = Max(group->hold_until, news->pause_until);
+		group->held = true;
+	}
+	if (delivery->error != NULL)
+		note_error(group->limiter, news, sending, delivery);
+	else
+		news->last_success_at = sending->ended_at;
+}
+
+void
+saga_limit_not_sent(SagaSending *sending)
+{
+	SagaLimitNews *news = &sending->limit->news;
+
+	/* a secret that cannot be read is a matter of the destination, anything else one of the message */
+	if (sending->deliveries[0]->class == SAGA_CLASS_AUTH)
+	{
+		saga_limit_answered(sending);
+		return;
+	}
+	if (!sending->probe)
+		return;
+	sending->probe = false;
+	news->probe = SAGA_PROBE_VOID;
+	if (news->since == 0)
+		news->since = sending->ended_at;
+}
+
+void
+saga_limit_leave(SagaSending *sending)
+{
+	if (sending->place == 0)
+		return;
+	saga_place_give(sending->limit, sending->place);
+	sending->place = 0;
+}
+
+TimestampTz
+saga_limiter_report_at(const SagaLimiter *limiter)
+{
+	TimestampTz at = DT_NOEND;
+	ListCell   *lc;
+
+	foreach(lc, limiter->groups)
+	{
+		const SagaLimitNews *news = &((SagaLimitGroup *) lfirst(lc))->news;
+
+		if (news->failures > 0 || news->auth || news->probe != SAGA_PROBE_NONE || news->pause_until != 0)
+			return DT_NOBEGIN;
+		if (news->since != 0)
+			at = Min(at, TimestampTzPlusMilliseconds(news->since, SAGA_REPORT_MS));
+	}
+	return at;
+}

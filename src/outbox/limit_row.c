@@ -1,0 +1,729 @@
+/*
+ * limit_row.c
+ *		Limits of destinations as all publishers share them: a row of
+ *		saga.destination_state per group.
+ *
+ * Who claims locks the row, without waiting for it, for groups with a rate
+ * and for those that are, or may be, held; others are claimed from without
+ * looking.  Whoever changes what holds a group invalidates the relcache of
+ * the table, and all publishers ask the row again.
+ *
+ * Rates are exact for every window of time, not on the average.  "per_second"
+ * is a distance between requests; the longer ones are counts in 32 buckets,
+ * which are kept until none of their requests can be in the window any more.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "outbox/limit.h"
+#include "outbox/outbox.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/timestamp.h"
+
+#define SAGA_WINDOWS	3
+#define SAGA_BUCKETS	32
+#define SAGA_WINDOW_PARTS 30	/* a bucket is a part of its window */
+
+/* A request starts up to this later than it was meant to, and its way to the server may vary. */
+#define SAGA_LATE_US	30000
+#define SAGA_GUARD_US	50000	/* of per_second: more than LATE_US */
+#define SAGA_WINDOW_LATE_US 200000
+#define SAGA_WINDOW_GUARD_US 500000
+
+/* So far ahead requests are given their time: fewer writes. */
+#define SAGA_HORIZON_US 100000
+
+/* Another publisher has the row. */
+#define SAGA_LOCKED_MS	10
+
+/* Back-off after refused credentials. */
+#define SAGA_AUTH_MIN_S 1
+#define SAGA_AUTH_MAX_S 300
+
+#define SAGA_REPORT_TRIES 3
+
+typedef enum Breaker
+{
+	BREAKER_CLOSED,
+	BREAKER_OPEN,
+	BREAKER_HALF_OPEN
+} Breaker;
+
+static const char *const breaker_names[] = {"closed", "open", "half-open"};
+
+typedef struct Window
+{
+	int32		bucket;			/* number of the newest */
+	int32		counts[SAGA_BUCKETS];	/* from the newest on */
+} Window;
+
+struct SagaLimitRow
+{
+	TimestampTz next_start_at;	/* 0: at once */
+	Window		windows[SAGA_WINDOWS];
+	TimestampTz pause_until;	/* 0: none */
+	Breaker		breaker;
+	TimestampTz breaker_until;
+	char	   *breaker_reason;	/* NULL: none */
+	int			opened;			/* so often in a row */
+	int64		probe_lease;
+	TimestampTz slow_from;
+	TimestampTz counted_from;
+	int			requests;
+	int			failures;
+};
+
+static const int64 bucket_us[SAGA_WINDOWS] = {
+	60 * USECS_PER_SEC / SAGA_WINDOW_PARTS,
+	3600 * USECS_PER_SEC / SAGA_WINDOW_PARTS,
+	86400 * USECS_PER_SEC / SAGA_WINDOW_PARTS
+};
+
+#define ROW_COLUMNS \
+	"SELECT next_start_at, minute_bucket, minute_starts, hour_bucket, hour_starts, day_bucket, day_starts, " \
+	"pause_until, breaker, breaker_until, breaker_reason, opened, probe_lease, slow_from, " \
+	"counted_from, requests, failures FROM saga.destination_state WHERE limit_key = $1 FOR UPDATE"
+
+static SagaStmt lock_stmt = {
+	.sql = ROW_COLUMNS,
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt try_lock_stmt = {
+	.sql = ROW_COLUMNS " SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt insert_stmt = {
+	.sql = "INSERT INTO saga.destination_state (limit_key) VALUES ($1) ON CONFLICT DO NOTHING",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt rate_stmt = {
+	.sql = "UPDATE saga.destination_state SET next_start_at = $2, minute_bucket = $3, minute_starts = $4, "
+	"hour_bucket = $5, hour_starts = $6, day_bucket = $7, day_starts = $8 WHERE limit_key = $1",
+	.nargs = 8,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4ARRAYOID, INT4OID, INT4ARRAYOID, INT4OID, INT4ARRAYOID}
+};
+
+static SagaStmt hold_stmt = {
+	.sql = "UPDATE saga.destination_state SET pause_until = $2, breaker = $3, breaker_until = $4, "
+	"breaker_reason = $5, opened = $6, probe_lease = $7, slow_from = $8, counted_from = $9, "
+	"requests = $10, failures = $11 WHERE limit_key = $1",
+	.nargs = 11,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
+};
+
+static SagaStmt last_stmt = {
+	.sql = "UPDATE saga.destination_state SET last_success_at = greatest(last_success_at, $2), "
+	"last_error = CASE WHEN $4 >= coalesce(last_error_at, $4) THEN $3 ELSE last_error END, "
+	"last_error_at = greatest(last_error_at, $4) WHERE limit_key = $1",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static SagaStmt members_stmt = {
+	.sql = "SELECT destination_id FROM saga.destination WHERE limit_key = $1 ORDER BY destination_id",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+/* ---------- what others change ---------- */
+
+static uint32 changes = 1;
+static Oid	watched_relid = InvalidOid;
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == watched_relid)
+		changes++;
+}
+
+static void
+watch_changes(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	registered = true;
+	watched_relid = saga_relation_oid("destination_state");
+}
+
+/* What holds the group is not what it was: every publisher asks again after this commits. */
+static void
+tell_change(void)
+{
+	CacheInvalidateRelcacheByRelid(saga_relation_oid("destination_state"));
+}
+
+bool
+saga_limit_must_ask(const SagaLimitGroup *group)
+{
+	return group->held || group->seen != changes || saga_limit_has_rate(group);
+}
+
+/* ---------- reading and writing ---------- */
+
+static Datum
+column(int number, bool *isnull)
+{
+	return saga_result(0, number, isnull);
+}
+
+static TimestampTz
+get_time(int number)
+{
+	bool		isnull;
+	Datum		value = column(number, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+static int32
+get_int(int number)
+{
+	bool		isnull;
+	Datum		value = column(number, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+static void
+get_window(int number, Window *window)
+{
+	bool		isnull;
+	Datum		value = column(number + 1, &isnull);
+	ArrayType  *array;
+	int			n;
+
+	window->bucket = get_int(number);
+	if (isnull)
+		return;
+	array = DatumGetArrayTypeP(value);
+	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array))
+		return;
+	n = Min(ARR_DIMS(array)[0], SAGA_BUCKETS);
+	memcpy(window->counts, ARR_DATA_PTR(array), sizeof(int32) * n);
+}
+
+static Breaker
+get_breaker(int number)
+{
+	bool		isnull;
+	char	   *name = TextDatumGetCString(column(number, &isnull));
+	int			i;
+
+	for (i = 0; i < lengthof(breaker_names); i++)
+	{
+		if (strcmp(name, breaker_names[i]) == 0)
+			return i;
+	}
+	return BREAKER_CLOSED;
+}
+
+/* NULL: there is none, or it is locked. */
+static SagaLimitRow *
+read_row(SagaStmt *stmt, Datum key)
+{
+	SagaLimitRow *row;
+	bool		isnull;
+	Datum		value;
+	int			i;
+
+	(void) saga_execute(stmt, &key, NULL, false, 0);
+	if (SPI_processed == 0)
+	{
+		SPI_freetuptable(SPI_tuptable);
+		return NULL;
+	}
+	row = palloc0(sizeof(SagaLimitRow));
+	row->next_start_at = get_time(1);
+	for (i = 0; i < SAGA_WINDOWS; i++)
+		get_window(2 + 2 * i, &row->windows[i]);
+	row->pause_until = get_time(8);
+	row->breaker = get_breaker(9);
+	row->breaker_until = get_time(10);
+	value = column(11, &isnull);
+	row->breaker_reason = isnull ? NULL : TextDatumGetCString(value);
+	row->opened = get_int(12);
+	value = column(13, &isnull);
+	row->probe_lease = isnull ? 0 : DatumGetInt64(value);
+	row->slow_from = get_time(14);
+	row->counted_from = get_time(15);
+	row->requests = get_int(16);
+	row->failures = get_int(17);
+	SPI_freetuptable(SPI_tuptable);
+	return row;
+}
+
+static SagaLimitRow *
+lock_row(SagaStmt *stmt, const char *key)
+{
+	Datum		value = CStringGetTextDatum(key);
+	SagaLimitRow *row = read_row(stmt, value);
+
+	if (row != NULL)
+		return row;
+	(void) saga_execute(&insert_stmt, &value, NULL, false, 0);
+	return SPI_processed > 0 || stmt == &lock_stmt ? read_row(&lock_stmt, value) : NULL;
+}
+
+static void
+put_time(Datum *values, char *nulls, int i, TimestampTz at)
+{
+	values[i] = TimestampTzGetDatum(at);
+	nulls[i] = at == 0 ? 'n' : ' ';
+}
+
+static void
+write_hold(const char *key, const SagaLimitRow *row)
+{
+	Datum		values[11];
+	char		nulls[12] = "           ";
+
+	values[0] = CStringGetTextDatum(key);
+	put_time(values, nulls, 1, row->pause_until);
+	values[2] = CStringGetTextDatum(breaker_names[row->breaker]);
+	put_time(values, nulls, 3, row->breaker_until);
+	if (row->breaker_reason != NULL)
+		values[4] = CStringGetTextDatum(row->breaker_reason);
+	else
+		nulls[4] = 'n';
+	values[5] = Int32GetDatum(row->opened);
+	values[6] = Int64GetDatum(row->probe_lease);
+	if (row->probe_lease == 0)
+		nulls[6] = 'n';
+	put_time(values, nulls, 7, row->slow_from);
+	put_time(values, nulls, 8, row->counted_from);
+	values[9] = Int32GetDatum(row->requests);
+	values[10] = Int32GetDatum(row->failures);
+	(void) saga_execute(&hold_stmt, values, nulls, false, 0);
+}
+
+static int
+window_limit(const SagaLimits *limits, int i)
+{
+	const int	per[SAGA_WINDOWS] = {limits->per_minute, limits->per_hour, limits->per_day};
+
+	return per[i];
+}
+
+static void
+write_rate(const SagaLimitGroup *group, const SagaLimitRow *row)
+{
+	Datum		values[8];
+	char		nulls[9] = "        ";
+	int			i;
+
+	values[0] = CStringGetTextDatum(group->key);
+	put_time(values, nulls, 1, row->next_start_at);
+	for (i = 0; i < SAGA_WINDOWS; i++)
+	{
+		const Window *window = &row->windows[i];
+		Datum		counts[SAGA_BUCKETS];
+		int			j;
+
+		/* one that is not limited any more is forgotten */
+		if (window_limit(&group->limits, i) == 0)
+		{
+			nulls[2 + 2 * i] = nulls[3 + 2 * i] = 'n';
+			continue;
+		}
+		for (j = 0; j < SAGA_BUCKETS; j++)
+			counts[j] = Int32GetDatum(window->counts[j]);
+		values[2 + 2 * i] = Int32GetDatum(window->bucket);
+		values[3 + 2 * i] = PointerGetDatum(construct_array(counts, SAGA_BUCKETS, INT4OID, sizeof(int32),
+															true, TYPALIGN_INT));
+	}
+	(void) saga_execute(&rate_stmt, values, nulls, false, 0);
+}
+
+/* ---------- rates ---------- */
+
+/* Makes the bucket of "at" the newest; never goes back, as a clock may. */
+static void
+shift_window(Window *window, int i, TimestampTz at)
+{
+	int64		bucket = at / bucket_us[i];
+	int64		by = bucket - window->bucket;
+
+	if (by <= 0)
+		return;
+	by = Min(by, SAGA_BUCKETS);
+	memmove(window->counts + by, window->counts, sizeof(int32) * (SAGA_BUCKETS - by));
+	memset(window->counts, 0, sizeof(int32) * by);
+	window->bucket = (int32) bucket;
+}
+
+/* When the last request of a bucket is in no window any more. */
+static TimestampTz
+bucket_ends(const Window *window, int i, int age)
+{
+	return (window->bucket - age + 1 + SAGA_WINDOW_PARTS) * bucket_us[i] + SAGA_WINDOW_GUARD_US;
+}
+
+/* How many more may start now; if none, *until is when. */
+static int64
+window_room(Window *window, int i, int limit, TimestampTz now, TimestampTz *until)
+{
+	int64		room = limit;
+	int			age;
+
+	shift_window(window, i, now);
+	for (age = 0; age < SAGA_BUCKETS; age++)
+	{
+		if (bucket_ends(window, i, age) > now)
+			room -= window->counts[age];
+	}
+	for (age = SAGA_BUCKETS - 1; age >= 0 && room <= 0; age--)
+	{
+		TimestampTz ends = bucket_ends(window, i, age);
+
+		if (ends <= now || window->counts[age] == 0)
+			continue;
+		room += window->counts[age];
+		if (room > 0)
+		{
+			*until = Max(*until, ends);
+			return 0;
+		}
+	}
+	return Max(room, 0);
+}
+
+static void
+grant_rate(const SagaLimitGroup *group, SagaLimitRow *row, TimestampTz now, SagaGrant *grant)
+{
+	const SagaLimits *limits = &group->limits;
+	int			i;
+
+	for (i = 0; i < SAGA_WINDOWS; i++)
+	{
+		int			limit = window_limit(limits, i);
+
+		if (limit == 0)
+			continue;
+		grant->n = (int) Min(grant->n, window_room(&row->windows[i], i, limit, now, &grant->until));
+		grant->late_us = SAGA_WINDOW_LATE_US;
+		grant->first = now;
+	}
+	if (limits->per_second > 0)
+	{
+		int64		step = (USECS_PER_SEC + SAGA_GUARD_US + limits->per_second - 1) / limits->per_second;
+
+		/* what is further ahead than that comes from a clock that was set back */
+		if (row->next_start_at > now + 2 * USECS_PER_SEC)
+			row->next_start_at = now + step;
+		grant->first = Max(row->next_start_at, now);
+		grant->step_us = step;
+		grant->late_us = SAGA_LATE_US;
+		if (grant->first > now + SAGA_HORIZON_US)
+		{
+			grant->n = 0;
+			grant->until = Max(grant->until, grant->first - SAGA_HORIZON_US / 2);
+		}
+		else
+			grant->n = (int) Min(grant->n, (now + SAGA_HORIZON_US - grant->first) / step + 1);
+	}
+}
+
+TimestampTz
+saga_limit_use(SagaLimitGroup *group, SagaGrant *grant, int n, int64 lease, int64 probe_ms)
+{
+	const SagaLimits *limits = &group->limits;
+	SagaLimitRow *row = grant->row;
+	TimestampTz last = grant->first + grant->step_us * Max(n - 1, 0);
+	SagaGrant	next = {.n = 1};
+	int			i;
+
+	if (row == NULL || n == 0)
+		return 0;
+	if (grant->probe)
+	{
+		row->breaker = BREAKER_HALF_OPEN;
+		row->breaker_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), probe_ms);
+		row->probe_lease = lease;
+		write_hold(group->key, row);
+	}
+	if (grant->first == 0)
+		return 0;
+	for (i = 0; i < SAGA_WINDOWS; i++)
+	{
+		if (window_limit(limits, i) == 0)
+			continue;
+		shift_window(&row->windows[i], i, last);
+		row->windows[i].counts[0] += n;
+	}
+	if (limits->per_second > 0)
+		row->next_start_at = last + grant->step_us;
+	write_rate(group, row);
+	grant_rate(group, row, GetCurrentTimestamp(), &next);
+	return next.until;
+}
+
+/* ---------- holding back ---------- */
+
+/* Nothing may start: *until, else 0.  Or one may, as a probe. */
+static TimestampTz
+held_until(const SagaLimitRow *row, TimestampTz now, bool *probe)
+{
+	if (row->pause_until > now)
+		return row->pause_until;
+	if (row->breaker == BREAKER_CLOSED)
+		return 0;
+	if (row->breaker_until > now &&
+		(row->breaker == BREAKER_OPEN || row->probe_lease == 0 || !saga_lease_is_dead(row->probe_lease)))
+		return row->breaker_until;
+	*probe = true;
+	return 0;
+}
+
+void
+saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until;
+	SagaLimitRow *row;
+
+	memset(grant, 0, sizeof(SagaGrant));
+	watch_changes();
+	group->seen = changes;		/* before the row is read */
+	row = lock_row(&try_lock_stmt, group->key);
+	if (row == NULL)
+	{
+		group->held = true;
+		grant->until = TimestampTzPlusMilliseconds(now, SAGA_LOCKED_MS);
+		grant->brief = true;
+		return;
+	}
+	group->slow_from = row->slow_from;
+	until = Max(held_until(row, now, &grant->probe), group->news.pause_until);
+	if (is_probe && row->pause_until <= now)
+		until = 0;
+	group->hold_until = until > now ? until : 0;
+	group->held = until > now || grant->probe;
+	if (until > now)
+	{
+		grant->until = until;
+		return;
+	}
+	grant->n = grant->probe ? Min(want, 1) : want;
+	grant_rate(group, row, now, grant);
+	grant->brief = grant->n == 0;
+	grant->row = row;
+	if (is_probe)
+		grant->probe = false;	/* it is one already */
+}
+
+/* ---------- reports ---------- */
+
+static void
+open_breaker(SagaLimitRow *row, const SagaLimits *limits, const char *reason, TimestampTz now)
+{
+	int64		seconds = limits->breaker_open_s;
+
+	row->opened++;
+	if (strcmp(reason, "auth") == 0)
+		seconds = Min(SAGA_AUTH_MAX_S, (int64) SAGA_AUTH_MIN_S << Min(row->opened - 1, 20));
+	row->breaker = BREAKER_OPEN;
+	row->breaker_until = now + seconds * USECS_PER_SEC;
+	row->breaker_reason = pstrdup(reason);
+	row->probe_lease = 0;
+}
+
+static void
+close_breaker(SagaLimitRow *row, TimestampTz now)
+{
+	row->breaker = BREAKER_CLOSED;
+	row->breaker_until = 0;
+	row->breaker_reason = NULL;
+	row->opened = 0;
+	row->probe_lease = 0;
+	row->slow_from = now;
+	row->counted_from = now;
+	row->requests = row->failures = 0;
+}
+
+static bool
+too_many_failed(const SagaLimitRow *row, const SagaLimits *limits)
+{
+	return limits->breaker_window_s > 0 && row->requests >= limits->breaker_min_requests &&
+		row->failures >= row->requests * limits->breaker_share;
+}
+
+/* The next state of the row. */
+static void
+apply_news(const SagaLimitGroup *group, SagaLimitRow *row, TimestampTz now)
+{
+	const SagaLimitNews *news = &group->news;
+	const SagaLimits *limits = &group->limits;
+
+	if (row->counted_from + limits->breaker_window_s * USECS_PER_SEC <= now)
+	{
+		row->counted_from = now;
+		row->requests = row->failures = 0;
+	}
+	row->requests += news->successes + news->failures;
+	row->failures += news->failures;
+	if (news->pause_until > row->pause_until && news->pause_until > now)
+		row->pause_until = row->slow_from = news->pause_until;
+
+	/* a probe of before somebody said "resume" decides nothing */
+	if (news->probe != SAGA_PROBE_NONE && row->breaker == BREAKER_HALF_OPEN)
+	{
+		if (news->probe == SAGA_PROBE_PASSED)
+			close_breaker(row, now);
+		else if (news->probe == SAGA_PROBE_FAILED)
+			open_breaker(row, limits, news->auth ? "auth" : "failures", now);
+		else
+		{
+			row->breaker = BREAKER_OPEN;
+			row->breaker_until = now;
+			row->probe_lease = 0;
+		}
+	}
+	else if (row->breaker == BREAKER_CLOSED && news->auth)
+		open_breaker(row, limits, "auth", now);
+	else if (row->breaker == BREAKER_CLOSED && news->failures > 0 && too_many_failed(row, limits))
+		open_breaker(row, limits, "failures", now);
+}
+
+static void
+write_last(const char *key, const SagaLimitNews *news)
+{
+	Datum		values[4];
+	char		nulls[5] = "    ";
+
+	values[0] = CStringGetTextDatum(key);
+	put_time(values, nulls, 1, news->last_success_at);
+	put_time(values, nulls, 3, news->last_error_at);
+	if (news->error == NULL)
+		nulls[2] = 'n';
+	else if (news->cause == NULL)
+		values[2] = CStringGetTextDatum(news->error);
+	else
+		values[2] = CStringGetTextDatum(psprintf("%s: %s", news->error,
+												 saga_foreign_text(news->cause, strlen(news->cause),
+																   strlen(news->cause))));
+	(void) saga_execute(&last_stmt, values, nulls, false, 0);
+}
+
+/* Their publishers may wait for a time that does not hold any more. */
+static void
+wake_members(const char *key)
+{
+	Datum		value = CStringGetTextDatum(key);
+	SPITupleTable *table;
+	uint64		n;
+	uint64		i;
+	bool		isnull;
+
+	(void) saga_execute(&members_stmt, &value, NULL, false, 0);
+	table = SPI_tuptable;
+	n = SPI_processed;
+	for (i = 0; i < n; i++)
+	{
+		int32		id = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
+		const SagaQueue *queue = saga_queue_by_id(id, true);
+
+		if (queue != NULL)
+			saga_note_inserted(queue, &saga_uuid_max);
+	}
+	SPI_freetuptable(table);
+}
+
+static void
+report_group(SagaLimitGroup *group)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	SagaLimitRow *row = lock_row(&lock_stmt, group->key);
+	Breaker		breaker;
+	TimestampTz pause_until;
+
+	if (row == NULL)
+		return;					/* deleted this moment */
+	breaker = row->breaker;
+	pause_until = row->pause_until;
+	apply_news(group, row, now);
+	write_hold(group->key, row);
+	write_last(group->key, &group->news);
+	if (row->pause_until != pause_until || row->breaker != breaker)
+	{
+		tell_change();
+		group->held = true;
+		group->hold_until = Max(row->pause_until > now ? row->pause_until : 0, row->breaker_until);
+	}
+	if (breaker != BREAKER_CLOSED && row->breaker == BREAKER_CLOSED)
+		wake_members(group->key);
+}
+
+static int
+compare_keys(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((SagaLimitGroup *) lfirst(a))->key, ((SagaLimitGroup *) lfirst(b))->key);
+}
+
+/* In the order of the keys: two publishers must not wait for each other. */
+void
+saga_limit_report(SagaLimiter *limiter)
+{
+	ListCell   *lc;
+
+	list_sort(limiter->groups, compare_keys);
+	foreach(lc, limiter->groups)
+	{
+		SagaLimitGroup *group = lfirst(lc);
+
+		group->writing = false;
+		if (group->news.since == 0)
+			continue;
+		group->writing = true;
+		/* it raised again and again: what it was about is lost, not the publisher */
+		if (++group->tries <= SAGA_REPORT_TRIES)
+			report_group(group);
+	}
+}
+
+void
+saga_limit_reported(SagaLimiter *limiter)
+{
+	ListCell   *lc;
+
+	foreach(lc, limiter->groups)
+	{
+		SagaLimitGroup *group = lfirst(lc);
+
+		if (!group->writing)
+			continue;
+		if (group->news.error != NULL)
+			pfree(group->news.error);
+		if (group->news.cause != NULL)
+			pfree(group->news.cause);
+		memset(&group->news, 0, sizeof(group->news));
+		group->writing = false;
+		group->tries = 0;
+	}
+}
+
+void
+saga_limit_resume(const char *key)
+{
+	SagaLimitRow *row = lock_row(&lock_stmt, key);
+
+	if (row != NULL)
+	{
+		close_breaker(row, GetCurrentTimestamp());
+		row->pause_until = 0;
+		write_hold(key, row);
+		tell_change();
+	}
+	wake_members(key);
+}

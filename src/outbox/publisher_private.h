@@ -1,0 +1,62 @@
+/*
+ * publisher_private.h
+ *		The publisher between its own files: publisher.c turns, sends and
+ *		records, pick.c decides what is taken and when it may start.
+ */
+#ifndef SAGA_OUTBOX_PUBLISHER_PRIVATE_H
+#define SAGA_OUTBOX_PUBLISHER_PRIVATE_H
+
+#include "outbox/limit.h"
+#include "outbox/outbox.h"
+#include "outbox/sending.h"
+
+struct SagaPublisher
+{
+	MemoryContext context;
+	MemoryContext work;			/* reset each turn */
+	SagaHttp   *http;
+	int64		lease;
+	bool		lease_held;
+	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
+	bool		look_everywhere;	/* not only at queues that are said to be ready */
+	TimestampTz look_at;		/* then look everywhere again */
+	TimestampTz record_at;		/* no recording before: a record was locked */
+	bool		recording;		/* a recording transaction has not committed */
+	bool		claim_open;		/* a claiming transaction has not committed */
+	SagaLimiter *limiter;
+	int32		last_served;	/* the destinations after it have their turn */
+	TimestampTz help_at;		/* not before, another publisher is asked for */
+	dlist_head	returned;		/* given back, which has not committed */
+	dlist_head	claiming;
+	dlist_head	ready;
+	dlist_head	flying;
+	dlist_head	done;
+};
+
+/* Transactions: of its own, or in those of CALL saga.publish() (publisher.c). */
+extern void saga_publisher_begin(SagaPublisher *publisher);
+extern void saga_publisher_commit(SagaPublisher *publisher);
+
+extern void saga_sendings_free(dlist_head *list);
+
+/* ---------- pick.c ---------- */
+
+/* Takes what there is room for.  Returns the number of queue rows taken. */
+extern int	saga_publisher_claim(SagaPublisher *publisher);
+
+/* After a claiming transaction that aborted. */
+extern void saga_publisher_undo_claim(SagaPublisher *publisher);
+
+/* Is there something that we have room for? */
+extern bool saga_publisher_has_new_work(SagaPublisher *publisher);
+
+/* All requests that have not ended. */
+extern int	saga_publisher_count(const SagaPublisher *publisher);
+
+/* May one of the list "ready" start now? */
+extern bool saga_publisher_may_start(const SagaSending *sending, TimestampTz now);
+
+/* When there is something to do although nobody wakes us. */
+extern TimestampTz saga_publisher_next_work(SagaPublisher *publisher);
+
+#endif							/* SAGA_OUTBOX_PUBLISHER_PRIVATE_H */

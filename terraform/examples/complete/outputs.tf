@@ -1,0 +1,14 @@
+output "api_url" {
+  description = "Where to POST an invoice"
+  value       = module.pg_saga.api_url
+}
+
+output "database_host" {
+  description = "Where the database is, inside the VPC"
+  value       = module.pg_saga.database_host
+}
+
+output "secret_arns" {
+  description = "Where the passwords are"
+  value       = module.pg_saga.secret_arns
+}
