@@ -66,23 +66,24 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN saga.failure('BuyerUnknown', format('the books do not know %s', books.buyer_key(document->'buyer')));
 	END IF;
-	RETURN input || jsonb_build_object('books', jsonb_build_object('company', c.company), 'entry', jsonb_build_object(
-		'type', 'out', 'number', books.one_line(input->>'number'), 'reference', books.one_line(input#>>'{seller,id}'), 'description', tracking,
-		'invoice_date', document->>'issue_date', 'journal', c.journal, 'currency', c.currency_id,
-		'party', b.party, 'invoice_address', b.address, 'account', c.receivable,
-		'lines', jsonb_build_array(jsonb_build_array('create',
-			(SELECT jsonb_agg(jsonb_build_object('type', 'line', 'description', l.name, 'quantity', factor::text,
-				'unit_price', l.amount::text, 'account', c.revenue, 'currency', c.currency_id) ORDER BY l.line)
-			 FROM books.lines(tracking) AS l))),
-		'taxes', jsonb_build_array(jsonb_build_array('create',
-			(SELECT coalesce(jsonb_agg(jsonb_build_object('manual', true, 'description', v.category || coalesce(' ' || v.rate || '%', ''),
-				'account', c.tax, 'tax', t.tax, 'base', (factor * v.taxable_amount)::text, 'amount', (factor * v.tax_amount)::text)
-				ORDER BY v.position), '[]')
-			 FROM invoice_vat v LEFT JOIN books.tax t ON t.company = c.company AND t.rate = coalesce(v.rate, 0)
-			 WHERE v.tracking_id = tracking)))));
+	RETURN input || jsonb_build_object('entry', jsonb_build_object('company', c.company,
+		'total', (factor * (input#>>'{totals,tax_inclusive}')::numeric)::text, 'values', jsonb_build_object(
+			'type', 'out', 'number', books.one_line(input->>'number'), 'reference', books.one_line(input#>>'{seller,id}'),
+			'description', tracking, 'invoice_date', document->>'issue_date', 'journal', c.journal, 'currency', c.currency_id,
+			'party', b.party, 'invoice_address', b.address, 'account', c.receivable,
+			'lines', jsonb_build_array(jsonb_build_array('create',
+				(SELECT jsonb_agg(jsonb_build_object('type', 'line', 'description', l.name, 'quantity', factor::text,
+					'unit_price', l.amount::text, 'account', c.revenue, 'currency', c.currency_id) ORDER BY l.line)
+				 FROM books.lines(tracking) AS l))),
+			'taxes', jsonb_build_array(jsonb_build_array('create',
+				(SELECT coalesce(jsonb_agg(jsonb_build_object('manual', true,
+					'description', v.category || coalesce(' ' || v.rate || '%', ''), 'account', c.tax, 'tax', t.tax,
+					'base', (factor * v.taxable_amount)::text, 'amount', (factor * v.tax_amount)::text) ORDER BY v.position), '[]')
+				 FROM invoice_vat v LEFT JOIN books.tax t ON t.company = c.company AND t.rate = coalesce(v.rate, 0)
+				 WHERE v.tracking_id = tracking))))));
 END
 $$;
-COMMENT ON FUNCTION books.entry(jsonb) IS 'step: adds the invoice as Tryton takes it (entry) and the books that it goes to (books)';
+COMMENT ON FUNCTION books.entry(jsonb) IS 'step: adds entry: the invoice as Tryton takes it (values), its company there, and the total';
 
 GRANT USAGE ON SCHEMA books TO :"owner";
 GRANT SELECT ON ALL TABLES IN SCHEMA books TO :"owner";

@@ -16,9 +16,9 @@ start_ledger()
 set_up_ledger()
 {
 	local d=$D/ledger
-	printf 'outbox:%s' "$(cat "$d/password")" | base64 -w0 >"$d/basic"
-	sql -v map="$(cat "$d/map.json")" -v owner=invoicer -v url="$(cat "$d/url")" -v basic="$d/basic" \
-		-v states="$(cat demo/tryton/states.json)" -f demo/tryton/books.sql -f demo/tryton/workflow.sql >/dev/null ||
+	sql -v map="$(cat "$d/map.json")" -v owner=invoicer -v url="$(cat "$d/url")" -v password="$d/password" \
+		-v destinations="$(cat demo/tryton/destinations.json)" -v states="$(cat demo/tryton/states.json)" \
+		-f demo/tryton/books.sql -f demo/tryton/workflow.sql >/dev/null ||
 		die "the workflow cannot be changed"
 }
 

@@ -16,7 +16,6 @@ use Exporter 'import';
 use File::Basename;
 use File::Temp;
 use JSON::PP;
-use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Saga::Test qw(kill_process);
 use Test::More;
@@ -100,9 +99,8 @@ sub balance
 sub change_workflow
 {
 	my ($self, $owner) = @_;
-	append_to_file("$self->{dir}/basic", encode_base64('outbox:' . $self->file('password'), ''));
 	my @variables = map { ('-v', $_) } "map=" . $self->file('map.json'), "owner=$owner", 'url=' . $self->url,
-	  "basic=$self->{dir}/basic", 'states=' . slurp_file("$demo/states.json");
+	  "password=$self->{dir}/password", map { "$_=" . slurp_file("$demo/$_.json") } qw(destinations states);
 	$self->{node}->command_ok([ 'psql', '-X', '-q', '-d', $self->{node}->connstr('postgres'), '-v', 'ON_ERROR_STOP=1',
 			@variables, '-f', "$demo/books.sql", '-f', "$demo/workflow.sql" ], 'the workflow books in Tryton');
 	return;
