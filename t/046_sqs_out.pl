@@ -40,7 +40,7 @@ foreach my $name (sort keys %url)
 	sql("SELECT saga.create_destination('$name', 'sqs', '$settings')");
 }
 
-# ---------- SendMessage and SendMessageBatch ----------
+# ---------- SendMessage and SendMessageBatch (this server refuses what is above U+FFFF, which AWS takes) ----------
 
 sql(q{SELECT saga.publish_to('plain', '"one: ü & <x> \"quoted\" + \\\\ %41\n€"', NULL, '{"colour": "red", "n": 7}')});
 all_sent();
