@@ -232,6 +232,7 @@ is(sql("SELECT count(*) FROM saga.outbox JOIN saga.destination d USING (destinat
 my $most = $accounting->audit->{clients}{anonymous}{max_concurrent};
 cmp_ok($most, '<=', 20, 'no more requests at once than descriptors may be used');
 cmp_ok($most, '>=', 3, 'and still several at once');
+unlike(slurp_file($node->logfile), qr/Too many open files/, 'and some are left for the server');
 
 $node->stop;
 done_testing();

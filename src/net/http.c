@@ -9,8 +9,8 @@
  *
  * Nothing of PostgreSQL's is called from libcurl's callbacks: an error would
  * jump over libcurl's frames.  They fill malloc'ed buffers that have a limit
- * and note what went wrong.  All signals are blocked while libcurl runs,
- * because its resolver is a thread, which inherits the mask and must run no
+ * and note what went wrong.  All signals are blocked where libcurl may start
+ * its resolver: that is a thread, which inherits the mask and must run no
  * handler of the server's.
  */
 #include "postgres.h"
@@ -35,6 +35,9 @@
 /* Connections beyond max_transfers: what all transfers wait for, tokens, must not wait for them. */
 #define SAGA_SPARE_CONNECTIONS	4
 
+/* Descriptors that are left to others of this process. */
+#define SAGA_SPARE_DESCRIPTORS	2
+
 typedef struct SagaTransfer
 {
 	dlist_node	node;			/* in SagaHttp.idle, active or finished */
@@ -42,7 +45,6 @@ typedef struct SagaTransfer
 	struct curl_slist *headers;
 	const SagaHttpRequest *request;
 	SagaHttpUser *user;
-	size_t		sent;			/* of the body */
 	char	   *body;
 	size_t		body_len;
 	size_t		body_size;		/* allocated */
@@ -53,6 +55,7 @@ typedef struct SagaTransfer
 	bool		proxied;
 	bool		truncated;
 	bool		refused;
+	bool		again;			/* libcurl wanted to send it a second time */
 	bool		no_memory;
 	CURLcode	code;
 	char		message[CURL_ERROR_SIZE];
@@ -95,6 +98,13 @@ static void
 restore_signals(const sigset_t *save)
 {
 	pthread_sigmask(SIG_SETMASK, save, NULL);
+}
+
+static bool
+is_safe_method(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
+		strcmp(method, "OPTIONS") == 0;
 }
 
 /* ---------- callbacks: see the top of the file ---------- */
@@ -187,28 +197,6 @@ header_callback(char *line, size_t size, size_t nmemb, void *arg)
 	return transfer->no_memory ? 0 : n;
 }
 
-static size_t
-read_callback(char *buffer, size_t size, size_t nmemb, void *arg)
-{
-	SagaTransfer *transfer = arg;
-	size_t		n = Min(size * nmemb, transfer->request->body_len - transfer->sent);
-
-	memcpy(buffer, transfer->request->body + transfer->sent, n);
-	transfer->sent += n;
-	return n;
-}
-
-/*
- * libcurl sends a POST again by itself when a connection that it had reused
- * is dropped before the answer.  It must not: that would be an attempt that
- * nobody counts.  A body that cannot be rewound prevents it.
- */
-static int
-seek_callback(void *arg, curl_off_t offset, int origin)
-{
-	return CURL_SEEKFUNC_FAIL;
-}
-
 /* A proxy has any address: who sets pg_saga.proxy decides where it is and what it lets through. */
 static curl_socket_t
 open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
@@ -224,12 +212,28 @@ open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *addr
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* A connection that another destination opened, under its own rules, may be reused. */
+/*
+ * Asked before each time that a request goes out.
+ *
+ * libcurl sends a request again by itself when a connection that it had
+ * reused is dropped before the answer.  It must not, once a byte was sent,
+ * unless the method is safe: that would be an attempt that nobody counts.
+ *
+ * A connection that another destination opened, under its own rules, may be
+ * reused.
+ */
 static int
 before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	SagaTransfer *transfer = arg;
+	long		sent = 0;
 
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	if (sent > 0 && !is_safe_method(transfer->request->method))
+	{
+		transfer->again = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	if (transfer->proxied || (remote_ip != NULL && saga_guard_allows_text(transfer->request->guard, remote_ip)))
 		return CURL_PREREQFUNC_OK;
 	transfer->refused = true;
@@ -237,6 +241,25 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 }
 
 /* ---------- making and destroying ---------- */
+
+/*
+ * Descriptors are announced to fd.c beforehand, as far as it has any.  It
+ * keeps some: the wait for a latch and a descriptor takes one each time.
+ * Returns for how many transfers they suffice.
+ */
+static int
+reserve_descriptors(SagaHttp *http, int max_transfers)
+{
+	int			wanted = max_transfers + SAGA_SPARE_CONNECTIONS + 1;	/* the epoll set */
+	int			got = 0;
+
+	while (got < wanted + SAGA_SPARE_DESCRIPTORS && AcquireExternalFD())
+		got++;
+	http->reserved = Max(got - SAGA_SPARE_DESCRIPTORS, 0);
+	while (got-- > http->reserved)
+		ReleaseExternalFD();
+	return http->reserved - SAGA_SPARE_CONNECTIONS - 1;
+}
 
 SagaHttp *
 saga_http_create(int max_transfers)
@@ -252,10 +275,7 @@ saga_http_create(int max_transfers)
 	dlist_init(&http->finished);
 	http->timer_at = -1;
 
-	/* one more than connections: the epoll set */
-	while (http->reserved < max_transfers + SAGA_SPARE_CONNECTIONS + 1 && AcquireExternalFD())
-		http->reserved++;
-	http->max_transfers = http->reserved - SAGA_SPARE_CONNECTIONS - 1;
+	http->max_transfers = reserve_descriptors(http, max_transfers);
 	http->epoll = epoll_create1(EPOLL_CLOEXEC);
 
 	block_signals(&save);
@@ -389,13 +409,6 @@ saga_http_timeout_ms(const SagaHttp *http)
 
 /* ---------- one transfer ---------- */
 
-static bool
-is_safe_method(const char *method)
-{
-	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
-		strcmp(method, "OPTIONS") == 0;
-}
-
 static void
 set_method_and_body(SagaTransfer *transfer)
 {
@@ -409,28 +422,14 @@ set_method_and_body(SagaTransfer *transfer)
 	}
 	if (request->body != NULL && request->body_len > 0)
 	{
-		curl_easy_setopt(easy, CURLOPT_POST, 1L);
+		/* not by a read function: that would not be in a signature, and in a packet of its own */
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
-		if (request->sigv4 != NULL)
-			/* only this is in the signature's hash */
-			curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
-		else
-		{
-			curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_callback);
-			curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
-			curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, seek_callback);
-		}
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
 	}
-	else if (!is_safe_method(request->method))
+	else if (!is_safe_method(request->method) && strcmp(request->method, "DELETE") != 0)
 	{
-		/* nothing to rewind, so only a new connection prevents a silent second try */
-		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-		if (strcmp(request->method, "DELETE") != 0)
-		{
-			curl_easy_setopt(easy, CURLOPT_POST, 1L);
-			curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
-			curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
-		}
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) 0);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
 	}
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
@@ -495,7 +494,6 @@ set_options(SagaTransfer *transfer)
 	const SagaHttpRequest *request = transfer->request;
 	CURL	   *easy = transfer->easy;
 
-	curl_easy_reset(easy);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->message);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -553,11 +551,8 @@ get_transfer(SagaHttp *http)
 bool
 saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *user)
 {
-	SagaTransfer *transfer;
-	sigset_t	save;
+	SagaTransfer *transfer = get_transfer(http);
 
-	block_signals(&save);
-	transfer = get_transfer(http);
 	if (transfer != NULL)
 	{
 		transfer->request = request;
@@ -571,7 +566,6 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 			transfer = NULL;
 		}
 	}
-	restore_signals(&save);
 	if (transfer != NULL)
 	{
 		dlist_push_tail(&http->active, &transfer->node);
@@ -583,18 +577,13 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 static void
 release_transfer(SagaHttp *http, SagaTransfer *transfer)
 {
-	sigset_t	save;
-
-	block_signals(&save);
 	curl_easy_reset(transfer->easy);	/* connections stay with the multi handle */
 	wipe_headers(transfer);
-	restore_signals(&save);
 	free_body(transfer);
 	free(transfer->head);
 	transfer->head = NULL;
 	transfer->body_len = transfer->body_size = transfer->head_len = transfer->head_size = 0;
-	transfer->sent = 0;
-	transfer->truncated = transfer->refused = transfer->no_memory = false;
+	transfer->truncated = transfer->refused = transfer->again = transfer->no_memory = false;
 	transfer->request = NULL;
 	dlist_delete(&transfer->node);
 	dlist_push_head(&http->idle, &transfer->node);
@@ -664,6 +653,8 @@ transport_of(SagaTransfer *transfer)
 
 	if (transfer->refused)
 		return SAGA_TRANSPORT_REFUSED;
+	if (transfer->again)
+		return SAGA_TRANSPORT_LOST;
 	switch (transfer->code)
 	{
 		case CURLE_OK:
@@ -696,8 +687,8 @@ read_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 		answer->message = "the address of the destination is private, and the destination does not allow that";
 	else if (transfer->no_memory)
 		answer->message = "out of memory";
-	else if (transfer->code == CURLE_SEND_FAIL_REWIND)
-		answer->message = "the connection was lost before the answer";	/* seek_callback */
+	else if (transfer->again)
+		answer->message = "the connection was lost before the answer";
 	else
 		answer->message = transfer->message[0] ? transfer->message : curl_easy_strerror(transfer->code);
 	answer->body = transfer->body;
