@@ -49,6 +49,13 @@
 	} while (0)
 #endif
 
+/* 15: the timeline by a function; before, known to a process that may write; needs access/xlog.h */
+#if PG_VERSION_NUM < 150000
+#define saga_timeline() (ThisTimeLineID)
+#else
+#define saga_timeline() GetWALInsertionTimeLine()
+#endif
+
 /* 16: one object_aclcheck for all catalogs */
 #if PG_VERSION_NUM < 160000
 #define saga_proc_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)

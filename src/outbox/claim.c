@@ -52,7 +52,7 @@ static SagaStmt read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
 	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
-	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted "
+	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}
@@ -113,7 +113,7 @@ delete_rows(ClaimedRow *rows, int n)
 /*
  * Where the message stands.  An attempt that was counted and is not on record
  * was lost with its publisher: if it was a request with an effect, that is
- * uncertain now.
+ * uncertain now.  So it is when all that is on record is older than a takeover.
  */
 static void
 read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
@@ -142,13 +142,15 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	delivery->sent_error = isnull ? NULL : TextDatumGetCString(value);
 	delivery->doubted = delivery->uncertain || DatumGetBool(SPI_getbinval(tuple, desc, 26, &isnull));
 	delivery->phase = saga_phase_of(destination, delivery, phase);
-	if (lost && (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER))
-	{
-		delivery->uncertain = delivery->doubted = true;
-		delivery->lost = true;
+	if (delivery->phase != SAGA_PHASE_SEND && delivery->phase != SAGA_PHASE_OTHER)
+		return;
+	value = SPI_getbinval(tuple, desc, 27, &isnull);
+	if (lost)
 		delivery->sends++;
-		delivery->phase = saga_phase_of(destination, delivery, phase);
-	}
+	else if (!saga_has_lookup(destination, delivery) || !saga_takeover_doubts(delivery, isnull ? 0 : DatumGetTimestampTz(value)))
+		return;
+	delivery->uncertain = delivery->doubted = delivery->lost = true;
+	delivery->phase = saga_phase_of(destination, delivery, phase);
 }
 
 /* One row of read_stmt, in CurrentMemoryContext. */

@@ -39,8 +39,8 @@ is_safe_method(const char *method)
 	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || strcmp(method, "OPTIONS") == 0;
 }
 
-static bool
-has_lookup(const SagaDestination *destination, const SagaDelivery *delivery)
+bool
+saga_has_lookup(const SagaDestination *destination, const SagaDelivery *delivery)
 {
 	return destination->lookup != NULL && !delivery->compensate;
 }
@@ -52,7 +52,7 @@ saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, 
 		return SAGA_PHASE_POLL;
 	if (strcmp(stored, "else") == 0 && delivery->compensate)
 		return SAGA_PHASE_OTHER;
-	return delivery->uncertain && has_lookup(destination, delivery) ? SAGA_PHASE_LOOKUP : SAGA_PHASE_SEND;
+	return delivery->uncertain && saga_has_lookup(destination, delivery) ? SAGA_PHASE_LOOKUP : SAGA_PHASE_SEND;
 }
 
 /* NULL: the settings were changed, and there is none any more. */
@@ -172,7 +172,7 @@ decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 	int64		delay = backoff_ms(destination, delivery, delivery->sends);
 
 	delivery->uncertain = delivery->doubted = true;
-	if (has_lookup(destination, delivery))
+	if (saga_has_lookup(destination, delivery))
 		again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
 	else if (!saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
 		fail_uncertain(delivery, SAGA_CANNOT_RESEND);
@@ -230,7 +230,7 @@ decide_retry(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now
 	int64		delay = backoff_ms(destination, delivery, delivery->sends);
 	bool		used_up = attempts_are_used_up(destination, delivery);
 
-	if (delivery->uncertain && has_lookup(destination, delivery))
+	if (delivery->uncertain && saga_has_lookup(destination, delivery))
 		again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
 	else if (used_up)
 		fail(delivery);

@@ -110,6 +110,15 @@ CREATE TABLE saga.outbox_attempt (
 );
 COMMENT ON TABLE saga.outbox_attempt IS 'requests of outbox messages but the one that delivered it, which is in saga.outbox';
 
+-- Where what is on record was written (takeover.c).
+CREATE TABLE saga.takeover (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	system_identifier bigint NOT NULL,
+	timeline bigint NOT NULL,
+	at timestamptz NOT NULL				-- when a server with another state became this one
+);
+COMMENT ON TABLE saga.takeover IS 'since when this server, on this timeline, writes the outbox: what is older may have been sent without being on record';
+
 -- A new publisher gives back at once what a dead one had in flight.
 CREATE INDEX timer_outbox_lease ON saga.timer (lease) WHERE kind = 'o' AND lease IS NOT NULL;
 
@@ -117,6 +126,7 @@ SELECT pg_extension_config_dump('saga.destination', '');
 SELECT pg_extension_config_dump('saga.outbox_position', '');
 SELECT pg_extension_config_dump('saga.outbox', '');
 SELECT pg_extension_config_dump('saga.outbox_attempt', '');
+SELECT pg_extension_config_dump('saga.takeover', '');
 
 CREATE FUNCTION saga.destination_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_destination_changed';

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/publisher_private.h"
@@ -509,11 +510,15 @@ saga_publisher_claim(SagaPublisher *publisher)
 	{
 		publisher->lease = saga_lease_take();
 		publisher->lease_held = true;
+		saga_takeover_look();
 	}
 	if (everywhere)
 		(void) saga_lease_release_dead(publisher->lease);
 	saga_publisher_settle(publisher);
 	taken = claim_all(publisher, everywhere);
+	/* durable before the first byte leaves, whatever synchronous_commit says */
+	if (taken > 0)
+		ForceSyncCommit();
 	saga_publisher_commit(publisher);
 	publisher->claim_open = false;
 	move_all(&publisher->claiming, &publisher->ready);

@@ -169,6 +169,7 @@ extern void saga_decide(const SagaSending *sending, SagaDelivery *delivery, Time
 extern bool saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at);
 
 /* The request that an attempt makes (flow.c). */
+extern bool saga_has_lookup(const SagaDestination *destination, const SagaDelivery *delivery);
 extern SagaPhase saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery,
 							   const char *stored);
 extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery);
@@ -221,5 +222,12 @@ extern int64 saga_lease_take(void);
 extern void saga_lease_drop(int64 lease);
 extern bool saga_lease_is_dead(int64 lease);
 extern int	saga_lease_release_dead(int64 own_lease);
+
+/*
+ * Once before a process claims, in a transaction.  Then: may the message have
+ * been sent by a server whose later state is lost?  last_sent_at 0: never.
+ */
+extern void saga_takeover_look(void);
+extern bool saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at);
 
 #endif							/* SAGA_OUTBOX_SENDING_H */
