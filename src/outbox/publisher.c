@@ -550,6 +550,21 @@ waits_briefly(const SagaPublisher *publisher)
 	return false;
 }
 
+/* Nobody will know what is not written now; but a person who has the row is not waited for. */
+static void
+report_last(SagaPublisher *publisher)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
+
+	while (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
+	{
+		(void) report(publisher);
+		if (saga_limiter_report_at(publisher->limiter) == DT_NOEND || GetCurrentTimestamp() > until)
+			break;
+		wait_for_work(publisher, SAGA_RECORD_RETRY_MS);
+	}
+}
+
 /* CALL saga.publish() */
 static void
 publish_all(SagaPublisher *publisher)
@@ -563,8 +578,7 @@ publish_all(SagaPublisher *publisher)
 			break;
 		wait_for_work(publisher, 1000);
 	}
-	if (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
-		(void) report(publisher);
+	report_last(publisher);
 }
 
 Datum
