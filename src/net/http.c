@@ -35,6 +35,9 @@
 /* Connections beyond max_transfers: what all transfers wait for, tokens, must not wait for them. */
 #define SAGA_SPARE_CONNECTIONS	4
 
+/* Of those that fd.c has for libraries, for others. */
+#define SAGA_LEFT_DESCRIPTORS 2
+
 typedef struct SagaTransfer
 {
 	dlist_node	node;			/* in SagaHttp.idle, active or finished */
@@ -230,13 +233,30 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 {
 	SagaTransfer *transfer = arg;
 
-	if (transfer->proxied || (remote_ip != NULL && saga_guard_allows_text(transfer->request->guard, remote_ip)))
-		return CURL_PREREQFUNC_OK;
-	transfer->refused = true;
-	return CURL_PREREQFUNC_ABORT;
+	/* also clears what another address of the name, tried side by side, was refused for */
+	transfer->refused = !transfer->proxied &&
+		(remote_ip == NULL || !saga_guard_allows_text(transfer->request->guard, remote_ip));
+	return transfer->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* ---------- making and destroying ---------- */
+
+/* Not all that there are: whoever waits for the set needs one of his own. */
+static void
+reserve_descriptors(SagaHttp *http, int wanted)
+{
+	int			i;
+
+	while (http->reserved < wanted && AcquireExternalFD())
+		http->reserved++;
+	if (http->reserved == wanted)
+		return;
+	for (i = 0; i < SAGA_LEFT_DESCRIPTORS && http->reserved > 0; i++)
+	{
+		ReleaseExternalFD();
+		http->reserved--;
+	}
+}
 
 SagaHttp *
 saga_http_create(int max_transfers)
@@ -253,8 +273,7 @@ saga_http_create(int max_transfers)
 	http->timer_at = -1;
 
 	/* one more than connections: the epoll set */
-	while (http->reserved < max_transfers + SAGA_SPARE_CONNECTIONS + 1 && AcquireExternalFD())
-		http->reserved++;
+	reserve_descriptors(http, max_transfers + SAGA_SPARE_CONNECTIONS + 1);
 	http->max_transfers = http->reserved - SAGA_SPARE_CONNECTIONS - 1;
 	http->epoll = epoll_create1(EPOLL_CLOEXEC);
 
@@ -412,8 +431,12 @@ set_method_and_body(SagaTransfer *transfer)
 		curl_easy_setopt(easy, CURLOPT_POST, 1L);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 		if (request->sigv4 != NULL)
-			/* only this is in the signature's hash */
+		{
+			/* only this is in the signature's hash, and it can be rewound */
 			curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+			if (request->once && !is_safe_method(request->method))
+				curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+		}
 		else
 		{
 			curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_callback);
@@ -707,6 +730,25 @@ read_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 	answer->head_len = transfer->head_len;
 }
 
+/* The user may raise: what he has not kept of the answer is lost then. */
+static void
+tell_finished(SagaHttp *http, SagaTransfer *transfer)
+{
+	SagaHttpAnswer answer;
+
+	dlist_push_tail(&http->active, &transfer->node);
+	read_answer(transfer, &answer);
+	PG_TRY();
+	{
+		transfer->user->finished(transfer->user, &answer);
+	}
+	PG_FINALLY();
+	{
+		release_transfer(http, transfer);
+	}
+	PG_END_TRY();
+}
+
 int
 saga_http_run(SagaHttp *http)
 {
@@ -715,14 +757,7 @@ saga_http_run(SagaHttp *http)
 	run_libcurl(http);
 	while (!dlist_is_empty(&http->finished))
 	{
-		SagaTransfer *transfer = dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished));
-		SagaHttpAnswer answer;
-
-		/* in a list also while the user is told, who may raise: its answer is lost then */
-		dlist_push_tail(&http->active, &transfer->node);
-		read_answer(transfer, &answer);
-		transfer->user->finished(transfer->user, &answer);
-		release_transfer(http, transfer);
+		tell_finished(http, dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished)));
 		n++;
 	}
 	return n;

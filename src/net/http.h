@@ -23,6 +23,7 @@ typedef struct SagaHttpRequest
 	size_t		max_response_bytes;
 	const char *ca_file;		/* NULL: pg_saga.ca_file, or the system's */
 	bool		direct;			/* never through pg_saga.proxy */
+	bool		once;			/* not repeated by libcurl when a connection is lost, signed ones included */
 	bool		wipe_answer;	/* it holds secrets: its buffer is overwritten when it is released */
 
 	/* signed by libcurl: "aws:amz:REGION:SERVICE"; NULL: unsigned */

@@ -144,9 +144,10 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 {
 	SagaSending *sending = (SagaSending *) user;
 
-	saga_sending_answered(sending, answer);
+	/* first: if keeping the answer raises, how it went is recorded as uncertain */
 	dlist_delete(&sending->node);
 	dlist_push_tail(sending->done, &sending->node);
+	saga_sending_answered(sending, answer);
 }
 
 /* False: it has to wait, for a token. */
@@ -168,6 +169,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	http->connect_timeout_ms = spec ? spec->connect_timeout_ms : destination->connect_timeout_ms;
 	http->max_response_bytes = spec ? spec->max_response_bytes : destination->max_response_bytes;
 	http->ca_file = destination->ca_file;
+	http->once = destination->kind == SAGA_DESTINATION_HTTP;
 	if (sending->deliveries[0]->error != NULL)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
 	else
