@@ -131,6 +131,20 @@ foreach my $method (qw(POST PUT PATCH DELETE))
 	  if $method ne 'DELETE';
 	unlike(outcome($to), qr/waiting|failed/, 'and all arrived in the end');
 }
+
+# what is signed is given to libcurl as a whole, and it would send it again by itself
+sql(q(SELECT saga.set_secret('signer', '{"access_key_id": "AKIDDROP", "secret_access_key": "S"}')));
+destination('drop-signed', url => $raw->url('/drop-second'), region => 'eu-west-1', credentials => { secret => 'signer' },
+	auth => { type => 'aws_sigv4', service => 'execute-api' });
+foreach my $n (1 .. 3)
+{
+	publish('drop-signed', $n);
+	waiting_for('drop-signed');
+}
+my @signed = grep { grep { lc $_->[0] eq 'authorization' && $_->[1] =~ /AKIDDROP/ } @{ $_->{headers} } } raw_requests();
+is(scalar @signed, sql("SELECT sum(attempts) FROM saga.outbox JOIN saga.destination d USING (destination_id) WHERE d.name = 'drop-signed'"),
+	'signed: as many requests as attempts');
+
 destination('drop', url => $raw->url('/drop'));
 publish('drop', 1);
 waiting_for('drop$');

@@ -128,6 +128,8 @@ is($sent{header}{'x-key'}, "k=$secret{'books-api-key'}", 'a header');
 is($sent{header}{authorization}, undef, 'and nothing else');
 is(sql("SELECT count(*) FROM saga.outbox WHERE state = 'delivered'
 	AND response #>> '{ResponseBody,text}' LIKE '%***%'"), '3', 'an answer that holds them is kept without them');
+is(sql("SELECT count(*) FROM saga.outbox WHERE state = 'delivered' AND response #>> '{ResponseBody,escaped}' LIKE '%***%'
+	AND response #>> '{ResponseBody,xml}' LIKE '%***%'"), '3', 'also where each character of them is escaped');
 
 sql("SELECT saga.set_secret('books-bearer', 'Br-other-4712')");
 sql(publish('bearer', 2));

@@ -359,7 +359,7 @@ is(posted($books, "x 2/\"\x{fc}"), '1/0/0', 'or a template');
 is((requests($books, 'x3'))[0]{seller}, 'books', 'a header from the message');
 foreach my $wrong ([ expr => { no => 'x4', vat => 'much' }, qr/expression/ ], [ template => { no => 'x4' }, qr/\{who\}|\{customer|\{sum|\{positions/ ],
 	[ headers => { no => 'x4' }, qr/X-Odoo-Database.*\{db\}/ ], [ headers => { no => 'x4', db => "a\r\nb" }, qr/X-Odoo-Database/ ],
-	[ path => { id => '..' }, qr/\{id\}/ ], [ path => {}, qr/\{id\}/ ], [ body => { number => 1 }, qr/\{buyer\}|\{currency\}/ ])
+	[ path => { id => '..' }, qr/\{id\}/ ], [ path => { id => '../admin' }, qr/\{id\}/ ], [ path => { id => 'a\\.' }, qr/\{id\}/ ], [ path => {}, qr/\{id\}/ ], [ body => { number => 1 }, qr/\{buyer\}|\{currency\}/ ])
 {
 	my ($name, $body, $like) = @$wrong;
 	my $text = $json->encode($body);
@@ -403,10 +403,10 @@ like(cause('a3'), qr/rejected/, '  with what the server said');
 redrive('a3');
 all_sent();
 is(outcome('a3') . ' ' . posted($books, 'a3'), 'delivered 1 success 1/0/0', '  redriven it is done anew');
-$books->faults([ { @operation, action => 'status', status => 200, body => { status => 'pending' } } ]);
+$books->faults([ { @operation, action => 'status', status => 200, body => { status => 'pending' }, headers => { 'retry-after' => '99999999999999999999' } } ]);
 publish(hasty => 'a4');
 all_sent();
-is(outcome('a4'), 'failed 1 uncertain Saga.Uncertain', 'the server does not say in time how it ended');
+is(outcome('a4'), 'failed 1 uncertain Saga.Uncertain', 'the server does not say in time how it ended, and asks for an eternity');
 like(cause('a4'), qr/within 1 seconds/, '  which is said');
 $books->faults([]);
 redrive('a4');

@@ -120,6 +120,23 @@ get_reference(const char *open, const char *close, Jsonb *doc, JsonbValue *value
 	return path != NULL && saga_answer_path_get(path, doc, value);
 }
 
+/* A server may decode "%2F" before it splits a path, and go up with "../x". */
+static bool
+has_dot_segment(const char *text, int len)
+{
+	int			start = 0;
+
+	for (int i = 0; i <= len; i++)
+	{
+		if (i < len && text[i] != '/' && text[i] != '\\')
+			continue;
+		if (saga_url_is_dot_segment(text + start, i - start))
+			return true;
+		start = i + 1;
+	}
+	return false;
+}
+
 /* A scalar as text. */
 static bool
 append_scalar(StringInfo out, const JsonbValue *value)
@@ -146,7 +163,7 @@ fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, 
 	initStringInfo(&text);
 	if (!append_scalar(&text, &value))
 		return false;
-	if (text.len == 0 || saga_url_is_dot_segment(text.data, text.len))
+	if (text.len == 0 || has_dot_segment(text.data, text.len))
 		return false;
 	saga_url_encode(out, text.data, text.len);
 	return true;

@@ -18,6 +18,7 @@ static const SagaCidr private_ranges[] = {
 	{AF_INET, {10}, 8},
 	{AF_INET, {100, 64}, 10},
 	{AF_INET, {127}, 8},
+	{AF_INET, {168, 63, 129, 16}, 32},	/* the host of virtual machines at Azure */
 	{AF_INET, {169, 254}, 16},
 	{AF_INET, {172, 16}, 12},
 	{AF_INET, {192, 0, 0}, 24},
@@ -25,6 +26,7 @@ static const SagaCidr private_ranges[] = {
 	{AF_INET, {198, 18}, 15},
 	{AF_INET, {224}, 3},		/* multicast, reserved, broadcast */
 	{AF_INET6, {0}, 96},		/* unspecified, loopback, IPv4-compatible */
+	{AF_INET6, {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, 96}, /* IPv4-translated */
 	{AF_INET6, {0x00, 0x64, 0xff, 0x9b}, 32},	/* NAT64, well-known and local */
 	{AF_INET6, {0x20, 0x01, 0, 0}, 32}, /* Teredo */
 	{AF_INET6, {0x20, 0x02}, 16},	/* 6to4 */

@@ -234,10 +234,10 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 		transfer->again = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
-	if (transfer->proxied || (remote_ip != NULL && saga_guard_allows_text(transfer->request->guard, remote_ip)))
-		return CURL_PREREQFUNC_OK;
-	transfer->refused = true;
-	return CURL_PREREQFUNC_ABORT;
+	/* also clears what another address of the name, tried side by side, was refused for */
+	transfer->refused = !transfer->proxied &&
+		(remote_ip == NULL || !saga_guard_allows_text(transfer->request->guard, remote_ip));
+	return transfer->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* ---------- making and destroying ---------- */
@@ -698,6 +698,25 @@ read_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 	answer->head_len = transfer->head_len;
 }
 
+/* The user may raise: what he has not kept of the answer is lost then. */
+static void
+tell_finished(SagaHttp *http, SagaTransfer *transfer)
+{
+	SagaHttpAnswer answer;
+
+	dlist_push_tail(&http->active, &transfer->node);
+	read_answer(transfer, &answer);
+	PG_TRY();
+	{
+		transfer->user->finished(transfer->user, &answer);
+	}
+	PG_FINALLY();
+	{
+		release_transfer(http, transfer);
+	}
+	PG_END_TRY();
+}
+
 int
 saga_http_run(SagaHttp *http)
 {
@@ -706,14 +725,7 @@ saga_http_run(SagaHttp *http)
 	run_libcurl(http);
 	while (!dlist_is_empty(&http->finished))
 	{
-		SagaTransfer *transfer = dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished));
-		SagaHttpAnswer answer;
-
-		/* in a list also while the user is told, who may raise: its answer is lost then */
-		dlist_push_tail(&http->active, &transfer->node);
-		read_answer(transfer, &answer);
-		transfer->user->finished(transfer->user, &answer);
-		release_transfer(http, transfer);
+		tell_finished(http, dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished)));
 		n++;
 	}
 	return n;

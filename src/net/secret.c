@@ -199,29 +199,6 @@ saga_secret_wipe(List *secrets)
 
 /* ---------- redaction ---------- */
 
-static char *
-percent_encoded(const char *secret, const char *hex)
-{
-	StringInfoData out;
-	const char *p;
-
-	initStringInfo(&out);
-	for (p = secret; *p; p++)
-	{
-		unsigned char c = (unsigned char) *p;
-
-		if (strchr(LETTERS DIGITS "-._~", c) != NULL)
-			appendStringInfoChar(&out, c);
-		else
-		{
-			appendStringInfoChar(&out, '%');
-			appendStringInfoChar(&out, hex[c >> 4]);
-			appendStringInfoChar(&out, hex[c & 15]);
-		}
-	}
-	return out.data;
-}
-
 /* Without the padding: more may follow. */
 static char *
 base64(const char *secret)
@@ -238,22 +215,6 @@ base64(const char *secret)
 	return out;
 }
 
-static char *
-json_escaped(const char *secret)
-{
-	StringInfoData out;
-	const char *p;
-
-	initStringInfo(&out);
-	for (p = secret; *p; p++)
-	{
-		if (*p == '"' || *p == '\\')
-			appendStringInfoChar(&out, '\\');
-		appendStringInfoChar(&out, *p);
-	}
-	return out.data;
-}
-
 static int
 longer_first(const ListCell *a, const ListCell *b)
 {
@@ -263,22 +224,97 @@ longer_first(const ListCell *a, const ListCell *b)
 	return (x < y) - (x > y);
 }
 
+static int
+hex_digits(const char *p, const char *end, int n)
+{
+	int			value = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		char		c = p + i < end ? pg_ascii_tolower((unsigned char) p[i]) : '\0';
+		const char *digit = c != '\0' ? strchr("0123456789abcdef", c) : NULL;
+
+		if (digit == NULL)
+			return -1;
+		value = value * 16 + (digit - "0123456789abcdef");
+	}
+	return value;
+}
+
+/*
+ * How many bytes of a text stand for c here; 0: they do not.  Itself, or
+ * percent-encoded, or escaped as in JSON (servers escape what they like), or
+ * as in XML and HTML.
+ */
+static int
+length_of(const char *p, const char *end, unsigned char c)
+{
+	static const struct
+	{
+		const char *name;
+		char		c;
+	}			entities[] = {
+		{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}, {"&#39;", '\''}, {"&#34;", '"'},
+		{"&#43;", '+'}, {"&#47;", '/'}, {"&#61;", '='}
+	};
+	int			i;
+
+	if (*p == '%' && hex_digits(p + 1, end, 2) == c)
+		return 3;
+	if (*p == '\\' && p + 1 < end && p[1] == 'u' && hex_digits(p + 2, end, 4) == c)
+		return 6;
+	if (*p == '\\' && p + 1 < end && (unsigned char) p[1] == c && strchr("\"\\/'", c) != NULL)
+		return 2;
+	if (*p == '&' && p + 2 < end && p[1] == '#' && p[2] == 'x' && hex_digits(p + 3, end, 2) == c &&
+		p + 5 < end && p[5] == ';')
+		return 6;
+	for (i = 0; *p == '&' && i < lengthof(entities); i++)
+	{
+		size_t		n = strlen(entities[i].name);
+
+		if (entities[i].c == (char) c && n <= end - p && strncmp(p, entities[i].name, n) == 0)
+			return (int) n;
+	}
+	return (unsigned char) *p == c || (*p == '+' && c == ' ') ? 1 : 0;
+}
+
+/* Where the secret that begins at p ends, or the text does after a good part of it; NULL: it does not. */
+static char *
+end_of_secret(char *p, const char *end, const char *secret)
+{
+	const char *c;
+
+	for (c = secret; *c != '\0' && p < end; c++)
+	{
+		int			n = length_of(p, end, (unsigned char) *c);
+
+		if (n == 0)
+			return NULL;
+		p += n;
+	}
+	return *c == '\0' || c - secret >= SAGA_REDACT_MIN_BYTES ? p : NULL;
+}
+
 static void
 redact_one(char *data, size_t len, const char *secret)
 {
-	size_t		n = strlen(secret);
 	char	   *p = data;
 	char	   *end = data + len;
 
-	while (p + n <= end && (p = memchr(p, secret[0], end - p - n + 1)) != NULL)
+	while (p < end)
 	{
-		if (memcmp(p, secret, n) == 0)
-		{
-			memset(p, '*', n);
-			p += n;
-		}
-		else
+		/* quickly past what cannot be its beginning */
+		char	   *behind = *p == secret[0] || *p == '%' || *p == '\\' || *p == '&' || *p == '+' ?
+			end_of_secret(p, end, secret) : NULL;
+
+		if (behind == NULL)
 			p++;
+		else
+		{
+			memset(p, '*', behind - p);
+			p = behind;
+		}
 	}
 }
 
@@ -290,13 +326,8 @@ saga_secret_redact(char *data, size_t len, List *secrets)
 
 	foreach(lc, secrets)
 	{
-		const char *secret = lfirst(lc);
-
-		forms = lappend(forms, pstrdup(secret));
-		forms = lappend(forms, percent_encoded(secret, "0123456789ABCDEF"));
-		forms = lappend(forms, percent_encoded(secret, "0123456789abcdef"));
-		forms = lappend(forms, base64(secret));
-		forms = lappend(forms, json_escaped(secret));
+		forms = lappend(forms, pstrdup(lfirst(lc)));
+		forms = lappend(forms, base64(lfirst(lc)));
 	}
 	/* one may be the beginning of another */
 	list_sort(forms, longer_first);

@@ -70,10 +70,14 @@ saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
 	MemoryContext old = MemoryContextSwitchTo(sending->context);
 
 	sending->ended_at = GetCurrentTimestamp();
+	/* until it is complete; what follows may raise */
+	memset(&sending->transport, 0, sizeof(sending->transport));
+	sending->transport.transport = SAGA_TRANSPORT_LOST;
+	sending->transport.message = "out of memory for the answer";
 	sending->answered = true;
-	sending->transport = *answer;
-	sending->transport.message = pstrdup(answer->message ? answer->message : "");
-	sending->transport.body = sending->transport.head = NULL;
+	sending->head = sending->answer = sending->text = NULL;
+	sending->answer_len = 0;
+	sending->doc = NULL;
 	if (answer->transport == SAGA_TRANSPORT_OK)
 	{
 		sending->head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
@@ -84,10 +88,17 @@ saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
 		saga_secret_redact(sending->head, strlen(sending->head), sending->secrets);
 		saga_secret_redact(sending->answer, sending->answer_len, sending->secrets);
 	}
+	sending->transport.message = pstrdup(answer->message ? answer->message : "");
+	sending->transport.status = answer->status;
+	sending->transport.truncated = answer->truncated;
+	sending->transport.transport = answer->transport;
 	MemoryContextSwitchTo(old);
 }
 
 /* ---------- Retry-After ---------- */
+
+/* Whatever a server says: no time overflows. */
+#define SAGA_MAX_RETRY_AFTER_S 1e9
 
 /* Seconds, or a date; -1: neither. */
 static int64
@@ -102,11 +113,12 @@ header_retry_after_ms(const char *text)
 	/* some write 1.5 */
 	seconds = strtod(text, &end);
 	if (end != text && *end == '\0')
-		return seconds < 0 ? -1 : (int64) (Min(seconds, 1e9) * 1000);
+		return seconds < 0 ? -1 : (int64) (Min(seconds, SAGA_MAX_RETRY_AFTER_S) * 1000);
 	when = curl_getdate(text, NULL);
 	if (when == (time_t) -1)
 		return -1;
-	return Max((int64) when - (int64) time(NULL), 0) * 1000;
+	seconds = (double) when - (double) time(NULL);
+	return (int64) (Max(Min(seconds, SAGA_MAX_RETRY_AFTER_S), 0) * 1000);
 }
 
 /* "Try again in 55 seconds": the first group of the expression. */

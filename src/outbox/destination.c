@@ -568,18 +568,23 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
-	SagaDestination *destination;
+	const SagaDestination *destination;
+	const char *kind;
+	char	   *limit_key;
 	Datum		values[2];
 
 	SPI_connect();
 	destination = lock_own(name, ShareUpdateExclusiveLock);
-	settings = resolve_like(name, settings);
-	check_settings(name, saga_destination_kind_name(destination->kind), settings);
+	/* what follows may empty the cache */
 	values[0] = Int32GetDatum(destination->destination_id);
+	kind = saga_destination_kind_name(destination->kind);
+	limit_key = pstrdup(destination->limit_key);
+	settings = resolve_like(name, settings);
+	check_settings(name, kind, settings);
 	values[1] = JsonbPGetDatum(settings);
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
 	/* it may be another server, other credentials, other limits: what held it is over */
-	saga_limit_resume(destination->limit_key);
+	saga_limit_resume(limit_key);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

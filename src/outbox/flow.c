@@ -76,6 +76,13 @@ saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery
 
 /* ---------- when ---------- */
 
+/* What the server asked for, as far as the settings let it. */
+static int64
+asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	return Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000);
+}
+
 /* Exponential, with full jitter: uniformly between nothing and the whole. */
 static int64
 backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
@@ -93,9 +100,18 @@ backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int
 		if (pg_strong_random(&random, sizeof(random)))
 			delay *= random / (double) PG_UINT32_MAX;
 	}
-	if (delivery->retry_after_ms >= 0)
-		delay = Max(delay, Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000));
-	return (int64) delay;
+	return Max((int64) delay, asked_for_ms(destination, delivery));
+}
+
+/* Not beyond its deadline: then it is told that nothing came. */
+static int64
+poll_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery, TimestampTz now)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->pending_since,
+													   (int64) destination->poll->deadline_s * 1000);
+	int64		delay = Max(destination->poll->every_ms, asked_for_ms(destination, delivery));
+
+	return Max(Min(delay, (deadline - now) / 1000), 0);
 }
 
 static void
@@ -267,7 +283,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			}
 			delivery->uncertain = false;
 			delivery->pending_since = now;
-			again(delivery, SAGA_PHASE_POLL, Max(destination->poll->every_ms, delivery->retry_after_ms));
+			again(delivery, SAGA_PHASE_POLL, poll_delay_ms(destination, delivery, now));
 			break;
 		case SAGA_CLASS_UNCERTAIN:
 			decide_uncertain(sending, delivery, now);
@@ -360,7 +376,7 @@ decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	else if (delivery->class == SAGA_CLASS_PENDING)
 	{
 		delivery->phase_tries = 0;
-		again(delivery, SAGA_PHASE_POLL, Max(poll->every_ms, delivery->retry_after_ms));
+		again(delivery, SAGA_PHASE_POLL, poll_delay_ms(sending->destination, delivery, now));
 	}
 	else
 		try_asking_again(sending, delivery, "poll");

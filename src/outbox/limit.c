@@ -409,12 +409,13 @@ saga_limiter_report_at(const SagaLimiter *limiter)
 
 	foreach(lc, limiter->groups)
 	{
-		const SagaLimitNews *news = &((SagaLimitGroup *) lfirst(lc))->news;
+		const SagaLimitGroup *group = lfirst(lc);
+		const SagaLimitNews *news = &group->news;
 
 		if (news->failures > 0 || news->auth || news->probe != SAGA_PROBE_NONE || news->pause_until != 0)
-			return DT_NOBEGIN;
-		if (news->since != 0)
-			at = Min(at, TimestampTzPlusMilliseconds(news->since, SAGA_REPORT_MS));
+			at = Min(at, group->report_at);
+		else if (news->since != 0)
+			at = Min(at, Max(group->report_at, TimestampTzPlusMilliseconds(news->since, SAGA_REPORT_MS)));
 	}
 	return at;
 }

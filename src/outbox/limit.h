@@ -52,6 +52,8 @@ typedef struct SagaLimitGroup
 	bool		mine[SAGA_MAX_PLACES + 1];	/* places that this publisher has */
 	SagaLimitNews news;
 	bool		writing;		/* news is being written */
+	TimestampTz report_at;		/* not before: somebody has the row */
+	int			locked_tries;	/* that the row was somebody's */
 	int			tries;
 } SagaLimitGroup;
 
@@ -139,7 +141,7 @@ extern void saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaG
 extern TimestampTz saga_limit_use(SagaLimitGroup *group, SagaGrant *grant, int n, int64 lease,
 								  int64 probe_ms);
 
-/* Writes what is known of all groups; after the commit: reported. */
+/* Writes what is known of all groups whose row is free; after the commit: reported. */
 extern void saga_limit_report(SagaLimiter *limiter);
 extern void saga_limit_reported(SagaLimiter *limiter);
 

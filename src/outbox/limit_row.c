@@ -11,16 +11,23 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
 #include "outbox/limit.h"
 #include "outbox/outbox.h"
 #include "outbox/rate.h"
+#include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/timestamp.h"
 
-/* Another publisher has the row. */
+/* Somebody has the row. */
 #define SAGA_LOCKED_MS	10
+#define SAGA_LOCKED_TRIES 6
+
+/* Beside those of lease.c, ordering.c, limit.c and oauth_store.c. */
+#define SAGA_STATE_LOCK 0x534b
 
 /* Back-off after refused credentials. */
 #define SAGA_AUTH_MIN_S 1
@@ -65,6 +72,12 @@ static SagaStmt lock_stmt = {
 
 static SagaStmt try_lock_stmt = {
 	.sql = ROW_COLUMNS " SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt exists_stmt = {
+	.sql = "SELECT 1 FROM saga.destination_state WHERE limit_key = $1",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
 };
@@ -235,16 +248,62 @@ read_row(SagaStmt *stmt, Datum key)
 	return row;
 }
 
+/* Who makes a row.  False: somebody else does, in a transaction that has not ended. */
+static bool
+lock_key(const char *key, bool wait)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) key, strlen(key), 0);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, SAGA_STATE_LOCK);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * NULL: somebody has it, perhaps a person who resumes the destination and
+ * takes his time to commit.  An INSERT would wait for him, as for whoever
+ * makes the row: no publisher may stand still for that.
+ */
 static SagaLimitRow *
-lock_row(SagaStmt *stmt, const char *key)
+try_lock_row(const char *key)
 {
 	Datum		value = CStringGetTextDatum(key);
-	SagaLimitRow *row = read_row(stmt, value);
+	SagaLimitRow *row = read_row(&try_lock_stmt, value);
+	bool		there;
+
+	if (row != NULL || !lock_key(key, false))
+		return row;
+	(void) saga_execute(&exists_stmt, &value, NULL, false, 1);
+	there = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	if (!there)
+		(void) saga_execute(&insert_stmt, &value, NULL, false, 0);
+	return there ? NULL : read_row(&try_lock_stmt, value);
+}
+
+static SagaLimitRow *
+lock_row(const char *key)
+{
+	Datum		value = CStringGetTextDatum(key);
+	SagaLimitRow *row = read_row(&lock_stmt, value);
 
 	if (row != NULL)
 		return row;
+	(void) lock_key(key, true);
 	(void) saga_execute(&insert_stmt, &value, NULL, false, 0);
-	return SPI_processed > 0 || stmt == &lock_stmt ? read_row(&lock_stmt, value) : NULL;
+	return read_row(&lock_stmt, value);
+}
+
+/* Somebody has the row: it is asked for again after this, twice as long each time. */
+static TimestampTz
+locked_until(SagaLimitGroup *group, TimestampTz now)
+{
+	int64		ms = SAGA_LOCKED_MS << group->locked_tries;
+
+	group->held = true;
+	if (group->locked_tries < SAGA_LOCKED_TRIES)
+		group->locked_tries++;
+	return TimestampTzPlusMilliseconds(now, ms);
 }
 
 static void
@@ -360,14 +419,14 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 	memset(grant, 0, sizeof(SagaGrant));
 	watch_changes();
 	group->seen = changes;		/* before the row is read */
-	row = lock_row(&try_lock_stmt, group->key);
+	row = try_lock_row(group->key);
 	if (row == NULL)
 	{
-		group->held = true;
-		grant->until = TimestampTzPlusMilliseconds(now, SAGA_LOCKED_MS);
-		grant->brief = true;
+		grant->brief = group->locked_tries < SAGA_LOCKED_TRIES;
+		grant->until = locked_until(group, now);
 		return;
 	}
+	group->locked_tries = 0;
 	group->slow_from = row->slow_from;
 	until = Max(held_until(row, now, &grant->probe), group->news.pause_until);
 	if (is_probe && row->pause_until <= now)
@@ -504,16 +563,21 @@ wake_members(const char *key)
 	SPI_freetuptable(table);
 }
 
-static void
+/* False: somebody has the row.  Until it is written the row is asked before anything is claimed. */
+static bool
 report_group(SagaLimitGroup *group)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	SagaLimitRow *row = lock_row(&lock_stmt, group->key);
+	SagaLimitRow *row = try_lock_row(group->key);
 	Breaker		breaker;
 	TimestampTz pause_until;
 
 	if (row == NULL)
-		return;					/* deleted this moment */
+	{
+		group->report_at = locked_until(group, now);
+		return false;
+	}
+	group->locked_tries = 0;
 	breaker = row->breaker;
 	pause_until = row->pause_until;
 	apply_news(group, row, now);
@@ -527,6 +591,7 @@ report_group(SagaLimitGroup *group)
 	}
 	if (breaker != BREAKER_CLOSED && row->breaker == BREAKER_CLOSED)
 		wake_members(group->key);
+	return true;
 }
 
 static int
@@ -539,6 +604,7 @@ compare_keys(const ListCell *a, const ListCell *b)
 void
 saga_limit_report(SagaLimiter *limiter)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	ListCell   *lc;
 
 	list_sort(limiter->groups, compare_keys);
@@ -547,12 +613,15 @@ saga_limit_report(SagaLimiter *limiter)
 		SagaLimitGroup *group = lfirst(lc);
 
 		group->writing = false;
-		if (group->news.since == 0)
+		if (group->news.since == 0 || group->report_at > now)
 			continue;
 		group->writing = true;
 		/* it raised again and again: what it was about is lost, not the publisher */
-		if (++group->tries <= SAGA_REPORT_TRIES)
-			report_group(group);
+		if (++group->tries <= SAGA_REPORT_TRIES && !report_group(group))
+		{
+			group->writing = false;
+			group->tries--;
+		}
 	}
 }
 
@@ -580,7 +649,7 @@ saga_limit_reported(SagaLimiter *limiter)
 void
 saga_limit_resume(const char *key)
 {
-	SagaLimitRow *row = lock_row(&lock_stmt, key);
+	SagaLimitRow *row = lock_row(key);
 
 	if (row != NULL)
 	{

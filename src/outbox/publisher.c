@@ -144,9 +144,10 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 {
 	SagaSending *sending = (SagaSending *) user;
 
-	saga_sending_answered(sending, answer);
+	/* first: if keeping the answer raises, how it went is recorded as uncertain */
 	dlist_delete(&sending->node);
 	dlist_push_tail(sending->done, &sending->node);
+	saga_sending_answered(sending, answer);
 }
 
 /* False: it has to wait, for a token. */
@@ -550,6 +551,21 @@ waits_briefly(const SagaPublisher *publisher)
 	return false;
 }
 
+/* Nobody will know what is not written now; but a person who has the row is not waited for. */
+static void
+report_last(SagaPublisher *publisher)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
+
+	while (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
+	{
+		(void) report(publisher);
+		if (saga_limiter_report_at(publisher->limiter) == DT_NOEND || GetCurrentTimestamp() > until)
+			break;
+		wait_for_work(publisher, SAGA_RECORD_RETRY_MS);
+	}
+}
+
 /* CALL saga.publish() */
 static void
 publish_all(SagaPublisher *publisher)
@@ -563,8 +579,7 @@ publish_all(SagaPublisher *publisher)
 			break;
 		wait_for_work(publisher, 1000);
 	}
-	if (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
-		(void) report(publisher);
+	report_last(publisher);
 }
 
 Datum

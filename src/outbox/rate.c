@@ -36,13 +36,19 @@ window_limit(const SagaLimits *limits, int i)
 	return per[i];
 }
 
-/* Makes the bucket of "at" the newest; never goes back, as a clock may. */
+/*
+ * Makes the bucket of "at" the newest.  A clock may go back a little, and
+ * nothing is moved; when it was set back, what is counted holds from now on,
+ * and not for as long as the clock was wrong.
+ */
 static void
 shift_window(SagaRateWindow *window, int i, TimestampTz at)
 {
 	int64		bucket = at / bucket_us[i];
 	int64		by = bucket - window->bucket;
 
+	if (by < -1)
+		window->bucket = (int32) bucket;
 	if (by <= 0)
 		return;
 	by = Min(by, SAGA_RATE_BUCKETS);

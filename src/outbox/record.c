@@ -2,8 +2,9 @@
  * record.c
  *		Writes down how messages went, and tells who waits for them.
  *
- * The record in saga.outbox is locked first, and never waited for: a worker
- * that withdraws messages locks several of them in an order of its own.
+ * The record in saga.outbox is never waited for: a worker that withdraws
+ * messages locks several of them in an order of its own.  Neither is the
+ * workflow that an event goes to.
  */
 #include "postgres.h"
 
@@ -359,6 +360,9 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 
 	recording.destination_id = Int32GetDatum(sending->destination->destination_id);
 	recording.outbox_id = UUIDPGetDatum(&delivery->outbox_id);
+	/* an event for it must not wait for somebody who has not committed what he does to the workflow */
+	if (delivery->workflow_id != 0 && !saga_queue_try_lock(delivery->workflow_id))
+		return false;
 	state = lock_record(&recording);
 	if (state == NULL)
 		return false;

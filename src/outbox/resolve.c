@@ -188,14 +188,14 @@ resolve_publish(const SagaOutboxEntry *entry, SagaResolved *resolved)
  * for a destination that is gone would never be seen again.
  */
 static bool
-hold_destination(SagaResolved *resolved)
+hold_destination(const SagaOutboxEntry *entry, SagaResolved *resolved)
 {
 	int32		id = resolved->destination->destination_id;
 	char	   *name = pstrdup(resolved->destination->name);
 
 	saga_destination_lock(id, AccessShareLock);
 	resolved->destination = saga_destination_by_id(id);
-	if (resolved->destination == NULL)
+	if (resolved->destination == NULL || !has_privs_of_role(entry->role, resolved->destination->owner))
 		return saga_reject(resolved, "States.Runtime",
 						   "destination \"%s\" does not exist or is not yours to use", name);
 	return true;
@@ -234,7 +234,7 @@ saga_request_resolve(const SagaOutboxEntry *entry, SagaResolved *resolved)
 		default:
 			ok = resolve_publish(entry, resolved);
 	}
-	if (!ok || !hold_destination(resolved))
+	if (!ok || !hold_destination(entry, resolved))
 		return false;
 	if (resolved->destination->kind != SAGA_DESTINATION_HTTP)
 		return saga_request_check_aws(entry, resolved);

@@ -170,6 +170,9 @@ rest_of_line(const char *text, const char *skip)
 	return saga_foreign_text(text, len, 8192);
 }
 
+/* More names than any server has reason for: each costs a look at all of them. */
+#define SAGA_MAX_HEADERS	200
+
 /* Names in lower case, each with an array of its values, as AWS has it. */
 static void
 push_headers(JsonbParseState **state, const char *head)
@@ -180,7 +183,7 @@ push_headers(JsonbParseState **state, const char *head)
 
 	saga_doc_push_key(state, "Headers");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	for (line = strchr(head, '\n'); line != NULL; line = strchr(line, '\n'))
+	for (line = strchr(head, '\n'); line != NULL && list_length(names) < SAGA_MAX_HEADERS; line = strchr(line, '\n'))
 	{
 		size_t		len = strcspn(++line, ":\r\n");
 		char	   *name;

@@ -262,6 +262,19 @@ saga_queue_lock(const SagaQueue *queue)
 	return queue;
 }
 
+bool
+saga_queue_try_lock(int32 queue_id)
+{
+	LOCKTAG		tag;
+
+	check_cache();
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue_id, 0);
+	if (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return true;
+}
+
 void
 saga_queue_lock_exclusive(int32 queue_id)
 {

@@ -51,6 +51,13 @@ extern void saga_queue_check_owner(const SagaQueue *queue);
  */
 extern const SagaQueue *saga_queue_lock(const SagaQueue *queue);
 
+/*
+ * For processes that serve many owners: false when somebody is dropping or
+ * changing it, who may take his time to commit.  After true saga_queue_lock
+ * does not wait.
+ */
+extern bool saga_queue_try_lock(int32 queue_id);
+
 /* ---------- the low-water mark (mark.c) ---------- */
 
 /*

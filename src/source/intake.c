@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "net/secret.h"
 #include "source/receiver_private.h"
 #include "storage/lockdefs.h"
 #include "utils/memutils.h"
@@ -131,13 +132,17 @@ saga_intake_look(SagaReceiver *receiver, SagaIntake *intake)
 	receiver->current = intake;
 	intake->look_at = after_ms(LOOK_MS);
 	saga_receiver_begin(receiver);
-	queue = find_target(receiver, intake);
-	if (queue != NULL)
-		intake->room = saga_source_room(intake->source, queue);
-	else
-		intake->look_at = after_ms(PROBLEM_LOOK_MS);
-	intake->looked = queue != NULL;
-	note(receiver, intake);
+	if (saga_source_try_lock(intake->source->source_id))
+	{
+		saga_secret_load(intake->source->endpoint.secrets);
+		queue = find_target(receiver, intake);
+		if (queue != NULL)
+			intake->room = saga_source_room(intake->source, queue);
+		else
+			intake->look_at = after_ms(PROBLEM_LOOK_MS);
+		intake->looked = queue != NULL;
+		note(receiver, intake);
+	}
 	saga_receiver_commit(receiver);
 	receiver->current = NULL;
 }
@@ -148,7 +153,7 @@ saga_intake_tell(SagaReceiver *receiver, SagaIntake *intake)
 	receiver->current = intake;
 	intake->note_at = after_ms(PROBLEM_LOOK_MS);
 	saga_receiver_begin(receiver);
-	if (saga_source_exists(intake->source->source_id))
+	if (saga_source_try_lock(intake->source->source_id) && saga_source_exists(intake->source->source_id))
 		note(receiver, intake);
 	saga_receiver_commit(receiver);
 	intake->note_at = 0;
@@ -220,6 +225,9 @@ receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error, bo
 		return;
 	}
 	intake->receive_at = after_ms(backoff_ms(intake->failures++, BACKOFF_MIN_MS, BACKOFF_MAX_MS));
+	/* a look reads its secret again, which may be another one */
+	if (intake->source->endpoint.secrets != NIL)
+		intake->looked = false;
 	saga_intake_set_error(receiver, intake, error);
 	count_error();
 }
@@ -354,7 +362,10 @@ count_done(int n)
 	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
 }
 
-/* True: the messages are in the queue, or the source is gone and they stay where they are. */
+/*
+ * True: the messages are in the queue, or the source is gone and they stay
+ * where they are.  False: try again, somebody is dropping one of them.
+ */
 static bool
 accept_messages(SagaReceiver *receiver, SagaIntake *intake, int limit, SagaAccepted *accepted, bool *gone)
 {
@@ -362,7 +373,9 @@ accept_messages(SagaReceiver *receiver, SagaIntake *intake, int limit, SagaAccep
 	SagaSqsMessage **messages;
 	int			n;
 
-	saga_source_lock(intake->source->source_id, AccessShareLock);
+	*gone = false;
+	if (!saga_source_try_lock(intake->source->source_id))
+		return false;
 	*gone = !saga_source_exists(intake->source->source_id);
 	if (*gone)
 		return true;
@@ -372,6 +385,8 @@ accept_messages(SagaReceiver *receiver, SagaIntake *intake, int limit, SagaAccep
 		note(receiver, intake);
 		return false;
 	}
+	if (!saga_queue_try_lock(queue->queue_id))
+		return false;
 	messages = gather(intake, limit, &n);
 	saga_source_accept(intake->source, queue, messages, n, accepted);
 	return true;

@@ -44,8 +44,13 @@ extern SagaSource *saga_source_new(MemoryContext parent);
 /* The sources that are not paused, by id, each in a child of the context.  Needs SPI. */
 extern List *saga_source_list(MemoryContext parent);
 
-/* Held until the end of the transaction: AccessShareLock to use it, AccessExclusiveLock to drop it. */
+/*
+ * Held until the end of the transaction: AccessShareLock to use it,
+ * AccessExclusiveLock to drop it.  The process that serves all sources does
+ * not wait for who drops one, and may take his time to commit.
+ */
 extern void saga_source_lock(int32 source_id, LOCKMODE mode);
+extern bool saga_source_try_lock(int32 source_id);	/* AccessShareLock */
 extern bool saga_source_exists(int32 source_id);
 
 /* ---------- into the queue (accept.c); in a transaction, with SPI ---------- */

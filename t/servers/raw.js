@@ -8,7 +8,7 @@
 // headers (an array of [name, value]), body.
 //
 //   /ok             200 {"ok": true}
-//   /echo           200, the request's head and body as they came, as text and in three encodings
+//   /echo           200, the request's head and body as they came, as text and in five encodings
 //   /drop           takes the request, then closes
 //   /drop-second    answers the first request of a connection, closes after taking any other
 //   /endless        an answer that does not end
@@ -37,8 +37,12 @@ function reply(socket, status, text) {
 
 function echo(head, body) {
 	const all = `${head}\r\n\r\n${body.toString('utf8')}`;
-	return JSON.stringify({ text: all, percent: encodeURIComponent(all),
+	const code = (c) => c.charCodeAt(0).toString(16).padStart(4, '0');
+	const escaped = all.replace(/[^A-Za-z0-9]/g, (c) => `\\u${code(c)}`);
+	const xml = all.replace(/[^A-Za-z0-9 \r\n]/g, (c) => `&#x${code(c).slice(2)};`);
+	const plain = JSON.stringify({ text: all, percent: encodeURIComponent(all), xml,
 		words: all.split(/\s+/).map((w) => Buffer.from(w).toString('base64')) });
+	return `${plain.slice(0, -1)},"escaped":"${escaped}"}`;
 }
 
 function endless(socket) {
