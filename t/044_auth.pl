@@ -195,6 +195,17 @@ sql("SELECT saga.set_secret('wrong-secret', '$client_secret')");
 all_sent();
 is(outcomes('wrong'), 'delivered 201 success', 'repaired: all are delivered');
 
+# refused once, then the server is in trouble: that is no breaker, where none was asked for
+$accounting->reset;
+$accounting->faults([ { path => '/v1/invoices', nth => 1, action => 'status', status => 401 },
+	{ path => '/v1/invoices', nth => [ 1, 2 ], action => 'status', status => 500 } ]);
+destination('troubled', auth => { type => 'header', name => 'X-Key', value => '{secret:books-api-key}' });
+my $start = time;
+sql(publish('troubled', 1));
+all_sent();
+cmp_ok(time - $start, '<', 20, 'a failure after refused credentials holds the destination no longer');
+is(outcomes('troubled'), 'delivered 201 success', 'and then it is delivered');
+
 # token endpoints that do not work; credentials burn no attempts, so only a deadline ends it
 destination('unreachable', retry => { deadline_s => 1 }, auth => oauth(token_url => 'http://127.0.0.1:1/token'));
 destination('dropped', retry => { deadline_s => 1 }, auth => oauth(token_url => $raw->url('/drop')));

@@ -51,7 +51,7 @@ struct SagaLimitRow
 	Breaker		breaker;
 	TimestampTz breaker_until;
 	char	   *breaker_reason;	/* NULL: none */
-	int			opened;			/* so often in a row */
+	int			opened;			/* so often in a row, for this reason */
 	int64		probe_lease;
 	TimestampTz slow_from;
 	TimestampTz counted_from;
@@ -451,8 +451,11 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 static void
 open_breaker(SagaLimitRow *row, const SagaLimits *limits, const char *reason, TimestampTz now)
 {
-	int64		seconds = limits->breaker_open_s;
+	/* a probe of credentials that failed otherwise opens no breaker where nobody asked for one */
+	int64		seconds = limits->breaker_window_s > 0 ? limits->breaker_open_s : SAGA_AUTH_MIN_S;
 
+	if (row->breaker_reason == NULL || strcmp(row->breaker_reason, reason) != 0)
+		row->opened = 0;
 	row->opened++;
 	if (strcmp(reason, "auth") == 0)
 		seconds = Min(SAGA_AUTH_MAX_S, (int64) SAGA_AUTH_MIN_S << Min(row->opened - 1, 20));

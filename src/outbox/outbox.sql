@@ -30,7 +30,7 @@ CREATE TABLE saga.destination_state (
 	breaker text NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half-open')),
 	breaker_until timestamptz,			-- open: then one is tried; half-open: the one that is tried is given up
 	breaker_reason text,				-- failures, auth
-	opened integer NOT NULL DEFAULT 0,	-- so often in a row
+	opened integer NOT NULL DEFAULT 0,	-- so often in a row, for this reason
 	probe_lease bigint,					-- half-open: whose publisher tries it
 	slow_from timestamptz,				-- start of the last slow start
 	counted_from timestamptz,			-- the breaker's window

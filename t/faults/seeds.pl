@@ -12,18 +12,22 @@ my $invoices = $ENV{SAGA_FAULT_INVOICES} // 50;
 my $runs = Saga::Faults->new;
 my $done = 0;
 
-foreach my $batch (Saga::Faults::batches($ENV{SAGA_FAULT_LANES} // 4, $from .. $from + $seeds - 1))
+sub report
 {
-	my $wrong = $runs->run($invoices, @$batch);
-	foreach my $seed (@$batch)
-	{
-		diag("$done of $seeds") if ++$done % 20 == 0;
-		next if is_deeply($wrong->{$seed}, [], "seed $seed");
-		diag("seed $seed, to run it alone: t/check-faults --from $seed --seeds 1 --invoices $invoices");
-		diag(explain(Saga::Faults::plan($seed, $invoices)));
-	}
+	my ($plan, $wrong, $took) = @_;
+	my $seed = $plan->{seed};
+
+	diag("$done of $seeds") if ++$done % 20 == 0;
+	return if is_deeply($wrong, [], sprintf('seed %d, %s%s: %.1f s', $seed, $plan->{kind}, $plan->{kill} ? ", $plan->{kill} killed" : '', $took));
+	diag("seed $seed, to run it alone: t/check-faults --from $seed --seeds 1 --invoices $invoices");
+	diag(explain($plan));
+	return;
 }
+
+$runs->run($invoices, $ENV{SAGA_FAULT_LANES} // 4, \&report, $from .. $from + $seeds - 1);
 is(join(', ', $runs->reckon_dump), '', 'no secret in a dump');
+is(join(', ', $runs->not_met), '', 'every kind of fault and kill was met') if $seeds >= 100;
+note(explain($runs->met));
 diag("$done seeds of $invoices invoices: $runs->{requests} requests, $runs->{spoilt} of them spoilt");
 $runs->node->stop;
 done_testing();

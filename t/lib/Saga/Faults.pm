@@ -2,11 +2,8 @@
 # that fails, lies and forgets, and the reckoning from the server's audit at the end of each.
 #
 #	my $runs = Saga::Faults->new;
-#	foreach my $batch (Saga::Faults::batches(1 .. 200))
-#	{
-#		my $wrong = $runs->run(50, @$batch);		# several seeds side by side
-#		is_deeply($wrong->{$_}, [], "seed $_") foreach @$batch;
-#	}
+#	# 50 invoices for each seed, four seeds side by side
+#	$runs->run(50, 4, sub { my ($plan, $wrong) = @_; is_deeply($wrong, [], "seed $plan->{seed}") }, 1 .. 200);
 #
 # A seed decides everything but the order in which things happen: which faults, how likely, which
 # limits, whether there are idempotency keys, and what is killed in mid-run.
@@ -24,38 +21,45 @@ use Saga::Test;
 
 my $json = JSON::PP->new->canonical;
 my $true = JSON::PP::true;
-my $tokens = 0;
+
+# A run that has not ended by then will not.
+my $TIME_LIMIT = 180;
+
+# What two hundred seeds cannot pass without.
+my @must_meet = (
+	(map { "kind $_" } qw(faults no_keys limits tokens forgotten down)),
+	(map { "kill $_" } qw(publisher server accounting)),
+	'429 retry_after', '429 retry_after date', 'status 503 retry_after', 'status 422', 'status 500', 'status 504', 'limited',
+	qw(drop_before drop_after half_response garbage_json delay down_until expire_tokens refreshed forget_keys),
+	'drop_after, no_keys', 'drop_after, forgotten');
 
 # ---------- what a seed decides ----------
 
-# What is killed in mid-run, in a few of the runs; those run alone.
+# What is killed in mid-run, in a few of the runs. 25 has no divisor in common with the number of
+# kinds: each kind meets each kill.
 sub kill_of
 {
 	my ($seed) = @_;
-	return { 7 => 'publisher', 13 => 'server', 17 => 'accounting' }->{ $seed % 20 };
+	return { 7 => 'publisher', 13 => 'server', 17 => 'accounting' }->{ $seed % 25 };
 }
 
-# Seeds in groups that may run side by side.
-sub batches
-{
-	my ($lanes, @seeds) = @_;
-	my @alone = map { [$_] } grep { kill_of($_) } @seeds;
-	my @together = grep { !kill_of($_) } @seeds;
-	my @batches;
-
-	push @batches, [ splice @together, 0, $lanes ] while @together;
-	return (@batches, @alone);
-}
+sub runs_alone { return (kill_of($_[0]) // 'accounting') ne 'accounting' }
 
 sub chance { return rand() < $_[0] }
 sub between { my ($from, $to) = @_; return $from + int(rand($to - $from + 1)) }
 
-# Some of the ways to spoil an answer. Without keys the server must have ended with a request before
-# it is looked up, so nothing is late there.
+sub some_of
+{
+	my ($share, @rules) = @_;
+	return map { { %$_, probability => between(2, 9) / 100 } } grep { chance($share) } @rules;
+}
+
+# Some of the ways to spoil an answer. Where only the look-up prevents a second document, the server
+# must have ended with a request before it is looked up, so nothing is late there.
 sub spoilt_answers
 {
 	my ($late) = @_;
-	my @all = (
+	my @rules = map { { %$_, path => '/^.v1./' } } some_of(0.4,
 		{ action => 'status', status => 500 },
 		{ action => 'status', status => 500, effect => $true },
 		{ action => 'status', status => 502 },
@@ -75,12 +79,16 @@ sub spoilt_answers
 		{ action => 'delay', ms => between(10, 200), at => 'before' },
 		{ action => 'delay', ms => between(10, 1200), at => 'after' },
 		$late ? { action => 'delay', ms => between(600, 1200), at => 'before' } : ());
-	my @rules;
 
-	foreach my $rule (@all)
-	{
-		push @rules, { %$rule, probability => between(2, 9) / 100 } if chance(0.4);
-	}
+	# each costs all requests a second at least, twice as long when the next one fails too
+	push @rules, map { { %$_, path => '/oauth/token' } } some_of(0.25,
+		{ action => 'status', status => 500 },
+		{ action => '429', retry_after => 1 },
+		{ action => 'drop_before' },
+		{ action => 'drop_after' },
+		{ action => 'half_response' },
+		{ action => 'garbage_json' },
+		{ action => 'delay', ms => between(10, 800) });
 	return @rules;
 }
 
@@ -90,9 +98,8 @@ sub plan
 	my ($seed, $n) = @_;
 	srand($seed);
 	my $kind = (qw(faults no_keys limits tokens forgotten down))[ $seed % 6 ];
-	$kind = 'faults' if $kind eq 'tokens' && !$tokens;
 	my %plan = (seed => $seed, kind => $kind, kill => kill_of($seed),
-		key => $kind ne 'no_keys', lookup => scalar($kind =~ /no_keys|forgotten/), auth => 'none', limits => {});
+		key => $kind ne 'no_keys', lookup => $kind eq 'no_keys' || $kind eq 'forgotten', auth => 'none', limits => {});
 	my %modes = (duplicate => 'allow');
 	my @rules;
 
@@ -108,9 +115,11 @@ sub plan
 	}
 	elsif ($kind eq 'forgotten')
 	{
-		# a number that is known is refused in one way or the other: the look-up tells what that means
-		$modes{duplicate} = chance(0.5) ? '409' : '400';
+		# a number that is known is refused in one way or the other, and the look-up tells what that
+		# means; or it is booked again, and nothing but the look-up stands before that
+		$modes{duplicate} = (qw(409 400 allow))[ between(0, 2) ];
 		push @rules, { method => 'POST', path => '/v1/invoices', number => '^[AZ]', attempt => [ 2 .. 9 ], action => 'forget_keys' },
+		  { method => 'GET', path => '/v1/invoices', action => 'forget_keys', probability => 0.5 },
 		  { method => 'POST', path => '/v1/invoices', action => 'drop_after', probability => between(10, 30) / 100 };
 	}
 	if ($kind eq 'limits' || chance(0.15))
@@ -120,7 +129,7 @@ sub plan
 		if (chance(0.6)) { $plan{limits} = { per_second => $n, concurrency => between(2, 8) } }
 		else { $modes{limits} = chance(0.5) ? { per_second => $n } : { concurrency => between(3, 6) } }
 	}
-	if ($kind eq 'tokens' || ($tokens && chance(0.15)))
+	if ($kind eq 'tokens' || chance(0.15))
 	{
 		$plan{auth} = chance(0.5) ? 'oauth2_client_credentials' : 'oauth2_refresh_token';
 		# without the grace one lost answer would lock the client out for good
@@ -131,7 +140,8 @@ sub plan
 	{
 		push @rules, { path => '/^.v1./', action => 'down_until', nth => [ map { between(1, $n) } 1 .. 2 ], for_ms => between(100, 900) };
 	}
-	push @rules, spoilt_answers($plan{key});
+	$plan{only_lookup} = $plan{lookup} && (!$plan{key} || $modes{duplicate} eq 'allow');
+	push @rules, spoilt_answers(!$plan{only_lookup});
 	return { %plan, modes => \%modes, rules => \@rules };
 }
 
@@ -140,7 +150,7 @@ sub plan
 sub new
 {
 	my ($class, %opt) = @_;
-	my $self = bless { lanes => [], serial => 0 }, $class;
+	my $self = bless { lanes => [], serial => 0, met => {} }, $class;
 
 	$self->{secret} = 'Wq3-no-one-may-read-this';
 	$self->{dir} = File::Temp->newdir('saga-secret-XXXXXX', TMPDIR => 1);
@@ -186,7 +196,7 @@ sub server
 # What the destination of a plan is told.
 sub settings
 {
-	my ($self, $plan, $server) = @_;
+	my ($self, $plan, $server, $name) = @_;
 	my %settings = (
 		url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => 500, base_ms => 20, cap_ms => 300,
 		max_attempts => 1000, headers => { 'X-Api-Key' => "{secret:file:$self->{dir}/secret}" }, limits => { breaker => { open_s => 1 }, %{ $plan->{limits} } },
@@ -197,7 +207,10 @@ sub settings
 	# nothing but the look-up prevents a second one: the server must be through with the first by then
 	$settings{lookup} = { url => '/v1/invoices?number={number}&seller={seller}', found => 'invoices[0]', timeout_ms => 2000,
 		same => { path => 'invoices[0].total', equals => '{total}' }, capture => { remote_id => 'invoices[0].id' },
-		delay_ms => $plan->{key} ? 0 : 400 } if $plan->{lookup};
+		delay_ms => $plan->{only_lookup} ? 400 : 0 } if $plan->{lookup};
+	$settings{auth} = { type => $plan->{auth}, token_url => $server->url('/oauth/token'), client_id => 'client',
+		client_secret => "{secret:file:$self->{dir}/secret}" } if $plan->{auth} ne 'none';
+	$settings{auth}{refresh_token} = "$name-refresh" if $plan->{auth} eq 'oauth2_refresh_token';
 	return \%settings;
 }
 
@@ -220,21 +233,37 @@ sub definition
 
 # ---------- a run ----------
 
-# Runs these seeds side by side. Returns for each the list of what was wrong.
+# Runs these seeds, so many side by side; alone those that kill what all have in common. For each
+# that ends, $report is called with its plan, the list of what was wrong, and the seconds that it took.
 sub run
 {
-	my ($self, $n, @seeds) = @_;
-	my @runs = map { $self->begin($_, $seeds[$_], $n) } 0 .. $#seeds;
-	my %wrong;
+	my ($self, $n, $lanes, $report, @seeds) = @_;
+	my @left = ((grep { !runs_alone($_) } @seeds), (grep { runs_alone($_) } @seeds));
+	my @runs;
 
-	$self->disturb($_) foreach grep { $_->{plan}{kill} } @runs;
-	$self->wait_ended(@runs);
-	foreach my $run (@runs)
+	while (@left || grep { defined } @runs)
 	{
-		$wrong{ $run->{plan}{seed} } = [ $self->reckon($run) ];
-		$self->tidy($run) unless @{ $wrong{ $run->{plan}{seed} } };
+		foreach my $lane (0 .. $lanes - 1)
+		{
+			last if !@left || (runs_alone($left[0]) && grep { defined } @runs);
+			$runs[$lane] //= $self->begin($lane, shift @left, $n);
+		}
+		usleep(50_000);
+		my $ended = $self->ended(grep { defined } @runs);
+		foreach my $run (grep { defined } @runs)
+		{
+			my $done = $ended->{ $run->{name} } // 0;
+			my $late = time > $run->{started} + $TIME_LIMIT;
+			$self->disturb($run, $done) if $run->{plan}{kill} && !$run->{disturbed} && ($late || $done > $n / 5);
+			next if $done < $n && !$late;
+			my $took = time - $run->{started};
+			my @wrong = $self->reckon($run);
+			$self->tidy($run) unless @wrong;
+			$report->($run->{plan}, \@wrong, $took);
+			$run = undef;
+		}
 	}
-	return \%wrong;
+	return;
 }
 
 sub begin
@@ -243,9 +272,10 @@ sub begin
 	my $plan = plan($seed, $n);
 	my $server = $self->server($lane, $seed);
 	my $name = sprintf('run%d', ++$self->{serial});
-	my $settings = $json->encode($self->settings($plan, $server));
+	my $settings = $json->encode($self->settings($plan, $server, $name));
 	my $definition = $json->encode($self->definition($name));
 
+	$self->sql("SELECT saga.set_secret('$name-refresh', '@{[ $server->consent ]}')") if $plan->{auth} eq 'oauth2_refresh_token';
 	$server->faults({ modes => $plan->{modes}, rules => $plan->{rules} });
 	$self->sql(<<"SQL");
 SELECT saga.create_destination('$name', 'http', \$s\$$settings\$s\$);
@@ -256,6 +286,7 @@ SQL
 	return { plan => $plan, name => $name, server => $server, n => $n, started => time };
 }
 
+# How many executions of each of these runs have ended; nothing while the server does not answer.
 sub ended
 {
 	my ($self, @runs) = @_;
@@ -263,23 +294,23 @@ sub ended
 	my ($out, $err) = ('', '');
 	# the server may be in recovery; psql then ends before it has read anything
 	local $SIG{PIPE} = 'IGNORE';
-	my $rc = eval { $self->{node}->psql('postgres', "SELECT count(*) FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
-		WHERE w.name IN ($names)", stdout => \$out, stderr => \$err) };
-	return defined $rc && $rc == 0 && $out =~ /^\d+$/ ? $out : undef;
+	my $rc = eval { $self->{node}->psql('postgres', "SELECT w.name, count(*) FROM saga.workflow w JOIN saga.execution e USING (workflow_id)
+		WHERE w.name IN ($names) GROUP BY w.name", stdout => \$out, stderr => \$err) };
+	return {} unless defined $rc && $rc == 0;
+	return { map { split /\|/ } split /\n/, $out };
 }
 
-# Kill something when a part of the run is done.
+# Kills something when a part of the run is done.
 sub disturb
 {
-	my ($self, $run) = @_;
-	my $end = time + 60;
-	usleep(20_000) until ($self->ended($run) // 0) > $run->{n} / 5 || time > $end;
+	my ($self, $run, $done) = @_;
 	my $kill = $run->{plan}{kill};
 
+	$run->{disturbed} = 1;
+	$self->{met}{"kill $kill"}++ if $done < $run->{n};
 	if ($kill eq 'publisher')
 	{
-		my $pid = $self->sql("SELECT pid FROM saga.workers WHERE type = 'publisher' ORDER BY pid LIMIT 1");
-		kill_process($pid) if $pid;
+		kill_process($self->sql("SELECT pid FROM saga.workers WHERE type = 'publisher' ORDER BY pid LIMIT 1"));
 	}
 	elsif ($kill eq 'server')
 	{
@@ -291,16 +322,6 @@ sub disturb
 		$run->{server}->kill9;
 		$run->{server}->run;
 	}
-	return;
-}
-
-sub wait_ended
-{
-	my ($self, @runs) = @_;
-	my $want = 0;
-	my $end = time + 180;
-	$want += $_->{n} foreach @runs;
-	usleep(100_000) until ($self->ended(@runs) // -1) == $want || time > $end;
 	return;
 }
 
@@ -341,13 +362,49 @@ sub reckon
 		WHERE queue = '$name' AND reason LIKE 'Saga.%'");
 	push @wrong, $self->nothing_left($name);
 	push @wrong, $self->waiting($name) if @wrong;
-	push @wrong, $self->no_secret;
+	push @wrong, $self->no_secret($name);
 	$run->{requests} = @{ $audit->{requests} };
 	$run->{spoilt} = grep { @{ $_->{fault} } || !defined $_->{status} } @{ $audit->{requests} };
 	$run->{took} = time - $run->{started};
 	$self->{spoilt} += $run->{spoilt};
 	$self->{requests} += $run->{requests};
+	$self->meet($plan, $audit);
 	return @wrong;
+}
+
+# What the runs have met: each fault that happened, by action; what was lost while keys were being
+# forgotten; kills in mid-run.
+sub meet
+{
+	my ($self, $plan, $audit) = @_;
+	my $met = $self->{met};
+
+	$met->{"kind $plan->{kind}"}++;
+	foreach my $i (0 .. $#{ $plan->{rules} })
+	{
+		my ($rule, $fired) = ($plan->{rules}[$i], $audit->{fired}[$i]);
+		my $action = join(' ', $rule->{path} && $rule->{path} =~ /token/ ? 'token:' : (), grep { defined } $rule->{action}, $rule->{status},
+			defined $rule->{retry_after} ? 'retry_after' . ($rule->{date} ? ' date' : '') : undef);
+		next unless $fired;
+		$met->{$action} += $fired;
+		$met->{"$action, $plan->{kind}"} += $fired if $rule->{action} eq 'drop_after';
+	}
+	$met->{limited} += $_->{limited} foreach values %{ $audit->{clients} };
+	$met->{refreshed} += $_->{refreshed} foreach values %{ $audit->{oauth} };
+	return;
+}
+
+# What many runs must have met; each with the number of times.
+sub met
+{
+	my ($self) = @_;
+	return { map { $_ => $self->{met}{$_} // 0 } @must_meet, keys %{ $self->{met} } };
+}
+
+sub not_met
+{
+	my ($self) = @_;
+	return grep { !$self->{met}{$_} } @must_meet;
 }
 
 # The same key at each attempt of one thing, and no key for two things.
@@ -430,14 +487,19 @@ SQL
 # Neither the client's secret nor a token that the server gave in what the outbox and the engine keep.
 sub no_secret
 {
-	my ($self) = @_;
+	my ($self, $name) = @_;
 	my $pattern = "$self->{secret}|(tok|ref)_[0-9a-f]{20}";
+	my $destination = "WHERE destination_id = (SELECT destination_id FROM saga.destination WHERE name = '$name')";
+	my $workflow = "WHERE workflow_id = (SELECT workflow_id FROM saga.workflow WHERE name = '$name')";
+	my %where = (outbox => $destination, outbox_attempt => $destination, destination => $destination, execution => $workflow,
+		history => "WHERE execution_id IN (SELECT execution_id FROM saga.execution $workflow)", dead_letter => '', destination_state => '');
 	my $log = slurp_file($self->{node}->logfile, $self->{log_read} // 0);
 	$self->{log_read} += length $log;
 	my @wrong;
-	foreach my $table (qw(outbox outbox_attempt destination execution history dead_letter))
+	foreach my $table (sort keys %where)
 	{
-		push @wrong, "a secret in saga.$table" if $self->sql("SELECT EXISTS (SELECT FROM saga.$table t WHERE t::text ~ '$pattern')") eq 't';
+		push @wrong, "a secret in saga.$table" if $self->sql("SELECT EXISTS (SELECT FROM (SELECT * FROM saga.$table $where{$table}) t
+			WHERE t::text ~ '$pattern')") eq 't';
 	}
 	push @wrong, 'a secret in the log' if $log =~ /$pattern/;
 	return @wrong;
@@ -448,6 +510,7 @@ sub tidy
 {
 	my ($self, $run) = @_;
 	$self->sql("SELECT saga.drop_destination('$run->{name}'); DELETE FROM booked WHERE workflow = '$run->{name}'");
+	$self->sql("SELECT saga.drop_secret('$run->{name}-refresh')") if $run->{plan}{auth} eq 'oauth2_refresh_token';
 	return;
 }
 

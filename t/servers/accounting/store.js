@@ -157,15 +157,21 @@ class Store {
 		return this.takeRequest(request);
 	}
 
+	// Was it still worked on when the books were emptied? Then nothing of it counts.
+	isForgotten(request) {
+		return this.state.requests[request.seq - 1] !== request;
+	}
+
 	// All changes of one request in one record. effect: whether the books changed.
 	commit(request, changes, effect) {
-		if (changes.length === 0) return;
+		if (changes.length === 0 || (request && this.isForgotten(request))) return;
 		this.append({ t: 'commit', seq: request?.seq ?? 0, changes, effect });
 		for (const c of changes) apply(this.state, c);
 		if (request && effect) request.effect = true;
 	}
 
 	sent(request, sent) {
+		if (this.isForgotten(request)) return;
 		this.append({ t: 'sent', seq: request.seq, sent });
 		Object.assign(request, sent);
 	}
