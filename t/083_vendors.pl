@@ -147,7 +147,7 @@ foreach my $vendor (@vendors)
 	is(books('A-1'), '1 0 0', "$name:   once");
 	is(ended('L-1'), 'SUCCEEDED', "$name: booked, though every answer was lost once");
 	is(books('L-1'), '1 0 0', "$name:   once");
-	is($server->audit->{ledger}{EUR}{net}, '357.00', "$name:   with the right total");
+	cmp_ok($server->audit->{ledger}{EUR}{net}, '==', 357, "$name:   with the right total");
 	is(ended('Z-1'), 'FAILED NotWanted', "$name: undone");
 	is(books('Z-1'), '1 1 0', "$name:   once");
 	is(ended('ZL-1'), 'FAILED NotWanted', "$name: undone, though the answer to that was lost");
@@ -158,17 +158,39 @@ foreach my $vendor (@vendors)
 	start($vendor, 'A-1');
 	my $again = $vendor->{twice} ? "SUCCEEDED, FAILED $vendor->{twice}" : 'SUCCEEDED, SUCCEEDED';
 	is(ended('A-1'), $again, "$name: the same number again");
-	is($server->audit->{ledger}{EUR}{net}, $vendor->{twice} ? '357.00' : '535.50', $vendor->{twice} ? "$name:   is not booked again" : "$name:   is booked again, as nothing refuses it");
+	cmp_ok($server->audit->{ledger}{EUR}{net}, '==', $vendor->{twice} ? 357 : 535.5, $vendor->{twice} ? "$name:   is not booked again" : "$name:   is booked again, as nothing refuses it");
 	is(books('A-1') =~ / 0$/, 1, "$name:   and leaves no draft");
-	is(sql("SELECT count(*) FROM saga.dead_letters WHERE reason LIKE 'Saga.%'"), '0', "$name: nothing is left for a person");
+	is(sql("SELECT count(*) FROM saga.dead_letters WHERE reason LIKE 'Saga.%'"), '0', "$name: nothing is left for a person")
+		or diag(sql("SELECT concat_ws(E'\n', reason, cause, details, body) FROM saga.dead_letters d WHERE reason LIKE 'Saga.%'"));
 	sql('DELETE FROM saga.execution');
 }
+
+# Xero calls a voided invoice and a paid one by the same message: neither may pass as undone
+$server->reset;
+my $body = { ErrorNumber => 10, Type => 'ValidationException', Elements => [ { Status => 'VOIDED', ValidationErrors => [ { Message => 'Invoice not of valid status for modification' } ] } ] };
+$server->faults([ { number => '^ZP-1$', method => 'POST', path => '/Invoices.[^/]+$/', action => 'status', status => 400, body => $body } ]);
+start({ name => 'xero' }, 'ZP-1');
+is(sql("SELECT concat_ws(' ', reason, details#>>'{not_compensated,0,error}') FROM saga.dead_letters WHERE queue = 'xero' AND body->'invoice'->>'number' = 'ZP-1'"),
+	'Saga.CompensationFailed States.Http.StatusCode.400', 'xero: what could not be voided is left for a person');
 
 # Stripe finds by search only what is older than a minute or so: the key has to do until then
 $server->reset;
 $server->faults({ modes => { search_lag_ms => 60000 }, rules => [ lose('G-1', [ POST => '/stripe/v1/invoices' ]) ] });
 start({ name => 'stripe' }, 'G-1');
 is(ended('G-1') . ' ' . books('G-1'), 'SUCCEEDED 1 0 0', 'stripe: a look-up that comes too early does no harm');
+
+# Stripe gives the same 500 for as long as it knows the key
+$server->faults([ map { { number => '^K-1$', method => 'POST', path => $_, nth => 1, action => 'status', status => 500 } } '/stripe/v1/invoices', '/add_lines$/', '/finalize$/' ]);
+start({ name => 'stripe' }, 'K-1');
+is(ended('K-1') . ' ' . books('K-1'), 'SUCCEEDED 1 0 0', 'stripe: a failure that is stored under the key is got over');
+ok((grep { ($_->{number} // '') eq 'K-1' && $_->{replay} && $_->{status} == 500 } @{ $server->audit->{requests} }) > 0, 'stripe:   it was stored');
+
+# a draft cannot be voided: it is deleted
+$server->faults([ { number => '^D-1$', method => 'POST', path => '/finalize$/', action => 'status', status => 402 } ]);
+start({ name => 'stripe' }, 'D-1');
+is(ended('D-1'), 'FAILED States.Http.StatusCode.402', 'stripe: refused when it is finalized');
+my ($deleted) = grep { $_->{method} eq 'DELETE' } @{ $server->audit->{requests} };
+is(join(' ', @{ $deleted // {} }{qw(number status)}), 'D-1 200', 'stripe:   the draft is deleted');
 
 my $dump = $node->backup_dir . '/dump.sql';
 command_ok([ 'pg_dump', '--no-sync', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
