@@ -1,5 +1,6 @@
 # The worked configurations of demo/destinations, each against the local server in that vendor's shape:
 # an invoice is booked, every answer on the way is lost once, its number is there already, and it is undone.
+# Then docs/outbox.md: what it shows is done.
 use strict;
 use warnings;
 
@@ -10,7 +11,7 @@ use Saga::Test;
 
 my $json = JSON::PP->new->canonical->ascii;
 my ($secret, $password) = ('Vv8-no-one-may-read-this', 'Vp8-nor-this');
-my $server = start_accounting(args => [ '--client', "client:$secret", '--client', "outbox:$password" ]);
+my $server = start_accounting(args => [ '--client', "client:$secret", '--client', "outbox:$password", '--client', 'shop:s3cret' ]);
 my $node = new_saga_node('main', 'pg_saga.workers = 2');
 create_extensions($node);
 
@@ -134,7 +135,7 @@ BEGIN
 END $$;
 SQL
 
-my $manual = -e 'docs/outbox.md' ? slurp_file('docs/outbox.md') : '';
+my $manual = slurp_file('docs/outbox.md');
 foreach my $vendor (@vendors)
 {
 	my $name = $vendor->{name};
@@ -199,8 +200,37 @@ is(ended('D-1'), 'FAILED States.Http.StatusCode.402', 'stripe: refused when it i
 my ($deleted) = grep { $_->{method} eq 'DELETE' } @{ $server->audit->{requests} };
 is(join(' ', @{ $deleted // {} }{qw(number status)}), 'D-1 200', 'stripe:   the draft is deleted');
 
+# The manual, step by step
+$server->reset;
+my ($section) = $manual =~ /^## A REST service, step by step\n(.*?)(?=^## )/ms;
+my @blocks = $section =~ /^```(sql|sh)\n(.*?)^```$/gms;
+while (my ($language, $text) = splice @blocks, 0, 2)
+{
+	my $here = $server->url;
+	$server->faults($json->decode($1)) if $text =~ /^curl -d '(.*)' .*_faults$/;
+	next if $language ne 'sql';
+	$text =~ s/\Qhttp:\/\/127.0.0.1:8090\E/$here/g;
+	sql($text);
+	poll_until($node, "SELECT (SELECT count(*) FROM saga.executions WHERE status IN ('RUNNING', 'COMPENSATING')) + (SELECT sum(waiting + sending + retrying) FROM saga.outbox_status)", '0');
+}
+is(sql("SELECT string_agg(concat_ws(' ', input #>> '{invoice,number}', status, error), ', ' ORDER BY started_at) FROM saga.executions WHERE workflow = 'sale'"),
+	'2001 SUCCEEDED, 2002 FAILED NoAddress, 2003 SUCCEEDED', 'the manual: the workflows end as it says');
+is(join(', ', map { books($_) } qw(1001 2001 2002 2003)), '1 0 0, 1 0 0, 1 1 0, 1 0 0', 'the manual:   and the books are right');
+is(sql("SELECT reason FROM saga.dead_letters WHERE queue = 'destination/books'"), 'States.Http.StatusCode.409', 'the manual: the second of a number is a dead letter');
+is(sql("SELECT attempts || ' ' || sends FROM saga.outbox WHERE request #>> '{Body,number}' = '2003'"), '2 1', 'the manual: a lost answer is looked up');
+foreach my $title (qw(Stripe Odoo))
+{
+	my ($section) = $manual =~ /^### $title\n(.*?)(?=^##)/ms;
+	my ($workflow) = $section =~ /^```sql\n(.*?)^```$/ms;
+	sql($workflow);
+	start({ name => lc $title }, 'M-1');
+	is(ended('M-1') . ' ' . books('M-1'), 'SUCCEEDED 1 0 0', "the manual: the workflow for $title books");
+	sql('DELETE FROM saga.execution');
+	$server->reset;
+}
+
 my $dump = $node->backup_dir . '/dump.sql';
 command_ok([ 'pg_dump', '--no-sync', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
-unlike(slurp_file($dump), qr/\Q$secret\E|\Q$password\E|(tok|ref)_[0-9a-f]{20}/, 'no secret in a dump');
+unlike(slurp_file($dump), qr/\Q$secret\E|\Q$password\E|s3cret|(tok|ref)_[0-9a-f]{20}/, 'no secret in a dump');
 $node->stop;
 done_testing();
