@@ -3,8 +3,8 @@
 //
 // account.move: create makes a draft, action_post posts it, search_read finds it. There is no
 // idempotency. A name that is posted already is refused when it is posted: 422 with the message of the
-// check, or 500 with that of the index (mode duplicate: "400"). Undo: button_draft and button_cancel,
-// or account.move.reversal (create, then reverse_moves), which posts a credit note.
+// check, or 500 with that of the index (mode duplicate: "400"). Undo: button_cancel, which resets
+// what is posted to draft first; or account.move.reversal (create, then reverse_moves), which posts a credit note.
 // A tax in tax_ids has the percentage that its id says; currency_id as in common.js.
 
 const { KINDS, create, hasCreditNote } = require('../accounting/documents.js');
@@ -131,9 +131,9 @@ class Odoo extends Shape {
 	}
 
 	cancel(doc) {
-		if (doc.status === 'void') return ok(false);
-		if (doc.status !== 'draft') return userError('Only draft journal entries can be cancelled.');
-		return ok(false, [{ do: 'update', in: 'invoices', id: doc.id, set: { status: 'void' } }]);
+		if (doc.status === 'void') return userError('Only draft journal entries can be cancelled.');
+		const reset = doc.status === 'draft' ? ok(false) : this.draft(doc);
+		return reset.status !== 200 ? reset : ok(false, [{ do: 'update', in: 'invoices', id: doc.id, set: { status: 'void' } }]);
 	}
 
 	wizard(seller, body) {
@@ -157,7 +157,8 @@ class Odoo extends Shape {
 
 	searchRead(seller, body) {
 		const domain = body?.domain ?? [];
-		const all = [...this.store.state.docs.invoices.values()].filter((d) => this.ours(seller, d)).map((d) => show(this.store, d));
+		// the newest first
+		const all = [...this.store.state.docs.invoices.values()].filter((d) => this.ours(seller, d)).map((d) => show(this.store, d)).reverse();
 		try {
 			const found = all.filter((s) => matches(domain, s)).slice(body?.offset ?? 0);
 			const rows = body?.limit ? found.slice(0, body.limit) : found;

@@ -128,12 +128,13 @@ class Stripe extends Shape {
 
 	finalize(doc) {
 		if (doc.status !== 'draft') return error(400, "This invoice is already finalized, you can't re-finalize a non-draft invoice.");
-		const set = { status: doc.own.items.every((n) => Number(n) === 0) ? 'paid' : 'posted', own: { ...doc.own, number: `S-${doc.id.slice(3, 9).toUpperCase()}` } };
+		const set = { status: doc.own.items.every((n) => Number(n) === 0) ? 'paid' : 'posted', own: { ...doc.own, number: `S-${doc.id.slice(3, 9).toUpperCase()}`, finalized: Math.floor(Date.now() / 1000) } };
 		return { ...answer({ ...doc, ...set }), changes: [{ do: 'update', in: 'invoices', id: doc.id, set }] };
 	}
 
 	void(doc) {
-		if (doc.status !== 'posted') return error(400, `You can only void an open invoice. This invoice is ${STATUS[doc.status]}.`);
+		if (doc.status === 'paid') return error(400, 'Invoices with `paid` payments cannot be voided.');
+		if (doc.status !== 'posted') return error(400, "You can only pass in open invoices. This invoice isn't open.");
 		const set = { status: 'void' };
 		return { ...answer({ ...doc, ...set }), changes: [{ do: 'update', in: 'invoices', id: doc.id, set }] };
 	}
@@ -167,7 +168,9 @@ function show(doc) {
 	const total = minor(doc.total, doc.currency);
 	return { id: doc.id, object: 'invoice', customer: doc.buyer, currency: doc.currency.toLowerCase(), status: STATUS[doc.status],
 		total, amount_due: doc.status === 'void' ? 0 : total, amount_remaining: doc.status === 'posted' ? total : 0,
-		number: doc.own.number ?? null, metadata: doc.own.metadata, livemode: false };
+		number: doc.own.number ?? null, status_transitions: { finalized_at: doc.own.finalized ?? null }, metadata: doc.own.metadata,
+		lines: { object: 'list', data: doc.own.items.map((amount) => ({ object: 'line_item', amount: Number(amount) })), has_more: false },
+		livemode: false };
 }
 
 const answer = (doc) => ({ status: 200, body: show(doc), changes: [] });

@@ -78,7 +78,7 @@ class Xero extends Shape {
 	route(x) {
 		const { method } = x.req;
 		if (x.path === '/xero/connect/token') {
-			return { open: true, run: () => oauth.token(this.service, x, { basicOnly: true, more: { scope: 'accounting.transactions' } }) };
+			return { open: true, run: () => oauth.token(this.service, x, { basicOnly: true, more: { scope: 'accounting.invoices' } }) };
 		}
 		const m = /^\/Invoices(?:\/([^/]+))?$/.exec(x.path.startsWith(API) ? x.path.slice(API.length) : '');
 		if (m === null) return null;
@@ -153,7 +153,7 @@ class Xero extends Shape {
 	// Voids, authorises, or overwrites.
 	update(doc, e) {
 		if (doc.status === 'void' || doc.status === 'paid' || hasCreditNote(this.store, doc.id)) {
-			return failed({ ...show(doc), ...e, Status: STATUS[doc.status] }, 'Invoice not of valid status for modification');
+			return failed({ ...show(doc), ...e }, 'Invoice not of valid status for modification');
 		}
 		const set = {};
 		if (e.Status === 'VOIDED' || e.Status === 'DELETED') {
