@@ -122,7 +122,7 @@ destination('slow', %rest, timeout_ms => 400, max_attempts => 100, lookup => loo
 $naive->faults({ modes => { idempotency => 'none', duplicate => 'allow' }, rules => [
 	rule('n1', POST => attempt => 1, action => 'drop_after'),
 	rule('n2', POST => attempt => 1, action => 'drop_after', reset => $true),
-	rule('n2', GET => attempt => 1, action => 'status', status => 500),
+	rule('n2', GET => attempt => 1, action => 'status', status => 500, headers => { 'Request-Id' => 'req_n2', 'Set-Cookie' => 'session=1' }),
 	rule('n3', POST => attempt => 1, action => 'drop_before'),
 	rule('n4', POST => attempt => 1, action => 'half_response'),
 	rule('n5', POST => attempt => 1, action => 'garbage_json'),
@@ -192,6 +192,8 @@ is(posted($books, 'stored'), '1/0/0', '  and it is there once');
 
 is(posted($naive, $_), '1/0/0', "no key at all, nothing refuses a second one: posted once ($_)") foreach qw(n1 n2 n3 n4 n5);
 is(seen($naive, 'n2'), 'POST- GET500 GET200', 'a look-up that fails once is repeated');
+is(sql("SELECT headers->'request-id', headers ? 'set-cookie' FROM saga.outbox_attempt a JOIN saga.outbox o USING (outbox_id)
+	WHERE o.request->'Body'->>'number' = 'n2' AND a.status = 500"), '["req_n2"]|f', '  and the headers of the failure are kept, sessions are not');
 is(outcome('b1'), 'failed 1 uncertain Saga.Uncertain', 'neither key nor look-up: a person has to find out');
 is(seen($naive, 'b1'), 'POST-', '  at once');
 like(cause('b1'), qr/neither a key .* nor a look-up/, '  and is told why');

@@ -106,6 +106,7 @@ CREATE TABLE saga.outbox_attempt (
 	key text,							-- as it was sent
 	retry_after_ms bigint,				-- as the server asked
 	publisher integer,					-- its process
+	headers jsonb,						-- of the answer, where a server says its own id of the request
 	PRIMARY KEY (destination_id, outbox_id, started_at)
 );
 COMMENT ON TABLE saga.outbox_attempt IS 'requests of outbox messages but the one that delivered it, which is in saga.outbox';

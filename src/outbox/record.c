@@ -48,11 +48,11 @@ static SagaStmt update_stmt = {
 
 static SagaStmt attempt_stmt = {
 	.sql = "INSERT INTO saga.outbox_attempt (destination_id, outbox_id, attempt, started_at, ended_at, "
-	"class, status, error, answer, phase, key, retry_after_ms, publisher) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
-	.nargs = 13,
+	"class, status, error, answer, phase, key, retry_after_ms, publisher, headers) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
+	.nargs = 14,
 	.argtypes = {INT4OID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT4OID}
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT4OID, JSONBOID}
 };
 
 static SagaStmt end_lease_stmt = {
@@ -116,8 +116,9 @@ write_attempt(const Recording *recording)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[13];
-	char		nulls[14] = "             ";
+	Datum		values[14];
+	char		nulls[15] = "              ";
+	Jsonb	   *headers;
 
 	values[0] = recording->destination_id;
 	values[1] = recording->outbox_id;
@@ -144,6 +145,11 @@ write_attempt(const Recording *recording)
 	if (delivery->retry_after_ms < 0)
 		nulls[11] = 'n';
 	values[12] = Int32GetDatum(MyProcPid);
+	headers = saga_answer_headers(sending);
+	if (headers != NULL)
+		values[13] = JsonbPGetDatum(headers);
+	else
+		nulls[13] = 'n';
 	(void) saga_execute(&attempt_stmt, values, nulls, false, 0);
 }
 

@@ -173,15 +173,17 @@ rest_of_line(const char *text, const char *skip)
 /* More names than any server has reason for: each costs a look at all of them. */
 #define SAGA_MAX_HEADERS	200
 
+/* Bytes of them in the record of an attempt. */
+#define SAGA_MAX_KEPT_HEADERS 8192
+
 /* Names in lower case, each with an array of its values, as AWS has it. */
-static void
+static JsonbValue *
 push_headers(JsonbParseState **state, const char *head)
 {
 	List	   *names = NIL;
 	ListCell   *lc;
 	const char *line;
 
-	saga_doc_push_key(state, "Headers");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	for (line = strchr(head, '\n'); line != NULL && list_length(names) < SAGA_MAX_HEADERS; line = strchr(line, '\n'))
 	{
@@ -222,7 +224,19 @@ push_headers(JsonbParseState **state, const char *head)
 		}
 		pushJsonbValue(state, WJB_END_ARRAY, NULL);
 	}
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	return pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+Jsonb *
+saga_answer_headers(const SagaSending *sending)
+{
+	JsonbParseState *state = NULL;
+	Jsonb	   *headers;
+
+	if (sending->head == NULL || sending->head[0] == '\0')
+		return NULL;
+	headers = JsonbValueToJsonb(push_headers(&state, sending->head));
+	return VARSIZE(headers) <= SAGA_MAX_KEPT_HEADERS ? headers : NULL;
 }
 
 /* "HTTP/1.1 201 Created" */
@@ -260,7 +274,8 @@ saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery)
 	{
 		saga_doc_push_int(&state, "StatusCode", delivery->status);
 		saga_doc_push_string(&state, "StatusText", status_text(sending->head));
-		push_headers(&state, sending->head);
+		saga_doc_push_key(&state, "Headers");
+		(void) push_headers(&state, sending->head);
 		push_body(&state, sending, delivery);
 		if (delivery->captured != NULL)
 			saga_doc_push_jsonb(&state, "Captured", delivery->captured);

@@ -179,6 +179,7 @@ extern bool saga_head_says_json(const char *head);
 /* For the record, inside a transaction (result.c). */
 extern char *saga_foreign_text(const char *text, size_t len, size_t max_bytes);
 extern Jsonb *saga_foreign_json(const char *text, size_t len);	/* NULL: it is none */
+extern Jsonb *saga_answer_headers(const SagaSending *sending);	/* NULL: none, or too long to be kept */
 extern Jsonb *saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery);
 
 /* ---------- inside a transaction, with SPI connected ---------- */
