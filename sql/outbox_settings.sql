@@ -73,7 +73,7 @@ SELECT s AS again, pg_temp.verdict(s::jsonb) FROM unnest(ARRAY[
 	'{"retry": {"base_ms": 0}}', '{"retry": {"factor": 101}}', '{"retry": {"cap_ms": 86400001}}', '{"retry": {"jitter": "none"}}', '{"retry": {"jitter": true}}', '{"retry": {"deadline_s": -1}}', '{"retry": {"times": 1}}',
 	'{"max_attempts": 3, "base_ms": 1, "factor": 1, "cap_ms": 1, "jitter": "none"}', '{"deadline_s": 1}',
 	'{"retry_after": {"header": "X-Wait", "body_regex": "in (\\d+) seconds", "default_s": 60, "max_s": 86400}}', '{"retry_after": "X-Wait"}', '{"retry_after": {"header": ""}}', '{"retry_after": {"header": 1}}',
-	'{"retry_after": {"body_regex": "in \\d+"}}', '{"retry_after": {"body_regex": "("}}', '{"retry_after": {"body_regex": 1}}', '{"retry_after": {"default_s": 604801}}', '{"retry_after": {"max_s": -1}}', '{"retry_after": {"min_s": 1}}',
+	'{"retry_after": {"body_regex": "in \\d+"}}', '{"retry_after": {"body_regex": "("}}', '{"retry_after": {"body_regex": "(a)\\1"}}', '{"retry_after": {"body_regex": 1}}', '{"retry_after": {"default_s": 604801}}', '{"retry_after": {"max_s": -1}}', '{"retry_after": {"min_s": 1}}',
 	'{"retry_after_cap_ms": 1000}', '{"retry_after_cap_ms": "1 s"}'
 ]) s;
 

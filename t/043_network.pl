@@ -144,6 +144,13 @@ foreach my $n (1 .. 3)
 my @signed = grep { grep { lc $_->[0] eq 'authorization' && $_->[1] =~ /AKIDDROP/ } @{ $_->{headers} } } raw_requests();
 is(scalar @signed, sql("SELECT sum(attempts) FROM saga.outbox JOIN saga.destination d USING (destination_id) WHERE d.name = 'drop-signed'"),
 	'signed: as many requests as attempts');
+sql(q(SELECT saga.set_secret('signer', '{"access_key_id": "AKID\\r\\nX-Evil: 1", "secret_access_key": "S"}')));
+destination('evil', url => $raw->url('/ok'), region => 'eu-west-1', credentials => { secret => 'signer' },
+	retry => { deadline_s => 1 }, auth => { type => 'aws_sigv4', service => 'execute-api' });
+publish('evil', 1);
+waiting_for('evil');
+like(outcome('evil'), qr/hold a character that no key/, 'credentials cannot bring a header');
+is(scalar(grep { $_->{target} eq '/ok' && $_->{body} =~ /evil/ } raw_requests()), 0, 'and are not sent');
 
 destination('drop', url => $raw->url('/drop'));
 publish('drop', 1);

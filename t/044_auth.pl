@@ -162,6 +162,19 @@ foreach my $send (qw(basic form))
 	is(scalar(grep { $_->{effects} != 1 } @{ $audit->{keys} }), 0, 'each key had one effect');
 }
 
+# the same settings of another owner get a token of their own: the one that is there may outlive its secret
+$accounting->reset;
+$accounting->faults({ modes => { auth => 'required' }, rules => [] });
+sql('CREATE ROLE successor');
+destination($_, auth => oauth(scope => 'accounting', audience => 'inherited')) foreach 'first-owner', 'second-owner';
+sql(q(SELECT saga.set_destination_owner('second-owner', 'successor')));
+foreach ([ 'first-owner', 1 ], [ 'second-owner', 1 ], [ 'first-owner', 2 ])
+{
+	sql(publish(@$_));
+	all_sent();
+}
+is(scalar(token_requests($accounting->audit)), 2, 'a token is not given to another owner');
+
 # the server forgets a token: one refresh, one more request, and no attempt is lost
 $accounting->reset;
 $accounting->faults({ modes => { auth => 'required' }, rules => [] });

@@ -402,6 +402,9 @@ renew(SagaAwsProvider *provider, SagaHttp *http)
 		note_failure(provider, nothing_there(provider));
 	else if (outcome == SAGA_AWS_FAILED)
 		note_failure(provider, error);
+	/* a secret is at hand: one that is gone, or was made anew by somebody else, is not used any longer */
+	if (outcome == SAGA_AWS_FAILED && link == SAGA_AWS_SECRET)
+		saga_aws_wipe(&provider->credentials);
 	saga_aws_wipe(&credentials);
 	return outcome;
 }

@@ -485,7 +485,9 @@ set_certificates(const SagaTransfer *transfer)
 
 	if (file == NULL && saga_ca_file[0] != '\0')
 		file = saga_ca_file;
-	return file == NULL || curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file) == CURLE_OK;
+	/* in place of the system's, which libcurl may also have as a directory, and not beside them */
+	return file == NULL || (curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file) == CURLE_OK &&
+							curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, NULL) == CURLE_OK);
 }
 
 static bool

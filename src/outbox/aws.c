@@ -46,6 +46,20 @@ own_secrets(List **secrets, SagaCredentials *credentials)
 		*secrets = lappend(*secrets, credentials->session_token);
 }
 
+/* They go into headers as they are. */
+static bool
+can_be_sent(const char *text)
+{
+	const char *p;
+
+	for (p = text; *p; p++)
+	{
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
 /* libcurl adds a type to an empty body, and would not sign it. */
 static bool
 needs_content_type(const SagaHttpRequest *request)
@@ -105,6 +119,12 @@ saga_aws_sign_request(SagaHttpRequest *request, List **secrets, const SagaAwsSou
 	if (readiness != SAGA_READY_NOW)
 		return readiness;
 	own_secrets(secrets, &credentials);
+	if (!can_be_sent(credentials.access_key) ||
+		(credentials.session_token != NULL && !can_be_sent(credentials.session_token)))
+	{
+		*error = pstrdup("the AWS credentials hold a character that no key and no token has");
+		return SAGA_READY_NEVER;
+	}
 	if (credentials.session_token != NULL)
 		request->headers = lappend(request->headers,
 								   psprintf("X-Amz-Security-Token: %s", credentials.session_token));

@@ -121,14 +121,19 @@ header_retry_after_ms(const char *text)
 	return (int64) (Max(Min(seconds, SAGA_MAX_RETRY_AFTER_S), 0) * 1000);
 }
 
+/* Where a group begins and ends costs more than whether there is one. */
+#define SAGA_MAX_REGEX_BODY	16384
+
 /* "Try again in 55 seconds": the first group of the expression. */
 static int64
 body_retry_after_ms(const char *pattern, const char *body)
 {
+	int			body_len = pg_mbcliplen(body, strnlen(body, SAGA_MAX_REGEX_BODY + MAX_MULTIBYTE_CHAR_LEN),
+										SAGA_MAX_REGEX_BODY);
 	regex_t    *compiled = RE_compile_and_cache(cstring_to_text(pattern), REG_ADVANCED, C_COLLATION_OID);
 	regmatch_t	match[2];
-	pg_wchar   *wide = palloc((strlen(body) + 1) * sizeof(pg_wchar));
-	int			len = pg_mb2wchar_with_len(body, wide, strlen(body));
+	pg_wchar   *wide = palloc((body_len + 1) * sizeof(pg_wchar));
+	int			len = pg_mb2wchar_with_len(body, wide, body_len);
 	char		digits[32];
 	int			n;
 

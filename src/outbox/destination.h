@@ -302,7 +302,7 @@ extern bool saga_destination_is_paused(int32 destination_id);	/* not from the ca
 extern bool saga_destination_is_outdated(const SagaDestination *destination);	/* its settings have changed */
 
 /* Fills token_key and token_made_for; in a transaction (oauth_store.c). */
-extern void saga_oauth_identify(SagaAuth *auth);
+extern void saga_oauth_identify(SagaAuth *auth, Oid owner);
 
 /* Raises unless the caller may use the rows of saga.secret that it refers to (secret.c). */
 extern void saga_secret_check_rights(const SagaDestination *destination);

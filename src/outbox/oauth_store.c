@@ -54,7 +54,7 @@ static SagaStmt fail_stmt = {
 
 static SagaStmt purge_stmt = {
 	.sql = "DELETE FROM saga.token WHERE key IN (SELECT key FROM saga.token "
-	"WHERE expires_at < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"
+	"WHERE greatest(expires_at, retry_at) < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"
 };
 
 static SagaStmt lock_secret_stmt = {
@@ -77,13 +77,18 @@ static SagaStmt rotate_stmt = {
 
 /* ---------- whose ---------- */
 
-/* Of the settings, references as they are written: no secret is in it. */
+/*
+ * Of the settings, references as they are written: no secret is in it.  And
+ * whose: a token outlives its secret and its destination, and whoever wrote
+ * the same settings after that would be given it.
+ */
 static char *
-digest_of(const SagaAuth *auth)
+digest_of(const SagaAuth *auth, Oid owner)
 {
+	char		role[12];
 	const char *texts[] = {
 		auth->token_url_text, auth->client_id, auth->client_secret, auth->scope, auth->audience,
-		auth->refresh_token, auth->basic ? "basic" : "form"
+		auth->refresh_token, auth->basic ? "basic" : "form", role
 	};
 	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
@@ -91,6 +96,7 @@ digest_of(const SagaAuth *auth)
 	bool		ok = ctx != NULL && pg_cryptohash_init(ctx) >= 0;
 	int			i;
 
+	snprintf(role, sizeof(role), "%u", owner);
 	for (i = 0; ok && i < lengthof(texts); i++)
 	{
 		const char *text = texts[i] != NULL ? texts[i] : "";
@@ -107,9 +113,9 @@ digest_of(const SagaAuth *auth)
 
 /* Who shares a refresh token shares the lock on it, whatever else differs. */
 void
-saga_oauth_identify(SagaAuth *auth)
+saga_oauth_identify(SagaAuth *auth, Oid owner)
 {
-	auth->token_made_for = digest_of(auth);
+	auth->token_made_for = digest_of(auth, owner);
 	auth->token_key = auth->type == SAGA_AUTH_OAUTH_REFRESH ?
 		psprintf("refresh/%s", auth->refresh_token) : psprintf("client/%s", auth->token_made_for);
 }

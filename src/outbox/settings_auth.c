@@ -277,5 +277,5 @@ saga_settings_finish_auth(SagaSettingsState *state)
 	if (state->message == NULL)
 		check_secrets_in_the_clear(state);
 	if (auth->type == SAGA_AUTH_OAUTH_CLIENT || auth->type == SAGA_AUTH_OAUTH_REFRESH)
-		saga_oauth_identify(auth);
+		saga_oauth_identify(auth, destination->owner);
 }

@@ -350,7 +350,9 @@ parse_regex(SagaSettingsState *state, const char *path, JsonbValue *value, void 
 		saga_settings_fault(state, path, "is not a regular expression");
 	else
 	{
-		if (compiled.re_nsub < 1)
+		if ((compiled.re_info & REG_UBACKREF) != 0)
+			saga_settings_fault(state, path, "must not have back references: they can take for ever");
+		else if (compiled.re_nsub < 1)
 			saga_settings_fault(state, path, "must have a group for the seconds, as in \"in ([0-9]+) seconds\"");
 		pg_regfree(&compiled);
 	}
