@@ -1,7 +1,6 @@
 /*
  * destination.c
- *		Destinations: the cache of saga.destination and the functions that
- *		make, change and drop them.
+ *		Destinations: the cache of saga.destination.
  *
  * The cache is emptied by a relcache invalidation of saga.destination, which
  * a statement trigger sends with each change, a restore included.  An entry
@@ -9,31 +8,18 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "outbox/destination.h"
-#include "outbox/doc.h"
-#include "outbox/limit.h"
-#include "outbox/outbox.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(saga_destination_changed);
-PG_FUNCTION_INFO_V1(saga_create_destination);
-PG_FUNCTION_INFO_V1(saga_alter_destination);
-PG_FUNCTION_INFO_V1(saga_set_destination_owner);
-PG_FUNCTION_INFO_V1(saga_pause_destination);
-PG_FUNCTION_INFO_V1(saga_resume_destination);
-PG_FUNCTION_INFO_V1(saga_drop_destination);
 
 /* ---------- kinds ---------- */
 
@@ -101,9 +87,8 @@ empty_cache(void)
 	cache = NIL;
 }
 
-/* A new entry in a context of its own, child of the caller's. */
-static SagaDestination *
-new_destination(const char *name, const char *kind)
+SagaDestination *
+saga_destination_new(const char *name, const char *kind)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "saga destination",
 												  ALLOCSET_SMALL_SIZES);
@@ -125,7 +110,7 @@ read_row(uint64 row)
 	char	   *path;
 	const char *error;
 
-	destination = new_destination(name, TextDatumGetCString(saga_result(row, 3, &isnull)));
+	destination = saga_destination_new(name, TextDatumGetCString(saga_result(row, 3, &isnull)));
 	destination->destination_id = DatumGetInt32(saga_result(row, 1, &isnull));
 	destination->owner = DatumGetObjectId(saga_result(row, 4, &isnull));
 	destination->paused = DatumGetBool(saga_result(row, 6, &isnull));
@@ -313,387 +298,4 @@ saga_destination_changed(PG_FUNCTION_ARGS)
 				 errmsg("saga.destination_changed can only be called as a trigger")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
 	return PointerGetDatum(NULL);
-}
-
-/* ---------- functions ---------- */
-
-static void
-check_name(const char *name)
-{
-	size_t		len = strlen(name);
-
-	/* a name is part of "saga:NAME/path" */
-	if (len == 0 || len > 100 ||
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != len)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid name of a destination: \"%s\"", name),
-				 errdetail("A name has 1 to 100 letters, digits, \"_\", \"-\" and \".\".")));
-}
-
-/*
- * Files and variables belong to the server, and so does its place in a
- * private network: who may use them through the network must already be
- * allowed to read the server's files.
- */
-static void
-check_server_rights(const SagaDestination *destination)
-{
-	const char *what = saga_settings_need_rights(destination);
-
-	if (what == NULL || has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for settings of destination \"%s\"", destination->name),
-			 errdetail("Only roles with privileges of the \"%s\" role may %s.",
-					   "pg_read_server_files", what),
-			 errhint("Let such a role make the destination, and give it away with saga.set_destination_owner.")));
-}
-
-static void
-check_settings(const char *name, const char *kind, Jsonb *settings)
-{
-	SagaDestination *destination;
-	MemoryContext old;
-	const char *error;
-	char	   *path;
-
-	destination = new_destination(name, kind);
-	old = MemoryContextSwitchTo(destination->context);
-	error = saga_settings_parse(destination, settings, &path);
-	MemoryContextSwitchTo(old);
-	if (error != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid settings of destination \"%s\"", name),
-				 errdetail("%s %s.", path, error)));
-	check_server_rights(destination);
-	saga_secret_check_rights(destination);
-	MemoryContextDelete(destination->context);
-}
-
-static SagaDestination *
-get_own(const char *name)
-{
-	SagaDestination *destination = saga_destination_by_name(name);
-
-	if (destination == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("destination \"%s\" does not exist", name)));
-	if (!has_privs_of_role(GetUserId(), destination->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of destination \"%s\"", name)));
-	return destination;
-}
-
-/*
- * Its owner checked and kept from changing until the end of the transaction.
- * ShareUpdateExclusiveLock lets others go on sending to it.
- */
-static SagaDestination *
-lock_own(const char *name, LOCKMODE mode)
-{
-	saga_destination_lock(get_own(name)->destination_id, mode);
-	return get_own(name);
-}
-
-static SagaStmt exists_stmt = {
-	.sql = "SELECT 1 FROM saga.destination WHERE name = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
-};
-
-static SagaStmt insert_stmt = {
-	.sql = "INSERT INTO saga.destination (destination_id, name, kind, owner, settings) "
-	"VALUES ($1, $2, $3, $4::oid::regrole, $5)",
-	.nargs = 5,
-	.argtypes = {INT4OID, TEXTOID, TEXTOID, OIDOID, JSONBOID}
-};
-
-static SagaStmt settings_stmt = {
-	.sql = "SELECT settings FROM saga.destination WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static SagaStmt alter_stmt = {
-	.sql = "UPDATE saga.destination SET settings = $2, changed_at = now() WHERE destination_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, JSONBOID}
-};
-
-static SagaStmt owner_stmt = {
-	.sql = "UPDATE saga.destination SET owner = $2::oid::regrole, changed_at = now() "
-	"WHERE destination_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, OIDOID}
-};
-
-static SagaStmt queue_owner_stmt = {
-	.sql = "UPDATE saga.queue SET owner = $2::oid::regrole WHERE queue_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, OIDOID}
-};
-
-static SagaStmt pause_stmt = {
-	.sql = "UPDATE saga.destination SET paused = $2 WHERE destination_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, BOOLOID}
-};
-
-/* How often a message is sent is for the destination's settings to say. */
-static Jsonb *
-queue_settings(void)
-{
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"max_receives\": 0}")));
-}
-
-/*
- * Members of the second over those of the first, objects member by member; a
- * null takes away.
- */
-static Jsonb *
-merge_settings(Jsonb *base, Jsonb *over)
-{
-	JsonbParseState *state = NULL;
-	JsonbIterator *it;
-	JsonbValue	key;
-	JsonbValue	value;
-	JsonbIteratorToken token;
-
-	check_stack_depth();
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	it = JsonbIteratorInit(&base->root);
-	(void) JsonbIteratorNext(&it, &key, true);
-	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
-	{
-		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
-		JsonbValue *other = saga_doc_get(&over->root, name);
-
-		(void) JsonbIteratorNext(&it, &value, true);
-		if (other == NULL)
-			saga_doc_push_value(&state, name, &value);
-		else if (saga_doc_is_object(other) && saga_doc_is_object(&value))
-			saga_doc_push_jsonb(&state, name,
-								merge_settings(JsonbValueToJsonb(&value), JsonbValueToJsonb(other)));
-		else if (other->type != jbvNull)
-			saga_doc_push_value(&state, name, other);
-	}
-	it = JsonbIteratorInit(&over->root);
-	(void) JsonbIteratorNext(&it, &key, true);
-	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
-	{
-		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
-
-		(void) JsonbIteratorNext(&it, &value, true);
-		if (saga_doc_get(&base->root, name) == NULL && strcmp(name, "like") != 0)
-			saga_doc_push_value(&state, name, &value);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
-/*
- * {"like": "other"} takes over the settings of another destination as they
- * are now.  They hold no secret, but say how one is used: so only its owner may.
- */
-static Jsonb *
-resolve_like(const char *name, Jsonb *settings)
-{
-	JsonbValue *like = JB_ROOT_IS_OBJECT(settings) ? saga_doc_get(&settings->root, "like") : NULL;
-	Datum		value;
-	bool		isnull;
-	char	   *other;
-
-	if (like == NULL)
-		return settings;
-	other = like->type == jbvString ? saga_doc_text(like) : NULL;
-	if (other == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid settings of destination \"%s\"", name),
-				 errdetail("$.like must be the name of a destination.")));
-	value = Int32GetDatum(get_own(other)->destination_id);
-	(void) saga_execute(&settings_stmt, &value, NULL, false, 1);
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("destination \"%s\" does not exist", other)));
-	value = saga_result(0, 1, &isnull);
-	return merge_settings(DatumGetJsonbP(value), settings);
-}
-
-Datum
-saga_create_destination(PG_FUNCTION_ARGS)
-{
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Jsonb	   *settings = PG_GETARG_JSONB_P(2);
-	SagaDestinationKind ignored;
-	Datum		values[5];
-	int32		id;
-
-	check_name(name);
-	if (!saga_destination_kind_parse(kind, &ignored))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unrecognized kind of destination: \"%s\"", kind),
-				 errhint("Kinds are \"http\", \"sns\" and \"sqs\".")));
-
-	SPI_connect();
-	settings = resolve_like(name, settings);
-	check_settings(name, kind, settings);
-	values[0] = CStringGetTextDatum(name);
-	(void) saga_execute(&exists_stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("destination \"%s\" already exists", name)));
-	id = saga_queue_create(psprintf("destination/%s", name), SAGA_QUEUE_DESTINATION, GetUserId(),
-						   queue_settings());
-	values[0] = Int32GetDatum(id);
-	values[1] = CStringGetTextDatum(name);
-	values[2] = CStringGetTextDatum(kind);
-	values[3] = ObjectIdGetDatum(GetUserId());
-	values[4] = JsonbPGetDatum(settings);
-	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
-	SPI_finish();
-	PG_RETURN_INT32(id);
-}
-
-Datum
-saga_alter_destination(PG_FUNCTION_ARGS)
-{
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
-	const SagaDestination *destination;
-	const char *kind;
-	char	   *limit_key;
-	Datum		values[2];
-
-	SPI_connect();
-	destination = lock_own(name, ShareUpdateExclusiveLock);
-	/* what follows may empty the cache */
-	values[0] = Int32GetDatum(destination->destination_id);
-	kind = saga_destination_kind_name(destination->kind);
-	limit_key = pstrdup(destination->limit_key);
-	settings = resolve_like(name, settings);
-	check_settings(name, kind, settings);
-	values[1] = JsonbPGetDatum(settings);
-	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
-	/* it may be another server, other credentials, other limits: what held it is over */
-	saga_limit_resume(limit_key);
-	SPI_finish();
-	PG_RETURN_VOID();
-}
-
-Datum
-saga_set_destination_owner(PG_FUNCTION_ARGS)
-{
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Oid			role = PG_GETARG_OID(1);
-	SagaDestination *destination;
-	Datum		values[2];
-
-	SPI_connect();
-	destination = lock_own(name, ShareUpdateExclusiveLock);
-	saga_check_can_set_role(GetUserId(), role);
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = ObjectIdGetDatum(role);
-	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
-	(void) saga_execute(&queue_owner_stmt, values, NULL, false, 0);
-	SPI_finish();
-	PG_RETURN_VOID();
-}
-
-static void
-set_paused(const char *name, bool paused)
-{
-	SagaDestination *destination;
-	Datum		values[2];
-
-	SPI_connect();
-	destination = get_own(name);
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = BoolGetDatum(paused);
-	(void) saga_execute(&pause_stmt, values, NULL, false, 0);
-
-	/* what waits becomes claimable with this transaction's commit */
-	if (!paused)
-		saga_limit_resume(destination->limit_key);
-	SPI_finish();
-}
-
-Datum
-saga_pause_destination(PG_FUNCTION_ARGS)
-{
-	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
-	PG_RETURN_VOID();
-}
-
-Datum
-saga_resume_destination(PG_FUNCTION_ARGS)
-{
-	set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
-	PG_RETURN_VOID();
-}
-
-static SagaStmt waiting_stmt = {
-	.sql = "SELECT 1 FROM saga.outbox WHERE destination_id = $1 AND state = 'waiting' LIMIT 1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static SagaStmt drop_attempts_stmt = {
-	.sql = "DELETE FROM saga.outbox_attempt WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static SagaStmt drop_messages_stmt = {
-	.sql = "DELETE FROM saga.outbox WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static SagaStmt drop_stmt = {
-	.sql = "DELETE FROM saga.destination WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-/* Of a group, too, when this was the last of it. */
-static SagaStmt drop_state_stmt = {
-	.sql = "DELETE FROM saga.destination_state s "
-	"WHERE NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)"
-};
-
-Datum
-saga_drop_destination(PG_FUNCTION_ARGS)
-{
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	const SagaQueue *queue;
-	Datum		id;
-
-	SPI_connect();
-	id = Int32GetDatum(lock_own(name, AccessExclusiveLock)->destination_id);
-	(void) saga_execute(&waiting_stmt, &id, NULL, false, 1);
-	if (SPI_processed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("destination \"%s\" has messages that wait to be sent", name),
-				 errhint("Let them be sent, or stop the executions they belong to.")));
-	(void) saga_execute(&drop_attempts_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_messages_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_state_stmt, NULL, NULL, false, 0);
-	/* what may be left in the queue is of withdrawn messages */
-	saga_queue_lock_exclusive(DatumGetInt32(id));
-	queue = saga_queue_by_id(DatumGetInt32(id), true);
-	if (queue != NULL)
-		saga_queue_drop(queue);
-	SPI_finish();
-	PG_RETURN_VOID();
 }

@@ -291,6 +291,9 @@ extern bool saga_header_is_secret(const char *name);
 extern const char *saga_header_check_name(const char *name);
 extern const char *saga_header_check_value(const char *value);
 
+/* Without settings, in a context of its own, child of the caller's. */
+extern SagaDestination *saga_destination_new(const char *name, const char *kind);
+
 /*
  * The cache.  Entries are valid until the next transaction, or as long as
  * they are pinned.  Need SPI_connect.

@@ -1,0 +1,377 @@
+/*
+ * transfer.c
+ *		One request and its answer: what libcurl is told, what its callbacks
+ *		take, and what became of it.
+ *
+ * Nothing of PostgreSQL's is called from the callbacks: an error would jump
+ * over libcurl's frames.  They fill malloc'ed buffers that have a limit and
+ * note what went wrong.
+ */
+#include "postgres.h"
+
+#include "common/guc.h"
+#include "net/proxy.h"
+#include "net/transfer.h"
+
+#define SAGA_MAX_HEAD_BYTES		65536
+#define SAGA_CONNECTION_MAX_AGE 30	/* seconds an idle connection is kept */
+#define SAGA_USER_AGENT			"pg_saga"
+
+static bool
+is_safe_method(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
+		strcmp(method, "OPTIONS") == 0;
+}
+
+/* ---------- callbacks: see the top of the file ---------- */
+
+/* Does not move what is there when it has room for all there may be. */
+static bool
+append(char **data, size_t *len, size_t *size, const char *from, size_t n)
+{
+	if (*len + n + 1 > *size)
+	{
+		size_t		new_size = Max(*size * 2, *len + n + 1);
+		char	   *new_data = realloc(*data, new_size);
+
+		if (new_data == NULL)
+			return false;
+		*data = new_data;
+		*size = new_size;
+	}
+	memcpy(*data + *len, from, n);
+	*len += n;
+	(*data)[*len] = '\0';
+	return true;
+}
+
+/* The limit is counted here: MAXFILESIZE does not stop a chunked answer. */
+static size_t
+write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
+{
+	SagaTransfer *transfer = arg;
+	size_t		n = size * nmemb;
+	size_t		room = transfer->request->max_response_bytes - transfer->body_len;
+
+	if (n > room)
+		transfer->truncated = true;
+	/* at once as large as it may get: realloc would leave copies of secrets behind */
+	if (transfer->wipe_answer && transfer->body == NULL)
+	{
+		transfer->body = malloc(transfer->request->max_response_bytes + 1);
+		transfer->body_size = transfer->body ? transfer->request->max_response_bytes + 1 : 0;
+	}
+	if (!append(&transfer->body, &transfer->body_len, &transfer->body_size, chunk, Min(n, room)))
+	{
+		transfer->no_memory = true;
+		return 0;
+	}
+	return n > room ? 0 : n;
+}
+
+static size_t
+header_callback(char *line, size_t size, size_t nmemb, void *arg)
+{
+	SagaTransfer *transfer = arg;
+	size_t		n = size * nmemb;
+
+	/* a status line begins the next answer, after a 100 Continue */
+	if (n > 5 && strncmp(line, "HTTP/", 5) == 0)
+		transfer->head_len = 0;
+	if (transfer->head_len + n > SAGA_MAX_HEAD_BYTES)
+		return n;
+	if (!append(&transfer->head, &transfer->head_len, &transfer->head_size, line, n))
+		transfer->no_memory = true;
+	return transfer->no_memory ? 0 : n;
+}
+
+/* A proxy has any address: who sets pg_saga.proxy decides where it is and what it lets through. */
+static curl_socket_t
+open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	SagaTransfer *transfer = arg;
+
+	if (!transfer->proxied && !saga_guard_allows(transfer->request->guard, &address->addr))
+	{
+		transfer->refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	transfer->refused = false;	/* another address of the name */
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/*
+ * Asked before each time that a request goes out.
+ *
+ * libcurl sends a request again by itself when a connection that it had
+ * reused is dropped before the answer.  It must not, once a byte was sent,
+ * unless the method is safe: that would be an attempt that nobody counts.
+ *
+ * A connection that another destination opened, under its own rules, may be
+ * reused.
+ */
+static int
+before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	SagaTransfer *transfer = arg;
+	long		sent = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	if (sent > 0 && !is_safe_method(transfer->request->method))
+	{
+		transfer->again = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	/* also clears what another address of the name, tried side by side, was refused for */
+	transfer->refused = !transfer->proxied &&
+		(remote_ip == NULL || !saga_guard_allows_text(transfer->request->guard, remote_ip));
+	return transfer->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* ---------- what libcurl is told ---------- */
+
+static void
+set_method_and_body(SagaTransfer *transfer)
+{
+	const SagaHttpRequest *request = transfer->request;
+	CURL	   *easy = transfer->easy;
+
+	if (strcmp(request->method, "HEAD") == 0)
+	{
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (request->body != NULL && request->body_len > 0)
+	{
+		/* not by a read function: that would not be in a signature, and in a packet of its own */
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+	}
+	else if (!is_safe_method(request->method) && strcmp(request->method, "DELETE") != 0)
+	{
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) 0);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+	}
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+/* libcurl would pass CR LF on: a header of somebody else's choice, or another request. */
+static bool
+is_one_line(const char *text)
+{
+	return strpbrk(text, "\r\n") == NULL;
+}
+
+static bool
+set_headers(SagaTransfer *transfer)
+{
+	ListCell   *lc;
+	struct curl_slist *list = NULL;
+
+	foreach(lc, transfer->request->headers)
+	{
+		if (!is_one_line(lfirst(lc)))
+			return false;
+		list = curl_slist_append(transfer->headers, lfirst(lc));
+		if (list == NULL)
+			return false;
+		transfer->headers = list;
+	}
+	/* a header that is switched off would be signed and not sent */
+	if (transfer->request->sigv4 == NULL)
+	{
+		list = curl_slist_append(transfer->headers, "Expect:");
+		if (list == NULL)
+			return false;
+		transfer->headers = list;
+	}
+	return curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK;
+}
+
+static bool
+set_proxy(SagaTransfer *transfer)
+{
+	const SagaHttpRequest *request = transfer->request;
+
+	transfer->proxied = !request->direct && saga_proxy_serves(request->url, request->guard);
+	/* "" and not nothing: libcurl would obey the server's environment */
+	return curl_easy_setopt(transfer->easy, CURLOPT_PROXY, transfer->proxied ? saga_proxy : "") == CURLE_OK &&
+		curl_easy_setopt(transfer->easy, CURLOPT_NOPROXY, "") == CURLE_OK;
+}
+
+static bool
+set_certificates(const SagaTransfer *transfer)
+{
+	const char *file = transfer->request->ca_file;
+
+	if (file == NULL && saga_ca_file[0] != '\0')
+		file = saga_ca_file;
+	/* in place of the system's, which libcurl may also have as a directory, and not beside them */
+	return file == NULL || (curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file) == CURLE_OK &&
+							curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, NULL) == CURLE_OK);
+}
+
+static bool
+set_options(SagaTransfer *transfer)
+{
+	const SagaHttpRequest *request = transfer->request;
+	CURL	   *easy = transfer->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->message);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* or a name server that hangs would block everything else */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) SAGA_CONNECTION_MAX_AGE);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, SAGA_USER_AGENT);
+	/*
+	 * No limit on low speed: it would also count the time that a server takes
+	 * to think.  An answer that drips is cut off by the time limit of all.
+	 */
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_callback);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, header_callback);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket_callback);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_callback);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+	set_method_and_body(transfer);
+	if (request->sigv4 != NULL &&
+		(curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->sigv4) != CURLE_OK ||
+		 curl_easy_setopt(easy, CURLOPT_USERNAME, request->access_key) != CURLE_OK ||
+		 curl_easy_setopt(easy, CURLOPT_PASSWORD, request->secret_key) != CURLE_OK))
+		return false;
+	return is_one_line(request->url) && curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+		set_certificates(transfer) && set_proxy(transfer) && set_headers(transfer);
+}
+
+SagaTransfer *
+saga_transfer_create(void)
+{
+	SagaTransfer *transfer = calloc(1, sizeof(SagaTransfer));
+
+	if (transfer == NULL)
+		return NULL;
+	transfer->easy = curl_easy_init();
+	if (transfer->easy != NULL)
+		return transfer;
+	free(transfer);
+	return NULL;
+}
+
+bool
+saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, SagaHttpUser *user)
+{
+	transfer->request = request;
+	transfer->user = user;
+	transfer->wipe_answer = request->wipe_answer;
+	transfer->message[0] = '\0';
+	return set_options(transfer);
+}
+
+/* ---------- what became of it ---------- */
+
+static SagaTransport
+transport_of(SagaTransfer *transfer)
+{
+	curl_off_t	pretransfer = 0;
+
+	if (transfer->refused)
+		return SAGA_TRANSPORT_REFUSED;
+	if (transfer->again)
+		return SAGA_TRANSPORT_LOST;
+	switch (transfer->code)
+	{
+		case CURLE_OK:
+			return SAGA_TRANSPORT_OK;
+		case CURLE_URL_MALFORMAT:
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_BAD_FUNCTION_ARGUMENT:
+			return SAGA_TRANSPORT_WRONG;
+		default:
+			break;
+	}
+	/* the connection was ready for the request, TLS included */
+	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
+	return pretransfer > 0 ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_NOT_SENT;
+}
+
+void
+saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
+{
+	long		status = 0;
+
+	memset(answer, 0, sizeof(*answer));
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	answer->transport = transport_of(transfer);
+	/* too long an answer is an answer */
+	if (transfer->truncated && status > 0)
+		answer->transport = SAGA_TRANSPORT_OK;
+	answer->status = answer->transport == SAGA_TRANSPORT_OK ? (int) status : 0;
+	if (answer->transport == SAGA_TRANSPORT_REFUSED)
+		answer->message = "the address of the destination is private, and the destination does not allow that";
+	else if (transfer->no_memory)
+		answer->message = "out of memory";
+	else if (transfer->again)
+		answer->message = "the connection was lost before the answer";
+	else
+		answer->message = transfer->message[0] ? transfer->message : curl_easy_strerror(transfer->code);
+	answer->body = transfer->body;
+	answer->body_len = transfer->body_len;
+	answer->truncated = transfer->truncated;
+	answer->head = transfer->head;
+	answer->head_len = transfer->head_len;
+}
+
+/* ---------- the end ---------- */
+
+/* libcurl keeps copies of the headers, and some hold secrets. */
+static void
+wipe_headers(SagaTransfer *transfer)
+{
+	struct curl_slist *item;
+
+	for (item = transfer->headers; item != NULL; item = item->next)
+		explicit_bzero(item->data, strlen(item->data));
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+}
+
+static void
+free_body(SagaTransfer *transfer)
+{
+	if (transfer->wipe_answer && transfer->body != NULL)
+		explicit_bzero(transfer->body, transfer->body_len);
+	free(transfer->body);
+	transfer->body = NULL;
+}
+
+void
+saga_transfer_reset(SagaTransfer *transfer)
+{
+	curl_easy_reset(transfer->easy);
+	wipe_headers(transfer);
+	free_body(transfer);
+	free(transfer->head);
+	transfer->head = NULL;
+	transfer->body_len = transfer->body_size = transfer->head_len = transfer->head_size = 0;
+	transfer->truncated = transfer->refused = transfer->again = transfer->no_memory = false;
+	transfer->request = NULL;
+}
+
+void
+saga_transfer_free(SagaTransfer *transfer)
+{
+	curl_easy_cleanup(transfer->easy);
+	wipe_headers(transfer);
+	free_body(transfer);
+	free(transfer->head);
+	free(transfer);
+}
