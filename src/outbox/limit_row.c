@@ -13,9 +13,8 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "outbox/limit.h"
+#include "outbox/hold.h"
 #include "outbox/outbox.h"
-#include "outbox/rate.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -29,35 +28,9 @@
 /* Beside those of lease.c, ordering.c, limit.c and oauth_store.c. */
 #define SAGA_STATE_LOCK 0x534b
 
-/* Back-off after refused credentials. */
-#define SAGA_AUTH_MIN_S 1
-#define SAGA_AUTH_MAX_S 300
-
 #define SAGA_REPORT_TRIES 3
 
-typedef enum Breaker
-{
-	BREAKER_CLOSED,
-	BREAKER_OPEN,
-	BREAKER_HALF_OPEN
-} Breaker;
-
 static const char *const breaker_names[] = {"closed", "open", "half-open"};
-
-struct SagaLimitRow
-{
-	SagaRate	rate;
-	TimestampTz pause_until;	/* 0: none */
-	Breaker		breaker;
-	TimestampTz breaker_until;
-	char	   *breaker_reason;	/* NULL: none */
-	int			opened;			/* so often in a row, for this reason */
-	int64		probe_lease;
-	TimestampTz slow_from;
-	TimestampTz counted_from;
-	int			requests;
-	int			failures;
-};
 
 #define ROW_COLUMNS \
 	"SELECT next_start_at, minute_bucket, minute_starts, hour_bucket, hour_starts, day_bucket, day_starts, " \
@@ -198,7 +171,7 @@ get_window(int number, SagaRateWindow *window)
 	memcpy(window->counts, ARR_DATA_PTR(array), sizeof(int32) * n);
 }
 
-static Breaker
+static SagaBreaker
 get_breaker(int number)
 {
 	bool		isnull;
@@ -210,7 +183,7 @@ get_breaker(int number)
 		if (strcmp(name, breaker_names[i]) == 0)
 			return i;
 	}
-	return BREAKER_CLOSED;
+	return SAGA_BREAKER_CLOSED;
 }
 
 /* NULL: there is none, or it is locked. */
@@ -379,7 +352,7 @@ saga_limit_use(SagaLimitGroup *group, SagaGrant *grant, int n, int64 lease, int6
 		return 0;
 	if (grant->probe)
 	{
-		row->breaker = BREAKER_HALF_OPEN;
+		row->breaker = SAGA_BREAKER_HALF_OPEN;
 		row->breaker_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), probe_ms);
 		row->probe_lease = lease;
 		write_hold(group->key, row);
@@ -393,21 +366,6 @@ saga_limit_use(SagaLimitGroup *group, SagaGrant *grant, int n, int64 lease, int6
 }
 
 /* ---------- holding back ---------- */
-
-/* Nothing may start: *until, else 0.  Or one may, as a probe. */
-static TimestampTz
-held_until(const SagaLimitRow *row, TimestampTz now, bool *probe)
-{
-	if (row->pause_until > now)
-		return row->pause_until;
-	if (row->breaker == BREAKER_CLOSED)
-		return 0;
-	if (row->breaker_until > now &&
-		(row->breaker == BREAKER_OPEN || row->probe_lease == 0 || !saga_lease_is_dead(row->probe_lease)))
-		return row->breaker_until;
-	*probe = true;
-	return 0;
-}
 
 void
 saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
@@ -428,7 +386,7 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 	}
 	group->locked_tries = 0;
 	group->slow_from = row->slow_from;
-	until = Max(held_until(row, now, &grant->probe), group->news.pause_until);
+	until = Max(saga_hold_until(row, now, &grant->probe), group->news.pause_until);
 	if (is_probe && row->pause_until <= now)
 		until = 0;
 	group->hold_until = until > now ? until : 0;
@@ -447,80 +405,6 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 }
 
 /* ---------- reports ---------- */
-
-static void
-open_breaker(SagaLimitRow *row, const SagaLimits *limits, const char *reason, TimestampTz now)
-{
-	/* a probe of credentials that failed otherwise opens no breaker where nobody asked for one */
-	int64		seconds = limits->breaker_window_s > 0 ? limits->breaker_open_s : SAGA_AUTH_MIN_S;
-
-	if (row->breaker_reason == NULL || strcmp(row->breaker_reason, reason) != 0)
-		row->opened = 0;
-	row->opened++;
-	if (strcmp(reason, "auth") == 0)
-		seconds = Min(SAGA_AUTH_MAX_S, (int64) SAGA_AUTH_MIN_S << Min(row->opened - 1, 20));
-	row->breaker = BREAKER_OPEN;
-	row->breaker_until = now + seconds * USECS_PER_SEC;
-	row->breaker_reason = pstrdup(reason);
-	row->probe_lease = 0;
-}
-
-static void
-close_breaker(SagaLimitRow *row, TimestampTz now)
-{
-	row->breaker = BREAKER_CLOSED;
-	row->breaker_until = 0;
-	row->breaker_reason = NULL;
-	row->opened = 0;
-	row->probe_lease = 0;
-	row->slow_from = now;
-	row->counted_from = now;
-	row->requests = row->failures = 0;
-}
-
-static bool
-too_many_failed(const SagaLimitRow *row, const SagaLimits *limits)
-{
-	return limits->breaker_window_s > 0 && row->requests >= limits->breaker_min_requests &&
-		row->failures >= row->requests * limits->breaker_share;
-}
-
-/* The next state of the row. */
-static void
-apply_news(const SagaLimitGroup *group, SagaLimitRow *row, TimestampTz now)
-{
-	const SagaLimitNews *news = &group->news;
-	const SagaLimits *limits = &group->limits;
-
-	if (row->counted_from + limits->breaker_window_s * USECS_PER_SEC <= now)
-	{
-		row->counted_from = now;
-		row->requests = row->failures = 0;
-	}
-	row->requests += news->successes + news->failures;
-	row->failures += news->failures;
-	if (news->pause_until > row->pause_until && news->pause_until > now)
-		row->pause_until = row->slow_from = news->pause_until;
-
-	/* a probe of before somebody said "resume" decides nothing */
-	if (news->probe != SAGA_PROBE_NONE && row->breaker == BREAKER_HALF_OPEN)
-	{
-		if (news->probe == SAGA_PROBE_PASSED)
-			close_breaker(row, now);
-		else if (news->probe == SAGA_PROBE_FAILED)
-			open_breaker(row, limits, news->auth ? "auth" : "failures", now);
-		else
-		{
-			row->breaker = BREAKER_OPEN;
-			row->breaker_until = now;
-			row->probe_lease = 0;
-		}
-	}
-	else if (row->breaker == BREAKER_CLOSED && news->auth)
-		open_breaker(row, limits, "auth", now);
-	else if (row->breaker == BREAKER_CLOSED && news->failures > 0 && too_many_failed(row, limits))
-		open_breaker(row, limits, "failures", now);
-}
 
 static void
 write_last(const char *key, const SagaLimitNews *news)
@@ -572,7 +456,7 @@ report_group(SagaLimitGroup *group)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	SagaLimitRow *row = try_lock_row(group->key);
-	Breaker		breaker;
+	SagaBreaker breaker;
 	TimestampTz pause_until;
 
 	if (row == NULL)
@@ -583,7 +467,7 @@ report_group(SagaLimitGroup *group)
 	group->locked_tries = 0;
 	breaker = row->breaker;
 	pause_until = row->pause_until;
-	apply_news(group, row, now);
+	saga_hold_apply(row, &group->limits, &group->news, now);
 	write_hold(group->key, row);
 	write_last(group->key, &group->news);
 	if (row->pause_until != pause_until || row->breaker != breaker)
@@ -592,7 +476,7 @@ report_group(SagaLimitGroup *group)
 		group->held = true;
 		group->hold_until = Max(row->pause_until > now ? row->pause_until : 0, row->breaker_until);
 	}
-	if (breaker != BREAKER_CLOSED && row->breaker == BREAKER_CLOSED)
+	if (breaker != SAGA_BREAKER_CLOSED && row->breaker == SAGA_BREAKER_CLOSED)
 		wake_members(group->key);
 	return true;
 }
@@ -656,7 +540,7 @@ saga_limit_resume(const char *key)
 
 	if (row != NULL)
 	{
-		close_breaker(row, GetCurrentTimestamp());
+		saga_hold_end(row, GetCurrentTimestamp());
 		row->pause_until = 0;
 		write_hold(key, row);
 		tell_change();

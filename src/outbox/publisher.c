@@ -14,28 +14,19 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "outbox/auth.h"
 #include "outbox/publisher_private.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "tcop/pquery.h"
-#include "utils/acl.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-PG_FUNCTION_INFO_V1(saga_publish);
-
 /* Requests in flight, of one publisher. */
 #define SAGA_MAX_IN_FLIGHT	192
-#define SAGA_MAX_IN_FLIGHT_CALL	32
-
-/* CALL saga.publish() waits so long for a rate. */
-#define SAGA_BRIEF_MS	2000
 
 /* One transaction records so many. */
 #define SAGA_RECORD_BATCH	100
@@ -86,8 +77,8 @@ saga_publisher_commit(SagaPublisher *publisher)
 
 /* ---------- making and destroying ---------- */
 
-static SagaPublisher *
-create_publisher(MemoryContext context, int max_in_flight)
+SagaPublisher *
+saga_publisher_make(MemoryContext context, int max_in_flight)
 {
 	SagaPublisher *publisher = MemoryContextAllocZero(context, sizeof(SagaPublisher));
 
@@ -108,7 +99,7 @@ create_publisher(MemoryContext context, int max_in_flight)
 SagaPublisher *
 saga_publisher_create(MemoryContext context)
 {
-	return create_publisher(context, SAGA_MAX_IN_FLIGHT);
+	return saga_publisher_make(context, SAGA_MAX_IN_FLIGHT);
 }
 
 void
@@ -227,8 +218,8 @@ start_ready(SagaPublisher *publisher)
 
 /* ---------- telling the other publishers ---------- */
 
-static int
-report(SagaPublisher *publisher)
+int
+saga_publisher_report(SagaPublisher *publisher)
 {
 	saga_publisher_begin(publisher);
 	saga_limit_report(publisher->limiter);
@@ -439,8 +430,8 @@ work_on_auth(SagaPublisher *publisher)
 /* ---------- turns ---------- */
 
 /* Everything that can be done without waiting; false: there was nothing. */
-static bool
-step(SagaPublisher *publisher)
+bool
+saga_publisher_step(SagaPublisher *publisher)
 {
 	int			done;
 
@@ -456,7 +447,7 @@ step(SagaPublisher *publisher)
 		done += record(publisher);
 	/* before anything is claimed: what must not be sent any more */
 	if (saga_limiter_report_at(publisher->limiter) <= GetCurrentTimestamp())
-		done += report(publisher);
+		done += saga_publisher_report(publisher);
 	if (!publisher->in_call && publisher->look_at <= GetCurrentTimestamp())
 		publisher->look_everywhere = true;
 	if (saga_http_active(publisher->http) < saga_http_max(publisher->http))
@@ -487,8 +478,8 @@ wait_time(SagaPublisher *publisher, long timeout_ms)
 	return timeout_ms;
 }
 
-static void
-wait_for_work(SagaPublisher *publisher, long timeout_ms)
+void
+saga_publisher_wait(SagaPublisher *publisher, long timeout_ms)
 {
 	int			events;
 
@@ -518,8 +509,8 @@ saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 {
 	MemoryContext old = CurrentMemoryContext;
 
-	if (!step(publisher))
-		wait_for_work(publisher, timeout_ms);
+	if (!saga_publisher_step(publisher))
+		saga_publisher_wait(publisher, timeout_ms);
 	/* while an answer is awaited the process is not idle */
 	if (saga_my_proc != NULL && (!dlist_is_empty(&publisher->flying) || !dlist_is_empty(&publisher->done)))
 		pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
@@ -532,85 +523,4 @@ saga_publisher_is_waiting(const SagaPublisher *publisher)
 {
 	return publisher->limiter->waits != NIL || saga_limiter_report_at(publisher->limiter) != DT_NOEND ||
 		saga_auth_is_busy();
-}
-
-/* A rate lets something through soon. */
-static bool
-waits_briefly(const SagaPublisher *publisher)
-{
-	TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
-	ListCell   *lc;
-
-	foreach(lc, publisher->limiter->waits)
-	{
-		const SagaWait *wait = lfirst(lc);
-
-		if (wait->brief && wait->look_at <= soon)
-			return true;
-	}
-	return false;
-}
-
-/* Nobody will know what is not written now; but a person who has the row is not waited for. */
-static void
-report_last(SagaPublisher *publisher)
-{
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
-
-	while (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
-	{
-		(void) report(publisher);
-		if (saga_limiter_report_at(publisher->limiter) == DT_NOEND || GetCurrentTimestamp() > until)
-			break;
-		wait_for_work(publisher, SAGA_RECORD_RETRY_MS);
-	}
-}
-
-/* CALL saga.publish() */
-static void
-publish_all(SagaPublisher *publisher)
-{
-	for (;;)
-	{
-		if (step(publisher))
-			continue;
-		if (dlist_is_empty(&publisher->ready) && dlist_is_empty(&publisher->flying) &&
-			dlist_is_empty(&publisher->done) && !waits_briefly(publisher) && !saga_auth_is_busy())
-			break;
-		wait_for_work(publisher, 1000);
-	}
-	report_last(publisher);
-}
-
-Datum
-saga_publish(PG_FUNCTION_ARGS)
-{
-	MemoryContext old = CurrentMemoryContext;
-	SagaPublisher *publisher;
-
-	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		((CallContext *) fcinfo->context)->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("saga.publish() commits, so it cannot run inside a transaction block, a function or an atomic procedure"),
-				 errhint("Use CALL saga.publish() on its own.")));
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect_ext failed");
-	publisher = create_publisher(TopMemoryContext, SAGA_MAX_IN_FLIGHT_CALL);
-	publisher->in_call = true;
-	PG_TRY();
-	{
-		/* the CALL itself came with a snapshot */
-		SPI_commit();
-		publish_all(publisher);
-	}
-	PG_FINALLY();
-	{
-		MemoryContextSwitchTo(old); /* not the one that goes now */
-		saga_publisher_destroy(publisher);
-	}
-	PG_END_TRY();
-	SPI_finish();
-	MemoryContextSwitchTo(old);
-	PG_RETURN_VOID();
 }

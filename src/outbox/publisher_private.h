@@ -39,6 +39,12 @@ extern void saga_publisher_commit(SagaPublisher *publisher);
 
 extern void saga_sendings_free(dlist_head *list);
 
+/* For call.c, which ends by itself. */
+extern SagaPublisher *saga_publisher_make(MemoryContext context, int max_in_flight);
+extern bool saga_publisher_step(SagaPublisher *publisher);	/* false: there was nothing to do */
+extern void saga_publisher_wait(SagaPublisher *publisher, long timeout_ms);
+extern int	saga_publisher_report(SagaPublisher *publisher);	/* what answers say to limits */
+
 /* ---------- pick.c ---------- */
 
 /* Takes what there is room for.  Returns the number of queue rows taken. */

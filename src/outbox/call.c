@@ -1,0 +1,104 @@
+/*
+ * call.c
+ *		CALL saga.publish(): the publisher in the caller's session.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "nodes/parsenodes.h"
+#include "outbox/auth.h"
+#include "outbox/publisher_private.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(saga_publish);
+
+/* Requests in flight. */
+#define SAGA_MAX_IN_FLIGHT_CALL	32
+
+/* CALL saga.publish() waits so long for a rate. */
+#define SAGA_BRIEF_MS	2000
+
+/* A row of limits is locked by somebody. */
+#define SAGA_LOCKED_RETRY_MS 50
+
+/* A rate lets something through soon. */
+static bool
+waits_briefly(const SagaPublisher *publisher)
+{
+	TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
+	ListCell   *lc;
+
+	foreach(lc, publisher->limiter->waits)
+	{
+		const SagaWait *wait = lfirst(lc);
+
+		if (wait->brief && wait->look_at <= soon)
+			return true;
+	}
+	return false;
+}
+
+/* Nobody will know what is not written now; but a person who has the row is not waited for. */
+static void
+report_last(SagaPublisher *publisher)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
+
+	while (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
+	{
+		(void) saga_publisher_report(publisher);
+		if (saga_limiter_report_at(publisher->limiter) == DT_NOEND || GetCurrentTimestamp() > until)
+			break;
+		saga_publisher_wait(publisher, SAGA_LOCKED_RETRY_MS);
+	}
+}
+
+/* CALL saga.publish() */
+static void
+publish_all(SagaPublisher *publisher)
+{
+	for (;;)
+	{
+		if (saga_publisher_step(publisher))
+			continue;
+		if (dlist_is_empty(&publisher->ready) && dlist_is_empty(&publisher->flying) &&
+			dlist_is_empty(&publisher->done) && !waits_briefly(publisher) && !saga_auth_is_busy())
+			break;
+		saga_publisher_wait(publisher, 1000);
+	}
+	report_last(publisher);
+}
+
+Datum
+saga_publish(PG_FUNCTION_ARGS)
+{
+	MemoryContext old = CurrentMemoryContext;
+	SagaPublisher *publisher;
+
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		((CallContext *) fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("saga.publish() commits, so it cannot run inside a transaction block, a function or an atomic procedure"),
+				 errhint("Use CALL saga.publish() on its own.")));
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect_ext failed");
+	publisher = saga_publisher_make(TopMemoryContext, SAGA_MAX_IN_FLIGHT_CALL);
+	publisher->in_call = true;
+	PG_TRY();
+	{
+		/* the CALL itself came with a snapshot */
+		SPI_commit();
+		publish_all(publisher);
+	}
+	PG_FINALLY();
+	{
+		MemoryContextSwitchTo(old); /* not the one that goes now */
+		saga_publisher_destroy(publisher);
+	}
+	PG_END_TRY();
+	SPI_finish();
+	MemoryContextSwitchTo(old);
+	PG_RETURN_VOID();
+}
