@@ -5,6 +5,7 @@
 #   make demo      the main job on real input, in a throw-away cluster (KEEP=1, INVOICES=dir)
 #   make check     every test                make bench     speed, as ratios against pgbench
 #   make check-faults   many seeded runs against services that fail and lie
+#   make check-sanitizers   the library instrumented, under the tests of what comes from the network
 #   make check-terraform   terraform/ and what its instances run
 #   make clean
 
@@ -24,7 +25,7 @@ SAGA_HDRS = $(wildcard src/*/*.h)
 DATA_built = pg_saga--$(SAGA_VERSION).sql pg_invoice--$(INVOICE_VERSION).sql
 
 PG_CPPFLAGS = -I$(CURDIR)/src
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(SAGA_CFLAGS)
 SHLIB_LINK = -lcurl -ljson-c -lexpat
 
 EXTRA_CLEAN = $(DATA_built) $(wildcard src/*/*.o src/*/*.bc) tmp_check
@@ -38,7 +39,7 @@ HAVE_PGXS := $(wildcard $(PGXS))
 override with_llvm = no
 
 # PGXS has a "check" of its own, so the goals that only run a script do without it.
-SCRIPT_GOALS = deps check check-faults check-terraform demo bench
+SCRIPT_GOALS = deps check check-faults check-sanitizers check-terraform demo bench
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 else ifneq ($(HAVE_PGXS),)
 include $(PGXS)
@@ -61,7 +62,7 @@ pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL) src/invoice/invoice.asl.json
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; \
 	  sed -e '/^@invoice.asl.json@$$/{r src/invoice/invoice.asl.json' -e 'd;}' $(INVOICE_SQL); } >$@
 
-.PHONY: deps demo bench check-faults check-terraform
+.PHONY: deps demo bench check-faults check-sanitizers check-terraform
 deps:
 	t/deps
 
@@ -73,6 +74,9 @@ bench:
 
 check-faults:
 	t/check-faults
+
+check-sanitizers:
+	t/check-sanitizers
 
 check-terraform:
 	t/check terraform

@@ -87,6 +87,18 @@ DELETE FROM saga.secret WHERE name = 'books-key';
 CALL saga.publish();
 SELECT last_class, last_error FROM saga.outbox WHERE attempts > 0;
 
+-- a source's
+SELECT saga.create_queue('letters') > 0 AS made;
+SELECT saga.set_secret('books-aws', '{"access_key_id": "A", "secret_access_key": "S"}');
+SELECT saga.create_source('letters', 'sqs', '{"queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q", "credentials": {"secret": "books-aws"}}', 'letters') > 0 AS made;
+SELECT saga.drop_secret('books-aws');
+DELETE FROM saga.secret WHERE name = 'books-aws';
+SET ROLE secret_other;
+SELECT saga.set_secret('books-aws', '{}');
+RESET ROLE;
+SELECT saga.drop_source('letters');
+SELECT saga.drop_queue('letters');
+
 DELETE FROM saga.outbox;
 SELECT saga.drop_destination('d1');
 SELECT saga.drop_secret(name) FROM saga.secret ORDER BY name;

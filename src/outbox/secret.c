@@ -56,7 +56,14 @@ static SagaStmt delete_stmt = {
 	.argtypes = {TEXTOID}
 };
 
-/* InvalidOid: there is no such secret. */
+/* Sources refer to one as a whole, in their credentials. */
+static SagaStmt source_stmt = {
+	.sql = "SELECT owner::oid FROM saga.source WHERE settings #>> '{credentials,secret}' = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+/* InvalidOid: there is no such row. */
 static Oid
 get_owner(SagaStmt *stmt, const char *name)
 {
@@ -151,13 +158,15 @@ static bool
 insert_secret(const char *name, const char *value)
 {
 	const SagaDestination *user = find_user(name);
+	Oid			source_owner = get_owner(&source_stmt, name);
 	Datum		values[3];
 
-	if (user != NULL && !has_privs_of_role(GetUserId(), user->owner))
+	if ((user != NULL && !has_privs_of_role(GetUserId(), user->owner)) ||
+		(OidIsValid(source_owner) && !has_privs_of_role(GetUserId(), source_owner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for secret \"%s\"", name),
-				 errdetail("A destination of another role refers to a secret of this name."),
+				 errdetail("A destination or a source of another role refers to a secret of this name."),
 				 errhidestmt(true)));
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(GetUserId());
@@ -236,6 +245,10 @@ saga_drop_secret(PG_FUNCTION_ARGS)
 				 errmsg("cannot drop secret \"%s\" because a destination refers to it", name),
 				 has_privs_of_role(GetUserId(), user->owner) ?
 				 errdetail("It is destination \"%s\".", user->name) : 0));
+	if (OidIsValid(get_owner(&source_stmt, name)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot drop secret \"%s\" because a source refers to it", name)));
 	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_VOID();
