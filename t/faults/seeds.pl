@@ -24,7 +24,7 @@ sub report
 	return;
 }
 
-$runs->run($invoices, $ENV{SAGA_FAULT_LANES} // 4, \&report, $from .. $from + $seeds - 1);
+$runs->run($invoices, $ENV{SAGA_FAULT_LANES} // 6, \&report, $from .. $from + $seeds - 1);
 is(join(', ', $runs->reckon_dump), '', 'no secret in a dump');
 is(join(', ', $runs->not_met), '', 'every kind of fault and kill was met') if $seeds >= 100;
 note(explain($runs->met));

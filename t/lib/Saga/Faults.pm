@@ -2,8 +2,8 @@
 # that fails, lies and forgets, and the reckoning from the server's audit at the end of each.
 #
 #	my $runs = Saga::Faults->new;
-#	# 50 invoices for each seed, four seeds side by side
-#	$runs->run(50, 4, sub { my ($plan, $wrong) = @_; is(join("\n", @$wrong), '', "seed $plan->{seed}") }, 1 .. 200);
+#	# 50 invoices for each seed, six seeds side by side
+#	$runs->run(50, 6, sub { my ($plan, $wrong) = @_; is(join("\n", @$wrong), '', "seed $plan->{seed}") }, 1 .. 200);
 #
 # A seed decides everything but the order in which things happen: which faults, how likely, which
 # limits, whether there are idempotency keys, and what is killed in mid-run.
