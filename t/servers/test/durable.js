@@ -75,3 +75,22 @@ test('reset empties the books and brings the first plan back', async (t) => {
 	assert.equal((await s.post('/v1/invoices', invoice('1'), 'a')).body.id, id);
 	assert.equal((await s.audit()).requests.length, 2);
 });
+
+test('what is worked on when the books are emptied is not booked', async (t) => {
+	const s = await new Server([]).start();
+	t.after(() => s.end());
+	await s.faults([{ number: '^late$', action: 'delay', ms: 400 }]);
+	const late = s.post('/v1/invoices', invoice('late'), 'a');
+	const end = Date.now() + 20000;
+	while ((await s.audit()).requests.length === 0 && Date.now() < end) await new Promise((r) => setTimeout(r, 10));
+	await s.post('/_reset');
+	await s.post('/v1/invoices', invoice('1'), 'b');
+	await late;
+	const before = await s.audit();
+	assert.deepEqual(before.numbers.map((n) => n.number), ['1']);
+	assert.deepEqual(before.requests.map((r) => [r.number, r.status]), [['1', 201]]);
+	// and its file can be read
+	await s.kill();
+	await s.start();
+	assert.deepEqual(await s.audit(), before);
+});
