@@ -55,7 +55,7 @@ my $node = new_saga_node('main', { start => 0 }, 'restart_after_crash = on', 'pg
 
 # proxy variables of the server's environment, which must not be obeyed: the proxy would note it
 {
-	local $ENV{LD_PRELOAD} = "$dir/resolver.so";
+	local $ENV{LD_PRELOAD} = join(' ', $ENV{LD_PRELOAD} // (), "$dir/resolver.so");
 	local @ENV{qw(http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_PROXY)} = ($raw->url) x 6;
 	$node->start;
 }
