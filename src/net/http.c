@@ -18,10 +18,10 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lib/ilist.h"
 #include "net/http.h"
+#include "net/sockets.h"
 #include "net/transfer.h"
 #include "storage/fd.h"
 
@@ -34,7 +34,7 @@
 struct SagaHttp
 {
 	CURLM	   *multi;
-	int			epoll;
+	SagaSockets sockets;
 	int			max_transfers;
 	int			nactive;		/* started, not yet released */
 	int			reserved;		/* descriptors announced to fd.c */
@@ -76,19 +76,13 @@ static int
 socket_callback(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
 	SagaHttp   *http = arg;
-	struct epoll_event event = {0};
+	uint32		events = 0;
 
-	event.data.fd = fd;
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-	if (what == CURL_POLL_REMOVE)
-		(void) epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, &event);
-	else if (epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) != 0 &&
-			 epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-		return -1;
-	return 0;
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= EPOLLIN;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= EPOLLOUT;
+	return saga_socket_want(&http->sockets, fd, events) ? 0 : -1;
 }
 
 static int
@@ -125,6 +119,7 @@ SagaHttp *
 saga_http_create(int max_transfers)
 {
 	SagaHttp   *http;
+	bool		opened;
 	sigset_t	save;
 
 	http = calloc(1, sizeof(SagaHttp));
@@ -136,7 +131,7 @@ saga_http_create(int max_transfers)
 	http->timer_at = -1;
 
 	http->max_transfers = reserve_descriptors(http, max_transfers);
-	http->epoll = epoll_create1(EPOLL_CLOEXEC);
+	opened = saga_sockets_open(&http->sockets);
 
 	block_signals(&save);
 	if (!curl_initialized)
@@ -155,7 +150,7 @@ saga_http_create(int max_transfers)
 	}
 	restore_signals(&save);
 
-	if (http->multi == NULL || http->epoll < 0 || http->max_transfers < 1)
+	if (http->multi == NULL || !opened || http->max_transfers < 1)
 	{
 		saga_http_destroy(http);
 		ereport(ERROR,
@@ -209,8 +204,7 @@ saga_http_destroy(SagaHttp *http)
 	if (http->multi != NULL)
 		curl_multi_cleanup(http->multi);
 	restore_signals(&save);
-	if (http->epoll >= 0)
-		close(http->epoll);
+	saga_sockets_close(&http->sockets);
 	while (http->reserved-- > 0)
 		ReleaseExternalFD();
 	free(http);
@@ -231,7 +225,7 @@ saga_http_max(const SagaHttp *http)
 int
 saga_http_descriptor(const SagaHttp *http)
 {
-	return http->epoll;
+	return http->sockets.epoll;
 }
 
 long
@@ -313,11 +307,13 @@ run_libcurl(SagaHttp *http)
 	sigset_t	save;
 
 	block_signals(&save);
-	n = epoll_wait(http->epoll, events, lengthof(events), 0);
+	n = epoll_wait(http->sockets.epoll, events, lengthof(events), 0);
 	for (i = 0; i < n; i++)
 	{
 		int			what = 0;
 
+		if (!saga_socket_is_wanted(&http->sockets, events[i].data.fd))
+			continue;
 		if (events[i].events & (EPOLLIN | EPOLLHUP))
 			what |= CURL_CSELECT_IN;
 		if (events[i].events & EPOLLOUT)

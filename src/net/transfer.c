@@ -16,6 +16,7 @@
 #define SAGA_MAX_HEAD_BYTES		65536
 #define SAGA_CONNECTION_MAX_AGE 30	/* seconds an idle connection is kept */
 #define SAGA_USER_AGENT			"pg_saga"
+#define SAGA_KEPT_BUFFER		16384
 
 static bool
 is_safe_method(const char *method)
@@ -32,7 +33,7 @@ append(char **data, size_t *len, size_t *size, const char *from, size_t n)
 {
 	if (*len + n + 1 > *size)
 	{
-		size_t		new_size = Max(*size * 2, *len + n + 1);
+		size_t		new_size = Max(Max(*size * 2, 1024), *len + n + 1);
 		char	   *new_data = realloc(*data, new_size);
 
 		if (new_data == NULL)
@@ -127,6 +128,28 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 	transfer->refused = !transfer->proxied &&
 		(remote_ip == NULL || !saga_guard_allows_text(transfer->request->guard, remote_ip));
 	return transfer->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* libcurl keeps copies of the headers, and some hold secrets. */
+static void
+wipe_headers(SagaTransfer *transfer)
+{
+	struct curl_slist *item;
+
+	for (item = transfer->headers; item != NULL; item = item->next)
+		explicit_bzero(item->data, strlen(item->data));
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+}
+
+static void
+free_body(SagaTransfer *transfer)
+{
+	if (transfer->wipe_answer && transfer->body != NULL)
+		explicit_bzero(transfer->body, transfer->body_len);
+	free(transfer->body);
+	transfer->body = NULL;
+	transfer->body_size = 0;
 }
 
 /* ---------- what libcurl is told ---------- */
@@ -273,6 +296,8 @@ saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, Sa
 	transfer->user = user;
 	transfer->wipe_answer = request->wipe_answer;
 	transfer->message[0] = '\0';
+	if (request->wipe_answer)
+		free_body(transfer);	/* its buffer has to be as large as it may get */
 	return set_options(transfer);
 }
 
@@ -323,45 +348,30 @@ saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 		answer->message = "the connection was lost before the answer";
 	else
 		answer->message = transfer->message[0] ? transfer->message : curl_easy_strerror(transfer->code);
-	answer->body = transfer->body;
+	answer->body = transfer->body_len > 0 ? transfer->body : NULL;
 	answer->body_len = transfer->body_len;
 	answer->truncated = transfer->truncated;
-	answer->head = transfer->head;
+	answer->head = transfer->head_len > 0 ? transfer->head : NULL;
 	answer->head_len = transfer->head_len;
 }
 
 /* ---------- the end ---------- */
-
-/* libcurl keeps copies of the headers, and some hold secrets. */
-static void
-wipe_headers(SagaTransfer *transfer)
-{
-	struct curl_slist *item;
-
-	for (item = transfer->headers; item != NULL; item = item->next)
-		explicit_bzero(item->data, strlen(item->data));
-	curl_slist_free_all(transfer->headers);
-	transfer->headers = NULL;
-}
-
-static void
-free_body(SagaTransfer *transfer)
-{
-	if (transfer->wipe_answer && transfer->body != NULL)
-		explicit_bzero(transfer->body, transfer->body_len);
-	free(transfer->body);
-	transfer->body = NULL;
-}
 
 void
 saga_transfer_reset(SagaTransfer *transfer)
 {
 	curl_easy_reset(transfer->easy);
 	wipe_headers(transfer);
-	free_body(transfer);
-	free(transfer->head);
-	transfer->head = NULL;
-	transfer->body_len = transfer->body_size = transfer->head_len = transfer->head_size = 0;
+	/* small buffers are kept for the next answer */
+	if (transfer->wipe_answer || transfer->body_size > SAGA_KEPT_BUFFER)
+		free_body(transfer);
+	if (transfer->head_size > SAGA_KEPT_BUFFER)
+	{
+		free(transfer->head);
+		transfer->head = NULL;
+		transfer->head_size = 0;
+	}
+	transfer->body_len = transfer->head_len = 0;
 	transfer->truncated = transfer->refused = transfer->again = transfer->no_memory = false;
 	transfer->request = NULL;
 }
