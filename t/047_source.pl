@@ -170,13 +170,17 @@ is_complete(5001, 5400, 'immediate stop');
 
 # ---------- a process that is asked to end does so at once ----------
 
-poll_until($node, "SELECT count(*) FROM saga.workers WHERE type = 'source' AND state = 'idle'", '1');
+my %polled = (letters => $letters, numbers => $numbers);
+my $polls = () = requests('ReceiveMessage');
+sql("SELECT saga.alter_source('$_', '" . settings(queue_url => $polled{$_}, wait_s => 20) . "')") foreach sort keys %polled;
+wait_for_request('ReceiveMessage', $polls + 2);
 $pid = source_pid();
 my $begun = time;
 sql("SELECT pg_terminate_backend($pid)");
 wait_for_exit($pid);
-cmp_ok(time - $begun, '<', 2, 'pg_terminate_backend does not wait for a poll');
+cmp_ok(time - $begun, '<', 10, 'pg_terminate_backend does not wait for a poll');
 poll_until($node, "SELECT count(*) FROM saga.workers WHERE type = 'source' AND pid <> $pid", '1');
+sql("SELECT saga.alter_source('$_', '" . settings(queue_url => $polled{$_}) . "')") foreach sort keys %polled;
 
 # ---------- backpressure ----------
 
