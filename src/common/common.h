@@ -10,6 +10,7 @@
 
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "storage/lockdefs.h"
 #include "utils/uuid.h"
 
 /* ---------- ids (uuid.c) ---------- */
@@ -94,6 +95,9 @@ extern void saga_extension_lock(void);
 
 /* The relation saga.NAME. */
 extern Oid	saga_relation_oid(const char *name);
+
+/* What LockDatabaseObject does of a row's "object", without waiting; false: somebody has it. */
+extern bool saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode);
 
 /* ---------- errors ---------- */
 

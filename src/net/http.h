@@ -76,6 +76,9 @@ struct SagaHttpUser
 	void		(*aborted) (SagaHttpUser *user);	/* raises nothing */
 };
 
+/* May a request of this method be sent again, whatever became of the first one? */
+extern bool saga_http_is_safe(const char *method);
+
 /* Raises when it cannot be made. */
 extern SagaHttp *saga_http_create(int max_transfers);
 extern void saga_http_destroy(SagaHttp *http);

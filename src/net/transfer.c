@@ -18,8 +18,8 @@
 #define SAGA_USER_AGENT			"pg_saga"
 #define SAGA_KEPT_BUFFER		16384
 
-static bool
-is_safe_method(const char *method)
+bool
+saga_http_is_safe(const char *method)
 {
 	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
 		strcmp(method, "OPTIONS") == 0;
@@ -119,7 +119,7 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 	long		sent = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
-	if (sent > 0 && !is_safe_method(transfer->request->method))
+	if (sent > 0 && !saga_http_is_safe(transfer->request->method))
 	{
 		transfer->again = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -171,7 +171,7 @@ set_method_and_body(SagaTransfer *transfer)
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
 	}
-	else if (!is_safe_method(request->method) && strcmp(request->method, "DELETE") != 0)
+	else if (!saga_http_is_safe(request->method) && strcmp(request->method, "DELETE") != 0)
 	{
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) 0);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");

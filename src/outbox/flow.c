@@ -33,12 +33,6 @@ saga_phase_name(SagaPhase phase)
 	return names[phase];
 }
 
-static bool
-is_safe_method(const char *method)
-{
-	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || strcmp(method, "OPTIONS") == 0;
-}
-
 bool
 saga_has_lookup(const SagaDestination *destination, const SagaDelivery *delivery)
 {
@@ -165,7 +159,7 @@ saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, Timest
 	const SagaDestination *destination = sending->destination;
 	const SagaIdempotency *key = &destination->idempotency;
 
-	if (destination->kind != SAGA_DESTINATION_HTTP || is_safe_method(saga_sending_method(sending)) ||
+	if (destination->kind != SAGA_DESTINATION_HTTP || saga_http_is_safe(saga_sending_method(sending)) ||
 		is_harmless(destination, delivery))
 		return true;
 	if (delivery->key == NULL || delivery->no_resend)

@@ -265,14 +265,8 @@ saga_queue_lock(const SagaQueue *queue)
 bool
 saga_queue_try_lock(int32 queue_id)
 {
-	LOCKTAG		tag;
-
 	check_cache();
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue_id, 0);
-	if (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return false;
-	AcceptInvalidationMessages();
-	return true;
+	return saga_object_try_lock(cache->relid, queue_id, AccessShareLock);
 }
 
 void
@@ -292,10 +286,9 @@ saga_queue_is_gone(int32 queue_id)
 	bool		gone = false;
 
 	check_cache();
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue_id, 0);
-	if (LockAcquire(&tag, AccessExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	if (!saga_object_try_lock(cache->relid, queue_id, AccessExclusiveLock))
 		return false;
-	AcceptInvalidationMessages();
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue_id, 0);
 	gone = saga_queue_by_id(queue_id, true) == NULL;
 	LockRelease(&tag, AccessExclusiveLock, false);
 	return gone;

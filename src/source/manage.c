@@ -15,11 +15,9 @@
 #include "outbox/doc.h"
 #include "source/source_private.h"
 #include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -148,17 +146,10 @@ saga_source_lock(int32 source_id, LOCKMODE mode)
 	LockDatabaseObject(saga_relation_oid("source"), (Oid) source_id, 0, mode);
 }
 
-/* What LockDatabaseObject does, without waiting. */
 bool
 saga_source_try_lock(int32 source_id)
 {
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, saga_relation_oid("source"), (Oid) source_id, 0);
-	if (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return false;
-	AcceptInvalidationMessages();
-	return true;
+	return saga_object_try_lock(saga_relation_oid("source"), source_id, AccessShareLock);
 }
 
 /* ---------- SQL ---------- */
