@@ -508,9 +508,9 @@ saga_publisher_claim(SagaPublisher *publisher)
 	publisher->claim_open = true;
 	if (!publisher->lease_held)
 	{
+		saga_takeover_look();	/* first: if it raises, it is called again */
 		publisher->lease = saga_lease_take();
 		publisher->lease_held = true;
-		saga_takeover_look();
 	}
 	if (everywhere)
 		(void) saga_lease_release_dead(publisher->lease);
