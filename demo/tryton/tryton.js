@@ -45,6 +45,15 @@ function freePort() {
 	});
 }
 
+// Tryton refuses a password in which fewer than three of four characters are distinct, as one draw of
+// twenty of random bytes would be. So no character is drawn twice: 24 of 64 have some 130 bits.
+function password() {
+	const left = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'];
+	let text = '';
+	while (text.length < 24) text += left.splice(crypto.randomInt(left.length), 1)[0];
+	return text;
+}
+
 async function configure(dir) {
 	const port = await freePort();
 	fs.mkdirSync(file(dir, 'files'), { recursive: true });
@@ -60,8 +69,8 @@ root = ${file(dir, 'none')}
 passlib = ${file(dir, 'passlib.ini')}
 `);
 	fs.writeFileSync(file(dir, 'url'), `http://127.0.0.1:${port}/books/\n`);
-	writeSecret(dir, 'admin.password', crypto.randomBytes(18).toString('base64url'));
-	writeSecret(dir, 'password', crypto.randomBytes(18).toString('base64url'));
+	writeSecret(dir, 'admin.password', password());
+	writeSecret(dir, 'password', password());
 }
 
 async function prepare(dir) {
