@@ -11,8 +11,8 @@
 
 MODULE_big = pg_saga
 EXTENSION = pg_saga pg_invoice
-SAGA_VERSION = 0.1
-INVOICE_VERSION = 0.1
+SAGA_VERSION = 0.2
+INVOICE_VERSION = 0.2
 
 # The install scripts are the modules' own .sql files, in dependency order, grants last.
 SAGA_SQL = src/common/common.sql src/asl/asl.sql src/asl/value.sql src/mapping/mapping.sql src/queue/queue.sql \
@@ -23,6 +23,7 @@ INVOICE_SQL = $(sort $(wildcard src/invoice/*.sql))
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
 SAGA_HDRS = $(wildcard src/*/*.h)
 DATA_built = pg_saga--$(SAGA_VERSION).sql pg_invoice--$(INVOICE_VERSION).sql
+DATA = $(sort $(wildcard upgrade/*.sql))
 
 PG_CPPFLAGS = -I$(CURDIR)/src
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(SAGA_CFLAGS)

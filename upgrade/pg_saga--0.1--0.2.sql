@@ -1,0 +1,30 @@
+\echo Use "ALTER EXTENSION pg_saga UPDATE" to load this file. \quit
+-- From 0.1 to 0.2. Each part has what the module of that name changed.
+
+-- ---------- common ----------
+
+-- ---------- name ----------
+
+-- ---------- asl ----------
+
+-- ---------- mapping ----------
+
+-- ---------- queue ----------
+
+-- ---------- secret ----------
+
+-- ---------- outbox ----------
+
+-- ---------- engine ----------
+
+-- ---------- source ----------
+
+-- ---------- worker ----------
+
+-- ---------- doctor ----------
+
+-- ---------- grants ----------
+-- Last: nothing for PUBLIC. It also tells every process that the extension has changed (stmt.c).
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga FROM PUBLIC;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA saga FROM PUBLIC;
+REVOKE ALL ON SCHEMA saga FROM PUBLIC;
