@@ -14,6 +14,8 @@
 -- ---------- secret ----------
 
 -- ---------- outbox ----------
+ALTER TABLE saga.takeover DROP COLUMN only_row;
+COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
 
 -- ---------- engine ----------
 

@@ -20,17 +20,29 @@
 /* The other server's clock may have been ahead by this. */
 #define SAGA_TAKEOVER_MARGIN_MS	60000
 
-/* The first one finds no row: nothing was sent before, from anywhere. */
-static SagaStmt note_stmt = {
-	.sql = "INSERT INTO saga.takeover AS t (system_identifier, timeline, at) VALUES ($1, $2, '-infinity') "
-	"ON CONFLICT (only_row) DO UPDATE SET system_identifier = $1, timeline = $2, at = now() "
-	"WHERE (t.system_identifier, t.timeline) <> ($1, $2)",
+/*
+ * Rows are never in each other's way: those of a restore may come before or
+ * after the first one of ours, and then must not fail.  What went on from here
+ * has a row later than those of all others.  With no row at all nothing was sent
+ * before, from anywhere.
+ */
+static SagaStmt later_stmt = {
+	.sql = "UPDATE saga.takeover t SET at = now() WHERE (t.system_identifier, t.timeline) = ($1, $2) "
+	"AND EXISTS (SELECT FROM saga.takeover o WHERE (o.system_identifier, o.timeline) <> ($1, $2) AND o.at >= t.at)",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID}
+};
+
+static SagaStmt first_stmt = {
+	.sql = "INSERT INTO saga.takeover (system_identifier, timeline, at) "
+	"SELECT $1, $2, CASE WHEN EXISTS (SELECT FROM saga.takeover) THEN now() ELSE '-infinity' END "
+	"WHERE NOT EXISTS (SELECT FROM saga.takeover t WHERE (t.system_identifier, t.timeline) = ($1, $2))",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID}
 };
 
 static SagaStmt read_stmt = {
-	.sql = "SELECT at FROM saga.takeover"
+	.sql = "SELECT max(at) FROM saga.takeover"
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;
@@ -44,10 +56,9 @@ saga_takeover_look(void)
 	/* a server that publishes stays on its timeline */
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = Int64GetDatum((int64) saga_timeline());
-	(void) saga_execute(&note_stmt, values, NULL, false, 0);
+	(void) saga_execute(&later_stmt, values, NULL, false, 0);
+	(void) saga_execute(&first_stmt, values, NULL, false, 0);
 	(void) saga_execute(&read_stmt, NULL, NULL, false, 1);
-	if (SPI_processed == 0)
-		return;
 	takeover_at = DatumGetTimestampTz(saga_result(0, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 }
