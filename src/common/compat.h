@@ -69,6 +69,13 @@
 #define saga_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
+/* 16: what a check hook leaves as "extra"; needs utils/guc.h */
+#if PG_VERSION_NUM < 160000
+#define saga_guc_malloc(size) malloc(size)
+#else
+#define saga_guc_malloc(size) guc_malloc(LOG, size)
+#endif
+
 /* 17: the transaction's number within this process; needs storage/proc.h */
 #if PG_VERSION_NUM < 170000
 #define saga_my_lxid() (MyProc->lxid)

@@ -457,7 +457,7 @@ handle_orphan(SagaBatch *batch, SagaItem *item)
 {
 	SagaDeadLetter letter = {0};
 
-	if (item->kind == SAGA_MSG_TICK || saga_store_has_ended(&item->execution_id))
+	if (item->kind == SAGA_MSG_TICK || saga_store_ended_workflow(&item->execution_id) != 0)
 	{
 		item->done = true;
 		return;

@@ -75,8 +75,8 @@ extern bool saga_in_step;
  */
 extern void saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 
-/* saga.create_workflow(name, definition), for the current user. */
-extern Datum saga_create_workflow(PG_FUNCTION_ARGS);
+/* saga.create_workflow(name, definition, owner). */
+extern Datum saga_create_workflow_for(PG_FUNCTION_ARGS);
 
 /* The version that a workflow has now: that of a start put into its queue. */
 extern int	saga_engine_version(int32 workflow_id);

@@ -12,16 +12,19 @@
 
 typedef struct SagaWorkflow
 {
-	int32		workflow_id;
+	int32		workflow_id;	/* first: the key of the cache */
 	char	   *name;
 	Oid			owner;
 	int			version;
 } SagaWorkflow;
 
-/* From a per-process cache; valid until the next transaction. */
-extern const SagaWorkflow *saga_workflow_by_name(const char *name, bool missing_ok);
+/*
+ * From a per-process cache; valid until the next transaction.  find: what a name
+ * means for the current user, who needs one of these rights (SagaRight) on it.
+ */
 extern const SagaWorkflow *saga_workflow_by_id(int32 workflow_id, bool missing_ok);
-extern void saga_workflow_check_owner(const SagaWorkflow *workflow);
+extern const SagaWorkflow *saga_workflow_find(const char *text, int rights, bool missing_ok);
+extern bool saga_workflow_may(const SagaWorkflow *workflow, int rights);
 
 /* No run of an earlier batch is left: machines that were forgotten may go. */
 extern void saga_workflow_begin_batch(void);
@@ -29,8 +32,29 @@ extern void saga_workflow_begin_batch(void);
 /* The compiled machine of a version, cached; valid until the next batch. */
 extern const SagaMachine *saga_workflow_machine(int32 workflow_id, int version);
 
-/* What a Lambda or other foreign ARN stands for here; NULL: nothing. */
-extern const SagaResource *saga_resource_lookup(const char *arn, bool by_function_name, Oid owner);
+/* The id of what a name in this version meant when it was made; 0: nothing then. */
+extern int32 saga_workflow_meant(int32 workflow_id, int version, SagaObjectKind kind, const char *name);
+
+/* ---------- what names in a definition mean (reference.c) ---------- */
+
+typedef struct SagaReference
+{
+	SagaObjectKind kind;
+	char	   *name;			/* as written, without what follows it */
+	int32		id;
+} SagaReference;
+
+/* Looks the names in a new version up, as its owner means them.  Needs SPI_connect. */
+extern void saga_reference_store(int32 workflow_id, int version, Jsonb *definition, Oid owner);
+
+/* What was stored, in the caller's memory: of SagaReference. */
+extern List *saga_reference_load(int32 workflow_id, int version);
+
+/* ---------- bindings (binding.c) ---------- */
+
+/* An ARN, or the name of a function that an ARN may end with; palloc'd, NULL: it stands for nothing here. */
+extern const SagaResource *saga_binding_by_id(int32 resource_id);
+extern const SagaResource *saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *resource_id);
 
 /* ---------- tokens (token.c) ---------- */
 
@@ -152,7 +176,7 @@ extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *ac
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only);
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
-extern bool saga_store_has_ended(const pg_uuid_t *execution_id);
+extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at);
 extern void saga_store_end(SagaBatch *batch, SagaJob *job);
 extern void saga_store_flush(SagaBatch *batch);

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(saga_start_execution);
+PG_FUNCTION_INFO_V1(saga_start_execution_by_id);
 PG_FUNCTION_INFO_V1(saga_stop_execution);
 PG_FUNCTION_INFO_V1(saga_send_task_success);
 PG_FUNCTION_INFO_V1(saga_send_task_failure);
@@ -205,28 +206,20 @@ caller_id(const pg_uuid_t *id)
 	return *id;
 }
 
-Datum
-saga_start_execution(PG_FUNCTION_ARGS)
+static pg_uuid_t
+start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uuid_t *id)
 {
-	const SagaWorkflow *workflow;
-	const SagaQueue *queue;
+	const SagaQueue *queue = saga_queue_by_id(workflow->workflow_id, false);
 	SagaSend	row = {.kind = SAGA_MSG_START};
-	char	   *name = text_or_null(fcinfo, 2);
-	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
-
-	require_argument(fcinfo, 0, "workflow");
-	require_argument(fcinfo, 1, "input");
-	workflow = saga_workflow_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
-	saga_workflow_check_owner(workflow);
-	queue = saga_queue_by_id(workflow->workflow_id, false);
+	pg_uuid_t	result;
 
 	row.version = workflow->version;
-	row.body = PG_GETARG_JSONB_P(1);
+	row.body = input;
 	SPI_connect();
-	row.message_id = PG_ARGISNULL(3) ? saga_uuid_new() : caller_id(PG_GETARG_UUID_P(3));
-	*result = row.message_id;
+	row.message_id = id ? caller_id(id) : saga_uuid_new();
+	result = row.message_id;
 	if (name && !reserve_name(workflow, name, &row.message_id))
-		*result = find_named(workflow, name, row.body);
+		result = find_named(workflow, name, row.body);
 	else
 	{
 		if (name)
@@ -240,6 +233,38 @@ saga_start_execution(PG_FUNCTION_ARGS)
 		saga_send_rows(queue, &row, 1);
 	}
 	SPI_finish();
+	return result;
+}
+
+/* start_execution(workflow text, input jsonb, name text, id uuid) returns uuid */
+Datum
+saga_start_execution(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+
+	require_argument(fcinfo, 0, "workflow");
+	require_argument(fcinfo, 1, "input");
+	*result = start(saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_START, false),
+					PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3));
+	PG_RETURN_UUID_P(result);
+}
+
+/* start_execution(workflow_id integer, input jsonb, name text, id uuid) returns uuid */
+Datum
+saga_start_execution_by_id(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	const SagaWorkflow *workflow;
+
+	require_argument(fcinfo, 0, "workflow_id");
+	require_argument(fcinfo, 1, "input");
+	workflow = saga_workflow_by_id(PG_GETARG_INT32(0), true);
+	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_START))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("workflow %d does not exist", PG_GETARG_INT32(0))));
+	*result = start(workflow, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2),
+					PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3));
 	PG_RETURN_UUID_P(result);
 }
 
@@ -276,7 +301,16 @@ saga_engine_init(void)
 
 /* ---------- stop ---------- */
 
-/* The workflow of an execution that has not ended; 0 when there is none. */
+/* The id, if the caller may operate the workflow; else 0. */
+static int32
+of_workflow(int32 workflow_id)
+{
+	const SagaWorkflow *workflow = saga_workflow_by_id(workflow_id, true);
+
+	return workflow != NULL && saga_workflow_may(workflow, SAGA_RIGHT_OPERATE) ? workflow_id : 0;
+}
+
+/* The workflow of an execution that has not ended; 0 when there is none that the caller may stop. */
 static int32
 find_live(const pg_uuid_t *id)
 {
@@ -298,7 +332,22 @@ find_live(const pg_uuid_t *id)
 	bool		isnull;
 
 	saga_execute(&stmt, values, NULL, false, 1);
-	return SPI_processed ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+	return SPI_processed ? of_workflow(DatumGetInt32(saga_result(0, 1, &isnull))) : 0;
+}
+
+/* Whether it has ended is for who may stop it to know. */
+static void
+no_live_execution(const pg_uuid_t *id)
+{
+	int32		ended_of = saga_store_ended_workflow(id);
+
+	if (ended_of != 0 && of_workflow(ended_of) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("execution %s has already ended", saga_uuid_to_cstring(id))));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("execution %s does not exist", saga_uuid_to_cstring(id))));
 }
 
 Datum
@@ -313,13 +362,7 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	SPI_connect();
 	workflow_id = find_live(id);
 	if (workflow_id == 0)
-		ereport(ERROR,
-				(errcode(saga_store_has_ended(id) ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
-						 ERRCODE_UNDEFINED_OBJECT),
-				 saga_store_has_ended(id) ?
-				 errmsg("execution %s has already ended", saga_uuid_to_cstring(id)) :
-				 errmsg("execution %s does not exist", saga_uuid_to_cstring(id))));
-	saga_workflow_check_owner(saga_workflow_by_id(workflow_id, false));
+		no_live_execution(id);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_key(&state, "stop");
@@ -386,17 +429,14 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 	JsonbParseState *state = NULL;
 	int32		workflow_id;
 	pg_uuid_t	execution_id;
-	const SagaWorkflow *workflow;
 	Datum		values[3];
 	bool		isnull;
 
-	if (!saga_token_parse(token, &workflow_id, &execution_id) ||
-		(workflow = saga_workflow_by_id(workflow_id, true)) == NULL)
+	if (!saga_token_parse(token, &workflow_id, &execution_id) || of_workflow(workflow_id) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid task token"),
 				 errhint("Pass the token on as it came in $$.Task.Token.")));
-	saga_workflow_check_owner(workflow);
 
 	values[0] = UUIDPGetDatum(&execution_id);
 	values[1] = CStringGetTextDatum(token);

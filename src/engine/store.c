@@ -141,17 +141,18 @@ saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 	return true;
 }
 
-bool
-saga_store_has_ended(const pg_uuid_t *execution_id)
+int32
+saga_store_ended_workflow(const pg_uuid_t *execution_id)
 {
 	static SagaStmt stmt = {
-		"SELECT 1 FROM saga.execution WHERE execution_id = $1",
+		"SELECT workflow_id FROM saga.execution WHERE execution_id = $1",
 		1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(execution_id)};
+	bool		isnull;
 
 	saga_execute(&stmt, values, NULL, false, 1);
-	return SPI_processed > 0;
+	return SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
 }
 
 /* ---------- park ---------- */

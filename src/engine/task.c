@@ -164,6 +164,15 @@ message_id_object(const pg_uuid_t *id)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* What a name of a destination meant when the definition was made; 0: nothing. */
+static int32
+destination_meant(const char *name, void *arg)
+{
+	const SagaJob *job = arg;
+
+	return saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_DESTINATION, name);
+}
+
 static void
 run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 {
@@ -177,6 +186,8 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 	entry.idempotency_key = idempotency_key(&job->execution_id, action->call_id);
 	entry.execution_id = job->execution_id;
 	entry.role = GetUserId();
+	entry.meant = destination_meant;
+	entry.meant_arg = job;
 	if (op != SAGA_OUTBOX_PUBLISH)
 	{
 		entry.workflow_id = job->queue->queue_id;
@@ -195,47 +206,70 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 /* ---------- a queue of this database ---------- */
 
 /*
- * "saga:NAME" is a queue of this database, unless there is only a destination
- * of that name; any other URL is one of SQS.
+ * The plain queue of "saga:NAME"; NULL: there is none that the workflow's owner may
+ * use, as it is an URL of SQS, or the name of a destination.
  */
-static bool
-is_local_queue(Jsonb *input)
+static const SagaQueue *
+local_queue(const SagaJob *job, const char *url)
 {
-	char	   *url = saga_jsonb_get_string(input, "QueueUrl");
+	int32		id;
 	const SagaQueue *queue;
+	SagaObject	object;
 
 	if (url == NULL || strncmp(url, "saga:", 5) != 0)
-		return false;
-	queue = saga_queue_by_name(url + 5, true);
-	return (queue != NULL && queue->kind == SAGA_QUEUE_PLAIN) ||
-		saga_queue_by_name(psprintf("destination/%s", url + 5), true) == NULL;
+		return NULL;
+	id = saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_QUEUE, url + 5);
+	queue = id != 0 ? saga_queue_by_id(id, true) : NULL;
+	if (queue == NULL)
+	{
+		queue = saga_queue_find(url + 5, GetUserId(), SAGA_RIGHT_USE, true);
+		return queue != NULL && queue->kind == SAGA_QUEUE_PLAIN ? queue : NULL;
+	}
+	object = saga_queue_object(queue);
+	return saga_object_may(&object, GetUserId(), SAGA_RIGHT_USE) ? queue : NULL;
 }
 
 static Jsonb *
-send_to_queue(SagaJob *job, const SagaAction *action, const char **error, char **cause)
+send_to_queue(const SagaQueue *queue, const SagaAction *action, const char **error, char **cause)
 {
-	char	   *url = saga_jsonb_get_string(action->input, "QueueUrl");
-	const SagaQueue *queue;
 	SagaSend	row = {.kind = SAGA_MSG_MESSAGE};
 	JsonbValue	body;
 
 	*error = "SQS.AmazonSQSException";
-	queue = saga_queue_by_name(url + 5, true);
-	if (queue == NULL || queue->kind != SAGA_QUEUE_PLAIN)
-	{
-		*cause = psprintf("queue \"%s\" does not exist", url + 5);
-		return NULL;
-	}
 	if (!saga_jsonb_get(action->input, "MessageBody", &body))
 	{
 		*cause = "MessageBody is missing";
 		return NULL;
 	}
-	saga_queue_check_owner(queue);
 	row.message_id = saga_uuid_new();
 	row.body = saga_jsonb_from_value(&body);
 	saga_send_rows(queue, &row, 1);
 	return message_id_object(&row.message_id);
+}
+
+/* Into a queue of this database, or one of SQS through the outbox. */
+static void
+send_message(SagaJob *job, const SagaAction *action)
+{
+	char	   *url = saga_jsonb_get_string(action->input, "QueueUrl");
+	const SagaQueue *queue = local_queue(job, url);
+	const char *error = NULL;
+	char	   *cause = NULL;
+	char	   *name;
+
+	if (queue != NULL)
+	{
+		Jsonb	   *output = send_to_queue(queue, action, &error, &cause);
+
+		answer(job, action, output, error, cause);
+	}
+	else if (url != NULL && strncmp(url, "saga:", 5) == 0 &&
+			 destination_meant(url + 5, job) == 0 &&
+			 saga_destination_meaning(SAGA_OUTBOX_SQS, url, GetUserId(), &name) == 0)
+		answer(job, action, NULL, "SQS.AmazonSQSException",
+			   psprintf("queue \"%s\" does not exist", url + 5));
+	else
+		run_outbox(job, action, SAGA_OUTBOX_SQS);
 }
 
 /* ---------- lambda:invoke ---------- */
@@ -298,6 +332,15 @@ lambda_result(Jsonb *payload)
 
 /* ---------- dispatch ---------- */
 
+static const SagaResource *
+find_binding(const SagaJob *job, const char *arn, bool by_function_name)
+{
+	int32		id = saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_BINDING, arn);
+	const SagaResource *bound = id != 0 ? saga_binding_by_id(id) : NULL;
+
+	return bound != NULL ? bound : saga_binding_find(arn, by_function_name, job->queue->owner, &id);
+}
+
 static void
 start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
@@ -315,7 +358,7 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 		arn = saga_jsonb_get_string(action->input, "FunctionName");
 		input = lambda_payload(action->input);
 	}
-	bound = arn ? saga_resource_lookup(arn, invoke, job->queue->owner) : NULL;
+	bound = arn ? find_binding(job, arn, invoke) : NULL;
 	if (bound == NULL)
 	{
 		answer(job, action, NULL, invoke ? "Lambda.ResourceNotFoundException" : "States.Runtime",
@@ -359,13 +402,7 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 			run_outbox(job, action, SAGA_OUTBOX_SNS);
 			break;
 		case SAGA_RES_SQS:
-			if (!is_local_queue(action->input))
-			{
-				run_outbox(job, action, SAGA_OUTBOX_SQS);
-				break;
-			}
-			output = send_to_queue(job, action, &error, &cause);
-			answer(job, action, output, error, cause);
+			send_message(job, action);
 			break;
 		case SAGA_RES_OTHER:
 			start_bound(batch, job, action);

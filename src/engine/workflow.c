@@ -3,10 +3,12 @@
  *		Workflows and their versions: making them, finding them, and the
  *		compiled machines.
  *
- * Two caches of the process: workflows by id (dropped whenever saga.workflow
- * or saga.resource changes, through their triggers) and machines by (workflow, version),
- * which never change and go only with the extension.  A machine that was
- * forgotten lives on until the next batch: runs of this one point into it.
+ * Two caches of the process, each filled with what is used alone: workflows by
+ * id (emptied whenever saga.workflow changes, through its trigger) and machines
+ * by (workflow, version), which never change and go only with the extension.  A
+ * machine that was forgotten lives on until the next batch: runs of this one
+ * point into it.  A name is found through the workflow's queue, which has the
+ * same owner, name and id.
  */
 #include "postgres.h"
 
@@ -26,9 +28,9 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(saga_create_workflow);
+PG_FUNCTION_INFO_V1(saga_create_workflow_for);
 PG_FUNCTION_INFO_V1(saga_workflow_version);
 PG_FUNCTION_INFO_V1(saga_set_workflow_owner);
-PG_FUNCTION_INFO_V1(saga_bind_resource);
 
 typedef struct MachineKey
 {
@@ -40,36 +42,23 @@ typedef struct MachineEntry
 {
 	MachineKey	key;
 	SagaMachine *machine;
+	List	   *references;		/* of SagaReference: what its names meant when it was made */
 	MemoryContext context;
 } MachineEntry;
 
-typedef struct ResourceEntry
-{
-	char	   *arn;
-	Oid			created_by;
-	SagaResource resource;
-} ResourceEntry;
-
 /* Caches of this process. */
+static HTAB *workflows = NULL;	/* of SagaWorkflow, by id */
 static MemoryContext workflow_context = NULL;
-static List *workflows = NIL;	/* of SagaWorkflow */
-static List *resources = NIL;	/* of ResourceEntry */
 static bool workflows_valid = false;
 static HTAB *machines = NULL;
 static bool machines_valid = false;
 static MemoryContext old_machines = NULL;	/* parent of those that were forgotten */
 static Oid	workflow_relid = InvalidOid;
 static Oid	version_relid = InvalidOid;
-static Oid	resource_relid = InvalidOid;
 
 static SagaStmt load_stmt = {
-	"SELECT workflow_id, name, owner::oid, version FROM saga.workflow",
-	0, {0}
-};
-
-static SagaStmt resources_stmt = {
-	"SELECT arn, resource, created_by::oid FROM saga.resource ORDER BY arn",
-	0, {0}
+	"SELECT name, owner::oid, version FROM saga.workflow WHERE workflow_id = $1",
+	1, {INT4OID}
 };
 
 static SagaStmt definition_stmt = {
@@ -80,20 +69,18 @@ static SagaStmt definition_stmt = {
 static void
 forget(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == workflow_relid || relid == resource_relid)
+	if (relid == InvalidOid || relid == workflow_relid)
 		workflows_valid = false;
 	if (relid == InvalidOid || relid == version_relid)
 		machines_valid = false;
 }
 
-/* Reads saga.workflow and saga.resource, both small, into the cache. */
+/* An empty cache, when there is none or what it has may be outdated. */
 static void
-load_workflows(void)
+check_workflows(void)
 {
 	static bool registered = false;
-	MemoryContext old;
-	uint64		i;
-	bool		isnull;
+	HASHCTL		ctl = {.keysize = sizeof(int32),.entrysize = sizeof(SagaWorkflow)};
 
 	if (workflows_valid)
 		return;
@@ -105,97 +92,82 @@ load_workflows(void)
 	if (workflow_context == NULL)
 		workflow_context = AllocSetContextCreate(TopMemoryContext, "pg_saga workflows",
 												 ALLOCSET_SMALL_SIZES);
+	workflows = NULL;
 	MemoryContextReset(workflow_context);
-	workflows = resources = NIL;
+	ctl.hcxt = workflow_context;
+	workflows = hash_create("pg_saga workflows by id", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	workflow_relid = saga_relation_oid("workflow");
-	resource_relid = saga_relation_oid("resource");
 
-	/* before the query: what changes meanwhile must invalidate */
-	workflows_valid = true;
-	PG_TRY();
-	{
-		SPI_connect();
-
-		/*
-		 * What is cached decides about rights in later transactions too, so it
-		 * may not come from the old snapshot of a REPEATABLE READ transaction.
-		 */
-		PushActiveSnapshot(GetLatestSnapshot());
-		saga_execute(&load_stmt, NULL, NULL, true, 0);
-		old = MemoryContextSwitchTo(workflow_context);
-		for (i = 0; i < SPI_processed; i++)
-		{
-			SagaWorkflow *w = palloc(sizeof(SagaWorkflow));
-
-			w->workflow_id = DatumGetInt32(saga_result(i, 1, &isnull));
-			w->name = TextDatumGetCString(saga_result(i, 2, &isnull));
-			w->owner = DatumGetObjectId(saga_result(i, 3, &isnull));
-			w->version = DatumGetInt32(saga_result(i, 4, &isnull));
-			workflows = lappend(workflows, w);
-		}
-		MemoryContextSwitchTo(old);
-		saga_execute(&resources_stmt, NULL, NULL, true, 0);
-		old = MemoryContextSwitchTo(workflow_context);
-		for (i = 0; i < SPI_processed; i++)
-		{
-			ResourceEntry *r = palloc(sizeof(ResourceEntry));
-
-			r->arn = TextDatumGetCString(saga_result(i, 1, &isnull));
-			r->created_by = DatumGetObjectId(saga_result(i, 3, &isnull));
-			if (saga_resource_parse(TextDatumGetCString(saga_result(i, 2, &isnull)), &r->resource))
-				resources = lappend(resources, r);
-		}
-		MemoryContextSwitchTo(old);
-		PopActiveSnapshot();
-		SPI_finish();
-	}
-	PG_CATCH();
-	{
-		workflows_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	/* without the relation nothing would tell us when it is there */
+	workflows_valid = OidIsValid(workflow_relid);
 }
 
-const SagaWorkflow *
-saga_workflow_by_name(const char *name, bool missing_ok)
+/*
+ * What is cached decides about rights in later transactions too, so it may not
+ * come from the old snapshot of a REPEATABLE READ transaction.  What changes
+ * meanwhile makes the cache invalid, and the entry goes with it.
+ */
+static SagaWorkflow *
+load_workflow(int32 workflow_id)
 {
-	ListCell   *lc;
+	Datum		value = Int32GetDatum(workflow_id);
+	HTAB	   *into = workflows;
+	SagaWorkflow *workflow = NULL;
+	bool		isnull;
+	bool		found;
 
-	load_workflows();
-	foreach(lc, workflows)
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	saga_execute(&load_stmt, &value, NULL, true, 1);
+	PopActiveSnapshot();
+	if (SPI_processed > 0)
 	{
-		SagaWorkflow *w = lfirst(lc);
+		char	   *name = MemoryContextStrdup(workflow_context, TextDatumGetCString(saga_result(0, 1, &isnull)));
 
-		if (strcmp(w->name, name) == 0)
-			return w;
+		workflow = hash_search(into, &workflow_id, HASH_ENTER, &found);
+		workflow->name = name;
+		workflow->owner = DatumGetObjectId(saga_result(0, 2, &isnull));
+		workflow->version = DatumGetInt32(saga_result(0, 3, &isnull));
 	}
-	if (!missing_ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("workflow \"%s\" does not exist", name),
-				 errhint("Make it with saga.create_workflow(name, definition).")));
-	return NULL;
+	SPI_finish();
+	return workflow;
 }
 
 const SagaWorkflow *
 saga_workflow_by_id(int32 workflow_id, bool missing_ok)
 {
-	ListCell   *lc;
+	const SagaWorkflow *workflow;
 
-	load_workflows();
-	foreach(lc, workflows)
-	{
-		SagaWorkflow *w = lfirst(lc);
-
-		if (w->workflow_id == workflow_id)
-			return w;
-	}
-	if (!missing_ok)
+	check_workflows();
+	workflow = hash_search(workflows, &workflow_id, HASH_FIND, NULL);
+	if (workflow == NULL)
+		workflow = load_workflow(workflow_id);
+	if (workflow == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("workflow %d does not exist", workflow_id)));
-	return NULL;
+	return workflow;
+}
+
+const SagaWorkflow *
+saga_workflow_find(const char *text, int rights, bool missing_ok)
+{
+	SagaObject	object;
+	const SagaWorkflow *workflow = NULL;
+
+	if (saga_object_find(SAGA_OBJECT_WORKFLOW, text, GetUserId(), rights, &object))
+		workflow = saga_workflow_by_id(object.id, true);
+	if (workflow == NULL && !missing_ok)
+		saga_object_missing(SAGA_OBJECT_WORKFLOW, text, GetUserId(), rights);
+	return workflow;
+}
+
+bool
+saga_workflow_may(const SagaWorkflow *workflow, int rights)
+{
+	SagaObject	object = {SAGA_OBJECT_WORKFLOW, workflow->workflow_id, workflow->owner};
+
+	return saga_object_may(&object, GetUserId(), rights);
 }
 
 int
@@ -204,75 +176,28 @@ saga_engine_version(int32 workflow_id)
 	return saga_workflow_by_id(workflow_id, false)->version;
 }
 
-void
-saga_workflow_check_owner(const SagaWorkflow *workflow)
-{
-	if (!has_privs_of_role(GetUserId(), workflow->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for workflow \"%s\"", workflow->name),
-				 errhint("Its owner is role \"%s\"; become a member of it.",
-						 GetUserNameFromId(workflow->owner, true) ?
-						 GetUserNameFromId(workflow->owner, true) : "(dropped)")));
-}
-
 /*
- * The workflow, its owner checked and kept from changing until the end of the
- * transaction.  exclusive: to change it, when nobody else is using it.
+ * The workflow, kept from changing until the end of the transaction, if it is still
+ * there and the caller still has the privileges of its owner.  exclusive: to
+ * change it, when nobody else is using it.
  */
 static const SagaWorkflow *
-lock_own_workflow(const char *name, bool exclusive)
+lock_workflow(int32 workflow_id, const char *text, bool exclusive)
 {
-	const SagaWorkflow *workflow = saga_workflow_by_name(name, false);
-	int32		workflow_id = workflow->workflow_id;
+	const SagaWorkflow *workflow;
 
-	saga_workflow_check_owner(workflow);
 	if (exclusive)
 		saga_queue_lock_exclusive(workflow_id);
 	else
 		(void) saga_queue_lock(saga_queue_by_id(workflow_id, false));
 
 	/* the lock read the invalidations of whoever had it */
-	workflow = saga_workflow_by_name(name, false);
-	saga_workflow_check_owner(workflow);
+	workflow = saga_workflow_by_id(workflow_id, true);
+	if (workflow == NULL || !has_privs_of_role(GetUserId(), workflow->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("workflow \"%s\" does not exist any more", text)));
 	return workflow;
-}
-
-static const SagaResource *
-find_binding(const char *arn, bool by_function_name, Oid creator)
-{
-	ListCell   *lc;
-
-	foreach(lc, resources)
-	{
-		ResourceEntry *r = lfirst(lc);
-		const char *tail;
-
-		if (OidIsValid(creator) ? r->created_by != creator : !superuser_arg(r->created_by))
-			continue;
-		if (strcmp(r->arn, arn) == 0)
-			return &r->resource;
-		tail = by_function_name ? strstr(r->arn, ":function:") : NULL;
-		if (tail && strcmp(tail + strlen(":function:"), arn) == 0)
-			return &r->resource;
-	}
-	return NULL;
-}
-
-/*
- * A binding decides which function runs as the workflow's owner, so only the
- * owner's own count, and a superuser's.  A function name, or an ARN that ends
- * in ":function:NAME", finds the binding of any ARN of that function:
- * definitions name it either way.
- */
-const SagaResource *
-saga_resource_lookup(const char *arn, bool by_function_name, Oid owner)
-{
-	const SagaResource *resource;
-
-	load_workflows();
-	resource = find_binding(arn, by_function_name, owner);
-	return resource ? resource : find_binding(arn, by_function_name, InvalidOid);
 }
 
 /* ---------- machines ---------- */
@@ -332,17 +257,18 @@ load_machine(int32 workflow_id, int version)
 	return machine;
 }
 
-const SagaMachine *
-saga_workflow_machine(int32 workflow_id, int version)
+static MachineEntry *
+find_machine(int32 workflow_id, int version)
 {
 	MachineKey	key = {workflow_id, version};
 	MachineEntry *entry;
 	MemoryContext context;
 	MemoryContext old;
 	SagaMachine *machine;
+	List	   *references;
 	bool		found;
 
-	load_workflows();
+	check_workflows();			/* registers the callback */
 	if (machines && !machines_valid)
 		forget_machines();
 	if (machines == NULL)
@@ -356,18 +282,41 @@ saga_workflow_machine(int32 workflow_id, int version)
 	}
 	entry = hash_search(machines, &key, HASH_FIND, NULL);
 	if (entry)
-		return entry->machine;
+		return entry;
 
 	/* complete before it goes into the table, so that an error leaves nothing half-made */
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga machine", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	machine = load_machine(workflow_id, version);
+	references = saga_reference_load(workflow_id, version);
 	MemoryContextSwitchTo(old);
 	entry = hash_search(machines, &key, HASH_ENTER, &found);
 	MemoryContextSetParent(context, TopMemoryContext);
 	entry->machine = machine;
+	entry->references = references;
 	entry->context = context;
-	return machine;
+	return entry;
+}
+
+const SagaMachine *
+saga_workflow_machine(int32 workflow_id, int version)
+{
+	return find_machine(workflow_id, version)->machine;
+}
+
+int32
+saga_workflow_meant(int32 workflow_id, int version, SagaObjectKind kind, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_machine(workflow_id, version)->references)
+	{
+		const SagaReference *reference = lfirst(lc);
+
+		if (reference->kind == kind && strcmp(reference->name, name) == 0)
+			return reference->id;
+	}
+	return 0;
 }
 
 /* ---------- SQL ---------- */
@@ -417,30 +366,73 @@ check_resources(const char *name, SagaMachine *machine)
 	}
 }
 
-Datum
-saga_create_workflow(PG_FUNCTION_ARGS)
+/* Inserts the workflow, version 1, with its queue; returns its id. */
+static int32
+insert_workflow(const char *name, Oid owner)
 {
-	static SagaStmt insert_stmt = {
+	static SagaStmt stmt = {
 		"INSERT INTO saga.workflow (workflow_id, name, owner, version) VALUES ($1, $2, $3::regrole, 1)",
 		3, {INT4OID, TEXTOID, OIDOID}
 	};
-	static SagaStmt update_stmt = {
+	int32		workflow_id = saga_queue_create(name, SAGA_QUEUE_WORKFLOW, owner, NULL);
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(workflow_id);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = ObjectIdGetDatum(owner);
+	saga_execute(&stmt, values, NULL, false, 0);
+	return workflow_id;
+}
+
+/* The next version of a workflow that is there. */
+static int
+next_version(int32 workflow_id, const char *name)
+{
+	static SagaStmt stmt = {
 		"UPDATE saga.workflow SET version = version + 1 WHERE workflow_id = $1 RETURNING version",
 		1, {INT4OID}
 	};
-	static SagaStmt version_stmt = {
+	Datum		value = Int32GetDatum(workflow_id);
+	bool		isnull;
+
+	saga_execute(&stmt, &value, NULL, false, 0);
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("workflow \"%s\" does not exist any more", name)));
+	return DatumGetInt32(saga_result(0, 1, &isnull));
+}
+
+static void
+insert_version(int32 workflow_id, int version, Jsonb *definition, Oid owner)
+{
+	static SagaStmt stmt = {
 		"INSERT INTO saga.workflow_version (workflow_id, version, definition, created_by) VALUES ($1, $2, $3, $4)",
 		4, {INT4OID, INT4OID, JSONBOID, TEXTOID}
 	};
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb	   *definition = PG_GETARG_JSONB_P(1);
-	const SagaWorkflow *old;
+	Datum		values[4];
+
+	values[0] = Int32GetDatum(workflow_id);
+	values[1] = Int32GetDatum(version);
+	values[2] = JsonbPGetDatum(definition);
+	values[3] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+	saga_execute(&stmt, values, NULL, false, 0);
+	saga_reference_store(workflow_id, version, definition, owner);
+}
+
+/*
+ * A workflow of "owner", for whom the caller may do that; for InvalidOid it is the
+ * caller's, or one that he names with its owner.
+ */
+static int
+create_workflow(const char *name, Jsonb *definition, Oid owner)
+{
 	List	   *diagnostics = NIL;
 	SagaMachine *machine;
+	SagaObject	object;
 	int32		workflow_id;
 	int			version = 1;
-	Datum		values[4];
-	bool		isnull;
+	bool		exists;
 
 	if (name[0] == '\0' || strlen(name) > 80)
 		ereport(ERROR,
@@ -451,52 +443,77 @@ saga_create_workflow(PG_FUNCTION_ARGS)
 		report_diagnostics(name, diagnostics);
 	check_resources(name, machine);
 
-	old = saga_workflow_by_name(name, true);
-	if (old)
-		old = lock_own_workflow(name, false);
+	exists = OidIsValid(owner) ? saga_object_find_own(SAGA_OBJECT_WORKFLOW, name, owner, &object) :
+		saga_object_find_to_replace(SAGA_OBJECT_WORKFLOW, name, GetUserId(), &object);
+	if (!OidIsValid(owner))
+		owner = exists ? object.owner : GetUserId();
+	if (exists)
+		(void) lock_workflow(object.id, name, false);
 	SPI_connect();
-	if (old)
+	if (exists)
 	{
-		workflow_id = old->workflow_id;
-		values[0] = Int32GetDatum(workflow_id);
-		saga_execute(&update_stmt, values, NULL, false, 0);
-		if (SPI_processed != 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("workflow \"%s\" does not exist any more", name)));
-		version = DatumGetInt32(saga_result(0, 1, &isnull));
+		workflow_id = object.id;
+		version = next_version(workflow_id, name);
 	}
 	else
-	{
-		workflow_id = saga_queue_create(name, SAGA_QUEUE_WORKFLOW, GetUserId(), NULL);
-		values[0] = Int32GetDatum(workflow_id);
-		values[1] = CStringGetTextDatum(name);
-		values[2] = ObjectIdGetDatum(GetUserId());
-		saga_execute(&insert_stmt, values, NULL, false, 0);
-	}
-	values[0] = Int32GetDatum(workflow_id);
-	values[1] = Int32GetDatum(version);
-	values[2] = JsonbPGetDatum(definition);
-	values[3] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
-	saga_execute(&version_stmt, values, NULL, false, 0);
+		workflow_id = insert_workflow(name, owner);
+	insert_version(workflow_id, version, definition, owner);
 	SPI_finish();
-	PG_RETURN_INT32(version);
+	return version;
+}
+
+/* create_workflow(name text, definition jsonb) returns integer */
+Datum
+saga_create_workflow(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(create_workflow(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), InvalidOid));
+}
+
+/* create_workflow(name text, definition jsonb, owner regrole) returns integer */
+Datum
+saga_create_workflow_for(PG_FUNCTION_ARGS)
+{
+	Oid			owner = PG_GETARG_OID(2);
+
+	saga_object_check_new_owner(owner);
+	PG_RETURN_INT32(create_workflow(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), owner));
 }
 
 Datum
 saga_workflow_version(PG_FUNCTION_ARGS)
 {
-	const SagaWorkflow *workflow = saga_workflow_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	const SagaWorkflow *workflow = saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+													  SAGA_RIGHT_START | SAGA_RIGHT_OPERATE | SAGA_RIGHT_READ, true);
 
 	if (workflow == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_INT32(workflow->version);
 }
 
+/* The hash of the newest definition, as saga.workflows shows it. */
+static char *
+definition_hash(int32 workflow_id)
+{
+	static SagaStmt stmt = {
+		"SELECT encode(sha256(convert_to(v.definition::text, 'UTF8')), 'hex')"
+		" FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version) WHERE w.workflow_id = $1",
+		1, {INT4OID}
+	};
+	Datum		value = Int32GetDatum(workflow_id);
+	bool		isnull;
+
+	saga_execute(&stmt, &value, NULL, false, 1);
+	return SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : "";
+}
+
 /*
+ * set_workflow_owner(name text, role regrole, definition_hash text) returns void
+ *
  * As ALTER ... OWNER TO: the caller owns it and could become the new owner,
- * so that nobody can make another role run a definition of theirs.  Waits for
- * batches that run in a session of the owner before.
+ * so that nobody can make another role run a definition of theirs.  Who is not
+ * himself the owner says which definition he means: it may be the work of somebody
+ * whom the new owner should not trust.  Waits for batches that run in a session of
+ * the owner before.
  */
 Datum
 saga_set_workflow_owner(PG_FUNCTION_ARGS)
@@ -505,54 +522,27 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 		"UPDATE saga.workflow SET owner = $2::regrole WHERE workflow_id = $1",
 		2, {INT4OID, OIDOID}
 	};
-	static SagaStmt queue_stmt = {
-		"UPDATE saga.queue SET owner = $2::regrole WHERE queue_id = $1",
-		2, {INT4OID, OIDOID}
-	};
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Oid			role = PG_GETARG_OID(1);
-	const SagaWorkflow *workflow = lock_own_workflow(name, true);
+	char	   *name;
+	Oid			role;
+	const SagaWorkflow *workflow;
 	Datum		values[2];
 
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with OID %u does not exist", role)));
-	saga_check_can_set_role(GetUserId(), role);
-
+	/* the function of 0.1 was STRICT and had two arguments */
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_VOID();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	role = PG_GETARG_OID(1);
+	saga_object_check_new_owner(role);
+	workflow = lock_workflow(saga_workflow_find(name, SAGA_RIGHT_OWN, false)->workflow_id, name, true);
 	values[0] = Int32GetDatum(workflow->workflow_id);
 	values[1] = ObjectIdGetDatum(role);
 	SPI_connect();
+	saga_object_check_hash(SAGA_OBJECT_WORKFLOW, name, workflow->owner,
+						   definition_hash(workflow->workflow_id),
+						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	saga_object_forget_grants(SAGA_OBJECT_WORKFLOW, DatumGetInt32(values[0]));
+	saga_queue_set_owner(DatumGetInt32(values[0]), role);
 	saga_execute(&workflow_stmt, values, NULL, false, 0);
-	saga_execute(&queue_stmt, values, NULL, false, 0);
-	SPI_finish();
-	PG_RETURN_VOID();
-}
-
-Datum
-saga_bind_resource(PG_FUNCTION_ARGS)
-{
-	static SagaStmt upsert_stmt = {
-		"INSERT INTO saga.resource (arn, resource, created_by) VALUES ($1, $2, $3::regrole)"
-		" ON CONFLICT (created_by, arn) DO UPDATE SET resource = excluded.resource",
-		3, {TEXTOID, TEXTOID, OIDOID}
-	};
-	char	   *arn = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	SagaResource resource;
-	Datum		values[3];
-
-	if (!saga_resource_parse(target, &resource) || resource.kind == SAGA_RES_OTHER ||
-		(resource.kind == SAGA_RES_SQL && strchr(resource.name, '.') == NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" is not a resource that can be called here", target),
-				 errhint("Use sql:schema.function, or one of the service integrations.")));
-	values[0] = CStringGetTextDatum(arn);
-	values[1] = CStringGetTextDatum(target);
-	values[2] = ObjectIdGetDatum(GetUserId());
-	SPI_connect();
-	saga_execute(&upsert_stmt, values, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -35,6 +35,21 @@ saga_secret_check_name(const char *name)
 	return NULL;
 }
 
+/* The slash is of keys, see saga_secret_key. */
+const char *
+saga_secret_check_reference(const char *name)
+{
+	size_t		len = strlen(name);
+	size_t		i;
+
+	if (len == 0 || len > 300)
+		return "must have 1 to 300 characters";
+	for (i = 0; i < len; i++)
+		if ((unsigned char) name[i] < ' ' || name[i] == 0x7f || name[i] == '{' || name[i] == '}')
+			return "must have no braces and no control characters";
+	return NULL;
+}
+
 const char *
 saga_secret_check(const char *text, SagaSecretUse *use)
 {
@@ -66,7 +81,7 @@ saga_secret_check(const char *text, SagaSecretUse *use)
 		{
 			char	   *name = pnstrdup(ref, close - ref);
 
-			if (saga_secret_check_name(name) != NULL)
+			if (strchr(name, ':') != NULL || saga_secret_check_reference(name) != NULL)
 				return "has a reference that is neither {secret:NAME} nor {secret:file:/path} nor {secret:env:NAME}";
 			use->names = lappend(use->names, name);
 		}
@@ -143,14 +158,15 @@ read_reference(const char *ref, char **error)
 		value = saga_secret_get(ref);
 		if (value == NULL)
 		{
-			*error = psprintf("secret \"%s\" does not exist", ref);
+			*error = psprintf("secret \"%s\" does not exist", saga_secret_key_name(ref));
 			return NULL;
 		}
 	}
 	if (value[0] == '\0' || strpbrk(value, "\r\n") != NULL)
 	{
 		explicit_bzero(value, strlen(value));
-		*error = psprintf("the secret \"%s\" is empty or has more than one line", ref);
+		*error = psprintf("the secret \"%s\" is empty or has more than one line",
+						  strncmp(ref, "file:", 5) == 0 ? ref : saga_secret_key_name(ref));
 		return NULL;
 	}
 	return value;

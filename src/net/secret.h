@@ -23,6 +23,9 @@ typedef struct SagaSecretUse
 /* NULL, or why this cannot be the name of a row of saga.secret. */
 extern const char *saga_secret_check_name(const char *name);
 
+/* NULL, or why this cannot refer to one: a name, or owner.name, quoted as identifiers are. */
+extern const char *saga_secret_check_reference(const char *name);
+
 /* NULL, or what is wrong with the references in a text. */
 extern const char *saga_secret_check(const char *text, SagaSecretUse *use);
 
@@ -49,13 +52,24 @@ extern void saga_secret_redact(char *data, size_t len, List *secrets);
 /* ---------- rows of saga.secret (secret_store.c) ---------- */
 
 /*
- * Reads the named rows, unless this process knows them and they have not
+ * What a reference is within a process: which row it meant, "ID/OWNER/NAME".  When
+ * that row is gone (a dump has none), it means the secret of that owner and name.
+ * Nobody can write one: no name has a slash.
+ */
+extern char *saga_secret_key(int32 secret_id, Oid owner, const char *name);
+extern const char *saga_secret_key_name(const char *key);	/* for people */
+
+/* The id of the row that a key means now; 0: there is none.  In a transaction. */
+extern int32 saga_secret_row(const char *key);
+
+/*
+ * Reads the rows of these keys, unless this process knows them and they have not
  * changed.  In a transaction, with SPI connected, right before something is
  * sent; in UTF-8, as everything that is sent.
  */
-extern void saga_secret_load(List *names);
+extern void saga_secret_load(List *keys);
 
 /* What was loaded: a copy, or NULL when there is no such row.  Anywhere. */
-extern char *saga_secret_get(const char *name);
+extern char *saga_secret_get(const char *key);
 
 #endif							/* SAGA_NET_SECRET_H */

@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(saga_secret_changed);
 
 typedef struct Entry
 {
-	char	   *name;
+	char	   *name;			/* a key: saga_secret_key */
 	char	   *value;			/* NULL: there is no such row */
 } Entry;
 
@@ -36,11 +36,27 @@ static bool cache_valid = false;
 static Oid	cache_relid = InvalidOid;	/* of saga.secret when it was read */
 static bool callback_registered = false;
 
+/* The row that was meant, else the one of the owner and name. */
 static SagaStmt value_stmt = {
-	.sql = "SELECT value FROM saga.secret WHERE name = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+	.sql = "SELECT secret_id, value FROM saga.secret WHERE secret_id = $1 OR (owner = $2 AND name = $3) "
+	"ORDER BY secret_id <> $1",
+	.nargs = 3,
+	.argtypes = {INT4OID, OIDOID, TEXTOID}
 };
+
+char *
+saga_secret_key(int32 secret_id, Oid owner, const char *name)
+{
+	return psprintf("%d/%u/%s", secret_id, owner, name);
+}
+
+const char *
+saga_secret_key_name(const char *key)
+{
+	const char *slash = strrchr(key, '/');
+
+	return slash != NULL ? slash + 1 : key;
+}
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -89,26 +105,58 @@ set_value(Entry *entry, const char *value)
 	entry->value = copy;
 }
 
+/* Finds the row of a key: its id and value are the first row of the result; false: there is none. */
+static bool
+find_row(const char *key)
+{
+	Datum		values[3];
+	int			secret_id;
+	Oid			owner;
+
+	if (sscanf(key, "%d/%u/", &secret_id, &owner) != 2)
+		return false;
+	values[0] = Int32GetDatum(secret_id);
+	values[1] = ObjectIdGetDatum(owner);
+	values[2] = CStringGetTextDatum(saga_secret_key_name(key));
+	(void) saga_execute(&value_stmt, values, NULL, true, 1);
+	return SPI_processed > 0;
+}
+
+int32
+saga_secret_row(const char *key)
+{
+	int32		secret_id = 0;
+	bool		isnull;
+
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (find_row(key))
+		secret_id = DatumGetInt32(saga_result(0, 1, &isnull));
+	PopActiveSnapshot();
+	SPI_finish();
+	return secret_id;
+}
+
 /* Copies on the way are overwritten too, as far as they are ours. */
 static void
 read_value(Entry *entry)
 {
-	Datum		name = CStringGetTextDatum(entry->name);
 	bool		isnull;
 
-	(void) saga_execute(&value_stmt, &name, NULL, true, 1);
-	if (SPI_processed == 0)
-		set_value(entry, NULL);
-	else
-	{
-		char	   *value = TextDatumGetCString(saga_result(0, 1, &isnull));
-		char	   *utf8 = pg_server_to_any(value, strlen(value), PG_UTF8);
+	char	   *value;
+	char	   *utf8;
 
-		set_value(entry, utf8);
-		explicit_bzero(utf8, strlen(utf8));
-		if (utf8 != value)
-			explicit_bzero(value, strlen(value));
+	if (!find_row(entry->name))
+	{
+		set_value(entry, NULL);
+		return;
 	}
+	value = TextDatumGetCString(saga_result(0, 2, &isnull));
+	utf8 = pg_server_to_any(value, strlen(value), PG_UTF8);
+	set_value(entry, utf8);
+	explicit_bzero(utf8, strlen(utf8));
+	if (utf8 != value)
+		explicit_bzero(value, strlen(value));
 	SPI_freetuptable(SPI_tuptable);
 }
 

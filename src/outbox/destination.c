@@ -2,9 +2,11 @@
  * destination.c
  *		Destinations: the cache of saga.destination.
  *
- * The cache is emptied by a relcache invalidation of saga.destination, which
- * a statement trigger sends with each change, a restore included.  An entry
- * that a publisher has pinned lives on until it is unpinned.
+ * It holds those that this process uses, each loaded and parsed when it is first
+ * asked for: what others have costs nothing.  It is emptied by a relcache
+ * invalidation of saga.destination, which a statement trigger sends with each
+ * change, a restore included.  An entry that a publisher has pinned lives on
+ * until it is unpinned.
  */
 #include "postgres.h"
 
@@ -12,6 +14,7 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "outbox/destination.h"
+#include "queue/queue.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -53,14 +56,26 @@ saga_destination_kind_parse(const char *name, SagaDestinationKind *kind)
 
 /* ---------- the cache ---------- */
 
-static List *cache = NIL;		/* SagaDestination, by id */
+static List *cache = NIL;		/* SagaDestination, in no order */
 static bool cache_valid = false;
 static Oid	cache_relid = InvalidOid;	/* of saga.destination when it was read */
 static bool callback_registered = false;
 
 static SagaStmt load_stmt = {
 	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused, limit_key, changed_at "
-	"FROM saga.destination ORDER BY destination_id"
+	"FROM saga.destination WHERE destination_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static SagaStmt ids_stmt = {
+	.sql = "SELECT destination_id FROM saga.destination ORDER BY destination_id"
+};
+
+static SagaStmt ids_of_stmt = {
+	.sql = "SELECT destination_id FROM saga.destination WHERE owner = $1 ORDER BY destination_id",
+	.nargs = 1,
+	.argtypes = {OIDOID}
 };
 
 static void
@@ -107,6 +122,7 @@ read_row(uint64 row)
 	MemoryContext old;
 	bool		isnull;
 	char	   *name = TextDatumGetCString(saga_result(row, 2, &isnull));
+	Jsonb	   *settings = DatumGetJsonbPCopy(saga_result(row, 5, &isnull));
 	char	   *path;
 	const char *error;
 
@@ -117,8 +133,9 @@ read_row(uint64 row)
 	destination->limit_key = MemoryContextStrdup(destination->context,
 												 TextDatumGetCString(saga_result(row, 7, &isnull)));
 	destination->changed_at = DatumGetTimestampTz(saga_result(row, 8, &isnull));
+	settings = saga_secret_qualify("destination", destination->destination_id, destination->owner, settings);
 	old = MemoryContextSwitchTo(destination->context);
-	error = saga_settings_parse(destination, DatumGetJsonbP(saga_result(row, 5, &isnull)), &path);
+	error = saga_settings_parse(destination, settings, &path);
 	MemoryContextSwitchTo(old);
 	if (error != NULL)
 	{
@@ -131,97 +148,147 @@ read_row(uint64 row)
 	return destination;
 }
 
+/* An empty cache, when there may have been a change since it was filled. */
 static void
-load_cache(void)
+check_cache(void)
 {
-	MemoryContext old;
-	uint64		row;
-	List	   *loaded = NIL;
-	ListCell   *lc;
-
 	if (!callback_registered)
 	{
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 		callback_registered = true;
 	}
+	if (cache_valid)
+		return;
 	empty_cache();
-
-	/* before reading: a change that comes meanwhile makes it invalid again */
-	cache_valid = true;
 	cache_relid = saga_relation_oid("destination");
-	PG_TRY();
-	{
-		/*
-		 * What is cached decides about rights in later transactions too, so it
-		 * may not come from the old snapshot of a REPEATABLE READ transaction.
-		 */
-		PushActiveSnapshot(GetLatestSnapshot());
-		(void) saga_execute(&load_stmt, NULL, NULL, true, 0);
-		PopActiveSnapshot();
-		for (row = 0; row < SPI_processed; row++)
-		{
-			SagaDestination *destination = read_row(row);
+	cache_valid = OidIsValid(cache_relid);
+}
 
-			if (destination != NULL)
-				loaded = lappend(loaded, destination);
-		}
-	}
-	PG_CATCH();
-	{
-		cache_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+/*
+ * What is cached decides about rights in later transactions too, so it may not
+ * come from the old snapshot of a REPEATABLE READ transaction.  A change that
+ * comes meanwhile makes the cache invalid, and what is added here with it.
+ */
+static SagaDestination *
+load(int32 destination_id)
+{
+	Datum		value = Int32GetDatum(destination_id);
+	SagaDestination *destination = NULL;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
 
-	/* complete: now nothing can fail but an allocation, which loses nothing */
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	cache = list_copy(loaded);
-	MemoryContextSwitchTo(old);
-	foreach(lc, cache)
-		MemoryContextSetParent(((SagaDestination *) lfirst(lc))->context, TopMemoryContext);
-	SPI_freetuptable(SPI_tuptable);
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) saga_execute(&load_stmt, &value, NULL, true, 1);
+	if (SPI_processed > 0)
+		destination = read_row(0);
+	PopActiveSnapshot();
+	if (destination != NULL)
+	{
+		/* complete: now nothing can fail but an allocation, which loses nothing */
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		cache = lappend(cache, destination);
+		MemoryContextSetParent(destination->context, TopMemoryContext);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+	return destination;
 }
 
 /*
  * Invalidation is noticed when a transaction begins or takes a lock.  After
  * an abort the relation's own changes are undone, and invalidated, too.
  */
-List *
-saga_destination_list(void)
-{
-	if (!cache_valid)
-		load_cache();
-	return cache;
-}
-
-SagaDestination *
-saga_destination_by_name(const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, saga_destination_list())
-	{
-		SagaDestination *destination = lfirst(lc);
-
-		if (strcmp(destination->name, name) == 0)
-			return destination;
-	}
-	return NULL;
-}
-
 SagaDestination *
 saga_destination_by_id(int32 destination_id)
 {
 	ListCell   *lc;
 
-	foreach(lc, saga_destination_list())
+	check_cache();
+	foreach(lc, cache)
 	{
 		SagaDestination *destination = lfirst(lc);
 
 		if (destination->destination_id == destination_id)
 			return destination;
 	}
-	return NULL;
+	return load(destination_id);
+}
+
+/* The first column of a statement's rows, in the caller's memory. */
+static List *
+read_ids(SagaStmt *stmt, Datum *values)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *ids = NIL;
+	uint64		row;
+	bool		isnull;
+
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) saga_execute(stmt, values, NULL, true, 0);
+	PopActiveSnapshot();
+	for (row = 0; row < SPI_processed; row++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		ids = lappend_int(ids, DatumGetInt32(saga_result(row, 1, &isnull)));
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return ids;
+}
+
+List *
+saga_destination_ids_of(Oid owner)
+{
+	Datum		value = ObjectIdGetDatum(owner);
+
+	return read_ids(&ids_of_stmt, &value);
+}
+
+List *
+saga_destination_list(void)
+{
+	List	   *destinations = NIL;
+	ListCell   *lc;
+
+	foreach(lc, read_ids(&ids_stmt, NULL))
+	{
+		SagaDestination *destination = saga_destination_by_id(lfirst_int(lc));
+
+		if (destination != NULL)
+			destinations = lappend(destinations, destination);
+	}
+	return destinations;
+}
+
+bool
+saga_destination_may(const SagaDestination *destination, Oid user, int rights)
+{
+	SagaObject	object = {SAGA_OBJECT_DESTINATION, destination->destination_id, destination->owner};
+
+	return saga_object_may(&object, user, rights);
+}
+
+/* Its queue has the same owner and id, and is cached. */
+static bool
+look_up_destination(Oid owner, const char *name, SagaObject *object)
+{
+	const SagaQueue *queue = saga_queue_by_owner(owner, psprintf("destination/%s", name));
+
+	if (queue == NULL || queue->kind != SAGA_QUEUE_DESTINATION)
+		return false;
+	*object = saga_queue_object(queue);
+	return true;
+}
+
+void
+saga_destination_init(void)
+{
+	saga_object_register(SAGA_OBJECT_DESTINATION, look_up_destination);
+	saga_object_register(SAGA_OBJECT_SECRET, saga_secret_look_up);
 }
 
 /* Taking a lock also reads invalidations: what the cache says afterwards is true. */

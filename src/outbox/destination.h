@@ -7,6 +7,7 @@
 
 #include "common/common.h"
 #include "mapping/mapping.h"
+#include "name/name.h"
 #include "net/guard.h"
 #include "nodes/pg_list.h"
 #include "outbox/url.h"
@@ -295,20 +296,42 @@ extern const char *saga_header_check_value(const char *value);
 extern SagaDestination *saga_destination_new(const char *name, const char *kind);
 
 /*
- * The cache.  Entries are valid until the next transaction, or as long as
+ * The cache: of what this process uses, loaded by id.  Entries are valid until the next transaction, or as long as
  * they are pinned.  Need SPI_connect.
  */
-extern SagaDestination *saga_destination_by_name(const char *name);
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 extern List *saga_destination_list(void);	/* all, by id */
+extern List *saga_destination_ids_of(Oid owner);	/* integers, by id; not from the cache */
+extern bool saga_destination_may(const SagaDestination *destination, Oid user, int rights);
+extern void saga_destination_init(void);	/* registers the look-up of names */
 extern bool saga_destination_is_paused(int32 destination_id);	/* not from the cache */
 extern bool saga_destination_is_outdated(const SagaDestination *destination);	/* its settings have changed */
 
 /* Fills token_key and token_made_for; in a transaction (oauth_store.c). */
 extern void saga_oauth_identify(SagaAuth *auth, Oid owner);
 
-/* Raises unless the caller may use the rows of saga.secret that it refers to (secret.c). */
-extern void saga_secret_check_rights(const SagaDestination *destination);
+/* ---------- secrets that settings refer to (secret_reference.c); need SPI_connect ---------- */
+
+/*
+ * Looks the names up as the caller means them, who needs the right to use each, and
+ * keeps what they mean for the settings of a destination or a source (referrer, id).
+ * Raises UNDEFINED_OBJECT.
+ */
+extern void saga_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets);
+extern void saga_secret_forget_references(const char *referrer, int32 id);
+
+/*
+ * Settings as they are stored, with each reference to a secret by what it meant:
+ * see saga_secret_key.  A copy in the caller's memory.
+ */
+extern Jsonb *saga_secret_qualify(const char *referrer, int32 id, Oid owner, Jsonb *settings);
+
+/* The destination that "compensate.else" named when the settings were made; 0: none then. */
+extern void saga_destination_store_other(int32 id, int32 other_id, const char *other);
+extern int32 saga_destination_other(int32 id);
+
+/* For saga_object_register (secret.c). */
+extern bool saga_secret_look_up(Oid owner, const char *name, SagaObject *object);
 
 /* Held until the transaction ends: AccessShareLock to use it, AccessExclusiveLock to drop it. */
 extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);

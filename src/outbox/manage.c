@@ -59,7 +59,8 @@ check_server_rights(const SagaDestination *destination)
 			 errhint("Let such a role make the destination, and give it away with saga.set_destination_owner.")));
 }
 
-static void
+/* As they are in the caller's memory, references to secrets by their names. */
+static SagaDestination *
 check_settings(const char *name, const char *kind, Jsonb *settings)
 {
 	SagaDestination *destination;
@@ -77,42 +78,33 @@ check_settings(const char *name, const char *kind, Jsonb *settings)
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("%s %s.", path, error)));
 	check_server_rights(destination);
-	saga_secret_check_rights(destination);
-	MemoryContextDelete(destination->context);
+	return destination;
 }
 
+/* What a name means for the caller, who has one of the rights on it. */
 static SagaDestination *
-get_own(const char *name)
+get(const char *name, int rights)
 {
-	SagaDestination *destination = saga_destination_by_name(name);
+	SagaObject	object;
+	SagaDestination *destination = NULL;
 
+	if (saga_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), rights, &object))
+		destination = saga_destination_by_id(object.id);
 	if (destination == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("destination \"%s\" does not exist", name)));
-	if (!has_privs_of_role(GetUserId(), destination->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of destination \"%s\"", name)));
+		saga_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), rights);
 	return destination;
 }
 
 /*
- * Its owner checked and kept from changing until the end of the transaction.
- * ShareUpdateExclusiveLock lets others go on sending to it.
+ * One whose owner the caller has the privileges of, kept from changing until the end
+ * of the transaction.  ShareUpdateExclusiveLock lets others go on sending to it.
  */
 static SagaDestination *
 lock_own(const char *name, LOCKMODE mode)
 {
-	saga_destination_lock(get_own(name)->destination_id, mode);
-	return get_own(name);
+	saga_destination_lock(get(name, SAGA_RIGHT_OWN)->destination_id, mode);
+	return get(name, SAGA_RIGHT_OWN);
 }
-
-static SagaStmt exists_stmt = {
-	.sql = "SELECT 1 FROM saga.destination WHERE name = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
-};
 
 static SagaStmt insert_stmt = {
 	.sql = "INSERT INTO saga.destination (destination_id, name, kind, owner, settings) "
@@ -127,6 +119,12 @@ static SagaStmt settings_stmt = {
 	.argtypes = {INT4OID}
 };
 
+static SagaStmt hash_stmt = {
+	.sql = "SELECT encode(sha256(convert_to(settings::text, 'UTF8')), 'hex') FROM saga.destination WHERE destination_id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
 static SagaStmt alter_stmt = {
 	.sql = "UPDATE saga.destination SET settings = $2, changed_at = now() WHERE destination_id = $1",
 	.nargs = 2,
@@ -136,12 +134,6 @@ static SagaStmt alter_stmt = {
 static SagaStmt owner_stmt = {
 	.sql = "UPDATE saga.destination SET owner = $2::oid::regrole, changed_at = now() "
 	"WHERE destination_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, OIDOID}
-};
-
-static SagaStmt queue_owner_stmt = {
-	.sql = "UPDATE saga.queue SET owner = $2::oid::regrole WHERE queue_id = $1",
 	.nargs = 2,
 	.argtypes = {INT4OID, OIDOID}
 };
@@ -223,7 +215,7 @@ resolve_like(const char *name, Jsonb *settings)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("$.like must be the name of a destination.")));
-	value = Int32GetDatum(get_own(other)->destination_id);
+	value = Int32GetDatum(get(other, SAGA_RIGHT_OWN)->destination_id);
 	(void) saga_execute(&settings_stmt, &value, NULL, false, 1);
 	if (SPI_processed == 0)
 		ereport(ERROR,
@@ -233,6 +225,23 @@ resolve_like(const char *name, Jsonb *settings)
 	return merge_settings(DatumGetJsonbP(value), settings);
 }
 
+/*
+ * What the settings name: secrets, and the destination that takes what cannot be undone.
+ * One that is not there yet is looked up when it is needed.
+ */
+static void
+store_references(int32 id, SagaDestination *destination)
+{
+	char	   *other = destination->compensation ? destination->compensation->other_destination : NULL;
+	SagaObject	object;
+
+	saga_secret_store_references("destination", id, destination->name, destination->secrets);
+	saga_destination_store_other(id, other != NULL &&
+								 saga_object_find(SAGA_OBJECT_DESTINATION, other, GetUserId(), SAGA_RIGHT_USE, &object) ?
+								 object.id : 0, other);
+	MemoryContextDelete(destination->context);
+}
+
 Datum
 saga_create_destination(PG_FUNCTION_ARGS)
 {
@@ -240,6 +249,8 @@ saga_create_destination(PG_FUNCTION_ARGS)
 	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(2);
 	SagaDestinationKind ignored;
+	SagaDestination *destination;
+	SagaObject	object;
 	Datum		values[5];
 	int32		id;
 
@@ -252,10 +263,8 @@ saga_create_destination(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	settings = resolve_like(name, settings);
-	check_settings(name, kind, settings);
-	values[0] = CStringGetTextDatum(name);
-	(void) saga_execute(&exists_stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
+	destination = check_settings(name, kind, settings);
+	if (saga_object_find_to_replace(SAGA_OBJECT_DESTINATION, name, GetUserId(), &object))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("destination \"%s\" already exists", name)));
@@ -267,6 +276,7 @@ saga_create_destination(PG_FUNCTION_ARGS)
 	values[3] = ObjectIdGetDatum(GetUserId());
 	values[4] = JsonbPGetDatum(settings);
 	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
+	store_references(id, destination);
 	SPI_finish();
 	PG_RETURN_INT32(id);
 }
@@ -276,7 +286,7 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
-	const SagaDestination *destination;
+	SagaDestination *destination;
 	const char *kind;
 	char	   *limit_key;
 	Datum		values[2];
@@ -288,30 +298,52 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	kind = saga_destination_kind_name(destination->kind);
 	limit_key = pstrdup(destination->limit_key);
 	settings = resolve_like(name, settings);
-	check_settings(name, kind, settings);
+	destination = check_settings(name, kind, settings);
 	values[1] = JsonbPGetDatum(settings);
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
+	store_references(DatumGetInt32(values[0]), destination);
 	/* it may be another server, other credentials, other limits: what held it is over */
 	saga_limit_resume(limit_key);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
 
+/* The hash of its settings, as saga.destinations shows it. */
+static char *
+definition_hash(int32 destination_id)
+{
+	Datum		value = Int32GetDatum(destination_id);
+	bool		isnull;
+
+	(void) saga_execute(&hash_stmt, &value, NULL, false, 1);
+	return SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : "";
+}
+
+/* set_destination_owner(name text, role regrole, definition_hash text) returns void */
 Datum
 saga_set_destination_owner(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Oid			role = PG_GETARG_OID(1);
+	char	   *name;
+	Oid			role;
 	SagaDestination *destination;
 	Datum		values[2];
 
+	/* the function of 0.1 was STRICT and had two arguments */
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_VOID();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	role = PG_GETARG_OID(1);
 	SPI_connect();
+	saga_object_check_new_owner(role);
 	destination = lock_own(name, ShareUpdateExclusiveLock);
-	saga_check_can_set_role(GetUserId(), role);
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = ObjectIdGetDatum(role);
+	saga_object_check_hash(SAGA_OBJECT_DESTINATION, name, destination->owner,
+						   definition_hash(destination->destination_id),
+						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	saga_object_forget_grants(SAGA_OBJECT_DESTINATION, DatumGetInt32(values[0]));
+	saga_queue_set_owner(DatumGetInt32(values[0]), role);
 	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
-	(void) saga_execute(&queue_owner_stmt, values, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -323,7 +355,7 @@ set_paused(const char *name, bool paused)
 	Datum		values[2];
 
 	SPI_connect();
-	destination = get_own(name);
+	destination = get(name, SAGA_RIGHT_OPERATE);
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = BoolGetDatum(paused);
 	(void) saga_execute(&pause_stmt, values, NULL, false, 0);
@@ -396,6 +428,8 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	(void) saga_execute(&drop_attempts_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&drop_messages_stmt, &id, NULL, false, 0);
 	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
+	saga_secret_forget_references("destination", DatumGetInt32(id));
+	saga_destination_store_other(DatumGetInt32(id), 0, NULL);
 	(void) saga_execute(&drop_state_stmt, NULL, NULL, false, 0);
 	/* what may be left in the queue is of withdrawn messages */
 	saga_queue_lock_exclusive(DatumGetInt32(id));

@@ -70,7 +70,7 @@ read_refresh_token(SagaToken *token)
 
 	token->old_refresh_token = saga_secret_get(name);
 	if (token->old_refresh_token == NULL)
-		return psprintf("secret \"%s\" does not exist", name);
+		return psprintf("secret \"%s\" does not exist", saga_secret_key_name(name));
 	token->secrets = lappend(token->secrets, token->old_refresh_token);
 	return NULL;
 }

@@ -13,6 +13,7 @@
 #include "common/hashfn.h"
 #include "common/sha2.h"
 #include "miscadmin.h"
+#include "net/secret.h"
 #include "outbox/oauth.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
@@ -58,21 +59,15 @@ static SagaStmt purge_stmt = {
 };
 
 static SagaStmt lock_secret_stmt = {
-	.sql = "SELECT value FROM saga.secret WHERE name = $1 FOR UPDATE SKIP LOCKED",
+	.sql = "SELECT value FROM saga.secret WHERE secret_id = $1 FOR UPDATE SKIP LOCKED",
 	.nargs = 1,
-	.argtypes = {TEXTOID}
-};
-
-static SagaStmt exists_secret_stmt = {
-	.sql = "SELECT 1 FROM saga.secret WHERE name = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+	.argtypes = {INT4OID}
 };
 
 static SagaStmt rotate_stmt = {
-	.sql = "UPDATE saga.secret SET value = $2, changed_at = now() WHERE name = $1",
+	.sql = "UPDATE saga.secret SET value = $2, changed_at = now() WHERE secret_id = $1",
 	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
+	.argtypes = {INT4OID, TEXTOID}
 };
 
 /* ---------- whose ---------- */
@@ -111,13 +106,13 @@ digest_of(const SagaAuth *auth, Oid owner)
 	return hex;
 }
 
-/* Who shares a refresh token shares the lock on it, whatever else differs. */
+/* Who shares a refresh token, by its row, shares the lock on it, whatever else differs. */
 void
 saga_oauth_identify(SagaAuth *auth, Oid owner)
 {
 	auth->token_made_for = digest_of(auth, owner);
 	auth->token_key = auth->type == SAGA_AUTH_OAUTH_REFRESH ?
-		psprintf("refresh/%s", auth->refresh_token) : psprintf("client/%s", auth->token_made_for);
+		psprintf("refresh/%.*s", (int) strcspn(auth->refresh_token, "/"), auth->refresh_token) : psprintf("client/%s", auth->token_made_for);
 }
 
 /* ---------- one at a time ---------- */
@@ -244,24 +239,18 @@ saga_oauth_read(SagaToken *token)
 static bool
 store_refresh_token(SagaToken *token)
 {
+	const char *key = token->destination->auth.refresh_token;
 	Datum		values[2];
 	char	   *value = NULL;
 	bool		same;
 
-	values[0] = CStringGetTextDatum(token->destination->auth.refresh_token);
+	values[0] = Int32GetDatum(saga_secret_row(key));
 	(void) saga_execute(&lock_secret_stmt, values, NULL, false, 1);
 	if (SPI_processed > 0)
 		value = get_text(1);
 	SPI_freetuptable(SPI_tuptable);
 	if (value == NULL)
-	{
-		bool		there;
-
-		(void) saga_execute(&exists_secret_stmt, values, NULL, false, 1);
-		there = SPI_processed > 0;
-		SPI_freetuptable(SPI_tuptable);
-		return !there;			/* dropped: nothing to keep it in */
-	}
+		return saga_secret_row(key) == 0;	/* dropped: nothing to keep it in */
 	/* else somebody has set another one while we asked; that one counts */
 	same = strcmp(value, token->old_refresh_token) == 0;
 	explicit_bzero(value, strlen(value));

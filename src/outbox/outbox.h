@@ -37,8 +37,22 @@ typedef struct SagaOutboxEntry
 	pg_uuid_t	execution_id;
 	int			task_id;
 	bool		only_submit;	/* .waitForTaskToken: a success is no event, a failure is */
-	Oid			role;			/* who must be allowed to use the destination */
+	Oid			role;			/* whose names count, and who must be allowed to use the destination */
+
+	/*
+	 * The id of what a name in the request meant when the definition was made; 0:
+	 * nothing then, so it is looked up now.  NULL: no definition.
+	 */
+	int32		(*meant) (const char *name, void *arg);
+	void	   *meant_arg;
 } SagaOutboxEntry;
+
+/*
+ * The destination that a text in a request means for a role: "saga:NAME/path", a URL, the
+ * ARN of a topic, the URL of a queue, a name to publish to.  *name is what of it names the
+ * destination, as SagaOutboxEntry.meant is asked for it.  0: none.  Needs SPI_connect.
+ */
+extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name);
 
 /*
  * Writes the two rows in the current transaction.  Returns NULL, or an error

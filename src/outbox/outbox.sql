@@ -2,7 +2,7 @@
 
 CREATE TABLE saga.destination (
 	destination_id integer PRIMARY KEY,	-- the id of its queue, "destination/NAME"
-	name text NOT NULL UNIQUE,
+	name text NOT NULL,
 	kind text NOT NULL CHECK (kind IN ('http', 'sns', 'sqs')),
 	owner regrole NOT NULL,
 	settings jsonb NOT NULL,
@@ -12,7 +12,8 @@ CREATE TABLE saga.destination (
 		'group ' || owner::oid::text || ' ' || nullif(settings #>> '{limits,group}', ''),
 		'destination ' || destination_id::text)) STORED,
 	created_at timestamptz NOT NULL DEFAULT now(),
-	changed_at timestamptz NOT NULL DEFAULT now()
+	changed_at timestamptz NOT NULL DEFAULT now(),
+	UNIQUE (owner, name)
 );
 COMMENT ON TABLE saga.destination IS 'where outbox messages go; secrets are references to files or environment variables, never values';
 
@@ -140,9 +141,10 @@ COMMENT ON FUNCTION saga.create_destination(text, text, jsonb) IS 'makes a place
 CREATE FUNCTION saga.alter_destination(name text, settings jsonb) RETURNS void
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_alter_destination';
 COMMENT ON FUNCTION saga.alter_destination(text, jsonb) IS 'replaces the settings of a destination';
-CREATE FUNCTION saga.set_destination_owner(name text, role regrole) RETURNS void
-	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_set_destination_owner';
-COMMENT ON FUNCTION saga.set_destination_owner(text, regrole) IS 'gives a destination to another role';
+CREATE FUNCTION saga.set_destination_owner(name text, role regrole, definition_hash text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_set_destination_owner';
+COMMENT ON FUNCTION saga.set_destination_owner(text, regrole, text) IS
+'gives a destination to another role; definition_hash: as in saga.destinations, required where the caller is not himself the owner. Rights that were granted on it end';
 CREATE FUNCTION saga.pause_destination(name text) RETURNS void
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_pause_destination';
 COMMENT ON FUNCTION saga.pause_destination(text) IS 'messages wait, nothing more is sent';
@@ -167,7 +169,7 @@ CREATE VIEW saga.outbox_status WITH (security_barrier) AS
 SELECT d.name AS destination, d.kind, d.paused,
 	greatest(w.waiting - t.sending - t.retrying, 0) AS waiting, t.sending, t.retrying,
 	f.delivered, f.failed, f.withdrawn, w.oldest_waiting,
-	l.last_status, l.last_error, f.last_success_at
+	l.last_status, l.last_error, f.last_success_at, d.owner
 FROM saga.destination d
 CROSS JOIN LATERAL (
 	SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting
@@ -186,7 +188,9 @@ LEFT JOIN LATERAL (
 	SELECT o.last_status, o.last_error
 	FROM saga.outbox o WHERE o.destination_id = d.destination_id AND o.last_sent_at IS NOT NULL
 	ORDER BY o.last_sent_at DESC LIMIT 1) l ON true
-WHERE pg_catalog.pg_has_role(d.owner, 'MEMBER');
+WHERE pg_catalog.pg_has_role(d.owner, 'USAGE')
+	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
+		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.outbox_status IS 'your destinations: what waits, what was sent, the last answer';
 
 CREATE VIEW saga.destinations WITH (security_barrier) AS
@@ -207,7 +211,8 @@ SELECT d.name, d.kind, d.owner,
 	r.minute AS started_last_minute, r.hour AS started_last_hour, r.day AS started_last_day,
 	t.in_flight, greatest(w.waiting - t.in_flight - t.retrying, 0) AS waiting, t.retrying, w.oldest_waiting,
 	s.last_success_at, s.last_error, s.last_error_at,
-	d.settings, d.created_at, d.changed_at
+	d.settings, d.created_at, d.changed_at,
+	encode(sha256(convert_to(d.settings::text, 'UTF8')), 'hex') AS definition_hash
 FROM saga.destination d
 LEFT JOIN saga.destination_state s ON s.limit_key = d.limit_key
 CROSS JOIN LATERAL (
@@ -226,5 +231,7 @@ CROSS JOIN LATERAL (
 			greatest(floor(e.s / 120) - s.hour_bucket, 0)::integer AS hour,
 			greatest(floor(e.s / 2880) - s.day_bucket, 0)::integer AS day
 		FROM (SELECT extract(epoch FROM now() - timestamptz '2000-01-01 00:00:00+00') AS s) e) age) r
-WHERE pg_catalog.pg_has_role(d.owner, 'MEMBER');
+WHERE pg_catalog.pg_has_role(d.owner, 'USAGE')
+	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
+		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.destinations IS 'your destinations: what holds them, their limits, what waits and is in flight, how the last requests went';

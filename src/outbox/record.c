@@ -297,6 +297,13 @@ bury(const Recording *recording)
 	(void) saga_dead_letter_insert(&letter);
 }
 
+/* What the destination that is named in settings meant. */
+static int32
+other_meant(const char *name, void *arg)
+{
+	return saga_destination_other(((const SagaDestination *) arg)->destination_id);
+}
+
 /*
  * A compensation that cannot be done goes to the destination that its "else"
  * names, as a message of its own that the same task waits for.
@@ -327,6 +334,8 @@ hand_on(Recording *recording)
 	entry.task_id = delivery->task_id;
 	entry.only_submit = delivery->only_submit;
 	entry.role = destination->owner;
+	entry.meant = other_meant;
+	entry.meant_arg = unconstify(SagaDestination *, destination);
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error == NULL)
 		return true;

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "outbox/destination.h"
 #include "outbox/outbox.h"
 #include "utils/builtins.h"
 
@@ -42,4 +43,5 @@ void
 saga_outbox_init(void)
 {
 	saga_redrive_outbox_hook = redrive;
+	saga_destination_init();
 }

@@ -7,9 +7,9 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 
 bool
@@ -35,91 +35,7 @@ saga_reject(SagaResolved *resolved, const char *error, const char *fmt,...)
 	return false;
 }
 
-/* A destination of another role is not told apart from none. */
-static bool
-use_named(const SagaOutboxEntry *entry, const char *name, SagaResolved *resolved)
-{
-	SagaDestination *destination = saga_destination_by_name(name);
-
-	if (destination == NULL || !has_privs_of_role(entry->role, destination->owner))
-		return saga_reject(resolved, "States.Runtime",
-						   "destination \"%s\" does not exist or is not yours to use", name);
-	resolved->destination = destination;
-	return true;
-}
-
-/* The destination of a topic or a queue. */
-static bool
-use_aws(const SagaOutboxEntry *entry, SagaDestinationKind kind, const char *what, const char *name,
-		SagaResolved *resolved)
-{
-	ListCell   *lc;
-	int			nusable = 0;
-	int			nown = 0;
-	SagaDestination *own = NULL;
-
-	foreach(lc, saga_destination_list())
-	{
-		SagaDestination *destination = lfirst(lc);
-
-		if (destination->kind != kind ||
-			strcmp(kind == SAGA_DESTINATION_SNS ? destination->topic_arn : destination->queue_url, name) != 0 ||
-			!has_privs_of_role(entry->role, destination->owner))
-			continue;
-		resolved->destination = destination;
-		nusable++;
-		if (destination->owner == entry->role)
-		{
-			own = destination;
-			nown++;
-		}
-	}
-	if (nusable > 1 && nown == 1)
-	{
-		resolved->destination = own;
-		nusable = 1;
-	}
-	if (nusable == 0)
-		return saga_reject(resolved, "States.Runtime",
-						   "no destination that you may use has the %s \"%s\"", what, name);
-	if (nusable > 1)
-		return saga_reject(resolved, "States.Runtime",
-						   "several destinations have the %s \"%s\"; name one as \"saga:NAME\"", what, name);
-	return true;
-}
-
-static bool
-use_url(const SagaOutboxEntry *entry, const char *text, SagaResolved *resolved, char **rest)
-{
-	ListCell   *lc;
-	SagaUrl		url;
-	const char *error = saga_url_parse(text, false, &url);
-	SagaDestination *found = NULL;
-
-	if (error != NULL)
-		return saga_reject(resolved, "States.Runtime", "ApiEndpoint %s", error);
-	foreach(lc, saga_destination_list())
-	{
-		SagaDestination *destination = lfirst(lc);
-		char	   *tail;
-
-		if (destination->kind != SAGA_DESTINATION_HTTP ||
-			!has_privs_of_role(entry->role, destination->owner) ||
-			!saga_url_covers(&destination->request.url, &url, &tail))
-			continue;
-		if (found != NULL)
-			return saga_reject(resolved, "States.Runtime",
-							   "destinations \"%s\" and \"%s\" both cover the ApiEndpoint; name one as \"saga:NAME/path\"",
-							   found->name, destination->name);
-		found = destination;
-		*rest = tail;
-	}
-	if (found == NULL)
-		return saga_reject(resolved, "States.Runtime",
-						   "no destination that you may use covers the ApiEndpoint");
-	resolved->destination = found;
-	return true;
-}
+/* ---------- what a text means ---------- */
 
 /* "saga:NAME/path" or "destination:NAME/path": what follows the prefix, else NULL. */
 static const char *
@@ -130,6 +46,181 @@ strip_scheme(const char *text)
 	if (strncmp(text, "destination:", 12) == 0)
 		return text + 12;
 	return NULL;
+}
+
+/* The end of a name in front of a path: quotes may hold what would end it. */
+static size_t
+name_length(const char *text)
+{
+	bool		quoted = false;
+	const char *p;
+
+	for (p = text; *p; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && strchr("/?#", *p) != NULL)
+			break;
+	}
+	return p - text;
+}
+
+static SagaDestination *
+usable(int32 destination_id, Oid role)
+{
+	SagaDestination *destination = destination_id != 0 ? saga_destination_by_id(destination_id) : NULL;
+
+	return destination != NULL && saga_destination_may(destination, role, SAGA_RIGHT_USE) ? destination : NULL;
+}
+
+/* A destination that one may not use is not told apart from none. */
+static SagaDestination *
+find_named(const char *name, Oid role)
+{
+	SagaObject	object;
+
+	if (!saga_object_find(SAGA_OBJECT_DESTINATION, name, role, SAGA_RIGHT_USE, &object))
+		return NULL;
+	return saga_destination_by_id(object.id);
+}
+
+/* What a definition's name meant, as long as that is there and may be used. */
+static SagaDestination *
+find_meant(const SagaOutboxEntry *entry, const char *name)
+{
+	return entry->meant ? usable(entry->meant(name, entry->meant_arg), entry->role) : NULL;
+}
+
+static bool
+use_named(const SagaOutboxEntry *entry, const char *name, SagaResolved *resolved)
+{
+	resolved->destination = find_meant(entry, name);
+	if (resolved->destination == NULL)
+		resolved->destination = find_named(name, entry->role);
+	if (resolved->destination == NULL)
+		return saga_reject(resolved, "States.Runtime",
+						   "destination \"%s\" does not exist or is not yours to use", name);
+	return true;
+}
+
+/* Does this destination have the topic, the queue, or a URL above the one that is asked for? */
+static bool
+covers(const SagaDestination *destination, SagaDestinationKind kind, const char *text, const SagaUrl *url)
+{
+	char	   *rest;
+
+	if (destination->kind != kind)
+		return false;
+	if (kind == SAGA_DESTINATION_HTTP)
+		return saga_url_covers(&destination->request.url, url, &rest);
+	return strcmp(kind == SAGA_DESTINATION_SNS ? destination->topic_arn : destination->queue_url, text) == 0;
+}
+
+/*
+ * By what it leads to.  The role's own come first, then those of the owners in its
+ * pg_saga.owner_path, one after the other; so nobody else's destination can get
+ * in the way.  *other: a second one of the same owner, between which nobody can choose.
+ */
+static SagaDestination *
+find_covering(SagaDestinationKind kind, const char *text, const SagaUrl *url, Oid role,
+			  SagaDestination **other)
+{
+	List	   *owners = lcons_oid(role, saga_owner_path(role));
+	SagaDestination *found = NULL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	*other = NULL;
+	foreach(lc, owners)
+	{
+		foreach(lc2, saga_destination_ids_of(lfirst_oid(lc)))
+		{
+			SagaDestination *destination = usable(lfirst_int(lc2), role);
+
+			CHECK_FOR_INTERRUPTS();
+			if (destination == NULL || !covers(destination, kind, text, url))
+				continue;
+			if (found != NULL)
+			{
+				*other = destination;
+				return found;
+			}
+			found = destination;
+		}
+		if (found != NULL)
+			return found;
+	}
+	return NULL;
+}
+
+int32
+saga_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name)
+{
+	const char *named = op == SAGA_OUTBOX_PUBLISH ? text : strip_scheme(text);
+	SagaDestination *destination;
+	SagaDestination *other = NULL;
+	SagaUrl		url;
+
+	if (named != NULL)
+	{
+		*name = pnstrdup(named, op == SAGA_OUTBOX_HTTP ? name_length(named) : strlen(named));
+		destination = find_named(*name, role);
+	}
+	else
+	{
+		*name = pstrdup(text);
+		if (op == SAGA_OUTBOX_HTTP && saga_url_parse(text, false, &url) != NULL)
+			return 0;
+		destination = find_covering(op == SAGA_OUTBOX_HTTP ? SAGA_DESTINATION_HTTP :
+									op == SAGA_OUTBOX_SNS ? SAGA_DESTINATION_SNS : SAGA_DESTINATION_SQS,
+									text, &url, role, &other);
+	}
+	return destination != NULL && other == NULL ? destination->destination_id : 0;
+}
+
+/* ---------- of a request ---------- */
+
+/* The destination of a topic or a queue. */
+static bool
+use_aws(const SagaOutboxEntry *entry, SagaDestinationKind kind, const char *what, const char *name,
+		SagaResolved *resolved)
+{
+	SagaDestination *other = NULL;
+
+	resolved->destination = find_meant(entry, name);
+	if (resolved->destination == NULL)
+		resolved->destination = find_covering(kind, name, NULL, entry->role, &other);
+	if (resolved->destination == NULL)
+		return saga_reject(resolved, "States.Runtime",
+						   "no destination that you may use has the %s \"%s\"", what, name);
+	if (other != NULL)
+		return saga_reject(resolved, "States.Runtime",
+						   "several destinations have the %s \"%s\"; name one as \"saga:NAME\"", what, name);
+	return true;
+}
+
+static bool
+use_url(const SagaOutboxEntry *entry, const char *text, SagaResolved *resolved, char **rest)
+{
+	SagaUrl		url;
+	const char *error = saga_url_parse(text, false, &url);
+	SagaDestination *other = NULL;
+
+	if (error != NULL)
+		return saga_reject(resolved, "States.Runtime", "ApiEndpoint %s", error);
+	resolved->destination = find_meant(entry, text);
+	if (resolved->destination == NULL ||
+		!saga_url_covers(&resolved->destination->request.url, &url, rest))
+		resolved->destination = find_covering(SAGA_DESTINATION_HTTP, text, &url, entry->role, &other);
+	if (resolved->destination == NULL)
+		return saga_reject(resolved, "States.Runtime",
+						   "no destination that you may use covers the ApiEndpoint");
+	if (other != NULL)
+		return saga_reject(resolved, "States.Runtime",
+						   "destinations \"%s\" and \"%s\" both cover the ApiEndpoint; name one as \"saga:NAME/path\"",
+						   resolved->destination->name, other->name);
+	(void) saga_url_covers(&resolved->destination->request.url, &url, rest);
+	return true;
 }
 
 static bool
@@ -147,7 +238,7 @@ resolve_http(const SagaOutboxEntry *entry, SagaResolved *resolved, char **rest)
 	named = strip_scheme(endpoint);
 	if (named == NULL)
 		return use_url(entry, endpoint, resolved, rest);
-	len = strcspn(named, "/?#");
+	len = name_length(named);
 	*rest = pstrdup(named + len);
 	return use_named(entry, pnstrdup(named, len), resolved);
 }
@@ -195,7 +286,7 @@ hold_destination(const SagaOutboxEntry *entry, SagaResolved *resolved)
 
 	saga_destination_lock(id, AccessShareLock);
 	resolved->destination = saga_destination_by_id(id);
-	if (resolved->destination == NULL || !has_privs_of_role(entry->role, resolved->destination->owner))
+	if (resolved->destination == NULL || !saga_destination_may(resolved->destination, entry->role, SAGA_RIGHT_USE))
 		return saga_reject(resolved, "States.Runtime",
 						   "destination \"%s\" does not exist or is not yours to use", name);
 	return true;

@@ -1,12 +1,8 @@
 /*
  * secret.c
- *		Secrets: the functions that make, change and drop them, and who may
- *		refer to them.
+ *		Secrets: the functions that make, change and drop them.
  *
- * A destination may refer to a secret when whoever makes or alters it is a
- * member of the secret's owner; whoever it is given away to uses the secret
- * without being able to read it.  So a name that a destination refers to must
- * never come to mean somebody else's secret.
+ * Who may refer to one, and what a reference means: secret_reference.c.
  */
 #include "postgres.h"
 
@@ -19,110 +15,69 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(saga_set_secret);
 PG_FUNCTION_INFO_V1(saga_drop_secret);
 
 #define SAGA_SECRET_MAX_BYTES 16384
 
-static SagaStmt owner_stmt = {
-	.sql = "SELECT owner::oid FROM saga.secret WHERE name = $1 FOR UPDATE",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStmt find_stmt = {
+	.sql = "SELECT secret_id FROM saga.secret WHERE owner = $1 AND name = $2",
+	.nargs = 2,
+	.argtypes = {OIDOID, TEXTOID}
 };
 
-static SagaStmt share_stmt = {
-	.sql = "SELECT owner::oid FROM saga.secret WHERE name = $1 FOR KEY SHARE",
+static SagaStmt lock_stmt = {
+	.sql = "SELECT 1 FROM saga.secret WHERE secret_id = $1 FOR UPDATE",
 	.nargs = 1,
-	.argtypes = {TEXTOID}
+	.argtypes = {INT4OID}
 };
 
 static SagaStmt insert_stmt = {
 	.sql = "INSERT INTO saga.secret (name, owner, value) VALUES ($1, $2::oid::regrole, $3) "
-	"ON CONFLICT DO NOTHING",
+	"ON CONFLICT (owner, name) DO NOTHING",
 	.nargs = 3,
 	.argtypes = {TEXTOID, OIDOID, TEXTOID}
 };
 
 static SagaStmt update_stmt = {
-	.sql = "UPDATE saga.secret SET value = $2, changed_at = now() WHERE name = $1",
+	.sql = "UPDATE saga.secret SET value = $2, changed_at = now() WHERE secret_id = $1",
 	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
+	.argtypes = {INT4OID, TEXTOID}
 };
 
 static SagaStmt delete_stmt = {
-	.sql = "DELETE FROM saga.secret WHERE name = $1",
+	.sql = "DELETE FROM saga.secret WHERE secret_id = $1",
 	.nargs = 1,
-	.argtypes = {TEXTOID}
+	.argtypes = {INT4OID}
 };
 
-/* Sources refer to one as a whole, in their credentials. */
-static SagaStmt source_stmt = {
-	.sql = "SELECT owner::oid FROM saga.source WHERE settings #>> '{credentials,secret}' = $1",
+/* Who refers to it, and whether the caller may know. */
+static SagaStmt used_stmt = {
+	.sql = "SELECT r.referrer, coalesce(d.name, s.name), coalesce(d.owner, s.owner)::oid FROM saga.reference r "
+	"LEFT JOIN saga.destination d ON r.referrer = 'destination' AND d.destination_id = r.referrer_id "
+	"LEFT JOIN saga.source s ON r.referrer = 'source' AND s.source_id = r.referrer_id "
+	"WHERE r.kind = 'secret' AND r.object_id = $1 LIMIT 1",
 	.nargs = 1,
-	.argtypes = {TEXTOID}
+	.argtypes = {INT4OID}
 };
 
-/* InvalidOid: there is no such row. */
-static Oid
-get_owner(SagaStmt *stmt, const char *name)
+bool
+saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
 {
-	Datum		value = CStringGetTextDatum(name);
+	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
 	bool		isnull;
-	Oid			owner = InvalidOid;
 
-	(void) saga_execute(stmt, &value, NULL, false, 1);
-	if (SPI_processed > 0)
-		owner = DatumGetObjectId(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	return owner;
-}
-
-/* The row stays until the end of the transaction. */
-void
-saga_secret_check_rights(const SagaDestination *destination)
-{
-	ListCell   *lc;
-
-	foreach(lc, destination->secrets)
-	{
-		const char *name = lfirst(lc);
-		Oid			owner = get_owner(&share_stmt, name);
-
-		if (!OidIsValid(owner))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("secret \"%s\" does not exist", name),
-					 errdetail("Destination \"%s\" refers to it.", destination->name),
-					 errhint("Make it first, with saga.set_secret.")));
-		if (!has_privs_of_role(GetUserId(), owner))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied for secret \"%s\"", name),
-					 errdetail("Destination \"%s\" refers to it.", destination->name),
-					 errhint("Let its owner make the destination, and give it away with saga.set_destination_owner.")));
-	}
-}
-
-static const SagaDestination *
-find_user(const char *name)
-{
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	/* we may have waited for one that was being made */
-	AcceptInvalidationMessages();
-	foreach(lc, saga_destination_list())
-	{
-		const SagaDestination *destination = lfirst(lc);
-
-		foreach(lc2, destination->secrets)
-		{
-			if (strcmp(lfirst(lc2), name) == 0)
-				return destination;
-		}
-	}
-	return NULL;
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) saga_execute(&find_stmt, values, NULL, true, 1);
+	PopActiveSnapshot();
+	if (SPI_processed == 0)
+		return false;
+	object->kind = SAGA_OBJECT_SECRET;
+	object->id = DatumGetInt32(saga_result(0, 1, &isnull));
+	object->owner = owner;
+	return true;
 }
 
 /*
@@ -130,7 +85,7 @@ find_user(const char *name)
  * the server's own, a full disk for one, is logged with it all the same.
  */
 static void
-check_value(const char *name, const char *value)
+check_name(const char *name)
 {
 	const char *error = saga_secret_check_name(name);
 
@@ -140,6 +95,11 @@ check_value(const char *name, const char *value)
 				 errmsg("invalid name of a secret: \"%s\"", name),
 				 errdetail("A name %s.", error),
 				 errhidestmt(true)));
+}
+
+static void
+check_value(const char *name, const char *value)
+{
 	if (value[0] == '\0' || strpbrk(value, "\r\n") != NULL || strlen(value) > SAGA_SECRET_MAX_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -149,25 +109,13 @@ check_value(const char *name, const char *value)
 				 errhidestmt(true)));
 }
 
-/*
- * False: somebody else made it meanwhile.  A destination that came from a
- * dump without its secrets refers to a name that is free: only who may use
- * the destination may fill it.
- */
+/* False: it was made meanwhile. */
 static bool
 insert_secret(const char *name, const char *value)
 {
-	const SagaDestination *user = find_user(name);
-	Oid			source_owner = get_owner(&source_stmt, name);
 	Datum		values[3];
 
-	if ((user != NULL && !has_privs_of_role(GetUserId(), user->owner)) ||
-		(OidIsValid(source_owner) && !has_privs_of_role(GetUserId(), source_owner)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for secret \"%s\"", name),
-				 errdetail("A destination or a source of another role refers to a secret of this name."),
-				 errhidestmt(true)));
+	saga_object_check_count("secrets", "secret", GetUserId());
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(GetUserId());
 	values[2] = CStringGetTextDatum(value);
@@ -175,24 +123,28 @@ insert_secret(const char *name, const char *value)
 	return SPI_processed > 0;
 }
 
-/* False: it is not there. */
+/* False: it has gone meanwhile. */
 static bool
-update_secret(const char *name, const char *value)
+update_secret(int32 secret_id, const char *value)
 {
-	Oid			owner = get_owner(&owner_stmt, name);
 	Datum		values[2];
 
-	if (!OidIsValid(owner))
-		return false;
-	if (!has_privs_of_role(GetUserId(), owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of secret \"%s\"", name),
-				 errhidestmt(true)));
-	values[0] = CStringGetTextDatum(name);
+	values[0] = Int32GetDatum(secret_id);
 	values[1] = CStringGetTextDatum(value);
 	(void) saga_execute(&update_stmt, values, NULL, false, 0);
-	return true;
+	return SPI_processed > 0;
+}
+
+/* One's own, or another's by its full name; false: it changed under us. */
+static bool
+set_secret(const char *name, const char *value)
+{
+	SagaObject	object;
+
+	if (saga_object_find_to_replace(SAGA_OBJECT_SECRET, name, GetUserId(), &object))
+		return update_secret(object.id, value);
+	check_name(name);
+	return insert_secret(name, value);
 }
 
 Datum
@@ -213,43 +165,48 @@ saga_set_secret(PG_FUNCTION_ARGS)
 	check_value(name, value);
 
 	SPI_connect();
-	while (!update_secret(name, value) && !insert_secret(name, value))
+	while (!set_secret(name, value))
 		CHECK_FOR_INTERRUPTS();
 	SPI_finish();
 	explicit_bzero(value, strlen(value));
 	PG_RETURN_VOID();
 }
 
+/* Raises when settings refer to it.  The lock keeps new ones from doing so. */
+static void
+check_unused(const char *name, Datum secret_id)
+{
+	char	   *referrer;
+	Oid			owner;
+	bool		isnull;
+
+	(void) saga_execute(&lock_stmt, &secret_id, NULL, false, 1);
+	(void) saga_execute(&used_stmt, &secret_id, NULL, false, 1);
+	if (SPI_processed == 0)
+		return;
+	referrer = TextDatumGetCString(saga_result(0, 1, &isnull));
+	owner = DatumGetObjectId(saga_result(0, 3, &isnull));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("cannot drop secret \"%s\" because a %s refers to it", name, referrer),
+			 !isnull && has_privs_of_role(GetUserId(), owner) ?
+			 errdetail("It is %s \"%s\".", referrer, TextDatumGetCString(saga_result(0, 2, &isnull))) : 0));
+}
+
 Datum
 saga_drop_secret(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Datum		value = CStringGetTextDatum(name);
-	const SagaDestination *user;
-	Oid			owner;
+	SagaObject	object;
+	Datum		value;
 
 	SPI_connect();
-	owner = get_owner(&owner_stmt, name);
-	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("secret \"%s\" does not exist", name)));
-	if (!has_privs_of_role(GetUserId(), owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of secret \"%s\"", name)));
-	user = find_user(name);
-	if (user != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot drop secret \"%s\" because a destination refers to it", name),
-				 has_privs_of_role(GetUserId(), user->owner) ?
-				 errdetail("It is destination \"%s\".", user->name) : 0));
-	if (OidIsValid(get_owner(&source_stmt, name)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot drop secret \"%s\" because a source refers to it", name)));
+	if (!saga_object_find(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN, &object))
+		saga_object_missing(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN);
+	value = Int32GetDatum(object.id);
+	check_unused(name, value);
 	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
+	saga_object_forget_grants(SAGA_OBJECT_SECRET, object.id);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

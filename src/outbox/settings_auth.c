@@ -92,7 +92,7 @@ parse_refresh_token(SagaSettingsState *state, const char *path, JsonbValue *valu
 	SagaDestination *destination = state->destination;
 	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
 
-	if (text == NULL || saga_secret_check_name(text) != NULL)
+	if (text == NULL || saga_secret_check_reference(text) != NULL)
 		saga_settings_fault(state, path, "must be the name of a secret, made with saga.set_secret");
 	else
 		destination->secrets = lappend(destination->secrets, text);

@@ -65,15 +65,14 @@ saga_check_plain(const SagaQueue *queue)
 			 : errhint("Its messages come from steps and go out through the publisher.")));
 }
 
-/* A plain queue that the current user may use, locked against being dropped. */
+/* A plain queue on which the current user has one of the rights, locked against being dropped. */
 const SagaQueue *
-saga_arg_queue(FunctionCallInfo fcinfo, int arg)
+saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights)
 {
 	const SagaQueue *queue;
 
 	saga_arg_required(fcinfo, arg, "queue");
-	queue = saga_queue_by_name(text_to_cstring(PG_GETARG_TEXT_PP(arg)), false);
-	saga_queue_check_owner(queue);
+	queue = saga_queue_find(text_to_cstring(PG_GETARG_TEXT_PP(arg)), GetUserId(), rights, false);
 	saga_check_plain(queue);
 	return saga_queue_lock(queue);
 }

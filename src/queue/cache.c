@@ -1,6 +1,6 @@
 /*
  * cache.c
- *		Rows of saga.queue, by name and by id, one cache per process.
+ *		Rows of saga.queue, by owner and name and by id, one cache per process.
  *
  * A statement trigger on saga.queue sends a relcache invalidation, the
  * callback here forgets everything.  Entries are handed out as pointers that
@@ -40,9 +40,15 @@ typedef struct IdEntry
 	SagaQueue  *queue;
 } IdEntry;
 
+typedef struct NameKey
+{
+	Oid			owner;
+	const char *name;
+} NameKey;
+
 typedef struct NameEntry
 {
-	char	   *name;
+	NameKey		key;
 	SagaQueue  *queue;
 } NameEntry;
 
@@ -51,18 +57,16 @@ static QueueCache *cache = NULL;
 static QueueCache *retired = NULL;
 static bool callback_registered = false;
 
+#define QUEUE_COLUMNS \
+	"SELECT queue_id, name, kind, owner::oid, visibility_timeout, max_receives, coalesce(dead_letter_queue_id, 0)" \
+	" FROM saga.queue"
+
 static SagaStmt by_name_stmt = {
-	.sql = "SELECT q.queue_id, q.name, q.kind, q.owner::oid, q.visibility_timeout, q.max_receives,"
-	" coalesce(d.queue_id, 0)"
-	" FROM saga.queue q LEFT JOIN saga.queue d ON d.name = q.dead_letter_queue AND d.kind = 'q'"
-	" WHERE q.name = $1",
-	.nargs = 1,.argtypes = {TEXTOID}
+	.sql = QUEUE_COLUMNS " WHERE owner = $1 AND name = $2",
+	.nargs = 2,.argtypes = {OIDOID, TEXTOID}
 };
 static SagaStmt by_id_stmt = {
-	.sql = "SELECT q.queue_id, q.name, q.kind, q.owner::oid, q.visibility_timeout, q.max_receives,"
-	" coalesce(d.queue_id, 0)"
-	" FROM saga.queue q LEFT JOIN saga.queue d ON d.name = q.dead_letter_queue AND d.kind = 'q'"
-	" WHERE q.queue_id = $1",
+	.sql = QUEUE_COLUMNS " WHERE queue_id = $1",
 	.nargs = 1,.argtypes = {INT4OID}
 };
 
@@ -77,15 +81,18 @@ forget_queues(Datum arg, Oid relid)
 static uint32
 name_hash(const void *key, Size keysize)
 {
-	const char *name = *(char *const *) key;
+	const NameKey *name_key = key;
 
-	return string_hash(name, strlen(name) + 1);
+	return hash_combine(murmurhash32(name_key->owner), string_hash(name_key->name, strlen(name_key->name) + 1));
 }
 
 static int
 name_match(const void *a, const void *b, Size keysize)
 {
-	return strcmp(*(char *const *) a, *(char *const *) b);
+	const NameKey *one = a;
+	const NameKey *other = b;
+
+	return one->owner == other->owner ? strcmp(one->name, other->name) : 1;
 }
 
 static void
@@ -111,7 +118,7 @@ make_cache(void)
 	new->by_id = hash_create("pg_saga queues by id", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
 	memset(&ctl, 0, sizeof(ctl));
-	ctl.keysize = sizeof(char *);
+	ctl.keysize = sizeof(NameKey);
 	ctl.entrysize = sizeof(NameEntry);
 	ctl.hash = name_hash;
 	ctl.match = name_match;
@@ -156,7 +163,7 @@ saga_cache_end_transaction(void)
  * makes the cache invalid, and the entry goes with it.
  */
 static SagaQueue *
-load(SagaStmt *stmt, Datum key)
+load(SagaStmt *stmt, Datum *key)
 {
 	QueueCache *into = cache;
 	SagaQueue  *queue = NULL;
@@ -164,12 +171,13 @@ load(SagaStmt *stmt, Datum key)
 
 	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(stmt, &key, NULL, true, 1);
+	saga_execute(stmt, key, NULL, true, 1);
 	PopActiveSnapshot();
 	if (SPI_processed > 0)
 	{
 		IdEntry    *id_entry;
 		NameEntry  *name_entry;
+		NameKey		name_key;
 		bool		found;
 
 		queue = MemoryContextAllocZero(into->context, sizeof(SagaQueue));
@@ -184,8 +192,11 @@ load(SagaStmt *stmt, Datum key)
 
 		id_entry = hash_search(into->by_id, &queue->queue_id, HASH_ENTER, &found);
 		id_entry->queue = queue;
-		name_entry = hash_search(into->by_name, &queue->name, HASH_ENTER, &found);
-		name_entry->name = queue->name;
+		memset(&name_key, 0, sizeof(name_key));
+		name_key.owner = queue->owner;
+		name_key.name = queue->name;
+		name_entry = hash_search(into->by_name, &name_key, HASH_ENTER, &found);
+		name_entry->key = name_key;
 		name_entry->queue = queue;
 	}
 	SPI_finish();
@@ -193,20 +204,22 @@ load(SagaStmt *stmt, Datum key)
 }
 
 const SagaQueue *
-saga_queue_by_name(const char *name, bool missing_ok)
+saga_queue_by_owner(Oid owner, const char *name)
 {
+	NameKey		key;
 	NameEntry  *entry;
-	const SagaQueue *queue;
+	Datum		values[2];
 
+	memset(&key, 0, sizeof(key));
+	key.owner = owner;
+	key.name = name;
 	check_cache();
-	entry = hash_search(cache->by_name, &name, HASH_FIND, NULL);
-	queue = entry ? entry->queue : load(&by_name_stmt, PointerGetDatum(cstring_to_text(name)));
-	if (queue == NULL && !missing_ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name),
-				 errhint("Make it with saga.create_queue.")));
-	return queue;
+	entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
+	if (entry)
+		return entry->queue;
+	values[0] = ObjectIdGetDatum(owner);
+	values[1] = CStringGetTextDatum(name);
+	return load(&by_name_stmt, values);
 }
 
 const SagaQueue *
@@ -214,10 +227,11 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 {
 	IdEntry    *entry;
 	const SagaQueue *queue;
+	Datum		key = Int32GetDatum(queue_id);
 
 	check_cache();
 	entry = hash_search(cache->by_id, &queue_id, HASH_FIND, NULL);
-	queue = entry ? entry->queue : load(&by_id_stmt, Int32GetDatum(queue_id));
+	queue = entry ? entry->queue : load(&by_id_stmt, &key);
 	if (queue == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -225,14 +239,53 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 	return queue;
 }
 
-void
-saga_queue_check_owner(const SagaQueue *queue)
+/* ---------- names and rights ---------- */
+
+SagaObject
+saga_queue_object(const SagaQueue *queue)
 {
-	if (!has_privs_of_role(GetUserId(), queue->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for queue \"%s\"", queue->name),
-				 errhint("Only members of the role that owns the queue may use it.")));
+	SagaObject	object = {.id = queue->queue_id,.owner = queue->owner};
+
+	object.kind = queue->kind == SAGA_QUEUE_WORKFLOW ? SAGA_OBJECT_WORKFLOW :
+		queue->kind == SAGA_QUEUE_DESTINATION ? SAGA_OBJECT_DESTINATION : SAGA_OBJECT_QUEUE;
+	return object;
+}
+
+/* Of any kind: the rights that count are those on what the queue belongs to. */
+static bool
+look_up_queue(Oid owner, const char *name, SagaObject *object)
+{
+	const SagaQueue *queue = saga_queue_by_owner(owner, name);
+
+	if (queue != NULL)
+		*object = saga_queue_object(queue);
+	return queue != NULL;
+}
+
+static bool
+look_up_workflow(Oid owner, const char *name, SagaObject *object)
+{
+	return look_up_queue(owner, name, object) && object->kind == SAGA_OBJECT_WORKFLOW;
+}
+
+void
+saga_queue_init(void)
+{
+	saga_object_register(SAGA_OBJECT_QUEUE, look_up_queue);
+	saga_object_register(SAGA_OBJECT_WORKFLOW, look_up_workflow);
+}
+
+const SagaQueue *
+saga_queue_find(const char *text, Oid user, int rights, bool missing_ok)
+{
+	SagaObject	object;
+	const SagaQueue *queue = NULL;
+
+	if (saga_object_find(SAGA_OBJECT_QUEUE, text, user, rights, &object))
+		queue = saga_queue_by_id(object.id, true);
+	if (queue == NULL && !missing_ok)
+		saga_object_missing(SAGA_OBJECT_QUEUE, text, user, rights);
+	return queue;
 }
 
 /* The lock is on the row's "object": no write to the row, shared by all senders. */

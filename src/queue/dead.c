@@ -127,6 +127,14 @@ saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from, ItemPointerData
 
 	if (queue->dead_letter_queue != 0)
 		target = saga_queue_by_id(queue->dead_letter_queue, true);
+	/* the right to send there may have been taken back */
+	if (target != NULL)
+	{
+		SagaObject	object = saga_queue_object(target);
+
+		if (!saga_object_may(&object, queue->owner, SAGA_RIGHT_USE))
+			target = NULL;
+	}
 	values[0] = saga_tid_array(tids, n);
 	if (target == NULL)
 	{
@@ -235,6 +243,14 @@ redrive_letter(const SagaQueue *queue, const FoundLetter *found)
 	return as;
 }
 
+static bool
+may_operate(const SagaQueue *queue)
+{
+	SagaObject	object = saga_queue_object(queue);
+
+	return saga_object_may(&object, GetUserId(), SAGA_RIGHT_OPERATE);
+}
+
 static void
 no_such_letter(const pg_uuid_t *id)
 {
@@ -259,7 +275,8 @@ redrive_one(const pg_uuid_t *id)
 	if (SPI_processed == 0)
 		no_such_letter(id);
 	queue = saga_queue_by_id(DatumGetInt32(saga_result(0, 1, &isnull)), false);
-	saga_queue_check_owner(queue);
+	if (!may_operate(queue))
+		no_such_letter(id);
 	queue = saga_queue_lock(queue);
 
 	saga_execute(&letter_stmt, &value, NULL, false, 1);
@@ -307,7 +324,7 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 
 	saga_arg_required(fcinfo, 0, "queue");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	queue = saga_queue_by_name(name, true);
+	queue = saga_queue_find(name, GetUserId(), SAGA_RIGHT_OPERATE, true);
 	if (queue == NULL && saga_uuid_parse(name, &after))
 	{
 		/* a literal without a cast is text: the id of a letter, one is redriven */
@@ -315,10 +332,7 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(1);
 	}
 	if (queue == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name)));
-	saga_queue_check_owner(queue);
+		saga_object_missing(SAGA_OBJECT_QUEUE, name, GetUserId(), SAGA_RIGHT_OPERATE);
 	queue = saga_queue_lock(queue);
 	if (!PG_ARGISNULL(2))
 	{

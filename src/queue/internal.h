@@ -22,7 +22,7 @@ extern void saga_cache_end_transaction(void);
 extern bool saga_queue_is_gone(int32 queue_id);
 
 /* args.c: arguments of SQL functions */
-extern const SagaQueue *saga_arg_queue(FunctionCallInfo fcinfo, int arg);
+extern const SagaQueue *saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights);
 extern int64 saga_interval_ms(const Interval *interval);
 extern void saga_check_plain(const SagaQueue *queue);
 extern void saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);

@@ -16,15 +16,20 @@
 bool		saga_creating_queue = false;
 
 static SagaStmt create_stmt = {
-	.sql = "INSERT INTO saga.queue (name, kind, owner, visibility_timeout, max_receives, dead_letter_queue, retention)"
+	.sql = "INSERT INTO saga.queue (name, kind, owner, visibility_timeout, max_receives, dead_letter_queue_id, retention)"
 	" VALUES ($1, $2, $3::oid::regrole, coalesce(($4 ->> 'visibility_timeout')::interval, '30 seconds'),"
-	" coalesce(($4 ->> 'max_receives')::integer, 5), $4 ->> 'dead_letter_queue', ($4 ->> 'retention')::interval)"
-	" ON CONFLICT (name) DO NOTHING RETURNING queue_id",
+	" coalesce(($4 ->> 'max_receives')::integer, 5), ($4 ->> 'dead_letter_queue_id')::integer,"
+	" ($4 ->> 'retention')::interval)"
+	" ON CONFLICT (owner, name) DO NOTHING RETURNING queue_id",
 	.nargs = 4,.argtypes = {TEXTOID, CHAROID, OIDOID, JSONBOID}
 };
 static SagaStmt used_stmt = {
-	.sql = "SELECT name FROM saga.queue WHERE dead_letter_queue = $1 AND name <> $1 ORDER BY name LIMIT 1",
-	.nargs = 1,.argtypes = {TEXTOID}
+	.sql = "SELECT name, owner::oid FROM saga.queue WHERE dead_letter_queue_id = $1 ORDER BY name LIMIT 1",
+	.nargs = 1,.argtypes = {INT4OID}
+};
+static SagaStmt owner_stmt = {
+	.sql = "UPDATE saga.queue SET owner = $2::oid::regrole WHERE queue_id = $1",
+	.nargs = 2,.argtypes = {INT4OID, OIDOID}
 };
 static SagaStmt purge_message_stmt = {
 	.sql = "DELETE FROM saga.message WHERE queue_id = $1",
@@ -72,6 +77,7 @@ saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
 	bool		exists;
 
 	check_name(name);
+	saga_object_check_count("queues", "queue", owner);
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CharGetDatum(kind);
 	values[2] = ObjectIdGetDatum(owner);
@@ -105,6 +111,24 @@ saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
 	return queue_id;
 }
 
+void
+saga_queue_set_owner(int32 queue_id, Oid owner)
+{
+	const SagaQueue *queue = saga_queue_by_id(queue_id, false);
+	Datum		values[2];
+
+	if (queue->owner == owner)
+		return;
+	if (saga_queue_by_owner(owner, queue->name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("role \"%s\" has a queue \"%s\" already", GetUserNameFromId(owner, true), queue->name)));
+	saga_object_check_count("queues", "queue", owner);
+	values[0] = Int32GetDatum(queue_id);
+	values[1] = ObjectIdGetDatum(owner);
+	saga_execute(&owner_stmt, values, NULL, false, 0);
+}
+
 static void
 push_member(JsonbParseState **state, const char *key, const char *value)
 {
@@ -125,19 +149,14 @@ interval_text(FunctionCallInfo fcinfo, int arg)
 	return DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(arg)));
 }
 
-static void
-check_dead_letter_queue(const char *name, const char *dead_letter_queue)
+/* Its id, as text; it stays until the end of the transaction. */
+static char *
+dead_letter_queue_id(const char *name)
 {
-	const SagaQueue *target;
+	const SagaQueue *target = saga_queue_find(name, GetUserId(), SAGA_RIGHT_USE, false);
 
-	if (strcmp(name, dead_letter_queue) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("queue \"%s\" cannot be its own dead-letter queue", name)));
-	target = saga_queue_by_name(dead_letter_queue, false);
-	saga_queue_check_owner(target);
 	saga_check_plain(target);
-	(void) saga_queue_lock(target);
+	return psprintf("%d", saga_queue_lock(target)->queue_id);
 }
 
 /*
@@ -178,8 +197,11 @@ saga_create_queue(PG_FUNCTION_ARGS)
 	{
 		char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(3));
 
-		check_dead_letter_queue(name, target);
-		push_member(&state, "dead_letter_queue", target);
+		if (strcmp(name, target) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("queue \"%s\" cannot be its own dead-letter queue", name)));
+		push_member(&state, "dead_letter_queue_id", dead_letter_queue_id(target));
 	}
 	if (!PG_ARGISNULL(5))
 		push_member(&state, "retention", interval_text(fcinfo, 5));
@@ -211,7 +233,7 @@ PG_FUNCTION_INFO_V1(saga_purge);
 Datum
 saga_purge(PG_FUNCTION_ARGS)
 {
-	const SagaQueue *queue = saga_arg_queue(fcinfo, 0);
+	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	uint64		n;
 
 	SPI_connect();
@@ -227,7 +249,10 @@ saga_queue_drop(const SagaQueue *queue)
 	int32		queue_id = queue->queue_id;
 	Datum		value = Int32GetDatum(queue_id);
 
+	SagaObject	object = saga_queue_object(queue);
+
 	(void) purge(queue);
+	saga_object_forget_grants(object.kind, object.id);
 	saga_execute(&purge_dead_stmt, &value, NULL, false, 0);
 	saga_execute(&drop_stmt, &value, NULL, false, 0);
 	saga_note_dropped(queue_id);
@@ -247,10 +272,9 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 
 	saga_arg_required(fcinfo, 0, "queue");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	queue = saga_queue_by_name(name, true);
+	queue = saga_queue_find(name, GetUserId(), SAGA_RIGHT_OWN, true);
 	if (queue == NULL)
 		PG_RETURN_BOOL(false);
-	saga_queue_check_owner(queue);
 	saga_check_plain(queue);
 	queue_id = queue->queue_id;
 
@@ -261,13 +285,15 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 
 	SPI_connect();
-	value = CStringGetTextDatum(name);
+	value = Int32GetDatum(queue_id);
 	saga_execute(&used_stmt, &value, NULL, false, 1);
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
+				 has_privs_of_role(GetUserId(), DatumGetObjectId(saga_result(0, 2, &isnull))) ?
 				 errmsg("queue \"%s\" is the dead-letter queue of \"%s\"", name,
-						TextDatumGetCString(saga_result(0, 1, &isnull))),
+						TextDatumGetCString(saga_result(0, 1, &isnull))) :
+				 errmsg("queue \"%s\" is the dead-letter queue of another role's queue", name),
 				 errhint("Drop that queue first.")));
 	saga_queue_drop(queue);
 	SPI_finish();

@@ -12,6 +12,7 @@
 #define SAGA_QUEUE_H
 
 #include "common/common.h"
+#include "name/name.h"
 #include "nodes/pg_list.h"
 #include "queue/shmem.h"
 #include "utils/jsonb.h"
@@ -37,12 +38,21 @@ typedef struct SagaQueue
 /*
  * From a per-process cache that a trigger on saga.queue invalidates; valid
  * until the next transaction. missing_ok false raises UNDEFINED_OBJECT.
+ * by_owner: NULL when there is none of exactly this owner and name.
  */
-extern const SagaQueue *saga_queue_by_name(const char *name, bool missing_ok);
+extern const SagaQueue *saga_queue_by_owner(Oid owner, const char *name);
 extern const SagaQueue *saga_queue_by_id(int32 queue_id, bool missing_ok);
 
-/* Raises INSUFFICIENT_PRIVILEGE unless the current user is a member of the owner. */
-extern void saga_queue_check_owner(const SagaQueue *queue);
+/*
+ * What a name means for a user who needs one of these rights (SagaRight) on it: see
+ * name/name.h.  The queue of a workflow or a destination needs it on those.
+ */
+extern const SagaQueue *saga_queue_find(const char *text, Oid user, int rights, bool missing_ok);
+
+/* What a queue belongs to, as rights are granted on it. */
+extern SagaObject saga_queue_object(const SagaQueue *queue);
+
+extern void saga_queue_init(void);	/* from _PG_init: registers the look-ups of names */
 
 /*
  * The queue stays until the end of the transaction: saga.drop_queue waits.
@@ -163,11 +173,14 @@ extern int	saga_timers_fire(const SagaQueue *queue, TimestampTz now, int limit, 
 extern int	saga_sweep(bool first);
 
 /*
- * Makes a queue of a kind; raises DUPLICATE_OBJECT if the name is taken.
+ * Makes a queue of a kind; raises DUPLICATE_OBJECT if the owner has one of the name.
  * settings may be NULL; members visibility_timeout, max_receives,
- * dead_letter_queue, retention.  Needs SPI_connect.  Returns its id.
+ * dead_letter_queue_id, retention.  Needs SPI_connect.  Returns its id.
  */
 extern int32 saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings);
+
+/* Of a workflow or destination that gets another owner; raises DUPLICATE_OBJECT.  Needs SPI_connect. */
+extern void saga_queue_set_owner(int32 queue_id, Oid owner);
 
 /*
  * Drops a queue of any kind with all its messages and dead letters: lock it

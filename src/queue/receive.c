@@ -239,7 +239,7 @@ saga_receive(PG_FUNCTION_ARGS)
 	TimestampTz next;
 	int64		wait_ms;
 
-	r.queue = saga_arg_queue(fcinfo, 0);
+	r.queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	saga_arg_required(fcinfo, 1, "max");
 	r.max = PG_GETARG_INT32(1);
 	if (r.max < 1 || r.max > MAX_RECEIVE)
@@ -343,7 +343,7 @@ PG_FUNCTION_INFO_V1(saga_delete);
 Datum
 saga_delete(PG_FUNCTION_ARGS)
 {
-	const SagaQueue *queue = saga_arg_queue(fcinfo, 0);
+	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	pg_uuid_t  *ids;
 	int			found;
 	int			n;
@@ -368,7 +368,7 @@ PG_FUNCTION_INFO_V1(saga_change_visibility);
 Datum
 saga_change_visibility(PG_FUNCTION_ARGS)
 {
-	const SagaQueue *queue = saga_arg_queue(fcinfo, 0);
+	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	TimestampTz wake_at;
 	ItemPointerData *tids;
 	pg_uuid_t  *ids;

@@ -250,7 +250,7 @@ saga_send(PG_FUNCTION_ARGS)
 	pg_uuid_t  *result;
 
 	memset(&row, 0, sizeof(row));
-	queue = saga_arg_queue(fcinfo, 0);
+	queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_USE);
 	saga_arg_required(fcinfo, 1, "body");
 	row.body = PG_GETARG_JSONB_P(1);
 	row.delay_ms = saga_arg_interval_ms(fcinfo, 2, "delay", 0);
@@ -290,7 +290,7 @@ saga_send_batch(PG_FUNCTION_ARGS)
 	int			n;
 	int			i;
 
-	queue = saga_arg_queue(fcinfo, 0);
+	queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_USE);
 	saga_arg_required(fcinfo, 1, "bodies");
 	delay_ms = saga_arg_interval_ms(fcinfo, 2, "delay", 0);
 	headers = arg_headers(fcinfo, 3);

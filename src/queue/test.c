@@ -49,7 +49,7 @@ saga_test_claim(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be superuser to test the low-water mark")));
-	queue = saga_queue_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	queue = saga_queue_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), GetUserId(), SAGA_RIGHT_OWN, false);
 	SPI_connect();
 	saga_claim_begin(&claim, queue);
 	values[0] = Int32GetDatum(queue->queue_id);

@@ -28,22 +28,25 @@
 
 /* ---------- the target ---------- */
 
+/* What the source's owner may send to: a queue, or the start of a workflow. */
 const SagaQueue *
 saga_source_target(const SagaSource *source, char **problem)
 {
-	const SagaQueue *queue = saga_queue_by_name(source->queue, true);
+	const SagaQueue *queue = saga_queue_by_id(source->queue_id, true);
+	SagaObject	object;
 	char	   *owner;
 
 	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
 	{
-		*problem = psprintf("queue \"%s\" does not exist", source->queue);
+		*problem = pstrdup("the queue of the source does not exist any more");
 		return NULL;
 	}
-	if (!has_privs_of_role(source->owner, queue->owner))
+	object = saga_queue_object(queue);
+	if (!saga_object_may(&object, source->owner, SAGA_RIGHT_USE | SAGA_RIGHT_START))
 	{
 		owner = GetUserNameFromId(source->owner, true);
 		*problem = psprintf("role \"%s\", which owns the source, may not use queue \"%s\"",
-							owner != NULL ? owner : "(dropped)", source->queue);
+							owner != NULL ? owner : "(dropped)", queue->name);
 		return NULL;
 	}
 	return queue;

@@ -25,6 +25,7 @@
 PG_FUNCTION_INFO_V1(saga_source_changed);
 PG_FUNCTION_INFO_V1(saga_set_inbox);
 PG_FUNCTION_INFO_V1(saga_create_source);
+PG_FUNCTION_INFO_V1(saga_create_source_for);
 PG_FUNCTION_INFO_V1(saga_alter_source);
 PG_FUNCTION_INFO_V1(saga_set_source_owner);
 PG_FUNCTION_INFO_V1(saga_pause_source);
@@ -69,7 +70,7 @@ saga_source_changed(PG_FUNCTION_ARGS)
 /* ---------- which there are ---------- */
 
 static SagaStmt list_stmt = {
-	.sql = "SELECT source_id, name, owner::oid, queue, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id"
+	.sql = "SELECT source_id, name, owner::oid, queue_id, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id"
 };
 
 static SagaStmt any_stmt = {
@@ -110,23 +111,30 @@ List *
 saga_source_list(MemoryContext parent)
 {
 	List	   *list = NIL;
+	SPITupleTable *rows;
+	uint64		nrows;
 	uint64		row;
 	bool		isnull;
 
 	(void) saga_execute(&list_stmt, NULL, NULL, true, 0);
-	for (row = 0; row < SPI_processed; row++)
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	for (row = 0; row < nrows; row++)
 	{
 		SagaSource *source = saga_source_new(parent);
 		MemoryContext old = MemoryContextSwitchTo(source->context);
+		Jsonb	   *settings;
 		const char *error;
 		char	   *path;
 
-		source->source_id = DatumGetInt32(saga_result(row, 1, &isnull));
-		source->name = TextDatumGetCString(saga_result(row, 2, &isnull));
-		source->owner = DatumGetObjectId(saga_result(row, 3, &isnull));
-		source->queue = TextDatumGetCString(saga_result(row, 4, &isnull));
-		source->inbox = DatumGetBool(saga_result(row, 5, &isnull));
-		error = saga_source_parse(source, DatumGetJsonbP(saga_result(row, 6, &isnull)), &path);
+		source->source_id = DatumGetInt32(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull));
+		source->name = TextDatumGetCString(SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull));
+		source->owner = DatumGetObjectId(SPI_getbinval(rows->vals[row], rows->tupdesc, 3, &isnull));
+		source->queue_id = DatumGetInt32(SPI_getbinval(rows->vals[row], rows->tupdesc, 4, &isnull));
+		source->inbox = DatumGetBool(SPI_getbinval(rows->vals[row], rows->tupdesc, 5, &isnull));
+		settings = saga_secret_qualify("source", source->source_id, source->owner,
+									   DatumGetJsonbP(SPI_getbinval(rows->vals[row], rows->tupdesc, 6, &isnull)));
+		error = saga_source_parse(source, settings, &path);
 		MemoryContextSwitchTo(old);
 		if (error == NULL)
 			list = lappend(list, source);
@@ -167,7 +175,8 @@ check_name(const char *name)
 				 errdetail("A name has 1 to %d letters, digits, \"_\", \"-\" and \".\".", MAX_NAME_LENGTH)));
 }
 
-static void
+/* The secrets that they refer to, by name. */
+static List *
 check_settings(const char *name, Jsonb *settings)
 {
 	SagaSource *source = saga_source_new(CurrentMemoryContext);
@@ -192,7 +201,8 @@ check_settings(const char *name, Jsonb *settings)
 				 errdetail("Only roles with privileges of the \"%s\" role may %s.",
 						   "pg_read_server_files", what),
 				 errhint("Let such a role make the source, and give it away with saga.set_source_owner.")));
-	MemoryContextDelete(source->context);
+	/* the caller's memory has the source until the end of the function */
+	return source->endpoint.secrets;
 }
 
 /* ---------- inboxes ---------- */
@@ -252,54 +262,69 @@ inbox_definition(const char *handler)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data)));
 }
 
-/* The workflow "NAME-inbox", made for the caller when there is none. */
-static char *
-inbox_workflow(const char *name, const char *handler)
+/*
+ * The workflow "NAME-inbox" of the source's owner, made when he has none.  Somebody
+ * else's is never taken: it decides what is done with all that arrives.
+ */
+static const SagaQueue *
+inbox_workflow(const char *name, const char *handler, Oid owner)
 {
 	char	   *workflow = psprintf("%s-inbox", name);
+	const SagaQueue *queue = saga_queue_by_owner(owner, workflow);
 
-	if (saga_queue_by_name(workflow, true) == NULL)
-		(void) DirectFunctionCall2(saga_create_workflow, CStringGetTextDatum(workflow),
-								   JsonbPGetDatum(inbox_definition(handler)));
-	return workflow;
+	if (queue == NULL)
+	{
+		(void) DirectFunctionCall3(saga_create_workflow_for, CStringGetTextDatum(workflow),
+								   JsonbPGetDatum(inbox_definition(handler)), ObjectIdGetDatum(owner));
+		queue = saga_queue_by_owner(owner, workflow);
+	}
+	if (queue == NULL || queue->kind != SAGA_QUEUE_WORKFLOW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("queue \"%s\" is not the queue of a workflow", workflow),
+				 errhint("The inbox \"%s\" needs a workflow of that name.", name)));
+	return queue;
 }
 
-/* Where messages for "name" go: its inbox if it has one, else a queue or workflow of that name. */
-static char *
-resolve_target(const char *name, bool *inbox)
+/* Where messages for "name" go: its inbox if it has one, else a queue or workflow that the owner may use. */
+static int32
+resolve_target(const char *name, Oid owner, bool *inbox)
 {
 	Datum		value = CStringGetTextDatum(name);
 	const SagaQueue *queue;
-	char	   *target;
 	bool		isnull;
 
 	(void) saga_execute(&inbox_stmt, &value, NULL, false, 1);
 	*inbox = SPI_processed > 0;
-	target = *inbox ? inbox_workflow(name, TextDatumGetCString(saga_result(0, 1, &isnull))) : pstrdup(name);
-	queue = saga_queue_by_name(target, true);
+	queue = *inbox ? inbox_workflow(name, TextDatumGetCString(saga_result(0, 1, &isnull)), owner) :
+		saga_queue_find(name, owner, SAGA_RIGHT_USE | SAGA_RIGHT_START, true);
 	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", target),
-				 errhint("Name a queue, a workflow, or an application's inbox (saga.inbox).")));
-	saga_queue_check_owner(queue);
-	(void) saga_queue_lock(queue);
-	return target;
+				 errmsg("queue \"%s\" does not exist", name),
+				 errhint("Name a queue, a workflow, or an application's inbox (saga.inbox). Another's is written owner.name, and needs a right that its owner grants.")));
+	return saga_queue_lock(queue)->queue_id;
 }
 
 /* ---------- functions ---------- */
 
-static SagaStmt own_stmt = {
-	.sql = "SELECT source_id, owner::oid FROM saga.source WHERE name = $1",
+static SagaStmt find_stmt = {
+	.sql = "SELECT source_id FROM saga.source WHERE owner = $1 AND name = $2",
+	.nargs = 2,
+	.argtypes = {OIDOID, TEXTOID}
+};
+
+static SagaStmt hash_stmt = {
+	.sql = "SELECT owner::oid, encode(sha256(convert_to(settings::text, 'UTF8')), 'hex') FROM saga.source WHERE source_id = $1",
 	.nargs = 1,
-	.argtypes = {TEXTOID}
+	.argtypes = {INT4OID}
 };
 
 static SagaStmt insert_stmt = {
-	.sql = "INSERT INTO saga.source (name, kind, owner, queue, inbox, settings) "
-	"VALUES ($1, $2, $3::oid::regrole, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING source_id",
+	.sql = "INSERT INTO saga.source (name, kind, owner, queue_id, inbox, settings) "
+	"VALUES ($1, $2, $3::oid::regrole, $4, $5, $6) ON CONFLICT (owner, name) DO NOTHING RETURNING source_id",
 	.nargs = 6,
-	.argtypes = {TEXTOID, TEXTOID, OIDOID, TEXTOID, BOOLOID, JSONBOID}
+	.argtypes = {TEXTOID, TEXTOID, OIDOID, INT4OID, BOOLOID, JSONBOID}
 };
 
 static SagaStmt status_stmt = {
@@ -332,40 +357,56 @@ static SagaStmt drop_stmt[] = {
 	{.sql = "DELETE FROM saga.source WHERE source_id = $1",.nargs = 1,.argtypes = {INT4OID}}
 };
 
-static int32
-get_own(const char *name)
+static bool
+look_up_source(Oid owner, const char *name, SagaObject *object)
 {
-	Datum		value = CStringGetTextDatum(name);
+	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
 	bool		isnull;
 
-	(void) saga_execute(&own_stmt, &value, NULL, false, 1);
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) saga_execute(&find_stmt, values, NULL, true, 1);
+	PopActiveSnapshot();
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("source \"%s\" does not exist", name)));
-	if (!has_privs_of_role(GetUserId(), DatumGetObjectId(saga_result(0, 2, &isnull))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of source \"%s\"", name)));
-	return DatumGetInt32(saga_result(0, 1, &isnull));
+		return false;
+	object->kind = SAGA_OBJECT_SOURCE;
+	object->id = DatumGetInt32(saga_result(0, 1, &isnull));
+	object->owner = owner;
+	return true;
 }
 
-/* Its owner checked and kept from changing until the end of the transaction. */
+void
+saga_source_init(void)
+{
+	saga_object_register(SAGA_OBJECT_SOURCE, look_up_source);
+}
+
+static int32
+get(const char *name, int rights)
+{
+	SagaObject	object;
+
+	if (!saga_object_find(SAGA_OBJECT_SOURCE, name, GetUserId(), rights, &object))
+		saga_object_missing(SAGA_OBJECT_SOURCE, name, GetUserId(), rights);
+	return object.id;
+}
+
+/* One whose owner the caller has the privileges of, kept from changing until the end of the transaction. */
 static int32
 lock_own(const char *name, LOCKMODE mode)
 {
-	saga_source_lock(get_own(name), mode);
-	return get_own(name);
+	saga_source_lock(get(name, SAGA_RIGHT_OWN), mode);
+	return get(name, SAGA_RIGHT_OWN);
 }
 
-/* create_source(name text, kind text, settings jsonb, queue text) returns integer */
-Datum
-saga_create_source(PG_FUNCTION_ARGS)
+static int32
+create_source(FunctionCallInfo fcinfo, Oid owner)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(2);
+	List	   *secrets;
 	Datum		values[6];
+	SagaObject	object;
 	bool		inbox;
 	bool		isnull;
 	Datum		id;
@@ -376,23 +417,43 @@ saga_create_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unrecognized kind of source: \"%s\"", kind),
 				 errhint("There is the kind \"sqs\".")));
-	check_settings(name, settings);
+	secrets = check_settings(name, settings);
 	SPI_connect();
-	values[3] = CStringGetTextDatum(resolve_target(text_to_cstring(PG_GETARG_TEXT_PP(3)), &inbox));
+	saga_object_check_count("sources", "source", owner);
+	values[3] = Int32GetDatum(resolve_target(text_to_cstring(PG_GETARG_TEXT_PP(3)), owner, &inbox));
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(kind);
-	values[2] = ObjectIdGetDatum(GetUserId());
+	values[2] = ObjectIdGetDatum(owner);
 	values[4] = BoolGetDatum(inbox);
 	values[5] = JsonbPGetDatum(settings);
-	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
+	if (saga_object_find_to_replace(SAGA_OBJECT_SOURCE, name, owner, &object))
+		SPI_processed = 0;
+	else
+		(void) saga_execute(&insert_stmt, values, NULL, false, 0);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("source \"%s\" already exists", name)));
 	id = saga_result(0, 1, &isnull);
 	(void) saga_execute(&status_stmt, &id, NULL, false, 0);
+	saga_secret_store_references("source", DatumGetInt32(id), name, secrets);
 	SPI_finish();
-	PG_RETURN_DATUM(id);
+	return DatumGetInt32(id);
+}
+
+/* create_source(name text, kind text, settings jsonb, queue text) returns integer */
+Datum
+saga_create_source(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(create_source(fcinfo, GetUserId()));
+}
+
+/* create_source(name text, kind text, settings jsonb, queue text, owner regrole) returns integer */
+Datum
+saga_create_source_for(PG_FUNCTION_ARGS)
+{
+	saga_object_check_new_owner(PG_GETARG_OID(4));
+	PG_RETURN_INT32(create_source(fcinfo, PG_GETARG_OID(4)));
 }
 
 /* alter_source(name text, settings jsonb) returns void */
@@ -400,28 +461,49 @@ Datum
 saga_alter_source(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	List	   *secrets;
 	Datum		values[2];
 
 	SPI_connect();
 	values[0] = Int32GetDatum(lock_own(name, ShareUpdateExclusiveLock));
 	values[1] = PG_GETARG_DATUM(1);
-	check_settings(name, PG_GETARG_JSONB_P(1));
+	secrets = check_settings(name, PG_GETARG_JSONB_P(1));
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
+	saga_secret_store_references("source", DatumGetInt32(values[0]), name, secrets);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
 
-/* set_source_owner(name text, role regrole) returns void */
+/* set_source_owner(name text, role regrole, definition_hash text) returns void */
 Datum
 saga_set_source_owner(PG_FUNCTION_ARGS)
 {
-	Oid			role = PG_GETARG_OID(1);
+	char	   *name;
+	Oid			role;
+	SagaObject	object;
 	Datum		values[2];
+	bool		isnull;
 
+	/* the function of 0.1 was STRICT and had two arguments */
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_VOID();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	role = PG_GETARG_OID(1);
 	SPI_connect();
-	values[0] = Int32GetDatum(lock_own(text_to_cstring(PG_GETARG_TEXT_PP(0)), ShareUpdateExclusiveLock));
+	saga_object_check_new_owner(role);
+	values[0] = Int32GetDatum(lock_own(name, ShareUpdateExclusiveLock));
 	values[1] = ObjectIdGetDatum(role);
-	saga_check_can_set_role(GetUserId(), role);
+	(void) saga_execute(&hash_stmt, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		saga_object_check_hash(SAGA_OBJECT_SOURCE, name, DatumGetObjectId(saga_result(0, 1, &isnull)),
+							   TextDatumGetCString(saga_result(0, 2, &isnull)),
+							   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (saga_object_find_own(SAGA_OBJECT_SOURCE, name, role, &object) && object.id != DatumGetInt32(values[0]))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("role \"%s\" has a source of that name already", GetUserNameFromId(role, true))));
+	saga_object_check_count("sources", "source", role);
+	saga_object_forget_grants(SAGA_OBJECT_SOURCE, DatumGetInt32(values[0]));
 	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -433,7 +515,7 @@ set_paused(const char *name, bool paused)
 	Datum		values[2];
 
 	SPI_connect();
-	values[0] = Int32GetDatum(get_own(name));
+	values[0] = Int32GetDatum(get(name, SAGA_RIGHT_OPERATE));
 	values[1] = BoolGetDatum(paused);
 	(void) saga_execute(&pause_stmt, values, NULL, false, 0);
 	SPI_finish();
@@ -463,6 +545,8 @@ saga_drop_source(PG_FUNCTION_ARGS)
 	id = Int32GetDatum(lock_own(text_to_cstring(PG_GETARG_TEXT_PP(0)), AccessExclusiveLock));
 	for (i = 0; i < lengthof(drop_stmt); i++)
 		(void) saga_execute(&drop_stmt[i], &id, NULL, false, 0);
+	saga_secret_forget_references("source", DatumGetInt32(id));
+	saga_object_forget_grants(SAGA_OBJECT_SOURCE, DatumGetInt32(id));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

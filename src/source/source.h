@@ -26,6 +26,8 @@ extern SagaReceiver *saga_receiver_create(MemoryContext context);
 extern bool saga_receiver_turn(SagaReceiver *receiver, long timeout_ms);
 extern bool saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error);
 
+extern void saga_source_init(void); /* from _PG_init: registers the look-up of names */
+
 /* Is there a source that is not paused?  In a transaction, with SPI. */
 extern bool saga_source_any_enabled(void);
 

@@ -20,7 +20,7 @@ typedef struct SagaSource
 	int32		source_id;
 	char	   *name;
 	Oid			owner;
-	char	   *queue;			/* where its messages go */
+	int32		queue_id;		/* where its messages go */
 	bool		inbox;			/* the queue is the inbox of an application: it gets envelopes */
 
 	SagaDestination endpoint;	/* of kind sqs: where it is, and as whom we come */

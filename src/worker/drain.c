@@ -130,7 +130,7 @@ find_queues(Drain *drain, const char *name)
 {
 	if (name != NULL)
 	{
-		const SagaQueue *queue = saga_queue_by_name(name, false);
+		const SagaQueue *queue = saga_queue_find(name, GetUserId(), SAGA_RIGHT_OWN, false);
 
 		if (queue->kind != SAGA_QUEUE_WORKFLOW)
 			ereport(ERROR,

@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "outbox/outbox.h"
 #include "queue/queue.h"
+#include "source/source.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -72,12 +73,15 @@ _PG_init(void)
 	saga_invoice_guc_define();
 	if (process_shared_preload_libraries_in_progress)
 		define_sizes();
+	saga_name_init();
 	saga_mark_init();
+	saga_queue_init();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("pg_saga");
 	MarkGUCPrefixReserved("pg_invoice");
 #endif
 	saga_outbox_init();
+	saga_source_init();
 	saga_engine_init();
 	saga_utility_init();
 	if (!process_shared_preload_libraries_in_progress)

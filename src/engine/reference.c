@@ -1,0 +1,221 @@
+/*
+ * reference.c
+ *		What the names in a definition mean.
+ *
+ * They are looked up when a version is made, as the workflow's owner means
+ * them then, and kept as ids: what somebody makes, renames or grants later does
+ * not change what a definition says.  A name that means nothing yet, and one
+ * that an expression makes, is looked up when it is used.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "outbox/outbox.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#define LAMBDA_INVOKE "arn:aws:states:::lambda:invoke"
+
+typedef struct Collect
+{
+	int32		workflow_id;
+	int			version;
+	Oid			owner;
+} Collect;
+
+static SagaStmt insert_stmt = {
+	"INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)"
+	" VALUES ('workflow', $1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+	5, {INT4OID, INT4OID, TEXTOID, TEXTOID, INT4OID}
+};
+static SagaStmt load_stmt = {
+	"SELECT kind, name, object_id FROM saga.reference"
+	" WHERE referrer = 'workflow' AND referrer_id = $1 AND version = $2",
+	2, {INT4OID, INT4OID}
+};
+
+
+static void
+store(Collect *collect, SagaObjectKind kind, const char *name, int32 id)
+{
+	Datum		values[5];
+
+	if (id == 0)
+		return;
+	values[0] = Int32GetDatum(collect->workflow_id);
+	values[1] = Int32GetDatum(collect->version);
+	values[2] = CStringGetTextDatum(saga_object_kind_name(kind));
+	values[3] = CStringGetTextDatum(name);
+	values[4] = Int32GetDatum(id);
+	saga_execute(&insert_stmt, values, NULL, false, 0);
+}
+
+/* A member of an object that is a text and no expression; NULL otherwise. */
+static char *
+static_text(JsonbContainer *object, const char *member)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(object, member, strlen(member), NULL);
+	char	   *text;
+
+	if (value == NULL || value->type != jbvString)
+		return NULL;
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	return strncmp(text, "{%", 2) == 0 ? NULL : text;
+}
+
+static void
+collect_destination(Collect *collect, SagaOutboxOp op, const char *text)
+{
+	char	   *name;
+	int32		id;
+
+	if (text == NULL)
+		return;
+	id = saga_destination_meaning(op, text, collect->owner, &name);
+	store(collect, SAGA_OBJECT_DESTINATION, name, id);
+}
+
+/* "saga:NAME" in a QueueUrl is first of all a queue of this database. */
+static void
+collect_queue(Collect *collect, const char *text)
+{
+	const SagaQueue *queue;
+
+	if (text == NULL)
+		return;
+	queue = strncmp(text, "saga:", 5) != 0 ? NULL :
+		saga_queue_find(text + 5, collect->owner, SAGA_RIGHT_USE, true);
+	if (queue != NULL && queue->kind == SAGA_QUEUE_PLAIN)
+		store(collect, SAGA_OBJECT_QUEUE, text + 5, queue->queue_id);
+	else
+		collect_destination(collect, SAGA_OUTBOX_SQS, text);
+}
+
+static void
+collect_binding(Collect *collect, const char *arn, bool by_function_name)
+{
+	int32		id = 0;
+
+	if (arn != NULL && saga_binding_find(arn, by_function_name, collect->owner, &id) != NULL)
+		store(collect, SAGA_OBJECT_BINDING, arn, id);
+}
+
+static void
+collect_task(Collect *collect, const char *resource_text, JsonbContainer *arguments)
+{
+	SagaResource resource;
+
+	if (!saga_resource_parse(resource_text, &resource))
+		return;
+	if (resource.kind == SAGA_RES_OTHER && strcmp(resource.name, LAMBDA_INVOKE) != 0)
+		collect_binding(collect, resource.name, false);
+	if (arguments == NULL)
+		return;
+	switch (resource.kind)
+	{
+		case SAGA_RES_PUBLISH:
+			collect_destination(collect, SAGA_OUTBOX_PUBLISH, static_text(arguments, "Destination"));
+			break;
+		case SAGA_RES_HTTP:
+			collect_destination(collect, SAGA_OUTBOX_HTTP, static_text(arguments, "ApiEndpoint"));
+			break;
+		case SAGA_RES_SNS:
+			collect_destination(collect, SAGA_OUTBOX_SNS, static_text(arguments, "TopicArn"));
+			break;
+		case SAGA_RES_SQS:
+			collect_queue(collect, static_text(arguments, "QueueUrl"));
+			break;
+		case SAGA_RES_OTHER:
+			collect_binding(collect, static_text(arguments, "FunctionName"), true);
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * Every object of the definition that looks like a Task.  One in a Pass state's
+ * result, say, is looked up too, which does no harm.
+ */
+static void
+collect_names(Collect *collect, JsonbContainer *container)
+{
+	JsonbIterator *it = JsonbIteratorInit(container);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	if (JsonContainerIsObject(container))
+	{
+		char	   *resource = static_text(container, "Resource");
+		JsonbValue *arguments = getKeyJsonValueFromContainer(container, "Parameters", strlen("Parameters"), NULL);
+
+		if (arguments == NULL)
+			arguments = getKeyJsonValueFromContainer(container, "Arguments", strlen("Arguments"), NULL);
+		if (resource != NULL)
+			collect_task(collect, resource,
+						 arguments != NULL && arguments->type == jbvBinary &&
+						 JsonContainerIsObject(arguments->val.binary.data) ? arguments->val.binary.data : NULL);
+	}
+	(void) JsonbIteratorNext(&it, &value, true);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvBinary)
+			collect_names(collect, value.val.binary.data);
+	}
+}
+
+void
+saga_reference_store(int32 workflow_id, int version, Jsonb *definition, Oid owner)
+{
+	Collect		collect = {workflow_id, version, owner};
+
+	collect_names(&collect, &definition->root);
+}
+
+static bool
+kind_by_name(const char *name, SagaObjectKind *kind)
+{
+	int			i;
+
+	for (i = 0; i < SAGA_OBJECT_KINDS; i++)
+	{
+		if (strcmp(saga_object_kind_name(i), name) == 0)
+		{
+			*kind = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+List *
+saga_reference_load(int32 workflow_id, int version)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		values[2] = {Int32GetDatum(workflow_id), Int32GetDatum(version)};
+	List	   *references = NIL;
+	uint64		row;
+	bool		isnull;
+
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	saga_execute(&load_stmt, values, NULL, true, 0);
+	PopActiveSnapshot();
+	for (row = 0; row < SPI_processed; row++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(context);
+		SagaReference *reference = palloc(sizeof(SagaReference));
+
+		reference->name = TextDatumGetCString(saga_result(row, 2, &isnull));
+		reference->id = DatumGetInt32(saga_result(row, 3, &isnull));
+		if (kind_by_name(TextDatumGetCString(saga_result(row, 1, &isnull)), &reference->kind))
+			references = lappend(references, reference);
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	return references;
+}

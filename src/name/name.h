@@ -1,0 +1,114 @@
+/*
+ * name.h
+ *		Names of what roles own: queues, workflows, destinations, sources,
+ *		secrets and bindings; and the rights that owners grant to others.
+ *
+ * Names are unique per owner.  A bare name means the user's own object, then
+ * that of the first owner in pg_saga.owner_path who has one that the user may
+ * use; another's is written owner.name, quoted as identifiers are.  What one
+ * may not use does not exist, whoever has it: nothing here tells the two apart.
+ */
+#ifndef SAGA_NAME_H
+#define SAGA_NAME_H
+
+#include "common/common.h"
+
+typedef enum SagaObjectKind
+{
+	SAGA_OBJECT_QUEUE,
+	SAGA_OBJECT_WORKFLOW,
+	SAGA_OBJECT_DESTINATION,
+	SAGA_OBJECT_SOURCE,
+	SAGA_OBJECT_SECRET,
+	SAGA_OBJECT_BINDING
+} SagaObjectKind;
+
+#define SAGA_OBJECT_KINDS (SAGA_OBJECT_BINDING + 1)
+
+/* Bits.  OWN is not granted: it is having the privileges of the owner. */
+typedef enum SagaRight
+{
+	SAGA_RIGHT_START = 1,		/* workflow: start executions */
+	SAGA_RIGHT_OPERATE = 2,		/* stop, answer, redrive; receive; pause and resume */
+	SAGA_RIGHT_READ = 4,		/* see it, and what it did, in the views */
+	SAGA_RIGHT_USE = 8,			/* queue: send; destination: publish; secret: refer to */
+	SAGA_RIGHT_OWN = 16
+} SagaRight;
+
+typedef struct SagaObject
+{
+	SagaObjectKind kind;
+	int32		id;
+	Oid			owner;
+} SagaObject;
+
+/* ---------- names (name.c) ---------- */
+
+/*
+ * The object of exactly this owner and name; false: there is none.  Each module
+ * registers that of its kind, from _PG_init.  Called with SPI connected.
+ */
+typedef bool (*SagaObjectLookup) (Oid owner, const char *name, SagaObject *object);
+
+extern void saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup);
+
+/*
+ * What a name means for a user who needs one of these rights (bits) on it; false:
+ * nothing.  A name with a dot in it that is one's own is that; names of
+ * destinations could always have dots.  Connects to SPI by itself.
+ */
+extern bool saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights,
+							 SagaObject *object);
+
+/* Of the user's own alone: what one replaces, or uses as one's own. */
+extern bool saga_object_find_own(SagaObjectKind kind, const char *text, Oid user, SagaObject *object);
+
+/*
+ * For what is made or replaced: one's own, or another's by its full name with the owner's
+ * privileges; never one that owner_path alone leads to.  False: it is to be made, and the
+ * name will do as a new one (else INVALID_PARAMETER_VALUE is raised).
+ */
+extern bool saga_object_find_to_replace(SagaObjectKind kind, const char *text, Oid user,
+										SagaObject *object);
+
+/*
+ * The owners after the user himself, in the order of pg_saga.owner_path, for look-ups by
+ * something else than a name.  The setting counts when the user set it, or an administrator.
+ */
+extern List *saga_owner_path(Oid user);
+
+/* As a person has to write it: bare when it is the user's own; palloc'd. */
+extern char *saga_object_name(Oid owner, const char *name, Oid user);
+
+/*
+ * Raises UNDEFINED_OBJECT for a name that means nothing to the user, with a hint where
+ * he may use another role's object of that name.
+ */
+extern void saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights) pg_attribute_noreturn();
+
+/* Raises CONFIGURATION_LIMIT_EXCEEDED when the owner has pg_saga.max_objects_per_owner of them. */
+extern void saga_object_check_count(const char *what, const char *table, Oid owner);
+
+/* ---------- rights (right.c) ---------- */
+
+/* Has he one of these rights (bits)?  His own are not looked up.  Connects to SPI by itself. */
+extern bool saga_object_may(const SagaObject *object, Oid user, int rights);
+
+/* It is dropped, or has another owner: what the former one granted is over.  Needs SPI_connect. */
+extern void saga_object_forget_grants(SagaObjectKind kind, int32 id);
+
+/* Raises unless the caller could become this role. */
+extern void saga_object_check_new_owner(Oid role);
+
+/*
+ * Who gives away what is not his own says which definition (or settings) he means, by
+ * its hash; an owner need not.  Raises otherwise.
+ */
+extern void saga_object_check_hash(SagaObjectKind kind, const char *name, Oid owner, const char *hash,
+								   const char *given);
+
+extern const char *saga_object_kind_name(SagaObjectKind kind);
+
+extern void saga_name_init(void);	/* from _PG_init: the setting */
+
+#endif							/* SAGA_NAME_H */

@@ -1,0 +1,30 @@
+-- name: rights that owners grant on what they own. Names themselves are a column of each kind's table, unique per owner.
+
+CREATE TABLE saga.object_grant (
+	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'source', 'secret')),
+	object_id integer NOT NULL,
+	role regrole NOT NULL,
+	"right" text NOT NULL CHECK ("right" IN ('start', 'operate', 'read', 'use')),
+	granted_by regrole NOT NULL,
+	granted_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (kind, object_id, role, "right")
+);
+COMMENT ON TABLE saga.object_grant IS 'rights that owners granted to other roles; shown by saga.grants';
+SELECT pg_extension_config_dump('saga.object_grant', '');
+
+CREATE FUNCTION saga.grant(kind text, name text, role regrole, "right" text) RETURNS void
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_grant';
+COMMENT ON FUNCTION saga.grant(text, text, regrole, text) IS
+'lets another role use what one owns, without being a member of the owner.
+kind: workflow, queue, destination, source, secret. right:
+start: start executions of a workflow;
+operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
+read: see it, and what it did, in the views;
+use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (its value stays unreadable).
+What is granted ends with the object, and when it gets another owner.
+Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
+
+CREATE FUNCTION saga.revoke(kind text, name text, role regrole, "right" text) RETURNS void
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_revoke';
+COMMENT ON FUNCTION saga.revoke(text, text, regrole, text) IS
+'takes back what saga.grant gave; nothing happens when it was not granted. What the role began meanwhile goes on';

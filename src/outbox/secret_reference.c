@@ -1,0 +1,276 @@
+/*
+ * secret_reference.c
+ *		Which secrets the settings of a destination or a source refer to, and
+ *		which other destination.
+ *
+ * Whoever makes or alters them may use each secret that he names: that is when
+ * the names are looked up, and what they mean is kept as ids.  Whoever the
+ * destination is given away to uses the secrets without being able to read
+ * them; and no secret that somebody makes later takes the place of one.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "net/secret.h"
+#include "outbox/destination.h"
+#include "outbox/doc.h"
+#include "utils/builtins.h"
+
+typedef struct Reference
+{
+	char	   *name;			/* as the settings have it */
+	char	   *key;
+} Reference;
+
+static SagaStmt insert_stmt = {
+	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id) "
+	"VALUES ($1, $2, 0, 'secret', $3, $4) ON CONFLICT DO NOTHING",
+	.nargs = 4,
+	.argtypes = {TEXTOID, INT4OID, TEXTOID, INT4OID}
+};
+
+static SagaStmt forget_stmt = {
+	.sql = "DELETE FROM saga.reference WHERE referrer = $1 AND referrer_id = $2 AND kind = 'secret'",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT4OID}
+};
+
+static SagaStmt load_stmt = {
+	.sql = "SELECT name, object_id FROM saga.reference "
+	"WHERE referrer = $1 AND referrer_id = $2 AND version = 0 AND kind = 'secret'",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT4OID}
+};
+
+/* The row stays until the end of the transaction. */
+static SagaStmt share_stmt = {
+	.sql = "SELECT 1 FROM saga.secret WHERE secret_id = $1 FOR KEY SHARE",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+
+void
+saga_secret_forget_references(const char *referrer, int32 id)
+{
+	Datum		values[2] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
+
+	(void) saga_execute(&forget_stmt, values, NULL, false, 0);
+}
+
+void
+saga_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets)
+{
+	Datum		values[4] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
+	ListCell   *lc;
+
+	saga_secret_forget_references(referrer, id);
+	foreach(lc, secrets)
+	{
+		SagaObject	object;
+		bool		found = saga_object_find(SAGA_OBJECT_SECRET, lfirst(lc), GetUserId(), SAGA_RIGHT_USE, &object);
+
+		if (found)
+		{
+			values[3] = Int32GetDatum(object.id);
+			(void) saga_execute(&share_stmt, &values[3], NULL, false, 1);
+			found = SPI_processed > 0;
+		}
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("secret \"%s\" does not exist", (char *) lfirst(lc)),
+					 errdetail("%s \"%s\" refers to it.", strcmp(referrer, "source") == 0 ? "Source" : "Destination", name),
+					 errhint("Make it first, with saga.set_secret. Another's is written owner.name, and needs the right to use it.")));
+		values[2] = CStringGetTextDatum(lfirst(lc));
+		(void) saga_execute(&insert_stmt, values, NULL, false, 0);
+	}
+}
+
+/* ---------- the destination that takes what cannot be undone ---------- */
+
+static SagaStmt other_stmt = {
+	.sql = "SELECT object_id FROM saga.reference "
+	"WHERE referrer = 'destination' AND referrer_id = $1 AND version = 0 AND kind = 'destination'",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static SagaStmt insert_other_stmt = {
+	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id) "
+	"VALUES ('destination', $1, 0, 'destination', $2, $3)",
+	.nargs = 3,
+	.argtypes = {INT4OID, TEXTOID, INT4OID}
+};
+
+static SagaStmt forget_other_stmt = {
+	.sql = "DELETE FROM saga.reference WHERE referrer = 'destination' AND referrer_id = $1 AND kind = 'destination'",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+void
+saga_destination_store_other(int32 id, int32 other_id, const char *other)
+{
+	Datum		values[3] = {Int32GetDatum(id)};
+
+	(void) saga_execute(&forget_other_stmt, values, NULL, false, 0);
+	if (other_id == 0)
+		return;
+	values[1] = CStringGetTextDatum(other);
+	values[2] = Int32GetDatum(other_id);
+	(void) saga_execute(&insert_other_stmt, values, NULL, false, 0);
+}
+
+int32
+saga_destination_other(int32 id)
+{
+	Datum		value = Int32GetDatum(id);
+	bool		isnull;
+
+	(void) saga_execute(&other_stmt, &value, NULL, false, 1);
+	return SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+}
+
+/* ---------- settings by what they meant ---------- */
+
+static List *
+load_references(const char *referrer, int32 id, Oid owner)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		values[2] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
+	List	   *references = NIL;
+	uint64		row;
+	bool		isnull;
+
+	SPI_connect();
+	(void) saga_execute(&load_stmt, values, NULL, true, 0);
+	for (row = 0; row < SPI_processed; row++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Reference  *reference = palloc(sizeof(Reference));
+
+		reference->name = TextDatumGetCString(saga_result(row, 1, &isnull));
+		reference->key = saga_secret_key(DatumGetInt32(saga_result(row, 2, &isnull)), owner, reference->name);
+		references = lappend(references, reference);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return references;
+}
+
+/* The text with its references by key; NULL: it has none. */
+static char *
+qualify_text(const char *text, List *references)
+{
+	static const char prefix[] = "{secret:";
+	StringInfoData out;
+	const char *p;
+	bool		any = false;
+
+	initStringInfo(&out);
+	while ((p = strstr(text, prefix)) != NULL)
+	{
+		const char *start = p + strlen(prefix);
+		const char *close = strchr(start, '}');
+		ListCell   *lc;
+
+		if (close == NULL)
+			break;
+		appendBinaryStringInfo(&out, text, start - text);
+		text = start;
+		foreach(lc, references)
+		{
+			Reference  *reference = lfirst(lc);
+
+			if (strlen(reference->name) == close - start && strncmp(reference->name, start, close - start) == 0)
+			{
+				appendStringInfoString(&out, reference->key);
+				text = close;
+				any = true;
+				break;
+			}
+		}
+	}
+	appendStringInfoString(&out, text);
+	return any ? out.data : NULL;
+}
+
+/* Two settings are the name of a secret and nothing else. */
+static char *
+qualify_name(const char *text, List *references)
+{
+	ListCell   *lc;
+
+	foreach(lc, references)
+	{
+		Reference  *reference = lfirst(lc);
+
+		if (strcmp(reference->name, text) == 0)
+			return reference->key;
+	}
+	return NULL;
+}
+
+static void
+qualify_value(JsonbValue *value, const char *parent, const char *member, List *references)
+{
+	char	   *text;
+	char	   *qualified;
+
+	if (value->type != jbvString)
+		return;
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	if ((strcmp(parent, "credentials") == 0 && strcmp(member, "secret") == 0) ||
+		(strcmp(parent, "auth") == 0 && strcmp(member, "refresh_token") == 0))
+		qualified = qualify_name(text, references);
+	else
+		qualified = qualify_text(text, references);
+	if (qualified != NULL)
+	{
+		value->val.string.val = qualified;
+		value->val.string.len = strlen(qualified);
+	}
+}
+
+static JsonbValue *
+qualify(JsonbParseState **state, JsonbContainer *container, const char *name, List *references)
+{
+	JsonbIterator *it = JsonbIteratorInit(container);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	JsonbValue *result = NULL;
+	char	   *member = "";
+
+	check_stack_depth();
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY)
+			member = pnstrdup(value.val.string.val, value.val.string.len);
+		if (token == WJB_VALUE || token == WJB_ELEM)
+		{
+			if (value.type == jbvBinary)
+			{
+				(void) qualify(state, value.val.binary.data, member, references);
+				continue;
+			}
+			qualify_value(&value, name, member, references);
+		}
+		result = pushJsonbValue(state, token,
+								token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM ? &value : NULL);
+	}
+	return result;
+}
+
+Jsonb *
+saga_secret_qualify(const char *referrer, int32 id, Oid owner, Jsonb *settings)
+{
+	List	   *references = load_references(referrer, id, owner);
+	JsonbParseState *state = NULL;
+
+	if (references == NIL || !JB_ROOT_IS_OBJECT(settings))
+		return settings;
+	return JsonbValueToJsonb(qualify(&state, &settings->root, "", references));
+}
