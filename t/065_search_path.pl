@@ -452,8 +452,8 @@ is(sql('updated', "SELECT count(*) FROM pg_extension e JOIN pg_available_extensi
 	WHERE extname IN ('pg_saga', 'pg_invoice') AND extversion = default_version"), '2', 'both are updated among traps');
 no_trap('updated');
 catalog_ok('updated', 'updated');
-# sessions from before the new path
-sql('updated', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'updated' AND backend_type LIKE 'pg_saga worker%'");
+# processes from before the new path
+sql('updated', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'updated' AND backend_type LIKE 'pg_saga%'");
 road('updated', 'public');
 submit('updated', 'public');
 wait_for('updated', "SELECT (SELECT count(*) FROM public.invoice_held) || ' ' || (SELECT count(*) FROM public.invoice_dlq)", '2 1');
