@@ -1,5 +1,6 @@
 \echo Use "ALTER EXTENSION pg_saga UPDATE" to load this file. \quit
 -- From 0.1 to 0.2. Each part has what the module of that name changed.
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- ---------- common ----------
 

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -83,6 +84,48 @@ saga_step_reset(MemoryContext batch_context)
 	functions = NIL;
 }
 
+static Oid
+function_owner(Oid oid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(oid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * function(jsonb), or else function(jsonb, jsonb).  When both are there and
+ * belong to different roles, one of these may have put its own beside that of
+ * the other, which was meant: only an extension's is trusted then.
+ */
+static Oid
+look_up_function(Oid nsp, const char *function, bool *ambiguous)
+{
+	Oid			argtypes[2] = {JSONBOID, JSONBOID};
+	Oid			oids[2];
+	bool		of_extension[2];
+	int			i;
+
+	*ambiguous = false;
+	for (i = 0; i < 2; i++)
+		oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+								  CStringGetDatum(function),
+								  PointerGetDatum(buildoidvector(argtypes, i + 1)),
+								  ObjectIdGetDatum(nsp));
+	if (!OidIsValid(oids[0]) || !OidIsValid(oids[1]))
+		return OidIsValid(oids[0]) ? oids[0] : oids[1];
+	if (function_owner(oids[0]) == function_owner(oids[1]))
+		return oids[0];
+	for (i = 0; i < 2; i++)
+		of_extension[i] = OidIsValid(getExtensionOfObject(ProcedureRelationId, oids[i]));
+	*ambiguous = of_extension[0] == of_extension[1];
+	return of_extension[0] ? oids[0] : oids[1];
+}
+
 /*
  * Returns NULL and says why in *cause when there is no such function, or not
  * one that can be a step, or the user has no right to it.
@@ -91,10 +134,10 @@ static StepFunction *
 find_function(const char *name, const char **error, char **cause)
 {
 	List	   *names;
-	Oid			argtypes[2] = {JSONBOID, JSONBOID};
 	Oid			nsp;
-	Oid			oid = InvalidOid;
+	Oid			oid;
 	int			nargs;
+	bool		ambiguous = false;
 	char	   *schema;
 	char	   *function;
 	HeapTuple	tuple;
@@ -112,11 +155,14 @@ find_function(const char *name, const char **error, char **cause)
 	schema = strVal(linitial(names));
 	function = strVal(lsecond(names));
 	nsp = get_namespace_oid(schema, true);
-	for (nargs = 1; OidIsValid(nsp) && nargs <= 2 && !OidIsValid(oid); nargs++)
-		oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-							  CStringGetDatum(function),
-							  PointerGetDatum(buildoidvector(argtypes, nargs)),
-							  ObjectIdGetDatum(nsp));
+	oid = OidIsValid(nsp) ? look_up_function(nsp, function, &ambiguous) : InvalidOid;
+	if (ambiguous)
+	{
+		*error = "SQL.42725";
+		*cause = psprintf("functions %s(jsonb) and %s(jsonb, jsonb) belong to different roles: drop the one that is not meant",
+						  name, name);
+		return NULL;
+	}
 	if (!OidIsValid(oid))
 	{
 		*cause = psprintf("function %s(jsonb) or %s(jsonb, jsonb) does not exist", name, name);

@@ -1,6 +1,6 @@
 -- app: what is submitted, held and saved.
 
-CREATE TABLE invoice_submission (
+CREATE TABLE @extschema@.invoice_submission (
 	tracking_id uuid PRIMARY KEY,
 	execution_id uuid NOT NULL,			-- the one that works on it now, or did last
 	seller_key text NOT NULL,
@@ -13,28 +13,28 @@ CREATE TABLE invoice_submission (
 	superseded_at timestamptz,
 	document json NOT NULL
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
-CREATE UNIQUE INDEX invoice_submission_number ON invoice_submission (seller_key, number)
+CREATE UNIQUE INDEX invoice_submission_number ON @extschema@.invoice_submission (seller_key, number)
 	WHERE superseded_at IS NULL;
-COMMENT ON TABLE invoice_submission IS 'documents as received, one row for each tracking id';
-COMMENT ON COLUMN invoice_submission.tracking_id IS 'what invoice_submit returned; the id of the first execution';
-COMMENT ON COLUMN invoice_submission.execution_id IS 'the execution that works on it now, or did last';
-COMMENT ON COLUMN invoice_submission.seller_key IS
+COMMENT ON TABLE @extschema@.invoice_submission IS 'documents as received, one row for each tracking id';
+COMMENT ON COLUMN @extschema@.invoice_submission.tracking_id IS 'what invoice_submit returned; the id of the first execution';
+COMMENT ON COLUMN @extschema@.invoice_submission.execution_id IS 'the execution that works on it now, or did last';
+COMMENT ON COLUMN @extschema@.invoice_submission.seller_key IS
 	'who the seller is: vat:, reg: or id: with the VAT id, legal registration id or first identifier in upper case without blanks, dots and hyphens; else name: with the name in lower case';
-COMMENT ON COLUMN invoice_submission.attempts IS 'executions so far: 1, and one more for each retry';
-COMMENT ON COLUMN invoice_submission.superseded_at IS
+COMMENT ON COLUMN @extschema@.invoice_submission.attempts IS 'executions so far: 1, and one more for each retry';
+COMMENT ON COLUMN @extschema@.invoice_submission.superseded_at IS
 	'when it made room for another document of the same seller and number, having failed; such a one cannot be retried';
-COMMENT ON COLUMN invoice_submission.document IS 'as received, or as last corrected with invoice_retry';
+COMMENT ON COLUMN @extschema@.invoice_submission.document IS 'as received, or as last corrected with invoice_retry';
 
-CREATE TABLE invoice_document_history (
+CREATE TABLE @extschema@.invoice_document_history (
 	tracking_id uuid NOT NULL,
 	replaced_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	replaced_by text NOT NULL DEFAULT session_user,
 	document json NOT NULL,
 	PRIMARY KEY (tracking_id, replaced_at)
 );
-COMMENT ON TABLE invoice_document_history IS 'documents that invoice_retry replaced with a corrected one';
+COMMENT ON TABLE @extschema@.invoice_document_history IS 'documents that invoice_retry replaced with a corrected one';
 
-CREATE TABLE invoice_approval (
+CREATE TABLE @extschema@.invoice_approval (
 	token text PRIMARY KEY,
 	tracking_id uuid NOT NULL,
 	execution_id uuid NOT NULL,
@@ -48,24 +48,24 @@ CREATE TABLE invoice_approval (
 	note text,
 	CHECK ((decided_at IS NULL) = (decision IS NULL))
 );
-CREATE INDEX invoice_approval_tracking ON invoice_approval (tracking_id);
-CREATE INDEX invoice_approval_open ON invoice_approval (held_at) WHERE decided_at IS NULL;
-COMMENT ON TABLE invoice_approval IS 'invoices that were held for a person, and what the person decided';
-COMMENT ON COLUMN invoice_approval.token IS 'task token of the waiting step';
-COMMENT ON COLUMN invoice_approval.reason IS 'why it was held: ids of the warnings, or that it is above the limit';
-COMMENT ON COLUMN invoice_approval.decision IS
+CREATE INDEX invoice_approval_tracking ON @extschema@.invoice_approval (tracking_id);
+CREATE INDEX invoice_approval_open ON @extschema@.invoice_approval (held_at) WHERE decided_at IS NULL;
+COMMENT ON TABLE @extschema@.invoice_approval IS 'invoices that were held for a person, and what the person decided';
+COMMENT ON COLUMN @extschema@.invoice_approval.token IS 'task token of the waiting step';
+COMMENT ON COLUMN @extschema@.invoice_approval.reason IS 'why it was held: ids of the warnings, or that it is above the limit';
+COMMENT ON COLUMN @extschema@.invoice_approval.decision IS
 	'approved or rejected by a person; withdrawn: cancelled, or the step began anew';
 
-CREATE TABLE invoice_setting (
-	currency text PRIMARY KEY,
+CREATE TABLE @extschema@.invoice_setting (
+	currency text CONSTRAINT invoice_setting_pkey PRIMARY KEY,
 	approval_limit numeric NOT NULL CHECK (approval_limit >= 0)
 );
-COMMENT ON TABLE invoice_setting IS 'amounts above which an invoice is held, see invoice_set_approval_limit';
-COMMENT ON COLUMN invoice_setting.currency IS 'ISO 4217 code, or default for all others';
+COMMENT ON TABLE @extschema@.invoice_setting IS 'amounts above which an invoice is held, see invoice_set_approval_limit';
+COMMENT ON COLUMN @extschema@.invoice_setting.currency IS 'ISO 4217 code, or default for all others';
 
 -- No foreign keys between the tables below: one function writes them, and a
 -- check for each line would cost more than the line.
-CREATE TABLE invoice (
+CREATE TABLE @extschema@.invoice (
 	tracking_id uuid PRIMARY KEY,
 	seller_key text NOT NULL,
 	number text NOT NULL,
@@ -89,12 +89,12 @@ CREATE TABLE invoice (
 	saved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	voided_at timestamptz
 );
-CREATE INDEX invoice_number ON invoice (seller_key, number);
-COMMENT ON TABLE invoice IS 'invoices and credit notes that passed the rules, with their totals';
-COMMENT ON COLUMN invoice.settlement IS 'payment: it is paid; credit: a credit is given; none: nothing is due';
-COMMENT ON COLUMN invoice.status IS 'void: the work behind it failed or was cancelled and has been undone';
+CREATE INDEX invoice_number ON @extschema@.invoice (seller_key, number);
+COMMENT ON TABLE @extschema@.invoice IS 'invoices and credit notes that passed the rules, with their totals';
+COMMENT ON COLUMN @extschema@.invoice.settlement IS 'payment: it is paid; credit: a credit is given; none: nothing is due';
+COMMENT ON COLUMN @extschema@.invoice.status IS 'void: the work behind it failed or was cancelled and has been undone';
 
-CREATE TABLE invoice_line (
+CREATE TABLE @extschema@.invoice_line (
 	tracking_id uuid NOT NULL,
 	line integer NOT NULL,
 	line_id text,
@@ -108,11 +108,11 @@ CREATE TABLE invoice_line (
 	vat_rate numeric,
 	PRIMARY KEY (tracking_id, line)
 );
-COMMENT ON TABLE invoice_line IS 'lines of invoices';
-COMMENT ON COLUMN invoice_line.line IS 'position in the document, from 1';
-COMMENT ON COLUMN invoice_line.line_id IS 'the id that the document gives it';
+COMMENT ON TABLE @extschema@.invoice_line IS 'lines of invoices';
+COMMENT ON COLUMN @extschema@.invoice_line.line IS 'position in the document, from 1';
+COMMENT ON COLUMN @extschema@.invoice_line.line_id IS 'the id that the document gives it';
 
-CREATE TABLE invoice_vat (
+CREATE TABLE @extschema@.invoice_vat (
 	tracking_id uuid NOT NULL,
 	position integer NOT NULL,
 	category text NOT NULL,
@@ -121,12 +121,12 @@ CREATE TABLE invoice_vat (
 	tax_amount numeric NOT NULL,
 	PRIMARY KEY (tracking_id, position)
 );
-COMMENT ON TABLE invoice_vat IS 'VAT breakdown of invoices';
+COMMENT ON TABLE @extschema@.invoice_vat IS 'VAT breakdown of invoices';
 
-SELECT pg_extension_config_dump('invoice_submission', '');
-SELECT pg_extension_config_dump('invoice_document_history', '');
-SELECT pg_extension_config_dump('invoice_approval', '');
-SELECT pg_extension_config_dump('invoice_setting', '');
-SELECT pg_extension_config_dump('invoice', '');
-SELECT pg_extension_config_dump('invoice_line', '');
-SELECT pg_extension_config_dump('invoice_vat', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_approval'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_setting'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_line'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_vat'::pg_catalog.regclass, '');

@@ -1,13 +1,13 @@
 -- app: submitting.
 
-CREATE FUNCTION invoice_document_key(document json, OUT tracking_id uuid, OUT number text,
+CREATE FUNCTION @extschema@.invoice_document_key(document json, OUT tracking_id uuid, OUT number text,
 	OUT seller_key text, OUT seller text, OUT buyer text, OUT currency text)
 AS 'MODULE_PATHNAME', 'saga_invoice_document_key'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
-COMMENT ON FUNCTION invoice_document_key(json) IS
+COMMENT ON FUNCTION @extschema@.invoice_document_key(json) IS
 	'number and parties of a document, and a new tracking id; raises for what invoice_submit refuses';
 
-CREATE FUNCTION invoice_same_document(a json, b json) RETURNS boolean
+CREATE FUNCTION @extschema@.invoice_same_document(a json, b json) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -18,21 +18,21 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN false;
 END
 $$;
-COMMENT ON FUNCTION invoice_same_document(json, json) IS 'whether two documents say the same';
+COMMENT ON FUNCTION @extschema@.invoice_same_document(json, json) IS 'whether two documents say the same';
 
 -- dead: its execution ended without success
-CREATE FUNCTION invoice_is_dead(execution uuid) RETURNS boolean
+CREATE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM saga.executions e
 				   WHERE e.workflow = 'invoice' AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
 $$;
-COMMENT ON FUNCTION invoice_is_dead(uuid) IS 'whether an execution has ended without success';
+COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution has ended without success';
 
 -- The submission that holds a number: null when there is none (any more), or
 -- when it was dead and has made room; raises when it is another document.
-CREATE FUNCTION invoice_earlier(seller_key text, number text, document json) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, document json) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,12 +58,12 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION invoice_earlier(text, text, json) IS
+COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, json) IS
 	'the earlier submission of the same document; null when there is none in the way';
 
 -- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
 -- any table, workflow or queue. It runs nothing of the caller's.
-CREATE FUNCTION invoice_submit(document json) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -89,17 +89,17 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF saga.workflow_version('invoice') IS NULL THEN
-		PERFORM @extschema@.invoice_setup();
+		PERFORM @extschema@.invoice_setup(NULL::regrole);
 	END IF;
 	key.tracking_id := saga.start_execution('invoice', jsonb_build_object('tracking_id', key.tracking_id,
 		'number', key.number, 'seller', key.seller), NULL, key.tracking_id);
 	RETURN key.tracking_id;
 END
 $$;
-COMMENT ON FUNCTION invoice_submit(json) IS
+COMMENT ON FUNCTION @extschema@.invoice_submit(json) IS
 	'takes an invoice and returns its tracking id; the same document again returns the same id';
 
-CREATE FUNCTION invoice_submit_batch(documents json) RETURNS SETOF uuid
+CREATE FUNCTION @extschema@.invoice_submit_batch(documents json) RETURNS SETOF uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -131,5 +131,5 @@ EXCEPTION WHEN OTHERS THEN
 		HINT = coalesce(nullif(hint, ''), 'Correct that document or leave it out.');
 END
 $$;
-COMMENT ON FUNCTION invoice_submit_batch(json) IS
+COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json) IS
 	'submits each element of an array and returns their tracking ids in order; one that is refused refuses all';

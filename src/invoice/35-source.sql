@@ -1,22 +1,22 @@
 -- app: documents that a source brings (saga.create_source(..., queue => 'invoice')).
 
-CREATE TABLE invoice_source_message (
-	source_message_id text PRIMARY KEY,
+CREATE TABLE @extschema@.invoice_source_message (
+	source_message_id text CONSTRAINT invoice_source_message_pkey PRIMARY KEY,
 	tracking_id uuid NOT NULL,
 	source text,
 	sent_at timestamptz,
 	accepted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX invoice_source_message_tracking ON invoice_source_message (tracking_id);
-COMMENT ON TABLE invoice_source_message IS
+CREATE INDEX invoice_source_message_tracking ON @extschema@.invoice_source_message (tracking_id);
+COMMENT ON TABLE @extschema@.invoice_source_message IS
 	'the ids under which documents came through a source, such as the MessageId that SQS gave the client';
-COMMENT ON COLUMN invoice_source_message.source_message_id IS 'what the client was given';
-COMMENT ON COLUMN invoice_source_message.source IS 'name in saga.sources';
-SELECT pg_extension_config_dump('invoice_source_message', '');
+COMMENT ON COLUMN @extschema@.invoice_source_message.source_message_id IS 'what the client was given';
+COMMENT ON COLUMN @extschema@.invoice_source_message.source IS 'name in saga.sources';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_source_message'::pg_catalog.regclass, '');
 
 -- SECURITY DEFINER: it runs as a step of whoever made the source, who needs no
 -- right on the tables. It runs nothing of the caller's.
-CREATE FUNCTION invoice_inbox(input jsonb, context jsonb) RETURNS jsonb
+CREATE FUNCTION @extschema@.invoice_inbox(input jsonb, context jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -44,13 +44,13 @@ BEGIN
 	RETURN jsonb_build_object('tracking_id', tracking);
 END
 $$;
-COMMENT ON FUNCTION invoice_inbox(jsonb, jsonb) IS
+COMMENT ON FUNCTION @extschema@.invoice_inbox(jsonb, jsonb) IS
 	'takes a document from a source as invoice_submit does, and notes the id it came under; what is no invoice becomes a dead letter with its reason';
 
 SELECT saga.set_inbox('invoice', '@extschema@.invoice_inbox');
 
 -- In place of saga.create_source(name, kind, settings, 'invoice'), whose caller owns the inbox.
-CREATE FUNCTION invoice_source(name text, settings jsonb, kind text DEFAULT 'sqs') RETURNS integer
+CREATE FUNCTION @extschema@.invoice_source(name text, settings jsonb, kind text DEFAULT 'sqs') RETURNS integer
 LANGUAGE plpgsql STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,7 +58,7 @@ DECLARE
 	id integer := saga.create_source(name, kind, settings, 'invoice');
 	owner regrole;
 BEGIN
-	PERFORM @extschema@.invoice_setup();
+	PERFORM @extschema@.invoice_setup(NULL::regrole);
 	owner := @extschema@.invoice_workflow_owner();
 	IF owner <> quote_ident(current_user)::regrole THEN
 		PERFORM saga.set_workflow_owner('invoice-inbox', owner);
@@ -67,5 +67,5 @@ BEGIN
 	RETURN id;
 END
 $$;
-COMMENT ON FUNCTION invoice_source(text, jsonb, text) IS
+COMMENT ON FUNCTION @extschema@.invoice_source(text, jsonb, text) IS
 	'makes a source of invoices that belongs, with the workflow of its inbox, to the owner of the invoice workflow';

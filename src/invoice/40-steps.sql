@@ -2,7 +2,7 @@
 -- owner, with its rights. The document stays in invoice_submission; the state
 -- holds only what a choice or a request needs.
 
-CREATE FUNCTION invoice_set_approval_limit(currency text, amount numeric) RETURNS void
+CREATE FUNCTION @extschema@.invoice_set_approval_limit(currency text, amount numeric) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -24,12 +24,12 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION invoice_set_approval_limit(text, numeric) IS
+COMMENT ON FUNCTION @extschema@.invoice_set_approval_limit(text, numeric) IS
 	'holds invoices of a currency (or ''default'') whose payable amount is above this one; null: no limit';
 
 -- The cause of InvoiceInvalid: the ids of all violated rules, and the first
 -- hundred violations with their places.
-CREATE FUNCTION invoice_invalid_cause(violations jsonb) RETURNS text
+CREATE FUNCTION @extschema@.invoice_invalid_cause(violations jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -40,9 +40,9 @@ AS $$
 		  FROM jsonb_array_elements(violations) WITH ORDINALITY AS a (v, ord)
 		  WHERE v->>'level' = 'fatal') AS fatal
 $$;
-COMMENT ON FUNCTION invoice_invalid_cause(jsonb) IS 'the cause of the failure InvoiceInvalid, as JSON text';
+COMMENT ON FUNCTION @extschema@.invoice_invalid_cause(jsonb) IS 'the cause of the failure InvoiceInvalid, as JSON text';
 
-CREATE FUNCTION invoice_step_validate(input jsonb, context jsonb) RETURNS jsonb
+CREATE FUNCTION @extschema@.invoice_step_validate(input jsonb, context jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -82,13 +82,13 @@ BEGIN
 		'type_code', submission.document->>'type_code', 'warnings', result->'warnings');
 END
 $$;
-COMMENT ON FUNCTION invoice_step_validate(jsonb, jsonb) IS
+COMMENT ON FUNCTION @extschema@.invoice_step_validate(jsonb, jsonb) IS
 	'step: all rules; fails with InvoiceInvalid and the violated ones, else returns parties, currency and warnings';
 
 -- Adds to the state: kind (invoice or credit-note), totals, postings (the
 -- amount of each VAT group), due (the sign of what is payable) with amount
 -- (without its sign), and above_limit.
-CREATE FUNCTION invoice_step_calculate(input jsonb) RETURNS jsonb
+CREATE FUNCTION @extschema@.invoice_step_calculate(input jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -113,9 +113,9 @@ BEGIN
 		'above_limit', coalesce(above, false));
 END
 $$;
-COMMENT ON FUNCTION invoice_step_calculate(jsonb) IS 'step: the totals, what is due, and whether it is above the limit';
+COMMENT ON FUNCTION @extschema@.invoice_step_calculate(jsonb) IS 'step: the totals, what is due, and whether it is above the limit';
 
-CREATE FUNCTION invoice_step_hold(input jsonb, context jsonb) RETURNS jsonb
+CREATE FUNCTION @extschema@.invoice_step_hold(input jsonb, context jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -134,10 +134,10 @@ BEGIN
 	RETURN 'null';
 END
 $$;
-COMMENT ON FUNCTION invoice_step_hold(jsonb, jsonb) IS
+COMMENT ON FUNCTION @extschema@.invoice_step_hold(jsonb, jsonb) IS
 	'step: notes that an invoice waits for a person, with the task token that invoice_approve and invoice_reject answer';
 
-CREATE FUNCTION invoice_step_save(input jsonb) RETURNS jsonb
+CREATE FUNCTION @extschema@.invoice_step_save(input jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -180,9 +180,9 @@ BEGIN
 	RETURN 'null';
 END
 $$;
-COMMENT ON FUNCTION invoice_step_save(jsonb) IS 'step: writes the tables invoice, invoice_line and invoice_vat';
+COMMENT ON FUNCTION @extschema@.invoice_step_save(jsonb) IS 'step: writes the tables invoice, invoice_line and invoice_vat';
 
-CREATE FUNCTION invoice_step_void(input jsonb) RETURNS jsonb
+CREATE FUNCTION @extschema@.invoice_step_void(input jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,4 +192,4 @@ BEGIN
 	RETURN 'null';
 END
 $$;
-COMMENT ON FUNCTION invoice_step_void(jsonb) IS 'compensation of invoice_step_save: marks the saved invoice void';
+COMMENT ON FUNCTION @extschema@.invoice_step_void(jsonb) IS 'compensation of invoice_step_save: marks the saved invoice void';

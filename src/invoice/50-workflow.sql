@@ -1,6 +1,6 @@
 -- app: the workflow itself. The definition is src/invoice/invoice.asl.json.
 
-CREATE FUNCTION invoice_definition() RETURNS jsonb
+CREATE FUNCTION @extschema@.invoice_definition() RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -9,53 +9,57 @@ AS $function$
 @invoice.asl.json@
 $definition$, 'sql:invoice_', 'sql:' || trim('"' FROM to_json('@extschema@.'::text)::text) || 'invoice_')::jsonb
 $function$;
-COMMENT ON FUNCTION invoice_definition() IS
+COMMENT ON FUNCTION @extschema@.invoice_definition() IS
 	'the invoice workflow as it is shipped; change it and give it to saga.create_workflow(''invoice'', ...) to run your own';
 
 -- What the owner of the workflow needs for its steps, and no more.
-CREATE FUNCTION invoice_grant_steps(owner regrole) RETURNS void
+CREATE FUNCTION @extschema@.invoice_grant_steps(owner regrole) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	-- not part of a format: it may have a % in it
+	schema text := '@extschema@';
 BEGIN
-	EXECUTE format('GRANT USAGE ON SCHEMA saga, @extschema@ TO %s', owner);
+	EXECUTE format('GRANT USAGE ON SCHEMA saga, %1$s TO %2$s', schema, owner);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION saga.failure(text, text),
-		@extschema@.invoice_step_validate(jsonb, jsonb), @extschema@.invoice_step_calculate(jsonb),
-		@extschema@.invoice_step_hold(jsonb, jsonb), @extschema@.invoice_step_save(jsonb),
-		@extschema@.invoice_step_void(jsonb), @extschema@.invoice_check(json),
-		@extschema@.invoice_calculate(json), @extschema@.invoice_invalid_cause(jsonb),
-		@extschema@.invoice_is_credit_note(text), @extschema@.invoice_is_dead(uuid),
-		@extschema@.invoice_inbox(jsonb, jsonb) TO %s', owner);
+		%1$s.invoice_step_validate(jsonb, jsonb), %1$s.invoice_step_calculate(jsonb),
+		%1$s.invoice_step_hold(jsonb, jsonb), %1$s.invoice_step_save(jsonb),
+		%1$s.invoice_step_void(jsonb), %1$s.invoice_check(json),
+		%1$s.invoice_calculate(json), %1$s.invoice_invalid_cause(jsonb),
+		%1$s.invoice_is_credit_note(text), %1$s.invoice_is_dead(uuid),
+		%1$s.invoice_inbox(jsonb, jsonb) TO %2$s', schema, owner);
 	EXECUTE format('GRANT EXECUTE ON ROUTINE saga.drain(text, integer), saga.publish(),
-		@extschema@.invoice_process(), @extschema@.invoice_ready(),
-		@extschema@.invoice_schedule(text), @extschema@.invoice_unschedule() TO %s', owner);
-	EXECUTE format('GRANT SELECT ON saga.executions, saga.dead_letters, saga.queues, @extschema@.invoice_submission,
-		@extschema@.invoice_setting TO %s', owner);
-	EXECUTE format('GRANT UPDATE (execution_id, attempts) ON @extschema@.invoice_submission TO %s', owner);
-	EXECUTE format('GRANT SELECT, INSERT, UPDATE ON @extschema@.invoice_approval TO %s', owner);
-	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON @extschema@.invoice,
-		@extschema@.invoice_line, @extschema@.invoice_vat TO %s', owner);
+		%1$s.invoice_process(), %1$s.invoice_ready(),
+		%1$s.invoice_schedule(text), %1$s.invoice_unschedule() TO %2$s', schema, owner);
+	EXECUTE format('GRANT SELECT ON saga.executions, saga.dead_letters, saga.queues, %1$s.invoice_submission,
+		%1$s.invoice_setting TO %2$s', schema, owner);
+	EXECUTE format('GRANT UPDATE (execution_id, attempts) ON %1$s.invoice_submission TO %2$s', schema, owner);
+	EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %1$s.invoice_approval TO %2$s', schema, owner);
+	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %1$s.invoice,
+		%1$s.invoice_line, %1$s.invoice_vat TO %2$s', schema, owner);
 END
 $$;
-COMMENT ON FUNCTION invoice_grant_steps(regrole) IS 'grants a role what the steps of the invoice workflow need';
+COMMENT ON FUNCTION @extschema@.invoice_grant_steps(regrole) IS 'grants a role what the steps of the invoice workflow need';
 
-CREATE FUNCTION invoice_workflow_owner() RETURNS regrole
+CREATE FUNCTION @extschema@.invoice_workflow_owner() RETURNS regrole
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT w.owner FROM saga.workflow w WHERE w.name = 'invoice'
 $$;
-COMMENT ON FUNCTION invoice_workflow_owner() IS 'owner of the invoice workflow; null when there is none yet';
+COMMENT ON FUNCTION @extschema@.invoice_workflow_owner() IS 'owner of the invoice workflow; null when there is none yet';
 
-CREATE FUNCTION invoice_setup(owner regrole DEFAULT NULL) RETURNS void
+CREATE FUNCTION @extschema@.invoice_setup(owner regrole DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	present regrole;
 BEGIN
-	-- one at a time: two first submitters would make two versions
-	PERFORM pg_advisory_xact_lock('@extschema@.invoice_submission'::regclass::oid::bigint);
+	-- One at a time: two first submitters would make two versions. On a table that nobody but its owner
+	-- may write to, so that nobody else can take this lock, and in a mode that no reader holds up.
+	LOCK TABLE @extschema@.invoice_document_history IN SHARE UPDATE EXCLUSIVE MODE;
 	present := @extschema@.invoice_workflow_owner();
 	IF present IS NULL THEN
 		PERFORM saga.create_workflow('invoice', @extschema@.invoice_definition());
@@ -68,5 +72,5 @@ BEGIN
 	PERFORM @extschema@.invoice_grant_steps(present);
 END
 $$;
-COMMENT ON FUNCTION invoice_setup(regrole) IS
+COMMENT ON FUNCTION @extschema@.invoice_setup(regrole) IS
 	'makes the workflow invoice unless it is there, and gives it to a role (default: the caller) with the rights that its steps need';

@@ -5,7 +5,7 @@
 -- caller's.
 
 -- The submission, locked, so that two decisions on one invoice come one after the other.
-CREATE FUNCTION invoice_lock(tracking_id uuid) RETURNS invoice_submission
+CREATE FUNCTION @extschema@.invoice_lock(tracking_id uuid) RETURNS @extschema@.invoice_submission
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -22,10 +22,10 @@ BEGIN
 	RETURN submission;
 END
 $$;
-COMMENT ON FUNCTION invoice_lock(uuid) IS 'locks and returns a submission; raises when there is none';
+COMMENT ON FUNCTION @extschema@.invoice_lock(uuid) IS 'locks and returns a submission; raises when there is none';
 
 -- Closes the open approval and returns its token.
-CREATE FUNCTION invoice_decide(tracking_id uuid, decision text, note text) RETURNS text
+CREATE FUNCTION @extschema@.invoice_decide(tracking_id uuid, decision text, note text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -48,20 +48,20 @@ BEGIN
 	RETURN token;
 END
 $$;
-COMMENT ON FUNCTION invoice_decide(uuid, text, text) IS 'notes a decision on a held invoice and returns the task token to answer';
+COMMENT ON FUNCTION @extschema@.invoice_decide(uuid, text, text) IS 'notes a decision on a held invoice and returns the task token to answer';
 
-CREATE FUNCTION invoice_approve(tracking_id uuid) RETURNS void
+CREATE FUNCTION @extschema@.invoice_approve(tracking_id uuid) RETURNS void
 LANGUAGE plpgsql STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM saga.send_task_success(@extschema@.invoice_decide(tracking_id, 'approved', NULL),
+	PERFORM saga.send_task_success(@extschema@.invoice_decide(tracking_id, 'approved'::text, NULL::text),
 		jsonb_build_object('decision', 'approved', 'by', session_user));
 END
 $$;
-COMMENT ON FUNCTION invoice_approve(uuid) IS 'lets a held invoice go on';
+COMMENT ON FUNCTION @extschema@.invoice_approve(uuid) IS 'lets a held invoice go on';
 
-CREATE FUNCTION invoice_reject(tracking_id uuid, reason text) RETURNS void
+CREATE FUNCTION @extschema@.invoice_reject(tracking_id uuid, reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -71,13 +71,13 @@ BEGIN
 			MESSAGE = 'rejecting an invoice needs its tracking id and a reason',
 			HINT = 'The reason is what invoice_dlq shows as the cause.';
 	END IF;
-	PERFORM saga.send_task_failure(@extschema@.invoice_decide(tracking_id, 'rejected', reason),
+	PERFORM saga.send_task_failure(@extschema@.invoice_decide(tracking_id, 'rejected'::text, reason),
 		'InvoiceRejected', reason);
 END
 $$;
-COMMENT ON FUNCTION invoice_reject(uuid, text) IS 'ends a held invoice as rejected: it becomes a dead letter with the reason';
+COMMENT ON FUNCTION @extschema@.invoice_reject(uuid, text) IS 'ends a held invoice as rejected: it becomes a dead letter with the reason';
 
-CREATE FUNCTION invoice_cancel(tracking_id uuid) RETURNS void
+CREATE FUNCTION @extschema@.invoice_cancel(tracking_id uuid) RETURNS void
 LANGUAGE plpgsql STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -98,10 +98,10 @@ BEGIN
 		format('cancelled by %s', session_user), true);
 END
 $$;
-COMMENT ON FUNCTION invoice_cancel(uuid) IS 'stops an invoice that is not completed; what was done is undone in reverse order';
+COMMENT ON FUNCTION @extschema@.invoice_cancel(uuid) IS 'stops an invoice that is not completed; what was done is undone in reverse order';
 
 -- Puts a corrected document in the place of the old one.
-CREATE FUNCTION invoice_correct(submission invoice_submission, corrected json) RETURNS void
+CREATE FUNCTION @extschema@.invoice_correct(submission @extschema@.invoice_submission, corrected json) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -124,9 +124,9 @@ BEGIN
 		WHERE s.tracking_id = submission.tracking_id;
 END
 $$;
-COMMENT ON FUNCTION invoice_correct(invoice_submission, json) IS 'replaces the document of a submission and keeps the old one';
+COMMENT ON FUNCTION @extschema@.invoice_correct(@extschema@.invoice_submission, json) IS 'replaces the document of a submission and keeps the old one';
 
-CREATE FUNCTION invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -163,5 +163,5 @@ BEGIN
 	RETURN submission.tracking_id;
 END
 $$;
-COMMENT ON FUNCTION invoice_retry(uuid, json, boolean) IS
+COMMENT ON FUNCTION @extschema@.invoice_retry(uuid, json, boolean) IS
 	'starts a dead invoice again under the same tracking id, with a corrected document if one is given; force: although something of the last attempt was not undone';

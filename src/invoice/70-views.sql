@@ -3,7 +3,7 @@
 
 -- Rule ids out of a cause; null when it has none (a changed workflow may say
 -- anything there).
-CREATE FUNCTION invoice_violated_rules(cause text) RETURNS text[]
+CREATE FUNCTION @extschema@.invoice_violated_rules(cause text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -13,9 +13,9 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION invoice_violated_rules(text) IS 'ids of the violated rules in the cause of InvoiceInvalid';
+COMMENT ON FUNCTION @extschema@.invoice_violated_rules(text) IS 'ids of the violated rules in the cause of InvoiceInvalid';
 
-CREATE VIEW invoice_tracking AS
+CREATE VIEW @extschema@.invoice_tracking AS
 	SELECT s.tracking_id, s.number, s.seller, s.buyer,
 		CASE
 			WHEN e.status = 'SUCCEEDED' OR e.status IS NULL AND i.status = 'valid' THEN 'completed'
@@ -30,57 +30,57 @@ CREATE VIEW invoice_tracking AS
 		e.current_state AS current_step, s.attempts, s.currency,
 		coalesce(i.payable, a.payable) AS payable,
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id
-	FROM invoice_submission s
+	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice
 		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
 			FROM saga.all_executions x
 			WHERE x.workflow = 'invoice' AND x.execution_id = s.execution_id OFFSET 0) e ON true
-		LEFT JOIN invoice i ON i.tracking_id = s.tracking_id
-		LEFT JOIN invoice_approval a ON a.tracking_id = s.tracking_id
+		LEFT JOIN @extschema@.invoice i ON i.tracking_id = s.tracking_id
+		LEFT JOIN @extschema@.invoice_approval a ON a.tracking_id = s.tracking_id
 			AND a.execution_id = s.execution_id AND a.decided_at IS NULL
-		LEFT JOIN invoice_source_message m ON m.tracking_id = s.tracking_id;
-COMMENT ON VIEW invoice_tracking IS
+		LEFT JOIN @extschema@.invoice_source_message m ON m.tracking_id = s.tracking_id;
+COMMENT ON VIEW @extschema@.invoice_tracking IS
 	'every submitted invoice and where it is; one that came through a source under several ids has a row for each';
-COMMENT ON COLUMN invoice_tracking.source_message_id IS
+COMMENT ON COLUMN @extschema@.invoice_tracking.source_message_id IS
 	'the id that the client was given when the invoice came through a source: the MessageId of SQS; null when it did not';
-COMMENT ON COLUMN invoice_tracking.status IS
+COMMENT ON COLUMN @extschema@.invoice_tracking.status IS
 	'queued: not begun; processing; held: waits for invoice_approve or invoice_reject; undoing: failed or cancelled, what was done is being undone; completed; failed or rejected: see invoice_dlq; cancelled';
-COMMENT ON COLUMN invoice_tracking.current_step IS 'state of the workflow that it is in; null when it has not begun or has ended';
-COMMENT ON COLUMN invoice_tracking.attempts IS '1, and one more for each invoice_retry';
-COMMENT ON COLUMN invoice_tracking.payable IS 'amount due as computed; null before it is held or saved';
-COMMENT ON COLUMN invoice_tracking.error IS 'name of the error that ended it: InvoiceInvalid, InvoiceRejected, InvoiceCancelled, or one of the workflow engine';
+COMMENT ON COLUMN @extschema@.invoice_tracking.current_step IS 'state of the workflow that it is in; null when it has not begun or has ended';
+COMMENT ON COLUMN @extschema@.invoice_tracking.attempts IS '1, and one more for each invoice_retry';
+COMMENT ON COLUMN @extschema@.invoice_tracking.payable IS 'amount due as computed; null before it is held or saved';
+COMMENT ON COLUMN @extschema@.invoice_tracking.error IS 'name of the error that ended it: InvoiceInvalid, InvoiceRejected, InvoiceCancelled, or one of the workflow engine';
 
-CREATE FUNCTION invoice_status(tracking_id uuid) RETURNS text
+CREATE FUNCTION @extschema@.invoice_status(tracking_id uuid) RETURNS text
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT t.status FROM @extschema@.invoice_tracking t WHERE t.tracking_id = $1
 $$;
-COMMENT ON FUNCTION invoice_status(uuid) IS 'status of an invoice as in invoice_tracking';
+COMMENT ON FUNCTION @extschema@.invoice_status(uuid) IS 'status of an invoice as in invoice_tracking';
 
-CREATE VIEW invoice_held AS
+CREATE VIEW @extschema@.invoice_held AS
 	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at
-	FROM invoice_approval a
-		JOIN invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
+	FROM @extschema@.invoice_approval a
+		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
 		AND EXISTS (SELECT FROM saga.all_executions e
 			WHERE e.workflow = 'invoice' AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
-COMMENT ON VIEW invoice_held IS 'invoices that wait for invoice_approve or invoice_reject';
-COMMENT ON COLUMN invoice_held.reason IS 'ids of the warnings, or "above the limit"';
+COMMENT ON VIEW @extschema@.invoice_held IS 'invoices that wait for invoice_approve or invoice_reject';
+COMMENT ON COLUMN @extschema@.invoice_held.reason IS 'ids of the warnings, or "above the limit"';
 
-CREATE VIEW invoice_dlq AS
+CREATE VIEW @extschema@.invoice_dlq AS
 	SELECT s.tracking_id, s.number, s.seller, d.reason,
 		CASE WHEN d.reason <> 'Saga.CompensationFailed' THEN d.cause
 			ELSE concat_ws('; ', concat_ws(': ', d.details->>'error', d.cause),
 				'not undone: ' || (SELECT string_agg(n->>'state', ', ')
 								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
 		END AS cause,
-		invoice_violated_rules(d.cause) AS rules, s.attempts, d.failed_at,
+		@extschema@.invoice_violated_rules(d.cause) AS rules, s.attempts, d.failed_at,
 		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document,
-		(SELECT min(m.source_message_id) FROM invoice_source_message m WHERE m.tracking_id = s.tracking_id)
+		(SELECT min(m.source_message_id) FROM @extschema@.invoice_source_message m WHERE m.tracking_id = s.tracking_id)
 			AS source_message_id
 	FROM saga.all_dead_letters d
-		JOIN invoice_submission s ON s.execution_id = d.message_id
+		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
 	WHERE d.queue = 'invoice' AND d.kind = 'execution'
 UNION ALL
@@ -88,13 +88,13 @@ UNION ALL
 		to_json(d.body->>'body'), d.body->>'source_message_id'
 	FROM saga.all_dead_letters d
 	WHERE d.queue = 'invoice-inbox' AND d.kind = 'execution' AND d.redriven_at IS NULL;
-COMMENT ON VIEW invoice_dlq IS
+COMMENT ON VIEW @extschema@.invoice_dlq IS
 	'invoices that failed for good and wait for a person, see invoice_retry; those without tracking_id came through a source and are no invoices, or not acceptable ones, see saga.redrive';
-COMMENT ON COLUMN invoice_dlq.source_message_id IS
+COMMENT ON COLUMN @extschema@.invoice_dlq.source_message_id IS
 	'the (first) id that the client was given when it came through a source; null when it did not';
-COMMENT ON COLUMN invoice_dlq.document IS 'as received; what is no invoice as a text';
-COMMENT ON COLUMN invoice_dlq.reason IS
+COMMENT ON COLUMN @extschema@.invoice_dlq.document IS 'as received; what is no invoice as a text';
+COMMENT ON COLUMN @extschema@.invoice_dlq.reason IS
 	'InvoiceInvalid, InvoiceRejected, an error of the payment or accounting service (States.Http.StatusCode.422 ...) or of the workflow engine; Saga.CompensationFailed: something could not be undone';
-COMMENT ON COLUMN invoice_dlq.cause IS 'for InvoiceInvalid JSON with the violated rules and their places, else text';
-COMMENT ON COLUMN invoice_dlq.rules IS 'ids of the violated rules; null when it did not fail for them';
-COMMENT ON COLUMN invoice_dlq.compensated IS 'whether everything that had been done has been undone';
+COMMENT ON COLUMN @extschema@.invoice_dlq.cause IS 'for InvoiceInvalid JSON with the violated rules and their places, else text';
+COMMENT ON COLUMN @extschema@.invoice_dlq.rules IS 'ids of the violated rules; null when it did not fail for them';
+COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone';

@@ -1,15 +1,15 @@
 -- app: the run without background workers, and its schedule.
 
-CREATE FUNCTION invoice_ready() RETURNS boolean
+CREATE FUNCTION @extschema@.invoice_ready() RETURNS boolean
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM saga.queues q WHERE q.name = 'invoice' AND q.ready > 0)
 $$;
-COMMENT ON FUNCTION invoice_ready() IS 'whether an invoice, or a reply to one, waits to be worked on now';
+COMMENT ON FUNCTION @extschema@.invoice_ready() IS 'whether an invoice, or a reply to one, waits to be worked on now';
 
 -- No SET clause and no SECURITY DEFINER: either would make COMMIT fail.
-CREATE PROCEDURE invoice_process()
+CREATE PROCEDURE @extschema@.invoice_process()
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -22,10 +22,10 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE invoice_process() IS
+COMMENT ON PROCEDURE @extschema@.invoice_process() IS
 	'does the work on invoices that is ready now, as the owner of the workflow; needs no background worker and does no harm beside them';
 
-CREATE FUNCTION invoice_schedule(cron text) RETURNS bigint
+CREATE FUNCTION @extschema@.invoice_schedule(cron text) RETURNS bigint
 LANGUAGE plpgsql STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -52,10 +52,10 @@ BEGIN
 	RETURN job;
 END
 $$;
-COMMENT ON FUNCTION invoice_schedule(text) IS
+COMMENT ON FUNCTION @extschema@.invoice_schedule(text) IS
 	'lets pg_cron call invoice_process() on a schedule such as ''0 6 1 * *'', as the current user; once more replaces the schedule. Returns the id of the job';
 
-CREATE FUNCTION invoice_unschedule() RETURNS boolean
+CREATE FUNCTION @extschema@.invoice_unschedule() RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -72,4 +72,4 @@ BEGIN
 	RETURN job IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION invoice_unschedule() IS 'removes the schedule of the current user; false if there was none';
+COMMENT ON FUNCTION @extschema@.invoice_unschedule() IS 'removes the schedule of the current user; false if there was none';

@@ -15,6 +15,8 @@ SET synchronous_commit = local;
 \set replicator_password `cat "$PG_SAGA_SECRETS/replicator"`
 CREATE TEMP TABLE setup AS SELECT :'config'::jsonb AS c;
 
+-- Before anything is in it: who may create functions there could put one beside ours.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 CREATE EXTENSION IF NOT EXISTS pg_cron;
 CREATE EXTENSION IF NOT EXISTS pg_invoice CASCADE;
 
@@ -28,7 +30,6 @@ ALTER ROLE invoice_replicator PASSWORD :'replicator_password';
 \unset app_password
 \unset replicator_password
 
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA cron TO invoice_owner;
 SELECT invoice_setup('invoice_owner');
 GRANT EXECUTE ON FUNCTION invoice_submit(json), invoice_submit_batch(json), invoice_validate(json) TO invoice_app;
