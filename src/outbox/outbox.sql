@@ -187,7 +187,7 @@ LEFT JOIN LATERAL (
 	SELECT o.last_status, o.last_error
 	FROM saga.outbox o WHERE o.destination_id = d.destination_id AND o.last_sent_at IS NOT NULL
 	ORDER BY o.last_sent_at DESC LIMIT 1) l ON true
-WHERE pg_catalog.pg_has_role(d.owner, 'MEMBER');
+WHERE pg_catalog.pg_has_role(d.owner, 'USAGE');
 COMMENT ON VIEW saga.outbox_status IS 'your destinations: what waits, what was sent, the last answer';
 
 CREATE VIEW saga.destinations WITH (security_barrier) AS
@@ -227,5 +227,5 @@ CROSS JOIN LATERAL (
 			greatest(floor(e.s / 120) - s.hour_bucket, 0)::integer AS hour,
 			greatest(floor(e.s / 2880) - s.day_bucket, 0)::integer AS day
 		FROM (SELECT extract(epoch FROM now() - timestamptz '2000-01-01 00:00:00+00') AS s) e) age) r
-WHERE pg_catalog.pg_has_role(d.owner, 'MEMBER');
+WHERE pg_catalog.pg_has_role(d.owner, 'USAGE');
 COMMENT ON VIEW saga.destinations IS 'your destinations: what holds them, their limits, what waits and is in flight, how the last requests went';

@@ -44,5 +44,5 @@ COMMENT ON FUNCTION saga.drop_secret(text) IS 'drops a secret that no destinatio
 CREATE VIEW saga.secrets WITH (security_barrier) AS
 SELECT s.name, s.owner, s.created_at, s.changed_at
 FROM saga.secret s
-WHERE pg_catalog.pg_has_role(s.owner, 'MEMBER');
+WHERE pg_catalog.pg_has_role(s.owner, 'USAGE');
 COMMENT ON VIEW saga.secrets IS 'your secrets: their names, never their values';

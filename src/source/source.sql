@@ -92,6 +92,6 @@ SELECT s.name, s.kind, s.owner, s.queue, s.settings ->> 'queue_url' AS queue_url
 	CASE WHEN s.paused THEN 'paused' ELSE coalesce(t.state, 'starting') END AS state,
 	t.received, t.inserted, t.duplicates, t.dead, t.last_received_at, t.last_error, t.last_error_at
 FROM saga.source s LEFT JOIN saga.source_status t USING (source_id)
-WHERE pg_catalog.pg_has_role(s.owner, 'MEMBER');
+WHERE pg_catalog.pg_has_role(s.owner, 'USAGE');
 COMMENT ON VIEW saga.sources IS
 'your sources. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; starting: no process has served it yet';
