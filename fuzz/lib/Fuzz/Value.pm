@@ -183,8 +183,11 @@ sub hostile
 	{
 		my $of = $1;
 		my $element = $self->hostile($of, $routine, $argument);
-		return any("'{}'::$type", "ARRAY[NULL, $element]::$type", "ARRAY[[$element], [NULL]]::$type", "ARRAY[[[[[[$element]]]]]]::$type",
-			"array_fill($element, ARRAY[" . any(3, 1000, 20000) . '])', "array_fill($element, ARRAY[2, 2], ARRAY[-5, 7])", "array_fill($element, ARRAY[1], ARRAY[2147483646])");
+		my @shapes = ("'{}'::$type", "ARRAY[NULL, $element]::$type", "ARRAY[[$element], [NULL]]::$type", "ARRAY[[[[[[$element]]]]]]::$type",
+			"array_fill($element, ARRAY[2, 2], ARRAY[-5, 7])", "array_fill($element, ARRAY[1], ARRAY[2147483646])");
+		# many of a large one would be memory of the server's own
+		push @shapes, "array_fill($element, ARRAY[" . any(3, 1000, 20000) . '])' unless length $element > 100 || $element =~ /repeat|SELECT/;
+		return any(@shapes);
 	}
 	return $self->hostile_text($routine, $argument) . '::text' if $type eq 'text' || $type =~ /^character/;
 	return $self->hostile_json($type, $routine, $argument) if $type eq 'jsonb' || $type eq 'json';
