@@ -25,6 +25,212 @@ COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, have writt
 -- ---------- worker ----------
 
 -- ---------- doctor ----------
+-- The filter is of whoever reads, as in the other views; the tables are read with the rights of their owner.
+CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
+	SELECT o.kind, o.name, o.owner, o.settings
+	FROM (
+		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings FROM saga.workflow w
+		UNION ALL
+		SELECT 'queue', q.name, q.owner, NULL FROM saga.queue q WHERE q.kind = 'q'
+		UNION ALL
+		SELECT 'destination', d.name, d.owner, d.settings FROM saga.destination d
+		UNION ALL
+		SELECT 'source', s.name, s.owner, s.settings FROM saga.source s
+		UNION ALL
+		SELECT 'secret', s.name, s.owner, NULL FROM saga.secret s) o
+	WHERE pg_catalog.pg_has_role(o.owner, 'USAGE');
+COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has';
+
+-- Each check is one RETURN QUERY. It reads catalogs, pg_settings and saga.doctor_objects with the rights
+-- of the caller, and nothing of pg_invoice, which may be absent or in any schema. The command is whole
+-- and quoted; where a role must be chosen it says app_owner.
+CREATE FUNCTION saga.doctor(OUT "check" text, OUT severity text, OUT what text, OUT command text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $doctor$
+#variable_conflict use_column
+DECLARE
+	extensions CONSTANT name[] := '{pg_saga,pg_invoice}';
+	-- null when pg_invoice is absent
+	invoice_schema CONSTANT regnamespace := (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'pg_invoice');
+	mend_setting CONSTANT text := 'ALTER SYSTEM SET %s = %L; SELECT pg_catalog.pg_reload_conf()';
+	needed integer;
+BEGIN
+	-- ---------- schemas and rights ----------
+
+	-- Who can create in a schema can put functions in front of those that somebody else means.
+	RETURN QUERY
+		SELECT 'schema_create', CASE WHEN n.nspname = 'public' AND n.oid IS DISTINCT FROM invoice_schema THEN 'warning' ELSE 'error' END,
+			format('%s may create in schema %I', g.grantee, n.nspname),
+			format('REVOKE CREATE ON SCHEMA %I FROM %s', n.nspname, g.grantee)
+		FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a,
+			LATERAL (SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END) g (grantee)
+		WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+			AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)
+			AND (n.oid = invoice_schema OR n.nspname = 'saga' OR n.nspname = 'public'
+				AND (SELECT s.reset_val ~ '\mpublic\M' FROM pg_settings s WHERE s.name = 'search_path'))
+		ORDER BY 3;
+
+	RETURN QUERY
+		SELECT 'schema_owner', 'warning',
+			format('schema %I, whose functions run as %s, belongs to %s, who is no superuser', n.nspname, e.extowner::regrole, r.rolname),
+			format('ALTER SCHEMA %I OWNER TO %s', n.nspname, e.extowner::regrole)
+		FROM pg_extension e JOIN pg_namespace n ON n.oid = CASE e.extname WHEN 'pg_saga' THEN 'saga'::regnamespace ELSE e.extnamespace END
+			JOIN pg_roles r ON r.oid = n.nspowner
+		WHERE e.extname = ANY (extensions) AND n.nspowner <> e.extowner AND NOT r.rolsuper
+			-- it stands for the owner of the database
+			AND NOT (r.rolname = 'pg_database_owner' AND EXISTS (
+				SELECT FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba WHERE d.datname = current_database() AND o.rolsuper))
+		ORDER BY 3;
+
+	RETURN QUERY
+		SELECT 'public_grant', 'error',
+			format('PUBLIC has %s on %s %s', string_agg(DISTINCT a.privilege_type, ', '), lower(o.kind), o.name),
+			format('REVOKE ALL ON %s %s FROM PUBLIC', o.kind, o.name)
+		FROM (
+			SELECT 'ROUTINE' AS kind, p.oid::regprocedure::text AS name, 'pg_proc'::regclass AS class, p.oid,
+				coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+			FROM pg_proc p
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, 'pg_class', c.oid,
+				c.relacl || (SELECT array_agg(x) FROM pg_attribute t, unnest(t.attacl) x WHERE t.attrelid = c.oid)
+			FROM pg_class c
+			UNION ALL
+			SELECT 'SCHEMA', quote_ident(n.nspname), 'pg_namespace', n.oid, n.nspacl FROM pg_namespace n) o
+			JOIN pg_depend m ON m.classid = o.class AND m.objid = o.oid AND m.deptype = 'e' AND m.refclassid = 'pg_extension'::regclass
+			JOIN pg_extension e ON e.oid = m.refobjid AND e.extname = ANY (extensions),
+			aclexplode(o.acl) a
+		WHERE a.grantee = 0
+		GROUP BY o.kind, o.name
+		ORDER BY 3;
+
+	-- The tables hold everybody's messages and secrets, the views all_... have no filter.
+	RETURN QUERY
+		SELECT 'table_grant', 'error',
+			format('%s has %s on %s, which holds what is everybody''s', a.grantee::regrole, string_agg(DISTINCT a.privilege_type, ', '), c.oid::regclass),
+			format('REVOKE ALL ON %s FROM %s', c.oid::regclass, a.grantee::regrole)
+		FROM pg_class c, aclexplode(c.relacl || (SELECT array_agg(x) FROM pg_attribute t, unnest(t.attacl) x WHERE t.attrelid = c.oid)) a
+		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE 'all\_%')
+			AND a.grantee NOT IN (0, c.relowner)
+		GROUP BY c.oid, a.grantee
+		ORDER BY 3;
+
+	-- ---------- owners ----------
+
+	-- The steps of a superuser's workflow are a superuser's.
+	RETURN QUERY
+		SELECT 'superuser_owner',
+			CASE WHEN o.kind = 'workflow' AND o.name IN ('invoice', 'invoice-inbox') AND invoice_schema IS NOT NULL THEN 'error' ELSE 'warning' END,
+			format('%s "%s" belongs to %s, a superuser', o.kind, o.name, r.rolname),
+			CASE WHEN o.kind = 'workflow' AND o.name = 'invoice' AND invoice_schema IS NOT NULL
+				THEN format('SELECT %s.invoice_setup(%L)', invoice_schema, 'app_owner')
+				ELSE format('SELECT saga.set_%s_owner(%L, %L)', o.kind, o.name, 'app_owner') END
+		FROM saga.doctor_objects o JOIN pg_roles r ON r.oid = o.owner
+		WHERE r.rolsuper AND o.kind IN ('workflow', 'destination', 'source')
+		ORDER BY o.kind, o.name;
+
+	RETURN QUERY
+		SELECT 'dropped_owner', 'error',
+			format('%s "%s" belongs to role %s, which was dropped', o.kind, o.name, o.owner::oid),
+			CASE WHEN o.kind IN ('workflow', 'destination', 'source') THEN format('SELECT saga.set_%s_owner(%L, %L)', o.kind, o.name, 'app_owner')
+				ELSE format('SELECT saga.drop_%s(%L)', o.kind, o.name) END
+		FROM saga.doctor_objects o
+		WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = o.owner)
+		ORDER BY o.kind, o.name;
+
+	-- Later a worker needs no right to log in.
+	RETURN QUERY
+		SELECT 'owner_login', 'error',
+			format('workflow "%s" does not run: its owner %s may not log in', min(o.name), o.owner)
+				|| CASE WHEN count(*) > 1 THEN format('; nor do %s others', count(*) - 1) ELSE '' END,
+			format('ALTER ROLE %s LOGIN', o.owner)
+		FROM saga.doctor_objects o JOIN pg_roles r ON r.oid = o.owner
+		WHERE o.kind = 'workflow' AND NOT r.rolcanlogin AND current_setting('server_version_num')::integer < 170000
+		GROUP BY o.owner
+		ORDER BY 3;
+
+	-- ---------- destinations and sources ----------
+
+	RETURN QUERY
+		SELECT 'allow_private', 'notice',
+			format('%s "%s" may reach addresses of the private network: %s', o.kind, o.name, o.settings -> 'allow_private'),
+			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.name, o.settings - 'allow_private')
+		FROM saga.doctor_objects o
+		WHERE o.kind IN ('destination', 'source') AND coalesce(o.settings -> 'allow_private', 'null') NOT IN ('null', 'false', '[]')
+		ORDER BY o.kind, o.name;
+
+	RETURN QUERY
+		SELECT 'plain_http', 'warning',
+			format('%s "%s" sends a secret over http://, where it can be read on its way', o.kind, o.name),
+			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.name, replace((o.settings - 'allow_http')::text, '"http://', '"https://'))
+		FROM saga.doctor_objects o
+		WHERE o.settings::text LIKE '%"http://%' AND (o.settings::text LIKE '%{secret:%' OR o.settings ?| '{auth,credentials}')
+		ORDER BY o.kind, o.name;
+
+	-- ---------- what the log would show of SELECT saga.set_secret(...), its parameters too ----------
+
+	RETURN QUERY
+		WITH loud (name, pattern, quiet, severity) AS (VALUES
+			('log_statement', '^all$', 'ddl', 'warning'),
+			('log_min_duration_statement', '^[^-]', '-1', 'warning'),
+			('log_min_duration_sample', '^[^-]', '-1', 'warning'),
+			('log_transaction_sample_rate', '[1-9]', '0', 'warning'),
+			('log_parameter_max_length_on_error', '^(-|0*[1-9])', '0', 'warning'),
+			('auto_explain.log_min_duration', '^[^-]', '-1', 'warning'),
+			('pgaudit.log', '(?i)\m(all|read|function|misc)\M', 'ddl, role', 'warning'),
+			-- only when it waits long for a lock
+			('log_lock_waits', '^on$', 'off', 'notice'))
+		SELECT 'secret_log', l.severity, format('%s = %s%s: the log can show the value of a secret that is set', l.name, s.value, s.of), s.command
+		FROM loud l, LATERAL (
+			SELECT p.reset_val AS value, '' AS of, format(mend_setting, l.name, l.quiet) AS command
+			FROM pg_settings p WHERE p.name = l.name
+			UNION ALL
+			SELECT split_part(c, '=', 2), ' of ' || concat_ws(' in ', t.role, t.database),
+				concat_ws(' ', 'ALTER', t.role || coalesce(' IN ' || t.database, ''), CASE WHEN t.role IS NULL THEN t.database END, 'RESET', l.name)
+			FROM pg_db_role_setting d, unnest(d.setconfig) c, LATERAL (SELECT
+				CASE WHEN d.setrole = 0 AND d.setdatabase = 0 THEN 'ROLE ALL' WHEN d.setrole <> 0 THEN 'ROLE ' || d.setrole::regrole END,
+				(SELECT 'DATABASE ' || quote_ident(b.datname) FROM pg_database b WHERE b.oid = d.setdatabase)) t (role, database)
+			WHERE split_part(c, '=', 1) = l.name
+				AND (d.setdatabase = 0 OR d.setdatabase = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database()))) s
+		WHERE s.value ~ l.pattern
+		ORDER BY 3;
+
+	-- ---------- processes and versions ----------
+
+	-- Shown to superusers and pg_read_all_settings only.
+	RETURN QUERY
+		SELECT 'preload', 'warning', 'pg_saga is not in shared_preload_libraries: nothing runs by itself (needs a restart)',
+			(SELECT 'ALTER SYSTEM SET shared_preload_libraries = ' || string_agg(quote_literal(btrim(l, ' "')), ', ' ORDER BY n)
+			 FROM regexp_split_to_table(concat_ws(',', nullif(s.reset_val, ''), 'pg_saga'), ',') WITH ORDINALITY l (l, n))
+		FROM pg_settings s
+		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ '\mpg_saga\M';
+
+	-- The launcher, in each database a coordinator with its workers, publishers and the process for the
+	-- sources; and the server's own launcher of logical replication. Null when the library is not loaded.
+	SELECT 1 + greatest(1, (SELECT count(DISTINCT a.datname) FROM pg_stat_activity a WHERE a.backend_type = 'pg_saga coordinator'))
+			* (1 + current_setting('pg_saga.workers', true)::integer + current_setting('pg_saga.publishers', true)::integer
+				+ current_setting('pg_saga.sources', true)::boolean::integer)
+		INTO needed;
+	RETURN QUERY
+		SELECT 'processes', 'error', format('%s = %s does not suffice for the %s processes that pg_saga has by its settings (needs a restart)', s.name, s.reset_val, needed),
+			format('ALTER SYSTEM SET %s = %s', s.name, needed + t.others)
+		FROM (VALUES ('max_worker_processes', 1), ('pg_saga.max_processes', 0)) t (name, others) JOIN pg_settings s USING (name)
+		WHERE s.reset_val::integer < needed + t.others
+		ORDER BY 3;
+
+	RETURN QUERY
+		SELECT 'version', 'error', format('%s is version %s in this database, and %s on the server', e.extname, e.extversion, a.default_version),
+			format('ALTER EXTENSION %I UPDATE', e.extname)
+		FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
+		WHERE e.extname = ANY (extensions)
+			AND CASE WHEN e.extversion || a.default_version ~ '^[0-9.]+$'
+				THEN string_to_array(e.extversion, '.')::integer[] < string_to_array(a.default_version, '.')::integer[] END
+		ORDER BY 3;
+END
+$doctor$;
+COMMENT ON FUNCTION saga.doctor() IS
+'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
 
 -- ---------- grants ----------
 -- Last: nothing for PUBLIC. It also tells every process that the extension has changed (stmt.c).
