@@ -1,31 +1,451 @@
 \echo Use "ALTER EXTENSION pg_saga UPDATE" to load this file. \quit
 -- From 0.1 to 0.2. Each part has what the module of that name changed.
-SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- ---------- common ----------
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- ---------- name ----------
+CREATE TABLE saga.object_grant (
+	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'source', 'secret')),
+	object_id integer NOT NULL,
+	role regrole NOT NULL,
+	"right" text NOT NULL CHECK ("right" IN ('start', 'operate', 'read', 'use')),
+	granted_by regrole NOT NULL,
+	granted_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (kind, object_id, role, "right")
+);
+COMMENT ON TABLE saga.object_grant IS 'rights that owners granted to other roles; shown by saga.grants';
+SELECT pg_extension_config_dump('saga.object_grant', '');
+CREATE FUNCTION saga.grant(kind text, name text, role regrole, "right" text) RETURNS void
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_grant';
+COMMENT ON FUNCTION saga.grant(text, text, regrole, text) IS
+'lets another role use what one owns, without being a member of the owner.
+kind: workflow, queue, destination, source, secret. right:
+start: start executions of a workflow;
+operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
+read: see it, and what it did, in the views;
+use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (its value stays unreadable).
+What is granted ends with the object, and when it gets another owner.
+Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
+CREATE FUNCTION saga.revoke(kind text, name text, role regrole, "right" text) RETURNS void
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_revoke';
+COMMENT ON FUNCTION saga.revoke(text, text, regrole, text) IS
+'takes back what saga.grant gave; nothing happens when it was not granted. What the role began meanwhile goes on';
 
 -- ---------- asl ----------
+
+-- ---------- value ----------
 
 -- ---------- mapping ----------
 
 -- ---------- queue ----------
+-- names are unique per owner
+ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer;
+UPDATE saga.queue q SET dead_letter_queue_id = d.queue_id FROM saga.queue d WHERE d.name = q.dead_letter_queue AND d.kind = 'q';
+CREATE INDEX queue_dead_letter_queue ON saga.queue (dead_letter_queue_id) WHERE dead_letter_queue_id IS NOT NULL;
+COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) IS
+'makes a queue that belongs to the current user, returns its id.
+visibility_timeout: how long a received message stays hidden; max_receives: how often it is given out before it becomes a dead letter (0: no limit);
+dead_letter_queue: a plain queue that the caller may use, which takes such messages instead of saga.dead_letters.
+Errors: duplicate_object, undefined_object (dead_letter_queue), feature_not_supported (fifo)';
+COMMENT ON FUNCTION saga.send(text, jsonb, interval, text, text, jsonb) IS
+'puts a message into a queue when the transaction commits, returns its id; with a delay it can be received only after that time.
+headers: a JSON object. Errors: undefined_object (also of a queue that the caller may not use), wrong_object_type (queue of a workflow or destination), feature_not_supported (group_id, dedup_id)';
+COMMENT ON FUNCTION saga.drop_queue(text) IS
+'drops a queue with its messages and dead letters; false if there is none of that name. Waits for transactions that use it.
+Errors: object_in_use (another queue names it as dead_letter_queue), wrong_object_type';
+COMMENT ON FUNCTION saga.redrive(uuid) IS
+'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
+Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven)';
+CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
+	SELECT q.name,
+		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END AS kind,
+		q.owner, m.ready, t.delayed, t.in_flight, d.dead,
+		least(m.oldest_at, t.oldest_at) AS oldest_at,
+		q.visibility_timeout, q.max_receives,
+		(SELECT CASE WHEN t.owner = q.owner THEN t.name ELSE format('%s.%I', t.owner, t.name) END
+			FROM saga.queue t WHERE t.queue_id = q.dead_letter_queue_id) AS dead_letter_queue
+	FROM saga.queue q
+	CROSS JOIN LATERAL (SELECT count(*) AS ready, min(sent_at) AS oldest_at
+		FROM saga.message WHERE queue_id = q.queue_id) m
+	CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE lease IS NULL) AS delayed,
+			count(*) FILTER (WHERE lease IS NOT NULL) AS in_flight, min(sent_at) AS oldest_at
+		FROM saga.timer WHERE queue_id = q.queue_id) t
+	CROSS JOIN LATERAL (SELECT count(*) AS dead
+		FROM saga.dead_letter WHERE queue_id = q.queue_id AND redriven_at IS NULL) d
+	WHERE pg_has_role(q.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g
+			WHERE g.kind = CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END
+				AND g.object_id = q.queue_id AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
+COMMENT ON VIEW saga.queues IS 'queues of roles that the current user is a member of, and those that he was granted to read; the counts are exact, and take the time to count';
+CREATE OR REPLACE VIEW saga.all_dead_letters AS
+	SELECT d.dead_letter_id, q.name AS queue, d.message_id,
+		CASE d.kind WHEN 'm' THEN 'message' WHEN 'o' THEN 'outbox' ELSE 'execution' END AS kind,
+		d.reason, d.cause, d.receives, d.sent_at, d.failed_at, d.redriven_at, d.redriven_as,
+		d.body, d.headers, d.details, q.owner, d.queue_id
+	FROM saga.dead_letter d JOIN saga.queue q USING (queue_id);
+CREATE OR REPLACE VIEW saga.dead_letters WITH (security_barrier) AS
+	SELECT d.dead_letter_id, d.queue, d.message_id, d.kind, d.reason, d.cause, d.receives, d.sent_at,
+		d.failed_at, d.redriven_at, d.redriven_as, d.body, d.headers, d.details, d.owner
+	FROM saga.all_dead_letters d
+	WHERE pg_has_role(d.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g
+			WHERE g.kind = CASE d.kind WHEN 'message' THEN 'queue' WHEN 'outbox' THEN 'destination' ELSE 'workflow' END
+				AND g.object_id = d.queue_id AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
+COMMENT ON VIEW saga.dead_letters IS 'what failed for good, of queues of roles that the current user is a member of, and those that he was granted to read; redriven_at is null while it waits for a person';
+ALTER TABLE saga.queue DROP COLUMN dead_letter_queue;
 
 -- ---------- secret ----------
+ALTER TABLE saga.secret DROP CONSTRAINT secret_pkey;
+ALTER TABLE saga.secret ADD COLUMN secret_id integer GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, ADD UNIQUE (owner, name);
+SELECT pg_extension_config_dump('saga.secret_secret_id_seq', '');
+COMMENT ON FUNCTION saga.set_secret(text, text) IS 'makes a secret of the caller''s, or replaces its value (another''s is written owner.name, and needs the privileges of the owner); pass the value as a parameter: log_statement = all and log_min_duration_statement log what stands in the statement';
+CREATE OR REPLACE VIEW saga.secrets WITH (security_barrier) AS
+SELECT s.name, s.owner, s.created_at, s.changed_at
+FROM saga.secret s
+WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
+	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'secret' AND g.object_id = s.secret_id
+		AND g."right" = 'use' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
+COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted to use: their names, never their values';
 
 -- ---------- outbox ----------
+ALTER TABLE saga.destination DROP CONSTRAINT destination_name_key, ADD UNIQUE (owner, name);
 ALTER TABLE saga.takeover DROP COLUMN only_row;
+-- an argument more, for the same roles
+DO $$
+DECLARE
+	granted CONSTANT aclitem[] := (SELECT p.proacl FROM pg_proc p WHERE p.oid = 'saga.set_destination_owner(text, regrole)'::regprocedure);
+	grantee regrole;
+BEGIN
+	DROP FUNCTION saga.set_destination_owner(text, regrole);
+	CREATE FUNCTION saga.set_destination_owner(name text, role regrole, definition_hash text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_set_destination_owner';
+	FOR grantee IN SELECT a.grantee FROM aclexplode(granted) a WHERE a.grantee NOT IN (0, a.grantor) LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION saga.set_destination_owner(text, regrole, text) TO %s', grantee);
+	END LOOP;
+END
+$$;
 COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
+COMMENT ON FUNCTION saga.set_destination_owner(text, regrole, text) IS
+'gives a destination to another role; definition_hash: as in saga.destinations, required where the caller is not himself the owner. Rights that were granted on it end';
+CREATE OR REPLACE VIEW saga.outbox_status WITH (security_barrier) AS
+SELECT d.name AS destination, d.kind, d.paused,
+	greatest(w.waiting - t.sending - t.retrying, 0) AS waiting, t.sending, t.retrying,
+	f.delivered, f.failed, f.withdrawn, w.oldest_waiting,
+	l.last_status, l.last_error, f.last_success_at, d.owner
+FROM saga.destination d
+CROSS JOIN LATERAL (
+	SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting
+	FROM saga.outbox o WHERE o.destination_id = d.destination_id AND o.state = 'waiting') w
+CROSS JOIN LATERAL (
+	SELECT count(*) FILTER (WHERE t.lease IS NOT NULL) AS sending,
+		count(*) FILTER (WHERE t.lease IS NULL) AS retrying
+	FROM saga.timer t WHERE t.queue_id = d.destination_id) t
+CROSS JOIN LATERAL (
+	SELECT count(*) FILTER (WHERE o.state = 'delivered') AS delivered,
+		count(*) FILTER (WHERE o.state = 'failed') AS failed,
+		count(*) FILTER (WHERE o.state = 'withdrawn') AS withdrawn,
+		max(o.finished_at) FILTER (WHERE o.state = 'delivered') AS last_success_at
+	FROM saga.outbox o WHERE o.destination_id = d.destination_id) f
+LEFT JOIN LATERAL (
+	SELECT o.last_status, o.last_error
+	FROM saga.outbox o WHERE o.destination_id = d.destination_id AND o.last_sent_at IS NOT NULL
+	ORDER BY o.last_sent_at DESC LIMIT 1) l ON true
+WHERE pg_catalog.pg_has_role(d.owner, 'USAGE')
+	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
+		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
+CREATE OR REPLACE VIEW saga.destinations WITH (security_barrier) AS
+SELECT d.name, d.kind, d.owner,
+	CASE WHEN d.paused THEN 'paused'
+		WHEN s.pause_until > now() OR s.breaker <> 'closed' THEN 'held'
+		ELSE 'open' END AS state,
+	CASE WHEN d.paused THEN 'saga.pause_destination'
+		WHEN s.pause_until > now() THEN 'the server asked for a pause'
+		WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
+		WHEN s.breaker <> 'closed' THEN 'too many requests failed' END AS reason,
+	d.paused, coalesce(s.breaker, 'closed') AS breaker,
+	CASE WHEN s.pause_until > now() OR s.breaker <> 'closed'
+		THEN greatest(CASE WHEN s.pause_until > now() THEN s.pause_until END, s.breaker_until) END AS hold_until,
+	d.settings #>> '{limits,group}' AS limit_group,
+	d.settings -> 'limits' AS limits,
+	-- null: no limit of this kind, so nothing is counted
+	r.minute AS started_last_minute, r.hour AS started_last_hour, r.day AS started_last_day,
+	t.in_flight, greatest(w.waiting - t.in_flight - t.retrying, 0) AS waiting, t.retrying, w.oldest_waiting,
+	s.last_success_at, s.last_error, s.last_error_at,
+	d.settings, d.created_at, d.changed_at,
+	encode(sha256(convert_to(d.settings::text, 'UTF8')), 'hex') AS definition_hash
+FROM saga.destination d
+LEFT JOIN saga.destination_state s ON s.limit_key = d.limit_key
+CROSS JOIN LATERAL (
+	SELECT count(*) AS waiting, min(o.created_at) AS oldest_waiting
+	FROM saga.outbox o WHERE o.destination_id = d.destination_id AND o.state = 'waiting') w
+CROSS JOIN LATERAL (
+	SELECT count(*) FILTER (WHERE t.lease IS NOT NULL) AS in_flight,
+		count(*) FILTER (WHERE t.lease IS NULL) AS retrying
+	FROM saga.timer t WHERE t.queue_id = d.destination_id) t
+CROSS JOIN LATERAL (
+	SELECT (SELECT coalesce(sum(n), 0) FROM unnest(s.minute_starts[1:30 - age.minute]) n HAVING s.minute_starts IS NOT NULL) AS minute,
+		(SELECT coalesce(sum(n), 0) FROM unnest(s.hour_starts[1:30 - age.hour]) n HAVING s.hour_starts IS NOT NULL) AS hour,
+		(SELECT coalesce(sum(n), 0) FROM unnest(s.day_starts[1:30 - age.day]) n HAVING s.day_starts IS NOT NULL) AS day
+	-- how many buckets, of 2 s, 2 min, 48 min since 2000, the newest is behind
+	FROM (SELECT greatest(floor(e.s / 2) - s.minute_bucket, 0)::integer AS minute,
+			greatest(floor(e.s / 120) - s.hour_bucket, 0)::integer AS hour,
+			greatest(floor(e.s / 2880) - s.day_bucket, 0)::integer AS day
+		FROM (SELECT extract(epoch FROM now() - timestamptz '2000-01-01 00:00:00+00') AS s) e) age) r
+WHERE pg_catalog.pg_has_role(d.owner, 'USAGE')
+	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
+		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 
 -- ---------- engine ----------
+ALTER TABLE saga.workflow DROP CONSTRAINT workflow_name_key, ADD UNIQUE (owner, name);
+ALTER TABLE saga.resource ADD COLUMN resource_id integer GENERATED BY DEFAULT AS IDENTITY UNIQUE,
+	ADD COLUMN function_name text GENERATED ALWAYS AS (substring(arn, ':function:(.+)$')) STORED;
+DROP TRIGGER resource_changed ON saga.resource;
+-- an argument more, for the same roles
+DO $$
+DECLARE
+	granted CONSTANT aclitem[] := (SELECT p.proacl FROM pg_proc p WHERE p.oid = 'saga.set_workflow_owner(text, regrole)'::regprocedure);
+	grantee regrole;
+BEGIN
+	DROP FUNCTION saga.set_workflow_owner(text, regrole);
+	CREATE FUNCTION saga.set_workflow_owner(name text, role regrole, definition_hash text DEFAULT NULL) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_set_workflow_owner';
+	FOR grantee IN SELECT a.grantee FROM aclexplode(granted) a WHERE a.grantee NOT IN (0, a.grantor) LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION saga.set_workflow_owner(text, regrole, text) TO %s', grantee);
+	END LOOP;
+END
+$$;
+COMMENT ON TABLE saga.workflow IS 'workflows; each has a queue of the same owner, name and id';
+CREATE INDEX resource_function_name ON saga.resource (created_by, function_name);
+COMMENT ON TABLE saga.resource IS 'what an ARN in a definition stands for here, for the workflows of the role that said so, and of those who have it in pg_saga.owner_path';
+CREATE TABLE saga.reference (
+	referrer text NOT NULL CHECK (referrer IN ('workflow', 'destination', 'source')),
+	referrer_id integer NOT NULL,
+	version integer NOT NULL,			-- of a workflow, else 0
+	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'secret', 'binding')),
+	name text NOT NULL,					-- as the definition or the settings have it
+	object_id integer NOT NULL,
+	PRIMARY KEY (referrer, referrer_id, version, kind, name)
+);
+CREATE INDEX reference_object ON saga.reference (kind, object_id);
+COMMENT ON TABLE saga.reference IS 'what the names in a definition, or in settings, meant when it was made';
+SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
+SELECT pg_extension_config_dump('saga.reference', '');
+COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
+'makes a workflow of the caller''s, or a new version of it (another''s is written owner.name, and needs the privileges of the owner), from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
+CREATE FUNCTION saga.create_workflow(name text, definition jsonb, owner regrole) RETURNS integer
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_create_workflow_for';
+COMMENT ON FUNCTION saga.create_workflow(text, jsonb, regrole) IS
+'the same for another role, which owns the workflow and whose rights its steps have; the caller must be able to become that role';
+COMMENT ON FUNCTION saga.set_workflow_owner(text, regrole, text) IS
+'gives a workflow to another role, whose rights its steps then have; the caller must own it (a superuser writes owner.name) and be able to become the role.
+definition_hash: as in saga.workflows; required where the caller is not himself the owner, so that nobody gives away what he has not looked at. Rights that were granted on it end.
+Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition), duplicate_object, insufficient_privilege';
+COMMENT ON FUNCTION saga.bind_resource(text, text) IS
+'says what an ARN in a definition stands for here (sql:schema.function ...), for workflows of the caller, and of those who have him in pg_saga.owner_path';
+CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{}', name text DEFAULT NULL, id uuid DEFAULT NULL) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';
+COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
+'the same for a workflow by its id (saga.workflows), which no other workflow of the same name can take the place of';
+CREATE OR REPLACE VIEW saga.all_executions AS
+	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
+		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
+		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
+		e.parent_id, e.compensated, w.owner, w.workflow_id
+	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
+	UNION ALL
+	SELECT c.execution_id, w.name, c.version, c.name,
+		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
+		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id
+	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
+	UNION ALL
+	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
+	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
+	UNION ALL
+	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
+	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
+	UNION ALL
+	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
+	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
+CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
+	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
+		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner
+	FROM saga.all_executions e
+	WHERE pg_has_role(e.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
+COMMENT ON VIEW saga.executions IS
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state)';
+CREATE OR REPLACE VIEW saga.execution_history WITH (security_barrier) AS
+	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details
+	FROM (
+		SELECT e.execution_id, e.workflow_id, e.history AS events, e.input, e.output FROM saga.execution e
+		UNION ALL
+		SELECT h.execution_id, coalesce(c.workflow_id, e.workflow_id), h.events, coalesce(c.input, e.input), NULL
+		FROM saga.history h
+			LEFT JOIN saga.continuation c ON c.execution_id = h.execution_id
+			LEFT JOIN saga.execution e ON e.execution_id = h.execution_id
+	) r
+	JOIN saga.workflow w ON w.workflow_id = r.workflow_id
+	CROSS JOIN LATERAL saga.history_events(r.events, r.input, r.output) h
+	WHERE pg_has_role(w.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
+CREATE VIEW saga.workflows WITH (security_barrier) AS
+	SELECT w.workflow_id, w.owner, w.name, w.version,
+		encode(sha256(convert_to(v.definition::text, 'UTF8')), 'hex') AS definition_hash,
+		v.definition, v.created_by, v.created_at
+	FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)
+	WHERE pg_has_role(w.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
+COMMENT ON VIEW saga.workflows IS
+'the newest version of each workflow whose owner the current user is a member of, or that he was granted to read; definition_hash is what saga.set_workflow_owner asks for';
 
 -- ---------- source ----------
+ALTER TABLE saga.source DROP CONSTRAINT source_name_key, ADD UNIQUE (owner, name), ADD COLUMN queue_id integer;
+UPDATE saga.source s SET queue_id = coalesce((SELECT q.queue_id FROM saga.queue q WHERE q.name = s.queue), 0);
+ALTER TABLE saga.source ALTER COLUMN queue_id SET NOT NULL;
+-- an argument more, for the same roles
+DO $$
+DECLARE
+	granted CONSTANT aclitem[] := (SELECT p.proacl FROM pg_proc p WHERE p.oid = 'saga.set_source_owner(text, regrole)'::regprocedure);
+	grantee regrole;
+BEGIN
+	DROP FUNCTION saga.set_source_owner(text, regrole);
+	CREATE FUNCTION saga.set_source_owner(name text, role regrole, definition_hash text DEFAULT NULL) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_set_source_owner';
+	FOR grantee IN SELECT a.grantee FROM aclexplode(granted) a WHERE a.grantee NOT IN (0, a.grantor) LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION saga.set_source_owner(text, regrole, text) TO %s', grantee);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION saga.set_inbox(text, text) IS
+'a source for this queue hands each message to schema.function(jsonb input, jsonb context) returns jsonb: input has the body as a text, source, source_message_id, sent_at, trace, group_id and attributes.
+The function runs as a step of the workflow QUEUE-inbox, which saga.create_source makes for the owner of the source unless he has one; an error of it makes a dead letter';
+CREATE FUNCTION saga.create_source(name text, kind text, settings jsonb, queue text, owner regrole) RETURNS integer
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_create_source_for';
+COMMENT ON FUNCTION saga.create_source(text, text, jsonb, text, regrole) IS
+'the same for another role, who owns the source and, of an inbox, its workflow; the queue is what its name means for that role. The caller must be able to become it';
+COMMENT ON FUNCTION saga.set_source_owner(text, regrole, text) IS
+'gives a source to another role, which must be allowed to use its queue; definition_hash: as in saga.sources, required where the caller is not himself the owner';
+CREATE OR REPLACE VIEW saga.sources WITH (security_barrier) AS
+SELECT s.name, s.kind, s.owner,
+	(SELECT CASE WHEN q.owner = s.owner THEN q.name ELSE format('%s.%I', q.owner, q.name) END
+		FROM saga.queue q WHERE q.queue_id = s.queue_id) AS queue,
+	s.settings ->> 'queue_url' AS queue_url,
+	CASE WHEN s.paused THEN 'paused' ELSE coalesce(t.state, 'starting') END AS state,
+	t.received, t.inserted, t.duplicates, t.dead, t.last_received_at, t.last_error, t.last_error_at,
+	encode(sha256(convert_to(s.settings::text, 'UTF8')), 'hex') AS definition_hash
+FROM saga.source s LEFT JOIN saga.source_status t USING (source_id)
+WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
+	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
+		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
+COMMENT ON VIEW saga.sources IS
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+ALTER TABLE saga.source DROP COLUMN queue;
+
+-- ---------- grants of objects ----------
+CREATE VIEW saga.grants WITH (security_barrier) AS
+	SELECT g.kind, o.owner, o.name, g.role, g."right", g.granted_by, g.granted_at
+	FROM saga.object_grant g
+	JOIN (SELECT 'queue' AS kind, q.queue_id AS id, q.owner, q.name FROM saga.queue q WHERE q.kind = 'q'
+		UNION ALL SELECT 'workflow', w.workflow_id, w.owner, w.name FROM saga.workflow w
+		UNION ALL SELECT 'destination', d.destination_id, d.owner, d.name FROM saga.destination d
+		UNION ALL SELECT 'source', s.source_id, s.owner, s.name FROM saga.source s
+		UNION ALL SELECT 'secret', c.secret_id, c.owner, c.name FROM saga.secret c) o
+		ON o.kind = g.kind AND o.id = g.object_id
+	WHERE pg_has_role(o.owner, 'USAGE') OR pg_has_role(g.role, 'USAGE');
+COMMENT ON VIEW saga.grants IS 'rights that were granted with saga.grant: on what you own, and to you';
+
+-- ---------- what names meant ----------
+-- In 0.1 a name meant the one object that had it, if its user had the privileges of the owner (a
+-- superuser has all). What definitions and settings named so is found by its id now.
+INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
+	SELECT DISTINCT r.referrer, r.id, 0, 'secret', n.name, coalesce(c.secret_id, 0)
+	FROM (SELECT 'destination' AS referrer, d.destination_id AS id, d.settings FROM saga.destination d
+		UNION ALL SELECT 'source', s.source_id, s.settings FROM saga.source s) r
+	CROSS JOIN LATERAL (
+		SELECT (regexp_matches(r.settings::text, '\{secret:([A-Za-z0-9_.-]+)\}', 'g'))[1]
+		UNION SELECT r.settings #>> '{auth,refresh_token}'
+		UNION SELECT r.settings #>> '{credentials,secret}') n (name)
+	LEFT JOIN saga.secret c ON c.name = n.name
+	WHERE n.name IS NOT NULL;
+
+INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
+	SELECT 'destination', d.destination_id, 0, 'destination', o.name, o.destination_id
+	FROM saga.destination d JOIN saga.destination o ON o.name = d.settings #>> '{compensate,else}'
+	WHERE pg_has_role(d.owner, o.owner, 'USAGE');
+
+-- of tasks: "saga:NAME/path", the ARN of a topic, the URL of a queue or of an endpoint, NAME to publish to
+INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
+	SELECT DISTINCT 'workflow', t.workflow_id, t.version, f.kind, f.name, f.id
+	FROM (SELECT w.workflow_id, w.owner, v.version, m.key AS member, m.value #>> '{}' AS text,
+			CASE WHEN m.key = 'Destination' THEN m.value #>> '{}'
+				WHEN m.key = 'ApiEndpoint' THEN substring(m.value #>> '{}', '^(?:saga|destination):([^/?#]*)')
+				ELSE substring(m.value #>> '{}', '^(?:saga|destination):(.*)$') END AS name
+		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id),
+			jsonb_path_query(v.definition, '$.** ? (@.type() == "object")') o, jsonb_each(o) m
+		WHERE m.key IN ('ApiEndpoint', 'TopicArn', 'QueueUrl', 'Destination') AND jsonb_typeof(m.value) = 'string') t
+	CROSS JOIN LATERAL (
+		SELECT 'queue' AS kind, q.name, q.queue_id AS id, q.owner FROM saga.queue q
+			WHERE t.member = 'QueueUrl' AND q.name = t.name AND q.kind = 'q'
+		UNION ALL
+		SELECT 'destination', coalesce(t.name, t.text), d.destination_id, d.owner FROM saga.destination d
+			WHERE d.name = t.name
+				OR t.member = 'TopicArn' AND d.kind = 'sns' AND d.settings ->> 'topic_arn' = t.text
+				OR t.member = 'QueueUrl' AND d.kind = 'sqs' AND d.settings ->> 'queue_url' = t.text
+				OR t.member = 'ApiEndpoint' AND d.kind = 'http' AND t.name IS NULL
+					AND starts_with(t.text, coalesce(d.settings ->> 'url', d.settings #>> '{request,url}'))) f
+	WHERE pg_has_role(t.owner, f.owner, 'USAGE')
+ON CONFLICT DO NOTHING;
+
+-- what a superuser bound counted for all, behind what the owner bound himself
+INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
+	SELECT DISTINCT ON (t.workflow_id, t.version, t.arn) 'workflow', t.workflow_id, t.version, 'binding', t.arn, r.resource_id
+	FROM (SELECT w.workflow_id, w.owner, v.version, m.key = 'FunctionName' AS is_function,
+			regexp_replace(m.value #>> '{}', '\.(waitForTaskToken|sync:2|sync)$', '') AS arn
+		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id),
+			jsonb_path_query(v.definition, '$.** ? (@.type() == "object")') o, jsonb_each(o) m
+		WHERE m.key IN ('Resource', 'FunctionName') AND jsonb_typeof(m.value) = 'string') t
+	JOIN saga.resource r ON r.arn = t.arn OR t.is_function AND r.function_name = t.arn
+	JOIN pg_roles c ON c.oid = r.created_by
+	WHERE r.created_by = t.owner OR c.rolsuper
+	ORDER BY t.workflow_id, t.version, t.arn, r.created_by <> t.owner, r.arn;
+
+-- Names that programs use, or expressions make, are found through owner_path: that of a role names the owners whose
+-- privileges it has, and all have the superusers that bound something.
+DO $$
+DECLARE
+	binders CONSTANT text := (SELECT string_agg(DISTINCT quote_ident(c.rolname), ', ')
+		FROM saga.resource r JOIN pg_roles c ON c.oid = r.created_by WHERE c.rolsuper);
+	member record;
+BEGIN
+	IF binders IS NOT NULL THEN
+		EXECUTE format('ALTER DATABASE %I SET pg_saga.owner_path = %L', current_database(), concat_ws(', ', '"$user"', binders));
+	END IF;
+	FOR member IN
+		SELECT m.rolname, string_agg(quote_ident(o.rolname), ', ' ORDER BY o.rolname) AS owners
+		FROM pg_roles m JOIN pg_roles o ON o.oid <> m.oid AND pg_has_role(m.oid, o.oid, 'USAGE')
+		WHERE NOT m.rolsuper AND o.oid IN (SELECT q.owner FROM saga.queue q UNION SELECT s.owner FROM saga.source s
+			UNION SELECT c.owner FROM saga.secret c)
+		GROUP BY m.rolname
+	LOOP
+		EXECUTE format('ALTER ROLE %I IN DATABASE %I SET pg_saga.owner_path = %L', member.rolname, current_database(),
+			concat_ws(', ', '"$user"', member.owners, binders));
+	END LOOP;
+END
+$$;
 
 -- ---------- worker ----------
 
 -- ---------- doctor ----------
--- The filter is of whoever reads, as in the other views; the tables are read with the rights of their owner.
 CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 	SELECT o.kind, o.name, o.owner, o.settings
 	FROM (
@@ -40,10 +460,6 @@ CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 		SELECT 'secret', s.name, s.owner, NULL FROM saga.secret s) o
 	WHERE pg_catalog.pg_has_role(o.owner, 'USAGE');
 COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has';
-
--- Each check is one RETURN QUERY. It reads catalogs, pg_settings and saga.doctor_objects with the rights
--- of the caller, and nothing of pg_invoice, which may be absent or in any schema. The command is whole
--- and quoted; where a role must be chosen it says app_owner.
 CREATE FUNCTION saga.doctor(OUT "check" text, OUT severity text, OUT what text, OUT command text)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10
