@@ -190,7 +190,7 @@ SELECT invoice_set_approval_limit('eur', 399), invoice_set_approval_limit('defau
 SELECT invoice_submit(doc('H-2')) AS h2 \gset
 SELECT invoice_submit(doc('H-3')) AS h3 \gset
 SELECT invoice_submit(doc('H-4', '{"currency": "SEK"}')) AS h4 \gset
-SELECT * FROM invoice_setting ORDER BY 1;
+SELECT * FROM invoice_approval_limit ORDER BY 1;
 CALL saga.drain('invoice');
 SELECT number, status, current_step, payable FROM invoice_tracking WHERE number LIKE 'H-%' ORDER BY 1;
 SELECT number, seller, buyer, currency, payable, reason FROM invoice_held ORDER BY 1;
@@ -207,7 +207,7 @@ SELECT count(*) FROM invoice_held;
 SELECT invoice_set_approval_limit('EUR', NULL), invoice_set_approval_limit('default', NULL);
 SELECT error_of('SELECT invoice_set_approval_limit(''euro'', 1)');
 SELECT error_of('SELECT invoice_set_approval_limit(''EUR'', -1)');
-SELECT count(*) FROM invoice_setting;
+SELECT count(*) FROM invoice_approval_limit;
 -- what was cancelled or rejected can be retried
 SELECT invoice_retry(:'h2') = :'h2' AS h2, invoice_retry(:'h3') = :'h3' AS h3;
 CALL saga.drain('invoice');

@@ -5,22 +5,71 @@
 -- functions and operators.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- The names of workflows are looked up below, and are unique in that of 0.1 alone.
+DO $$
+BEGIN
+	IF to_regclass('saga.object_grant') IS NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'pg_invoice 0.2 needs pg_saga 0.2',
+			HINT = 'Run ALTER EXTENSION pg_saga UPDATE first.';
+	END IF;
+END
+$$;
+
 -- ---------- app ----------
+ALTER TABLE @extschema@.invoice_setting RENAME TO invoice_approval_limit;
+ALTER INDEX @extschema@.invoice_setting_pkey RENAME TO invoice_approval_limit_pkey;
 -- The script of 0.1 ran without that line. What it may have found in the target schema instead of in
 -- pg_catalog is made again: the marks for pg_dump, an operator, and what the views call (below).
+ALTER TABLE @extschema@.invoice_approval_limit DROP CONSTRAINT invoice_setting_approval_limit_check;
+ALTER TABLE @extschema@.invoice_approval_limit
+	ADD CONSTRAINT invoice_approval_limit_approval_limit_check CHECK (approval_limit >= 0);
+
+CREATE TABLE @extschema@.invoice_setting (
+	workflow_id integer PRIMARY KEY,
+	inbox_workflow_id integer NOT NULL,
+	current boolean NOT NULL,
+	set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE UNIQUE INDEX invoice_setting_current ON @extschema@.invoice_setting (current) WHERE current;
+COMMENT ON TABLE @extschema@.invoice_setting IS 'the workflows of invoices, made by invoice_setup; earlier ones stay, as their invoices do';
+COMMENT ON COLUMN @extschema@.invoice_setting.workflow_id IS 'in saga.workflows: what an invoice goes through';
+COMMENT ON COLUMN @extschema@.invoice_setting.inbox_workflow_id IS 'what a document goes through that a source brings';
+COMMENT ON COLUMN @extschema@.invoice_setting.current IS 'what is submitted or retried now goes to it';
+-- What was found by its name is found by its id now. In 0.1 a name was one workflow's: the oldest.
+INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current)
+	SELECT w.workflow_id, coalesce((SELECT min(i.workflow_id) FROM saga.workflow i
+			WHERE i.name = 'invoice-inbox' AND i.owner = w.owner), 0), true
+	FROM saga.workflow w WHERE w.name = 'invoice' ORDER BY w.workflow_id LIMIT 1;
+
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_approval'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_approval_limit'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_setting'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_line'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_vat'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_source_message'::pg_catalog.regclass, '');
-ALTER TABLE @extschema@.invoice_setting DROP CONSTRAINT invoice_setting_approval_limit_check;
-ALTER TABLE @extschema@.invoice_setting
-	ADD CONSTRAINT invoice_setting_approval_limit_check CHECK (approval_limit >= 0);
 
 -- ---------- submit ----------
+CREATE FUNCTION @extschema@.invoice_workflow_id() RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT s.workflow_id FROM @extschema@.invoice_setting s WHERE s.current
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
+
+CREATE OR REPLACE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM saga.executions e
+				   WHERE e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+$$;
+
 CREATE OR REPLACE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -28,6 +77,7 @@ AS $$
 DECLARE
 	key record;
 	earlier uuid;
+	workflow_id integer;
 BEGIN
 	IF document IS NULL THEN
 		RAISE null_value_not_allowed USING MESSAGE = 'invoice document must not be null';
@@ -46,10 +96,13 @@ BEGIN
 			RETURN earlier;
 		END IF;
 	END LOOP;
-	IF saga.workflow_version('invoice') IS NULL THEN
-		PERFORM @extschema@.invoice_setup(NULL::regrole);
+	workflow_id := @extschema@.invoice_workflow_id();
+	IF workflow_id IS NULL THEN
+		-- nobody has called invoice_setup: the owner of this function is the owner
+		PERFORM @extschema@.invoice_setup_for(quote_ident(current_user)::regrole);
+		workflow_id := @extschema@.invoice_workflow_id();
 	END IF;
-	key.tracking_id := saga.start_execution('invoice', jsonb_build_object('tracking_id', key.tracking_id,
+	key.tracking_id := saga.start_execution(workflow_id, jsonb_build_object('tracking_id', key.tracking_id,
 		'number', key.number, 'seller', key.seller), NULL, key.tracking_id);
 	RETURN key.tracking_id;
 END
@@ -60,21 +113,69 @@ CREATE OR REPLACE FUNCTION @extschema@.invoice_source(name text, settings jsonb,
 LANGUAGE plpgsql STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	id integer := saga.create_source(name, kind, settings, 'invoice');
-	owner regrole;
 BEGIN
 	PERFORM @extschema@.invoice_setup(NULL::regrole);
-	owner := @extschema@.invoice_workflow_owner();
-	IF owner <> quote_ident(current_user)::regrole THEN
-		PERFORM saga.set_workflow_owner('invoice-inbox', owner);
-		PERFORM saga.set_source_owner(name, owner);
+	RETURN saga.create_source(name, kind, settings, 'invoice', @extschema@.invoice_workflow_owner());
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_source(text, jsonb, text) IS
+	'makes a source of invoices that belongs, as the workflow of its inbox, to the owner of the invoice workflow';
+
+-- ---------- steps ----------
+CREATE OR REPLACE FUNCTION @extschema@.invoice_set_approval_limit(currency text, amount numeric) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	code text := CASE WHEN currency = 'default' THEN currency ELSE upper(currency) END;
+BEGIN
+	IF code IS NULL OR code !~ '^(default|[A-Z]{3})$' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('"%s" is not a currency', currency),
+			HINT = 'Give a code of three letters, or ''default'' for all that have no limit of their own.';
 	END IF;
-	RETURN id;
+	IF amount IS NULL THEN
+		DELETE FROM @extschema@.invoice_approval_limit s WHERE s.currency = code;
+	ELSIF amount < 0 OR amount IN ('NaN', 'Infinity') THEN
+		RAISE invalid_parameter_value USING MESSAGE = format('approval limit cannot be %s', amount);
+	ELSE
+		INSERT INTO @extschema@.invoice_approval_limit AS s VALUES (code, amount)
+			ON CONFLICT ON CONSTRAINT invoice_approval_limit_pkey DO UPDATE SET approval_limit = excluded.approval_limit;
+	END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.invoice_step_calculate(input jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	totals jsonb;
+	payable numeric;
+	above boolean;
+BEGIN
+	SELECT @extschema@.invoice_calculate(s.document) INTO totals
+		FROM @extschema@.invoice_submission s WHERE s.tracking_id = (input->>'tracking_id')::uuid;
+	payable := totals->>'payable';
+	SELECT abs(payable) > s.approval_limit INTO above
+		FROM @extschema@.invoice_approval_limit s
+		WHERE s.currency IN (input->>'currency', 'default')
+		ORDER BY s.currency = 'default' LIMIT 1;
+	RETURN input || jsonb_build_object(
+		'kind', CASE WHEN @extschema@.invoice_is_credit_note(input->>'type_code') THEN 'credit-note' ELSE 'invoice' END,
+		'totals', totals - '{lines,vat_breakdown}'::text[],
+		'postings', (SELECT jsonb_agg(jsonb_build_object('vat_category', v->'category', 'vat_rate', v->'rate', 'amount', v->'taxable_amount'))
+					 FROM jsonb_array_elements(totals->'vat_breakdown') AS v),
+		'due', sign(payable), 'amount', abs(payable)::text,
+		'above_limit', coalesce(above, false));
 END
 $$;
 
 -- ---------- workflow ----------
+COMMENT ON FUNCTION @extschema@.invoice_definition() IS
+	'the invoice workflow as it is shipped; change it and give it to saga.create_workflow(''invoice'', ...), as its owner, to run your own';
+
 CREATE OR REPLACE FUNCTION @extschema@.invoice_grant_steps(owner regrole) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -95,7 +196,7 @@ BEGIN
 		%1$s.invoice_process(), %1$s.invoice_ready(),
 		%1$s.invoice_schedule(text), %1$s.invoice_unschedule() TO %2$s', schema, owner);
 	EXECUTE format('GRANT SELECT ON saga.executions, saga.dead_letters, saga.queues, %1$s.invoice_submission,
-		%1$s.invoice_setting TO %2$s', schema, owner);
+		%1$s.invoice_approval_limit TO %2$s', schema, owner);
 	EXECUTE format('GRANT UPDATE (execution_id, attempts) ON %1$s.invoice_submission TO %2$s', schema, owner);
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %1$s.invoice_approval TO %2$s', schema, owner);
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %1$s.invoice,
@@ -103,28 +204,103 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION @extschema@.invoice_setup(owner regrole DEFAULT NULL) RETURNS void
+CREATE FUNCTION @extschema@.invoice_inbox_definition() RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_build_object('Comment', 'One message that a source took.', 'StartAt', 'Take', 'States',
+		jsonb_build_object('Take', jsonb_build_object('Type', 'Task', 'End', true, 'Resource', 'sql:@extschema@.invoice_inbox')))
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_inbox_definition() IS 'the workflow of documents that a source brings, as it is shipped';
+
+CREATE OR REPLACE FUNCTION @extschema@.invoice_workflow_owner() RETURNS regrole
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT w.owner FROM saga.workflow w WHERE w.workflow_id = @extschema@.invoice_workflow_id()
+$$;
+
+CREATE FUNCTION @extschema@.invoice_setup_workflow(owner regrole, name text, definition jsonb, present integer) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	present regrole;
+	found_one record;
+BEGIN
+	SELECT w.* INTO found_one FROM saga.workflows w
+		WHERE w.owner = invoice_setup_workflow.owner AND w.name = invoice_setup_workflow.name OR w.workflow_id = present
+		ORDER BY w.owner = invoice_setup_workflow.owner DESC LIMIT 1;
+	IF NOT FOUND THEN
+		PERFORM saga.create_workflow(name, definition, owner);
+		RETURN (SELECT w.workflow_id FROM saga.workflows w
+				WHERE w.owner = invoice_setup_workflow.owner AND w.name = invoice_setup_workflow.name);
+	END IF;
+	IF found_one.owner = owner AND found_one.workflow_id = present THEN
+		RETURN present;
+	END IF;
+	IF found_one.definition IS DISTINCT FROM definition AND found_one.owner <> quote_ident(current_user)::regrole THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('workflow "%s" of role "%s" has another definition than the one that is shipped', name, found_one.owner),
+			DETAIL = 'Invoices would go through it.',
+			HINT = CASE WHEN found_one.owner = owner
+				THEN format('Look at saga.workflows; role "%s" itself can call invoice_setup, or choose another role.', owner)
+				ELSE format('Look at saga.workflows, then SELECT saga.set_workflow_owner(%L, %L, definition_hash).',
+					format('%s.%I', found_one.owner, name), owner) END;
+	END IF;
+	IF found_one.owner <> owner THEN
+		PERFORM saga.set_workflow_owner(format('%s.%I', found_one.owner, found_one.name), owner, found_one.definition_hash);
+	END IF;
+	RETURN found_one.workflow_id;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_setup_workflow(regrole, text, jsonb, integer) IS 'a part of invoice_setup: one of the two workflows';
+
+CREATE FUNCTION @extschema@.invoice_setup_for(owner regrole) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	present @extschema@.invoice_setting;
+	workflow integer;
+	inbox integer;
 BEGIN
 	-- One at a time: two first submitters would make two versions. On a table that nobody but its owner
 	-- may write to, so that nobody else can take this lock, and in a mode that no reader holds up.
 	LOCK TABLE @extschema@.invoice_document_history IN SHARE UPDATE EXCLUSIVE MODE;
-	present := @extschema@.invoice_workflow_owner();
-	IF present IS NULL THEN
-		PERFORM saga.create_workflow('invoice', @extschema@.invoice_definition());
-		present := quote_ident(current_user)::regrole;
-	END IF;
-	IF owner <> present THEN
-		PERFORM saga.set_workflow_owner('invoice', owner);
-		present := owner;
-	END IF;
-	PERFORM @extschema@.invoice_grant_steps(present);
+	SELECT s.* INTO present FROM @extschema@.invoice_setting s WHERE s.current;
+	workflow := @extschema@.invoice_setup_workflow(owner, 'invoice', @extschema@.invoice_definition(), present.workflow_id);
+	inbox := @extschema@.invoice_setup_workflow(owner, 'invoice-inbox', @extschema@.invoice_inbox_definition(), present.inbox_workflow_id);
+	UPDATE @extschema@.invoice_setting s SET current = false WHERE s.current AND s.workflow_id <> workflow;
+	INSERT INTO @extschema@.invoice_setting AS s (workflow_id, inbox_workflow_id, current) VALUES (workflow, inbox, true)
+		ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE SET current = true, inbox_workflow_id = excluded.inbox_workflow_id
+		WHERE (s.current, s.inbox_workflow_id) IS DISTINCT FROM (true, excluded.inbox_workflow_id);
+	PERFORM @extschema@.invoice_grant_steps(owner);
 END
 $$;
+
+COMMENT ON FUNCTION @extschema@.invoice_setup_for(regrole) IS 'what invoice_setup does, for any role';
+
+CREATE OR REPLACE FUNCTION @extschema@.invoice_setup(owner regrole DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	owner := coalesce(owner, @extschema@.invoice_workflow_owner());
+	IF owner IS NULL AND (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'a superuser must name the role that the steps of invoices run as',
+			HINT = format('CREATE ROLE invoice_owner LOGIN; SELECT %s.invoice_setup(''invoice_owner'');', '@extschema@');
+	END IF;
+	PERFORM @extschema@.invoice_setup_for(coalesce(owner, quote_ident(current_user)::regrole));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_setup(regrole) IS
+	'makes the workflows "invoice" and "invoice-inbox" of a role, with the rights that their steps need, and lets invoices go through them; those of another role are given to it, with what is under way.
+owner: default the one that there is, else the caller; a superuser must name one.
+Errors: invalid_parameter_value (a superuser without a role), object_not_in_prerequisite_state (a workflow of another definition than the one that is shipped, which is not the caller''s)';
 
 -- ---------- control ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_approve(tracking_id uuid) RETURNS void
@@ -152,6 +328,44 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
+	status text := @extschema@.invoice_status(tracking_id);
+BEGIN
+	IF submission.superseded_at IS NOT NULL THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s cannot be retried', tracking_id),
+			DETAIL = 'Another document of the same seller and number has taken its place.';
+	END IF;
+	IF status NOT IN ('failed', 'rejected', 'cancelled') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s cannot be retried', tracking_id),
+			DETAIL = format('Its status is "%s".', status),
+			HINT = 'Only an invoice that failed, was rejected or was cancelled can be retried.';
+	END IF;
+	IF NOT coalesce(force, false) AND EXISTS (
+		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated) THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s has not been undone completely', tracking_id),
+			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
+			HINT = 'Undo it by hand (invoice_dlq shows what is left), then call invoice_retry with force => true.';
+	END IF;
+	IF corrected IS NOT NULL THEN
+		PERFORM @extschema@.invoice_correct(submission, corrected);
+	END IF;
+	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
+		WHERE s.tracking_id = submission.tracking_id
+		RETURNING s.* INTO submission;
+	PERFORM saga.start_execution(@extschema@.invoice_workflow_id(), jsonb_build_object('tracking_id', submission.tracking_id,
+		'number', submission.number, 'seller', submission.seller), NULL, submission.execution_id);
+	RETURN submission.tracking_id;
+END
+$$;
+
 -- ---------- views ----------
 CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 	SELECT s.tracking_id, s.number, s.seller, s.buyer,
@@ -172,7 +386,8 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice
 		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
 			FROM saga.all_executions x
-			WHERE x.workflow = 'invoice' AND x.execution_id = s.execution_id OFFSET 0) e ON true
+			WHERE x.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+				AND x.execution_id = s.execution_id OFFSET 0) e ON true
 		LEFT JOIN @extschema@.invoice i ON i.tracking_id = s.tracking_id
 		LEFT JOIN @extschema@.invoice_approval a ON a.tracking_id = s.tracking_id
 			AND a.execution_id = s.execution_id AND a.decided_at IS NULL
@@ -184,7 +399,8 @@ CREATE OR REPLACE VIEW @extschema@.invoice_held AS
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
 		AND EXISTS (SELECT FROM saga.all_executions e
-			WHERE e.workflow = 'invoice' AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
+			WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+				AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
 
 CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 	SELECT s.tracking_id, s.number, s.seller, d.reason,
@@ -200,12 +416,35 @@ CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 	FROM saga.all_dead_letters d
 		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
-	WHERE d.queue = 'invoice' AND d.kind = 'execution'
+	WHERE d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution'
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
 		to_json(d.body->>'body'), d.body->>'source_message_id'
 	FROM saga.all_dead_letters d
-	WHERE d.queue = 'invoice-inbox' AND d.kind = 'execution' AND d.redriven_at IS NULL;
+	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
+
+-- ---------- process ----------
+CREATE OR REPLACE FUNCTION @extschema@.invoice_ready() RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM saga.queues q WHERE q.queue_id = @extschema@.invoice_workflow_id() AND q.ready > 0)
+$$;
+
+CREATE OR REPLACE PROCEDURE @extschema@.invoice_process()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	-- Each round does all that is ready, and replies make work for the next; an
+	-- invoice needs four. The bound is for workers that keep the queue filled.
+	FOR round IN 1..100 LOOP
+		-- a bare name is the caller's own: nobody else's workflow can be meant
+		CALL saga.drain('invoice');
+		CALL saga.publish();
+		EXIT WHEN NOT @extschema@.invoice_ready();
+	END LOOP;
+END
+$$;
 
 -- ---------- grants ----------
 -- Last: nothing for PUBLIC. Functions are PUBLIC's until they are revoked.

@@ -64,7 +64,8 @@ CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 		least(m.oldest_at, t.oldest_at) AS oldest_at,
 		q.visibility_timeout, q.max_receives,
 		(SELECT CASE WHEN t.owner = q.owner THEN t.name ELSE format('%s.%I', t.owner, t.name) END
-			FROM saga.queue t WHERE t.queue_id = q.dead_letter_queue_id) AS dead_letter_queue
+			FROM saga.queue t WHERE t.queue_id = q.dead_letter_queue_id) AS dead_letter_queue,
+		q.queue_id
 	FROM saga.queue q
 	CROSS JOIN LATERAL (SELECT count(*) AS ready, min(sent_at) AS oldest_at
 		FROM saga.message WHERE queue_id = q.queue_id) m
@@ -275,7 +276,8 @@ CREATE OR REPLACE VIEW saga.all_executions AS
 	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
 CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
-		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner
+		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner,
+		e.workflow_id
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id

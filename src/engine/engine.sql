@@ -220,7 +220,8 @@ COMMENT ON VIEW saga.all_executions IS
 
 CREATE VIEW saga.executions WITH (security_barrier) AS
 	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
-		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner
+		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner,
+		e.workflow_id
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id

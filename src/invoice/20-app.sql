@@ -56,12 +56,25 @@ COMMENT ON COLUMN @extschema@.invoice_approval.reason IS 'why it was held: ids o
 COMMENT ON COLUMN @extschema@.invoice_approval.decision IS
 	'approved or rejected by a person; withdrawn: cancelled, or the step began anew';
 
-CREATE TABLE @extschema@.invoice_setting (
-	currency text CONSTRAINT invoice_setting_pkey PRIMARY KEY,
+CREATE TABLE @extschema@.invoice_approval_limit (
+	currency text PRIMARY KEY,
 	approval_limit numeric NOT NULL CHECK (approval_limit >= 0)
 );
-COMMENT ON TABLE @extschema@.invoice_setting IS 'amounts above which an invoice is held, see invoice_set_approval_limit';
-COMMENT ON COLUMN @extschema@.invoice_setting.currency IS 'ISO 4217 code, or default for all others';
+COMMENT ON TABLE @extschema@.invoice_approval_limit IS 'amounts above which an invoice is held, see invoice_set_approval_limit';
+COMMENT ON COLUMN @extschema@.invoice_approval_limit.currency IS 'ISO 4217 code, or default for all others';
+
+-- Ids, never names: a name means what its user has of it.
+CREATE TABLE @extschema@.invoice_setting (
+	workflow_id integer PRIMARY KEY,
+	inbox_workflow_id integer NOT NULL,
+	current boolean NOT NULL,
+	set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE UNIQUE INDEX invoice_setting_current ON @extschema@.invoice_setting (current) WHERE current;
+COMMENT ON TABLE @extschema@.invoice_setting IS 'the workflows of invoices, made by invoice_setup; earlier ones stay, as their invoices do';
+COMMENT ON COLUMN @extschema@.invoice_setting.workflow_id IS 'in saga.workflows: what an invoice goes through';
+COMMENT ON COLUMN @extschema@.invoice_setting.inbox_workflow_id IS 'what a document goes through that a source brings';
+COMMENT ON COLUMN @extschema@.invoice_setting.current IS 'what is submitted or retried now goes to it';
 
 -- No foreign keys between the tables below: one function writes them, and a
 -- check for each line would cost more than the line.
@@ -126,6 +139,7 @@ COMMENT ON TABLE @extschema@.invoice_vat IS 'VAT breakdown of invoices';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_approval'::pg_catalog.regclass, '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_approval_limit'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_setting'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_line'::pg_catalog.regclass, '');

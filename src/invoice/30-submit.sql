@@ -20,13 +20,21 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_same_document(json, json) IS 'whether two documents say the same';
 
+CREATE FUNCTION @extschema@.invoice_workflow_id() RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT s.workflow_id FROM @extschema@.invoice_setting s WHERE s.current
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
+
 -- dead: its execution ended without success
 CREATE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM saga.executions e
-				   WHERE e.workflow = 'invoice' AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+				   WHERE e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution has ended without success';
 
@@ -70,6 +78,7 @@ AS $$
 DECLARE
 	key record;
 	earlier uuid;
+	workflow_id integer;
 BEGIN
 	IF document IS NULL THEN
 		RAISE null_value_not_allowed USING MESSAGE = 'invoice document must not be null';
@@ -88,10 +97,13 @@ BEGIN
 			RETURN earlier;
 		END IF;
 	END LOOP;
-	IF saga.workflow_version('invoice') IS NULL THEN
-		PERFORM @extschema@.invoice_setup(NULL::regrole);
+	workflow_id := @extschema@.invoice_workflow_id();
+	IF workflow_id IS NULL THEN
+		-- nobody has called invoice_setup: the owner of this function is the owner
+		PERFORM @extschema@.invoice_setup_for(quote_ident(current_user)::regrole);
+		workflow_id := @extschema@.invoice_workflow_id();
 	END IF;
-	key.tracking_id := saga.start_execution('invoice', jsonb_build_object('tracking_id', key.tracking_id,
+	key.tracking_id := saga.start_execution(workflow_id, jsonb_build_object('tracking_id', key.tracking_id,
 		'number', key.number, 'seller', key.seller), NULL, key.tracking_id);
 	RETURN key.tracking_id;
 END

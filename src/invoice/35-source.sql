@@ -54,18 +54,10 @@ CREATE FUNCTION @extschema@.invoice_source(name text, settings jsonb, kind text 
 LANGUAGE plpgsql STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	id integer := saga.create_source(name, kind, settings, 'invoice');
-	owner regrole;
 BEGIN
 	PERFORM @extschema@.invoice_setup(NULL::regrole);
-	owner := @extschema@.invoice_workflow_owner();
-	IF owner <> quote_ident(current_user)::regrole THEN
-		PERFORM saga.set_workflow_owner('invoice-inbox', owner);
-		PERFORM saga.set_source_owner(name, owner);
-	END IF;
-	RETURN id;
+	RETURN saga.create_source(name, kind, settings, 'invoice', @extschema@.invoice_workflow_owner());
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_source(text, jsonb, text) IS
-	'makes a source of invoices that belongs, with the workflow of its inbox, to the owner of the invoice workflow';
+	'makes a source of invoices that belongs, as the workflow of its inbox, to the owner of the invoice workflow';

@@ -15,12 +15,12 @@ BEGIN
 			HINT = 'Give a code of three letters, or ''default'' for all that have no limit of their own.';
 	END IF;
 	IF amount IS NULL THEN
-		DELETE FROM @extschema@.invoice_setting s WHERE s.currency = code;
+		DELETE FROM @extschema@.invoice_approval_limit s WHERE s.currency = code;
 	ELSIF amount < 0 OR amount IN ('NaN', 'Infinity') THEN
 		RAISE invalid_parameter_value USING MESSAGE = format('approval limit cannot be %s', amount);
 	ELSE
-		INSERT INTO @extschema@.invoice_setting AS s VALUES (code, amount)
-			ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE SET approval_limit = excluded.approval_limit;
+		INSERT INTO @extschema@.invoice_approval_limit AS s VALUES (code, amount)
+			ON CONFLICT ON CONSTRAINT invoice_approval_limit_pkey DO UPDATE SET approval_limit = excluded.approval_limit;
 	END IF;
 END
 $$;
@@ -101,7 +101,7 @@ BEGIN
 		FROM @extschema@.invoice_submission s WHERE s.tracking_id = (input->>'tracking_id')::uuid;
 	payable := totals->>'payable';
 	SELECT abs(payable) > s.approval_limit INTO above
-		FROM @extschema@.invoice_setting s
+		FROM @extschema@.invoice_approval_limit s
 		WHERE s.currency IN (input->>'currency', 'default')
 		ORDER BY s.currency = 'default' LIMIT 1;
 	RETURN input || jsonb_build_object(

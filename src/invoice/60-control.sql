@@ -158,7 +158,7 @@ BEGIN
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
-	PERFORM saga.start_execution('invoice', jsonb_build_object('tracking_id', submission.tracking_id,
+	PERFORM saga.start_execution(@extschema@.invoice_workflow_id(), jsonb_build_object('tracking_id', submission.tracking_id,
 		'number', submission.number, 'seller', submission.seller), NULL, submission.execution_id);
 	RETURN submission.tracking_id;
 END

@@ -34,7 +34,8 @@ CREATE VIEW @extschema@.invoice_tracking AS
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice
 		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
 			FROM saga.all_executions x
-			WHERE x.workflow = 'invoice' AND x.execution_id = s.execution_id OFFSET 0) e ON true
+			WHERE x.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+				AND x.execution_id = s.execution_id OFFSET 0) e ON true
 		LEFT JOIN @extschema@.invoice i ON i.tracking_id = s.tracking_id
 		LEFT JOIN @extschema@.invoice_approval a ON a.tracking_id = s.tracking_id
 			AND a.execution_id = s.execution_id AND a.decided_at IS NULL
@@ -64,7 +65,8 @@ CREATE VIEW @extschema@.invoice_held AS
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
 		AND EXISTS (SELECT FROM saga.all_executions e
-			WHERE e.workflow = 'invoice' AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
+			WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+				AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
 COMMENT ON VIEW @extschema@.invoice_held IS 'invoices that wait for invoice_approve or invoice_reject';
 COMMENT ON COLUMN @extschema@.invoice_held.reason IS 'ids of the warnings, or "above the limit"';
 
@@ -82,12 +84,12 @@ CREATE VIEW @extschema@.invoice_dlq AS
 	FROM saga.all_dead_letters d
 		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
-	WHERE d.queue = 'invoice' AND d.kind = 'execution'
+	WHERE d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution'
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
 		to_json(d.body->>'body'), d.body->>'source_message_id'
 	FROM saga.all_dead_letters d
-	WHERE d.queue = 'invoice-inbox' AND d.kind = 'execution' AND d.redriven_at IS NULL;
+	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
 COMMENT ON VIEW @extschema@.invoice_dlq IS
 	'invoices that failed for good and wait for a person, see invoice_retry; those without tracking_id came through a source and are no invoices, or not acceptable ones, see saga.redrive';
 COMMENT ON COLUMN @extschema@.invoice_dlq.source_message_id IS

@@ -1,10 +1,11 @@
 -- app: the run without background workers, and its schedule.
 
+-- SECURITY DEFINER: whoever runs invoice_process may know this of the workflow, and no more.
 CREATE FUNCTION @extschema@.invoice_ready() RETURNS boolean
-LANGUAGE sql VOLATILE
+LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM saga.queues q WHERE q.name = 'invoice' AND q.ready > 0)
+	SELECT EXISTS (SELECT FROM saga.queues q WHERE q.queue_id = @extschema@.invoice_workflow_id() AND q.ready > 0)
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_ready() IS 'whether an invoice, or a reply to one, waits to be worked on now';
 
@@ -16,6 +17,7 @@ BEGIN
 	-- Each round does all that is ready, and replies make work for the next; an
 	-- invoice needs four. The bound is for workers that keep the queue filled.
 	FOR round IN 1..100 LOOP
+		-- a bare name is the caller's own: nobody else's workflow can be meant
 		CALL saga.drain('invoice');
 		CALL saga.publish();
 		EXIT WHEN NOT @extschema@.invoice_ready();

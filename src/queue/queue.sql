@@ -162,7 +162,8 @@ CREATE VIEW saga.queues WITH (security_barrier) AS
 		least(m.oldest_at, t.oldest_at) AS oldest_at,
 		q.visibility_timeout, q.max_receives,
 		(SELECT CASE WHEN t.owner = q.owner THEN t.name ELSE format('%s.%I', t.owner, t.name) END
-			FROM saga.queue t WHERE t.queue_id = q.dead_letter_queue_id) AS dead_letter_queue
+			FROM saga.queue t WHERE t.queue_id = q.dead_letter_queue_id) AS dead_letter_queue,
+		q.queue_id
 	FROM saga.queue q
 	CROSS JOIN LATERAL (SELECT count(*) AS ready, min(sent_at) AS oldest_at
 		FROM saga.message WHERE queue_id = q.queue_id) m
