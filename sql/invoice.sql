@@ -201,6 +201,7 @@ SELECT invoice_cancel(:'h3');
 CALL saga.drain('invoice');
 SELECT number, status, error FROM invoice_tracking WHERE number LIKE 'H-%' ORDER BY 1;
 SELECT number, reason, cause, rules FROM invoice_dlq WHERE number LIKE 'H-%' ORDER BY 1;
+SELECT error_of(format('SELECT invoice_cancel(%L)', :'h3'));
 SELECT s.number, a.decision, a.decided_by = session_user AS by_me, a.note
 FROM invoice_approval a JOIN invoice_submission s USING (tracking_id) ORDER BY 1;
 SELECT count(*) FROM invoice_held;

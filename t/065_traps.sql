@@ -86,16 +86,18 @@ BEGIN
 	  WHERE p.n BETWEEN 1 AND 6;
 	-- and beside each name that the scripts use, with any types
 	PERFORM mallory.add_function(schema, p.proname, a.args, p.result)
-	   FROM (SELECT p.proname, mode() WITHIN GROUP (ORDER BY mallory.result(p.prorettype)::text) AS result
+	   FROM (SELECT p.proname, min(p.pronargs - p.pronargdefaults) AS least, max(CASE WHEN p.provariadic <> 0 THEN 9 ELSE p.pronargs END) AS most,
+				mode() WITHIN GROUP (ORDER BY mallory.result(p.prorettype)::text) AS result
 			   FROM pg_proc p JOIN mallory.used u ON u.word = p.proname
 			  WHERE p.pronamespace = c GROUP BY p.proname) AS p,
-			(SELECT ''
-			 UNION ALL SELECT t.name FROM mallory.type t
-			 UNION ALL SELECT concat_ws(', ', l.name, r.name) FROM mallory.type l, mallory.type r WHERE l.often AND r.often
-			 UNION ALL SELECT concat_ws(', ', t.name, t.name, t.name) FROM mallory.type t WHERE t.often
-			 UNION ALL SELECT concat_ws(', ', 'text', t.name, 'text') FROM mallory.type t WHERE t.often
-			 UNION ALL SELECT concat_ws(', ', 'text', 'text', t.name) FROM mallory.type t WHERE t.often
-			 UNION ALL SELECT 'VARIADIC text[]' UNION ALL SELECT 'text, VARIADIC text[]' UNION ALL SELECT 'VARIADIC anyarray') AS a (args);
+			(SELECT 0, ''
+			 UNION ALL SELECT 1, t.name FROM mallory.type t
+			 UNION ALL SELECT 2, concat_ws(', ', l.name, r.name) FROM mallory.type l, mallory.type r WHERE l.often AND r.often
+			 UNION ALL SELECT 3, concat_ws(', ', t.name, t.name, t.name) FROM mallory.type t WHERE t.often
+			 UNION ALL SELECT 3, concat_ws(', ', 'text', t.name, 'text') FROM mallory.type t WHERE t.often
+			 UNION ALL SELECT 3, concat_ws(', ', 'text', 'text', t.name) FROM mallory.type t WHERE t.often
+			 UNION ALL SELECT 1, 'VARIADIC text[]' UNION ALL SELECT 2, 'text, VARIADIC text[]' UNION ALL SELECT 1, 'VARIADIC anyarray') AS a (n, args)
+	  WHERE a.n BETWEEN p.least AND p.most OR a.args ~ 'VARIADIC';
 
 	PERFORM mallory.add_operator(schema, o.oprname, t.l, t.r, (
 			SELECT mallory.result(x.oprresult)::text FROM pg_operator x

@@ -328,6 +328,30 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION @extschema@.invoice_cancel(tracking_id uuid) RETURNS void
+LANGUAGE plpgsql STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
+	status text := @extschema@.invoice_status(tracking_id);
+BEGIN
+	IF status NOT IN ('queued', 'processing', 'held') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('invoice %s cannot be cancelled', tracking_id),
+			DETAIL = format('Its status is "%s".', status),
+			-- never null, which RAISE takes for an error of its own
+			HINT = CASE WHEN status = 'completed' THEN 'What is booked is corrected with a credit note.'
+				ELSE 'It has ended, or is being undone.' END;
+	END IF;
+	UPDATE @extschema@.invoice_approval a
+		SET decided_at = clock_timestamp(), decision = 'withdrawn', decided_by = session_user, note = 'cancelled'
+		WHERE a.tracking_id = submission.tracking_id AND a.decided_at IS NULL;
+	PERFORM saga.stop_execution(submission.execution_id, 'InvoiceCancelled',
+		format('cancelled by %s', session_user), true);
+END
+$$;
+
 CREATE OR REPLACE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

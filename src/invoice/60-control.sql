@@ -89,7 +89,9 @@ BEGIN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('invoice %s cannot be cancelled', tracking_id),
 			DETAIL = format('Its status is "%s".', status),
-			HINT = CASE WHEN status = 'completed' THEN 'What is booked is corrected with a credit note.' END;
+			-- never null, which RAISE takes for an error of its own
+			HINT = CASE WHEN status = 'completed' THEN 'What is booked is corrected with a credit note.'
+				ELSE 'It has ended, or is being undone.' END;
 	END IF;
 	UPDATE @extschema@.invoice_approval a
 		SET decided_at = clock_timestamp(), decision = 'withdrawn', decided_by = session_user, note = 'cancelled'
