@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "common/common.h"
 #include "common/guc.h"
 #include "fmgr.h"
 #include "invoice/submit.h"
@@ -71,7 +72,10 @@ _PG_init(void)
 	saga_guc_define();
 	saga_invoice_guc_define();
 	if (process_shared_preload_libraries_in_progress)
+	{
+		saga_in_every_session = true;
 		define_sizes();
+	}
 	saga_mark_init();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("pg_saga");
