@@ -90,8 +90,14 @@ extern Datum saga_result(uint64 row, int column, bool *isnull);
 extern Oid	saga_extension_oid(bool missing_ok);
 extern Oid	saga_extension_owner(void);
 
-/* AccessShareLock on the extension's object until the end of the transaction: DROP EXTENSION waits. */
+/* The lock on the extension, shared, until the end of the transaction: DROP EXTENSION waits. */
 extern void saga_extension_lock(void);
+
+/* The same without a look whether the extension is still there; whoever drops it takes AccessExclusiveLock. */
+extern void saga_extension_lock_as(Oid oid, LOCKMODE mode);
+
+/* The library was preloaded by the server, so that its hooks see every command. */
+extern bool saga_in_every_session;
 
 /* The relation saga.NAME. */
 extern Oid	saga_relation_oid(const char *name);

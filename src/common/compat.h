@@ -13,7 +13,9 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"
@@ -62,11 +64,15 @@
 #define saga_namespace_aclcheck(oid, role, mode) pg_namespace_aclcheck(oid, role, mode)
 #define saga_database_aclcheck(oid, role, mode) pg_database_aclcheck(oid, role, mode)
 #define saga_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
+#define saga_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
+#define saga_relation_ownercheck(oid, role) pg_class_ownercheck(oid, role)
 #else
 #define saga_proc_aclcheck(oid, role, mode) object_aclcheck(ProcedureRelationId, oid, role, mode)
 #define saga_namespace_aclcheck(oid, role, mode) object_aclcheck(NamespaceRelationId, oid, role, mode)
 #define saga_database_aclcheck(oid, role, mode) object_aclcheck(DatabaseRelationId, oid, role, mode)
 #define saga_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#define saga_extension_ownercheck(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
+#define saga_relation_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #endif
 
 /* 16: what a check hook leaves as "extra"; needs utils/guc.h */
@@ -115,6 +121,16 @@
 /* 18: pg_noreturn, in another place */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
+/* 15: publications name schemas too; the relations of a publication's list, needs nodes/parsenodes.h */
+#if PG_VERSION_NUM >= 150000
+#define saga_publication_objects(stmt) ((stmt)->pubobjects)
+#define saga_publication_relation(node) \
+	(((PublicationObjSpec *) (node))->pubtable ? ((PublicationObjSpec *) (node))->pubtable->relation : NULL)
+#else
+#define saga_publication_objects(stmt) ((stmt)->tables)
+#define saga_publication_relation(node) ((RangeVar *) (node))
 #endif
 
 /* 15: says why it failed (no MD5 under FIPS); needs common/md5.h */

@@ -8,7 +8,7 @@
  * operator of the user's would run as the extension's owner.  The planner
  * settings are pinned at each execution for the same reason: a plan made anew
  * after a vacuum must not become another plan.  And the extension is locked
- * against being dropped.
+ * against being dropped: by a lock of our own, see saga_extension_lock_as.
  */
 #include "postgres.h"
 
@@ -37,6 +37,12 @@
 static Oid	extension_oid = InvalidOid;
 static Oid	extension_owner = InvalidOid;
 static bool callback_registered = false;
+
+/* Of the lock on the extension: objects have part 0, and extensions have no other. */
+#define EXTENSION_LOCK_SUBID	1
+
+/* Set in _PG_init, before any session begins. */
+bool		saga_in_every_session = false;
 
 /* The transaction that holds the lock on the extension. */
 static LocalTransactionId locked_by = InvalidLocalTransactionId;
@@ -103,6 +109,48 @@ saga_extension_owner(void)
 	return extension_owner;
 }
 
+static void
+set_extension_tag(LOCKTAG *tag, Oid oid)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, ExtensionRelationId, oid, EXTENSION_LOCK_SUBID);
+}
+
+/*
+ * Work shares this lock, and whoever drops or updates the extension has it
+ * for himself.  It is not the server's lock on the extension's object, which
+ * anybody can take exclusively: ALTER FUNCTION ... DEPENDS ON EXTENSION asks
+ * for no right on the extension, DROP EXTENSION asks after it has locked.  No
+ * statement locks a part of an extension, so this one is out of reach of SQL.
+ *
+ * Ours is taken by hooks.  If the library is not preloaded by the server, a
+ * session that drops the extension need not have them: then the server's lock
+ * has to do as well, whoever can hold it.
+ */
+void
+saga_extension_lock_as(Oid oid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	set_extension_tag(&tag, oid);
+	(void) LockAcquire(&tag, mode, false, false);
+	if (!saga_in_every_session)
+		LockDatabaseObject(ExtensionRelationId, oid, 0, mode);
+
+	/* it may have gone, and come anew, while we waited */
+	AcceptInvalidationMessages();
+}
+
+static void
+unlock_extension(Oid oid)
+{
+	LOCKTAG		tag;
+
+	set_extension_tag(&tag, oid);
+	(void) LockRelease(&tag, AccessShareLock, false);
+	if (!saga_in_every_session)
+		UnlockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
+}
+
 void
 saga_extension_lock(void)
 {
@@ -110,13 +158,10 @@ saga_extension_lock(void)
 	{
 		Oid			oid = saga_extension_oid(false);
 
-		LockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
-
-		/* it may have gone, and come anew, while we waited */
-		AcceptInvalidationMessages();
+		saga_extension_lock_as(oid, AccessShareLock);
 		if (saga_extension_oid(false) == oid)
 			break;
-		UnlockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
+		unlock_extension(oid);
 	}
 	/* what a savepoint has locked goes with it */
 	if (GetCurrentTransactionNestLevel() == 1)

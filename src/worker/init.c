@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "common/common.h"
 #include "common/guc.h"
 #include "fmgr.h"
 #include "invoice/submit.h"
@@ -72,7 +73,10 @@ _PG_init(void)
 	saga_guc_define();
 	saga_invoice_guc_define();
 	if (process_shared_preload_libraries_in_progress)
+	{
+		saga_in_every_session = true;
 		define_sizes();
+	}
 	saga_name_init();
 	saga_mark_init();
 	saga_queue_init();

@@ -144,6 +144,10 @@ extern void saga_launcher_register(void);	/* from _PG_init */
 /* ---------- utility.c ---------- */
 extern void saga_utility_init(void);
 
+/* ---------- refuse.c: before a command runs ---------- */
+extern void saga_refuse_command(Node *stmt);
+extern void saga_lock_for_command(Node *stmt);
+
 /* ---------- the flight recorder (recorder.c) ---------- */
 extern void saga_recorder_startup(void);	/* from the shared memory startup hook */
 extern void saga_recorder_attach(Oid dboid, bool in_worker);	/* this process runs executions from now on */

@@ -9,7 +9,8 @@
  *
  * CREATE and DROP EXTENSION (object access hook: also through CASCADE and
  * DROP OWNED) and changes of roles are told to the launcher and the
- * coordinators at commit.  PREPARE TRANSACTION and its ends concern the
+ * coordinators at commit.  Dropping waits for the batches that run; see
+ * refuse.c for that, and for commands that would hold up everybody.  PREPARE TRANSACTION and its ends concern the
  * low-water marks (queue/twophase.c), SET CONSTRAINTS the engine's batches.
  */
 #include "postgres.h"
@@ -104,18 +105,25 @@ xact_callback(XactEvent event, void *arg)
 /*
  * The name of a new extension cannot be read yet, and that of another one
  * costs no more than a look of the coordinator.
+ *
+ * A command that drops the extension without naming it or its owner (DROP
+ * LANGUAGE plpgsql CASCADE) comes to the lock only here, after it has locked
+ * all tables.  If a batch needs one of them the deadlock detector ends one of
+ * the two, and either can be tried again.
  */
 static void
 object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
 {
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
-	if (classId == ExtensionRelationId && subId == 0 && saga_shared != NULL)
+	if (classId != ExtensionRelationId || subId != 0)
+		return;
+	if (access == OAT_POST_CREATE)
+		extension_created = true;
+	else if (access == OAT_DROP && objectId == saga_extension_oid(true))
 	{
-		if (access == OAT_POST_CREATE)
-			extension_created = true;
-		else if (access == OAT_DROP && objectId == saga_extension_oid(true))
-			extension_dropped = true;
+		saga_extension_lock_as(objectId, AccessExclusiveLock);
+		extension_dropped = true;
 	}
 }
 
@@ -365,6 +373,8 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (OidIsValid(closed_database))
 		dboid = InvalidOid;		/* nested: the outer command has seen to it */
+	saga_refuse_command(stmt);
+	saga_lock_for_command(stmt);
 	note_command(stmt);
 	if (!OidIsValid(dboid) && gid == NULL)
 	{
