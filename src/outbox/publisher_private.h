@@ -20,8 +20,10 @@ struct SagaPublisher
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
 	TimestampTz look_at;		/* then look everywhere again */
-	TimestampTz record_at;		/* no recording before: a record was locked */
-	bool		recording;		/* a recording transaction has not committed */
+	int			record_raised;	/* so many recording transactions in a row have not committed */
+	TimestampTz guard_until;	/* till then each is recorded in a subtransaction */
+	Oid			last_recorded;	/* the owners after it have their turn */
+	struct Turn *turns;			/* of the recording that is being done */
 	bool		claim_open;		/* a claiming transaction has not committed */
 	SagaLimiter *limiter;
 	int32		last_served;	/* the destinations after it have their turn */
@@ -44,6 +46,12 @@ extern SagaPublisher *saga_publisher_make(MemoryContext context, int max_in_flig
 extern bool saga_publisher_step(SagaPublisher *publisher);	/* false: there was nothing to do */
 extern void saga_publisher_wait(SagaPublisher *publisher, long timeout_ms);
 extern int	saga_publisher_report(SagaPublisher *publisher);	/* what answers say to limits */
+
+/* A record that is locked by somebody, or that cannot be written, is tried again after this. */
+#define SAGA_RECORD_RETRY_MS 50
+
+/* Writes down some of what is done.  Returns of how many it was tried (recording.c). */
+extern int	saga_publisher_record(SagaPublisher *publisher);
 
 /* ---------- pick.c ---------- */
 
