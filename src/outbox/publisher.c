@@ -25,8 +25,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-/* Requests in flight, of one publisher. */
-#define SAGA_MAX_IN_FLIGHT	192
+/* Requests in flight, of one publisher: 192 of one owner, 128 of one destination (pick.c). */
+#define SAGA_MAX_IN_FLIGHT	288
 
 /* ---------- transactions ---------- */
 

@@ -70,6 +70,35 @@ extern int	saga_publisher_count(const SagaPublisher *publisher);
 /* When there is something to do although nobody wakes us. */
 extern TimestampTz saga_publisher_next_work(SagaPublisher *publisher);
 
+/* ---------- share.c ---------- */
+
+/* Requests that have not ended, or are not recorded. */
+typedef struct SagaLoad
+{
+	int			all;
+	int			of_owner;
+	int			of_destination;
+} SagaLoad;
+
+/* A destination that messages are taken from in this transaction. */
+typedef struct SagaCandidate
+{
+	SagaDestination *destination;
+	SagaLimitGroup *group;
+	SagaLoad	load;			/* with those that it gets */
+	List	   *places;			/* for so many more */
+	bool		satisfied;		/* gets no more of them */
+	bool		no_place;		/* ... as the group has none */
+	bool		crowded;		/* ... as its owner has enough */
+} SagaCandidate;
+
+/* With those of this destination and of its owner; NULL: all only. */
+extern SagaLoad saga_count_requests(const SagaPublisher *publisher, const SagaDestination *destination);
+extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load);
+
+/* Gives places to those that have room, one after the other. */
+extern void saga_share_places(SagaPublisher *publisher, List *candidates);
+
 /* ---------- pace.c: of the list "ready" ---------- */
 
 extern bool saga_publisher_may_start(const SagaSending *sending, TimestampTz now);
