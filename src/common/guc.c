@@ -26,6 +26,8 @@ int			saga_batch_time_ms = 50;
 int			saga_step_lock_timeout_ms = 10;
 int			saga_payload_limit_kb = 256;
 int			saga_crash_limit = 3;
+int			saga_answer_limit_kb = 4096;
+int			saga_answer_memory_kb = 64 * 1024;
 int			saga_execution_retention_min = 0;
 int			saga_dead_letter_retention_min = 0;
 int			saga_outbox_retention_min = 0;
@@ -194,6 +196,14 @@ define_network_settings(void)
 							   "File of the certificates that servers are checked against.",
 							   "Empty: the system's. A destination can have its own.",
 							   &saga_ca_file, "", PGC_SIGHUP, 0, check_absolute_path, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.answer_limit",
+							"Largest answer that a destination may allow.",
+							"A larger max_response_bytes is refused; one that is stored counts as this.",
+							&saga_answer_limit_kb, 4096, 1, 64 * 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.answer_memory",
+							"Memory for answers that a publisher has not recorded yet.",
+							"An owner has at most two thirds of it; what is more waits at the server that sends it.",
+							&saga_answer_memory_kb, 64 * 1024, 1024, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_saga.dump_secrets",
 							 "Makes pg_dump include the table saga.secret.",
 							 NULL,

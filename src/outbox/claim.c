@@ -110,14 +110,27 @@ delete_rows(ClaimedRow *rows, int n)
 	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
 }
 
+/* So many attempts in a row were lost with their publishers: it may be the message that ends them. */
+static void
+lose(SagaDelivery *delivery)
+{
+	delivery->class = SAGA_CLASS_FATAL;
+	if (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER)
+		delivery->class = SAGA_CLASS_UNCERTAIN;
+	delivery->error = "Saga.Uncertain";
+	delivery->cause = "each publisher that sent it ended before it could record the answer";
+	delivery->alone = true;
+}
+
 /*
  * Where the message stands.  An attempt that was counted and is not on record
  * was lost with its publisher: if it was a request with an effect, that is
  * uncertain now.  So it is when all that is on record is older than a takeover.
+ * Lost attempts are attempts: there are no more of them than of others.
  */
 static void
 read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
-			  const SagaDestination *destination, bool lost)
+			  const SagaDestination *destination, int lost)
 {
 	bool		isnull;
 	Datum		value;
@@ -143,14 +156,22 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	delivery->doubted = delivery->uncertain || DatumGetBool(SPI_getbinval(tuple, desc, 26, &isnull));
 	delivery->phase = saga_phase_of(destination, delivery, phase);
 	if (delivery->phase != SAGA_PHASE_SEND && delivery->phase != SAGA_PHASE_OTHER)
+	{
+		if (lost >= destination->max_attempts)
+			lose(delivery);
 		return;
+	}
 	value = SPI_getbinval(tuple, desc, 27, &isnull);
-	if (lost)
-		delivery->sends++;
+	if (lost > 0)
+		delivery->sends += lost;
 	else if (!saga_has_lookup(destination, delivery) || !saga_takeover_doubts(delivery, isnull ? 0 : DatumGetTimestampTz(value)))
 		return;
 	delivery->uncertain = delivery->doubted = delivery->lost = true;
 	delivery->phase = saga_phase_of(destination, delivery, phase);
+	/* a look-up that goes with its publisher again and again was not recorded as one, either */
+	if (delivery->phase == SAGA_PHASE_LOOKUP ? lost > destination->max_attempts :
+		lost > 0 && delivery->sends >= destination->max_attempts)
+		lose(delivery);
 }
 
 /* One row of read_stmt, in CurrentMemoryContext. */
@@ -183,7 +204,7 @@ read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row,
 	value = SPI_getbinval(tuple, desc, 13, &isnull);
 	delivery->alone = !isnull &&
 		strcmp(TextDatumGetCString(value), saga_class_name(SAGA_CLASS_SPLIT)) == 0;
-	read_standing(delivery, tuple, desc, destination, row->receives > attempts);
+	read_standing(delivery, tuple, desc, destination, Max(row->receives - attempts, 0));
 	delivery->retry_after_ms = -1;
 	return delivery;
 }
@@ -213,7 +234,7 @@ must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delive
 	Datum		values[5];
 	TimestampTz wake_at;
 
-	if (!delivery->lost || delivery->phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
+	if (!delivery->lost || delivery->error != NULL || delivery->phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
 		return false;
 	values[0] = Int32GetDatum(destination->destination_id);
 	values[1] = UUIDPGetDatum(&delivery->outbox_id);
@@ -389,8 +410,9 @@ compose(dlist_head *claimed)
 		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 		MemoryContext old;
 
-		if (sending->url != NULL || sending->deliveries[0]->error != NULL)
+		if (sending->composed)
 			continue;			/* of another destination */
+		sending->composed = true;
 		old = MemoryContextSwitchTo(sending->context);
 		if (sending->destination->kind == SAGA_DESTINATION_SNS)
 			saga_compose_sns(sending);

@@ -378,7 +378,7 @@ look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass cl
 		saga_set_outcome(delivery, delivery->phase == SAGA_PHASE_SEND &&
 						 (sending->destination->lookup != NULL || delivery->compensate) ?
 						 SAGA_CLASS_UNCERTAIN : SAGA_CLASS_FATAL, status, "Saga.AnswerTooLarge",
-						 psprintf("the answer has more than %d bytes", sending->spec->max_response_bytes));
+						 psprintf("the answer has more than %zu bytes", sending->http.max_response_bytes));
 	else if (saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL)
 		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, status, "Saga.UnreadableAnswer",
 						 "the answer says that it is JSON, and is not");
@@ -454,6 +454,34 @@ saga_sending_classify(SagaSending *sending)
 	for (i = 0; i < sending->ndeliveries; i++)
 		sending->deliveries[i]->retry_after_ms =
 			retry_after_ms(sending, sending->deliveries[i]->class, sending->deliveries[i]->status);
+	sending->classified = true;
+	MemoryContextSwitchTo(old);
+}
+
+void
+saga_sending_unreadable(SagaSending *sending, const char *why)
+{
+	MemoryContext old = MemoryContextSwitchTo(sending->context);
+	char	   *cause = psprintf("the answer cannot be kept: %s", why);
+	int			i;
+
+	for (i = 0; i < sending->ndeliveries; i++)
+	{
+		SagaDelivery *delivery = sending->deliveries[i];
+
+		if (delivery->decided)
+			*delivery = *delivery->before;
+		delivery->entry = NULL;
+		delivery->found = NULL;
+		delivery->absent = delivery->conflict = delivery->no_resend = false;
+		delivery->retry_after_ms = -1;
+		/* it may have been done; of a look-up and a poll, it has to be asked again */
+		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer", cause);
+	}
+	sending->head = NULL;
+	sending->doc = NULL;
+	sending->text = sending->answer = pstrdup("");
+	sending->answer_len = 0;
 	sending->classified = true;
 	MemoryContextSwitchTo(old);
 }

@@ -118,6 +118,8 @@ saga_compose_http(SagaSending *sending)
 		sending->spec = &destination->request;
 		return;
 	}
+	if (delivery->error != NULL)
+		return;					/* it is not sent */
 	delivery->message = saga_request_message(delivery->request, delivery->captured);
 	delivery->key = make_key(destination, delivery);
 	sending->url = saga_request_url(sending->spec, delivery->phase == SAGA_PHASE_SEND && !delivery->compensate ?

@@ -285,6 +285,12 @@ extern const char *saga_settings_parse(SagaDestination *destination, Jsonb *sett
 /* What of the settings only some roles may ask for, to go on with "may"; NULL: nothing. */
 extern const char *saga_settings_need_rights(const SagaDestination *destination);
 
+/* The path of a max_response_bytes that is larger than pg_saga.answer_limit; NULL: there is none. */
+extern const char *saga_settings_too_large(const SagaDestination *destination);
+
+/* Bytes that an answer may have, to a request of this kind or (NULL) to a service of AWS. */
+extern size_t saga_answer_limit(const SagaDestination *destination, const SagaRequestSpec *spec);
+
 /* Headers that hold secrets by their nature: never as plain text. */
 extern bool saga_header_is_secret(const char *name);
 

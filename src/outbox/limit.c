@@ -100,6 +100,7 @@ saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 		limiter->groups = lappend(limiter->groups, group);
 		MemoryContextSwitchTo(old);
 	}
+	group->owner = destination->owner;
 	group->limits = destination->limits;
 	group->shared = group->limits.group != NULL;
 	group->limits.group = NULL;
@@ -177,7 +178,7 @@ saga_place_give(SagaLimitGroup *group, int place)
 	{
 		SagaWait   *wait = lfirst(lc);
 
-		if (wait->group == group && wait->for_place)
+		if ((wait->group == group && wait->for_place) || (wait->owner == group->owner && wait->for_owner))
 			wait->look_at = wait->quiet_until = 0;
 	}
 }
@@ -252,7 +253,7 @@ saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination, Saga
 	wait->group = group;
 	wait->look_at = look_at;
 	wait->quiet_until = Min(quiet_until, look_at);
-	wait->for_place = false;
+	wait->for_place = wait->for_owner = false;
 	wait->brief = false;
 	return wait;
 }

@@ -42,6 +42,7 @@ typedef struct SagaLimitGroup
 {
 	struct SagaLimiter *limiter;
 	char	   *key;
+	Oid			owner;
 	SagaLimits	limits;			/* as of the destination that was used last; its texts are not ours */
 	bool		shared;			/* it has a name */
 	uint32		seen;			/* the row was asked when "changes" had this value */
@@ -66,6 +67,7 @@ typedef struct SagaWait
 	TimestampTz look_at;		/* then look */
 	TimestampTz quiet_until;	/* before, not even when its queue becomes ready */
 	bool		for_place;		/* or one of our own requests ends */
+	bool		for_owner;		/* or one of its owner's requests ends */
 	bool		brief;			/* CALL saga.publish() waits for this */
 } SagaWait;
 

@@ -6,6 +6,7 @@
 
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
+#include "common/guc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "outbox/destination.h"
@@ -77,6 +78,13 @@ check_settings(const char *name, const char *kind, Jsonb *settings)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("%s %s.", path, error)));
+	path = unconstify(char *, saga_settings_too_large(destination));
+	if (path != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("invalid settings of destination \"%s\"", name),
+				 errdetail("%s must not be larger than %d kB.", path, saga_answer_limit_kb),
+				 errhint("An administrator can raise pg_saga.answer_limit.")));
 	check_server_rights(destination);
 	return destination;
 }

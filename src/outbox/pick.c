@@ -15,12 +15,8 @@
 #include "utils/acl.h"
 #include "utils/timestamp.h"
 
-/*
- * One destination has at most so many times the requests that are still free:
- * two thirds of all when it is alone, and however many of them hang, there
- * are some left for one that comes new.
- */
-#define SAGA_SHARE		2
+/* An owner who has all that he may have is looked at again after this. */
+#define SAGA_CROWDED_MS	100
 
 /* A destination that is held is not looked at more often, whatever is sent to it. */
 #define SAGA_HELD_MS	100
@@ -44,40 +40,6 @@ static bool
 is_mine(const SagaPublisher *publisher, const SagaDestination *destination)
 {
 	return !publisher->in_call || has_privs_of_role(GetUserId(), destination->owner);
-}
-
-/* Requests that have not ended, of one destination or (0) all. */
-static int
-count_requests(const SagaPublisher *publisher, int32 destination_id)
-{
-	const dlist_head *lists[] = {&publisher->claiming, &publisher->ready, &publisher->flying};
-	int			n = 0;
-	int			i;
-
-	for (i = 0; i < lengthof(lists); i++)
-	{
-		dlist_iter	iter;
-
-		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
-		{
-			if (destination_id == 0 ||
-				dlist_container(SagaSending, node, iter.cur)->destination->destination_id == destination_id)
-				n++;
-		}
-	}
-	return n;
-}
-
-int
-saga_publisher_count(const SagaPublisher *publisher)
-{
-	return count_requests(publisher, 0);
-}
-
-static bool
-has_room(const SagaDestination *destination, int mine, int left)
-{
-	return mine < destination->limits.concurrency && mine < SAGA_SHARE * left;
 }
 
 /* A queue nothing is taken from is not ready; whatever ends that makes it ready again. */
@@ -127,25 +89,14 @@ move_all(dlist_head *from, dlist_head *to)
 		dlist_push_tail(to, dlist_pop_head_node(from));
 }
 
-/* A destination that messages are taken from in this transaction. */
-typedef struct Candidate
-{
-	SagaDestination *destination;
-	SagaLimitGroup *group;
-	int			mine;			/* requests before */
-	List	   *places;			/* for so many more */
-	bool		satisfied;		/* gets no more of them */
-	bool		no_place;		/* ... as the group has none */
-} Candidate;
-
-static Candidate *
+static SagaCandidate *
 find_candidate(List *candidates, const SagaLimitGroup *group)
 {
 	ListCell   *lc;
 
 	foreach(lc, candidates)
 	{
-		if (((Candidate *) lfirst(lc))->group == group)
+		if (((SagaCandidate *) lfirst(lc))->group == group)
 			return lfirst(lc);
 	}
 	return NULL;
@@ -156,12 +107,12 @@ static List *
 add_candidate(SagaPublisher *publisher, List *candidates, SagaDestination *destination, TimestampTz now)
 {
 	SagaLimitGroup *group = saga_limiter_group(publisher->limiter, destination);
-	Candidate  *candidate = find_candidate(candidates, group);
+	SagaCandidate *candidate = find_candidate(candidates, group);
 	SagaDestination *other = destination;
 
 	if (candidate == NULL)
 	{
-		candidate = palloc0(sizeof(Candidate));
+		candidate = palloc0(sizeof(SagaCandidate));
 		candidate->group = group;
 		candidate->destination = destination;
 		return lappend(candidates, candidate);
@@ -198,54 +149,9 @@ choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready,
 	return candidates;
 }
 
-/* One after the other, beginning behind the one that was served last. */
-static void
-share_places(SagaPublisher *publisher, List *candidates)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int			left = saga_http_max(publisher->http) - count_requests(publisher, 0);
-	int			n = list_length(candidates);
-	int			first = 0;
-	bool		any = true;
-	ListCell   *lc;
-	int			i;
-
-	foreach(lc, candidates)
-	{
-		Candidate  *candidate = lfirst(lc);
-
-		candidate->mine = count_requests(publisher, candidate->destination->destination_id);
-		if (candidate->destination->destination_id <= publisher->last_served)
-			first++;
-	}
-	while (any && left > 0)
-	{
-		any = false;
-		for (i = 0; i < n && left > 0; i++)
-		{
-			Candidate  *candidate = list_nth(candidates, (first + i) % n);
-			int			place;
-
-			if (candidate->satisfied ||
-				!has_room(candidate->destination, candidate->mine + list_length(candidate->places), left))
-				continue;
-			place = saga_place_take(candidate->group, now);
-			if (place == 0)
-			{
-				candidate->satisfied = candidate->no_place = true;
-				continue;
-			}
-			candidate->places = lappend_int(candidate->places, place);
-			publisher->last_served = candidate->destination->destination_id;
-			left--;
-			any = true;
-		}
-	}
-}
-
 /* All of them, or those above what a slow start allows. */
 static void
-give_places(Candidate *candidate, int above)
+give_places(SagaCandidate *candidate, int above)
 {
 	ListCell   *lc;
 
@@ -261,7 +167,7 @@ give_places(Candidate *candidate, int above)
 
 /* Whoever changed the settings woke us before the cache knows of it. */
 static void
-wait_for_settings(SagaPublisher *publisher, Candidate *candidate)
+wait_for_settings(SagaPublisher *publisher, SagaCandidate *candidate)
 {
 	TimestampTz at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_SETTINGS_MS);
 
@@ -269,7 +175,7 @@ wait_for_settings(SagaPublisher *publisher, Candidate *candidate)
 }
 
 static void
-wait_for_place(SagaPublisher *publisher, Candidate *candidate)
+wait_for_place(SagaPublisher *publisher, SagaCandidate *candidate)
 {
 	bool		others;
 	TimestampTz at = saga_place_look_at(candidate->group, GetCurrentTimestamp(), &others);
@@ -285,8 +191,17 @@ wait_for_place(SagaPublisher *publisher, Candidate *candidate)
 	wait->brief = !others;
 }
 
+/* Until one of the owner's requests ends, or there is more to be shared. */
 static void
-wait_for_grant(SagaPublisher *publisher, Candidate *candidate, TimestampTz until, bool brief)
+wait_for_owner(SagaPublisher *publisher, SagaCandidate *candidate)
+{
+	TimestampTz at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_CROWDED_MS);
+
+	saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at)->for_owner = true;
+}
+
+static void
+wait_for_grant(SagaPublisher *publisher, SagaCandidate *candidate, TimestampTz until, bool brief)
 {
 	TimestampTz quiet = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_HELD_MS);
 
@@ -296,7 +211,7 @@ wait_for_grant(SagaPublisher *publisher, Candidate *candidate, TimestampTz until
 
 /* The sendings that were claimed last get their places and their times. */
 static int
-equip_sendings(SagaPublisher *publisher, Candidate *candidate, const SagaGrant *grant)
+equip_sendings(SagaPublisher *publisher, SagaCandidate *candidate, const SagaGrant *grant)
 {
 	dlist_iter	iter;
 	int			n = 0;
@@ -333,7 +248,7 @@ fire_timers(const SagaDestination *destination)
 }
 
 static int
-claim_granted(SagaPublisher *publisher, Candidate *candidate, SagaGrant *grant)
+claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *grant)
 {
 	SagaDestination *destination = candidate->destination;
 	TimestampTz next;
@@ -372,7 +287,7 @@ ask_for_help(SagaPublisher *publisher, const SagaDestination *destination)
 
 /* False: nothing may be claimed. */
 static bool
-ask_row(SagaPublisher *publisher, Candidate *candidate, SagaGrant *grant)
+ask_row(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *grant)
 {
 	SagaDestination *destination = candidate->destination;
 	SagaLimitGroup *group = candidate->group;
@@ -394,7 +309,7 @@ ask_row(SagaPublisher *publisher, Candidate *candidate, SagaGrant *grant)
 }
 
 static int
-claim_candidate(SagaPublisher *publisher, Candidate *candidate)
+claim_candidate(SagaPublisher *publisher, SagaCandidate *candidate)
 {
 	SagaDestination *destination = candidate->destination;
 	SagaLimitGroup *group = candidate->group;
@@ -419,8 +334,11 @@ claim_candidate(SagaPublisher *publisher, Candidate *candidate)
 		wait_for_place(publisher, candidate);
 	/* there may be more, and it is only here that there is no room */
 	if (candidate->places == NIL && !candidate->no_place && !saga_limit_must_ask(group) &&
-		candidate->mine + grant.n < destination->limits.concurrency)
+		candidate->load.of_destination < destination->limits.concurrency)
 		ask_for_help(publisher, destination);
+	if (candidate->crowded && rows == 0 &&
+		saga_limiter_waiting(publisher->limiter, destination->destination_id) == NULL)
+		wait_for_owner(publisher, candidate);
 	return rows;
 }
 
@@ -428,7 +346,7 @@ claim_candidate(SagaPublisher *publisher, Candidate *candidate)
 
 /* Has this destination, of which there are requests in the list, as many as it may have? */
 static bool
-is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id, int left)
+is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id)
 {
 	dlist_iter	iter;
 
@@ -437,7 +355,11 @@ is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id, int le
 		SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
 
 		if (destination->destination_id == destination_id)
-			return !has_room(destination, count_requests(publisher, destination_id), left);
+		{
+			SagaLoad	load = saga_count_requests(publisher, destination);
+
+			return !saga_has_room(publisher, destination, &load);
+		}
 	}
 	return false;
 }
@@ -450,13 +372,12 @@ bool
 saga_publisher_has_new_work(SagaPublisher *publisher)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			left = saga_http_max(publisher->http) - count_requests(publisher, 0);
 	int32		ready[SAGA_READY_MAX];
 	int			nready;
 	ListCell   *lc;
 	int			i;
 
-	if (left <= 0)
+	if (saga_publisher_count(publisher) >= saga_http_max(publisher->http))
 		return false;
 	foreach(lc, publisher->limiter->waits)
 	{
@@ -467,8 +388,8 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 	for (i = 0; i < nready; i++)
 	{
 		/* those that wait for a token or for their time take up room too */
-		if (!is_quiet(publisher, ready[i], now) && !is_full(publisher, &publisher->flying, ready[i], left) &&
-			!is_full(publisher, &publisher->ready, ready[i], left))
+		if (!is_quiet(publisher, ready[i], now) && !is_full(publisher, &publisher->flying, ready[i]) &&
+			!is_full(publisher, &publisher->ready, ready[i]))
 			return true;
 	}
 	return false;
@@ -484,11 +405,11 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 	int			taken = 0;
 
 	candidates = choose_candidates(publisher, everywhere || nready == SAGA_READY_MAX, ready, nready);
-	share_places(publisher, candidates);
+	saga_share_places(publisher, candidates);
 	/* by id, as ordering locks are taken */
 	foreach(lc, candidates)
 	{
-		Candidate  *candidate = lfirst(lc);
+		SagaCandidate *candidate = lfirst(lc);
 
 		taken += claim_candidate(publisher, candidate);
 		give_places(candidate, 0);
@@ -581,7 +502,7 @@ saga_publisher_next_work(SagaPublisher *publisher)
 	int			nready = saga_shared != NULL ? get_ready(ready) : 0;
 	ListCell   *lc;
 
-	if (saga_http_max(publisher->http) <= count_requests(publisher, 0))
+	if (saga_http_max(publisher->http) <= saga_publisher_count(publisher))
 		return next;
 	foreach(lc, publisher->limiter->waits)
 	{

@@ -25,15 +25,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-/* Requests in flight, of one publisher. */
-#define SAGA_MAX_IN_FLIGHT	192
-
-/* One transaction records so many. */
-#define SAGA_RECORD_BATCH	100
-
-/* A record that is locked by somebody, or that cannot be written, is tried again after this. */
-#define SAGA_RECORD_RETRY_MS 50
-#define SAGA_RECORD_TRIES	5
+/* Requests in flight, of one publisher: 192 of one owner, 128 of one destination (pick.c). */
+#define SAGA_MAX_IN_FLIGHT	288
 
 /* ---------- transactions ---------- */
 
@@ -158,7 +151,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	http->guard = &destination->guard;
 	http->timeout_ms = spec ? spec->timeout_ms : destination->timeout_ms;
 	http->connect_timeout_ms = spec ? spec->connect_timeout_ms : destination->connect_timeout_ms;
-	http->max_response_bytes = spec ? spec->max_response_bytes : destination->max_response_bytes;
+	http->max_response_bytes = saga_answer_limit(destination, spec);
 	http->ca_file = destination->ca_file;
 	if (sending->deliveries[0]->error != NULL)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
@@ -228,193 +221,6 @@ saga_publisher_report(SagaPublisher *publisher)
 	return 1;
 }
 
-/* ---------- recording ---------- */
-
-static void
-count_done(const SagaSending *sending)
-{
-	int			i;
-
-	if (saga_my_proc == NULL)
-		return;
-	for (i = 0; i < sending->ndeliveries; i++)
-		pg_atomic_fetch_add_u64(sending->deliveries[i]->class == SAGA_CLASS_SUCCESS ?
-								&saga_my_proc->done : &saga_my_proc->errors, 1);
-	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
-}
-
-/*
- * After the commit.  A delivery whose record was locked stays, and is
- * recorded when the lock is gone.
- */
-static bool
-settle_sending(SagaSending *sending)
-{
-	if (sending->nunrecorded > 0)
-	{
-		memcpy(sending->deliveries, sending->unrecorded,
-			   sizeof(SagaDelivery *) * sending->nunrecorded);
-		sending->ndeliveries = sending->nunrecorded;
-		sending->recorded = false;
-		return false;
-	}
-	count_done(sending);
-	dlist_delete(&sending->node);
-	saga_sending_free(sending);
-	return true;
-}
-
-/*
- * One that cannot be written, for whatever reason, must not hold back the
- * others for ever: it is left to its lease, and sent again under its key.
- */
-static void
-give_up_on(SagaPublisher *publisher, SagaSending *sending)
-{
-	ereport(LOG,
-			(errmsg("could not record how outbox message %s was sent",
-					saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id))));
-	dlist_delete(&sending->node);
-	saga_sending_free(sending);
-}
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	int32		x = *(const int32 *) a;
-	int32		y = *(const int32 *) b;
-
-	return (x > y) - (x < y);
-}
-
-/* All at once and by id: two publishers must not wait for each other. */
-static void
-lock_orderings(SagaPublisher *publisher, int limit)
-{
-	int32		ids[SAGA_RECORD_BATCH];
-	dlist_iter	iter;
-	int			seen = 0;
-	int			n = 0;
-	int			i;
-
-	dlist_foreach(iter, &publisher->done)
-	{
-		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
-		bool		ordered = false;
-
-		if (seen++ >= limit)
-			break;
-		for (i = 0; i < sending->ndeliveries; i++)
-			ordered |= sending->deliveries[i]->ordering_key != NULL;
-		if (ordered)
-			ids[n++] = sending->destination->destination_id;
-	}
-	qsort(ids, n, sizeof(int32), compare_ids);
-	for (i = 0; i < n; i++)
-	{
-		if (i == 0 || ids[i] != ids[i - 1])
-			saga_ordering_lock(ids[i]);
-	}
-}
-
-/*
- * Refused for its credentials, and there are others: it is sent once more,
- * which is the same attempt.
- */
-static bool
-is_worth_another_try(SagaSending *sending)
-{
-	if (sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
-		!saga_auth_refused(sending))
-		return false;
-	sending->refused_before = true;
-	return true;
-}
-
-/* Once, also when recording it has to be tried again. */
-static void
-tell_limits(SagaSending *sending)
-{
-	if (sending->told)
-		return;
-	sending->told = true;
-	if (sending->answered)
-		saga_limit_answered(sending);
-	else
-		saga_limit_not_sent(sending);
-	saga_limit_leave(sending);
-}
-
-static void
-record_one(SagaPublisher *publisher, SagaSending *sending)
-{
-	int			i;
-
-	saga_sending_classify(sending);
-	sending->recorded = !is_worth_another_try(sending);
-	if (sending->recorded)
-	{
-		tell_limits(sending);
-		(void) saga_record_sending(sending, publisher->lease);
-		return;
-	}
-	sending->answered = sending->classified = false;
-	for (i = 0; i < sending->ndeliveries; i++)
-		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0, NULL, NULL);
-	sending->start_at = sending->start_by = 0;
-	dlist_delete(&sending->node);
-	dlist_push_tail(&publisher->ready, &sending->node);
-}
-
-static int
-record(SagaPublisher *publisher)
-{
-	/* the last one raised: one at a time finds the culprit */
-	int			limit = publisher->recording ? 1 : SAGA_RECORD_BATCH;
-	SagaSending *first = dlist_head_element(SagaSending, node, &publisher->done);
-	dlist_mutable_iter iter;
-	int			n = 0;
-	int			left;
-
-	if (publisher->record_at > GetCurrentTimestamp())
-		return 0;
-	if (publisher->recording && ++first->record_tries > SAGA_RECORD_TRIES)
-	{
-		give_up_on(publisher, first);
-		publisher->recording = false;
-		return 1;
-	}
-	publisher->recording = true;
-	/* what was recorded in a transaction that aborted was not */
-	dlist_foreach_modify(iter, &publisher->done)
-		dlist_container(SagaSending, node, iter.cur)->recorded = false;
-	saga_publisher_begin(publisher);
-	lock_orderings(publisher, limit);
-	dlist_foreach_modify(iter, &publisher->done)
-	{
-		if (n++ >= limit)
-			break;
-		record_one(publisher, dlist_container(SagaSending, node, iter.cur));
-		MemoryContextReset(publisher->work);
-	}
-	saga_publisher_commit(publisher);
-	publisher->recording = false;
-
-	left = 0;
-	dlist_foreach_modify(iter, &publisher->done)
-	{
-		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
-
-		if (sending->recorded && !settle_sending(sending))
-			left++;
-	}
-	if (left > 0)
-		publisher->record_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_RECORD_RETRY_MS);
-	if (publisher->in_call)
-		publisher->look_everywhere = true;	/* the next of an ordering key */
-	return n;
-}
-
 /* ---------- tokens ---------- */
 
 static int
@@ -444,7 +250,7 @@ saga_publisher_step(SagaPublisher *publisher)
 	if (saga_auth_has_work())
 		done += work_on_auth(publisher);
 	if (!dlist_is_empty(&publisher->done))
-		done += record(publisher);
+		done += saga_publisher_record(publisher);
 	/* before anything is claimed: what must not be sent any more */
 	if (saga_limiter_report_at(publisher->limiter) <= GetCurrentTimestamp())
 		done += saga_publisher_report(publisher);

@@ -20,8 +20,10 @@ struct SagaPublisher
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
 	TimestampTz look_at;		/* then look everywhere again */
-	TimestampTz record_at;		/* no recording before: a record was locked */
-	bool		recording;		/* a recording transaction has not committed */
+	int			record_raised;	/* so many recording transactions in a row have not committed */
+	TimestampTz guard_until;	/* till then each is recorded in a subtransaction */
+	Oid			last_recorded;	/* the owners after it have their turn */
+	struct Turn *turns;			/* of the recording that is being done */
 	bool		claim_open;		/* a claiming transaction has not committed */
 	SagaLimiter *limiter;
 	int32		last_served;	/* the destinations after it have their turn */
@@ -45,6 +47,12 @@ extern bool saga_publisher_step(SagaPublisher *publisher);	/* false: there was n
 extern void saga_publisher_wait(SagaPublisher *publisher, long timeout_ms);
 extern int	saga_publisher_report(SagaPublisher *publisher);	/* what answers say to limits */
 
+/* A record that is locked by somebody, or that cannot be written, is tried again after this. */
+#define SAGA_RECORD_RETRY_MS 50
+
+/* Writes down some of what is done.  Returns of how many it was tried (recording.c). */
+extern int	saga_publisher_record(SagaPublisher *publisher);
+
 /* ---------- pick.c ---------- */
 
 /* Takes what there is room for.  Returns the number of queue rows taken. */
@@ -61,6 +69,35 @@ extern int	saga_publisher_count(const SagaPublisher *publisher);
 
 /* When there is something to do although nobody wakes us. */
 extern TimestampTz saga_publisher_next_work(SagaPublisher *publisher);
+
+/* ---------- share.c ---------- */
+
+/* Requests that have not ended, or are not recorded. */
+typedef struct SagaLoad
+{
+	int			all;
+	int			of_owner;
+	int			of_destination;
+} SagaLoad;
+
+/* A destination that messages are taken from in this transaction. */
+typedef struct SagaCandidate
+{
+	SagaDestination *destination;
+	SagaLimitGroup *group;
+	SagaLoad	load;			/* with those that it gets */
+	List	   *places;			/* for so many more */
+	bool		satisfied;		/* gets no more of them */
+	bool		no_place;		/* ... as the group has none */
+	bool		crowded;		/* ... as its owner has enough */
+} SagaCandidate;
+
+/* With those of this destination and of its owner; NULL: all only. */
+extern SagaLoad saga_count_requests(const SagaPublisher *publisher, const SagaDestination *destination);
+extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load);
+
+/* Gives places to those that have room, one after the other. */
+extern void saga_share_places(SagaPublisher *publisher, List *candidates);
 
 /* ---------- pace.c: of the list "ready" ---------- */
 

@@ -385,6 +385,8 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 	{
 		MemoryContext old = MemoryContextSwitchTo(sending->context);
 
+		delivery->before = palloc(sizeof(SagaDelivery));
+		*delivery->before = *delivery;
 		saga_decide(sending, delivery, recording.now);
 		delivery->decided = true;
 		MemoryContextSwitchTo(old);

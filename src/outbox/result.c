@@ -4,7 +4,8 @@
  *
  * Foreign bytes become text and jsonb here, in the recording transaction:
  * the server's own parsers decide in a subtransaction, so that what they
- * refuse fails that one answer, not the whole batch.
+ * refuse fails that one answer, not the whole batch.  So does an answer that
+ * they cannot hold, whatever the error is called.
  */
 #include "postgres.h"
 
@@ -18,18 +19,30 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-typedef void (*attempt_fn) (void *arg);
-
 /*
- * Calls fn in a subtransaction.  False: it raised an error about its data.
- * Anything else, out of memory for one, is raised again.
+ * Somebody wants this process to stop, or the database is in trouble: no
+ * matter of what is being done.
  */
 static bool
-attempt(attempt_fn fn, void *arg)
+is_trouble(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_DATA_CORRUPTED || sqlerrcode == ERRCODE_INDEX_CORRUPTED ||
+				sqlerrcode == ERRCODE_DISK_FULL;
+	}
+}
+
+ErrorData *
+saga_attempt(saga_attempt_fn fn, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -40,24 +53,30 @@ attempt(attempt_fn fn, void *arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-		int			category;
-
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED &&
-			category != ERRCODE_FEATURE_NOT_SUPPORTED)
-			PG_RE_THROW();
 		FlushErrorState();
-		FreeErrorData(error);
+		/* also when it is raised again: who catches it then finds the transaction as he began it */
 		RollbackAndReleaseCurrentSubTransaction();
-		ok = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return ok;
+	if (error != NULL && is_trouble(error->sqlerrcode))
+		ReThrowError(error);
+	return error;
+}
+
+/* As above; false: it raised. */
+static bool
+attempt(saga_attempt_fn fn, void *arg)
+{
+	ErrorData  *error = saga_attempt(fn, arg);
+
+	if (error == NULL)
+		return true;
+	FreeErrorData(error);
+	return false;
 }
 
 /* Valid UTF-8 without NUL: what is not becomes U+FFFD. */

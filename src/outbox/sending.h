@@ -81,6 +81,7 @@ typedef struct SagaDelivery
 	bool		conflict;		/* of a look-up or poll: it is another one, or it failed there */
 	JsonbValue *found;			/* of a look-up: what it found */
 	bool		decided;		/* once, also when recording has to be tried again */
+	struct SagaDelivery *before;	/* as it was then */
 	SagaVerdict verdict;
 	int64		delay_ms;		/* again after it */
 } SagaDelivery;
@@ -106,6 +107,7 @@ typedef struct SagaSending
 	bool		told;			/* how it went is counted */
 
 	/* made in the claiming transaction */
+	bool		composed;
 	const SagaRequestSpec *spec;	/* http: of the phase */
 	char	   *url;
 	char	   *body;			/* NULL: none; in UTF-8 */
@@ -133,6 +135,7 @@ typedef struct SagaSending
 	bool		refused_before;	/* credentials were, and are new now */
 	bool		recorded;		/* in the transaction that is being done */
 	int			record_tries;	/* recording it raised so often */
+	TimestampTz record_at;		/* not before: its record was locked, or recording it raised */
 	int			nunrecorded;	/* deliveries whose record was locked */
 	SagaDelivery *unrecorded[SAGA_SNS_MAX_ENTRIES];
 } SagaSending;
@@ -156,6 +159,9 @@ extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *an
 /* Fills the deliveries' outcome from the answer, in a transaction (classify.c, aws_answer.c). */
 extern void saga_sending_classify(SagaSending *sending);
 extern void saga_classify_aws(SagaSending *sending);
+
+/* It had an answer that cannot be looked at or kept, for this reason: nothing of it but the status counts. */
+extern void saga_sending_unreadable(SagaSending *sending, const char *why);
 extern void saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status, const char *error,
 							 const char *cause);
 
@@ -175,6 +181,14 @@ extern SagaPhase saga_phase_of(const SagaDestination *destination, const SagaDel
 extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery);
 
 extern bool saga_head_says_json(const char *head);
+
+/*
+ * Calls fn in a subtransaction, which is undone if it raises.  Returns its
+ * error, in the caller's context; NULL: none.  What is not fn's fault is
+ * raised again: a cancellation, trouble of the server (result.c).
+ */
+typedef void (*saga_attempt_fn) (void *arg);
+extern ErrorData *saga_attempt(saga_attempt_fn fn, void *arg);
 
 /* For the record, inside a transaction (result.c). */
 extern char *saga_foreign_text(const char *text, size_t len, size_t max_bytes);

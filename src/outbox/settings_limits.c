@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "common/guc.h"
 #include "outbox/settings_private.h"
 
 #define LIMIT(f)	offsetof(SagaLimits, f)
@@ -58,4 +59,44 @@ saga_settings_limits(SagaSettingsState *state, const char *path, JsonbValue *val
 						 "is not a setting of limits");
 	if (limits->group != NULL && (limits->group[0] == '\0' || strlen(limits->group) > 100))
 		saga_settings_fault(state, saga_settings_path(path, "group"), "must have 1 to 100 bytes");
+}
+
+/* ---------- answers ---------- */
+
+size_t
+saga_answer_limit(const SagaDestination *destination, const SagaRequestSpec *spec)
+{
+	size_t		bytes = spec != NULL ? spec->max_response_bytes : destination->max_response_bytes;
+
+	return Min(bytes, (size_t) saga_answer_limit_kb * 1024);
+}
+
+static bool
+is_too_large(const SagaDestination *destination, const SagaRequestSpec *spec)
+{
+	size_t		bytes = spec != NULL ? spec->max_response_bytes : destination->max_response_bytes;
+
+	return bytes > saga_answer_limit(destination, spec);
+}
+
+const char *
+saga_settings_too_large(const SagaDestination *destination)
+{
+	const SagaCompensation *compensation = destination->compensation;
+
+	if (is_too_large(destination, NULL))
+		return "$.max_response_bytes";
+	if (destination->kind != SAGA_DESTINATION_HTTP)
+		return NULL;
+	if (is_too_large(destination, &destination->request))
+		return "$.request.max_response_bytes";
+	if (destination->lookup != NULL && is_too_large(destination, &destination->lookup->request))
+		return "$.lookup.max_response_bytes";
+	if (destination->poll != NULL && is_too_large(destination, &destination->poll->request))
+		return "$.poll.max_response_bytes";
+	if (compensation != NULL && is_too_large(destination, &compensation->request))
+		return "$.compensate.max_response_bytes";
+	if (compensation != NULL && compensation->other != NULL && is_too_large(destination, compensation->other))
+		return "$.compensate.else.max_response_bytes";
+	return NULL;
 }

@@ -286,7 +286,7 @@ saga_recover(MemoryContext context)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	EmitErrorReport();
-	AbortCurrentTransaction();	/* user id, GUCs, pins, relation locks */
+	AbortOutOfAnyTransaction(); /* user id, GUCs, pins, relation locks; in a subtransaction, too */
 	LWLockReleaseAll();			/* Abort does nothing when no transaction was open */
 	ConditionVariableCancelSleep();
 	MemoryContextSwitchTo(context);

@@ -12,6 +12,10 @@
 //   /drop           takes the request, then closes
 //   /drop-second    answers the first request of a connection, closes after taking any other
 //   /endless        an answer that does not end
+//   /ones/N         200, a JSON array of N bytes: [1,1,...]
+//   /letters/N      200, a text of N bytes
+//   /hang...        takes the request and says nothing
+//   /after/MS/PATH  answers as PATH says, MS milliseconds later
 //   /status/N       that status
 
 const fs = require('node:fs');
@@ -31,8 +35,8 @@ function parse(buffer) {
 	return buffer.length < length ? null : { head, body: buffer.subarray(end + 4, length), length };
 }
 
-function reply(socket, status, text) {
-	socket.write(`HTTP/1.1 ${status} Whatever\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+function reply(socket, status, text, type = 'application/json') {
+	socket.write(`HTTP/1.1 ${status} Whatever\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
 }
 
 function echo(head, body) {
@@ -43,6 +47,11 @@ function echo(head, body) {
 	const plain = JSON.stringify({ text: all, percent: encodeURIComponent(all), xml,
 		words: all.split(/\s+/).map((w) => Buffer.from(w).toString('base64')) });
 	return `${plain.slice(0, -1)},"escaped":"${escaped}"}`;
+}
+
+// Without the blank the number of bytes is odd.
+function ones(socket, n) {
+	reply(socket, 200, `[${'1,'.repeat((n - 3) / 2)}1]${n % 2 ? '' : ' '}`);
 }
 
 function endless(socket) {
@@ -57,7 +66,12 @@ function endless(socket) {
 function answer(socket, n, head, body) {
 	const path = head.split(' ')[1].replace(/^http:\/\/[^/]*/, '');
 	const status = /^\/status\/(\d+)/.exec(path);
-	if (path === '/drop' || (path === '/drop-second' && n > 1)) socket.destroy();
+	const large = /^\/(ones|letters)\/(\d+)/.exec(path);
+	const later = /^\/after\/(\d+)(\/.*)/.exec(path);
+	if (later !== null) setTimeout(() => answer(socket, n, head.replace(path, later[2]), body), Number(later[1]));
+	else if (path.startsWith('/hang')) return;
+	else if (large !== null) large[1] === 'ones' ? ones(socket, Number(large[2])) : reply(socket, 200, 'a'.repeat(large[2]), 'text/plain');
+	else if (path === '/drop' || (path === '/drop-second' && n > 1)) socket.destroy();
 	else if (path === '/endless') endless(socket);
 	else if (status !== null) reply(socket, Number(status[1]), '{}');
 	else reply(socket, 200, path === '/echo' ? echo(head, body) : '{"ok": true}');

@@ -1,0 +1,371 @@
+/*
+ * recording.c
+ *		The publisher's turn to write down how requests went: which ones, in
+ *		which order, how many in one transaction, and what happens to one that
+ *		cannot be written.
+ *
+ * A publisher serves all owners.  So owners take turns; a transaction is
+ * committed after a short time, and the network is served before the next
+ * one; and what raises costs nobody but its own message.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "outbox/auth.h"
+#include "outbox/publisher_private.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* One transaction records so many at most, and begins no other after this time. */
+#define SAGA_RECORD_BATCH	100
+#define SAGA_RECORD_SLICE_MS 20
+
+/* One that raised: so often as it is, then without its answer; then it is left to its lease. */
+#define SAGA_RECORD_WHOLE_TRIES 2
+#define SAGA_RECORD_TRIES	5
+
+/* After one raised, each is recorded in a subtransaction, which costs more, for this time. */
+#define SAGA_RECORD_GUARD_MS 60000
+
+/* ---------- one sending ---------- */
+
+static void
+count_done(const SagaSending *sending)
+{
+	int			i;
+
+	if (saga_my_proc == NULL)
+		return;
+	for (i = 0; i < sending->ndeliveries; i++)
+		pg_atomic_fetch_add_u64(sending->deliveries[i]->class == SAGA_CLASS_SUCCESS ?
+								&saga_my_proc->done : &saga_my_proc->errors, 1);
+	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
+}
+
+static void
+try_again_later(SagaSending *sending)
+{
+	sending->recorded = false;
+	sending->record_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_RECORD_RETRY_MS);
+}
+
+/*
+ * After the commit.  A delivery whose record was locked stays, and is
+ * recorded when the lock is gone.
+ */
+static void
+settle_sending(SagaSending *sending)
+{
+	if (sending->nunrecorded > 0)
+	{
+		memcpy(sending->deliveries, sending->unrecorded,
+			   sizeof(SagaDelivery *) * sending->nunrecorded);
+		sending->ndeliveries = sending->nunrecorded;
+		try_again_later(sending);
+		return;
+	}
+	count_done(sending);
+	dlist_delete(&sending->node);
+	saga_sending_free(sending);
+}
+
+/*
+ * One that cannot be written, for whatever reason, must not hold back the
+ * others for ever: it is left to its lease, and counts as lost then.
+ */
+static void
+give_up_on(SagaSending *sending)
+{
+	ereport(LOG,
+			(errmsg("could not record how outbox message %s was sent",
+					saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id))));
+	dlist_delete(&sending->node);
+	saga_sending_free(sending);
+}
+
+/*
+ * Refused for its credentials, and there are others: it is sent once more,
+ * which is the same attempt.
+ */
+static bool
+is_worth_another_try(SagaSending *sending)
+{
+	if (sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
+		!saga_auth_refused(sending))
+		return false;
+	sending->refused_before = true;
+	return true;
+}
+
+/* Once, also when recording it has to be tried again. */
+static void
+tell_limits(SagaSending *sending)
+{
+	if (sending->told)
+		return;
+	sending->told = true;
+	if (sending->answered)
+		saga_limit_answered(sending);
+	else
+		saga_limit_not_sent(sending);
+	saga_limit_leave(sending);
+}
+
+static void
+send_again(SagaPublisher *publisher, SagaSending *sending)
+{
+	int			i;
+
+	sending->answered = sending->classified = false;
+	for (i = 0; i < sending->ndeliveries; i++)
+		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0, NULL, NULL);
+	sending->start_at = sending->start_by = 0;
+	dlist_delete(&sending->node);
+	dlist_push_tail(&publisher->ready, &sending->node);
+}
+
+static void
+classify(void *arg)
+{
+	saga_sending_classify(arg);
+}
+
+/* What an answer means must not depend on what is written: so it has a subtransaction of its own, which writes nothing. */
+static void
+look_at_answer(SagaSending *sending)
+{
+	ErrorData  *error;
+
+	if (!sending->answered || sending->classified)
+		return;
+	error = saga_attempt(classify, sending);
+	if (error != NULL)
+		saga_sending_unreadable(sending, error->message);
+}
+
+static void
+record_one(SagaPublisher *publisher, SagaSending *sending)
+{
+	look_at_answer(sending);
+	if (is_worth_another_try(sending))
+	{
+		send_again(publisher, sending);
+		return;
+	}
+	sending->recorded = true;
+	tell_limits(sending);
+	(void) saga_record_sending(sending, publisher->lease);
+}
+
+typedef struct Recording
+{
+	SagaPublisher *publisher;
+	SagaSending *sending;
+} Recording;
+
+static void
+record_in_attempt(void *arg)
+{
+	Recording  *recording = arg;
+
+	record_one(recording->publisher, recording->sending);
+}
+
+/* Trouble that passes is not the answer's. */
+static bool
+may_pass(int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_TRANSACTION_ROLLBACK ||
+		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+}
+
+/* If it raises, the others of the transaction are recorded all the same. */
+static void
+record_guarded(SagaPublisher *publisher, SagaSending *sending)
+{
+	Recording	recording = {publisher, sending};
+	ErrorData  *error = saga_attempt(record_in_attempt, &recording);
+
+	if (error == NULL)
+		return;
+	ereport(LOG,
+			(errmsg("could not record how outbox message %s was sent: %s",
+					saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id), error->message)));
+	if (++sending->record_tries >= SAGA_RECORD_WHOLE_TRIES && sending->answered && !may_pass(error->sqlerrcode))
+		saga_sending_unreadable(sending, error->message);
+	try_again_later(sending);
+}
+
+/* ---------- which ones ---------- */
+
+typedef struct Turn
+{
+	SagaSending *sending;
+	Oid			owner;
+	int			rank;			/* among those of its owner */
+	bool		later;			/* its owner had his turn before the last one */
+	int			position;
+} Turn;
+
+static int
+compare_turns(const void *a, const void *b)
+{
+	const Turn *x = a;
+	const Turn *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	if (x->later != y->later)
+		return x->later ? 1 : -1;
+	if (x->owner != y->owner)
+		return x->owner < y->owner ? -1 : 1;
+	return x->position - y->position;
+}
+
+/* What is due, one of each owner after the other, beginning behind the owner who was last. */
+static Turn *
+take_turns(const SagaPublisher *publisher, TimestampTz now, int *n)
+{
+	Turn	   *turns;
+	dlist_iter	iter;
+	int			size = 0;
+	int			i;
+
+	*n = 0;
+	dlist_foreach(iter, unconstify(dlist_head *, &publisher->done))
+		size++;
+	turns = palloc(sizeof(Turn) * Max(size, 1));
+	dlist_foreach(iter, unconstify(dlist_head *, &publisher->done))
+	{
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+		Turn	   *turn = &turns[*n];
+
+		if (sending->record_at > now)
+			continue;
+		turn->sending = sending;
+		turn->owner = sending->destination->owner;
+		turn->later = turn->owner <= publisher->last_recorded;
+		turn->position = (*n)++;
+		turn->rank = 0;
+		for (i = 0; i < turn->position; i++)
+			turn->rank += turns[i].owner == turn->owner;
+	}
+	qsort(turns, *n, sizeof(Turn), compare_turns);
+	return turns;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int32		x = *(const int32 *) a;
+	int32		y = *(const int32 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* All at once and by id: two publishers must not wait for each other. */
+static void
+lock_orderings(const Turn *turns, int nturns)
+{
+	int32		ids[SAGA_RECORD_BATCH];
+	int			n = 0;
+	int			i;
+	int			j;
+
+	for (i = 0; i < nturns; i++)
+	{
+		const SagaSending *sending = turns[i].sending;
+		bool		ordered = false;
+
+		for (j = 0; j < sending->ndeliveries; j++)
+			ordered |= sending->deliveries[j]->ordering_key != NULL;
+		if (ordered)
+			ids[n++] = sending->destination->destination_id;
+	}
+	qsort(ids, n, sizeof(int32), compare_ids);
+	for (i = 0; i < n; i++)
+	{
+		if (i == 0 || ids[i] != ids[i - 1])
+			saga_ordering_lock(ids[i]);
+	}
+}
+
+/* ---------- the recording transaction ---------- */
+
+/* Returns how many had their turn. */
+static int
+record_turns(SagaPublisher *publisher, const Turn *turns, int n, bool guarded)
+{
+	TimestampTz begun_at = GetCurrentTimestamp();
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (guarded)
+			record_guarded(publisher, turns[i].sending);
+		else
+			record_one(publisher, turns[i].sending);
+		publisher->last_recorded = turns[i].owner;
+		MemoryContextReset(publisher->work);
+		/* who is told to end commits first what is done */
+		if (ProcDiePending || QueryCancelPending ||
+			TimestampDifferenceExceeds(begun_at, GetCurrentTimestamp(), SAGA_RECORD_SLICE_MS))
+			return i + 1;
+	}
+	return n;
+}
+
+int
+saga_publisher_record(SagaPublisher *publisher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext old = MemoryContextSwitchTo(publisher->context);
+	bool		guarded;
+	Turn	   *turns;
+	int			n;
+	int			i;
+
+	if (publisher->turns != NULL)
+		pfree(publisher->turns);	/* the last time raised */
+	publisher->turns = turns = take_turns(publisher, now, &n);
+	MemoryContextSwitchTo(old);
+	if (n == 0)
+		return 0;
+	n = Min(n, SAGA_RECORD_BATCH);
+	/* not one of them, but the transaction: one at a time finds the culprit, if there is one */
+	if (publisher->record_raised > 1)
+		n = 1;
+	if (publisher->record_raised > 1 && ++turns[0].sending->record_tries > SAGA_RECORD_TRIES)
+	{
+		give_up_on(turns[0].sending);
+		publisher->record_raised = 1;
+		return 1;
+	}
+	if (publisher->record_raised > 0)
+		publisher->guard_until = TimestampTzPlusMilliseconds(now, SAGA_RECORD_GUARD_MS);
+	guarded = publisher->in_call || publisher->guard_until > now;
+	publisher->record_raised++;
+	/* what was recorded in a transaction that aborted was not */
+	for (i = 0; i < n; i++)
+		turns[i].sending->recorded = false;
+	saga_publisher_begin(publisher);
+	lock_orderings(turns, n);
+	n = record_turns(publisher, turns, n, guarded);
+	saga_publisher_commit(publisher);
+	publisher->record_raised = 0;
+
+	for (i = 0; i < n; i++)
+	{
+		SagaSending *sending = turns[i].sending;
+
+		if (sending->recorded)
+			settle_sending(sending);
+		else if (sending->record_tries > SAGA_RECORD_TRIES)
+			give_up_on(sending);
+	}
+	if (publisher->in_call)
+		publisher->look_everywhere = true;	/* the next of an ordering key */
+	return n;
+}

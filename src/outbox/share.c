@@ -1,0 +1,137 @@
+/*
+ * share.c
+ *		How a publisher's requests are shared out: first over owners, then over
+ *		the destinations of each.
+ */
+#include "postgres.h"
+
+#include "outbox/publisher_private.h"
+#include "utils/timestamp.h"
+
+/*
+ * One owner has at most so many times the requests that are still free: two
+ * thirds of all when he is alone, and however many of them hang, there are
+ * some left for one who comes new.  So it is with his destinations and what
+ * he may have.
+ */
+#define SAGA_SHARE		2
+
+SagaLoad
+saga_count_requests(const SagaPublisher *publisher, const SagaDestination *destination)
+{
+	/* what has its answer takes memory until that is recorded */
+	const dlist_head *lists[] = {&publisher->claiming, &publisher->ready, &publisher->flying, &publisher->done};
+	SagaLoad	load = {0};
+	int			i;
+
+	for (i = 0; i < lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
+		{
+			const SagaDestination *other = dlist_container(SagaSending, node, iter.cur)->destination;
+
+			load.all++;
+			if (destination == NULL)
+				continue;
+			load.of_owner += other->owner == destination->owner;
+			load.of_destination += other->destination_id == destination->destination_id;
+		}
+	}
+	return load;
+}
+
+int
+saga_publisher_count(const SagaPublisher *publisher)
+{
+	return saga_count_requests(publisher, NULL).all;
+}
+
+/* So many more may the owner have, one after the other.  In a session all are the caller's. */
+static int
+left_for_owner(const SagaPublisher *publisher, int of_owner, int left)
+{
+	if (publisher->in_call)
+		return left;
+	return Max((SAGA_SHARE * left - of_owner + SAGA_SHARE) / (SAGA_SHARE + 1), 0);
+}
+
+bool
+saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load)
+{
+	int			left = saga_http_max(publisher->http) - load->all;
+
+	return load->of_destination < destination->limits.concurrency &&
+		load->of_destination < SAGA_SHARE * left_for_owner(publisher, load->of_owner, left);
+}
+
+/* One of them has one more. */
+static void
+count_place(List *candidates, const SagaCandidate *candidate)
+{
+	ListCell   *lc;
+
+	foreach(lc, candidates)
+	{
+		SagaCandidate *other = lfirst(lc);
+
+		other->load.all++;
+		other->load.of_owner += other->destination->owner == candidate->destination->owner;
+		other->load.of_destination += other == candidate;
+	}
+}
+
+static bool
+wants_place(const SagaPublisher *publisher, SagaCandidate *candidate)
+{
+	int			left = saga_http_max(publisher->http) - candidate->load.all;
+
+	if (candidate->satisfied)
+		return false;
+	candidate->crowded = left_for_owner(publisher, candidate->load.of_owner, left) == 0;
+	return saga_has_room(publisher, candidate->destination, &candidate->load);
+}
+
+/* One after the other, beginning behind the one that was served last. */
+void
+saga_share_places(SagaPublisher *publisher, List *candidates)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			n = list_length(candidates);
+	int			first = 0;
+	bool		any = true;
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, candidates)
+	{
+		SagaCandidate *candidate = lfirst(lc);
+
+		candidate->load = saga_count_requests(publisher, candidate->destination);
+		if (candidate->destination->destination_id <= publisher->last_served)
+			first++;
+	}
+	while (any)
+	{
+		any = false;
+		for (i = 0; i < n; i++)
+		{
+			SagaCandidate *candidate = list_nth(candidates, (first + i) % n);
+			int			place;
+
+			if (!wants_place(publisher, candidate))
+				continue;
+			place = saga_place_take(candidate->group, now);
+			if (place == 0)
+			{
+				candidate->satisfied = candidate->no_place = true;
+				continue;
+			}
+			candidate->places = lappend_int(candidate->places, place);
+			publisher->last_served = candidate->destination->destination_id;
+			count_place(candidates, candidate);
+			any = true;
+		}
+	}
+}

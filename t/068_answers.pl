@@ -1,0 +1,134 @@
+# What servers answer is their owner's matter: a large answer, one that cannot be recorded, one that ends
+# the publisher cost him an attempt, and nobody else anything. "alice's message arrives while mallory ..."
+use strict;
+use warnings;
+
+use File::Temp;
+use IPC::Run qw(start finish);
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+use Saga::Test;
+
+my $dir = File::Temp->newdir('saga-answers-XXXXXX', TMPDIR => 1);
+my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
+append_to_file("$dir/raw", '');
+my $node = new_saga_node('main', 'pg_saga.publishers = 1');
+create_extensions($node);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+foreach my $role ('alice', 'mallory')
+{
+	sql("CREATE ROLE $role LOGIN; GRANT USAGE ON SCHEMA saga TO $role; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA saga TO $role;
+		GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA saga TO $role; GRANT SELECT ON saga.dead_letters, saga.destinations TO $role");
+}
+
+sub destination
+{
+	my ($owner, $name, $path, %settings) = @_;
+	my $json = encode_json({
+		url => $raw->url($path), allow_private => ['127.0.0.0/8'], base_ms => 20, cap_ms => 50, timeout_ms => 60000, %settings });
+	sql("SELECT saga.create_destination('$name', 'http', '$json'); SELECT saga.set_destination_owner('$name', '$owner')");
+	return;
+}
+
+sub publish
+{
+	my ($to, $n) = @_;
+	$n //= 1;
+	sql("SELECT count(saga.publish_to('$to', '{}')) FROM generate_series(1, $n)");
+	return;
+}
+
+sub outbox { return "SELECT $_[1] FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = '$_[0]'" }
+sub waiting { return outbox($_[0], 'count(*)') . " AND o.state = 'waiting'" }
+sub outcome { return sql(outbox($_[0], "string_agg(DISTINCT concat_ws(' ', state, attempts, last_class, last_error), '; ')")) }
+sub publisher { return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_saga publisher'") }
+sub requests { return grep { index($_, qq("target":"$_[0]")) >= 0 } split(/\n/, slurp_file("$dir/raw")) }
+
+# ---------- how large an answer may be ----------
+
+my ($rc, $out, $err) = $node->psql('postgres', sprintf q(SELECT saga.create_destination('large', 'http', '%s')),
+	encode_json({ url => 'https://example.com/', max_response_bytes => 4 * 1024 * 1024 + 1 }));
+like($err, qr/\$\.max_response_bytes must not be larger than 4096 kB/, 'an answer of more than 4 MB is not asked for');
+($rc, $out, $err) = $node->psql('postgres', sprintf q(SELECT saga.create_destination('large', 'http', '%s')),
+	encode_json({ url => 'https://example.com/', lookup => { url => '/x', found => 'a', max_response_bytes => 8 * 1024 * 1024 } }));
+like($err, qr/\$\.lookup\.max_response_bytes must not be larger/, 'nor by a look-up');
+$node->append_conf('postgresql.conf', 'pg_saga.answer_limit = 64MB');
+$node->reload;
+poll_until($node, 'SHOW pg_saga.answer_limit', '64MB');
+destination('mallory', 'stored', '/ones/5000001', max_response_bytes => 64 * 1024 * 1024, max_attempts => 1);
+$node->append_conf('postgresql.conf', 'pg_saga.answer_limit = 4MB');
+$node->reload;
+poll_until($node, 'SHOW pg_saga.answer_limit', '4MB');
+publish('stored');
+poll_until($node, waiting('stored'), '0');
+is(outcome('stored'), 'failed 1 fatal Saga.AnswerTooLarge: the answer has more than 4194304 bytes',
+	'what is stored already counts as 4 MB');
+
+# ---------- one whose recording raises ----------
+
+# the error of a palloc that is too large, which is called an internal one; what is kept without the answer passes
+sql(q(CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN RAISE 'invalid memory alloc request size 1073741824' USING ERRCODE = 'XX000'; END $$;
+	CREATE TRIGGER raises BEFORE UPDATE ON saga.outbox FOR EACH ROW
+		WHEN (new.last_status = 299 AND coalesce(new.last_error, '') NOT LIKE 'Saga.UnreadableAnswer%') EXECUTE FUNCTION raise()));
+
+destination('alice', 'slow', '/after/3000/ok');
+destination('alice', 'quick', '/ok');
+destination('mallory', 'raising', '/status/299', max_attempts => 3);
+publish('slow');
+poll_until($node, "SELECT count(*) FROM saga.timer WHERE lease IS NOT NULL", '1');
+my $pid = publisher();
+publish('raising', 5);
+publish('quick');
+ok(poll_until($node, waiting('quick'), '0'), "alice's message arrives while mallory's answers cannot be recorded");
+poll_until($node, waiting('slow'), '0');
+is(outcome('slow'), 'delivered 1 success', 'and what was in flight is sent once');
+is(scalar(requests('/after/3000/ok')), 1, 'as the server saw it');
+is(publisher(), $pid, 'by the same publisher');
+
+poll_until($node, waiting('raising'), '0');
+is(outcome('raising'), 'failed 3 uncertain Saga.UnreadableAnswer: the answer cannot be kept: invalid memory alloc request size 1073741824',
+	'each attempt was counted');
+is(sql("SELECT count(*) FROM saga.all_dead_letters WHERE queue = 'destination/raising'"), '5', 'and each of them is a dead letter');
+
+# in a session of hers it is the same, and the session goes on
+$node->append_conf('postgresql.conf', 'pg_saga.publishers = 0');
+$node->reload;
+poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_saga publisher'", '0');
+publish('raising', 3);
+my $mallory = $node->background_psql('postgres', extra_params => [ '-U', 'mallory' ]);
+$mallory->query_safe('CALL saga.publish()') foreach 1 .. 2;
+is($mallory->query_safe("SELECT 'still there'"), 'still there', 'CALL saga.publish() leaves no aborted transaction behind');
+$mallory->quit;
+$node->append_conf('postgresql.conf', 'pg_saga.publishers = 1');
+$node->reload;
+sql('DROP TRIGGER raises ON saga.outbox');
+
+# ---------- one that goes with its publisher ----------
+
+destination('mallory', 'ending', '/hang/ending', max_attempts => 2);
+destination('mallory', 'asking', '/hang/asking', max_attempts => 2, lookup => { url => $raw->url('/hang/lookup'), found => 'a' });
+publish($_) foreach 'ending', 'asking';
+foreach (1 .. 6)
+{
+	poll_until($node, "SELECT count(DISTINCT state) > 0 AND bool_and(o.state <> 'waiting' OR t.lease IS NOT NULL) FROM saga.outbox o
+		JOIN saga.destination d USING (destination_id) LEFT JOIN saga.timer t ON t.message_id = o.outbox_id
+		WHERE d.name IN ('ending', 'asking')");
+	my $publisher = publisher();
+	last if outcome('ending') =~ /failed/ && outcome('asking') =~ /failed/;
+	sql("SELECT pg_terminate_backend($publisher)");
+	poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $publisher", '0');
+	# the next one looks for what has no publisher when it begins
+	publish('quick');
+	poll_until($node, waiting('quick'), '0');
+}
+like(outcome('ending'), qr/^failed 3 uncertain Saga\.Uncertain: each publisher that sent it ended/, 'what ends its publisher is not sent for ever');
+is(scalar(requests('/hang/ending')), 2, 'but as often as it may be');
+like(outcome('asking'), qr/^failed \d uncertain Saga\.Uncertain: each publisher that sent it ended/, 'nor asked for');
+
+$node->stop;
+done_testing();
