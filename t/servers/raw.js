@@ -13,6 +13,7 @@
 //   /drop-second    answers the first request of a connection, closes after taking any other
 //   /endless        an answer that does not end
 //   /status/N       that status
+//   /answer         200, as text the bytes that the request's {"base64": "..."} says
 
 const fs = require('node:fs');
 const net = require('node:net');
@@ -31,8 +32,9 @@ function parse(buffer) {
 	return buffer.length < length ? null : { head, body: buffer.subarray(end + 4, length), length };
 }
 
-function reply(socket, status, text) {
-	socket.write(`HTTP/1.1 ${status} Whatever\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+function reply(socket, status, text, type = 'application/json') {
+	socket.write(`HTTP/1.1 ${status} Whatever\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n`);
+	socket.write(text);
 }
 
 function echo(head, body) {
@@ -59,6 +61,7 @@ function answer(socket, n, head, body) {
 	const status = /^\/status\/(\d+)/.exec(path);
 	if (path === '/drop' || (path === '/drop-second' && n > 1)) socket.destroy();
 	else if (path === '/endless') endless(socket);
+	else if (path === '/answer') reply(socket, 200, Buffer.from(JSON.parse(body).base64, 'base64'), 'text/plain');
 	else if (status !== null) reply(socket, Number(status[1]), '{}');
 	else reply(socket, 200, path === '/echo' ? echo(head, body) : '{"ok": true}');
 }
