@@ -13,8 +13,11 @@
 
 #include "mapping/mapping_private.h"
 
-/* Ten thousand lines with hundreds of parts each; seconds, not minutes. */
+/* Ten thousand lines with dozens of parts each; a quarter of a second. */
 #define MAX_STEPS	5000000
+
+/* A node takes its time even if it does nothing. */
+#define STEPS_PER_NODE	4
 
 bool
 saga_map_error_at(SagaMapEval *ev, const SagaMapNode *node, const char *message, const SagaMapValue *value)
@@ -50,12 +53,12 @@ saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, in
 	saga_map_set_nothing(result);
 	if (input->type == SAGA_MAP_OBJECT)
 	{
-		(void) saga_map_member(input, name, len, result);
+		(void) saga_map_member(ev, input, name, len, result);
 		return saga_map_tick(ev);
 	}
 	if (input->type != SAGA_MAP_ARRAY)
 		return true;
-	elems = saga_map_elems(&array);
+	elems = saga_map_elems(ev, &array);
 	for (int i = 0; i < array.count; i++)
 	{
 		SagaMapValue found;
@@ -126,11 +129,14 @@ push_if_index(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *numbers, i
 {
 	for (int i = 0; i < n; i++)
 	{
-		int64		wanted = saga_map_floor(numbers[i].u.number);
+		int64		wanted;
 
+		if (!saga_map_charge(ev, 8) || !saga_map_charge_number(ev, numbers[i].u.number))
+			return false;
+		wanted = saga_map_floor(numbers[i].u.number);
 		if (wanted < 0)
 			wanted += count;
-		if (!saga_map_tick(ev) || (wanted == index && !saga_map_push(ev, list, item)))
+		if (wanted == index && !saga_map_push(ev, list, item))
 			return false;
 	}
 	return true;
@@ -156,7 +162,7 @@ filter(SagaMapEval *ev, const SagaMapNode *predicate, SagaMapValue *value)
 		return false;
 	if (predicate->kind == SAGA_MAP_LITERAL && predicate->literal.type == SAGA_MAP_NUMBER)
 		return filter_by_number(ev, predicate->literal.u.number, &input, value);
-	elems = saga_map_elems(&input);
+	elems = saga_map_elems(ev, &input);
 	for (int i = 0; i < input.count; i++)
 	{
 		SagaMapValue verdict;
@@ -167,7 +173,7 @@ filter(SagaMapEval *ev, const SagaMapNode *predicate, SagaMapValue *value)
 			return false;
 		if (verdict.type == SAGA_MAP_ARRAY)
 		{
-			numbers = saga_map_elems(&verdict);
+			numbers = saga_map_elems(ev, &verdict);
 			n = verdict.count;
 		}
 		if (are_numbers(numbers, n))
@@ -195,7 +201,7 @@ eval_step(SagaMapEval *ev, const SagaMapNode *step, SagaMapValue *input, bool la
 	if (input->type == SAGA_MAP_STRING || input->type == SAGA_MAP_NULL)
 		return saga_map_error_at(ev, step, "a step after a constructed array that gave a string or null is not supported in mappings",
 								 NULL);
-	elems = input->type == SAGA_MAP_ARRAY ? saga_map_elems(input) : NULL;
+	elems = input->type == SAGA_MAP_ARRAY ? saga_map_elems(ev, input) : NULL;
 	for (int i = 0; elems != NULL && i < input->count; i++)
 	{
 		SagaMapValue v;
@@ -310,7 +316,7 @@ saga_map_eval_node(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue 
 	check_stack_depth();
 
 	saga_map_set_nothing(result);
-	if (!saga_map_tick(ev) || !eval_kind(ev, node, input, result))
+	if (!saga_map_charge(ev, STEPS_PER_NODE) || !eval_kind(ev, node, input, result))
 		return false;
 	for (int i = 0; i < node->predicates.count; i++)
 		if (!filter(ev, node->predicates.nodes[i], result))
@@ -323,7 +329,7 @@ saga_map_eval_node(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue 
 			saga_map_set_nothing(result);
 		else if (result->count == 1 && (result->flags & SAGA_MAP_KEEP) == 0)
 		{
-			SagaMapValue only = saga_map_elems(result)[0];
+			SagaMapValue only = saga_map_elems(ev, result)[0];
 
 			*result = only;
 		}

@@ -12,6 +12,9 @@
 
 #define ANY "asnblo"
 
+/* A call takes its time even with small arguments. */
+#define STEPS_PER_CALL	8
+
 static bool map_string(SagaMapCall *call);
 static bool map_boolean(SagaMapCall *call);
 static bool map_not(SagaMapCall *call);
@@ -162,7 +165,7 @@ check_array(SagaMapCall *call, int arg, const SagaMapParam *param)
 	{
 		if (param->elements == 0)
 			return true;
-		elems = saga_map_elems(v);
+		elems = saga_map_elems(call->ev, v);
 		n = v->count;
 	}
 	for (int i = 0; i < n && param->elements != 0; i++)
@@ -226,6 +229,11 @@ saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *args
 	int			which[SAGA_MAP_MAX_ARGS];
 	SagaMapCall call = {.ev = ev, .node = node, .result = result};
 
+	if (!saga_map_charge(ev, STEPS_PER_CALL))
+		return false;
+	for (int i = 0; i < nargs; i++)
+		if (args[i].type == SAGA_MAP_NUMBER && !saga_map_charge_number(ev, args[i].u.number))
+			return false;
 	if (!match_params(function->params, nparams, args, nargs, 0, which))
 		return wrong_arguments(&call, args, nargs);
 	for (int i = 0; i < nparams; i++)
@@ -328,11 +336,14 @@ typedef struct Members
 static bool
 add_members(SagaMapCall *call, Members *members, const SagaMapValue *object)
 {
-	SagaMapPair *pairs = saga_map_pairs(object);
+	SagaMapPair *pairs = saga_map_pairs(call->ev, object);
 
+	if (pairs == NULL)
+		return false;
 	for (int i = 0; i < object->count; i++)
 	{
-		if (!saga_map_tick(call->ev))
+		/* the names are what is compared when they are sorted */
+		if (!saga_map_tick(call->ev) || !saga_map_charge_bytes(call->ev, pairs[i].len))
 			return false;
 		if (members->count >= members->max)
 		{
@@ -360,7 +371,7 @@ add_members_below(SagaMapCall *call, Members *members, SagaMapValue *v)
 		return add_members(call, members, v);
 	if (v->type != SAGA_MAP_ARRAY)
 		return true;
-	elems = saga_map_elems(v);
+	elems = saga_map_elems(call->ev, v);
 	for (int i = 0; i < v->count; i++)
 		if (!saga_map_tick(call->ev) || !add_members_below(call, members, &elems[i]))
 			return false;
@@ -392,12 +403,13 @@ compare_order(const void *a, const void *b)
 }
 
 /* Leaves one of each name: the last value, in the place of the first. */
-static void
-make_unique(Members *members)
+static bool
+make_unique(SagaMapCall *call, Members *members)
 {
 	int			n = 0;
 
-	qsort(members->members, members->count, sizeof(Member), compare_members);
+	if (!saga_map_sort(call->ev, members->members, members->count, sizeof(Member), compare_members))
+		return false;
 	for (int i = 0; i < members->count; i++)
 	{
 		if (n > 0 && compare_names(&members->members[n - 1], &members->members[i]) == 0)
@@ -406,7 +418,7 @@ make_unique(Members *members)
 			members->members[n++] = members->members[i];
 	}
 	members->count = n;
-	qsort(members->members, n, sizeof(Member), compare_order);
+	return saga_map_sort(call->ev, members->members, n, sizeof(Member), compare_order);
 }
 
 static bool
@@ -415,9 +427,8 @@ map_keys(SagaMapCall *call)
 	Members		members = {0};
 	SagaMapList list = {0};
 
-	if (!add_members_below(call, &members, &call->args[0]))
+	if (!add_members_below(call, &members, &call->args[0]) || !make_unique(call, &members))
 		return false;
-	make_unique(&members);
 	for (int i = 0; i < members.count; i++)
 	{
 		SagaMapValue name;
@@ -438,9 +449,8 @@ map_merge(SagaMapCall *call)
 
 	if (call->args[0].type == SAGA_MAP_NOTHING)
 		return true;
-	if (!add_members_below(call, &members, &call->args[0]))
+	if (!add_members_below(call, &members, &call->args[0]) || !make_unique(call, &members))
 		return false;
-	make_unique(&members);
 	pairs = palloc((members.count + 1) * sizeof(SagaMapPair));
 	for (int i = 0; i < members.count; i++)
 		pairs[i] = members.members[i].pair;

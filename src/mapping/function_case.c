@@ -84,6 +84,9 @@ saga_map_change_case(SagaMapCall *call, bool upper)
 	StringInfoData buf;
 	int			len;
 
+	/* letter by letter, unlike what is only copied */
+	if (!saga_map_charge_bytes(call->ev, (int64) v->count * 4))
+		return false;
 	initStringInfo(&buf);
 	for (int i = 0; i < v->count; i += len)
 	{

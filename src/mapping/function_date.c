@@ -173,6 +173,8 @@ saga_map_date(SagaMapCall *call)
 		return saga_map_call_error(call, "needs a picture");
 	if (v->count > 100 || !read_date(pnstrdup(v->u.string, v->count), parts))
 		return saga_map_call_error(call, "needs a date or time such as \"2026-01-31\" or \"2026-01-31T12:00:00Z\"");
+	if (!saga_map_charge(call->ev, 10) || !saga_map_charge_bytes(call->ev, (int64) picture->count * 8))
+		return false;
 	initStringInfo(&buf);
 	error = apply_picture(picture->u.string, picture->u.string + picture->count, parts, &buf);
 	if (error != NULL)

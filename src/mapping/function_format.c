@@ -166,12 +166,14 @@ parse_part(const char *text, Picture *picture)
 static const char *
 parse_picture(const char *s, int len, Picture *pictures)
 {
-	char	   *text = pnstrdup(s, len);
-	char	   *second = strchr(text, ';');
+	char	   *text;
+	char	   *second;
 	const char *error;
 
 	if (len > 1000)
 		return "the picture is too long";
+	text = pnstrdup(s, len);
+	second = strchr(text, ';');
 	if (second != NULL)
 	{
 		*second++ = '\0';
@@ -250,6 +252,8 @@ saga_map_format_number(SagaMapCall *call)
 	if (text->type == SAGA_MAP_NOTHING)
 		return saga_map_call_error(call, "needs a picture");
 	error = parse_picture(text->u.string, text->count, pictures);
+	if (!saga_map_charge(call->ev, 20) || !saga_map_charge_bytes(call->ev, (int64) text->count * 8))
+		return false;
 	if (error != NULL)
 		return saga_map_call_error(call, "cannot use its picture: %s", error);
 	if (saga_numeric_compare(v->u.number, int64_to_numeric(0)) < 0)

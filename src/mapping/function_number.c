@@ -20,6 +20,9 @@ has_number(SagaMapCall *call)
 static bool
 in_range(SagaMapCall *call, Numeric number)
 {
+	/* what is done with it next is a few operations at most */
+	if (!saga_map_charge(call->ev, 10) || !saga_map_charge_number(call->ev, number))
+		return false;
 	return saga_map_in_range(number) || saga_map_call_error(call, "gets a number that is out of range");
 }
 
@@ -80,7 +83,7 @@ saga_map_sum(SagaMapCall *call)
 
 	if (call->args[0].type == SAGA_MAP_NOTHING)
 		return true;
-	elems = saga_map_elems(&call->args[0]);
+	elems = saga_map_elems(call->ev, &call->args[0]);
 	for (int i = 0; i < call->args[0].count; i++)
 	{
 		if (!saga_map_tick(call->ev) || !in_range(call, elems[i].u.number))
@@ -133,6 +136,8 @@ saga_map_number(SagaMapCall *call)
 			saga_map_set_number(call->result, int64_to_numeric(v->boolean ? 1 : 0));
 			return true;
 		default:
+			if (!saga_map_charge_bytes(call->ev, (int64) v->count * 4))
+				return false;
 			if ((!saga_map_parse_number(v->u.string, v->count, &number) &&
 				 !parse_radix(v->u.string, v->count, &number)) || !saga_map_in_range(number))
 				return saga_map_call_error(call, "cannot make a number of this text");
@@ -154,6 +159,8 @@ get_amount(SagaMapCall *call, Numeric *amount, int *digits, bool *nothing)
 		return true;
 	if (v->type == SAGA_MAP_NUMBER)
 		*amount = v->u.number;
+	else if (!saga_map_charge_bytes(call->ev, (int64) v->count * 4))
+		return false;
 	else if (memchr(v->u.string, 'e', v->count) != NULL || memchr(v->u.string, 'E', v->count) != NULL ||
 			 !saga_map_parse_number(v->u.string, v->count, amount))
 		return saga_map_call_error(call, "needs a decimal number");

@@ -15,12 +15,24 @@
 /* What JavaScript searches for when there is nothing to search for. */
 #define UNDEFINED "undefined"
 
+#define SEARCH_WINDOW	((Size) 65536)
+
 static const SagaMapValue undefined = {.type = SAGA_MAP_STRING,.count = sizeof(UNDEFINED) - 1,.u.string = UNDEFINED};
 
 static bool
 too_long(SagaMapCall *call)
 {
 	return saga_map_call_error(call, "makes a text longer than %d bytes", SAGA_MAP_MAX_TEXT);
+}
+
+/* The strings among the arguments are each read a few times at most. */
+static bool
+charge_texts(SagaMapCall *call)
+{
+	for (int i = 0; i < SAGA_MAP_MAX_ARGS; i++)
+		if (call->args[i].type == SAGA_MAP_STRING && !saga_map_charge_bytes(call->ev, call->args[i].count))
+			return false;
+	return true;
 }
 
 static int
@@ -42,29 +54,46 @@ offset_of(const SagaMapValue *v, int n)
 }
 
 /*
- * Where what is searched for is, from an offset on; -1: nowhere.  A match
- * begins where a character does, which matters in encodings other than UTF-8.
+ * Where what is searched for is, from an offset on, which is where a
+ * character begins; -1: nowhere, or there are no steps left.
+ *
+ * The C library's memmem takes a time that grows with the two lengths, never
+ * with their product.  It gets windows of the text, so that this can be
+ * interrupted.  In encodings other than UTF-8 what it finds may begin in the
+ * middle of a character.
  */
 static int
-find(const SagaMapValue *v, const SagaMapValue *what, int from)
+find(SagaMapCall *call, const SagaMapValue *v, const SagaMapValue *what, int from)
 {
 	const char *end = v->u.string + v->count;
 	const char *s = v->u.string + from;
+	const char *character = s;
 	bool		bytes = pg_database_encoding_max_length() == 1 || GetDatabaseEncoding() == PG_UTF8;
 
 	if (what->count == 0)
 		return from;
 	while (end - s >= what->count)
 	{
-		if (bytes)
+		Size		window = Min((Size) (end - s), Max((Size) what->count * 4, SEARCH_WINDOW));
+		const char *found;
+
+		/* it looks at all of what it searches for first */
+		if (!saga_map_charge_bytes(call->ev, what->count))
+			return -1;
+		found = memmem(s, window, what->u.string, what->count);
+		/* at its worst it takes longer for a byte than others do */
+		if (!saga_map_charge_bytes(call->ev, (int64) (found != NULL ? found - s : window) * 2))
+			return -1;
+		if (found == NULL)
 		{
-			s = memchr(s, what->u.string[0], end - s - what->count + 1);
-			if (s == NULL)
-				return -1;
+			s += window - what->count + 1;
+			continue;
 		}
-		if (memcmp(s, what->u.string, what->count) == 0)
-			return s - v->u.string;
-		s += bytes ? 1 : pg_mblen(s);
+		while (!bytes && character < found)
+			character += pg_mblen(character);
+		if (bytes || character == found)
+			return found - v->u.string;
+		s = character;
 	}
 	return -1;
 }
@@ -95,6 +124,8 @@ saga_map_substring(SagaMapCall *call)
 
 	if (v->type == SAGA_MAP_NOTHING)
 		return true;
+	if (!charge_texts(call))
+		return false;
 	length = count_characters(v);
 	start = start_arg->type == SAGA_MAP_NUMBER ? saga_map_double(start_arg->u.number) : 0;
 	end = length;
@@ -127,7 +158,7 @@ saga_map_substring_before(SagaMapCall *call)
 
 	if (v->type == SAGA_MAP_NOTHING)
 		return true;
-	at = find(v, call->args[1].type == SAGA_MAP_NOTHING ? &undefined : &call->args[1], 0);
+	at = find(call, v, call->args[1].type == SAGA_MAP_NOTHING ? &undefined : &call->args[1], 0);
 	saga_map_set_string(call->result, v->u.string, at >= 0 ? at : v->count);
 	return true;
 }
@@ -143,12 +174,12 @@ saga_map_substring_after(SagaMapCall *call)
 		return true;
 	if (what->type == SAGA_MAP_NOTHING)
 	{
-		if (find(v, &undefined, 0) >= 0)
+		if (find(call, v, &undefined, 0) >= 0)
 			return saga_map_call_error(call, "has nothing to search for");
 		*call->result = *v;
 		return true;
 	}
-	at = find(v, what, 0);
+	at = find(call, v, what, 0);
 	at = at >= 0 ? at + what->count : 0;
 	saga_map_set_string(call->result, v->u.string + at, v->count - at);
 	return true;
@@ -157,6 +188,8 @@ saga_map_substring_after(SagaMapCall *call)
 bool
 saga_map_length(SagaMapCall *call)
 {
+	if (!charge_texts(call))
+		return false;
 	if (call->args[0].type != SAGA_MAP_NOTHING)
 		saga_map_set_number(call->result, int64_to_numeric(count_characters(&call->args[0])));
 	return true;
@@ -166,7 +199,7 @@ bool
 saga_map_contains(SagaMapCall *call)
 {
 	if (call->args[0].type != SAGA_MAP_NOTHING && call->args[1].type != SAGA_MAP_NOTHING)
-		saga_map_set_bool(call->result, find(&call->args[0], &call->args[1], 0) >= 0);
+		saga_map_set_bool(call->result, find(call, &call->args[0], &call->args[1], 0) >= 0);
 	return true;
 }
 
@@ -194,6 +227,8 @@ saga_map_trim(SagaMapCall *call)
 
 	if (v->type == SAGA_MAP_NOTHING)
 		return true;
+	if (!charge_texts(call))
+		return false;
 	trimmed = palloc(v->count + 1);
 	for (int i = 0; i < v->count; i++)
 	{
@@ -246,6 +281,8 @@ saga_map_pad(SagaMapCall *call)
 
 	if (v->type == SAGA_MAP_NOTHING)
 		return true;
+	if (!charge_texts(call))
+		return false;
 	missing = fabs(width) - count_characters(v);
 	if (missing <= 0)
 	{
@@ -254,6 +291,8 @@ saga_map_pad(SagaMapCall *call)
 	}
 	if (missing * fill->count + v->count > SAGA_MAP_MAX_TEXT)
 		return too_long(call);
+	if (!saga_map_charge_copy(call->ev, (int64) (missing * fill->count) + v->count))
+		return false;
 	initStringInfo(&padding);
 	if (width > 0)
 		appendBinaryStringInfo(&padding, v->u.string, v->count);
@@ -300,17 +339,20 @@ saga_map_replace(SagaMapCall *call)
 	if (!get_limit(call, &call->args[3], true, &limit))
 		return false;
 	initStringInfo(&buf);
-	while (limit != 0 && (at = find(v, what, from)) >= 0)
+	while (limit != 0 && (at = find(call, v, what, from)) >= 0)
 	{
-		CHECK_FOR_INTERRUPTS();
 		if ((Size) buf.len + (at - from) + by->count > SAGA_MAP_MAX_TEXT)
 			return too_long(call);
+		if (!saga_map_tick(call->ev) || !saga_map_charge_copy(call->ev, by->count))
+			return false;
 		appendBinaryStringInfo(&buf, v->u.string + from, at - from);
 		appendBinaryStringInfo(&buf, by->u.string, by->count);
 		from = at + what->count;
 		if (limit > 0)
 			limit--;
 	}
+	if (!saga_map_charge_copy(call->ev, v->count - from))
+		return false;
 	appendBinaryStringInfo(&buf, v->u.string + from, v->count - from);
 	saga_map_set_string(call->result, buf.data, buf.len);
 	return true;
@@ -320,10 +362,10 @@ saga_map_replace(SagaMapCall *call)
 
 /* Up to the next separator, or, if that is empty, one character; -1: no further one. */
 static int
-next_part(const SagaMapValue *v, const SagaMapValue *separator, int from)
+next_part(SagaMapCall *call, const SagaMapValue *v, const SagaMapValue *separator, int from)
 {
 	if (separator->count > 0)
-		return find(v, separator, from);
+		return find(call, v, separator, from);
 	from += pg_mblen(v->u.string + from);
 	return from < v->count ? from : -1;
 }
@@ -345,7 +387,7 @@ saga_map_split(SagaMapCall *call)
 		return saga_map_call_error(call, "needs a separator");
 	while (limit != 0 && (v->count > 0 || separator->count > 0))
 	{
-		int			at = next_part(v, separator, from);
+		int			at = next_part(call, v, separator, from);
 		SagaMapValue part;
 
 		saga_map_set_string(&part, v->u.string + from, (at >= 0 ? at : v->count) - from);
@@ -370,11 +412,12 @@ saga_map_join(SagaMapCall *call)
 
 	if (call->args[0].type == SAGA_MAP_NOTHING)
 		return true;
-	elems = saga_map_elems(&call->args[0]);
+	elems = saga_map_elems(call->ev, &call->args[0]);
 	initStringInfo(&buf);
 	for (int i = 0; i < call->args[0].count; i++)
 	{
-		if (!saga_map_tick(call->ev))
+		if (!saga_map_tick(call->ev) ||
+			!saga_map_charge_copy(call->ev, (int64) elems[i].count + separator->count))
 			return false;
 		if ((Size) buf.len + elems[i].count + separator->count > SAGA_MAP_MAX_TEXT)
 			return too_long(call);

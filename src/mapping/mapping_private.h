@@ -85,8 +85,17 @@ typedef struct SagaMapEval
 /* Sets the first error.  Returns false, for "return saga_map_error(...)". */
 extern bool saga_map_error(SagaMapEval *ev, const char *fmt,...) pg_attribute_printf(2, 3);
 
-/* Counts a step; false and an error when there were too many, or too much memory went. */
-extern bool saga_map_tick(SagaMapEval *ev);
+/*
+ * Count work before it is done, a step being some 50 ns of it; false and an
+ * error when there is no more left, or too much memory went.  Nothing that
+ * takes longer the larger its operands are may go uncounted: a publisher
+ * evaluates for all owners.  No work between two calls takes long, so that
+ * these are also where an evaluation can be interrupted.
+ */
+extern bool saga_map_charge(SagaMapEval *ev, int64 steps);
+extern bool saga_map_charge_bytes(SagaMapEval *ev, int64 bytes);	/* to be read one by one, or searched */
+extern bool saga_map_charge_copy(SagaMapEval *ev, int64 bytes);
+extern bool saga_map_tick(SagaMapEval *ev); /* one step */
 
 extern void saga_map_from_json(const JsonbValue *json, SagaMapValue *v);
 extern Jsonb *saga_map_to_jsonb(SagaMapEval *ev, const SagaMapValue *v);
@@ -96,28 +105,37 @@ extern void saga_map_set_number(SagaMapValue *v, Numeric number);
 extern void saga_map_set_string(SagaMapValue *v, const char *s, int len);
 extern void saga_map_set_array(SagaMapValue *v, const SagaMapList *list, uint8 flags);
 
-/* The elements of an array, which is no longer stored afterwards. */
-extern SagaMapValue *saga_map_elems(SagaMapValue *array);
+/*
+ * The elements of an array, which is no longer stored afterwards.  If that is
+ * too much there is an error, and none are left in it.
+ */
+extern SagaMapValue *saga_map_elems(SagaMapEval *ev, SagaMapValue *array);
 
 /* One element, which must be there. */
 extern void saga_map_element(SagaMapValue *array, int index, SagaMapValue *result);
 
 extern bool saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v);
 extern bool saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array);
-extern bool saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapValue *result);
+extern bool saga_map_member(SagaMapEval *ev, const SagaMapValue *object, const char *name, int len, SagaMapValue *result);
 
-/* The pairs of an object as an array that may be read only. */
-extern SagaMapPair *saga_map_pairs(const SagaMapValue *object);
+/* The pairs of an object as an array that may be read only; NULL and an error if that is too much. */
+extern SagaMapPair *saga_map_pairs(SagaMapEval *ev, const SagaMapValue *object);
+
+/* As qsort; compares each time with less work left, and sorts no further when there is none. */
+extern bool saga_map_sort(SagaMapEval *ev, void *base, size_t n, size_t size, int (*compare) (const void *, const void *));
 
 /* Both count steps; when there are no more, they say false, and the evaluation fails at its end. */
 extern bool saga_map_boolean(SagaMapEval *ev, SagaMapValue *v); /* nothing is false */
 extern bool saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b);
-extern int	saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b);
+extern int	saga_map_string_compare(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b);
 extern const char *saga_map_type_name(const SagaMapValue *v);
 
 /* As $string makes it; false and an error when it is too long. */
 extern bool saga_map_append_text(SagaMapEval *ev, StringInfo buf, SagaMapValue *v, bool quoted);
 extern char *saga_map_number_text(Numeric number);
+
+/* Counts what looking at all digits of a number takes. */
+extern bool saga_map_charge_number(SagaMapEval *ev, Numeric number);
 
 /* ---------- numbers (number.c) ---------- */
 

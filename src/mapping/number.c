@@ -78,11 +78,31 @@ saga_map_add(Numeric a, Numeric b)
 	return CALL2(numeric_add, a, b);
 }
 
+/* Each digit of one with each of the other; a quotient has digits of its own. */
+static bool
+charge_digits(SagaMapEval *ev, char op, int64 a, int64 b)
+{
+	switch (op)
+	{
+		case '+':
+		case '-':
+			return true;
+		case '*':
+			return saga_map_charge(ev, a * b / 256);
+		default:
+			return saga_map_charge(ev, (a + 64) * b / 32);
+	}
+}
+
 bool
 saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result)
 {
+	if (!saga_map_charge_number(ev, a) || !saga_map_charge_number(ev, b))
+		return false;
 	if (!saga_map_in_range(a) || !saga_map_in_range(b))
 		return saga_map_error(ev, "a number is out of range");
+	if (!charge_digits(ev, op, VARSIZE_ANY(a), VARSIZE_ANY(b)))
+		return false;
 	switch (op)
 	{
 		case '+':

@@ -89,7 +89,7 @@ saga_map_eval_object(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValu
 	}
 	if ((int64) array.count * node->children.count > 1000000)
 		return saga_map_error_at(ev, node, "an object gets too many members", NULL);
-	elems = saga_map_elems(&array);
+	elems = saga_map_elems(ev, &array);
 	groups = palloc((array.count * node->children.count / 2 + 1) * sizeof(Group));
 	for (int i = 0; i < array.count; i++)
 		for (int j = 0; j < node->children.count; j += 2)
@@ -155,8 +155,10 @@ eval_order(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *left,
 		return true;
 	if (left->type != right->type)
 		return saga_map_error_at(ev, node, "a number and a string have no order", NULL);
+	if (left->type == SAGA_MAP_NUMBER && !saga_map_charge_number(ev, left->u.number))
+		return false;
 	cmp = left->type == SAGA_MAP_NUMBER ? saga_numeric_compare(left->u.number, right->u.number) :
-		saga_map_string_compare(left, right);
+		saga_map_string_compare(ev, left, right);
 	saga_map_set_bool(result, node->op == '<' ? cmp < 0 : node->op == '>' ? cmp > 0 :
 					  node->op == SAGA_MAP_LE ? cmp <= 0 : cmp >= 0);
 	return true;
@@ -177,7 +179,7 @@ eval_in(SagaMapEval *ev, const SagaMapNode *node, SagaMapValue *left, SagaMapVal
 		return saga_map_error_at(ev, node, "\"in\" with an array or object on its left is not supported in mappings", NULL);
 	if (right->type == SAGA_MAP_ARRAY)
 	{
-		elems = saga_map_elems(right);
+		elems = saga_map_elems(ev, right);
 		n = right->count;
 	}
 	for (int i = 0; i < n && !found; i++)
@@ -259,7 +261,7 @@ saga_map_eval_negation(SagaMapEval *ev, const SagaMapNode *node, const SagaMapVa
 		return true;
 	if (v.type != SAGA_MAP_NUMBER)
 		return saga_map_error_at(ev, node, "\"-\" needs a number", &v);
-	return saga_map_set_result(ev, result, saga_map_negate(v.u.number));
+	return saga_map_charge_number(ev, v.u.number) && saga_map_set_result(ev, result, saga_map_negate(v.u.number));
 }
 
 bool

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "mapping/mapping_private.h"
 
 /* These, and blanks, end a name. */
@@ -168,6 +170,8 @@ scan_word(SagaScanner *s, SagaMapToken *token)
 bool
 saga_map_scan(SagaScanner *s, SagaMapToken *token)
 {
+	CHECK_FOR_INTERRUPTS();
+
 	memset(token, 0, sizeof(*token));
 	if (!skip_blanks(s))
 		return false;

@@ -18,6 +18,10 @@
 
 #define MAX_ELEMENTS		(2 * 1024 * 1024)
 
+/* What is done in the time of a step. */
+#define BYTES_READ_PER_STEP		16
+#define BYTES_COPIED_PER_STEP	64
+
 /* ---------- limits and errors ---------- */
 
 bool
@@ -48,15 +52,78 @@ saga_map_error(SagaMapEval *ev, const char *fmt,...)
 }
 
 bool
-saga_map_tick(SagaMapEval *ev)
+saga_map_charge(SagaMapEval *ev, int64 steps)
 {
-	if (--ev->steps < 0)
+	if (steps > ev->steps)
+	{
+		ev->steps = -1;
 		return saga_map_error(ev, "the expression takes too many steps");
+	}
+	ev->steps -= steps;
 	CHECK_FOR_INTERRUPTS();
 	/* the context has no children: this reads one number */
 	if (MemoryContextMemAllocated(ev->context, false) > MAX_MEMORY)
 		return saga_map_error(ev, "the expression takes too much memory");
 	return true;
+}
+
+bool
+saga_map_charge_bytes(SagaMapEval *ev, int64 bytes)
+{
+	return saga_map_charge(ev, bytes / BYTES_READ_PER_STEP);
+}
+
+bool
+saga_map_charge_copy(SagaMapEval *ev, int64 bytes)
+{
+	return saga_map_charge(ev, bytes / BYTES_COPIED_PER_STEP);
+}
+
+bool
+saga_map_charge_number(SagaMapEval *ev, Numeric number)
+{
+	return saga_map_charge_bytes(ev, VARSIZE_ANY(number) * 4);
+}
+
+bool
+saga_map_tick(SagaMapEval *ev)
+{
+	return saga_map_charge(ev, 1);
+}
+
+/* Room for n of something, before it is taken. */
+static bool
+has_room(SagaMapEval *ev, int n, Size size)
+{
+	if (!saga_map_charge(ev, n))
+		return false;
+	if (mul_size(n, size) > MAX_MEMORY)
+		return saga_map_error(ev, "the expression takes too much memory");
+	return true;
+}
+
+typedef struct Sorting
+{
+	SagaMapEval *ev;
+	int			(*compare) (const void *, const void *);
+} Sorting;
+
+static int
+compare_counted(const void *a, const void *b, void *arg)
+{
+	Sorting    *sorting = arg;
+
+	/* when all are equal, it comes to its end soon */
+	return saga_map_tick(sorting->ev) ? sorting->compare(a, b) : 0;
+}
+
+bool
+saga_map_sort(SagaMapEval *ev, void *base, size_t n, size_t size, int (*compare) (const void *, const void *))
+{
+	Sorting		sorting = {ev, compare};
+
+	qsort_arg(base, n, size, compare_counted, &sorting);
+	return ev->error == NULL;
 }
 
 /* ---------- setting ---------- */
@@ -144,7 +211,7 @@ children_start(SagaChildren *c, const SagaMapValue *stored, JsonbValue *parent)
 }
 
 SagaMapValue *
-saga_map_elems(SagaMapValue *array)
+saga_map_elems(SagaMapEval *ev, SagaMapValue *array)
 {
 	SagaChildren c;
 	JsonbValue	parent;
@@ -153,7 +220,14 @@ saga_map_elems(SagaMapValue *array)
 
 	if ((array->flags & SAGA_MAP_STORED) == 0)
 		return array->u.elems;
-	elems = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(array->count + 1, sizeof(SagaMapValue)));
+	if (!has_room(ev, array->count, sizeof(SagaMapValue)))
+	{
+		array->flags &= ~SAGA_MAP_STORED;
+		array->count = 0;
+		array->u.elems = NULL;
+		return NULL;
+	}
+	elems = palloc((array->count + 1) * sizeof(SagaMapValue));
 	children_start(&c, array, &parent);
 	while (saga_children_next(&c))
 		saga_map_from_json(&c.value, &elems[n++]);
@@ -201,7 +275,7 @@ saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v)
 bool
 saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array)
 {
-	SagaMapValue *elems = saga_map_elems(array);
+	SagaMapValue *elems = saga_map_elems(ev, array);
 
 	for (int i = 0; i < array->count; i++)
 		if (!saga_map_tick(ev) || !saga_map_push(ev, list, &elems[i]))
@@ -212,10 +286,12 @@ saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array)
 /* ---------- objects ---------- */
 
 bool
-saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapValue *result)
+saga_map_member(SagaMapEval *ev, const SagaMapValue *object, const char *name, int len, SagaMapValue *result)
 {
 	JsonbValue	json;
 
+	if (!saga_map_charge_bytes(ev, len))
+		return false;
 	if (object->flags & SAGA_MAP_STORED)
 	{
 		if (getKeyJsonValueFromContainer(object->u.container, name, len, &json) == NULL)
@@ -227,6 +303,10 @@ saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapVa
 	{
 		SagaMapPair *pair = &object->u.pairs[i];
 
+		if (i % 16 == 15 && !saga_map_tick(ev))
+			return false;
+		if (pair->len == len && !saga_map_charge_bytes(ev, len))
+			return false;
 		if (pair->len == len && memcmp(pair->name, name, len) == 0)
 		{
 			*result = pair->value;
@@ -237,7 +317,7 @@ saga_map_member(const SagaMapValue *object, const char *name, int len, SagaMapVa
 }
 
 SagaMapPair *
-saga_map_pairs(const SagaMapValue *object)
+saga_map_pairs(SagaMapEval *ev, const SagaMapValue *object)
 {
 	SagaChildren c;
 	JsonbValue	parent;
@@ -246,7 +326,9 @@ saga_map_pairs(const SagaMapValue *object)
 
 	if ((object->flags & SAGA_MAP_STORED) == 0)
 		return object->u.pairs;
-	pairs = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(object->count + 1, sizeof(SagaMapPair)));
+	if (!has_room(ev, object->count, sizeof(SagaMapPair)))
+		return NULL;
+	pairs = palloc((object->count + 1) * sizeof(SagaMapPair));
 	children_start(&c, object, &parent);
 	while (saga_children_next(&c))
 	{
@@ -280,7 +362,7 @@ saga_map_boolean(SagaMapEval *ev, SagaMapValue *v)
 		case SAGA_MAP_OBJECT:
 			return v->count > 0;
 		case SAGA_MAP_ARRAY:
-			elems = saga_map_elems(v);
+			elems = saga_map_elems(ev, v);
 			for (int i = 0; i < v->count; i++)
 				if (saga_map_boolean(ev, &elems[i]))
 					return true;
@@ -292,12 +374,14 @@ saga_map_boolean(SagaMapEval *ev, SagaMapValue *v)
 
 /* JavaScript compares 16-bit units: what has two of them comes before U+E000 and above. */
 int
-saga_map_string_compare(const SagaMapValue *a, const SagaMapValue *b)
+saga_map_string_compare(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b)
 {
 	const unsigned char *s = (const unsigned char *) a->u.string;
 	const unsigned char *t = (const unsigned char *) b->u.string;
 	int			len = Min(a->count, b->count);
 
+	if (!saga_map_charge_bytes(ev, len))
+		return 0;
 	for (int i = 0; i < len; i++)
 	{
 		if (s[i] == t[i])
@@ -317,9 +401,11 @@ objects_equal(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b)
 
 	if (a->count != b->count)
 		return false;
-	pairs = saga_map_pairs(a);
+	pairs = saga_map_pairs(ev, a);
+	if (pairs == NULL)
+		return false;
 	for (int i = 0; i < a->count; i++)
-		if (!saga_map_member(b, pairs[i].name, pairs[i].len, &other) ||
+		if (!saga_map_member(ev, b, pairs[i].name, pairs[i].len, &other) ||
 			!saga_map_equal(ev, &pairs[i].value, &other))
 			return false;
 	return true;
@@ -340,14 +426,17 @@ saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b)
 		case SAGA_MAP_BOOL:
 			return a->boolean == b->boolean;
 		case SAGA_MAP_NUMBER:
-			return saga_numeric_compare(a->u.number, b->u.number) == 0;
+			return saga_map_charge_number(ev, a->u.number) && saga_numeric_compare(a->u.number, b->u.number) == 0;
 		case SAGA_MAP_STRING:
-			return a->count == b->count && memcmp(a->u.string, b->u.string, a->count) == 0;
+			return a->count == b->count && saga_map_charge_bytes(ev, a->count) &&
+				memcmp(a->u.string, b->u.string, a->count) == 0;
 		case SAGA_MAP_ARRAY:
 			if (a->count != b->count)
 				return false;
-			x = saga_map_elems(a);
-			y = saga_map_elems(b);
+			x = saga_map_elems(ev, a);
+			y = saga_map_elems(ev, b);
+			if (ev->error != NULL)
+				return false;
 			for (int i = 0; i < a->count; i++)
 				if (!saga_map_equal(ev, &x[i], &y[i]))
 					return false;
@@ -381,7 +470,7 @@ append_quoted(StringInfo buf, const char *s, int len)
 static bool
 append_array(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
 {
-	SagaMapValue *elems = saga_map_elems(v);
+	SagaMapValue *elems = saga_map_elems(ev, v);
 
 	appendStringInfoChar(buf, '[');
 	for (int i = 0; i < v->count; i++)
@@ -398,13 +487,17 @@ append_array(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
 static bool
 append_object(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
 {
-	SagaMapPair *pairs = saga_map_pairs(v);
+	SagaMapPair *pairs = saga_map_pairs(ev, v);
 
+	if (pairs == NULL)
+		return false;
 	appendStringInfoChar(buf, '{');
 	for (int i = 0; i < v->count; i++)
 	{
 		if (i > 0)
 			appendStringInfoChar(buf, ',');
+		if (!saga_map_charge_bytes(ev, pairs[i].len))
+			return false;
 		append_quoted(buf, pairs[i].name, pairs[i].len);
 		appendStringInfoChar(buf, ':');
 		if (!saga_map_append_text(ev, buf, &pairs[i].value, true))
@@ -426,12 +519,16 @@ saga_map_append_text(SagaMapEval *ev, StringInfo buf, SagaMapValue *v, bool quot
 		case SAGA_MAP_STRING:
 			if (buf->len + v->count > SAGA_MAP_MAX_TEXT)
 				break;
+			if (quoted ? !saga_map_charge_bytes(ev, v->count) : !saga_map_charge_copy(ev, v->count))
+				return false;
 			if (quoted)
 				append_quoted(buf, v->u.string, v->count);
 			else
 				appendBinaryStringInfo(buf, v->u.string, v->count);
 			return true;
 		case SAGA_MAP_NUMBER:
+			if (!saga_map_charge_number(ev, v->u.number))
+				return false;
 			appendStringInfoString(buf, saga_map_number_text(v->u.number));
 			break;
 		case SAGA_MAP_BOOL:
@@ -452,17 +549,20 @@ saga_map_append_text(SagaMapEval *ev, StringInfo buf, SagaMapValue *v, bool quot
 
 /* ---------- the result ---------- */
 
-static void
-to_json(const SagaMapValue *v, JsonbValue *json)
+/* Parts can be shared, so that a result may have more of them than there were steps to make it. */
+static bool
+to_json(SagaMapEval *ev, const SagaMapValue *v, JsonbValue *json)
 {
 	check_stack_depth();
 
+	if (!saga_map_tick(ev))
+		return false;
 	if (v->flags & SAGA_MAP_STORED)
 	{
 		json->type = jbvBinary;
 		json->val.binary.data = v->u.container;
 		json->val.binary.len = v->size;
-		return;
+		return saga_map_charge_bytes(ev, v->size);
 	}
 	switch (v->type)
 	{
@@ -473,14 +573,15 @@ to_json(const SagaMapValue *v, JsonbValue *json)
 		case SAGA_MAP_NUMBER:
 			json->type = jbvNumeric;
 			json->val.numeric = v->u.number;
-			break;
+			return saga_map_charge_number(ev, v->u.number);
 		case SAGA_MAP_STRING:
 			saga_value_set_string(json, v->u.string, v->count);
-			break;
+			return saga_map_charge_bytes(ev, v->count);
 		case SAGA_MAP_ARRAY:
 			saga_value_set_array(json, palloc((v->count + 1) * sizeof(JsonbValue)), v->count);
 			for (int i = 0; i < v->count; i++)
-				to_json(&v->u.elems[i], &json->val.array.elems[i]);
+				if (!to_json(ev, &v->u.elems[i], &json->val.array.elems[i]))
+					return false;
 			break;
 		case SAGA_MAP_OBJECT:
 			json->type = jbvObject;
@@ -491,14 +592,16 @@ to_json(const SagaMapValue *v, JsonbValue *json)
 				JsonbPair  *pair = &json->val.object.pairs[i];
 
 				saga_value_set_string(&pair->key, v->u.pairs[i].name, v->u.pairs[i].len);
-				to_json(&v->u.pairs[i].value, &pair->value);
+				if (!saga_map_charge_bytes(ev, v->u.pairs[i].len) ||
+					!to_json(ev, &v->u.pairs[i].value, &pair->value))
+					return false;
 			}
-			qsort(json->val.object.pairs, v->count, sizeof(JsonbPair), saga_pair_compare);
-			break;
+			return saga_map_sort(ev, json->val.object.pairs, v->count, sizeof(JsonbPair), saga_pair_compare);
 		default:
 			json->type = jbvNull;
 			break;
 	}
+	return true;
 }
 
 Jsonb *
@@ -509,7 +612,8 @@ saga_map_to_jsonb(SagaMapEval *ev, const SagaMapValue *v)
 	MemoryContext old;
 	Jsonb	   *result;
 
-	to_json(v, &json);
+	if (!to_json(ev, v, &json))
+		return NULL;
 	old = MemoryContextSwitchTo(ev->caller);
 	result = saga_value_flatten(&json, &fault);
 	MemoryContextSwitchTo(old);

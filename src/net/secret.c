@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/base64.h"
 #include "common/compat.h"
 #include "net/secret.h"
 #include "storage/fd.h"
@@ -17,9 +16,6 @@
 #define SAGA_SECRET_MAX_BYTES 16384
 
 static const char prefix[] = "{secret:";
-
-/* Shorter ones would hit innocent text. */
-#define SAGA_REDACT_MIN_BYTES 6
 
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define DIGITS	"0123456789"
@@ -211,147 +207,4 @@ saga_secret_wipe(List *secrets)
 
 		explicit_bzero(secret, strlen(secret));
 	}
-}
-
-/* ---------- redaction ---------- */
-
-/* Without the padding: more may follow. */
-static char *
-base64(const char *secret)
-{
-	int			size = pg_b64_enc_len(strlen(secret));
-	char	   *out = palloc(size + 1);
-	int			len = saga_b64_encode(secret, strlen(secret), out, size);
-
-	out[Max(len, 0)] = '\0';
-	out[strcspn(out, "=")] = '\0';
-	/* the last character also holds bits of what follows */
-	if (strlen(secret) % 3 != 0 && out[0] != '\0')
-		out[strlen(out) - 1] = '\0';
-	return out;
-}
-
-static int
-longer_first(const ListCell *a, const ListCell *b)
-{
-	size_t		x = strlen(lfirst(a));
-	size_t		y = strlen(lfirst(b));
-
-	return (x < y) - (x > y);
-}
-
-static int
-hex_digits(const char *p, const char *end, int n)
-{
-	int			value = 0;
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		char		c = p + i < end ? pg_ascii_tolower((unsigned char) p[i]) : '\0';
-		const char *digit = c != '\0' ? strchr("0123456789abcdef", c) : NULL;
-
-		if (digit == NULL)
-			return -1;
-		value = value * 16 + (digit - "0123456789abcdef");
-	}
-	return value;
-}
-
-/*
- * How many bytes of a text stand for c here; 0: they do not.  Itself, or
- * percent-encoded, or escaped as in JSON (servers escape what they like), or
- * as in XML and HTML.
- */
-static int
-length_of(const char *p, const char *end, unsigned char c)
-{
-	static const struct
-	{
-		const char *name;
-		char		c;
-	}			entities[] = {
-		{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}, {"&#39;", '\''}, {"&#34;", '"'},
-		{"&#43;", '+'}, {"&#47;", '/'}, {"&#61;", '='}
-	};
-	int			i;
-
-	if (*p == '%' && hex_digits(p + 1, end, 2) == c)
-		return 3;
-	if (*p == '\\' && p + 1 < end && p[1] == 'u' && hex_digits(p + 2, end, 4) == c)
-		return 6;
-	if (*p == '\\' && p + 1 < end && (unsigned char) p[1] == c && strchr("\"\\/'", c) != NULL)
-		return 2;
-	if (*p == '&' && p + 2 < end && p[1] == '#' && p[2] == 'x' && hex_digits(p + 3, end, 2) == c &&
-		p + 5 < end && p[5] == ';')
-		return 6;
-	for (i = 0; *p == '&' && i < lengthof(entities); i++)
-	{
-		size_t		n = strlen(entities[i].name);
-
-		if (entities[i].c == (char) c && n <= end - p && strncmp(p, entities[i].name, n) == 0)
-			return (int) n;
-	}
-	return (unsigned char) *p == c || (*p == '+' && c == ' ') ? 1 : 0;
-}
-
-/* Where the secret that begins at p ends, or the text does after a good part of it; NULL: it does not. */
-static char *
-end_of_secret(char *p, const char *end, const char *secret)
-{
-	const char *c;
-
-	for (c = secret; *c != '\0' && p < end; c++)
-	{
-		int			n = length_of(p, end, (unsigned char) *c);
-
-		if (n == 0)
-			return NULL;
-		p += n;
-	}
-	return *c == '\0' || c - secret >= SAGA_REDACT_MIN_BYTES ? p : NULL;
-}
-
-static void
-redact_one(char *data, size_t len, const char *secret)
-{
-	char	   *p = data;
-	char	   *end = data + len;
-
-	while (p < end)
-	{
-		/* quickly past what cannot be its beginning */
-		char	   *behind = *p == secret[0] || *p == '%' || *p == '\\' || *p == '&' || *p == '+' ?
-			end_of_secret(p, end, secret) : NULL;
-
-		if (behind == NULL)
-			p++;
-		else
-		{
-			memset(p, '*', behind - p);
-			p = behind;
-		}
-	}
-}
-
-void
-saga_secret_redact(char *data, size_t len, List *secrets)
-{
-	List	   *forms = NIL;
-	ListCell   *lc;
-
-	foreach(lc, secrets)
-	{
-		forms = lappend(forms, pstrdup(lfirst(lc)));
-		forms = lappend(forms, base64(lfirst(lc)));
-	}
-	/* one may be the beginning of another */
-	list_sort(forms, longer_first);
-	foreach(lc, forms)
-	{
-		if (strlen(lfirst(lc)) >= SAGA_REDACT_MIN_BYTES)
-			redact_one(data, len, lfirst(lc));
-	}
-	saga_secret_wipe(forms);
-	list_free_deep(forms);
 }

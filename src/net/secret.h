@@ -45,7 +45,8 @@ extern void saga_secret_wipe(List *secrets);
 /*
  * Replaces each secret in a foreign text by asterisks, in place; also where
  * it is percent-encoded, in Base64, escaped as in JSON or XML, or cut off by
- * the text's end.
+ * the text's end (redact.c).  May be interrupted where there is much to
+ * search: the text still holds them then.
  */
 extern void saga_secret_redact(char *data, size_t len, List *secrets);
 

@@ -80,13 +80,16 @@ saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
 	sending->doc = NULL;
 	if (answer->transport == SAGA_TRANSPORT_OK)
 	{
-		sending->head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
-		sending->answer = palloc(answer->body_len + 1);
-		memcpy(sending->answer, answer->body ? answer->body : "", answer->body_len);
-		sending->answer[answer->body_len] = '\0';
+		char	   *head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
+		char	   *body = palloc(answer->body_len + 1);
+
+		memcpy(body, answer->body ? answer->body : "", answer->body_len);
+		body[answer->body_len] = '\0';
+		saga_secret_redact(head, strlen(head), sending->secrets);
+		saga_secret_redact(body, answer->body_len, sending->secrets);
+		sending->head = head;
+		sending->answer = body;
 		sending->answer_len = answer->body_len;
-		saga_secret_redact(sending->head, strlen(sending->head), sending->secrets);
-		saga_secret_redact(sending->answer, sending->answer_len, sending->secrets);
 	}
 	sending->transport.message = pstrdup(answer->message ? answer->message : "");
 	sending->transport.status = answer->status;
