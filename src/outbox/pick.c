@@ -506,9 +506,9 @@ saga_publisher_claim(SagaPublisher *publisher)
 		return 0;
 	saga_publisher_begin(publisher);
 	publisher->claim_open = true;
+	saga_takeover_look();
 	if (!publisher->lease_held)
 	{
-		saga_takeover_look();	/* first: if it raises, it is called again */
 		publisher->lease = saga_lease_take();
 		publisher->lease_held = true;
 	}

@@ -278,45 +278,6 @@ give_up_on(SagaPublisher *publisher, SagaSending *sending)
 	saga_sending_free(sending);
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int32		x = *(const int32 *) a;
-	int32		y = *(const int32 *) b;
-
-	return (x > y) - (x < y);
-}
-
-/* All at once and by id: two publishers must not wait for each other. */
-static void
-lock_orderings(SagaPublisher *publisher, int limit)
-{
-	int32		ids[SAGA_RECORD_BATCH];
-	dlist_iter	iter;
-	int			seen = 0;
-	int			n = 0;
-	int			i;
-
-	dlist_foreach(iter, &publisher->done)
-	{
-		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
-		bool		ordered = false;
-
-		if (seen++ >= limit)
-			break;
-		for (i = 0; i < sending->ndeliveries; i++)
-			ordered |= sending->deliveries[i]->ordering_key != NULL;
-		if (ordered)
-			ids[n++] = sending->destination->destination_id;
-	}
-	qsort(ids, n, sizeof(int32), compare_ids);
-	for (i = 0; i < n; i++)
-	{
-		if (i == 0 || ids[i] != ids[i - 1])
-			saga_ordering_lock(ids[i]);
-	}
-}
-
 /*
  * Refused for its credentials, and there are others: it is sent once more,
  * which is the same attempt.
@@ -389,7 +350,6 @@ record(SagaPublisher *publisher)
 	dlist_foreach_modify(iter, &publisher->done)
 		dlist_container(SagaSending, node, iter.cur)->recorded = false;
 	saga_publisher_begin(publisher);
-	lock_orderings(publisher, limit);
 	dlist_foreach_modify(iter, &publisher->done)
 	{
 		if (n++ >= limit)

@@ -20,7 +20,7 @@
 /* The other server's clock may have been ahead by this. */
 #define SAGA_TAKEOVER_MARGIN_MS	60000
 
-/* The first one finds no row: nothing was sent before, from anywhere. */
+/* The first one finds no row: nothing was sent before, from anywhere.  Under a lock: it would wait for another one. */
 static SagaStmt note_stmt = {
 	.sql = "INSERT INTO saga.takeover AS t (system_identifier, timeline, at) VALUES ($1, $2, '-infinity') "
 	"ON CONFLICT (only_row) DO UPDATE SET system_identifier = $1, timeline = $2, at = now() "
@@ -30,26 +30,52 @@ static SagaStmt note_stmt = {
 };
 
 static SagaStmt read_stmt = {
-	.sql = "SELECT at FROM saga.takeover"
+	.sql = "SELECT at FROM saga.takeover WHERE (system_identifier, timeline) = ($1, $2)",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID}
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;
+static bool known = false;
+
+
+static void
+read_takeover(Datum *values)
+{
+	bool		isnull;
+
+	(void) saga_execute(&read_stmt, values, NULL, false, 1);
+	known = SPI_processed > 0;
+	if (known)
+		takeover_at = DatumGetTimestampTz(saga_result(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+}
 
 void
 saga_takeover_look(void)
 {
 	Datum		values[2];
-	bool		isnull;
 
 	/* a server that publishes stays on its timeline */
+	if (known)
+		return;
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = Int64GetDatum((int64) saga_timeline());
-	(void) saga_execute(&note_stmt, values, NULL, false, 0);
-	(void) saga_execute(&read_stmt, NULL, NULL, false, 1);
-	if (SPI_processed == 0)
+	read_takeover(values);
+	if (known)
 		return;
-	takeover_at = DatumGetTimestampTz(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	if (saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
+	{
+		(void) saga_execute(&note_stmt, values, NULL, false, 0);
+		read_takeover(values);
+		/* until this commits it is asked again */
+		known = false;
+	}
+	else
+	{
+		/* somebody else is noting it, perhaps in a CALL that stands still: all that is there is in doubt */
+		takeover_at = GetCurrentTimestamp();
+	}
 }
 
 /* Of an id that somebody chose: never. */

@@ -41,7 +41,7 @@ typedef enum SagaDeadFrom
 	SAGA_DEAD_FROM_TIMER
 } SagaDeadFrom;
 
-extern void saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from,
+extern bool saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from,
 								  ItemPointerData *tids, int n, const char *reason);
 
 /* manage.c: this process is inserting into saga.queue by itself */

@@ -135,6 +135,19 @@ move_due(const DueTimer *due, int n)
 	SPI_freetuptable(table);
 }
 
+/*
+ * If the dead-letter queue is being dropped, they stay where they are, and are
+ * looked at again as those that somebody has locked.
+ */
+static void
+bury_of_queue(int32 queue_id, ItemPointerData *tids, int n)
+{
+	const SagaQueue *queue = saga_queue_by_id(queue_id, true);
+
+	if (queue != NULL)
+		(void) saga_dead_letter_move(queue, SAGA_DEAD_FROM_TIMER, tids, n, "Saga.MaxReceives");
+}
+
 /* One queue at a time; there are few. */
 static void
 bury_dead(DueTimer *due, int n)
@@ -159,8 +172,7 @@ bury_dead(DueTimer *due, int n)
 				due[j].queue_id = 0;
 		}
 		if (queue_id != 0)
-			saga_dead_letter_move(saga_queue_by_id(queue_id, false), SAGA_DEAD_FROM_TIMER,
-								  tids, count, "Saga.MaxReceives");
+			bury_of_queue(queue_id, tids, count);
 	}
 }
 

@@ -25,6 +25,7 @@
 
 #define TIMERS_AT_ONCE		1000
 #define WAIT_MAX_MS			(60 * 1000) /* net */
+#define SUSPECTS_RETRY_MS	1000	/* somebody held one */
 #define TROUBLE_MIN_MS		500 /* after an error */
 #define TROUBLE_MAX_MS		(30 * 1000)
 
@@ -178,17 +179,21 @@ retention(void)
 }
 
 /* What ran when the server crashed, or when a worker died, before anyone claims it again. */
-static void
+static TimestampTz
 collect_suspects(void)
 {
 	uint32		generation = pg_atomic_read_u32(&saga_procs->deaths);
+	bool		all;
 
 	if (generation == suspects_seen)
-		return;
+		return DT_NOEND;
 	begin_work();
-	(void) saga_suspect_collect();
+	all = saga_suspect_collect();
 	end_work();
+	if (!all)
+		return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SUSPECTS_RETRY_MS);
 	suspects_seen = generation;
+	return DT_NOEND;
 }
 
 /* A shorter pg_saga.sweep_interval holds at once. */
@@ -215,8 +220,8 @@ turn(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("pg_saga serves at most %d databases", SAGA_MAX_DATABASES)));
-	collect_suspects();
-	next = sweep(slot);			/* before the timers: it has them looked through */
+	next = collect_suspects();
+	next = Min(next, sweep(slot));	/* before the timers: it has them looked through */
 	next = Min(next, fire_timers(slot));
 	next = Min(next, retention());
 	next = Min(next, saga_pool_turn());
