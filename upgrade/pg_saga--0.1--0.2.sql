@@ -11,6 +11,9 @@
 
 -- ---------- queue ----------
 
+-- for the coordinator's turns: what is due of one queue, whatever is due of others
+CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
+
 -- ---------- secret ----------
 
 -- ---------- outbox ----------
