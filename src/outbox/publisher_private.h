@@ -23,6 +23,7 @@ struct SagaPublisher
 	TimestampTz record_at;		/* no recording before: a record was locked */
 	bool		recording;		/* a recording transaction has not committed */
 	bool		claim_open;		/* a claiming transaction has not committed */
+	SagaDestination *claiming_from; /* in it, pinned; NULL: none */
 	SagaLimiter *limiter;
 	int32		last_served;	/* the destinations after it have their turn */
 	TimestampTz help_at;		/* not before, another publisher is asked for */

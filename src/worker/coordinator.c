@@ -335,6 +335,8 @@ loop(void)
 			(void) saga_recover(context);
 			timeout = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
+			/* undoing what it did has woken us */
+			ResetLatch(MyLatch);
 		}
 		PG_END_TRY();
 		pgstat_report_stat(true);
