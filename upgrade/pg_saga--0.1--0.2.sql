@@ -17,6 +17,8 @@ CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
 -- ---------- secret ----------
 
 -- ---------- outbox ----------
+ALTER TABLE saga.takeover DROP COLUMN only_row;
+COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
 
 -- ---------- engine ----------
 

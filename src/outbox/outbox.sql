@@ -113,12 +113,11 @@ COMMENT ON TABLE saga.outbox_attempt IS 'requests of outbox messages but the one
 
 -- Where what is on record was written (takeover.c).
 CREATE TABLE saga.takeover (
-	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	system_identifier bigint NOT NULL,
 	timeline bigint NOT NULL,
 	at timestamptz NOT NULL				-- when a server with another state became this one
 );
-COMMENT ON TABLE saga.takeover IS 'since when this server, on this timeline, writes the outbox: what is older may have been sent without being on record';
+COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
 
 -- A new publisher gives back at once what a dead one had in flight.
 CREATE INDEX timer_outbox_lease ON saga.timer (lease) WHERE kind = 'o' AND lease IS NOT NULL;

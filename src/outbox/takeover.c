@@ -20,35 +20,54 @@
 /* The other server's clock may have been ahead by this. */
 #define SAGA_TAKEOVER_MARGIN_MS	60000
 
-/* The first one finds no row: nothing was sent before, from anywhere.  Under a lock: it would wait for another one. */
-static SagaStmt note_stmt = {
-	.sql = "INSERT INTO saga.takeover AS t (system_identifier, timeline, at) VALUES ($1, $2, '-infinity') "
-	"ON CONFLICT (only_row) DO UPDATE SET system_identifier = $1, timeline = $2, at = now() "
-	"WHERE (t.system_identifier, t.timeline) <> ($1, $2)",
+/*
+ * Rows are never in each other's way: those of a restore may come before or
+ * after the first one of ours, and then must not fail.  What went on from here
+ * has a row later than those of all others.  With no row at all nothing was sent
+ * before, from anywhere.
+ */
+static SagaStmt later_stmt = {
+	.sql = "UPDATE saga.takeover t SET at = now() WHERE (t.system_identifier, t.timeline) = ($1, $2) "
+	"AND EXISTS (SELECT FROM saga.takeover o WHERE (o.system_identifier, o.timeline) <> ($1, $2) AND o.at >= t.at)",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID}
 };
 
+static SagaStmt first_stmt = {
+	.sql = "INSERT INTO saga.takeover (system_identifier, timeline, at) "
+	"SELECT $1, $2, CASE WHEN EXISTS (SELECT FROM saga.takeover) THEN now() ELSE '-infinity' END "
+	"WHERE NOT EXISTS (SELECT FROM saga.takeover t WHERE (t.system_identifier, t.timeline) = ($1, $2))",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID}
+};
+
+/* And: is it noted that we are the last? */
 static SagaStmt read_stmt = {
-	.sql = "SELECT at FROM saga.takeover WHERE (system_identifier, timeline) = ($1, $2)",
+	.sql = "SELECT max(at), coalesce(max(at) FILTER (WHERE (system_identifier, timeline) = ($1, $2)) > "
+	"max(at) FILTER (WHERE (system_identifier, timeline) <> ($1, $2)), "
+	"count(*) FILTER (WHERE (system_identifier, timeline) = ($1, $2)) > 0) FROM saga.takeover",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID}
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;
-static bool known = false;
+static bool noted = false;
 
 
-static void
+/* Returns whether it is noted. */
+static bool
 read_takeover(Datum *values)
 {
 	bool		isnull;
+	Datum		at;
+	bool		result;
 
 	(void) saga_execute(&read_stmt, values, NULL, false, 1);
-	known = SPI_processed > 0;
-	if (known)
-		takeover_at = DatumGetTimestampTz(saga_result(0, 1, &isnull));
+	at = saga_result(0, 1, &isnull);
+	takeover_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(at);
+	result = DatumGetBool(saga_result(0, 2, &isnull));
 	SPI_freetuptable(SPI_tuptable);
+	return result;
 }
 
 void
@@ -57,19 +76,19 @@ saga_takeover_look(void)
 	Datum		values[2];
 
 	/* a server that publishes stays on its timeline */
-	if (known)
+	if (noted)
 		return;
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = Int64GetDatum((int64) saga_timeline());
-	read_takeover(values);
-	if (known)
+	noted = read_takeover(values);
+	if (noted)
 		return;
 	if (saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
 	{
-		(void) saga_execute(&note_stmt, values, NULL, false, 0);
-		read_takeover(values);
-		/* until this commits it is asked again */
-		known = false;
+		/* the next look finds it, once this has committed */
+		(void) saga_execute(&later_stmt, values, NULL, false, 0);
+		(void) saga_execute(&first_stmt, values, NULL, false, 0);
+		(void) read_takeover(values);
 	}
 	else
 	{
