@@ -86,6 +86,14 @@ extern int	saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool r
 /* Columns of row 0.., by number from 1. */
 extern Datum saga_result(uint64 row, int column, bool *isnull);
 
+/*
+ * This process serves all owners: it waits for none of them.  Its lock_timeout
+ * is SAGA_SERVER_LOCK_TIMEOUT, as a net below try-locks and SKIP LOCKED.  In
+ * other processes the engine's statements wait for as long as it takes.
+ */
+#define SAGA_SERVER_LOCK_TIMEOUT	"1s"
+extern bool saga_serves_all;
+
 /* The extension: its oid, its owner; InvalidOid when it is not there (missing_ok). */
 extern Oid	saga_extension_oid(bool missing_ok);
 extern Oid	saga_extension_owner(void);

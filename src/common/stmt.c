@@ -33,6 +33,9 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+/* Set once, as the process begins. */
+bool		saga_serves_all = false;
+
 /* Cache: the extension's oid and owner; zero when not known. */
 static Oid	extension_oid = InvalidOid;
 static Oid	extension_owner = InvalidOid;
@@ -216,7 +219,8 @@ saga_raise(SagaRaised *save)
 	pin("enable_sort", "off");
 	pin("jit", "off");
 	pin("row_security", "on");
-	pin("lock_timeout", "0");
+	if (!saga_serves_all)
+		pin("lock_timeout", "0");
 	SetUserIdAndSecContext(owner, save->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 }
 

@@ -19,9 +19,13 @@
 /* A lease outlives the request by this; then the message is sent again. */
 #define SAGA_LEASE_MARGIN_MS 60000
 
+/* Another one has the ordering lock: a publisher, for a moment, or somebody who takes his time. */
+#define SAGA_ORDERING_RETRY_MS 20
+
+/* Who has it locked is dropping the destination; if he does not, the lease ends in its time. */
 static SagaStmt unclaim_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL, receives = receives - 1 "
-	"WHERE queue_id = $1 AND message_id = $2 AND lease = $3",
+	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL, receives = receives - 1 WHERE ctid = (SELECT ctid "
+	"FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease = $3 FOR UPDATE SKIP LOCKED)",
 	.nargs = 4,
 	.argtypes = {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID}
 };
@@ -228,11 +232,26 @@ static SagaStmt later_stmt = {
 	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
+/* It is not taken now, and no attempt has been made. */
+static void
+put_off(const SagaDestination *destination, const ClaimedRow *row, int64 delay_ms)
+{
+	TimestampTz wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
+	Datum		values[5];
+
+	values[0] = Int32GetDatum(destination->destination_id);
+	values[1] = UUIDPGetDatum(&row->message_id);
+	values[2] = TimestampTzGetDatum(wake_at);
+	values[3] = TimestampTzGetDatum(row->sent_at);
+	values[4] = Int32GetDatum(row->receives);
+	(void) saga_execute(&later_stmt, values, NULL, false, 0);
+	saga_note_timer(wake_at);
+}
+
 static bool
 must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
 {
-	Datum		values[5];
-	TimestampTz wake_at;
+	Datum		values[4];
 
 	if (!delivery->lost || delivery->error != NULL || delivery->phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
 		return false;
@@ -241,12 +260,7 @@ must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delive
 	values[2] = Int32GetDatum(row->receives);
 	values[3] = Int32GetDatum(delivery->sends);
 	(void) saga_execute(&lost_stmt, values, NULL, false, 0);
-	wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), destination->lookup->delay_ms);
-	values[2] = TimestampTzGetDatum(wake_at);
-	values[3] = TimestampTzGetDatum(row->sent_at);
-	values[4] = Int32GetDatum(row->receives);
-	(void) saga_execute(&later_stmt, values, NULL, false, 0);
-	saga_note_timer(wake_at);
+	put_off(destination, row, destination->lookup->delay_ms);
 	return true;
 }
 
@@ -361,8 +375,11 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 	SagaSending *sending;
 	MemoryContext old;
 
-	if (delivery->ordering_key != NULL)
-		saga_ordering_lock(destination_id);
+	if (delivery->ordering_key != NULL && !saga_ordering_lock(destination_id, !saga_serves_all))
+	{
+		put_off(packing->destination, row, SAGA_ORDERING_RETRY_MS);
+		return;
+	}
 	if (strcmp(state, "waiting") != 0)
 	{
 		if (delivery->ordering_key != NULL)

@@ -298,6 +298,12 @@ saga_destination_lock(int32 destination_id, LOCKMODE mode)
 	LockDatabaseObject(saga_relation_oid("destination"), (Oid) destination_id, 0, mode);
 }
 
+bool
+saga_destination_try_lock(int32 destination_id)
+{
+	return saga_object_try_lock(saga_relation_oid("destination"), destination_id, AccessShareLock);
+}
+
 static SagaStmt paused_stmt = {
 	.sql = "SELECT paused FROM saga.destination WHERE destination_id = $1",
 	.nargs = 1,

@@ -342,6 +342,9 @@ extern bool saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
 /* Held until the transaction ends: AccessShareLock to use it, AccessExclusiveLock to drop it. */
 extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);
 
+/* Against its being dropped; false: somebody is about to, and is not waited for. */
+extern bool saga_destination_try_lock(int32 destination_id);
+
 extern void saga_destination_pin(SagaDestination *destination);
 extern void saga_destination_unpin(SagaDestination *destination);
 

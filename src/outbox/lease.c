@@ -13,6 +13,8 @@
 #include "miscadmin.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -23,11 +25,16 @@ static SagaStmt leases_stmt = {
 	.sql = "SELECT DISTINCT lease FROM saga.timer WHERE kind = 'o' AND lease IS NOT NULL"
 };
 
-/* No lease any more: the attempt has ended, nobody knows how. */
+/*
+ * No lease any more: the attempt has ended, nobody knows how.  Not of what
+ * somebody holds: he may be dropping the destination, and take his time.
+ */
 static SagaStmt release_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $2, lease = NULL WHERE kind = 'o' AND lease = $1",
-	.nargs = 2,
-	.argtypes = {INT8OID, TIMESTAMPTZOID}
+	.sql = "UPDATE saga.timer SET wake_at = $2, lease = NULL WHERE ctid = ANY (ARRAY("
+	"SELECT ctid FROM saga.timer WHERE kind = 'o' AND lease = $1 AND ($3 IS NULL OR queue_id = ANY ($3)) "
+	"FOR UPDATE SKIP LOCKED))",
+	.nargs = 3,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, INT4ARRAYOID}
 };
 
 static void
@@ -70,10 +77,30 @@ saga_lease_is_dead(int64 lease)
 	return LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_OK;
 }
 
+/* Of CALL saga.publish(): who may leave his transaction open locks nobody else's messages. */
+static Datum
+own_destinations(void)
+{
+	List	   *destinations = saga_destination_list();
+	Datum	   *ids = palloc(sizeof(Datum) * Max(list_length(destinations), 1));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, destinations)
+	{
+		const SagaDestination *destination = lfirst(lc);
+
+		if (has_privs_of_role(GetUserId(), destination->owner))
+			ids[n++] = Int32GetDatum(destination->destination_id);
+	}
+	return PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
 int
 saga_lease_release_dead(int64 own_lease)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	Datum		destinations = saga_serves_all ? (Datum) 0 : own_destinations();
 	SPITupleTable *table;
 	uint64		n;
 	uint64		i;
@@ -85,13 +112,14 @@ saga_lease_release_dead(int64 own_lease)
 	for (i = 0; i < n; i++)
 	{
 		bool		isnull;
-		Datum		values[2];
+		Datum		values[3];
 
 		values[0] = SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull);
 		values[1] = TimestampTzGetDatum(now);
 		if (DatumGetInt64(values[0]) == own_lease || !saga_lease_is_dead(DatumGetInt64(values[0])))
 			continue;
-		(void) saga_execute(&release_stmt, values, NULL, false, 0);
+		values[2] = destinations;
+		(void) saga_execute(&release_stmt, values, saga_serves_all ? "  n" : NULL, false, 0);
 		released += (int) SPI_processed;
 	}
 	SPI_freetuptable(table);

@@ -55,6 +55,7 @@ typedef struct SagaLimitGroup
 	bool		writing;		/* news is being written */
 	TimestampTz report_at;		/* not before: somebody has the row */
 	int			locked_tries;	/* that the row was somebody's */
+	int			claim_failures; /* in a row: claiming from it raised */
 	int			tries;
 } SagaLimitGroup;
 

@@ -412,21 +412,27 @@ static SagaStmt drop_stmt = {
 	.argtypes = {INT4OID}
 };
 
-/* Of a group, too, when this was the last of it. */
+/* Of a group, too, when this was the last of it; but never a row of somebody else's. */
 static SagaStmt drop_state_stmt = {
-	.sql = "DELETE FROM saga.destination_state s "
-	"WHERE NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)"
+	.sql = "DELETE FROM saga.destination_state s WHERE s.limit_key = $1 "
+	"AND NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
 };
 
 Datum
 saga_drop_destination(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const SagaDestination *destination;
 	const SagaQueue *queue;
+	Datum		limit_key;
 	Datum		id;
 
 	SPI_connect();
-	id = Int32GetDatum(lock_own(name, AccessExclusiveLock)->destination_id);
+	destination = lock_own(name, AccessExclusiveLock);
+	id = Int32GetDatum(destination->destination_id);
+	limit_key = CStringGetTextDatum(destination->limit_key);
 	(void) saga_execute(&waiting_stmt, &id, NULL, false, 1);
 	if (SPI_processed > 0)
 		ereport(ERROR,
@@ -438,7 +444,7 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
 	saga_secret_forget_references("destination", DatumGetInt32(id));
 	saga_destination_store_other(DatumGetInt32(id), 0, NULL);
-	(void) saga_execute(&drop_state_stmt, NULL, NULL, false, 0);
+	(void) saga_execute(&drop_state_stmt, &limit_key, NULL, false, 0);
 	/* what may be left in the queue is of withdrawn messages */
 	saga_queue_lock_exclusive(DatumGetInt32(id));
 	queue = saga_queue_by_id(DatumGetInt32(id), true);

@@ -19,6 +19,9 @@
 /* Another process is asking: look so often whether it has got one. */
 #define SAGA_TOKEN_LOOK_MS		50
 
+/* One that raised: the others, and everything else, go on meanwhile. */
+#define SAGA_TOKEN_TROUBLE_MS	1000
+
 /*
  * A sending waits no longer for a token, and one that was refused waits only
  * if it had its answer soon.  Together they stay below what a lease has on
@@ -286,6 +289,7 @@ static void
 look(SagaToken *token)
 {
 	token->state = SAGA_TOKEN_WANTED;
+	token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_TROUBLE_MS);
 	if (is_settled(token))
 		rest(token);
 	else if (!saga_oauth_lock(token))
@@ -297,6 +301,7 @@ look(SagaToken *token)
 		/* the refresh token as it is now, with the lock */
 		saga_secret_load(token->destination->secrets);
 		token->state = SAGA_TOKEN_ASKED;
+		token->look_at = 0;
 	}
 }
 
@@ -305,8 +310,12 @@ store(SagaToken *token)
 {
 	/* again, if the transaction that stored it aborted */
 	token->state = SAGA_TOKEN_ANSWERED;
+	token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_TROUBLE_MS);
 	if (saga_oauth_store(token))
+	{
 		token->state = SAGA_TOKEN_STORED;
+		token->look_at = 0;
+	}
 	else
 		token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_LOOK_MS);
 }

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/oauth.h"
+#include "queue/shmem.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -30,6 +31,22 @@
 static SagaStmt read_stmt = {
 	.sql = "SELECT made_for, version, access_token, fetched_at, expires_at, failures, retry_at, error "
 	"FROM saga.token WHERE key = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+/*
+ * The row may be another's for the moment: a session in CALL saga.publish()
+ * that has not committed.  An INSERT would wait for it.
+ */
+static SagaStmt lock_stmt = {
+	.sql = "SELECT 1 FROM saga.token WHERE key = $1 FOR UPDATE SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static SagaStmt exists_stmt = {
+	.sql = "SELECT 1 FROM saga.token WHERE key = $1",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
 };
@@ -53,6 +70,7 @@ static SagaStmt fail_stmt = {
 	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID}
 };
 
+/* Of all owners, so not for a session that may keep its transaction open. */
 static SagaStmt purge_stmt = {
 	.sql = "DELETE FROM saga.token WHERE key IN (SELECT key FROM saga.token "
 	"WHERE greatest(expires_at, retry_at) < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"
@@ -263,6 +281,24 @@ store_refresh_token(SagaToken *token)
 	return true;
 }
 
+/* With the lock on the key nobody else makes the row.  False: somebody has it locked. */
+static bool
+try_lock_row(const SagaToken *token)
+{
+	Datum		key = CStringGetTextDatum(token->key);
+	bool		locked;
+
+	(void) saga_execute(&lock_stmt, &key, NULL, false, 1);
+	locked = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	if (locked)
+		return true;
+	(void) saga_execute(&exists_stmt, &key, NULL, false, 1);
+	locked = SPI_processed == 0;
+	SPI_freetuptable(SPI_tuptable);
+	return locked;
+}
+
 static void
 store_token(SagaToken *token)
 {
@@ -278,7 +314,8 @@ store_token(SagaToken *token)
 	values[5] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(token->asked_at, token->lifetime_ms));
 	(void) saga_execute(&store_stmt, values, NULL, false, 0);
 	explicit_bzero(DatumGetPointer(values[3]), VARSIZE_ANY(DatumGetPointer(values[3])));
-	(void) saga_execute(&purge_stmt, NULL, NULL, false, 0);
+	if (saga_serves_all || saga_shared == NULL)
+		(void) saga_execute(&purge_stmt, NULL, NULL, false, 0);
 }
 
 static void
@@ -300,6 +337,8 @@ store_failure(SagaToken *token)
 bool
 saga_oauth_store(SagaToken *token)
 {
+	if (!try_lock_row(token))
+		return false;
 	if (token->new_error != NULL)
 	{
 		store_failure(token);

@@ -35,13 +35,16 @@ static SagaStmt queued_stmt = {
 	.argtypes = {INT4OID, UUIDOID}
 };
 
-void
-saga_ordering_lock(int32 destination_id)
+bool
+saga_ordering_lock(int32 destination_id, bool wait)
 {
 	LOCKTAG		tag;
 
+	/* the next one is put into this queue, which somebody may be dropping */
+	if (!wait && !saga_queue_try_lock(destination_id))
+		return false;
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) destination_id, 0, SAGA_ORDERING_LOCK);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 static bool

@@ -33,6 +33,10 @@
 /* Now and then all queues are looked at, and the leases of dead publishers. */
 #define SAGA_LOOK_INTERVAL_MS 60000
 
+/* A destination that cannot be claimed from, for whatever reason, is put aside, twice as long each time. */
+#define SAGA_ASIDE_MS		1000
+#define SAGA_ASIDE_MAX_MS	60000
+
 #define SAGA_FIRE_LIMIT		1000
 #define SAGA_READY_MAX		256
 
@@ -395,6 +399,37 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 	return false;
 }
 
+/* If it raises, the others are claimed from without it. */
+static int
+claim_from(SagaPublisher *publisher, Candidate *candidate)
+{
+	int			rows;
+
+	saga_destination_pin(candidate->destination);
+	publisher->claiming_from = candidate->destination;
+	rows = claim_candidate(publisher, candidate);
+	candidate->group->claim_failures = 0;
+	publisher->claiming_from = NULL;
+	saga_destination_unpin(candidate->destination);
+	return rows;
+}
+
+static void
+put_culprit_aside(SagaPublisher *publisher)
+{
+	SagaDestination *destination = publisher->claiming_from;
+	SagaLimitGroup *group = saga_limiter_group(publisher->limiter, destination);
+	int64		ms = Min((int64) SAGA_ASIDE_MS << Min(group->claim_failures, 16), SAGA_ASIDE_MAX_MS);
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+
+	group->claim_failures++;
+	(void) saga_limiter_wait(publisher->limiter, destination, group, until, until);
+	ereport(LOG,
+			(errmsg("destination %d is put aside for %d s", destination->destination_id, (int) (ms / 1000))));
+	publisher->claiming_from = NULL;
+	saga_destination_unpin(destination);
+}
+
 static int
 claim_all(SagaPublisher *publisher, bool everywhere)
 {
@@ -411,7 +446,7 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 	{
 		SagaCandidate *candidate = lfirst(lc);
 
-		taken += claim_candidate(publisher, candidate);
+		taken += claim_from(publisher, candidate);
 		give_places(candidate, 0);
 	}
 	return taken;
@@ -427,9 +462,9 @@ saga_publisher_claim(SagaPublisher *publisher)
 		return 0;
 	saga_publisher_begin(publisher);
 	publisher->claim_open = true;
+	saga_takeover_look();
 	if (!publisher->lease_held)
 	{
-		saga_takeover_look();	/* first: if it raises, it is called again */
 		publisher->lease = saga_lease_take();
 		publisher->lease_held = true;
 	}
@@ -489,6 +524,8 @@ saga_publisher_undo_claim(SagaPublisher *publisher)
 				saga_place_give(group, place);
 		}
 	}
+	if (publisher->claiming_from != NULL)
+		put_culprit_aside(publisher);
 	/* what it took note of is lost */
 	publisher->look_everywhere = true;
 	publisher->claim_open = false;

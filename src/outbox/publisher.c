@@ -113,6 +113,8 @@ saga_publisher_destroy(SagaPublisher *publisher)
 	saga_sendings_free(&publisher->ready);
 	saga_sendings_free(&publisher->flying);
 	saga_sendings_free(&publisher->done);
+	if (publisher->claiming_from != NULL)
+		saga_destination_unpin(publisher->claiming_from);
 	saga_limiter_destroy(publisher->limiter);
 	if (publisher->lease_held)
 		saga_lease_drop(publisher->lease);

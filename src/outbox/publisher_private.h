@@ -25,6 +25,7 @@ struct SagaPublisher
 	Oid			last_recorded;	/* the owners after it have their turn */
 	struct Turn *turns;			/* of the recording that is being done */
 	bool		claim_open;		/* a claiming transaction has not committed */
+	SagaDestination *claiming_from; /* in it, pinned; NULL: none */
 	SagaLimiter *limiter;
 	int32		last_served;	/* the destinations after it have their turn */
 	TimestampTz help_at;		/* not before, another publisher is asked for */

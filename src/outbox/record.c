@@ -3,8 +3,9 @@
  *		Writes down how messages went, and tells who waits for them.
  *
  * The record in saga.outbox is never waited for: a worker that withdraws
- * messages locks several of them in an order of its own.  Neither is the
- * workflow that an event goes to.
+ * messages locks several of them in an order of its own.  Neither is anything
+ * else that somebody may hold in a transaction which he leaves open: then the
+ * delivery is recorded later.
  */
 #include "postgres.h"
 
@@ -55,15 +56,18 @@ static SagaStmt attempt_stmt = {
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT4OID, JSONBOID}
 };
 
+/* Who has the row locked is about to move or to drop it: then there is nothing to settle. */
+#define OUR_LEASE \
+	"ctid = (SELECT ctid FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease = $3 FOR UPDATE SKIP LOCKED)"
+
 static SagaStmt end_lease_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease = $3",
+	.sql = "DELETE FROM saga.timer WHERE " OUR_LEASE,
 	.nargs = 3,
 	.argtypes = {INT4OID, UUIDOID, INT8OID}
 };
 
 static SagaStmt delay_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL "
-	"WHERE queue_id = $1 AND message_id = $2 AND lease = $3",
+	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL WHERE " OUR_LEASE,
 	.nargs = 4,
 	.argtypes = {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID}
 };
@@ -367,6 +371,29 @@ record_waiting(Recording *recording)
 		saga_ordering_release(recording->sending->destination->destination_id, delivery->ordering_key);
 }
 
+/*
+ * Takes, without waiting, what recording it may have to lock: the workflow
+ * that an event goes to, the order of the messages behind it, the destination
+ * that takes over from it.
+ */
+static bool
+try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
+{
+	const SagaDestination *destination = sending->destination;
+	const SagaDestination *other;
+
+	if (delivery->workflow_id != 0 && !saga_queue_try_lock(delivery->workflow_id))
+		return false;
+	if (delivery->ordering_key != NULL && !saga_ordering_lock(destination->destination_id, false))
+		return false;
+	if (!delivery->compensate || destination->compensation == NULL ||
+		destination->compensation->other_destination == NULL)
+		return true;
+	other = saga_destination_by_name(destination->compensation->other_destination);
+	return other == NULL ||
+		(saga_destination_try_lock(other->destination_id) && saga_queue_try_lock(other->destination_id));
+}
+
 static bool
 record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 {
@@ -375,8 +402,7 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 
 	recording.destination_id = Int32GetDatum(sending->destination->destination_id);
 	recording.outbox_id = UUIDPGetDatum(&delivery->outbox_id);
-	/* an event for it must not wait for somebody who has not committed what he does to the workflow */
-	if (delivery->workflow_id != 0 && !saga_queue_try_lock(delivery->workflow_id))
+	if (!try_lock_others(sending, delivery))
 		return false;
 	state = lock_record(&recording);
 	if (state == NULL)
@@ -412,10 +438,7 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 	return true;
 }
 
-/*
- * The caller holds the ordering locks, and makes "unrecorded" the deliveries
- * once the transaction has committed.
- */
+/* The caller makes "unrecorded" the deliveries once the transaction has committed. */
 bool
 saga_record_sending(SagaSending *sending, int64 lease)
 {

@@ -256,42 +256,6 @@ take_turns(const SagaPublisher *publisher, TimestampTz now, int *n)
 	return turns;
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int32		x = *(const int32 *) a;
-	int32		y = *(const int32 *) b;
-
-	return (x > y) - (x < y);
-}
-
-/* All at once and by id: two publishers must not wait for each other. */
-static void
-lock_orderings(const Turn *turns, int nturns)
-{
-	int32		ids[SAGA_RECORD_BATCH];
-	int			n = 0;
-	int			i;
-	int			j;
-
-	for (i = 0; i < nturns; i++)
-	{
-		const SagaSending *sending = turns[i].sending;
-		bool		ordered = false;
-
-		for (j = 0; j < sending->ndeliveries; j++)
-			ordered |= sending->deliveries[j]->ordering_key != NULL;
-		if (ordered)
-			ids[n++] = sending->destination->destination_id;
-	}
-	qsort(ids, n, sizeof(int32), compare_ids);
-	for (i = 0; i < n; i++)
-	{
-		if (i == 0 || ids[i] != ids[i - 1])
-			saga_ordering_lock(ids[i]);
-	}
-}
-
 /* ---------- the recording transaction ---------- */
 
 /* Returns how many had their turn. */
@@ -351,7 +315,6 @@ saga_publisher_record(SagaPublisher *publisher)
 	for (i = 0; i < n; i++)
 		turns[i].sending->recorded = false;
 	saga_publisher_begin(publisher);
-	lock_orderings(turns, n);
 	n = record_turns(publisher, turns, n, guarded);
 	saga_publisher_commit(publisher);
 	publisher->record_raised = 0;

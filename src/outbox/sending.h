@@ -226,9 +226,10 @@ extern void saga_unclaim_sending(const SagaSending *sending, int64 lease);
  * Messages with an ordering key (ordering.c).  Only its first unfinished
  * message is in the queue or the timer table; the others have no row there.
  * The lock, held until the end of the transaction, makes publishers see each
- * other's decisions; take it before the two others.
+ * other's decisions; take it before the two others.  False: somebody has it,
+ * perhaps a CALL saga.publish() that stands still, and wait is false.
  */
-extern void saga_ordering_lock(int32 destination_id);
+extern bool saga_ordering_lock(int32 destination_id, bool wait);
 extern bool saga_ordering_is_first(int32 destination_id, const char *key, const pg_uuid_t *outbox_id);
 extern void saga_ordering_release(int32 destination_id, const char *key);
 
@@ -239,7 +240,7 @@ extern bool saga_lease_is_dead(int64 lease);
 extern int	saga_lease_release_dead(int64 own_lease);
 
 /*
- * Once before a process claims, in a transaction.  Then: may the message have
+ * Each time before a process claims, in a transaction.  Then: may the message have
  * been sent by a server whose later state is lost?  last_sent_at 0: never.
  */
 extern void saga_takeover_look(void);

@@ -41,26 +41,60 @@ static SagaStmt first_stmt = {
 	.argtypes = {INT8OID, INT8OID}
 };
 
+/* And: is it noted that we are the last? */
 static SagaStmt read_stmt = {
-	.sql = "SELECT max(at) FROM saga.takeover"
+	.sql = "SELECT max(at), coalesce(max(at) FILTER (WHERE (system_identifier, timeline) = ($1, $2)) > "
+	"max(at) FILTER (WHERE (system_identifier, timeline) <> ($1, $2)), "
+	"count(*) FILTER (WHERE (system_identifier, timeline) = ($1, $2)) > 0) FROM saga.takeover",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID}
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;
+static bool noted = false;
+
+
+/* Returns whether it is noted. */
+static bool
+read_takeover(Datum *values)
+{
+	bool		isnull;
+	Datum		at;
+	bool		result;
+
+	(void) saga_execute(&read_stmt, values, NULL, false, 1);
+	at = saga_result(0, 1, &isnull);
+	takeover_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(at);
+	result = DatumGetBool(saga_result(0, 2, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
 
 void
 saga_takeover_look(void)
 {
 	Datum		values[2];
-	bool		isnull;
 
 	/* a server that publishes stays on its timeline */
+	if (noted)
+		return;
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = Int64GetDatum((int64) saga_timeline());
-	(void) saga_execute(&later_stmt, values, NULL, false, 0);
-	(void) saga_execute(&first_stmt, values, NULL, false, 0);
-	(void) saga_execute(&read_stmt, NULL, NULL, false, 1);
-	takeover_at = DatumGetTimestampTz(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	noted = read_takeover(values);
+	if (noted)
+		return;
+	if (saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
+	{
+		/* the next look finds it, once this has committed */
+		(void) saga_execute(&later_stmt, values, NULL, false, 0);
+		(void) saga_execute(&first_stmt, values, NULL, false, 0);
+		(void) read_takeover(values);
+	}
+	else
+	{
+		/* somebody else is noting it, perhaps in a CALL that stands still: all that is there is in doubt */
+		takeover_at = GetCurrentTimestamp();
+	}
 }
 
 /* Of an id that somebody chose: never. */

@@ -115,8 +115,11 @@ saga_dead_letter_insert(const SagaDeadLetter *letter)
  * Rows of a plain queue, locked by this transaction, that were received too
  * often.  With a dead-letter queue they start anew there, with the same
  * message_id and two headers more that say where they come from.
+ *
+ * False: nothing was done, as somebody is dropping that queue, or waits to do
+ * so, and this process waits for nobody.
  */
-void
+bool
 saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from, ItemPointerData *tids, int n,
 					  const char *reason)
 {
@@ -141,8 +144,10 @@ saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from, ItemPointerData
 		values[1] = CStringGetTextDatum(reason);
 		values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
 		saga_execute(&bury_stmt[from], values, NULL, false, 0);
-		return;
+		return true;
 	}
+	if (saga_serves_all && !saga_queue_try_lock(target->queue_id))
+		return false;
 	target = saga_queue_lock(target);
 	values[1] = Int32GetDatum(target->queue_id);
 	values[2] = CStringGetTextDatum(queue->name);
@@ -151,6 +156,7 @@ saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from, ItemPointerData
 	for (i = 0; i < SPI_processed; i++)
 		saga_note_inserted(target, DatumGetUUIDP(saga_result(i, 1, &isnull)));
 	SPI_freetuptable(SPI_tuptable);
+	return true;
 }
 
 /* ---------- and back ---------- */

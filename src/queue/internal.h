@@ -41,8 +41,26 @@ typedef enum SagaDeadFrom
 	SAGA_DEAD_FROM_TIMER
 } SagaDeadFrom;
 
-extern void saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from,
+extern bool saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from,
 								  ItemPointerData *tids, int n, const char *reason);
+
+/* timer.c: rows of saga.timer that are due, and locked by this transaction */
+typedef struct SagaDueTimer
+{
+	ItemPointerData tid;
+	int32		queue_id;
+	bool		dead;			/* received too often */
+} SagaDueTimer;
+
+/* From the result of a statement that returns ctid, queue_id, receives, lease. */
+extern SagaDueTimer *saga_timers_read(int *n);
+extern void saga_timers_move(SagaDueTimer *due, int n);
+
+/*
+ * Ends a look at saga.timer that began at mark.  Returns when to look again;
+ * again: there is more that is due, and not locked.
+ */
+extern TimestampTz saga_timers_end_scan(TimestampTz mark, TimestampTz now, bool again);
 
 /* manage.c: this process is inserting into saga.queue by itself */
 extern bool saga_creating_queue;

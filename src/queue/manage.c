@@ -213,7 +213,11 @@ saga_create_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(queue_id);
 }
 
-/* If this is undone, everything may be claimable again. */
+/*
+ * If this is undone, everything may be claimable again.  The messages twice:
+ * a timer that the coordinator is moving, without a lock on the queue, is a
+ * message when we have waited for it.
+ */
 static uint64
 purge(const SagaQueue *queue)
 {
@@ -224,6 +228,8 @@ purge(const SagaQueue *queue)
 	saga_execute(&purge_message_stmt, &value, NULL, false, 0);
 	n = SPI_processed;
 	saga_execute(&purge_timer_stmt, &value, NULL, false, 0);
+	n += SPI_processed;
+	saga_execute(&purge_message_stmt, &value, NULL, false, 0);
 	return n + SPI_processed;
 }
 

@@ -154,23 +154,37 @@ typedef struct SagaSend
 extern void saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows);
 
 /*
- * Moves timers that are due (at most limit) back into saga.message, pushes
- * and wakes.  *next_wake is when to call again: the earliest wake_at left,
- * DT_NOEND if none, a second from now while somebody holds a due one locked.
- * Also kept in the database's slot.  queue NULL: all queues.  Messages that
- * were received too often become dead letters instead.  Needs SPI_connect
- * and a transaction; returns the number of timers that went.
+ * Moves timers of a queue that are due (at most limit) back into
+ * saga.message, pushes and wakes.  Messages that were received too often
+ * become dead letters instead.  *next_wake is when to call again: the earliest
+ * wake_at left, of any queue, DT_NOEND if none, a second from now while
+ * somebody holds a due one locked.  Needs SPI_connect and a transaction;
+ * returns the number of timers that went.
  */
 extern int	saga_timers_fire(const SagaQueue *queue, TimestampTz now, int limit, TimestampTz *next_wake);
+
+/*
+ * The same for all queues, for the coordinator: one transaction's part of it,
+ * taking turns by owner (turns.c).  True: there is more to do at once.
+ * *next_wake is also kept in the database's slot.  After one that raised call
+ * failed, outside of a transaction, which puts the culprit aside; false: there
+ * is none, try again later.
+ */
+extern bool saga_timers_turn(TimestampTz now, TimestampTz *next_wake);
+extern bool saga_timers_failed(void);
 
 /*
  * The safety net: pushes claimable rows behind the marks and logs a WARNING
  * for each queue that had any.  first (when a coordinator starts): no
  * warning, and the queues that have rows are made ready.  Sets the time of
  * the next one (SagaDatabaseSlot.sweep_at).  Needs SPI_connect and a
- * transaction of its own; returns the number of queues with a row found.
+ * transaction of its own, which goes through a part of the queues: call it
+ * until it returns false.  After one that raised call failed.
  */
-extern int	saga_sweep(bool first);
+extern bool saga_sweep_turn(bool first);
+extern bool saga_sweep_is_under_way(void);
+extern void saga_sweep_failed(void);
+extern void saga_sweep_restart(void);	/* what was done does not count */
 
 /*
  * Makes a queue of a kind; raises DUPLICATE_OBJECT if the owner has one of the name.

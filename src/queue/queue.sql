@@ -50,6 +50,8 @@ CREATE TABLE saga.timer (
 	PRIMARY KEY (queue_id, message_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX timer_wake_at ON saga.timer (wake_at);
+-- for the coordinator's turns: what is due of one queue, whatever is due of others
+CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
 COMMENT ON TABLE saga.timer IS 'what waits for a time: delayed or retried messages, messages in flight at a receiver (lease is set), timers of parked executions (kind t)';
 
 CREATE TABLE saga.dead_letter (

@@ -136,7 +136,7 @@ claim(const Receive *r, int max, int *taken)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	if (ndead > 0)
-		saga_dead_letter_move(r->queue, SAGA_DEAD_FROM_MESSAGE, dead, ndead, "Saga.MaxReceives");
+		(void) saga_dead_letter_move(r->queue, SAGA_DEAD_FROM_MESSAGE, dead, ndead, "Saga.MaxReceives");
 	if (*taken == 0)
 		return n;
 

@@ -23,10 +23,12 @@
 #include "worker/pool.h"
 #include "worker/procs.h"
 
-#define TIMERS_AT_ONCE		1000
+#define TIMERS_MS			50	/* for timers, before everything else has its turn */
 #define WAIT_MAX_MS			(60 * 1000) /* net */
+#define SUSPECTS_RETRY_MS	1000	/* somebody held one */
 #define TROUBLE_MIN_MS		500 /* after an error */
 #define TROUBLE_MAX_MS		(30 * 1000)
+#define LOCK_TROUBLE_MAX_MS	(5 * 1000)	/* ... if that was a lock, of a table for one */
 
 /* Process-local. */
 static bool first_sweep = true;
@@ -113,50 +115,48 @@ leave_if_extension_gone(void)
 		SpinLockRelease(&slot->mutex);
 	}
 	first_sweep = true;
+	saga_sweep_restart();
 }
 
-/* Moves what is due. Returns the time of the next timer. */
+/* ---------- what a turn is made of: each returns when it is to be done again ---------- */
+
+/* What ran when the server crashed, or when a worker died, before anyone claims it again. */
 static TimestampTz
-fire_timers(SagaDatabaseSlot *slot)
+collect_suspects(SagaDatabaseSlot *slot)
 {
-	for (;;)
-	{
-		TimestampTz now = GetCurrentTimestamp();
-		TimestampTz next;
-		int			moved;
+	uint32		generation = pg_atomic_read_u32(&saga_procs->deaths);
+	bool		all;
 
-		SpinLockAcquire(&slot->mutex);
-		next = slot->next_wake;
-		SpinLockRelease(&slot->mutex);
-		if (next > now)
-			return next;
-
-		begin_work();
-		moved = saga_timers_fire(NULL, now, TIMERS_AT_ONCE, &next);
-		end_work();
-		if (moved < TIMERS_AT_ONCE)
-			return next;
-		if (!saga_proc_wanted())
-			return now;
-		CHECK_FOR_INTERRUPTS();
-	}
+	if (generation == suspects_seen)
+		return DT_NOEND;
+	begin_work();
+	all = saga_suspect_collect();
+	end_work();
+	if (!all)
+		return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SUSPECTS_RETRY_MS);
+	suspects_seen = generation;
+	return DT_NOEND;
 }
 
-/* saga_sweep sets the time of the next one. */
+/* A part of the queues.  saga_sweep_turn sets the time of the next sweep. */
 static TimestampTz
 sweep(SagaDatabaseSlot *slot)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz at;
+	bool		more;
 
 	SpinLockAcquire(&slot->mutex);
 	at = slot->sweep_at;
 	SpinLockRelease(&slot->mutex);
-	if (!first_sweep && at > GetCurrentTimestamp())
+	if (!first_sweep && !saga_sweep_is_under_way() && at > now)
 		return at;
 
 	begin_work();
-	(void) saga_sweep(first_sweep);
+	more = saga_sweep_turn(first_sweep);
 	end_work();
+	if (more)
+		return now;
 	first_sweep = false;
 
 	SpinLockAcquire(&slot->mutex);
@@ -165,8 +165,44 @@ sweep(SagaDatabaseSlot *slot)
 	return at;
 }
 
+static bool
+sweep_failed(void)
+{
+	saga_sweep_failed();
+	return false;
+}
+
+/* Moves what is due, for so long that nothing else is late. */
 static TimestampTz
-retention(void)
+fire_timers(SagaDatabaseSlot *slot)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TIMERS_MS);
+
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz next;
+		bool		more;
+
+		SpinLockAcquire(&slot->mutex);
+		next = slot->next_wake;
+		SpinLockRelease(&slot->mutex);
+		if (next > now)
+			return next;
+
+		begin_work();
+		more = saga_timers_turn(now, &next);
+		end_work();
+		if (!more)
+			return next;
+		if (!saga_proc_wanted() || GetCurrentTimestamp() > until)
+			return now;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static TimestampTz
+retention(SagaDatabaseSlot *slot)
 {
 	if (saga_retention_next() <= GetCurrentTimestamp())
 	{
@@ -177,19 +213,29 @@ retention(void)
 	return saga_retention_next();
 }
 
-/* What ran when the server crashed, or when a worker died, before anyone claims it again. */
-static void
-collect_suspects(void)
+static TimestampTz
+serve_pool(SagaDatabaseSlot *slot)
 {
-	uint32		generation = pg_atomic_read_u32(&saga_procs->deaths);
-
-	if (generation == suspects_seen)
-		return;
-	begin_work();
-	(void) saga_suspect_collect();
-	end_work();
-	suspects_seen = generation;
+	return saga_pool_turn();
 }
+
+/*
+ * One that raises does not keep the others from what they do: it has a pause,
+ * longer each time, unless it has put the culprit aside by itself.
+ */
+static struct
+{
+	TimestampTz (*run) (SagaDatabaseSlot *slot);
+	bool		(*failed) (void);	/* true: it can go on at once */
+	int			failures;		/* in a row */
+	TimestampTz retry_at;
+}			steps[] = {
+	{.run = collect_suspects},
+	{.run = sweep,.failed = sweep_failed},	/* before the timers: it has them looked through */
+	{.run = fire_timers,.failed = saga_timers_failed},
+	{.run = retention},
+	{.run = serve_pool},
+};
 
 /* A shorter pg_saga.sweep_interval holds at once. */
 static void
@@ -201,12 +247,43 @@ settings_changed(void)
 		saga_sweep_soon(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), saga_sweep_interval_ms), 0);
 }
 
+static TimestampTz
+run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
+{
+	volatile TimestampTz next = steps[i].retry_at;
+
+	if (next > GetCurrentTimestamp())
+		return next;
+	MemoryContextSwitchTo(context); /* the end of a transaction leaves another one */
+	PG_TRY();
+	{
+		next = steps[i].run(slot);
+		steps[i].failures = 0;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = saga_recover(context);
+		long		max_ms = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? LOCK_TROUBLE_MAX_MS : TROUBLE_MAX_MS;
+		long		pause = Min(max_ms, TROUBLE_MIN_MS << Min(steps[i].failures, 10));
+
+		next = GetCurrentTimestamp();
+		if (steps[i].failed == NULL || !steps[i].failed())
+		{
+			steps[i].failures++;
+			next = TimestampTzPlusMilliseconds(next, pause);
+		}
+		steps[i].retry_at = next;
+	}
+	PG_END_TRY();
+	return next;
+}
+
 /* One turn. Returns how long to wait. */
 static long
-turn(void)
+turn(MemoryContext context)
 {
 	SagaDatabaseSlot *slot;
-	TimestampTz next;
+	TimestampTz next = DT_NOEND;
 	TimestampTz now;
 
 	leave_if_extension_gone();
@@ -215,11 +292,12 @@ turn(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("pg_saga serves at most %d databases", SAGA_MAX_DATABASES)));
-	collect_suspects();
-	next = sweep(slot);			/* before the timers: it has them looked through */
-	next = Min(next, fire_timers(slot));
-	next = Min(next, retention());
-	next = Min(next, saga_pool_turn());
+	for (int i = 0; i < lengthof(steps); i++)
+	{
+		TimestampTz at = run_step(i, slot, context);
+
+		next = Min(next, at);
+	}
 
 	now = GetCurrentTimestamp();
 	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) now);
@@ -249,7 +327,7 @@ loop(void)
 				proc_exit(0);
 			MemoryContextReset(context);
 			MemoryContextSwitchTo(context);
-			timeout = turn();
+			timeout = turn(context);
 			failures = 0;
 		}
 		PG_CATCH();
@@ -257,6 +335,8 @@ loop(void)
 			(void) saga_recover(context);
 			timeout = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
+			/* undoing what it did has woken us */
+			ResetLatch(MyLatch);
 		}
 		PG_END_TRY();
 		pgstat_report_stat(true);

@@ -187,7 +187,11 @@ saga_proc_connected(const char *what, Oid owner)
 		CommitTransactionCommand();
 	}
 	else
+	{
 		SetConfigOption("application_name", what, PGC_USERSET, PGC_S_SESSION);
+		SetConfigOption("lock_timeout", SAGA_SERVER_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+		saga_serves_all = true;
+	}
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 #if PG_VERSION_NUM >= 170000

@@ -156,16 +156,20 @@ extern void saga_recorder_terminated_by(int pid);	/* in a signal handler: SIGTER
 
 /*
  * What a crash left running in this database: calls back for each (NULL:
- * nobody wants to know) and frees the slots.  Returns their number.
+ * nobody wants to know) and frees the slots.  Returns their number; *left is
+ * that of those for which the callback said false, whose slots stay.
  */
-typedef void (*saga_recorder_callback) (const pg_uuid_t *execution_id);
-extern int	saga_recorder_collect(Oid dboid, saga_recorder_callback callback);
+typedef bool (*saga_recorder_callback) (const pg_uuid_t *execution_id);
+extern int	saga_recorder_collect(Oid dboid, saga_recorder_callback callback, int *left);
 
 /* ---------- suspects (suspect.c) ---------- */
 extern void saga_suspect_init(void);	/* sets the engine's hooks */
 
-/* Turns what a crash left running into rows of saga.suspect. In a transaction, with SPI. */
-extern int	saga_suspect_collect(void);
+/*
+ * Turns what a crash left running into rows of saga.suspect.  In a
+ * transaction, with SPI.  False: somebody holds a row; call it again.
+ */
+extern bool saga_suspect_collect(void);
 
 extern void saga_suspect_batch_begin(void);	/* in the batch's transaction, with SPI */
 extern void saga_suspect_starts(const pg_uuid_t *execution_id); /* from the flight hook */
@@ -173,6 +177,6 @@ extern void saga_suspect_survived(void);	/* before the commit: suspects that ran
 
 /* ---------- retention.c ---------- */
 extern TimestampTz saga_retention_next(void);	/* DT_NOEND: everything is kept */
-extern void saga_retention_turn(void);	/* a small batch of each table; in a transaction, with SPI */
+extern void saga_retention_turn(void);	/* a small batch of one table; in a transaction, with SPI */
 
 #endif							/* SAGA_PROCS_H */

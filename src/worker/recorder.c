@@ -272,10 +272,11 @@ is_stale(const RecorderSlot *slot)
 }
 
 int
-saga_recorder_collect(Oid dboid, saga_recorder_callback callback)
+saga_recorder_collect(Oid dboid, saga_recorder_callback callback, int *left)
 {
 	int			found = 0;
 
+	*left = 0;
 	map_file();
 	if (file == NULL)
 		return 0;
@@ -288,7 +289,11 @@ saga_recorder_collect(Oid dboid, saga_recorder_callback callback)
 			continue;
 		if (state == SLOT_RUNNING && callback != NULL)
 		{
-			callback(&slot->execution_id);
+			if (!callback(&slot->execution_id))
+			{
+				(*left)++;
+				continue;
+			}
 			found++;
 		}
 		slot->pid = 0;

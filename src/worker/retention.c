@@ -5,6 +5,10 @@
  * Ids are made of the time, so the oldest rows lie at the left edge of the
  * primary key; each statement begins where the last one stopped.  What is
  * still running, waiting or unsent is in other tables or excluded.
+ *
+ * A statement looks at so many rows and bytes, whatever it can remove of
+ * them: what somebody has locked, a letter that is being redriven for one, is
+ * left for the next walk.
  */
 #include "postgres.h"
 
@@ -12,13 +16,19 @@
 #include "common/guc.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "outbox/destination.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "worker/procs.h"
 
-#define ROWS_AT_ONCE	"500"
+#define ROWS_AT_ONCE	500
 #define BATCH_MS		20		/* between two batches */
 #define PASS_MS			(10 * 60 * 1000)	/* between two walks from the left edge */
+#define TROUBLE_MS		(60 * 1000) /* after a batch that raised */
+
+/* Of one destination before the next one has its turn, and of several in one turn. */
+#define BATCHES_OF_ONE	20
+#define DESTINATIONS_AT_ONCE 20
 
 /* SQS keeps a message for 14 days at most, and so long it may come again. */
 static int	source_seen_retention_min = 15 * 24 * 60;
@@ -26,66 +36,97 @@ static int	source_seen_retention_min = 15 * 24 * 60;
 /*
  * A table to be cleaned: its statement takes $1, the id to begin after, $2,
  * the time, and $3, the first id that can be made at that time, so that it
- * does not walk over all that is younger; and returns the ids, in order.
+ * does not walk over all that is younger; $4, a destination where the key
+ * begins with one.  It returns the ids that it has looked at, in order.
  */
 typedef struct Cleaner
 {
 	SagaStmt	stmt;
 	int		   *retention_min;
+	bool		by_destination;
+	int32		destination_id; /* the one it is at; 0: before the first */
+	int			batches;		/* of that one */
+	bool		again;			/* one had more than its turn */
 	pg_uuid_t	position;
 	TimestampTz next_at;
 } Cleaner;
+
+/* The oldest rows of a table, by id, up to so many bytes: their places and ids. */
+#define OLDEST(id, bytes, table, condition) \
+	"seen AS MATERIALIZED (SELECT at, id FROM (SELECT at, id, sum(bytes) OVER (ORDER BY id) - bytes AS before" \
+	" FROM (SELECT ctid AS at, " id " AS id, (" bytes ")::bigint AS bytes FROM " table \
+	" WHERE " id " > $1 AND " id " < $3 AND " condition " ORDER BY " id " LIMIT " CppAsString2(ROWS_AT_ONCE) ") o) s" \
+	" WHERE before < 16 * 1024 * 1024)"
+
+/* Those of them that nobody holds. */
+#define FREE(id, table, condition) \
+	"free AS MATERIALIZED (SELECT ctid AS at, " id " AS id FROM " table \
+	" WHERE ctid = ANY (ARRAY(SELECT at FROM seen)) AND " condition " FOR UPDATE SKIP LOCKED)"
+
+#define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
 #define CLEAN(statement) \
 	.stmt = {.sql = statement, .nargs = 3, .argtypes = {UUIDOID, TIMESTAMPTZOID, UUIDOID}}
 
 static Cleaner cleaners[] = {
 	{
-		CLEAN("WITH old AS MATERIALIZED (SELECT execution_id FROM saga.execution"
-			  " WHERE execution_id > $1 AND execution_id < $3 AND stopped_at < $2"
-			  " ORDER BY execution_id LIMIT " ROWS_AT_ONCE "),"
-			  " gone AS (DELETE FROM saga.execution WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))"
-			  " RETURNING execution_id, workflow_id, name),"
-			  " history AS (DELETE FROM saga.history WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))),"
-			  " names AS (DELETE FROM saga.execution_name n USING gone"
-			  " WHERE gone.name IS NOT NULL AND n.workflow_id = gone.workflow_id AND n.name = gone.name"
-			  " AND n.execution_id = gone.execution_id)"
-			  " SELECT execution_id FROM gone ORDER BY execution_id"),
+		/* the name goes with its execution, or the execution stays */
+		CLEAN("WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " SIZE("history")
+							 " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
+							 " WHERE h.execution_id = e.execution_id)", "saga.execution e", "stopped_at < $2") ", "
+			  FREE("execution_id", "saga.execution", "stopped_at < $2") ","
+			  " named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
+			  "SELECT ctid AS at FROM saga.execution_name WHERE workflow_id = e.workflow_id AND name = e.name"
+			  " AND execution_id = e.execution_id) n WHERE e.ctid = ANY (ARRAY(SELECT at FROM free))),"
+			  " names AS MATERIALIZED (SELECT ctid AS at FROM saga.execution_name"
+			  " WHERE ctid = ANY (ARRAY(SELECT at FROM named)) FOR UPDATE SKIP LOCKED),"
+			  " old AS MATERIALIZED (SELECT at, id FROM free WHERE NOT EXISTS (SELECT FROM named"
+			  " WHERE named.id = free.id AND NOT EXISTS (SELECT FROM names WHERE names.at = named.at))),"
+			  " gone AS (DELETE FROM saga.execution WHERE ctid = ANY (ARRAY(SELECT at FROM old))),"
+			  " history AS (DELETE FROM saga.history WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.history"
+			  " WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
+			  " unnamed AS (DELETE FROM saga.execution_name WHERE ctid = ANY (ARRAY("
+			  "SELECT named.at FROM named JOIN old USING (id))))"
+			  " SELECT id FROM seen ORDER BY id"),
 		.retention_min = &saga_execution_retention_min
 	},
 	{
-		CLEAN("WITH gone AS (DELETE FROM saga.dead_letter WHERE dead_letter_id = ANY (ARRAY("
-			  "SELECT dead_letter_id FROM saga.dead_letter"
-			  " WHERE dead_letter_id > $1 AND dead_letter_id < $3 AND failed_at < $2"
-			  " ORDER BY dead_letter_id LIMIT " ROWS_AT_ONCE ")) RETURNING dead_letter_id)"
-			  " SELECT dead_letter_id FROM gone ORDER BY dead_letter_id"),
+		CLEAN("WITH " OLDEST("dead_letter_id", SIZE("body") " + " SIZE("headers") " + " SIZE("details"),
+							 "saga.dead_letter", "failed_at < $2") ", "
+			  FREE("dead_letter_id", "saga.dead_letter", "failed_at < $2") ","
+			  " gone AS (DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
+			  " SELECT id FROM seen ORDER BY id"),
 		.retention_min = &saga_dead_letter_retention_min
 	},
 	{
-		CLEAN("WITH old AS MATERIALIZED (SELECT o.destination_id, o.outbox_id"
-			  " FROM saga.destination d CROSS JOIN LATERAL ("
-			  "SELECT destination_id, outbox_id FROM saga.outbox"
-			  " WHERE destination_id = d.destination_id AND outbox_id > $1 AND outbox_id < $3"
-			  " AND state <> 'waiting' AND finished_at < $2"
-			  " ORDER BY outbox_id LIMIT " ROWS_AT_ONCE ") o"
-			  " ORDER BY o.outbox_id LIMIT " ROWS_AT_ONCE "),"
-			  " attempts AS (DELETE FROM saga.outbox_attempt a USING old"
-			  " WHERE a.destination_id = old.destination_id AND a.outbox_id = old.outbox_id),"
-			  " gone AS (DELETE FROM saga.outbox o USING old"
-			  " WHERE o.destination_id = old.destination_id AND o.outbox_id = old.outbox_id"
-			  " RETURNING o.outbox_id)"
-			  " SELECT outbox_id FROM gone ORDER BY outbox_id"),
-		.retention_min = &saga_outbox_retention_min
+		.stmt = {
+			.sql = "WITH " OLDEST("outbox_id", SIZE("request") " + " SIZE("response") " + " SIZE("captured"), "saga.outbox",
+								  "destination_id = $4 AND state <> 'waiting' AND finished_at < $2") ", "
+			FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $2") ","
+			" attempts AS (DELETE FROM saga.outbox_attempt WHERE ctid = ANY (ARRAY(SELECT a.at FROM free CROSS JOIN LATERAL ("
+			"SELECT ctid AS at FROM saga.outbox_attempt WHERE destination_id = $4 AND outbox_id = free.id"
+			" FOR UPDATE SKIP LOCKED) a))),"
+			" gone AS (DELETE FROM saga.outbox WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
+			" SELECT id FROM seen ORDER BY id",
+			.nargs = 4,
+			.argtypes = {UUIDOID, TIMESTAMPTZOID, UUIDOID, INT4OID}
+		},
+		.retention_min = &saga_outbox_retention_min,
+		.by_destination = true
 	},
 	{
-		CLEAN("WITH old AS MATERIALIZED (SELECT message_id FROM saga.source_seen"
-			  " WHERE message_id > $1 AND message_id < $3 AND seen_at < $2"
-			  " ORDER BY message_id LIMIT " ROWS_AT_ONCE "),"
-			  " gone AS (DELETE FROM saga.source_seen"
-			  " WHERE message_id = ANY (ARRAY(SELECT message_id FROM old)) RETURNING message_id)"
-			  " SELECT message_id FROM gone ORDER BY message_id"),
+		CLEAN("WITH " OLDEST("message_id", "100", "saga.source_seen", "seen_at < $2") ", "
+			  FREE("message_id", "saga.source_seen", "seen_at < $2") ","
+			  " gone AS (DELETE FROM saga.source_seen WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
+			  " SELECT id FROM seen ORDER BY id"),
 		.retention_min = &source_seen_retention_min
 	},
+};
+
+static SagaStmt destination_stmt = {
+	.sql = "SELECT destination_id FROM saga.destination WHERE destination_id > $1 ORDER BY destination_id LIMIT 1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
 };
 
 
@@ -105,29 +146,78 @@ first_id(TimestampTz at)
 	return id;
 }
 
-/* One statement. */
-static void
+/* One statement.  Returns the number of rows that it has looked at. */
+static int
 clean(Cleaner *cleaner, TimestampTz now)
 {
 	TimestampTz before = now - (int64) *cleaner->retention_min * USECS_PER_MINUTE;
 	pg_uuid_t	end = first_id(before);
-	Datum		values[3];
+	Datum		values[4];
 	bool		isnull;
+	int			n;
 
 	values[0] = UUIDPGetDatum(&cleaner->position);
 	values[1] = TimestampTzGetDatum(before);
 	values[2] = UUIDPGetDatum(&end);
+	values[3] = Int32GetDatum(cleaner->destination_id);
 	saga_execute(&cleaner->stmt, values, NULL, false, 0);
-	if (SPI_processed > 0)
-	{
-		cleaner->position = *DatumGetUUIDP(saga_result(SPI_processed - 1, 1, &isnull));
-		cleaner->next_at = TimestampTzPlusMilliseconds(now, BATCH_MS);
-	}
+	n = (int) SPI_processed;
+	if (n > 0)
+		cleaner->position = *DatumGetUUIDP(saga_result(n - 1, 1, &isnull));
 	else
-	{
 		cleaner->position = saga_uuid_min;
-		cleaner->next_at = TimestampTzPlusMilliseconds(now, PASS_MS);
+	SPI_freetuptable(SPI_tuptable);
+	return n;
+}
+
+/* False: there is none any more, and the walk begins anew. */
+static bool
+next_destination(Cleaner *cleaner)
+{
+	Datum		value = Int32GetDatum(cleaner->destination_id);
+	bool		found;
+	bool		isnull;
+
+	saga_execute(&destination_stmt, &value, NULL, false, 1);
+	found = SPI_processed > 0;
+	cleaner->destination_id = found ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+	cleaner->batches = 0;
+	cleaner->position = saga_uuid_min;
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/*
+ * One destination after the other, as far as one batch goes.  One that
+ * somebody is dropping is passed over.  False: that was the last one, and
+ * none had more than its turn.
+ */
+static bool
+clean_destinations(Cleaner *cleaner, TimestampTz now)
+{
+	int			rows = 0;
+
+	for (int i = 0; i < DESTINATIONS_AT_ONCE && rows < ROWS_AT_ONCE; i++)
+	{
+		int			n = 0;
+
+		if (cleaner->destination_id == 0 && !next_destination(cleaner))
+			return false;
+		if (saga_destination_try_lock(cleaner->destination_id))
+			n = clean(cleaner, now);
+		rows += n;
+		if (n > 0 && ++cleaner->batches < BATCHES_OF_ONE)
+			continue;
+		cleaner->again |= n > 0;
+		if (!next_destination(cleaner))
+		{
+			bool		again = cleaner->again;
+
+			cleaner->again = false;
+			return again;
+		}
 	}
+	return true;
 }
 
 /* When there is something to do; DT_NOEND: everything is kept. */
@@ -142,12 +232,21 @@ saga_retention_next(void)
 	return next;
 }
 
+/* One table.  The time of its next turn is set before: whatever raises does not come again at once. */
 void
 saga_retention_turn(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	Cleaner    *cleaner = NULL;
+	bool		more;
 
 	for (int i = 0; i < lengthof(cleaners); i++)
-		if (*cleaners[i].retention_min > 0 && cleaners[i].next_at <= now)
-			clean(&cleaners[i], now);
+		if (*cleaners[i].retention_min > 0 && cleaners[i].next_at <= now &&
+			(cleaner == NULL || cleaners[i].next_at < cleaner->next_at))
+			cleaner = &cleaners[i];
+	if (cleaner == NULL)
+		return;
+	cleaner->next_at = TimestampTzPlusMilliseconds(now, TROUBLE_MS);
+	more = cleaner->by_destination ? clean_destinations(cleaner, now) : clean(cleaner, now) > 0;
+	cleaner->next_at = TimestampTzPlusMilliseconds(now, more ? BATCH_MS : PASS_MS);
 }

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "engine/engine.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -26,6 +27,18 @@ typedef struct Suspect
 	int			crashes;
 	bool		started;		/* in this batch */
 } Suspect;
+
+static SagaStmt lock_stmt = {
+	.sql = "SELECT 1 FROM saga.suspect WHERE execution_id = $1 FOR UPDATE SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {UUIDOID}
+};
+
+static SagaStmt exists_stmt = {
+	.sql = "SELECT 1 FROM saga.suspect WHERE execution_id = $1",
+	.nargs = 1,
+	.argtypes = {UUIDOID}
+};
 
 static SagaStmt count_stmt = {
 	.sql = "INSERT INTO saga.suspect AS s (execution_id, crashes, last_at) VALUES ($1, 1, pg_catalog.clock_timestamp()) "
@@ -59,29 +72,50 @@ changed(void)
 		pg_atomic_fetch_add_u32(&saga_procs->suspects, 1);
 }
 
-static void
+static bool
+finds(SagaStmt *stmt, Datum value)
+{
+	bool		found;
+
+	saga_execute(stmt, &value, NULL, false, 1);
+	found = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/*
+ * False: somebody has the row, a batch that clears it, or is making it, and
+ * the coordinator waits for neither.
+ */
+static bool
 count_crash(const pg_uuid_t *execution_id)
 {
 	Datum		value = UUIDPGetDatum(execution_id);
+	int32		hash = (int32) hash_bytes(execution_id->data, UUID_LEN);
 
+	if (!saga_object_try_lock(saga_relation_oid("suspect"), hash, ExclusiveLock))
+		return false;
+	if (!finds(&lock_stmt, value) && finds(&exists_stmt, value))
+		return false;
 	saga_execute(&count_stmt, &value, NULL, false, 0);
 	ereport(LOG,
 			(errmsg("execution %s was running when its process died", saga_uuid_to_cstring(execution_id)),
 			 errdetail("It runs alone from now on.")));
+	return true;
 }
 
 /*
  * The slots of the recorder are freed before the commit: if it fails, this
  * crash is not counted, which is better than counting it twice.
  */
-int
+bool
 saga_suspect_collect(void)
 {
-	int			n = saga_recorder_collect(MyDatabaseId, count_crash);
+	int			left;
 
-	if (n > 0)
+	if (saga_recorder_collect(MyDatabaseId, count_crash, &left) > 0)
 		changed();
-	return n;
+	return left == 0;
 }
 
 static void

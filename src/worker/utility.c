@@ -153,6 +153,7 @@ open_database(bool dropped)
 	Oid			dboid = closed_database;
 	SagaDatabaseSlot *slot = saga_database_slot(dboid, false);
 	bool		forget = dropped;
+	int			left;
 
 	closed_database = InvalidOid;
 	if (slot == NULL)
@@ -166,7 +167,7 @@ open_database(bool dropped)
 	if (forget)
 		saga_forget_database(dboid);
 	if (dropped)
-		(void) saga_recorder_collect(dboid, NULL);
+		(void) saga_recorder_collect(dboid, NULL, &left);
 	saga_tell_launcher();
 }
 

@@ -1,0 +1,541 @@
+/*
+ * turns.c
+ *		The coordinator moves the timers of all owners.
+ *
+ * In one transaction when they are few, else in turns, so that whoever has
+ * very many of them, or very large ones, makes only his own late.  In each
+ * round an owner has a number of rows and of bytes, spent over his queues;
+ * each transaction takes as many owners as it has room for.  One that raises,
+ * for whatever reason, is put aside for a while.
+ *
+ * Nothing is waited for, and what somebody has locked is not walked over
+ * either: a number of rows is looked at, and those of them that are free are
+ * moved.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "queue/internal.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* For one transaction, which goes a little beyond when one timer alone does. */
+#define ROWS_AT_ONCE		1000
+#define BYTES_AT_ONCE		(8 * 1024 * 1024)
+
+/* What one owner has in a round. */
+#define OWNER_BYTES			(4 * 1024 * 1024)
+#define OWNER_QUEUES		50
+
+/* A round looks for due timers in so many queues; the next one goes on from there. */
+#define QUEUES_LOOKED_AT	2000
+#define QUEUES_AT_ONCE		1000
+
+/* An owner whose timers raise is put aside, twice as long each time. */
+#define ASIDE_MIN_MS		1000
+#define ASIDE_MAX_MS		(60 * 1000)
+
+#define MAX_CURSORS			64
+
+/*
+ * What is due, without a lock: so many rows are looked at, whoever has them
+ * locked.  Sizes are those on disk; nothing is read for them.
+ */
+#define DUE_COLUMNS \
+	"SELECT ctid, queue_id, wake_at, coalesce(pg_column_size(body), 0)::bigint + coalesce(pg_column_size(headers), 0)" \
+	" FROM saga.timer WHERE wake_at > $1 AND wake_at <= $2"
+
+static SagaStmt due_stmt = {
+	.sql = DUE_COLUMNS " ORDER BY wake_at LIMIT $3",
+	.nargs = 3,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+};
+static SagaStmt due_of_queue_stmt = {
+	.sql = DUE_COLUMNS " AND queue_id = $4 ORDER BY queue_id, wake_at LIMIT $3",
+	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
+};
+
+/* IS TRUE: by ctid, never by an index.  Asked again of the row as it is when it is locked. */
+static SagaStmt lock_stmt = {
+	.sql = "SELECT ctid, queue_id, receives, lease FROM saga.timer"
+	" WHERE ctid = ANY ($3) AND (wake_at > $1 AND wake_at <= $2) IS TRUE FOR UPDATE SKIP LOCKED",
+	.nargs = 3,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIDARRAYOID}
+};
+
+static SagaStmt due_queues_stmt = {
+	.sql = "SELECT q.queue_id, EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = q.queue_id"
+	" AND t.wake_at > $1 AND t.wake_at <= $2) FROM saga.queue q WHERE q.queue_id > $3 ORDER BY q.queue_id LIMIT $4",
+	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
+};
+
+/* What a transaction is to move. */
+typedef struct Slice
+{
+	ItemPointerData *tids;
+	int32	   *queue_ids;
+	TimestampTz *wake_ats;
+	int			n;
+	int64		bytes;
+} Slice;
+
+/* Of a round: a queue that has due timers. */
+typedef struct Part
+{
+	Oid			owner;
+	int32		queue_id;
+	uint32		order;			/* among those of the owner */
+} Part;
+
+/* An owner who is put aside. */
+typedef struct Aside
+{
+	Oid			owner;
+	int			failures;
+	TimestampTz until;
+} Aside;
+
+/* A queue of whose first due timers some were locked: it goes on behind them. */
+typedef struct Cursor
+{
+	int32		queue_id;
+	TimestampTz after;
+} Cursor;
+
+/* Process-local: the coordinator's round, in TopMemoryContext. */
+static struct
+{
+	Part	   *parts;
+	int			nparts;
+	int			at;				/* all before it had their turn */
+	int			begun;			/* where the transaction that is under way began */
+	int			owners;			/* that it serves */
+	Oid			serving;		/* the last of them */
+	Oid			last_owner;		/* the first of this round: the next begins behind it */
+	uint32		number;
+	int			moved;
+	bool		careful;		/* each owner in a transaction of its own */
+	bool		untold;			/* it is under way, or has committed; reset when it failed */
+	int32		looked_to;		/* queues up to this one were looked at */
+}			turns;
+static List *asides = NIL;		/* of Aside */
+static Cursor cursors[MAX_CURSORS];
+static int	ncursors = 0;
+
+
+/* ---------- owners that are put aside ---------- */
+
+static Aside *
+find_aside(Oid owner)
+{
+	ListCell   *lc;
+
+	foreach(lc, asides)
+		if (((Aside *) lfirst(lc))->owner == owner)
+			return lfirst(lc);
+	return NULL;
+}
+
+static void
+put_aside(Oid owner)
+{
+	Aside	   *aside = find_aside(owner);
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	int64		ms;
+
+	if (aside == NULL)
+	{
+		aside = palloc0(sizeof(Aside));
+		aside->owner = owner;
+		asides = lappend(asides, aside);
+	}
+	MemoryContextSwitchTo(old);
+	ms = Min((int64) ASIDE_MIN_MS << Min(aside->failures, 16), ASIDE_MAX_MS);
+	aside->failures++;
+	aside->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	ereport(LOG,
+			(errmsg("timers of the queues of role %u are put aside for %d s", owner, (int) (ms / 1000))));
+}
+
+static void
+forget_aside(Aside *aside)
+{
+	if (aside == NULL)
+		return;
+	asides = list_delete_ptr(asides, aside);
+	pfree(aside);
+}
+
+/* ---------- queues whose first timers are locked ---------- */
+
+static Cursor *
+find_cursor(int32 queue_id)
+{
+	for (int i = 0; i < ncursors; i++)
+		if (cursors[i].queue_id == queue_id)
+			return &cursors[i];
+	return NULL;
+}
+
+/* The last of the queue that was looked at; some of those up to it stayed. */
+static void
+set_cursor(int32 queue_id, TimestampTz after)
+{
+	Cursor	   *cursor = find_cursor(queue_id);
+
+	if (cursor == NULL && ncursors < MAX_CURSORS)
+	{
+		cursor = &cursors[ncursors++];
+		cursor->queue_id = queue_id;
+	}
+	if (cursor != NULL)
+		cursor->after = after;
+}
+
+static void
+drop_cursor(Cursor *cursor)
+{
+	*cursor = cursors[--ncursors];
+}
+
+/* ---------- a transaction ---------- */
+
+static void
+init_slice(Slice *slice)
+{
+	memset(slice, 0, sizeof(*slice));
+	slice->tids = palloc(sizeof(ItemPointerData) * ROWS_AT_ONCE);
+	slice->queue_ids = palloc(sizeof(int32) * ROWS_AT_ONCE);
+	slice->wake_ats = palloc(sizeof(TimestampTz) * ROWS_AT_ONCE);
+}
+
+/*
+ * Adds what is due, of one queue or (0) all: up to limit rows, and max_bytes
+ * beyond the first row.  Returns how many rows there were.
+ */
+static int
+add_due(Slice *slice, int32 queue_id, TimestampTz mark, TimestampTz now, int limit, int64 max_bytes)
+{
+	Datum		values[4];
+	int64		bytes = 0;
+	int			n;
+	bool		isnull;
+
+	values[0] = TimestampTzGetDatum(mark);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = Int32GetDatum(limit);
+	values[3] = Int32GetDatum(queue_id);
+	saga_execute(queue_id != 0 ? &due_of_queue_stmt : &due_stmt, values, NULL, false, 0);
+	n = (int) SPI_processed;
+	for (int i = 0; i < n; i++)
+	{
+		int64		size = DatumGetInt64(saga_result(i, 4, &isnull));
+
+		if (i > 0 && bytes + size > max_bytes)
+			break;
+		bytes += size;
+		slice->tids[slice->n] = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
+		slice->queue_ids[slice->n] = DatumGetInt32(saga_result(i, 2, &isnull));
+		slice->wake_ats[slice->n] = DatumGetTimestampTz(saga_result(i, 3, &isnull));
+		slice->n++;
+	}
+	slice->bytes += bytes;
+	SPI_freetuptable(SPI_tuptable);
+	return n;
+}
+
+/* Queues of which not all could be locked go on behind those. */
+static void
+note_locked(const Slice *slice, const SagaDueTimer *due, int n)
+{
+	for (int i = 0; i < slice->n;)
+	{
+		int32		queue_id = slice->queue_ids[i];
+		int			asked = 0;
+		int			got = 0;
+
+		for (; i < slice->n && slice->queue_ids[i] == queue_id; i++)
+			asked++;
+		for (int j = 0; j < n; j++)
+			if (due[j].queue_id == queue_id)
+				got++;
+		if (got < asked || find_cursor(queue_id) != NULL)
+			set_cursor(queue_id, slice->wake_ats[i - 1]);
+	}
+}
+
+static int
+move_slice(const Slice *slice, TimestampTz mark, TimestampTz now, bool by_queue)
+{
+	Datum		values[3];
+	SagaDueTimer   *due;
+	int			n;
+
+	if (slice->n == 0)
+		return 0;
+	values[0] = TimestampTzGetDatum(mark);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = saga_tid_array(slice->tids, slice->n);
+	saga_execute(&lock_stmt, values, NULL, false, 0);
+	due = saga_timers_read(&n);
+	if (by_queue)
+		note_locked(slice, due, n);
+	saga_timers_move(due, n);
+	return n;
+}
+
+/* ---------- rounds ---------- */
+
+static bool
+is_behind_last(Oid owner)
+{
+	return owner > turns.last_owner;
+}
+
+static int
+compare_parts(const void *a, const void *b)
+{
+	const Part *x = a;
+	const Part *y = b;
+
+	if (x->owner != y->owner && is_behind_last(x->owner) != is_behind_last(y->owner))
+		return is_behind_last(x->owner) ? -1 : 1;
+	if (x->owner != y->owner)
+		return x->owner < y->owner ? -1 : 1;
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return (x->queue_id > y->queue_id) - (x->queue_id < y->queue_id);
+}
+
+/* Queues of those that are due first, which may be gone, and of all others that have any. */
+static List *
+find_due_queues(const Slice *first, TimestampTz mark, TimestampTz now)
+{
+	List	   *ids = NIL;
+	Datum		values[4];
+	int			looked = 0;
+	int			n;
+	bool		isnull;
+
+	for (int i = 0; i < first->n; i++)
+		if (i == 0 || first->queue_ids[i] != first->queue_ids[i - 1])
+			ids = list_append_unique_int(ids, first->queue_ids[i]);
+	values[0] = TimestampTzGetDatum(mark);
+	values[1] = TimestampTzGetDatum(now);
+	values[3] = Int32GetDatum(QUEUES_AT_ONCE);
+	do
+	{
+		values[2] = Int32GetDatum(turns.looked_to);
+		saga_execute(&due_queues_stmt, values, NULL, false, 0);
+		n = (int) SPI_processed;
+		for (int i = 0; i < n; i++)
+		{
+			turns.looked_to = DatumGetInt32(saga_result(i, 1, &isnull));
+			if (DatumGetBool(saga_result(i, 2, &isnull)) && !list_member_int(ids, turns.looked_to))
+				ids = lappend_int(ids, turns.looked_to);
+		}
+		SPI_freetuptable(SPI_tuptable);
+		looked += n;
+		CHECK_FOR_INTERRUPTS();
+	} while (n == QUEUES_AT_ONCE && looked < QUEUES_LOOKED_AT);
+	if (n < QUEUES_AT_ONCE)
+		turns.looked_to = 0;
+	return ids;
+}
+
+static void
+begin_round(const Slice *first, TimestampTz mark, TimestampTz now)
+{
+	List	   *ids = find_due_queues(first, mark, now);
+	int			n = list_length(ids);
+	ListCell   *lc;
+
+	turns.nparts = turns.at = turns.begun = turns.owners = turns.moved = 0;
+	if (turns.parts != NULL)
+		pfree(turns.parts);
+	turns.parts = NULL;
+	turns.parts = MemoryContextAllocHuge(TopMemoryContext, sizeof(Part) * Max(n, 1));
+	turns.number++;
+	foreach(lc, ids)
+	{
+		const SagaQueue *queue = saga_queue_by_id(lfirst_int(lc), true);
+		Part	   *part = &turns.parts[turns.nparts++];
+
+		part->owner = queue != NULL ? queue->owner : InvalidOid;
+		part->queue_id = lfirst_int(lc);
+		part->order = hash_combine(murmurhash32(turns.number), murmurhash32((uint32) part->queue_id));
+	}
+	qsort(turns.parts, turns.nparts, sizeof(Part), compare_parts);
+	turns.last_owner = turns.nparts > 0 ? turns.parts[0].owner : InvalidOid;
+}
+
+static bool
+round_is_under_way(void)
+{
+	return turns.at < turns.nparts;
+}
+
+/* The queues of the owner whose turn it is end before this one. */
+static int
+end_of_owner(int at)
+{
+	int			end = at;
+
+	while (end < turns.nparts && turns.parts[end].owner == turns.parts[at].owner)
+		end++;
+	return end;
+}
+
+/* What the owner has in this round, in a slice that may have others' already. */
+static void
+add_owner(Slice *slice, int at, int end, TimestampTz mark, TimestampTz now)
+{
+	int64		before = slice->bytes;
+
+	for (int i = at; i < Min(end, at + OWNER_QUEUES); i++)
+	{
+		Cursor	   *cursor = find_cursor(turns.parts[i].queue_id);
+		int64		left = OWNER_BYTES - (slice->bytes - before);
+		int			n;
+
+		if (slice->n == ROWS_AT_ONCE || left <= 0)
+			break;
+		n = add_due(slice, turns.parts[i].queue_id, cursor != NULL ? Max(cursor->after, mark) : mark, now,
+					ROWS_AT_ONCE - slice->n, left);
+		if (n == 0 && cursor != NULL)
+			drop_cursor(cursor);	/* from the beginning again */
+	}
+}
+
+/*
+ * Owners one after the other, as far as a transaction goes.  What would make
+ * it large waits for the next one, so that those before it do not wait for that.
+ */
+static void
+fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
+{
+	turns.begun = turns.at;
+	turns.owners = 0;
+	while (round_is_under_way())
+	{
+		int			end = end_of_owner(turns.at);
+		Oid			owner = turns.parts[turns.at].owner;
+		Oid			before = turns.serving;
+		Aside	   *aside = find_aside(owner);
+		int			n = slice->n;
+		int64		bytes = slice->bytes;
+		bool		alone = turns.careful || aside != NULL;
+
+		if (aside != NULL && aside->until > now)
+		{
+			turns.at = end;
+			continue;
+		}
+		if (turns.owners > 0 && (alone || n >= ROWS_AT_ONCE))
+			break;
+		turns.serving = owner;
+		turns.owners++;
+		add_owner(slice, turns.at, end, mark, now);
+		if (turns.owners > 1 && slice->bytes > BYTES_AT_ONCE)
+		{
+			turns.serving = before;
+			turns.owners--;
+			slice->n = n;
+			slice->bytes = bytes;
+			break;
+		}
+		turns.at = end;
+		if (alone)
+			break;
+	}
+}
+
+/* The last transaction has committed: if it was one of somebody who was put aside, that is over. */
+static void
+note_success(void)
+{
+	if (turns.untold && turns.owners == 1)
+		forget_aside(find_aside(turns.serving));
+	turns.untold = false;
+}
+
+/* Who was put aside and has no due timers any more. */
+static void
+forget_asides_without_timers(TimestampTz now)
+{
+	ListCell   *lc;
+
+	foreach(lc, asides)
+	{
+		Aside	   *aside = lfirst(lc);
+		bool		has = aside->until > now;
+
+		for (int i = 0; i < turns.nparts && !has; i++)
+			has = turns.parts[i].owner == aside->owner;
+		if (has)
+			continue;
+		asides = foreach_delete_current(asides, lc);
+		pfree(aside);
+	}
+}
+
+bool
+saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
+{
+	TimestampTz mark;
+	Slice		slice;
+	bool		in_round;
+	bool		again = false;
+
+	note_success();
+	(void) saga_timer_scan_begin(true, &mark);
+	init_slice(&slice);
+	if (!round_is_under_way())
+	{
+		int			n = add_due(&slice, 0, mark, now, ROWS_AT_ONCE, BYTES_AT_ONCE);
+
+		if (turns.careful || asides != NIL || n == ROWS_AT_ONCE || slice.n < n)
+		{
+			begin_round(&slice, mark, now);
+			forget_asides_without_timers(now);
+			slice.n = 0;
+			slice.bytes = 0;
+		}
+	}
+	in_round = round_is_under_way();
+	if (in_round)
+	{
+		turns.untold = true;
+		fill_slice(&slice, mark, now);
+	}
+	turns.moved += move_slice(&slice, mark, now, in_round);
+	if (in_round && !round_is_under_way())
+	{
+		/* those that are left had more than their turn, or are locked */
+		again = turns.moved > 0;
+		turns.careful = false;
+	}
+	again |= round_is_under_way();
+	*next_wake = saga_timers_end_scan(mark, now, again);
+	return again;
+}
+
+/* True: the others can go on at once. */
+bool
+saga_timers_failed(void)
+{
+	bool		in_round = turns.untold;
+
+	turns.untold = false;
+	if (in_round && turns.owners == 1)
+	{
+		put_aside(turns.serving);
+		return true;
+	}
+	if (in_round)
+		turns.at = turns.begun;
+	if (turns.careful)
+		return false;
+	turns.careful = true;
+	return true;
+}
