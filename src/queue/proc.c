@@ -27,18 +27,21 @@ detach_at_exit(int code, Datum arg)
 SagaProcSlot *
 saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 {
+	bool		background = type != SAGA_PROC_RECEIVER;
+	int			end;
 	int			i;
 
 	Assert(saga_my_proc == NULL);
 	if (saga_shared == NULL)
 		return NULL;
+	end = background ? saga_shared->max_background : saga_shared->max_procs;
 	if (!exit_registered)
 	{
 		before_shmem_exit(detach_at_exit, (Datum) 0);
 		exit_registered = true;
 	}
 	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	for (i = 0; i < saga_shared->max_procs; i++)
+	for (i = background ? 0 : saga_shared->max_background; i < end; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
 

@@ -24,6 +24,7 @@ SagaShared *saga_shared = NULL;
 /* GUCs */
 int			saga_max_queues = 1024;
 int			saga_max_processes = 64;
+int			saga_max_receivers = 64;
 
 /* Cache: this process's database slot. */
 static SagaDatabaseSlot *my_database = NULL;
@@ -40,6 +41,19 @@ index_size(void)
 	return size;
 }
 
+/* However many sessions wait, a process that the server has room for gets a slot. */
+static int
+background_slots(void)
+{
+	return Max(saga_max_processes, max_worker_processes);
+}
+
+static int
+proc_slots(void)
+{
+	return background_slots() + saga_max_receivers;
+}
+
 Size
 saga_shmem_size(void)
 {
@@ -47,7 +61,7 @@ saga_shmem_size(void)
 
 	size = add_size(size, MAXALIGN(mul_size(saga_max_queues, sizeof(SagaQueueSlot))));
 	size = add_size(size, MAXALIGN(mul_size(index_size(), sizeof(int32))));
-	size = add_size(size, MAXALIGN(mul_size(saga_max_processes, sizeof(SagaProcSlot))));
+	size = add_size(size, MAXALIGN(mul_size(proc_slots(), sizeof(SagaProcSlot))));
 	size = add_size(size, MAXALIGN(mul_size(saga_prepared_slots(), sizeof(SagaPrepared))));
 	return size;
 }
@@ -69,7 +83,8 @@ init_shared(SagaShared *shared)
 	shared->lock = &(GetNamedLWLockTranche("pg_saga"))->lock;
 	shared->started_at = GetCurrentTimestamp();
 	shared->max_queues = saga_max_queues;
-	shared->max_procs = saga_max_processes;
+	shared->max_background = background_slots();
+	shared->max_procs = proc_slots();
 	shared->max_prepared = saga_prepared_slots();
 	shared->prepared_unknown = max_prepared_xacts > 0 ? 1 : 0;
 

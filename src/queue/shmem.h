@@ -133,6 +133,7 @@ typedef struct SagaShared
 	TimestampTz started_at;		/* of the server, or the end of its last crash; never changes */
 	int			max_queues;
 	int			max_procs;
+	int			max_background; /* the first of procs: no session takes one of these */
 	SagaDatabaseSlot databases[SAGA_MAX_DATABASES];
 	/* arrays behind the struct, sizes from POSTMASTER settings */
 	SagaQueueSlot *queues;
@@ -153,6 +154,7 @@ extern SagaShared *saga_shared; /* pointer into shared memory; NULL: not preload
 
 extern int	saga_max_queues;	/* GUC pg_saga.max_queues */
 extern int	saga_max_processes; /* GUC pg_saga.max_processes */
+extern int	saga_max_receivers; /* GUC pg_saga.max_receivers */
 
 extern Size saga_shmem_size(void);
 extern void saga_shmem_request(void);	/* from the request hook (15+) or _PG_init (14) */
@@ -192,7 +194,9 @@ extern uint32 saga_sources_generation(void);
 extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
 
 /*
- * This process's own slot; released in before_shmem_exit.
+ * This process's own slot; released in before_shmem_exit.  Background
+ * processes have slots of their own, as many as there can be of them; sessions
+ * that wait in saga.receive have others.  Who gets none (NULL) is not woken.
  *
  * A process that wants to sleep:
  *		saga_proc_prepare_sleep();
