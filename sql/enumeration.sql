@@ -117,7 +117,7 @@ INSERT INTO decision VALUES
 	('function', 'saga.worker_status()', 'rows', 'of owners whose rights the caller has, and processes of this database that serve nobody in particular'),
 	('function', 'saga.workflow_version(text)', 'open', 'whether there is a workflow of that name'),
 	('procedure', 'public.invoice_process()', 'commits', NULL),
-	('procedure', 'saga.drain(text,integer)', 'own', 'executions of workflows whose owner''s rights the caller has'),
+	('procedure', 'saga.drain(text,integer)', 'own', 'executions of workflows that the caller is the owner of'),
 	('procedure', 'saga.publish()', 'own', 'messages of destinations whose owner''s rights the caller has'),
 	('schema', 'saga', 'nobody', NULL),
 	('sequence', 'saga.outbox_position', 'nobody', NULL),

@@ -186,7 +186,8 @@ define_network_settings(void)
 {
 	DefineCustomStringVariable("pg_saga.proxy",
 							   "Proxy that outbox messages are sent through.",
-							   "http://host:port; empty: none. The server's environment is not looked at.",
+							   "http://host:port; empty: none. The server's environment is not looked at. "
+							   "The proxy resolves names: private addresses behind them are its to refuse.",
 							   &saga_proxy, "", PGC_SIGHUP, 0, check_proxy, NULL, NULL);
 	DefineCustomStringVariable("pg_saga.no_proxy",
 							   "Hosts that are reached without pg_saga.proxy.",
