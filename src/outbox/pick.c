@@ -401,7 +401,7 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 
 /* If it raises, the others are claimed from without it. */
 static int
-claim_from(SagaPublisher *publisher, Candidate *candidate)
+claim_from(SagaPublisher *publisher, SagaCandidate *candidate)
 {
 	int			rows;
 
