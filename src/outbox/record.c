@@ -380,7 +380,7 @@ static bool
 try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 {
 	const SagaDestination *destination = sending->destination;
-	const SagaDestination *other;
+	SagaObject	other;
 
 	if (delivery->workflow_id != 0 && !saga_queue_try_lock(delivery->workflow_id))
 		return false;
@@ -389,9 +389,12 @@ try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 	if (!delivery->compensate || destination->compensation == NULL ||
 		destination->compensation->other_destination == NULL)
 		return true;
-	other = saga_destination_by_name(destination->compensation->other_destination);
-	return other == NULL ||
-		(saga_destination_try_lock(other->destination_id) && saga_queue_try_lock(other->destination_id));
+	other.id = saga_destination_other(destination->destination_id);
+	if (other.id == 0 &&
+		!saga_object_find(SAGA_OBJECT_DESTINATION, destination->compensation->other_destination,
+						  destination->owner, SAGA_RIGHT_USE, &other))
+		return true;
+	return saga_destination_try_lock(other.id) && saga_queue_try_lock(other.id);
 }
 
 static bool
