@@ -16,6 +16,7 @@
 #include "outbox/destination.h"
 #include "queue/queue.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -68,12 +69,22 @@ static SagaStmt load_stmt = {
 	.argtypes = {INT4OID}
 };
 
-static SagaStmt ids_stmt = {
-	.sql = "SELECT destination_id FROM saga.destination ORDER BY destination_id"
+/* With something to claim; or, of those that have nobody to bring it back, with something that is due. */
+static SagaStmt ready_stmt = {
+	.sql = "SELECT d.destination_id, d.owner::oid FROM saga.destination d "
+	"WHERE EXISTS (SELECT FROM saga.message m WHERE m.queue_id = d.destination_id) "
+	"OR $1 AND EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = d.destination_id AND t.wake_at <= now()) "
+	"ORDER BY d.destination_id",
+	.nargs = 1,
+	.argtypes = {BOOLOID}
+};
+
+static SagaStmt owners_stmt = {
+	.sql = "SELECT destination_id, owner::oid FROM saga.destination ORDER BY destination_id"
 };
 
 static SagaStmt ids_of_stmt = {
-	.sql = "SELECT destination_id FROM saga.destination WHERE owner = $1 ORDER BY destination_id",
+	.sql = "SELECT destination_id, owner::oid FROM saga.destination WHERE owner = $1 ORDER BY destination_id",
 	.nargs = 1,
 	.argtypes = {OIDOID}
 };
@@ -216,9 +227,9 @@ saga_destination_by_id(int32 destination_id)
 	return load(destination_id);
 }
 
-/* The first column of a statement's rows, in the caller's memory. */
+/* A statement's rows of id and owner: the ids whose owner the user has the privileges of, in the caller's memory. */
 static List *
-read_ids(SagaStmt *stmt, Datum *values)
+read_ids(SagaStmt *stmt, Datum *values, Oid user)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *ids = NIL;
@@ -231,8 +242,11 @@ read_ids(SagaStmt *stmt, Datum *values)
 	PopActiveSnapshot();
 	for (row = 0; row < SPI_processed; row++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(context);
+		MemoryContext old;
 
+		if (OidIsValid(user) && !has_privs_of_role(user, DatumGetObjectId(saga_result(row, 2, &isnull))))
+			continue;
+		old = MemoryContextSwitchTo(context);
 		ids = lappend_int(ids, DatumGetInt32(saga_result(row, 1, &isnull)));
 		MemoryContextSwitchTo(old);
 	}
@@ -245,23 +259,21 @@ saga_destination_ids_of(Oid owner)
 {
 	Datum		value = ObjectIdGetDatum(owner);
 
-	return read_ids(&ids_of_stmt, &value);
+	return read_ids(&ids_of_stmt, &value, InvalidOid);
 }
 
 List *
-saga_destination_list(void)
+saga_destination_ids_for(Oid user)
 {
-	List	   *destinations = NIL;
-	ListCell   *lc;
+	return read_ids(&owners_stmt, NULL, user);
+}
 
-	foreach(lc, read_ids(&ids_stmt, NULL))
-	{
-		SagaDestination *destination = saga_destination_by_id(lfirst_int(lc));
+List *
+saga_destination_ready_ids(Oid user, bool due)
+{
+	Datum		value = BoolGetDatum(due);
 
-		if (destination != NULL)
-			destinations = lappend(destinations, destination);
-	}
-	return destinations;
+	return read_ids(&ready_stmt, &value, user);
 }
 
 bool

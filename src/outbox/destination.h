@@ -306,8 +306,15 @@ extern SagaDestination *saga_destination_new(const char *name, const char *kind)
  * they are pinned.  Need SPI_connect.
  */
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
-extern List *saga_destination_list(void);	/* all, by id */
-extern List *saga_destination_ids_of(Oid owner);	/* integers, by id; not from the cache */
+
+/*
+ * Ids in their order, not from the cache: of one owner; of all owners whose privileges a user
+ * has; of those (InvalidOid: of all) that have something to claim, or with "due"
+ * something that waits no longer.
+ */
+extern List *saga_destination_ids_of(Oid owner);
+extern List *saga_destination_ids_for(Oid user);
+extern List *saga_destination_ready_ids(Oid user, bool due);
 extern bool saga_destination_may(const SagaDestination *destination, Oid user, int rights);
 extern void saga_destination_init(void);	/* registers the look-up of names */
 extern bool saga_destination_is_paused(int32 destination_id);	/* not from the cache */

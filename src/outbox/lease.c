@@ -81,18 +81,13 @@ saga_lease_is_dead(int64 lease)
 static Datum
 own_destinations(void)
 {
-	List	   *destinations = saga_destination_list();
-	Datum	   *ids = palloc(sizeof(Datum) * Max(list_length(destinations), 1));
+	List	   *mine = saga_destination_ids_for(GetUserId());
+	Datum	   *ids = palloc(sizeof(Datum) * Max(list_length(mine), 1));
 	ListCell   *lc;
 	int			n = 0;
 
-	foreach(lc, destinations)
-	{
-		const SagaDestination *destination = lfirst(lc);
-
-		if (has_privs_of_role(GetUserId(), destination->owner))
-			ids[n++] = Int32GetDatum(destination->destination_id);
-	}
+	foreach(lc, mine)
+		ids[n++] = Int32GetDatum(lfirst_int(lc));
 	return PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 

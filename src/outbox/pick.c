@@ -41,9 +41,9 @@
 #define SAGA_READY_MAX		256
 
 static bool
-is_mine(const SagaPublisher *publisher, const SagaDestination *destination)
+is_mine(const SagaPublisher *publisher, Oid owner)
 {
-	return !publisher->in_call || has_privs_of_role(GetUserId(), destination->owner);
+	return !publisher->in_call || has_privs_of_role(GetUserId(), owner);
 }
 
 /* A queue nothing is taken from is not ready; whatever ends that makes it ready again. */
@@ -131,23 +131,45 @@ add_candidate(SagaPublisher *publisher, List *candidates, SagaDestination *desti
 	return candidates;
 }
 
+/* By id, without one twice. */
+static int
+compare_ids(const ListCell *a, const ListCell *b)
+{
+	return (lfirst_int(a) > lfirst_int(b)) - (lfirst_int(a) < lfirst_int(b));
+}
+
+/*
+ * Where there may be something to claim.  A destination is loaded only when it is one of
+ * these, and the caller's: what all others have costs this process nothing.
+ */
 static List *
 choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready, int nready)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	List	   *due = saga_limiter_take_due(publisher->limiter, now);
+	List	   *ids = NIL;
 	List	   *candidates = NIL;
 	ListCell   *lc;
+	int			i;
 
-	foreach(lc, saga_destination_list())
+	if (everywhere)
+		ids = saga_destination_ready_ids(publisher->in_call ? GetUserId() : InvalidOid, publisher->in_call);
+	for (i = 0; !everywhere && i < nready; i++)
+		ids = lappend_int(ids, ready[i]);
+	ids = list_concat_unique_int(ids, due);
+	list_sort(ids, compare_ids);
+	foreach(lc, ids)
 	{
-		SagaDestination *destination = lfirst(lc);
-		int32		id = destination->destination_id;
+		int32		id = lfirst_int(lc);
+		const SagaQueue *queue = saga_queue_by_id(id, true);
+		SagaDestination *destination;
 
-		if (!is_mine(publisher, destination))
+		if (!list_member_int(due, id) && is_quiet(publisher, id, now))
 			continue;
-		if (list_member_int(due, id) ||
-			((everywhere || is_ready(id, ready, nready)) && !is_quiet(publisher, id, now)))
+		if (queue == NULL || queue->kind != SAGA_QUEUE_DESTINATION || !is_mine(publisher, queue->owner))
+			continue;
+		destination = saga_destination_by_id(id);
+		if (destination != NULL)
 			candidates = add_candidate(publisher, candidates, destination, now);
 	}
 	return candidates;
