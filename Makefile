@@ -25,7 +25,7 @@ SAGA_HDRS = $(wildcard src/*/*.h)
 DATA_built = pg_saga--$(SAGA_VERSION).sql pg_invoice--$(INVOICE_VERSION).sql
 DATA = $(sort $(wildcard upgrade/*.sql))
 
-PG_CPPFLAGS = -I$(CURDIR)/src
+PG_CPPFLAGS = -I$(CURDIR)/src -DSAGA_VERSION='"$(SAGA_VERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(SAGA_CFLAGS)
 SHLIB_LINK = -lcurl -ljson-c -lexpat
 

@@ -98,6 +98,9 @@ extern bool saga_serves_all;
 extern Oid	saga_extension_oid(bool missing_ok);
 extern Oid	saga_extension_owner(void);
 
+/* Has it the version of this library?  If not, says so in the log, once per process. */
+extern bool saga_extension_is_current(void);
+
 /* The lock on the extension, shared, until the end of the transaction: DROP EXTENSION waits. */
 extern void saga_extension_lock(void);
 

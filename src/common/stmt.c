@@ -19,6 +19,7 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "common/common.h"
 #include "miscadmin.h"
@@ -26,10 +27,12 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -39,6 +42,7 @@ bool		saga_serves_all = false;
 /* Cache: the extension's oid and owner; zero when not known. */
 static Oid	extension_oid = InvalidOid;
 static Oid	extension_owner = InvalidOid;
+static char *extension_version = NULL;	/* of the catalog; in TopMemoryContext */
 static bool callback_registered = false;
 
 /* Of the lock on the extension: objects have part 0, and extensions have no other. */
@@ -84,7 +88,13 @@ look_up_extension(void)
 	if (HeapTupleIsValid(tuple))
 	{
 		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
+		bool		isnull;
+		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+		char	   *copy = MemoryContextStrdup(TopMemoryContext, isnull ? "" : TextDatumGetCString(version));
 
+		if (extension_version != NULL)
+			pfree(extension_version);
+		extension_version = copy;
 		extension_oid = form->oid;
 		extension_owner = form->extowner;
 	}
@@ -103,6 +113,38 @@ saga_extension_oid(bool missing_ok)
 				 errmsg("extension \"pg_saga\" does not exist in this database"),
 				 errhint("Run CREATE EXTENSION pg_saga.")));
 	return extension_oid;
+}
+
+/* The library may be newer than the catalog, or older: its statements fit their own version alone. */
+bool
+saga_extension_is_current(void)
+{
+	static bool said = false;
+
+	if (!OidIsValid(saga_extension_oid(true)))
+		return false;
+	if (strcmp(extension_version, SAGA_VERSION) == 0)
+		return true;
+	if (!said)
+		ereport(LOG,
+				(errmsg("extension \"pg_saga\" in database \"%s\" has version %s, and its library is %s",
+						get_database_name(MyDatabaseId), extension_version, SAGA_VERSION),
+				 errhint("Nothing is done there before ALTER EXTENSION pg_saga UPDATE.")));
+	said = true;
+	return false;
+}
+
+/* Scripts of extensions run while versions change: what they call is in all of them. */
+static void
+require_current(void)
+{
+	if (creating_extension || strcmp(extension_version, SAGA_VERSION) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension \"pg_saga\" has version %s in this database, and its library is %s",
+					extension_version, SAGA_VERSION),
+			 errhint("Run ALTER EXTENSION pg_saga UPDATE, and the same for pg_invoice; if the library is the older one, restart the server.")));
 }
 
 Oid
@@ -166,6 +208,7 @@ saga_extension_lock(void)
 			break;
 		unlock_extension(oid);
 	}
+	require_current();
 	/* what a savepoint has locked goes with it */
 	if (GetCurrentTransactionNestLevel() == 1)
 		locked_by = saga_my_lxid();

@@ -266,7 +266,7 @@ saga_extension_try_lock(void)
 	if (!OidIsValid(extension))
 		return false;
 	saga_extension_lock_as(extension, AccessShareLock);
-	return saga_extension_oid(true) == extension;
+	return saga_extension_oid(true) == extension && saga_extension_is_current();
 }
 
 bool

@@ -118,7 +118,8 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, voi
 		previous_object_access(access, classId, objectId, subId, arg);
 	if (classId != ExtensionRelationId || subId != 0)
 		return;
-	if (access == OAT_POST_CREATE)
+	/* an update may be what its processes waited for */
+	if (access == OAT_POST_CREATE || access == OAT_POST_ALTER)
 		extension_created = true;
 	else if (access == OAT_DROP && objectId == saga_extension_oid(true))
 	{
