@@ -28,6 +28,7 @@ CALL saga.drain();
 ROLLBACK;
 CREATE FUNCTION pg_temp.f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL saga.drain(); END $$;
 SELECT pg_temp.f();
+DROP FUNCTION pg_temp.f();
 DO $$ BEGIN CALL saga.drain(); END $$;
 CALL saga.drain(max => -1);
 CALL saga.drain('no such queue');

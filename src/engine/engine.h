@@ -15,7 +15,7 @@ extern void saga_engine_init(void); /* from _PG_init: sets the hooks of the modu
 typedef struct SagaBatchOptions
 {
 	int			max_executions; /* 0: the setting pg_saga.batch_size (50) */
-	bool		in_drain;		/* a user's session: leave its portals, locks, temp tables alone */
+	bool		in_drain;		/* a user's session: leave its portals, locks, temp tables alone, if it is the owner's */
 } SagaBatchOptions;
 
 typedef struct SagaBatchResult
@@ -64,6 +64,17 @@ extern bool saga_set_constraints_seen;
 
 /* This process is inside a step right now (for hooks). */
 extern bool saga_in_step;
+
+/*
+ * A session that is another role's than that of the steps (session.c): nothing
+ * of theirs stays in it.  begin raises when the session has something that
+ * would be within their reach; in a new transaction, with SPI.  forget is for
+ * after a rollback, command for the ProcessUtility hook (true: it is done).
+ */
+extern void saga_session_begin_foreign(void);
+extern void saga_session_end_foreign(void);
+extern void saga_session_forget(void);
+extern bool saga_session_command(Node *stmt);
 
 /*
  * An event for an execution: a row in its workflow's queue.  body is one of

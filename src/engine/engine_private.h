@@ -164,8 +164,12 @@ extern void saga_step_error(const ErrorData *edata, const char **error, char **c
 /* The last error was a step's own TimeoutSeconds. */
 extern bool saga_step_timed_out;
 
-/* Fire the execution's deferred triggers, drop what it left in the session. */
+/* Drop what the execution left in the session. */
 extern void saga_step_hygiene(bool in_drain);
+
+/* The same where the session is another role's (session.c). */
+extern bool saga_session_is_foreign(void);
+extern void saga_session_clean(void);
 
 /* ---------- tasks (task.c) ---------- */
 

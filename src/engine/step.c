@@ -328,15 +328,20 @@ saga_step_error(const ErrorData *edata, const char **error, char **cause)
 }
 
 /*
- * Order: the deferred triggers first, as they are part of the execution;
- * then what could carry over into the next one.  Locks after a rollback too,
- * as it does not release session locks.  The GUC level is the caller's.
+ * What could carry over into the next execution, or to whom the session
+ * belongs.  Deferred triggers were fired at the end of each step.  Locks after
+ * a rollback too, as it does not release session locks.  The GUC level is the
+ * caller's.
  */
 void
 saga_step_hygiene(bool in_drain)
 {
 	if (in_drain)
+	{
+		if (saga_session_is_foreign())
+			saga_session_clean();
 		return;
+	}
 	PortalHashTableDeleteAll();
 	DropAllPreparedStatements();
 	ResetTempTableNamespace();

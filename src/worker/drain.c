@@ -8,6 +8,7 @@
  * from becoming that role by SECURITY_LOCAL_USERID_CHANGE, which makes the
  * server refuse SET and RESET of the role.  It stays on until the query of a
  * WITH HOLD cursor has run, in the commit; a transaction may not begin under it.
+ * And nothing that a step leaves stays in such a session (engine/session.c).
  *
  * Each batch runs in a subtransaction, so that one that raises can be rolled
  * back with all that it opened, and the session goes on.
@@ -194,6 +195,7 @@ run_batch(Drain *drain, int32 queue_id, SagaBatchResult *result)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		saga_session_forget();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
@@ -295,6 +297,8 @@ drain_all(Drain *drain, const char *name)
 	next_transaction();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	saga_extension_lock();
+	if (guard_wanted)
+		saga_session_begin_foreign();
 	find_queues(drain, name);
 	PopActiveSnapshot();
 	collect_suspects();
@@ -339,6 +343,7 @@ saga_drain(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		running = guard_wanted = false;
+		saga_session_end_foreign();
 		saga_recorder_detach();
 	}
 	PG_END_TRY();

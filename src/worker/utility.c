@@ -375,6 +375,8 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (OidIsValid(closed_database))
 		dboid = InvalidOid;		/* nested: the outer command has seen to it */
+	if (saga_session_command(stmt))
+		return;
 	saga_refuse_command(stmt);
 	saga_lock_for_command(stmt);
 	note_command(stmt);
