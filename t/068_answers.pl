@@ -130,5 +130,47 @@ like(outcome('ending'), qr/^failed 3 uncertain Saga\.Uncertain: each publisher t
 is(scalar(requests('/hang/ending')), 2, 'but as often as it may be');
 like(outcome('asking'), qr/^failed \d uncertain Saga\.Uncertain: each publisher that sent it ended/, 'nor asked for');
 
+# ---------- many large ones at once ----------
+
+sub request_count { return scalar(requests($_[0])) }
+
+destination('mallory', 'ones', '/ones/1000001', concurrency => 120);
+destination('alice', 'later', '/after/2000/ok', timeout_ms => 10000, max_attempts => 1);
+publish('later');
+poll_until($node, 'SELECT in_flight FROM saga.destinations WHERE name = \'later\'', '1');
+publish('ones', 120);
+foreach (1 .. 1800)
+{
+	last if request_count('/ones/1000001') >= 100;
+	usleep(50_000);
+}
+publish('quick', 3);
+poll_until($node, waiting('quick'), '0');
+my $between = sql("SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id),
+	(SELECT max(p.created_at) AS since, max(p.finished_at) AS till FROM saga.outbox p JOIN saga.destination d USING (destination_id) WHERE d.name = 'quick') q
+	WHERE d.name = 'ones' AND o.finished_at BETWEEN q.since AND q.till");
+cmp_ok($between, '<', 50, "alice's messages arrive while mallory's answers are recorded one by one");
+poll_until($node, waiting('later'), '0');
+is(outcome('later'), 'delivered 1 success', 'and an answer that came meanwhile came in time');
+$pid = publisher();
+sql("SELECT pg_terminate_backend($pid)") if sql(waiting('ones')) > 0;
+poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", '0') if $pid;
+poll_until($node, waiting('ones'), '0');
+like(outcome('ones'), qr/^(delivered [12] success(; )?)+$/, 'they are recorded in the end');
+
+# ---------- and their memory ----------
+
+SKIP:
+{
+	skip 'no /proc', 1 unless -e '/proc/self/status';
+	destination('mallory', 'letters', '/letters/4000000', concurrency => 200, max_response_bytes => 4 * 1024 * 1024);
+	publish('letters', 200);
+	$pid = publisher();
+	poll_until($node, waiting('letters'), '0');
+	is(publisher(), $pid, 'one publisher had all of them');
+	my ($peak) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s*(\d+) kB/m;
+	cmp_ok($peak, '<', 500_000, 'what a publisher holds of 800 MB of answers');
+}
+
 $node->stop;
 done_testing();

@@ -28,6 +28,9 @@
 /* Connections beyond max_transfers: what all transfers wait for, tokens, must not wait for them. */
 #define SAGA_SPARE_CONNECTIONS	4
 
+/* Sockets are asked so often in one go, 64 at a time. */
+#define SAGA_SOCKET_ROUNDS	8
+
 /* Descriptors that are left to others of this process. */
 #define SAGA_SPARE_DESCRIPTORS	2
 
@@ -39,12 +42,18 @@ struct SagaHttp
 	int			nactive;		/* started, not yet released */
 	int			reserved;		/* descriptors announced to fd.c */
 	int64		timer_at;		/* monotonic ms when libcurl wants to be called, -1: not */
+	int64		attended_at;	/* monotonic ms when it was called */
 	dlist_head	idle;			/* transfers whose handle can be used again */
 	dlist_head	active;
 	dlist_head	finished;
 };
 
 static bool curl_initialized = false;	/* process-wide, never undone */
+
+/* Between two times that saga_http_attend does something. */
+#define SAGA_ATTEND_MS	5
+
+static SagaHttp *attended = NULL;	/* the process's own; NULL: none */
 
 static int64
 monotonic_ms(void)
@@ -158,6 +167,7 @@ saga_http_create(int max_transfers)
 				 errmsg("could not prepare HTTP connections"),
 				 errhint("Raising max_files_per_process may help.")));
 	}
+	attended = http;
 	return http;
 }
 
@@ -195,6 +205,8 @@ saga_http_destroy(SagaHttp *http)
 {
 	sigset_t	save;
 
+	if (attended == http)
+		attended = NULL;
 	tell_aborted(&http->active);
 	tell_aborted(&http->finished);
 	block_signals(&save);
@@ -231,9 +243,14 @@ saga_http_descriptor(const SagaHttp *http)
 long
 saga_http_timeout_ms(const SagaHttp *http)
 {
-	if (http->timer_at < 0)
+	int64		at = http->timer_at < 0 ? PG_INT64_MAX : http->timer_at;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &http->active))
+		at = Min(at, dlist_container(SagaTransfer, node, iter.cur)->end_at);
+	if (at == PG_INT64_MAX)
 		return -1;
-	return (long) Max(http->timer_at - monotonic_ms(), 0);
+	return (long) Max(at - monotonic_ms(), 0);
 }
 
 /* ---------- starting and ending one ---------- */
@@ -259,6 +276,7 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 		saga_transfer_free(transfer);
 		return false;
 	}
+	transfer->end_at = monotonic_ms() + request->timeout_ms;
 	dlist_push_tail(&http->active, &transfer->node);
 	http->nactive++;
 	return true;
@@ -297,16 +315,50 @@ collect_finished(SagaHttp *http)
 	}
 }
 
+/* There may be memory for them now. */
 static void
-run_libcurl(SagaHttp *http)
+continue_paused(SagaHttp *http)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &http->active)
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		if (transfer->paused && saga_transfer_may_continue(transfer))
+			curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+	}
+}
+
+/* Those whose time is over, and which have not ended by what has come. */
+static void
+end_late(SagaHttp *http)
+{
+	int64		now = monotonic_ms();
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &http->active)
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		if (transfer->end_at > now)
+			continue;
+		curl_multi_remove_handle(http->multi, transfer->easy);
+		saga_transfer_timed_out(transfer);
+		dlist_delete(&transfer->node);
+		dlist_push_tail(&http->finished, &transfer->node);
+	}
+}
+
+/* Returns whether there may be more. */
+static bool
+serve_sockets(SagaHttp *http)
 {
 	struct epoll_event events[64];
 	int			running;
 	int			n;
 	int			i;
-	sigset_t	save;
 
-	block_signals(&save);
 	n = epoll_wait(http->sockets.epoll, events, lengthof(events), 0);
 	for (i = 0; i < n; i++)
 	{
@@ -322,13 +374,37 @@ run_libcurl(SagaHttp *http)
 			what |= CURL_CSELECT_ERR;
 		curl_multi_socket_action(http->multi, events[i].data.fd, what, &running);
 	}
+	return n == lengthof(events);
+}
+
+/* What has come is read before it is asked whose time is over. */
+static void
+run_libcurl(SagaHttp *http)
+{
+	int			rounds = 0;
+	int			running;
+	sigset_t	save;
+
+	block_signals(&save);
+	continue_paused(http);
+	while (serve_sockets(http) && ++rounds < SAGA_SOCKET_ROUNDS)
+		;
 	if (http->timer_at >= 0 && http->timer_at <= monotonic_ms())
 	{
 		http->timer_at = -1;
 		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 	collect_finished(http);
+	end_late(http);
 	restore_signals(&save);
+	http->attended_at = monotonic_ms();
+}
+
+void
+saga_http_attend(void)
+{
+	if (attended != NULL && attended->nactive > 0 && monotonic_ms() - attended->attended_at >= SAGA_ATTEND_MS)
+		run_libcurl(attended);
 }
 
 /* The user may raise: what he has not kept of the answer is lost then. */

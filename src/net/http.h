@@ -6,6 +6,7 @@
 #ifndef SAGA_NET_HTTP_H
 #define SAGA_NET_HTTP_H
 
+#include "net/budget.h"
 #include "net/guard.h"
 #include "nodes/pg_list.h"
 
@@ -21,6 +22,7 @@ typedef struct SagaHttpRequest
 	int			timeout_ms;
 	int			connect_timeout_ms;
 	size_t		max_response_bytes;
+	SagaAccount *account;		/* that its answer is counted for; NULL: it is a small one */
 	const char *ca_file;		/* NULL: pg_saga.ca_file, or the system's */
 	bool		direct;			/* never through pg_saga.proxy */
 	bool		wipe_answer;	/* it holds secrets: its buffer is overwritten when it is released */
@@ -95,5 +97,12 @@ extern long saga_http_timeout_ms(const SagaHttp *http);
 
 /* Does what can be done without waiting, and tells answers.  Returns how many. */
 extern int	saga_http_run(SagaHttp *http);
+
+/*
+ * The same without telling answers, for this process's SagaHttp if it has
+ * one: in the middle of long work, inside a transaction or not, so that
+ * requests go on.  Raises nothing, and does nothing if it did just now.
+ */
+extern void saga_http_attend(void);
 
 #endif							/* SAGA_NET_HTTP_H */

@@ -1,33 +1,15 @@
 /*
  * json.c
- *		Is a foreign text JSON, and what are its members?  This and
- *		json_read.c are the files that include json-c, whose json_object is
+ *		Foreign JSON, and its members.  This and json_read.c are the files that include json-c, whose json_object is
  *		also the name of a function of the server's.
  */
 #include "postgres.h"
 
 #include <json-c/json.h>
-#include <json-c/json_visit.h>
 #include <limits.h>
 
 #include "net/json.h"
 #include "net/json_private.h"
-
-/* json-c takes NaN and Infinity even when strict: not JSON, and not for jsonb. */
-static int
-find_special_number(json_object *item, int flags, json_object *parent, const char *key,
-					size_t *index, void *arg)
-{
-	const char *text;
-
-	if (!json_object_is_type(item, json_type_double))
-		return JSON_C_VISIT_RETURN_CONTINUE;
-	text = json_object_get_string(item);
-	if (text != NULL && strpbrk(text, "NI") == NULL)
-		return JSON_C_VISIT_RETURN_CONTINUE;
-	*(bool *) arg = true;
-	return JSON_C_VISIT_RETURN_STOP;
-}
 
 /*
  * The text must have a NUL behind it, which is parsed too: without it a bare
@@ -52,19 +34,6 @@ saga_json_parse(const char *text, size_t len, json_object **object)
 		json_tokener_get_parse_end(tokener) >= len;
 	json_tokener_free(tokener);
 	return ok;
-}
-
-bool
-saga_json_check(const char *text, size_t len)
-{
-	json_object *object;
-	bool		ok = saga_json_parse(text, len, &object);
-	bool		special = false;
-
-	if (ok && object != NULL)
-		(void) json_c_visit(object, 0, find_special_number, &special);
-	json_object_put(object);
-	return ok && !special;
 }
 
 static char *

@@ -47,6 +47,47 @@ append(char **data, size_t *len, size_t *size, const char *from, size_t n)
 	return true;
 }
 
+/* As append, of an answer's body: up to twice as large each time, but not larger than it may get. */
+static bool
+append_body(SagaTransfer *transfer, const char *from, size_t n)
+{
+	size_t		old_size = transfer->body_size;
+	size_t		size = transfer->body_len + n + 1;
+	char	   *body;
+
+	if (size > old_size)
+	{
+		size = Max(size, Min(old_size * 2, transfer->request->max_response_bytes + 1));
+		body = realloc(transfer->body, size);
+		if (body == NULL)
+			return false;
+		transfer->body = body;
+		transfer->body_size = size;
+		if (transfer->account != NULL)
+			saga_account_take(transfer->account, size - old_size);
+	}
+	memcpy(transfer->body + transfer->body_len, from, n);
+	transfer->body_len += n;
+	transfer->body[transfer->body_len] = '\0';
+	return true;
+}
+
+/*
+ * One transfer of each owner goes on whatever is used: they would wait for
+ * each other else.
+ */
+static bool
+has_memory_for(SagaTransfer *transfer, size_t n)
+{
+	SagaAccount *account = transfer->account;
+
+	if (account == NULL || transfer->body_len + n < transfer->body_size)
+		return true;
+	if (account->first == NULL)
+		account->first = transfer;
+	return account->first == transfer || saga_account_has_room(account, n + transfer->body_size);
+}
+
 /* The limit is counted here: MAXFILESIZE does not stop a chunked answer. */
 static size_t
 write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
@@ -55,6 +96,13 @@ write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
 	size_t		n = size * nmemb;
 	size_t		room = transfer->request->max_response_bytes - transfer->body_len;
 
+	if (!has_memory_for(transfer, Min(n, room)))
+	{
+		/* it stays with the server until there is: the same bytes come again then */
+		transfer->paused = true;
+		transfer->account->budget->npaused++;
+		return CURL_WRITEFUNC_PAUSE;
+	}
 	if (n > room)
 		transfer->truncated = true;
 	/* at once as large as it may get: realloc would leave copies of secrets behind */
@@ -63,7 +111,7 @@ write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
 		transfer->body = malloc(transfer->request->max_response_bytes + 1);
 		transfer->body_size = transfer->body ? transfer->request->max_response_bytes + 1 : 0;
 	}
-	if (!append(&transfer->body, &transfer->body_len, &transfer->body_size, chunk, Min(n, room)))
+	if (!append_body(transfer, chunk, Min(n, room)))
 	{
 		transfer->no_memory = true;
 		return 0;
@@ -145,6 +193,8 @@ wipe_headers(SagaTransfer *transfer)
 static void
 free_body(SagaTransfer *transfer)
 {
+	if (transfer->account != NULL)
+		saga_account_give(transfer->account, transfer->body_size);
 	if (transfer->wipe_answer && transfer->body != NULL)
 		explicit_bzero(transfer->body, transfer->body_len);
 	free(transfer->body);
@@ -253,9 +303,10 @@ set_options(SagaTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, SAGA_USER_AGENT);
 	/*
 	 * No limit on low speed: it would also count the time that a server takes
-	 * to think.  An answer that drips is cut off by the time limit of all.
+	 * to think.  An answer that drips is cut off by the time limit of all,
+	 * which is ours: libcurl would look at the clock before it reads what has
+	 * come while this process had other things to do.
 	 */
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_callback);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
@@ -295,6 +346,10 @@ saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, Sa
 	transfer->request = request;
 	transfer->user = user;
 	transfer->wipe_answer = request->wipe_answer;
+	transfer->account = request->account;
+	/* of the answer before */
+	if (transfer->account != NULL)
+		saga_account_take(transfer->account, transfer->body_size);
 	transfer->message[0] = '\0';
 	if (request->wipe_answer)
 		free_body(transfer);	/* its buffer has to be as large as it may get */
@@ -355,11 +410,53 @@ saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 	answer->head_len = transfer->head_len;
 }
 
+/* ---------- memory and time ---------- */
+
+bool
+saga_transfer_may_continue(SagaTransfer *transfer)
+{
+	SagaAccount *account = transfer->account;
+
+	if (account->first != NULL && account->first != transfer &&
+		!saga_account_has_room(account, CURL_MAX_WRITE_SIZE + transfer->body_size))
+		return false;
+	transfer->paused = false;
+	account->budget->npaused--;
+	return true;
+}
+
+void
+saga_transfer_timed_out(SagaTransfer *transfer)
+{
+	transfer->code = CURLE_OPERATION_TIMEDOUT;
+	snprintf(transfer->message, sizeof(transfer->message),
+			 "Operation timed out after %d milliseconds with %zu bytes received",
+			 transfer->request->timeout_ms, transfer->body_len);
+}
+
 /* ---------- the end ---------- */
+
+/* Nothing of it is counted for anybody. */
+static void
+close_account(SagaTransfer *transfer)
+{
+	SagaAccount *account = transfer->account;
+
+	if (account == NULL)
+		return;
+	saga_account_give(account, transfer->body_size);
+	if (account->first == transfer)
+		account->first = NULL;
+	if (transfer->paused)
+		account->budget->npaused--;
+	transfer->paused = false;
+	transfer->account = NULL;
+}
 
 void
 saga_transfer_reset(SagaTransfer *transfer)
 {
+	close_account(transfer);
 	curl_easy_reset(transfer->easy);
 	wipe_headers(transfer);
 	/* small buffers are kept for the next answer */
@@ -379,6 +476,7 @@ saga_transfer_reset(SagaTransfer *transfer)
 void
 saga_transfer_free(SagaTransfer *transfer)
 {
+	close_account(transfer);
 	curl_easy_cleanup(transfer->easy);
 	wipe_headers(transfer);
 	free_body(transfer);

@@ -20,6 +20,9 @@ typedef struct SagaTransfer
 	char	   *body;
 	size_t		body_len;
 	size_t		body_size;		/* allocated */
+	SagaAccount *account;		/* which these are counted for, as of the request */
+	bool		paused;			/* there was no memory left for its owner */
+	int64		end_at;			/* monotonic ms: its time is over */
 	char	   *head;
 	size_t		head_len;
 	size_t		head_size;
@@ -41,6 +44,12 @@ extern bool saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest 
 
 /* What became of it; the texts stay the transfer's. */
 extern void saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer);
+
+/* One that is paused: may it go on? */
+extern bool saga_transfer_may_continue(SagaTransfer *transfer);
+
+/* Its time is over. */
+extern void saga_transfer_timed_out(SagaTransfer *transfer);
 
 /* Ready for another request: secrets are overwritten, connections stay with the multi handle. */
 extern void saga_transfer_reset(SagaTransfer *transfer);

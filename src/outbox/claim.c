@@ -335,6 +335,8 @@ void
 saga_sending_free(SagaSending *sending)
 {
 	saga_limit_leave(sending);
+	if (sending->held > 0)
+		saga_account_give(sending->http.account, sending->held);
 	saga_sending_wipe(sending);
 	saga_destination_unpin(sending->destination);
 	MemoryContextDelete(sending->context);

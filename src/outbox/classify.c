@@ -80,6 +80,9 @@ saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
 	sending->doc = NULL;
 	if (answer->transport == SAGA_TRANSPORT_OK)
 	{
+		/* until it is freed: also what is sent again may have had an answer */
+		saga_account_take(sending->http.account, answer->body_len);
+		sending->held += answer->body_len;
 		char	   *head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
 		char	   *body = palloc(answer->body_len + 1);
 
@@ -446,7 +449,7 @@ saga_sending_classify(SagaSending *sending)
 	old = MemoryContextSwitchTo(sending->context);
 	if (sending->head != NULL)
 	{
-		sending->text = saga_foreign_text(sending->answer, sending->answer_len, SIZE_MAX);
+		sending->text = saga_foreign_text_of(sending->answer, sending->answer_len);
 		if (!sending->transport.truncated && sending->answer_len > 0)
 			sending->doc = saga_foreign_json(sending->answer, sending->answer_len);
 	}

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/guc.h"
 #include "miscadmin.h"
 #include "outbox/auth.h"
 #include "outbox/publisher_private.h"
@@ -85,6 +86,7 @@ saga_publisher_make(MemoryContext context, int max_in_flight)
 	dlist_init(&publisher->flying);
 	dlist_init(&publisher->done);
 	publisher->look_everywhere = true;
+	publisher->budget = saga_budget_create(publisher->context);
 	publisher->http = saga_http_create(max_in_flight);
 	return publisher;
 }
@@ -154,6 +156,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	http->timeout_ms = spec ? spec->timeout_ms : destination->timeout_ms;
 	http->connect_timeout_ms = spec ? spec->connect_timeout_ms : destination->connect_timeout_ms;
 	http->max_response_bytes = saga_answer_limit(destination, spec);
+	http->account = saga_budget_account(publisher->budget, destination->owner);
 	http->ca_file = destination->ca_file;
 	if (sending->deliveries[0]->error != NULL)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
@@ -248,6 +251,7 @@ saga_publisher_step(SagaPublisher *publisher)
 	MemoryContextSwitchTo(publisher->work);
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
+	publisher->budget->limit = (size_t) saga_answer_memory_kb * 1024;
 	done = saga_http_run(publisher->http);
 	if (saga_auth_has_work())
 		done += work_on_auth(publisher);

@@ -15,6 +15,7 @@ struct SagaPublisher
 	MemoryContext context;
 	MemoryContext work;			/* reset each turn */
 	SagaHttp   *http;
+	SagaBudget *budget;			/* memory for answers */
 	int64		lease;
 	bool		lease_held;
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */

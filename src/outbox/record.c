@@ -20,7 +20,6 @@
 
 #define SAGA_MAX_CAUSE		32768	/* as States.* causes of AWS */
 #define SAGA_MAX_NOTE		1000	/* of an answer, in the attempt's record */
-#define SAGA_MAX_RESPONSE	65536	/* of a stored answer; the task gets all of it */
 
 static SagaStmt lock_stmt = {
 	.sql = "SELECT state FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2 "
@@ -157,22 +156,8 @@ write_attempt(const Recording *recording)
 	(void) saga_execute(&attempt_stmt, values, nulls, false, 0);
 }
 
-/* What is kept of an answer; all of it went to the task. */
-static Jsonb *
-bounded(Jsonb *output, const SagaDelivery *delivery)
-{
-	JsonbParseState *state = NULL;
-
-	if (VARSIZE(output) <= SAGA_MAX_RESPONSE)
-		return output;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_int(&state, "StatusCode", delivery->status);
-	saga_doc_push_string(&state, "ResponseBody", "(too long to be kept)");
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
 static void
-write_record(const Recording *recording, const char *state, Jsonb *output)
+write_record(const Recording *recording, const char *state, bool success)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
@@ -195,8 +180,8 @@ write_record(const Recording *recording, const char *state, Jsonb *output)
 												 clip(recording->cause, SAGA_MAX_NOTE)));
 	else
 		nulls[6] = 'n';
-	if (output != NULL)
-		values[7] = JsonbPGetDatum(bounded(output, delivery));
+	if (success)
+		values[7] = JsonbPGetDatum(saga_kept_output(sending, delivery));
 	else
 		nulls[7] = 'n';
 	if (!recording->finished)
@@ -254,19 +239,22 @@ settle_timer(const Recording *recording)
 }
 
 static void
-send_event(const Recording *recording, Jsonb *output)
+send_event(const Recording *recording, bool success)
 {
 	const SagaDelivery *delivery = recording->delivery;
 	JsonbParseState *state = NULL;
 
 	if (saga_outbox_event_hook == NULL)
 		return;
-	if (output != NULL && delivery->only_submit)
+	if (success && delivery->only_submit)
 		return;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "task", delivery->task_id);
-	if (output != NULL)
-		saga_doc_push_jsonb(&state, "output", output);
+	if (success)
+	{
+		saga_doc_push_key(&state, "output");
+		(void) saga_push_output(&state, recording->sending, delivery);
+	}
 	else
 	{
 		saga_doc_push_string(&state, "error", delivery->error);
@@ -355,16 +343,15 @@ record_waiting(Recording *recording)
 	SagaDelivery *delivery = recording->delivery;
 	bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
 	bool		waited_for = delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH;
-	Jsonb	   *output = success ? saga_delivery_output(recording->sending, delivery) : NULL;
 
 	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
-	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", output);
+	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", success);
 	if (!recording->finished)
 		return;
 	if (!success && hand_on(recording))
 		return;
 	if (waited_for)
-		send_event(recording, output);
+		send_event(recording, success);
 	else if (!success)
 		bury(recording);
 	if (delivery->ordering_key != NULL)
@@ -432,8 +419,7 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 		/* nobody waits, but what happened is told; a delivery is one */
 		bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
 
-		write_record(&recording, success ? "delivered" : "withdrawn",
-					 success ? saga_delivery_output(sending, delivery) : NULL);
+		write_record(&recording, success ? "delivered" : "withdrawn", success);
 		if (delivery->ordering_key != NULL)
 			saga_ordering_release(sending->destination->destination_id, delivery->ordering_key);
 	}

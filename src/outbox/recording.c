@@ -20,6 +20,9 @@
 #define SAGA_RECORD_BATCH	100
 #define SAGA_RECORD_SLICE_MS 20
 
+/* Bytes of an answer that has a transaction of its own. */
+#define SAGA_LONG_ANSWER	65536
+
 /* One that raised: so often as it is, then without its answer; then it is left to its lease. */
 #define SAGA_RECORD_WHOLE_TRIES 2
 #define SAGA_RECORD_TRIES	5
@@ -258,6 +261,13 @@ take_turns(const SagaPublisher *publisher, TimestampTz now, int *n)
 
 /* ---------- the recording transaction ---------- */
 
+/* While it is looked at the process may be told to end, which undoes what is in the same transaction. */
+static bool
+is_long_work(const SagaSending *sending)
+{
+	return sending->answered && !sending->classified && sending->answer_len > SAGA_LONG_ANSWER;
+}
+
 /* Returns how many had their turn. */
 static int
 record_turns(SagaPublisher *publisher, const Turn *turns, int n, bool guarded)
@@ -267,6 +277,8 @@ record_turns(SagaPublisher *publisher, const Turn *turns, int n, bool guarded)
 
 	for (i = 0; i < n; i++)
 	{
+		if (i > 0 && is_long_work(turns[i].sending))
+			return i;
 		if (guarded)
 			record_guarded(publisher, turns[i].sending);
 		else

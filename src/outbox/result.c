@@ -11,11 +11,10 @@
 
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
-#include "net/json.h"
+#include "net/jsonb_read.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -79,6 +78,17 @@ attempt(saga_attempt_fn fn, void *arg)
 	return false;
 }
 
+#define SAGA_MAX_RESPONSE	65536	/* of a stored answer; the task gets all of it */
+
+#define REPLACEMENT "\xEF\xBF\xBD"
+
+/* How much of it, from the beginning, is valid UTF-8 without NUL. */
+static int
+valid_length(const char *text, size_t len)
+{
+	return pg_encoding_verifymbstr(PG_UTF8, text, (int) Min(len, MaxAllocSize));
+}
+
 /* Valid UTF-8 without NUL: what is not becomes U+FFFD. */
 static char *
 valid_utf8(const char *text, size_t len, size_t max_bytes)
@@ -87,25 +97,20 @@ valid_utf8(const char *text, size_t len, size_t max_bytes)
 	size_t		i = 0;
 
 	initStringInfo(&out);
-	while (i < len && (size_t) out.len < max_bytes)
+	for (;;)
 	{
-		const unsigned char *p = (const unsigned char *) text + i;
-		int			n = pg_utf_mblen(p);
+		size_t		room = max_bytes - out.len;
+		int			valid = valid_length(text + i, len - i);
+		int			n = valid <= room ? valid : pg_encoding_mbcliplen(PG_UTF8, text + i, valid, (int) room);
 
-		if (*p != '\0' && i + n <= len && pg_utf8_islegal(p, n))
-		{
-			if (out.len + n > max_bytes)
-				break;
-			appendBinaryStringInfo(&out, text + i, n);
-			i += n;
-		}
-		else
-		{
-			appendStringInfoString(&out, "\xEF\xBF\xBD");
-			i++;
-		}
+		appendBinaryStringInfo(&out, text + i, n);
+		i += n;
+		/* one that begins within the limit may end behind it, as it always did */
+		if (n < valid || i >= len || (size_t) out.len >= max_bytes)
+			return out.data;
+		appendStringInfoString(&out, REPLACEMENT);
+		i++;
 	}
-	return out.data;
 }
 
 typedef struct Conversion
@@ -129,7 +134,7 @@ convert_json(void *arg)
 	Conversion *conversion = arg;
 
 	convert_text(arg);
-	conversion->doc = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(conversion->text)));
+	conversion->doc = saga_jsonb_read(conversion->text, strlen(conversion->text));
 }
 
 char *
@@ -151,15 +156,37 @@ saga_foreign_text(const char *text, size_t len, size_t max_bytes)
 	return conversion.from;
 }
 
+char *
+saga_foreign_text_of(char *text, size_t len)
+{
+	if (GetDatabaseEncoding() == PG_UTF8 && len < MaxAllocSize && valid_length(text, len) == len)
+		return text;
+	return saga_foreign_text(text, len, SIZE_MAX);
+}
+
 Jsonb *
 saga_foreign_json(const char *text, size_t len)
 {
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext scratch;
 	Conversion	conversion = {0};
+	Jsonb	   *doc = NULL;
 
-	conversion.from = unconstify(char *, text);
-	if (!saga_json_check(text, len) || !attempt(convert_json, &conversion))
+	if (len >= MaxAllocSize || valid_length(text, len) < len)
 		return NULL;
-	return conversion.doc;
+	/* what the document is made of takes many times its size */
+	scratch = AllocSetContextCreate(old, "saga foreign json", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(scratch);
+	conversion.from = unconstify(char *, text);
+	if (attempt(convert_json, &conversion) && conversion.doc != NULL)
+	{
+		doc = MemoryContextAllocExtended(old, VARSIZE(conversion.doc), MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+		if (doc != NULL)
+			memcpy(doc, conversion.doc, VARSIZE(conversion.doc));
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return doc;
 }
 
 /* What a look-up found stands for the answer that was lost. */
@@ -269,10 +296,12 @@ status_text(const char *head)
 	return rest_of_line(p, " ");
 }
 
-Jsonb *
-saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery)
+/* As a member of a larger document, or as one of its own. */
+JsonbValue *
+saga_push_output(JsonbParseState **parse, const SagaSending *sending, const SagaDelivery *delivery)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state = *parse;
+	JsonbValue *output;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (delivery->entry != NULL)
@@ -299,5 +328,36 @@ saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery)
 		if (delivery->captured != NULL)
 			saga_doc_push_jsonb(&state, "Captured", delivery->captured);
 	}
+	output = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	*parse = state;
+	return output;
+}
+
+/* Of what is too long nothing is made that would be thrown away. */
+static bool
+is_kept(const SagaSending *sending, const SagaDelivery *delivery)
+{
+	if (delivery->entry != NULL || delivery->found != NULL)
+		return true;
+	return (sending->doc == NULL || VARSIZE(sending->doc) <= SAGA_MAX_RESPONSE) &&
+		(sending->doc != NULL || strlen(sending->text) <= SAGA_MAX_RESPONSE);
+}
+
+Jsonb *
+saga_kept_output(const SagaSending *sending, const SagaDelivery *delivery)
+{
+	JsonbParseState *state = NULL;
+	Jsonb	   *output;
+
+	if (is_kept(sending, delivery))
+	{
+		output = JsonbValueToJsonb(saga_push_output(&state, sending, delivery));
+		if (VARSIZE(output) <= SAGA_MAX_RESPONSE)
+			return output;
+		state = NULL;
+	}
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_int(&state, "StatusCode", delivery->status);
+	saga_doc_push_string(&state, "ResponseBody", "(too long to be kept)");
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

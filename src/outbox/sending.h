@@ -127,6 +127,7 @@ typedef struct SagaSending
 	char	   *head;			/* header lines; NULL: no answer */
 	char	   *answer;			/* its body */
 	size_t		answer_len;
+	size_t		held;			/* bytes that are counted for http.account */
 	char	   *text;			/* the same in the server's encoding, what is invalid replaced */
 	Jsonb	   *doc;			/* the same as JSON; NULL: it is none */
 	SagaHttpAnswer transport;	/* without head and body */
@@ -192,9 +193,14 @@ extern ErrorData *saga_attempt(saga_attempt_fn fn, void *arg);
 
 /* For the record, inside a transaction (result.c). */
 extern char *saga_foreign_text(const char *text, size_t len, size_t max_bytes);
+extern char *saga_foreign_text_of(char *text, size_t len);	/* all of it, itself if it can be */
 extern Jsonb *saga_foreign_json(const char *text, size_t len);	/* NULL: it is none */
 extern Jsonb *saga_answer_headers(const SagaSending *sending);	/* NULL: none, or too long to be kept */
-extern Jsonb *saga_delivery_output(const SagaSending *sending, const SagaDelivery *delivery);
+
+/* What a task gets of a success, and what the record keeps of that. */
+extern JsonbValue *saga_push_output(JsonbParseState **parse, const SagaSending *sending,
+									const SagaDelivery *delivery);
+extern Jsonb *saga_kept_output(const SagaSending *sending, const SagaDelivery *delivery);
 
 /* ---------- inside a transaction, with SPI connected ---------- */
 

@@ -1,0 +1,39 @@
+/*
+ * budget.c
+ *		Memory for answers, shared by the owners that a process serves.
+ */
+#include "postgres.h"
+
+#include "net/budget.h"
+#include "utils/memutils.h"
+
+SagaBudget *
+saga_budget_create(MemoryContext context)
+{
+	SagaBudget *budget = MemoryContextAllocZero(context, sizeof(SagaBudget));
+
+	budget->context = context;
+	return budget;
+}
+
+SagaAccount *
+saga_budget_account(SagaBudget *budget, Oid owner)
+{
+	MemoryContext old;
+	SagaAccount *account;
+	ListCell   *lc;
+
+	foreach(lc, budget->accounts)
+	{
+		account = lfirst(lc);
+		if (account->owner == owner)
+			return account;
+	}
+	old = MemoryContextSwitchTo(budget->context);
+	account = palloc0(sizeof(SagaAccount));
+	account->budget = budget;
+	account->owner = owner;
+	budget->accounts = lappend(budget->accounts, account);
+	MemoryContextSwitchTo(old);
+	return account;
+}

@@ -1,0 +1,60 @@
+/*
+ * budget.h
+ *		Memory for answers, shared by the owners that a process serves.
+ *
+ * All of it is arithmetic: libcurl's callbacks use it too.
+ */
+#ifndef SAGA_NET_BUDGET_H
+#define SAGA_NET_BUDGET_H
+
+#include "nodes/pg_list.h"
+
+typedef struct SagaBudget
+{
+	MemoryContext context;
+	size_t		limit;			/* set before each use: it is a setting */
+	size_t		used;
+	int			npaused;		/* transfers that wait for memory */
+	List	   *accounts;		/* SagaAccount */
+} SagaBudget;
+
+/* One owner's.  Lives as long as the budget. */
+typedef struct SagaAccount
+{
+	SagaBudget *budget;
+	Oid			owner;
+	size_t		bytes;
+	const void *first;			/* the transfer that goes on whatever is used: somebody must; NULL: none */
+} SagaAccount;
+
+extern SagaBudget *saga_budget_create(MemoryContext context);
+extern SagaAccount *saga_budget_account(SagaBudget *budget, Oid owner);
+
+/*
+ * As with requests, an owner has at most twice as much as is free: two thirds
+ * when he is alone, and some is left for another one.
+ */
+static inline bool
+saga_account_has_room(const SagaAccount *account, size_t n)
+{
+	const SagaBudget *budget = account->budget;
+
+	return budget->used + n <= budget->limit &&
+		account->bytes + n <= 2 * (budget->limit - budget->used - n);
+}
+
+static inline void
+saga_account_take(SagaAccount *account, size_t n)
+{
+	account->bytes += n;
+	account->budget->used += n;
+}
+
+static inline void
+saga_account_give(SagaAccount *account, size_t n)
+{
+	account->bytes -= n;
+	account->budget->used -= n;
+}
+
+#endif							/* SAGA_NET_BUDGET_H */

@@ -1,0 +1,365 @@
+/*
+ * jsonb_read.c
+ *		Foreign JSON as jsonb: one pass, no recursion, and no more memory than
+ *		jsonb itself takes.
+ *
+ * The server's own parser would do, but for two things that a process which
+ * serves many owners needs: it is not interrupted, however long the text is,
+ * and the network is served meanwhile.  The grammar is that of RFC 8259, as
+ * the server has it.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "net/http.h"
+#include "net/json.h"
+#include "net/jsonb_read.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+/* So many values between two looks at what else there is to do. */
+#define TOKENS_PER_BREATH 4096
+
+/* Digits of a number that an int64 surely holds. */
+#define SMALL_DIGITS 18
+
+typedef struct Reader
+{
+	const char *p;
+	const char *end;			/* a NUL is there */
+	JsonbParseState *state;
+	int			depth;
+	int			tokens;
+	bool		in_object[SAGA_JSON_MAX_DEPTH];
+} Reader;
+
+static void
+skip_space(Reader *reader)
+{
+	while (*reader->p == ' ' || *reader->p == '\t' || *reader->p == '\n' || *reader->p == '\r')
+		reader->p++;
+}
+
+/* ---------- scalars; false: it is none ---------- */
+
+static int
+hex4(const char *p)
+{
+	int			value = 0;
+	int			i;
+
+	for (i = 0; i < 4; i++)
+	{
+		char		c = p[i];
+
+		if (c >= '0' && c <= '9')
+			value = value * 16 + c - '0';
+		else if (c >= 'a' && c <= 'f')
+			value = value * 16 + c - 'a' + 10;
+		else if (c >= 'A' && c <= 'F')
+			value = value * 16 + c - 'A' + 10;
+		else
+			return -1;
+	}
+	return value;
+}
+
+/* Behind "\u": a character, or half of one and the other half; jsonb has no NUL. */
+static bool
+read_unicode(Reader *reader, StringInfo out)
+{
+	unsigned char buffer[MAX_UNICODE_EQUIVALENT_STRING + 1];
+	int			code = hex4(reader->p);
+
+	if (code <= 0 || is_utf16_surrogate_second(code))
+		return false;
+	reader->p += 4;
+	if (is_utf16_surrogate_first(code))
+	{
+		int			second = reader->p[0] == '\\' && reader->p[1] == 'u' ? hex4(reader->p + 2) : -1;
+
+		if (second < 0 || !is_utf16_surrogate_second(second))
+			return false;
+		code = surrogate_pair_to_codepoint(code, second);
+		reader->p += 6;
+	}
+	pg_unicode_to_server(code, buffer);
+	appendStringInfoString(out, (char *) buffer);
+	return true;
+}
+
+static bool
+read_escape(Reader *reader, StringInfo out)
+{
+	static const char from[] = "\"\\/bfnrt";
+	static const char to[] = "\"\\/\b\f\n\r\t";
+	char		c = *reader->p;
+	const char *known = c != '\0' ? strchr(from, c) : NULL;
+
+	if (c == '\0')
+		return false;
+	reader->p++;
+	if (c == 'u')
+		return read_unicode(reader, out);
+	if (known == NULL)
+		return false;
+	appendStringInfoChar(out, to[known - from]);
+	return true;
+}
+
+/* Without an escape it is a part of the text. */
+static bool
+read_string(Reader *reader, JsonbValue *value)
+{
+	const char *from = ++reader->p;
+	StringInfoData out;
+
+	value->type = jbvString;
+	while ((unsigned char) *reader->p >= ' ' && *reader->p != '"' && *reader->p != '\\')
+		reader->p++;
+	if (*reader->p == '"')
+	{
+		value->val.string.val = unconstify(char *, from);
+		value->val.string.len = reader->p++ - from;
+		return true;
+	}
+	initStringInfo(&out);
+	for (;;)
+	{
+		appendBinaryStringInfo(&out, from, reader->p - from);
+		if (*reader->p == '"')
+			break;
+		if (*reader->p++ != '\\' || !read_escape(reader, &out))
+			return false;
+		from = reader->p;
+		while ((unsigned char) *reader->p >= ' ' && *reader->p != '"' && *reader->p != '\\')
+			reader->p++;
+	}
+	reader->p++;
+	value->val.string.val = out.data;
+	value->val.string.len = out.len;
+	return true;
+}
+
+static int
+skip_digits(Reader *reader)
+{
+	const char *from = reader->p;
+
+	while (*reader->p >= '0' && *reader->p <= '9')
+		reader->p++;
+	return reader->p - from;
+}
+
+static bool
+read_number(Reader *reader, JsonbValue *value)
+{
+	const char *from = reader->p;
+	bool		negative = *from == '-';
+	bool		whole = true;
+	int			digits;
+
+	reader->p += negative;
+	digits = skip_digits(reader);
+	if (digits == 0 || (digits > 1 && from[negative] == '0'))
+		return false;
+	if (*reader->p == '.')
+	{
+		whole = false;
+		reader->p++;
+		if (skip_digits(reader) == 0)
+			return false;
+	}
+	if (*reader->p == 'e' || *reader->p == 'E')
+	{
+		whole = false;
+		reader->p++;
+		if (*reader->p == '+' || *reader->p == '-')
+			reader->p++;
+		if (skip_digits(reader) == 0)
+			return false;
+	}
+	value->type = jbvNumeric;
+	if (whole && digits <= SMALL_DIGITS)
+	{
+		int64		number = 0;
+		const char *p;
+
+		for (p = from + negative; p < reader->p; p++)
+			number = number * 10 + (*p - '0');
+		value->val.numeric = int64_to_numeric(negative ? -number : number);
+	}
+	else
+		value->val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in,
+																 CStringGetDatum(pnstrdup(from, reader->p - from)),
+																 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	return true;
+}
+
+static bool
+read_word(Reader *reader, const char *word)
+{
+	size_t		len = strlen(word);
+
+	if (strncmp(reader->p, word, len) != 0)
+		return false;
+	reader->p += len;
+	return true;
+}
+
+static bool
+read_scalar(Reader *reader, JsonbValue *value)
+{
+	switch (*reader->p)
+	{
+		case '"':
+			return read_string(reader, value);
+		case 't':
+		case 'f':
+			value->type = jbvBool;
+			value->val.boolean = *reader->p == 't';
+			return read_word(reader, value->val.boolean ? "true" : "false");
+		case 'n':
+			value->type = jbvNull;
+			return read_word(reader, "null");
+		default:
+			return read_number(reader, value);
+	}
+}
+
+/* ---------- objects and arrays ---------- */
+
+/* A text of megabytes is not all that this process has to do. */
+static void
+breathe(Reader *reader)
+{
+	if (++reader->tokens % TOKENS_PER_BREATH != 0)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	saga_http_attend();
+}
+
+static bool
+read_key(Reader *reader)
+{
+	JsonbValue	key;
+
+	skip_space(reader);
+	if (*reader->p != '"' || !read_string(reader, &key))
+		return false;
+	skip_space(reader);
+	if (*reader->p++ != ':')
+		return false;
+	pushJsonbValue(&reader->state, WJB_KEY, &key);
+	return true;
+}
+
+static bool
+open_container(Reader *reader)
+{
+	bool		object = *reader->p++ == '{';
+
+	if (reader->depth == SAGA_JSON_MAX_DEPTH)
+		return false;
+	reader->in_object[reader->depth++] = object;
+	pushJsonbValue(&reader->state, object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
+	return true;
+}
+
+static JsonbValue *
+close_container(Reader *reader)
+{
+	bool		object = reader->in_object[--reader->depth];
+
+	reader->p++;
+	return pushJsonbValue(&reader->state, object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
+}
+
+static bool
+is_end(const Reader *reader)
+{
+	return *reader->p == (reader->in_object[reader->depth - 1] ? '}' : ']');
+}
+
+/* One value behind another: where it ends, so may what it is in.  *root is set when all has ended. */
+static bool
+read_end(Reader *reader, JsonbValue **root)
+{
+	for (;;)
+	{
+		skip_space(reader);
+		if (*reader->p == ',')
+		{
+			reader->p++;
+			return !reader->in_object[reader->depth - 1] || read_key(reader);
+		}
+		if (!is_end(reader))
+			return false;
+		*root = close_container(reader);
+		if (reader->depth == 0)
+			return true;
+		*root = NULL;
+	}
+}
+
+/* An object or an array, with all that is in it. */
+static JsonbValue *
+read_container(Reader *reader)
+{
+	JsonbValue *root = NULL;
+
+	while (root == NULL)
+	{
+		breathe(reader);
+		skip_space(reader);
+		if (*reader->p == '{' || *reader->p == '[')
+		{
+			if (!open_container(reader))
+				return NULL;
+			skip_space(reader);
+			if (!is_end(reader))
+			{
+				if (reader->in_object[reader->depth - 1] && !read_key(reader))
+					return NULL;
+				continue;
+			}
+			root = close_container(reader);
+			if (reader->depth == 0)
+				break;
+			root = NULL;
+		}
+		else
+		{
+			JsonbValue	value;
+
+			if (!read_scalar(reader, &value))
+				return NULL;
+			pushJsonbValue(&reader->state, reader->in_object[reader->depth - 1] ? WJB_VALUE : WJB_ELEM, &value);
+		}
+		if (!read_end(reader, &root))
+			return NULL;
+	}
+	return root;
+}
+
+Jsonb *
+saga_jsonb_read(const char *text, size_t len)
+{
+	Reader		reader = {.p = text, .end = text + len};
+	JsonbValue *root;
+	JsonbValue	scalar;
+
+	skip_space(&reader);
+	if (*reader.p == '{' || *reader.p == '[')
+		root = read_container(&reader);
+	else
+		root = read_scalar(&reader, &scalar) ? &scalar : NULL;
+	if (root == NULL)
+		return NULL;
+	skip_space(&reader);
+	if (reader.p != reader.end)
+		return NULL;
+	return JsonbValueToJsonb(root);
+}

@@ -1,0 +1,17 @@
+/*
+ * jsonb_read.h
+ *		Foreign JSON as jsonb.
+ */
+#ifndef SAGA_NET_JSONB_READ_H
+#define SAGA_NET_JSONB_READ_H
+
+#include "utils/jsonb.h"
+
+/*
+ * text is in the server's encoding, valid, and has a NUL behind it.  NULL: it
+ * is no JSON.  Raises for what jsonb cannot hold.  Interrupts are answered,
+ * and the network is served, while it works.
+ */
+extern Jsonb *saga_jsonb_read(const char *text, size_t len);
+
+#endif							/* SAGA_NET_JSONB_READ_H */
