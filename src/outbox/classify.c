@@ -125,7 +125,7 @@ header_retry_after_ms(const char *text)
 }
 
 /* Where a group begins and ends costs more than whether there is one. */
-#define SAGA_MAX_REGEX_BODY	16384
+#define SAGA_MAX_REGEX_BODY	4096
 
 /* "Try again in 55 seconds": the first group of the expression. */
 static int64

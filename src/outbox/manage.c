@@ -76,6 +76,11 @@ check_settings(const char *name, const char *kind, Jsonb *settings)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("%s %s.", path, error)));
+	if (destination->refused != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid settings of destination \"%s\"", name),
+				 errdetail("%s.", destination->refused)));
 	check_server_rights(destination);
 	saga_secret_check_rights(destination);
 	MemoryContextDelete(destination->context);
