@@ -42,3 +42,46 @@ SELECT saga.test_mapping('$count([$' || repeat('.{"a": $, "b": $}', 60) || ' = $
 -- tens of thousands of lines are no work at all
 SELECT jsonb_array_length(saga.test_mapping('lines.{"id": id, "amount": $decimal(net * 1.19), "text": $uppercase(text) & "!"}',
 	jsonb_build_object('lines', (SELECT jsonb_agg(jsonb_build_object('id', i, 'net', i * 1.25, 'text', 'Line ' || i)) FROM generate_series(1, 20000) i))));
+
+-- ---------- regular expressions ----------
+
+-- what can take longer than reading the text once is refused
+CREATE FUNCTION pg_temp.try_regex(regex text, subject text DEFAULT 'x') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+BEGIN
+	RETURN saga.test_condition(jsonb_build_object('body', jsonb_build_object('matches', regex)), 200, NULL, subject);
+EXCEPTION WHEN invalid_parameter_value THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN detail;
+END $$;
+SELECT left(regex, 40) AS regex, pg_temp.try_regex(regex) FROM unnest(ARRAY['(?=a*c)x', '(?!a)x', '(?<=a)x', '(?<!a)x', '(a)\1', 'a**',
+	'((a?){30}){30}', '((a{1,255}){1,255})', '(a?){255}', '[ab]{255}[cd]{255}[ef]{255}[gh]{255}', '(?x)((a?) {20}){20}', E'(?x)(a? # )\n) {255}', '((a?)(?#x){20}){20}', '(?b)\(a*\)\{200\}', '(?e)[\]{200}(x{200}){200}[\]',
+	repeat('(a|', 200) || repeat(')*', 200), repeat('a*b?', 200), repeat('x', 1001)]) regex;
+-- and what people write is not
+SELECT regex, pg_temp.try_regex(regex, 'error "6140": at 2026-01-31T12:00:00Z, 0f8fad5b-d9cb-469f-a165-70867728950e, not [ab] ') FROM unnest(ARRAY[
+	'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', '(?i)ERROR\s+"?(61[34]\d|7\d{3})"?', '\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?Z', '^.{1,150}$', '[[:alpha:]]+ "[^"]{1,100}"', '\[(a|b)+\]', '[]x[]']) regex;
+-- of a long text the beginning is searched
+SELECT pg_temp.try_regex('b', repeat('a', 65535) || 'b'), pg_temp.try_regex('b', repeat('a', 65536) || 'b'), pg_temp.try_regex('a$', repeat('ä', 32767) || 'aä');
+
+-- the same of destinations
+CREATE FUNCTION pg_temp.try_settings(settings jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+BEGIN
+	PERFORM saga.create_destination('bounds', 'http', '{"url": "https://example.invalid/"}' || settings);
+	PERFORM saga.drop_destination('bounds');
+	RETURN 'accepted';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN concat_ws(' ', SQLSTATE, coalesce(nullif(detail, ''), SQLERRM));
+END $$;
+SELECT left(settings::text, 70) AS settings, pg_temp.try_settings(settings) FROM unnest(ARRAY[
+	'{"classify": [{"status": [200], "body": {"matches": "(?=a*c)x"}, "as": "fatal"}]}',
+	'{"lookup": {"url": "/x", "found": "id", "same": {"path": "id", "matches": "((a?){30}){30}"}}}',
+	'{"retry_after": {"body_regex": "in ([0-9]+) seconds"}}', '{"retry_after": {"body_regex": "in (?:about )*([0-9]+)?"}}', '{"retry_after": {"body_regex": "^((caa|ca|aa|aaaa|b)*)([0-9])?$"}}',
+	'{"retry_after": {"body_regex": "([0-9]{2}){3}"}}', '{"retry_after": {"body_regex": "(?=x)([0-9]+)"}}', '{"retry_after": {"body_regex": "seconds"}}']::jsonb[]) settings;
+SELECT pg_temp.try_settings(jsonb_build_object('classify', jsonb_agg(jsonb_build_object('body', jsonb_build_object('contains', 'x' || i), 'as', 'fatal')))) FROM generate_series(1, 101) i;
+SELECT pg_temp.try_settings(jsonb_build_object('classify', jsonb_agg(jsonb_build_object('body', jsonb_build_object('path', 'x', 'in', x), 'as', 'fatal'))))
+	FROM (SELECT jsonb_agg(i) x FROM generate_series(1, 900) i) x, generate_series(1, 3);
+SELECT pg_temp.try_settings(jsonb_build_object('classify', jsonb_agg(jsonb_build_object('body', jsonb_build_object('matches', '(a?){150}'), 'as', 'fatal')))) FROM generate_series(1, 4) i;

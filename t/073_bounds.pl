@@ -63,6 +63,20 @@ destination('shared', request => { body => { expr => '$' . '.{"a": $, "b": $}' x
 my (undef, undef, $stderr) = $node->psql('postgres', "SELECT saga.publish_to('shared', '{}')");
 like($stderr, qr/takes too much memory|takes too many steps/, 'a result whose parts are shared is refused');
 
+# ---------- regular expressions ----------
+
+# One that is not accepted any more, of an earlier version: it never matches, and sending goes on.
+destination($_, url => $raw->url('/answer'), max_response_bytes => 4_000_000) foreach 'ahead', 'nested';
+sql(q(UPDATE saga.destination SET settings = settings || '{"classify": [{"body": {"matches": "(?=a*c)x"}, "as": "fatal"}]}' WHERE name = 'ahead'));
+sql(q(UPDATE saga.destination SET settings = settings || '{"classify": [{"body": {"matches": "(((a?){30}){30}){30}"}, "as": "fatal"}],
+	"retry_after": {"body_regex": "(?:(?=a*c)x)([0-9])"}}' WHERE name = 'nested'));
+foreach my $name ('ahead', 'nested')
+{
+	is_soon("a stored regular expression that takes for ever: $name", $name, 'delivered 200',
+		"SELECT saga.publish_to('$name', jsonb_build_object('base64', replace(encode(convert_to(repeat('a', 3000000), 'UTF8'), 'base64'), E'\\n', '')))");
+	wait_for_log($node, qr/destination "$name" has settings that are not accepted any more/);
+}
+
 # ---------- secrets ----------
 
 my $plain = 'k/y+of p%40ss "7"';

@@ -4,16 +4,12 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "regex/regex.h"
 #include "utils/builtins.h"
 
 #include "mapping/mapping_private.h"
 
 #define MAX_ELEMENTS	1000
-#define MAX_REGEX_LENGTH	1000
 
 typedef struct Parser
 {
@@ -192,34 +188,32 @@ parse_operands(Parser *p, const SagaSubject *subject, const JsonbValue *value, c
 	return true;
 }
 
+/*
+ * One that costs too much may be stored, from before there was a limit: it
+ * never matches, and whoever makes a new one is told.
+ */
 static bool
 parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test)
 {
-	regex_t		re;
-	pg_wchar   *wide;
-	int			len;
-	int			rc;
-	bool		back_reference;
-	char		message[100];
+	SagaConditionCost *total = &p->condition->cost;
+	SagaRegexCost cost;
+	const char *error;
 
 	if (value->type != jbvString)
 		return fault(p, path, "must be a string");
-	if (value->val.string.len > MAX_REGEX_LENGTH)
-		return fault(p, path, "is too long for a regular expression");
-	wide = palloc((value->val.string.len + 1) * sizeof(pg_wchar));
-	len = pg_mb2wchar_with_len(value->val.string.val, wide, value->val.string.len);
-	rc = pg_regcomp(&re, wide, len, SAGA_TEST_REGEX_FLAGS, C_COLLATION_OID);
-	pfree(wide);
-	if (rc != REG_OKAY)
+	switch (saga_regex_check(value->val.string.val, value->val.string.len, SAGA_TEST_REGEX_FLAGS, &cost, &error))
 	{
-		CHECK_FOR_INTERRUPTS();
-		pg_regerror(rc, &re, message, sizeof(message));
-		return fault(p, path, psprintf("is no regular expression: %s", message));
+		case SAGA_REGEX_WRONG:
+			return fault(p, path, error);
+		case SAGA_REGEX_TOO_COSTLY:
+			if (total->refused == NULL)
+				total->refused = psprintf("%s %s", path, error);
+			return true;
+		case SAGA_REGEX_OK:
+			break;
 	}
-	back_reference = (re.re_info & REG_UBACKREF) != 0;
-	pg_regfree(&re);
-	if (back_reference)
-		return fault(p, path, "must not have back references: they can take for ever");
+	total->atoms += cost.atoms;
+	total->choices += cost.choices;
 	test->regex = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	return true;
 }
@@ -303,6 +297,8 @@ parse_subject(Parser *p, const JsonbValue *value, const char *path, void *arg)
 			if (!parse_test(p, subject, &c.value, below, test))
 				return false;
 			subject->ntests++;
+			p->condition->cost.tests++;
+			p->condition->cost.operands += test->noperands;
 		}
 		else if (!is_named(&c.key, is_header ? "name" : "path") && !unknown_member(p, &c.key, below))
 			return false;
@@ -332,6 +328,12 @@ parse_subjects(Parser *p, const JsonbValue *value, const char *path, bool is_hea
 }
 
 /* ---------- conditions ---------- */
+
+const SagaConditionCost *
+saga_condition_cost(const SagaCondition *condition)
+{
+	return &condition->cost;
+}
 
 static SagaCondition *
 finish(Parser *p, bool ok, char **fault_path, char **error)

@@ -16,7 +16,7 @@
 
 #include "mapping/mapping_private.h"
 
-#define MAX_REGEX_TEXT	(16 * 1024 * 1024)
+#define MAX_REGEX_TEXT	(64 * 1024)
 
 char *
 saga_head_get(const char *head, const char *name)
@@ -169,17 +169,23 @@ contains(const JsonbValue *value, const JsonbValue *other)
 		 memmem(text.val.string.val, text.val.string.len, other->val.string.val, other->val.string.len) != NULL);
 }
 
-/* The bytes of an answer may be no text at all. */
+/*
+ * Only the beginning of a long text is searched.  The bytes of an answer may
+ * be no text at all.
+ */
 static bool
 matches(const SagaTest *test, const JsonbValue *value)
 {
 	JsonbValue	text;
+	int			len;
 
-	if (!as_text(value, &text) || text.val.string.len > MAX_REGEX_TEXT ||
-		!pg_verify_mbstr(GetDatabaseEncoding(), text.val.string.val, text.val.string.len, true))
+	if (test->regex == NULL || !as_text(value, &text))
 		return false;
-	return RE_compile_and_execute(test->regex, text.val.string.val, text.val.string.len,
-								  SAGA_TEST_REGEX_FLAGS, C_COLLATION_OID, 0, NULL);
+	len = text.val.string.len;
+	if (len > MAX_REGEX_TEXT)
+		len = pg_mbcliplen(text.val.string.val, len, MAX_REGEX_TEXT);
+	return pg_verify_mbstr(GetDatabaseEncoding(), text.val.string.val, len, true) &&
+		RE_compile_and_execute(test->regex, text.val.string.val, len, SAGA_TEST_REGEX_FLAGS, C_COLLATION_OID, 0, NULL);
 }
 
 static bool

@@ -87,6 +87,27 @@ extern void saga_url_encode(StringInfo out, const char *text, int len);
 /* Is this "." or ".." to a server that decodes it? */
 extern bool saga_url_is_dot_segment(const char *segment, int len);
 
+/* ---------- regular expressions (regex.c) ---------- */
+
+/* How much its bounds make of an expression. */
+typedef struct SagaRegexCost
+{
+	double		atoms;			/* characters, or what stands for one */
+	double		choices;		/* quantifiers, alternatives */
+	int			groups;			/* that capture */
+	bool		repeats_group;	/* one of them, which costs far more than the rest */
+} SagaRegexCost;
+
+typedef enum SagaRegexVerdict
+{
+	SAGA_REGEX_OK,
+	SAGA_REGEX_WRONG,
+	SAGA_REGEX_TOO_COSTLY		/* earlier versions took it, so that one may be stored */
+} SagaRegexVerdict;
+
+/* The flags are those of pg_regcomp; *error goes on after the name of what it is about. */
+extern SagaRegexVerdict saga_regex_check(const char *text, int len, int flags, SagaRegexCost *cost, const char **error);
+
 /* ---------- conditions on answers (condition.c, condition_eval.c) ---------- */
 
 typedef struct SagaAnswerView
@@ -120,6 +141,18 @@ extern SagaCondition *saga_condition_parse(JsonbContainer *container, const char
  */
 extern SagaCondition *saga_body_test_parse(JsonbContainer *container, const char *path, const char *const *others,
 										   char **fault_path, char **error);
+
+/* What looking at an answer takes. */
+typedef struct SagaConditionCost
+{
+	int			tests;
+	int			operands;		/* of all tests */
+	double		atoms;			/* of all regular expressions */
+	double		choices;
+	const char *refused;		/* not NULL: an expression that never matches, with its path, and why */
+} SagaConditionCost;
+
+extern const SagaConditionCost *saga_condition_cost(const SagaCondition *condition);
 
 /*
  * "message" is what {name} references in operands look into; it may be NULL.

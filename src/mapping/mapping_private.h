@@ -384,7 +384,7 @@ typedef struct SagaTest
 	SagaTestKind kind;
 	int			noperands;		/* more than one only for "in" */
 	SagaTestOperand *operands;
-	text	   *regex;
+	text	   *regex;			/* NULL: it was refused */
 } SagaTest;
 
 /* What is tested: a header, the value at a path, or the text of the body. */
@@ -402,6 +402,7 @@ struct SagaCondition
 	int		   *status;			/* 100 to 599, or 1 to 5 for 1xx to 5xx */
 	int			nsubjects;
 	SagaSubject *subjects;
+	SagaConditionCost cost;
 };
 
 #define SAGA_TEST_REGEX_FLAGS	(REG_ADVANCED | REG_NOSUB)

@@ -90,6 +90,11 @@ saga_test_condition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid condition"),
 				 errdetail("%s %s.", path, error)));
+	if (saga_condition_cost(condition)->refused != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid condition"),
+				 errdetail("%s.", saga_condition_cost(condition)->refused)));
 	answer.status = PG_GETARG_INT32(1);
 	answer.head = headers != NULL ? make_head(headers) : NULL;
 	if (!PG_ARGISNULL(3))

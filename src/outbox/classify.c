@@ -80,12 +80,12 @@ saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
 	sending->doc = NULL;
 	if (answer->transport == SAGA_TRANSPORT_OK)
 	{
-		/* until it is freed: also what is sent again may have had an answer */
-		saga_account_take(sending->http.account, answer->body_len);
-		sending->held += answer->body_len;
 		char	   *head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
 		char	   *body = palloc(answer->body_len + 1);
 
+		/* until it is freed: also what is sent again may have had an answer */
+		saga_account_take(sending->http.account, answer->body_len);
+		sending->held += answer->body_len;
 		memcpy(body, answer->body ? answer->body : "", answer->body_len);
 		body[answer->body_len] = '\0';
 		saga_secret_redact(head, strlen(head), sending->secrets);
@@ -128,7 +128,7 @@ header_retry_after_ms(const char *text)
 }
 
 /* Where a group begins and ends costs more than whether there is one. */
-#define SAGA_MAX_REGEX_BODY	16384
+#define SAGA_MAX_REGEX_BODY	4096
 
 /* "Try again in 55 seconds": the first group of the expression. */
 static int64

@@ -156,6 +156,11 @@ read_row(uint64 row)
 		MemoryContextDelete(destination->context);
 		return NULL;
 	}
+	if (destination->refused != NULL)
+		ereport(LOG,
+				(errmsg("destination \"%s\" has settings that are not accepted any more", name),
+				 errdetail("%s.", destination->refused),
+				 errhint("A regular expression that is not accepted never matches.  Change it with saga.alter_destination().")));
 	return destination;
 }
 

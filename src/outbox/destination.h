@@ -270,6 +270,10 @@ typedef struct SagaDestination
 	bool		uses_private;	/* connects to private addresses */
 	List	   *secrets;		/* char *: names of rows of saga.secret that it refers to */
 
+	/* for settings of earlier versions: what would not be accepted now, with its path, or NULL */
+	const char *refused;
+	SagaConditionCost conditions;	/* of all of them */
+
 	/* the cache's own */
 	MemoryContext context;
 	int			refs;

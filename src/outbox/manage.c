@@ -85,6 +85,11 @@ check_settings(const char *name, const char *kind, Jsonb *settings)
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("%s must not be larger than %d kB.", path, saga_answer_limit_kb),
 				 errhint("An administrator can raise pg_saga.answer_limit.")));
+	if (destination->refused != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid settings of destination \"%s\"", name),
+				 errdetail("%s.", destination->refused)));
 	check_server_rights(destination);
 	return destination;
 }

@@ -30,6 +30,13 @@ saga_settings_fault(SagaSettingsState *state, const char *path, const char *mess
 	}
 }
 
+void
+saga_settings_refuse(SagaSettingsState *state, const char *path, const char *message)
+{
+	if (state->destination->refused == NULL)
+		state->destination->refused = psprintf("%s %s", path, message);
+}
+
 /* Names that are no plain words are shown as $.headers["a b"]. */
 char *
 saga_settings_path(const char *parent, const char *name)

@@ -27,6 +27,12 @@ parse_section(SagaSettingsState *state, const char *path, JsonbValue *value, con
 
 /* ---------- paths and conditions ---------- */
 
+/* What all conditions of a destination may take together. */
+#define SAGA_MAX_TESTS			100
+#define SAGA_MAX_OPERANDS		2000
+#define SAGA_MAX_REGEX_ATOMS	4000
+#define SAGA_MAX_REGEX_CHOICES	500
+
 static void
 parse_path(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -40,6 +46,26 @@ parse_path(SagaSettingsState *state, const char *path, JsonbValue *value, void *
 	*(SagaAnswerPath **) field = saga_answer_path_parse(saga_doc_text(value), &error);
 	if (error != NULL)
 		saga_settings_fault(state, path, psprintf("is no path: %s", error));
+}
+
+/* Each answer is looked at with all conditions, in the process that sends for everybody. */
+static void
+add_cost(SagaSettingsState *state, const char *path, const SagaConditionCost *cost)
+{
+	SagaConditionCost *total = &state->destination->conditions;
+
+	total->tests += cost->tests;
+	total->operands += cost->operands;
+	total->atoms += cost->atoms;
+	total->choices += cost->choices;
+	if (cost->refused != NULL && state->destination->refused == NULL)
+		state->destination->refused = cost->refused;
+	if (total->tests > SAGA_MAX_TESTS)
+		saga_settings_refuse(state, path, psprintf("makes more than %d tests in all conditions", SAGA_MAX_TESTS));
+	if (total->operands > SAGA_MAX_OPERANDS)
+		saga_settings_refuse(state, path, psprintf("makes more than %d values to compare with in all conditions", SAGA_MAX_OPERANDS));
+	if (total->atoms > SAGA_MAX_REGEX_ATOMS || total->choices > SAGA_MAX_REGEX_CHOICES)
+		saga_settings_refuse(state, path, "makes all regular expressions together too much");
 }
 
 static SagaCondition *
@@ -61,6 +87,8 @@ parse_condition(SagaSettingsState *state, const char *path, JsonbValue *value, c
 		condition = saga_condition_parse(value->val.binary.data, path, others, &fault_path, &error);
 	if (condition == NULL)
 		saga_settings_fault(state, fault_path, error);
+	else
+		add_cost(state, path, saga_condition_cost(condition));
 	return condition;
 }
 

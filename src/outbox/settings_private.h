@@ -52,6 +52,9 @@ typedef struct SagaSetting
 /* Keeps the first one.  A JSON null is as if the member were not there. */
 extern void saga_settings_fault(SagaSettingsState *state, const char *path, const char *message);
 
+/* The same of what nobody may set any more, but may be stored: it works without it then. */
+extern void saga_settings_refuse(SagaSettingsState *state, const char *path, const char *message);
+
 /* "$.headers.a" or "$.headers["a b"]" */
 extern char *saga_settings_path(const char *parent, const char *name);
 

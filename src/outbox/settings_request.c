@@ -5,8 +5,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
-#include "mb/pg_wchar.h"
 #include "net/secret.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
@@ -332,31 +330,38 @@ saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue
 
 /* ---------- Retry-After ---------- */
 
+/* Where a group is takes the square of the text to find out, for each of them. */
+#define SAGA_MAX_REGEX_GROUPS	5
+
 static void
 parse_regex(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
 	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
-	pg_wchar   *wide;
-	regex_t		compiled;
+	SagaRegexCost cost;
+	const char *error;
 
 	if (text == NULL)
 	{
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	wide = palloc((strlen(text) + 1) * sizeof(pg_wchar));
-	if (pg_regcomp(&compiled, wide, pg_mb2wchar_with_len(text, wide, strlen(text)), REG_ADVANCED,
-				   C_COLLATION_OID) != REG_OKAY)
-		saga_settings_fault(state, path, "is not a regular expression");
-	else
+	switch (saga_regex_check(text, strlen(text), REG_ADVANCED, &cost, &error))
 	{
-		if ((compiled.re_info & REG_UBACKREF) != 0)
-			saga_settings_fault(state, path, "must not have back references: they can take for ever");
-		else if (compiled.re_nsub < 1)
-			saga_settings_fault(state, path, "must have a group for the seconds, as in \"in ([0-9]+) seconds\"");
-		pg_regfree(&compiled);
+		case SAGA_REGEX_WRONG:
+			saga_settings_fault(state, path, error);
+			return;
+		case SAGA_REGEX_TOO_COSTLY:
+			saga_settings_refuse(state, path, error);
+			return;
+		case SAGA_REGEX_OK:
+			break;
 	}
-	*(char **) field = text;
+	if (cost.groups < 1)
+		saga_settings_fault(state, path, "must have a group for the seconds, as in \"in ([0-9]+) seconds\"");
+	else if (cost.repeats_group || cost.groups > SAGA_MAX_REGEX_GROUPS)
+		saga_settings_refuse(state, path, "must not repeat a group that captures, or have many: write (?:...) for what is repeated");
+	else
+		*(char **) field = text;
 }
 
 static void
