@@ -408,8 +408,8 @@ add_owner(Slice *slice, int at, int end, TimestampTz mark, TimestampTz now)
 }
 
 /*
- * Owners one after the other, as far as a transaction goes.  What would make
- * it large waits for the next one, so that those before it do not wait for that.
+ * Owners one after the other, as far as a transaction goes.  Who would make it
+ * large waits for the next one, so that those before him do not wait for that.
  */
 static void
 fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
@@ -431,13 +431,14 @@ fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
 			turns.at = end;
 			continue;
 		}
-		if (turns.owners > 0 && (alone || n >= ROWS_AT_ONCE))
+		if (turns.owners > 0 && alone)
 			break;
 		turns.serving = owner;
 		turns.owners++;
 		add_owner(slice, turns.at, end, mark, now);
-		if (turns.owners > 1 && slice->bytes > BYTES_AT_ONCE)
+		if (turns.owners > 1 && (slice->bytes > BYTES_AT_ONCE || slice->n == ROWS_AT_ONCE))
 		{
+			/* in the next one, with all that he may have */
 			turns.serving = before;
 			turns.owners--;
 			slice->n = n;
@@ -498,6 +499,7 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 		{
 			begin_round(&slice, mark, now);
 			forget_asides_without_timers(now);
+			turns.careful &= turns.nparts > 0;
 			slice.n = 0;
 			slice.bytes = 0;
 		}
