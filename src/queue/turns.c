@@ -115,6 +115,7 @@ static struct
 	uint32		number;
 	int			moved;
 	bool		careful;		/* each owner in a transaction of its own */
+	bool		some_locked;	/* of what was due first: queues are looked at one by one */
 	bool		untold;			/* it is under way, or has committed; reset when it failed */
 	int32		looked_to;		/* queues up to this one were looked at */
 }			turns;
@@ -451,6 +452,20 @@ fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
 	}
 }
 
+/* Nobody else has any: what is due first is his turn. */
+static bool
+is_round_of_one(void)
+{
+	if (!round_is_under_way() || turns.some_locked || asides != NIL ||
+		turns.parts[0].owner != turns.parts[turns.nparts - 1].owner)
+		return false;
+	turns.begun = 0;
+	turns.at = turns.nparts;
+	turns.owners = 1;
+	turns.serving = turns.parts[0].owner;
+	return true;
+}
+
 /* The last transaction has committed: if it was one of somebody who was put aside, that is over. */
 static void
 note_success(void)
@@ -486,7 +501,10 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 	TimestampTz mark;
 	Slice		slice;
 	bool		in_round;
+	bool		began_round = false;
 	bool		again = false;
+	bool		first = false;	/* the slice has what is due first, of all queues */
+	int			moved;
 
 	note_success();
 	(void) saga_timer_scan_begin(true, &mark);
@@ -495,24 +513,33 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 	{
 		int			n = add_due(&slice, 0, mark, now, ROWS_AT_ONCE, BYTES_AT_ONCE);
 
-		if (turns.careful || asides != NIL || n == ROWS_AT_ONCE || slice.n < n)
+		first = !turns.careful && asides == NIL && n < ROWS_AT_ONCE && slice.n == n;
+		if (!first)
 		{
 			begin_round(&slice, mark, now);
 			forget_asides_without_timers(now);
 			turns.careful &= turns.nparts > 0;
-			slice.n = 0;
-			slice.bytes = 0;
+			first = is_round_of_one();
+			began_round = true;
 		}
 	}
-	in_round = round_is_under_way();
-	if (in_round)
+	in_round = began_round ? turns.nparts > 0 : round_is_under_way();
+	turns.untold = in_round;
+	if (!first)
 	{
-		turns.untold = true;
-		fill_slice(&slice, mark, now);
+		slice.n = 0;
+		slice.bytes = 0;
+		if (in_round)
+			fill_slice(&slice, mark, now);
 	}
-	turns.moved += move_slice(&slice, mark, now, in_round);
+	moved = move_slice(&slice, mark, now, !first);
+	turns.moved += moved;
+	if (first)
+		turns.some_locked = moved < slice.n;
 	if (in_round && !round_is_under_way())
 	{
+		if (!first && ncursors == 0)
+			turns.some_locked = false;
 		/* those that are left had more than their turn, or are locked */
 		again = turns.moved > 0;
 		turns.careful = false;
