@@ -45,14 +45,17 @@
  */
 #define DUE_COLUMNS \
 	"SELECT ctid, queue_id, wake_at, coalesce(pg_column_size(body), 0)::bigint + coalesce(pg_column_size(headers), 0)" \
-	" FROM saga.timer WHERE wake_at > $1 AND wake_at <= $2"
+	" FROM saga.timer"
 
 static SagaStmt due_stmt = {
-	.sql = DUE_COLUMNS " ORDER BY wake_at LIMIT $3",
+	.sql = DUE_COLUMNS " WHERE wake_at > $1 AND wake_at <= $2 ORDER BY wake_at LIMIT $3",
 	.nargs = 3,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
+
+/* Rows are compared, as only the index over both columns knows how: the one over wake_at would walk over all owners'. */
 static SagaStmt due_of_queue_stmt = {
-	.sql = DUE_COLUMNS " AND queue_id = $4 ORDER BY queue_id, wake_at LIMIT $3",
+	.sql = DUE_COLUMNS " WHERE (queue_id, wake_at) > ($4, $1) AND (queue_id, wake_at) <= ($4, $2)"
+	" ORDER BY queue_id, wake_at LIMIT $3",
 	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
 };
 
@@ -64,8 +67,9 @@ static SagaStmt lock_stmt = {
 };
 
 static SagaStmt due_queues_stmt = {
-	.sql = "SELECT q.queue_id, EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = q.queue_id"
-	" AND t.wake_at > $1 AND t.wake_at <= $2) FROM saga.queue q WHERE q.queue_id > $3 ORDER BY q.queue_id LIMIT $4",
+	.sql = "SELECT q.queue_id, t.due IS NOT NULL FROM saga.queue q LEFT JOIN LATERAL (SELECT 1 AS due FROM saga.timer"
+	" WHERE (queue_id, wake_at) > (q.queue_id, $1) AND (queue_id, wake_at) <= (q.queue_id, $2)"
+	" ORDER BY queue_id, wake_at LIMIT 1) t ON true WHERE q.queue_id > $3 ORDER BY q.queue_id LIMIT $4",
 	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
 };
 
