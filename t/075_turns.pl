@@ -55,6 +55,9 @@ as('mallory', q(SELECT saga.create_queue('q' || n) FROM generate_series(1, 200) 
 cmp_ok(before_alice('q%', 10000, q(SELECT count(*) FROM generate_series(1, 200) n, LATERAL saga.send_batch('q' || n, array_fill('{}'::jsonb, ARRAY[50]), '1 ms'))),
 	'<', 3000, 'ten thousand timers of two hundred queues');
 
+ok(poll_until($node, q(SELECT idx_scan > 200 FROM pg_stat_all_indexes WHERE indexrelname = 'timer_queue_wake_at')),
+	'each queue is looked at by itself');
+
 # 3 MB each, that cannot be compressed
 as('mallory', q(SELECT saga.create_queue('large')));
 cmp_ok(before_alice('large', 20, q(WITH t AS MATERIALIZED (SELECT string_agg(md5(random()::text), '') t FROM generate_series(1, 100000))

@@ -21,7 +21,8 @@
 /* A session's own queue: it goes on behind what others have locked. */
 static SagaStmt lock_of_queue_stmt = {
 	.sql = "SELECT ctid, queue_id, receives, lease FROM saga.timer"
-	" WHERE wake_at > $1 AND wake_at <= $2 AND queue_id = $4 ORDER BY queue_id, wake_at LIMIT $3 FOR UPDATE SKIP LOCKED",
+	" WHERE (queue_id, wake_at) > ($4, $1) AND (queue_id, wake_at) <= ($4, $2)"
+	" ORDER BY queue_id, wake_at LIMIT $3 FOR UPDATE SKIP LOCKED",
 	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
 };
 static SagaStmt move_stmt = {

@@ -45,14 +45,17 @@
  */
 #define DUE_COLUMNS \
 	"SELECT ctid, queue_id, wake_at, coalesce(pg_column_size(body), 0)::bigint + coalesce(pg_column_size(headers), 0)" \
-	" FROM saga.timer WHERE wake_at > $1 AND wake_at <= $2"
+	" FROM saga.timer"
 
 static SagaStmt due_stmt = {
-	.sql = DUE_COLUMNS " ORDER BY wake_at LIMIT $3",
+	.sql = DUE_COLUMNS " WHERE wake_at > $1 AND wake_at <= $2 ORDER BY wake_at LIMIT $3",
 	.nargs = 3,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
+
+/* Rows are compared, as only the index over both columns knows how: the one over wake_at would walk over all owners'. */
 static SagaStmt due_of_queue_stmt = {
-	.sql = DUE_COLUMNS " AND queue_id = $4 ORDER BY queue_id, wake_at LIMIT $3",
+	.sql = DUE_COLUMNS " WHERE (queue_id, wake_at) > ($4, $1) AND (queue_id, wake_at) <= ($4, $2)"
+	" ORDER BY queue_id, wake_at LIMIT $3",
 	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
 };
 
@@ -64,8 +67,9 @@ static SagaStmt lock_stmt = {
 };
 
 static SagaStmt due_queues_stmt = {
-	.sql = "SELECT q.queue_id, EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = q.queue_id"
-	" AND t.wake_at > $1 AND t.wake_at <= $2) FROM saga.queue q WHERE q.queue_id > $3 ORDER BY q.queue_id LIMIT $4",
+	.sql = "SELECT q.queue_id, t.due IS NOT NULL FROM saga.queue q LEFT JOIN LATERAL (SELECT 1 AS due FROM saga.timer"
+	" WHERE (queue_id, wake_at) > (q.queue_id, $1) AND (queue_id, wake_at) <= (q.queue_id, $2)"
+	" ORDER BY queue_id, wake_at LIMIT 1) t ON true WHERE q.queue_id > $3 ORDER BY q.queue_id LIMIT $4",
 	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
 };
 
@@ -115,6 +119,7 @@ static struct
 	uint32		number;
 	int			moved;
 	bool		careful;		/* each owner in a transaction of its own */
+	bool		some_locked;	/* of what was due first: queues are looked at one by one */
 	bool		untold;			/* it is under way, or has committed; reset when it failed */
 	int32		looked_to;		/* queues up to this one were looked at */
 }			turns;
@@ -408,8 +413,8 @@ add_owner(Slice *slice, int at, int end, TimestampTz mark, TimestampTz now)
 }
 
 /*
- * Owners one after the other, as far as a transaction goes.  What would make
- * it large waits for the next one, so that those before it do not wait for that.
+ * Owners one after the other, as far as a transaction goes.  Who would make it
+ * large waits for the next one, so that those before him do not wait for that.
  */
 static void
 fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
@@ -431,13 +436,14 @@ fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
 			turns.at = end;
 			continue;
 		}
-		if (turns.owners > 0 && (alone || n >= ROWS_AT_ONCE))
+		if (turns.owners > 0 && alone)
 			break;
 		turns.serving = owner;
 		turns.owners++;
 		add_owner(slice, turns.at, end, mark, now);
-		if (turns.owners > 1 && slice->bytes > BYTES_AT_ONCE)
+		if (turns.owners > 1 && (slice->bytes > BYTES_AT_ONCE || slice->n == ROWS_AT_ONCE))
 		{
+			/* in the next one, with all that he may have */
 			turns.serving = before;
 			turns.owners--;
 			slice->n = n;
@@ -448,6 +454,20 @@ fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
 		if (alone)
 			break;
 	}
+}
+
+/* Nobody else has any: what is due first is his turn. */
+static bool
+is_round_of_one(void)
+{
+	if (!round_is_under_way() || turns.some_locked || asides != NIL ||
+		turns.parts[0].owner != turns.parts[turns.nparts - 1].owner)
+		return false;
+	turns.begun = 0;
+	turns.at = turns.nparts;
+	turns.owners = 1;
+	turns.serving = turns.parts[0].owner;
+	return true;
 }
 
 /* The last transaction has committed: if it was one of somebody who was put aside, that is over. */
@@ -485,7 +505,10 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 	TimestampTz mark;
 	Slice		slice;
 	bool		in_round;
+	bool		began_round = false;
 	bool		again = false;
+	bool		first = false;	/* the slice has what is due first, of all queues */
+	int			moved;
 
 	note_success();
 	(void) saga_timer_scan_begin(true, &mark);
@@ -494,23 +517,33 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 	{
 		int			n = add_due(&slice, 0, mark, now, ROWS_AT_ONCE, BYTES_AT_ONCE);
 
-		if (turns.careful || asides != NIL || n == ROWS_AT_ONCE || slice.n < n)
+		first = !turns.careful && asides == NIL && n < ROWS_AT_ONCE && slice.n == n;
+		if (!first)
 		{
 			begin_round(&slice, mark, now);
 			forget_asides_without_timers(now);
-			slice.n = 0;
-			slice.bytes = 0;
+			turns.careful &= turns.nparts > 0;
+			first = is_round_of_one();
+			began_round = true;
 		}
 	}
-	in_round = round_is_under_way();
-	if (in_round)
+	in_round = began_round ? turns.nparts > 0 : round_is_under_way();
+	turns.untold = in_round;
+	if (!first)
 	{
-		turns.untold = true;
-		fill_slice(&slice, mark, now);
+		slice.n = 0;
+		slice.bytes = 0;
+		if (in_round)
+			fill_slice(&slice, mark, now);
 	}
-	turns.moved += move_slice(&slice, mark, now, in_round);
+	moved = move_slice(&slice, mark, now, !first);
+	turns.moved += moved;
+	if (first)
+		turns.some_locked = moved < slice.n;
 	if (in_round && !round_is_under_way())
 	{
+		if (!first && ncursors == 0)
+			turns.some_locked = false;
 		/* those that are left had more than their turn, or are locked */
 		again = turns.moved > 0;
 		turns.careful = false;
