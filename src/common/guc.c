@@ -21,6 +21,7 @@ int			saga_publishers = 1;
 bool		saga_sources = true;
 int			saga_worker_idle_timeout_ms = 60 * 1000;
 int			saga_sweep_interval_ms = 10 * 60 * 1000;
+int			saga_step_timeout_ms = 0;
 int			saga_batch_size = 50;
 int			saga_batch_time_ms = 50;
 int			saga_step_lock_timeout_ms = 10;
@@ -88,6 +89,10 @@ define_process_settings(void)
 							"It comes back when there is work.",
 							&saga_worker_idle_timeout_ms, 60 * 1000, 100, INT_MAX, PGC_SIGHUP,
 							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.step_timeout",
+							"Longest time of a step while others wait for its worker.",
+							"Then it is cancelled, as by its TimeoutSeconds; 0: it may take as long as it likes.",
+							&saga_step_timeout_ms, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_saga.sweep_interval",
 							"Time between two searches for messages that no commit announced.",
 							"Restored or copied rows are found by it; 0 turns it off.",

@@ -12,6 +12,7 @@ extern int	saga_publishers;	/* per database */
 extern bool saga_sources;		/* messages are taken from sources */
 extern int	saga_worker_idle_timeout_ms;	/* an idle worker leaves after it */
 extern int	saga_sweep_interval_ms;
+extern int	saga_step_timeout_ms;	/* of a step while others wait for its worker; 0: none */
 
 /* batches */
 extern int	saga_batch_size;	/* executions for one commit */

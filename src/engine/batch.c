@@ -47,6 +47,7 @@ static int	nalone = 0;
 static AloneEntry running;		/* what runs now; queue_id 0: nothing */
 static bool running_alone = false;
 static SagaQueueSlot *running_slot = NULL;
+static SagaCareful running_careful; /* what is noted of it if its batch is lost */
 static int	one_by_one = 0;		/* so many batches of one execution: a batch failed and nobody knows why */
 
 saga_flight_hook_type saga_flight_hook = NULL;
@@ -204,6 +205,19 @@ give_up_suspect(SagaJob *job, int crashes, TimestampTz now)
 		saga_suspect_forget_hook(&job->execution_id);
 }
 
+static bool
+time_is_up(SagaBatch *batch)
+{
+	return GetCurrentTimestamp() - batch->started_at > (int64) saga_batch_time_ms * 1000;
+}
+
+/* Somebody waits for this worker, and has done so for long enough: what is left has its turn later. */
+static bool
+is_to_make_way(SagaBatch *batch)
+{
+	return saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) != 0 && time_is_up(batch);
+}
+
 /* Until it ends, parks, or has to come back because this batch cannot hold more of it. */
 static void
 advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
@@ -217,7 +231,7 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 		CHECK_FOR_INTERRUPTS();
 		/* one that has ended with its last answer has no state to come back to */
 		if (ntasks > 0 &&
-			(batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS ||
+			(batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS || is_to_make_way(batch) ||
 			 MemoryContextMemAllocated(batch->context, true) > limit) &&
 			(saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING))
 		{
@@ -379,6 +393,12 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		if (!savepoint)
 		{
 			saga_step_interrupted();
+			/* with one event only: another run may get others, and count its tasks otherwise */
+			if (saga_step_timed_out && job->nevents == 1)
+			{
+				running_careful.timed_out_task = job->current_task;
+				running_careful.overstayed = saga_step_overstayed;
+			}
 			PG_RE_THROW();		/* the batch is lost; it runs alone next */
 		}
 		edata = CopyErrorData();
@@ -391,7 +411,11 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		saga_step_hygiene(batch->in_drain);
 		outcome = classify_error(batch, job, edata);
 		if (saga_step_timed_out && !job->careful)
+		{
 			job->timed_out_task = job->current_task;
+			job->overstayed = saga_step_overstayed;
+			job->ran_out = true;
+		}
 		if (outcome == RUN_POSTPONE)
 			ereport(LOG,
 					(errmsg("execution %s of workflow \"%s\" could not run: %s",
@@ -414,7 +438,19 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 	running.id = item->id;
 	running_alone = batch->alone;
 	running_slot = batch->slot;
-	job->careful = batch->alone || (first && saga_careful_test(batch->slot, &item->id));
+	running_careful.id = item->id;
+	running_careful.timed_out_task = -1;
+	job->careful = batch->alone;
+	if ((first || batch->alone) && saga_careful_test(batch->slot, &running_careful))
+	{
+		job->careful = true;
+		if (job->nevents == 1)
+		{
+			job->timed_out_task = running_careful.timed_out_task;
+			job->ran_out = job->timed_out_task >= 0;
+			job->overstayed = running_careful.overstayed;
+		}
+	}
 	if (saga_flight_hook)
 		saga_flight_hook(&job->execution_id);
 	outcome = try_run(batch, job, !first || job->careful, item->receives);
@@ -536,12 +572,6 @@ release_batch_memory(void)
 		MemoryContextReset(batch_context);
 }
 
-static bool
-time_is_up(SagaBatch *batch)
-{
-	return GetCurrentTimestamp() - batch->started_at > (int64) saga_batch_time_ms * 1000;
-}
-
 /* Runs what was claimed; what is left over stays in the queue. */
 static void
 run_items(SagaBatch *batch, bool postpone_only)
@@ -575,6 +605,9 @@ run_items(SagaBatch *batch, bool postpone_only)
 			run_job(batch, job, first);
 		first = false;
 		if (saga_set_constraints_seen)
+			break;
+		/* its like may follow: what is known of this one is not to wait for them */
+		if (job->ran_out)
 			break;
 	}
 }
@@ -652,7 +685,7 @@ saga_engine_batch_aborted(const ErrorData *error)
 		saga_flight_hook(NULL);
 	if (running.queue_id != 0)
 	{
-		saga_careful_note(running_slot, &running.id);
+		saga_careful_note(running_slot, &running_careful);
 		run_alone_next(running.queue_id, &running.id, running_alone);
 	}
 	else

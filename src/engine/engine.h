@@ -77,6 +77,12 @@ extern void saga_session_forget(void);
 extern bool saga_session_command(Node *stmt);
 
 /*
+ * In a signal handler: the step that runs now, if one does, is cancelled as by
+ * its TimeoutSeconds, as others wait for its worker (pg_saga.step_timeout).
+ */
+extern void saga_step_cancel(void);
+
+/*
  * An event for an execution: a row in its workflow's queue.  body is one of
  *   {"task": id, "output": ...}
  *   {"task": id, "error": ..., "cause": ...}

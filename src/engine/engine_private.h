@@ -106,6 +106,8 @@ typedef struct SagaJob
 	bool		careful;		/* savepoint per step */
 	int			current_task;
 	int			timed_out_task; /* a careful run does not call this one again */
+	bool		overstayed;		/* that was pg_saga.step_timeout */
+	bool		ran_out;		/* there was such a step, in this run or the one before */
 
 	/* result */
 	bool		finished;
@@ -159,10 +161,10 @@ extern void saga_step_interrupted(void);
 /* The error that was raised by a step, as Retry and Catch see it; saves no memory of edata. */
 extern void saga_step_error(const ErrorData *edata, const char **error, char **cause);
 
-#define SAGA_TIMEOUT_CAUSE "the step ran longer than its TimeoutSeconds and was cancelled"
-
-/* The last error was a step's own TimeoutSeconds. */
+/* The last error was a step's own TimeoutSeconds, or (overstayed) pg_saga.step_timeout. */
 extern bool saga_step_timed_out;
+extern bool saga_step_overstayed;
+extern const char *saga_step_timeout_cause(bool overstayed);
 
 /* Drop what the execution left in the session. */
 extern void saga_step_hygiene(bool in_drain);

@@ -55,6 +55,8 @@ static uint64 failure_nonce = 0;
 bool		saga_in_step = false;
 bool		saga_step_timed_out = false;
 
+bool		saga_step_overstayed = false;
+
 static TimeoutId step_timeout;
 static bool step_timeout_registered = false;
 
@@ -66,6 +68,24 @@ step_timeout_handler(void)
 	InterruptPending = true;
 	QueryCancelPending = true;
 	SetLatch(MyLatch);
+}
+
+const char *
+saga_step_timeout_cause(bool overstayed)
+{
+	return overstayed ?
+		"the step ran longer than pg_saga.step_timeout while others waited for a worker, and was cancelled" :
+		"the step ran longer than its TimeoutSeconds and was cancelled";
+}
+
+void
+saga_step_cancel(void)
+{
+	if (!saga_in_step)
+		return;
+	if (!saga_step_timed_out)
+		saga_step_overstayed = true;
+	step_timeout_handler();
 }
 
 void
@@ -238,6 +258,11 @@ is_failure(Jsonb *result, const char **error, char **cause)
 	return true;
 }
 
+/*
+ * Deferred constraints and triggers are checked at the end of each step: an
+ * execution may be committed between any two, so a later step cannot be what
+ * makes them true.
+ */
 Jsonb *
 saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), void *arg,
 			   int64 timeout_ms, const char **error, char **cause)
@@ -265,6 +290,7 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	saga_step_timed_out = false;
+	saga_step_overstayed = false;
 	if (timeout_ms > 0)
 	{
 		if (!step_timeout_registered)
@@ -275,19 +301,21 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 		enable_timeout_after(step_timeout, (int) Min(timeout_ms, INT_MAX));
 	}
 	saga_in_step = true;
+	saga_proc_step_begin();
 	result = FunctionCallInvoke(fcinfo);
+	MemoryContextSwitchTo(caller);
+	output = fcinfo->isnull ? NULL : DatumGetJsonbPCopy(result);
+	AfterTriggerFireDeferred();
 	saga_in_step = false;
+	saga_proc_step_end();
 	if (timeout_ms > 0)
-	{
 		disable_timeout(step_timeout, false);
-		CHECK_FOR_INTERRUPTS(); /* it may have fired between the two */
-	}
+	if (saga_step_timed_out)
+		CHECK_FOR_INTERRUPTS(); /* just before the end */
 	PopActiveSnapshot();
 
-	MemoryContextSwitchTo(caller);
-	if (fcinfo->isnull)
+	if (output == NULL)
 		return saga_jsonb_null();
-	output = DatumGetJsonbPCopy(result);
 	if (is_failure(output, error, cause))
 		return NULL;
 	*error = NULL;
@@ -299,9 +327,10 @@ void
 saga_step_interrupted(void)
 {
 	saga_in_step = false;
+	saga_proc_step_end();
 	if (step_timeout_registered && get_timeout_active(step_timeout))
 		disable_timeout(step_timeout, false);
-	else if (saga_step_timed_out)
+	if (saga_step_timed_out)
 		QueryCancelPending = false;
 }
 
@@ -318,7 +347,7 @@ saga_step_error(const ErrorData *edata, const char **error, char **cause)
 	if (saga_step_timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
 	{
 		*error = "States.Timeout";
-		*cause = pstrdup(SAGA_TIMEOUT_CAUSE);
+		*cause = pstrdup(saga_step_timeout_cause(saga_step_overstayed));
 		return;
 	}
 	*error = psprintf("SQL.%s", unpack_sql_state(edata->sqlerrcode));

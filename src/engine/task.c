@@ -7,7 +7,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
@@ -46,21 +45,13 @@ answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
 
 /* ---------- SQL ---------- */
 
-/*
- * Deferred constraints and triggers are checked at the end of each step: an
- * execution may be committed between any two, so a later step cannot be what
- * makes them true.
- */
 static Jsonb *
 call_step(SagaJob *job, const SagaAction *action, const char *function, Jsonb *input,
 		  const char **error, char **cause)
 {
 	ContextArg	arg = {job, action->task_id};
-	Jsonb	   *output;
 
-	output = saga_step_call(function, input, step_context_object, &arg, action->timeout_ms, error, cause);
-	AfterTriggerFireDeferred();
-	return output;
+	return saga_step_call(function, input, step_context_object, &arg, action->timeout_ms, error, cause);
 }
 
 /* With a savepoint: what the step raises is its failure, unless it is the engine's trouble. */
@@ -120,7 +111,7 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
 	{
 		job->timed_out_task = -1;
 		*error = "States.Timeout";
-		*cause = pstrdup(SAGA_TIMEOUT_CAUSE);
+		*cause = pstrdup(saga_step_timeout_cause(job->overstayed));
 		return NULL;
 	}
 	return call_step_carefully(batch, job, action, function, input, error, cause);

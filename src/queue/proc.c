@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "common/guc.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "queue/shmem.h"
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
@@ -56,6 +58,10 @@ saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 		proc->started_at = GetCurrentTimestamp();
 		pg_atomic_write_u32(&proc->sleeping, 0);
 		pg_atomic_write_u32(&proc->leave, 0);
+		pg_atomic_write_u64(&proc->busy_since, 0);
+		pg_atomic_write_u64(&proc->step_since, 0);
+		pg_atomic_write_u64(&proc->cancel, 0);
+		pg_atomic_write_u32(&proc->watching, 0);
 		pg_atomic_write_u64(&proc->batches, 0);
 		pg_atomic_write_u64(&proc->done, 0);
 		pg_atomic_write_u64(&proc->errors, 0);
@@ -118,6 +124,77 @@ saga_proc_detach(void)
 	}
 }
 
+/* ---------- what a worker is busy with ---------- */
+
+/* A batch takes pg_saga.batch_time, and as long as its last execution and its commit take. */
+#define OVERSTAY_BATCHES	2
+#define OVERSTAY_MIN_MS		100
+
+uint64
+saga_monotonic_us(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (uint64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+void
+saga_proc_busy_begin(void)
+{
+	if (saga_my_proc != NULL)
+		pg_atomic_write_u64(&saga_my_proc->busy_since, saga_monotonic_us());
+}
+
+void
+saga_proc_busy_end(void)
+{
+	saga_proc_step_end();
+	if (saga_my_proc != NULL)
+		pg_atomic_write_u64(&saga_my_proc->busy_since, 0);
+}
+
+/* The number is out before the time: whoever sees the time does not take it for the step before. */
+void
+saga_proc_step_begin(void)
+{
+	if (saga_my_proc == NULL)
+		return;
+	pg_atomic_fetch_add_u32(&saga_my_proc->step, 1);
+	pg_atomic_write_u64(&saga_my_proc->step_since, saga_monotonic_us());
+}
+
+void
+saga_proc_step_end(void)
+{
+	if (saga_my_proc != NULL)
+		pg_atomic_write_u64(&saga_my_proc->step_since, 0);
+}
+
+long
+saga_overstay_ms(void)
+{
+	return Max(OVERSTAY_MIN_MS, OVERSTAY_BATCHES * saga_batch_time_ms);
+}
+
+bool
+saga_busy_overstays(uint64 busy_us)
+{
+	return busy_us > (uint64) saga_overstay_ms() * 1000;
+}
+
+static bool
+overstays(SagaProcSlot *proc)
+{
+	uint64		since = pg_atomic_read_u64(&proc->busy_since);
+	uint64		now;
+
+	if (since == 0)
+		return false;
+	now = saga_monotonic_us();
+	return now > since && saga_busy_overstays(now - since);
+}
+
 void
 saga_proc_prepare_sleep(void)
 {
@@ -140,12 +217,25 @@ wake(SagaProcSlot *proc)
 	SetLatch(&proc->proc->procLatch);
 }
 
+/*
+ * Those who serve a workflow are busy, and may still be in an hour.  The
+ * coordinator sees to it, and is told so once until it has looked.
+ */
+static void
+watch(SagaProcSlot *coordinator)
+{
+	if (pg_atomic_read_u32(&coordinator->watching) == 0 &&
+		pg_atomic_exchange_u32(&coordinator->watching, 1) == 0)
+		wake(coordinator);
+}
+
 void
 saga_wake_queue(SagaQueueSlot *slot)
 {
 	SagaProcSlot *coordinator = NULL;
 	SagaProcSlot *launcher = NULL;
 	bool		served = false;
+	bool		woken = false;
 	int			i;
 
 	/* a full barrier: the ready flag is out before any sleeping flag is read */
@@ -162,21 +252,26 @@ saga_wake_queue(SagaQueueSlot *slot)
 			coordinator = proc;
 		else if (serves(proc, slot))
 		{
-			served = true;
 			if (pg_atomic_exchange_u32(&proc->sleeping, 0) == 0)
+			{
+				served = served || !overstays(proc);
 				continue;
+			}
 			SetLatch(&proc->proc->procLatch);
+			woken = true;
 			break;
 		}
 	}
 	/* messages of a plain queue wait for a session to come */
-	if (!served && slot->kind != SAGA_QUEUE_PLAIN)
+	if (!woken && !served && slot->kind != SAGA_QUEUE_PLAIN)
 	{
 		if (coordinator != NULL)
 			wake(coordinator);
 		else if (launcher != NULL)
 			wake(launcher);
 	}
+	else if (!woken && slot->kind == SAGA_QUEUE_WORKFLOW && coordinator != NULL)
+		watch(coordinator);
 	LWLockRelease(saga_shared->lock);
 }
 

@@ -112,6 +112,12 @@ init_shared(SagaShared *shared)
 
 		pg_atomic_init_u32(&proc->sleeping, 0);
 		pg_atomic_init_u32(&proc->leave, 0);
+		pg_atomic_init_u64(&proc->busy_since, 0);
+		pg_atomic_init_u64(&proc->step_since, 0);
+		pg_atomic_init_u32(&proc->step, 0);
+		pg_atomic_init_u64(&proc->cancel, 0);
+		pg_atomic_init_u64(&proc->cancelled_at, 0);
+		pg_atomic_init_u32(&proc->watching, 0);
 		pg_atomic_init_u64(&proc->batches, 0);
 		pg_atomic_init_u64(&proc->done, 0);
 		pg_atomic_init_u64(&proc->errors, 0);
@@ -485,17 +491,17 @@ saga_sources_generation(void)
 /* ---------- messages to be run carefully ---------- */
 
 void
-saga_careful_note(SagaQueueSlot *slot, const pg_uuid_t *id)
+saga_careful_note(SagaQueueSlot *slot, const SagaCareful *careful)
 {
 	if (slot == NULL)
 		return;
 	SpinLockAcquire(&slot->mutex);
-	slot->careful[slot->next_careful++ % SAGA_CAREFUL_ENTRIES] = *id;
+	slot->careful[slot->next_careful++ % SAGA_CAREFUL_ENTRIES] = *careful;
 	SpinLockRelease(&slot->mutex);
 }
 
 bool
-saga_careful_test(SagaQueueSlot *slot, const pg_uuid_t *id)
+saga_careful_test(SagaQueueSlot *slot, SagaCareful *careful)
 {
 	bool		found = false;
 	int			i;
@@ -504,7 +510,14 @@ saga_careful_test(SagaQueueSlot *slot, const pg_uuid_t *id)
 		return false;
 	SpinLockAcquire(&slot->mutex);
 	for (i = 0; i < SAGA_CAREFUL_ENTRIES && !found; i++)
-		found = saga_uuid_cmp(&slot->careful[i], id) == 0;
+	{
+		/* the last one noted first */
+		SagaCareful *entry = &slot->careful[(slot->next_careful - 1 - i) % SAGA_CAREFUL_ENTRIES];
+
+		found = saga_uuid_cmp(&entry->id, &careful->id) == 0;
+		if (found)
+			*careful = *entry;
+	}
 	SpinLockRelease(&slot->mutex);
 	return found;
 }

@@ -37,6 +37,14 @@ typedef struct SagaClaimEntry
 	pg_uuid_t	cap;			/* the claim may not advance the mark beyond this */
 } SagaClaimEntry;
 
+/* A message whose first run took its batch down. */
+typedef struct SagaCareful
+{
+	pg_uuid_t	id;				/* its position */
+	int			timed_out_task; /* the step that ran out of time is not called again; -1: none */
+	bool		overstayed;		/* ... of pg_saga.step_timeout */
+} SagaCareful;
+
 typedef struct SagaQueueSlot
 {
 	/* identity: changed under SagaShared.lock exclusive, dboid = 0 is free */
@@ -50,8 +58,8 @@ typedef struct SagaQueueSlot
 	pg_uuid_t	mark;			/* nothing claimable at or below */
 	SagaClaimEntry claims[SAGA_CLAIM_ENTRIES];
 
-	/* positions of messages that must not run without a savepoint: the last ones, in a ring */
-	pg_uuid_t	careful[SAGA_CAREFUL_ENTRIES];
+	/* messages that must not run without a savepoint: the last ones, in a ring */
+	SagaCareful careful[SAGA_CAREFUL_ENTRIES];
 	uint32		next_careful;
 
 	/*
@@ -86,6 +94,27 @@ typedef struct SagaProcSlot
 
 	pg_atomic_uint32 sleeping;	/* 1: wants to be woken; the waker swaps it to 0 */
 	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...) */
+
+	/*
+	 * A worker's batch and step, written by the worker alone.  Times are those
+	 * of saga_monotonic_us; 0: it is in none.
+	 */
+	pg_atomic_uint64 busy_since;
+	pg_atomic_uint64 step_since;
+	pg_atomic_uint32 step;		/* counts the steps, so that each has a number */
+
+	/*
+	 * A worker's step that has to end, twice its number, plus 1: with the
+	 * worker.  Written by the coordinator, which then sends SIGINT.
+	 */
+	pg_atomic_uint64 cancel;
+	pg_atomic_uint64 cancelled_at;	/* saga_monotonic_us */
+
+	/*
+	 * A coordinator's.  1: some workflow was ready while its owner's workers
+	 * were busy, and the coordinator will look whether they still are.
+	 */
+	pg_atomic_uint32 watching;
 
 	/* statistics, written by the process alone */
 	pg_atomic_uint64 batches;
@@ -171,8 +200,8 @@ extern void saga_forget_queue(int32 queue_id);
  * Whichever worker claims it next must know, or several of them would fail
  * with it in turn.
  */
-extern void saga_careful_note(SagaQueueSlot *slot, const pg_uuid_t *id);
-extern bool saga_careful_test(SagaQueueSlot *slot, const pg_uuid_t *id);
+extern void saga_careful_note(SagaQueueSlot *slot, const SagaCareful *careful);
+extern bool saga_careful_test(SagaQueueSlot *slot, SagaCareful *careful);	/* finds careful->id, fills in the rest */
 extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made if need be */
 
 /* Lowers the mark and all caps to at most "mark": everything above may be claimable. */
@@ -207,6 +236,21 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
  * the sleeper stores "sleeping" and then reads the news.  Both have a full
  * barrier between the two, so at least one of them sees the other.
  */
+extern uint64 saga_monotonic_us(void);	/* of a clock that nobody sets, the same for all processes */
+
+/* Around a worker's batch, and around each step in it.  Never raise; the end may come twice. */
+extern void saga_proc_busy_begin(void);
+extern void saga_proc_busy_end(void);
+extern void saga_proc_step_begin(void);
+extern void saga_proc_step_end(void);
+
+/*
+ * A worker that has been in one batch for longer than a batch takes is in a
+ * long step: who waits for it cannot know for how long, so it counts as absent.
+ */
+extern bool saga_busy_overstays(uint64 busy_us);
+extern long saga_overstay_ms(void);
+
 extern void saga_proc_prepare_sleep(void);
 extern void saga_proc_end_sleep(void);
 extern SagaProcSlot *saga_my_proc;

@@ -2,15 +2,9 @@
  * pool.c
  *		Which workers, publishers and sources run in a database.
  *
- * A worker serves one owner.  An owner with a ready queue and no worker gets
- * one; more than one while all of its workers are busy and there is room in
- * pg_saga.workers.  When there is no room for an owner who has none, an idle
- * worker of somebody else leaves, else one of the owner who has most, else
- * the one that has run longest, at the end of its batch: so every owner has a
- * turn.
- *
  * What runs is read from shared memory, as workers outlive their coordinator;
  * the handles here only tell of starts that are not there yet or failed.
+ * Which workers there should be is pool_worker.c's.
  */
 #include "postgres.h"
 
@@ -27,12 +21,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/pool.h"
-#include "worker/procs.h"
+#include "worker/pool_private.h"
 
 #define START_POLL_MS		1000
 #define BACKOFF_MIN_MS		200
 #define BACKOFF_MAX_MS		(30 * 1000)
-#define TURN_MS				1000	/* what a worker has, when owners have to take turns */
 #define NO_SLOT_MS			1000
 #define SOURCES_LOOK_MS		(60 * 1000) /* net: what saga.source holds */
 
@@ -46,15 +39,6 @@ typedef struct Child
 	bool		asked;			/* to leave */
 } Child;
 
-/* Processes of a type, of workers those of one owner, that fail. */
-typedef struct Trouble
-{
-	SagaProcType type;
-	Oid			owner;
-	int			failures;
-	TimestampTz retry_at;
-} Trouble;
-
 /* Process-local, in TopMemoryContext. */
 static List *children = NIL;
 static List *troubles = NIL;
@@ -66,21 +50,11 @@ static bool sources_enabled;	/* saga.source has one that is not paused */
 static uint32 sources_seen;
 static TimestampTz sources_seen_at;
 
-/* One turn's view. */
-typedef struct Pool
-{
-	TimestampTz now;
-	TimestampTz next;
-	SagaProcCopy *procs;		/* workers, publishers, sources */
-	int			nprocs;
-} Pool;
-
-
-static Trouble *
-find_trouble(SagaProcType type, Oid owner, bool create)
+SagaTrouble *
+saga_pool_find_trouble(SagaProcType type, Oid owner, bool create)
 {
 	ListCell   *lc;
-	Trouble    *trouble;
+	SagaTrouble *trouble;
 	MemoryContext old;
 
 	foreach(lc, troubles)
@@ -92,7 +66,7 @@ find_trouble(SagaProcType type, Oid owner, bool create)
 	if (!create)
 		return NULL;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	trouble = palloc0(sizeof(Trouble));
+	trouble = palloc0(sizeof(SagaTrouble));
 	trouble->type = type;
 	trouble->owner = owner;
 	troubles = lappend(troubles, trouble);
@@ -103,7 +77,7 @@ find_trouble(SagaProcType type, Oid owner, bool create)
 static void
 forget_trouble(SagaProcType type, Oid owner)
 {
-	Trouble    *trouble = find_trouble(type, owner, false);
+	SagaTrouble *trouble = saga_pool_find_trouble(type, owner, false);
 
 	if (trouble == NULL)
 		return;
@@ -111,10 +85,10 @@ forget_trouble(SagaProcType type, Oid owner)
 	pfree(trouble);
 }
 
-static void
-note_failure(Pool *pool, SagaProcType type, Oid owner)
+void
+saga_pool_note_failure(SagaPool *pool, SagaProcType type, Oid owner)
 {
-	Trouble    *trouble = find_trouble(type, owner, true);
+	SagaTrouble *trouble = saga_pool_find_trouble(type, owner, true);
 	long		delay = Min(BACKOFF_MAX_MS, (long) BACKOFF_MIN_MS << Min(trouble->failures, 10));
 
 	trouble->failures++;
@@ -122,7 +96,7 @@ note_failure(Pool *pool, SagaProcType type, Oid owner)
 }
 
 static const SagaProcCopy *
-find_proc(const Pool *pool, int pid)
+find_proc(const SagaPool *pool, int pid)
 {
 	for (int i = 0; i < pool->nprocs; i++)
 		if (pool->procs[i].pid == pid)
@@ -135,7 +109,7 @@ find_proc(const Pool *pool, int pid)
  * asked to, has failed: what it does next would fail too.
  */
 static void
-reap(Pool *pool)
+reap(SagaPool *pool)
 {
 	ListCell   *lc;
 
@@ -153,16 +127,15 @@ reap(Pool *pool)
 			continue;
 		}
 		if (!child->asked && !lasted)
-			note_failure(pool, child->type, child->owner);
+			saga_pool_note_failure(pool, child->type, child->owner);
 		children = foreach_delete_current(children, lc);
 		pfree(child->handle);
 		pfree(child);
 	}
 }
 
-/* Started, but not yet in shared memory. */
-static int
-count_pending(const Pool *pool, SagaProcType type, Oid owner)
+int
+saga_pool_count_pending(const SagaPool *pool, SagaProcType type, Oid owner)
 {
 	ListCell   *lc;
 	int			n = 0;
@@ -182,14 +155,14 @@ count_pending(const Pool *pool, SagaProcType type, Oid owner)
 	return n;
 }
 
-static void
-look_again(Pool *pool, long ms)
+void
+saga_pool_look_again(SagaPool *pool, long ms)
 {
 	pool->next = Min(pool->next, TimestampTzPlusMilliseconds(pool->now, ms));
 }
 
-static bool
-start(Pool *pool, SagaProcType type, Oid owner)
+bool
+saga_pool_start(SagaPool *pool, SagaProcType type, Oid owner)
 {
 	SagaProcArgs args = {.dboid = MyDatabaseId,.owner = owner,.probe = -1};
 	BackgroundWorkerHandle *handle;
@@ -205,7 +178,7 @@ start(Pool *pool, SagaProcType type, Oid owner)
 		child->handle = handle;
 		child->started_at = pool->now;
 		children = lappend(children, child);
-		look_again(pool, START_POLL_MS);
+		saga_pool_look_again(pool, START_POLL_MS);
 		slots_were_full = false;
 	}
 	else
@@ -218,14 +191,14 @@ start(Pool *pool, SagaProcType type, Oid owner)
 							type == SAGA_PROC_PUBLISHER ? "publisher" : "process for sources"),
 					 errhint("Raise max_worker_processes.")));
 		slots_were_full = true;
-		look_again(pool, NO_SLOT_MS);
+		saga_pool_look_again(pool, NO_SLOT_MS);
 	}
 	MemoryContextSwitchTo(old);
 	return started;
 }
 
-static void
-ask_leave(Pool *pool, SagaProcCopy *proc)
+void
+saga_pool_ask_leave(SagaPool *pool, SagaProcCopy *proc)
 {
 	ListCell   *lc;
 
@@ -241,173 +214,15 @@ ask_leave(Pool *pool, SagaProcCopy *proc)
 	saga_proc_ask_leave_pid(proc->pid);
 }
 
-/* ---------- workers ---------- */
-
-typedef struct OwnerCount
+int
+saga_pool_count_all(const SagaPool *pool, SagaProcType type, bool also_leaving)
 {
-	Oid			owner;
-	int			workers;		/* that stay, and starts that are pending */
-	int			idle;
-	int			pending;
-} OwnerCount;
-
-static OwnerCount
-count_owner(const Pool *pool, Oid owner)
-{
-	OwnerCount	count = {.owner = owner};
-
-	count.pending = count_pending(pool, SAGA_PROC_WORKER, owner);
-	count.workers = count.pending;
-	for (int i = 0; i < pool->nprocs; i++)
-	{
-		const SagaProcCopy *proc = &pool->procs[i];
-
-		if (proc->type != SAGA_PROC_WORKER || proc->owner != owner || proc->leaving)
-			continue;
-		count.workers++;
-		if (proc->idle)
-			count.idle++;
-	}
-	return count;
-}
-
-static int
-count_all(const Pool *pool, SagaProcType type, bool also_leaving)
-{
-	int			n = count_pending(pool, type, InvalidOid);
+	int			n = saga_pool_count_pending(pool, type, InvalidOid);
 
 	for (int i = 0; i < pool->nprocs; i++)
 		if (pool->procs[i].type == type && (also_leaving || !pool->procs[i].leaving))
 			n++;
 	return n;
-}
-
-/*
- * Room for one more: who leaves?  owner InvalidOid: there are too many, any
- * may go.  Otherwise only what the rules at the top of the file allow.
- */
-static SagaProcCopy *
-choose_leaver(Pool *pool, Oid for_owner)
-{
-	SagaProcCopy *best = NULL;
-	int			best_rank = 0;
-
-	for (int i = 0; i < pool->nprocs; i++)
-	{
-		SagaProcCopy *proc = &pool->procs[i];
-		int			rank;
-
-		if (proc->type != SAGA_PROC_WORKER || proc->leaving || proc->owner == for_owner)
-			continue;
-		if (proc->idle)
-			rank = 4;
-		else if (count_owner(pool, proc->owner).workers > 1)
-			rank = 3;
-		else if (TimestampDifferenceExceeds(proc->started_at, pool->now, TURN_MS))
-			rank = 2;
-		else
-			rank = OidIsValid(for_owner) ? 0 : 1;
-		if (rank == 0)
-			look_again(pool, TURN_MS / 4);
-		else if (best == NULL || rank > best_rank ||
-				 (rank == best_rank && proc->started_at < best->started_at))
-		{
-			best = proc;
-			best_rank = rank;
-		}
-	}
-	return best;
-}
-
-/* Owners with a ready workflow queue, each once. */
-static List *
-ready_owners(void)
-{
-	List	   *owners = NIL;
-
-	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_queues; i++)
-	{
-		SagaQueueSlot *slot = &saga_shared->queues[i];
-
-		if (slot->dboid == MyDatabaseId && slot->kind == SAGA_QUEUE_WORKFLOW &&
-			pg_atomic_read_u32(&slot->ready) != 0)
-			owners = list_append_unique_oid(owners, slot->owner);
-	}
-	LWLockRelease(saga_shared->lock);
-	return owners;
-}
-
-/* True when a worker of this owner may be started now. */
-static bool
-owner_may_run(Pool *pool, Oid owner)
-{
-	Trouble    *trouble = find_trouble(SAGA_PROC_WORKER, owner, false);
-	MemoryContext old = CurrentMemoryContext;
-	const char *problem;
-
-	if (trouble != NULL && trouble->retry_at > pool->now)
-	{
-		pool->next = Min(pool->next, trouble->retry_at);
-		return false;
-	}
-	saga_begin();
-	problem = saga_owner_problem(owner);
-	if (problem != NULL)
-		problem = MemoryContextStrdup(old, problem);
-	saga_commit();
-	MemoryContextSwitchTo(old);
-
-	if (saga_note_set(MyDatabaseId, owner, problem))
-		ereport(LOG,
-				(errmsg("executions wait: %s", problem)));
-	if (problem == NULL)
-		return true;
-	note_failure(pool, SAGA_PROC_WORKER, owner);
-	pool->next = Min(pool->next, find_trouble(SAGA_PROC_WORKER, owner, false)->retry_at);
-	return false;
-}
-
-static void
-serve_owner(Pool *pool, Oid owner)
-{
-	OwnerCount	count = count_owner(pool, owner);
-	SagaProcCopy *leaver;
-
-	if (count.idle > 0 || count.pending > 0)
-		return;					/* it was woken, or will look when it is there */
-	if (count.workers >= saga_workers || !owner_may_run(pool, owner))
-		return;
-	if (count_all(pool, SAGA_PROC_WORKER, true) < saga_workers)
-	{
-		(void) start(pool, SAGA_PROC_WORKER, owner);
-		return;
-	}
-	if (count.workers > 0 || count_all(pool, SAGA_PROC_WORKER, false) < saga_workers)
-		return;					/* has its part; or somebody leaves already, which wakes us */
-	leaver = choose_leaver(pool, owner);
-	if (leaver != NULL)
-		ask_leave(pool, leaver);
-}
-
-static void
-serve_workers(Pool *pool)
-{
-	static int	turn = 0;
-	List	   *owners = ready_owners();
-	int			n = list_length(owners);
-
-	while (count_all(pool, SAGA_PROC_WORKER, false) > saga_workers)
-	{
-		SagaProcCopy *leaver = choose_leaver(pool, InvalidOid);
-
-		if (leaver == NULL)
-			break;				/* the rest is starting */
-		ask_leave(pool, leaver);
-	}
-	turn++;
-	for (int i = 0; i < n; i++)
-		serve_owner(pool, list_nth_oid(owners, (turn + i) % n));
 }
 
 /* ---------- publishers ---------- */
@@ -439,17 +254,17 @@ publisher_is_wanted(void)
 }
 
 static void
-serve_publishers(Pool *pool)
+serve_publishers(SagaPool *pool)
 {
 	uint32		lost = pg_atomic_read_u32(&saga_procs->lost_publishers);
-	Trouble    *trouble = find_trouble(SAGA_PROC_PUBLISHER, InvalidOid, false);
-	int			running = count_all(pool, SAGA_PROC_PUBLISHER, false);
+	SagaTrouble *trouble = saga_pool_find_trouble(SAGA_PROC_PUBLISHER, InvalidOid, false);
+	int			running = saga_pool_count_all(pool, SAGA_PROC_PUBLISHER, false);
 
 	for (int i = 0; i < pool->nprocs && running > saga_publishers; i++)
 	{
 		if (pool->procs[i].type != SAGA_PROC_PUBLISHER || pool->procs[i].leaving)
 			continue;
-		ask_leave(pool, &pool->procs[i]);
+		saga_pool_ask_leave(pool, &pool->procs[i]);
 		running--;
 	}
 	if (running >= saga_publishers || !publisher_is_wanted())
@@ -457,11 +272,11 @@ serve_publishers(Pool *pool)
 	for (int i = 0; i < pool->nprocs; i++)
 		if (pool->procs[i].type == SAGA_PROC_PUBLISHER && !pool->procs[i].leaving && pool->procs[i].idle)
 			return;
-	if (count_pending(pool, SAGA_PROC_PUBLISHER, InvalidOid) > 0)
+	if (saga_pool_count_pending(pool, SAGA_PROC_PUBLISHER, InvalidOid) > 0)
 		return;
 	if (trouble != NULL && trouble->retry_at > pool->now)
 		pool->next = Min(pool->next, trouble->retry_at);
-	else if (start(pool, SAGA_PROC_PUBLISHER, InvalidOid))
+	else if (saga_pool_start(pool, SAGA_PROC_PUBLISHER, InvalidOid))
 		lost_seen = lost;
 }
 
@@ -469,7 +284,7 @@ serve_publishers(Pool *pool)
 
 /* The table is looked at when somebody said that it changed, and now and then. */
 static bool
-has_enabled_sources(Pool *pool)
+has_enabled_sources(SagaPool *pool)
 {
 	uint32		generation = saga_sources_generation();
 
@@ -495,26 +310,26 @@ has_enabled_sources(Pool *pool)
 
 /* One process serves all of them, and leaves when there are none. */
 static void
-serve_sources(Pool *pool)
+serve_sources(SagaPool *pool)
 {
-	Trouble    *trouble = find_trouble(SAGA_PROC_SOURCE, InvalidOid, false);
+	SagaTrouble *trouble = saga_pool_find_trouble(SAGA_PROC_SOURCE, InvalidOid, false);
 	bool		wanted = saga_sources && has_enabled_sources(pool);
 
 	for (int i = 0; i < pool->nprocs; i++)
 		if (pool->procs[i].type == SAGA_PROC_SOURCE)
 			return;				/* it leaves by itself, and wakes us then */
-	if (!wanted || count_pending(pool, SAGA_PROC_SOURCE, InvalidOid) > 0)
+	if (!wanted || saga_pool_count_pending(pool, SAGA_PROC_SOURCE, InvalidOid) > 0)
 		return;
 	if (trouble != NULL && trouble->retry_at > pool->now)
 		pool->next = Min(pool->next, trouble->retry_at);
 	else
-		(void) start(pool, SAGA_PROC_SOURCE, InvalidOid);
+		(void) saga_pool_start(pool, SAGA_PROC_SOURCE, InvalidOid);
 }
 
 TimestampTz
 saga_pool_turn(void)
 {
-	Pool		pool = {.now = GetCurrentTimestamp(),.next = DT_NOEND};
+	SagaPool		pool = {.now = GetCurrentTimestamp(),.next = DT_NOEND};
 	uint32		roles = pg_atomic_read_u32(&saga_procs->roles);
 	ListCell   *lc;
 
@@ -523,12 +338,12 @@ saga_pool_turn(void)
 		/* who could not run a moment ago perhaps can now */
 		roles_seen = roles;
 		foreach(lc, troubles)
-			((Trouble *) lfirst(lc))->retry_at = pool.now;
+			((SagaTrouble *) lfirst(lc))->retry_at = pool.now;
 	}
 	pool.nprocs = saga_proc_list(SAGA_AT_DATABASE & ~SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId,
 								 &pool.procs);
 	reap(&pool);
-	serve_workers(&pool);
+	saga_pool_serve_workers(&pool);
 	serve_publishers(&pool);
 	serve_sources(&pool);
 	return pool.next;

@@ -312,9 +312,32 @@ slot_matches(const SagaProcSlot *slot, int types, Oid dboid)
 		(!OidIsValid(dboid) || slot->dboid == dboid);
 }
 
+/* Microseconds since then, on a clock that another process may have read after us. */
+static int64
+elapsed(uint64 now, uint64 since)
+{
+	return since == 0 ? -1 : now > since ? (int64) (now - since) : 0;
+}
+
+static void
+copy_batch(SagaProcCopy *copy, SagaProcSlot *slot, uint64 now)
+{
+	copy->busy_us = elapsed(now, pg_atomic_read_u64(&slot->busy_since));
+	copy->overstays = copy->type == SAGA_PROC_WORKER && copy->busy_us > 0 && saga_busy_overstays(copy->busy_us);
+	copy->step = pg_atomic_read_u32(&slot->step);
+	pg_read_barrier();
+	copy->step_us = elapsed(now, pg_atomic_read_u64(&slot->step_since));
+	pg_read_barrier();
+	if (copy->step != pg_atomic_read_u32(&slot->step))
+		copy->step_us = -1;		/* another one began */
+	copy->cancel = pg_atomic_read_u64(&slot->cancel);
+	copy->cancelled_us = elapsed(now, pg_atomic_read_u64(&slot->cancelled_at));
+}
+
 int
 saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 {
+	uint64		now = saga_monotonic_us();
 	int			n = 0;
 
 	*copies = NULL;
@@ -337,6 +360,7 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 		copy->started_at = slot->started_at;
 		copy->idle = pg_atomic_read_u32(&slot->sleeping) != 0;
 		copy->leaving = pg_atomic_read_u32(&slot->leave) != 0;
+		copy_batch(copy, slot, now);
 		copy->last_active = (TimestampTz) pg_atomic_read_u64(&slot->last_active);
 		copy->batches = (int64) pg_atomic_read_u64(&slot->batches);
 		copy->done = (int64) pg_atomic_read_u64(&slot->done);
@@ -392,6 +416,21 @@ saga_proc_ask_leave_pid(int pid)
 			continue;
 		pg_atomic_write_u32(&slot->leave, 1);
 		SetLatch(&slot->proc->procLatch);
+	}
+	LWLockRelease(saga_shared->lock);
+}
+
+void
+saga_proc_cancel_step(const SagaProcCopy *proc, bool hard)
+{
+	SagaProcSlot *slot = &saga_shared->procs[proc->slot];
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	if (slot->type == SAGA_PROC_WORKER && slot->pid == proc->pid)
+	{
+		pg_atomic_write_u64(&slot->cancelled_at, saga_monotonic_us());
+		pg_atomic_write_u64(&slot->cancel, (uint64) proc->step << 1 | (hard ? 1 : 0));
+		(void) kill(slot->pid, SIGINT);
 	}
 	LWLockRelease(saga_shared->lock);
 }

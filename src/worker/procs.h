@@ -112,6 +112,12 @@ typedef struct SagaProcCopy
 	TimestampTz last_active;
 	bool		idle;
 	bool		leaving;
+	int64		busy_us;		/* a worker's, in its batch; -1: in none */
+	bool		overstays;		/* ... longer than a batch takes */
+	uint32		step;
+	int64		step_us;		/* in this step; -1: in none */
+	uint64		cancel;			/* SagaProcSlot's */
+	int64		cancelled_us;	/* so long ago */
 	int64		batches;
 	int64		done;
 	int64		errors;
@@ -122,6 +128,9 @@ extern int	saga_proc_list(int types, Oid dboid, SagaProcCopy **copies);
 extern int	saga_proc_count(int types, Oid dboid);
 extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */
 extern void saga_proc_ask_leave_pid(int pid);
+
+/* The step ends, as by its TimeoutSeconds; hard: with its worker.  One that has ended since is not meant. */
+extern void saga_proc_cancel_step(const SagaProcCopy *proc, bool hard);
 extern void saga_proc_terminate(int types, Oid dboid);	/* SIGTERM */
 extern bool saga_database_closed(Oid dboid);
 extern void saga_tell_launcher(void);	/* something changed: it tries again at once */

@@ -18,7 +18,7 @@
 #include "utils/timestamp.h"
 #include "worker/procs.h"
 
-#define COLUMNS 11
+#define COLUMNS 13
 
 PG_FUNCTION_INFO_V1(saga_worker_status);
 
@@ -55,6 +55,7 @@ put_processes(Reader *reader)
 		[SAGA_PROC_WORKER] = "worker",[SAGA_PROC_PUBLISHER] = "publisher",
 		[SAGA_PROC_SOURCE] = "source"
 	};
+	TimestampTz now = GetCurrentTimestamp();
 	SagaProcCopy *copies;
 	int			n = saga_proc_list(SAGA_AT(SAGA_PROC_LAUNCHER) | SAGA_AT_DATABASE, InvalidOid, &copies);
 
@@ -80,6 +81,10 @@ put_processes(Reader *reader)
 		values[8] = Int64GetDatum(copy->done);
 		values[9] = Int64GetDatum(copy->errors);
 		nulls[10] = true;
+		values[11] = TimestampTzGetDatum(now - copy->busy_us);
+		nulls[11] = copy->type != SAGA_PROC_WORKER || copy->busy_us < 0;
+		values[12] = BoolGetDatum(copy->overstays);
+		nulls[12] = copy->type != SAGA_PROC_WORKER;
 		tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
 	}
 }
@@ -109,6 +114,7 @@ put_notes(Reader *reader)
 		values[6] = TimestampTzGetDatum(notes[i].since);
 		values[7] = values[8] = values[9] = Int64GetDatum(0);
 		values[10] = CStringGetTextDatum(notes[i].reason);
+		nulls[11] = nulls[12] = true;
 		tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
 	}
 }

@@ -22,6 +22,7 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -147,13 +148,17 @@ static void
 serve_queue(int32 queue_id)
 {
 	SagaBatchResult result;
+	bool		wanted;
 
 	do
 	{
 		memset(&result, 0, sizeof(result));
 		MemoryContextReset(batch_context);
 		MemoryContextSwitchTo(batch_context);
-		if (!run_transaction(queue_id, &result))
+		saga_proc_busy_begin();
+		wanted = run_transaction(queue_id, &result);
+		saga_proc_busy_end();
+		if (!wanted)
 			return;
 		pgstat_report_stat(false);
 		count_batch(&result);
@@ -246,6 +251,7 @@ loop(void)
 		{
 			ErrorData  *error = saga_recover(batch_context);
 
+			saga_proc_busy_end();
 			saga_engine_batch_aborted(error);
 			back_off(TROUBLE_MIN_MS, TROUBLE_MAX_MS);
 		}
@@ -258,6 +264,31 @@ note_sender(int signo, siginfo_t *info, void *context)
 {
 	saga_recorder_terminated_by(info->si_pid);
 	saga_proc_sigterm(signo);
+}
+
+/*
+ * SIGINT comes from the coordinator when others wait for this worker (pool
+ * and step are told apart by the step's number: it may have ended meanwhile),
+ * or from anybody's pg_cancel_backend().  A step that goes on after it was
+ * cancelled ends with its worker, as if it had ended it itself.
+ */
+static void
+on_sigint(SIGNAL_ARGS)
+{
+	static uint64 seen = 0;
+	int			save_errno = errno;
+	uint64		cancel = saga_my_proc != NULL ? pg_atomic_read_u64(&saga_my_proc->cancel) : 0;
+
+	if (cancel == seen)
+		StatementCancelHandler(postgres_signal_arg);
+	else if ((uint32) (cancel >> 1) == pg_atomic_read_u32(&saga_my_proc->step) && saga_in_step)
+	{
+		saga_step_cancel();
+		if (cancel & 1)
+			ProcDiePending = true;
+	}
+	seen = cancel;
+	errno = save_errno;
 }
 
 static void
@@ -283,6 +314,7 @@ saga_worker_main(Datum arg)
 #endif
 	saga_proc_begin(SAGA_PROC_WORKER, &args);
 	install_sigterm();
+	pqsignal(SIGINT, on_sigint);
 	my_owner = args.owner;
 	saga_recorder_attach(args.dboid, true);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, args.owner, flags);
