@@ -121,10 +121,11 @@ SQL
 	return;
 }
 
-# Drops what a run made; transactions that it left prepared would be in the way.
+# Drops what a run made; a transaction that it left prepared would be in the way.
 sub tear_down
 {
 	my ($self) = @_;
+	$self->sql("ROLLBACK PREPARED 'saga_fuzz'", may_fail => 1);
 	$self->sql("DROP DATABASE IF EXISTS $DATABASE WITH (FORCE);\n" . join('', map { "DROP ROLE IF EXISTS $_;\n" } @ROLES), database => 'postgres');
 	return;
 }
