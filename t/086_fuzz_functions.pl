@@ -26,7 +26,7 @@ my $seed = $ENV{SAGA_FUZZ_SEED} // int rand 2**31;
 # generous: what is found here stops everybody; a run by hand has the tighter limit
 my $calls = $ENV{SAGA_FUZZ_CALLS} // 3000;
 diag("seed $seed");
-my ($ok, $out) = fuzz('--seed', $seed, '--calls', $calls, '--memory', 1500);
+my ($ok, $out) = fuzz('--seed', $seed, '--calls', $calls, '--memory', 1500, '--wait', 300);
 ok($ok, "seed $seed: nothing found") or diag($out);
 like($out, qr/^$calls calls of \d+ functions: .*\bok \d+; findings: 0$/m, 'and that many calls were made');
 note($out);

@@ -13,13 +13,11 @@ my $DATABASE = 'saga_fuzz';
 my @ROLES = qw(fuzz_mallory fuzz_alice fuzz_team fuzz_other);
 # what saga.history_events says of bytes that are no history
 my $CORRUPT = 'invalid execution history';
-# after statement_timeout, for a machine that is full
-my $GRACE = 60;
 
 sub new
 {
 	my ($class, %opt) = @_;
-	my $self = bless { log => $opt{log}, log_at => 0 }, $class;
+	my $self = bless { log => $opt{log}, log_at => 0, wait => $opt{wait} // 60 }, $class;
 	$self->{log_at} = -s $opt{log} // die "there is no log $opt{log}\n" if defined $opt{log};
 	return $self;
 }
@@ -113,7 +111,7 @@ SQL
 		$self->sql("SELECT saga.publish_to('$prefix-d', '{\"a\": 1}', 'k') FROM generate_series(1, 3)", user => "fuzz_$role");
 	}
 	# workers may have taken a part of it
-	my $end = time + 120;
+	my $end = time + 300;
 	until ($self->sql('SELECT (SELECT count(*) >= 12 FROM saga.execution) AND (SELECT count(*) = 3 FROM fuzz.token) AND (SELECT count(*) = 3 FROM fuzz_alice.token)') eq 't')
 	{
 		die "the executions of the set-up did not end\n" if time > $end;
@@ -123,10 +121,11 @@ SQL
 	return;
 }
 
-# Drops what a run made; transactions that it left prepared would be in the way.
+# Drops what a run made; a transaction that it left prepared would be in the way.
 sub tear_down
 {
 	my ($self) = @_;
+	$self->sql("ROLLBACK PREPARED 'saga_fuzz'", may_fail => 1);
 	$self->sql("DROP DATABASE IF EXISTS $DATABASE WITH (FORCE);\n" . join('', map { "DROP ROLE IF EXISTS $_;\n" } @ROLES), database => 'postgres');
 	return;
 }
@@ -178,7 +177,7 @@ sub log_findings
 sub wait_until_up
 {
 	my ($self) = @_;
-	my $end = time + 120;
+	my $end = time + 300;
 	while (time < $end)
 	{
 		return 1 if $self->sql('SELECT 1', may_fail => 1) eq '1';
@@ -219,7 +218,8 @@ sub run
 {
 	my ($self, $sql) = @_;
 	my $mark = 'done-' . ++$self->{n} . '-';
-	my $end = time + $GRACE;
+	my $wait = $self->{server}{wait};
+	my $end = time + $wait;
 	my %answer = (states => []);
 
 	local $SIG{PIPE} = 'IGNORE';
@@ -228,7 +228,7 @@ sub run
 	{
 		if (time > $end)
 		{
-			$answer{ended} = "no answer in $GRACE s";
+			$answer{ended} = "no answer in $wait s";
 			$self->{server}->sql("SELECT pg_terminate_backend($self->{pid})");
 			last;
 		}
