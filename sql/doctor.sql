@@ -77,14 +77,17 @@ SELECT saga.create_destination('doctor-d2', 'http', '{"url": "https://a.invalid/
 RESET ROLE;
 DROP OWNED BY doctor_gone;
 DROP ROLE doctor_gone;
-SELECT "check", severity, regexp_replace(what, '\d{5,}', 'N') AS what, command FROM news ORDER BY 3;
+SELECT "check", severity, regexp_replace(what, '\d{5,}', 'N') AS what, regexp_replace(command, '\d{5,}\.', 'N.') AS command FROM news ORDER BY 3;
+-- the commands have the number of the role
+\set ECHO none
 SELECT command FROM news ORDER BY 1 \gexec
+\set ECHO all
 SELECT * FROM news;
 
 -- ---------- destinations and sources ----------
 SELECT saga.set_secret('doctor-key', 'Xk-0815-secret');
-SELECT saga.alter_destination('doctor-d', '{"url": "http://a.invalid/it''s", "headers": {"X-Key": "{secret:doctor-key}"}, "allow_http": true, "allow_private": ["10.0.0.0/8"]}');
-SELECT saga.alter_destination('doctor-d2', '{"url": "http://a.invalid/", "allow_private": false}');
+SELECT saga.alter_destination('app_owner.doctor-d', '{"url": "http://a.invalid/it''s", "headers": {"X-Key": "{secret:doctor-key}"}, "allow_http": true, "allow_private": ["10.0.0.0/8"]}');
+SELECT saga.alter_destination('app_owner.doctor-d2', '{"url": "http://a.invalid/", "allow_private": false}');
 SELECT * FROM news ORDER BY 1;
 SELECT command FROM news WHERE "check" = 'allow_private' \gexec
 SELECT command FROM news \gexec
@@ -113,8 +116,7 @@ ROLLBACK;
 
 -- ---------- who sees what ----------
 GRANT CREATE ON SCHEMA public TO PUBLIC;
-SELECT saga.set_destination_owner('doctor-d', 'app_owner');
-SELECT saga.alter_destination(d, '{"url": "https://a.invalid/", "allow_private": true}') FROM unnest('{doctor-d,doctor-d2}'::text[]) d;
+SELECT saga.alter_destination(d, '{"url": "https://a.invalid/", "allow_private": true}') FROM unnest('{app_owner.doctor-d,app_owner.doctor-d2}'::text[]) d;
 SET ROLE doctor_plain;
 SELECT count(*) FROM saga.doctor();
 RESET ROLE;
@@ -138,7 +140,7 @@ RESET search_path;
 RESET ROLE;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
-SELECT saga.drop_destination(name) FROM saga.destination ORDER BY name;
+SELECT saga.drop_destination(format('%s.%I', owner, name)) FROM saga.destination ORDER BY name;
 SELECT saga.drop_secret('doctor-key');
 DROP SCHEMA doctor CASCADE;
 REVOKE CREATE ON DATABASE :"DBNAME" FROM "doctor Odd";

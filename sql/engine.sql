@@ -333,11 +333,13 @@ SELECT saga.create_workflow('mine', '{"StartAt": "A", "States": {"A": {"Type": "
 	"B": {"Type": "Task", "Resource": "sql:app.note", "End": true}}}');
 SELECT saga.start_execution('mine', '{"what": "a"}') AS id \gset
 SELECT saga.start_execution('one', '{}');
-SELECT saga.create_workflow('one', '{"StartAt": "B", "States": {"B": {"Type": "Succeed"}}}');
+SELECT saga.create_workflow('postgres.one', '{"StartAt": "B", "States": {"B": {"Type": "Succeed"}}}');
 SELECT saga.set_workflow_owner('mine', 'saga_test_b');
 SET ROLE saga_test_b;
 SELECT saga.start_execution('mine', '{}');
+\set VERBOSITY sqlstate
 SELECT saga.stop_execution(:'id');
+\set VERBOSITY default
 SELECT count(*) FROM saga.executions;
 CALL saga.drain();
 CALL saga.drain('mine');

@@ -25,6 +25,7 @@ CREATE TEMP TABLE decision (type text, object text, decision text, by text);
 INSERT INTO decision VALUES
 	('default value', 'public.invoice_document_history.replaced_by', 'session', 'who called invoice_retry'),
 	('default value', 'saga.destination.limit_key', 'generated', 'of the row itself, with functions of pg_catalog'),
+	('default value', 'saga.resource.function_name', 'generated', 'of the row itself, with functions of pg_catalog'),
 	('function', 'public.invoice_approve(uuid)', 'definer', 'a clerk needs EXECUTE and no right on tables; takes an id, runs nothing of the caller''s'),
 	('function', 'public.invoice_calculate(json)', 'pure', NULL),
 	('function', 'public.invoice_cancel(uuid)', 'definer', 'as invoice_approve'),
@@ -62,14 +63,17 @@ INSERT INTO decision VALUES
 	('function', 'public.invoice_validate(json)', 'pure', NULL),
 	('function', 'public.invoice_violated_rules(text)', 'pure', NULL),
 	('function', 'public.invoice_workflow_owner()', 'invoker', NULL),
+	('function', 'saga."grant"(text,text,regrole,text)', 'owner', $$saga.grant('queue', '@enum-q', 'enum_stranger', 'use')$$),
 	('function', 'saga.alter_destination(text,jsonb)', 'owner', $$saga.alter_destination('@enum-d', '{"url": "https://a.invalid/"}')$$),
 	('function', 'saga.alter_source(text,jsonb)', 'owner', $$saga.alter_source('@enum-s', (SELECT source FROM things))$$),
-	('function', 'saga.bind_resource(text,text)', 'own', 'counts for workflows of the caller, of a superuser''s for all'),
+	('function', 'saga.bind_resource(text,text)', 'own', 'counts for workflows of the caller, and of those who have him in pg_saga.owner_path'),
 	('function', 'saga.change_visibility(text,uuid[],interval)', 'owner', $$saga.change_visibility('@enum-q', ARRAY[(SELECT message FROM things)], '1 s')$$),
 	('function', 'saga.create_destination(text,text,jsonb)', 'own', 'files, private addresses, AWS credentials of the server: pg_read_server_files'),
-	('function', 'saga.create_queue(text,interval,integer,text,boolean,interval)', 'own', 'dead_letter_queue: of an owner whose rights the caller has'),
-	('function', 'saga.create_source(text,text,jsonb,text)', 'own', 'as create_destination; a queue whose owner''s rights the caller has'),
+	('function', 'saga.create_queue(text,interval,integer,text,boolean,interval)', 'own', 'dead_letter_queue: one that the caller may use'),
+	('function', 'saga.create_source(text,text,jsonb,text)', 'own', 'as create_destination; a queue or workflow that the caller may use'),
+	('function', 'saga.create_source(text,text,jsonb,text,regrole)', 'admin', $$saga.create_source('enum-s3', 'sqs', (SELECT source FROM things), 'enum-q', 'postgres')$$),
 	('function', 'saga.create_workflow(text,jsonb)', 'owner', $$saga.create_workflow('@enum-w', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}')$$),
+	('function', 'saga.create_workflow(text,jsonb,regrole)', 'admin', $$saga.create_workflow('enum-w3', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}', 'postgres')$$),
 	('function', 'saga.delete(text,uuid[])', 'owner', $$saga.delete('@enum-q', ARRAY[(SELECT message FROM things)])$$),
 	('function', 'saga.destination_changed()', 'trigger', NULL),
 	('function', 'saga.doctor()', 'invoker', 'and SELECT on saga.doctor_objects'),
@@ -95,19 +99,21 @@ INSERT INTO decision VALUES
 	('function', 'saga.redrive(uuid)', 'owner', $$saga.redrive((SELECT dead_letter FROM things))$$),
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),
 	('function', 'saga.resume_source(text)', 'owner', $$saga.resume_source('@enum-s')$$),
+	('function', 'saga.revoke(text,text,regrole,text)', 'owner', $$saga.revoke('queue', '@enum-q', 'enum_stranger', 'use')$$),
 	('function', 'saga.secret_changed()', 'trigger', NULL),
 	('function', 'saga.send(text,jsonb,interval,text,text,jsonb)', 'owner', $$saga.send('@enum-q', '{}')$$),
 	('function', 'saga.send_batch(text,jsonb[],interval,jsonb)', 'owner', $$saga.send_batch('@enum-q', '{}')$$),
 	('function', 'saga.send_task_failure(text,text,text)', 'owner', $$saga.send_task_failure((SELECT token FROM things), 'E')$$),
 	('function', 'saga.send_task_heartbeat(text)', 'owner', $$saga.send_task_heartbeat((SELECT token FROM things))$$),
 	('function', 'saga.send_task_success(text,jsonb)', 'owner', $$saga.send_task_success((SELECT token FROM things), '{}')$$),
-	('function', 'saga.set_destination_owner(text,regrole)', 'owner', $$saga.set_destination_owner('@enum-d', 'enum_owner')$$),
+	('function', 'saga.set_destination_owner(text,regrole,text)', 'owner', $$saga.set_destination_owner('@enum-d', 'enum_owner')$$),
 	('function', 'saga.set_inbox(text,text)', 'admin', $$saga.set_inbox('enum', 'enum.hold')$$),
 	('function', 'saga.set_secret(text,text)', 'owner', $$saga.set_secret('@enum-key', 'x')$$),
-	('function', 'saga.set_source_owner(text,regrole)', 'owner', $$saga.set_source_owner('@enum-s', 'enum_owner')$$),
-	('function', 'saga.set_workflow_owner(text,regrole)', 'owner', $$saga.set_workflow_owner('@enum-w', 'enum_owner')$$),
+	('function', 'saga.set_source_owner(text,regrole,text)', 'owner', $$saga.set_source_owner('@enum-s', 'enum_owner')$$),
+	('function', 'saga.set_workflow_owner(text,regrole,text)', 'owner', $$saga.set_workflow_owner('@enum-w', 'enum_owner')$$),
 	('function', 'saga.simulate(jsonb,jsonb,jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.source_changed()', 'trigger', NULL),
+	('function', 'saga.start_execution(integer,jsonb,text,uuid)', 'owner', $$saga.start_execution((SELECT workflow FROM things))$$),
 	('function', 'saga.start_execution(text,jsonb,text,uuid)', 'owner', $$saga.start_execution('@enum-w')$$),
 	('function', 'saga.stop_execution(uuid,text,text,boolean)', 'owner', $$saga.stop_execution((SELECT execution FROM things))$$),
 	('function', 'saga.test_condition(jsonb,integer,jsonb,text,jsonb)', 'pure', NULL),
@@ -115,13 +121,15 @@ INSERT INTO decision VALUES
 	('function', 'saga.test_template(jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.validate(jsonb,text)', 'pure', NULL),
 	('function', 'saga.worker_status()', 'rows', 'of owners whose rights the caller has, and processes of this database that serve nobody in particular'),
-	('function', 'saga.workflow_version(text)', 'open', 'whether there is a workflow of that name'),
+	('function', 'saga.workflow_version(text)', 'rows', 'of workflows that the caller may start, operate or read; null otherwise'),
 	('procedure', 'public.invoice_process()', 'commits', NULL),
 	('procedure', 'saga.drain(text,integer)', 'own', 'executions of workflows that the caller is the owner of'),
 	('procedure', 'saga.publish()', 'own', 'messages of destinations whose owner''s rights the caller has'),
 	('schema', 'saga', 'nobody', NULL),
 	('sequence', 'saga.outbox_position', 'nobody', NULL),
 	('sequence', 'saga.queue_queue_id_seq', 'nobody', NULL),
+	('sequence', 'saga.resource_resource_id_seq', 'nobody', NULL),
+	('sequence', 'saga.secret_secret_id_seq', 'nobody', NULL),
 	('sequence', 'saga.source_source_id_seq', 'nobody', NULL),
 	('table', 'public.invoice', 'nobody', NULL),
 	('table', 'public.invoice_approval', 'nobody', NULL),
@@ -140,9 +148,11 @@ INSERT INTO decision VALUES
 	('table', 'saga.history', 'nobody', NULL),
 	('table', 'saga.inbox', 'nobody', NULL),
 	('table', 'saga.message', 'nobody', NULL),
+	('table', 'saga.object_grant', 'nobody', NULL),
 	('table', 'saga.outbox', 'nobody', NULL),
 	('table', 'saga.outbox_attempt', 'nobody', NULL),
 	('table', 'saga.queue', 'nobody', NULL),
+	('table', 'saga.reference', 'nobody', NULL),
 	('table', 'saga.resource', 'nobody', NULL),
 	('table', 'saga.secret', 'nobody', NULL),
 	('table', 'saga.source', 'nobody', NULL),
@@ -156,7 +166,6 @@ INSERT INTO decision VALUES
 	('table', 'saga.workflow_version', 'nobody', NULL),
 	('trigger', 'destination_changed on saga.destination', 'cache', 'the sessions'' own: makes them forget'),
 	('trigger', 'invalidate_cache on saga.queue', 'cache', NULL),
-	('trigger', 'resource_changed on saga.resource', 'cache', NULL),
 	('trigger', 'secret_changed on saga.secret', 'cache', NULL),
 	('trigger', 'source_changed on saga.source', 'cache', NULL),
 	('trigger', 'workflow_changed on saga.workflow', 'cache', NULL),
@@ -170,11 +179,13 @@ INSERT INTO decision VALUES
 	('view', 'saga.doctor_objects', 'filtered', NULL),
 	('view', 'saga.execution_history', 'filtered', NULL),
 	('view', 'saga.executions', 'filtered', NULL),
+	('view', 'saga.grants', 'filtered', NULL),
 	('view', 'saga.outbox_status', 'filtered', NULL),
 	('view', 'saga.queues', 'filtered', NULL),
 	('view', 'saga.secrets', 'filtered', NULL),
 	('view', 'saga.sources', 'filtered', NULL),
-	('view', 'saga.workers', 'rows', 'saga.worker_status()');
+	('view', 'saga.workers', 'rows', 'saga.worker_status()'),
+	('view', 'saga.workflows', 'filtered', NULL);
 \set ECHO all
 
 -- ---------- what there is ----------
@@ -267,7 +278,7 @@ GRANT pg_read_server_files TO enum_owner, enum_stranger;
 GRANT USAGE ON SCHEMA saga TO enum_owner, enum_stranger;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA saga TO enum_owner, enum_stranger;
 CREATE SCHEMA enum AUTHORIZATION enum_owner;
-CREATE TABLE things (token text, execution uuid, dead_letter uuid, message uuid, source jsonb);
+CREATE TABLE things (token text, execution uuid, dead_letter uuid, message uuid, source jsonb, workflow integer);
 GRANT ALL ON things TO enum_owner;
 GRANT SELECT ON things TO enum_stranger;
 SET ROLE enum_owner;
@@ -284,7 +295,8 @@ SELECT saga.start_execution('enum-w', i) IS NOT NULL AS accepted FROM unnest('{"
 SELECT saga.send('enum-q', '{}') IS NOT NULL AS accepted;
 CALL saga.drain();
 RESET ROLE;
-UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm');
+UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm'),
+	workflow = (SELECT workflow_id FROM saga.workflow WHERE name = 'enum-w');
 SET ROLE enum_owner;
 SELECT saga.create_source('enum-s', 'sqs', source, 'enum-q') > 0 AS made FROM things;
 RESET ROLE;
@@ -322,7 +334,7 @@ SELECT who, count(*) > 30 AS many FROM attempt WHERE answer = 'passed' GROUP BY 
 -- the owner is not refused what it calls by its bare name
 SELECT object, answer AS fault FROM attempt WHERE who = 'enum_owner' AND decision = 'owner' AND bare AND answer <> 'passed' ORDER BY 1;
 SELECT who, object, call, answer AS fault FROM attempt WHERE (who = 'enum_stranger' OR decision = 'admin')
-	AND answer !~ '^(42501|42704)|^22023 invalid message for destination|^without effect' ORDER BY 1, 2;
+	AND answer !~ '^(42501|42704)|^22023 invalid (message for destination|name of a|task token)|^without effect' ORDER BY 1, 2;
 
 DROP SCHEMA enum CASCADE;
 DROP VIEW calls;

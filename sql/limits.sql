@@ -94,7 +94,7 @@ SELECT state, attempts, count FROM pg_temp.messages WHERE name = 'locked' AND at
 
 -- ---------- what is left ----------
 DELETE FROM saga.outbox;
-SELECT saga.drop_destination(name) FROM saga.destination;
+SELECT saga.drop_destination(format('%s.%I', owner, name)) FROM saga.destination;
 SELECT count(*) FROM saga.destination_state;
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 DROP OWNED BY limits_other;

@@ -90,33 +90,34 @@ SELECT saga.set_destination_owner('own', 'outbox_other');
 SELECT saga.set_destination_owner('own', 'outbox_team');
 SELECT saga.alter_destination('books', '{"url": "https://a"}');
 SELECT saga.publish_to('books', '{}');
-SELECT saga.publish_to('own', '{}') IS NOT NULL AS accepted;
+SELECT saga.publish_to('own', '{}');
+SELECT saga.publish_to('outbox_team.own', '{}') IS NOT NULL AS accepted;
 SELECT destination FROM saga.outbox_status;
 SELECT count(*) FROM saga.outbox;
 RESET ROLE;
 SET ROLE outbox_other;
-SELECT saga.pause_destination('own');
-SELECT saga.publish_to('own', '{}');
+SELECT saga.pause_destination('outbox_team.own');
+SELECT saga.publish_to('outbox_team.own', '{}');
 SELECT destination FROM saga.outbox_status;
 RESET ROLE;
 -- given away with its secret: the new owner uses it, and cannot point it elsewhere
 SELECT saga.alter_destination('books', '{"url": "http://127.0.0.1:1/v1", "allow_private": true, "retry": {"deadline_s": 1}, "base_ms": 300, "jitter": "none", "headers": {"Authorization": "Bearer {secret:env:NO_SUCH_VARIABLE}"}}');
 SELECT saga.set_destination_owner('books', 'outbox_team');
 SET ROLE outbox_owner;
-SELECT saga.publish_to('books', '{}') IS NOT NULL AS accepted;
-SELECT saga.alter_destination('books', '{"url": "https://mine", "headers": {"X-A": "{secret:env:NO_SUCH_VARIABLE}"}}');
+SELECT saga.publish_to('outbox_team.books', '{}') IS NOT NULL AS accepted;
+SELECT saga.alter_destination('outbox_team.books', '{"url": "https://mine", "headers": {"X-A": "{secret:env:NO_SUCH_VARIABLE}"}}');
 RESET ROLE;
 
 -- ---------- what cannot be sent is refused at once ----------
-SELECT saga.publish_to('books', NULL);
+SELECT saga.publish_to('outbox_team.books', NULL);
 SELECT saga.publish_to('nowhere', '{}');
-SELECT saga.publish_to('books', '{}', NULL, '{"X-A": "1\n2"}');
-SELECT saga.publish_to('books', '{}', NULL, '{"Authorization": "Bearer abc"}');
-SELECT saga.publish_to('books', '{}', NULL, '{"Idempotency-Key": "abc"}');
-SELECT saga.publish_to('books', '{}', NULL, '{"Transfer-Encoding": "chunked"}');
-SELECT saga.publish_to('books', '{}', NULL, '{"X-A": {}}');
-SELECT saga.publish_to('books', '{}', NULL, '[]');
-SELECT saga.publish_to('books', '{}', repeat('x', 300));
+SELECT saga.publish_to('outbox_team.books', '{}', NULL, '{"X-A": "1\n2"}');
+SELECT saga.publish_to('outbox_team.books', '{}', NULL, '{"Authorization": "Bearer abc"}');
+SELECT saga.publish_to('outbox_team.books', '{}', NULL, '{"Idempotency-Key": "abc"}');
+SELECT saga.publish_to('outbox_team.books', '{}', NULL, '{"Transfer-Encoding": "chunked"}');
+SELECT saga.publish_to('outbox_team.books', '{}', NULL, '{"X-A": {}}');
+SELECT saga.publish_to('outbox_team.books', '{}', NULL, '[]');
+SELECT saga.publish_to('outbox_team.books', '{}', repeat('x', 300));
 SELECT saga.create_destination('template', 'http', '{"url": "https://example.invalid/{seller.id}/x?n={number}"}') > 0 AS made;
 SELECT saga.publish_to('template', '{"seller": {"id": "a"}}');
 SELECT saga.publish_to('template', '{"seller": {"id": ".."}, "number": 1}');
@@ -135,9 +136,9 @@ SELECT saga.publish_to('fifo', '"x"', 'a b');
 SELECT saga.publish_to('fifo', '"x"', 'k') IS NOT NULL AS accepted;
 
 -- ---------- the transactional outbox ----------
-SELECT saga.pause_destination(name) FROM saga.destination WHERE name <> 'books';
+SELECT saga.pause_destination(format('%s.%I', owner, name)) FROM saga.destination WHERE name <> 'books';
 BEGIN;
-SELECT saga.publish_to('books', '{"lost": true}') IS NOT NULL AS accepted;
+SELECT saga.publish_to('outbox_team.books', '{"lost": true}') IS NOT NULL AS accepted;
 ROLLBACK;
 SELECT d.name, o.state, o.attempts, o.request FROM saga.outbox o JOIN saga.destination d USING (destination_id)
  WHERE d.name <> 'topic' ORDER BY o.outbox_id;
@@ -165,7 +166,7 @@ SELECT kind, reason, cause, receives, body, details FROM saga.dead_letter;
 SELECT attempt, class, status, error, answer FROM saga.outbox_attempt ORDER BY started_at;
 
 -- repaired, and sent again: nobody listens there
-SELECT saga.alter_destination('books', '{"url": "http://127.0.0.1:1/v1", "allow_private": true, "max_attempts": 1, "base_ms": 1}');
+SELECT saga.alter_destination('outbox_team.books', '{"url": "http://127.0.0.1:1/v1", "allow_private": true, "max_attempts": 1, "base_ms": 1}');
 SELECT dead_letter_id AS letter FROM saga.dead_letter \gset
 SELECT saga.redrive(:'letter'::uuid) = (SELECT message_id FROM saga.dead_letter) AS same;
 CALL saga.publish();
@@ -173,31 +174,31 @@ SELECT reason, cause LIKE 'Failed to connect to 127.0.0.1 port 1%' AS refused, r
 SELECT state, attempts, last_class, idempotency_key = outbox_id AS keyed FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = 'books';
 
 -- addresses are judged after the name was resolved
-SELECT saga.alter_destination('books', jsonb_build_object('url', u, 'max_attempts', 5)) IS NOT NULL AS changed,
-	saga.publish_to('books', to_jsonb(u)) IS NOT NULL AS accepted
+SELECT saga.alter_destination('outbox_team.books', jsonb_build_object('url', u, 'max_attempts', 5)) IS NOT NULL AS changed,
+	saga.publish_to('outbox_team.books', to_jsonb(u)) IS NOT NULL AS accepted
  FROM unnest(ARRAY['http://127.0.0.1:1/']) u;
 CALL saga.publish();
-SELECT saga.alter_destination('books', '{"url": "http://localhost:1/", "max_attempts": 5}');
-SELECT saga.publish_to('books', '"localhost"') IS NOT NULL;
+SELECT saga.alter_destination('outbox_team.books', '{"url": "http://localhost:1/", "max_attempts": 5}');
+SELECT saga.publish_to('outbox_team.books', '"localhost"') IS NOT NULL;
 CALL saga.publish();
-SELECT saga.alter_destination('books', '{"url": "http://[::ffff:127.0.0.1]:1/", "max_attempts": 5}');
-SELECT saga.publish_to('books', '"mapped"') IS NOT NULL;
+SELECT saga.alter_destination('outbox_team.books', '{"url": "http://[::ffff:127.0.0.1]:1/", "max_attempts": 5}');
+SELECT saga.publish_to('outbox_team.books', '"mapped"') IS NOT NULL;
 CALL saga.publish();
-SELECT saga.alter_destination('books', '{"url": "http://2130706433:1/", "max_attempts": 5, "allow_private": ["10.0.0.0/8"]}');
-SELECT saga.publish_to('books', '"number"') IS NOT NULL;
+SELECT saga.alter_destination('outbox_team.books', '{"url": "http://2130706433:1/", "max_attempts": 5, "allow_private": ["10.0.0.0/8"]}');
+SELECT saga.publish_to('outbox_team.books', '"number"') IS NOT NULL;
 CALL saga.publish();
 SELECT o.request -> 'Body' AS body, o.state, o.attempts, o.last_error FROM saga.outbox o JOIN saga.destination d USING (destination_id)
  WHERE d.name = 'books' AND o.last_class = 'fatal' ORDER BY o.outbox_id;
 
 -- ---------- dropping ----------
 SELECT saga.drop_destination('topic');
-SELECT saga.drop_destination('books');
-SELECT saga.drop_destination('books');
+SELECT saga.drop_destination('outbox_team.books');
+SELECT saga.drop_destination('outbox_team.books');
 SELECT count(*) FROM saga.queue WHERE name = 'destination/books';
 SELECT saga.drop_queue('destination/topic');
 
 DELETE FROM saga.outbox;
-SELECT saga.drop_destination(name) FROM saga.destination;
+SELECT saga.drop_destination(format('%s.%I', owner, name)) FROM saga.destination;
 SELECT count(*) FROM saga.message m WHERE m.kind = 'o';
 DROP OWNED BY outbox_owner, outbox_other;
 DROP ROLE outbox_owner, outbox_other, outbox_team;

@@ -234,13 +234,16 @@ SELECT saga.change_visibility('alice', '{}', '0');
 SELECT saga.purge('alice');
 SELECT saga.drop_queue('alice');
 SELECT saga.redrive('alice');
+\set VERBOSITY sqlstate
 SELECT saga.redrive(:'letter'::uuid);
+\set VERBOSITY default
 SELECT saga.create_queue('bob', dead_letter_queue => 'alice');
 RESET ROLE;
 GRANT regress_saga_alice TO regress_saga_bob;
 SET ROLE regress_saga_bob;
 SELECT name FROM saga.queues;
-SELECT saga.send('alice', '3') IS NOT NULL AS sent;
+SELECT saga.send('alice', '3');
+SELECT saga.send('regress_saga_alice.alice', '3') IS NOT NULL AS sent;
 RESET ROLE;
 REVOKE regress_saga_alice FROM regress_saga_bob;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA saga FROM regress_saga_bob;

@@ -67,9 +67,9 @@ GRANT INSERT ON said TO usage_member, usage_heir;
 CREATE TEMP TABLE calls (call text);
 GRANT SELECT ON calls TO usage_member, usage_heir;
 INSERT INTO calls VALUES
-	($$saga.send('usage-q', '{}')$$), ($$saga.receive('usage-q')$$), ($$saga.purge('usage-q')$$),
-	($$saga.pause_destination('usage-d')$$), ($$saga.publish_to('usage-d', '{}')$$), ($$saga.pause_source('usage-s')$$),
-	($$saga.set_secret('usage-key', 'x')$$), ($$saga.start_execution('usage-w')$$), ($$saga.redrive('usage-w', 'E')$$);
+	($$saga.send('usage_team.usage-q', '{}')$$), ($$saga.receive('usage_team.usage-q')$$), ($$saga.purge('usage_team.usage-q')$$),
+	($$saga.pause_destination('usage_team.usage-d')$$), ($$saga.publish_to('usage_team.usage-d', '{}')$$), ($$saga.pause_source('usage_team.usage-s')$$),
+	($$saga.set_secret('usage_team.usage-key', 'x')$$), ($$saga.start_execution('usage_team.usage-w')$$), ($$saga.redrive('usage_team.usage-w', 'E')$$);
 INSERT INTO calls VALUES (format($$saga.stop_execution(%L)$$, :'execution'));
 SET ROLE usage_heir;
 INSERT INTO said SELECT current_user, call, pg_temp.refused(call) FROM calls;

@@ -124,6 +124,6 @@ INSERT INTO saga.source_seen SELECT source_id, 'x', saga.make_id(), now() FROM s
 SELECT saga.drop_source(name) FROM saga.source ORDER BY name;
 SELECT (SELECT count(*) FROM saga.source), (SELECT count(*) FROM saga.source_seen), (SELECT count(*) FROM saga.source_status);
 SELECT saga.drop_source('in');
-SELECT saga.drop_queue('mine');
+SELECT saga.drop_queue('source_reader.mine');
 DROP OWNED BY source_reader, source_other;
 DROP ROLE source_reader, source_other;

@@ -2,7 +2,8 @@
 \set VERBOSITY terse
 SET timezone = 'UTC';
 
--- a worker takes over what ALTER ROLE ... SET says, so nothing is for everyone to set
+-- a worker takes over what ALTER ROLE ... SET says, so nothing is for everyone to set but what says
+-- whose objects a bare name means, and counts for nobody else than who set it
 SELECT name, context FROM pg_settings
  WHERE name LIKE 'pg\_saga.%' AND context NOT IN ('postmaster', 'sighup', 'superuser') ORDER BY name COLLATE "C";
 SET pg_saga.no_such_setting = 1;
@@ -58,9 +59,9 @@ SELECT saga.create_workflow('drain_foreign',
 	'{"StartAt": "S", "States": {"S": {"Type": "Task", "Resource": "sql:public.drain_step", "End": true}}}');
 RESET ROLE;
 
-SELECT count(saga.start_execution('drain_mine', jsonb_build_object('x', x))) FROM generate_series(1, 10) x;
-SELECT count(saga.start_execution('drain_second', jsonb_build_object('x', x))) FROM generate_series(11, 15) x;
-SELECT count(saga.start_execution('drain_foreign', jsonb_build_object('x', x))) FROM generate_series(21, 22) x;
+SELECT count(saga.start_execution('drain_owner.drain_mine', jsonb_build_object('x', x))) FROM generate_series(1, 10) x;
+SELECT count(saga.start_execution('drain_owner.drain_second', jsonb_build_object('x', x))) FROM generate_series(11, 15) x;
+SELECT count(saga.start_execution('drain_other.drain_foreign', jsonb_build_object('x', x))) FROM generate_series(21, 22) x;
 
 -- one queue, a limit, then the rest; never what another role owns
 SET ROLE drain_owner;
@@ -90,7 +91,7 @@ RESET ROLE;
 SELECT x, who FROM public.drained WHERE x > 20 ORDER BY x;
 
 -- the session is not the owner's: a step does not become whose it is
-SELECT count(saga.start_execution('drain_escape', jsonb_build_object('do', d)))
+SELECT count(saga.start_execution('drain_owner.drain_escape', jsonb_build_object('do', d)))
   FROM unnest(ARRAY['RESET ROLE', 'SET ROLE NONE', 'RESET SESSION AUTHORIZATION',
 	'SET SESSION AUTHORIZATION DEFAULT', 'SELECT 1']) d;
 SET ROLE drain_owner;

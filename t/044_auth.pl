@@ -168,7 +168,7 @@ $accounting->faults({ modes => { auth => 'required' }, rules => [] });
 sql('CREATE ROLE successor');
 destination($_, auth => oauth(scope => 'accounting', audience => 'inherited')) foreach 'first-owner', 'second-owner';
 sql(q(SELECT saga.set_destination_owner('second-owner', 'successor')));
-foreach ([ 'first-owner', 1 ], [ 'second-owner', 1 ], [ 'first-owner', 2 ])
+foreach ([ 'first-owner', 1 ], [ 'successor.second-owner', 1 ], [ 'first-owner', 2 ])
 {
 	sql(publish(@$_));
 	all_sent();

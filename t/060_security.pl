@@ -151,8 +151,8 @@ like(attempt('SELECT current_setting(\'transaction_isolation\') || current_setti
 $node->safe_psql('postgres', 'ALTER ROLE mallory RESET ALL');
 
 # ---------- others ----------
-my ($rc, $out, $err) = $node->psql('postgres', "SELECT saga.start_execution('try', '{}')", extra_params => ['-U', 'bob']);
-like($err, qr/permission denied for workflow/, 'another role cannot start it');
+my ($rc, $out, $err) = $node->psql('postgres', "SELECT saga.start_execution('mallory.try', '{}')", extra_params => ['-U', 'bob']);
+like($err, qr/workflow "mallory.try" does not exist/, 'another role cannot start it');
 ($rc, $out, $err) = $node->psql('postgres', "SELECT saga.set_workflow_owner('try', 'postgres')", extra_params => ['-U', 'mallory']);
 like($err, qr/must be member of role|must be able to SET ROLE/, 'an owner cannot make the superuser run its workflow');
 ($rc, $out, $err) = $node->psql('postgres', "INSERT INTO saga.workflow VALUES (99, 'x', 'postgres', 1)", extra_params => ['-U', 'mallory']);

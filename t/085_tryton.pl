@@ -110,7 +110,7 @@ is(($ledger->invoices)[0]{total}, sql("SELECT tax_inclusive FROM invoice WHERE t
 is_balanced('the trial balance says so');
 
 # posted, then cancelled before it is announced
-sql("SELECT saga.pause_destination('invoice-events')");
+sql("SELECT saga.pause_destination('invoice_owner.invoice-events')");
 $id = submit(document(30));
 ok(poll_until($node, "SELECT current_step FROM invoice_tracking WHERE tracking_id = '$id'", 'Announce'), 'one more is about to be announced');
 is_in_ledger('T-030', 'posted', 'it is posted');
@@ -119,7 +119,7 @@ ok(poll_until($node, "SELECT status FROM invoice_tracking WHERE tracking_id = '$
 is_in_ledger('T-030', 'cancelled', 'in the ledger too');
 my ($cancelled) = grep { $_->{number} eq 'T-030' } $ledger->invoices;
 ok($cancelled->{move} && $cancelled->{cancel_move}, 'by an entry that reverses the first');
-sql("SELECT saga.resume_destination('invoice-events')");
+sql("SELECT saga.resume_destination('invoice_owner.invoice-events')");
 
 # refused by the ledger alone: no fiscal year has that date
 $id = submit(document(31, issue_date => '1925-03-15', due_date => '1925-04-15'));

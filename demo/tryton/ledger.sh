@@ -40,14 +40,14 @@ cancel_a_posted_one()
 {
 	local id
 	say; say "one more, cancelled when it is posted already:"
-	sql -c "SELECT saga.pause_destination('invoice-events')" >/dev/null
+	sql -c "SELECT saga.pause_destination('invoicer.invoice-events')" >/dev/null
 	id=$(sql -v doc="$(cat demo/tryton/cancelled.json)" <<<"SELECT invoice_submit(:'doc')") || return 1
 	poll "SELECT current_step FROM invoice_tracking WHERE tracking_id = '$id'" Announce || return 1
 	show_in_ledger "$id"
 	sql -c "SELECT invoice_cancel('$id')" >/dev/null || return 1
 	poll "SELECT status FROM invoice_tracking WHERE tracking_id = '$id'" cancelled || return 1
 	show_in_ledger "$id"
-	sql -c "SELECT saga.resume_destination('invoice-events')" >/dev/null
+	sql -c "SELECT saga.resume_destination('invoicer.invoice-events')" >/dev/null
 }
 
 # The refused ones: a draft stays behind, cancelled.

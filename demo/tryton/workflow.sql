@@ -11,5 +11,5 @@ SELECT saga.set_destination_owner(d->>'name', :'owner') FROM jsonb_array_element
 
 SELECT saga.create_workflow('invoice', jsonb_set(d, '{States}',
 		((d->'States') - '{Book the invoice,Void the booking,Book the credit note,Void the credit note}'::text[])
-		|| :'states'::jsonb))
+		|| :'states'::jsonb), :'owner'::regrole)
 	FROM invoice_definition() AS d;

@@ -2,19 +2,23 @@
 
 -- The filter is of whoever reads, as in the other views; the tables are read with the rights of their owner.
 CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
-	SELECT o.kind, o.name, o.owner, o.settings
+	SELECT o.kind, o.name, o.owner, o.settings,
+		CASE WHEN o.owner = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) THEN o.name
+			ELSE pg_catalog.format('%s.%I', o.owner, o.name) END AS written,
+		pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(o.definition::text, 'UTF8')), 'hex') AS definition_hash
 	FROM (
-		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings FROM saga.workflow w
+		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings, v.definition
+		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)
 		UNION ALL
-		SELECT 'queue', q.name, q.owner, NULL FROM saga.queue q WHERE q.kind = 'q'
+		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL
-		SELECT 'destination', d.name, d.owner, d.settings FROM saga.destination d
+		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
 		UNION ALL
-		SELECT 'source', s.name, s.owner, s.settings FROM saga.source s
+		SELECT 'source', s.name, s.owner, s.settings, s.settings FROM saga.source s
 		UNION ALL
-		SELECT 'secret', s.name, s.owner, NULL FROM saga.secret s) o
+		SELECT 'secret', s.name, s.owner, NULL, NULL FROM saga.secret s) o
 	WHERE pg_catalog.pg_has_role(o.owner, 'USAGE');
-COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has';
+COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has; written: its name as he has to write it';
 
 -- Each check is one RETURN QUERY. It reads catalogs, pg_settings and saga.doctor_objects with the rights
 -- of the caller, and nothing of pg_invoice, which may be absent or in any schema. The command is whole
@@ -100,16 +104,18 @@ BEGIN
 			format('%s "%s" belongs to %s, a superuser', o.kind, o.name, r.rolname),
 			CASE WHEN o.kind = 'workflow' AND o.name = 'invoice' AND invoice_schema IS NOT NULL
 				THEN format('SELECT %s.invoice_setup(%L)', invoice_schema, 'app_owner')
-				ELSE format('SELECT saga.set_%s_owner(%L, %L)', o.kind, o.name, 'app_owner') END
-		FROM saga.doctor_objects o JOIN pg_roles r ON r.oid = o.owner
+				ELSE format('SELECT saga.set_%s_owner(%L, %L%s)', o.kind, o.written, 'app_owner', ', ' || quote_literal(h.hash)) END
+		FROM saga.doctor_objects o CROSS JOIN LATERAL (SELECT CASE WHEN o.written <> o.name THEN o.definition_hash END) h (hash)
+			JOIN pg_roles r ON r.oid = o.owner
 		WHERE r.rolsuper AND o.kind IN ('workflow', 'destination', 'source')
 		ORDER BY o.kind, o.name;
 
 	RETURN QUERY
 		SELECT 'dropped_owner', 'error',
 			format('%s "%s" belongs to role %s, which was dropped', o.kind, o.name, o.owner::oid),
-			CASE WHEN o.kind IN ('workflow', 'destination', 'source') THEN format('SELECT saga.set_%s_owner(%L, %L)', o.kind, o.name, 'app_owner')
-				ELSE format('SELECT saga.drop_%s(%L)', o.kind, o.name) END
+			CASE WHEN o.kind IN ('workflow', 'destination', 'source')
+				THEN format('SELECT saga.set_%s_owner(%L, %L, %L)', o.kind, o.written, 'app_owner', o.definition_hash)
+				ELSE format('SELECT saga.drop_%s(%L)', o.kind, o.written) END
 		FROM saga.doctor_objects o
 		WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = o.owner)
 		ORDER BY o.kind, o.name;
@@ -130,7 +136,7 @@ BEGIN
 	RETURN QUERY
 		SELECT 'allow_private', 'notice',
 			format('%s "%s" may reach addresses of the private network: %s', o.kind, o.name, o.settings -> 'allow_private'),
-			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.name, o.settings - 'allow_private')
+			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.written, o.settings - 'allow_private')
 		FROM saga.doctor_objects o
 		WHERE o.kind IN ('destination', 'source') AND coalesce(o.settings -> 'allow_private', 'null') NOT IN ('null', 'false', '[]')
 		ORDER BY o.kind, o.name;
@@ -138,7 +144,7 @@ BEGIN
 	RETURN QUERY
 		SELECT 'plain_http', 'warning',
 			format('%s "%s" sends a secret over http://, where it can be read on its way', o.kind, o.name),
-			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.name, replace((o.settings - 'allow_http')::text, '"http://', '"https://'))
+			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.written, replace((o.settings - 'allow_http')::text, '"http://', '"https://'))
 		FROM saga.doctor_objects o
 		WHERE o.settings::text LIKE '%"http://%' AND (o.settings::text LIKE '%{secret:%' OR o.settings ?| '{auth,credentials}')
 		ORDER BY o.kind, o.name;

@@ -33,6 +33,10 @@ static SagaStmt by_id_stmt = {
 	"SELECT resource_id, resource FROM saga.resource WHERE resource_id = $1",
 	1, {INT4OID}
 };
+static SagaStmt update_stmt = {
+	"UPDATE saga.resource SET resource = $2 WHERE arn = $1 AND created_by = $3",
+	3, {TEXTOID, TEXTOID, OIDOID}
+};
 static SagaStmt upsert_stmt = {
 	"INSERT INTO saga.resource (arn, resource, created_by) VALUES ($1, $2, $3::regrole)"
 	" ON CONFLICT (created_by, arn) DO UPDATE SET resource = excluded.resource",
@@ -125,11 +129,15 @@ saga_bind_resource(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("an ARN and a resource have at most %d bytes", MAX_ARN_BYTES)));
 	SPI_connect();
-	saga_object_check_count("bindings", "resource", GetUserId());
 	values[0] = CStringGetTextDatum(arn);
 	values[1] = CStringGetTextDatum(target);
 	values[2] = ObjectIdGetDatum(GetUserId());
-	saga_execute(&upsert_stmt, values, NULL, false, 0);
+	saga_execute(&update_stmt, values, NULL, false, 0);
+	if (SPI_processed == 0)
+	{
+		saga_object_check_count(SAGA_OBJECT_BINDING, GetUserId());
+		saga_execute(&upsert_stmt, values, NULL, false, 0);
+	}
 	SPI_finish();
 	PG_RETURN_VOID();
 }

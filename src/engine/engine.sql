@@ -39,9 +39,14 @@ CREATE TABLE saga.reference (
 	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'secret', 'binding')),
 	name text NOT NULL,					-- as the definition or the settings have it
 	object_id integer NOT NULL,
-	PRIMARY KEY (referrer, referrer_id, version, kind, name)
+	-- of a secret, which a dump leaves out and its owner sets again under another id
+	object_owner regrole,
+	object_name text,
+	PRIMARY KEY (referrer, referrer_id, version, kind, name),
+	CHECK (kind <> 'secret' OR object_owner IS NOT NULL AND object_name IS NOT NULL)
 );
 CREATE INDEX reference_object ON saga.reference (kind, object_id);
+CREATE INDEX reference_secret ON saga.reference (object_owner, object_name) WHERE kind = 'secret';
 COMMENT ON TABLE saga.reference IS 'what the names in a definition, or in settings, meant when it was made';
 
 CREATE TABLE saga.execution_name (

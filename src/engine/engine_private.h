@@ -47,6 +47,8 @@ typedef struct SagaReference
 /* Looks the names in a new version up, as its owner means them.  Needs SPI_connect. */
 extern void saga_reference_store(int32 workflow_id, int version, Jsonb *definition, Oid owner);
 
+extern void saga_reference_forget(int32 workflow_id);	/* of all its versions */
+
 /* What was stored, in the caller's memory: of SagaReference. */
 extern List *saga_reference_load(int32 workflow_id, int version);
 

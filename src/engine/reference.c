@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#define MAX_NAME_BYTES 2000
 #define LAMBDA_INVOKE "arn:aws:states:::lambda:invoke"
 
 typedef struct Collect
@@ -30,6 +31,10 @@ static SagaStmt insert_stmt = {
 	" VALUES ('workflow', $1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
 	5, {INT4OID, INT4OID, TEXTOID, TEXTOID, INT4OID}
 };
+static SagaStmt forget_stmt = {
+	"DELETE FROM saga.reference WHERE referrer = 'workflow' AND referrer_id = $1",
+	1, {INT4OID}
+};
 static SagaStmt load_stmt = {
 	"SELECT kind, name, object_id FROM saga.reference"
 	" WHERE referrer = 'workflow' AND referrer_id = $1 AND version = $2",
@@ -42,7 +47,8 @@ store(Collect *collect, SagaObjectKind kind, const char *name, int32 id)
 {
 	Datum		values[5];
 
-	if (id == 0)
+	/* longer ones, URLs, do not fit into the index and are looked up when they are used */
+	if (id == 0 || strlen(name) > MAX_NAME_BYTES)
 		return;
 	values[0] = Int32GetDatum(collect->workflow_id);
 	values[1] = Int32GetDatum(collect->version);
@@ -166,6 +172,14 @@ collect_names(Collect *collect, JsonbContainer *container)
 		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvBinary)
 			collect_names(collect, value.val.binary.data);
 	}
+}
+
+void
+saga_reference_forget(int32 workflow_id)
+{
+	Datum		value = Int32GetDatum(workflow_id);
+
+	saga_execute(&forget_stmt, &value, NULL, false, 0);
 }
 
 void

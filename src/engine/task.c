@@ -210,6 +210,9 @@ local_queue(const SagaJob *job, const char *url)
 	if (url == NULL || strncmp(url, "saga:", 5) != 0)
 		return NULL;
 	id = saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_QUEUE, url + 5);
+	/* it meant a destination: no queue that was made since takes its place */
+	if (id == 0 && destination_meant(url + 5, unconstify(SagaJob *, job)) != 0)
+		return NULL;
 	queue = id != 0 ? saga_queue_by_id(id, true) : NULL;
 	if (queue == NULL)
 	{

@@ -14,6 +14,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 /* Set once, from _PG_init. */
@@ -164,42 +165,65 @@ quoted_part(const char *text, const char **end)
 	return NULL;
 }
 
+/* The role that a part in front of a dot names; an oid without quotes is one that was dropped, perhaps. */
+static Oid
+owner_by_name(const char *name, bool quoted)
+{
+	unsigned long oid;
+	char	   *end;
+
+	if (quoted || strspn(name, "0123456789") != strlen(name))
+		return get_role_oid(name, true);
+	errno = 0;
+	oid = strtoul(name, &end, 10);
+	return errno == 0 && oid <= OID_MAX ? (Oid) oid : InvalidOid;
+}
+
+typedef struct ParsedName
+{
+	bool		has_owner;		/* it is owner.name */
+	Oid			owner;			/* InvalidOid: there is no such role */
+	char	   *name;
+} ParsedName;
+
 /*
- * owner.name, or name.  *owner is NULL for a bare one.  An owner without quotes
- * is folded to lower case as an identifier of SQL; a name is taken as it is, as
- * where it was made.
+ * owner.name, or name.  An owner without quotes is folded to lower case as an
+ * identifier of SQL; a name is taken as it is, as where it was made.
  */
 static bool
-split_name(const char *text, char **owner, char **name)
+parse_name(const char *text, ParsedName *parsed)
 {
 	const char *rest = text;
 	char	   *part = quoted_part(text, &rest);
+	bool		quoted = part != NULL;
 
-	*owner = NULL;
-	if (part != NULL && *rest == '\0')
+	parsed->has_owner = false;
+	parsed->owner = InvalidOid;
+	if (quoted && *rest == '\0')
 	{
-		*name = part;
+		parsed->name = part;
 		return true;
 	}
-	if (part == NULL)
+	if (!quoted)
 	{
 		rest = strchr(text, '.');
 		if (rest == NULL || rest == text)
 		{
-			*name = pstrdup(text);
+			parsed->name = pstrdup(text);
 			return true;
 		}
 		part = downcase_truncate_identifier(text, rest - text, false);
 	}
 	if (*rest++ != '.' || *rest == '\0')
 		return false;
-	*owner = part;
+	parsed->has_owner = true;
+	parsed->owner = owner_by_name(part, quoted);
 	if (*rest == '"')
 	{
-		*name = quoted_part(rest, &rest);
-		return *name != NULL && *rest == '\0';
+		parsed->name = quoted_part(rest, &rest);
+		return parsed->name != NULL && *rest == '\0';
 	}
-	*name = pstrdup(rest);
+	parsed->name = pstrdup(rest);
 	return true;
 }
 
@@ -207,75 +231,55 @@ static bool
 look_up(SagaObjectKind kind, Oid owner, const char *name, SagaObject *object)
 {
 	object->kind = kind;
-	return lookups[kind] (owner, name, object);
+	return OidIsValid(owner) && lookups[kind] (owner, name, object);
 }
 
-static bool
-find_named(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
+bool
+saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
 {
-	char	   *owner;
-	char	   *name;
+	ParsedName	parsed;
 	ListCell   *lc;
 
+	/* of what is one's own and cached this is all that is done */
 	if (look_up(kind, user, text, object))
 		return true;
-	if (!split_name(text, &owner, &name))
+	if (!parse_name(text, &parsed))
 		return false;
-	if (owner != NULL)
-	{
-		Oid			oid = get_role_oid(owner, true);
-
-		return OidIsValid(oid) && look_up(kind, oid, name, object) &&
-			saga_object_may(object, user, rights);
-	}
-	if (strcmp(name, text) != 0 && look_up(kind, user, name, object))
+	if (parsed.has_owner)
+		return look_up(kind, parsed.owner, parsed.name, object) && saga_object_may(object, user, rights);
+	if (strcmp(parsed.name, text) != 0 && look_up(kind, user, parsed.name, object))
 		return true;
 	foreach(lc, saga_owner_path(user))
 	{
-		if (look_up(kind, lfirst_oid(lc), name, object) && saga_object_may(object, user, rights))
+		if (look_up(kind, lfirst_oid(lc), parsed.name, object) && saga_object_may(object, user, rights))
 			return true;
 	}
 	return false;
 }
 
 bool
-saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
-{
-	bool		found;
-
-	SPI_connect();
-	found = find_named(kind, text, user, rights, object);
-	SPI_finish();
-	return found;
-}
-
-bool
 saga_object_find_own(SagaObjectKind kind, const char *text, Oid user, SagaObject *object)
 {
-	char	   *owner;
-	char	   *name;
-	bool		found;
+	ParsedName	parsed;
 
-	SPI_connect();
-	found = look_up(kind, user, text, object);
-	if (!found && split_name(text, &owner, &name) &&
-		(owner == NULL || get_role_oid(owner, true) == user))
-		found = look_up(kind, user, name, object);
-	SPI_finish();
-	return found;
+	if (look_up(kind, user, text, object))
+		return true;
+	return parse_name(text, &parsed) && (!parsed.has_owner || parsed.owner == user) &&
+		look_up(kind, user, parsed.name, object);
 }
 
 /*
  * A name with a dot behind the name of a role, or in quotes, could not be told
  * from another's object.
  */
-static void
-check_new_name(SagaObjectKind kind, const char *text)
+void
+saga_object_check_new_name(SagaObjectKind kind, const char *text)
 {
-	char	   *owner;
-	char	   *name;
+	ParsedName	parsed;
 
-	if (text[0] != '"' && (!split_name(text, &owner, &name) || owner == NULL || !OidIsValid(get_role_oid(owner, true))))
+	if (text[0] != '"' &&
+		!(parse_name(text, &parsed) && parsed.has_owner &&
+		  SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(parsed.owner))))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -287,41 +291,48 @@ check_new_name(SagaObjectKind kind, const char *text)
 bool
 saga_object_find_to_replace(SagaObjectKind kind, const char *text, Oid user, SagaObject *object)
 {
-	char	   *owner;
-	char	   *name;
-	bool		found;
+	ParsedName	parsed;
 
 	if (saga_object_find_own(kind, text, user, object))
 		return true;
-	found = split_name(text, &owner, &name) && owner != NULL &&
-		saga_object_find(kind, text, user, SAGA_RIGHT_OWN, object);
-	if (!found)
-		check_new_name(kind, text);
-	return found;
+	if (parse_name(text, &parsed) && parsed.has_owner &&
+		saga_object_find(kind, text, user, SAGA_RIGHT_OWN, object))
+		return true;
+	saga_object_check_new_name(kind, text);
+	return false;
 }
 
 char *
 saga_object_name(Oid owner, const char *name, Oid user)
 {
-	char	   *role = owner == user ? NULL : GetUserNameFromId(owner, true);
+	char	   *role;
 
-	return role == NULL ? pstrdup(name) : pstrdup(quote_qualified_identifier(role, name));
+	if (owner == user)
+		return pstrdup(name);
+	role = GetUserNameFromId(owner, true);
+	if (role == NULL)
+		return psprintf("%u.%s", owner, quote_identifier(name));
+	return pstrdup(quote_qualified_identifier(role, name));
 }
 
-/* Tables of what has a name, in the order of SagaObjectKind; a binding is looked up by nothing else than an ARN. */
-static const char *const object_tables[SAGA_OBJECT_KINDS] = {
-	[SAGA_OBJECT_QUEUE] = "queue",
-	[SAGA_OBJECT_WORKFLOW] = "workflow",
-	[SAGA_OBJECT_DESTINATION] = "destination",
-	[SAGA_OBJECT_SOURCE] = "source",
-	[SAGA_OBJECT_SECRET] = "secret"
+/* ---------- messages, limits ---------- */
+
+#define ELSEWHERE(table) \
+	{.sql = "SELECT owner::oid FROM saga." table " WHERE name = $1 ORDER BY owner LIMIT 100", \
+	 .nargs = 1,.argtypes = {TEXTOID}}
+
+/* A binding has no name, and is looked up by nothing else than an ARN. */
+static SagaStmt elsewhere_stmts[SAGA_OBJECT_KINDS] = {
+	[SAGA_OBJECT_QUEUE] = ELSEWHERE("queue"),
+	[SAGA_OBJECT_WORKFLOW] = ELSEWHERE("workflow"),
+	[SAGA_OBJECT_DESTINATION] = ELSEWHERE("destination"),
+	[SAGA_OBJECT_SOURCE] = ELSEWHERE("source"),
+	[SAGA_OBJECT_SECRET] = ELSEWHERE("secret")
 };
 
-/* Another role's object of this name that the user may use: as he has to write it; NULL: none. */
-static char *
-find_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
+char *
+saga_object_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
 {
-	SagaStmt	stmt = {.nargs = 1,.argtypes = {TEXTOID}};
 	MemoryContext context = CurrentMemoryContext;
 	Datum		value = CStringGetTextDatum(name);
 	SPITupleTable *rows;
@@ -330,9 +341,8 @@ find_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
 	bool		isnull;
 	char	   *full_name = NULL;
 
-	stmt.sql = psprintf("SELECT owner::oid FROM saga.%s WHERE name = $1 ORDER BY owner LIMIT 100", object_tables[kind]);
 	SPI_connect();
-	(void) saga_execute(&stmt, &value, NULL, true, 0);
+	(void) saga_execute(&elsewhere_stmts[kind], &value, NULL, true, 0);
 	rows = SPI_tuptable;
 	nrows = SPI_processed;
 	for (row = 0; row < nrows && full_name == NULL; row++)
@@ -340,6 +350,7 @@ find_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
 		Oid			owner = DatumGetObjectId(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull));
 		SagaObject	object;
 
+		CHECK_FOR_INTERRUPTS();
 		if (owner != user && look_up(kind, owner, name, &object) && saga_object_may(&object, user, rights))
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
@@ -348,7 +359,6 @@ find_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
 			MemoryContextSwitchTo(old);
 		}
 	}
-	SPI_freeplan(stmt.plan);
 	SPI_finish();
 	return full_name;
 }
@@ -356,7 +366,7 @@ find_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
 void
 saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights)
 {
-	char	   *elsewhere = find_elsewhere(kind, text, user, rights);
+	char	   *elsewhere = saga_object_elsewhere(kind, text, user, rights);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -366,21 +376,29 @@ saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights)
 			 errhint("A bare name is one's own; another's is written owner.name, and needs a right that its owner grants.")));
 }
 
-/* Walks along an index that begins with the owner, and no further than the limit. */
+/* Along an index that begins with the owner, and no further than the limit. */
+#define COUNT(table, owner) \
+	{.sql = "SELECT FROM saga." table " WHERE " owner " = $1 OFFSET $2 - 1 LIMIT 1", \
+	 .nargs = 2,.argtypes = {OIDOID, INT4OID}}
+
+/* A workflow has a queue, and so has a destination. */
+static SagaStmt count_stmts[SAGA_OBJECT_KINDS] = {
+	[SAGA_OBJECT_QUEUE] = COUNT("queue", "owner"),
+	[SAGA_OBJECT_SOURCE] = COUNT("source", "owner"),
+	[SAGA_OBJECT_SECRET] = COUNT("secret", "owner"),
+	[SAGA_OBJECT_BINDING] = COUNT("resource", "created_by")
+};
+
 void
-saga_object_check_count(const char *what, const char *table, Oid owner)
+saga_object_check_count(SagaObjectKind kind, Oid owner)
 {
-	SagaStmt	stmt = {.nargs = 2,.argtypes = {OIDOID, INT4OID}};
 	Datum		values[2] = {ObjectIdGetDatum(owner), Int32GetDatum(max_objects_per_owner)};
 
-	stmt.sql = psprintf("SELECT FROM saga.%s WHERE %s = $1 OFFSET $2 - 1 LIMIT 1", table,
-						strcmp(table, "resource") == 0 ? "created_by" : "owner");
-	(void) saga_execute(&stmt, values, NULL, false, 1);
-	SPI_freeplan(stmt.plan);
+	(void) saga_execute(&count_stmts[kind], values, NULL, false, 1);
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("role \"%s\" has %d %s, which is as many as one role can have",
-						GetUserNameFromId(owner, true), max_objects_per_owner, what),
+				 errmsg("role \"%s\" has %d %ss, which is as many as one role can have",
+						GetUserNameFromId(owner, true), max_objects_per_owner, kind_names[kind]),
 				 errhint("An administrator can raise the setting pg_saga.max_objects_per_owner.")));
 }

@@ -46,7 +46,7 @@ typedef struct SagaObject
 
 /*
  * The object of exactly this owner and name; false: there is none.  Each module
- * registers that of its kind, from _PG_init.  Called with SPI connected.
+ * registers that of its kind, from _PG_init.  What is cached costs no statement.
  */
 typedef bool (*SagaObjectLookup) (Oid owner, const char *name, SagaObject *object);
 
@@ -55,7 +55,8 @@ extern void saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup);
 /*
  * What a name means for a user who needs one of these rights (bits) on it; false:
  * nothing.  A name with a dot in it that is one's own is that; names of
- * destinations could always have dots.  Connects to SPI by itself.
+ * destinations could always have dots.  The owner may be the oid of a role, as
+ * regrole shows one that was dropped.  Connects to SPI by itself, if at all.
  */
 extern bool saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights,
 							 SagaObject *object);
@@ -71,6 +72,9 @@ extern bool saga_object_find_own(SagaObjectKind kind, const char *text, Oid user
 extern bool saga_object_find_to_replace(SagaObjectKind kind, const char *text, Oid user,
 										SagaObject *object);
 
+/* Raises INVALID_PARAMETER_VALUE for a new name that reads as that of another's object. */
+extern void saga_object_check_new_name(SagaObjectKind kind, const char *text);
+
 /*
  * The owners after the user himself, in the order of pg_saga.owner_path, for look-ups by
  * something else than a name.  The setting counts when the user set it, or an administrator.
@@ -81,20 +85,26 @@ extern List *saga_owner_path(Oid user);
 extern char *saga_object_name(Oid owner, const char *name, Oid user);
 
 /*
- * Raises UNDEFINED_OBJECT for a name that means nothing to the user, with a hint where
- * he may use another role's object of that name.
+ * Another role's object of a name that means nothing to the user, as he has to write
+ * it; NULL: there is none that he has one of the rights on.  palloc'd.
  */
+extern char *saga_object_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights);
+
+/* Raises UNDEFINED_OBJECT for a name that means nothing to the user; that one is the hint. */
 extern void saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights) pg_attribute_noreturn();
 
 /* Raises CONFIGURATION_LIMIT_EXCEEDED when the owner has pg_saga.max_objects_per_owner of them. */
-extern void saga_object_check_count(const char *what, const char *table, Oid owner);
+extern void saga_object_check_count(SagaObjectKind kind, Oid owner);	/* needs SPI_connect */
 
 /* ---------- rights (right.c) ---------- */
 
 /* Has he one of these rights (bits)?  His own are not looked up.  Connects to SPI by itself. */
 extern bool saga_object_may(const SagaObject *object, Oid user, int rights);
 
-/* It is dropped, or has another owner: what the former one granted is over.  Needs SPI_connect. */
+/*
+ * Its row is gone, or has another owner (this transaction did it): what the former
+ * one granted is over.  Needs SPI_connect.
+ */
 extern void saga_object_forget_grants(SagaObjectKind kind, int32 id);
 
 /* Raises unless the caller could become this role. */

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -57,6 +58,18 @@ static SagaStmt revoke_stmt = {
 static SagaStmt forget_stmt = {
 	.sql = "DELETE FROM saga.object_grant WHERE kind = $1 AND object_id = $2",
 	.nargs = 2,.argtypes = {TEXTOID, INT4OID}
+};
+
+/* Whoever drops it, or gives it another owner, waits for the grant and ends it. */
+#define OWNER(table, id) \
+	{.sql = "SELECT owner::oid FROM saga." table " WHERE " id " = $1 FOR KEY SHARE", .nargs = 1,.argtypes = {INT4OID}}
+
+static SagaStmt owner_stmts[SAGA_OBJECT_KINDS] = {
+	[SAGA_OBJECT_QUEUE] = OWNER("queue", "queue_id"),
+	[SAGA_OBJECT_WORKFLOW] = OWNER("workflow", "workflow_id"),
+	[SAGA_OBJECT_DESTINATION] = OWNER("destination", "destination_id"),
+	[SAGA_OBJECT_SOURCE] = OWNER("source", "source_id"),
+	[SAGA_OBJECT_SECRET] = OWNER("secret", "secret_id")
 };
 
 
@@ -110,6 +123,17 @@ saga_object_forget_grants(SagaObjectKind kind, int32 id)
 	values[0] = CStringGetTextDatum(saga_object_kind_name(kind));
 	values[1] = Int32GetDatum(id);
 	(void) saga_execute(&forget_stmt, values, NULL, false, 0);
+	if (!IsolationUsesXactSnapshot())
+		return;
+	/* one that was committed since our snapshot was taken */
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) saga_execute(&granted_stmt, values, NULL, true, 1);
+	PopActiveSnapshot();
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errhint("The transaction might succeed if retried.")));
 }
 
 /* ---------- giving away ---------- */
@@ -174,26 +198,33 @@ check_right(SagaObjectKind kind, const char *name)
 			 errhint("Rights on it: %s.", hint.data)));
 }
 
-/* The arguments of both: kind, name, role, right. */
-static SagaObject
+/*
+ * The arguments of both: kind, name, role, right.  The object stays as it is until the
+ * end of the transaction.  Needs SPI_connect.
+ */
+static void
 grant_arguments(FunctionCallInfo fcinfo, Datum *values)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	SagaObjectKind kind = kind_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	SagaObject	object;
+	bool		isnull;
 
-	object.kind = kind_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	check_right(object.kind, text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	check_right(kind, text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(PG_GETARG_OID(2))))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role with OID %u does not exist", PG_GETARG_OID(2))));
-	if (!saga_object_find(object.kind, name, GetUserId(), SAGA_RIGHT_OWN, &object))
-		saga_object_missing(object.kind, name, GetUserId(), SAGA_RIGHT_OWN);
+	/* the queue of a workflow is no queue here */
+	if (!saga_object_find(kind, name, GetUserId(), SAGA_RIGHT_OWN, &object) || object.kind != kind)
+		saga_object_missing(kind, name, GetUserId(), SAGA_RIGHT_OWN);
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = Int32GetDatum(object.id);
 	values[2] = PG_GETARG_DATUM(2);
 	values[3] = PG_GETARG_DATUM(3);
-	return object;
+	(void) saga_execute(&owner_stmts[kind], &values[1], NULL, false, 1);
+	if (SPI_processed == 0 || !has_privs_of_role(GetUserId(), DatumGetObjectId(saga_result(0, 1, &isnull))))
+		saga_object_missing(kind, name, GetUserId(), SAGA_RIGHT_OWN);
 }
 
 /* grant(kind text, name text, role regrole, "right" text) returns void */
@@ -202,9 +233,9 @@ saga_grant(PG_FUNCTION_ARGS)
 {
 	Datum		values[5];
 
-	(void) grant_arguments(fcinfo, values);
-	values[4] = ObjectIdGetDatum(GetUserId());
 	SPI_connect();
+	grant_arguments(fcinfo, values);
+	values[4] = ObjectIdGetDatum(GetUserId());
 	(void) saga_execute(&grant_stmt, values, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -216,8 +247,8 @@ saga_revoke(PG_FUNCTION_ARGS)
 {
 	Datum		values[4];
 
-	(void) grant_arguments(fcinfo, values);
 	SPI_connect();
+	grant_arguments(fcinfo, values);
 	(void) saga_execute(&revoke_stmt, values, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -53,11 +53,11 @@ extern void saga_secret_redact(char *data, size_t len, List *secrets);
 /* ---------- rows of saga.secret (secret_store.c) ---------- */
 
 /*
- * What a reference is within a process: which row it meant, "ID/OWNER/NAME".  When
- * that row is gone (a dump has none), it means the secret of that owner and name.
- * Nobody can write one: no name has a slash.
+ * What a reference is within a process: whose secret it meant, "OID/NAME".  Neither ever
+ * changes, so it is the same one also when it was dropped, or left out of a dump, and
+ * its owner sets it again.  Settings cannot be made with one: no name has a slash.
  */
-extern char *saga_secret_key(int32 secret_id, Oid owner, const char *name);
+extern char *saga_secret_key(Oid owner, const char *name);
 extern const char *saga_secret_key_name(const char *key);	/* for people */
 
 /* The id of the row that a key means now; 0: there is none.  In a transaction. */

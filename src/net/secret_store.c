@@ -36,24 +36,22 @@ static bool cache_valid = false;
 static Oid	cache_relid = InvalidOid;	/* of saga.secret when it was read */
 static bool callback_registered = false;
 
-/* The row that was meant, else the one of the owner and name. */
 static SagaStmt value_stmt = {
-	.sql = "SELECT secret_id, value FROM saga.secret WHERE secret_id = $1 OR (owner = $2 AND name = $3) "
-	"ORDER BY secret_id <> $1",
-	.nargs = 3,
-	.argtypes = {INT4OID, OIDOID, TEXTOID}
+	.sql = "SELECT secret_id, value FROM saga.secret WHERE owner = $1 AND name = $2",
+	.nargs = 2,
+	.argtypes = {OIDOID, TEXTOID}
 };
 
 char *
-saga_secret_key(int32 secret_id, Oid owner, const char *name)
+saga_secret_key(Oid owner, const char *name)
 {
-	return psprintf("%d/%u/%s", secret_id, owner, name);
+	return psprintf("%u/%s", owner, name);
 }
 
 const char *
 saga_secret_key_name(const char *key)
 {
-	const char *slash = strrchr(key, '/');
+	const char *slash = strchr(key, '/');
 
 	return slash != NULL ? slash + 1 : key;
 }
@@ -109,15 +107,13 @@ set_value(Entry *entry, const char *value)
 static bool
 find_row(const char *key)
 {
-	Datum		values[3];
-	int			secret_id;
+	Datum		values[2];
 	Oid			owner;
 
-	if (sscanf(key, "%d/%u/", &secret_id, &owner) != 2)
+	if (sscanf(key, "%u/", &owner) != 1 || strchr(key, '/') == NULL)
 		return false;
-	values[0] = Int32GetDatum(secret_id);
-	values[1] = ObjectIdGetDatum(owner);
-	values[2] = CStringGetTextDatum(saga_secret_key_name(key));
+	values[0] = ObjectIdGetDatum(owner);
+	values[1] = CStringGetTextDatum(saga_secret_key_name(key));
 	(void) saga_execute(&value_stmt, values, NULL, true, 1);
 	return SPI_processed > 0;
 }

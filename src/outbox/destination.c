@@ -5,11 +5,13 @@
  * It holds those that this process uses, each loaded and parsed when it is first
  * asked for: what others have costs nothing.  It is emptied by a relcache
  * invalidation of saga.destination, which a statement trigger sends with each
- * change, a restore included.  An entry that a publisher has pinned lives on
- * until it is unpinned.
+ * change, a restore included.  What was in it lives on until the transaction
+ * ends, as somebody may be looking at it, and an entry that a publisher has
+ * pinned until it is unpinned.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -18,6 +20,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -57,7 +60,14 @@ saga_destination_kind_parse(const char *name, SagaDestinationKind *kind)
 
 /* ---------- the cache ---------- */
 
-static List *cache = NIL;		/* SagaDestination, in no order */
+typedef struct Entry
+{
+	int32		destination_id;
+	SagaDestination *destination;
+} Entry;
+
+static HTAB *cache = NULL;		/* of Entry, by id */
+static dlist_head retired = DLIST_STATIC_INIT(retired); /* out of the cache in this transaction */
 static bool cache_valid = false;
 static Oid	cache_relid = InvalidOid;	/* of saga.destination when it was read */
 static bool callback_registered = false;
@@ -99,18 +109,37 @@ relation_changed(Datum arg, Oid relid)
 static void
 empty_cache(void)
 {
-	ListCell   *lc;
+	HASH_SEQ_STATUS seq;
+	Entry	   *entry;
 
-	foreach(lc, cache)
+	if (cache == NULL)
+		return;
+	hash_seq_init(&seq, cache);
+	while ((entry = hash_seq_search(&seq)) != NULL)
 	{
-		SagaDestination *destination = lfirst(lc);
+		entry->destination->stale = entry->destination->retired = true;
+		dlist_push_tail(&retired, &entry->destination->node);
+	}
+	hash_destroy(cache);
+	cache = NULL;
+}
 
-		destination->stale = true;
+static void
+free_retired(XactEvent event, void *arg)
+{
+	dlist_mutable_iter iter;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	dlist_foreach_modify(iter, &retired)
+	{
+		SagaDestination *destination = dlist_container(SagaDestination, node, iter.cur);
+
+		dlist_delete(&destination->node);
+		destination->retired = false;
 		if (destination->refs == 0)
 			MemoryContextDelete(destination->context);
 	}
-	list_free(cache);
-	cache = NIL;
 }
 
 SagaDestination *
@@ -144,7 +173,7 @@ read_row(uint64 row)
 	destination->limit_key = MemoryContextStrdup(destination->context,
 												 TextDatumGetCString(saga_result(row, 7, &isnull)));
 	destination->changed_at = DatumGetTimestampTz(saga_result(row, 8, &isnull));
-	settings = saga_secret_qualify("destination", destination->destination_id, destination->owner, settings);
+	settings = saga_secret_qualify("destination", destination->destination_id, settings);
 	old = MemoryContextSwitchTo(destination->context);
 	error = saga_settings_parse(destination, settings, &path);
 	MemoryContextSwitchTo(old);
@@ -168,14 +197,18 @@ read_row(uint64 row)
 static void
 check_cache(void)
 {
+	HASHCTL		ctl = {.keysize = sizeof(int32),.entrysize = sizeof(Entry)};
+
 	if (!callback_registered)
 	{
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		RegisterXactCallback(free_retired, NULL);
 		callback_registered = true;
 	}
-	if (cache_valid)
+	if (cache != NULL && cache_valid)
 		return;
 	empty_cache();
+	cache = hash_create("pg_saga destinations", 32, &ctl, HASH_ELEM | HASH_BLOBS);
 	cache_relid = saga_relation_oid("destination");
 	cache_valid = OidIsValid(cache_relid);
 }
@@ -190,8 +223,8 @@ load(int32 destination_id)
 {
 	Datum		value = Int32GetDatum(destination_id);
 	SagaDestination *destination = NULL;
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext old;
+	Entry	   *entry;
+	bool		found;
 
 	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -202,13 +235,11 @@ load(int32 destination_id)
 	if (destination != NULL)
 	{
 		/* complete: now nothing can fail but an allocation, which loses nothing */
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		cache = lappend(cache, destination);
+		entry = hash_search(cache, &destination_id, HASH_ENTER, &found);
+		entry->destination = destination;
 		MemoryContextSetParent(destination->context, TopMemoryContext);
-		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	MemoryContextSwitchTo(caller);
 	return destination;
 }
 
@@ -219,17 +250,11 @@ load(int32 destination_id)
 SagaDestination *
 saga_destination_by_id(int32 destination_id)
 {
-	ListCell   *lc;
+	Entry	   *entry;
 
 	check_cache();
-	foreach(lc, cache)
-	{
-		SagaDestination *destination = lfirst(lc);
-
-		if (destination->destination_id == destination_id)
-			return destination;
-	}
-	return load(destination_id);
+	entry = hash_search(cache, &destination_id, HASH_FIND, NULL);
+	return entry != NULL ? entry->destination : load(destination_id);
 }
 
 /* A statement's rows of id and owner: the ids whose owner the user has the privileges of, in the caller's memory. */
@@ -375,7 +400,7 @@ void
 saga_destination_unpin(SagaDestination *destination)
 {
 	Assert(destination->refs > 0);
-	if (--destination->refs == 0 && destination->stale)
+	if (--destination->refs == 0 && destination->stale && !destination->retired)
 		MemoryContextDelete(destination->context);
 }
 

@@ -6,6 +6,7 @@
 #define SAGA_OUTBOX_DESTINATION_H
 
 #include "common/common.h"
+#include "lib/ilist.h"
 #include "mapping/mapping.h"
 #include "name/name.h"
 #include "net/guard.h"
@@ -278,6 +279,8 @@ typedef struct SagaDestination
 	MemoryContext context;
 	int			refs;
 	bool		stale;			/* not in the cache any more */
+	bool		retired;		/* since this transaction: may still be looked at */
+	dlist_node	node;			/* in the list of those */
 } SagaDestination;
 
 /*
@@ -306,8 +309,8 @@ extern const char *saga_header_check_value(const char *value);
 extern SagaDestination *saga_destination_new(const char *name, const char *kind);
 
 /*
- * The cache: of what this process uses, loaded by id.  Entries are valid until the next transaction, or as long as
- * they are pinned.  Need SPI_connect.
+ * The cache: of what this process uses, loaded by id.  Entries are valid until the
+ * end of the transaction, or as long as they are pinned.  Need SPI_connect.
  */
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 
@@ -336,12 +339,13 @@ extern void saga_oauth_identify(SagaAuth *auth, Oid owner);
  */
 extern void saga_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets);
 extern void saga_secret_forget_references(const char *referrer, int32 id);
+extern void saga_secret_found_again(Oid owner, const char *name);	/* its row was made */
 
 /*
  * Settings as they are stored, with each reference to a secret by what it meant:
  * see saga_secret_key.  A copy in the caller's memory.
  */
-extern Jsonb *saga_secret_qualify(const char *referrer, int32 id, Oid owner, Jsonb *settings);
+extern Jsonb *saga_secret_qualify(const char *referrer, int32 id, Jsonb *settings);
 
 /* The destination that "compensate.else" named when the settings were made; 0: none then. */
 extern void saga_destination_store_other(int32 id, int32 other_id, const char *other);

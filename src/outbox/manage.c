@@ -115,8 +115,18 @@ get(const char *name, int rights)
 static SagaDestination *
 lock_own(const char *name, LOCKMODE mode)
 {
-	saga_destination_lock(get(name, SAGA_RIGHT_OWN)->destination_id, mode);
-	return get(name, SAGA_RIGHT_OWN);
+	for (;;)
+	{
+		int32		id = get(name, SAGA_RIGHT_OWN)->destination_id;
+		SagaDestination *destination;
+
+		saga_destination_lock(id, mode);
+		/* while we waited it may have been dropped, and another one made */
+		destination = get(name, SAGA_RIGHT_OWN);
+		if (destination->destination_id == id)
+			return destination;
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 static SagaStmt insert_stmt = {
@@ -238,20 +248,27 @@ resolve_like(const char *name, Jsonb *settings)
 	return merge_settings(DatumGetJsonbP(value), settings);
 }
 
-/*
- * What the settings name: secrets, and the destination that takes what cannot be undone.
- * One that is not there yet is looked up when it is needed.
- */
+/* The destination that "compensate.else" means for this owner; one that is not there yet is looked up when it is needed. */
 static void
-store_references(int32 id, SagaDestination *destination)
+store_other(int32 id, const SagaDestination *destination, Oid owner)
 {
 	char	   *other = destination->compensation ? destination->compensation->other_destination : NULL;
 	SagaObject	object;
 
-	saga_secret_store_references("destination", id, destination->name, destination->secrets);
 	saga_destination_store_other(id, other != NULL &&
-								 saga_object_find(SAGA_OBJECT_DESTINATION, other, GetUserId(), SAGA_RIGHT_USE, &object) ?
+								 saga_object_find(SAGA_OBJECT_DESTINATION, other, owner, SAGA_RIGHT_USE, &object) ?
 								 object.id : 0, other);
+}
+
+/*
+ * What the settings name: secrets, as the caller means them, and another destination,
+ * as the owner does, who will send there.
+ */
+static void
+store_references(int32 id, SagaDestination *destination, Oid owner)
+{
+	saga_secret_store_references("destination", id, destination->name, destination->secrets);
+	store_other(id, destination, owner);
 	MemoryContextDelete(destination->context);
 }
 
@@ -289,7 +306,7 @@ saga_create_destination(PG_FUNCTION_ARGS)
 	values[3] = ObjectIdGetDatum(GetUserId());
 	values[4] = JsonbPGetDatum(settings);
 	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
-	store_references(id, destination);
+	store_references(id, destination, GetUserId());
 	SPI_finish();
 	PG_RETURN_INT32(id);
 }
@@ -302,6 +319,7 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	SagaDestination *destination;
 	const char *kind;
 	char	   *limit_key;
+	Oid			owner;
 	Datum		values[2];
 
 	SPI_connect();
@@ -310,11 +328,12 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(destination->destination_id);
 	kind = saga_destination_kind_name(destination->kind);
 	limit_key = pstrdup(destination->limit_key);
+	owner = destination->owner;
 	settings = resolve_like(name, settings);
 	destination = check_settings(name, kind, settings);
 	values[1] = JsonbPGetDatum(settings);
 	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
-	store_references(DatumGetInt32(values[0]), destination);
+	store_references(DatumGetInt32(values[0]), destination, owner);
 	/* it may be another server, other credentials, other limits: what held it is over */
 	saga_limit_resume(limit_key);
 	SPI_finish();
@@ -354,9 +373,11 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 	saga_object_check_hash(SAGA_OBJECT_DESTINATION, name, destination->owner,
 						   definition_hash(destination->destination_id),
 						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	saga_object_forget_grants(SAGA_OBJECT_DESTINATION, DatumGetInt32(values[0]));
+	/* the secrets stay those of whoever made the settings; where else it sends is the new owner's to say */
+	store_other(destination->destination_id, destination, role);
 	saga_queue_set_owner(DatumGetInt32(values[0]), role);
 	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
+	saga_object_forget_grants(SAGA_OBJECT_DESTINATION, DatumGetInt32(values[0]));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

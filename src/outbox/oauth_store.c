@@ -124,13 +124,13 @@ digest_of(const SagaAuth *auth, Oid owner)
 	return hex;
 }
 
-/* Who shares a refresh token, by its row, shares the lock on it, whatever else differs. */
+/* Who shares a refresh token, by its key, shares the lock on it, whatever else differs. */
 void
 saga_oauth_identify(SagaAuth *auth, Oid owner)
 {
 	auth->token_made_for = digest_of(auth, owner);
 	auth->token_key = auth->type == SAGA_AUTH_OAUTH_REFRESH ?
-		psprintf("refresh/%.*s", (int) strcspn(auth->refresh_token, "/"), auth->refresh_token) : psprintf("client/%s", auth->token_made_for);
+		psprintf("refresh/%s", auth->refresh_token) : psprintf("client/%s", auth->token_made_for);
 }
 
 /* ---------- one at a time ---------- */

@@ -65,6 +65,7 @@ name_length(const char *text)
 	return p - text;
 }
 
+/* NULL: it is gone, or not the role's to use. */
 static SagaDestination *
 usable(int32 destination_id, Oid role)
 {
@@ -94,16 +95,26 @@ find_meant(const SagaOutboxEntry *entry, const char *name)
 static bool
 use_named(const SagaOutboxEntry *entry, const char *name, SagaResolved *resolved)
 {
+	char	   *elsewhere;
+
 	resolved->destination = find_meant(entry, name);
 	if (resolved->destination == NULL)
 		resolved->destination = find_named(name, entry->role);
-	if (resolved->destination == NULL)
+	if (resolved->destination != NULL)
+		return true;
+	elsewhere = saga_object_elsewhere(SAGA_OBJECT_DESTINATION, name, entry->role, SAGA_RIGHT_USE);
+	if (elsewhere != NULL)
 		return saga_reject(resolved, "States.Runtime",
-						   "destination \"%s\" does not exist or is not yours to use", name);
-	return true;
+						   "destination \"%s\" does not exist; another role's is written %s", name, elsewhere);
+	return saga_reject(resolved, "States.Runtime",
+					   "destination \"%s\" does not exist or is not yours to use", name);
 }
 
-/* Does this destination have the topic, the queue, or a URL above the one that is asked for? */
+/*
+ * Does this destination have the topic, the queue, or a URL above the one that is asked
+ * for?  Also asked of what a definition meant: a text may have been the URL of a queue
+ * in one place and of a server in another, and settings change.
+ */
 static bool
 covers(const SagaDestination *destination, SagaDestinationKind kind, const char *text, const SagaUrl *url)
 {
@@ -135,9 +146,14 @@ find_covering(SagaDestinationKind kind, const char *text, const SagaUrl *url, Oi
 	{
 		foreach(lc2, saga_destination_ids_of(lfirst_oid(lc)))
 		{
-			SagaDestination *destination = usable(lfirst_int(lc2), role);
+			SagaObject	object = {SAGA_OBJECT_DESTINATION, lfirst_int(lc2), lfirst_oid(lc)};
+			SagaDestination *destination;
 
 			CHECK_FOR_INTERRUPTS();
+			/* rights first: settings are not parsed for nothing */
+			if (!saga_object_may(&object, role, SAGA_RIGHT_USE))
+				continue;
+			destination = usable(object.id, role);
 			if (destination == NULL || !covers(destination, kind, text, url))
 				continue;
 			if (found != NULL)
@@ -188,7 +204,7 @@ use_aws(const SagaOutboxEntry *entry, SagaDestinationKind kind, const char *what
 	SagaDestination *other = NULL;
 
 	resolved->destination = find_meant(entry, name);
-	if (resolved->destination == NULL)
+	if (resolved->destination == NULL || !covers(resolved->destination, kind, name, NULL))
 		resolved->destination = find_covering(kind, name, NULL, entry->role, &other);
 	if (resolved->destination == NULL)
 		return saga_reject(resolved, "States.Runtime",
@@ -209,8 +225,7 @@ use_url(const SagaOutboxEntry *entry, const char *text, SagaResolved *resolved, 
 	if (error != NULL)
 		return saga_reject(resolved, "States.Runtime", "ApiEndpoint %s", error);
 	resolved->destination = find_meant(entry, text);
-	if (resolved->destination == NULL ||
-		!saga_url_covers(&resolved->destination->request.url, &url, rest))
+	if (resolved->destination == NULL || !covers(resolved->destination, SAGA_DESTINATION_HTTP, text, &url))
 		resolved->destination = find_covering(SAGA_DESTINATION_HTTP, text, &url, entry->role, &other);
 	if (resolved->destination == NULL)
 		return saga_reject(resolved, "States.Runtime",

@@ -67,17 +67,22 @@ bool
 saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
 {
 	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
+	bool		found;
 	bool		isnull;
 
+	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
 	(void) saga_execute(&find_stmt, values, NULL, true, 1);
 	PopActiveSnapshot();
-	if (SPI_processed == 0)
-		return false;
-	object->kind = SAGA_OBJECT_SECRET;
-	object->id = DatumGetInt32(saga_result(0, 1, &isnull));
-	object->owner = owner;
-	return true;
+	found = SPI_processed > 0;
+	if (found)
+	{
+		object->kind = SAGA_OBJECT_SECRET;
+		object->id = DatumGetInt32(saga_result(0, 1, &isnull));
+		object->owner = owner;
+	}
+	SPI_finish();
+	return found;
 }
 
 /*
@@ -115,12 +120,15 @@ insert_secret(const char *name, const char *value)
 {
 	Datum		values[3];
 
-	saga_object_check_count("secrets", "secret", GetUserId());
+	saga_object_check_count(SAGA_OBJECT_SECRET, GetUserId());
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(GetUserId());
 	values[2] = CStringGetTextDatum(value);
 	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
-	return SPI_processed > 0;
+	if (SPI_processed == 0)
+		return false;
+	saga_secret_found_again(GetUserId(), name);
+	return true;
 }
 
 /* False: it has gone meanwhile. */

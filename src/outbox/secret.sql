@@ -13,7 +13,7 @@ COMMENT ON TABLE saga.secret IS 'secrets that destinations refer to by name; gra
 
 -- Access tokens, for all publishers of the database.  Lost in a crash: they are fetched anew.
 CREATE UNLOGGED TABLE saga.token (
-	key text PRIMARY KEY,				-- whose: refresh/SECRET or client/DIGEST
+	key text PRIMARY KEY,				-- whose: refresh/OWNER/SECRET or client/DIGEST
 	made_for text NOT NULL,				-- digest of the settings that it was fetched with
 	version bigint NOT NULL,			-- grows with each token
 	access_token text,
@@ -28,7 +28,7 @@ COMMENT ON TABLE saga.token IS 'access tokens of OAuth 2 that publishers share; 
 -- "Unless asked": PGOPTIONS='-c pg_saga.dump_secrets=on' pg_dump ...
 SELECT pg_extension_config_dump('saga.secret',
 	$$WHERE pg_catalog.current_setting('pg_saga.dump_secrets', true) = 'on'$$);
--- always: what destinations refer to by id must not come to be another secret
+-- always: an id that references were made with must not come to be another secret's
 SELECT pg_extension_config_dump('saga.secret_secret_id_seq', '');
 
 CREATE FUNCTION saga.secret_changed() RETURNS trigger

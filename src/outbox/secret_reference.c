@@ -24,8 +24,9 @@ typedef struct Reference
 } Reference;
 
 static SagaStmt insert_stmt = {
-	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id) "
-	"VALUES ($1, $2, 0, 'secret', $3, $4) ON CONFLICT DO NOTHING",
+	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id, object_owner, object_name) "
+	"SELECT $1, $2, 0, 'secret', $3, s.secret_id, s.owner, s.name FROM saga.secret s WHERE s.secret_id = $4 "
+	"ON CONFLICT DO NOTHING",
 	.nargs = 4,
 	.argtypes = {TEXTOID, INT4OID, TEXTOID, INT4OID}
 };
@@ -37,10 +38,17 @@ static SagaStmt forget_stmt = {
 };
 
 static SagaStmt load_stmt = {
-	.sql = "SELECT name, object_id FROM saga.reference "
+	.sql = "SELECT name, object_owner::oid, object_name FROM saga.reference "
 	"WHERE referrer = $1 AND referrer_id = $2 AND version = 0 AND kind = 'secret'",
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT4OID}
+};
+
+static SagaStmt relink_stmt = {
+	.sql = "UPDATE saga.reference r SET object_id = s.secret_id FROM saga.secret s "
+	"WHERE s.owner = $1 AND s.name = $2 AND r.kind = 'secret' AND r.object_owner = s.owner AND r.object_name = s.name",
+	.nargs = 2,
+	.argtypes = {OIDOID, TEXTOID}
 };
 
 /* The row stays until the end of the transaction. */
@@ -57,6 +65,15 @@ saga_secret_forget_references(const char *referrer, int32 id)
 	Datum		values[2] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
 
 	(void) saga_execute(&forget_stmt, values, NULL, false, 0);
+}
+
+/* One that was not there, of a dump without secrets say, is again: it cannot be dropped unseen. */
+void
+saga_secret_found_again(Oid owner, const char *name)
+{
+	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
+
+	(void) saga_execute(&relink_stmt, values, NULL, false, 0);
 }
 
 void
@@ -136,7 +153,7 @@ saga_destination_other(int32 id)
 /* ---------- settings by what they meant ---------- */
 
 static List *
-load_references(const char *referrer, int32 id, Oid owner)
+load_references(const char *referrer, int32 id)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		values[2] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
@@ -152,7 +169,8 @@ load_references(const char *referrer, int32 id, Oid owner)
 		Reference  *reference = palloc(sizeof(Reference));
 
 		reference->name = TextDatumGetCString(saga_result(row, 1, &isnull));
-		reference->key = saga_secret_key(DatumGetInt32(saga_result(row, 2, &isnull)), owner, reference->name);
+		reference->key = saga_secret_key(DatumGetObjectId(saga_result(row, 2, &isnull)),
+										 TextDatumGetCString(saga_result(row, 3, &isnull)));
 		references = lappend(references, reference);
 		MemoryContextSwitchTo(old);
 	}
@@ -251,7 +269,8 @@ qualify(JsonbParseState **state, JsonbContainer *container, const char *name, Li
 			member = pnstrdup(value.val.string.val, value.val.string.len);
 		if (token == WJB_VALUE || token == WJB_ELEM)
 		{
-			if (value.type == jbvBinary)
+			/* no secret goes into a body: what looks like a reference there is text */
+			if (value.type == jbvBinary && strcmp(member, "body") != 0)
 			{
 				(void) qualify(state, value.val.binary.data, member, references);
 				continue;
@@ -265,9 +284,9 @@ qualify(JsonbParseState **state, JsonbContainer *container, const char *name, Li
 }
 
 Jsonb *
-saga_secret_qualify(const char *referrer, int32 id, Oid owner, Jsonb *settings)
+saga_secret_qualify(const char *referrer, int32 id, Jsonb *settings)
 {
-	List	   *references = load_references(referrer, id, owner);
+	List	   *references = load_references(referrer, id);
 	JsonbParseState *state = NULL;
 
 	if (references == NIL || !JB_ROOT_IS_OBJECT(settings))

@@ -31,6 +31,7 @@ typedef struct QueueCache
 	bool		valid;
 	HTAB	   *by_id;
 	HTAB	   *by_name;
+	int			missing;		/* names in it that nothing has */
 	struct QueueCache *next;	/* in the list of retired ones */
 } QueueCache;
 
@@ -49,8 +50,11 @@ typedef struct NameKey
 typedef struct NameEntry
 {
 	NameKey		key;
-	SagaQueue  *queue;
+	SagaQueue  *queue;			/* NULL: there is none of that name */
 } NameEntry;
+
+/* A bare name that owner_path leads to is asked for at each call; made-up ones must not fill the memory. */
+#define MAX_MISSING 1000
 
 /* Caches. */
 static QueueCache *cache = NULL;
@@ -157,6 +161,22 @@ saga_cache_end_transaction(void)
 	}
 }
 
+/* The name is in the cache's memory. */
+static void
+add_name(QueueCache *into, Oid owner, const char *name, SagaQueue *queue)
+{
+	NameKey		key;
+	NameEntry  *entry;
+	bool		found;
+
+	memset(&key, 0, sizeof(key));
+	key.owner = owner;
+	key.name = name;
+	entry = hash_search(into->by_name, &key, HASH_ENTER, &found);
+	entry->key = key;
+	entry->queue = queue;
+}
+
 /*
  * Reads the row under the newest snapshot, also in REPEATABLE READ: what is
  * cached stays for later transactions.  An invalidation that comes meanwhile
@@ -176,8 +196,6 @@ load(SagaStmt *stmt, Datum *key)
 	if (SPI_processed > 0)
 	{
 		IdEntry    *id_entry;
-		NameEntry  *name_entry;
-		NameKey		name_key;
 		bool		found;
 
 		queue = MemoryContextAllocZero(into->context, sizeof(SagaQueue));
@@ -192,12 +210,7 @@ load(SagaStmt *stmt, Datum *key)
 
 		id_entry = hash_search(into->by_id, &queue->queue_id, HASH_ENTER, &found);
 		id_entry->queue = queue;
-		memset(&name_key, 0, sizeof(name_key));
-		name_key.owner = queue->owner;
-		name_key.name = queue->name;
-		name_entry = hash_search(into->by_name, &name_key, HASH_ENTER, &found);
-		name_entry->key = name_key;
-		name_entry->queue = queue;
+		add_name(into, queue->owner, queue->name, queue);
 	}
 	SPI_finish();
 	return queue;
@@ -208,6 +221,8 @@ saga_queue_by_owner(Oid owner, const char *name)
 {
 	NameKey		key;
 	NameEntry  *entry;
+	QueueCache *into;
+	const SagaQueue *queue;
 	Datum		values[2];
 
 	memset(&key, 0, sizeof(key));
@@ -215,11 +230,25 @@ saga_queue_by_owner(Oid owner, const char *name)
 	key.name = name;
 	check_cache();
 	entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
+	if (entry && entry->queue == NULL)
+	{
+		/* whoever waits for one to be made need not begin a transaction for that */
+		AcceptInvalidationMessages();
+		check_cache();
+		entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
+	}
 	if (entry)
 		return entry->queue;
+	into = cache;
 	values[0] = ObjectIdGetDatum(owner);
 	values[1] = CStringGetTextDatum(name);
-	return load(&by_name_stmt, values);
+	queue = load(&by_name_stmt, values);
+	if (queue == NULL && into->missing < MAX_MISSING)
+	{
+		into->missing++;
+		add_name(into, owner, MemoryContextStrdup(into->context, name), NULL);
+	}
+	return queue;
 }
 
 const SagaQueue *

@@ -77,7 +77,7 @@ saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
 	bool		exists;
 
 	check_name(name);
-	saga_object_check_count("queues", "queue", owner);
+	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CharGetDatum(kind);
 	values[2] = ObjectIdGetDatum(owner);
@@ -123,7 +123,7 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("role \"%s\" has a queue \"%s\" already", GetUserNameFromId(owner, true), queue->name)));
-	saga_object_check_count("queues", "queue", owner);
+	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
 	values[0] = Int32GetDatum(queue_id);
 	values[1] = ObjectIdGetDatum(owner);
 	saga_execute(&owner_stmt, values, NULL, false, 0);
@@ -207,6 +207,7 @@ saga_create_queue(PG_FUNCTION_ARGS)
 		push_member(&state, "retention", interval_text(fcinfo, 5));
 	settings = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 
+	saga_object_check_new_name(SAGA_OBJECT_QUEUE, name);
 	SPI_connect();
 	queue_id = saga_queue_create(name, SAGA_QUEUE_PLAIN, GetUserId(), JsonbValueToJsonb(settings));
 	SPI_finish();
@@ -258,9 +259,9 @@ saga_queue_drop(const SagaQueue *queue)
 	SagaObject	object = saga_queue_object(queue);
 
 	(void) purge(queue);
-	saga_object_forget_grants(object.kind, object.id);
 	saga_execute(&purge_dead_stmt, &value, NULL, false, 0);
 	saga_execute(&drop_stmt, &value, NULL, false, 0);
+	saga_object_forget_grants(object.kind, object.id);
 	saga_note_dropped(queue_id);
 }
 

@@ -132,7 +132,7 @@ saga_source_list(MemoryContext parent)
 		source->owner = DatumGetObjectId(SPI_getbinval(rows->vals[row], rows->tupdesc, 3, &isnull));
 		source->queue_id = DatumGetInt32(SPI_getbinval(rows->vals[row], rows->tupdesc, 4, &isnull));
 		source->inbox = DatumGetBool(SPI_getbinval(rows->vals[row], rows->tupdesc, 5, &isnull));
-		settings = saga_secret_qualify("source", source->source_id, source->owner,
+		settings = saga_secret_qualify("source", source->source_id,
 									   DatumGetJsonbP(SPI_getbinval(rows->vals[row], rows->tupdesc, 6, &isnull)));
 		error = saga_source_parse(source, settings, &path);
 		MemoryContextSwitchTo(old);
@@ -315,7 +315,7 @@ static SagaStmt find_stmt = {
 };
 
 static SagaStmt hash_stmt = {
-	.sql = "SELECT owner::oid, encode(sha256(convert_to(settings::text, 'UTF8')), 'hex') FROM saga.source WHERE source_id = $1",
+	.sql = "SELECT owner::oid, encode(sha256(convert_to(settings::text, 'UTF8')), 'hex'), name FROM saga.source WHERE source_id = $1",
 	.nargs = 1,
 	.argtypes = {INT4OID}
 };
@@ -361,17 +361,22 @@ static bool
 look_up_source(Oid owner, const char *name, SagaObject *object)
 {
 	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
+	bool		found;
 	bool		isnull;
 
+	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
 	(void) saga_execute(&find_stmt, values, NULL, true, 1);
 	PopActiveSnapshot();
-	if (SPI_processed == 0)
-		return false;
-	object->kind = SAGA_OBJECT_SOURCE;
-	object->id = DatumGetInt32(saga_result(0, 1, &isnull));
-	object->owner = owner;
-	return true;
+	found = SPI_processed > 0;
+	if (found)
+	{
+		object->kind = SAGA_OBJECT_SOURCE;
+		object->id = DatumGetInt32(saga_result(0, 1, &isnull));
+		object->owner = owner;
+	}
+	SPI_finish();
+	return found;
 }
 
 void
@@ -394,8 +399,16 @@ get(const char *name, int rights)
 static int32
 lock_own(const char *name, LOCKMODE mode)
 {
-	saga_source_lock(get(name, SAGA_RIGHT_OWN), mode);
-	return get(name, SAGA_RIGHT_OWN);
+	for (;;)
+	{
+		int32		id = get(name, SAGA_RIGHT_OWN);
+
+		saga_source_lock(id, mode);
+		/* while we waited it may have been dropped, and another one made */
+		if (get(name, SAGA_RIGHT_OWN) == id)
+			return id;
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 static int32
@@ -408,6 +421,7 @@ create_source(FunctionCallInfo fcinfo, Oid owner)
 	Datum		values[6];
 	SagaObject	object;
 	bool		inbox;
+	bool		exists;
 	bool		isnull;
 	Datum		id;
 
@@ -419,18 +433,21 @@ create_source(FunctionCallInfo fcinfo, Oid owner)
 				 errhint("There is the kind \"sqs\".")));
 	secrets = check_settings(name, settings);
 	SPI_connect();
-	saga_object_check_count("sources", "source", owner);
+	saga_object_check_count(SAGA_OBJECT_SOURCE, owner);
 	values[3] = Int32GetDatum(resolve_target(text_to_cstring(PG_GETARG_TEXT_PP(3)), owner, &inbox));
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(kind);
 	values[2] = ObjectIdGetDatum(owner);
 	values[4] = BoolGetDatum(inbox);
 	values[5] = JsonbPGetDatum(settings);
-	if (saga_object_find_to_replace(SAGA_OBJECT_SOURCE, name, owner, &object))
-		SPI_processed = 0;
-	else
+	exists = saga_object_find_own(SAGA_OBJECT_SOURCE, name, owner, &object);
+	if (!exists)
+	{
+		saga_object_check_new_name(SAGA_OBJECT_SOURCE, name);
 		(void) saga_execute(&insert_stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
+		exists = SPI_processed == 0;
+	}
+	if (exists)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("source \"%s\" already exists", name)));
@@ -479,7 +496,10 @@ Datum
 saga_set_source_owner(PG_FUNCTION_ARGS)
 {
 	char	   *name;
+	char	   *own_name;
+	char	   *hash;
 	Oid			role;
+	Oid			owner;
 	SagaObject	object;
 	Datum		values[2];
 	bool		isnull;
@@ -494,17 +514,24 @@ saga_set_source_owner(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(lock_own(name, ShareUpdateExclusiveLock));
 	values[1] = ObjectIdGetDatum(role);
 	(void) saga_execute(&hash_stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
-		saga_object_check_hash(SAGA_OBJECT_SOURCE, name, DatumGetObjectId(saga_result(0, 1, &isnull)),
-							   TextDatumGetCString(saga_result(0, 2, &isnull)),
-							   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	if (saga_object_find_own(SAGA_OBJECT_SOURCE, name, role, &object) && object.id != DatumGetInt32(values[0]))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("role \"%s\" has a source of that name already", GetUserNameFromId(role, true))));
-	saga_object_check_count("sources", "source", role);
-	saga_object_forget_grants(SAGA_OBJECT_SOURCE, DatumGetInt32(values[0]));
+	/* made after the snapshot of a REPEATABLE READ transaction */
+	if (SPI_processed == 0)
+		saga_object_missing(SAGA_OBJECT_SOURCE, name, GetUserId(), SAGA_RIGHT_OWN);
+	owner = DatumGetObjectId(saga_result(0, 1, &isnull));
+	hash = TextDatumGetCString(saga_result(0, 2, &isnull));
+	own_name = TextDatumGetCString(saga_result(0, 3, &isnull));
+	saga_object_check_hash(SAGA_OBJECT_SOURCE, name, owner, hash,
+						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (owner != role)
+	{
+		if (look_up_source(role, own_name, &object))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("role \"%s\" has a source \"%s\" already", GetUserNameFromId(role, true), own_name)));
+		saga_object_check_count(SAGA_OBJECT_SOURCE, role);
+	}
 	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
+	saga_object_forget_grants(SAGA_OBJECT_SOURCE, DatumGetInt32(values[0]));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -46,22 +46,18 @@ SELECT format('SELECT saga.create_destination(%1$L, %2$L, %3$L), saga.set_destin
 		FROM setup, jsonb_each(c->'topic_arns')
 		UNION ALL
 		SELECT key, 'http', value FROM setup, jsonb_each(c->'destinations')) AS d
- WHERE NOT EXISTS (SELECT FROM saga.destination e WHERE e.name = d.name) \gexec
+ WHERE NOT EXISTS (SELECT FROM saga.destination e WHERE e.name = d.name AND e.owner = 'invoice_owner'::regrole) \gexec
 
 -- Invoices are taken from SQS once there is somewhere for them to go. The rights of the instance are
--- given to the source by who may use them; it belongs to the owner of the workflow from then on, and so
--- does the workflow that takes its messages in.
-SELECT format($do$DO $$BEGIN
-		PERFORM saga.create_source('invoices', 'sqs', %L, 'invoice');
-		IF EXISTS (SELECT FROM saga.workflow WHERE name = 'invoice-inbox') THEN
-			PERFORM saga.set_workflow_owner('invoice-inbox', 'invoice_owner');
-		END IF;
-		PERFORM saga.set_source_owner('invoices', 'invoice_owner');
-	EXCEPTION WHEN duplicate_object THEN NULL;	-- made by an earlier run
-	END$$$do$, jsonb_build_object('queue_url', c->'queue_url', 'region', c->'region'))
+-- given to the source by who may use them; it belongs to the owner of the workflow, and so does the
+-- workflow that takes its messages in.
+SELECT format('SELECT saga.create_source(%L, %L, %L, %L, %L)', 'invoices', 'sqs',
+		jsonb_build_object('queue_url', c->'queue_url', 'region', c->'region'), 'invoice', 'invoice_owner')
   FROM setup
- WHERE to_regprocedure('saga.create_source(text,text,jsonb,text)') IS NOT NULL AND c->>'queue_url' IS NOT NULL
-   AND (SELECT count(*) FROM saga.destination WHERE name IN ('accounting', 'payments', 'invoice-events')) = 3 \gexec
+ WHERE c->>'queue_url' IS NOT NULL
+   AND NOT EXISTS (SELECT FROM saga.source WHERE name = 'invoices' AND owner = 'invoice_owner'::regrole)
+   AND (SELECT count(*) FROM saga.destination WHERE owner = 'invoice_owner'::regrole
+			AND name IN ('accounting', 'payments', 'invoice-events')) = 3 \gexec
 
 -- A schedule belongs to the role that made it.
 SELECT 'SET ROLE invoice_owner', format('SELECT invoice_schedule(%L)', c->>'monthly_schedule'), 'RESET ROLE'
