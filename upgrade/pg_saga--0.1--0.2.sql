@@ -16,6 +16,13 @@
 -- ---------- outbox ----------
 
 -- ---------- engine ----------
+CREATE TABLE saga.given_id (
+	execution_id uuid PRIMARY KEY
+);
+COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there: each is used once';
+SELECT pg_extension_config_dump('saga.given_id', '');
+COMMENT ON FUNCTION saga.start_execution(text, jsonb, text, uuid) IS
+'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation. A caller who needs the id beforehand takes one from saga.make_id() and gives it here, once: it raises unique_violation if there is such an execution, or one is being started';
 
 -- ---------- source ----------
 

@@ -47,6 +47,7 @@ static Cleaner cleaners[] = {
 			  " gone AS (DELETE FROM saga.execution WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))"
 			  " RETURNING execution_id, workflow_id, name),"
 			  " history AS (DELETE FROM saga.history WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))),"
+			  " given AS (DELETE FROM saga.given_id WHERE execution_id = ANY (ARRAY(SELECT execution_id FROM old))),"
 			  " names AS (DELETE FROM saga.execution_name n USING gone"
 			  " WHERE gone.name IS NOT NULL AND n.workflow_id = gone.workflow_id AND n.name = gone.name"
 			  " AND n.execution_id = gone.execution_id)"
