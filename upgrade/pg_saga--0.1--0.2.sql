@@ -236,8 +236,13 @@ CREATE TABLE saga.reference (
 CREATE INDEX reference_object ON saga.reference (kind, object_id);
 CREATE INDEX reference_secret ON saga.reference (object_owner, object_name) WHERE kind = 'secret';
 COMMENT ON TABLE saga.reference IS 'what the names in a definition, or in settings, meant when it was made';
+CREATE TABLE saga.given_id (
+	execution_id uuid PRIMARY KEY
+);
+COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there: each is used once';
 SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
 SELECT pg_extension_config_dump('saga.reference', '');
+SELECT pg_extension_config_dump('saga.given_id', '');
 COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
 'makes a workflow of the caller''s, or a new version of it (another''s is written owner.name, and needs the privileges of the owner), from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
 CREATE FUNCTION saga.create_workflow(name text, definition jsonb, owner regrole) RETURNS integer
@@ -250,6 +255,8 @@ definition_hash: as in saga.workflows; required where the caller is not himself 
 Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition), duplicate_object, insufficient_privilege';
 COMMENT ON FUNCTION saga.bind_resource(text, text) IS
 'says what an ARN in a definition stands for here (sql:schema.function ...), for workflows of the caller, and of those who have him in pg_saga.owner_path';
+COMMENT ON FUNCTION saga.start_execution(text, jsonb, text, uuid) IS
+'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation. A caller who needs the id beforehand takes one from saga.make_id() and gives it here, once: it raises unique_violation if there is such an execution, or one is being started';
 CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{}', name text DEFAULT NULL, id uuid DEFAULT NULL) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';
 COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
