@@ -21,8 +21,9 @@
 \set SHOW_CONTEXT never
 -- the list itself is not in the output, so that a new line needs no change there
 \set ECHO none
-CREATE TEMP TABLE decision (type text, object text, decision text, by text);
-INSERT INTO decision VALUES
+CREATE SCHEMA decided;
+CREATE TABLE decided.decision (type text, object text, decision text, by text);
+INSERT INTO decided.decision VALUES
 	('default value', 'public.invoice_document_history.replaced_by', 'session', 'who called invoice_retry'),
 	('default value', 'saga.destination.limit_key', 'generated', 'of the row itself, with functions of pg_catalog'),
 	('default value', 'saga.resource.function_name', 'generated', 'of the row itself, with functions of pg_catalog'),
@@ -190,12 +191,12 @@ INSERT INTO decision VALUES
 
 -- ---------- what there is ----------
 -- names with their schemas
-SET search_path = pg_catalog;
-CREATE TEMP VIEW member AS
+SET search_path = pg_catalog, decided;
+CREATE VIEW decided.member AS
 	SELECT d.classid, d.objid, e.extowner
 	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
 	WHERE e.extname IN ('pg_saga', 'pg_invoice');
-CREATE TEMP TABLE there AS
+CREATE TABLE decided.there AS
 	SELECT i.type, CASE WHEN o.classid = 'pg_proc'::regclass THEN o.objid::regprocedure::text ELSE i.identity END AS object, o.classid, o.objid
 	FROM (
 		SELECT classid, objid FROM member
@@ -245,7 +246,7 @@ SELECT t.type, t.object FROM there t JOIN member m USING (classid, objid), LATER
 	UNION ALL SELECT nspowner FROM pg_namespace WHERE t.classid = 'pg_namespace'::regclass AND oid = t.objid) o (owner)
 WHERE o.owner <> m.extowner ORDER BY 1, 2;
 
-CREATE TEMP VIEW routine AS
+CREATE VIEW decided.routine AS
 	SELECT d.object, d.decision, d.by, l.lanname, p.*
 	FROM decision d JOIN there t USING (type, object) JOIN pg_proc p ON p.oid = t.objid AND t.classid = 'pg_proc'::regclass JOIN pg_language l ON l.oid = p.prolang;
 SELECT object, 'SECURITY DEFINER without a defence' AS fault FROM routine WHERE prosecdef AND (decision <> 'definer' OR by IS NULL)
@@ -268,10 +269,10 @@ WHERE d.decision = 'filtered' AND NOT coalesce(c.reloptions @> '{security_barrie
 -- views run their functions as the reader, their tables as their owner
 SELECT t.object, 'security_invoker' AS fault FROM there t JOIN pg_class c ON c.oid = t.objid AND t.classid = 'pg_class'::regclass
 WHERE c.relkind = 'v' AND c.reloptions::text LIKE '%security_invoker%';
-RESET search_path;
+SET search_path = public, decided;
 
 -- ---------- a stranger who may call everything ----------
-CREATE ROLE enum_owner;
+CREATE ROLE enum_owner LOGIN;
 CREATE ROLE enum_stranger;
 -- what the settings of a source ask for is had by both: it is not what the stranger lacks
 GRANT pg_read_server_files TO enum_owner, enum_stranger;
@@ -293,8 +294,13 @@ SELECT saga.create_workflow('enum-w', '{"StartAt": "C", "States": {"C": {"Type":
 	"F": {"Type": "Fail", "Error": "E"}, "T": {"Type": "Task", "Resource": "sql:enum.hold.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}, "HeartbeatSeconds": 600, "End": true}}}');
 SELECT saga.start_execution('enum-w', i) IS NOT NULL AS accepted FROM unnest('{"{}", "{\"fail\": 1}"}'::jsonb[]) i;
 SELECT saga.send('enum-q', '{}') IS NOT NULL AS accepted;
+-- in a session of its own, as the steps' role
+\c - enum_owner
 CALL saga.drain();
-RESET ROLE;
+\c - postgres
+SET search_path = public, decided;
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
 UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm'),
 	workflow = (SELECT workflow_id FROM saga.workflow WHERE name = 'enum-w');
 SET ROLE enum_owner;

@@ -49,7 +49,7 @@ CREATE VIEW public.left_over AS
 -- what the steps do, and how it ends
 CREATE PROCEDURE public.attempt(VARIADIC sql text[]) LANGUAGE plpgsql AS $$
 DECLARE
-	id uuid := saga.start_execution('hyg', jsonb_build_object('sql', sql));
+	id uuid := saga.start_execution('hygiene_x.hyg', jsonb_build_object('sql', sql));
 	e record;
 BEGIN
 	COMMIT;
@@ -87,7 +87,7 @@ SELECT * FROM public.left_over;
 SELECT * FROM hyg.seen;
 
 -- one after the other in one batch: nothing of the one is there for the other
-SELECT count(saga.start_execution('hyg', '{"sql": ["CREATE TEMP TABLE audit (x text)", "PREPARE p AS SELECT 1"]}')) FROM generate_series(1, 3);
+SELECT count(saga.start_execution('hygiene_x.hyg', '{"sql": ["CREATE TEMP TABLE audit (x text)", "PREPARE p AS SELECT 1"]}')) FROM generate_series(1, 3);
 SET ROLE hygiene_x;
 CALL saga.drain();
 RESET ROLE;
@@ -140,7 +140,7 @@ CALL public.attempt('SELECT ''done''');
 SELECT status, count(*) FROM saga.executions WHERE workflow = 'hyg' AND input->'sql'->>0 ~ 'own|unlock' GROUP BY 1 ORDER BY 1;
 
 -- also when the session was given to the role
-SELECT saga.start_execution('hyg', '{"sql": ["CREATE TEMP TABLE audit (x text)"]}') IS NOT NULL AS started;
+SELECT saga.start_execution('hygiene_x.hyg', '{"sql": ["CREATE TEMP TABLE audit (x text)"]}') IS NOT NULL AS started;
 SET SESSION AUTHORIZATION hygiene_x;
 CALL saga.drain();
 RESET SESSION AUTHORIZATION;

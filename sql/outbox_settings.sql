@@ -11,7 +11,7 @@ BEGIN
 	PERFORM saga.create_destination('tried', 'http', '{"url": "https://a.example/v1/things"}'::jsonb || settings);
 	PERFORM saga.drop_destination('tried');
 	RETURN 'accepted';
-EXCEPTION WHEN invalid_parameter_value THEN
+EXCEPTION WHEN invalid_parameter_value OR configuration_limit_exceeded THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
 	RETURN detail;
 END $$;

@@ -19,7 +19,7 @@ SELECT saga.create_workflow('steps', '{"StartAt": "F", "States": {
 	"F": {"Type": "Task", "Resource": "sql:steps.f", "ResultPath": "$.f", "Next": "G"},
 	"G": {"Type": "Task", "Resource": "sql:steps.g", "ResultPath": "$.g", "End": true}}}');
 
-CREATE PROCEDURE pg_temp.run(what text) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE steps.run(what text) LANGUAGE plpgsql AS $$
 DECLARE
 	e record;
 BEGIN
@@ -30,30 +30,30 @@ BEGIN
 	RAISE WARNING '%: % % %', what, e.status, coalesce(e.output::text, e.error), coalesce(e.cause, '');
 END
 $$;
-CALL pg_temp.run('one of each');
+CALL steps.run('one of each');
 
 -- both, of one role
 CREATE FUNCTION steps.g(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"one argument"'::jsonb $$;
-CALL pg_temp.run('both are the owner''s');
+CALL steps.run('both are the owner''s');
 DROP FUNCTION steps.g(jsonb);
 
 -- another role's beside it, with fewer or more arguments
 SET ROLE regress_step_other;
 CREATE FUNCTION steps.g(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"taken over"'::jsonb $$;
 SET ROLE regress_step_owner;
-CALL pg_temp.run('fewer arguments');
+CALL steps.run('fewer arguments');
 SET ROLE regress_step_other;
 DROP FUNCTION steps.g(jsonb);
 CREATE FUNCTION steps.f(input jsonb, context jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"taken over"'::jsonb $$;
 SET ROLE regress_step_owner;
-CALL pg_temp.run('more arguments');
+CALL steps.run('more arguments');
 -- what does not fit exactly counts for nothing
 SET ROLE regress_step_other;
 DROP FUNCTION steps.f(jsonb, jsonb);
 CREATE FUNCTION steps.f(input jsonb, context jsonb, more jsonb DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"taken over"'::jsonb $$;
 CREATE FUNCTION steps.g(input anyelement) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"taken over"'::jsonb $$;
 SET ROLE regress_step_owner;
-CALL pg_temp.run('others');
+CALL steps.run('others');
 
 -- of an extension's and another role's the extension's is meant
 RESET ROLE;
@@ -61,7 +61,7 @@ ALTER EXTENSION pg_invoice ADD FUNCTION steps.g(jsonb, jsonb);
 SET ROLE regress_step_other;
 CREATE FUNCTION steps.g(input jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '"taken over"'::jsonb $$;
 SET ROLE regress_step_owner;
-CALL pg_temp.run('an extension''s');
+CALL steps.run('an extension''s');
 RESET ROLE;
 ALTER EXTENSION pg_invoice DROP FUNCTION steps.g(jsonb, jsonb);
 DROP SCHEMA steps CASCADE;

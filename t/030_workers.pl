@@ -171,7 +171,9 @@ pass('pg_saga.databases narrows and widens');
 {
 	$node->safe_psql('postgres', <<'SQL');
 SELECT saga.start_execution('wf', '{"x": 7000}', 'a name');
+SELECT saga.start_execution('wf', '{"x": 7002}', NULL, '01900000-0000-7000-8000-000000000001');
 SQL
+	poll_until($node, q{SELECT count(*) FROM saga.executions WHERE execution_id::text LIKE '0190%' AND status = 'SUCCEEDED'}, '1');
 	poll_until($node, q{SELECT count(*) FROM saga.executions WHERE name = 'a name' AND status = 'SUCCEEDED'}, '1');
 	my $all = $node->safe_psql('postgres', 'SELECT count(*) FROM saga.execution');
 	my $count = 1200;
@@ -203,7 +205,8 @@ SQL
 		"pg_saga.execution_retention = '1h'\npg_saga.dead_letter_retention = '1h'\npg_saga.outbox_retention = '1h'");
 	$node->reload;
 	poll_until($node, 'SELECT count(*) FROM saga.execution', '1');
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM saga.execution_name'), '0', 'retention: old executions and their names are gone');
+	is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM saga.execution_name) + (SELECT count(*) FROM saga.given_id)'),
+		'0', 'retention: old executions, their names and given ids are gone');
 	poll_until($node, 'SELECT count(*) FROM saga.dead_letter', '0');
 	poll_until($node, 'SELECT count(*) FROM saga.outbox', '1');
 	is($node->safe_psql('postgres', 'SELECT string_agg(o.state, $$$$) || count(a.*) FROM saga.outbox o JOIN saga.outbox_attempt a USING (outbox_id)'),

@@ -15,7 +15,7 @@ CREATE TABLE saga.object_grant (
 	PRIMARY KEY (kind, object_id, role, "right")
 );
 COMMENT ON TABLE saga.object_grant IS 'rights that owners granted to other roles; shown by saga.grants';
-SELECT pg_extension_config_dump('saga.object_grant', '');
+SELECT pg_extension_config_dump('saga.object_grant', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');
 CREATE FUNCTION saga.grant(kind text, name text, role regrole, "right" text) RETURNS void
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_grant';
 COMMENT ON FUNCTION saga.grant(text, text, regrole, text) IS
@@ -43,6 +43,7 @@ COMMENT ON FUNCTION saga.revoke(text, text, regrole, text) IS
 ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer;
 UPDATE saga.queue q SET dead_letter_queue_id = d.queue_id FROM saga.queue d WHERE d.name = q.dead_letter_queue AND d.kind = 'q';
 CREATE INDEX queue_dead_letter_queue ON saga.queue (dead_letter_queue_id) WHERE dead_letter_queue_id IS NOT NULL;
+CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
 COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) IS
 'makes a queue that belongs to the current user, returns its id.
 visibility_timeout: how long a received message stays hidden; max_receives: how often it is given out before it becomes a dead letter (0: no limit);
@@ -95,9 +96,6 @@ CREATE OR REPLACE VIEW saga.dead_letters WITH (security_barrier) AS
 				AND g.object_id = d.queue_id AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.dead_letters IS 'what failed for good, of queues of roles that the current user is a member of, and those that he was granted to read; redriven_at is null while it waits for a person';
 ALTER TABLE saga.queue DROP COLUMN dead_letter_queue;
-
--- for the coordinator's turns: what is due of one queue, whatever is due of others
-CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
 
 -- ---------- secret ----------
 ALTER TABLE saga.secret DROP CONSTRAINT secret_pkey;
@@ -229,12 +227,22 @@ CREATE TABLE saga.reference (
 	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'secret', 'binding')),
 	name text NOT NULL,					-- as the definition or the settings have it
 	object_id integer NOT NULL,
-	PRIMARY KEY (referrer, referrer_id, version, kind, name)
+	-- of a secret, which a dump leaves out and its owner sets again under another id
+	object_owner regrole,
+	object_name text,
+	PRIMARY KEY (referrer, referrer_id, version, kind, name),
+	CHECK (kind <> 'secret' OR object_owner IS NOT NULL AND object_name IS NOT NULL)
 );
 CREATE INDEX reference_object ON saga.reference (kind, object_id);
+CREATE INDEX reference_secret ON saga.reference (object_owner, object_name) WHERE kind = 'secret';
 COMMENT ON TABLE saga.reference IS 'what the names in a definition, or in settings, meant when it was made';
+CREATE TABLE saga.given_id (
+	execution_id uuid PRIMARY KEY
+);
+COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there: each is used once';
 SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
 SELECT pg_extension_config_dump('saga.reference', '');
+SELECT pg_extension_config_dump('saga.given_id', '');
 COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
 'makes a workflow of the caller''s, or a new version of it (another''s is written owner.name, and needs the privileges of the owner), from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
 CREATE FUNCTION saga.create_workflow(name text, definition jsonb, owner regrole) RETURNS integer
@@ -247,6 +255,8 @@ definition_hash: as in saga.workflows; required where the caller is not himself 
 Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition), duplicate_object, insufficient_privilege';
 COMMENT ON FUNCTION saga.bind_resource(text, text) IS
 'says what an ARN in a definition stands for here (sql:schema.function ...), for workflows of the caller, and of those who have him in pg_saga.owner_path';
+COMMENT ON FUNCTION saga.start_execution(text, jsonb, text, uuid) IS
+'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation. A caller who needs the id beforehand takes one from saga.make_id() and gives it here, once: it raises unique_violation if there is such an execution, or one is being started';
 CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{}', name text DEFAULT NULL, id uuid DEFAULT NULL) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';
 COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
@@ -372,10 +382,10 @@ COMMENT ON VIEW saga.grants IS 'rights that were granted with saga.grant: on wha
 -- ---------- what names meant ----------
 -- In 0.1 a name meant the one object that had it, if its user had the privileges of the owner (a
 -- superuser has all). What definitions and settings named so is found by its id now.
-INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
-	SELECT DISTINCT r.referrer, r.id, 0, 'secret', n.name, coalesce(c.secret_id, 0)
-	FROM (SELECT 'destination' AS referrer, d.destination_id AS id, d.settings FROM saga.destination d
-		UNION ALL SELECT 'source', s.source_id, s.settings FROM saga.source s) r
+INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id, object_owner, object_name)
+	SELECT DISTINCT r.referrer, r.id, 0, 'secret', n.name, coalesce(c.secret_id, 0), coalesce(c.owner, r.owner), n.name
+	FROM (SELECT 'destination' AS referrer, d.destination_id AS id, d.owner, d.settings FROM saga.destination d
+		UNION ALL SELECT 'source', s.source_id, s.owner, s.settings FROM saga.source s) r
 	CROSS JOIN LATERAL (
 		SELECT (regexp_matches(r.settings::text, '\{secret:([A-Za-z0-9_.-]+)\}', 'g'))[1]
 		UNION SELECT r.settings #>> '{auth,refresh_token}'
@@ -464,19 +474,23 @@ busy_since: of a worker, when its batch began; overstays: it has been in it for 
 
 -- ---------- doctor ----------
 CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
-	SELECT o.kind, o.name, o.owner, o.settings
+	SELECT o.kind, o.name, o.owner, o.settings,
+		CASE WHEN o.owner = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) THEN o.name
+			ELSE pg_catalog.format('%s.%I', o.owner, o.name) END AS written,
+		pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(o.definition::text, 'UTF8')), 'hex') AS definition_hash
 	FROM (
-		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings FROM saga.workflow w
+		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings, v.definition
+		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)
 		UNION ALL
-		SELECT 'queue', q.name, q.owner, NULL FROM saga.queue q WHERE q.kind = 'q'
+		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL
-		SELECT 'destination', d.name, d.owner, d.settings FROM saga.destination d
+		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
 		UNION ALL
-		SELECT 'source', s.name, s.owner, s.settings FROM saga.source s
+		SELECT 'source', s.name, s.owner, s.settings, s.settings FROM saga.source s
 		UNION ALL
-		SELECT 'secret', s.name, s.owner, NULL FROM saga.secret s) o
+		SELECT 'secret', s.name, s.owner, NULL, NULL FROM saga.secret s) o
 	WHERE pg_catalog.pg_has_role(o.owner, 'USAGE');
-COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has';
+COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has; written: its name as he has to write it';
 CREATE FUNCTION saga.doctor(OUT "check" text, OUT severity text, OUT what text, OUT command text)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10
@@ -558,16 +572,18 @@ BEGIN
 			format('%s "%s" belongs to %s, a superuser', o.kind, o.name, r.rolname),
 			CASE WHEN o.kind = 'workflow' AND o.name = 'invoice' AND invoice_schema IS NOT NULL
 				THEN format('SELECT %s.invoice_setup(%L)', invoice_schema, 'app_owner')
-				ELSE format('SELECT saga.set_%s_owner(%L, %L)', o.kind, o.name, 'app_owner') END
-		FROM saga.doctor_objects o JOIN pg_roles r ON r.oid = o.owner
+				ELSE format('SELECT saga.set_%s_owner(%L, %L%s)', o.kind, o.written, 'app_owner', ', ' || quote_literal(h.hash)) END
+		FROM saga.doctor_objects o CROSS JOIN LATERAL (SELECT CASE WHEN o.written <> o.name THEN o.definition_hash END) h (hash)
+			JOIN pg_roles r ON r.oid = o.owner
 		WHERE r.rolsuper AND o.kind IN ('workflow', 'destination', 'source')
 		ORDER BY o.kind, o.name;
 
 	RETURN QUERY
 		SELECT 'dropped_owner', 'error',
 			format('%s "%s" belongs to role %s, which was dropped', o.kind, o.name, o.owner::oid),
-			CASE WHEN o.kind IN ('workflow', 'destination', 'source') THEN format('SELECT saga.set_%s_owner(%L, %L)', o.kind, o.name, 'app_owner')
-				ELSE format('SELECT saga.drop_%s(%L)', o.kind, o.name) END
+			CASE WHEN o.kind IN ('workflow', 'destination', 'source')
+				THEN format('SELECT saga.set_%s_owner(%L, %L, %L)', o.kind, o.written, 'app_owner', o.definition_hash)
+				ELSE format('SELECT saga.drop_%s(%L)', o.kind, o.written) END
 		FROM saga.doctor_objects o
 		WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = o.owner)
 		ORDER BY o.kind, o.name;
@@ -588,7 +604,7 @@ BEGIN
 	RETURN QUERY
 		SELECT 'allow_private', 'notice',
 			format('%s "%s" may reach addresses of the private network: %s', o.kind, o.name, o.settings -> 'allow_private'),
-			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.name, o.settings - 'allow_private')
+			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.written, o.settings - 'allow_private')
 		FROM saga.doctor_objects o
 		WHERE o.kind IN ('destination', 'source') AND coalesce(o.settings -> 'allow_private', 'null') NOT IN ('null', 'false', '[]')
 		ORDER BY o.kind, o.name;
@@ -596,7 +612,7 @@ BEGIN
 	RETURN QUERY
 		SELECT 'plain_http', 'warning',
 			format('%s "%s" sends a secret over http://, where it can be read on its way', o.kind, o.name),
-			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.name, replace((o.settings - 'allow_http')::text, '"http://', '"https://'))
+			format('SELECT saga.alter_%s(%L, %L)', o.kind, o.written, replace((o.settings - 'allow_http')::text, '"http://', '"https://'))
 		FROM saga.doctor_objects o
 		WHERE o.settings::text LIKE '%"http://%' AND (o.settings::text LIKE '%{secret:%' OR o.settings ?| '{auth,credentials}')
 		ORDER BY o.kind, o.name;

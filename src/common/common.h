@@ -22,8 +22,8 @@
 extern pg_uuid_t saga_uuid_new(void);
 
 /*
- * An id for the user to give back when he uses it.  take says whether this
- * process gave it out a short while ago, once: then nobody else has it yet.
+ * An id for the user to give back when he uses it.  take says whether it was
+ * made in this statement, and not taken before: then nobody else can know it.
  */
 extern pg_uuid_t saga_uuid_offer(void);
 extern bool saga_uuid_take_offer(const pg_uuid_t *id);

@@ -12,7 +12,9 @@
 
 #include <sys/time.h>
 
+#include "access/xact.h"
 #include "common/common.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -52,8 +54,24 @@ saga_uuid_new(void)
 	return id;
 }
 
-/* The last ids given out; all zero: none, or used. */
+/*
+ * The last ids given out; all zero: none, or used.  The transaction and the
+ * client's statement that they were made in: before that ends the client has
+ * not seen them, and has told nobody.
+ */
 static pg_uuid_t offers[16];
+static LocalTransactionId offers_xact = InvalidLocalTransactionId;
+static TimestampTz offers_statement = 0;
+
+static void
+forget_old_offers(void)
+{
+	if (offers_xact == saga_my_lxid() && offers_statement == GetCurrentStatementStartTimestamp())
+		return;
+	memset(offers, 0, sizeof(offers));
+	offers_xact = saga_my_lxid();
+	offers_statement = GetCurrentStatementStartTimestamp();
+}
 
 pg_uuid_t
 saga_uuid_offer(void)
@@ -61,6 +79,7 @@ saga_uuid_offer(void)
 	static int	next = 0;
 	pg_uuid_t	id = saga_uuid_new();
 
+	forget_old_offers();
 	offers[next++ % lengthof(offers)] = id;
 	next %= lengthof(offers);
 	return id;
@@ -71,6 +90,7 @@ saga_uuid_take_offer(const pg_uuid_t *id)
 {
 	int			i;
 
+	forget_old_offers();
 	for (i = 0; i < lengthof(offers); i++)
 	{
 		if (saga_uuid_cmp(&offers[i], id) != 0)

@@ -57,6 +57,11 @@ CREATE TABLE saga.execution_name (
 );
 COMMENT ON TABLE saga.execution_name IS 'names given to saga.start_execution: the same name again is the same execution';
 
+CREATE TABLE saga.given_id (
+	execution_id uuid PRIMARY KEY
+);
+COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there: each is used once';
+
 CREATE TABLE saga.continuation (
 	execution_id uuid PRIMARY KEY,
 	workflow_id integer NOT NULL,
@@ -110,6 +115,7 @@ SELECT pg_extension_config_dump('saga.resource', '');
 SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
 SELECT pg_extension_config_dump('saga.reference', '');
 SELECT pg_extension_config_dump('saga.execution_name', '');
+SELECT pg_extension_config_dump('saga.given_id', '');
 SELECT pg_extension_config_dump('saga.continuation', '');
 SELECT pg_extension_config_dump('saga.execution', '');
 SELECT pg_extension_config_dump('saga.history', '');
@@ -152,7 +158,7 @@ COMMENT ON FUNCTION saga.bind_resource(text, text) IS
 CREATE FUNCTION saga.start_execution(workflow text, input jsonb DEFAULT '{}', name text DEFAULT NULL, id uuid DEFAULT NULL) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution';
 COMMENT ON FUNCTION saga.start_execution(text, jsonb, text, uuid) IS
-'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation. A caller who needs the id beforehand takes one from saga.make_id() and gives it here';
+'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation. A caller who needs the id beforehand takes one from saga.make_id() and gives it here, once: it raises unique_violation if there is such an execution, or one is being started';
 
 CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{}', name text DEFAULT NULL, id uuid DEFAULT NULL) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';

@@ -64,6 +64,10 @@ extern const SagaResource *saga_binding_find(const char *arn, bool by_function_n
 extern char *saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
 extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id);
 
+/* ---------- ids that callers give (execution_id.c) ---------- */
+
+extern void saga_execution_id_reserve(const pg_uuid_t *id);
+
 /* ---------- one execution in a batch ---------- */
 
 /* A row of saga.message, claimed. */

@@ -170,42 +170,6 @@ reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id
 	return SPI_processed == 1;
 }
 
-/*
- * An id of the caller's choice: not one that an execution already has, of
- * whatever workflow.  Looking for one that has not begun costs a little for
- * each workflow, so an id that this process has just made is believed.
- */
-static pg_uuid_t
-caller_id(const pg_uuid_t *id)
-{
-	static SagaStmt stmt = {
-		"SELECT 1 FROM saga.execution WHERE execution_id = $1"
-		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $1"
-		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND id = $1"
-		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1 AND id <> message_id"
-		" UNION ALL SELECT 1 FROM saga.timer"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1",
-		1, {UUIDOID}
-	};
-	Datum		values[1] = {UUIDPGetDatum(id)};
-
-	if (saga_uuid_take_offer(id))
-		return *id;
-	if ((id->data[6] & 0xf0) != 0x70)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is not an id for an execution", saga_uuid_to_cstring(id)),
-				 errhint("Take one from saga.make_id().")));
-	saga_execute(&stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNIQUE_VIOLATION),
-				 errmsg("execution %s already exists", saga_uuid_to_cstring(id))));
-	return *id;
-}
-
 static pg_uuid_t
 start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uuid_t *id)
 {
@@ -216,12 +180,14 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 	row.version = workflow->version;
 	row.body = input;
 	SPI_connect();
-	row.message_id = id ? caller_id(id) : saga_uuid_new();
+	row.message_id = id ? *id : saga_uuid_new();
 	result = row.message_id;
 	if (name && !reserve_name(workflow, name, &row.message_id))
 		result = find_named(workflow, name, row.body);
 	else
 	{
+		if (id)
+			saga_execution_id_reserve(&row.message_id);
 		if (name)
 		{
 			JsonbParseState *state = NULL;

@@ -85,6 +85,8 @@ static Cleaner cleaners[] = {
 			  " gone AS (DELETE FROM saga.execution WHERE ctid = ANY (ARRAY(SELECT at FROM old))),"
 			  " history AS (DELETE FROM saga.history WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.history"
 			  " WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
+			  " given AS (DELETE FROM saga.given_id WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.given_id"
+			  " WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 			  " unnamed AS (DELETE FROM saga.execution_name WHERE ctid = ANY (ARRAY("
 			  "SELECT named.at FROM named JOIN old USING (id))))"
 			  " SELECT id FROM seen ORDER BY id"),

@@ -1,0 +1,165 @@
+/*
+ * execution_id.c
+ *		Ids of executions that a caller gives: each is used once.
+ *
+ * An id that was made a moment ago, within the same statement, nobody else
+ * can know; it costs nothing.  For any other, three things together see to it
+ * that no second execution has it, whatever the isolation level, and also
+ * against transactions that are not finished:
+ *
+ *	1. Given ids are a unique key, saga.given_id.  Who gives the same one at
+ *	   the same time waits for the other, a prepared transaction too.
+ *	2. Ids that nobody gave are not in there.  One that its transaction has
+ *	   told to others before its end is found in the index of saga.message,
+ *	   with a snapshot that sees what is not committed, and waited for.
+ *	3. What is committed is looked for with the latest snapshot: that of a
+ *	   REPEATABLE READ transaction may be older than the other execution.
+ *
+ * In that order: what is committed after the second has looked is seen by the
+ * third.  A start stands in the queue of its workflow, so that both cost a
+ * look into an index for each workflow there is.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+static void
+raise_exists(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("execution %s already exists", saga_uuid_to_cstring(id))));
+}
+
+/* Whether the statement finds the id among what is committed now, and what this transaction has done. */
+static bool
+is_committed(SagaStmt *stmt, const pg_uuid_t *id)
+{
+	Datum		values[1] = {UUIDPGetDatum(id)};
+	bool		found;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	saga_execute(stmt, values, NULL, true, 1);
+	found = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	PopActiveSnapshot();
+	return found;
+}
+
+/* The constraint's own error is left for those that come at the same time. */
+static void
+reserve(const pg_uuid_t *id)
+{
+	static SagaStmt look_stmt = {
+		"SELECT 1 FROM saga.given_id WHERE execution_id = $1",
+		1, {UUIDOID}
+	};
+	static SagaStmt insert_stmt = {
+		"INSERT INTO saga.given_id (execution_id) VALUES ($1)",
+		1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(id)};
+
+	if (is_committed(&look_stmt, id))
+		raise_exists(id);
+	saga_execute(&insert_stmt, values, NULL, false, 0);
+}
+
+/* The unfinished transaction of another that has put a message of this id into the queue, or invalid. */
+static TransactionId
+find_inserter(Relation message, Oid index, AttrNumber queue_attno, AttrNumber id_attno,
+			  int32 queue_id, const pg_uuid_t *id, ItemPointer tid)
+{
+	TransactionId inserter = InvalidTransactionId;
+	SnapshotData dirty;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], queue_attno, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
+	ScanKeyInit(&keys[1], id_attno, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(message, index, true, &dirty, 2, keys);
+	while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		inserter = dirty.xmin;
+		*tid = tuple->t_self;
+	}
+	systable_endscan(scan);
+	return inserter;
+}
+
+static void
+wait_for_inserters(const pg_uuid_t *id)
+{
+	static SagaStmt stmt = {"SELECT workflow_id FROM saga.workflow"};
+	Oid			relid = saga_relation_oid("message");
+	Oid			index = saga_relation_oid("message_pkey");
+	AttrNumber	queue_attno = get_attnum(relid, "queue_id");
+	AttrNumber	id_attno = get_attnum(relid, "id");
+	Relation	message = table_open(relid, AccessShareLock);
+	SPITupleTable *table;
+	uint64		n;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	saga_execute(&stmt, NULL, NULL, true, 0);
+	PopActiveSnapshot();
+	table = SPI_tuptable;
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		int32		queue_id = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
+		TransactionId inserter;
+		ItemPointerData tid;
+
+		CHECK_FOR_INTERRUPTS();
+		while (TransactionIdIsValid(inserter = find_inserter(message, index, queue_attno, id_attno,
+															 queue_id, id, &tid)))
+			XactLockTableWait(inserter, message, &tid, XLTW_InsertIndex);
+	}
+	SPI_freetuptable(table);
+	table_close(message, AccessShareLock);
+}
+
+/*
+ * Raises unique_violation if there is an execution of this id, running or
+ * ended, of whatever workflow, or one that is being started.  Needs SPI.
+ */
+void
+saga_execution_id_reserve(const pg_uuid_t *id)
+{
+	static SagaStmt stmt = {
+		"SELECT 1 FROM saga.execution WHERE execution_id = $1"
+		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $1"
+		" UNION ALL SELECT 1 FROM saga.message"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND id = $1"
+		" UNION ALL SELECT 1 FROM saga.message"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1 AND id <> message_id"
+		" UNION ALL SELECT 1 FROM saga.timer"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1",
+		1, {UUIDOID}
+	};
+
+	if (saga_uuid_take_offer(id))
+		return;
+	if ((id->data[6] & 0xf0) != 0x70)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is not an id for an execution", saga_uuid_to_cstring(id)),
+				 errhint("Take one from saga.make_id().")));
+	reserve(id);
+	wait_for_inserters(id);
+	if (is_committed(&stmt, id))
+		raise_exists(id);
+}
