@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/publisher_private.h"
@@ -127,11 +128,49 @@ add_candidate(SagaPublisher *publisher, List *candidates, SagaDestination *desti
 	return candidates;
 }
 
+static SagaStmt filled_stmt = {
+	.sql = "SELECT d.destination_id FROM saga.destination d "
+	"WHERE EXISTS (SELECT FROM saga.message m WHERE m.queue_id = d.destination_id) "
+	"OR ($1 AND d.destination_id IN (SELECT t.queue_id FROM saga.timer t WHERE t.wake_at <= $2))",
+	.nargs = 2,
+	.argtypes = {BOOLOID, TIMESTAMPTZOID}
+};
+
+/* Destinations that have something, whatever is known of them: the others take no places. */
+static List *
+find_filled(const SagaPublisher *publisher, TimestampTz now)
+{
+	Datum		values[2];
+	List	   *filled = NIL;
+	bool		isnull;
+	uint64		i;
+
+	values[0] = BoolGetDatum(publisher->in_call);	/* see fire_timers */
+	values[1] = TimestampTzGetDatum(now);
+	(void) saga_execute(&filled_stmt, values, NULL, false, 0);
+	for (i = 0; i < SPI_processed; i++)
+		filled = lappend_int(filled, DatumGetInt32(saga_result(i, 1, &isnull)));
+	SPI_freetuptable(SPI_tuptable);
+	list_sort(filled, list_int_cmp);
+	return filled;
+}
+
+/* Both lists are in the order of ids: *lc goes on from where it was. */
+static bool
+is_filled(const List *filled, ListCell **lc, int32 id)
+{
+	while (*lc != NULL && lfirst_int(*lc) < id)
+		*lc = lnext(filled, *lc);
+	return *lc != NULL && lfirst_int(*lc) == id;
+}
+
 static List *
 choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready, int nready)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	List	   *due = saga_limiter_take_due(publisher->limiter, now);
+	List	   *filled = everywhere ? find_filled(publisher, now) : NIL;
+	ListCell   *at = list_head(filled);
 	List	   *candidates = NIL;
 	ListCell   *lc;
 
@@ -143,7 +182,7 @@ choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready,
 		if (!is_mine(publisher, destination))
 			continue;
 		if (list_member_int(due, id) ||
-			((everywhere || is_ready(id, ready, nready)) && !is_quiet(publisher, id, now)))
+			((is_filled(filled, &at, id) || is_ready(id, ready, nready)) && !is_quiet(publisher, id, now)))
 			candidates = add_candidate(publisher, candidates, destination, now);
 	}
 	return candidates;
@@ -410,21 +449,26 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 	foreach(lc, candidates)
 	{
 		SagaCandidate *candidate = lfirst(lc);
+		bool		had_place = candidate->places != NIL;
+		int			rows = claim_candidate(publisher, candidate);
 
-		taken += claim_candidate(publisher, candidate);
+		taken += rows;
+		/* said to be ready, and found empty: then those behind it have their turn */
+		if (had_place && rows == 0 && is_ready(candidate->destination->destination_id, ready, nready))
+			publisher->look_again = true;
 		give_places(candidate, 0);
 	}
 	return taken;
 }
 
-int
+bool
 saga_publisher_claim(SagaPublisher *publisher)
 {
 	bool		everywhere = publisher->look_everywhere;
 	int			taken;
 
 	if (!everywhere && !saga_publisher_has_new_work(publisher) && !saga_publisher_has_unsettled(publisher))
-		return 0;
+		return false;
 	saga_publisher_begin(publisher);
 	publisher->claim_open = true;
 	if (!publisher->lease_held)
@@ -433,6 +477,7 @@ saga_publisher_claim(SagaPublisher *publisher)
 		publisher->lease = saga_lease_take();
 		publisher->lease_held = true;
 	}
+	publisher->look_again = false;
 	if (everywhere)
 		(void) saga_lease_release_dead(publisher->lease);
 	saga_publisher_settle(publisher);
@@ -445,9 +490,9 @@ saga_publisher_claim(SagaPublisher *publisher)
 	move_all(&publisher->claiming, &publisher->ready);
 	saga_sendings_free(&publisher->returned);
 	/* a session that nobody wakes looks until it finds nothing */
-	publisher->look_everywhere = publisher->in_call && taken > 0;
+	publisher->look_everywhere = publisher->in_call && (taken > 0 || publisher->look_again);
 	publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_LOOK_INTERVAL_MS);
-	return taken;
+	return taken > 0 || publisher->look_again;
 }
 
 static bool
