@@ -45,6 +45,22 @@ sub outbox { return "SELECT $_[1] FROM saga.outbox o JOIN saga.destination d USI
 sub waiting { return outbox($_[0], 'count(*)') . " AND o.state = 'waiting'" }
 sub in_flight { return "SELECT in_flight FROM saga.destinations WHERE name = '$_[0]'" }
 
+# ---------- places are one's own ----------
+
+destination('mallory', 'grouped', '/hang', limits => { group => 'hers', concurrency => 3 });
+destination('alice', 'hangs', '/hang', concurrency => 2);
+publish($_, 5) foreach 'grouped', 'hangs';
+poll_until($node, in_flight('grouped'), '3');
+poll_until($node, in_flight('hangs'), '2');
+my $places = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = 'postgres')";
+is(sql("$places AND classid::bigint = (SELECT destination_id FROM saga.destination WHERE name = 'hangs') AND objsubid = 21321"), '2',
+	"a destination's places have its number");
+is(sql("$places AND classid = 'mallory'::regrole AND objsubid BETWEEN 24577 AND 24579"), '3', "a group's have its owner's, whatever it is called");
+
+sql("SELECT saga.pause_destination('hangs')");
+sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_saga publisher'");
+sql("SELECT saga.pause_destination('grouped')");
+
 # ---------- destinations that hang ----------
 
 destination('alice', 'alices', '/ok');
@@ -73,6 +89,23 @@ if (-e '/proc/self/stat')
 	usleep(2_000_000);
 	cmp_ok(cpu($pid) - $before, '<', 1, 'who waits for a request of hers to end does not spin');
 }
+
+
+# ---------- many destinations without messages ----------
+
+$node->append_conf('postgresql.conf', 'pg_saga.publishers = 0');
+$node->restart;
+destination('alice', sprintf('many%03d', $_), '/ok') foreach 1 .. 40;
+publish('many040', 3);
+my $publishing = sub { $node->safe_psql('postgres', 'CALL saga.publish()', extra_params => [ '-U', 'alice' ]) };
+$publishing->();
+is(sql(waiting('many040')), '0', 'CALL saga.publish() serves the one that has messages');
+
+# those that were ready once, and have none any more
+publish(sprintf('many%03d', $_)) foreach 1 .. 40;
+sql("DELETE FROM saga.message m USING saga.destination d WHERE d.destination_id = m.queue_id AND d.name LIKE 'many%' AND d.name <> 'many040'");
+$publishing->();
+is(sql(waiting('many040')), '0', 'also when others are said to be ready and are not');
 
 $node->stop;
 done_testing();

@@ -20,6 +20,7 @@ struct SagaPublisher
 	bool		lease_held;
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
+	bool		look_again;		/* some of what was said to be ready was not */
 	TimestampTz look_at;		/* then look everywhere again */
 	int			record_raised;	/* so many recording transactions in a row have not committed */
 	TimestampTz guard_until;	/* till then each is recorded in a subtransaction */
@@ -57,8 +58,8 @@ extern int	saga_publisher_record(SagaPublisher *publisher);
 
 /* ---------- pick.c ---------- */
 
-/* Takes what there is room for.  Returns the number of queue rows taken. */
-extern int	saga_publisher_claim(SagaPublisher *publisher);
+/* Takes what there is room for.  False: there was nothing. */
+extern bool saga_publisher_claim(SagaPublisher *publisher);
 
 /* After a claiming transaction that aborted. */
 extern void saga_publisher_undo_claim(SagaPublisher *publisher);
