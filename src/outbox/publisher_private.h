@@ -20,6 +20,7 @@ struct SagaPublisher
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
 	TimestampTz look_at;		/* then look everywhere again */
+	uint32		unlisted;		/* saga_unlisted() at the last such look */
 	TimestampTz record_at;		/* no recording before: a record was locked */
 	bool		recording;		/* a recording transaction has not committed */
 	bool		claim_open;		/* a claiming transaction has not committed */

@@ -253,7 +253,7 @@ is_lost(SagaQueueSlot *slot, const pg_uuid_t *id)
 static bool
 sweep_queue(const SagaQueue *queue, bool first)
 {
-	SagaQueueSlot *slot = saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
+	SagaQueueSlot *slot = saga_queue_find(MyDatabaseId, queue->queue_id);
 	bool		found = false;
 	SagaClaim	locking;
 	pg_uuid_t	mark;
@@ -261,9 +261,9 @@ sweep_queue(const SagaQueue *queue, bool first)
 	Datum		values[2];
 	bool		isnull;
 
-	if (slot == NULL)
-		return false;
-	mark = read_mark(slot);
+	if (slot == NULL && queue->kind == SAGA_QUEUE_PLAIN)
+		return false;			/* no mark, and nobody to tell */
+	mark = slot != NULL ? read_mark(slot) : saga_uuid_min;
 	values[0] = Int32GetDatum(queue->queue_id);
 	values[1] = UUIDPGetDatum(&mark);
 	if (saga_uuid_cmp(&mark, &saga_uuid_min) > 0)
@@ -279,7 +279,7 @@ sweep_queue(const SagaQueue *queue, bool first)
 		saga_locking_end(&locking);
 		if (SPI_processed > 0)
 		{
-			found = is_lost(slot, &id);
+			found = is_lost(slot, &id) && saga_queue_find(MyDatabaseId, queue->queue_id) == slot;
 			if (found)
 				saga_queue_push(queue, &id);
 			if (found && !first)
@@ -292,7 +292,7 @@ sweep_queue(const SagaQueue *queue, bool first)
 	}
 	saga_execute(&ahead_stmt, values, NULL, false, 1);
 	if (SPI_processed > 0)
-		saga_wake_queue(slot);
+		saga_wake_next(queue);
 	SPI_freetuptable(SPI_tuptable);
 	return found;
 }
@@ -363,9 +363,10 @@ saga_sweep(bool first)
 	int			i;
 	bool		isnull;
 
-	if (db == NULL)
+	if (saga_shared == NULL)
 		return 0;
-	set_next_sweep(db);
+	if (db != NULL)
+		set_next_sweep(db);
 	saga_execute(&queues_stmt, NULL, NULL, false, 0);
 	n = (int) SPI_processed;
 	ids = palloc(sizeof(int32) * Max(n, 1));
