@@ -99,7 +99,10 @@ sql(q{SET SESSION AUTHORIZATION mallory; SELECT count(saga.start_execution('mw' 
 foreach my $i (1 .. 5)
 {
 	my $begun = time;
-	submit($node, 'postgres', 'alice', $i);
+	# a workflow that is new, too
+	sql_as('alice', qq{SELECT saga.create_workflow('aw$i',
+		'{"StartAt": "Work", "States": {"Work": {"Type": "Task", "Resource": "sql:public.work", "End": true}}}')});
+	submit($node, 'postgres', "aw$i", $i);
 	submit($node, 'postgres', 'bob', 10 + $i);
 	ok(poll_until($node, "SELECT count(*) FROM done WHERE x IN ($i, 10 + $i)", '2'),
 		"executions of others end while all places for queues are taken: $i");

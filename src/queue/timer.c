@@ -253,7 +253,9 @@ is_lost(SagaQueueSlot *slot, const pg_uuid_t *id)
 static bool
 sweep_queue(const SagaQueue *queue, bool first)
 {
-	SagaQueueSlot *slot = saga_queue_find(MyDatabaseId, queue->queue_id);
+	/* a plain queue gets one when it is read */
+	SagaQueueSlot *slot = queue->kind == SAGA_QUEUE_PLAIN ? saga_queue_find(MyDatabaseId, queue->queue_id) :
+		saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
 	bool		found = false;
 	SagaClaim	locking;
 	pg_uuid_t	mark;
