@@ -45,10 +45,10 @@ hand_over(SagaLimiter *limiter)
 	foreach(lc, limiter->waits)
 	{
 		SagaWait   *wait = lfirst(lc);
-		SagaQueueSlot *slot = saga_queue_slot(wait->destination_id, wait->owner, SAGA_QUEUE_DESTINATION);
+		SagaQueueKey key = {MyDatabaseId, wait->destination_id, wait->owner, SAGA_QUEUE_DESTINATION};
 
-		if (slot != NULL)
-			saga_wake_queue(slot);
+		if (saga_shared != NULL)
+			saga_queue_push_key(&key, NULL);
 	}
 }
 

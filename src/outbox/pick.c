@@ -404,6 +404,8 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 		if (((SagaWait *) lfirst(lc))->look_at <= now)
 			return true;
 	}
+	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != publisher->unlisted)
+		return true;
 	nready = saga_shared != NULL ? get_ready(ready) : 0;
 	for (i = 0; i < nready; i++)
 	{
@@ -476,7 +478,8 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 bool
 saga_publisher_claim(SagaPublisher *publisher)
 {
-	bool		everywhere = publisher->look_everywhere;
+	uint32		unlisted = saga_unlisted(SAGA_QUEUE_DESTINATION);
+	bool		everywhere = publisher->look_everywhere || unlisted != publisher->unlisted;
 	int			taken;
 
 	if (!everywhere && !saga_publisher_has_new_work(publisher) && !saga_publisher_has_unsettled(publisher))
@@ -503,7 +506,12 @@ saga_publisher_claim(SagaPublisher *publisher)
 	saga_sendings_free(&publisher->returned);
 	/* a session that nobody wakes looks until it finds nothing */
 	publisher->look_everywhere = publisher->in_call && (taken > 0 || publisher->look_again);
-	publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_LOOK_INTERVAL_MS);
+	if (everywhere)
+		publisher->unlisted = unlisted;
+	/* nothing tells when there is room again for what has no slot in shared memory */
+	if (everywhere || unlisted == 0)
+		publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), unlisted != 0 ?
+														 SAGA_UNLISTED_LOOK_MS : SAGA_LOOK_INTERVAL_MS);
 	return taken > 0 || publisher->look_again;
 }
 
@@ -563,6 +571,8 @@ saga_publisher_next_work(SagaPublisher *publisher)
 
 	if (saga_http_max(publisher->http) <= saga_publisher_count(publisher))
 		return next;
+	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != 0 && !publisher->in_call)
+		next = Min(next, publisher->look_at);
 	foreach(lc, publisher->limiter->waits)
 	{
 		const SagaWait *wait = lfirst(lc);

@@ -22,6 +22,7 @@ struct SagaPublisher
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
 	bool		look_again;		/* some of what was said to be ready was not */
 	TimestampTz look_at;		/* then look everywhere again */
+	uint32		unlisted;		/* saga_unlisted() at the last such look */
 	int			record_raised;	/* so many recording transactions in a row have not committed */
 	TimestampTz guard_until;	/* till then each is recorded in a subtransaction */
 	Oid			last_recorded;	/* the owners after it have their turn */
