@@ -12,6 +12,7 @@
 -- ---------- queue ----------
 
 -- ---------- secret ----------
+COMMENT ON FUNCTION saga.set_secret(text, text) IS 'makes a secret of the caller''s, or replaces its value. Once it runs no error logs the value, and pg_stat_activity does not show it. What logs statements does log it: log_statement, log_min_duration_statement and its kin and auto_explain, whose lines show parameters as well, and pg_stat_statements where the call is inside a DO or CALL. Switch them off in the session (a superuser: SET LOCAL), and take care that the call is not refused before it runs: a mistake in it, no right to the function, a failed transaction';
 
 -- ---------- outbox ----------
 
