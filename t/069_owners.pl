@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use File::Temp;
+use IO::Socket::INET;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -106,6 +107,33 @@ publish(sprintf('many%03d', $_)) foreach 1 .. 40;
 sql("DELETE FROM saga.message m USING saga.destination d WHERE d.destination_id = m.queue_id AND d.name LIKE 'many%' AND d.name <> 'many040'");
 $publishing->();
 is(sql(waiting('many040')), '0', 'also when others are said to be ready and are not');
+
+# ---------- sources that hang ----------
+
+# it takes connections, and never answers: half a minute for each receive
+my $dead = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1024) or die "no socket: $!";
+my $aws = start_fauxqs();
+my $url = $aws->queue('alices');
+sql(q(SELECT saga.set_secret('aws', '{"access_key_id": "A", "secret_access_key": "S"}')));
+
+sub source
+{
+	my ($owner, $queue_url, $endpoint) = @_;
+	my $json = encode_json({
+		queue_url => $queue_url, endpoint_url => $endpoint, region => 'us-east-1', allow_private => JSON::PP::true,
+		wait_s => 20, credentials => { secret => 'aws' } });
+	return "SELECT saga.create_source(n, 'sqs', '$json', '$owner'), saga.set_source_owner(n, '$owner')";
+}
+
+sql("SET ROLE $_; SELECT saga.create_queue('$_')") foreach 'alice', 'mallory';
+my $hanging = 'http://127.0.0.1:' . $dead->sockport;
+sql(source('mallory', "$hanging/1/q", "$hanging/") . " FROM (SELECT 'hanging' || i AS n FROM generate_series(1, 200) i) s");
+# the process has begun with them
+poll_until($node, "SELECT count(*) >= 100 FROM saga.source_status WHERE state = 'receiving'");
+sql(source('alice', $url, $aws->url) . " FROM (SELECT 'alices'::text AS n) s");
+$aws->send_messages($url, '{"x": 1}');
+poll_until($node, "SELECT count(*) FROM saga.message m JOIN saga.queue q USING (queue_id) WHERE q.name = 'alice'", '1');
+is(sql("SELECT count(*) FROM saga.source_status WHERE state = 'failing'"), '0', "alice's source receives while mallory's hang");
 
 $node->stop;
 done_testing();
