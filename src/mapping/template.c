@@ -137,50 +137,58 @@ has_dot_segment(const char *text, int len)
 	return false;
 }
 
-/* A scalar as text. */
+/* A scalar as text; false: it is none, or makes more of it than the limit. */
 static bool
-append_scalar(StringInfo out, const JsonbValue *value)
+append_scalar(StringInfo out, const JsonbValue *value, int limit, bool *too_long)
 {
 	if (value->type == jbvString)
-		appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
-	else if (value->type == jbvNumeric || value->type == jbvBool)
-		(void) saga_value_text(out, value, false, MaxAllocSize);
-	else
+	{
+		*too_long = value->val.string.len > limit - out->len;
+		if (!*too_long)
+			appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
+		return !*too_long;
+	}
+	if (value->type != jbvNumeric && value->type != jbvBool)
 		return false;
-	return true;
+	(void) saga_value_text(out, value, false, MaxAllocSize);
+	*too_long = out->len > limit;
+	return !*too_long;
 }
 
 static bool
-fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, bool url_encode)
+fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, bool url_encode, int limit, bool *too_long)
 {
 	JsonbValue	value;
 	StringInfoData text;
+	bool		fits;
 
 	if (!get_reference(open, close, doc, &value))
 		return false;
 	if (!url_encode)
-		return append_scalar(out, &value);
+		return append_scalar(out, &value, limit, too_long);
 	initStringInfo(&text);
-	if (!append_scalar(&text, &value))
-		return false;
-	if (text.len == 0 || has_dot_segment(text.data, text.len))
-		return false;
-	saga_url_encode(out, text.data, text.len);
-	return true;
+	fits = append_scalar(&text, &value, limit, too_long) && text.len > 0 && !has_dot_segment(text.data, text.len);
+	if (fits)
+		saga_url_encode(out, text.data, text.len);
+	pfree(text.data);
+	return fits;
 }
 
-bool
-saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, char **missing)
+/* As saga_template_fill, and *too_long when it was the limit. */
+static bool
+fill_text(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing, bool *too_long)
 {
 	const char *open;
 	const char *close;
 
 	*missing = NULL;
+	*too_long = false;
 	while ((open = next_reference(text, &close)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		appendBinaryStringInfo(out, text, open - text);
-		if (!fill_reference(out, open, close, doc, url_encode) || out->len > SAGA_MAP_MAX_TEXT)
+		*too_long = out->len > limit;
+		if (*too_long || !fill_reference(out, open, close, doc, url_encode, limit, too_long))
 		{
 			*missing = pnstrdup(open + 1, close - open - 1);
 			return false;
@@ -189,6 +197,14 @@ saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode
 	}
 	appendStringInfoString(out, text);
 	return true;
+}
+
+bool
+saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing)
+{
+	bool		too_long;
+
+	return fill_text(out, text, doc, url_encode, limit, missing, &too_long);
 }
 
 /* ---------- JSON templates ---------- */
@@ -243,35 +259,62 @@ saga_json_template_check(Jsonb *template, const char *path, char **fault_path)
 	return check_value(&value, path, fault_path);
 }
 
-static bool fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing);
+/* One document that is being filled in. */
+typedef struct Filling
+{
+	Jsonb	   *doc;
+	int			room;			/* bytes that may still be added */
+	char	   *missing;		/* NULL: nothing is missing, there is no room */
+} Filling;
+
+static bool fill_value(Filling *filling, const JsonbValue *value, JsonbValue *result);
+
+/* Counted when it is referred to: the same value can be put into many places. */
+static bool
+take_room(Filling *filling, const JsonbValue *value)
+{
+	Size		size = saga_value_size(value);
+
+	if (size > filling->room)
+		return false;
+	filling->room -= size;
+	return true;
+}
 
 static bool
-fill_string(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+fill_string(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
 	char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
 	const char *close;
 	const char *open = next_reference(text, &close);
 	StringInfoData buf;
+	bool		too_long;
 
 	*result = *value;
 	if (open == NULL)
 		return true;
 	if (open == text && close[1] == '\0')
 	{
-		if (get_reference(open, close, doc, result))
-			return true;
-		*missing = pnstrdup(open + 1, close - open - 1);
+		if (get_reference(open, close, filling->doc, result))
+			return take_room(filling, result);
+		filling->missing = pnstrdup(open + 1, close - open - 1);
 		return false;
 	}
 	initStringInfo(&buf);
-	if (!saga_template_fill(&buf, text, doc, false, missing))
+	if (!fill_text(&buf, text, filling->doc, false, filling->room, &filling->missing, &too_long))
+	{
+		if (too_long)
+			filling->missing = NULL;
 		return false;
-	saga_value_set_string(result, buf.data, buf.len);
-	return true;
+	}
+	pfree(text);
+	saga_value_set_string(result, pnstrdup(buf.data, buf.len), buf.len);
+	pfree(buf.data);
+	return take_room(filling, result);
 }
 
 static bool
-fill_container(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+fill_container(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
 	int			count = saga_value_count(value);
 	SagaChildren c;
@@ -292,7 +335,7 @@ fill_container(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **m
 
 		if (c.is_object)
 			result->val.object.pairs[n].key = c.key;
-		if (!fill_value(&c.value, doc, filled, missing))
+		if (!fill_value(filling, &c.value, filled))
 			return false;
 		n++;
 	}
@@ -300,14 +343,14 @@ fill_container(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **m
 }
 
 static bool
-fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+fill_value(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
 	check_stack_depth();
 
 	if (value->type == jbvString)
-		return fill_string(value, doc, result, missing);
+		return fill_string(filling, value, result);
 	if (value->type == jbvBinary)
-		return fill_container(value, doc, result, missing);
+		return fill_container(filling, value, result);
 	*result = *value;
 	return true;
 }
@@ -315,13 +358,16 @@ fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missi
 bool
 saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing)
 {
+	Filling		filling = {doc, SAGA_MAP_MAX_TEXT, NULL};
 	JsonbValue	value;
 	JsonbValue	filled;
 	SagaFault	fault = {0};
+	bool		ok;
 
-	*missing = NULL;
 	saga_jsonb_value(template, &value);
-	if (!fill_value(&value, doc, &filled, missing))
+	ok = fill_value(&filling, &value, &filled);
+	*missing = filling.missing;
+	if (!ok)
 		return false;
 	*result = saga_value_flatten(&filled, &fault);
 	return *result != NULL;
