@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -219,19 +220,63 @@ saga_member_path(const char *parent, const char *name, int len)
 	return psprintf("%s.%.*s", parent, len, name);
 }
 
+/* Where a value stands: a chain on the C stack, made a path only for a fault. */
+typedef struct Place
+{
+	const struct Place *above;
+	const JsonbValue *name;		/* NULL: an element */
+	int			index;
+} Place;
+
+#define MAX_PLACE	1000
+
+static void
+append_place(StringInfo buf, const Place *place)
+{
+	char	   *path;
+
+	check_stack_depth();
+
+	if (place == NULL)
+		return;
+	append_place(buf, place->above);
+	if (buf->len > MAX_PLACE)
+		return;
+	if (place->name == NULL)
+	{
+		appendStringInfo(buf, "[%d]", place->index);
+		return;
+	}
+	path = saga_member_path("", place->name->val.string.val,
+							pg_mbcliplen(place->name->val.string.val, place->name->val.string.len, MAX_PLACE));
+	appendStringInfoString(buf, path);
+	pfree(path);
+}
+
 static const char *
-check_value(const JsonbValue *value, const char *path, char **fault_path)
+check_value(const JsonbValue *value, const char *path, const Place *place, char **fault_path)
 {
 	SagaChildren c;
+	Place		here = {place};
 	const char *error;
-	int			index = 0;
 
 	check_stack_depth();
 
 	if (value->type == jbvString)
 	{
-		error = saga_template_check(pnstrdup(value->val.string.val, value->val.string.len));
-		*fault_path = pstrdup(path);
+		char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
+
+		error = saga_template_check(text);
+		pfree(text);
+		if (error != NULL)
+		{
+			StringInfoData buf;
+
+			initStringInfo(&buf);
+			appendStringInfoString(&buf, path);
+			append_place(&buf, place);
+			*fault_path = buf.data;
+		}
 		return error;
 	}
 	if (value->type != jbvBinary)
@@ -239,13 +284,11 @@ check_value(const JsonbValue *value, const char *path, char **fault_path)
 	saga_children_start(&c, value);
 	while (saga_children_next(&c))
 	{
-		char	   *below = c.is_object ?
-			saga_member_path(path, c.key.val.string.val, c.key.val.string.len) :
-			psprintf("%s[%d]", path, index++);
-
-		error = check_value(&c.value, below, fault_path);
+		here.name = c.is_object ? &c.key : NULL;
+		error = check_value(&c.value, path, &here, fault_path);
 		if (error != NULL)
 			return error;
+		here.index++;
 	}
 	return NULL;
 }
@@ -256,7 +299,7 @@ saga_json_template_check(Jsonb *template, const char *path, char **fault_path)
 	JsonbValue	value;
 
 	saga_jsonb_value(template, &value);
-	return check_value(&value, path, fault_path);
+	return check_value(&value, path, NULL, fault_path);
 }
 
 /* One document that is being filled in. */
