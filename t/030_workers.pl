@@ -170,7 +170,7 @@ pass('pg_saga.databases narrows and widens');
 # --- retention: what ended long ago goes, what ended lately and dead letters stay
 {
 	$node->safe_psql('postgres', <<'SQL');
-SELECT saga.start_execution('wf', '{"x": 7000}', 'a name');
+SELECT saga.start_execution('app.wf', '{"x": 7000}', 'a name');
 SQL
 	poll_until($node, q{SELECT count(*) FROM saga.executions WHERE name = 'a name' AND status = 'SUCCEEDED'}, '1');
 	my $all = $node->safe_psql('postgres', 'SELECT count(*) FROM saga.execution');
