@@ -245,7 +245,7 @@ SELECT names.owner_of(saga.send(n, '1')) FROM unnest('{q,t,both,m}'::text[]) n;
 SET pg_saga.owner_path = '';
 SELECT names.owner_of(saga.send('q', '1')), names.said($$saga.send('t', '1')$$) ~ '^42704' AS missing;
 SET pg_saga.owner_path = 'names_team,';
--- of what is made, changed or dropped, only one's own is meant
+-- what is made is one's own, and comes first from then on
 SET pg_saga.owner_path = 'names_team';
 SELECT saga.create_queue('t') > 0 AS made;
 SELECT names.owner_of(saga.send('t', '1'));
