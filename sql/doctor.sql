@@ -45,7 +45,7 @@ SELECT command FROM news WHERE "check" <> 'superuser_owner' ORDER BY 1 \gexec
 SELECT * FROM news WHERE "check" <> 'superuser_owner';
 
 -- ---------- owners ----------
-SELECT "odd Schema".invoice_setup();
+SELECT "odd Schema".invoice_setup(quote_ident(current_user)::regrole);
 SELECT "check", severity, regexp_replace(what, 'to .*, a', 'to X, a') AS what, command FROM saga.doctor() WHERE what LIKE 'workflow "invoice"%';
 SELECT command FROM saga.doctor() WHERE what LIKE 'workflow "invoice"%' \gexec
 SELECT * FROM saga.doctor() WHERE what LIKE 'workflow "invoice"%';

@@ -26,21 +26,17 @@ ALTER TABLE @extschema@.invoice_approval_limit
 	ADD CONSTRAINT invoice_approval_limit_approval_limit_check CHECK (approval_limit >= 0);
 
 CREATE TABLE @extschema@.invoice_setting (
-	workflow_id integer PRIMARY KEY,
-	inbox_workflow_id integer NOT NULL,
+	workflow_id integer,
+	inbox_workflow_id integer,
 	current boolean NOT NULL,
-	set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+	set_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (workflow_id, inbox_workflow_id)
 );
 CREATE UNIQUE INDEX invoice_setting_current ON @extschema@.invoice_setting (current) WHERE current;
 COMMENT ON TABLE @extschema@.invoice_setting IS 'the workflows of invoices, made by invoice_setup; earlier ones stay, as their invoices do';
 COMMENT ON COLUMN @extschema@.invoice_setting.workflow_id IS 'in saga.workflows: what an invoice goes through';
 COMMENT ON COLUMN @extschema@.invoice_setting.inbox_workflow_id IS 'what a document goes through that a source brings';
 COMMENT ON COLUMN @extschema@.invoice_setting.current IS 'what is submitted or retried now goes to it';
--- What was found by its name is found by its id now. In 0.1 a name was one workflow's: the oldest.
-INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current)
-	SELECT w.workflow_id, coalesce((SELECT min(i.workflow_id) FROM saga.workflow i
-			WHERE i.name = 'invoice-inbox' AND i.owner = w.owner), 0), true
-	FROM saga.workflow w WHERE w.name = 'invoice' ORDER BY w.workflow_id LIMIT 1;
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
@@ -63,12 +59,15 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
 
 CREATE OR REPLACE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
-LANGUAGE sql STABLE STRICT
+LANGUAGE sql STABLE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM saga.executions e
-				   WHERE e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+	SELECT EXISTS (SELECT FROM saga.all_executions e
+				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
 $$;
+
+COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success';
 
 CREATE OR REPLACE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
@@ -99,7 +98,10 @@ BEGIN
 	workflow_id := @extschema@.invoice_workflow_id();
 	IF workflow_id IS NULL THEN
 		-- nobody has called invoice_setup: the owner of this function is the owner
-		PERFORM @extschema@.invoice_setup_for(quote_ident(current_user)::regrole);
+		PERFORM @extschema@.invoice_setup_lock();
+		IF @extschema@.invoice_workflow_id() IS NULL THEN
+			PERFORM @extschema@.invoice_setup_for(quote_ident(current_user)::regrole);
+		END IF;
 		workflow_id := @extschema@.invoice_workflow_id();
 	END IF;
 	key.tracking_id := saga.start_execution(workflow_id, jsonb_build_object('tracking_id', key.tracking_id,
@@ -221,12 +223,25 @@ AS $$
 	SELECT w.owner FROM saga.workflow w WHERE w.workflow_id = @extschema@.invoice_workflow_id()
 $$;
 
+CREATE FUNCTION @extschema@.invoice_setup_lock() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	LOCK TABLE @extschema@.invoice_document_history IN SHARE UPDATE EXCLUSIVE MODE;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_setup_lock() IS 'a part of invoice_setup: waits until nobody else is at it';
+
 CREATE FUNCTION @extschema@.invoice_setup_workflow(owner regrole, name text, definition jsonb, present integer) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	caller regrole := quote_ident(current_user)::regrole;
 	found_one record;
+	full_name text;
 BEGIN
 	SELECT w.* INTO found_one FROM saga.workflows w
 		WHERE w.owner = invoice_setup_workflow.owner AND w.name = invoice_setup_workflow.name OR w.workflow_id = present
@@ -236,26 +251,43 @@ BEGIN
 		RETURN (SELECT w.workflow_id FROM saga.workflows w
 				WHERE w.owner = invoice_setup_workflow.owner AND w.name = invoice_setup_workflow.name);
 	END IF;
-	IF found_one.owner = owner AND found_one.workflow_id = present THEN
-		RETURN present;
-	END IF;
-	IF found_one.definition IS DISTINCT FROM definition AND found_one.owner <> quote_ident(current_user)::regrole THEN
+	full_name := format('%s.%I', found_one.owner, name);
+	IF found_one.definition IS DISTINCT FROM definition AND found_one.owner <> caller
+		AND NOT (found_one.owner = owner AND found_one.workflow_id IS NOT DISTINCT FROM present) THEN
 		RAISE object_not_in_prerequisite_state USING
-			MESSAGE = format('workflow "%s" of role "%s" has another definition than the one that is shipped', name, found_one.owner),
+			MESSAGE = format('workflow %s has another definition than the one that is shipped', full_name),
 			DETAIL = 'Invoices would go through it.',
-			HINT = CASE WHEN found_one.owner = owner
-				THEN format('Look at saga.workflows; role "%s" itself can call invoice_setup, or choose another role.', owner)
-				ELSE format('Look at saga.workflows, then SELECT saga.set_workflow_owner(%L, %L, definition_hash).',
-					format('%s.%I', found_one.owner, name), owner) END;
+			HINT = 'Look at saga.workflows, then ' || CASE WHEN found_one.owner = owner
+				THEN format('SELECT saga.create_workflow(%L, %s(), %L); after invoice_setup it can have its own again.', name,
+					'@extschema@.' || CASE name WHEN 'invoice' THEN 'invoice_definition' ELSE 'invoice_inbox_definition' END, owner)
+				ELSE format('SELECT saga.set_workflow_owner(%L, %L, definition_hash).', full_name, owner) END;
 	END IF;
 	IF found_one.owner <> owner THEN
-		PERFORM saga.set_workflow_owner(format('%s.%I', found_one.owner, found_one.name), owner, found_one.definition_hash);
+		-- an owner gives his own, whatever versions are under way
+		PERFORM saga.set_workflow_owner(full_name, owner, CASE WHEN found_one.owner <> caller THEN found_one.definition_hash END);
 	END IF;
 	RETURN found_one.workflow_id;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_setup_workflow(regrole, text, jsonb, integer) IS 'a part of invoice_setup: one of the two workflows';
+
+CREATE FUNCTION @extschema@.invoice_setup_sources(owner regrole, inbox integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM saga.set_source_owner(format('%s.%I', s.owner, s.name), invoice_setup_sources.owner,
+			encode(sha256(convert_to(s.settings::text, 'UTF8')), 'hex'))
+		FROM saga.source s
+		WHERE s.queue_id = invoice_setup_sources.inbox AND s.inbox AND s.owner <> invoice_setup_sources.owner
+			AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = s.owner AND pg_has_role(r.oid, invoice_setup_sources.owner, 'USAGE'))
+			AND NOT EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = s.queue_id
+				AND g."right" = 'start' AND g.role = s.owner);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_setup_sources(regrole, integer) IS 'a part of invoice_setup: the sources of the inbox';
 
 CREATE FUNCTION @extschema@.invoice_setup_for(owner regrole) RETURNS void
 LANGUAGE plpgsql
@@ -266,17 +298,21 @@ DECLARE
 	workflow integer;
 	inbox integer;
 BEGIN
-	-- One at a time: two first submitters would make two versions. On a table that nobody but its owner
-	-- may write to, so that nobody else can take this lock, and in a mode that no reader holds up.
-	LOCK TABLE @extschema@.invoice_document_history IN SHARE UPDATE EXCLUSIVE MODE;
 	SELECT s.* INTO present FROM @extschema@.invoice_setting s WHERE s.current;
 	workflow := @extschema@.invoice_setup_workflow(owner, 'invoice', @extschema@.invoice_definition(), present.workflow_id);
 	inbox := @extschema@.invoice_setup_workflow(owner, 'invoice-inbox', @extschema@.invoice_inbox_definition(), present.inbox_workflow_id);
-	UPDATE @extschema@.invoice_setting s SET current = false WHERE s.current AND s.workflow_id <> workflow;
-	INSERT INTO @extschema@.invoice_setting AS s (workflow_id, inbox_workflow_id, current) VALUES (workflow, inbox, true)
-		ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE SET current = true, inbox_workflow_id = excluded.inbox_workflow_id
-		WHERE (s.current, s.inbox_workflow_id) IS DISTINCT FROM (true, excluded.inbox_workflow_id);
+	PERFORM @extschema@.invoice_setup_sources(owner, inbox);
+	IF (workflow, inbox) IS DISTINCT FROM (present.workflow_id, present.inbox_workflow_id) THEN
+		UPDATE @extschema@.invoice_setting s SET current = false WHERE s.current;
+		INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current) VALUES (workflow, inbox, true)
+			ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE SET current = true, set_at = clock_timestamp();
+	END IF;
 	PERFORM @extschema@.invoice_grant_steps(owner);
+EXCEPTION WHEN unique_violation THEN
+	-- it is locked, so this is one that came after the snapshot of a REPEATABLE READ transaction
+	RAISE serialization_failure USING
+		MESSAGE = 'could not serialize access due to a concurrent invoice_setup',
+		HINT = 'The transaction might succeed if retried.';
 END
 $$;
 
@@ -286,21 +322,60 @@ CREATE OR REPLACE FUNCTION @extschema@.invoice_setup(owner regrole DEFAULT NULL)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	set_up text := 'SELECT @extschema@.invoice_setup(''invoice_owner'');';
 BEGIN
+	PERFORM @extschema@.invoice_setup_lock();
 	owner := coalesce(owner, @extschema@.invoice_workflow_owner());
-	IF owner IS NULL AND (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
-		RAISE invalid_parameter_value USING
-			MESSAGE = 'a superuser must name the role that the steps of invoices run as',
-			HINT = format('CREATE ROLE invoice_owner LOGIN; SELECT %s.invoice_setup(''invoice_owner'');', '@extschema@');
+	IF owner IS NULL THEN
+		owner := quote_ident(current_user)::regrole;
+		IF (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = owner) THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = 'a superuser must name the role that the steps of invoices run as',
+				HINT = 'CREATE ROLE invoice_owner LOGIN; ' || set_up;
+		END IF;
+	ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = owner) THEN
+		RAISE undefined_object USING
+			MESSAGE = format('role %s, which would own the workflow of invoices, does not exist', owner::oid),
+			HINT = 'Name another one: ' || set_up;
 	END IF;
-	PERFORM @extschema@.invoice_setup_for(coalesce(owner, quote_ident(current_user)::regrole));
+	PERFORM @extschema@.invoice_setup_for(owner);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_setup(regrole) IS
-	'makes the workflows "invoice" and "invoice-inbox" of a role, with the rights that their steps need, and lets invoices go through them; those of another role are given to it, with what is under way.
+	'makes the workflows "invoice" and "invoice-inbox" of a role, with the rights that their steps need, and lets invoices go through them; those of another role are given to it, with what is under way and the sources that fill them, unless it has its own.
 owner: default the one that there is, else the caller; a superuser must name one.
-Errors: invalid_parameter_value (a superuser without a role), object_not_in_prerequisite_state (a workflow of another definition than the one that is shipped, which is not the caller''s)';
+Errors: invalid_parameter_value (a superuser without a role), undefined_object (it was dropped), object_not_in_prerequisite_state (a workflow of another definition than the one that is shipped, which is not the caller''s)';
+
+-- What was found by its name is found by its id now. In 0.1 a name was one workflow's, the oldest, whose
+-- ever that was: it is taken when its owner has what invoice_setup granted, or was dropped. So is the
+-- inbox, when it is the same owner's or as it is made.
+DO $$
+DECLARE
+	workflow record;
+	inbox integer;
+BEGIN
+	SELECT w.* INTO workflow FROM saga.workflow w WHERE w.name = 'invoice' ORDER BY w.workflow_id LIMIT 1;
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
+	IF NOT has_table_privilege(workflow.owner, '@extschema@.invoice_submission'::regclass, 'SELECT')
+		AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = workflow.owner) THEN
+		RAISE WARNING USING
+			MESSAGE = format('invoices do not go through the workflow "invoice" of role %s any more, which may not read them', workflow.owner),
+			HINT = 'SELECT @extschema@.invoice_setup(''invoice_owner'');';
+		RETURN;
+	END IF;
+	SELECT i.workflow_id INTO inbox
+		FROM saga.workflow i JOIN saga.workflow_version v USING (workflow_id, version)
+		WHERE i.name = 'invoice-inbox'
+			AND (i.owner = workflow.owner OR v.definition = @extschema@.invoice_inbox_definition())
+		ORDER BY i.owner = workflow.owner DESC, i.workflow_id LIMIT 1;
+	INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current)
+		VALUES (workflow.workflow_id, coalesce(inbox, 0), true);
+END
+$$;
 
 -- ---------- control ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_approve(tracking_id uuid) RETURNS void
@@ -407,11 +482,12 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		coalesce(i.payable, a.payable) AS payable,
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id
 	FROM @extschema@.invoice_submission s
-		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice
+		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
+		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
 		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
-			FROM saga.all_executions x
-			WHERE x.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
-				AND x.execution_id = s.execution_id OFFSET 0) e ON true
+			FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
+				CROSS JOIN LATERAL (SELECT v.* FROM saga.all_executions v
+					WHERE v.workflow_id = w.workflow_id AND v.execution_id = s.execution_id OFFSET 0) x) e ON true
 		LEFT JOIN @extschema@.invoice i ON i.tracking_id = s.tracking_id
 		LEFT JOIN @extschema@.invoice_approval a ON a.tracking_id = s.tracking_id
 			AND a.execution_id = s.execution_id AND a.decided_at IS NULL
@@ -422,9 +498,9 @@ CREATE OR REPLACE VIEW @extschema@.invoice_held AS
 	FROM @extschema@.invoice_approval a
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
-		AND EXISTS (SELECT FROM saga.all_executions e
-			WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
-				AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
+		AND EXISTS (SELECT FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
+			CROSS JOIN LATERAL (SELECT FROM saga.all_executions e
+				WHERE e.workflow_id = w.workflow_id AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0) x OFFSET 0);
 
 CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 	SELECT s.tracking_id, s.number, s.seller, d.reason,
@@ -449,10 +525,12 @@ UNION ALL
 
 -- ---------- process ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_ready() RETURNS boolean
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM saga.queues q WHERE q.queue_id = @extschema@.invoice_workflow_id() AND q.ready > 0)
+	-- the caller's own, as that is what he can work on
+	SELECT EXISTS (SELECT FROM saga.queues q
+				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice' AND q.ready > 0)
 $$;
 
 CREATE OR REPLACE PROCEDURE @extschema@.invoice_process()
@@ -471,17 +549,20 @@ END
 $$;
 
 -- ---------- grants ----------
--- Last: nothing for PUBLIC. Functions are PUBLIC's until they are revoked.
+-- Last: nothing for PUBLIC. Functions are PUBLIC's until they are revoked. The new ones alone: what an
+-- extension's script does to the rights on an object makes all of them the extension's own, and pg_dump
+-- would leave out what was granted on the others.
 DO $$
 DECLARE
 	routine regprocedure;
 BEGIN
 	FOR routine IN
 		SELECT d.objid::regprocedure
-		FROM pg_catalog.pg_depend d
+		FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.objid
 		WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
 			AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
 			AND d.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'pg_invoice')
+			AND p.proacl IS NULL
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
 	END LOOP;

@@ -570,7 +570,9 @@ BEGIN
 		SELECT 'superuser_owner',
 			CASE WHEN o.kind = 'workflow' AND o.name IN ('invoice', 'invoice-inbox') AND invoice_schema IS NOT NULL THEN 'error' ELSE 'warning' END,
 			format('%s "%s" belongs to %s, a superuser', o.kind, o.name, r.rolname),
-			CASE WHEN o.kind = 'workflow' AND o.name = 'invoice' AND invoice_schema IS NOT NULL
+			-- which gives both away
+			CASE WHEN o.kind = 'workflow' AND invoice_schema IS NOT NULL AND (o.name = 'invoice' OR o.name = 'invoice-inbox'
+					AND EXISTS (SELECT FROM saga.doctor_objects i WHERE i.kind = 'workflow' AND i.name = 'invoice' AND i.owner = o.owner))
 				THEN format('SELECT %s.invoice_setup(%L)', invoice_schema, 'app_owner')
 				ELSE format('SELECT saga.set_%s_owner(%L, %L%s)', o.kind, o.written, 'app_owner', ', ' || quote_literal(h.hash)) END
 		FROM saga.doctor_objects o CROSS JOIN LATERAL (SELECT CASE WHEN o.written <> o.name THEN o.definition_hash END) h (hash)
@@ -682,7 +684,19 @@ COMMENT ON FUNCTION saga.doctor() IS
 'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
 
 -- ---------- grants ----------
--- Last: nothing for PUBLIC. It also tells every process that the extension has changed (stmt.c).
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga FROM PUBLIC;
-REVOKE ALL ON ALL PROCEDURES IN SCHEMA saga FROM PUBLIC;
-REVOKE ALL ON SCHEMA saga FROM PUBLIC;
+-- Last: nothing for PUBLIC. Of what is new alone: what an extension's script does to the rights on an
+-- object makes all of them the extension's own, and pg_dump would leave out what was granted on the others.
+DO $$
+DECLARE
+	routine regprocedure;
+BEGIN
+	FOR routine IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'saga'::regnamespace AND p.proacl IS NULL
+	LOOP
+		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
+	END LOOP;
+END
+$$;
+
+-- Tells every process that the extension has changed (stmt.c): a change of any schema does.
+CREATE SCHEMA saga_update;
+DROP SCHEMA saga_update;

@@ -102,7 +102,9 @@ BEGIN
 		SELECT 'superuser_owner',
 			CASE WHEN o.kind = 'workflow' AND o.name IN ('invoice', 'invoice-inbox') AND invoice_schema IS NOT NULL THEN 'error' ELSE 'warning' END,
 			format('%s "%s" belongs to %s, a superuser', o.kind, o.name, r.rolname),
-			CASE WHEN o.kind = 'workflow' AND o.name = 'invoice' AND invoice_schema IS NOT NULL
+			-- which gives both away
+			CASE WHEN o.kind = 'workflow' AND invoice_schema IS NOT NULL AND (o.name = 'invoice' OR o.name = 'invoice-inbox'
+					AND EXISTS (SELECT FROM saga.doctor_objects i WHERE i.kind = 'workflow' AND i.name = 'invoice' AND i.owner = o.owner))
 				THEN format('SELECT %s.invoice_setup(%L)', invoice_schema, 'app_owner')
 				ELSE format('SELECT saga.set_%s_owner(%L, %L%s)', o.kind, o.written, 'app_owner', ', ' || quote_literal(h.hash)) END
 		FROM saga.doctor_objects o CROSS JOIN LATERAL (SELECT CASE WHEN o.written <> o.name THEN o.definition_hash END) h (hash)

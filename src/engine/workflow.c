@@ -396,10 +396,12 @@ next_version(int32 workflow_id, const char *name)
 	bool		isnull;
 
 	saga_execute(&stmt, &value, NULL, false, 0);
+	/* workflows are not dropped: it was made after the snapshot of a REPEATABLE READ transaction */
 	if (SPI_processed != 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("workflow \"%s\" does not exist any more", name)));
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent creation of workflow \"%s\"", name),
+				 errhint("The transaction might succeed if retried.")));
 	return DatumGetInt32(saga_result(0, 1, &isnull));
 }
 

@@ -65,10 +65,11 @@ COMMENT ON COLUMN @extschema@.invoice_approval_limit.currency IS 'ISO 4217 code,
 
 -- Ids, never names: a name means what its user has of it.
 CREATE TABLE @extschema@.invoice_setting (
-	workflow_id integer PRIMARY KEY,
-	inbox_workflow_id integer NOT NULL,
+	workflow_id integer,
+	inbox_workflow_id integer,
 	current boolean NOT NULL,
-	set_at timestamptz NOT NULL DEFAULT clock_timestamp()
+	set_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (workflow_id, inbox_workflow_id)
 );
 CREATE UNIQUE INDEX invoice_setting_current ON @extschema@.invoice_setting (current) WHERE current;
 COMMENT ON TABLE @extschema@.invoice_setting IS 'the workflows of invoices, made by invoice_setup; earlier ones stay, as their invoices do';

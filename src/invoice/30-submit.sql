@@ -28,15 +28,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
 
--- dead: its execution ended without success
+-- dead: its execution ended without success. Of the workflows of invoices alone: when retention has
+-- removed an execution, anybody can give its id to one of his own. SECURITY DEFINER: a step asks this
+-- about an execution that may be of an earlier owner's workflow.
 CREATE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
-LANGUAGE sql STABLE STRICT
+LANGUAGE sql STABLE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM saga.executions e
-				   WHERE e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+	SELECT EXISTS (SELECT FROM saga.all_executions e
+				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution has ended without success';
+COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success';
 
 -- The submission that holds a number: null when there is none (any more), or
 -- when it was dead and has made room; raises when it is another document.
@@ -100,7 +103,10 @@ BEGIN
 	workflow_id := @extschema@.invoice_workflow_id();
 	IF workflow_id IS NULL THEN
 		-- nobody has called invoice_setup: the owner of this function is the owner
-		PERFORM @extschema@.invoice_setup_for(quote_ident(current_user)::regrole);
+		PERFORM @extschema@.invoice_setup_lock();
+		IF @extschema@.invoice_workflow_id() IS NULL THEN
+			PERFORM @extschema@.invoice_setup_for(quote_ident(current_user)::regrole);
+		END IF;
 		workflow_id := @extschema@.invoice_workflow_id();
 	END IF;
 	key.tracking_id := saga.start_execution(workflow_id, jsonb_build_object('tracking_id', key.tracking_id,

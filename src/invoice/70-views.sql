@@ -31,11 +31,12 @@ CREATE VIEW @extschema@.invoice_tracking AS
 		coalesce(i.payable, a.payable) AS payable,
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id
 	FROM @extschema@.invoice_submission s
-		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice
+		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
+		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
 		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
-			FROM saga.all_executions x
-			WHERE x.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
-				AND x.execution_id = s.execution_id OFFSET 0) e ON true
+			FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
+				CROSS JOIN LATERAL (SELECT v.* FROM saga.all_executions v
+					WHERE v.workflow_id = w.workflow_id AND v.execution_id = s.execution_id OFFSET 0) x) e ON true
 		LEFT JOIN @extschema@.invoice i ON i.tracking_id = s.tracking_id
 		LEFT JOIN @extschema@.invoice_approval a ON a.tracking_id = s.tracking_id
 			AND a.execution_id = s.execution_id AND a.decided_at IS NULL
@@ -64,9 +65,9 @@ CREATE VIEW @extschema@.invoice_held AS
 	FROM @extschema@.invoice_approval a
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
-		AND EXISTS (SELECT FROM saga.all_executions e
-			WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
-				AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0);
+		AND EXISTS (SELECT FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
+			CROSS JOIN LATERAL (SELECT FROM saga.all_executions e
+				WHERE e.workflow_id = w.workflow_id AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0) x OFFSET 0);
 COMMENT ON VIEW @extschema@.invoice_held IS 'invoices that wait for invoice_approve or invoice_reject';
 COMMENT ON COLUMN @extschema@.invoice_held.reason IS 'ids of the warnings, or "above the limit"';
 

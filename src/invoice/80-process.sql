@@ -1,11 +1,12 @@
 -- app: the run without background workers, and its schedule.
 
--- SECURITY DEFINER: whoever runs invoice_process may know this of the workflow, and no more.
 CREATE FUNCTION @extschema@.invoice_ready() RETURNS boolean
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM saga.queues q WHERE q.queue_id = @extschema@.invoice_workflow_id() AND q.ready > 0)
+	-- the caller's own, as that is what he can work on
+	SELECT EXISTS (SELECT FROM saga.queues q
+				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice' AND q.ready > 0)
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_ready() IS 'whether an invoice, or a reply to one, waits to be worked on now';
 
