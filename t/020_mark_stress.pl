@@ -3,7 +3,8 @@
 #
 # Submitters commit late, roll back, use savepoints, several queues and PREPARE TRANSACTION; consumers
 # claim as workers do, abort, leave rows in their place, pause between claim and advance, and are
-# terminated. SAGA_STRESS_SECONDS: how long the whole protocol runs (default 12).
+# terminated. Then there are more queues than places in shared memory, so that marks come and go
+# all the time. SAGA_STRESS_SECONDS: how long the whole protocol runs (default 12).
 use strict;
 use warnings;
 
@@ -20,6 +21,7 @@ my $node = new_saga_node('mark_stress',
 	'max_connections = 60',
 	'fsync = off',
 	'autovacuum_naptime = 5s',
+	'pg_saga.max_queues = 16',
 	"pg_saga.databases = 'no_such_database'");    # no coordinator, so no sweep
 
 $node->safe_psql('postgres', <<'SQL');
@@ -27,6 +29,7 @@ CREATE EXTENSION pg_saga;
 CREATE FUNCTION test_claim(queue text, max int, pause_us int, keep float8) RETURNS uuid[]
 	LANGUAGE c STRICT AS '$libdir/pg_saga', 'saga_test_claim';
 SELECT saga.create_queue('s' || i) FROM generate_series(1, 4) i;
+SELECT saga.create_queue('c' || i) FROM generate_series(1, 40) i;
 CREATE TABLE sent (id uuid);
 CREATE TABLE taken (id uuid);
 CREATE TABLE control (stop boolean);
@@ -150,6 +153,13 @@ foreach my $name (sort keys %scripts)
 	push @files, '-f', "$dir/$name.sql\@$scripts{$name}[0]";
 }
 
+# Takes the place of another queue.
+my $churn = "$dir/churn.sql";
+append_to_file($churn, q{
+\set q random(1, 40)
+SELECT test_claim('c:q', 1, 0, 0);
+});
+
 # A consumer in the background, anew each time it was terminated, until it ends by itself.
 sub start_consumer
 {
@@ -173,11 +183,11 @@ SQL
 # One load, until everything is quiet again. Returns what is left in the queues.
 sub cycle
 {
-	my ($duration) = @_;
+	my ($duration, @more) = @_;
 	$node->safe_psql('postgres', 'UPDATE control SET stop = false; VACUUM saga.message');
 	my ($out, $err, $kills, $last_kill) = ('', '', 0, time);
 	my $bench = IPC::Run::start(
-		[ 'pgbench', '-n', '-c', '8', '-j', '2', '-T', $duration, @files, $node->connstr('postgres') ],
+		[ 'pgbench', '-n', '-c', '8', '-j', '2', '-T', $duration, @files, @more, $node->connstr('postgres') ],
 		'>', \$out, '2>', \$err);
 	my @running = map { start_consumer() } 1 .. $consumers;
 
@@ -243,14 +253,18 @@ foreach my $bits (sort keys %mutants)
 # The protocol itself. The marks begin anew at zero.
 mutant(0);
 $node->restart;
-my ($all_left, $all_kills, $end) = (0, 0, time + $seconds);
-while (time < $end)
+my $all_kills = 0;
+foreach my $more ([], [ '-f', "$churn\@8" ])
 {
-	my ($left, $kills) = cycle(4);
-	$all_left += $left;
-	$all_kills += $kills;
+	my ($all_left, $end) = (0, time + $seconds);
+	while (time < $end)
+	{
+		my ($left, $kills) = cycle(4, @$more);
+		$all_left += $left;
+		$all_kills += $kills;
+	}
+	is($all_left, 0, 'the whole protocol leaves nothing behind' . (@$more ? ', when queues lose their places' : ''));
 }
-is($all_left, 0, 'the whole protocol leaves nothing behind');
 is( $node->safe_psql('postgres', 'SELECT count(*) FROM (SELECT id FROM taken GROUP BY id HAVING count(*) > 1) d'),
 	'0', 'nothing is taken twice');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM (SELECT id FROM sent EXCEPT SELECT id FROM taken) d'),

@@ -170,8 +170,8 @@ pass('pg_saga.databases narrows and widens');
 # --- retention: what ended long ago goes, what ended lately and dead letters stay
 {
 	$node->safe_psql('postgres', <<'SQL');
-SELECT saga.start_execution('wf', '{"x": 7000}', 'a name');
-SELECT saga.start_execution('wf', '{"x": 7002}', NULL, '01900000-0000-7000-8000-000000000001');
+SELECT saga.start_execution('app.wf', '{"x": 7000}', 'a name');
+SELECT saga.start_execution('app.wf', '{"x": 7002}', NULL, '01900000-0000-7000-8000-000000000001');
 SQL
 	poll_until($node, q{SELECT count(*) FROM saga.executions WHERE execution_id::text LIKE '0190%' AND status = 'SUCCEEDED'}, '1');
 	poll_until($node, q{SELECT count(*) FROM saga.executions WHERE name = 'a name' AND status = 'SUCCEEDED'}, '1');

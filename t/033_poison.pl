@@ -30,7 +30,7 @@ SQL
 sub start_one
 {
 	my ($workflow) = @_;
-	return $node->safe_psql('postgres', "SELECT saga.start_execution('$workflow', '{}')");
+	return $node->safe_psql('postgres', "SELECT saga.start_execution('app.$workflow', '{}')");
 }
 
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
@@ -49,9 +49,9 @@ add_step('suicide', q{PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg
 	my $innocent = $node->safe_psql('postgres', q{SELECT message_id FROM saga.message LIMIT 1});
 
 	# the culprit in the midst of others, all at one commit: the server crashes as soon as a worker sees it
-	my $start = q{SELECT saga.start_execution('wf', jsonb_build_object('x', x)) FROM generate_series};
+	my $start = q{SELECT saga.start_execution('app.wf', jsonb_build_object('x', x)) FROM generate_series};
 	my ($id) = $node->safe_psql('postgres',
-		"BEGIN; $start(1, 100) x; SELECT 'crash', saga.start_execution('crash', '{}'); $start(101, 200) x; COMMIT")
+		"BEGIN; $start(1, 100) x; SELECT 'crash', saga.start_execution('app.crash', '{}'); $start(101, 200) x; COMMIT")
 	  =~ /^crash\|(.+)$/m;
 
 	poll_until($node, "SELECT count(*) FROM saga.dead_letter WHERE message_id = '$id' AND reason = 'Saga.WorkerCrashed'", '1');

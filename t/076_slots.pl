@@ -65,4 +65,87 @@ $bench->signal('INT');
 eval { $bench->finish };
 
 $node->stop;
+
+# ---------- queues ----------
+
+# fewer places than mallory has workflows and destinations that something waits in; no sweep
+sub fill
+{
+	my ($name, @settings) = @_;
+	$node = new_saga_node($name, 'pg_saga.max_queues = 16', 'pg_saga.sweep_interval = 0', @settings);
+	sql('CREATE EXTENSION pg_saga');
+	add_role($node, 'postgres', $_) foreach 'mallory', 'alice', 'bob';
+	add_workflow($node, 'postgres', $_, $_) foreach 'mallory', 'alice', 'bob';
+	sql_as('mallory', <<'SQL');
+SELECT count(saga.create_queue('fill' || i)) FROM generate_series(1, 40) i;
+SELECT count(saga.send('fill' || i, '{}')) FROM generate_series(1, 40) i;
+SELECT count(saga.create_workflow('mw' || i,
+	'{"StartAt": "Work", "States": {"Work": {"Type": "Task", "Resource": "sql:public.work", "End": true}}}'))
+  FROM generate_series(1, 40) i;
+SELECT count(saga.create_destination('md' || i, 'http', '{"url": "http://127.0.0.1:9/"}'))
+  FROM generate_series(1, 40) i;
+SELECT count(saga.pause_destination('md' || i)) FROM generate_series(1, 40) i;
+SELECT count(saga.publish_to('md' || i, '{}')) FROM generate_series(1, 40) i;
+SELECT count(saga.start_execution('mw' || i, jsonb_build_object('x', -i))) FROM generate_series(1, 40) i;
+SQL
+	return;
+}
+
+# a login that may not: her workflows stay ready, and keep their places
+fill('queues');
+sql('REVOKE CONNECT ON DATABASE postgres FROM PUBLIC; GRANT CONNECT ON DATABASE postgres TO alice, bob');
+$node->restart;
+sql(q{SET SESSION AUTHORIZATION mallory; SELECT count(saga.start_execution('mw' || i, '{"x": -100}')) FROM generate_series(1, 40) i});
+foreach my $i (1 .. 5)
+{
+	my $begun = time;
+	# a workflow that is new, too
+	sql_as('alice', qq{SELECT saga.create_workflow('aw$i',
+		'{"StartAt": "Work", "States": {"Work": {"Type": "Task", "Resource": "sql:public.work", "End": true}}}')});
+	submit($node, 'postgres', "aw$i", $i);
+	submit($node, 'postgres', 'bob', 10 + $i);
+	ok(poll_until($node, "SELECT count(*) FROM done WHERE x IN ($i, 10 + $i)", '2'),
+		"executions of others end while all places for queues are taken: $i");
+	cmp_ok(time - $begun, '<', 30, 'and not only after a sweep');
+}
+my $accounting = start_accounting();
+sql_as('alice', q{SELECT saga.create_queue('aq')});
+foreach my $i (1 .. 3)
+{
+	my $settings = sprintf('{"url": "%s", "allow_private": ["127.0.0.0/8"]}', $accounting->url("/none/$i"));
+	sql("SELECT saga.create_destination('ad$i', 'http', '$settings'); SELECT saga.publish_to('ad$i', '{}')");
+	ok(poll_until($node, "SELECT count(*) > 0 FROM saga.outbox_attempt JOIN saga.destination USING (destination_id) WHERE name = 'ad$i'"),
+		"a message to a new destination is sent: $i");
+	sql_as('alice', "SELECT saga.send('aq', '$i')");
+	is(sql_as('alice', q{SELECT body FROM saga.receive('aq')}), $i, "and one of a queue received: $i");
+}
+sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
+ok(poll_until($node, 'SELECT count(DISTINCT x) FROM done WHERE x BETWEEN -40 AND -1', '40'), 'all of hers are found when she may');
+$node->stop;
+
+# ---------- databases ----------
+
+$node = new_saga_node('databases', 'pg_saga.max_databases = 1', 'pg_saga.max_queues = 16');
+foreach my $db ('postgres', 'second', 'third')
+{
+	sql("CREATE DATABASE $db") unless $db eq 'postgres';
+	$node->safe_psql($db, 'CREATE EXTENSION pg_saga');
+	add_role($node, $db, 'alice');
+	add_workflow($node, $db, 'alice', 'wf');
+	$node->safe_psql($db, q{SET SESSION AUTHORIZATION alice; SELECT saga.create_workflow('waits',
+		'{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "Next": "Work"},
+			"Work": {"Type": "Task", "Resource": "sql:public.work", "End": true}}}')});
+}
+foreach my $db ('postgres', 'second', 'third')
+{
+	my $begun = time;
+	submit($node, $db, 'wf', 1);
+	submit($node, $db, 'waits', 2);
+	wait_done($node, $db, 2);
+	cmp_ok(time - $begun, '<', 30, "$db: one place for databases, and all are served");
+}
+sql('DROP DATABASE second');
+pass('one that has no place can be dropped');
+
+$node->stop;
 done_testing();

@@ -214,7 +214,15 @@ typedef struct SagaEvent
 	Jsonb	   *details;
 } SagaEvent;
 
-/* Decodes one stored value; raises ERRCODE_DATA_CORRUPTED if it is none. */
-extern List *saga_history_decode(bytea *history, Jsonb *input, Jsonb *output);
+typedef void (*SagaEventFunction) (const SagaEvent *event, void *arg);
+
+/*
+ * Decodes one stored value and calls fn for each event; raises
+ * ERRCODE_DATA_CORRUPTED if it is none.  An event's details are gone when fn
+ * returns: many of them may have one large value.  All together they have
+ * *room bytes at most; what is left of it is there afterwards.
+ */
+extern void saga_history_decode(bytea *history, Jsonb *input, Jsonb *output, Size *room,
+								SagaEventFunction fn, void *arg);
 
 #endif							/* SAGA_ASL_H */

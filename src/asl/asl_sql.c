@@ -50,32 +50,37 @@ saga_validate(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* What one stored value may become: a hundred bytes of it can name one of ten megabytes thousands of times. */
+#define MAX_EVENT_BYTES	((Size) 1024 * 1024 * 1024)
+
+static void
+put_event(const SagaEvent *event, void *arg)
+{
+	ReturnSetInfo *rsinfo = arg;
+	Datum		values[5];
+	bool		nulls[5] = {0};
+
+	values[0] = Int64GetDatum(event->id);
+	values[1] = Int64GetDatum(event->previous_id);
+	values[2] = CStringGetTextDatum(event->type);
+	values[3] = TimestampTzGetDatum(event->timestamp);
+	values[4] = JsonbPGetDatum(event->details);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	pfree(DatumGetPointer(values[2]));
+}
+
 /* history_events(history bytea): the events of one stored value */
 Datum
 saga_history_events(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	List	   *events;
-	ListCell   *lc;
+	Size		room = MAX_EVENT_BYTES;
 
 	saga_init_srf(fcinfo);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	events = saga_history_decode(PG_GETARG_BYTEA_PP(0),
-								 PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
-								 PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
-	foreach(lc, events)
-	{
-		SagaEvent  *event = lfirst(lc);
-		Datum		values[5];
-		bool		nulls[5] = {0};
-
-		values[0] = Int64GetDatum(event->id);
-		values[1] = Int64GetDatum(event->previous_id);
-		values[2] = CStringGetTextDatum(event->type);
-		values[3] = TimestampTzGetDatum(event->timestamp);
-		values[4] = JsonbPGetDatum(event->details);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
+	saga_history_decode(PG_GETARG_BYTEA_PP(0),
+						PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
+						PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2),
+						&room, put_event, fcinfo->resultinfo);
 	return (Datum) 0;
 }

@@ -6,12 +6,21 @@
 
 #include <math.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "asl/check.h"
 
 /* ---------- diagnostics ---------- */
+
+/*
+ * A definition of a megabyte can have hundreds of thousands of faults, in
+ * states with names of a megabyte, or a thousand levels deep.
+ */
+#define SAGA_MAX_DIAGNOSTICS	10000
+#define SAGA_MAX_LOCATION		2000	/* bytes; "..." follows what is cut off */
+#define SAGA_MAX_MESSAGE		2000
 
 static void
 saga_append_location(StringInfo buf, const SagaLocation *at)
@@ -22,13 +31,15 @@ saga_append_location(StringInfo buf, const SagaLocation *at)
 	if (at == NULL || at->up == NULL)
 		return;
 	saga_append_location(buf, at->up);
+	if (buf->len > SAGA_MAX_LOCATION)
+		return;
 	appendStringInfoChar(buf, '/');
 	if (at->name == NULL)
 	{
 		appendStringInfo(buf, "%d", at->index);
 		return;
 	}
-	for (p = at->name; *p; p++)
+	for (p = at->name; *p && buf->len <= SAGA_MAX_LOCATION; p++)
 	{
 		if (*p == '~')
 			appendStringInfoString(buf, "~0");
@@ -39,6 +50,17 @@ saga_append_location(StringInfo buf, const SagaLocation *at)
 	}
 }
 
+/* A copy as long as the text is, within the limit. */
+static char *
+saga_shortened(const char *text, int limit)
+{
+	int			len = strlen(text);
+
+	if (len <= limit)
+		return pstrdup(text);
+	return psprintf("%.*s...", pg_mbcliplen(text, len, limit), text);
+}
+
 static void saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code,
 							  bool is_error, const char *format, va_list *args)
 			pg_attribute_printf(5, 0);
@@ -47,11 +69,18 @@ static void
 saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bool is_error,
 				  const char *format, va_list *args)
 {
-	MemoryContext old = MemoryContextSwitchTo(check->diagnostics_context);
-	SagaDiagnostic *diagnostic = palloc0(sizeof(SagaDiagnostic));
+	MemoryContext old;
+	SagaDiagnostic *diagnostic;
 	StringInfoData location;
 	StringInfoData message;
 
+	CHECK_FOR_INTERRUPTS();
+	if (is_error)
+		check->failed = true;
+	if (list_length(check->diagnostics) >= SAGA_MAX_DIAGNOSTICS)
+		return;
+	old = MemoryContextSwitchTo(check->diagnostics_context);
+	diagnostic = palloc0(sizeof(SagaDiagnostic));
 	initStringInfo(&location);
 	saga_append_location(&location, at);
 	if (location.len == 0)
@@ -71,11 +100,11 @@ saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bo
 	}
 	diagnostic->is_error = is_error;
 	diagnostic->code = code;
-	diagnostic->location = location.data;
-	diagnostic->message = message.data;
+	diagnostic->location = saga_shortened(location.data, SAGA_MAX_LOCATION);
+	diagnostic->message = saga_shortened(message.data, SAGA_MAX_MESSAGE);
+	pfree(location.data);
+	pfree(message.data);
 	check->diagnostics = lappend(check->diagnostics, diagnostic);
-	if (is_error)
-		check->failed = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -118,15 +147,16 @@ void
 saga_check_error_below(SagaCheck *check, const SagaLocation *at, const char *below,
 					   const char *code, const char *message)
 {
+	int			before = list_length(check->diagnostics);
 	SagaDiagnostic *diagnostic;
 	MemoryContext old;
 
 	saga_check_error(check, at, code, "%s", message);
-	if (below == NULL || below[0] == '\0')
+	if (below == NULL || below[0] == '\0' || list_length(check->diagnostics) == before)
 		return;
 	diagnostic = llast(check->diagnostics);
 	old = MemoryContextSwitchTo(check->diagnostics_context);
-	diagnostic->location = psprintf("%s%s", diagnostic->location, below);
+	diagnostic->location = psprintf("%s%s", diagnostic->location, saga_shortened(below, SAGA_MAX_LOCATION));
 	MemoryContextSwitchTo(old);
 }
 

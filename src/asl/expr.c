@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/memutils.h"
 #include "utils/builtins.h"
 
 #include "asl/value_private.h"
@@ -208,6 +209,19 @@ arg_missing(const SagaExpr *call, const SagaPath *path, const SagaScope *scope, 
 					  call->text, path->text, saga_path_input(path, scope));
 }
 
+/*
+ * What calls give stays until the end of the evaluation, and a template of a
+ * hundred kilobytes can have thousands of them, each with a large result.
+ */
+#define MAX_MEMORY	((Size) 512 * 1024 * 1024)
+
+static bool
+has_memory(SagaFault *fault)
+{
+	return MemoryContextMemAllocated(CurrentMemoryContext, false) < MAX_MEMORY ||
+		saga_fault(fault, "States.DataLimitExceeded", "The evaluation takes more than %zu bytes of memory.", MAX_MEMORY);
+}
+
 static bool
 call_value(const SagaExpr *expr, const SagaScope *scope, JsonbValue *result, SagaFault *fault)
 {
@@ -217,6 +231,8 @@ call_value(const SagaExpr *expr, const SagaScope *scope, JsonbValue *result, Sag
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 
+	if (!has_memory(fault))
+		return false;
 	for (int i = 0; i < expr->nargs; i++)
 	{
 		const SagaExpr *arg = expr->args[i];
@@ -257,6 +273,8 @@ saga_expr_value(const SagaExpr *expr, const char *field, const SagaScope *scope,
 
 	if (expr->kind == SAGA_EXPR_CALL)
 		return call_value(expr, scope, result, fault);
+	if (!has_memory(fault))
+		return false;
 	found = saga_path_value(expr->path, scope, result, fault);
 	if (found == SAGA_MISSING)
 		return saga_path_missing(expr->path, field, scope, fault);

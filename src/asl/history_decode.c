@@ -12,8 +12,10 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "asl/history.h"
+#include "asl/value_private.h"
 
 typedef struct SagaReader
 {
@@ -71,6 +73,7 @@ saga_read_count(SagaReader *reader)
 static char **
 saga_read_strings(SagaReader *reader, int *count)
 {
+	static char empty[] = "";
 	char	  **strings;
 	int			i;
 
@@ -82,7 +85,7 @@ saga_read_strings(SagaReader *reader, int *count)
 
 		if (!pg_verify_mbstr(GetDatabaseEncoding(), reader->data, length, true))
 			saga_history_corrupt();
-		strings[i] = pnstrdup(reader->data, length);
+		strings[i] = length > 0 ? pnstrdup(reader->data, length) : empty;
 		reader->data += length;
 	}
 	return strings;
@@ -134,88 +137,113 @@ saga_read_index(SagaReader *reader, int count)
 	return (int) index - 1;
 }
 
+static void
+saga_add_detail(JsonbPair *pairs, int *npairs, const char *name, const JsonbValue *value)
+{
+	saga_value_set_string(&pairs[*npairs].key, name, strlen(name));
+	pairs[(*npairs)++].value = *value;
+}
+
+/* One copy of each value, however large. */
 static Jsonb *
 saga_read_details(SagaReader *reader, const SagaEventShape *shape, char **strings, int nstrings,
 				  Jsonb **values, int nvalues)
 {
-	JsonbParseState *state = NULL;
-	int			i;
+	JsonbPair	pairs[SAGA_EVENT_STRINGS + SAGA_EVENT_VALUES + SAGA_EVENT_NUMBERS];
+	JsonbValue	details;
+	JsonbValue	value;
+	int			npairs = 0;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
+	for (int i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
 	{
 		int			index = saga_read_index(reader, nstrings);
 
 		if (index < 0)
 			continue;
-		saga_jsonb_push_key(&state, shape->strings[i]);
-		saga_jsonb_push_string(&state, WJB_VALUE, strings[index]);
+		saga_value_set_string(&value, strings[index], strlen(strings[index]));
+		saga_add_detail(pairs, &npairs, shape->strings[i], &value);
 	}
-	for (i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
+	for (int i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
 	{
 		int			index = saga_read_index(reader, nvalues);
 
 		if (index < 0 || values[index] == NULL)
 			continue;
-		saga_jsonb_push_key(&state, shape->values[i]);
-		saga_jsonb_push(&state, WJB_VALUE, values[index]);
+		saga_jsonb_value(values[index], &value);
+		saga_add_detail(pairs, &npairs, shape->values[i], &value);
 	}
-	for (i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
+	for (int i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
 	{
 		uint64		number = saga_read_varint(reader);
 
 		if (number == 0 || number > (uint64) PG_INT64_MAX)
 			continue;
-		saga_jsonb_push_key(&state, shape->numbers[i]);
-		saga_jsonb_push_int64(&state, WJB_VALUE, (int64) number - 1);
+		saga_value_set_int(&value, (int64) number - 1);
+		saga_add_detail(pairs, &npairs, shape->numbers[i], &value);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	qsort(pairs, npairs, sizeof(JsonbPair), saga_pair_compare);
+	details.type = jbvObject;
+	details.val.object.nPairs = npairs;
+	details.val.object.pairs = pairs;
+	return saga_jsonb_from_value(&details);
 }
 
-List *
-saga_history_decode(bytea *history, Jsonb *input, Jsonb *output)
+/* The next event; its details are made in the current context. */
+static void
+saga_read_event(SagaReader *reader, SagaEvent *event, char **strings, int nstrings, Jsonb **values, int nvalues)
+{
+	const SagaEventShape *shape;
+
+	if (reader->data == reader->end)
+		saga_history_corrupt();
+	shape = saga_event_shape((unsigned char) *reader->data++);
+	if (shape == NULL)
+		saga_history_corrupt();
+	event->type = shape->type;
+	event->previous_id = (int64) ((uint64) event->id - (uint64) saga_read_signed(reader));
+	event->timestamp = (int64) ((uint64) event->timestamp + (uint64) saga_read_signed(reader));
+	if (!IS_VALID_TIMESTAMP(event->timestamp))
+		saga_history_corrupt();
+	event->details = saga_read_details(reader, shape, strings, nstrings, values, nvalues);
+}
+
+void
+saga_history_decode(bytea *history, Jsonb *input, Jsonb *output, Size *room, SagaEventFunction fn, void *arg)
 {
 	SagaReader	reader = {.data = VARDATA_ANY(history)};
-	List	   *result = NIL;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "saga history event", ALLOCSET_DEFAULT_SIZES);
+	SagaEvent	event = {0};
 	char	  **strings;
 	Jsonb	  **values;
 	int			nstrings;
 	int			nvalues;
 	int			nevents;
-	int64		id;
-	TimestampTz timestamp;
 
 	reader.end = reader.data + VARSIZE_ANY_EXHDR(history);
 	if (reader.data == reader.end || *reader.data++ != 1)
 		saga_history_corrupt();
-	id = saga_read_signed(&reader);
-	timestamp = saga_read_signed(&reader);
+	event.id = saga_read_signed(&reader);
+	event.timestamp = saga_read_signed(&reader);
 	strings = saga_read_strings(&reader, &nstrings);
 	values = saga_read_values(&reader, &nvalues, input, output);
 	nevents = saga_read_count(&reader);
 	while (nevents-- > 0)
 	{
-		SagaEvent  *event = palloc(sizeof(SagaEvent));
-		const SagaEventShape *shape;
+		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
-		if (reader.data == reader.end)
-			saga_history_corrupt();
-		shape = saga_event_shape((unsigned char) *reader.data++);
-		if (shape == NULL)
-			saga_history_corrupt();
-		event->type = shape->type;
-		event->id = id;
-		event->previous_id = (int64) ((uint64) id - (uint64) saga_read_signed(&reader));
-		timestamp = (int64) ((uint64) timestamp + (uint64) saga_read_signed(&reader));
-		if (!IS_VALID_TIMESTAMP(timestamp))
-			saga_history_corrupt();
-		event->timestamp = timestamp;
-		event->details = saga_read_details(&reader, shape, strings, nstrings, values, nvalues);
-		result = lappend(result, event);
-		id = (int64) ((uint64) id + 1);
+		saga_read_event(&reader, &event, strings, nstrings, values, nvalues);
+		if (VARSIZE(event.details) > *room)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("events of an execution history are too large together")));
+		*room -= VARSIZE(event.details);
+		MemoryContextSwitchTo(old);
+		fn(&event, arg);
+		MemoryContextReset(context);
+		event.id = (int64) ((uint64) event.id + 1);
 	}
 	if (reader.data != reader.end)
 		saga_history_corrupt();
-	return result;
+	MemoryContextDelete(context);
 }

@@ -24,33 +24,36 @@ saga_push_jsonb(JsonbParseState **state, const char *name, Jsonb *value)
 	saga_jsonb_push(state, WJB_VALUE, value);
 }
 
+/* Half of what fits into one jsonb; the rest of the result is little. */
+#define SAGA_MAX_EVENT_BYTES	((Size) 32 * 1024 * 1024)
+
+static void
+saga_push_event(const SagaEvent *event, void *arg)
+{
+	JsonbParseState **state = arg;
+	Jsonb	   *details = (Jsonb *) memcpy(palloc(VARSIZE(event->details)), event->details, VARSIZE(event->details));
+
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	saga_jsonb_push_key(state, "id");
+	saga_jsonb_push_int64(state, WJB_VALUE, event->id);
+	saga_jsonb_push_key(state, "previous_id");
+	saga_jsonb_push_int64(state, WJB_VALUE, event->previous_id);
+	saga_push_text(state, "type", event->type);
+	saga_push_text(state, "timestamp", saga_format_rfc3339(event->timestamp));
+	saga_push_jsonb(state, "details", details);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
 static void
 saga_push_events(SagaSimulation *sim, JsonbParseState **state)
 {
+	Size		room = SAGA_MAX_EVENT_BYTES;
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	saga_jsonb_push_key(state, "events");
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	foreach(lc, sim->histories)
-	{
-		List	   *events = saga_history_decode(lfirst(lc), NULL, NULL);
-
-		foreach(lc2, events)
-		{
-			SagaEvent  *event = lfirst(lc2);
-
-			pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-			saga_jsonb_push_key(state, "id");
-			saga_jsonb_push_int64(state, WJB_VALUE, event->id);
-			saga_jsonb_push_key(state, "previous_id");
-			saga_jsonb_push_int64(state, WJB_VALUE, event->previous_id);
-			saga_push_text(state, "type", event->type);
-			saga_push_text(state, "timestamp", saga_format_rfc3339(event->timestamp));
-			saga_push_jsonb(state, "details", event->details);
-			pushJsonbValue(state, WJB_END_OBJECT, NULL);
-		}
-	}
+		saga_history_decode(lfirst(lc), NULL, NULL, &room, saga_push_event, state);
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 

@@ -52,7 +52,9 @@ typedef struct SagaRuleCount
 
 typedef struct SagaReport
 {
-	int			per_rule;		/* rows kept of one rule; 0: all */
+	MemoryContext context;		/* of what is kept */
+	MemoryContext scratch;		/* of what is made for one row, see saga_report_begin */
+	int			per_rule;		/* rows kept of one rule */
 	int			nfindings;
 	int			max_findings;
 	SagaFinding *findings;
@@ -64,6 +66,13 @@ typedef struct SagaReport
 } SagaReport;
 
 extern void saga_report_init(SagaReport *report, int per_rule);
+
+/*
+ * Around a saga_report whose arguments are made for it, so that what is not
+ * kept does not pile up either: switches to a context that the next one
+ * empties, and returns the one to switch back to.
+ */
+extern MemoryContext saga_report_begin(SagaReport *report);
 extern void saga_report(SagaReport *report, const char *rule, SagaLevel level,
 						const char *location, const char *format,...) pg_attribute_printf(5, 6);
 extern void saga_report_finish(SagaReport *report);
@@ -324,10 +333,15 @@ saga_vat_uses(const SagaCheck *check, SagaVatCategory category)
 /* ---------- rules (rules_*.c), in the order of the report ---------- */
 
 /* in a function with a SagaCheck *check */
-#define FATAL_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_FATAL, location, __VA_ARGS__)
-#define WARN_AT(rule, location, ...) \
-	saga_report(check->report, rule, SAGA_WARNING, location, __VA_ARGS__)
+#define REPORT_AT(level, rule, location, ...) \
+	do { \
+		MemoryContext report_old_ = saga_report_begin(check->report); \
+\
+		saga_report(check->report, rule, level, location, __VA_ARGS__); \
+		MemoryContextSwitchTo(report_old_); \
+	} while (0)
+#define FATAL_AT(rule, location, ...) REPORT_AT(SAGA_FATAL, rule, location, __VA_ARGS__)
+#define WARN_AT(rule, location, ...) REPORT_AT(SAGA_WARNING, rule, location, __VA_ARGS__)
 
 extern void saga_rules_header(SagaCheck *check);
 extern void saga_rules_parties(SagaCheck *check);

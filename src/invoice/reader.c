@@ -23,6 +23,7 @@
 #include "invoice/reader.h"
 
 #define MAX_PATH 16				/* shapes nest 5 deep, each step may be a list */
+#define MAX_PLACE_NAME 200		/* bytes of a name in a location: a row of the report must stay short */
 
 typedef struct PathStep
 {
@@ -53,6 +54,7 @@ location(const Reader *r)
 	StringInfoData buf;
 	int			i;
 	int			j;
+	int			len;
 
 	initStringInfo(&buf);
 	for (i = 0; i < r->depth; i++)
@@ -62,7 +64,8 @@ location(const Reader *r)
 		appendStringInfoChar(&buf, '/');
 		if (step->name == NULL)
 			appendStringInfo(&buf, "%d", step->index);
-		for (j = 0; step->name && j < step->len; j++)
+		len = step->name != NULL && step->len > MAX_PLACE_NAME ? pg_mbcliplen(step->name, step->len, MAX_PLACE_NAME) : step->len;
+		for (j = 0; step->name && j < len; j++)
 		{
 			if (step->name[j] == '~')
 				appendStringInfoString(&buf, "~0");
@@ -71,6 +74,8 @@ location(const Reader *r)
 			else
 				appendStringInfoChar(&buf, step->name[j]);
 		}
+		if (step->name && len < step->len)
+			appendStringInfoString(&buf, "...");
 	}
 	return buf.data;
 }
@@ -88,7 +93,10 @@ enter(Reader *r, const char *name, int len, int index)
 static void
 malformed(Reader *r, const char *found, const char *expected)
 {
+	MemoryContext old = saga_report_begin(r->report);
+
 	saga_report(r->report, "INV-FORM", SAGA_FATAL, location(r), "found %s, expected %s", found, expected);
+	MemoryContextSwitchTo(old);
 }
 
 /* The document holds something that jsonb would raise for. */
@@ -394,8 +402,13 @@ read_day(Reader *r, const SagaMember *member, SagaDay *day)
 	day->text = is_blank(text, len) ? NULL : pnstrdup(text, len);
 	day->day = day->text ? saga_day_parse(day->text) : 0;
 	if (day->text && day->day == 0)
+	{
+		MemoryContext old = saga_report_begin(r->report);
+
 		saga_report(r->report, "INV-DATE", SAGA_FATAL, location(r),
 					"found %s, expected a day of the calendar as YYYY-MM-DD", saga_quote_found(text, len));
+		MemoryContextSwitchTo(old);
+	}
 }
 
 static void
@@ -422,9 +435,14 @@ read_decimal(Reader *r, SagaDecimal *decimal)
 			r->report->unstorable = true;
 	}
 	if (!saga_decimal_parse(text, len, decimal))
+	{
+		MemoryContext old = saga_report_begin(r->report);
+
 		saga_report(r->report, "INV-NUM", SAGA_FATAL, location(r),
 					"found %s, expected a decimal such as \"1234.50\" (a point, no thousands separator, at most %d digits before and after it)",
 					saga_quote_found(text, len), SAGA_DECIMAL_MAX_DIGITS);
+		MemoryContextSwitchTo(old);
+	}
 }
 
 /* Room for one more entry; NULL when there are too many. */

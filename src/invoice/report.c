@@ -3,12 +3,13 @@
  *		The list of violated rules.
  *
  * A document with 100,000 broken lines must not make a report of many
- * megabytes where only the verdict is stored: with per_rule set, that many
- * rows of each rule are kept and one more says how many were left out.
+ * megabytes: so many rows of each rule are kept, and one more says how many
+ * were left out.
  */
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "utils/memutils.h"
 
 #include "invoice/invoice.h"
 
@@ -18,7 +19,16 @@ void
 saga_report_init(SagaReport *report, int per_rule)
 {
 	memset(report, 0, sizeof(*report));
+	report->context = CurrentMemoryContext;
+	report->scratch = AllocSetContextCreate(CurrentMemoryContext, "invoice report", ALLOCSET_SMALL_SIZES);
 	report->per_rule = per_rule;
+}
+
+MemoryContext
+saga_report_begin(SagaReport *report)
+{
+	MemoryContextReset(report->scratch);
+	return MemoryContextSwitchTo(report->scratch);
 }
 
 const char *
@@ -44,10 +54,10 @@ count_of_rule(SagaReport *report, const char *rule, SagaLevel level)
 		report->max_rules = Max(8, report->max_rules * 2);
 		report->rules = report->rules ?
 			repalloc(report->rules, report->max_rules * sizeof(SagaRuleCount)) :
-			palloc(report->max_rules * sizeof(SagaRuleCount));
+			MemoryContextAlloc(report->context, report->max_rules * sizeof(SagaRuleCount));
 	}
 	count = &report->rules[report->nrules++];
-	count->rule = rule;
+	count->rule = MemoryContextStrdup(report->context, rule);
 	count->level = level;
 	count->n = 0;
 	return count;
@@ -64,16 +74,15 @@ add_finding(SagaReport *report, const char *rule, SagaLevel level, const char *l
 		report->max_findings = Max(8, report->max_findings * 2);
 		report->findings = report->findings ?
 			repalloc_huge(report->findings, report->max_findings * sizeof(SagaFinding)) :
-			palloc(report->max_findings * sizeof(SagaFinding));
+			MemoryContextAlloc(report->context, report->max_findings * sizeof(SagaFinding));
 	}
 	finding = &report->findings[report->nfindings++];
 	finding->rule = rule;
 	finding->level = level;
-	finding->location = location;
-	finding->message = message;
+	finding->location = MemoryContextStrdup(report->context, location);
+	finding->message = MemoryContextStrdup(report->context, message);
 }
 
-/* rule and location must live as long as the report. */
 void
 saga_report(SagaReport *report, const char *rule, SagaLevel level, const char *location,
 			const char *format,...)
@@ -83,7 +92,7 @@ saga_report(SagaReport *report, const char *rule, SagaLevel level, const char *l
 
 	if (level == SAGA_FATAL)
 		report->fatal = true;
-	if (report->per_rule > 0 && count->n++ >= report->per_rule)
+	if (count->n++ >= report->per_rule)
 		return;
 
 	initStringInfo(&message);
@@ -100,6 +109,7 @@ saga_report(SagaReport *report, const char *rule, SagaLevel level, const char *l
 		enlargeStringInfo(&message, needed);
 	}
 	add_finding(report, count->rule, level, location, message.data);
+	pfree(message.data);
 }
 
 /* Says what per_rule has left out. */
@@ -108,8 +118,6 @@ saga_report_finish(SagaReport *report)
 {
 	int			i;
 
-	if (report->per_rule == 0)
-		return;
 	for (i = 0; i < report->nrules; i++)
 	{
 		SagaRuleCount *count = &report->rules[i];

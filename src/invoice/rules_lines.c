@@ -83,10 +83,11 @@ check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRule
 				 "found %s, expected a VAT category", saga_quote_found(item->vat_category, strlen(item->vat_category)));
 	if (item->reason == NULL && item->reason_code == NULL)
 	{
-		const char *location = saga_place(line, rules->list, i, "reason");
+		char	   *location = saga_place(line, rules->list, i, "reason");
 
 		FATAL_AT(rules->reason, location, "the %s has neither reason nor reason_code", rules->title);
 		FATAL_AT(rules->reason_too, location, "the %s has neither reason nor reason_code", rules->title);
+		pfree(location);
 	}
 	if (item->amount.scale > check->compare)
 		saga_rule_decimals(check, rules->amount_decimals, &item->amount,

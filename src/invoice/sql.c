@@ -12,8 +12,9 @@
 
 #include "invoice/decimal.h"
 
-/* invoice_check keeps this many rows of one rule; invoice_validate all. */
+/* How many rows of one rule are kept: by invoice_check, whose verdict is stored, and by invoice_validate. */
 #define CHECK_ROWS_PER_RULE 100
+#define VALIDATE_ROWS_PER_RULE 50000
 
 PG_FUNCTION_INFO_V1(saga_invoice_validate);
 PG_FUNCTION_INFO_V1(saga_invoice_calculate);
@@ -261,7 +262,7 @@ saga_invoice_validate(PG_FUNCTION_ARGS)
 		set = start_set(fcinfo);
 		previous = MemoryContextSwitchTo(set->multi_call_memory_ctx);
 		report = palloc(sizeof(SagaReport));
-		run_check(&check, report, PG_GETARG_DATUM(0), 0);
+		run_check(&check, report, PG_GETARG_DATUM(0), VALIDATE_ROWS_PER_RULE);
 		set->user_fctx = report;
 		MemoryContextSwitchTo(previous);
 	}

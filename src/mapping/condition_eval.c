@@ -17,6 +17,7 @@
 #include "mapping/mapping_private.h"
 
 #define MAX_REGEX_TEXT	(64 * 1024)
+#define MAX_OPERAND		(64 * 1024) /* with its references filled in */
 
 char *
 saga_head_get(const char *head, const char *name)
@@ -89,7 +90,7 @@ as_number(const JsonbValue *value, Numeric *number)
 	return true;
 }
 
-/* With references filled in; false: one leads to nothing. */
+/* With references filled in; false: one leads to nothing, or to too much. */
 static bool
 get_operand(const SagaTestOperand *operand, Jsonb *message, JsonbValue *value)
 {
@@ -100,7 +101,7 @@ get_operand(const SagaTestOperand *operand, Jsonb *message, JsonbValue *value)
 	if (operand->template == NULL)
 		return true;
 	initStringInfo(&buf);
-	if (!saga_template_fill(&buf, operand->template, message, false, &missing))
+	if (!saga_template_fill(&buf, operand->template, message, false, MAX_OPERAND, &missing))
 		return false;
 	saga_value_set_string(value, buf.data, buf.len);
 	return true;

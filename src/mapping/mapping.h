@@ -63,20 +63,24 @@ extern bool saga_template_has_references(const char *text);
 /*
  * Appends the text with its references filled in.  False, and the path of the
  * reference in *missing, when it leads to nothing, to what has no text (null,
- * an array, an object), or past 64 MB.  With url_encode values are
+ * an array, an object), or past the limit, which *out has in all.  With url_encode values are
  * percent-encoded, and one that is empty or only dots is refused as well: it
  * would change which resource is meant.  A value may hold any character
  * otherwise; who makes a header of it looks for line ends.
  */
-extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, char **missing);
+extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing);
+
+/* Limits: what servers take of a URL or a header is far less. */
+#define SAGA_MAX_URL_TEXT		(1024 * 1024)
+#define SAGA_MAX_HEADER_TEXT	(64 * 1024)
 
 /*
  * {"body": {"template": {...}}}: a string that is one reference and nothing
  * else becomes the value there, of whatever type; in other strings, references
  * are filled in as text.  Names of members are copied.  Check gives NULL, or
  * what is wrong, and its JSON path below "path" ("$.request.body.template").
- * Fill returns false, and NULL in *missing, also for a result that no jsonb
- * can hold.
+ * Fill returns false, and NULL in *missing, also when more than 64 MB would be
+ * filled in.
  */
 extern const char *saga_json_template_check(Jsonb *template, const char *path, char **fault_path);
 extern bool saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing);

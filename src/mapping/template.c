@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -137,50 +138,58 @@ has_dot_segment(const char *text, int len)
 	return false;
 }
 
-/* A scalar as text. */
+/* A scalar as text; false: it is none, or makes more of it than the limit. */
 static bool
-append_scalar(StringInfo out, const JsonbValue *value)
+append_scalar(StringInfo out, const JsonbValue *value, int limit, bool *too_long)
 {
 	if (value->type == jbvString)
-		appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
-	else if (value->type == jbvNumeric || value->type == jbvBool)
-		(void) saga_value_text(out, value, false, MaxAllocSize);
-	else
+	{
+		*too_long = value->val.string.len > limit - out->len;
+		if (!*too_long)
+			appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
+		return !*too_long;
+	}
+	if (value->type != jbvNumeric && value->type != jbvBool)
 		return false;
-	return true;
+	(void) saga_value_text(out, value, false, MaxAllocSize);
+	*too_long = out->len > limit;
+	return !*too_long;
 }
 
 static bool
-fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, bool url_encode)
+fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, bool url_encode, int limit, bool *too_long)
 {
 	JsonbValue	value;
 	StringInfoData text;
+	bool		fits;
 
 	if (!get_reference(open, close, doc, &value))
 		return false;
 	if (!url_encode)
-		return append_scalar(out, &value);
+		return append_scalar(out, &value, limit, too_long);
 	initStringInfo(&text);
-	if (!append_scalar(&text, &value))
-		return false;
-	if (text.len == 0 || has_dot_segment(text.data, text.len))
-		return false;
-	saga_url_encode(out, text.data, text.len);
-	return true;
+	fits = append_scalar(&text, &value, limit, too_long) && text.len > 0 && !has_dot_segment(text.data, text.len);
+	if (fits)
+		saga_url_encode(out, text.data, text.len);
+	pfree(text.data);
+	return fits;
 }
 
-bool
-saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, char **missing)
+/* As saga_template_fill, and *too_long when it was the limit. */
+static bool
+fill_text(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing, bool *too_long)
 {
 	const char *open;
 	const char *close;
 
 	*missing = NULL;
+	*too_long = false;
 	while ((open = next_reference(text, &close)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		appendBinaryStringInfo(out, text, open - text);
-		if (!fill_reference(out, open, close, doc, url_encode) || out->len > SAGA_MAP_MAX_TEXT)
+		*too_long = out->len > limit;
+		if (*too_long || !fill_reference(out, open, close, doc, url_encode, limit, too_long))
 		{
 			*missing = pnstrdup(open + 1, close - open - 1);
 			return false;
@@ -189,6 +198,14 @@ saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode
 	}
 	appendStringInfoString(out, text);
 	return true;
+}
+
+bool
+saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing)
+{
+	bool		too_long;
+
+	return fill_text(out, text, doc, url_encode, limit, missing, &too_long);
 }
 
 /* ---------- JSON templates ---------- */
@@ -203,19 +220,63 @@ saga_member_path(const char *parent, const char *name, int len)
 	return psprintf("%s.%.*s", parent, len, name);
 }
 
+/* Where a value stands: a chain on the C stack, made a path only for a fault. */
+typedef struct Place
+{
+	const struct Place *above;
+	const JsonbValue *name;		/* NULL: an element */
+	int			index;
+} Place;
+
+#define MAX_PLACE	1000
+
+static void
+append_place(StringInfo buf, const Place *place)
+{
+	char	   *path;
+
+	check_stack_depth();
+
+	if (place == NULL)
+		return;
+	append_place(buf, place->above);
+	if (buf->len > MAX_PLACE)
+		return;
+	if (place->name == NULL)
+	{
+		appendStringInfo(buf, "[%d]", place->index);
+		return;
+	}
+	path = saga_member_path("", place->name->val.string.val,
+							pg_mbcliplen(place->name->val.string.val, place->name->val.string.len, MAX_PLACE));
+	appendStringInfoString(buf, path);
+	pfree(path);
+}
+
 static const char *
-check_value(const JsonbValue *value, const char *path, char **fault_path)
+check_value(const JsonbValue *value, const char *path, const Place *place, char **fault_path)
 {
 	SagaChildren c;
+	Place		here = {place};
 	const char *error;
-	int			index = 0;
 
 	check_stack_depth();
 
 	if (value->type == jbvString)
 	{
-		error = saga_template_check(pnstrdup(value->val.string.val, value->val.string.len));
-		*fault_path = pstrdup(path);
+		char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
+
+		error = saga_template_check(text);
+		pfree(text);
+		if (error != NULL)
+		{
+			StringInfoData buf;
+
+			initStringInfo(&buf);
+			appendStringInfoString(&buf, path);
+			append_place(&buf, place);
+			*fault_path = buf.data;
+		}
 		return error;
 	}
 	if (value->type != jbvBinary)
@@ -223,13 +284,11 @@ check_value(const JsonbValue *value, const char *path, char **fault_path)
 	saga_children_start(&c, value);
 	while (saga_children_next(&c))
 	{
-		char	   *below = c.is_object ?
-			saga_member_path(path, c.key.val.string.val, c.key.val.string.len) :
-			psprintf("%s[%d]", path, index++);
-
-		error = check_value(&c.value, below, fault_path);
+		here.name = c.is_object ? &c.key : NULL;
+		error = check_value(&c.value, path, &here, fault_path);
 		if (error != NULL)
 			return error;
+		here.index++;
 	}
 	return NULL;
 }
@@ -240,38 +299,65 @@ saga_json_template_check(Jsonb *template, const char *path, char **fault_path)
 	JsonbValue	value;
 
 	saga_jsonb_value(template, &value);
-	return check_value(&value, path, fault_path);
+	return check_value(&value, path, NULL, fault_path);
 }
 
-static bool fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing);
+/* One document that is being filled in. */
+typedef struct Filling
+{
+	Jsonb	   *doc;
+	int			room;			/* bytes that may still be added */
+	char	   *missing;		/* NULL: nothing is missing, there is no room */
+} Filling;
+
+static bool fill_value(Filling *filling, const JsonbValue *value, JsonbValue *result);
+
+/* Counted when it is referred to: the same value can be put into many places. */
+static bool
+take_room(Filling *filling, const JsonbValue *value)
+{
+	Size		size = saga_value_size(value);
+
+	if (size > filling->room)
+		return false;
+	filling->room -= size;
+	return true;
+}
 
 static bool
-fill_string(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+fill_string(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
 	char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
 	const char *close;
 	const char *open = next_reference(text, &close);
 	StringInfoData buf;
+	bool		too_long;
 
 	*result = *value;
 	if (open == NULL)
 		return true;
 	if (open == text && close[1] == '\0')
 	{
-		if (get_reference(open, close, doc, result))
-			return true;
-		*missing = pnstrdup(open + 1, close - open - 1);
+		if (get_reference(open, close, filling->doc, result))
+			return take_room(filling, result);
+		filling->missing = pnstrdup(open + 1, close - open - 1);
 		return false;
 	}
 	initStringInfo(&buf);
-	if (!saga_template_fill(&buf, text, doc, false, missing))
+	if (!fill_text(&buf, text, filling->doc, false, filling->room, &filling->missing, &too_long))
+	{
+		if (too_long)
+			filling->missing = NULL;
 		return false;
-	saga_value_set_string(result, buf.data, buf.len);
-	return true;
+	}
+	pfree(text);
+	saga_value_set_string(result, pnstrdup(buf.data, buf.len), buf.len);
+	pfree(buf.data);
+	return take_room(filling, result);
 }
 
 static bool
-fill_container(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+fill_container(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
 	int			count = saga_value_count(value);
 	SagaChildren c;
@@ -292,7 +378,7 @@ fill_container(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **m
 
 		if (c.is_object)
 			result->val.object.pairs[n].key = c.key;
-		if (!fill_value(&c.value, doc, filled, missing))
+		if (!fill_value(filling, &c.value, filled))
 			return false;
 		n++;
 	}
@@ -300,14 +386,14 @@ fill_container(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **m
 }
 
 static bool
-fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missing)
+fill_value(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
 	check_stack_depth();
 
 	if (value->type == jbvString)
-		return fill_string(value, doc, result, missing);
+		return fill_string(filling, value, result);
 	if (value->type == jbvBinary)
-		return fill_container(value, doc, result, missing);
+		return fill_container(filling, value, result);
 	*result = *value;
 	return true;
 }
@@ -315,13 +401,16 @@ fill_value(const JsonbValue *value, Jsonb *doc, JsonbValue *result, char **missi
 bool
 saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing)
 {
+	Filling		filling = {doc, SAGA_MAP_MAX_TEXT, NULL};
 	JsonbValue	value;
 	JsonbValue	filled;
 	SagaFault	fault = {0};
+	bool		ok;
 
-	*missing = NULL;
 	saga_jsonb_value(template, &value);
-	if (!fill_value(&value, doc, &filled, missing))
+	ok = fill_value(&filling, &value, &filled);
+	*missing = filling.missing;
+	if (!ok)
 		return false;
 	*result = saga_value_flatten(&filled, &fault);
 	return *result != NULL;

@@ -223,7 +223,8 @@ grant_arguments(FunctionCallInfo fcinfo, Datum *values)
 	values[2] = PG_GETARG_DATUM(2);
 	values[3] = PG_GETARG_DATUM(3);
 	(void) saga_execute(&owner_stmts[kind], &values[1], NULL, false, 1);
-	if (SPI_processed == 0 || !has_privs_of_role(GetUserId(), DatumGetObjectId(saga_result(0, 1, &isnull))))
+	/* it may have been given away meanwhile */
+	if (SPI_processed == 0 || DatumGetObjectId(saga_result(0, 1, &isnull)) != object.owner)
 		saga_object_missing(kind, name, GetUserId(), SAGA_RIGHT_OWN);
 }
 

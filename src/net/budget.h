@@ -24,6 +24,7 @@ typedef struct SagaAccount
 	SagaBudget *budget;
 	Oid			owner;
 	size_t		bytes;
+	int			requests;		/* in flight, of who counts them here */
 	const void *first;			/* the transfer that goes on whatever is used: somebody must; NULL: none */
 } SagaAccount;
 

@@ -50,6 +50,9 @@ struct SagaHttp
 
 static bool curl_initialized = false;	/* process-wide, never undone */
 
+/* Answers are told for so long; what is left has its turn after what others do. */
+#define SAGA_TELL_MS	20
+
 /* Between two times that saga_http_attend does something. */
 #define SAGA_ATTEND_MS	5
 
@@ -246,6 +249,8 @@ saga_http_timeout_ms(const SagaHttp *http)
 	int64		at = http->timer_at < 0 ? PG_INT64_MAX : http->timer_at;
 	dlist_iter	iter;
 
+	if (!dlist_is_empty(unconstify(dlist_head *, &http->finished)))
+		return 0;				/* there was no time to tell it */
 	dlist_foreach(iter, unconstify(dlist_head *, &http->active))
 		at = Min(at, dlist_container(SagaTransfer, node, iter.cur)->end_at);
 	if (at == PG_INT64_MAX)
@@ -429,10 +434,12 @@ tell_finished(SagaHttp *http, SagaTransfer *transfer)
 int
 saga_http_run(SagaHttp *http)
 {
+	int64		begun_at;
 	int			n = 0;
 
 	run_libcurl(http);
-	while (!dlist_is_empty(&http->finished))
+	begun_at = monotonic_ms();
+	while (!dlist_is_empty(&http->finished) && monotonic_ms() - begun_at <= SAGA_TELL_MS)
 	{
 		tell_finished(http, dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished)));
 		n++;

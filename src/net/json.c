@@ -12,6 +12,31 @@
 #include "net/json_private.h"
 
 /*
+ * json-c makes an object of a hundred bytes of each value: no service has
+ * reason for so many.
+ */
+#define MAX_VALUES	50000
+
+static bool
+has_too_many(const char *text, size_t len)
+{
+	const char *end = text + len;
+	bool		in_string = false;
+	int			n = 0;
+
+	for (; text < end; text++)
+	{
+		if (*text == '"')
+			in_string = !in_string;
+		else if (in_string)
+			text += *text == '\\';
+		else
+			n += *text == ',' || *text == '[' || *text == '{';
+	}
+	return n > MAX_VALUES;
+}
+
+/*
  * The text must have a NUL behind it, which is parsed too: without it a bare
  * number or null is "go on".
  */
@@ -23,7 +48,7 @@ saga_json_parse(const char *text, size_t len, json_object **object)
 
 	*object = NULL;
 	/* an embedded NUL would end the text for json-c */
-	if (len >= INT_MAX || strlen(text) != len)
+	if (len >= INT_MAX || strlen(text) != len || has_too_many(text, len))
 		return false;
 	tokener = json_tokener_new_ex(SAGA_JSON_MAX_DEPTH);
 	if (tokener == NULL)

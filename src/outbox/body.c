@@ -69,7 +69,7 @@ saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, ch
 
 	initStringInfo(&out);
 	appendStringInfo(&out, "%s://%s:%d", url->https ? "https" : "http", url->host, url->port);
-	if (!saga_template_fill(&out, url->path, message, true, &missing))
+	if (!saga_template_fill(&out, url->path, message, true, SAGA_MAX_URL_TEXT, &missing))
 	{
 		*error = missing_value(missing);
 		return NULL;
@@ -82,7 +82,7 @@ saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, ch
 	if (url->query != NULL)
 	{
 		appendStringInfoChar(&out, '?');
-		if (!saga_template_fill(&out, url->query, message, true, &missing))
+		if (!saga_template_fill(&out, url->query, message, true, SAGA_MAX_URL_TEXT, &missing))
 		{
 			*error = missing_value(missing);
 			return NULL;
@@ -105,7 +105,7 @@ saga_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message)
 		char	   *missing;
 
 		initStringInfo(&value);
-		if (!saga_template_fill(&value, spec->headers[i].value, message, false, &missing))
+		if (!saga_template_fill(&value, spec->headers[i].value, message, false, SAGA_MAX_HEADER_TEXT, &missing))
 			return psprintf("header \"%s\" needs {%s}, and the message has no usable value for it",
 							spec->headers[i].name, missing);
 		wrong = saga_header_check_value(value.data);
@@ -268,7 +268,8 @@ map_message(const SagaRequestSpec *spec, Jsonb *message, char **error)
 			*error = pstrdup("the expression of the body gives nothing");
 	}
 	else if (spec->source == SAGA_BODY_TEMPLATE && !saga_json_template_fill(spec->template, message, &result, &fault))
-		*error = psprintf("the body needs {%s}, and the message has no usable value for it", fault);
+		*error = fault == NULL ? pstrdup("the body gets too large") :
+			psprintf("the body needs {%s}, and the message has no usable value for it", fault);
 	return result;
 }
 

@@ -208,7 +208,7 @@ fill_header(SagaSending *sending, StringInfo out, const char *text)
 		char	   *error;
 
 		if (!saga_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, delivery->message,
-								false, &missing))
+								false, SAGA_MAX_HEADER_TEXT, &missing))
 			return psprintf("needs {%s}, and the message has no usable value for it", missing);
 		if (end == NULL)
 			break;

@@ -19,6 +19,9 @@
 
 #define SAGA_PLACE_LOCK 0x5349
 
+/* Places of groups have their number here: 0x6001 and on. */
+#define SAGA_GROUP_LOCK 0x6000
+
 /* All places are somebody else's: look again after this. */
 #define SAGA_PLACE_RETRY_MS 100
 
@@ -42,10 +45,10 @@ hand_over(SagaLimiter *limiter)
 	foreach(lc, limiter->waits)
 	{
 		SagaWait   *wait = lfirst(lc);
-		SagaQueueSlot *slot = saga_queue_slot(wait->destination_id, wait->owner, SAGA_QUEUE_DESTINATION);
+		SagaQueueKey key = {MyDatabaseId, wait->destination_id, wait->owner, SAGA_QUEUE_DESTINATION};
 
-		if (slot != NULL)
-			saga_wake_queue(slot);
+		if (saga_shared != NULL)
+			saga_queue_push_key(&key, NULL);
 	}
 }
 
@@ -96,6 +99,7 @@ saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 		group = palloc0(sizeof(SagaLimitGroup));
 		group->limiter = limiter;
 		group->key = pstrdup(destination->limit_key);
+		group->destination_id = destination->limits.group == NULL ? destination->destination_id : 0;
 		group->held = true;		/* not known yet */
 		limiter->groups = lappend(limiter->groups, group);
 		MemoryContextSwitchTo(old);
@@ -109,12 +113,23 @@ saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 
 /* ---------- places ---------- */
 
+/*
+ * A destination's places have its id, a group's its owner: whatever name he
+ * gives it, its places are no one else's.  Two of his own groups may have the
+ * same hash; what they share then is his.
+ */
 static void
 set_tag(LOCKTAG *tag, const SagaLimitGroup *group, int place)
 {
-	uint32		hash = DatumGetUInt32(hash_any((const unsigned char *) group->key, strlen(group->key)));
+	uint32		hash;
 
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, hash, (uint32) place, SAGA_PLACE_LOCK);
+	if (group->destination_id != 0)
+	{
+		SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) group->destination_id, (uint32) place, SAGA_PLACE_LOCK);
+		return;
+	}
+	hash = DatumGetUInt32(hash_any((const unsigned char *) group->key, strlen(group->key)));
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) group->owner, hash, SAGA_GROUP_LOCK + place);
 }
 
 /* When a slow start began; 0: there is none. */

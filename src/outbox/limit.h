@@ -42,7 +42,8 @@ typedef struct SagaLimitGroup
 {
 	struct SagaLimiter *limiter;
 	char	   *key;
-	Oid			owner;
+	Oid			owner;			/* as of the destination that was used last; of one with a name it never changes */
+	int32		destination_id;	/* the only one; 0: it has a name */
 	SagaLimits	limits;			/* as of the destination that was used last; its texts are not ours */
 	bool		shared;			/* it has a name */
 	uint32		seen;			/* the row was asked when "changes" had this value */

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/publisher_private.h"
@@ -131,13 +132,6 @@ add_candidate(SagaPublisher *publisher, List *candidates, SagaDestination *desti
 	return candidates;
 }
 
-/* By id, without one twice. */
-static int
-compare_ids(const ListCell *a, const ListCell *b)
-{
-	return (lfirst_int(a) > lfirst_int(b)) - (lfirst_int(a) < lfirst_int(b));
-}
-
 /*
  * Where there may be something to claim.  A destination is loaded only when it is one of
  * these, and the caller's: what all others have costs this process nothing.
@@ -154,10 +148,10 @@ choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready,
 
 	if (everywhere)
 		ids = saga_destination_ready_ids(publisher->in_call ? GetUserId() : InvalidOid, publisher->in_call);
-	for (i = 0; !everywhere && i < nready; i++)
-		ids = lappend_int(ids, ready[i]);
+	for (i = 0; i < nready; i++)
+		ids = list_append_unique_int(ids, ready[i]);
 	ids = list_concat_unique_int(ids, due);
-	list_sort(ids, compare_ids);
+	list_sort(ids, list_int_cmp);
 	foreach(lc, ids)
 	{
 		int32		id = lfirst_int(lc);
@@ -410,6 +404,8 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 		if (((SagaWait *) lfirst(lc))->look_at <= now)
 			return true;
 	}
+	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != publisher->unlisted)
+		return true;
 	nready = saga_shared != NULL ? get_ready(ready) : 0;
 	for (i = 0; i < nready; i++)
 	{
@@ -467,21 +463,27 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 	foreach(lc, candidates)
 	{
 		SagaCandidate *candidate = lfirst(lc);
+		bool		had_place = candidate->places != NIL;
+		int			rows = claim_from(publisher, candidate);
 
-		taken += claim_from(publisher, candidate);
+		taken += rows;
+		/* said to be ready, and found empty: then those behind it have their turn */
+		if (had_place && rows == 0 && is_ready(candidate->destination->destination_id, ready, nready))
+			publisher->look_again = true;
 		give_places(candidate, 0);
 	}
 	return taken;
 }
 
-int
+bool
 saga_publisher_claim(SagaPublisher *publisher)
 {
-	bool		everywhere = publisher->look_everywhere;
+	uint32		unlisted = saga_unlisted(SAGA_QUEUE_DESTINATION);
+	bool		everywhere = publisher->look_everywhere || unlisted != publisher->unlisted;
 	int			taken;
 
 	if (!everywhere && !saga_publisher_has_new_work(publisher) && !saga_publisher_has_unsettled(publisher))
-		return 0;
+		return false;
 	saga_publisher_begin(publisher);
 	publisher->claim_open = true;
 	saga_takeover_look();
@@ -490,6 +492,7 @@ saga_publisher_claim(SagaPublisher *publisher)
 		publisher->lease = saga_lease_take();
 		publisher->lease_held = true;
 	}
+	publisher->look_again = false;
 	if (everywhere)
 		(void) saga_lease_release_dead(publisher->lease);
 	saga_publisher_settle(publisher);
@@ -502,9 +505,14 @@ saga_publisher_claim(SagaPublisher *publisher)
 	move_all(&publisher->claiming, &publisher->ready);
 	saga_sendings_free(&publisher->returned);
 	/* a session that nobody wakes looks until it finds nothing */
-	publisher->look_everywhere = publisher->in_call && taken > 0;
-	publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_LOOK_INTERVAL_MS);
-	return taken;
+	publisher->look_everywhere = publisher->in_call && (taken > 0 || publisher->look_again);
+	if (everywhere)
+		publisher->unlisted = unlisted;
+	/* nothing tells when there is room again for what has no slot in shared memory */
+	if (everywhere || unlisted == 0)
+		publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), unlisted != 0 ?
+														 SAGA_UNLISTED_LOOK_MS : SAGA_LOOK_INTERVAL_MS);
+	return taken > 0 || publisher->look_again;
 }
 
 static bool
@@ -563,6 +571,8 @@ saga_publisher_next_work(SagaPublisher *publisher)
 
 	if (saga_http_max(publisher->http) <= saga_publisher_count(publisher))
 		return next;
+	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != 0 && !publisher->in_call)
+		next = Min(next, publisher->look_at);
 	foreach(lc, publisher->limiter->waits)
 	{
 		const SagaWait *wait = lfirst(lc);

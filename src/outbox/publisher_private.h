@@ -20,7 +20,9 @@ struct SagaPublisher
 	bool		lease_held;
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
+	bool		look_again;		/* some of what was said to be ready was not */
 	TimestampTz look_at;		/* then look everywhere again */
+	uint32		unlisted;		/* saga_unlisted() at the last such look */
 	int			record_raised;	/* so many recording transactions in a row have not committed */
 	TimestampTz guard_until;	/* till then each is recorded in a subtransaction */
 	Oid			last_recorded;	/* the owners after it have their turn */
@@ -57,8 +59,8 @@ extern int	saga_publisher_record(SagaPublisher *publisher);
 
 /* ---------- pick.c ---------- */
 
-/* Takes what there is room for.  Returns the number of queue rows taken. */
-extern int	saga_publisher_claim(SagaPublisher *publisher);
+/* Takes what there is room for.  False: there was nothing. */
+extern bool saga_publisher_claim(SagaPublisher *publisher);
 
 /* After a claiming transaction that aborted. */
 extern void saga_publisher_undo_claim(SagaPublisher *publisher);

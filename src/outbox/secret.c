@@ -10,8 +10,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "net/secret.h"
+#include "nodes/params.h"
 #include "outbox/destination.h"
 #include "pgstat.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -86,9 +88,35 @@ saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
 }
 
 /*
- * The statement is left out of the log: it may hold the value.  An error of
- * the server's own, a full disk for one, is logged with it all the same.
+ * The statement and its parameters hold the value.  What is logged from here
+ * on shows another one: errors of ours and of the server's (a time-out, a
+ * deadlock, of which both statements are shown), a lock that is waited for,
+ * and what comes after this function, to the commit.  What has been logged
+ * already, and what is logged after the statement by its own text, is not in
+ * our hands; the COMMENT of the function says so.
  */
+#define SHOWN_STATEMENT "SELECT saga.set_secret(...)"
+
+static void
+hide_statement(void)
+{
+	/* in pg_stat_activity, the report of a deadlock and that of a crash */
+	pgstat_report_activity(STATE_RUNNING, SHOWN_STATEMENT);
+	/* as STATEMENT in the log; the server sets it anew with each message of the client's */
+	debug_query_string = SHOWN_STATEMENT;
+	/* log_parameter_max_length_on_error: text that is shown as context */
+	for (ErrorContextCallback *context = error_context_stack; context != NULL; context = context->previous)
+	{
+		if (context->callback == ParamsErrorCallback)
+		{
+			ParamsErrorCbData *data = context->arg;
+
+			if (data->params != NULL)
+				data->params->paramValuesStr = NULL;
+		}
+	}
+}
+
 static void
 check_name(const char *name)
 {
@@ -98,8 +126,7 @@ check_name(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid name of a secret: \"%s\"", name),
-				 errdetail("A name %s.", error),
-				 errhidestmt(true)));
+				 errdetail("A name %s.", error)));
 }
 
 static void
@@ -110,8 +137,7 @@ check_value(const char *name, const char *value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value of secret \"%s\"", name),
 				 errdetail("A value is one line, not empty and of at most %d bytes.",
-						   SAGA_SECRET_MAX_BYTES),
-				 errhidestmt(true)));
+						   SAGA_SECRET_MAX_BYTES)));
 }
 
 /* False: it was made meanwhile. */
@@ -158,16 +184,18 @@ set_secret(const char *name, const char *value)
 Datum
 saga_set_secret(PG_FUNCTION_ARGS)
 {
+	ErrorContextCallback *context = error_context_stack;
 	char	   *name;
 	char	   *value;
 
-	/* what the statement says is shown in pg_stat_activity until the next one */
-	pgstat_report_activity(STATE_RUNNING, "SELECT saga.set_secret(...)");
+	hide_statement();
+	/* a function around this one would show its statement; an error puts it back */
+	error_context_stack = NULL;
+	PreventCommandIfReadOnly("saga.set_secret()");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("name and value of a secret must not be null"),
-				 errhidestmt(true)));
+				 errmsg("name and value of a secret must not be null")));
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	value = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	check_value(name, value);
@@ -177,6 +205,7 @@ saga_set_secret(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 	SPI_finish();
 	explicit_bzero(value, strlen(value));
+	error_context_stack = context;
 	PG_RETURN_VOID();
 }
 

@@ -40,7 +40,7 @@ COMMENT ON FUNCTION saga.secret_changed() IS 'makes every session forget the sec
 -- Not STRICT: a value that is missing by mistake must not pass in silence.
 CREATE FUNCTION saga.set_secret(name text, value text) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_set_secret';
-COMMENT ON FUNCTION saga.set_secret(text, text) IS 'makes a secret of the caller''s, or replaces its value (another''s is written owner.name, and needs the privileges of the owner); pass the value as a parameter: log_statement = all and log_min_duration_statement log what stands in the statement';
+COMMENT ON FUNCTION saga.set_secret(text, text) IS 'makes a secret of the caller''s, or replaces its value (another''s is written owner.name, and needs the privileges of the owner). Once it runs no error logs the value, and pg_stat_activity does not show it. What logs statements does log it: log_statement, log_min_duration_statement and its kin and auto_explain, whose lines show parameters as well, and pg_stat_statements where the call is inside a DO or CALL. Switch them off in the session (a superuser: SET LOCAL), and take care that the call is not refused before it runs: a mistake in it, no right to the function, a failed transaction';
 CREATE FUNCTION saga.drop_secret(name text) RETURNS void
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_drop_secret';
 COMMENT ON FUNCTION saga.drop_secret(text) IS 'drops a secret that no destination refers to';

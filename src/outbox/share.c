@@ -89,7 +89,7 @@ wants_place(const SagaPublisher *publisher, SagaCandidate *candidate)
 
 	if (candidate->satisfied)
 		return false;
-	candidate->crowded = left_for_owner(publisher, candidate->load.of_owner, left) == 0;
+	candidate->crowded = left > 0 && left_for_owner(publisher, candidate->load.of_owner, left) == 0;
 	return saga_has_room(publisher, candidate->destination, &candidate->load);
 }
 

@@ -5,8 +5,9 @@
  *
  * The notes of a transaction are one entry per queue and level of savepoints,
  * with the smallest id of each sort.  Everything that the callbacks need is
- * found and allocated when it is noted: at the end of a transaction nothing
- * may raise (after a commit that is a PANIC) and nothing may be allocated.
+ * allocated when it is noted: at the end of a transaction nothing may raise
+ * (after a commit that is a PANIC) and nothing may be allocated.  The queue's
+ * slot is looked up then: it may have got one since, or lost it.
  */
 #include "postgres.h"
 
@@ -28,7 +29,7 @@ static int	test_mutant = 0;
 
 typedef struct Pending
 {
-	SagaQueueSlot *slot;
+	SagaQueueKey key;
 	int			level;			/* of savepoints, 1 = the transaction itself */
 	bool		has_inserted;
 	bool		has_locked;
@@ -90,20 +91,34 @@ grow(void *array, int n, int *max, Size size)
 	return array;
 }
 
+static SagaQueueKey
+key_of(const SagaQueue *queue)
+{
+	SagaQueueKey key;
+
+	/* no padding with random bytes in shared memory */
+	memset(&key, 0, sizeof(key));
+	key.dboid = MyDatabaseId;
+	key.queue_id = queue->queue_id;
+	key.owner = queue->owner;
+	key.kind = queue->kind;
+	return key;
+}
+
 static Pending *
-pending_for(SagaQueueSlot *slot)
+pending_for(const SagaQueueKey *key)
 {
 	int			level = GetCurrentTransactionNestLevel();
 	Pending    *p;
 	int			i;
 
 	for (i = npending - 1; i >= 0 && pending[i].level == level; i--)
-		if (pending[i].slot == slot)
+		if (pending[i].key.queue_id == key->queue_id)
 			return &pending[i];
 	pending = grow(pending, npending, &max_pending, sizeof(Pending));
 	p = &pending[npending++];
 	memset(p, 0, sizeof(*p));
-	p->slot = slot;
+	p->key = *key;
 	p->level = level;
 	return p;
 }
@@ -114,43 +129,51 @@ slot_of(const SagaQueue *queue)
 	return saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
 }
 
+/*
+ * So that nobody has to look into the table for it.  A plain queue gets its
+ * slot when it is read: it is for the mark alone.
+ */
+static Pending *
+note(const SagaQueue *queue)
+{
+	SagaQueueKey key;
+
+	if (saga_shared == NULL)
+		return NULL;
+	if (queue->kind != SAGA_QUEUE_PLAIN)
+		(void) slot_of(queue);
+	key = key_of(queue);
+	return pending_for(&key);
+}
+
 void
 saga_note_inserted(const SagaQueue *queue, const pg_uuid_t *id)
 {
-	SagaQueueSlot *slot = slot_of(queue);
 	pg_uuid_t	mark = saga_uuid_previous(id);
-	Pending    *p;
+	Pending    *p = note(queue);
 
-	if (slot == NULL)
-		return;
-	p = pending_for(slot);
-	lower_to(&p->has_inserted, &p->inserted, &mark);
+	if (p != NULL)
+		lower_to(&p->has_inserted, &p->inserted, &mark);
 }
 
 void
 saga_note_locked(const SagaQueue *queue, const pg_uuid_t *id)
 {
-	SagaQueueSlot *slot = slot_of(queue);
 	pg_uuid_t	mark = saga_uuid_previous(id);
-	Pending    *p;
+	Pending    *p = note(queue);
 
-	if (slot == NULL)
-		return;
-	p = pending_for(slot);
-	lower_to(&p->has_locked, &p->locked, &mark);
+	if (p != NULL)
+		lower_to(&p->has_locked, &p->locked, &mark);
 }
 
 void
 saga_note_kept(const SagaQueue *queue, const pg_uuid_t *id)
 {
-	SagaQueueSlot *slot = slot_of(queue);
 	pg_uuid_t	mark = saga_uuid_previous(id);
-	Pending    *p;
+	Pending    *p = note(queue);
 
-	if (slot == NULL)
-		return;
-	p = pending_for(slot);
-	lower_to(&p->has_kept, &p->kept, &mark);
+	if (p != NULL)
+		lower_to(&p->has_kept, &p->kept, &mark);
 }
 
 void
@@ -187,47 +210,63 @@ saga_note_dropped(int32 queue_id)
 void
 saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id)
 {
-	SagaQueueSlot *slot = slot_of(queue);
+	SagaQueueKey key = key_of(queue);
 	pg_uuid_t	mark = saga_uuid_previous(id);
 
-	if (slot == NULL)
-		return;
-	saga_slot_lower(slot, &mark);
-	saga_wake_queue(slot);
+	if (saga_shared != NULL)
+		saga_queue_push_key(&key, &mark);
 }
 
 void
 saga_wake_next(const SagaQueue *queue)
 {
-	SagaQueueSlot *slot = slot_of(queue);
+	SagaQueueKey key = key_of(queue);
 
-	if (slot != NULL)
-		saga_wake_queue(slot);
+	if (saga_shared != NULL)
+		saga_queue_push_key(&key, NULL);
 }
 
 /* ---------- claims ---------- */
 
+static void
+note_open(const SagaClaim *claim)
+{
+	open_claims[nopen].claim = *claim;
+	open_claims[nopen].level = GetCurrentTransactionNestLevel();
+	nopen++;
+}
+
 void
 saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
 {
-	SagaQueueSlot *slot = slot_of(queue);
+	SagaQueueSlot *slot;
 	int			i;
 
-	claim->slot = slot;
+	claim->key = key_of(queue);
+	claim->slot = NULL;
 	claim->life = 0;
 	claim->entry = -1;
 	claim->mark = saga_uuid_min;
-	if (slot == NULL)
+	if (saga_shared == NULL)
 		return;
 
 	open_claims = grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
+	(void) slot_of(queue);
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = claim->slot = saga_queue_slot_find(MyDatabaseId, queue->queue_id);
+	if (slot == NULL)
+	{
+		LWLockRelease(saga_shared->lock);
+		note_open(claim);
+		return;
+	}
 
 	/*
 	 * An old snapshot may not see what the flag stands for.  Otherwise: a
-	 * commit after this sets it again, one before it is in our snapshot.
+	 * commit after this sets it again, one before it is in our snapshot.  The
+	 * entry is taken first: while it is used, the slot is this queue's, and
+	 * with the flag clear and no entry it might be given away.
 	 */
-	if (!IsolationUsesXactSnapshot())
-		(void) pg_atomic_exchange_u32(&slot->ready, 0);
 	SpinLockAcquire(&slot->mutex);
 	for (i = 0; i < SAGA_CLAIM_ENTRIES && claim->entry < 0; i++)
 	{
@@ -240,10 +279,10 @@ saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
 	claim->mark = slot->mark;
 	claim->life = slot->life;
 	SpinLockRelease(&slot->mutex);
-
-	open_claims[nopen].claim = *claim;
-	open_claims[nopen].level = GetCurrentTransactionNestLevel();
-	nopen++;
+	if (!IsolationUsesXactSnapshot())
+		(void) pg_atomic_exchange_u32(&slot->ready, 0);
+	LWLockRelease(saga_shared->lock);
+	note_open(claim);
 }
 
 static void
@@ -251,6 +290,8 @@ release_entry(const SagaClaim *claim, const pg_uuid_t *last)
 {
 	SagaQueueSlot *slot = claim->slot;
 
+	if (slot == NULL)
+		return;
 	SpinLockAcquire(&slot->mutex);
 	if (claim->entry >= 0 && slot->life == claim->life)
 	{
@@ -277,7 +318,7 @@ forget_open(const SagaClaim *claim)
 
 	for (i = nopen - 1; i >= 0; i--)
 	{
-		if (open_claims[i].claim.slot != claim->slot || open_claims[i].claim.entry != claim->entry)
+		if (open_claims[i].claim.key.queue_id != claim->key.queue_id || open_claims[i].claim.entry != claim->entry)
 			continue;
 		memmove(&open_claims[i], &open_claims[i + 1], (nopen - i - 1) * sizeof(OpenClaim));
 		nopen--;
@@ -290,18 +331,21 @@ saga_claim_end(SagaClaim *claim, const pg_uuid_t *last)
 {
 	Pending    *p;
 
-	if (claim->slot == NULL)
+	if (saga_shared == NULL)
 		return;
 	if (last != NULL)
 	{
 		/* before the entry goes: this may run out of memory */
-		p = pending_for(claim->slot);
+		p = pending_for(&claim->key);
 		lower_to(&p->has_locked, &p->locked, &claim->mark);
+		/* and while it is there the slot is this queue's */
+		if (claim->entry >= 0)
+			(void) pg_atomic_exchange_u32(&claim->slot->ready, 1);
 	}
 	release_entry(claim, IsolationUsesXactSnapshot() ? NULL : last);
 	forget_open(claim);
-	if (last != NULL)
-		(void) pg_atomic_exchange_u32(&claim->slot->ready, 1);
+	if (last != NULL && claim->entry < 0)
+		saga_queue_set_ready(&claim->key);
 	claim->slot = NULL;
 }
 
@@ -309,24 +353,22 @@ saga_claim_end(SagaClaim *claim, const pg_uuid_t *last)
 void
 saga_locking_begin(SagaClaim *claim, const SagaQueue *queue)
 {
-	claim->slot = slot_of(queue);
+	claim->key = key_of(queue);
+	claim->slot = NULL;
 	claim->life = 0;
 	claim->entry = -1;
 	claim->mark = saga_uuid_min;
-	if (claim->slot == NULL)
+	if (saga_shared == NULL)
 		return;
 	open_claims = grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
-	open_claims[nopen].claim = *claim;
-	open_claims[nopen].level = GetCurrentTransactionNestLevel();
-	nopen++;
+	note_open(claim);
 }
 
 void
 saga_locking_end(SagaClaim *claim)
 {
-	if (claim->slot != NULL)
+	if (saga_shared != NULL)
 		forget_open(claim);
-	claim->slot = NULL;
 }
 
 /* Claims of this level or deeper did not come to their end. */
@@ -338,9 +380,7 @@ abort_claims(int level)
 		OpenClaim  *open = &open_claims[--nopen];
 
 		release_entry(&open->claim, NULL);
-		if (!(test_mutant & MUTANT_NO_ABORT))
-			saga_slot_lower(open->claim.slot, &open->claim.mark);
-		saga_wake_queue(open->claim.slot);
+		saga_queue_push_key(&open->claim.key, (test_mutant & MUTANT_NO_ABORT) ? NULL : &open->claim.mark);
 	}
 }
 
@@ -429,13 +469,6 @@ end_timers(bool commit)
 /* ---------- the end of transactions ---------- */
 
 static void
-push(SagaQueueSlot *slot, const pg_uuid_t *mark)
-{
-	saga_slot_lower(slot, mark);
-	saga_wake_queue(slot);
-}
-
-static void
 end_transaction(bool commit)
 {
 	int			i;
@@ -454,7 +487,7 @@ end_transaction(bool commit)
 		if (p->has_kept && !(test_mutant & MUTANT_NO_KEPT))
 			lower_to(&has, &mark, &p->kept);
 		if (has)
-			push(p->slot, &mark);
+			saga_queue_push_key(&p->key, &mark);
 	}
 	npending = 0;
 	for (i = 0; commit && i < ndropped; i++)
@@ -497,7 +530,7 @@ prepare_transaction(void)
 			entry.everything = true;
 			break;
 		}
-		entry.queues[entry.nqueues].slot = p->slot;
+		entry.queues[entry.nqueues].key = p->key;
 		entry.queues[entry.nqueues].mark = mark;
 		entry.nqueues++;
 	}
@@ -556,7 +589,7 @@ commit_level(int level)
 		Pending    *parent = NULL;
 
 		for (j = n - 1; j >= 0 && pending[j].level == level - 1 && parent == NULL; j--)
-			if (pending[j].slot == child.slot)
+			if (pending[j].key.queue_id == child.key.queue_id)
 				parent = &pending[j];
 		if (parent == NULL)
 		{
@@ -596,7 +629,7 @@ abort_level(int level)
 		{
 			if (!(test_mutant & MUTANT_NO_ABORT))
 			{
-				push(p->slot, &p->locked);
+				saga_queue_push_key(&p->key, &p->locked);
 				lower_to(&p->has_kept, &p->kept, &p->locked);
 			}
 			p->has_locked = false;

@@ -74,20 +74,43 @@ saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 }
 
 static bool
-serves(const SagaProcSlot *proc, const SagaQueueSlot *slot)
+serves(const SagaProcSlot *proc, const SagaQueueKey *key)
 {
-	if (proc->dboid != slot->dboid)
+	if (proc->dboid != key->dboid)
 		return false;
-	switch (slot->kind)
+	switch (key->kind)
 	{
 		case SAGA_QUEUE_WORKFLOW:
-			return proc->type == SAGA_PROC_WORKER && proc->owner == slot->owner;
+			return proc->type == SAGA_PROC_WORKER && proc->owner == key->owner;
 		case SAGA_QUEUE_DESTINATION:
 			return proc->type == SAGA_PROC_PUBLISHER;
 		case SAGA_QUEUE_PLAIN:
-			return proc->type == SAGA_PROC_RECEIVER && proc->queue_id == slot->queue_id;
+			return proc->type == SAGA_PROC_RECEIVER && proc->queue_id == key->queue_id;
 	}
 	return false;
+}
+
+/* Queues without a slot are looked for again by whoever starts this kind of process. */
+static void
+hand_on(const SagaProcSlot *left)
+{
+	int			i;
+
+	if (left->type == SAGA_PROC_RECEIVER)
+	{
+		SagaQueueKey key = {left->dboid, left->queue_id, left->owner, SAGA_QUEUE_PLAIN};
+
+		saga_queue_push_key(&key, NULL);
+		return;
+	}
+	for (i = 0; i < saga_shared->max_queues; i++)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[i];
+		SagaQueueKey key = {slot->dboid, slot->queue_id, slot->owner, slot->kind};
+
+		if (serves(left, &key) && pg_atomic_read_u32(&slot->ready) != 0)
+			saga_queue_push_key(&key, NULL);
+	}
 }
 
 /*
@@ -99,7 +122,6 @@ saga_proc_detach(void)
 {
 	SagaProcSlot *proc = saga_my_proc;
 	SagaProcSlot left;
-	int			i;
 
 	if (proc == NULL)
 		return;
@@ -113,15 +135,8 @@ saga_proc_detach(void)
 	pg_atomic_write_u32(&proc->sleeping, 0);
 	LWLockRelease(saga_shared->lock);
 
-	if (left.type < SAGA_PROC_WORKER)
-		return;
-	for (i = 0; i < saga_shared->max_queues; i++)
-	{
-		SagaQueueSlot *slot = &saga_shared->queues[i];
-
-		if (serves(&left, slot) && pg_atomic_read_u32(&slot->ready) != 0)
-			saga_wake_queue(slot);
-	}
+	if (left.type >= SAGA_PROC_WORKER)
+		hand_on(&left);
 }
 
 /* ---------- what a worker is busy with ---------- */
@@ -229,28 +244,64 @@ watch(SagaProcSlot *coordinator)
 		wake(coordinator);
 }
 
-void
-saga_wake_queue(SagaQueueSlot *slot)
+/* Caller holds the lock. */
+static void
+count_unlisted(const SagaQueueKey *key)
 {
+	int			i;
+
+	for (i = 0; i < saga_shared->max_databases && key->kind != SAGA_QUEUE_PLAIN; i++)
+	{
+		SagaDatabaseSlot *db = &saga_shared->databases[i];
+
+		if (db->dboid == key->dboid)
+			pg_atomic_fetch_add_u32(&db->unlisted[key->kind == SAGA_QUEUE_DESTINATION], 1);
+	}
+}
+
+void
+saga_queue_set_ready(const SagaQueueKey *key)
+{
+	SagaQueueSlot *slot;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(key->dboid, key->queue_id);
+	if (slot != NULL)
+		(void) pg_atomic_exchange_u32(&slot->ready, 1);
+	else
+		count_unlisted(key);
+	LWLockRelease(saga_shared->lock);
+}
+
+void
+saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark)
+{
+	SagaQueueSlot *slot;
 	SagaProcSlot *coordinator = NULL;
 	SagaProcSlot *launcher = NULL;
 	bool		served = false;
 	bool		woken = false;
 	int			i;
 
-	/* a full barrier: the ready flag is out before any sleeping flag is read */
-	(void) pg_atomic_exchange_u32(&slot->ready, 1);
-
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(key->dboid, key->queue_id);
+	if (slot != NULL && mark != NULL)
+		saga_slot_lower(slot, mark);
+
+	/* a full barrier: the news is out before any sleeping flag is read */
+	if (slot != NULL)
+		(void) pg_atomic_exchange_u32(&slot->ready, 1);
+	else
+		count_unlisted(key);
 	for (i = 0; i < saga_shared->max_procs; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
 
 		if (proc->type == SAGA_PROC_LAUNCHER)
 			launcher = proc;
-		else if (proc->type == SAGA_PROC_COORDINATOR && proc->dboid == slot->dboid)
+		else if (proc->type == SAGA_PROC_COORDINATOR && proc->dboid == key->dboid)
 			coordinator = proc;
-		else if (serves(proc, slot))
+		else if (serves(proc, key))
 		{
 			if (pg_atomic_exchange_u32(&proc->sleeping, 0) == 0)
 			{
@@ -263,14 +314,14 @@ saga_wake_queue(SagaQueueSlot *slot)
 		}
 	}
 	/* messages of a plain queue wait for a session to come */
-	if (!woken && !served && slot->kind != SAGA_QUEUE_PLAIN)
+	if (!woken && !served && key->kind != SAGA_QUEUE_PLAIN)
 	{
 		if (coordinator != NULL)
 			wake(coordinator);
 		else if (launcher != NULL)
 			wake(launcher);
 	}
-	else if (!woken && slot->kind == SAGA_QUEUE_WORKFLOW && coordinator != NULL)
+	else if (!woken && key->kind == SAGA_QUEUE_WORKFLOW && coordinator != NULL)
 		watch(coordinator);
 	LWLockRelease(saga_shared->lock);
 }

@@ -83,7 +83,8 @@ extern bool saga_queue_try_lock(int32 queue_id);
  */
 typedef struct SagaClaim
 {
-	SagaQueueSlot *slot;		/* NULL: no shared memory */
+	SagaQueueKey key;
+	SagaQueueSlot *slot;		/* NULL: it has none; entry not -1: stays the queue's */
 	uint32		life;			/* the slot's, as the claim began */
 	int			entry;			/* -1: no free entry, does not advance */
 	pg_uuid_t	mark;			/* where to start */

@@ -3,10 +3,11 @@
  *		Shared memory: its layout, and the slots of databases and queues.
  *
  * A slot is found and made under SagaShared.lock; what lies in it is under
- * its own spinlock.  Pointers to queue slots are kept across the end of a
- * transaction (mark.c), so a slot that was freed and taken by another queue
- * can still be lowered or woken for the old one.  Both are harmless: a mark
- * that is too low costs time, never a message.
+ * its own spinlock.  When all are taken, a queue of a workflow or destination
+ * is given that of one with nothing ready and nobody claiming, and one that is
+ * read with saga.receive that of another such.  So what is to be done to a
+ * queue's slot at the end of a transaction is done to the one that it has
+ * then, under the lock (saga_queue_push_key): README.md has the proof.
  */
 #include "postgres.h"
 
@@ -23,6 +24,7 @@ SagaShared *saga_shared = NULL;
 
 /* GUCs */
 int			saga_max_queues = 1024;
+int			saga_max_databases = 64;
 int			saga_max_processes = 64;
 int			saga_max_receivers = 64;
 
@@ -59,6 +61,7 @@ saga_shmem_size(void)
 {
 	Size		size = MAXALIGN(sizeof(SagaShared));
 
+	size = add_size(size, MAXALIGN(mul_size(saga_max_databases, sizeof(SagaDatabaseSlot))));
 	size = add_size(size, MAXALIGN(mul_size(saga_max_queues, sizeof(SagaQueueSlot))));
 	size = add_size(size, MAXALIGN(mul_size(index_size(), sizeof(int32))));
 	size = add_size(size, MAXALIGN(mul_size(proc_slots(), sizeof(SagaProcSlot))));
@@ -82,12 +85,15 @@ init_shared(SagaShared *shared)
 	memset(shared, 0, saga_shmem_size());
 	shared->lock = &(GetNamedLWLockTranche("pg_saga"))->lock;
 	shared->started_at = GetCurrentTimestamp();
+	shared->max_databases = saga_max_databases;
 	shared->max_queues = saga_max_queues;
 	shared->max_background = background_slots();
 	shared->max_procs = proc_slots();
 	shared->max_prepared = saga_prepared_slots();
 	shared->prepared_unknown = max_prepared_xacts > 0 ? 1 : 0;
 
+	shared->databases = (SagaDatabaseSlot *) next;
+	next += MAXALIGN(shared->max_databases * sizeof(SagaDatabaseSlot));
 	shared->queues = (SagaQueueSlot *) next;
 	next += MAXALIGN(shared->max_queues * sizeof(SagaQueueSlot));
 	shared->queue_index = (int32 *) next;
@@ -97,8 +103,12 @@ init_shared(SagaShared *shared)
 	next += MAXALIGN(shared->max_procs * sizeof(SagaProcSlot));
 	shared->prepared = (SagaPrepared *) next;
 
-	for (i = 0; i < SAGA_MAX_DATABASES; i++)
+	for (i = 0; i < shared->max_databases; i++)
+	{
 		SpinLockInit(&shared->databases[i].mutex);
+		pg_atomic_init_u32(&shared->databases[i].unlisted[0], 0);
+		pg_atomic_init_u32(&shared->databases[i].unlisted[1], 0);
+	}
 	for (i = 0; i < shared->max_queues; i++)
 	{
 		SpinLockInit(&shared->queues[i].mutex);
@@ -148,9 +158,8 @@ index_start(Oid dboid, int32 queue_id)
 		saga_shared->queue_index_mask;
 }
 
-/* Caller holds the lock. */
-static SagaQueueSlot *
-find_queue(Oid dboid, int32 queue_id)
+SagaQueueSlot *
+saga_queue_slot_find(Oid dboid, int32 queue_id)
 {
 	uint32		at;
 
@@ -190,71 +199,110 @@ index_rebuild(void)
 }
 
 /*
- * Caller holds the lock exclusively.  A new slot is ready: what was in the
- * table before is not known.
+ * May the slot be another queue's?  Nobody is told by the flag of a plain
+ * queue.  The others' must be clear, and it is set under the lock or while a
+ * claim entry is used.
  */
-static SagaQueueSlot *
-make_queue(int32 queue_id, Oid owner, char kind)
+static bool
+is_idle(SagaQueueSlot *slot)
+{
+	bool		idle = slot->kind == SAGA_QUEUE_PLAIN || pg_atomic_read_u32(&slot->ready) == 0;
+	int			i;
+
+	SpinLockAcquire(&slot->mutex);
+	for (i = 0; i < SAGA_CLAIM_ENTRIES && idle; i++)
+		idle = !slot->claims[i].used;
+	SpinLockRelease(&slot->mutex);
+	/* who had an entry may have set the flag before it went */
+	return idle && (slot->kind == SAGA_QUEUE_PLAIN || pg_atomic_read_u32(&slot->ready) == 0);
+}
+
+/* -1: none.  Caller holds the lock exclusively, as for all that follows. */
+static int
+find_free(void)
+{
+	int			i;
+
+	for (i = 0; i < saga_shared->max_queues; i++)
+		if (!OidIsValid(saga_shared->queues[i].dboid))
+			return i;
+	return -1;
+}
+
+static int
+find_victim(char kind)
 {
 	int			i;
 
 	for (i = 0; i < saga_shared->max_queues; i++)
 	{
-		SagaQueueSlot *slot = &saga_shared->queues[i];
+		int			number = (saga_shared->next_victim + i) % saga_shared->max_queues;
+		SagaQueueSlot *slot = &saga_shared->queues[number];
 
-		if (OidIsValid(slot->dboid))
+		if ((kind == SAGA_QUEUE_PLAIN && slot->kind != SAGA_QUEUE_PLAIN) || !is_idle(slot))
 			continue;
-		SpinLockAcquire(&slot->mutex);
-		slot->dboid = MyDatabaseId;
-		slot->queue_id = queue_id;
-		slot->owner = owner;
-		slot->kind = kind;
-		slot->life++;
-		slot->mark = saga_uuid_min;
-		memset(slot->claims, 0, sizeof(slot->claims));
-		SpinLockRelease(&slot->mutex);
-		pg_atomic_write_u32(&slot->ready, 1);
-		queue_index_insert(i);
-		return slot;
+		saga_shared->next_victim = number + 1;
+		return number;
 	}
-	return NULL;
+	return -1;
+}
+
+static void free_queue(SagaQueueSlot *slot);
+
+/* A new slot is ready: what was in the table before is not known. */
+static SagaQueueSlot *
+make_queue(int32 queue_id, Oid owner, char kind)
+{
+	SagaQueueSlot *slot;
+	int			number = find_free();
+
+	if (number < 0)
+	{
+		number = find_victim(kind);
+		if (number < 0)
+			return NULL;
+		free_queue(&saga_shared->queues[number]);
+		index_rebuild();
+	}
+	slot = &saga_shared->queues[number];
+	SpinLockAcquire(&slot->mutex);
+	slot->dboid = MyDatabaseId;
+	slot->queue_id = queue_id;
+	slot->owner = owner;
+	slot->kind = kind;
+	slot->life++;
+	slot->mark = saga_uuid_min;
+	memset(slot->claims, 0, sizeof(slot->claims));
+	SpinLockRelease(&slot->mutex);
+	pg_atomic_write_u32(&slot->ready, 1);
+	queue_index_insert(number);
+	return slot;
 }
 
 SagaQueueSlot *
 saga_queue_slot(int32 queue_id, Oid owner, char kind)
 {
 	SagaQueueSlot *slot;
-	static bool warned = false;
 
 	if (saga_shared == NULL)
 		return NULL;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	slot = find_queue(MyDatabaseId, queue_id);
-	LWLockRelease(saga_shared->lock);
-	if (slot == NULL)
-	{
-		LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-		slot = find_queue(MyDatabaseId, queue_id);
-		if (slot == NULL)
-			slot = make_queue(queue_id, owner, kind);
-		LWLockRelease(saga_shared->lock);
-		if (slot == NULL && !warned)
-		{
-			warned = true;
-			ereport(WARNING,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("no shared memory left for another queue"),
-					 errdetail("Nobody is woken for it, and claims are slow while an old snapshot is held."),
-					 errhint("Increase pg_saga.max_queues.")));
-		}
-		return slot;
-	}
-	if (slot->owner != owner || slot->kind != kind)
+	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
+	if (slot != NULL && (slot->owner != owner || slot->kind != kind))
 	{
 		SpinLockAcquire(&slot->mutex);
 		slot->owner = owner;
 		slot->kind = kind;
 		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(saga_shared->lock);
+	if (slot == NULL)
+	{
+		LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+		slot = saga_queue_slot_find(MyDatabaseId, queue_id);
+		if (slot == NULL)
+			slot = make_queue(queue_id, owner, kind);
+		LWLockRelease(saga_shared->lock);
 	}
 	return slot;
 }
@@ -284,13 +332,38 @@ saga_forget_queue(int32 queue_id)
 	if (saga_shared == NULL)
 		return;
 	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	slot = find_queue(MyDatabaseId, queue_id);
+	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
 	if (slot != NULL)
 	{
 		free_queue(slot);
 		index_rebuild();
 	}
 	LWLockRelease(saga_shared->lock);
+}
+
+bool
+saga_queue_is_listed(int32 queue_id)
+{
+	bool		listed;
+
+	if (saga_shared == NULL)
+		return false;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	listed = saga_queue_slot_find(MyDatabaseId, queue_id) != NULL;
+	LWLockRelease(saga_shared->lock);
+	return listed;
+}
+
+uint32
+saga_unlisted(char kind)
+{
+	SagaDatabaseSlot *db = saga_shared != NULL ? saga_my_database() : NULL;
+
+	if (saga_shared == NULL)
+		return 0;
+	if (db == NULL)
+		return (uint32) (saga_monotonic_us() / (SAGA_UNLISTED_LOOK_MS * 1000)) | 1;
+	return pg_atomic_read_u32(&db->unlisted[kind == SAGA_QUEUE_DESTINATION]);
 }
 
 int
@@ -343,7 +416,7 @@ saga_database_slot(Oid dboid, bool create)
 	if (saga_shared == NULL || !OidIsValid(dboid))
 		return NULL;
 	LWLockAcquire(saga_shared->lock, create ? LW_EXCLUSIVE : LW_SHARED);
-	for (i = 0; i < SAGA_MAX_DATABASES && result == NULL; i++)
+	for (i = 0; i < saga_shared->max_databases && result == NULL; i++)
 	{
 		SagaDatabaseSlot *db = &saga_shared->databases[i];
 
@@ -365,6 +438,8 @@ saga_database_slot(Oid dboid, bool create)
 		result->sweep_at = DT_NOBEGIN;
 		result->resweeps = 0;
 		result->sources = 0;
+		pg_atomic_write_u32(&result->unlisted[0], 0);
+		pg_atomic_write_u32(&result->unlisted[1], 0);
 		SpinLockRelease(&result->mutex);
 		result->dboid = dboid;
 	}
@@ -388,7 +463,7 @@ saga_forget_database(Oid dboid)
 	if (saga_shared == NULL)
 		return;
 	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	for (i = 0; i < SAGA_MAX_DATABASES; i++)
+	for (i = 0; i < saga_shared->max_databases; i++)
 		if (saga_shared->databases[i].dboid == dboid)
 			saga_shared->databases[i].dboid = InvalidOid;
 	for (i = 0; i < saga_shared->max_queues; i++)
@@ -418,7 +493,11 @@ saga_database_rewind(Oid dboid)
 	}
 	LWLockRelease(saga_shared->lock);
 	if (db != NULL)
+	{
+		pg_atomic_fetch_add_u32(&db->unlisted[0], 1);
+		pg_atomic_fetch_add_u32(&db->unlisted[1], 1);
 		saga_timer_lower(db, DT_NOBEGIN);
+	}
 	saga_wake_type(SAGA_PROC_WORKER, dboid);
 	saga_wake_type(SAGA_PROC_PUBLISHER, dboid);
 	saga_wake_type(SAGA_PROC_RECEIVER, dboid);

@@ -7,10 +7,15 @@
  * (saga_shared is NULL): then claims start at zero, nothing is woken, and
  * saga.drain() still does all the work.
  *
+ * All of it is a cache.  Queues without a slot have no mark, so claims start
+ * at zero there; that one of them may be ready is counted (unlisted), and
+ * whoever serves its kind looks into the table.  Databases without a slot are
+ * looked at again and again.
+ *
  * Locks: one LWLock (SagaShared.lock) protects which slots are in use and
- * their identity; each slot's spinlock protects its own changing fields.
- * Never take a second lock under either, never call anything that can raise
- * under a spinlock.
+ * their identity; each slot's spinlock protects its own changing fields, and
+ * may be taken under the LWLock.  Never take another lock under either, never
+ * call anything that can raise under a spinlock.
  */
 #ifndef SAGA_SHMEM_H
 #define SAGA_SHMEM_H
@@ -22,7 +27,6 @@
 #include "storage/proc.h"
 #include "storage/spin.h"
 
-#define SAGA_MAX_DATABASES	64
 #define SAGA_CLAIM_ENTRIES	16
 #define SAGA_CAREFUL_ENTRIES	32
 
@@ -36,6 +40,18 @@ typedef struct SagaClaimEntry
 	bool		used;
 	pg_uuid_t	cap;			/* the claim may not advance the mark beyond this */
 } SagaClaimEntry;
+
+/*
+ * A queue as what a transaction notes of it says: its slot may be another
+ * one's, or be there, when the transaction ends.
+ */
+typedef struct SagaQueueKey
+{
+	Oid			dboid;
+	int32		queue_id;
+	Oid			owner;
+	char		kind;
+} SagaQueueKey;
 
 /* A message whose first run took its batch down. */
 typedef struct SagaCareful
@@ -152,6 +168,12 @@ typedef struct SagaDatabaseSlot
 
 	/* Raised when saga.source changed: what is known of it is old. */
 	uint32		sources;
+
+	/*
+	 * Counts what made a queue ready that has no slot; of workflows, and of
+	 * destinations.  0: there was none yet.
+	 */
+	pg_atomic_uint32 unlisted[2];
 } SagaDatabaseSlot;
 
 struct SagaPrepared;			/* twophase.c */
@@ -163,11 +185,13 @@ typedef struct SagaShared
 	int			max_queues;
 	int			max_procs;
 	int			max_background; /* the first of procs: no session takes one of these */
-	SagaDatabaseSlot databases[SAGA_MAX_DATABASES];
+	int			max_databases;
 	/* arrays behind the struct, sizes from POSTMASTER settings */
+	SagaDatabaseSlot *databases;
 	SagaQueueSlot *queues;
 	int32	   *queue_index;	/* open hash over queues: slot number or -1; under lock */
 	uint32		queue_index_mask;
+	int			next_victim;	/* where to look next for a slot to take away; under lock */
 	SagaProcSlot *procs;
 	struct SagaPrepared *prepared;	/* under lock */
 	int			max_prepared;
@@ -182,6 +206,7 @@ typedef struct SagaShared
 extern SagaShared *saga_shared; /* pointer into shared memory; NULL: not preloaded */
 
 extern int	saga_max_queues;	/* GUC pg_saga.max_queues */
+extern int	saga_max_databases; /* GUC pg_saga.max_databases */
 extern int	saga_max_processes; /* GUC pg_saga.max_processes */
 extern int	saga_max_receivers; /* GUC pg_saga.max_receivers */
 
@@ -189,8 +214,23 @@ extern Size saga_shmem_size(void);
 extern void saga_shmem_request(void);	/* from the request hook (15+) or _PG_init (14) */
 extern void saga_shmem_startup(void);	/* from shmem_startup_hook */
 
-/* Slots; NULL when there is no shared memory or no free slot. Found or made. */
+/*
+ * Slots; NULL when there is no shared memory or no free slot.  Found or made.
+ * The slot of a queue may be given to another one at any time, unless one of
+ * its claim entries is used: what is done to it is checked under the lock.
+ */
 extern SagaQueueSlot *saga_queue_slot(int32 queue_id, Oid owner, char kind);
+
+/* The same, but none is made.  The lock is held, or what comes of it is only a hint. */
+extern SagaQueueSlot *saga_queue_slot_find(Oid dboid, int32 queue_id);
+extern bool saga_queue_is_listed(int32 queue_id);
+
+/*
+ * unlisted of this database for a kind; changes by itself, now and then, where
+ * the database has no slot.
+ */
+extern uint32 saga_unlisted(char kind);
+#define SAGA_UNLISTED_LOOK_MS	1000	/* how often who has seen one looks again, to be sure */
 extern SagaDatabaseSlot *saga_database_slot(Oid dboid, bool create);
 extern void saga_forget_database(Oid dboid);	/* dropped: frees its queue and database slots */
 extern void saga_forget_queue(int32 queue_id);
@@ -203,6 +243,18 @@ extern void saga_forget_queue(int32 queue_id);
 extern void saga_careful_note(SagaQueueSlot *slot, const SagaCareful *careful);
 extern bool saga_careful_test(SagaQueueSlot *slot, SagaCareful *careful);	/* finds careful->id, fills in the rest */
 extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made if need be */
+
+/*
+ * Something of the queue became claimable (mark: as saga_slot_lower; NULL:
+ * the mark is low enough): the slot that it has now is told, or the count of
+ * unlisted ones, and one sleeping process that serves it is woken.  None
+ * asleep but one awake: nothing, it looks again before it sleeps.  None at
+ * all: the database's coordinator, or else the launcher.  Never raises.
+ */
+extern void saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark);
+
+/* The same without waking anybody: the caller goes on by itself. */
+extern void saga_queue_set_ready(const SagaQueueKey *key);
 
 /* Lowers the mark and all caps to at most "mark": everything above may be claimable. */
 extern void saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark);
@@ -257,12 +309,6 @@ extern SagaProcSlot *saga_my_proc;
 extern SagaProcSlot *saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id);
 extern void saga_proc_detach(void);
 
-/*
- * Sets the ready flag and wakes one sleeping process that serves the queue.
- * None asleep but one awake: nothing, it looks again before it sleeps.  None
- * at all: the database's coordinator, or else the launcher.  Never raises.
- */
-extern void saga_wake_queue(SagaQueueSlot *slot);
 extern void saga_wake_type(SagaProcType type, Oid dboid);	/* all of a type */
 
 /* Queues of one owner (or InvalidOid: any) and kind in this database whose ready flag is set. */

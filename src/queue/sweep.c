@@ -76,7 +76,9 @@ is_lost(const Behind *behind)
 {
 	pg_uuid_t	mark = read_mark(behind->slot);
 
-	return saga_uuid_cmp(&behind->id, &mark) <= 0;
+	/* the place may be another queue's by now */
+	return saga_uuid_cmp(&behind->id, &mark) <= 0 &&
+		saga_queue_slot_find(MyDatabaseId, behind->queue->queue_id) == behind->slot;
 }
 
 /*
@@ -137,14 +139,17 @@ find_behind(const SagaQueue *queue, SagaQueueSlot *slot, const pg_uuid_t *mark, 
 static bool
 look_at_queue(const SagaQueue *queue, Behind *behind)
 {
-	SagaQueueSlot *slot = saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
+	/* a plain queue gets one when it is read */
+	SagaQueueSlot *slot = queue->kind == SAGA_QUEUE_PLAIN ?
+		saga_queue_slot_find(MyDatabaseId, queue->queue_id) :
+		saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
 	Datum		values[2];
 	pg_uuid_t	mark;
 	bool		found = false;
 
-	if (slot == NULL)
-		return false;
-	mark = read_mark(slot);
+	if (slot == NULL && queue->kind == SAGA_QUEUE_PLAIN)
+		return false;			/* no mark, and nobody to tell */
+	mark = slot != NULL ? read_mark(slot) : saga_uuid_min;
 	if (saga_uuid_cmp(&mark, &saga_uuid_min) > 0)
 		found = find_behind(queue, slot, &mark, &behind->id);
 	behind->queue = queue;
@@ -153,7 +158,7 @@ look_at_queue(const SagaQueue *queue, Behind *behind)
 	values[1] = UUIDPGetDatum(&mark);
 	saga_execute(&ahead_stmt, values, NULL, false, 1);
 	if (SPI_processed > 0)
-		saga_wake_queue(slot);
+		saga_wake_next(queue);
 	SPI_freetuptable(SPI_tuptable);
 	return found;
 }
@@ -277,11 +282,12 @@ saga_sweep_turn(bool first)
 {
 	SagaDatabaseSlot *db = saga_my_database();
 
-	if (db == NULL)
+	if (saga_shared == NULL)
 		return false;
 	if (!under_way)
 	{
-		set_next_sweep(db);
+		if (db != NULL)
+			set_next_sweep(db);
 		position = careful_until = PG_INT32_MIN;
 		under_way = true;
 	}

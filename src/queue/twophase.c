@@ -125,10 +125,7 @@ saga_prepared_finish(const char *gid)
 	if (found.everything)
 		saga_database_rewind(found.dboid);
 	for (i = 0; i < found.nqueues; i++)
-	{
-		saga_slot_lower(found.queues[i].slot, &found.queues[i].mark);
-		saga_wake_queue(found.queues[i].slot);
-	}
+		saga_queue_push_key(&found.queues[i].key, &found.queues[i].mark);
 	if (found.next_wake != DT_NOEND)
 	{
 		SagaDatabaseSlot *db = saga_database_slot(found.dboid, false);

@@ -20,7 +20,7 @@ typedef struct SagaPrepared
 	int			nqueues;
 	struct
 	{
-		SagaQueueSlot *slot;
+		SagaQueueKey key;
 		pg_uuid_t	mark;		/* lower to this */
 	}			queues[SAGA_PREPARED_QUEUES];
 	char		gid[GIDSIZE];

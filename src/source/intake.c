@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #define ACCEPT_RECEIVES		10	/* answers for one commit */
+#define ACCEPT_BYTES		1000000 /* of messages, unless one answer has more */
 #define ACCEPT_TRIES		20	/* then they are left to come again */
 #define DELETE_TRIES		3
 #define IDLE_RECEIVE_MS		1000	/* between two receives that bring nothing */
@@ -215,6 +216,14 @@ saga_receiver_deleted(SagaReceiver *receiver, SagaSourceRequest *request, const 
 /* ---------- receiving ---------- */
 
 static void
+count_receives(SagaReceiver *receiver, SagaIntake *intake, SagaAccount *account, int n)
+{
+	intake->receiving += n;
+	receiver->receiving += n;
+	account->requests += n;		/* the source may have another owner now */
+}
+
+static void
 receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error, bool renewed)
 {
 	intake->want = 1;
@@ -238,7 +247,9 @@ received(SagaReceiver *receiver, SagaSourceRequest *request, const char *error)
 	SagaIntake *intake = saga_receiver_find(receiver, request->source_id);
 	MemoryContext old = MemoryContextSwitchTo(request->context);
 
-	intake->receiving--;
+	count_receives(receiver, intake, request->account, -1);
+	if (request->too_large)
+		intake->most = Max(request->asked / 2, 1);
 	if (error != NULL)
 		receive_failed(receiver, intake, error, request->renewed);
 	else
@@ -274,6 +285,18 @@ answered(SagaSourceRequest *request, const char *error, void *arg)
 		dlist_push_tail(&receiver->finished, &request->node);
 }
 
+/*
+ * One owner has at most twice as many receives as are free: two thirds when
+ * he is alone, and some are left for one who comes new.
+ */
+static bool
+owner_has_room(const SagaReceiver *receiver, const SagaIntake *intake)
+{
+	int			left = saga_http_max(receiver->http) - SAGA_RECEIVER_FOR_DELETES - receiver->receiving;
+
+	return intake->account->requests < 2 * left;
+}
+
 bool
 saga_intake_may_receive(const SagaReceiver *receiver, const SagaIntake *intake, TimestampTz now)
 {
@@ -281,7 +304,8 @@ saga_intake_may_receive(const SagaReceiver *receiver, const SagaIntake *intake, 
 
 	return !intake->stopped && intake->looked && intake->room > intake->reserved && intake->receiving < want &&
 		intake->receive_at <= now && intake->accept_tries == 0 &&
-		saga_http_active(receiver->http) < saga_http_max(receiver->http) - SAGA_RECEIVER_FOR_DELETES;
+		saga_http_active(receiver->http) < saga_http_max(receiver->http) - SAGA_RECEIVER_FOR_DELETES &&
+		owner_has_room(receiver, intake);
 }
 
 void
@@ -292,10 +316,13 @@ saga_intake_receive(SagaReceiver *receiver, SagaIntake *intake)
 	char	   *error;
 
 	request->asked = Min(intake->source->batch, intake->room - intake->reserved);
+	if (intake->most > 0)
+		request->asked = Min(request->asked, intake->most);
+	request->account = intake->account;
 	readiness = saga_source_request_start(request, receiver->http, &error);
 	if (readiness == SAGA_READY_NOW)
 	{
-		intake->receiving++;
+		count_receives(receiver, intake, request->account, 1);
 		intake->reserved += request->asked;
 		dlist_push_tail(&receiver->flying, &request->node);
 		return;
@@ -308,6 +335,28 @@ saga_intake_receive(SagaReceiver *receiver, SagaIntake *intake)
 }
 
 /* ---------- committing ---------- */
+
+/* So many receives, of the first ones, that they are not too much for one transaction. */
+static int
+receives_for_commit(const SagaIntake *intake, int limit)
+{
+	dlist_iter	iter;
+	size_t		bytes = 0;
+	int			n = 0;
+	int			i;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &intake->received))
+	{
+		const SagaSourceRequest *request = dlist_container(SagaSourceRequest, node, iter.cur);
+
+		for (i = 0; i < request->nmessages; i++)
+			bytes += request->messages[i].body_len;
+		if (n >= limit || (n > 0 && bytes > ACCEPT_BYTES))
+			break;
+		n++;
+	}
+	return n;
+}
 
 /* Up to limit receives; returns their messages. */
 static SagaSqsMessage **
@@ -399,7 +448,7 @@ accept_messages(SagaReceiver *receiver, SagaIntake *intake, int limit, SagaAccep
 void
 saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 {
-	int			limit = intake->accept_tries < 3 ? ACCEPT_RECEIVES : 1;
+	int			limit = receives_for_commit(intake, intake->accept_tries < 3 ? ACCEPT_RECEIVES : 1);
 	SagaAccepted accepted = {0};
 	bool		gone;
 	bool		done;

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "source/receiver_private.h"
@@ -89,6 +90,7 @@ serve(SagaReceiver *receiver, SagaSource *source)
 	else
 		saga_source_release(intake->source);
 	intake->source = source;
+	intake->account = saga_budget_account(receiver->budget, source->owner);
 	intake->stopped = false;
 	intake->want = 1;
 	intake->failures = 0;
@@ -143,19 +145,31 @@ forget_stopped(SagaReceiver *receiver)
 
 /* ---------- starting requests ---------- */
 
+/* One after the other, beginning behind the one that was last: no source waits for all before it. */
 static int
 start_receives(SagaReceiver *receiver)
 {
-	ListCell   *lc;
+	int			nintakes = list_length(receiver->intakes);
+	int			first = 0;
+	bool		any = true;
 	int			n = 0;
+	int			i;
 
-	foreach(lc, receiver->intakes)
+	while (first < nintakes &&
+		   ((SagaIntake *) list_nth(receiver->intakes, first))->source->source_id <= receiver->last_received)
+		first++;
+	while (any)
 	{
-		SagaIntake *intake = lfirst(lc);
-
-		while (saga_intake_may_receive(receiver, intake, GetCurrentTimestamp()))
+		any = false;
+		for (i = 0; i < nintakes; i++)
 		{
+			SagaIntake *intake = list_nth(receiver->intakes, (first + i) % nintakes);
+
+			if (!saga_intake_may_receive(receiver, intake, GetCurrentTimestamp()))
+				continue;
+			receiver->last_received = intake->source->source_id;
 			saga_intake_receive(receiver, intake);
+			any = true;
 			n++;
 		}
 	}
@@ -243,6 +257,7 @@ step(SagaReceiver *receiver)
 	MemoryContextSwitchTo(receiver->work);
 	free_finished(receiver);
 	reload(receiver);
+	receiver->budget->limit = (size_t) saga_answer_memory_kb * 1024;
 	receiver->in_http = true;
 	n = saga_http_run(receiver->http);
 	receiver->in_http = false;
@@ -332,6 +347,7 @@ saga_receiver_create(MemoryContext context)
 	dlist_init(&receiver->pending);
 	dlist_init(&receiver->flying);
 	dlist_init(&receiver->finished);
+	receiver->budget = saga_budget_create(receiver->context);
 	receiver->http = saga_http_create(SAGA_RECEIVER_MAX_IN_FLIGHT);
 	return receiver;
 }

@@ -7,7 +7,7 @@
 
 #include "source/source_private.h"
 
-#define SAGA_RECEIVER_MAX_IN_FLIGHT	128
+#define SAGA_RECEIVER_MAX_IN_FLIGHT	184
 #define SAGA_RECEIVER_FOR_DELETES	16	/* of these, no receive takes them */
 #define SAGA_RECEIVER_FETCH_MS		100 /* between two looks whether credentials have come */
 
@@ -17,9 +17,11 @@ typedef struct SagaIntake
 	SagaSource *source;
 	bool		stopped;		/* paused or gone: nothing is received any more */
 	int			receiving;		/* receives in flight */
+	SagaAccount *account;		/* of its owner */
 	int			reserved;		/* messages that they may bring, and that wait for their commit */
 	int			want;			/* receives in flight, while batches are full */
 	int			failures;		/* of receives, in a row */
+	int			most;			/* messages of one receive: more were too large an answer; 0: any number */
 	TimestampTz receive_at;		/* not before */
 	int			room;			/* how many more messages the target may be given */
 	bool		looked;			/* room is known */
@@ -43,6 +45,9 @@ struct SagaReceiver
 	bool		listed;			/* the sources have been read */
 	uint32		generation;		/* when they were */
 	List	   *intakes;		/* SagaIntake, by id */
+	SagaBudget *budget;			/* memory for answers, and whose receives are in flight */
+	int			receiving;		/* of all sources */
+	int32		last_received;	/* source_id: those behind it receive first */
 	SagaIntake *current;		/* the one that a transaction is about */
 	dlist_head	pending;		/* deletes and extensions to be started */
 	dlist_head	flying;

@@ -12,6 +12,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/* Ten are asked for.  Some more may come; far more would be too many for one transaction. */
+#define MAX_MESSAGES	100
+
 static const char *const actions[] = {
 	[SAGA_SOURCE_RECEIVE] = "ReceiveMessage",
 	[SAGA_SOURCE_DELETE] = "DeleteMessageBatch",
@@ -97,6 +100,7 @@ set_parts(SagaSourceRequest *request)
 	http->timeout_ms = endpoint->timeout_ms;
 	http->connect_timeout_ms = endpoint->connect_timeout_ms;
 	http->max_response_bytes = endpoint->max_response_bytes;
+	http->account = request->account;
 	http->ca_file = endpoint->ca_file;
 }
 
@@ -157,6 +161,7 @@ read_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
 
 	if (http->transport != SAGA_TRANSPORT_OK)
 		return psprintf("%s: %s", actions[request->action], http->message);
+	request->too_large = http->truncated;
 	if (http->truncated)
 		return psprintf("%s: the answer is too large", actions[request->action]);
 	body = palloc(http->body_len + 1);
@@ -164,7 +169,13 @@ read_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
 	body[http->body_len] = '\0';
 	if (http->status == 200 && request->action == SAGA_SOURCE_RECEIVE &&
 		saga_sqs_parse_messages(body, http->body_len, &request->messages, &request->nmessages))
-		return NULL;
+	{
+		if (request->nmessages <= MAX_MESSAGES)
+			return NULL;
+		request->nmessages = 0;
+		return psprintf("%s: the answer has more than %d messages", actions[request->action], MAX_MESSAGES);
+	}
+	request->nmessages = 0;
 	/* what comes back may be shown */
 	saga_secret_redact(body, http->body_len, request->secrets);
 	if (!saga_sqs_parse(body, http->body_len, answer))

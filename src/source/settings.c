@@ -10,8 +10,8 @@
 #include "source/source_private.h"
 #include "utils/memutils.h"
 
-/* A batch of ten messages of 1 MiB, each byte written as an escape. */
-#define MAX_RESPONSE_BYTES	(64 * 1024 * 1024)
+/* A batch of ten messages of 1 MiB.  Of messages that are all escapes fewer are asked for at a time. */
+#define MAX_RESPONSE_BYTES	(16 * 1024 * 1024)
 #define RECEIVE_MARGIN_MS	10000	/* beyond the time that the service waits */
 
 static void

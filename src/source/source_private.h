@@ -103,6 +103,7 @@ struct SagaSourceRequest
 	int32		source_id;
 	SagaSourceAction action;
 	SagaHttpRequest http;
+	SagaAccount *account;		/* of a receive: its owner's */
 	List	   *secrets;
 	TimestampTz started_at;
 	int			asked;			/* messages, of a receive */
@@ -118,6 +119,7 @@ struct SagaSourceRequest
 	int			nmessages;
 	TimestampTz hidden_until;	/* then the messages may be given out again */
 	int			nfailed;		/* receipts that are in "Failed": moved to the front */
+	bool		too_large;		/* of an error: there were too many messages in it */
 	bool		renewed;		/* of an error: the credentials were refused, and there are others */
 };
 

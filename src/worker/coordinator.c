@@ -159,6 +159,9 @@ sweep(SagaDatabaseSlot *slot)
 		return now;
 	first_sweep = false;
 
+	if (slot != saga_my_database())
+		slot->sweep_at = saga_sweep_interval_ms == 0 ? DT_NOEND :
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), saga_sweep_interval_ms);
 	SpinLockAcquire(&slot->mutex);
 	at = slot->sweep_at;
 	SpinLockRelease(&slot->mutex);
@@ -247,6 +250,24 @@ settings_changed(void)
 		saga_sweep_soon(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), saga_sweep_interval_ms), 0);
 }
 
+/*
+ * Stands for the slot that there is not: nobody tells us of timers, nor that
+ * a sweep is wanted, so we look each time.
+ */
+static SagaDatabaseSlot *
+own_slot(void)
+{
+	static SagaDatabaseSlot slot;
+
+	if (slot.dboid == InvalidOid)
+	{
+		SpinLockInit(&slot.mutex);
+		slot.dboid = MyDatabaseId;
+	}
+	slot.next_wake = DT_NOBEGIN;
+	return &slot;
+}
+
 static TimestampTz
 run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 {
@@ -289,9 +310,7 @@ turn(MemoryContext context)
 	leave_if_extension_gone();
 	slot = saga_my_database();
 	if (slot == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("pg_saga serves at most %d databases", SAGA_MAX_DATABASES)));
+		slot = own_slot();
 	for (int i = 0; i < lengthof(steps); i++)
 	{
 		TimestampTz at = run_step(i, slot, context);
@@ -300,6 +319,8 @@ turn(MemoryContext context)
 	}
 
 	now = GetCurrentTimestamp();
+	if (saga_my_database() == NULL)
+		next = Min(next, TimestampTzPlusMilliseconds(now, SAGA_UNLISTED_LOOK_MS));
 	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) now);
 	pg_atomic_fetch_add_u64(&saga_my_proc->batches, 1);
 	if (next <= now)

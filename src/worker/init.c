@@ -40,6 +40,10 @@ define_sizes(void)
 							"Number of queues, of all databases, that are kept in shared memory.",
 							"More of them work too, slower.",
 							&saga_max_queues, 1024, 16, 1000000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.max_databases",
+							"Number of databases that are kept in shared memory.",
+							"More of them work too: they are looked at once a second.",
+							&saga_max_databases, 64, 1, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_saga.max_processes",
 							"Number of background processes, of all databases, that shared memory has room for.",
 							"There is room for max_worker_processes of them at least.",

@@ -220,14 +220,15 @@ check_start(DatabaseEntry *entry, TimestampTz now)
 	}
 }
 
+/* Where a database has no slot, an extension was created somewhere: look. */
 static bool
-extension_was_created(Oid dboid)
+extension_was_created(Oid dboid, bool is_news)
 {
 	SagaDatabaseSlot *slot = saga_database_slot(dboid, false);
 	bool		result;
 
 	if (slot == NULL)
-		return false;
+		return is_news;
 	SpinLockAcquire(&slot->mutex);
 	result = slot->has_extension;
 	SpinLockRelease(&slot->mutex);
@@ -236,7 +237,7 @@ extension_was_created(Oid dboid)
 
 /* One database. Returns when to look again. */
 static TimestampTz
-serve_database(DatabaseEntry *entry, TimestampTz now)
+serve_database(DatabaseEntry *entry, TimestampTz now, bool is_news)
 {
 	bool		running = saga_proc_count(SAGA_AT(SAGA_PROC_COORDINATOR), entry->dboid) > 0;
 
@@ -265,7 +266,7 @@ serve_database(DatabaseEntry *entry, TimestampTz now)
 		/* it was there and is gone */
 		start_failed(entry, now);
 	}
-	if (entry->state == DB_ABSENT && extension_was_created(entry->dboid))
+	if (entry->state == DB_ABSENT && extension_was_created(entry->dboid, is_news))
 	{
 		entry->state = DB_UNKNOWN;
 		entry->retry_at = now;
@@ -309,7 +310,7 @@ serve_databases(void)
 
 		if (is_news)
 			forget_failures(entry, now);
-		at = serve_database(entry, now);
+		at = serve_database(entry, now, is_news);
 		next = Min(next, at);
 	}
 	return Max(1, (long) ((next - now) / 1000));

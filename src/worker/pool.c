@@ -44,6 +44,7 @@ static List *children = NIL;
 static List *troubles = NIL;
 static uint32 roles_seen;
 static uint32 lost_seen = 0;	/* unlike the counter's first value: one publisher looks at each start */
+static uint32 unlisted_seen = 0;	/* saga_unlisted() when a publisher was started */
 static bool slots_were_full = false;
 static bool sources_known = false;	/* the three below hold */
 static bool sources_enabled;	/* saga.source has one that is not paused */
@@ -230,7 +231,7 @@ saga_pool_count_all(const SagaPool *pool, SagaProcType type, bool also_leaving)
 static bool
 has_destinations(void)
 {
-	bool		result = false;
+	bool		result = saga_unlisted(SAGA_QUEUE_DESTINATION) != 0;
 
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	for (int i = 0; i < saga_shared->max_queues && !result; i++)
@@ -250,6 +251,7 @@ publisher_is_wanted(void)
 	int32		queue_id;
 
 	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &queue_id, 1) > 0 ||
+		saga_unlisted(SAGA_QUEUE_DESTINATION) != unlisted_seen ||
 		(pg_atomic_read_u32(&saga_procs->lost_publishers) != lost_seen && has_destinations());
 }
 
@@ -257,6 +259,7 @@ static void
 serve_publishers(SagaPool *pool)
 {
 	uint32		lost = pg_atomic_read_u32(&saga_procs->lost_publishers);
+	uint32		unlisted = saga_unlisted(SAGA_QUEUE_DESTINATION);
 	SagaTrouble *trouble = saga_pool_find_trouble(SAGA_PROC_PUBLISHER, InvalidOid, false);
 	int			running = saga_pool_count_all(pool, SAGA_PROC_PUBLISHER, false);
 
@@ -277,7 +280,10 @@ serve_publishers(SagaPool *pool)
 	if (trouble != NULL && trouble->retry_at > pool->now)
 		pool->next = Min(pool->next, trouble->retry_at);
 	else if (saga_pool_start(pool, SAGA_PROC_PUBLISHER, InvalidOid))
+	{
 		lost_seen = lost;
+		unlisted_seen = unlisted;
+	}
 }
 
 /* ---------- sources ---------- */

@@ -19,10 +19,12 @@
 #include "postgres.h"
 
 #include "common/guc.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/lwlock.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/pool_private.h"
 
@@ -39,6 +41,14 @@ typedef struct OwnerTurn
 /* Process-local, in TopMemoryContext. */
 static List *turns = NIL;
 static uint64 last_turn = 0;
+static List *unlisted = NIL;	/* owners with something in queues without a slot */
+static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at */
+static TimestampTz unlisted_at = 0; /* not before, it is looked at again */
+
+static SagaStmt unlisted_stmt = {
+	.sql = "SELECT q.queue_id, q.owner::oid FROM saga.queue q WHERE q.kind = 'w'"
+	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id"
+};
 
 typedef struct OwnerCount
 {
@@ -92,11 +102,64 @@ compare_turns(const ListCell *a, const ListCell *b)
 	return (xturn > yturn) - (xturn < yturn);
 }
 
+/* Owners of workflows with messages that have no slot in shared memory. */
+static List *
+read_unlisted(List *owners)
+{
+	saga_begin();
+	if (saga_extension_try_lock())
+	{
+		MemoryContext old;
+
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		saga_execute(&unlisted_stmt, NULL, NULL, true, 0);
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			bool		isnull;
+			int32		queue_id = DatumGetInt32(saga_result(i, 1, &isnull));
+
+			if (!saga_queue_is_listed(queue_id))
+				owners = list_append_unique_oid(owners, DatumGetObjectId(saga_result(i, 2, &isnull)));
+		}
+		MemoryContextSwitchTo(old);
+		PopActiveSnapshot();
+		SPI_finish();
+	}
+	saga_commit();
+	return owners;
+}
+
+/*
+ * Who has some is asked for again, as nothing tells when they were served.
+ * A statement per second at most, also when somebody makes more all the time.
+ */
+static List *
+unlisted_owners(SagaPool *pool)
+{
+	uint32		now = saga_unlisted(SAGA_QUEUE_WORKFLOW);
+	bool		changed = now != unlisted_seen;
+
+	if (!changed && unlisted == NIL)
+		return NIL;
+	if (pool->now >= unlisted_at || (changed && unlisted == NIL))
+	{
+		unlisted_seen = now;
+		list_free(unlisted);
+		unlisted = NIL;
+		unlisted = read_unlisted(unlisted);
+		unlisted_at = TimestampTzPlusMilliseconds(pool->now, SAGA_UNLISTED_LOOK_MS);
+	}
+	saga_pool_look_again(pool, SAGA_UNLISTED_LOOK_MS);
+	return unlisted;
+}
+
 /* Owners with a ready workflow queue, each once, who was served least lately first. */
 static List *
-ready_owners(void)
+ready_owners(SagaPool *pool)
 {
-	List	   *owners = NIL;
+	List	   *owners = list_copy(unlisted_owners(pool));
 
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	for (int i = 0; i < saga_shared->max_queues; i++)
@@ -386,7 +449,7 @@ cancel_steps(SagaPool *pool, bool crowded)
 
 /*
  * Workers that are busy will be back in a moment, or overstay.  Until we look
- * whether they do, nobody has to wake us for their owners (saga_wake_queue).
+ * whether they do, nobody has to wake us for their owners (saga_queue_push_key).
  */
 static void
 watch_busy(SagaPool *pool, const List *owners, bool all)
@@ -413,7 +476,7 @@ saga_pool_serve_workers(SagaPool *pool)
 
 	/* before the look: whoever makes a queue ready after it tells us */
 	(void) pg_atomic_exchange_u32(&saga_my_proc->watching, 0);
-	owners = ready_owners();
+	owners = ready_owners(pool);
 	send_away(pool);
 	foreach(lc, owners)
 		crowded |= !serve_without(pool, lfirst_oid(lc));

@@ -51,9 +51,12 @@ loop(void)
 			/* a source that fails backs off by itself, and must not delay the others */
 			if (receiver != NULL && saga_receiver_failed(receiver, error))
 				failures = 0;
+			else
+			{
+				pause = Min(TROUBLE_MAX_MS, TROUBLE_MS << Min(failures, 10));
+				failures++;
+			}
 			FreeErrorData(error);
-			pause = Min(TROUBLE_MAX_MS, TROUBLE_MS << Min(failures, 10));
-			failures++;
 			if (!saga_extension_is_there())
 				proc_exit(0);
 		}

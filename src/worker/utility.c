@@ -135,12 +135,12 @@ close_database(Oid dboid)
 {
 	SagaDatabaseSlot *slot = saga_database_slot(dboid, true);
 
+	closed_database = dboid;
 	if (slot == NULL)
-		return;
+		return;					/* its processes leave, and come back before they can connect */
 	SpinLockAcquire(&slot->mutex);
 	slot->closed++;
 	SpinLockRelease(&slot->mutex);
-	closed_database = dboid;
 }
 
 /*
@@ -157,14 +157,15 @@ open_database(bool dropped)
 	int			left;
 
 	closed_database = InvalidOid;
-	if (slot == NULL)
-		return;
-	SpinLockAcquire(&slot->mutex);
-	if (slot->closed > 0)
-		slot->closed--;
-	/* the slots are few: none for a template that was only copied */
-	forget |= slot->closed == 0 && !slot->has_extension;
-	SpinLockRelease(&slot->mutex);
+	if (slot != NULL)
+	{
+		SpinLockAcquire(&slot->mutex);
+		if (slot->closed > 0)
+			slot->closed--;
+		/* the slots are few: none for a template that was only copied */
+		forget |= slot->closed == 0 && !slot->has_extension;
+		SpinLockRelease(&slot->mutex);
+	}
 	if (forget)
 		saga_forget_database(dboid);
 	if (dropped)

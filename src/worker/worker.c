@@ -29,6 +29,7 @@
 #include "worker/procs.h"
 
 #define QUEUES_AT_ONCE	64
+#define UNLISTED_AT_ONCE 1000
 #define KEPT_MIN_MS		5		/* when only rows came back that could not be run */
 #define KEPT_MAX_MS		200
 #define TROUBLE_MIN_MS	50		/* after a batch that raised */
@@ -39,6 +40,14 @@ static Oid	my_owner;
 static MemoryContext batch_context;
 static int	failures = 0;		/* batches in a row that raised, or ran nothing */
 static TimestampTz not_before = 0;	/* no batch before this */
+static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at */
+
+/* In the order of the ids, so that a queue that keeps its messages does not hide those behind it. */
+static SagaStmt unlisted_stmt = {
+	.sql = "SELECT q.queue_id FROM saga.queue q WHERE q.owner = $1 AND q.kind = 'w' AND q.queue_id > $2"
+	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id LIMIT $3",
+	.nargs = 3,.argtypes = {OIDOID, INT4OID, INT4OID}
+};
 
 
 static void
@@ -72,7 +81,6 @@ static const SagaQueue *
 my_queue(int32 queue_id)
 {
 	const SagaQueue *queue = saga_queue_by_id(queue_id, true);
-	SagaQueueSlot *slot;
 
 	if (queue == NULL)
 	{
@@ -81,9 +89,8 @@ my_queue(int32 queue_id)
 	}
 	if (queue->owner == my_owner && queue->kind == SAGA_QUEUE_WORKFLOW)
 		return queue;
-	slot = saga_queue_slot(queue_id, queue->owner, queue->kind);
-	if (slot != NULL)
-		saga_wake_queue(slot);
+	(void) saga_queue_slot(queue_id, queue->owner, queue->kind);
+	saga_wake_next(queue);
 	return NULL;
 }
 
@@ -125,11 +132,11 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 static void
 call_for_help(int32 queue_id)
 {
-	SagaQueueSlot *slot = saga_queue_slot(queue_id, my_owner, SAGA_QUEUE_WORKFLOW);
+	SagaQueueKey key = {MyDatabaseId, queue_id, my_owner, SAGA_QUEUE_WORKFLOW};
 
-	if (saga_workers > 1 && slot != NULL)
+	if (saga_workers > 1)
 	{
-		saga_wake_queue(slot);
+		saga_queue_push_key(&key, NULL);
 		if (saga_proc_count(SAGA_AT(SAGA_PROC_WORKER), MyDatabaseId) < saga_workers)
 			saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
@@ -172,13 +179,54 @@ serve_queue(int32 queue_id)
 	} while (result.run_alone && saga_proc_wanted());
 }
 
+/* Our queues with messages that have no slot in shared memory. Returns their number. */
+static int
+read_unlisted(int32 *ids, int max)
+{
+	static int32 after = 0;		/* goes round */
+	Datum		values[3];
+	bool		isnull;
+	int			found;
+	int			n = 0;
+
+	/* first: what comes now is another one */
+	unlisted_seen = saga_unlisted(SAGA_QUEUE_WORKFLOW);
+	saga_begin();
+	check_still_wanted();
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	values[0] = ObjectIdGetDatum(my_owner);
+	values[1] = Int32GetDatum(after);
+	values[2] = Int32GetDatum(UNLISTED_AT_ONCE);
+	saga_execute(&unlisted_stmt, values, NULL, true, 0);
+	found = (int) SPI_processed;
+	after = 0;
+	for (int i = 0; i < found && n < max; i++)
+	{
+		after = DatumGetInt32(saga_result(i, 1, &isnull));
+		if (!saga_queue_is_listed(after))
+			ids[n++] = after;
+	}
+	if (n < max && found < UNLISTED_AT_ONCE)
+		after = 0;
+	else
+		unlisted_seen--;		/* there may be more */
+	SPI_freetuptable(SPI_tuptable);
+	PopActiveSnapshot();
+	SPI_finish();
+	saga_commit();
+	return n;
+}
+
 /* Returns false when nothing was ready. */
 static bool
 turn(void)
 {
 	int32		ids[QUEUES_AT_ONCE];
-	int			n = saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, ids, QUEUES_AT_ONCE);
+	int			n = saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, ids, QUEUES_AT_ONCE / 2);
 
+	if (saga_unlisted(SAGA_QUEUE_WORKFLOW) != unlisted_seen)
+		n += read_unlisted(ids + n, QUEUES_AT_ONCE - n);
 	for (int i = 0; i < n; i++)
 	{
 		serve_queue(ids[i]);
@@ -204,8 +252,9 @@ sleep_until_needed(TimestampTz idle_since)
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	saga_proc_prepare_sleep();
-	if (saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, &id, 1) == 0 && saga_proc_wanted())
-		saga_proc_wait(left);
+	if (saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, &id, 1) == 0 && saga_proc_wanted() &&
+		saga_unlisted(SAGA_QUEUE_WORKFLOW) == unlisted_seen)
+		saga_proc_wait(saga_my_database() != NULL ? left : Min(left, SAGA_UNLISTED_LOOK_MS));
 	saga_proc_end_sleep();
 	return true;
 }

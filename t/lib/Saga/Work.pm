@@ -60,7 +60,8 @@ SQL
 	return;
 }
 
-# One execution for each number; a hash reference first has further members of the input.
+# One execution for each number; a hash reference first has further members of the input. The
+# workflow is whoever's has the name.
 sub submit
 {
 	my ($node, $db, $workflow, @numbers) = @_;
@@ -68,7 +69,7 @@ sub submit
 	my $members = join('', map { ", '$_', $more->{$_}" } sort keys %$more);
 	my $list = join(',', @numbers);
 	$node->safe_psql($db,
-		"SELECT saga.start_execution('$workflow', jsonb_build_object('x', x$members))"
+		"SELECT saga.start_execution((SELECT workflow_id FROM saga.workflow WHERE name = '$workflow'), jsonb_build_object('x', x$members))"
 		  . " FROM unnest(ARRAY[$list]) x");
 	return;
 }
