@@ -684,19 +684,7 @@ COMMENT ON FUNCTION saga.doctor() IS
 'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
 
 -- ---------- grants ----------
--- Last: nothing for PUBLIC. Of what is new alone: what an extension's script does to the rights on an
--- object makes all of them the extension's own, and pg_dump would leave out what was granted on the others.
-DO $$
-DECLARE
-	routine regprocedure;
-BEGIN
-	FOR routine IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'saga'::regnamespace AND p.proacl IS NULL
-	LOOP
-		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
-	END LOOP;
-END
-$$;
-
--- Tells every process that the extension has changed (stmt.c): a change of any schema does.
-CREATE SCHEMA saga_update;
-DROP SCHEMA saga_update;
+-- Last: nothing for PUBLIC. It also tells every process that the extension has changed (stmt.c).
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga FROM PUBLIC;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA saga FROM PUBLIC;
+REVOKE ALL ON SCHEMA saga FROM PUBLIC;
