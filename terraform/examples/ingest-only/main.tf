@@ -2,7 +2,8 @@
 # policy for the role that PostgreSQL has there. In the database:
 #
 #   SELECT saga.create_destination('invoice-events', 'sns', '{"topic_arn": "<topic_arns>"}');
-#   SELECT saga.create_source('invoices', 'sqs', '{"queue_url": "<queue_url>", "region": "<region>"}', 'invoice');
+#   SELECT saga.set_destination_owner('invoice-events', 'invoice_owner');
+#   SELECT invoice_source('invoices', '{"queue_url": "<queue_url>", "region": "<region>"}');
 
 provider "aws" {
   region = var.region

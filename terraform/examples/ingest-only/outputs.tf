@@ -4,7 +4,7 @@ output "api_url" {
 }
 
 output "queue_url" {
-  description = "For saga.create_source"
+  description = "For invoice_source"
   value       = module.pg_saga.queue_url
 }
 

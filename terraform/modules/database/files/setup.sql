@@ -51,8 +51,8 @@ SELECT format('SELECT saga.create_destination(%1$L, %2$L, %3$L), saga.set_destin
 -- Invoices are taken from SQS once there is somewhere for them to go. The rights of the instance are
 -- given to the source by who may use them; it belongs to the owner of the workflow, and so does the
 -- workflow that takes its messages in.
-SELECT format('SELECT saga.create_source(%L, %L, %L, %L, %L)', 'invoices', 'sqs',
-		jsonb_build_object('queue_url', c->'queue_url', 'region', c->'region'), 'invoice', 'invoice_owner')
+SELECT format('SELECT invoice_source(%L, %L)', 'invoices',
+		jsonb_build_object('queue_url', c->'queue_url', 'region', c->'region'))
   FROM setup
  WHERE c->>'queue_url' IS NOT NULL
    AND NOT EXISTS (SELECT FROM saga.source WHERE name = 'invoices' AND owner = 'invoice_owner'::regrole)
