@@ -85,3 +85,40 @@ SELECT pg_temp.try_settings(jsonb_build_object('classify', jsonb_agg(jsonb_build
 SELECT pg_temp.try_settings(jsonb_build_object('classify', jsonb_agg(jsonb_build_object('body', jsonb_build_object('path', 'x', 'in', x), 'as', 'fatal'))))
 	FROM (SELECT jsonb_agg(i) x FROM generate_series(1, 900) i) x, generate_series(1, 3);
 SELECT pg_temp.try_settings(jsonb_build_object('classify', jsonb_agg(jsonb_build_object('body', jsonb_build_object('matches', '(a?){150}'), 'as', 'fatal')))) FROM generate_series(1, 4) i;
+
+-- ---------- settings ----------
+
+-- large ones are refused before they are looked at
+SELECT regexp_replace(pg_temp.try_settings(jsonb_build_object('headers', jsonb_object_agg('h' || i, 'x'))), 'take \d+', 'take ...') FROM generate_series(1, 60000) i;
+SELECT regexp_replace(pg_temp.try_settings(jsonb_build_object('comment', repeat('x', 70000))), 'take \d+', 'take ...');
+SELECT pg_temp.try_settings(jsonb_build_object('comment', repeat('x', 60000)));
+SELECT saga.create_destination('large', 'http', '{"url": "https://example.invalid/"}') > 0 AS made;
+SELECT saga.alter_destination('large', jsonb_build_object('like', 'large', 'comment', repeat('x', 70000)));
+SELECT saga.alter_destination('large', jsonb_build_object('like', 'large', 'comment', repeat('x', 40000)));
+SELECT saga.alter_destination('large', jsonb_build_object('like', 'large', 'headers', jsonb_build_object('x', repeat('y', 8000)), 'method', 'PUT', 'request', jsonb_build_object('body', jsonb_build_object('template', repeat('z', 30000)))));
+SELECT saga.create_source('bounds', 'sqs', jsonb_build_object('queue_url', 'https://sqs.eu-central-1.amazonaws.com/1/x', 'region', repeat('x', 70000)), 'bounds');
+-- what is stored is read as before
+UPDATE saga.destination SET settings = settings || jsonb_build_object('comment', repeat('x', 200000)) WHERE name = 'large';
+SELECT saga.publish_to('large', '{}') IS NOT NULL AS published;
+-- many of one thing, or one twice
+SELECT pg_temp.try_settings(jsonb_build_object('headers', jsonb_object_agg('h' || i, 'x'))) FROM generate_series(1, 101) i;
+SELECT pg_temp.try_settings(jsonb_build_object('headers', jsonb_object_agg('h' || i, 'x'))) FROM generate_series(1, 100) i;
+SELECT pg_temp.try_settings('{"headers": {"X-Other": "1", "x-one": "1", "X-One": "2"}}');
+SELECT pg_temp.try_settings('{"headers": {"x-one": "1"}, "request": {"headers": {"X-One": "2"}}}');
+SELECT pg_temp.try_settings(jsonb_build_object('headers', jsonb_object_agg('h' || i, '{secret:a' || i || '}'))) FROM generate_series(1, 17) i;
+
+-- ---------- messages ----------
+
+SELECT saga.create_destination('form', 'http', '{"url": "https://example.invalid/", "request": {"content_type": "form"}}') > 0 AS made;
+CREATE FUNCTION pg_temp.try_message(payload jsonb, headers jsonb DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+BEGIN
+	RETURN saga.publish_to('form', payload, headers => headers) IS NOT NULL;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN concat_ws(' ', SQLSTATE, SQLERRM, nullif(detail, ''));
+END $$;
+SELECT pg_temp.try_message('{}', jsonb_object_agg('h' || i, 'x')) FROM generate_series(1, 60000) i;
+SELECT pg_temp.try_message((repeat('{"' || repeat('k', 1000) || '":', 3000) || '1' || repeat('}', 3000))::jsonb);
+SELECT pg_temp.try_message('{"a": {"b": [1, {"c": 2}]}}');

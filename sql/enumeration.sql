@@ -153,6 +153,7 @@ INSERT INTO decided.decision VALUES
 	('table', 'saga.destination_state', 'nobody', NULL),
 	('table', 'saga.execution', 'nobody', NULL),
 	('table', 'saga.execution_name', 'nobody', NULL),
+	('table', 'saga.given_id', 'nobody', NULL),
 	('table', 'saga.history', 'nobody', NULL),
 	('table', 'saga.inbox', 'nobody', NULL),
 	('table', 'saga.message', 'nobody', NULL),

@@ -252,7 +252,8 @@ COMMENT ON FUNCTION saga.create_workflow(text, jsonb, regrole) IS
 COMMENT ON FUNCTION saga.set_workflow_owner(text, regrole, text) IS
 'gives a workflow to another role, whose rights its steps then have; the caller must own it (a superuser writes owner.name) and be able to become the role.
 definition_hash: as in saga.workflows; required where the caller is not himself the owner, so that nobody gives away what he has not looked at. Rights that were granted on it end.
-Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition), duplicate_object, insufficient_privilege';
+What names in its definitions mean is looked up again, for the new owner.
+Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition, or executions of an older one), duplicate_object, insufficient_privilege';
 COMMENT ON FUNCTION saga.bind_resource(text, text) IS
 'says what an ARN in a definition stands for here (sql:schema.function ...), for workflows of the caller, and of those who have him in pg_saga.owner_path';
 COMMENT ON FUNCTION saga.start_execution(text, jsonb, text, uuid) IS
@@ -459,15 +460,31 @@ END
 $$;
 
 -- ---------- worker ----------
-DROP VIEW saga.workers;
-DROP FUNCTION saga.worker_status();
-CREATE FUNCTION saga.worker_status(OUT pid integer, OUT type text, OUT database name, OUT owner name,
-	OUT state text, OUT started_at timestamptz, OUT last_active timestamptz,
-	OUT batches bigint, OUT done bigint, OUT errors bigint, OUT reason text,
-	OUT busy_since timestamptz, OUT overstays boolean)
-RETURNS SETOF record LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'saga_worker_status';
+-- columns more, for the same roles
+DO $$
+DECLARE
+	granted CONSTANT aclitem[] := (SELECT p.proacl FROM pg_proc p WHERE p.oid = 'saga.worker_status()'::regprocedure);
+	shown CONSTANT aclitem[] := (SELECT c.relacl FROM pg_class c WHERE c.oid = 'saga.workers'::regclass);
+	grantee regrole;
+BEGIN
+	DROP VIEW saga.workers;
+	DROP FUNCTION saga.worker_status();
+	CREATE FUNCTION saga.worker_status(OUT pid integer, OUT type text, OUT database name, OUT owner name,
+		OUT state text, OUT started_at timestamptz, OUT last_active timestamptz,
+		OUT batches bigint, OUT done bigint, OUT errors bigint, OUT reason text,
+		OUT busy_since timestamptz, OUT overstays boolean)
+	RETURNS SETOF record LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'saga_worker_status';
+	CREATE VIEW saga.workers AS SELECT * FROM saga.worker_status();
+	FOR grantee IN SELECT a.grantee FROM aclexplode(granted) a WHERE a.grantee NOT IN (0, a.grantor) LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION saga.worker_status() TO %s', grantee);
+	END LOOP;
+	FOR grantee IN SELECT a.grantee FROM aclexplode(shown) a
+		WHERE a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, a.grantor) LOOP
+		EXECUTE format('GRANT SELECT ON saga.workers TO %s', grantee);
+	END LOOP;
+END
+$$;
 COMMENT ON FUNCTION saga.worker_status() IS 'rows of saga.workers';
-CREATE VIEW saga.workers AS SELECT * FROM saga.worker_status();
 COMMENT ON VIEW saga.workers IS
 'the processes of pg_saga, and the owners whose executions cannot run, with the reason.
 busy_since: of a worker, when its batch began; overstays: it has been in it for longer than a batch takes, so it is in a long step';
@@ -684,19 +701,7 @@ COMMENT ON FUNCTION saga.doctor() IS
 'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
 
 -- ---------- grants ----------
--- Last: nothing for PUBLIC. Of what is new alone: what an extension's script does to the rights on an
--- object makes all of them the extension's own, and pg_dump would leave out what was granted on the others.
-DO $$
-DECLARE
-	routine regprocedure;
-BEGIN
-	FOR routine IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'saga'::regnamespace AND p.proacl IS NULL
-	LOOP
-		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
-	END LOOP;
-END
-$$;
-
--- Tells every process that the extension has changed (stmt.c): a change of any schema does.
-CREATE SCHEMA saga_update;
-DROP SCHEMA saga_update;
+-- Last: nothing for PUBLIC. It also tells every process that the extension has changed (stmt.c).
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga FROM PUBLIC;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA saga FROM PUBLIC;
+REVOKE ALL ON SCHEMA saga FROM PUBLIC;

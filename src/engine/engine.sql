@@ -146,7 +146,8 @@ CREATE FUNCTION saga.set_workflow_owner(name text, role regrole, definition_hash
 COMMENT ON FUNCTION saga.set_workflow_owner(text, regrole, text) IS
 'gives a workflow to another role, whose rights its steps then have; the caller must own it (a superuser writes owner.name) and be able to become the role.
 definition_hash: as in saga.workflows; required where the caller is not himself the owner, so that nobody gives away what he has not looked at. Rights that were granted on it end.
-Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition), duplicate_object, insufficient_privilege';
+What names in its definitions mean is looked up again, for the new owner.
+Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition, or executions of an older one), duplicate_object, insufficient_privilege';
 
 CREATE FUNCTION saga.bind_resource(arn text, resource text) RETURNS void
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_bind_resource';

@@ -59,6 +59,7 @@ saga_secret_check(const char *text, SagaSecretUse *use)
 		if (close == NULL)
 			return "has a reference without its closing brace";
 		use->any = true;
+		use->count++;
 		if (strncmp(ref, "file:", 5) == 0)
 		{
 			if (ref[5] != '/')

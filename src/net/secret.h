@@ -17,6 +17,7 @@ typedef struct SagaSecretUse
 	bool		any;
 	bool		file;
 	bool		environment;
+	int			count;			/* of references */
 	List	   *names;			/* char *: of rows of saga.secret */
 } SagaSecretUse;
 

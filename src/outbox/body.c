@@ -122,7 +122,12 @@ typedef struct FormState
 	StringInfo	out;
 	const char *prefix;			/* NULL at the top */
 	const char *array_format;
+	bool	   *too_large;		/* then the rest is left out */
 } FormState;
+
+/* Names are as long as the message is deep. */
+#define SAGA_MAX_FORM_NAME	8192
+#define SAGA_MAX_FORM		(64 * 1024 * 1024)
 
 static void append_form_value(FormState *form, const char *name, JsonbValue *value);
 
@@ -141,7 +146,7 @@ append_form_array(FormState *form, const char *name, JsonbContainer *array)
 	StringInfoData joined;
 
 	initStringInfo(&joined);
-	for (i = 0; i < JsonContainerSize(array); i++)
+	for (i = 0; i < JsonContainerSize(array) && !*form->too_large; i++)
 	{
 		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
 		char	   *text = saga_doc_text(item);
@@ -163,9 +168,15 @@ static void
 append_form_value(FormState *form, const char *name, JsonbValue *value)
 {
 	FormState	inner = *form;
-	char	   *text = saga_doc_text(value);
+	char	   *text;
 
 	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	if (form->out->len > SAGA_MAX_FORM || strlen(name) > SAGA_MAX_FORM_NAME)
+		*form->too_large = true;
+	if (*form->too_large)
+		return;
+	text = saga_doc_text(value);
 	if (text != NULL)
 		saga_append_query(form->out, name, text);
 	else if (saga_doc_is_object(value))
@@ -185,14 +196,18 @@ append_form_value(FormState *form, const char *name, JsonbValue *value)
 }
 
 static char *
-encode_form(const JsonbValue *body, const char *array_format)
+encode_form(const JsonbValue *body, const char *array_format, char **error)
 {
+	bool		too_large = false;
 	StringInfoData out;
-	FormState	form = {&out, NULL, array_format};
+	FormState	form = {&out, NULL, array_format, &too_large};
 
 	initStringInfo(&out);
 	saga_doc_each(body->val.binary.data, append_form_member, &form);
-	return out.data;
+	if (!too_large)
+		return out.data;
+	*error = pstrdup("the form gets too large");
+	return NULL;
 }
 
 /* ---------- bodies ---------- */
@@ -331,7 +346,7 @@ saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, c
 	if (array_format != NULL && saga_doc_is_object(body))
 	{
 		*content_type = "application/x-www-form-urlencoded";
-		return encode_form(body, array_format);
+		return encode_form(body, array_format, error);
 	}
 	if (as_it_is && body->type == jbvString &&
 		(raw || (!named && saga_doc_get(&request->root, "Method") != NULL)))

@@ -56,6 +56,9 @@ typedef enum SagaBodySource
 	SAGA_BODY_TEMPLATE
 } SagaBodySource;
 
+/* Of a request; servers take no more. */
+#define SAGA_MAX_SENT_HEADERS	100
+
 /* "request", and those of look-up, poll and compensation. */
 typedef struct SagaRequestSpec
 {
@@ -269,6 +272,7 @@ typedef struct SagaDestination
 	bool		uses_environment;	/* reads a variable of the server */
 	bool		sends_secrets;	/* has a reference of any kind */
 	bool		uses_private;	/* connects to private addresses */
+	int			nsecrets;		/* references of any kind */
 	List	   *secrets;		/* char *: names of rows of saga.secret that it refers to */
 
 	/* for settings of earlier versions: what would not be accepted now, with its path, or NULL */
@@ -290,6 +294,9 @@ typedef struct SagaDestination
 extern const char *saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path);
 
 /* What of the settings only some roles may ask for, to go on with "may"; NULL: nothing. */
+/* Raises when settings that somebody makes now are larger than any need to be. */
+extern void saga_settings_check_size(const char *kind, const char *name, Jsonb *settings);
+
 extern const char *saga_settings_need_rights(const SagaDestination *destination);
 
 /* The path of a max_response_bytes that is larger than pg_saga.answer_limit; NULL: there is none. */

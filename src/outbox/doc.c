@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "outbox/doc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -155,6 +156,7 @@ saga_doc_each(JsonbContainer *object, saga_doc_member_fn fn, void *arg)
 	{
 		char	   *name;
 
+		CHECK_FOR_INTERRUPTS();
 		Assert(token == WJB_KEY);
 		name = pnstrdup(item.val.string.val, item.val.string.len);
 		token = JsonbIteratorNext(&it, &item, true);

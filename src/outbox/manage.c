@@ -69,6 +69,7 @@ check_settings(const char *name, const char *kind, Jsonb *settings)
 	const char *error;
 	char	   *path;
 
+	saga_settings_check_size("destination", name, settings);
 	destination = saga_destination_new(name, kind);
 	old = MemoryContextSwitchTo(destination->context);
 	error = saga_settings_parse(destination, settings, &path);
@@ -232,6 +233,7 @@ resolve_like(const char *name, Jsonb *settings)
 
 	if (like == NULL)
 		return settings;
+	saga_settings_check_size("destination", name, settings);
 	other = like->type == jbvString ? saga_doc_text(like) : NULL;
 	if (other == NULL)
 		ereport(ERROR,

@@ -180,6 +180,8 @@ check_headers(MemberState *state, JsonbValue *headers)
 		return true;
 	if (!saga_doc_is_object(headers))
 		return saga_reject(state->resolved, "States.Runtime", "Headers must be an object");
+	if (JsonContainerSize(headers->val.binary.data) > SAGA_MAX_SENT_HEADERS)
+		return saga_reject(state->resolved, "States.Runtime", "Headers has more than %d members", SAGA_MAX_SENT_HEADERS);
 	saga_doc_each(headers->val.binary.data, check_header, state);
 	return state->ok;
 }

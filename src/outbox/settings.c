@@ -180,6 +180,9 @@ saga_settings_object(SagaSettingsState *state, const char *path, JsonbValue *val
 		saga_settings_members(state, path, value->val.binary.data, table, n, base, what);
 }
 
+/* Each answer is searched for each of them. */
+#define SAGA_MAX_SECRETS	16
+
 void
 saga_settings_secrets(SagaSettingsState *state, const char *path, const char *text, bool *any)
 {
@@ -191,6 +194,9 @@ saga_settings_secrets(SagaSettingsState *state, const char *path, const char *te
 	state->destination->uses_files |= use.file;
 	state->destination->uses_environment |= use.environment;
 	state->destination->sends_secrets |= use.any;
+	state->destination->nsecrets += use.count;
+	if (state->destination->nsecrets > SAGA_MAX_SECRETS)
+		saga_settings_refuse(state, path, psprintf("makes more than %d references to secrets", SAGA_MAX_SECRETS));
 	state->destination->secrets = list_concat(state->destination->secrets, use.names);
 	if (any != NULL)
 		*any = use.any;
@@ -537,6 +543,20 @@ saga_settings_finish_ca_file(SagaSettingsState *state)
 	destination->uses_files = true;
 	if (destination->ca_file[0] != '/')
 		saga_settings_fault(state, "$.ca_file", "must be an absolute path");
+}
+
+/* What every process reads when it is changed; what is stored already is read as before. */
+#define SAGA_MAX_SETTINGS	(64 * 1024)
+
+void
+saga_settings_check_size(const char *kind, const char *name, Jsonb *settings)
+{
+	if (VARSIZE(settings) > SAGA_MAX_SETTINGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("settings of %s \"%s\" are too large", kind, name),
+				 errdetail("They take %zu bytes, more than %d.", (Size) VARSIZE(settings), SAGA_MAX_SETTINGS),
+				 errhint("Put what is long into the messages, and let templates or expressions take it from there.")));
 }
 
 const char *

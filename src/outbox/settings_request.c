@@ -46,7 +46,6 @@ parse_header(const char *name, JsonbValue *value, void *arg)
 	bool		secret = false;
 	const char *error;
 	char	   *text;
-	int			i;
 
 	if (value->type != jbvString)
 	{
@@ -63,11 +62,6 @@ parse_header(const char *name, JsonbValue *value, void *arg)
 		error = saga_template_check(text);
 	if (error == NULL && saga_header_is_secret(name) && !secret)
 		error = "must not be a literal secret; write {secret:NAME}, {secret:file:/path} or {secret:env:NAME} in place of it";
-	for (i = 0; i < spec->nheaders; i++)
-	{
-		if (pg_strcasecmp(spec->headers[i].name, name) == 0)
-			error = "is there twice";
-	}
 	if (error != NULL)
 	{
 		saga_settings_fault(headers->state, path, error);
@@ -76,6 +70,29 @@ parse_header(const char *name, JsonbValue *value, void *arg)
 	spec->headers[spec->nheaders].name = pstrdup(name);
 	spec->headers[spec->nheaders].value = text;
 	spec->nheaders++;
+}
+
+static int
+compare_headers(const void *a, const void *b)
+{
+	return pg_strcasecmp((*(const SagaHeader *const *) a)->name, (*(const SagaHeader *const *) b)->name);
+}
+
+/* Names that differ in case only: a jsonb has both. */
+static void
+find_twins(HeadersState *headers)
+{
+	SagaRequestSpec *spec = headers->spec;
+	const SagaHeader **sorted = palloc((spec->nheaders + 1) * sizeof(SagaHeader *));
+
+	for (int i = 0; i < spec->nheaders; i++)
+		sorted[i] = &spec->headers[i];
+	qsort(sorted, spec->nheaders, sizeof(SagaHeader *), compare_headers);
+	for (int i = 1; i < spec->nheaders; i++)
+		if (compare_headers(&sorted[i - 1], &sorted[i]) == 0)
+			saga_settings_fault(headers->state, saga_settings_path(headers->path, Max(sorted[i - 1], sorted[i])->name),
+								"is there twice");
+	pfree(sorted);
 }
 
 void
@@ -93,6 +110,9 @@ saga_settings_headers(SagaSettingsState *state, const char *path, JsonbValue *va
 	size = mul_size(spec->nheaders + JsonContainerSize(value->val.binary.data) + 1, sizeof(SagaHeader));
 	spec->headers = spec->headers == NULL ? palloc0(size) : repalloc(spec->headers, size);
 	saga_doc_each(value->val.binary.data, parse_header, &headers);
+	find_twins(&headers);
+	if (spec->nheaders > SAGA_MAX_SENT_HEADERS)
+		saga_settings_refuse(state, path, psprintf("has more than %d headers", SAGA_MAX_SENT_HEADERS));
 }
 
 /* ---------- the body ---------- */

@@ -180,11 +180,14 @@ static List *
 check_settings(const char *name, Jsonb *settings)
 {
 	SagaSource *source = saga_source_new(CurrentMemoryContext);
-	MemoryContext old = MemoryContextSwitchTo(source->context);
+	MemoryContext old;
 	const char *what;
+	const char *error;
 	char	   *path;
-	const char *error = saga_source_parse(source, settings, &path);
 
+	saga_settings_check_size("source", name, settings);
+	old = MemoryContextSwitchTo(source->context);
+	error = saga_source_parse(source, settings, &path);
 	MemoryContextSwitchTo(old);
 	if (error != NULL)
 		ereport(ERROR,

@@ -450,10 +450,13 @@ cancel_steps(SagaPool *pool, bool crowded)
 /*
  * Workers that are busy will be back in a moment, or overstay.  Until we look
  * whether they do, nobody has to wake us for their owners (saga_queue_push_key).
+ * Nor does one that is starting, when it is there and perhaps may go at once.
  */
 static void
 watch_busy(SagaPool *pool, const List *owners, bool all)
 {
+	if (owners != NIL && saga_pool_count_pending(pool, SAGA_PROC_WORKER, InvalidOid) > 0)
+		saga_pool_look_again(pool, saga_overstay_ms());
 	for (int i = 0; i < pool->nprocs; i++)
 	{
 		const SagaProcCopy *proc = &pool->procs[i];

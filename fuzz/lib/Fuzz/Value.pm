@@ -13,11 +13,11 @@ my $json = JSON::PP->new->allow_nonref->canonical;
 # ---------- what could be right ----------
 
 my %names = (
-	workflow => [qw(fuzz-pass fuzz-fail fuzz-hold fuzz-wait alice-pass alice-hold invoice invoice-inbox)],
-	queue => [qw(fuzz-q fuzz-q fuzz-q2 fuzz-dlq alice-q fuzz-pass destination/fuzz-d invoice)],
-	destination => [qw(fuzz-d fuzz-d fuzz-sns fuzz-sqs alice-d)],
-	source => [qw(fuzz-s fuzz-s alice-s)],
-	secret => [qw(fuzz-key fuzz-key alice-key)]);
+	workflow => [qw(fuzz-pass fuzz-fail fuzz-hold fuzz-wait fuzz_alice.alice-pass fuzz_alice."alice-hold" invoice fuzz_alice.invoice invoice-inbox)],
+	queue => [qw(fuzz-q fuzz-q fuzz-q2 fuzz-dlq fuzz_alice.alice-q "fuzz_mallory".fuzz-q2 fuzz-pass destination/fuzz-d invoice)],
+	destination => [qw(fuzz-d fuzz-d fuzz-sns fuzz-sqs fuzz_alice.alice-d)],
+	source => [qw(fuzz-s fuzz-s fuzz_alice.alice-s)],
+	secret => [qw(fuzz-key fuzz-key fuzz_alice.alice-key)]);
 my @other_names = ('new-1', 'new-2', 'new-3', 'New 4', 'fuzz_alice.alice-q', 'fuzz_mallory.fuzz-q', 'fuzz_alice.alice-d', 'postgres.invoice', 'größe');
 my %texts = (
 	kind => [qw(http sns sqs workflow queue destination source secret)], right => [qw(start operate read use)], role => [qw(fuzz_alice fuzz_team public)],
@@ -68,7 +68,7 @@ my %like = (dead_letter_queue => 'queue', documents => 'document', corrected => 
 
 # ---------- what is hostile ----------
 
-my @wild_texts = (q(''), q(' '), q('a.b'), q('"'), q(''''), q('%s%n%d'), q('$$'), q('..'), q('/'), q('saga:'), q('sql:'), q('{secret:fuzz-key}'), q('{secret:file:/etc/passwd}'), q(U&'\FFFF'), q(E'\x01\x7f\n\r\t'), q('é𝕏ẞŉ'),
+my @wild_texts = (q(''), q(' '), q('a.b'), q('"'), q(''''), q('%s%n%d'), q('$$'), q('..'), q('/'), q('"a".'), q('"a'), q('10.x'), q('99999999999.x'), q('"".""'), q('saga:'), q('sql:'), q('{secret:fuzz-key}'), q('{secret:file:/etc/passwd}'), q(U&'\FFFF'), q(E'\x01\x7f\n\r\t'), q('é𝕏ẞŉ'),
 	q('null'), q('-0'), q('1e100000'), q('00000000-0000-0000-0000-000000000000'), q(repeat('x', 63)), q(repeat('é', 64)), q(repeat('x', 101)), q(repeat('x', 8192)), q(repeat('a.', 5000)), q<repeat('(', 9000)>, q(repeat('[', 10000)),
 	q('$' || repeat('[0]', 2000)), q('$' || repeat('..*', 200)), q(repeat('{', 5000) || repeat('}', 5000)), q<repeat('$string(', 3000)>);
 my @huge_texts = (q(repeat('x', 3000000)), q(repeat('é', 1000000)), q('$.' || repeat('a', 1000000)), q(repeat('a b', 700000)), q('[' || repeat('1,', 500000) || '1]'));
