@@ -367,7 +367,7 @@ sub submit
 	hostile($db, $target, (map { call($target, 'invoice_submit', document($_)) } '01', '15', '20', '21', '22', '24'),
 		call($target, 'invoice_submit_batch', 'pg_catalog.json_build_array(' . document('10') . ', ' . document('01') . ')'),
 		call($target, 'invoice_validate', document('28')),
-		"SELECT saga.start_execution('invoice-inbox', '" . encode_json({ body => slurp_file('demo/invoices/01-de-consulting.json'),
+		"SELECT saga.start_execution('invoice_owner.invoice-inbox', '" . encode_json({ body => slurp_file('demo/invoices/01-de-consulting.json'),
 			source => 'door', source_message_id => 'm', sent_at => '2025-01-01T00:00:00Z' }) =~ s/'/''/gr . "')");
 	is(sql($db, qq(SELECT count(*) FROM "$target".invoice_tracking)), '7', "$db: the invoices were taken");
 	return;

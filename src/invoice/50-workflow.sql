@@ -140,8 +140,8 @@ DECLARE
 	inbox integer;
 BEGIN
 	SELECT s.* INTO present FROM @extschema@.invoice_setting s WHERE s.current;
-	workflow := @extschema@.invoice_setup_workflow(owner, 'invoice', @extschema@.invoice_definition(), present.workflow_id);
-	inbox := @extschema@.invoice_setup_workflow(owner, 'invoice-inbox', @extschema@.invoice_inbox_definition(), present.inbox_workflow_id);
+	workflow := @extschema@.invoice_setup_workflow(owner, 'invoice'::text, @extschema@.invoice_definition(), present.workflow_id);
+	inbox := @extschema@.invoice_setup_workflow(owner, 'invoice-inbox'::text, @extschema@.invoice_inbox_definition(), present.inbox_workflow_id);
 	PERFORM @extschema@.invoice_setup_sources(owner, inbox);
 	IF (workflow, inbox) IS DISTINCT FROM (present.workflow_id, present.inbox_workflow_id) THEN
 		UPDATE @extschema@.invoice_setting s SET current = false WHERE s.current;
