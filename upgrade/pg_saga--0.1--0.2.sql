@@ -24,7 +24,7 @@ kind: workflow, queue, destination, source, secret. right:
 start: start executions of a workflow;
 operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
 read: see it, and what it did, in the views;
-use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (its value stays unreadable).
+use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
 What is granted ends with the object, and when it gets another owner.
 Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
 CREATE FUNCTION saga.revoke(kind text, name text, role regrole, "right" text) RETURNS void
@@ -230,6 +230,8 @@ CREATE TABLE saga.reference (
 	-- of a secret, which a dump leaves out and its owner sets again under another id
 	object_owner regrole,
 	object_name text,
+	-- whose granted right it rests on, and ends with; null: of who had the privileges of the secret's owner
+	used_by regrole,
 	PRIMARY KEY (referrer, referrer_id, version, kind, name),
 	CHECK (kind <> 'secret' OR object_owner IS NOT NULL AND object_name IS NOT NULL)
 );
