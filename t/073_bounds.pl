@@ -77,6 +77,14 @@ foreach my $name ('ahead', 'nested')
 	wait_for_log($node, qr/destination "$name" has settings that are not accepted any more/);
 }
 
+# ---------- broken encodings ----------
+
+# At each of its bytes the answer is no UTF-8; or at each second one.
+destination('broken', url => $raw->url('/answer'), max_response_bytes => 4_000_000);
+is_soon("an answer that is no text anywhere: $_->[0]", 'broken', join(',', ('delivered 200') x $_->[1]),
+	"SELECT saga.publish_to('broken', jsonb_build_object('base64', replace(encode(decode(repeat('$_->[0]', 1900000), 'hex'), 'base64'), E'\\n', '')))")
+	foreach [ 'e2e2', 1 ], [ 'ff61', 2 ], [ '0000', 3 ];
+
 # ---------- secrets ----------
 
 my $plain = 'k/y+of p%40ss "7"';
@@ -112,7 +120,10 @@ my @answers = (
 	[ '<k/y+of', '<*' ],
 	[ '<k/y+o', '<k/y+o' ],
 	[ 'k/y+of k/y+of p%40ss "7"', 'k/y+of *' ],
-	[ 'k/y+of p%40ss "8"', 'k/y+of p%40ss "8"' ]);
+	[ 'k/y+of p%40ss "8"', 'k/y+of p%40ss "8"' ],
+	# what is no UTF-8, wherever it is
+	[ 'a' x 63 . "\xC3\xA9" . 'b' x 70 . "\xFF\xC3", 'a' x 63 . "\xC3\xA9" . 'b' x 70 . "\xEF\xBF\xBD" x 2 ],
+	[ 'a' x 61 . "\xF0\x9F\x98\x80" . "b\0c" . "\xF0\x9F" . 'd', 'a' x 61 . "\xF0\x9F\x98\x80" . "b\xEF\xBF\xBDc" . "\xEF\xBF\xBD" x 2 . 'd' ]);
 foreach my $case (@answers)
 {
 	my ($answer, $kept) = @$case;
