@@ -11,7 +11,7 @@ BEGIN
 	PERFORM saga.create_destination('tried', 'http', '{"url": "https://a.example/v1/things"}'::jsonb || settings);
 	PERFORM saga.drop_destination('tried');
 	RETURN 'accepted';
-EXCEPTION WHEN invalid_parameter_value THEN
+EXCEPTION WHEN invalid_parameter_value OR configuration_limit_exceeded THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
 	RETURN detail;
 END $$;
@@ -34,8 +34,8 @@ SELECT s AS request, pg_temp.verdict(s::jsonb) FROM unnest(ARRAY[
 	'{"request": {"content_type": "form"}}', '{"request": {"content_type": "xml"}}',
 	'{"request": {"content_type": "form", "form_arrays": "BRACKETS"}}', '{"request": {"form_arrays": "COMMAS"}}',
 	'{"request": {"form_arrays": "brackets"}}', '{"request": {"content_type": "json", "form_arrays": "REPEAT"}}',
-	'{"request": {"timeout_ms": 900000, "connect_timeout_ms": 1, "max_response_bytes": 67108864}}',
-	'{"request": {"timeout_ms": 900001}}', '{"request": {"connect_timeout_ms": 0}}', '{"request": {"max_response_bytes": "1"}}'
+	'{"request": {"timeout_ms": 900000, "connect_timeout_ms": 1, "max_response_bytes": 4194304}}',
+	'{"request": {"timeout_ms": 900001}}', '{"request": {"connect_timeout_ms": 0}}', '{"request": {"max_response_bytes": "1"}}', '{"request": {"max_response_bytes": 4194305}}'
 ]) s;
 
 -- ---------- keys ----------
