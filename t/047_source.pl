@@ -249,12 +249,15 @@ $aws->send_messages($letters, '"damaged"');
 poll_until($node, q{SELECT count(*) FROM saga.message WHERE body = '"damaged"'}, '1');
 is_empty($letters, 'damaged');
 
-# the queue goes, and comes again
+# the queue goes; another one of its name is not the one that was meant
 sql("SELECT saga.drop_queue('letters')");
 $aws->send_messages($letters, '"patience"');
 poll_until($node, "SELECT state || ' ' || last_error FROM saga.sources WHERE name = 'letters'",
-	'failing queue "letters" does not exist');
+	'failing the queue of the source does not exist any more');
 sql("SELECT saga.create_queue('letters')");
+is(sql("SELECT queue IS NULL FROM saga.sources WHERE name = 'letters'"), 't', 'a source keeps to the queue that it was made for');
+sql("SELECT saga.drop_source('letters')");
+source('letters', 'letters', $letters);
 poll_until($node, q{SELECT count(*) FROM saga.message WHERE body = '"patience"'}, '1');
 is_empty($letters, 'patience');
 

@@ -100,7 +100,7 @@ is("$audit->{ledger}{EUR}{invoices}|$audit->{ledger}{EUR}{credit_notes}", $due, 
 
 # a dump in mid-run: held, queued and done ones
 $acc->faults([]);
-$node->safe_psql('postgres', q{SELECT saga.pause_destination('payments')});
+$node->safe_psql('postgres', q{SELECT saga.pause_destination('invoice_owner.payments')});
 submit('D', 20);
 $node->safe_psql('postgres', q{SELECT invoice_submit('{"number": "E-1", "issue_date": "2025-03-01", "type_code": "380", "currency": "EUR",
 	"seller": {"name": "Lindqvist AB", "vat_id": "SE556677889901", "address": {"country": "SE"}},
@@ -114,7 +114,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE copy');
 $node->command_ok([ 'psql', '-X', '-q', '-h', $node->host, '-p', $node->port, '-d', 'copy', '--single-transaction',
 		'-v', 'ON_ERROR_STOP=1', '-f', $dump ], 'restored in one transaction');
 $node->safe_psql('copy', q{SELECT invoice_approve(tracking_id) FROM invoice_held});
-$node->safe_psql('copy', q{SELECT saga.resume_destination('payments')});
+$node->safe_psql('copy', q{SELECT saga.resume_destination('invoice_owner.payments')});
 ok(poll_until($node, q{SELECT count(*) FILTER (WHERE status = 'completed'), count(*) FROM invoice_tracking WHERE number !~ '^X'},
 		'221|221', 'copy'), 'the copy finishes the work');
 

@@ -31,7 +31,7 @@ is($err, '', 'strangers with advisory locks and readers with open transactions d
 is(sql('SELECT invoice_workflow_owner()'), 'invoice_owner', 'the workflow is there');
 
 my $owner = $node->background_psql('postgres', extra_params => [ '-U', 'invoice_owner' ]);
-$owner->query_safe("BEGIN; UPDATE invoice_submission SET attempts = attempts; SELECT FROM invoice_setting;
+$owner->query_safe("BEGIN; UPDATE invoice_submission SET attempts = attempts; SELECT FROM invoice_approval_limit;
 	INSERT INTO invoice_approval (token, tracking_id, execution_id, reason) VALUES ('t', saga.make_id(), saga.make_id(), 'r')");
 ($rc, $out, $err) = $node->psql('postgres', "$patient; SELECT invoice_setup('invoice_owner')");
 is($err, '', 'nor does the owner of the workflow, whose step is not over');
@@ -62,12 +62,12 @@ sql('CREATE DATABASE fresh');
 create_extensions($node, 'fresh');
 my $first = $node->background_psql('fresh');
 my $second = $node->background_psql('fresh');
-$first->query_safe('BEGIN; SELECT invoice_setup()');
+$first->query_safe("BEGIN; SELECT invoice_setup('invoice_owner')");
 $second->query_until(qr/begun/, "\\echo begun\nSELECT invoice_submit('{\"number\": \"1\", \"seller\": {\"name\": \"S\"}}');\n\\echo ended\n");
 poll_until($node, "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation' AND relation <> 0", '1');
 $first->query_safe('COMMIT');
 $second->query_until(qr/ended/, "\n");
-is($node->safe_psql('fresh', 'SELECT count(*), max(version) FROM saga.workflow_version'), '1|1', 'two at once make one version of the workflow');
+is($node->safe_psql('fresh', 'SELECT count(*), max(version) FROM saga.workflow_version'), '2|1', 'two at once make one version of each workflow');
 
 $_->quit foreach $stranger, $auditor, $owner, $first, $second;
 $node->stop;
