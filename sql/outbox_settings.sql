@@ -34,8 +34,8 @@ SELECT s AS request, pg_temp.verdict(s::jsonb) FROM unnest(ARRAY[
 	'{"request": {"content_type": "form"}}', '{"request": {"content_type": "xml"}}',
 	'{"request": {"content_type": "form", "form_arrays": "BRACKETS"}}', '{"request": {"form_arrays": "COMMAS"}}',
 	'{"request": {"form_arrays": "brackets"}}', '{"request": {"content_type": "json", "form_arrays": "REPEAT"}}',
-	'{"request": {"timeout_ms": 900000, "connect_timeout_ms": 1, "max_response_bytes": 67108864}}',
-	'{"request": {"timeout_ms": 900001}}', '{"request": {"connect_timeout_ms": 0}}', '{"request": {"max_response_bytes": "1"}}'
+	'{"request": {"timeout_ms": 900000, "connect_timeout_ms": 1, "max_response_bytes": 4194304}}',
+	'{"request": {"timeout_ms": 900001}}', '{"request": {"connect_timeout_ms": 0}}', '{"request": {"max_response_bytes": "1"}}', '{"request": {"max_response_bytes": 4194305}}'
 ]) s;
 
 -- ---------- keys ----------

@@ -24,7 +24,7 @@ kind: workflow, queue, destination, source, secret. right:
 start: start executions of a workflow;
 operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
 read: see it, and what it did, in the views;
-use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (its value stays unreadable).
+use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
 What is granted ends with the object, and when it gets another owner.
 Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
 CREATE FUNCTION saga.revoke(kind text, name text, role regrole, "right" text) RETURNS void
@@ -230,6 +230,8 @@ CREATE TABLE saga.reference (
 	-- of a secret, which a dump leaves out and its owner sets again under another id
 	object_owner regrole,
 	object_name text,
+	-- whose granted right it rests on, and ends with; null: of who had the privileges of the secret's owner
+	used_by regrole,
 	PRIMARY KEY (referrer, referrer_id, version, kind, name),
 	CHECK (kind <> 'secret' OR object_owner IS NOT NULL AND object_name IS NOT NULL)
 );
@@ -382,7 +384,8 @@ COMMENT ON VIEW saga.grants IS 'rights that were granted with saga.grant: on wha
 
 -- ---------- what names meant ----------
 -- In 0.1 a name meant the one object that had it, if its user had the privileges of the owner (a
--- superuser has all). What definitions and settings named so is found by its id now.
+-- superuser has all). What definitions and settings named so is found by its id now. Longer texts, of
+-- endpoints say, do not fit into the index: they are looked up when they are used, as in the engine.
 INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id, object_owner, object_name)
 	SELECT DISTINCT r.referrer, r.id, 0, 'secret', n.name, coalesce(c.secret_id, 0), coalesce(c.owner, r.owner), n.name
 	FROM (SELECT 'destination' AS referrer, d.destination_id AS id, d.owner, d.settings FROM saga.destination d
@@ -392,35 +395,46 @@ INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_i
 		UNION SELECT r.settings #>> '{auth,refresh_token}'
 		UNION SELECT r.settings #>> '{credentials,secret}') n (name)
 	LEFT JOIN saga.secret c ON c.name = n.name
-	WHERE n.name IS NOT NULL;
+	WHERE octet_length(n.name) <= 2000;
 
 INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
 	SELECT 'destination', d.destination_id, 0, 'destination', o.name, o.destination_id
 	FROM saga.destination d JOIN saga.destination o ON o.name = d.settings #>> '{compensate,else}'
-	WHERE pg_has_role(d.owner, o.owner, 'USAGE');
+	WHERE pg_has_role(d.owner, o.owner, 'USAGE') AND octet_length(o.name) <= 2000;
 
--- of tasks: "saga:NAME/path", the ARN of a topic, the URL of a queue or of an endpoint, NAME to publish to
+-- of tasks: "saga:NAME/path", the ARN of a topic, the URL of a queue or of an endpoint, NAME to publish to.
+-- Of several that lead to an endpoint one's own is meant, not that of somebody whose privileges one has.
+-- Joins on equal texts, as anybody may have made many tasks and many destinations.
+WITH task AS MATERIALIZED (
+	SELECT DISTINCT w.workflow_id, w.owner, v.version, m.key AS member, m.value #>> '{}' AS text,
+		CASE WHEN m.key = 'Destination' THEN m.value #>> '{}'
+			WHEN m.key = 'ApiEndpoint' THEN substring(m.value #>> '{}', '^(?:saga|destination):([^/?#]*)')
+			ELSE substring(m.value #>> '{}', '^(?:saga|destination):(.*)$') END AS name,
+		lower(substring(m.value #>> '{}', '^[^:/?#]+://[^/?#]*')) AS server
+	FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id),
+		jsonb_path_query(v.definition, '$.** ? (@.type() == "object")') o, jsonb_each(o) m
+	WHERE m.key IN ('ApiEndpoint', 'TopicArn', 'QueueUrl', 'Destination') AND jsonb_typeof(m.value) = 'string'
+		AND octet_length(m.value #>> '{}') <= 2000),
+endpoint AS MATERIALIZED (
+	SELECT d.destination_id AS id, d.owner, u.url, lower(substring(u.url, '^[^:/?#]+://[^/?#]*')) AS server
+	FROM saga.destination d, LATERAL (SELECT coalesce(d.settings ->> 'url', d.settings #>> '{request,url}')) u (url)
+	WHERE d.kind = 'http'),
+meant AS (
+	SELECT t.*, 'queue' AS kind, q.name AS object_name, q.queue_id AS id, q.owner AS object_owner
+		FROM task t JOIN saga.queue q ON q.name = t.name AND q.kind = 'q' WHERE t.member = 'QueueUrl'
+	UNION ALL SELECT t.*, 'destination', d.name, d.destination_id, d.owner
+		FROM task t JOIN saga.destination d ON d.name = t.name
+	UNION ALL SELECT t.*, 'destination', coalesce(t.name, t.text), d.destination_id, d.owner
+		FROM task t JOIN saga.destination d ON d.settings ->> 'topic_arn' = t.text WHERE t.member = 'TopicArn' AND d.kind = 'sns'
+	UNION ALL SELECT t.*, 'destination', coalesce(t.name, t.text), d.destination_id, d.owner
+		FROM task t JOIN saga.destination d ON d.settings ->> 'queue_url' = t.text WHERE t.member = 'QueueUrl' AND d.kind = 'sqs'
+	UNION ALL SELECT t.*, 'destination', t.text, e.id, e.owner
+		FROM task t JOIN endpoint e ON e.server = t.server WHERE t.member = 'ApiEndpoint' AND t.name IS NULL AND starts_with(t.text, e.url))
 INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
-	SELECT DISTINCT 'workflow', t.workflow_id, t.version, f.kind, f.name, f.id
-	FROM (SELECT w.workflow_id, w.owner, v.version, m.key AS member, m.value #>> '{}' AS text,
-			CASE WHEN m.key = 'Destination' THEN m.value #>> '{}'
-				WHEN m.key = 'ApiEndpoint' THEN substring(m.value #>> '{}', '^(?:saga|destination):([^/?#]*)')
-				ELSE substring(m.value #>> '{}', '^(?:saga|destination):(.*)$') END AS name
-		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id),
-			jsonb_path_query(v.definition, '$.** ? (@.type() == "object")') o, jsonb_each(o) m
-		WHERE m.key IN ('ApiEndpoint', 'TopicArn', 'QueueUrl', 'Destination') AND jsonb_typeof(m.value) = 'string') t
-	CROSS JOIN LATERAL (
-		SELECT 'queue' AS kind, q.name, q.queue_id AS id, q.owner FROM saga.queue q
-			WHERE t.member = 'QueueUrl' AND q.name = t.name AND q.kind = 'q'
-		UNION ALL
-		SELECT 'destination', coalesce(t.name, t.text), d.destination_id, d.owner FROM saga.destination d
-			WHERE d.name = t.name
-				OR t.member = 'TopicArn' AND d.kind = 'sns' AND d.settings ->> 'topic_arn' = t.text
-				OR t.member = 'QueueUrl' AND d.kind = 'sqs' AND d.settings ->> 'queue_url' = t.text
-				OR t.member = 'ApiEndpoint' AND d.kind = 'http' AND t.name IS NULL
-					AND starts_with(t.text, coalesce(d.settings ->> 'url', d.settings #>> '{request,url}'))) f
-	WHERE pg_has_role(t.owner, f.owner, 'USAGE')
-ON CONFLICT DO NOTHING;
+	SELECT DISTINCT ON (m.workflow_id, m.version, m.kind, m.object_name) 'workflow', m.workflow_id, m.version, m.kind, m.object_name, m.id
+	FROM meant m
+	WHERE pg_has_role(m.owner, m.object_owner, 'USAGE')
+	ORDER BY m.workflow_id, m.version, m.kind, m.object_name, m.object_owner <> m.owner, m.id;
 
 -- what a superuser bound counted for all, behind what the owner bound himself
 INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)
@@ -432,7 +446,7 @@ INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_i
 		WHERE m.key IN ('Resource', 'FunctionName') AND jsonb_typeof(m.value) = 'string') t
 	JOIN saga.resource r ON r.arn = t.arn OR t.is_function AND r.function_name = t.arn
 	JOIN pg_roles c ON c.oid = r.created_by
-	WHERE r.created_by = t.owner OR c.rolsuper
+	WHERE (r.created_by = t.owner OR c.rolsuper) AND octet_length(t.arn) <= 2000
 	ORDER BY t.workflow_id, t.version, t.arn, r.created_by <> t.owner, r.arn;
 
 -- Names that programs use, or expressions make, are found through owner_path: that of a role names the owners whose
@@ -449,7 +463,8 @@ BEGIN
 	FOR member IN
 		SELECT m.rolname, string_agg(quote_ident(o.rolname), ', ' ORDER BY o.rolname) AS owners
 		FROM pg_roles m JOIN pg_roles o ON o.oid <> m.oid AND pg_has_role(m.oid, o.oid, 'USAGE')
-		WHERE NOT m.rolsuper AND o.oid IN (SELECT q.owner FROM saga.queue q UNION SELECT s.owner FROM saga.source s
+		-- settings of the server's own roles cannot be altered, and anybody may make them members of his
+		WHERE NOT m.rolsuper AND m.rolname !~ '^pg_' AND o.oid IN (SELECT q.owner FROM saga.queue q UNION SELECT s.owner FROM saga.source s
 			UNION SELECT c.owner FROM saga.secret c)
 		GROUP BY m.rolname
 	LOOP

@@ -42,6 +42,8 @@ CREATE TABLE saga.reference (
 	-- of a secret, which a dump leaves out and its owner sets again under another id
 	object_owner regrole,
 	object_name text,
+	-- whose granted right it rests on, and ends with; null: of who had the privileges of the secret's owner
+	used_by regrole,
 	PRIMARY KEY (referrer, referrer_id, version, kind, name),
 	CHECK (kind <> 'secret' OR object_owner IS NOT NULL AND object_name IS NOT NULL)
 );

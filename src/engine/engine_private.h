@@ -26,6 +26,13 @@ extern const SagaWorkflow *saga_workflow_by_id(int32 workflow_id, bool missing_o
 extern const SagaWorkflow *saga_workflow_find(const char *text, int rights, bool missing_ok);
 extern bool saga_workflow_may(const SagaWorkflow *workflow, int rights);
 
+/*
+ * The workflow, kept from changing until the end of the transaction, if it is still
+ * there and the caller still has the privileges of its owner; else raises
+ * UNDEFINED_OBJECT.  exclusive: to change it, when nobody else is using it.
+ */
+extern const SagaWorkflow *saga_workflow_lock(int32 workflow_id, const char *text, bool exclusive);
+
 /* No run of an earlier batch is left: machines that were forgotten may go. */
 extern void saga_workflow_begin_batch(void);
 

@@ -107,6 +107,11 @@ extern bool saga_object_may(const SagaObject *object, Oid user, int rights);
  */
 extern void saga_object_forget_grants(SagaObjectKind kind, int32 id);
 
+/* Registers what is to be told, in the transaction, that a right on an object of a kind was taken back. */
+typedef void (*SagaObjectRevoked) (SagaObjectKind kind);
+
+extern void saga_object_on_revoke(SagaObjectRevoked revoked);
+
 /* Raises unless the caller could become this role. */
 extern void saga_object_check_new_owner(Oid role);
 

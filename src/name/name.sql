@@ -21,7 +21,7 @@ kind: workflow, queue, destination, source, secret. right:
 start: start executions of a workflow;
 operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
 read: see it, and what it did, in the views;
-use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (its value stays unreadable).
+use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
 What is granted ends with the object, and when it gets another owner.
 Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
 

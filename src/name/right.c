@@ -73,6 +73,18 @@ static SagaStmt owner_stmts[SAGA_OBJECT_KINDS] = {
 };
 
 
+/* Who is told of what was taken back. Set from _PG_init. */
+static SagaObjectRevoked listeners[4];
+static int	nlisteners = 0;
+
+
+void
+saga_object_on_revoke(SagaObjectRevoked revoked)
+{
+	Assert(nlisteners < lengthof(listeners));
+	listeners[nlisteners++] = revoked;
+}
+
 static int
 right_by_name(const char *name)
 {
@@ -202,7 +214,7 @@ check_right(SagaObjectKind kind, const char *name)
  * The arguments of both: kind, name, role, right.  The object stays as it is until the
  * end of the transaction.  Needs SPI_connect.
  */
-static void
+static SagaObjectKind
 grant_arguments(FunctionCallInfo fcinfo, Datum *values)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -226,6 +238,7 @@ grant_arguments(FunctionCallInfo fcinfo, Datum *values)
 	/* it may have been given away meanwhile */
 	if (SPI_processed == 0 || DatumGetObjectId(saga_result(0, 1, &isnull)) != object.owner)
 		saga_object_missing(kind, name, GetUserId(), SAGA_RIGHT_OWN);
+	return kind;
 }
 
 /* grant(kind text, name text, role regrole, "right" text) returns void */
@@ -235,7 +248,7 @@ saga_grant(PG_FUNCTION_ARGS)
 	Datum		values[5];
 
 	SPI_connect();
-	grant_arguments(fcinfo, values);
+	(void) grant_arguments(fcinfo, values);
 	values[4] = ObjectIdGetDatum(GetUserId());
 	(void) saga_execute(&grant_stmt, values, NULL, false, 0);
 	SPI_finish();
@@ -247,10 +260,14 @@ Datum
 saga_revoke(PG_FUNCTION_ARGS)
 {
 	Datum		values[4];
+	SagaObjectKind kind;
+	int			i;
 
 	SPI_connect();
-	grant_arguments(fcinfo, values);
+	kind = grant_arguments(fcinfo, values);
 	(void) saga_execute(&revoke_stmt, values, NULL, false, 0);
+	for (i = 0; i < nlisteners; i++)
+		listeners[i] (kind);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

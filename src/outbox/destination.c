@@ -331,6 +331,7 @@ saga_destination_init(void)
 {
 	saga_object_register(SAGA_OBJECT_DESTINATION, look_up_destination);
 	saga_object_register(SAGA_OBJECT_SECRET, saga_secret_look_up);
+	saga_object_on_revoke(saga_secret_right_revoked);
 }
 
 /* Taking a lock also reads invalidations: what the cache says afterwards is true. */

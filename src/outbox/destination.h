@@ -358,6 +358,9 @@ extern Jsonb *saga_secret_qualify(const char *referrer, int32 id, Jsonb *setting
 extern void saga_destination_store_other(int32 id, int32 other_id, const char *other);
 extern int32 saga_destination_other(int32 id);
 
+/* For saga_object_on_revoke. */
+extern void saga_secret_right_revoked(SagaObjectKind kind);
+
 /* For saga_object_register (secret.c). */
 extern bool saga_secret_look_up(Oid owner, const char *name, SagaObject *object);
 

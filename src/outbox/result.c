@@ -11,6 +11,8 @@
 
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "net/http.h"
 #include "net/jsonb_read.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
@@ -82,11 +84,35 @@ attempt(saga_attempt_fn fn, void *arg)
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
+/*
+ * The server's check reads all that it is given before it says where the
+ * first fault is: of an answer full of faults it gets a little at a time.
+ */
+#define SAGA_CHECKED_AT_ONCE	64
+
+/* So many faults between two looks at what else there is to do. */
+#define SAGA_FAULTS_PER_BREATH	4096
+
 /* How much of it, from the beginning, is valid UTF-8 without NUL. */
-static int
+static size_t
 valid_length(const char *text, size_t len)
 {
-	return pg_encoding_verifymbstr(PG_UTF8, text, (int) Min(len, MaxAllocSize));
+	size_t		valid = 0;
+
+	len = Min(len, MaxAllocSize);
+	while (valid < len)
+	{
+		/* another one that follows is found at once; a character may be cut off at the end of a part */
+		const char *p = text + valid;
+		int			part = (int) Min(len - valid, SAGA_CHECKED_AT_ONCE);
+		int			n = pg_encoding_verifymbchar(PG_UTF8, p, part) < 0 ? 0 :
+			pg_encoding_verifymbstr(PG_UTF8, p, part);
+
+		if (n == 0)
+			break;
+		valid += n;
+	}
+	return valid;
 }
 
 /* Valid UTF-8 without NUL: what is not becomes U+FFFD. */
@@ -95,12 +121,13 @@ valid_utf8(const char *text, size_t len, size_t max_bytes)
 {
 	StringInfoData out;
 	size_t		i = 0;
+	int			faults = 0;
 
 	initStringInfo(&out);
 	for (;;)
 	{
 		size_t		room = max_bytes - out.len;
-		int			valid = valid_length(text + i, len - i);
+		int			valid = (int) valid_length(text + i, len - i);
 		int			n = valid <= room ? valid : pg_encoding_mbcliplen(PG_UTF8, text + i, valid, (int) room);
 
 		appendBinaryStringInfo(&out, text + i, n);
@@ -110,6 +137,11 @@ valid_utf8(const char *text, size_t len, size_t max_bytes)
 			return out.data;
 		appendStringInfoString(&out, REPLACEMENT);
 		i++;
+		if (++faults % SAGA_FAULTS_PER_BREATH == 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			saga_http_attend();
+		}
 	}
 }
 

@@ -57,10 +57,10 @@ static SagaStmt delete_stmt = {
 
 /* Who refers to it, and whether the caller may know. */
 static SagaStmt used_stmt = {
-	.sql = "SELECT r.referrer, coalesce(d.name, s.name), coalesce(d.owner, s.owner)::oid FROM saga.reference r "
+	.sql = "SELECT r.referrer, coalesce(d.name, s.name), coalesce(d.owner, s.owner)::oid, r.used_by::oid FROM saga.reference r "
 	"LEFT JOIN saga.destination d ON r.referrer = 'destination' AND d.destination_id = r.referrer_id "
 	"LEFT JOIN saga.source s ON r.referrer = 'source' AND s.source_id = r.referrer_id "
-	"WHERE r.kind = 'secret' AND r.object_id = $1 LIMIT 1",
+	"WHERE r.kind = 'secret' AND r.object_id = $1",
 	.nargs = 1,
 	.argtypes = {INT4OID}
 };
@@ -211,23 +211,38 @@ saga_set_secret(PG_FUNCTION_ARGS)
 
 /* Raises when settings refer to it.  The lock keeps new ones from doing so. */
 static void
-check_unused(const char *name, Datum secret_id)
+check_unused(const char *name, const SagaObject *secret)
 {
-	char	   *referrer;
-	Oid			owner;
-	bool		isnull;
+	Datum		secret_id = Int32GetDatum(secret->id);
+	SPITupleTable *rows;
+	uint64		nrows;
+	uint64		i;
 
 	(void) saga_execute(&lock_stmt, &secret_id, NULL, false, 1);
-	(void) saga_execute(&used_stmt, &secret_id, NULL, false, 1);
-	if (SPI_processed == 0)
-		return;
-	referrer = TextDatumGetCString(saga_result(0, 1, &isnull));
-	owner = DatumGetObjectId(saga_result(0, 3, &isnull));
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("cannot drop secret \"%s\" because a %s refers to it", name, referrer),
-			 !isnull && has_privs_of_role(GetUserId(), owner) ?
-			 errdetail("It is %s \"%s\".", referrer, TextDatumGetCString(saga_result(0, 2, &isnull))) : 0));
+	(void) saga_execute(&used_stmt, &secret_id, NULL, false, 0);
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	for (i = 0; i < nrows; i++)
+	{
+		HeapTuple	row = rows->vals[i];
+		bool		isnull;
+		Oid			used_by = DatumGetObjectId(SPI_getbinval(row, rows->tupdesc, 4, &isnull));
+		char	   *referrer;
+		Oid			owner;
+
+		/* of a right that was taken back: it means nothing any more */
+		if (!isnull && !saga_object_may(secret, used_by, SAGA_RIGHT_USE))
+			continue;
+		referrer = TextDatumGetCString(SPI_getbinval(row, rows->tupdesc, 1, &isnull));
+		owner = DatumGetObjectId(SPI_getbinval(row, rows->tupdesc, 3, &isnull));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot drop secret \"%s\" because a %s refers to it", name, referrer),
+				 !isnull && has_privs_of_role(GetUserId(), owner) ?
+				 errdetail("It is %s \"%s\".", referrer,
+						   TextDatumGetCString(SPI_getbinval(row, rows->tupdesc, 2, &isnull))) :
+				 errhint("Take back who may use it with saga.revoke; saga.grants shows them.")));
+	}
 }
 
 Datum
@@ -241,7 +256,7 @@ saga_drop_secret(PG_FUNCTION_ARGS)
 	if (!saga_object_find(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN, &object))
 		saga_object_missing(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN);
 	value = Int32GetDatum(object.id);
-	check_unused(name, value);
+	check_unused(name, &object);
 	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
 	saga_object_forget_grants(SAGA_OBJECT_SECRET, object.id);
 	SPI_finish();

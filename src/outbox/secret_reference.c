@@ -15,7 +15,10 @@
 #include "net/secret.h"
 #include "outbox/destination.h"
 #include "outbox/doc.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
 
 typedef struct Reference
 {
@@ -24,11 +27,11 @@ typedef struct Reference
 } Reference;
 
 static SagaStmt insert_stmt = {
-	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id, object_owner, object_name) "
-	"SELECT $1, $2, 0, 'secret', $3, s.secret_id, s.owner, s.name FROM saga.secret s WHERE s.secret_id = $4 "
-	"ON CONFLICT DO NOTHING",
-	.nargs = 4,
-	.argtypes = {TEXTOID, INT4OID, TEXTOID, INT4OID}
+	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id, object_owner, object_name, "
+	"used_by) SELECT $1, $2, 0, 'secret', $3, s.secret_id, s.owner, s.name, $5::oid::regrole "
+	"FROM saga.secret s WHERE s.secret_id = $4 ON CONFLICT DO NOTHING",
+	.nargs = 5,
+	.argtypes = {TEXTOID, INT4OID, TEXTOID, INT4OID, OIDOID}
 };
 
 static SagaStmt forget_stmt = {
@@ -38,7 +41,7 @@ static SagaStmt forget_stmt = {
 };
 
 static SagaStmt load_stmt = {
-	.sql = "SELECT name, object_owner::oid, object_name FROM saga.reference "
+	.sql = "SELECT name, object_owner::oid, object_name, object_id, used_by::oid FROM saga.reference "
 	"WHERE referrer = $1 AND referrer_id = $2 AND version = 0 AND kind = 'secret'",
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT4OID}
@@ -79,7 +82,7 @@ saga_secret_found_again(Oid owner, const char *name)
 void
 saga_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets)
 {
-	Datum		values[4] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
+	Datum		values[5] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
 	ListCell   *lc;
 
 	saga_secret_forget_references(referrer, id);
@@ -101,8 +104,18 @@ saga_secret_store_references(const char *referrer, int32 id, const char *name, L
 					 errdetail("%s \"%s\" refers to it.", strcmp(referrer, "source") == 0 ? "Source" : "Destination", name),
 					 errhint("Make it first, with saga.set_secret. Another's is written owner.name, and needs the right to use it.")));
 		values[2] = CStringGetTextDatum(lfirst(lc));
-		(void) saga_execute(&insert_stmt, values, NULL, false, 0);
+		values[4] = ObjectIdGetDatum(GetUserId());
+		(void) saga_execute(&insert_stmt, values,
+							has_privs_of_role(GetUserId(), object.owner) ? "    n" : NULL, false, 0);
 	}
+}
+
+/* Every process loads its destinations, and what their references mean, anew. */
+void
+saga_secret_right_revoked(SagaObjectKind kind)
+{
+	if (kind == SAGA_OBJECT_SECRET)
+		CacheInvalidateRelcacheByRelid(saga_relation_oid("destination"));
 }
 
 /* ---------- the destination that takes what cannot be undone ---------- */
@@ -152,25 +165,49 @@ saga_destination_other(int32 id)
 
 /* ---------- settings by what they meant ---------- */
 
+/* A right that was granted and taken back: then the reference means no secret, whatever it is set to later. */
+static bool
+is_revoked(HeapTuple row, TupleDesc desc)
+{
+	SagaObject	object = {.kind = SAGA_OBJECT_SECRET};
+	Oid			used_by;
+	bool		isnull;
+
+	used_by = DatumGetObjectId(SPI_getbinval(row, desc, 5, &isnull));
+	if (isnull)
+		return false;
+	object.owner = DatumGetObjectId(SPI_getbinval(row, desc, 2, &isnull));
+	object.id = DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull));
+	return !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(used_by)) ||
+		!saga_object_may(&object, used_by, SAGA_RIGHT_USE);
+}
+
 static List *
 load_references(const char *referrer, int32 id)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		values[2] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
 	List	   *references = NIL;
+	SPITupleTable *rows;
+	uint64		nrows;
 	uint64		row;
 	bool		isnull;
 
 	SPI_connect();
 	(void) saga_execute(&load_stmt, values, NULL, true, 0);
-	for (row = 0; row < SPI_processed; row++)
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	for (row = 0; row < nrows; row++)
 	{
+		HeapTuple	tuple = rows->vals[row];
+		bool		revoked = is_revoked(tuple, rows->tupdesc);
 		MemoryContext old = MemoryContextSwitchTo(context);
 		Reference  *reference = palloc(sizeof(Reference));
 
-		reference->name = TextDatumGetCString(saga_result(row, 1, &isnull));
-		reference->key = saga_secret_key(DatumGetObjectId(saga_result(row, 2, &isnull)),
-										 TextDatumGetCString(saga_result(row, 3, &isnull)));
+		reference->name = TextDatumGetCString(SPI_getbinval(tuple, rows->tupdesc, 1, &isnull));
+		reference->key = saga_secret_key(revoked ? InvalidOid :
+										 DatumGetObjectId(SPI_getbinval(tuple, rows->tupdesc, 2, &isnull)),
+										 TextDatumGetCString(SPI_getbinval(tuple, rows->tupdesc, 3, &isnull)));
 		references = lappend(references, reference);
 		MemoryContextSwitchTo(old);
 	}

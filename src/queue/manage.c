@@ -24,7 +24,7 @@ static SagaStmt create_stmt = {
 	.nargs = 4,.argtypes = {TEXTOID, CHAROID, OIDOID, JSONBOID}
 };
 static SagaStmt used_stmt = {
-	.sql = "SELECT name, owner::oid FROM saga.queue WHERE dead_letter_queue_id = $1 ORDER BY name LIMIT 1",
+	.sql = "SELECT name, owner::oid FROM saga.queue WHERE dead_letter_queue_id = $1 ORDER BY name",
 	.nargs = 1,.argtypes = {INT4OID}
 };
 static SagaStmt owner_stmt = {
@@ -265,6 +265,36 @@ saga_queue_drop(const SagaQueue *queue)
 	saga_note_dropped(queue_id);
 }
 
+/* Raises when a queue has this one as its dead-letter queue, and its owner may still use it. */
+static void
+check_no_dead_letter_queue(const SagaQueue *queue, const char *name)
+{
+	SagaObject	object = saga_queue_object(queue);
+	Datum		value = Int32GetDatum(object.id);
+	SPITupleTable *rows;
+	uint64		nrows;
+	uint64		i;
+
+	saga_execute(&used_stmt, &value, NULL, false, 0);
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	for (i = 0; i < nrows; i++)
+	{
+		bool		isnull;
+		Oid			owner = DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
+
+		if (!saga_object_may(&object, owner, SAGA_RIGHT_USE))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 has_privs_of_role(GetUserId(), owner) ?
+				 errmsg("queue \"%s\" is the dead-letter queue of \"%s\"", name,
+						TextDatumGetCString(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull))) :
+				 errmsg("queue \"%s\" is the dead-letter queue of another role's queue", name),
+				 errhint("Drop that queue first.")));
+	}
+}
+
 /* drop_queue(queue text) returns boolean */
 PG_FUNCTION_INFO_V1(saga_drop_queue);
 
@@ -273,9 +303,7 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 {
 	const SagaQueue *queue;
 	char	   *name;
-	Datum		value;
 	int32		queue_id;
-	bool		isnull;
 
 	saga_arg_required(fcinfo, 0, "queue");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -292,16 +320,7 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 
 	SPI_connect();
-	value = Int32GetDatum(queue_id);
-	saga_execute(&used_stmt, &value, NULL, false, 1);
-	if (SPI_processed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 has_privs_of_role(GetUserId(), DatumGetObjectId(saga_result(0, 2, &isnull))) ?
-				 errmsg("queue \"%s\" is the dead-letter queue of \"%s\"", name,
-						TextDatumGetCString(saga_result(0, 1, &isnull))) :
-				 errmsg("queue \"%s\" is the dead-letter queue of another role's queue", name),
-				 errhint("Drop that queue first.")));
+	check_no_dead_letter_queue(queue, name);
 	saga_queue_drop(queue);
 	SPI_finish();
 	PG_RETURN_BOOL(true);

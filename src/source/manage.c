@@ -382,10 +382,23 @@ look_up_source(Oid owner, const char *name, SagaObject *object)
 	return found;
 }
 
+static SagaStmt touch_stmt = {
+	.sql = "UPDATE saga.source SET paused = paused WHERE false"
+};
+
+/* No row changes: the trigger tells the process that serves the sources to read them anew. */
+static void
+right_revoked(SagaObjectKind kind)
+{
+	if (kind == SAGA_OBJECT_SECRET)
+		(void) saga_execute(&touch_stmt, NULL, NULL, false, 0);
+}
+
 void
 saga_source_init(void)
 {
 	saga_object_register(SAGA_OBJECT_SOURCE, look_up_source);
+	saga_object_on_revoke(right_revoked);
 }
 
 static int32

@@ -17,7 +17,7 @@
 //   /hang...        takes the request and says nothing
 //   /after/MS/PATH  answers as PATH says, MS milliseconds later
 //   /status/N       that status
-//   /answer         200, as text the bytes that the request's {"base64": "..."} says
+//   /answer         200, as text the bytes that the request's {"base64": "..."} says, "times" over
 
 const fs = require('node:fs');
 const net = require('node:net');
@@ -75,7 +75,10 @@ function answer(socket, n, head, body) {
 	else if (large !== null) large[1] === 'ones' ? ones(socket, Number(large[2])) : reply(socket, 200, 'a'.repeat(large[2]), 'text/plain');
 	else if (path === '/drop' || (path === '/drop-second' && n > 1)) socket.destroy();
 	else if (path === '/endless') endless(socket);
-	else if (path === '/answer') reply(socket, 200, Buffer.from(JSON.parse(body).base64, 'base64'), 'text/plain');
+	else if (path === '/answer') {
+		const { base64, times = 1 } = JSON.parse(body);
+		reply(socket, 200, Buffer.from(base64, 'base64').toString('utf8').repeat(times), 'text/plain');
+	}
 	else if (status !== null) reply(socket, Number(status[1]), '{}');
 	else reply(socket, 200, path === '/echo' ? echo(head, body) : '{"ok": true}');
 }

@@ -69,7 +69,7 @@ sub run
 		exec(@cmd) or POSIX::_exit(127);
 	}
 	$self->{pid} = $pid;
-	my $end = time + 30;
+	my $end = time + ($ENV{PG_TEST_TIMEOUT_DEFAULT} || 180);
 	while (time < $end)
 	{
 		return $self

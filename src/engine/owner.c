@@ -1,0 +1,148 @@
+/*
+ * owner.c
+ *		Giving a workflow to another role.
+ *
+ * Its steps have the rights of the new owner from then on, so nothing of it may
+ * be what he, or who gives it, has not seen: not the newest definition, not an
+ * older one that still runs, not what its names meant for the former owner, and
+ * not whom that one granted rights.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(saga_set_workflow_owner);
+
+/* The hash of the newest definition, as saga.workflows shows it. */
+static char *
+definition_hash(int32 workflow_id)
+{
+	static SagaStmt stmt = {
+		"SELECT encode(sha256(convert_to(v.definition::text, 'UTF8')), 'hex')"
+		" FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version) WHERE w.workflow_id = $1",
+		1, {INT4OID}
+	};
+	Datum		value = Int32GetDatum(workflow_id);
+	bool		isnull;
+
+	saga_execute(&stmt, &value, NULL, false, 1);
+	return SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : "";
+}
+
+/*
+ * The hash is of the newest definition: nothing that runs may have another one, whose
+ * steps would be the new owner's too.  Nobody starts anything, as the queue is locked.
+ */
+static void
+check_versions(const char *name, int32 workflow_id, int version)
+{
+	static SagaStmt stmt = {
+		"SELECT 1 FROM saga.message WHERE queue_id = $1 AND kind = 's' AND version <> $2"
+		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $1 AND kind = 's' AND version <> $2"
+		" UNION ALL SELECT 1 FROM saga.continuation WHERE workflow_id = $1 AND version <> $2 LIMIT 1",
+		2, {INT4OID, INT4OID}
+	};
+	Datum		values[2] = {Int32GetDatum(workflow_id), Int32GetDatum(version)};
+
+	saga_execute(&stmt, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" has executions of an older version than that of the hash", name),
+				 errdetail("They would go on with the rights of the new owner."),
+				 errhint("Let them end, or stop them with saga.stop_execution.")));
+}
+
+/* What the names in each definition mean for the new owner, who is not to run what the former one meant. */
+static void
+resolve_again(int32 workflow_id, Oid owner)
+{
+	static SagaStmt stmt = {
+		"SELECT version, definition FROM saga.workflow_version WHERE workflow_id = $1 ORDER BY version",
+		1, {INT4OID}
+	};
+	Datum		value = Int32GetDatum(workflow_id);
+	MemoryContext context;
+	MemoryContext old;
+	SPITupleTable *rows;
+	uint64		nrows;
+	uint64		row;
+	bool		isnull;
+
+	saga_reference_forget(workflow_id);
+	saga_execute(&stmt, &value, NULL, false, 0);
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga references", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (row = 0; row < nrows; row++)
+	{
+		int			version = DatumGetInt32(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull));
+		Datum		definition = SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		saga_reference_store(workflow_id, version, DatumGetJsonbP(definition), owner);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	/* machines are kept with what their names mean */
+	CacheInvalidateRelcacheByRelid(saga_relation_oid("workflow_version"));
+}
+
+/*
+ * set_workflow_owner(name text, role regrole, definition_hash text) returns void
+ *
+ * As ALTER ... OWNER TO: the caller owns it and could become the new owner,
+ * so that nobody can make another role run a definition of theirs.  Who is not
+ * himself the owner says which definition he means: it may be the work of somebody
+ * whom the new owner should not trust.  Waits for batches that run in a session of
+ * the owner before.
+ */
+Datum
+saga_set_workflow_owner(PG_FUNCTION_ARGS)
+{
+	static SagaStmt workflow_stmt = {
+		"UPDATE saga.workflow SET owner = $2::regrole WHERE workflow_id = $1",
+		2, {INT4OID, OIDOID}
+	};
+	char	   *name;
+	char	   *given;
+	Oid			role;
+	Oid			owner;
+	const SagaWorkflow *workflow;
+	int32		workflow_id;
+	int			version;
+	Datum		values[2];
+
+	/* the function of 0.1 was STRICT and had two arguments */
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_VOID();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	role = PG_GETARG_OID(1);
+	saga_object_check_new_owner(role);
+	given = PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	workflow = saga_workflow_lock(saga_workflow_find(name, SAGA_RIGHT_OWN, false)->workflow_id, name, true);
+	workflow_id = workflow->workflow_id;
+	owner = workflow->owner;
+	version = workflow->version;
+	values[0] = Int32GetDatum(workflow_id);
+	values[1] = ObjectIdGetDatum(role);
+	SPI_connect();
+	saga_object_check_hash(SAGA_OBJECT_WORKFLOW, name, owner, definition_hash(workflow_id), given);
+	if (given != NULL)
+		check_versions(name, workflow_id, version);
+	if (owner != role)
+	{
+		saga_queue_set_owner(workflow_id, role);
+		saga_execute(&workflow_stmt, values, NULL, false, 0);
+		resolve_again(workflow_id, role);
+		saga_object_forget_grants(SAGA_OBJECT_WORKFLOW, workflow_id);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
