@@ -123,7 +123,7 @@ sub source
 	my $json = encode_json({
 		queue_url => $queue_url, endpoint_url => $endpoint, region => 'us-east-1', allow_private => JSON::PP::true,
 		wait_s => 20, credentials => { secret => 'aws' } });
-	return "SELECT saga.create_source(n, 'sqs', '$json', '$owner'), saga.set_source_owner(n, '$owner')";
+	return "SELECT saga.create_source(n, 'sqs', '$json', '$owner.$owner'), saga.set_source_owner(n, '$owner')";
 }
 
 sql("SET ROLE $_; SELECT saga.create_queue('$_')") foreach 'alice', 'mallory';
