@@ -342,7 +342,7 @@ my $dump = $node->backup_dir . '/dump.sql';
 command_ok([ 'pg_dump', '--no-sync', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
 like(slurp_file($dump), qr/^COPY saga\.source_seen/m, 'what was seen is in it');
 sql('CREATE DATABASE copy');
-command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('copy') ], 'restored');
+command_ok([ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('copy') ], 'restored');
 is($node->safe_psql('copy', "SELECT count(*) || ' ' || (SELECT count(*) FROM saga.inbox) FROM saga.source"), '2 1',
 	'the sources and the inbox are there');
 unlike(slurp_file($_), qr/wJalr|token-of-the-session/, 'no secret in ' . $_) foreach $node->logfile, $dump;

@@ -65,7 +65,7 @@ SQL
 $front->query_safe("BEGIN; SET enable_seqscan = off; $locks
 	EXPLAIN SELECT FROM saga.message WHERE queue_id = 1 AND id IS NULL;
 	LOCK TABLE pg_catalog.pg_class IN SHARE UPDATE EXCLUSIVE MODE;
-	SELECT saga.send('mq', '{}')");
+	SELECT saga.send('mallory.mq', '{}')");
 my $mallory = $node->background_psql('postgres', extra_params => [ '-U', 'mallory' ]);
 $mallory->query_safe("BEGIN; SELECT saga.send('mq', '{}'); SELECT count(*) FROM saga.executions");
 
@@ -221,7 +221,7 @@ sub drop_by_owner
 	$gate = stop_in_step();
 	$command = begin($sql, @params);
 	waits_for_extension('AccessExclusiveLock', "$sql: waits for the batch");
-	$late = begin(q(SELECT saga.send('mq', '{}')));
+	$late = begin(q(SELECT saga.send('mallory.mq', '{}')));
 	waits_for_extension('AccessShareLock', 'and who begins now waits for it');
 	$gate->quit;
 	unlike(finish($command), qr/ERROR|FATAL/, "$sql: works when the batch has ended");

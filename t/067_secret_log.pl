@@ -48,7 +48,7 @@ $node->safe_psql('postgres', 'SELECT ' . set('a') . ', ' . set('b'));
 
 fails('25006', 'read only', 'BEGIN READ ONLY; SELECT ' . set('a'));
 fails('25006', 'read only, in a function', 'SET default_transaction_read_only = on; DO $$ BEGIN PERFORM ' . set('a') . '; END $$');
-fails('42501', 'the secret of another', 'SELECT ' . set('a'), '-U', 'other');
+fails('22023', 'the secret of another', 'SELECT ' . set('postgres.a'), '-U', 'other');
 fails('22023', 'two lines', "SELECT saga.set_secret('a', E'$value\\n$value')");
 fails('22023', 'a name that is none', 'SELECT ' . set('a b'));
 fails('22004', 'a value in place of the name', "SELECT saga.set_secret(NULL, '$value')");

@@ -38,7 +38,8 @@ sub publish
 {
 	my ($to, $n) = @_;
 	$n //= 1;
-	sql("SELECT count(saga.publish_to('$to', '{}')) FROM generate_series(1, $n)");
+	my $named = sql("SELECT owner::regrole || '.' || name FROM saga.destination WHERE name = '$to'");
+	sql("SELECT count(saga.publish_to('$named', '{}')) FROM generate_series(1, $n)");
 	return;
 }
 

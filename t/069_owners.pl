@@ -38,7 +38,8 @@ sub publish
 {
 	my ($to, $n) = @_;
 	$n //= 1;
-	sql("SELECT count(saga.publish_to('$to', '{}')) FROM generate_series(1, $n)");
+	my $named = sql("SELECT owner::regrole || '.' || name FROM saga.destination WHERE name = '$to'");
+	sql("SELECT count(saga.publish_to('$named', '{}')) FROM generate_series(1, $n)");
 	return;
 }
 
@@ -58,9 +59,9 @@ is(sql("$places AND classid::bigint = (SELECT destination_id FROM saga.destinati
 	"a destination's places have its number");
 is(sql("$places AND classid = 'mallory'::regrole AND objsubid BETWEEN 24577 AND 24579"), '3', "a group's have its owner's, whatever it is called");
 
-sql("SELECT saga.pause_destination('hangs')");
+sql("SELECT saga.pause_destination('alice.hangs')");
 sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_saga publisher'");
-sql("SELECT saga.pause_destination('grouped')");
+sql("SELECT saga.pause_destination('mallory.grouped')");
 
 # ---------- destinations that hang ----------
 

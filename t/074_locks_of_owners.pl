@@ -142,7 +142,7 @@ INSERT INTO saga.outbox_attempt (destination_id, outbox_id, attempt, started_at,
 SQL
 $one->query_safe("BEGIN; SELECT saga.redrive('${old}01'::uuid); SELECT saga.redrive('${old}02'::uuid)");
 $two->query_safe('BEGIN');
-begin_waiting($two, q(SELECT saga.drop_destination('held')));	# it has deleted the attempts
+begin_waiting($two, q(SELECT saga.drop_destination('mallory.held')));	# it has deleted the attempts
 begin_anew('coordinator');
 others_go_on('old letters and old messages');
 $one->query_safe('ROLLBACK');
@@ -153,10 +153,10 @@ ok(poll_until($node, "SELECT count(*) FROM saga.outbox WHERE destination_id = $h
 is(sql("SELECT count(*) FROM saga.outbox_attempt WHERE destination_id = $held"), '0', 'with their attempts');
 
 as('mallory', q(SELECT saga.create_queue('taken')));
-sql(q(SELECT saga.create_source('s', 'sqs', '{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q", "region": "eu-central-1"}', 'taken')));
+sql(q(SELECT saga.create_source('s', 'sqs', '{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q", "region": "eu-central-1"}', 'mallory.taken')));
 sql(q(SELECT saga.pause_source('s'); SELECT saga.set_source_owner('s', 'mallory')));
 sql("INSERT INTO saga.source_seen SELECT source_id, 'old', '${old}04'::uuid, '2020-01-01' FROM saga.source");
-$one->query_safe(q(BEGIN; SELECT saga.drop_source('s')));
+$one->query_safe(q(BEGIN; SELECT saga.drop_source('mallory.s')));
 begin_anew('coordinator');
 others_go_on('what a source took long ago');
 $one->query_safe('ROLLBACK');
@@ -184,7 +184,7 @@ destination('mother', 'mallory');
 destination('hands_on', 'mallory', compensate => { url => $accounting->url('/nowhere'), else => 'mother' });
 workflow('mallory', 'undo', { A => { Type => 'Task', Resource => 'arn:aws:states:::http:invoke', End => JSON::PP::true,
 	Parameters => { ApiEndpoint => 'saga:hands_on', Operation => 'compensate', 'RequestBody.$' => '$' } } });
-$one->query_safe(q(BEGIN; SELECT saga.drop_destination('mother')));
+$one->query_safe(q(BEGIN; SELECT saga.drop_destination('mallory.mother')));
 my $undo = as('mallory', "SELECT saga.start_execution('undo', '" . invoice() . "')");
 poll_until($node, "SELECT count(*) FROM saga.outbox WHERE execution_id = '$undo'", '1');
 poll_until($node, "SELECT attempts > 0 OR EXISTS (SELECT FROM saga.timer WHERE message_id = outbox_id) FROM saga.outbox WHERE execution_id = '$undo'");
@@ -197,7 +197,7 @@ ok(poll_until($node, "SELECT status FROM saga.execution WHERE execution_id = '$u
 my $left = destination('left', 'mallory');
 sql("INSERT INTO saga.timer (queue_id, message_id, wake_at, sent_at, kind, lease)
 	SELECT $left, saga.make_id(), now() + interval '1 hour', now(), 'o', 12345 FROM generate_series(1, 3)");
-$one->query_safe(q(BEGIN; SELECT saga.drop_destination('left')));
+$one->query_safe(q(BEGIN; SELECT saga.drop_destination('mallory.left')));
 begin_anew('publisher');
 others_go_on('messages of a publisher that is gone');
 $one->query_safe('ROLLBACK');

@@ -47,6 +47,15 @@ static SagaStmt load_stmt = {
 	.argtypes = {TEXTOID, INT4OID}
 };
 
+/* What its owner granted on the row that a dump left out is of the one that takes its place. */
+static SagaStmt regrant_stmt = {
+	.sql = "UPDATE saga.object_grant g SET object_id = s.secret_id FROM saga.secret s, saga.reference r "
+	"WHERE s.owner = $1 AND s.name = $2 AND r.kind = 'secret' AND r.object_owner = s.owner AND r.object_name = s.name "
+	"AND g.kind = 'secret' AND g.object_id = r.object_id AND NOT EXISTS (SELECT FROM saga.secret c WHERE c.secret_id = g.object_id)",
+	.nargs = 2,
+	.argtypes = {OIDOID, TEXTOID}
+};
+
 static SagaStmt relink_stmt = {
 	.sql = "UPDATE saga.reference r SET object_id = s.secret_id FROM saga.secret s "
 	"WHERE s.owner = $1 AND s.name = $2 AND r.kind = 'secret' AND r.object_owner = s.owner AND r.object_name = s.name",
@@ -76,6 +85,7 @@ saga_secret_found_again(Oid owner, const char *name)
 {
 	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
 
+	(void) saga_execute(&regrant_stmt, values, NULL, false, 0);
 	(void) saga_execute(&relink_stmt, values, NULL, false, 0);
 }
 

@@ -104,7 +104,7 @@ SQL
 SELECT saga.create_destination('$prefix-d', 'http', '{"url": "http://127.0.0.1:1/x", "allow_private": true, "retry": {"max_attempts": 2, "base_ms": 10}, "compensate": {"url": "http://127.0.0.1:1/undo"}}');
 SELECT saga.create_destination('$prefix-sns', 'sns', '{"topic_arn": "arn:aws:sns:eu-central-1:123456789012:t", "endpoint_url": "http://127.0.0.1:1", "allow_private": true}');
 SELECT saga.create_destination('$prefix-sqs', 'sqs', '{"queue_url": "http://127.0.0.1:1/1/q", "region": "eu-central-1", "endpoint_url": "http://127.0.0.1:1", "allow_private": true}');
-SELECT saga.create_source('$prefix-s', 'sqs', '{"queue_url": "http://127.0.0.1:1/1/q", "region": "eu-central-1", "endpoint_url": "http://127.0.0.1:1", "allow_private": true}', q) FROM (SELECT '$prefix-q') q (q);
+SELECT saga.create_source('$prefix-s', 'sqs', '{"queue_url": "http://127.0.0.1:1/1/q", "region": "eu-central-1", "endpoint_url": "http://127.0.0.1:1", "allow_private": true}', q) FROM (SELECT 'fuzz_$role.$prefix-q') q (q);
 SELECT saga.set_destination_owner('$prefix-d', 'fuzz_$role'), saga.set_destination_owner('$prefix-sns', 'fuzz_$role'),
 	saga.set_destination_owner('$prefix-sqs', 'fuzz_$role'), saga.set_source_owner('$prefix-s', 'fuzz_$role');
 SQL
