@@ -17,7 +17,7 @@
 //   /hang...        takes the request and says nothing
 //   /after/MS/PATH  answers as PATH says, MS milliseconds later
 //   /status/N       that status
-//   /answer         200, as text the bytes that the request's {"base64": "..."} says, "times" over
+//   /answer         200, as text/plain the bytes, UTF-8 or not, that the request's {"base64": "..."} says, "times" over
 
 const fs = require('node:fs');
 const net = require('node:net');
@@ -77,7 +77,8 @@ function answer(socket, n, head, body) {
 	else if (path === '/endless') endless(socket);
 	else if (path === '/answer') {
 		const { base64, times = 1 } = JSON.parse(body);
-		reply(socket, 200, Buffer.from(base64, 'base64').toString('utf8').repeat(times), 'text/plain');
+		const bytes = Buffer.from(base64, 'base64');
+		reply(socket, 200, Buffer.alloc(bytes.length * times, bytes), 'text/plain');
 	}
 	else if (status !== null) reply(socket, Number(status[1]), '{}');
 	else reply(socket, 200, path === '/echo' ? echo(head, body) : '{"ok": true}');
