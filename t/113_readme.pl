@@ -11,43 +11,37 @@ my $readme = slurp_file('README.md');
 my ($code) = $readme =~ /^## A workflow of your own.*?^```sql\n(.*?)^```/ms;
 like($code, qr/CREATE EXTENSION pg_saga;.*saga\.start_execution/s, 'the README has its example');
 
-my $node = new_saga_node('main');
-
-sub sql { return $node->safe_psql($_[0], $_[1]) }
-
-# What became of an order.
-sub outcome
+# What has been started is run by workers, or in a session, after which it has ended.
+sub run
 {
-	my ($db, $input, $run) = @_;
-	my $id = sql($db, "SELECT saga.start_execution('shipping', '$input')");
-	sql($db, 'CALL saga.drain()') if $run;
-	poll_until($node, "SELECT status <> 'RUNNING' FROM saga.executions WHERE execution_id = '$id'", 't', $db);
-	return sql($db, "SELECT concat_ws(' ', status, error, (SELECT string_agg(item || '=' || n, ' ' ORDER BY item) FROM stock))
-		FROM saga.executions WHERE execution_id = '$id'");
+	my ($node, $in_session) = @_;
+	return $node->safe_psql('postgres', 'CALL saga.drain()') if $in_session;
+	return poll_until($node, "SELECT count(*) FROM saga.executions WHERE status = 'RUNNING'", '0');
 }
 
-foreach my $case ([ 'with workers', 0 ], [ 'in a session', 1 ])
+foreach my $in_session (0, 1)
 {
-	my ($what, $drain) = @$case;
-	my $db = "readme$drain";
-	$node->safe_psql('postgres', "CREATE DATABASE $db");
-	if ($drain)
-	{
-		$node->append_conf('postgresql.conf', 'pg_saga.workers = 0');
-		$node->reload;
-		poll_until($node, "SELECT current_setting('pg_saga.workers')", '0');
-	}
-	sql($db, $code);
-	sql($db, 'CALL saga.drain()') if $drain;
-	poll_until($node, "SELECT count(*) FROM saga.executions WHERE status = 'RUNNING'", '0', $db);
-	is(sql($db, "SELECT string_agg(concat_ws(' ', status, error, compensated), ', ' ORDER BY started_at) FROM saga.executions"),
+	my $what = $in_session ? 'in a session' : 'with workers';
+	my $node = new_saga_node("main$in_session", $in_session ? 'pg_saga.workers = 0' : ());
+
+	# What became of an order, and of the stock.
+	my $outcome = sub {
+		my $id = $node->safe_psql('postgres', "SELECT saga.start_execution('shipping', '$_[0]')");
+		run($node, $in_session);
+		return $node->safe_psql('postgres', "SELECT concat_ws(' ', status, error, (SELECT string_agg(item || '=' || n, ' ' ORDER BY item) FROM stock))
+			FROM saga.executions WHERE execution_id = '$id'");
+	};
+
+	$node->safe_psql('postgres', $code);
+	run($node, $in_session);
+	is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', status, error, compensated), ', ' ORDER BY started_at) FROM saga.executions"),
 		'SUCCEEDED, FAILED NoAddress ["Reserve"]', "$what: as the README says");
-	is(sql($db, 'SELECT n FROM stock'), '3', "$what: the bolts of the second are back");
-	is(outcome($db, '{"item": "bolt", "n": 3, "to": "Bonn"}', $drain), 'SUCCEEDED bolt=0', "$what: all of them");
-	is(outcome($db, $_, $drain), 'FAILED OutOfStock bolt=0', "$what: $_")
+	is($node->safe_psql('postgres', 'SELECT n FROM stock'), '3', "$what: the bolts of the second are back");
+	is($outcome->('{"item": "bolt", "n": 3, "to": "Bonn"}'), 'SUCCEEDED bolt=0', "$what: all of them");
+	is($outcome->($_), 'FAILED OutOfStock bolt=0', "$what: $_")
 		foreach '{"item": "bolt", "n": 1, "to": "Bonn"}', '{"item": "nut", "n": 2, "to": "Bonn"}', '{"item": "bolt", "to": "Bonn"}',
 		'{"item": "bolt", "n": 0, "to": "Bonn"}', '{"item": "bolt", "n": -4, "to": "Bonn"}', '{}';
+	$node->stop;
 }
 
-$node->stop;
 done_testing();
