@@ -161,8 +161,8 @@ $node->safe_psql('postgres', q(ROLLBACK PREPARED 'held'));
 
 # ---------- dropped and updated by its owner ----------
 
-# Starts an execution that stops in its step; returns the session that keeps it there. In a batch with others a step
-# gives up such a wait after 10 ms and is run again alone, where it stays: that is waited for.
+# Starts an execution that stops in its step; returns the session that keeps it there. At first a step gives up such a
+# wait after 10 ms (pg_saga.lock_timeout); its execution is run again alone, where it stays: that is waited for.
 sub stop_in_step
 {
 	my $gate = $node->background_psql('postgres');

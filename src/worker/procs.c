@@ -189,6 +189,7 @@ saga_proc_connected(const char *what, Oid owner)
 	else
 	{
 		SetConfigOption("application_name", what, PGC_USERSET, PGC_S_SESSION);
+		/* when it is over, the server sends this process a SIGINT: one that ignored that would wait for ever */
 		SetConfigOption("lock_timeout", SAGA_SERVER_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 		saga_serves_all = true;
 	}
