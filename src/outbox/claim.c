@@ -290,6 +290,7 @@ typedef struct Packing
 	SagaSending *open;			/* a batch with room in it */
 	size_t		open_bytes;
 	int64		lease;
+	TimestampTz now;
 	TimestampTz wake_at;
 } Packing;
 
@@ -303,6 +304,7 @@ new_sending(Packing *packing)
 	sending->context = context;
 	sending->destination = packing->destination;
 	saga_destination_pin(packing->destination);
+	sending->claimed_at = packing->now;
 	dlist_push_tail(packing->claimed, &sending->node);
 	return sending;
 }
@@ -420,30 +422,6 @@ saga_unclaim_sending(const SagaSending *sending, int64 lease)
 }
 
 static void
-compose(dlist_head *claimed)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, claimed)
-	{
-		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
-		MemoryContext old;
-
-		if (sending->composed)
-			continue;			/* of another destination */
-		sending->composed = true;
-		old = MemoryContextSwitchTo(sending->context);
-		if (sending->destination->kind == SAGA_DESTINATION_SNS)
-			saga_compose_sns(sending);
-		else if (sending->destination->kind == SAGA_DESTINATION_SQS)
-			saga_compose_sqs(sending);
-		else
-			saga_compose_http(sending);
-		MemoryContextSwitchTo(old);
-	}
-}
-
-static void
 pack_rows(Packing *packing, ClaimedRow *rows, int n)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * n);
@@ -507,10 +485,9 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, int64 lease,
 	if (n == 0)
 		return 0;
 	delete_rows(rows, n);
-	packing.wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
+	packing.now = GetCurrentTimestamp();
+	packing.wake_at = TimestampTzPlusMilliseconds(packing.now, longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
 	pack_rows(&packing, rows, n);
 	saga_note_timer(packing.wake_at);
-	compose(claimed);
 	return n;
 }

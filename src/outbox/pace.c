@@ -12,16 +12,27 @@
 /* A request that was claimed and cannot be started for longer is given back. */
 #define SAGA_KEEP_MS	5000
 
+/* So is one that could not be composed for this time: its lease must outlast the request. */
+#define SAGA_KEEP_PLAIN_MS	20000
+
 static bool
 is_held(const SagaSending *sending, TimestampTz now)
 {
 	return sending->limit->hold_until > now && !sending->probe && sending->started_at == 0;
 }
 
+/* Its owner's requests take so long to compose that it did not get its turn, or composing it raised. */
+static bool
+cannot_be_composed(const SagaSending *sending, TimestampTz now)
+{
+	return !sending->composed &&
+		(sending->compose_begun || TimestampDifferenceExceeds(sending->claimed_at, now, SAGA_KEEP_PLAIN_MS));
+}
+
 static bool
 needs_time(const SagaSending *sending, TimestampTz now)
 {
-	if (sending->later || !saga_limit_has_rate(sending->limit))
+	if (!sending->composed || sending->later || !saga_limit_has_rate(sending->limit))
 		return false;
 	return sending->start_at == 0 || (sending->start_by != 0 && sending->start_by < now);
 }
@@ -29,7 +40,7 @@ needs_time(const SagaSending *sending, TimestampTz now)
 static bool
 is_unsettled(const SagaSending *sending, TimestampTz now)
 {
-	return is_held(sending, now) || (needs_time(sending, now) && sending->ask_at <= now);
+	return is_held(sending, now) || cannot_be_composed(sending, now) || (needs_time(sending, now) && sending->ask_at <= now);
 }
 
 bool
@@ -51,7 +62,7 @@ static void
 settle_sending_time(SagaPublisher *publisher, SagaSending *sending)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		back = is_held(sending, now);
+	bool		back = is_held(sending, now) || cannot_be_composed(sending, now);
 
 	if (!back)
 	{
@@ -92,7 +103,7 @@ saga_publisher_settle(SagaPublisher *publisher)
 bool
 saga_publisher_may_start(const SagaSending *sending, TimestampTz now)
 {
-	return !is_held(sending, now) && !needs_time(sending, now) && sending->start_at <= now;
+	return sending->composed && !is_held(sending, now) && !needs_time(sending, now) && sending->start_at <= now;
 }
 
 TimestampTz
@@ -106,7 +117,7 @@ saga_publisher_next_start(SagaPublisher *publisher)
 	{
 		const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		if (is_held(sending, now))
+		if (!sending->composed || is_held(sending, now))
 			return now;
 		if (needs_time(sending, now))
 			next = Min(next, sending->ask_at);

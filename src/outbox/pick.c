@@ -281,6 +281,7 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 							   &publisher->claiming);
 	if (rows > 0)
 		saga_secret_load(destination->secrets);
+	saga_publisher_compose_claimed(publisher, destination->owner);
 	n = equip_sendings(publisher, candidate, grant);
 	next = saga_limit_use(candidate->group, grant, n, publisher->lease,
 						  (int64) destination->timeout_ms + SAGA_PROBE_MS);
@@ -493,6 +494,7 @@ saga_publisher_claim(SagaPublisher *publisher)
 		publisher->lease_held = true;
 	}
 	publisher->look_again = false;
+	publisher->compose_budgets = NIL;
 	if (everywhere)
 		(void) saga_lease_release_dead(publisher->lease);
 	saga_publisher_settle(publisher);

@@ -265,7 +265,10 @@ saga_publisher_step(SagaPublisher *publisher)
 	if (saga_http_active(publisher->http) < saga_http_max(publisher->http))
 		done += saga_publisher_claim(publisher);
 	if (!dlist_is_empty(&publisher->ready))
+	{
+		done += saga_publisher_compose(publisher);
 		done += start_ready(publisher);
+	}
 	return done > 0;
 }
 

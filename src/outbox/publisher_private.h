@@ -29,6 +29,8 @@ struct SagaPublisher
 	struct Turn *turns;			/* of the recording that is being done */
 	bool		claim_open;		/* a claiming transaction has not committed */
 	SagaDestination *claiming_from; /* in it, pinned; NULL: none */
+	List	   *compose_budgets;	/* in it: what owners have left of their time */
+	Oid			last_composed;	/* the owners after it have their turn */
 	SagaLimiter *limiter;
 	int32		last_served;	/* the destinations after it have their turn */
 	TimestampTz help_at;		/* not before, another publisher is asked for */
@@ -102,6 +104,14 @@ extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination 
 
 /* Gives places to those that have room, one after the other. */
 extern void saga_share_places(SagaPublisher *publisher, List *candidates);
+
+/* ---------- composing.c ---------- */
+
+/* What was claimed last from a destination, as far as its owner's time goes. */
+extern void saga_publisher_compose_claimed(SagaPublisher *publisher, Oid owner);
+
+/* Some of what is ready otherwise, in a transaction of its own.  Returns of how many it was tried. */
+extern int	saga_publisher_compose(SagaPublisher *publisher);
 
 /* ---------- pace.c: of the list "ready" ---------- */
 

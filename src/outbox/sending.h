@@ -106,8 +106,10 @@ typedef struct SagaSending
 	bool		later;			/* it waited for a token since */
 	bool		told;			/* how it went is counted */
 
-	/* made in the claiming transaction */
+	/* made in the claiming transaction, or in one soon after */
+	TimestampTz claimed_at;
 	bool		composed;
+	bool		compose_begun;	/* not composed: it raised */
 	const SagaRequestSpec *spec;	/* http: of the phase */
 	char	   *url;
 	char	   *body;			/* NULL: none; in UTF-8 */
@@ -141,7 +143,7 @@ typedef struct SagaSending
 	SagaDelivery *unrecorded[SAGA_SNS_MAX_ENTRIES];
 } SagaSending;
 
-/* Bytes of a sending, in the claiming transaction (compose.c, sns.c, sqs.c). */
+/* Bytes of a sending, in a transaction (compose.c, sns.c, sqs.c; composing.c decides when). */
 extern const char *saga_sending_method(const SagaSending *sending);
 extern void saga_compose_http(SagaSending *sending);
 extern void saga_compose_sns(SagaSending *sending);

@@ -1,0 +1,173 @@
+/*
+ * composing.c
+ *		When a publisher makes the bytes of what it has claimed.
+ *
+ * How long that takes is up to the owner: an expression of his is bounded, but
+ * he may have two hundred of them.  So an owner has a short time in a claiming
+ * transaction.  What is left then is composed between other things, owner by
+ * owner, and those of others go out meanwhile.
+ */
+#include "postgres.h"
+
+#include "outbox/publisher_private.h"
+#include "utils/timestamp.h"
+
+/* No other one is begun after this time: of an owner in a claiming transaction, of all in one that only composes. */
+#define SAGA_COMPOSE_SLICE_MS 20
+
+/* What an owner has left in a claiming transaction. */
+typedef struct ComposeBudget
+{
+	Oid			owner;
+	int64		left_us;
+} ComposeBudget;
+
+static bool
+is_plain(const SagaSending *sending)
+{
+	return !sending->composed && !sending->compose_begun;
+}
+
+/* If it raises, it is given back (pace.c). */
+static void
+compose(SagaSending *sending)
+{
+	MemoryContext old = MemoryContextSwitchTo(sending->context);
+
+	sending->compose_begun = true;
+	if (sending->destination->kind == SAGA_DESTINATION_SNS)
+		saga_compose_sns(sending);
+	else if (sending->destination->kind == SAGA_DESTINATION_SQS)
+		saga_compose_sqs(sending);
+	else
+		saga_compose_http(sending);
+	sending->composed = true;
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- in the claiming transaction ---------- */
+
+/* Whose requests wait to be composed has their time elsewhere. */
+static bool
+has_plain(const SagaPublisher *publisher, Oid owner)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &publisher->ready))
+	{
+		const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+		if (is_plain(sending) && sending->destination->owner == owner)
+			return true;
+	}
+	return false;
+}
+
+static ComposeBudget *
+budget_of(SagaPublisher *publisher, Oid owner)
+{
+	ComposeBudget *budget;
+	ListCell   *lc;
+
+	foreach(lc, publisher->compose_budgets)
+	{
+		budget = lfirst(lc);
+		if (budget->owner == owner)
+			return budget;
+	}
+	budget = palloc(sizeof(ComposeBudget));
+	budget->owner = owner;
+	budget->left_us = has_plain(publisher, owner) ? 0 : SAGA_COMPOSE_SLICE_MS * INT64CONST(1000);
+	publisher->compose_budgets = lappend(publisher->compose_budgets, budget);
+	return budget;
+}
+
+void
+saga_publisher_compose_claimed(SagaPublisher *publisher, Oid owner)
+{
+	ComposeBudget *budget = budget_of(publisher, owner);
+	TimestampTz begun_at = GetCurrentTimestamp();
+	TimestampTz until = begun_at + budget->left_us;
+	TimestampTz now = begun_at;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &publisher->claiming)
+	{
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+		if (now >= until)
+			break;
+		/* those of other destinations have had their time */
+		if (!is_plain(sending) || sending->destination != publisher->claiming_from)
+			continue;
+		compose(sending);
+		now = GetCurrentTimestamp();
+	}
+	budget->left_us -= now - begun_at;
+}
+
+/* ---------- in one of its own ---------- */
+
+/* The first one of the owner whose turn it is. */
+static SagaSending *
+next_plain(const SagaPublisher *publisher)
+{
+	SagaSending *next = NULL;
+	bool		next_later = false;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &publisher->ready))
+	{
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+		Oid			owner = sending->destination->owner;
+		bool		later = owner <= publisher->last_composed;
+
+		if (!is_plain(sending))
+			continue;
+		if (next == NULL || later < next_later || (later == next_later && owner < next->destination->owner))
+		{
+			next = sending;
+			next_later = later;
+		}
+	}
+	return next;
+}
+
+static void
+compose_attempt(void *arg)
+{
+	compose(arg);
+}
+
+static void
+compose_guarded(SagaSending *sending)
+{
+	ErrorData  *error = saga_attempt(compose_attempt, sending);
+
+	if (error != NULL)
+		ereport(LOG,
+				(errmsg("could not compose the request of outbox message %s: %s",
+						saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id), error->message)));
+}
+
+int
+saga_publisher_compose(SagaPublisher *publisher)
+{
+	SagaSending *sending = next_plain(publisher);
+	TimestampTz begun_at = GetCurrentTimestamp();
+	int			n = 0;
+
+	if (sending == NULL)
+		return 0;
+	saga_publisher_begin(publisher);
+	for (; sending != NULL; sending = next_plain(publisher))
+	{
+		if (n > 0 && TimestampDifferenceExceeds(begun_at, GetCurrentTimestamp(), SAGA_COMPOSE_SLICE_MS))
+			break;
+		publisher->last_composed = sending->destination->owner;
+		compose_guarded(sending);
+		n++;
+	}
+	saga_publisher_commit(publisher);
+	return n;
+}
