@@ -495,7 +495,7 @@ end_transaction(bool commit)
 	ndropped = 0;
 	end_timers(commit);
 	if (commit && pending_foreign)
-		saga_sweep_soon(saga_my_database(), GetCurrentTimestamp(), 3);
+		saga_sweep_soon(saga_my_database(), saga_monotonic_now(), 3);
 	pending_foreign = false;
 	saga_prepared_reset();
 	saga_cache_end_transaction();

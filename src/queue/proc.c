@@ -56,6 +56,7 @@ saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 		proc->pid = MyProcPid;
 		proc->proc = MyProc;
 		proc->started_at = GetCurrentTimestamp();
+		proc->begun = saga_monotonic_us();
 		pg_atomic_write_u32(&proc->sleeping, 0);
 		pg_atomic_write_u32(&proc->leave, 0);
 		pg_atomic_write_u64(&proc->busy_since, 0);
@@ -152,6 +153,16 @@ saga_monotonic_us(void)
 
 	INSTR_TIME_SET_CURRENT(now);
 	return (uint64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+/*
+ * Pauses are kept in this: a clock that is set back would make each of them
+ * longer by as much.
+ */
+TimestampTz
+saga_monotonic_now(void)
+{
+	return (TimestampTz) saga_monotonic_us();
 }
 
 void

@@ -176,13 +176,14 @@ try_receive(const Receive *r, TimestampTz *next)
 	return total;
 }
 
-/* Sleeps until something may have come. */
+/* Sleeps until something may have come.  until: saga_monotonic_now; next: of the clock. */
 static void
 wait_for_message(bool attached, TimestampTz until, TimestampTz next)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	long		ms = TimestampDifferenceMilliseconds(now, Min(until, next)) + 1;
+	long		ms = TimestampDifferenceMilliseconds(saga_monotonic_now(), until) + 1;
 
+	if (next != DT_NOEND)
+		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
 	/* a due timer that another session is moving comes with its commit */
 	ms = Max(ms, 10);
 	if (!attached)
@@ -199,7 +200,7 @@ wait_for_message(bool attached, TimestampTz until, TimestampTz next)
 static void
 receive_wait(const Receive *r, int64 wait_ms)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
+	TimestampTz until = TimestampTzPlusMilliseconds(saga_monotonic_now(), wait_ms);
 	volatile bool attached = false;
 
 	if (saga_my_proc == NULL)
@@ -213,7 +214,7 @@ receive_wait(const Receive *r, int64 wait_ms)
 
 			if (attached)
 				saga_proc_prepare_sleep();
-			if (try_receive(r, &next) > 0 || GetCurrentTimestamp() >= until)
+			if (try_receive(r, &next) > 0 || saga_monotonic_now() >= until)
 				break;
 			wait_for_message(attached, until, next);
 		}

@@ -107,6 +107,7 @@ typedef struct SagaProcSlot
 	int			pid;
 	PGPROC	   *proc;			/* its procLatch is what is set */
 	TimestampTz started_at;
+	uint64		begun;			/* the same, of saga_monotonic_us */
 
 	pg_atomic_uint32 sleeping;	/* 1: wants to be woken; the waker swaps it to 0 */
 	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...) */
@@ -163,7 +164,7 @@ typedef struct SagaDatabaseSlot
 	 * after rows of saga.queue came from elsewhere (a restore), and then
 	 * resweeps more times in short order, as the other tables may follow.
 	 */
-	TimestampTz sweep_at;
+	TimestampTz sweep_at;		/* saga_monotonic_now */
 	int			resweeps;
 
 	/* Raised when saga.source changed: what is known of it is old. */
@@ -289,6 +290,7 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
  * barrier between the two, so at least one of them sees the other.
  */
 extern uint64 saga_monotonic_us(void);	/* of a clock that nobody sets, the same for all processes */
+extern TimestampTz saga_monotonic_now(void);	/* the same, for pauses: it is no date */
 
 /* Around a worker's batch, and around each step in it.  Never raise; the end may come twice. */
 extern void saga_proc_busy_begin(void);

@@ -249,7 +249,7 @@ check_prepared(void)
 static void
 set_next_sweep(SagaDatabaseSlot *db)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 
 	SpinLockAcquire(&db->mutex);
 	if (db->resweeps > 0)

@@ -67,14 +67,17 @@ is_second(void)
 {
 	SagaProcCopy *copies;
 	int			n = saga_proc_list(SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId, &copies);
+	int64		up_us = 0;
 	bool		second = false;
 
+	for (int i = 0; i < n; i++)
+		if (copies[i].pid == MyProcPid)
+			up_us = copies[i].up_us;
 	for (int i = 0; i < n; i++)
 	{
 		if (copies[i].pid == MyProcPid)
 			continue;
-		second |= copies[i].started_at < saga_my_proc->started_at ||
-			(copies[i].started_at == saga_my_proc->started_at && copies[i].pid < MyProcPid);
+		second |= copies[i].up_us > up_us || (copies[i].up_us == up_us && copies[i].pid < MyProcPid);
 	}
 	pfree(copies);
 	return second;
@@ -118,7 +121,7 @@ leave_if_extension_gone(void)
 	saga_sweep_restart();
 }
 
-/* ---------- what a turn is made of: each returns when it is to be done again ---------- */
+/* ---------- what a turn is made of: each returns when it is to be done again, of saga_monotonic_now ---------- */
 
 /* What ran when the server crashed, or when a worker died, before anyone claims it again. */
 static TimestampTz
@@ -133,7 +136,7 @@ collect_suspects(SagaDatabaseSlot *slot)
 	all = saga_suspect_collect();
 	end_work();
 	if (!all)
-		return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SUSPECTS_RETRY_MS);
+		return TimestampTzPlusMilliseconds(saga_monotonic_now(), SUSPECTS_RETRY_MS);
 	suspects_seen = generation;
 	return DT_NOEND;
 }
@@ -142,7 +145,7 @@ collect_suspects(SagaDatabaseSlot *slot)
 static TimestampTz
 sweep(SagaDatabaseSlot *slot)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 	TimestampTz at;
 	bool		more;
 
@@ -161,7 +164,7 @@ sweep(SagaDatabaseSlot *slot)
 
 	if (slot != saga_my_database())
 		slot->sweep_at = saga_sweep_interval_ms == 0 ? DT_NOEND :
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), saga_sweep_interval_ms);
+			TimestampTzPlusMilliseconds(saga_monotonic_now(), saga_sweep_interval_ms);
 	SpinLockAcquire(&slot->mutex);
 	at = slot->sweep_at;
 	SpinLockRelease(&slot->mutex);
@@ -175,11 +178,19 @@ sweep_failed(void)
 	return false;
 }
 
+/* When it will be that time of the clock, as far as we sleep before we look again. */
+static TimestampTz
+monotonic(TimestampTz at, TimestampTz now)
+{
+	return at == DT_NOEND ? DT_NOEND :
+		saga_monotonic_now() + Max(0, Min(at - now, (int64) WAIT_MAX_MS * 1000));
+}
+
 /* Moves what is due, for so long that nothing else is late. */
 static TimestampTz
 fire_timers(SagaDatabaseSlot *slot)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TIMERS_MS);
+	TimestampTz until = TimestampTzPlusMilliseconds(saga_monotonic_now(), TIMERS_MS);
 
 	for (;;)
 	{
@@ -191,15 +202,15 @@ fire_timers(SagaDatabaseSlot *slot)
 		next = slot->next_wake;
 		SpinLockRelease(&slot->mutex);
 		if (next > now)
-			return next;
+			return monotonic(next, now);
 
 		begin_work();
 		more = saga_timers_turn(now, &next);
 		end_work();
 		if (!more)
-			return next;
-		if (!saga_proc_wanted() || GetCurrentTimestamp() > until)
-			return now;
+			return monotonic(next, now);
+		if (!saga_proc_wanted() || saga_monotonic_now() > until)
+			return saga_monotonic_now();
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -207,7 +218,7 @@ fire_timers(SagaDatabaseSlot *slot)
 static TimestampTz
 retention(SagaDatabaseSlot *slot)
 {
-	if (saga_retention_next() <= GetCurrentTimestamp())
+	if (saga_retention_next() <= saga_monotonic_now())
 	{
 		begin_work();
 		saga_retention_turn();
@@ -247,7 +258,7 @@ settings_changed(void)
 	SagaDatabaseSlot *slot = saga_database_slot(MyDatabaseId, false);
 
 	if (slot != NULL && saga_sweep_interval_ms > 0)
-		saga_sweep_soon(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), saga_sweep_interval_ms), 0);
+		saga_sweep_soon(slot, TimestampTzPlusMilliseconds(saga_monotonic_now(), saga_sweep_interval_ms), 0);
 }
 
 /*
@@ -273,7 +284,7 @@ run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 {
 	volatile TimestampTz next = steps[i].retry_at;
 
-	if (next > GetCurrentTimestamp())
+	if (next > saga_monotonic_now())
 		return next;
 	MemoryContextSwitchTo(context); /* the end of a transaction leaves another one */
 	PG_TRY();
@@ -287,7 +298,7 @@ run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 		long		max_ms = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? LOCK_TROUBLE_MAX_MS : TROUBLE_MAX_MS;
 		long		pause = Min(max_ms, TROUBLE_MIN_MS << Min(steps[i].failures, 10));
 
-		next = GetCurrentTimestamp();
+		next = saga_monotonic_now();
 		if (steps[i].failed == NULL || !steps[i].failed())
 		{
 			steps[i].failures++;
@@ -318,10 +329,10 @@ turn(MemoryContext context)
 		next = Min(next, at);
 	}
 
-	now = GetCurrentTimestamp();
+	now = saga_monotonic_now();
 	if (saga_my_database() == NULL)
 		next = Min(next, TimestampTzPlusMilliseconds(now, SAGA_UNLISTED_LOOK_MS));
-	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) now);
+	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
 	pg_atomic_fetch_add_u64(&saga_my_proc->batches, 1);
 	if (next <= now)
 		return 1;

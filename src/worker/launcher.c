@@ -56,7 +56,7 @@ typedef struct DatabaseEntry
 	int			probe;
 	int			failures;		/* in a row */
 	TimestampTz started_at;
-	TimestampTz retry_at;
+	TimestampTz retry_at;		/* both of saga_monotonic_now, as all times here */
 } DatabaseEntry;
 
 /* Process-local: what is known of each database. */
@@ -295,7 +295,7 @@ forget_failures(DatabaseEntry *entry, TimestampTz now)
 static long
 serve_databases(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 	TimestampTz next = TimestampTzPlusMilliseconds(now, SCAN_INTERVAL_MS);
 	uint32		news = pg_atomic_read_u32(&saga_procs->news);
 	bool		is_news = news != news_seen;

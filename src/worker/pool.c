@@ -335,7 +335,7 @@ serve_sources(SagaPool *pool)
 TimestampTz
 saga_pool_turn(void)
 {
-	SagaPool		pool = {.now = GetCurrentTimestamp(),.next = DT_NOEND};
+	SagaPool		pool = {.now = saga_monotonic_now(),.next = DT_NOEND};
 	uint32		roles = pg_atomic_read_u32(&saga_procs->roles);
 	ListCell   *lc;
 

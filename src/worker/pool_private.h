@@ -19,7 +19,7 @@ typedef struct SagaTrouble
 /* One turn's view. */
 typedef struct SagaPool
 {
-	TimestampTz now;
+	TimestampTz now;			/* saga_monotonic_now, as all times of the pool */
 	TimestampTz next;
 	SagaProcCopy *procs;		/* workers, publishers, sources */
 	int			nprocs;

@@ -225,7 +225,7 @@ somebody_leaves(const SagaPool *pool)
 static bool
 is_better_leaver(const SagaProcCopy *proc, int rank, const SagaProcCopy *best, int best_rank)
 {
-	return best == NULL || rank > best_rank || (rank == best_rank && proc->started_at < best->started_at);
+	return best == NULL || rank > best_rank || (rank == best_rank && proc->up_us > best->up_us);
 }
 
 /*
@@ -251,7 +251,7 @@ choose_leaver(SagaPool *pool, Oid for_owner, bool only_idle)
 			continue;
 		else if (count_owner(pool, proc->owner).workers > 1)
 			rank = 3;
-		else if (TimestampDifferenceExceeds(proc->started_at, pool->now, TURN_MS))
+		else if (proc->up_us > (int64) TURN_MS * 1000)
 			rank = 2;
 		else
 			rank = OidIsValid(for_owner) ? 0 : 1;

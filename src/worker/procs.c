@@ -359,6 +359,7 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 		copy->owner = slot->owner;
 		copy->pid = slot->pid;
 		copy->started_at = slot->started_at;
+		copy->up_us = elapsed(now, slot->begun);
 		copy->idle = pg_atomic_read_u32(&slot->sleeping) != 0;
 		copy->leaving = pg_atomic_read_u32(&slot->leave) != 0;
 		copy_batch(copy, slot, now);

@@ -109,6 +109,7 @@ typedef struct SagaProcCopy
 	Oid			owner;
 	int			pid;
 	TimestampTz started_at;
+	int64		up_us;			/* since then */
 	TimestampTz last_active;
 	bool		idle;
 	bool		leaving;

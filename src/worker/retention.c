@@ -48,7 +48,7 @@ typedef struct Cleaner
 	int			batches;		/* of that one */
 	bool		again;			/* one had more than its turn */
 	pg_uuid_t	position;
-	TimestampTz next_at;
+	TimestampTz next_at;		/* saga_monotonic_now */
 } Cleaner;
 
 /* The oldest rows of a table, by id, up to so many bytes: their places and ids. */
@@ -222,7 +222,7 @@ clean_destinations(Cleaner *cleaner, TimestampTz now)
 	return true;
 }
 
-/* When there is something to do; DT_NOEND: everything is kept. */
+/* When there is something to do, of saga_monotonic_now; DT_NOEND: everything is kept. */
 TimestampTz
 saga_retention_next(void)
 {
@@ -238,7 +238,7 @@ saga_retention_next(void)
 void
 saga_retention_turn(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 	Cleaner    *cleaner = NULL;
 	bool		more;
 
@@ -249,6 +249,6 @@ saga_retention_turn(void)
 	if (cleaner == NULL)
 		return;
 	cleaner->next_at = TimestampTzPlusMilliseconds(now, TROUBLE_MS);
-	more = cleaner->by_destination ? clean_destinations(cleaner, now) : clean(cleaner, now) > 0;
+	more = cleaner->by_destination ? clean_destinations(cleaner, GetCurrentTimestamp()) : clean(cleaner, GetCurrentTimestamp()) > 0;
 	cleaner->next_at = TimestampTzPlusMilliseconds(now, more ? BATCH_MS : PASS_MS);
 }

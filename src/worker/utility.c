@@ -184,13 +184,13 @@ open_at_exit(int code, Datum arg)
 static void
 wait_until_left(Oid dboid)
 {
-	TimestampTz begun = GetCurrentTimestamp();
+	TimestampTz begun = saga_monotonic_now();
 	bool		terminated = false;
 
 	saga_proc_ask_leave(SAGA_AT_DATABASE, dboid);
 	while (saga_proc_count(SAGA_AT_DATABASE, dboid) > 0)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = saga_monotonic_now();
 
 		if (TimestampDifferenceExceeds(begun, now, LEAVE_LIMIT_MS))
 			break;

@@ -39,7 +39,7 @@
 static Oid	my_owner;
 static MemoryContext batch_context;
 static int	failures = 0;		/* batches in a row that raised, or ran nothing */
-static TimestampTz not_before = 0;	/* no batch before this */
+static TimestampTz not_before = 0;	/* saga_monotonic_now: no batch before this */
 static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at */
 
 /* In the order of the ids, so that a queue that keeps its messages does not hide those behind it. */
@@ -56,7 +56,7 @@ back_off(long min_ms, long max_ms)
 	long		delay = Min(max_ms, min_ms << Min(failures, 10));
 
 	failures++;
-	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+	not_before = TimestampTzPlusMilliseconds(saga_monotonic_now(), delay);
 }
 
 /* In a transaction. May the role still run, is the extension still there, and to stay for this transaction? */
@@ -233,7 +233,7 @@ turn(void)
 		(void) saga_proc_interrupts();
 		if (!saga_proc_wanted())
 			break;
-		if (not_before > GetCurrentTimestamp())
+		if (not_before > saga_monotonic_now())
 			break;
 	}
 	return n > 0;
@@ -243,7 +243,7 @@ turn(void)
 static bool
 sleep_until_needed(TimestampTz idle_since)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 	long		left = saga_worker_idle_timeout_ms - (long) ((now - idle_since) / 1000);
 	int32		id;
 
@@ -269,7 +269,7 @@ work_or_wait(volatile TimestampTz *idle_since)
 	(void) saga_proc_interrupts();
 	if (!saga_proc_wanted())
 		return false;
-	now = GetCurrentTimestamp();
+	now = saga_monotonic_now();
 	if (not_before > now)
 	{
 		pgstat_report_stat(true);
@@ -278,7 +278,7 @@ work_or_wait(volatile TimestampTz *idle_since)
 	}
 	if (turn())
 	{
-		*idle_since = GetCurrentTimestamp();
+		*idle_since = saga_monotonic_now();
 		return true;
 	}
 	return sleep_until_needed(*idle_since);
@@ -287,7 +287,7 @@ work_or_wait(volatile TimestampTz *idle_since)
 static void
 loop(void)
 {
-	volatile TimestampTz idle_since = GetCurrentTimestamp();
+	volatile TimestampTz idle_since = saga_monotonic_now();
 	volatile bool go_on = true;
 
 	while (go_on)

@@ -1,0 +1,154 @@
+# A clock that is set back holds up nothing but what waits for a time of that clock: pauses of our
+# processes are kept in a clock that nobody sets. The server's clock is moved by a library that is loaded
+# before it; the monotonic clock is left alone.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Saga::Test;
+use Saga::Work;
+
+my $compiler = $ENV{CC} || 'cc';
+my $dir = PostgreSQL::Test::Utils::tempdir();
+append_to_file("$dir/shift.c", <<'C');
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Seconds, in a file that all processes have mapped. */
+static volatile int64_t *shift;
+
+__attribute__((constructor)) static void
+map_shift(void)
+{
+	const char *file = getenv("SAGA_TEST_SHIFT");
+	int			fd = file ? open(file, O_RDONLY) : -1;
+	void	   *map;
+
+	if (fd < 0)
+		return;
+	map = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (map != MAP_FAILED)
+		shift = map;
+}
+
+int
+clock_gettime(clockid_t id, struct timespec *t)
+{
+	int			rc = (int) syscall(SYS_clock_gettime, id, t);
+
+	if (rc == 0 && shift && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+		t->tv_sec += *shift;
+	return rc;
+}
+
+int
+gettimeofday(struct timeval *tv, void *tz)
+{
+	struct timespec t;
+
+	(void) tz;
+	if (clock_gettime(CLOCK_REALTIME, &t) != 0)
+		return -1;
+	tv->tv_sec = t.tv_sec;
+	tv->tv_usec = t.tv_nsec / 1000;
+	return 0;
+}
+C
+plan skip_all => 'moves the clock of Linux' unless $^O eq 'linux';
+plan skip_all => "no compiler ($compiler)"
+  if system("$compiler -shared -fPIC -o $dir/shift.so $dir/shift.c >$dir/cc.log 2>&1") != 0;
+
+# The mapped bytes are written in place: a new file would be another one.
+sub set_clock
+{
+	my ($seconds) = @_;
+	open(my $file, -e "$dir/shift" ? '+<' : '>', "$dir/shift") or die "could not open $dir/shift: $!";
+	binmode $file;
+	syswrite($file, pack('q', $seconds)) == 8 or die "could not write $dir/shift: $!";
+	close $file;
+	return;
+}
+
+set_clock(0);
+my $node = new_saga_node('clock', { start => 0 }, 'pg_saga.workers = 1', 'pg_saga.sweep_interval = 0');
+{
+	local $ENV{SAGA_TEST_SHIFT} = "$dir/shift";
+	local $ENV{LD_PRELOAD} = "$dir/shift.so";
+	$node->start;
+}
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+sub ran
+{
+	my ($x, $name) = @_;
+	return ok(poll_until($node, "SELECT count(*) FROM done WHERE x = $x", '1'), $name);
+}
+
+sql('CREATE EXTENSION pg_saga');
+add_role($node, 'postgres', 'app');
+add_workflow($node, 'postgres', 'app', 'wf');
+sql(<<'SQL');
+CREATE FUNCTION public.fails(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+	$$ BEGIN PERFORM saga.fail('Test.Broken', 'on purpose'); RETURN input; END $$;
+SET SESSION AUTHORIZATION app;
+SELECT saga.create_workflow('broken',
+	'{"StartAt": "Fails", "States": {"Fails": {"Type": "Task", "Resource": "sql:public.fails", "End": true}}}');
+SQL
+
+my $real = sql('SELECT extract(epoch FROM clock_timestamp())::bigint');
+set_clock(-3600);
+my $moved = sql('SELECT extract(epoch FROM clock_timestamp())::bigint');
+cmp_ok($moved, '<', $real - 3000, 'the clock of the server can be set back');
+set_clock(0);
+
+# ---------- a worker that has a pause behind it, or before it ----------
+
+submit($node, 'postgres', 'broken', 1);
+ok(poll_until($node, "SELECT count(*) FROM saga.executions WHERE status = 'FAILED'", '1'), 'an execution fails, which makes its batch raise');
+set_clock(-3600);
+submit($node, 'postgres', 'wf', 1);
+ran(1, 'the next one runs, with the clock an hour behind');
+set_clock(0);
+submit($node, 'postgres', 'wf', 2);
+ran(2, 'and when it is right again');
+
+# ---------- the coordinator, in its pauses ----------
+
+sql('ALTER ROLE app NOLOGIN');
+sql(q{SELECT pg_terminate_backend(pid) FROM saga.workers WHERE type = 'worker' AND pid IS NOT NULL});
+submit($node, 'postgres', 'wf', 3);
+SKIP:
+{
+	skip 'workers need no LOGIN since PostgreSQL 17', 1 if $node->pg_version >= 17;
+	ok(poll_until($node, q{SELECT count(*) > 0 FROM saga.workers WHERE reason IS NOT NULL}, 't'), 'the owner cannot run, which is tried again later');
+}
+set_clock(-3600);
+# not ALTER ROLE, which wakes the coordinator and ends its pause
+sql(q{UPDATE pg_authid SET rolcanlogin = true WHERE rolname = 'app'});
+ran(3, 'it is tried again in time, with the clock an hour behind');
+
+# ---------- a receiver: its wait is over in time ----------
+
+sql(q{SELECT saga.create_queue('q')});
+set_clock(0);
+my $waits = $node->background_psql('postgres', on_error_stop => 0);
+$waits->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM saga.receive('q', 1, NULL, '3 s');\n\\echo ended\n");
+poll_until($node, q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%receive%' AND wait_event_type = 'Extension'}, '1');
+set_clock(-3600);
+ok(poll_until($node, q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%saga.receive%' AND wait_event_type = 'Extension'}, '0'),
+	'saga.receive ends its wait, with the clock an hour behind');
+$waits->quit;
+set_clock(0);
+
+$node->stop;
+done_testing();
