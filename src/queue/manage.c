@@ -127,6 +127,9 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 	values[0] = Int32GetDatum(queue_id);
 	values[1] = ObjectIdGetDatum(owner);
 	saga_execute(&owner_stmt, values, NULL, false, 0);
+
+	/* what waits in it is the new owner's: its slot is put right, and he is told, by the sweeps at our commit */
+	saga_note_foreign();
 }
 
 static void

@@ -480,6 +480,7 @@ saga_pool_serve_workers(SagaPool *pool)
 	/* before the look: whoever makes a queue ready after it tells us */
 	(void) pg_atomic_exchange_u32(&saga_my_proc->watching, 0);
 	owners = ready_owners(pool);
+	saga_note_keep(MyDatabaseId, owners);
 	send_away(pool);
 	foreach(lc, owners)
 		crowded |= !serve_without(pool, lfirst_oid(lc));

@@ -494,6 +494,20 @@ saga_owner_problem(Oid owner)
 	return NULL;
 }
 
+void
+saga_note_keep(Oid dboid, const List *owners)
+{
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SAGA_MAX_NOTES; i++)
+	{
+		SagaNote   *n = &saga_procs->notes[i];
+
+		if (n->dboid == dboid && !list_member_oid(owners, n->owner))
+			n->dboid = InvalidOid;
+	}
+	LWLockRelease(saga_shared->lock);
+}
+
 bool
 saga_note_set(Oid dboid, Oid owner, const char *reason)
 {

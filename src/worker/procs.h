@@ -142,6 +142,9 @@ extern const char *saga_owner_problem(Oid owner);
 /* A reason for saga.workers; NULL removes it. True when it is new. */
 extern bool saga_note_set(Oid dboid, Oid owner, const char *reason);
 
+/* Forgets the reasons of all others in that database: nothing of theirs waits. */
+extern void saga_note_keep(Oid dboid, const List *owners);
+
 /* ---------- main functions ---------- */
 extern PGDLLEXPORT void saga_launcher_main(Datum arg);
 extern PGDLLEXPORT void saga_coordinator_main(Datum arg);

@@ -75,6 +75,8 @@ at_commit(void)
 	{
 		/* also the marks: the queues of another time would have the same ids */
 		saga_forget_database(MyDatabaseId);
+		if (saga_procs != NULL)
+			saga_note_keep(MyDatabaseId, NIL);
 		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
 	if (extension_created)
@@ -168,6 +170,8 @@ open_database(bool dropped)
 	}
 	if (forget)
 		saga_forget_database(dboid);
+	if (forget && saga_procs != NULL)
+		saga_note_keep(dboid, NIL);
 	if (dropped)
 		(void) saga_recorder_collect(dboid, NULL, &left);
 	saga_tell_launcher();
