@@ -135,6 +135,9 @@ SELECT count(*) FROM invoice_submit_batch(json_build_array(
 	doc('C-2', '{"prepaid_amount": "500"}'),
 	doc('C-3', '{"prepaid_amount": "399.75"}')));
 CALL saga.drain('invoice');
+-- a negative amount is turned round only by a person
+SELECT invoice_approve(tracking_id), number, reason FROM invoice_held;
+CALL saga.drain('invoice');
 SELECT number, status, payable FROM invoice_tracking WHERE number LIKE 'C-%' ORDER BY 1;
 SELECT number, settlement FROM invoice WHERE number LIKE 'C-%' ORDER BY 1;
 SELECT endpoint, body->>'number' AS number, body->>'amount' AS amount, body->>'total' AS total FROM request ORDER BY 2, n;

@@ -157,3 +157,14 @@ SELECT r->>'line_total' AS line_total, jsonb_array_length(r->'vat_breakdown') AS
   FROM long, invoice_calculate(doc) AS r;
 
 SELECT list, count(*), min(code COLLATE "C"), max(code COLLATE "C"), count(DISTINCT minor_unit) FROM invoice_codes() GROUP BY 1 ORDER BY 1;
+
+-- Prices are compared exactly; a period without a day is none.
+SELECT pg_temp.violated(pg_temp.line('{"unit_price": "0.0014", "gross_price": "0.0010"}')) AS price;
+SELECT DISTINCT rule FROM invoice_validate('{"lines": [{"vat_category": "K", "vat_rate": 0}], "tax_point_date_code": "35",
+	"invoicing_period": {}}') WHERE rule = 'BR-IC-11';
+-- The VAT in the accounting currency alone leaves the other sums to us; without it, or with the same currency, a person looks.
+SELECT rule FROM invoice_validate(pg_temp.changed('{"tax_currency": "SEK", "totals": {"tax_total_accounting": "215.401"}}'::jsonb)) WHERE rule ~ '^BR-(1[2-5]|53|CO-1|DEC)';
+SELECT doc, payable, invoice_doubts(doc::json, payable) FROM (VALUES ('{"tax_currency": "SEK", "currency": "EUR"}', 1),
+	('{"tax_currency": "SEK", "currency": "EUR", "totals": {"tax_total_accounting": "1"}}', 1),
+	('{"tax_currency": "EUR", "currency": "EUR", "totals": {"tax_total_accounting": "1"}}', 1),
+	('{"tax_currency": " "}', 0), ('{"type_code": "381"}', -0.01)) AS t(doc, payable);

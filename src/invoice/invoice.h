@@ -267,6 +267,7 @@ typedef struct SagaInvoice
 	SagaList	vat_breakdown;	/* of SagaVatRow */
 	bool		vat_breakdown_given;
 	SagaTotals *totals;			/* NULL: compute mode */
+	SagaDecimal tax_total_accounting;	/* in compute mode: the one total that nobody can compute */
 	SagaList	lines;			/* of SagaLine */
 } SagaInvoice;
 

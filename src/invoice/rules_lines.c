@@ -184,7 +184,8 @@ check_prices(SagaCheck *check, const SagaLine *line, int i)
 	if (price && gross)
 	{
 		net = dec_sub(gross, dec_value(&line->price_discount, check->zero));
-		if (!saga_decimal_equal(check, price, net))
+		/* exactly: prices have no limit of decimals */
+		if (dec_cmp(price, net) != 0)
 			WARN_AT("INV-PRICE", at_line(i, "unit_price"),
 					"found %s, expected %s, which is the gross price less its discount", dec_text(price),
 					dec_text(net));

@@ -211,7 +211,11 @@ saga_rules_sums(SagaCheck *check)
 	saga_rule_decimals(check, "BR-DEC-16", &check->doc->prepaid_amount, "/prepaid_amount");
 	saga_rule_decimals(check, "BR-DEC-17", &check->doc->rounding_amount, "/rounding_amount");
 	if (totals == NULL)
+	{
+		saga_rule_decimals(check, "BR-DEC-15", &check->doc->tax_total_accounting,
+						   "/totals/tax_total_accounting");
 		return;
+	}
 	check_presence(check, totals);
 	check_decimals(check, totals);
 	check_sums(check, totals);

@@ -285,8 +285,10 @@ check_delivery(SagaCheck *check)
 {
 	const SagaInvoice *doc = check->doc;
 	const SagaDelivery *delivery = doc->delivery;
+	const SagaPeriod *period = doc->invoicing_period;
 
-	if ((delivery == NULL || delivery->date.text == NULL) && doc->invoicing_period == NULL)
+	if ((delivery == NULL || delivery->date.text == NULL) &&
+		(period == NULL || (period->start.text == NULL && period->end.text == NULL)))
 		FATAL_AT("BR-IC-11", "/delivery/date",
 				 "VAT category K needs a delivery date or an invoicing period");
 	if (delivery == NULL || delivery->address == NULL || delivery->address->country == NULL)

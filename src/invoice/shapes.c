@@ -213,10 +213,30 @@ static const SagaMember invoice_members[] = {
 };
 SHAPE(invoice, SagaInvoice);
 
+/*
+ * Whether the sender leaves all sums to us but the VAT in the accounting
+ * currency, which cannot be computed without a rate of exchange.
+ */
+static bool
+is_accounting_alone(const SagaTotals *totals)
+{
+	return totals->tax_total_accounting.given &&
+		!(totals->line_total.given || totals->allowance_total.given || totals->charge_total.given ||
+		  totals->tax_exclusive.given || totals->tax_total.given || totals->tax_inclusive.given ||
+		  totals->payable.given);
+}
+
 SagaInvoice *
 saga_invoice_read(const char *text, int len, SagaReport *report)
 {
 	SagaInvoice *doc = palloc0(sizeof(SagaInvoice));
 
-	return saga_read_document(text, len, &invoice, doc, report) ? doc : NULL;
+	if (!saga_read_document(text, len, &invoice, doc, report))
+		return NULL;
+	if (doc->totals && is_accounting_alone(doc->totals))
+	{
+		doc->tax_total_accounting = doc->totals->tax_total_accounting;
+		doc->totals = NULL;
+	}
+	return doc;
 }
