@@ -57,7 +57,6 @@ INSERT INTO decided.decision VALUES
 	('function', 'public.invoice_setup_workflow(regrole,text,jsonb,integer)', 'invoker', NULL),
 	('function', 'public.invoice_source(text,jsonb,text)', 'invoker', NULL),
 	('function', 'public.invoice_status(uuid)', 'invoker', NULL),
-	('function', 'public.invoice_doubts(json,numeric)', 'invoker', NULL),
 	('function', 'public.invoice_step_calculate(jsonb)', 'invoker', NULL),
 	('function', 'public.invoice_step_hold(jsonb,jsonb)', 'invoker', NULL),
 	('function', 'public.invoice_step_save(jsonb)', 'invoker', NULL),

@@ -164,7 +164,15 @@ SELECT DISTINCT rule FROM invoice_validate('{"lines": [{"vat_category": "K", "va
 	"invoicing_period": {}}') WHERE rule = 'BR-IC-11';
 -- The VAT in the accounting currency alone leaves the other sums to us; without it, or with the same currency, a person looks.
 SELECT rule FROM invoice_validate(pg_temp.changed('{"tax_currency": "SEK", "totals": {"tax_total_accounting": "215.401"}}'::jsonb)) WHERE rule ~ '^BR-(1[2-5]|53|CO-1|DEC)';
-SELECT doc, payable, invoice_doubts(doc::json, payable) FROM (VALUES ('{"tax_currency": "SEK", "currency": "EUR"}', 1),
-	('{"tax_currency": "SEK", "currency": "EUR", "totals": {"tax_total_accounting": "1"}}', 1),
-	('{"tax_currency": "EUR", "currency": "EUR", "totals": {"tax_total_accounting": "1"}}', 1),
-	('{"tax_currency": " "}', 0), ('{"type_code": "381"}', -0.01)) AS t(doc, payable);
+BEGIN;
+INSERT INTO invoice_submission (tracking_id, execution_id, seller_key, number, document)
+	SELECT id, id, 'doubts', n, jsonb_build_object('lines', jsonb_build_array(jsonb_build_object('net_amount', net))) || doc
+	  FROM (VALUES ('none', '{"tax_currency": " "}'::jsonb, 0),
+		('no amount', '{"tax_currency": "SEK", "currency": "EUR"}', 1),
+		('amount', '{"tax_currency": "SEK", "currency": "EUR", "totals": {"tax_total_accounting": "1"}}', 1),
+		('same', '{"tax_currency": "EUR", "currency": "EUR", "totals": {"tax_total_accounting": "1"}}', 1),
+		('sign', '{"type_code": "381"}', -0.01),
+		('both', '{"tax_currency": "SEK"}', -1)) AS t(n, doc, net), CAST(md5(n) AS uuid) AS id;
+SELECT number, invoice_step_calculate(jsonb_build_object('tracking_id', tracking_id, 'warnings', '["BR-CO-25"]'::jsonb))->'warnings' AS reasons
+  FROM invoice_submission WHERE seller_key = 'doubts' ORDER BY 1;
+ROLLBACK;

@@ -23,7 +23,7 @@ DECLARE
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA saga, %1$s TO %2$s', schema, owner);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION saga.failure(text, text),
-		%1$s.invoice_step_validate(jsonb, jsonb), %1$s.invoice_step_calculate(jsonb), %1$s.invoice_doubts(json, numeric),
+		%1$s.invoice_step_validate(jsonb, jsonb), %1$s.invoice_step_calculate(jsonb),
 		%1$s.invoice_step_hold(jsonb, jsonb), %1$s.invoice_step_save(jsonb),
 		%1$s.invoice_step_void(jsonb), %1$s.invoice_check(json),
 		%1$s.invoice_calculate(json), %1$s.invoice_invalid_cause(jsonb),
