@@ -55,6 +55,38 @@ wait_for_log($node, qr/extension "pg_saga" in database "flight" has version 0\.1
 is(sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'pg_saga (worker|publisher)' AND datname = 'flight'"), '0',
 	'nothing works there before');
 
+# ---------- what an administrator granted ----------
+
+# who made app a member of mallory's may be mallory: before version 16 every role could do that to any
+$node->safe_psql('postgres', 'CREATE ROLE mallory LOGIN; GRANT mallory TO app');
+sql("GRANT USAGE ON SCHEMA saga TO mallory; GRANT EXECUTE ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) TO mallory");
+sql(q{GRANT EXECUTE ON FUNCTION saga.set_workflow_owner(text, regrole) TO app WITH GRANT OPTION;
+	SET ROLE app; GRANT EXECUTE ON FUNCTION saga.set_workflow_owner(text, regrole) TO books; RESET ROLE;
+	GRANT EXECUTE ON FUNCTION saga.set_destination_owner(text, regrole) TO books;
+	GRANT EXECUTE ON FUNCTION saga.set_source_owner(text, regrole) TO PUBLIC;
+	GRANT EXECUTE ON FUNCTION saga.worker_status() TO app WITH GRANT OPTION;
+	GRANT SELECT ON saga.workers TO books; GRANT SELECT (pid, state) ON saga.workers TO app});
+# arguments are left out: they are more afterwards
+my $granted = q{
+	SELECT p.proname, a.grantee::regrole, a.grantor::regrole, a.is_grantable FROM pg_proc p, aclexplode(p.proacl) a
+		WHERE p.pronamespace = 'saga'::regnamespace AND a.grantee <> p.proowner
+	UNION ALL SELECT c.relname, a.grantee::regrole, a.grantor::regrole, a.is_grantable FROM pg_class c, aclexplode(c.relacl) a
+		WHERE c.relnamespace = 'saga'::regnamespace AND a.grantee <> c.relowner
+	UNION ALL SELECT c.relname || '.' || t.attname, a.grantee::regrole, a.grantor::regrole, a.is_grantable
+		FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid, aclexplode(t.attacl) a WHERE c.relnamespace = 'saga'::regnamespace
+	ORDER BY 1, 2, 3};
+my $held = q{SELECT count(*), count(DISTINCT objid) FROM pg_shdepend WHERE deptype = 'a' AND dbid = (SELECT oid FROM pg_database WHERE datname = 'flight')};
+my %granted = map { $_ => sql($_) } $granted, $held;
+# pg_dump: of grants only, and those of the functions without their arguments
+sub dumped
+{
+	my @lines = grep { /^GRANT / } split /\n/, (run_command([ 'pg_dump', '-s', '-n', 'saga', '-e', 'pg_saga', $node->connstr('flight') ]))[0];
+	s/\(.*?\)// foreach @lines;
+	return join "\n", sort @lines;
+}
+my $dumped = dumped();
+like($dumped, qr/ON FUNCTION saga\.set_workflow_owner TO app WITH GRANT OPTION/, 'grants are dumped');
+
 # ---------- the update, and what was in flight ----------
 
 my $books = start_accounting();
@@ -70,13 +102,28 @@ my $aim = qq{
 	SELECT saga.alter_destination(n, '{"url": "@{[ $echo->url('/ok') ]}", "allow_private": true, "allow_http": true, "auth": {"type": "bearer", "token": "{secret:books.books_key}"}}')
 	  FROM unnest('{books.books,app.own}'::text[]) n};
 my $before = sql($counts);
-like(sql("BEGIN; $update; $counts; $aim; COMMIT"), qr/^\Q$before\E\n/, 'no row is lost');
+my ($rc, $out, $notice) = $node->psql('flight', "BEGIN; $update; $counts; $aim; COMMIT", on_error_stop => 1);
+like($out, qr/^\Q$before\E\n/, 'no row is lost');
 is(sql("SELECT extname || ' ' || extversion FROM pg_extension WHERE extname ~ '^pg_(saga|invoice)' ORDER BY 1"),
 	"pg_invoice 0.2\npg_saga 0.2", 'both are updated');
 
 # who used a name goes on using it
 is(as('app', "SELECT saga.workflow_version('flow')"), '1', 'an owner finds his own by its name');
-like(as('app', "SELECT saga.send('letters', '\"from app\"')"), qr/^[0-9a-f-]{36}$/, 'a member what he could use, by owner_path');
+is(sql("SELECT setrole, s FROM pg_db_role_setting, unnest(setconfig) s WHERE s LIKE 'pg_saga.owner_path%'"), '0|pg_saga.owner_path="$user", postgres',
+	'bare names lead to the superusers that bound something; a membership is no trust, so to nobody else');
+sql("SET ROLE mallory; SELECT saga.create_queue('mail')");
+isnt($node->psql('flight', "SELECT saga.send('mail', '{}')", stderr => \$err, extra_params => [ '-U', 'app' ]), 0, 'so nobody slips an object under a name of another');
+isnt($node->psql('flight', "SELECT saga.send('letters', '{}')", stderr => \$err, extra_params => [ '-U', 'app' ]), 0, 'what a member used without its owner');
+like($err, qr/HINT: .*write books\.letters/, 'is to be written with him, says the hint');
+my ($command) = $notice =~ /^(?:DETAIL:  )?(ALTER ROLE app .*;)$/m;
+is($command, q{ALTER ROLE app IN DATABASE flight SET pg_saga.owner_path = '"$user", books, postgres';}, 'or an administrator says so, as the update has told him');
+sql($command);
+like(as('app', "SELECT saga.send('letters', '\"from app\"')"), qr/^[0-9a-f-]{36}$/, 'then it is found as before');
+is(sql($_), $granted{$_}, 'what was granted is granted, by the same roles') foreach $granted;
+is(sql($_), $granted{$_}, 'and known of the roles') foreach $held;
+is(dumped(), $dumped, 'and is dumped');
+is(sql("SELECT string_agg(what, ', ') FROM saga.doctor() WHERE \"check\" = 'public_grant'"),
+	'PUBLIC has EXECUTE on routine saga.set_source_owner(text,regrole,text)', 'what PUBLIC has is reported');
 is(sql("SELECT dead_letter_queue FROM saga.queues WHERE name = 'work'"), 'books.letters', 'a dead-letter queue is the same');
 is(sql('SELECT invoice_workflow_owner()'), 'invoicer', 'invoices keep their workflow');
 is(sql("SELECT currency || approval_limit FROM invoice_approval_limit"), 'default250000', 'and their limits');
