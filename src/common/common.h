@@ -116,6 +116,16 @@ extern Oid	saga_relation_oid(const char *name);
 /* What LockDatabaseObject does of a row's "object", without waiting; false: somebody has it. */
 extern bool saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode);
 
+/* ---------- after a commit (commit.c) ---------- */
+
+/*
+ * From _PG_init: called after each commit, when its invalidation messages are
+ * out.  What wakes another process belongs here; it may neither raise nor
+ * allocate.  Not called for PREPARE TRANSACTION.
+ */
+typedef void (*saga_teller) (void);
+extern void saga_after_commit(saga_teller teller);
+
 /* ---------- errors ---------- */
 
 /*

@@ -89,6 +89,13 @@
 #define saga_my_lxid() (MyProc->vxid.lxid)
 #endif
 
+/* 17: whether a stronger lock counts; needs storage/lock.h */
+#if PG_VERSION_NUM < 170000
+#define saga_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
+#else
+#define saga_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode, false)
+#endif
+
 /* 17: the lexer's memory may be the caller's */
 #if PG_VERSION_NUM < 170000
 #define saga_make_json_lexer(text, len, escapes) \

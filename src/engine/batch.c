@@ -630,7 +630,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	old = MemoryContextSwitchTo(context);
 	batch = palloc0(sizeof(SagaBatch));
 	batch->queue = queue;
-	batch->slot = saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
+	batch->slot = saga_queue_slot(queue);
 	batch->in_drain = options->in_drain;
 	batch->context = context;
 	batch->started_at = GetCurrentTimestamp();

@@ -227,6 +227,9 @@ parse_name(const char *text, ParsedName *parsed)
 	return true;
 }
 
+bool		saga_missing_is_cached = false;
+bool		saga_ask_for_missing = false;
+
 static bool
 look_up(SagaObjectKind kind, Oid owner, const char *name, SagaObject *object)
 {
@@ -234,8 +237,8 @@ look_up(SagaObjectKind kind, Oid owner, const char *name, SagaObject *object)
 	return OidIsValid(owner) && lookups[kind] (owner, name, object);
 }
 
-bool
-saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
+static bool
+find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
 {
 	ParsedName	parsed;
 	ListCell   *lc;
@@ -255,6 +258,33 @@ saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, Sa
 			return true;
 	}
 	return false;
+}
+
+/*
+ * That there is none of a name may be cached, and older than what this
+ * transaction has seen already: then the table is asked.
+ */
+bool
+saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
+{
+	bool		found;
+
+	saga_missing_is_cached = false;
+	if (find(kind, text, user, rights, object))
+		return true;
+	if (!saga_missing_is_cached)
+		return false;
+	saga_ask_for_missing = true;
+	PG_TRY();
+	{
+		found = find(kind, text, user, rights, object);
+	}
+	PG_FINALLY();
+	{
+		saga_ask_for_missing = false;
+	}
+	PG_END_TRY();
+	return found;
 }
 
 bool

@@ -53,6 +53,13 @@ typedef bool (*SagaObjectLookup) (Oid owner, const char *name, SagaObject *objec
 extern void saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup);
 
 /*
+ * Of look-ups that cache what there is not: is_cached says that one of them
+ * knew of a name, from its cache, that there is none; ask, that it is to look.
+ */
+extern bool saga_missing_is_cached;
+extern bool saga_ask_for_missing;
+
+/*
  * What a name means for a user who needs one of these rights (bits) on it; false:
  * nothing.  A name with a dot in it that is one's own is that; names of
  * destinations could always have dots.  The owner may be the oid of a role, as

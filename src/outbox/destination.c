@@ -354,8 +354,8 @@ static SagaStmt paused_stmt = {
 };
 
 /*
- * Asked of the row itself: whoever resumes a destination wakes a publisher
- * before the invalidation of its cache is sent, and wakes it only once.
+ * Asked of the row itself: the flag may have been set by somebody else, in the
+ * moment between the commit that resumes it and the invalidation of the cache.
  */
 bool
 saga_destination_is_paused(int32 destination_id)

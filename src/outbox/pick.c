@@ -14,6 +14,7 @@
 #include "net/secret.h"
 #include "outbox/publisher_private.h"
 #include "utils/acl.h"
+#include "utils/inval.h"
 #include "utils/timestamp.h"
 
 /* An owner who has all that he may have is looked at again after this. */
@@ -155,7 +156,7 @@ choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready,
 	foreach(lc, ids)
 	{
 		int32		id = lfirst_int(lc);
-		const SagaQueue *queue = saga_queue_by_id(id, true);
+		const SagaQueue *queue = saga_queue_of_ready(id);
 		SagaDestination *destination;
 
 		if (!list_member_int(due, id) && is_quiet(publisher, id, now))
@@ -163,6 +164,12 @@ choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready,
 		if (queue == NULL || queue->kind != SAGA_QUEUE_DESTINATION || !is_mine(publisher, queue->owner))
 			continue;
 		destination = saga_destination_by_id(id);
+		if (destination == NULL)
+		{
+			/* a restore has not come to it: as with a queue that is not seen yet */
+			saga_queue_clear_ready(id);
+			destination = saga_destination_by_id(id);
+		}
 		if (destination != NULL)
 			candidates = add_candidate(publisher, candidates, destination, now);
 	}
@@ -185,7 +192,7 @@ give_places(SagaCandidate *candidate, int above)
 	}
 }
 
-/* Whoever changed the settings woke us before the cache knows of it. */
+/* The change is there already, and the cache will know of it in a moment. */
 static void
 wait_for_settings(SagaPublisher *publisher, SagaCandidate *candidate)
 {
@@ -458,6 +465,8 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 	ListCell   *lc;
 	int			taken = 0;
 
+	/* what made them ready was sent to the caches before */
+	AcceptInvalidationMessages();
 	candidates = choose_candidates(publisher, everywhere || nready == SAGA_READY_MAX, ready, nready);
 	saga_share_places(publisher, candidates);
 	/* by id, as ordering locks are taken */

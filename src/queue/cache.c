@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "queue/internal.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -237,13 +238,15 @@ saga_queue_by_owner(Oid owner, const char *name)
 		check_cache();
 		entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
 	}
-	if (entry)
+	if (entry && entry->queue == NULL)
+		saga_missing_is_cached = true;
+	if (entry && (entry->queue != NULL || !saga_ask_for_missing))
 		return entry->queue;
 	into = cache;
 	values[0] = ObjectIdGetDatum(owner);
 	values[1] = CStringGetTextDatum(name);
 	queue = load(&by_name_stmt, values);
-	if (queue == NULL && into->missing < MAX_MISSING)
+	if (queue == NULL && entry == NULL && into->missing < MAX_MISSING)
 	{
 		into->missing++;
 		add_name(into, owner, MemoryContextStrdup(into->context, name), NULL);
@@ -329,19 +332,15 @@ lock_queue(int32 queue_id, LOCKMODE mode)
 const SagaQueue *
 saga_queue_lock(const SagaQueue *queue)
 {
-	int32		queue_id = queue->queue_id;
-	char	   *name;
+	const SagaQueue *now;
 
-	lock_queue(queue_id, AccessShareLock);
-	if (cache != NULL && cache->valid)
-		return queue;
-	name = pstrdup(queue->name);
-	queue = saga_queue_by_id(queue_id, true);
-	if (queue == NULL)
+	lock_queue(queue->queue_id, AccessShareLock);
+	now = saga_queue_by_id(queue->queue_id, true);
+	if (now == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name)));
-	return queue;
+				 errmsg("queue \"%s\" does not exist", queue->name)));
+	return now;
 }
 
 bool
@@ -357,23 +356,105 @@ saga_queue_lock_exclusive(int32 queue_id)
 	lock_queue(queue_id, AccessExclusiveLock);
 }
 
-/*
- * For the sweep: true if there is no such queue and nobody is making it.
- * Whoever has inserted the row holds the lock until its end.
- */
-bool
-saga_queue_is_gone(int32 queue_id)
+/* ---------- slots in shared memory ---------- */
+
+/* Forgets the slot of a queue that is not there and that nobody is making: who inserted the row has its lock. */
+void
+saga_forget_if_gone(int32 queue_id)
 {
 	LOCKTAG		tag;
-	bool		gone = false;
+	Oid			relid;
 
 	check_cache();
-	if (!saga_object_try_lock(cache->relid, queue_id, AccessExclusiveLock))
-		return false;
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue_id, 0);
-	gone = saga_queue_by_id(queue_id, true) == NULL;
+	relid = cache->relid;
+	if (!saga_object_try_lock(relid, queue_id, AccessExclusiveLock))
+		return;
+	/* nobody else has the lock: before it goes, no slot is made for a new queue */
+	if (saga_queue_by_id(queue_id, true) == NULL)
+		saga_forget_queue(queue_id);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, relid, (Oid) queue_id, 0);
 	LockRelease(&tag, AccessExclusiveLock, false);
-	return gone;
+}
+
+/*
+ * The flag is cleared before the table is looked at once more: whoever commits
+ * the queue after that sets it again, and one that was committed before it is
+ * seen.  Without this one would look all the time for what is being made.
+ */
+const SagaQueue *
+saga_queue_of_ready(int32 queue_id)
+{
+	const SagaQueue *queue = saga_queue_by_id(queue_id, true);
+	SagaQueueKey key = {MyDatabaseId, queue_id};
+
+	if (queue != NULL || saga_shared == NULL)
+		return queue;
+	if (saga_test_mutant & SAGA_MUTANT_FORGET)
+	{
+		pg_usleep(500 * 1000);
+		saga_forget_queue(queue_id);
+		return NULL;
+	}
+	saga_queue_clear_ready(queue_id);
+	queue = saga_queue_by_id(queue_id, true);
+	if (queue == NULL)
+	{
+		saga_forget_if_gone(queue_id);
+		return NULL;
+	}
+	/* the caller may not come to its claim */
+	key.owner = queue->owner;
+	key.kind = queue->kind;
+	saga_queue_set_ready(&key);
+	return queue;
+}
+
+const SagaQueue *
+saga_queue_lock_ready(int32 queue_id)
+{
+	lock_queue(queue_id, AccessShareLock);
+	return saga_queue_of_ready(queue_id);
+}
+
+/*
+ * Is the owner of the queue as it is cached that of the row, until we commit?
+ * Who is changing it himself does not know how that ends.
+ */
+static const SagaQueue *
+queue_with_owner(const SagaQueue *queue)
+{
+	LOCKTAG		tag;
+
+	if (queue->kind != SAGA_QUEUE_WORKFLOW)
+		return queue;			/* served by whoever comes */
+	check_cache();
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue->queue_id, 0);
+	if (saga_lock_held_by_me(&tag, AccessExclusiveLock))
+		return NULL;
+	if (!saga_lock_held_by_me(&tag, AccessShareLock) && !saga_queue_try_lock(queue->queue_id))
+		return NULL;
+	return saga_queue_by_id(queue->queue_id, true);
+}
+
+SagaQueueSlot *
+saga_queue_slot(const SagaQueue *queue)
+{
+	SagaQueueSlot *slot = saga_queue_slot_look(queue->queue_id);
+
+	if (slot != NULL || saga_shared == NULL)
+		return slot;
+	queue = queue_with_owner(queue);
+	return queue == NULL ? NULL : saga_queue_slot_make(queue->queue_id, queue->owner, queue->kind);
+}
+
+void
+saga_queue_slot_correct(const SagaQueue *queue)
+{
+	if (saga_shared == NULL || saga_queue_slot_is_of(queue->queue_id, queue->owner))
+		return;
+	queue = queue_with_owner(queue);
+	if (queue != NULL)
+		(void) saga_queue_slot_make(queue->queue_id, queue->owner, queue->kind);
 }
 
 /*

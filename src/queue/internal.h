@@ -16,10 +16,15 @@ extern TimestampTz saga_timer_scan_end(TimestampTz empty_to, TimestampTz next_wa
 extern void saga_note_timers_moved(void);
 extern void saga_note_dropped(int32 queue_id);
 extern void saga_note_foreign(void);	/* rows came from elsewhere: a sweep after commit */
+extern void saga_note_given(const SagaQueue *queue, Oid owner);
+
+/* GUC pg_saga.test_mutant: for what is not in mark.c */
+#define SAGA_MUTANT_FORGET		32
+extern int	saga_test_mutant;
 
 /* cache.c */
 extern void saga_cache_end_transaction(void);
-extern bool saga_queue_is_gone(int32 queue_id);
+extern void saga_forget_if_gone(int32 queue_id);
 
 /* args.c: arguments of SQL functions */
 extern const SagaQueue *saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights);

@@ -128,8 +128,8 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 	values[1] = ObjectIdGetDatum(owner);
 	saga_execute(&owner_stmt, values, NULL, false, 0);
 
-	/* what waits in it is the new owner's: its slot is put right, and he is told, by the sweeps at our commit */
-	saga_note_foreign();
+	/* what waits in it is the new owner's: its slot is put right, and he is told, at our commit */
+	saga_note_given(queue, owner);
 }
 
 static void

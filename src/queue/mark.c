@@ -7,7 +7,8 @@
  * with the smallest id of each sort.  Everything that the callbacks need is
  * allocated when it is noted: at the end of a transaction nothing may raise
  * (after a commit that is a PANIC) and nothing may be allocated.  The queue's
- * slot is looked up then: it may have got one since, or lost it.
+ * slot is looked up then: it may have got one since, or lost it.  What a
+ * commit pushes it pushes after its invalidation messages (common/commit.c).
  */
 #include "postgres.h"
 
@@ -25,7 +26,9 @@
 #define MUTANT_NO_ABORT		2
 #define MUTANT_NO_KEPT		4
 #define MUTANT_NO_PREPARED	8
-static int	test_mutant = 0;
+#define MUTANT_NO_GIVE		16
+int			saga_test_mutant = 0;
+#define test_mutant saga_test_mutant
 
 typedef struct Pending
 {
@@ -56,12 +59,19 @@ static TimestampTz pending_timer = DT_NOEND;	/* lowered to at commit */
 static bool timers_moved = false;	/* off saga.timer: an abort brings them back */
 static bool timer_scan = false; /* this process has the database's timer scan */
 static bool pending_foreign = false;	/* rows of saga.queue came from elsewhere */
+static int	prepared_news = 0;	/* of other modules, for the end of what is being prepared */
 static struct
 {
 	int32		queue_id;
 	int			level;
 }			dropped[8];
 static int	ndropped = 0;
+static struct
+{
+	SagaQueueKey key;			/* with the new owner */
+	int			level;
+}			given[8];
+static int	ngiven = 0;
 
 
 /* ---------- notes ---------- */
@@ -123,12 +133,6 @@ pending_for(const SagaQueueKey *key)
 	return p;
 }
 
-static SagaQueueSlot *
-slot_of(const SagaQueue *queue)
-{
-	return saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
-}
-
 /*
  * So that nobody has to look into the table for it.  A plain queue gets its
  * slot when it is read: it is for the mark alone.
@@ -141,7 +145,7 @@ note(const SagaQueue *queue)
 	if (saga_shared == NULL)
 		return NULL;
 	if (queue->kind != SAGA_QUEUE_PLAIN)
-		(void) slot_of(queue);
+		(void) saga_queue_slot(queue);
 	key = key_of(queue);
 	return pending_for(&key);
 }
@@ -197,6 +201,12 @@ saga_note_foreign(void)
 }
 
 void
+saga_prepared_note_news(int news)
+{
+	prepared_news |= news;
+}
+
+void
 saga_note_dropped(int32 queue_id)
 {
 	/* more than fit: the sweep frees the others */
@@ -205,6 +215,23 @@ saga_note_dropped(int32 queue_id)
 	dropped[ndropped].queue_id = queue_id;
 	dropped[ndropped].level = GetCurrentTransactionNestLevel();
 	ndropped++;
+}
+
+/* It has another owner from our commit on.  We have its lock for ourselves. */
+void
+saga_note_given(const SagaQueue *queue, Oid owner)
+{
+	if (saga_shared == NULL)
+		return;
+	if (ngiven == lengthof(given))
+	{
+		saga_note_foreign();	/* more than fit: the sweep puts the others right */
+		return;
+	}
+	given[ngiven].key = key_of(queue);
+	given[ngiven].key.owner = owner;
+	given[ngiven].level = GetCurrentTransactionNestLevel();
+	ngiven++;
 }
 
 void
@@ -251,7 +278,7 @@ saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
 		return;
 
 	open_claims = grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
-	(void) slot_of(queue);
+	(void) saga_queue_slot(queue);
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	slot = claim->slot = saga_queue_slot_find(MyDatabaseId, queue->queue_id);
 	if (slot == NULL)
@@ -490,15 +517,37 @@ end_transaction(bool commit)
 			saga_queue_push_key(&p->key, &mark);
 	}
 	npending = 0;
-	for (i = 0; commit && i < ndropped; i++)
-		saga_forget_queue(dropped[i].queue_id);
-	ndropped = 0;
+	for (i = 0; commit && i < ngiven; i++)
+		saga_queue_push_key(&given[i].key, NULL);
+	ngiven = ndropped = 0;
 	end_timers(commit);
 	if (commit && pending_foreign)
 		saga_sweep_soon(saga_my_database(), saga_monotonic_now(), 3);
 	pending_foreign = false;
+	prepared_news = 0;
 	saga_prepared_reset();
 	saga_cache_end_transaction();
+}
+
+/*
+ * The locks on the queues are still held: who comes to them next finds the
+ * slots as we leave them.  Nobody is woken yet.
+ */
+static void
+change_slots(void)
+{
+	int			i;
+
+	for (i = 0; i < ngiven && !(test_mutant & MUTANT_NO_GIVE); i++)
+		saga_queue_slot_give(&given[i].key);
+	for (i = 0; i < ndropped; i++)
+		saga_forget_queue(dropped[i].queue_id);
+}
+
+static void
+tell_commit(void)
+{
+	end_transaction(true);
 }
 
 /* Whichever way it ends: everything noted is pushed then. */
@@ -511,6 +560,10 @@ prepare_transaction(void)
 	abort_claims(0);
 	memset(&entry, 0, sizeof(entry));
 	entry.next_wake = timers_moved ? DT_NOBEGIN : pending_timer;
+	entry.news = prepared_news;
+	/* slots are put right by a sweep: when it is committed, its locks go before anything of ours runs */
+	if (pending_foreign || ngiven > 0)
+		entry.news |= SAGA_NEWS_SWEEP;
 	for (i = 0; i < npending && !(test_mutant & MUTANT_NO_PREPARED); i++)
 	{
 		Pending    *p = &pending[i];
@@ -536,7 +589,8 @@ prepare_transaction(void)
 	}
 	saga_prepared_store(&entry);
 	npending = 0;
-	ndropped = 0;
+	ngiven = ndropped = 0;
+	prepared_news = 0;
 	if (timer_scan)
 		abort_timers();
 	pending_timer = DT_NOEND;
@@ -552,7 +606,7 @@ xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			end_transaction(true);
+			change_slots();
 			break;
 		case XACT_EVENT_ABORT:
 			end_transaction(false);
@@ -580,6 +634,8 @@ commit_level(int level)
 		open_claims[i].level = Min(open_claims[i].level, level - 1);
 	for (i = 0; i < ndropped; i++)
 		dropped[i].level = Min(dropped[i].level, level - 1);
+	for (i = 0; i < ngiven; i++)
+		given[i].level = Min(given[i].level, level - 1);
 
 	while (n > 0 && pending[n - 1].level >= level)
 		n--;
@@ -637,6 +693,8 @@ abort_level(int level)
 	}
 	while (ndropped > 0 && dropped[ndropped - 1].level >= level)
 		ndropped--;
+	while (ngiven > 0 && given[ngiven - 1].level >= level)
+		ngiven--;
 	commit_level(level);
 	abort_timers();
 }
@@ -656,8 +714,9 @@ saga_mark_init(void)
 	DefineCustomIntVariable("pg_saga.test_mutant",
 							"Leaves out parts of the protocol of the low-water mark.",
 							"For the test that shows that they are needed: it loses messages until the next sweep.",
-							&test_mutant, 0, 0, 15, PGC_SUSET,
+							&test_mutant, 0, 0, 63, PGC_SUSET,
 							GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
+	saga_after_commit(tell_commit);
 }

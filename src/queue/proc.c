@@ -285,8 +285,10 @@ saga_queue_set_ready(const SagaQueueKey *key)
 }
 
 void
-saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark)
+saga_queue_push_key(const SagaQueueKey *noted, const pg_uuid_t *mark)
 {
+	SagaQueueKey copy = *noted;
+	SagaQueueKey *key = &copy;
 	SagaQueueSlot *slot;
 	SagaProcSlot *coordinator = NULL;
 	SagaProcSlot *launcher = NULL;
@@ -298,6 +300,9 @@ saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark)
 	slot = saga_queue_slot_find(key->dboid, key->queue_id);
 	if (slot != NULL && mark != NULL)
 		saga_slot_lower(slot, mark);
+	/* it may have been given away since it was noted */
+	if (slot != NULL)
+		key->owner = slot->owner;
 
 	/* a full barrier: the news is out before any sleeping flag is read */
 	if (slot != NULL)

@@ -62,6 +62,17 @@ extern void saga_queue_init(void);	/* from _PG_init: registers the look-ups of n
 extern const SagaQueue *saga_queue_lock(const SagaQueue *queue);
 
 /*
+ * For who found the ready flag of a workflow set: the queue, locked as above
+ * and read under the lock, so that its owner is what it is said to be.  NULL:
+ * it is being made, or is gone; then nothing is to be done now, and whoever
+ * commits it says so again.
+ */
+extern const SagaQueue *saga_queue_lock_ready(int32 queue_id);
+
+/* The same of a destination, by who serves all owners: nothing is locked, the owner may change. */
+extern const SagaQueue *saga_queue_of_ready(int32 queue_id);
+
+/*
  * For processes that serve many owners: false when somebody is dropping or
  * changing it, who may take his time to commit.  After true saga_queue_lock
  * does not wait.
@@ -126,7 +137,21 @@ extern void saga_mark_init(void);	/* from _PG_init: registers the transaction ca
 
 /* COMMIT/ROLLBACK PREPARED: called by the ProcessUtility hook around the statement (twophase.c) */
 extern void saga_prepared_note_gid(const char *gid);	/* before PREPARE TRANSACTION */
-extern void saga_prepared_finish(const char *gid);	/* after COMMIT / ROLLBACK PREPARED, in PG_FINALLY */
+
+/*
+ * What else the end of a prepared transaction has to tell.  Noted by other
+ * modules in their callbacks of XACT_EVENT_PRE_PREPARE; SWEEP is seen to here.
+ */
+#define SAGA_NEWS_SWEEP			1
+#define SAGA_NEWS_SOURCES		2
+#define SAGA_NEWS_ROLES			4
+#define SAGA_NEWS_DATABASES		8
+#define SAGA_NEWS_EXTENSION		16	/* created or updated */
+#define SAGA_NEWS_NO_EXTENSION	32	/* dropped */
+extern void saga_prepared_note_news(int news);
+
+/* After COMMIT or ROLLBACK PREPARED, in PG_FINALLY.  Returns the news; all that are harmless when they are not known. */
+extern int	saga_prepared_finish(const char *gid);
 
 /* ---------- sending (send.c) ---------- */
 
@@ -196,6 +221,16 @@ extern int32 saga_queue_create(const char *name, char kind, Oid owner, Jsonb *se
 
 /* Of a workflow or destination that gets another owner; raises DUPLICATE_OBJECT.  Needs SPI_connect. */
 extern void saga_queue_set_owner(int32 queue_id, Oid owner);
+
+/*
+ * The queue's slot in shared memory (shmem.h), made if there is none; NULL: no
+ * shared memory, no free slot, or somebody is changing the queue.  Only who
+ * has the queue's lock makes one of a workflow: its owner is in it.
+ */
+extern SagaQueueSlot *saga_queue_slot(const SagaQueue *queue);
+
+/* For the sweep: the owner in a slot that is there may be wrong, after a restore for one. */
+extern void saga_queue_slot_correct(const SagaQueue *queue);
 
 /*
  * Drops a queue of any kind with all its messages and dead letters: lock it

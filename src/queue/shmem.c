@@ -280,7 +280,7 @@ make_queue(int32 queue_id, Oid owner, char kind)
 }
 
 SagaQueueSlot *
-saga_queue_slot(int32 queue_id, Oid owner, char kind)
+saga_queue_slot_look(int32 queue_id)
 {
 	SagaQueueSlot *slot;
 
@@ -288,23 +288,73 @@ saga_queue_slot(int32 queue_id, Oid owner, char kind)
 		return NULL;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
-	if (slot != NULL && (slot->owner != owner || slot->kind != kind))
-	{
-		SpinLockAcquire(&slot->mutex);
-		slot->owner = owner;
-		slot->kind = kind;
-		SpinLockRelease(&slot->mutex);
-	}
 	LWLockRelease(saga_shared->lock);
-	if (slot == NULL)
-	{
-		LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-		slot = saga_queue_slot_find(MyDatabaseId, queue_id);
-		if (slot == NULL)
-			slot = make_queue(queue_id, owner, kind);
-		LWLockRelease(saga_shared->lock);
-	}
 	return slot;
+}
+
+static void
+set_owner(SagaQueueSlot *slot, Oid owner, char kind)
+{
+	SpinLockAcquire(&slot->mutex);
+	slot->owner = owner;
+	slot->kind = kind;
+	SpinLockRelease(&slot->mutex);
+}
+
+SagaQueueSlot *
+saga_queue_slot_make(int32 queue_id, Oid owner, char kind)
+{
+	SagaQueueSlot *slot;
+
+	if (saga_shared == NULL)
+		return NULL;
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
+	if (slot == NULL)
+		slot = make_queue(queue_id, owner, kind);
+	else
+		set_owner(slot, owner, kind);
+	LWLockRelease(saga_shared->lock);
+	return slot;
+}
+
+void
+saga_queue_slot_give(const SagaQueueKey *key)
+{
+	SagaQueueSlot *slot;
+
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	slot = saga_queue_slot_find(key->dboid, key->queue_id);
+	if (slot != NULL)
+		set_owner(slot, key->owner, key->kind);
+	LWLockRelease(saga_shared->lock);
+}
+
+bool
+saga_queue_slot_is_of(int32 queue_id, Oid owner)
+{
+	SagaQueueSlot *slot;
+	bool		result;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
+	result = slot == NULL || slot->owner == owner;
+	LWLockRelease(saga_shared->lock);
+	return result;
+}
+
+void
+saga_queue_clear_ready(int32 queue_id)
+{
+	SagaQueueSlot *slot;
+
+	if (saga_shared == NULL)
+		return;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
+	if (slot != NULL)
+		(void) pg_atomic_exchange_u32(&slot->ready, 0);
+	LWLockRelease(saga_shared->lock);
 }
 
 /*

@@ -67,6 +67,7 @@ typedef struct SagaQueueSlot
 	Oid			dboid;
 	int32		queue_id;
 
+	/* the same, and under the spinlock: read under either */
 	slock_t		mutex;			/* protects what follows */
 	Oid			owner;
 	char		kind;
@@ -81,7 +82,8 @@ typedef struct SagaQueueSlot
 	/*
 	 * 1: something became claimable since a consumer last found nothing.  Set
 	 * by whoever makes rows claimable and by a claim that found some, cleared
-	 * by saga_claim_begin only, with full barriers.
+	 * before a look into the table: by saga_claim_begin, and by who sees no
+	 * such queue (cache.c), with full barriers.
 	 */
 	pg_atomic_uint32 ready;
 } SagaQueueSlot;
@@ -220,10 +222,25 @@ extern void saga_shmem_startup(void);	/* from shmem_startup_hook */
  * The slot of a queue may be given to another one at any time, unless one of
  * its claim entries is used: what is done to it is checked under the lock.
  */
-extern SagaQueueSlot *saga_queue_slot(int32 queue_id, Oid owner, char kind);
+extern SagaQueueSlot *saga_queue_slot_make(int32 queue_id, Oid owner, char kind);
 
 /* The same, but none is made.  The lock is held, or what comes of it is only a hint. */
 extern SagaQueueSlot *saga_queue_slot_find(Oid dboid, int32 queue_id);
+
+/* The same, under the lock. */
+extern SagaQueueSlot *saga_queue_slot_look(int32 queue_id);
+
+/*
+ * Whose a workflow is decides which workers look for its executions.  So the
+ * owner in a slot is written by who knows it alone: by the commit that gives
+ * the queue away, while it has the queue's lock, and by who has read the row
+ * under that lock (saga_queue_slot_make).
+ */
+extern void saga_queue_slot_give(const SagaQueueKey *key);
+extern bool saga_queue_slot_is_of(int32 queue_id, Oid owner);	/* true also when there is none */
+
+/* Nothing can be claimed that is seen by a snapshot taken from now on. */
+extern void saga_queue_clear_ready(int32 queue_id);
 extern bool saga_queue_is_listed(int32 queue_id);
 
 /*

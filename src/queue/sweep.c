@@ -141,14 +141,14 @@ look_at_queue(const SagaQueue *queue, Behind *behind)
 {
 	/* a plain queue gets one when it is read */
 	SagaQueueSlot *slot = queue->kind == SAGA_QUEUE_PLAIN ?
-		saga_queue_slot_find(MyDatabaseId, queue->queue_id) :
-		saga_queue_slot(queue->queue_id, queue->owner, queue->kind);
+		saga_queue_slot_look(queue->queue_id) : saga_queue_slot(queue);
 	Datum		values[2];
 	pg_uuid_t	mark;
 	bool		found = false;
 
 	if (slot == NULL && queue->kind == SAGA_QUEUE_PLAIN)
 		return false;			/* no mark, and nobody to tell */
+	saga_queue_slot_correct(queue);
 	mark = slot != NULL ? read_mark(slot) : saga_uuid_min;
 	if (saga_uuid_cmp(&mark, &saga_uuid_min) > 0)
 		found = find_behind(queue, slot, &mark, &behind->id);
@@ -222,8 +222,8 @@ free_slots(void)
 			ids[n++] = saga_shared->queues[i].queue_id;
 	LWLockRelease(saga_shared->lock);
 	for (i = 0; i < n; i++)
-		if (saga_queue_by_id(ids[i], true) == NULL && saga_queue_is_gone(ids[i]))
-			saga_forget_queue(ids[i]);
+		if (saga_queue_by_id(ids[i], true) == NULL)
+			saga_forget_if_gone(ids[i]);
 	pfree(ids);
 }
 

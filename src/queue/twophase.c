@@ -96,7 +96,7 @@ saga_prepared_store(SagaPrepared *entry)
  * The statement may have failed (no rights, another database, busy): then the
  * transaction is still there, and its entry stays.  Pushing early is harmless.
  */
-void
+int
 saga_prepared_finish(const char *gid)
 {
 	SagaPrepared found;
@@ -105,7 +105,7 @@ saga_prepared_finish(const char *gid)
 	int			i;
 
 	if (saga_shared == NULL)
-		return;
+		return 0;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	entry = find_prepared(gid);
 	unknown = saga_shared->prepared_unknown != 0;
@@ -115,12 +115,14 @@ saga_prepared_finish(const char *gid)
 
 	if (entry == NULL)
 	{
-		if (unknown)
-			saga_database_rewind(MyDatabaseId);
-		return;
+		if (!unknown)
+			return 0;
+		saga_database_rewind(MyDatabaseId);
+		saga_sweep_soon(saga_my_database(), saga_monotonic_now(), 0);
+		return SAGA_NEWS_SOURCES | SAGA_NEWS_ROLES | SAGA_NEWS_DATABASES | SAGA_NEWS_EXTENSION;
 	}
 	if (TransactionIdIsValid(found.xid) && TransactionIdIsInProgress(found.xid))
-		return;
+		return 0;
 
 	if (found.everything)
 		saga_database_rewind(found.dboid);
@@ -133,6 +135,8 @@ saga_prepared_finish(const char *gid)
 		if (db != NULL)
 			saga_timer_lower(db, found.next_wake);
 	}
+	if (found.news & SAGA_NEWS_SWEEP)
+		saga_sweep_soon(saga_database_slot(found.dboid, false), saga_monotonic_now(), 3);
 
 	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
 	entry = find_prepared(gid);
@@ -140,6 +144,7 @@ saga_prepared_finish(const char *gid)
 	if (entry != NULL && entry->xid == found.xid)
 		entry->used = false;
 	LWLockRelease(saga_shared->lock);
+	return found.news;
 }
 
 /* ---------- for the sweep ---------- */

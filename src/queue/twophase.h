@@ -17,6 +17,7 @@ typedef struct SagaPrepared
 	Oid			dboid;
 	TransactionId xid;			/* invalid: it wrote nothing */
 	TimestampTz next_wake;		/* DT_NOEND: no timer */
+	int			news;			/* SAGA_NEWS_* */
 	int			nqueues;
 	struct
 	{

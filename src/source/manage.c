@@ -40,11 +40,19 @@ PG_FUNCTION_INFO_V1(saga_drop_source);
 static bool changed = false;
 
 static void
-at_end_of_transaction(XactEvent event, void *arg)
+tell_commit(void)
 {
-	if (changed && event == XACT_EVENT_COMMIT)
+	if (changed)
 		saga_sources_changed();
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	changed = false;
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (changed && event == XACT_EVENT_PRE_PREPARE)
+		saga_prepared_note_news(SAGA_NEWS_SOURCES);
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		changed = false;
 }
 
@@ -52,17 +60,10 @@ at_end_of_transaction(XactEvent event, void *arg)
 Datum
 saga_source_changed(PG_FUNCTION_ARGS)
 {
-	static bool registered = false;
-
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("saga.source_changed can only be called as a trigger")));
-	if (!registered)
-	{
-		RegisterXactCallback(at_end_of_transaction, NULL);
-		registered = true;
-	}
 	changed = true;
 	return PointerGetDatum(NULL);
 }
@@ -399,6 +400,8 @@ saga_source_init(void)
 {
 	saga_object_register(SAGA_OBJECT_SOURCE, look_up_source);
 	saga_object_on_revoke(right_revoked);
+	RegisterXactCallback(xact_callback, NULL);
+	saga_after_commit(tell_commit);
 }
 
 static int32

@@ -67,41 +67,101 @@ set_has_extension(void)
 	SpinLockRelease(&slot->mutex);
 }
 
-/* Nothing here may raise: the transaction is committed. */
+/*
+ * Nothing from here on may raise: the transaction is committed.  The lock on
+ * the extension is still held, so that nobody makes it anew before this.
+ */
 static void
-at_commit(void)
+at_commit(int news)
 {
-	if (extension_dropped)
+	if (news & SAGA_NEWS_NO_EXTENSION)
 	{
 		/* also the marks: the queues of another time would have the same ids */
 		saga_forget_database(MyDatabaseId);
 		if (saga_procs != NULL)
 			saga_note_keep(MyDatabaseId, NIL);
-		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
-	if (extension_created)
-	{
+	if (news & SAGA_NEWS_EXTENSION)
 		set_has_extension();
+}
+
+/* And here the caches of those who are woken are no older than what they are woken for. */
+static void
+tell(int news)
+{
+	if (news & (SAGA_NEWS_NO_EXTENSION | SAGA_NEWS_EXTENSION))
 		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
-	}
-	if (roles_changed && saga_procs != NULL)
+	if ((news & SAGA_NEWS_ROLES) && saga_procs != NULL)
 	{
 		pg_atomic_fetch_add_u32(&saga_procs->roles, 1);
 		saga_wake_type(SAGA_PROC_COORDINATOR, InvalidOid);
 	}
-	if (extension_created || databases_changed)
+	if (news & (SAGA_NEWS_EXTENSION | SAGA_NEWS_DATABASES))
 		saga_tell_launcher();
+}
+
+static int
+get_news(void)
+{
+	return (extension_dropped ? SAGA_NEWS_NO_EXTENSION : 0) | (extension_created ? SAGA_NEWS_EXTENSION : 0) |
+		(roles_changed ? SAGA_NEWS_ROLES : 0) | (databases_changed ? SAGA_NEWS_DATABASES : 0);
+}
+
+static void
+forget_news(void)
+{
+	extension_created = extension_dropped = roles_changed = databases_changed = false;
+}
+
+static void
+tell_commit(void)
+{
+	int			news = get_news();
+
+	forget_news();
+	if (news != 0)
+		tell(news);
 }
 
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	if (!extension_created && !extension_dropped && !roles_changed && !databases_changed)
+	int			news = get_news();
+
+	if (news == 0)
 		return;
-	if (event == XACT_EVENT_COMMIT)
-		at_commit();
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		extension_created = extension_dropped = roles_changed = databases_changed = false;
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			at_commit(news);
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			saga_prepared_note_news(news);
+			break;
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_ABORT:
+			forget_news();
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * A prepared transaction has ended, and its locks went with it: the extension
+ * may be there again, so what is known of it is looked up.
+ */
+static void
+tell_prepared(int news, bool committed)
+{
+	if (news & SAGA_NEWS_SOURCES)
+		saga_sources_changed();
+	if (committed && (news & (SAGA_NEWS_NO_EXTENSION | SAGA_NEWS_EXTENSION)))
+	{
+		at_commit(news);
+		saga_database_rewind(MyDatabaseId);
+	}
+	tell(news);
 }
 
 /*
@@ -375,6 +435,7 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 {
 	Node	   *stmt = pstmt->utilityStmt;
 	const char *volatile gid = finished_gid(stmt);
+	volatile bool finished = false;
 	volatile Oid dboid = database_to_close(stmt);
 	volatile bool dropped = false;
 
@@ -400,11 +461,13 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		}
 		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		dropped = IsA(stmt, DropdbStmt);
+		finished = true;
 	}
 	PG_FINALLY();
 	{
 		if (gid != NULL)
-			saga_prepared_finish(gid);
+			tell_prepared(saga_prepared_finish(gid),
+						  finished && ((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED);
 		if (OidIsValid(dboid))
 			open_database(dropped);
 	}
@@ -419,4 +482,5 @@ saga_utility_init(void)
 	previous_object_access = object_access_hook;
 	object_access_hook = object_access;
 	RegisterXactCallback(xact_callback, NULL);
+	saga_after_commit(tell_commit);
 }

@@ -76,20 +76,19 @@ check_still_wanted(void)
 		proc_exit(0);
 }
 
-/* The queue, or NULL when it is not ours any more: then its slot is put right. */
+/*
+ * The queue, whose owner stays until we commit; NULL when it is not ours, and
+ * then its slot is put right.  Nothing is decided before its lock is held: the
+ * cache may be older than what woke us.
+ */
 static const SagaQueue *
 my_queue(int32 queue_id)
 {
-	const SagaQueue *queue = saga_queue_by_id(queue_id, true);
+	const SagaQueue *queue = saga_queue_lock_ready(queue_id);
 
-	if (queue == NULL)
-	{
-		saga_forget_queue(queue_id);
-		return NULL;
-	}
-	if (queue->owner == my_owner && queue->kind == SAGA_QUEUE_WORKFLOW)
+	if (queue == NULL || (queue->owner == my_owner && queue->kind == SAGA_QUEUE_WORKFLOW))
 		return queue;
-	(void) saga_queue_slot(queue_id, queue->owner, queue->kind);
+	saga_queue_slot_correct(queue);
 	saga_wake_next(queue);
 	return NULL;
 }
@@ -106,12 +105,6 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	queue = my_queue(queue_id);
-	if (queue != NULL)
-	{
-		/* its owner stays until we commit; it may have changed until now */
-		(void) saga_queue_lock(queue);
-		queue = my_queue(queue_id);
-	}
 	if (queue != NULL)
 	{
 		pgstat_report_activity(STATE_RUNNING, queue->name);
