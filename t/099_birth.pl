@@ -278,11 +278,11 @@ mutant(0);
 mutant(32);
 $left = 0;
 my $session = $node->background_psql('postgres');
-for (my $i = 0; $i < 20 && !$left; $i++)
+for (my $i = 0; $i < 60 && !$left; $i++)
 {
 	$session->query_safe("BEGIN; SELECT born('f$i', 'app')");
 	sql("SELECT saga.start_execution('app.v1', '{}')");
-	usleep(100_000);
+	usleep(rand(900_000));
 	$session->query_safe('COMMIT');
 	$left = left_behind();
 }

@@ -398,6 +398,7 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 			{
 				running_careful.timed_out_task = job->current_task;
 				running_careful.overstayed = saga_step_overstayed;
+				running_careful.cancelled = saga_step_cancelled;
 			}
 			PG_RE_THROW();		/* the batch is lost; it runs alone next */
 		}
@@ -414,6 +415,7 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		{
 			job->timed_out_task = job->current_task;
 			job->overstayed = saga_step_overstayed;
+			job->cancelled = saga_step_cancelled;
 			job->ran_out = true;
 		}
 		if (outcome == RUN_POSTPONE)
@@ -449,6 +451,7 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 			job->timed_out_task = running_careful.timed_out_task;
 			job->ran_out = job->timed_out_task >= 0;
 			job->overstayed = running_careful.overstayed;
+			job->cancelled = running_careful.cancelled;
 		}
 	}
 	if (saga_flight_hook)

@@ -82,6 +82,9 @@ extern bool saga_session_command(Node *stmt);
  */
 extern void saga_step_cancel(void);
 
+/* The same by pg_cancel_backend(): the step fails with what any statement fails with. */
+extern void saga_step_cancel_by_user(void);
+
 /*
  * An event for an execution: a row in its workflow's queue.  body is one of
  *   {"task": id, "output": ...}

@@ -120,6 +120,7 @@ typedef struct SagaJob
 	int			current_task;
 	int			timed_out_task; /* a careful run does not call this one again */
 	bool		overstayed;		/* that was pg_saga.step_timeout */
+	bool		cancelled;		/* that was pg_cancel_backend() */
 	bool		ran_out;		/* there was such a step, in this run or the one before */
 
 	/* result */
@@ -174,10 +175,14 @@ extern void saga_step_interrupted(void);
 /* The error that was raised by a step, as Retry and Catch see it; saves no memory of edata. */
 extern void saga_step_error(const ErrorData *edata, const char **error, char **cause);
 
-/* The last error was a step's own TimeoutSeconds, or (overstayed) pg_saga.step_timeout. */
+/*
+ * The last error was a step's own TimeoutSeconds, or (overstayed)
+ * pg_saga.step_timeout, or (cancelled) pg_cancel_backend().
+ */
 extern bool saga_step_timed_out;
 extern bool saga_step_overstayed;
-extern const char *saga_step_timeout_cause(bool overstayed);
+extern bool saga_step_cancelled;
+extern void saga_step_timeout_error(bool overstayed, bool cancelled, const char **error, char **cause);
 
 /* Drop what the execution left in the session. */
 extern void saga_step_hygiene(bool in_drain);

@@ -56,6 +56,7 @@ bool		saga_in_step = false;
 bool		saga_step_timed_out = false;
 
 bool		saga_step_overstayed = false;
+bool		saga_step_cancelled = false;
 
 static TimeoutId step_timeout;
 static bool step_timeout_registered = false;
@@ -70,12 +71,19 @@ step_timeout_handler(void)
 	SetLatch(MyLatch);
 }
 
-const char *
-saga_step_timeout_cause(bool overstayed)
+void
+saga_step_timeout_error(bool overstayed, bool cancelled, const char **error, char **cause)
 {
-	return overstayed ?
-		"the step ran longer than pg_saga.step_timeout while others waited for a worker, and was cancelled" :
-		"the step ran longer than its TimeoutSeconds and was cancelled";
+	*error = "States.Timeout";
+	if (cancelled)
+	{
+		*error = "SQL.57014";
+		*cause = pstrdup("the step was cancelled by pg_cancel_backend()");
+	}
+	else if (overstayed)
+		*cause = pstrdup("the step ran longer than pg_saga.step_timeout while others waited for a worker, and was cancelled");
+	else
+		*cause = pstrdup("the step ran longer than its TimeoutSeconds and was cancelled");
 }
 
 void
@@ -85,6 +93,16 @@ saga_step_cancel(void)
 		return;
 	if (!saga_step_timed_out)
 		saga_step_overstayed = true;
+	step_timeout_handler();
+}
+
+void
+saga_step_cancel_by_user(void)
+{
+	if (!saga_in_step)
+		return;
+	if (!saga_step_timed_out)
+		saga_step_cancelled = true;
 	step_timeout_handler();
 }
 
@@ -291,6 +309,7 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	PushActiveSnapshot(GetTransactionSnapshot());
 	saga_step_timed_out = false;
 	saga_step_overstayed = false;
+	saga_step_cancelled = false;
 	if (timeout_ms > 0)
 	{
 		if (!step_timeout_registered)
@@ -346,8 +365,7 @@ saga_step_error(const ErrorData *edata, const char **error, char **cause)
 	}
 	if (saga_step_timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
 	{
-		*error = "States.Timeout";
-		*cause = pstrdup(saga_step_timeout_cause(saga_step_overstayed));
+		saga_step_timeout_error(saga_step_overstayed, saga_step_cancelled, error, cause);
 		return;
 	}
 	*error = psprintf("SQL.%s", unpack_sql_state(edata->sqlerrcode));

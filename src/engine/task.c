@@ -110,8 +110,7 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
 	if (job->timed_out_task == action->task_id)
 	{
 		job->timed_out_task = -1;
-		*error = "States.Timeout";
-		*cause = pstrdup(saga_step_timeout_cause(job->overstayed));
+		saga_step_timeout_error(job->overstayed, job->cancelled, error, cause);
 		return NULL;
 	}
 	return call_step_carefully(batch, job, action, function, input, error, cause);

@@ -391,7 +391,7 @@ saga_queue_of_ready(int32 queue_id)
 		return queue;
 	if (saga_test_mutant & SAGA_MUTANT_FORGET)
 	{
-		pg_usleep(500 * 1000);
+		pg_usleep(1000 * 1000);
 		saga_forget_queue(queue_id);
 		return NULL;
 	}

@@ -59,6 +59,7 @@ typedef struct SagaCareful
 	pg_uuid_t	id;				/* its position */
 	int			timed_out_task; /* the step that ran out of time is not called again; -1: none */
 	bool		overstayed;		/* ... of pg_saga.step_timeout */
+	bool		cancelled;		/* ... or somebody cancelled it */
 } SagaCareful;
 
 typedef struct SagaQueueSlot

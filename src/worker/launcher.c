@@ -54,6 +54,7 @@ typedef struct DatabaseEntry
 	DatabaseState state;
 	BackgroundWorkerHandle *handle; /* while starting */
 	int			probe;
+	uint32		start;			/* of the last coordinator that we started; 0: none */
 	int			failures;		/* in a row */
 	TimestampTz started_at;
 	TimestampTz retry_at;		/* both of saga_monotonic_now, as all times here */
@@ -144,6 +145,13 @@ start_failed(DatabaseEntry *entry, TimestampTz now)
 {
 	long		delay;
 
+	if (saga_proc_was_told(entry->start))
+	{
+		/* by somebody who ended it: the next one need not fail */
+		entry->state = DB_UNKNOWN;
+		entry->retry_at = now;
+		return;
+	}
 	if (TimestampDifferenceExceeds(entry->started_at, now, STABLE_MS))
 		entry->failures = 0;
 	delay = Min(BACKOFF_MAX_MS, (long) BACKOFF_MIN_MS << Min(entry->failures, 10));
@@ -181,10 +189,12 @@ start_coordinator(DatabaseEntry *entry, TimestampTz now)
 	if (saga_proc_start(SAGA_PROC_COORDINATOR, &args, &entry->handle))
 	{
 		entry->state = DB_STARTING;
+		entry->start = args.start;
 		slots_were_full = false;
 		return;
 	}
 	entry->handle = NULL;
+	entry->start = 0;
 	forget_start(entry);
 	start_failed(entry, now);
 	if (!slots_were_full)

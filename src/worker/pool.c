@@ -35,6 +35,7 @@ typedef struct Child
 	SagaProcType type;
 	Oid			owner;
 	BackgroundWorkerHandle *handle;
+	uint32		start;
 	TimestampTz started_at;
 	bool		asked;			/* to leave */
 } Child;
@@ -107,7 +108,7 @@ find_proc(const SagaPool *pool, int pid)
 
 /*
  * Forgets the children that have ended.  One that ended soon, and was not
- * asked to, has failed: what it does next would fail too.
+ * asked to, nor told by somebody, has failed: what it does next would fail too.
  */
 static void
 reap(SagaPool *pool)
@@ -127,7 +128,7 @@ reap(SagaPool *pool)
 				forget_trouble(child->type, child->owner);
 			continue;
 		}
-		if (!child->asked && !lasted)
+		if (!child->asked && !lasted && !saga_proc_was_told(child->start))
 			saga_pool_note_failure(pool, child->type, child->owner);
 		children = foreach_delete_current(children, lc);
 		pfree(child->handle);
@@ -177,6 +178,7 @@ saga_pool_start(SagaPool *pool, SagaProcType type, Oid owner)
 		child->type = type;
 		child->owner = owner;
 		child->handle = handle;
+		child->start = args.start;
 		child->started_at = pool->now;
 		children = lappend(children, child);
 		saga_pool_look_again(pool, START_POLL_MS);

@@ -30,6 +30,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker/procs.h"
 
@@ -37,6 +38,9 @@ SagaProcsShared *saga_procs = NULL;
 
 /* Set by the signal handler. */
 static volatile sig_atomic_t told_to_end = 0;
+static volatile sig_atomic_t told_by_itself = 0;
+
+static uint32 my_start = 0;
 
 static const struct
 {
@@ -67,6 +71,10 @@ init_shared(SagaProcsShared *shared)
 	pg_atomic_init_u32(&shared->lost_publishers, 1);
 	pg_atomic_init_u32(&shared->roles, 0);
 	pg_atomic_init_u32(&shared->news, 0);
+	pg_atomic_init_u32(&shared->starts, 1);
+	pg_atomic_init_u32(&shared->next_told, 0);
+	for (int i = 0; i < SAGA_MAX_TOLD; i++)
+		pg_atomic_init_u32(&shared->told[i], 0);
 	for (int i = 0; i < SAGA_MAX_PROBES; i++)
 		pg_atomic_init_u32(&shared->probes[i].result, SAGA_PROBE_UNKNOWN);
 }
@@ -91,10 +99,13 @@ saga_procs_shmem_startup(void)
  * the caller tries again later.
  */
 bool
-saga_proc_start(SagaProcType type, const SagaProcArgs *args, BackgroundWorkerHandle **handle)
+saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 
+	do
+		args->start = pg_atomic_fetch_add_u32(&saga_procs->starts, 1);
+	while (args->start == 0);
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -109,6 +120,15 @@ saga_proc_start(SagaProcType type, const SagaProcArgs *args, BackgroundWorkerHan
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
+bool
+saga_proc_was_told(uint32 start)
+{
+	for (int i = 0; i < SAGA_MAX_TOLD && start != 0; i++)
+		if (pg_atomic_read_u32(&saga_procs->told[i]) == start)
+			return true;
+	return false;
+}
+
 /* Runs after the transaction was aborted: who starts processes looks again. */
 static void
 on_exit_wake(int code, Datum arg)
@@ -118,6 +138,9 @@ on_exit_wake(int code, Datum arg)
 
 	if (type == SAGA_PROC_PUBLISHER && (code != 0 || told_to_end))
 		pg_atomic_fetch_add_u32(&saga_procs->lost_publishers, 1);
+	if (told_to_end && !told_by_itself)
+		pg_atomic_write_u32(&saga_procs->told[pg_atomic_fetch_add_u32(&saga_procs->next_told, 1) % SAGA_MAX_TOLD],
+							my_start);
 	saga_proc_detach();
 	if (type == SAGA_PROC_COORDINATOR)
 		saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
@@ -151,11 +174,42 @@ saga_proc_sigterm(SIGNAL_ARGS)
 }
 
 void
+saga_proc_told_by_itself(void)
+{
+	told_by_itself = 1;
+}
+
+/*
+ * The server sends a process SIGINT when its lock_timeout or statement_timeout
+ * is over, after it has noted which: a process that ignored that would wait
+ * for ever.
+ */
+bool
+saga_proc_timeout_is_over(void)
+{
+	return get_timeout_indicator(LOCK_TIMEOUT, false) || get_timeout_indicator(STATEMENT_TIMEOUT, false);
+}
+
+/*
+ * Another one is somebody's pg_cancel_backend(), or Ctrl-C at a server that
+ * runs in a terminal.  These processes run no statement of a user's: there is
+ * nothing to cancel, and no reason to end or to pause.
+ */
+void
+saga_proc_sigint(SIGNAL_ARGS)
+{
+	if (saga_proc_timeout_is_over())
+		StatementCancelHandler(postgres_signal_arg);
+}
+
+void
 saga_proc_begin(SagaProcType type, SagaProcArgs *args)
 {
 	memcpy(args, MyBgworkerEntry->bgw_extra, sizeof(SagaProcArgs));
+	my_start = args->start;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, saga_proc_sigterm);
+	pqsignal(SIGINT, saga_proc_sigint);
 	BackgroundWorkerUnblockSignals();
 
 	if (saga_shared == NULL || saga_procs == NULL)
@@ -189,7 +243,7 @@ saga_proc_connected(const char *what, Oid owner)
 	else
 	{
 		SetConfigOption("application_name", what, PGC_USERSET, PGC_S_SESSION);
-		/* when it is over, the server sends this process a SIGINT: one that ignored that would wait for ever */
+		/* it comes as a SIGINT: see saga_proc_sigint */
 		SetConfigOption("lock_timeout", SAGA_SERVER_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 		saga_serves_all = true;
 	}

@@ -11,6 +11,7 @@
 
 #define SAGA_MAX_PROBES		4
 #define SAGA_MAX_NOTES		64
+#define SAGA_MAX_TOLD		128
 
 /* What a coordinator found out about its database, for the launcher. */
 typedef enum SagaProbeResult
@@ -43,6 +44,11 @@ typedef struct SagaProcsShared
 	pg_atomic_uint32 lost_publishers;	/* raised when one ended that may have had requests in flight */
 	pg_atomic_uint32 roles;		/* raised when a role or a right was changed */
 	pg_atomic_uint32 news;		/* raised when a database was opened, or the extension created */
+
+	/* The starts of dynamic processes, and those of the last ones that ended because somebody told them to. */
+	pg_atomic_uint32 starts;
+	pg_atomic_uint32 next_told;
+	pg_atomic_uint32 told[SAGA_MAX_TOLD];
 	SagaProbe	probes[SAGA_MAX_PROBES];
 	SagaNote	notes[SAGA_MAX_NOTES];	/* under SagaShared.lock */
 } SagaProcsShared;
@@ -60,9 +66,16 @@ typedef struct SagaProcArgs
 	Oid			dboid;
 	Oid			owner;
 	int			probe;			/* -1: none */
+	uint32		start;			/* its number, filled in by saga_proc_start */
 } SagaProcArgs;
 
-extern bool saga_proc_start(SagaProcType type, const SagaProcArgs *args, BackgroundWorkerHandle **handle);
+extern bool saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle);
+
+/*
+ * Did the process of that start end because somebody told it to?  Then the
+ * next one need not fail.  0: a start that is not known.
+ */
+extern bool saga_proc_was_told(uint32 start);
 
 /*
  * The first thing in each process: signals, its slot, closed databases, exit
@@ -72,6 +85,13 @@ extern void saga_proc_begin(SagaProcType type, SagaProcArgs *args);
 extern void saga_proc_connected(const char *what, Oid owner);
 
 extern void saga_proc_sigterm(SIGNAL_ARGS);
+
+/* For the handler: it was told so by itself, which another one in its place would be too. */
+extern void saga_proc_told_by_itself(void);
+
+/* The handler of SIGINT, and whether one is the server's own: a time-out of this process is over. */
+extern void saga_proc_sigint(SIGNAL_ARGS);
+extern bool saga_proc_timeout_is_over(void);
 
 /* Top of each loop: interrupts, reload, leave. True when settings were read anew. */
 extern bool saga_proc_interrupts(void);

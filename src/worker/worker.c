@@ -305,14 +305,17 @@ static void
 note_sender(int signo, siginfo_t *info, void *context)
 {
 	saga_recorder_terminated_by(info->si_pid);
+	if (info->si_pid == MyProcPid)
+		saga_proc_told_by_itself();
 	saga_proc_sigterm(signo);
 }
 
 /*
  * SIGINT comes from the coordinator when others wait for this worker (pool
  * and step are told apart by the step's number: it may have ended meanwhile),
- * or from anybody's pg_cancel_backend().  A step that goes on after it was
- * cancelled ends with its worker, as if it had ended it itself.
+ * or from anybody's pg_cancel_backend(), which cancels the step that runs, and
+ * nothing of ours.  A step that goes on after it was cancelled for others ends
+ * with its worker, as if it had ended it itself.
  */
 static void
 on_sigint(SIGNAL_ARGS)
@@ -321,8 +324,10 @@ on_sigint(SIGNAL_ARGS)
 	int			save_errno = errno;
 	uint64		cancel = saga_my_proc != NULL ? pg_atomic_read_u64(&saga_my_proc->cancel) : 0;
 
-	if (cancel == seen)
+	if (saga_proc_timeout_is_over())
 		StatementCancelHandler(postgres_signal_arg);
+	else if (cancel == seen)
+		saga_step_cancel_by_user();
 	else if ((uint32) (cancel >> 1) == pg_atomic_read_u32(&saga_my_proc->step) && saga_in_step)
 	{
 		saga_step_cancel();
