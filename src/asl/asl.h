@@ -131,6 +131,7 @@ typedef struct SagaAction
 	Jsonb	   *input;			/* effective input (after InputPath and Parameters) */
 	const char *token;			/* task token, when wait_for_token or sync; else NULL */
 	int64		timeout_ms;		/* effective TimeoutSeconds, 0: none */
+	bool		commit;			/* Commit: nothing more is run before its answer is committed */
 
 	/* PARK */
 	TimestampTz wake_at;		/* earliest wait, retry or timeout; DT_NOEND: none */

@@ -111,6 +111,7 @@ struct SagaState
 
 	/* Task */
 	SagaResource resource;
+	bool		commit;			/* what was done so far is committed when it has its answer */
 	SagaTaskFamily family;
 	char	   *resource_type;	/* resourceType and resource of its events */
 	char	   *resource_action;

@@ -31,6 +31,7 @@ static const struct
 	{"Retry", SAGA_CALLING},
 	{"Catch", SAGA_CALLING},
 	{"Compensate", SAGA_CALLING},
+	{"Commit", T(TASK)},
 	{"Result", T(PASS)},
 	{"Resource", T(TASK)},
 	{"Credentials", T(TASK)},

@@ -128,6 +128,7 @@ saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action)
 	action->input = thread->data;
 	action->token = thread->token;
 	action->timeout_ms = timeout_ms;
+	action->commit = thread->state->commit;
 	return true;
 }
 

@@ -32,6 +32,7 @@ typedef struct AloneEntry
 	int32		queue_id;
 	pg_uuid_t	id;				/* position of their message */
 	bool		failed;			/* its whole transaction was lost: do not run it now, postpone it */
+	bool		in_turn;		/* nothing is wrong with it: it only runs by itself */
 } AloneEntry;
 
 /*
@@ -45,6 +46,7 @@ static MemoryContext batch_context = NULL;
 static AloneEntry alone[MAX_ALONE];
 static int	nalone = 0;
 static AloneEntry running;		/* what runs now; queue_id 0: nothing */
+static uint64 running_since = 0;	/* saga_monotonic_us */
 static bool running_alone = false;
 static SagaQueueSlot *running_slot = NULL;
 static SagaCareful running_careful; /* what is noted of it if its batch is lost */
@@ -57,16 +59,28 @@ bool		saga_set_constraints_seen = false;
 
 /* ---------- who runs alone ---------- */
 
-static bool
+static AloneEntry *
 run_alone_next(int32 queue_id, const pg_uuid_t *id, bool failed)
 {
+	AloneEntry *entry;
+
 	if (nalone == MAX_ALONE)
-		return false;			/* it stays in the queue and gets here again */
-	alone[nalone].queue_id = queue_id;
-	alone[nalone].id = *id;
-	alone[nalone].failed = failed;
-	nalone++;
-	return true;
+		return NULL;			/* it stays in the queue and gets here again */
+	entry = &alone[nalone++];
+	memset(entry, 0, sizeof(*entry));
+	entry->queue_id = queue_id;
+	entry->id = *id;
+	entry->failed = failed;
+	return entry;
+}
+
+static void
+run_in_turn_next(int32 queue_id, const pg_uuid_t *id)
+{
+	AloneEntry *entry = run_alone_next(queue_id, id, false);
+
+	if (entry != NULL)
+		entry->in_turn = true;
 }
 
 static bool
@@ -344,6 +358,26 @@ typedef enum RunOutcome
 	RUN_POSTPONE				/* trouble, and it was alone */
 } RunOutcome;
 
+/*
+ * Others wait for it in vain no more.  That is no error of anybody's: the log
+ * does not hear of it.
+ */
+static void
+hush_error(MemoryContext context)
+{
+	ErrorData  *edata;
+
+	if (!saga_step_crowded)
+		return;
+	MemoryContextSwitchTo(context);
+	edata = CopyErrorData();
+	if (edata->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		return;
+	FlushErrorState();
+	edata->output_to_server = false;
+	ReThrowError(edata);
+}
+
 static RunOutcome
 classify_error(SagaBatch *batch, SagaJob *job, const ErrorData *edata)
 {
@@ -371,9 +405,12 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		MemoryContextSwitchTo(context);
 	}
 	level = open_settings(batch);
+	if (!batch->in_drain && batch->nitems > job->nevents)
+		saga_pace_crowd_begin();
 	PG_TRY();
 	{
 		run_once(batch, job, trouble);
+		saga_pace_crowd_end();
 		saga_step_hygiene(batch->in_drain);
 		AtEOXact_GUC(false, level);
 		if (savepoint)
@@ -390,6 +427,7 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		char	   *cause;
 
 		MemoryContextSwitchTo(context);
+		saga_pace_crowd_end();
 		if (!savepoint)
 		{
 			saga_step_interrupted();
@@ -400,6 +438,7 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 				running_careful.overstayed = saga_step_overstayed;
 				running_careful.cancelled = saga_step_cancelled;
 			}
+			hush_error(context);
 			PG_RE_THROW();		/* the batch is lost; it runs alone next */
 		}
 		edata = CopyErrorData();
@@ -438,6 +477,8 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 
 	running.queue_id = batch->queue->queue_id;
 	running.id = item->id;
+	running_since = saga_monotonic_us();
+	saga_step_crowded = false;
 	running_alone = batch->alone;
 	running_slot = batch->slot;
 	running_careful.id = item->id;
@@ -464,6 +505,7 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 	}
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
+	saga_pace_ran(batch->queue->queue_id, batch->slot, saga_monotonic_us() - running_since);
 	/* if the only one of a batch cannot be written or committed, it is known which it was */
 	if (batch->nitems > 1)
 		running.queue_id = 0;
@@ -558,9 +600,11 @@ make_job(SagaBatch *batch, SagaItem *item)
 	}
 	else if (!saga_store_load(batch, job, &locked_elsewhere))
 	{
-		if (!locked_elsewhere)
+		if (locked_elsewhere)
+			batch->nheld++;		/* it stays, and is pushed at commit */
+		else
 			handle_orphan(batch, item);
-		return NULL;			/* locked: it stays, and is pushed at commit */
+		return NULL;
 	}
 	collect_events(batch, job, item);
 	return job;
@@ -600,6 +644,12 @@ run_items(SagaBatch *batch, bool postpone_only)
 		job = make_job(batch, item);
 		if (job == NULL)
 			continue;
+		if (batch->slow && batch->nheld > 0)
+		{
+			/* what is held would be locked as long, and is wanted by whoever runs that */
+			run_in_turn_next(batch->queue->queue_id, &item->id);
+			continue;
+		}
 		if (postpone_only && item->receives <= SAGA_MAX_TROUBLE)
 			postpone(batch, job);
 		else if (postpone_only)
@@ -622,6 +672,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	MemoryContext context;
 	MemoryContext old;
 	AloneEntry	entry;
+	bool		only_one;
 	int			limit = options->max_executions > 0 ? options->max_executions : saga_batch_size;
 	int			i;
 
@@ -646,14 +697,21 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 		limit = 1;
 		one_by_one--;
 	}
-	batch->alone = next_alone(queue->queue_id, &entry);
-	saga_store_claim(batch, limit, batch->alone ? &entry.id : NULL);
+	limit = saga_pace_limit(batch, limit);
+	only_one = next_alone(queue->queue_id, &entry);
+	batch->alone = only_one && !entry.in_turn;
+	batch->slow = saga_pace_is_slow(batch, limit);
+	saga_store_claim(batch, limit, only_one ? &entry.id : NULL);
 	batch->ended = palloc(sizeof(SagaJob *) * Max(batch->nitems, 1));
 	result->claimed = batch->nitems;
-	result->more = !batch->alone && batch->nitems >= limit;
+	result->more = !only_one && batch->nitems >= limit;
+	/* who can help shall not wait for the end of this batch */
+	if (result->more && batch->slow && !batch->in_drain)
+		saga_wake_next(queue);
 
 	run_items(batch, batch->alone && entry.failed);
 	saga_store_flush(batch);
+	saga_pace_held(queue->queue_id, batch->nheld);
 
 	result->finished = batch->nended;
 	for (i = 0; i < batch->nitems; i++)
@@ -661,7 +719,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 			result->kept++;
 	result->parked = result->claimed - result->finished - result->kept;
 	result->run_alone = has_alone(queue->queue_id);
-	if (batch->alone)
+	if (only_one)
 		result->more = true;	/* others may have waited behind it */
 	MemoryContextSwitchTo(old);
 	release_batch_memory();
@@ -688,6 +746,7 @@ saga_engine_batch_aborted(const ErrorData *error)
 		saga_flight_hook(NULL);
 	if (running.queue_id != 0)
 	{
+		saga_pace_ran(running.queue_id, running_slot, saga_monotonic_us() - running_since);
 		saga_careful_note(running_slot, &running_careful);
 		run_alone_next(running.queue_id, &running.id, running_alone);
 	}

@@ -135,6 +135,8 @@ typedef struct SagaBatch
 	SagaQueueSlot *slot;		/* of the queue; NULL: no shared memory */
 	bool		in_drain;
 	bool		alone;			/* one execution, the user's own lock_timeout */
+	bool		slow;			/* of a workflow whose runs take long: one at a time */
+	int			nheld;			/* items of executions that somebody else is running */
 	int			subxacts;		/* used so far in this transaction */
 	MemoryContext context;
 	SagaItem   *items;
@@ -190,6 +192,22 @@ extern void saga_step_hygiene(bool in_drain);
 /* The same where the session is another role's (session.c). */
 extern bool saga_session_is_foreign(void);
 extern void saga_session_clean(void);
+
+/* ---------- how many at once (pace.c) ---------- */
+
+/* Executions that a batch claims, at most so many; and what is learned from it. */
+extern int	saga_pace_limit(const SagaBatch *batch, int most);
+extern bool saga_pace_is_slow(const SagaBatch *batch, int limit);
+extern void saga_pace_ran(int32 queue_id, SagaQueueSlot *slot, uint64 us);
+extern void saga_pace_held(int32 queue_id, int held);
+
+/*
+ * Around a run that has company in its batch: a step in it that takes too long
+ * is cancelled, as if the engine had trouble, so that it runs alone next.
+ */
+extern void saga_pace_crowd_begin(void);
+extern void saga_pace_crowd_end(void);
+extern bool saga_step_crowded;	/* this happened to the last step */
 
 /* ---------- tasks (task.c) ---------- */
 

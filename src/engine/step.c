@@ -310,6 +310,7 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	saga_step_timed_out = false;
 	saga_step_overstayed = false;
 	saga_step_cancelled = false;
+	saga_step_crowded = false;
 	if (timeout_ms > 0)
 	{
 		if (!step_timeout_registered)
@@ -329,8 +330,12 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	saga_proc_step_end();
 	if (timeout_ms > 0)
 		disable_timeout(step_timeout, false);
-	if (saga_step_timed_out)
+	if (saga_step_timed_out || saga_step_crowded)
 		CHECK_FOR_INTERRUPTS(); /* just before the end */
+	if (saga_step_crowded)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("step of function %s was cancelled, as others in its batch waited, and went on", name)));
 	PopActiveSnapshot();
 
 	if (output == NULL)
@@ -349,7 +354,7 @@ saga_step_interrupted(void)
 	saga_proc_step_end();
 	if (step_timeout_registered && get_timeout_active(step_timeout))
 		disable_timeout(step_timeout, false);
-	if (saga_step_timed_out)
+	if (saga_step_timed_out || saga_step_crowded)
 		QueryCancelPending = false;
 }
 

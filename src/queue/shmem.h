@@ -87,6 +87,8 @@ typedef struct SagaQueueSlot
 	 * such queue (cache.c), with full barriers.
 	 */
 	pg_atomic_uint32 ready;
+
+	pg_atomic_uint32 run_us;	/* of a workflow: what a run takes, see engine/pace.c; 0: not known */
 } SagaQueueSlot;
 
 typedef enum SagaProcType
