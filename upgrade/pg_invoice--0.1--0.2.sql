@@ -110,6 +110,125 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION @extschema@.invoice_batch_key(document json, OUT seller_key text, OUT number text, OUT error text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	message text;
+	detail text;
+BEGIN
+	SELECT k.seller_key, k.number INTO seller_key, number FROM @extschema@.invoice_document_key(document) k;
+EXCEPTION WHEN data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+	error := concat_ws(': ', message, nullif(detail, ''));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_batch_key(json) IS
+	'seller and number of a document in a batch, or why it is refused';
+
+CREATE FUNCTION @extschema@.invoice_bury(document json) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	inbox integer;
+BEGIN
+	FOR round IN 1..2 LOOP
+		SELECT w.workflow_id INTO inbox
+			FROM @extschema@.invoice_setting s JOIN saga.workflow w ON w.workflow_id = s.inbox_workflow_id
+			WHERE s.current;
+		EXIT WHEN FOUND;
+		-- nobody has called invoice_setup, or it was that of a version without an inbox
+		PERFORM @extschema@.invoice_setup_lock();
+		PERFORM @extschema@.invoice_setup_for(
+			coalesce(@extschema@.invoice_workflow_owner(), quote_ident(current_user)::regrole));
+	END LOOP;
+	PERFORM saga.start_execution(inbox, jsonb_build_object('body', document::text,
+		'source_message_id', saga.make_id()::text, 'sent_at', clock_timestamp()), NULL::text, NULL::uuid);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_bury(json) IS 'makes a dead letter of a document that invoice_submit has refused, as the inbox does';
+
+CREATE FUNCTION @extschema@.invoice_submit_batch(documents json, on_error text)
+RETURNS TABLE (index integer, tracking_id uuid, error text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	element record;
+	ids uuid[];
+	errors text[];
+	state text;
+	message text;
+	detail text;
+	hint text;
+BEGIN
+	IF on_error IS NULL OR on_error NOT IN ('refuse', 'skip', 'dead_letter') THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('on_error of invoice_submit_batch cannot be %L', on_error),
+			HINT = 'It is refuse, skip or dead_letter.';
+	END IF;
+	IF json_typeof(documents) IS DISTINCT FROM 'array' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'invoice batch is not a JSON array',
+			HINT = 'Use invoice_submit for a single invoice.';
+	END IF;
+	ids := array_fill(NULL::uuid, ARRAY[json_array_length(documents)]);
+	errors := array_fill(NULL::text, ARRAY[json_array_length(documents)]);
+	FOR element IN
+		SELECT d.n, d.document, k.error
+			FROM json_array_elements(documents) WITH ORDINALITY AS d (document, n)
+				CROSS JOIN LATERAL @extschema@.invoice_batch_key(d.document) k
+			ORDER BY k.seller_key COLLATE "C" NULLS FIRST, k.number COLLATE "C" NULLS FIRST, d.n
+	LOOP
+		index := element.n - 1;
+		IF on_error = 'refuse' THEN
+			ids[element.n] := @extschema@.invoice_submit(element.document);
+			CONTINUE;
+		END IF;
+		IF element.error IS NULL THEN
+			BEGIN
+				ids[element.n] := @extschema@.invoice_submit(element.document);
+			EXCEPTION WHEN unique_violation OR data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
+				GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+				element.error := concat_ws(': ', message, nullif(detail, ''));
+			END;
+		END IF;
+		IF element.error IS NOT NULL AND on_error = 'dead_letter' THEN
+			PERFORM @extschema@.invoice_bury(element.document);
+		END IF;
+		errors[element.n] := element.error;
+	END LOOP;
+	RETURN QUERY SELECT (u.n - 1)::integer, u.id, u.error FROM unnest(ids, errors) WITH ORDINALITY AS u (id, error, n) ORDER BY u.n;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+		detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	IF index IS NULL THEN
+		RAISE;
+	END IF;
+	RAISE USING ERRCODE = state, MESSAGE = format('document %s of the batch: %s', index, message),
+		DETAIL = concat_ws(' ', nullif(detail, ''), 'Nothing of the batch was accepted; documents are counted from 0.'),
+		HINT = coalesce(nullif(hint, ''), CASE WHEN on_error = 'refuse' THEN 'Correct that document or leave it out.' ELSE 'Try again.' END);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json, text) IS
+	'submits each element of an array: one row each, in order, counted from 0.
+on_error: refuse (one that is refused refuses all), skip (the others are accepted; the row says why this one is not) or dead_letter (the same, and it becomes a row of invoice_dlq, like one that a source brought).
+Errors: invalid_parameter_value (no array, another on_error); with refuse those of invoice_submit';
+
+CREATE OR REPLACE FUNCTION @extschema@.invoice_submit_batch(documents json) RETURNS SETOF uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT b.tracking_id FROM @extschema@.invoice_submit_batch(documents, 'refuse'::text) b ORDER BY b.index;
+END
+$$;
+
 -- ---------- source ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_source(name text, settings jsonb, kind text DEFAULT 'sqs') RETURNS integer
 LANGUAGE plpgsql STRICT
@@ -543,8 +662,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	-- the caller's own, as that is what he can work on
 	SELECT EXISTS (SELECT FROM saga.queues q
-				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice' AND q.ready > 0)
+				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name IN ('invoice', 'invoice-inbox') AND q.ready > 0)
 $$;
+
+COMMENT ON FUNCTION @extschema@.invoice_ready() IS 'whether an invoice, a reply to one, or a document that a source or a batch brought, waits to be worked on now';
 
 CREATE OR REPLACE PROCEDURE @extschema@.invoice_process()
 LANGUAGE plpgsql
@@ -554,6 +675,10 @@ BEGIN
 	-- invoice needs four. The bound is for workers that keep the queue filled.
 	FOR round IN 1..100 LOOP
 		-- a bare name is the caller's own: nobody else's workflow can be meant
+		IF EXISTS (SELECT FROM saga.queues q
+				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice-inbox') THEN
+			CALL saga.drain('invoice-inbox');
+		END IF;
 		CALL saga.drain('invoice');
 		CALL saga.publish();
 		EXIT WHEN NOT @extschema@.invoice_ready();
