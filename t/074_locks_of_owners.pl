@@ -33,7 +33,7 @@ sub begin_waiting
 	my ($psql, $sql) = @_;
 	$psql->query_until(qr/begun/, "\\echo begun\n$sql;\n");
 	my $word = (split /'/, $sql)[1];
-	poll_until($node, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%$word%'");
+	poll_until($node, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type IN ('Lock', 'Extension') AND query LIKE '%$word%'");
 	return;
 }
 
@@ -114,6 +114,7 @@ foreach my $prepared (0, 1)
 	$one->query_safe("BEGIN; SELECT saga.send('letters$prepared', '{}')");
 	$one->query_safe("PREPARE TRANSACTION 'mallory'") if $prepared;
 	my $drop = session('mallory');
+	$drop->query_safe("SET lock_timeout = '10min'");
 	begin_waiting($drop, "SELECT saga.drop_queue('letters$prepared')");
 	as('mallory', "SELECT * FROM saga.receive('m$prepared', 3)");
 	poll_until($node, "SELECT min(wake_at) < clock_timestamp() - interval '100 ms' FROM saga.timer JOIN saga.queue USING (queue_id) WHERE name = 'm$prepared'");
@@ -141,8 +142,8 @@ INSERT INTO saga.outbox_attempt (destination_id, outbox_id, attempt, started_at,
 	SELECT destination_id, outbox_id, 1, created_at, created_at, 'fatal' FROM saga.outbox WHERE destination_id = $held;
 SQL
 $one->query_safe("BEGIN; SELECT saga.redrive('${old}01'::uuid); SELECT saga.redrive('${old}02'::uuid)");
-$two->query_safe('BEGIN');
-begin_waiting($two, q(SELECT saga.drop_destination('mallory.held')));	# it has deleted the attempts
+$two->query_safe("BEGIN; SET LOCAL lock_timeout = '10min'");
+begin_waiting($two, q(SELECT saga.drop_destination('mallory.held')));
 begin_anew('coordinator');
 others_go_on('old letters and old messages');
 $one->query_safe('ROLLBACK');

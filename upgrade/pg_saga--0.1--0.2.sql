@@ -53,8 +53,8 @@ COMMENT ON FUNCTION saga.send(text, jsonb, interval, text, text, jsonb) IS
 'puts a message into a queue when the transaction commits, returns its id; with a delay it can be received only after that time.
 headers: a JSON object. Errors: undefined_object (also of a queue that the caller may not use), wrong_object_type (queue of a workflow or destination), feature_not_supported (group_id, dedup_id)';
 COMMENT ON FUNCTION saga.drop_queue(text) IS
-'drops a queue with its messages and dead letters; false if there is none of that name. Waits for transactions that use it.
-Errors: object_in_use (another queue names it as dead_letter_queue), wrong_object_type';
+'drops a queue with its messages and dead letters; false if there is none of that name. Waits some seconds (or the lock_timeout) for transactions that use it, and nobody waits behind that.
+Errors: object_in_use (another queue names it as dead_letter_queue), lock_not_available (transactions that use it do not end), wrong_object_type';
 COMMENT ON FUNCTION saga.redrive(uuid) IS
 'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
 Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven)';

@@ -89,7 +89,7 @@ extern Datum saga_result(uint64 row, int column, bool *isnull);
 /*
  * This process serves all owners: it waits for none of them.  Its lock_timeout
  * is SAGA_SERVER_LOCK_TIMEOUT, as a net below try-locks and SKIP LOCKED.  In
- * other processes the engine's statements wait for as long as it takes.
+ * other processes the user's own lock_timeout counts, and in a batch what it sets.
  */
 #define SAGA_SERVER_LOCK_TIMEOUT	"1s"
 extern bool saga_serves_all;
@@ -125,6 +125,18 @@ extern bool saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode);
  */
 typedef void (*saga_teller) (void);
 extern void saga_after_commit(saga_teller teller);
+
+/* ---------- locks for dropping and changing (lock.c) ---------- */
+
+/*
+ * Takes what locks the function takes, all or none, without holding up others that
+ * want a weaker one: it waits for a moment at a time.  Raises LOCK_NOT_AVAILABLE when
+ * they are not to be had in a few seconds, or in the user's lock_timeout.  The
+ * function runs in a subtransaction, and may run several times.
+ */
+typedef void (*SagaTakeLocks) (void *arg);
+
+extern void saga_take_locks(SagaTakeLocks take, void *arg, const char *what, const char *name);
 
 /* ---------- errors ---------- */
 

@@ -262,8 +262,6 @@ saga_raise(SagaRaised *save)
 	pin("enable_sort", "off");
 	pin("jit", "off");
 	pin("row_security", "on");
-	if (!saga_serves_all)
-		pin("lock_timeout", "0");
 	SetUserIdAndSecContext(owner, save->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 }
 

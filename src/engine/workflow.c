@@ -181,7 +181,7 @@ saga_workflow_lock(int32 workflow_id, const char *text, bool exclusive)
 	const SagaWorkflow *workflow;
 
 	if (exclusive)
-		saga_queue_lock_exclusive(workflow_id);
+		saga_queue_lock_exclusive(workflow_id, "workflow", text);
 	else
 		(void) saga_queue_lock(saga_queue_by_id(workflow_id, false));
 

@@ -109,9 +109,35 @@ get(const char *name, int rights)
 	return destination;
 }
 
+static SagaStmt row_stmt = {
+	.sql = "SELECT 1 FROM saga.destination WHERE destination_id = $1 FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+typedef struct DestinationLocks
+{
+	int32		id;
+	LOCKMODE	mode;
+} DestinationLocks;
+
+/* The row first: who may pause and resume it changes the row, and need not be its owner. */
+static void
+take_locks(void *arg)
+{
+	DestinationLocks *locks = arg;
+	Datum		id = Int32GetDatum(locks->id);
+
+	(void) saga_execute(&row_stmt, &id, NULL, false, 1);
+	saga_destination_lock(locks->id, locks->mode);
+	if (locks->mode == AccessExclusiveLock)
+		saga_queue_take_exclusive(&locks->id);
+}
+
 /*
  * One whose owner the caller has the privileges of, kept from changing until the end
- * of the transaction.  ShareUpdateExclusiveLock lets others go on sending to it.
+ * of the transaction.  ShareUpdateExclusiveLock lets others go on sending to it;
+ * AccessExclusiveLock is on its queue as well.  Needs SPI_connect.
  */
 static SagaDestination *
 lock_own(const char *name, LOCKMODE mode)
@@ -119,9 +145,10 @@ lock_own(const char *name, LOCKMODE mode)
 	for (;;)
 	{
 		int32		id = get(name, SAGA_RIGHT_OWN)->destination_id;
+		DestinationLocks locks = {id, mode};
 		SagaDestination *destination;
 
-		saga_destination_lock(id, mode);
+		saga_take_locks(take_locks, &locks, "destination", name);
 		/* while we waited it may have been dropped, and another one made */
 		destination = get(name, SAGA_RIGHT_OWN);
 		if (destination->destination_id == id)
@@ -474,7 +501,6 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	saga_destination_store_other(DatumGetInt32(id), 0, NULL);
 	(void) saga_execute(&drop_state_stmt, &limit_key, NULL, false, 0);
 	/* what may be left in the queue is of withdrawn messages */
-	saga_queue_lock_exclusive(DatumGetInt32(id));
 	queue = saga_queue_by_id(DatumGetInt32(id), true);
 	if (queue != NULL)
 		saga_queue_drop(queue);

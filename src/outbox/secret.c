@@ -209,6 +209,12 @@ saga_set_secret(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+static void
+take_lock(void *secret_id)
+{
+	(void) saga_execute(&lock_stmt, secret_id, NULL, false, 1);
+}
+
 /* Raises when settings refer to it.  The lock keeps new ones from doing so. */
 static void
 check_unused(const char *name, const SagaObject *secret)
@@ -218,7 +224,7 @@ check_unused(const char *name, const SagaObject *secret)
 	uint64		nrows;
 	uint64		i;
 
-	(void) saga_execute(&lock_stmt, &secret_id, NULL, false, 1);
+	saga_take_locks(take_lock, &secret_id, "secret", name);
 	(void) saga_execute(&used_stmt, &secret_id, NULL, false, 0);
 	rows = SPI_tuptable;
 	nrows = SPI_processed;

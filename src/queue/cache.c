@@ -351,9 +351,15 @@ saga_queue_try_lock(int32 queue_id)
 }
 
 void
-saga_queue_lock_exclusive(int32 queue_id)
+saga_queue_take_exclusive(void *queue_id)
 {
-	lock_queue(queue_id, AccessExclusiveLock);
+	lock_queue(*(int32 *) queue_id, AccessExclusiveLock);
+}
+
+void
+saga_queue_lock_exclusive(int32 queue_id, const char *what, const char *name)
+{
+	saga_take_locks(saga_queue_take_exclusive, &queue_id, what, name);
 }
 
 /* ---------- slots in shared memory ---------- */

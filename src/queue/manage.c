@@ -316,8 +316,8 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 	saga_check_plain(queue);
 	queue_id = queue->queue_id;
 
-	/* waits for everybody who has sent, received ... and not committed */
-	saga_queue_lock_exclusive(queue_id);
+	/* from everybody who has sent, received ... and not committed */
+	saga_queue_lock_exclusive(queue_id, "queue", name);
 	queue = saga_queue_by_id(queue_id, true);
 	if (queue == NULL)
 		PG_RETURN_BOOL(false);

@@ -222,6 +222,10 @@ extern int32 saga_queue_create(const char *name, char kind, Oid owner, Jsonb *se
 /* Of a workflow or destination that gets another owner; raises DUPLICATE_OBJECT.  Needs SPI_connect. */
 extern void saga_queue_set_owner(int32 queue_id, Oid owner);
 
+/* Against everybody who has sent, received ... and not committed.  The first is a SagaTakeLocks, its argument an int32 *. */
+extern void saga_queue_take_exclusive(void *queue_id);
+extern void saga_queue_lock_exclusive(int32 queue_id, const char *what, const char *name);
+
 /*
  * The queue's slot in shared memory (shmem.h), made if there is none; NULL: no
  * shared memory, no free slot, or somebody is changing the queue.  Only who
@@ -234,10 +238,8 @@ extern void saga_queue_slot_correct(const SagaQueue *queue);
 
 /*
  * Drops a queue of any kind with all its messages and dead letters: lock it
- * first, which waits for everybody who has sent, received ... and not
- * committed, and look it up again.  Needs SPI_connect.
+ * first, and look it up again.  Needs SPI_connect.
  */
-extern void saga_queue_lock_exclusive(int32 queue_id);
 extern void saga_queue_drop(const SagaQueue *queue);
 
 /* ---------- dead letters (dead.c) ---------- */

@@ -143,8 +143,8 @@ COMMENT ON FUNCTION saga.purge(text) IS
 CREATE FUNCTION saga.drop_queue(queue text) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_drop_queue';
 COMMENT ON FUNCTION saga.drop_queue(text) IS
-'drops a queue with its messages and dead letters; false if there is none of that name. Waits for transactions that use it.
-Errors: object_in_use (another queue names it as dead_letter_queue), wrong_object_type';
+'drops a queue with its messages and dead letters; false if there is none of that name. Waits some seconds (or the lock_timeout) for transactions that use it, and nobody waits behind that.
+Errors: object_in_use (another queue names it as dead_letter_queue), lock_not_available (transactions that use it do not end), wrong_object_type';
 
 CREATE FUNCTION saga.redrive(dead_letter_id uuid) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive';

@@ -414,7 +414,30 @@ get(const char *name, int rights)
 	return object.id;
 }
 
-/* One whose owner the caller has the privileges of, kept from changing until the end of the transaction. */
+static SagaStmt row_stmt = {
+	.sql = "SELECT 1 FROM saga.source WHERE source_id = $1 FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+typedef struct SourceLocks
+{
+	int32		id;
+	LOCKMODE	mode;
+} SourceLocks;
+
+/* The row first: who may pause and resume it changes the row, and need not be its owner. */
+static void
+take_locks(void *arg)
+{
+	SourceLocks *locks = arg;
+	Datum		id = Int32GetDatum(locks->id);
+
+	(void) saga_execute(&row_stmt, &id, NULL, false, 1);
+	saga_source_lock(locks->id, locks->mode);
+}
+
+/* One whose owner the caller has the privileges of, kept from changing until the end of the transaction.  Needs SPI_connect. */
 static int32
 lock_own(const char *name, LOCKMODE mode)
 {
@@ -422,7 +445,9 @@ lock_own(const char *name, LOCKMODE mode)
 	{
 		int32		id = get(name, SAGA_RIGHT_OWN);
 
-		saga_source_lock(id, mode);
+		SourceLocks locks = {id, mode};
+
+		saga_take_locks(take_locks, &locks, "source", name);
 		/* while we waited it may have been dropped, and another one made */
 		if (get(name, SAGA_RIGHT_OWN) == id)
 			return id;
