@@ -33,6 +33,10 @@ while ($page =~ /^```sql(?: (as|with) (\S+))?\n(.*?)^```$/msg)
 cmp_ok($blocks, '>=', 7, 'there were blocks');
 my $granted = admin("SELECT count(*) > 0 FROM pg_proc WHERE oid::regproc::text = 'saga.grant'") eq 't';
 
+# they would lock a table before anything is refused
+like(attempt('shop_owner', "SELECT $_"), qr/permission denied for function/, "$_ is nobody's") foreach map { "brin_$_" }
+	"summarize_new_values('saga.message_pkey')", "summarize_range('saga.message_pkey', 0)", "desummarize_range('saga.message_pkey', 0)";
+
 # ---------- what they are for ----------
 is(attempt('shop_web', q(SELECT shop.place_order('o-1', '[1]'))), '', 'the starter starts');
 is(attempt('shop_web', q(SELECT shop.place_order('o-2', '[2]'))), '', 'twice');
