@@ -150,5 +150,57 @@ ok(poll_until($node, q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%
 $waits->quit;
 set_clock(0);
 
+# ---------- publishers: rates, and a breaker ----------
+
+my $accounting = start_accounting();
+
+sub destination
+{
+	my ($name, $url, $limits) = @_;
+	return sql("SELECT saga.create_destination('$name', 'http', '{\"url\": \"$url\", \"allow_private\": [\"127.0.0.0/8\"],
+		\"max_attempts\": 100, \"base_ms\": 20, \"cap_ms\": 100, \"limits\": $limits}')");
+}
+
+my $number = 0;
+
+sub publish
+{
+	my ($to, $n) = @_;
+	$number += $n;
+	return sql("SELECT count(saga.publish_to('$to', jsonb_build_object('number', '$to-' || i, 'currency', 'EUR', 'seller', 'S',
+		'buyer', 'B', 'total', '1.19', 'tax', '0.19', 'lines', '[{\"amount\": \"1.00\"}]'::jsonb)))
+		FROM generate_series($number - $n + 1, $number) i");
+}
+
+sub waiting
+{
+	return "SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = '$_[0]' AND o.state = 'waiting'";
+}
+
+my %limits = (second => '{"per_second": 3}', minute => '{"per_minute": 3000}', slow => '{"slow_start_s": 2, "concurrency": 4}');
+foreach my $name (sort keys %limits)
+{
+	destination($name, $accounting->url('/v1/invoices'), $limits{$name});
+	publish($name, 5);
+}
+ok(poll_until($node, waiting($_), '0'), "$_: sent with the right clock") foreach sort keys %limits;
+publish($_, 5) foreach sort keys %limits;
+set_clock(-3600);
+publish($_, 5) foreach sort keys %limits;
+ok(poll_until($node, waiting($_), '0'), "$_: sent with the clock an hour behind") foreach sort keys %limits;
+set_clock(0);
+publish($_, 5) foreach sort keys %limits;
+ok(poll_until($node, waiting($_), '0'), "$_: and when it is right again") foreach sort keys %limits;
+
+# nothing listens there; held for longer than an hour, as the clock is set back by one
+destination('sick', 'http://127.0.0.1:1/', '{"breaker": {"window_s": 5, "min_requests": 2, "failure_share": 0.5, "open_s": 30}}');
+publish('sick', 5);
+ok(poll_until($node, q{SELECT breaker FROM saga.destinations WHERE name = 'sick'}, 'open'), 'a breaker opens');
+set_clock(-3600);
+publish('sick', 1);
+ok(poll_until($node, q{SELECT coalesce(hold_until, now()) < now() + interval '2 min' FROM saga.destinations WHERE name = 'sick'}, 't'),
+	'and holds for no hour, with the clock an hour behind');
+set_clock(0);
+
 $node->stop;
 done_testing();

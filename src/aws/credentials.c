@@ -15,6 +15,7 @@
 #include "aws/credentials_private.h"
 #include "net/json.h"
 #include "net/secret.h"
+#include "queue/shmem.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -268,7 +269,7 @@ saga_aws_provider_fail(SagaAwsProvider *provider, const char *error)
 	note_failure(provider, error);
 	ms = Min((int64) SAGA_RETRY_MAX_MS, (int64) SAGA_RETRY_MIN_MS << Min(provider->failures - 1, 10));
 	ms = ms / 2 + (int64) (random_share() * (ms / 2));
-	provider->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	provider->retry_at = TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
 }
 
 /* ---------- links that need no request ---------- */
@@ -428,7 +429,7 @@ saga_aws_credentials(const SagaAwsSource *source, SagaHttp *http, SagaCredential
 	if (provider->fetch != NULL && !saga_aws_fetch_runs_over(provider->fetch, http))
 		saga_aws_fetch_forget(provider);
 	waiting = provider->fetch != NULL;
-	if (!waiting && provider->retry_at <= now &&
+	if (!waiting && provider->retry_at <= saga_monotonic_now() &&
 		(provider->credentials.access_key == NULL || provider->renew_at <= now))
 		waiting = renew(provider, http) == SAGA_AWS_FETCHING;
 	if (provider->credentials.access_key != NULL && provider->valid_until > now)
@@ -461,7 +462,7 @@ read_again(SagaAwsProvider *provider)
 	if (others)
 	{
 		take_static(provider, provider->link, &credentials);
-		provider->replaced_at = GetCurrentTimestamp();
+		provider->replaced_at = saga_monotonic_now();
 	}
 	saga_aws_wipe(&credentials);
 	return others;
@@ -471,13 +472,13 @@ bool
 saga_aws_credentials_refused(const SagaAwsSource *source, const char *access_key)
 {
 	SagaAwsProvider *provider = find_provider(source);
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 
 	if (provider == NULL)
 		return false;
 	/* another request was first to say so */
 	if (provider->credentials.access_key == NULL)
-		return provider->fetch != NULL || provider->retry_at <= now;
+		return provider->fetch != NULL || provider->retry_at <= saga_monotonic_now();
 	if (strcmp(provider->credentials.access_key, access_key) != 0)
 		return true;
 	if (provider->link == SAGA_AWS_ENVIRONMENT)
@@ -485,8 +486,8 @@ saga_aws_credentials_refused(const SagaAwsSource *source, const char *access_key
 	if (provider->link == SAGA_AWS_FILE || provider->link == SAGA_AWS_SECRET)
 		/* others of the same refused ones may ask after they were replaced */
 		return read_again(provider) ||
-			provider->replaced_at > TimestampTzPlusMilliseconds(now, -SAGA_REPLACED_MS);
-	if (provider->refused_at > TimestampTzPlusMilliseconds(now, -SAGA_REFUSED_MS))
+			(provider->replaced_at != 0 && provider->replaced_at > TimestampTzPlusMilliseconds(now, -SAGA_REPLACED_MS));
+	if (provider->refused_at != 0 && provider->refused_at > TimestampTzPlusMilliseconds(now, -SAGA_REFUSED_MS))
 		return false;
 	provider->refused_at = now;
 	saga_aws_wipe(&provider->credentials);

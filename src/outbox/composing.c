@@ -86,7 +86,7 @@ void
 saga_publisher_compose_claimed(SagaPublisher *publisher, Oid owner)
 {
 	ComposeBudget *budget = budget_of(publisher, owner);
-	TimestampTz begun_at = GetCurrentTimestamp();
+	TimestampTz begun_at = saga_monotonic_now();
 	TimestampTz until = begun_at + budget->left_us;
 	TimestampTz now = begun_at;
 	dlist_iter	iter;
@@ -101,7 +101,7 @@ saga_publisher_compose_claimed(SagaPublisher *publisher, Oid owner)
 		if (!is_plain(sending) || sending->destination != publisher->claiming_from)
 			continue;
 		compose(sending);
-		now = GetCurrentTimestamp();
+		now = saga_monotonic_now();
 	}
 	budget->left_us -= now - begun_at;
 }
@@ -154,7 +154,7 @@ int
 saga_publisher_compose(SagaPublisher *publisher)
 {
 	SagaSending *sending = next_plain(publisher);
-	TimestampTz begun_at = GetCurrentTimestamp();
+	TimestampTz begun_at = saga_monotonic_now();
 	int			n = 0;
 
 	if (sending == NULL)
@@ -162,7 +162,7 @@ saga_publisher_compose(SagaPublisher *publisher)
 	saga_publisher_begin(publisher);
 	for (; sending != NULL; sending = next_plain(publisher))
 	{
-		if (n > 0 && TimestampDifferenceExceeds(begun_at, GetCurrentTimestamp(), SAGA_COMPOSE_SLICE_MS))
+		if (n > 0 && TimestampDifferenceExceeds(begun_at, saga_monotonic_now(), SAGA_COMPOSE_SLICE_MS))
 			break;
 		publisher->last_composed = sending->destination->owner;
 		compose_guarded(sending);

@@ -12,6 +12,28 @@
 #define SAGA_AUTH_MIN_S 1
 #define SAGA_AUTH_MAX_S 300
 
+/*
+ * What is counted began in the past.  If it lies ahead, the clock was set back
+ * since, by that much at least: the times of the row are moved along, so that
+ * no hold lasts longer than it was meant to by more than a window.
+ */
+bool
+saga_hold_heed_clock(SagaLimitRow *row, TimestampTz now)
+{
+	int64		by = now - row->counted_from;
+
+	if (by >= 0)
+		return false;
+	row->counted_from = now;
+	if (row->pause_until != 0)
+		row->pause_until += by;
+	if (row->breaker_until != 0)
+		row->breaker_until += by;
+	if (row->slow_from != 0)
+		row->slow_from += by;
+	return true;
+}
+
 TimestampTz
 saga_hold_until(const SagaLimitRow *row, TimestampTz now, bool *probe)
 {

@@ -35,6 +35,9 @@ struct SagaLimitRow
 /* Closes the breaker; a slow start begins. */
 extern void saga_hold_end(SagaLimitRow *row, TimestampTz now);
 
+/* True: the clock was set back since the row was written, which is to be written anew. */
+extern bool saga_hold_heed_clock(SagaLimitRow *row, TimestampTz now);
+
 /* 0: nothing holds it, or it may have one request, as a probe. */
 extern TimestampTz saga_hold_until(const SagaLimitRow *row, TimestampTz now, bool *probe);
 

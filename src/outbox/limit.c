@@ -140,7 +140,8 @@ slow_from(const SagaLimitGroup *group, TimestampTz now)
 
 	if (group->limits.slow_start_s == 0)
 		return 0;
-	if (saga_shared != NULL)
+	/* it may be ahead, when the clock was set back */
+	if (saga_shared != NULL && saga_shared->started_at <= now)
 		from = Max(from, saga_shared->started_at);
 	return from + group->limits.slow_start_s * USECS_PER_SEC > now ? from : 0;
 }

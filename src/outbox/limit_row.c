@@ -385,6 +385,8 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 		return;
 	}
 	group->locked_tries = 0;
+	if (saga_hold_heed_clock(row, now))
+		write_hold(group->key, row);
 	group->slow_from = row->slow_from;
 	until = Max(saga_hold_until(row, now, &grant->probe), group->news.pause_until);
 	if (is_probe && row->pause_until <= now)
@@ -465,6 +467,7 @@ report_group(SagaLimitGroup *group)
 		return false;
 	}
 	group->locked_tries = 0;
+	(void) saga_hold_heed_clock(row, now);	/* it is written below */
 	breaker = row->breaker;
 	pause_until = row->pause_until;
 	saga_hold_apply(row, &group->limits, &group->news, now);

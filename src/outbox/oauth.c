@@ -46,6 +46,28 @@ ms_between(TimestampTz from, TimestampTz to)
 	return (to - from) / 1000;
 }
 
+/* A time further ahead than any pause comes from a clock that was set back. */
+static bool
+is_pausing(const SagaToken *token, TimestampTz now)
+{
+	return token->error != NULL && token->retry_at > now &&
+		token->retry_at <= TimestampTzPlusMilliseconds(now, SAGA_TOKEN_MAX_PAUSE_MS);
+}
+
+void
+saga_oauth_move_times(int64 by)
+{
+	ListCell   *lc;
+
+	foreach(lc, tokens)
+	{
+		SagaToken  *token = lfirst(lc);
+
+		saga_clock_move(&token->look_at, by);
+		saga_clock_move(&token->retry_at, by);
+	}
+}
+
 static bool
 is_usable(const SagaToken *token, TimestampTz now)
 {
@@ -137,7 +159,7 @@ saga_oauth_prepare(SagaSending *sending, char **error)
 	SagaDestination *destination = sending->destination;
 	SagaToken  *token = find_token(&destination->auth);
 	TimestampTz now = GetCurrentTimestamp();
-	bool		failed = token->error != NULL && token->retry_at > now;
+	bool		failed = is_pausing(token, now);
 
 	if (is_usable(token, now))
 	{
@@ -282,7 +304,7 @@ is_settled(SagaToken *token)
 	saga_oauth_read(token);
 	if (is_usable(token, now) && !is_due(token, &token->destination->auth, now))
 		return true;
-	return token->error != NULL && token->retry_at > now;
+	return is_pausing(token, now);
 }
 
 static void

@@ -70,6 +70,13 @@ typedef struct SagaToken
 extern SagaReadiness saga_oauth_prepare(SagaSending *sending, char **error);
 extern bool saga_oauth_refused(const SagaSending *sending);
 
+/* A clock that was set (clock.c). */
+extern void saga_oauth_move_times(int64 by);
+extern void saga_clock_move(TimestampTz *at, int64 by); /* not what is 0 or infinite */
+
+/* A pause after failures is no longer. */
+#define SAGA_TOKEN_MAX_PAUSE_MS	30000
+
 /* ---------- oauth_request.c: outside a transaction, in token->context ---------- */
 
 /* Fills token->request; NULL or an error, without a secret. */

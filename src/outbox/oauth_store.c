@@ -26,7 +26,6 @@
 
 /* After a failure nobody asks again for this time, doubled with each in a row. */
 #define SAGA_TOKEN_PAUSE_MS		1000
-#define SAGA_TOKEN_MAX_PAUSE_MS	30000
 
 static SagaStmt read_stmt = {
 	.sql = "SELECT made_for, version, access_token, fetched_at, expires_at, failures, retry_at, error "

@@ -247,6 +247,7 @@ saga_publisher_step(SagaPublisher *publisher)
 	int			done;
 
 	CHECK_FOR_INTERRUPTS();
+	saga_publisher_heed_clock(publisher);
 	MemoryContextReset(publisher->work);
 	MemoryContextSwitchTo(publisher->work);
 	if (publisher->claim_open)

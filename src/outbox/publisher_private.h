@@ -34,6 +34,8 @@ struct SagaPublisher
 	SagaLimiter *limiter;
 	int32		last_served;	/* the destinations after it have their turn */
 	TimestampTz help_at;		/* not before, another publisher is asked for */
+	TimestampTz clock_seen;		/* in the last turn: the clock, and at the same time */
+	TimestampTz steady_seen;	/* saga_monotonic_now; 0: in none */
 	dlist_head	returned;		/* given back, which has not committed */
 	dlist_head	claiming;
 	dlist_head	ready;
@@ -52,6 +54,9 @@ extern SagaPublisher *saga_publisher_make(MemoryContext context, int max_in_flig
 extern bool saga_publisher_step(SagaPublisher *publisher);	/* false: there was nothing to do */
 extern void saga_publisher_wait(SagaPublisher *publisher, long timeout_ms);
 extern int	saga_publisher_report(SagaPublisher *publisher);	/* what answers say to limits */
+
+/* Times to wait for are moved along with a clock that was set (clock.c). */
+extern void saga_publisher_heed_clock(SagaPublisher *publisher);
 
 /* A record that is locked by somebody, or that cannot be written, is tried again after this. */
 #define SAGA_RECORD_RETRY_MS 50

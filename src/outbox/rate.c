@@ -112,9 +112,13 @@ saga_rate_grant(const SagaLimits *limits, SagaRate *rate, TimestampTz now, SagaG
 	{
 		int64		step = (USECS_PER_SEC + SAGA_GUARD_US + limits->per_second - 1) / limits->per_second;
 
-		/* what is further ahead than that comes from a clock that was set back */
+		/*
+		 * What is further ahead than that comes from a clock that was set
+		 * back.  At once, as only what is granted is written: a later time
+		 * would be as far ahead when it is asked for again.
+		 */
 		if (rate->next_start_at > now + 2 * USECS_PER_SEC)
-			rate->next_start_at = now + step;
+			rate->next_start_at = now;
 		grant->first = Max(rate->next_start_at, now);
 		grant->step_us = step;
 		grant->late_us = SAGA_LATE_US;

@@ -272,7 +272,7 @@ is_long_work(const SagaSending *sending)
 static int
 record_turns(SagaPublisher *publisher, const Turn *turns, int n, bool guarded)
 {
-	TimestampTz begun_at = GetCurrentTimestamp();
+	TimestampTz begun_at = saga_monotonic_now();
 	int			i;
 
 	for (i = 0; i < n; i++)
@@ -287,7 +287,7 @@ record_turns(SagaPublisher *publisher, const Turn *turns, int n, bool guarded)
 		MemoryContextReset(publisher->work);
 		/* who is told to end commits first what is done */
 		if (ProcDiePending || QueryCancelPending ||
-			TimestampDifferenceExceeds(begun_at, GetCurrentTimestamp(), SAGA_RECORD_SLICE_MS))
+			TimestampDifferenceExceeds(begun_at, saga_monotonic_now(), SAGA_RECORD_SLICE_MS))
 			return i + 1;
 	}
 	return n;

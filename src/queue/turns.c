@@ -96,7 +96,7 @@ typedef struct Aside
 {
 	Oid			owner;
 	int			failures;
-	TimestampTz until;
+	TimestampTz until;			/* saga_monotonic_now */
 } Aside;
 
 /* A queue of whose first due timers some were locked: it goes on behind them. */
@@ -157,7 +157,7 @@ put_aside(Oid owner)
 	MemoryContextSwitchTo(old);
 	ms = Min((int64) ASIDE_MIN_MS << Min(aside->failures, 16), ASIDE_MAX_MS);
 	aside->failures++;
-	aside->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	aside->until = TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
 	ereport(LOG,
 			(errmsg("timers of the queues of role %u are put aside for %d s", owner, (int) (ms / 1000))));
 }
@@ -431,7 +431,7 @@ fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
 		int64		bytes = slice->bytes;
 		bool		alone = turns.careful || aside != NULL;
 
-		if (aside != NULL && aside->until > now)
+		if (aside != NULL && aside->until > saga_monotonic_now())
 		{
 			turns.at = end;
 			continue;
@@ -481,14 +481,14 @@ note_success(void)
 
 /* Who was put aside and has no due timers any more. */
 static void
-forget_asides_without_timers(TimestampTz now)
+forget_asides_without_timers(void)
 {
 	ListCell   *lc;
 
 	foreach(lc, asides)
 	{
 		Aside	   *aside = lfirst(lc);
-		bool		has = aside->until > now;
+		bool		has = aside->until > saga_monotonic_now();
 
 		for (int i = 0; i < turns.nparts && !has; i++)
 			has = turns.parts[i].owner == aside->owner;
@@ -521,7 +521,7 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 		if (!first)
 		{
 			begin_round(&slice, mark, now);
-			forget_asides_without_timers(now);
+			forget_asides_without_timers();
 			turns.careful &= turns.nparts > 0;
 			first = is_round_of_one();
 			began_round = true;

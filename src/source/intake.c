@@ -37,7 +37,7 @@ count_error(void)
 static TimestampTz
 after_ms(int64 ms)
 {
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	return TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
 }
 
 /* Doubled each time, and anything from half of it to the whole. */

@@ -165,7 +165,7 @@ start_receives(SagaReceiver *receiver)
 		{
 			SagaIntake *intake = list_nth(receiver->intakes, (first + i) % nintakes);
 
-			if (!saga_intake_may_receive(receiver, intake, GetCurrentTimestamp()))
+			if (!saga_intake_may_receive(receiver, intake, saga_monotonic_now()))
 				continue;
 			receiver->last_received = intake->source->source_id;
 			saga_intake_receive(receiver, intake);
@@ -179,7 +179,7 @@ start_receives(SagaReceiver *receiver)
 static int
 start_pending(SagaReceiver *receiver)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 	dlist_mutable_iter iter;
 	int			n = 0;
 
@@ -222,7 +222,7 @@ free_finished(SagaReceiver *receiver)
 static int
 serve_intakes(SagaReceiver *receiver)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 	ListCell   *lc;
 	int			n = 0;
 
@@ -298,7 +298,7 @@ intake_wakes_at(const SagaReceiver *receiver, SagaIntake *intake)
 static long
 wait_time(SagaReceiver *receiver, long timeout_ms)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = saga_monotonic_now();
 	TimestampTz wake_at = DT_NOEND;
 	long		http_ms = saga_http_timeout_ms(receiver->http);
 	ListCell   *lc;

@@ -116,7 +116,7 @@ saga_source_request_start(SagaSourceRequest *request, SagaHttp *connections, cha
 									  request->source->endpoint.region, "sqs", connections, error);
 	if (readiness == SAGA_READY_NOW)
 	{
-		request->started_at = GetCurrentTimestamp();
+		request->started_at = saga_monotonic_now();
 		request->user.finished = finished;
 		if (!saga_http_start(connections, &request->http, &request->user))
 		{
