@@ -27,11 +27,11 @@ static bool
 waits_briefly(const SagaPublisher *publisher)
 {
 	TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_BRIEF_MS);
-	ListCell   *lc;
+	dlist_iter	iter;
 
-	foreach(lc, publisher->limiter->waits)
+	dlist_foreach(iter, &publisher->limiter->waits)
 	{
-		const SagaWait *wait = lfirst(lc);
+		const SagaWait *wait = dlist_container(SagaWait, node, iter.cur);
 
 		if (wait->brief && wait->look_at <= soon)
 			return true;

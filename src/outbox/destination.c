@@ -79,14 +79,14 @@ static SagaStmt load_stmt = {
 	.argtypes = {INT4OID}
 };
 
-/* With something to claim; or, of those that have nobody to bring it back, with something that is due. */
-static SagaStmt ready_stmt = {
-	.sql = "SELECT d.destination_id, d.owner::oid FROM saga.destination d "
-	"WHERE EXISTS (SELECT FROM saga.message m WHERE m.queue_id = d.destination_id) "
+/* Has it something to claim; or, of those that have nobody to bring it back, something that is due? */
+static SagaStmt look_stmt = {
+	.sql = "SELECT d.destination_id, d.owner::oid, "
+	"EXISTS (SELECT FROM saga.message m WHERE m.queue_id = d.destination_id) "
 	"OR $1 AND EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = d.destination_id AND t.wake_at <= now()) "
-	"ORDER BY d.destination_id",
-	.nargs = 1,
-	.argtypes = {BOOLOID}
+	"FROM saga.destination d WHERE d.destination_id > $2 ORDER BY d.destination_id LIMIT $3",
+	.nargs = 3,
+	.argtypes = {BOOLOID, INT4OID, INT4OID}
 };
 
 static SagaStmt owners_stmt = {
@@ -298,12 +298,34 @@ saga_destination_ids_for(Oid user)
 	return read_ids(&owners_stmt, NULL, user);
 }
 
-List *
-saga_destination_ready_ids(Oid user, bool due)
+void
+saga_destination_look(SagaDestinationLook *look)
 {
-	Datum		value = BoolGetDatum(due);
+	MemoryContext context = CurrentMemoryContext;
+	Datum		values[3] = {BoolGetDatum(look->due), Int32GetDatum(look->after), Int32GetDatum(look->limit)};
+	uint64		row;
+	bool		isnull;
 
-	return read_ids(&ready_stmt, &value, user);
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) saga_execute(&look_stmt, values, NULL, true, 0);
+	PopActiveSnapshot();
+	look->n = 0;
+	look->ids = MemoryContextAllocHuge(context, sizeof(int32) * Max(SPI_processed, 1));
+	look->owners = MemoryContextAllocHuge(context, sizeof(Oid) * Max(SPI_processed, 1));
+	look->more = SPI_processed > 0 && SPI_processed == (uint64) look->limit;
+	for (row = 0; row < SPI_processed; row++)
+	{
+		Oid			owner = DatumGetObjectId(saga_result(row, 2, &isnull));
+
+		look->last = DatumGetInt32(saga_result(row, 1, &isnull));
+		if (!DatumGetBool(saga_result(row, 3, &isnull)) ||
+			(OidIsValid(look->user) && !has_privs_of_role(look->user, owner)))
+			continue;
+		look->ids[look->n] = look->last;
+		look->owners[look->n++] = owner;
+	}
+	SPI_finish();
 }
 
 bool

@@ -322,13 +322,26 @@ extern SagaDestination *saga_destination_new(const char *name, const char *kind)
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 
 /*
- * Ids in their order, not from the cache: of one owner; of all owners whose privileges a user
- * has; of those (InvalidOid: of all) that have something to claim, or with "due"
- * something that waits no longer.
+ * Ids in their order, not from the cache: of one owner; of all owners whose privileges a user has.
  */
 extern List *saga_destination_ids_of(Oid owner);
 extern List *saga_destination_ids_for(Oid user);
-extern List *saga_destination_ready_ids(Oid user, bool due);
+
+/* Which ones have something to claim: of so many that are looked at, in the order of their ids. */
+typedef struct SagaDestinationLook
+{
+	int32		after;			/* of those behind this one */
+	int32		limit;
+	Oid			user;			/* of owners whose privileges he has; InvalidOid: of all */
+	bool		due;			/* or something that waits no longer */
+	int			n;				/* what was found, in the caller's memory */
+	int32	   *ids;
+	Oid		   *owners;
+	bool		more;			/* there may be others, behind "last" */
+	int32		last;
+} SagaDestinationLook;
+
+extern void saga_destination_look(SagaDestinationLook *look);
 extern bool saga_destination_may(const SagaDestination *destination, Oid user, int rights);
 extern void saga_destination_init(void);	/* registers the look-up of names */
 extern bool saga_destination_is_paused(int32 destination_id);	/* not from the cache */

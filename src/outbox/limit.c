@@ -36,15 +36,22 @@ static bool exit_registered = false;
 
 /* ---------- making and destroying ---------- */
 
+/* Groups by their keys, which are texts of any length. */
+typedef struct GroupEntry
+{
+	uint64		hash;
+	SagaLimitGroup *first;
+} GroupEntry;
+
 /* Who waits for a time has taken the ready flag: it is given back for others. */
 static void
 hand_over(SagaLimiter *limiter)
 {
-	ListCell   *lc;
+	dlist_iter	iter;
 
-	foreach(lc, limiter->waits)
+	dlist_foreach(iter, &limiter->waits)
 	{
-		SagaWait   *wait = lfirst(lc);
+		SagaWait   *wait = dlist_container(SagaWait, node, iter.cur);
 		SagaQueueKey key = {MyDatabaseId, wait->destination_id, wait->owner, SAGA_QUEUE_DESTINATION};
 
 		if (saga_shared != NULL)
@@ -66,9 +73,14 @@ saga_limiter_create(MemoryContext parent)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "saga limiter", ALLOCSET_SMALL_SIZES);
 	SagaLimiter *limiter = MemoryContextAllocZero(context, sizeof(SagaLimiter));
+	HASHCTL		groups = {.keysize = sizeof(uint64),.entrysize = sizeof(GroupEntry),.hcxt = context};
+	HASHCTL		waits = {.keysize = sizeof(int32),.entrysize = sizeof(SagaWait),.hcxt = context};
 	MemoryContext old;
 
 	limiter->context = context;
+	limiter->groups_by_key = hash_create("pg_saga limits", 64, &groups, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	limiter->waits_by_id = hash_create("pg_saga waiting destinations", 64, &waits, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	dlist_init(&limiter->waits);
 	if (!exit_registered)
 	{
 		/* called before the process gives its slot back, which was registered earlier */
@@ -81,28 +93,44 @@ saga_limiter_create(MemoryContext parent)
 	return limiter;
 }
 
+static SagaLimitGroup *
+make_group(SagaLimiter *limiter, const char *key)
+{
+	MemoryContext old = MemoryContextSwitchTo(limiter->context);
+	SagaLimitGroup *group = palloc0(sizeof(SagaLimitGroup));
+
+	group->limiter = limiter;
+	group->key = pstrdup(key);
+	group->held = true;			/* not known yet */
+	limiter->groups = lappend(limiter->groups, group);
+	MemoryContextSwitchTo(old);
+	return group;
+}
+
 SagaLimitGroup *
 saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 {
-	SagaLimitGroup *group = NULL;
-	ListCell   *lc;
+	const char *key = destination->limit_key;
+	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) key, strlen(key), 0));
+	GroupEntry *entry = hash_search(limiter->groups_by_key, &hash, HASH_FIND, NULL);
+	SagaLimitGroup *first = entry != NULL ? entry->first : NULL;
+	SagaLimitGroup *group = first;
 
-	foreach(lc, limiter->groups)
-	{
-		if (strcmp(((SagaLimitGroup *) lfirst(lc))->key, destination->limit_key) == 0)
-			group = lfirst(lc);
-	}
+	while (group != NULL && strcmp(group->key, key) != 0)
+		group = group->next;
 	if (group == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(limiter->context);
+		bool		found;
 
-		group = palloc0(sizeof(SagaLimitGroup));
-		group->limiter = limiter;
-		group->key = pstrdup(destination->limit_key);
+		if (entry == NULL)
+		{
+			entry = hash_search(limiter->groups_by_key, &hash, HASH_ENTER, &found);
+			entry->first = NULL;
+		}
+		group = make_group(limiter, key);
 		group->destination_id = destination->limits.group == NULL ? destination->destination_id : 0;
-		group->held = true;		/* not known yet */
-		limiter->groups = lappend(limiter->groups, group);
-		MemoryContextSwitchTo(old);
+		group->next = first;
+		entry->first = group;
 	}
 	group->owner = destination->owner;
 	group->limits = destination->limits;
@@ -182,7 +210,7 @@ saga_place_take(SagaLimitGroup *group, TimestampTz now)
 void
 saga_place_give(SagaLimitGroup *group, int place)
 {
-	ListCell   *lc;
+	dlist_iter	iter;
 	LOCKTAG		tag;
 
 	if (!group->mine[place])
@@ -190,9 +218,9 @@ saga_place_give(SagaLimitGroup *group, int place)
 	set_tag(&tag, group, place);
 	(void) LockRelease(&tag, ExclusiveLock, true);
 	group->mine[place] = false;
-	foreach(lc, group->limiter->waits)
+	dlist_foreach(iter, &group->limiter->waits)
 	{
-		SagaWait   *wait = lfirst(lc);
+		SagaWait   *wait = dlist_container(SagaWait, node, iter.cur);
 
 		if ((wait->group == group && wait->for_place) || (wait->owner == group->owner && wait->for_owner))
 			wait->look_at = wait->quiet_until = 0;
@@ -238,35 +266,22 @@ saga_limiter_destroy(SagaLimiter *limiter)
 /* ---------- waiting ---------- */
 
 SagaWait *
-saga_limiter_waiting(SagaLimiter *limiter, int32 destination_id)
+saga_limiter_waiting(const SagaLimiter *limiter, int32 destination_id)
 {
-	ListCell   *lc;
-
-	foreach(lc, limiter->waits)
-	{
-		if (((SagaWait *) lfirst(lc))->destination_id == destination_id)
-			return lfirst(lc);
-	}
-	return NULL;
+	return hash_search(limiter->waits_by_id, &destination_id, HASH_FIND, NULL);
 }
 
 SagaWait *
-saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination, SagaLimitGroup *group,
-				  TimestampTz look_at, TimestampTz quiet_until)
+saga_limiter_put_off(SagaLimiter *limiter, int32 destination_id, Oid owner, TimestampTz look_at,
+					 TimestampTz quiet_until)
 {
-	SagaWait   *wait = saga_limiter_waiting(limiter, destination->destination_id);
+	bool		found;
+	SagaWait   *wait = hash_search(limiter->waits_by_id, &destination_id, HASH_ENTER, &found);
 
-	if (wait == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(limiter->context);
-
-		wait = palloc(sizeof(SagaWait));
-		limiter->waits = lappend(limiter->waits, wait);
-		MemoryContextSwitchTo(old);
-	}
-	wait->destination_id = destination->destination_id;
-	wait->owner = destination->owner;
-	wait->group = group;
+	if (!found)
+		dlist_push_tail(&limiter->waits, &wait->node);
+	wait->owner = owner;
+	wait->group = NULL;
 	wait->look_at = look_at;
 	wait->quiet_until = Min(quiet_until, look_at);
 	wait->for_place = wait->for_owner = false;
@@ -274,23 +289,15 @@ saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination, Saga
 	return wait;
 }
 
-List *
-saga_limiter_take_due(SagaLimiter *limiter, TimestampTz now)
+SagaWait *
+saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination, SagaLimitGroup *group,
+				  TimestampTz look_at, TimestampTz quiet_until)
 {
-	List	   *due = NIL;
-	ListCell   *lc;
+	SagaWait   *wait = saga_limiter_put_off(limiter, destination->destination_id, destination->owner,
+											look_at, quiet_until);
 
-	foreach(lc, limiter->waits)
-	{
-		SagaWait   *wait = lfirst(lc);
-
-		if (wait->look_at > now)
-			continue;
-		due = lappend_int(due, wait->destination_id);
-		limiter->waits = foreach_delete_current(limiter->waits, lc);
-		pfree(wait);
-	}
-	return due;
+	wait->group = group;
+	return wait;
 }
 
 void
@@ -300,8 +307,8 @@ saga_limiter_forget(SagaLimiter *limiter, int32 destination_id)
 
 	if (wait == NULL)
 		return;
-	limiter->waits = list_delete_ptr(limiter->waits, wait);
-	pfree(wait);
+	dlist_delete(&wait->node);
+	(void) hash_search(limiter->waits_by_id, &destination_id, HASH_REMOVE, NULL);
 }
 
 /* ---------- outcomes ---------- */

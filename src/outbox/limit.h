@@ -9,7 +9,9 @@
 #ifndef SAGA_OUTBOX_LIMIT_H
 #define SAGA_OUTBOX_LIMIT_H
 
+#include "lib/ilist.h"
 #include "outbox/sending.h"
+#include "utils/hsearch.h"
 
 #define SAGA_MAX_PLACES 1000	/* the largest "concurrency" */
 
@@ -41,6 +43,7 @@ typedef struct SagaLimitNews
 typedef struct SagaLimitGroup
 {
 	struct SagaLimiter *limiter;
+	struct SagaLimitGroup *next;	/* whose key has the same hash */
 	char	   *key;
 	Oid			owner;			/* as of the destination that was used last; of one with a name it never changes */
 	int32		destination_id;	/* the only one; 0: it has a name */
@@ -63,9 +66,10 @@ typedef struct SagaLimitGroup
 /* A destination nothing is taken from for now, although it may have messages. */
 typedef struct SagaWait
 {
-	int32		destination_id;
+	int32		destination_id; /* the key */
+	dlist_node	node;			/* in SagaLimiter.waits */
 	Oid			owner;
-	SagaLimitGroup *group;
+	SagaLimitGroup *group;		/* NULL: it was not loaded */
 	TimestampTz look_at;		/* then look */
 	TimestampTz quiet_until;	/* before, not even when its queue becomes ready */
 	bool		for_place;		/* or one of our own requests ends */
@@ -77,7 +81,9 @@ typedef struct SagaLimiter
 {
 	MemoryContext context;
 	List	   *groups;
-	List	   *waits;
+	HTAB	   *groups_by_key;	/* the first one, by the hash of its key */
+	dlist_head	waits;
+	HTAB	   *waits_by_id;	/* of SagaWait */
 } SagaLimiter;
 
 /* ---------- the publisher's own view (limit.c) ---------- */
@@ -98,9 +104,11 @@ extern TimestampTz saga_place_look_at(const SagaLimitGroup *group, TimestampTz n
 
 extern SagaWait *saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination,
 								   SagaLimitGroup *group, TimestampTz look_at, TimestampTz quiet_until);
-extern SagaWait *saga_limiter_waiting(SagaLimiter *limiter, int32 destination_id);
+/* The same for one that is not loaded. */
+extern SagaWait *saga_limiter_put_off(SagaLimiter *limiter, int32 destination_id, Oid owner,
+									  TimestampTz look_at, TimestampTz quiet_until);
+extern SagaWait *saga_limiter_waiting(const SagaLimiter *limiter, int32 destination_id);
 extern void saga_limiter_forget(SagaLimiter *limiter, int32 destination_id);
-extern List *saga_limiter_take_due(SagaLimiter *limiter, TimestampTz now);	/* their ids; forgotten */
 
 /* Counts an answer that was classified, and what the server asked for. */
 extern void saga_limit_answered(SagaSending *sending);

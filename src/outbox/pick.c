@@ -13,8 +13,6 @@
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/publisher_private.h"
-#include "utils/acl.h"
-#include "utils/inval.h"
 #include "utils/timestamp.h"
 
 /* An owner who has all that he may have is looked at again after this. */
@@ -40,13 +38,6 @@
 #define SAGA_ASIDE_MAX_MS	60000
 
 #define SAGA_FIRE_LIMIT		1000
-#define SAGA_READY_MAX		256
-
-static bool
-is_mine(const SagaPublisher *publisher, Oid owner)
-{
-	return !publisher->in_call || has_privs_of_role(GetUserId(), owner);
-}
 
 /* A queue nothing is taken from is not ready; whatever ends that makes it ready again. */
 static void
@@ -61,23 +52,18 @@ clear_ready(SagaDestination *destination)
 	saga_claim_end(&claim, NULL);
 }
 
-static int
-get_ready(int32 *ready)
+/* As many as there are slots: nobody's are left out for those of another one. */
+const SagaQueueKey *
+saga_publisher_ready(SagaPublisher *publisher, int *n)
 {
-	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, ready, SAGA_READY_MAX);
-}
-
-static bool
-is_ready(int32 destination_id, const int32 *ready, int nready)
-{
-	int			i;
-
-	for (i = 0; i < nready; i++)
-	{
-		if (ready[i] == destination_id)
-			return true;
-	}
-	return false;
+	*n = 0;
+	if (saga_shared == NULL)
+		return NULL;
+	if (publisher->queues_ready == NULL)
+		publisher->queues_ready = MemoryContextAllocHuge(publisher->context,
+														 sizeof(SagaQueueKey) * saga_shared->max_queues);
+	*n = saga_ready_keys(SAGA_QUEUE_DESTINATION, publisher->queues_ready);
+	return publisher->queues_ready;
 }
 
 static bool
@@ -93,87 +79,6 @@ move_all(dlist_head *from, dlist_head *to)
 {
 	while (!dlist_is_empty(from))
 		dlist_push_tail(to, dlist_pop_head_node(from));
-}
-
-static SagaCandidate *
-find_candidate(List *candidates, const SagaLimitGroup *group)
-{
-	ListCell   *lc;
-
-	foreach(lc, candidates)
-	{
-		if (((SagaCandidate *) lfirst(lc))->group == group)
-			return lfirst(lc);
-	}
-	return NULL;
-}
-
-/* One of each group: what it is granted is written once.  The others come next. */
-static List *
-add_candidate(SagaPublisher *publisher, List *candidates, SagaDestination *destination, TimestampTz now)
-{
-	SagaLimitGroup *group = saga_limiter_group(publisher->limiter, destination);
-	SagaCandidate *candidate = find_candidate(candidates, group);
-	SagaDestination *other = destination;
-
-	if (candidate == NULL)
-	{
-		candidate = palloc0(sizeof(SagaCandidate));
-		candidate->group = group;
-		candidate->destination = destination;
-		return lappend(candidates, candidate);
-	}
-	if (candidate->destination->destination_id <= group->last_served &&
-		destination->destination_id > group->last_served)
-	{
-		other = candidate->destination;
-		candidate->destination = destination;
-	}
-	saga_limiter_wait(publisher->limiter, other, group, now, now);
-	return candidates;
-}
-
-/*
- * Where there may be something to claim.  A destination is loaded only when it is one of
- * these, and the caller's: what all others have costs this process nothing.
- */
-static List *
-choose_candidates(SagaPublisher *publisher, bool everywhere, const int32 *ready, int nready)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	List	   *due = saga_limiter_take_due(publisher->limiter, now);
-	List	   *ids = NIL;
-	List	   *candidates = NIL;
-	ListCell   *lc;
-	int			i;
-
-	if (everywhere)
-		ids = saga_destination_ready_ids(publisher->in_call ? GetUserId() : InvalidOid, publisher->in_call);
-	for (i = 0; i < nready; i++)
-		ids = list_append_unique_int(ids, ready[i]);
-	ids = list_concat_unique_int(ids, due);
-	list_sort(ids, list_int_cmp);
-	foreach(lc, ids)
-	{
-		int32		id = lfirst_int(lc);
-		const SagaQueue *queue = saga_queue_of_ready(id);
-		SagaDestination *destination;
-
-		if (!list_member_int(due, id) && is_quiet(publisher, id, now))
-			continue;
-		if (queue == NULL || queue->kind != SAGA_QUEUE_DESTINATION || !is_mine(publisher, queue->owner))
-			continue;
-		destination = saga_destination_by_id(id);
-		if (destination == NULL)
-		{
-			/* a restore has not come to it: as with a queue that is not seen yet */
-			saga_queue_clear_ready(id);
-			destination = saga_destination_by_id(id);
-		}
-		if (destination != NULL)
-			candidates = add_candidate(publisher, candidates, destination, now);
-	}
-	return candidates;
 }
 
 /* All of them, or those above what a slow start allows. */
@@ -400,26 +305,28 @@ bool
 saga_publisher_has_new_work(SagaPublisher *publisher)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int32		ready[SAGA_READY_MAX];
+	const SagaQueueKey *ready;
 	int			nready;
-	ListCell   *lc;
+	dlist_iter	iter;
 	int			i;
 
 	if (saga_publisher_count(publisher) >= saga_http_max(publisher->http))
 		return false;
-	foreach(lc, publisher->limiter->waits)
+	dlist_foreach(iter, &publisher->limiter->waits)
 	{
-		if (((SagaWait *) lfirst(lc))->look_at <= now)
+		if (dlist_container(SagaWait, node, iter.cur)->look_at <= now)
 			return true;
 	}
-	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != publisher->unlisted)
+	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != publisher->unlisted || publisher->looked_to != PG_INT32_MIN)
 		return true;
-	nready = saga_shared != NULL ? get_ready(ready) : 0;
+	ready = saga_publisher_ready(publisher, &nready);
 	for (i = 0; i < nready; i++)
 	{
+		int32		id = ready[i].queue_id;
+
 		/* those that wait for a token or for their time take up room too */
-		if (!is_quiet(publisher, ready[i], now) && !is_full(publisher, &publisher->flying, ready[i]) &&
-			!is_full(publisher, &publisher->ready, ready[i]))
+		if (!is_quiet(publisher, id, now) && !is_full(publisher, &publisher->flying, id) &&
+			!is_full(publisher, &publisher->ready, id))
 			return true;
 	}
 	return false;
@@ -459,26 +366,30 @@ put_culprit_aside(SagaPublisher *publisher)
 static int
 claim_all(SagaPublisher *publisher, bool everywhere)
 {
-	int32		ready[SAGA_READY_MAX];
-	int			nready = saga_shared != NULL ? get_ready(ready) : 0;
-	List	   *candidates;
+	List	   *candidates = saga_publisher_choose(publisher, everywhere);
 	ListCell   *lc;
 	int			taken = 0;
 
-	/* what made them ready was sent to the caches before */
-	AcceptInvalidationMessages();
-	candidates = choose_candidates(publisher, everywhere || nready == SAGA_READY_MAX, ready, nready);
 	saga_share_places(publisher, candidates);
 	/* by id, as ordering locks are taken */
 	foreach(lc, candidates)
 	{
 		SagaCandidate *candidate = lfirst(lc);
 		bool		had_place = candidate->places != NIL;
-		int			rows = claim_from(publisher, candidate);
+		TimestampTz begun_at = GetCurrentTimestamp();
+		int			rows;
 
+		if (!saga_publisher_may_claim(publisher, candidate))
+		{
+			saga_publisher_put_off(publisher, candidate);
+			give_places(candidate, 0);
+			continue;
+		}
+		rows = claim_from(publisher, candidate);
+		saga_publisher_claimed(publisher, candidate, begun_at);
 		taken += rows;
 		/* said to be ready, and found empty: then those behind it have their turn */
-		if (had_place && rows == 0 && is_ready(candidate->destination->destination_id, ready, nready))
+		if (had_place && rows == 0 && candidate->ready)
 			publisher->look_again = true;
 		give_places(candidate, 0);
 	}
@@ -489,7 +400,8 @@ bool
 saga_publisher_claim(SagaPublisher *publisher)
 {
 	uint32		unlisted = saga_unlisted(SAGA_QUEUE_DESTINATION);
-	bool		everywhere = publisher->look_everywhere || unlisted != publisher->unlisted;
+	bool		begun = publisher->looked_to != PG_INT32_MIN;
+	bool		everywhere = begun || publisher->look_everywhere || unlisted != publisher->unlisted;
 	int			taken;
 
 	if (!everywhere && !saga_publisher_has_new_work(publisher) && !saga_publisher_has_unsettled(publisher))
@@ -504,8 +416,11 @@ saga_publisher_claim(SagaPublisher *publisher)
 	}
 	publisher->look_again = false;
 	publisher->compose_budgets = NIL;
-	if (everywhere)
+	if (everywhere && !begun)
+	{
+		publisher->unlisted_before = unlisted;
 		(void) saga_lease_release_dead(publisher->lease);
+	}
 	saga_publisher_settle(publisher);
 	taken = claim_all(publisher, everywhere);
 	/* durable before the first byte leaves, whatever synchronous_commit says */
@@ -515,10 +430,16 @@ saga_publisher_claim(SagaPublisher *publisher)
 	publisher->claim_open = false;
 	move_all(&publisher->claiming, &publisher->ready);
 	saga_sendings_free(&publisher->returned);
+	if (everywhere)
+		publisher->looked_to = publisher->looking_to;
+	/* the rest of the table comes in the next round */
+	if (publisher->looked_to != PG_INT32_MIN)
+		return true;
 	/* a session that nobody wakes looks until it finds nothing */
 	publisher->look_everywhere = publisher->in_call && (taken > 0 || publisher->look_again);
+	/* what came since it began is looked for again */
 	if (everywhere)
-		publisher->unlisted = unlisted;
+		publisher->unlisted = publisher->unlisted_before;
 	/* nothing tells when there is room again for what has no slot in shared memory */
 	if (everywhere || unlisted == 0)
 		publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), unlisted != 0 ?
@@ -569,6 +490,7 @@ saga_publisher_undo_claim(SagaPublisher *publisher)
 		put_culprit_aside(publisher);
 	/* what it took note of is lost */
 	publisher->look_everywhere = true;
+	publisher->looked_to = PG_INT32_MIN;
 	publisher->claim_open = false;
 }
 
@@ -576,19 +498,23 @@ TimestampTz
 saga_publisher_next_work(SagaPublisher *publisher)
 {
 	TimestampTz next = Min(saga_limiter_report_at(publisher->limiter), saga_publisher_next_start(publisher));
-	int32		ready[SAGA_READY_MAX];
-	int			nready = saga_shared != NULL ? get_ready(ready) : 0;
-	ListCell   *lc;
+	int			nready;
+	const SagaQueueKey *ready = saga_publisher_ready(publisher, &nready);
+	dlist_iter	iter;
+	int			i;
 
 	if (saga_http_max(publisher->http) <= saga_publisher_count(publisher))
 		return next;
 	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != 0 && !publisher->in_call)
 		next = Min(next, publisher->look_at);
-	foreach(lc, publisher->limiter->waits)
+	dlist_foreach(iter, &publisher->limiter->waits)
+		next = Min(next, dlist_container(SagaWait, node, iter.cur)->look_at);
+	for (i = 0; i < nready; i++)
 	{
-		const SagaWait *wait = lfirst(lc);
+		const SagaWait *wait = saga_limiter_waiting(publisher->limiter, ready[i].queue_id);
 
-		next = Min(next, is_ready(wait->destination_id, ready, nready) ? wait->quiet_until : wait->look_at);
+		if (wait != NULL)
+			next = Min(next, wait->quiet_until);
 	}
 	return next;
 }

@@ -86,6 +86,7 @@ saga_publisher_make(MemoryContext context, int max_in_flight)
 	dlist_init(&publisher->flying);
 	dlist_init(&publisher->done);
 	publisher->look_everywhere = true;
+	publisher->looked_to = PG_INT32_MIN;
 	publisher->budget = saga_budget_create(publisher->context);
 	publisher->http = saga_http_create(max_in_flight);
 	return publisher;
@@ -337,6 +338,6 @@ saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 bool
 saga_publisher_is_waiting(const SagaPublisher *publisher)
 {
-	return publisher->limiter->waits != NIL || saga_limiter_report_at(publisher->limiter) != DT_NOEND ||
+	return !dlist_is_empty(&publisher->limiter->waits) || saga_limiter_report_at(publisher->limiter) != DT_NOEND ||
 		saga_auth_is_busy();
 }

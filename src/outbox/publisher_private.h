@@ -10,6 +10,8 @@
 #include "outbox/outbox.h"
 #include "outbox/sending.h"
 
+typedef struct SagaOwnerTurn SagaOwnerTurn;
+
 struct SagaPublisher
 {
 	MemoryContext context;
@@ -22,7 +24,13 @@ struct SagaPublisher
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
 	bool		look_again;		/* some of what was said to be ready was not */
 	TimestampTz look_at;		/* then look everywhere again */
-	uint32		unlisted;		/* saga_unlisted() at the last such look */
+	int32		looked_to;		/* of such a look: destinations up to this one; PG_INT32_MIN: none is under way */
+	int32		looking_to;		/* in the claiming transaction: so it is when that has committed */
+	uint32		unlisted_before;	/* saga_unlisted() when it began */
+	uint32		unlisted;		/* and when the last one did that came to its end */
+	SagaQueueKey *queues_ready; /* room for as many as can be */
+	HTAB	   *owner_turns;	/* of SagaOwnerTurn; NULL: none yet (choose.c) */
+	Oid			last_chosen;	/* the owners after it have their turn */
 	int			record_raised;	/* so many recording transactions in a row have not committed */
 	TimestampTz guard_until;	/* till then each is recorded in a subtransaction */
 	Oid			last_recorded;	/* the owners after it have their turn */
@@ -78,6 +86,9 @@ extern bool saga_publisher_has_new_work(SagaPublisher *publisher);
 /* All requests that have not ended. */
 extern int	saga_publisher_count(const SagaPublisher *publisher);
 
+/* Queues that are said to be ready; valid until the next call. */
+extern const SagaQueueKey *saga_publisher_ready(SagaPublisher *publisher, int *n);
+
 /* When there is something to do although nobody wakes us. */
 extern TimestampTz saga_publisher_next_work(SagaPublisher *publisher);
 
@@ -98,6 +109,7 @@ typedef struct SagaCandidate
 	SagaLimitGroup *group;
 	SagaLoad	load;			/* with those that it gets */
 	List	   *places;			/* for so many more */
+	bool		ready;			/* its queue was said to be */
 	bool		satisfied;		/* gets no more of them */
 	bool		no_place;		/* ... as the group has none */
 	bool		crowded;		/* ... as its owner has enough */
@@ -109,6 +121,16 @@ extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination 
 
 /* Gives places to those that have room, one after the other. */
 extern void saga_share_places(SagaPublisher *publisher, List *candidates);
+
+/* ---------- choose.c ---------- */
+
+/* By id, loaded: SagaCandidates of owners that have their turn.  Some are looked for in the table, too, with "everywhere". */
+extern List *saga_publisher_choose(SagaPublisher *publisher, bool everywhere);
+
+/* Has its owner some of his time left?  Else it is put off, and the first of his in the next round. */
+extern bool saga_publisher_may_claim(SagaPublisher *publisher, const SagaCandidate *candidate);
+extern void saga_publisher_claimed(SagaPublisher *publisher, const SagaCandidate *candidate, TimestampTz begun_at);
+extern void saga_publisher_put_off(SagaPublisher *publisher, const SagaCandidate *candidate);
 
 /* ---------- composing.c ---------- */
 

@@ -442,6 +442,30 @@ saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max)
 	return found;
 }
 
+int
+saga_ready_keys(char kind, SagaQueueKey *keys)
+{
+	int			found = 0;
+	int			i;
+
+	if (saga_shared == NULL)
+		return 0;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_queues; i++)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[i];
+
+		if (slot->dboid != MyDatabaseId || slot->kind != kind || pg_atomic_read_u32(&slot->ready) == 0)
+			continue;
+		keys[found].dboid = slot->dboid;
+		keys[found].queue_id = slot->queue_id;
+		keys[found].owner = slot->owner;
+		keys[found++].kind = slot->kind;
+	}
+	LWLockRelease(saga_shared->lock);
+	return found;
+}
+
 void
 saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark)
 {
