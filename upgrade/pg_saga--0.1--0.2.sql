@@ -238,6 +238,8 @@ What names in its definitions mean is looked up again, for the new owner.
 Errors: undefined_object, invalid_parameter_value (no hash), object_not_in_prerequisite_state (another definition, or executions of an older one), duplicate_object, insufficient_privilege';
 COMMENT ON FUNCTION saga.bind_resource(text, text) IS
 'says what an ARN in a definition stands for here (sql:schema.function ...), for workflows of the caller, and of those who have him in pg_saga.owner_path';
+COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
+'ends an execution: status ABORTED, after its compensations unless compensate is false. One that waits, or has not begun, is stopped in this transaction; in one that runs the step is cancelled at commit, and what the run has not committed is undone. Raises object_not_in_prerequisite_state when it has ended';
 COMMENT ON FUNCTION saga.start_execution(text, jsonb, text, uuid) IS
 'starts an execution when the transaction commits, and returns its id. The same name again with the same input returns the same id; with another input it raises unique_violation. A caller who needs the id beforehand takes one from saga.make_id() and gives it here, once: it raises unique_violation if there is such an execution, or one is being started';
 CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{}', name text DEFAULT NULL, id uuid DEFAULT NULL) RETURNS uuid

@@ -243,6 +243,7 @@ saga_compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	saga_check_path(check, object, at, "TimeoutSecondsPath", false, false, &state->timeout_path);
 	saga_check_path(check, object, at, "HeartbeatSecondsPath", false, false, &state->heartbeat_path);
 
+	state->commit = saga_check_bool(check, object, at, "Commit");
 	state->credentials = saga_check_template(check, object, at, "Credentials");
 	if (state->credentials != NULL && saga_member(object, "Credentials", &value) &&
 		!saga_member(&value, "RoleArn", &value) && !saga_member(&value, "RoleArn.$", &value))

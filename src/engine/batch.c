@@ -26,11 +26,15 @@
 
 #define MAX_ALONE 64
 
+/* That an execution of many steps may have before others of its workflow. */
+#define BATCHES_IN_A_ROW	20
+
 /* Executions of this process that run alone next. */
 typedef struct AloneEntry
 {
 	int32		queue_id;
 	pg_uuid_t	id;				/* position of their message */
+	pg_uuid_t	execution_id;
 	bool		failed;			/* its whole transaction was lost: do not run it now, postpone it */
 	bool		in_turn;		/* nothing is wrong with it: it only runs by itself */
 } AloneEntry;
@@ -60,7 +64,7 @@ bool		saga_set_constraints_seen = false;
 /* ---------- who runs alone ---------- */
 
 static AloneEntry *
-run_alone_next(int32 queue_id, const pg_uuid_t *id, bool failed)
+run_alone_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id, bool failed)
 {
 	AloneEntry *entry;
 
@@ -70,14 +74,15 @@ run_alone_next(int32 queue_id, const pg_uuid_t *id, bool failed)
 	memset(entry, 0, sizeof(*entry));
 	entry->queue_id = queue_id;
 	entry->id = *id;
+	entry->execution_id = *execution_id;
 	entry->failed = failed;
 	return entry;
 }
 
 static void
-run_in_turn_next(int32 queue_id, const pg_uuid_t *id)
+run_in_turn_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id)
 {
-	AloneEntry *entry = run_alone_next(queue_id, id, false);
+	AloneEntry *entry = run_alone_next(queue_id, id, execution_id, false);
 
 	if (entry != NULL)
 		entry->in_turn = true;
@@ -181,6 +186,7 @@ feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
 		bool		compensate = saga_jsonb_get(stop, "compensate", &v) &&
 			v.type == jbvBool && v.val.boolean;
 
+		job->stopped = true;
 		saga_run_stop(job->run, saga_jsonb_get_string(stop, "error"),
 					  saga_jsonb_get_string(stop, "cause"), compensate, now);
 	}
@@ -199,6 +205,17 @@ feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
 		if (!error)
 			feed_answer(job, task_id, body, now);
 	}
+}
+
+void
+saga_job_begin(SagaJob *job, TimestampTz now)
+{
+	int			i;
+
+	set_up_run(job);
+	for (i = 0; i < job->nevents; i++)
+		if (job->events[i]->kind == SAGA_MSG_EVENT)
+			feed_event(job, job->events[i]->body, now);
 }
 
 /*
@@ -225,6 +242,16 @@ time_is_up(SagaBatch *batch)
 	return GetCurrentTimestamp() - batch->started_at > (int64) saga_batch_time_ms * 1000;
 }
 
+/*
+ * A chain of steps is committed between two of them: what they did is kept,
+ * and seen, and nobody else waits for the end of a long transaction.
+ */
+static bool
+has_run_long(void)
+{
+	return saga_monotonic_us() - running_since > (uint64) saga_batch_time_ms * 1000;
+}
+
 /* Somebody waits for this worker, and has done so for long enough: what is left has its turn later. */
 static bool
 is_to_make_way(SagaBatch *batch)
@@ -238,14 +265,17 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 {
 	SagaAction	action;
 	int			ntasks = 0;
+	bool		commit = false;
 	Size		limit = MemoryContextMemAllocated(batch->context, true) + SAGA_MAX_RUN_BYTES;
 
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
+		saga_stop_check();
 		/* one that has ended with its last answer has no state to come back to */
 		if (ntasks > 0 &&
-			(batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS || is_to_make_way(batch) ||
+			(commit || batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS ||
+			 has_run_long() || is_to_make_way(batch) ||
 			 MemoryContextMemAllocated(batch->context, true) > limit) &&
 			(saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING))
 		{
@@ -265,6 +295,7 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 			return;
 		}
 		saga_task_start(batch, job, &action);
+		commit = action.commit;
 		ntasks++;
 	}
 }
@@ -276,20 +307,20 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz wake_at = DT_NOEND;
 	int			crashes;
-	int			i;
 
 	job->finished = job->early = false;
-	set_up_run(job);
-	for (i = 0; i < job->nevents; i++)
-		if (job->events[i]->kind == SAGA_MSG_EVENT)
-			feed_event(job, job->events[i]->body, now);
+	saga_job_begin(job, now);
 	crashes = saga_suspect_hook ? saga_suspect_hook(&job->execution_id) : 0;
-	if (crashes > saga_crash_limit)
+	if (crashes > saga_crash_limit && !job->stopped)
 		give_up_suspect(job, crashes, now);
 	if (trouble > SAGA_MAX_TROUBLE)
 		saga_run_give_up(job->run, "Saga.EngineTrouble",
 						 "the engine could not run this execution: see the server's log", now);
-	advance(batch, job, &wake_at);
+	/* whatever becomes of the handlers, it stays stopped: so it is committed before they run */
+	if (job->stopped && saga_run_status(job->run) == SAGA_COMPENSATING)
+		job->early = true;
+	else
+		advance(batch, job, &wake_at);
 	if (job->finished)
 		saga_store_end(batch, job);
 	else
@@ -355,19 +386,20 @@ typedef enum RunOutcome
 	RUN_OK,
 	RUN_CAREFULLY,				/* a step raised: again, with a savepoint per step */
 	RUN_ALONE,					/* trouble: in a batch of its own */
-	RUN_POSTPONE				/* trouble, and it was alone */
+	RUN_POSTPONE,				/* trouble, and it was alone */
+	RUN_STOPPED					/* its execution was stopped: the event comes next */
 } RunOutcome;
 
 /*
- * Others wait for it in vain no more.  That is no error of anybody's: the log
- * does not hear of it.
+ * It was cancelled so that others need not wait, or was stopped.  That is no
+ * error of anybody's: the log does not hear of it.
  */
 static void
 hush_error(MemoryContext context)
 {
 	ErrorData  *edata;
 
-	if (!saga_step_crowded)
+	if (!saga_step_crowded && !saga_run_stopped)
 		return;
 	MemoryContextSwitchTo(context);
 	edata = CopyErrorData();
@@ -384,6 +416,8 @@ classify_error(SagaBatch *batch, SagaJob *job, const ErrorData *edata)
 	bool		infrastructure = saga_errcode_is_infrastructure(edata->sqlerrcode) &&
 		!saga_step_timed_out;
 
+	if (saga_run_stopped)
+		return RUN_STOPPED;
 	if (!infrastructure && !job->careful)
 		return batch->subxacts + 2 < SAGA_MAX_SUBXACTS ? RUN_CAREFULLY : RUN_ALONE;
 	return batch->alone ? RUN_POSTPONE : RUN_ALONE;
@@ -469,6 +503,28 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 	return outcome;
 }
 
+/*
+ * The next batch begins with it: one execution after the other comes to its
+ * end.  But what is behind it in the queue has its turn now and then.
+ */
+static void
+go_on(SagaBatch *batch, SagaJob *job)
+{
+	static pg_uuid_t execution_id;
+	static uint64 since;
+	uint64		now = saga_monotonic_us();
+
+	if (saga_uuid_cmp(&execution_id, &job->execution_id) != 0)
+	{
+		execution_id = job->execution_id;
+		since = running_since;
+	}
+	if (now - since < (uint64) saga_batch_time_ms * 1000 * BATCHES_IN_A_ROW)
+		run_in_turn_next(batch->queue->queue_id, &job->tick, &job->execution_id);
+	else
+		execution_id = saga_uuid_min;
+}
+
 static void
 run_job(SagaBatch *batch, SagaJob *job, bool first)
 {
@@ -477,8 +533,11 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 
 	running.queue_id = batch->queue->queue_id;
 	running.id = item->id;
+	running.execution_id = item->execution_id;
 	running_since = saga_monotonic_us();
 	saga_step_crowded = false;
+	saga_proc_run_begin(&job->execution_id);
+	saga_run_stopped = 0;
 	running_alone = batch->alone;
 	running_slot = batch->slot;
 	running_careful.id = item->id;
@@ -497,12 +556,18 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 	}
 	if (saga_flight_hook)
 		saga_flight_hook(&job->execution_id);
-	outcome = try_run(batch, job, !first || job->careful, item->receives);
+	/* who stopped it before it was known that we run it has told nobody */
+	if (batch->stops != saga_stop_count() && !saga_stop_is_event(item) &&
+		saga_stop_is_pending(batch->queue, &job->execution_id))
+		outcome = RUN_STOPPED;
+	else
+		outcome = try_run(batch, job, !first || job->careful, item->receives);
 	if (outcome == RUN_CAREFULLY)
 	{
 		job->careful = true;
 		outcome = try_run(batch, job, true, item->receives);
 	}
+	saga_proc_run_end();
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
 	saga_pace_ran(batch->queue->queue_id, batch->slot, saga_monotonic_us() - running_since);
@@ -516,12 +581,19 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 			mark_done(job);
 			if (job->finished)
 				batch->ended[batch->nended++] = job;
+			else if (job->early)
+			{
+				batch->nearly++;
+				go_on(batch, job);
+			}
 			break;
 		case RUN_POSTPONE:
 			postpone(batch, job);
 			break;
+		case RUN_STOPPED:
+			break;				/* it stays where it is */
 		default:
-			run_alone_next(batch->queue->queue_id, &item->id, false);
+			run_alone_next(batch->queue->queue_id, &item->id, &item->execution_id, false);
 			break;
 	}
 }
@@ -581,6 +653,39 @@ collect_events(SagaBatch *batch, SagaJob *job, SagaItem *item)
 	}
 }
 
+void
+saga_job_of_start(SagaJob *job, SagaItem *item)
+{
+	job->version = item->version;
+	job->input = item->body ? item->body : saga_jsonb_empty_object();
+	job->name = item->headers ? saga_jsonb_get_string(item->headers, "name") : NULL;
+	job->started_at = item->sent_at;
+}
+
+/* Reads what the events are about. False: it is not there, or somebody has locked it. */
+static bool
+load_job(SagaBatch *batch, SagaJob *job, SagaItem *item, bool *locked_elsewhere)
+{
+	SagaItem   *start;
+
+	*locked_elsewhere = false;
+	if (item->kind == SAGA_MSG_START)
+	{
+		saga_job_of_start(job, item);
+		return true;
+	}
+	if (saga_store_load(batch, job, locked_elsewhere))
+		return true;
+	if (!saga_stop_is_event(item))
+		return false;
+	start = *locked_elsewhere ? NULL : saga_stop_claim_start(batch, &item->execution_id, locked_elsewhere);
+	if (start != NULL)
+		saga_job_of_start(job, start);
+	else if (*locked_elsewhere)
+		(void) saga_proc_stop_execution(&item->execution_id);
+	return start != NULL;
+}
+
 /* NULL: there is nothing to run for this message. */
 static SagaJob *
 make_job(SagaBatch *batch, SagaItem *item)
@@ -591,14 +696,7 @@ make_job(SagaBatch *batch, SagaItem *item)
 	job->queue = batch->queue;
 	job->execution_id = item->execution_id;
 	job->timed_out_task = -1;
-	if (item->kind == SAGA_MSG_START)
-	{
-		job->version = item->version;
-		job->input = item->body ? item->body : saga_jsonb_empty_object();
-		job->name = item->headers ? saga_jsonb_get_string(item->headers, "name") : NULL;
-		job->started_at = item->sent_at;
-	}
-	else if (!saga_store_load(batch, job, &locked_elsewhere))
+	if (!load_job(batch, job, item, &locked_elsewhere))
 	{
 		if (locked_elsewhere)
 			batch->nheld++;		/* it stays, and is pushed at commit */
@@ -638,7 +736,7 @@ run_items(SagaBatch *batch, bool postpone_only)
 			break;
 		if (!batch->alone && saga_suspect_hook && saga_suspect_hook(&item->execution_id) > 0)
 		{
-			run_alone_next(batch->queue->queue_id, &item->id, false);
+			run_alone_next(batch->queue->queue_id, &item->id, &item->execution_id, false);
 			continue;
 		}
 		job = make_job(batch, item);
@@ -647,12 +745,12 @@ run_items(SagaBatch *batch, bool postpone_only)
 		if (batch->slow && batch->nheld > 0)
 		{
 			/* what is held would be locked as long, and is wanted by whoever runs that */
-			run_in_turn_next(batch->queue->queue_id, &item->id);
+			run_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
 			continue;
 		}
-		if (postpone_only && item->receives <= SAGA_MAX_TROUBLE)
+		if (postpone_only && !saga_stop_is_event(item) && item->receives <= SAGA_MAX_TROUBLE)
 			postpone(batch, job);
-		else if (postpone_only)
+		else if (postpone_only && !saga_stop_is_event(item))
 			bury(batch, job);
 		else
 			run_job(batch, job, first);
@@ -701,7 +799,8 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	only_one = next_alone(queue->queue_id, &entry);
 	batch->alone = only_one && !entry.in_turn;
 	batch->slow = saga_pace_is_slow(batch, limit);
-	saga_store_claim(batch, limit, only_one ? &entry.id : NULL);
+	batch->stops = saga_stop_count();
+	saga_store_claim(batch, limit, only_one ? &entry.id : NULL, only_one ? &entry.execution_id : NULL);
 	batch->ended = palloc(sizeof(SagaJob *) * Max(batch->nitems, 1));
 	result->claimed = batch->nitems;
 	result->more = !only_one && batch->nitems >= limit;
@@ -713,11 +812,13 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	saga_store_flush(batch);
 	saga_pace_held(queue->queue_id, batch->nheld);
 
+	result->claimed = batch->nitems;	/* with the starts that came with an event */
 	result->finished = batch->nended;
 	for (i = 0; i < batch->nitems; i++)
 		if (!batch->items[i].done)
 			result->kept++;
-	result->parked = result->claimed - result->finished - result->kept;
+	result->early = batch->nearly;
+	result->parked = result->claimed - result->finished - result->early - result->kept;
 	result->run_alone = has_alone(queue->queue_id);
 	if (only_one)
 		result->more = true;	/* others may have waited behind it */
@@ -742,13 +843,16 @@ saga_engine_batch_aborted(const ErrorData *error)
 {
 	saga_step_interrupted();
 	release_batch_memory();
+	saga_proc_run_end();
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
-	if (running.queue_id != 0)
+	if (running.queue_id != 0 && saga_run_stopped)
+		saga_run_stopped = 0;	/* the event comes first in the queue */
+	else if (running.queue_id != 0)
 	{
 		saga_pace_ran(running.queue_id, running_slot, saga_monotonic_us() - running_since);
 		saga_careful_note(running_slot, &running_careful);
-		run_alone_next(running.queue_id, &running.id, running_alone);
+		run_alone_next(running.queue_id, &running.id, &running.execution_id, running_alone);
 	}
 	else
 		one_by_one = 2 * saga_batch_size;

@@ -23,6 +23,7 @@ typedef struct SagaBatchResult
 	int			claimed;		/* messages taken off the queue */
 	int			finished;
 	int			parked;
+	int			early;			/* committed in the middle, to go on at once */
 	int			kept;			/* left in the queue, to be tried again */
 	bool		more;			/* the queue had at least as many as were asked for */
 	bool		run_alone;		/* the next batch runs one execution: call again at once */
@@ -84,6 +85,12 @@ extern void saga_step_cancel(void);
 
 /* The same by pg_cancel_backend(): the step fails with what any statement fails with. */
 extern void saga_step_cancel_by_user(void);
+
+/*
+ * In the handler of SIGINT: true when somebody sent it to stop an execution,
+ * whose run is then given up if it is still this process's.
+ */
+extern bool saga_stop_signalled(void);
 
 /*
  * An event for an execution: a row in its workflow's queue.  body is one of

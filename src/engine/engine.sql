@@ -171,7 +171,7 @@ COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 CREATE FUNCTION saga.stop_execution(id uuid, error text DEFAULT NULL, cause text DEFAULT NULL, compensate boolean DEFAULT true) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_stop_execution';
 COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
-'asks an execution to end: status ABORTED, after its compensations unless compensate is false. Raises object_not_in_prerequisite_state when it has ended';
+'ends an execution: status ABORTED, after its compensations unless compensate is false. One that waits, or has not begun, is stopped in this transaction; in one that runs the step is cancelled at commit, and what the run has not committed is undone. Raises object_not_in_prerequisite_state when it has ended';
 
 CREATE FUNCTION saga.send_task_success(token text, output jsonb) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_send_task_success';

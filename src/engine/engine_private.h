@@ -5,6 +5,8 @@
 #ifndef SAGA_ENGINE_PRIVATE_H
 #define SAGA_ENGINE_PRIVATE_H
 
+#include <signal.h>
+
 #include "engine/engine.h"
 #include "fmgr.h"
 
@@ -75,7 +77,7 @@ extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *e
 
 extern void saga_execution_id_reserve(const pg_uuid_t *id);
 
-/* ---------- one execution in a batch ---------- */
+/* ---------- one execution in a batch (batch.c) ---------- */
 
 /* A row of saga.message, claimed. */
 typedef struct SagaItem
@@ -124,8 +126,10 @@ typedef struct SagaJob
 	bool		ran_out;		/* there was such a step, in this run or the one before */
 
 	/* result */
+	bool		stopped;		/* one of the events says so: it is stored before anything else */
 	bool		finished;
 	bool		early;			/* parked with work left: come back at once */
+	pg_uuid_t	tick;			/* ... as this message */
 	SagaAction	end;			/* when finished */
 } SagaJob;
 
@@ -135,6 +139,7 @@ typedef struct SagaBatch
 	SagaQueueSlot *slot;		/* of the queue; NULL: no shared memory */
 	bool		in_drain;
 	bool		alone;			/* one execution, the user's own lock_timeout */
+	uint32		stops;			/* saga_stop_count() before the claim */
 	bool		slow;			/* of a workflow whose runs take long: one at a time */
 	int			nheld;			/* items of executions that somebody else is running */
 	int			subxacts;		/* used so far in this transaction */
@@ -144,7 +149,14 @@ typedef struct SagaBatch
 	TimestampTz started_at;
 	SagaJob   **ended;			/* executions to write at the end */
 	int			nended;
+	int			nearly;			/* executions that go on in another batch */
 } SagaBatch;
+
+/* What a message of kind SAGA_MSG_START says. */
+extern void saga_job_of_start(SagaJob *job, SagaItem *item);
+
+/* Sets the run up, or thaws it, and feeds it the events. */
+extern void saga_job_begin(SagaJob *job, TimestampTz now);
 
 /* 64 is where a snapshot overflows and everybody pays: commit before. */
 #define SAGA_MAX_SUBXACTS	56
@@ -193,6 +205,28 @@ extern void saga_step_hygiene(bool in_drain);
 extern bool saga_session_is_foreign(void);
 extern void saga_session_clean(void);
 
+/* In a signal handler, when a step runs: cancels it. */
+extern void saga_step_interrupt(void);
+
+/* ---------- stopping (stop.c) ---------- */
+
+/* What saga.stop_execution does; body is the event.  Needs SPI_connect. */
+extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
+
+extern bool saga_stop_is_event(const SagaItem *item);
+extern SagaItem *saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *locked_elsewhere);
+
+/*
+ * Changes when somebody stops an execution that is being run, after which its
+ * event is pending.
+ */
+extern uint32 saga_stop_count(void);
+extern bool saga_stop_is_pending(const SagaQueue *queue, const pg_uuid_t *execution_id);
+
+/* The run was told to end, as its execution was stopped; check raises then. */
+extern volatile sig_atomic_t saga_run_stopped;
+extern void saga_stop_check(void);
+
 /* ---------- how many at once (pace.c) ---------- */
 
 /* Executions that a batch claims, at most so many; and what is learned from it. */
@@ -216,7 +250,8 @@ extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *ac
 
 /* ---------- reading and writing (store.c) ---------- */
 
-extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only);
+extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
+extern void saga_store_read_item(uint64 row, SagaItem *item);
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at);

@@ -16,7 +16,6 @@
 #include "common/guc.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "utils/timeout.h"
 
 /* A run counts for one part in so many, and for a second at most. */
@@ -115,9 +114,7 @@ crowd_handler(void)
 	if (!saga_in_step || saga_step_timed_out)
 		return;
 	saga_step_crowded = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
-	SetLatch(MyLatch);
+	saga_step_interrupt();
 }
 
 /* Before a run that has company in its batch. */

@@ -337,8 +337,7 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	push_text(&state, "cause", text_or_null(fcinfo, 2));
 	push_bool(&state, "compensate", PG_ARGISNULL(3) ? true : PG_GETARG_BOOL(3));
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	saga_engine_send_event(workflow_id, id,
-						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	saga_stop(workflow_id, id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

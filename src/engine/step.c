@@ -62,13 +62,19 @@ static TimeoutId step_timeout;
 static bool step_timeout_registered = false;
 
 /* Signal handler: cancels the query as pg_cancel_backend would. */
+void
+saga_step_interrupt(void)
+{
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
 static void
 step_timeout_handler(void)
 {
 	saga_step_timed_out = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
-	SetLatch(MyLatch);
+	saga_step_interrupt();
 }
 
 void
@@ -321,6 +327,7 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 		enable_timeout_after(step_timeout, (int) Min(timeout_ms, INT_MAX));
 	}
 	saga_in_step = true;
+	saga_stop_check();			/* a signal that came before that has cancelled nothing */
 	saga_proc_step_begin();
 	result = FunctionCallInvoke(fcinfo);
 	MemoryContextSwitchTo(caller);
@@ -330,7 +337,7 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	saga_proc_step_end();
 	if (timeout_ms > 0)
 		disable_timeout(step_timeout, false);
-	if (saga_step_timed_out || saga_step_crowded)
+	if (saga_step_timed_out || saga_step_crowded || saga_run_stopped)
 		CHECK_FOR_INTERRUPTS(); /* just before the end */
 	if (saga_step_crowded)
 		ereport(ERROR,
@@ -354,7 +361,7 @@ saga_step_interrupted(void)
 	saga_proc_step_end();
 	if (step_timeout_registered && get_timeout_active(step_timeout))
 		disable_timeout(step_timeout, false);
-	if (saga_step_timed_out || saga_step_crowded)
+	if (saga_step_timed_out || saga_step_crowded || saga_run_stopped)
 		QueryCancelPending = false;
 }
 

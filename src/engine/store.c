@@ -28,12 +28,12 @@ static SagaStmt claim_stmt = {
 
 static SagaStmt claim_one_stmt = {
 	"SELECT id, ctid, message_id, kind, version, target, sent_at, receives, body, headers"
-	" FROM saga.message WHERE queue_id = $1 AND id = $2 FOR UPDATE SKIP LOCKED",
-	2, {INT4OID, UUIDOID}
+	" FROM saga.message WHERE queue_id = $1 AND id IN ($2, $3) ORDER BY id FOR UPDATE SKIP LOCKED",
+	3, {INT4OID, UUIDOID, UUIDOID}
 };
 
-static void
-read_item(uint64 row, SagaItem *item)
+void
+saga_store_read_item(uint64 row, SagaItem *item)
 {
 	bool		isnull;
 	Datum		d;
@@ -55,10 +55,15 @@ read_item(uint64 row, SagaItem *item)
 	item->headers = isnull ? NULL : DatumGetJsonbPCopy(d);
 }
 
-/* Fills batch->items.  With "only", that row and no other, wherever the mark is. */
+/*
+ * Fills batch->items.  With "only", that row, wherever the mark is, and no
+ * other, unless its execution was stopped: then that event, which comes first.
+ * There is room for the starts that events of this kind are about.
+ */
 void
-saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only)
+saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of)
 {
+	pg_uuid_t	stop;
 	SagaClaim	claim;
 	Datum		values[3];
 	MemoryContext old;
@@ -68,8 +73,11 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only)
 	if (only)
 	{
 		/* before the statement: it may be cancelled after it has the lock */
+		stop = saga_uuid_previous(only_of);
 		saga_note_locked(batch->queue, only);
+		saga_note_locked(batch->queue, &stop);
 		values[1] = UUIDPGetDatum(only);
+		values[2] = UUIDPGetDatum(&stop);
 		saga_execute(&claim_one_stmt, values, NULL, false, 0);
 	}
 	else
@@ -81,9 +89,9 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only)
 	}
 	old = MemoryContextSwitchTo(batch->context);
 	batch->nitems = (int) SPI_processed;
-	batch->items = palloc0(sizeof(SagaItem) * Max(batch->nitems, 1));
+	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
 	for (i = 0; i < SPI_processed; i++)
-		read_item(i, &batch->items[i]);
+		saga_store_read_item(i, &batch->items[i]);
 	MemoryContextSwitchTo(old);
 	SPI_freetuptable(SPI_tuptable);
 
@@ -210,6 +218,7 @@ send_tick(SagaJob *job)
 	row.message_id = saga_uuid_new();
 	row.target = job->execution_id;
 	saga_send_rows(job->queue, &row, 1);
+	job->tick = row.message_id;
 }
 
 void

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
@@ -18,6 +20,7 @@
 SagaProcSlot *saga_my_proc = NULL;
 
 static bool exit_registered = false;
+static uint32 stop_seen = 0;	/* of saga_my_proc, by the signal's handler */
 
 
 static void
@@ -29,7 +32,7 @@ detach_at_exit(int code, Datum arg)
 SagaProcSlot *
 saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 {
-	bool		background = type != SAGA_PROC_RECEIVER;
+	bool		background = type != SAGA_PROC_RECEIVER && type != SAGA_PROC_DRAIN;
 	int			end;
 	int			i;
 
@@ -62,6 +65,10 @@ saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 		pg_atomic_write_u64(&proc->busy_since, 0);
 		pg_atomic_write_u64(&proc->step_since, 0);
 		pg_atomic_write_u64(&proc->cancel, 0);
+		pg_atomic_write_u64(&proc->execution[0], 0);
+		pg_atomic_write_u64(&proc->execution[1], 0);
+		pg_atomic_write_u32(&proc->stop, 0);
+		stop_seen = 0;
 		pg_atomic_write_u32(&proc->watching, 0);
 		pg_atomic_write_u64(&proc->batches, 0);
 		pg_atomic_write_u64(&proc->done, 0);
@@ -195,6 +202,98 @@ saga_proc_step_end(void)
 {
 	if (saga_my_proc != NULL)
 		pg_atomic_write_u64(&saga_my_proc->step_since, 0);
+}
+
+/* ---------- the execution that a process runs ---------- */
+
+static void
+publish_run(const uint64 *halves)
+{
+	(void) pg_atomic_fetch_add_u32(&saga_my_proc->run, 1);
+	pg_atomic_write_u64(&saga_my_proc->execution[0], halves[0]);
+	pg_atomic_write_u64(&saga_my_proc->execution[1], halves[1]);
+	(void) pg_atomic_fetch_add_u32(&saga_my_proc->run, 1);
+}
+
+void
+saga_proc_run_begin(const pg_uuid_t *execution_id)
+{
+	uint64		halves[2];
+
+	memcpy(halves, execution_id->data, sizeof(halves));
+	if (saga_my_proc != NULL)
+		publish_run(halves);
+}
+
+void
+saga_proc_run_end(void)
+{
+	static const uint64 none[2] = {0, 0};
+
+	if (saga_my_proc != NULL)
+		publish_run(none);
+}
+
+/* The number of the run if it is of this execution, else 0. */
+static uint32
+run_of(SagaProcSlot *proc, const uint64 *halves)
+{
+	uint32		run = pg_atomic_read_u32(&proc->run);
+	bool		same;
+
+	pg_read_barrier();
+	same = pg_atomic_read_u64(&proc->execution[0]) == halves[0] &&
+		pg_atomic_read_u64(&proc->execution[1]) == halves[1];
+	pg_read_barrier();
+	return same && run % 2 == 0 && run == pg_atomic_read_u32(&proc->run) ? run : 0;
+}
+
+/* Who claimed it and begins the run after we looked sees that "stops" has changed since: a full barrier. */
+bool
+saga_proc_stop_execution(const pg_uuid_t *execution_id)
+{
+	uint64		halves[2];
+	bool		found = false;
+	int			i;
+
+	if (saga_shared == NULL)
+		return false;
+	memcpy(halves, execution_id->data, sizeof(halves));
+	(void) pg_atomic_fetch_add_u32(&saga_shared->stops, 1);
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *proc = &saga_shared->procs[i];
+		uint32		run;
+
+		if (proc->dboid != MyDatabaseId || (proc->type != SAGA_PROC_WORKER && proc->type != SAGA_PROC_DRAIN))
+			continue;
+		run = run_of(proc, halves);
+		if (run == 0)
+			continue;
+		found = true;
+		if (pg_atomic_read_u32(&proc->stop) == run)
+			continue;
+		pg_atomic_write_u64(&proc->stopped_at, saga_monotonic_us());
+		pg_atomic_write_u32(&proc->stop, run);
+		(void) kill(proc->pid, SIGINT);
+	}
+	LWLockRelease(saga_shared->lock);
+	return found;
+}
+
+bool
+saga_proc_is_stopped(bool *ours)
+{
+	uint32		stop;
+
+	*ours = false;
+	if (saga_my_proc == NULL)
+		return false;
+	stop = pg_atomic_read_u32(&saga_my_proc->stop);
+	*ours = stop != stop_seen && stop != 0;
+	stop_seen = stop;
+	return *ours && stop == pg_atomic_read_u32(&saga_my_proc->run);
 }
 
 long

@@ -91,6 +91,7 @@ init_shared(SagaShared *shared)
 	shared->max_procs = proc_slots();
 	shared->max_prepared = saga_prepared_slots();
 	shared->prepared_unknown = max_prepared_xacts > 0 ? 1 : 0;
+	pg_atomic_init_u32(&shared->stops, 0);
 
 	shared->databases = (SagaDatabaseSlot *) next;
 	next += MAXALIGN(shared->max_databases * sizeof(SagaDatabaseSlot));
@@ -128,6 +129,11 @@ init_shared(SagaShared *shared)
 		pg_atomic_init_u32(&proc->step, 0);
 		pg_atomic_init_u64(&proc->cancel, 0);
 		pg_atomic_init_u64(&proc->cancelled_at, 0);
+		pg_atomic_init_u32(&proc->run, 0);
+		pg_atomic_init_u64(&proc->execution[0], 0);
+		pg_atomic_init_u64(&proc->execution[1], 0);
+		pg_atomic_init_u32(&proc->stop, 0);
+		pg_atomic_init_u64(&proc->stopped_at, 0);
 		pg_atomic_init_u32(&proc->watching, 0);
 		pg_atomic_init_u64(&proc->batches, 0);
 		pg_atomic_init_u64(&proc->done, 0);

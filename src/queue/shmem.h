@@ -99,7 +99,8 @@ typedef enum SagaProcType
 	SAGA_PROC_WORKER,			/* runs executions of one owner */
 	SAGA_PROC_PUBLISHER,
 	SAGA_PROC_RECEIVER,			/* a session that waits in saga.receive */
-	SAGA_PROC_SOURCE			/* takes messages from elsewhere */
+	SAGA_PROC_SOURCE,			/* takes messages from elsewhere */
+	SAGA_PROC_DRAIN				/* a session in saga.drain() */
 } SagaProcType;
 
 typedef struct SagaProcSlot
@@ -131,6 +132,17 @@ typedef struct SagaProcSlot
 	 */
 	pg_atomic_uint64 cancel;
 	pg_atomic_uint64 cancelled_at;	/* saga_monotonic_us */
+
+	/*
+	 * The execution that it runs, written by the process alone; zero: none.
+	 * run counts the changes, and is odd while it is being changed.
+	 */
+	pg_atomic_uint32 run;
+	pg_atomic_uint64 execution[2];
+
+	/* The run that has to end, as its execution was stopped; whoever writes it then sends SIGINT. */
+	pg_atomic_uint32 stop;
+	pg_atomic_uint64 stopped_at;	/* saga_monotonic_us */
 
 	/*
 	 * A coordinator's.  1: some workflow was ready while its owner's workers
@@ -207,6 +219,8 @@ typedef struct SagaShared
 	 * table above, as it survived a restart or came from logical replication.
 	 */
 	uint32		prepared_unknown;
+
+	pg_atomic_uint32 stops;		/* raised when the event that stops an execution is there, and somebody has that */
 } SagaShared;
 
 extern SagaShared *saga_shared; /* pointer into shared memory; NULL: not preloaded */
@@ -317,6 +331,17 @@ extern void saga_proc_busy_begin(void);
 extern void saga_proc_busy_end(void);
 extern void saga_proc_step_begin(void);
 extern void saga_proc_step_end(void);
+
+/* Around a run: whose it is.  Whoever runs this one now is to end it; false: nobody does. */
+extern void saga_proc_run_begin(const pg_uuid_t *execution_id);
+extern void saga_proc_run_end(void);
+extern bool saga_proc_stop_execution(const pg_uuid_t *execution_id);
+
+/*
+ * Of a signal's handler: is it for the run that is under way?  *ours: somebody
+ * sent it to stop a run, this one or an earlier one.
+ */
+extern bool saga_proc_is_stopped(bool *ours);
 
 /*
  * A worker that has been in one batch for longer than a batch takes is in a

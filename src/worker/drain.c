@@ -15,6 +15,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/guc.h"
@@ -57,6 +59,9 @@ static bool guard_wanted = false;
 static Oid	guard_userid;
 static int	guard_saved;
 
+/* The session's handler of SIGINT, while the call has its own. */
+static struct sigaction session_sigint;
+
 
 /* ---------- the guard ---------- */
 
@@ -93,6 +98,48 @@ guard_begin(void)
 	GetUserIdAndSecContext(&guard_userid, &guard_saved);
 	guard_wanted = true;
 	guard_put_on();
+}
+
+/* ---------- being told to give up an execution ---------- */
+
+static void
+on_sigint(int signo)
+{
+	int			save_errno = errno;
+
+	if (!saga_stop_signalled() && session_sigint.sa_handler != SIG_IGN && session_sigint.sa_handler != SIG_DFL)
+		session_sigint.sa_handler(signo);
+	errno = save_errno;
+}
+
+/*
+ * What runs here is told to whoever stops it.  False: there is no place left
+ * in shared memory, and the stop takes effect when the step has ended.
+ */
+static bool
+begin_stoppable(void)
+{
+	struct sigaction action;
+
+	if (saga_my_proc != NULL || saga_proc_attach(SAGA_PROC_DRAIN, MyDatabaseId, GetUserId(), 0) == NULL)
+		return false;
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_sigint;
+	sigemptyset(&action.sa_mask);
+	action.sa_flags = SA_RESTART;
+	sigaction(SIGINT, &action, &session_sigint);
+	return true;
+}
+
+static void
+end_stoppable(void)
+{
+	sigset_t	none;
+
+	saga_proc_detach();			/* nobody sends a signal after this */
+	sigemptyset(&none);
+	sigprocmask(SIG_BLOCK, &none, NULL);	/* what was sent is delivered before it returns */
+	sigaction(SIGINT, &session_sigint, NULL);
 }
 
 /* ---------- transactions ---------- */
@@ -203,7 +250,7 @@ run_batch(Drain *drain, int32 queue_id, SagaBatchResult *result)
 	return error;
 }
 
-/* One batch and its commit. Returns how many executions ran, 0 when nothing is there or none could run. */
+/* One batch and its commit. Returns how many executions ran, or a part of them, 0 when nothing is there or none could run. */
 static int
 drain_batch(Drain *drain, int32 queue_id, bool *again)
 {
@@ -232,6 +279,7 @@ drain_batch(Drain *drain, int32 queue_id, bool *again)
 	saga_engine_batch_committed();
 	ran = result.finished + result.parked;
 	drain->left -= Min(ran, drain->left);
+	ran += result.early;
 	*again = result.claimed > 0 || result.more || result.run_alone;
 	drain->idle_rounds = ran > 0 ? 0 : drain->idle_rounds + 1;
 	return ran;
@@ -311,6 +359,7 @@ saga_drain(PG_FUNCTION_ARGS)
 	char	   *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Drain		drain = {.left = PG_ARGISNULL(1) ? INT_MAX : PG_GETARG_INT32(1)};
 	static bool running = false;
+	volatile bool stoppable = false;
 
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 		castNode(CallContext, fcinfo->context)->atomic)
@@ -336,6 +385,7 @@ saga_drain(PG_FUNCTION_ARGS)
 	running = true;
 	PG_TRY();
 	{
+		stoppable = begin_stoppable();
 		guard_begin();
 		drain_all(&drain, name);
 		SPI_commit();			/* what follows has the caller's own isolation level */
@@ -343,6 +393,8 @@ saga_drain(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		running = guard_wanted = false;
+		if (stoppable)
+			end_stoppable();
 		saga_session_end_foreign();
 		saga_recorder_detach();
 	}

@@ -447,6 +447,24 @@ cancel_steps(SagaPool *pool, bool crowded)
 	}
 }
 
+/* The execution was stopped, and its step goes on though it was cancelled: it is ended with its worker. */
+static void
+end_stopped(SagaPool *pool)
+{
+	int64		grace = (int64) CANCEL_GRACE_MS * 1000;
+
+	for (int i = 0; i < pool->nprocs; i++)
+	{
+		SagaProcCopy *proc = &pool->procs[i];
+
+		if (proc->type != SAGA_PROC_WORKER || proc->step_us < 0 || proc->stopped_us < 0)
+			continue;
+		if (proc->stopped_us > grace)
+			saga_proc_cancel_step(proc, true);
+		saga_pool_look_again(pool, CANCEL_GRACE_MS / 2);
+	}
+}
+
 /*
  * Workers that are busy will be back in a moment, or overstay.  Until we look
  * whether they do, nobody has to wake us for their owners (saga_queue_push_key).
@@ -487,5 +505,6 @@ saga_pool_serve_workers(SagaPool *pool)
 	foreach(lc, owners)
 		waits |= !serve_with(pool, lfirst_oid(lc));
 	cancel_steps(pool, crowded);
+	end_stopped(pool);
 	watch_busy(pool, owners, crowded || waits);
 }

@@ -387,6 +387,9 @@ copy_batch(SagaProcCopy *copy, SagaProcSlot *slot, uint64 now)
 		copy->step_us = -1;		/* another one began */
 	copy->cancel = pg_atomic_read_u64(&slot->cancel);
 	copy->cancelled_us = elapsed(now, pg_atomic_read_u64(&slot->cancelled_at));
+	copy->stopped_us = -1;
+	if (pg_atomic_read_u32(&slot->stop) == pg_atomic_read_u32(&slot->run))
+		copy->stopped_us = elapsed(now, pg_atomic_read_u64(&slot->stopped_at));
 }
 
 int

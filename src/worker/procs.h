@@ -138,6 +138,7 @@ typedef struct SagaProcCopy
 	uint32		step;
 	int64		step_us;		/* in this step; -1: in none */
 	uint64		cancel;			/* SagaProcSlot's */
+	int64		stopped_us;		/* since what it runs was stopped; -1: it was not */
 	int64		cancelled_us;	/* so long ago */
 	int64		batches;
 	int64		done;

@@ -139,7 +139,7 @@ static void
 count_batch(const SagaBatchResult *result)
 {
 	pg_atomic_fetch_add_u64(&saga_my_proc->batches, 1);
-	pg_atomic_fetch_add_u64(&saga_my_proc->done, result->finished + result->parked);
+	pg_atomic_fetch_add_u64(&saga_my_proc->done, result->finished + result->parked + result->early);
 	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
 }
 
@@ -313,9 +313,10 @@ note_sender(int signo, siginfo_t *info, void *context)
 /*
  * SIGINT comes from the coordinator when others wait for this worker (pool
  * and step are told apart by the step's number: it may have ended meanwhile),
- * or from anybody's pg_cancel_backend(), which cancels the step that runs, and
- * nothing of ours.  A step that goes on after it was cancelled for others ends
- * with its worker, as if it had ended it itself.
+ * from who stops the execution that it runs, or from anybody's
+ * pg_cancel_backend(), which cancels the step that runs, and nothing of ours.
+ * A step that goes on after it was cancelled for others ends with its worker,
+ * as if it had ended it itself.
  */
 static void
 on_sigint(SIGNAL_ARGS)
@@ -323,11 +324,15 @@ on_sigint(SIGNAL_ARGS)
 	static uint64 seen = 0;
 	int			save_errno = errno;
 	uint64		cancel = saga_my_proc != NULL ? pg_atomic_read_u64(&saga_my_proc->cancel) : 0;
+	bool		stopped = saga_stop_signalled();
 
 	if (saga_proc_timeout_is_over())
 		StatementCancelHandler(postgres_signal_arg);
 	else if (cancel == seen)
-		saga_step_cancel_by_user();
+	{
+		if (!stopped)
+			saga_step_cancel_by_user();
+	}
 	else if ((uint32) (cancel >> 1) == pg_atomic_read_u32(&saga_my_proc->step) && saga_in_step)
 	{
 		saga_step_cancel();

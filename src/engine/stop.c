@@ -1,0 +1,415 @@
+/*
+ * stop.c
+ *		Stopping an execution: saga.stop_execution, and what workers do with it.
+ *
+ * One that is not being run is stopped here and now, in the caller's
+ * transaction, whoever its owner is and whether that may have a worker or
+ * not: the interpreter ends it, or makes it one that compensates.  No code of
+ * a user's runs for that; handlers are a worker's.
+ *
+ * One that a worker has locked is stopped by an event.  Its position in the
+ * queue is right before that of the execution's start, and before all that
+ * came since: so the next claim comes to it first, whatever becomes of the
+ * run.  At the commit whoever runs the execution is told to give it up: the
+ * run is rolled back to the last commit, and what is there is stopped.  Who
+ * has claimed it, and not begun, sees in shared memory that somebody was
+ * stopped, and looks.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define START_COLUMNS \
+	" ctid, message_id, kind, version, target, sent_at, receives, body, headers"
+
+/* Executions that this transaction stops while somebody runs them. */
+typedef struct Stopped
+{
+	SagaQueueKey queue;
+	pg_uuid_t	execution_id;
+	int			level;			/* of savepoints */
+} Stopped;
+
+static Stopped *stopped = NULL; /* in TopMemoryContext */
+static int	nstopped = 0;
+static int	max_stopped = 0;
+
+/* Written by a signal's handler, too. */
+volatile sig_atomic_t saga_run_stopped = 0;
+
+
+/* ---------- the event ---------- */
+
+bool
+saga_stop_is_event(const SagaItem *item)
+{
+	JsonbValue	v;
+
+	return item->kind == SAGA_MSG_EVENT && item->body != NULL && JB_ROOT_IS_OBJECT(item->body) &&
+		saga_jsonb_get(item->body, "stop", &v);
+}
+
+uint32
+saga_stop_count(void)
+{
+	return saga_shared != NULL ? pg_atomic_read_u32(&saga_shared->stops) : 0;
+}
+
+bool
+saga_stop_is_pending(const SagaQueue *queue, const pg_uuid_t *execution_id)
+{
+	static SagaStmt stmt = {
+		"SELECT 1 FROM saga.message WHERE queue_id = $1 AND id = $2 AND kind = 'e'",
+		2, {INT4OID, UUIDOID}
+	};
+	pg_uuid_t	position = saga_uuid_previous(execution_id);
+	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(&position)};
+	bool		found;
+
+	saga_execute(&stmt, values, NULL, false, 1);
+	found = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/* False: there is one already. */
+static bool
+insert_event(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
+{
+	static SagaStmt stmt = {
+		"INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, kind, body)"
+		" VALUES ($1, $2, $2, $3, $4, 'e', $5) ON CONFLICT DO NOTHING",
+		5, {INT4OID, UUIDOID, UUIDOID, TIMESTAMPTZOID, JSONBOID}
+	};
+	pg_uuid_t	position = saga_uuid_previous(execution_id);
+	Datum		values[5];
+
+	values[0] = Int32GetDatum(queue->queue_id);
+	values[1] = UUIDPGetDatum(&position);
+	values[2] = UUIDPGetDatum(execution_id);
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[4] = JsonbPGetDatum(body);
+	saga_execute(&stmt, values, NULL, false, 0);
+	if (SPI_processed == 0)
+		return false;
+	saga_note_inserted(queue, &position);
+	return true;
+}
+
+/* ---------- telling whoever runs it ---------- */
+
+/*
+ * Nothing here may raise: the transaction is committed.  The queue's mark is
+ * lowered first, whichever callback of ours comes first: who gives the run up
+ * claims at once, and is to find the event.
+ */
+static void
+at_commit(void)
+{
+	bool		found = false;
+	int			i;
+
+	if (saga_shared == NULL)
+		return;
+	for (i = 0; i < nstopped; i++)
+	{
+		pg_uuid_t	position = saga_uuid_previous(&stopped[i].execution_id);
+		pg_uuid_t	mark = saga_uuid_previous(&position);
+
+		saga_queue_push_key(&stopped[i].queue, &mark);
+		found |= saga_proc_stop_execution(&stopped[i].execution_id);
+	}
+	/* it ends the worker of a step that goes on */
+	if (found)
+		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT && nstopped > 0)
+		at_commit();
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		nstopped = 0;
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	int			i;
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (nstopped > 0 && stopped[nstopped - 1].level >= level)
+			nstopped--;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (i = 0; i < nstopped; i++)
+			stopped[i].level = Min(stopped[i].level, level - 1);
+}
+
+static void
+note_stopped(const SagaQueue *queue, const pg_uuid_t *execution_id)
+{
+	Stopped    *s;
+
+	if (stopped == NULL)
+	{
+		stopped = MemoryContextAlloc(TopMemoryContext, sizeof(Stopped) * 8);
+		max_stopped = 8;
+		RegisterXactCallback(xact_callback, NULL);
+		RegisterSubXactCallback(subxact_callback, NULL);
+	}
+	if (nstopped == max_stopped)
+	{
+		stopped = repalloc(stopped, sizeof(Stopped) * max_stopped * 2);
+		max_stopped *= 2;
+	}
+	s = &stopped[nstopped++];
+	memset(s, 0, sizeof(*s));
+	s->queue.dboid = MyDatabaseId;
+	s->queue.queue_id = queue->queue_id;
+	s->queue.owner = queue->owner;
+	s->queue.kind = queue->kind;
+	s->execution_id = *execution_id;
+	s->level = GetCurrentTransactionNestLevel();
+}
+
+static void
+stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
+{
+	if (!insert_event(queue, execution_id, body))
+		saga_engine_send_event(queue->queue_id, execution_id, body);
+	note_stopped(queue, execution_id);
+}
+
+/* ---------- an execution that has not begun ---------- */
+
+static SagaStmt message_stmt = {
+	"SELECT id," START_COLUMNS " FROM saga.message WHERE queue_id = $1 AND id = $2 AND kind = 's' FOR UPDATE SKIP LOCKED",
+	2, {INT4OID, UUIDOID}
+};
+
+/* It had trouble, and came back. */
+static SagaStmt returned_stmt = {
+	"SELECT id," START_COLUMNS " FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id"
+	" AND kind = 's' FOR UPDATE SKIP LOCKED",
+	2, {INT4OID, UUIDOID}
+};
+
+/* ... or is to come back. */
+static SagaStmt timer_stmt = {
+	"SELECT message_id AS id," START_COLUMNS " FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND kind = 's'"
+	" FOR UPDATE SKIP LOCKED",
+	2, {INT4OID, UUIDOID}
+};
+
+static bool
+read_start(SagaItem *item)
+{
+	bool		found = SPI_processed > 0;
+
+	if (found)
+		saga_store_read_item(0, item);
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/*
+ * Locks the row that the execution is to begin with, in the memory of the
+ * caller.  False: there is none that is free.
+ */
+static bool
+lock_start(const SagaQueue *queue, const pg_uuid_t *execution_id, SagaItem *item, bool *in_timer)
+{
+	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(execution_id)};
+	MemoryContext context = CurrentMemoryContext;
+	SagaClaim	locking;
+	bool		found;
+
+	*in_timer = false;
+	saga_note_locked(queue, execution_id);
+	saga_execute(&message_stmt, values, NULL, false, 1);
+	MemoryContextSwitchTo(context);
+	found = read_start(item);
+	if (!found)
+	{
+		saga_locking_begin(&locking, queue);
+		saga_execute(&returned_stmt, values, NULL, false, 1);
+		MemoryContextSwitchTo(context);
+		found = read_start(item);
+		if (found)
+			saga_note_locked(queue, &item->id);
+		saga_locking_end(&locking);
+	}
+	if (!found)
+	{
+		saga_execute(&timer_stmt, values, NULL, false, 1);
+		MemoryContextSwitchTo(context);
+		found = *in_timer = read_start(item);
+	}
+	return found;
+}
+
+static void
+delete_timer(const SagaQueue *queue, const pg_uuid_t *execution_id)
+{
+	static SagaStmt stmt = {
+		"DELETE FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND kind = 's'",
+		2, {INT4OID, UUIDOID}
+	};
+	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(execution_id)};
+
+	saga_execute(&stmt, values, NULL, false, 0);
+}
+
+static bool
+start_exists(const SagaQueue *queue, const pg_uuid_t *execution_id)
+{
+	static SagaStmt stmt = {
+		"SELECT 1 FROM saga.message WHERE queue_id = $1 AND id = $2 AND kind = 's'"
+		" UNION ALL SELECT 1 FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id AND kind = 's'"
+		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND kind = 's'"
+		" LIMIT 1",
+		2, {INT4OID, UUIDOID}
+	};
+	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(execution_id)};
+	bool		found;
+
+	saga_execute(&stmt, values, NULL, false, 1);
+	found = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/*
+ * For the event: the start that it is about.  It becomes an item of the
+ * batch, if it is not one already.  A start that waits for its time after
+ * trouble is waited for: *locked_elsewhere, as if somebody had it.
+ */
+SagaItem *
+saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *locked_elsewhere)
+{
+	SagaItem   *item;
+	bool		in_timer;
+	int			i;
+
+	for (i = 0; i < batch->nitems; i++)
+	{
+		item = &batch->items[i];
+		if (item->kind == SAGA_MSG_START && saga_uuid_cmp(&item->message_id, execution_id) == 0)
+			return item->skip || item->done ? NULL : item;
+	}
+	item = &batch->items[batch->nitems];
+	if (!lock_start(batch->queue, execution_id, item, &in_timer) || in_timer)
+	{
+		*locked_elsewhere = start_exists(batch->queue, execution_id);
+		return NULL;
+	}
+	batch->nitems++;
+	return item;
+}
+
+/* ---------- at once ---------- */
+
+/* False: there is none, or somebody has locked it. */
+static bool
+load(SagaBatch *batch, SagaJob *job, SagaItem *event, bool *in_timer)
+{
+	SagaItem   *start = &batch->items[0];
+	bool		locked_elsewhere;
+
+	*in_timer = false;
+	if (saga_store_load(batch, job, &locked_elsewhere))
+		return true;
+	if (locked_elsewhere || !lock_start(batch->queue, &job->execution_id, start, in_timer))
+		return false;
+	saga_job_of_start(job, start);
+	if (!*in_timer)
+		batch->nitems = 1;
+	start->done = true;
+	return true;
+}
+
+static bool
+stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
+{
+	SagaItem	event = {.kind = SAGA_MSG_EVENT,.body = body};
+	SagaItem   *events[1] = {&event};
+	SagaBatch	batch = {.queue = queue,.context = CurrentMemoryContext};
+	SagaJob    *job = palloc0(sizeof(SagaJob));
+	SagaAction	action;
+	bool		in_timer;
+
+	batch.items = palloc0(sizeof(SagaItem));
+	batch.ended = &job;
+	job->queue = queue;
+	job->execution_id = *execution_id;
+	job->events = events;
+	job->nevents = 1;
+	if (!load(&batch, job, &event, &in_timer))
+		return false;
+	MemoryContextSwitchTo(batch.context);
+	saga_job_begin(job, GetCurrentTimestamp());
+	if (saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING)
+	{
+		job->early = true;
+		saga_store_park(&batch, job, DT_NOEND);
+	}
+	else
+	{
+		saga_run_next(job->run, GetCurrentTimestamp(), &action);
+		job->finished = true;
+		job->end = action;
+		saga_store_end(&batch, job);
+		batch.nended = 1;
+	}
+	if (in_timer)
+		delete_timer(queue, execution_id);
+	saga_store_flush(&batch);
+	return true;
+}
+
+/*
+ * In a step it is the event: the engine is in the middle of a batch.  With an
+ * old snapshot too: the rows may have changed since.
+ */
+void
+saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
+{
+	const SagaQueue *queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));
+
+	if (saga_in_step || IsolationUsesXactSnapshot() || !stop_now(queue, execution_id, body))
+		stop_later(queue, execution_id, body);
+}
+
+/* ---------- in the run ---------- */
+
+/* In a signal's handler. */
+bool
+saga_stop_signalled(void)
+{
+	bool		ours;
+
+	if (saga_proc_is_stopped(&ours))
+	{
+		saga_run_stopped = 1;
+		if (saga_in_step)
+			saga_step_interrupt();
+	}
+	return ours;
+}
+
+void
+saga_stop_check(void)
+{
+	if (saga_run_stopped)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("the execution was stopped")));
+}
