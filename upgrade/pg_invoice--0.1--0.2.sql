@@ -30,6 +30,7 @@ CREATE TABLE @extschema@.invoice_setting (
 	inbox_workflow_id integer,
 	current boolean NOT NULL,
 	set_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	number_with text[] NOT NULL DEFAULT '{}' CHECK (number_with <@ '{kind,year}'),
 	PRIMARY KEY (workflow_id, inbox_workflow_id)
 );
 CREATE UNIQUE INDEX invoice_setting_current ON @extschema@.invoice_setting (current) WHERE current;
@@ -37,6 +38,27 @@ COMMENT ON TABLE @extschema@.invoice_setting IS 'the workflows of invoices, made
 COMMENT ON COLUMN @extschema@.invoice_setting.workflow_id IS 'in saga.workflows: what an invoice goes through';
 COMMENT ON COLUMN @extschema@.invoice_setting.inbox_workflow_id IS 'what a document goes through that a source brings';
 COMMENT ON COLUMN @extschema@.invoice_setting.current IS 'what is submitted or retried now goes to it';
+COMMENT ON COLUMN @extschema@.invoice_setting.number_with IS
+	'what, beside seller and number, tells two invoices apart: kind (type_code), year (of issue_date); see invoice_set_number_scope';
+
+ALTER TABLE @extschema@.invoice_submission
+	ADD COLUMN type_code text,
+	ADD COLUMN issue_date date,
+	ADD COLUMN credit_note boolean NOT NULL DEFAULT false,
+	ADD COLUMN number_scope text NOT NULL DEFAULT '',
+	ADD COLUMN number_key text,
+	ADD COLUMN possible_duplicate boolean NOT NULL DEFAULT false;
+ALTER TABLE @extschema@.invoice_approval ADD COLUMN messages text[];
+COMMENT ON COLUMN @extschema@.invoice_approval.messages IS 'the same in words, each with its place in the document';
+COMMENT ON COLUMN @extschema@.invoice_submission.type_code IS 'kind of the document; null when it is longer than a code';
+COMMENT ON COLUMN @extschema@.invoice_submission.issue_date IS 'null when it is no date';
+COMMENT ON COLUMN @extschema@.invoice_submission.credit_note IS 'whether type_code is one of a credit note, whose amounts are positive and mean the opposite';
+COMMENT ON COLUMN @extschema@.invoice_submission.number_scope IS
+	'what else tells two invoices of one seller and number apart, see invoice_set_number_scope; empty by default';
+COMMENT ON COLUMN @extschema@.invoice_submission.number_key IS
+	'the number in one spelling, see invoice_number_key: numbers of one key look alike';
+COMMENT ON COLUMN @extschema@.invoice_submission.possible_duplicate IS
+	'another invoice of the seller had a number that looks alike: a person is asked (INV-DUPLICATE)';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
@@ -49,6 +71,54 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_vat'::pg_catalog
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_source_message'::pg_catalog.regclass, '');
 
 -- ---------- submit ----------
+DROP FUNCTION @extschema@.invoice_document_key(json);
+DROP FUNCTION @extschema@.invoice_earlier(text, text, json);
+
+CREATE FUNCTION @extschema@.invoice_document_key(document json, OUT tracking_id uuid, OUT number text,
+	OUT seller_key text, OUT seller text, OUT buyer text, OUT currency text, OUT type_code text, OUT issue_date date,
+	OUT credit_note boolean)
+AS 'MODULE_PATHNAME', 'saga_invoice_document_key'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION @extschema@.invoice_document_key(json) IS
+	'number, parties, kind and date of a document, and a new tracking id; raises for what invoice_submit refuses';
+
+CREATE FUNCTION @extschema@.invoice_number_key(number text) RETURNS text
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	key text := number;
+BEGIN
+	IF getdatabaseencoding() = 'UTF8' THEN
+		key := regexp_replace(normalize(number, NFKC),
+			'[\u00AD\u034F\u061C\u1680\u180E\u200B-\u200F\u2010-\u2015\u2028-\u202E\u2043\u2044\u2060-\u2069\u2212\u2215\uFE00-\uFE0F\uFEFF]', '', 'g');
+	END IF;
+	-- ASCII first: there are languages in which an i is no I
+	key := upper(upper(regexp_replace(key, '[\s/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
+	IF key = '' THEN
+		key := number;
+	END IF;
+	-- normalization can make it longer than an index takes
+	RETURN CASE WHEN octet_length(key) <= 500 THEN key
+		ELSE encode(sha256(convert_to(key, getdatabaseencoding())), 'hex') END;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_number_key(text) IS
+	'an invoice number in one spelling: numbers that differ in case, blanks, hyphens, dots, slashes, underscores or the width of characters have the same';
+
+CREATE FUNCTION @extschema@.invoice_number_scope(type_code text, issue_date date, number_with text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat_ws(' ', CASE WHEN 'kind' = ANY (number_with) THEN 'kind=' || coalesce(type_code, '') END,
+		CASE WHEN 'year' = ANY (number_with) THEN 'year=' || coalesce(extract(year FROM issue_date)::text, '') END)
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_number_scope(text, date, text[]) IS
+	'what tells two invoices of one seller and number apart, as invoice_setting.number_with says';
+
 CREATE FUNCTION @extschema@.invoice_workflow_id() RETURNS integer
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -69,31 +139,106 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success';
 
+CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	earlier @extschema@.invoice_submission;
+BEGIN
+	SELECT * INTO earlier FROM @extschema@.invoice_submission s
+		WHERE s.seller_key = invoice_earlier.seller_key AND s.number = invoice_earlier.number
+			AND s.number_scope = invoice_earlier.number_scope AND s.superseded_at IS NULL
+		FOR UPDATE;
+	IF NOT FOUND OR @extschema@.invoice_same_document(earlier.document, document) THEN
+		RETURN earlier.tracking_id;
+	END IF;
+	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
+		RAISE unique_violation USING
+			MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s',
+							 number, earlier.tracking_id),
+			HINT = 'A changed invoice needs a number of its own, unless the earlier one has failed or was cancelled.',
+			TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
+	END IF;
+	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp()
+		WHERE s.tracking_id = earlier.tracking_id;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json) IS
+	'the earlier submission of the same document; null when there is none in the way';
+
+CREATE FUNCTION @extschema@.invoice_looks_alike(self uuid, seller_key text, number_key text, number_scope text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	first @extschema@.invoice_submission;
+BEGIN
+	SELECT * INTO first FROM @extschema@.invoice_submission s
+		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
+			AND s.number_scope = invoice_looks_alike.number_scope
+			AND s.superseded_at IS NULL AND NOT s.possible_duplicate AND s.tracking_id <> self
+		FOR NO KEY UPDATE;
+	IF FOUND THEN
+		IF NOT @extschema@.invoice_is_dead(first.execution_id) THEN
+			RETURN true;
+		END IF;
+		UPDATE @extschema@.invoice_submission s SET possible_duplicate = true WHERE s.tracking_id = first.tracking_id;
+	END IF;
+	RETURN EXISTS (SELECT FROM @extschema@.invoice_submission s
+		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
+			AND s.number_scope = invoice_looks_alike.number_scope
+			AND s.possible_duplicate AND s.superseded_at IS NULL AND s.tracking_id <> self
+			AND NOT @extschema@.invoice_is_dead(s.execution_id));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
+	'whether another live invoice of the seller has a number that looks alike';
+
 CREATE OR REPLACE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+<<submitted>>
 DECLARE
 	key record;
+	number_key text;
+	alike boolean := false;
 	earlier uuid;
 	workflow_id integer;
 BEGIN
 	IF document IS NULL THEN
 		RAISE null_value_not_allowed USING MESSAGE = 'invoice document must not be null';
 	END IF;
-	key := @extschema@.invoice_document_key(document);
+	-- what invoice_set_number_scope holds: the setting stays as it is read now
+	LOCK TABLE @extschema@.invoice_submission IN ROW EXCLUSIVE MODE;
+	SELECT k.*, @extschema@.invoice_number_scope(k.type_code, k.issue_date,
+			(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)) AS number_scope
+		INTO key FROM @extschema@.invoice_document_key(document) k;
+	number_key := @extschema@.invoice_number_key(key.number);
 	LOOP
-		-- waits for a concurrent submitter of the same number
+		-- waits for a concurrent submitter of the same number, or one that looks alike
 		INSERT INTO @extschema@.invoice_submission
-			(tracking_id, execution_id, seller_key, number, seller, buyer, currency, document)
+			(tracking_id, execution_id, seller_key, number, seller, buyer, currency, document,
+			 type_code, issue_date, credit_note, number_scope, number_key, possible_duplicate)
 			VALUES (key.tracking_id, key.tracking_id, key.seller_key, key.number,
-					key.seller, key.buyer, key.currency, document)
-			ON CONFLICT (seller_key, number) WHERE superseded_at IS NULL DO NOTHING;
+					key.seller, key.buyer, key.currency, document,
+					key.type_code, key.issue_date, key.credit_note, key.number_scope, number_key,
+					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
+						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
+							AND s.number_scope = key.number_scope
+							AND s.possible_duplicate AND s.superseded_at IS NULL
+							AND NOT @extschema@.invoice_is_dead(s.execution_id)))
+			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
-		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, document);
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
 		IF earlier IS NOT NULL THEN
 			RETURN earlier;
 		END IF;
+		alike := @extschema@.invoice_looks_alike(key.tracking_id, key.seller_key, number_key, key.number_scope);
 	END LOOP;
 	workflow_id := @extschema@.invoice_workflow_id();
 	IF workflow_id IS NULL THEN
@@ -110,7 +255,52 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@.invoice_batch_key(document json, OUT seller_key text, OUT number text, OUT error text)
+CREATE FUNCTION @extschema@.invoice_set_number_scope(number_with text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	twice record;
+BEGIN
+	IF number_with IS NULL OR NOT number_with <@ '{kind,year}' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('numbers of invoices cannot be told apart by %L', number_with),
+			HINT = 'Give an array of ''kind'', ''year'', both or none.';
+	END IF;
+	PERFORM @extschema@.invoice_setup_lock();
+	LOCK TABLE @extschema@.invoice_submission IN SHARE ROW EXCLUSIVE MODE;
+	UPDATE @extschema@.invoice_setting t
+		SET number_with = ARRAY(SELECT DISTINCT p FROM unnest(invoice_set_number_scope.number_with) p ORDER BY p) WHERE t.current;
+	IF NOT FOUND THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'there is no workflow of invoices yet',
+			HINT = 'Call invoice_setup first.';
+	END IF;
+	SELECT min(s.seller) AS seller, s.number INTO twice FROM @extschema@.invoice_submission s
+		WHERE s.superseded_at IS NULL
+		GROUP BY s.seller_key, s.number, @extschema@.invoice_number_scope(s.type_code, s.issue_date, invoice_set_number_scope.number_with)
+		HAVING count(*) > 1 LIMIT 1;
+	IF FOUND THEN
+		RAISE unique_violation USING
+			MESSAGE = format('invoices of one seller and number would not be told apart any more, such as "%s" of "%s"', twice.number, twice.seller);
+	END IF;
+	-- the first of those that look alike now stays it
+	UPDATE @extschema@.invoice_submission s SET possible_duplicate = true
+		FROM (SELECT a.tracking_id, row_number() OVER (PARTITION BY a.seller_key, a.number_key,
+					@extschema@.invoice_number_scope(a.type_code, a.issue_date, invoice_set_number_scope.number_with)
+				ORDER BY a.submitted_at, a.tracking_id) AS n
+			FROM @extschema@.invoice_submission a WHERE a.superseded_at IS NULL AND NOT a.possible_duplicate) o
+		WHERE s.tracking_id = o.tracking_id AND o.n > 1;
+	UPDATE @extschema@.invoice_submission s
+		SET number_scope = @extschema@.invoice_number_scope(s.type_code, s.issue_date, invoice_set_number_scope.number_with);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_set_number_scope(text[]) IS
+	'says what the same number is: that of the same seller ({}, as it is at first), the same kind of document (kind: type_code) and the same year (year: of issue_date).
+Errors: invalid_parameter_value, object_not_in_prerequisite_state (before invoice_setup), unique_violation (invoices would not be told apart any more)';
+
+CREATE FUNCTION @extschema@.invoice_batch_key(document json, OUT sort_key text[], OUT error text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -118,7 +308,10 @@ DECLARE
 	message text;
 	detail text;
 BEGIN
-	SELECT k.seller_key, k.number INTO seller_key, number FROM @extschema@.invoice_document_key(document) k;
+	SELECT ARRAY[k.seller_key, @extschema@.invoice_number_key(k.number),
+			@extschema@.invoice_number_scope(k.type_code, k.issue_date,
+				(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)), k.number]
+		INTO sort_key FROM @extschema@.invoice_document_key(document) k;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	error := concat_ws(': ', message, nullif(detail, ''));
@@ -126,7 +319,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_batch_key(json) IS
-	'seller and number of a document in a batch, or why it is refused';
+	'seller and number of a document in a batch, numbers that look alike side by side; or why it is refused';
 
 CREATE FUNCTION @extschema@.invoice_bury(document json) RETURNS void
 LANGUAGE plpgsql
@@ -182,7 +375,7 @@ BEGIN
 		SELECT d.n, d.document, k.error
 			FROM json_array_elements(documents) WITH ORDINALITY AS d (document, n)
 				CROSS JOIN LATERAL @extschema@.invoice_batch_key(d.document) k
-			ORDER BY k.seller_key COLLATE "C" NULLS FIRST, k.number COLLATE "C" NULLS FIRST, d.n
+			ORDER BY k.sort_key COLLATE "C" NULLS FIRST, d.n
 	LOOP
 		index := element.n - 1;
 		IF on_error = 'refuse' THEN
@@ -229,6 +422,26 @@ BEGIN
 END
 $$;
 
+-- What is there gets its key. Of numbers that look alike the first one stays the first; a later one that is
+-- still on its way is held. None is too large now, whatever the limit has become.
+SET LOCAL pg_invoice.max_document_size = '64MB';
+UPDATE @extschema@.invoice_submission s
+	SET type_code = k.type_code, issue_date = k.issue_date, credit_note = k.credit_note,
+		number_key = @extschema@.invoice_number_key(s.number)
+	FROM @extschema@.invoice_submission d CROSS JOIN LATERAL @extschema@.invoice_document_key(d.document) k
+	WHERE d.tracking_id = s.tracking_id;
+UPDATE @extschema@.invoice_submission s SET possible_duplicate = true
+	FROM (SELECT a.tracking_id, row_number() OVER (PARTITION BY a.seller_key, a.number_key ORDER BY a.submitted_at, a.tracking_id) AS n
+		FROM @extschema@.invoice_submission a WHERE a.superseded_at IS NULL) o
+	WHERE s.tracking_id = o.tracking_id AND o.n > 1;
+DROP INDEX @extschema@.invoice_submission_number;
+CREATE UNIQUE INDEX invoice_submission_number ON @extschema@.invoice_submission (seller_key, number, number_scope)
+	WHERE superseded_at IS NULL;
+CREATE UNIQUE INDEX invoice_submission_first ON @extschema@.invoice_submission (seller_key, number_key, number_scope)
+	WHERE superseded_at IS NULL AND NOT possible_duplicate;
+CREATE INDEX invoice_submission_duplicate ON @extschema@.invoice_submission (seller_key, number_key, number_scope)
+	WHERE possible_duplicate;
+
 -- ---------- source ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_source(name text, settings jsonb, kind text DEFAULT 'sqs') RETURNS integer
 LANGUAGE plpgsql STRICT
@@ -274,11 +487,17 @@ AS $$
 DECLARE
 	document json;
 	doubts text[] := '{}';
+	alike boolean;
 	totals jsonb;
 	payable numeric;
 	above boolean;
 BEGIN
-	SELECT s.document, @extschema@.invoice_calculate(s.document) INTO document, totals
+	-- the first of numbers that look alike is one in doubt too, when another one was approved and stands
+	SELECT s.document, @extschema@.invoice_calculate(s.document), s.possible_duplicate OR EXISTS (
+			SELECT FROM @extschema@.invoice_submission o JOIN @extschema@.invoice i ON i.tracking_id = o.tracking_id
+			WHERE o.seller_key = s.seller_key AND o.number_key = s.number_key AND o.number_scope = s.number_scope
+				AND o.possible_duplicate AND o.tracking_id <> s.tracking_id AND i.status = 'valid')
+		INTO document, totals, alike
 		FROM @extschema@.invoice_submission s WHERE s.tracking_id = (input->>'tracking_id')::uuid;
 	payable := totals->>'payable';
 	SELECT abs(payable) > s.approval_limit INTO above
@@ -286,8 +505,12 @@ BEGIN
 		WHERE s.currency IN (input->>'currency', 'default')
 		ORDER BY s.currency = 'default' LIMIT 1;
 	-- Reasons to ask a person that are no rules: the document is valid, but money could go the wrong way (a
-	-- credit note with negative amounts is most often meant as a credit), or a VAT return lack an amount.
-	-- Not in a function of its own: after an update the workflow's owner would have no right to it.
+	-- credit note with negative amounts is most often meant as a credit), twice (a number that was typed in
+	-- another way), or a VAT return lack an amount. Not in a function of its own: after an update the
+	-- workflow's owner would have no right to it.
+	IF alike THEN
+		doubts := doubts || 'INV-DUPLICATE'::text;
+	END IF;
 	IF payable < 0 THEN
 		doubts := doubts || 'INV-SIGN'::text;
 	END IF;
@@ -303,6 +526,55 @@ BEGIN
 					 FROM jsonb_array_elements(totals->'vat_breakdown') AS v),
 		'due', sign(payable), 'amount', abs(payable)::text,
 		'above_limit', coalesce(above, false));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.invoice_step_hold(input jsonb, context jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracking uuid := input->>'tracking_id';
+	submission record;
+	approval_limit numeric;
+	alike text;
+	words jsonb;
+BEGIN
+	-- the step began anew (Retry): the token before this one is void
+	UPDATE @extschema@.invoice_approval a SET decided_at = clock_timestamp(), decision = 'withdrawn'
+		WHERE a.tracking_id = tracking AND a.decided_at IS NULL;
+	SELECT s.* INTO submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	SELECT s.approval_limit INTO approval_limit FROM @extschema@.invoice_approval_limit s
+		WHERE s.currency IN (input->>'currency', 'default')
+		ORDER BY s.currency = 'default' LIMIT 1;
+	-- in two parts, each of which has its index
+	SELECT string_agg(format('"%s" (%s)', o.number, o.tracking_id), ', ') INTO alike
+		FROM (SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
+					AND d.number_scope = submission.number_scope AND NOT d.possible_duplicate AND d.superseded_at IS NULL
+			UNION ALL SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
+					AND d.number_scope = submission.number_scope AND d.possible_duplicate AND d.superseded_at IS NULL
+			LIMIT 20) o
+		WHERE o.tracking_id <> tracking;
+	-- what the reasons are in words, as far as they are ours
+	words := jsonb_build_object(
+		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
+		'INV-SIGN', format(' /totals/payable: %s %s is due: a credit note has positive amounts, and an invoice seldom a negative one', input->>'payable', input->>'currency'),
+		'INV-TAX-CURRENCY', ' /tax_currency: it is the currency of the invoice, or the VAT in it (/totals/tax_total_accounting) is missing');
+	INSERT INTO @extschema@.invoice_approval (token, tracking_id, execution_id, reason, currency, payable, messages)
+		VALUES (input->>'token', tracking, (context#>>'{Execution,Id}')::uuid,
+				(SELECT string_agg(r, ', ')
+				 FROM (SELECT 'above the limit' AS r WHERE (input->'above_limit')::boolean
+					   UNION ALL SELECT jsonb_array_elements_text(input->'warnings')) AS reasons),
+				input->>'currency', (input->>'payable')::numeric,
+				ARRAY(SELECT concat('above the limit /totals/payable: ', input->>'payable', ' ', input->>'currency', ' is due, the limit is ' || approval_limit)
+						WHERE (input->'above_limit')::boolean
+					  UNION ALL SELECT concat_ws(' ', v->>'rule', nullif(v->>'location', '')) || ': ' || (v->>'message')
+						FROM jsonb_array_elements(@extschema@.invoice_check(submission.document)->'rules') AS v
+						WHERE v->>'level' = 'warning' AND input->'warnings' ? (v->>'rule')
+					  UNION ALL SELECT w || (words->>w) FROM jsonb_array_elements_text(input->'warnings') AS w WHERE words ? w));
+	RETURN 'null';
 END
 $$;
 
@@ -436,8 +708,10 @@ BEGIN
 	PERFORM @extschema@.invoice_setup_sources(owner, inbox);
 	IF (workflow, inbox) IS DISTINCT FROM (present.workflow_id, present.inbox_workflow_id) THEN
 		UPDATE @extschema@.invoice_setting s SET current = false WHERE s.current;
-		INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current) VALUES (workflow, inbox, true)
-			ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE SET current = true, set_at = clock_timestamp();
+		INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current, number_with)
+			VALUES (workflow, inbox, true, coalesce(present.number_with, '{}'))
+			ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE
+				SET current = true, set_at = clock_timestamp(), number_with = excluded.number_with;
 	END IF;
 	PERFORM @extschema@.invoice_grant_steps(owner);
 EXCEPTION WHEN unique_violation THEN
@@ -591,9 +865,52 @@ BEGIN
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
+	-- another one that looks alike may have been approved since
+	IF NOT submission.possible_duplicate AND @extschema@.invoice_looks_alike(submission.tracking_id,
+			submission.seller_key, submission.number_key, submission.number_scope) THEN
+		UPDATE @extschema@.invoice_submission s SET possible_duplicate = true WHERE s.tracking_id = submission.tracking_id;
+	END IF;
 	PERFORM saga.start_execution(@extschema@.invoice_workflow_id(), jsonb_build_object('tracking_id', submission.tracking_id,
 		'number', submission.number, 'seller', submission.seller), NULL, submission.execution_id);
 	RETURN submission.tracking_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.invoice_correct(submission @extschema@.invoice_submission, corrected json) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+<<corrected_one>>
+DECLARE
+	key record;
+	number_key text;
+	alike boolean;
+	earlier uuid;
+BEGIN
+	SELECT k.*, @extschema@.invoice_number_scope(k.type_code, k.issue_date,
+			(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)) AS number_scope
+		INTO key FROM @extschema@.invoice_document_key(corrected) k;
+	number_key := @extschema@.invoice_number_key(key.number);
+	IF (key.seller_key, key.number, key.number_scope) <> (submission.seller_key, submission.number, submission.number_scope) THEN
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, corrected);
+		IF earlier IS NOT NULL THEN
+			RAISE unique_violation USING
+				MESSAGE = format('the corrected document was already submitted as %s', earlier);
+		END IF;
+	END IF;
+	-- under another number it is in doubt for what is there
+	alike := submission.possible_duplicate
+		AND (key.seller_key, number_key, key.number_scope)
+			IS NOT DISTINCT FROM (submission.seller_key, submission.number_key, submission.number_scope)
+		OR @extschema@.invoice_looks_alike(submission.tracking_id, key.seller_key, number_key, key.number_scope);
+	INSERT INTO @extschema@.invoice_document_history (tracking_id, document)
+		VALUES (submission.tracking_id, submission.document);
+	UPDATE @extschema@.invoice_submission s
+		SET seller_key = key.seller_key, number = key.number, seller = key.seller, buyer = key.buyer,
+			currency = key.currency, document = corrected, type_code = key.type_code, issue_date = key.issue_date,
+			credit_note = key.credit_note, number_scope = key.number_scope,
+			number_key = corrected_one.number_key, possible_duplicate = alike
+		WHERE s.tracking_id = submission.tracking_id;
 END
 $$;
 
@@ -612,7 +929,9 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		END AS status,
 		e.current_state AS current_step, s.attempts, s.currency,
 		coalesce(i.payable, a.payable) AS payable,
-		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id
+		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
+		s.type_code, s.issue_date,
+		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
@@ -626,7 +945,8 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		LEFT JOIN @extschema@.invoice_source_message m ON m.tracking_id = s.tracking_id;
 
 CREATE OR REPLACE VIEW @extschema@.invoice_held AS
-	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at
+	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at,
+		coalesce(a.messages, string_to_array(a.reason, ', ')) AS messages, s.document
 	FROM @extschema@.invoice_approval a
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
@@ -635,25 +955,36 @@ CREATE OR REPLACE VIEW @extschema@.invoice_held AS
 				WHERE e.workflow_id = w.workflow_id AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0) x OFFSET 0);
 
 CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
-	SELECT s.tracking_id, s.number, s.seller, d.reason,
-		CASE WHEN d.reason <> 'Saga.CompensationFailed' THEN d.cause
-			ELSE concat_ws('; ', concat_ws(': ', d.details->>'error', d.cause),
-				'not undone: ' || (SELECT string_agg(n->>'state', ', ')
-								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
-		END AS cause,
-		@extschema@.invoice_violated_rules(d.cause) AS rules, s.attempts, d.failed_at,
+	SELECT s.tracking_id, s.number, s.seller, d.reason, c.cause, r.rules, s.attempts, d.failed_at,
 		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document,
 		(SELECT min(m.source_message_id) FROM @extschema@.invoice_source_message m WHERE m.tracking_id = s.tracking_id)
-			AS source_message_id
+			AS source_message_id,
+		-- rules: it is JSON
+		CASE WHEN r.rules IS NOT NULL AND jsonb_typeof(d.cause::jsonb->'violations') = 'array'
+			THEN ARRAY(SELECT concat_ws(': ', concat_ws(' ', v->>'rule', nullif(v->>'location', '')), v->>'message')
+				FROM jsonb_array_elements(d.cause::jsonb->'violations') WITH ORDINALITY AS a (v, n) ORDER BY n)
+			ELSE ARRAY[c.cause] END AS messages
 	FROM saga.all_dead_letters d
 		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
+		CROSS JOIN LATERAL (SELECT CASE WHEN d.reason <> 'Saga.CompensationFailed' THEN d.cause
+			ELSE concat_ws('; ', concat_ws(': ', d.details->>'error', d.cause),
+				'not undone: ' || (SELECT string_agg(n->>'state', ', ')
+								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
+			END AS cause) c
+		CROSS JOIN LATERAL (SELECT @extschema@.invoice_violated_rules(d.cause) AS rules) r
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution'
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
-		to_json(d.body->>'body'), d.body->>'source_message_id'
+		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause]
 	FROM saga.all_dead_letters d
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
+
+COMMENT ON COLUMN @extschema@.invoice_tracking.signed_payable IS 'payable, that of a credit note negative: what can be summed up';
+COMMENT ON COLUMN @extschema@.invoice_held.messages IS
+	'the reasons in words: rule, place in the document (a JSON pointer), and what is wrong there';
+COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS
+	'what is wrong in words: of each violation its rule, its place in the document (a JSON pointer) and what is wrong there; else the cause';
 
 -- ---------- process ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_ready() RETURNS boolean

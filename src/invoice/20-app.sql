@@ -11,10 +11,21 @@ CREATE TABLE @extschema@.invoice_submission (
 	attempts integer NOT NULL DEFAULT 1,
 	submitted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	superseded_at timestamptz,
-	document json NOT NULL
+	document json NOT NULL,
+	type_code text,
+	issue_date date,
+	credit_note boolean NOT NULL DEFAULT false,
+	number_scope text NOT NULL DEFAULT '',
+	number_key text,
+	possible_duplicate boolean NOT NULL DEFAULT false
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
-CREATE UNIQUE INDEX invoice_submission_number ON @extschema@.invoice_submission (seller_key, number)
+CREATE UNIQUE INDEX invoice_submission_number ON @extschema@.invoice_submission (seller_key, number, number_scope)
 	WHERE superseded_at IS NULL;
+-- Of numbers that look alike one is the first; another that comes at the same moment waits for it here.
+CREATE UNIQUE INDEX invoice_submission_first ON @extschema@.invoice_submission (seller_key, number_key, number_scope)
+	WHERE superseded_at IS NULL AND NOT possible_duplicate;
+CREATE INDEX invoice_submission_duplicate ON @extschema@.invoice_submission (seller_key, number_key, number_scope)
+	WHERE possible_duplicate;
 COMMENT ON TABLE @extschema@.invoice_submission IS 'documents as received, one row for each tracking id';
 COMMENT ON COLUMN @extschema@.invoice_submission.tracking_id IS 'what invoice_submit returned; the id of the first execution';
 COMMENT ON COLUMN @extschema@.invoice_submission.execution_id IS 'the execution that works on it now, or did last';
@@ -24,6 +35,15 @@ COMMENT ON COLUMN @extschema@.invoice_submission.attempts IS 'executions so far:
 COMMENT ON COLUMN @extschema@.invoice_submission.superseded_at IS
 	'when it made room for another document of the same seller and number, having failed; such a one cannot be retried';
 COMMENT ON COLUMN @extschema@.invoice_submission.document IS 'as received, or as last corrected with invoice_retry';
+COMMENT ON COLUMN @extschema@.invoice_submission.type_code IS 'kind of the document; null when it is longer than a code';
+COMMENT ON COLUMN @extschema@.invoice_submission.issue_date IS 'null when it is no date';
+COMMENT ON COLUMN @extschema@.invoice_submission.credit_note IS 'whether type_code is one of a credit note, whose amounts are positive and mean the opposite';
+COMMENT ON COLUMN @extschema@.invoice_submission.number_scope IS
+	'what else tells two invoices of one seller and number apart, see invoice_set_number_scope; empty by default';
+COMMENT ON COLUMN @extschema@.invoice_submission.number_key IS
+	'the number in one spelling, see invoice_number_key: numbers of one key look alike';
+COMMENT ON COLUMN @extschema@.invoice_submission.possible_duplicate IS
+	'another invoice of the seller had a number that looks alike: a person is asked (INV-DUPLICATE)';
 
 CREATE TABLE @extschema@.invoice_document_history (
 	tracking_id uuid NOT NULL,
@@ -46,6 +66,7 @@ CREATE TABLE @extschema@.invoice_approval (
 	decision text CHECK (decision IN ('approved', 'rejected', 'withdrawn')),
 	decided_by text,
 	note text,
+	messages text[],
 	CHECK ((decided_at IS NULL) = (decision IS NULL))
 );
 CREATE INDEX invoice_approval_tracking ON @extschema@.invoice_approval (tracking_id);
@@ -53,6 +74,7 @@ CREATE INDEX invoice_approval_open ON @extschema@.invoice_approval (held_at) WHE
 COMMENT ON TABLE @extschema@.invoice_approval IS 'invoices that were held for a person, and what the person decided';
 COMMENT ON COLUMN @extschema@.invoice_approval.token IS 'task token of the waiting step';
 COMMENT ON COLUMN @extschema@.invoice_approval.reason IS 'why it was held: ids of the warnings, or that it is above the limit';
+COMMENT ON COLUMN @extschema@.invoice_approval.messages IS 'the same in words, each with its place in the document';
 COMMENT ON COLUMN @extschema@.invoice_approval.decision IS
 	'approved or rejected by a person; withdrawn: cancelled, or the step began anew';
 
@@ -69,6 +91,7 @@ CREATE TABLE @extschema@.invoice_setting (
 	inbox_workflow_id integer,
 	current boolean NOT NULL,
 	set_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	number_with text[] NOT NULL DEFAULT '{}' CHECK (number_with <@ '{kind,year}'),
 	PRIMARY KEY (workflow_id, inbox_workflow_id)
 );
 CREATE UNIQUE INDEX invoice_setting_current ON @extschema@.invoice_setting (current) WHERE current;
@@ -76,6 +99,8 @@ COMMENT ON TABLE @extschema@.invoice_setting IS 'the workflows of invoices, made
 COMMENT ON COLUMN @extschema@.invoice_setting.workflow_id IS 'in saga.workflows: what an invoice goes through';
 COMMENT ON COLUMN @extschema@.invoice_setting.inbox_workflow_id IS 'what a document goes through that a source brings';
 COMMENT ON COLUMN @extschema@.invoice_setting.current IS 'what is submitted or retried now goes to it';
+COMMENT ON COLUMN @extschema@.invoice_setting.number_with IS
+	'what, beside seller and number, tells two invoices apart: kind (type_code), year (of issue_date); see invoice_set_number_scope';
 
 -- No foreign keys between the tables below: one function writes them, and a
 -- check for each line would cost more than the line.

@@ -1,11 +1,49 @@
 -- app: submitting.
 
 CREATE FUNCTION @extschema@.invoice_document_key(document json, OUT tracking_id uuid, OUT number text,
-	OUT seller_key text, OUT seller text, OUT buyer text, OUT currency text)
+	OUT seller_key text, OUT seller text, OUT buyer text, OUT currency text, OUT type_code text, OUT issue_date date,
+	OUT credit_note boolean)
 AS 'MODULE_PATHNAME', 'saga_invoice_document_key'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.invoice_document_key(json) IS
-	'number and parties of a document, and a new tracking id; raises for what invoice_submit refuses';
+	'number, parties, kind and date of a document, and a new tracking id; raises for what invoice_submit refuses';
+
+-- One spelling for what a person takes for the same number: compatible forms of a character (full width,
+-- no-break space) are one, letters in upper case, and without blanks, invisible characters, hyphens and
+-- dashes, dots, slashes and underscores. If nothing is left, the number itself.
+CREATE FUNCTION @extschema@.invoice_number_key(number text) RETURNS text
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	key text := number;
+BEGIN
+	IF getdatabaseencoding() = 'UTF8' THEN
+		key := regexp_replace(normalize(number, NFKC),
+			'[\u00AD\u034F\u061C\u1680\u180E\u200B-\u200F\u2010-\u2015\u2028-\u202E\u2043\u2044\u2060-\u2069\u2212\u2215\uFE00-\uFE0F\uFEFF]', '', 'g');
+	END IF;
+	-- ASCII first: there are languages in which an i is no I
+	key := upper(upper(regexp_replace(key, '[\s/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
+	IF key = '' THEN
+		key := number;
+	END IF;
+	-- normalization can make it longer than an index takes
+	RETURN CASE WHEN octet_length(key) <= 500 THEN key
+		ELSE encode(sha256(convert_to(key, getdatabaseencoding())), 'hex') END;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_number_key(text) IS
+	'an invoice number in one spelling: numbers that differ in case, blanks, hyphens, dots, slashes, underscores or the width of characters have the same';
+
+CREATE FUNCTION @extschema@.invoice_number_scope(type_code text, issue_date date, number_with text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat_ws(' ', CASE WHEN 'kind' = ANY (number_with) THEN 'kind=' || coalesce(type_code, '') END,
+		CASE WHEN 'year' = ANY (number_with) THEN 'year=' || coalesce(extract(year FROM issue_date)::text, '') END)
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_number_scope(text, date, text[]) IS
+	'what tells two invoices of one seller and number apart, as invoice_setting.number_with says';
 
 CREATE FUNCTION @extschema@.invoice_same_document(a json, b json) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE STRICT
@@ -43,7 +81,7 @@ COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution o
 
 -- The submission that holds a number: null when there is none (any more), or
 -- when it was dead and has made room; raises when it is another document.
-CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, document json) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -52,7 +90,7 @@ DECLARE
 BEGIN
 	SELECT * INTO earlier FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_earlier.seller_key AND s.number = invoice_earlier.number
-			AND s.superseded_at IS NULL
+			AND s.number_scope = invoice_earlier.number_scope AND s.superseded_at IS NULL
 		FOR UPDATE;
 	IF NOT FOUND OR @extschema@.invoice_same_document(earlier.document, document) THEN
 		RETURN earlier.tracking_id;
@@ -69,8 +107,38 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, json) IS
+COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json) IS
 	'the earlier submission of the same document; null when there is none in the way';
+
+-- Whether a live invoice of the seller, other than this one, has a number that looks alike. A dead one that
+-- was the first is not in the way: it is a possible duplicate from now on, should it be retried.
+CREATE FUNCTION @extschema@.invoice_looks_alike(self uuid, seller_key text, number_key text, number_scope text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	first @extschema@.invoice_submission;
+BEGIN
+	SELECT * INTO first FROM @extschema@.invoice_submission s
+		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
+			AND s.number_scope = invoice_looks_alike.number_scope
+			AND s.superseded_at IS NULL AND NOT s.possible_duplicate AND s.tracking_id <> self
+		FOR NO KEY UPDATE;
+	IF FOUND THEN
+		IF NOT @extschema@.invoice_is_dead(first.execution_id) THEN
+			RETURN true;
+		END IF;
+		UPDATE @extschema@.invoice_submission s SET possible_duplicate = true WHERE s.tracking_id = first.tracking_id;
+	END IF;
+	RETURN EXISTS (SELECT FROM @extschema@.invoice_submission s
+		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
+			AND s.number_scope = invoice_looks_alike.number_scope
+			AND s.possible_duplicate AND s.superseded_at IS NULL AND s.tracking_id <> self
+			AND NOT @extschema@.invoice_is_dead(s.execution_id));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
+	'whether another live invoice of the seller has a number that looks alike';
 
 -- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
 -- any table, workflow or queue. It runs nothing of the caller's.
@@ -78,27 +146,43 @@ CREATE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+<<submitted>>
 DECLARE
 	key record;
+	number_key text;
+	alike boolean := false;
 	earlier uuid;
 	workflow_id integer;
 BEGIN
 	IF document IS NULL THEN
 		RAISE null_value_not_allowed USING MESSAGE = 'invoice document must not be null';
 	END IF;
-	key := @extschema@.invoice_document_key(document);
+	-- what invoice_set_number_scope holds: the setting stays as it is read now
+	LOCK TABLE @extschema@.invoice_submission IN ROW EXCLUSIVE MODE;
+	SELECT k.*, @extschema@.invoice_number_scope(k.type_code, k.issue_date,
+			(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)) AS number_scope
+		INTO key FROM @extschema@.invoice_document_key(document) k;
+	number_key := @extschema@.invoice_number_key(key.number);
 	LOOP
-		-- waits for a concurrent submitter of the same number
+		-- waits for a concurrent submitter of the same number, or one that looks alike
 		INSERT INTO @extschema@.invoice_submission
-			(tracking_id, execution_id, seller_key, number, seller, buyer, currency, document)
+			(tracking_id, execution_id, seller_key, number, seller, buyer, currency, document,
+			 type_code, issue_date, credit_note, number_scope, number_key, possible_duplicate)
 			VALUES (key.tracking_id, key.tracking_id, key.seller_key, key.number,
-					key.seller, key.buyer, key.currency, document)
-			ON CONFLICT (seller_key, number) WHERE superseded_at IS NULL DO NOTHING;
+					key.seller, key.buyer, key.currency, document,
+					key.type_code, key.issue_date, key.credit_note, key.number_scope, number_key,
+					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
+						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
+							AND s.number_scope = key.number_scope
+							AND s.possible_duplicate AND s.superseded_at IS NULL
+							AND NOT @extschema@.invoice_is_dead(s.execution_id)))
+			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
-		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, document);
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
 		IF earlier IS NOT NULL THEN
 			RETURN earlier;
 		END IF;
+		alike := @extschema@.invoice_looks_alike(key.tracking_id, key.seller_key, number_key, key.number_scope);
 	END LOOP;
 	workflow_id := @extschema@.invoice_workflow_id();
 	IF workflow_id IS NULL THEN
@@ -117,9 +201,54 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_submit(json) IS
 	'takes an invoice and returns its tracking id; the same document again returns the same id';
 
+-- Every submission gets its scope anew, so nobody submits meanwhile.
+CREATE FUNCTION @extschema@.invoice_set_number_scope(number_with text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	twice record;
+BEGIN
+	IF number_with IS NULL OR NOT number_with <@ '{kind,year}' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('numbers of invoices cannot be told apart by %L', number_with),
+			HINT = 'Give an array of ''kind'', ''year'', both or none.';
+	END IF;
+	PERFORM @extschema@.invoice_setup_lock();
+	LOCK TABLE @extschema@.invoice_submission IN SHARE ROW EXCLUSIVE MODE;
+	UPDATE @extschema@.invoice_setting t
+		SET number_with = ARRAY(SELECT DISTINCT p FROM unnest(invoice_set_number_scope.number_with) p ORDER BY p) WHERE t.current;
+	IF NOT FOUND THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'there is no workflow of invoices yet',
+			HINT = 'Call invoice_setup first.';
+	END IF;
+	SELECT min(s.seller) AS seller, s.number INTO twice FROM @extschema@.invoice_submission s
+		WHERE s.superseded_at IS NULL
+		GROUP BY s.seller_key, s.number, @extschema@.invoice_number_scope(s.type_code, s.issue_date, invoice_set_number_scope.number_with)
+		HAVING count(*) > 1 LIMIT 1;
+	IF FOUND THEN
+		RAISE unique_violation USING
+			MESSAGE = format('invoices of one seller and number would not be told apart any more, such as "%s" of "%s"', twice.number, twice.seller);
+	END IF;
+	-- the first of those that look alike now stays it
+	UPDATE @extschema@.invoice_submission s SET possible_duplicate = true
+		FROM (SELECT a.tracking_id, row_number() OVER (PARTITION BY a.seller_key, a.number_key,
+					@extschema@.invoice_number_scope(a.type_code, a.issue_date, invoice_set_number_scope.number_with)
+				ORDER BY a.submitted_at, a.tracking_id) AS n
+			FROM @extschema@.invoice_submission a WHERE a.superseded_at IS NULL AND NOT a.possible_duplicate) o
+		WHERE s.tracking_id = o.tracking_id AND o.n > 1;
+	UPDATE @extschema@.invoice_submission s
+		SET number_scope = @extschema@.invoice_number_scope(s.type_code, s.issue_date, invoice_set_number_scope.number_with);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_set_number_scope(text[]) IS
+	'says what the same number is: that of the same seller ({}, as it is at first), the same kind of document (kind: type_code) and the same year (year: of issue_date).
+Errors: invalid_parameter_value, object_not_in_prerequisite_state (before invoice_setup), unique_violation (invoices would not be told apart any more)';
+
 -- By what a batch is put in order; error instead, when invoice_submit would refuse the document whatever
 -- there is already. Nothing is written here, so the block costs next to nothing.
-CREATE FUNCTION @extschema@.invoice_batch_key(document json, OUT seller_key text, OUT number text, OUT error text)
+CREATE FUNCTION @extschema@.invoice_batch_key(document json, OUT sort_key text[], OUT error text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -127,14 +256,17 @@ DECLARE
 	message text;
 	detail text;
 BEGIN
-	SELECT k.seller_key, k.number INTO seller_key, number FROM @extschema@.invoice_document_key(document) k;
+	SELECT ARRAY[k.seller_key, @extschema@.invoice_number_key(k.number),
+			@extschema@.invoice_number_scope(k.type_code, k.issue_date,
+				(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)), k.number]
+		INTO sort_key FROM @extschema@.invoice_document_key(document) k;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	error := concat_ws(': ', message, nullif(detail, ''));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_batch_key(json) IS
-	'seller and number of a document in a batch, or why it is refused';
+	'seller and number of a document in a batch, numbers that look alike side by side; or why it is refused';
 
 -- As a message that a source brought: the inbox tries it once more, and its dead letter can be redriven.
 CREATE FUNCTION @extschema@.invoice_bury(document json) RETURNS void
@@ -193,7 +325,7 @@ BEGIN
 		SELECT d.n, d.document, k.error
 			FROM json_array_elements(documents) WITH ORDINALITY AS d (document, n)
 				CROSS JOIN LATERAL @extschema@.invoice_batch_key(d.document) k
-			ORDER BY k.seller_key COLLATE "C" NULLS FIRST, k.number COLLATE "C" NULLS FIRST, d.n
+			ORDER BY k.sort_key COLLATE "C" NULLS FIRST, d.n
 	LOOP
 		index := element.n - 1;
 		IF on_error = 'refuse' THEN

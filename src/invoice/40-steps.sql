@@ -95,11 +95,17 @@ AS $$
 DECLARE
 	document json;
 	doubts text[] := '{}';
+	alike boolean;
 	totals jsonb;
 	payable numeric;
 	above boolean;
 BEGIN
-	SELECT s.document, @extschema@.invoice_calculate(s.document) INTO document, totals
+	-- the first of numbers that look alike is one in doubt too, when another one was approved and stands
+	SELECT s.document, @extschema@.invoice_calculate(s.document), s.possible_duplicate OR EXISTS (
+			SELECT FROM @extschema@.invoice_submission o JOIN @extschema@.invoice i ON i.tracking_id = o.tracking_id
+			WHERE o.seller_key = s.seller_key AND o.number_key = s.number_key AND o.number_scope = s.number_scope
+				AND o.possible_duplicate AND o.tracking_id <> s.tracking_id AND i.status = 'valid')
+		INTO document, totals, alike
 		FROM @extschema@.invoice_submission s WHERE s.tracking_id = (input->>'tracking_id')::uuid;
 	payable := totals->>'payable';
 	SELECT abs(payable) > s.approval_limit INTO above
@@ -107,8 +113,12 @@ BEGIN
 		WHERE s.currency IN (input->>'currency', 'default')
 		ORDER BY s.currency = 'default' LIMIT 1;
 	-- Reasons to ask a person that are no rules: the document is valid, but money could go the wrong way (a
-	-- credit note with negative amounts is most often meant as a credit), or a VAT return lack an amount.
-	-- Not in a function of its own: after an update the workflow's owner would have no right to it.
+	-- credit note with negative amounts is most often meant as a credit), twice (a number that was typed in
+	-- another way), or a VAT return lack an amount. Not in a function of its own: after an update the
+	-- workflow's owner would have no right to it.
+	IF alike THEN
+		doubts := doubts || 'INV-DUPLICATE'::text;
+	END IF;
 	IF payable < 0 THEN
 		doubts := doubts || 'INV-SIGN'::text;
 	END IF;
@@ -134,16 +144,45 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	tracking uuid := input->>'tracking_id';
+	submission record;
+	approval_limit numeric;
+	alike text;
+	words jsonb;
 BEGIN
 	-- the step began anew (Retry): the token before this one is void
 	UPDATE @extschema@.invoice_approval a SET decided_at = clock_timestamp(), decision = 'withdrawn'
 		WHERE a.tracking_id = tracking AND a.decided_at IS NULL;
-	INSERT INTO @extschema@.invoice_approval (token, tracking_id, execution_id, reason, currency, payable)
+	SELECT s.* INTO submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	SELECT s.approval_limit INTO approval_limit FROM @extschema@.invoice_approval_limit s
+		WHERE s.currency IN (input->>'currency', 'default')
+		ORDER BY s.currency = 'default' LIMIT 1;
+	-- in two parts, each of which has its index
+	SELECT string_agg(format('"%s" (%s)', o.number, o.tracking_id), ', ') INTO alike
+		FROM (SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
+					AND d.number_scope = submission.number_scope AND NOT d.possible_duplicate AND d.superseded_at IS NULL
+			UNION ALL SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
+					AND d.number_scope = submission.number_scope AND d.possible_duplicate AND d.superseded_at IS NULL
+			LIMIT 20) o
+		WHERE o.tracking_id <> tracking;
+	-- what the reasons are in words, as far as they are ours
+	words := jsonb_build_object(
+		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
+		'INV-SIGN', format(' /totals/payable: %s %s is due: a credit note has positive amounts, and an invoice seldom a negative one', input->>'payable', input->>'currency'),
+		'INV-TAX-CURRENCY', ' /tax_currency: it is the currency of the invoice, or the VAT in it (/totals/tax_total_accounting) is missing');
+	INSERT INTO @extschema@.invoice_approval (token, tracking_id, execution_id, reason, currency, payable, messages)
 		VALUES (input->>'token', tracking, (context#>>'{Execution,Id}')::uuid,
 				(SELECT string_agg(r, ', ')
 				 FROM (SELECT 'above the limit' AS r WHERE (input->'above_limit')::boolean
 					   UNION ALL SELECT jsonb_array_elements_text(input->'warnings')) AS reasons),
-				input->>'currency', (input->>'payable')::numeric);
+				input->>'currency', (input->>'payable')::numeric,
+				ARRAY(SELECT concat('above the limit /totals/payable: ', input->>'payable', ' ', input->>'currency', ' is due, the limit is ' || approval_limit)
+						WHERE (input->'above_limit')::boolean
+					  UNION ALL SELECT concat_ws(' ', v->>'rule', nullif(v->>'location', '')) || ': ' || (v->>'message')
+						FROM jsonb_array_elements(@extschema@.invoice_check(submission.document)->'rules') AS v
+						WHERE v->>'level' = 'warning' AND input->'warnings' ? (v->>'rule')
+					  UNION ALL SELECT w || (words->>w) FROM jsonb_array_elements_text(input->'warnings') AS w WHERE words ? w));
 	RETURN 'null';
 END
 $$;

@@ -145,8 +145,10 @@ BEGIN
 	PERFORM @extschema@.invoice_setup_sources(owner, inbox);
 	IF (workflow, inbox) IS DISTINCT FROM (present.workflow_id, present.inbox_workflow_id) THEN
 		UPDATE @extschema@.invoice_setting s SET current = false WHERE s.current;
-		INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current) VALUES (workflow, inbox, true)
-			ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE SET current = true, set_at = clock_timestamp();
+		INSERT INTO @extschema@.invoice_setting (workflow_id, inbox_workflow_id, current, number_with)
+			VALUES (workflow, inbox, true, coalesce(present.number_with, '{}'))
+			ON CONFLICT ON CONSTRAINT invoice_setting_pkey DO UPDATE
+				SET current = true, set_at = clock_timestamp(), number_with = excluded.number_with;
 	END IF;
 	PERFORM @extschema@.invoice_grant_steps(owner);
 EXCEPTION WHEN unique_violation THEN

@@ -107,22 +107,36 @@ CREATE FUNCTION @extschema@.invoice_correct(submission @extschema@.invoice_submi
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+<<corrected_one>>
 DECLARE
-	key record := @extschema@.invoice_document_key(corrected);
+	key record;
+	number_key text;
+	alike boolean;
 	earlier uuid;
 BEGIN
-	IF (key.seller_key, key.number) <> (submission.seller_key, submission.number) THEN
-		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, corrected);
+	SELECT k.*, @extschema@.invoice_number_scope(k.type_code, k.issue_date,
+			(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)) AS number_scope
+		INTO key FROM @extschema@.invoice_document_key(corrected) k;
+	number_key := @extschema@.invoice_number_key(key.number);
+	IF (key.seller_key, key.number, key.number_scope) <> (submission.seller_key, submission.number, submission.number_scope) THEN
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, corrected);
 		IF earlier IS NOT NULL THEN
 			RAISE unique_violation USING
 				MESSAGE = format('the corrected document was already submitted as %s', earlier);
 		END IF;
 	END IF;
+	-- under another number it is in doubt for what is there
+	alike := submission.possible_duplicate
+		AND (key.seller_key, number_key, key.number_scope)
+			IS NOT DISTINCT FROM (submission.seller_key, submission.number_key, submission.number_scope)
+		OR @extschema@.invoice_looks_alike(submission.tracking_id, key.seller_key, number_key, key.number_scope);
 	INSERT INTO @extschema@.invoice_document_history (tracking_id, document)
 		VALUES (submission.tracking_id, submission.document);
 	UPDATE @extschema@.invoice_submission s
 		SET seller_key = key.seller_key, number = key.number, seller = key.seller, buyer = key.buyer,
-			currency = key.currency, document = corrected
+			currency = key.currency, document = corrected, type_code = key.type_code, issue_date = key.issue_date,
+			credit_note = key.credit_note, number_scope = key.number_scope,
+			number_key = corrected_one.number_key, possible_duplicate = alike
 		WHERE s.tracking_id = submission.tracking_id;
 END
 $$;
@@ -160,6 +174,11 @@ BEGIN
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
+	-- another one that looks alike may have been approved since
+	IF NOT submission.possible_duplicate AND @extschema@.invoice_looks_alike(submission.tracking_id,
+			submission.seller_key, submission.number_key, submission.number_scope) THEN
+		UPDATE @extschema@.invoice_submission s SET possible_duplicate = true WHERE s.tracking_id = submission.tracking_id;
+	END IF;
 	PERFORM saga.start_execution(@extschema@.invoice_workflow_id(), jsonb_build_object('tracking_id', submission.tracking_id,
 		'number', submission.number, 'seller', submission.seller), NULL, submission.execution_id);
 	RETURN submission.tracking_id;

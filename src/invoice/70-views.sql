@@ -29,7 +29,9 @@ CREATE VIEW @extschema@.invoice_tracking AS
 		END AS status,
 		e.current_state AS current_step, s.attempts, s.currency,
 		coalesce(i.payable, a.payable) AS payable,
-		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id
+		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
+		s.type_code, s.issue_date,
+		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
@@ -50,6 +52,7 @@ COMMENT ON COLUMN @extschema@.invoice_tracking.status IS
 COMMENT ON COLUMN @extschema@.invoice_tracking.current_step IS 'state of the workflow that it is in; null when it has not begun or has ended';
 COMMENT ON COLUMN @extschema@.invoice_tracking.attempts IS '1, and one more for each invoice_retry';
 COMMENT ON COLUMN @extschema@.invoice_tracking.payable IS 'amount due as computed; null before it is held or saved';
+COMMENT ON COLUMN @extschema@.invoice_tracking.signed_payable IS 'payable, that of a credit note negative: what can be summed up';
 COMMENT ON COLUMN @extschema@.invoice_tracking.error IS 'name of the error that ended it: InvoiceInvalid, InvoiceRejected, InvoiceCancelled, or one of the workflow engine';
 
 CREATE FUNCTION @extschema@.invoice_status(tracking_id uuid) RETURNS text
@@ -61,7 +64,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_status(uuid) IS 'status of an invoice as in invoice_tracking';
 
 CREATE VIEW @extschema@.invoice_held AS
-	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at
+	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at,
+		coalesce(a.messages, string_to_array(a.reason, ', ')) AS messages, s.document
 	FROM @extschema@.invoice_approval a
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
@@ -70,25 +74,33 @@ CREATE VIEW @extschema@.invoice_held AS
 				WHERE e.workflow_id = w.workflow_id AND e.execution_id = a.execution_id AND e.status = 'RUNNING' OFFSET 0) x OFFSET 0);
 COMMENT ON VIEW @extschema@.invoice_held IS 'invoices that wait for invoice_approve or invoice_reject';
 COMMENT ON COLUMN @extschema@.invoice_held.reason IS 'ids of the warnings, or "above the limit"';
+COMMENT ON COLUMN @extschema@.invoice_held.messages IS
+	'the reasons in words: rule, place in the document (a JSON pointer), and what is wrong there';
 
+-- A function of its own for the words would need a right that those who may read the view do not have.
 CREATE VIEW @extschema@.invoice_dlq AS
-	SELECT s.tracking_id, s.number, s.seller, d.reason,
-		CASE WHEN d.reason <> 'Saga.CompensationFailed' THEN d.cause
-			ELSE concat_ws('; ', concat_ws(': ', d.details->>'error', d.cause),
-				'not undone: ' || (SELECT string_agg(n->>'state', ', ')
-								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
-		END AS cause,
-		@extschema@.invoice_violated_rules(d.cause) AS rules, s.attempts, d.failed_at,
+	SELECT s.tracking_id, s.number, s.seller, d.reason, c.cause, r.rules, s.attempts, d.failed_at,
 		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document,
 		(SELECT min(m.source_message_id) FROM @extschema@.invoice_source_message m WHERE m.tracking_id = s.tracking_id)
-			AS source_message_id
+			AS source_message_id,
+		-- rules: it is JSON
+		CASE WHEN r.rules IS NOT NULL AND jsonb_typeof(d.cause::jsonb->'violations') = 'array'
+			THEN ARRAY(SELECT concat_ws(': ', concat_ws(' ', v->>'rule', nullif(v->>'location', '')), v->>'message')
+				FROM jsonb_array_elements(d.cause::jsonb->'violations') WITH ORDINALITY AS a (v, n) ORDER BY n)
+			ELSE ARRAY[c.cause] END AS messages
 	FROM saga.all_dead_letters d
 		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
+		CROSS JOIN LATERAL (SELECT CASE WHEN d.reason <> 'Saga.CompensationFailed' THEN d.cause
+			ELSE concat_ws('; ', concat_ws(': ', d.details->>'error', d.cause),
+				'not undone: ' || (SELECT string_agg(n->>'state', ', ')
+								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
+			END AS cause) c
+		CROSS JOIN LATERAL (SELECT @extschema@.invoice_violated_rules(d.cause) AS rules) r
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution'
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
-		to_json(d.body->>'body'), d.body->>'source_message_id'
+		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause]
 	FROM saga.all_dead_letters d
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
 COMMENT ON VIEW @extschema@.invoice_dlq IS
@@ -101,3 +113,5 @@ COMMENT ON COLUMN @extschema@.invoice_dlq.reason IS
 COMMENT ON COLUMN @extschema@.invoice_dlq.cause IS 'for InvoiceInvalid JSON with the violated rules and their places, else text';
 COMMENT ON COLUMN @extschema@.invoice_dlq.rules IS 'ids of the violated rules; null when it did not fail for them';
 COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone';
+COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS
+	'what is wrong in words: of each violation its rule, its place in the document (a JSON pointer) and what is wrong there; else the cause';

@@ -14,12 +14,15 @@
 #include "common/common.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "invoice/invoice.h"
 #include "invoice/submit.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
 
 /* GUC pg_invoice.max_document_size, in kB */
@@ -27,6 +30,9 @@ static int	max_document_kb = 1024;
 
 /* Longer numbers and seller keys would not fit into one index entry. */
 #define MAX_KEY_BYTES	500
+
+/* What is longer is no code, and is not kept as one. */
+#define MAX_CODE_BYTES	20
 
 /* A piece of the text, nothing copied; start NULL: absent. */
 typedef struct Slice
@@ -39,6 +45,8 @@ typedef struct Slice
 typedef struct Wanted
 {
 	Slice		number;
+	Slice		type_code;
+	Slice		issue_date;
 	Slice		currency;
 	Slice		seller;
 	Slice		buyer;
@@ -316,6 +324,10 @@ find_members(const char *p, const char *end, Wanted *wanted)
 	{
 		if (key_is(&key, "number"))
 			wanted->number = value;
+		else if (key_is(&key, "type_code"))
+			wanted->type_code = value;
+		else if (key_is(&key, "issue_date"))
+			wanted->issue_date = value;
 		else if (key_is(&key, "currency"))
 			wanted->currency = value;
 		else if (key_is(&key, "seller"))
@@ -432,6 +444,27 @@ seller_key(const Party *seller)
 	return NULL;
 }
 
+static char *
+type_code(const Slice *slice)
+{
+	char	   *text = scalar_text(slice);
+
+	return text != NULL && strlen(text) <= MAX_CODE_BYTES ? text : NULL;
+}
+
+/* False: there is none, or it is no day of the calendar. */
+static bool
+issue_date(const Slice *slice, DateADT *date)
+{
+	char	   *text = scalar_text(slice);
+	int			day = text != NULL ? saga_day_parse(text) : 0;
+
+	if (day == 0)
+		return false;
+	*date = date2j(day / 10000, day / 100 % 100, day % 100) - POSTGRES_EPOCH_JDATE;
+	return true;
+}
+
 static void
 check_document(const char *p, const char *end)
 {
@@ -469,7 +502,8 @@ PG_FUNCTION_INFO_V1(saga_invoice_document_key);
 
 /*
  * invoice_document_key(json, OUT tracking_id, OUT number, OUT seller_key,
- * OUT seller, OUT buyer, OUT currency)
+ * OUT seller, OUT buyer, OUT currency, OUT type_code, OUT issue_date,
+ * OUT credit_note)
  *
  * Raises for what invoice_submit() refuses; every other document has a number
  * and a seller key.  The tracking id is new with each call.
@@ -484,10 +518,11 @@ saga_invoice_document_key(PG_FUNCTION_ARGS)
 	Wanted		wanted;
 	Party		seller;
 	Party		buyer;
-	char	   *texts[5];
+	char	   *texts[6];
 	pg_uuid_t	tracking_id;
-	Datum		values[6];
-	bool		nulls[6];
+	DateADT		date = 0;
+	Datum		values[lengthof(texts) + 3];
+	bool		nulls[lengthof(texts) + 3];
 	int			i;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
@@ -506,6 +541,7 @@ saga_invoice_document_key(PG_FUNCTION_ARGS)
 	texts[2] = scalar_text(&seller.name);
 	texts[3] = scalar_text(&buyer.name);
 	texts[4] = scalar_text(&wanted.currency);
+	texts[5] = type_code(&wanted.type_code);
 
 	tracking_id = saga_uuid_offer();
 	values[0] = UUIDPGetDatum(&tracking_id);
@@ -515,5 +551,10 @@ saga_invoice_document_key(PG_FUNCTION_ARGS)
 		nulls[i + 1] = texts[i] == NULL;
 		values[i + 1] = nulls[i + 1] ? (Datum) 0 : CStringGetTextDatum(texts[i]);
 	}
+	i++;
+	nulls[i] = !issue_date(&wanted.issue_date, &date);
+	values[i++] = DateADTGetDatum(date);
+	nulls[i] = false;
+	values[i] = BoolGetDatum(texts[5] != NULL && saga_code_find(SAGA_CODES_CREDIT_NOTE, texts[5]) != NULL);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls)));
 }
