@@ -176,3 +176,18 @@ INSERT INTO invoice_submission (tracking_id, execution_id, seller_key, number, d
 SELECT number, invoice_step_calculate(jsonb_build_object('tracking_id', tracking_id, 'warnings', '["BR-CO-25"]'::jsonb))->'warnings' AS reasons
   FROM invoice_submission WHERE seller_key = 'doubts' ORDER BY 1;
 ROLLBACK;
+
+-- Codes of the longer lists: what is there, and what is not.
+SELECT what, pg_temp.violated(doc) FROM (VALUES
+	('unit', pg_temp.line('{"unit_code": "Stück"}')), ('unit in lower case', pg_temp.line('{"unit_code": "kgm"}')), ('package', pg_temp.line('{"unit_code": "XPK"}')),
+	('exemption', pg_temp.changed('{"vat_breakdown": [{"category": "S", "rate": "19", "exemption_reason_code": "NONSENSE"}]}')),
+	('in lower case', pg_temp.changed('{"vat_breakdown": [{"category": "S", "rate": "19", "exemption_reason_code": "vatex-eu-132-1g"}]}')),
+	('allowances', pg_temp.changed('{"allowances": [{"amount": "1", "vat_category": "S", "vat_rate": "19", "reason_code": "95"}, {"amount": "1", "vat_category": "S", "vat_rate": "19", "reason_code": "FC"}],
+		"charges": [{"amount": "1", "vat_category": "S", "vat_rate": "19", "reason_code": "FC"}, {"amount": "1", "vat_category": "S", "vat_rate": "19", "reason_code": "95"},
+			{"amount": "1", "vat_category": "S", "vat_rate": "19", "reason_code": "freight"}]}')),
+	('of a line', pg_temp.line('{"allowances": [{"amount": "1", "reason_code": "1"}], "charges": [{"amount": "1", "reason_code": "1"}]}')),
+	('identifiers', pg_temp.changed('{"buyer": {"name": "B", "address": {"country": "FR"}, "ids": [{"id": "1", "scheme": "0088"}, {"id": "2", "scheme": "0999"}, {"id": "3", "scheme": "XR03"}, {"id": "4"}]}}')),
+	('addresses', pg_temp.changed('{"buyer": {"name": "B", "address": {"country": "FR"}, "electronic_address": {"id": "1", "scheme": "9999"}},
+		"seller": {"name": "M", "vat_id": "DE123456789", "address": {"country": "DE"}, "electronic_address": {"id": "1", "scheme": "9958"}}}')),
+	('tax point', pg_temp.changed('{"tax_point_date_code": "432"}')), ('of CII', pg_temp.changed('{"tax_point_date_code": "72"}')), ('neither', pg_temp.changed('{"tax_point_date_code": "1"}'))
+	) AS t(what, doc);

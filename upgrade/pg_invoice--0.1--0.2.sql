@@ -16,6 +16,9 @@ BEGIN
 END
 $$;
 
+-- ---------- rules ----------
+ALTER FUNCTION @extschema@.invoice_codes() ROWS 3500;
+
 -- ---------- app ----------
 ALTER TABLE @extschema@.invoice_setting RENAME TO invoice_approval_limit;
 ALTER INDEX @extschema@.invoice_setting_pkey RENAME TO invoice_approval_limit_pkey;

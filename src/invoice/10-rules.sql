@@ -41,7 +41,7 @@ COMMENT ON FUNCTION @extschema@.invoice_storable(json) IS 'whether jsonb can hol
 CREATE FUNCTION @extschema@.invoice_codes(OUT list text, OUT code text, OUT minor_unit int)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'saga_invoice_codes'
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 600;
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 3500;
 COMMENT ON FUNCTION @extschema@.invoice_codes() IS 'the code lists that the rules use';
 
 -- A credit note carries positive amounts; its type gives the sign.

@@ -6,7 +6,8 @@
  * them are credit notes), UNTDID 5305 (VAT categories), UNTDID 4461 (payment
  * means), ISO 3166-1 (countries, with 1A and XI as EN 16931 has them) and
  * ISO 4217 (currencies with their minor units).  Sorted by byte, for
- * saga_code_find.  A test compares them with the published lists.
+ * saga_code_find.  A test compares them with the published lists.  Longer lists
+ * are in codes_list.c and codes_unit.c.
  */
 #include "postgres.h"
 
@@ -108,11 +109,25 @@ static const SagaCode currencies[] = {
 	{"ZMW", 2}, {"ZWG", 2}
 };
 
-const SagaCodes saga_codes[SAGA_CODE_LISTS] = {
-	[SAGA_CODES_TYPE] = {"type_codes", lengthof(type_codes), type_codes},
-	[SAGA_CODES_CREDIT_NOTE] = {"credit_note_type_codes", lengthof(credit_note_type_codes), credit_note_type_codes},
-	[SAGA_CODES_VAT_CATEGORY] = {"vat_categories", lengthof(vat_categories), vat_categories},
-	[SAGA_CODES_PAYMENT_MEANS] = {"payment_means", lengthof(payment_means), payment_means},
-	[SAGA_CODES_COUNTRY] = {"countries", lengthof(countries), countries},
-	[SAGA_CODES_CURRENCY] = {"currencies", lengthof(currencies), currencies}
+static const SagaCodes type_codes_list = {"type_codes", lengthof(type_codes), type_codes};
+static const SagaCodes credit_note_type_codes_list = {"credit_note_type_codes", lengthof(credit_note_type_codes), credit_note_type_codes};
+static const SagaCodes vat_categories_list = {"vat_categories", lengthof(vat_categories), vat_categories};
+static const SagaCodes payment_means_list = {"payment_means", lengthof(payment_means), payment_means};
+static const SagaCodes countries_list = {"countries", lengthof(countries), countries};
+static const SagaCodes currencies_list = {"currencies", lengthof(currencies), currencies};
+
+const SagaCodes *const saga_codes[SAGA_CODE_LISTS] = {
+	[SAGA_CODES_TYPE] = &type_codes_list,
+	[SAGA_CODES_CREDIT_NOTE] = &credit_note_type_codes_list,
+	[SAGA_CODES_VAT_CATEGORY] = &vat_categories_list,
+	[SAGA_CODES_PAYMENT_MEANS] = &payment_means_list,
+	[SAGA_CODES_COUNTRY] = &countries_list,
+	[SAGA_CODES_CURRENCY] = &currencies_list,
+	[SAGA_CODES_TAX_POINT] = &saga_tax_point_codes,
+	[SAGA_CODES_IDENTIFIER_SCHEME] = &saga_identifier_schemes,
+	[SAGA_CODES_ALLOWANCE_REASON] = &saga_allowance_reasons,
+	[SAGA_CODES_CHARGE_REASON] = &saga_charge_reasons,
+	[SAGA_CODES_EXEMPTION_REASON] = &saga_exemption_reasons,
+	[SAGA_CODES_UNIT] = &saga_unit_codes,
+	[SAGA_CODES_ADDRESS_SCHEME] = &saga_address_schemes
 };

@@ -373,15 +373,22 @@ typedef enum SagaCodeList
 	SAGA_CODES_VAT_CATEGORY,
 	SAGA_CODES_PAYMENT_MEANS,
 	SAGA_CODES_COUNTRY,
-	SAGA_CODES_CURRENCY
+	SAGA_CODES_CURRENCY,
+	SAGA_CODES_TAX_POINT,
+	SAGA_CODES_IDENTIFIER_SCHEME,
+	SAGA_CODES_ALLOWANCE_REASON,
+	SAGA_CODES_CHARGE_REASON,
+	SAGA_CODES_EXEMPTION_REASON,
+	SAGA_CODES_UNIT,
+	SAGA_CODES_ADDRESS_SCHEME
 } SagaCodeList;
 
-#define SAGA_CODE_LISTS (SAGA_CODES_CURRENCY + 1)
+#define SAGA_CODE_LISTS (SAGA_CODES_ADDRESS_SCHEME + 1)
 
 /* minor unit of a currency, 0 in the other lists */
 typedef struct SagaCode
 {
-	char		code[4];
+	char		code[23];
 	int8		minor_unit;
 } SagaCode;
 
@@ -392,9 +399,24 @@ typedef struct SagaCodes
 	const SagaCode *codes;		/* sorted by strcmp */
 } SagaCodes;
 
-extern const SagaCodes saga_codes[SAGA_CODE_LISTS];
+extern const SagaCodes *const saga_codes[SAGA_CODE_LISTS];
+extern const SagaCodes saga_tax_point_codes;
+extern const SagaCodes saga_identifier_schemes;
+extern const SagaCodes saga_allowance_reasons;
+extern const SagaCodes saga_charge_reasons;
+extern const SagaCodes saga_exemption_reasons;
+extern const SagaCodes saga_unit_codes;
+extern const SagaCodes saga_address_schemes;
 
 extern const SagaCode *saga_code_find(SagaCodeList list, const char *code);
+/* False: there is a code, and it is not in the list. */
+extern bool saga_code_fits(SagaCodeList list, const char *code);
+
+/* In a function with a SagaCheck *check: what to say of one that is not. */
+#define CODE_AT(level, rule, list, code, location) \
+	REPORT_AT(level, rule, location, "found %s, expected a code of the list %s", \
+			  saga_quote_found(code, strlen(code)), saga_codes[list]->name)
+
 extern SagaVatCategory saga_vat_category(const char *code);
 extern const char *saga_vat_code(SagaVatCategory category);
 extern bool saga_iban_valid(const char *text);

@@ -11,9 +11,9 @@
 const SagaCode *
 saga_code_find(SagaCodeList list, const char *code)
 {
-	const SagaCode *codes = saga_codes[list].codes;
+	const SagaCode *codes = saga_codes[list]->codes;
 	int			low = 0;
-	int			high = saga_codes[list].n - 1;
+	int			high = saga_codes[list]->n - 1;
 
 	while (low <= high)
 	{
@@ -30,20 +30,26 @@ saga_code_find(SagaCodeList list, const char *code)
 	return NULL;
 }
 
+bool
+saga_code_fits(SagaCodeList list, const char *code)
+{
+	return code == NULL || saga_code_find(list, code) != NULL;
+}
+
 /* The enum has the order of the list. */
 SagaVatCategory
 saga_vat_category(const char *code)
 {
 	const SagaCode *found = code ? saga_code_find(SAGA_CODES_VAT_CATEGORY, code) : NULL;
 
-	return found ? (SagaVatCategory) (found - saga_codes[SAGA_CODES_VAT_CATEGORY].codes) : SAGA_VAT_UNKNOWN;
+	return found ? (SagaVatCategory) (found - saga_codes[SAGA_CODES_VAT_CATEGORY]->codes) : SAGA_VAT_UNKNOWN;
 }
 
 const char *
 saga_vat_code(SagaVatCategory category)
 {
 	Assert(category < SAGA_VAT_CATEGORIES);
-	return saga_codes[SAGA_CODES_VAT_CATEGORY].codes[category].code;
+	return saga_codes[SAGA_CODES_VAT_CATEGORY]->codes[category].code;
 }
 
 /*

@@ -13,9 +13,8 @@
 static void
 need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rule, const char *location)
 {
-	if (code && saga_code_find(list, code) == NULL)
-		FATAL_AT(rule, location, "found %s, expected a code of the list %s",
-				 saga_quote_found(code, strlen(code)), saga_codes[list].name);
+	if (!saga_code_fits(list, code))
+		CODE_AT(SAGA_FATAL, rule, list, code, location);
 }
 
 /* ---------- document ---------- */
@@ -48,6 +47,7 @@ saga_rules_header(SagaCheck *check)
 	need_code(check, SAGA_CODES_TYPE, doc->type_code, "BR-CL-01", "/type_code");
 	need_code(check, SAGA_CODES_CURRENCY, doc->currency, "BR-CL-04", "/currency");
 	need_code(check, SAGA_CODES_CURRENCY, doc->tax_currency, "BR-CL-05", "/tax_currency");
+	need_code(check, SAGA_CODES_TAX_POINT, doc->tax_point_date_code, "BR-CL-06", "/tax_point_date_code");
 
 	if (doc->tax_point_date.text && doc->tax_point_date_code)
 		FATAL_AT("BR-CO-03", "/tax_point_date_code", "tax_point_date and tax_point_date_code exclude each other");
@@ -102,6 +102,27 @@ has_country_prefix(const char *vat_id)
 	return strcmp(prefix, "EL") == 0 || saga_code_find(SAGA_CODES_COUNTRY, prefix) != NULL;
 }
 
+/*
+ * A scheme of four digits is one of ISO 6523.  Others are no mistake: SEPA, those
+ * of XRechnung's extension (XR03) and of countries beyond the EU (CRN) are in
+ * published invoices.
+ */
+static void
+check_schemes(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
+{
+	int			i;
+
+	for (i = 0; i < party->ids.n; i++)
+	{
+		const char *scheme = SAGA_ITEM(SagaIdentifier, &party->ids, i)->scheme;
+
+		if (scheme && strlen(scheme) == 4 && strspn(scheme, "0123456789") == 4 &&
+			!saga_code_fits(SAGA_CODES_IDENTIFIER_SCHEME, scheme))
+			CODE_AT(SAGA_FATAL, "BR-CL-10", SAGA_CODES_IDENTIFIER_SCHEME, scheme,
+					psprintf("/%s/ids/%d/scheme", rules->member, i));
+	}
+}
+
 static void
 check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 {
@@ -130,6 +151,10 @@ check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	if (party->electronic_address && party->electronic_address->scheme == NULL && rules->electronic)
 		FATAL_AT(rules->electronic, psprintf("/%s/electronic_address/scheme", rules->member),
 				 "the electronic address of the %s has no scheme", rules->title);
+	if (party->electronic_address && !saga_code_fits(SAGA_CODES_ADDRESS_SCHEME, party->electronic_address->scheme))
+		CODE_AT(SAGA_FATAL, "BR-CL-25", SAGA_CODES_ADDRESS_SCHEME, party->electronic_address->scheme,
+				psprintf("/%s/electronic_address/scheme", rules->member));
+	check_schemes(check, party, rules);
 }
 
 static bool

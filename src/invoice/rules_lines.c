@@ -37,16 +37,22 @@ typedef struct AllowanceRules
 	const char *reason_too;
 	const char *amount_decimals;
 	const char *base_decimals;
+	SagaCodeList reasons;
+	const char *reason_list;
 } AllowanceRules;
 
 static const AllowanceRules document_allowance =
-{"allowances", "allowance", "BR-31", "BR-32", "BR-33", "BR-CO-21", "BR-DEC-01", "BR-DEC-02"};
+{"allowances", "allowance", "BR-31", "BR-32", "BR-33", "BR-CO-21", "BR-DEC-01", "BR-DEC-02",
+SAGA_CODES_ALLOWANCE_REASON, "BR-CL-19"};
 static const AllowanceRules document_charge =
-{"charges", "charge", "BR-36", "BR-37", "BR-38", "BR-CO-22", "BR-DEC-05", "BR-DEC-06"};
+{"charges", "charge", "BR-36", "BR-37", "BR-38", "BR-CO-22", "BR-DEC-05", "BR-DEC-06",
+SAGA_CODES_CHARGE_REASON, "BR-CL-20"};
 static const AllowanceRules line_allowance =
-{"allowances", "allowance", "BR-41", NULL, "BR-42", "BR-CO-23", "BR-DEC-24", "BR-DEC-25"};
+{"allowances", "allowance", "BR-41", NULL, "BR-42", "BR-CO-23", "BR-DEC-24", "BR-DEC-25",
+SAGA_CODES_ALLOWANCE_REASON, "BR-CL-19"};
 static const AllowanceRules line_charge =
-{"charges", "charge", "BR-43", NULL, "BR-44", "BR-CO-24", "BR-DEC-27", "BR-DEC-28"};
+{"charges", "charge", "BR-43", NULL, "BR-44", "BR-CO-24", "BR-DEC-27", "BR-DEC-28",
+SAGA_CODES_CHARGE_REASON, "BR-CL-20"};
 
 /* The amount against its base and percent. */
 static void
@@ -70,6 +76,14 @@ check_percentage(SagaCheck *check, const SagaAllowance *item, const AllowanceRul
 				dec_text(item->base_amount.value));
 }
 
+/* Published invoices have charges with the code of an allowance. */
+static bool
+has_reason_code(const SagaAllowance *item, SagaCodeList reasons)
+{
+	return saga_code_fits(reasons, item->reason_code) ||
+		(reasons == SAGA_CODES_CHARGE_REASON && saga_code_fits(SAGA_CODES_ALLOWANCE_REASON, item->reason_code));
+}
+
 static void
 check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRules *rules, int line, int i)
 {
@@ -89,6 +103,9 @@ check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRule
 		FATAL_AT(rules->reason_too, location, "the %s has neither reason nor reason_code", rules->title);
 		pfree(location);
 	}
+	if (!has_reason_code(item, rules->reasons))
+		CODE_AT(SAGA_FATAL, rules->reason_list, rules->reasons, item->reason_code,
+				saga_place(line, rules->list, i, "reason_code"));
 	if (item->amount.scale > check->compare)
 		saga_rule_decimals(check, rules->amount_decimals, &item->amount,
 						   saga_place(line, rules->list, i, "amount"));
@@ -153,6 +170,8 @@ check_presence(SagaCheck *check, const SagaLine *line, int i)
 		FATAL_AT("BR-22", at_line(i, "quantity"), "line %d has no quantity", i + 1);
 	if (line->unit_code == NULL)
 		FATAL_AT("BR-23", at_line(i, "unit_code"), "line %d has no unit of measure", i + 1);
+	else if (!saga_code_fits(SAGA_CODES_UNIT, line->unit_code))
+		CODE_AT(SAGA_FATAL, "BR-CL-23", SAGA_CODES_UNIT, line->unit_code, at_line(i, "unit_code"));
 	if (line->name == NULL)
 		FATAL_AT("BR-25", at_line(i, "name"), "line %d has no item name", i + 1);
 	if (!line->unit_price.given)

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/formatting.h"
 
 #include "invoice/decimal.h"
 
@@ -42,6 +43,16 @@ check_row_tax(SagaCheck *check, const SagaVatRow *row, int i)
 				dec_text(row->tax_amount.value), dec_text(expected), dec_text(row->taxable_amount.value));
 }
 
+/* The list is in upper case, and its publisher's own examples are not. */
+static void
+check_exemption_code(SagaCheck *check, const SagaVatRow *row, int i)
+{
+	const char *code = row->exemption_reason_code;
+
+	if (code != NULL && saga_code_find(SAGA_CODES_EXEMPTION_REASON, asc_toupper(code, strlen(code))) == NULL)
+		CODE_AT(SAGA_FATAL, "BR-CL-22", SAGA_CODES_EXEMPTION_REASON, code, at_row(i, "exemption_reason_code"));
+}
+
 void
 saga_rules_breakdown(SagaCheck *check)
 {
@@ -61,6 +72,7 @@ saga_rules_breakdown(SagaCheck *check)
 		else if (row->category == SAGA_VAT_UNKNOWN)
 			FATAL_AT("BR-CL-17", at_row(i, "category"), "found %s, expected a VAT category",
 					 saga_quote_found(row->category_code, strlen(row->category_code)));
+		check_exemption_code(check, row, i);
 		if (!row->rate.given && row->category != SAGA_VAT_O)
 			FATAL_AT("BR-48", at_row(i, "rate"), "row %d of the VAT breakdown has no rate", i + 1);
 		if (declared && !row->taxable_amount.given)

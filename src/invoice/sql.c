@@ -294,14 +294,14 @@ saga_invoice_codes(PG_FUNCTION_ARGS)
 	set = SRF_PERCALL_SETUP();
 
 	i = set->call_cntr;
-	for (list = 0; list < SAGA_CODE_LISTS && i >= saga_codes[list].n; list++)
-		i -= saga_codes[list].n;
+	for (list = 0; list < SAGA_CODE_LISTS && i >= saga_codes[list]->n; list++)
+		i -= saga_codes[list]->n;
 	if (list == SAGA_CODE_LISTS)
 		SRF_RETURN_DONE(set);
 
-	values[0] = CStringGetTextDatum(saga_codes[list].name);
-	values[1] = CStringGetTextDatum(saga_codes[list].codes[i].code);
-	values[2] = Int32GetDatum(saga_codes[list].codes[i].minor_unit);
+	values[0] = CStringGetTextDatum(saga_codes[list]->name);
+	values[1] = CStringGetTextDatum(saga_codes[list]->codes[i].code);
+	values[2] = Int32GetDatum(saga_codes[list]->codes[i].minor_unit);
 	nulls[2] = (list != SAGA_CODES_CURRENCY);
 	SRF_RETURN_NEXT(set, HeapTupleGetDatum(heap_form_tuple(set->tuple_desc, values, nulls)));
 }

@@ -79,7 +79,8 @@ WITH published AS (
 	UNION ALL
 	SELECT 'currencies', key, value::int FROM code_file, json_each_text(doc->'currencies')
 ), ours AS (
-	SELECT list, code, minor_unit FROM invoice_codes()
+	-- the longer lists are not in that file
+	SELECT list, code, minor_unit FROM invoice_codes() WHERE list IN (SELECT list FROM published)
 )
 SELECT 'not ours' AS problem, * FROM (TABLE published EXCEPT TABLE ours) AS x
 UNION ALL
