@@ -17,6 +17,11 @@ INSERT INTO texts (text) VALUES
 	(repeat('[', 200) || repeat(']', 200)), (repeat('{"a":', 150) || '1' || repeat('}', 150)), ('[' || repeat('1,', 10000) || '1]'), ('"' || repeat('a', 100000) || '"');
 SELECT id, left(text, 30) AS text, pg_temp.our_json(text), pg_temp.servers_json(text)
 FROM texts WHERE pg_temp.our_json(text) IS DISTINCT FROM pg_temp.servers_json(text) ORDER BY id;
+-- a few digits with an exponent stand for a hundred thousand: some of them are read, and not thousands
+SELECT pg_temp.foreign_json('[1e131071, 1E-16383]') = '[1e131071, 1e-16383]' AS large_numbers,
+	pg_temp.foreign_json('[' || repeat('1e131071,', 9) || '1]') IS NULL AS too_many,
+	pg_temp.foreign_json('[' || repeat('1e+00300,', 4000) || '1]') IS NULL AS too_many_smaller_ones,
+	pg_temp.foreign_json('[' || repeat('1.5e-9,', 100000) || '1e0000000000001]') IS NOT NULL AS usual_ones;
 -- how deep is ours to say
 SELECT pg_temp.our_json(repeat('[', 201) || repeat(']', 201)) IS NULL AS too_deep;
 SELECT count(*), count(pg_temp.our_json(text)) AS json FROM texts;

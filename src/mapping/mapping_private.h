@@ -149,6 +149,7 @@ extern double saga_map_double(Numeric number);	/* for positions and counts only 
 extern int64 saga_map_floor(Numeric number);	/* cut to the range of int32 */
 extern Numeric saga_map_round_even(Numeric number, int digits);
 extern bool saga_map_in_range(Numeric number);
+extern int64 saga_map_written_size(Numeric number);	/* bytes that are handled where it becomes text */
 
 /* -?digits[.digits][e[+-]digits], leading zeroes allowed */
 extern bool saga_map_parse_number(const char *s, int len, Numeric *result);

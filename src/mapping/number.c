@@ -50,14 +50,35 @@ make_common_range(void)
 	MemoryContextSwitchTo(old);
 }
 
+static int
+scale_of(Numeric number)
+{
+	return DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number)));
+}
+
+static bool
+is_common(Numeric number)
+{
+	if (common_max == NULL)
+		make_common_range();
+	return saga_numeric_compare(number, common_min) > 0 && saga_numeric_compare(number, common_max) < 0;
+}
+
+/* 1e131071 takes a few bytes, and a hundred thousand when it is written out, some times over. */
+int64
+saga_map_written_size(Numeric number)
+{
+	if (is_common(number))
+		return VARSIZE_ANY(number) * 4 + scale_of(number);
+	return strlen(numeric_text(number)) * 4;
+}
+
 bool
 saga_map_in_range(Numeric number)
 {
-	if (DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number))) > MAX_SCALE)
+	if (scale_of(number) > MAX_SCALE)
 		return false;
-	if (common_max == NULL)
-		make_common_range();
-	if (saga_numeric_compare(number, common_min) > 0 && saga_numeric_compare(number, common_max) < 0)
+	if (is_common(number))
 		return true;
 	return strcspn(numeric_text(CALL1(numeric_abs, number)), ".") <= MAX_INTEGER_DIGITS;
 }

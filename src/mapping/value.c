@@ -82,7 +82,7 @@ saga_map_charge_copy(SagaMapEval *ev, int64 bytes)
 bool
 saga_map_charge_number(SagaMapEval *ev, Numeric number)
 {
-	return saga_map_charge_bytes(ev, VARSIZE_ANY(number) * 4);
+	return saga_map_charge_bytes(ev, saga_map_written_size(number));
 }
 
 bool

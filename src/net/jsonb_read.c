@@ -25,6 +25,13 @@
 /* Digits of a number that an int64 surely holds. */
 #define SMALL_DIGITS 18
 
+/*
+ * 1e131071 takes eight bytes, and a hundred thousand when it is written out,
+ * as jsonb does.  So many digits of all its numbers may a text have that are
+ * not there: more is not read as JSON.
+ */
+#define MAX_HIDDEN_DIGITS (1024 * 1024)
+
 typedef struct Reader
 {
 	const char *p;
@@ -32,6 +39,7 @@ typedef struct Reader
 	JsonbParseState *state;
 	int			depth;
 	int			tokens;
+	int64		hidden_digits;	/* that exponents stand for */
 	bool		in_object[SAGA_JSON_MAX_DEPTH];
 } Reader;
 
@@ -153,6 +161,27 @@ skip_digits(Reader *reader)
 	return reader->p - from;
 }
 
+/* Behind "e". */
+static bool
+read_exponent(Reader *reader)
+{
+	const char *from;
+
+	if (*reader->p == '+' || *reader->p == '-')
+		reader->p++;
+	from = reader->p;
+	if (skip_digits(reader) == 0)
+		return false;
+	while (*from == '0')
+		from++;
+	/* numeric has no more digits than that */
+	if (reader->p - from > 6)
+		return false;
+	if (reader->p > from)
+		reader->hidden_digits += strtol(from, NULL, 10);
+	return reader->hidden_digits <= MAX_HIDDEN_DIGITS;
+}
+
 static bool
 read_number(Reader *reader, JsonbValue *value)
 {
@@ -176,9 +205,7 @@ read_number(Reader *reader, JsonbValue *value)
 	{
 		whole = false;
 		reader->p++;
-		if (*reader->p == '+' || *reader->p == '-')
-			reader->p++;
-		if (skip_digits(reader) == 0)
+		if (!read_exponent(reader))
 			return false;
 	}
 	value->type = jbvNumeric;

@@ -341,6 +341,11 @@ saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, c
 			return NULL;
 		body = value_of(keyed);
 	}
+	if (!saga_doc_can_be_written(body))
+	{
+		*error = pstrdup("the numbers of the body have too many digits, as in 1e100000");
+		return NULL;
+	}
 	if (array_format == NULL)
 		array_format = unconstify(char *, spec->form);
 	if (array_format != NULL && saga_doc_is_object(body))

@@ -10,6 +10,13 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
+/* All numbers of a document may have so many digits that are written and not stored. */
+#define MAX_HIDDEN_DIGITS	(1024 * 1024)
+
+/* What nearly all numbers are below, and their scales. */
+#define PLAIN_NUMBER		INT64CONST(1000000000000000000)
+#define PLAIN_SCALE			50
+
 JsonbValue *
 saga_doc_get(JsonbContainer *doc, const char *name)
 {
@@ -71,6 +78,52 @@ saga_doc_contains(Jsonb *array, const JsonbValue *value)
 {
 	return IsAJsonbScalar(value) &&
 		findJsonbValueFromContainer(&array->root, JB_FARRAY, unconstify(JsonbValue *, value)) != NULL;
+}
+
+static bool
+is_plain(Numeric number)
+{
+	Datum		size = DirectFunctionCall1(numeric_abs, NumericGetDatum(number));
+
+	return DatumGetInt32(DirectFunctionCall1(numeric_scale, size)) <= PLAIN_SCALE &&
+		DatumGetBool(DirectFunctionCall2(numeric_lt, size, NumericGetDatum(int64_to_numeric(PLAIN_NUMBER))));
+}
+
+/* 1e131071 takes a few bytes, and a hundred thousand when it is written out. */
+static int64
+hidden_digits(Numeric number)
+{
+	char	   *text;
+	int64		written;
+
+	if (is_plain(number))
+		return 0;
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+	written = strlen(text);
+	pfree(text);
+	return Max(written - 2 * (int64) VARSIZE_ANY(number), 0);
+}
+
+bool
+saga_doc_can_be_written(const JsonbValue *value)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	int64		hidden = 0;
+
+	if (value->type != jbvBinary)
+		return true;
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &item, false)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if ((token == WJB_VALUE || token == WJB_ELEM) && item.type == jbvNumeric)
+			hidden += hidden_digits(item.val.numeric);
+		if (hidden > MAX_HIDDEN_DIGITS)
+			return false;
+	}
+	return true;
 }
 
 char *

@@ -25,6 +25,13 @@ extern Jsonb *saga_doc_merge(Jsonb *first, Jsonb *second);
 /* Is this scalar, of this type, an element of the array? */
 extern bool saga_doc_contains(Jsonb *array, const JsonbValue *value);
 
+/*
+ * Has its text a size that fits what is stored?  1e131071 has a hundred
+ * thousand digits that are not.  Asked before a process that serves all makes
+ * text of it.
+ */
+extern bool saga_doc_can_be_written(const JsonbValue *value);
+
 /* JSON text of any value. */
 extern char *saga_doc_json(const JsonbValue *value);
 
