@@ -144,6 +144,8 @@ add_from_table(Choice *choice)
 	{
 		const SagaWait *wait = saga_limiter_waiting(publisher->limiter, look.ids[i]);
 
+		if (!publisher->found_unlisted && !publisher->in_call)
+			publisher->found_unlisted = !saga_queue_is_listed(look.ids[i]);
 		/* what waits is looked at in its time */
 		if (wait == NULL || wait->quiet_until <= choice->now)
 			add_prospect(choice, look.ids[i], look.owners[i], false, wait != NULL);

@@ -419,6 +419,7 @@ saga_publisher_claim(SagaPublisher *publisher)
 	if (everywhere && !begun)
 	{
 		publisher->unlisted_before = unlisted;
+		publisher->found_unlisted = false;
 		(void) saga_lease_release_dead(publisher->lease);
 	}
 	saga_publisher_settle(publisher);
@@ -440,9 +441,9 @@ saga_publisher_claim(SagaPublisher *publisher)
 	/* what came since it began is looked for again */
 	if (everywhere)
 		publisher->unlisted = publisher->unlisted_before;
-	/* nothing tells when there is room again for what has no slot in shared memory */
+	/* nothing tells when there is room again for what has no slot in shared memory; when there is such, "unlisted" does */
 	if (everywhere || unlisted == 0)
-		publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), unlisted != 0 ?
+		publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), publisher->found_unlisted ?
 														 SAGA_UNLISTED_LOOK_MS : SAGA_LOOK_INTERVAL_MS);
 	return taken > 0 || publisher->look_again;
 }

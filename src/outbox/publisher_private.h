@@ -27,6 +27,7 @@ struct SagaPublisher
 	int32		looked_to;		/* of such a look: destinations up to this one; PG_INT32_MIN: none is under way */
 	int32		looking_to;		/* in the claiming transaction: so it is when that has committed */
 	uint32		unlisted_before;	/* saga_unlisted() when it began */
+	bool		found_unlisted; /* it found something to claim that has no slot in shared memory */
 	uint32		unlisted;		/* and when the last one did that came to its end */
 	SagaQueueKey *queues_ready; /* room for as many as can be */
 	HTAB	   *owner_turns;	/* of SagaOwnerTurn; NULL: none yet (choose.c) */
