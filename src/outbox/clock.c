@@ -28,11 +28,12 @@ saga_clock_move(TimestampTz *at, int64 by)
 static void
 move_limiter(SagaLimiter *limiter, int64 by)
 {
+	dlist_iter	iter;
 	ListCell   *lc;
 
-	foreach(lc, limiter->waits)
+	dlist_foreach(iter, &limiter->waits)
 	{
-		SagaWait   *wait = lfirst(lc);
+		SagaWait   *wait = dlist_container(SagaWait, node, iter.cur);
 
 		saga_clock_move(&wait->look_at, by);
 		saga_clock_move(&wait->quiet_until, by);
