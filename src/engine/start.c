@@ -257,12 +257,37 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter)
 	return row.message_id;
 }
 
+/*
+ * A task whose answer can be read as text only would fail where its state, a
+ * compensation or a state behind it looks into the document.  So any mention
+ * counts, in any version.
+ */
+static SagaStmt reads_stmt = {
+	.sql = "SELECT EXISTS (SELECT FROM saga.workflow_version WHERE workflow_id = $1 AND definition::text LIKE '%ResponseBody%')",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static bool
+reads_bodies(int32 workflow_id)
+{
+	Datum		value = Int32GetDatum(workflow_id);
+	bool		isnull;
+	bool		result;
+
+	(void) saga_execute(&reads_stmt, &value, NULL, false, 1);
+	result = DatumGetBool(saga_result(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
 /* From _PG_init. */
 void
 saga_engine_init(void)
 {
 	saga_redrive_execution_hook = redrive;
 	saga_outbox_event_hook = saga_engine_send_event;
+	saga_outbox_body_hook = reads_bodies;
 }
 
 /* ---------- stop ---------- */

@@ -259,6 +259,17 @@ status_holds(const SagaCondition *condition, int status)
 }
 
 bool
+saga_condition_needs_body(const SagaCondition *condition, int status)
+{
+	if (!status_holds(condition, status))
+		return false;
+	for (int i = 0; i < condition->nsubjects; i++)
+		if (condition->subjects[i].header == NULL)
+			return true;
+	return false;
+}
+
+bool
 saga_condition_holds(const SagaCondition *condition, const SagaAnswerView *answer, Jsonb *message)
 {
 	if (!status_holds(condition, answer->status))

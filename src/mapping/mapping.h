@@ -164,6 +164,9 @@ extern const SagaConditionCost *saga_condition_cost(const SagaCondition *conditi
  */
 extern bool saga_condition_holds(const SagaCondition *condition, const SagaAnswerView *answer, Jsonb *message);
 
+/* Does it, of an answer with that status, ask for more than head and status? */
+extern bool saga_condition_needs_body(const SagaCondition *condition, int status);
+
 /* The value of the first header of that name, without blanks around it; NULL: not there. */
 extern char *saga_head_get(const char *head, const char *name);
 

@@ -44,6 +44,13 @@ saga_account_has_room(const SagaAccount *account, size_t n)
 		account->bytes + n <= 2 * (budget->limit - budget->used - n);
 }
 
+/* Of what is there already and cannot be left where it is: as much again as may be used, over all owners. */
+static inline bool
+saga_account_may_overdraw(const SagaAccount *account, size_t n)
+{
+	return account->budget->used + n <= 2 * account->budget->limit;
+}
+
 static inline void
 saga_account_take(SagaAccount *account, size_t n)
 {

@@ -320,6 +320,21 @@ collect_finished(SagaHttp *http)
 	}
 }
 
+/* Those which have taken more than there is memory for. */
+static void
+pause_full(SagaHttp *http)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &http->active)
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		if (transfer->pause_soon && !transfer->paused)
+			saga_transfer_pause(transfer);
+	}
+}
+
 /* There may be memory for them now. */
 static void
 continue_paused(SagaHttp *http)
@@ -355,6 +370,20 @@ end_late(SagaHttp *http)
 	}
 }
 
+/* A connection whose transfer is paused is one that nobody wants to hear of. */
+static bool
+any_is_paused(SagaHttp *http)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &http->active)
+	{
+		if (dlist_container(SagaTransfer, node, iter.cur)->paused)
+			return true;
+	}
+	return false;
+}
+
 /* Returns whether there may be more. */
 static bool
 serve_sockets(SagaHttp *http)
@@ -370,7 +399,11 @@ serve_sockets(SagaHttp *http)
 		int			what = 0;
 
 		if (!saga_socket_is_wanted(&http->sockets, events[i].data.fd))
+		{
+			if (!any_is_paused(http))
+				saga_socket_hang_up(events[i].data.fd);
 			continue;
+		}
 		if (events[i].events & (EPOLLIN | EPOLLHUP))
 			what |= CURL_CSELECT_IN;
 		if (events[i].events & EPOLLOUT)
@@ -400,6 +433,7 @@ run_libcurl(SagaHttp *http)
 		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 	collect_finished(http);
+	pause_full(http);
 	end_late(http);
 	restore_signals(&save);
 	http->attended_at = monotonic_ms();

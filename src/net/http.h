@@ -26,6 +26,7 @@ typedef struct SagaHttpRequest
 	const char *ca_file;		/* NULL: pg_saga.ca_file, or the system's */
 	bool		direct;			/* never through pg_saga.proxy */
 	bool		wipe_answer;	/* it holds secrets: its buffer is overwritten when it is released */
+	bool		fresh;			/* on a connection of its own: on a kept one something went wrong */
 
 	/* signed by libcurl: "aws:amz:REGION:SERVICE"; NULL: unsigned */
 	const char *sigv4;
@@ -58,8 +59,10 @@ typedef struct SagaHttpAnswer
 	SagaTransport transport;
 	const char *message;		/* unless OK: for people */
 	int			status;
-	char	   *body;			/* NUL behind it */
+	char	   *body;			/* NUL behind it; in UTF-8 if it is text and readable */
 	size_t		body_len;
+	const char *unreadable;		/* its bytes are not what the server meant, and why; NULL: they may be */
+	bool		passing;		/* unreadable, and another time it need not be */
 	bool		truncated;		/* had more than max_response_bytes */
 	char	   *head;			/* header lines of the last answer, NUL behind it */
 	size_t		head_len;

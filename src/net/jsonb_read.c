@@ -40,6 +40,7 @@ typedef struct Reader
 	int			depth;
 	int			tokens;
 	int64		hidden_digits;	/* that exponents stand for */
+	bool		lenient;		/* what jsonb cannot hold is kept as it is written */
 	bool		in_object[SAGA_JSON_MAX_DEPTH];
 } Reader;
 
@@ -74,6 +75,18 @@ hex4(const char *p)
 	return value;
 }
 
+/* Four digits that are no character in the server. */
+static bool
+keep_escape(Reader *reader, StringInfo out)
+{
+	if (!reader->lenient)
+		return false;
+	appendStringInfoString(out, "\\u");
+	appendBinaryStringInfo(out, reader->p, 4);
+	reader->p += 4;
+	return true;
+}
+
 /* Behind "\u": a character, or half of one and the other half; jsonb has no NUL. */
 static bool
 read_unicode(Reader *reader, StringInfo out)
@@ -81,18 +94,22 @@ read_unicode(Reader *reader, StringInfo out)
 	unsigned char buffer[MAX_UNICODE_EQUIVALENT_STRING + 1];
 	int			code = hex4(reader->p);
 
-	if (code <= 0 || is_utf16_surrogate_second(code))
+	if (code < 0)
 		return false;
-	reader->p += 4;
+	if (code == 0 || is_utf16_surrogate_second(code))
+		return keep_escape(reader, out);
 	if (is_utf16_surrogate_first(code))
 	{
-		int			second = reader->p[0] == '\\' && reader->p[1] == 'u' ? hex4(reader->p + 2) : -1;
+		int			second = reader->p[4] == '\\' && reader->p[5] == 'u' ? hex4(reader->p + 6) : -1;
 
 		if (second < 0 || !is_utf16_surrogate_second(second))
-			return false;
+			return keep_escape(reader, out);
+		reader->p += 4;
 		code = surrogate_pair_to_codepoint(code, second);
 		reader->p += 6;
 	}
+	else
+		reader->p += 4;
 	pg_unicode_to_server(code, buffer);
 	appendStringInfoString(out, (char *) buffer);
 	return true;
@@ -236,6 +253,25 @@ read_word(Reader *reader, const char *word)
 	return true;
 }
 
+/* What some write for numbers that JSON has not. */
+static bool
+read_no_number(Reader *reader, JsonbValue *value)
+{
+	static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+	int			i;
+
+	for (i = 0; reader->lenient && i < lengthof(words); i++)
+	{
+		if (!read_word(reader, words[i]))
+			continue;
+		value->type = jbvString;
+		value->val.string.val = unconstify(char *, words[i]);
+		value->val.string.len = strlen(words[i]);
+		return true;
+	}
+	return false;
+}
+
 static bool
 read_scalar(Reader *reader, JsonbValue *value)
 {
@@ -252,7 +288,7 @@ read_scalar(Reader *reader, JsonbValue *value)
 			value->type = jbvNull;
 			return read_word(reader, "null");
 		default:
-			return read_number(reader, value);
+			return read_no_number(reader, value) || read_number(reader, value);
 	}
 }
 
@@ -372,9 +408,9 @@ read_container(Reader *reader)
 }
 
 Jsonb *
-saga_jsonb_read(const char *text, size_t len)
+saga_jsonb_read(const char *text, size_t len, bool lenient)
 {
-	Reader		reader = {.p = text, .end = text + len};
+	Reader		reader = {.p = text, .end = text + len, .lenient = lenient};
 	JsonbValue *root;
 	JsonbValue	scalar;
 

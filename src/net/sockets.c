@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/sockets.h"
@@ -95,4 +96,18 @@ saga_socket_is_wanted(SagaSockets *sockets, int fd)
 	socket->set = 0;
 	(void) control(sockets, EPOLL_CTL_DEL, fd, 0);
 	return false;
+}
+
+/*
+ * What a server says while nothing is asked would be read as the beginning of
+ * the next answer.  libcurl finds a connection dead that was shut down here,
+ * and takes another one.
+ */
+void
+saga_socket_hang_up(int fd)
+{
+	char		byte;
+
+	if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+		(void) shutdown(fd, SHUT_RDWR);
 }

@@ -28,4 +28,7 @@ extern bool saga_socket_want(SagaSockets *sockets, int fd, uint32 events);
 /* There is an event.  False: nobody wants it, and it is taken out of the set. */
 extern bool saga_socket_is_wanted(SagaSockets *sockets, int fd);
 
+/* One that nobody wants, with an event: it is of no use any more. */
+extern void saga_socket_hang_up(int fd);
+
 #endif							/* SAGA_NET_SOCKETS_H */

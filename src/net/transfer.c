@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "common/guc.h"
+#include "net/charset.h"
 #include "net/proxy.h"
 #include "net/transfer.h"
 
@@ -88,6 +89,18 @@ has_memory_for(SagaTransfer *transfer, size_t n)
 	return account->first == transfer || saga_account_has_room(account, n + transfer->body_size);
 }
 
+/*
+ * Of what libcurl decompresses: it would go on with what it has read, and
+ * keep that where nobody counts it.  So all of it is taken before the transfer
+ * pauses, within reason: a little can become a lot.
+ */
+static bool
+take_decompressed(SagaTransfer *transfer, size_t n)
+{
+	transfer->pause_soon = true;
+	return saga_account_may_overdraw(transfer->account, n + transfer->body_size);
+}
+
 /* The limit is counted here: MAXFILESIZE does not stop a chunked answer. */
 static size_t
 write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
@@ -95,8 +108,14 @@ write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
 	SagaTransfer *transfer = arg;
 	size_t		n = size * nmemb;
 	size_t		room = transfer->request->max_response_bytes - transfer->body_len;
+	bool		has_memory = has_memory_for(transfer, Min(n, room));
 
-	if (!has_memory_for(transfer, Min(n, room)))
+	if (!has_memory && transfer->encoded && !take_decompressed(transfer, Min(n, room)))
+	{
+		transfer->overdrawn = true;
+		return 0;
+	}
+	if (!has_memory && !transfer->encoded)
 	{
 		/* it stays with the server until there is: the same bytes come again then */
 		transfer->paused = true;
@@ -119,6 +138,43 @@ write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
 	return n > room ? 0 : n;
 }
 
+/* The first of a header's values, in lower case.  Returns whether there are more. */
+static bool
+first_value(const char *line, size_t n, char *value, size_t size)
+{
+	const char *end = line + n;
+	size_t		len = 0;
+
+	while (line < end && (*line == ' ' || *line == '\t'))
+		line++;
+	while (line < end && len < size - 1 && strchr(", \t\r\n", *line) == NULL)
+		value[len++] = pg_ascii_tolower((unsigned char) *line++);
+	value[len] = '\0';
+	return memchr(line, ',', end - line) != NULL;
+}
+
+/*
+ * Is the body decompressed?  What is no compression, as in "Content-Encoding:
+ * UTF-8", is an error to libcurl: such a body is taken as it is.
+ */
+static void
+note_coding(SagaTransfer *transfer, const char *line, size_t n)
+{
+	static const char *const codings[] = {"gzip", "x-gzip", "deflate", "br", "zstd", "identity", "none"};
+	char		value[16];
+
+	if (n > 18 && pg_strncasecmp(line, "transfer-encoding:", 18) == 0)
+		transfer->encoded |= first_value(line + 18, n - 18, value, sizeof(value)) || strcmp(value, "chunked") != 0;
+	if (n <= 17 || pg_strncasecmp(line, "content-encoding:", 17) != 0)
+		return;
+	if (first_value(line + 17, n - 17, value, sizeof(value)))
+		transfer->encoded = true;
+	for (int i = 0; i < lengthof(codings); i++)
+		transfer->encoded |= strcmp(value, codings[i]) == 0;
+	if (!transfer->encoded)
+		curl_easy_setopt(transfer->easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+}
+
 static size_t
 header_callback(char *line, size_t size, size_t nmemb, void *arg)
 {
@@ -127,7 +183,11 @@ header_callback(char *line, size_t size, size_t nmemb, void *arg)
 
 	/* a status line begins the next answer, after a 100 Continue */
 	if (n > 5 && strncmp(line, "HTTP/", 5) == 0)
+	{
 		transfer->head_len = 0;
+		transfer->encoded = false;
+	}
+	note_coding(transfer, line, n);
 	if (transfer->head_len + n > SAGA_MAX_HEAD_BYTES)
 		return n;
 	if (!append(&transfer->head, &transfer->head_len, &transfer->head_size, line, n))
@@ -301,6 +361,9 @@ set_options(SagaTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) SAGA_CONNECTION_MAX_AGE);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, SAGA_USER_AGENT);
+	/* all that this libcurl can decompress: servers and proxies compress, asked or not */
+	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
 	/*
 	 * No limit on low speed: it would also count the time that a server takes
 	 * to think.  An answer that drips is cut off by the time limit of all,
@@ -363,6 +426,8 @@ transport_of(SagaTransfer *transfer)
 {
 	curl_off_t	pretransfer = 0;
 
+	/* the connection was ready for the request, TLS included */
+	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
 	if (transfer->refused)
 		return SAGA_TRANSPORT_REFUSED;
 	if (transfer->again)
@@ -374,13 +439,45 @@ transport_of(SagaTransfer *transfer)
 		case CURLE_URL_MALFORMAT:
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_BAD_FUNCTION_ARGUMENT:
-			return SAGA_TRANSPORT_WRONG;
+			/* also an answer that is no HTTP, to a request that was sent */
+			return pretransfer > 0 ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_WRONG;
 		default:
 			break;
 	}
-	/* the connection was ready for the request, TLS included */
-	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
 	return pretransfer > 0 ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_NOT_SENT;
+}
+
+/* In UTF-8.  The buffer that it came in is as good as gone. */
+static SagaCharsetResult
+convert_body(SagaTransfer *transfer)
+{
+	char	   *type = NULL;
+	char	   *converted;
+	size_t		len;
+	size_t		size;
+	SagaCharsetResult result;
+
+	if (transfer->body_len == 0)
+		return SAGA_CHARSET_KEPT;
+	curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+	result = saga_charset_to_utf8(type, transfer->body, &transfer->body_len, &converted, &len, &size);
+	if (converted == NULL)
+		return result;
+	free_body(transfer);
+	transfer->body = converted;
+	transfer->body_len = len;
+	transfer->body_size = size;
+	if (transfer->account != NULL)
+		saga_account_take(transfer->account, size);
+	return result;
+}
+
+/* What came is there with a status, and is not what the server wrote. */
+static bool
+is_undecoded(const SagaTransfer *transfer)
+{
+	return transfer->encoded && !transfer->truncated && !transfer->no_memory &&
+		(transfer->code == CURLE_BAD_CONTENT_ENCODING || transfer->code == CURLE_WRITE_ERROR);
 }
 
 void
@@ -389,11 +486,21 @@ saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 	long		status = 0;
 
 	memset(answer, 0, sizeof(*answer));
+	transfer->pause_soon = false;
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	answer->transport = transport_of(transfer);
 	/* too long an answer is an answer */
 	if (transfer->truncated && status > 0)
 		answer->transport = SAGA_TRANSPORT_OK;
+	/* so is one that cannot be decompressed; what there is of it is nothing */
+	if (is_undecoded(transfer) && status > 0)
+	{
+		answer->transport = SAGA_TRANSPORT_OK;
+		answer->unreadable = transfer->overdrawn ? "there was no memory to decompress it" : "it cannot be decompressed";
+		answer->passing = transfer->overdrawn;
+	}
+	else if (answer->transport == SAGA_TRANSPORT_OK && convert_body(transfer) == SAGA_CHARSET_UNREADABLE)
+		answer->unreadable = "it is not in the characters that it says";
 	answer->status = answer->transport == SAGA_TRANSPORT_OK ? (int) status : 0;
 	if (answer->transport == SAGA_TRANSPORT_REFUSED)
 		answer->message = "the address of the destination is private, and the destination does not allow that";
@@ -403,14 +510,26 @@ saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 		answer->message = "the connection was lost before the answer";
 	else
 		answer->message = transfer->message[0] ? transfer->message : curl_easy_strerror(transfer->code);
-	answer->body = transfer->body_len > 0 ? transfer->body : NULL;
-	answer->body_len = transfer->body_len;
+	if (transfer->body_len > 0 && !is_undecoded(transfer))
+	{
+		answer->body = transfer->body;
+		answer->body_len = transfer->body_len;
+	}
 	answer->truncated = transfer->truncated;
 	answer->head = transfer->head_len > 0 ? transfer->head : NULL;
 	answer->head_len = transfer->head_len;
 }
 
 /* ---------- memory and time ---------- */
+
+void
+saga_transfer_pause(SagaTransfer *transfer)
+{
+	transfer->pause_soon = false;
+	transfer->paused = true;
+	transfer->account->budget->npaused++;
+	curl_easy_pause(transfer->easy, CURLPAUSE_RECV);
+}
 
 bool
 saga_transfer_may_continue(SagaTransfer *transfer)
@@ -470,6 +589,7 @@ saga_transfer_reset(SagaTransfer *transfer)
 	}
 	transfer->body_len = transfer->head_len = 0;
 	transfer->truncated = transfer->refused = transfer->again = transfer->no_memory = false;
+	transfer->encoded = transfer->overdrawn = transfer->pause_soon = false;
 	transfer->request = NULL;
 }
 

@@ -22,12 +22,15 @@ typedef struct SagaTransfer
 	size_t		body_size;		/* allocated */
 	SagaAccount *account;		/* which these are counted for, as of the request */
 	bool		paused;			/* there was no memory left for its owner */
+	bool		pause_soon;		/* when libcurl has passed on what it has decoded */
 	int64		end_at;			/* monotonic ms: its time is over */
 	char	   *head;
 	size_t		head_len;
 	size_t		head_size;
 	bool		wipe_answer;	/* as of the request, which may be gone before */
 	bool		proxied;
+	bool		encoded;		/* libcurl decompresses it */
+	bool		overdrawn;		/* and there was no memory for what came out */
 	bool		truncated;
 	bool		refused;
 	bool		again;			/* libcurl wanted to send it a second time */
@@ -44,6 +47,9 @@ extern bool saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest 
 
 /* What became of it; the texts stay the transfer's. */
 extern void saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer);
+
+/* It asked for that: nothing more of it is read until it may go on. */
+extern void saga_transfer_pause(SagaTransfer *transfer);
 
 /* One that is paused: may it go on? */
 extern bool saga_transfer_may_continue(SagaTransfer *transfer);

@@ -11,6 +11,7 @@
 #include <expat.h>
 #include <limits.h>
 
+#include "net/charset.h"
 #include "net/xml.h"
 
 #define MAX_DEPTH 16
@@ -130,7 +131,8 @@ parse(XML_Parser *parser, const char *text, size_t len, XML_StartElementHandler 
 {
 	bool		ok;
 
-	if (len > INT_MAX || (*parser = XML_ParserCreate(NULL)) == NULL)
+	/* what was converted may still say what it was in before */
+	if (len > INT_MAX || (*parser = XML_ParserCreate(saga_is_utf8(text, len) ? "UTF-8" : NULL)) == NULL)
 		return false;
 	XML_SetUserData(*parser, parser);
 	XML_SetElementHandler(*parser, start, end);

@@ -97,6 +97,8 @@ saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
 	sending->transport.message = pstrdup(answer->message ? answer->message : "");
 	sending->transport.status = answer->status;
 	sending->transport.truncated = answer->truncated;
+	sending->transport.unreadable = answer->unreadable;
+	sending->transport.passing = answer->passing;
 	sending->transport.transport = answer->transport;
 	MemoryContextSwitchTo(old);
 }
@@ -185,7 +187,9 @@ saga_head_says_json(const char *head)
 static SagaClass
 class_of_status(int status)
 {
-	if (status >= 200 && status < 300)
+	if (status < 200)
+		return SAGA_CLASS_UNCERTAIN;	/* another protocol, or nonsense */
+	if (status < 300)
 		return SAGA_CLASS_SUCCESS;
 	if (status == 401)
 		return SAGA_CLASS_AUTH;
@@ -373,6 +377,47 @@ look_at_poll(const SagaSending *sending, SagaDelivery *delivery)
 		saga_set_outcome(delivery, SAGA_CLASS_PENDING, sending->transport.status, NULL, NULL);
 }
 
+/* It says what it is, and is not. */
+static bool
+is_unreadable(const SagaSending *sending)
+{
+	return sending->transport.unreadable != NULL ||
+		(saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL);
+}
+
+/* Does anybody ask for more of it than its status? */
+static bool
+is_read(const SagaSending *sending, const SagaDelivery *delivery)
+{
+	const SagaRules *rules = rules_of(sending->destination, delivery);
+	int			i;
+
+	if (delivery->phase == SAGA_PHASE_LOOKUP || delivery->phase == SAGA_PHASE_POLL)
+		return true;
+	for (i = 0; rules != NULL && i < rules->n; i++)
+	{
+		if (saga_condition_needs_body(rules->rules[i].condition, sending->transport.status))
+			return true;
+	}
+	if (delivery->compensate)
+		return false;
+	return sending->destination->capture.n > 0 ||
+		(delivery->workflow_id != 0 && delivery->op == SAGA_OUTBOX_HTTP && !delivery->only_submit &&
+		 saga_outbox_body_hook != NULL && saga_outbox_body_hook(delivery->workflow_id));
+}
+
+/* It was done.  What it says would be the same again, unless it was spoilt on its way. */
+static void
+set_unreadable(const SagaSending *sending, SagaDelivery *delivery)
+{
+	const char *why = sending->transport.unreadable;
+
+	delivery->accepted = why != NULL && !sending->transport.passing;
+	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer",
+					 why != NULL ? psprintf("the answer cannot be read: %s", why) :
+					 "the answer says that it is JSON, and is not");
+}
+
 /* An answer of a good class. */
 static void
 look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass class)
@@ -385,9 +430,8 @@ look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass cl
 						 (sending->destination->lookup != NULL || delivery->compensate) ?
 						 SAGA_CLASS_UNCERTAIN : SAGA_CLASS_FATAL, status, "Saga.AnswerTooLarge",
 						 psprintf("the answer has more than %zu bytes", sending->http.max_response_bytes));
-	else if (saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL)
-		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, status, "Saga.UnreadableAnswer",
-						 "the answer says that it is JSON, and is not");
+	else if (is_unreadable(sending) && is_read(sending, delivery))
+		set_unreadable(sending, delivery);
 	else if (delivery->phase == SAGA_PHASE_LOOKUP)
 		look_at_lookup(sending, delivery);
 	else if (delivery->phase == SAGA_PHASE_POLL)
@@ -451,7 +495,7 @@ saga_sending_classify(SagaSending *sending)
 	{
 		sending->text = saga_foreign_text_of(sending->answer, sending->answer_len);
 		if (!sending->transport.truncated && sending->answer_len > 0)
-			sending->doc = saga_foreign_json(sending->answer, sending->answer_len);
+			sending->doc = saga_foreign_json(sending->answer, sending->answer_len, true);
 	}
 	if (sending->destination->kind != SAGA_DESTINATION_HTTP)
 		saga_classify_aws(sending);
@@ -479,7 +523,7 @@ saga_sending_unreadable(SagaSending *sending, const char *why)
 			*delivery = *delivery->before;
 		delivery->entry = NULL;
 		delivery->found = NULL;
-		delivery->absent = delivery->conflict = delivery->no_resend = false;
+		delivery->absent = delivery->conflict = delivery->no_resend = delivery->accepted = false;
 		delivery->retry_after_ms = -1;
 		/* it may have been done; of a look-up and a poll, it has to be asked again */
 		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer", cause);

@@ -17,6 +17,7 @@
 PG_FUNCTION_INFO_V1(saga_publish_to);
 
 saga_outbox_event_hook_type saga_outbox_event_hook = NULL;
+saga_outbox_body_hook_type saga_outbox_body_hook = NULL;
 
 #define SAGA_ORDERING_KEY_MAX	256
 

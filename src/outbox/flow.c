@@ -162,7 +162,8 @@ saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, Timest
 	if (destination->kind != SAGA_DESTINATION_HTTP || saga_http_is_safe(saga_sending_method(sending)) ||
 		is_harmless(destination, delivery))
 		return true;
-	if (delivery->key == NULL || delivery->no_resend)
+	/* under the same key the same answer would come, which cannot be read */
+	if (delivery->key == NULL || delivery->no_resend || delivery->accepted)
 		return false;
 	return key->ttl_s == 0 ||
 		at < TimestampTzPlusMilliseconds(delivery->first_sent_at != 0 ? delivery->first_sent_at : sending->started_at,
@@ -255,7 +256,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->destination;
 	bool		same = delivery->class == SAGA_CLASS_UNCERTAIN && delivery->status > 0 &&
-		delivery->status == delivery->sent_status;
+		delivery->status == delivery->sent_status && !delivery->accepted;
 
 	delivery->same_failures = same ? delivery->same_failures + 1 : 1;
 	if (delivery->no_resend)

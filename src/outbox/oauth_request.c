@@ -99,6 +99,7 @@ set_request(SagaToken *token, StringInfo body, char *authorization)
 	request->connect_timeout_ms = Min(destination->connect_timeout_ms, SAGA_TOKEN_TIMEOUT_MS);
 	request->max_response_bytes = SAGA_TOKEN_MAX_BYTES;
 	request->wipe_answer = true;
+	request->fresh = token->error != NULL;
 }
 
 char *

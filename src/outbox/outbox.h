@@ -90,4 +90,8 @@ extern bool saga_publisher_is_waiting(const SagaPublisher *publisher);
 typedef void (*saga_outbox_event_hook_type) (int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 extern saga_outbox_event_hook_type saga_outbox_event_hook;
 
+/* May a workflow ask for the body of an answer?  NULL: none does; set by the engine. */
+typedef bool (*saga_outbox_body_hook_type) (int32 workflow_id);
+extern saga_outbox_body_hook_type saga_outbox_body_hook;
+
 #endif							/* SAGA_OUTBOX_H */

@@ -139,6 +139,20 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	saga_sending_answered(sending, answer);
 }
 
+/* On one that was kept there may be bytes that belong to no answer. */
+static bool
+needs_fresh_connection(const SagaSending *sending)
+{
+	int			i;
+
+	for (i = 0; i < sending->ndeliveries; i++)
+	{
+		if (sending->deliveries[i]->uncertain || sending->deliveries[i]->doubted)
+			return true;
+	}
+	return false;
+}
+
 /* False: it has to wait, for a token. */
 static bool
 start_sending(SagaPublisher *publisher, SagaSending *sending)
@@ -159,6 +173,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	http->max_response_bytes = saga_answer_limit(destination, spec);
 	http->account = saga_budget_account(publisher->budget, destination->owner);
 	http->ca_file = destination->ca_file;
+	http->fresh = needs_fresh_connection(sending);
 	if (sending->deliveries[0]->error != NULL)
 		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
 	else

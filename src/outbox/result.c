@@ -149,6 +149,7 @@ typedef struct Conversion
 {
 	char	   *from;			/* UTF-8 */
 	char	   *text;			/* in the server's encoding */
+	bool		lenient;
 	Jsonb	   *doc;
 } Conversion;
 
@@ -166,7 +167,7 @@ convert_json(void *arg)
 	Conversion *conversion = arg;
 
 	convert_text(arg);
-	conversion->doc = saga_jsonb_read(conversion->text, strlen(conversion->text));
+	conversion->doc = saga_jsonb_read(conversion->text, strlen(conversion->text), conversion->lenient);
 }
 
 char *
@@ -197,7 +198,7 @@ saga_foreign_text_of(char *text, size_t len)
 }
 
 Jsonb *
-saga_foreign_json(const char *text, size_t len)
+saga_foreign_json(const char *text, size_t len, bool lenient)
 {
 	MemoryContext old = CurrentMemoryContext;
 	MemoryContext scratch;
@@ -210,6 +211,7 @@ saga_foreign_json(const char *text, size_t len)
 	scratch = AllocSetContextCreate(old, "saga foreign json", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(scratch);
 	conversion.from = unconstify(char *, text);
+	conversion.lenient = lenient;
 	if (attempt(convert_json, &conversion) && conversion.doc != NULL)
 	{
 		doc = MemoryContextAllocExtended(old, VARSIZE(conversion.doc), MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);

@@ -77,6 +77,7 @@ typedef struct SagaDelivery
 	int64		retry_after_ms; /* what the server asked for, -1: nothing */
 	const SagaSnsEntry *entry;	/* of a success of SNS or SQS */
 	bool		no_resend;		/* the server says that repeating it is of no use */
+	bool		accepted;		/* the server says that it is done, and what else it says cannot be read */
 	bool		absent;			/* of a look-up: it found nothing */
 	bool		conflict;		/* of a look-up or poll: it is another one, or it failed there */
 	JsonbValue *found;			/* of a look-up: what it found */
@@ -196,7 +197,7 @@ extern ErrorData *saga_attempt(saga_attempt_fn fn, void *arg);
 /* For the record, inside a transaction (result.c). */
 extern char *saga_foreign_text(const char *text, size_t len, size_t max_bytes);
 extern char *saga_foreign_text_of(char *text, size_t len);	/* all of it, itself if it can be */
-extern Jsonb *saga_foreign_json(const char *text, size_t len);	/* NULL: it is none */
+extern Jsonb *saga_foreign_json(const char *text, size_t len, bool lenient);	/* NULL: it is none; see saga_jsonb_read */
 extern Jsonb *saga_answer_headers(const SagaSending *sending);	/* NULL: none, or too long to be kept */
 
 /* What a task gets of a success, and what the record keeps of that. */

@@ -191,7 +191,7 @@ convert(const SagaSource *source, const SagaSqsMessage *received, Incoming *in)
 	else
 	{
 		in->headers = make_headers(source, in);
-		in->body = source->text ? text_document(text) : saga_foreign_json(message->body, message->body_len);
+		in->body = source->text ? text_document(text) : saga_foreign_json(message->body, message->body_len, false);
 	}
 	if (in->body == NULL)
 	{

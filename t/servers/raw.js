@@ -2,7 +2,7 @@
 // A server below HTTP: it notes each request that arrives, byte for byte as a client sent it, and
 // answers or drops the connection as the path says. It is also a proxy that never forwards.
 //
-// raw.js --port N --log FILE
+// raw.js --port N --log FILE [--root SPEC]
 //
 // FILE gets a line of JSON per request: connection and n (which on that connection), method, target,
 // headers (an array of [name, value]), body.
@@ -17,14 +17,23 @@
 //   /hang...        takes the request and says nothing
 //   /after/MS/PATH  answers as PATH says, MS milliseconds later
 //   /status/N       that status
+//   /say/SPEC       what SPEC says, JSON in base64url: {"raw": the bytes of all in base64}, or {status, headers, type,
+//                   text or base64, times, coding: [gzip, deflate, br]}; "later": bytes in base64 that follow
+//                   on the connection. Of an array the first request has the first, ... and all others the last
+//   /               the same, of the SPEC in --root
 //   /answer         200, as text/plain the bytes, UTF-8 or not, that the request's {"base64": "..."} says, "times" over
 
 const fs = require('node:fs');
 const net = require('node:net');
+const zlib = require('node:zlib');
 const { parseArgs } = require('node:util');
 
-const { values: opt } = parseArgs({ options: { port: { type: 'string', default: '0' }, log: { type: 'string' } } });
+const { values: opt } = parseArgs({ options: { port: { type: 'string', default: '0' }, log: { type: 'string' }, root: { type: 'string' } } });
 let connections = 0;
+const said = {};
+const composed = new Map();
+const quick = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 1 } };
+const compress = { gzip: zlib.gzipSync, deflate: zlib.deflateSync, br: (b) => zlib.brotliCompressSync(b, quick) };
 
 // The first whole request in the buffer: {head, body, length}, or null.
 function parse(buffer) {
@@ -65,12 +74,36 @@ function endless(socket) {
 	more();
 }
 
+// Compressing something large takes this server's time, so it is done once.
+function compose(spec) {
+	const key = JSON.stringify(spec);
+	if (!composed.has(key)) {
+		const { status = 200, type = 'application/json', headers = {}, times = 1, coding = [] } = spec;
+		const once = spec.base64 !== undefined ? Buffer.from(spec.base64, 'base64') : Buffer.from(spec.text ?? '');
+		const body = coding.reduce((b, c) => compress[c](b), Buffer.alloc(once.length * times, once));
+		const lines = Object.entries({ ...(type && { 'content-type': type }), 'content-length': body.length,
+			...(coding.length && { 'content-encoding': coding.join(', ') }), ...headers }).map(([k, v]) => `${k}: ${v}\r\n`);
+		composed.set(key, Buffer.concat([Buffer.from(`HTTP/1.1 ${status} Whatever\r\n${lines.join('')}\r\n`), body]));
+	}
+	return composed.get(key);
+}
+
+function say(socket, encoded) {
+	const all = [JSON.parse(Buffer.from(encoded, 'base64url'))].flat();
+	said[encoded] = (said[encoded] ?? 0) + 1;
+	const spec = all[Math.min(said[encoded], all.length) - 1];
+	socket.write(spec.raw !== undefined ? Buffer.from(spec.raw, 'base64') : compose(spec));
+	if (spec.later !== undefined) setTimeout(() => socket.write(Buffer.from(spec.later, 'base64')), 5);
+}
+
 function answer(socket, n, head, body) {
 	const path = head.split(' ')[1].replace(/^http:\/\/[^/]*/, '');
 	const status = /^\/status\/(\d+)/.exec(path);
 	const large = /^\/(ones|letters)\/(\d+)/.exec(path);
 	const later = /^\/after\/(\d+)(\/.*)/.exec(path);
-	if (later !== null) setTimeout(() => answer(socket, n, head.replace(path, later[2]), body), Number(later[1]));
+	const words = path === '/' && opt.root ? [path, opt.root] : /^\/say\/([^/?]*)/.exec(path);
+	if (words !== null) say(socket, words[1]);
+	else if (later !== null) setTimeout(() => answer(socket, n, head.replace(path, later[2]), body), Number(later[1]));
 	else if (path.startsWith('/hang')) return;
 	else if (large !== null) large[1] === 'ones' ? ones(socket, Number(large[2])) : reply(socket, 200, 'a'.repeat(large[2]), 'text/plain');
 	else if (path === '/drop' || (path === '/drop-second' && n > 1)) socket.destroy();
