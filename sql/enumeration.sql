@@ -91,6 +91,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.delete(text,uuid[])', 'owner', $$saga.delete('@enum-q', ARRAY[(SELECT message FROM things)])$$),
 	('function', 'saga.destination_changed()', 'trigger', NULL),
 	('function', 'saga.doctor()', 'invoker', 'and SELECT on saga.doctor_objects'),
+	('function', 'saga.doubt_outbox(timestamp with time zone)', 'admin', $$saga.doubt_outbox('2000-01-01')$$),
 	('function', 'saga.drop_destination(text)', 'owner', $$saga.drop_destination('@enum-d')$$),
 	('function', 'saga.drop_queue(text)', 'owner', $$saga.drop_queue('@enum-q2')$$),
 	('function', 'saga.drop_secret(text)', 'owner', $$saga.drop_secret('@enum-key')$$),

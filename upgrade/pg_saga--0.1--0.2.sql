@@ -112,12 +112,20 @@ COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted t
 
 -- ---------- outbox ----------
 ALTER TABLE saga.destination DROP CONSTRAINT destination_name_key, ADD UNIQUE (owner, name);
-ALTER TABLE saga.takeover DROP COLUMN only_row;
+ALTER TABLE saga.takeover DROP COLUMN only_row,
+	ADD COLUMN database_id oid, ADD COLUMN table_id oid, ADD COLUMN files_id bigint;
+-- where that is, is noted by the first publisher
+UPDATE saga.takeover SET database_id = 0, table_id = 0, files_id = 0;
+ALTER TABLE saga.takeover ALTER COLUMN database_id SET NOT NULL, ALTER COLUMN table_id SET NOT NULL, ALTER COLUMN files_id SET NOT NULL;
+CREATE FUNCTION saga.doubt_outbox(since timestamptz) RETURNS bigint
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_doubt_outbox';
+COMMENT ON FUNCTION saga.doubt_outbox(timestamptz) IS
+'after a snapshot of the storage was taken back: what waits may have been sent since then, and is looked up before it is sent again, where the destination says how. Returns how much of it there is';
 -- an argument more; what was granted on the old one is moved at the end
 ALTER FUNCTION saga.set_destination_owner(text, regrole) RENAME TO replaced_set_destination_owner;
 CREATE FUNCTION saga.set_destination_owner(name text, role regrole, definition_hash text DEFAULT NULL) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_set_destination_owner';
-COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
+COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, in which databases and files, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
 COMMENT ON FUNCTION saga.set_destination_owner(text, regrole, text) IS
 'gives a destination to another role; definition_hash: as in saga.destinations, required where the caller is not himself the owner. Rights that were granted on it end';
 CREATE OR REPLACE VIEW saga.outbox_status WITH (security_barrier) AS

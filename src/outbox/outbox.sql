@@ -116,9 +116,12 @@ COMMENT ON TABLE saga.outbox_attempt IS 'requests of outbox messages but the one
 CREATE TABLE saga.takeover (
 	system_identifier bigint NOT NULL,
 	timeline bigint NOT NULL,
-	at timestamptz NOT NULL				-- when a server with another state became this one
+	at timestamptz NOT NULL,			-- when another state became this one
+	database_id oid NOT NULL,
+	table_id oid NOT NULL,				-- of this table: a restore makes another one
+	files_id bigint NOT NULL			-- of the data directory: a copy has others
 );
-COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
+COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, in which databases and files, have written the outbox, and since when: what is older than the last of them may have been sent without being on record';
 
 -- A new publisher gives back at once what a dead one had in flight.
 CREATE INDEX timer_outbox_lease ON saga.timer (lease) WHERE kind = 'o' AND lease IS NOT NULL;
@@ -164,6 +167,11 @@ COMMENT ON FUNCTION saga.publish_to(text, jsonb, text, jsonb) IS 'transactional 
 CREATE PROCEDURE saga.publish()
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_publish';
 COMMENT ON PROCEDURE saga.publish() IS 'sends, in this session, what is ready for the destinations of the caller';
+
+CREATE FUNCTION saga.doubt_outbox(since timestamptz) RETURNS bigint
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_doubt_outbox';
+COMMENT ON FUNCTION saga.doubt_outbox(timestamptz) IS
+'after a snapshot of the storage was taken back: what waits may have been sent since then, and is looked up before it is sent again, where the destination says how. Returns how much of it there is';
 
 CREATE VIEW saga.outbox_status WITH (security_barrier) AS
 SELECT d.name AS destination, d.kind, d.paused,

@@ -1,24 +1,50 @@
 /*
  * takeover.c
- *		When this server went on from an earlier state of another one: after
- *		the promotion of a standby, a restore to a point in time, from a dump.
+ *		When what is on record here goes on from an earlier state: after the
+ *		promotion of a standby, a restore to a point in time, from a dump, of a
+ *		base backup, in a copy of the database.
  *
  * What was sent since that state is not on record.  So of what is older than
  * the takeover nobody knows whether it was sent; where the destination has a
  * look-up, that comes first.  The idempotency key does the rest: it is made of
  * the execution and the step, and so the same when a step runs once more.
+ *
+ * A state goes on from another one when it is on another server, timeline or
+ * database, in tables that a restore has made anew, or in files that are not
+ * those it was written in.  A snapshot of the storage that is taken back
+ * differs in nothing: there a person has to say so, saga.doubt_outbox().
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "catalog/pg_control.h"
 #include "catalog/pg_type.h"
 #include "common/common.h"
 #include "common/compat.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "miscadmin.h"
 #include "outbox/sending.h"
+#include "storage/fd.h"
+#include "utils/acl.h"
+#include "utils/inval.h"
 #include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(saga_doubt_outbox);
 
 /* The other server's clock may have been ahead by this. */
 #define SAGA_TAKEOVER_MARGIN_MS	60000
+
+/* Where we are: system_identifier, timeline, database_id, table_id, files_id. */
+#define NHERE	5
+#define IDS		"system_identifier, timeline, database_id, table_id, files_id"
+#define HERE	"($1, $2, $3, $4, $5)"
+#define HERE_TYPES INT8OID, INT8OID, OIDOID, OIDOID, INT8OID
 
 /*
  * Rows are never in each other's way: those of a restore may come before or
@@ -27,32 +53,127 @@
  * before, from anywhere.
  */
 static SagaStmt later_stmt = {
-	.sql = "UPDATE saga.takeover t SET at = now() WHERE (t.system_identifier, t.timeline) = ($1, $2) "
-	"AND EXISTS (SELECT FROM saga.takeover o WHERE (o.system_identifier, o.timeline) <> ($1, $2) AND o.at >= t.at)",
-	.nargs = 2,
-	.argtypes = {INT8OID, INT8OID}
+	.sql = "UPDATE saga.takeover t SET at = now() WHERE (" IDS ") = " HERE " "
+	"AND EXISTS (SELECT FROM saga.takeover o WHERE (" IDS ") <> " HERE " AND o.at >= t.at)",
+	.nargs = NHERE,
+	.argtypes = {HERE_TYPES}
 };
 
 static SagaStmt first_stmt = {
-	.sql = "INSERT INTO saga.takeover (system_identifier, timeline, at) "
-	"SELECT $1, $2, CASE WHEN EXISTS (SELECT FROM saga.takeover) THEN now() ELSE '-infinity' END "
-	"WHERE NOT EXISTS (SELECT FROM saga.takeover t WHERE (t.system_identifier, t.timeline) = ($1, $2))",
-	.nargs = 2,
-	.argtypes = {INT8OID, INT8OID}
+	.sql = "INSERT INTO saga.takeover (" IDS ", at) "
+	"SELECT $1, $2, $3, $4, $5, CASE WHEN EXISTS (SELECT FROM saga.takeover) THEN now() ELSE '-infinity' END "
+	"WHERE NOT EXISTS (SELECT FROM saga.takeover WHERE (" IDS ") = " HERE ")",
+	.nargs = NHERE,
+	.argtypes = {HERE_TYPES}
 };
 
 /* And: is it noted that we are the last? */
 static SagaStmt read_stmt = {
-	.sql = "SELECT max(at), coalesce(max(at) FILTER (WHERE (system_identifier, timeline) = ($1, $2)) > "
-	"max(at) FILTER (WHERE (system_identifier, timeline) <> ($1, $2)), "
-	"count(*) FILTER (WHERE (system_identifier, timeline) = ($1, $2)) > 0) FROM saga.takeover",
-	.nargs = 2,
-	.argtypes = {INT8OID, INT8OID}
+	.sql = "SELECT max(at), coalesce(max(at) FILTER (WHERE (" IDS ") = " HERE ") > "
+	"max(at) FILTER (WHERE (" IDS ") <> " HERE "), "
+	"count(*) FILTER (WHERE (" IDS ") = " HERE ") > 0) FROM saga.takeover",
+	.nargs = NHERE,
+	.argtypes = {HERE_TYPES}
+};
+
+/* Whatever is noted. */
+static SagaStmt doubt_stmt = {
+	.sql = "WITH gone AS (DELETE FROM saga.takeover WHERE (" IDS ") = " HERE ") "
+	"INSERT INTO saga.takeover (" IDS ", at) VALUES ($1, $2, $3, $4, $5, clock_timestamp())",
+	.nargs = NHERE,
+	.argtypes = {HERE_TYPES}
+};
+
+static SagaStmt count_stmt = {
+	.sql = "SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id) "
+	"WHERE o.state = 'waiting' AND d.settings ? 'lookup' AND NOT o.compensate",
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;
 static bool noted = false;
+static Oid	watched_relid = InvalidOid;
 
+/* ---------- where we are ---------- */
+
+static uint64
+hash_more(uint64 hash, const void *data, size_t len)
+{
+	return DatumGetUInt64(hash_any_extended(data, (int) len, hash));
+}
+
+/*
+ * The inode of the control file, which is written in place, and when that was
+ * made: a copy of the data directory has another one.  A number alone may
+ * come again on another file system.
+ */
+static uint64
+hash_control_file(uint64 hash)
+{
+#ifdef STATX_BTIME
+	struct statx st;
+	uint64		values[3];
+
+	memset(&st, 0, sizeof(st));
+	if (statx(AT_FDCWD, XLOG_CONTROL_FILE, 0, STATX_INO | STATX_BTIME, &st) != 0)
+		return hash;
+	values[0] = st.stx_ino;
+	values[1] = st.stx_mask & STATX_BTIME ? (uint64) st.stx_btime.tv_sec : 0;
+	values[2] = st.stx_mask & STATX_BTIME ? st.stx_btime.tv_nsec : 0;
+#else
+	struct stat st;
+	uint64		values[1];
+
+	if (stat(XLOG_CONTROL_FILE, &st) != 0)
+		return hash;
+	values[0] = st.st_ino;
+#endif
+	return hash_more(hash, values, sizeof(values));
+}
+
+/* What a server that was started from a base backup has left of its label: where and when that begins. */
+static uint64
+hash_backup_label(uint64 hash)
+{
+	char		label[1024];
+	int			fd = OpenTransientFile(BACKUP_LABEL_OLD, O_RDONLY | PG_BINARY);
+	ssize_t		n;
+
+	if (fd < 0)
+		return hash;
+	n = read(fd, label, sizeof(label));
+	CloseTransientFile(fd);
+	return n > 0 ? hash_more(hash, label, n) : hash;
+}
+
+static void
+get_here(Datum *values)
+{
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[1] = Int64GetDatum((int64) saga_timeline());
+	values[2] = ObjectIdGetDatum(MyDatabaseId);
+	values[3] = ObjectIdGetDatum(saga_relation_oid("takeover"));
+	values[4] = Int64GetDatum((int64) hash_backup_label(hash_control_file(0)));
+}
+
+/* ---------- what is noted ---------- */
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == watched_relid)
+		noted = false;
+}
+
+static void
+watch_changes(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	registered = true;
+	watched_relid = saga_relation_oid("takeover");
+}
 
 /* Returns whether it is noted. */
 static bool
@@ -73,13 +194,13 @@ read_takeover(Datum *values)
 void
 saga_takeover_look(void)
 {
-	Datum		values[2];
+	Datum		values[NHERE];
 
-	/* a server that publishes stays on its timeline */
+	/* a server that publishes stays where it is; but somebody may doubt that */
 	if (noted)
 		return;
-	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[1] = Int64GetDatum((int64) saga_timeline());
+	watch_changes();
+	get_here(values);
 	noted = read_takeover(values);
 	if (noted)
 		return;
@@ -95,6 +216,47 @@ saga_takeover_look(void)
 		/* somebody else is noting it, perhaps in a CALL that stands still: all that is there is in doubt */
 		takeover_at = GetCurrentTimestamp();
 	}
+}
+
+/*
+ * saga.doubt_outbox(since): what waits may have been sent since then, without
+ * being on record.  That is so of all that waits, however old it is.
+ */
+Datum
+saga_doubt_outbox(PG_FUNCTION_ARGS)
+{
+	TimestampTz since = PG_GETARG_TIMESTAMPTZ(0);
+	Datum		values[NHERE];
+	Oid			relid;
+	bool		isnull;
+	int64		waiting;
+
+	if (!has_privs_of_role(GetUserId(), saga_extension_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must have privileges of the owner of extension \"%s\"", "pg_saga")));
+	if (since > GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("nothing has been sent yet since %s", timestamptz_to_str(since)),
+				 errhint("Give the time of the state that was taken back.")));
+	relid = saga_relation_oid("takeover");
+	if (!saga_object_try_lock(relid, 0, ExclusiveLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the outbox is being put in doubt by another session"),
+				 errhint("Try again.")));
+	SPI_connect();
+	get_here(values);
+	(void) saga_execute(&doubt_stmt, values, NULL, false, 0);
+	(void) saga_execute(&count_stmt, NULL, NULL, false, 1);
+	waiting = DatumGetInt64(saga_result(0, 1, &isnull));
+	SPI_finish();
+	/* every publisher looks again after this commits */
+	CacheInvalidateRelcacheByRelid(relid);
+	ereport(LOG,
+			(errmsg("outbox put in doubt: what was sent since %s may not be on record", timestamptz_to_str(since))));
+	PG_RETURN_INT64(waiting);
 }
 
 /* Of an id that somebody chose: never. */
