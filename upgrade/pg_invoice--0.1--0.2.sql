@@ -917,6 +917,26 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION @extschema@.invoice_lock(tracking_id uuid) RETURNS @extschema@.invoice_submission
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission @extschema@.invoice_submission;
+BEGIN
+	-- before the row, as who changes the scope of numbers takes them in this order
+	LOCK TABLE @extschema@.invoice_submission IN ROW EXCLUSIVE MODE;
+	SELECT * INTO submission FROM @extschema@.invoice_submission s
+		WHERE s.tracking_id = invoice_lock.tracking_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE undefined_object USING
+			MESSAGE = format('invoice %s does not exist', tracking_id),
+			HINT = 'Give the id that invoice_submit returned.';
+	END IF;
+	RETURN submission;
+END
+$$;
+
 -- ---------- views ----------
 CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 	SELECT s.tracking_id, s.number, s.seller, s.buyer,

@@ -12,6 +12,8 @@ AS $$
 DECLARE
 	submission @extschema@.invoice_submission;
 BEGIN
+	-- before the row, as who changes the scope of numbers takes them in this order
+	LOCK TABLE @extschema@.invoice_submission IN ROW EXCLUSIVE MODE;
 	SELECT * INTO submission FROM @extschema@.invoice_submission s
 		WHERE s.tracking_id = invoice_lock.tracking_id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
