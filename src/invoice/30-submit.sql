@@ -35,12 +35,15 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_number_key(text) IS
 	'an invoice number in one spelling: numbers that differ in case, blanks, hyphens, dots, slashes, underscores or the width of characters have the same';
 
+-- In PL/pgSQL, which plans it once a session: a function in SQL would be planned for each invoice.
 CREATE FUNCTION @extschema@.invoice_number_scope(type_code text, issue_date date, number_with text[]) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT concat_ws(' ', CASE WHEN 'kind' = ANY (number_with) THEN 'kind=' || coalesce(type_code, '') END,
-		CASE WHEN 'year' = ANY (number_with) THEN 'year=' || coalesce(extract(year FROM issue_date)::text, '') END)
+BEGIN
+	RETURN concat_ws(' ', CASE WHEN 'kind' = ANY (number_with) THEN 'kind=' || coalesce(type_code, '') END,
+		CASE WHEN 'year' = ANY (number_with) THEN 'year=' || coalesce(extract(year FROM issue_date)::text, '') END);
+END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_number_scope(text, date, text[]) IS
 	'what tells two invoices of one seller and number apart, as invoice_setting.number_with says';
