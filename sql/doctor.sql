@@ -75,6 +75,7 @@ SELECT saga.create_queue('doctor-q2') > 0 AS made;
 SELECT saga.set_secret('doctor-key', 'Xk-0815-secret');
 SELECT saga.create_destination('doctor-d2', 'http', '{"url": "https://a.invalid/"}') > 0 AS made;
 RESET ROLE;
+SET pg_saga.keep_owners = off;
 DROP OWNED BY doctor_gone;
 DROP ROLE doctor_gone;
 SELECT "check", severity, regexp_replace(what, '\d{5,}', 'N') AS what, regexp_replace(command, '\d{5,}\.', 'N.') AS command FROM news ORDER BY 3;
@@ -144,5 +145,6 @@ SELECT saga.drop_destination(format('%s.%I', owner, name)) FROM saga.destination
 SELECT saga.drop_secret('doctor-key');
 DROP SCHEMA doctor CASCADE;
 REVOKE CREATE ON DATABASE :"DBNAME" FROM "doctor Odd";
+SET pg_saga.keep_owners = off;
 DROP OWNED BY app_owner, doctor_plain, "doctor Odd";
 DROP ROLE app_owner, doctor_plain, "doctor Odd";

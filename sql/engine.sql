@@ -355,6 +355,7 @@ SELECT count(*) AS public_functions FROM pg_proc p, aclexplode(coalesce(proacl, 
 -- ---------- the end ----------
 DROP EXTENSION pg_saga CASCADE;
 DROP SCHEMA app CASCADE;
+SET pg_saga.keep_owners = off;
 DROP OWNED BY saga_test_a, saga_test_b;
 DROP ROLE saga_test_a, saga_test_b;
 -- for the tests that follow in this database

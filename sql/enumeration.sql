@@ -362,5 +362,6 @@ DROP SCHEMA enum CASCADE;
 DROP VIEW calls;
 DROP TABLE attempt, things;
 DROP FUNCTION tried(text), owned();
+SET pg_saga.keep_owners = off;
 DROP OWNED BY enum_owner, enum_stranger;
 DROP ROLE enum_owner, enum_stranger;

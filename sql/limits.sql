@@ -97,5 +97,6 @@ DELETE FROM saga.outbox;
 SELECT saga.drop_destination(format('%s.%I', owner, name)) FROM saga.destination;
 SELECT count(*) FROM saga.destination_state;
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+SET pg_saga.keep_owners = off;
 DROP OWNED BY limits_other;
 DROP ROLE limits_other;

@@ -506,6 +506,7 @@ SET ROLE names_alice;
 SELECT saga.grant('queue', 'short', 'names_gone', 'use');
 RESET ROLE;
 SELECT 'names_gone'::regrole::oid AS gone \gset
+SET pg_saga.keep_owners = off;
 DROP OWNED BY names_gone;
 DROP ROLE names_gone;
 SELECT saga.send(:'gone' || '.remains', '1') IS NOT NULL AS sent, names.said($$saga.send('remains', '1')$$) LIKE '%write ' || :'gone' || '.remains.' AS hint;
@@ -558,5 +559,6 @@ COMMIT;
 RESET ROLE;
 -- what is left goes with the database of this test, but the roles
 DROP SCHEMA names CASCADE;
+SET pg_saga.keep_owners = off;
 DROP OWNED BY names_alice, names_bob, names_team, names_mallory, "Names.Odd""Q";
 DROP ROLE names_alice, names_bob, names_team, names_mallory, "Names.Odd""Q";

@@ -200,5 +200,6 @@ SELECT saga.drop_queue('destination/topic');
 DELETE FROM saga.outbox;
 SELECT saga.drop_destination(format('%s.%I', owner, name)) FROM saga.destination;
 SELECT count(*) FROM saga.message m WHERE m.kind = 'o';
+SET pg_saga.keep_owners = off;
 DROP OWNED BY outbox_owner, outbox_other;
 DROP ROLE outbox_owner, outbox_other, outbox_team;

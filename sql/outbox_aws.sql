@@ -63,5 +63,6 @@ SELECT saga.publish_to('orders', '{"id": "7"}', NULL, '{"X-Note": "all well"}') 
 -- where credentials come from is the server's business
 SHOW pg_saga.aws_credentials;
 SET pg_saga.aws_credentials = 'imds';
+SET pg_saga.keep_owners = off;
 DROP OWNED BY saga_aws_plain;
 DROP ROLE saga_aws_plain;

@@ -127,5 +127,6 @@ RESET ROLE;
 SELECT saga.create_destination('x', 'sns', '{"like": "copy", "topic_arn": "arn:aws:sns:eu-central-1:1:t"}');
 
 SELECT saga.drop_destination('copy'), saga.drop_destination('pattern');
+SET pg_saga.keep_owners = off;
 DROP OWNED BY settings_other;
 DROP ROLE settings_other;

@@ -261,6 +261,7 @@ SELECT count(*) FROM pg_proc p, aclexplode(p.proacl) a
 REVOKE ALL ON SCHEMA saga FROM regress_saga_alice, regress_saga_bob;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga FROM regress_saga_alice, regress_saga_bob;
 REVOKE ALL ON saga.queues, saga.dead_letters FROM regress_saga_alice, regress_saga_bob;
+SET pg_saga.keep_owners = off;
 DROP ROLE regress_saga_alice, regress_saga_bob;
 
 -- every function says what it is

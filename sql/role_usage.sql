@@ -88,5 +88,6 @@ SELECT saga.drop_secret('usage-key');
 SELECT saga.drop_queue('usage-q');
 RESET ROLE;
 -- what is left of the workflow goes with the database of this test
+SET pg_saga.keep_owners = off;
 DROP OWNED BY usage_member, usage_heir, usage_team;
 DROP ROLE usage_member, usage_heir, usage_team;

@@ -65,5 +65,6 @@ CALL steps.run('an extension''s');
 RESET ROLE;
 ALTER EXTENSION pg_invoice DROP FUNCTION steps.g(jsonb, jsonb);
 DROP SCHEMA steps CASCADE;
+SET pg_saga.keep_owners = off;
 DROP OWNED BY regress_step_owner, regress_step_other;
 DROP ROLE regress_step_owner, regress_step_other;

@@ -110,5 +110,6 @@ SELECT saga.drop_destination('secret_team.d1');
 SELECT saga.drop_secret(name) FROM saga.secret ORDER BY name;
 SELECT count(*) FROM saga.secret;
 DROP FUNCTION pg_temp.headers(text);
+SET pg_saga.keep_owners = off;
 DROP OWNED BY secret_owner, secret_other, secret_team;
 DROP ROLE secret_owner, secret_other, secret_team;

@@ -125,5 +125,6 @@ SELECT saga.drop_source(name) FROM saga.source ORDER BY name;
 SELECT (SELECT count(*) FROM saga.source), (SELECT count(*) FROM saga.source_seen), (SELECT count(*) FROM saga.source_status);
 SELECT saga.drop_source('in');
 SELECT saga.drop_queue('source_reader.mine');
+SET pg_saga.keep_owners = off;
 DROP OWNED BY source_reader, source_other;
 DROP ROLE source_reader, source_other;

@@ -144,6 +144,9 @@ foreach my $db ('postgres', 'second', 'third')
 	wait_done($node, $db, 2);
 	cmp_ok(time - $begun, '<', 30, "$db: one place for databases, and all are served");
 }
+is(sql(q{SELECT count(*) FROM saga.workers WHERE type = 'coordinator' AND reason LIKE '%pg_saga.max_databases%'}), '2',
+	'those without a place are named');
+wait_for_log($node, qr/no place in shared memory for database/);
 sql('DROP DATABASE second');
 pass('one that has no place can be dropped');
 

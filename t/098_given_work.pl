@@ -23,7 +23,7 @@ sql(q{SELECT pg_terminate_backend(pid) FROM saga.workers WHERE type = 'worker' A
 sql(q{SELECT saga.start_execution('app.wf', '{"x": 1}')});
 ok(poll_until($node, reasons(), '1'), 'an execution waits, with a reason');
 
-sql('DROP OWNED BY app; DROP ROLE app');
+sql('SET pg_saga.keep_owners = off; DROP OWNED BY app; DROP ROLE app');
 ok(poll_until($node, q{SELECT count(*) FROM saga.workers WHERE reason LIKE '%does not exist%'}, '1'), 'its owner is dropped');
 sql(q{SELECT saga.set_workflow_owner(
 	(SELECT owner::oid || '.wf' FROM saga.workflows WHERE name = 'wf'), 'heir',

@@ -37,6 +37,7 @@ char	   *saga_proxy = NULL;
 char	   *saga_no_proxy = NULL;
 char	   *saga_ca_file = NULL;
 bool		saga_dump_secrets = false;
+bool		saga_keep_owners = true;
 
 static const struct config_enum_entry aws_links[] = {
 	{"auto", SAGA_AWS_AUTO, false},
@@ -214,6 +215,10 @@ define_network_settings(void)
 							 "Makes pg_dump include the table saga.secret.",
 							 NULL,
 							 &saga_dump_secrets, false, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_saga.keep_owners",
+							 "Refuses DROP ROLE and DROP OWNED of a role that owns objects of pg_saga in this database.",
+							 NULL,
+							 &saga_keep_owners, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 void

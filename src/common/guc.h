@@ -46,6 +46,7 @@ extern char *saga_proxy;		/* "": none */
 extern char *saga_no_proxy;		/* hosts, separated by commas */
 extern char *saga_ca_file;		/* "": the system's */
 extern bool saga_dump_secrets;	/* read by pg_dump only, in the table's condition */
+extern bool saga_keep_owners;	/* a role that owns something of ours is not dropped */
 
 extern void saga_guc_define(void);	/* from _PG_init */
 

@@ -272,6 +272,11 @@ own_slot(void)
 
 	if (slot.dboid == InvalidOid)
 	{
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("pg_saga has no place in shared memory for database %u", MyDatabaseId),
+				 errdetail("Nobody can be told there of what is to be done: it is looked for each second."),
+				 errhint("Raise pg_saga.max_databases.")));
 		SpinLockInit(&slot.mutex);
 		slot.dboid = MyDatabaseId;
 	}

@@ -180,6 +180,11 @@ extern void saga_utility_init(void);
 
 /* ---------- refuse.c: before a command runs ---------- */
 extern void saga_refuse_command(Node *stmt);
+
+/* ---------- owners that go (owned.c) ---------- */
+extern void saga_refuse_drop_role(Oid role);
+extern void saga_refuse_drop_owned(DropOwnedStmt *stmt);
+extern void saga_reassign_owned(ReassignOwnedStmt *stmt);
 extern void saga_lock_for_command(Node *stmt);
 
 /* ---------- the flight recorder (recorder.c) ---------- */

@@ -80,7 +80,9 @@ put_processes(Reader *reader)
 		values[7] = Int64GetDatum(copy->batches);
 		values[8] = Int64GetDatum(copy->done);
 		values[9] = Int64GetDatum(copy->errors);
-		nulls[10] = true;
+		nulls[10] = copy->type != SAGA_PROC_COORDINATOR || saga_database_slot(copy->dboid, false) != NULL;
+		if (!nulls[10])
+			values[10] = CStringGetTextDatum("no place in shared memory is left (pg_saga.max_databases): what is to be done is looked for each second");
 		values[11] = TimestampTzGetDatum(now - copy->busy_us);
 		nulls[11] = copy->type != SAGA_PROC_WORKER || copy->busy_us < 0;
 		values[12] = BoolGetDatum(copy->overstays);

@@ -10,7 +10,7 @@
  * CREATE and DROP EXTENSION (object access hook: also through CASCADE and
  * DROP OWNED) and changes of roles are told to the launcher and the
  * coordinators at commit.  Dropping waits for the batches that run; see
- * refuse.c for that, and for commands that would hold up everybody.  PREPARE TRANSACTION and its ends concern the
+ * refuse.c for that, and for commands that would hold up everybody; owned.c for owners that go.  PREPARE TRANSACTION and its ends concern the
  * low-water marks (queue/twophase.c), SET CONSTRAINTS the engine's batches.
  */
 #include "postgres.h"
@@ -178,6 +178,8 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, voi
 {
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
+	if (access == OAT_DROP && classId == AuthIdRelationId)
+		saga_refuse_drop_role(objectId);
 	if (classId != ExtensionRelationId || subId != 0)
 		return;
 	/* an update may be what its processes waited for */
@@ -444,11 +446,15 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	if (saga_session_command(stmt))
 		return;
 	saga_refuse_command(stmt);
+	if (IsA(stmt, DropOwnedStmt))
+		saga_refuse_drop_owned((DropOwnedStmt *) stmt);
 	saga_lock_for_command(stmt);
 	note_command(stmt);
 	if (!OidIsValid(dboid) && gid == NULL)
 	{
 		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		if (IsA(stmt, ReassignOwnedStmt))
+			saga_reassign_owned((ReassignOwnedStmt *) stmt);
 		return;
 	}
 	register_exit();
