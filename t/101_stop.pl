@@ -86,6 +86,10 @@ my %flows = (
 		"A": {"Type": "Task", "Resource": "sql:public.note", "ResultPath": null, "Compensate": "UndoA", "Next": "W"},
 		"UndoA": {"Type": "Task", "Resource": "sql:public.note"},
 		"W": {"Type": "Wait", "Seconds": 6000, "End": true}}',
+	undo => '"StartAt": "A", "States": {
+		"A": {"Type": "Task", "Resource": "sql:public.note", "ResultPath": null, "Compensate": "UndoA", "Next": "W"},
+		"UndoA": {"Type": "Task", "Resource": "sql:public.long"},
+		"W": {"Type": "Wait", "Seconds": 6000, "End": true}}',
 	token => '"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": "sql:public.note.waitForTaskToken", "End": true}}',
 	short => '"StartAt": "C", "States": {"C": {"Type": "Task", "Resource": "sql:public.short", "End": true}}',
 	stubborn => '"StartAt": "S", "States": {"S": {"Type": "Task", "Resource": "sql:public.stubborn", "End": true}}',
@@ -121,6 +125,21 @@ poll_until($node, $in_step, '1');
 stop($id, 'false');
 ended($id, 'without compensation');
 is(sql("SELECT string_agg(what, ' ') FROM log WHERE x = 3"), 'A', 'nothing is undone then');
+
+# a second stop, while the first has not been seen, that says that nothing is to be undone; and in a handler
+$id = start('chain', '{"x": 13}');
+poll_until($node, $in_step, '1');
+sql("BEGIN; SELECT saga.stop_execution('$id', 'Enough', 'by hand'); SELECT saga.stop_execution('$id', 'Enough', 'by hand', compensate => false); COMMIT");
+ended($id, 'the second stop of one transaction');
+$id = start('undo', '{"x": 14}');
+poll_until($node, "SELECT status = 'RUNNING' AND current_state = 'W' FROM saga.executions WHERE execution_id = '$id'");
+stop($id);
+poll_until($node, $in_step, '1');
+is(sql("SELECT status, current_state FROM saga.executions WHERE execution_id = '$id'"), 'COMPENSATING|UndoA', 'its handler takes long');
+stop($id, 'false');
+ended($id, 'in a handler');
+is(sql("SELECT details -> 'not_compensated' -> 0 ->> 'state' FROM saga.dead_letters WHERE message_id = '$id'"), 'A', 'what was not undone is known');
+sql("DELETE FROM saga.dead_letter WHERE message_id = '$id'");
 
 # it is rolled back: nothing is stopped
 $id = start('first', '{"x": 4}');

@@ -24,21 +24,6 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#define MAX_ALONE 64
-
-/* That an execution of many steps may have before others of its workflow. */
-#define BATCHES_IN_A_ROW	20
-
-/* Executions of this process that run alone next. */
-typedef struct AloneEntry
-{
-	int32		queue_id;
-	pg_uuid_t	id;				/* position of their message */
-	pg_uuid_t	execution_id;
-	bool		failed;			/* its whole transaction was lost: do not run it now, postpone it */
-	bool		in_turn;		/* nothing is wrong with it: it only runs by itself */
-} AloneEntry;
-
 /*
  * Memory of the batch. Kept, with a first block that is large enough for most:
  * giving it back to the kernel and faulting it in again showed in profiles.
@@ -47,10 +32,9 @@ typedef struct AloneEntry
 static MemoryContext batch_context = NULL;
 
 /* State of this process, across batches. */
-static AloneEntry alone[MAX_ALONE];
-static int	nalone = 0;
-static AloneEntry running;		/* what runs now; queue_id 0: nothing */
+static SagaAlone running;		/* what runs now; queue_id 0: nothing */
 static uint64 running_since = 0;	/* saga_monotonic_us */
+static uint64 tried_since = 0;	/* the same, of its careful run if there is one */
 static bool running_alone = false;
 static SagaQueueSlot *running_slot = NULL;
 static SagaCareful running_careful; /* what is noted of it if its batch is lost */
@@ -60,61 +44,6 @@ saga_flight_hook_type saga_flight_hook = NULL;
 saga_suspect_hook_type saga_suspect_hook = NULL;
 saga_suspect_forget_hook_type saga_suspect_forget_hook = NULL;
 bool		saga_set_constraints_seen = false;
-
-/* ---------- who runs alone ---------- */
-
-static AloneEntry *
-run_alone_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id, bool failed)
-{
-	AloneEntry *entry;
-
-	if (nalone == MAX_ALONE)
-		return NULL;			/* it stays in the queue and gets here again */
-	entry = &alone[nalone++];
-	memset(entry, 0, sizeof(*entry));
-	entry->queue_id = queue_id;
-	entry->id = *id;
-	entry->execution_id = *execution_id;
-	entry->failed = failed;
-	return entry;
-}
-
-static void
-run_in_turn_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id)
-{
-	AloneEntry *entry = run_alone_next(queue_id, id, execution_id, false);
-
-	if (entry != NULL)
-		entry->in_turn = true;
-}
-
-static bool
-next_alone(int32 queue_id, AloneEntry *entry)
-{
-	int			i;
-
-	for (i = 0; i < nalone; i++)
-	{
-		if (alone[i].queue_id != queue_id)
-			continue;
-		*entry = alone[i];
-		memmove(&alone[i], &alone[i + 1], sizeof(AloneEntry) * (nalone - i - 1));
-		nalone--;
-		return true;
-	}
-	return false;
-}
-
-static bool
-has_alone(int32 queue_id)
-{
-	int			i;
-
-	for (i = 0; i < nalone; i++)
-		if (alone[i].queue_id == queue_id)
-			return true;
-	return false;
-}
 
 /* ---------- a run ---------- */
 
@@ -249,7 +178,13 @@ time_is_up(SagaBatch *batch)
 static bool
 has_run_long(void)
 {
-	return saga_monotonic_us() - running_since > (uint64) saga_batch_time_ms * 1000;
+	return saga_monotonic_us() - tried_since > (uint64) saga_batch_time_ms * 1000;
+}
+
+static bool
+has_company(const SagaBatch *batch, const SagaJob *job)
+{
+	return batch->nitems > job->nevents;
 }
 
 /* Somebody waits for this worker, and has done so for long enough: what is left has its turn later. */
@@ -275,7 +210,7 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 		/* one that has ended with its last answer has no state to come back to */
 		if (ntasks > 0 &&
 			(commit || batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS ||
-			 has_run_long() || is_to_make_way(batch) ||
+			 (has_run_long() && job->timed_out_task < 0) || is_to_make_way(batch) ||
 			 MemoryContextMemAllocated(batch->context, true) > limit) &&
 			(saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING))
 		{
@@ -335,11 +270,11 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
  * rows would deadlock.
  */
 static int
-open_settings(SagaBatch *batch)
+open_settings(const SagaBatch *batch, const SagaJob *job)
 {
 	int			level = NewGUCNestLevel();
 
-	if (!batch->alone && saga_step_lock_timeout_ms > 0 &&
+	if (has_company(batch, job) && saga_step_lock_timeout_ms > 0 &&
 		(LockTimeout == 0 || LockTimeout > saga_step_lock_timeout_ms))
 	{
 		char		value[16];
@@ -438,8 +373,9 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		batch->subxacts++;
 		MemoryContextSwitchTo(context);
 	}
-	level = open_settings(batch);
-	if (!batch->in_drain && batch->nitems > job->nevents)
+	level = open_settings(batch, job);
+	tried_since = saga_monotonic_us();
+	if (!batch->in_drain && has_company(batch, job))
 		saga_pace_crowd_begin();
 	PG_TRY();
 	{
@@ -503,28 +439,6 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 	return outcome;
 }
 
-/*
- * The next batch begins with it: one execution after the other comes to its
- * end.  But what is behind it in the queue has its turn now and then.
- */
-static void
-go_on(SagaBatch *batch, SagaJob *job)
-{
-	static pg_uuid_t execution_id;
-	static uint64 since;
-	uint64		now = saga_monotonic_us();
-
-	if (saga_uuid_cmp(&execution_id, &job->execution_id) != 0)
-	{
-		execution_id = job->execution_id;
-		since = running_since;
-	}
-	if (now - since < (uint64) saga_batch_time_ms * 1000 * BATCHES_IN_A_ROW)
-		run_in_turn_next(batch->queue->queue_id, &job->tick, &job->execution_id);
-	else
-		execution_id = saga_uuid_min;
-}
-
 static void
 run_job(SagaBatch *batch, SagaJob *job, bool first)
 {
@@ -570,7 +484,8 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 	saga_proc_run_end();
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
-	saga_pace_ran(batch->queue->queue_id, batch->slot, saga_monotonic_us() - running_since);
+	if (outcome != RUN_STOPPED)
+		saga_pace_ran(batch->queue->queue_id, batch->slot, saga_monotonic_us() - running_since);
 	/* if the only one of a batch cannot be written or committed, it is known which it was */
 	if (batch->nitems > 1)
 		running.queue_id = 0;
@@ -584,7 +499,9 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 			else if (job->early)
 			{
 				batch->nearly++;
-				go_on(batch, job);
+				/* of many that are quick those that go on are a batch, too */
+				if (!has_company(batch, job) || has_run_long())
+					saga_alone_go_on(job, running_since);
 			}
 			break;
 		case RUN_POSTPONE:
@@ -593,119 +510,9 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 		case RUN_STOPPED:
 			break;				/* it stays where it is */
 		default:
-			run_alone_next(batch->queue->queue_id, &item->id, &item->execution_id, false);
+			saga_alone_next(batch->queue->queue_id, &item->id, &item->execution_id, false);
 			break;
 	}
-}
-
-/* ---------- from message to job ---------- */
-
-/*
- * An event whose execution is not there: it began in another transaction that
- * this one does not see yet, or a restore has not come to it.  Wait, but not
- * for ever.
- */
-static void
-handle_orphan(SagaBatch *batch, SagaItem *item)
-{
-	SagaDeadLetter letter = {0};
-
-	if (item->kind == SAGA_MSG_TICK || saga_store_ended_workflow(&item->execution_id) != 0)
-	{
-		item->done = true;
-		return;
-	}
-	if (item->receives < SAGA_MAX_TROUBLE)
-	{
-		saga_store_postpone(batch, item, Min((int64) 100 << Min(item->receives, 10), 60000));
-		return;
-	}
-	letter.queue_id = batch->queue->queue_id;
-	letter.message_id = item->message_id;
-	letter.kind = item->kind;
-	letter.reason = "Saga.OrphanEvent";
-	letter.cause = psprintf("execution %s does not exist", saga_uuid_to_cstring(&item->execution_id));
-	letter.receives = item->receives;
-	letter.sent_at = item->sent_at;
-	letter.body = item->body;
-	letter.headers = item->headers;
-	(void) saga_dead_letter_insert(&letter);
-	item->done = true;
-}
-
-/* All messages of the batch for this execution go into one run, in order. */
-static void
-collect_events(SagaBatch *batch, SagaJob *job, SagaItem *item)
-{
-	int			i;
-
-	job->events = palloc(sizeof(SagaItem *) * batch->nitems);
-	job->events[job->nevents++] = item;
-	for (i = item - batch->items + 1; i < batch->nitems; i++)
-	{
-		SagaItem   *other = &batch->items[i];
-
-		if (!other->skip && saga_uuid_cmp(&other->execution_id, &item->execution_id) == 0)
-		{
-			job->events[job->nevents++] = other;
-			other->skip = true;
-		}
-	}
-}
-
-void
-saga_job_of_start(SagaJob *job, SagaItem *item)
-{
-	job->version = item->version;
-	job->input = item->body ? item->body : saga_jsonb_empty_object();
-	job->name = item->headers ? saga_jsonb_get_string(item->headers, "name") : NULL;
-	job->started_at = item->sent_at;
-}
-
-/* Reads what the events are about. False: it is not there, or somebody has locked it. */
-static bool
-load_job(SagaBatch *batch, SagaJob *job, SagaItem *item, bool *locked_elsewhere)
-{
-	SagaItem   *start;
-
-	*locked_elsewhere = false;
-	if (item->kind == SAGA_MSG_START)
-	{
-		saga_job_of_start(job, item);
-		return true;
-	}
-	if (saga_store_load(batch, job, locked_elsewhere))
-		return true;
-	if (!saga_stop_is_event(item))
-		return false;
-	start = *locked_elsewhere ? NULL : saga_stop_claim_start(batch, &item->execution_id, locked_elsewhere);
-	if (start != NULL)
-		saga_job_of_start(job, start);
-	else if (*locked_elsewhere)
-		(void) saga_proc_stop_execution(&item->execution_id);
-	return start != NULL;
-}
-
-/* NULL: there is nothing to run for this message. */
-static SagaJob *
-make_job(SagaBatch *batch, SagaItem *item)
-{
-	SagaJob    *job = palloc0(sizeof(SagaJob));
-	bool		locked_elsewhere;
-
-	job->queue = batch->queue;
-	job->execution_id = item->execution_id;
-	job->timed_out_task = -1;
-	if (!load_job(batch, job, item, &locked_elsewhere))
-	{
-		if (locked_elsewhere)
-			batch->nheld++;		/* it stays, and is pushed at commit */
-		else
-			handle_orphan(batch, item);
-		return NULL;
-	}
-	collect_events(batch, job, item);
-	return job;
 }
 
 /* ---------- the batch ---------- */
@@ -736,16 +543,16 @@ run_items(SagaBatch *batch, bool postpone_only)
 			break;
 		if (!batch->alone && saga_suspect_hook && saga_suspect_hook(&item->execution_id) > 0)
 		{
-			run_alone_next(batch->queue->queue_id, &item->id, &item->execution_id, false);
+			saga_alone_next(batch->queue->queue_id, &item->id, &item->execution_id, false);
 			continue;
 		}
-		job = make_job(batch, item);
+		job = saga_job_make(batch, item);
 		if (job == NULL)
 			continue;
 		if (batch->slow && batch->nheld > 0)
 		{
 			/* what is held would be locked as long, and is wanted by whoever runs that */
-			run_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
+			saga_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
 			continue;
 		}
 		if (postpone_only && !saga_stop_is_event(item) && item->receives <= SAGA_MAX_TROUBLE)
@@ -769,7 +576,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	SagaBatch  *batch;
 	MemoryContext context;
 	MemoryContext old;
-	AloneEntry	entry;
+	SagaAlone	entry;
 	bool		only_one;
 	int			limit = options->max_executions > 0 ? options->max_executions : saga_batch_size;
 	int			i;
@@ -796,7 +603,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 		one_by_one--;
 	}
 	limit = saga_pace_limit(batch, limit);
-	only_one = next_alone(queue->queue_id, &entry);
+	only_one = saga_alone_take(queue->queue_id, &entry);
 	batch->alone = only_one && !entry.in_turn;
 	batch->slow = saga_pace_is_slow(batch, limit);
 	batch->stops = saga_stop_count();
@@ -819,7 +626,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 			result->kept++;
 	result->early = batch->nearly;
 	result->parked = result->claimed - result->finished - result->early - result->kept;
-	result->run_alone = has_alone(queue->queue_id);
+	result->run_alone = saga_alone_any(queue->queue_id);
 	if (only_one)
 		result->more = true;	/* others may have waited behind it */
 	MemoryContextSwitchTo(old);
@@ -852,7 +659,7 @@ saga_engine_batch_aborted(const ErrorData *error)
 	{
 		saga_pace_ran(running.queue_id, running_slot, saga_monotonic_us() - running_since);
 		saga_careful_note(running_slot, &running_careful);
-		run_alone_next(running.queue_id, &running.id, &running.execution_id, running_alone);
+		saga_alone_next(running.queue_id, &running.id, &running.execution_id, running_alone);
 	}
 	else
 		one_by_one = 2 * saga_batch_size;

@@ -152,8 +152,32 @@ typedef struct SagaBatch
 	int			nearly;			/* executions that go on in another batch */
 } SagaBatch;
 
+/* ---------- what a message is about (job.c) ---------- */
+
+/* NULL: there is nothing to run for it now. */
+extern SagaJob *saga_job_make(SagaBatch *batch, SagaItem *item);
+
 /* What a message of kind SAGA_MSG_START says. */
 extern void saga_job_of_start(SagaJob *job, SagaItem *item);
+
+/* ---------- who runs alone (alone.c) ---------- */
+
+typedef struct SagaAlone
+{
+	int32		queue_id;
+	pg_uuid_t	id;				/* position of their message */
+	pg_uuid_t	execution_id;
+	bool		failed;			/* its whole transaction was lost: do not run it now, postpone it */
+	bool		in_turn;		/* nothing is wrong with it: it only runs by itself */
+} SagaAlone;
+
+extern void saga_alone_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id, bool failed);
+extern void saga_in_turn_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id);
+extern void saga_alone_go_on(const SagaJob *job, uint64 begun_at);
+extern bool saga_alone_take(int32 queue_id, SagaAlone *entry);	/* the next one of the queue */
+extern bool saga_alone_any(int32 queue_id);
+
+/* ---------- a run (batch.c) ---------- */
 
 /* Sets the run up, or thaws it, and feeds it the events. */
 extern void saga_job_begin(SagaJob *job, TimestampTz now);

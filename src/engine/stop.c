@@ -78,13 +78,14 @@ saga_stop_is_pending(const SagaQueue *queue, const pg_uuid_t *execution_id)
 	return found;
 }
 
-/* False: there is one already. */
-static bool
+/* Of two for one execution the first counts, but for one that says that nothing is to be undone. */
+static void
 insert_event(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {
 	static SagaStmt stmt = {
 		"INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, kind, body)"
-		" VALUES ($1, $2, $2, $3, $4, 'e', $5) ON CONFLICT DO NOTHING",
+		" VALUES ($1, $2, $2, $3, $4, 'e', $5) ON CONFLICT (queue_id, id) DO UPDATE SET body ="
+		" CASE WHEN excluded.body #>> '{stop,compensate}' = 'false' THEN excluded.body ELSE message.body END",
 		5, {INT4OID, UUIDOID, UUIDOID, TIMESTAMPTZOID, JSONBOID}
 	};
 	pg_uuid_t	position = saga_uuid_previous(execution_id);
@@ -96,10 +97,7 @@ insert_event(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[4] = JsonbPGetDatum(body);
 	saga_execute(&stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
-		return false;
 	saga_note_inserted(queue, &position);
-	return true;
 }
 
 /* ---------- telling whoever runs it ---------- */
@@ -183,8 +181,7 @@ note_stopped(const SagaQueue *queue, const pg_uuid_t *execution_id)
 static void
 stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {
-	if (!insert_event(queue, execution_id, body))
-		saga_engine_send_event(queue->queue_id, execution_id, body);
+	insert_event(queue, execution_id, body);
 	note_stopped(queue, execution_id);
 }
 
