@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #define START_COLUMNS \
@@ -387,7 +388,10 @@ saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
 
 /* ---------- in the run ---------- */
 
-/* In a signal's handler. */
+/*
+ * In a signal's handler.  The server's lock_timeout sends the same signal: of
+ * two that came as one that one is not to be lost.
+ */
 bool
 saga_stop_signalled(void)
 {
@@ -399,7 +403,7 @@ saga_stop_signalled(void)
 		if (saga_in_step)
 			saga_step_interrupt();
 	}
-	return ours;
+	return ours && !get_timeout_indicator(LOCK_TIMEOUT, false);
 }
 
 void
