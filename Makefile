@@ -25,8 +25,10 @@ SAGA_HDRS = $(wildcard src/*/*.h)
 DATA_built = pg_saga--$(SAGA_VERSION).sql pg_invoice--$(INVOICE_VERSION).sql
 DATA = $(sort $(wildcard upgrade/*.sql))
 
+# Warnings are errors with SAGA_CFLAGS=-Werror, which t/check sets under CI=true: not in a user's
+# build, whose compiler may know warnings that ours does not.
 PG_CPPFLAGS = -I$(CURDIR)/src -DSAGA_VERSION='"$(SAGA_VERSION)"'
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(SAGA_CFLAGS)
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(SAGA_CFLAGS)
 SHLIB_LINK = -lcurl -ljson-c -lexpat
 
 EXTRA_CLEAN = $(DATA_built) $(wildcard src/*/*.o src/*/*.bc) tmp_check

@@ -200,7 +200,7 @@ saga_map_decimal(SagaMapCall *call)
 	Numeric		amount;
 	Datum		rounded;
 	char	   *text;
-	int			digits;
+	int			digits = 0;
 	bool		nothing;
 
 	if (!get_amount(call, &amount, &digits, &nothing) || nothing)
