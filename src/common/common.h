@@ -58,28 +58,14 @@ typedef struct SagaStmt
 } SagaStmt;
 
 /*
- * Raised: user id = owner of the extension, search_path = pg_catalog,
- * pg_temp, planner settings that keep the hot statements on their index.
- * The extension is locked against being dropped until the transaction ends.
- * Nothing of a user's may run between raise and lower: no step, no deferred
- * trigger, no cast or operator of theirs.  An error lowers by itself, through
- * the abort of the (sub)transaction.  Calls nest.
- */
-typedef struct SagaRaised
-{
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
-} SagaRaised;
-
-extern void saga_raise(SagaRaised *save);
-extern void saga_lower(const SagaRaised *save);
-
-/*
- * Runs a statement raised and pinned (raises and lowers by itself when the
- * caller has not).  Needs SPI_connect and an open transaction.  Result in
- * SPI_processed and SPI_tuptable.  read_only as in SPI_execute_plan: false
- * takes a new snapshot and makes own earlier writes visible.
+ * Runs a statement raised and pinned: as the owner of the extension, with a
+ * safe search_path and planner settings that keep the hot statements on their
+ * index; the extension is locked against being dropped until the transaction
+ * ends.  Needs SPI_connect and an open transaction.  Result in
+ * SPI_processed and SPI_tuptable, until SPI_finish: whoever may be called many
+ * times within one transaction frees it.  The caller's memory context stays the
+ * current one.  read_only as in SPI_execute_plan: false takes a new snapshot and
+ * makes own earlier writes visible.
  */
 extern int	saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, long limit);
 
@@ -137,6 +123,12 @@ extern void saga_after_commit(saga_teller teller);
 typedef void (*SagaTakeLocks) (void *arg);
 
 extern void saga_take_locks(SagaTakeLocks take, void *arg, const char *what, const char *name);
+
+/*
+ * Somebody is told an id, or that an answer was taken: at the commit it is on
+ * disk, whatever synchronous_commit says.
+ */
+extern void saga_accepted(void);
 
 /* ---------- errors ---------- */
 

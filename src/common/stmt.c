@@ -234,6 +234,13 @@ saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode)
 	return true;
 }
 
+typedef struct Raised
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} Raised;
+
 static void
 pin(const char *name, const char *value)
 {
@@ -241,12 +248,16 @@ pin(const char *name, const char *value)
 }
 
 /*
+ * Nothing of a user's may run between raise and lower: no step, no deferred
+ * trigger, no cast or operator of theirs.  An error lowers by itself, through
+ * the abort of the (sub)transaction.
+ *
  * With the lock, what is named saga.* is the extension's.  Otherwise it might be
  * dropped at this moment, and a table of a user's, with a trigger, take the
  * name before a kept plan is analysed anew.
  */
-void
-saga_raise(SagaRaised *save)
+static void
+raise_user(Raised *save)
 {
 	Oid			owner;
 
@@ -266,20 +277,25 @@ saga_raise(SagaRaised *save)
 }
 
 /* First the user, then the level: restoring "role" would set the user. */
-void
-saga_lower(const SagaRaised *save)
+static void
+lower_user(const Raised *save)
 {
 	SetUserIdAndSecContext(save->userid, save->sec_context);
 	AtEOXact_GUC(true, save->guc_level);
 }
 
+/*
+ * SPI leaves its own memory as the current one.  That of a worker's batch or a
+ * publisher's turn is given back earlier, and counted, so we go back to it.
+ */
 int
 saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, long limit)
 {
-	SagaRaised	save;
+	MemoryContext context = CurrentMemoryContext;
+	Raised		save;
 	int			ret;
 
-	saga_raise(&save);
+	raise_user(&save);
 	if (stmt->plan == NULL)
 	{
 		SPIPlanPtr	plan;
@@ -295,7 +311,8 @@ saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, l
 	ret = SPI_execute_plan(stmt->plan, values, nulls, read_only, limit);
 	if (ret < 0)
 		elog(ERROR, "could not execute \"%s\": %s", stmt->sql, SPI_result_code_string(ret));
-	saga_lower(&save);
+	lower_user(&save);
+	MemoryContextSwitchTo(context);
 	return ret;
 }
 
@@ -304,6 +321,12 @@ saga_result(uint64 row, int column, bool *isnull)
 {
 	Assert(row < SPI_processed);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+void
+saga_accepted(void)
+{
+	ForceSyncCommit();
 }
 
 bool

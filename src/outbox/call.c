@@ -74,7 +74,7 @@ Datum
 saga_publish(PG_FUNCTION_ARGS)
 {
 	MemoryContext old = CurrentMemoryContext;
-	SagaPublisher *publisher;
+	SagaPublisher *volatile publisher = NULL;
 
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 		((CallContext *) fcinfo->context)->atomic)
@@ -84,10 +84,10 @@ saga_publish(PG_FUNCTION_ARGS)
 				 errhint("Use CALL saga.publish() on its own.")));
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect_ext failed");
-	publisher = saga_publisher_make(TopMemoryContext, SAGA_MAX_IN_FLIGHT_CALL);
-	publisher->in_call = true;
 	PG_TRY();
 	{
+		publisher = saga_publisher_make(TopMemoryContext, SAGA_MAX_IN_FLIGHT_CALL);
+		publisher->in_call = true;
 		/* the CALL itself came with a snapshot */
 		SPI_commit();
 		publish_all(publisher);
@@ -95,7 +95,8 @@ saga_publish(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		MemoryContextSwitchTo(old); /* not the one that goes now */
-		saga_publisher_destroy(publisher);
+		if (publisher != NULL)
+			saga_publisher_destroy(publisher);
 	}
 	PG_END_TRY();
 	SPI_finish();

@@ -35,7 +35,11 @@ void
 saga_publisher_begin(SagaPublisher *publisher)
 {
 	if (publisher->in_call)
+	{
+		/* a level of its own: what SPI keeps goes with it, and not at the end of the CALL */
 		EnsurePortalSnapshotExists();
+		SPI_connect();
+	}
 	else
 	{
 		Assert(!IsTransactionState());
@@ -56,11 +60,11 @@ saga_publisher_begin(SagaPublisher *publisher)
 void
 saga_publisher_commit(SagaPublisher *publisher)
 {
+	SPI_finish();
 	if (publisher->in_call)
 		SPI_commit();
 	else
 	{
-		SPI_finish();
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		(void) pgstat_report_stat(false);
@@ -74,8 +78,11 @@ saga_publisher_commit(SagaPublisher *publisher)
 SagaPublisher *
 saga_publisher_make(MemoryContext context, int max_in_flight)
 {
+	/* first, as it may raise: nothing is there then that somebody would have to free */
+	SagaHttp   *http = saga_http_create(max_in_flight);
 	SagaPublisher *publisher = MemoryContextAllocZero(context, sizeof(SagaPublisher));
 
+	publisher->http = http;
 	publisher->context = AllocSetContextCreate(context, "saga publisher", ALLOCSET_DEFAULT_SIZES);
 	publisher->work = AllocSetContextCreate(publisher->context, "saga publisher turn",
 											ALLOCSET_DEFAULT_SIZES);
@@ -88,7 +95,6 @@ saga_publisher_make(MemoryContext context, int max_in_flight)
 	publisher->look_everywhere = true;
 	publisher->looked_to = PG_INT32_MIN;
 	publisher->budget = saga_budget_create(publisher->context);
-	publisher->http = saga_http_create(max_in_flight);
 	return publisher;
 }
 

@@ -144,6 +144,18 @@ end_stoppable(void)
 
 /* ---------- transactions ---------- */
 
+/*
+ * The work of one transaction has a level of SPI of its own: what SPI keeps
+ * goes with it, and not at the end of the CALL.
+ */
+static void
+begin_work(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	saga_extension_lock();
+}
+
 /* After each begin, before the first snapshot. */
 static void
 force_isolation(void)
@@ -160,6 +172,14 @@ next_transaction(void)
 	guard_put_on();
 	SetCurrentStatementStartTimestamp();
 	force_isolation();
+}
+
+static void
+end_work(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	next_transaction();
 }
 
 /* ---------- batches ---------- */
@@ -259,11 +279,9 @@ drain_batch(Drain *drain, int32 queue_id, bool *again)
 	int			ran;
 
 	memset(&result, 0, sizeof(result));
-	PushActiveSnapshot(GetTransactionSnapshot());
-	saga_extension_lock();
+	begin_work();
 	error = run_batch(drain, queue_id, &result);
-	PopActiveSnapshot();
-	next_transaction();
+	end_work();
 	CHECK_FOR_INTERRUPTS();
 
 	if (error != NULL)
@@ -281,7 +299,11 @@ drain_batch(Drain *drain, int32 queue_id, bool *again)
 	drain->left -= Min(ran, drain->left);
 	ran += result.early;
 	*again = result.claimed > 0 || result.more || result.run_alone;
-	drain->idle_rounds = ran > 0 ? 0 : drain->idle_rounds + 1;
+	/* a queue without work is none: an owner may have many */
+	if (ran > 0)
+		drain->idle_rounds = 0;
+	else if (*again)
+		drain->idle_rounds++;
 	return ran;
 }
 
@@ -297,12 +319,10 @@ fire_timers(Drain *drain)
 		{
 			const SagaQueue *queue;
 
-			PushActiveSnapshot(GetTransactionSnapshot());
-			saga_extension_lock();
+			begin_work();
 			queue = saga_queue_by_id(drain->queue_ids[i], true);
 			moved = queue == NULL ? 0 : saga_timers_fire(queue, GetCurrentTimestamp(), TIMERS_AT_ONCE, &next);
-			PopActiveSnapshot();
-			next_transaction();
+			end_work();
 		} while (moved == TIMERS_AT_ONCE);
 	}
 }
@@ -331,11 +351,9 @@ drain_queues(Drain *drain)
 static void
 collect_suspects(void)
 {
-	PushActiveSnapshot(GetTransactionSnapshot());
-	saga_extension_lock();
+	begin_work();
 	(void) saga_suspect_collect();
-	PopActiveSnapshot();
-	next_transaction();
+	end_work();
 }
 
 static void

@@ -160,7 +160,10 @@ static List *
 ready_owners(SagaPool *pool)
 {
 	List	   *owners = list_copy(unlisted_owners(pool));
+	Oid		   *found = palloc(sizeof(Oid) * saga_shared->max_queues);
+	int			n = 0;
 
+	/* what can raise is done when the lock is free again */
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	for (int i = 0; i < saga_shared->max_queues; i++)
 	{
@@ -168,9 +171,12 @@ ready_owners(SagaPool *pool)
 
 		if (slot->dboid == MyDatabaseId && slot->kind == SAGA_QUEUE_WORKFLOW &&
 			pg_atomic_read_u32(&slot->ready) != 0)
-			owners = list_append_unique_oid(owners, slot->owner);
+			found[n++] = slot->owner;
 	}
 	LWLockRelease(saga_shared->lock);
+	for (int i = 0; i < n; i++)
+		owners = list_append_unique_oid(owners, found[i]);
+	pfree(found);
 	list_sort(owners, compare_turns);
 	return owners;
 }

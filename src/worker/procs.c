@@ -288,10 +288,14 @@ saga_proc_wait(long timeout_ms)
 	(void) WaitLatch(MyLatch, events, timeout_ms, PG_WAIT_EXTENSION);
 }
 
+/* Current before the transaction.  Until version 18 its end leaves TopMemoryContext, where nothing is ever freed. */
+static MemoryContext outside_context = NULL;
+
 void
 saga_begin(void)
 {
 	Assert(!IsTransactionState());
+	outside_context = CurrentMemoryContext;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	if (told_to_end)
@@ -307,6 +311,7 @@ void
 saga_commit(void)
 {
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(outside_context);
 }
 
 /*

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "engine/engine.h"
@@ -63,13 +64,36 @@ static Suspect *suspects = NULL;
 static int	nsuspects = 0;
 static uint32 cached_generation = 0;	/* 0: nothing is cached */
 
+/* By the current transaction. */
+static bool changed_here = false;
+
+
+/*
+ * The others are told when they can see it: who loaded its copy before the
+ * commit would keep the old rows under the new number.
+ */
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (!changed_here || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
+		return;
+	changed_here = false;
+	cached_generation = 0;
+	if (event == XACT_EVENT_COMMIT && saga_procs != NULL &&
+		pg_atomic_add_fetch_u32(&saga_procs->suspects, 1) == 0)
+		pg_atomic_fetch_add_u32(&saga_procs->suspects, 1);
+}
 
 static void
 changed(void)
 {
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(transaction_ended, NULL);
+	registered = true;
+	changed_here = true;
 	cached_generation = 0;
-	if (saga_procs != NULL && pg_atomic_add_fetch_u32(&saga_procs->suspects, 1) == 0)
-		pg_atomic_fetch_add_u32(&saga_procs->suspects, 1);
 }
 
 static bool
