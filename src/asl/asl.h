@@ -69,9 +69,6 @@ extern SagaMachine *saga_machine_compile(Jsonb *definition, List **diagnostics);
 /* The same for a machine that may be EXPRESS, which AWS allows no callbacks. */
 extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics);
 
-/* The context that holds the machine: to give it another parent, or to delete it. */
-extern MemoryContext saga_machine_context(const SagaMachine *machine);
-
 /* Every resource of a Task, once each (for checks at creation): list of SagaResource. */
 extern List *saga_machine_resources(const SagaMachine *machine);
 
@@ -167,7 +164,6 @@ extern void saga_run_task_parked(SagaRun *run, int task_id, TimestampTz now);
 extern bool saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now);
 extern bool saga_run_task_failed(SagaRun *run, int task_id, const char *error, const char *cause,
 								 TimestampTz now);
-extern bool saga_run_task_started(SagaRun *run, int task_id, const char *worker, TimestampTz now);	/* of an activity */
 extern bool saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now);
 
 /*

@@ -120,17 +120,6 @@ saga_check_error(SagaCheck *check, const SagaLocation *at, const char *code,
 }
 
 void
-saga_check_warning(SagaCheck *check, const SagaLocation *at, const char *code,
-				   const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	saga_check_report(check, at, code, false, format, &args);
-	va_end(args);
-}
-
-void
 saga_check_member_error(SagaCheck *check, const SagaLocation *at, const char *name,
 						const char *code, const char *format,...)
 {

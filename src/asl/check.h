@@ -35,8 +35,6 @@ typedef struct SagaCheck
 
 extern void saga_check_error(SagaCheck *check, const SagaLocation *at, const char *code,
 							 const char *format,...) pg_attribute_printf(4, 5);
-extern void saga_check_warning(SagaCheck *check, const SagaLocation *at, const char *code,
-							   const char *format,...) pg_attribute_printf(4, 5);
 
 /* The same, for the member "name" of the object at "at". */
 extern void saga_check_member_error(SagaCheck *check, const SagaLocation *at, const char *name,

@@ -496,15 +496,6 @@ saga_jsonb_from_value(const JsonbValue *value)
 }
 
 Jsonb *
-saga_jsonb_from_string(const char *s)
-{
-	JsonbValue	v;
-
-	saga_value_set_string(&v, s, strlen(s));
-	return saga_jsonb_from_value(&v);
-}
-
-Jsonb *
 saga_jsonb_null(void)
 {
 	JsonbValue	v;

@@ -409,9 +409,3 @@ saga_machine_resources(const SagaMachine *machine)
 {
 	return machine->resources;
 }
-
-MemoryContext
-saga_machine_context(const SagaMachine *machine)
-{
-	return machine->context;
-}

@@ -10,6 +10,7 @@
 
 /* Longest durations that a definition may name, as at AWS. */
 #define SAGA_MAX_SECONDS		INT64CONST(99999999)
+#define SAGA_MAX_CAUSE			32768	/* characters */
 #define SAGA_MAX_DELAY_SECONDS	INT64CONST(31622400)
 
 typedef enum SagaStateType

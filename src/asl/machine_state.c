@@ -219,6 +219,9 @@ saga_compile_resource(SagaCheck *check, SagaState *state, const JsonbValue *obje
 		saga_check_member_error(check, at, "Resource", SAGA_SCHEMA_FAULT,
 								"Express state machine does not support '%s' service integration",
 								resource->wait_for_token ? ".waitForTaskToken" : ".sync");
+	else if (check->express && resource->kind == SAGA_RES_ACTIVITY)
+		saga_check_member_error(check, at, "Resource", SAGA_SCHEMA_FAULT,
+								"Express state machine does not support activities: '%s'", text);
 	saga_name_resource(state);
 }
 

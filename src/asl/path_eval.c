@@ -508,12 +508,3 @@ saga_path_eval(const SagaPath *path, const SagaScope *scope, SagaFault *fault)
 {
 	return saga_path_eval_field(path, NULL, scope, fault);
 }
-
-bool
-saga_path_find(const SagaPath *path, const SagaScope *scope, Jsonb **result)
-{
-	SagaFault	ignored = {0};
-
-	*result = saga_path_eval(path, scope, &ignored);
-	return *result != NULL;
-}

@@ -425,10 +425,9 @@ scan_steps(SagaScanner *s, SagaPath *path, int *max)
 		}
 		if (*s->pos == '[')
 		{
-			if (!descend)
-				return saga_scan_error(s, "a name was expected");
+			/* a dot before a bracket says nothing: $.[0] and $.a.['b'] run at AWS */
 			step = add_step(path, max);
-			step->descend = true;
+			step->descend = descend;
 			if (!scan_bracket(s, step))
 				return false;
 		}

@@ -87,22 +87,45 @@ saga_is_function_name(const char *name)
 	return dot != NULL && dot != name && dot[1] != '\0';
 }
 
+/* The part after so many colons, to the end; NULL: it has fewer. */
+static const char *
+saga_arn_part(const char *arn, int n)
+{
+	const char *p = arn;
+
+	while (p != NULL && n-- > 0)
+	{
+		p = strchr(p, ':');
+		if (p != NULL)
+			p++;
+	}
+	return p;
+}
+
+/* arn:partition:states:region:account:activity:name; a function may be called "activity", too. */
+static const char *
+saga_activity_name(const char *arn)
+{
+	const char *service = saga_arn_part(arn, 2);
+	const char *activity = saga_arn_part(arn, 5);
+
+	if (activity == NULL || strncmp(service, "states:", strlen("states:")) != 0 ||
+		strncmp(activity, "activity:", strlen("activity:")) != 0)
+		return NULL;
+	return activity + strlen("activity:");
+}
+
 static bool
 saga_parse_arn(SagaResource *resource)
 {
-	const char *p = resource->name;
-	int			colons = 0;
-	const char *activity;
+	const char *activity = saga_activity_name(resource->name);
 
-	for (; *p; p++)
-		colons += *p == ':';
-	if (colons < 5)
+	if (saga_arn_part(resource->name, 5) == NULL)
 		return false;
-	activity = strstr(resource->name, ":activity:");
 	if (activity != NULL)
 	{
 		resource->kind = SAGA_RES_ACTIVITY;
-		resource->name = pstrdup(activity + strlen(":activity:"));
+		resource->name = pstrdup(activity);
 		return resource->name[0] != '\0';
 	}
 	resource->kind = SAGA_RES_OTHER;
@@ -133,7 +156,8 @@ saga_resource_parse(const char *text, SagaResource *resource)
 		resource->kind = SAGA_RES_PUBLISH;
 		return resource->sync == 0;
 	}
-	if (strncmp(resource->name, SAGA_SERVICE_PREFIX, strlen(SAGA_SERVICE_PREFIX)) == 0)
+	if (strncmp(resource->name, SAGA_SERVICE_PREFIX, strlen(SAGA_SERVICE_PREFIX)) == 0 &&
+		saga_activity_name(resource->name) == NULL)
 		return saga_parse_service(resource, resource->name + strlen(SAGA_SERVICE_PREFIX));
 	if (strncmp(resource->name, "arn:", 4) == 0)
 		return saga_parse_arn(resource);

@@ -236,6 +236,11 @@ saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 			return;
 		own.error = fault.error;
 		own.cause = saga_state_cause(thread, fault.cause);
+		/* there is no room for the error, but the dead letter has to tell what went wrong first */
+		if (saga_error_is(fault.error, "States.DataLimitExceeded"))
+			own.cause = psprintf("%s It was to catch %s: %s", own.cause,
+								 failure->error != NULL ? failure->error : "an error",
+								 failure->cause != NULL ? failure->cause : "");
 		break;
 	}
 	saga_thread_give_up(run, thread, &own);

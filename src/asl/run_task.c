@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -257,6 +258,13 @@ saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat)
 	saga_task_fail(run, thread, "States.Timeout", cause, heartbeat);
 }
 
+/* As long as AWS lets it be: a message that holds all of its input must not keep a Catch from its work. */
+static char *
+copy_cause(const char *cause)
+{
+	return pnstrdup(cause, pg_mbcharcliplen(cause, strlen(cause), SAGA_MAX_CAUSE));
+}
+
 bool
 saga_run_task_failed(SagaRun *run, int task_id, const char *error, const char *cause,
 					 TimestampTz now)
@@ -269,7 +277,7 @@ saga_run_task_failed(SagaRun *run, int task_id, const char *error, const char *c
 	old = MemoryContextSwitchTo(run->context);
 	run->now = now;
 	saga_task_fail(run, thread, error != NULL ? pstrdup(error) : NULL,
-				   cause != NULL ? pstrdup(cause) : NULL, false);
+				   cause != NULL ? copy_cause(cause) : NULL, false);
 	MemoryContextSwitchTo(old);
 	return true;
 }
@@ -287,23 +295,6 @@ saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now)
 		thread->heartbeat_at = saga_time_add_ms(now, thread->heartbeat_ms);
 		saga_run_set_timer(run, thread->heartbeat_at);
 	}
-	return true;
-}
-
-bool
-saga_run_task_started(SagaRun *run, int task_id, const char *worker, TimestampTz now)
-{
-	SagaThread *thread = saga_find_task(run, task_id);
-	MemoryContext old;
-
-	if (thread == NULL)
-		return false;
-	old = MemoryContextSwitchTo(run->context);
-	run->now = now;
-	if (thread->state->family == SAGA_FAMILY_ACTIVITY)
-		saga_log(run, thread, SAGA_EVENT_ACTIVITY + SAGA_TASK_STARTED)->strings[0] =
-			worker != NULL ? pstrdup(worker) : NULL;
-	MemoryContextSwitchTo(old);
 	return true;
 }
 

@@ -69,9 +69,6 @@ extern Jsonb *saga_path_eval(const SagaPath *path, const SagaScope *scope, SagaF
 extern Jsonb *saga_path_eval_field(const SagaPath *path, const char *field,
 								   const SagaScope *scope, SagaFault *fault);
 
-/* The same, but "not there" is no fault: returns false. */
-extern bool saga_path_find(const SagaPath *path, const SagaScope *scope, Jsonb **result);
-
 /* ResultPath: a copy of target with value put in at path, members made as needed. */
 extern Jsonb *saga_path_put(const SagaPath *path, Jsonb *target, Jsonb *value, SagaFault *fault);
 
@@ -112,7 +109,6 @@ extern bool saga_timestamp_parse(const char *text, int len, TimestampTz *result,
 /* Small help with jsonb. */
 extern void saga_jsonb_value(const Jsonb *jsonb, JsonbValue *value);	/* no copy; scalars as such */
 extern Jsonb *saga_jsonb_from_value(const JsonbValue *value);	/* a copy; scalars too */
-extern Jsonb *saga_jsonb_from_string(const char *s);	/* a JSON string */
 extern Jsonb *saga_jsonb_null(void);
 extern Jsonb *saga_jsonb_empty_object(void);
 extern bool saga_jsonb_get(const Jsonb *object, const char *name, JsonbValue *value);
