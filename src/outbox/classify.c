@@ -452,6 +452,22 @@ classify_lost(const SagaSending *sending, SagaDelivery *delivery)
 	saga_set_outcome(delivery, class, 0, "States.Http.Socket", sending->transport.message);
 }
 
+/*
+ * Redirects are not followed: who reads of one has to know where to.  Otherwise the
+ * answer itself.
+ */
+static const char *
+cause_of(SagaSending *sending)
+{
+	int			status = sending->transport.status;
+	char	   *location = status >= 300 && status < 400 ? saga_head_get(sending->head, "Location") : NULL;
+
+	if (location == NULL || location[0] == '\0')
+		return sending->answer;
+	return psprintf("redirects are not followed, Location: %s%s%s", location,
+					sending->answer[0] ? "\n" : "", sending->answer);
+}
+
 static void
 classify_http(SagaSending *sending)
 {
@@ -478,7 +494,7 @@ classify_http(SagaSending *sending)
 	else if (class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
 		look_at_success(sending, delivery, class);
 	else
-		saga_set_outcome(delivery, class, status, psprintf("States.Http.StatusCode.%d", status), sending->answer);
+		saga_set_outcome(delivery, class, status, psprintf("States.Http.StatusCode.%d", status), cause_of(sending));
 }
 
 void

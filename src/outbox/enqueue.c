@@ -182,6 +182,7 @@ saga_publish_to(PG_FUNCTION_ARGS)
 				 errdetail_internal("%s.", cause)));
 	}
 	SPI_finish();
+	saga_accepted();
 	result = palloc(sizeof(*result));
 	*result = entry.outbox_id;
 	PG_RETURN_UUID_P(result);

@@ -18,8 +18,8 @@ static SagaStmt reset_stmt = {
 	.argtypes = {INT4OID, UUIDOID}
 };
 
-static pg_uuid_t
-redrive(const SagaQueue *queue, const SagaDeadLetter *letter)
+static bool
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_uuid_t *as)
 {
 	Datum		values[2];
 	SagaSend	send = {0};
@@ -28,15 +28,20 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter)
 	values[1] = UUIDPGetDatum(&letter->message_id);
 	(void) saga_execute(&reset_stmt, values, NULL, false, 0);
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("outbox message %s has not failed, or is not there any more",
-						saga_uuid_to_cstring(&letter->message_id))));
+	{
+		if (or_raise)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("outbox message %s has not failed, or is not there any more",
+							saga_uuid_to_cstring(&letter->message_id))));
+		return false;
+	}
 	send.message_id = letter->message_id;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
 	saga_send_rows(queue, &send, 1);
-	return letter->message_id;
+	*as = letter->message_id;
+	return true;
 }
 
 void

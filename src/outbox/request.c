@@ -11,6 +11,9 @@
 #include "outbox/request.h"
 #include "utils/builtins.h"
 
+/* What is refused here is a request for a server of HTTP. */
+#define INVALID	"Saga.InvalidRequest"
+
 /* ---------- checks ---------- */
 
 typedef struct MemberState
@@ -36,7 +39,7 @@ check_member(const char *name, JsonbValue *value, void *arg)
 		if (strcmp(members[i], name) == 0)
 			return;
 	}
-	state->ok = saga_reject(state->resolved, "States.Runtime",
+	state->ok = saga_reject(state->resolved, INVALID,
 							"\"%s\" is not a member of an http:invoke request", name);
 }
 
@@ -47,7 +50,7 @@ check_publish_member(const char *name, JsonbValue *value, void *arg)
 
 	if (strcmp(name, "Destination") != 0 && strcmp(name, "Payload") != 0 &&
 		strcmp(name, "OrderingKey") != 0 && strcmp(name, "Headers") != 0)
-		state->ok = saga_reject(state->resolved, "States.Runtime",
+		state->ok = saga_reject(state->resolved, INVALID,
 								"\"%s\" is not a member of a saga:publish request", name);
 }
 
@@ -77,7 +80,7 @@ check_header(const char *name, JsonbValue *value, void *arg)
 			error = "is set by the destination";
 	}
 	if (error != NULL)
-		state->ok = saga_reject(state->resolved, "States.Runtime", "header \"%s\" %s", name, error);
+		state->ok = saga_reject(state->resolved, INVALID, "header \"%s\" %s", name, error);
 }
 
 static void
@@ -104,7 +107,7 @@ add_query_parameter(const char *name, JsonbValue *value, void *arg)
 			return;
 	}
 	if (text == NULL)
-		state->ok = saga_reject(state->resolved, "States.Runtime",
+		state->ok = saga_reject(state->resolved, INVALID,
 								"query parameter \"%s\" must be a string or an array of strings", name);
 }
 
@@ -118,16 +121,16 @@ build_path(SagaResolved *resolved, MemberState *state, JsonbContainer *input, co
 	StringInfoData query;
 
 	if (error != NULL)
-		return saga_reject(resolved, "States.Runtime", "ApiEndpoint %s", error);
+		return saga_reject(resolved, INVALID, "ApiEndpoint %s", error);
 	if (rest[0] != '\0' && resolved->destination->request.url.query != NULL)
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, INVALID,
 						   "the url of destination \"%s\" has a query, so nothing can be below it",
 						   resolved->destination->name);
 	*path = pstrdup(rest);
 	if (parameters == NULL || parameters->type == jbvNull)
 		return true;
 	if (!saga_doc_is_object(parameters))
-		return saga_reject(resolved, "States.Runtime", "QueryParameters must be an object");
+		return saga_reject(resolved, INVALID, "QueryParameters must be an object");
 	initStringInfo(&query);
 	state->query = &query;
 	saga_doc_each(parameters->val.binary.data, add_query_parameter, state);
@@ -153,12 +156,12 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 	if (transform == NULL || transform->type == jbvNull)
 		return true;
 	if (!saga_doc_is_object(transform))
-		return saga_reject(resolved, "States.Runtime", "Transform must be an object");
+		return saga_reject(resolved, INVALID, "Transform must be an object");
 	encoding = saga_doc_get_string(transform->val.binary.data, "RequestBodyEncoding");
 	if (encoding == NULL || strcmp(encoding, "NONE") == 0)
 		return true;
 	if (strcmp(encoding, "URL_ENCODED") != 0)
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, INVALID,
 						   "RequestBodyEncoding must be NONE or URL_ENCODED");
 	*form = saga_form_format("INDICES");
 	options = saga_doc_get(transform->val.binary.data, "RequestEncodingOptions");
@@ -169,7 +172,7 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 		return true;
 	*form = saga_form_format(format);
 	return *form != NULL ||
-		saga_reject(resolved, "States.Runtime",
+		saga_reject(resolved, INVALID,
 					   "ArrayFormat must be INDICES, REPEAT, COMMAS, BRACKETS or NONE");
 }
 
@@ -179,9 +182,9 @@ check_headers(MemberState *state, JsonbValue *headers)
 	if (headers == NULL || headers->type == jbvNull)
 		return true;
 	if (!saga_doc_is_object(headers))
-		return saga_reject(state->resolved, "States.Runtime", "Headers must be an object");
+		return saga_reject(state->resolved, INVALID, "Headers must be an object");
 	if (JsonContainerSize(headers->val.binary.data) > SAGA_MAX_SENT_HEADERS)
-		return saga_reject(state->resolved, "States.Runtime", "Headers has more than %d members", SAGA_MAX_SENT_HEADERS);
+		return saga_reject(state->resolved, INVALID, "Headers has more than %d members", SAGA_MAX_SENT_HEADERS);
 	saga_doc_each(headers->val.binary.data, check_header, state);
 	return state->ok;
 }
@@ -197,7 +200,7 @@ check_method(SagaResolved *resolved, const char *method)
 		if (strcmp(method, methods[i]) == 0)
 			return true;
 	}
-	return saga_reject(resolved, "States.Runtime",
+	return saga_reject(resolved, INVALID,
 					   "Method must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
 }
 
@@ -225,7 +228,7 @@ check_built(SagaResolved *resolved)
 	if (error == NULL)
 		error = saga_request_headers_fault(&destination->request, message);
 	if (error != NULL)
-		return saga_reject(resolved, "States.Runtime", "destination \"%s\": %s", destination->name, error);
+		return saga_reject(resolved, INVALID, "destination \"%s\": %s", destination->name, error);
 	if (body != NULL && strlen(body) > SAGA_HTTP_MAX_BYTES)
 		return saga_reject(resolved, "States.DataLimitExceeded",
 						   "the request's body has more than %d bytes", SAGA_HTTP_MAX_BYTES);
@@ -245,15 +248,15 @@ check_operation(SagaResolved *resolved, JsonbContainer *input, const char *rest,
 
 	*compensate = name != NULL && strcmp(name, "compensate") == 0;
 	if (operation != NULL && !*compensate)
-		return saga_reject(resolved, "States.Runtime", "Operation must be \"compensate\"");
+		return saga_reject(resolved, INVALID, "Operation must be \"compensate\"");
 	if (captured != NULL && captured->type != jbvNull && (!*compensate || !saga_doc_is_object(captured)))
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, INVALID,
 						   "Captured must be an object, and belongs to the operation \"compensate\"");
 	if (*compensate && resolved->destination->compensation == NULL)
-		return saga_reject(resolved, "States.Runtime", "destination \"%s\" has no setting \"compensate\"",
+		return saga_reject(resolved, INVALID, "destination \"%s\" has no setting \"compensate\"",
 						   resolved->destination->name);
 	if (*compensate && rest[0] != '\0')
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, INVALID,
 						   "ApiEndpoint must be the destination alone for the operation \"compensate\"");
 	return true;
 }
@@ -289,7 +292,7 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 			return false;
 	}
 	else if (publish && body == NULL)
-		return saga_reject(resolved, "States.Runtime", "Payload is missing");
+		return saga_reject(resolved, INVALID, "Payload is missing");
 
 	pushJsonbValue(&parse, WJB_BEGIN_OBJECT, NULL);
 	if (method != NULL)

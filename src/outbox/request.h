@@ -36,6 +36,9 @@ typedef struct SagaResolved
 /* Finds the destination and checks the request; false: error and cause are set. */
 extern bool saga_request_resolve(const SagaOutboxEntry *entry, SagaResolved *resolved);
 
+/* What a task is told that asked for what cannot be sent; destination: NULL while it is not known. */
+extern const char *saga_request_error(SagaOutboxOp op, const SagaDestination *destination);
+
 /* false, with an error for the task: for the checks of one kind */
 extern bool saga_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
 			pg_attribute_printf(3, 4);

@@ -35,6 +35,35 @@ saga_reject(SagaResolved *resolved, const char *error, const char *fmt,...)
 	return false;
 }
 
+/*
+ * What services say to a request that they do not take: as Step Functions names it,
+ * so that a workflow can catch it.  The data decides what a request holds; an error
+ * that no Catch takes would end the workflow for a subject of 101 characters.
+ */
+const char *
+saga_request_error(SagaOutboxOp op, const SagaDestination *destination)
+{
+	if (destination == NULL ? op == SAGA_OUTBOX_SNS : destination->kind == SAGA_DESTINATION_SNS)
+		return "SNS.InvalidParameterException";
+	if (destination == NULL ? op == SAGA_OUTBOX_SQS : destination->kind == SAGA_DESTINATION_SQS)
+		return "SQS.AmazonSQSException";
+	return "Saga.InvalidRequest";
+}
+
+static const char *
+missing_error(const SagaOutboxEntry *entry)
+{
+	switch (entry->op)
+	{
+		case SAGA_OUTBOX_SNS:
+			return "SNS.NotFoundException";
+		case SAGA_OUTBOX_SQS:
+			return "SQS.AmazonSQSException";
+		default:
+			return "States.Runtime";	/* what the owner has not set up; data has no part in it */
+	}
+}
+
 /* ---------- what a text means ---------- */
 
 /* "saga:NAME/path" or "destination:NAME/path": what follows the prefix, else NULL. */
@@ -104,9 +133,9 @@ use_named(const SagaOutboxEntry *entry, const char *name, SagaResolved *resolved
 		return true;
 	elsewhere = saga_object_elsewhere(SAGA_OBJECT_DESTINATION, name, entry->role, SAGA_RIGHT_USE);
 	if (elsewhere != NULL)
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, missing_error(entry),
 						   "destination \"%s\" does not exist; another role's is written %s", name, elsewhere);
-	return saga_reject(resolved, "States.Runtime",
+	return saga_reject(resolved, missing_error(entry),
 					   "destination \"%s\" does not exist or is not yours to use", name);
 }
 
@@ -207,10 +236,10 @@ use_aws(const SagaOutboxEntry *entry, SagaDestinationKind kind, const char *what
 	if (resolved->destination == NULL || !covers(resolved->destination, kind, name, NULL))
 		resolved->destination = find_covering(kind, name, NULL, entry->role, &other);
 	if (resolved->destination == NULL)
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, missing_error(entry),
 						   "no destination that you may use has the %s \"%s\"", what, name);
 	if (other != NULL)
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, missing_error(entry),
 						   "several destinations have the %s \"%s\"; name one as \"saga:NAME\"", what, name);
 	return true;
 }
@@ -223,15 +252,15 @@ use_url(const SagaOutboxEntry *entry, const char *text, SagaResolved *resolved, 
 	SagaDestination *other = NULL;
 
 	if (error != NULL)
-		return saga_reject(resolved, "States.Runtime", "ApiEndpoint %s", error);
+		return saga_reject(resolved, saga_request_error(entry->op, NULL), "ApiEndpoint %s", error);
 	resolved->destination = find_meant(entry, text);
 	if (resolved->destination == NULL || !covers(resolved->destination, SAGA_DESTINATION_HTTP, text, &url))
 		resolved->destination = find_covering(SAGA_DESTINATION_HTTP, text, &url, entry->role, &other);
 	if (resolved->destination == NULL)
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, missing_error(entry),
 						   "no destination that you may use covers the ApiEndpoint");
 	if (other != NULL)
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, missing_error(entry),
 						   "destinations \"%s\" and \"%s\" both cover the ApiEndpoint; name one as \"saga:NAME/path\"",
 						   resolved->destination->name, other->name);
 	(void) saga_url_covers(&resolved->destination->request.url, &url, rest);
@@ -249,7 +278,7 @@ resolve_http(const SagaOutboxEntry *entry, SagaResolved *resolved, char **rest)
 	if (entry->destination != NULL)
 		return use_named(entry, entry->destination, resolved);
 	if (endpoint == NULL)
-		return saga_reject(resolved, "States.Runtime", "ApiEndpoint is missing or is no string");
+		return saga_reject(resolved, saga_request_error(entry->op, NULL), "ApiEndpoint is missing or is no string");
 	named = strip_scheme(endpoint);
 	if (named == NULL)
 		return use_url(entry, endpoint, resolved, rest);
@@ -269,7 +298,7 @@ resolve_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	if (entry->destination != NULL)
 		return use_named(entry, entry->destination, resolved);
 	if (name == NULL)
-		return saga_reject(resolved, "States.Runtime", "%s is missing or is no string", member);
+		return saga_reject(resolved, saga_request_error(entry->op, NULL), "%s is missing or is no string", member);
 	named = strip_scheme(name);
 	if (named != NULL)
 		return use_named(entry, named, resolved);
@@ -285,7 +314,7 @@ resolve_publish(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	if (name == NULL)
 		name = saga_doc_get_string(&entry->request->root, "Destination");
 	if (name == NULL)
-		return saga_reject(resolved, "States.Runtime", "Destination is missing or is no string");
+		return saga_reject(resolved, saga_request_error(entry->op, NULL), "Destination is missing or is no string");
 	return use_named(entry, name, resolved);
 }
 
@@ -302,17 +331,17 @@ hold_destination(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	saga_destination_lock(id, AccessShareLock);
 	resolved->destination = saga_destination_by_id(id);
 	if (resolved->destination == NULL || !saga_destination_may(resolved->destination, entry->role, SAGA_RIGHT_USE))
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, missing_error(entry),
 						   "destination \"%s\" does not exist or is not yours to use", name);
 	return true;
 }
 
 static bool
-require_kind(SagaResolved *resolved, SagaDestinationKind kind)
+require_kind(const SagaOutboxEntry *entry, SagaResolved *resolved, SagaDestinationKind kind)
 {
 	if (resolved->destination->kind == kind)
 		return true;
-	return saga_reject(resolved, "States.Runtime", "destination \"%s\" is not of kind %s",
+	return saga_reject(resolved, missing_error(entry), "destination \"%s\" is not of kind %s",
 					   resolved->destination->name,
 					   saga_destination_kind_name(kind));
 }
@@ -325,17 +354,17 @@ saga_request_resolve(const SagaOutboxEntry *entry, SagaResolved *resolved)
 
 	memset(resolved, 0, sizeof(*resolved));
 	if (entry->request == NULL || !JB_ROOT_IS_OBJECT(entry->request))
-		return saga_reject(resolved, "States.Runtime", "the input of the task must be an object");
+		return saga_reject(resolved, saga_request_error(entry->op, NULL), "the input of the task must be an object");
 	switch (entry->op)
 	{
 		case SAGA_OUTBOX_HTTP:
-			ok = resolve_http(entry, resolved, &rest) && require_kind(resolved, SAGA_DESTINATION_HTTP);
+			ok = resolve_http(entry, resolved, &rest) && require_kind(entry, resolved, SAGA_DESTINATION_HTTP);
 			break;
 		case SAGA_OUTBOX_SNS:
-			ok = resolve_aws(entry, resolved) && require_kind(resolved, SAGA_DESTINATION_SNS);
+			ok = resolve_aws(entry, resolved) && require_kind(entry, resolved, SAGA_DESTINATION_SNS);
 			break;
 		case SAGA_OUTBOX_SQS:
-			ok = resolve_aws(entry, resolved) && require_kind(resolved, SAGA_DESTINATION_SQS);
+			ok = resolve_aws(entry, resolved) && require_kind(entry, resolved, SAGA_DESTINATION_SQS);
 			break;
 		default:
 			ok = resolve_publish(entry, resolved);

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "mb/pg_wchar.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
@@ -15,18 +17,29 @@
 #define SAGA_SNS_MAX_GROUP		128
 #define SAGA_SQS_MAX_DELAY		900
 #define SAGA_SQS_MAX_ATTRIBUTES	10
+#define SAGA_AWS_MAX_TYPE		256
+#define SAGA_AWS_MAX_DIGITS		38
+#define SAGA_AWS_MAX_NUMBER		1e126
 
 typedef struct TopicState
 {
 	SagaResolved *resolved;
 	JsonbParseState *parse;
 	const char *service;		/* SNS or SQS */
+	const char *error;			/* of a request that it would not take */
 	bool		sqs;
 	size_t		bytes;			/* of the message and its attributes */
 	int			nattributes;
 	bool		publish;
 	bool		ok;
 } TopicState;
+
+/* U+FFFE or U+FFFF */
+static bool
+is_noncharacter(const unsigned char *p)
+{
+	return GetDatabaseEncoding() == PG_UTF8 && p[0] == 0xef && p[1] == 0xbf && (p[2] == 0xbe || p[2] == 0xbf);
+}
 
 /* XML 1.0's characters, which is what SNS takes. */
 static bool
@@ -35,22 +48,41 @@ has_allowed_characters(const char *text)
 	const unsigned char *p;
 
 	for (p = (const unsigned char *) text; *p; p++)
-	{
-		if (*p < ' ' && *p != '\t' && *p != '\n' && *p != '\r')
+		if ((*p < ' ' && *p != '\t' && *p != '\n' && *p != '\r') || is_noncharacter(p))
 			return false;
-		/* U+FFFE and U+FFFF */
-		if (GetDatabaseEncoding() == PG_UTF8 && p[0] == 0xef && p[1] == 0xbf &&
-			(p[2] == 0xbe || p[2] == 0xbf))
-			return false;
-	}
 	return true;
+}
+
+/* JSON says the same with ASCII alone: what is not taken is written as an escape. */
+static char *
+escape_noncharacters(const char *json)
+{
+	const unsigned char *p;
+	StringInfoData buf;
+
+	for (p = (const unsigned char *) json; *p && !is_noncharacter(p);)
+		p++;
+	if (*p == '\0')
+		return unconstify(char *, json);
+	initStringInfo(&buf);
+	for (p = (const unsigned char *) json; *p; p++)
+	{
+		if (is_noncharacter(p))
+		{
+			appendStringInfoString(&buf, p[2] == 0xbe ? "\\ufffe" : "\\uffff");
+			p += 2;
+		}
+		else
+			appendStringInfoChar(&buf, *p);
+	}
+	return buf.data;
 }
 
 static bool
 add_text(TopicState *state, const char *name, const char *text)
 {
 	if (!has_allowed_characters(text))
-		return saga_reject(state->resolved, "States.Runtime",
+		return saga_reject(state->resolved, state->error,
 						   "%s holds a character that %s does not take", name, state->service);
 	saga_doc_push_string(&state->parse, name, text);
 	return true;
@@ -75,21 +107,84 @@ check_member(const char *name, JsonbValue *value, void *arg)
 		if (strcmp(*member, name) == 0)
 			return;
 	}
-	state->ok = saga_reject(state->resolved, "States.Runtime",
+	state->ok = saga_reject(state->resolved, state->error,
 							"\"%s\" is not a supported member of an %s request", name,
 							state->sqs ? "sqs:sendMessage" : "sns:publish");
 }
 
+/* The rules of AWS for names. */
 static const char *
 check_attribute_name(const char *name)
 {
 	size_t		len = strlen(name);
 
 	if (len == 0 || len > 256 ||
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != len)
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != len ||
+		name[0] == '.' || name[len - 1] == '.' || strstr(name, "..") != NULL)
 		return "is not the name of a message attribute";
+	if (pg_strncasecmp(name, "AWS.", 4) == 0 || pg_strncasecmp(name, "Amazon.", 7) == 0)
+		return "has a name that AWS keeps for itself";
 	if (pg_strcasecmp(name, SAGA_SNS_ID_ATTRIBUTE) == 0)
 		return "is set by the outbox";
+	return NULL;
+}
+
+/* "String", or "String.label" */
+static bool
+is_type(const char *type, const char *base)
+{
+	size_t		len = strlen(base);
+
+	return strncmp(type, base, len) == 0 && strlen(type) <= SAGA_AWS_MAX_TYPE &&
+		(type[len] == '\0' || (type[len] == '.' && type[len + 1] != '\0'));
+}
+
+static bool
+is_number(const char *text)
+{
+	static const char digits[] = "0123456789";
+	const char *p = text + (*text == '-' || *text == '+');
+	size_t		whole = strspn(p, digits);
+	size_t		fraction = 0;
+
+	p += whole;
+	if (*p == '.')
+	{
+		fraction = strspn(++p, digits);
+		p += fraction;
+	}
+	if (whole + fraction == 0 || whole + fraction > SAGA_AWS_MAX_DIGITS)
+		return false;
+	if (*p == 'e' || *p == 'E')
+	{
+		p++;
+		p += *p == '-' || *p == '+';
+		if (strspn(p, digits) == 0 || strspn(p, digits) > 3)
+			return false;
+		p += strspn(p, digits);
+	}
+	return *p == '\0' && fabs(strtod(text, NULL)) <= SAGA_AWS_MAX_NUMBER;
+}
+
+static bool
+is_base64(const char *text)
+{
+	size_t		len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+	size_t		padding = strspn(text + len, "=");
+
+	return text[len + padding] == '\0' && padding <= 2 && (len + padding) % 4 == 0;
+}
+
+/* NULL, or what is wrong with an attribute of a task. */
+static const char *
+check_attribute_value(const char *type, const char *text, bool binary)
+{
+	if (binary ? !is_type(type, "Binary") : !is_type(type, "String") && !is_type(type, "Number"))
+		return "has a DataType that does not fit its value";
+	if (binary && !is_base64(text))
+		return "has a BinaryValue that is not base64";
+	if (is_type(type, "Number") && !is_number(text))
+		return "has a StringValue that is not a number of AWS";
 	return NULL;
 }
 
@@ -121,14 +216,13 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 	if (error == NULL && (type == NULL || text == NULL || text[0] == '\0'))
 		error = state->publish ? "must be a string"
 			: "must have a DataType and a StringValue or BinaryValue";
-	if (error == NULL && (binary ? strncmp(type, "Binary", 6) != 0
-						  : strncmp(type, "String", 6) != 0 && strncmp(type, "Number", 6) != 0))
-		error = "has a DataType that does not fit its value";
+	if (error == NULL)
+		error = check_attribute_value(type, text, binary);
 	if (error == NULL && !has_allowed_characters(text))
 		error = psprintf("holds a character that %s does not take", state->service);
 	if (error != NULL)
 	{
-		state->ok = saga_reject(state->resolved, "States.Runtime", "message attribute \"%s\" %s",
+		state->ok = saga_reject(state->resolved, state->error, "message attribute \"%s\" %s",
 								name, error);
 		return;
 	}
@@ -149,7 +243,7 @@ add_attributes(TopicState *state, const SagaOutboxEntry *entry, JsonbValue *attr
 	if (attributes == NULL || attributes->type == jbvNull)
 		return true;
 	if (!saga_doc_is_object(attributes))
-		return saga_reject(state->resolved, "States.Runtime", "%s must be an object",
+		return saga_reject(state->resolved, state->error, "%s must be an object",
 						   state->publish ? "Headers" : "MessageAttributes");
 	saga_doc_push_key(&state->parse, "MessageAttributes");
 	pushJsonbValue(&state->parse, WJB_BEGIN_OBJECT, NULL);
@@ -158,7 +252,7 @@ add_attributes(TopicState *state, const SagaOutboxEntry *entry, JsonbValue *attr
 	if (saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) != NULL)
 		own = 1;
 	if (state->ok && state->sqs && state->nattributes + own > SAGA_SQS_MAX_ATTRIBUTES)
-		return saga_reject(state->resolved, "States.Runtime",
+		return saga_reject(state->resolved, state->error,
 						   "there are %d message attributes, and the outbox adds %d; SQS takes %d",
 						   state->nattributes, own, SAGA_SQS_MAX_ATTRIBUTES);
 	return state->ok;
@@ -178,10 +272,10 @@ add_message(TopicState *state, JsonbValue *message)
 	char	   *text;
 
 	if (message == NULL || message->type == jbvNull)
-		return saga_reject(state->resolved, "States.Runtime", "%s is missing", message_member(state));
-	text = message->type == jbvString ? saga_doc_text(message) : saga_doc_json(message);
+		return saga_reject(state->resolved, state->error, "%s is missing", message_member(state));
+	text = message->type == jbvString ? saga_doc_text(message) : escape_noncharacters(saga_doc_json(message));
 	if (text[0] == '\0')
-		return saga_reject(state->resolved, "States.Runtime", "the message is empty");
+		return saga_reject(state->resolved, state->error, "the message is empty");
 	state->bytes += strlen(text);
 	return add_text(state, "Message", text);
 }
@@ -200,7 +294,7 @@ add_subject(TopicState *state, JsonbContainer *input)
 			break;
 	}
 	if (*p || subject[0] == '\0' || strlen(subject) > SAGA_SNS_MAX_SUBJECT)
-		return saga_reject(state->resolved, "States.Runtime",
+		return saga_reject(state->resolved, state->error,
 						   "Subject must have 1 to %d printable ASCII characters", SAGA_SNS_MAX_SUBJECT);
 	return add_text(state, "Subject", subject);
 }
@@ -212,7 +306,7 @@ add_structure(TopicState *state, JsonbContainer *input)
 	char	   *structure = saga_doc_get_string(input, "MessageStructure");
 
 	if (structure != NULL && strcmp(structure, "json") != 0)
-		return saga_reject(state->resolved, "States.Runtime", "MessageStructure must be \"json\"");
+		return saga_reject(state->resolved, state->error, "MessageStructure must be \"json\"");
 	if (structure != NULL)
 		saga_doc_push_string(&state->parse, "MessageStructure", structure);
 	return true;
@@ -230,10 +324,10 @@ add_delay(TopicState *state, JsonbContainer *input)
 	text = delay->type == jbvNumeric ? saga_doc_text(delay) : "";
 	if (strspn(text, "0123456789") != strlen(text) || text[0] == '\0' || strlen(text) > 4 ||
 		atoi(text) > SAGA_SQS_MAX_DELAY)
-		return saga_reject(state->resolved, "States.Runtime",
+		return saga_reject(state->resolved, state->error,
 						   "DelaySeconds must be an integer from 0 to %d", SAGA_SQS_MAX_DELAY);
 	if (state->resolved->destination->fifo)
-		return saga_reject(state->resolved, "States.Runtime",
+		return saga_reject(state->resolved, state->error,
 						   "DelaySeconds is not for the messages of a FIFO queue");
 	saga_doc_push_value(&state->parse, "DelaySeconds", delay);
 	return true;
@@ -262,15 +356,15 @@ add_group(TopicState *state, const SagaOutboxEntry *entry, JsonbContainer *input
 	if (entry->ordering_key != NULL)
 		group = pstrdup(entry->ordering_key);
 	if (group == NULL && resolved->destination->fifo)
-		return saga_reject(resolved, "States.Runtime", "%s is missing, and the %s is FIFO",
+		return saga_reject(resolved, state->error, "%s is missing, and the %s is FIFO",
 						   state->publish ? "OrderingKey" : "MessageGroupId",
 						   state->sqs ? "queue" : "topic");
 	if (group != NULL && !is_group_id(group))
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, state->error,
 						   "%s must have 1 to %d printable ASCII characters without spaces",
 						   state->publish ? "OrderingKey" : "MessageGroupId", SAGA_SNS_MAX_GROUP);
 	if (dedup != NULL && (!is_group_id(dedup) || !resolved->destination->fifo))
-		return saga_reject(resolved, "States.Runtime",
+		return saga_reject(resolved, state->error,
 						   "MessageDeduplicationId is for FIFO %s, and has 1 to %d printable ASCII characters",
 						   state->sqs ? "queues" : "topics", SAGA_SNS_MAX_GROUP);
 	if (group != NULL && (resolved->destination->fifo || !state->publish))
@@ -293,6 +387,7 @@ saga_request_check_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	state.publish = entry->op == SAGA_OUTBOX_PUBLISH;
 	state.sqs = resolved->destination->kind == SAGA_DESTINATION_SQS;
 	state.service = state.sqs ? "SQS" : "SNS";
+	state.error = saga_request_error(entry->op, resolved->destination);
 	if (!state.publish)
 		saga_doc_each(input, check_member, &state);
 	if (!state.ok)
