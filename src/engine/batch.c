@@ -292,7 +292,7 @@ mark_done(SagaJob *job)
 	int			i;
 
 	for (i = 0; i < job->nevents; i++)
-		job->events[i]->done = true;
+		job->events[i]->done = job->events[i]->taken = true;
 }
 
 /* Back-off: 10 ms, 20, 40 ... up to a minute. */
@@ -374,6 +374,8 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		MemoryContextSwitchTo(context);
 	}
 	level = open_settings(batch, job);
+	/* of another execution's step */
+	saga_step_timed_out = saga_step_overstayed = saga_step_cancelled = saga_step_crowded = false;
 	tried_since = saga_monotonic_us();
 	if (!batch->in_drain && has_company(batch, job))
 		saga_pace_crowd_begin();

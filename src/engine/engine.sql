@@ -62,7 +62,7 @@ COMMENT ON TABLE saga.execution_name IS 'names given to saga.start_execution: th
 CREATE TABLE saga.given_id (
 	execution_id uuid PRIMARY KEY
 );
-COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there: each is used once';
+COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there, each is used once; and ids made from task tokens, from their answer until it is taken';
 
 CREATE TABLE saga.continuation (
 	execution_id uuid PRIMARY KEY,
@@ -73,7 +73,6 @@ CREATE TABLE saga.continuation (
 	current_state text,
 	started_at timestamptz NOT NULL,
 	parked_at timestamptz NOT NULL,
-	trouble integer NOT NULL DEFAULT 0,	-- engine's trouble in a row, see engine/README.md
 	runs integer NOT NULL DEFAULT 1,
 	parent_id uuid,
 	input jsonb,

@@ -10,6 +10,9 @@
 #include "engine/engine.h"
 #include "fmgr.h"
 
+/* Of a workflow and of an execution, in characters, as at AWS. */
+#define SAGA_MAX_NAME_LENGTH 80
+
 /* ---------- workflows (workflow.c) ---------- */
 
 typedef struct SagaWorkflow
@@ -67,7 +70,7 @@ extern List *saga_reference_load(int32 workflow_id, int version);
 extern const SagaResource *saga_binding_by_id(int32 resource_id);
 extern const SagaResource *saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *resource_id);
 
-/* ---------- tokens (token.c) ---------- */
+/* ---------- tokens (start.c) ---------- */
 
 /* "workflow.execution.task.secret" */
 extern char *saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
@@ -94,6 +97,7 @@ typedef struct SagaItem
 	Jsonb	   *headers;
 
 	bool		done;			/* the row goes at the end of the batch */
+	bool		taken;			/* the run has seen it: an event that is put off was not taken */
 	bool		skip;			/* taken care of along with another item, or not to be run now */
 } SagaItem;
 
@@ -271,6 +275,17 @@ extern bool saga_step_crowded;	/* this happened to the last step */
 
 /* Starts the task of an action and answers the run. */
 extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+
+/* ---------- answers to tokens (answer.c) ---------- */
+
+/*
+ * That a token was answered is kept from the answer until the run has taken it: a second
+ * answer is refused.  claim: false when there is one, of another transaction or of
+ * this one.  release: of the answers that were taken, at the end of a batch.  Both
+ * need SPI_connect.
+ */
+extern bool saga_answer_claim(const char *token, bool only_look);
+extern void saga_answer_release(SagaBatch *batch);
 
 /* ---------- reading and writing (store.c) ---------- */
 

@@ -18,7 +18,7 @@ handle_orphan(SagaBatch *batch, SagaItem *item)
 
 	if (item->kind == SAGA_MSG_TICK || saga_store_ended_workflow(&item->execution_id) != 0)
 	{
-		item->done = true;
+		item->done = item->taken = true;
 		return;
 	}
 	if (item->receives < SAGA_MAX_TROUBLE)

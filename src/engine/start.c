@@ -8,10 +8,12 @@
 
 #include "catalog/pg_type.h"
 #include "engine/engine_private.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(saga_start_execution);
@@ -159,10 +161,10 @@ reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id
 	};
 	Datum		values[3];
 
-	if (name[0] == '\0' || strlen(name) > 320)
+	if (name[0] == '\0' || pg_mbstrlen(name) > SAGA_MAX_NAME_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("execution name must have 1 to 80 characters")));
+				 errmsg("execution name must have 1 to %d characters", SAGA_MAX_NAME_LENGTH)));
 	values[0] = Int32GetDatum(workflow->workflow_id);
 	values[1] = CStringGetTextDatum(name);
 	values[2] = UUIDPGetDatum(id);
@@ -199,6 +201,7 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 		saga_send_rows(queue, &row, 1);
 	}
 	SPI_finish();
+	saga_accepted();
 	return result;
 }
 
@@ -237,24 +240,27 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 /*
  * A dead letter of an execution: a new one, of the version that the workflow
  * has now, as the definition may be what was mended.  Its name stays with the
- * dead one.  An orphaned event goes back as it was.
+ * dead one.  An event has no way back: the letter does not tell whose it was.
  */
-static pg_uuid_t
-redrive(const SagaQueue *queue, const SagaDeadLetter *letter)
+static bool
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_uuid_t *as)
 {
 	SagaSend	row = {.kind = letter->kind};
 
-	row.message_id = saga_uuid_new();
+	if (letter->kind != SAGA_MSG_START)
+	{
+		if (or_raise)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("dead letter of an event cannot be redriven"),
+					 errhint("Redrive or restart its execution.")));
+		return false;
+	}
+	row.message_id = *as = saga_uuid_new();
 	row.body = letter->body;
-	if (letter->kind == SAGA_MSG_START)
-		row.version = saga_workflow_by_id(queue->queue_id, false)->version;
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("dead letter of an event cannot be redriven"),
-				 errhint("Redrive or restart its execution.")));
+	row.version = saga_workflow_by_id(queue->queue_id, false)->version;
 	saga_send_rows(queue, &row, 1);
-	return row.message_id;
+	return true;
 }
 
 /*
@@ -364,6 +370,7 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	saga_stop(workflow_id, id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	SPI_finish();
+	saga_accepted();
 	PG_RETURN_VOID();
 }
 
@@ -403,24 +410,39 @@ saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id)
 	return saga_uuid_parse(uuid, execution_id);
 }
 
-/*
- * Checks the token against the waiting execution, so that the caller learns
- * at once that it is too late.  The answer itself is an event; the worker
- * that takes it has the last word.
- */
-static void
-answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
+/* Does the run wait for the token's answer, as far as is committed? */
+static bool
+is_waiting(int32 workflow_id, const pg_uuid_t *execution_id, const char *token)
 {
 	static SagaStmt stmt = {
 		"SELECT pg_catalog.strpos(run::text, $2) > 0 FROM saga.continuation"
 		" WHERE execution_id = $1 AND workflow_id = $3",
 		3, {UUIDOID, TEXTOID, INT4OID}
 	};
+	Datum		values[3] = {UUIDPGetDatum(execution_id), CStringGetTextDatum(token), Int32GetDatum(workflow_id)};
+	bool		waiting;
+	bool		isnull;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	saga_execute(&stmt, values, NULL, true, 1);
+	waiting = SPI_processed > 0 && DatumGetBool(saga_result(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	PopActiveSnapshot();
+	return waiting;
+}
+
+/*
+ * Checks the token against the waiting execution, so that the caller learns
+ * at once that it is too late, or that there is another answer (answer.c).
+ * The answer itself is an event; the worker that takes it has the last word.
+ */
+static void
+answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
+{
 	JsonbParseState *state = NULL;
 	int32		workflow_id;
 	pg_uuid_t	execution_id;
-	Datum		values[3];
-	bool		isnull;
+	bool		heartbeat = key1 != NULL && value1 == NULL;
 
 	if (!saga_token_parse(token, &workflow_id, &execution_id) || of_workflow(workflow_id) == 0)
 		ereport(ERROR,
@@ -428,12 +450,9 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 				 errmsg("invalid task token"),
 				 errhint("Pass the token on as it came in $$.Task.Token.")));
 
-	values[0] = UUIDPGetDatum(&execution_id);
-	values[1] = CStringGetTextDatum(token);
-	values[2] = Int32GetDatum(workflow_id);
 	SPI_connect();
-	saga_execute(&stmt, values, NULL, false, 1);
-	if (SPI_processed == 0 || !DatumGetBool(saga_result(0, 1, &isnull)))
+	if (!is_waiting(workflow_id, &execution_id, token) || !saga_answer_claim(token, heartbeat) ||
+		!is_waiting(workflow_id, &execution_id, token))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the task of this token does not wait any more"),
@@ -454,6 +473,7 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 	saga_engine_send_event(workflow_id, &execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	SPI_finish();
+	saga_accepted();
 }
 
 Datum

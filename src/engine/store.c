@@ -129,8 +129,10 @@ saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 	saga_execute(&load_stmt, values, NULL, false, 1);
 	if (SPI_processed == 0)
 	{
+		SPI_freetuptable(SPI_tuptable);
 		saga_execute(&exists_stmt, values, NULL, false, 1);
 		*locked_elsewhere = SPI_processed > 0;
+		SPI_freetuptable(SPI_tuptable);
 		return false;
 	}
 	old = MemoryContextSwitchTo(batch->context);
@@ -146,6 +148,7 @@ saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 	job->frozen = DatumGetJsonbPCopy(saga_result(0, 7, &isnull));
 	job->parked_before = true;
 	MemoryContextSwitchTo(old);
+	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
 
@@ -157,10 +160,13 @@ saga_store_ended_workflow(const pg_uuid_t *execution_id)
 		1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(execution_id)};
+	int32		workflow_id;
 	bool		isnull;
 
 	saga_execute(&stmt, values, NULL, false, 1);
-	return SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+	workflow_id = SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+	SPI_freetuptable(SPI_tuptable);
+	return workflow_id;
 }
 
 /* ---------- park ---------- */
@@ -496,7 +502,10 @@ saga_store_flush(SagaBatch *batch)
 	if (batch->nended > 0)
 		insert_ended(batch);
 	if (batch->nitems > 0)
+	{
 		delete_claimed(batch);
+		saga_answer_release(batch);
+	}
 	MemoryContextSwitchTo(old);
 }
 

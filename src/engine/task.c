@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/base64.h"
 #include "common/hashfn.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
@@ -285,41 +286,54 @@ lambda_payload(Jsonb *input)
 	return saga_jsonb_from_value(&v);
 }
 
+/*
+ * LogType "Tail": the end of the function's log, in base64.  Ours writes none;
+ * what Lambda puts around it is there.
+ */
 static Jsonb *
-lambda_result(Jsonb *payload)
+lambda_log(const SagaJob *job, const SagaAction *action)
+{
+	pg_uuid_t	id = idempotency_key(&job->execution_id, action->call_id);
+	char	   *request = saga_uuid_to_cstring(&id);
+	char	   *log = psprintf("START RequestId: %s Version: $LATEST\nEND RequestId: %s\n", request, request);
+	int			size = pg_b64_enc_len(strlen(log)) + 1;
+	char	   *text = palloc(size);
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = text;
+	v.val.string.len = saga_b64_encode(log, strlen(log), text, size);
+	return saga_jsonb_from_value(&v);
+}
+
+static void
+push_result(JsonbParseState **state, const char *name, const Jsonb *value)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = unconstify(char *, name);
+	v.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &v);
+	saga_jsonb_value(value, &v);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static Jsonb *
+lambda_result(const SagaJob *job, const SagaAction *action, Jsonb *payload)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue	v;
-	const char *keys[3] = {"ExecutedVersion", "Payload", "StatusCode"};
-	int			i;
+	JsonbValue	version = {.type = jbvString};
+	JsonbValue	status = {.type = jbvNumeric};
+	char	   *log_type = saga_jsonb_get_string(action->input, "LogType");
 
+	version.val.string.val = "$LATEST";
+	version.val.string.len = strlen("$LATEST");
+	status.val.numeric = int64_to_numeric(200);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (i = 0; i < 3; i++)
-	{
-		v.type = jbvString;
-		v.val.string.val = unconstify(char *, keys[i]);
-		v.val.string.len = strlen(keys[i]);
-		pushJsonbValue(&state, WJB_KEY, &v);
-		if (i == 0)
-		{
-			v.val.string.val = "$LATEST";
-			v.val.string.len = strlen("$LATEST");
-		}
-		else if (i == 2)
-		{
-			v.type = jbvNumeric;
-			v.val.numeric = int64_to_numeric(200);
-		}
-		else if (JB_ROOT_IS_SCALAR(payload))
-			JsonbExtractScalar(&payload->root, &v);
-		else
-		{
-			v.type = jbvBinary;
-			v.val.binary.data = &payload->root;
-			v.val.binary.len = VARSIZE(payload) - VARHDRSZ;
-		}
-		pushJsonbValue(&state, WJB_VALUE, &v);
-	}
+	push_result(&state, "ExecutedVersion", saga_jsonb_from_value(&version));
+	push_result(&state, "Payload", payload);
+	push_result(&state, "StatusCode", saga_jsonb_from_value(&status));
+	if (log_type != NULL && strcmp(log_type, "Tail") == 0)
+		push_result(&state, "LogResult", lambda_log(job, action));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
@@ -368,7 +382,7 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	}
 	output = run_sql(batch, job, action, bound->name, input, &error, &cause);
 	if (output && invoke)
-		output = lambda_result(output);
+		output = lambda_result(job, action, output);
 	answer(job, action, output, error, cause);
 }
 

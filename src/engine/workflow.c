@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "engine/engine_private.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -43,11 +44,17 @@ typedef struct MachineEntry
 	SagaMachine *machine;
 	List	   *references;		/* of SagaReference: what its names meant when it was made */
 	MemoryContext context;
+	TimestampTz used_at;
 } MachineEntry;
+
+/* A machine that no run has asked for is kept so long: versions come and go. */
+#define MACHINE_KEPT_US	(5 * 60 * USECS_PER_SEC)
+#define MACHINE_LOOK_US	(60 * USECS_PER_SEC)
 
 /* Caches of this process. */
 static HTAB *workflows = NULL;	/* of SagaWorkflow, by id */
 static MemoryContext workflow_context = NULL;
+static MemoryContext retired_workflows = NULL;	/* parent of the contexts that are freed when the transaction ends */
 static bool workflows_valid = false;
 static HTAB *machines = NULL;
 static bool machines_valid = false;
@@ -74,6 +81,14 @@ forget(Datum arg, Oid relid)
 		machines_valid = false;
 }
 
+/* Nobody looks at what was handed out before. */
+static void
+free_retired(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		MemoryContextDeleteChildren(retired_workflows);
+}
+
 /* An empty cache, when there is none or what it has may be outdated. */
 static void
 check_workflows(void)
@@ -85,14 +100,18 @@ check_workflows(void)
 		return;
 	if (!registered)
 	{
+		retired_workflows = AllocSetContextCreate(TopMemoryContext, "pg_saga retired workflows",
+												  ALLOCSET_SMALL_SIZES);
 		CacheRegisterRelcacheCallback(forget, (Datum) 0);
+		RegisterXactCallback(free_retired, NULL);
 		registered = true;
 	}
-	if (workflow_context == NULL)
-		workflow_context = AllocSetContextCreate(TopMemoryContext, "pg_saga workflows",
-												 ALLOCSET_SMALL_SIZES);
 	workflows = NULL;
-	MemoryContextReset(workflow_context);
+	if (workflow_context != NULL)
+		MemoryContextSetParent(workflow_context, retired_workflows);
+	workflow_context = NULL;
+	workflow_context = AllocSetContextCreate(TopMemoryContext, "pg_saga workflows",
+											 ALLOCSET_SMALL_SIZES);
 	ctl.hcxt = workflow_context;
 	workflows = hash_create("pg_saga workflows by id", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	workflow_relid = saga_relation_oid("workflow");
@@ -213,11 +232,32 @@ forget_machines(void)
 	machines = NULL;
 }
 
+static void
+forget_unused_machines(TimestampTz now)
+{
+	static TimestampTz look_at = 0;
+	HASH_SEQ_STATUS seq;
+	MachineEntry *entry;
+
+	if (machines == NULL || now < look_at)
+		return;
+	look_at = now + MACHINE_LOOK_US;
+	hash_seq_init(&seq, machines);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (now - entry->used_at <= MACHINE_KEPT_US)
+			continue;
+		MemoryContextDelete(entry->context);
+		hash_search(machines, &entry->key, HASH_REMOVE, NULL);
+	}
+}
+
 void
 saga_workflow_begin_batch(void)
 {
 	if (old_machines)
 		MemoryContextDeleteChildren(old_machines);
+	forget_unused_machines(saga_monotonic_now());
 }
 
 static SagaMachine *
@@ -276,7 +316,10 @@ find_machine(int32 workflow_id, int version)
 	}
 	entry = hash_search(machines, &key, HASH_FIND, NULL);
 	if (entry)
+	{
+		entry->used_at = saga_monotonic_now();
 		return entry;
+	}
 
 	/* complete before it goes into the table, so that an error leaves nothing half-made */
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga machine", ALLOCSET_DEFAULT_SIZES);
@@ -289,6 +332,7 @@ find_machine(int32 workflow_id, int version)
 	entry->machine = machine;
 	entry->references = references;
 	entry->context = context;
+	entry->used_at = saga_monotonic_now();
 	return entry;
 }
 
@@ -430,10 +474,10 @@ create_workflow(const char *name, Jsonb *definition, Oid owner)
 	int			version = 1;
 	bool		exists;
 
-	if (name[0] == '\0' || strlen(name) > 80)
+	if (name[0] == '\0' || pg_mbstrlen(name) > SAGA_MAX_NAME_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("workflow name must have 1 to 80 characters")));
+				 errmsg("workflow name must have 1 to %d characters", SAGA_MAX_NAME_LENGTH)));
 	machine = saga_machine_compile(definition, &diagnostics);
 	if (machine == NULL)
 		report_diagnostics(name, diagnostics);

@@ -209,13 +209,15 @@ read_letter(uint64 row, FoundLetter *found)
 	found->redriven = !isnull;
 }
 
-/* The letter is locked, the rights are checked. Returns what it was redriven as. */
-static pg_uuid_t
-redrive_letter(const SagaQueue *queue, const FoundLetter *found)
+/*
+ * The letter is locked, the rights are checked.  *as: what it was redriven as.
+ * False: it has no way back; with or_raise this is an error.
+ */
+static bool
+redrive_letter(const SagaQueue *queue, const FoundLetter *found, bool or_raise, pg_uuid_t *as)
 {
 	const SagaDeadLetter *letter = &found->letter;
 	saga_redrive_hook_type hook = NULL;
-	pg_uuid_t	as = letter->message_id;
 	Datum		values[3];
 
 	if (letter->kind == SAGA_MSG_OUTBOX)
@@ -223,12 +225,12 @@ redrive_letter(const SagaQueue *queue, const FoundLetter *found)
 	else if (letter->kind != SAGA_MSG_MESSAGE)
 		hook = saga_redrive_execution_hook;
 
+	*as = letter->message_id;
 	if (hook != NULL)
-		as = hook(queue, letter);
-	else if (letter->kind != SAGA_MSG_MESSAGE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("dead letter %s cannot be redriven", saga_uuid_to_cstring(&found->dead_letter_id))));
+	{
+		if (!hook(queue, letter, or_raise, as))
+			return false;
+	}
 	else
 	{
 		SagaSend	row;
@@ -244,9 +246,9 @@ redrive_letter(const SagaQueue *queue, const FoundLetter *found)
 
 	values[0] = UUIDPGetDatum(&found->dead_letter_id);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[2] = UUIDPGetDatum(&as);
+	values[2] = UUIDPGetDatum(as);
 	saga_execute(&redriven_stmt, values, NULL, false, 0);
-	return as;
+	return true;
 }
 
 static bool
@@ -294,8 +296,9 @@ redrive_one(const pg_uuid_t *id)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("dead letter %s was already redriven", saga_uuid_to_cstring(id)),
 				 errhint("See redriven_at and redriven_as in saga.dead_letters.")));
-	result = redrive_letter(queue, &found);
+	(void) redrive_letter(queue, &found, true, &result);
 	SPI_finish();
+	saga_accepted();
 	return result;
 }
 
@@ -323,6 +326,7 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 	pg_uuid_t	after = saga_uuid_min;
 	int64		left = PG_INT64_MAX;
 	int64		done = 0;
+	int64		skipped = 0;
 	Datum		values[4];
 	char		nulls[5] = "    ";
 	MemoryContext context;
@@ -371,16 +375,31 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 		SPI_freetuptable(SPI_tuptable);
 		for (i = 0; i < n; i++)
 		{
-			redrive_letter(queue, &found[i]);
+			pg_uuid_t	as;
+
+			/* one that has no way back does not keep the others from theirs */
+			if (redrive_letter(queue, &found[i], false, &as))
+			{
+				done++;
+				left--;
+			}
+			else
+				skipped++;
 			after = found[i].dead_letter_id;
 		}
-		done += n;
-		left -= n;
 		more = n == chunk && left > 0;
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
 	} while (more);
 	SPI_finish();
+	if (done > 0)
+		saga_accepted();
+	if (skipped > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%lld dead letter of queue \"%s\" cannot be redriven",
+							   "%lld dead letters of queue \"%s\" cannot be redriven",
+							   (unsigned long) skipped, (long long) skipped, queue->name),
+				 errhint("saga.redrive() of a single one says why.")));
 	PG_RETURN_INT64(done);
 }

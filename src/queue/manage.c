@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/internal.h"
 #include "utils/acl.h"
@@ -54,11 +55,11 @@ check_name(const char *name)
 {
 	const char *p;
 
-	if (name[0] == '\0' || strlen(name) > MAX_NAME_LENGTH)
+	if (name[0] == '\0' || pg_mbstrlen(name) > MAX_NAME_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid queue name \"%s\"", name),
-				 errdetail("A name has 1 to %d bytes.", MAX_NAME_LENGTH)));
+				 errdetail("A name has 1 to %d characters.", MAX_NAME_LENGTH)));
 	for (p = name; *p; p++)
 		if ((unsigned char) *p < ' ' || *p == 0x7f)
 			ereport(ERROR,
@@ -186,7 +187,11 @@ saga_create_queue(PG_FUNCTION_ARGS)
 				 errmsg("FIFO queues are not supported yet"),
 				 errhint("Leave fifo false.")));
 	(void) saga_arg_interval_ms(fcinfo, 1, "visibility_timeout", 0);
-	(void) saga_arg_interval_ms(fcinfo, 5, "retention", 0);
+	if (!PG_ARGISNULL(5))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a retention of messages is not supported yet"),
+				 errhint("Leave retention null: messages are kept until they are deleted or received too often.")));
 	if (PG_GETARG_INT32(2) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -206,8 +211,6 @@ saga_create_queue(PG_FUNCTION_ARGS)
 					 errmsg("queue \"%s\" cannot be its own dead-letter queue", name)));
 		push_member(&state, "dead_letter_queue_id", dead_letter_queue_id(target));
 	}
-	if (!PG_ARGISNULL(5))
-		push_member(&state, "retention", interval_text(fcinfo, 5));
 	settings = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 
 	saga_object_check_new_name(SAGA_OBJECT_QUEUE, name);

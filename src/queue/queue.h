@@ -263,10 +263,12 @@ extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);	/* needs
  * Redrive of letters that are not messages of a plain queue: kinds s, e, t
  * by the engine, o by the outbox.  The letter is locked and the caller's
  * rights to its queue are checked; failed_at and redrive's own columns are
- * redrive's.  Returns what it was redriven as (the execution's id ...).
- * SPI is connected.
+ * redrive's.  *as becomes what it was redriven as (the execution's id ...).
+ * False: there is no way back for this one, and nothing was done; with
+ * or_raise this is an error.  SPI is connected.
  */
-typedef pg_uuid_t (*saga_redrive_hook_type) (const SagaQueue *queue, const SagaDeadLetter *letter);
+typedef bool (*saga_redrive_hook_type) (const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise,
+										pg_uuid_t *as);
 extern saga_redrive_hook_type saga_redrive_execution_hook;
 extern saga_redrive_hook_type saga_redrive_outbox_hook;
 

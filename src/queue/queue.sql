@@ -101,7 +101,7 @@ COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, in
 'makes a queue that belongs to the current user, returns its id.
 visibility_timeout: how long a received message stays hidden; max_receives: how often it is given out before it becomes a dead letter (0: no limit);
 dead_letter_queue: a plain queue that the caller may use, which takes such messages instead of saga.dead_letters.
-Errors: duplicate_object, undefined_object (dead_letter_queue), feature_not_supported (fifo)';
+Errors: duplicate_object, undefined_object (dead_letter_queue), feature_not_supported (fifo, retention)';
 
 CREATE FUNCTION saga.send(queue text, body jsonb, delay interval DEFAULT '0', group_id text DEFAULT NULL,
 		dedup_id text DEFAULT NULL, headers jsonb DEFAULT NULL) RETURNS uuid
@@ -155,7 +155,7 @@ Errors: undefined_object (also of one that the caller may not redrive), object_n
 CREATE FUNCTION saga.redrive(queue text, reason text DEFAULT NULL, max integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_queue';
 COMMENT ON FUNCTION saga.redrive(text, text, integer) IS
-'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many';
+'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back stay: a notice says how many';
 
 CREATE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,

@@ -268,6 +268,7 @@ saga_send(PG_FUNCTION_ARGS)
 	SPI_connect();
 	saga_send_rows(queue, &row, 1);
 	SPI_finish();
+	saga_accepted();
 	PG_RETURN_UUID_P(result);
 }
 
@@ -314,6 +315,7 @@ saga_send_batch(PG_FUNCTION_ARGS)
 	SPI_connect();
 	saga_send_rows(queue, rows, n);
 	SPI_finish();
+	saga_accepted();
 	for (i = 0; i < n; i++)
 	{
 		Datum		value = UUIDPGetDatum(&rows[i].message_id);

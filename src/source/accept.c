@@ -166,6 +166,32 @@ sent_at(const SagaSqsMessage *message)
 	return (message->sent_ms - epoch_ms) * 1000;
 }
 
+/*
+ * Would it be JSON without the escapes that no text of PostgreSQL can hold:
+ * U+0000, and halves of surrogate pairs?  Then this is to be told.
+ */
+static const char *
+not_json_cause(const char *body, size_t len)
+{
+	char	   *copy = pnstrdup(body, len);
+	bool		changed = false;
+
+	for (size_t i = 0; i + 5 < len; i++)
+	{
+		if (copy[i] != '\\')
+			continue;
+		if (copy[++i] == 'u' && (strncmp(copy + i + 1, "0000", 4) == 0 ||
+								 (pg_strncasecmp(copy + i + 1, "d", 1) == 0 && strchr("89abcdefABCDEF", copy[i + 2]) != NULL)))
+		{
+			memcpy(copy + i + 1, "fffd", 4);
+			changed = true;
+		}
+	}
+	return changed && saga_foreign_json(copy, len) != NULL ?
+		"the body of the message holds a character that PostgreSQL cannot keep: an escape of U+0000, or of half a surrogate pair" :
+		"the body of the message is not JSON";
+}
+
 /* False: it is damaged, and may be whole when it comes again. */
 static bool
 convert(const SagaSource *source, const SagaSqsMessage *received, Incoming *in)
@@ -197,7 +223,7 @@ convert(const SagaSource *source, const SagaSqsMessage *received, Incoming *in)
 	{
 		in->body = text_document(text);
 		in->reason = "Saga.NotJson";
-		in->cause = "the body of the message is not JSON";
+		in->cause = not_json_cause(message->body, message->body_len);
 	}
 	if (!intact)
 	{
