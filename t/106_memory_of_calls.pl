@@ -1,6 +1,7 @@
 # What a batch works with is given back: a CALL that runs for hours, and the first execution of a batch, which has no savepoint.
 use strict;
 use warnings;
+use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -8,8 +9,10 @@ use Saga::Test;
 
 plan skip_all => 'reads /proc' unless -r '/proc/self/status';
 
-my $raw = Saga::Server->start('raw');
-my $node = new_saga_node('main', 'pg_saga.workers = 0', 'pg_saga.publishers = 0', 'autovacuum = off');
+my $dir = File::Temp->newdir('saga-memory-XXXXXX', TMPDIR => 1);
+my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
+my $node = new_saga_node('main', 'pg_saga.workers = 0', 'pg_saga.publishers = 0', 'autovacuum = off', 'shared_buffers = 16MB',
+	'pg_saga.payload_limit = 0');
 create_extensions($node);
 
 # The largest resident set of a session that runs this, in MB, beyond what it has when it begins.
@@ -24,7 +27,7 @@ sub growth
 }
 
 # 41 kB a message in 0.1
-my $settings = encode_json({ url => $raw->url, allow_private => ['127.0.0.0/8'], concurrency => 8, base_ms => 20, cap_ms => 200,
+my $settings = encode_json({ url => $raw->url, allow_private => ['127.0.0.0/8'], concurrency => 32, base_ms => 20, cap_ms => 200,
 	max_attempts => 1000 });
 $node->safe_psql('postgres', "SELECT saga.create_destination('server', 'http', '$settings')");
 $node->safe_psql('postgres', <<'SQL');
@@ -43,6 +46,18 @@ poll_until($node, q{CALL saga.publish(); SELECT count(*) FROM saga.outbox WHERE 
 is($node->safe_psql('postgres', q{SELECT state, count(*) FROM saga.outbox GROUP BY 1}), 'delivered|2000', 'all are sent');
 cmp_ok(growth($warm, q{CALL saga.drain('send')}), '<', 60, 'drain that resumes them');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM saga.executions WHERE status = 'SUCCEEDED'}), '2000', 'all have ended');
+
+# A document of 40 MB: what stores it has three of them at most; a run has its input and its output.
+my $mb = 40;
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE document AS SELECT jsonb_build_object('text', string_agg(md5(i::text), '')) AS j FROM generate_series(1, $mb * 32768) i;
+SELECT saga.create_queue('q');
+SELECT saga.create_workflow('pass', '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}');
+SQL
+cmp_ok(growth('SELECT 1', q{SELECT saga.start_execution('pass', j) FROM document}), '<', 3 * $mb + 25, 'start_execution of a large document');
+cmp_ok(growth('SELECT 1', q{SELECT saga.send('q', j) FROM document}), '<', 3 * $mb + 25, 'send of one');
+cmp_ok(growth('SELECT 1', q{CALL saga.drain('pass')}), '<', 5 * $mb + 25, 'a run of one');
+is($node->safe_psql('postgres', q{SELECT status FROM saga.executions WHERE workflow = 'pass'}), 'SUCCEEDED', 'it has ended');
 
 # A run that keeps too much comes back later; the first of its batch alone is what a worker claims here.
 $node->safe_psql('postgres', <<'SQL');

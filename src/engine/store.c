@@ -413,6 +413,36 @@ fill_ended(SagaJob *job, Datum *v, bool *n)
 	v[14] = PointerGetDatum(history);
 }
 
+/* Documents as long as this are not copied into an array first, and out of it again. */
+#define SAGA_LONG_ROW	(1024 * 1024)
+
+static bool
+is_long(const SagaJob *job)
+{
+	return VARSIZE(job->input) + (job->end.output != NULL ? VARSIZE(job->end.output) : 0) > SAGA_LONG_ROW;
+}
+
+static void
+insert_long(SagaJob *job)
+{
+	static SagaStmt stmt = {
+		"INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status, runs,"
+		" name, parent_id, error, cause, input, output, compensated, history)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+		ENDED_COLUMNS, {UUIDOID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, CHAROID, INT4OID, TEXTOID,
+		UUIDOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID}
+	};
+	Datum		values[ENDED_COLUMNS];
+	bool		isnull[ENDED_COLUMNS];
+	char		nulls[ENDED_COLUMNS + 1];
+
+	fill_ended(job, values, isnull);
+	for (int i = 0; i < ENDED_COLUMNS; i++)
+		nulls[i] = isnull[i] ? 'n' : ' ';
+	nulls[ENDED_COLUMNS] = '\0';
+	saga_execute(&stmt, values, nulls, false, 0);
+}
+
 static void
 insert_ended(SagaBatch *batch)
 {
@@ -446,16 +476,28 @@ insert_ended(SagaBatch *batch)
 	Datum	   *column = palloc(sizeof(Datum) * batch->nended);
 	bool	   *isnull = palloc(sizeof(bool) * batch->nended);
 	Datum		arrays[ENDED_COLUMNS];
-	int			dims[1] = {batch->nended};
+	int			dims[1] = {0};
 	int			lbs[1] = {1};
+	int			n = 0;
 	int			i;
 	int			c;
 
 	for (i = 0; i < batch->nended; i++)
-		fill_ended(batch->ended[i], values + i * ENDED_COLUMNS, nulls + i * ENDED_COLUMNS);
+	{
+		if (is_long(batch->ended[i]))
+			insert_long(batch->ended[i]);
+		else
+		{
+			fill_ended(batch->ended[i], values + n * ENDED_COLUMNS, nulls + n * ENDED_COLUMNS);
+			n++;
+		}
+	}
+	if (n == 0)
+		return;
+	dims[0] = n;
 	for (c = 0; c < ENDED_COLUMNS; c++)
 	{
-		for (i = 0; i < batch->nended; i++)
+		for (i = 0; i < n; i++)
 		{
 			column[i] = values[i * ENDED_COLUMNS + c];
 			isnull[i] = nulls[i * ENDED_COLUMNS + c];
