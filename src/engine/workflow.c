@@ -5,9 +5,9 @@
  *
  * Two caches of the process, each filled with what is used alone: workflows by
  * id (emptied whenever saga.workflow changes, through its trigger) and machines
- * by (workflow, version), which never change and go only with the extension.  A
- * machine that was forgotten lives on until the next batch: runs of this one
- * point into it.  A name is found through the workflow's queue, which has the
+ * by (workflow, version), which never change and go with the extension, or when
+ * no run has asked for them for some minutes.  A machine that was forgotten lives
+ * on until the next batch: runs of this one point into it.  A name is found through the workflow's queue, which has the
  * same owner, name and id.
  */
 #include "postgres.h"
