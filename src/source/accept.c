@@ -187,7 +187,7 @@ not_json_cause(const char *body, size_t len)
 			changed = true;
 		}
 	}
-	return changed && saga_foreign_json(copy, len) != NULL ?
+	return changed && saga_foreign_json(copy, len, false) != NULL ?
 		"the body of the message holds a character that PostgreSQL cannot keep: an escape of U+0000, or of half a surrogate pair" :
 		"the body of the message is not JSON";
 }
