@@ -429,7 +429,7 @@ $$;
 
 -- What is there gets its key. Of numbers that look alike the first one stays the first; a later one that is
 -- still on its way is held. None is too large now, whatever the limit has become.
-SET LOCAL pg_invoice.max_document_size = '64MB';
+SELECT pg_catalog.set_config('pg_invoice.max_document_size', '64MB', true);
 UPDATE @extschema@.invoice_submission s
 	SET type_code = k.type_code, issue_date = k.issue_date, credit_note = k.credit_note,
 		number_key = @extschema@.invoice_number_key(s.number)
@@ -1018,10 +1018,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	-- the caller's own, as that is what he can work on
 	SELECT EXISTS (SELECT FROM saga.queues q
-				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name IN ('invoice', 'invoice-inbox') AND q.ready > 0)
+				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice' AND q.ready > 0)
 $$;
-
-COMMENT ON FUNCTION @extschema@.invoice_ready() IS 'whether an invoice, a reply to one, or a document that a source or a batch brought, waits to be worked on now';
 
 CREATE OR REPLACE PROCEDURE @extschema@.invoice_process()
 LANGUAGE plpgsql
@@ -1031,10 +1029,6 @@ BEGIN
 	-- invoice needs four. The bound is for workers that keep the queue filled.
 	FOR round IN 1..100 LOOP
 		-- a bare name is the caller's own: nobody else's workflow can be meant
-		IF EXISTS (SELECT FROM saga.queues q
-				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice-inbox') THEN
-			CALL saga.drain('invoice-inbox');
-		END IF;
 		CALL saga.drain('invoice');
 		CALL saga.publish();
 		EXIT WHEN NOT @extschema@.invoice_ready();

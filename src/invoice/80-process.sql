@@ -6,9 +6,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	-- the caller's own, as that is what he can work on
 	SELECT EXISTS (SELECT FROM saga.queues q
-				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name IN ('invoice', 'invoice-inbox') AND q.ready > 0)
+				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice' AND q.ready > 0)
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_ready() IS 'whether an invoice, a reply to one, or a document that a source or a batch brought, waits to be worked on now';
+COMMENT ON FUNCTION @extschema@.invoice_ready() IS 'whether an invoice, or a reply to one, waits to be worked on now';
 
 -- No SET clause and no SECURITY DEFINER: either would make COMMIT fail.
 CREATE PROCEDURE @extschema@.invoice_process()
@@ -19,10 +19,6 @@ BEGIN
 	-- invoice needs four. The bound is for workers that keep the queue filled.
 	FOR round IN 1..100 LOOP
 		-- a bare name is the caller's own: nobody else's workflow can be meant
-		IF EXISTS (SELECT FROM saga.queues q
-				   WHERE q.owner = quote_ident(current_user)::regrole AND q.name = 'invoice-inbox') THEN
-			CALL saga.drain('invoice-inbox');
-		END IF;
 		CALL saga.drain('invoice');
 		CALL saga.publish();
 		EXIT WHEN NOT @extschema@.invoice_ready();
