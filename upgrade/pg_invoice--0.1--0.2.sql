@@ -428,8 +428,7 @@ END
 $$;
 
 -- What is there gets its key. Of numbers that look alike the first one stays the first; a later one that is
--- still on its way is held. None is too large now, whatever the limit has become.
-SELECT pg_catalog.set_config('pg_invoice.max_document_size', '64MB', true);
+-- still on its way is held.
 UPDATE @extschema@.invoice_submission s
 	SET type_code = k.type_code, issue_date = k.issue_date, credit_note = k.credit_note,
 		number_key = @extschema@.invoice_number_key(s.number)
