@@ -237,11 +237,16 @@ sub mutant
 
 # ---------- one after the other, with workers that are idle in between ----------
 
-for my $i (1 .. $births)
-{
-	sql("BEGIN; SELECT born('one$i', 'app'); COMMIT");
-	usleep(50_000) if $i % 100 == 0;
-}
+append_to_file("$dir/one.sql", q{
+BEGIN;
+SELECT born('one' || nextval('births'), 'app');
+COMMIT;
+\sleep 3 ms
+});
+sql('CREATE SEQUENCE births');
+my ($out, $err) = ('', '');
+IPC::Run::run([ 'pgbench', '-n', '-c', '1', '-t', $births, '-f', "$dir/one.sql", $node->connstr('postgres') ], '>', \$out, '2>', \$err)
+  or die "pgbench: $err";
 ok(poll_until($node, q{SELECT count(*) FROM saga.executions WHERE status = 'SUCCEEDED'}, $births), "$births born one after the other are run");
 note('longest wait: ' . sql('SELECT max(stopped_at - started_at) FROM saga.executions'));
 
