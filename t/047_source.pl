@@ -90,6 +90,8 @@ is($headers->{source_message_id}, $ids[3], 'and the MessageId');
 like($headers->{sent_at}, qr/^20\d\d-\d\d-\d\dT[\d:.]+\+00:00$/, 'and when it was sent');
 is(sql("SELECT string_agg(reason || ' ' || body, ', ' ORDER BY body) FROM saga.dead_letters WHERE queue = 'letters'"),
 	'Saga.NotJson "no { json", Saga.NotJson "{\"nul\": \"\\\\u0000\"}"', 'what is no JSON is a dead letter');
+is(sql("SELECT string_agg(substring(cause FROM 'is not JSON|PostgreSQL cannot keep'), ', ' ORDER BY body) FROM saga.dead_letters WHERE queue = 'letters'"),
+	'is not JSON, PostgreSQL cannot keep', 'JSON that cannot be stored is told apart');
 is(sql("SELECT count(*) FROM saga.dead_letters WHERE headers->>'source_message_id' IN ('$ids[4]', '$ids[5]')"), 2,
 	'found by its MessageId');
 my $status = status('letters');
