@@ -169,8 +169,11 @@ give_queues(Datum *values, Oid heir)
 	foreach(lc, ids)
 	{
 		int32		id = lfirst_int(lc);
+		const SagaQueue *queue = saga_queue_by_id(id, true);
 
-		saga_queue_lock_exclusive(id);
+		if (queue == NULL)
+			continue;
+		saga_queue_lock_exclusive(id, queue->kind == SAGA_QUEUE_WORKFLOW ? "workflow" : "queue", queue->name);
 		if (saga_queue_by_id(id, true) == NULL)
 			continue;			/* dropped while we waited */
 		saga_queue_set_owner(id, heir);
@@ -199,14 +202,8 @@ give_all(Oid owner, Oid heir)
 	give_secrets(values);
 	(void) saga_execute(&resources_stmt, values, NULL, false, 0);
 	for (int i = 0; i < lengthof(give_stmts); i++)
-	{
-		SagaRaised	save;
-
 		/* as the owner of the extension, who may do so for all */
-		saga_raise(&save);
 		(void) saga_execute(&give_stmts[i], values, NULL, false, 0);
-		saga_lower(&save);
-	}
 }
 
 /* After the server's own part, which has looked at the rights. */
