@@ -437,8 +437,9 @@ transport_of(SagaTransfer *transfer)
 		case CURLE_OK:
 			return SAGA_TRANSPORT_OK;
 		case CURLE_URL_MALFORMAT:
-		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_BAD_FUNCTION_ARGUMENT:
+			return SAGA_TRANSPORT_WRONG;
+		case CURLE_UNSUPPORTED_PROTOCOL:
 			/* also an answer that is no HTTP, to a request that was sent */
 			return pretransfer > 0 ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_WRONG;
 		default:

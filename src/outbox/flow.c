@@ -176,6 +176,30 @@ attempts_are_used_up(const SagaDestination *destination, const SagaDelivery *del
 	return delivery->sends >= destination->max_attempts;
 }
 
+/*
+ * A refusal, or an overload to the end, speaks of the request that it answers.
+ * One before it may have had its effect: the look-up has the last word, after
+ * which nothing is sent any more, and where there is none a person has to.
+ */
+static void
+fail_after_doubt(const SagaSending *sending, SagaDelivery *delivery)
+{
+	const SagaDestination *destination = sending->destination;
+
+	if (delivery->doubted && saga_has_lookup(destination, delivery))
+	{
+		int64		delay = backoff_ms(destination, delivery, delivery->sends);
+
+		delivery->uncertain = true;
+		delivery->sends = Max(delivery->sends, destination->max_attempts);
+		again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
+	}
+	else if (delivery->uncertain)
+		fail_uncertain(delivery, "an earlier request may have been done");
+	else
+		fail(delivery);
+}
+
 static void
 decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
@@ -201,7 +225,7 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 	if (!delivery->compensate || delivery->phase == SAGA_PHASE_OTHER || compensation == NULL ||
 		compensation->other == NULL || (delivery->uncertain && delivery->status == 0))
 	{
-		fail(delivery);
+		fail_after_doubt(sending, delivery);
 		return;
 	}
 	/* another request, with a key and attempts of its own */
@@ -244,7 +268,7 @@ decide_retry(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now
 	if (delivery->uncertain && saga_has_lookup(destination, delivery))
 		again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
 	else if (used_up)
-		fail(delivery);
+		fail_after_doubt(sending, delivery);
 	else if (delivery->uncertain && !saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
 		fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else

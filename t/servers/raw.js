@@ -21,6 +21,9 @@
 //                   text or base64, times, coding: [gzip, deflate, br]}; "later": bytes in base64 that follow
 //                   on the connection. Of an array the first request has the first, ... and all others the last
 //   /               the same, of the SPEC in --root
+//   /lost-then/N... drops the first request of this path, answers the others with that status
+//   /stray          as /ok, and five bytes that belong to no answer a little later
+//   /nonsense       an answer that is not HTTP
 //   /answer         200, as text/plain the bytes, UTF-8 or not, that the request's {"base64": "..."} says, "times" over
 
 const fs = require('node:fs');
@@ -34,6 +37,7 @@ const said = {};
 const composed = new Map();
 const quick = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 1 } };
 const compress = { gzip: zlib.gzipSync, deflate: zlib.deflateSync, br: (b) => zlib.brotliCompressSync(b, quick) };
+const lost = new Set();
 
 // The first whole request in the buffer: {head, body, length}, or null.
 function parse(buffer) {
@@ -107,6 +111,15 @@ function answer(socket, n, head, body) {
 	else if (path.startsWith('/hang')) return;
 	else if (large !== null) large[1] === 'ones' ? ones(socket, Number(large[2])) : reply(socket, 200, 'a'.repeat(large[2]), 'text/plain');
 	else if (path === '/drop' || (path === '/drop-second' && n > 1)) socket.destroy();
+	else if (path.startsWith('/lost-then/')) {
+		if (lost.has(path)) reply(socket, Number(/\d+/.exec(path)[0]), '{}');
+		else lost.add(path), socket.destroy();
+	}
+	else if (path === '/stray') {
+		reply(socket, 200, '{"ok": true}');
+		setTimeout(() => socket.destroyed || socket.write('xyz\r\n'), 5);
+	}
+	else if (path === '/nonsense') socket.end('this is no HTTP\r\n');
 	else if (path === '/endless') endless(socket);
 	else if (path === '/answer') {
 		const { base64, times = 1 } = JSON.parse(body);
