@@ -113,6 +113,10 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted to use: their names, never their values';
 
 -- ---------- outbox ----------
+-- also for what became of the calls that an execution gave up
+DROP INDEX saga.outbox_execution;
+CREATE INDEX outbox_execution ON saga.outbox (execution_id)
+	WHERE execution_id IS NOT NULL;
 ALTER TABLE saga.destination DROP CONSTRAINT destination_name_key, ADD UNIQUE (owner, name);
 ALTER TABLE saga.takeover DROP COLUMN only_row,
 	ADD COLUMN database_id oid, ADD COLUMN table_id oid, ADD COLUMN files_id bigint;

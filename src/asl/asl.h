@@ -140,7 +140,20 @@ typedef struct SagaAction
 	const char *cause;
 	Jsonb	   *compensated;	/* array of names of the states undone, in that order; NULL: none */
 	Jsonb	   *not_compensated;	/* array of {"state","error","cause"} of handlers that failed for good; NULL: none */
+	List	   *let_go;			/* of SagaLetGo */
 } SagaAction;
+
+/*
+ * A call outside of a state that has Compensate, given up before its success
+ * was known: it failed, ran out of time, or went with what was around it.
+ * Whether it had its effect is not known here.
+ */
+typedef struct SagaLetGo
+{
+	const char *state;
+	int			task_id;
+	int			call_id;
+} SagaLetGo;
 
 extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env,
 							   Jsonb *input, TimestampTz now);

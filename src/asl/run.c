@@ -88,6 +88,7 @@ saga_thread_drop(SagaRun *run, SagaThread *thread)
 			saga_thread_drop(run, thread->children[i]);
 	}
 	thread->nchildren = 0;
+	saga_let_go(run, thread);
 	saga_thread_unready(thread);
 	dlist_delete(&thread->node);
 	if (thread->parent != NULL)
@@ -370,6 +371,7 @@ saga_action_finished(SagaRun *run, SagaAction *action)
 	action->cause = run->cause;
 	action->compensated = saga_names_to_jsonb(run->compensated);
 	action->not_compensated = saga_undone_to_jsonb(run->not_compensated);
+	action->let_go = run->let_go;
 }
 
 static void

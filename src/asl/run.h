@@ -124,6 +124,7 @@ struct SagaRun
 	SagaThread *handler;		/* undoes done[ndone - 1] */
 	List	   *compensated;	/* of char * */
 	List	   *not_compensated;	/* of SagaUndone */
+	List	   *let_go;			/* of SagaLetGo; a success of the same visit takes them back */
 };
 
 /* An error on its way through Retry and Catch. */
@@ -183,6 +184,7 @@ extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
 extern Jsonb *saga_scope_context(void *arg);
 
 /* run_compensate.c */
+extern void saga_let_go(SagaRun *run, const SagaThread *thread);
 extern void saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result);
 extern void saga_compensation_start(SagaRun *run, SagaStatus final, const char *error,
 									const char *cause, int64 last_event);

@@ -13,6 +13,38 @@
 
 #include "asl/run.h"
 
+/*
+ * The answer of an open call is not waited for any more, or is a failure.
+ * Called before the thread has another phase.
+ */
+void
+saga_let_go(SagaRun *run, const SagaThread *thread)
+{
+	SagaLetGo  *item;
+
+	if (thread->phase != SAGA_PHASE_OPEN || thread == run->handler || thread->state->compensate == NULL ||
+		thread->state->resource.kind == SAGA_RES_SQL)
+		return;
+	item = MemoryContextAlloc(run->context, sizeof(SagaLetGo));
+	item->state = thread->state->name;
+	item->task_id = thread->task_id;
+	item->call_id = thread->call_id;
+	run->let_go = lappend(run->let_go, item);
+}
+
+/* All attempts of a visit have one key: what succeeded is what they would have done. */
+static void
+saga_take_back(SagaRun *run, int call_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->let_go)
+	{
+		if (((SagaLetGo *) lfirst(lc))->call_id == call_id)
+			run->let_go = foreach_delete_current(run->let_go, lc);
+	}
+}
+
 /* Called when a visit has its result.  Attempts of one visit are one item. */
 void
 saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result)
@@ -20,6 +52,7 @@ saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result)
 	SagaDone   *done;
 	int			i;
 
+	saga_take_back(run, thread->call_id);
 	for (i = run->ndone - 1; thread->retry_count > 0 && i >= 0; i--)
 	{
 		if (run->done[i].call_id == thread->call_id)

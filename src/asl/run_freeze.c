@@ -4,7 +4,7 @@
  *
  * {"version": 1, "status", "ids": [next thread, task, call, event],
  *	"input", "deadline", "threads": [...], "ready": [thread ids],
- *	"done": [...], "final", "error", "cause", "compensated",
+ *	"done": [...], "let_go": [...], "final", "error", "cause", "compensated",
  *	"not_compensated", "values": [...]}
  *
  * What is absent or at its default is left out.  Values of users stand in
@@ -191,6 +191,22 @@ saga_freeze_compensation(SagaFreezer *f, SagaRun *run)
 		pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 	}
 	saga_end_list(f);
+	/* few have any: the rest is as it was */
+	if (run->let_go != NIL)
+	{
+		saga_begin_list(f, "let_go");
+		foreach(lc, run->let_go)
+		{
+			SagaLetGo  *item = lfirst(lc);
+
+			pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
+			saga_put_string(f, "state", item->state);
+			saga_put_int(f, "task", item->task_id, 0);
+			saga_put_int(f, "call", item->call_id, 0);
+			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
+		}
+		saga_end_list(f);
+	}
 	if (run->status != SAGA_COMPENSATING)
 		return;
 	saga_put_string(f, "final", saga_status_name(run->final_status));

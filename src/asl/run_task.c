@@ -239,6 +239,7 @@ saga_task_fail(SagaRun *run, SagaThread *thread, const char *error, const char *
 
 	record->strings[3] = error;
 	record->strings[4] = cause;
+	saga_let_go(run, thread);
 	thread->phase = SAGA_PHASE_ATTEMPT;
 	saga_thread_fail(run, thread, &failure);
 }

@@ -344,6 +344,27 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 }
 
 static void
+saga_thaw_let_go(SagaRun *run, const JsonbValue *object)
+{
+	JsonbValue	list;
+	int			count = saga_get_list(object, "let_go", &list);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		JsonbValue *value = saga_list_object(&list, i, "let_go");
+		SagaLetGo  *item = palloc(sizeof(SagaLetGo));
+
+		item->state = saga_get_string(value, "state");
+		if (item->state == NULL)
+			saga_frozen_corrupt("let_go");
+		item->task_id = (int) saga_get_int(value, "task", 0);
+		item->call_id = (int) saga_get_int(value, "call", 0);
+		run->let_go = lappend(run->let_go, item);
+	}
+}
+
+static void
 saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
 {
 	SagaRun    *run = t->run;
@@ -352,6 +373,7 @@ saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
 	int			i;
 
 	saga_thaw_done(t, object);
+	saga_thaw_let_go(run, object);
 	if (run->status != SAGA_COMPENSATING)
 		return;
 	run->final_status = saga_status_of(saga_get_string(object, "final"));

@@ -346,6 +346,70 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 }
 
 /*
+ * Calls that were given up, and had their effect or may have had it, were not
+ * undone: nobody may take the execution for one that left nothing behind.
+ */
+static void
+list_let_go(SagaJob *job)
+{
+	SagaAction *end = &job->end;
+	JsonbParseState *state = NULL;
+	JsonbValue	v;
+	ListCell   *lc;
+	bool		any = false;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	if (end->not_compensated)
+	{
+		JsonbIterator *it = JsonbIteratorInit(&end->not_compensated->root);
+		JsonbIteratorToken token;
+
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		{
+			if (token == WJB_ELEM)
+				pushJsonbValue(&state, WJB_ELEM, &v);
+		}
+	}
+	foreach(lc, end->let_go)
+	{
+		const SagaLetGo *item = lfirst(lc);
+		pg_uuid_t	message_id;
+		SagaOutboxOutcome outcome = saga_outbox_give_up(&job->execution_id, item->task_id, &message_id);
+		const char *members[5][2];
+		int			i;
+
+		if (outcome == SAGA_OUTCOME_NO_EFFECT)
+			continue;
+		any = true;
+		members[0][0] = "state";
+		members[0][1] = item->state;
+		members[1][0] = "error";
+		members[1][1] = "Saga.Uncertain";
+		members[2][0] = "cause";
+		members[2][1] = outcome == SAGA_OUTCOME_DONE ? "it was done after it had been given up, and was not undone" :
+			"it may have been done when it was given up, and was not undone";
+		members[3][0] = "outcome";
+		members[3][1] = outcome == SAGA_OUTCOME_DONE ? "done" : "unknown";
+		members[4][0] = "message_id";
+		members[4][1] = saga_uuid_to_cstring(&message_id);
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		for (i = 0; i < lengthof(members); i++)
+		{
+			v.type = jbvString;
+			v.val.string.val = unconstify(char *, members[i][0]);
+			v.val.string.len = strlen(members[i][0]);
+			pushJsonbValue(&state, WJB_KEY, &v);
+			v.val.string.val = unconstify(char *, members[i][1]);
+			v.val.string.len = strlen(members[i][1]);
+			pushJsonbValue(&state, WJB_VALUE, &v);
+		}
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	}
+	if (any)
+		end->not_compensated = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+/*
  * The execution has ended: its row is written by saga_store_flush; what it
  * had as a parked one goes now, and a failure becomes a dead letter.  One
  * that was stopped on purpose does not, unless something could not be undone.
@@ -359,6 +423,8 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 	};
 	Datum		values[1] = {UUIDPGetDatum(&job->execution_id)};
 
+	if (job->end.status != SAGA_SUCCEEDED && job->end.let_go != NIL)
+		list_let_go(job);
 	if (job->parked_before)
 	{
 		saga_execute(&delete_stmt, values, NULL, false, 0);

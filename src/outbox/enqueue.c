@@ -134,6 +134,94 @@ saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id)
 	SPI_freetuptable(rows);
 }
 
+/* ---------- a call that is given up ---------- */
+
+/* Its record is locked: what an answer has made of it counts, though its event may still be on its way. */
+static SagaStmt outcome_stmt = {
+	.sql = "SELECT destination_id, outbox_id, state, "
+	"uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending'), attempts, ordering_key IS NULL "
+	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 AND op <> 'p' FOR UPDATE",
+	.nargs = 2,
+	.argtypes = {UUIDOID, INT4OID}
+};
+
+/*
+ * Neither a publisher nor its turn has it, nor has an attempt been lost with
+ * one.  Who has such a row locked is about to send it.
+ */
+static SagaStmt take_message_stmt = {
+	.sql = "DELETE FROM saga.message WHERE ctid = ANY (ARRAY("
+	"SELECT ctid FROM saga.message WHERE queue_id = $1 AND id = $2 AND message_id = $2 AND receives <= $3 "
+	"FOR UPDATE SKIP LOCKED) || ARRAY("
+	"SELECT ctid FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id AND receives <= $3 "
+	"FOR UPDATE SKIP LOCKED))",
+	.nargs = 3,
+	.argtypes = {INT4OID, UUIDOID, INT4OID}
+};
+
+static SagaStmt take_timer_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE ctid = ANY (ARRAY("
+	"SELECT ctid FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease IS NULL AND receives <= $3 "
+	"FOR UPDATE SKIP LOCKED))",
+	.nargs = 3,
+	.argtypes = {INT4OID, UUIDOID, INT4OID}
+};
+
+static bool
+take_back(Datum destination_id, Datum outbox_id, Datum attempts)
+{
+	Datum		values[3] = {destination_id, outbox_id, attempts};
+
+	(void) saga_execute(&take_message_stmt, values, NULL, false, 0);
+	if (SPI_processed > 0)
+		return true;
+	(void) saga_execute(&take_timer_stmt, values, NULL, false, 0);
+	return SPI_processed > 0;
+}
+
+SagaOutboxOutcome
+saga_outbox_give_up(const pg_uuid_t *execution_id, int task_id, pg_uuid_t *message_id)
+{
+	Datum		values[2] = {UUIDPGetDatum(execution_id), Int32GetDatum(task_id)};
+	SagaOutboxOutcome outcome = SAGA_OUTCOME_NO_EFFECT;
+	SPITupleTable *rows;
+	uint64		nrows;
+	uint64		row;
+
+	(void) saga_execute(&outcome_stmt, values, NULL, false, 0);
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	/* a compensation that was handed on has two */
+	for (row = 0; row < nrows; row++)
+	{
+		Datum		v[6];
+		bool		isnull;
+		char	   *state;
+		SagaOutboxOutcome this;
+		int			i;
+
+		for (i = 0; i < 6; i++)
+			v[i] = SPI_getbinval(rows->vals[row], rows->tupdesc, i + 1, &isnull);
+		state = TextDatumGetCString(v[2]);
+		if (strcmp(state, "delivered") == 0)
+			this = SAGA_OUTCOME_DONE;
+		else if (DatumGetBool(v[3]))
+			this = SAGA_OUTCOME_UNKNOWN;
+		else if (strcmp(state, "failed") == 0)
+			this = SAGA_OUTCOME_NO_EFFECT;
+		else
+			/* the order of others hangs on a row with an ordering key */
+			this = DatumGetBool(v[5]) && take_back(v[0], v[1], v[4]) ? SAGA_OUTCOME_NO_EFFECT : SAGA_OUTCOME_UNKNOWN;
+		if (this > outcome)
+		{
+			outcome = this;
+			*message_id = *DatumGetUUIDP(v[1]);
+		}
+	}
+	SPI_freetuptable(rows);
+	return outcome;
+}
+
 /*
  * publish_to(destination text, payload jsonb, ordering_key text, headers jsonb)
  */

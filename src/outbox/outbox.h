@@ -66,6 +66,19 @@ extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **caus
 extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
 
 /*
+ * What is known of the call of a task that is given up.  A message that has
+ * never left is taken back, so that it cannot leave any more.
+ */
+typedef enum SagaOutboxOutcome
+{
+	SAGA_OUTCOME_NO_EFFECT,		/* also: it has never left, or there is no message */
+	SAGA_OUTCOME_DONE,
+	SAGA_OUTCOME_UNKNOWN
+} SagaOutboxOutcome;
+
+extern SagaOutboxOutcome saga_outbox_give_up(const pg_uuid_t *execution_id, int task_id, pg_uuid_t *message_id);
+
+/*
  * The publisher's work for this database, in a process of its own.  Called
  * outside a transaction; it opens and commits its own.  When a turn raises,
  * abort the transaction and call it again.  (CALL saga.publish() does the

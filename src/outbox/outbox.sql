@@ -83,9 +83,9 @@ CREATE TABLE saga.outbox (
 	response jsonb,
 	PRIMARY KEY (destination_id, outbox_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
--- what a withdrawal looks for
+-- what a withdrawal looks for, and what became of the calls that an execution gave up
 CREATE INDEX outbox_execution ON saga.outbox (execution_id)
-	WHERE state = 'waiting' AND execution_id IS NOT NULL;
+	WHERE execution_id IS NOT NULL;
 -- the head of each ordering key
 CREATE INDEX outbox_ordering ON saga.outbox (destination_id, ordering_key, position)
 	WHERE state = 'waiting' AND ordering_key IS NOT NULL;

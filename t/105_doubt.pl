@@ -1,0 +1,161 @@
+# A request that may have had its effect, and what is said of it afterwards: a refusal that follows proves
+# nothing, and an execution that gives such a call up says that it was not undone.
+use strict;
+use warnings;
+
+use File::Temp;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Saga::Test;
+
+my $dir = File::Temp->newdir('saga-doubt-XXXXXX', TMPDIR => 1);
+my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
+append_to_file("$dir/raw", '');
+my $node = new_saga_node('main');
+create_extensions($node);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub requests { return grep { index($_, qq("target":"$_[0]")) >= 0 } split(/\n/, slurp_file("$dir/raw")) }
+
+sub destination
+{
+	my ($name, $path, %settings) = @_;
+	my $json = encode_json({
+		url => $raw->url($path), allow_private => JSON::PP::true, timeout_ms => 60000, base_ms => 20, cap_ms => 50, %settings });
+	sql("SELECT saga.create_destination('$name', 'http', '$json')");
+	return;
+}
+
+sub outcome
+{
+	my ($name) = @_;
+	poll_until($node, "SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id)
+		WHERE d.name = '$name' AND state = 'waiting'", '0');
+	return sql("SELECT string_agg(concat_ws(' ', state, last_class, split_part(last_error, ':', 1)), ', ')
+		FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = '$name'");
+}
+
+# ---------- a refusal, or an overload to the end, after a lost answer ----------
+
+foreach my $status (301, 400, 403, 410, 429, 503)
+{
+	destination("lost$status", "/lost-then/$status", max_attempts => 3);
+	sql("SELECT saga.publish_to('lost$status', '{}')");
+	is(outcome("lost$status"), 'failed uncertain Saga.Uncertain', "$status after a lost answer proves nothing");
+	destination("sole$status", "/status/$status", max_attempts => 2);
+	sql("SELECT saga.publish_to('sole$status', '{}')");
+	unlike(outcome("sole$status"), qr/uncertain/i, "$status to the first request does");
+}
+destination('asked', '/lost-then/403/asked', max_attempts => 5,
+	lookup => { url => '/status/404', method => 'GET', found => 'id' });
+sql("SELECT saga.publish_to('asked', '{}')");
+is(outcome('asked'), 'failed retry States.Http.StatusCode.403', 'with a look-up that finds nothing, it is the refusal');
+is(sql("SELECT string_agg(phase, ' ' ORDER BY attempt) FROM saga.outbox_attempt a JOIN saga.destination d USING (destination_id)
+	WHERE d.name = 'asked'"), 'send lookup send lookup', 'which is asked once more after it');
+
+# ---------- bytes that are no answer ----------
+
+destination('nonsense', '/nonsense', max_attempts => 2);
+sql("SELECT saga.publish_to('nonsense', '{}')");
+like(outcome('nonsense'), qr/^failed uncertain/, 'who answers, but not in HTTP, has the request');
+is(scalar(requests('/nonsense')), 2, 'it is sent again under its key');
+destination('stray', '/stray', max_attempts => 5);
+foreach my $n (1 .. 6)
+{
+	sql("SELECT saga.publish_to('stray', '{}')");
+	outcome('stray');
+}
+is(outcome('stray'), join(', ', ('delivered success') x 6), 'stray bytes after an answer spoil no request');
+
+# ---------- executions ----------
+
+sql(q(CREATE FUNCTION undo(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+	CREATE FUNCTION out_of_stock(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE 'out of stock'; END $$));
+
+sub charge
+{
+	my ($destination, %more) = @_;
+	return {
+		Type => 'Task', Resource => 'arn:aws:states:::http:invoke', End => JSON::PP::true, Compensate => 'Refund',
+		Parameters => { ApiEndpoint => "saga:$destination", RequestBody => {} }, %more };
+}
+
+sub workflow
+{
+	my ($name, $first, %others) = @_;
+	my $definition = encode_json({ StartAt => 'First', States => { %others,
+		First => $first, $first->{Compensate} ? (Refund => { Type => 'Task', Resource => 'sql:public.undo' }) : () } });
+	sql("SELECT saga.create_workflow('$name', \$saga\$$definition\$saga\$)");
+	sql("SELECT saga.start_execution('$name', '{}', '$name')");
+	return;
+}
+
+# state and outcome of what is not undone, after the execution's status
+sub ended
+{
+	my ($name) = @_;
+	poll_until($node, "SELECT status NOT IN ('RUNNING', 'COMPENSATING') FROM saga.executions WHERE name = '$name'", 't');
+	return sql("SELECT concat_ws(' ', e.status, d.reason, (SELECT string_agg(concat_ws(' ', n->>'state', n->>'outcome'), ', ')
+			FROM jsonb_array_elements(nullif(d.details->'not_compensated', 'null')) n))
+		FROM saga.executions e LEFT JOIN saga.dead_letters d ON d.message_id = e.execution_id WHERE e.name = '$name'");
+}
+
+sub in_flight
+{
+	my ($name) = @_;
+	poll_until($node, "SELECT count(*) FROM saga.timer t JOIN saga.destination d ON d.destination_id = t.queue_id
+		WHERE d.name = '$name' AND lease IS NOT NULL", '1');
+	return;
+}
+
+destination('hang', '/hang');
+workflow('timeout', charge('hang', TimeoutSeconds => 1));
+is(ended('timeout'), 'FAILED Saga.CompensationFailed First unknown', 'time-out of a request in flight');
+
+destination('hang2', '/hang2');
+workflow('stopped', charge('hang2'));
+in_flight('hang2');
+sql("SELECT saga.stop_execution(execution_id) FROM saga.executions WHERE name = 'stopped'");
+is(ended('stopped'), 'ABORTED Saga.CompensationFailed First unknown', 'stopped while it was in flight');
+
+destination('hang3', '/hang3');
+workflow('sibling', { Type => 'Parallel', End => JSON::PP::true, Branches => [
+	{ StartAt => 'Charge', States => { Charge => charge('hang3'),
+		Refund => { Type => 'Task', Resource => 'sql:public.undo' } } },
+	{ StartAt => 'Wait', States => { Wait => { Type => 'Wait', Seconds => 2, Next => 'Stock' },
+		Stock => { Type => 'Task', Resource => 'sql:public.out_of_stock', End => JSON::PP::true } } } ] });
+is(ended('sibling'), 'FAILED Saga.CompensationFailed Charge unknown', 'another branch failed while it was in flight');
+
+destination('refused', '/lost-then/403/refused', max_attempts => 3);
+workflow('refused', charge('refused'));
+is(ended('refused'), 'FAILED Saga.CompensationFailed First unknown', 'refused after a lost answer');
+
+destination('late', '/after/2500/ok');
+destination('later', '/after/6000/ok');
+workflow('late', charge('late', TimeoutSeconds => 1, Catch => [ { ErrorEquals => ['States.Timeout'], Next => 'Later' } ]),
+	Later => { Type => 'Task', Resource => 'arn:aws:states:::http:invoke', Next => 'End',
+		Parameters => { ApiEndpoint => 'saga:later', RequestBody => {} } },
+	End => { Type => 'Fail', Error => 'Gone' });
+is(ended('late'), 'FAILED Saga.CompensationFailed First done', 'its answer came after the time-out');
+
+# ---------- what is known to have had no effect ----------
+
+destination('plain', '/status/403/plain');
+workflow('plain', charge('plain'));
+is(ended('plain'), 'FAILED States.Http.StatusCode.403', 'a plain refusal leaves nothing to undo');
+
+destination('paused', '/ok');
+sql("SELECT saga.pause_destination('paused')");
+workflow('paused', charge('paused', TimeoutSeconds => 1));
+is(ended('paused'), 'FAILED States.Timeout', 'nor does a request that never left');
+sql("SELECT saga.resume_destination('paused'); SELECT saga.publish_to('paused', '{\"after\": true}')");
+like(outcome('paused'), qr/delivered/, 'once the destination goes on');
+is(scalar(requests('/ok')), 1, 'it has been taken back');
+
+destination('again', '/lost-then/200/again', max_attempts => 1);
+workflow('again', charge('again', Retry => [ { ErrorEquals => ['States.ALL'], IntervalSeconds => 1 } ]));
+is(ended('again'), 'SUCCEEDED', 'one that was lost and succeeds under the same key is the same one');
+
+$node->stop;
+done_testing();
