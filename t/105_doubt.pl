@@ -50,9 +50,17 @@ foreach my $status (301, 400, 403, 410, 429, 503)
 destination('asked', '/lost-then/403/asked', max_attempts => 5,
 	lookup => { url => '/status/404', method => 'GET', found => 'id' });
 sql("SELECT saga.publish_to('asked', '{}')");
-is(outcome('asked'), 'failed retry States.Http.StatusCode.403', 'with a look-up that finds nothing, it is the refusal');
+is(outcome('asked'), 'failed fatal States.Http.StatusCode.403', 'with a look-up that finds nothing, it is the refusal');
 is(sql("SELECT string_agg(phase, ' ' ORDER BY attempt) FROM saga.outbox_attempt a JOIN saga.destination d USING (destination_id)
 	WHERE d.name = 'asked'"), 'send lookup send lookup', 'which is asked once more after it');
+
+sql("SELECT saga.redrive(dead_letter_id) FROM saga.dead_letters WHERE queue = 'destination/asked'");
+is(outcome('asked'), 'failed fatal States.Http.StatusCode.403', 'redriven it is refused again');
+is(scalar(requests('/lost-then/403/asked')), 3, 'having been sent again, once');
+destination('asked503', '/lost-then/503/asked', max_attempts => 3,
+	lookup => { url => '/status/404', method => 'GET', found => 'id' });
+sql("SELECT saga.publish_to('asked503', '{}')");
+is(outcome('asked503'), 'failed retry States.Http.StatusCode.503', 'an overload to the end stays one');
 
 # ---------- bytes that are no answer ----------
 
@@ -70,7 +78,7 @@ is(outcome('stray'), join(', ', ('delivered success') x 6), 'stray bytes after a
 
 # ---------- executions ----------
 
-sql(q(CREATE FUNCTION undo(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+sql(q(CREATE FUNCTION undo(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{}'::jsonb $$;
 	CREATE FUNCTION out_of_stock(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE 'out of stock'; END $$));
 
 sub charge
@@ -84,8 +92,9 @@ sub charge
 sub workflow
 {
 	my ($name, $first, %others) = @_;
-	my $definition = encode_json({ StartAt => 'First', States => { %others,
-		First => $first, $first->{Compensate} ? (Refund => { Type => 'Task', Resource => 'sql:public.undo' }) : () } });
+	delete $first->{End} unless defined $first->{End};
+	my $definition = encode_json({ StartAt => 'First', States => {
+		First => $first, $first->{Compensate} ? (Refund => { Type => 'Task', Resource => 'sql:public.undo' }) : (), %others } });
 	sql("SELECT saga.create_workflow('$name', \$saga\$$definition\$saga\$)");
 	sql("SELECT saga.start_execution('$name', '{}', '$name')");
 	return;
@@ -138,6 +147,52 @@ workflow('late', charge('late', TimeoutSeconds => 1, Catch => [ { ErrorEquals =>
 		Parameters => { ApiEndpoint => 'saga:later', RequestBody => {} } },
 	End => { Type => 'Fail', Error => 'Gone' });
 is(ended('late'), 'FAILED Saga.CompensationFailed First done', 'its answer came after the time-out');
+
+# ---------- who catches it ----------
+
+foreach my $name ('Saga.Uncertain', 'States.Http.StatusCode.403', 'States.TaskFailed')
+{
+	(my $id = lc $name) =~ s/\W//g;
+	destination("c$id", "/lost-then/403/$id", max_attempts => 3);
+	workflow("c$id", charge("c$id", Catch => [ { ErrorEquals => [$name], Next => 'Caught' } ]), Caught => { Type => 'Succeed' });
+	is(ended("c$id"), 'SUCCEEDED', "a refusal in doubt is caught as $name");
+}
+
+# ---------- the answer of a token is the outcome ----------
+
+sql(q(CREATE TABLE tokens (token text)));
+destination('token', '/hang/token');
+workflow('token', charge('token', Resource => 'arn:aws:states:::http:invoke.waitForTaskToken',
+	Parameters => { ApiEndpoint => 'saga:token', 'RequestBody' => { 'token.$' => '$$.Task.Token' } }));
+in_flight('token');
+sql("SELECT saga.send_task_failure(request->'Body'->>'token', 'Declined') FROM saga.outbox o JOIN saga.destination d USING (destination_id)
+	WHERE d.name = 'token'");
+is(ended('token'), 'FAILED Declined', 'who fails the token says that nothing was done');
+
+# ---------- undone in another way ----------
+
+my $server = $raw->url('');
+destination('other', '/status/200/other');
+foreach my $told (0, 1)
+{
+	my $name = $told ? 'told' : 'blind';
+	destination($name, "/status/200/$name", max_attempts => 5, compensate => { url => "$server/lost-then/409/$name", else => 'other',
+		$told ? (already_done => { status => [410] }) : () });
+	workflow("undo$name", { %{ charge($name) }, End => undef, Next => 'Stock' },
+		Stock => { Type => 'Task', Resource => 'sql:public.out_of_stock', End => JSON::PP::true },
+		Refund => { Type => 'Task', Resource => 'arn:aws:states:::http:invoke', Parameters => { ApiEndpoint => "saga:$name",
+			Operation => 'compensate', 'RequestBody.$' => '$.input.RequestBody' } });
+}
+is(ended('undotold'), 'FAILED SQL.P0001', 'who tells what is undone already is believed when he refuses');
+like(ended('undoblind'), qr/^FAILED Saga.CompensationFailed First/, 'else a refusal after a lost answer is no reason to undo it twice');
+is(scalar(requests('/status/200/other')), 1, 'in another way');
+
+# ---------- done, and not taken ----------
+
+destination('large', '/answer', request => { body => 'message' });
+workflow('large', charge('large', Parameters => { ApiEndpoint => 'saga:large', RequestBody => { base64 => 'YWFhYWFhYWFhYWFhYWFh', times => 20000 } }));
+is(ended('large'), 'FAILED States.DataLimitExceeded', 'an answer that is too large for the execution');
+is(sql("SELECT compensated FROM saga.executions WHERE name = 'large'"), '["First"]', 'is undone');
 
 # ---------- what is known to have had no effect ----------
 

@@ -113,6 +113,7 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted to use: their names, never their values';
 
 -- ---------- outbox ----------
+ALTER TABLE saga.outbox ADD COLUMN sent_class text;
 -- also for what became of the calls that an execution gave up
 DROP INDEX saga.outbox_execution;
 CREATE INDEX outbox_execution ON saga.outbox (execution_id)

@@ -168,6 +168,15 @@ extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env,
  */
 extern void saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action);
 
+/* How a task failed.  Retry and Catch match either name. */
+typedef struct SagaTaskError
+{
+	const char *error;			/* may be NULL */
+	const char *cause;			/* may be NULL */
+	const char *other;			/* in doubt: what it would be called otherwise; NULL: nothing else */
+	bool		in_doubt;		/* a call outside, which may have had its effect */
+} SagaTaskError;
+
 /*
  * Answers.  "parked" says that an event will come later; the others may come
  * at once or after a thaw.  They return false, and change nothing, when the
@@ -175,8 +184,7 @@ extern void saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action);
  */
 extern void saga_run_task_parked(SagaRun *run, int task_id, TimestampTz now);
 extern bool saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now);
-extern bool saga_run_task_failed(SagaRun *run, int task_id, const char *error, const char *cause,
-								 TimestampTz now);
+extern bool saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, TimestampTz now);
 extern bool saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now);
 
 /*

@@ -132,6 +132,7 @@ typedef struct SagaFailure
 {
 	const char *error;			/* may be NULL */
 	const char *cause;			/* may be NULL */
+	const char *other;			/* matched too; may be NULL */
 	bool		from_branch;	/* States.BranchFailed names it too */
 	bool		heartbeat;		/* States.HeartbeatTimeout names it too */
 } SagaFailure;
@@ -170,8 +171,7 @@ extern void saga_thread_complete(SagaRun *run, SagaThread *thread, Jsonb *result
 
 /* run_task.c */
 extern bool saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action);
-extern void saga_task_fail(SagaRun *run, SagaThread *thread, const char *error, const char *cause,
-						   bool heartbeat);
+extern void saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 extern void saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat);
 
 /* run_error.c */

@@ -27,6 +27,8 @@ saga_name_matches(const char *name, const SagaFailure *failure)
 {
 	const char *error = failure->error;
 
+	if (saga_error_is(failure->other, name))
+		return true;
 	if (saga_error_is(error, name))
 		return true;
 	if (strcmp(name, "States.ALL") == 0)

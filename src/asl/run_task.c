@@ -198,6 +198,15 @@ saga_task_display_name(const SagaState *state)
 	return state->resource.text;
 }
 
+static Jsonb *
+saga_copy_value(const Jsonb *value)
+{
+	Jsonb	   *copy = palloc(VARSIZE(value));
+
+	memcpy(copy, value, VARSIZE(value));
+	return copy;
+}
+
 bool
 saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now)
 {
@@ -210,12 +219,16 @@ saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz no
 	old = MemoryContextSwitchTo(run->context);
 	run->now = now;
 	if (!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
-		saga_task_fail(run, thread, fault.error, fault.cause, false);
+	{
+		/* it was done all the same */
+		if (thread != run->handler && thread->state->compensate != NULL)
+			saga_done_add(run, thread, saga_copy_value(output));
+		saga_task_fail(run, thread, &(SagaFailure) {.error = fault.error,.cause = fault.cause});
+	}
 	else
 	{
-		Jsonb	   *copy = palloc(VARSIZE(output));
+		Jsonb	   *copy = saga_copy_value(output);
 
-		memcpy(copy, output, VARSIZE(output));
 		saga_log_task(run, thread, SAGA_TASK_SUCCEEDED)->values[0] = copy;
 		thread->phase = SAGA_PHASE_ATTEMPT;
 		if (thread == run->handler)
@@ -228,20 +241,18 @@ saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz no
 }
 
 void
-saga_task_fail(SagaRun *run, SagaThread *thread, const char *error, const char *cause,
-			   bool heartbeat)
+saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
-	SagaFailure failure = {.error = error,.cause = cause,.heartbeat = heartbeat};
+	const char *error = failure->error;
 	bool		timed_out = error != NULL &&
 		(strcmp(error, "States.Timeout") == 0 || strcmp(error, "States.HeartbeatTimeout") == 0);
 	SagaEventRecord *record = saga_log_task(run, thread,
 											timed_out ? SAGA_TASK_TIMED_OUT : SAGA_TASK_FAILED);
 
 	record->strings[3] = error;
-	record->strings[4] = cause;
-	saga_let_go(run, thread);
+	record->strings[4] = failure->cause;
 	thread->phase = SAGA_PHASE_ATTEMPT;
-	saga_thread_fail(run, thread, &failure);
+	saga_thread_fail(run, thread, failure);
 }
 
 /* As recorded at AWS, an overdue heartbeat is States.Timeout too. */
@@ -256,7 +267,14 @@ saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat)
 	else
 		cause = psprintf("The task of the state '%s' did not end in time (TimeoutSeconds).",
 						 thread->state->name);
-	saga_task_fail(run, thread, "States.Timeout", cause, heartbeat);
+	saga_let_go(run, thread);
+	saga_task_fail(run, thread, &(SagaFailure) {.error = "States.Timeout",.cause = cause,.heartbeat = heartbeat});
+}
+
+static char *
+saga_copy_text(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
 }
 
 /* As long as AWS lets it be: a message that holds all of its input must not keep a Catch from its work. */
@@ -267,18 +285,22 @@ copy_cause(const char *cause)
 }
 
 bool
-saga_run_task_failed(SagaRun *run, int task_id, const char *error, const char *cause,
-					 TimestampTz now)
+saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, TimestampTz now)
 {
 	SagaThread *thread = saga_find_task(run, task_id);
+	SagaFailure failure = {0};
 	MemoryContext old;
 
 	if (thread == NULL)
 		return false;
 	old = MemoryContextSwitchTo(run->context);
 	run->now = now;
-	saga_task_fail(run, thread, error != NULL ? pstrdup(error) : NULL,
-				   cause != NULL ? copy_cause(cause) : NULL, false);
+	failure.error = saga_copy_text(error->error);
+	failure.cause = error->cause != NULL ? copy_cause(error->cause) : NULL;
+	failure.other = saga_copy_text(error->other);
+	if (error->in_doubt)
+		saga_let_go(run, thread);
+	saga_task_fail(run, thread, &failure);
 	MemoryContextSwitchTo(old);
 	return true;
 }

@@ -246,8 +246,13 @@ saga_give_answer(SagaSimulation *sim, int task_id, const JsonbValue *answer, Jso
 		(void) saga_run_task_succeeded(sim->run, task_id, output, sim->now);
 	}
 	else if (saga_member(answer, "error", &value) || saga_member(answer, "cause", &value))
-		(void) saga_run_task_failed(sim->run, task_id, saga_option_string(answer, "error", NULL),
-									saga_option_string(answer, "cause", NULL), sim->now);
+	{
+		SagaTaskError error = {0};
+
+		error.error = saga_option_string(answer, "error", NULL);
+		error.cause = saga_option_string(answer, "cause", NULL);
+		(void) saga_run_task_failed(sim->run, task_id, &error, sim->now);
+	}
 	else
 		saga_wrong_answer();
 }

@@ -90,15 +90,21 @@ set_up_run(SagaJob *job)
 static void
 feed_answer(SagaJob *job, int task_id, Jsonb *body, TimestampTz now)
 {
-	JsonbValue	output;
+	SagaTaskError error = {0};
+	JsonbValue	v;
 
-	if (saga_jsonb_get(body, "heartbeat", &output))
+	if (saga_jsonb_get(body, "heartbeat", &v))
 		saga_run_task_heartbeat(job->run, task_id, now);
-	else if (saga_jsonb_get(body, "output", &output))
-		saga_run_task_succeeded(job->run, task_id, saga_jsonb_from_value(&output), now);
+	else if (saga_jsonb_get(body, "output", &v))
+		saga_run_task_succeeded(job->run, task_id, saga_jsonb_from_value(&v), now);
 	else
-		saga_run_task_failed(job->run, task_id, saga_jsonb_get_string(body, "error"),
-							 saga_jsonb_get_string(body, "cause"), now);
+	{
+		error.error = saga_jsonb_get_string(body, "error");
+		error.cause = saga_jsonb_get_string(body, "cause");
+		error.other = saga_jsonb_get_string(body, "other");
+		error.in_doubt = saga_jsonb_get(body, "in_doubt", &v) && v.type == jbvBool && v.val.boolean;
+		saga_run_task_failed(job->run, task_id, &error, now);
+	}
 }
 
 /* What is stale (the task has ended, the token is not known) is ignored. */

@@ -37,7 +37,7 @@ answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (output == NULL)
-		saga_run_task_failed(job->run, action->task_id, error, cause, now);
+		saga_run_task_failed(job->run, action->task_id, &(SagaTaskError) {.error = error,.cause = cause}, now);
 	else if (action->token)
 		saga_run_task_parked(job->run, action->task_id, now);
 	else

@@ -56,7 +56,7 @@ static SagaStmt read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
 	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
-	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at "
+	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at, sent_class "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}
@@ -157,6 +157,8 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	delivery->captured = isnull ? NULL : DatumGetJsonbPCopy(value);
 	value = SPI_getbinval(tuple, desc, 25, &isnull);
 	delivery->sent_error = isnull ? NULL : TextDatumGetCString(value);
+	value = SPI_getbinval(tuple, desc, 28, &isnull);
+	delivery->sent_class = isnull ? -1 : saga_class_of_name(TextDatumGetCString(value));
 	delivery->doubted = delivery->uncertain || DatumGetBool(SPI_getbinval(tuple, desc, 26, &isnull));
 	delivery->phase = saga_phase_of(destination, delivery, phase);
 	if (delivery->phase != SAGA_PHASE_SEND && delivery->phase != SAGA_PHASE_OTHER)

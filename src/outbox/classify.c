@@ -22,14 +22,27 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+static const char *const class_names[] = {
+	"success", "pending", "retry", "uncertain", "duplicate", "auth", "split", "fatal"
+};
+
 const char *
 saga_class_name(SagaClass class)
 {
-	static const char *const names[] = {
-		"success", "pending", "retry", "uncertain", "duplicate", "auth", "split", "fatal"
-	};
+	return class_names[class];
+}
 
-	return names[class];
+int
+saga_class_of_name(const char *name)
+{
+	int			class;
+
+	for (class = lengthof(class_names) - 1; class >= 0; class--)
+	{
+		if (strcmp(class_names[class], name) == 0)
+			break;
+	}
+	return class;
 }
 
 void

@@ -39,6 +39,7 @@ typedef enum SagaClass
 } SagaClass;
 
 extern const char *saga_class_name(SagaClass class);
+extern int	saga_class_of_name(const char *name);	/* -1: it is none */
 
 typedef struct SagaHeader
 {

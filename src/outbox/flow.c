@@ -124,6 +124,15 @@ fail(SagaDelivery *delivery)
 	delivery->verdict = SAGA_VERDICT_FAILED;
 }
 
+/* The name in "Name: cause"; NULL: there is none. */
+static char *
+error_of(const char *sent_error)
+{
+	const char *colon = strstr(sent_error, ": ");
+
+	return colon != NULL ? pnstrdup(sent_error, colon - sent_error) : NULL;
+}
+
 /* Nobody can tell whether it was done: a person has to find out. */
 static void
 fail_uncertain(SagaDelivery *delivery, const char *why)
@@ -131,7 +140,14 @@ fail_uncertain(SagaDelivery *delivery, const char *why)
 	if (delivery->error == NULL)	/* pending */
 		delivery->cause = why;
 	else if (strcmp(delivery->error, "Saga.Uncertain") != 0)
+	{
 		delivery->cause = psprintf("%s: %s: %s", why, delivery->error, delivery->cause);
+		/* what was asked since has errors of its own */
+		if (delivery->asked == SAGA_PHASE_SEND || delivery->asked == SAGA_PHASE_OTHER)
+			delivery->other_error = delivery->error;
+	}
+	if (delivery->other_error == NULL && delivery->sent_error != NULL)
+		delivery->other_error = error_of(delivery->sent_error);
 	delivery->error = "Saga.Uncertain";
 	delivery->class = SAGA_CLASS_UNCERTAIN;
 	fail(delivery);
@@ -217,13 +233,29 @@ decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 		again(delivery, delivery->phase, delay);
 }
 
+static bool
+tells_what_is_undone(const SagaSending *sending, const SagaDelivery *delivery)
+{
+	const SagaCompensation *compensation = sending->destination->compensation;
+
+	return delivery->compensate && delivery->phase == SAGA_PHASE_SEND && delivery->status != 0 &&
+		compensation != NULL && compensation->already_done != NULL;
+}
+
+/*
+ * Undoing it in another way is right only when it was not undone in the first.
+ * After an attempt in doubt a refusal does not say so, unless the server tells
+ * apart what is undone already.
+ */
 static void
 decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 {
 	const SagaCompensation *compensation = sending->destination->compensation;
 
+	if (tells_what_is_undone(sending, delivery))
+		delivery->uncertain = delivery->doubted = false;
 	if (!delivery->compensate || delivery->phase == SAGA_PHASE_OTHER || compensation == NULL ||
-		compensation->other == NULL || (delivery->uncertain && delivery->status == 0))
+		compensation->other == NULL || delivery->uncertain)
 	{
 		fail_after_doubt(sending, delivery);
 		return;
@@ -242,7 +274,8 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 static void
 decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	if (!delivery->doubted && delivery->compensate && delivery->phase == SAGA_PHASE_SEND)
+	if (delivery->compensate && delivery->phase == SAGA_PHASE_SEND &&
+		(!delivery->doubted || tells_what_is_undone(sending, delivery)))
 	{
 		delivery->class = SAGA_CLASS_FATAL;
 		decide_fatal(sending, delivery);
@@ -286,6 +319,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	if (delivery->no_resend)
 		delivery->same_failures = SAGA_STORED_FAILURES;
 	delivery->sent_status = delivery->status;
+	delivery->sent_class = delivery->class;
 	if (delivery->class != SAGA_CLASS_AUTH && delivery->class != SAGA_CLASS_SPLIT)
 		delivery->sends++;
 	switch (delivery->class)
@@ -339,14 +373,14 @@ try_asking_again(const SagaSending *sending, SagaDelivery *delivery, const char 
 static void
 fail_as_before(SagaDelivery *delivery)
 {
-	const char *colon = delivery->sent_error ? strstr(delivery->sent_error, ": ") : NULL;
+	char	   *error = delivery->sent_error ? error_of(delivery->sent_error) : NULL;
 
-	if (colon != NULL)
+	if (error != NULL)
 	{
-		delivery->error = pnstrdup(delivery->sent_error, colon - delivery->sent_error);
-		delivery->cause = pstrdup(colon + 2);
+		delivery->error = error;
+		delivery->cause = pstrdup(delivery->sent_error + strlen(error) + 2);
 	}
-	delivery->class = SAGA_CLASS_RETRY;
+	delivery->class = delivery->sent_class == SAGA_CLASS_FATAL ? SAGA_CLASS_FATAL : SAGA_CLASS_RETRY;
 	fail(delivery);
 }
 

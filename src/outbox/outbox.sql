@@ -81,6 +81,7 @@ CREATE TABLE saga.outbox (
 	finished_at timestamptz,
 	request jsonb NOT NULL,
 	response jsonb,
+	sent_class text,					-- as sent_status
 	PRIMARY KEY (destination_id, outbox_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 -- what a withdrawal looks for, and what became of the calls that an execution gave up

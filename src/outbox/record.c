@@ -38,12 +38,13 @@ static SagaStmt update_stmt = {
 	.sql = "UPDATE saga.outbox SET state = $3, attempts = $4, last_status = $5, last_class = $6, "
 	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, $9), last_sent_at = $9, "
 	"finished_at = $10, sends = $11, phase = $12, phase_tries = $13, uncertain = $14, same_failures = $15, "
-	"key_epoch = $16, pending_since = $17, captured = $18, doubted = $19, sent_status = $20, sent_error = $21 "
+	"key_epoch = $16, pending_since = $17, captured = $18, doubted = $19, sent_status = $20, sent_error = $21, "
+	"sent_class = $22 "
 	"WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 21,
+	.nargs = 22,
 	.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID,
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, JSONBOID,
-	BOOLOID, INT4OID, TEXTOID}
+	BOOLOID, INT4OID, TEXTOID, TEXTOID}
 };
 
 static SagaStmt attempt_stmt = {
@@ -161,8 +162,8 @@ write_record(const Recording *recording, const char *state, bool success)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[21];
-	char		nulls[22] = "                     ";
+	Datum		values[22];
+	char		nulls[23] = "                      ";
 	bool		asked_only = delivery->asked == SAGA_PHASE_LOOKUP || delivery->asked == SAGA_PHASE_POLL;
 
 	values[0] = recording->destination_id;
@@ -213,6 +214,10 @@ write_record(const Recording *recording, const char *state, bool success)
 	}
 	else if (asked_only)
 		nulls[20] = 'n';
+	if (delivery->sent_class >= 0)
+		values[21] = CStringGetTextDatum(saga_class_name(delivery->sent_class));
+	else
+		nulls[21] = 'n';
 	(void) saga_execute(&update_stmt, values, nulls, false, 0);
 }
 
@@ -259,6 +264,10 @@ send_event(const Recording *recording, bool success)
 	{
 		saga_doc_push_string(&state, "error", delivery->error);
 		saga_doc_push_string(&state, "cause", recording->cause);
+		if (delivery->class == SAGA_CLASS_UNCERTAIN)
+			saga_doc_push_value(&state, "in_doubt", &(JsonbValue) {.type = jbvBool,.val.boolean = true});
+		if (delivery->other_error != NULL)
+			saga_doc_push_string(&state, "other", delivery->other_error);
 	}
 	saga_outbox_event_hook(delivery->workflow_id, &delivery->execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));

@@ -61,6 +61,7 @@ typedef struct SagaDelivery
 	bool		doubted;		/* it was uncertain once, though a look-up found nothing */
 	int			sent_status;	/* of the last request with an effect; 0: none */
 	char	   *sent_error;		/* "Name: cause" of it, NULL */
+	int			sent_class;		/* SagaClass of it; -1: none */
 	SagaPhase	asked;			/* the phase of this attempt, whatever comes next */
 	int			key_epoch;
 	TimestampTz first_sent_at;	/* 0: never */
@@ -74,6 +75,7 @@ typedef struct SagaDelivery
 	int			status;			/* of HTTP, 0: no answer */
 	const char *error;			/* unless success: for the task */
 	const char *cause;			/* foreign text: not yet in the server's encoding */
+	const char *other_error;	/* of Saga.Uncertain: what it would be called without the doubt; NULL: nothing */
 	int64		retry_after_ms; /* what the server asked for, -1: nothing */
 	const SagaSnsEntry *entry;	/* of a success of SNS or SQS */
 	bool		no_resend;		/* the server says that repeating it is of no use */
