@@ -22,7 +22,7 @@ sub destination
 {
 	my ($name, $path, %settings) = @_;
 	my $json = encode_json({
-		url => $raw->url($path), allow_private => JSON::PP::true, timeout_ms => 60000, base_ms => 20, cap_ms => 50, %settings });
+		url => $raw->url($path), allow_private => JSON::PP::true, timeout_ms => 8000, base_ms => 20, cap_ms => 50, %settings });
 	sql("SELECT saga.create_destination('$name', 'http', '$json')");
 	return;
 }
@@ -146,7 +146,8 @@ workflow('late', charge('late', TimeoutSeconds => 1, Catch => [ { ErrorEquals =>
 	Later => { Type => 'Task', Resource => 'arn:aws:states:::http:invoke', Next => 'End',
 		Parameters => { ApiEndpoint => 'saga:later', RequestBody => {} } },
 	End => { Type => 'Fail', Error => 'Gone' });
-is(ended('late'), 'FAILED Saga.CompensationFailed First done', 'its answer came after the time-out');
+is(ended('late'), 'FAILED Gone', 'its answer came after the time-out');
+is(sql("SELECT compensated FROM saga.executions WHERE name = 'late'"), '["First"]', 'and it was undone');
 
 # ---------- who catches it ----------
 
@@ -155,7 +156,7 @@ foreach my $name ('Saga.Uncertain', 'States.Http.StatusCode.403', 'States.TaskFa
 	(my $id = lc $name) =~ s/\W//g;
 	destination("c$id", "/lost-then/403/$id", max_attempts => 3);
 	workflow("c$id", charge("c$id", Catch => [ { ErrorEquals => [$name], Next => 'Caught' } ]), Caught => { Type => 'Succeed' });
-	is(ended("c$id"), 'SUCCEEDED', "a refusal in doubt is caught as $name");
+	is(ended("c$id"), 'SUCCEEDED Saga.CompensationFailed First unknown', "a refusal in doubt is caught as $name");
 }
 
 # ---------- the answer of a token is the outcome ----------

@@ -113,7 +113,15 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted to use: their names, never their values';
 
 -- ---------- outbox ----------
-ALTER TABLE saga.outbox ADD COLUMN sent_class text;
+ALTER TABLE saga.outbox ADD COLUMN sent_class text, ADD COLUMN unwanted_since timestamptz,
+	ADD COLUMN outcome text NOT NULL DEFAULT 'never_left'
+		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
+	ADD COLUMN outcome_by text, ADD COLUMN outcome_at timestamptz;
+-- what the earlier version has recorded; of what it had given up nobody looked
+UPDATE saga.outbox SET outcome = CASE WHEN state = 'delivered' THEN 'done'
+		WHEN uncertain OR phase = 'poll' OR last_class IN ('uncertain', 'pending') OR doubted AND state <> 'failed' THEN 'in_doubt'
+		ELSE 'no_effect' END, outcome_by = 'answer', outcome_at = coalesce(finished_at, last_sent_at)
+	WHERE attempts > 0;
 -- also for what became of the calls that an execution gave up
 DROP INDEX saga.outbox_execution;
 CREATE INDEX outbox_execution ON saga.outbox (execution_id)
@@ -262,36 +270,46 @@ CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';
 COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 'the same for a workflow by its id (saga.workflows), which no other workflow of the same name can take the place of';
+ALTER TABLE saga.continuation ADD COLUMN waiting_for text;
+ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb;
 CREATE OR REPLACE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
 		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
-		e.parent_id, e.compensated, w.owner, w.workflow_id
+		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for
 	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT c.execution_id, w.name, c.version, c.name,
 		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
-		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id
+		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id,
+		NULL, NULL, c.waiting_for
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
-		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
 	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
 CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
 		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner,
-		e.workflow_id
+		e.workflow_id, e.not_compensated,
+		-- calls that were given up and are not undone: what became of them is in their records
+		(SELECT jsonb_agg(f || jsonb_build_object('outcome', CASE WHEN EXISTS (SELECT FROM saga.timer t
+					WHERE t.queue_id = o.destination_id AND t.message_id = o.outbox_id AND t.lease IS NOT NULL)
+				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
+			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
+				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
+		e.waiting_for
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id

@@ -74,6 +74,39 @@ extern List *saga_machine_resources(const SagaMachine *machine);
 
 /* ---------- runs ---------- */
 
+/* What is known of a call outside, in the caller's transaction. */
+typedef enum SagaFate
+{
+	SAGA_FATE_NONE,				/* there is no such call */
+	SAGA_FATE_NO_EFFECT,		/* it has none, and never will: taken back, or refused */
+	SAGA_FATE_ANSWERED,			/* its answer is there: an event that is on its way */
+	SAGA_FATE_DONE,				/* it was done, as "output" says; no event will come */
+	SAGA_FATE_IN_DOUBT,			/* how it went is being found out: an event will come */
+	SAGA_FATE_SUSPECTED,		/* nobody can find out, and undoing what was not done does no harm */
+	SAGA_FATE_UNKNOWN			/* nobody can find out */
+} SagaFate;
+
+typedef enum SagaWish
+{
+	SAGA_WISH_IDENTIFY,			/* only its ids */
+	SAGA_WISH_RETRY,			/* still wanted, unless it can be taken back */
+	SAGA_WISH_SETTLE,			/* not wanted any more, and to be undone if it was done */
+	SAGA_WISH_DROP				/* not wanted any more */
+} SagaWish;
+
+typedef struct SagaOutside
+{
+	int			task_id;
+	bool		answered;		/* its failure in doubt has come */
+
+	/* filled in */
+	SagaFate	fate;
+	Jsonb	   *output;			/* DONE */
+	const char *destination;	/* these are NULL without a call */
+	const char *message_id;
+	const char *key;
+} SagaOutside;
+
 typedef struct SagaRunEnv
 {
 	/* for the context object */
@@ -91,6 +124,7 @@ typedef struct SagaRunEnv
 
 	uint64		(*random) (void *arg);
 	char	   *(*make_token) (void *arg, int task_id); /* text of $$.Task.Token, palloc'd */
+	void		(*call_fate) (void *arg, SagaWish wish, SagaOutside *call);	/* NULL: there are no calls outside */
 	void	   *arg;
 } SagaRunEnv;
 
@@ -123,6 +157,9 @@ typedef struct SagaAction
 	int			task_id;		/* counts attempts: a retry has a new one */
 	int			call_id;		/* the same for all attempts of one visit of a state: part of idempotency keys */
 	bool		compensation;	/* this is a handler */
+	int			undoes;			/* then: the call_id of what it undoes */
+	bool		resume;			/* the call of this task is in doubt: go on with it, make no other one */
+	bool		answered;		/* then: its failure has come */
 	const char *state_name;
 	const SagaResource *resource;
 	Jsonb	   *input;			/* effective input (after InputPath and Parameters) */
@@ -139,21 +176,9 @@ typedef struct SagaAction
 	const char *error;			/* else, may be NULL */
 	const char *cause;
 	Jsonb	   *compensated;	/* array of names of the states undone, in that order; NULL: none */
-	Jsonb	   *not_compensated;	/* array of {"state","error","cause"} of handlers that failed for good; NULL: none */
-	List	   *let_go;			/* of SagaLetGo */
+	Jsonb	   *not_compensated;	/* array of what was not undone, as run_debt.c makes it; NULL: nothing */
+	Jsonb	   *effects;		/* array of {"state","message_id"} of calls without Compensate that were given up; NULL: none */
 } SagaAction;
-
-/*
- * A call outside of a state that has Compensate, given up before its success
- * was known: it failed, ran out of time, or went with what was around it.
- * Whether it had its effect is not known here.
- */
-typedef struct SagaLetGo
-{
-	const char *state;
-	int			task_id;
-	int			call_id;
-} SagaLetGo;
 
 extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env,
 							   Jsonb *input, TimestampTz now);
@@ -182,7 +207,7 @@ typedef struct SagaTaskError
  * at once or after a thaw.  They return false, and change nothing, when the
  * task is not open any more (timed out, retried, its branch is gone).
  */
-extern void saga_run_task_parked(SagaRun *run, int task_id, TimestampTz now);
+extern void saga_run_task_parked(SagaRun *run, int task_id, Jsonb *output, TimestampTz now);	/* output: what a step said; or NULL */
 extern bool saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now);
 extern bool saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, TimestampTz now);
 extern bool saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now);
@@ -207,6 +232,7 @@ extern void saga_run_kill(SagaRun *run, const char *error, const char *cause, Ti
 
 extern SagaStatus saga_run_status(const SagaRun *run);	/* RUNNING or COMPENSATING while it lives */
 extern const char *saga_run_current_state(const SagaRun *run);	/* of the outermost open state */
+extern char *saga_run_waiting_for(const SagaRun *run);	/* the outcome of a call that was given up; NULL: of none */
 extern Jsonb *saga_run_context(SagaRun *run, int task_id);	/* the context object as that task sees it */
 
 /* ---------- history ---------- */

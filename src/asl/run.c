@@ -88,7 +88,7 @@ saga_thread_drop(SagaRun *run, SagaThread *thread)
 			saga_thread_drop(run, thread->children[i]);
 	}
 	thread->nchildren = 0;
-	saga_let_go(run, thread);
+	saga_cut(run, thread);
 	saga_thread_unready(thread);
 	dlist_delete(&thread->node);
 	if (thread->parent != NULL)
@@ -144,6 +144,7 @@ saga_thread_timer(const SagaThread *thread)
 			return Min(thread->deadline, thread->heartbeat_at);
 		case SAGA_PHASE_ENTER:
 		case SAGA_PHASE_ATTEMPT:
+		case SAGA_PHASE_HELD:
 		case SAGA_PHASE_CHILDREN:
 			break;
 	}
@@ -157,7 +158,7 @@ saga_earliest(SagaRun *run)
 	SagaThread *earliest = NULL;
 	dlist_iter	iter;
 
-	run->next_timer = run->status == SAGA_RUNNING ? run->deadline : DT_NOEND;
+	run->next_timer = run->status == SAGA_RUNNING && !run->decided ? run->deadline : DT_NOEND;
 	dlist_foreach(iter, &run->threads)
 	{
 		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
@@ -244,8 +245,9 @@ saga_run_end(SagaRun *run, int64 last_event, SagaStatus status, const char *erro
 	SagaEventType type = SAGA_EVENT_EXECUTION_FAILED;
 	SagaEventRecord *record;
 
-	saga_run_drop_threads(run);
+	/* what an end without waiting gives up is listed by its caller */
 	run->status = status;
+	saga_run_drop_threads(run);
 	run->error = error;
 	run->cause = cause;
 	run->next_timer = DT_NOEND;
@@ -267,18 +269,44 @@ saga_run_end(SagaRun *run, int64 last_event, SagaStatus status, const char *erro
 	}
 }
 
-/* The run has failed in "thread": compensate, if anything is to be undone, then end. */
+/*
+ * The run has failed in "thread": compensate, if anything is to be undone or
+ * may have to be, then end.
+ */
 void
 saga_run_finish(SagaRun *run, SagaThread *thread, SagaStatus status,
 				const char *error, const char *cause)
 {
 	int64		last_event = thread->last_event;
+	SagaFailure failure = {.error = error,.cause = cause};
 
-	saga_run_drop_threads(run);
-	if (run->ndone > 0)
-		saga_compensation_start(run, status, error, cause, last_event);
-	else
-		saga_run_end(run, last_event, status, error, cause);
+	run->status = SAGA_COMPENSATING;
+	run->final_status = status;
+	run->error = error;
+	run->cause = cause;
+	run->cut = &failure;
+	/* a handler that undoes what was given up earlier goes on */
+	saga_thread_drop(run, run->root);
+	run->cut = NULL;
+	saga_compensation_start(run, last_event);
+}
+
+/* The path has succeeded.  What it gave up on its way is found out, and undone, before the end. */
+void
+saga_run_succeed(SagaRun *run, SagaThread *thread, Jsonb *output)
+{
+	int64		last_event = thread->last_event;
+
+	run->output = output;
+	if (!saga_has_debts(run) && run->handler == NULL)
+	{
+		saga_run_end(run, last_event, SAGA_SUCCEEDED, NULL, NULL);
+		return;
+	}
+	run->decided = true;
+	run->last_event = last_event;
+	saga_thread_drop(run, run->root);
+	saga_undo_next(run);
 }
 
 /* ---------- start and go on ---------- */
@@ -330,31 +358,6 @@ saga_names_to_jsonb(List *names)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }
 
-static Jsonb *
-saga_undone_to_jsonb(List *undone)
-{
-	JsonbParseState *state = NULL;
-	ListCell   *lc;
-
-	if (undone == NIL)
-		return NULL;
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	foreach(lc, undone)
-	{
-		SagaUndone *item = lfirst(lc);
-
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		saga_jsonb_push_key(&state, "state");
-		saga_jsonb_push_string(&state, WJB_VALUE, item->state);
-		saga_jsonb_push_key(&state, "error");
-		saga_jsonb_push_string(&state, WJB_VALUE, item->error);
-		saga_jsonb_push_key(&state, "cause");
-		saga_jsonb_push_string(&state, WJB_VALUE, item->cause);
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
-}
-
 static bool
 saga_run_is_over(const SagaRun *run)
 {
@@ -371,7 +374,7 @@ saga_action_finished(SagaRun *run, SagaAction *action)
 	action->cause = run->cause;
 	action->compensated = saga_names_to_jsonb(run->compensated);
 	action->not_compensated = saga_undone_to_jsonb(run->not_compensated);
-	action->let_go = run->let_go;
+	action->effects = saga_effects_to_jsonb(run->effects);
 }
 
 static void
@@ -424,11 +427,33 @@ saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action)
 
 /* ---------- from outside ---------- */
 
-/* The thread whose events a stop or a kill follows. */
-static SagaThread *
-saga_run_main_thread(SagaRun *run)
+/* The event that a stop or a kill follows. */
+static int64
+saga_run_last_event(const SagaRun *run)
 {
-	return run->root != NULL ? run->root : run->handler;
+	const SagaThread *thread = run->root != NULL ? run->root : run->handler;
+
+	return thread != NULL ? thread->last_event : run->last_event;
+}
+
+static char *
+saga_copy_text(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+/* Ends now.  What is done, or may be, and is not undone is listed with this reason. */
+static void
+saga_run_end_now(SagaRun *run, SagaStatus status, const char *error, const char *cause, const char *reason,
+				 const char *why)
+{
+	int64		last_event = saga_run_last_event(run);
+
+	run->status = status;
+	if (run->root != NULL)
+		saga_thread_drop(run, run->root);
+	saga_compensation_give_up(run, reason, why);
+	saga_run_end(run, last_event, status, error, cause);
 }
 
 void
@@ -437,21 +462,22 @@ saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensat
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->now = now;
-	if (error != NULL)
-		error = pstrdup(error);
-	if (cause != NULL)
-		cause = pstrdup(cause);
-	if (run->status == SAGA_RUNNING && compensate)
+	error = saga_copy_text(error);
+	cause = saga_copy_text(cause);
+	if (run->decided && run->status == SAGA_RUNNING && compensate)
+	{
+		/* it has succeeded: only the waiting ends */
+		saga_forget_debts(run);
+		saga_undo_next(run);
+	}
+	else if (run->decided && run->status == SAGA_RUNNING)
+		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, "Saga.Stopped", cause);
+	else if (run->status == SAGA_RUNNING && compensate)
 		saga_run_finish(run, run->root, SAGA_ABORTED, error, cause);
 	else if (run->status == SAGA_RUNNING)
-		saga_run_end(run, run->root->last_event, SAGA_ABORTED, error, cause);
+		saga_run_end_now(run, SAGA_ABORTED, error, cause, "Saga.Stopped", cause);
 	else if (run->status == SAGA_COMPENSATING && !compensate)
-	{
-		int64		last_event = run->handler->last_event;
-
-		saga_compensation_give_up(run, error != NULL ? error : "Saga.Stopped", cause);
-		saga_run_end(run, last_event, run->final_status, run->error, run->cause);
-	}
+		saga_run_end_now(run, run->final_status, run->error, run->cause, error != NULL ? error : "Saga.Stopped", cause);
 	MemoryContextSwitchTo(old);
 }
 
@@ -461,9 +487,10 @@ saga_run_give_up(SagaRun *run, const char *error, const char *cause, TimestampTz
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->now = now;
-	if (run->status == SAGA_RUNNING)
-		saga_run_finish(run, run->root, SAGA_FAILED, error != NULL ? pstrdup(error) : NULL,
-						cause != NULL ? pstrdup(cause) : NULL);
+	if (run->status == SAGA_RUNNING && run->decided)
+		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, saga_copy_text(error), saga_copy_text(cause));
+	else if (run->status == SAGA_RUNNING)
+		saga_run_finish(run, run->root, SAGA_FAILED, saga_copy_text(error), saga_copy_text(cause));
 	MemoryContextSwitchTo(old);
 }
 
@@ -473,17 +500,12 @@ saga_run_kill(SagaRun *run, const char *error, const char *cause, TimestampTz no
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->now = now;
-	if (error != NULL)
-		error = pstrdup(error);
-	if (cause != NULL)
-		cause = pstrdup(cause);
-	if (!saga_run_is_over(run))
-	{
-		int64		last_event = saga_run_main_thread(run)->last_event;
-
-		saga_compensation_give_up(run, error, cause);
-		saga_run_end(run, last_event, SAGA_FAILED, error, cause);
-	}
+	error = saga_copy_text(error);
+	cause = saga_copy_text(cause);
+	if (run->decided)
+		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, error, cause);
+	else if (!saga_run_is_over(run))
+		saga_run_end_now(run, SAGA_FAILED, error, cause, error, cause);
 	MemoryContextSwitchTo(old);
 }
 
@@ -498,5 +520,7 @@ saga_run_current_state(const SagaRun *run)
 {
 	const SagaThread *thread = run->root != NULL ? run->root : run->handler;
 
-	return thread != NULL ? thread->state->name : NULL;
+	if (thread == NULL)
+		return run->ndone > 0 ? run->done[run->ndone - 1].state->name : NULL;
+	return thread->state->name;
 }

@@ -26,6 +26,7 @@ typedef enum SagaPhase
 	SAGA_PHASE_OPEN,			/* Task: called, no answer yet */
 	SAGA_PHASE_WAIT,			/* Wait, until wake_at */
 	SAGA_PHASE_RETRY,			/* the next attempt is at wake_at */
+	SAGA_PHASE_HELD,			/* Task: the same call was given up, and how it went is being found out */
 	SAGA_PHASE_CHILDREN			/* Parallel: branches run */
 } SagaPhase;
 
@@ -52,6 +53,8 @@ typedef struct SagaThread
 	int			retry_count;
 	int			attempts_size;	/* of attempts, which is NULL until the first retry */
 	int		   *attempts;		/* by retrier */
+	bool		resume;			/* between two attempts: task_id is a call in doubt, and the next one is the same */
+	bool		answered;		/* its failure in doubt has come */
 
 	TimestampTz wake_at;		/* WAIT, RETRY */
 
@@ -59,6 +62,8 @@ typedef struct SagaThread
 	int			task_id;
 	char	   *token;
 	bool		submitted;		/* the call was made, its answer will come later */
+	Jsonb	   *answer;			/* what the step said that took the token; NULL: nothing */
+	int64		timeout_ms;
 	int64		heartbeat_ms;
 	TimestampTz deadline;		/* DT_NOEND: none */
 	TimestampTz heartbeat_at;	/* when the next heartbeat is overdue */
@@ -70,22 +75,53 @@ typedef struct SagaThread
 	int			nopen;
 } SagaThread;
 
-/* A completed visit of a state that has a Compensate, not undone yet. */
+typedef enum SagaDoneKind
+{
+	SAGA_DONE_COMPLETED,
+	SAGA_DONE_OWED,				/* given up; whether it was done is being found out */
+	SAGA_DONE_UNWANTED			/* given up, and done: to be undone whatever becomes of the run */
+} SagaDoneKind;
+
+/*
+ * A visit of a state that has a Compensate, completed or given up, and not
+ * undone yet; in the order in which that happened.
+ */
 typedef struct SagaDone
 {
 	const SagaState *state;
 	int			call_id;
+	int			task_id;		/* 0: not known */
+	SagaDoneKind kind;
+	bool		kept;			/* found done, it is as if it had been completed */
 	Jsonb	   *input;
-	Jsonb	   *output;
+	Jsonb	   *output;			/* NULL: not known yet */
 	Jsonb	   *variables;
+
+	/* of one that was given up */
+	const char *error;			/* what it failed with */
+	const char *cause;
+	const char *token;			/* its callback is taken still; NULL: none */
+	const char *destination;
+	TimestampTz since;
 } SagaDone;
 
 typedef struct SagaUndone
 {
 	const char *state;
-	const char *error;
-	const char *cause;
+	const char *reason;
+	const char *cause;			/* NULL: none */
+	bool		unknown;		/* whether it is there: it may not have been done, or may have been undone */
+	const char *message_id;		/* of a call outside; NULL: none */
+	const char *key;
+	const char *handler;		/* that failed; NULL: none was run */
 } SagaUndone;
+
+/* A call without Compensate that was given up: what became of it is in its record. */
+typedef struct SagaEffect
+{
+	const char *state;
+	const char *message_id;
+} SagaEffect;
 
 struct SagaRun
 {
@@ -121,10 +157,14 @@ struct SagaRun
 
 	/* compensation, and its results */
 	SagaStatus	final_status;	/* when status is COMPENSATING */
-	SagaThread *handler;		/* undoes done[ndone - 1] */
+	SagaThread *handler;		/* undoes the item whose call_id is "undoing" */
+	int			undoing;
 	List	   *compensated;	/* of char * */
 	List	   *not_compensated;	/* of SagaUndone */
-	List	   *let_go;			/* of SagaLetGo; a success of the same visit takes them back */
+	List	   *effects;		/* of SagaEffect */
+	bool		decided;		/* its path has succeeded, and only what was given up is waited for */
+	int64		last_event;		/* when there is no thread that would know it */
+	const struct SagaFailure *cut;	/* why threads are being dropped; NULL: not for an error */
 };
 
 /* An error on its way through Retry and Catch. */
@@ -133,6 +173,8 @@ typedef struct SagaFailure
 	const char *error;			/* may be NULL */
 	const char *cause;			/* may be NULL */
 	const char *other;			/* matched too; may be NULL */
+	bool		in_doubt;		/* of a call outside: it may have had its effect */
+	bool		unknown;		/* and nobody can find out */
 	bool		from_branch;	/* States.BranchFailed names it too */
 	bool		heartbeat;		/* States.HeartbeatTimeout names it too */
 } SagaFailure;
@@ -148,6 +190,7 @@ extern TimestampTz saga_time_add_ms(TimestampTz at, int64 ms);
 extern SagaEventRecord *saga_log(SagaRun *run, SagaThread *thread, SagaEventType type);
 extern void saga_run_finish(SagaRun *run, SagaThread *thread, SagaStatus status,
 							const char *error, const char *cause);
+extern void saga_run_succeed(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern void saga_run_end(SagaRun *run, int64 last_event, SagaStatus status,
 						 const char *error, const char *cause);
 
@@ -183,13 +226,30 @@ extern char *saga_state_cause(const SagaThread *thread, const char *cause);
 extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
 extern Jsonb *saga_scope_context(void *arg);
 
+/* run_debt.c */
+extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
+extern void saga_cut(SagaRun *run, const SagaThread *thread);
+extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
+extern bool saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error);
+extern int	saga_debt_of_token(const SagaRun *run, const char *token);
+extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread);
+extern bool saga_has_debts(const SagaRun *run);
+extern void saga_release_held(SagaRun *run);
+extern void saga_forget_debts(SagaRun *run);
+extern void saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const char *cause, bool unknown,
+							 const char *handler);
+extern Jsonb *saga_undone_to_jsonb(List *undone);
+extern Jsonb *saga_effects_to_jsonb(List *effects);
+
 /* run_compensate.c */
-extern void saga_let_go(SagaRun *run, const SagaThread *thread);
+extern SagaDone *saga_done_push(SagaRun *run, SagaThread *thread);
+extern void saga_done_remove(SagaRun *run, int i);
+extern SagaDone *saga_undoing(SagaRun *run);
+extern void saga_undo_next(SagaRun *run);
 extern void saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result);
-extern void saga_compensation_start(SagaRun *run, SagaStatus final, const char *error,
-									const char *cause, int64 last_event);
+extern void saga_compensation_start(SagaRun *run, int64 last_event);
 extern void saga_compensation_succeeded(SagaRun *run);
-extern void saga_compensation_failed(SagaRun *run, const char *error, const char *cause);
-extern void saga_compensation_give_up(SagaRun *run, const char *error, const char *cause);
+extern void saga_compensation_failed(SagaRun *run, const SagaFailure *failure);
+extern void saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause);
 
 #endif							/* SAGA_RUN_H */

@@ -5,7 +5,10 @@
  * The list of what is to be undone grows while the run lives, whatever
  * becomes of the steps around: a caught error leaves it as it is, for a later
  * failure.  When the run has failed, one thread at a time runs the handler of
- * the last item; the item goes when its handler has ended, well or not.
+ * the last item; the item goes when its handler has ended, well or not.  Calls
+ * that were given up are in the list too (run_debt.c): the last item is waited
+ * for while it is not known whether it was done.  What is found done on a path
+ * that lives is undone at once.
  */
 #include "postgres.h"
 
@@ -13,55 +16,12 @@
 
 #include "asl/run.h"
 
-/*
- * The answer of an open call is not waited for any more, or is a failure.
- * Called before the thread has another phase.
- */
-void
-saga_let_go(SagaRun *run, const SagaThread *thread)
-{
-	SagaLetGo  *item;
-
-	if (thread->phase != SAGA_PHASE_OPEN || thread == run->handler || thread->state->compensate == NULL ||
-		thread->state->resource.kind == SAGA_RES_SQL)
-		return;
-	item = MemoryContextAlloc(run->context, sizeof(SagaLetGo));
-	item->state = thread->state->name;
-	item->task_id = thread->task_id;
-	item->call_id = thread->call_id;
-	run->let_go = lappend(run->let_go, item);
-}
-
-/* All attempts of a visit have one key: what succeeded is what they would have done. */
-static void
-saga_take_back(SagaRun *run, int call_id)
-{
-	ListCell   *lc;
-
-	foreach(lc, run->let_go)
-	{
-		if (((SagaLetGo *) lfirst(lc))->call_id == call_id)
-			run->let_go = foreach_delete_current(run->let_go, lc);
-	}
-}
-
-/* Called when a visit has its result.  Attempts of one visit are one item. */
-void
-saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result)
+/* Called when a visit has its result, or is given up. */
+SagaDone *
+saga_done_push(SagaRun *run, SagaThread *thread)
 {
 	SagaDone   *done;
-	int			i;
 
-	saga_take_back(run, thread->call_id);
-	for (i = run->ndone - 1; thread->retry_count > 0 && i >= 0; i--)
-	{
-		if (run->done[i].call_id == thread->call_id)
-		{
-			run->done[i].input = thread->data;
-			run->done[i].output = result;
-			return;
-		}
-	}
 	if (run->ndone == run->done_size)
 	{
 		int			size = Max(8, run->done_size * 2);
@@ -73,17 +33,60 @@ saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result)
 		run->done_size = size;
 	}
 	done = &run->done[run->ndone++];
+	memset(done, 0, sizeof(SagaDone));
 	done->state = thread->state;
 	done->call_id = thread->call_id;
+	done->task_id = thread->task_id;
 	done->input = thread->data;
-	done->output = result;
 	done->variables = thread->variables;
+	return done;
+}
+
+void
+saga_done_remove(SagaRun *run, int i)
+{
+	run->ndone--;
+	memmove(&run->done[i], &run->done[i + 1], sizeof(SagaDone) * (run->ndone - i));
+}
+
+/* Attempts of one visit are one item. */
+void
+saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result)
+{
+	int			i;
+
+	for (i = run->ndone - 1; thread->retry_count > 0 && i >= 0; i--)
+	{
+		if (run->done[i].call_id == thread->call_id)
+		{
+			run->done[i].input = thread->data;
+			run->done[i].output = result;
+			run->done[i].task_id = thread->task_id;
+			return;
+		}
+	}
+	saga_done_push(run, thread)->output = result;
+}
+
+/* What the handler that runs undoes. */
+SagaDone *
+saga_undoing(SagaRun *run)
+{
+	int			i;
+
+	for (i = run->ndone - 1; i > 0; i--)
+	{
+		if (run->done[i].call_id == run->undoing)
+			break;
+	}
+	return &run->done[i];
 }
 
 static Jsonb *
 saga_handler_input(SagaRun *run, const SagaDone *done)
 {
 	JsonbParseState *state = NULL;
+	bool		given_up = done->error != NULL || run->error == NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_jsonb_push_key(&state, "input");
@@ -93,9 +96,9 @@ saga_handler_input(SagaRun *run, const SagaDone *done)
 	saga_jsonb_push_key(&state, "error");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_jsonb_push_key(&state, "Error");
-	saga_jsonb_push_string(&state, WJB_VALUE, run->error);
+	saga_jsonb_push_string(&state, WJB_VALUE, given_up ? done->error : run->error);
 	saga_jsonb_push_key(&state, "Cause");
-	saga_jsonb_push_string(&state, WJB_VALUE, run->cause);
+	saga_jsonb_push_string(&state, WJB_VALUE, given_up ? done->cause : run->cause);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
@@ -105,32 +108,22 @@ saga_log_compensation(SagaRun *run, SagaThread *thread, SagaEventType type)
 {
 	SagaEventRecord *record = saga_log(run, thread, type);
 
-	record->strings[0] = run->done[run->ndone - 1].state->name;
+	record->strings[0] = saga_undoing(run)->state->name;
 	record->strings[1] = thread->state->name;
 	return record;
 }
 
-/* The next handler, or the end. */
 static void
-saga_compensation_next(SagaRun *run, int64 last_event)
+saga_handler_start(SagaRun *run, const SagaDone *done)
 {
-	SagaThread *thread;
-	SagaDone   *done;
+	SagaThread *thread = saga_thread_new(run, NULL, 0);
 
-	if (run->handler != NULL)
-		saga_thread_drop(run, run->handler);
-	if (run->ndone == 0)
-	{
-		saga_run_end(run, last_event, run->final_status, run->error, run->cause);
-		return;
-	}
-	done = &run->done[run->ndone - 1];
-	thread = saga_thread_new(run, NULL, 0);
 	run->handler = thread;
+	run->undoing = done->call_id;
 	thread->state = done->state->compensate;
 	thread->input = saga_handler_input(run, done);
 	thread->variables = done->variables;
-	thread->last_event = last_event;
+	thread->last_event = run->status == SAGA_RUNNING && run->root != NULL ? run->root->last_event : run->last_event;
 	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_STARTED);
 	thread->entered_at = run->now;
 	thread->entered_event = thread->last_event;
@@ -138,15 +131,63 @@ saga_compensation_next(SagaRun *run, int64 last_event)
 	saga_thread_ready(run, thread, SAGA_PHASE_ATTEMPT);
 }
 
-void
-saga_compensation_start(SagaRun *run, SagaStatus final, const char *error, const char *cause,
-						int64 last_event)
+/* The next handler, or the end; nothing while it has to be found out whether there is something to undo. */
+static void
+saga_compensation_next(SagaRun *run)
 {
-	run->status = SAGA_COMPENSATING;
-	run->final_status = final;
-	run->error = error;
-	run->cause = cause;
-	saga_compensation_next(run, last_event);
+	if (run->ndone == 0)
+		saga_run_end(run, run->last_event, run->final_status, run->error, run->cause);
+	else if (run->done[run->ndone - 1].kind != SAGA_DONE_OWED)
+		saga_handler_start(run, &run->done[run->ndone - 1]);
+}
+
+/* A path that lives, or has succeeded: what was given up and is known to be done. */
+static void
+saga_undo_given_up(SagaRun *run)
+{
+	int			i;
+
+	for (i = run->ndone - 1; i >= 0; i--)
+	{
+		if (run->done[i].kind == SAGA_DONE_UNWANTED)
+		{
+			saga_handler_start(run, &run->done[i]);
+			return;
+		}
+	}
+	if (run->decided && !saga_has_debts(run))
+		saga_run_end(run, run->last_event, SAGA_SUCCEEDED, NULL, NULL);
+}
+
+/* Something has changed in the list of what is to be undone. */
+void
+saga_undo_next(SagaRun *run)
+{
+	if (run->handler != NULL)
+		return;
+	if (run->status == SAGA_COMPENSATING && run->root == NULL)
+		saga_compensation_next(run);
+	else if (run->status == SAGA_RUNNING)
+		saga_undo_given_up(run);
+}
+
+/* All threads but a handler's are gone. */
+void
+saga_compensation_start(SagaRun *run, int64 last_event)
+{
+	run->last_event = last_event;
+	saga_undo_next(run);
+}
+
+/* A handler has ended, well or not. */
+static void
+saga_handler_ended(SagaRun *run, SagaThread *thread)
+{
+	run->last_event = thread->last_event;
+	saga_done_remove(run, saga_undoing(run) - run->done);
+	saga_thread_drop(run, thread);
+	saga_release_held(run);
+	saga_undo_next(run);
 }
 
 void
@@ -155,37 +196,35 @@ saga_compensation_succeeded(SagaRun *run)
 	SagaThread *thread = run->handler;
 
 	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_SUCCEEDED);
-	run->compensated = lappend(run->compensated, run->done[--run->ndone].state->name);
-	saga_compensation_next(run, thread->last_event);
-}
-
-static void
-saga_note_undone(SagaRun *run, const char *error, const char *cause)
-{
-	SagaUndone *undone = palloc(sizeof(SagaUndone));
-
-	undone->state = run->done[--run->ndone].state->name;
-	undone->error = error;
-	undone->cause = cause;
-	run->not_compensated = lappend(run->not_compensated, undone);
+	run->compensated = lappend(run->compensated, saga_undoing(run)->state->name);
+	saga_handler_ended(run, thread);
 }
 
 void
-saga_compensation_failed(SagaRun *run, const char *error, const char *cause)
+saga_compensation_failed(SagaRun *run, const SagaFailure *failure)
 {
 	SagaThread *thread = run->handler;
 	SagaEventRecord *record = saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_FAILED);
 
-	record->strings[2] = error;
-	record->strings[3] = cause;
-	saga_note_undone(run, error, cause);
-	saga_compensation_next(run, thread->last_event);
+	record->strings[2] = failure->error;
+	record->strings[3] = failure->cause;
+	saga_list_undone(run, saga_undoing(run), failure->error, failure->cause, failure->in_doubt, thread->state->name);
+	saga_handler_ended(run, thread);
 }
 
-/* No more handlers: what is left is listed as not undone. */
+/* No more handlers: what is left is listed as not undone.  One that is running may have undone it. */
 void
-saga_compensation_give_up(SagaRun *run, const char *error, const char *cause)
+saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause)
 {
+	int			undoing = run->handler != NULL ? run->undoing : 0;
+
 	while (run->ndone > 0)
-		saga_note_undone(run, error, cause);
+	{
+		SagaDone   *done = &run->done[run->ndone - 1];
+		bool		handled = undoing != 0 && done->call_id == undoing;
+
+		saga_list_undone(run, done, reason, cause, done->kind == SAGA_DONE_OWED || handled,
+						 handled ? done->state->compensate->name : NULL);
+		run->ndone--;
+	}
 }

@@ -76,6 +76,19 @@ saga_retry_delay(SagaRun *run, const SagaRetrier *retrier, int attempts)
 }
 
 static bool
+saga_names_doubt(char **errors, int nerrors)
+{
+	int			i;
+
+	for (i = 0; i < nerrors; i++)
+	{
+		if (strcmp(errors[i], "Saga.Uncertain") == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
 saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	const SagaState *state = thread->state;
@@ -84,6 +97,9 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 	for (i = 0; i < state->nretriers; i++)
 	{
+		/* what nobody can find out is not made a second time, unless somebody says that he minds not */
+		if (failure->unknown && !saga_names_doubt(state->retriers[i].errors, state->retriers[i].nerrors))
+			continue;
 		if (saga_errors_match(state->retriers[i].errors, state->retriers[i].nerrors, failure))
 			break;
 	}
@@ -100,6 +116,7 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	thread->wake_at = saga_time_add_ms(run->now, saga_retry_delay(run, retrier, thread->attempts[i]));
 	thread->attempts[i]++;
 	thread->retry_count++;
+	thread->resume = failure->in_doubt;
 	if (thread->wake_at <= run->now)
 		saga_thread_ready(run, thread, SAGA_PHASE_ATTEMPT);
 	else
@@ -185,6 +202,7 @@ saga_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 	saga_log_aborted(run, thread);
 	parent->last_event = thread->last_event;
+	run->cut = failure;
 	saga_thread_drop(run, thread);
 	for (i = 0; i < parent->nchildren; i++)
 	{
@@ -194,10 +212,12 @@ saga_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 			saga_thread_drop(run, parent->children[i]);
 		}
 	}
+	run->cut = NULL;
 	parent->nchildren = 0;
 	parent->nopen = 0;
 	parent->phase = SAGA_PHASE_ATTEMPT;
 	outer.from_branch = true;
+	outer.in_doubt = outer.unknown = false;
 	saga_thread_fail(run, parent, &outer);
 }
 
@@ -205,7 +225,7 @@ static void
 saga_thread_give_up(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	if (thread == run->handler)
-		saga_compensation_failed(run, failure->error, failure->cause);
+		saga_compensation_failed(run, failure);
 	else if (thread->parent != NULL)
 		saga_branch_failed(run, thread, failure);
 	else
@@ -232,8 +252,14 @@ saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	}
 	for (i = 0; i < state->ncatchers; i++)
 	{
-		if (!saga_errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure))
-			continue;
+		if (saga_errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure))
+			break;
+	}
+	if (failure->in_doubt && thread != run->handler)
+		saga_let_go(run, thread,
+					i < state->ncatchers && saga_names_doubt(state->catchers[i].errors, state->catchers[i].nerrors), failure);
+	if (i < state->ncatchers)
+	{
 		if (saga_thread_catch(run, thread, &state->catchers[i], failure, &fault))
 			return;
 		own.error = fault.error;
@@ -243,7 +269,7 @@ saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 			own.cause = psprintf("%s It was to catch %s: %s", own.cause,
 								 failure->error != NULL ? failure->error : "an error",
 								 failure->cause != NULL ? failure->cause : "");
-		break;
+		own.in_doubt = false;
 	}
 	saga_thread_give_up(run, thread, &own);
 }

@@ -4,7 +4,7 @@
  *
  * {"version": 1, "status", "ids": [next thread, task, call, event],
  *	"input", "deadline", "threads": [...], "ready": [thread ids],
- *	"done": [...], "let_go": [...], "final", "error", "cause", "compensated",
+ *	"done": [...], "effects": [...], "decided", "output", "last_event", "undoing", "final", "error", "cause", "compensated",
  *	"not_compensated", "values": [...]}
  *
  * What is absent or at its default is left out.  Values of users stand in
@@ -31,6 +31,7 @@ static const char *const saga_phase_names[] = {
 	[SAGA_PHASE_OPEN] = "open",
 	[SAGA_PHASE_WAIT] = "wait",
 	[SAGA_PHASE_RETRY] = "retry",
+	[SAGA_PHASE_HELD] = "held",
 	[SAGA_PHASE_CHILDREN] = "children"
 };
 
@@ -104,6 +105,10 @@ saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
 	saga_put_int(f, "heartbeat_ms", thread->heartbeat_ms, 0);
 	saga_put_int(f, "deadline", thread->deadline, DT_NOEND);
 	saga_put_int(f, "heartbeat_at", thread->heartbeat_at, DT_NOEND);
+	saga_put_int(f, "timeout_ms", thread->timeout_ms, 0);
+	saga_put_int(f, "resume", thread->resume, 0);
+	saga_put_int(f, "answered", thread->answered, 0);
+	saga_put_value(f, "answer", thread->answer);
 }
 
 static void
@@ -132,7 +137,7 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	saga_put_string(f, "phase", saga_phase_names[thread->phase]);
 	saga_put_value(f, "input", thread->input);
 	/* what comes later than the call needs it only to undo the step, or to wait */
-	if (thread->state->compensate != NULL || thread->phase == SAGA_PHASE_WAIT)
+	if (thread->state->compensate != NULL || thread->phase == SAGA_PHASE_WAIT || thread->resume)
 		saga_put_value(f, "data", thread->data);
 	saga_put_value(f, "variables", thread->variables);
 	saga_put_int(f, "entered_at", thread->entered_at, 0);
@@ -149,7 +154,7 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	}
 	if (thread->phase == SAGA_PHASE_WAIT || thread->phase == SAGA_PHASE_RETRY)
 		saga_put_int(f, "wake_at", thread->wake_at, DT_NOEND);
-	else if (thread->phase == SAGA_PHASE_OPEN)
+	if (thread->phase == SAGA_PHASE_OPEN || thread->resume)
 		saga_freeze_task(f, thread);
 	else if (thread->phase == SAGA_PHASE_CHILDREN)
 		saga_freeze_children(f, thread);
@@ -173,10 +178,57 @@ saga_freeze_threads(SagaFreezer *f, SagaRun *run)
 	saga_end_list(f);
 }
 
+/* What is known already of the end; few that run have any of it. */
+static void
+saga_freeze_undone(SagaFreezer *f, SagaRun *run)
+{
+	ListCell   *lc;
+
+	if (run->compensated != NIL)
+	{
+		saga_begin_list(f, "compensated");
+		foreach(lc, run->compensated)
+			saga_jsonb_push_string(&f->state, WJB_ELEM, lfirst(lc));
+		saga_end_list(f);
+	}
+	if (run->not_compensated != NIL)
+	{
+		saga_begin_list(f, "not_compensated");
+		foreach(lc, run->not_compensated)
+		{
+			SagaUndone *undone = lfirst(lc);
+
+			pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
+			saga_put_string(f, "state", undone->state);
+			saga_put_string(f, "error", undone->reason);
+			saga_put_string(f, "cause", undone->cause);
+			saga_put_int(f, "unknown", undone->unknown, 0);
+			saga_put_string(f, "message", undone->message_id);
+			saga_put_string(f, "key", undone->key);
+			saga_put_string(f, "handler", undone->handler);
+			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
+		}
+		saga_end_list(f);
+	}
+	if (run->effects != NIL)
+	{
+		saga_begin_list(f, "effects");
+		foreach(lc, run->effects)
+		{
+			SagaEffect *effect = lfirst(lc);
+
+			pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
+			saga_put_string(f, "state", effect->state);
+			saga_put_string(f, "message", effect->message_id);
+			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
+		}
+		saga_end_list(f);
+	}
+}
+
 static void
 saga_freeze_compensation(SagaFreezer *f, SagaRun *run)
 {
-	ListCell   *lc;
 	int			i;
 
 	saga_begin_list(f, "done");
@@ -188,46 +240,30 @@ saga_freeze_compensation(SagaFreezer *f, SagaRun *run)
 		saga_put_value(f, "input", run->done[i].input);
 		saga_put_value(f, "output", run->done[i].output);
 		saga_put_value(f, "variables", run->done[i].variables);
+		saga_put_int(f, "task", run->done[i].task_id, 0);
+		saga_put_int(f, "kind", run->done[i].kind, SAGA_DONE_COMPLETED);
+		saga_put_int(f, "kept", run->done[i].kept, 0);
+		saga_put_string(f, "error", run->done[i].error);
+		saga_put_string(f, "cause", run->done[i].cause);
+		saga_put_string(f, "token", run->done[i].token);
+		saga_put_string(f, "destination", run->done[i].destination);
+		saga_put_int(f, "since", run->done[i].since, 0);
 		pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 	}
 	saga_end_list(f);
-	/* few have any: the rest is as it was */
-	if (run->let_go != NIL)
+	saga_freeze_undone(f, run);
+	saga_put_int(f, "last_event", run->last_event, 0);
+	saga_put_int(f, "undoing", run->handler != NULL ? run->undoing : 0, 0);
+	if (run->decided)
 	{
-		saga_begin_list(f, "let_go");
-		foreach(lc, run->let_go)
-		{
-			SagaLetGo  *item = lfirst(lc);
-
-			pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-			saga_put_string(f, "state", item->state);
-			saga_put_int(f, "task", item->task_id, 0);
-			saga_put_int(f, "call", item->call_id, 0);
-			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
-		}
-		saga_end_list(f);
+		saga_put_int(f, "decided", run->decided, 0);
+		saga_put_value(f, "output", run->output);
 	}
 	if (run->status != SAGA_COMPENSATING)
 		return;
 	saga_put_string(f, "final", saga_status_name(run->final_status));
 	saga_put_string(f, "error", run->error);
 	saga_put_string(f, "cause", run->cause);
-	saga_begin_list(f, "compensated");
-	foreach(lc, run->compensated)
-		saga_jsonb_push_string(&f->state, WJB_ELEM, lfirst(lc));
-	saga_end_list(f);
-	saga_begin_list(f, "not_compensated");
-	foreach(lc, run->not_compensated)
-	{
-		SagaUndone *undone = lfirst(lc);
-
-		pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-		saga_put_string(f, "state", undone->state);
-		saga_put_string(f, "error", undone->error);
-		saga_put_string(f, "cause", undone->cause);
-		pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
-	}
-	saga_end_list(f);
 }
 
 Jsonb *

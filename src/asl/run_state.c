@@ -159,8 +159,7 @@ saga_thread_end(SagaRun *run, SagaThread *thread, Jsonb *output)
 
 	if (parent == NULL)
 	{
-		run->output = output;
-		saga_run_end(run, thread->last_event, SAGA_SUCCEEDED, NULL, NULL);
+		saga_run_succeed(run, thread, output);
 		return;
 	}
 	parent->results[thread->branch] = output;
@@ -455,6 +454,7 @@ saga_thread_enter(SagaRun *run, SagaThread *thread)
 	thread->retry_count = 0;
 	thread->attempts = NULL;
 	thread->attempts_size = 0;
+	thread->resume = thread->answered = false;
 }
 
 /* Lets a thread do what it can; true when *action asks the caller for something. */
@@ -467,7 +467,8 @@ saga_thread_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	if (thread->phase == SAGA_PHASE_ENTER)
 		saga_thread_enter(run, thread);
 	thread->phase = SAGA_PHASE_ATTEMPT;
-	thread->token = NULL;
+	if (!thread->resume)
+		thread->token = NULL;
 	if (run->current == thread)
 		run->context_object = NULL;
 

@@ -31,7 +31,7 @@ saga_log_task(SagaRun *run, SagaThread *thread, SagaTaskEvent event)
 	else if (event == SAGA_TASK_SCHEDULED)
 		record->strings[1] = state->resource.text;
 	if (thread == run->handler)
-		record->strings[2] = run->done[run->ndone - 1].state->name;
+		record->strings[2] = saga_undoing(run)->state->name;
 	return record;
 }
 
@@ -96,58 +96,87 @@ saga_log_call(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 		(void) saga_log_task(run, thread, SAGA_TASK_STARTED);
 }
 
-bool
-saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action)
+/* The call is out, or goes on. */
+static void
+saga_task_open(SagaRun *run, SagaThread *thread, bool resume, SagaAction *action)
 {
-	const SagaResource *resource = &thread->state->resource;
-	SagaFault	fault = {0};
-	Jsonb	   *selected;
-	int64		timeout_ms;
-
-	thread->task_id = run->next_task++;
-	thread->submitted = false;
-	if (resource->wait_for_token || resource->sync != 0)
-		thread->token = run->env.make_token(run->env.arg, thread->task_id);
-	if (!saga_thread_input(run, thread, &selected, &fault) ||
-		!saga_task_limits(run, thread, selected, &timeout_ms, &fault) ||
-		!saga_task_credentials(run, thread, selected, &fault))
-	{
-		saga_thread_fault(run, thread, &fault);
-		return false;
-	}
 	thread->phase = SAGA_PHASE_OPEN;
-	saga_start_clocks(run, thread, timeout_ms);
-	saga_log_call(run, thread, timeout_ms);
+	saga_start_clocks(run, thread, thread->timeout_ms);
+	saga_log_call(run, thread, thread->timeout_ms);
 	run->last_task = thread;
 
 	action->kind = SAGA_ACTION_TASK;
 	action->task_id = thread->task_id;
 	action->call_id = thread->call_id;
 	action->compensation = thread == run->handler;
+	action->undoes = action->compensation ? run->undoing : 0;
+	action->resume = resume;
 	action->state_name = thread->state->name;
-	action->resource = resource;
+	action->resource = &thread->state->resource;
 	action->input = thread->data;
 	action->token = thread->token;
-	action->timeout_ms = timeout_ms;
+	action->timeout_ms = thread->timeout_ms;
 	action->commit = thread->state->commit;
+}
+
+/*
+ * After a call in doubt the next attempt is the same one, with the same
+ * parameters, whatever they would be now.
+ */
+bool
+saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action)
+{
+	const SagaResource *resource = &thread->state->resource;
+	SagaFault	fault = {0};
+	Jsonb	   *selected;
+
+	if (thread->resume)
+	{
+		action->answered = thread->answered;
+		thread->resume = thread->answered = false;
+		saga_task_open(run, thread, true, action);
+		return true;
+	}
+	thread->answer = NULL;
+	thread->answered = false;
+	thread->task_id = run->next_task++;
+	thread->submitted = false;
+	if (resource->wait_for_token || resource->sync != 0)
+		thread->token = run->env.make_token(run->env.arg, thread->task_id);
+	if (!saga_thread_input(run, thread, &selected, &fault) ||
+		!saga_task_limits(run, thread, selected, &thread->timeout_ms, &fault) ||
+		!saga_task_credentials(run, thread, selected, &fault))
+	{
+		saga_thread_fault(run, thread, &fault);
+		return false;
+	}
+	if (saga_held_by_debt(run, thread))
+		return false;
+	saga_task_open(run, thread, false, action);
 	return true;
 }
 
 /* ---------- answers ---------- */
+
+/* Open, or between two attempts of the same call. */
+static bool
+saga_is_out(const SagaThread *thread)
+{
+	return thread->phase == SAGA_PHASE_OPEN || thread->resume;
+}
 
 static SagaThread *
 saga_find_task(SagaRun *run, int task_id)
 {
 	dlist_iter	iter;
 
-	if (run->last_task != NULL && run->last_task->task_id == task_id &&
-		run->last_task->phase == SAGA_PHASE_OPEN)
+	if (run->last_task != NULL && run->last_task->task_id == task_id && saga_is_out(run->last_task))
 		return run->last_task;
 	dlist_foreach(iter, &run->threads)
 	{
 		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
 
-		if (thread->phase == SAGA_PHASE_OPEN && thread->task_id == task_id)
+		if (saga_is_out(thread) && thread->task_id == task_id)
 			return thread;
 	}
 	return NULL;
@@ -162,11 +191,10 @@ saga_run_find_token(SagaRun *run, const char *token)
 	{
 		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
 
-		if (thread->phase == SAGA_PHASE_OPEN && thread->token != NULL &&
-			strcmp(thread->token, token) == 0)
+		if (saga_is_out(thread) && thread->token != NULL && strcmp(thread->token, token) == 0)
 			return thread->task_id;
 	}
-	return 0;
+	return saga_debt_of_token(run, token);
 }
 
 /* What was called is under way: a callback or a child's end is waited for. */
@@ -180,14 +208,30 @@ saga_note_submitted(SagaRun *run, SagaThread *thread, Jsonb *output)
 		saga_log_task(run, thread, SAGA_TASK_SUBMITTED)->values[0] = output;
 }
 
+static Jsonb *
+saga_copy_value(const Jsonb *value)
+{
+	Jsonb	   *copy = palloc(VARSIZE(value));
+
+	memcpy(copy, value, VARSIZE(value));
+	return copy;
+}
+
 void
-saga_run_task_parked(SagaRun *run, int task_id, TimestampTz now)
+saga_run_task_parked(SagaRun *run, int task_id, Jsonb *output, TimestampTz now)
 {
 	SagaThread *thread = saga_find_task(run, task_id);
+	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->now = now;
 	if (thread != NULL)
+	{
+		/* it is needed when the callback does not come, to undo the step */
+		if (output != NULL && thread->state->compensate != NULL)
+			thread->answer = saga_copy_value(output);
 		saga_note_submitted(run, thread, NULL);
+	}
+	MemoryContextSwitchTo(old);
 }
 
 static const char *
@@ -198,26 +242,24 @@ saga_task_display_name(const SagaState *state)
 	return state->resource.text;
 }
 
-static Jsonb *
-saga_copy_value(const Jsonb *value)
-{
-	Jsonb	   *copy = palloc(VARSIZE(value));
-
-	memcpy(copy, value, VARSIZE(value));
-	return copy;
-}
-
 bool
 saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now)
 {
 	SagaThread *thread = saga_find_task(run, task_id);
 	SagaFault	fault = {0};
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
 
-	if (thread == NULL)
-		return false;
-	old = MemoryContextSwitchTo(run->context);
 	run->now = now;
+	if (thread == NULL)
+	{
+		bool		owed = saga_debt_answered(run, task_id, saga_copy_value(output), NULL);
+
+		MemoryContextSwitchTo(old);
+		return owed;
+	}
+	/* also when the next attempt would be due only later: it is the same call */
+	saga_thread_unready(thread);
+	thread->resume = thread->answered = false;
 	if (!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
 	{
 		/* it was done all the same */
@@ -259,16 +301,32 @@ saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 void
 saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat)
 {
+	SagaFailure failure = {.error = "States.Timeout",.heartbeat = heartbeat};
+	SagaFate	fate;
+	SagaOutside	call;
 	char	   *cause;
 
+	fate = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call);
+	if (fate == SAGA_FATE_ANSWERED)
+	{
+		/* what is on record counts, though its event is still on its way */
+		thread->deadline = thread->heartbeat_at = DT_NOEND;
+		return;
+	}
+	if (fate >= SAGA_FATE_DONE)
+	{
+		failure.in_doubt = true;
+		failure.unknown = fate == SAGA_FATE_UNKNOWN;
+		failure.other = "Saga.Uncertain";
+	}
 	if (heartbeat)
 		cause = psprintf("The task of the state '%s' sent no heartbeat for " INT64_FORMAT " seconds (HeartbeatSeconds).",
 						 thread->state->name, thread->heartbeat_ms / 1000);
 	else
 		cause = psprintf("The task of the state '%s' did not end in time (TimeoutSeconds).",
 						 thread->state->name);
-	saga_let_go(run, thread);
-	saga_task_fail(run, thread, &(SagaFailure) {.error = "States.Timeout",.cause = cause,.heartbeat = heartbeat});
+	failure.cause = cause;
+	saga_task_fail(run, thread, &failure);
 }
 
 static char *
@@ -289,17 +347,34 @@ saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, Time
 {
 	SagaThread *thread = saga_find_task(run, task_id);
 	SagaFailure failure = {0};
-	MemoryContext old;
+	SagaOutside	call;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
 
-	if (thread == NULL)
-		return false;
-	old = MemoryContextSwitchTo(run->context);
 	run->now = now;
+	if (thread == NULL)
+	{
+		bool		owed = saga_debt_answered(run, task_id, NULL, error);
+
+		MemoryContextSwitchTo(old);
+		return owed;
+	}
+	if (thread->resume)
+	{
+		/* the next attempt goes on with it, or is another one when this had no effect */
+		thread->answered = error->in_doubt;
+		thread->resume = error->in_doubt;
+		MemoryContextSwitchTo(old);
+		return true;
+	}
+	thread->answered = true;
+	failure.in_doubt = error->in_doubt;
+	if (error->in_doubt)
+		failure.unknown = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call) == SAGA_FATE_UNKNOWN;
 	failure.error = saga_copy_text(error->error);
 	failure.cause = error->cause != NULL ? copy_cause(error->cause) : NULL;
 	failure.other = saga_copy_text(error->other);
-	if (error->in_doubt)
-		saga_let_go(run, thread);
+	if (error->in_doubt && failure.other == NULL)
+		failure.other = "Saga.Uncertain";
 	saga_task_fail(run, thread, &failure);
 	MemoryContextSwitchTo(old);
 	return true;

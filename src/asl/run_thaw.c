@@ -143,7 +143,7 @@ saga_thaw_values(SagaThawer *t, const JsonbValue *object)
 static SagaPhase
 saga_get_phase(const JsonbValue *object)
 {
-	static const char *const names[] = {"enter", "attempt", "open", "wait", "retry", "children"};
+	static const char *const names[] = {"enter", "attempt", "open", "wait", "retry", "held", "children"};
 	char	   *name = saga_get_string(object, "phase");
 	int			i;
 
@@ -254,6 +254,10 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 	thread->heartbeat_ms = saga_get_int(object, "heartbeat_ms", 0);
 	thread->deadline = saga_get_int(object, "deadline", DT_NOEND);
 	thread->heartbeat_at = saga_get_int(object, "heartbeat_at", DT_NOEND);
+	thread->timeout_ms = saga_get_int(object, "timeout_ms", 0);
+	thread->resume = saga_get_int(object, "resume", 0) != 0;
+	thread->answered = saga_get_int(object, "answered", 0) != 0;
+	thread->answer = saga_get_value(t, object, "answer");
 	if (thread->input == NULL)
 		saga_frozen_corrupt("input");
 	saga_thaw_attempts(thread, object);
@@ -338,47 +342,27 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 		done->input = saga_get_value(t, item, "input");
 		done->output = saga_get_value(t, item, "output");
 		done->variables = saga_get_value(t, item, "variables");
-		if (done->state->compensate == NULL || done->input == NULL || done->output == NULL)
+		done->task_id = (int) saga_get_int(item, "task", 0);
+		done->kind = (SagaDoneKind) saga_get_int(item, "kind", SAGA_DONE_COMPLETED);
+		done->kept = saga_get_int(item, "kept", 0) != 0;
+		done->error = saga_get_string(item, "error");
+		done->cause = saga_get_string(item, "cause");
+		done->token = saga_get_string(item, "token");
+		done->destination = saga_get_string(item, "destination");
+		done->since = saga_get_int(item, "since", 0);
+		if (done->state->compensate == NULL || done->input == NULL ||
+			(done->output == NULL && done->kind != SAGA_DONE_OWED))
 			saga_frozen_corrupt("done");
 	}
 }
 
 static void
-saga_thaw_let_go(SagaRun *run, const JsonbValue *object)
+saga_thaw_undone(SagaRun *run, const JsonbValue *object)
 {
-	JsonbValue	list;
-	int			count = saga_get_list(object, "let_go", &list);
-	int			i;
-
-	for (i = 0; i < count; i++)
-	{
-		JsonbValue *value = saga_list_object(&list, i, "let_go");
-		SagaLetGo  *item = palloc(sizeof(SagaLetGo));
-
-		item->state = saga_get_string(value, "state");
-		if (item->state == NULL)
-			saga_frozen_corrupt("let_go");
-		item->task_id = (int) saga_get_int(value, "task", 0);
-		item->call_id = (int) saga_get_int(value, "call", 0);
-		run->let_go = lappend(run->let_go, item);
-	}
-}
-
-static void
-saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
-{
-	SagaRun    *run = t->run;
 	JsonbValue	list;
 	int			count;
 	int			i;
 
-	saga_thaw_done(t, object);
-	saga_thaw_let_go(run, object);
-	if (run->status != SAGA_COMPENSATING)
-		return;
-	run->final_status = saga_status_of(saga_get_string(object, "final"));
-	run->error = saga_get_string(object, "error");
-	run->cause = saga_get_string(object, "cause");
 	count = saga_get_list(object, "compensated", &list);
 	for (i = 0; i < count; i++)
 	{
@@ -392,13 +376,50 @@ saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
 	for (i = 0; i < count; i++)
 	{
 		JsonbValue *item = saga_list_object(&list, i, "not_compensated");
-		SagaUndone *undone = palloc(sizeof(SagaUndone));
+		SagaUndone *undone = palloc0(sizeof(SagaUndone));
 
 		undone->state = saga_get_string(item, "state");
-		undone->error = saga_get_string(item, "error");
+		undone->reason = saga_get_string(item, "error");
 		undone->cause = saga_get_string(item, "cause");
+		undone->unknown = saga_get_int(item, "unknown", 0) != 0;
+		undone->message_id = saga_get_string(item, "message");
+		undone->key = saga_get_string(item, "key");
+		undone->handler = saga_get_string(item, "handler");
 		run->not_compensated = lappend(run->not_compensated, undone);
 	}
+	count = saga_get_list(object, "effects", &list);
+	for (i = 0; i < count; i++)
+	{
+		JsonbValue *item = saga_list_object(&list, i, "effects");
+		SagaEffect *effect = palloc(sizeof(SagaEffect));
+
+		effect->state = saga_get_string(item, "state");
+		effect->message_id = saga_get_string(item, "message");
+		run->effects = lappend(run->effects, effect);
+	}
+}
+
+static void
+saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
+{
+	SagaRun    *run = t->run;
+
+	saga_thaw_done(t, object);
+	saga_thaw_undone(run, object);
+	run->last_event = saga_get_int(object, "last_event", 0);
+	run->undoing = (int) saga_get_int(object, "undoing", 0);
+	/* as an earlier version has it: the last one */
+	if (run->undoing == 0 && run->ndone > 0)
+		run->undoing = run->done[run->ndone - 1].call_id;
+	run->decided = saga_get_int(object, "decided", 0) != 0;
+	run->output = saga_get_value(t, object, "output");
+	if (run->decided && run->output == NULL)
+		saga_frozen_corrupt("output");
+	if (run->status != SAGA_COMPENSATING)
+		return;
+	run->final_status = saga_status_of(saga_get_string(object, "final"));
+	run->error = saga_get_string(object, "error");
+	run->cause = saga_get_string(object, "cause");
 }
 
 /* ---------- the run ---------- */
@@ -449,9 +470,9 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	saga_thaw_threads(&t, &object);
 	(void) saga_get_list(&object, "ids", &list);
 	run->next_thread = (int) saga_list_int(&list, 0, "ids");
-	if (run->root == NULL && run->handler == NULL)
+	if (run->root == NULL && run->handler == NULL && run->ndone == 0)
 		saga_frozen_corrupt("threads");
-	if ((run->status == SAGA_RUNNING) != (run->root != NULL) ||
+	if ((run->status == SAGA_RUNNING && !run->decided) != (run->root != NULL) ||
 		(run->handler != NULL && run->ndone == 0))
 		saga_frozen_corrupt("threads");
 	return run;

@@ -271,7 +271,7 @@ saga_answer_later(SagaSimulation *sim, const SagaAction *action, const JsonbValu
 	pending->answer = *answer;
 	pending->input = action->input;
 	sim->pending = lappend(sim->pending, pending);
-	saga_run_task_parked(sim->run, action->task_id, sim->now);
+	saga_run_task_parked(sim->run, action->task_id, NULL, sim->now);
 }
 
 /* Returns false when the script has no answer: the simulation ends there. */

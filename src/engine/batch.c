@@ -66,6 +66,14 @@ env_make_token(void *arg, int task_id)
 }
 
 static void
+env_call_fate(void *arg, SagaWish wish, SagaOutside *call)
+{
+	SagaJob    *job = arg;
+
+	saga_outbox_fate(&job->execution_id, wish, call);
+}
+
+static void
 set_up_run(SagaJob *job)
 {
 	SagaRunEnv *env = &job->env;
@@ -79,6 +87,7 @@ set_up_run(SagaJob *job)
 	env->data_limit = (int64) saga_payload_limit_kb * 1024;
 	env->random = env_random;
 	env->make_token = env_make_token;
+	env->call_fate = env_call_fate;
 	env->arg = job;
 	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);
 	if (job->frozen)

@@ -76,7 +76,8 @@ CREATE TABLE saga.continuation (
 	runs integer NOT NULL DEFAULT 1,
 	parent_id uuid,
 	input jsonb,
-	run jsonb NOT NULL					-- the frozen run
+	run jsonb NOT NULL,					-- the frozen run
+	waiting_for text					-- whether a call that was given up was done
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX continuation_workflow ON saga.continuation (workflow_id, execution_id);
 COMMENT ON TABLE saga.continuation IS 'executions that wait for something';
@@ -96,7 +97,9 @@ CREATE TABLE saga.execution (
 	input jsonb,
 	output jsonb,
 	compensated jsonb,
-	history bytea						-- events of the last run; earlier runs are in saga.history
+	history bytea,						-- events of the last run; earlier runs are in saga.history
+	not_compensated jsonb,				-- what had been done, or may have been, and was not undone
+	effects jsonb						-- calls without Compensate that were given up
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
@@ -206,26 +209,27 @@ CREATE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
 		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
-		e.parent_id, e.compensated, w.owner, w.workflow_id
+		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for
 	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT c.execution_id, w.name, c.version, c.name,
 		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
-		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id
+		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id,
+		NULL, NULL, c.waiting_for
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
-		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
 	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
 COMMENT ON VIEW saga.all_executions IS
@@ -234,7 +238,14 @@ COMMENT ON VIEW saga.all_executions IS
 CREATE VIEW saga.executions WITH (security_barrier) AS
 	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
 		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner,
-		e.workflow_id
+		e.workflow_id, e.not_compensated,
+		-- calls that were given up and are not undone: what became of them is in their records
+		(SELECT jsonb_agg(f || jsonb_build_object('outcome', CASE WHEN EXISTS (SELECT FROM saga.timer t
+					WHERE t.queue_id = o.destination_id AND t.message_id = o.outbox_id AND t.lease IS NOT NULL)
+				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
+			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
+				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
+		e.waiting_for
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id

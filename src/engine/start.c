@@ -246,6 +246,7 @@ static bool
 redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_uuid_t *as)
 {
 	SagaSend	row = {.kind = letter->kind};
+	char	   *status = letter->details != NULL ? saga_jsonb_get_string(letter->details, "status") : NULL;
 
 	if (letter->kind != SAGA_MSG_START)
 	{
@@ -254,6 +255,15 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("dead letter of an event cannot be redriven"),
 					 errhint("Redrive or restart its execution.")));
+		return false;
+	}
+	if (status != NULL && strcmp(status, "SUCCEEDED") == 0)
+	{
+		if (or_raise)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("execution %s has succeeded and cannot be redriven", saga_uuid_to_cstring(&letter->message_id)),
+					 errdetail("Its dead letter says what it gave up on its way and could not undo.")));
 		return false;
 	}
 	row.message_id = *as = saga_uuid_new();

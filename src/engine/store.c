@@ -232,35 +232,38 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 {
 	static SagaStmt insert_stmt = {
 		"INSERT INTO saga.continuation (execution_id, workflow_id, version, name, status, current_state,"
-		" started_at, parked_at, parent_id, input, run)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-		11, {UUIDOID, INT4OID, INT4OID, TEXTOID, CHAROID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		UUIDOID, JSONBOID, JSONBOID}
+		" started_at, parked_at, parent_id, input, run, waiting_for)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+		12, {UUIDOID, INT4OID, INT4OID, TEXTOID, CHAROID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		UUIDOID, JSONBOID, JSONBOID, TEXTOID}
 	};
 	static SagaStmt update_stmt = {
 		"UPDATE saga.continuation SET status = $2, current_state = $3, parked_at = $4,"
-		" runs = runs + 1, run = $5 WHERE execution_id = $1",
-		5, {UUIDOID, CHAROID, TEXTOID, TIMESTAMPTZOID, JSONBOID}
+		" runs = runs + 1, run = $5, waiting_for = $6 WHERE execution_id = $1",
+		6, {UUIDOID, CHAROID, TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID}
 	};
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		status = CharGetDatum(saga_run_status(job->run) == SAGA_COMPENSATING ? 'c' : 'r');
 	const char *state = saga_run_current_state(job->run);
 	Datum		frozen = JsonbPGetDatum(saga_run_freeze(job->run));
+	char	   *waiting = saga_run_waiting_for(job->run);
+	Datum		waiting_for = waiting != NULL ? CStringGetTextDatum(waiting) : (Datum) 0;
 
 	if (job->parked_before)
 	{
-		Datum		values[5] = {UUIDPGetDatum(&job->execution_id), status,
+		Datum		values[6] = {UUIDPGetDatum(&job->execution_id), status,
 			state ? CStringGetTextDatum(state) : (Datum) 0,
-		TimestampTzGetDatum(now), frozen};
-		char		nulls[6] = "     ";
+		TimestampTzGetDatum(now), frozen, waiting_for};
+		char		nulls[7] = "      ";
 
 		nulls[2] = state ? ' ' : 'n';
+		nulls[5] = waiting ? ' ' : 'n';
 		saga_execute(&update_stmt, values, nulls, false, 0);
 	}
 	else
 	{
-		Datum		values[11];
-		char		nulls[12] = "           ";
+		Datum		values[12];
+		char		nulls[13] = "            ";
 
 		values[0] = UUIDPGetDatum(&job->execution_id);
 		values[1] = Int32GetDatum(job->queue->queue_id);
@@ -276,6 +279,8 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 		nulls[8] = saga_uuid_cmp(&job->parent_id, &saga_uuid_min) == 0 ? 'n' : ' ';
 		values[9] = JsonbPGetDatum(job->input);
 		values[10] = frozen;
+		values[11] = waiting_for;
+		nulls[11] = waiting ? ' ' : 'n';
 		saga_execute(&insert_stmt, values, nulls, false, 0);
 	}
 	insert_history(job, job->runs + 1);
@@ -346,70 +351,6 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 }
 
 /*
- * Calls that were given up, and had their effect or may have had it, were not
- * undone: nobody may take the execution for one that left nothing behind.
- */
-static void
-list_let_go(SagaJob *job)
-{
-	SagaAction *end = &job->end;
-	JsonbParseState *state = NULL;
-	JsonbValue	v;
-	ListCell   *lc;
-	bool		any = false;
-
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	if (end->not_compensated)
-	{
-		JsonbIterator *it = JsonbIteratorInit(&end->not_compensated->root);
-		JsonbIteratorToken token;
-
-		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-		{
-			if (token == WJB_ELEM)
-				pushJsonbValue(&state, WJB_ELEM, &v);
-		}
-	}
-	foreach(lc, end->let_go)
-	{
-		const SagaLetGo *item = lfirst(lc);
-		pg_uuid_t	message_id;
-		SagaOutboxOutcome outcome = saga_outbox_give_up(&job->execution_id, item->task_id, &message_id);
-		const char *members[5][2];
-		int			i;
-
-		if (outcome == SAGA_OUTCOME_NO_EFFECT)
-			continue;
-		any = true;
-		members[0][0] = "state";
-		members[0][1] = item->state;
-		members[1][0] = "error";
-		members[1][1] = "Saga.Uncertain";
-		members[2][0] = "cause";
-		members[2][1] = outcome == SAGA_OUTCOME_DONE ? "it was done after it had been given up, and was not undone" :
-			"it may have been done when it was given up, and was not undone";
-		members[3][0] = "outcome";
-		members[3][1] = outcome == SAGA_OUTCOME_DONE ? "done" : "unknown";
-		members[4][0] = "message_id";
-		members[4][1] = saga_uuid_to_cstring(&message_id);
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		for (i = 0; i < lengthof(members); i++)
-		{
-			v.type = jbvString;
-			v.val.string.val = unconstify(char *, members[i][0]);
-			v.val.string.len = strlen(members[i][0]);
-			pushJsonbValue(&state, WJB_KEY, &v);
-			v.val.string.val = unconstify(char *, members[i][1]);
-			v.val.string.len = strlen(members[i][1]);
-			pushJsonbValue(&state, WJB_VALUE, &v);
-		}
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	}
-	if (any)
-		end->not_compensated = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
-}
-
-/*
  * The execution has ended: its row is written by saga_store_flush; what it
  * had as a parked one goes now, and a failure becomes a dead letter.  One
  * that was stopped on purpose does not, unless something could not be undone.
@@ -423,8 +364,6 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 	};
 	Datum		values[1] = {UUIDPGetDatum(&job->execution_id)};
 
-	if (job->end.status != SAGA_SUCCEEDED && job->end.let_go != NIL)
-		list_let_go(job);
 	if (job->parked_before)
 	{
 		saga_execute(&delete_stmt, values, NULL, false, 0);
@@ -445,7 +384,7 @@ status_char(SagaStatus status)
 		status == SAGA_ABORTED ? 'a' : 'f';
 }
 
-#define ENDED_COLUMNS 15
+#define ENDED_COLUMNS 17
 
 static void
 fill_ended(SagaJob *job, Datum *v, bool *n)
@@ -477,6 +416,10 @@ fill_ended(SagaJob *job, Datum *v, bool *n)
 	v[13] = n[13] ? (Datum) 0 : JsonbPGetDatum(end->compensated);
 	n[14] = history == NULL;
 	v[14] = PointerGetDatum(history);
+	n[15] = end->not_compensated == NULL;
+	v[15] = n[15] ? (Datum) 0 : JsonbPGetDatum(end->not_compensated);
+	n[16] = end->effects == NULL;
+	v[16] = n[16] ? (Datum) 0 : JsonbPGetDatum(end->effects);
 }
 
 /* Documents as long as this are not copied into an array first, and out of it again. */
@@ -514,13 +457,13 @@ insert_ended(SagaBatch *batch)
 {
 	static SagaStmt stmt = {
 		"INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status, runs,"
-		" name, parent_id, error, cause, input, output, compensated, history)"
+		" name, parent_id, error, cause, input, output, compensated, history, not_compensated, effects)"
 		" SELECT * FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::timestamptz[], $5::timestamptz[],"
 		" $6::\"char\"[], $7::int4[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::jsonb[],"
-		" $13::jsonb[], $14::jsonb[], $15::bytea[])",
+		" $13::jsonb[], $14::jsonb[], $15::bytea[], $16::jsonb[], $17::jsonb[])",
 		ENDED_COLUMNS, {UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
 			TIMESTAMPTZARRAYOID, CHARARRAYOID, INT4ARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID}
+		TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
 	};
 	static const struct
 	{
@@ -535,7 +478,7 @@ insert_ended(SagaBatch *batch)
 		{CHAROID, 1, true, 'c'}, {INT4OID, 4, true, 'i'}, {TEXTOID, -1, false, 'i'},
 		{UUIDOID, 16, false, 'c'}, {TEXTOID, -1, false, 'i'}, {TEXTOID, -1, false, 'i'},
 		{JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'},
-		{BYTEAOID, -1, false, 'i'}
+		{BYTEAOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}
 	};
 	Datum	   *values = palloc(sizeof(Datum) * batch->nended * ENDED_COLUMNS);
 	bool	   *nulls = palloc(sizeof(bool) * batch->nended * ENDED_COLUMNS);

@@ -39,7 +39,7 @@ answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
 	if (output == NULL)
 		saga_run_task_failed(job->run, action->task_id, &(SagaTaskError) {.error = error,.cause = cause}, now);
 	else if (action->token)
-		saga_run_task_parked(job->run, action->task_id, now);
+		saga_run_task_parked(job->run, action->task_id, output, now);
 	else
 		saga_run_task_succeeded(job->run, action->task_id, output, now);
 }
@@ -124,8 +124,10 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
  * the execution's id with its random half mixed with the visit's number.
  */
 static pg_uuid_t
-idempotency_key(const pg_uuid_t *execution_id, int call_id)
+idempotency_key(const pg_uuid_t *execution_id, const SagaAction *action)
 {
+	/* a handler's is made of the visit that it undoes: the same after a restore, whatever was undone before it */
+	int			call_id = action->undoes != 0 ? -action->undoes : action->call_id;
 	unsigned char bytes[UUID_LEN + sizeof(int)];
 	pg_uuid_t	key = *execution_id;
 	uint64		hash;
@@ -174,7 +176,7 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 	entry.outbox_id = saga_uuid_new();
 	entry.op = op;
 	entry.request = action->input;
-	entry.idempotency_key = idempotency_key(&job->execution_id, action->call_id);
+	entry.idempotency_key = idempotency_key(&job->execution_id, action);
 	entry.execution_id = job->execution_id;
 	entry.role = GetUserId();
 	entry.meant = destination_meant;
@@ -191,7 +193,7 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 	else if (op == SAGA_OUTBOX_PUBLISH)
 		answer(job, action, message_id_object(&entry.outbox_id), NULL, NULL);
 	else
-		saga_run_task_parked(job->run, action->task_id, GetCurrentTimestamp());
+		saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());
 }
 
 /* ---------- a queue of this database ---------- */
@@ -393,6 +395,12 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	char	   *cause = NULL;
 	Jsonb	   *output;
 
+	if (action->resume)
+	{
+		saga_outbox_resume(&job->execution_id, action->task_id, action->answered);
+		saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());
+		return;
+	}
 	switch (action->resource->kind)
 	{
 		case SAGA_RES_SQL:

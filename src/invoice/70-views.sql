@@ -93,7 +93,8 @@ CREATE VIEW @extschema@.invoice_dlq AS
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
 		CROSS JOIN LATERAL (SELECT CASE WHEN d.reason <> 'Saga.CompensationFailed' THEN d.cause
 			ELSE concat_ws('; ', concat_ws(': ', d.details->>'error', d.cause),
-				'not undone: ' || (SELECT string_agg(n->>'state', ', ')
+				'not undone: ' || (SELECT string_agg((n->>'state') ||
+										CASE n->>'outcome' WHEN 'unknown' THEN ' (nobody knows whether it is there)' ELSE '' END, ', ')
 								   FROM jsonb_array_elements(d.details->'not_compensated') AS n))
 			END AS cause) c
 		CROSS JOIN LATERAL (SELECT @extschema@.invoice_violated_rules(d.cause) AS rules) r

@@ -56,7 +56,7 @@ static SagaStmt read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
 	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
-	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at, sent_class "
+	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at, sent_class, unwanted_since, position IS NOT NULL "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}
@@ -159,6 +159,9 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	delivery->sent_error = isnull ? NULL : TextDatumGetCString(value);
 	value = SPI_getbinval(tuple, desc, 28, &isnull);
 	delivery->sent_class = isnull ? -1 : saga_class_of_name(TextDatumGetCString(value));
+	value = SPI_getbinval(tuple, desc, 29, &isnull);
+	delivery->unwanted_since = isnull ? 0 : DatumGetTimestampTz(value);
+	delivery->ordered = DatumGetBool(SPI_getbinval(tuple, desc, 30, &isnull));
 	delivery->doubted = delivery->uncertain || DatumGetBool(SPI_getbinval(tuple, desc, 26, &isnull));
 	delivery->phase = saga_phase_of(destination, delivery, phase);
 	if (delivery->phase != SAGA_PHASE_SEND && delivery->phase != SAGA_PHASE_OTHER)
@@ -263,6 +266,22 @@ must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delive
 	values[3] = Int32GetDatum(delivery->sends);
 	(void) saga_execute(&lost_stmt, values, NULL, false, 0);
 	put_off(destination, row, destination->lookup->delay_ms);
+	return true;
+}
+
+/* Nobody wants it done any more: it is neither sent for the first time, nor when that tells nothing. */
+static bool
+end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
+{
+	SagaSettleStep step = saga_settle_step(destination, delivery, delivery->phase == SAGA_PHASE_POLL,
+										   GetCurrentTimestamp());
+
+	if (step <= SAGA_SETTLE_ASK_AGAIN)
+		return false;
+	if (!saga_outbox_end_unwanted(destination, delivery, step))
+		put_off(destination, row, SAGA_ORDERING_RETRY_MS);
+	else if (delivery->ordering_key != NULL)
+		saga_ordering_release(destination->destination_id, delivery->ordering_key);
 	return true;
 }
 
@@ -394,6 +413,8 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 	}
 	if (delivery->ordering_key != NULL &&
 		!saga_ordering_is_first(destination_id, delivery->ordering_key, &delivery->outbox_id))
+		return;
+	if (delivery->unwanted_since != 0 && end_unwanted(packing->destination, delivery, row))
 		return;
 	if (must_wait_to_look(packing->destination, delivery, row))
 		return;

@@ -107,6 +107,7 @@ typedef struct SagaLookup
 	SagaCapture capture;
 	SagaRules	rules;
 	int			delay_ms;		/* not before, after the uncertain answer */
+	bool		delay_given;
 } SagaLookup;
 
 typedef struct SagaPoll
@@ -156,6 +157,22 @@ typedef struct SagaRetryAfter
 	int			default_s;		/* of a 429 without any */
 	int			max_s;
 } SagaRetryAfter;
+
+/* How it is found out whether a request that is not wanted any more was done. */
+typedef enum SagaSettleBy
+{
+	SAGA_SETTLE_DEFAULT,		/* as the destination can */
+	SAGA_SETTLE_LOOKUP,
+	SAGA_SETTLE_RESEND,			/* the same request under the same key */
+	SAGA_SETTLE_UNDO,			/* not at all: it is undone, whether it was done or not */
+	SAGA_SETTLE_PERSON
+} SagaSettleBy;
+
+typedef struct SagaSettle
+{
+	SagaSettleBy by;
+	int			deadline_s;
+} SagaSettle;
 
 /* ---------- who we are, how much we may ask ---------- */
 
@@ -237,6 +254,7 @@ typedef struct SagaDestination
 	bool		jitter;			/* full jitter, else none */
 	int			deadline_s;		/* after it was accepted, nothing is sent any more; 0: none */
 	SagaRetryAfter retry_after;
+	SagaSettle	settle;
 	int			max_response_bytes;
 	SagaLimits	limits;
 	SagaGuard	guard;

@@ -10,7 +10,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/sending.h"
+#include "outbox/flow.h"
 #include "utils/timestamp.h"
 
 /*
@@ -42,6 +42,18 @@ saga_has_lookup(const SagaDestination *destination, const SagaDelivery *delivery
 SagaPhase
 saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, const char *stored)
 {
+	if (delivery->unwanted_since != 0)
+	{
+		switch (saga_settle_step(destination, delivery, strcmp(stored, "poll") == 0, GetCurrentTimestamp()))
+		{
+			case SAGA_SETTLE_ASK_POLL:
+				return SAGA_PHASE_POLL;
+			case SAGA_SETTLE_ASK_LOOKUP:
+				return SAGA_PHASE_LOOKUP;
+			default:
+				return SAGA_PHASE_SEND;
+		}
+	}
 	if (strcmp(stored, "poll") == 0 && destination->poll != NULL)
 		return SAGA_PHASE_POLL;
 	if (strcmp(stored, "else") == 0 && delivery->compensate)
@@ -78,8 +90,8 @@ asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery)
 }
 
 /* Exponential, with full jitter: uniformly between nothing and the whole. */
-static int64
-backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
+int64
+saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
 {
 	double		delay = destination->base_ms;
 	int			i;
@@ -108,8 +120,8 @@ poll_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery, 
 	return Max(Min(delay, (deadline - now) / 1000), 0);
 }
 
-static void
-again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
+void
+saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
 {
 	if (phase != delivery->phase)
 		delivery->phase_tries = 0;
@@ -134,8 +146,8 @@ error_of(const char *sent_error)
 }
 
 /* Nobody can tell whether it was done: a person has to find out. */
-static void
-fail_uncertain(SagaDelivery *delivery, const char *why)
+void
+saga_fail_uncertain(SagaDelivery *delivery, const char *why)
 {
 	if (delivery->error == NULL)	/* pending */
 		delivery->cause = why;
@@ -204,14 +216,14 @@ fail_after_doubt(const SagaSending *sending, SagaDelivery *delivery)
 
 	if (delivery->doubted && saga_has_lookup(destination, delivery))
 	{
-		int64		delay = backoff_ms(destination, delivery, delivery->sends);
+		int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 
 		delivery->uncertain = true;
 		delivery->sends = Max(delivery->sends, destination->max_attempts);
-		again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
+		saga_again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
 	}
 	else if (delivery->uncertain)
-		fail_uncertain(delivery, "an earlier request may have been done");
+		saga_fail_uncertain(delivery, "an earlier request may have been done");
 	else
 		fail(delivery);
 }
@@ -220,17 +232,17 @@ static void
 decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->destination;
-	int64		delay = backoff_ms(destination, delivery, delivery->sends);
+	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 
 	delivery->uncertain = delivery->doubted = true;
 	if (saga_has_lookup(destination, delivery))
-		again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
+		saga_again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
 	else if (!saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
-		fail_uncertain(delivery, SAGA_CANNOT_RESEND);
+		saga_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else if (attempts_are_used_up(destination, delivery))
 		fail(delivery);
 	else
-		again(delivery, delivery->phase, delay);
+		saga_again(delivery, delivery->phase, delay);
 }
 
 static bool
@@ -261,7 +273,7 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 		return;
 	}
 	/* another request, with a key and attempts of its own */
-	again(delivery, SAGA_PHASE_OTHER, 0);
+	saga_again(delivery, SAGA_PHASE_OTHER, 0);
 	delivery->sends = delivery->same_failures = 0;
 	delivery->uncertain = delivery->doubted = false;
 }
@@ -295,17 +307,17 @@ static void
 decide_retry(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->destination;
-	int64		delay = backoff_ms(destination, delivery, delivery->sends);
+	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 	bool		used_up = attempts_are_used_up(destination, delivery);
 
 	if (delivery->uncertain && saga_has_lookup(destination, delivery))
-		again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
+		saga_again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
 	else if (used_up)
 		fail_after_doubt(sending, delivery);
 	else if (delivery->uncertain && !saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
-		fail_uncertain(delivery, SAGA_CANNOT_RESEND);
+		saga_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else
-		again(delivery, delivery->phase, delay);
+		saga_again(delivery, delivery->phase, delay);
 }
 
 static void
@@ -336,7 +348,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			}
 			delivery->uncertain = false;
 			delivery->pending_since = now;
-			again(delivery, SAGA_PHASE_POLL, poll_delay_ms(destination, delivery, now));
+			saga_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(destination, delivery, now));
 			break;
 		case SAGA_CLASS_UNCERTAIN:
 			decide_uncertain(sending, delivery, now);
@@ -345,7 +357,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			decide_duplicate(sending, delivery, now);
 			break;
 		case SAGA_CLASS_SPLIT:
-			again(delivery, delivery->phase, 0);
+			saga_again(delivery, delivery->phase, 0);
 			break;
 		case SAGA_CLASS_FATAL:
 			decide_fatal(sending, delivery);
@@ -364,14 +376,14 @@ try_asking_again(const SagaSending *sending, SagaDelivery *delivery, const char 
 
 	delivery->phase_tries++;
 	if (delivery->class == SAGA_CLASS_FATAL || delivery->phase_tries >= destination->max_attempts)
-		fail_uncertain(delivery, psprintf("it may have been done, and the %s failed", what));
+		saga_fail_uncertain(delivery, psprintf("it may have been done, and the %s failed", what));
 	else
-		again(delivery, delivery->phase, backoff_ms(destination, delivery, delivery->phase_tries));
+		saga_again(delivery, delivery->phase, saga_backoff_ms(destination, delivery, delivery->phase_tries));
 }
 
 /* It was not done, as the look-up says: what failed is the request before. */
-static void
-fail_as_before(SagaDelivery *delivery)
+void
+saga_fail_as_before(SagaDelivery *delivery)
 {
 	char	   *error = delivery->sent_error ? error_of(delivery->sent_error) : NULL;
 
@@ -402,9 +414,9 @@ decide_lookup(const SagaSending *sending, SagaDelivery *delivery)
 			delivery->same_failures = 0;
 		}
 		if (attempts_are_used_up(sending->destination, delivery))
-			fail_as_before(delivery);
+			saga_fail_as_before(delivery);
 		else
-			again(delivery, SAGA_PHASE_SEND, 0);
+			saga_again(delivery, SAGA_PHASE_SEND, 0);
 	}
 }
 
@@ -425,11 +437,11 @@ decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		fail(delivery);
 	}
 	else if (now >= deadline)
-		fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
+		saga_fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
 	else if (delivery->class == SAGA_CLASS_PENDING)
 	{
 		delivery->phase_tries = 0;
-		again(delivery, SAGA_PHASE_POLL, poll_delay_ms(sending->destination, delivery, now));
+		saga_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(sending->destination, delivery, now));
 	}
 	else
 		try_asking_again(sending, delivery, "poll");
@@ -442,8 +454,8 @@ static void
 decide_auth(const SagaSending *sending, SagaDelivery *delivery)
 {
 	delivery->phase_tries++;
-	again(delivery, delivery->phase,
-		  Max(SAGA_AUTH_MIN_DELAY_MS, backoff_ms(sending->destination, delivery, delivery->phase_tries)));
+	saga_again(delivery, delivery->phase,
+		  Max(SAGA_AUTH_MIN_DELAY_MS, saga_backoff_ms(sending->destination, delivery, delivery->phase_tries)));
 }
 
 void
@@ -452,6 +464,11 @@ saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	const SagaDestination *destination = sending->destination;
 
 	delivery->asked = delivery->phase;
+	if (delivery->unwanted_since != 0)
+	{
+		saga_decide_unwanted(sending, delivery, now);
+		return;
+	}
 	if (delivery->class == SAGA_CLASS_AUTH)
 		decide_auth(sending, delivery);
 	else if (delivery->phase == SAGA_PHASE_LOOKUP)
@@ -466,7 +483,7 @@ saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		TimestampTzPlusMilliseconds(delivery->created_at, (int64) destination->deadline_s * 1000))
 		return;
 	if (delivery->uncertain || delivery->phase == SAGA_PHASE_POLL)
-		fail_uncertain(delivery, "it may have been done, and its time is over");
+		saga_fail_uncertain(delivery, "it may have been done, and its time is over");
 	else
 		fail(delivery);
 }

@@ -11,6 +11,7 @@
 #ifndef SAGA_OUTBOX_H
 #define SAGA_OUTBOX_H
 
+#include "asl/asl.h"
 #include "common/common.h"
 #include "queue/queue.h"
 
@@ -66,17 +67,13 @@ extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **caus
 extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
 
 /*
- * What is known of the call of a task that is given up.  A message that has
- * never left is taken back, so that it cannot leave any more.
+ * What is known of the call of a task, whose record is locked then; takes it
+ * back where it can be (doubt.c).  Fills the call in.  Needs SPI_connect.
  */
-typedef enum SagaOutboxOutcome
-{
-	SAGA_OUTCOME_NO_EFFECT,		/* also: it has never left, or there is no message */
-	SAGA_OUTCOME_DONE,
-	SAGA_OUTCOME_UNKNOWN
-} SagaOutboxOutcome;
+extern void saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
 
-extern SagaOutboxOutcome saga_outbox_give_up(const pg_uuid_t *execution_id, int task_id, pg_uuid_t *message_id);
+/* Goes on with a call that has failed in doubt; answered: its failure has been taken from the queue. */
+extern void saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered);
 
 /*
  * The publisher's work for this database, in a process of its own.  Called

@@ -22,7 +22,7 @@
 #define SAGA_MAX_NOTE		1000	/* of an answer, in the attempt's record */
 
 static SagaStmt lock_stmt = {
-	.sql = "SELECT state FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2 "
+	.sql = "SELECT state, unwanted_since FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2 "
 	"FOR UPDATE SKIP LOCKED",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDOID}
@@ -39,12 +39,12 @@ static SagaStmt update_stmt = {
 	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, $9), last_sent_at = $9, "
 	"finished_at = $10, sends = $11, phase = $12, phase_tries = $13, uncertain = $14, same_failures = $15, "
 	"key_epoch = $16, pending_since = $17, captured = $18, doubted = $19, sent_status = $20, sent_error = $21, "
-	"sent_class = $22 "
+	"sent_class = $22, outcome = $23, outcome_by = $24, outcome_at = now() "
 	"WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 22,
+	.nargs = 24,
 	.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID,
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, JSONBOID,
-	BOOLOID, INT4OID, TEXTOID, TEXTOID}
+	BOOLOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
 static SagaStmt attempt_stmt = {
@@ -104,7 +104,13 @@ lock_record(const Recording *recording)
 	values[1] = recording->outbox_id;
 	(void) saga_execute(&lock_stmt, values, NULL, false, 0);
 	if (SPI_processed > 0)
+	{
+		Datum		value = saga_result(0, 2, &isnull);
+
+		/* it may have been given up while it was in flight */
+		recording->delivery->unwanted_since = isnull ? 0 : DatumGetTimestampTz(value);
 		state = TextDatumGetCString(saga_result(0, 1, &isnull));
+	}
 	SPI_freetuptable(SPI_tuptable);
 	if (state != NULL)
 		return state;
@@ -157,13 +163,32 @@ write_attempt(const Recording *recording)
 	(void) saga_execute(&attempt_stmt, values, nulls, false, 0);
 }
 
+/*
+ * What is known of the message with this answer: as of its worst attempt, so
+ * that an answer to the last one says nothing of one that is in doubt.
+ */
+static const char *
+outcome_of(const Recording *recording, bool success)
+{
+	const SagaDelivery *delivery = recording->delivery;
+
+	if (success)
+		return "done";
+	if (delivery->uncertain || delivery->class == SAGA_CLASS_UNCERTAIN || delivery->class == SAGA_CLASS_PENDING ||
+		delivery->phase == SAGA_PHASE_POLL)
+		return "in_doubt";
+	if (delivery->sends <= 1 && delivery->first_sent_at == 0 && recording->sending->transport.transport == SAGA_TRANSPORT_NOT_SENT)
+		return "never_left";
+	return "no_effect";
+}
+
 static void
 write_record(const Recording *recording, const char *state, bool success)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[22];
-	char		nulls[23] = "                      ";
+	Datum		values[24];
+	char		nulls[25] = "                        ";
 	bool		asked_only = delivery->asked == SAGA_PHASE_LOOKUP || delivery->asked == SAGA_PHASE_POLL;
 
 	values[0] = recording->destination_id;
@@ -218,6 +243,9 @@ write_record(const Recording *recording, const char *state, bool success)
 		values[21] = CStringGetTextDatum(saga_class_name(delivery->sent_class));
 	else
 		nulls[21] = 'n';
+	values[22] = CStringGetTextDatum(outcome_of(recording, success));
+	values[23] = CStringGetTextDatum(delivery->asked == SAGA_PHASE_SEND || delivery->asked == SAGA_PHASE_OTHER ? "answer" :
+									 saga_phase_name(delivery->asked));
 	(void) saga_execute(&update_stmt, values, nulls, false, 0);
 }
 
@@ -251,7 +279,8 @@ send_event(const Recording *recording, bool success)
 
 	if (saga_outbox_event_hook == NULL)
 		return;
-	if (success && delivery->only_submit)
+	/* the callback is the answer; but of one that is given up it is told that it was done */
+	if (success && delivery->only_submit && delivery->unwanted_since == 0)
 		return;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "task", delivery->task_id);
@@ -356,7 +385,12 @@ record_waiting(Recording *recording)
 	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
 	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", success);
 	if (!recording->finished)
+	{
+		if (delivery->unwanted_since != 0 && delivery->ordering_key != NULL)
+			saga_ordering_free(recording->sending->destination->destination_id, &delivery->outbox_id,
+							   delivery->ordering_key);
 		return;
+	}
 	if (!success && hand_on(recording))
 		return;
 	if (waited_for)

@@ -50,6 +50,8 @@ typedef struct SagaDelivery
 	int			attempt;		/* this one, from 1, of any phase */
 	bool		alone;			/* not in a batch */
 	bool		compensate;
+	TimestampTz unwanted_since; /* what it does is to be undone; 0: it is wanted */
+	bool		ordered;		/* it has, or had, an ordering key */
 
 	/* where it stands; the verdict changes it */
 	SagaPhase	phase;
@@ -174,6 +176,26 @@ extern void saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status
 /* What follows on it: the verdict, and where the message stands then (flow.c). */
 extern void saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now);
 
+/* What is done next to find out whether a message that is not wanted any more was done (settle.c). */
+typedef enum SagaSettleStep
+{
+	SAGA_SETTLE_ASK_LOOKUP,
+	SAGA_SETTLE_ASK_POLL,
+	SAGA_SETTLE_ASK_AGAIN,		/* the same request under the same key */
+	SAGA_SETTLED_NOT_DONE,		/* and it will not be: it is not sent */
+	SAGA_SETTLED_SUSPECTED,		/* nobody can find out, and undoing it does no harm */
+	SAGA_SETTLED_UNKNOWN		/* nobody can find out */
+} SagaSettleStep;
+
+extern SagaSettleStep saga_settle_step(const SagaDestination *destination, const SagaDelivery *delivery,
+									   bool polls, TimestampTz at);
+extern int64 saga_settle_delay_ms(const SagaDestination *destination);
+
+/* Ends a message that is not wanted any more and of which nothing can be asked; false: not now (doubt.c). */
+extern bool saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery,
+									 SagaSettleStep step);
+
+
 #define SAGA_CANNOT_RESEND \
 	"it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up"
 
@@ -243,6 +265,7 @@ extern void saga_unclaim_sending(const SagaSending *sending, int64 lease);
 extern bool saga_ordering_lock(int32 destination_id, bool wait);
 extern bool saga_ordering_is_first(int32 destination_id, const char *key, const pg_uuid_t *outbox_id);
 extern void saga_ordering_release(int32 destination_id, const char *key);
+extern void saga_ordering_free(int32 destination_id, const pg_uuid_t *outbox_id, const char *ordering_key);
 
 /* Leases (lease.c): a number in saga.timer that a living process has a lock for. */
 extern int64 saga_lease_take(void);

@@ -290,6 +290,38 @@ parse_retry(SagaSettingsState *state, const char *path, JsonbValue *value, void 
 						 state->destination, "is not a setting of retries");
 }
 
+static void
+parse_settle_by(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	static const char *const names[] = {"", "lookup", "resend", "undo", "person"};
+	char	   *text = value->type == jbvString ? saga_doc_text(value) : "";
+	int			i;
+
+	for (i = SAGA_SETTLE_LOOKUP; i <= SAGA_SETTLE_PERSON; i++)
+	{
+		if (strcmp(text, names[i]) == 0)
+		{
+			*(SagaSettleBy *) field = (SagaSettleBy) i;
+			return;
+		}
+	}
+	saga_settings_fault(state, path, "must be lookup, resend, undo or person");
+}
+
+#define SETTLE(f)	offsetof(SagaDestination, settle.f)
+
+static const SagaSetting settle_settings[] = {
+	{"by", 0, SAGA_SETTING_OTHER, SETTLE(by), 0, 0, 0, parse_settle_by},
+	{"deadline_s", 0, SAGA_SETTING_INTEGER, SETTLE(deadline_s), 0, 31622400, 86400},
+};
+
+static void
+parse_settle(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	saga_settings_object(state, path, value, settle_settings, lengthof(settle_settings),
+						 state->destination, "is not a setting of settling");
+}
+
 /* "retry_after_cap_ms", older than the section "retry_after" */
 static void
 parse_retry_after_cap(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
@@ -363,6 +395,7 @@ static const SagaSetting settings_table[] = {
 	{"retry_after_cap_ms", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_retry_after_cap},
 	{"max_response_bytes", 0, SAGA_SETTING_INTEGER, FIELD(max_response_bytes), 1, 67108864, 1048576},
 	{"concurrency", 0, SAGA_SETTING_INTEGER, FIELD(limits.concurrency), 1, 1000, 10},
+	{"settle", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_settle},
 	{"limits", 0, SAGA_SETTING_OTHER, FIELD(limits), 0, 0, 0, saga_settings_limits},
 	{"allow_private", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, saga_settings_allow_private},
 	{"allow_http", SAGA_FOR_HTTP, SAGA_SETTING_BOOLEAN, FIELD(allow_http)},
@@ -587,6 +620,7 @@ saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 	saga_settings_limits_defaults(&destination->limits);
 	saga_settings_defaults(settings_table, lengthof(settings_table), destination);
 	saga_settings_defaults(retry_settings, lengthof(retry_settings), destination);
+	saga_settings_defaults(settle_settings, lengthof(settle_settings), destination);
 	destination->jitter = true;
 	destination->retry_after.max_s = 86400;
 	destination->idempotency.place = http ? SAGA_KEY_HEADER : SAGA_KEY_NONE;

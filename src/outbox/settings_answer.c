@@ -235,6 +235,7 @@ saga_settings_lookup(SagaSettingsState *state, const char *path, JsonbValue *val
 				  "is not a setting of look-ups");
 	if (lookup->found == NULL)
 		saga_settings_fault(state, saga_settings_path(path, "found"), "is missing");
+	lookup->delay_given = saga_doc_is_object(value) && saga_doc_get(value->val.binary.data, "delay_ms") != NULL;
 }
 
 /* ---------- poll ---------- */

@@ -1,0 +1,18 @@
+/*
+ * flow.h
+ *		What follows on an answer: what flow.c and settle.c share.
+ */
+#ifndef SAGA_OUTBOX_FLOW_H
+#define SAGA_OUTBOX_FLOW_H
+
+#include "outbox/sending.h"
+
+extern int64 saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries);
+extern void saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms);
+extern void saga_fail_uncertain(SagaDelivery *delivery, const char *why);
+extern void saga_fail_as_before(SagaDelivery *delivery);
+
+/* Of a message that is not wanted any more (settle.c). */
+extern void saga_decide_unwanted(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now);
+
+#endif							/* SAGA_OUTBOX_FLOW_H */
