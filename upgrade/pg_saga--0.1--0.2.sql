@@ -122,6 +122,7 @@ UPDATE saga.outbox SET outcome = CASE WHEN state = 'delivered' THEN 'done'
 		WHEN uncertain OR phase = 'poll' OR last_class IN ('uncertain', 'pending') OR doubted AND state <> 'failed' THEN 'in_doubt'
 		ELSE 'no_effect' END, outcome_by = 'answer', outcome_at = coalesce(finished_at, last_sent_at)
 	WHERE attempts > 0;
+CREATE INDEX outbox_unwanted ON saga.outbox (destination_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
 -- also for what became of the calls that an execution gave up
 DROP INDEX saga.outbox_execution;
 CREATE INDEX outbox_execution ON saga.outbox (execution_id)
@@ -211,6 +212,23 @@ WHERE pg_catalog.pg_has_role(d.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 
+CREATE VIEW saga.in_doubt WITH (security_barrier) AS
+SELECT d.name AS destination, d.owner, count(*) AS messages, min(coalesce(o.unwanted_since, o.last_sent_at)) AS oldest,
+	coalesce(d.settings #>> '{settle,by}', CASE WHEN d.kind <> 'http' THEN 'undo' WHEN d.settings ? 'lookup' THEN 'lookup'
+		WHEN d.settings #> '{idempotency,ttl_s}' IS NOT NULL THEN 'resend' ELSE 'person' END) AS settled_by,
+	CASE WHEN d.paused THEN 'saga.pause_destination'
+		WHEN max(s.pause_until) > now() THEN 'the server asked for a pause'
+		WHEN max(s.breaker) <> 'closed' AND max(s.breaker_reason) = 'auth' THEN 'credentials were refused'
+		WHEN max(s.breaker) <> 'closed' THEN 'too many requests failed' END AS held_by
+FROM saga.outbox o JOIN saga.destination d USING (destination_id)
+	LEFT JOIN saga.destination_state s ON s.limit_key = d.limit_key
+WHERE o.state = 'waiting' AND o.unwanted_since IS NOT NULL
+	AND (pg_catalog.pg_has_role(d.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
+			AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE')))
+GROUP BY d.destination_id, d.name, d.owner, d.settings, d.kind, d.paused;
+COMMENT ON VIEW saga.in_doubt IS 'your destinations: calls that executions have given up, and of which it is being found out whether they were done';
+
 -- ---------- engine ----------
 ALTER TABLE saga.continuation DROP COLUMN trouble;
 ALTER TABLE saga.workflow DROP CONSTRAINT workflow_name_key, ADD UNIQUE (owner, name);
@@ -270,6 +288,10 @@ CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';
 COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 'the same for a workflow by its id (saga.workflows), which no other workflow of the same name can take the place of';
+CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
+COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end the entry of not_compensated says done, or goes: it was not done, or has been undone by hand. Raises object_not_in_prerequisite_state where it is known already';
 ALTER TABLE saga.continuation ADD COLUMN waiting_for text;
 ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb;
 CREATE OR REPLACE VIEW saga.all_executions AS

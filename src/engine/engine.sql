@@ -175,6 +175,11 @@ CREATE FUNCTION saga.stop_execution(id uuid, error text DEFAULT NULL, cause text
 COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
 'ends an execution: status ABORTED, after its compensations unless compensate is false. One that waits, or has not begun, is stopped in this transaction; in one that runs the step is cancelled at commit, and what the run has not committed is undone. Raises object_not_in_prerequisite_state when it has ended';
 
+CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
+COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end the entry of not_compensated says done, or goes: it was not done, or has been undone by hand. Raises object_not_in_prerequisite_state where it is known already';
+
 CREATE FUNCTION saga.send_task_success(token text, output jsonb) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_send_task_success';
 COMMENT ON FUNCTION saga.send_task_success(text, jsonb) IS

@@ -237,6 +237,33 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(result);
 }
 
+/* A call of which nobody knows whether it was done: then to do it once more is for a person to decide. */
+static bool
+has_open_entry(Jsonb *details)
+{
+	JsonbValue	list;
+	JsonbValue	v;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+
+	if (details == NULL || !saga_jsonb_get(details, "not_compensated", &list) || list.type != jbvBinary)
+		return false;
+	it = JsonbIteratorInit(list.val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		Jsonb	   *entry;
+		char	   *outcome;
+
+		if (token != WJB_ELEM || v.type != jbvBinary)
+			continue;
+		entry = saga_jsonb_from_value(&v);
+		outcome = saga_jsonb_get_string(entry, "outcome");
+		if (outcome != NULL && strcmp(outcome, "unknown") == 0 && saga_jsonb_get_string(entry, "message_id") != NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * A dead letter of an execution: a new one, of the version that the workflow
  * has now, as the definition may be what was mended.  Its name stays with the
@@ -264,6 +291,16 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("execution %s has succeeded and cannot be redriven", saga_uuid_to_cstring(&letter->message_id)),
 					 errdetail("Its dead letter says what it gave up on its way and could not undo.")));
+		return false;
+	}
+	if (has_open_entry(letter->details))
+	{
+		if (or_raise)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("execution %s has left something that nobody knows of", saga_uuid_to_cstring(&letter->message_id)),
+					 errdetail("In the details of its dead letter not_compensated has a call whose outcome is unknown."),
+					 errhint("Find out, and say it with saga.settle.")));
 		return false;
 	}
 	row.message_id = *as = saga_uuid_new();

@@ -399,3 +399,78 @@ saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery 
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	return true;
 }
+
+/* ---------- a person says it ---------- */
+
+static SagaStmt settled_stmt = {
+	.sql = "UPDATE saga.outbox SET state = $3, finished_at = coalesce(finished_at, now()), response = coalesce($4, response), "
+	"outcome = $5, outcome_by = 'person', outcome_at = now() WHERE destination_id = $1 AND outbox_id = $2",
+	.nargs = 5,
+	.argtypes = {INT4OID, UUIDOID, TEXTOID, JSONBOID, TEXTOID}
+};
+
+static SagaStmt in_flight_stmt = {
+	.sql = "SELECT 1 FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND (lease IS NOT NULL OR receives > $3)",
+	.nargs = 3,
+	.argtypes = {INT4OID, UUIDOID, INT4OID}
+};
+
+/* How it ended, as the one who called says; in flight it is not asked for any more. */
+static void
+write_settled(const Record *record, const char *state, bool done, Jsonb *output)
+{
+	Datum		values[5] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id),
+		CStringGetTextDatum(state), (Datum) 0, CStringGetTextDatum(done ? "done" : "no_effect")};
+	char		nulls[6] = "     ";
+
+	if (output != NULL)
+		values[3] = JsonbPGetDatum(output);
+	else
+		nulls[3] = 'n';
+	(void) saga_execute(&settled_stmt, values, nulls, false, 0);
+}
+
+bool
+saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id,
+				   bool done, Jsonb *output)
+{
+	JsonbParseState *state = NULL;
+	Record		record;
+	Datum		values[3];
+
+	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0)
+		return false;
+	if (strcmp(record.state, "waiting") != 0)
+	{
+		/* what is on record as an answer is not for anybody to say */
+		if (record.in_doubt && strcmp(record.state, "delivered") != 0)
+			write_settled(&record, record.state, done, output);
+		return false;
+	}
+	values[0] = Int32GetDatum(record.destination_id);
+	values[1] = UUIDPGetDatum(&record.outbox_id);
+	values[2] = Int32GetDatum(record.attempts);
+	(void) saga_execute(&in_flight_stmt, values, NULL, false, 1);
+	if (!record.in_doubt && SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("message %s is not in doubt", saga_uuid_to_cstring(message_id)),
+				 errdetail("It has not been sent, or has had no effect so far.")));
+	(void) take_rows(&record);
+	write_settled(&record, done ? "delivered" : "failed", done, output);
+	if (record.ordering_key != NULL)
+		saga_ordering_release(record.destination_id, record.ordering_key);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_int(&state, "task", task_id);
+	if (done && output != NULL)
+		saga_doc_push_jsonb(&state, "output", output);
+	else if (done)
+		saga_doc_push_value(&state, "output", &(JsonbValue) {.type = jbvNull});
+	else
+	{
+		saga_doc_push_string(&state, "error", "Saga.NoEffect");
+		saga_doc_push_string(&state, "cause", "a person has found out that it had no effect");
+	}
+	saga_outbox_event_hook(workflow_id, execution_id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	return true;
+}

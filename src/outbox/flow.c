@@ -403,6 +403,8 @@ decide_lookup(const SagaSending *sending, SagaDelivery *delivery)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
 	else if (delivery->conflict)
 		fail(delivery);
+	else if (delivery->foreign)
+		saga_fail_uncertain(delivery, "it may have been done, and the look-up cannot tell it from another one");
 	else if (!delivery->absent)
 		try_asking_again(sending, delivery, "look-up");
 	else

@@ -76,6 +76,13 @@ extern void saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaO
 extern void saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered);
 
 /*
+ * A person says how a call went.  True: the execution waited, and is told.  False:
+ * it does not wait; what is in doubt is written down.  Raises when it is not in doubt.
+ */
+extern bool saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id,
+							   int task_id, bool done, Jsonb *output);
+
+/*
  * The publisher's work for this database, in a process of its own.  Called
  * outside a transaction; it opens and commits its own.  When a turn raises,
  * abort the transaction and call it again.  (CALL saga.publish() does the

@@ -97,6 +97,8 @@ CREATE INDEX outbox_ordering ON saga.outbox (destination_id, ordering_key, posit
 	WHERE state = 'waiting' AND ordering_key IS NOT NULL;
 -- what still waits, counted by outbox_status and looked at before a destination is dropped
 CREATE INDEX outbox_waiting ON saga.outbox (destination_id, created_at) WHERE state = 'waiting';
+-- what is being found out
+CREATE INDEX outbox_unwanted ON saga.outbox (destination_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
 COMMENT ON TABLE saga.outbox IS 'outbox messages: the request, how often it was sent, the answer; when it may be sent is a row of the destination''s queue';
 
 CREATE TABLE saga.outbox_attempt (
@@ -249,3 +251,20 @@ WHERE pg_catalog.pg_has_role(d.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.destinations IS 'your destinations: what holds them, their limits, what waits and is in flight, how the last requests went';
+
+CREATE VIEW saga.in_doubt WITH (security_barrier) AS
+SELECT d.name AS destination, d.owner, count(*) AS messages, min(coalesce(o.unwanted_since, o.last_sent_at)) AS oldest,
+	coalesce(d.settings #>> '{settle,by}', CASE WHEN d.kind <> 'http' THEN 'undo' WHEN d.settings ? 'lookup' THEN 'lookup'
+		WHEN d.settings #> '{idempotency,ttl_s}' IS NOT NULL THEN 'resend' ELSE 'person' END) AS settled_by,
+	CASE WHEN d.paused THEN 'saga.pause_destination'
+		WHEN max(s.pause_until) > now() THEN 'the server asked for a pause'
+		WHEN max(s.breaker) <> 'closed' AND max(s.breaker_reason) = 'auth' THEN 'credentials were refused'
+		WHEN max(s.breaker) <> 'closed' THEN 'too many requests failed' END AS held_by
+FROM saga.outbox o JOIN saga.destination d USING (destination_id)
+	LEFT JOIN saga.destination_state s ON s.limit_key = d.limit_key
+WHERE o.state = 'waiting' AND o.unwanted_since IS NOT NULL
+	AND (pg_catalog.pg_has_role(d.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
+			AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE')))
+GROUP BY d.destination_id, d.name, d.owner, d.settings, d.kind, d.paused;
+COMMENT ON VIEW saga.in_doubt IS 'your destinations: calls that executions have given up, and of which it is being found out whether they were done';

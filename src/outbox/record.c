@@ -427,6 +427,35 @@ try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 	return saga_destination_try_lock(other.id) && saga_queue_try_lock(other.id);
 }
 
+/* The same ids, of another visit of the execution: a look-up finds one of them, whichever it is asked for. */
+static SagaStmt foreign_stmt = {
+	.sql = "SELECT 1 FROM saga.outbox WHERE execution_id = $1 AND destination_id = $2 AND outbox_id <> $3 "
+	"AND state = 'delivered' AND NOT compensate AND captured = $4 LIMIT 1",
+	.nargs = 4,
+	.argtypes = {UUIDOID, INT4OID, UUIDOID, JSONBOID}
+};
+
+static void
+look_for_owner(const Recording *recording)
+{
+	SagaDelivery *delivery = recording->delivery;
+	Datum		values[4] = {UUIDPGetDatum(&delivery->execution_id), recording->destination_id, recording->outbox_id};
+
+	if (delivery->phase != SAGA_PHASE_LOOKUP || delivery->class != SAGA_CLASS_SUCCESS || delivery->captured == NULL ||
+		delivery->workflow_id == 0)
+		return;
+	values[3] = JsonbPGetDatum(delivery->captured);
+	(void) saga_execute(&foreign_stmt, values, NULL, false, 1);
+	delivery->foreign = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	if (!delivery->foreign)
+		return;
+	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, delivery->status, "Saga.Uncertain",
+					 "the look-up found what another request of this execution did");
+	delivery->found = NULL;
+	delivery->captured = NULL;
+}
+
 static bool
 record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 {
@@ -446,6 +475,7 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 
 		delivery->before = palloc(sizeof(SagaDelivery));
 		*delivery->before = *delivery;
+		look_for_owner(&recording);
 		saga_decide(sending, delivery, recording.now);
 		delivery->decided = true;
 		MemoryContextSwitchTo(old);

@@ -83,6 +83,7 @@ typedef struct SagaDelivery
 	bool		no_resend;		/* the server says that repeating it is of no use */
 	bool		accepted;		/* the server says that it is done, and what else it says cannot be read */
 	bool		absent;			/* of a look-up: it found nothing */
+	bool		foreign;		/* of a look-up: what it found is another message's */
 	bool		conflict;		/* of a look-up or poll: it is another one, or it failed there */
 	JsonbValue *found;			/* of a look-up: what it found */
 	bool		decided;		/* once, also when recording has to be tried again */

@@ -145,6 +145,8 @@ decide_asked(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
 	else if (delivery->conflict)
 		delivery->verdict = SAGA_VERDICT_FAILED;
+	else if (delivery->foreign)
+		saga_fail_uncertain(delivery, "it may have been done, and the look-up cannot tell it from another one");
 	else if (delivery->absent && sending->destination->changed_at > delivery->first_sent_at)
 		saga_fail_uncertain(delivery, "the look-up found nothing, but the destination was altered since the request");
 	else if (delivery->absent)

@@ -66,7 +66,8 @@ static SagaStmt queue_of_letter_stmt = {
 };
 static SagaStmt letters_stmt = {
 	.sql = LETTER_COLUMNS " WHERE queue_id = $1 AND dead_letter_id > $2 AND redriven_at IS NULL "
-	"AND details ->> 'status' IS DISTINCT FROM 'SUCCEEDED'"
+	"AND details ->> 'status' IS DISTINCT FROM 'SUCCEEDED' "
+	"AND NOT coalesce(details -> 'not_compensated' @> '[{\"outcome\": \"unknown\"}]', false)"
 	" AND ($3 IS NULL OR reason = $3) ORDER BY dead_letter_id LIMIT $4 FOR UPDATE SKIP LOCKED",
 	.nargs = 4,.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID}
 };

@@ -1,0 +1,220 @@
+# The record agrees with the books: executions that end in every way, at a server that is late, drops
+# requests and answers, and refuses; then what each execution says is compared with what the server did.
+#
+#	SAGA_BOOKS_SEEDS=1000 SAGA_BOOKS_FROM=1 t/check tap t/112_books.pl
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+use Saga::Test;
+
+my $json = JSON::PP->new->canonical;
+my ($true, $false) = (JSON::PP::true, JSON::PP::false);
+my $from = $ENV{SAGA_BOOKS_FROM} // 1;
+my $seeds = $ENV{SAGA_BOOKS_SEEDS} // 3;
+my $each = 4;	# executions of each ending
+my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.publishers = 2', 'pg_saga.max_queues = 20000');
+create_extensions($node);
+my $server = start_accounting();
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub chance { return rand() < $_[0] }
+sub between { my ($from, $to) = @_; return $from + int(rand($to - $from + 1)) }
+
+sql(<<'SQL');
+CREATE FUNCTION refuse(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM saga.fail('NotWanted', 'on purpose'); RETURN NULL; END $$;
+SQL
+
+# ---------- the service, and what is known of it ----------
+
+my %settles = (
+	lookup => { idempotency => { in => 'none' } },
+	both => {},
+	key => { idempotency => { ttl_s => 3600 } },
+	blind => { idempotency => { in => 'none' } });
+
+sub destination
+{
+	my ($name, $kind) = @_;
+	my %settings = (
+		url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => between(500, 1500), base_ms => 20, cap_ms => 200,
+		max_attempts => between(1, 4), capture => { remote_id => 'id' }, settle => { deadline_s => 120 },
+		compensate => { url => '/v1/invoices/{remote_id}/void', already_done => { status => [400], body => { contains => 'VOIDED' } } },
+		%{ $settles{$kind} });
+	# a request is late by 2 seconds at most
+	$settings{lookup} = { url => '/v1/invoices?number={number}&seller={seller}', found => 'invoices[0]', timeout_ms => 5000,
+		same => { path => 'invoices[0].total', equals => '{total}' }, capture => { remote_id => 'invoices[0].id' }, delay_ms => 3500 }
+	  if $kind eq 'lookup' || $kind eq 'both';
+	my $text = $json->encode(\%settings);
+	sql("SELECT saga.create_destination('$name', 'http', \$s\$$text\$s\$)");
+	return;
+}
+
+# A request may be late, lost before or after its effect, or refused; so may be its undoing.
+sub faults
+{
+	my ($kind) = @_;
+	my @post = (method => 'POST', path => '/v1/invoices');
+	my @undo = (method => 'POST', path => '/void$/');
+	my $p = sub { return probability => between(5, 25) / 100 };
+	my @rules = (
+		{ @post, action => 'delay', ms => between(300, 2000), at => 'before', $p->() },
+		{ @post, action => 'delay', ms => between(300, 2000), at => 'after', $p->() },
+		{ @post, action => 'drop_before', $p->() },
+		{ @post, action => 'drop_after', $p->() },
+		{ @post, action => 'status', status => (403, 422, 500, 503)[ between(0, 3) ], $p->() },
+		{ @post, action => 'status', status => 500, effect => $true, $p->() },
+		{ @post, action => 'garbage_json', $p->() },
+		{ @undo, action => 'drop_after', $p->() },
+		{ @undo, action => 'status', status => 500, $p->() },
+		{ method => 'GET', path => '/v1/invoices', action => 'status', status => 500, $p->() },
+		{ method => 'GET', path => '/v1/invoices', action => 'garbage_json', $p->() });
+	return { modes => { duplicate => 'allow', $kind eq 'key' ? () : (idempotency => 'none') }, rules => [ grep { chance(0.6) } @rules ] };
+}
+
+# ---------- the endings ----------
+
+sub book
+{
+	my ($name, %more) = @_;
+	return { Type => 'Task', Resource => 'arn:aws:states:::http:invoke', Compensate => 'Void', TimeoutSeconds => 60, ResultPath => '$.booked',
+		Parameters => { ApiEndpoint => "saga:$name", Method => 'POST', 'RequestBody.$' => '$' }, End => $true, %more };
+}
+
+my $refuse = { Type => 'Task', Resource => 'sql:public.refuse', End => $true };
+my $succeed = { Type => 'Succeed' };
+sub next_is { return (End => undef, Next => $_[0]) }
+sub catch { my ($next, @names) = @_; return { ErrorEquals => [@names], Next => $next, ResultPath => '$.error' } }
+
+# The states of each; the first is Start. How it is stopped, if it is.
+sub endings
+{
+	my ($name) = @_;
+	my %parallel = (Type => 'Parallel', Branches => [
+		{ StartAt => 'Book', States => { Book => book($name) } },
+		{ StartAt => 'Pause', States => { Pause => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse } } ]);
+	my @late = (TimeoutSeconds => 1);
+	return (
+		plain => { Start => book($name) },
+		fails => { Start => book($name, next_is('Refuse')), Refuse => $refuse },
+		late => { Start => book($name, @late) },
+		caught => { Start => book($name, @late, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed },
+		caught_fails => { Start => book($name, @late, Catch => [ catch('Pause', 'States.ALL') ]),
+			Pause => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse },
+		kept => { Start => book($name, @late, Catch => [ catch('Done', 'Saga.Uncertain'), catch('Done', 'States.ALL') ]), Done => $succeed },
+		kept_fails => { Start => book($name, @late, Catch => [ catch('Refuse', 'Saga.Uncertain') ]), Refuse => $refuse },
+		retried => { Start => book($name, @late, Retry => [ { ErrorEquals => ['States.ALL'], IntervalSeconds => 1, MaxAttempts => 2 } ]) },
+		named => { Start => book($name, @late, Retry => [ { ErrorEquals => ['Saga.Uncertain'], IntervalSeconds => 1, MaxAttempts => 1 } ],
+			Catch => [ catch('Refuse', 'States.ALL') ]), Refuse => $refuse },
+		sibling => { Start => { %parallel, End => $true } },
+		sibling_again => { Start => { %parallel, End => $true, Retry => [ { ErrorEquals => ['NotWanted'], IntervalSeconds => 1, MaxAttempts => 1 } ] } },
+		again => { Start => book($name, @late, Catch => [ catch('Same', 'States.ALL') ]), Same => { Type => 'Pass', Parameters => { 'number.$' => '$.number',
+				'currency.$' => '$.currency', 'seller.$' => '$.seller', 'buyer.$' => '$.buyer', 'total.$' => '$.total', 'tax.$' => '$.tax', 'lines.$' => '$.lines' },
+				Next => 'Count' },
+			Count => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse },
+		over => { Start => book($name), TimeoutSeconds => 1 },
+		stopped => { Start => book($name, next_is('Refuse')), Refuse => $refuse, stop => $true },
+		killed => { Start => book($name, next_is('Wait')), Wait => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse, stop => $false });
+}
+
+my $void = { Type => 'Task', Resource => 'arn:aws:states:::http:invoke' };
+
+sub workflow
+{
+	my ($destination, $name, $states) = @_;
+	my %top = map { exists $states->{$_} ? ($_ => delete $states->{$_}) : () } qw(TimeoutSeconds);
+	my $undo = { %$void, Parameters => { ApiEndpoint => "saga:$destination", Operation => 'compensate',
+		'RequestBody.$' => '$.input.RequestBody', 'Captured.$' => '$.output.Captured' } };
+	foreach my $where ($states, map { map { $_->{States} } @{ $_->{Branches} // [] } } values %$states)
+	{
+		$where->{Void} = $undo if grep { $_->{Compensate} } values %$where;
+		foreach my $state (values %$where) { delete $state->{End} unless $state->{End} }
+	}
+	my $definition = $json->encode({ StartAt => 'Start', States => $states, %top });
+	sql("SELECT saga.create_workflow('$name', \$d\$$definition\$d\$)");
+	return;
+}
+
+# ---------- a run ----------
+
+sub run
+{
+	my ($seed) = @_;
+	srand($seed);
+	my $kind = (qw(lookup key blind both))[ $seed % 4 ];
+	my $name = "run$seed";
+	$server->reset($seed);
+	$server->faults(faults($kind));
+	destination($name, $kind);
+	my %endings = endings($name);
+	my @stops;
+	foreach my $ending (sort keys %endings)
+	{
+		my $stop = delete $endings{$ending}{stop};
+		workflow($name, "$name-$ending", $endings{$ending});
+		sql("SELECT count(saga.start_execution('$name-$ending', jsonb_build_object('number', '$ending-' || n, 'currency', 'EUR', 'seller', 'S',
+			'buyer', 'B', 'total', '1.19', 'tax', '0.19', 'lines', '[{\"amount\": \"1.00\"}]'::jsonb))) FROM generate_series(1, $each) n");
+		push @stops, [ "$name-$ending", $stop ? 'true' : 'false' ] if defined $stop;
+	}
+	usleep(between(50, 900) * 1000);
+	foreach my $stop (@stops)
+	{
+		# those that have ended meanwhile are not stopped
+		sql(qq(DO \$\$ DECLARE e record; BEGIN FOR e IN SELECT execution_id FROM saga.executions WHERE workflow = '$stop->[0]'
+			AND status = 'RUNNING' LOOP BEGIN PERFORM saga.stop_execution(e.execution_id, compensate => $stop->[1]);
+			EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL; END; END LOOP; END \$\$));
+	}
+	my $live = "SELECT count(*) FROM saga.executions WHERE workflow LIKE '$name-%' AND status IN ('RUNNING', 'COMPENSATING')";
+	# a late request that nobody waits for any more may be at work still
+	my $ended = poll_until($node, $live, '0');
+	sleep(3) if $ended;
+	return ($kind, reckon($name));
+}
+
+sub reckon
+{
+	my ($name) = @_;
+	my %books = map { $_->{number} => $_ } @{ $server->audit->{numbers} };
+	my @wrong;
+	my $rows = $json->decode(sql("SELECT coalesce(jsonb_agg(jsonb_build_object('number', input->>'number', 'status', status, 'error', error,
+		'completed', workflow LIKE '%-plain' OR workflow LIKE '%-retried', 'output', output, 'listed', not_compensated, 'undone', compensated,
+		'waiting_for', waiting_for, 'letter', d.reason, 'record', (SELECT jsonb_agg(concat_ws(' ', CASE WHEN compensate THEN 'undo' ELSE 'book' END,
+			state, outcome, outcome_by, last_class, attempts)) FROM saga.outbox o WHERE o.execution_id = e.execution_id))), '[]')
+		FROM saga.executions e LEFT JOIN saga.dead_letters d ON d.message_id = e.execution_id WHERE workflow LIKE '$name-%'"));
+
+	foreach my $row (@$rows)
+	{
+		my $book = $books{ $row->{number} } // { posted => 0, voided => 0 };
+		my $stands = $book->{posted} - $book->{voided};
+		my @listed = @{ $row->{listed} // [] };
+		my $succeeded = $row->{status} eq 'SUCCEEDED';
+		# left without an error: what was caught has left one
+		my $completed = $succeeded && !$row->{output}{error};
+		my $kept = $succeeded && $row->{number} =~ /^kept-/;
+		my $say = sub { push @wrong, "$_[0]: posted $book->{posted}, voided $book->{voided}: " . $json->encode($row) };
+
+		if ($row->{status} =~ /RUNNING|COMPENSATING/) { $say->('has not ended') }
+		elsif ($book->{posted} > ($row->{number} =~ /^sibling_again/ ? 2 : 1)) { $say->('done more than once') }
+		elsif ($book->{voided} > $book->{posted}) { $say->('undone more than once') }
+		elsif ($stands > @listed + ($completed || $kept ? 1 : 0)) { $say->('stands, and nobody knows') }
+		elsif ($completed && !$stands && !@listed) { $say->('completed, and is not there') }
+		elsif ($stands < grep { $_->{outcome} eq 'done' } @listed) { $say->('is said to be there') }
+		$say->('no dead letter tells of it') if @listed && ($row->{letter} // '') ne 'Saga.CompensationFailed';
+		$say->('an entry has no message') if grep { !$_->{message_id} || !$_->{key} } @listed;
+	}
+	push @wrong, "executions: " . scalar(@$rows) if @$rows != $each * 15;
+	return @wrong;
+}
+
+foreach my $seed ($from .. $from + $seeds - 1)
+{
+	my $began = time;
+	my ($kind, @wrong) = run($seed);
+	is(join("\n", @wrong), '', "seed $seed, $kind") or diag("to run it alone: SAGA_BOOKS_FROM=$seed SAGA_BOOKS_SEEDS=1");
+	note(sprintf('%.1f s', time - $began));
+}
+$node->stop;
+done_testing();
