@@ -308,6 +308,7 @@ SELECT saga.create_queue('enum-q') > 0 AND saga.create_queue('enum-q2') > 0 AS m
 SELECT saga.set_secret('enum-key', 'Xk-0815-secret');
 SELECT saga.set_secret('enum-aws', '{"access_key_id": "A", "secret_access_key": "S"}');
 SELECT saga.create_destination('enum-d', 'http', '{"url": "https://a.invalid/"}') > 0 AS made;
+SELECT saga.create_destination('enum-d2', 'http', '{"url": "https://a.invalid/"}') > 0 AS made;
 SELECT saga.create_workflow('enum-w', '{"StartAt": "C", "States": {"C": {"Type": "Choice", "Choices": [{"Variable": "$.fail", "IsPresent": true, "Next": "F"}], "Default": "T"},
 	"F": {"Type": "Fail", "Error": "E"}, "T": {"Type": "Task", "Resource": "sql:enum.hold.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}, "HeartbeatSeconds": 600, "End": true}}}');
 SELECT saga.start_execution('enum-w', i) IS NOT NULL AS accepted FROM unnest('{"{}", "{\"fail\": 1}"}'::jsonb[]) i;
@@ -321,6 +322,10 @@ SET search_path = public, decided;
 \set SHOW_CONTEXT never
 UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm'),
 	workflow = (SELECT workflow_id FROM saga.workflow WHERE name = 'enum-w');
+-- a call in doubt
+INSERT INTO saga.outbox (destination_id, outbox_id, op, workflow_id, execution_id, task_id, idempotency_key, created_at, request, uncertain)
+	SELECT destination_id, '00000000-0000-0000-0000-000000000001', 'h', workflow, execution, 99, execution, now(), '{}', true
+	FROM things, saga.destination d WHERE d.name = 'enum-d2';
 SET ROLE enum_owner;
 SELECT saga.create_source('enum-s', 'sqs', source, 'enum-q') > 0 AS made FROM things;
 RESET ROLE;
