@@ -186,6 +186,9 @@ UPDATE saga.execution_name SET execution_id = overlay(execution_id::text PLACING
 INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status)
 SELECT overlay(gen_random_uuid()::text PLACING '0190' FROM 1 FOR 4)::uuid, 1, 1, now() - interval '2 hours',
 	now() - interval '2 hours', 's' FROM generate_series(1, $count);
+-- one with something that nobody knows of
+UPDATE saga.execution SET status = 'f', not_compensated = '[{"state": "Pay", "outcome": "unknown"}]'
+WHERE execution_id = (SELECT execution_id FROM saga.execution WHERE input IS NULL LIMIT 1);
 SQL
 	submit($node, 'postgres', 'wf', 7001);
 	poll_until($node, 'SELECT count(*) FROM public.done WHERE x = 7001', '1');
@@ -193,6 +196,8 @@ SQL
 INSERT INTO saga.dead_letter (dead_letter_id, queue_id, message_id, kind, reason, receives, failed_at)
 SELECT i, 1, i, 's', 'test', 1, now() - interval '1 day'
   FROM (SELECT overlay(gen_random_uuid()::text PLACING '0190' FROM 1 FOR 4)::uuid FROM generate_series(1, 700)) g (i);
+UPDATE saga.dead_letter SET details = '{"not_compensated": [{"state": "Pay", "outcome": "unknown"}]}'
+WHERE dead_letter_id = (SELECT dead_letter_id FROM saga.dead_letter LIMIT 1);
 DELETE FROM saga.destination;
 INSERT INTO saga.destination (destination_id, name, kind, owner, settings) VALUES (1000, 'a', 'http', 'app', '{}'), (1001, 'b', 'http', 'app', '{}');
 INSERT INTO saga.outbox (destination_id, outbox_id, op, state, idempotency_key, created_at, finished_at, request)
@@ -204,11 +209,13 @@ SQL
 	$node->append_conf('postgresql.conf',
 		"pg_saga.execution_retention = '1h'\npg_saga.dead_letter_retention = '1h'\npg_saga.outbox_retention = '1h'");
 	$node->reload;
-	poll_until($node, 'SELECT count(*) FROM saga.execution', '1');
+	poll_until($node, 'SELECT count(*) FROM saga.execution', '2');
 	is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM saga.execution_name) + (SELECT count(*) FROM saga.given_id)'),
 		'0', 'retention: old executions, their names and given ids are gone');
-	poll_until($node, 'SELECT count(*) FROM saga.dead_letter', '0');
+	poll_until($node, 'SELECT count(*) FROM saga.dead_letter', '1');
 	poll_until($node, 'SELECT count(*) FROM saga.outbox', '1');
+	is($node->safe_psql('postgres', "SELECT string_agg(status::text, '') || (SELECT count(*) FROM saga.dead_letter WHERE details IS NOT NULL)
+		FROM saga.execution WHERE not_compensated IS NOT NULL"), 'f1', 'retention: what nobody knows of stays');
 	is($node->safe_psql('postgres', 'SELECT string_agg(o.state, $$$$) || count(a.*) FROM saga.outbox o JOIN saga.outbox_attempt a USING (outbox_id)'),
 		'waiting1', 'retention: what waits to be sent stays');
 	is($node->safe_psql('postgres', q{SELECT errors FROM saga.workers WHERE type = 'coordinator' AND database = 'postgres'}),

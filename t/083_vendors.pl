@@ -178,7 +178,7 @@ $server->reset;
 my $body = { ErrorNumber => 10, Type => 'ValidationException', Elements => [ { Status => 'VOIDED', ValidationErrors => [ { Message => 'Invoice not of valid status for modification' } ] } ] };
 $server->faults([ { number => '^ZP-1$', method => 'POST', path => '/Invoices.[^/]+$/', action => 'status', status => 400, body => $body } ]);
 start({ name => 'xero' }, 'ZP-1');
-is(sql("SELECT concat_ws(' ', reason, details#>>'{not_compensated,0,error}') FROM saga.dead_letters WHERE queue = 'xero' AND body->'invoice'->>'number' = 'ZP-1'"),
+is(sql("SELECT concat_ws(' ', reason, details#>>'{not_compensated,0,reason}') FROM saga.dead_letters WHERE queue = 'xero' AND body->'invoice'->>'number' = 'ZP-1'"),
 	'Saga.CompensationFailed States.Http.StatusCode.400', 'xero: what could not be voided is left for a person');
 
 # Stripe finds by search only what is older than a minute or so: the key has to do until then

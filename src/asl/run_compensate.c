@@ -36,7 +36,8 @@ saga_done_push(SagaRun *run, SagaThread *thread)
 	memset(done, 0, sizeof(SagaDone));
 	done->state = thread->state;
 	done->call_id = thread->call_id;
-	done->task_id = thread->task_id;
+	/* of another state the thread may have an older one */
+	done->task_id = thread->state->type == SAGA_STATE_TASK ? thread->task_id : 0;
 	done->input = thread->data;
 	done->variables = thread->variables;
 	return done;
@@ -61,7 +62,7 @@ saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result)
 		{
 			run->done[i].input = thread->data;
 			run->done[i].output = result;
-			run->done[i].task_id = thread->task_id;
+			run->done[i].task_id = thread->state->type == SAGA_STATE_TASK ? thread->task_id : 0;
 			return;
 		}
 	}

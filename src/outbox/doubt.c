@@ -40,6 +40,7 @@ typedef struct Record
 	bool		in_doubt;
 	int			attempts;
 	char	   *ordering_key;
+	bool		order_locked;
 	bool		only_submit;
 	Jsonb	   *response;
 	pg_uuid_t	key;
@@ -118,14 +119,22 @@ static SagaStmt has_row_stmt = {
 	.argtypes = {INT4OID, UUIDOID}
 };
 
+/*
+ * A session in CALL saga.publish() may have the lock on the order for as long
+ * as its client likes: a worker does not wait for it, and has not got the row.
+ */
 static bool
-take_rows(const Record *record)
+take_rows(Record *record)
 {
 	Datum		values[3] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id),
 	Int32GetDatum(record->attempts)};
 
-	if (record->ordering_key != NULL)
-		(void) saga_ordering_lock(record->destination_id, true);
+	if (record->ordering_key != NULL && !record->order_locked)
+	{
+		record->order_locked = saga_ordering_lock(record->destination_id, false);
+		if (!record->order_locked)
+			return false;
+	}
 	(void) saga_execute(&take_message_stmt, values, NULL, false, 0);
 	if (SPI_processed > 0)
 		return true;
@@ -206,7 +215,7 @@ mark_unwanted(const Record *record, const SagaDestination *destination)
 	values[2] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(record->last_sent_at,
 																saga_settle_delay_ms(destination)));
 	(void) saga_execute(&later_stmt, values, NULL, false, 0);
-	if (SPI_processed > 0 && record->ordering_key != NULL)
+	if (SPI_processed > 0 && record->ordering_key != NULL && record->order_locked)
 		saga_ordering_free(record->destination_id, &record->outbox_id, record->ordering_key);
 }
 
@@ -284,7 +293,7 @@ fate_of_failed(const Record *record, const SagaDestination *destination, SagaWis
 /* ---------- waiting, or in flight ---------- */
 
 static SagaFate
-fate_of_waiting(const Record *record, const SagaDestination *destination, SagaWish wish)
+fate_of_waiting(Record *record, const SagaDestination *destination, SagaWish wish)
 {
 	SagaSettleStep step;
 	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
@@ -456,6 +465,9 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("message %s is not in doubt", saga_uuid_to_cstring(message_id)),
 				 errdetail("It has not been sent, or has had no effect so far.")));
+	/* those behind it go on: here the lock is waited for */
+	if (record.ordering_key != NULL)
+		record.order_locked = saga_ordering_lock(record.destination_id, true);
 	(void) take_rows(&record);
 	write_settled(&record, done ? "delivered" : "failed", done, output);
 	if (record.ordering_key != NULL)

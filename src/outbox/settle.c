@@ -23,6 +23,7 @@ saga_settle_delay_ms(const SagaDestination *destination)
 	return destination->lookup->delay_given ? destination->lookup->delay_ms : SAGA_SETTLE_DELAY_MS;
 }
 
+/* Not after a takeover, either: this may be a copy, and the other one goes on. */
 static bool
 may_resend_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, TimestampTz at)
 {
@@ -30,7 +31,7 @@ may_resend_unwanted(const SagaDestination *destination, const SagaDelivery *deli
 	TimestampTz known_until;
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || key->place == SAGA_KEY_NONE || key->ttl_s == 0 ||
-		delivery->no_resend || delivery->ordered || delivery->compensate || delivery->first_sent_at == 0)
+		delivery->no_resend || delivery->ordered || saga_takeover_doubts(delivery, delivery->first_sent_at) || delivery->compensate || delivery->first_sent_at == 0)
 		return false;
 	known_until = TimestampTzPlusMilliseconds(delivery->first_sent_at, (int64) key->ttl_s * 1000);
 	return TimestampTzPlusMilliseconds(at, destination->timeout_ms) < known_until;

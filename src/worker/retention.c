@@ -63,6 +63,9 @@ typedef struct Cleaner
 	"free AS MATERIALIZED (SELECT ctid AS at, " id " AS id FROM " table \
 	" WHERE ctid = ANY (ARRAY(SELECT at FROM seen)) AND " condition " FOR UPDATE SKIP LOCKED)"
 
+/* What nobody knows of is kept until somebody has settled it. */
+#define OPEN_ENTRY(list) "coalesce(" list " @> '[{\"outcome\": \"unknown\"}]', false)"
+
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
 #define CLEAN(statement) \
@@ -74,7 +77,7 @@ static Cleaner cleaners[] = {
 		CLEAN("WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " SIZE("history")
 							 " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
 							 " WHERE h.execution_id = e.execution_id)", "saga.execution e", "stopped_at < $2") ", "
-			  FREE("execution_id", "saga.execution", "stopped_at < $2") ","
+			  FREE("execution_id", "saga.execution", "stopped_at < $2 AND NOT " OPEN_ENTRY("not_compensated")) ","
 			  " named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
 			  "SELECT ctid AS at FROM saga.execution_name WHERE workflow_id = e.workflow_id AND name = e.name"
 			  " AND execution_id = e.execution_id) n WHERE e.ctid = ANY (ARRAY(SELECT at FROM free))),"
@@ -95,7 +98,7 @@ static Cleaner cleaners[] = {
 	{
 		CLEAN("WITH " OLDEST("dead_letter_id", SIZE("body") " + " SIZE("headers") " + " SIZE("details"),
 							 "saga.dead_letter", "failed_at < $2") ", "
-			  FREE("dead_letter_id", "saga.dead_letter", "failed_at < $2") ","
+			  FREE("dead_letter_id", "saga.dead_letter", "failed_at < $2 AND NOT " OPEN_ENTRY("details -> 'not_compensated'")) ","
 			  " gone AS (DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
 			  " SELECT id FROM seen ORDER BY id"),
 		.retention_min = &saga_dead_letter_retention_min
@@ -104,7 +107,8 @@ static Cleaner cleaners[] = {
 		.stmt = {
 			.sql = "WITH " OLDEST("outbox_id", SIZE("request") " + " SIZE("response") " + " SIZE("captured"), "saga.outbox",
 								  "destination_id = $4 AND state <> 'waiting' AND finished_at < $2") ", "
-			FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $2") ","
+			FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $2 AND NOT (outcome = 'in_doubt' AND EXISTS ("
+				 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND " OPEN_ENTRY("e.not_compensated") "))") ","
 			" attempts AS (DELETE FROM saga.outbox_attempt WHERE ctid = ANY (ARRAY(SELECT a.at FROM free CROSS JOIN LATERAL ("
 			"SELECT ctid AS at FROM saga.outbox_attempt WHERE destination_id = $4 AND outbox_id = free.id"
 			" FOR UPDATE SKIP LOCKED) a))),"
