@@ -351,6 +351,7 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 		done->destination = saga_get_string(item, "destination");
 		done->since = saga_get_int(item, "since", 0);
 		if (done->state->compensate == NULL || done->input == NULL ||
+			done->kind < SAGA_DONE_COMPLETED || done->kind > SAGA_DONE_UNWANTED ||
 			(done->output == NULL && done->kind != SAGA_DONE_OWED))
 			saga_frozen_corrupt("done");
 	}
@@ -413,7 +414,7 @@ saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
 		run->undoing = run->done[run->ndone - 1].call_id;
 	run->decided = saga_get_int(object, "decided", 0) != 0;
 	run->output = saga_get_value(t, object, "output");
-	if (run->decided && run->output == NULL)
+	if (run->decided && (run->output == NULL || run->status != SAGA_RUNNING))
 		saga_frozen_corrupt("output");
 	if (run->status != SAGA_COMPENSATING)
 		return;
