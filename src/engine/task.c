@@ -295,7 +295,7 @@ lambda_payload(Jsonb *input)
 static Jsonb *
 lambda_log(const SagaJob *job, const SagaAction *action)
 {
-	pg_uuid_t	id = idempotency_key(&job->execution_id, action->call_id);
+	pg_uuid_t	id = idempotency_key(&job->execution_id, action);
 	char	   *request = saga_uuid_to_cstring(&id);
 	char	   *log = psprintf("START RequestId: %s Version: $LATEST\nEND RequestId: %s\n", request, request);
 	int			size = pg_b64_enc_len(strlen(log)) + 1;
