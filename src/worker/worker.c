@@ -338,6 +338,9 @@ on_sigint(SIGNAL_ARGS)
 		saga_step_cancel();
 		if (cancel & 1)
 			ProcDiePending = true;
+		/* it is not run again: there is nobody to be suspected */
+		if ((cancel & 1) && pg_atomic_read_u32(&saga_my_proc->stop) == pg_atomic_read_u32(&saga_my_proc->run))
+			saga_recorder_terminated_by(0);
 	}
 	seen = cancel;
 	errno = save_errno;
