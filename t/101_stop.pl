@@ -238,7 +238,7 @@ isnt($node->psql('postgres', "SELECT saga.stop_execution('$id')"), 0, 'once only
 
 # ---------- owners who cannot run ----------
 
-foreach my $case (['bob', 'ALTER ROLE bob NOLOGIN'], ['carol', 'REVOKE CONNECT ON DATABASE postgres FROM PUBLIC'], ['dora', 'DROP OWNED BY dora; DROP ROLE dora'])
+foreach my $case (['bob', 'ALTER ROLE bob NOLOGIN'], ['carol', 'REVOKE CONNECT ON DATABASE postgres FROM PUBLIC'], ['dora', 'SET pg_saga.keep_owners = off; DROP OWNED BY dora; DROP ROLE dora'])
 {
 	my ($role, $sql) = @$case;
 	my @ids;
