@@ -41,7 +41,7 @@ sub destination
 	my ($name, $kind) = @_;
 	my %settings = (
 		url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => between(500, 1500), base_ms => 20, cap_ms => 200,
-		max_attempts => between(1, 4), capture => { remote_id => 'id' }, settle => { deadline_s => 120 },
+		max_attempts => between(1, 4), capture => { remote_id => 'id' }, settle => { deadline_s => 15 },
 		compensate => { url => '/v1/invoices/{remote_id}/void', already_done => { status => [400], body => { contains => 'VOIDED' } } },
 		%{ $settles{$kind} });
 	# a request is late by 2 seconds at most
@@ -169,8 +169,9 @@ sub run
 	}
 	my $live = "SELECT count(*) FROM saga.executions WHERE workflow LIKE '$name-%' AND status IN ('RUNNING', 'COMPENSATING')";
 	# a late request that nobody waits for any more may be at work still
-	my $ended = poll_until($node, $live, '0');
-	sleep(3) if $ended;
+	my $until = time + 180;
+	usleep(100_000) until sql($live) eq '0' || time > $until;
+	sleep(3);
 	return ($kind, reckon($name));
 }
 
