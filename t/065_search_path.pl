@@ -446,6 +446,8 @@ sql('postgres', 'CREATE DATABASE updated TEMPLATE traps');
 sql('updated', "CREATE EXTENSION pg_saga VERSION '0.1'; CREATE EXTENSION pg_invoice VERSION '0.1' SCHEMA public");
 set_traps('updated', 'public');
 set_overloads('updated', 'public');
+# a function that 0.2 makes: where the very same is there, the update is refused
+sql('updated', 'DROP FUNCTION public.invoice_submit_batch(pg_catalog.json, pg_catalog.text)');
 hostile('updated', 'public', "ALTER DATABASE updated SET search_path = public, pg_catalog",
 	'ALTER EXTENSION pg_saga UPDATE', 'ALTER EXTENSION pg_invoice UPDATE');
 is(sql('updated', "SELECT count(*) FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
