@@ -22,6 +22,9 @@
 #define SAGA_OWNER_LOAD_MS		10
 #define SAGA_OWNER_CLAIM_MS		20
 
+/* Of those that have no room, so many are asked each time whether they are still his. */
+#define SAGA_OWNER_CHECKS		16
+
 /* No other owner has his turn in the same round after so much loading. */
 #define SAGA_LOAD_MS			100
 
@@ -205,12 +208,13 @@ find_candidate(List *candidates, const SagaLimitGroup *group)
 
 /* One of each group: what it is granted is written once.  The others come next. */
 static void
-add_candidate(Choice *choice, SagaDestination *destination, bool ready)
+add_candidate(Choice *choice, SagaDestination *destination, bool ready, bool cleared)
 {
 	SagaLimiter *limiter = choice->publisher->limiter;
 	SagaLimitGroup *group = saga_limiter_group(limiter, destination);
 	SagaCandidate *candidate = find_candidate(choice->candidates, group);
 	SagaDestination *other = destination;
+	bool		other_cleared = cleared;
 
 	if (candidate == NULL)
 	{
@@ -218,6 +222,7 @@ add_candidate(Choice *choice, SagaDestination *destination, bool ready)
 		candidate->group = group;
 		candidate->destination = destination;
 		candidate->ready = ready;
+		candidate->cleared = cleared;
 		choice->candidates = lappend(choice->candidates, candidate);
 		return;
 	}
@@ -225,10 +230,12 @@ add_candidate(Choice *choice, SagaDestination *destination, bool ready)
 		destination->destination_id > group->last_served)
 	{
 		other = candidate->destination;
+		other_cleared = candidate->cleared;
 		candidate->destination = destination;
 		candidate->ready = ready;
+		candidate->cleared = cleared;
 	}
-	(void) saga_limiter_wait(limiter, other, group, choice->now, choice->now);
+	saga_limiter_wait(limiter, other, group, choice->now, choice->now)->cleared = other_cleared;
 }
 
 static void
@@ -246,6 +253,7 @@ choose(Choice *choice, const Prospect *prospect)
 	SagaPublisher *publisher = choice->publisher;
 	const SagaQueue *queue = saga_queue_of_ready(prospect->destination_id);
 	const SagaWait *wait = saga_limiter_waiting(publisher->limiter, prospect->destination_id);
+	bool		cleared = wait != NULL && wait->cleared && !prospect->ready;
 	SagaDestination *destination;
 
 	if (wait != NULL && wait->look_at <= choice->now)
@@ -262,7 +270,7 @@ choose(Choice *choice, const Prospect *prospect)
 		destination = saga_destination_by_id(prospect->destination_id);
 	}
 	if (destination != NULL)
-		add_candidate(choice, destination, prospect->ready);
+		add_candidate(choice, destination, prospect->ready, cleared);
 	else
 		look_later(choice, prospect, SAGA_UNREADABLE_MS);
 }
@@ -274,6 +282,53 @@ leave(Choice *choice, const Prospect *prospect)
 	if (!prospect->kept)
 		(void) saga_limiter_put_off(choice->publisher->limiter, prospect->destination_id, prospect->owner,
 									choice->now, choice->now);
+}
+
+/* The slot was made by who did not know yet that it had been given away: it would wait with those of its former owner. */
+static bool
+is_anothers(Choice *choice, const Prospect *prospect)
+{
+	const SagaQueue *queue = saga_queue_by_id(prospect->destination_id, true);
+
+	if (queue == NULL || queue->owner == prospect->owner)
+		return false;
+	/* whoever gives it away has the lock until the caches know */
+	if (!saga_queue_try_lock(prospect->destination_id))
+		return false;
+	queue = saga_queue_by_id(prospect->destination_id, true);
+	if (queue == NULL || queue->owner == prospect->owner)
+		return false;
+	saga_queue_slot_correct(queue);
+	saga_limiter_forget(choice->publisher->limiter, prospect->destination_id);
+	saga_wake_next(queue);
+	return true;
+}
+
+/*
+ * Their owner has no room here: they are not even loaded, as he may have any
+ * number of them, and they are looked at again and again while his requests
+ * hang.  Those that only this publisher knows of are told to the others once.
+ */
+static void
+leave_crowded(Choice *choice, const Prospect *prospects, uint32 n)
+{
+	TimestampTz at = TimestampTzPlusMilliseconds(choice->now, SAGA_CROWDED_MS);
+	SagaPublisher *publisher = choice->publisher;
+	uint32		i;
+
+	for (i = 0; i < n; i++)
+	{
+		const Prospect *prospect = &prospects[i];
+		SagaWait   *wait = saga_limiter_waiting(publisher->limiter, prospect->destination_id);
+		bool		cleared = wait != NULL && wait->cleared && !prospect->ready;
+
+		if ((i + n - publisher->checked % n) % n < SAGA_OWNER_CHECKS && is_anothers(choice, prospect))
+			continue;
+		if (i == 0 || cleared)
+			saga_publisher_ask_for_help(publisher, prospect->destination_id, cleared);
+		saga_limiter_put_off(publisher->limiter, prospect->destination_id, prospect->owner, at, at)->for_owner = true;
+	}
+	publisher->checked += SAGA_OWNER_CHECKS;
 }
 
 /* Of one owner, whose prospects these are. */
@@ -340,6 +395,11 @@ choose_of_owners(Choice *choice, Oid last, bool behind)
 		end = end_of_owner(choice, begin);
 		if ((owner > last) != behind)
 			continue;
+		if (!choice->publisher->in_call && !saga_owner_has_room(choice->publisher, owner))
+		{
+			leave_crowded(choice, &choice->prospects[begin], end - begin);
+			continue;
+		}
 		choose_of_owner(choice, &choice->prospects[begin], end - begin, has_turn);
 		if (has_turn)
 			choice->publisher->last_chosen = owner;
@@ -402,7 +462,8 @@ saga_publisher_put_off(SagaPublisher *publisher, const SagaCandidate *candidate)
 	SagaOwnerTurn *turn = turn_of(publisher, candidate->destination->owner);
 	TimestampTz now = GetCurrentTimestamp();
 
-	(void) saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, now, now);
+	saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, now, now)->cleared =
+		candidate->cleared;
 	if (!turn->left || candidate->destination->destination_id <= turn->after)
 		turn->after = candidate->destination->destination_id - 1;
 	turn->left = true;

@@ -284,7 +284,7 @@ saga_limiter_put_off(SagaLimiter *limiter, int32 destination_id, Oid owner, Time
 	wait->group = NULL;
 	wait->look_at = look_at;
 	wait->quiet_until = Min(quiet_until, look_at);
-	wait->for_place = wait->for_owner = false;
+	wait->for_place = wait->for_owner = wait->cleared = false;
 	wait->brief = false;
 	return wait;
 }

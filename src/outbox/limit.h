@@ -74,6 +74,7 @@ typedef struct SagaWait
 	TimestampTz quiet_until;	/* before, not even when its queue becomes ready */
 	bool		for_place;		/* or one of our own requests ends */
 	bool		for_owner;		/* or one of its owner's requests ends */
+	bool		cleared;		/* its queue's ready flag is, and nothing was looked for */
 	bool		brief;			/* CALL saga.publish() waits for this */
 } SagaWait;
 

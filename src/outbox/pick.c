@@ -15,9 +15,6 @@
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 
-/* An owner who has all that he may have is looked at again after this. */
-#define SAGA_CROWDED_MS	100
-
 /* A destination that is held is not looked at more often, whatever is sent to it. */
 #define SAGA_HELD_MS	100
 
@@ -102,8 +99,11 @@ static void
 wait_for_settings(SagaPublisher *publisher, SagaCandidate *candidate)
 {
 	TimestampTz at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_SETTINGS_MS);
+	SagaWait   *wait;
 
-	saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at)->brief = true;
+	wait = saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at);
+	wait->cleared = candidate->cleared;
+	wait->brief = true;
 }
 
 static void
@@ -119,6 +119,7 @@ wait_for_place(SagaPublisher *publisher, SagaCandidate *candidate)
 		return;
 	}
 	wait = saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at);
+	wait->cleared = candidate->cleared;
 	wait->for_place = true;
 	wait->brief = !others;
 }
@@ -128,17 +129,20 @@ static void
 wait_for_owner(SagaPublisher *publisher, SagaCandidate *candidate)
 {
 	TimestampTz at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_CROWDED_MS);
+	SagaWait   *wait = saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at);
 
-	saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, at, at)->for_owner = true;
+	wait->cleared = candidate->cleared;
+	wait->for_owner = true;
 }
 
 static void
 wait_for_grant(SagaPublisher *publisher, SagaCandidate *candidate, TimestampTz until, bool brief)
 {
 	TimestampTz quiet = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_HELD_MS);
+	SagaWait   *wait = saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, until, quiet);
 
-	saga_limiter_wait(publisher->limiter, candidate->destination, candidate->group, until,
-					  quiet)->brief = brief;
+	wait->cleared = candidate->cleared;
+	wait->brief = brief;
 }
 
 /* The sendings that were claimed last get their places and their times. */
@@ -191,6 +195,8 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 		fire_timers(destination);
 	rows = saga_claim_sendings(destination, grant->n, publisher->lease, publisher->context,
 							   &publisher->claiming);
+	/* ready again if something was found; else there is nothing */
+	candidate->cleared = false;
 	if (rows > 0)
 		saga_secret_load(destination->secrets);
 	saga_publisher_compose_claimed(publisher, destination->owner);
@@ -203,15 +209,22 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 	return rows;
 }
 
-/* Another publisher that sleeps, or one that is not there yet. */
-static void
-ask_for_help(SagaPublisher *publisher, const SagaDestination *destination)
+/*
+ * Another publisher that sleeps, or one that is not there yet.  The queue is
+ * said to be ready only where the flag was cleared here and nothing was looked
+ * for: else another one has cleared it by now and is at it, and publishers
+ * without room would wake each other for as long as they have none.
+ */
+void
+saga_publisher_ask_for_help(SagaPublisher *publisher, int32 destination_id, bool cleared)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
+	const SagaQueue *queue = saga_queue_by_id(destination_id, true);
 
-	if (queue != NULL)
+	if (queue != NULL && cleared && saga_queue_is_listed(queue->queue_id))
 		saga_wake_next(queue);
+	else if (queue != NULL)
+		saga_wake_server(queue);
 	if (saga_shared == NULL || publisher->help_at > now)
 		return;
 	publisher->help_at = TimestampTzPlusMilliseconds(now, SAGA_HELP_MS);
@@ -226,6 +239,7 @@ ask_row(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *grant)
 	SagaLimitGroup *group = candidate->group;
 
 	clear_ready(destination);
+	candidate->cleared = true;
 	saga_limit_ask(group, list_length(candidate->places), false, grant);
 	if (grant->n == 0)
 	{
@@ -248,6 +262,7 @@ claim_candidate(SagaPublisher *publisher, SagaCandidate *candidate)
 	SagaLimitGroup *group = candidate->group;
 	SagaGrant	grant = {.n = list_length(candidate->places)};
 	bool		resumed = false;
+	bool		looked = false;
 	int			rows = 0;
 
 	group->last_served = destination->destination_id;
@@ -255,20 +270,28 @@ claim_candidate(SagaPublisher *publisher, SagaCandidate *candidate)
 	if (destination->paused)
 	{
 		clear_ready(destination);
+		candidate->cleared = true;
 		if (saga_destination_is_paused(destination->destination_id))
 			return 0;
 		resumed = true;
 	}
 	if (grant.n > 0 && (resumed || saga_limit_must_ask(group)) && !ask_row(publisher, candidate, &grant))
 		return 0;
-	if (grant.n > 0)
+	looked = grant.n > 0;
+	if (looked)
 		rows = claim_granted(publisher, candidate, &grant);
+	/* it is empty: whoever puts something in makes it ready, so it does not wait for more places */
+	if (looked && rows == 0)
+		return 0;
 	if (candidate->no_place && saga_limiter_waiting(publisher->limiter, destination->destination_id) == NULL)
 		wait_for_place(publisher, candidate);
 	/* there may be more, and it is only here that there is no room */
 	if (candidate->places == NIL && !candidate->no_place && !saga_limit_must_ask(group) &&
 		candidate->load.of_destination < destination->limits.concurrency)
-		ask_for_help(publisher, destination);
+	{
+		saga_publisher_ask_for_help(publisher, destination->destination_id, candidate->cleared);
+		candidate->cleared = false;
+	}
 	if (candidate->crowded && rows == 0 &&
 		saga_limiter_waiting(publisher->limiter, destination->destination_id) == NULL)
 		wait_for_owner(publisher, candidate);

@@ -31,6 +31,7 @@ struct SagaPublisher
 	uint32		unlisted;		/* and when the last one did that came to its end */
 	SagaQueueKey *queues_ready; /* room for as many as can be */
 	HTAB	   *owner_turns;	/* of SagaOwnerTurn; NULL: none yet (choose.c) */
+	uint32		checked;		/* destinations whose owner had no room: the next ones are checked (choose.c) */
 	Oid			last_chosen;	/* the owners after it have their turn */
 	int			record_raised;	/* so many recording transactions in a row have not committed */
 	TimestampTz guard_until;	/* till then each is recorded in a subtransaction */
@@ -90,6 +91,9 @@ extern int	saga_publisher_count(const SagaPublisher *publisher);
 /* Queues that are said to be ready; valid until the next call. */
 extern const SagaQueueKey *saga_publisher_ready(SagaPublisher *publisher, int *n);
 
+/* There is something to claim, and no room for it here ("cleared" as in SagaWait). */
+extern void saga_publisher_ask_for_help(SagaPublisher *publisher, int32 destination_id, bool cleared);
+
 /* When there is something to do although nobody wakes us. */
 extern TimestampTz saga_publisher_next_work(SagaPublisher *publisher);
 
@@ -111,14 +115,21 @@ typedef struct SagaCandidate
 	SagaLoad	load;			/* with those that it gets */
 	List	   *places;			/* for so many more */
 	bool		ready;			/* its queue was said to be */
+	bool		cleared;		/* the flag that says so is, and nothing was looked for since */
 	bool		satisfied;		/* gets no more of them */
 	bool		no_place;		/* ... as the group has none */
 	bool		crowded;		/* ... as its owner has enough */
 } SagaCandidate;
 
+/* An owner who has all that he may have is looked at again after this. */
+#define SAGA_CROWDED_MS	100
+
 /* With those of this destination and of its owner; NULL: all only. */
 extern SagaLoad saga_count_requests(const SagaPublisher *publisher, const SagaDestination *destination);
 extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load);
+
+/* False: he has his share, so none of his destinations gets a place of those that are left. */
+extern bool saga_owner_has_room(const SagaPublisher *publisher, Oid owner);
 
 /* Gives places to those that have room, one after the other. */
 extern void saga_share_places(SagaPublisher *publisher, List *candidates);

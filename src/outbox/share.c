@@ -66,6 +66,16 @@ saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination
 		load->of_destination < SAGA_SHARE * left_for_owner(publisher, load->of_owner, left);
 }
 
+bool
+saga_owner_has_room(const SagaPublisher *publisher, Oid owner)
+{
+	SagaDestination his = {.owner = owner};
+	SagaLoad	load = saga_count_requests(publisher, &his);
+	int			left = saga_http_max(publisher->http) - load.all;
+
+	return left <= 0 || left_for_owner(publisher, load.of_owner, left) > 0;
+}
+
 /* One of them has one more. */
 static void
 count_place(List *candidates, const SagaCandidate *candidate)

@@ -253,6 +253,15 @@ saga_wake_next(const SagaQueue *queue)
 		saga_queue_push_key(&key, NULL);
 }
 
+void
+saga_wake_server(const SagaQueue *queue)
+{
+	SagaQueueKey key = key_of(queue);
+
+	if (saga_shared != NULL)
+		saga_queue_wake_key(&key);
+}
+
 /* ---------- claims ---------- */
 
 static void

@@ -383,31 +383,16 @@ saga_queue_set_ready(const SagaQueueKey *key)
 	LWLockRelease(saga_shared->lock);
 }
 
-void
-saga_queue_push_key(const SagaQueueKey *noted, const pg_uuid_t *mark)
+/* Caller holds the lock. */
+static void
+wake_server(const SagaQueueKey *key)
 {
-	SagaQueueKey copy = *noted;
-	SagaQueueKey *key = &copy;
-	SagaQueueSlot *slot;
 	SagaProcSlot *coordinator = NULL;
 	SagaProcSlot *launcher = NULL;
 	bool		served = false;
 	bool		woken = false;
 	int			i;
 
-	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	slot = saga_queue_slot_find(key->dboid, key->queue_id);
-	if (slot != NULL && mark != NULL)
-		saga_slot_lower(slot, mark);
-	/* it may have been given away since it was noted */
-	if (slot != NULL)
-		key->owner = slot->owner;
-
-	/* a full barrier: the news is out before any sleeping flag is read */
-	if (slot != NULL)
-		(void) pg_atomic_exchange_u32(&slot->ready, 1);
-	else
-		count_unlisted(key);
 	for (i = 0; i < saga_shared->max_procs; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
@@ -438,6 +423,36 @@ saga_queue_push_key(const SagaQueueKey *noted, const pg_uuid_t *mark)
 	}
 	else if (!woken && key->kind == SAGA_QUEUE_WORKFLOW && coordinator != NULL)
 		watch(coordinator);
+}
+
+void
+saga_queue_push_key(const SagaQueueKey *noted, const pg_uuid_t *mark)
+{
+	SagaQueueKey key = *noted;
+	SagaQueueSlot *slot;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(key.dboid, key.queue_id);
+	if (slot != NULL && mark != NULL)
+		saga_slot_lower(slot, mark);
+	/* it may have been given away since it was noted */
+	if (slot != NULL)
+		key.owner = slot->owner;
+
+	/* a full barrier: the news is out before any sleeping flag is read */
+	if (slot != NULL)
+		(void) pg_atomic_exchange_u32(&slot->ready, 1);
+	else
+		count_unlisted(&key);
+	wake_server(&key);
+	LWLockRelease(saga_shared->lock);
+}
+
+void
+saga_queue_wake_key(const SagaQueueKey *key)
+{
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	wake_server(key);
 	LWLockRelease(saga_shared->lock);
 }
 

@@ -287,6 +287,8 @@ extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made i
  * all: the database's coordinator, or else the launcher.  Never raises.
  */
 extern void saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark);
+/* Wakes in the same way, and tells nothing. */
+extern void saga_queue_wake_key(const SagaQueueKey *key);
 
 /* The same without waking anybody: the caller goes on by itself. */
 extern void saga_queue_set_ready(const SagaQueueKey *key);
