@@ -39,6 +39,12 @@ static SagaStmt owned_stmt = {
 	.nargs = 1,.argtypes = {OIDOID}
 };
 
+static SagaStmt workflows_stmt = {
+	.sql = "SELECT count(*), string_agg('workflow ' || name, E'\\n' ORDER BY name) FILTER (WHERE n <= 20)"
+	" FROM (SELECT name, row_number() OVER (ORDER BY name) AS n FROM saga.workflow WHERE owner = $1) o",
+	.nargs = 1,.argtypes = {OIDOID}
+};
+
 static SagaStmt queues_stmt = {
 	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $1 AND kind = 'q' ORDER BY queue_id",
 	.nargs = 1,.argtypes = {OIDOID}
@@ -79,7 +85,7 @@ is_concerned(void)
 
 /* NULL: the role owns nothing of ours here. */
 static char *
-list_owned(Oid role)
+list_owned(Oid role, SagaStmt *stmt)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		value = ObjectIdGetDatum(role);
@@ -88,7 +94,7 @@ list_owned(Oid role)
 	char	   *list = NULL;
 
 	SPI_connect();
-	(void) saga_execute(&owned_stmt, &value, NULL, false, 0);
+	(void) saga_execute(stmt, &value, NULL, false, 0);
 	n = DatumGetInt64(saga_result(0, 1, &isnull));
 	if (n > 0)
 	{
@@ -106,7 +112,7 @@ list_owned(Oid role)
 static void
 refuse(Oid role, const char *what)
 {
-	char	   *list = list_owned(role);
+	char	   *list = list_owned(role, &owned_stmt);
 	char	   *name;
 
 	if (list == NULL)
@@ -145,6 +151,25 @@ saga_refuse_drop_owned(DropOwnedStmt *stmt)
 }
 
 /* ---------- REASSIGN OWNED ---------- */
+
+/*
+ * What waits would be run at once, as a superuser, and nobody has looked at it:
+ * whoever is to be dropped may have left it there.
+ */
+static void
+refuse_superuser(Oid role, Oid heir)
+{
+	char	   *list = superuser_arg(heir) && !superuser_arg(role) ? list_owned(role, &workflows_stmt) : NULL;
+
+	if (list == NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot give the workflows of role \"%s\" to superuser \"%s\"",
+					GetUserNameFromId(role, false), GetUserNameFromId(heir, false)),
+			 errdetail("What they do would be done with all rights.\n%s", list),
+			 errhint("Name a role that is no superuser, or look at each and give it away with saga.set_workflow_owner.")));
+}
 
 /* Ids in the caller's memory: what follows empties the result. */
 static List *
@@ -217,6 +242,8 @@ saga_reassign_owned(ReassignOwnedStmt *stmt)
 		return;
 	CommandCounterIncrement();
 	heir = get_rolespec_oid(stmt->newrole, false);
+	foreach(lc, stmt->roles)
+		refuse_superuser(get_rolespec_oid(lfirst(lc), false), heir);
 	SPI_connect();
 	foreach(lc, stmt->roles)
 	{
