@@ -13,9 +13,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "net/http.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -120,6 +122,19 @@ static SagaStmt has_row_stmt = {
 };
 
 /*
+ * All ordered messages of the destination wait for the lock on the order, and
+ * this transaction may go on for as long as its client, or a step, likes.  So
+ * only who may do with the destination what he likes gets it.
+ */
+static bool
+may_lock_order(const Record *record)
+{
+	const SagaDestination *destination = saga_destination_by_id(record->destination_id);
+
+	return destination != NULL && has_privs_of_role(GetUserId(), destination->owner);
+}
+
+/*
  * A session in CALL saga.publish() may have the lock on the order for as long
  * as its client likes: a worker does not wait for it, and has not got the row.
  */
@@ -131,6 +146,8 @@ take_rows(Record *record)
 
 	if (record->ordering_key != NULL && !record->order_locked)
 	{
+		if (!may_lock_order(record))
+			return false;
 		record->order_locked = saga_ordering_lock(record->destination_id, false);
 		if (!record->order_locked)
 			return false;
@@ -465,12 +482,12 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("message %s is not in doubt", saga_uuid_to_cstring(message_id)),
 				 errdetail("It has not been sent, or has had no effect so far.")));
-	/* those behind it go on: here the lock is waited for */
-	if (record.ordering_key != NULL)
+	/* those behind it go on: here the lock is waited for.  Else a publisher sees to it, when it comes to the row. */
+	if (record.ordering_key != NULL && may_lock_order(&record))
 		record.order_locked = saga_ordering_lock(record.destination_id, true);
 	(void) take_rows(&record);
 	write_settled(&record, done ? "delivered" : "failed", done, output);
-	if (record.ordering_key != NULL)
+	if (record.order_locked)
 		saga_ordering_release(record.destination_id, record.ordering_key);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "task", task_id);
