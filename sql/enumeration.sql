@@ -46,6 +46,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'public.invoice_is_credit_note(text)', 'pure', NULL),
 	('function', 'public.invoice_is_dead(uuid)', 'definer', 'a step of the workflow''s owner; takes an id, tells whether that execution of an invoice has failed'),
 	('function', 'public.invoice_lock(uuid)', 'invoker', NULL),
+	('function', 'public.invoice_lock_submissions(integer)', 'invoker', NULL),
 	('function', 'public.invoice_looks_alike(uuid,text,text,text)', 'invoker', NULL),
 	('function', 'public.invoice_number_key(text)', 'pure', NULL),
 	('function', 'public.invoice_number_scope(text,date,text[])', 'pure', NULL),

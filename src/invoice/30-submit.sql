@@ -204,6 +204,30 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_submit(json) IS
 	'takes an invoice and returns its tracking id; the same document again returns the same id';
 
+-- Who submits keeps the table until his transaction ends, and he may leave it open: whoever waits for him
+-- stands in the way of all the others. So it is asked for a moment at a time, and they pass in between.
+CREATE FUNCTION @extschema@.invoice_lock_submissions(limit_ms integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $$
+BEGIN
+	FOR left_ms IN REVERSE limit_ms..1 BY 500 LOOP
+		BEGIN
+			LOCK TABLE @extschema@.invoice_submission IN SHARE ROW EXCLUSIVE MODE;
+			RETURN;
+		EXCEPTION WHEN lock_not_available THEN
+			PERFORM pg_sleep(0.4);
+		END;
+	END LOOP;
+	RAISE lock_not_available USING
+		MESSAGE = 'invoices are being submitted by transactions that have not ended',
+		DETAIL = 'Nobody waited behind this.',
+		HINT = format('End them (see pg_locks, pg_stat_activity and pg_prepared_xacts) and try again; to wait longer than %s ms, set lock_timeout.', limit_ms);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_lock_submissions(integer) IS
+	'a part of invoice_set_number_scope: keeps others from submitting until the transaction ends';
+
 -- Every submission gets its scope anew, so nobody submits meanwhile.
 CREATE FUNCTION @extschema@.invoice_set_number_scope(number_with text[]) RETURNS void
 LANGUAGE plpgsql
@@ -218,7 +242,9 @@ BEGIN
 			HINT = 'Give an array of ''kind'', ''year'', both or none.';
 	END IF;
 	PERFORM @extschema@.invoice_setup_lock();
-	LOCK TABLE @extschema@.invoice_submission IN SHARE ROW EXCLUSIVE MODE;
+	-- without a lock_timeout of one's own as long as for other locks that many share
+	PERFORM @extschema@.invoice_lock_submissions(coalesce(
+		(SELECT nullif(g.setting, '0')::integer FROM pg_settings g WHERE g.name = 'lock_timeout'), 5000));
 	UPDATE @extschema@.invoice_setting t
 		SET number_with = ARRAY(SELECT DISTINCT p FROM unnest(invoice_set_number_scope.number_with) p ORDER BY p) WHERE t.current;
 	IF NOT FOUND THEN
@@ -247,7 +273,7 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_set_number_scope(text[]) IS
 	'says what the same number is: that of the same seller ({}, as it is at first), the same kind of document (kind: type_code) and the same year (year: of issue_date).
-Errors: invalid_parameter_value, object_not_in_prerequisite_state (before invoice_setup), unique_violation (invoices would not be told apart any more)';
+Errors: invalid_parameter_value, object_not_in_prerequisite_state (before invoice_setup), unique_violation (invoices would not be told apart any more), lock_not_available (somebody who submits does not end his transaction)';
 
 -- By what a batch is put in order; error instead, when invoice_submit would refuse the document whatever
 -- there is already. Nothing is written here, so the block costs next to nothing.
