@@ -260,6 +260,9 @@ BEGIN
 END
 $$;
 
+-- no worker stays for who has the same number and leaves his transaction open
+ALTER FUNCTION @extschema@.invoice_inbox(jsonb, jsonb) SET lock_timeout = '100ms';
+
 -- Who submits keeps the table until his transaction ends, and he may leave it open: whoever waits for him
 -- stands in the way of all the others. So it is asked for a moment at a time, and they pass in between.
 CREATE FUNCTION @extschema@.invoice_lock_submissions(limit_ms integer) RETURNS void

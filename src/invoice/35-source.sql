@@ -15,10 +15,11 @@ COMMENT ON COLUMN @extschema@.invoice_source_message.source IS 'name in saga.sou
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_source_message'::pg_catalog.regclass, '');
 
 -- SECURITY DEFINER: it runs as a step of whoever made the source, who needs no
--- right on the tables. It runs nothing of the caller's.
+-- right on the tables. It runs nothing of the caller's. Who has the same number may leave his transaction
+-- open: no worker stays for that, the message is tried again.
 CREATE FUNCTION @extschema@.invoice_inbox(input jsonb, context jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
 	document json;
