@@ -122,6 +122,15 @@ UPDATE saga.outbox SET outcome = CASE WHEN state = 'delivered' THEN 'done'
 		WHEN uncertain OR phase = 'poll' OR last_class IN ('uncertain', 'pending') OR doubted AND state <> 'failed' THEN 'in_doubt'
 		ELSE 'no_effect' END, outcome_by = 'answer', outcome_at = coalesce(finished_at, last_sent_at)
 	WHERE attempts > 0;
+-- a look-up of the earlier version proves nothing of what was sent after it
+UPDATE saga.outbox SET uncertain = true WHERE state = 'waiting' AND doubted AND NOT uncertain AND phase <> 'poll';
+-- a failure in doubt that its execution has not read yet is to say so
+UPDATE saga.message m SET body = m.body || '{"in_doubt": true}' FROM saga.outbox o
+	WHERE m.kind = 'e' AND jsonb_typeof(m.body) = 'object' AND m.body ? 'error' AND m.target = o.execution_id
+		AND m.body -> 'task' = to_jsonb(o.task_id) AND o.state = 'failed' AND o.outcome = 'in_doubt' AND o.op <> 'p';
+UPDATE saga.timer m SET body = m.body || '{"in_doubt": true}' FROM saga.outbox o
+	WHERE m.kind = 'e' AND jsonb_typeof(m.body) = 'object' AND m.body ? 'error' AND m.target = o.execution_id
+		AND m.body -> 'task' = to_jsonb(o.task_id) AND o.state = 'failed' AND o.outcome = 'in_doubt' AND o.op <> 'p';
 CREATE INDEX outbox_unwanted ON saga.outbox (destination_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
 -- also for what became of the calls that an execution gave up
 DROP INDEX saga.outbox_execution;
