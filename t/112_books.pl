@@ -2,9 +2,13 @@
 # requests and answers, and refuses; then what each execution says is compared with what the server did.
 #
 #	SAGA_BOOKS_SEEDS=1000 SAGA_BOOKS_FROM=1 t/check tap t/112_books.pl
+#
+# SAGA_BOOKS_DEADLINE=86400: how long it is found out. SAGA_BOOKS_DRAIN=1: saga.drain() in two sessions, without workers.
 use strict;
 use warnings;
 
+use File::Temp;
+use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,10 +19,14 @@ my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $from = $ENV{SAGA_BOOKS_FROM} // 1;
 my $seeds = $ENV{SAGA_BOOKS_SEEDS} // 3;
+my $endings;
 my $each = 4;	# executions of each ending
-my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.publishers = 2', 'pg_saga.max_queues = 20000');
+my $node = new_saga_node('main', 'pg_saga.workers = ' . ($ENV{SAGA_BOOKS_DRAIN} ? 0 : 2), 'pg_saga.publishers = 2', 'pg_saga.max_queues = 20000');
 create_extensions($node);
 my $server = start_accounting();
+my $dir = File::Temp->newdir('saga-books-XXXXXX', TMPDIR => 1);
+my @drains = map { IPC::Run::start([ 'sh', '-c', 'until [ -e "$1" ]; do psql -X -q -d "$2" -c "CALL saga.drain()"; sleep 0.1; done',
+	'sh', "$dir/stop", $node->connstr('postgres') ]) } 1 .. ($ENV{SAGA_BOOKS_DRAIN} ? 2 : 0);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub chance { return rand() < $_[0] }
@@ -41,7 +49,7 @@ sub destination
 	my ($name, $kind) = @_;
 	my %settings = (
 		url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => between(500, 1500), base_ms => 20, cap_ms => 200,
-		max_attempts => between(1, 4), capture => { remote_id => 'id' }, settle => { deadline_s => 15 },
+		max_attempts => between(1, 4), capture => { remote_id => 'id' }, settle => { deadline_s => 0 + ($ENV{SAGA_BOOKS_DEADLINE} // 15) },
 		compensate => { url => '/v1/invoices/{remote_id}/void', already_done => { status => [400], body => { contains => 'VOIDED' } } },
 		%{ $settles{$kind} });
 	# a request is late by 2 seconds at most
@@ -84,6 +92,8 @@ sub book
 		Parameters => { ApiEndpoint => "saga:$name", Method => 'POST', 'RequestBody.$' => '$' }, End => $true, %more };
 }
 
+sub copy { return $json->decode($json->encode($_[0])) }
+
 my $refuse = { Type => 'Task', Resource => 'sql:public.refuse', End => $true };
 my $succeed = { Type => 'Succeed' };
 sub next_is { return (End => undef, Next => $_[0]) }
@@ -97,6 +107,9 @@ sub endings
 		{ StartAt => 'Book', States => { Book => book($name) } },
 		{ StartAt => 'Pause', States => { Pause => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse } } ]);
 	my @late = (TimeoutSeconds => 1);
+	my %later = (Start => book($name, @late, next_is('Wait'), Catch => [ catch('Wait', 'States.ALL') ]),
+		Wait => { Type => 'Wait', Seconds => 2, Next => 'Refuse' }, Refuse => $refuse);
+	my %done = (Start => book($name, @late, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed);
 	return (
 		plain => { Start => book($name) },
 		fails => { Start => book($name, next_is('Refuse')), Refuse => $refuse },
@@ -116,6 +129,13 @@ sub endings
 				Next => 'Count' },
 			Count => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse },
 		over => { Start => book($name), TimeoutSeconds => 1 },
+		later_stopped => { %{ copy(\%later) }, stop => $true },
+		later_killed => { %{ copy(\%later) }, stop => $false },
+		done_stopped => { %{ copy(\%done) }, stop => $true },
+		done_killed => { %{ copy(\%done) }, stop => $false },
+		sibling_stopped => { Start => copy({ %parallel, End => $true }), stop => $true },
+		sibling_killed => { Start => copy({ %parallel, End => $true }), stop => $false },
+		fails_killed => { Start => book($name, next_is('Refuse')), Refuse => $refuse, stop => $false },
 		stopped => { Start => book($name, next_is('Refuse')), Refuse => $refuse, stop => $true },
 		killed => { Start => book($name, next_is('Wait')), Wait => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse, stop => $false });
 }
@@ -140,6 +160,18 @@ sub workflow
 
 # ---------- a run ----------
 
+# Those that have not ended, or some of them. With an old snapshot a worker does it.
+sub stop
+{
+	my ($workflow, $compensate) = @_;
+	my $begin = 'BEGIN ISOLATION LEVEL ' . (chance(0.3) ? 'REPEATABLE READ' : 'READ COMMITTED');
+	my $some = chance(0.5) ? '' : 'AND random() < 0.5';
+	sql(qq($begin; DO \$\$ DECLARE e record; BEGIN FOR e IN SELECT execution_id FROM saga.executions WHERE workflow = '$workflow'
+		AND status IN ('RUNNING', 'COMPENSATING') $some LOOP BEGIN PERFORM saga.stop_execution(e.execution_id, compensate => $compensate);
+		EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL; END; END LOOP; END \$\$; COMMIT));
+	return;
+}
+
 sub run
 {
 	my ($seed) = @_;
@@ -151,6 +183,7 @@ sub run
 	destination($name, $kind);
 	my %endings = endings($name);
 	my @stops;
+	$endings = keys %endings;
 	foreach my $ending (sort keys %endings)
 	{
 		my $stop = delete $endings{$ending}{stop};
@@ -159,13 +192,10 @@ sub run
 			'buyer', 'B', 'total', '1.19', 'tax', '0.19', 'lines', '[{\"amount\": \"1.00\"}]'::jsonb))) FROM generate_series(1, $each) n");
 		push @stops, [ "$name-$ending", $stop ? 'true' : 'false' ] if defined $stop;
 	}
-	usleep(between(50, 900) * 1000);
-	foreach my $stop (@stops)
+	foreach my $round (1 .. 3)
 	{
-		# those that have ended meanwhile are not stopped
-		sql(qq(DO \$\$ DECLARE e record; BEGIN FOR e IN SELECT execution_id FROM saga.executions WHERE workflow = '$stop->[0]'
-			AND status = 'RUNNING' LOOP BEGIN PERFORM saga.stop_execution(e.execution_id, compensate => $stop->[1]);
-			EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL; END; END LOOP; END \$\$));
+		usleep(between(50, 900) * 1000);
+		stop(@{$_}) foreach grep { $round == 1 || chance(0.5) } @stops;
 	}
 	my $live = "SELECT count(*) FROM saga.executions WHERE workflow LIKE '$name-%' AND status IN ('RUNNING', 'COMPENSATING')";
 	# a late request that nobody waits for any more may be at work still
@@ -206,7 +236,7 @@ sub reckon
 		$say->('no dead letter tells of it') if @listed && ($row->{letter} // '') ne 'Saga.CompensationFailed';
 		$say->('an entry has no message') if grep { !$_->{message_id} || !$_->{key} } @listed;
 	}
-	push @wrong, "executions: " . scalar(@$rows) if @$rows != $each * 15;
+	push @wrong, "executions: " . scalar(@$rows) if @$rows != $each * $endings;
 	return @wrong;
 }
 
@@ -217,5 +247,7 @@ foreach my $seed ($from .. $from + $seeds - 1)
 	is(join("\n", @wrong), '', "seed $seed, $kind") or diag("to run it alone: SAGA_BOOKS_FROM=$seed SAGA_BOOKS_SEEDS=1");
 	note(sprintf('%.1f s', time - $began));
 }
+append_to_file("$dir/stop", '');
+$_->finish foreach @drains;
 $node->stop;
 done_testing();
