@@ -22,6 +22,15 @@ static SagaStmt find_stmt = {
 	1, {UUIDOID}
 };
 
+/*
+ * Before the record, as whoever runs the execution does: he finds it locked,
+ * and leaves it for as long as this transaction is open.
+ */
+static SagaStmt lock_stmt = {
+	"SELECT 1 FROM saga.continuation WHERE execution_id = $1 FOR UPDATE",
+	1, {UUIDOID}
+};
+
 /* The entries of this message say $3, or go. */
 #define ENTRIES(list) \
 	"(SELECT jsonb_agg(CASE WHEN x ->> 'message_id' = $2::text THEN x || jsonb_build_object('outcome', $3) ELSE x END ORDER BY n)" \
@@ -105,6 +114,8 @@ saga_settle(PG_FUNCTION_ARGS)
 	workflow_id = workflow->workflow_id;
 	execution_id = *DatumGetUUIDP(saga_result(0, 2, &isnull));
 	task_id = DatumGetInt32(saga_result(0, 3, &isnull));
+	value = UUIDPGetDatum(&execution_id);
+	saga_execute(&lock_stmt, &value, NULL, false, 0);
 	if (!saga_outbox_settle(message_id, workflow_id, &execution_id, task_id, done,
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2)))
 		settle_entry(message_id, workflow_id, &execution_id, done);

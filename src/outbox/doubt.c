@@ -17,7 +17,6 @@
 #include "net/http.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -42,7 +41,6 @@ typedef struct Record
 	bool		in_doubt;
 	int			attempts;
 	char	   *ordering_key;
-	bool		order_locked;
 	bool		only_submit;
 	Jsonb	   *response;
 	pg_uuid_t	key;
@@ -122,46 +120,55 @@ static SagaStmt has_row_stmt = {
 };
 
 /*
- * All ordered messages of the destination wait for the lock on the order, and
- * this transaction may go on for as long as its client, or a step, likes.  So
- * only who may do with the destination what he likes gets it.
+ * Of an ordering key the next message is put into the queue under the lock on
+ * the order.  Whoever runs this may leave his transaction open, and others'
+ * messages would wait behind that lock: so it is a publisher that does it, for
+ * the row that it finds of a message that has ended.
  */
-static bool
-may_lock_order(const Record *record)
+static void
+release_order(const Record *record)
 {
-	const SagaDestination *destination = saga_destination_by_id(record->destination_id);
+	SagaSend	send = {0};
 
-	return destination != NULL && has_privs_of_role(GetUserId(), destination->owner);
+	if (record->ordering_key == NULL)
+		return;
+	send.message_id = record->outbox_id;
+	send.kind = SAGA_MSG_OUTBOX;
+	send.returned = true;
+	saga_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
 }
 
 /*
- * A session in CALL saga.publish() may have the lock on the order for as long
- * as its client likes: a worker does not wait for it, and has not got the row.
+ * A message without row waits for others of its ordering key, and who has the
+ * lock on the order may be making one.  A worker tries to have that lock: it
+ * ends its transaction soon.
  */
 static bool
-take_rows(Record *record)
+waits_for_order(const Record *record)
+{
+	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
+
+	if (record->ordering_key == NULL || MyBackendType != B_BG_WORKER ||
+		!saga_ordering_lock(record->destination_id, false))
+		return false;
+	(void) saga_execute(&has_row_stmt, values, NULL, false, 1);
+	return SPI_processed == 0;
+}
+
+static bool
+take_rows(const Record *record)
 {
 	Datum		values[3] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id),
 	Int32GetDatum(record->attempts)};
 
-	if (record->ordering_key != NULL && !record->order_locked)
-	{
-		if (!may_lock_order(record))
-			return false;
-		record->order_locked = saga_ordering_lock(record->destination_id, false);
-		if (!record->order_locked)
-			return false;
-	}
+	/* a row may have to be put into this queue, which somebody may be dropping */
+	if (record->ordering_key != NULL && !saga_queue_try_lock(record->destination_id))
+		return false;
 	(void) saga_execute(&take_message_stmt, values, NULL, false, 0);
 	if (SPI_processed > 0)
 		return true;
 	(void) saga_execute(&take_timer_stmt, values, NULL, false, 0);
-	if (SPI_processed > 0)
-		return true;
-	if (record->ordering_key == NULL)
-		return false;
-	(void) saga_execute(&has_row_stmt, values, NULL, false, 1);
-	return SPI_processed == 0;
+	return SPI_processed > 0;
 }
 
 static SagaStmt end_stmt = {
@@ -179,8 +186,7 @@ end_record(const Record *record, const char *state, const char *outcome)
 		CStringGetTextDatum(state), CStringGetTextDatum(outcome), CStringGetTextDatum("withdrawal")};
 
 	(void) saga_execute(&end_stmt, values, NULL, false, 0);
-	if (record->ordering_key != NULL)
-		saga_ordering_release(record->destination_id, record->ordering_key);
+	release_order(record);
 }
 
 /* ---------- given up, and not to be had ---------- */
@@ -232,8 +238,6 @@ mark_unwanted(const Record *record, const SagaDestination *destination)
 	values[2] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(record->last_sent_at,
 																saga_settle_delay_ms(destination)));
 	(void) saga_execute(&later_stmt, values, NULL, false, 0);
-	if (SPI_processed > 0 && record->ordering_key != NULL && record->order_locked)
-		saga_ordering_free(record->destination_id, &record->outbox_id, record->ordering_key);
 }
 
 /* ---------- failed in doubt, and asked once more ---------- */
@@ -274,7 +278,7 @@ can_go_on(const Record *record, const SagaDestination *destination)
 	const SagaIdempotency *key = &destination->idempotency;
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || record->polls || destination->resend_uncertain ||
-		saga_has_lookup(destination, &record->delivery) || 
+		saga_has_lookup(destination, &record->delivery) ||
 		saga_http_is_safe(record->method != NULL ? record->method : destination->request.method))
 		return true;
 	if (record->delivery.compensate)
@@ -310,12 +314,12 @@ fate_of_failed(const Record *record, const SagaDestination *destination, SagaWis
 /* ---------- waiting, or in flight ---------- */
 
 static SagaFate
-fate_of_waiting(Record *record, const SagaDestination *destination, SagaWish wish)
+fate_of_waiting(const Record *record, const SagaDestination *destination, SagaWish wish)
 {
 	SagaSettleStep step;
 	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
 
-	if (!record->in_doubt && take_rows(record))
+	if (!record->in_doubt && (take_rows(record) || waits_for_order(record)))
 	{
 		end_record(record, "withdrawn", record->attempts == 0 ? "never_left" : "no_effect");
 		return SAGA_FATE_NO_EFFECT;
@@ -482,13 +486,9 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("message %s is not in doubt", saga_uuid_to_cstring(message_id)),
 				 errdetail("It has not been sent, or has had no effect so far.")));
-	/* those behind it go on: here the lock is waited for.  Else a publisher sees to it, when it comes to the row. */
-	if (record.ordering_key != NULL && may_lock_order(&record))
-		record.order_locked = saga_ordering_lock(record.destination_id, true);
 	(void) take_rows(&record);
 	write_settled(&record, done ? "delivered" : "failed", done, output);
-	if (record.order_locked)
-		saga_ordering_release(record.destination_id, record.ordering_key);
+	release_order(&record);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "task", task_id);
 	if (done && output != NULL)

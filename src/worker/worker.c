@@ -143,12 +143,17 @@ count_batch(const SagaBatchResult *result)
 	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
 }
 
-/* A batch, and more of them while the engine runs executions alone. */
-static void
+/*
+ * A batch, and more of them while the engine runs executions alone.  False:
+ * all that is there came back, since somebody else has it, who may be a
+ * session that has stopped an execution and goes on.
+ */
+static bool
 serve_queue(int32 queue_id)
 {
 	SagaBatchResult result;
 	bool		wanted;
+	bool		ran;
 
 	do
 	{
@@ -159,17 +164,17 @@ serve_queue(int32 queue_id)
 		wanted = run_transaction(queue_id, &result);
 		saga_proc_busy_end();
 		if (!wanted)
-			return;
+			return true;
 		pgstat_report_stat(false);
 		count_batch(&result);
 		if (result.more)
 			call_for_help(queue_id);
-		if (result.claimed > 0 && result.claimed == result.kept && !result.run_alone)
-			back_off(KEPT_MIN_MS, KEPT_MAX_MS);
-		else
+		ran = result.claimed == 0 || result.claimed > result.kept || result.run_alone;
+		if (ran)
 			failures = 0;
 		CHECK_FOR_INTERRUPTS();
 	} while (result.run_alone && saga_proc_wanted());
+	return ran;
 }
 
 /* Our queues with messages that have no slot in shared memory. Returns their number. */
@@ -217,18 +222,20 @@ turn(void)
 {
 	int32		ids[QUEUES_AT_ONCE];
 	int			n = saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, ids, QUEUES_AT_ONCE / 2);
+	bool		ran = false;
 
 	if (saga_unlisted(SAGA_QUEUE_WORKFLOW) != unlisted_seen)
 		n += read_unlisted(ids + n, QUEUES_AT_ONCE - n);
 	for (int i = 0; i < n; i++)
 	{
-		serve_queue(ids[i]);
+		ran |= serve_queue(ids[i]);
 		(void) saga_proc_interrupts();
 		if (!saga_proc_wanted())
 			break;
-		if (not_before > saga_monotonic_now())
-			break;
 	}
+	/* nobody waits behind a queue whose messages cannot be run now */
+	if (n > 0 && !ran)
+		back_off(KEPT_MIN_MS, KEPT_MAX_MS);
 	return n > 0;
 }
 
