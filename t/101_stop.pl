@@ -292,6 +292,13 @@ my (undef, $cancelled) = $drain->query('SELECT 1');
 is($cancelled, 1, 'unless somebody cancels it');
 $drain->quit;
 
+# its session reads the definition, anew when it may have changed
+sql(q(SELECT saga.create_workflow('kept', '{"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 1, "End": true}}}')));
+my $again = "SELECT saga.stop_execution(saga.start_execution('kept'), 'Enough'); ALTER TABLE saga.workflow_version SET (fillfactor = 100);" x 10;
+like(sql("$again SELECT 'machines ' || count(*) FROM pg_backend_memory_contexts WHERE name = 'pg_saga machine'"), qr/machines [0-2]$/,
+	'a session that stops many keeps no definition that is not in use any more');
+sql('ALTER TABLE saga.workflow_version RESET (fillfactor)');
+
 is(sql("SELECT string_agg(reason, ' ') FROM saga.dead_letters"), 'Saga.CompensationFailed Saga.CompensationFailed',
 	'the only dead letters are those of the two that were stopped without undoing what they had done');
 unlike(slurp_file($node->logfile), qr/ERROR:  (canceling|the execution was)(?!.*user request)/, 'the log does not speak of errors');

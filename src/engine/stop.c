@@ -344,6 +344,8 @@ stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 	SagaAction	action;
 	bool		in_timer;
 
+	/* a session may stop many, of definitions that change */
+	saga_workflow_begin_batch();
 	batch.items = palloc0(sizeof(SagaItem));
 	batch.ended = &job;
 	job->queue = queue;
