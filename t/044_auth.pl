@@ -87,7 +87,8 @@ sub most_at_once
 	my $most = 0;
 	foreach my $one (@requests)
 	{
-		my $n = grep { $_->{at} <= $one->{at} && ($_->{ended_at} // 9e15) > $one->{at} } @requests;
+		# one that has ended in the millisecond in which it began was there all the same
+		my $n = grep { $_ == $one || ($_->{at} <= $one->{at} && ($_->{ended_at} // 9e15) > $one->{at}) } @requests;
 		$most = $n if $n > $most;
 	}
 	return $most;
