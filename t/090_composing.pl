@@ -7,7 +7,6 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 use Saga::Test;
 
 my $dir = File::Temp->newdir('saga-composing-XXXXXX', TMPDIR => 1);
@@ -36,8 +35,7 @@ sub requests
 sub wait_for_requests
 {
 	my ($path, $n) = @_;
-	for (my $i = 0; $i < 18000 && scalar(requests($path)) < $n; $i++) { usleep(10_000) }
-	return scalar(requests($path)) >= $n;
+	return wait_until(sub { scalar(requests($path)) >= $n });
 }
 
 sql("CREATE ROLE $_") foreach 'alice', 'mallory';

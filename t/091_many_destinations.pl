@@ -7,7 +7,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 use Saga::Test;
 
 my $dir = File::Temp->newdir('saga-many-XXXXXX', TMPDIR => 1);
@@ -33,8 +33,7 @@ sub requests
 sub wait_for_requests
 {
 	my ($path, $n) = @_;
-	for (my $i = 0; $i < 18000 && requests($path) < $n; $i++) { usleep(10_000) }
-	return requests($path) >= $n;
+	return wait_until(sub { requests($path) >= $n });
 }
 
 # More than there are slots in shared memory; and each takes some milliseconds to be loaded.

@@ -198,10 +198,8 @@ sub run
 		stop(@{$_}) foreach grep { $round == 1 || chance(0.5) } @stops;
 	}
 	my $live = "SELECT count(*) FROM saga.executions WHERE workflow LIKE '$name-%' AND status IN ('RUNNING', 'COMPENSATING')";
-	# a late request that nobody waits for any more may be at work still
-	my $until = time + 180;
-	usleep(100_000) until sql($live) eq '0' || time > $until;
-	sleep(3);
+	# what has not ended is named by the reckoning; a late request that nobody waits for any more may be at work still
+	wait_until(sub { sql($live) eq '0' }) && wait_until(sub { !grep { !defined $_->{ended_at} } @{ $server->audit->{requests} } });
 	return ($kind, reckon($name));
 }
 

@@ -19,7 +19,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 use Saga::Server;
 
-our @EXPORT = qw(new_saga_node create_extensions poll_until wait_for_log kill_process
+our @EXPORT = qw(new_saga_node create_extensions poll_until wait_until wait_for_log kill_process
   start_accounting start_fauxqs shared_dir wait_for_exit);
 
 # A running cluster. Arguments after the name are lines for postgresql.conf; a hash reference first
@@ -68,6 +68,20 @@ sub poll_until
 		usleep(50_000);
 	}
 	croak "no \"$expected\" in time from: $sql\nlast output: $out\nlast error: $err";
+}
+
+# Wait until the function says so, of what is not in the database; false: it has not in time.
+sub wait_until
+{
+	my ($is_so) = @_;
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	until ($is_so->())
+	{
+		return 0 if time > $end;
+		usleep(10_000);
+	}
+	return 1;
 }
 
 # Wait for a line in the server's log; returns the offset after it. Offset: where to start.
