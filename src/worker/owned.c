@@ -33,15 +33,15 @@
 	" UNION ALL SELECT 'secret ' || name FROM saga.secret WHERE owner = $1" \
 	" UNION ALL SELECT 'resource ' || arn FROM saga.resource WHERE created_by = $1"
 
-static SagaStmt owned_stmt = {
-	.sql = "SELECT count(*), string_agg(what, E'\\n' ORDER BY what) FILTER (WHERE n <= 20)"
-	" FROM (SELECT what, row_number() OVER (ORDER BY what) AS n FROM (" OWNED ") o) o",
-	.nargs = 1,.argtypes = {OIDOID}
-};
+/* How many there are, and the first of them in lines. */
+#define LIST_OF(rows) \
+	"SELECT count(*), string_agg(what, E'\\n' ORDER BY what) FILTER (WHERE n <= " CppAsString2(LISTED_MAX) ")" \
+	" FROM (SELECT what, row_number() OVER (ORDER BY what) AS n FROM (" rows ") o) o"
+
+static SagaStmt owned_stmt = {.sql = LIST_OF(OWNED),.nargs = 1,.argtypes = {OIDOID}};
 
 static SagaStmt workflows_stmt = {
-	.sql = "SELECT count(*), string_agg('workflow ' || name, E'\\n' ORDER BY name) FILTER (WHERE n <= 20)"
-	" FROM (SELECT name, row_number() OVER (ORDER BY name) AS n FROM saga.workflow WHERE owner = $1) o",
+	.sql = LIST_OF("SELECT 'workflow ' || name AS what FROM saga.workflow WHERE owner = $1"),
 	.nargs = 1,.argtypes = {OIDOID}
 };
 
@@ -122,7 +122,7 @@ refuse(Oid role, const char *what)
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("%s role \"%s\", which owns objects of pg_saga in this database", what, name),
 			 errdetail("%s", list),
-			 errhint("REASSIGN OWNED BY %s TO another role gives them to that one. The drop functions of pg_saga, and DROP EXTENSION, end them.",
+			 errhint("REASSIGN OWNED BY %s TO another role gives them to that one. The drop functions of pg_saga end all but workflows.",
 					 quote_identifier(name))));
 }
 
@@ -198,7 +198,7 @@ give_queues(Datum *values, Oid heir)
 
 		if (queue == NULL)
 			continue;
-		saga_queue_lock_exclusive(id, queue->kind == SAGA_QUEUE_WORKFLOW ? "workflow" : "queue", queue->name);
+		saga_queue_lock_exclusive(id, "queue", queue->name);
 		if (saga_queue_by_id(id, true) == NULL)
 			continue;			/* dropped while we waited */
 		saga_queue_set_owner(id, heir);
