@@ -183,7 +183,7 @@ give_up_suspect(SagaJob *job, int crashes, TimestampTz now)
 static bool
 time_is_up(SagaBatch *batch)
 {
-	return GetCurrentTimestamp() - batch->started_at > (int64) saga_batch_time_ms * 1000;
+	return saga_monotonic_us() - batch->started_us > (uint64) saga_batch_time_ms * 1000;
 }
 
 /*
@@ -609,7 +609,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	batch->slot = saga_queue_slot(queue);
 	batch->in_drain = options->in_drain;
 	batch->context = context;
-	batch->started_at = GetCurrentTimestamp();
+	batch->started_us = saga_monotonic_us();
 	saga_set_constraints_seen = false;
 	saga_step_begin_batch(context);
 	saga_workflow_begin_batch();

@@ -150,7 +150,7 @@ typedef struct SagaBatch
 	MemoryContext context;
 	SagaItem   *items;
 	int			nitems;
-	TimestampTz started_at;
+	uint64		started_us;		/* saga_monotonic_us() */
 	SagaJob   **ended;			/* executions to write at the end */
 	int			nended;
 	int			nearly;			/* executions that go on in another batch */
