@@ -123,6 +123,38 @@ sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
 ok(poll_until($node, 'SELECT count(DISTINCT x) FROM done WHERE x BETWEEN -40 AND -1', '40'), 'all of hers are found when she may');
 $node->stop;
 
+# ---------- what a publisher remembers ----------
+
+# Of each destination that it has served a publisher knows something, 1.2 kB; of those that are there no more it forgets
+# it after a look at all there is, which is due here with each message: there are no slots for so many.
+$node = new_saga_node('forgotten', 'pg_saga.max_queues = 16', 'pg_saga.publishers = 1');
+sql('CREATE EXTENSION pg_saga');
+my $none = sprintf('{"url": "%s", "allow_private": ["127.0.0.0/8"]}', $accounting->url('/none'));
+sub all_ended { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
+
+sub remembered
+{
+	my $from = -s $node->logfile;
+	sql("SELECT pg_log_backend_memory_contexts(pid) FROM pg_stat_activity WHERE backend_type = 'pg_saga publisher'");
+	wait_for_log($node, qr/Grand total: .*\n/, $from);
+	# of many contexts the server does not show all
+	return slurp_file($node->logfile, $from) =~ /saga limiter: (\d+) total/ ? $1 : 'too much';
+}
+sql("SELECT saga.create_destination('d' || g, 'http', '$none') FROM generate_series(1, 1000) g");
+sql("SELECT saga.create_destination('stays' || g, 'http', '$none') FROM generate_series(1, 40) g");
+sql("SELECT saga.publish_to('d' || g, '{}') FROM generate_series(1, 1000) g");
+all_ended();
+sql("SELECT saga.drop_destination('d' || g) FROM generate_series(1, 1000) g");
+my $remembered;
+ok(wait_until(sub
+	{
+		sql("SELECT saga.publish_to('stays' || g, '{}') FROM generate_series(1, 40) g");
+		all_ended();
+		$remembered = remembered();
+		return $remembered ne 'too much' && $remembered < 500_000;
+	}), 'a publisher forgets destinations that are there no more') or diag($remembered);
+$node->stop;
+
 # ---------- databases ----------
 
 $node = new_saga_node('databases', 'pg_saga.max_databases = 1', 'pg_saga.max_queues = 16');

@@ -107,11 +107,17 @@ make_group(SagaLimiter *limiter, const char *key)
 	return group;
 }
 
+static uint64
+hash_of_key(const char *key)
+{
+	return DatumGetUInt64(hash_any_extended((const unsigned char *) key, strlen(key), 0));
+}
+
 SagaLimitGroup *
 saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 {
 	const char *key = destination->limit_key;
-	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) key, strlen(key), 0));
+	uint64		hash = hash_of_key(key);
 	GroupEntry *entry = hash_search(limiter->groups_by_key, &hash, HASH_FIND, NULL);
 	SagaLimitGroup *first = entry != NULL ? entry->first : NULL;
 	SagaLimitGroup *group = first;
@@ -132,11 +138,56 @@ saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 		group->next = first;
 		entry->first = group;
 	}
+	group->used = true;
 	group->owner = destination->owner;
 	group->limits = destination->limits;
 	group->shared = group->limits.group != NULL;
 	group->limits.group = NULL;
 	return group;
+}
+
+static void
+forget_group(SagaLimiter *limiter, SagaLimitGroup *group)
+{
+	uint64		hash = hash_of_key(group->key);
+	GroupEntry *entry = hash_search(limiter->groups_by_key, &hash, HASH_FIND, NULL);
+	SagaLimitGroup **link = &entry->first;
+
+	while (*link != group)
+		link = &(*link)->next;
+	*link = group->next;
+	if (entry->first == NULL)
+		(void) hash_search(limiter->groups_by_key, &hash, HASH_REMOVE, NULL);
+	pfree(group->key);
+	pfree(group);
+}
+
+/* Whoever makes and drops destinations in a loop would have a publisher remember all of them. */
+void
+saga_limiter_forget_groups(SagaLimiter *limiter)
+{
+	dlist_iter	iter;
+	ListCell   *lc;
+
+	dlist_foreach(iter, &limiter->waits)
+	{
+		const SagaWait *wait = dlist_container(SagaWait, node, iter.cur);
+
+		if (wait->group != NULL)
+			wait->group->used = true;
+	}
+	foreach(lc, limiter->groups)
+	{
+		SagaLimitGroup *group = lfirst(lc);
+		bool		keep = group->used || group->writing || group->news.since != 0 ||
+			memchr(group->mine, true, sizeof(group->mine)) != NULL;
+
+		group->used = false;
+		if (keep)
+			continue;
+		limiter->groups = foreach_delete_current(limiter->groups, lc);
+		forget_group(limiter, group);
+	}
 }
 
 /* ---------- places ---------- */

@@ -39,7 +39,7 @@ typedef struct SagaLimitNews
 	TimestampTz since;			/* 0: there is nothing */
 } SagaLimitNews;
 
-/* What a publisher knows of a group.  Lives as long as the publisher. */
+/* What a publisher knows of a group.  Forgotten when nothing has asked for it for a while. */
 typedef struct SagaLimitGroup
 {
 	struct SagaLimiter *limiter;
@@ -57,6 +57,7 @@ typedef struct SagaLimitGroup
 	bool		mine[SAGA_MAX_PLACES + 1];	/* places that this publisher has */
 	SagaLimitNews news;
 	bool		writing;		/* news is being written */
+	bool		used;			/* since groups were forgotten last */
 	TimestampTz report_at;		/* not before: somebody has the row */
 	int			locked_tries;	/* that the row was somebody's */
 	int			claim_failures; /* in a row: claiming from it raised */
@@ -92,6 +93,12 @@ typedef struct SagaLimiter
 extern SagaLimiter *saga_limiter_create(MemoryContext parent);
 extern void saga_limiter_destroy(SagaLimiter *limiter);
 extern SagaLimitGroup *saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination);
+
+/*
+ * Forgets the groups that are not "used" since the last call: the caller has
+ * marked those that his sendings point to.  What was known of one is read anew.
+ */
+extern void saga_limiter_forget_groups(SagaLimiter *limiter);
 
 /*
  * Places: a group has as many as its concurrency, each is a session lock.

@@ -419,6 +419,28 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 	return taken;
 }
 
+/* After a look at all there is. */
+static void
+forget_groups(SagaPublisher *publisher)
+{
+	dlist_head *lists[] = {&publisher->ready, &publisher->flying, &publisher->done};
+	int			i;
+
+	for (i = 0; i < lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, lists[i])
+		{
+			SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+			if (sending->limit != NULL)
+				sending->limit->used = true;
+		}
+	}
+	saga_limiter_forget_groups(publisher->limiter);
+}
+
 bool
 saga_publisher_claim(SagaPublisher *publisher)
 {
@@ -463,7 +485,10 @@ saga_publisher_claim(SagaPublisher *publisher)
 	publisher->look_everywhere = publisher->in_call && (taken > 0 || publisher->look_again);
 	/* what came since it began is looked for again */
 	if (everywhere)
+	{
 		publisher->unlisted = publisher->unlisted_before;
+		forget_groups(publisher);
+	}
 	/* nothing tells when there is room again for what has no slot in shared memory; when there is such, "unlisted" does */
 	if (everywhere || unlisted == 0)
 		publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), publisher->found_unlisted ?
