@@ -5,6 +5,7 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 use Saga::Test;
 use Saga::Work;
 
@@ -205,6 +206,21 @@ poll_until($node, $in_step, '1');
 stop($id);
 ended($id, 'a step that goes on');
 is(sql('SELECT count(*) FROM saga.suspect'), '0', 'which leaves no suspect');
+
+# when it has said that it ends it is sent cancels until it is gone
+foreach my $i (1 .. 3)
+{
+	poll_until($node, $in_step, '0');
+	$id = start('stubborn');
+	poll_until($node, $in_step, '1');
+	my $pid = sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'") or die 'nobody is in the step';
+	my $offset = -s $node->logfile;
+	stop($id);
+	wait_until(sub { return slurp_file($node->logfile, $offset) =~ /\[$pid\] FATAL/ });
+	usleep(20) while kill('INT', $pid);
+	ended($id, "a step that goes on, and cancels: $i");
+}
+unlike(slurp_file($node->logfile), qr/worker" \(PID \d+\) was terminated by signal/, 'none of them takes the server along');
 
 # ---------- queued ----------
 

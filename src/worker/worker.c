@@ -330,7 +330,8 @@ on_sigint(SIGNAL_ARGS)
 {
 	static uint64 seen = 0;
 	int			save_errno = errno;
-	uint64		cancel = saga_my_proc != NULL ? pg_atomic_read_u64(&saga_my_proc->cancel) : 0;
+	SagaProcSlot *proc = saga_my_proc;	/* NULL: it ends, and this was sent just before */
+	uint64		cancel = proc != NULL ? pg_atomic_read_u64(&proc->cancel) : seen;
 	bool		stopped = saga_stop_signalled();
 
 	if (saga_proc_timeout_is_over())
@@ -340,13 +341,13 @@ on_sigint(SIGNAL_ARGS)
 		if (!stopped)
 			saga_step_cancel_by_user();
 	}
-	else if ((uint32) (cancel >> 1) == pg_atomic_read_u32(&saga_my_proc->step) && saga_in_step)
+	else if ((uint32) (cancel >> 1) == pg_atomic_read_u32(&proc->step) && saga_in_step)
 	{
 		saga_step_cancel();
 		if (cancel & 1)
 			ProcDiePending = true;
 		/* it is not run again: there is nobody to be suspected */
-		if ((cancel & 1) && pg_atomic_read_u32(&saga_my_proc->stop) == pg_atomic_read_u32(&saga_my_proc->run))
+		if ((cancel & 1) && pg_atomic_read_u32(&proc->stop) == pg_atomic_read_u32(&proc->run))
 			saga_recorder_terminated_by(0);
 	}
 	seen = cancel;
