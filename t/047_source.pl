@@ -302,7 +302,10 @@ sub document
 			unit_price => '149.90', vat_category => 'S', vat_rate => '25' } ], %change });
 }
 
-sql("CREATE ROLE invoice_owner LOGIN; SELECT invoice_setup('invoice_owner')");
+# what is paid waits: a number is free again when its invoice has failed
+sql(q(CREATE ROLE invoice_owner LOGIN; SELECT invoice_setup('invoice_owner');
+	SELECT saga.create_destination('payments', 'http', '{"url": "https://pay.example.com"}'), saga.set_destination_owner('payments', 'invoice_owner');
+	SELECT saga.pause_destination('invoice_owner.payments')));
 my $invoices = $aws->queue('invoices');
 @ids = $aws->send_messages($invoices, document('S-1'), document('S-1'), document('S-2', lines => []),
 	'not json', '[1]', '{"seller": {"name": "x"}}', document('S-1', currency => 'USD'), document('S-3', note => 'x' x 200000));
