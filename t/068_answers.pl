@@ -114,13 +114,16 @@ sql('DROP TRIGGER raises ON saga.outbox');
 destination('mallory', 'ending', '/hang/ending', max_attempts => 2);
 destination('mallory', 'asking', '/hang/asking', max_attempts => 2, lookup => { url => $raw->url('/hang/lookup'), found => 'a' });
 publish($_) foreach 'ending', 'asking';
-foreach (1 .. 6)
+
+# it has failed, or the server has been asked for it so often
+sub failed { return outcome($_[0]) =~ /failed/ }
+sub asked { my ($name, $n, @paths) = @_; return failed($name) || (map { requests("/hang/$_") } @paths) >= $n }
+
+foreach my $n (1 .. 6)
 {
-	poll_until($node, "SELECT count(DISTINCT state) > 0 AND bool_and(o.state <> 'waiting' OR t.lease IS NOT NULL) FROM saga.outbox o
-		JOIN saga.destination d USING (destination_id) LEFT JOIN saga.timer t ON t.message_id = o.outbox_id
-		WHERE d.name IN ('ending', 'asking')");
+	wait_until(sub { return asked('ending', $n, 'ending') && asked('asking', $n, 'asking', 'lookup') });
 	my $publisher = publisher();
-	last if outcome('ending') =~ /failed/ && outcome('asking') =~ /failed/;
+	last if failed('ending') && failed('asking');
 	sql("SELECT pg_terminate_backend($publisher)");
 	poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $publisher", '0');
 	# the next one looks for what has no publisher when it begins
