@@ -15,6 +15,7 @@ my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $dir = File::Temp->newdir('saga-known-XXXXXX', TMPDIR => 1);
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
 my $books = start_accounting();
+my $taken = start_accounting();
 append_to_file("$dir/raw", '');
 my $node = new_saga_node('main', 'pg_saga.workers = 2');
 create_extensions($node);
@@ -217,11 +218,23 @@ sub book
 }
 is(book('first', 'shared'), 'FAILED Refused undone First', 'one execution has booked it');
 is(book('second', 'shared'), 'FAILED Saga.Uncertain listed First unknown', 'what a look-up finds of it is not what another one has done');
-is(sql("SELECT string_agg(concat_ws(' ', o.outcome, o.outcome_by), ', ' ORDER BY o.created_at) " . of('shared')), 'done answer, in_doubt lookup', '  as the records say');
+is(sql("SELECT string_agg(concat_ws(' ', o.outcome, o.outcome_by), ', ' ORDER BY o.created_at) " . of('shared')), 'done answer, in_doubt lookup',
+	'  as the records say');
+is(scalar(grep { ($_->{number} // '') eq 'shared' && $_->{method} eq 'POST' } @{ $books->audit->{requests} }), 3, '  when it is refused under its key, too');
 my $text = $json->encode(invoice('shared'));
 sql("SELECT saga.publish_to('shared', \$j\$$text\$j\$)");
 poll_until($node, "SELECT count(*) " . of('shared') . " AND o.state = 'waiting'", '0');
 is(sql("SELECT o.last_class " . of('shared') . " AND o.op = 'p'"), 'duplicate', 'a message that is refused is told so');
+destination('taken', $taken->url('/v1/invoices'), capture => { remote_id => 'id' }, lookup => \%lookup);
+$taken->faults({ modes => { duplicate => 'allow' }, rules => [ { number => '^taken$', method => 'POST', nth => 2, action => 'drop_after' } ] });
+my $twice = $json->encode(invoice('taken'));
+foreach (1 .. 2)
+{
+	sql("SELECT saga.publish_to('taken', \$j\$$twice\$j\$)");
+	poll_until($node, "SELECT count(*) " . of('taken') . " AND o.state = 'waiting'", '0');
+}
+is(sql("SELECT count(DISTINCT o.captured->>'remote_id') || ' ' || string_agg(concat_ws(' ', o.outcome, o.outcome_by), ', ' ORDER BY o.created_at) " . of('taken')),
+	'2 done answer, done replay', 'under its key it finds out what is its own');
 destination('many', '/drop', %nokey, capture => { remote_id => 'id' }, lookup => { url => $raw->url(say_path({ text => '{"id": "one of them"}' })), found => 'id' });
 sql("SELECT saga.publish_to('many', '{}') FROM generate_series(1, 20)");
 poll_until($node, "SELECT count(*) " . of('many') . " AND o.state = 'waiting'", '0');
@@ -234,7 +247,7 @@ pass('an index tells whose it is');
 foreach my $id (undef, 'remote_id')
 {
 	my $name = $id ? 'standing_id' : 'standing';
-	destination($name, say_path([ { text => '{"id": "1", "version": "1"}' }, { status => 500, text => $name } ]),
+	destination($name, say_path([ { text => '{"id": "1", "version": "1"}' }, { status => 500, text => $name } ]), %nokey,
 		capture => { remote_id => 'id', version => 'version' }, lookup => {
 		url => $raw->url(say_path({ text => '{"id": "1", "version": "2"}' })), found => 'id', $id ? (id => $id) : () });
 	publish($name);

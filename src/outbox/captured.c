@@ -142,7 +142,7 @@ saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
 	delivery->foreign = true;
 	delivery->found = NULL;
 	delivery->captured = NULL;
-	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, delivery->status, "Saga.Uncertain",
+	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, delivery->status, "Saga.NotOurs",
 					 "the look-up found what another request did");
 	return true;
 }

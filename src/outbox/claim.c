@@ -57,7 +57,7 @@ static SagaStmt read_stmt = {
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
 	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
 	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at, sent_class, unwanted_since, position IS NOT NULL, accepted, "
-	"uncertain AND outcome_by = 'lookup' AND coalesce(last_error LIKE 'Saga.NotFound:%', false) "
+	"uncertain AND outcome_by = 'lookup' AND coalesce(last_error ~ '^Saga.(NotFound|NotOurs):', false) "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}

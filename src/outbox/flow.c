@@ -433,9 +433,12 @@ saga_proves_absence(const SagaDestination *destination, const SagaDelivery *deli
 	return destination->changed_at <= (delivery->first_sent_at != 0 ? delivery->first_sent_at : delivery->created_at);
 }
 
-/* The look-up found nothing, which proves nothing: what comes is as if there was none. */
+/*
+ * The look-up has told nothing: what comes is as if there was none.  But when
+ * the server has said that it has this already, asking once more tells no more.
+ */
 static void
-decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now, const char *why)
 {
 	const SagaDestination *destination = sending->destination;
 	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
@@ -443,10 +446,10 @@ decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz 
 		(destination->idempotency.place != SAGA_KEY_NONE &&
 		 key_protects(sending, delivery, TimestampTzPlusMilliseconds(now, delay)));
 
-	if (harmless && !attempts_are_used_up(destination, delivery))
+	if (harmless && delivery->sent_class != SAGA_CLASS_DUPLICATE && !attempts_are_used_up(destination, delivery))
 		saga_again(delivery, SAGA_PHASE_SEND, delay);
 	else
-		saga_fail_uncertain(delivery, SAGA_ALTERED_SINCE);
+		saga_fail_uncertain(delivery, why);
 }
 
 static void
@@ -457,11 +460,11 @@ decide_lookup(const SagaSending *sending, SagaDelivery *delivery, TimestampTz no
 	else if (delivery->conflict)
 		fail(delivery);
 	else if (delivery->foreign)
-		saga_fail_uncertain(delivery, "it may have been done, and the look-up cannot tell it from another one");
+		decide_unproved(sending, delivery, now, SAGA_NOT_OURS);
 	else if (!delivery->absent)
 		try_asking_again(sending, delivery, "look-up");
 	else if (!saga_proves_absence(sending->destination, delivery))
-		decide_unproved(sending, delivery, now);
+		decide_unproved(sending, delivery, now, SAGA_ALTERED_SINCE);
 	else
 	{
 		delivery->uncertain = delivery->accepted = false;

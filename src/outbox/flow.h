@@ -15,6 +15,7 @@ extern void saga_fail_as_before(SagaDelivery *delivery);
 /* Does it say that the request had no effect, when the look-up finds nothing? */
 extern bool saga_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery);
 
+#define SAGA_NOT_OURS "it may have been done, and the look-up cannot tell it from another one"
 #define SAGA_ALTERED_SINCE \
 	"it may have been done: the look-up found nothing, but the destination was altered since the request"
 

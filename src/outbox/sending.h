@@ -58,7 +58,7 @@ typedef struct SagaDelivery
 	int			sends;
 	int			phase_tries;
 	bool		uncertain;		/* an earlier request may have had its effect */
-	bool		unproved;		/* so it is, and a look-up that found nothing has not proved anything */
+	bool		unproved;		/* so it is, and the look-up has told nothing */
 	bool		lost;			/* the one before this was lost with its publisher */
 	int			same_failures;
 	bool		doubted;		/* it was uncertain once, though a look-up found nothing */

@@ -148,7 +148,7 @@ decide_asked(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now
 	else if (delivery->conflict)
 		delivery->verdict = SAGA_VERDICT_FAILED;
 	else if (delivery->foreign)
-		saga_fail_uncertain(delivery, "it may have been done, and the look-up cannot tell it from another one");
+		saga_fail_uncertain(delivery, SAGA_NOT_OURS);
 	else if (delivery->absent && !saga_proves_absence(sending->destination, delivery))
 		saga_fail_uncertain(delivery, SAGA_ALTERED_SINCE);
 	else if (delivery->absent)
