@@ -40,6 +40,9 @@ SagaProcsShared *saga_procs = NULL;
 static volatile sig_atomic_t told_to_end = 0;
 static volatile sig_atomic_t told_by_itself = 0;
 
+/* Told to end, this process first writes something down (saga_proc_finishes). */
+static volatile sig_atomic_t finishes = 0;
+
 static uint32 my_start = 0;
 
 static const struct
@@ -159,18 +162,40 @@ leave_quietly(void)
  * In a transaction die() ends it with a FATAL error.  Between transactions
  * there is nothing to complain about: the process leaves by itself
  * (saga_proc_interrupts), or when it begins the next one (saga_begin).
+ *
+ * What a process does that finishes is cancelled, once; then it looks at
+ * saga_proc_told_to_end.
  */
 void
 saga_proc_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
+	bool		first = !told_to_end;
 
 	told_to_end = 1;
-	if (IsTransactionState())
+	if (finishes)
+	{
+		if (first)
+			QueryCancelPending = InterruptPending = true;
+		SetLatch(MyLatch);
+	}
+	else if (IsTransactionState())
 		die(postgres_signal_arg);
 	else
 		SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+void
+saga_proc_finishes(void)
+{
+	finishes = 1;
+}
+
+bool
+saga_proc_told_to_end(void)
+{
+	return told_to_end != 0;
 }
 
 void
@@ -267,7 +292,7 @@ saga_proc_wanted(void)
 bool
 saga_proc_interrupts(void)
 {
-	if (told_to_end && !IsTransactionState())
+	if (told_to_end && !finishes && !IsTransactionState())
 		leave_quietly();
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
@@ -298,7 +323,7 @@ saga_begin(void)
 	outside_context = CurrentMemoryContext;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	if (told_to_end)
+	if (told_to_end && !finishes)
 		leave_quietly();		/* from here on the signal's handler calls die() */
 
 	/* before the first snapshot; default_transaction_* of the role do not count */
@@ -349,7 +374,9 @@ saga_recover(MemoryContext context)
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	EmitErrorReport();
+	/* the end of what was cancelled as the process is to end is no trouble */
+	if (!(finishes && told_to_end && error->sqlerrcode == ERRCODE_QUERY_CANCELED))
+		EmitErrorReport();
 	AbortOutOfAnyTransaction(); /* user id, GUCs, pins, relation locks; in a subtransaction, too */
 	LWLockReleaseAll();			/* Abort does nothing when no transaction was open */
 	ConditionVariableCancelSleep();
@@ -606,5 +633,5 @@ saga_note_set(Oid dboid, Oid owner, const char *reason)
 		}
 	}
 	LWLockRelease(saga_shared->lock);
-	return is_new;
+	return result;
 }

@@ -86,6 +86,13 @@ extern void saga_proc_connected(const char *what, Oid owner);
 
 extern void saga_proc_sigterm(SIGNAL_ARGS);
 
+/*
+ * This process has something to write down when it is told to end: what it does
+ * then is cancelled, and it looks at saga_proc_told_to_end by itself.
+ */
+extern void saga_proc_finishes(void);
+extern bool saga_proc_told_to_end(void);
+
 /* For the handler: it was told so by itself, which another one in its place would be too. */
 extern void saga_proc_told_by_itself(void);
 
