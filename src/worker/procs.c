@@ -597,34 +597,68 @@ saga_note_keep(Oid dboid, const List *owners)
 	LWLockRelease(saga_shared->lock);
 }
 
-bool
-saga_note_set(Oid dboid, Oid owner, const char *reason)
+/*
+ * A place for one more reason: a free one, else the newest of the database that
+ * has most, if that has more than ours would have.  So one database with very many
+ * does not take all of them.  NULL: there is none.
+ */
+static SagaNote *
+place_for_note(Oid dboid)
 {
-	SagaNote   *note = NULL;
-	bool		is_new = false;
+	SagaNote   *place = NULL;
+	int			most = 0;
+	int			ours = 0;
 
-	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SAGA_MAX_NOTES; i++)
+		ours += saga_procs->notes[i].dboid == dboid;
 	for (int i = 0; i < SAGA_MAX_NOTES; i++)
 	{
-		SagaNote   *n = &saga_procs->notes[i];
+		SagaNote   *note = &saga_procs->notes[i];
+		int			n = 0;
 
-		if (n->dboid == dboid && n->owner == owner)
-		{
-			note = n;
-			break;
-		}
-		if (note == NULL && !OidIsValid(n->dboid))
-			note = n;
+		if (!OidIsValid(note->dboid))
+			return note;
+		for (int j = 0; j < SAGA_MAX_NOTES; j++)
+			n += saga_procs->notes[j].dboid == note->dboid;
+		if (n > most || (n == most && note->since > place->since))
+			place = note;
+		most = Max(most, n);
 	}
-	if (note != NULL && reason == NULL)
+	return most > ours + 1 ? place : NULL;
+}
+
+static SagaNote *
+find_note(Oid dboid, Oid owner)
+{
+	for (int i = 0; i < SAGA_MAX_NOTES; i++)
 	{
+		SagaNote   *note = &saga_procs->notes[i];
+
 		if (note->dboid == dboid && note->owner == owner)
+			return note;
+	}
+	return NULL;
+}
+
+SagaNoted
+saga_note_set(Oid dboid, Oid owner, const char *reason)
+{
+	SagaNote   *note;
+	SagaNoted	result = SAGA_NOTED;
+
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	note = find_note(dboid, owner);
+	if (reason == NULL)
+	{
+		if (note != NULL)
 			note->dboid = InvalidOid;
 	}
-	else if (note != NULL)
+	else if (note == NULL || strcmp(note->reason, reason) != 0)
 	{
-		is_new = note->dboid != dboid || note->owner != owner || strcmp(note->reason, reason) != 0;
-		if (is_new)
+		if (note == NULL)
+			note = place_for_note(dboid);
+		result = note == NULL ? SAGA_NOTE_FULL : SAGA_NOTE_NEW;
+		if (note != NULL)
 		{
 			note->dboid = dboid;
 			note->owner = owner;

@@ -167,8 +167,18 @@ extern void saga_tell_launcher(void);	/* something changed: it tries again at on
 /* Why no session of this role can be started, or NULL. Needs a transaction. */
 extern const char *saga_owner_problem(Oid owner);
 
-/* A reason for saga.workers; NULL removes it. True when it is new. */
-extern bool saga_note_set(Oid dboid, Oid owner, const char *reason);
+/*
+ * A reason for saga.workers; NULL removes it.  Full: it is not kept.  The view finds it
+ * in the database itself then, but nobody knows since when.
+ */
+typedef enum SagaNoted
+{
+	SAGA_NOTED,					/* nothing is new */
+	SAGA_NOTE_NEW,
+	SAGA_NOTE_FULL
+} SagaNoted;
+
+extern SagaNoted saga_note_set(Oid dboid, Oid owner, const char *reason);
 
 /* Forgets the reasons of all others in that database: nothing of theirs waits. */
 extern void saga_note_keep(Oid dboid, const List *owners);
