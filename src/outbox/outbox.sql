@@ -85,7 +85,7 @@ CREATE TABLE saga.outbox (
 	unwanted_since timestamptz,			-- the state was given up: if it was done it will be undone
 	outcome text NOT NULL DEFAULT 'never_left'	-- what is known of it when nothing is in flight
 		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
-	outcome_by text,					-- what that rests on: answer, lookup, poll, withdrawal, person
+	outcome_by text,					-- what that rests on: answer, lookup, poll, token, withdrawal, person
 	outcome_at timestamptz,
 	PRIMARY KEY (destination_id, outbox_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);

@@ -282,6 +282,30 @@ saga_proc_stop_execution(const pg_uuid_t *execution_id)
 	return found;
 }
 
+int
+saga_proc_list_runs(pg_uuid_t **execution_ids)
+{
+	int			n = 0;
+	int			i;
+
+	if (saga_shared == NULL)
+		return 0;
+	*execution_ids = palloc(sizeof(pg_uuid_t) * saga_shared->max_procs);
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *proc = &saga_shared->procs[i];
+		uint64		halves[2] = {pg_atomic_read_u64(&proc->execution[0]), pg_atomic_read_u64(&proc->execution[1])};
+
+		if (proc->dboid != MyDatabaseId || (proc->type != SAGA_PROC_WORKER && proc->type != SAGA_PROC_DRAIN) ||
+			(halves[0] == 0 && halves[1] == 0) || run_of(proc, halves) == 0)
+			continue;
+		memcpy((*execution_ids)[n++].data, halves, sizeof(halves));
+	}
+	LWLockRelease(saga_shared->lock);
+	return n;
+}
+
 bool
 saga_proc_is_stopped(bool *ours)
 {

@@ -352,6 +352,9 @@ extern void saga_proc_run_begin(const pg_uuid_t *execution_id);
 extern void saga_proc_run_end(void);
 extern bool saga_proc_stop_execution(const pg_uuid_t *execution_id);
 
+/* What is being run in this database right now, in the caller's memory. */
+extern int	saga_proc_list_runs(pg_uuid_t **execution_ids);
+
 /*
  * Of a signal's handler: is it for the run that is under way?  *ours: somebody
  * sent it to stop a run, this one or an earlier one.

@@ -71,6 +71,7 @@ init_shared(SagaProcsShared *shared)
 	shared->epoch = (uint64) GetCurrentTimestamp();
 	pg_atomic_init_u32(&shared->suspects, 1);
 	pg_atomic_init_u32(&shared->deaths, 1);
+	pg_atomic_init_u32(&shared->prepared_stops, 0);
 	pg_atomic_init_u32(&shared->lost_publishers, 1);
 	pg_atomic_init_u32(&shared->roles, 0);
 	pg_atomic_init_u32(&shared->news, 0);

@@ -40,6 +40,7 @@ typedef struct SagaProcsShared
 {
 	uint64		epoch;			/* of this start or crash restart; never changes */
 	pg_atomic_uint32 suspects;	/* raised when saga.suspect changed, in any database */
+	pg_atomic_uint32 prepared_stops;	/* raised when a prepared transaction ended that stopped executions */
 	pg_atomic_uint32 deaths;	/* raised when a process ended in the middle of an execution */
 	pg_atomic_uint32 lost_publishers;	/* raised when one ended that may have had requests in flight */
 	pg_atomic_uint32 roles;		/* raised when a role or a right was changed */
