@@ -75,15 +75,15 @@ sub answer_arrives
 
 # ---------- answers that are in its sockets ----------
 
-destination('slow', '/after/8000/ok');
+destination('slow', '/after/15000/ok');
 foreach my $how ('pg_terminate_backend', 'fast shutdown')
 {
-	my $n = requests('/after/8000/ok') + 3;
-	my @ids = map { publish('slow') } 1 .. 3;
+	my $n = requests('/after/15000/ok') + 3;
+	my @ids = split(/\n/, sql(q(SELECT saga.publish_to('slow', '{}') FROM generate_series(1, 3))));
 	my $pid = publisher();
-	ok(wait_until(sub { requests('/after/8000/ok') == $n }), "$how: three requests are in flight");
+	ok(wait_until(sub { requests('/after/15000/ok') == $n }), "$how: three requests are in flight");
 	freeze($pid);
-	ok(answer_arrives('/after/8000/ok', 3), "$how: three answers arrive while it does nothing");
+	ok(answer_arrives('/after/15000/ok', 3), "$how: three answers arrive while it does nothing");
 	if ($how eq 'fast shutdown')
 	{
 		system_or_bail('pg_ctl', '-D', $node->data_dir, '-m', 'fast', '-W', 'stop');
@@ -102,7 +102,7 @@ foreach my $how ('pg_terminate_backend', 'fast shutdown')
 		$node->start;
 	}
 	ok(poll_until($node, state_of($_), 'delivered'), "$how: the answer is on record") foreach @ids;
-	is(requests('/after/8000/ok'), $n, "$how: and nothing was sent again");
+	is(requests('/after/15000/ok'), $n, "$how: and nothing was sent again");
 }
 
 # ---------- answers that it is writing down ----------
