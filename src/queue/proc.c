@@ -472,6 +472,37 @@ saga_queue_push_key(const SagaQueueKey *noted, const pg_uuid_t *mark)
 	LWLockRelease(saga_shared->lock);
 }
 
+bool
+saga_queue_hand_over(const SagaQueueKey *key)
+{
+	SagaQueueSlot *slot;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(key->dboid, key->queue_id);
+	if (slot != NULL)
+		pg_atomic_write_u32(&slot->large_due, 1);
+	LWLockRelease(saga_shared->lock);
+	if (slot != NULL)
+		saga_queue_push_key(key, NULL);
+	return slot != NULL;
+}
+
+bool
+saga_queue_take_over(int32 queue_id)
+{
+	SagaQueueSlot *slot;
+	bool		taken = false;
+
+	if (saga_shared == NULL)
+		return false;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
+	if (slot != NULL && pg_atomic_read_u32(&slot->large_due) != 0)
+		taken = pg_atomic_exchange_u32(&slot->large_due, 0) != 0;
+	LWLockRelease(saga_shared->lock);
+	return taken;
+}
+
 void
 saga_queue_wake_key(const SagaQueueKey *key)
 {

@@ -114,6 +114,7 @@ init_shared(SagaShared *shared)
 	{
 		SpinLockInit(&shared->queues[i].mutex);
 		pg_atomic_init_u32(&shared->queues[i].ready, 0);
+		pg_atomic_init_u32(&shared->queues[i].large_due, 0);
 		pg_atomic_init_u32(&shared->queues[i].run_us, 0);
 	}
 	for (i = 0; i <= (int) shared->queue_index_mask; i++)
@@ -294,6 +295,7 @@ make_queue(int32 queue_id, Oid owner, char kind)
 	slot->mark = saga_uuid_min;
 	memset(slot->claims, 0, sizeof(slot->claims));
 	SpinLockRelease(&slot->mutex);
+	pg_atomic_write_u32(&slot->large_due, 0);
 	pg_atomic_write_u32(&slot->run_us, 0);
 	pg_atomic_write_u32(&slot->ready, 1);
 	queue_index_insert(number);

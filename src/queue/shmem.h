@@ -88,6 +88,12 @@ typedef struct SagaQueueSlot
 	 */
 	pg_atomic_uint32 ready;
 
+	/*
+	 * 1: timers are due that are too large for the coordinator.  Set by it,
+	 * cleared by who moves them, who is of the queue's owner.
+	 */
+	pg_atomic_uint32 large_due;
+
 	pg_atomic_uint32 run_us;	/* of a workflow: what a run takes, see engine/pace.c; 0: not known */
 } SagaQueueSlot;
 
@@ -289,6 +295,13 @@ extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made i
 extern void saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark);
 /* Wakes in the same way, and tells nothing. */
 extern void saga_queue_wake_key(const SagaQueueKey *key);
+
+/*
+ * Has large timers moved by who serves the queue, who is woken.  False: it has no slot.
+ * Whoever takes them over calls saga_timers_fire.
+ */
+extern bool saga_queue_hand_over(const SagaQueueKey *key);
+extern bool saga_queue_take_over(int32 queue_id);
 
 /* The same without waking anybody: the caller goes on by itself. */
 extern void saga_queue_set_ready(const SagaQueueKey *key);

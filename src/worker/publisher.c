@@ -40,10 +40,14 @@ is_idle_for_long(const SagaPublisher *publisher)
 		TimestampDifferenceExceeds(active, GetCurrentTimestamp(), saga_worker_idle_timeout_ms);
 }
 
+/* Once it is, it stays so, also when a database that was closed is opened again. */
 static bool
 is_to_end(void)
 {
-	return saga_proc_told_to_end() || !saga_proc_wanted();
+	static bool ends = false;
+
+	ends |= saga_proc_told_to_end() || !saga_proc_wanted();
+	return ends;
 }
 
 /* SIGALRM: what it does is taking too long, also where it does not look at the time. */
