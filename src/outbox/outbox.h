@@ -103,6 +103,12 @@ extern void saga_publisher_destroy(SagaPublisher *publisher);
  */
 extern void saga_publisher_turn(SagaPublisher *publisher, long timeout_ms);
 
+/*
+ * The last turn, when the process is to end: records the answers that have
+ * arrived, until that time of saga_monotonic_now.  What raises is as in a turn.
+ */
+extern void saga_publisher_finish(SagaPublisher *publisher, TimestampTz until);
+
 /* It has something to do at a time that nobody else knows of. */
 extern bool saga_publisher_is_waiting(const SagaPublisher *publisher);
 

@@ -254,6 +254,19 @@ find_victim(char kind)
 	return -1;
 }
 
+bool
+saga_queue_places_are_taken(void)
+{
+	bool		taken;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	taken = find_free() < 0;
+	for (int i = 0; i < saga_shared->max_queues && taken; i++)
+		taken = !is_idle(&saga_shared->queues[i]);
+	LWLockRelease(saga_shared->lock);
+	return taken;
+}
+
 static void free_queue(SagaQueueSlot *slot);
 
 /* A new slot is ready: what was in the table before is not known. */

@@ -366,6 +366,9 @@ extern void saga_wake_type(SagaProcType type, Oid dboid);	/* all of a type */
 /* Queues of one owner (or InvalidOid: any) and kind in this database whose ready flag is set. */
 extern int	saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max);
 
+/* At this moment a queue without a slot would get none. */
+extern bool saga_queue_places_are_taken(void);
+
 /* The same of all owners: who has room for max_queues keys gets them all. */
 extern int	saga_ready_keys(char kind, SagaQueueKey *keys);
 

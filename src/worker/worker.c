@@ -67,7 +67,7 @@ check_still_wanted(void)
 
 	if (problem != NULL)
 	{
-		if (saga_note_set(MyDatabaseId, my_owner, problem))
+		if (saga_note_set(MyDatabaseId, my_owner, problem) != SAGA_NOTED)
 			ereport(LOG,
 					(errmsg("executions wait: %s", problem)));
 		proc_exit(0);
