@@ -116,7 +116,8 @@ COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted t
 ALTER TABLE saga.outbox ADD COLUMN sent_class text, ADD COLUMN unwanted_since timestamptz,
 	ADD COLUMN outcome text NOT NULL DEFAULT 'never_left'
 		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
-	ADD COLUMN outcome_by text, ADD COLUMN outcome_at timestamptz;
+	ADD COLUMN outcome_by text, ADD COLUMN outcome_at timestamptz,
+	ADD COLUMN accepted boolean NOT NULL DEFAULT false, ADD COLUMN captured_hash bigint;
 -- what the earlier version has recorded; of what it had given up nobody looked
 UPDATE saga.outbox SET outcome = CASE WHEN state = 'delivered' THEN 'done'
 		WHEN uncertain OR phase = 'poll' OR last_class IN ('uncertain', 'pending') OR doubted AND state <> 'failed' THEN 'in_doubt'
@@ -131,6 +132,11 @@ UPDATE saga.message m SET body = m.body || '{"in_doubt": true}' FROM saga.outbox
 UPDATE saga.timer m SET body = m.body || '{"in_doubt": true}' FROM saga.outbox o
 	WHERE m.kind = 'e' AND jsonb_typeof(m.body) = 'object' AND m.body ? 'error' AND m.target = o.execution_id
 		AND m.body -> 'task' = to_jsonb(o.task_id) AND o.state = 'failed' AND o.outcome = 'in_doubt' AND o.op <> 'p';
+-- as far as look-ups capture what answers do
+UPDATE saga.outbox SET captured_hash = jsonb_hash_extended(captured, 0)
+	WHERE captured IS NOT NULL AND NOT compensate AND state IN ('waiting', 'delivered');
+CREATE INDEX outbox_captured ON saga.outbox (destination_id, captured_hash)
+	WHERE captured_hash IS NOT NULL AND state IN ('waiting', 'delivered');
 CREATE INDEX outbox_unwanted ON saga.outbox (destination_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
 -- also for what became of the calls that an execution gave up
 DROP INDEX saga.outbox_execution;

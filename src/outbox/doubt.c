@@ -26,7 +26,7 @@ static SagaStmt lock_stmt = {
 	"uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
 	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity'), "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
-	"phase = 'poll', last_sent_at, position IS NOT NULL, request ->> 'Method', op "
+	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted, op "
 	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 "
 	"ORDER BY created_at DESC, state = 'waiting' DESC LIMIT 1 FOR UPDATE",
 	.nargs = 2,
@@ -46,7 +46,6 @@ typedef struct Record
 	pg_uuid_t	key;
 	bool		polls;
 	bool		published;		/* its state has completed with the commit */
-	char	   *method;			/* NULL: that of the destination */
 	TimestampTz last_sent_at;
 	SagaDelivery delivery;		/* as much of it as settle.c asks for */
 } Record;
@@ -84,8 +83,9 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 	record->last_sent_at = isnull ? 0 : DatumGetTimestampTz(value);
 	record->delivery.ordered = DatumGetBool(saga_result(0, 15, &isnull));
 	value = saga_result(0, 16, &isnull);
-	record->method = isnull ? NULL : TextDatumGetCString(value);
-	record->published = DatumGetChar(saga_result(0, 17, &isnull)) == SAGA_OUTBOX_PUBLISH;
+	record->delivery.request = DatumGetJsonbPCopy(value);
+	record->delivery.accepted = DatumGetBool(saga_result(0, 17, &isnull));
+	record->published = DatumGetChar(saga_result(0, 18, &isnull)) == SAGA_OUTBOX_PUBLISH;
 	record->delivery.uncertain = record->in_doubt;
 	SPI_freetuptable(SPI_tuptable);
 	return true;
@@ -238,7 +238,7 @@ mark_unwanted(const Record *record, const SagaDestination *destination)
 	if (!record->in_doubt || record->last_sent_at == 0)
 		return;
 	values[2] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(record->last_sent_at,
-																saga_settle_delay_ms(destination)));
+																saga_settle_delay_ms(destination, &record->delivery)));
 	(void) saga_execute(&later_stmt, values, NULL, false, 0);
 }
 
@@ -259,8 +259,8 @@ reopen(const Record *record, const SagaDestination *destination, bool wanted)
 	Datum		values[3] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
 	char		nulls[4] = "   ";
 	SagaSend	send = {0};
-	int64		delay = wanted ? (destination->lookup != NULL ? destination->lookup->delay_ms : 0) :
-	saga_settle_delay_ms(destination);
+	bool		looks = saga_has_lookup(destination, &record->delivery);
+	int64		delay = looks && wanted ? destination->lookup->delay_ms : saga_settle_delay_ms(destination, &record->delivery);
 
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nulls[2] = wanted ? 'n' : ' ';
@@ -278,16 +278,17 @@ static bool
 can_go_on(const Record *record, const SagaDestination *destination)
 {
 	const SagaIdempotency *key = &destination->idempotency;
+	char	   *method = saga_doc_get_string(&record->delivery.request->root, "Method");
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || record->polls || destination->resend_uncertain ||
 		saga_has_lookup(destination, &record->delivery) ||
-		saga_http_is_safe(record->method != NULL ? record->method : destination->request.method))
+		saga_http_is_safe(method != NULL ? method : destination->request.method))
 		return true;
 	if (record->delivery.compensate)
 		return destination->compensation != NULL &&
 			(destination->compensation->resend_uncertain || destination->compensation->already_done != NULL ||
-			 key->place != SAGA_KEY_NONE);
-	return key->place != SAGA_KEY_NONE &&
+			 (key->place != SAGA_KEY_NONE && !record->delivery.accepted));
+	return key->place != SAGA_KEY_NONE && !record->delivery.accepted &&
 		(key->ttl_s == 0 || record->delivery.first_sent_at == 0 ||
 		 GetCurrentTimestamp() < TimestampTzPlusMilliseconds(record->delivery.first_sent_at, (int64) key->ttl_s * 1000));
 }
