@@ -57,7 +57,12 @@ COMMENT ON FUNCTION saga.drop_queue(text) IS
 Errors: object_in_use (another queue names it as dead_letter_queue), lock_not_available (transactions that use it do not end), wrong_object_type';
 COMMENT ON FUNCTION saga.redrive(uuid) IS
 'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
-Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven)';
+Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven; or the execution has left something that was not undone, or that nobody knows of)';
+
+CREATE FUNCTION saga.redrive(dead_letter_id uuid, force boolean) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_force';
+COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
+'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more';
 CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,
 		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END AS kind,
@@ -97,7 +102,7 @@ CREATE OR REPLACE VIEW saga.dead_letters WITH (security_barrier) AS
 COMMENT ON VIEW saga.dead_letters IS 'what failed for good, of queues of roles that the current user is a member of, and those that he was granted to read; redriven_at is null while it waits for a person';
 ALTER TABLE saga.queue DROP COLUMN dead_letter_queue;
 COMMENT ON FUNCTION saga.redrive(text, text, integer) IS
-'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back stay: a notice says how many';
+'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back, or have left something that was not undone, stay: a notice says how many';
 
 -- ---------- secret ----------
 ALTER TABLE saga.secret DROP CONSTRAINT secret_pkey;
@@ -306,9 +311,9 @@ COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
-'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end the entry of not_compensated says done, or goes: it was not done, or has been undone by hand. Raises object_not_in_prerequisite_state where it is known already';
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). Raises object_not_in_prerequisite_state where it is known already, or is being undone';
 ALTER TABLE saga.continuation ADD COLUMN waiting_for text;
-ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb;
+ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb, ADD COLUMN left_over jsonb;
 CREATE OR REPLACE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,

@@ -179,6 +179,7 @@ typedef struct SagaAction
 	const char *cause;
 	Jsonb	   *compensated;	/* array of names of the states undone, in that order; NULL: none */
 	Jsonb	   *not_compensated;	/* array of what was not undone, as run_debt.c makes it; NULL: nothing */
+	Jsonb	   *left;			/* what saga_run_undo needs of those that have a message; NULL: nothing */
 	Jsonb	   *effects;		/* array of {"state","message_id"} of calls without Compensate that were given up; NULL: none */
 } SagaAction;
 
@@ -188,6 +189,15 @@ extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env
 /* A parked run as one jsonb (with a format version), and back. */
 extern Jsonb *saga_run_freeze(SagaRun *run);
 extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen);
+
+/*
+ * After the end: a run that does nothing but undo the call of this message,
+ * of what SagaAction.left kept.  It succeeds or fails as the handler does.
+ * output: what the call has answered; NULL: what is known of that.  *input
+ * becomes the handler's.  NULL: nothing was kept of it.
+ */
+extern SagaRun *saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, const char *message_id,
+							  Jsonb *output, TimestampTz now, Jsonb **input);
 
 /*
  * The next thing to do.  Runs every branch as far as it gets without the

@@ -68,6 +68,11 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	undone->message_id = saga_copy(call.message_id);
 	undone->key = saga_copy(call.key);
 	undone->handler = handler;
+	if (undone->message_id != NULL)
+	{
+		undone->done = palloc(sizeof(SagaDone));
+		*undone->done = *done;
+	}
 	run->not_compensated = lappend(run->not_compensated, undone);
 }
 

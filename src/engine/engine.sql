@@ -99,7 +99,8 @@ CREATE TABLE saga.execution (
 	compensated jsonb,
 	history bytea,						-- events of the last run; earlier runs are in saga.history
 	not_compensated jsonb,				-- what had been done, or may have been, and was not undone
-	effects jsonb						-- calls without Compensate that were given up
+	effects jsonb,						-- calls without Compensate that were given up
+	left_over jsonb						-- what the handlers of not_compensated need, as a frozen run
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
@@ -178,7 +179,7 @@ COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
-'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end the entry of not_compensated says done, or goes: it was not done, or has been undone by hand. Raises object_not_in_prerequisite_state where it is known already';
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). Raises object_not_in_prerequisite_state where it is known already, or is being undone';
 
 CREATE FUNCTION saga.send_task_success(token text, output jsonb) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_send_task_success';
