@@ -112,6 +112,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.purge(text)', 'owner', $$saga.purge('@enum-q')$$),
 	('function', 'saga.receive(text,integer,interval,interval)', 'owner', $$saga.receive('@enum-q')$$),
 	('function', 'saga.redrive(text,text,integer)', 'owner', $$saga.redrive('@enum-w')$$),
+	('function', 'saga.redrive(uuid,boolean)', 'owner', $$saga.redrive((SELECT dead_letter FROM things), true)$$),
 	('function', 'saga.redrive(uuid)', 'owner', $$saga.redrive((SELECT dead_letter FROM things))$$),
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),
 	('function', 'saga.resume_source(text)', 'owner', $$saga.resume_source('@enum-s')$$),

@@ -57,7 +57,12 @@ COMMENT ON FUNCTION saga.drop_queue(text) IS
 Errors: object_in_use (another queue names it as dead_letter_queue), lock_not_available (transactions that use it do not end), wrong_object_type';
 COMMENT ON FUNCTION saga.redrive(uuid) IS
 'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
-Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven)';
+Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven; or the execution has left something that was not undone, or that nobody knows of)';
+
+CREATE FUNCTION saga.redrive(dead_letter_id uuid, force boolean) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_force';
+COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
+'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more';
 CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,
 		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END AS kind,
@@ -97,7 +102,7 @@ CREATE OR REPLACE VIEW saga.dead_letters WITH (security_barrier) AS
 COMMENT ON VIEW saga.dead_letters IS 'what failed for good, of queues of roles that the current user is a member of, and those that he was granted to read; redriven_at is null while it waits for a person';
 ALTER TABLE saga.queue DROP COLUMN dead_letter_queue;
 COMMENT ON FUNCTION saga.redrive(text, text, integer) IS
-'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back stay: a notice says how many';
+'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back, or have left something that was not undone, stay: a notice says how many';
 
 -- ---------- secret ----------
 ALTER TABLE saga.secret DROP CONSTRAINT secret_pkey;
@@ -306,9 +311,9 @@ COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
-'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end the entry of not_compensated says done, or goes: it was not done, or has been undone by hand. Raises object_not_in_prerequisite_state where it is known already';
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). Raises object_not_in_prerequisite_state where it is known already, or is being undone';
 ALTER TABLE saga.continuation ADD COLUMN waiting_for text;
-ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb;
+ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb, ADD COLUMN left_over jsonb;
 CREATE OR REPLACE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
@@ -346,13 +351,27 @@ CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
 			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
 				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
-		e.waiting_for
+		-- what holds it up; a worker is needed by all that have not ended (saga_owner_problem)
+		nullif(concat_ws('; ', e.waiting_for, CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN (SELECT 'a worker: ' || CASE
+			WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_databases')
+				THEN 'pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it'
+			WHEN current_setting('pg_saga.databases', true) <> '' AND NOT EXISTS (
+				SELECT FROM unnest(string_to_array(current_setting('pg_saga.databases', true), ',')) n, btrim(n) t
+				WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END)
+				THEN 'this database is not in pg_saga.databases'
+			WHEN current_setting('pg_saga.workers', true) = '0' THEN 'pg_saga.workers is 0'
+			WHEN r.oid IS NULL THEN format('role %s does not exist', e.owner::oid)
+			WHEN NOT r.rolcanlogin AND current_setting('server_version_num')::integer < 170000
+				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
+			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state)';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it';
 CREATE OR REPLACE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details
 	FROM (
@@ -744,6 +763,24 @@ BEGIN
 		FROM (VALUES ('max_worker_processes', 1), ('pg_saga.max_processes', 0)) t (name, others) JOIN pg_settings s USING (name)
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
+
+	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
+	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
+		RETURN QUERY
+			WITH missing (name, what, needed) AS (
+				SELECT 'pg_saga.max_databases', format('%s no place in shared memory', CASE count(*) WHEN 1 THEN 'a database has' ELSE count(*) || ' databases have' END),
+					(SELECT count(*) FROM pg_database d WHERE d.datallowconn)
+				FROM saga.worker_status() w WHERE w.type = 'coordinator' AND w.reason LIKE '%pg_saga.max_databases%'
+				HAVING count(*) > 0
+				UNION ALL
+				SELECT 'pg_saga.max_queues', 'all places for queues in shared memory are taken',
+					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination'))
+				FROM saga.worker_status() w WHERE w.type = 'launcher' AND w.reason LIKE '%pg_saga.max_queues%')
+			SELECT 'places', 'warning', format('%s by %s = %s: what is ready in others is found late (needs a restart)', m.what, m.name, s.reset_val),
+				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))
+			FROM missing m JOIN pg_settings s ON s.name = m.name
+			ORDER BY 3;
+	END IF;
 
 	RETURN QUERY
 		SELECT 'version', 'error', format('%s is version %s in this database, and %s on the server', e.extname, e.extversion, a.default_version),

@@ -88,9 +88,10 @@ typedef enum SagaFate
 
 typedef enum SagaWish
 {
-	SAGA_WISH_IDENTIFY,			/* only its ids */
+	SAGA_WISH_IDENTIFY,			/* only its ids; of saga:publish, whether it is done or IN_DOUBT, too */
 	SAGA_WISH_RETRY,			/* still wanted, unless it can be taken back */
 	SAGA_WISH_SETTLE,			/* not wanted any more, and to be undone if it was done */
+	SAGA_WISH_TAKE_BACK,		/* the same, of a message whose state has completed: saga:publish */
 	SAGA_WISH_DROP				/* not wanted any more */
 } SagaWish;
 
@@ -166,6 +167,7 @@ typedef struct SagaAction
 	const char *token;			/* task token, when wait_for_token or sync; else NULL */
 	int64		timeout_ms;		/* effective TimeoutSeconds, 0: none */
 	bool		commit;			/* Commit: nothing more is run before its answer is committed */
+	bool		undone_later;	/* the state has Compensate */
 
 	/* PARK */
 	TimestampTz wake_at;		/* earliest wait, retry or timeout; DT_NOEND: none */
@@ -177,6 +179,7 @@ typedef struct SagaAction
 	const char *cause;
 	Jsonb	   *compensated;	/* array of names of the states undone, in that order; NULL: none */
 	Jsonb	   *not_compensated;	/* array of what was not undone, as run_debt.c makes it; NULL: nothing */
+	Jsonb	   *left;			/* what saga_run_undo needs of those that have a message; NULL: nothing */
 	Jsonb	   *effects;		/* array of {"state","message_id"} of calls without Compensate that were given up; NULL: none */
 } SagaAction;
 
@@ -186,6 +189,15 @@ extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env
 /* A parked run as one jsonb (with a format version), and back. */
 extern Jsonb *saga_run_freeze(SagaRun *run);
 extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen);
+
+/*
+ * After the end: a run that does nothing but undo the call of this message,
+ * of what SagaAction.left kept.  It succeeds or fails as the handler does.
+ * output: what the call has answered; NULL: what is known of that.  *input
+ * becomes the handler's.  NULL: nothing was kept of it.
+ */
+extern SagaRun *saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, const char *message_id,
+							  Jsonb *output, TimestampTz now, Jsonb **input);
 
 /*
  * The next thing to do.  Runs every branch as far as it gets without the

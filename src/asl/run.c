@@ -374,6 +374,7 @@ saga_action_finished(SagaRun *run, SagaAction *action)
 	action->cause = run->cause;
 	action->compensated = saga_names_to_jsonb(run->compensated);
 	action->not_compensated = saga_undone_to_jsonb(run->not_compensated);
+	action->left = saga_run_left(run);
 	action->effects = saga_effects_to_jsonb(run->effects);
 }
 
@@ -476,6 +477,8 @@ saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensat
 		saga_run_finish(run, run->root, SAGA_ABORTED, error, cause);
 	else if (run->status == SAGA_RUNNING)
 		saga_run_end_now(run, SAGA_ABORTED, error, cause, "Saga.Stopped", cause);
+	else if (run->status == SAGA_COMPENSATING && !compensate && run->final_status == SAGA_SUCCEEDED)
+		saga_run_end_now(run, SAGA_ABORTED, error, cause, error != NULL ? error : "Saga.Stopped", cause);
 	else if (run->status == SAGA_COMPENSATING && !compensate)
 		saga_run_end_now(run, run->final_status, run->error, run->cause, error != NULL ? error : "Saga.Stopped", cause);
 	MemoryContextSwitchTo(old);

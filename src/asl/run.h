@@ -103,6 +103,7 @@ typedef struct SagaDone
 	const char *token;			/* its callback is taken still; NULL: none */
 	const char *destination;
 	TimestampTz since;
+	const char *message_id;		/* only in what is left after the end (run_left.c) */
 } SagaDone;
 
 typedef struct SagaUndone
@@ -114,6 +115,7 @@ typedef struct SagaUndone
 	const char *message_id;		/* of a call outside; NULL: none */
 	const char *key;
 	const char *handler;		/* that failed; NULL: none was run */
+	SagaDone   *done;			/* of one with a message, what its handler needs; NULL: not kept */
 } SagaUndone;
 
 /* A call without Compensate that was given up: what became of it is in its record. */
@@ -229,6 +231,7 @@ extern Jsonb *saga_scope_context(void *arg);
 /* run_debt.c */
 extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
 extern void saga_cut(SagaRun *run, const SagaThread *thread);
+extern void saga_take_back_published(SagaRun *run);
 extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
 extern bool saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error);
 extern int	saga_debt_of_token(const SagaRun *run, const char *token);
@@ -240,6 +243,9 @@ extern void saga_list_undone(SagaRun *run, const SagaDone *done, const char *rea
 							 const char *handler);
 extern Jsonb *saga_undone_to_jsonb(List *undone);
 extern Jsonb *saga_effects_to_jsonb(List *effects);
+
+/* run_left.c */
+extern Jsonb *saga_run_left(SagaRun *run);
 
 /* run_compensate.c */
 extern SagaDone *saga_done_push(SagaRun *run, SagaThread *thread);

@@ -137,7 +137,11 @@ static void
 saga_compensation_next(SagaRun *run)
 {
 	if (run->ndone == 0)
+	{
+		if (run->final_status == SAGA_SUCCEEDED)
+			run->output = saga_jsonb_null();
 		saga_run_end(run, run->last_event, run->final_status, run->error, run->cause);
+	}
 	else if (run->done[run->ndone - 1].kind != SAGA_DONE_OWED)
 		saga_handler_start(run, &run->done[run->ndone - 1]);
 }
@@ -177,6 +181,7 @@ void
 saga_compensation_start(SagaRun *run, int64 last_event)
 {
 	run->last_event = last_event;
+	saga_take_back_published(run);
 	saga_undo_next(run);
 }
 
@@ -210,6 +215,13 @@ saga_compensation_failed(SagaRun *run, const SagaFailure *failure)
 	record->strings[2] = failure->error;
 	record->strings[3] = failure->cause;
 	saga_list_undone(run, saga_undoing(run), failure->error, failure->cause, failure->in_doubt, thread->state->name);
+	if (run->status == SAGA_COMPENSATING && run->final_status == SAGA_SUCCEEDED)
+	{
+		/* a run that does nothing else (run_left.c) */
+		run->final_status = SAGA_FAILED;
+		run->error = failure->error;
+		run->cause = failure->cause;
+	}
 	saga_handler_ended(run, thread);
 }
 

@@ -5,7 +5,7 @@
  * {"version": 1, "status", "ids": [next thread, task, call, event],
  *	"input", "deadline", "threads": [...], "ready": [thread ids],
  *	"done": [...], "effects": [...], "decided", "output", "last_event", "undoing", "final", "error", "cause", "compensated",
- *	"not_compensated", "values": [...]}
+ *	"not_compensated": [{..., "done": an item of "done"}], "values": [...]}
  *
  * What is absent or at its default is left out.  Values of users stand in
  * "values", once each, and are named by their index: a step's output is the
@@ -178,6 +178,25 @@ saga_freeze_threads(SagaFreezer *f, SagaRun *run)
 	saga_end_list(f);
 }
 
+static void
+saga_freeze_done(SagaFreezer *f, const SagaDone *done)
+{
+	saga_put_string(f, "state", done->state->name);
+	saga_put_int(f, "call", done->call_id, 0);
+	saga_put_value(f, "input", done->input);
+	saga_put_value(f, "output", done->output);
+	saga_put_value(f, "variables", done->variables);
+	saga_put_int(f, "task", done->task_id, 0);
+	saga_put_int(f, "kind", done->kind, SAGA_DONE_COMPLETED);
+	saga_put_int(f, "kept", done->kept, 0);
+	saga_put_string(f, "error", done->error);
+	saga_put_string(f, "cause", done->cause);
+	saga_put_string(f, "token", done->token);
+	saga_put_string(f, "destination", done->destination);
+	saga_put_int(f, "since", done->since, 0);
+	saga_put_string(f, "message", done->message_id);
+}
+
 /* What is known already of the end; few that run have any of it. */
 static void
 saga_freeze_undone(SagaFreezer *f, SagaRun *run)
@@ -206,6 +225,13 @@ saga_freeze_undone(SagaFreezer *f, SagaRun *run)
 			saga_put_string(f, "message", undone->message_id);
 			saga_put_string(f, "key", undone->key);
 			saga_put_string(f, "handler", undone->handler);
+			if (undone->done != NULL)
+			{
+				saga_jsonb_push_key(&f->state, "done");
+				pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
+				saga_freeze_done(f, undone->done);
+				pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
+			}
 			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 		}
 		saga_end_list(f);
@@ -235,19 +261,7 @@ saga_freeze_compensation(SagaFreezer *f, SagaRun *run)
 	for (i = 0; i < run->ndone; i++)
 	{
 		pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-		saga_put_string(f, "state", run->done[i].state->name);
-		saga_put_int(f, "call", run->done[i].call_id, 0);
-		saga_put_value(f, "input", run->done[i].input);
-		saga_put_value(f, "output", run->done[i].output);
-		saga_put_value(f, "variables", run->done[i].variables);
-		saga_put_int(f, "task", run->done[i].task_id, 0);
-		saga_put_int(f, "kind", run->done[i].kind, SAGA_DONE_COMPLETED);
-		saga_put_int(f, "kept", run->done[i].kept, 0);
-		saga_put_string(f, "error", run->done[i].error);
-		saga_put_string(f, "cause", run->done[i].cause);
-		saga_put_string(f, "token", run->done[i].token);
-		saga_put_string(f, "destination", run->done[i].destination);
-		saga_put_int(f, "since", run->done[i].since, 0);
+		saga_freeze_done(f, &run->done[i]);
 		pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 	}
 	saga_end_list(f);

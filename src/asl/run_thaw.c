@@ -323,6 +323,30 @@ saga_status_of(const char *name)
 }
 
 static void
+saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
+{
+	memset(done, 0, sizeof(SagaDone));
+	done->state = saga_get_state(t, item);
+	done->call_id = (int) saga_get_int(item, "call", 0);
+	done->input = saga_get_value(t, item, "input");
+	done->output = saga_get_value(t, item, "output");
+	done->variables = saga_get_value(t, item, "variables");
+	done->task_id = (int) saga_get_int(item, "task", 0);
+	done->kind = (SagaDoneKind) saga_get_int(item, "kind", SAGA_DONE_COMPLETED);
+	done->kept = saga_get_int(item, "kept", 0) != 0;
+	done->error = saga_get_string(item, "error");
+	done->cause = saga_get_string(item, "cause");
+	done->token = saga_get_string(item, "token");
+	done->destination = saga_get_string(item, "destination");
+	done->since = saga_get_int(item, "since", 0);
+	done->message_id = saga_get_string(item, "message");
+	if (done->state->compensate == NULL || done->input == NULL ||
+		done->kind < SAGA_DONE_COMPLETED || done->kind > SAGA_DONE_UNWANTED ||
+		(done->output == NULL && done->kind != SAGA_DONE_OWED))
+		saga_frozen_corrupt("done");
+}
+
+static void
 saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 {
 	SagaRun    *run = t->run;
@@ -333,34 +357,15 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 	run->done_size = Max(count, 8);
 	run->done = palloc(sizeof(SagaDone) * run->done_size);
 	for (i = 0; i < count; i++)
-	{
-		JsonbValue *item = saga_list_object(&list, i, "done");
-		SagaDone   *done = &run->done[run->ndone++];
-
-		done->state = saga_get_state(t, item);
-		done->call_id = (int) saga_get_int(item, "call", 0);
-		done->input = saga_get_value(t, item, "input");
-		done->output = saga_get_value(t, item, "output");
-		done->variables = saga_get_value(t, item, "variables");
-		done->task_id = (int) saga_get_int(item, "task", 0);
-		done->kind = (SagaDoneKind) saga_get_int(item, "kind", SAGA_DONE_COMPLETED);
-		done->kept = saga_get_int(item, "kept", 0) != 0;
-		done->error = saga_get_string(item, "error");
-		done->cause = saga_get_string(item, "cause");
-		done->token = saga_get_string(item, "token");
-		done->destination = saga_get_string(item, "destination");
-		done->since = saga_get_int(item, "since", 0);
-		if (done->state->compensate == NULL || done->input == NULL ||
-			done->kind < SAGA_DONE_COMPLETED || done->kind > SAGA_DONE_UNWANTED ||
-			(done->output == NULL && done->kind != SAGA_DONE_OWED))
-			saga_frozen_corrupt("done");
-	}
+		saga_read_done(t, saga_list_object(&list, i, "done"), &run->done[run->ndone++]);
 }
 
 static void
-saga_thaw_undone(SagaRun *run, const JsonbValue *object)
+saga_thaw_undone(SagaThawer *t, const JsonbValue *object)
 {
+	SagaRun    *run = t->run;
 	JsonbValue	list;
+	JsonbValue	value;
 	int			count;
 	int			i;
 
@@ -386,6 +391,11 @@ saga_thaw_undone(SagaRun *run, const JsonbValue *object)
 		undone->message_id = saga_get_string(item, "message");
 		undone->key = saga_get_string(item, "key");
 		undone->handler = saga_get_string(item, "handler");
+		if (saga_member(item, "done", &value) && saga_is_object(&value))
+		{
+			undone->done = palloc(sizeof(SagaDone));
+			saga_read_done(t, &value, undone->done);
+		}
 		run->not_compensated = lappend(run->not_compensated, undone);
 	}
 	count = saga_get_list(object, "effects", &list);
@@ -406,7 +416,7 @@ saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
 	SagaRun    *run = t->run;
 
 	saga_thaw_done(t, object);
-	saga_thaw_undone(run, object);
+	saga_thaw_undone(t, object);
 	run->last_event = saga_get_int(object, "last_event", 0);
 	run->undoing = (int) saga_get_int(object, "undoing", 0);
 	/* as an earlier version has it: the last one */

@@ -73,13 +73,20 @@ env_call_fate(void *arg, SagaWish wish, SagaOutside *call)
 	saga_outbox_fate(&job->execution_id, wish, call);
 }
 
-static void
-set_up_run(SagaJob *job)
+/*
+ * What its steps see of it.  One that undoes what another has left is as if it
+ * was that one: handlers know what is theirs by the execution's id.
+ */
+void
+saga_job_environment(SagaJob *job)
 {
 	SagaRunEnv *env = &job->env;
+	const char *name = job->name;
 
-	env->execution_id = saga_uuid_to_cstring(&job->execution_id);
-	env->execution_name = job->name ? job->name : env->execution_id;
+	env->execution_id = saga_uuid_to_cstring(saga_job_undoes(job) ? &job->parent_id : &job->execution_id);
+	if (saga_job_undoes(job))
+		name = saga_store_ended_name(&job->parent_id);
+	env->execution_name = name ? name : env->execution_id;
 	env->role = GetUserNameFromId(job->queue->owner, true);
 	env->machine_id = job->queue->name;
 	env->machine_name = job->queue->name;
@@ -90,10 +97,16 @@ set_up_run(SagaJob *job)
 	env->call_fate = env_call_fate;
 	env->arg = job;
 	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);
+}
+
+static void
+set_up_run(SagaJob *job)
+{
+	saga_job_environment(job);
 	if (job->frozen)
-		job->run = saga_run_thaw(job->machine, env, job->frozen);
+		job->run = saga_run_thaw(job->machine, &job->env, job->frozen);
 	else
-		job->run = saga_run_start(job->machine, env, job->input, job->started_at);
+		job->run = saga_run_start(job->machine, &job->env, job->input, job->started_at);
 }
 
 static void
@@ -140,6 +153,8 @@ feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
 
 		if (task_id != 0)
 			feed_answer(job, task_id, body, now);
+		if (task_id != 0 && !saga_jsonb_get(body, "heartbeat", &v))
+			saga_outbox_answered(&job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
 	}
 	else if (saga_jsonb_get(body, "task", &v) && v.type == jbvNumeric)
 	{

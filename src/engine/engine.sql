@@ -99,7 +99,8 @@ CREATE TABLE saga.execution (
 	compensated jsonb,
 	history bytea,						-- events of the last run; earlier runs are in saga.history
 	not_compensated jsonb,				-- what had been done, or may have been, and was not undone
-	effects jsonb						-- calls without Compensate that were given up
+	effects jsonb,						-- calls without Compensate that were given up
+	left_over jsonb						-- what the handlers of not_compensated need, as a frozen run
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
@@ -178,7 +179,7 @@ COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
-'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end the entry of not_compensated says done, or goes: it was not done, or has been undone by hand. Raises object_not_in_prerequisite_state where it is known already';
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). Raises object_not_in_prerequisite_state where it is known already, or is being undone';
 
 CREATE FUNCTION saga.send_task_success(token text, output jsonb) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_send_task_success';
@@ -250,13 +251,27 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
 			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
 				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
-		e.waiting_for
+		-- what holds it up; a worker is needed by all that have not ended (saga_owner_problem)
+		nullif(concat_ws('; ', e.waiting_for, CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN (SELECT 'a worker: ' || CASE
+			WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_databases')
+				THEN 'pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it'
+			WHEN current_setting('pg_saga.databases', true) <> '' AND NOT EXISTS (
+				SELECT FROM unnest(string_to_array(current_setting('pg_saga.databases', true), ',')) n, btrim(n) t
+				WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END)
+				THEN 'this database is not in pg_saga.databases'
+			WHEN current_setting('pg_saga.workers', true) = '0' THEN 'pg_saga.workers is 0'
+			WHEN r.oid IS NULL THEN format('role %s does not exist', e.owner::oid)
+			WHEN NOT r.rolcanlogin AND current_setting('server_version_num')::integer < 170000
+				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
+			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state)';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it';
 
 CREATE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details

@@ -108,7 +108,7 @@ typedef struct SagaJob
 	int			version;
 	pg_uuid_t	execution_id;
 	char	   *name;
-	pg_uuid_t	parent_id;
+	pg_uuid_t	parent_id;		/* whose call it undoes (entry.c); zero: it is no such one */
 	Jsonb	   *input;
 	TimestampTz started_at;
 	bool		parked_before;	/* a row of saga.continuation is there and locked */
@@ -182,6 +182,16 @@ extern bool saga_alone_take(int32 queue_id, SagaAlone *entry);	/* the next one o
 extern bool saga_alone_any(int32 queue_id);
 
 /* ---------- a run (batch.c) ---------- */
+
+/* Makes env and machine. */
+extern void saga_job_environment(SagaJob *job);
+
+/* Nothing but that: a handler that somebody has asked for after the end of its execution. */
+static inline bool
+saga_job_undoes(const SagaJob *job)
+{
+	return saga_uuid_cmp(&job->parent_id, &saga_uuid_min) != 0;
+}
 
 /* Sets the run up, or thaws it, and feeds it the events. */
 extern void saga_job_begin(SagaJob *job, TimestampTz now);
@@ -287,12 +297,30 @@ extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *ac
 extern bool saga_answer_claim(const char *token, bool only_look);
 extern void saga_answer_release(SagaBatch *batch);
 
+/* ---------- what an execution has left (entry.c) ---------- */
+
+/*
+ * The entries of not_compensated, in the execution and in its dead letter.
+ * All need SPI_connect.
+ *
+ * lock: what a person speaks of; true: the execution has not ended.  settle: a person says it.  undone: the execution that undoes one has ended.
+ * event: what comes for an execution that has ended; false: somebody has
+ * locked its rows.  close: nobody settles or undoes them any more.
+ */
+extern bool saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id);
+extern void saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow,
+							  const pg_uuid_t *execution_id, bool done, Jsonb *output);
+extern void saga_entry_undone(const SagaJob *job);
+extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
+extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id);
+
 /* ---------- reading and writing (store.c) ---------- */
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
 extern void saga_store_read_item(uint64 row, SagaItem *item);
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
+extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */
 extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at);
 extern void saga_store_end(SagaBatch *batch, SagaJob *job);
 extern void saga_store_flush(SagaBatch *batch);

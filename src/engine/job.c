@@ -18,6 +18,11 @@ handle_orphan(SagaBatch *batch, SagaItem *item)
 
 	if (item->kind == SAGA_MSG_TICK || saga_store_ended_workflow(&item->execution_id) != 0)
 	{
+		if (item->kind == SAGA_MSG_EVENT && !saga_entry_event(item, batch->queue->queue_id))
+		{
+			saga_store_postpone(batch, item, Min((int64) 10 << Min(item->receives, 13), 60000));
+			return;
+		}
 		item->done = item->taken = true;
 		return;
 	}

@@ -237,31 +237,39 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(result);
 }
 
-/* A call of which nobody knows whether it was done: then to do it once more is for a person to decide. */
+/*
+ * Something is there, or may be, that was not undone: a new execution would do
+ * it once more.  *unknown: of one of them nobody knows.
+ */
 static bool
-has_open_entry(Jsonb *details)
+has_open_entry(Jsonb *details, bool *unknown)
 {
 	JsonbValue	list;
 	JsonbValue	v;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
+	bool		open = false;
 
+	*unknown = false;
 	if (details == NULL || !saga_jsonb_get(details, "not_compensated", &list) || list.type != jbvBinary)
 		return false;
 	it = JsonbIteratorInit(list.val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		Jsonb	   *entry;
+		JsonbValue	closed;
 		char	   *outcome;
 
 		if (token != WJB_ELEM || v.type != jbvBinary)
 			continue;
 		entry = saga_jsonb_from_value(&v);
+		if (saga_jsonb_get(entry, "closed", &closed))
+			continue;
+		open = true;
 		outcome = saga_jsonb_get_string(entry, "outcome");
-		if (outcome != NULL && strcmp(outcome, "unknown") == 0 && saga_jsonb_get_string(entry, "message_id") != NULL)
-			return true;
+		*unknown |= outcome == NULL || strcmp(outcome, "done") != 0;
 	}
-	return false;
+	return open;
 }
 
 /*
@@ -270,14 +278,15 @@ has_open_entry(Jsonb *details)
  * dead one.  An event has no way back: the letter does not tell whose it was.
  */
 static bool
-redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_uuid_t *as)
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
 {
 	SagaSend	row = {.kind = letter->kind};
 	char	   *status = letter->details != NULL ? saga_jsonb_get_string(letter->details, "status") : NULL;
+	bool		unknown;
 
 	if (letter->kind != SAGA_MSG_START)
 	{
-		if (or_raise)
+		if (how != SAGA_REDRIVE_MANY)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("dead letter of an event cannot be redriven"),
@@ -286,21 +295,24 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_
 	}
 	if (status != NULL && strcmp(status, "SUCCEEDED") == 0)
 	{
-		if (or_raise)
+		if (how != SAGA_REDRIVE_MANY)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("execution %s has succeeded and cannot be redriven", saga_uuid_to_cstring(&letter->message_id)),
 					 errdetail("Its dead letter says what it gave up on its way and could not undo.")));
 		return false;
 	}
-	if (has_open_entry(letter->details))
+	if (how == SAGA_REDRIVE_FORCE)
+		saga_entry_close(&letter->message_id, queue->queue_id);
+	else if (has_open_entry(letter->details, &unknown))
 	{
-		if (or_raise)
+		if (how != SAGA_REDRIVE_MANY)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("execution %s has left something that nobody knows of", saga_uuid_to_cstring(&letter->message_id)),
-					 errdetail("In the details of its dead letter not_compensated has a call whose outcome is unknown."),
-					 errhint("Find out, and say it with saga.settle.")));
+					 unknown ? errmsg("execution %s has left something that nobody knows of", saga_uuid_to_cstring(&letter->message_id)) :
+					 errmsg("execution %s has left something that was not undone", saga_uuid_to_cstring(&letter->message_id)),
+					 errdetail("The details of its dead letter say in not_compensated what it is."),
+					 errhint("Find out, undo it, and say so with saga.settle; or redrive it with force, after which nobody undoes it.")));
 		return false;
 	}
 	row.message_id = *as = saga_uuid_new();

@@ -169,6 +169,23 @@ saga_store_ended_workflow(const pg_uuid_t *execution_id)
 	return workflow_id;
 }
 
+char *
+saga_store_ended_name(const pg_uuid_t *execution_id)
+{
+	static SagaStmt stmt = {
+		"SELECT name FROM saga.execution WHERE execution_id = $1 AND name IS NOT NULL",
+		1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(execution_id)};
+	bool		isnull;
+	char	   *name;
+
+	saga_execute(&stmt, values, NULL, false, 1);
+	name = SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : NULL;
+	SPI_freetuptable(SPI_tuptable);
+	return name;
+}
+
 /* ---------- park ---------- */
 
 static void
@@ -371,7 +388,13 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 		if (job->end.status != SAGA_SUCCEEDED)
 			saga_outbox_withdraw(&job->execution_id, 0);
 	}
-	if (job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated)
+	if (saga_job_undoes(job))
+	{
+		/* what it has left is the other one's, which has a dead letter */
+		saga_entry_undone(job);
+		job->end.not_compensated = job->end.left = NULL;
+	}
+	else if (job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated)
 		saga_store_dead_letter(batch, job);
 }
 
@@ -384,7 +407,7 @@ status_char(SagaStatus status)
 		status == SAGA_ABORTED ? 'a' : 'f';
 }
 
-#define ENDED_COLUMNS 17
+#define ENDED_COLUMNS 18
 
 static void
 fill_ended(SagaJob *job, Datum *v, bool *n)
@@ -420,6 +443,8 @@ fill_ended(SagaJob *job, Datum *v, bool *n)
 	v[15] = n[15] ? (Datum) 0 : JsonbPGetDatum(end->not_compensated);
 	n[16] = end->effects == NULL;
 	v[16] = n[16] ? (Datum) 0 : JsonbPGetDatum(end->effects);
+	n[17] = end->left == NULL;
+	v[17] = n[17] ? (Datum) 0 : JsonbPGetDatum(end->left);
 }
 
 /* Documents as long as this are not copied into an array first, and out of it again. */
@@ -428,7 +453,8 @@ fill_ended(SagaJob *job, Datum *v, bool *n)
 static bool
 is_long(const SagaJob *job)
 {
-	return VARSIZE(job->input) + (job->end.output != NULL ? VARSIZE(job->end.output) : 0) > SAGA_LONG_ROW;
+	return VARSIZE(job->input) + (job->end.output != NULL ? VARSIZE(job->end.output) : 0) +
+		(job->end.left != NULL ? VARSIZE(job->end.left) : 0) > SAGA_LONG_ROW;
 }
 
 static void
@@ -436,10 +462,10 @@ insert_long(SagaJob *job)
 {
 	static SagaStmt stmt = {
 		"INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status, runs,"
-		" name, parent_id, error, cause, input, output, compensated, history)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+		" name, parent_id, error, cause, input, output, compensated, history, not_compensated, effects, left_over)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
 		ENDED_COLUMNS, {UUIDOID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, CHAROID, INT4OID, TEXTOID,
-		UUIDOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID}
+		UUIDOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID, JSONBOID, JSONBOID, JSONBOID}
 	};
 	Datum		values[ENDED_COLUMNS];
 	bool		isnull[ENDED_COLUMNS];
@@ -457,13 +483,14 @@ insert_ended(SagaBatch *batch)
 {
 	static SagaStmt stmt = {
 		"INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status, runs,"
-		" name, parent_id, error, cause, input, output, compensated, history, not_compensated, effects)"
+		" name, parent_id, error, cause, input, output, compensated, history, not_compensated, effects, left_over)"
 		" SELECT * FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::timestamptz[], $5::timestamptz[],"
 		" $6::\"char\"[], $7::int4[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::jsonb[],"
-		" $13::jsonb[], $14::jsonb[], $15::bytea[], $16::jsonb[], $17::jsonb[])",
+		" $13::jsonb[], $14::jsonb[], $15::bytea[], $16::jsonb[], $17::jsonb[], $18::jsonb[])",
 		ENDED_COLUMNS, {UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
 			TIMESTAMPTZARRAYOID, CHARARRAYOID, INT4ARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+		TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, JSONBARRAYOID,
+		JSONBARRAYOID}
 	};
 	static const struct
 	{
@@ -478,7 +505,7 @@ insert_ended(SagaBatch *batch)
 		{CHAROID, 1, true, 'c'}, {INT4OID, 4, true, 'i'}, {TEXTOID, -1, false, 'i'},
 		{UUIDOID, 16, false, 'c'}, {TEXTOID, -1, false, 'i'}, {TEXTOID, -1, false, 'i'},
 		{JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'},
-		{BYTEAOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}
+		{BYTEAOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}
 	};
 	Datum	   *values = palloc(sizeof(Datum) * batch->nended * ENDED_COLUMNS);
 	bool	   *nulls = palloc(sizeof(bool) * batch->nended * ENDED_COLUMNS);

@@ -124,8 +124,9 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
  * the execution's id with its random half mixed with the visit's number.
  */
 static pg_uuid_t
-idempotency_key(const pg_uuid_t *execution_id, const SagaAction *action)
+idempotency_key(const SagaJob *job, const SagaAction *action)
 {
+	const pg_uuid_t *execution_id = saga_job_undoes(job) ? &job->parent_id : &job->execution_id;
 	/* a handler's is made of the visit that it undoes: the same after a restore, whatever was undone before it */
 	int			call_id = action->undoes != 0 ? -action->undoes : action->call_id;
 	unsigned char bytes[UUID_LEN + sizeof(int)];
@@ -176,16 +177,17 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 	entry.outbox_id = saga_uuid_new();
 	entry.op = op;
 	entry.request = action->input;
-	entry.idempotency_key = idempotency_key(&job->execution_id, action);
+	entry.idempotency_key = idempotency_key(job, action);
 	entry.execution_id = job->execution_id;
 	entry.role = GetUserId();
 	entry.meant = destination_meant;
 	entry.meant_arg = job;
-	if (op != SAGA_OUTBOX_PUBLISH)
+	/* nobody waits for what is published, until it is to be undone */
+	if (op != SAGA_OUTBOX_PUBLISH || action->undone_later)
 	{
 		entry.workflow_id = job->queue->queue_id;
 		entry.task_id = action->task_id;
-		entry.only_submit = action->token != NULL;
+		entry.only_submit = action->token != NULL && op != SAGA_OUTBOX_PUBLISH;
 	}
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error)
@@ -295,7 +297,7 @@ lambda_payload(Jsonb *input)
 static Jsonb *
 lambda_log(const SagaJob *job, const SagaAction *action)
 {
-	pg_uuid_t	id = idempotency_key(&job->execution_id, action);
+	pg_uuid_t	id = idempotency_key(job, action);
 	char	   *request = saga_uuid_to_cstring(&id);
 	char	   *log = psprintf("START RequestId: %s Version: $LATEST\nEND RequestId: %s\n", request, request);
 	int			size = pg_b64_enc_len(strlen(log)) + 1;

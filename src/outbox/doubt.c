@@ -26,8 +26,8 @@ static SagaStmt lock_stmt = {
 	"uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
 	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity'), "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
-	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted "
-	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 AND op <> 'p' "
+	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted, op "
+	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 "
 	"ORDER BY created_at DESC, state = 'waiting' DESC LIMIT 1 FOR UPDATE",
 	.nargs = 2,
 	.argtypes = {UUIDOID, INT4OID}
@@ -45,6 +45,7 @@ typedef struct Record
 	Jsonb	   *response;
 	pg_uuid_t	key;
 	bool		polls;
+	bool		published;		/* its state has completed with the commit */
 	TimestampTz last_sent_at;
 	SagaDelivery delivery;		/* as much of it as settle.c asks for */
 } Record;
@@ -84,6 +85,7 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 	value = saga_result(0, 16, &isnull);
 	record->delivery.request = DatumGetJsonbPCopy(value);
 	record->delivery.accepted = DatumGetBool(saga_result(0, 17, &isnull));
+	record->published = DatumGetChar(saga_result(0, 18, &isnull)) == SAGA_OUTBOX_PUBLISH;
 	record->delivery.uncertain = record->in_doubt;
 	SPI_freetuptable(SPI_tuptable);
 	return true;
@@ -291,16 +293,37 @@ can_go_on(const Record *record, const SagaDestination *destination)
 		 GetCurrentTimestamp() < TimestampTzPlusMilliseconds(record->delivery.first_sent_at, (int64) key->ttl_s * 1000));
 }
 
+/* What would send it once more.  Who has it locked sends it now, and finds the record as it is then. */
+static SagaStmt forget_letter_stmt = {
+	.sql = "DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.dead_letter "
+	"WHERE queue_id = $1 AND message_id = $2 AND redriven_at IS NULL FOR UPDATE SKIP LOCKED))",
+	.nargs = 2,
+	.argtypes = {INT4OID, UUIDOID}
+};
+
+/* A published message has failed, which is told by a dead letter of its own; now its state is undone. */
+static void
+take_letter(const Record *record, bool no_effect)
+{
+	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
+
+	(void) saga_execute(&forget_letter_stmt, values, NULL, false, 0);
+	if (no_effect)
+		(void) saga_execute(&withdraw_stmt, values, NULL, false, 0);
+}
+
 static SagaFate
 fate_of_failed(const Record *record, const SagaDestination *destination, SagaWish wish)
 {
 	SagaSettleStep step;
 
+	if (record->published)
+		take_letter(record, !record->in_doubt);
 	if (!record->in_doubt)
 		return SAGA_FATE_NO_EFFECT;
 	if (wish == SAGA_WISH_RETRY)
 		return can_go_on(record, destination) ? SAGA_FATE_IN_DOUBT : SAGA_FATE_UNKNOWN;
-	if (wish != SAGA_WISH_SETTLE)
+	if (wish == SAGA_WISH_DROP)
 		return SAGA_FATE_UNKNOWN;
 	step = saga_settle_step(destination, &record->delivery, record->polls, GetCurrentTimestamp());
 	if (step == SAGA_SETTLED_SUSPECTED)
@@ -356,16 +379,18 @@ saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call
 	call->message_id = saga_uuid_to_cstring(&record.outbox_id);
 	call->key = saga_uuid_to_cstring(&record.key);
 	call->destination = destination != NULL ? pstrdup(destination->name) : NULL;
-	if (wish == SAGA_WISH_IDENTIFY || destination == NULL)
+	if (wish == SAGA_WISH_IDENTIFY && record.published)
+		call->fate = strcmp(record.state, "delivered") == 0 ? SAGA_FATE_DONE : SAGA_FATE_IN_DOUBT;
+	if (wish == SAGA_WISH_IDENTIFY || destination == NULL || (wish == SAGA_WISH_TAKE_BACK && !record.published))
 		return;
 	if (strcmp(record.state, "delivered") == 0)
 	{
-		call->fate = record.only_submit ? SAGA_FATE_DONE : SAGA_FATE_ANSWERED;
+		call->fate = record.only_submit || record.published ? SAGA_FATE_DONE : SAGA_FATE_ANSWERED;
 		call->output = record.response;
 	}
 	else if (strcmp(record.state, "waiting") == 0)
 		call->fate = fate_of_waiting(&record, destination, wish);
-	else if (!call->answered)
+	else if (!call->answered && !record.published)
 		call->fate = SAGA_FATE_ANSWERED;
 	else
 		call->fate = fate_of_failed(&record, destination, wish);

@@ -85,7 +85,7 @@ CREATE TABLE saga.outbox (
 	unwanted_since timestamptz,			-- the state was given up: if it was done it will be undone
 	outcome text NOT NULL DEFAULT 'never_left'	-- what is known of it when nothing is in flight
 		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
-	outcome_by text,					-- what that rests on: answer, replay, lookup, poll, withdrawal, person
+	outcome_by text,					-- what that rests on: answer, replay, lookup, poll, token, withdrawal, person
 	outcome_at timestamptz,
 	accepted boolean NOT NULL DEFAULT false,	-- the server said that it was done, and what else it said cannot be read
 	captured_hash bigint,				-- of those values that a look-up finds too

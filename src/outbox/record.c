@@ -400,7 +400,8 @@ record_waiting(Recording *recording)
 {
 	SagaDelivery *delivery = recording->delivery;
 	bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
-	bool		waited_for = delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH;
+	bool		waited_for = delivery->workflow_id != 0 &&
+		(delivery->op != SAGA_OUTBOX_PUBLISH || delivery->unwanted_since != 0);
 
 	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
 	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", success);

@@ -20,7 +20,7 @@ static SagaStmt reset_stmt = {
 };
 
 static bool
-redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_uuid_t *as)
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
 {
 	Datum		values[2];
 	SagaSend	send = {0};
@@ -30,7 +30,7 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise, pg_
 	(void) saga_execute(&reset_stmt, values, NULL, false, 0);
 	if (SPI_processed == 0)
 	{
-		if (or_raise)
+		if (how != SAGA_REDRIVE_MANY)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("outbox message %s has not failed, or is not there any more",

@@ -67,7 +67,6 @@ static SagaStmt queue_of_letter_stmt = {
 static SagaStmt letters_stmt = {
 	.sql = LETTER_COLUMNS " WHERE queue_id = $1 AND dead_letter_id > $2 AND redriven_at IS NULL "
 	"AND details ->> 'status' IS DISTINCT FROM 'SUCCEEDED' "
-	"AND NOT coalesce(details -> 'not_compensated' @> '[{\"outcome\": \"unknown\"}]', false)"
 	" AND ($3 IS NULL OR reason = $3) ORDER BY dead_letter_id LIMIT $4 FOR UPDATE SKIP LOCKED",
 	.nargs = 4,.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID}
 };
@@ -213,10 +212,10 @@ read_letter(uint64 row, FoundLetter *found)
 
 /*
  * The letter is locked, the rights are checked.  *as: what it was redriven as.
- * False: it has no way back; with or_raise this is an error.
+ * False: it has no way back, and is one of many; else this is an error.
  */
 static bool
-redrive_letter(const SagaQueue *queue, const FoundLetter *found, bool or_raise, pg_uuid_t *as)
+redrive_letter(const SagaQueue *queue, const FoundLetter *found, SagaRedriveHow how, pg_uuid_t *as)
 {
 	const SagaDeadLetter *letter = &found->letter;
 	saga_redrive_hook_type hook = NULL;
@@ -230,7 +229,7 @@ redrive_letter(const SagaQueue *queue, const FoundLetter *found, bool or_raise, 
 	*as = letter->message_id;
 	if (hook != NULL)
 	{
-		if (!hook(queue, letter, or_raise, as))
+		if (!hook(queue, letter, how, as))
 			return false;
 	}
 	else
@@ -271,7 +270,7 @@ no_such_letter(const pg_uuid_t *id)
 
 /* One letter; checks everything. Returns what it was redriven as. */
 static pg_uuid_t
-redrive_one(const pg_uuid_t *id)
+redrive_one(const pg_uuid_t *id, SagaRedriveHow how)
 {
 	const SagaQueue *queue;
 	FoundLetter found;
@@ -298,7 +297,7 @@ redrive_one(const pg_uuid_t *id)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("dead letter %s was already redriven", saga_uuid_to_cstring(id)),
 				 errhint("See redriven_at and redriven_as in saga.dead_letters.")));
-	(void) redrive_letter(queue, &found, true, &result);
+	(void) redrive_letter(queue, &found, how, &result);
 	SPI_finish();
 	saga_accepted();
 	return result;
@@ -313,7 +312,21 @@ saga_redrive(PG_FUNCTION_ARGS)
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
 
 	saga_arg_required(fcinfo, 0, "dead_letter_id");
-	*result = redrive_one(PG_GETARG_UUID_P(0));
+	*result = redrive_one(PG_GETARG_UUID_P(0), SAGA_REDRIVE_ONE);
+	PG_RETURN_UUID_P(result);
+}
+
+/* redrive(dead_letter_id uuid, force boolean) returns uuid */
+PG_FUNCTION_INFO_V1(saga_redrive_force);
+
+Datum
+saga_redrive_force(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+
+	saga_arg_required(fcinfo, 0, "dead_letter_id");
+	*result = redrive_one(PG_GETARG_UUID_P(0), force ? SAGA_REDRIVE_FORCE : SAGA_REDRIVE_ONE);
 	PG_RETURN_UUID_P(result);
 }
 
@@ -340,7 +353,7 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 	if (queue == NULL && saga_uuid_parse(name, &after))
 	{
 		/* a literal without a cast is text: the id of a letter, one is redriven */
-		(void) redrive_one(&after);
+		(void) redrive_one(&after, SAGA_REDRIVE_ONE);
 		PG_RETURN_INT64(1);
 	}
 	if (queue == NULL)
@@ -380,7 +393,7 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 			pg_uuid_t	as;
 
 			/* one that has no way back does not keep the others from theirs */
-			if (redrive_letter(queue, &found[i], false, &as))
+			if (redrive_letter(queue, &found[i], SAGA_REDRIVE_MANY, &as))
 			{
 				done++;
 				left--;

@@ -150,6 +150,7 @@ extern void saga_prepared_note_gid(const char *gid);	/* before PREPARE TRANSACTI
 #define SAGA_NEWS_DATABASES		8
 #define SAGA_NEWS_EXTENSION		16	/* created or updated */
 #define SAGA_NEWS_NO_EXTENSION	32	/* dropped */
+#define SAGA_NEWS_STOPS			64	/* executions that somebody runs were stopped */
 extern void saga_prepared_note_news(int news);
 
 /* After COMMIT or ROLLBACK PREPARED, in PG_FINALLY.  Returns the news; all that are harmless when they are not known. */
@@ -269,7 +270,14 @@ extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);	/* needs
  * False: there is no way back for this one, and nothing was done; with
  * or_raise this is an error.  SPI is connected.
  */
-typedef bool (*saga_redrive_hook_type) (const SagaQueue *queue, const SagaDeadLetter *letter, bool or_raise,
+typedef enum SagaRedriveHow
+{
+	SAGA_REDRIVE_MANY,			/* what has no way back is passed over */
+	SAGA_REDRIVE_ONE,			/* ... is an error */
+	SAGA_REDRIVE_FORCE			/* even though something is left of it, which nobody settles any more */
+} SagaRedriveHow;
+
+typedef bool (*saga_redrive_hook_type) (const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how,
 										pg_uuid_t *as);
 extern saga_redrive_hook_type saga_redrive_execution_hook;
 extern saga_redrive_hook_type saga_redrive_outbox_hook;

@@ -150,12 +150,17 @@ CREATE FUNCTION saga.redrive(dead_letter_id uuid) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive';
 COMMENT ON FUNCTION saga.redrive(uuid) IS
 'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
-Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven)';
+Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven; or the execution has left something that was not undone, or that nobody knows of)';
+
+CREATE FUNCTION saga.redrive(dead_letter_id uuid, force boolean) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_force';
+COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
+'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more';
 
 CREATE FUNCTION saga.redrive(queue text, reason text DEFAULT NULL, max integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_queue';
 COMMENT ON FUNCTION saga.redrive(text, text, integer) IS
-'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back stay: a notice says how many';
+'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back, or have left something that was not undone, stay: a notice says how many';
 
 CREATE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,

@@ -63,8 +63,8 @@ typedef struct Cleaner
 	"free AS MATERIALIZED (SELECT ctid AS at, " id " AS id FROM " table \
 	" WHERE ctid = ANY (ARRAY(SELECT at FROM seen)) AND " condition " FOR UPDATE SKIP LOCKED)"
 
-/* What nobody knows of is kept until somebody has settled it. */
-#define OPEN_ENTRY(list) "coalesce(" list " @> '[{\"outcome\": \"unknown\"}]', false)"
+/* What was not undone, or may be there, is kept until somebody has settled it (src/engine/entry.c). */
+#define OPEN_ENTRY(list) "coalesce(" list " @? '$[*] ? (@.type() == \"object\" && !exists(@.closed))', false)"
 
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
@@ -74,7 +74,7 @@ typedef struct Cleaner
 static Cleaner cleaners[] = {
 	{
 		/* the name goes with its execution, or the execution stays */
-		CLEAN("WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " SIZE("history")
+		CLEAN("WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " SIZE("left_over") " + " SIZE("history")
 							 " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
 							 " WHERE h.execution_id = e.execution_id)", "saga.execution e", "stopped_at < $2") ", "
 			  FREE("execution_id", "saga.execution", "stopped_at < $2 AND NOT " OPEN_ENTRY("not_compensated")) ","
@@ -108,7 +108,9 @@ static Cleaner cleaners[] = {
 			.sql = "WITH " OLDEST("outbox_id", SIZE("request") " + " SIZE("response") " + " SIZE("captured"), "saga.outbox",
 								  "destination_id = $4 AND state <> 'waiting' AND finished_at < $2") ", "
 			FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $2 AND NOT (outcome = 'in_doubt' AND EXISTS ("
-				 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND " OPEN_ENTRY("e.not_compensated") "))") ","
+				 "SELECT FROM saga.continuation c WHERE c.execution_id = outbox.execution_id)) AND NOT EXISTS ("
+				 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND " OPEN_ENTRY("e.not_compensated")
+				 " AND e.not_compensated @> jsonb_build_array(jsonb_build_object('message_id', outbox.outbox_id)))") ","
 			" attempts AS (DELETE FROM saga.outbox_attempt WHERE ctid = ANY (ARRAY(SELECT a.at FROM free CROSS JOIN LATERAL ("
 			"SELECT ctid AS at FROM saga.outbox_attempt WHERE destination_id = $4 AND outbox_id = free.id"
 			" FOR UPDATE SKIP LOCKED) a))),"

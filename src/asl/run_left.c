@@ -1,0 +1,105 @@
+/*
+ * run_left.c
+ *		What an execution has not undone, kept after its end, and undone later.
+ *
+ * Kept is a frozen run that compensates: its list has the calls that a person
+ * can speak of.  One of them, with what he says, is a run of its own, which
+ * starts with the handler and ends with it.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "asl/run.h"
+
+/* Values of all calls together; what is more is not kept. */
+#define SAGA_MAX_LEFT_BYTES	((Size) 64 * 1024 * 1024)
+
+static Size
+saga_done_bytes(const SagaDone *done)
+{
+	return VARSIZE(done->input) + (done->output != NULL ? VARSIZE(done->output) : 0) +
+		(done->variables != NULL ? VARSIZE(done->variables) : 0);
+}
+
+/* NULL: nothing that somebody could settle. */
+Jsonb *
+saga_run_left(SagaRun *run)
+{
+	SagaRun		left = *run;
+	Size		bytes = 0;
+	ListCell   *lc;
+
+	if (run->not_compensated == NIL)
+		return NULL;
+	left.done = palloc(sizeof(SagaDone) * list_length(run->not_compensated));
+	left.ndone = 0;
+	foreach(lc, run->not_compensated)
+	{
+		const SagaUndone *undone = lfirst(lc);
+		SagaDone   *done = &left.done[left.ndone];
+
+		if (undone->done == NULL || bytes + saga_done_bytes(undone->done) > SAGA_MAX_LEFT_BYTES)
+			continue;
+		bytes += saga_done_bytes(undone->done);
+		*done = *undone->done;
+		done->message_id = undone->message_id;
+		/* what the handler is told, as if it had run before the end */
+		if (done->error == NULL)
+		{
+			done->error = run->error;
+			done->cause = run->cause;
+		}
+		left.ndone++;
+	}
+	if (left.ndone == 0)
+		return NULL;
+	left.status = SAGA_COMPENSATING;
+	left.final_status = SAGA_SUCCEEDED;
+	left.error = left.cause = NULL;
+	left.deadline = DT_NOEND;
+	left.decided = false;
+	left.compensated = left.not_compensated = left.effects = NIL;
+	left.handler = NULL;
+	left.next_thread = left.next_task = 1;
+	left.history.next_id = 1;
+	left.last_event = 0;
+	dlist_init(&left.threads);
+	dlist_init(&left.ready);
+	return saga_run_freeze(&left);
+}
+
+SagaRun *
+saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, const char *message_id, Jsonb *output,
+			  TimestampTz now, Jsonb **input)
+{
+	SagaRun    *run = saga_run_thaw(machine, env, left);
+	SagaEventRecord *record;
+	SagaDone   *done;
+	int			i;
+
+	for (i = 0; i < run->ndone; i++)
+	{
+		if (run->done[i].message_id != NULL && strcmp(run->done[i].message_id, message_id) == 0)
+			break;
+	}
+	if (i == run->ndone)
+		return NULL;
+	run->done[0] = run->done[i];
+	run->ndone = 1;
+	done = &run->done[0];
+	if (output != NULL || done->output == NULL)
+		done->output = output != NULL ? output : saga_jsonb_null();
+	done->kind = SAGA_DONE_COMPLETED;
+	done->message_id = NULL;
+	/* that is a task of the other one */
+	done->task_id = 0;
+	run->now = now;
+	record = saga_history_add(&run->history, SAGA_EVENT_EXECUTION_STARTED);
+	record->timestamp = now;
+	record->strings[0] = env->role;
+	run->last_event = run->history.next_id - 1;
+	saga_undo_next(run);
+	*input = record->values[0] = run->handler->input;
+	return run;
+}
