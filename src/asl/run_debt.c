@@ -63,8 +63,9 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	undone->reason = reason;
 	undone->cause = cause;
 	undone->unknown = unknown;
-	undone->message_id = saga_copy(call.message_id);
-	undone->key = saga_copy(call.key);
+	/* its record may be gone, with its destination */
+	undone->message_id = call.message_id != NULL ? saga_copy(call.message_id) : done->message_id;
+	undone->key = call.key != NULL ? saga_copy(call.key) : done->key;
 	undone->handler = handler;
 	if (undone->message_id != NULL)
 	{
@@ -189,6 +190,8 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 		done->cause = failure != NULL ? failure->cause : NULL;
 		done->token = thread->token;
 		done->destination = saga_copy(call.destination);
+		done->message_id = saga_copy(call.message_id);
+		done->key = saga_copy(call.key);
 		done->since = run->now;
 		(void) saga_apply_fate(run, done, &call);
 		saga_undo_next(run);
@@ -242,10 +245,14 @@ saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError
 	}
 	else if (!error->in_doubt)
 		call.fate = SAGA_FATE_NO_EFFECT;
-	else if (run->env.call_fate != NULL)
-		run->env.call_fate(run->env.arg, SAGA_WISH_SETTLE, &call);
 	else
-		call.fate = SAGA_FATE_UNKNOWN;
+	{
+		if (run->env.call_fate != NULL)
+			run->env.call_fate(run->env.arg, SAGA_WISH_SETTLE, &call);
+		/* nothing that could say more is there any more */
+		if (call.fate == SAGA_FATE_NONE)
+			call.fate = SAGA_FATE_UNKNOWN;
+	}
 	(void) saga_apply_fate(run, done, &call);
 	saga_release_held(run);
 	saga_undo_next(run);
