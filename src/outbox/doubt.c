@@ -23,8 +23,8 @@
 /* The last one: a compensation that was handed on has two. */
 static SagaStmt lock_stmt = {
 	.sql = "SELECT destination_id, outbox_id, state, "
-	"uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
-	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity'), "
+	"outcome_by IS DISTINCT FROM 'person' AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
+	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity')), "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
 	"phase = 'poll', last_sent_at, position IS NOT NULL, request ->> 'Method', op "
 	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 "
@@ -514,6 +514,9 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 	(void) take_rows(&record);
 	write_settled(&record, done ? "delivered" : "failed", done, output);
 	release_order(&record);
+	/* its state has completed, and the execution has ended since, or does not ask */
+	if (record.published && record.delivery.unwanted_since == 0)
+		return false;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "task", task_id);
 	if (done && output != NULL)
