@@ -23,8 +23,8 @@
 /* The last one: a compensation that was handed on has two. */
 static SagaStmt lock_stmt = {
 	.sql = "SELECT destination_id, outbox_id, state, "
-	"uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
-	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity'), "
+	"outcome_by IS DISTINCT FROM 'person' AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
+	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity')), "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
 	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted, op "
 	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 "
@@ -547,6 +547,9 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 	(void) take_rows(&record);
 	write_settled(&record, states[said], said, output);
 	release_order(&record);
+	/* its state has completed, and the execution has ended since, or does not ask */
+	if (record.published && record.delivery.unwanted_since == 0)
+		return SAGA_NOT_WAITED_FOR;
 	tell(workflow_id, execution_id, task_id, said, output);
 	return SAGA_SETTLED;
 }
