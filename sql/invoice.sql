@@ -221,7 +221,8 @@ SELECT number, status, attempts FROM invoice_tracking WHERE number IN ('H-2', 'H
 -- of the old one still stands
 SELECT invoice_submit(doc('BAD-REFUND')) AS bad \gset
 CALL saga.drain('invoice');
-SELECT saga.redrive(dead_letter_id) IS NOT NULL AS redriven FROM saga.dead_letters WHERE message_id = :'bad';
+SELECT error_of(format('SELECT saga.redrive(%L::uuid)', dead_letter_id)) ~ 'has left something that was not undone' AS refused FROM saga.dead_letters WHERE message_id = :'bad';
+SELECT saga.redrive(dead_letter_id, force => true) IS NOT NULL AS redriven FROM saga.dead_letters WHERE message_id = :'bad';
 CALL saga.drain('invoice');
 SELECT status, attempts FROM invoice_tracking WHERE tracking_id = :'bad';
 SELECT reason, attempts FROM invoice_dlq WHERE tracking_id = :'bad';

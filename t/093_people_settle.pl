@@ -211,8 +211,82 @@ is(ended('large'), $owed, 'a long one says what it has left');
 is(settle('large', 'done', answer('large')), '', 'and what its handler needs');
 becomes('large', 'FAILED letter Saga.Uncertain 1/1', 'is there');
 
+# ---------- all of a destination ----------
+
+my $lookup = { url => '/v1/invoices?number={number}&seller={seller}', found => 'invoices[0]', capture => { remote_id => 'invoices[0].id' }, delay_ms => 100 };
+sub service
+{
+	my ($name, %more) = @_;
+	my $text = $json->encode({ url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => 30000, base_ms => 20, cap_ms => 100,
+		max_attempts => 1, idempotency => { ttl_s => 1 }, capture => { remote_id => 'id' }, compensate => { url => '/v1/invoices/{remote_id}/void' }, %more });
+	sql("SELECT saga.create_destination('$name', 'http', \$s\$$text\$s\$)");
+	return;
+}
+
+sub booked_at { my ($at, %more) = @_; return book(Parameters => { ApiEndpoint => "saga:$at", Method => 'POST', 'RequestBody.$' => '$.invoice' }, %more) }
+sub undo_at { return { %$void, Parameters => { %{ $void->{Parameters} }, ApiEndpoint => "saga:$_[0]" } } }
+sub all_of { my ($at, $outcome) = @_; return sql("SELECT saga.settle('$at', '$outcome', now())") }
+sub listed_names { return sql("SELECT string_agg(name, ',' ORDER BY name) FROM saga.executions WHERE name LIKE '$_[0]%' AND not_compensated IS NOT NULL") // '' }
+
+# nobody knew of them, as their time was over while the look-up could not be asked
+service('day', lookup => $lookup, settle => { deadline_s => 1 });
+workflow('day', { Book => booked_at('day', End => $true), Undo => undo_at('day') });
+$server->faults({ modes => { duplicate => 'allow' }, rules => [
+	(map { { number => "day$_", method => 'POST', path => '/v1/invoices', action => ($_ == 3 ? 'drop_before' : 'drop_after'), attempt => 1 } } 1 .. 4),
+	{ method => 'GET', path => '/v1/invoices', action => 'status', status => 500 } ] });
+start('day', "day$_") foreach 1 .. 4;
+poll_until($node, "SELECT count(*) FROM saga.executions WHERE name LIKE 'day%' AND not_compensated IS NOT NULL", '4');
+$server->faults({ modes => { duplicate => 'allow' }, rules => [] });
+is(sql("SELECT saga.settle('day', 'ask', now() - interval '1 hour')"), '0', 'none before that time');
+like(error("SELECT saga.settle('day', 'done', now())"), qr/Of all calls of a destination it is "ask", "no_effect" or "unknown"/, 'of all it is not said that they were done');
+is(settle('day4', 'no_effect'), '', 'of one a person has found out');
+is(all_of('day', 'ask'), '3', 'of the others it is asked anew');
+is(all_of('day', 'ask'), '0', 'once');
+becomes('day1', 'FAILED letter Saga.Uncertain 1/1', 'what was done is undone');
+becomes('day2', 'FAILED letter Saga.Uncertain 1/1', 'each');
+becomes('day3', 'FAILED letter Saga.Uncertain 0/0', 'and of what was not nothing is left');
+is(books('day4'), '1/0', 'what somebody has settled is not asked for');
+
+# executions wait
+service('wait', lookup => { %$lookup, delay_ms => 600000 });
+workflow('wait', { Book => booked_at('wait', TimeoutSeconds => 1, End => $true), Undo => undo_at('wait') });
+$server->faults({ modes => { duplicate => 'allow' }, rules => [
+	map { { number => "wait$_", method => 'POST', path => '/v1/invoices', action => 'drop_after', attempt => 1 } } 1 .. 6 ] });
+start('wait', "wait$_") foreach 1 .. 2;
+poll_until($node, 'SELECT messages FROM saga.in_doubt WHERE destination = \'wait\'', '2');
+is(all_of('wait', 'unknown'), '2', 'that nobody will know');
+becomes($_, 'FAILED Book unknown Saga.Uncertain letter Saga.CompensationFailed 1/0', "ends the waiting of $_") foreach 'wait1', 'wait2';
+start('wait', "wait$_") foreach 3 .. 4;
+poll_until($node, 'SELECT messages FROM saga.in_doubt WHERE destination = \'wait\'', '2');
+is(sql("SELECT saga.settle('wait', 'no_effect', '2999-01-01')"), '4', 'that nothing was done, of those and of the others; the time is a literal');
+becomes($_, 'FAILED letter States.Timeout 1/0', "leaves nothing of $_") foreach 'wait1', 'wait2';
+becomes($_, 'FAILED letter States.Timeout 1/0', "and nothing of $_") foreach 'wait3', 'wait4';
+like(error("SET ROLE operator; SELECT saga.settle('postgres.wait', 'unknown', now())"), qr/permission denied|does not exist/, 'others may not');
+
+# ---------- a destination is dropped ----------
+
+start('wait', "wait$_") foreach 5 .. 6;
+poll_until($node, 'SELECT messages FROM saga.in_doubt WHERE destination = \'wait\'', '2');
+like(error("SELECT saga.drop_destination('wait')"), qr/has calls that have not been undone, or that nobody knows of/, 'a destination with calls in doubt is not dropped');
+like(error("SELECT saga.drop_destination('wait', force => false)"), qr/has calls that have not been undone/, 'without force');
+is(settle('wait5', 'no_effect'), '', 'one is settled');
+is(error("SELECT saga.drop_destination('wait', force => true)"), '', 'by force it is');
+becomes('wait6', 'FAILED Book unknown Saga.Uncertain letter Saga.CompensationFailed 1/0', 'its calls are unknown then');
+my $entry = sql("SELECT x->>'message_id' FROM saga.executions, jsonb_array_elements(not_compensated) x WHERE name = 'wait6' AND x->>'key' IS NOT NULL");
+is(error("SELECT saga.settle('$entry', 'no_effect', NULL)"), '', 'a person can settle them still');
+is(listed('wait6'), 'FAILED letter States.Timeout', 'so that nothing is left');
+
+service('gone', idempotency => { ttl_s => 1 });
+workflow('gone', { Book => booked_at('gone', Next => 'Refuse'), %refuse, Undo => $handle });
+start('gone', 'gone');
+is(ended('gone'), 'FAILED Book done NotMended Undo letter Saga.CompensationFailed 1/0', 'one of which a call stands');
+like(error("SELECT saga.drop_destination('gone')"), qr/has calls that have not been undone/, 'is not dropped');
+is(error("SELECT saga.drop_destination('gone', true)"), '', 'but by force');
+is(ended('gone'), 'FAILED Book unknown NotMended Undo letter Saga.CompensationFailed 1/0', 'and nobody knows of it');
+
 # ---------- kept until it is settled ----------
 
+$server->faults({ modes => { duplicate => 'allow' }, rules => \@lost });
 start('voids', 'kept');
 is(ended('kept'), $owed, 'nobody knows');
 start('fails', 'held');
@@ -227,7 +301,7 @@ UPDATE saga.outbox SET finished_at = now() - interval '1 day', outbox_id = old(o
 SQL
 $node->append_conf('postgresql.conf', "pg_saga.execution_retention = '1h'\npg_saga.dead_letter_retention = '1h'\npg_saga.outbox_retention = '1h'");
 $node->reload;
-poll_until($node, "SELECT string_agg(name, ',' ORDER BY name) FROM saga.executions WHERE execution_id::text LIKE '0190%'", 'held,kept');
+poll_until($node, "SELECT string_agg(name, ',' ORDER BY name) FROM saga.executions WHERE execution_id::text LIKE '0190%'", 'gone,held,kept');
 is(sql("SELECT string_agg(x->>'outcome', ',' ORDER BY name) FROM saga.executions, jsonb_array_elements(not_compensated) x WHERE name IN ('kept', 'held')"), 'done,unknown',
 	'executions with an open entry are kept');
 my $open = "SELECT x->>'message_id' FROM saga.executions, jsonb_array_elements(not_compensated) x WHERE NOT x ? 'closed'";

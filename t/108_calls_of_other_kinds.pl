@@ -10,7 +10,7 @@ use Saga::Test;
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
-my $node = new_saga_node('main', 'pg_saga.workers = 2');
+my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.crash_limit = 1');
 create_extensions($node);
 my $server = start_accounting();
 
@@ -19,6 +19,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sql(<<'SQL');
 CREATE FUNCTION refuse(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM saga.fail('NotWanted', 'on purpose'); RETURN NULL; END $$;
 CREATE FUNCTION nothing(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{}'::jsonb $$;
+CREATE FUNCTION die(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(600); RETURN NULL; END $$;
 CREATE TABLE handled (input jsonb);
 CREATE FUNCTION handle(jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO handled VALUES ($1) RETURNING '{}'::jsonb $$;
 SQL
@@ -29,19 +30,20 @@ my %kinds = (
 	looked_up => { %lookup },
 	paused => { %lookup },
 	blind => { idempotency => { ttl_s => 1 } },
+	patient => { max_attempts => 5, base_ms => 60000, cap_ms => 60000 },
 	person => { %lookup, settle => { by => 'person' } });
 foreach my $kind (sort keys %kinds)
 {
 	my $text = $json->encode({
-		url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => 8000, base_ms => 20, cap_ms => 100, max_attempts => 1,
+		url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => 30000, base_ms => 20, cap_ms => 100, max_attempts => 1,
 		capture => { remote_id => 'id' }, compensate => { url => '/v1/invoices/{remote_id}/void' }, %{ $kinds{$kind} } });
 	sql("SELECT saga.create_destination('$kind', 'http', \$s\$$text\$s\$)");
 }
 sql("SELECT saga.pause_destination('paused')");
 
 sub rule { my ($number, %more) = @_; return { number => "^$number\$", method => 'POST', path => '/v1/invoices', %more } }
-# Late: its effect comes at once, its answer after 3 seconds.
-sub late { return rule($_[0], action => 'delay', ms => 3000, at => 'after', times => 1) }
+# Late: its effect comes at once, its answer after 7 seconds.
+sub late { return rule($_[0], action => 'delay', ms => 7000, at => 'after', times => 1) }
 sub lost { return rule($_[0], action => 'drop_after', attempt => 1) }
 sub refused { return rule($_[0], action => 'status', status => 403, attempt => 1) }
 
@@ -72,13 +74,19 @@ sub request
 		$suffix ? (Headers => { 'X-Token.$' => '$$.Task.Token' }) : () }, %more);
 }
 
+sub launch
+{
+	my ($name, $definition) = @_;
+	my $text = $json->encode($definition);
+	sql("SELECT saga.create_workflow('$name', \$d\$$text\$d\$)");
+	return sql("SELECT saga.start_execution('$name', '{\"invoice\": {\"number\": \"$name\", \"currency\": \"EUR\", \"seller\": \"S\", \"buyer\": \"B\",
+		\"total\": \"1.19\", \"tax\": \"0.19\", \"lines\": [{\"amount\": \"1.00\"}]}}', '$name')");
+}
+
 sub start
 {
 	my ($name, $first, %states) = @_;
-	my $definition = $json->encode({ StartAt => 'Call', States => { Call => $first, $first->{Compensate} ? (Undo => $handler) : (), %states } });
-	sql("SELECT saga.create_workflow('$name', \$d\$$definition\$d\$)");
-	return sql("SELECT saga.start_execution('$name', '{\"invoice\": {\"number\": \"$name\", \"currency\": \"EUR\", \"seller\": \"S\", \"buyer\": \"B\",
-		\"total\": \"1.19\", \"tax\": \"0.19\", \"lines\": [{\"amount\": \"1.00\"}]}}', '$name')");
+	return launch($name, { StartAt => 'Call', States => { Call => $first, $first->{Compensate} ? (Undo => $handler) : (), %states } });
 }
 
 # How often the server has done it.
@@ -124,10 +132,32 @@ sub in_flight { poll_until($node, "SELECT count(*) FROM saga.timer t JOIN saga.o
 sub recorded { poll_until($node, "SELECT count(*) FROM saga.outbox WHERE request->'Body'->>'number' = '$_[0]' AND state = '$_[1]'", '1') }
 
 $server->faults({ modes => { duplicate => 'allow' }, rules => [
-	(map { late($_) } qw(in_flight said no_token token_fails token_before heartbeat over sibling beating)),
-	(map { lost($_) } qw(found nobody)),
+	(map { late($_) } qw(in_flight said no_token token_fails token_before heartbeat over sibling beating poison)),
+	(map { lost($_) } qw(found nobody listed)),
 	(map { refused($_) } qw(refused)),
 	rule('not_there', action => 'drop_before', attempt => 1) ] });
+
+my @token = (suffix => '.waitForTaskToken');
+my %caught = (Catch => [ { ErrorEquals => ['States.ALL'], ResultPath => '$.error', Next => 'Done' } ]);
+
+sub parallel
+{
+	my ($kind, $function) = @_;
+	return { Type => 'Parallel', End => $true, Branches => [
+		{ StartAt => 'Charge', States => { Charge => request($kind), Undo => $handler } },
+		{ StartAt => 'Pause', States => { Pause => { Type => 'Wait', Seconds => 1, Next => 'Refuse' },
+			Refuse => { Type => 'Task', Resource => 'sql:public.' . ($function // 'refuse'), End => $true } } } ] };
+}
+
+sub limited { return { StartAt => 'Call', TimeoutSeconds => 1, States => { Call => request($_[0]), Undo => $handler } } }
+
+# those that take their time
+start(no_token => request('looked_up', @token, TimeoutSeconds => 1));
+start(heartbeat => request('looked_up', TimeoutSeconds => 600, HeartbeatSeconds => 1, %caught), %done);
+start(beating => request('looked_up', TimeoutSeconds => 600, HeartbeatSeconds => 1,
+	Retry => [ { ErrorEquals => ['States.HeartbeatTimeout'], IntervalSeconds => 1, BackoffRate => 1, MaxAttempts => 90 } ]));
+start(sibling => parallel('looked_up'));
+launch(over => limited('looked_up'));
 
 # ---------- saga:publish ----------
 
@@ -179,14 +209,19 @@ recorded('killed', 'waiting');
 sql("SELECT saga.stop_execution('$id', compensate => false)");
 is(ended('killed'), 'ABORTED listed Call unknown Saga.Stopped 0', 'without compensation it goes on, and whether it is there is not known');
 is(record('killed'), 'waiting never_left', 'as it completed with its commit');
+like((settle('killed', 'done'))[2], qr/is not in doubt/, 'nobody can say what became of what was not sent');
+start(listed => publish('patient', @then), %wait);
+poll_until($node, "SELECT count(*) FROM saga.outbox WHERE request->'Body'->>'number' = 'listed' AND uncertain", '1');
+$id = sql("SELECT execution_id FROM saga.executions WHERE name = 'listed'");
+sql("SELECT saga.stop_execution('$id', compensate => false)");
+is(ended('listed'), 'ABORTED listed Call unknown Saga.Stopped 1', 'nor is of one that is in doubt');
+is((settle('listed', 'done'))[2], '', 'until somebody says it');
+is(ended('listed'), 'ABORTED listed Call done Saga.Stopped 1', 'then the entry has it');
 start(uncompensated => publish('paused', Next => 'Refuse', Compensate => undef), %refuse);
 is(ended('uncompensated'), 'FAILED NotWanted 0', 'without Compensate nothing is waited for');
 is(record('uncompensated'), 'waiting never_left', 'nor taken back');
 
 # ---------- a token is the answer of its request ----------
-
-my @token = (suffix => '.waitForTaskToken');
-my %caught = (Catch => [ { ErrorEquals => ['States.ALL'], ResultPath => '$.error', Next => 'Done' } ]);
 
 # What the request of an execution brought with it.
 sub token { return sql("SELECT request->'Headers'->>'X-Token' FROM saga.outbox WHERE request->'Body'->>'number' = '$_[0]' ORDER BY created_at DESC LIMIT 1") }
@@ -203,7 +238,6 @@ send_token('token_before', q(success(TOKEN, '{"told": "first"}')));
 is(ended('token_before'), 'FAILED NotWanted undone Call 1', 'one that succeeds completes the state, before the answer of the request');
 is(sql("SELECT input->'all'->'output'->>'told' FROM handled WHERE input->'all'->'input'->'RequestBody'->>'number' = 'token_before'"), 'first',
 	'and is what is undone');
-start(no_token => request('looked_up', @token, TimeoutSeconds => 1));
 is(ended('no_token'), 'FAILED States.Timeout undone Call 1', 'without a token the request counts');
 is(sql("SELECT input->'all'->'output'->>'StatusCode' FROM handled WHERE input->'all'->'input'->'RequestBody'->>'number' = 'no_token'"), '201',
 	'and the handler has its answer');
@@ -225,35 +259,15 @@ is(given('published_token'), 't States.Timeout', 'with its id');
 
 start(not_there => request('looked_up', Retry => [ { ErrorEquals => ['States.ALL'], IntervalSeconds => 1, MaxAttempts => 2 } ]));
 is(ended('not_there'), 'SUCCEEDED 1', 'a retry of what is proved to have had no effect is sent');
-start(heartbeat => request('looked_up', TimeoutSeconds => 60, HeartbeatSeconds => 1, %caught), %done);
 is(ended('heartbeat'), 'SUCCEEDED undone Call 1', 'a heartbeat that does not come is a time-out');
-start(beating => request('looked_up', TimeoutSeconds => 60, HeartbeatSeconds => 1,
-	Retry => [ { ErrorEquals => ['States.HeartbeatTimeout'], IntervalSeconds => 1, MaxAttempts => 5 } ]));
 is(ended('beating') . ' ' . record('beating'), 'SUCCEEDED 1 delivered done answer', 'and a retry goes on with it');
 
-sub parallel
-{
-	my ($kind) = @_;
-	return { Type => 'Parallel', End => $true, Branches => [
-		{ StartAt => 'Charge', States => { Charge => request($kind), Undo => $handler } },
-		{ StartAt => 'Pause', States => { Pause => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, %refuse } } ] };
-}
 start(sibling_paused => parallel('paused'));
 is(ended('sibling_paused') . ' ' . record('sibling_paused'), 'FAILED NotWanted 0 withdrawn never_left withdrawal', 'another branch fails: taken back');
-start(sibling => parallel('looked_up'));
 is(ended('sibling'), 'FAILED NotWanted undone Charge 1', 'or undone');
 
-sub start_limited
-{
-	my ($name, $kind) = @_;
-	my $definition = $json->encode({ StartAt => 'Call', TimeoutSeconds => 1, States => { Call => request($kind), Undo => $handler } });
-	sql("SELECT saga.create_workflow('$name', \$d\$$definition\$d\$)");
-	return sql("SELECT saga.start_execution('$name', '{\"invoice\": {\"number\": \"$name\", \"currency\": \"EUR\", \"seller\": \"S\", \"buyer\": \"B\",
-		\"total\": \"1.19\", \"tax\": \"0.19\", \"lines\": [{\"amount\": \"1.00\"}]}}', '$name')");
-}
-start_limited('over_paused', 'paused');
+launch(over_paused => limited('paused'));
 is(ended('over_paused') . ' ' . record('over_paused'), 'TIMED_OUT States.Timeout 0 withdrawn never_left withdrawal', 'the execution times out: taken back');
-start_limited('over', 'looked_up');
 is(ended('over'), 'TIMED_OUT States.Timeout undone Call 1', 'or undone');
 foreach my $compensate ('true', 'false')
 {
@@ -263,6 +277,15 @@ foreach my $compensate ('true', 'false')
 	is(ended("stopped_$compensate") . ' ' . record("stopped_$compensate"), 'ABORTED 0 withdrawn never_left withdrawal',
 		"stopped with compensate => $compensate: taken back");
 }
+
+start(poison_paused => parallel('paused', 'die'));
+is(ended('poison_paused') . ' ' . record('poison_paused'), 'FAILED Saga.WorkerCrashed 0 withdrawn never_left withdrawal',
+	'a step that ends its worker again and again: taken back');
+start(poison => parallel('looked_up', 'die'));
+is(ended('poison'), 'FAILED Saga.WorkerCrashed undone Charge 1', 'or undone');
+start(poison_handler => request('looked_up', Next => 'Other'), Other => publish('paused', Next => 'Refuse', Compensate => undef), %refuse,
+	Undo => { Type => 'Task', Resource => 'sql:public.die' });
+is(ended('poison_handler'), 'FAILED Saga.WorkerCrashed listed Call done Saga.WorkerCrashed 1', 'a handler that does is given up, and what it has not undone is listed');
 
 # ---------- SNS and SQS ----------
 

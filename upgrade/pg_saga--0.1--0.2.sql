@@ -142,7 +142,9 @@ UPDATE saga.outbox SET captured_hash = jsonb_hash_extended(captured, 0)
 	WHERE captured IS NOT NULL AND NOT compensate AND state IN ('waiting', 'delivered');
 CREATE INDEX outbox_captured ON saga.outbox (destination_id, captured_hash)
 	WHERE captured_hash IS NOT NULL AND state IN ('waiting', 'delivered');
-CREATE INDEX outbox_unwanted ON saga.outbox (destination_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
+CREATE INDEX outbox_unwanted ON saga.outbox (destination_id, outbox_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
+CREATE INDEX outbox_unknown ON saga.outbox (destination_id, outbox_id)
+	WHERE outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn');
 -- also for what became of the calls that an execution gave up
 DROP INDEX saga.outbox_execution;
 CREATE INDEX outbox_execution ON saga.outbox (execution_id)
@@ -232,6 +234,11 @@ WHERE pg_catalog.pg_has_role(d.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'destination' AND g.object_id = d.destination_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 
+COMMENT ON FUNCTION saga.drop_destination(text) IS 'drops a destination for which nothing waits, and of which no execution has a call that has not been settled or undone, with the record of what it was sent';
+CREATE FUNCTION saga.drop_destination(name text, force boolean) RETURNS void
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_drop_destination_force';
+COMMENT ON FUNCTION saga.drop_destination(text, boolean) IS 'the same; with force also one of which executions have calls that are being settled, or have not been undone: how those went is unknown then';
+
 CREATE VIEW saga.in_doubt WITH (security_barrier) AS
 SELECT d.name AS destination, d.owner, count(*) AS messages, min(coalesce(o.unwanted_since, o.last_sent_at)) AS oldest,
 	coalesce(d.settings #>> '{settle,by}', CASE WHEN d.kind <> 'http' THEN 'undo' WHEN d.settings ? 'lookup' THEN 'lookup'
@@ -312,6 +319,15 @@ CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT 
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
 'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). Raises object_not_in_prerequisite_state where it is known already, or is being undone';
+CREATE FUNCTION saga.settle(destination text, outcome text, before timestamptz) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle_destination';
+COMMENT ON FUNCTION saga.settle(text, text, timestamptz) IS
+'the same for all calls of a destination of the caller''s that executions have given up before a time: no_effect, they were not done; unknown, nobody finds out any more; ask, those that nobody could find out about, of executions that have ended, are asked for once more (what was done is undone then). What somebody else is working at is passed over. Returns how many';
+
+CREATE FUNCTION saga.settle(message text, outcome text, value text) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle_text';
+COMMENT ON FUNCTION saga.settle(text, text, text) IS
+'what three literals without a cast are: message_id, outcome and output, or destination, outcome and before';
 ALTER TABLE saga.continuation ADD COLUMN waiting_for text;
 ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb, ADD COLUMN left_over jsonb;
 CREATE OR REPLACE VIEW saga.all_executions AS

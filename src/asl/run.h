@@ -103,7 +103,8 @@ typedef struct SagaDone
 	const char *token;			/* its callback is taken still; NULL: none */
 	const char *destination;
 	TimestampTz since;
-	const char *message_id;		/* only in what is left after the end (run_left.c) */
+	const char *message_id;		/* also in what is left after the end (run_left.c) */
+	const char *key;
 } SagaDone;
 
 typedef struct SagaUndone

@@ -65,8 +65,9 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	undone->cause = cause;
 	/* a message that was published and is not delivered may not be there */
 	undone->unknown = unknown || call.fate == SAGA_FATE_IN_DOUBT;
-	undone->message_id = saga_copy(call.message_id);
-	undone->key = saga_copy(call.key);
+	/* its record may be gone, with its destination */
+	undone->message_id = call.message_id != NULL ? saga_copy(call.message_id) : done->message_id;
+	undone->key = call.key != NULL ? saga_copy(call.key) : done->key;
 	undone->handler = handler;
 	if (undone->message_id != NULL)
 	{
@@ -194,6 +195,8 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 		done->token = thread->token;
 		done->output = thread->token != NULL ? thread->answer : NULL;
 		done->destination = saga_copy(call.destination);
+		done->message_id = saga_copy(call.message_id);
+		done->key = saga_copy(call.key);
 		done->since = run->now;
 		(void) saga_apply_fate(run, done, &call);
 		saga_undo_next(run);
@@ -275,10 +278,14 @@ saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError
 	}
 	else if (!error->in_doubt)
 		call.fate = SAGA_FATE_NO_EFFECT;
-	else if (run->env.call_fate != NULL)
-		run->env.call_fate(run->env.arg, SAGA_WISH_SETTLE, &call);
 	else
-		call.fate = SAGA_FATE_UNKNOWN;
+	{
+		if (run->env.call_fate != NULL)
+			run->env.call_fate(run->env.arg, SAGA_WISH_SETTLE, &call);
+		/* nothing that could say more is there any more */
+		if (call.fate == SAGA_FATE_NONE)
+			call.fate = SAGA_FATE_UNKNOWN;
+	}
 	(void) saga_apply_fate(run, done, &call);
 	saga_release_held(run);
 	saga_undo_next(run);

@@ -195,6 +195,7 @@ saga_freeze_done(SagaFreezer *f, const SagaDone *done)
 	saga_put_string(f, "destination", done->destination);
 	saga_put_int(f, "since", done->since, 0);
 	saga_put_string(f, "message", done->message_id);
+	saga_put_string(f, "key", done->key);
 }
 
 /* What is known already of the end; few that run have any of it. */

@@ -91,7 +91,7 @@ saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, co
 	if (output != NULL || done->output == NULL)
 		done->output = output != NULL ? output : saga_jsonb_null();
 	done->kind = SAGA_DONE_COMPLETED;
-	done->message_id = NULL;
+	done->message_id = done->key = NULL;
 	/* that is a task of the other one */
 	done->task_id = 0;
 	run->now = now;

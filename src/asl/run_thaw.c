@@ -340,6 +340,7 @@ saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 	done->destination = saga_get_string(item, "destination");
 	done->since = saga_get_int(item, "since", 0);
 	done->message_id = saga_get_string(item, "message");
+	done->key = saga_get_string(item, "key");
 	if (done->state->compensate == NULL || done->input == NULL ||
 		done->kind < SAGA_DONE_COMPLETED || done->kind > SAGA_DONE_UNWANTED ||
 		(done->output == NULL && done->kind != SAGA_DONE_OWED))

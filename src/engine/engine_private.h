@@ -297,6 +297,11 @@ extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *ac
 extern bool saga_answer_claim(const char *token, bool only_look);
 extern void saga_answer_release(SagaBatch *batch);
 
+/* ---------- how calls went (settle.c) ---------- */
+
+/* saga_outbox_drop_hook */
+extern bool saga_settle_dropped(int32 destination_id, bool force);
+
 /* ---------- what an execution has left (entry.c) ---------- */
 
 /*
@@ -310,6 +315,13 @@ extern void saga_answer_release(SagaBatch *batch);
 extern bool saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id);
 extern void saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow,
 							  const pg_uuid_t *execution_id, bool done, Jsonb *output);
+
+/* The same for one of many: false where somebody else has it, or there is no such entry. */
+extern bool saga_entry_try_lock(const pg_uuid_t *execution_id, int32 workflow_id, bool *live);
+extern bool saga_entry_has_no_effect(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id);
+extern bool saga_entry_ask(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
+extern bool saga_entry_unknown(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id);
+
 extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
 extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id);

@@ -82,6 +82,23 @@ try_lock_rows(const pg_uuid_t *execution_id, int32 workflow_id)
 	return SPI_processed > 0;
 }
 
+static SagaStmt try_lock_live_stmt = {
+	"SELECT 1 FROM saga.continuation WHERE execution_id = $1 FOR UPDATE SKIP LOCKED",
+	1, {UUIDOID}
+};
+
+/* False: somebody has it. */
+bool
+saga_entry_try_lock(const pg_uuid_t *execution_id, int32 workflow_id, bool *live)
+{
+	Datum		value = UUIDPGetDatum(execution_id);
+
+	saga_execute(&try_lock_live_stmt, &value, NULL, false, 0);
+	*live = SPI_processed > 0;
+	/* one that is live and locked has no such rows yet */
+	return *live || try_lock_rows(execution_id, workflow_id);
+}
+
 /* The entries whose member $2 is $3 become what $4 says, or go; "" is a member that is not there. */
 #define IS_IT "coalesce(x ->> $2, '') = $3"
 #define CHANGED(list) \
@@ -305,6 +322,53 @@ saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow, con
 		known_already(message_id, NULL);
 	else
 		found_done(workflow_id, execution_id, id, &entry, output);
+}
+
+/* ---------- of many ---------- */
+
+/* Of one that nobody knows of, and nobody is at; the rows are locked. */
+static bool
+is_unknown(const pg_uuid_t *message_id, const pg_uuid_t *execution_id)
+{
+	Entry		entry;
+
+	return find_entry(execution_id, saga_uuid_to_cstring(message_id), &entry) && !entry.closed &&
+		entry.undoing == NULL && strcmp(entry.outcome, "unknown") == 0;
+}
+
+bool
+saga_entry_has_no_effect(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id)
+{
+	return is_unknown(message_id, execution_id) &&
+		change(execution_id, workflow_id, "message_id", saga_uuid_to_cstring(message_id), NULL);
+}
+
+bool
+saga_entry_ask(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
+{
+	JsonbParseState *state = NULL;
+
+	if (!is_unknown(message_id, execution_id) || !saga_outbox_ask(message_id, execution_id, task_id))
+		return false;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "asked", timestamptz_to_str(GetCurrentTimestamp()));
+	return change(execution_id, workflow_id, "message_id", saga_uuid_to_cstring(message_id),
+				  JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* Nobody will find out, and one that was known is not any more. */
+bool
+saga_entry_unknown(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id)
+{
+	JsonbParseState *state = NULL;
+	Entry		entry;
+
+	if (!find_entry(execution_id, saga_uuid_to_cstring(message_id), &entry) || entry.undoing != NULL)
+		return false;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "outcome", "unknown");
+	return change(execution_id, workflow_id, "message_id", saga_uuid_to_cstring(message_id),
+				  JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
 /* ---------- what comes after the end ---------- */

@@ -1,9 +1,11 @@
 /*
  * settle.c
- *		saga.settle(): a person says how a call in doubt went.
+ *		saga.settle(): a person says how a call in doubt went, or how all of a
+ *		destination did.
  *
  * While the execution waits for it that is the answer of the call.  After the
- * end it is for the list of what was not undone (entry.c).
+ * end it is for the list of what was not undone (entry.c).  Of many, what
+ * somebody else has locked is passed over: nobody waits for anybody.
  */
 #include "postgres.h"
 
@@ -12,8 +14,18 @@
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(saga_settle);
+PG_FUNCTION_INFO_V1(saga_settle_destination);
+PG_FUNCTION_INFO_V1(saga_settle_text);
+
+/* Calls that are looked at together. */
+#define SETTLE_CHUNK 100
+
+/* ---------- one ---------- */
 
 static SagaStmt find_stmt = {
 	"SELECT workflow_id, execution_id, task_id FROM saga.outbox"
@@ -31,35 +43,31 @@ static SagaStmt find_entry_stmt = {
 	1, {UUIDOID}
 };
 
-/* settle(message_id uuid, outcome text, output jsonb) */
-Datum
-saga_settle(PG_FUNCTION_ARGS)
+static void
+invalid_outcome(const char *outcome, const char *hint)
 {
-	pg_uuid_t  *message_id;
-	pg_uuid_t	execution_id;
-	const SagaWorkflow *workflow;
-	char	   *outcome;
-	int			task_id = 0;
-	bool		done;
-	bool		live;
-	bool		recorded;
-	bool		isnull;
-	Datum		value;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid outcome: \"%s\"", outcome),
+			 errhint("%s", hint)));
+}
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("message_id and outcome must not be null")));
-	message_id = PG_GETARG_UUID_P(0);
-	outcome = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	done = strcmp(outcome, "done") == 0;
+static void
+settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
+{
+	bool		done = strcmp(outcome, "done") == 0;
+	const SagaWorkflow *workflow;
+	pg_uuid_t	execution_id;
+	SagaSettled settled = SAGA_NOT_WAITED_FOR;
+	int			task_id = 0;
+	Datum		value = UUIDPGetDatum(message_id);
+	bool		recorded;
+	bool		live;
+	bool		isnull;
+
 	if (!done && strcmp(outcome, "no_effect") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid outcome: \"%s\"", outcome),
-				 errhint("It is \"done\" or \"no_effect\".")));
+		invalid_outcome(outcome, "It is \"done\" or \"no_effect\".");
 	SPI_connect();
-	value = UUIDPGetDatum(message_id);
 	saga_execute(&find_stmt, &value, NULL, false, 1);
 	recorded = SPI_processed > 0;
 	if (!recorded)
@@ -73,15 +81,248 @@ saga_settle(PG_FUNCTION_ARGS)
 	if (recorded)
 		task_id = DatumGetInt32(saga_result(0, 3, &isnull));
 	live = saga_entry_lock(&execution_id, workflow->workflow_id);
-	if (recorded && saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id, done,
-										PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2)) && live)
-	{
-		/* it is the answer that the execution waits for */
-	}
-	else
-		saga_entry_settle(message_id, workflow, &execution_id, done,
-						  PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	if (recorded)
+		settled = saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id,
+									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output);
+	if (settled == SAGA_NOT_IN_DOUBT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("message %s is not in doubt", saga_uuid_to_cstring(message_id)),
+				 errdetail("It has not been sent, or has had no effect so far.")));
+	/* of one that is live it is the answer */
+	if (settled != SAGA_SETTLED || !live)
+		saga_entry_settle(message_id, workflow, &execution_id, done, output);
 	SPI_finish();
 	saga_accepted();
+}
+
+static void
+require(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+/* settle(message_id uuid, outcome text, output jsonb) */
+Datum
+saga_settle(PG_FUNCTION_ARGS)
+{
+	require(fcinfo, 0, "message_id");
+	require(fcinfo, 1, "outcome");
+	settle_one(PG_GETARG_UUID_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
 	PG_RETURN_VOID();
+}
+
+/* ---------- all of a destination ---------- */
+
+typedef enum Mass
+{
+	MASS_ASK,
+	MASS_NO_EFFECT,
+	MASS_UNKNOWN
+} Mass;
+
+typedef struct Call
+{
+	pg_uuid_t	message_id;
+	pg_uuid_t	execution_id;
+	int32		workflow_id;
+	int			task_id;
+} Call;
+
+#define CALL_COLUMNS "SELECT outbox_id, execution_id, workflow_id, task_id FROM saga.outbox o WHERE destination_id = $1 AND outbox_id > $2 AND "
+#define BEFORE "coalesce(unwanted_since, last_sent_at, created_at) < $3 ORDER BY outbox_id LIMIT " CppAsString2(SETTLE_CHUNK)
+
+/* Their executions wait for how they went. */
+static SagaStmt asked_stmt = {
+	CALL_COLUMNS "unwanted_since IS NOT NULL AND state = 'waiting' AND workflow_id IS NOT NULL AND " BEFORE,
+	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+};
+
+/* Nobody could find out. */
+static SagaStmt unknown_stmt = {
+	CALL_COLUMNS "outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn') AND " BEFORE,
+	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+};
+
+/* Whatever is known of them: in a list of what was not undone. */
+static SagaStmt listed_stmt = {
+	CALL_COLUMNS "execution_id IS NOT NULL AND workflow_id IS NOT NULL AND EXISTS (SELECT FROM saga.execution e"
+	" WHERE e.execution_id = o.execution_id AND e.not_compensated @> jsonb_build_array(jsonb_build_object('message_id', o.outbox_id))"
+	" AND NOT e.not_compensated @> jsonb_build_array(jsonb_build_object('message_id', o.outbox_id, 'closed', true)))"
+	" AND " BEFORE,
+	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+};
+
+/* One of them; false: it was passed over. */
+typedef bool (*CallFunction) (const Call *call, Mass mass);
+
+static bool
+settle_asked(const Call *call, Mass mass)
+{
+	bool		live;
+
+	return saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) &&
+		saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id,
+						   mass == MASS_NO_EFFECT ? SAGA_SAID_NO_EFFECT : SAGA_SAID_UNKNOWN, NULL) == SAGA_SETTLED;
+}
+
+static bool
+settle_unknown(const Call *call, Mass mass)
+{
+	bool		live;
+
+	if (!saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) || live)
+		return false;
+	if (mass == MASS_ASK)
+		return saga_entry_ask(&call->message_id, call->workflow_id, &call->execution_id, call->task_id);
+	if (!saga_entry_has_no_effect(&call->message_id, call->workflow_id, &call->execution_id))
+		return false;
+	(void) saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id,
+							  SAGA_SAID_NO_EFFECT, NULL);
+	return true;
+}
+
+static bool
+forget_listed(const Call *call, Mass mass)
+{
+	bool		live;
+
+	return saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) && !live &&
+		saga_entry_unknown(&call->message_id, call->workflow_id, &call->execution_id);
+}
+
+/* In pieces; returns how many. *left: so many were passed over. */
+static int64
+each_call(SagaStmt *stmt, int32 destination_id, TimestampTz before, Mass mass, CallFunction function, int64 *left)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga settle", ALLOCSET_DEFAULT_SIZES);
+	pg_uuid_t	after = saga_uuid_min;
+	Datum		values[3] = {Int32GetDatum(destination_id), UUIDPGetDatum(&after), TimestampTzGetDatum(before)};
+	int64		done = 0;
+	int			n;
+
+	do
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Call	   *calls = palloc(sizeof(Call) * SETTLE_CHUNK);
+		bool		isnull;
+
+		saga_execute(stmt, values, NULL, false, 0);
+		n = (int) SPI_processed;
+		for (int i = 0; i < n; i++)
+		{
+			calls[i].message_id = *DatumGetUUIDP(saga_result(i, 1, &isnull));
+			calls[i].execution_id = *DatumGetUUIDP(saga_result(i, 2, &isnull));
+			calls[i].workflow_id = DatumGetInt32(saga_result(i, 3, &isnull));
+			calls[i].task_id = DatumGetInt32(saga_result(i, 4, &isnull));
+		}
+		SPI_freetuptable(SPI_tuptable);
+		for (int i = 0; i < n; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (function(&calls[i], mass))
+				done++;
+			else
+				++*left;
+			after = calls[i].message_id;
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	} while (n == SETTLE_CHUNK);
+	MemoryContextDelete(context);
+	return done;
+}
+
+static int64
+settle_destination(const char *name, const char *outcome, TimestampTz before)
+{
+	SagaObject	object;
+	Mass		mass = MASS_ASK;
+	int64		left = 0;
+	int64		done = 0;
+
+	if (strcmp(outcome, "no_effect") == 0)
+		mass = MASS_NO_EFFECT;
+	else if (strcmp(outcome, "unknown") == 0)
+		mass = MASS_UNKNOWN;
+	else if (strcmp(outcome, "ask") != 0)
+		invalid_outcome(outcome, "Of all calls of a destination it is \"ask\", \"no_effect\" or \"unknown\".");
+	SPI_connect();
+	if (!saga_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN, &object))
+		saga_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN);
+	if (mass != MASS_ASK)
+		done += each_call(&asked_stmt, object.id, before, mass, settle_asked, &left);
+	if (mass != MASS_UNKNOWN)
+		done += each_call(&unknown_stmt, object.id, before, mass, settle_unknown, &left);
+	SPI_finish();
+	if (done > 0)
+		saga_accepted();
+	return done;
+}
+
+/* settle(destination text, outcome text, before timestamptz) returns bigint */
+Datum
+saga_settle_destination(PG_FUNCTION_ARGS)
+{
+	require(fcinfo, 0, "destination");
+	require(fcinfo, 1, "outcome");
+	require(fcinfo, 2, "before");
+	PG_RETURN_INT64(settle_destination(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+									   PG_GETARG_TIMESTAMPTZ(2)));
+}
+
+/*
+ * settle(message text, outcome text, value text) returns bigint: what literals
+ * without a cast are taken for.  Which of the two is meant the outcome tells,
+ * but for no_effect, where it is the id.
+ */
+Datum
+saga_settle_text(PG_FUNCTION_ARGS)
+{
+	char	   *message;
+	char	   *outcome;
+	char	   *value;
+	pg_uuid_t	id;
+
+	require(fcinfo, 0, "message");
+	require(fcinfo, 1, "outcome");
+	message = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	outcome = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	value = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (saga_uuid_parse(message, &id) && (strcmp(outcome, "done") == 0 || strcmp(outcome, "no_effect") == 0))
+	{
+		settle_one(&id, outcome, value == NULL ? NULL :
+				   DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(value))));
+		PG_RETURN_INT64(1);
+	}
+	require(fcinfo, 2, "before");
+	PG_RETURN_INT64(settle_destination(message, outcome,
+									   DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(value),
+																			   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)))));
+}
+
+/* ---------- a destination is dropped ---------- */
+
+static bool
+any(SagaStmt *stmt, int32 destination_id)
+{
+	Datum		values[3] = {Int32GetDatum(destination_id), UUIDPGetDatum(&saga_uuid_min), TimestampTzGetDatum(DT_NOEND)};
+
+	saga_execute(stmt, values, NULL, false, 1);
+	return SPI_processed > 0;
+}
+
+bool
+saga_settle_dropped(int32 destination_id, bool force)
+{
+	int64		left = 0;
+
+	if (!force)
+		return any(&asked_stmt, destination_id) || any(&listed_stmt, destination_id);
+	(void) each_call(&asked_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, settle_asked, &left);
+	(void) each_call(&listed_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, forget_listed, &left);
+	return left > 0;
 }

@@ -353,6 +353,7 @@ saga_engine_init(void)
 	saga_redrive_execution_hook = redrive;
 	saga_outbox_event_hook = saga_engine_send_event;
 	saga_outbox_body_hook = reads_bodies;
+	saga_outbox_drop_hook = saga_settle_dropped;
 }
 
 /* ---------- stop ---------- */

@@ -23,8 +23,8 @@
 /* The last one: a compensation that was handed on has two. */
 static SagaStmt lock_stmt = {
 	.sql = "SELECT destination_id, outbox_id, state, "
-	"uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
-	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity'), "
+	"outcome_by IS DISTINCT FROM 'person' AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
+	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity')), "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
 	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted, op "
 	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 "
@@ -460,7 +460,7 @@ saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery 
 
 static SagaStmt settled_stmt = {
 	.sql = "UPDATE saga.outbox SET state = $3, finished_at = coalesce(finished_at, now()), response = coalesce($4, response), "
-	"outcome = $5, outcome_by = 'person', outcome_at = now() WHERE destination_id = $1 AND outbox_id = $2",
+	"outcome = $5, outcome_by = 'person', outcome_at = now(), uncertain = uncertain OR $5 = 'in_doubt' WHERE destination_id = $1 AND outbox_id = $2",
 	.nargs = 5,
 	.argtypes = {INT4OID, UUIDOID, TEXTOID, JSONBOID, TEXTOID}
 };
@@ -471,12 +471,18 @@ static SagaStmt in_flight_stmt = {
 	.argtypes = {INT4OID, UUIDOID, INT4OID}
 };
 
+static const char *const said_outcome[] = {
+	[SAGA_SAID_DONE] = "done",
+	[SAGA_SAID_NO_EFFECT] = "no_effect",
+	[SAGA_SAID_UNKNOWN] = "in_doubt"
+};
+
 /* How it ended, as the one who called says; in flight it is not asked for any more. */
 static void
-write_settled(const Record *record, const char *state, bool done, Jsonb *output)
+write_settled(const Record *record, const char *state, SagaSaid said, Jsonb *output)
 {
 	Datum		values[5] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id),
-		CStringGetTextDatum(state), (Datum) 0, CStringGetTextDatum(done ? "done" : "no_effect")};
+		CStringGetTextDatum(state), (Datum) 0, CStringGetTextDatum(said_outcome[said])};
 	char		nulls[6] = "     ";
 
 	if (output != NULL)
@@ -486,46 +492,92 @@ write_settled(const Record *record, const char *state, bool done, Jsonb *output)
 	(void) saga_execute(&settled_stmt, values, nulls, false, 0);
 }
 
-bool
-saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id,
-				   bool done, Jsonb *output)
+static void
+tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid said, Jsonb *output)
 {
 	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_int(&state, "task", task_id);
+	if (said == SAGA_SAID_DONE && output != NULL)
+		saga_doc_push_jsonb(&state, "output", output);
+	else if (said == SAGA_SAID_DONE)
+		saga_doc_push_value(&state, "output", &(JsonbValue) {.type = jbvNull});
+	else
+	{
+		bool		unknown = said == SAGA_SAID_UNKNOWN;
+
+		saga_doc_push_string(&state, "error", unknown ? "Saga.Uncertain" : "Saga.NoEffect");
+		saga_doc_push_string(&state, "cause", unknown ? "a person has given up finding out whether it was done" :
+							 "a person has found out that it had no effect");
+		if (unknown)
+			saga_doc_push_value(&state, "in_doubt", &(JsonbValue) {.type = jbvBool,.val.boolean = true});
+	}
+	saga_outbox_event_hook(workflow_id, execution_id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+SagaSettled
+saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id,
+				   SagaSaid said, Jsonb *output)
+{
+	static const char *const states[] = {
+		[SAGA_SAID_DONE] = "delivered",
+		[SAGA_SAID_NO_EFFECT] = "failed",
+		/* what is in flight is told of still */
+		[SAGA_SAID_UNKNOWN] = "withdrawn"
+	};
 	Record		record;
 	Datum		values[3];
 
 	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0)
-		return false;
+		return SAGA_NOT_WAITED_FOR;
 	if (strcmp(record.state, "waiting") != 0)
 	{
 		/* what is on record as an answer is not for anybody to say */
 		if (record.in_doubt && strcmp(record.state, "delivered") != 0)
-			write_settled(&record, record.state, done, output);
-		return false;
+			write_settled(&record, record.state, said, output);
+		return SAGA_NOT_WAITED_FOR;
 	}
 	values[0] = Int32GetDatum(record.destination_id);
 	values[1] = UUIDPGetDatum(&record.outbox_id);
 	values[2] = Int32GetDatum(record.attempts);
 	(void) saga_execute(&in_flight_stmt, values, NULL, false, 1);
 	if (!record.in_doubt && SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("message %s is not in doubt", saga_uuid_to_cstring(message_id)),
-				 errdetail("It has not been sent, or has had no effect so far.")));
+		return SAGA_NOT_IN_DOUBT;
 	(void) take_rows(&record);
-	write_settled(&record, done ? "delivered" : "failed", done, output);
+	write_settled(&record, states[said], said, output);
 	release_order(&record);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_int(&state, "task", task_id);
-	if (done && output != NULL)
-		saga_doc_push_jsonb(&state, "output", output);
-	else if (done)
-		saga_doc_push_value(&state, "output", &(JsonbValue) {.type = jbvNull});
-	else
-	{
-		saga_doc_push_string(&state, "error", "Saga.NoEffect");
-		saga_doc_push_string(&state, "cause", "a person has found out that it had no effect");
-	}
-	saga_outbox_event_hook(workflow_id, execution_id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	/* its state has completed, and the execution has ended since, or does not ask */
+	if (record.published && record.delivery.unwanted_since == 0)
+		return SAGA_NOT_WAITED_FOR;
+	tell(workflow_id, execution_id, task_id, said, output);
+	return SAGA_SETTLED;
+}
+
+/* Nobody could find out, and its execution has ended: it is asked for once more, where it can be. */
+bool
+saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id)
+{
+	const SagaDestination *destination;
+	SagaSettleStep step;
+	Record		record;
+	Datum		values[2];
+
+	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0 ||
+		!record.in_doubt || (strcmp(record.state, "failed") != 0 && strcmp(record.state, "withdrawn") != 0))
+		return false;
+	destination = saga_destination_by_id(record.destination_id);
+	if (destination == NULL)
+		return false;
+	step = saga_settle_step(destination, &record.delivery, record.polls, GetCurrentTimestamp());
+	if (step != SAGA_SETTLE_ASK_POLL && step != SAGA_SETTLE_ASK_LOOKUP && step != SAGA_SETTLE_ASK_AGAIN)
+		return false;
+	values[0] = Int32GetDatum(record.destination_id);
+	values[1] = UUIDPGetDatum(&record.outbox_id);
+	/* it is in flight still */
+	(void) saga_execute(&has_row_stmt, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		return false;
+	reopen(&record, destination, false);
 	return true;
 }

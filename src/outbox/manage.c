@@ -25,6 +25,9 @@ PG_FUNCTION_INFO_V1(saga_set_destination_owner);
 PG_FUNCTION_INFO_V1(saga_pause_destination);
 PG_FUNCTION_INFO_V1(saga_resume_destination);
 PG_FUNCTION_INFO_V1(saga_drop_destination);
+PG_FUNCTION_INFO_V1(saga_drop_destination_force);
+
+saga_outbox_drop_hook_type saga_outbox_drop_hook = NULL;
 
 static void
 check_name(const char *name)
@@ -475,10 +478,9 @@ static SagaStmt drop_state_stmt = {
 	.argtypes = {TEXTOID}
 };
 
-Datum
-saga_drop_destination(PG_FUNCTION_ARGS)
+static void
+drop(const char *name, bool force)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const SagaDestination *destination;
 	const SagaQueue *queue;
 	Datum		limit_key;
@@ -488,6 +490,13 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	destination = lock_own(name, AccessExclusiveLock);
 	id = Int32GetDatum(destination->destination_id);
 	limit_key = CStringGetTextDatum(destination->limit_key);
+	if (saga_outbox_drop_hook != NULL && saga_outbox_drop_hook(DatumGetInt32(id), force))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("destination \"%s\" has calls that have not been undone, or that nobody knows of", name),
+				 errdetail("Executions wait for how they went, or have them in not_compensated."),
+				 force ? errhint("Somebody is working at one of them: try again.") :
+				 errhint("Settle them first (saga.settle), or drop it with force, after which nobody knows of them.")));
 	(void) saga_execute(&waiting_stmt, &id, NULL, false, 1);
 	if (SPI_processed > 0)
 		ereport(ERROR,
@@ -505,5 +514,20 @@ saga_drop_destination(PG_FUNCTION_ARGS)
 	if (queue != NULL)
 		saga_queue_drop(queue);
 	SPI_finish();
+}
+
+/* drop_destination(name text) returns void */
+Datum
+saga_drop_destination(PG_FUNCTION_ARGS)
+{
+	drop(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	PG_RETURN_VOID();
+}
+
+/* drop_destination(name text, force boolean) returns void */
+Datum
+saga_drop_destination_force(PG_FUNCTION_ARGS)
+{
+	drop(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_BOOL(1));
 	PG_RETURN_VOID();
 }

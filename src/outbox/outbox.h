@@ -78,12 +78,26 @@ extern void saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaO
 /* Goes on with a call that has failed in doubt; answered: its failure has been taken from the queue. */
 extern void saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered);
 
-/*
- * A person says how a call went.  True: the execution waited, and is told.  False:
- * it does not wait; what is in doubt is written down.  Raises when it is not in doubt.
- */
-extern bool saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id,
-							   int task_id, bool done, Jsonb *output);
+/* A person says how a call went. */
+typedef enum SagaSaid
+{
+	SAGA_SAID_DONE,
+	SAGA_SAID_NO_EFFECT,
+	SAGA_SAID_UNKNOWN			/* nobody finds out any more */
+} SagaSaid;
+
+typedef enum SagaSettled
+{
+	SAGA_SETTLED,				/* it is written down, and the execution is told */
+	SAGA_NOT_WAITED_FOR,		/* what is in doubt is written down; nobody is told */
+	SAGA_NOT_IN_DOUBT			/* it has not been sent, or has had no effect: nothing was done */
+} SagaSettled;
+
+extern SagaSettled saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id,
+									  int task_id, SagaSaid said, Jsonb *output);
+
+/* Of an execution that has ended: asks anew how its call went.  False: it cannot. */
+extern bool saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id);
 
 /*
  * The publisher's work for this database, in a process of its own.  Called
@@ -115,6 +129,14 @@ extern bool saga_publisher_is_waiting(const SagaPublisher *publisher);
 /* Called by the outbox when a reply is an event for an execution; set by the engine. */
 typedef void (*saga_outbox_event_hook_type) (int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 extern saga_outbox_event_hook_type saga_outbox_event_hook;
+
+/*
+ * Called when a destination is dropped, set by the engine: nobody settles its
+ * calls any more.  With force they are unknown to those who have made them;
+ * without, and where somebody has their rows locked, it returns true: there are some.
+ */
+typedef bool (*saga_outbox_drop_hook_type) (int32 destination_id, bool force);
+extern saga_outbox_drop_hook_type saga_outbox_drop_hook;
 
 /* May a workflow ask for the body of an answer?  NULL: none does; set by the engine. */
 typedef bool (*saga_outbox_body_hook_type) (int32 workflow_id);

@@ -103,7 +103,10 @@ CREATE INDEX outbox_waiting ON saga.outbox (destination_id, created_at) WHERE st
 CREATE INDEX outbox_captured ON saga.outbox (destination_id, captured_hash)
 	WHERE captured_hash IS NOT NULL AND state IN ('waiting', 'delivered');
 -- what is being found out
-CREATE INDEX outbox_unwanted ON saga.outbox (destination_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
+CREATE INDEX outbox_unwanted ON saga.outbox (destination_id, outbox_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
+-- what nobody could find out
+CREATE INDEX outbox_unknown ON saga.outbox (destination_id, outbox_id)
+	WHERE outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn');
 COMMENT ON TABLE saga.outbox IS 'outbox messages: the request, how often it was sent, the answer; when it may be sent is a row of the destination''s queue';
 
 CREATE TABLE saga.outbox_attempt (
@@ -169,7 +172,10 @@ CREATE FUNCTION saga.resume_destination(name text) RETURNS void
 COMMENT ON FUNCTION saga.resume_destination(text) IS 'undoes saga.pause_destination';
 CREATE FUNCTION saga.drop_destination(name text) RETURNS void
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_drop_destination';
-COMMENT ON FUNCTION saga.drop_destination(text) IS 'drops a destination for which nothing waits, with the record of what it was sent';
+COMMENT ON FUNCTION saga.drop_destination(text) IS 'drops a destination for which nothing waits, and of which no execution has a call that has not been settled or undone, with the record of what it was sent';
+CREATE FUNCTION saga.drop_destination(name text, force boolean) RETURNS void
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_drop_destination_force';
+COMMENT ON FUNCTION saga.drop_destination(text, boolean) IS 'the same; with force also one of which executions have calls that are being settled, or have not been undone: how those went is unknown then';
 
 CREATE FUNCTION saga.publish_to(destination text, payload jsonb, ordering_key text DEFAULT NULL,
 		headers jsonb DEFAULT NULL) RETURNS uuid
