@@ -44,7 +44,7 @@ SELECT s AS idempotency, pg_temp.verdict(jsonb_build_object('idempotency', s::js
 	'{"in": "query"}', '{"in": "query", "name": ""}', '{"in": "query", "name": "requestid"}', '{"in": "body", "name": "meta.key"}', '{"in": "body"}', '{"in": "none"}',
 	'{"format": "uuid"}', '{"format": "hex32"}', '{"format": "ulid"}', '{"prefix": "inv-"}', '{"prefix": "a b"}',
 	'{"max_len": 16}', '{"max_len": 15}', '{"max_len": 1025}', '{"prefix": "twelve-bytes", "max_len": 27}', '{"prefix": "twelve-bytes", "max_len": 28}',
-	'{"ttl_s": 5400}', '{"ttl_s": -1}', '{"ttl_s": 1.5}', '{"retention": 1}'
+	'{"replay_header": "X-Replayed"}', '{"replay_header": "X Replayed"}', '{"replay_header": 1}', '{"ttl_s": 5400}', '{"ttl_s": -1}', '{"ttl_s": 1.5}', '{"retention": 1}'
 ]) s;
 SELECT s AS header, pg_temp.verdict(s::jsonb) FROM unnest(ARRAY['{"idempotency_header": ""}', '{"idempotency_header": "X-Key"}', '{"idempotency_header": 1}', '{"idempotency_header": "Host"}']) s;
 
@@ -90,7 +90,8 @@ SELECT s AS lookup, pg_temp.verdict(jsonb_build_object('lookup', s::jsonb)) FROM
 	'{"method": "POST", "url": "/v1/search", "body": {"expr": "{\"q\": number}"}, "content_type": "json", "headers": {"X-A": "{number}"}, "timeout_ms": 1000, "found": "[0]", "delay_ms": 30000, "capture": {"remote_id": "[0].id"}, "same": {"path": "[0].total", "equals": "{total}"}, "classify": [{"status": [404], "as": "retry"}]}',
 	'{"url": "/v1", "found": ""}', '{"url": "/v1", "found": 1}', '{"url": "/v1", "found": "[0]", "same": 1}', '{"url": "/v1", "found": "[0]", "same": {"path": "[0].total"}}', '{"url": "/v1", "found": "[0]", "same": {"status": [200]}}', '{"url": "/v1", "found": "[0]", "same": {"path": "[0", "equals": 1}}',
 	'{"url": "/v1", "found": "[0]", "capture": {"x": "["}}', '{"url": "/v1", "found": "[0]", "classify": [{"status": [200]}]}', '{"url": "/v1", "found": "[0]", "delay_ms": 3600001}', '{"url": "/v1", "found": "[0]", "method": "LOOK"}', '{"url": "/v1", "found": "[0]", "body": {"expr": "("}}', '{"url": "/v1", "found": "[0]", "every_ms": 1}',
-	'{"url": "/v1", "found": "[0]", "headers": {"Authorization": "x"}}'
+	'{"url": "/v1", "found": "[0]", "headers": {"Authorization": "x"}}',
+	'{"url": "/v1", "found": "[0]", "capture": {"a": "a", "b": "b"}, "id": "a"}', '{"url": "/v1", "found": "[0]", "capture": {"b": "b"}, "id": "a"}', '{"url": "/v1", "found": "[0]", "id": 1}'
 ]) s;
 SELECT s AS poll, pg_temp.verdict(jsonb_build_object('poll', s::jsonb)) FROM unnest(ARRAY[
 	'true', '{}', '{"url": "/v1/{operation}", "success": "done"}', '{"url": "/v1/{operation}", "path": "status"}', '{"path": "status", "success": "done"}',

@@ -15,6 +15,8 @@ add_role($node, 'postgres', 'app');
 add_workflow($node, 'postgres', 'app', 'wf');
 submit($node, 'postgres', 'wf', 1 .. 200);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM saga.workers'), '0', 'no process');
+is($node->safe_psql('postgres', 'SELECT DISTINCT waiting_for FROM saga.executions'),
+	'a worker: pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it', 'and the executions say so');
 $node->safe_psql('postgres', 'CALL saga.drain()', connstr => $app);
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT x) FROM public.done'), '200|200', 'all done, each once');
 

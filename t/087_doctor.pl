@@ -39,6 +39,22 @@ mend(1);
 ok(poll_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_saga coordinator')), 'they run');
 is(news(), '', 'and nothing is said of them');
 
+# ---------- too few places in shared memory ----------
+# nobody takes what is ready
+$node->append_conf('postgresql.conf', "pg_saga.workers = 0\npg_saga.max_databases = 1\npg_saga.max_queues = 16\n");
+$node->restart;
+$node->safe_psql('postgres', 'CREATE ROLE shop LOGIN');
+$node->safe_psql('postgres', qq(SELECT saga.create_workflow('w' || n, '{"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}}', 'shop') FROM generate_series(1, 20) n));
+is(news(), '', 'workflows that have nothing to do need no place');
+$node->safe_psql('postgres', q(SELECT saga.start_execution('shop.w' || n, '{}') FROM generate_series(1, 20) n));
+$node->safe_psql('postgres', 'CREATE DATABASE second');
+$node->safe_psql('second', 'CREATE EXTENSION pg_saga');
+ok(poll_until($node, q(SELECT count(*) FROM saga.workers WHERE reason IS NOT NULL), '2'), 'places are missing');
+is(news(), "places|warning|a database has no place in shared memory by pg_saga.max_databases = 1: what is ready in others is found late (needs a restart)|ALTER SYSTEM SET pg_saga.max_databases = 3\n"
+	  . 'places|warning|all places for queues in shared memory are taken by pg_saga.max_queues = 16: what is ready in others is found late (needs a restart)|ALTER SYSTEM SET pg_saga.max_queues = 32', 'and the doctor says so');
+mend(1);
+is($node->safe_psql('postgres', q(SELECT count(*) FROM saga.workers WHERE reason IS NOT NULL)), '0', 'none is missing');
+
 # ---------- the log ----------
 # as the doctor names them, on a server whose log then has the value of a secret
 my %loud = (

@@ -73,7 +73,7 @@ refused('shop_deployer', $_) foreach q(SELECT saga.create_source('s', 'sqs', '{}
   q(SELECT saga.set_workflow_owner('orders', 'postgres')), q(SELECT saga.create_destination('x', 'http', '{"url": "http://127.0.0.1/", "allow_private": true}'));
 refused('shop_operator', $_) foreach q(SELECT saga.create_workflow('orders', '{}')), q(SELECT saga.alter_destination('books', '{}')), q(SELECT saga.set_secret('key', 'x')), 'SELECT * FROM saga.all_executions';
 refused('shop_monitor', $_) foreach $start, 'SELECT * FROM saga.queues', q(SELECT saga.redrive('orders')), 'SELECT * FROM saga.all_dead_letters', 'SELECT * FROM saga.execution';
-refused('saga_auditor', $_) foreach $start, 'SELECT * FROM saga.executions', 'SELECT * FROM saga.destination', 'SELECT saga.worker_status()';
+refused('saga_auditor', $_) foreach $start, 'SELECT * FROM saga.executions', 'SELECT * FROM saga.destination', 'SELECT * FROM saga.workers';
 $node->safe_psql('shop', 'CREATE ROLE anybody LOGIN');
 refused('anybody', $_) foreach 'SELECT saga.make_id()', 'SELECT * FROM saga.executions', 'SELECT * FROM invoices.invoice_tracking', q(SELECT invoices.invoice_check('{}')), q(SELECT shop.place_order('x', '[]')),
   'CREATE TABLE public.x ()';

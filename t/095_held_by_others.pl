@@ -79,4 +79,30 @@ foreach my $prepared (0, 1)
 $mallory->quit;
 $alice->quit;
 $node->stop;
+
+# ---------- all locks that the server has, which anybody can take ----------
+
+# Nothing starts meanwhile. When they are free again, our processes go on by themselves.
+$node = new_saga_node('locks', 'max_locks_per_transaction = 10', 'max_connections = 20', 'pg_saga.sweep_interval = 0');
+sql('CREATE EXTENSION pg_saga; CREATE ROLE stranger LOGIN');
+add_role($node, 'postgres', 'alice');
+add_workflow($node, 'postgres', 'alice', 'wf');
+as('alice', q{SELECT saga.create_workflow('waits', '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 2, "Next": "Work"},
+	"Work": {"Type": "Task", "Resource": "sql:public.work", "End": true}}}')});
+submit($node, 'postgres', 'wf', 1);
+wait_done($node, 'postgres', 1);
+$mallory = $node->background_psql('postgres', on_error_stop => 0, extra_params => [ '-U', 'stranger' ]);
+my $fill = q{DO $$ DECLARE i bigint := 0; BEGIN LOOP BEGIN PERFORM pg_advisory_lock(i); i := i + 1;
+	EXCEPTION WHEN out_of_memory THEN EXIT; END; END LOOP; END $$};
+my $offset = -s $node->logfile;
+submit($node, 'postgres', 'waits', 2, 3);
+$mallory->query($fill);
+wait_for_log($node, qr/\[\d+\] ERROR:  out of shared memory/, $offset);
+$mallory->quit;
+wait_done($node, 'postgres', 3);
+submit($node, 'postgres', 'wf', 4);
+wait_done($node, 'postgres', 4);
+pass('our processes go on when the locks are free again');
+
+$node->stop;
 done_testing();

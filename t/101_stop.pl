@@ -9,7 +9,7 @@ use Time::HiRes qw(usleep);
 use Saga::Test;
 use Saga::Work;
 
-my $node = new_saga_node('stop', 'pg_saga.workers = 2', 'log_min_messages = log');
+my $node = new_saga_node('stop', 'pg_saga.workers = 2', 'log_min_messages = log', 'max_prepared_transactions = 5');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -150,6 +150,25 @@ sql("BEGIN; SELECT saga.stop_execution('$id'); ROLLBACK; BEGIN; SAVEPOINT s; SEL
 submit($node, 'postgres', 'quick', 5);
 poll_until($node, 'SELECT count(*) FROM log WHERE x = 5', '1');
 is(sql('SELECT last_value FROM tried'), $tried, 'a stop that is rolled back disturbs nobody');
+
+# it is prepared: whoever runs it is told when that is committed, by any session
+sql("BEGIN; SELECT saga.stop_execution('$id'); PREPARE TRANSACTION 'back'");
+sql("ROLLBACK PREPARED 'back'");
+submit($node, 'postgres', 'quick', 6);
+poll_until($node, 'SELECT count(*) FROM log WHERE x = 6', '1');
+is(sql('SELECT last_value FROM tried'), $tried, 'nor one that was prepared and rolled back');
+my $prepared = start('first', '{"x": 8}');
+poll_until($node, $in_step, '2');
+sql("BEGIN; SELECT saga.stop_execution('$prepared', 'Enough', 'by hand'); PREPARE TRANSACTION 'stop'");
+is(sql("SELECT status FROM saga.executions WHERE execution_id = '$prepared'") . sql($in_step), 'RUNNING2', 'one that is prepared says nothing yet');
+sql("COMMIT PREPARED 'stop'");
+ended($prepared, 'when it is committed the step ends');
+is(sql($in_step), '1', 'and the other one goes on');
+$prepared = start('stubborn');
+poll_until($node, $in_step, '2');
+sql("BEGIN; SELECT saga.stop_execution('$prepared', 'Enough', 'by hand'); PREPARE TRANSACTION 'stop'");
+sql("COMMIT PREPARED 'stop'");
+ended($prepared, 'also one that catches the cancellation');
 
 # of two that run, the other one is not disturbed; three stops are one
 my $other = start('first', '{"x": 5}');

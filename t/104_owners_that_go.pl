@@ -56,7 +56,27 @@ sql('DROP OWNED BY app; DROP ROLE app');
 # a name that the heir has already
 add_role($node, 'postgres', 'late');
 sql("SET SESSION AUTHORIZATION late; SELECT saga.create_queue('q')");
-like(refused('REASSIGN OWNED BY late TO heir'), qr/role "heir" has a queue "q" already/, 'a name that the heir has');
+my $error = refused('REASSIGN OWNED BY late TO heir');
+like($error, qr/role "heir" has objects of the same names as role "late" already\nDETAIL:  queue q\nHINT:  /, 'a name that the heir has');
+sql(<<'SQL');
+SET SESSION AUTHORIZATION late;
+SELECT saga.set_secret('key', 'other'), saga.set_secret('mine', 'value');
+SELECT saga.create_destination('d', 'http', '{"url": "https://example.com/"}');
+SELECT saga.create_queue('wf');
+SELECT saga.bind_resource('arn:aws:lambda:eu-central-1:1:function:f', 'sql:public.work');
+SET SESSION AUTHORIZATION heir;
+SELECT saga.bind_resource('arn:aws:lambda:eu-central-1:1:function:f', 'sql:public.work');
+SQL
+$error = refused('REASSIGN OWNED BY late TO heir');
+like($error, qr/DETAIL:  destination d\nqueue q\nresource arn:\S+\nsecret key\nworkflow wf\nHINT:  /, 'names of any kind');
+$error = refused(q{SELECT saga.set_destination_owner('late.d', 'heir', definition_hash) FROM saga.destinations WHERE owner = 'late'::regrole});
+like($error, qr/role "heir" has a destination "d" already/, 'also of one that is given away by itself');
+foreach my $name ($error, refused('DROP ROLE late'), refused('REASSIGN OWNED BY late TO heir'))
+{
+	is(sql("SELECT to_regproc('$_') IS NOT NULL"), 't', "there is $_") foreach $name =~ /HINT:.*/ ? $& =~ /saga\.\w+/g : ();
+}
+sql(q{SET SESSION AUTHORIZATION late; SELECT saga.drop_secret('key'), saga.drop_destination('d'), saga.drop_queue('wf')});
+sql('DELETE FROM saga.resource WHERE created_by = (SELECT oid FROM pg_roles WHERE rolname = $$late$$)');
 sql(q{SET SESSION AUTHORIZATION heir; SELECT saga.drop_queue('q')});
 sql('REASSIGN OWNED BY late TO heir; DROP OWNED BY late; DROP ROLE late');
 
@@ -69,6 +89,37 @@ submit($node, 'postgres', 'orphan', 2);
 ok(poll_until($node, q{SELECT reason ~ '^role [0-9]+ does not exist$' FROM saga.workers WHERE reason IS NOT NULL}, 't'), 'what waits says so');
 sql(q{SELECT saga.set_workflow_owner(owner::oid || '.orphan', 'heir', definition_hash) FROM saga.workflows WHERE name = 'orphan'});
 ok(poll_until($node, q{SELECT who FROM done WHERE x = 2}, 'heir'), 'and is run by who is given the workflow');
+
+# what waits says why
+sub waits { my ($db) = @_; return $node->safe_psql($db // 'postgres', q{SELECT string_agg(DISTINCT coalesce(waiting_for, 'nothing'), ' / ') FROM saga.executions
+	WHERE status = 'RUNNING'}) }
+sql(q(SET SESSION AUTHORIZATION heir; SELECT saga.create_workflow('long', '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 36000, "End": true}}}');
+	SELECT saga.start_execution('long', '{}')));
+is(waits(), 'nothing', 'an execution that only has to be run waits for nothing');
+sql('REVOKE CONNECT ON DATABASE postgres FROM heir');
+submit($node, 'postgres', 'wf', 3);
+is(waits(), 'a worker: role "heir" has no CONNECT privilege on this database', 'an owner that cannot connect');
+is(sql(q{GRANT heir TO plain; GRANT USAGE ON SCHEMA saga TO plain; GRANT SELECT ON saga.executions TO plain; SET ROLE plain;
+	SELECT DISTINCT waiting_for FROM saga.executions WHERE status = 'RUNNING'}), waits(), 'whoever may see it sees that');
+if ($node->pg_version < 17)
+{
+	sql('BEGIN; ALTER ROLE heir NOLOGIN; GRANT CONNECT ON DATABASE postgres TO heir; COMMIT');
+	is(waits(), 'a worker: role "heir" is not permitted to log in, which workers need before PostgreSQL 17', 'that cannot log in');
+	sql('BEGIN; ALTER ROLE heir LOGIN; REVOKE CONNECT ON DATABASE postgres FROM heir; COMMIT');
+}
+$node->append_conf('postgresql.conf', q{pg_saga.databases = 'other, POSTGRES'});
+$node->reload;
+poll_until($node, 'SHOW pg_saga.databases', 'other, POSTGRES');
+is(waits(), 'a worker: this database is not in pg_saga.databases', 'a database that is not served');
+sql('GRANT CONNECT ON DATABASE postgres TO heir');
+$node->append_conf('postgresql.conf', q{pg_saga.databases = 'other, "postgres"'});
+$node->append_conf('postgresql.conf', 'pg_saga.workers = 0');
+$node->reload;
+poll_until($node, 'SHOW pg_saga.databases', 'other, "postgres"');
+is(waits(), 'a worker: pg_saga.workers is 0', 'no workers');
+$node->append_conf('postgresql.conf', 'pg_saga.workers = 2');
+$node->reload;
+ok(poll_until($node, q{SELECT who FROM done WHERE x = 3}, 'heir'), 'and in the end it is run');
 
 $node->stop;
 done_testing();

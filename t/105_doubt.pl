@@ -42,7 +42,10 @@ foreach my $status (301, 400, 403, 410, 429, 503)
 {
 	destination("lost$status", "/lost-then/$status", max_attempts => 3);
 	sql("SELECT saga.publish_to('lost$status', '{}')");
-	is(outcome("lost$status"), 'failed uncertain Saga.Uncertain', "$status after a lost answer proves nothing");
+	# 503 is itself in doubt, and sent again to the end
+	is(outcome("lost$status"), 'failed uncertain ' . ($status == 503 ? 'States.Http.StatusCode.503' : 'Saga.Uncertain'),
+		"$status after a lost answer proves nothing");
+	next if $status == 503;
 	destination("sole$status", "/status/$status", max_attempts => 2);
 	sql("SELECT saga.publish_to('sole$status', '{}')");
 	unlike(outcome("sole$status"), qr/uncertain/i, "$status to the first request does");

@@ -1,9 +1,11 @@
 # The record agrees with the books: executions that end in every way, at a server that is late, drops
 # requests and answers, and refuses; then what each execution says is compared with what the server did.
+# With every third seed processes are killed in the meantime, or the server.
 #
 #	SAGA_BOOKS_SEEDS=1000 SAGA_BOOKS_FROM=1 t/check tap t/112_books.pl
 #
 # SAGA_BOOKS_DEADLINE=86400: how long it is found out. SAGA_BOOKS_DRAIN=1: saga.drain() in two sessions, without workers.
+# SAGA_BOOKS_CRASHES=N: N crashes in each, or none.
 use strict;
 use warnings;
 
@@ -21,7 +23,8 @@ my $from = $ENV{SAGA_BOOKS_FROM} // 1;
 my $seeds = $ENV{SAGA_BOOKS_SEEDS} // 3;
 my $endings;
 my $each = 4;	# executions of each ending
-my $node = new_saga_node('main', 'pg_saga.workers = ' . ($ENV{SAGA_BOOKS_DRAIN} ? 0 : 2), 'pg_saga.publishers = 2', 'pg_saga.max_queues = 20000');
+my $node = new_saga_node('main', 'pg_saga.workers = ' . ($ENV{SAGA_BOOKS_DRAIN} ? 0 : 2), 'pg_saga.publishers = 2', 'pg_saga.max_queues = 20000',
+	'restart_after_crash = on', 'pg_saga.crash_limit = 2');
 create_extensions($node);
 my $server = start_accounting();
 my $dir = File::Temp->newdir('saga-books-XXXXXX', TMPDIR => 1);
@@ -34,6 +37,8 @@ sub between { my ($from, $to) = @_; return $from + int(rand($to - $from + 1)) }
 
 sql(<<'SQL');
 CREATE FUNCTION refuse(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM saga.fail('NotWanted', 'on purpose'); RETURN NULL; END $$;
+CREATE TABLE taken_back (number text);
+CREATE FUNCTION take_back(jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO taken_back VALUES ($1 #>> '{input,Payload,number}') RETURNING '{}'::jsonb $$;
 SQL
 
 # ---------- the service, and what is known of it ----------
@@ -92,6 +97,14 @@ sub book
 		Parameters => { ApiEndpoint => "saga:$name", Method => 'POST', 'RequestBody.$' => '$' }, End => $true, %more };
 }
 
+# The service knows it by a number of its own, which nobody has: what is to be undone is written down.
+sub publish
+{
+	my ($name, %more) = @_;
+	return { Type => 'Task', Resource => 'saga:publish', Compensate => 'TakeBack', ResultPath => '$.booked',
+		Parameters => { Destination => $name, 'Payload.$' => '$' }, %more };
+}
+
 sub copy { return $json->decode($json->encode($_[0])) }
 
 my $refuse = { Type => 'Task', Resource => 'sql:public.refuse', End => $true };
@@ -110,7 +123,13 @@ sub endings
 	my %later = (Start => book($name, @late, next_is('Wait'), Catch => [ catch('Wait', 'States.ALL') ]),
 		Wait => { Type => 'Wait', Seconds => 2, Next => 'Refuse' }, Refuse => $refuse);
 	my %done = (Start => book($name, @late, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed);
+	my %published = (Start => publish($name, Next => 'Wait'), Wait => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse);
 	return (
+		published => { %{ copy(\%published) } },
+		published_at_once => { Start => publish($name, Next => 'Refuse'), Refuse => $refuse },
+		published_stopped => { %{ copy(\%published) }, stop => $true },
+		published_killed => { %{ copy(\%published) }, stop => $false },
+		token => { Start => book($name, TimeoutSeconds => 2, Resource => 'arn:aws:states:::http:invoke.waitForTaskToken') },
 		plain => { Start => book($name) },
 		fails => { Start => book($name, next_is('Refuse')), Refuse => $refuse },
 		late => { Start => book($name, @late) },
@@ -150,7 +169,9 @@ sub workflow
 		'RequestBody.$' => '$.input.RequestBody', 'Captured.$' => '$.output.Captured' } };
 	foreach my $where ($states, map { map { $_->{States} } @{ $_->{Branches} // [] } } values %$states)
 	{
-		$where->{Void} = $undo if grep { $_->{Compensate} } values %$where;
+		my %undo = map { ($_->{Compensate} // '') => 1 } values %$where;
+		$where->{Void} = $undo if $undo{Void};
+		$where->{TakeBack} = { Type => 'Task', Resource => 'sql:public.take_back' } if $undo{TakeBack};
 		foreach my $state (values %$where) { delete $state->{End} unless $state->{End} }
 	}
 	my $definition = $json->encode({ StartAt => 'Start', States => $states, %top });
@@ -172,13 +193,34 @@ sub stop
 	return;
 }
 
+# One of what the engine consists of goes, or all of it.
+sub crash
+{
+	my $what = (qw(worker publisher worker publisher server))[ between(0, 4) ];
+	my $signal = chance(0.3) ? 'TERM' : 'KILL';
+
+	if ($what eq 'server')
+	{
+		$node->stop($signal eq 'KILL' ? 'immediate' : 'fast');
+		$node->start;
+		return "$what $signal";
+	}
+	my $pid = sql("SELECT pid FROM saga.workers WHERE type = '$what' AND pid IS NOT NULL ORDER BY random() LIMIT 1");
+	return "no $what" if $pid eq '' || !kill($signal, $pid);
+	wait_for_exit($pid);
+	poll_until($node, 'SELECT true');
+	return "$what $signal";
+}
+
 sub run
 {
 	my ($seed) = @_;
 	srand($seed);
+	my $crashes = $ENV{SAGA_BOOKS_CRASHES} // ($seed % 3 == 0 ? 3 : 0);
 	my $kind = (qw(lookup key blind both))[ $seed % 4 ];
 	my $name = "run$seed";
 	$server->reset($seed);
+	sql('TRUNCATE taken_back');
 	$server->faults(faults($kind));
 	destination($name, $kind);
 	my %endings = endings($name);
@@ -195,7 +237,13 @@ sub run
 	foreach my $round (1 .. 3)
 	{
 		usleep(between(50, 900) * 1000);
+		note(crash()) if $crashes-- > 0;
 		stop(@{$_}) foreach grep { $round == 1 || chance(0.5) } @stops;
+	}
+	while ($crashes-- > 0)
+	{
+		usleep(between(50, 2000) * 1000);
+		note(crash());
 	}
 	my $live = "SELECT count(*) FROM saga.executions WHERE workflow LIKE '$name-%' AND status IN ('RUNNING', 'COMPENSATING')";
 	# what has not ended is named by the reckoning; a late request that nobody waits for any more may be at work still
@@ -208,6 +256,7 @@ sub reckon
 	my ($name) = @_;
 	my %books = map { $_->{number} => $_ } @{ $server->audit->{numbers} };
 	my @wrong;
+	my %taken_back = map { split(/\|/) } split(/\n/, sql("SELECT number, count(*) FROM taken_back GROUP BY 1"));
 	my $rows = $json->decode(sql("SELECT coalesce(jsonb_agg(jsonb_build_object('number', input->>'number', 'status', status, 'error', error,
 		'completed', workflow LIKE '%-plain' OR workflow LIKE '%-retried', 'output', output, 'listed', not_compensated, 'undone', compensated,
 		'waiting_for', waiting_for, 'letter', d.reason, 'record', (SELECT jsonb_agg(concat_ws(' ', CASE WHEN compensate THEN 'undo' ELSE 'book' END,
@@ -217,6 +266,7 @@ sub reckon
 	foreach my $row (@$rows)
 	{
 		my $book = $books{ $row->{number} } // { posted => 0, voided => 0 };
+		$book = { %$book, voided => $book->{voided} + ($taken_back{ $row->{number} } // 0) };
 		my $stands = $book->{posted} - $book->{voided};
 		my @listed = @{ $row->{listed} // [] };
 		my $succeeded = $row->{status} eq 'SUCCEEDED';

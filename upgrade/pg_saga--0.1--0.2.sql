@@ -121,7 +121,8 @@ COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted t
 ALTER TABLE saga.outbox ADD COLUMN sent_class text, ADD COLUMN unwanted_since timestamptz,
 	ADD COLUMN outcome text NOT NULL DEFAULT 'never_left'
 		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
-	ADD COLUMN outcome_by text, ADD COLUMN outcome_at timestamptz;
+	ADD COLUMN outcome_by text, ADD COLUMN outcome_at timestamptz,
+	ADD COLUMN accepted boolean NOT NULL DEFAULT false, ADD COLUMN captured_hash bigint;
 -- what the earlier version has recorded; of what it had given up nobody looked
 UPDATE saga.outbox SET outcome = CASE WHEN state = 'delivered' THEN 'done'
 		WHEN uncertain OR phase = 'poll' OR last_class IN ('uncertain', 'pending') OR doubted AND state <> 'failed' THEN 'in_doubt'
@@ -136,6 +137,11 @@ UPDATE saga.message m SET body = m.body || '{"in_doubt": true}' FROM saga.outbox
 UPDATE saga.timer m SET body = m.body || '{"in_doubt": true}' FROM saga.outbox o
 	WHERE m.kind = 'e' AND jsonb_typeof(m.body) = 'object' AND m.body ? 'error' AND m.target = o.execution_id
 		AND m.body -> 'task' = to_jsonb(o.task_id) AND o.state = 'failed' AND o.outcome = 'in_doubt' AND o.op <> 'p';
+-- as far as look-ups capture what answers do
+UPDATE saga.outbox SET captured_hash = jsonb_hash_extended(captured, 0)
+	WHERE captured IS NOT NULL AND NOT compensate AND state IN ('waiting', 'delivered');
+CREATE INDEX outbox_captured ON saga.outbox (destination_id, captured_hash)
+	WHERE captured_hash IS NOT NULL AND state IN ('waiting', 'delivered');
 CREATE INDEX outbox_unwanted ON saga.outbox (destination_id, outbox_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
 CREATE INDEX outbox_unknown ON saga.outbox (destination_id, outbox_id)
 	WHERE outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn');
@@ -361,13 +367,27 @@ CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
 			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
 				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
-		e.waiting_for
+		-- what holds it up; a worker is needed by all that have not ended (saga_owner_problem)
+		nullif(concat_ws('; ', e.waiting_for, CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN (SELECT 'a worker: ' || CASE
+			WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_databases')
+				THEN 'pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it'
+			WHEN current_setting('pg_saga.databases', true) <> '' AND NOT EXISTS (
+				SELECT FROM unnest(string_to_array(current_setting('pg_saga.databases', true), ',')) n, btrim(n) t
+				WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END)
+				THEN 'this database is not in pg_saga.databases'
+			WHEN current_setting('pg_saga.workers', true) = '0' THEN 'pg_saga.workers is 0'
+			WHEN r.oid IS NULL THEN format('role %s does not exist', e.owner::oid)
+			WHEN NOT r.rolcanlogin AND current_setting('server_version_num')::integer < 170000
+				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
+			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state)';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it';
 CREATE OR REPLACE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details
 	FROM (
@@ -759,6 +779,24 @@ BEGIN
 		FROM (VALUES ('max_worker_processes', 1), ('pg_saga.max_processes', 0)) t (name, others) JOIN pg_settings s USING (name)
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
+
+	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
+	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
+		RETURN QUERY
+			WITH missing (name, what, needed) AS (
+				SELECT 'pg_saga.max_databases', format('%s no place in shared memory', CASE count(*) WHEN 1 THEN 'a database has' ELSE count(*) || ' databases have' END),
+					(SELECT count(*) FROM pg_database d WHERE d.datallowconn)
+				FROM saga.worker_status() w WHERE w.type = 'coordinator' AND w.reason LIKE '%pg_saga.max_databases%'
+				HAVING count(*) > 0
+				UNION ALL
+				SELECT 'pg_saga.max_queues', 'all places for queues in shared memory are taken',
+					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination'))
+				FROM saga.worker_status() w WHERE w.type = 'launcher' AND w.reason LIKE '%pg_saga.max_queues%')
+			SELECT 'places', 'warning', format('%s by %s = %s: what is ready in others is found late (needs a restart)', m.what, m.name, s.reset_val),
+				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))
+			FROM missing m JOIN pg_settings s ON s.name = m.name
+			ORDER BY 3;
+	END IF;
 
 	RETURN QUERY
 		SELECT 'version', 'error', format('%s is version %s in this database, and %s on the server', e.extname, e.extversion, a.default_version),

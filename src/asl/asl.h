@@ -88,9 +88,10 @@ typedef enum SagaFate
 
 typedef enum SagaWish
 {
-	SAGA_WISH_IDENTIFY,			/* only its ids */
+	SAGA_WISH_IDENTIFY,			/* only its ids; of saga:publish, whether it is done or IN_DOUBT, too */
 	SAGA_WISH_RETRY,			/* still wanted, unless it can be taken back */
 	SAGA_WISH_SETTLE,			/* not wanted any more, and to be undone if it was done */
+	SAGA_WISH_TAKE_BACK,		/* the same, of a message whose state has completed: saga:publish */
 	SAGA_WISH_DROP				/* not wanted any more */
 } SagaWish;
 
@@ -166,6 +167,7 @@ typedef struct SagaAction
 	const char *token;			/* task token, when wait_for_token or sync; else NULL */
 	int64		timeout_ms;		/* effective TimeoutSeconds, 0: none */
 	bool		commit;			/* Commit: nothing more is run before its answer is committed */
+	bool		undone_later;	/* the state has Compensate */
 
 	/* PARK */
 	TimestampTz wake_at;		/* earliest wait, retry or timeout; DT_NOEND: none */

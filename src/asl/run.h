@@ -232,6 +232,7 @@ extern Jsonb *saga_scope_context(void *arg);
 /* run_debt.c */
 extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
 extern void saga_cut(SagaRun *run, const SagaThread *thread);
+extern void saga_take_back_published(SagaRun *run);
 extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
 extern bool saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error);
 extern int	saga_debt_of_token(const SagaRun *run, const char *token);

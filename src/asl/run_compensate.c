@@ -181,6 +181,7 @@ void
 saga_compensation_start(SagaRun *run, int64 last_event)
 {
 	run->last_event = last_event;
+	saga_take_back_published(run);
 	saga_undo_next(run);
 }
 

@@ -26,8 +26,9 @@ saga_is_outside(const SagaThread *thread)
 {
 	const SagaResource *resource = &thread->state->resource;
 
-	return thread->state->type == SAGA_STATE_TASK && resource->kind != SAGA_RES_PUBLISH &&
-		(resource->kind != SAGA_RES_SQL || thread->token != NULL);
+	/* these complete with the commit, unless a callback is waited for */
+	return thread->state->type == SAGA_STATE_TASK &&
+		((resource->kind != SAGA_RES_PUBLISH && resource->kind != SAGA_RES_SQL) || thread->token != NULL);
 }
 
 /* What is known of the thread's call; a step that handed a token out is done with its commit. */
@@ -40,7 +41,7 @@ saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutsid
 	if (!saga_is_outside(thread) || run->env.call_fate == NULL)
 		return SAGA_FATE_NONE;
 	run->env.call_fate(run->env.arg, wish, call);
-	if (call->fate == SAGA_FATE_NONE && thread->token != NULL && thread->answer != NULL)
+	if ((call->fate == SAGA_FATE_NONE || call->fate == SAGA_FATE_DONE) && thread->token != NULL && thread->answer != NULL)
 	{
 		call->fate = SAGA_FATE_DONE;
 		call->output = thread->answer;
@@ -62,7 +63,8 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	undone->state = done->state->name;
 	undone->reason = reason;
 	undone->cause = cause;
-	undone->unknown = unknown;
+	/* a message that was published and is not delivered may not be there */
+	undone->unknown = unknown || call.fate == SAGA_FATE_IN_DOUBT;
 	/* its record may be gone, with its destination */
 	undone->message_id = call.message_id != NULL ? saga_copy(call.message_id) : done->message_id;
 	undone->key = call.key != NULL ? saga_copy(call.key) : done->key;
@@ -156,7 +158,9 @@ saga_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call)
 		case SAGA_FATE_DONE:
 		case SAGA_FATE_SUSPECTED:
 			done->kind = done->kept ? SAGA_DONE_COMPLETED : SAGA_DONE_UNWANTED;
-			done->output = call->fate == SAGA_FATE_DONE ? call->output : saga_jsonb_null();
+			/* of a published message it is known from the commit on, and names it whatever became of it */
+			if (done->output == NULL)
+				done->output = call->fate == SAGA_FATE_DONE ? call->output : saga_jsonb_null();
 			return true;
 		case SAGA_FATE_UNKNOWN:
 			saga_list_undone(run, done, "Saga.Uncertain", NULL, true, NULL);
@@ -189,6 +193,7 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 		done->error = failure != NULL ? failure->error : NULL;
 		done->cause = failure != NULL ? failure->cause : NULL;
 		done->token = thread->token;
+		done->output = thread->token != NULL ? thread->answer : NULL;
 		done->destination = saga_copy(call.destination);
 		done->message_id = saga_copy(call.message_id);
 		done->key = saga_copy(call.key);
@@ -197,6 +202,34 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 		saga_undo_next(run);
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * The run has failed.  A state that publishes has completed with its commit,
+ * whatever became of the message: of those that are to be undone, what never
+ * left is taken back, and what is under way is found out.
+ */
+void
+saga_take_back_published(SagaRun *run)
+{
+	int			i;
+
+	for (i = run->ndone - 1; i >= 0 && run->env.call_fate != NULL; i--)
+	{
+		SagaDone   *done = &run->done[i];
+		SagaOutside call = {.task_id = done->task_id,.answered = true};
+
+		if (done->kind != SAGA_DONE_COMPLETED || done->task_id == 0 || done->state->type != SAGA_STATE_TASK ||
+			done->state->resource.wait_for_token ||
+			(done->state->resource.kind != SAGA_RES_PUBLISH && done->state->resource.kind != SAGA_RES_OTHER))
+			continue;
+		run->env.call_fate(run->env.arg, SAGA_WISH_TAKE_BACK, &call);
+		if (call.fate == SAGA_FATE_NONE)
+			continue;
+		done->destination = saga_copy(call.destination);
+		done->since = run->now;
+		(void) saga_apply_fate(run, done, &call);
+	}
 }
 
 /* The thread is being dropped: so is its call, if one is out. */

@@ -117,6 +117,7 @@ saga_task_open(SagaRun *run, SagaThread *thread, bool resume, SagaAction *action
 	action->token = thread->token;
 	action->timeout_ms = thread->timeout_ms;
 	action->commit = thread->state->commit;
+	action->undone_later = thread->state->compensate != NULL;
 }
 
 /*

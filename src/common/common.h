@@ -47,7 +47,7 @@ extern bool saga_uuid_parse(const char *text, pg_uuid_t *id);	/* false: no uuid 
  * One kept plan.  Define it static, { .sql = ..., .nargs = n, .argtypes = {...} };
  * every table and function outside pg_catalog in it is qualified.
  */
-#define SAGA_STMT_MAX_ARGS 24
+#define SAGA_STMT_MAX_ARGS 28
 
 typedef struct SagaStmt
 {

@@ -202,6 +202,24 @@ BEGIN
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
 
+	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
+	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
+		RETURN QUERY
+			WITH missing (name, what, needed) AS (
+				SELECT 'pg_saga.max_databases', format('%s no place in shared memory', CASE count(*) WHEN 1 THEN 'a database has' ELSE count(*) || ' databases have' END),
+					(SELECT count(*) FROM pg_database d WHERE d.datallowconn)
+				FROM saga.worker_status() w WHERE w.type = 'coordinator' AND w.reason LIKE '%pg_saga.max_databases%'
+				HAVING count(*) > 0
+				UNION ALL
+				SELECT 'pg_saga.max_queues', 'all places for queues in shared memory are taken',
+					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination'))
+				FROM saga.worker_status() w WHERE w.type = 'launcher' AND w.reason LIKE '%pg_saga.max_queues%')
+			SELECT 'places', 'warning', format('%s by %s = %s: what is ready in others is found late (needs a restart)', m.what, m.name, s.reset_val),
+				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))
+			FROM missing m JOIN pg_settings s ON s.name = m.name
+			ORDER BY 3;
+	END IF;
+
 	RETURN QUERY
 		SELECT 'version', 'error', format('%s is version %s in this database, and %s on the server', e.extname, e.extversion, a.default_version),
 			format('ALTER EXTENSION %I UPDATE', e.extname)

@@ -93,6 +93,12 @@ extern void saga_step_cancel_by_user(void);
 extern bool saga_stop_signalled(void);
 
 /*
+ * Executions were stopped in a transaction that was prepared: tells whoever runs
+ * them.  Needs SPI_connect.
+ */
+extern void saga_stop_tell_prepared(void);
+
+/*
  * An event for an execution: a row in its workflow's queue.  body is one of
  *   {"task": id, "output": ...}
  *   {"task": id, "error": ..., "cause": ...}

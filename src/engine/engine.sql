@@ -261,13 +261,27 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
 			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
 				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
-		e.waiting_for
+		-- what holds it up; a worker is needed by all that have not ended (saga_owner_problem)
+		nullif(concat_ws('; ', e.waiting_for, CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN (SELECT 'a worker: ' || CASE
+			WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_databases')
+				THEN 'pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it'
+			WHEN current_setting('pg_saga.databases', true) <> '' AND NOT EXISTS (
+				SELECT FROM unnest(string_to_array(current_setting('pg_saga.databases', true), ',')) n, btrim(n) t
+				WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END)
+				THEN 'this database is not in pg_saga.databases'
+			WHEN current_setting('pg_saga.workers', true) = '0' THEN 'pg_saga.workers is 0'
+			WHEN r.oid IS NULL THEN format('role %s does not exist', e.owner::oid)
+			WHEN NOT r.rolcanlogin AND current_setting('server_version_num')::integer < 170000
+				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
+			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state)';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it';
 
 CREATE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details

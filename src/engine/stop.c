@@ -134,8 +134,46 @@ xact_callback(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && nstopped > 0)
 		at_commit();
+	/* COMMIT PREPARED knows no more than that there are some: they are looked for */
+	if (event == XACT_EVENT_PRE_PREPARE && nstopped > 0)
+		saga_prepared_note_news(SAGA_NEWS_STOPS);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		nstopped = 0;
+}
+
+/*
+ * What runs now and was begun before the event could be seen; what is begun
+ * from now on finds it.
+ */
+void
+saga_stop_tell_prepared(void)
+{
+	static SagaStmt stmt = {
+		"SELECT target FROM saga.message WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
+		" AND id = ANY ($1) AND kind = 'e'",
+		1, {UUIDARRAYOID}
+	};
+	pg_uuid_t  *runs;
+	int			n = saga_proc_list_runs(&runs);
+	Datum	   *positions;
+	Datum		value;
+	bool		isnull;
+
+	if (n == 0)
+		return;
+	positions = palloc(sizeof(Datum) * n);
+	for (int i = 0; i < n; i++)
+	{
+		pg_uuid_t  *position = palloc(sizeof(pg_uuid_t));
+
+		*position = saga_uuid_previous(&runs[i]);
+		positions[i] = UUIDPGetDatum(position);
+	}
+	value = PointerGetDatum(construct_array(positions, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	saga_execute(&stmt, &value, NULL, false, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		(void) saga_proc_stop_execution(DatumGetUUIDP(saga_result(i, 1, &isnull)));
+	SPI_freetuptable(SPI_tuptable);
 }
 
 static void

@@ -182,11 +182,12 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 	entry.role = GetUserId();
 	entry.meant = destination_meant;
 	entry.meant_arg = job;
-	if (op != SAGA_OUTBOX_PUBLISH)
+	/* nobody waits for what is published, until it is to be undone */
+	if (op != SAGA_OUTBOX_PUBLISH || action->undone_later)
 	{
 		entry.workflow_id = job->queue->queue_id;
 		entry.task_id = action->task_id;
-		entry.only_submit = action->token != NULL;
+		entry.only_submit = action->token != NULL && op != SAGA_OUTBOX_PUBLISH;
 	}
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error)

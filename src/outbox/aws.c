@@ -292,9 +292,11 @@ saga_aws_class(const char *code, int status)
 {
 	static const char *const retry[] = {
 		"Throttl*", "RequestThrottled*", "TooManyRequests*", "OverLimit*", "KMSThrottling*",
-		"ServiceUnavailable*", "RequestLimitExceeded"
+		"RequestLimitExceeded"
 	};
-	static const char *const uncertain[] = {"InternalFailure*", "InternalError*", "InternalServerError*"};
+	static const char *const uncertain[] = {
+		"InternalFailure*", "InternalError*", "InternalServerError*", "ServiceUnavailable*"
+	};
 	static const char *const auth[] = {
 		"ExpiredToken*", "InvalidClientTokenId*", "InvalidToken*", "UnrecognizedClient*",
 		"MissingAuthenticationToken*", "SignatureDoesNotMatch*", "InvalidSignature*", "RequestTimeTooSkewed*",
@@ -303,9 +305,9 @@ saga_aws_class(const char *code, int status)
 		"QueueDoesNotExist*", "AWS.SimpleQueueService.NonExistentQueue"
 	};
 
-	if (is_one_of(code, retry, lengthof(retry)) || status == 429 || status == 503)
+	if (is_one_of(code, retry, lengthof(retry)) || status == 429)
 		return SAGA_CLASS_RETRY;
-	if (is_one_of(code, uncertain, lengthof(uncertain)) || status >= 500)
+	if (is_one_of(code, uncertain, lengthof(uncertain)) || status == 408 || status >= 500)
 		return SAGA_CLASS_UNCERTAIN;
 	if (is_one_of(code, auth, lengthof(auth)) || status == 401 || status == 403)
 		return SAGA_CLASS_AUTH;

@@ -129,6 +129,8 @@ saga_classify_aws(SagaSending *sending)
 	else if (!readable || parsed->code[0] != '\0' || answer->status >= 300)
 	{
 		class = saga_aws_class(readable ? parsed->code : "", answer->status);
+		if (class == SAGA_CLASS_UNCERTAIN && answer->status == 503 && saga_sending_is_put_off(sending))
+			class = SAGA_CLASS_RETRY;
 		/* one wrong message must not fail nine others */
 		if (class == SAGA_CLASS_FATAL && sending->ndeliveries > 1)
 			class = SAGA_CLASS_SPLIT;

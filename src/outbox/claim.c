@@ -59,7 +59,8 @@ static SagaStmt read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
 	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
 	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
-	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at, sent_class, unwanted_since, position IS NOT NULL "
+	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at, sent_class, unwanted_since, position IS NOT NULL, accepted, "
+	"uncertain AND outcome_by = 'lookup' AND coalesce(last_error ~ '^Saga.(NotFound|NotOurs):', false) "
 	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
 	.nargs = 2,
 	.argtypes = {INT4OID, UUIDARRAYOID}
@@ -165,6 +166,9 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 	value = SPI_getbinval(tuple, desc, 29, &isnull);
 	delivery->unwanted_since = isnull ? 0 : DatumGetTimestampTz(value);
 	delivery->ordered = DatumGetBool(SPI_getbinval(tuple, desc, 30, &isnull));
+	delivery->accepted = DatumGetBool(SPI_getbinval(tuple, desc, 31, &isnull));
+	value = SPI_getbinval(tuple, desc, 32, &isnull);
+	delivery->unproved = !isnull && DatumGetBool(value) && lost == 0;
 	delivery->doubted = delivery->uncertain || DatumGetBool(SPI_getbinval(tuple, desc, 26, &isnull));
 	delivery->phase = saga_phase_of(destination, delivery, phase);
 	if (delivery->phase != SAGA_PHASE_SEND && delivery->phase != SAGA_PHASE_OTHER)

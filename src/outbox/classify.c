@@ -181,6 +181,13 @@ retry_after_ms(const SagaSending *sending, SagaClass class, int status)
 	return ms;
 }
 
+/* Does the answer say when the request may come again? */
+bool
+saga_sending_is_put_off(const SagaSending *sending)
+{
+	return retry_after_ms(sending, SAGA_CLASS_RETRY, sending->transport.status) >= 0;
+}
+
 /* ---------- classes ---------- */
 
 bool
@@ -197,8 +204,13 @@ saga_head_says_json(const char *head)
 		(end - type > 5 && pg_strcasecmp(end - 5, "+json") == 0);
 }
 
+/*
+ * A server that says when to come again turns requests away before it looks at
+ * them.  One that gives up on a request (408), or is not available and says no
+ * more, may have begun with it, or somebody behind it has.
+ */
 static SagaClass
-class_of_status(int status)
+class_of_status(const SagaSending *sending, int status)
 {
 	if (status < 200)
 		return SAGA_CLASS_UNCERTAIN;	/* another protocol, or nonsense */
@@ -206,11 +218,11 @@ class_of_status(int status)
 		return SAGA_CLASS_SUCCESS;
 	if (status == 401)
 		return SAGA_CLASS_AUTH;
-	if (status == 408 || status == 425 || status == 429 || status == 503)
+	if (status == 425 || status == 429 || (status == 503 && saga_sending_is_put_off(sending)))
 		return SAGA_CLASS_RETRY;
 	if (status == 409)
 		return SAGA_CLASS_DUPLICATE;
-	if (status >= 500)
+	if (status == 408 || status >= 500)
 		return SAGA_CLASS_UNCERTAIN;
 	return SAGA_CLASS_FATAL;
 }
@@ -267,7 +279,7 @@ class_of_answer(const SagaSending *sending, const SagaRules *rules)
 		if (holds(sending, rules->rules[i].condition))
 			return rules->rules[i].as;
 	}
-	class = class_of_status(sending->transport.status);
+	class = class_of_status(sending, sending->transport.status);
 	if (sending->http.sigv4 != NULL)
 		class = saga_aws_class_of_answer(sending, class);
 	return hinted(sending, class);
@@ -288,6 +300,14 @@ rules_of(const SagaDestination *destination, const SagaDelivery *delivery)
 }
 
 /* ---------- what a good answer says ---------- */
+
+/* The server says that it was done: for what else there is to know the request is not sent again. */
+static void
+note_accepted(SagaDelivery *delivery)
+{
+	if (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER)
+		delivery->accepted = true;
+}
 
 /* False: a value that should be in it is not there; *missing is its name. */
 static bool
@@ -321,10 +341,13 @@ succeed(const SagaSending *sending, SagaDelivery *delivery, const SagaCapture *v
 	char	   *missing;
 
 	if (values == NULL || capture(delivery, values, sending->doc, &missing))
+	{
 		saga_set_outcome(delivery, class, sending->transport.status, NULL, NULL);
-	else
-		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer",
-						 psprintf("the answer has nothing that \"%s\" could be taken from", missing));
+		return;
+	}
+	note_accepted(delivery);
+	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer",
+					 psprintf("the answer has nothing that \"%s\" could be taken from", missing));
 }
 
 /* Nothing, an empty array or an empty text is nothing found. */
@@ -390,11 +413,11 @@ look_at_poll(const SagaSending *sending, SagaDelivery *delivery)
 		saga_set_outcome(delivery, SAGA_CLASS_PENDING, sending->transport.status, NULL, NULL);
 }
 
-/* It says what it is, and is not. */
+/* It says what it is, and is not; or there is more of it than may be read. */
 static bool
 is_unreadable(const SagaSending *sending)
 {
-	return sending->transport.unreadable != NULL ||
+	return sending->transport.unreadable != NULL || sending->transport.truncated ||
 		(saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL);
 }
 
@@ -419,13 +442,20 @@ is_read(const SagaSending *sending, const SagaDelivery *delivery)
 		 saga_outbox_body_hook != NULL && saga_outbox_body_hook(delivery->workflow_id));
 }
 
-/* It was done.  What it says would be the same again, unless it was spoilt on its way. */
+/* What it says would be the same again, unless it was spoilt on its way. */
 static void
 set_unreadable(const SagaSending *sending, SagaDelivery *delivery)
 {
 	const char *why = sending->transport.unreadable;
 
-	delivery->accepted = why != NULL && !sending->transport.passing;
+	if (!sending->transport.passing)
+		note_accepted(delivery);
+	if (sending->transport.truncated)
+	{
+		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.AnswerTooLarge",
+						 psprintf("the answer has more than %zu bytes", sending->http.max_response_bytes));
+		return;
+	}
 	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer",
 					 why != NULL ? psprintf("the answer cannot be read: %s", why) :
 					 "the answer says that it is JSON, and is not");
@@ -435,16 +465,14 @@ set_unreadable(const SagaSending *sending, SagaDelivery *delivery)
 static void
 look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass class)
 {
-	int			status = sending->transport.status;
-
-	if (sending->transport.truncated)
-		/* it was done; a look-up can tell the rest, and what was undone is not to be undone in another way too */
-		saga_set_outcome(delivery, delivery->phase == SAGA_PHASE_SEND &&
-						 (sending->destination->lookup != NULL || delivery->compensate) ?
-						 SAGA_CLASS_UNCERTAIN : SAGA_CLASS_FATAL, status, "Saga.AnswerTooLarge",
-						 psprintf("the answer has more than %zu bytes", sending->http.max_response_bytes));
-	else if (is_unreadable(sending) && is_read(sending, delivery))
+	if (is_unreadable(sending) && is_read(sending, delivery))
+	{
 		set_unreadable(sending, delivery);
+		/* asked again it would say the same, at the same length */
+		if (sending->transport.truncated &&
+			(delivery->phase == SAGA_PHASE_LOOKUP || delivery->phase == SAGA_PHASE_POLL))
+			delivery->class = SAGA_CLASS_FATAL;
+	}
 	else if (delivery->phase == SAGA_PHASE_LOOKUP)
 		look_at_lookup(sending, delivery);
 	else if (delivery->phase == SAGA_PHASE_POLL)
@@ -552,8 +580,10 @@ saga_sending_unreadable(SagaSending *sending, const char *why)
 			*delivery = *delivery->before;
 		delivery->entry = NULL;
 		delivery->found = NULL;
-		delivery->absent = delivery->conflict = delivery->no_resend = delivery->accepted = false;
+		delivery->absent = delivery->conflict = delivery->no_resend = false;
 		delivery->retry_after_ms = -1;
+		if (sending->transport.status >= 200 && sending->transport.status < 300)
+			note_accepted(delivery);
 		/* it may have been done; of a look-up and a poll, it has to be asked again */
 		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer", cause);
 	}

@@ -105,6 +105,7 @@ typedef struct SagaLookup
 	SagaCondition *same;		/* NULL: whatever was found is ours */
 	bool		has_capture;	/* else that of the destination */
 	SagaCapture capture;
+	char	   *id;				/* the captured value that no two have in common; NULL: all of them together */
 	SagaRules	rules;
 	int			delay_ms;		/* not before, after the uncertain answer */
 	bool		delay_given;
@@ -148,6 +149,7 @@ typedef struct SagaIdempotency
 	char	   *prefix;
 	int			max_len;
 	int			ttl_s;			/* how long the server knows it; 0: for ever */
+	char	   *replay_header;	/* "true" in it: what was said to an earlier request under the key is said again */
 } SagaIdempotency;
 
 typedef struct SagaRetryAfter
@@ -320,6 +322,9 @@ extern const char *saga_settings_need_rights(const SagaDestination *destination)
 
 /* The path of a max_response_bytes that is larger than pg_saga.answer_limit; NULL: there is none. */
 extern const char *saga_settings_too_large(const SagaDestination *destination);
+
+/* Does it take a value of this name? (captured.c) */
+extern bool saga_capture_has(const SagaCapture *capture, const char *name);
 
 /* Bytes that an answer may have, to a request of this kind or (NULL) to a service of AWS. */
 extern size_t saga_answer_limit(const SagaDestination *destination, const SagaRequestSpec *spec);

@@ -23,11 +23,11 @@
 /* The last one: a compensation that was handed on has two. */
 static SagaStmt lock_stmt = {
 	.sql = "SELECT destination_id, outbox_id, state, "
-	"uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
-	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity'), "
+	"(outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt') AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
+	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity')), "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
-	"phase = 'poll', last_sent_at, position IS NOT NULL, request ->> 'Method' "
-	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 AND op <> 'p' "
+	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted, op "
+	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 "
 	"ORDER BY created_at DESC, state = 'waiting' DESC LIMIT 1 FOR UPDATE",
 	.nargs = 2,
 	.argtypes = {UUIDOID, INT4OID}
@@ -45,7 +45,7 @@ typedef struct Record
 	Jsonb	   *response;
 	pg_uuid_t	key;
 	bool		polls;
-	char	   *method;			/* NULL: that of the destination */
+	bool		published;		/* its state has completed with the commit */
 	TimestampTz last_sent_at;
 	SagaDelivery delivery;		/* as much of it as settle.c asks for */
 } Record;
@@ -83,7 +83,9 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 	record->last_sent_at = isnull ? 0 : DatumGetTimestampTz(value);
 	record->delivery.ordered = DatumGetBool(saga_result(0, 15, &isnull));
 	value = saga_result(0, 16, &isnull);
-	record->method = isnull ? NULL : TextDatumGetCString(value);
+	record->delivery.request = DatumGetJsonbPCopy(value);
+	record->delivery.accepted = DatumGetBool(saga_result(0, 17, &isnull));
+	record->published = DatumGetChar(saga_result(0, 18, &isnull)) == SAGA_OUTBOX_PUBLISH;
 	record->delivery.uncertain = record->in_doubt;
 	SPI_freetuptable(SPI_tuptable);
 	return true;
@@ -236,7 +238,7 @@ mark_unwanted(const Record *record, const SagaDestination *destination)
 	if (!record->in_doubt || record->last_sent_at == 0)
 		return;
 	values[2] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(record->last_sent_at,
-																saga_settle_delay_ms(destination)));
+																saga_settle_delay_ms(destination, &record->delivery)));
 	(void) saga_execute(&later_stmt, values, NULL, false, 0);
 }
 
@@ -257,8 +259,8 @@ reopen(const Record *record, const SagaDestination *destination, bool wanted)
 	Datum		values[3] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
 	char		nulls[4] = "   ";
 	SagaSend	send = {0};
-	int64		delay = wanted ? (destination->lookup != NULL ? destination->lookup->delay_ms : 0) :
-	saga_settle_delay_ms(destination);
+	bool		looks = saga_has_lookup(destination, &record->delivery);
+	int64		delay = looks && wanted ? destination->lookup->delay_ms : saga_settle_delay_ms(destination, &record->delivery);
 
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nulls[2] = wanted ? 'n' : ' ';
@@ -276,18 +278,38 @@ static bool
 can_go_on(const Record *record, const SagaDestination *destination)
 {
 	const SagaIdempotency *key = &destination->idempotency;
+	char	   *method = saga_doc_get_string(&record->delivery.request->root, "Method");
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || record->polls || destination->resend_uncertain ||
 		saga_has_lookup(destination, &record->delivery) ||
-		saga_http_is_safe(record->method != NULL ? record->method : destination->request.method))
+		saga_http_is_safe(method != NULL ? method : destination->request.method))
 		return true;
 	if (record->delivery.compensate)
 		return destination->compensation != NULL &&
 			(destination->compensation->resend_uncertain || destination->compensation->already_done != NULL ||
-			 key->place != SAGA_KEY_NONE);
-	return key->place != SAGA_KEY_NONE &&
+			 (key->place != SAGA_KEY_NONE && !record->delivery.accepted));
+	return key->place != SAGA_KEY_NONE && !record->delivery.accepted &&
 		(key->ttl_s == 0 || record->delivery.first_sent_at == 0 ||
 		 GetCurrentTimestamp() < TimestampTzPlusMilliseconds(record->delivery.first_sent_at, (int64) key->ttl_s * 1000));
+}
+
+/* What would send it once more.  Who has it locked sends it now, and finds the record as it is then. */
+static SagaStmt forget_letter_stmt = {
+	.sql = "DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.dead_letter "
+	"WHERE queue_id = $1 AND message_id = $2 AND redriven_at IS NULL FOR UPDATE SKIP LOCKED))",
+	.nargs = 2,
+	.argtypes = {INT4OID, UUIDOID}
+};
+
+/* A published message has failed, which is told by a dead letter of its own; now its state is undone. */
+static void
+take_letter(const Record *record, bool no_effect)
+{
+	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
+
+	(void) saga_execute(&forget_letter_stmt, values, NULL, false, 0);
+	if (no_effect)
+		(void) saga_execute(&withdraw_stmt, values, NULL, false, 0);
 }
 
 static SagaFate
@@ -295,11 +317,13 @@ fate_of_failed(const Record *record, const SagaDestination *destination, SagaWis
 {
 	SagaSettleStep step;
 
+	if (record->published)
+		take_letter(record, !record->in_doubt);
 	if (!record->in_doubt)
 		return SAGA_FATE_NO_EFFECT;
 	if (wish == SAGA_WISH_RETRY)
 		return can_go_on(record, destination) ? SAGA_FATE_IN_DOUBT : SAGA_FATE_UNKNOWN;
-	if (wish != SAGA_WISH_SETTLE)
+	if (wish == SAGA_WISH_DROP)
 		return SAGA_FATE_UNKNOWN;
 	step = saga_settle_step(destination, &record->delivery, record->polls, GetCurrentTimestamp());
 	if (step == SAGA_SETTLED_SUSPECTED)
@@ -355,16 +379,18 @@ saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call
 	call->message_id = saga_uuid_to_cstring(&record.outbox_id);
 	call->key = saga_uuid_to_cstring(&record.key);
 	call->destination = destination != NULL ? pstrdup(destination->name) : NULL;
-	if (wish == SAGA_WISH_IDENTIFY || destination == NULL)
+	if (wish == SAGA_WISH_IDENTIFY && record.published)
+		call->fate = strcmp(record.state, "delivered") == 0 ? SAGA_FATE_DONE : SAGA_FATE_IN_DOUBT;
+	if (wish == SAGA_WISH_IDENTIFY || destination == NULL || (wish == SAGA_WISH_TAKE_BACK && !record.published))
 		return;
 	if (strcmp(record.state, "delivered") == 0)
 	{
-		call->fate = record.only_submit ? SAGA_FATE_DONE : SAGA_FATE_ANSWERED;
+		call->fate = record.only_submit || record.published ? SAGA_FATE_DONE : SAGA_FATE_ANSWERED;
 		call->output = record.response;
 	}
 	else if (strcmp(record.state, "waiting") == 0)
 		call->fate = fate_of_waiting(&record, destination, wish);
-	else if (!call->answered)
+	else if (!call->answered && !record.published)
 		call->fate = SAGA_FATE_ANSWERED;
 	else
 		call->fate = fate_of_failed(&record, destination, wish);
@@ -521,6 +547,9 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 	(void) take_rows(&record);
 	write_settled(&record, states[said], said, output);
 	release_order(&record);
+	/* its state has completed, and the execution has ended since, or does not ask */
+	if (record.published && record.delivery.unwanted_since == 0)
+		return SAGA_NOT_WAITED_FOR;
 	tell(workflow_id, execution_id, task_id, said, output);
 	return SAGA_SETTLED;
 }

@@ -34,10 +34,17 @@ static SagaStmt insert_stmt = {
 /* The rest of the two statements' work is the publisher's: it drops what is withdrawn. */
 static SagaStmt withdraw_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $3 "
-	"WHERE execution_id = $1 AND state = 'waiting' AND ($2 = 0 OR task_id = $2) AND op <> 'p' "
+	"WHERE execution_id = $1 AND state = 'waiting' AND ($2 = 0 OR task_id = $2) AND (op <> 'p' OR unwanted_since IS NOT NULL) "
 	"RETURNING destination_id, outbox_id",
 	.nargs = 3,
 	.argtypes = {UUIDOID, INT4OID, TIMESTAMPTZOID}
+};
+
+static SagaStmt answered_stmt = {
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $3, outcome = $4, outcome_by = 'token', outcome_at = $3 "
+	"WHERE execution_id = $1 AND state = 'waiting' AND task_id = $2 RETURNING destination_id, outbox_id",
+	.nargs = 4,
+	.argtypes = {UUIDOID, INT4OID, TIMESTAMPTZOID, TEXTOID}
 };
 
 static void
@@ -106,19 +113,14 @@ static SagaStmt due_stmt = {
 	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID}
 };
 
-void
-saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id)
+static void
+withdraw(SagaStmt *stmt, Datum *values, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[3];
 	SPITupleTable *rows;
 	uint64		nrows;
 	uint64		row;
 
-	values[0] = UUIDPGetDatum(execution_id);
-	values[1] = Int32GetDatum(task_id);
-	values[2] = TimestampTzGetDatum(now);
-	(void) saga_execute(&withdraw_stmt, values, NULL, false, 0);
+	(void) saga_execute(stmt, values, NULL, false, 0);
 	rows = SPI_tuptable;
 	nrows = SPI_processed;
 	for (row = 0; row < nrows; row++)
@@ -132,6 +134,25 @@ saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id)
 			saga_note_timer(now);
 	}
 	SPI_freetuptable(rows);
+}
+
+void
+saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[3] = {UUIDPGetDatum(execution_id), Int32GetDatum(task_id), TimestampTzGetDatum(now)};
+
+	withdraw(&withdraw_stmt, values, now);
+}
+
+void
+saga_outbox_answered(const pg_uuid_t *execution_id, int task_id, bool done)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[4] = {UUIDPGetDatum(execution_id), Int32GetDatum(task_id), TimestampTzGetDatum(now),
+	CStringGetTextDatum(done ? "done" : "no_effect")};
+
+	withdraw(&answered_stmt, values, now);
 }
 
 /*

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "outbox/doc.h"
 #include "outbox/flow.h"
 #include "utils/timestamp.h"
 
@@ -33,10 +34,26 @@ saga_phase_name(SagaPhase phase)
 	return names[phase];
 }
 
+/* A task may choose another method, and a path below the destination's; or it undoes something. */
+static bool
+is_own_request(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	char	   *method;
+
+	if (delivery->compensate || saga_doc_get(&delivery->request->root, "Path") != NULL)
+		return false;
+	method = saga_doc_get_string(&delivery->request->root, "Method");
+	return method == NULL || strcmp(method, destination->request.method) == 0;
+}
+
+/*
+ * The look-up asks for what the destination's own request does.  Of any other
+ * one it says nothing: that the payment is there is not that it was refunded.
+ */
 bool
 saga_has_lookup(const SagaDestination *destination, const SagaDelivery *delivery)
 {
-	return destination->lookup != NULL && !delivery->compensate;
+	return destination->lookup != NULL && is_own_request(destination, delivery);
 }
 
 SagaPhase
@@ -58,7 +75,8 @@ saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, 
 		return SAGA_PHASE_POLL;
 	if (strcmp(stored, "else") == 0 && delivery->compensate)
 		return SAGA_PHASE_OTHER;
-	return delivery->uncertain && saga_has_lookup(destination, delivery) ? SAGA_PHASE_LOOKUP : SAGA_PHASE_SEND;
+	return delivery->uncertain && !delivery->unproved && saga_has_lookup(destination, delivery) ?
+		SAGA_PHASE_LOOKUP : SAGA_PHASE_SEND;
 }
 
 /* NULL: the settings were changed, and there is none any more. */
@@ -181,21 +199,29 @@ is_harmless(const SagaDestination *destination, const SagaDelivery *delivery)
 	return compensation != NULL && (compensation->resend_uncertain || compensation->already_done != NULL);
 }
 
-bool
-saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
+/* Does the server still know the key at that time, so that a repetition is none? */
+static bool
+key_protects(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
 {
-	const SagaDestination *destination = sending->destination;
-	const SagaIdempotency *key = &destination->idempotency;
+	const SagaIdempotency *key = &sending->destination->idempotency;
 
-	if (destination->kind != SAGA_DESTINATION_HTTP || saga_http_is_safe(saga_sending_method(sending)) ||
-		is_harmless(destination, delivery))
-		return true;
 	/* under the same key the same answer would come, which cannot be read */
-	if (delivery->key == NULL || delivery->no_resend || delivery->accepted)
+	if (delivery->no_resend || delivery->accepted)
 		return false;
 	return key->ttl_s == 0 ||
 		at < TimestampTzPlusMilliseconds(delivery->first_sent_at != 0 ? delivery->first_sent_at : sending->started_at,
 										 ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000);
+}
+
+bool
+saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
+{
+	const SagaDestination *destination = sending->destination;
+
+	if (destination->kind != SAGA_DESTINATION_HTTP || saga_http_is_safe(saga_sending_method(sending)) ||
+		is_harmless(destination, delivery))
+		return true;
+	return delivery->key != NULL && key_protects(sending, delivery, at);
 }
 
 static bool
@@ -275,7 +301,7 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 	/* another request, with a key and attempts of its own */
 	saga_again(delivery, SAGA_PHASE_OTHER, 0);
 	delivery->sends = delivery->same_failures = 0;
-	delivery->uncertain = delivery->doubted = false;
+	delivery->uncertain = delivery->doubted = delivery->accepted = false;
 }
 
 /*
@@ -396,20 +422,52 @@ saga_fail_as_before(SagaDelivery *delivery)
 	fail(delivery);
 }
 
+/*
+ * Other settings may have asked somewhere else, or for something else, than
+ * where the request went.
+ */
+bool
+saga_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	/* one that was lost with its publisher has no time on record */
+	return destination->changed_at <= (delivery->first_sent_at != 0 ? delivery->first_sent_at : delivery->created_at);
+}
+
+/*
+ * The look-up has told nothing: what comes is as if there was none.  But when
+ * the server has said that it has this already, asking once more tells no more.
+ */
 static void
-decide_lookup(const SagaSending *sending, SagaDelivery *delivery)
+decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now, const char *why)
+{
+	const SagaDestination *destination = sending->destination;
+	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
+	bool		harmless = destination->resend_uncertain || saga_http_is_safe(destination->request.method) ||
+		(destination->idempotency.place != SAGA_KEY_NONE &&
+		 key_protects(sending, delivery, TimestampTzPlusMilliseconds(now, delay)));
+
+	if (harmless && delivery->sent_class != SAGA_CLASS_DUPLICATE && !attempts_are_used_up(destination, delivery))
+		saga_again(delivery, SAGA_PHASE_SEND, delay);
+	else
+		saga_fail_uncertain(delivery, why);
+}
+
+static void
+decide_lookup(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	if (delivery->class == SAGA_CLASS_SUCCESS)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
 	else if (delivery->conflict)
 		fail(delivery);
 	else if (delivery->foreign)
-		saga_fail_uncertain(delivery, "it may have been done, and the look-up cannot tell it from another one");
+		decide_unproved(sending, delivery, now, SAGA_NOT_OURS);
 	else if (!delivery->absent)
 		try_asking_again(sending, delivery, "look-up");
+	else if (!saga_proves_absence(sending->destination, delivery))
+		decide_unproved(sending, delivery, now, SAGA_ALTERED_SINCE);
 	else
 	{
-		delivery->uncertain = false;
+		delivery->uncertain = delivery->accepted = false;
 		if (delivery->same_failures >= SAGA_STORED_FAILURES)
 		{
 			delivery->key_epoch++;
@@ -435,6 +493,7 @@ decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	{
 		/* who sends it again wants it done anew, not to hear the same once more */
 		delivery->phase = SAGA_PHASE_SEND;
+		delivery->accepted = false;
 		delivery->key_epoch++;
 		fail(delivery);
 	}
@@ -474,7 +533,7 @@ saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	if (delivery->class == SAGA_CLASS_AUTH)
 		decide_auth(sending, delivery);
 	else if (delivery->phase == SAGA_PHASE_LOOKUP)
-		decide_lookup(sending, delivery);
+		decide_lookup(sending, delivery, now);
 	else if (delivery->phase == SAGA_PHASE_POLL)
 		decide_poll(sending, delivery, now);
 	else

@@ -33,7 +33,7 @@ typedef struct SagaOutboxEntry
 	Jsonb	   *request;		/* payload, headers, attributes as the task gave them */
 	const char *ordering_key;
 	pg_uuid_t	idempotency_key;	/* the same for all attempts of one call of a step */
-	/* who waits; workflow_id 0: nobody */
+	/* who waits, or may have it undone; workflow_id 0: nobody */
 	int32		workflow_id;
 	pg_uuid_t	execution_id;
 	int			task_id;
@@ -65,6 +65,9 @@ extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **caus
 
 /* An execution ended or its task timed out: what it still has waiting to be sent is withdrawn. */
 extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
+
+/* The task's token has been answered, which is the outcome of its request: it is sent and asked for no more. */
+extern void saga_outbox_answered(const pg_uuid_t *execution_id, int task_id, bool done);
 
 /*
  * What is known of the call of a task, whose record is locked then; takes it
@@ -113,6 +116,12 @@ extern void saga_publisher_destroy(SagaPublisher *publisher);
  * "sleeping" of saga_my_proc.
  */
 extern void saga_publisher_turn(SagaPublisher *publisher, long timeout_ms);
+
+/*
+ * The last turn, when the process is to end: records the answers that have
+ * arrived, until that time of saga_monotonic_now.  What raises is as in a turn.
+ */
+extern void saga_publisher_finish(SagaPublisher *publisher, TimestampTz until);
 
 /* It has something to do at a time that nobody else knows of. */
 extern bool saga_publisher_is_waiting(const SagaPublisher *publisher);

@@ -85,8 +85,10 @@ CREATE TABLE saga.outbox (
 	unwanted_since timestamptz,			-- the state was given up: if it was done it will be undone
 	outcome text NOT NULL DEFAULT 'never_left'	-- what is known of it when nothing is in flight
 		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
-	outcome_by text,					-- what that rests on: answer, lookup, poll, withdrawal, person
+	outcome_by text,					-- what that rests on: answer, replay, lookup, poll, token, withdrawal, person
 	outcome_at timestamptz,
+	accepted boolean NOT NULL DEFAULT false,	-- the server said that it was done, and what else it said cannot be read
+	captured_hash bigint,				-- of those values that a look-up finds too
 	PRIMARY KEY (destination_id, outbox_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 -- what a withdrawal looks for, and what became of the calls that an execution gave up
@@ -97,6 +99,9 @@ CREATE INDEX outbox_ordering ON saga.outbox (destination_id, ordering_key, posit
 	WHERE state = 'waiting' AND ordering_key IS NOT NULL;
 -- what still waits, counted by outbox_status and looked at before a destination is dropped
 CREATE INDEX outbox_waiting ON saga.outbox (destination_id, created_at) WHERE state = 'waiting';
+-- whose is what a look-up found
+CREATE INDEX outbox_captured ON saga.outbox (destination_id, captured_hash)
+	WHERE captured_hash IS NOT NULL AND state IN ('waiting', 'delivered');
 -- what is being found out
 CREATE INDEX outbox_unwanted ON saga.outbox (destination_id, outbox_id) WHERE unwanted_since IS NOT NULL AND state = 'waiting';
 -- what nobody could find out

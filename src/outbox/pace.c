@@ -57,6 +57,35 @@ saga_publisher_has_unsettled(SagaPublisher *publisher)
 	return false;
 }
 
+/* Back into its queue, the attempt undone. */
+static void
+give_back(SagaPublisher *publisher, SagaSending *sending)
+{
+	saga_unclaim_sending(sending, publisher->lease);
+	dlist_delete(&sending->node);
+	dlist_push_tail(&publisher->returned, &sending->node);
+}
+
+bool
+saga_publisher_has_not_left(const SagaSending *sending)
+{
+	return sending->started_at == 0;
+}
+
+void
+saga_publisher_return_ready(SagaPublisher *publisher)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &publisher->ready)
+	{
+		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+		if (saga_publisher_has_not_left(sending))
+			give_back(publisher, sending);
+	}
+}
+
 /* Another time, as this one has passed; else back into its queue, unless a part of it was sent. */
 static void
 settle_sending_time(SagaPublisher *publisher, SagaSending *sending)
@@ -79,11 +108,8 @@ settle_sending_time(SagaPublisher *publisher, SagaSending *sending)
 		sending->ask_at = grant.until;
 		back = sending->started_at == 0 && grant.until > TimestampTzPlusMilliseconds(now, SAGA_KEEP_MS);
 	}
-	if (!back)
-		return;
-	saga_unclaim_sending(sending, publisher->lease);
-	dlist_delete(&sending->node);
-	dlist_push_tail(&publisher->returned, &sending->node);
+	if (back)
+		give_back(publisher, sending);
 }
 
 void

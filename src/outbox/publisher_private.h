@@ -38,6 +38,7 @@ struct SagaPublisher
 	Oid			last_recorded;	/* the owners after it have their turn */
 	struct Turn *turns;			/* of the recording that is being done */
 	bool		claim_open;		/* a claiming transaction has not committed */
+	bool		ending;			/* the process does: nothing is sent any more (ending.c) */
 	SagaDestination *claiming_from; /* in it, pinned; NULL: none */
 	List	   *compose_budgets;	/* in it: what owners have left of their time */
 	Oid			last_composed;	/* the owners after it have their turn */
@@ -162,6 +163,12 @@ extern bool saga_publisher_may_start(const SagaSending *sending, TimestampTz now
 /* Has one to get another time, or to go back?  Settle does it, in the claiming transaction. */
 extern bool saga_publisher_has_unsettled(SagaPublisher *publisher);
 extern void saga_publisher_settle(SagaPublisher *publisher);
+
+/* No byte of it has left, so that its attempt can be undone. */
+extern bool saga_publisher_has_not_left(const SagaSending *sending);
+
+/* Gives those back, in a transaction; they are "returned" then. */
+extern void saga_publisher_return_ready(SagaPublisher *publisher);
 
 /* When one that waits for its time can go on. */
 extern TimestampTz saga_publisher_next_start(SagaPublisher *publisher);

@@ -36,15 +36,15 @@ static SagaStmt exists_stmt = {
 
 static SagaStmt update_stmt = {
 	.sql = "UPDATE saga.outbox SET state = $3, attempts = $4, last_status = $5, last_class = $6, "
-	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, $9), last_sent_at = $9, "
+	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, CASE WHEN $26 THEN created_at ELSE $9 END), last_sent_at = $9, "
 	"finished_at = $10, sends = $11, phase = $12, phase_tries = $13, uncertain = $14, same_failures = $15, "
 	"key_epoch = $16, pending_since = $17, captured = $18, doubted = $19, sent_status = $20, sent_error = $21, "
-	"sent_class = $22, outcome = $23, outcome_by = $24, outcome_at = now() "
+	"sent_class = $22, outcome = $23, outcome_by = $24, outcome_at = now(), accepted = $25, captured_hash = $27 "
 	"WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 24,
+	.nargs = 27,
 	.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID,
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, JSONBOID,
-	BOOLOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	BOOLOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, INT8OID}
 };
 
 static SagaStmt attempt_stmt = {
@@ -182,13 +182,27 @@ outcome_of(const Recording *recording, bool success)
 	return "no_effect";
 }
 
+/* The server says that it did it at an earlier request under the same key, and repeats what it said then. */
+static bool
+is_replay(const Recording *recording)
+{
+	const SagaSending *sending = recording->sending;
+	const char *name = sending->destination->idempotency.replay_header;
+	char	   *value = NULL;
+
+	if (recording->delivery->key != NULL && sending->head != NULL && name != NULL)
+		value = saga_head_get(sending->head, name);
+	return value != NULL && pg_strcasecmp(value, "true") == 0;
+}
+
 static void
 write_record(const Recording *recording, const char *state, bool success)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[24];
-	char		nulls[25] = "                        ";
+	Datum		values[27];
+	char		nulls[28] = "                           ";
+	int64		hash;
 	bool		asked_only = delivery->asked == SAGA_PHASE_LOOKUP || delivery->asked == SAGA_PHASE_POLL;
 
 	values[0] = recording->destination_id;
@@ -244,8 +258,14 @@ write_record(const Recording *recording, const char *state, bool success)
 	else
 		nulls[21] = 'n';
 	values[22] = CStringGetTextDatum(outcome_of(recording, success));
-	values[23] = CStringGetTextDatum(delivery->asked == SAGA_PHASE_SEND || delivery->asked == SAGA_PHASE_OTHER ? "answer" :
-									 saga_phase_name(delivery->asked));
+	values[23] = CStringGetTextDatum(asked_only ? saga_phase_name(delivery->asked) :
+									 success && is_replay(recording) ? "replay" : "answer");
+	values[24] = BoolGetDatum(delivery->accepted);
+	values[25] = BoolGetDatum(asked_only);	/* then one was sent before that is not on record */
+	if (saga_captured_hash(sending->destination, delivery, &hash))
+		values[26] = Int64GetDatum(hash);
+	else
+		nulls[26] = 'n';
 	(void) saga_execute(&update_stmt, values, nulls, false, 0);
 }
 
@@ -380,7 +400,8 @@ record_waiting(Recording *recording)
 {
 	SagaDelivery *delivery = recording->delivery;
 	bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
-	bool		waited_for = delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH;
+	bool		waited_for = delivery->workflow_id != 0 &&
+		(delivery->op != SAGA_OUTBOX_PUBLISH || delivery->unwanted_since != 0);
 
 	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
 	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", success);
@@ -427,35 +448,6 @@ try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 	return saga_destination_try_lock(other.id) && saga_queue_try_lock(other.id);
 }
 
-/* The same ids, of another visit of the execution: a look-up finds one of them, whichever it is asked for. */
-static SagaStmt foreign_stmt = {
-	.sql = "SELECT 1 FROM saga.outbox WHERE execution_id = $1 AND destination_id = $2 AND outbox_id <> $3 "
-	"AND state = 'delivered' AND NOT compensate AND captured = $4 LIMIT 1",
-	.nargs = 4,
-	.argtypes = {UUIDOID, INT4OID, UUIDOID, JSONBOID}
-};
-
-static void
-look_for_owner(const Recording *recording)
-{
-	SagaDelivery *delivery = recording->delivery;
-	Datum		values[4] = {UUIDPGetDatum(&delivery->execution_id), recording->destination_id, recording->outbox_id};
-
-	if (delivery->phase != SAGA_PHASE_LOOKUP || delivery->class != SAGA_CLASS_SUCCESS || delivery->captured == NULL ||
-		delivery->workflow_id == 0)
-		return;
-	values[3] = JsonbPGetDatum(delivery->captured);
-	(void) saga_execute(&foreign_stmt, values, NULL, false, 1);
-	delivery->foreign = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	if (!delivery->foreign)
-		return;
-	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, delivery->status, "Saga.Uncertain",
-					 "the look-up found what another request of this execution did");
-	delivery->found = NULL;
-	delivery->captured = NULL;
-}
-
 static bool
 record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 {
@@ -475,7 +467,11 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 
 		delivery->before = palloc(sizeof(SagaDelivery));
 		*delivery->before = *delivery;
-		look_for_owner(&recording);
+		if (!saga_captured_check(sending->destination, delivery))
+		{
+			MemoryContextSwitchTo(old);
+			return false;
+		}
 		saga_decide(sending, delivery, recording.now);
 		delivery->decided = true;
 		MemoryContextSwitchTo(old);

@@ -91,9 +91,9 @@ give_up_on(SagaSending *sending)
  * which is the same attempt.
  */
 static bool
-is_worth_another_try(SagaSending *sending)
+is_worth_another_try(const SagaPublisher *publisher, SagaSending *sending)
 {
-	if (sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
+	if (publisher->ending || sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
 		!saga_auth_refused(sending))
 		return false;
 	sending->refused_before = true;
@@ -150,7 +150,7 @@ static void
 record_one(SagaPublisher *publisher, SagaSending *sending)
 {
 	look_at_answer(sending);
-	if (is_worth_another_try(sending))
+	if (is_worth_another_try(publisher, sending))
 	{
 		send_again(publisher, sending);
 		return;

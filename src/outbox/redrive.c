@@ -1,7 +1,8 @@
 /*
  * redrive.c
  *		A dead letter of the outbox is sent again: the same record, the same
- *		idempotency key, its attempts counted from the beginning.
+ *		idempotency key, its attempts counted from the beginning.  Who does it may have
+ *		seen to it that an answer can be read that could not.
  */
 #include "postgres.h"
 
@@ -11,7 +12,7 @@
 #include "utils/builtins.h"
 
 static SagaStmt reset_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL, "
+	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL, accepted = false, "
 	"pending_since = CASE WHEN phase = 'poll' THEN now() END "
 	"WHERE destination_id = $1 AND outbox_id = $2 AND state = 'failed'",
 	.nargs = 2,

@@ -82,6 +82,9 @@ attempt(saga_attempt_fn fn, void *arg)
 
 #define SAGA_MAX_RESPONSE	65536	/* of a stored answer; the task gets all of it */
 
+/* In its place. */
+#define SAGA_NOT_KEPT "(too long to be kept)"
+
 #define REPLACEMENT "\xEF\xBF\xBD"
 
 /*
@@ -231,6 +234,8 @@ push_body(JsonbParseState **state, const SagaSending *sending, const SagaDeliver
 
 	if (delivery->found != NULL)
 		saga_doc_push_value(state, "ResponseBody", delivery->found);
+	else if (sending->transport.truncated)
+		saga_doc_push_string(state, "ResponseBody", SAGA_NOT_KEPT);
 	else if (sending->doc != NULL && (type == NULL || saga_head_says_json(sending->head)))
 		saga_doc_push_jsonb(state, "ResponseBody", sending->doc);
 	else
@@ -392,6 +397,6 @@ saga_kept_output(const SagaSending *sending, const SagaDelivery *delivery)
 	}
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "StatusCode", delivery->status);
-	saga_doc_push_string(&state, "ResponseBody", "(too long to be kept)");
+	saga_doc_push_string(&state, "ResponseBody", SAGA_NOT_KEPT);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

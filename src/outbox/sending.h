@@ -58,6 +58,7 @@ typedef struct SagaDelivery
 	int			sends;
 	int			phase_tries;
 	bool		uncertain;		/* an earlier request may have had its effect */
+	bool		unproved;		/* so it is, and the look-up has told nothing */
 	bool		lost;			/* the one before this was lost with its publisher */
 	int			same_failures;
 	bool		doubted;		/* it was uncertain once, though a look-up found nothing */
@@ -65,6 +66,7 @@ typedef struct SagaDelivery
 	char	   *sent_error;		/* "Name: cause" of it, NULL */
 	int			sent_class;		/* SagaClass of it; -1: none */
 	SagaPhase	asked;			/* the phase of this attempt, whatever comes next */
+	bool		accepted;		/* the server says that it is done, and what else it says cannot be read */
 	int			key_epoch;
 	TimestampTz first_sent_at;	/* 0: never */
 	TimestampTz pending_since;	/* 0: not */
@@ -81,7 +83,6 @@ typedef struct SagaDelivery
 	int64		retry_after_ms; /* what the server asked for, -1: nothing */
 	const SagaSnsEntry *entry;	/* of a success of SNS or SQS */
 	bool		no_resend;		/* the server says that repeating it is of no use */
-	bool		accepted;		/* the server says that it is done, and what else it says cannot be read */
 	bool		absent;			/* of a look-up: it found nothing */
 	bool		foreign;		/* of a look-up: what it found is another message's */
 	bool		conflict;		/* of a look-up or poll: it is another one, or it failed there */
@@ -169,6 +170,7 @@ extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *an
 /* Fills the deliveries' outcome from the answer, in a transaction (classify.c, aws_answer.c). */
 extern void saga_sending_classify(SagaSending *sending);
 extern void saga_classify_aws(SagaSending *sending);
+extern bool saga_sending_is_put_off(const SagaSending *sending);
 
 /* It had an answer that cannot be looked at or kept, for this reason: nothing of it but the status counts. */
 extern void saga_sending_unreadable(SagaSending *sending, const char *why);
@@ -191,7 +193,7 @@ typedef enum SagaSettleStep
 
 extern SagaSettleStep saga_settle_step(const SagaDestination *destination, const SagaDelivery *delivery,
 									   bool polls, TimestampTz at);
-extern int64 saga_settle_delay_ms(const SagaDestination *destination);
+extern int64 saga_settle_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery);
 
 /* Ends a message that is not wanted any more and of which nothing can be asked; false: not now (doubt.c). */
 extern bool saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery,
@@ -254,6 +256,14 @@ extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, S
  * locked by somebody; these are in "unrecorded", to be done later (record.c).
  */
 extern bool saga_record_sending(SagaSending *sending, int64 lease);
+
+/*
+ * What tells things apart that answers and look-ups speak of; false: nothing
+ * does (captured.c).  And of an answer of success: is what the look-up found
+ * another message's?  False: somebody is writing that down, to be done later.
+ */
+extern bool saga_captured_hash(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash);
+extern bool saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery);
 
 /* Overwrites headers and secrets: of an attempt to prepare it, or when it is freed. */
 extern void saga_sending_wipe(SagaSending *sending);

@@ -435,6 +435,8 @@ finish_http(SagaSettingsState *state)
 	saga_settings_finish_request(state, "$.request", &destination->request, "POST");
 	if (key->place == SAGA_KEY_HEADER && key->name == NULL)
 		key->name = pstrdup("Idempotency-Key");
+	if (key->replay_header == NULL)
+		key->replay_header = pstrdup("Idempotent-Replayed");
 	saga_settings_finish_answers(state);
 	if (destination->auth.type == SAGA_AUTH_SIGV4)
 		saga_settings_finish_sigv4(state);

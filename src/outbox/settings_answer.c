@@ -221,6 +221,7 @@ static const SagaSetting lookup_settings[] = {
 	{"found", 0, SAGA_SETTING_OTHER, LOOKUP(found), 0, 0, 0, parse_path},
 	{"same", 0, SAGA_SETTING_OTHER, LOOKUP(same), 0, 0, 0, parse_same},
 	{"capture", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_lookup_capture},
+	{"id", 0, SAGA_SETTING_STRING, LOOKUP(id)},
 	{"classify", 0, SAGA_SETTING_OTHER, LOOKUP(rules), 0, 0, 0, saga_settings_rules},
 	{"delay_ms", 0, SAGA_SETTING_INTEGER, LOOKUP(delay_ms), 0, 3600000, 0},
 };
@@ -362,7 +363,14 @@ saga_settings_finish_answers(SagaSettingsState *state)
 	SagaCompensation *compensation = destination->compensation;
 
 	if (destination->lookup != NULL)
+	{
+		const SagaLookup *lookup = destination->lookup;
+
 		finish_section(state, "$.lookup", &destination->lookup->request, "GET");
+		if (lookup->id != NULL &&
+			!saga_capture_has(lookup->has_capture ? &lookup->capture : &destination->capture, lookup->id))
+			saga_settings_fault(state, "$.lookup.id", "is not the name of a value that the look-up captures");
+	}
 	if (destination->poll != NULL)
 		finish_section(state, "$.poll", &destination->poll->request, "GET");
 	if (compensation != NULL)

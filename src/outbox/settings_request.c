@@ -311,6 +311,7 @@ static const SagaSetting idempotency_settings[] = {
 	{"prefix", 0, SAGA_SETTING_STRING, KEY(prefix)},
 	{"max_len", 0, SAGA_SETTING_INTEGER, KEY(max_len), 16, 1024, 255},
 	{"ttl_s", 0, SAGA_SETTING_INTEGER, KEY(ttl_s), 0, 315360000, 0},
+	{"replay_header", 0, SAGA_SETTING_STRING, KEY(replay_header)},
 };
 
 /* Shorter ones would not be told apart. */
@@ -336,6 +337,13 @@ saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue
 	/* a shorter limit than a uuid takes the digits alone, as many as fit */
 	if (key->max_len - prefix < 36)
 		key->hex = true;
+	if (key->replay_header != NULL && key->replay_header[0] != '\0')
+	{
+		const char *wrong = saga_header_check_name(key->replay_header);
+
+		if (wrong != NULL)
+			saga_settings_fault(state, saga_settings_path(path, "replay_header"), wrong);
+	}
 	if (key->place == SAGA_KEY_NONE)
 		return;
 	if (key->name == NULL && key->place != SAGA_KEY_HEADER)

@@ -16,9 +16,9 @@
 #define SAGA_SETTLE_DELAY_MS	300000
 
 int64
-saga_settle_delay_ms(const SagaDestination *destination)
+saga_settle_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery)
 {
-	if (destination->lookup == NULL)
+	if (!saga_has_lookup(destination, delivery))
 		return 0;
 	return destination->lookup->delay_given ? destination->lookup->delay_ms : SAGA_SETTLE_DELAY_MS;
 }
@@ -31,7 +31,7 @@ may_resend_unwanted(const SagaDestination *destination, const SagaDelivery *deli
 	TimestampTz known_until;
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || key->place == SAGA_KEY_NONE || key->ttl_s == 0 ||
-		delivery->no_resend || delivery->ordered || delivery->compensate || delivery->first_sent_at == 0 ||
+		delivery->no_resend || delivery->accepted || delivery->ordered || delivery->compensate || delivery->first_sent_at == 0 ||
 		saga_takeover_doubts(delivery, delivery->first_sent_at))
 		return false;
 	known_until = TimestampTzPlusMilliseconds(delivery->first_sent_at, (int64) key->ttl_s * 1000);
@@ -86,7 +86,7 @@ settle(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			break;
 		case SAGA_SETTLE_ASK_LOOKUP:
 			if (delivery->phase != SAGA_PHASE_LOOKUP)
-				delay = Max(delay, saga_settle_delay_ms(destination));
+				delay = Max(delay, saga_settle_delay_ms(destination, delivery));
 			saga_again(delivery, SAGA_PHASE_LOOKUP, delay);
 			break;
 		case SAGA_SETTLE_ASK_AGAIN:
@@ -148,12 +148,12 @@ decide_asked(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now
 	else if (delivery->conflict)
 		delivery->verdict = SAGA_VERDICT_FAILED;
 	else if (delivery->foreign)
-		saga_fail_uncertain(delivery, "it may have been done, and the look-up cannot tell it from another one");
-	else if (delivery->absent && sending->destination->changed_at > delivery->first_sent_at)
-		saga_fail_uncertain(delivery, "the look-up found nothing, but the destination was altered since the request");
+		saga_fail_uncertain(delivery, SAGA_NOT_OURS);
+	else if (delivery->absent && !saga_proves_absence(sending->destination, delivery))
+		saga_fail_uncertain(delivery, SAGA_ALTERED_SINCE);
 	else if (delivery->absent)
 	{
-		delivery->uncertain = false;
+		delivery->uncertain = delivery->accepted = false;
 		saga_fail_as_before(delivery);
 	}
 	else

@@ -58,7 +58,7 @@ saga_sns_needs_trace(const SagaDelivery *delivery)
 {
 	JsonbValue *attributes = saga_doc_get(&delivery->request->root, "MessageAttributes");
 
-	return delivery->workflow_id != 0 &&
+	return delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH &&
 		(attributes == NULL || !saga_doc_is_object(attributes) ||
 		 saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) == NULL);
 }

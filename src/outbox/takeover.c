@@ -86,7 +86,8 @@ static SagaStmt doubt_stmt = {
 
 static SagaStmt count_stmt = {
 	.sql = "SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id) "
-	"WHERE o.state = 'waiting' AND d.settings ? 'lookup' AND NOT o.compensate",
+	"WHERE o.state = 'waiting' AND d.settings ? 'lookup' AND NOT o.compensate AND NOT o.request ? 'Path' "
+	"AND coalesce(o.request ->> 'Method' = coalesce(d.settings #>> '{request,method}', d.settings ->> 'method', 'POST'), true)",
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;

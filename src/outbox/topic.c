@@ -235,10 +235,17 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 	pushJsonbValue(&state->parse, WJB_END_OBJECT, NULL);
 }
 
+/* What is published brings its own, or none. */
+static bool
+has_trace(const SagaOutboxEntry *entry)
+{
+	return entry->workflow_id != 0 && entry->op != SAGA_OUTBOX_PUBLISH;
+}
+
 static bool
 add_attributes(TopicState *state, const SagaOutboxEntry *entry, JsonbValue *attributes)
 {
-	int			own = 1 + (entry->workflow_id != 0 ? 1 : 0);	/* the id and the trace */
+	int			own = 1 + (has_trace(entry) ? 1 : 0);	/* the id and the trace */
 
 	if (attributes == NULL || attributes->type == jbvNull)
 		return true;
@@ -394,7 +401,7 @@ saga_request_check_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 		return false;
 	/* the attributes with the id, 36 characters of type String, and with the trace */
 	state.bytes = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;
-	if (entry->workflow_id != 0)
+	if (has_trace(entry))
 		state.bytes += SAGA_TRACEPARENT_SIZE;
 	pushJsonbValue(&state.parse, WJB_BEGIN_OBJECT, NULL);
 	ok = add_message(&state, saga_doc_get(input, message_member(&state))) &&

@@ -112,18 +112,33 @@ saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
 	return queue_id;
 }
 
+/* A workflow is a queue too, and a destination has one, whose name begins with what it is. */
+static void
+refuse_second(Oid owner, const SagaQueue *other)
+{
+	static const char *const prefix = "destination/";
+	bool		destination = other->kind == SAGA_QUEUE_DESTINATION;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("role \"%s\" has a %s \"%s\" already", GetUserNameFromId(owner, true),
+					destination ? "destination" : other->kind == SAGA_QUEUE_WORKFLOW ? "workflow" : "queue",
+					destination ? other->name + strlen(prefix) : other->name),
+			 errhint("Name a role that has none of this name.")));
+}
+
 void
 saga_queue_set_owner(int32 queue_id, Oid owner)
 {
 	const SagaQueue *queue = saga_queue_by_id(queue_id, false);
+	const SagaQueue *other;
 	Datum		values[2];
 
 	if (queue->owner == owner)
 		return;
-	if (saga_queue_by_owner(owner, queue->name) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("role \"%s\" has a queue \"%s\" already", GetUserNameFromId(owner, true), queue->name)));
+	other = saga_queue_by_owner(owner, queue->name);
+	if (other != NULL)
+		refuse_second(owner, other);
 	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
 	values[0] = Int32GetDatum(queue_id);
 	values[1] = ObjectIdGetDatum(owner);

@@ -282,6 +282,30 @@ saga_proc_stop_execution(const pg_uuid_t *execution_id)
 	return found;
 }
 
+int
+saga_proc_list_runs(pg_uuid_t **execution_ids)
+{
+	int			n = 0;
+	int			i;
+
+	if (saga_shared == NULL)
+		return 0;
+	*execution_ids = palloc(sizeof(pg_uuid_t) * saga_shared->max_procs);
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (i = 0; i < saga_shared->max_procs; i++)
+	{
+		SagaProcSlot *proc = &saga_shared->procs[i];
+		uint64		halves[2] = {pg_atomic_read_u64(&proc->execution[0]), pg_atomic_read_u64(&proc->execution[1])};
+
+		if (proc->dboid != MyDatabaseId || (proc->type != SAGA_PROC_WORKER && proc->type != SAGA_PROC_DRAIN) ||
+			(halves[0] == 0 && halves[1] == 0) || run_of(proc, halves) == 0)
+			continue;
+		memcpy((*execution_ids)[n++].data, halves, sizeof(halves));
+	}
+	LWLockRelease(saga_shared->lock);
+	return n;
+}
+
 bool
 saga_proc_is_stopped(bool *ours)
 {
@@ -446,6 +470,37 @@ saga_queue_push_key(const SagaQueueKey *noted, const pg_uuid_t *mark)
 		count_unlisted(&key);
 	wake_server(&key);
 	LWLockRelease(saga_shared->lock);
+}
+
+bool
+saga_queue_hand_over(const SagaQueueKey *key)
+{
+	SagaQueueSlot *slot;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(key->dboid, key->queue_id);
+	if (slot != NULL)
+		pg_atomic_write_u32(&slot->large_due, 1);
+	LWLockRelease(saga_shared->lock);
+	if (slot != NULL)
+		saga_queue_push_key(key, NULL);
+	return slot != NULL;
+}
+
+bool
+saga_queue_take_over(int32 queue_id)
+{
+	SagaQueueSlot *slot;
+	bool		taken = false;
+
+	if (saga_shared == NULL)
+		return false;
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
+	if (slot != NULL && pg_atomic_read_u32(&slot->large_due) != 0)
+		taken = pg_atomic_exchange_u32(&slot->large_due, 0) != 0;
+	LWLockRelease(saga_shared->lock);
+	return taken;
 }
 
 void

@@ -73,8 +73,8 @@ typedef struct Receive
 /* ---------- receive ---------- */
 
 /*
- * Timers that are due are the coordinator's; but it may not be there.
- * Returns when the next one is due.
+ * Timers that are due are the coordinator's; but it may not be there, and it
+ * leaves large ones to us.  Returns when the next one is due.
  */
 static TimestampTz
 fire_due(const Receive *r)
@@ -82,6 +82,8 @@ fire_due(const Receive *r)
 	SagaDatabaseSlot *db = saga_my_database();
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOBEGIN;
+	bool		large = saga_queue_take_over(r->queue->queue_id);
+	int			limit = large ? r->max : Max(r->max, 100);
 
 	if (db != NULL)
 	{
@@ -89,8 +91,8 @@ fire_due(const Receive *r)
 		next = db->next_wake;
 		SpinLockRelease(&db->mutex);
 	}
-	if (next <= now)
-		(void) saga_timers_fire(r->queue, now, Max(r->max, 100), &next);
+	if (next <= now || large)
+		(void) saga_timers_fire(r->queue, now, limit, &next);
 	return next;
 }
 

@@ -114,6 +114,7 @@ init_shared(SagaShared *shared)
 	{
 		SpinLockInit(&shared->queues[i].mutex);
 		pg_atomic_init_u32(&shared->queues[i].ready, 0);
+		pg_atomic_init_u32(&shared->queues[i].large_due, 0);
 		pg_atomic_init_u32(&shared->queues[i].run_us, 0);
 	}
 	for (i = 0; i <= (int) shared->queue_index_mask; i++)
@@ -254,6 +255,19 @@ find_victim(char kind)
 	return -1;
 }
 
+bool
+saga_queue_places_are_taken(void)
+{
+	bool		taken;
+
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	taken = find_free() < 0;
+	for (int i = 0; i < saga_shared->max_queues && taken; i++)
+		taken = !is_idle(&saga_shared->queues[i]);
+	LWLockRelease(saga_shared->lock);
+	return taken;
+}
+
 static void free_queue(SagaQueueSlot *slot);
 
 /* A new slot is ready: what was in the table before is not known. */
@@ -281,6 +295,7 @@ make_queue(int32 queue_id, Oid owner, char kind)
 	slot->mark = saga_uuid_min;
 	memset(slot->claims, 0, sizeof(slot->claims));
 	SpinLockRelease(&slot->mutex);
+	pg_atomic_write_u32(&slot->large_due, 0);
 	pg_atomic_write_u32(&slot->run_us, 0);
 	pg_atomic_write_u32(&slot->ready, 1);
 	queue_index_insert(number);

@@ -88,6 +88,12 @@ typedef struct SagaQueueSlot
 	 */
 	pg_atomic_uint32 ready;
 
+	/*
+	 * 1: timers are due that are too large for the coordinator.  Set by it,
+	 * cleared by who moves them, who is of the queue's owner.
+	 */
+	pg_atomic_uint32 large_due;
+
 	pg_atomic_uint32 run_us;	/* of a workflow: what a run takes, see engine/pace.c; 0: not known */
 } SagaQueueSlot;
 
@@ -290,6 +296,13 @@ extern void saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark);
 /* Wakes in the same way, and tells nothing. */
 extern void saga_queue_wake_key(const SagaQueueKey *key);
 
+/*
+ * Has large timers moved by who serves the queue, who is woken.  False: it has no slot.
+ * Whoever takes them over calls saga_timers_fire.
+ */
+extern bool saga_queue_hand_over(const SagaQueueKey *key);
+extern bool saga_queue_take_over(int32 queue_id);
+
 /* The same without waking anybody: the caller goes on by itself. */
 extern void saga_queue_set_ready(const SagaQueueKey *key);
 
@@ -339,6 +352,9 @@ extern void saga_proc_run_begin(const pg_uuid_t *execution_id);
 extern void saga_proc_run_end(void);
 extern bool saga_proc_stop_execution(const pg_uuid_t *execution_id);
 
+/* What is being run in this database right now, in the caller's memory. */
+extern int	saga_proc_list_runs(pg_uuid_t **execution_ids);
+
 /*
  * Of a signal's handler: is it for the run that is under way?  *ours: somebody
  * sent it to stop a run, this one or an earlier one.
@@ -362,6 +378,9 @@ extern void saga_wake_type(SagaProcType type, Oid dboid);	/* all of a type */
 
 /* Queues of one owner (or InvalidOid: any) and kind in this database whose ready flag is set. */
 extern int	saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max);
+
+/* At this moment a queue without a slot would get none. */
+extern bool saga_queue_places_are_taken(void);
 
 /* The same of all owners: who has room for max_queues keys gets them all. */
 extern int	saga_ready_keys(char kind, SagaQueueKey *keys);

@@ -8,6 +8,11 @@
  * each transaction takes as many owners as it has room for.  One that raises,
  * for whatever reason, is put aside for a while.
  *
+ * A timer that is larger than what its owner has in a round is left where it
+ * is: to compress it alone can take seconds.  Whoever serves the queue moves
+ * it, a worker of the owner's or a session that receives; he is told once a
+ * second while there is one.
+ *
  * Nothing is waited for, and what somebody has locked is not walked over
  * either: a number of rows is looked at, and those of them that are free are
  * moved.
@@ -81,6 +86,8 @@ typedef struct Slice
 	TimestampTz *wake_ats;
 	int			n;
 	int64		bytes;
+	int			left;			/* too large for us */
+	List	   *handed;			/* queues that were told of theirs */
 } Slice;
 
 /* Of a round: a queue that has due timers. */
@@ -214,6 +221,29 @@ init_slice(Slice *slice)
 	slice->wake_ats = palloc(sizeof(TimestampTz) * ROWS_AT_ONCE);
 }
 
+/* Does somebody else move the large ones of this queue?  Those of a queue without a slot are moved here. */
+static bool
+hand_over(Slice *slice, int32 queue_id)
+{
+	const SagaQueue *queue;
+	SagaQueueKey key;
+
+	if (list_member_int(slice->handed, queue_id))
+		return true;
+	queue = saga_queue_by_id(queue_id, true);
+	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
+		return false;
+	key.dboid = MyDatabaseId;
+	key.queue_id = queue_id;
+	key.owner = queue->owner;
+	key.kind = queue->kind;
+	(void) saga_queue_slot(queue);
+	if (!saga_queue_hand_over(&key))
+		return false;
+	slice->handed = lappend_int(slice->handed, queue_id);
+	return true;
+}
+
 /*
  * Adds what is due, of one queue or (0) all: up to limit rows, and max_bytes
  * beyond the first row.  Returns how many rows there were.
@@ -222,6 +252,8 @@ static int
 add_due(Slice *slice, int32 queue_id, TimestampTz mark, TimestampTz now, int limit, int64 max_bytes)
 {
 	Datum		values[4];
+	SPITupleTable *table;
+	int			before = slice->n;
 	int64		bytes = 0;
 	int			n;
 	bool		isnull;
@@ -231,21 +263,29 @@ add_due(Slice *slice, int32 queue_id, TimestampTz mark, TimestampTz now, int lim
 	values[2] = Int32GetDatum(limit);
 	values[3] = Int32GetDatum(queue_id);
 	saga_execute(queue_id != 0 ? &due_of_queue_stmt : &due_stmt, values, NULL, false, 0);
+	table = SPI_tuptable;
 	n = (int) SPI_processed;
 	for (int i = 0; i < n; i++)
 	{
-		int64		size = DatumGetInt64(saga_result(i, 4, &isnull));
+		HeapTuple	row = table->vals[i];
+		int32		of = DatumGetInt32(SPI_getbinval(row, table->tupdesc, 2, &isnull));
+		int64		size = DatumGetInt64(SPI_getbinval(row, table->tupdesc, 4, &isnull));
 
-		if (i > 0 && bytes + size > max_bytes)
+		if (size > OWNER_BYTES && hand_over(slice, of))
+		{
+			slice->left++;
+			continue;
+		}
+		if (slice->n > before && bytes + size > max_bytes)
 			break;
 		bytes += size;
-		slice->tids[slice->n] = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
-		slice->queue_ids[slice->n] = DatumGetInt32(saga_result(i, 2, &isnull));
-		slice->wake_ats[slice->n] = DatumGetTimestampTz(saga_result(i, 3, &isnull));
+		slice->tids[slice->n] = *(ItemPointer) DatumGetPointer(SPI_getbinval(row, table->tupdesc, 1, &isnull));
+		slice->queue_ids[slice->n] = of;
+		slice->wake_ats[slice->n] = DatumGetTimestampTz(SPI_getbinval(row, table->tupdesc, 3, &isnull));
 		slice->n++;
 	}
 	slice->bytes += bytes;
-	SPI_freetuptable(SPI_tuptable);
+	SPI_freetuptable(table);
 	return n;
 }
 
@@ -517,7 +557,7 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 	{
 		int			n = add_due(&slice, 0, mark, now, ROWS_AT_ONCE, BYTES_AT_ONCE);
 
-		first = !turns.careful && asides == NIL && n < ROWS_AT_ONCE && slice.n == n;
+		first = !turns.careful && asides == NIL && n < ROWS_AT_ONCE && slice.n + slice.left == n;
 		if (!first)
 		{
 			begin_round(&slice, mark, now);

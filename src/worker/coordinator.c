@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
+#include "engine/engine.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -141,6 +142,22 @@ collect_suspects(SagaDatabaseSlot *slot)
 	return DT_NOEND;
 }
 
+/* A signal is sent to who is in a step; the pool's turn, after this, ends the worker of one that goes on. */
+static TimestampTz
+tell_stopped(SagaDatabaseSlot *slot)
+{
+	static uint32 seen = 0;
+	uint32		generation = pg_atomic_read_u32(&saga_procs->prepared_stops);
+
+	if (generation == seen)
+		return DT_NOEND;
+	begin_work();
+	saga_stop_tell_prepared();
+	end_work();
+	seen = generation;
+	return DT_NOEND;
+}
+
 /* A part of the queues.  saga_sweep_turn sets the time of the next sweep. */
 static TimestampTz
 sweep(SagaDatabaseSlot *slot)
@@ -245,6 +262,7 @@ static struct
 	TimestampTz retry_at;
 }			steps[] = {
 	{.run = collect_suspects},
+	{.run = tell_stopped},
 	{.run = sweep,.failed = sweep_failed},	/* before the timers: it has them looked through */
 	{.run = fire_timers,.failed = saga_timers_failed},
 	{.run = retention},

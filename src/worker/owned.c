@@ -83,18 +83,17 @@ is_concerned(void)
 	return IsTransactionState() && OidIsValid(saga_extension_oid(true)) && saga_extension_is_current();
 }
 
-/* NULL: the role owns nothing of ours here. */
+/* Of a LIST_OF, in the caller's memory; NULL: there are none. */
 static char *
-list_owned(Oid role, SagaStmt *stmt)
+list_found(SagaStmt *stmt, Datum *values)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		value = ObjectIdGetDatum(role);
 	int64		n;
 	bool		isnull;
 	char	   *list = NULL;
 
 	SPI_connect();
-	(void) saga_execute(stmt, &value, NULL, false, 0);
+	(void) saga_execute(stmt, values, NULL, false, 0);
 	n = DatumGetInt64(saga_result(0, 1, &isnull));
 	if (n > 0)
 	{
@@ -107,6 +106,14 @@ list_owned(Oid role, SagaStmt *stmt)
 	}
 	SPI_finish();
 	return list;
+}
+
+static char *
+list_owned(Oid role, SagaStmt *stmt)
+{
+	Datum		value = ObjectIdGetDatum(role);
+
+	return list_found(stmt, &value);
 }
 
 static void
@@ -122,7 +129,7 @@ refuse(Oid role, const char *what)
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("%s role \"%s\", which owns objects of pg_saga in this database", what, name),
 			 errdetail("%s", list),
-			 errhint("REASSIGN OWNED BY %s TO another role gives them to that one. The drop functions of pg_saga end all but workflows.",
+			 errhint("REASSIGN OWNED BY %s TO another role gives them to that one. saga.drop_queue, saga.drop_destination, saga.drop_source and saga.drop_secret end what is of these kinds; workflows and resources can only be given away.",
 					 quote_identifier(name))));
 }
 
@@ -217,6 +224,39 @@ give_secrets(Datum *values)
 		saga_object_forget_grants(SAGA_OBJECT_SECRET, lfirst_int(lc));
 }
 
+/*
+ * What both have, by name.  Workflows and queues have their names in common.  Two
+ * REASSIGN OWNED at once meet the unique keys.
+ */
+#define NAMED(role) \
+	"SELECT CASE kind WHEN 'w' THEN 'workflow ' ELSE 'queue ' END || name AS what, 'queue ' || name AS key" \
+	" FROM saga.queue WHERE owner = " role " AND kind IN ('q', 'w')" \
+	" UNION ALL SELECT 'destination ' || name, 'destination ' || name FROM saga.destination WHERE owner = " role \
+	" UNION ALL SELECT 'source ' || name, 'source ' || name FROM saga.source WHERE owner = " role \
+	" UNION ALL SELECT 'secret ' || name, 'secret ' || name FROM saga.secret WHERE owner = " role \
+	" UNION ALL SELECT 'resource ' || arn, 'resource ' || arn FROM saga.resource WHERE created_by = " role
+
+static SagaStmt clashes_stmt = {
+	.sql = LIST_OF("SELECT h.what FROM (" NAMED("$1") ") r JOIN (" NAMED("$2") ") h USING (key)"),
+	.nargs = 2,.argtypes = {OIDOID, OIDOID}
+};
+
+static void
+refuse_clashes(Oid role, Oid heir)
+{
+	Datum		values[2] = {ObjectIdGetDatum(role), ObjectIdGetDatum(heir)};
+	char	   *list = list_found(&clashes_stmt, values);
+
+	if (list == NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("role \"%s\" has objects of the same names as role \"%s\" already",
+					GetUserNameFromId(heir, false), GetUserNameFromId(role, false)),
+			 errdetail("%s", list),
+			 errhint("Name a role that has none of them, or first end one of each two with saga.drop_queue, saga.drop_destination, saga.drop_source or saga.drop_secret, or give it to a third role.")));
+}
+
 /* What the others' names mean comes first. */
 static void
 give_all(Oid owner, Oid heir)
@@ -249,8 +289,10 @@ saga_reassign_owned(ReassignOwnedStmt *stmt)
 	{
 		Oid			role = get_rolespec_oid(lfirst(lc), false);
 
-		if (role != heir)
-			give_all(role, heir);
+		if (role == heir)
+			continue;
+		refuse_clashes(role, heir);
+		give_all(role, heir);
 	}
 	SPI_finish();
 }

@@ -326,6 +326,7 @@ owner_may_run(SagaPool *pool, Oid owner)
 	SagaTrouble *trouble = saga_pool_find_trouble(SAGA_PROC_WORKER, owner, false);
 	MemoryContext old = CurrentMemoryContext;
 	const char *problem;
+	SagaNoted	noted;
 
 	if (trouble != NULL && trouble->retry_at > pool->now)
 	{
@@ -339,7 +340,9 @@ owner_may_run(SagaPool *pool, Oid owner)
 	saga_commit();
 	MemoryContextSwitchTo(old);
 
-	if (saga_note_set(MyDatabaseId, owner, problem))
+	noted = saga_note_set(MyDatabaseId, owner, problem);
+	/* one that is not kept is new when there was no trouble before */
+	if (noted == SAGA_NOTE_NEW || (noted == SAGA_NOTE_FULL && trouble == NULL))
 		ereport(LOG,
 				(errmsg("executions wait: %s", problem)));
 	if (problem == NULL)

@@ -40,6 +40,9 @@ SagaProcsShared *saga_procs = NULL;
 static volatile sig_atomic_t told_to_end = 0;
 static volatile sig_atomic_t told_by_itself = 0;
 
+/* Told to end, this process first writes something down (saga_proc_finishes). */
+static volatile sig_atomic_t finishes = 0;
+
 static uint32 my_start = 0;
 
 static const struct
@@ -68,6 +71,7 @@ init_shared(SagaProcsShared *shared)
 	shared->epoch = (uint64) GetCurrentTimestamp();
 	pg_atomic_init_u32(&shared->suspects, 1);
 	pg_atomic_init_u32(&shared->deaths, 1);
+	pg_atomic_init_u32(&shared->prepared_stops, 0);
 	pg_atomic_init_u32(&shared->lost_publishers, 1);
 	pg_atomic_init_u32(&shared->roles, 0);
 	pg_atomic_init_u32(&shared->news, 0);
@@ -159,18 +163,40 @@ leave_quietly(void)
  * In a transaction die() ends it with a FATAL error.  Between transactions
  * there is nothing to complain about: the process leaves by itself
  * (saga_proc_interrupts), or when it begins the next one (saga_begin).
+ *
+ * What a process does that finishes is cancelled, once; then it looks at
+ * saga_proc_told_to_end.
  */
 void
 saga_proc_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
+	bool		first = !told_to_end;
 
 	told_to_end = 1;
-	if (IsTransactionState())
+	if (finishes)
+	{
+		if (first)
+			QueryCancelPending = InterruptPending = true;
+		SetLatch(MyLatch);
+	}
+	else if (IsTransactionState())
 		die(postgres_signal_arg);
 	else
 		SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+void
+saga_proc_finishes(void)
+{
+	finishes = 1;
+}
+
+bool
+saga_proc_told_to_end(void)
+{
+	return told_to_end != 0;
 }
 
 void
@@ -267,7 +293,7 @@ saga_proc_wanted(void)
 bool
 saga_proc_interrupts(void)
 {
-	if (told_to_end && !IsTransactionState())
+	if (told_to_end && !finishes && !IsTransactionState())
 		leave_quietly();
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
@@ -298,7 +324,7 @@ saga_begin(void)
 	outside_context = CurrentMemoryContext;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	if (told_to_end)
+	if (told_to_end && !finishes)
 		leave_quietly();		/* from here on the signal's handler calls die() */
 
 	/* before the first snapshot; default_transaction_* of the role do not count */
@@ -349,7 +375,9 @@ saga_recover(MemoryContext context)
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	EmitErrorReport();
+	/* the end of what was cancelled as the process is to end is no trouble */
+	if (!(finishes && told_to_end && error->sqlerrcode == ERRCODE_QUERY_CANCELED))
+		EmitErrorReport();
 	AbortOutOfAnyTransaction(); /* user id, GUCs, pins, relation locks; in a subtransaction, too */
 	LWLockReleaseAll();			/* Abort does nothing when no transaction was open */
 	ConditionVariableCancelSleep();
@@ -570,34 +598,68 @@ saga_note_keep(Oid dboid, const List *owners)
 	LWLockRelease(saga_shared->lock);
 }
 
-bool
-saga_note_set(Oid dboid, Oid owner, const char *reason)
+/*
+ * A place for one more reason: a free one, else the newest of the database that
+ * has most, if that has more than ours would have.  So one database with very many
+ * does not take all of them.  NULL: there is none.
+ */
+static SagaNote *
+place_for_note(Oid dboid)
 {
-	SagaNote   *note = NULL;
-	bool		is_new = false;
+	SagaNote   *place = NULL;
+	int			most = 0;
+	int			ours = 0;
 
-	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SAGA_MAX_NOTES; i++)
+		ours += saga_procs->notes[i].dboid == dboid;
 	for (int i = 0; i < SAGA_MAX_NOTES; i++)
 	{
-		SagaNote   *n = &saga_procs->notes[i];
+		SagaNote   *note = &saga_procs->notes[i];
+		int			n = 0;
 
-		if (n->dboid == dboid && n->owner == owner)
-		{
-			note = n;
-			break;
-		}
-		if (note == NULL && !OidIsValid(n->dboid))
-			note = n;
+		if (!OidIsValid(note->dboid))
+			return note;
+		for (int j = 0; j < SAGA_MAX_NOTES; j++)
+			n += saga_procs->notes[j].dboid == note->dboid;
+		if (n > most || (n == most && note->since > place->since))
+			place = note;
+		most = Max(most, n);
 	}
-	if (note != NULL && reason == NULL)
+	return most > ours + 1 ? place : NULL;
+}
+
+static SagaNote *
+find_note(Oid dboid, Oid owner)
+{
+	for (int i = 0; i < SAGA_MAX_NOTES; i++)
 	{
+		SagaNote   *note = &saga_procs->notes[i];
+
 		if (note->dboid == dboid && note->owner == owner)
+			return note;
+	}
+	return NULL;
+}
+
+SagaNoted
+saga_note_set(Oid dboid, Oid owner, const char *reason)
+{
+	SagaNote   *note;
+	SagaNoted	result = SAGA_NOTED;
+
+	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
+	note = find_note(dboid, owner);
+	if (reason == NULL)
+	{
+		if (note != NULL)
 			note->dboid = InvalidOid;
 	}
-	else if (note != NULL)
+	else if (note == NULL || strcmp(note->reason, reason) != 0)
 	{
-		is_new = note->dboid != dboid || note->owner != owner || strcmp(note->reason, reason) != 0;
-		if (is_new)
+		if (note == NULL)
+			note = place_for_note(dboid);
+		result = note == NULL ? SAGA_NOTE_FULL : SAGA_NOTE_NEW;
+		if (note != NULL)
 		{
 			note->dboid = dboid;
 			note->owner = owner;
@@ -606,5 +668,5 @@ saga_note_set(Oid dboid, Oid owner, const char *reason)
 		}
 	}
 	LWLockRelease(saga_shared->lock);
-	return is_new;
+	return result;
 }

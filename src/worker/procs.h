@@ -40,6 +40,7 @@ typedef struct SagaProcsShared
 {
 	uint64		epoch;			/* of this start or crash restart; never changes */
 	pg_atomic_uint32 suspects;	/* raised when saga.suspect changed, in any database */
+	pg_atomic_uint32 prepared_stops;	/* raised when a prepared transaction ended that stopped executions */
 	pg_atomic_uint32 deaths;	/* raised when a process ended in the middle of an execution */
 	pg_atomic_uint32 lost_publishers;	/* raised when one ended that may have had requests in flight */
 	pg_atomic_uint32 roles;		/* raised when a role or a right was changed */
@@ -85,6 +86,13 @@ extern void saga_proc_begin(SagaProcType type, SagaProcArgs *args);
 extern void saga_proc_connected(const char *what, Oid owner);
 
 extern void saga_proc_sigterm(SIGNAL_ARGS);
+
+/*
+ * This process has something to write down when it is told to end: what it does
+ * then is cancelled, and it looks at saga_proc_told_to_end by itself.
+ */
+extern void saga_proc_finishes(void);
+extern bool saga_proc_told_to_end(void);
 
 /* For the handler: it was told so by itself, which another one in its place would be too. */
 extern void saga_proc_told_by_itself(void);
@@ -160,8 +168,18 @@ extern void saga_tell_launcher(void);	/* something changed: it tries again at on
 /* Why no session of this role can be started, or NULL. Needs a transaction. */
 extern const char *saga_owner_problem(Oid owner);
 
-/* A reason for saga.workers; NULL removes it. True when it is new. */
-extern bool saga_note_set(Oid dboid, Oid owner, const char *reason);
+/*
+ * A reason for saga.workers; NULL removes it.  Full: it is not kept.  The view finds it
+ * in the database itself then, but nobody knows since when.
+ */
+typedef enum SagaNoted
+{
+	SAGA_NOTED,					/* nothing is new */
+	SAGA_NOTE_NEW,
+	SAGA_NOTE_FULL
+} SagaNoted;
+
+extern SagaNoted saga_note_set(Oid dboid, Oid owner, const char *reason);
 
 /* Forgets the reasons of all others in that database: nothing of theirs waits. */
 extern void saga_note_keep(Oid dboid, const List *owners);

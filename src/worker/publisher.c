@@ -3,7 +3,8 @@
  *		The process around the outbox's event loop (outbox.h).
  *
  * Its session is the bootstrap superuser's and runs no user code: it claims,
- * sends and records.  Nothing is decided here but when to leave.
+ * sends and records.  Nothing is decided here but when to leave; what has
+ * arrived by then is recorded first.
  */
 #include "postgres.h"
 
@@ -15,12 +16,16 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker/procs.h"
 
 #define TURN_MS			10000
 #define TROUBLE_MIN_MS	200
 #define TROUBLE_MAX_MS	30000
+#define FINISH_MS		3000	/* to write down what is known, when it is to end */
+#define FINISH_GRACE_MS	1000	/* for what is being done then */
+#define FINISH_RETRY_MS	100
 
 
 static bool
@@ -35,6 +40,46 @@ is_idle_for_long(const SagaPublisher *publisher)
 		TimestampDifferenceExceeds(active, GetCurrentTimestamp(), saga_worker_idle_timeout_ms);
 }
 
+/* Once it is, it stays so, also when a database that was closed is opened again. */
+static bool
+is_to_end(void)
+{
+	static bool ends = false;
+
+	ends |= saga_proc_told_to_end() || !saga_proc_wanted();
+	return ends;
+}
+
+/* SIGALRM: what it does is taking too long, also where it does not look at the time. */
+static void
+end_at_once(void)
+{
+	ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+/*
+ * Does not return, unless it raises: then it is called again, and its time is
+ * that of the first call.  Not after a SIGQUIT, which has a handler of its own.
+ */
+static void
+finish(SagaPublisher *publisher)
+{
+	static TimestampTz until = 0;
+
+	if (publisher == NULL)
+		proc_exit(0);
+	if (until == 0)
+	{
+		until = TimestampTzPlusMilliseconds(saga_monotonic_now(), FINISH_MS);
+		enable_timeout_after(RegisterTimeout(USER_TIMEOUT, end_at_once), FINISH_MS + FINISH_GRACE_MS);
+	}
+	if (saga_monotonic_now() <= until)
+		saga_publisher_finish(publisher, until);
+	proc_exit(0);
+}
+
 static void
 loop(void)
 {
@@ -42,6 +87,7 @@ loop(void)
 												  ALLOCSET_DEFAULT_SIZES);
 	SagaPublisher *volatile publisher = NULL;
 	volatile int failures = 0;
+	volatile bool failed = false;
 
 	for (;;)
 	{
@@ -50,7 +96,12 @@ loop(void)
 		PG_TRY();
 		{
 			(void) saga_proc_interrupts();
-			if (!saga_proc_wanted() || is_idle_for_long(publisher))
+			if (failed && !saga_extension_is_there())
+				proc_exit(0);
+			failed = false;
+			if (is_to_end())
+				finish(publisher);
+			if (is_idle_for_long(publisher))
 				proc_exit(0);
 			if (publisher == NULL)
 				publisher = saga_publisher_create(context);
@@ -60,16 +111,18 @@ loop(void)
 		PG_CATCH();
 		{
 			FreeErrorData(saga_recover(context));
+			failed = true;
 			pause = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
-			if (!saga_extension_is_there())
-				proc_exit(0);
+			if (is_to_end())
+				pause = failures > 1 ? FINISH_RETRY_MS : 0;
 		}
 		PG_END_TRY();
 		if (pause > 0)
 		{
 			ResetLatch(MyLatch);
-			saga_proc_wait(pause);
+			if (pause <= FINISH_RETRY_MS || !is_to_end())
+				saga_proc_wait(pause);
 		}
 	}
 }
@@ -84,5 +137,6 @@ saga_publisher_main(Datum arg)
 	saga_proc_connected("pg_saga publisher", InvalidOid);
 	if (!saga_extension_is_there())
 		proc_exit(0);
+	saga_proc_finishes();
 	loop();
 }

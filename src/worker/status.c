@@ -47,6 +47,17 @@ put_name(Datum *values, bool *nulls, int column, const char *name)
 		values[column] = DirectFunctionCall1(namein, CStringGetDatum(name));
 }
 
+/* What is missing in shared memory, of a database and of the server.  It makes things late, nothing else. */
+static const char *
+missing_place(const SagaProcCopy *copy)
+{
+	if (copy->type == SAGA_PROC_COORDINATOR && saga_database_slot(copy->dboid, false) == NULL)
+		return "no place in shared memory is left (pg_saga.max_databases): what is to be done is looked for each second";
+	if (copy->type == SAGA_PROC_LAUNCHER && saga_queue_places_are_taken())
+		return "all places for queues in shared memory are taken (pg_saga.max_queues): what is ready in others is looked for each second";
+	return NULL;
+}
+
 static void
 put_processes(Reader *reader)
 {
@@ -64,6 +75,7 @@ put_processes(Reader *reader)
 		SagaProcCopy *copy = &copies[i];
 		Datum		values[COLUMNS] = {0};
 		bool		nulls[COLUMNS] = {false};
+		const char *reason;
 
 		if (!may_see(reader, copy->dboid, copy->owner))
 			continue;
@@ -80,9 +92,10 @@ put_processes(Reader *reader)
 		values[7] = Int64GetDatum(copy->batches);
 		values[8] = Int64GetDatum(copy->done);
 		values[9] = Int64GetDatum(copy->errors);
-		nulls[10] = copy->type != SAGA_PROC_COORDINATOR || saga_database_slot(copy->dboid, false) != NULL;
-		if (!nulls[10])
-			values[10] = CStringGetTextDatum("no place in shared memory is left (pg_saga.max_databases): what is to be done is looked for each second");
+		reason = missing_place(copy);
+		nulls[10] = reason == NULL;
+		if (reason != NULL)
+			values[10] = CStringGetTextDatum(reason);
 		values[11] = TimestampTzGetDatum(now - copy->busy_us);
 		nulls[11] = copy->type != SAGA_PROC_WORKER || copy->busy_us < 0;
 		values[12] = BoolGetDatum(copy->overstays);
@@ -91,34 +104,101 @@ put_processes(Reader *reader)
 	}
 }
 
-/* Owners whose executions wait because no worker can be started for them. */
+/* An owner whose executions wait because no worker can be started for him. */
+static void
+put_reason(Reader *reader, Oid dboid, Oid owner, const char *reason, const TimestampTz *since)
+{
+	Datum		values[COLUMNS] = {0};
+	bool		nulls[COLUMNS] = {false};
+
+	nulls[0] = true;
+	values[1] = CStringGetTextDatum("worker");
+	put_name(values, nulls, 2, get_database_name(dboid));
+	put_name(values, nulls, 3, GetUserNameFromId(owner, true));
+	values[4] = CStringGetTextDatum("waiting");
+	nulls[5] = true;
+	nulls[6] = since == NULL;
+	if (since != NULL)
+		values[6] = TimestampTzGetDatum(*since);
+	values[7] = values[8] = values[9] = Int64GetDatum(0);
+	values[10] = CStringGetTextDatum(reason);
+	nulls[11] = nulls[12] = true;
+	tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
+}
+
+/* Owners of this database whose workflows are ready, with repetitions. */
+static int
+read_waiting(Oid **owners)
+{
+	int			n = 0;
+
+	*owners = palloc(mul_size(saga_shared->max_queues, sizeof(Oid)));
+	LWLockAcquire(saga_shared->lock, LW_SHARED);
+	for (int i = 0; i < saga_shared->max_queues; i++)
+	{
+		SagaQueueSlot *slot = &saga_shared->queues[i];
+
+		if (slot->dboid == MyDatabaseId && slot->kind == SAGA_QUEUE_WORKFLOW &&
+			pg_atomic_read_u32(&slot->ready) != 0)
+			(*owners)[n++] = slot->owner;
+	}
+	LWLockRelease(saga_shared->lock);
+	return n;
+}
+
+static int
+compare_oids(const void *a, const void *b)
+{
+	Oid			x = *(const Oid *) a;
+	Oid			y = *(const Oid *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Those of whom there was no place to note why: the coordinator found out what we find out here. */
+static void
+put_unnoted(Reader *reader, const SagaNote *notes)
+{
+	Oid		   *owners;
+	int			n = read_waiting(&owners);
+
+	qsort(owners, n, sizeof(Oid), compare_oids);
+	for (int i = 0; i < n; i++)
+	{
+		bool		noted = i > 0 && owners[i] == owners[i - 1];
+		const char *problem;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int j = 0; j < SAGA_MAX_NOTES && !noted; j++)
+			noted = notes[j].dboid == MyDatabaseId && notes[j].owner == owners[i];
+		if (noted || !may_see(reader, MyDatabaseId, owners[i]))
+			continue;
+		problem = saga_owner_problem(owners[i]);
+		if (problem != NULL)
+			put_reason(reader, MyDatabaseId, owners[i], problem, NULL);
+	}
+	pfree(owners);
+}
+
+/* The places for them are few: they are looked for again only when all are taken. */
 static void
 put_notes(Reader *reader)
 {
 	SagaNote   *notes = palloc(sizeof(saga_procs->notes));
+	bool		full = true;
 
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	memcpy(notes, saga_procs->notes, sizeof(saga_procs->notes));
 	LWLockRelease(saga_shared->lock);
 	for (int i = 0; i < SAGA_MAX_NOTES; i++)
 	{
-		Datum		values[COLUMNS] = {0};
-		bool		nulls[COLUMNS] = {false};
-
-		if (!OidIsValid(notes[i].dboid) || !may_see(reader, notes[i].dboid, notes[i].owner))
-			continue;
-		nulls[0] = true;
-		values[1] = CStringGetTextDatum("worker");
-		put_name(values, nulls, 2, get_database_name(notes[i].dboid));
-		put_name(values, nulls, 3, GetUserNameFromId(notes[i].owner, true));
-		values[4] = CStringGetTextDatum("waiting");
-		nulls[5] = true;
-		values[6] = TimestampTzGetDatum(notes[i].since);
-		values[7] = values[8] = values[9] = Int64GetDatum(0);
-		values[10] = CStringGetTextDatum(notes[i].reason);
-		nulls[11] = nulls[12] = true;
-		tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
+		full &= OidIsValid(notes[i].dboid);
+		if (OidIsValid(notes[i].dboid) && may_see(reader, notes[i].dboid, notes[i].owner))
+			put_reason(reader, notes[i].dboid, notes[i].owner, notes[i].reason, &notes[i].since);
 	}
+	if (full)
+		put_unnoted(reader, notes);
+	pfree(notes);
 }
 
 Datum

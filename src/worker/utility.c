@@ -96,6 +96,11 @@ tell(int news)
 		pg_atomic_fetch_add_u32(&saga_procs->roles, 1);
 		saga_wake_type(SAGA_PROC_COORDINATOR, InvalidOid);
 	}
+	if ((news & SAGA_NEWS_STOPS) && saga_procs != NULL)
+	{
+		pg_atomic_fetch_add_u32(&saga_procs->prepared_stops, 1);
+		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
+	}
 	if (news & (SAGA_NEWS_EXTENSION | SAGA_NEWS_DATABASES))
 		saga_tell_launcher();
 }

@@ -29,6 +29,7 @@
 #include "worker/procs.h"
 
 #define QUEUES_AT_ONCE	64
+#define LARGE_TIMERS_AT_ONCE 10
 #define UNLISTED_AT_ONCE 1000
 #define KEPT_MIN_MS		5		/* when only rows came back that could not be run */
 #define KEPT_MAX_MS		200
@@ -67,7 +68,7 @@ check_still_wanted(void)
 
 	if (problem != NULL)
 	{
-		if (saga_note_set(MyDatabaseId, my_owner, problem))
+		if (saga_note_set(MyDatabaseId, my_owner, problem) != SAGA_NOTED)
 			ereport(LOG,
 					(errmsg("executions wait: %s", problem)));
 		proc_exit(0);
@@ -121,6 +122,36 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 	return true;
 }
 
+/*
+ * What the coordinator leaves to us, as it takes long.  In transactions of
+ * their own: a batch that fails does not have them moved again.
+ */
+static void
+fire_large_timers(int32 queue_id)
+{
+	int			moved = LARGE_TIMERS_AT_ONCE;
+
+	if (!saga_queue_take_over(queue_id))
+		return;
+	while (moved == LARGE_TIMERS_AT_ONCE && saga_proc_wanted())
+	{
+		const SagaQueue *queue;
+		TimestampTz next;
+
+		MemoryContextReset(batch_context);
+		saga_begin();
+		check_still_wanted();
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		queue = my_queue(queue_id);
+		moved = queue == NULL ? 0 : saga_timers_fire(queue, GetCurrentTimestamp(), LARGE_TIMERS_AT_ONCE, &next);
+		PopActiveSnapshot();
+		SPI_finish();
+		saga_commit();
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* Our queue has more than one batch: is there somebody to help, now or soon? */
 static void
 call_for_help(int32 queue_id)
@@ -161,6 +192,7 @@ serve_queue(int32 queue_id)
 		MemoryContextReset(batch_context);
 		MemoryContextSwitchTo(batch_context);
 		saga_proc_busy_begin();
+		fire_large_timers(queue_id);
 		wanted = run_transaction(queue_id, &result);
 		saga_proc_busy_end();
 		if (!wanted)

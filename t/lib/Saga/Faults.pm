@@ -58,8 +58,9 @@ sub some_of
 # must have ended with a request before it is looked up, so nothing is late there.
 sub spoilt_answers
 {
-	my ($late) = @_;
-	my @rules = map { { %$_, path => '/^.v1./' } } some_of(0.4,
+	my ($late, $lookup) = @_;
+	# what was done is not sent again for its answer: without a look-up only those are garbled that nobody reads
+	my @rules = map { { %$_, path => $_->{action} eq 'garbage_json' && !$lookup ? '/void$/' : '/^.v1./' } } some_of(0.4,
 		{ action => 'status', status => 500 },
 		{ action => 'status', status => 500, effect => $true },
 		{ action => 'status', status => 502 },
@@ -144,7 +145,7 @@ sub plan
 	push @rules, { method => 'POST', path => '/v1/invoices', action => 'delay', ms => between(100, 300), at => 'after', probability => 0.6 }
 	  if $plan{kill};
 	$plan{only_lookup} = $plan{lookup} && (!$plan{key} || $modes{duplicate} eq 'allow');
-	push @rules, spoilt_answers(!$plan{only_lookup});
+	push @rules, spoilt_answers(!$plan{only_lookup}, $plan{lookup});
 	return { %plan, modes => \%modes, rules => \@rules };
 }
 

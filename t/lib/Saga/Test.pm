@@ -22,6 +22,23 @@ use Saga::Server;
 our @EXPORT = qw(new_saga_node create_extensions poll_until wait_until wait_for_log kill_process
   start_accounting start_fauxqs shared_dir wait_for_exit);
 
+# A psql that finds no server to talk to ends before it has read what it is sent, and IPC::Run dies of
+# that if it comes a moment too late. It is the same as what it says otherwise: no connection.
+{
+	no warnings 'redefine';
+	my $psql = \&PostgreSQL::Test::Cluster::psql;
+	*PostgreSQL::Test::Cluster::psql = sub {
+		my ($node, $dbname, $sql, %params) = @_;
+		my $list = wantarray;
+		my @result;
+
+		return $list ? @result : $result[0] if eval { @result = $list ? $psql->(@_) : scalar($psql->(@_)); 1 };
+		die $@ unless $@ =~ /^ack Broken pipe/;
+		croak "no connection: $@" if $params{on_error_die};
+		return $list ? (2, '', $@) : 2;
+	};
+}
+
 # A running cluster. Arguments after the name are lines for postgresql.conf; a hash reference first
 # among them has options: init => [...] for init(), preload => '' for none, start => 0.
 sub new_saga_node

@@ -1,0 +1,148 @@
+/*
+ * captured.c
+ *		Whose is what a look-up has found?
+ *
+ * A look-up asks for what people call a thing by, the number of an invoice,
+ * and finds one whoever has made it.  What another message has as its own
+ * answer is not what this one did.  The values that are captured tell: the
+ * record has a hash of those that answers and look-ups have in common, with
+ * an index, so that it is one row that is looked for and not all of them.
+ *
+ * Two publishers can find the same thing at the same moment.  So each locks
+ * the hash until its transaction ends, and who cannot have the lock records
+ * later.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "outbox/doc.h"
+#include "outbox/sending.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#define SAGA_CAPTURED_LOCK 0x534c
+
+bool
+saga_capture_has(const SagaCapture *capture, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < capture->n; i++)
+	{
+		if (strcmp(capture->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+typedef struct CommonState
+{
+	const SagaDestination *destination;
+	JsonbParseState *parse;
+	int			n;
+} CommonState;
+
+/* Does an answer have it, and the look-up too, if there is one? */
+static void
+take_common(const char *name, JsonbValue *value, void *arg)
+{
+	CommonState *common = arg;
+	const SagaDestination *destination = common->destination;
+	const SagaLookup *lookup = destination->lookup;
+
+	if (!saga_capture_has(&destination->capture, name) &&
+		(destination->poll == NULL || !saga_capture_has(&destination->poll->capture, name)))
+		return;
+	if (lookup != NULL && !saga_capture_has(lookup->has_capture ? &lookup->capture : &destination->capture, name))
+		return;
+	if (lookup != NULL && lookup->id != NULL && strcmp(lookup->id, name) != 0)
+		return;
+	saga_doc_push_value(&common->parse, name, value);
+	common->n++;
+}
+
+/* What both have of what was captured; NULL: nothing. */
+static Jsonb *
+common_of(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	CommonState common = {destination, NULL, 0};
+	Jsonb	   *doc;
+
+	if (delivery->captured == NULL || delivery->compensate)
+		return NULL;
+	pushJsonbValue(&common.parse, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_each(&delivery->captured->root, take_common, &common);
+	doc = JsonbValueToJsonb(pushJsonbValue(&common.parse, WJB_END_OBJECT, NULL));
+	return common.n > 0 ? doc : NULL;
+}
+
+static int64
+hash_of(Jsonb *common)
+{
+	return DatumGetInt64(DirectFunctionCall2(jsonb_hash_extended, JsonbPGetDatum(common), Int64GetDatum(0)));
+}
+
+bool
+saga_captured_hash(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
+{
+	Jsonb	   *common = common_of(destination, delivery);
+
+	if (common == NULL)
+		return false;
+	*hash = hash_of(common);
+	return true;
+}
+
+/* What was sent under the same key is the same request, whichever record has it. */
+static SagaStmt owner_stmt = {
+	.sql = "SELECT 1 FROM saga.outbox WHERE destination_id = $1 AND captured_hash = $2 AND captured_hash IS NOT NULL "
+	"AND state IN ('waiting', 'delivered') AND outbox_id <> $3 AND captured @> $4 AND idempotency_key <> $5 LIMIT 1",
+	.nargs = 5,
+	.argtypes = {INT4OID, INT8OID, UUIDOID, JSONBOID, UUIDOID}
+};
+
+static bool
+is_somebody_elses(const SagaDestination *destination, const SagaDelivery *delivery, Jsonb *common, int64 hash)
+{
+	Datum		values[5] = {Int32GetDatum(destination->destination_id), Int64GetDatum(hash),
+	UUIDPGetDatum(&delivery->outbox_id), JsonbPGetDatum(common), UUIDPGetDatum(&delivery->idempotency_key)};
+	bool		found;
+
+	(void) saga_execute(&owner_stmt, values, NULL, false, 1);
+	found = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/*
+ * Says of a look-up's success whether what it found is another message's.
+ * False: another publisher is writing one down that has the same, and has not
+ * committed yet.
+ */
+bool
+saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
+{
+	Jsonb	   *common;
+	int64		hash;
+	LOCKTAG		tag;
+
+	if ((delivery->class != SAGA_CLASS_SUCCESS && delivery->class != SAGA_CLASS_PENDING) || destination->lookup == NULL)
+		return true;
+	common = common_of(destination, delivery);
+	if (common == NULL)
+		return true;
+	hash = hash_of(common);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) destination->destination_id, (uint32) hash, SAGA_CAPTURED_LOCK);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	if (delivery->phase != SAGA_PHASE_LOOKUP || !is_somebody_elses(destination, delivery, common, hash))
+		return true;
+	delivery->foreign = true;
+	delivery->found = NULL;
+	delivery->captured = NULL;
+	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, delivery->status, "Saga.NotOurs",
+					 "the look-up found what another request did");
+	return true;
+}

@@ -1,0 +1,80 @@
+/*
+ * ending.c
+ *		The last thing that a publisher process does: what it knows of its
+ *		requests is written down.
+ *
+ * An answer that is in its memory, or in the socket's, and is on no record
+ * would be lost with it, and the call in doubt although it was answered.
+ * What was claimed and has not left goes back, its attempt undone.  Nothing
+ * is waited for but a record that somebody holds, and that for a short time:
+ * a server that shuts down waits for us.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "outbox/publisher_private.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+/* What never left goes back into its queue. */
+static void
+give_back_ready(SagaPublisher *publisher)
+{
+	bool		some = false;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &publisher->ready)
+		some |= saga_publisher_has_not_left(dlist_container(SagaSending, node, iter.cur));
+	if (!some)
+		return;
+	saga_publisher_begin(publisher);
+	publisher->claim_open = true;	/* if it raises, those that went back are ready again */
+	saga_publisher_return_ready(publisher);
+	saga_publisher_commit(publisher);
+	publisher->claim_open = false;
+	saga_sendings_free(&publisher->returned);
+}
+
+/* Answers that cannot be recorded in time: how many calls are left to their leases. */
+static void
+report_left(const SagaPublisher *publisher)
+{
+	int			n = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &publisher->done))
+		n += dlist_container(SagaSending, node, iter.cur)->ndeliveries;
+	if (n > 0)
+		ereport(LOG,
+				(errmsg_plural("a publisher ends and could not record in time how %d outbox message was sent",
+							   "a publisher ends and could not record in time how %d outbox messages were sent",
+							   n, n)));
+}
+
+void
+saga_publisher_finish(SagaPublisher *publisher, TimestampTz until)
+{
+	publisher->ending = true;
+	MemoryContextReset(publisher->work);
+	MemoryContextSwitchTo(publisher->work);
+	if (publisher->claim_open)
+		saga_publisher_undo_claim(publisher);
+	/* first, as it takes no time, and nobody can hold it up */
+	give_back_ready(publisher);
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(publisher->work);
+		(void) saga_http_run(publisher->http);
+		if (dlist_is_empty(&publisher->done) || saga_monotonic_now() > until)
+			break;
+		if (saga_publisher_record(publisher) == 0)
+			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, SAGA_RECORD_RETRY_MS, PG_WAIT_EXTENSION);
+	}
+	report_left(publisher);
+	if (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
+		(void) saga_publisher_report(publisher);
+}
