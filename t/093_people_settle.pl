@@ -247,6 +247,44 @@ becomes('day2', 'FAILED letter Saga.Uncertain 1/1', 'each');
 becomes('day3', 'FAILED letter Saga.Uncertain 0/0', 'and of what was not nothing is left');
 is(books('day4'), '1/0', 'what somebody has settled is not asked for');
 
+# ---------- half is left to new work ----------
+
+my %slow = (lookup => { %$lookup, delay_ms => 2500 });
+sub given_up
+{
+	my ($name, $number, @rules) = @_;
+	workflow($name, { Book => booked_at($name, TimeoutSeconds => 1, End => $true), Undo => undo_at($name) });
+	$server->faults({ modes => { duplicate => 'allow' }, rules => [ @rules,
+		map { { number => "$name$_", method => 'POST', path => '/v1/invoices', action => 'drop_after', attempt => 1 } } 1 .. $number ] });
+	start($name, "$name$_") foreach 1 .. $number;
+	return;
+}
+
+sub asked_at { my ($name) = @_; return grep { $_->{method} eq 'GET' && ($_->{number} // '') =~ /^$name/ } @{ $server->audit->{requests} } }
+
+service('half', %slow, limits => { concurrency => 4 });
+given_up('half', 8, { method => 'GET', path => '/v1/invoices', action => 'delay', ms => 1000, at => 'after', times => 20 });
+poll_until($node, "SELECT count(*) FROM saga.executions WHERE name LIKE 'half%' AND status = 'FAILED' AND compensated = '[\"Book\"]'", '8');
+my @asked = sort { $a->{at} <=> $b->{at} } asked_at('half');
+my $most = 0;
+foreach my $one (@asked)
+{
+	my $together = grep { $_->{at} <= $one->{at} && $_->{ended_at} > $one->{at} } @asked;
+	$most = $together if $together > $most;
+}
+is(scalar(@asked), 8, 'each is asked for');
+cmp_ok($most, '<=', 2, 'by half of the requests at once');
+
+service('hour', %slow, limits => { per_hour => 12 });
+given_up('hour', 4);
+poll_until($node, "SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = 'hour' AND outcome_by = 'lookup'", '1');
+start('hour', "new$_") foreach 1 .. 5;
+poll_until($node, "SELECT count(*) FROM saga.executions WHERE name LIKE 'new%' AND status = 'SUCCEEDED'", '5');
+is(scalar(asked_at('hour')), 1, 'and of the rates');
+is(all_of('hour', 'unknown'), '3', 'the others wait');
+poll_until($node, "SELECT count(*) FROM saga.executions WHERE name LIKE 'hour%' AND not_compensated IS NOT NULL", '3');
+is(all_of('hour', 'no_effect'), '3', 'and are settled when they have ended');
+
 # executions wait
 service('wait', lookup => { %$lookup, delay_ms => 600000 });
 workflow('wait', { Book => booked_at('wait', TimeoutSeconds => 1, End => $true), Undo => undo_at('wait') });

@@ -399,7 +399,7 @@ static char *
 message_of_task(const pg_uuid_t *execution_id, Jsonb *body)
 {
 	static SagaStmt stmt = {
-		"SELECT outbox_id::text FROM saga.outbox WHERE execution_id = $1 AND to_jsonb(task_id) = $2 -> 'task' AND op <> 'p'"
+		"SELECT outbox_id::text FROM saga.outbox WHERE execution_id = $1 AND to_jsonb(task_id) = $2 -> 'task'"
 		" ORDER BY created_at DESC LIMIT 1",
 		2, {UUIDOID, JSONBOID}
 	};

@@ -22,6 +22,9 @@
 /* Another one has the ordering lock: a publisher, for a moment, or somebody who takes his time. */
 #define SAGA_ORDERING_RETRY_MS 20
 
+/* A call that is not wanted any more has its turn later. */
+#define SAGA_SETTLE_LATER_MS 500
+
 /* Who has it locked is dropping the destination; if he does not, the lease ends in its time. */
 static SagaStmt unclaim_stmt = {
 	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL, receives = receives - 1 WHERE ctid = (SELECT ctid "
@@ -317,7 +320,36 @@ typedef struct Packing
 	int64		lease;
 	TimestampTz now;
 	TimestampTz wake_at;
+	SagaSettling *settling;
+	int64		settle_spread_ms;	/* of those that are put off; -1: not asked for */
 } Packing;
+
+static SagaStmt unwanted_stmt = {
+	.sql = "SELECT count(*) FROM (SELECT FROM saga.outbox WHERE destination_id = $1 AND unwanted_since IS NOT NULL "
+	"AND state = 'waiting' LIMIT 10000) o",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+/* As many as there are, and no more often than they have their turn: they would be moved in vain. */
+static int64
+settle_later_ms(Packing *packing)
+{
+	int64		unit_ms = Max(packing->settling->every_ms, 20);
+	uint32		random = 0;
+
+	if (packing->settle_spread_ms < 0)
+	{
+		Datum		value = Int32GetDatum(packing->destination->destination_id);
+		bool		isnull;
+
+		(void) saga_execute(&unwanted_stmt, &value, NULL, false, 1);
+		packing->settle_spread_ms = DatumGetInt64(saga_result(0, 1, &isnull)) * unit_ms;
+	}
+	if (!pg_strong_random(&random, sizeof(random)))
+		random = PG_UINT32_MAX;
+	return Max(unit_ms, SAGA_SETTLE_LATER_MS) + (int64) (packing->settle_spread_ms * (random / (double) PG_UINT32_MAX));
+}
 
 static SagaSending *
 new_sending(Packing *packing)
@@ -422,9 +454,19 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 		return;
 	if (must_wait_to_look(packing->destination, delivery, row))
 		return;
+	if (delivery->unwanted_since != 0 && packing->settling->n <= 0)
+	{
+		put_off(packing->destination, row, settle_later_ms(packing));
+		return;
+	}
 	if (!take_lease(packing->destination, delivery, row, packing->wake_at, packing->lease))
 		return;
 	sending = choose_sending(packing, delivery);
+	if (delivery->unwanted_since != 0)
+	{
+		packing->settling->n--;
+		sending->settles = true;
+	}
 	old = MemoryContextSwitchTo(sending->context);
 	sending->deliveries[sending->ndeliveries++] = read_delivery(tuple, desc, row, packing->destination);
 	MemoryContextSwitchTo(old);
@@ -497,12 +539,12 @@ longest_timeout_ms(const SagaDestination *destination)
 }
 
 int
-saga_claim_sendings(SagaDestination *destination, int max_sendings, int64 lease,
+saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, int64 lease,
 					MemoryContext parent, dlist_head *claimed)
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
 	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;
-	Packing		packing = {destination, parent, claimed, NULL, 0, lease};
+	Packing		packing = {destination, parent, claimed, NULL, 0, lease,.settling = settling,.settle_spread_ms = -1};
 	ClaimedRow *rows;
 	int			n;
 

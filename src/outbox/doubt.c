@@ -23,7 +23,7 @@
 /* The last one: a compensation that was handed on has two. */
 static SagaStmt lock_stmt = {
 	.sql = "SELECT destination_id, outbox_id, state, "
-	"outcome_by IS DISTINCT FROM 'person' AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
+	"(outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt') AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
 	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity')), "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
 	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted, op "

@@ -187,14 +187,20 @@ static int
 claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *grant)
 {
 	SagaDestination *destination = candidate->destination;
+	SagaSettling settling;
 	TimestampTz next;
+	int			may_settle;
 	int			rows;
 	int			n;
 
 	if (publisher->in_call)
 		fire_timers(destination);
-	rows = saga_claim_sendings(destination, grant->n, publisher->lease, publisher->context,
+	saga_settling_share(publisher, destination, candidate->group, &settling);
+	may_settle = settling.n;
+	rows = saga_claim_sendings(destination, grant->n, &settling, publisher->lease, publisher->context,
 							   &publisher->claiming);
+	if (settling.n < may_settle)
+		saga_settling_used(candidate->group, settling.every_ms);
 	/* ready again if something was found; else there is nothing */
 	candidate->cleared = false;
 	if (rows > 0)

@@ -126,6 +126,9 @@ typedef struct SagaCandidate
 #define SAGA_CROWDED_MS	100
 
 /* With those of this destination and of its owner; NULL: all only. */
+extern void saga_settling_share(const SagaPublisher *publisher, const SagaDestination *destination,
+								const SagaLimitGroup *group, SagaSettling *settling);
+extern void saga_settling_used(SagaLimitGroup *group, int64 every_ms);
 extern SagaLoad saga_count_requests(const SagaPublisher *publisher, const SagaDestination *destination);
 extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load);
 

@@ -100,6 +100,7 @@ typedef struct SagaSending
 	dlist_node	node;			/* in one of the publisher's lists */
 	MemoryContext context;
 	SagaDestination *destination;	/* pinned */
+	bool		settles;		/* it only finds out how an unwanted call went */
 	int			ndeliveries;
 	SagaDelivery *deliveries[SAGA_SNS_MAX_ENTRIES];
 
@@ -237,9 +238,17 @@ extern Jsonb *saga_kept_output(const SagaSending *sending, const SagaDelivery *d
 /*
  * Claims up to max_sendings requests of a destination; they are pushed to
  * *claimed and must be thrown away if the transaction aborts (claim.c).
- * Returns the number of queue rows taken.
+ * Returns the number of queue rows taken.  Of calls that are not wanted any more
+ * settling->n are claimed at most, which becomes what is left of that; the
+ * others come again later, about one in settling->every_ms.
  */
-extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, int64 lease,
+typedef struct SagaSettling
+{
+	int			n;
+	int64		every_ms;
+} SagaSettling;
+
+extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, int64 lease,
 								MemoryContext parent, dlist_head *claimed);
 
 /*

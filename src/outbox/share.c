@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "common/guc.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 
@@ -40,6 +41,58 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 		}
 	}
 	return load;
+}
+
+/* ---------- what settling may have ---------- */
+
+/*
+ * Calls that are not wanted any more wait for their answers for a day without
+ * harm, and there are many of them when a server comes back: half of the
+ * requests at once, and of each rate, is left to new work.  This publisher has
+ * its part of the other half, one request at least.
+ */
+void
+saga_settling_share(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLimitGroup *group,
+					SagaSettling *settling)
+{
+	const dlist_head *lists[] = {&publisher->claiming, &publisher->ready, &publisher->flying, &publisher->done};
+	const SagaLimits *limits = &destination->limits;
+	int			parts = Max(saga_publishers, 1);
+	int64		ms = 0;
+
+	if (limits->per_second > 0)
+		ms = Max(ms, INT64CONST(1000) / limits->per_second);
+	if (limits->per_minute > 0)
+		ms = Max(ms, INT64CONST(60000) / limits->per_minute);
+	if (limits->per_hour > 0)
+		ms = Max(ms, INT64CONST(3600000) / limits->per_hour);
+	if (limits->per_day > 0)
+		ms = Max(ms, INT64CONST(86400000) / limits->per_day);
+	settling->every_ms = ms * 2 * parts;
+	settling->n = Max(limits->concurrency / 2 / parts, 1);
+	for (int i = 0; i < lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
+		{
+			const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+
+			settling->n -= sending->settles &&
+				(sending->limit == group || sending->destination->destination_id == destination->destination_id);
+		}
+	}
+	if (settling->every_ms > 0)
+		settling->n = group->settle_at > GetCurrentTimestamp() ? 0 : Min(settling->n, 1);
+	settling->n = Max(settling->n, 0);
+}
+
+/* One more has been claimed. */
+void
+saga_settling_used(SagaLimitGroup *group, int64 every_ms)
+{
+	if (every_ms > 0)
+		group->settle_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), every_ms);
 }
 
 int
