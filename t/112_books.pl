@@ -127,6 +127,8 @@ sub endings
 	return (
 		published => { %{ copy(\%published) } },
 		published_at_once => { Start => publish($name, Next => 'Refuse'), Refuse => $refuse },
+		published_in_order => { Start => publish($name, Next => 'Wait', Parameters => { Destination => $name, 'Payload.$' => '$', OrderingKey => 'one' }),
+			Wait => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse },
 		published_stopped => { %{ copy(\%published) }, stop => $true },
 		published_killed => { %{ copy(\%published) }, stop => $false },
 		token => { Start => book($name, TimeoutSeconds => 2, Resource => 'arn:aws:states:::http:invoke.waitForTaskToken') },
