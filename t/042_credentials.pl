@@ -170,13 +170,13 @@ foreach my $name (sort keys %broken)
 
 # ---------- refresh ----------
 
-# tokens that live for two seconds, while messages flow for eight
-plan_of(ttl_ms => 2000);
+# tokens that live for six seconds, while messages flow for thirteen: a full machine may take three from a signature to its server
+plan_of(ttl_ms => 6000);
 restart_with(%container);
 my $count = issued();
 my $requests = () = sent();
 my $begun = time;
-my $end = $begun + 8;
+my $end = $begun + 13;
 publish(5) while time < $end;
 all_sent();
 my $took_s = int(time - $begun);
@@ -184,7 +184,7 @@ is(sql("SELECT count(*) FROM saga.outbox WHERE attempts <> 1 OR state <> 'delive
 my @sent = sent();
 is(scalar(grep { !$_->{signed} } @sent[ $requests .. $#sent ]), 0, 'short lives: nothing is refused');
 my $refreshes = issued() - $count;
-cmp_ok($refreshes, '>=', 4, "short lives: new ones come ($refreshes)");
+cmp_ok($refreshes, '>=', 3, "short lives: new ones come ($refreshes)");
 # each at half of its life
 cmp_ok($refreshes, '<=', $took_s + 2, "short lives: and not more than needed in $took_s s");
 
