@@ -184,6 +184,10 @@ CALL saga.drain('invoice');
 SELECT reason, cause, compensated FROM invoice_dlq WHERE tracking_id = :'bad';
 SELECT error_of(format('SELECT invoice_retry(%L)', :'bad'));
 SELECT invoice_retry(:'bad', doc('GOOD-NOW'), force => true) = :'bad' AS same_id;
+-- what the first attempt has left cannot be undone by a late word any more: it would be the new one's
+SELECT x->>'state' AS state, x->>'outcome' AS outcome, x->>'closed' AS closed
+FROM saga.execution, jsonb_array_elements(not_compensated) x WHERE execution_id = :'bad';
+SELECT error_of(format('SELECT saga.settle(%L, ''no_effect'')', :'bad')) ~ 'known already' AS refused;
 CALL saga.drain('invoice');
 SELECT number, status, attempts FROM invoice_tracking WHERE tracking_id = :'bad';
 

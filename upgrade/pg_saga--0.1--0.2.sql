@@ -318,7 +318,7 @@ COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
-'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). Raises object_not_in_prerequisite_state where it is known already, or is being undone';
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). unknown, with the id of an execution that has ended, closes all that it lists: nothing of it is found out or undone any more. Raises object_not_in_prerequisite_state where it is known already, or is being undone';
 CREATE FUNCTION saga.settle(destination text, outcome text, before timestamptz) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle_destination';
 COMMENT ON FUNCTION saga.settle(text, text, timestamptz) IS

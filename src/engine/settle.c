@@ -56,6 +56,7 @@ static void
 settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 {
 	bool		done = strcmp(outcome, "done") == 0;
+	bool		unknown = strcmp(outcome, "unknown") == 0;
 	const SagaWorkflow *workflow;
 	pg_uuid_t	execution_id;
 	SagaSettled settled = SAGA_NOT_WAITED_FOR;
@@ -65,8 +66,8 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	bool		live;
 	bool		isnull;
 
-	if (!done && strcmp(outcome, "no_effect") != 0)
-		invalid_outcome(outcome, "It is \"done\" or \"no_effect\".");
+	if (!done && !unknown && strcmp(outcome, "no_effect") != 0)
+		invalid_outcome(outcome, "It is \"done\" or \"no_effect\"; of an execution that has ended, \"unknown\" too.");
 	SPI_connect();
 	saga_execute(&find_stmt, &value, NULL, false, 1);
 	recorded = SPI_processed > 0;
@@ -81,7 +82,15 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	if (recorded)
 		task_id = DatumGetInt32(saga_result(0, 3, &isnull));
 	live = saga_entry_lock(&execution_id, workflow->workflow_id);
-	if (recorded)
+	if (unknown && (recorded || live || saga_uuid_cmp(message_id, &execution_id) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is not an execution that has ended, of which alone \"unknown\" can be said",
+						saga_uuid_to_cstring(message_id)),
+				 errhint("saga.stop_execution(.., compensate => false) ends one that waits for an outcome.")));
+	if (unknown)
+		saga_entry_close(&execution_id, workflow->workflow_id);
+	else if (recorded)
 		settled = saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id,
 									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output);
 	if (settled == SAGA_NOT_IN_DOUBT)
@@ -90,7 +99,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 				 errmsg("message %s is not in doubt", saga_uuid_to_cstring(message_id)),
 				 errdetail("It has not been sent, or has had no effect so far.")));
 	/* of one that is live it is the answer */
-	if (settled != SAGA_SETTLED || !live)
+	if (!unknown && (settled != SAGA_SETTLED || !live))
 		saga_entry_settle(message_id, workflow, &execution_id, done, output);
 	SPI_finish();
 	saga_accepted();

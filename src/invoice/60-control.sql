@@ -170,6 +170,11 @@ BEGIN
 			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
 			HINT = 'Undo it by hand (invoice_dlq shows what is left), then call invoice_retry with force => true.';
 	END IF;
+	-- what the last attempt has left is not undone any more: it would be what this one does
+	IF EXISTS (SELECT FROM saga.execution e, jsonb_array_elements(e.not_compensated) x
+			WHERE e.execution_id = submission.execution_id AND NOT x ? 'closed') THEN
+		PERFORM saga.settle(submission.execution_id, 'unknown');
+	END IF;
 	IF corrected IS NOT NULL THEN
 		PERFORM @extschema@.invoice_correct(submission, corrected);
 	END IF;
