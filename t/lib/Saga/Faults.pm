@@ -557,7 +557,7 @@ sub no_secret
 sub tidy
 {
 	my ($self, $run) = @_;
-	$self->sql("SELECT saga.drop_destination('$run->{name}'); DELETE FROM booked WHERE workflow = '$run->{name}'");
+	$self->sql("SELECT saga.drop_destination('$run->{name}', force => true); DELETE FROM booked WHERE workflow = '$run->{name}'");
 	$self->sql("SELECT saga.drop_secret('$run->{name}-refresh')") if $run->{plan}{auth} eq 'oauth2_refresh_token';
 	return;
 }
