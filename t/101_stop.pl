@@ -226,6 +226,20 @@ stop($id);
 ended($id, 'a step that goes on');
 is(sql('SELECT count(*) FROM saga.suspect'), '0', 'which leaves no suspect');
 
+# ---------- whose neighbour somebody else has started, and has not committed ----------
+
+my $neighbour = sql("SELECT saga.make_id()");
+(my $before = $neighbour) =~ tr/0-9a-f//cd;
+$before = sprintf('%s%08x', substr($before, 0, 24), hex(substr($before, 24)) - 1);
+sql("SELECT saga.start_execution('alice.first', '{\"x\": 90}', NULL, '$neighbour')");
+poll_until($node, $in_step, '1');
+my $beside = $node->background_psql('postgres');
+$beside->query_safe("BEGIN; SELECT saga.start_execution('alice.quick', '{\"x\": 91}', NULL, '$before')");
+stop($neighbour);
+ended($neighbour, 'beside one whose id is the one before');
+$beside->query_safe('ROLLBACK');
+$beside->quit;
+
 # when it has said that it ends it is sent cancels until it is gone
 foreach my $i (1 .. 3)
 {

@@ -10,10 +10,14 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "asl/run.h"
+
+/* Bytes of a cause in not_compensated. */
+#define SAGA_MAX_LISTED_CAUSE	1024
 
 static char *
 saga_copy(const char *text)
@@ -77,6 +81,17 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	run->not_compensated = lappend(run->not_compensated, undone);
 }
 
+/* Everybody reads the list whole; the history has all of it. */
+static const char *
+saga_clip_cause(const char *cause)
+{
+	Size		len = cause != NULL ? strlen(cause) : 0;
+
+	if (len <= SAGA_MAX_LISTED_CAUSE)
+		return cause;
+	return psprintf("%s...", pnstrdup(cause, pg_mbcliplen(cause, len, SAGA_MAX_LISTED_CAUSE - 3)));
+}
+
 static void
 saga_push_member(JsonbParseState **state, const char *name, const char *text)
 {
@@ -102,7 +117,7 @@ saga_undone_to_jsonb(List *undone)
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 		saga_push_member(&state, "state", item->state);
 		saga_push_member(&state, "reason", item->reason);
-		saga_push_member(&state, "cause", item->cause);
+		saga_push_member(&state, "cause", saga_clip_cause(item->cause));
 		saga_push_member(&state, "outcome", item->unknown ? "unknown" : "done");
 		saga_push_member(&state, "message_id", item->message_id);
 		saga_push_member(&state, "key", item->key);

@@ -251,6 +251,9 @@ extern void saga_step_interrupt(void);
 /* What saga.stop_execution does; body is the event.  Needs SPI_connect. */
 extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 
+/* Where the event is that stops an execution. */
+extern pg_uuid_t saga_stop_position(const pg_uuid_t *execution_id);
+
 extern bool saga_stop_is_event(const SagaItem *item);
 extern SagaItem *saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *locked_elsewhere);
 

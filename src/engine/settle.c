@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/guc.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
@@ -68,6 +69,11 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 
 	if (!done && !unknown && strcmp(outcome, "no_effect") != 0)
 		invalid_outcome(outcome, "It is \"done\" or \"no_effect\"; of an execution that has ended, \"unknown\" too.");
+	if (output != NULL && saga_payload_limit_kb > 0 && VARSIZE(output) > (Size) saga_payload_limit_kb * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the output is too large"),
+				 errdetail("An output has %d kB of JSON at most (pg_saga.payload_limit).", saga_payload_limit_kb)));
 	SPI_connect();
 	saga_execute(&find_stmt, &value, NULL, false, 1);
 	recorded = SPI_processed > 0;

@@ -8,9 +8,8 @@
  * a user's runs for that; handlers are a worker's.
  *
  * One that a worker has locked is stopped by an event.  Its position in the
- * queue is right before that of the execution's start, and before all that
- * came since: so the next claim comes to it first, whatever becomes of the
- * run.  At the commit whoever runs the execution is told to give it up: the
+ * queue is before that of the execution's start, and before all that came
+ * since: so the next claim comes to it first, whatever becomes of the run.  At the commit whoever runs the execution is told to give it up: the
  * run is rolled back to the last commit, and what is there is stopped.  Who
  * has claimed it, and not begun, sees in shared memory that somebody was
  * stopped, and looks.
@@ -47,6 +46,19 @@ volatile sig_atomic_t saga_run_stopped = 0;
 
 /* ---------- the event ---------- */
 
+/*
+ * The execution's id with version 6 in place of 7: before all ids of its
+ * millisecond, and none that somebody can give an execution.
+ */
+pg_uuid_t
+saga_stop_position(const pg_uuid_t *execution_id)
+{
+	pg_uuid_t	position = *execution_id;
+
+	position.data[6] = 0x60 | (position.data[6] & 0x0f);
+	return position;
+}
+
 bool
 saga_stop_is_event(const SagaItem *item)
 {
@@ -69,7 +81,7 @@ saga_stop_is_pending(const SagaQueue *queue, const pg_uuid_t *execution_id)
 		"SELECT 1 FROM saga.message WHERE queue_id = $1 AND id = $2 AND kind = 'e'",
 		2, {INT4OID, UUIDOID}
 	};
-	pg_uuid_t	position = saga_uuid_previous(execution_id);
+	pg_uuid_t	position = saga_stop_position(execution_id);
 	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(&position)};
 	bool		found;
 
@@ -89,7 +101,7 @@ insert_event(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 		" CASE WHEN excluded.body #>> '{stop,compensate}' = 'false' THEN excluded.body ELSE message.body END",
 		5, {INT4OID, UUIDOID, UUIDOID, TIMESTAMPTZOID, JSONBOID}
 	};
-	pg_uuid_t	position = saga_uuid_previous(execution_id);
+	pg_uuid_t	position = saga_stop_position(execution_id);
 	Datum		values[5];
 
 	values[0] = Int32GetDatum(queue->queue_id);
@@ -118,7 +130,7 @@ at_commit(void)
 		return;
 	for (i = 0; i < nstopped; i++)
 	{
-		pg_uuid_t	position = saga_uuid_previous(&stopped[i].execution_id);
+		pg_uuid_t	position = saga_stop_position(&stopped[i].execution_id);
 		pg_uuid_t	mark = saga_uuid_previous(&position);
 
 		saga_queue_push_key(&stopped[i].queue, &mark);
@@ -166,7 +178,7 @@ saga_stop_tell_prepared(void)
 	{
 		pg_uuid_t  *position = palloc(sizeof(pg_uuid_t));
 
-		*position = saga_uuid_previous(&runs[i]);
+		*position = saga_stop_position(&runs[i]);
 		positions[i] = UUIDPGetDatum(position);
 	}
 	value = PointerGetDatum(construct_array(positions, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));

@@ -73,7 +73,7 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uu
 	if (only)
 	{
 		/* before the statement: it may be cancelled after it has the lock */
-		stop = saga_uuid_previous(only_of);
+		stop = saga_stop_position(only_of);
 		saga_note_locked(batch->queue, only);
 		saga_note_locked(batch->queue, &stop);
 		values[1] = UUIDPGetDatum(only);
