@@ -54,12 +54,12 @@ sub destination
 	my ($name, $kind) = @_;
 	my %settings = (
 		url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => between(500, 1500), base_ms => 20, cap_ms => 200,
-		max_attempts => between(1, 4), capture => { remote_id => 'id' }, settle => { deadline_s => 0 + ($ENV{SAGA_BOOKS_DEADLINE} // 15) },
+		max_attempts => between(1, 4), capture => { remote_id => 'id' }, settle => { deadline_s => 0 + ($ENV{SAGA_BOOKS_DEADLINE} // 25) },
 		compensate => { url => '/v1/invoices/{remote_id}/void', already_done => { status => [400], body => { contains => 'VOIDED' } } },
 		%{ $settles{$kind} });
-	# a request is late by 2 seconds at most
+	# a request is late by 2 seconds at most, and a full machine makes that more
 	$settings{lookup} = { url => '/v1/invoices?number={number}&seller={seller}', found => 'invoices[0]', timeout_ms => 5000,
-		same => { path => 'invoices[0].total', equals => '{total}' }, capture => { remote_id => 'invoices[0].id' }, delay_ms => 3500 }
+		same => { path => 'invoices[0].total', equals => '{total}' }, capture => { remote_id => 'invoices[0].id' }, delay_ms => 6000 }
 	  if $kind eq 'lookup' || $kind eq 'both';
 	my $text = $json->encode(\%settings);
 	sql("SELECT saga.create_destination('$name', 'http', \$s\$$text\$s\$)");
