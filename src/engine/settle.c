@@ -35,13 +35,19 @@ static SagaStmt find_stmt = {
 	1, {UUIDOID}
 };
 
-/* Its record may be gone, with its destination. */
+/*
+ * Its record may be gone, with its destination.  Letters have no index of their
+ * entries: only those are looked through whose workflows the caller may operate.
+ */
 static SagaStmt find_entry_stmt = {
 	"SELECT workflow_id, execution_id FROM saga.execution WHERE execution_id = $1 AND not_compensated IS NOT NULL"
 	" UNION ALL (SELECT queue_id, message_id FROM saga.dead_letter"
-	" WHERE details -> 'not_compensated' @> jsonb_build_array(jsonb_build_object('message_id', $1)))"
+	" WHERE queue_id = ANY (ARRAY(SELECT w.workflow_id FROM saga.workflow w WHERE pg_has_role($2, w.owner, 'USAGE')"
+	" OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id"
+	" AND g.\"right\" = 'operate' AND pg_has_role($2, g.role, 'USAGE'))))"
+	" AND details -> 'not_compensated' @> jsonb_build_array(jsonb_build_object('message_id', $1)))"
 	" LIMIT 1",
-	1, {UUIDOID}
+	2, {UUIDOID, OIDOID}
 };
 
 static void
@@ -62,7 +68,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	pg_uuid_t	execution_id;
 	SagaSettled settled = SAGA_NOT_WAITED_FOR;
 	int			task_id = 0;
-	Datum		value = UUIDPGetDatum(message_id);
+	Datum		values[2] = {UUIDPGetDatum(message_id), ObjectIdGetDatum(GetUserId())};
 	bool		recorded;
 	bool		live;
 	bool		isnull;
@@ -75,10 +81,10 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 				 errmsg("the output is too large"),
 				 errdetail("An output has %d kB of JSON at most (pg_saga.payload_limit).", saga_payload_limit_kb)));
 	SPI_connect();
-	saga_execute(&find_stmt, &value, NULL, false, 1);
+	saga_execute(&find_stmt, values, NULL, false, 1);
 	recorded = SPI_processed > 0;
 	if (!recorded)
-		saga_execute(&find_entry_stmt, &value, NULL, false, 1);
+		saga_execute(&find_entry_stmt, values, NULL, false, 1);
 	workflow = SPI_processed > 0 ? saga_workflow_by_id(DatumGetInt32(saga_result(0, 1, &isnull)), true) : NULL;
 	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_OPERATE))
 		ereport(ERROR,
