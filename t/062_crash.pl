@@ -53,6 +53,8 @@ for my $round (1 .. 3)
 	poll_until($node, "SELECT count(*) > 20 FROM effect WHERE n > $before");
 	my $pid = $node->safe_psql('postgres', "SELECT pid FROM saga.workers WHERE type = 'worker' LIMIT 1");
 	ok($pid && kill(9, $pid), "round $round: kill -9 of a worker");
+	# from then on the server lets nobody in until it is back
+	wait_for_exit($pid);
 	wait_for_server();
 }
 submit(1500);

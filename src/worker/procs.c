@@ -234,6 +234,8 @@ saga_proc_begin(SagaProcType type, SagaProcArgs *args)
 	memcpy(args, MyBgworkerEntry->bgw_extra, sizeof(SagaProcArgs));
 	my_start = args->start;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	/* the server ignores it in a background worker until here: one may have been missed */
+	ConfigReloadPending = true;
 	pqsignal(SIGTERM, saga_proc_sigterm);
 	pqsignal(SIGINT, saga_proc_sigint);
 	BackgroundWorkerUnblockSignals();
