@@ -61,6 +61,7 @@ sub kill_in_midrun
 	my $pid = $node->safe_psql('postgres',
 		"SELECT pid FROM saga.workers WHERE type = '$type' AND database = 'postgres' LIMIT 1");
 	ok($pid && kill(9, $pid), "kill -9 of a $type");
+	wait_for_exit($pid);
 	poll_until($node, 'SELECT 1', '1');
 	return;
 }
