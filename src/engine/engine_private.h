@@ -70,6 +70,9 @@ extern List *saga_reference_load(int32 workflow_id, int version);
 extern const SagaResource *saga_binding_by_id(int32 resource_id);
 extern const SagaResource *saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *resource_id);
 
+/* Raises when the argument of a function that is not STRICT is null (start.c). */
+extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
+
 /* ---------- tokens (start.c) ---------- */
 
 /* "workflow.execution.task.secret" */

@@ -313,7 +313,7 @@ saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow, con
 	if (!find_entry(execution_id, id, &entry))
 		known_already(message_id, NULL);
 	if (entry.closed)
-		known_already(message_id, "It was closed when its execution was redriven.");
+		known_already(message_id, "It was closed, when its execution was redriven or given up.");
 	if (entry.undoing != NULL)
 		known_already(message_id, psprintf("Execution %s is undoing it.", entry.undoing));
 	if (!done)

@@ -117,21 +117,12 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	saga_accepted();
 }
 
-static void
-require(FunctionCallInfo fcinfo, int arg, const char *name)
-{
-	if (PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
-}
-
 /* settle(message_id uuid, outcome text, output jsonb) */
 Datum
 saga_settle(PG_FUNCTION_ARGS)
 {
-	require(fcinfo, 0, "message_id");
-	require(fcinfo, 1, "outcome");
+	saga_require_argument(fcinfo, 0, "message_id");
+	saga_require_argument(fcinfo, 1, "outcome");
 	settle_one(PG_GETARG_UUID_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
 	PG_RETURN_VOID();
 }
@@ -288,9 +279,9 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 Datum
 saga_settle_destination(PG_FUNCTION_ARGS)
 {
-	require(fcinfo, 0, "destination");
-	require(fcinfo, 1, "outcome");
-	require(fcinfo, 2, "before");
+	saga_require_argument(fcinfo, 0, "destination");
+	saga_require_argument(fcinfo, 1, "outcome");
+	saga_require_argument(fcinfo, 2, "before");
 	PG_RETURN_INT64(settle_destination(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 									   PG_GETARG_TIMESTAMPTZ(2)));
 }
@@ -308,8 +299,8 @@ saga_settle_text(PG_FUNCTION_ARGS)
 	char	   *value;
 	pg_uuid_t	id;
 
-	require(fcinfo, 0, "message");
-	require(fcinfo, 1, "outcome");
+	saga_require_argument(fcinfo, 0, "message");
+	saga_require_argument(fcinfo, 1, "outcome");
 	message = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	outcome = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	value = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
@@ -319,7 +310,7 @@ saga_settle_text(PG_FUNCTION_ARGS)
 				   DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(value))));
 		PG_RETURN_INT64(1);
 	}
-	require(fcinfo, 2, "before");
+	saga_require_argument(fcinfo, 2, "before");
 	PG_RETURN_INT64(settle_destination(message, outcome,
 									   DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(value),
 																			   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)))));

@@ -83,8 +83,8 @@ text_or_null(FunctionCallInfo fcinfo, int arg)
 	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
 }
 
-static void
-require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+void
+saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
 {
 	if (PG_ARGISNULL(arg))
 		ereport(ERROR,
@@ -211,8 +211,8 @@ saga_start_execution(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
 
-	require_argument(fcinfo, 0, "workflow");
-	require_argument(fcinfo, 1, "input");
+	saga_require_argument(fcinfo, 0, "workflow");
+	saga_require_argument(fcinfo, 1, "input");
 	*result = start(saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_START, false),
 					PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3));
 	PG_RETURN_UUID_P(result);
@@ -225,8 +225,8 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
 	const SagaWorkflow *workflow;
 
-	require_argument(fcinfo, 0, "workflow_id");
-	require_argument(fcinfo, 1, "input");
+	saga_require_argument(fcinfo, 0, "workflow_id");
+	saga_require_argument(fcinfo, 1, "input");
 	workflow = saga_workflow_by_id(PG_GETARG_INT32(0), true);
 	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_START))
 		ereport(ERROR,
@@ -414,7 +414,7 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 	int32		workflow_id;
 
-	require_argument(fcinfo, 0, "id");
+	saga_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
 	SPI_connect();
 	workflow_id = find_live(id);
@@ -539,8 +539,8 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 Datum
 saga_send_task_success(PG_FUNCTION_ARGS)
 {
-	require_argument(fcinfo, 0, "token");
-	require_argument(fcinfo, 1, "output");
+	saga_require_argument(fcinfo, 0, "token");
+	saga_require_argument(fcinfo, 1, "output");
 	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
 	PG_RETURN_VOID();
 }
@@ -548,7 +548,7 @@ saga_send_task_success(PG_FUNCTION_ARGS)
 Datum
 saga_send_task_failure(PG_FUNCTION_ARGS)
 {
-	require_argument(fcinfo, 0, "token");
+	saga_require_argument(fcinfo, 0, "token");
 	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
 				 text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
 	PG_RETURN_VOID();
@@ -557,7 +557,7 @@ saga_send_task_failure(PG_FUNCTION_ARGS)
 Datum
 saga_send_task_heartbeat(PG_FUNCTION_ARGS)
 {
-	require_argument(fcinfo, 0, "token");
+	saga_require_argument(fcinfo, 0, "token");
 	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
 	PG_RETURN_VOID();
 }

@@ -61,7 +61,7 @@ typedef struct SagaLimitGroup
 	TimestampTz report_at;		/* not before: somebody has the row */
 	int			locked_tries;	/* that the row was somebody's */
 	int			claim_failures; /* in a row: claiming from it raised */
-	TimestampTz settle_at;		/* no unwanted call is asked for before, so that half of the rates is left */
+	TimestampTz settle_at;		/* saga_monotonic_now: no unwanted call is asked for before, so that half of the rates is left */
 	int			tries;
 } SagaLimitGroup;
 

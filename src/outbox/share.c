@@ -83,7 +83,7 @@ saga_settling_share(const SagaPublisher *publisher, const SagaDestination *desti
 		}
 	}
 	if (settling->every_ms > 0)
-		settling->n = group->settle_at > GetCurrentTimestamp() ? 0 : Min(settling->n, 1);
+		settling->n = group->settle_at > saga_monotonic_now() ? 0 : Min(settling->n, 1);
 	settling->n = Max(settling->n, 0);
 }
 
@@ -92,7 +92,7 @@ void
 saga_settling_used(SagaLimitGroup *group, int64 every_ms)
 {
 	if (every_ms > 0)
-		group->settle_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), every_ms);
+		group->settle_at = TimestampTzPlusMilliseconds(saga_monotonic_now(), every_ms);
 }
 
 int
