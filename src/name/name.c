@@ -6,7 +6,7 @@
 
 #include <limits.h>
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "name/name.h"
 #include "nodes/pg_list.h"
@@ -348,11 +348,10 @@ saga_object_name(Oid owner, const char *name, Oid user)
 /* ---------- messages, limits ---------- */
 
 #define ELSEWHERE(table) \
-	{.sql = "SELECT owner::oid FROM saga." table " WHERE name = $1 ORDER BY owner LIMIT 100", \
-	 .nargs = 1,.argtypes = {TEXTOID}}
+	{.sql = "SELECT owner::oid FROM saga." table " WHERE name = $name ORDER BY owner LIMIT 100", .read_only = true}
 
 /* A binding has no name, and is looked up by nothing else than an ARN. */
-static SagaStmt elsewhere_stmts[SAGA_OBJECT_KINDS] = {
+static SagaStatement elsewhere_stmts[SAGA_OBJECT_KINDS] = {
 	[SAGA_OBJECT_QUEUE] = ELSEWHERE("queue"),
 	[SAGA_OBJECT_WORKFLOW] = ELSEWHERE("workflow"),
 	[SAGA_OBJECT_DESTINATION] = ELSEWHERE("destination"),
@@ -363,34 +362,18 @@ static SagaStmt elsewhere_stmts[SAGA_OBJECT_KINDS] = {
 char *
 saga_object_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		value = CStringGetTextDatum(name);
-	SPITupleTable *rows;
-	uint64		nrows;
-	uint64		row;
-	bool		isnull;
-	char	   *full_name = NULL;
+	SagaRows   *rows = saga_query(&elsewhere_stmts[kind], saga_param_text("name", name));
 
-	SPI_connect();
-	(void) saga_execute(&elsewhere_stmts[kind], &value, NULL, true, 0);
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
-	for (row = 0; row < nrows && full_name == NULL; row++)
+	while (saga_next(rows))
 	{
-		Oid			owner = DatumGetObjectId(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull));
+		Oid			owner = saga_column_oid(rows, "owner");
 		SagaObject	object;
 
 		CHECK_FOR_INTERRUPTS();
 		if (owner != user && look_up(kind, owner, name, &object) && saga_object_may(&object, user, rights))
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-
-			full_name = saga_object_name(owner, name, user);
-			MemoryContextSwitchTo(old);
-		}
+			return saga_object_name(owner, name, user);
 	}
-	SPI_finish();
-	return full_name;
+	return NULL;
 }
 
 void
@@ -408,11 +391,10 @@ saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights)
 
 /* Along an index that begins with the owner, and no further than the limit. */
 #define COUNT(table, owner) \
-	{.sql = "SELECT FROM saga." table " WHERE " owner " = $1 OFFSET $2 - 1 LIMIT 1", \
-	 .nargs = 2,.argtypes = {OIDOID, INT4OID}}
+	{.sql = "SELECT FROM saga." table " WHERE " owner " = $owner OFFSET $most - 1 LIMIT 1"}
 
 /* A workflow has a queue, and so has a destination. */
-static SagaStmt count_stmts[SAGA_OBJECT_KINDS] = {
+static SagaStatement count_stmts[SAGA_OBJECT_KINDS] = {
 	[SAGA_OBJECT_QUEUE] = COUNT("queue", "owner"),
 	[SAGA_OBJECT_SOURCE] = COUNT("source", "owner"),
 	[SAGA_OBJECT_SECRET] = COUNT("secret", "owner"),
@@ -422,10 +404,7 @@ static SagaStmt count_stmts[SAGA_OBJECT_KINDS] = {
 void
 saga_object_check_count(SagaObjectKind kind, Oid owner)
 {
-	Datum		values[2] = {ObjectIdGetDatum(owner), Int32GetDatum(max_objects_per_owner)};
-
-	(void) saga_execute(&count_stmts[kind], values, NULL, false, 1);
-	if (SPI_processed > 0)
+	if (saga_run(&count_stmts[kind], saga_param_oid("owner", owner), saga_param_int4("most", max_objects_per_owner)) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("role \"%s\" has %d %ss, which is as many as one role can have",

@@ -10,7 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "name/name.h"
@@ -42,29 +42,25 @@ static const int rights_of_kind[SAGA_OBJECT_KINDS] = {
 	[SAGA_OBJECT_SECRET] = SAGA_RIGHT_USE
 };
 
-static SagaStmt granted_stmt = {
-	.sql = "SELECT role::oid, \"right\" FROM saga.object_grant WHERE kind = $1 AND object_id = $2",
-	.nargs = 2,.argtypes = {TEXTOID, INT4OID}
+static SagaStatement granted_stmt = {
+	.sql = "SELECT role::oid, \"right\" FROM saga.object_grant WHERE kind = $kind AND object_id = $id",
+	.read_only = true
 };
-static SagaStmt grant_stmt = {
+static SagaStatement grant_stmt = {
 	.sql = "INSERT INTO saga.object_grant (kind, object_id, role, \"right\", granted_by)"
-	" VALUES ($1, $2, $3::regrole, $4, $5::regrole) ON CONFLICT DO NOTHING",
-	.nargs = 5,.argtypes = {TEXTOID, INT4OID, OIDOID, TEXTOID, OIDOID}
+	" VALUES ($kind, $id, $role::regrole, $right, $granted_by::regrole) ON CONFLICT DO NOTHING"
 };
-static SagaStmt revoke_stmt = {
-	.sql = "DELETE FROM saga.object_grant WHERE kind = $1 AND object_id = $2 AND role = $3 AND \"right\" = $4",
-	.nargs = 4,.argtypes = {TEXTOID, INT4OID, OIDOID, TEXTOID}
+static SagaStatement revoke_stmt = {
+	.sql = "DELETE FROM saga.object_grant WHERE kind = $kind AND object_id = $id AND role = $role AND \"right\" = $right"
 };
-static SagaStmt forget_stmt = {
-	.sql = "DELETE FROM saga.object_grant WHERE kind = $1 AND object_id = $2",
-	.nargs = 2,.argtypes = {TEXTOID, INT4OID}
+static SagaStatement forget_stmt = {
+	.sql = "DELETE FROM saga.object_grant WHERE kind = $kind AND object_id = $id"
 };
 
 /* Whoever drops it, or gives it another owner, waits for the grant and ends it. */
-#define OWNER(table, id) \
-	{.sql = "SELECT owner::oid FROM saga." table " WHERE " id " = $1 FOR KEY SHARE", .nargs = 1,.argtypes = {INT4OID}}
+#define OWNER(table, id) {.sql = "SELECT owner::oid FROM saga." table " WHERE " id " = $id FOR KEY SHARE"}
 
-static SagaStmt owner_stmts[SAGA_OBJECT_KINDS] = {
+static SagaStatement owner_stmts[SAGA_OBJECT_KINDS] = {
 	[SAGA_OBJECT_QUEUE] = OWNER("queue", "queue_id"),
 	[SAGA_OBJECT_WORKFLOW] = OWNER("workflow", "workflow_id"),
 	[SAGA_OBJECT_DESTINATION] = OWNER("destination", "destination_id"),
@@ -96,52 +92,46 @@ right_by_name(const char *name)
 	return 0;
 }
 
+/* What was taken back is gone for old snapshots too. */
+static SagaRows *
+read_grants(SagaObjectKind kind, int32 id)
+{
+	SagaRows   *rows;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	rows = saga_query(&granted_stmt, saga_param_text("kind", saga_object_kind_name(kind)), saga_param_int4("id", id));
+	PopActiveSnapshot();
+	return rows;
+}
+
 bool
 saga_object_may(const SagaObject *object, Oid user, int rights)
 {
-	Datum		values[2];
+	SagaRows   *rows;
 	bool		may = false;
-	uint64		row;
 
 	if (has_privs_of_role(user, object->owner))
 		return true;
 	if ((rights & rights_of_kind[object->kind]) == 0)
 		return false;
-	SPI_connect();
-	values[0] = CStringGetTextDatum(saga_object_kind_name(object->kind));
-	values[1] = Int32GetDatum(object->id);
-	/* a right that was taken back is gone for old snapshots too */
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) saga_execute(&granted_stmt, values, NULL, true, 0);
-	PopActiveSnapshot();
-	for (row = 0; row < SPI_processed && !may; row++)
+	rows = read_grants(object->kind, object->id);
+	while (!may && saga_next(rows))
 	{
-		bool		isnull;
-		Oid			role = DatumGetObjectId(saga_result(row, 1, &isnull));
-		char	   *name = TextDatumGetCString(saga_result(row, 2, &isnull));
+		Oid			role = saga_column_oid(rows, "role");
 
-		may = (right_by_name(name) & rights) != 0 &&
+		may = (right_by_name(saga_column_text(rows, "right")) & rights) != 0 &&
 			SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) && has_privs_of_role(user, role);
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 	return may;
 }
 
 void
 saga_object_forget_grants(SagaObjectKind kind, int32 id)
 {
-	Datum		values[2];
-
-	values[0] = CStringGetTextDatum(saga_object_kind_name(kind));
-	values[1] = Int32GetDatum(id);
-	(void) saga_execute(&forget_stmt, values, NULL, false, 0);
-	if (!IsolationUsesXactSnapshot())
-		return;
+	saga_run(&forget_stmt, saga_param_text("kind", saga_object_kind_name(kind)), saga_param_int4("id", id));
 	/* one that was committed since our snapshot was taken */
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) saga_execute(&granted_stmt, values, NULL, true, 1);
-	PopActiveSnapshot();
-	if (SPI_processed > 0)
+	if (IsolationUsesXactSnapshot() && read_grants(kind, id)->count > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
@@ -210,48 +200,51 @@ check_right(SagaObjectKind kind, const char *name)
 			 errhint("Rights on it: %s.", hint.data)));
 }
 
-/*
- * The arguments of both: kind, name, role, right.  The object stays as it is until the
- * end of the transaction.  Needs SPI_connect.
- */
-static SagaObjectKind
-grant_arguments(FunctionCallInfo fcinfo, Datum *values)
+/* The arguments of both.  The object stays as it is until the end of the transaction. */
+typedef struct Grant
+{
+	SagaObjectKind kind;
+	int32		id;
+	Oid			role;
+	char	   *right;
+} Grant;
+
+static Grant
+grant_arguments(FunctionCallInfo fcinfo)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	SagaObjectKind kind = kind_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	Grant		grant;
 	SagaObject	object;
-	bool		isnull;
+	SagaRows   *rows;
 
-	check_right(kind, text_to_cstring(PG_GETARG_TEXT_PP(3)));
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(PG_GETARG_OID(2))))
+	grant.kind = kind_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	grant.role = PG_GETARG_OID(2);
+	grant.right = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	check_right(grant.kind, grant.right);
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(grant.role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with OID %u does not exist", PG_GETARG_OID(2))));
+				 errmsg("role with OID %u does not exist", grant.role)));
 	/* the queue of a workflow is no queue here */
-	if (!saga_object_find(kind, name, GetUserId(), SAGA_RIGHT_OWN, &object) || object.kind != kind)
-		saga_object_missing(kind, name, GetUserId(), SAGA_RIGHT_OWN);
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = Int32GetDatum(object.id);
-	values[2] = PG_GETARG_DATUM(2);
-	values[3] = PG_GETARG_DATUM(3);
-	(void) saga_execute(&owner_stmts[kind], &values[1], NULL, false, 1);
+	if (!saga_object_find(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN, &object) || object.kind != grant.kind)
+		saga_object_missing(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN);
+	grant.id = object.id;
+	rows = saga_query(&owner_stmts[grant.kind], saga_param_int4("id", object.id));
 	/* it may have been given away meanwhile */
-	if (SPI_processed == 0 || DatumGetObjectId(saga_result(0, 1, &isnull)) != object.owner)
-		saga_object_missing(kind, name, GetUserId(), SAGA_RIGHT_OWN);
-	return kind;
+	if (!saga_next(rows) || saga_column_oid(rows, "owner") != object.owner)
+		saga_object_missing(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN);
+	return grant;
 }
 
 /* grant(kind text, name text, role regrole, "right" text) returns void */
 Datum
 saga_grant(PG_FUNCTION_ARGS)
 {
-	Datum		values[5];
+	Grant		grant = grant_arguments(fcinfo);
 
-	SPI_connect();
-	(void) grant_arguments(fcinfo, values);
-	values[4] = ObjectIdGetDatum(GetUserId());
-	(void) saga_execute(&grant_stmt, values, NULL, false, 0);
-	SPI_finish();
+	saga_run(&grant_stmt, saga_param_text("kind", saga_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
+			 saga_param_oid("role", grant.role), saga_param_text("right", grant.right),
+			 saga_param_oid("granted_by", GetUserId()));
 	PG_RETURN_VOID();
 }
 
@@ -259,15 +252,13 @@ saga_grant(PG_FUNCTION_ARGS)
 Datum
 saga_revoke(PG_FUNCTION_ARGS)
 {
-	Datum		values[4];
-	SagaObjectKind kind;
-	int			i;
+	Grant		grant = grant_arguments(fcinfo);
 
+	saga_run(&revoke_stmt, saga_param_text("kind", saga_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
+			 saga_param_oid("role", grant.role), saga_param_text("right", grant.right));
 	SPI_connect();
-	kind = grant_arguments(fcinfo, values);
-	(void) saga_execute(&revoke_stmt, values, NULL, false, 0);
-	for (i = 0; i < nlisteners; i++)
-		listeners[i] (kind);
+	for (int i = 0; i < nlisteners; i++)
+		listeners[i] (grant.kind);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -10,9 +10,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/common.h"
+#include "common/statement.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "net/secret.h"
@@ -36,10 +36,9 @@ static bool cache_valid = false;
 static Oid	cache_relid = InvalidOid;	/* of saga.secret when it was read */
 static bool callback_registered = false;
 
-static SagaStmt value_stmt = {
-	.sql = "SELECT secret_id, value FROM saga.secret WHERE owner = $1 AND name = $2",
-	.nargs = 2,
-	.argtypes = {OIDOID, TEXTOID}
+static SagaStatement value_stmt = {
+	.sql = "SELECT secret_id, value FROM saga.secret WHERE owner = $owner AND name = $name",
+	.read_only = true
 };
 
 char *
@@ -103,57 +102,50 @@ set_value(Entry *entry, const char *value)
 	entry->value = copy;
 }
 
-/* Finds the row of a key: its id and value are the first row of the result; false: there is none. */
-static bool
+/* The row of a key, which is looked at; NULL: there is none. */
+static SagaRows *
 find_row(const char *key)
 {
-	Datum		values[2];
+	SagaRows   *rows;
 	Oid			owner;
 
 	if (sscanf(key, "%u/", &owner) != 1 || strchr(key, '/') == NULL)
-		return false;
-	values[0] = ObjectIdGetDatum(owner);
-	values[1] = CStringGetTextDatum(saga_secret_key_name(key));
-	(void) saga_execute(&value_stmt, values, NULL, true, 1);
-	return SPI_processed > 0;
+		return NULL;
+	rows = saga_query(&value_stmt, saga_param_oid("owner", owner), saga_param_text("name", saga_secret_key_name(key)));
+	return saga_next(rows) ? rows : NULL;
 }
 
 int32
 saga_secret_row(const char *key)
 {
-	int32		secret_id = 0;
-	bool		isnull;
+	SagaRows   *rows;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (find_row(key))
-		secret_id = DatumGetInt32(saga_result(0, 1, &isnull));
+	rows = find_row(key);
 	PopActiveSnapshot();
-	SPI_finish();
-	return secret_id;
+	return rows != NULL ? saga_column_int4(rows, "secret_id") : 0;
 }
 
 /* Copies on the way are overwritten too, as far as they are ours. */
 static void
 read_value(Entry *entry)
 {
-	bool		isnull;
-
+	SagaRows   *rows = find_row(entry->name);
 	char	   *value;
 	char	   *utf8;
 
-	if (!find_row(entry->name))
+	if (rows == NULL)
 	{
 		set_value(entry, NULL);
 		return;
 	}
-	value = TextDatumGetCString(saga_result(0, 2, &isnull));
+	value = saga_column_text(rows, "value");
 	utf8 = pg_server_to_any(value, strlen(value), PG_UTF8);
 	set_value(entry, utf8);
 	explicit_bzero(utf8, strlen(utf8));
 	if (utf8 != value)
 		explicit_bzero(value, strlen(value));
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_wipe(rows);
 }
 
 static void

@@ -1,14 +1,7 @@
 /*
- * stmt.c
- *		The engine's own statements: kept generic plans, run as the owner of
- *		the extension with pinned settings.
- *
- * The session is a user's.  A kept plan is analysed anew after each
- * invalidation, under the search_path of that moment, so without the pin an
- * operator of the user's would run as the extension's owner.  The planner
- * settings are pinned at each execution for the same reason: a plan made anew
- * after a vacuum must not become another plan.  And the extension is locked
- * against being dropped: by a lock of our own, see saga_extension_lock_as.
+ * extension.c
+ *		The extension as an object of the database: whose it is, which version
+ *		its catalog has, and the lock that keeps it there.
  */
 #include "postgres.h"
 
@@ -23,13 +16,11 @@
 #include "commands/extension.h"
 #include "common/common.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -234,93 +225,12 @@ saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode)
 	return true;
 }
 
-typedef struct Raised
+/* What is locked within a savepoint is locked again after it. */
+void
+saga_extension_lock_once(void)
 {
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
-} Raised;
-
-static void
-pin(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-/*
- * Nothing of a user's may run between raise and lower: no step, no deferred
- * trigger, no cast or operator of theirs.  An error lowers by itself, through
- * the abort of the (sub)transaction.
- *
- * With the lock, what is named saga.* is the extension's.  Otherwise it might be
- * dropped at this moment, and a table of a user's, with a trigger, take the
- * name before a kept plan is analysed anew.
- */
-static void
-raise_user(Raised *save)
-{
-	Oid			owner;
-
 	if (locked_by != saga_my_lxid())
 		saga_extension_lock();
-	owner = saga_extension_owner();
-	GetUserIdAndSecContext(&save->userid, &save->sec_context);
-	save->guc_level = NewGUCNestLevel();
-	pin("search_path", "pg_catalog, pg_temp");
-	pin("plan_cache_mode", "force_generic_plan");
-	pin("enable_seqscan", "off");
-	pin("enable_bitmapscan", "off");
-	pin("enable_sort", "off");
-	pin("jit", "off");
-	pin("row_security", "on");
-	SetUserIdAndSecContext(owner, save->sec_context | SECURITY_LOCAL_USERID_CHANGE);
-}
-
-/* First the user, then the level: restoring "role" would set the user. */
-static void
-lower_user(const Raised *save)
-{
-	SetUserIdAndSecContext(save->userid, save->sec_context);
-	AtEOXact_GUC(true, save->guc_level);
-}
-
-/*
- * SPI leaves its own memory as the current one.  That of a worker's batch or a
- * publisher's turn is given back earlier, and counted, so we go back to it.
- */
-int
-saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, long limit)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Raised		save;
-	int			ret;
-
-	raise_user(&save);
-	if (stmt->plan == NULL)
-	{
-		SPIPlanPtr	plan;
-
-		plan = SPI_prepare_cursor(stmt->sql, stmt->nargs, stmt->argtypes, CURSOR_OPT_GENERIC_PLAN);
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", stmt->sql,
-				 SPI_result_code_string(SPI_result));
-		if (SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not keep the plan of \"%s\"", stmt->sql);
-		stmt->plan = plan;
-	}
-	ret = SPI_execute_plan(stmt->plan, values, nulls, read_only, limit);
-	if (ret < 0)
-		elog(ERROR, "could not execute \"%s\": %s", stmt->sql, SPI_result_code_string(ret));
-	lower_user(&save);
-	MemoryContextSwitchTo(context);
-	return ret;
-}
-
-Datum
-saga_result(uint64 row, int column, bool *isnull)
-{
-	Assert(row < SPI_processed);
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 
 void

@@ -1,0 +1,542 @@
+/*
+ * statement.c
+ *		The engine's own statements: kept generic plans, run as the owner of
+ *		the extension with pinned settings.
+ *
+ * The session is a user's.  A kept plan is analysed anew after each
+ * invalidation, under the search_path of that moment, so without the pin an
+ * operator of the user's would run as the extension's owner.  The planner
+ * settings are pinned at each execution for the same reason: a plan made anew
+ * after a vacuum must not become another plan.  And the extension is locked
+ * against being dropped: by a lock of our own, see saga_extension_lock_as.
+ *
+ * SPI runs them, but lends its memory to none: rows are formed by a receiver of
+ * ours, in the context of the caller, and SPI is left before the caller goes on.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "common/common.h"
+#include "common/statement.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "nodes/params.h"
+#include "tcop/dest.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+/* More than any statement has. */
+#define MAX_PARAMS 40
+
+/* What a statement has become; in TopMemoryContext, as long as the process. */
+typedef struct SagaPrepared
+{
+	SPIPlanPtr	plan;
+	int			nparams;
+	const char *names[MAX_PARAMS];	/* those of the first use */
+	Oid			types[MAX_PARAMS];
+} SagaPrepared;
+
+/* ---------- raising ---------- */
+
+/* The (sub)transaction in which a section has begun and has not ended. */
+static SubTransactionId section = InvalidSubTransactionId;
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	section = InvalidSubTransactionId;
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && section == mine)
+		section = InvalidSubTransactionId;
+}
+
+static void
+pin(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * With the lock, what is named saga.* is the extension's.  Otherwise it might be
+ * dropped at this moment, and a table of a user's, with a trigger, take the
+ * name before a kept plan is analysed anew.
+ */
+static void
+raise_user(SagaRaised *save)
+{
+	Oid			owner;
+
+	saga_extension_lock_once();
+	owner = saga_extension_owner();
+	GetUserIdAndSecContext(&save->userid, &save->sec_context);
+	save->guc_level = NewGUCNestLevel();
+	pin("search_path", "pg_catalog, pg_temp");
+	pin("plan_cache_mode", "force_generic_plan");
+	pin("enable_seqscan", "off");
+	pin("enable_bitmapscan", "off");
+	pin("enable_sort", "off");
+	pin("jit", "off");
+	pin("row_security", "on");
+	SetUserIdAndSecContext(owner, save->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/* First the user, then the level: restoring "role" would set the user. */
+static void
+lower_user(const SagaRaised *save)
+{
+	SetUserIdAndSecContext(save->userid, save->sec_context);
+	AtEOXact_GUC(true, save->guc_level);
+}
+
+void
+saga_raise(SagaRaised *save)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterSubXactCallback(at_subtransaction_end, NULL);
+		registered = true;
+	}
+	Assert(section == InvalidSubTransactionId);
+	raise_user(save);
+	section = GetCurrentSubTransactionId();
+}
+
+void
+saga_lower(const SagaRaised *save)
+{
+	Assert(section == GetCurrentSubTransactionId());
+	section = InvalidSubTransactionId;
+	lower_user(save);
+}
+
+/* ---------- preparing ---------- */
+
+static bool
+is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static const SagaParam *
+find_param(const SagaParam *params, const char *name, size_t len)
+{
+	for (; params->name != NULL; params++)
+		if (strlen(params->name) == len && strncmp(params->name, name, len) == 0)
+			return params;
+	return NULL;
+}
+
+/* The number of a parameter, from 1; one that is met for the first time gets the next. */
+static int
+number_param(SagaPrepared *prepared, const SagaStatement *stmt, const SagaParam *params, const char *name, size_t len)
+{
+	const SagaParam *param = find_param(params, name, len);
+	int			n;
+
+	if (param == NULL)
+		elog(ERROR, "no value for \"%.*s\" in \"%s\"", (int) len, name, stmt->sql);
+	for (n = 0; n < prepared->nparams; n++)
+		if (strcmp(prepared->names[n], param->name) == 0)
+			return n + 1;
+	if (n == MAX_PARAMS)
+		elog(ERROR, "too many parameters in \"%s\"", stmt->sql);
+	prepared->names[n] = param->name;
+	prepared->types[n] = param->type;
+	prepared->nparams++;
+	return n + 1;
+}
+
+/* The statement as the server takes it: $1 in place of $name. */
+static char *
+number_params(SagaPrepared *prepared, const SagaStatement *stmt, const SagaParam *params)
+{
+	StringInfoData sql;
+	const char *at = stmt->sql;
+
+	initStringInfo(&sql);
+	while (*at)
+	{
+		size_t		len = 0;
+
+		if (*at == '$')
+			while (is_name_char(at[len + 1]))
+				len++;
+		if (len == 0)
+			appendStringInfoChar(&sql, *at++);
+		else
+		{
+			appendStringInfo(&sql, "$%d", number_param(prepared, stmt, params, at + 1, len));
+			at += len + 1;
+		}
+	}
+	return sql.data;
+}
+
+/* Names of parameters are constants of the program, and are kept as they are. */
+static void
+prepare(SagaStatement *stmt, const SagaParam *params)
+{
+	SagaPrepared prepared = {0};
+	char	   *sql = number_params(&prepared, stmt, params);
+	SagaPrepared *kept;
+
+	prepared.plan = SPI_prepare_cursor(sql, prepared.nparams, prepared.types, CURSOR_OPT_GENERIC_PLAN);
+	if (prepared.plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	kept = MemoryContextAlloc(TopMemoryContext, sizeof(SagaPrepared));
+	*kept = prepared;
+	if (SPI_keepplan(prepared.plan) != 0)
+		elog(ERROR, "could not keep the plan of \"%s\"", sql);
+	stmt->prepared = kept;
+}
+
+/* ---------- parameters ---------- */
+
+/* They mostly come in the order in which the statement has them. */
+static ParamListInfo
+bind_params(const SagaStatement *stmt, const SagaParam *params)
+{
+	const SagaPrepared *prepared = stmt->prepared;
+	ParamListInfo list;
+	int			n;
+
+	if (prepared->nparams == 0)
+		return NULL;
+	list = makeParamList(prepared->nparams);
+	for (n = 0; n < prepared->nparams; n++)
+	{
+		const char *name = prepared->names[n];
+		const SagaParam *param = params;
+
+		while (param->name != name && param->name != NULL)
+			param++;
+		if (param->name == NULL)
+			param = find_param(params, name, strlen(name));
+		if (param == NULL || param->type != prepared->types[n])
+			elog(ERROR, "no value of type %u for \"%s\" in \"%s\"", prepared->types[n], name, stmt->sql);
+		list->params[n].value = param->value;
+		list->params[n].isnull = param->isnull;
+		list->params[n].pflags = PARAM_FLAG_CONST;
+		list->params[n].ptype = param->type;
+	}
+	return list;
+}
+
+/* ---------- rows ---------- */
+
+typedef struct Receiver
+{
+	DestReceiver pub;
+	MemoryContext context;		/* the caller's */
+	SagaRows   *rows;
+} Receiver;
+
+static void
+receive_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	Receiver   *receiver = (Receiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+
+	receiver->rows->desc = CreateTupleDescCopy(desc);
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	Receiver   *receiver = (Receiver *) self;
+	SagaRows   *rows = receiver->rows;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+
+	if (rows->count == rows->room)
+	{
+		rows->room = Max(4, 2 * rows->room);
+		rows->tuples = rows->tuples == NULL ? palloc(rows->room * sizeof(HeapTuple)) :
+			repalloc_huge(rows->tuples, rows->room * sizeof(HeapTuple));
+	}
+	rows->tuples[rows->count++] = ExecCopySlotHeapTuple(slot);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+static void
+receive_nothing(DestReceiver *self)
+{
+}
+
+bool
+saga_next(SagaRows *rows)
+{
+	if (rows->next == rows->count)
+		return false;
+	rows->next++;
+	return true;
+}
+
+void
+saga_row(SagaRows *rows, uint64 row)
+{
+	Assert(row < rows->count);
+	rows->next = row + 1;
+}
+
+HeapTuple
+saga_row_tuple(const SagaRows *rows)
+{
+	Assert(rows->next > 0);
+	return rows->tuples[rows->next - 1];
+}
+
+void
+saga_rows_free(SagaRows *rows)
+{
+	for (uint64 row = 0; row < rows->count; row++)
+		heap_freetuple(rows->tuples[row]);
+	if (rows->tuples != NULL)
+		pfree(rows->tuples);
+	if (rows->desc != NULL)
+		FreeTupleDesc(rows->desc);
+	pfree(rows);
+}
+
+void
+saga_rows_wipe(SagaRows *rows)
+{
+	for (uint64 row = 0; row < rows->count; row++)
+		explicit_bzero(rows->tuples[row]->t_data, rows->tuples[row]->t_len);
+	saga_rows_free(rows);
+}
+
+/* Columns are mostly read in the order in which the statement returns them. */
+static int
+find_column(SagaRows *rows, const char *name)
+{
+	int			natts = rows->desc->natts;
+
+	for (int i = 0; i < natts; i++)
+	{
+		int			column = (rows->column + i) % natts;
+
+		if (strcmp(NameStr(TupleDescAttr(rows->desc, column)->attname), name) == 0)
+		{
+			rows->column = column + 1;
+			return column;
+		}
+	}
+	elog(ERROR, "no column \"%s\" in \"%s\"", name, rows->sql);
+}
+
+static Datum
+get_column(SagaRows *rows, int column, bool *isnull)
+{
+	return heap_getattr(saga_row_tuple(rows), column + 1, rows->desc, isnull);
+}
+
+Datum
+saga_column(SagaRows *rows, const char *name, Oid type, bool *isnull)
+{
+	int			column = find_column(rows, name);
+
+	if (TupleDescAttr(rows->desc, column)->atttypid != type)
+		elog(ERROR, "column \"%s\" has type %u in \"%s\"", name,
+			 TupleDescAttr(rows->desc, column)->atttypid, rows->sql);
+	return get_column(rows, column, isnull);
+}
+
+bool
+saga_column_is_null(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+
+	(void) get_column(rows, find_column(rows, name), &isnull);
+	return isnull;
+}
+
+bool
+saga_column_bool(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, BOOLOID, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+char
+saga_column_char(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, CHAROID, &isnull);
+
+	return isnull ? '\0' : DatumGetChar(value);
+}
+
+int32
+saga_column_int4(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, INT4OID, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+int64
+saga_column_int8(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, INT8OID, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+Oid
+saga_column_oid(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, OIDOID, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
+TimestampTz
+saga_column_timestamptz(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, TIMESTAMPTZOID, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+pg_uuid_t
+saga_column_uuid(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, UUIDOID, &isnull);
+
+	return isnull ? saga_uuid_min : *DatumGetUUIDP(value);
+}
+
+char *
+saga_column_text(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, TEXTOID, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+Jsonb *
+saga_column_jsonb(SagaRows *rows, const char *name)
+{
+	bool		isnull;
+	Datum		value = saga_column(rows, name, JSONBOID, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+/* ---------- running ---------- */
+
+static uint64
+execute(SagaStatement *stmt, const SagaParam *params, DestReceiver *dest)
+{
+	SPIExecuteOptions options = {0};
+	SagaRaised	save;
+	bool		raised = section != InvalidSubTransactionId;
+	uint64		processed;
+	int			ret;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (!raised)
+		raise_user(&save);
+	if (stmt->prepared == NULL)
+		prepare(stmt, params);
+	options.params = bind_params(stmt, params);
+	options.read_only = stmt->read_only;
+	options.tcount = stmt->limit;
+	options.dest = dest;
+	ret = SPI_execute_plan_extended(stmt->prepared->plan, &options);
+	if (ret < 0)
+		elog(ERROR, "could not execute \"%s\": %s", stmt->sql, SPI_result_code_string(ret));
+	processed = SPI_processed;
+	if (!raised)
+		lower_user(&save);
+	SPI_finish();
+	return processed;
+}
+
+uint64
+saga_run_params(SagaStatement *stmt, const SagaParam *params)
+{
+	return execute(stmt, params, None_Receiver);
+}
+
+SagaRows *
+saga_query_params(SagaStatement *stmt, const SagaParam *params)
+{
+	Receiver	receiver = {
+		.pub = {
+			.receiveSlot = receive_row,
+			.rStartup = receive_startup,
+			.rShutdown = receive_nothing,
+			.rDestroy = receive_nothing,
+			.mydest = DestTuplestore
+		},
+		.context = CurrentMemoryContext
+	};
+
+	receiver.rows = palloc0(sizeof(SagaRows));
+	receiver.rows->sql = stmt->sql;
+	(void) execute(stmt, params, &receiver.pub);
+	return receiver.rows;
+}
+
+/* ---------- the old way ---------- */
+
+/*
+ * SPI leaves its own memory as the current one.  That of a worker's batch or a
+ * publisher's turn is given back earlier, and counted, so we go back to it.
+ */
+int
+saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, long limit)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SagaRaised	save;
+	int			ret;
+
+	raise_user(&save);
+	if (stmt->plan == NULL)
+	{
+		SPIPlanPtr	plan;
+
+		plan = SPI_prepare_cursor(stmt->sql, stmt->nargs, stmt->argtypes, CURSOR_OPT_GENERIC_PLAN);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", stmt->sql,
+				 SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not keep the plan of \"%s\"", stmt->sql);
+		stmt->plan = plan;
+	}
+	ret = SPI_execute_plan(stmt->plan, values, nulls, read_only, limit);
+	if (ret < 0)
+		elog(ERROR, "could not execute \"%s\": %s", stmt->sql, SPI_result_code_string(ret));
+	lower_user(&save);
+	MemoryContextSwitchTo(context);
+	return ret;
+}
+
+Datum
+saga_result(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
