@@ -342,7 +342,8 @@ make_row(const SagaQueue *queue, const Incoming *in)
 
 static SagaStatement count_up_stmt = {
 	.sql = "INSERT INTO saga.source_status AS s (source_id, received, inserted, duplicates, dead, last_received_at) "
-	"VALUES ($source_id, $received, $inserted, $duplicates, $dead, $last_received_at) ON CONFLICT (source_id) DO UPDATE SET received = s.received + excluded.received, "
+	"VALUES ($source_id, $received, $inserted, $duplicates, $dead, $last_received_at) "
+	"ON CONFLICT (source_id) DO UPDATE SET received = s.received + excluded.received, "
 	"inserted = s.inserted + excluded.inserted, duplicates = s.duplicates + excluded.duplicates, "
 	"dead = s.dead + excluded.dead, last_received_at = excluded.last_received_at"
 };
@@ -398,7 +399,8 @@ saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMess
 
 static SagaStatement note_stmt = {
 	.sql = "INSERT INTO saga.source_status AS s (source_id, state, last_error, last_error_at) "
-	"VALUES ($source_id, $state, $last_error, CASE WHEN $last_error IS NOT NULL THEN $last_error_at END) ON CONFLICT (source_id) DO UPDATE SET "
+	"VALUES ($source_id, $state, $last_error, CASE WHEN $last_error IS NOT NULL THEN $last_error_at END) "
+	"ON CONFLICT (source_id) DO UPDATE SET "
 	"state = excluded.state, last_error = coalesce(excluded.last_error, s.last_error), "
 	"last_error_at = coalesce(excluded.last_error_at, s.last_error_at)"
 };
