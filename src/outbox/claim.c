@@ -398,7 +398,7 @@ has_turn(const SagaDestination *destination, const SagaDelivery *delivery, bool 
 	return delivery->unwanted_since == 0 || !end_unwanted(destination, delivery, row);
 }
 
-/* An order, and what ends, reach into other queues and workflows: what does that is not run raised. */
+/* Who looks after an order, or ends what is not wanted, writes to other queues and to workflows: not raised. */
 static bool
 has_turn_lowered(Packing *packing, const SagaDelivery *delivery, bool waiting, const ClaimedRow *row)
 {
