@@ -10,6 +10,8 @@
 #include "engine/engine.h"
 #include "fmgr.h"
 
+struct SagaRows;
+
 /* Of a workflow and of an execution, in characters, as at AWS. */
 #define SAGA_MAX_NAME_LENGTH 80
 
@@ -297,8 +299,7 @@ extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *ac
 /*
  * That a token was answered is kept from the answer until the run has taken it: a second
  * answer is refused.  claim: false when there is one, of another transaction or of
- * this one.  release: of the answers that were taken, at the end of a batch.  Both
- * need SPI_connect.
+ * this one.  release: of the answers that were taken, at the end of a batch.
  */
 extern bool saga_answer_claim(const char *token, bool only_look);
 extern void saga_answer_release(SagaBatch *batch);
@@ -335,7 +336,11 @@ extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id);
 /* ---------- reading and writing (store.c) ---------- */
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
-extern void saga_store_read_item(uint64 row, SagaItem *item);
+
+/* The row that is looked at, of "id" and these columns; what it points to is in the current context. */
+#define SAGA_ITEM_COLUMNS "ctid, message_id, kind, version, target, sent_at, receives, body, headers"
+extern void saga_store_read_item(struct SagaRows *rows, SagaItem *item);
+
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */

@@ -224,16 +224,16 @@ extern void saga_suspect_init(void);	/* sets the engine's hooks */
 
 /*
  * Turns what a crash left running into rows of saga.suspect.  In a
- * transaction, with SPI.  False: somebody holds a row; call it again.
+ * transaction.  False: somebody holds a row; call it again.
  */
 extern bool saga_suspect_collect(void);
 
-extern void saga_suspect_batch_begin(void);	/* in the batch's transaction, with SPI */
+extern void saga_suspect_batch_begin(void);	/* in the batch's transaction */
 extern void saga_suspect_starts(const pg_uuid_t *execution_id); /* from the flight hook */
 extern void saga_suspect_survived(void);	/* before the commit: suspects that ran are cleared */
 
 /* ---------- retention.c ---------- */
 extern TimestampTz saga_retention_next(void);	/* DT_NOEND: everything is kept */
-extern void saga_retention_turn(void);	/* a small batch of one table; in a transaction, with SPI */
+extern void saga_retention_turn(void);	/* a small batch of one table; in a transaction */
 
 #endif							/* SAGA_PROCS_H */
