@@ -21,7 +21,7 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
-#include "asl/value.h"
+#include "jsonpath/jsonpath.h"
 
 /* ---------- definitions ---------- */
 

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "common/text.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -72,7 +73,7 @@ saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bo
 	MemoryContext old;
 	SagaDiagnostic *diagnostic;
 	StringInfoData location;
-	StringInfoData message;
+	char	   *message;
 
 	CHECK_FOR_INTERRUPTS();
 	if (is_error)
@@ -85,25 +86,13 @@ saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bo
 	saga_append_location(&location, at);
 	if (location.len == 0)
 		appendStringInfoChar(&location, '/');
-	initStringInfo(&message);
-	for (;;)
-	{
-		va_list		copy;
-		int			needed;
-
-		va_copy(copy, *args);
-		needed = appendStringInfoVA(&message, format, copy);
-		va_end(copy);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&message, needed);
-	}
+	message = saga_vformat(format, *args);
 	diagnostic->is_error = is_error;
 	diagnostic->code = code;
 	diagnostic->location = saga_shortened(location.data, SAGA_MAX_LOCATION);
-	diagnostic->message = saga_shortened(message.data, SAGA_MAX_MESSAGE);
+	diagnostic->message = saga_shortened(message, SAGA_MAX_MESSAGE);
 	pfree(location.data);
-	pfree(message.data);
+	pfree(message);
 	check->diagnostics = lappend(check->diagnostics, diagnostic);
 	MemoryContextSwitchTo(old);
 }

@@ -15,7 +15,7 @@
 #include "utils/memutils.h"
 
 #include "asl/history.h"
-#include "asl/value_private.h"
+#include "value/value.h"
 
 typedef struct SagaReader
 {

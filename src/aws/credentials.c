@@ -13,9 +13,9 @@
 #include "postgres.h"
 
 #include "aws/credentials_private.h"
+#include "common/clock.h"
 #include "net/json.h"
 #include "net/secret.h"
-#include "queue/shmem.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"

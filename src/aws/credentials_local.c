@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "aws/credentials_private.h"
-#include "outbox/url.h"
+#include "net/url.h"
 
 #define SAGA_LOCAL_TIMEOUT_MS	1000
 #define SAGA_LOCAL_TRIES		3
@@ -78,7 +78,7 @@ prepare_container(SagaAwsFetch *fetch)
 			return "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with \"/\"";
 		full = psprintf("http://169.254.170.2%s", relative);
 	}
-	error = saga_url_parse(full, false, &url);
+	error = saga_url_parse(full, NULL, &url);
 	if (error != NULL)
 		return psprintf("its URI %s", error);
 	/* a certificate says who answers */
@@ -131,7 +131,7 @@ set_imds_base(SagaAwsFetch *fetch)
 	if (endpoint == NULL)
 		endpoint = mode != NULL && pg_strcasecmp(mode, "IPv6") == 0 ?
 			"http://[fd00:ec2::254]" : "http://169.254.169.254";
-	error = saga_url_parse(endpoint, false, &url);
+	error = saga_url_parse(endpoint, NULL, &url);
 	if (error == NULL && url.query != NULL)
 		error = "must not have a query";
 	if (error != NULL)

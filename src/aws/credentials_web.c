@@ -6,9 +6,8 @@
 #include "postgres.h"
 
 #include "aws/credentials_private.h"
-#include "mapping/mapping.h"
 #include "net/xml.h"
-#include "outbox/url.h"
+#include "net/url.h"
 
 #define SAGA_STS_TIMEOUT_MS	5000
 #define SAGA_STS_TRIES		2

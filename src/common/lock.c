@@ -13,9 +13,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/clock.h"
 #include "common/common.h"
 #include "miscadmin.h"
-#include "queue/shmem.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"

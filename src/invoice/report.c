@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
@@ -88,28 +89,19 @@ saga_report(SagaReport *report, const char *rule, SagaLevel level, const char *l
 			const char *format,...)
 {
 	SagaRuleCount *count = count_of_rule(report, rule, level);
-	StringInfoData message;
+	va_list		args;
+	char	   *message;
 
 	if (level == SAGA_FATAL)
 		report->fatal = true;
 	if (count->n++ >= report->per_rule)
 		return;
 
-	initStringInfo(&message);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&message, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&message, needed);
-	}
-	add_finding(report, count->rule, level, location, message.data);
-	pfree(message.data);
+	va_start(args, format);
+	message = saga_vformat(format, args);
+	va_end(args);
+	add_finding(report, count->rule, level, location, message);
+	pfree(message);
 }
 
 /* Says what per_rule has left out. */

@@ -11,6 +11,7 @@
 #include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "net/header.h"
 #include "regex/regex.h"
 #include "utils/memutils.h"
 
@@ -18,35 +19,6 @@
 
 #define MAX_REGEX_TEXT	(64 * 1024)
 #define MAX_OPERAND		(64 * 1024) /* with its references filled in */
-
-char *
-saga_head_get(const char *head, const char *name)
-{
-	size_t		len = strlen(name);
-	const char *line = head;
-
-	while (line != NULL && *line)
-	{
-		if (pg_strncasecmp(line, name, len) == 0 && line[len] == ':')
-		{
-			const char *value = line + len + 1;
-			size_t		value_len = strcspn(value, "\r\n");
-
-			while (value_len > 0 && (*value == ' ' || *value == '\t'))
-			{
-				value++;
-				value_len--;
-			}
-			while (value_len > 0 && (value[value_len - 1] == ' ' || value[value_len - 1] == '\t'))
-				value_len--;
-			return pnstrdup(value, value_len);
-		}
-		line = strchr(line, '\n');
-		if (line != NULL)
-			line++;
-	}
-	return NULL;
-}
 
 /* ---------- values ---------- */
 
@@ -235,7 +207,7 @@ get_subject(const SagaSubject *subject, const SagaAnswerView *answer, JsonbValue
 
 	if (subject->header != NULL)
 	{
-		header = saga_head_get(answer->head, subject->header);
+		header = saga_header_get(answer->head, subject->header);
 		if (header == NULL)
 			return false;
 		saga_value_set_string(value, header, strlen(header));

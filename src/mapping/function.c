@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
@@ -188,22 +189,13 @@ check_array(SagaMapCall *call, int arg, const SagaMapParam *param)
 bool
 saga_map_call_error(SagaMapCall *call, const char *fmt,...)
 {
-	StringInfoData buf;
+	va_list		args;
+	char	   *message;
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
-	return saga_map_error(call->ev, "$%s %s at position %d", call->node->function->name, buf.data,
+	va_start(args, fmt);
+	message = saga_vformat(fmt, args);
+	va_end(args);
+	return saga_map_error(call->ev, "$%s %s at position %d", call->node->function->name, message,
 						  pg_mbstrlen_with_len(call->ev->mapping->text, call->node->offset) + 1);
 }
 

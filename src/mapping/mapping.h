@@ -85,12 +85,6 @@ extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, boo
 extern const char *saga_json_template_check(Jsonb *template, const char *path, char **fault_path);
 extern bool saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing);
 
-/* Only A-Z a-z 0-9 - _ . ~ stay as they are. */
-extern void saga_url_encode(StringInfo out, const char *text, int len);
-
-/* Is this "." or ".." to a server that decodes it? */
-extern bool saga_url_is_dot_segment(const char *segment, int len);
-
 /* ---------- regular expressions (regex.c) ---------- */
 
 /* How much its bounds make of an expression. */
@@ -166,8 +160,5 @@ extern bool saga_condition_holds(const SagaCondition *condition, const SagaAnswe
 
 /* Does it, of an answer with that status, ask for more than head and status? */
 extern bool saga_condition_needs_body(const SagaCondition *condition, int status);
-
-/* The value of the first header of that name, without blanks around it; NULL: not there. */
-extern char *saga_head_get(const char *head, const char *name);
 
 #endif							/* SAGA_MAPPING_H */

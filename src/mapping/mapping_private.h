@@ -11,7 +11,7 @@
 
 #include "utils/numeric.h"
 
-#include "asl/value_private.h"
+#include "value/scan.h"
 #include "mapping/mapping.h"
 
 /* ---------- values (value.c) ---------- */

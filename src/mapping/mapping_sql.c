@@ -8,7 +8,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "asl/value_private.h"
+#include "value/value.h"
 #include "mapping/mapping.h"
 
 PG_FUNCTION_INFO_V1(saga_test_mapping);

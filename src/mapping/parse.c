@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -47,23 +48,14 @@ static SagaMapNode *error_at(Parser *p, int offset, const char *fmt,...) pg_attr
 static SagaMapNode *
 error_at(Parser *p, int offset, const char *fmt,...)
 {
-	StringInfoData buf;
+	va_list		args;
+	char	   *message;
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
+	va_start(args, fmt);
+	message = saga_vformat(fmt, args);
+	va_end(args);
 	p->scanner.pos = p->scanner.text + offset;
-	saga_scan_error(&p->scanner, "%s", buf.data);
+	saga_scan_error(&p->scanner, "%s", message);
 	return NULL;
 }
 

@@ -6,54 +6,12 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "net/url.h"
 #include "utils/memutils.h"
 
 #include "mapping/mapping_private.h"
 
 #define SECRET	"secret:"
-
-/* ---------- URLs ---------- */
-
-void
-saga_url_encode(StringInfo out, const char *text, int len)
-{
-	static const char hex[] = "0123456789ABCDEF";
-
-	for (int i = 0; i < len; i++)
-	{
-		unsigned char c = (unsigned char) text[i];
-
-		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-			c == '-' || c == '_' || c == '.' || c == '~')
-			appendStringInfoChar(out, c);
-		else
-		{
-			appendStringInfoChar(out, '%');
-			appendStringInfoChar(out, hex[c >> 4]);
-			appendStringInfoChar(out, hex[c & 15]);
-		}
-	}
-}
-
-bool
-saga_url_is_dot_segment(const char *segment, int len)
-{
-	int			dots = 0;
-	int			i = 0;
-
-	while (i < len)
-	{
-		if (segment[i] == '.')
-			i++;
-		else if (i + 2 < len && segment[i] == '%' && segment[i + 1] == '2' &&
-				 (segment[i + 2] == 'e' || segment[i + 2] == 'E'))
-			i += 3;
-		else
-			return false;
-		dots++;
-	}
-	return dots == 1 || dots == 2;
-}
 
 /* ---------- references ---------- */
 

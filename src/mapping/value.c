@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -28,25 +29,16 @@ bool
 saga_map_error(SagaMapEval *ev, const char *fmt,...)
 {
 	MemoryContext old;
-	StringInfoData buf;
+	va_list		args;
+	char	   *message;
 
 	if (ev->error != NULL)
 		return false;
 	old = MemoryContextSwitchTo(ev->caller);
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
-	ev->error = buf.data;
+	va_start(args, fmt);
+	message = saga_vformat(fmt, args);
+	va_end(args);
+	ev->error = message;
 	MemoryContextSwitchTo(old);
 	return false;
 }

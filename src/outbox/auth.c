@@ -7,6 +7,7 @@
 
 #include "common/base64.h"
 #include "common/compat.h"
+#include "net/header.h"
 #include "net/secret.h"
 #include "outbox/auth.h"
 #include "outbox/aws.h"

@@ -14,7 +14,9 @@
 #include <time.h>
 
 #include "mapping/mapping.h"
+#include "net/header.h"
 #include "net/json.h"
+#include "net/url.h"
 #include "net/xml.h"
 #include "outbox/aws.h"
 #include "utils/timestamp.h"
@@ -330,7 +332,7 @@ error_code(const SagaSending *sending)
 {
 	SagaJsonMember members[] = {{"__type"}, {"code"}, {"Code"}};
 	SagaSnsAnswer *xml;
-	char	   *header = saga_head_get(sending->head, "x-amzn-ErrorType");
+	char	   *header = saga_header_get(sending->head, "x-amzn-ErrorType");
 	int			i;
 
 	if (header != NULL)
@@ -368,7 +370,7 @@ static void
 log_clock_skew(const SagaSending *sending)
 {
 	static TimestampTz logged_at = 0;
-	char	   *date = saga_head_get(sending->head, "Date");
+	char	   *date = saga_header_get(sending->head, "Date");
 	time_t		theirs = date != NULL ? curl_getdate(date, NULL) : (time_t) -1;
 	int64		skew = (int64) time(NULL) - (int64) theirs;
 	TimestampTz now = GetCurrentTimestamp();

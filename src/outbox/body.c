@@ -5,6 +5,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "net/header.h"
+#include "net/url.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
 #include "utils/builtins.h"

@@ -14,6 +14,7 @@
 
 #include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
+#include "net/header.h"
 #include "net/secret.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
@@ -173,7 +174,7 @@ retry_after_ms(const SagaSending *sending, SagaClass class, int status)
 
 	if (sending->head == NULL)
 		return -1;
-	ms = header_retry_after_ms(saga_head_get(sending->head, settings->header ? settings->header : "Retry-After"));
+	ms = header_retry_after_ms(saga_header_get(sending->head, settings->header ? settings->header : "Retry-After"));
 	if (ms < 0 && settings->body_regex != NULL && class != SAGA_CLASS_SUCCESS)
 		ms = body_retry_after_ms(settings->body_regex, sending->text);
 	if (ms < 0 && settings->default_s > 0 && status == 429)
@@ -193,7 +194,7 @@ saga_sending_is_put_off(const SagaSending *sending)
 bool
 saga_head_says_json(const char *head)
 {
-	char	   *type = saga_head_get(head, "Content-Type");
+	char	   *type = saga_header_get(head, "Content-Type");
 	char	   *end;
 
 	if (type == NULL)
@@ -253,7 +254,7 @@ static SagaClass
 hinted(const SagaSending *sending, SagaClass class)
 {
 	const char *name = sending->destination->retry_hint_header;
-	char	   *hint = name != NULL ? saga_head_get(sending->head, name) : NULL;
+	char	   *hint = name != NULL ? saga_header_get(sending->head, name) : NULL;
 
 	if (hint == NULL || class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
 		return class;
@@ -501,7 +502,7 @@ static const char *
 cause_of(SagaSending *sending)
 {
 	int			status = sending->transport.status;
-	char	   *location = status >= 300 && status < 400 ? saga_head_get(sending->head, "Location") : NULL;
+	char	   *location = status >= 300 && status < 400 ? saga_header_get(sending->head, "Location") : NULL;
 
 	if (location == NULL || location[0] == '\0')
 		return sending->answer;

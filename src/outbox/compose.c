@@ -7,7 +7,9 @@
 
 #include "common/cryptohash.h"
 #include "mb/pg_wchar.h"
+#include "net/header.h"
 #include "net/secret.h"
+#include "net/url.h"
 #include "outbox/auth.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"

@@ -11,7 +11,7 @@
 #include "name/name.h"
 #include "net/guard.h"
 #include "nodes/pg_list.h"
-#include "outbox/url.h"
+#include "net/url.h"
 #include "storage/lockdefs.h"
 #include "utils/jsonb.h"
 
@@ -328,13 +328,6 @@ extern bool saga_capture_has(const SagaCapture *capture, const char *name);
 
 /* Bytes that an answer may have, to a request of this kind or (NULL) to a service of AWS. */
 extern size_t saga_answer_limit(const SagaDestination *destination, const SagaRequestSpec *spec);
-
-/* Headers that hold secrets by their nature: never as plain text. */
-extern bool saga_header_is_secret(const char *name);
-
-/* NULL, or why this cannot be the name or the value of a header. */
-extern const char *saga_header_check_name(const char *name);
-extern const char *saga_header_check_value(const char *value);
 
 /* Without settings, in a context of its own, child of the caller's. */
 extern SagaDestination *saga_destination_new(const char *name, const char *kind);

@@ -8,7 +8,7 @@
 #include "net/secret.h"
 #include "outbox/auth.h"
 #include "outbox/oauth.h"
-#include "outbox/url.h"
+#include "net/url.h"
 #include "utils/timestamp.h"
 
 #define SAGA_TOKEN_MAX_BYTES	65536	/* of an answer */

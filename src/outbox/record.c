@@ -12,6 +12,7 @@
 #include "common/statement.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "net/header.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
@@ -153,7 +154,7 @@ is_replay(const Recording *recording)
 	char	   *value = NULL;
 
 	if (recording->delivery->key != NULL && sending->head != NULL && name != NULL)
-		value = saga_head_get(sending->head, name);
+		value = saga_header_get(sending->head, name);
 	return value != NULL && pg_strcasecmp(value, "true") == 0;
 }
 

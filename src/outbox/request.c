@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "net/header.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
@@ -117,7 +118,7 @@ build_path(SagaResolved *resolved, MemberState *state, JsonbContainer *input, co
 		   char **path)
 {
 	JsonbValue *parameters = saga_doc_get(input, "QueryParameters");
-	const char *error = saga_url_check_path(rest, false);
+	const char *error = saga_url_check_path(rest, NULL);
 	StringInfoData query;
 
 	if (error != NULL)

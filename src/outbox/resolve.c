@@ -214,7 +214,7 @@ saga_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **nam
 	else
 	{
 		*name = pstrdup(text);
-		if (op == SAGA_OUTBOX_HTTP && saga_url_parse(text, false, &url) != NULL)
+		if (op == SAGA_OUTBOX_HTTP && saga_url_parse(text, NULL, &url) != NULL)
 			return 0;
 		destination = find_covering(op == SAGA_OUTBOX_HTTP ? SAGA_DESTINATION_HTTP :
 									op == SAGA_OUTBOX_SNS ? SAGA_DESTINATION_SNS : SAGA_DESTINATION_SQS,
@@ -248,7 +248,7 @@ static bool
 use_url(const SagaOutboxEntry *entry, const char *text, SagaResolved *resolved, char **rest)
 {
 	SagaUrl		url;
-	const char *error = saga_url_parse(text, false, &url);
+	const char *error = saga_url_parse(text, NULL, &url);
 	SagaDestination *other = NULL;
 
 	if (error != NULL)

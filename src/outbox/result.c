@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "net/header.h"
 #include "net/http.h"
 #include "net/jsonb_read.h"
 #include "outbox/doc.h"
@@ -230,7 +231,7 @@ saga_foreign_json(const char *text, size_t len, bool lenient)
 static void
 push_body(JsonbParseState **state, const SagaSending *sending, const SagaDelivery *delivery)
 {
-	char	   *type = saga_head_get(sending->head, "Content-Type");
+	char	   *type = saga_header_get(sending->head, "Content-Type");
 
 	if (delivery->found != NULL)
 		saga_doc_push_value(state, "ResponseBody", delivery->found);

@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "net/header.h"
 #include "net/secret.h"
 #include "outbox/doc.h"
 #include "outbox/settings_private.h"
@@ -486,7 +487,7 @@ finish_aws(SagaSettingsState *state, const char *default_endpoint)
 		destination->endpoint_url = unconstify(char *, default_endpoint);
 	else
 	{
-		error = saga_url_parse(destination->endpoint_url, false, &destination->endpoint);
+		error = saga_url_parse(destination->endpoint_url, NULL, &destination->endpoint);
 		if (error == NULL && (destination->endpoint.query != NULL || strlen(destination->endpoint.path) > 1))
 			error = "must not have a path or a query";
 		if (error != NULL)
@@ -549,7 +550,7 @@ saga_settings_finish_sqs(SagaSettingsState *state)
 		saga_settings_fault(state, "$.queue_url", "is missing");
 		return;
 	}
-	error = saga_url_parse(destination->queue_url, false, &url);
+	error = saga_url_parse(destination->queue_url, NULL, &url);
 	if (error == NULL && (url.query != NULL || strlen(url.path) < 2))
 		error = "must be the URL of a queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME";
 	if (error != NULL)

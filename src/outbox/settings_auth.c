@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "net/header.h"
 #include "net/secret.h"
 #include "outbox/doc.h"
 #include "outbox/settings_private.h"

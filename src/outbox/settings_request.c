@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "net/header.h"
 #include "net/secret.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"
@@ -23,7 +24,7 @@ saga_settings_url(SagaSettingsState *state, const char *path, const char *text, 
 	/* a look-up's "/v1/invoices?number={number}" is at the same server */
 	if (text[0] == '/' && base->host != NULL)
 		text = psprintf("%s://%s:%d%s", base->https ? "https" : "http", base->host, base->port, text);
-	error = saga_url_parse(text, templates, url);
+	error = saga_url_parse(text, templates ? saga_template_check : NULL, url);
 	if (error != NULL)
 		saga_settings_fault(state, path, error);
 }

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "net/url.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/request.h"

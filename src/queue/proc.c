@@ -153,25 +153,6 @@ saga_proc_detach(void)
 #define OVERSTAY_BATCHES	2
 #define OVERSTAY_MIN_MS		100
 
-uint64
-saga_monotonic_us(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (uint64) INSTR_TIME_GET_MICROSEC(now);
-}
-
-/*
- * Pauses are kept in this: a clock that is set back would make each of them
- * longer by as much.
- */
-TimestampTz
-saga_monotonic_now(void)
-{
-	return (TimestampTz) saga_monotonic_us();
-}
-
 void
 saga_proc_busy_begin(void)
 {

@@ -20,6 +20,7 @@
 #ifndef SAGA_SHMEM_H
 #define SAGA_SHMEM_H
 
+#include "common/clock.h"
 #include "common/common.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
@@ -338,8 +339,6 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
  * the sleeper stores "sleeping" and then reads the news.  Both have a full
  * barrier between the two, so at least one of them sees the other.
  */
-extern uint64 saga_monotonic_us(void);	/* of a clock that nobody sets, the same for all processes */
-extern TimestampTz saga_monotonic_now(void);	/* the same, for pauses: it is no date */
 
 /* Around a worker's batch, and around each step in it.  Never raise; the end may come twice. */
 extern void saga_proc_busy_begin(void);

@@ -8,7 +8,7 @@
 #include "miscadmin.h"
 #include "storage/shmem.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 #define MAX_RANGE_ITEMS		1000
 

@@ -1,25 +1,16 @@
 /*
- * value.h
- *		Values of the Amazon States Language: paths, intrinsic functions,
- *		payload templates and comparisons over jsonb.
+ * jsonpath.h
+ *		JSONPath as the Amazon States Language has it: paths, intrinsic
+ *		functions, payload templates and comparisons over jsonb.
  *
  * Pure: no table, no GUC, no clock, no source of randomness of its own.
- * Everything is allocated in CurrentMemoryContext.  Nothing here raises for
- * what a definition or its data can contain; it fills a SagaFault instead
- * (out of memory and a stack that is too deep do raise).
+ * Everything is allocated in CurrentMemoryContext, and what a definition or its
+ * data can contain is a SagaFault and no error, as in value.h.
  */
-#ifndef SAGA_VALUE_H
-#define SAGA_VALUE_H
+#ifndef SAGA_JSONPATH_H
+#define SAGA_JSONPATH_H
 
-#include "datatype/timestamp.h"
-#include "utils/jsonb.h"
-
-/* An error as Retry and Catch see it.  Callers pass it zeroed; it is only set on failure. */
-typedef struct SagaFault
-{
-	const char *error;			/* "States.Runtime", ...; NULL: no fault */
-	char	   *cause;			/* for people */
-} SagaFault;
+#include "value/value.h"
 
 /* What an expression may look at. */
 typedef struct SagaScope
@@ -100,21 +91,4 @@ typedef struct SagaRule SagaRule;
 extern SagaRule *saga_rule_parse(const JsonbValue *value, char **error, char **location);
 extern bool saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault);
 
-/*
- * RFC 3339, strictly: "2016-03-14T01:59:00.5Z", "...+01:00".  The nanoseconds
- * below the result's microsecond go to *nanoseconds, unless that is NULL.
- */
-extern bool saga_timestamp_parse(const char *text, int len, TimestampTz *result, int *nanoseconds);
-
-/* Small help with jsonb. */
-extern void saga_jsonb_value(const Jsonb *jsonb, JsonbValue *value);	/* no copy; scalars as such */
-extern Jsonb *saga_jsonb_from_value(const JsonbValue *value);	/* a copy; scalars too */
-extern Jsonb *saga_jsonb_null(void);
-extern Jsonb *saga_jsonb_empty_object(void);
-extern bool saga_jsonb_get(const Jsonb *object, const char *name, JsonbValue *value);
-extern char *saga_jsonb_get_string(const Jsonb *object, const char *name); /* NULL if absent or no string */
-extern char *saga_jsonb_to_cstring(const Jsonb *value); /* JSON without blanks */
-/* text -> jsonb; NULL instead of an error when it is no JSON or jsonb cannot hold it */
-extern Jsonb *saga_jsonb_parse(const char *text, int len);
-
-#endif							/* SAGA_VALUE_H */
+#endif							/* SAGA_JSONPATH_H */

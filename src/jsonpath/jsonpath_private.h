@@ -1,97 +1,12 @@
 /*
- * value_private.h
- *		What the files behind value.h share.
- *
- * Work is done on JsonbValue: a scalar, a jbvBinary that points into the
- * caller's jsonb, or (the result of a call, a template, a path with many
- * matches) a jbvArray or jbvObject whose members are such values again.
- * saga_value_flatten turns any of them into one jsonb with one copy of each
- * byte.  Pairs of a jbvObject are sorted and unique, as jsonb wants them.
+ * jsonpath_private.h
+ *		What the files behind jsonpath.h share.
  */
-#ifndef SAGA_VALUE_PRIVATE_H
-#define SAGA_VALUE_PRIVATE_H
+#ifndef SAGA_JSONPATH_PRIVATE_H
+#define SAGA_JSONPATH_PRIVATE_H
 
-#include "lib/stringinfo.h"
-
-#include "asl/value.h"
-
-/* jsonb cannot hold more; nothing that we build gets bigger */
-#define SAGA_VALUE_MAX_SIZE		JENTRY_OFFLENMASK
-
-/* parentheses and calls inside each other, in a text */
-#define SAGA_MAX_NESTING		100
-
-/* ---------- values (jsonb.c) ---------- */
-
-/* Walks over the members of an array or object, of any representation. */
-typedef struct SagaChildren
-{
-	const JsonbValue *parent;
-	JsonbIterator *it;			/* jbvBinary */
-	int			next;			/* jbvArray, jbvObject */
-	bool		is_object;
-	JsonbValue	key;
-	JsonbValue	value;
-} SagaChildren;
-
-extern void saga_children_start(SagaChildren *c, const JsonbValue *parent);
-extern bool saga_children_next(SagaChildren *c);
-
-extern bool saga_value_is_array(const JsonbValue *v);
-extern bool saga_value_is_object(const JsonbValue *v);
-extern int	saga_value_count(const JsonbValue *v);	/* members of an array or object */
-extern bool saga_value_element(const JsonbValue *array, int64 index, JsonbValue *result);
-extern bool saga_value_member(const JsonbValue *object, const char *name, int len, JsonbValue *result);
-extern int	saga_value_compare(const JsonbValue *a, const JsonbValue *b);	/* some total order */
-extern int	saga_string_compare(const JsonbValue *a, const JsonbValue *b);	/* by code point */
-extern int	saga_numeric_compare(Numeric a, Numeric b);
-extern const char *saga_value_type_name(const JsonbValue *v);
-
-extern void saga_value_set_string(JsonbValue *v, const char *s, int len);
-extern void saga_value_set_int(JsonbValue *v, int64 n);
-extern void saga_value_set_array(JsonbValue *v, JsonbValue *elems, int n);
-extern int	saga_pair_compare(const void *a, const void *b);	/* of JsonbPair, by name */
-
-/* An upper bound for the size of the jsonb. */
-extern Size saga_value_size(const JsonbValue *v);
-
-/* NULL and a fault when it is too large for a jsonb. */
-extern Jsonb *saga_value_flatten(const JsonbValue *v, SagaFault *fault);
-
-/* A fault's cause.  Returns false, for "return saga_fault(...)". */
-extern bool saga_fault(SagaFault *fault, const char *error, const char *fmt,...) pg_attribute_printf(3, 4);
-
-/* ---------- values as text (jsonb_text.c) ---------- */
-
-/*
- * JSON without blanks; with java, as Java prints maps and lists:
- * {a=1, b=[x, y]}.  Stops, and returns false, once buf is longer than limit.
- */
-extern bool saga_value_text(StringInfo buf, const JsonbValue *v, bool java, Size limit);
-
-/* A name within a JSON pointer. */
-extern void saga_append_pointer_name(StringInfo buf, const char *name, int len);
-
-/* A JSON number of that length, if numeric can hold it. */
-extern bool saga_numeric_parse(const char *s, int len, Numeric *result);
-
-/* How many bytes of s a JSON number takes up; 0: none. */
-extern int	saga_number_length(const char *s);
-
-/* ---------- reading texts (path_parse.c) ---------- */
-
-typedef struct SagaScanner
-{
-	const char *text;
-	const char *pos;
-	int			nesting;
-	bool		in_filter;		/* operators end a name */
-	char	   *error;			/* the first */
-} SagaScanner;
-
-extern bool saga_scan_error(SagaScanner *s, const char *fmt,...) pg_attribute_printf(2, 3);
-extern void saga_scan_blanks(SagaScanner *s);
-extern bool saga_scan_word(SagaScanner *s, const char *word);	/* skips it if it is next */
+#include "jsonpath/jsonpath.h"
+#include "value/scan.h"
 
 /* ---------- paths ---------- */
 
@@ -198,9 +113,6 @@ extern SagaPath *saga_path_scan(SagaScanner *s);
 /* What stands between "[?(" and ")]" (path_filter.c). */
 extern SagaFilter *saga_filter_scan(SagaScanner *s);
 
-/* A string in the quotes that s->pos is at, with JavaScript's escapes. */
-extern bool saga_scan_quoted(SagaScanner *s, JsonbValue *result);
-
 typedef enum SagaFound
 {
 	SAGA_FOUND,
@@ -306,4 +218,4 @@ extern bool saga_intrinsic_math_random(SagaCall *call);
 extern bool saga_intrinsic_math_add(SagaCall *call);
 extern bool saga_intrinsic_uuid(SagaCall *call);
 
-#endif							/* SAGA_VALUE_PRIVATE_H */
+#endif							/* SAGA_JSONPATH_PRIVATE_H */

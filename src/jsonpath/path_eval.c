@@ -10,7 +10,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 /* What one evaluation may visit; a second's work or so. */
 #define MAX_NODES		INT64CONST(5000000)

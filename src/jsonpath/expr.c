@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/builtins.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 #define PREFIX	"States."
 

@@ -6,7 +6,7 @@
 
 #include "utils/datetime.h"
 
-#include "asl/value_private.h"
+#include "value/value.h"
 
 /* n digits at *p; -1 if there are fewer */
 static int

@@ -6,7 +6,7 @@
 
 #include "common/int.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 bool
 saga_intrinsic_math_add(SagaCall *call)

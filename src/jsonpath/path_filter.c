@@ -15,7 +15,7 @@
 #include "regex/regex.h"
 #include "utils/builtins.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 #define MAX_REGEX_TEXT	(16 * 1024 * 1024)
 

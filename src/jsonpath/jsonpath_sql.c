@@ -8,7 +8,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "asl/value.h"
+#include "jsonpath/jsonpath.h"
 
 PG_FUNCTION_INFO_V1(saga_eval_path);
 PG_FUNCTION_INFO_V1(saga_eval_template);

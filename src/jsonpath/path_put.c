@@ -7,7 +7,7 @@
 
 #include "miscadmin.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 static bool put_value(const SagaPath *path, int step_no, const JsonbValue *target,
 					  const JsonbValue *value, JsonbValue *result, SagaFault *fault);

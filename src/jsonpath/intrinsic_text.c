@@ -13,7 +13,7 @@
 #include "miscadmin.h"
 #include "storage/shmem.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 #include "common/compat.h"
 
 static bool

@@ -4,10 +4,11 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 static const SagaIntrinsic intrinsics[] =
 {
@@ -45,23 +46,14 @@ saga_intrinsic_find(const char *name, int len)
 bool
 saga_call_fault(SagaCall *call, const char *fmt,...)
 {
-	StringInfoData buf;
+	va_list		args;
+	char	   *message;
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
+	va_start(args, fmt);
+	message = saga_vformat(fmt, args);
+	va_end(args);
 	return saga_fault(call->fault, "States.IntrinsicFailure",
-					  "The function '%s' had the following error: %s", call->expr->text, buf.data);
+					  "The function '%s' had the following error: %s", call->expr->text, message);
 }
 
 bool

@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
-#include "asl/value_private.h"
+#include "value/value.h"
 #include "common/compat.h"
 
 /* numeric's own limits: digits before and after the decimal point */

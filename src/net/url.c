@@ -1,6 +1,6 @@
 /*
  * url.c
- *		URLs of destinations: taken apart and compared.
+ *		URLs: taken apart, compared and written.
  *
  * The task's own URL is never fetched.  It only selects a destination and a
  * path below it, so two URLs must mean the same to us and to every server:
@@ -9,19 +9,48 @@
  */
 #include "postgres.h"
 
-#include "mapping/mapping.h"
-#include "outbox/url.h"
+#include "common/text.h"
+#include "net/url.h"
 
-static int
-hex_digit(char c)
+void
+saga_url_encode(StringInfo out, const char *text, int len)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (int i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) text[i];
+
+		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+			c == '-' || c == '_' || c == '.' || c == '~')
+			appendStringInfoChar(out, c);
+		else
+		{
+			appendStringInfoChar(out, '%');
+			appendStringInfoChar(out, hex[c >> 4]);
+			appendStringInfoChar(out, hex[c & 15]);
+		}
+	}
+}
+
+bool
+saga_url_is_dot_segment(const char *segment, int len)
+{
+	int			dots = 0;
+	int			i = 0;
+
+	while (i < len)
+	{
+		if (segment[i] == '.')
+			i++;
+		else if (i + 2 < len && segment[i] == '%' && segment[i + 1] == '2' &&
+				 (segment[i + 2] == 'e' || segment[i + 2] == 'E'))
+			i += 3;
+		else
+			return false;
+		dots++;
+	}
+	return dots == 1 || dots == 2;
 }
 
 /* %2F and %5C count as separators here: a server may decode before it splits. */
@@ -60,7 +89,7 @@ has_dot_segment(const char *path, const char *end)
 }
 
 const char *
-saga_url_check_path(const char *text, bool allow_templates)
+saga_url_check_path(const char *text, SagaTemplateCheck templates)
 {
 	const char *end = text + strcspn(text, "?");
 	const char *p;
@@ -73,13 +102,13 @@ saga_url_check_path(const char *text, bool allow_templates)
 			return "holds a character that must be percent-encoded";
 		if (*p == '#')
 			return "must not have a fragment";
-		if (*p == '%' && (hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0))
+		if (*p == '%' && (saga_hex_digit(p[1]) < 0 || saga_hex_digit(p[2]) < 0))
 			return "holds a \"%\" that is not followed by two hexadecimal digits";
 		if (*p == '{' || *p == '}')
 		{
 			const char *close;
 
-			if (!allow_templates)
+			if (templates == NULL)
 				return "holds a brace that must be percent-encoded";
 			close = (*p == '{') ? strchr(p, '}') : NULL;
 			if (close == NULL || close == p + 1)
@@ -91,7 +120,7 @@ saga_url_check_path(const char *text, bool allow_templates)
 		return "must not have \".\" or \"..\" as a path segment";
 	if (strstr(text, "{secret:") != NULL)
 		return "must not hold a secret; use a header";
-	return allow_templates ? saga_template_check(text) : NULL;
+	return templates != NULL ? templates(text) : NULL;
 }
 
 static const char *
@@ -152,7 +181,7 @@ parse_authority(const char *p, const char *end, SagaUrl *url)
 }
 
 const char *
-saga_url_parse(const char *text, bool allow_templates, SagaUrl *url)
+saga_url_parse(const char *text, SagaTemplateCheck templates, SagaUrl *url)
 {
 	const char *p;
 	const char *end;
@@ -168,7 +197,7 @@ saga_url_parse(const char *text, bool allow_templates, SagaUrl *url)
 	end = p + strcspn(p, "/?#");
 	error = parse_authority(p, end, url);
 	if (error == NULL)
-		error = saga_url_check_path(end, allow_templates);
+		error = saga_url_check_path(end, templates);
 	if (error != NULL)
 		return error;
 	query = strchr(end, '?');

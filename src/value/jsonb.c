@@ -9,11 +9,12 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-#include "asl/value_private.h"
+#include "value/value.h"
 
 typedef struct Writer
 {
@@ -26,23 +27,14 @@ static void write_value(Writer *w, JEntry *type, const JsonbValue *v);
 bool
 saga_fault(SagaFault *fault, const char *error, const char *fmt,...)
 {
-	StringInfoData buf;
+	va_list		args;
+	char	   *message;
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
+	va_start(args, fmt);
+	message = saga_vformat(fmt, args);
+	va_end(args);
 	fault->error = error;
-	fault->cause = buf.data;
+	fault->cause = message;
 	return false;
 }
 

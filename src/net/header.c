@@ -1,10 +1,10 @@
 /*
  * header.c
- *		Headers of requests: which names and values can be sent.
+ *		Headers of HTTP: which can be sent, and what an answer has.
  */
 #include "postgres.h"
 
-#include "outbox/destination.h"
+#include "net/header.h"
 
 bool
 saga_header_is_secret(const char *name)
@@ -64,4 +64,33 @@ saga_header_check_value(const char *value)
 			return "must not hold a control character";
 	}
 	return strlen(value) > 8192 ? "is longer than 8192 bytes" : NULL;
+}
+
+char *
+saga_header_get(const char *head, const char *name)
+{
+	size_t		len = strlen(name);
+	const char *line = head;
+
+	while (line != NULL && *line)
+	{
+		if (pg_strncasecmp(line, name, len) == 0 && line[len] == ':')
+		{
+			const char *value = line + len + 1;
+			size_t		value_len = strcspn(value, "\r\n");
+
+			while (value_len > 0 && (*value == ' ' || *value == '\t'))
+			{
+				value++;
+				value_len--;
+			}
+			while (value_len > 0 && (value[value_len - 1] == ' ' || value[value_len - 1] == '\t'))
+				value_len--;
+			return pnstrdup(value, value_len);
+		}
+		line = strchr(line, '\n');
+		if (line != NULL)
+			line++;
+	}
+	return NULL;
 }

@@ -6,7 +6,7 @@
 
 #include "miscadmin.h"
 
-#include "asl/value_private.h"
+#include "jsonpath/jsonpath_private.h"
 
 typedef enum RuleKind
 {
