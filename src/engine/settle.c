@@ -141,7 +141,8 @@ typedef enum Mass
 typedef struct Left
 {
 	int64		calls;
-	int			pid;			/* who has the rows of one of them locked; 0: it was not found out */
+	bool		looked;			/* who has the rows of one of them locked was looked for, once */
+	int			pid;			/* who that is; 0: it was not found out */
 } Left;
 
 #define CALL_COLUMNS "SELECT outbox_id, execution_id, workflow_id, task_id FROM saga.outbox o WHERE destination_id = $1 AND outbox_id > $2 AND "
@@ -195,8 +196,9 @@ try_lock(const SagaLeftCall *calls, Left *left, bool *live)
 {
 	if (saga_entry_try_lock(&calls->execution_id, calls->workflow_id, live))
 		return true;
-	if (left->pid == 0)
+	if (!left->looked)
 		left->pid = who_locks(calls);
+	left->looked = true;
 	return false;
 }
 

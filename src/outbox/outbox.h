@@ -118,6 +118,12 @@ extern void saga_publisher_destroy(SagaPublisher *publisher);
 extern void saga_publisher_turn(SagaPublisher *publisher, long timeout_ms);
 
 /*
+ * A turn when the process is not needed any more: it takes nothing, gives back
+ * what has not left, and waits for what is in flight.  False: it has all answers.
+ */
+extern bool saga_publisher_leave(SagaPublisher *publisher, long timeout_ms);
+
+/*
  * The last turn, when the process is to end: records the answers that have
  * arrived, until that time of saga_monotonic_now.  What raises is as in a turn.
  */
