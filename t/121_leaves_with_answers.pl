@@ -66,6 +66,7 @@ sub answers_arrive
 
 # A session that is in the CALL; it goes on after an error.
 my $caller = $node->background_psql('postgres', on_error_stop => 0);
+$caller->set_query_timer_restart;
 my $pid = $caller->query_safe('SELECT pg_backend_pid()');
 sub call { return $caller->query_until(qr/begun/, "\\echo begun\nCALL saga.publish();\n\\echo ended :SQLSTATE\n") }
 sub call_ends { return $caller->query_until(qr/ended \w+/, "\n") =~ /ended (\w+)/ ? $1 : '' }
@@ -178,18 +179,18 @@ wait_for_exit($publisher);
 is(state_of($_), 'delivered 1', 'it leaves with its answers') foreach @ids;
 
 # another one comes while it waits
-destination('slower', '/after/20000/ok');
+destination('slower', '/after/10000/ok');
 publishers(1);
 my $slower = publish('slower');
 $publisher = wait_pid($node, 'postgres', 'publisher');
-ok(wait_until(sub { requests('/after/20000/ok') == 1 }), 'a request is in flight');
+ok(wait_until(sub { requests('/after/10000/ok') == 1 }), 'a request is in flight');
 publishers(0);
 publishers(1);
 $sent = publish('quick');
 poll_until($node, "SELECT state FROM saga.outbox WHERE outbox_id = '$sent'", 'delivered');
 pass('new work is done meanwhile');
 poll_until($node, "SELECT state FROM saga.outbox WHERE outbox_id = '$slower'", 'delivered');
-is(requests('/after/20000/ok'), 1, 'and nothing was sent again');
+is(requests('/after/10000/ok'), 1, 'and nothing was sent again');
 
 # a database that is dropped does not wait for it
 $node->safe_psql('postgres', 'CREATE DATABASE other');
