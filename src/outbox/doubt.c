@@ -476,7 +476,7 @@ tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid sai
 
 SagaSettled
 saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id,
-				   SagaSaid said, Jsonb *output)
+				   SagaSaid said, Jsonb *output, bool live)
 {
 	static const char *const states[] = {
 		[SAGA_SAID_DONE] = "delivered",
@@ -504,7 +504,8 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 	/* its state has completed, and the execution has ended since, or does not ask */
 	if (record.published && record.delivery.unwanted_since == 0)
 		return SAGA_NOT_WAITED_FOR;
-	tell(workflow_id, execution_id, task_id, said, output);
+	if (live)
+		tell(workflow_id, execution_id, task_id, said, output);
 	return SAGA_SETTLED;
 }
 
