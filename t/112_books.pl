@@ -253,10 +253,20 @@ sub run
 	return ($kind, reckon($name));
 }
 
+# What server and outbox have of a number, to find out what went wrong.
+sub told
+{
+	my ($name, $number, $audit) = @_;
+	return (map({ "  server: " . $json->encode($_) } grep { $json->encode($_) =~ /"\Q$number\E"/ } @{ $audit->{requests} }),
+		map({ "  $_" } split(/\n/, sql("SELECT to_jsonb(o) - 'request' FROM saga.outbox o WHERE request::text LIKE '%\"$number\"%'"),
+			sql("SELECT to_jsonb(a) FROM saga.outbox_attempt a WHERE outbox_id IN (SELECT outbox_id FROM saga.outbox WHERE request::text LIKE '%\"$number\"%') ORDER BY started_at"))));
+}
+
 sub reckon
 {
 	my ($name) = @_;
-	my %books = map { $_->{number} => $_ } @{ $server->audit->{numbers} };
+	my $audit = $server->audit;
+	my %books = map { $_->{number} => $_ } @{ $audit->{numbers} };
 	my @wrong;
 	my %taken_back = map { split(/\|/) } split(/\n/, sql("SELECT number, count(*) FROM taken_back GROUP BY 1"));
 	my $rows = $json->decode(sql("SELECT coalesce(jsonb_agg(jsonb_build_object('number', input->>'number', 'status', status, 'error', error,
@@ -275,7 +285,9 @@ sub reckon
 		# left without an error: what was caught has left one
 		my $completed = $succeeded && !$row->{output}{error};
 		my $kept = $succeeded && $row->{number} =~ /^kept-/;
-		my $say = sub { push @wrong, "$_[0]: posted $book->{posted}, voided $book->{voided}: " . $json->encode($row) };
+		my $say = sub {
+			push @wrong, "$_[0]: posted $book->{posted}, voided $book->{voided}: " . $json->encode($row), told($name, $row->{number}, $audit);
+		};
 
 		if ($row->{status} =~ /RUNNING|COMPENSATING/) { $say->('has not ended') }
 		elsif ($book->{posted} > ($row->{number} =~ /^sibling_again/ ? 2 : 1)) { $say->('done more than once') }

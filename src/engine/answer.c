@@ -13,11 +13,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 static pg_uuid_t
@@ -41,55 +40,54 @@ answer_id(const char *token)
 bool
 saga_answer_claim(const char *token, bool only_look)
 {
-	static SagaStmt look_stmt = {
-		"SELECT 1 FROM saga.given_id WHERE execution_id = $1",
-		1, {UUIDOID}
+	static SagaStatement look_stmt = {
+		.sql = "SELECT FROM saga.given_id WHERE execution_id = $execution_id",
+		.read_only = true,
+		.limit = 1
 	};
-	static SagaStmt insert_stmt = {
-		"INSERT INTO saga.given_id (execution_id) VALUES ($1) ON CONFLICT DO NOTHING",
-		1, {UUIDOID}
+	static SagaStatement insert_stmt = {
+		.sql = "INSERT INTO saga.given_id (execution_id) VALUES ($execution_id) ON CONFLICT DO NOTHING"
 	};
 	pg_uuid_t	id = answer_id(token);
-	Datum		value = UUIDPGetDatum(&id);
 	bool		found;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(&look_stmt, &value, NULL, true, 1);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
+	found = saga_run(&look_stmt, saga_param_uuid("execution_id", &id)) > 0;
 	PopActiveSnapshot();
 	if (found || only_look)
 		return !found;
-	saga_execute(&insert_stmt, &value, NULL, false, 0);
-	return SPI_processed == 1;
+	return saga_run(&insert_stmt, saga_param_uuid("execution_id", &id)) == 1;
+}
+
+/* Whether a run has seen it, and it is what answers the token: a heartbeat does not. */
+static bool
+is_taken_answer(const SagaItem *item)
+{
+	JsonbValue	v;
+
+	return item->taken && item->kind == SAGA_MSG_EVENT && item->body != NULL && JB_ROOT_IS_OBJECT(item->body) &&
+		saga_jsonb_get(item->body, "token", &v) && !saga_jsonb_get(item->body, "heartbeat", &v);
 }
 
 void
 saga_answer_release(SagaBatch *batch)
 {
-	static SagaStmt stmt = {
-		"DELETE FROM saga.given_id WHERE execution_id = ANY ($1)",
-		1, {UUIDARRAYOID}
-	};
+	static SagaStatement stmt = {.sql = "DELETE FROM saga.given_id WHERE execution_id = ANY ($execution_ids)"};
 	Datum	   *ids = palloc(sizeof(Datum) * batch->nitems);
 	int			n = 0;
-	Datum		value;
 
 	for (int i = 0; i < batch->nitems; i++)
 	{
 		const SagaItem *item = &batch->items[i];
-		JsonbValue	v;
 		pg_uuid_t  *id;
 
-		if (!item->taken || item->kind != SAGA_MSG_EVENT || item->body == NULL || !JB_ROOT_IS_OBJECT(item->body) ||
-			!saga_jsonb_get(item->body, "token", &v) || saga_jsonb_get(item->body, "heartbeat", &v))
+		if (!is_taken_answer(item))
 			continue;
 		id = palloc(sizeof(pg_uuid_t));
 		*id = answer_id(saga_jsonb_get_string(item->body, "token"));
 		ids[n++] = UUIDPGetDatum(id);
 	}
-	if (n == 0)
-		return;
-	value = PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, 'c'));
-	saga_execute(&stmt, &value, NULL, false, 0);
+	if (n > 0)
+		saga_run(&stmt, saga_param_array("execution_ids", UUIDARRAYOID,
+										 construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
 }

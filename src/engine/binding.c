@@ -9,86 +9,85 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(saga_bind_resource);
 
 #define MAX_ARN_BYTES 2048
 
-static SagaStmt by_arn_stmt = {
-	"SELECT resource_id, resource FROM saga.resource WHERE created_by = $1 AND arn = $2",
-	2, {OIDOID, TEXTOID}
+static SagaStatement by_arn_stmt = {
+	.sql = "SELECT resource_id, resource FROM saga.resource WHERE created_by = $created_by AND arn = $arn",
+	.read_only = true,
+	.limit = 1
 };
-static SagaStmt by_function_stmt = {
-	"SELECT resource_id, resource FROM saga.resource WHERE created_by = $1 AND function_name = $2"
-	" ORDER BY arn LIMIT 1",
-	2, {OIDOID, TEXTOID}
+static SagaStatement by_function_stmt = {
+	.sql = "SELECT resource_id, resource FROM saga.resource"
+	" WHERE created_by = $created_by AND function_name = $function_name ORDER BY arn LIMIT 1",
+	.read_only = true,
+	.limit = 1
 };
-static SagaStmt by_id_stmt = {
-	"SELECT resource_id, resource FROM saga.resource WHERE resource_id = $1",
-	1, {INT4OID}
+static SagaStatement by_id_stmt = {
+	.sql = "SELECT resource_id, resource FROM saga.resource WHERE resource_id = $resource_id",
+	.read_only = true,
+	.limit = 1
 };
-static SagaStmt update_stmt = {
-	"UPDATE saga.resource SET resource = $2 WHERE arn = $1 AND created_by = $3",
-	3, {TEXTOID, TEXTOID, OIDOID}
+static SagaStatement update_stmt = {
+	.sql = "UPDATE saga.resource SET resource = $resource WHERE arn = $arn AND created_by = $created_by"
 };
-static SagaStmt upsert_stmt = {
-	"INSERT INTO saga.resource (arn, resource, created_by) VALUES ($1, $2, $3::regrole)"
-	" ON CONFLICT (created_by, arn) DO UPDATE SET resource = excluded.resource",
-	3, {TEXTOID, TEXTOID, OIDOID}
+static SagaStatement upsert_stmt = {
+	.sql = "INSERT INTO saga.resource (arn, resource, created_by) VALUES ($arn, $resource, $created_by::regrole)"
+	" ON CONFLICT (created_by, arn) DO UPDATE SET resource = excluded.resource"
 };
 
-
-/* The first row of a statement, as a resource in the caller's memory. */
+/*
+ * The first row of a statement, as a resource in the caller's memory.  What was bound
+ * anew counts at once, for a transaction with an old snapshot too.
+ */
 static const SagaResource *
-read_resource(SagaStmt *stmt, Datum *values, int32 *resource_id)
+read_resource(SagaStatement *stmt, const SagaParam *params, int32 *resource_id)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi;
 	SagaResource *resource = NULL;
-	bool		isnull;
+	SagaRows   *rows;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(stmt, values, NULL, true, 1);
+	rows = saga_query_params(stmt, params);
 	PopActiveSnapshot();
-	if (SPI_processed > 0)
+	if (saga_next(rows))
 	{
-		spi = MemoryContextSwitchTo(context);
 		resource = palloc(sizeof(SagaResource));
-		*resource_id = DatumGetInt32(saga_result(0, 1, &isnull));
-		if (!saga_resource_parse(TextDatumGetCString(saga_result(0, 2, &isnull)), resource))
+		*resource_id = saga_column_int4(rows, "resource_id");
+		if (!saga_resource_parse(saga_column_text(rows, "resource"), resource))
 			resource = NULL;
-		MemoryContextSwitchTo(spi);
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 	return resource;
 }
 
 const SagaResource *
 saga_binding_by_id(int32 resource_id)
 {
-	Datum		value = Int32GetDatum(resource_id);
+	const SagaParam params[] = {saga_param_int4("resource_id", resource_id), {.name = NULL}};
 
-	return read_resource(&by_id_stmt, &value, &resource_id);
+	return read_resource(&by_id_stmt, params, &resource_id);
 }
 
 static const SagaResource *
 find_of_owner(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
 {
-	Datum		values[2];
-	const SagaResource *resource;
+	const SagaParam params[] = {
+		saga_param_oid("created_by", owner),
+		saga_param_text("arn", arn),
+		saga_param_text("function_name", arn),
+		{.name = NULL}
+	};
+	const SagaResource *resource = read_resource(&by_arn_stmt, params, resource_id);
 
-	values[0] = ObjectIdGetDatum(owner);
-	values[1] = CStringGetTextDatum(arn);
-	resource = read_resource(&by_arn_stmt, values, resource_id);
 	if (resource == NULL && by_function_name)
-		resource = read_resource(&by_function_stmt, values, resource_id);
+		resource = read_resource(&by_function_stmt, params, resource_id);
 	return resource;
 }
 
@@ -109,6 +108,23 @@ saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *reso
 	return NULL;
 }
 
+/* What counts is how many bindings there are: one that changes is not counted again. */
+static void
+bind(const char *arn, const char *resource, Oid owner)
+{
+	const SagaParam params[] = {
+		saga_param_text("resource", resource),
+		saga_param_text("arn", arn),
+		saga_param_oid("created_by", owner),
+		{.name = NULL}
+	};
+
+	if (saga_run_params(&update_stmt, params) > 0)
+		return;
+	saga_object_check_count(SAGA_OBJECT_BINDING, owner);
+	saga_run_params(&upsert_stmt, params);
+}
+
 /* bind_resource(arn text, resource text) returns void */
 Datum
 saga_bind_resource(PG_FUNCTION_ARGS)
@@ -116,7 +132,6 @@ saga_bind_resource(PG_FUNCTION_ARGS)
 	char	   *arn = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	SagaResource resource;
-	Datum		values[3];
 
 	if (!saga_resource_parse(target, &resource) || resource.kind == SAGA_RES_OTHER ||
 		(resource.kind == SAGA_RES_SQL && strchr(resource.name, '.') == NULL))
@@ -128,16 +143,6 @@ saga_bind_resource(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("an ARN and a resource have at most %d bytes", MAX_ARN_BYTES)));
-	SPI_connect();
-	values[0] = CStringGetTextDatum(arn);
-	values[1] = CStringGetTextDatum(target);
-	values[2] = ObjectIdGetDatum(GetUserId());
-	saga_execute(&update_stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
-	{
-		saga_object_check_count(SAGA_OBJECT_BINDING, GetUserId());
-		saga_execute(&upsert_stmt, values, NULL, false, 0);
-	}
-	SPI_finish();
+	bind(arn, target, GetUserId());
 	PG_RETURN_VOID();
 }

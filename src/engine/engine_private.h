@@ -10,6 +10,8 @@
 #include "engine/engine.h"
 #include "fmgr.h"
 
+struct SagaRows;
+
 /* Of a workflow and of an execution, in characters, as at AWS. */
 #define SAGA_MAX_NAME_LENGTH 80
 
@@ -297,8 +299,7 @@ extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *ac
 /*
  * That a token was answered is kept from the answer until the run has taken it: a second
  * answer is refused.  claim: false when there is one, of another transaction or of
- * this one.  release: of the answers that were taken, at the end of a batch.  Both
- * need SPI_connect.
+ * this one.  release: of the answers that were taken, at the end of a batch.
  */
 extern bool saga_answer_claim(const char *token, bool only_look);
 extern void saga_answer_release(SagaBatch *batch);
@@ -306,7 +307,7 @@ extern void saga_answer_release(SagaBatch *batch);
 /* ---------- how calls went (settle.c) ---------- */
 
 /* saga_outbox_drop_hook */
-extern bool saga_settle_dropped(int32 destination_id, bool force);
+extern bool saga_settle_dropped(int32 destination_id, bool force, int *pid);
 
 /* ---------- what an execution has left (entry.c) ---------- */
 
@@ -322,11 +323,40 @@ extern bool saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id);
 extern void saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow,
 							  const pg_uuid_t *execution_id, bool done, Jsonb *output);
 
-/* The same for one of many: false where somebody else has it, or there is no such entry. */
+/* The same for one of many: false where somebody else has it. */
 extern bool saga_entry_try_lock(const pg_uuid_t *execution_id, int32 workflow_id, bool *live);
-extern bool saga_entry_has_no_effect(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id);
-extern bool saga_entry_ask(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
-extern bool saga_entry_unknown(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id);
+
+/* What an open entry is. */
+#define SAGA_ENTRY_OPEN		0x01
+#define SAGA_ENTRY_UNKNOWN	0x02
+#define SAGA_ENTRY_UNDOING	0x04
+#define SAGA_ENTRY_ASKED	0x08
+
+/* One of many calls, with its entry. */
+typedef struct SagaLeftCall
+{
+	pg_uuid_t	message_id;
+	pg_uuid_t	execution_id;
+	int32		workflow_id;
+	int			task_id;
+	int			entry;			/* SAGA_ENTRY_*; 0: none is open */
+	bool		chosen;			/* the entry is to be changed */
+} SagaLeftCall;
+
+typedef enum SagaEntryChange
+{
+	SAGA_ENTRY_GOES,
+	SAGA_ENTRY_IS_ASKED,
+	SAGA_ENTRY_IS_UNKNOWN
+} SagaEntryChange;
+
+/*
+ * Of many calls of one execution.  Its list may name thousands of them, so it
+ * is read once and written once.  look: fills in the entries, of which none is
+ * chosen then.  change: of those that are chosen, when the rows are locked.
+ */
+extern void saga_entry_look(SagaLeftCall *calls, int n);
+extern void saga_entry_change(const SagaLeftCall *calls, int n, SagaEntryChange how);
 
 extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
@@ -335,7 +365,11 @@ extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id);
 /* ---------- reading and writing (store.c) ---------- */
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
-extern void saga_store_read_item(uint64 row, SagaItem *item);
+
+/* The row that is looked at, of "id" and these columns; what it points to is in the current context. */
+#define SAGA_ITEM_COLUMNS "ctid, message_id, kind, version, target, sent_at, receives, body, headers"
+extern void saga_store_read_item(struct SagaRows *rows, SagaItem *item);
+
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */

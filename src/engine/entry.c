@@ -99,24 +99,30 @@ saga_entry_try_lock(const pg_uuid_t *execution_id, int32 workflow_id, bool *live
 	return *live || try_lock_rows(execution_id, workflow_id);
 }
 
-/* The entries whose member $2 is $3 become what $4 says, or go; "" is a member that is not there. */
-#define IS_IT "coalesce(x ->> $2, '') = $3"
+/*
+ * The entries whose member $2 is a key of $3 become what $4 says, or go; "" is
+ * a member that is not there.  A list may be long, so it is gone through once
+ * for all that are meant.
+ */
+#define IS_IT "$3 ? coalesce(x ->> $2, '')"
 #define CHANGED(list) \
-	"(SELECT jsonb_agg(CASE WHEN " IS_IT " THEN (x - 'undoing' - 'asked') || $4 ELSE x END ORDER BY n)" \
-	" FROM jsonb_array_elements(" list ") WITH ORDINALITY l(x, n) WHERE NOT " IS_IT " OR $4 IS NOT NULL)"
+	"(SELECT jsonb_agg(CASE WHEN " IS_IT " THEN (x - 'undoing' - 'asked') || $4 ELSE x END ORDER BY n) AS list" \
+	" FROM jsonb_array_elements(" list ") WITH ORDINALITY l(x, n) WHERE NOT " IS_IT " OR $4 IS NOT NULL) c"
 
 static SagaStmt change_execution_stmt = {
-	"UPDATE saga.execution e SET not_compensated = " CHANGED("e.not_compensated") ","
-	" left_over = CASE WHEN " CHANGED("e.not_compensated") " IS NOT NULL THEN left_over END"
+	"UPDATE saga.execution e SET (not_compensated, left_over) ="
+	" (SELECT c.list, CASE WHEN c.list IS NOT NULL THEN e.left_over END FROM " CHANGED("e.not_compensated") ")"
 	" WHERE execution_id = $1 AND EXISTS (SELECT FROM jsonb_array_elements(e.not_compensated) x WHERE " IS_IT ")",
-	4, {UUIDOID, TEXTOID, TEXTOID, JSONBOID}
+	4, {UUIDOID, TEXTOID, JSONBOID, JSONBOID}
 };
 
 static SagaStmt change_letter_stmt = {
-	"UPDATE saga.dead_letter d SET details = jsonb_set(details, '{not_compensated}', coalesce(" CHANGED("d.details -> 'not_compensated'") ", 'null')),"
-	" reason = CASE WHEN " CHANGED("d.details -> 'not_compensated'") " IS NULL THEN coalesce(details ->> 'error', reason) ELSE reason END"
+	"UPDATE saga.dead_letter d SET (details, reason) ="
+	" (SELECT jsonb_set(d.details, '{not_compensated}', coalesce(c.list, 'null')),"
+	" CASE WHEN c.list IS NULL THEN coalesce(d.details ->> 'error', d.reason) ELSE d.reason END"
+	" FROM " CHANGED("d.details -> 'not_compensated'") ")"
 	" WHERE queue_id = $5 AND message_id = $1 AND jsonb_typeof(details -> 'not_compensated') = 'array'",
-	5, {UUIDOID, TEXTOID, TEXTOID, JSONBOID, INT4OID}
+	5, {UUIDOID, TEXTOID, JSONBOID, JSONBOID, INT4OID}
 };
 
 /* Of an execution that has succeeded nothing else was to be told. */
@@ -126,11 +132,11 @@ static SagaStmt forget_stmt = {
 	2, {UUIDOID, INT4OID}
 };
 
-/* NULL: they go.  False: there are none. */
+/* Those whose member is a key of "which".  NULL: they go.  False: there are none. */
 static bool
-change(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, const char *value, Jsonb *to)
+change_all(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, Jsonb *which, Jsonb *to)
 {
-	Datum		values[5] = {UUIDPGetDatum(execution_id), CStringGetTextDatum(member), CStringGetTextDatum(value),
+	Datum		values[5] = {UUIDPGetDatum(execution_id), CStringGetTextDatum(member), JsonbPGetDatum(which),
 		(Datum) 0, Int32GetDatum(workflow_id)};
 	char		nulls[6] = "     ";
 
@@ -145,6 +151,35 @@ change(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, con
 	values[1] = Int32GetDatum(workflow_id);
 	saga_execute(&forget_stmt, values, NULL, false, 0);
 	return true;
+}
+
+static void
+push_text(JsonbParseState **state, const char *key, const char *text)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = unconstify(char *, key);
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+	v.val.string.val = unconstify(char *, text);
+	v.val.string.len = strlen(text);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static Jsonb *
+object_of(const char *key, const char *text)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, key, text);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static bool
+change(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, const char *value, Jsonb *to)
+{
+	return change_all(execution_id, workflow_id, member, object_of(value, ""), to);
 }
 
 #define CLOSED(list) \
@@ -226,19 +261,6 @@ find_entry(const pg_uuid_t *execution_id, const char *message_id, Entry *entry)
 	entry->left = isnull ? NULL : DatumGetJsonbPCopy(value);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
-}
-
-static void
-push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	v = {.type = jbvString};
-
-	v.val.string.val = unconstify(char *, key);
-	v.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &v);
-	v.val.string.val = unconstify(char *, text);
-	v.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &v);
 }
 
 /* ---------- its handler ---------- */
@@ -326,49 +348,70 @@ saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow, con
 
 /* ---------- of many ---------- */
 
-/* Of one that nobody knows of, and nobody is at; the rows are locked. */
-static bool
-is_unknown(const pg_uuid_t *message_id, const pg_uuid_t *execution_id)
-{
-	Entry		entry;
-
-	return find_entry(execution_id, saga_uuid_to_cstring(message_id), &entry) && !entry.closed &&
-		entry.undoing == NULL && strcmp(entry.outcome, "unknown") == 0;
-}
-
-bool
-saga_entry_has_no_effect(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id)
-{
-	return is_unknown(message_id, execution_id) &&
-		change(execution_id, workflow_id, "message_id", saga_uuid_to_cstring(message_id), NULL);
-}
-
-bool
-saga_entry_ask(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
+/* {"the id of its message": "its place"}, of all or of those that are chosen; NULL: of none. */
+static Jsonb *
+places(const SagaLeftCall *calls, int n, bool all)
 {
 	JsonbParseState *state = NULL;
+	Jsonb	   *result;
 
-	if (!is_unknown(message_id, execution_id) || !saga_outbox_ask(message_id, execution_id, task_id))
-		return false;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "asked", timestamptz_to_str(GetCurrentTimestamp()));
-	return change(execution_id, workflow_id, "message_id", saga_uuid_to_cstring(message_id),
-				  JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (all || calls[i].chosen)
+			push_text(&state, saga_uuid_to_cstring(&calls[i].message_id), psprintf("%d", i));
+	}
+	result = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JB_ROOT_COUNT(result) > 0 ? result : NULL;
 }
 
-/* Nobody will find out, and one that was known is not any more. */
-bool
-saga_entry_unknown(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id)
+void
+saga_entry_look(SagaLeftCall *calls, int n)
 {
-	JsonbParseState *state = NULL;
-	Entry		entry;
+	static SagaStmt stmt = {
+		"SELECT ($2 ->> (x ->> 'message_id'))::int, coalesce(x ->> 'outcome', 'unknown') = 'unknown', x ? 'undoing', x ? 'asked'"
+		" FROM saga.execution e, jsonb_array_elements(e.not_compensated) x"
+		" WHERE e.execution_id = $1 AND $2 ? coalesce(x ->> 'message_id', '') AND NOT x ? 'closed'",
+		2, {UUIDOID, JSONBOID}
+	};
+	Datum		values[2] = {UUIDPGetDatum(&calls->execution_id), JsonbPGetDatum(places(calls, n, true))};
+	bool		isnull;
 
-	if (!find_entry(execution_id, saga_uuid_to_cstring(message_id), &entry) || entry.undoing != NULL)
-		return false;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "outcome", "unknown");
-	return change(execution_id, workflow_id, "message_id", saga_uuid_to_cstring(message_id),
-				  JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	for (int i = 0; i < n; i++)
+	{
+		calls[i].entry = 0;
+		calls[i].chosen = false;
+	}
+	saga_execute(&stmt, values, NULL, false, 0);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		SagaLeftCall *call = &calls[DatumGetInt32(saga_result(row, 1, &isnull))];
+
+		call->entry = SAGA_ENTRY_OPEN;
+		if (DatumGetBool(saga_result(row, 2, &isnull)))
+			call->entry |= SAGA_ENTRY_UNKNOWN;
+		if (DatumGetBool(saga_result(row, 3, &isnull)))
+			call->entry |= SAGA_ENTRY_UNDOING;
+		if (DatumGetBool(saga_result(row, 4, &isnull)))
+			call->entry |= SAGA_ENTRY_ASKED;
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+void
+saga_entry_change(const SagaLeftCall *calls, int n, SagaEntryChange how)
+{
+	Jsonb	   *which = places(calls, n, false);
+	Jsonb	   *to = NULL;
+
+	if (which == NULL)
+		return;
+	if (how == SAGA_ENTRY_IS_ASKED)
+		to = object_of("asked", timestamptz_to_str(GetCurrentTimestamp()));
+	else if (how == SAGA_ENTRY_IS_UNKNOWN)
+		to = object_of("outcome", "unknown");
+	(void) change_all(&calls->execution_id, calls->workflow_id, "message_id", which, to);
 }
 
 /* ---------- what comes after the end ---------- */

@@ -24,7 +24,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -43,15 +43,12 @@ raise_exists(const pg_uuid_t *id)
 
 /* Whether the statement finds the id among what is committed now, and what this transaction has done. */
 static bool
-is_committed(SagaStmt *stmt, const pg_uuid_t *id)
+is_committed(SagaStatement *stmt, const pg_uuid_t *id)
 {
-	Datum		values[1] = {UUIDPGetDatum(id)};
 	bool		found;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(stmt, values, NULL, true, 1);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
+	found = saga_run(stmt, saga_param_uuid("execution_id", id)) > 0;
 	PopActiveSnapshot();
 	return found;
 }
@@ -60,19 +57,16 @@ is_committed(SagaStmt *stmt, const pg_uuid_t *id)
 static void
 reserve(const pg_uuid_t *id)
 {
-	static SagaStmt look_stmt = {
-		"SELECT 1 FROM saga.given_id WHERE execution_id = $1",
-		1, {UUIDOID}
+	static SagaStatement look_stmt = {
+		.sql = "SELECT FROM saga.given_id WHERE execution_id = $execution_id",
+		.read_only = true,
+		.limit = 1
 	};
-	static SagaStmt insert_stmt = {
-		"INSERT INTO saga.given_id (execution_id) VALUES ($1)",
-		1, {UUIDOID}
-	};
-	Datum		values[1] = {UUIDPGetDatum(id)};
+	static SagaStatement insert_stmt = {.sql = "INSERT INTO saga.given_id (execution_id) VALUES ($execution_id)"};
 
 	if (is_committed(&look_stmt, id))
 		raise_exists(id);
-	saga_execute(&insert_stmt, values, NULL, false, 0);
+	saga_run(&insert_stmt, saga_param_uuid("execution_id", id));
 }
 
 /* The unfinished transaction of another that has put a message of this id into the queue, or invalid. */
@@ -102,24 +96,20 @@ find_inserter(Relation message, Oid index, AttrNumber queue_attno, AttrNumber id
 static void
 wait_for_inserters(const pg_uuid_t *id)
 {
-	static SagaStmt stmt = {"SELECT workflow_id FROM saga.workflow"};
+	static SagaStatement stmt = {.sql = "SELECT workflow_id FROM saga.workflow", .read_only = true};
 	Oid			relid = saga_relation_oid("message");
 	Oid			index = saga_relation_oid("message_pkey");
 	AttrNumber	queue_attno = get_attnum(relid, "queue_id");
 	AttrNumber	id_attno = get_attnum(relid, "id");
 	Relation	message = table_open(relid, AccessShareLock);
-	SPITupleTable *table;
-	uint64		n;
+	SagaRows   *workflows;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(&stmt, NULL, NULL, true, 0);
+	workflows = saga_query(&stmt);
 	PopActiveSnapshot();
-	table = SPI_tuptable;
-	n = SPI_processed;
-	for (uint64 i = 0; i < n; i++)
+	while (saga_next(workflows))
 	{
-		bool		isnull;
-		int32		queue_id = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
+		int32		queue_id = saga_column_int4(workflows, "workflow_id");
 		TransactionId inserter;
 		ItemPointerData tid;
 
@@ -128,28 +118,30 @@ wait_for_inserters(const pg_uuid_t *id)
 															 queue_id, id, &tid)))
 			XactLockTableWait(inserter, message, &tid, XLTW_InsertIndex);
 	}
-	SPI_freetuptable(table);
+	saga_rows_free(workflows);
 	table_close(message, AccessShareLock);
 }
 
 /*
  * Raises unique_violation if there is an execution of this id, running or
- * ended, of whatever workflow, or one that is being started.  Needs SPI.
+ * ended, of whatever workflow, or one that is being started.
  */
 void
 saga_execution_id_reserve(const pg_uuid_t *id)
 {
-	static SagaStmt stmt = {
-		"SELECT 1 FROM saga.execution WHERE execution_id = $1"
-		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $1"
+	static SagaStatement used_stmt = {
+		.sql = "SELECT 1 FROM saga.execution WHERE execution_id = $execution_id"
+		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id"
 		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND id = $1"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND id = $execution_id"
 		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1 AND id <> message_id"
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $execution_id AND id <> message_id"
 		" UNION ALL SELECT 1 FROM saga.timer"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $1",
-		1, {UUIDOID}
+		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $execution_id",
+		.read_only = true,
+		.limit = 1
 	};
+	SagaRaised	save;
 
 	if (saga_uuid_take_offer(id))
 		return;
@@ -158,8 +150,10 @@ saga_execution_id_reserve(const pg_uuid_t *id)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is not an id for an execution", saga_uuid_to_cstring(id)),
 				 errhint("Take one from saga.make_id().")));
+	saga_raise(&save);
 	reserve(id);
 	wait_for_inserters(id);
-	if (is_committed(&stmt, id))
+	if (is_committed(&used_stmt, id))
 		raise_exists(id);
+	saga_lower(&save);
 }

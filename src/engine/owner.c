@@ -9,10 +9,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
@@ -22,16 +21,15 @@ PG_FUNCTION_INFO_V1(saga_set_workflow_owner);
 static char *
 definition_hash(int32 workflow_id)
 {
-	static SagaStmt stmt = {
-		"SELECT encode(sha256(convert_to(v.definition::text, 'UTF8')), 'hex')"
-		" FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version) WHERE w.workflow_id = $1",
-		1, {INT4OID}
+	static SagaStatement stmt = {
+		.sql = "SELECT encode(sha256(convert_to(v.definition::text, 'UTF8')), 'hex') AS hash"
+		" FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)"
+		" WHERE w.workflow_id = $workflow_id",
+		.limit = 1
 	};
-	Datum		value = Int32GetDatum(workflow_id);
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
 
-	saga_execute(&stmt, &value, NULL, false, 1);
-	return SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : "";
+	return saga_next(rows) ? saga_column_text(rows, "hash") : "";
 }
 
 /*
@@ -41,16 +39,14 @@ definition_hash(int32 workflow_id)
 static void
 check_versions(const char *name, int32 workflow_id, int version)
 {
-	static SagaStmt stmt = {
-		"SELECT 1 FROM saga.message WHERE queue_id = $1 AND kind = 's' AND version <> $2"
-		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $1 AND kind = 's' AND version <> $2"
-		" UNION ALL SELECT 1 FROM saga.continuation WHERE workflow_id = $1 AND version <> $2 LIMIT 1",
-		2, {INT4OID, INT4OID}
+	static SagaStatement stmt = {
+		.sql = "SELECT 1 FROM saga.message WHERE queue_id = $workflow_id AND kind = 's' AND version <> $version"
+		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $workflow_id AND kind = 's' AND version <> $version"
+		" UNION ALL SELECT 1 FROM saga.continuation WHERE workflow_id = $workflow_id AND version <> $version LIMIT 1",
+		.limit = 1
 	};
-	Datum		values[2] = {Int32GetDatum(workflow_id), Int32GetDatum(version)};
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
+	if (saga_run(&stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version)) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" has executions of an older version than that of the hash", name),
@@ -62,34 +58,25 @@ check_versions(const char *name, int32 workflow_id, int version)
 static void
 resolve_again(int32 workflow_id, Oid owner)
 {
-	static SagaStmt stmt = {
-		"SELECT version, definition FROM saga.workflow_version WHERE workflow_id = $1 ORDER BY version",
-		1, {INT4OID}
+	static SagaStatement stmt = {
+		.sql = "SELECT version, definition FROM saga.workflow_version WHERE workflow_id = $workflow_id ORDER BY version"
 	};
-	Datum		value = Int32GetDatum(workflow_id);
+	SagaRows   *rows;
 	MemoryContext context;
 	MemoryContext old;
-	SPITupleTable *rows;
-	uint64		nrows;
-	uint64		row;
-	bool		isnull;
 
 	saga_reference_forget(workflow_id);
-	saga_execute(&stmt, &value, NULL, false, 0);
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
+	rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga references", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	for (row = 0; row < nrows; row++)
+	while (saga_next(rows))
 	{
-		int			version = DatumGetInt32(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull));
-		Datum		definition = SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull);
-
 		CHECK_FOR_INTERRUPTS();
-		saga_reference_store(workflow_id, version, DatumGetJsonbP(definition), owner);
+		saga_reference_store(workflow_id, saga_column_int4(rows, "version"), saga_column_jsonb(rows, "definition"), owner);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
+	saga_rows_free(rows);
 	/* machines are kept with what their names mean */
 	CacheInvalidateRelcacheByRelid(saga_relation_oid("workflow_version"));
 }
@@ -106,9 +93,8 @@ resolve_again(int32 workflow_id, Oid owner)
 Datum
 saga_set_workflow_owner(PG_FUNCTION_ARGS)
 {
-	static SagaStmt workflow_stmt = {
-		"UPDATE saga.workflow SET owner = $2::regrole WHERE workflow_id = $1",
-		2, {INT4OID, OIDOID}
+	static SagaStatement workflow_stmt = {
+		.sql = "UPDATE saga.workflow SET owner = $owner::regrole WHERE workflow_id = $workflow_id"
 	};
 	char	   *name;
 	char	   *given;
@@ -117,7 +103,6 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 	const SagaWorkflow *workflow;
 	int32		workflow_id;
 	int			version;
-	Datum		values[2];
 
 	/* the function of 0.1 was STRICT and had two arguments */
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -130,8 +115,6 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 	workflow_id = workflow->workflow_id;
 	owner = workflow->owner;
 	version = workflow->version;
-	values[0] = Int32GetDatum(workflow_id);
-	values[1] = ObjectIdGetDatum(role);
 	SPI_connect();
 	saga_object_check_hash(SAGA_OBJECT_WORKFLOW, name, owner, definition_hash(workflow_id), given);
 	if (given != NULL)
@@ -139,7 +122,7 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 	if (owner != role)
 	{
 		saga_queue_set_owner(workflow_id, role);
-		saga_execute(&workflow_stmt, values, NULL, false, 0);
+		saga_run(&workflow_stmt, saga_param_int4("workflow_id", workflow_id), saga_param_oid("owner", role));
 		resolve_again(workflow_id, role);
 		saga_object_forget_grants(SAGA_OBJECT_WORKFLOW, workflow_id);
 	}

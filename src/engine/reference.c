@@ -9,11 +9,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
-#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 #define MAX_NAME_BYTES 2000
@@ -26,36 +25,29 @@ typedef struct Collect
 	Oid			owner;
 } Collect;
 
-static SagaStmt insert_stmt = {
-	"INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)"
-	" VALUES ('workflow', $1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-	5, {INT4OID, INT4OID, TEXTOID, TEXTOID, INT4OID}
+static SagaStatement insert_stmt = {
+	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id)"
+	" VALUES ('workflow', $workflow_id, $version, $kind, $name, $object_id) ON CONFLICT DO NOTHING"
 };
-static SagaStmt forget_stmt = {
-	"DELETE FROM saga.reference WHERE referrer = 'workflow' AND referrer_id = $1",
-	1, {INT4OID}
+static SagaStatement forget_stmt = {
+	.sql = "DELETE FROM saga.reference WHERE referrer = 'workflow' AND referrer_id = $workflow_id"
 };
-static SagaStmt load_stmt = {
-	"SELECT kind, name, object_id FROM saga.reference"
-	" WHERE referrer = 'workflow' AND referrer_id = $1 AND version = $2",
-	2, {INT4OID, INT4OID}
+static SagaStatement load_stmt = {
+	.sql = "SELECT kind, name, object_id FROM saga.reference"
+	" WHERE referrer = 'workflow' AND referrer_id = $workflow_id AND version = $version",
+	.read_only = true
 };
 
 
 static void
 store(Collect *collect, SagaObjectKind kind, const char *name, int32 id)
 {
-	Datum		values[5];
-
 	/* longer ones, URLs, do not fit into the index and are looked up when they are used */
 	if (id == 0 || strlen(name) > MAX_NAME_BYTES)
 		return;
-	values[0] = Int32GetDatum(collect->workflow_id);
-	values[1] = Int32GetDatum(collect->version);
-	values[2] = CStringGetTextDatum(saga_object_kind_name(kind));
-	values[3] = CStringGetTextDatum(name);
-	values[4] = Int32GetDatum(id);
-	saga_execute(&insert_stmt, values, NULL, false, 0);
+	saga_run(&insert_stmt, saga_param_int4("workflow_id", collect->workflow_id),
+			 saga_param_int4("version", collect->version), saga_param_text("kind", saga_object_kind_name(kind)),
+			 saga_param_text("name", name), saga_param_int4("object_id", id));
 }
 
 /* A member of an object that is a text and no expression; NULL otherwise. */
@@ -177,9 +169,7 @@ collect_names(Collect *collect, JsonbContainer *container)
 void
 saga_reference_forget(int32 workflow_id)
 {
-	Datum		value = Int32GetDatum(workflow_id);
-
-	saga_execute(&forget_stmt, &value, NULL, false, 0);
+	saga_run(&forget_stmt, saga_param_int4("workflow_id", workflow_id));
 }
 
 void
@@ -206,30 +196,32 @@ kind_by_name(const char *name, SagaObjectKind *kind)
 	return false;
 }
 
+/* The caller keeps them in a cache, so nothing else is left in his memory. */
 List *
 saga_reference_load(int32 workflow_id, int version)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		values[2] = {Int32GetDatum(workflow_id), Int32GetDatum(version)};
 	List	   *references = NIL;
-	uint64		row;
-	bool		isnull;
+	SagaRows   *rows;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(&load_stmt, values, NULL, true, 0);
+	rows = saga_query(&load_stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version));
 	PopActiveSnapshot();
-	for (row = 0; row < SPI_processed; row++)
+	while (saga_next(rows))
 	{
-		MemoryContext spi = MemoryContextSwitchTo(context);
-		SagaReference *reference = palloc(sizeof(SagaReference));
+		char	   *kind_name = saga_column_text(rows, "kind");
+		SagaReference *reference;
+		SagaObjectKind kind;
 
-		reference->name = TextDatumGetCString(saga_result(row, 2, &isnull));
-		reference->id = DatumGetInt32(saga_result(row, 3, &isnull));
-		if (kind_by_name(TextDatumGetCString(saga_result(row, 1, &isnull)), &reference->kind))
+		if (kind_by_name(kind_name, &kind))
+		{
+			reference = palloc(sizeof(SagaReference));
+			reference->kind = kind;
+			reference->name = saga_column_text(rows, "name");
+			reference->id = saga_column_int4(rows, "object_id");
 			references = lappend(references, reference);
-		MemoryContextSwitchTo(spi);
+		}
+		pfree(kind_name);
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 	return references;
 }

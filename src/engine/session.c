@@ -24,9 +24,9 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -61,29 +61,17 @@ refuse_session(const char *why)
 static bool
 has_cursors(void)
 {
-	static SagaStmt stmt = {.sql = "SELECT name FROM pg_catalog.pg_cursors"};
+	static SagaStatement stmt = {.sql = "SELECT name FROM pg_catalog.pg_cursors", .read_only = true};
+	SagaRows   *rows = saga_query(&stmt);
 	bool		found = false;
-	bool		isnull;
 
-	saga_execute(&stmt, NULL, NULL, true, 0);
-	for (uint64 i = 0; i < SPI_processed && !found; i++)
+	while (!found && saga_next(rows))
 	{
-		Portal		portal = GetPortalByName(TextDatumGetCString(saga_result(i, 1, &isnull)));
+		Portal		portal = GetPortalByName(saga_column_text(rows, "name"));
 
 		found = PortalIsValid(portal) && portal->status != PORTAL_ACTIVE;
 	}
-	SPI_freetuptable(SPI_tuptable);
-	return found;
-}
-
-static bool
-has_rows(SagaStmt *stmt)
-{
-	bool		found;
-
-	saga_execute(stmt, NULL, NULL, true, 1);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return found;
 }
 
@@ -94,21 +82,25 @@ has_rows(SagaStmt *stmt)
 void
 saga_session_begin_foreign(void)
 {
-	static SagaStmt temporary = {
+	static SagaStatement temporary = {
 		.sql = "SELECT FROM pg_catalog.pg_depend"
 		" WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass"
-		" AND refobjid = pg_catalog.pg_my_temp_schema()"
+		" AND refobjid = pg_catalog.pg_my_temp_schema()",
+		.read_only = true,
+		.limit = 1
 	};
-	static SagaStmt locks = {
+	static SagaStatement locks = {
 		.sql = "SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory'"
-		" AND pid = pg_catalog.pg_backend_pid() AND objsubid IN (1, 2)"
+		" AND pid = pg_catalog.pg_backend_pid() AND objsubid IN (1, 2)",
+		.read_only = true,
+		.limit = 1
 	};
 
-	if (has_rows(&temporary))
+	if (saga_run(&temporary) > 0)
 		refuse_session("It belongs to another role and has temporary objects, which the steps could reach.");
 	if (has_cursors())
 		refuse_session("It belongs to another role and has open cursors, which the steps could reach.");
-	if (has_rows(&locks))
+	if (saga_run(&locks) > 0)
 		refuse_session("It belongs to another role and has advisory locks, which the steps could give back.");
 	foreign = true;
 }

@@ -23,8 +23,8 @@ PG_FUNCTION_INFO_V1(saga_settle);
 PG_FUNCTION_INFO_V1(saga_settle_destination);
 PG_FUNCTION_INFO_V1(saga_settle_text);
 
-/* Calls that are looked at together. */
-#define SETTLE_CHUNK 100
+/* Calls that are looked at together: as many as one execution may have, since its list is written once for all of them. */
+#define SETTLE_CHUNK 10000
 
 /* ---------- one ---------- */
 
@@ -104,7 +104,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 		saga_entry_close(&execution_id, workflow->workflow_id);
 	else if (recorded)
 		settled = saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id,
-									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output);
+									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output, live);
 	if (settled == SAGA_NOT_IN_DOUBT)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -133,16 +133,17 @@ typedef enum Mass
 {
 	MASS_ASK,
 	MASS_NO_EFFECT,
-	MASS_UNKNOWN
+	MASS_UNKNOWN,
+	MASS_LOOK					/* is there any? */
 } Mass;
 
-typedef struct Call
+/* Those that were passed over. */
+typedef struct Left
 {
-	pg_uuid_t	message_id;
-	pg_uuid_t	execution_id;
-	int32		workflow_id;
-	int			task_id;
-} Call;
+	int64		calls;
+	bool		looked;			/* who has the rows of one of them locked was looked for, once */
+	int			pid;			/* who that is; 0: it was not found out */
+} Left;
 
 #define CALL_COLUMNS "SELECT outbox_id, execution_id, workflow_id, task_id FROM saga.outbox o WHERE destination_id = $1 AND outbox_id > $2 AND "
 #define BEFORE "coalesce(unwanted_since, last_sent_at, created_at) < $3 ORDER BY outbox_id LIMIT " CppAsString2(SETTLE_CHUNK)
@@ -159,56 +160,190 @@ static SagaStmt unknown_stmt = {
 	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
 };
 
-/* Whatever is known of them: in a list of what was not undone. */
+/* Whatever is known of them: of executions that have left something, perhaps not this. */
 static SagaStmt listed_stmt = {
 	CALL_COLUMNS "execution_id IS NOT NULL AND workflow_id IS NOT NULL AND EXISTS (SELECT FROM saga.execution e"
-	" WHERE e.execution_id = o.execution_id AND e.not_compensated @> jsonb_build_array(jsonb_build_object('message_id', o.outbox_id))"
-	" AND NOT e.not_compensated @> jsonb_build_array(jsonb_build_object('message_id', o.outbox_id, 'closed', true)))"
-	" AND " BEFORE,
+	" WHERE e.execution_id = o.execution_id AND e.not_compensated IS NOT NULL) AND " BEFORE,
 	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
 };
 
-/* One of them; false: it was passed over. */
-typedef bool (*CallFunction) (const Call *call, Mass mass);
+/* ---------- of one execution ---------- */
 
-static bool
-settle_asked(const Call *call, Mass mass)
+/* Calls of one execution; returns how many were settled. */
+typedef int (*CallsFunction) (SagaLeftCall *calls, int n, Mass mass, Left *left);
+
+/* Of all that lock it: a process has the transaction that is in the row, unless that is prepared. */
+static int
+who_locks(const SagaLeftCall *call)
 {
-	bool		live;
+	static SagaStmt stmt = {
+		"SELECT l.pid FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.granted AND l.pid IS NOT NULL AND l.transactionid IN ("
+		"SELECT xmax FROM saga.continuation WHERE execution_id = $1 UNION ALL "
+		"SELECT xmax FROM saga.execution WHERE execution_id = $1 UNION ALL "
+		"SELECT xmax FROM saga.dead_letter WHERE message_id = $1 AND queue_id = $2) AND l.pid <> pg_backend_pid() LIMIT 1",
+		2, {UUIDOID, INT4OID}
+	};
+	Datum		values[2] = {UUIDPGetDatum(&call->execution_id), Int32GetDatum(call->workflow_id)};
+	bool		isnull;
 
-	return saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) &&
-		saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id,
-						   mass == MASS_NO_EFFECT ? SAGA_SAID_NO_EFFECT : SAGA_SAID_UNKNOWN, NULL) == SAGA_SETTLED;
+	saga_execute(&stmt, values, NULL, false, 1);
+	return SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+}
+
+/* False: somebody else has it. */
+static bool
+try_lock(const SagaLeftCall *calls, Left *left, bool *live)
+{
+	if (saga_entry_try_lock(&calls->execution_id, calls->workflow_id, live))
+		return true;
+	if (!left->looked)
+		left->pid = who_locks(calls);
+	left->looked = true;
+	return false;
+}
+
+/* What SPI keeps of each goes at once. */
+static SagaSettled
+settle_record(const SagaLeftCall *call, SagaSaid said, bool live)
+{
+	SagaSettled settled;
+
+	CHECK_FOR_INTERRUPTS();
+	SPI_connect();
+	settled = saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id, said, NULL, live);
+	SPI_finish();
+	return settled;
 }
 
 static bool
-settle_unknown(const Call *call, Mass mass)
+ask_record(const SagaLeftCall *call)
 {
-	bool		live;
+	bool		asked;
 
-	if (!saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) || live)
-		return false;
-	if (mass == MASS_ASK)
-		return saga_entry_ask(&call->message_id, call->workflow_id, &call->execution_id, call->task_id);
-	if (!saga_entry_has_no_effect(&call->message_id, call->workflow_id, &call->execution_id))
-		return false;
-	(void) saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id,
-							  SAGA_SAID_NO_EFFECT, NULL);
-	return true;
+	CHECK_FOR_INTERRUPTS();
+	SPI_connect();
+	asked = saga_outbox_ask(&call->message_id, &call->execution_id, call->task_id);
+	SPI_finish();
+	return asked;
 }
 
-static bool
-forget_listed(const Call *call, Mass mass)
+/* That they are asked for once more is over, too, where the execution has ended. */
+static int
+settle_asked(SagaLeftCall *calls, int n, Mass mass, Left *left)
 {
-	bool		live;
+	int			done = 0;
+	bool		live = false;
+	bool		locked = try_lock(calls, left, &live);
 
-	return saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) && !live &&
-		saga_entry_unknown(&call->message_id, call->workflow_id, &call->execution_id);
+	if (locked && !live)
+		saga_entry_look(calls, n);
+	for (int i = 0; locked && i < n; i++)
+	{
+		if (settle_record(&calls[i], mass == MASS_NO_EFFECT ? SAGA_SAID_NO_EFFECT : SAGA_SAID_UNKNOWN, live) != SAGA_SETTLED)
+			continue;
+		done++;
+		calls[i].chosen = !live && (calls[i].entry & SAGA_ENTRY_ASKED) && !(calls[i].entry & SAGA_ENTRY_UNDOING);
+	}
+	if (locked && !live)
+		saga_entry_change(calls, n, mass == MASS_NO_EFFECT ? SAGA_ENTRY_GOES : SAGA_ENTRY_IS_UNKNOWN);
+	left->calls += n - done;
+	return done;
 }
 
-/* In pieces; returns how many. *left: so many were passed over. */
+/* Of those that nobody is at. */
+static int
+settle_unknown(SagaLeftCall *calls, int n, Mass mass, Left *left)
+{
+	int			done = 0;
+	bool		live;
+
+	if (!try_lock(calls, left, &live) || live)
+	{
+		left->calls += n;
+		return 0;
+	}
+	saga_entry_look(calls, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!(calls[i].entry & SAGA_ENTRY_UNKNOWN) || (calls[i].entry & SAGA_ENTRY_UNDOING))
+			continue;
+		if (mass == MASS_NO_EFFECT)
+			(void) settle_record(&calls[i], SAGA_SAID_NO_EFFECT, false);
+		else if (!ask_record(&calls[i]))
+			continue;
+		calls[i].chosen = true;
+		done++;
+	}
+	saga_entry_change(calls, n, mass == MASS_NO_EFFECT ? SAGA_ENTRY_GOES : SAGA_ENTRY_IS_ASKED);
+	left->calls += n - done;
+	return done;
+}
+
+/* Nobody will find out, and what was known is not any more; but what is unknown already is not written once more. */
+static int
+forget_listed(SagaLeftCall *calls, int n, Mass mass, Left *left)
+{
+	int			done = 0;
+	bool		live = false;
+	bool		locked = mass == MASS_UNKNOWN && try_lock(calls, left, &live) && !live;
+
+	saga_entry_look(calls, n);
+	for (int i = 0; i < n; i++)
+	{
+		int			entry = calls[i].entry;
+
+		if (!(entry & SAGA_ENTRY_OPEN))
+			continue;
+		if (!locked || (entry & SAGA_ENTRY_UNDOING))
+		{
+			left->calls++;
+			continue;
+		}
+		done++;
+		calls[i].chosen = !(entry & SAGA_ENTRY_UNKNOWN) || (entry & SAGA_ENTRY_ASKED);
+	}
+	saga_entry_change(calls, n, SAGA_ENTRY_IS_UNKNOWN);
+	return done;
+}
+
+/* ---------- one execution after the other ---------- */
+
+static int
+compare_calls(const void *a, const void *b)
+{
+	const SagaLeftCall *x = a;
+	const SagaLeftCall *y = b;
+	int			result = saga_uuid_cmp(&x->execution_id, &y->execution_id);
+
+	return result != 0 ? result : saga_uuid_cmp(&x->message_id, &y->message_id);
+}
+
+/* The next ones, those of an execution together; *after: the last of them. */
+static SagaLeftCall *
+next_calls(SagaStmt *stmt, Datum *values, pg_uuid_t *after, int *n)
+{
+	SagaLeftCall *calls;
+	bool		isnull;
+
+	saga_execute(stmt, values, NULL, false, 0);
+	*n = (int) SPI_processed;
+	calls = palloc0(sizeof(SagaLeftCall) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		calls[i].message_id = *DatumGetUUIDP(saga_result(i, 1, &isnull));
+		calls[i].execution_id = *DatumGetUUIDP(saga_result(i, 2, &isnull));
+		calls[i].workflow_id = DatumGetInt32(saga_result(i, 3, &isnull));
+		calls[i].task_id = DatumGetInt32(saga_result(i, 4, &isnull));
+		*after = calls[i].message_id;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	qsort(calls, *n, sizeof(SagaLeftCall), compare_calls);
+	return calls;
+}
+
+/* In pieces; returns how many. */
 static int64
-each_call(SagaStmt *stmt, int32 destination_id, TimestampTz before, Mass mass, CallFunction function, int64 *left)
+each_execution(SagaStmt *stmt, int32 destination_id, TimestampTz before, Mass mass, CallsFunction function, Left *left)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga settle", ALLOCSET_DEFAULT_SIZES);
 	pg_uuid_t	after = saga_uuid_min;
@@ -219,31 +354,22 @@ each_call(SagaStmt *stmt, int32 destination_id, TimestampTz before, Mass mass, C
 	do
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
-		Call	   *calls = palloc(sizeof(Call) * SETTLE_CHUNK);
-		bool		isnull;
+		SagaLeftCall *calls = next_calls(stmt, values, &after, &n);
+		int			end;
 
-		saga_execute(stmt, values, NULL, false, 0);
-		n = (int) SPI_processed;
-		for (int i = 0; i < n; i++)
-		{
-			calls[i].message_id = *DatumGetUUIDP(saga_result(i, 1, &isnull));
-			calls[i].execution_id = *DatumGetUUIDP(saga_result(i, 2, &isnull));
-			calls[i].workflow_id = DatumGetInt32(saga_result(i, 3, &isnull));
-			calls[i].task_id = DatumGetInt32(saga_result(i, 4, &isnull));
-		}
-		SPI_freetuptable(SPI_tuptable);
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n && !(mass == MASS_LOOK && left->calls > 0); i = end)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (function(&calls[i], mass))
-				done++;
-			else
-				++*left;
-			after = calls[i].message_id;
+			for (end = i + 1; end < n && saga_uuid_cmp(&calls[end].execution_id, &calls[i].execution_id) == 0;)
+				end++;
+			/* what SPI keeps, and what is made of the list, goes with each */
+			SPI_connect();
+			done += function(&calls[i], end - i, mass, left);
+			SPI_finish();
 		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
-	} while (n == SETTLE_CHUNK);
+	} while (n == SETTLE_CHUNK && !(mass == MASS_LOOK && left->calls > 0));
 	MemoryContextDelete(context);
 	return done;
 }
@@ -253,7 +379,7 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 {
 	SagaObject	object;
 	Mass		mass = MASS_ASK;
-	int64		left = 0;
+	Left		left = {0};
 	int64		done = 0;
 
 	if (strcmp(outcome, "no_effect") == 0)
@@ -266,9 +392,9 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 	if (!saga_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN, &object))
 		saga_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN);
 	if (mass != MASS_ASK)
-		done += each_call(&asked_stmt, object.id, before, mass, settle_asked, &left);
+		done += each_execution(&asked_stmt, object.id, before, mass, settle_asked, &left);
 	if (mass != MASS_UNKNOWN)
-		done += each_call(&unknown_stmt, object.id, before, mass, settle_unknown, &left);
+		done += each_execution(&unknown_stmt, object.id, before, mass, settle_unknown, &left);
 	SPI_finish();
 	if (done > 0)
 		saga_accepted();
@@ -318,23 +444,30 @@ saga_settle_text(PG_FUNCTION_ARGS)
 
 /* ---------- a destination is dropped ---------- */
 
+/* Is there any?  Looked at alone, and nothing is locked. */
 static bool
-any(SagaStmt *stmt, int32 destination_id)
+any_asked(int32 destination_id)
 {
 	Datum		values[3] = {Int32GetDatum(destination_id), UUIDPGetDatum(&saga_uuid_min), TimestampTzGetDatum(DT_NOEND)};
 
-	saga_execute(stmt, values, NULL, false, 1);
+	saga_execute(&asked_stmt, values, NULL, false, 1);
 	return SPI_processed > 0;
 }
 
 bool
-saga_settle_dropped(int32 destination_id, bool force)
+saga_settle_dropped(int32 destination_id, bool force, int *pid)
 {
-	int64		left = 0;
+	Left		left = {0};
 
-	if (!force)
-		return any(&asked_stmt, destination_id) || any(&listed_stmt, destination_id);
-	(void) each_call(&asked_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, settle_asked, &left);
-	(void) each_call(&listed_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, forget_listed, &left);
-	return left > 0;
+	if (force)
+	{
+		(void) each_execution(&asked_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, settle_asked, &left);
+		(void) each_execution(&listed_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, forget_listed, &left);
+	}
+	else if (any_asked(destination_id))
+		return true;
+	else
+		(void) each_execution(&listed_stmt, destination_id, DT_NOEND, MASS_LOOK, forget_listed, &left);
+	*pid = left.pid;
+	return left.calls > 0;
 }

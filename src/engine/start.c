@@ -6,15 +6,13 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(saga_start_execution);
 PG_FUNCTION_INFO_V1(saga_start_execution_by_id);
@@ -115,32 +113,29 @@ saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *
 static pg_uuid_t
 find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
 {
-	static SagaStmt stmt = {
-		"SELECT n.execution_id, coalesce("
+	static SagaStatement stmt = {
+		.sql = "SELECT n.execution_id, coalesce("
 		" (SELECT c.input FROM saga.continuation c WHERE c.execution_id = n.execution_id),"
 		" (SELECT e.input FROM saga.execution e WHERE e.execution_id = n.execution_id),"
-		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $1 AND m.id = n.execution_id),"
-		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $1 AND m.message_id = n.execution_id"
+		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $workflow_id AND m.id = n.execution_id),"
+		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $workflow_id AND m.message_id = n.execution_id"
 		"  AND m.id <> m.message_id AND m.kind = 's'),"
-		" (SELECT t.body FROM saga.timer t WHERE t.queue_id = $1 AND t.message_id = n.execution_id AND t.kind = 's')) = $3"
-		" FROM saga.execution_name n WHERE n.workflow_id = $1 AND n.name = $2",
-		3, {INT4OID, TEXTOID, JSONBOID}
+		" (SELECT t.body FROM saga.timer t WHERE t.queue_id = $workflow_id AND t.message_id = n.execution_id"
+		"  AND t.kind = 's')) = $input AS has_same_input"
+		" FROM saga.execution_name n WHERE n.workflow_id = $workflow_id AND n.name = $name",
+		.limit = 1
 	};
-	Datum		values[3];
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow->workflow_id),
+								  saga_param_text("name", name), saga_param_jsonb("input", input));
 	pg_uuid_t	id;
 
-	values[0] = Int32GetDatum(workflow->workflow_id);
-	values[1] = CStringGetTextDatum(name);
-	values[2] = JsonbPGetDatum(input);
-	saga_execute(&stmt, values, NULL, false, 1);
-	if (SPI_processed == 0)
+	if (!saga_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not find the execution named \"%s\"", name),
 				 errhint("Try again.")));
-	id = *DatumGetUUIDP(saga_result(0, 1, &isnull));
-	if (!DatumGetBool(saga_result(0, 2, &isnull)) || isnull)
+	id = saga_column_uuid(rows, "execution_id");
+	if (!saga_column_bool(rows, "has_same_input"))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNIQUE_VIOLATION),
 				 errmsg("execution \"%s\" of workflow \"%s\" already exists with another input",
@@ -154,22 +149,17 @@ find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
 static bool
 reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.execution_name (workflow_id, name, execution_id) VALUES ($1, $2, $3)"
-		" ON CONFLICT DO NOTHING",
-		3, {INT4OID, TEXTOID, UUIDOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.execution_name (workflow_id, name, execution_id)"
+		" VALUES ($workflow_id, $name, $execution_id) ON CONFLICT DO NOTHING"
 	};
-	Datum		values[3];
 
 	if (name[0] == '\0' || pg_mbstrlen(name) > SAGA_MAX_NAME_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("execution name must have 1 to %d characters", SAGA_MAX_NAME_LENGTH)));
-	values[0] = Int32GetDatum(workflow->workflow_id);
-	values[1] = CStringGetTextDatum(name);
-	values[2] = UUIDPGetDatum(id);
-	saga_execute(&stmt, values, NULL, false, 0);
-	return SPI_processed == 1;
+	return saga_run(&stmt, saga_param_int4("workflow_id", workflow->workflow_id), saga_param_text("name", name),
+					saga_param_uuid("execution_id", id)) == 1;
 }
 
 static pg_uuid_t
@@ -181,7 +171,6 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 
 	row.version = workflow->version;
 	row.body = input;
-	SPI_connect();
 	row.message_id = id ? *id : saga_uuid_new();
 	result = row.message_id;
 	if (name && !reserve_name(workflow, name, &row.message_id))
@@ -200,7 +189,6 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 		}
 		saga_send_rows(queue, &row, 1);
 	}
-	SPI_finish();
 	saga_accepted();
 	return result;
 }
@@ -327,23 +315,16 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how
  * compensation or a state behind it looks into the document.  So any mention
  * counts, in any version.
  */
-static SagaStmt reads_stmt = {
-	.sql = "SELECT EXISTS (SELECT FROM saga.workflow_version WHERE workflow_id = $1 AND definition::text LIKE '%ResponseBody%')",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement reads_stmt = {
+	.sql = "SELECT FROM saga.workflow_version"
+	" WHERE workflow_id = $workflow_id AND definition::text LIKE '%ResponseBody%'",
+	.limit = 1
 };
 
 static bool
 reads_bodies(int32 workflow_id)
 {
-	Datum		value = Int32GetDatum(workflow_id);
-	bool		isnull;
-	bool		result;
-
-	(void) saga_execute(&reads_stmt, &value, NULL, false, 1);
-	result = DatumGetBool(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	return result;
+	return saga_run(&reads_stmt, saga_param_int4("workflow_id", workflow_id)) > 0;
 }
 
 /* From _PG_init. */
@@ -371,25 +352,23 @@ of_workflow(int32 workflow_id)
 static int32
 find_live(const pg_uuid_t *id)
 {
-	static SagaStmt stmt = {
-		"SELECT workflow_id FROM saga.continuation WHERE execution_id = $1"
+	static SagaStatement stmt = {
+		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
 		" UNION ALL"
 		" SELECT m.queue_id FROM saga.message m WHERE m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND m.id = $1 AND m.kind = 's'"
+		" AND m.id = $execution_id AND m.kind = 's'"
 		" UNION ALL"
 		" SELECT m.queue_id FROM saga.message m WHERE m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND m.message_id = $1 AND m.id <> m.message_id AND m.kind = 's'"
+		" AND m.message_id = $execution_id AND m.id <> m.message_id AND m.kind = 's'"
 		" UNION ALL"
 		" SELECT t.queue_id FROM saga.timer t WHERE t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND t.message_id = $1 AND t.kind = 's'"
+		" AND t.message_id = $execution_id AND t.kind = 's'"
 		" LIMIT 1",
-		1, {UUIDOID}
+		.limit = 1
 	};
-	Datum		values[1] = {UUIDPGetDatum(id)};
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id));
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	return SPI_processed ? of_workflow(DatumGetInt32(saga_result(0, 1, &isnull))) : 0;
+	return saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
 }
 
 /* Whether it has ended is for who may stop it to know. */
@@ -474,21 +453,33 @@ saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id)
 static bool
 is_waiting(int32 workflow_id, const pg_uuid_t *execution_id, const char *token)
 {
-	static SagaStmt stmt = {
-		"SELECT pg_catalog.strpos(run::text, $2) > 0 FROM saga.continuation"
-		" WHERE execution_id = $1 AND workflow_id = $3",
-		3, {UUIDOID, TEXTOID, INT4OID}
+	static SagaStatement stmt = {
+		.sql = "SELECT FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
+		" AND pg_catalog.strpos(run::text, $token) > 0",
+		.read_only = true,
+		.limit = 1
 	};
-	Datum		values[3] = {UUIDPGetDatum(execution_id), CStringGetTextDatum(token), Int32GetDatum(workflow_id)};
 	bool		waiting;
-	bool		isnull;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(&stmt, values, NULL, true, 1);
-	waiting = SPI_processed > 0 && DatumGetBool(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	waiting = saga_run(&stmt, saga_param_uuid("execution_id", execution_id), saga_param_text("token", token),
+					   saga_param_int4("workflow_id", workflow_id)) > 0;
 	PopActiveSnapshot();
 	return waiting;
+}
+
+/* The run waits for it, and nobody else has answered, nor does while we look. */
+static bool
+may_answer(int32 workflow_id, const pg_uuid_t *execution_id, const char *token, bool heartbeat)
+{
+	SagaRaised	save;
+	bool		may;
+
+	saga_raise(&save);
+	may = is_waiting(workflow_id, execution_id, token) && saga_answer_claim(token, heartbeat) &&
+		is_waiting(workflow_id, execution_id, token);
+	saga_lower(&save);
+	return may;
 }
 
 /*
@@ -510,9 +501,7 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 				 errmsg("invalid task token"),
 				 errhint("Pass the token on as it came in $$.Task.Token.")));
 
-	SPI_connect();
-	if (!is_waiting(workflow_id, &execution_id, token) || !saga_answer_claim(token, heartbeat) ||
-		!is_waiting(workflow_id, &execution_id, token))
+	if (!may_answer(workflow_id, &execution_id, token, heartbeat))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the task of this token does not wait any more"),
@@ -532,7 +521,6 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 	}
 	saga_engine_send_event(workflow_id, &execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-	SPI_finish();
 	saga_accepted();
 }
 

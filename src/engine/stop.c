@@ -17,16 +17,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
+#include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
-#include "utils/timestamp.h"
-
-#define START_COLUMNS \
-	" ctid, message_id, kind, version, target, sent_at, receives, body, headers"
 
 /* Executions that this transaction stops while somebody runs them. */
 typedef struct Stopped
@@ -77,39 +73,29 @@ saga_stop_count(void)
 bool
 saga_stop_is_pending(const SagaQueue *queue, const pg_uuid_t *execution_id)
 {
-	static SagaStmt stmt = {
-		"SELECT 1 FROM saga.message WHERE queue_id = $1 AND id = $2 AND kind = 'e'",
-		2, {INT4OID, UUIDOID}
+	static SagaStatement stmt = {
+		.sql = "SELECT FROM saga.message WHERE queue_id = $queue_id AND id = $id AND kind = 'e'",
+		.limit = 1
 	};
 	pg_uuid_t	position = saga_stop_position(execution_id);
-	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(&position)};
-	bool		found;
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	return found;
+	return saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("id", &position)) > 0;
 }
 
 /* Of two for one execution the first counts, but for one that says that nothing is to be undone. */
 static void
 insert_event(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, kind, body)"
-		" VALUES ($1, $2, $2, $3, $4, 'e', $5) ON CONFLICT (queue_id, id) DO UPDATE SET body ="
-		" CASE WHEN excluded.body #>> '{stop,compensate}' = 'false' THEN excluded.body ELSE message.body END",
-		5, {INT4OID, UUIDOID, UUIDOID, TIMESTAMPTZOID, JSONBOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, kind, body)"
+		" VALUES ($queue_id, $id, $id, $target, $sent_at, 'e', $body) ON CONFLICT (queue_id, id) DO UPDATE SET body ="
+		" CASE WHEN excluded.body #>> '{stop,compensate}' = 'false' THEN excluded.body ELSE message.body END"
 	};
 	pg_uuid_t	position = saga_stop_position(execution_id);
-	Datum		values[5];
 
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(&position);
-	values[2] = UUIDPGetDatum(execution_id);
-	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[4] = JsonbPGetDatum(body);
-	saga_execute(&stmt, values, NULL, false, 0);
+	saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("id", &position),
+			 saga_param_uuid("target", execution_id), saga_param_timestamptz("sent_at", GetCurrentTimestamp()),
+			 saga_param_jsonb("body", body));
 	saga_note_inserted(queue, &position);
 }
 
@@ -153,27 +139,12 @@ xact_callback(XactEvent event, void *arg)
 		nstopped = 0;
 }
 
-/*
- * What runs now and was begun before the event could be seen; what is begun
- * from now on finds it.
- */
-void
-saga_stop_tell_prepared(void)
+/* Where the events are that would stop these executions. */
+static ArrayType *
+stop_positions(const pg_uuid_t *runs, int n)
 {
-	static SagaStmt stmt = {
-		"SELECT target FROM saga.message WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND id = ANY ($1) AND kind = 'e'",
-		1, {UUIDARRAYOID}
-	};
-	pg_uuid_t  *runs;
-	int			n = saga_proc_list_runs(&runs);
-	Datum	   *positions;
-	Datum		value;
-	bool		isnull;
+	Datum	   *positions = palloc(sizeof(Datum) * n);
 
-	if (n == 0)
-		return;
-	positions = palloc(sizeof(Datum) * n);
 	for (int i = 0; i < n; i++)
 	{
 		pg_uuid_t  *position = palloc(sizeof(pg_uuid_t));
@@ -181,11 +152,34 @@ saga_stop_tell_prepared(void)
 		*position = saga_stop_position(&runs[i]);
 		positions[i] = UUIDPGetDatum(position);
 	}
-	value = PointerGetDatum(construct_array(positions, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	saga_execute(&stmt, &value, NULL, false, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		(void) saga_proc_stop_execution(DatumGetUUIDP(saga_result(i, 1, &isnull)));
-	SPI_freetuptable(SPI_tuptable);
+	return construct_array(positions, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+}
+
+/*
+ * What runs now and was begun before the event could be seen; what is begun
+ * from now on finds it.
+ */
+void
+saga_stop_tell_prepared(void)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT target FROM saga.message WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
+		" AND id = ANY ($ids) AND kind = 'e'"
+	};
+	pg_uuid_t  *runs;
+	int			n = saga_proc_list_runs(&runs);
+	SagaRows   *rows;
+
+	if (n == 0)
+		return;
+	rows = saga_query(&stmt, saga_param_array("ids", UUIDARRAYOID, stop_positions(runs, n)));
+	while (saga_next(rows))
+	{
+		pg_uuid_t	execution_id = saga_column_uuid(rows, "target");
+
+		(void) saga_proc_stop_execution(&execution_id);
+	}
+	saga_rows_free(rows);
 }
 
 static void
@@ -238,33 +232,37 @@ stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 
 /* ---------- an execution that has not begun ---------- */
 
-static SagaStmt message_stmt = {
-	"SELECT id," START_COLUMNS " FROM saga.message WHERE queue_id = $1 AND id = $2 AND kind = 's' FOR UPDATE SKIP LOCKED",
-	2, {INT4OID, UUIDOID}
+static SagaStatement message_stmt = {
+	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
+	" WHERE queue_id = $queue_id AND id = $execution_id AND kind = 's' FOR UPDATE SKIP LOCKED",
+	.limit = 1
 };
 
 /* It had trouble, and came back. */
-static SagaStmt returned_stmt = {
-	"SELECT id," START_COLUMNS " FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id"
-	" AND kind = 's' FOR UPDATE SKIP LOCKED",
-	2, {INT4OID, UUIDOID}
+static SagaStatement returned_stmt = {
+	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
+	" WHERE queue_id = $queue_id AND message_id = $execution_id AND id <> message_id AND kind = 's'"
+	" FOR UPDATE SKIP LOCKED",
+	.limit = 1
 };
 
 /* ... or is to come back. */
-static SagaStmt timer_stmt = {
-	"SELECT message_id AS id," START_COLUMNS " FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND kind = 's'"
-	" FOR UPDATE SKIP LOCKED",
-	2, {INT4OID, UUIDOID}
+static SagaStatement timer_stmt = {
+	.sql = "SELECT message_id AS id, " SAGA_ITEM_COLUMNS " FROM saga.timer"
+	" WHERE queue_id = $queue_id AND message_id = $execution_id AND kind = 's' FOR UPDATE SKIP LOCKED",
+	.limit = 1
 };
 
 static bool
-read_start(SagaItem *item)
+lock_start_in(SagaStatement *stmt, const SagaQueue *queue, const pg_uuid_t *execution_id, SagaItem *item)
 {
-	bool		found = SPI_processed > 0;
+	SagaRows   *rows = saga_query(stmt, saga_param_int4("queue_id", queue->queue_id),
+								  saga_param_uuid("execution_id", execution_id));
+	bool		found = saga_next(rows);
 
 	if (found)
-		saga_store_read_item(0, item);
-	SPI_freetuptable(SPI_tuptable);
+		saga_store_read_item(rows, item);
+	saga_rows_free(rows);
 	return found;
 }
 
@@ -275,64 +273,47 @@ read_start(SagaItem *item)
 static bool
 lock_start(const SagaQueue *queue, const pg_uuid_t *execution_id, SagaItem *item, bool *in_timer)
 {
-	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(execution_id)};
-	MemoryContext context = CurrentMemoryContext;
 	SagaClaim	locking;
 	bool		found;
 
 	*in_timer = false;
 	saga_note_locked(queue, execution_id);
-	saga_execute(&message_stmt, values, NULL, false, 1);
-	MemoryContextSwitchTo(context);
-	found = read_start(item);
+	if (lock_start_in(&message_stmt, queue, execution_id, item))
+		return true;
+	saga_locking_begin(&locking, queue);
+	found = lock_start_in(&returned_stmt, queue, execution_id, item);
+	if (found)
+		saga_note_locked(queue, &item->id);
+	saga_locking_end(&locking);
 	if (!found)
-	{
-		saga_locking_begin(&locking, queue);
-		saga_execute(&returned_stmt, values, NULL, false, 1);
-		MemoryContextSwitchTo(context);
-		found = read_start(item);
-		if (found)
-			saga_note_locked(queue, &item->id);
-		saga_locking_end(&locking);
-	}
-	if (!found)
-	{
-		saga_execute(&timer_stmt, values, NULL, false, 1);
-		MemoryContextSwitchTo(context);
-		found = *in_timer = read_start(item);
-	}
+		found = *in_timer = lock_start_in(&timer_stmt, queue, execution_id, item);
 	return found;
 }
 
 static void
 delete_timer(const SagaQueue *queue, const pg_uuid_t *execution_id)
 {
-	static SagaStmt stmt = {
-		"DELETE FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND kind = 's'",
-		2, {INT4OID, UUIDOID}
+	static SagaStatement stmt = {
+		.sql = "DELETE FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND kind = 's'"
 	};
-	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(execution_id)};
 
-	saga_execute(&stmt, values, NULL, false, 0);
+	saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("message_id", execution_id));
 }
 
 static bool
 start_exists(const SagaQueue *queue, const pg_uuid_t *execution_id)
 {
-	static SagaStmt stmt = {
-		"SELECT 1 FROM saga.message WHERE queue_id = $1 AND id = $2 AND kind = 's'"
-		" UNION ALL SELECT 1 FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id AND kind = 's'"
-		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND kind = 's'"
+	static SagaStatement stmt = {
+		.sql = "SELECT 1 FROM saga.message WHERE queue_id = $queue_id AND id = $execution_id AND kind = 's'"
+		" UNION ALL SELECT 1 FROM saga.message"
+		" WHERE queue_id = $queue_id AND message_id = $execution_id AND id <> message_id AND kind = 's'"
+		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $queue_id AND message_id = $execution_id AND kind = 's'"
 		" LIMIT 1",
-		2, {INT4OID, UUIDOID}
+		.limit = 1
 	};
-	Datum		values[2] = {Int32GetDatum(queue->queue_id), UUIDPGetDatum(execution_id)};
-	bool		found;
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	return found;
+	return saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id),
+					saga_param_uuid("execution_id", execution_id)) > 0;
 }
 
 /*
@@ -404,7 +385,6 @@ stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 	job->nevents = 1;
 	if (!load(&batch, job, &event, &in_timer))
 		return false;
-	MemoryContextSwitchTo(batch.context);
 	saga_job_begin(job, GetCurrentTimestamp());
 	if (saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING)
 	{

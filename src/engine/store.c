@@ -10,97 +10,110 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "outbox/outbox.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
+#include "utils/lsyscache.h"
 
 /* ---------- claim ---------- */
 
-static SagaStmt claim_stmt = {
-	"SELECT id, ctid, message_id, kind, version, target, sent_at, receives, body, headers"
-	" FROM saga.message WHERE queue_id = $1 AND id > $2 ORDER BY id LIMIT $3"
-	" FOR UPDATE SKIP LOCKED",
-	3, {INT4OID, UUIDOID, INT8OID}
+static SagaStatement claim_stmt = {
+	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
+	" WHERE queue_id = $queue_id AND id > $mark ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED"
 };
 
-static SagaStmt claim_one_stmt = {
-	"SELECT id, ctid, message_id, kind, version, target, sent_at, receives, body, headers"
-	" FROM saga.message WHERE queue_id = $1 AND id IN ($2, $3) ORDER BY id FOR UPDATE SKIP LOCKED",
-	3, {INT4OID, UUIDOID, UUIDOID}
+static SagaStatement claim_one_stmt = {
+	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
+	" WHERE queue_id = $queue_id AND id IN ($id, $stop_id) ORDER BY id FOR UPDATE SKIP LOCKED"
 };
 
 void
-saga_store_read_item(uint64 row, SagaItem *item)
+saga_store_read_item(SagaRows *rows, SagaItem *item)
 {
 	bool		isnull;
-	Datum		d;
 
 	memset(item, 0, sizeof(*item));
-	item->id = *DatumGetUUIDP(saga_result(row, 1, &isnull));
-	item->ctid = *(ItemPointer) DatumGetPointer(saga_result(row, 2, &isnull));
-	item->message_id = *DatumGetUUIDP(saga_result(row, 3, &isnull));
-	item->kind = DatumGetChar(saga_result(row, 4, &isnull));
-	d = saga_result(row, 5, &isnull);
-	item->version = isnull ? 0 : DatumGetInt32(d);
-	d = saga_result(row, 6, &isnull);
-	item->execution_id = isnull ? item->message_id : *DatumGetUUIDP(d);
-	item->sent_at = DatumGetTimestampTz(saga_result(row, 7, &isnull));
-	item->receives = DatumGetInt32(saga_result(row, 8, &isnull));
-	d = saga_result(row, 9, &isnull);
-	item->body = isnull ? NULL : DatumGetJsonbPCopy(d);
-	d = saga_result(row, 10, &isnull);
-	item->headers = isnull ? NULL : DatumGetJsonbPCopy(d);
+	item->id = saga_column_uuid(rows, "id");
+	item->ctid = *(ItemPointer) DatumGetPointer(saga_column(rows, "ctid", TIDOID, &isnull));
+	item->message_id = saga_column_uuid(rows, "message_id");
+	item->kind = saga_column_char(rows, "kind");
+	item->version = saga_column_int4(rows, "version");
+	item->execution_id = saga_column_is_null(rows, "target") ? item->message_id : saga_column_uuid(rows, "target");
+	item->sent_at = saga_column_timestamptz(rows, "sent_at");
+	item->receives = saga_column_int4(rows, "receives");
+	item->body = saga_column_jsonb(rows, "body");
+	item->headers = saga_column_jsonb(rows, "headers");
+}
+
+/* Fills batch->items.  There is room for the starts that events of stopping are about. */
+static void
+read_items(SagaBatch *batch, SagaRows *rows)
+{
+	batch->nitems = (int) rows->count;
+	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
+	for (int i = 0; saga_next(rows); i++)
+		saga_store_read_item(rows, &batch->items[i]);
+	saga_rows_free(rows);
+}
+
+/* Whoever may be cancelled after he has a lock has noted it before. */
+static void
+claim_one(SagaBatch *batch, const pg_uuid_t *id, const pg_uuid_t *execution_id)
+{
+	pg_uuid_t	stop = saga_stop_position(execution_id);
+
+	saga_note_locked(batch->queue, id);
+	saga_note_locked(batch->queue, &stop);
+	read_items(batch, saga_query(&claim_one_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
+								 saga_param_uuid("id", id), saga_param_uuid("stop_id", &stop)));
+}
+
+/* Nothing else runs between begin and end: the mark's protocol. */
+static void
+claim_next(SagaBatch *batch, int limit)
+{
+	SagaClaim	claim;
+
+	saga_claim_begin(&claim, batch->queue);
+	read_items(batch, saga_query(&claim_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
+								 saga_param_uuid("mark", &claim.mark), saga_param_int8("limit", limit)));
+	saga_claim_end(&claim, batch->nitems > 0 ? &batch->items[batch->nitems - 1].id : NULL);
 }
 
 /*
- * Fills batch->items.  With "only", that row, wherever the mark is, and no
- * other, unless its execution was stopped: then that event, which comes first.
- * There is room for the starts that events of this kind are about.
+ * Up to so many messages of the queue.  With "only", that row, wherever the mark
+ * is, and no other, unless its execution was stopped: then that event, which comes
+ * first.
  */
 void
 saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of)
 {
-	pg_uuid_t	stop;
-	SagaClaim	claim;
-	Datum		values[3];
-	MemoryContext old;
-	uint64		i;
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
 
-	values[0] = Int32GetDatum(batch->queue->queue_id);
 	if (only)
-	{
-		/* before the statement: it may be cancelled after it has the lock */
-		stop = saga_stop_position(only_of);
-		saga_note_locked(batch->queue, only);
-		saga_note_locked(batch->queue, &stop);
-		values[1] = UUIDPGetDatum(only);
-		values[2] = UUIDPGetDatum(&stop);
-		saga_execute(&claim_one_stmt, values, NULL, false, 0);
-	}
+		claim_one(batch, only, only_of);
 	else
-	{
-		saga_claim_begin(&claim, batch->queue);
-		values[1] = UUIDPGetDatum(&claim.mark);
-		values[2] = Int64GetDatum(limit);
-		saga_execute(&claim_stmt, values, NULL, false, 0);
-	}
-	old = MemoryContextSwitchTo(batch->context);
-	batch->nitems = (int) SPI_processed;
-	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
-	for (i = 0; i < SPI_processed; i++)
-		saga_store_read_item(i, &batch->items[i]);
+		claim_next(batch, limit);
 	MemoryContextSwitchTo(old);
-	SPI_freetuptable(SPI_tuptable);
-
-	/* before anything else runs: the mark's protocol */
-	if (!only)
-		saga_claim_end(&claim, batch->nitems ? &batch->items[batch->nitems - 1].id : NULL);
 }
 
 /* ---------- load ---------- */
+
+static void
+read_continuation(SagaRows *rows, SagaJob *job)
+{
+	job->version = saga_column_int4(rows, "version");
+	job->name = saga_column_text(rows, "name");
+	job->started_at = saga_column_timestamptz(rows, "started_at");
+	job->runs = saga_column_int4(rows, "runs");
+	job->parent_id = saga_column_uuid(rows, "parent_id");
+	job->input = saga_column_jsonb(rows, "input");
+	if (job->input == NULL)
+		job->input = saga_jsonb_null();
+	job->frozen = saga_column_jsonb(rows, "run");
+	job->parked_before = true;
+}
 
 /*
  * Locks and reads the continuation.  False when there is none that could be
@@ -111,78 +124,57 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uu
 bool
 saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 {
-	static SagaStmt load_stmt = {
-		"SELECT version, name, started_at, runs, parent_id, input, run FROM saga.continuation"
-		" WHERE execution_id = $1 AND workflow_id = $2 FOR UPDATE SKIP LOCKED",
-		2, {UUIDOID, INT4OID}
+	static SagaStatement load_stmt = {
+		.sql = "SELECT version, name, started_at, runs, parent_id, input, run FROM saga.continuation"
+		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id FOR UPDATE SKIP LOCKED",
+		.limit = 1
 	};
-	static SagaStmt exists_stmt = {
-		"SELECT 1 FROM saga.continuation WHERE execution_id = $1 AND workflow_id = $2",
-		2, {UUIDOID, INT4OID}
+	static SagaStatement exists_stmt = {
+		.sql = "SELECT FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id",
+		.limit = 1
 	};
-	Datum		values[2] = {UUIDPGetDatum(&job->execution_id), Int32GetDatum(job->queue->queue_id)};
-	bool		isnull;
-	Datum		d;
-	MemoryContext old;
+	const SagaParam params[] = {
+		saga_param_uuid("execution_id", &job->execution_id),
+		saga_param_int4("workflow_id", job->queue->queue_id),
+		{.name = NULL}
+	};
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	SagaRows   *rows = saga_query_params(&load_stmt, params);
+	bool		loaded = saga_next(rows);
 
-	*locked_elsewhere = false;
-	saga_execute(&load_stmt, values, NULL, false, 1);
-	if (SPI_processed == 0)
-	{
-		SPI_freetuptable(SPI_tuptable);
-		saga_execute(&exists_stmt, values, NULL, false, 1);
-		*locked_elsewhere = SPI_processed > 0;
-		SPI_freetuptable(SPI_tuptable);
-		return false;
-	}
-	old = MemoryContextSwitchTo(batch->context);
-	job->version = DatumGetInt32(saga_result(0, 1, &isnull));
-	d = saga_result(0, 2, &isnull);
-	job->name = isnull ? NULL : TextDatumGetCString(d);
-	job->started_at = DatumGetTimestampTz(saga_result(0, 3, &isnull));
-	job->runs = DatumGetInt32(saga_result(0, 4, &isnull));
-	d = saga_result(0, 5, &isnull);
-	job->parent_id = isnull ? saga_uuid_min : *DatumGetUUIDP(d);
-	d = saga_result(0, 6, &isnull);
-	job->input = isnull ? saga_jsonb_null() : DatumGetJsonbPCopy(d);
-	job->frozen = DatumGetJsonbPCopy(saga_result(0, 7, &isnull));
-	job->parked_before = true;
+	if (loaded)
+		read_continuation(rows, job);
+	saga_rows_free(rows);
+	*locked_elsewhere = !loaded && saga_run_params(&exists_stmt, params) > 0;
 	MemoryContextSwitchTo(old);
-	SPI_freetuptable(SPI_tuptable);
-	return true;
+	return loaded;
 }
 
 int32
 saga_store_ended_workflow(const pg_uuid_t *execution_id)
 {
-	static SagaStmt stmt = {
-		"SELECT workflow_id FROM saga.execution WHERE execution_id = $1",
-		1, {UUIDOID}
+	static SagaStatement stmt = {
+		.sql = "SELECT workflow_id FROM saga.execution WHERE execution_id = $execution_id",
+		.limit = 1
 	};
-	Datum		values[1] = {UUIDPGetDatum(execution_id)};
-	int32		workflow_id;
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
+	int32		workflow_id = saga_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	workflow_id = SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return workflow_id;
 }
 
 char *
 saga_store_ended_name(const pg_uuid_t *execution_id)
 {
-	static SagaStmt stmt = {
-		"SELECT name FROM saga.execution WHERE execution_id = $1 AND name IS NOT NULL",
-		1, {UUIDOID}
+	static SagaStatement stmt = {
+		.sql = "SELECT name FROM saga.execution WHERE execution_id = $execution_id",
+		.limit = 1
 	};
-	Datum		values[1] = {UUIDPGetDatum(execution_id)};
-	bool		isnull;
-	char	   *name;
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
+	char	   *name = saga_next(rows) ? saga_column_text(rows, "name") : NULL;
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	name = SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : NULL;
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return name;
 }
 
@@ -191,45 +183,40 @@ saga_store_ended_name(const pg_uuid_t *execution_id)
 static void
 set_timer(SagaJob *job, TimestampTz wake_at)
 {
-	static SagaStmt set_stmt = {
-		"INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, kind)"
-		" VALUES ($1, $2, $3, $2, $4, 't')"
-		" ON CONFLICT (queue_id, message_id) DO UPDATE SET wake_at = excluded.wake_at",
-		4, {INT4OID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	static SagaStatement set_stmt = {
+		.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, kind)"
+		" VALUES ($queue_id, $message_id, $wake_at, $message_id, $sent_at, 't')"
+		" ON CONFLICT (queue_id, message_id) DO UPDATE SET wake_at = excluded.wake_at"
 	};
-	static SagaStmt clear_stmt = {
-		"DELETE FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND kind = 't'",
-		2, {INT4OID, UUIDOID}
+	static SagaStatement clear_stmt = {
+		.sql = "DELETE FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND kind = 't'"
 	};
-	Datum		values[4];
+	const SagaParam params[] = {
+		saga_param_int4("queue_id", job->queue->queue_id),
+		saga_param_uuid("message_id", &job->execution_id),
+		saga_param_timestamptz("wake_at", wake_at),
+		saga_param_timestamptz("sent_at", GetCurrentTimestamp()),
+		{.name = NULL}
+	};
 
-	values[0] = Int32GetDatum(job->queue->queue_id);
-	values[1] = UUIDPGetDatum(&job->execution_id);
-	if (TIMESTAMP_IS_NOEND(wake_at))
+	if (!TIMESTAMP_IS_NOEND(wake_at))
 	{
-		if (job->parked_before)
-			saga_execute(&clear_stmt, values, NULL, false, 0);
-		return;
+		saga_run_params(&set_stmt, params);
+		saga_note_timer(wake_at);
 	}
-	values[2] = TimestampTzGetDatum(wake_at);
-	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	saga_execute(&set_stmt, values, NULL, false, 0);
-	saga_note_timer(wake_at);
+	else if (job->parked_before)
+		saga_run_params(&clear_stmt, params);
 }
 
 static void
 insert_history(SagaJob *job, int run)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.history (execution_id, run, events) VALUES ($1, $2, $3)",
-		3, {UUIDOID, INT4OID, BYTEAOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.history (execution_id, run, events) VALUES ($execution_id, $run, $events)"
 	};
-	Datum		values[3];
 
-	values[0] = UUIDPGetDatum(&job->execution_id);
-	values[1] = Int32GetDatum(run);
-	values[2] = PointerGetDatum(saga_run_history(job->run, job->input, NULL));
-	saga_execute(&stmt, values, NULL, false, 0);
+	saga_run(&stmt, saga_param_uuid("execution_id", &job->execution_id), saga_param_int4("run", run),
+			 saga_param_pointer("events", BYTEAOID, saga_run_history(job->run, job->input, NULL)));
 }
 
 /* A message that brings the execution back at once. */
@@ -244,69 +231,53 @@ send_tick(SagaJob *job)
 	job->tick = row.message_id;
 }
 
+static void
+write_continuation(SagaJob *job, TimestampTz now)
+{
+	static SagaStatement insert_stmt = {
+		.sql = "INSERT INTO saga.continuation (execution_id, workflow_id, version, name, status, current_state,"
+		" started_at, parked_at, parent_id, input, run, waiting_for)"
+		" VALUES ($execution_id, $workflow_id, $version, $name, $status, $current_state,"
+		" $started_at, $parked_at, $parent_id, $input, $run, $waiting_for)"
+	};
+	static SagaStatement update_stmt = {
+		.sql = "UPDATE saga.continuation SET status = $status, current_state = $current_state, parked_at = $parked_at,"
+		" runs = runs + 1, run = $run, waiting_for = $waiting_for WHERE execution_id = $execution_id"
+	};
+	const SagaParam params[] = {
+		saga_param_uuid("execution_id", &job->execution_id),
+		saga_param_int4("workflow_id", job->queue->queue_id),
+		saga_param_int4("version", job->version),
+		saga_param_text("name", job->name),
+		saga_param_char("status", saga_run_status(job->run) == SAGA_COMPENSATING ? 'c' : 'r'),
+		saga_param_text("current_state", saga_run_current_state(job->run)),
+		saga_param_timestamptz("started_at", job->started_at),
+		saga_param_timestamptz("parked_at", now),
+		saga_param_if(saga_job_undoes(job), saga_param_uuid("parent_id", &job->parent_id)),
+		saga_param_jsonb("input", job->input),
+		saga_param_jsonb("run", saga_run_freeze(job->run)),
+		saga_param_text("waiting_for", saga_run_waiting_for(job->run)),
+		{.name = NULL}
+	};
+
+	saga_run_params(job->parked_before ? &update_stmt : &insert_stmt, params);
+}
+
+/* What is left to do, or due already, is no timer's: a message brings it back at once. */
 void
 saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 {
-	static SagaStmt insert_stmt = {
-		"INSERT INTO saga.continuation (execution_id, workflow_id, version, name, status, current_state,"
-		" started_at, parked_at, parent_id, input, run, waiting_for)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-		12, {UUIDOID, INT4OID, INT4OID, TEXTOID, CHAROID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		UUIDOID, JSONBOID, JSONBOID, TEXTOID}
-	};
-	static SagaStmt update_stmt = {
-		"UPDATE saga.continuation SET status = $2, current_state = $3, parked_at = $4,"
-		" runs = runs + 1, run = $5, waiting_for = $6 WHERE execution_id = $1",
-		6, {UUIDOID, CHAROID, TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID}
-	};
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		status = CharGetDatum(saga_run_status(job->run) == SAGA_COMPENSATING ? 'c' : 'r');
-	const char *state = saga_run_current_state(job->run);
-	Datum		frozen = JsonbPGetDatum(saga_run_freeze(job->run));
-	char	   *waiting = saga_run_waiting_for(job->run);
-	Datum		waiting_for = waiting != NULL ? CStringGetTextDatum(waiting) : (Datum) 0;
+	bool		at_once = job->early || wake_at <= now;
+	SagaRaised	save;
 
-	if (job->parked_before)
-	{
-		Datum		values[6] = {UUIDPGetDatum(&job->execution_id), status,
-			state ? CStringGetTextDatum(state) : (Datum) 0,
-		TimestampTzGetDatum(now), frozen, waiting_for};
-		char		nulls[7] = "      ";
-
-		nulls[2] = state ? ' ' : 'n';
-		nulls[5] = waiting ? ' ' : 'n';
-		saga_execute(&update_stmt, values, nulls, false, 0);
-	}
-	else
-	{
-		Datum		values[12];
-		char		nulls[13] = "            ";
-
-		values[0] = UUIDPGetDatum(&job->execution_id);
-		values[1] = Int32GetDatum(job->queue->queue_id);
-		values[2] = Int32GetDatum(job->version);
-		values[3] = job->name ? CStringGetTextDatum(job->name) : (Datum) 0;
-		nulls[3] = job->name ? ' ' : 'n';
-		values[4] = status;
-		values[5] = state ? CStringGetTextDatum(state) : (Datum) 0;
-		nulls[5] = state ? ' ' : 'n';
-		values[6] = TimestampTzGetDatum(job->started_at);
-		values[7] = TimestampTzGetDatum(now);
-		values[8] = UUIDPGetDatum(&job->parent_id);
-		nulls[8] = saga_uuid_cmp(&job->parent_id, &saga_uuid_min) == 0 ? 'n' : ' ';
-		values[9] = JsonbPGetDatum(job->input);
-		values[10] = frozen;
-		values[11] = waiting_for;
-		nulls[11] = waiting ? ' ' : 'n';
-		saga_execute(&insert_stmt, values, nulls, false, 0);
-	}
+	saga_raise(&save);
+	write_continuation(job, now);
 	insert_history(job, job->runs + 1);
-	if (job->early || wake_at <= now)
-	{
+	set_timer(job, at_once ? DT_NOEND : wake_at);
+	saga_lower(&save);
+	if (at_once)
 		send_tick(job);
-		wake_at = DT_NOEND;
-	}
-	set_timer(job, wake_at);
 }
 
 /* ---------- end ---------- */
@@ -367,6 +338,18 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 	(void) saga_dead_letter_insert(&letter);
 }
 
+static void
+forget_parked(SagaJob *job)
+{
+	static SagaStatement stmt = {.sql = "DELETE FROM saga.continuation WHERE execution_id = $execution_id"};
+	SagaRaised	save;
+
+	saga_raise(&save);
+	saga_run(&stmt, saga_param_uuid("execution_id", &job->execution_id));
+	set_timer(job, DT_NOEND);
+	saga_lower(&save);
+}
+
 /*
  * The execution has ended: its row is written by saga_store_flush; what it
  * had as a parked one goes now, and a failure becomes a dead letter.  One
@@ -375,16 +358,9 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 void
 saga_store_end(SagaBatch *batch, SagaJob *job)
 {
-	static SagaStmt delete_stmt = {
-		"DELETE FROM saga.continuation WHERE execution_id = $1",
-		1, {UUIDOID}
-	};
-	Datum		values[1] = {UUIDPGetDatum(&job->execution_id)};
-
 	if (job->parked_before)
 	{
-		saga_execute(&delete_stmt, values, NULL, false, 0);
-		set_timer(job, DT_NOEND);
+		forget_parked(job);
 		if (job->end.status != SAGA_SUCCEEDED)
 			saga_outbox_withdraw(&job->execution_id, 0);
 	}
@@ -407,44 +383,45 @@ status_char(SagaStatus status)
 		status == SAGA_ABORTED ? 'a' : 'f';
 }
 
-#define ENDED_COLUMNS 18
+#define ENDED_COLUMNS \
+	"execution_id, workflow_id, version, started_at, stopped_at, status, runs, name, parent_id," \
+	" error, cause, input, output, compensated, history, not_compensated, effects, left_over"
+#define ENDED_VALUES \
+	"$execution_id, $workflow_id, $version, $started_at, $stopped_at, $status, $runs, $name, $parent_id," \
+	" $error, $cause, $input, $output, $compensated, $history, $not_compensated, $effects, $left_over"
+#define N_ENDED 18
+
+/* With the end of the list. */
+typedef SagaParam EndedRow[N_ENDED + 1];
 
 static void
-fill_ended(SagaJob *job, Datum *v, bool *n)
+fill_ended(SagaJob *job, EndedRow row)
 {
 	const SagaAction *end = &job->end;
 	bool		failed = end->status != SAGA_SUCCEEDED;
-	bytea	   *history = saga_run_history(job->run, job->input, end->output);
+	const EndedRow ended = {
+		saga_param_uuid("execution_id", &job->execution_id),
+		saga_param_int4("workflow_id", job->queue->queue_id),
+		saga_param_int4("version", job->version),
+		saga_param_timestamptz("started_at", job->started_at),
+		saga_param_timestamptz("stopped_at", GetCurrentTimestamp()),
+		saga_param_char("status", status_char(end->status)),
+		saga_param_int4("runs", job->runs + 1),
+		saga_param_text("name", job->name),
+		saga_param_if(saga_job_undoes(job), saga_param_uuid("parent_id", &job->parent_id)),
+		saga_param_text("error", failed ? end->error : NULL),
+		saga_param_text("cause", failed ? end->cause : NULL),
+		saga_param_jsonb("input", job->input),
+		saga_param_jsonb("output", end->output),
+		saga_param_jsonb("compensated", end->compensated),
+		saga_param_pointer("history", BYTEAOID, saga_run_history(job->run, job->input, end->output)),
+		saga_param_jsonb("not_compensated", end->not_compensated),
+		saga_param_jsonb("effects", end->effects),
+		saga_param_jsonb("left_over", end->left),
+		{.name = NULL}
+	};
 
-	memset(n, 0, sizeof(bool) * ENDED_COLUMNS);
-	v[0] = UUIDPGetDatum(&job->execution_id);
-	v[1] = Int32GetDatum(job->queue->queue_id);
-	v[2] = Int32GetDatum(job->version);
-	v[3] = TimestampTzGetDatum(job->started_at);
-	v[4] = TimestampTzGetDatum(GetCurrentTimestamp());
-	v[5] = CharGetDatum(status_char(end->status));
-	v[6] = Int32GetDatum(job->runs + 1);
-	n[7] = job->name == NULL;
-	v[7] = n[7] ? (Datum) 0 : CStringGetTextDatum(job->name);
-	n[8] = saga_uuid_cmp(&job->parent_id, &saga_uuid_min) == 0;
-	v[8] = UUIDPGetDatum(&job->parent_id);
-	n[9] = !failed || end->error == NULL;
-	v[9] = n[9] ? (Datum) 0 : CStringGetTextDatum(end->error);
-	n[10] = !failed || end->cause == NULL;
-	v[10] = n[10] ? (Datum) 0 : CStringGetTextDatum(end->cause);
-	v[11] = JsonbPGetDatum(job->input);
-	n[12] = end->output == NULL;
-	v[12] = n[12] ? (Datum) 0 : JsonbPGetDatum(end->output);
-	n[13] = end->compensated == NULL;
-	v[13] = n[13] ? (Datum) 0 : JsonbPGetDatum(end->compensated);
-	n[14] = history == NULL;
-	v[14] = PointerGetDatum(history);
-	n[15] = end->not_compensated == NULL;
-	v[15] = n[15] ? (Datum) 0 : JsonbPGetDatum(end->not_compensated);
-	n[16] = end->effects == NULL;
-	v[16] = n[16] ? (Datum) 0 : JsonbPGetDatum(end->effects);
-	n[17] = end->left == NULL;
-	v[17] = n[17] ? (Datum) 0 : JsonbPGetDatum(end->left);
+	memcpy(row, ended, sizeof(EndedRow));
 }
 
 /* Documents as long as this are not copied into an array first, and out of it again. */
@@ -460,103 +437,70 @@ is_long(const SagaJob *job)
 static void
 insert_long(SagaJob *job)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status, runs,"
-		" name, parent_id, error, cause, input, output, compensated, history, not_compensated, effects, left_over)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-		ENDED_COLUMNS, {UUIDOID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, CHAROID, INT4OID, TEXTOID,
-		UUIDOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, BYTEAOID, JSONBOID, JSONBOID, JSONBOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.execution (" ENDED_COLUMNS ") VALUES (" ENDED_VALUES ")"
 	};
-	Datum		values[ENDED_COLUMNS];
-	bool		isnull[ENDED_COLUMNS];
-	char		nulls[ENDED_COLUMNS + 1];
+	EndedRow	row;
 
-	fill_ended(job, values, isnull);
-	for (int i = 0; i < ENDED_COLUMNS; i++)
-		nulls[i] = isnull[i] ? 'n' : ' ';
-	nulls[ENDED_COLUMNS] = '\0';
-	saga_execute(&stmt, values, nulls, false, 0);
+	fill_ended(job, row);
+	saga_run_params(&stmt, row);
+}
+
+/* One column of all rows, as an array under its name. */
+static SagaParam
+ended_array(EndedRow *rows, int nrows, int column)
+{
+	const SagaParam *first = &rows[0][column];
+	Datum	   *values = palloc(sizeof(Datum) * nrows);
+	bool	   *nulls = palloc(sizeof(bool) * nrows);
+	int			lbound = 1;
+	int16		typlen;
+	bool		byval;
+	char		align;
+
+	for (int i = 0; i < nrows; i++)
+	{
+		values[i] = rows[i][column].value;
+		nulls[i] = rows[i][column].isnull;
+	}
+	get_typlenbyvalalign(first->type, &typlen, &byval, &align);
+	return saga_param_array(first->name, get_array_type(first->type),
+							construct_md_array(values, nulls, 1, &nrows, &lbound, first->type, typlen, byval, align));
 }
 
 static void
 insert_ended(SagaBatch *batch)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status, runs,"
-		" name, parent_id, error, cause, input, output, compensated, history, not_compensated, effects, left_over)"
-		" SELECT * FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::timestamptz[], $5::timestamptz[],"
-		" $6::\"char\"[], $7::int4[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::jsonb[],"
-		" $13::jsonb[], $14::jsonb[], $15::bytea[], $16::jsonb[], $17::jsonb[], $18::jsonb[])",
-		ENDED_COLUMNS, {UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-			TIMESTAMPTZARRAYOID, CHARARRAYOID, INT4ARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, JSONBARRAYOID,
-		JSONBARRAYOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.execution (" ENDED_COLUMNS ") SELECT * FROM unnest(" ENDED_VALUES ")"
 	};
-	static const struct
-	{
-		Oid			type;
-		int16		len;
-		bool		byval;
-		char		align;
-	}			columns[ENDED_COLUMNS] =
-	{
-		{UUIDOID, 16, false, 'c'}, {INT4OID, 4, true, 'i'}, {INT4OID, 4, true, 'i'},
-		{TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, 'd'}, {TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, 'd'},
-		{CHAROID, 1, true, 'c'}, {INT4OID, 4, true, 'i'}, {TEXTOID, -1, false, 'i'},
-		{UUIDOID, 16, false, 'c'}, {TEXTOID, -1, false, 'i'}, {TEXTOID, -1, false, 'i'},
-		{JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'},
-		{BYTEAOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}, {JSONBOID, -1, false, 'i'}
-	};
-	Datum	   *values = palloc(sizeof(Datum) * batch->nended * ENDED_COLUMNS);
-	bool	   *nulls = palloc(sizeof(bool) * batch->nended * ENDED_COLUMNS);
-	Datum	   *column = palloc(sizeof(Datum) * batch->nended);
-	bool	   *isnull = palloc(sizeof(bool) * batch->nended);
-	Datum		arrays[ENDED_COLUMNS];
-	int			dims[1] = {0};
-	int			lbs[1] = {1};
+	EndedRow   *rows = palloc(sizeof(EndedRow) * batch->nended);
+	EndedRow	arrays = {{.name = NULL}};
 	int			n = 0;
-	int			i;
-	int			c;
 
-	for (i = 0; i < batch->nended; i++)
+	for (int i = 0; i < batch->nended; i++)
 	{
 		if (is_long(batch->ended[i]))
 			insert_long(batch->ended[i]);
 		else
-		{
-			fill_ended(batch->ended[i], values + n * ENDED_COLUMNS, nulls + n * ENDED_COLUMNS);
-			n++;
-		}
+			fill_ended(batch->ended[i], rows[n++]);
 	}
 	if (n == 0)
 		return;
-	dims[0] = n;
-	for (c = 0; c < ENDED_COLUMNS; c++)
-	{
-		for (i = 0; i < n; i++)
-		{
-			column[i] = values[i * ENDED_COLUMNS + c];
-			isnull[i] = nulls[i * ENDED_COLUMNS + c];
-		}
-		arrays[c] = PointerGetDatum(construct_md_array(column, isnull, 1, dims, lbs, columns[c].type,
-													   columns[c].len, columns[c].byval, columns[c].align));
-	}
-	saga_execute(&stmt, arrays, NULL, false, 0);
+	for (int column = 0; column < N_ENDED; column++)
+		arrays[column] = ended_array(rows, n, column);
+	saga_run_params(&stmt, arrays);
 }
 
 static void
 delete_claimed(SagaBatch *batch)
 {
-	static SagaStmt stmt = {
-		"DELETE FROM saga.message WHERE ctid = ANY($1::tid[])",
-		1, {TIDARRAYOID}
-	};
+	static SagaStatement stmt = {.sql = "DELETE FROM saga.message WHERE ctid = ANY ($ctids)"};
 	Datum	   *tids = palloc(sizeof(Datum) * batch->nitems);
-	Datum		values[1];
 	int			ntids = 0;
-	int			i;
+	uint64		deleted;
 
-	for (i = 0; i < batch->nitems; i++)
+	for (int i = 0; i < batch->nitems; i++)
 	{
 		if (batch->items[i].done)
 			tids[ntids++] = PointerGetDatum(&batch->items[i].ctid);
@@ -565,10 +509,10 @@ delete_claimed(SagaBatch *batch)
 	}
 	if (ntids == 0)
 		return;
-	values[0] = PointerGetDatum(construct_array(tids, ntids, TIDOID, sizeof(ItemPointerData), false, 's'));
-	saga_execute(&stmt, values, NULL, false, 0);
-	if (SPI_processed != ntids)
-		elog(ERROR, "deleted " UINT64_FORMAT " of %d claimed messages", SPI_processed, ntids);
+	deleted = saga_run(&stmt, saga_param_array("ctids", TIDARRAYOID,
+											   construct_array(tids, ntids, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT)));
+	if (deleted != ntids)
+		elog(ERROR, "deleted " UINT64_FORMAT " of %d claimed messages", deleted, ntids);
 }
 
 /* The end of a batch: the rows of all that ended, and the claimed rows go. */
@@ -576,7 +520,9 @@ void
 saga_store_flush(SagaBatch *batch)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	SagaRaised	save;
 
+	saga_raise(&save);
 	if (batch->nended > 0)
 		insert_ended(batch);
 	if (batch->nitems > 0)
@@ -584,6 +530,7 @@ saga_store_flush(SagaBatch *batch)
 		delete_claimed(batch);
 		saga_answer_release(batch);
 	}
+	saga_lower(&save);
 	MemoryContextSwitchTo(old);
 }
 
@@ -617,17 +564,15 @@ saga_store_bury(SagaBatch *batch, SagaItem *item)
 void
 saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, receives, version, kind, body, headers)"
-		" SELECT queue_id, message_id, $2, target, sent_at, receives + 1, version, kind, body, headers"
-		" FROM saga.message WHERE ctid = $1"
-		" ON CONFLICT (queue_id, message_id) DO NOTHING",
-		2, {TIDOID, TIMESTAMPTZOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, receives, version, kind, body, headers)"
+		" SELECT queue_id, message_id, $wake_at, target, sent_at, receives + 1, version, kind, body, headers"
+		" FROM saga.message WHERE ctid = $ctid"
+		" ON CONFLICT (queue_id, message_id) DO NOTHING"
 	};
 	TimestampTz wake_at = GetCurrentTimestamp() + delay_ms * 1000;
-	Datum		values[2] = {PointerGetDatum(&item->ctid), TimestampTzGetDatum(wake_at)};
 
-	saga_execute(&stmt, values, NULL, false, 0);
+	saga_run(&stmt, saga_param_pointer("ctid", TIDOID, &item->ctid), saga_param_timestamptz("wake_at", wake_at));
 	saga_note_timer(wake_at);
 	item->done = true;
 }

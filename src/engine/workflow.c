@@ -14,13 +14,12 @@
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -62,14 +61,16 @@ static MemoryContext old_machines = NULL;	/* parent of those that were forgotten
 static Oid	workflow_relid = InvalidOid;
 static Oid	version_relid = InvalidOid;
 
-static SagaStmt load_stmt = {
-	"SELECT name, owner::oid, version FROM saga.workflow WHERE workflow_id = $1",
-	1, {INT4OID}
+static SagaStatement load_stmt = {
+	.sql = "SELECT name, owner::oid, version FROM saga.workflow WHERE workflow_id = $workflow_id",
+	.read_only = true,
+	.limit = 1
 };
 
-static SagaStmt definition_stmt = {
-	"SELECT definition FROM saga.workflow_version WHERE workflow_id = $1 AND version = $2",
-	2, {INT4OID, INT4OID}
+static SagaStatement definition_stmt = {
+	.sql = "SELECT definition FROM saga.workflow_version WHERE workflow_id = $workflow_id AND version = $version",
+	.read_only = true,
+	.limit = 1
 };
 
 static void
@@ -128,26 +129,24 @@ check_workflows(void)
 static SagaWorkflow *
 load_workflow(int32 workflow_id)
 {
-	Datum		value = Int32GetDatum(workflow_id);
 	HTAB	   *into = workflows;
 	SagaWorkflow *workflow = NULL;
-	bool		isnull;
+	SagaRows   *rows;
 	bool		found;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(&load_stmt, &value, NULL, true, 1);
+	rows = saga_query(&load_stmt, saga_param_int4("workflow_id", workflow_id));
 	PopActiveSnapshot();
-	if (SPI_processed > 0)
+	if (saga_next(rows))
 	{
-		char	   *name = MemoryContextStrdup(workflow_context, TextDatumGetCString(saga_result(0, 1, &isnull)));
+		char	   *name = MemoryContextStrdup(workflow_context, saga_column_text(rows, "name"));
 
 		workflow = hash_search(into, &workflow_id, HASH_ENTER, &found);
 		workflow->name = name;
-		workflow->owner = DatumGetObjectId(saga_result(0, 2, &isnull));
-		workflow->version = DatumGetInt32(saga_result(0, 3, &isnull));
+		workflow->owner = saga_column_oid(rows, "owner");
+		workflow->version = saga_column_int4(rows, "version");
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 	return workflow;
 }
 
@@ -260,30 +259,23 @@ saga_workflow_begin_batch(void)
 	forget_unused_machines(saga_monotonic_now());
 }
 
+/* The machine points into its definition: both are in the caller's memory, and nothing else. */
 static SagaMachine *
 load_machine(int32 workflow_id, int version)
 {
-	Datum		values[2] = {Int32GetDatum(workflow_id), Int32GetDatum(version)};
 	List	   *diagnostics = NIL;
 	SagaMachine *machine;
-	Datum		definition;
-	bool		isnull;
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi;
+	SagaRows   *rows;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(&definition_stmt, values, NULL, true, 1);
+	rows = saga_query(&definition_stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version));
 	PopActiveSnapshot();
-	if (SPI_processed == 0)
+	if (!saga_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("version %d of workflow %d is not stored", version, workflow_id)));
-	definition = saga_result(0, 1, &isnull);
-	spi = MemoryContextSwitchTo(context);
-	machine = saga_machine_compile(DatumGetJsonbPCopy(definition), &diagnostics);
-	MemoryContextSwitchTo(spi);
-	SPI_finish();
+	machine = saga_machine_compile(saga_column_jsonb(rows, "definition"), &diagnostics);
+	saga_rows_free(rows);
 	if (machine == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -408,17 +400,14 @@ check_resources(const char *name, SagaMachine *machine)
 static int32
 insert_workflow(const char *name, Oid owner)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.workflow (workflow_id, name, owner, version) VALUES ($1, $2, $3::regrole, 1)",
-		3, {INT4OID, TEXTOID, OIDOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.workflow (workflow_id, name, owner, version)"
+		" VALUES ($workflow_id, $name, $owner::regrole, 1)"
 	};
 	int32		workflow_id = saga_queue_create(name, SAGA_QUEUE_WORKFLOW, owner, NULL);
-	Datum		values[3];
 
-	values[0] = Int32GetDatum(workflow_id);
-	values[1] = CStringGetTextDatum(name);
-	values[2] = ObjectIdGetDatum(owner);
-	saga_execute(&stmt, values, NULL, false, 0);
+	saga_run(&stmt, saga_param_int4("workflow_id", workflow_id), saga_param_text("name", name),
+			 saga_param_oid("owner", owner));
 	return workflow_id;
 }
 
@@ -426,37 +415,31 @@ insert_workflow(const char *name, Oid owner)
 static int
 next_version(int32 workflow_id, const char *name)
 {
-	static SagaStmt stmt = {
-		"UPDATE saga.workflow SET version = version + 1 WHERE workflow_id = $1 RETURNING version",
-		1, {INT4OID}
+	static SagaStatement stmt = {
+		.sql = "UPDATE saga.workflow SET version = version + 1 WHERE workflow_id = $workflow_id RETURNING version"
 	};
-	Datum		value = Int32GetDatum(workflow_id);
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
 
-	saga_execute(&stmt, &value, NULL, false, 0);
 	/* workflows are not dropped: it was made after the snapshot of a REPEATABLE READ transaction */
-	if (SPI_processed != 1)
+	if (!saga_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent creation of workflow \"%s\"", name),
 				 errhint("The transaction might succeed if retried.")));
-	return DatumGetInt32(saga_result(0, 1, &isnull));
+	return saga_column_int4(rows, "version");
 }
 
 static void
 insert_version(int32 workflow_id, int version, Jsonb *definition, Oid owner)
 {
-	static SagaStmt stmt = {
-		"INSERT INTO saga.workflow_version (workflow_id, version, definition, created_by) VALUES ($1, $2, $3, $4)",
-		4, {INT4OID, INT4OID, JSONBOID, TEXTOID}
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.workflow_version (workflow_id, version, definition, created_by)"
+		" VALUES ($workflow_id, $version, $definition, $created_by)"
 	};
-	Datum		values[4];
 
-	values[0] = Int32GetDatum(workflow_id);
-	values[1] = Int32GetDatum(version);
-	values[2] = JsonbPGetDatum(definition);
-	values[3] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
-	saga_execute(&stmt, values, NULL, false, 0);
+	saga_run(&stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version),
+			 saga_param_jsonb("definition", definition),
+			 saga_param_text("created_by", GetUserNameFromId(GetUserId(), false)));
 	saga_reference_store(workflow_id, version, definition, owner);
 }
 

@@ -444,6 +444,24 @@ static SagaStatement drop_state_stmt = {
 	"AND NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)"
 };
 
+/* It is dropped neither while somebody waits to hear of its calls, nor while somebody works at them. */
+static void
+leave_calls(const char *name, int32 id, bool force)
+{
+	int			pid = 0;
+
+	if (saga_outbox_drop_hook == NULL || !saga_outbox_drop_hook(id, force, &pid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("destination \"%s\" has calls that have not been undone, or that nobody knows of", name),
+			 pid == 0 ? errdetail("Executions wait for how they went, or have them in not_compensated.") :
+			 errdetail("Executions wait for how they went, or have them in not_compensated. Process %d works at one of them.", pid),
+			 !force ? errhint("Settle them first (saga.settle), or drop it with force, after which nobody knows of them.") :
+			 pid == 0 ? errhint("Somebody is working at one of them: try again.") :
+			 errhint("Let that process end its transaction (see pg_stat_activity), and try again.")));
+}
+
 static void
 drop(const char *name, bool force)
 {
@@ -452,19 +470,24 @@ drop(const char *name, bool force)
 	SagaParam	destination_id;
 	SagaParam	limit_key;
 	int32		id;
+	int			pid;
 
 	SPI_connect();
+
+	/*
+	 * There may be many, so it is done before anybody has to wait for us: with
+	 * the lock there is little left.  Somebody who works at one now may have
+	 * ended by then.
+	 */
+	if (!force)
+		leave_calls(name, get(name, SAGA_RIGHT_OWN)->destination_id, false);
+	else if (saga_outbox_drop_hook != NULL)
+		(void) saga_outbox_drop_hook(get(name, SAGA_RIGHT_OWN)->destination_id, true, &pid);
 	destination = lock_own(name, AccessExclusiveLock);
 	id = destination->destination_id;
 	destination_id = saga_param_int4("destination_id", id);
 	limit_key = saga_param_text("limit_key", destination->limit_key);
-	if (saga_outbox_drop_hook != NULL && saga_outbox_drop_hook(id, force))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("destination \"%s\" has calls that have not been undone, or that nobody knows of", name),
-				 errdetail("Executions wait for how they went, or have them in not_compensated."),
-				 force ? errhint("Somebody is working at one of them: try again.") :
-				 errhint("Settle them first (saga.settle), or drop it with force, after which nobody knows of them.")));
+	leave_calls(name, id, force);
 	if (saga_run(&waiting_stmt, destination_id) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),

@@ -148,7 +148,7 @@ saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc)
 	return info->setResult;
 }
 
-Datum
+ArrayType *
 saga_tid_array(ItemPointerData *tids, int n)
 {
 	Datum	   *datums = palloc(sizeof(Datum) * Max(n, 1));
@@ -156,11 +156,10 @@ saga_tid_array(ItemPointerData *tids, int n)
 
 	for (i = 0; i < n; i++)
 		datums[i] = PointerGetDatum(&tids[i]);
-	return PointerGetDatum(construct_array(datums, n, TIDOID, sizeof(ItemPointerData), false,
-										   TYPALIGN_SHORT));
+	return construct_array(datums, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT);
 }
 
-Datum
+ArrayType *
 saga_uuid_array(pg_uuid_t *ids, int n)
 {
 	Datum	   *datums = palloc(sizeof(Datum) * Max(n, 1));
@@ -168,5 +167,13 @@ saga_uuid_array(pg_uuid_t *ids, int n)
 
 	for (i = 0; i < n; i++)
 		datums[i] = UUIDPGetDatum(&ids[i]);
-	return PointerGetDatum(construct_array(datums, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	return construct_array(datums, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+}
+
+ItemPointerData
+saga_row_ctid(SagaRows *rows)
+{
+	bool		isnull;
+
+	return *(ItemPointer) DatumGetPointer(saga_column(rows, "ctid", TIDOID, &isnull));
 }

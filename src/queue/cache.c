@@ -63,16 +63,17 @@ static QueueCache *retired = NULL;
 static bool callback_registered = false;
 
 #define QUEUE_COLUMNS \
-	"SELECT queue_id, name, kind, owner::oid, visibility_timeout, max_receives, coalesce(dead_letter_queue_id, 0)" \
-	" FROM saga.queue"
+	"SELECT queue_id, name, kind, owner::oid, visibility_timeout, max_receives, dead_letter_queue_id FROM saga.queue"
 
-static SagaStmt by_name_stmt = {
-	.sql = QUEUE_COLUMNS " WHERE owner = $1 AND name = $2",
-	.nargs = 2,.argtypes = {OIDOID, TEXTOID}
+static SagaStatement by_name_stmt = {
+	.sql = QUEUE_COLUMNS " WHERE owner = $owner AND name = $name",
+	.read_only = true,
+	.limit = 1
 };
-static SagaStmt by_id_stmt = {
-	.sql = QUEUE_COLUMNS " WHERE queue_id = $1",
-	.nargs = 1,.argtypes = {INT4OID}
+static SagaStatement by_id_stmt = {
+	.sql = QUEUE_COLUMNS " WHERE queue_id = $queue_id",
+	.read_only = true,
+	.limit = 1
 };
 
 
@@ -178,43 +179,69 @@ add_name(QueueCache *into, Oid owner, const char *name, SagaQueue *queue)
 	entry->queue = queue;
 }
 
+/* The row that is looked at, in the memory of a cache. */
+static SagaQueue *
+read_queue(SagaRows *rows, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SagaQueue  *queue = palloc0(sizeof(SagaQueue));
+	bool		isnull;
+
+	queue->queue_id = saga_column_int4(rows, "queue_id");
+	queue->name = saga_column_text(rows, "name");
+	queue->kind = saga_column_char(rows, "kind");
+	queue->owner = saga_column_oid(rows, "owner");
+	queue->visibility_timeout_ms =
+		saga_interval_ms(DatumGetIntervalP(saga_column(rows, "visibility_timeout", INTERVALOID, &isnull)));
+	queue->max_receives = saga_column_int4(rows, "max_receives");
+	queue->dead_letter_queue = saga_column_int4(rows, "dead_letter_queue_id");
+	MemoryContextSwitchTo(old);
+	return queue;
+}
+
 /*
  * Reads the row under the newest snapshot, also in REPEATABLE READ: what is
  * cached stays for later transactions.  An invalidation that comes meanwhile
  * makes the cache invalid, and the entry goes with it.
  */
 static SagaQueue *
-load(SagaStmt *stmt, Datum *key)
+load(SagaStatement *stmt, const SagaParam *key)
 {
 	QueueCache *into = cache;
 	SagaQueue  *queue = NULL;
-	bool		isnull;
+	SagaRows   *rows;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	saga_execute(stmt, key, NULL, true, 1);
+	rows = saga_query_params(stmt, key);
 	PopActiveSnapshot();
-	if (SPI_processed > 0)
+	if (saga_next(rows))
 	{
 		IdEntry    *id_entry;
 		bool		found;
 
-		queue = MemoryContextAllocZero(into->context, sizeof(SagaQueue));
-		queue->queue_id = DatumGetInt32(saga_result(0, 1, &isnull));
-		queue->name = MemoryContextStrdup(into->context,
-										  TextDatumGetCString(saga_result(0, 2, &isnull)));
-		queue->kind = DatumGetChar(saga_result(0, 3, &isnull));
-		queue->owner = DatumGetObjectId(saga_result(0, 4, &isnull));
-		queue->visibility_timeout_ms = saga_interval_ms(DatumGetIntervalP(saga_result(0, 5, &isnull)));
-		queue->max_receives = DatumGetInt32(saga_result(0, 6, &isnull));
-		queue->dead_letter_queue = DatumGetInt32(saga_result(0, 7, &isnull));
-
+		queue = read_queue(rows, into->context);
 		id_entry = hash_search(into->by_id, &queue->queue_id, HASH_ENTER, &found);
 		id_entry->queue = queue;
 		add_name(into, queue->owner, queue->name, queue);
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 	return queue;
+}
+
+static SagaQueue *
+load_by_name(Oid owner, const char *name)
+{
+	const SagaParam key[] = {saga_param_oid("owner", owner), saga_param_text("name", name), {.name = NULL}};
+
+	return load(&by_name_stmt, key);
+}
+
+static SagaQueue *
+load_by_id(int32 queue_id)
+{
+	const SagaParam key[] = {saga_param_int4("queue_id", queue_id), {.name = NULL}};
+
+	return load(&by_id_stmt, key);
 }
 
 const SagaQueue *
@@ -224,7 +251,6 @@ saga_queue_by_owner(Oid owner, const char *name)
 	NameEntry  *entry;
 	QueueCache *into;
 	const SagaQueue *queue;
-	Datum		values[2];
 
 	memset(&key, 0, sizeof(key));
 	key.owner = owner;
@@ -243,9 +269,7 @@ saga_queue_by_owner(Oid owner, const char *name)
 	if (entry && (entry->queue != NULL || !saga_ask_for_missing))
 		return entry->queue;
 	into = cache;
-	values[0] = ObjectIdGetDatum(owner);
-	values[1] = CStringGetTextDatum(name);
-	queue = load(&by_name_stmt, values);
+	queue = load_by_name(owner, name);
 	if (queue == NULL && entry == NULL && into->missing < MAX_MISSING)
 	{
 		into->missing++;
@@ -259,11 +283,10 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 {
 	IdEntry    *entry;
 	const SagaQueue *queue;
-	Datum		key = Int32GetDatum(queue_id);
 
 	check_cache();
 	entry = hash_search(cache->by_id, &queue_id, HASH_FIND, NULL);
-	queue = entry ? entry->queue : load(&by_id_stmt, &key);
+	queue = entry ? entry->queue : load_by_id(queue_id);
 	if (queue == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -5,9 +5,11 @@
 #ifndef SAGA_QUEUE_INTERNAL_H
 #define SAGA_QUEUE_INTERNAL_H
 
+#include "common/statement.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "queue/queue.h"
+#include "utils/array.h"
 #include "utils/tuplestore.h"
 
 /* mark.c */
@@ -36,8 +38,11 @@ extern pg_uuid_t *saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *n
 extern Tuplestorestate *saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
 
 /* arrays of a statement's parameters */
-extern Datum saga_tid_array(ItemPointerData *tids, int n);
-extern Datum saga_uuid_array(pg_uuid_t *ids, int n);
+extern ArrayType *saga_tid_array(ItemPointerData *tids, int n);
+extern ArrayType *saga_uuid_array(pg_uuid_t *ids, int n);
+
+/* the column ctid of the row that is looked at */
+extern ItemPointerData saga_row_ctid(SagaRows *rows);
 
 /* dead.c: how a row leaves for the dead letters */
 typedef enum SagaDeadFrom
@@ -57,8 +62,8 @@ typedef struct SagaDueTimer
 	bool		dead;			/* received too often */
 } SagaDueTimer;
 
-/* From the result of a statement that returns ctid, queue_id, receives, lease. */
-extern SagaDueTimer *saga_timers_read(int *n);
+/* The rows, which are freed, have ctid, queue_id, receives, lease. */
+extern SagaDueTimer *saga_timers_read(SagaRows *rows, int *n);
 extern void saga_timers_move(SagaDueTimer *due, int n);
 
 /*

@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/internal.h"
@@ -16,37 +15,31 @@
 /* Set while saga_queue_create inserts (cache.c: a row from elsewhere is a restore). */
 bool		saga_creating_queue = false;
 
-static SagaStmt create_stmt = {
+static SagaStatement create_stmt = {
 	.sql = "INSERT INTO saga.queue (name, kind, owner, visibility_timeout, max_receives, dead_letter_queue_id, retention)"
-	" VALUES ($1, $2, $3::oid::regrole, coalesce(($4 ->> 'visibility_timeout')::interval, '30 seconds'),"
-	" coalesce(($4 ->> 'max_receives')::integer, 5), ($4 ->> 'dead_letter_queue_id')::integer,"
-	" ($4 ->> 'retention')::interval)"
-	" ON CONFLICT (owner, name) DO NOTHING RETURNING queue_id",
-	.nargs = 4,.argtypes = {TEXTOID, CHAROID, OIDOID, JSONBOID}
+	" VALUES ($name, $kind, $owner::regrole,"
+	" coalesce(($settings ->> 'visibility_timeout')::interval, '30 seconds'),"
+	" coalesce(($settings ->> 'max_receives')::integer, 5), ($settings ->> 'dead_letter_queue_id')::integer,"
+	" ($settings ->> 'retention')::interval)"
+	" ON CONFLICT (owner, name) DO NOTHING RETURNING queue_id"
 };
-static SagaStmt used_stmt = {
-	.sql = "SELECT name, owner::oid FROM saga.queue WHERE dead_letter_queue_id = $1 ORDER BY name",
-	.nargs = 1,.argtypes = {INT4OID}
+static SagaStatement used_stmt = {
+	.sql = "SELECT name, owner::oid FROM saga.queue WHERE dead_letter_queue_id = $dead_letter_queue_id ORDER BY name"
 };
-static SagaStmt owner_stmt = {
-	.sql = "UPDATE saga.queue SET owner = $2::oid::regrole WHERE queue_id = $1",
-	.nargs = 2,.argtypes = {INT4OID, OIDOID}
+static SagaStatement owner_stmt = {
+	.sql = "UPDATE saga.queue SET owner = $owner::regrole WHERE queue_id = $queue_id"
 };
-static SagaStmt purge_message_stmt = {
-	.sql = "DELETE FROM saga.message WHERE queue_id = $1",
-	.nargs = 1,.argtypes = {INT4OID}
+static SagaStatement purge_message_stmt = {
+	.sql = "DELETE FROM saga.message WHERE queue_id = $queue_id"
 };
-static SagaStmt purge_timer_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE queue_id = $1",
-	.nargs = 1,.argtypes = {INT4OID}
+static SagaStatement purge_timer_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE queue_id = $queue_id"
 };
-static SagaStmt purge_dead_stmt = {
-	.sql = "DELETE FROM saga.dead_letter WHERE queue_id = $1",
-	.nargs = 1,.argtypes = {INT4OID}
+static SagaStatement purge_dead_stmt = {
+	.sql = "DELETE FROM saga.dead_letter WHERE queue_id = $queue_id"
 };
-static SagaStmt drop_stmt = {
-	.sql = "DELETE FROM saga.queue WHERE queue_id = $1",
-	.nargs = 1,.argtypes = {INT4OID}
+static SagaStatement drop_stmt = {
+	.sql = "DELETE FROM saga.queue WHERE queue_id = $queue_id"
 };
 
 
@@ -68,44 +61,40 @@ check_name(const char *name)
 					 errdetail("A name has no control characters.")));
 }
 
-int32
-saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
+/* The row of the new queue; none: the owner has one of this name.  The trigger fires inside the statement. */
+static SagaRows *
+insert_queue(const char *name, char kind, Oid owner, Jsonb *settings)
 {
-	Datum		values[4];
-	char		nulls[5] = "    ";
-	int32		queue_id = 0;
-	bool		isnull;
-	bool		exists;
+	SagaRows   *volatile rows = NULL;
 
-	check_name(name);
-	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
-	values[0] = CStringGetTextDatum(name);
-	values[1] = CharGetDatum(kind);
-	values[2] = ObjectIdGetDatum(owner);
-	values[3] = PointerGetDatum(settings);
-	if (settings == NULL)
-		nulls[3] = 'n';
-
-	/* the trigger fires inside the statement */
 	saga_creating_queue = true;
 	PG_TRY();
 	{
-		saga_execute(&create_stmt, values, nulls, false, 0);
+		rows = saga_query(&create_stmt, saga_param_text("name", name), saga_param_char("kind", kind),
+						  saga_param_oid("owner", owner), saga_param_jsonb("settings", settings));
 	}
 	PG_FINALLY();
 	{
 		saga_creating_queue = false;
 	}
 	PG_END_TRY();
+	return rows;
+}
 
-	exists = SPI_processed == 0;
-	if (!exists)
-		queue_id = DatumGetInt32(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	if (exists)
+int32
+saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
+{
+	SagaRows   *rows;
+	int32		queue_id;
+
+	check_name(name);
+	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
+	rows = insert_queue(name, kind, owner, settings);
+	if (!saga_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("queue \"%s\" already exists", name)));
+	queue_id = saga_column_int4(rows, "queue_id");
 
 	/* until we commit it must not be taken for one that is gone */
 	(void) saga_queue_lock(saga_queue_by_id(queue_id, false));
@@ -132,7 +121,6 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 {
 	const SagaQueue *queue = saga_queue_by_id(queue_id, false);
 	const SagaQueue *other;
-	Datum		values[2];
 
 	if (queue->owner == owner)
 		return;
@@ -140,9 +128,7 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 	if (other != NULL)
 		refuse_second(owner, other);
 	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
-	values[0] = Int32GetDatum(queue_id);
-	values[1] = ObjectIdGetDatum(owner);
-	saga_execute(&owner_stmt, values, NULL, false, 0);
+	saga_run(&owner_stmt, saga_param_int4("queue_id", queue_id), saga_param_oid("owner", owner));
 
 	/* what waits in it is the new owner's: its slot is put right, and he is told, at our commit */
 	saga_note_given(queue, owner);
@@ -190,7 +176,6 @@ saga_create_queue(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 	JsonbValue *settings;
 	char	   *name;
-	int32		queue_id;
 
 	saga_arg_required(fcinfo, 0, "name");
 	saga_arg_required(fcinfo, 1, "visibility_timeout");
@@ -229,10 +214,7 @@ saga_create_queue(PG_FUNCTION_ARGS)
 	settings = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 
 	saga_object_check_new_name(SAGA_OBJECT_QUEUE, name);
-	SPI_connect();
-	queue_id = saga_queue_create(name, SAGA_QUEUE_PLAIN, GetUserId(), JsonbValueToJsonb(settings));
-	SPI_finish();
-	PG_RETURN_INT32(queue_id);
+	PG_RETURN_INT32(saga_queue_create(name, SAGA_QUEUE_PLAIN, GetUserId(), JsonbValueToJsonb(settings)));
 }
 
 /*
@@ -243,16 +225,14 @@ saga_create_queue(PG_FUNCTION_ARGS)
 static uint64
 purge(const SagaQueue *queue)
 {
-	Datum		value = Int32GetDatum(queue->queue_id);
+	const SagaParam params[] = {saga_param_int4("queue_id", queue->queue_id), {.name = NULL}};
 	uint64		n;
 
 	saga_note_locked(queue, &saga_uuid_min);
-	saga_execute(&purge_message_stmt, &value, NULL, false, 0);
-	n = SPI_processed;
-	saga_execute(&purge_timer_stmt, &value, NULL, false, 0);
-	n += SPI_processed;
-	saga_execute(&purge_message_stmt, &value, NULL, false, 0);
-	return n + SPI_processed;
+	n = saga_run_params(&purge_message_stmt, params);
+	n += saga_run_params(&purge_timer_stmt, params);
+	n += saga_run_params(&purge_message_stmt, params);
+	return n;
 }
 
 /* purge(queue text) returns bigint */
@@ -262,11 +242,12 @@ Datum
 saga_purge(PG_FUNCTION_ARGS)
 {
 	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
+	SagaRaised	save;
 	uint64		n;
 
-	SPI_connect();
+	saga_raise(&save);
 	n = purge(queue);
-	SPI_finish();
+	saga_lower(&save);
 	PG_RETURN_INT64((int64) n);
 }
 
@@ -275,13 +256,11 @@ void
 saga_queue_drop(const SagaQueue *queue)
 {
 	int32		queue_id = queue->queue_id;
-	Datum		value = Int32GetDatum(queue_id);
-
 	SagaObject	object = saga_queue_object(queue);
 
 	(void) purge(queue);
-	saga_execute(&purge_dead_stmt, &value, NULL, false, 0);
-	saga_execute(&drop_stmt, &value, NULL, false, 0);
+	saga_run(&purge_dead_stmt, saga_param_int4("queue_id", queue_id));
+	saga_run(&drop_stmt, saga_param_int4("queue_id", queue_id));
 	saga_object_forget_grants(object.kind, object.id);
 	saga_note_dropped(queue_id);
 }
@@ -291,26 +270,18 @@ static void
 check_no_dead_letter_queue(const SagaQueue *queue, const char *name)
 {
 	SagaObject	object = saga_queue_object(queue);
-	Datum		value = Int32GetDatum(object.id);
-	SPITupleTable *rows;
-	uint64		nrows;
-	uint64		i;
+	SagaRows   *rows = saga_query(&used_stmt, saga_param_int4("dead_letter_queue_id", queue->queue_id));
 
-	saga_execute(&used_stmt, &value, NULL, false, 0);
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
-	for (i = 0; i < nrows; i++)
+	while (saga_next(rows))
 	{
-		bool		isnull;
-		Oid			owner = DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
+		Oid			owner = saga_column_oid(rows, "owner");
 
 		if (!saga_object_may(&object, owner, SAGA_RIGHT_USE))
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 has_privs_of_role(GetUserId(), owner) ?
-				 errmsg("queue \"%s\" is the dead-letter queue of \"%s\"", name,
-						TextDatumGetCString(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull))) :
+				 errmsg("queue \"%s\" is the dead-letter queue of \"%s\"", name, saga_column_text(rows, "name")) :
 				 errmsg("queue \"%s\" is the dead-letter queue of another role's queue", name),
 				 errhint("Drop that queue first.")));
 	}
@@ -340,9 +311,7 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 	if (queue == NULL)
 		PG_RETURN_BOOL(false);
 
-	SPI_connect();
 	check_no_dead_letter_queue(queue, name);
 	saga_queue_drop(queue);
-	SPI_finish();
 	PG_RETURN_BOOL(true);
 }

@@ -161,7 +161,6 @@ extern int	saga_prepared_finish(const char *gid);
 /*
  * Puts rows into saga.message (delay_ms 0) or saga.timer.  body and headers
  * may be NULL; target only for events.  Returns nothing: the ids are the caller's.
- * Needs SPI_connect.
  */
 typedef struct SagaSend
 {
@@ -187,8 +186,8 @@ extern void saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nro
  * saga.message, pushes and wakes.  Messages that were received too often
  * become dead letters instead.  *next_wake is when to call again: the earliest
  * wake_at left, of any queue, DT_NOEND if none, a second from now while
- * somebody holds a due one locked.  Needs SPI_connect and a transaction;
- * returns the number of timers that went.
+ * somebody holds a due one locked.  Needs a transaction; returns the number of
+ * timers that went.
  */
 extern int	saga_timers_fire(const SagaQueue *queue, TimestampTz now, int limit, TimestampTz *next_wake);
 
@@ -206,9 +205,8 @@ extern bool saga_timers_failed(void);
  * The safety net: pushes claimable rows behind the marks and logs a WARNING
  * for each queue that had any.  first (when a coordinator starts): no
  * warning, and the queues that have rows are made ready.  Sets the time of
- * the next one (SagaDatabaseSlot.sweep_at).  Needs SPI_connect and a
- * transaction of its own, which goes through a part of the queues: call it
- * until it returns false.  After one that raised call failed.
+ * the next one (SagaDatabaseSlot.sweep_at).  Needs a transaction of its own,
+ * which goes through a part of the queues: call it until it returns false.  After one that raised call failed.
  */
 extern bool saga_sweep_turn(bool first);
 extern bool saga_sweep_is_under_way(void);
@@ -218,11 +216,11 @@ extern void saga_sweep_restart(void);	/* what was done does not count */
 /*
  * Makes a queue of a kind; raises DUPLICATE_OBJECT if the owner has one of the name.
  * settings may be NULL; members visibility_timeout, max_receives,
- * dead_letter_queue_id, retention.  Needs SPI_connect.  Returns its id.
+ * dead_letter_queue_id, retention.  Returns its id.
  */
 extern int32 saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings);
 
-/* Of a workflow or destination that gets another owner; raises DUPLICATE_OBJECT.  Needs SPI_connect. */
+/* Of a workflow or destination that gets another owner; raises DUPLICATE_OBJECT. */
 extern void saga_queue_set_owner(int32 queue_id, Oid owner);
 
 /* Against everybody who has sent, received ... and not committed.  The first is a SagaTakeLocks, its argument an int32 *. */
@@ -241,7 +239,7 @@ extern void saga_queue_slot_correct(const SagaQueue *queue);
 
 /*
  * Drops a queue of any kind with all its messages and dead letters: lock it
- * first, and look it up again.  Needs SPI_connect.
+ * first, and look it up again.
  */
 extern void saga_queue_drop(const SagaQueue *queue);
 
@@ -260,7 +258,7 @@ typedef struct SagaDeadLetter
 	Jsonb	   *details;
 } SagaDeadLetter;
 
-extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);	/* needs SPI_connect */
+extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);
 
 /*
  * Redrive of letters that are not messages of a plain queue: kinds s, e, t

@@ -8,10 +8,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "queue/internal.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define MAX_RECEIVE		10000
@@ -20,44 +20,37 @@
 /* Without a place in shared memory nobody can wake us. */
 #define POLL_MS			100
 
-static SagaStmt claim_stmt = {
-	.sql = "SELECT ctid, id, receives FROM saga.message WHERE queue_id = $1 AND id > $2"
-	" ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
-	.nargs = 3,.argtypes = {INT4OID, UUIDOID, INT4OID}
+static SagaStatement claim_stmt = {
+	.sql = "SELECT ctid, id, receives FROM saga.message WHERE queue_id = $queue_id AND id > $mark"
+	" ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED"
 };
-static SagaStmt take_stmt = {
-	.sql = "WITH taken AS (DELETE FROM saga.message WHERE ctid = ANY ($1) RETURNING *)"
+static SagaStatement take_stmt = {
+	.sql = "WITH taken AS (DELETE FROM saga.message WHERE ctid = ANY ($ctids) RETURNING *)"
 	" INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, receives, version, kind, lease,"
 	" body, headers)"
-	" SELECT queue_id, message_id, $2, target, sent_at, receives + 1, version, kind, receives + 1, body, headers"
+	" SELECT queue_id, message_id, $wake_at, target, sent_at, receives + 1, version, kind, receives + 1, body, headers"
 	" FROM (SELECT * FROM taken ORDER BY id) t"
-	" RETURNING message_id, receives, sent_at, wake_at, body, headers",
-	.nargs = 2,.argtypes = {TIDARRAYOID, TIMESTAMPTZOID}
+	" RETURNING message_id, receives, sent_at, wake_at, body, headers"
 };
 
 /* One look at the index per id; in the order of the ids, so that two of these do not deadlock. */
-static SagaStmt lock_leases_stmt = {
-	.sql = "SELECT t.ctid FROM unnest($2) AS a (id) CROSS JOIN LATERAL"
-	" (SELECT ctid FROM saga.timer WHERE queue_id = $1 AND message_id = a.id AND lease IS NOT NULL FOR UPDATE) t",
-	.nargs = 2,.argtypes = {INT4OID, UUIDARRAYOID}
+static SagaStatement lock_leases_stmt = {
+	.sql = "SELECT t.ctid FROM unnest($message_ids) AS a (id) CROSS JOIN LATERAL"
+	" (SELECT ctid FROM saga.timer WHERE queue_id = $queue_id AND message_id = a.id AND lease IS NOT NULL FOR UPDATE) t"
 };
-static SagaStmt lock_returned_stmt = {
-	.sql = "SELECT m.ctid, m.id FROM unnest($2) AS a (id) CROSS JOIN LATERAL"
-	" (SELECT ctid, id FROM saga.message WHERE queue_id = $1 AND message_id = a.id AND id <> message_id"
-	" AND receives > 0 FOR UPDATE) m",
-	.nargs = 2,.argtypes = {INT4OID, UUIDARRAYOID}
+static SagaStatement lock_returned_stmt = {
+	.sql = "SELECT m.ctid, m.id FROM unnest($message_ids) AS a (id) CROSS JOIN LATERAL"
+	" (SELECT ctid, id FROM saga.message WHERE queue_id = $queue_id AND message_id = a.id AND id <> message_id"
+	" AND receives > 0 FOR UPDATE) m"
 };
-static SagaStmt delete_lease_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE ctid = ANY ($1)",
-	.nargs = 1,.argtypes = {TIDARRAYOID}
+static SagaStatement delete_lease_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE ctid = ANY ($ctids)"
 };
-static SagaStmt delete_returned_stmt = {
-	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($1)",
-	.nargs = 1,.argtypes = {TIDARRAYOID}
+static SagaStatement delete_returned_stmt = {
+	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($ctids)"
 };
-static SagaStmt change_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $2 WHERE ctid = ANY ($1)",
-	.nargs = 2,.argtypes = {TIDARRAYOID, TIMESTAMPTZOID}
+static SagaStatement change_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $wake_at WHERE ctid = ANY ($ctids)"
 };
 
 typedef struct Receive
@@ -96,85 +89,110 @@ fire_due(const Receive *r)
 	return next;
 }
 
-/*
- * One claim.  Returns how many rows it found, *taken how many of these are
- * received: the others were received too often before.
- */
-static int
-claim(const Receive *r, int max, int *taken)
+/* One claim: the rows that it has locked. */
+static SagaRows *
+lock_claimable(const SagaQueue *queue, int max)
 {
-	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * max);
-	ItemPointerData *dead = palloc(sizeof(ItemPointerData) * max);
-	TimestampTz wake_at;
+	SagaRows   *rows;
 	SagaClaim	claim;
 	pg_uuid_t	last;
-	Datum		values[3];
-	int			ndead = 0;
-	int			n;
-	uint64		i;
-	bool		isnull;
 
-	saga_claim_begin(&claim, r->queue);
-	values[0] = Int32GetDatum(r->queue->queue_id);
-	values[1] = UUIDPGetDatum(&claim.mark);
-	values[2] = Int32GetDatum(max);
-	saga_execute(&claim_stmt, values, NULL, false, 0);
-	n = (int) SPI_processed;
-	if (n > 0)
-		last = *DatumGetUUIDP(saga_result(n - 1, 2, &isnull));
-	saga_claim_end(&claim, n > 0 ? &last : NULL);
-
-	*taken = 0;
-	for (i = 0; i < n; i++)
+	saga_claim_begin(&claim, queue);
+	rows = saga_query(&claim_stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("mark", &claim.mark),
+					  saga_param_int4("limit", max));
+	if (rows->count > 0)
 	{
-		ItemPointer tid = (ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
-		int			receives = DatumGetInt32(saga_result(i, 3, &isnull));
-
-		/* the limit may have been lowered since it came back */
-		if (r->queue->max_receives > 0 && receives >= r->queue->max_receives)
-			dead[ndead++] = *tid;
-		else
-			tids[(*taken)++] = *tid;
+		saga_row(rows, rows->count - 1);
+		last = saga_column_uuid(rows, "id");
 	}
-	SPI_freetuptable(SPI_tuptable);
-	if (ndead > 0)
-		(void) saga_dead_letter_move(r->queue, SAGA_DEAD_FROM_MESSAGE, dead, ndead, "Saga.MaxReceives");
-	if (*taken == 0)
-		return n;
-
-	wake_at = GetCurrentTimestamp() + r->visibility_ms * 1000;
-	values[0] = saga_tid_array(tids, *taken);
-	values[1] = TimestampTzGetDatum(wake_at);
-	saga_execute(&take_stmt, values, NULL, false, 0);
-	for (i = 0; i < SPI_processed; i++)
-		tuplestore_puttuple(r->store, SPI_tuptable->vals[i]);
-	SPI_freetuptable(SPI_tuptable);
-	saga_note_timer(wake_at);
-	return n;
+	saga_claim_end(&claim, rows->count > 0 ? &last : NULL);
+	return rows;
 }
 
-/* Returns the number received; *next is when a timer is due. */
+/* What is locked is in flight from now on.  The rows are those that saga.receive returns. */
+static SagaRows *
+take(const Receive *r, ItemPointerData *tids, int n)
+{
+	TimestampTz wake_at = GetCurrentTimestamp() + r->visibility_ms * 1000;
+	SagaRows   *rows = saga_query(&take_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, n)),
+								  saga_param_timestamptz("wake_at", wake_at));
+
+	saga_note_timer(wake_at);
+	return rows;
+}
+
+/*
+ * One claim.  Returns how many rows it found, *taken are those of them that are
+ * received, NULL if none: the others were received too often before.
+ */
+static int
+claim(const Receive *r, int max, SagaRows **taken)
+{
+	ItemPointerData *live = palloc(sizeof(ItemPointerData) * max);
+	ItemPointerData *dead = palloc(sizeof(ItemPointerData) * max);
+	SagaRows   *rows = lock_claimable(r->queue, max);
+	int			nlive = 0;
+	int			ndead = 0;
+
+	for (uint64 row = 0; row < rows->count; row++)
+	{
+		saga_row(rows, row);
+		/* the limit may have been lowered since it came back */
+		if (r->queue->max_receives > 0 && saga_column_int4(rows, "receives") >= r->queue->max_receives)
+			dead[ndead++] = saga_row_ctid(rows);
+		else
+			live[nlive++] = saga_row_ctid(rows);
+	}
+	if (ndead > 0)
+		(void) saga_dead_letter_move(r->queue, SAGA_DEAD_FROM_MESSAGE, dead, ndead, "Saga.MaxReceives");
+	*taken = nlive > 0 ? take(r, live, nlive) : NULL;
+	return (int) rows->count;
+}
+
+/*
+ * The same; *received becomes how many were.  The tuplestore is filled as the
+ * user: it may make files, and where depends on his rights.
+ */
+static int
+claim_into_store(const Receive *r, int max, int *received)
+{
+	SagaRaised	save;
+	SagaRows   *taken;
+	int			found;
+
+	saga_raise(&save);
+	found = claim(r, max, &taken);
+	saga_lower(&save);
+	*received = taken != NULL ? (int) taken->count : 0;
+	while (taken != NULL && saga_next(taken))
+		tuplestore_puttuple(r->store, saga_row_tuple(taken));
+	return found;
+}
+
+/* Returns the number received; *next is when a timer is due.  Who waits tries many times, so each has its memory. */
 static int
 try_receive(const Receive *r, TimestampTz *next)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga receive", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	int			total = 0;
 	int			found;
 	int			asked;
 
-	SPI_connect();
 	*next = fire_due(r);
 	do
 	{
-		int			taken;
+		int			received;
 
 		asked = r->max - total;
-		found = claim(r, asked, &taken);
-		total += taken;
+		found = claim_into_store(r, asked, &received);
+		total += received;
 		/* less than asked for only because some were dead: go on */
 	} while (found == asked && total < r->max);
 	if (found == asked)
 		saga_wake_next(r->queue);
-	SPI_finish();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 	return total;
 }
 
@@ -276,18 +294,13 @@ saga_receive(PG_FUNCTION_ARGS)
 static int
 lock_leases(const SagaQueue *queue, pg_uuid_t *ids, int n, ItemPointerData *tids)
 {
-	Datum		values[2];
-	int			found;
-	int			i;
-	bool		isnull;
+	SagaRows   *rows = saga_query(&lock_leases_stmt, saga_param_int4("queue_id", queue->queue_id),
+								  saga_param_array("message_ids", UUIDARRAYOID, saga_uuid_array(ids, n)));
+	int			found = 0;
 
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = saga_uuid_array(ids, n);
-	saga_execute(&lock_leases_stmt, values, NULL, false, 0);
-	found = (int) SPI_processed;
-	for (i = 0; i < found; i++)
-		tids[i] = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	while (saga_next(rows))
+		tids[found++] = saga_row_ctid(rows);
+	saga_rows_free(rows);
 	return found;
 }
 
@@ -296,13 +309,9 @@ delete_leases(const SagaQueue *queue, pg_uuid_t *ids, int n)
 {
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
 	int			found = lock_leases(queue, ids, n, tids);
-	Datum		value;
 
 	if (found > 0)
-	{
-		value = saga_tid_array(tids, found);
-		saga_execute(&delete_lease_stmt, &value, NULL, false, 0);
-	}
+		saga_run(&delete_lease_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, found)));
 	return found;
 }
 
@@ -314,29 +323,25 @@ static int
 delete_returned(const SagaQueue *queue, pg_uuid_t *ids, int n)
 {
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
+	ArrayType  *message_ids = saga_uuid_array(ids, n);
 	SagaClaim	locking;
-	Datum		values[2];
-	int			found;
-	int			i;
-	bool		isnull;
+	SagaRows   *rows;
+	int			found = 0;
 
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = saga_uuid_array(ids, n);
 	saga_locking_begin(&locking, queue);
-	saga_execute(&lock_returned_stmt, values, NULL, false, 0);
-	found = (int) SPI_processed;
-	for (i = 0; i < found; i++)
+	rows = saga_query(&lock_returned_stmt, saga_param_int4("queue_id", queue->queue_id),
+					  saga_param_array("message_ids", UUIDARRAYOID, message_ids));
+	while (saga_next(rows))
 	{
-		tids[i] = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
-		saga_note_locked(queue, DatumGetUUIDP(saga_result(i, 2, &isnull)));
+		pg_uuid_t	id = saga_column_uuid(rows, "id");
+
+		tids[found++] = saga_row_ctid(rows);
+		saga_note_locked(queue, &id);
 	}
 	saga_locking_end(&locking);
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	if (found > 0)
-	{
-		values[0] = saga_tid_array(tids, found);
-		saga_execute(&delete_returned_stmt, values, NULL, false, 0);
-	}
+		saga_run(&delete_returned_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, found)));
 	return found;
 }
 
@@ -347,6 +352,7 @@ Datum
 saga_delete(PG_FUNCTION_ARGS)
 {
 	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
+	SagaRaised	save;
 	pg_uuid_t  *ids;
 	int			found;
 	int			n;
@@ -354,14 +360,14 @@ saga_delete(PG_FUNCTION_ARGS)
 	ids = saga_arg_uuids(fcinfo, 1, "ids", &n);
 	if (n == 0)
 		PG_RETURN_INT32(0);
-	SPI_connect();
+	saga_raise(&save);
 	found = delete_leases(queue, ids, n);
 	if (found < n)
 		found += delete_returned(queue, ids, n);
 	/* one may have been on its way from there to here */
 	if (found < n)
 		found += delete_leases(queue, ids, n);
-	SPI_finish();
+	saga_lower(&save);
 	PG_RETURN_INT32(found);
 }
 
@@ -374,8 +380,8 @@ saga_change_visibility(PG_FUNCTION_ARGS)
 	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	TimestampTz wake_at;
 	ItemPointerData *tids;
+	SagaRaised	save;
 	pg_uuid_t  *ids;
-	Datum		values[2];
 	int64		ms;
 	int			found;
 	int			n;
@@ -385,17 +391,16 @@ saga_change_visibility(PG_FUNCTION_ARGS)
 	ms = saga_arg_interval_ms(fcinfo, 2, "visibility_timeout", 0);
 	if (n == 0)
 		PG_RETURN_INT32(0);
-	SPI_connect();
 	tids = palloc(sizeof(ItemPointerData) * n);
+	saga_raise(&save);
 	found = lock_leases(queue, ids, n, tids);
 	if (found > 0)
 	{
 		wake_at = GetCurrentTimestamp() + ms * 1000;
-		values[0] = saga_tid_array(tids, found);
-		values[1] = TimestampTzGetDatum(wake_at);
-		saga_execute(&change_stmt, values, NULL, false, 0);
+		saga_run(&change_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, found)),
+				 saga_param_timestamptz("wake_at", wake_at));
 		saga_note_timer(wake_at);
 	}
-	SPI_finish();
+	saga_lower(&save);
 	PG_RETURN_INT32(found);
 }

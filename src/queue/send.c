@@ -7,10 +7,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "queue/internal.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -18,38 +16,27 @@
 /* Rows for one statement. */
 #define SEND_CHUNK 1000
 
-static SagaStmt insert_one = {
+static SagaStatement insert_one_stmt = {
 	.sql = "INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, version, kind, body, headers)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	.nargs = 9,
-	.argtypes = {INT4OID, UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, INT4OID, CHAROID, JSONBOID, JSONBOID}
+	" VALUES ($queue_id, $id, $message_id, $target, $sent_at, $version, $kind, $body, $headers)"
 };
-static SagaStmt insert_many = {
-	.sql = "INSERT INTO saga.message (queue_id, sent_at, id, message_id, target, version, kind, body, headers)"
-	" SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9)",
-	.nargs = 9,
-	.argtypes = {INT4OID, TIMESTAMPTZOID, UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID,
-	CHARARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
-};
-static SagaStmt insert_timer = {
+static SagaStatement insert_timer_stmt = {
 	.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, version, kind, body, headers)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	.nargs = 9,
-	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID, UUIDOID, TIMESTAMPTZOID, INT4OID, CHAROID, JSONBOID, JSONBOID}
+	" VALUES ($queue_id, $message_id, $wake_at, $target, $sent_at, $version, $kind, $body, $headers)"
+};
+static SagaStatement insert_many_stmt = {
+	.sql = "INSERT INTO saga.message (queue_id, sent_at, id, message_id, target, version, kind, body, headers)"
+	" SELECT $queue_id, $sent_at, *"
+	" FROM unnest($ids, $message_ids, $targets, $versions, $kinds, $bodies, $headers)"
 };
 
-/* Columns of insert_many. */
-enum
+/* A column of insert_many_stmt. */
+typedef struct Column
 {
-	COL_ID,
-	COL_MESSAGE_ID,
-	COL_TARGET,
-	COL_VERSION,
-	COL_KIND,
-	COL_BODY,
-	COL_HEADERS,
-	NCOLS
-};
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+} Column;
 
 
 static bool
@@ -58,32 +45,24 @@ has_target(const SagaSend *row)
 	return saga_uuid_cmp(&row->target, &saga_uuid_min) != 0;
 }
 
-static char
-null_flag(bool isnull)
+/* Into saga.message, at this position, or into saga.timer, until that time. */
+static void
+insert_row(SagaStatement *stmt, const SagaQueue *queue, const SagaSend *row, const pg_uuid_t *id,
+		   TimestampTz wake_at, TimestampTz now)
 {
-	return isnull ? 'n' : ' ';
+	saga_run(stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("id", id),
+			 saga_param_uuid("message_id", &row->message_id), saga_param_timestamptz("wake_at", wake_at),
+			 saga_param_if(has_target(row), saga_param_uuid("target", &row->target)),
+			 saga_param_timestamptz("sent_at", now),
+			 saga_param_if(row->version != 0, saga_param_int4("version", row->version)),
+			 saga_param_char("kind", row->kind), saga_param_jsonb("body", row->body),
+			 saga_param_jsonb("headers", row->headers));
 }
 
 static void
 send_one(const SagaQueue *queue, const SagaSend *row, const pg_uuid_t *id, TimestampTz now)
 {
-	Datum		values[9];
-	char		nulls[10] = "         ";
-
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(id);
-	values[2] = UUIDPGetDatum(&row->message_id);
-	values[3] = UUIDPGetDatum(&row->target);
-	nulls[3] = null_flag(!has_target(row));
-	values[4] = TimestampTzGetDatum(now);
-	values[5] = Int32GetDatum(row->version);
-	nulls[5] = null_flag(row->version == 0);
-	values[6] = CharGetDatum(row->kind);
-	values[7] = PointerGetDatum(row->body);
-	nulls[7] = null_flag(row->body == NULL);
-	values[8] = PointerGetDatum(row->headers);
-	nulls[8] = null_flag(row->headers == NULL);
-	saga_execute(&insert_one, values, nulls, false, 0);
+	insert_row(&insert_one_stmt, queue, row, id, 0, now);
 	saga_note_inserted(queue, id);
 }
 
@@ -91,80 +70,72 @@ static void
 send_delayed(const SagaQueue *queue, const SagaSend *row, TimestampTz now)
 {
 	TimestampTz wake_at = now + row->delay_ms * 1000;
-	Datum		values[9];
-	char		nulls[10] = "         ";
 
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(&row->message_id);
-	values[2] = TimestampTzGetDatum(wake_at);
-	values[3] = UUIDPGetDatum(&row->target);
-	nulls[3] = null_flag(!has_target(row));
-	values[4] = TimestampTzGetDatum(now);
-	values[5] = Int32GetDatum(row->version);
-	nulls[5] = null_flag(row->version == 0);
-	values[6] = CharGetDatum(row->kind);
-	values[7] = PointerGetDatum(row->body);
-	nulls[7] = null_flag(row->body == NULL);
-	values[8] = PointerGetDatum(row->headers);
-	nulls[8] = null_flag(row->headers == NULL);
-	saga_execute(&insert_timer, values, nulls, false, 0);
+	insert_row(&insert_timer_stmt, queue, row, NULL, wake_at, now);
 	saga_note_timer(wake_at);
 }
 
-static Datum
-column_array(Datum *datums, bool *nulls, int n, Oid type)
+static Column
+new_column(int room)
 {
+	Column		column = {palloc(sizeof(Datum) * room), palloc(sizeof(bool) * room), 0};
+
+	return column;
+}
+
+static void
+add_value(Column *column, Datum value, bool isnull)
+{
+	column->values[column->n] = value;
+	column->nulls[column->n++] = isnull;
+}
+
+static SagaParam
+column_param(const char *name, Oid array_type, Column *column)
+{
+	Oid			type = get_element_type(array_type);
 	int			lbound = 1;
 	int16		typlen;
 	bool		byval;
 	char		align;
 
 	get_typlenbyvalalign(type, &typlen, &byval, &align);
-	return PointerGetDatum(construct_md_array(datums, nulls, 1, &n, &lbound, type, typlen, byval, align));
+	return saga_param_array(name, array_type, construct_md_array(column->values, column->nulls, 1, &column->n,
+																 &lbound, type, typlen, byval, align));
 }
 
 /* ids has a position for each row; rows that wait are left out. */
 static void
 send_many(const SagaQueue *queue, const SagaSend *rows, pg_uuid_t *ids, int nrows, TimestampTz now)
 {
-	static const Oid types[NCOLS] = {UUIDOID, UUIDOID, UUIDOID, INT4OID, CHAROID, JSONBOID, JSONBOID};
-	Datum	   *datums[NCOLS];
-	bool	   *nulls[NCOLS];
-	Datum		values[2 + NCOLS];
-	int			n = 0;
-	int			i;
-	int			c;
+	Column		positions = new_column(nrows);
+	Column		message_ids = new_column(nrows);
+	Column		targets = new_column(nrows);
+	Column		versions = new_column(nrows);
+	Column		kinds = new_column(nrows);
+	Column		bodies = new_column(nrows);
+	Column		headers = new_column(nrows);
 
-	for (c = 0; c < NCOLS; c++)
-	{
-		datums[c] = palloc(sizeof(Datum) * nrows);
-		nulls[c] = palloc0(sizeof(bool) * nrows);
-	}
-	for (i = 0; i < nrows; i++)
+	for (int i = 0; i < nrows; i++)
 	{
 		const SagaSend *row = &rows[i];
 
 		if (row->delay_ms > 0)
 			continue;
-		datums[COL_ID][n] = UUIDPGetDatum(&ids[i]);
-		datums[COL_MESSAGE_ID][n] = UUIDPGetDatum(&row->message_id);
-		datums[COL_TARGET][n] = UUIDPGetDatum(&row->target);
-		nulls[COL_TARGET][n] = !has_target(row);
-		datums[COL_VERSION][n] = Int32GetDatum(row->version);
-		nulls[COL_VERSION][n] = row->version == 0;
-		datums[COL_KIND][n] = CharGetDatum(row->kind);
-		datums[COL_BODY][n] = PointerGetDatum(row->body);
-		nulls[COL_BODY][n] = row->body == NULL;
-		datums[COL_HEADERS][n] = PointerGetDatum(row->headers);
-		nulls[COL_HEADERS][n] = row->headers == NULL;
-		n++;
+		add_value(&positions, UUIDPGetDatum(&ids[i]), false);
+		add_value(&message_ids, UUIDPGetDatum(&row->message_id), false);
+		add_value(&targets, UUIDPGetDatum(&row->target), !has_target(row));
+		add_value(&versions, Int32GetDatum(row->version), row->version == 0);
+		add_value(&kinds, CharGetDatum(row->kind), false);
+		add_value(&bodies, PointerGetDatum(row->body), row->body == NULL);
+		add_value(&headers, PointerGetDatum(row->headers), row->headers == NULL);
 	}
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = TimestampTzGetDatum(now);
-	for (c = 0; c < NCOLS; c++)
-		values[2 + c] = column_array(datums[c], nulls[c], n, types[c]);
-	saga_execute(&insert_many, values, NULL, false, 0);
-	for (i = 0; i < nrows; i++)
+	saga_run(&insert_many_stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_timestamptz("sent_at", now),
+			 column_param("ids", UUIDARRAYOID, &positions), column_param("message_ids", UUIDARRAYOID, &message_ids),
+			 column_param("targets", UUIDARRAYOID, &targets), column_param("versions", INT4ARRAYOID, &versions),
+			 column_param("kinds", CHARARRAYOID, &kinds), column_param("bodies", JSONBARRAYOID, &bodies),
+			 column_param("headers", JSONBARRAYOID, &headers));
+	for (int i = 0; i < nrows; i++)
 		if (rows[i].delay_ms <= 0)
 			saga_note_inserted(queue, &ids[i]);
 }
@@ -265,9 +236,7 @@ saga_send(PG_FUNCTION_ARGS)
 
 	result = palloc(sizeof(pg_uuid_t));
 	*result = row.message_id;
-	SPI_connect();
 	saga_send_rows(queue, &row, 1);
-	SPI_finish();
 	saga_accepted();
 	PG_RETURN_UUID_P(result);
 }
@@ -287,6 +256,7 @@ saga_send_batch(PG_FUNCTION_ARGS)
 	bool	   *nulls;
 	Jsonb	   *headers;
 	int64		delay_ms;
+	SagaRaised	save;
 	SagaSend   *rows;
 	int			n;
 	int			i;
@@ -312,9 +282,10 @@ saga_send_batch(PG_FUNCTION_ARGS)
 		rows[i].kind = SAGA_MSG_MESSAGE;
 		rows[i].message_id = saga_uuid_new();
 	}
-	SPI_connect();
+	/* each that is delayed has a statement of its own */
+	saga_raise(&save);
 	saga_send_rows(queue, rows, n);
-	SPI_finish();
+	saga_lower(&save);
 	saga_accepted();
 	for (i = 0; i < n; i++)
 	{

@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -25,23 +24,22 @@
 #define LOST_LOOKS		5
 #define LOST_LOOK_MS	10
 
-static SagaStmt queues_stmt = {
-	.sql = "SELECT queue_id FROM saga.queue WHERE queue_id > $1 ORDER BY queue_id LIMIT $2",
-	.nargs = 2,.argtypes = {INT4OID, INT4OID}
+static SagaStatement queues_stmt = {
+	.sql = "SELECT queue_id FROM saga.queue WHERE queue_id > $after ORDER BY queue_id LIMIT $limit"
 };
 
 /* However many somebody has locked, so many are looked at. */
-static SagaStmt behind_stmt = {
+static SagaStatement behind_stmt = {
 	.sql = "SELECT id FROM saga.message WHERE ctid = ANY (ARRAY("
-	"SELECT ctid FROM saga.message WHERE queue_id = $1 AND id <= $2 ORDER BY id LIMIT 100))"
+	"SELECT ctid FROM saga.message WHERE queue_id = $queue_id AND id <= $mark ORDER BY id LIMIT 100))"
 	" ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
-	.nargs = 2,.argtypes = {INT4OID, UUIDOID}
+	.limit = 1
 };
-static SagaStmt ahead_stmt = {
-	.sql = "SELECT 1 FROM saga.message WHERE queue_id = $1 AND id > $2 ORDER BY id LIMIT 1",
-	.nargs = 2,.argtypes = {INT4OID, UUIDOID}
+static SagaStatement ahead_stmt = {
+	.sql = "SELECT 1 FROM saga.message WHERE queue_id = $queue_id AND id > $mark ORDER BY id LIMIT 1",
+	.limit = 1
 };
-static SagaStmt prepared_stmt = {
+static SagaStatement prepared_stmt = {
 	.sql = "SELECT gid FROM pg_catalog.pg_prepared_xacts"
 };
 
@@ -115,23 +113,20 @@ static bool
 find_behind(const SagaQueue *queue, SagaQueueSlot *slot, const pg_uuid_t *mark, pg_uuid_t *id)
 {
 	SagaClaim	locking;
-	Datum		values[2];
+	SagaRows   *rows;
 	bool		found;
-	bool		isnull;
 
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(mark);
 	saga_locking_begin(&locking, queue);
-	saga_execute(&behind_stmt, values, NULL, false, 1);
-	found = SPI_processed > 0;
+	rows = saga_query(&behind_stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("mark", mark));
+	found = saga_next(rows);
 	if (found)
 	{
-		*id = *DatumGetUUIDP(saga_result(0, 1, &isnull));
+		*id = saga_column_uuid(rows, "id");
 		/* we hold its lock until we commit: a claim may skip it till then */
 		saga_note_kept(queue, id);
 	}
 	saga_locking_end(&locking);
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return found;
 }
 
@@ -142,7 +137,6 @@ look_at_queue(const SagaQueue *queue, Behind *behind)
 	/* a plain queue gets one when it is read */
 	SagaQueueSlot *slot = queue->kind == SAGA_QUEUE_PLAIN ?
 		saga_queue_slot_look(queue->queue_id) : saga_queue_slot(queue);
-	Datum		values[2];
 	pg_uuid_t	mark;
 	bool		found = false;
 
@@ -154,12 +148,8 @@ look_at_queue(const SagaQueue *queue, Behind *behind)
 		found = find_behind(queue, slot, &mark, &behind->id);
 	behind->queue = queue;
 	behind->slot = slot;
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(&mark);
-	saga_execute(&ahead_stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
+	if (saga_run(&ahead_stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("mark", &mark)) > 0)
 		saga_wake_next(queue);
-	SPI_freetuptable(SPI_tuptable);
 	return found;
 }
 
@@ -175,24 +165,14 @@ push_lost(const Behind *behind, bool first)
 			 errhint("Expected after COPY, a restore or logical replication into saga.message.")));
 }
 
-/* The next ones.  False: there are none any more. */
-static bool
-sweep_queues(bool first)
+/* Those of the queues that have a row behind their mark, which may have come this moment.  Returns their number. */
+static int
+look_at_queues(const int32 *ids, int n, Behind *behind)
 {
-	int			limit = position < careful_until ? 1 : SWEEP_QUEUES;
-	Datum		values[2] = {Int32GetDatum(position), Int32GetDatum(limit)};
-	int32	   *ids = palloc(sizeof(int32) * limit);
-	Behind	   *behind = palloc(sizeof(Behind) * limit);
+	SagaRaised	save;
 	int			nbehind = 0;
-	int			n;
-	bool		isnull;
 
-	saga_execute(&queues_stmt, values, NULL, false, 0);
-	n = (int) SPI_processed;
-	for (int i = 0; i < n; i++)
-		ids[i] = DatumGetInt32(saga_result(i, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	slice_end = n > 0 ? ids[n - 1] : position;
+	saga_raise(&save);
 	for (int i = 0; i < n; i++)
 	{
 		const SagaQueue *queue = saga_queue_by_id(ids[i], true);
@@ -201,7 +181,25 @@ sweep_queues(bool first)
 			nbehind++;
 		CHECK_FOR_INTERRUPTS();
 	}
-	nbehind = keep_lost(behind, nbehind);
+	saga_lower(&save);
+	return nbehind;
+}
+
+/* The next ones.  False: there are none any more. */
+static bool
+sweep_queues(bool first)
+{
+	int			limit = position < careful_until ? 1 : SWEEP_QUEUES;
+	SagaRows   *rows = saga_query(&queues_stmt, saga_param_int4("after", position), saga_param_int4("limit", limit));
+	int32	   *ids = palloc(sizeof(int32) * limit);
+	Behind	   *behind = palloc(sizeof(Behind) * limit);
+	int			nbehind;
+	int			n = 0;
+
+	while (saga_next(rows))
+		ids[n++] = saga_column_int4(rows, "queue_id");
+	slice_end = n > 0 ? ids[n - 1] : position;
+	nbehind = keep_lost(behind, look_at_queues(ids, n, behind));
 	for (int i = 0; i < nbehind; i++)
 		push_lost(&behind[i], first);
 	position = slice_end;
@@ -233,15 +231,13 @@ check_prepared(void)
 {
 	uint32		unknown = saga_prepared_unknown();
 	bool		all = true;
-	uint64		i;
-	bool		isnull;
+	SagaRows   *rows;
 
 	if (unknown == 0)
 		return;
-	saga_execute(&prepared_stmt, NULL, NULL, false, 0);
-	for (i = 0; i < SPI_processed && all; i++)
-		all = saga_prepared_is_known(TextDatumGetCString(saga_result(i, 1, &isnull)));
-	SPI_freetuptable(SPI_tuptable);
+	rows = saga_query(&prepared_stmt);
+	while (all && saga_next(rows))
+		all = saga_prepared_is_known(saga_column_text(rows, "gid"));
 	if (all)
 		saga_prepared_all_known(unknown);
 }

@@ -7,19 +7,16 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "queue/internal.h"
 #include "utils/builtins.h"
 
-static SagaStmt claim_stmt = {
-	.sql = "SELECT ctid, id, message_id FROM saga.message WHERE queue_id = $1 AND id > $2"
-	" ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
-	.nargs = 3,.argtypes = {INT4OID, UUIDOID, INT4OID}
+static SagaStatement claim_stmt = {
+	.sql = "SELECT ctid, id, message_id FROM saga.message WHERE queue_id = $queue_id AND id > $mark"
+	" ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED"
 };
-static SagaStmt delete_stmt = {
-	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($1)",
-	.nargs = 1,.argtypes = {TIDARRAYOID}
+static SagaStatement delete_stmt = {
+	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($ctids)"
 };
 
 
@@ -39,44 +36,42 @@ saga_test_claim(PG_FUNCTION_ARGS)
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * max);
 	pg_uuid_t  *taken = palloc(sizeof(pg_uuid_t) * max);
 	SagaClaim	claim;
+	SagaRows   *rows;
 	pg_uuid_t	last;
-	Datum		values[3];
-	bool		isnull;
 	int			n = 0;
-	uint64		i;
 
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be superuser to test the low-water mark")));
 	queue = saga_queue_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), GetUserId(), SAGA_RIGHT_OWN, false);
-	SPI_connect();
 	saga_claim_begin(&claim, queue);
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(&claim.mark);
-	values[2] = Int32GetDatum(max);
-	saga_execute(&claim_stmt, values, NULL, false, 0);
+	rows = saga_query(&claim_stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("mark", &claim.mark),
+					  saga_param_int4("limit", max));
 	pg_usleep(PG_GETARG_INT32(2));
 	CHECK_FOR_INTERRUPTS();
-	if (SPI_processed > 0)
-		last = *DatumGetUUIDP(saga_result(SPI_processed - 1, 2, &isnull));
-	saga_claim_end(&claim, SPI_processed > 0 ? &last : NULL);
-
-	for (i = 0; i < SPI_processed; i++)
+	if (rows->count > 0)
 	{
+		saga_row(rows, rows->count - 1);
+		last = saga_column_uuid(rows, "id");
+	}
+	saga_claim_end(&claim, rows->count > 0 ? &last : NULL);
+
+	for (uint64 row = 0; row < rows->count; row++)
+	{
+		pg_uuid_t	id;
+
+		saga_row(rows, row);
+		id = saga_column_uuid(rows, "id");
 		if (random() < keep * 2147483648.0)
 		{
-			saga_note_kept(queue, DatumGetUUIDP(saga_result(i, 2, &isnull)));
+			saga_note_kept(queue, &id);
 			continue;
 		}
-		tids[n] = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
-		taken[n++] = *DatumGetUUIDP(saga_result(i, 3, &isnull));
+		tids[n] = saga_row_ctid(rows);
+		taken[n++] = saga_column_uuid(rows, "message_id");
 	}
 	if (n > 0)
-	{
-		values[0] = saga_tid_array(tids, n);
-		saga_execute(&delete_stmt, values, NULL, false, 0);
-	}
-	SPI_finish();
-	PG_RETURN_DATUM(saga_uuid_array(taken, n));
+		saga_run(&delete_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, n)));
+	PG_RETURN_ARRAYTYPE_P(saga_uuid_array(taken, n));
 }

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "queue/internal.h"
 #include "utils/builtins.h"
@@ -19,54 +18,52 @@
 #define LOCKED_TIMER_RETRY	USECS_PER_SEC
 
 /* A session's own queue: it goes on behind what others have locked. */
-static SagaStmt lock_of_queue_stmt = {
+static SagaStatement lock_of_queue_stmt = {
 	.sql = "SELECT ctid, queue_id, receives, lease FROM saga.timer"
-	" WHERE (queue_id, wake_at) > ($4, $1) AND (queue_id, wake_at) <= ($4, $2)"
-	" ORDER BY queue_id, wake_at LIMIT $3 FOR UPDATE SKIP LOCKED",
-	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
+	" WHERE (queue_id, wake_at) > ($queue_id, $mark) AND (queue_id, wake_at) <= ($queue_id, $now)"
+	" ORDER BY queue_id, wake_at LIMIT $limit FOR UPDATE SKIP LOCKED"
 };
-static SagaStmt move_stmt = {
-	.sql = "WITH moved AS (DELETE FROM saga.timer WHERE ctid = ANY ($1) RETURNING *)"
+static SagaStatement move_stmt = {
+	.sql = "WITH moved AS (DELETE FROM saga.timer WHERE ctid = ANY ($ctids) RETURNING *)"
 	" INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, receives, version, kind, body, headers)"
 	" SELECT queue_id, saga.make_id(), message_id, target, sent_at, receives, version, kind, body, headers"
-	" FROM (SELECT * FROM moved ORDER BY wake_at, message_id) m RETURNING queue_id, id",
-	.nargs = 1,.argtypes = {TIDARRAYOID}
+	" FROM (SELECT * FROM moved ORDER BY wake_at, message_id) m RETURNING queue_id, id"
 };
-static SagaStmt next_stmt = {
-	.sql = "SELECT wake_at FROM saga.timer WHERE wake_at > $1 ORDER BY wake_at LIMIT 1",
-	.nargs = 1,.argtypes = {TIMESTAMPTZOID}
+static SagaStatement next_stmt = {
+	.sql = "SELECT wake_at FROM saga.timer WHERE wake_at > $after ORDER BY wake_at LIMIT 1",
+	.limit = 1
 };
 
 /* ---------- moving ---------- */
 
+/* A lease that ran out counts as received; without one nobody had it. */
+static bool
+is_dead(SagaRows *rows)
+{
+	const SagaQueue *queue;
+
+	if (saga_column_is_null(rows, "lease"))
+		return false;
+	queue = saga_queue_by_id(saga_column_int4(rows, "queue_id"), true);
+	return queue != NULL && queue->max_receives > 0 && saga_column_int4(rows, "receives") >= queue->max_receives;
+}
+
 /* Of the rows that a statement has locked. */
 SagaDueTimer *
-saga_timers_read(int *n)
+saga_timers_read(SagaRows *rows, int *n)
 {
-	SPITupleTable *table = SPI_tuptable;
-	SagaDueTimer   *due;
-	int			i;
+	SagaDueTimer *due = palloc(sizeof(SagaDueTimer) * Max(rows->count, 1));
 
-	*n = (int) SPI_processed;
-	due = palloc(sizeof(SagaDueTimer) * Max(*n, 1));
-	for (i = 0; i < *n; i++)
+	*n = 0;
+	while (saga_next(rows))
 	{
-		bool		isnull;
-		bool		no_lease;
-		int			receives;
-		const SagaQueue *of;
+		SagaDueTimer *timer = &due[(*n)++];
 
-		due[i].tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
-		due[i].queue_id = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull));
-		receives = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 3, &isnull));
-		(void) SPI_getbinval(table->vals[i], table->tupdesc, 4, &no_lease);
-		due[i].dead = false;
-		if (no_lease)
-			continue;
-		of = saga_queue_by_id(due[i].queue_id, true);
-		due[i].dead = of != NULL && of->max_receives > 0 && receives >= of->max_receives;
+		timer->tid = saga_row_ctid(rows);
+		timer->queue_id = saga_column_int4(rows, "queue_id");
+		timer->dead = is_dead(rows);
 	}
-	SPI_freetuptable(table);
+	saga_rows_free(rows);
 	return due;
 }
 
@@ -74,29 +71,24 @@ static void
 move_due(const SagaDueTimer *due, int n)
 {
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * Max(n, 1));
-	SPITupleTable *table;
-	Datum		value;
+	SagaRows   *rows;
 	int			count = 0;
-	uint64		i;
 
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 		if (!due[i].dead)
 			tids[count++] = due[i].tid;
 	if (count == 0)
 		return;
-	value = saga_tid_array(tids, count);
-	saga_execute(&move_stmt, &value, NULL, false, 0);
-	table = SPI_tuptable;
-	for (i = 0; i < SPI_processed; i++)
+	rows = saga_query(&move_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, count)));
+	while (saga_next(rows))
 	{
-		bool		isnull;
-		int32		queue_id = DatumGetInt32(saga_result(i, 1, &isnull));
-		const SagaQueue *queue = saga_queue_by_id(queue_id, true);
+		const SagaQueue *queue = saga_queue_by_id(saga_column_int4(rows, "queue_id"), true);
+		pg_uuid_t	id = saga_column_uuid(rows, "id");
 
 		if (queue != NULL)
-			saga_note_inserted(queue, DatumGetUUIDP(saga_result(i, 2, &isnull)));
+			saga_note_inserted(queue, &id);
 	}
-	SPI_freetuptable(table);
+	saga_rows_free(rows);
 }
 
 /*
@@ -154,14 +146,10 @@ saga_timers_move(SagaDueTimer *due, int n)
 static TimestampTz
 next_timer(TimestampTz after)
 {
-	Datum		value = TimestampTzGetDatum(after);
-	TimestampTz next = DT_NOEND;
-	bool		isnull;
+	SagaRows   *rows = saga_query(&next_stmt, saga_param_timestamptz("after", after));
+	TimestampTz next = saga_next(rows) ? saga_column_timestamptz(rows, "wake_at") : DT_NOEND;
 
-	saga_execute(&next_stmt, &value, NULL, false, 1);
-	if (SPI_processed > 0)
-		next = DatumGetTimestampTz(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return next;
 }
 
@@ -185,17 +173,15 @@ int
 saga_timers_fire(const SagaQueue *queue, TimestampTz now, int limit, TimestampTz *next_wake)
 {
 	TimestampTz mark;
-	Datum		values[4];
-	SagaDueTimer   *due;
+	SagaRows   *rows;
+	SagaDueTimer *due;
 	int			n;
 
 	(void) saga_timer_scan_begin(false, &mark);
-	values[0] = TimestampTzGetDatum(mark);
-	values[1] = TimestampTzGetDatum(now);
-	values[2] = Int32GetDatum(limit);
-	values[3] = Int32GetDatum(queue->queue_id);
-	saga_execute(&lock_of_queue_stmt, values, NULL, false, 0);
-	due = saga_timers_read(&n);
+	rows = saga_query(&lock_of_queue_stmt, saga_param_int4("queue_id", queue->queue_id),
+					  saga_param_timestamptz("mark", mark), saga_param_timestamptz("now", now),
+					  saga_param_int4("limit", limit));
+	due = saga_timers_read(rows, &n);
 	saga_timers_move(due, n);
 	pfree(due);
 	*next_wake = saga_timers_end_scan(mark, now, n == limit);

@@ -19,7 +19,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "queue/internal.h"
@@ -49,33 +48,30 @@
  * locked.  Sizes are those on disk; nothing is read for them.
  */
 #define DUE_COLUMNS \
-	"SELECT ctid, queue_id, wake_at, coalesce(pg_column_size(body), 0)::bigint + coalesce(pg_column_size(headers), 0)" \
-	" FROM saga.timer"
+	"SELECT ctid, queue_id, wake_at," \
+	" coalesce(pg_column_size(body), 0)::bigint + coalesce(pg_column_size(headers), 0) AS size FROM saga.timer"
 
-static SagaStmt due_stmt = {
-	.sql = DUE_COLUMNS " WHERE wake_at > $1 AND wake_at <= $2 ORDER BY wake_at LIMIT $3",
-	.nargs = 3,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+static SagaStatement due_stmt = {
+	.sql = DUE_COLUMNS " WHERE wake_at > $mark AND wake_at <= $now ORDER BY wake_at LIMIT $limit"
 };
 
 /* Rows are compared, as only the index over both columns knows how: the one over wake_at would walk over all owners'. */
-static SagaStmt due_of_queue_stmt = {
-	.sql = DUE_COLUMNS " WHERE (queue_id, wake_at) > ($4, $1) AND (queue_id, wake_at) <= ($4, $2)"
-	" ORDER BY queue_id, wake_at LIMIT $3",
-	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
+static SagaStatement due_of_queue_stmt = {
+	.sql = DUE_COLUMNS " WHERE (queue_id, wake_at) > ($queue_id, $mark) AND (queue_id, wake_at) <= ($queue_id, $now)"
+	" ORDER BY queue_id, wake_at LIMIT $limit"
 };
 
 /* IS TRUE: by ctid, never by an index.  Asked again of the row as it is when it is locked. */
-static SagaStmt lock_stmt = {
+static SagaStatement lock_stmt = {
 	.sql = "SELECT ctid, queue_id, receives, lease FROM saga.timer"
-	" WHERE ctid = ANY ($3) AND (wake_at > $1 AND wake_at <= $2) IS TRUE FOR UPDATE SKIP LOCKED",
-	.nargs = 3,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIDARRAYOID}
+	" WHERE ctid = ANY ($ctids) AND (wake_at > $mark AND wake_at <= $now) IS TRUE FOR UPDATE SKIP LOCKED"
 };
 
-static SagaStmt due_queues_stmt = {
-	.sql = "SELECT q.queue_id, t.due IS NOT NULL FROM saga.queue q LEFT JOIN LATERAL (SELECT 1 AS due FROM saga.timer"
-	" WHERE (queue_id, wake_at) > (q.queue_id, $1) AND (queue_id, wake_at) <= (q.queue_id, $2)"
-	" ORDER BY queue_id, wake_at LIMIT 1) t ON true WHERE q.queue_id > $3 ORDER BY q.queue_id LIMIT $4",
-	.nargs = 4,.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
+static SagaStatement due_queues_stmt = {
+	.sql = "SELECT q.queue_id, t.due IS NOT NULL AS has_due"
+	" FROM saga.queue q LEFT JOIN LATERAL (SELECT 1 AS due FROM saga.timer"
+	" WHERE (queue_id, wake_at) > (q.queue_id, $mark) AND (queue_id, wake_at) <= (q.queue_id, $now)"
+	" ORDER BY queue_id, wake_at LIMIT 1) t ON true WHERE q.queue_id > $after ORDER BY q.queue_id LIMIT $limit"
 };
 
 /* What a transaction is to move. */
@@ -251,25 +247,17 @@ hand_over(Slice *slice, int32 queue_id)
 static int
 add_due(Slice *slice, int32 queue_id, TimestampTz mark, TimestampTz now, int limit, int64 max_bytes)
 {
-	Datum		values[4];
-	SPITupleTable *table;
+	SagaRows   *rows = saga_query(queue_id != 0 ? &due_of_queue_stmt : &due_stmt,
+								  saga_param_int4("queue_id", queue_id), saga_param_timestamptz("mark", mark),
+								  saga_param_timestamptz("now", now), saga_param_int4("limit", limit));
+	int			n = (int) rows->count;
 	int			before = slice->n;
 	int64		bytes = 0;
-	int			n;
-	bool		isnull;
 
-	values[0] = TimestampTzGetDatum(mark);
-	values[1] = TimestampTzGetDatum(now);
-	values[2] = Int32GetDatum(limit);
-	values[3] = Int32GetDatum(queue_id);
-	saga_execute(queue_id != 0 ? &due_of_queue_stmt : &due_stmt, values, NULL, false, 0);
-	table = SPI_tuptable;
-	n = (int) SPI_processed;
-	for (int i = 0; i < n; i++)
+	while (saga_next(rows))
 	{
-		HeapTuple	row = table->vals[i];
-		int32		of = DatumGetInt32(SPI_getbinval(row, table->tupdesc, 2, &isnull));
-		int64		size = DatumGetInt64(SPI_getbinval(row, table->tupdesc, 4, &isnull));
+		int32		of = saga_column_int4(rows, "queue_id");
+		int64		size = saga_column_int8(rows, "size");
 
 		if (size > OWNER_BYTES && hand_over(slice, of))
 		{
@@ -279,13 +267,13 @@ add_due(Slice *slice, int32 queue_id, TimestampTz mark, TimestampTz now, int lim
 		if (slice->n > before && bytes + size > max_bytes)
 			break;
 		bytes += size;
-		slice->tids[slice->n] = *(ItemPointer) DatumGetPointer(SPI_getbinval(row, table->tupdesc, 1, &isnull));
+		slice->tids[slice->n] = saga_row_ctid(rows);
 		slice->queue_ids[slice->n] = of;
-		slice->wake_ats[slice->n] = DatumGetTimestampTz(SPI_getbinval(row, table->tupdesc, 3, &isnull));
+		slice->wake_ats[slice->n] = saga_column_timestamptz(rows, "wake_at");
 		slice->n++;
 	}
 	slice->bytes += bytes;
-	SPI_freetuptable(table);
+	saga_rows_free(rows);
 	return n;
 }
 
@@ -312,17 +300,15 @@ note_locked(const Slice *slice, const SagaDueTimer *due, int n)
 static int
 move_slice(const Slice *slice, TimestampTz mark, TimestampTz now, bool by_queue)
 {
-	Datum		values[3];
-	SagaDueTimer   *due;
+	SagaRows   *rows;
+	SagaDueTimer *due;
 	int			n;
 
 	if (slice->n == 0)
 		return 0;
-	values[0] = TimestampTzGetDatum(mark);
-	values[1] = TimestampTzGetDatum(now);
-	values[2] = saga_tid_array(slice->tids, slice->n);
-	saga_execute(&lock_stmt, values, NULL, false, 0);
-	due = saga_timers_read(&n);
+	rows = saga_query(&lock_stmt, saga_param_timestamptz("mark", mark), saga_param_timestamptz("now", now),
+					  saga_param_array("ctids", TIDARRAYOID, saga_tid_array(slice->tids, slice->n)));
+	due = saga_timers_read(rows, &n);
 	if (by_queue)
 		note_locked(slice, due, n);
 	saga_timers_move(due, n);
@@ -357,29 +343,26 @@ static List *
 find_due_queues(const Slice *first, TimestampTz mark, TimestampTz now)
 {
 	List	   *ids = NIL;
-	Datum		values[4];
 	int			looked = 0;
 	int			n;
-	bool		isnull;
 
 	for (int i = 0; i < first->n; i++)
 		if (i == 0 || first->queue_ids[i] != first->queue_ids[i - 1])
 			ids = list_append_unique_int(ids, first->queue_ids[i]);
-	values[0] = TimestampTzGetDatum(mark);
-	values[1] = TimestampTzGetDatum(now);
-	values[3] = Int32GetDatum(QUEUES_AT_ONCE);
 	do
 	{
-		values[2] = Int32GetDatum(turns.looked_to);
-		saga_execute(&due_queues_stmt, values, NULL, false, 0);
-		n = (int) SPI_processed;
-		for (int i = 0; i < n; i++)
+		SagaRows   *rows = saga_query(&due_queues_stmt, saga_param_timestamptz("mark", mark),
+									  saga_param_timestamptz("now", now), saga_param_int4("after", turns.looked_to),
+									  saga_param_int4("limit", QUEUES_AT_ONCE));
+
+		while (saga_next(rows))
 		{
-			turns.looked_to = DatumGetInt32(saga_result(i, 1, &isnull));
-			if (DatumGetBool(saga_result(i, 2, &isnull)) && !list_member_int(ids, turns.looked_to))
+			turns.looked_to = saga_column_int4(rows, "queue_id");
+			if (saga_column_bool(rows, "has_due") && !list_member_int(ids, turns.looked_to))
 				ids = lappend_int(ids, turns.looked_to);
 		}
-		SPI_freetuptable(SPI_tuptable);
+		n = (int) rows->count;
+		saga_rows_free(rows);
 		looked += n;
 		CHECK_FOR_INTERRUPTS();
 	} while (n == QUEUES_AT_ONCE && looked < QUEUES_LOOKED_AT);
@@ -539,8 +522,8 @@ forget_asides_without_timers(void)
 	}
 }
 
-bool
-saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
+static bool
+take_turn(TimestampTz now, TimestampTz *next_wake)
 {
 	TimestampTz mark;
 	Slice		slice;
@@ -590,6 +573,18 @@ saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
 	}
 	again |= round_is_under_way();
 	*next_wake = saga_timers_end_scan(mark, now, again);
+	return again;
+}
+
+bool
+saga_timers_turn(TimestampTz now, TimestampTz *next_wake)
+{
+	SagaRaised	save;
+	bool		again;
+
+	saga_raise(&save);
+	again = take_turn(now, next_wake);
+	saga_lower(&save);
 	return again;
 }
 

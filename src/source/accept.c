@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine.h"
 #include "miscadmin.h"
 #include "outbox/doc.h"
@@ -52,20 +52,20 @@ saga_source_target(const SagaSource *source, char **problem)
 	return queue;
 }
 
-static SagaStmt count_stmt = {
-	.sql = "SELECT count(*) FROM (SELECT FROM saga.message WHERE queue_id = $1 LIMIT $2) m",
-	.nargs = 2,
-	.argtypes = {INT4OID, INT4OID}
+static SagaStatement count_stmt = {
+	.sql = "SELECT count(*) AS queued FROM (SELECT FROM saga.message WHERE queue_id = $queue_id LIMIT $max_queued) m",
+	.read_only = true,
+	.limit = 1
 };
 
 int
 saga_source_room(const SagaSource *source, const SagaQueue *queue)
 {
-	Datum		values[2] = {Int32GetDatum(queue->queue_id), Int32GetDatum(source->max_queued)};
-	bool		isnull;
+	SagaRows   *rows = saga_query(&count_stmt, saga_param_int4("queue_id", queue->queue_id),
+								  saga_param_int4("max_queued", source->max_queued));
 
-	(void) saga_execute(&count_stmt, values, NULL, true, 1);
-	return source->max_queued - (int) DatumGetInt64(saga_result(0, 1, &isnull));
+	saga_row(rows, 0);			/* an aggregate always has one */
+	return source->max_queued - (int) saga_column_int8(rows, "queued");
 }
 
 /* ---------- what a message becomes ---------- */
@@ -235,21 +235,18 @@ convert(const SagaSource *source, const SagaSqsMessage *received, Incoming *in)
 
 /* ---------- seen before? ---------- */
 
-static SagaStmt seen_stmt = {
+static SagaStatement seen_stmt = {
 	.sql = "INSERT INTO saga.source_seen (source_id, dedup_id, message_id, seen_at) "
-	"SELECT $1, u.dedup_id, u.message_id, $4 FROM unnest($2, $3) u(dedup_id, message_id) "
-	"ON CONFLICT DO NOTHING RETURNING message_id",
-	.nargs = 4,
-	.argtypes = {INT4OID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID}
+	"SELECT $source_id, u.dedup_id, u.message_id, $seen_at FROM unnest($dedup_ids, $message_ids) u(dedup_id, message_id) "
+	"ON CONFLICT DO NOTHING RETURNING message_id"
 };
 
 /* The service itself forgets these after five minutes. */
-static SagaStmt seen_fifo_stmt = {
-	.sql = "INSERT INTO saga.source_seen AS s (source_id, dedup_id, message_id, seen_at) VALUES ($1, $2, $3, $4) "
+static SagaStatement seen_fifo_stmt = {
+	.sql = "INSERT INTO saga.source_seen AS s (source_id, dedup_id, message_id, seen_at) "
+	"VALUES ($source_id, $dedup_id, $message_id, $seen_at) "
 	"ON CONFLICT (source_id, dedup_id) DO UPDATE SET message_id = excluded.message_id, seen_at = excluded.seen_at "
-	"WHERE s.seen_at NOT BETWEEN excluded.seen_at - interval '5 minutes' AND excluded.seen_at + interval '5 minutes'",
-	.nargs = 4,
-	.argtypes = {INT4OID, TEXTOID, UUIDOID, TIMESTAMPTZOID}
+	"WHERE s.seen_at NOT BETWEEN excluded.seen_at - interval '5 minutes' AND excluded.seen_at + interval '5 minutes'"
 };
 
 /* By the ids of the service: the same message, perhaps twice in this batch. */
@@ -258,29 +255,24 @@ mark_new(const SagaSource *source, Incoming *in, int n, TimestampTz now)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * n);
 	Datum	   *ours = palloc(sizeof(Datum) * n);
-	Datum		values[4];
-	bool		isnull;
-	uint64		row;
-	int			i;
+	SagaRows   *rows;
 
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		ids[i] = CStringGetTextDatum(saga_foreign_text(in[i].message->id, strlen(in[i].message->id), MAX_ID_BYTES));
 		ours[i] = UUIDPGetDatum(&in[i].id);
 	}
-	values[0] = Int32GetDatum(source->source_id);
-	values[1] = PointerGetDatum(construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT));
-	values[2] = PointerGetDatum(construct_array(ours, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	values[3] = TimestampTzGetDatum(now);
-	(void) saga_execute(&seen_stmt, values, NULL, false, 0);
-	for (row = 0; row < SPI_processed; row++)
+	rows = saga_query(&seen_stmt, saga_param_int4("source_id", source->source_id),
+					  saga_param_timestamptz("seen_at", now),
+					  saga_param_array("dedup_ids", TEXTARRAYOID, construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT)),
+					  saga_param_array("message_ids", UUIDARRAYOID, construct_array(ours, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
+	while (saga_next(rows))
 	{
-		pg_uuid_t  *id = DatumGetUUIDP(saga_result(row, 1, &isnull));
+		pg_uuid_t	id = saga_column_uuid(rows, "message_id");
 
-		for (i = 0; i < n; i++)
-			in[i].is_new |= saga_uuid_cmp(&in[i].id, id) == 0;
+		for (int i = 0; i < n; i++)
+			in[i].is_new |= saga_uuid_cmp(&in[i].id, &id) == 0;
 	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /*
@@ -290,18 +282,28 @@ mark_new(const SagaSource *source, Incoming *in, int n, TimestampTz now)
 static void
 mark_fifo(const SagaSource *source, Incoming *in, TimestampTz now)
 {
-	Datum		values[4];
 	char	   *key;
 
 	if (!in->is_new || in->message->dedup_id == NULL)
 		return;
 	key = psprintf("fifo %s %s", in->message->group_id != NULL ? in->message->group_id : "", in->message->dedup_id);
-	values[0] = Int32GetDatum(source->source_id);
-	values[1] = CStringGetTextDatum(saga_foreign_text(key, strlen(key), 3 * MAX_ID_BYTES));
-	values[2] = UUIDPGetDatum(&in->id);
-	values[3] = TimestampTzGetDatum(in->sent_at != 0 ? in->sent_at : now);
-	(void) saga_execute(&seen_fifo_stmt, values, NULL, false, 0);
-	in->is_new = SPI_processed > 0;
+	in->is_new = saga_run(&seen_fifo_stmt, saga_param_int4("source_id", source->source_id),
+						  saga_param_text("dedup_id", saga_foreign_text(key, strlen(key), 3 * MAX_ID_BYTES)),
+						  saga_param_uuid("message_id", &in->id),
+						  saga_param_timestamptz("seen_at", in->sent_at != 0 ? in->sent_at : now)) > 0;
+}
+
+/* Raised once for all of them: a FIFO queue has a statement for each message. */
+static void
+mark_seen(const SagaSource *source, Incoming *in, int n, TimestampTz now)
+{
+	SagaRaised	save;
+
+	saga_raise(&save);
+	mark_new(source, in, n, now);
+	for (int i = 0; i < n && source->endpoint.fifo; i++)
+		mark_fifo(source, &in[i], now);
+	saga_lower(&save);
 }
 
 /* ---------- in ---------- */
@@ -338,27 +340,24 @@ make_row(const SagaQueue *queue, const Incoming *in)
 	return row;
 }
 
-static SagaStmt count_up_stmt = {
+static SagaStatement count_up_stmt = {
 	.sql = "INSERT INTO saga.source_status AS s (source_id, received, inserted, duplicates, dead, last_received_at) "
-	"VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source_id) DO UPDATE SET received = s.received + excluded.received, "
+	"VALUES ($source_id, $received, $inserted, $duplicates, $dead, $last_received_at) "
+	"ON CONFLICT (source_id) DO UPDATE SET received = s.received + excluded.received, "
 	"inserted = s.inserted + excluded.inserted, duplicates = s.duplicates + excluded.duplicates, "
-	"dead = s.dead + excluded.dead, last_received_at = excluded.last_received_at",
-	.nargs = 6,
-	.argtypes = {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID}
+	"dead = s.dead + excluded.dead, last_received_at = excluded.last_received_at"
 };
 
 static void
 count_up(const SagaSource *source, int n, const SagaAccepted *accepted, TimestampTz now)
 {
-	Datum		values[6];
-
-	values[0] = Int32GetDatum(source->source_id);
-	values[1] = Int64GetDatum(n);
-	values[2] = Int64GetDatum(accepted->inserted);
-	values[3] = Int64GetDatum(accepted->duplicates);
-	values[4] = Int64GetDatum(accepted->dead);
-	values[5] = TimestampTzGetDatum(now);
-	(void) saga_execute(&count_up_stmt, values, NULL, false, 0);
+	saga_run(&count_up_stmt,
+			 saga_param_int4("source_id", source->source_id),
+			 saga_param_int8("received", n),
+			 saga_param_int8("inserted", accepted->inserted),
+			 saga_param_int8("duplicates", accepted->duplicates),
+			 saga_param_int8("dead", accepted->dead),
+			 saga_param_timestamptz("last_received_at", now));
 }
 
 void
@@ -380,11 +379,9 @@ saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMess
 			whole++;
 	}
 	accepted->damaged = n - whole;
-	mark_new(source, in, whole, now);
+	mark_seen(source, in, whole, now);
 	for (i = 0; i < whole; i++)
 	{
-		if (source->endpoint.fifo)
-			mark_fifo(source, &in[i], now);
 		if (!in[i].is_new)
 			accepted->duplicates++;
 		else if (in[i].reason != NULL)
@@ -400,23 +397,20 @@ saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMess
 	count_up(source, n, accepted, now);
 }
 
-static SagaStmt note_stmt = {
+static SagaStatement note_stmt = {
 	.sql = "INSERT INTO saga.source_status AS s (source_id, state, last_error, last_error_at) "
-	"VALUES ($1, $2, $3, CASE WHEN $3 IS NOT NULL THEN $4 END) ON CONFLICT (source_id) DO UPDATE SET "
+	"VALUES ($source_id, $state, $last_error, CASE WHEN $last_error IS NOT NULL THEN $last_error_at END) "
+	"ON CONFLICT (source_id) DO UPDATE SET "
 	"state = excluded.state, last_error = coalesce(excluded.last_error, s.last_error), "
-	"last_error_at = coalesce(excluded.last_error_at, s.last_error_at)",
-	.nargs = 4,
-	.argtypes = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	"last_error_at = coalesce(excluded.last_error_at, s.last_error_at)"
 };
 
 void
 saga_source_note(int32 source_id, const char *state, const char *error)
 {
-	Datum		values[4];
-
-	values[0] = Int32GetDatum(source_id);
-	values[1] = CStringGetTextDatum(state);
-	values[2] = error != NULL ? CStringGetTextDatum(saga_foreign_text(error, strlen(error), 1000)) : (Datum) 0;
-	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	(void) saga_execute(&note_stmt, values, error != NULL ? NULL : "  n ", false, 0);
+	saga_run(&note_stmt,
+			 saga_param_int4("source_id", source_id),
+			 saga_param_text("state", state),
+			 saga_param_text("last_error", error != NULL ? saga_foreign_text(error, strlen(error), 1000) : NULL),
+			 saga_param_timestamptz("last_error_at", GetCurrentTimestamp()));
 }

@@ -6,9 +6,9 @@
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "common/statement.h"
 #include "engine/engine.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -70,34 +70,32 @@ saga_source_changed(PG_FUNCTION_ARGS)
 
 /* ---------- which there are ---------- */
 
-static SagaStmt list_stmt = {
-	.sql = "SELECT source_id, name, owner::oid, queue_id, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id"
+static SagaStatement list_stmt = {
+	.sql = "SELECT source_id, name, owner::oid, queue_id, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id",
+	.read_only = true
 };
 
-static SagaStmt any_stmt = {
-	.sql = "SELECT 1 FROM saga.source WHERE NOT paused LIMIT 1"
+static SagaStatement any_stmt = {
+	.sql = "SELECT 1 FROM saga.source WHERE NOT paused LIMIT 1",
+	.read_only = true,
+	.limit = 1
 };
 
-static SagaStmt by_id_stmt = {
-	.sql = "SELECT 1 FROM saga.source WHERE source_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement by_id_stmt = {
+	.sql = "SELECT 1 FROM saga.source WHERE source_id = $source_id",
+	.limit = 1
 };
 
 bool
 saga_source_any_enabled(void)
 {
-	(void) saga_execute(&any_stmt, NULL, NULL, true, 1);
-	return SPI_processed > 0;
+	return saga_run(&any_stmt) > 0;
 }
 
 bool
 saga_source_exists(int32 source_id)
 {
-	Datum		id = Int32GetDatum(source_id);
-
-	(void) saga_execute(&by_id_stmt, &id, NULL, false, 1);
-	return SPI_processed > 0;
+	return saga_run(&by_id_stmt, saga_param_int4("source_id", source_id)) > 0;
 }
 
 static void
@@ -112,15 +110,9 @@ List *
 saga_source_list(MemoryContext parent)
 {
 	List	   *list = NIL;
-	SPITupleTable *rows;
-	uint64		nrows;
-	uint64		row;
-	bool		isnull;
+	SagaRows   *rows = saga_query(&list_stmt);
 
-	(void) saga_execute(&list_stmt, NULL, NULL, true, 0);
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
-	for (row = 0; row < nrows; row++)
+	while (saga_next(rows))
 	{
 		SagaSource *source = saga_source_new(parent);
 		MemoryContext old = MemoryContextSwitchTo(source->context);
@@ -128,13 +120,12 @@ saga_source_list(MemoryContext parent)
 		const char *error;
 		char	   *path;
 
-		source->source_id = DatumGetInt32(SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull));
-		source->name = TextDatumGetCString(SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull));
-		source->owner = DatumGetObjectId(SPI_getbinval(rows->vals[row], rows->tupdesc, 3, &isnull));
-		source->queue_id = DatumGetInt32(SPI_getbinval(rows->vals[row], rows->tupdesc, 4, &isnull));
-		source->inbox = DatumGetBool(SPI_getbinval(rows->vals[row], rows->tupdesc, 5, &isnull));
-		settings = saga_secret_qualify("source", source->source_id,
-									   DatumGetJsonbP(SPI_getbinval(rows->vals[row], rows->tupdesc, 6, &isnull)));
+		source->source_id = saga_column_int4(rows, "source_id");
+		source->name = saga_column_text(rows, "name");
+		source->owner = saga_column_oid(rows, "owner");
+		source->queue_id = saga_column_int4(rows, "queue_id");
+		source->inbox = saga_column_bool(rows, "inbox");
+		settings = saga_secret_qualify("source", source->source_id, saga_column_jsonb(rows, "settings"));
 		error = saga_source_parse(source, settings, &path);
 		MemoryContextSwitchTo(old);
 		if (error == NULL)
@@ -211,17 +202,14 @@ check_settings(const char *name, Jsonb *settings)
 
 /* ---------- inboxes ---------- */
 
-static SagaStmt set_inbox_stmt = {
-	.sql = "INSERT INTO saga.inbox AS i (queue, handler, from_extension) VALUES ($1, $2, $3) "
-	"ON CONFLICT (queue) DO UPDATE SET handler = excluded.handler, from_extension = excluded.from_extension",
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, BOOLOID}
+static SagaStatement set_inbox_stmt = {
+	.sql = "INSERT INTO saga.inbox AS i (queue, handler, from_extension) VALUES ($queue, $handler, $from_extension) "
+	"ON CONFLICT (queue) DO UPDATE SET handler = excluded.handler, from_extension = excluded.from_extension"
 };
 
-static SagaStmt inbox_stmt = {
-	.sql = "SELECT handler FROM saga.inbox WHERE queue = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement inbox_stmt = {
+	.sql = "SELECT handler FROM saga.inbox WHERE queue = $queue",
+	.limit = 1
 };
 
 /*
@@ -232,7 +220,6 @@ Datum
 saga_set_inbox(PG_FUNCTION_ARGS)
 {
 	char	   *handler = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Datum		values[3];
 
 	if (!has_privs_of_role(GetUserId(), saga_extension_owner()))
 		ereport(ERROR,
@@ -243,12 +230,8 @@ saga_set_inbox(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("handler \"%s\" is named without its schema", handler),
 				 errhint("Write schema.function.")));
-	SPI_connect();
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = PG_GETARG_DATUM(1);
-	values[2] = BoolGetDatum(creating_extension);
-	(void) saga_execute(&set_inbox_stmt, values, NULL, false, 0);
-	SPI_finish();
+	saga_run(&set_inbox_stmt, saga_param_text("queue", text_to_cstring(PG_GETARG_TEXT_PP(0))),
+			 saga_param_text("handler", handler), saga_param_bool("from_extension", creating_extension));
 	PG_RETURN_VOID();
 }
 
@@ -294,13 +277,11 @@ inbox_workflow(const char *name, const char *handler, Oid owner)
 static int32
 resolve_target(const char *name, Oid owner, bool *inbox)
 {
-	Datum		value = CStringGetTextDatum(name);
+	SagaRows   *rows = saga_query(&inbox_stmt, saga_param_text("queue", name));
 	const SagaQueue *queue;
-	bool		isnull;
 
-	(void) saga_execute(&inbox_stmt, &value, NULL, false, 1);
-	*inbox = SPI_processed > 0;
-	queue = *inbox ? inbox_workflow(name, TextDatumGetCString(saga_result(0, 1, &isnull)), owner) :
+	*inbox = saga_next(rows);
+	queue = *inbox ? inbox_workflow(name, saga_column_text(rows, "handler"), owner) :
 		saga_queue_find(name, owner, SAGA_RIGHT_USE | SAGA_RIGHT_START, true);
 	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
 		ereport(ERROR,
@@ -312,78 +293,63 @@ resolve_target(const char *name, Oid owner, bool *inbox)
 
 /* ---------- functions ---------- */
 
-static SagaStmt find_stmt = {
-	.sql = "SELECT source_id FROM saga.source WHERE owner = $1 AND name = $2",
-	.nargs = 2,
-	.argtypes = {OIDOID, TEXTOID}
+static SagaStatement find_stmt = {
+	.sql = "SELECT source_id FROM saga.source WHERE owner = $owner AND name = $name",
+	.read_only = true,
+	.limit = 1
 };
 
-static SagaStmt hash_stmt = {
-	.sql = "SELECT owner::oid, encode(sha256(convert_to(settings::text, 'UTF8')), 'hex'), name FROM saga.source WHERE source_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement hash_stmt = {
+	.sql = "SELECT owner::oid, encode(sha256(convert_to(settings::text, 'UTF8')), 'hex') AS hash, name "
+	"FROM saga.source WHERE source_id = $source_id",
+	.limit = 1
 };
 
-static SagaStmt insert_stmt = {
+static SagaStatement insert_stmt = {
 	.sql = "INSERT INTO saga.source (name, kind, owner, queue_id, inbox, settings) "
-	"VALUES ($1, $2, $3::oid::regrole, $4, $5, $6) ON CONFLICT (owner, name) DO NOTHING RETURNING source_id",
-	.nargs = 6,
-	.argtypes = {TEXTOID, TEXTOID, OIDOID, INT4OID, BOOLOID, JSONBOID}
+	"VALUES ($name, $kind, $owner::regrole, $queue_id, $inbox, $settings) "
+	"ON CONFLICT (owner, name) DO NOTHING RETURNING source_id"
 };
 
-static SagaStmt status_stmt = {
-	.sql = "INSERT INTO saga.source_status (source_id) VALUES ($1) ON CONFLICT DO NOTHING",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement status_stmt = {
+	.sql = "INSERT INTO saga.source_status (source_id) VALUES ($source_id) ON CONFLICT DO NOTHING"
 };
 
-static SagaStmt alter_stmt = {
-	.sql = "UPDATE saga.source SET settings = $2, changed_at = now() WHERE source_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, JSONBOID}
+static SagaStatement alter_stmt = {
+	.sql = "UPDATE saga.source SET settings = $settings, changed_at = now() WHERE source_id = $source_id"
 };
 
-static SagaStmt owner_stmt = {
-	.sql = "UPDATE saga.source SET owner = $2::oid::regrole, changed_at = now() WHERE source_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, OIDOID}
+static SagaStatement owner_stmt = {
+	.sql = "UPDATE saga.source SET owner = $owner::regrole, changed_at = now() WHERE source_id = $source_id"
 };
 
-static SagaStmt pause_stmt = {
-	.sql = "UPDATE saga.source SET paused = $2, changed_at = now() WHERE source_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, BOOLOID}
+static SagaStatement pause_stmt = {
+	.sql = "UPDATE saga.source SET paused = $paused, changed_at = now() WHERE source_id = $source_id"
 };
 
-static SagaStmt drop_stmt[] = {
-	{.sql = "DELETE FROM saga.source_seen WHERE source_id = $1",.nargs = 1,.argtypes = {INT4OID}},
-	{.sql = "DELETE FROM saga.source_status WHERE source_id = $1",.nargs = 1,.argtypes = {INT4OID}},
-	{.sql = "DELETE FROM saga.source WHERE source_id = $1",.nargs = 1,.argtypes = {INT4OID}}
+static SagaStatement drop_stmts[] = {
+	{.sql = "DELETE FROM saga.source_seen WHERE source_id = $source_id"},
+	{.sql = "DELETE FROM saga.source_status WHERE source_id = $source_id"},
+	{.sql = "DELETE FROM saga.source WHERE source_id = $source_id"}
 };
 
 static bool
 look_up_source(Oid owner, const char *name, SagaObject *object)
 {
-	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
-	bool		found;
-	bool		isnull;
+	SagaRows   *rows;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	(void) saga_execute(&find_stmt, values, NULL, true, 1);
+	rows = saga_query(&find_stmt, saga_param_oid("owner", owner), saga_param_text("name", name));
 	PopActiveSnapshot();
-	found = SPI_processed > 0;
-	if (found)
-	{
-		object->kind = SAGA_OBJECT_SOURCE;
-		object->id = DatumGetInt32(saga_result(0, 1, &isnull));
-		object->owner = owner;
-	}
-	SPI_finish();
-	return found;
+	if (!saga_next(rows))
+		return false;
+	object->kind = SAGA_OBJECT_SOURCE;
+	object->id = saga_column_int4(rows, "source_id");
+	object->owner = owner;
+	return true;
 }
 
-static SagaStmt touch_stmt = {
+static SagaStatement touch_stmt = {
 	.sql = "UPDATE saga.source SET paused = paused WHERE false"
 };
 
@@ -392,7 +358,7 @@ static void
 right_revoked(SagaObjectKind kind)
 {
 	if (kind == SAGA_OBJECT_SECRET)
-		(void) saga_execute(&touch_stmt, NULL, NULL, false, 0);
+		saga_run(&touch_stmt);
 }
 
 void
@@ -414,10 +380,9 @@ get(const char *name, int rights)
 	return object.id;
 }
 
-static SagaStmt row_stmt = {
-	.sql = "SELECT 1 FROM saga.source WHERE source_id = $1 FOR NO KEY UPDATE",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement row_stmt = {
+	.sql = "SELECT 1 FROM saga.source WHERE source_id = $source_id FOR NO KEY UPDATE",
+	.limit = 1
 };
 
 typedef struct SourceLocks
@@ -431,20 +396,18 @@ static void
 take_locks(void *arg)
 {
 	SourceLocks *locks = arg;
-	Datum		id = Int32GetDatum(locks->id);
 
-	(void) saga_execute(&row_stmt, &id, NULL, false, 1);
+	saga_run(&row_stmt, saga_param_int4("source_id", locks->id));
 	saga_source_lock(locks->id, locks->mode);
 }
 
-/* One whose owner the caller has the privileges of, kept from changing until the end of the transaction.  Needs SPI_connect. */
+/* One whose owner the caller has the privileges of, kept from changing until the end of the transaction. */
 static int32
 lock_own(const char *name, LOCKMODE mode)
 {
 	for (;;)
 	{
 		int32		id = get(name, SAGA_RIGHT_OWN);
-
 		SourceLocks locks = {id, mode};
 
 		saga_take_locks(take_locks, &locks, "source", name);
@@ -455,6 +418,34 @@ lock_own(const char *name, LOCKMODE mode)
 	}
 }
 
+static void
+complain_exists(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("source \"%s\" already exists", name)));
+}
+
+/* The row of a new one, and that of its counters. */
+static int32
+insert_source(const char *name, const char *kind, Oid owner, int32 queue_id, bool inbox, const Jsonb *settings)
+{
+	SagaRows   *rows = saga_query(&insert_stmt,
+								  saga_param_text("name", name),
+								  saga_param_text("kind", kind),
+								  saga_param_oid("owner", owner),
+								  saga_param_int4("queue_id", queue_id),
+								  saga_param_bool("inbox", inbox),
+								  saga_param_jsonb("settings", settings));
+	int32		id;
+
+	if (!saga_next(rows))
+		complain_exists(name);
+	id = saga_column_int4(rows, "source_id");
+	saga_run(&status_stmt, saga_param_int4("source_id", id));
+	return id;
+}
+
 static int32
 create_source(FunctionCallInfo fcinfo, Oid owner)
 {
@@ -462,12 +453,10 @@ create_source(FunctionCallInfo fcinfo, Oid owner)
 	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(2);
 	List	   *secrets;
-	Datum		values[6];
 	SagaObject	object;
 	bool		inbox;
-	bool		exists;
-	bool		isnull;
-	Datum		id;
+	int32		queue_id;
+	int32		id;
 
 	check_name(name);
 	if (strcmp(kind, "sqs") != 0)
@@ -478,28 +467,14 @@ create_source(FunctionCallInfo fcinfo, Oid owner)
 	secrets = check_settings(name, settings);
 	SPI_connect();
 	saga_object_check_count(SAGA_OBJECT_SOURCE, owner);
-	values[3] = Int32GetDatum(resolve_target(text_to_cstring(PG_GETARG_TEXT_PP(3)), owner, &inbox));
-	values[0] = CStringGetTextDatum(name);
-	values[1] = CStringGetTextDatum(kind);
-	values[2] = ObjectIdGetDatum(owner);
-	values[4] = BoolGetDatum(inbox);
-	values[5] = JsonbPGetDatum(settings);
-	exists = saga_object_find_own(SAGA_OBJECT_SOURCE, name, owner, &object);
-	if (!exists)
-	{
-		saga_object_check_new_name(SAGA_OBJECT_SOURCE, name);
-		(void) saga_execute(&insert_stmt, values, NULL, false, 0);
-		exists = SPI_processed == 0;
-	}
-	if (exists)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("source \"%s\" already exists", name)));
-	id = saga_result(0, 1, &isnull);
-	(void) saga_execute(&status_stmt, &id, NULL, false, 0);
-	saga_secret_store_references("source", DatumGetInt32(id), name, secrets);
+	queue_id = resolve_target(text_to_cstring(PG_GETARG_TEXT_PP(3)), owner, &inbox);
+	if (saga_object_find_own(SAGA_OBJECT_SOURCE, name, owner, &object))
+		complain_exists(name);
+	saga_object_check_new_name(SAGA_OBJECT_SOURCE, name);
+	id = insert_source(name, kind, owner, queue_id, inbox, settings);
+	saga_secret_store_references("source", id, name, secrets);
 	SPI_finish();
-	return DatumGetInt32(id);
+	return id;
 }
 
 /* create_source(name text, kind text, settings jsonb, queue text) returns integer */
@@ -522,15 +497,15 @@ Datum
 saga_alter_source(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
 	List	   *secrets;
-	Datum		values[2];
+	int32		id;
 
 	SPI_connect();
-	values[0] = Int32GetDatum(lock_own(name, ShareUpdateExclusiveLock));
-	values[1] = PG_GETARG_DATUM(1);
-	secrets = check_settings(name, PG_GETARG_JSONB_P(1));
-	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
-	saga_secret_store_references("source", DatumGetInt32(values[0]), name, secrets);
+	id = lock_own(name, ShareUpdateExclusiveLock);
+	secrets = check_settings(name, settings);
+	saga_run(&alter_stmt, saga_param_int4("source_id", id), saga_param_jsonb("settings", settings));
+	saga_secret_store_references("source", id, name, secrets);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -541,30 +516,26 @@ saga_set_source_owner(PG_FUNCTION_ARGS)
 {
 	char	   *name;
 	char	   *own_name;
-	char	   *hash;
 	Oid			role;
 	Oid			owner;
+	int32		id;
 	SagaObject	object;
-	Datum		values[2];
-	bool		isnull;
+	SagaRows   *rows;
 
 	/* the function of 0.1 was STRICT and had two arguments */
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_VOID();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	role = PG_GETARG_OID(1);
-	SPI_connect();
 	saga_object_check_new_owner(role);
-	values[0] = Int32GetDatum(lock_own(name, ShareUpdateExclusiveLock));
-	values[1] = ObjectIdGetDatum(role);
-	(void) saga_execute(&hash_stmt, values, NULL, false, 1);
+	id = lock_own(name, ShareUpdateExclusiveLock);
+	rows = saga_query(&hash_stmt, saga_param_int4("source_id", id));
 	/* made after the snapshot of a REPEATABLE READ transaction */
-	if (SPI_processed == 0)
+	if (!saga_next(rows))
 		saga_object_missing(SAGA_OBJECT_SOURCE, name, GetUserId(), SAGA_RIGHT_OWN);
-	owner = DatumGetObjectId(saga_result(0, 1, &isnull));
-	hash = TextDatumGetCString(saga_result(0, 2, &isnull));
-	own_name = TextDatumGetCString(saga_result(0, 3, &isnull));
-	saga_object_check_hash(SAGA_OBJECT_SOURCE, name, owner, hash,
+	owner = saga_column_oid(rows, "owner");
+	own_name = saga_column_text(rows, "name");
+	saga_object_check_hash(SAGA_OBJECT_SOURCE, name, owner, saga_column_text(rows, "hash"),
 						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (owner != role)
 	{
@@ -574,22 +545,15 @@ saga_set_source_owner(PG_FUNCTION_ARGS)
 					 errmsg("role \"%s\" has a source \"%s\" already", GetUserNameFromId(role, true), own_name)));
 		saga_object_check_count(SAGA_OBJECT_SOURCE, role);
 	}
-	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
-	saga_object_forget_grants(SAGA_OBJECT_SOURCE, DatumGetInt32(values[0]));
-	SPI_finish();
+	saga_run(&owner_stmt, saga_param_int4("source_id", id), saga_param_oid("owner", role));
+	saga_object_forget_grants(SAGA_OBJECT_SOURCE, id);
 	PG_RETURN_VOID();
 }
 
 static void
 set_paused(const char *name, bool paused)
 {
-	Datum		values[2];
-
-	SPI_connect();
-	values[0] = Int32GetDatum(get(name, SAGA_RIGHT_OPERATE));
-	values[1] = BoolGetDatum(paused);
-	(void) saga_execute(&pause_stmt, values, NULL, false, 0);
-	SPI_finish();
+	saga_run(&pause_stmt, saga_param_int4("source_id", get(name, SAGA_RIGHT_OPERATE)), saga_param_bool("paused", paused));
 }
 
 Datum
@@ -609,15 +573,14 @@ saga_resume_source(PG_FUNCTION_ARGS)
 Datum
 saga_drop_source(PG_FUNCTION_ARGS)
 {
-	Datum		id;
-	int			i;
+	int32		id;
 
 	SPI_connect();
-	id = Int32GetDatum(lock_own(text_to_cstring(PG_GETARG_TEXT_PP(0)), AccessExclusiveLock));
-	for (i = 0; i < lengthof(drop_stmt); i++)
-		(void) saga_execute(&drop_stmt[i], &id, NULL, false, 0);
-	saga_secret_forget_references("source", DatumGetInt32(id));
-	saga_object_forget_grants(SAGA_OBJECT_SOURCE, DatumGetInt32(id));
+	id = lock_own(text_to_cstring(PG_GETARG_TEXT_PP(0)), AccessExclusiveLock);
+	for (int i = 0; i < lengthof(drop_stmts); i++)
+		saga_run(&drop_stmts[i], saga_param_int4("source_id", id));
+	saga_secret_forget_references("source", id);
+	saga_object_forget_grants(SAGA_OBJECT_SOURCE, id);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

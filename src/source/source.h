@@ -28,7 +28,7 @@ extern bool saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
 
 extern void saga_source_init(void); /* from _PG_init: registers the look-up of names */
 
-/* Is there a source that is not paused?  In a transaction, with SPI. */
+/* Is there a source that is not paused?  In a transaction. */
 extern bool saga_source_any_enabled(void);
 
 #endif							/* SAGA_SOURCE_H */

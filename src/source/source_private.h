@@ -41,7 +41,7 @@ extern const char *saga_source_parse(SagaSource *source, Jsonb *settings, char *
 
 extern SagaSource *saga_source_new(MemoryContext parent);
 
-/* The sources that are not paused, by id, each in a child of the context.  Needs SPI. */
+/* The sources that are not paused, by id, each in a child of the context. */
 extern List *saga_source_list(MemoryContext parent);
 
 /*

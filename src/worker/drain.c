@@ -18,8 +18,8 @@
 #include <signal.h>
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/guc.h"
+#include "common/statement.h"
 #include "engine/engine.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -39,10 +39,9 @@
 
 PG_FUNCTION_INFO_V1(saga_drain);
 
-static SagaStmt owned_stmt = {
-	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $1 AND kind = 'w' ORDER BY queue_id",
-	.nargs = 1,
-	.argtypes = {OIDOID}
+static SagaStatement owned_stmt = {
+	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $owner AND kind = 'w' ORDER BY queue_id",
+	.read_only = true
 };
 
 typedef struct Drain
@@ -214,17 +213,11 @@ find_queues(Drain *drain, const char *name)
 	}
 	else
 	{
-		Datum		value = ObjectIdGetDatum(GetUserId());
-		SPITupleTable *table;
-		uint64		n;
-		bool		isnull;
+		SagaRows   *rows = saga_query(&owned_stmt, saga_param_oid("owner", GetUserId()));
 
-		saga_execute(&owned_stmt, &value, NULL, true, 0);
-		table = SPI_tuptable;
-		n = SPI_processed;
-		for (uint64 i = 0; i < n; i++)
-			add_queue(drain, DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull)));
-		SPI_freetuptable(table);
+		while (saga_next(rows))
+			add_queue(drain, saga_column_int4(rows, "queue_id"));
+		saga_rows_free(rows);
 	}
 }
 

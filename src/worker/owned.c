@@ -11,8 +11,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/guc.h"
+#include "common/statement.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -26,51 +26,45 @@
 #define LISTED_MAX 20
 
 #define OWNED \
-	"SELECT 'workflow ' || name AS what FROM saga.workflow WHERE owner = $1" \
-	" UNION ALL SELECT 'queue ' || name FROM saga.queue WHERE owner = $1 AND kind = 'q'" \
-	" UNION ALL SELECT 'destination ' || name FROM saga.destination WHERE owner = $1" \
-	" UNION ALL SELECT 'source ' || name FROM saga.source WHERE owner = $1" \
-	" UNION ALL SELECT 'secret ' || name FROM saga.secret WHERE owner = $1" \
-	" UNION ALL SELECT 'resource ' || arn FROM saga.resource WHERE created_by = $1"
+	"SELECT 'workflow ' || name AS what FROM saga.workflow WHERE owner = $owner" \
+	" UNION ALL SELECT 'queue ' || name FROM saga.queue WHERE owner = $owner AND kind = 'q'" \
+	" UNION ALL SELECT 'destination ' || name FROM saga.destination WHERE owner = $owner" \
+	" UNION ALL SELECT 'source ' || name FROM saga.source WHERE owner = $owner" \
+	" UNION ALL SELECT 'secret ' || name FROM saga.secret WHERE owner = $owner" \
+	" UNION ALL SELECT 'resource ' || arn FROM saga.resource WHERE created_by = $owner"
 
 /* How many there are, and the first of them in lines. */
 #define LIST_OF(rows) \
-	"SELECT count(*), string_agg(what, E'\\n' ORDER BY what) FILTER (WHERE n <= " CppAsString2(LISTED_MAX) ")" \
+	"SELECT count(*) AS found, string_agg(what, E'\\n' ORDER BY what) FILTER (WHERE n <= " CppAsString2(LISTED_MAX) ") AS list" \
 	" FROM (SELECT what, row_number() OVER (ORDER BY what) AS n FROM (" rows ") o) o"
 
-static SagaStmt owned_stmt = {.sql = LIST_OF(OWNED),.nargs = 1,.argtypes = {OIDOID}};
+static SagaStatement owned_stmt = {.sql = LIST_OF(OWNED)};
 
-static SagaStmt workflows_stmt = {
-	.sql = LIST_OF("SELECT 'workflow ' || name AS what FROM saga.workflow WHERE owner = $1"),
-	.nargs = 1,.argtypes = {OIDOID}
-};
-
-static SagaStmt queues_stmt = {
-	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $1 AND kind = 'q' ORDER BY queue_id",
-	.nargs = 1,.argtypes = {OIDOID}
+static SagaStatement workflows_stmt = {
+	.sql = LIST_OF("SELECT 'workflow ' || name AS what FROM saga.workflow WHERE owner = $owner")
 };
 
-static SagaStmt secrets_stmt = {
-	.sql = "UPDATE saga.secret SET owner = $2::regrole WHERE owner = $1 RETURNING secret_id",
-	.nargs = 2,.argtypes = {OIDOID, OIDOID}
+static SagaStatement queues_stmt = {
+	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $owner AND kind = 'q' ORDER BY queue_id"
 };
-static SagaStmt references_stmt = {
-	.sql = "UPDATE saga.reference SET object_owner = $2::regrole WHERE kind = 'secret' AND object_owner = $1",
-	.nargs = 2,.argtypes = {OIDOID, OIDOID}
+
+static SagaStatement secrets_stmt = {
+	.sql = "UPDATE saga.secret SET owner = $heir::regrole WHERE owner = $owner RETURNING secret_id"
 };
-static SagaStmt resources_stmt = {
-	.sql = "UPDATE saga.resource SET created_by = $2::regrole WHERE created_by = $1",
-	.nargs = 2,.argtypes = {OIDOID, OIDOID}
+static SagaStatement references_stmt = {
+	.sql = "UPDATE saga.reference SET object_owner = $heir::regrole WHERE kind = 'secret' AND object_owner = $owner"
+};
+static SagaStatement resources_stmt = {
+	.sql = "UPDATE saga.resource SET created_by = $heir::regrole WHERE created_by = $owner"
 };
 
 /* The functions' own way: with the hash of what is there, written as another's. */
 #define GIVE_ALL(view, function) \
 	{ .sql = "SELECT count(*) FROM (SELECT owner::oid || '.\"' || replace(name, '\"', '\"\"') || '\"' AS name, definition_hash" \
-	  " FROM saga." view " WHERE owner = $1 ORDER BY name OFFSET 0) o," \
-	  " LATERAL (SELECT saga." function "(o.name, $2::regrole, o.definition_hash) AS done) d WHERE d.done IS NOT NULL", \
-	  .nargs = 2,.argtypes = {OIDOID, OIDOID} }
+	  " FROM saga." view " WHERE owner = $owner ORDER BY name OFFSET 0) o," \
+	  " LATERAL (SELECT saga." function "(o.name, $heir::regrole, o.definition_hash) AS done) d WHERE d.done IS NOT NULL" }
 
-static SagaStmt give_stmts[] = {
+static SagaStatement give_stmts[] = {
 	GIVE_ALL("destinations", "set_destination_owner"),
 	GIVE_ALL("sources", "set_source_owner"),
 	GIVE_ALL("workflows", "set_workflow_owner")
@@ -83,43 +77,23 @@ is_concerned(void)
 	return IsTransactionState() && OidIsValid(saga_extension_oid(true)) && saga_extension_is_current();
 }
 
-/* Of a LIST_OF, in the caller's memory; NULL: there are none. */
+/* What the row of a LIST_OF says; NULL: there are none. */
 static char *
-list_found(SagaStmt *stmt, Datum *values)
+list_found(SagaRows *rows)
 {
-	MemoryContext context = CurrentMemoryContext;
-	int64		n;
-	bool		isnull;
-	char	   *list = NULL;
+	int64		found;
+	char	   *list;
 
-	SPI_connect();
-	(void) saga_execute(stmt, values, NULL, false, 0);
-	n = DatumGetInt64(saga_result(0, 1, &isnull));
-	if (n > 0)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		list = TextDatumGetCString(saga_result(0, 2, &isnull));
-		if (n > LISTED_MAX)
-			list = psprintf("%s\nand %d more", list, (int) (n - LISTED_MAX));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return list;
-}
-
-static char *
-list_owned(Oid role, SagaStmt *stmt)
-{
-	Datum		value = ObjectIdGetDatum(role);
-
-	return list_found(stmt, &value);
+	saga_row(rows, 0);			/* an aggregate always has one */
+	found = saga_column_int8(rows, "found");
+	list = saga_column_text(rows, "list");
+	return found > LISTED_MAX ? psprintf("%s\nand %d more", list, (int) (found - LISTED_MAX)) : list;
 }
 
 static void
 refuse(Oid role, const char *what)
 {
-	char	   *list = list_owned(role, &owned_stmt);
+	char	   *list = list_found(saga_query(&owned_stmt, saga_param_oid("owner", role)));
 	char	   *name;
 
 	if (list == NULL)
@@ -166,8 +140,11 @@ saga_refuse_drop_owned(DropOwnedStmt *stmt)
 static void
 refuse_superuser(Oid role, Oid heir)
 {
-	char	   *list = superuser_arg(heir) && !superuser_arg(role) ? list_owned(role, &workflows_stmt) : NULL;
+	char	   *list;
 
+	if (!superuser_arg(heir) || superuser_arg(role))
+		return;
+	list = list_found(saga_query(&workflows_stmt, saga_param_oid("owner", role)));
 	if (list == NULL)
 		return;
 	ereport(ERROR,
@@ -178,29 +155,14 @@ refuse_superuser(Oid role, Oid heir)
 			 errhint("Name a role that is no superuser, or look at each and give it away with saga.set_workflow_owner.")));
 }
 
-/* Ids in the caller's memory: what follows empties the result. */
-static List *
-read_ids(SagaStmt *stmt, Datum *values)
-{
-	List	   *ids = NIL;
-	bool		isnull;
-
-	(void) saga_execute(stmt, values, NULL, false, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		ids = lappend_int(ids, DatumGetInt32(saga_result(i, 1, &isnull)));
-	SPI_freetuptable(SPI_tuptable);
-	return ids;
-}
-
 static void
-give_queues(Datum *values, Oid heir)
+give_queues(Oid owner, Oid heir)
 {
-	List	   *ids = read_ids(&queues_stmt, values);
-	ListCell   *lc;
+	SagaRows   *rows = saga_query(&queues_stmt, saga_param_oid("owner", owner));
 
-	foreach(lc, ids)
+	while (saga_next(rows))
 	{
-		int32		id = lfirst_int(lc);
+		int32		id = saga_column_int4(rows, "queue_id");
 		const SagaQueue *queue = saga_queue_by_id(id, true);
 
 		if (queue == NULL)
@@ -214,14 +176,13 @@ give_queues(Datum *values, Oid heir)
 }
 
 static void
-give_secrets(Datum *values)
+give_secrets(const SagaParam *params)
 {
-	List	   *ids = read_ids(&secrets_stmt, values);
-	ListCell   *lc;
+	SagaRows   *rows = saga_query_params(&secrets_stmt, params);
 
-	(void) saga_execute(&references_stmt, values, NULL, false, 0);
-	foreach(lc, ids)
-		saga_object_forget_grants(SAGA_OBJECT_SECRET, lfirst_int(lc));
+	saga_run_params(&references_stmt, params);
+	while (saga_next(rows))
+		saga_object_forget_grants(SAGA_OBJECT_SECRET, saga_column_int4(rows, "secret_id"));
 }
 
 /*
@@ -236,16 +197,14 @@ give_secrets(Datum *values)
 	" UNION ALL SELECT 'secret ' || name, 'secret ' || name FROM saga.secret WHERE owner = " role \
 	" UNION ALL SELECT 'resource ' || arn, 'resource ' || arn FROM saga.resource WHERE created_by = " role
 
-static SagaStmt clashes_stmt = {
-	.sql = LIST_OF("SELECT h.what FROM (" NAMED("$1") ") r JOIN (" NAMED("$2") ") h USING (key)"),
-	.nargs = 2,.argtypes = {OIDOID, OIDOID}
+static SagaStatement clashes_stmt = {
+	.sql = LIST_OF("SELECT h.what FROM (" NAMED("$owner") ") r JOIN (" NAMED("$heir") ") h USING (key)")
 };
 
 static void
 refuse_clashes(Oid role, Oid heir)
 {
-	Datum		values[2] = {ObjectIdGetDatum(role), ObjectIdGetDatum(heir)};
-	char	   *list = list_found(&clashes_stmt, values);
+	char	   *list = list_found(saga_query(&clashes_stmt, saga_param_oid("owner", role), saga_param_oid("heir", heir)));
 
 	if (list == NULL)
 		return;
@@ -261,14 +220,18 @@ refuse_clashes(Oid role, Oid heir)
 static void
 give_all(Oid owner, Oid heir)
 {
-	Datum		values[2] = {ObjectIdGetDatum(owner), ObjectIdGetDatum(heir)};
+	const SagaParam params[] = {
+		saga_param_oid("owner", owner),
+		saga_param_oid("heir", heir),
+		{.name = NULL}
+	};
 
-	give_queues(values, heir);
-	give_secrets(values);
-	(void) saga_execute(&resources_stmt, values, NULL, false, 0);
+	give_queues(owner, heir);
+	give_secrets(params);
+	saga_run_params(&resources_stmt, params);
 	for (int i = 0; i < lengthof(give_stmts); i++)
 		/* as the owner of the extension, who may do so for all */
-		(void) saga_execute(&give_stmts[i], values, NULL, false, 0);
+		saga_run_params(&give_stmts[i], params);
 }
 
 /* After the server's own part, which has looked at the rights. */

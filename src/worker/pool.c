@@ -10,7 +10,6 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "source/source.h"
@@ -303,11 +302,9 @@ has_enabled_sources(SagaPool *pool)
 	saga_begin();
 	if (saga_extension_try_lock())
 	{
-		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		sources_enabled = saga_source_any_enabled();
 		PopActiveSnapshot();
-		SPI_finish();
 		sources_known = true;
 	}
 	saga_commit();

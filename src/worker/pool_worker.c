@@ -19,7 +19,7 @@
 #include "postgres.h"
 
 #include "common/guc.h"
-#include "executor/spi.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/lwlock.h"
@@ -45,9 +45,10 @@ static List *unlisted = NIL;	/* owners with something in queues without a slot *
 static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at */
 static TimestampTz unlisted_at = 0; /* not before, it is looked at again */
 
-static SagaStmt unlisted_stmt = {
+static SagaStatement unlisted_stmt = {
 	.sql = "SELECT q.queue_id, q.owner::oid FROM saga.queue q WHERE q.kind = 'w'"
-	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id"
+	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id",
+	.read_only = true
 };
 
 typedef struct OwnerCount
@@ -109,23 +110,19 @@ read_unlisted(List *owners)
 	saga_begin();
 	if (saga_extension_try_lock())
 	{
+		SagaRows   *rows;
 		MemoryContext old;
 
-		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		saga_execute(&unlisted_stmt, NULL, NULL, true, 0);
+		rows = saga_query(&unlisted_stmt);
 		old = MemoryContextSwitchTo(TopMemoryContext);
-		for (uint64 i = 0; i < SPI_processed; i++)
+		while (saga_next(rows))
 		{
-			bool		isnull;
-			int32		queue_id = DatumGetInt32(saga_result(i, 1, &isnull));
-
-			if (!saga_queue_is_listed(queue_id))
-				owners = list_append_unique_oid(owners, DatumGetObjectId(saga_result(i, 2, &isnull)));
+			if (!saga_queue_is_listed(saga_column_int4(rows, "queue_id")))
+				owners = list_append_unique_oid(owners, saga_column_oid(rows, "owner"));
 		}
 		MemoryContextSwitchTo(old);
 		PopActiveSnapshot();
-		SPI_finish();
 	}
 	saga_commit();
 	return owners;

@@ -104,6 +104,7 @@ extern bool saga_proc_timeout_is_over(void);
 /* Top of each loop: interrupts, reload, leave. True when settings were read anew. */
 extern bool saga_proc_interrupts(void);
 extern bool saga_proc_wanted(void); /* false: asked to leave, or the database is closed */
+extern bool saga_proc_is_one_too_many(void);	/* asked to leave for no other reason: it may first end what it does */
 
 /* Waits on the latch outside any transaction; -1: no timeout. */
 extern void saga_proc_wait(long timeout_ms);
@@ -157,7 +158,7 @@ typedef struct SagaProcCopy
 extern int	saga_proc_list(int types, Oid dboid, SagaProcCopy **copies);
 extern int	saga_proc_count(int types, Oid dboid);
 extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */
-extern void saga_proc_ask_leave_pid(int pid);
+extern void saga_proc_ask_leave_pid(int pid);	/* as one too many */
 
 /* The step ends, as by its TimeoutSeconds; hard: with its worker.  One that has ended since is not meant. */
 extern void saga_proc_cancel_step(const SagaProcCopy *proc, bool hard);
@@ -224,16 +225,16 @@ extern void saga_suspect_init(void);	/* sets the engine's hooks */
 
 /*
  * Turns what a crash left running into rows of saga.suspect.  In a
- * transaction, with SPI.  False: somebody holds a row; call it again.
+ * transaction.  False: somebody holds a row; call it again.
  */
 extern bool saga_suspect_collect(void);
 
-extern void saga_suspect_batch_begin(void);	/* in the batch's transaction, with SPI */
+extern void saga_suspect_batch_begin(void);	/* in the batch's transaction */
 extern void saga_suspect_starts(const pg_uuid_t *execution_id); /* from the flight hook */
 extern void saga_suspect_survived(void);	/* before the commit: suspects that ran are cleared */
 
 /* ---------- retention.c ---------- */
 extern TimestampTz saga_retention_next(void);	/* DT_NOEND: everything is kept */
-extern void saga_retention_turn(void);	/* a small batch of one table; in a transaction, with SPI */
+extern void saga_retention_turn(void);	/* a small batch of one table; in a transaction */
 
 #endif							/* SAGA_PROCS_H */

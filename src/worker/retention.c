@@ -12,13 +12,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/guc.h"
-#include "executor/spi.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/destination.h"
 #include "utils/timestamp.h"
-#include "utils/uuid.h"
 #include "worker/procs.h"
 
 #define ROWS_AT_ONCE	500
@@ -34,14 +32,14 @@
 static int	source_seen_retention_min = 15 * 24 * 60;
 
 /*
- * A table to be cleaned: its statement takes $1, the id to begin after, $2,
- * the time, and $3, the first id that can be made at that time, so that it
- * does not walk over all that is younger; $4, a destination where the key
- * begins with one.  It returns the ids that it has looked at, in order.
+ * A table to be cleaned: its statement takes $after, the id to begin after,
+ * $before, the time, and $end, the first id that can be made at that time, so
+ * that it does not walk over all that is younger; $destination_id, where the
+ * key begins with one.  It returns the ids that it has looked at, in order.
  */
 typedef struct Cleaner
 {
-	SagaStmt	stmt;
+	SagaStatement stmt;
 	int		   *retention_min;
 	bool		by_destination;
 	int32		destination_id; /* the one it is at; 0: before the first */
@@ -55,7 +53,7 @@ typedef struct Cleaner
 #define OLDEST(id, bytes, table, condition) \
 	"seen AS MATERIALIZED (SELECT at, id FROM (SELECT at, id, sum(bytes) OVER (ORDER BY id) - bytes AS before" \
 	" FROM (SELECT ctid AS at, " id " AS id, (" bytes ")::bigint AS bytes FROM " table \
-	" WHERE " id " > $1 AND " id " < $3 AND " condition " ORDER BY " id " LIMIT " CppAsString2(ROWS_AT_ONCE) ") o) s" \
+	" WHERE " id " > $after AND " id " < $end AND " condition " ORDER BY " id " LIMIT " CppAsString2(ROWS_AT_ONCE) ") o) s" \
 	" WHERE before < 16 * 1024 * 1024)"
 
 /* Those of them that nobody holds. */
@@ -75,72 +73,64 @@ typedef struct Cleaner
 /* The same of what is unpacked and walked over: its owner may have made it so that it compresses well. */
 #define WALK(column) SIZE(column) " * 100"
 
-#define CLEAN(statement) \
-	.stmt = {.sql = statement, .nargs = 3, .argtypes = {UUIDOID, TIMESTAMPTZOID, UUIDOID}}
-
 static Cleaner cleaners[] = {
 	{
 		/* the name goes with its execution, or the execution stays */
-		CLEAN("WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("history")
-							 " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
-							 " WHERE h.execution_id = e.execution_id)", "saga.execution e", "stopped_at < $2") ", "
-			  FREE("execution_id", "saga.execution", "stopped_at < $2 AND NOT " OPEN_ENTRY("not_compensated")) ","
-			  " named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
-			  "SELECT ctid AS at FROM saga.execution_name WHERE workflow_id = e.workflow_id AND name = e.name"
-			  " AND execution_id = e.execution_id) n WHERE e.ctid = ANY (ARRAY(SELECT at FROM free))),"
-			  " names AS MATERIALIZED (SELECT ctid AS at FROM saga.execution_name"
-			  " WHERE ctid = ANY (ARRAY(SELECT at FROM named)) FOR UPDATE SKIP LOCKED),"
-			  " old AS MATERIALIZED (SELECT at, id FROM free WHERE NOT EXISTS (SELECT FROM named"
-			  " WHERE named.id = free.id AND NOT EXISTS (SELECT FROM names WHERE names.at = named.at))),"
-			  " gone AS (DELETE FROM saga.execution WHERE ctid = ANY (ARRAY(SELECT at FROM old))),"
-			  " history AS (DELETE FROM saga.history WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.history"
-			  " WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
-			  " given AS (DELETE FROM saga.given_id WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.given_id"
-			  " WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
-			  " unnamed AS (DELETE FROM saga.execution_name WHERE ctid = ANY (ARRAY("
-			  "SELECT named.at FROM named JOIN old USING (id))))"
-			  " SELECT id FROM seen ORDER BY id"),
+		.stmt.sql = "WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("history")
+								   " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
+								   " WHERE h.execution_id = e.execution_id)", "saga.execution e", "stopped_at < $before") ", "
+		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated")) ","
+		" named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
+		"SELECT ctid AS at FROM saga.execution_name WHERE workflow_id = e.workflow_id AND name = e.name"
+		" AND execution_id = e.execution_id) n WHERE e.ctid = ANY (ARRAY(SELECT at FROM free))),"
+		" names AS MATERIALIZED (SELECT ctid AS at FROM saga.execution_name"
+		" WHERE ctid = ANY (ARRAY(SELECT at FROM named)) FOR UPDATE SKIP LOCKED),"
+		" old AS MATERIALIZED (SELECT at, id FROM free WHERE NOT EXISTS (SELECT FROM named"
+		" WHERE named.id = free.id AND NOT EXISTS (SELECT FROM names WHERE names.at = named.at))),"
+		" gone AS (DELETE FROM saga.execution WHERE ctid = ANY (ARRAY(SELECT at FROM old))),"
+		" history AS (DELETE FROM saga.history WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.history"
+		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
+		" given AS (DELETE FROM saga.given_id WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.given_id"
+		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
+		" unnamed AS (DELETE FROM saga.execution_name WHERE ctid = ANY (ARRAY("
+		"SELECT named.at FROM named JOIN old USING (id))))"
+		" SELECT id FROM seen ORDER BY id",
 		.retention_min = &saga_execution_retention_min
 	},
 	{
-		CLEAN("WITH " OLDEST("dead_letter_id", SIZE("body") " + " SIZE("headers") " + " WALK("details"),
-							 "saga.dead_letter", "failed_at < $2") ", "
-			  FREE("dead_letter_id", "saga.dead_letter", "failed_at < $2 AND NOT " OPEN_ENTRY("details -> 'not_compensated'")) ","
-			  " gone AS (DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
-			  " SELECT id FROM seen ORDER BY id"),
+		.stmt.sql = "WITH " OLDEST("dead_letter_id", SIZE("body") " + " SIZE("headers") " + " WALK("details"),
+								   "saga.dead_letter", "failed_at < $before") ", "
+		FREE("dead_letter_id", "saga.dead_letter", "failed_at < $before AND NOT " OPEN_ENTRY("details -> 'not_compensated'")) ","
+		" gone AS (DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
+		" SELECT id FROM seen ORDER BY id",
 		.retention_min = &saga_dead_letter_retention_min
 	},
 	{
-		.stmt = {
-			.sql = "WITH " OLDEST("outbox_id", SIZE("request") " + " SIZE("response") " + " SIZE("captured"), "saga.outbox",
-								  "destination_id = $4 AND state <> 'waiting' AND finished_at < $2") ", "
-			FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $2 AND NOT (outcome = 'in_doubt' AND EXISTS ("
-				 "SELECT FROM saga.continuation c WHERE c.execution_id = outbox.execution_id)) AND NOT EXISTS ("
-				 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND e.not_compensated IS NOT NULL)") ","
-			" attempts AS (DELETE FROM saga.outbox_attempt WHERE ctid = ANY (ARRAY(SELECT a.at FROM free CROSS JOIN LATERAL ("
-			"SELECT ctid AS at FROM saga.outbox_attempt WHERE destination_id = $4 AND outbox_id = free.id"
-			" FOR UPDATE SKIP LOCKED) a))),"
-			" gone AS (DELETE FROM saga.outbox WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
-			" SELECT id FROM seen ORDER BY id",
-			.nargs = 4,
-			.argtypes = {UUIDOID, TIMESTAMPTZOID, UUIDOID, INT4OID}
-		},
+		.stmt.sql = "WITH " OLDEST("outbox_id", SIZE("request") " + " SIZE("response") " + " SIZE("captured"), "saga.outbox",
+								   "destination_id = $destination_id AND state <> 'waiting' AND finished_at < $before") ", "
+		FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $before AND NOT (outcome = 'in_doubt' AND EXISTS ("
+			 "SELECT FROM saga.continuation c WHERE c.execution_id = outbox.execution_id)) AND NOT EXISTS ("
+			 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND e.not_compensated IS NOT NULL)") ","
+		" attempts AS (DELETE FROM saga.outbox_attempt WHERE ctid = ANY (ARRAY(SELECT a.at FROM free CROSS JOIN LATERAL ("
+		"SELECT ctid AS at FROM saga.outbox_attempt WHERE destination_id = $destination_id AND outbox_id = free.id"
+		" FOR UPDATE SKIP LOCKED) a))),"
+		" gone AS (DELETE FROM saga.outbox WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
+		" SELECT id FROM seen ORDER BY id",
 		.retention_min = &saga_outbox_retention_min,
 		.by_destination = true
 	},
 	{
-		CLEAN("WITH " OLDEST("message_id", "100", "saga.source_seen", "seen_at < $2") ", "
-			  FREE("message_id", "saga.source_seen", "seen_at < $2") ","
-			  " gone AS (DELETE FROM saga.source_seen WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
-			  " SELECT id FROM seen ORDER BY id"),
+		.stmt.sql = "WITH " OLDEST("message_id", "100", "saga.source_seen", "seen_at < $before") ", "
+		FREE("message_id", "saga.source_seen", "seen_at < $before") ","
+		" gone AS (DELETE FROM saga.source_seen WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
+		" SELECT id FROM seen ORDER BY id",
 		.retention_min = &source_seen_retention_min
 	},
 };
 
-static SagaStmt destination_stmt = {
-	.sql = "SELECT destination_id FROM saga.destination WHERE destination_id > $1 ORDER BY destination_id LIMIT 1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement destination_stmt = {
+	.sql = "SELECT destination_id FROM saga.destination WHERE destination_id > $after ORDER BY destination_id LIMIT 1",
+	.limit = 1
 };
 
 
@@ -166,21 +156,20 @@ clean(Cleaner *cleaner, TimestampTz now)
 {
 	TimestampTz before = now - (int64) *cleaner->retention_min * USECS_PER_MINUTE;
 	pg_uuid_t	end = first_id(before);
-	Datum		values[4];
-	bool		isnull;
-	int			n;
+	SagaRows   *rows = saga_query(&cleaner->stmt,
+								  saga_param_uuid("after", &cleaner->position),
+								  saga_param_timestamptz("before", before),
+								  saga_param_uuid("end", &end),
+								  saga_param_int4("destination_id", cleaner->destination_id));
+	int			n = (int) rows->count;
 
-	values[0] = UUIDPGetDatum(&cleaner->position);
-	values[1] = TimestampTzGetDatum(before);
-	values[2] = UUIDPGetDatum(&end);
-	values[3] = Int32GetDatum(cleaner->destination_id);
-	saga_execute(&cleaner->stmt, values, NULL, false, 0);
-	n = (int) SPI_processed;
+	cleaner->position = saga_uuid_min;
 	if (n > 0)
-		cleaner->position = *DatumGetUUIDP(saga_result(n - 1, 1, &isnull));
-	else
-		cleaner->position = saga_uuid_min;
-	SPI_freetuptable(SPI_tuptable);
+	{
+		saga_row(rows, n - 1);
+		cleaner->position = saga_column_uuid(rows, "id");
+	}
+	saga_rows_free(rows);
 	return n;
 }
 
@@ -188,16 +177,13 @@ clean(Cleaner *cleaner, TimestampTz now)
 static bool
 next_destination(Cleaner *cleaner)
 {
-	Datum		value = Int32GetDatum(cleaner->destination_id);
-	bool		found;
-	bool		isnull;
+	SagaRows   *rows = saga_query(&destination_stmt, saga_param_int4("after", cleaner->destination_id));
+	bool		found = saga_next(rows);
 
-	saga_execute(&destination_stmt, &value, NULL, false, 1);
-	found = SPI_processed > 0;
-	cleaner->destination_id = found ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+	cleaner->destination_id = found ? saga_column_int4(rows, "destination_id") : 0;
 	cleaner->batches = 0;
 	cleaner->position = saga_uuid_min;
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return found;
 }
 

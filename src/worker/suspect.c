@@ -13,12 +13,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "common/statement.h"
 #include "engine/engine.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 #include "worker/procs.h"
 
@@ -29,33 +27,28 @@ typedef struct Suspect
 	bool		started;		/* in this batch */
 } Suspect;
 
-static SagaStmt lock_stmt = {
-	.sql = "SELECT 1 FROM saga.suspect WHERE execution_id = $1 FOR UPDATE SKIP LOCKED",
-	.nargs = 1,
-	.argtypes = {UUIDOID}
+static SagaStatement lock_stmt = {
+	.sql = "SELECT 1 FROM saga.suspect WHERE execution_id = $execution_id FOR UPDATE SKIP LOCKED",
+	.limit = 1
 };
 
-static SagaStmt exists_stmt = {
-	.sql = "SELECT 1 FROM saga.suspect WHERE execution_id = $1",
-	.nargs = 1,
-	.argtypes = {UUIDOID}
+static SagaStatement exists_stmt = {
+	.sql = "SELECT 1 FROM saga.suspect WHERE execution_id = $execution_id",
+	.limit = 1
 };
 
-static SagaStmt count_stmt = {
-	.sql = "INSERT INTO saga.suspect AS s (execution_id, crashes, last_at) VALUES ($1, 1, pg_catalog.clock_timestamp()) "
-	"ON CONFLICT (execution_id) DO UPDATE SET crashes = s.crashes + 1, last_at = pg_catalog.clock_timestamp()",
-	.nargs = 1,
-	.argtypes = {UUIDOID}
+static SagaStatement count_stmt = {
+	.sql = "INSERT INTO saga.suspect AS s (execution_id, crashes, last_at) VALUES ($execution_id, 1, pg_catalog.clock_timestamp()) "
+	"ON CONFLICT (execution_id) DO UPDATE SET crashes = s.crashes + 1, last_at = pg_catalog.clock_timestamp()"
 };
 
-static SagaStmt list_stmt = {
-	.sql = "SELECT execution_id, crashes FROM saga.suspect"
+static SagaStatement list_stmt = {
+	.sql = "SELECT execution_id, crashes FROM saga.suspect",
+	.read_only = true
 };
 
-static SagaStmt clear_stmt = {
-	.sql = "DELETE FROM saga.suspect WHERE execution_id = $1",
-	.nargs = 1,
-	.argtypes = {UUIDOID}
+static SagaStatement clear_stmt = {
+	.sql = "DELETE FROM saga.suspect WHERE execution_id = $execution_id"
 };
 
 /* Cache: the table's rows, in a context of their own. */
@@ -96,17 +89,6 @@ changed(void)
 	cached_generation = 0;
 }
 
-static bool
-finds(SagaStmt *stmt, Datum value)
-{
-	bool		found;
-
-	saga_execute(stmt, &value, NULL, false, 1);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	return found;
-}
-
 /*
  * False: somebody has the row, a batch that clears it, or is making it, and
  * the coordinator waits for neither.
@@ -114,14 +96,14 @@ finds(SagaStmt *stmt, Datum value)
 static bool
 count_crash(const pg_uuid_t *execution_id)
 {
-	Datum		value = UUIDPGetDatum(execution_id);
+	SagaParam	id = saga_param_uuid("execution_id", execution_id);
 	int32		hash = (int32) hash_bytes(execution_id->data, UUID_LEN);
 
 	if (!saga_object_try_lock(saga_relation_oid("suspect"), hash, ExclusiveLock))
 		return false;
-	if (!finds(&lock_stmt, value) && finds(&exists_stmt, value))
+	if (saga_run(&lock_stmt, id) == 0 && saga_run(&exists_stmt, id) > 0)
 		return false;
-	saga_execute(&count_stmt, &value, NULL, false, 0);
+	saga_run(&count_stmt, id);
 	ereport(LOG,
 			(errmsg("execution %s was running when its process died", saga_uuid_to_cstring(execution_id)),
 			 errdetail("It runs alone from now on.")));
@@ -146,6 +128,7 @@ static void
 load(void)
 {
 	uint32		generation = saga_procs != NULL ? pg_atomic_read_u32(&saga_procs->suspects) : 0;
+	SagaRows   *rows;
 
 	if (generation != 0 && generation == cached_generation)
 		return;
@@ -155,18 +138,16 @@ load(void)
 	nsuspects = 0;
 	MemoryContextReset(cache_context);
 
-	saga_execute(&list_stmt, NULL, NULL, true, 0);
-	suspects = MemoryContextAlloc(cache_context, Max(1, SPI_processed) * sizeof(Suspect));
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = saga_query(&list_stmt);
+	suspects = MemoryContextAllocZero(cache_context, Max(1, rows->count) * sizeof(Suspect));
+	while (saga_next(rows))
 	{
-		bool		isnull;
+		Suspect    *suspect = &suspects[nsuspects++];
 
-		suspects[i].id = *DatumGetUUIDP(saga_result(i, 1, &isnull));
-		suspects[i].crashes = DatumGetInt32(saga_result(i, 2, &isnull));
-		suspects[i].started = false;
+		suspect->id = saga_column_uuid(rows, "execution_id");
+		suspect->crashes = saga_column_int4(rows, "crashes");
 	}
-	nsuspects = (int) SPI_processed;
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	cached_generation = generation;
 }
 
@@ -182,9 +163,7 @@ find(const pg_uuid_t *id)
 static void
 clear(const pg_uuid_t *id)
 {
-	Datum		value = UUIDPGetDatum(id);
-
-	saga_execute(&clear_stmt, &value, NULL, false, 0);
+	saga_run(&clear_stmt, saga_param_uuid("execution_id", id));
 	changed();
 }
 

@@ -16,6 +16,7 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
+#include "common/statement.h"
 #include "engine/engine.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -44,10 +45,10 @@ static TimestampTz not_before = 0;	/* saga_monotonic_now: no batch before this *
 static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at */
 
 /* In the order of the ids, so that a queue that keeps its messages does not hide those behind it. */
-static SagaStmt unlisted_stmt = {
-	.sql = "SELECT q.queue_id FROM saga.queue q WHERE q.owner = $1 AND q.kind = 'w' AND q.queue_id > $2"
-	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id LIMIT $3",
-	.nargs = 3,.argtypes = {OIDOID, INT4OID, INT4OID}
+static SagaStatement unlisted_stmt = {
+	.sql = "SELECT q.queue_id FROM saga.queue q WHERE q.owner = $owner AND q.kind = 'w' AND q.queue_id > $after"
+	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id LIMIT $most",
+	.read_only = true
 };
 
 
@@ -214,36 +215,28 @@ static int
 read_unlisted(int32 *ids, int max)
 {
 	static int32 after = 0;		/* goes round */
-	Datum		values[3];
-	bool		isnull;
-	int			found;
+	SagaRows   *rows;
 	int			n = 0;
 
 	/* first: what comes now is another one */
 	unlisted_seen = saga_unlisted(SAGA_QUEUE_WORKFLOW);
 	saga_begin();
 	check_still_wanted();
-	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	values[0] = ObjectIdGetDatum(my_owner);
-	values[1] = Int32GetDatum(after);
-	values[2] = Int32GetDatum(UNLISTED_AT_ONCE);
-	saga_execute(&unlisted_stmt, values, NULL, true, 0);
-	found = (int) SPI_processed;
+	rows = saga_query(&unlisted_stmt, saga_param_oid("owner", my_owner), saga_param_int4("after", after),
+					  saga_param_int4("most", UNLISTED_AT_ONCE));
 	after = 0;
-	for (int i = 0; i < found && n < max; i++)
+	while (n < max && saga_next(rows))
 	{
-		after = DatumGetInt32(saga_result(i, 1, &isnull));
+		after = saga_column_int4(rows, "queue_id");
 		if (!saga_queue_is_listed(after))
 			ids[n++] = after;
 	}
-	if (n < max && found < UNLISTED_AT_ONCE)
+	if (n < max && rows->count < UNLISTED_AT_ONCE)
 		after = 0;
 	else
 		unlisted_seen--;		/* there may be more */
-	SPI_freetuptable(SPI_tuptable);
 	PopActiveSnapshot();
-	SPI_finish();
 	saga_commit();
 	return n;
 }
