@@ -66,6 +66,18 @@ SELECT rule FROM invoice_validate(doc('some-1'));
 SELECT number, regexp_replace(m, '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', '(id)', 'g') AS message, document->>'number' = number AS document
   FROM invoice_held, unnest(messages) AS m ORDER BY 1;
 
+-- the currency of the VAT return: what is wrong with it
+SELECT count(invoice_submit(d)) FROM unnest(ARRAY[doc('T-1', '{"tax_currency": "EUR"}'), doc('T-2', '{"tax_currency": "SEK"}')]) d;
+:work
+SELECT number, m FROM invoice_held, unnest(messages) m WHERE number LIKE 'T%' ORDER BY 1;
+-- what one that is undoing waits for
+BEGIN;
+UPDATE saga.continuation SET status = 'c', waiting_for = 'outcome of Pay at payments' WHERE execution_id = tracking('T-1');
+SELECT number, status, waiting_for FROM invoice_tracking WHERE number LIKE 'T%' ORDER BY 1;
+ROLLBACK;
+SELECT invoice_reject(tracking(n), 'no') FROM unnest('{T-1,T-2}'::text[]) n;
+:work
+
 -- the first has failed: the next one is no duplicate of it, nor of what was rejected; and then the first one is
 SELECT invoice_submit(doc('F-1', '{"lines": []}')) IS NOT NULL AS first;
 :work

@@ -601,7 +601,8 @@ BEGIN
 	words := jsonb_build_object(
 		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
 		'INV-SIGN', format(' /totals/payable: %s %s is due: a credit note has positive amounts, and an invoice seldom a negative one', input->>'payable', input->>'currency'),
-		'INV-TAX-CURRENCY', ' /tax_currency: it is the currency of the invoice, or the VAT in it (/totals/tax_total_accounting) is missing');
+		'INV-TAX-CURRENCY', ' /tax_currency: ' || CASE WHEN submission.document->>'tax_currency' = submission.document->>'currency'
+			THEN 'it is the currency of the invoice' ELSE 'the VAT in it (/totals/tax_total_accounting) is missing' END);
 	INSERT INTO @extschema@.invoice_approval (token, tracking_id, execution_id, reason, currency, payable, messages)
 		VALUES (input->>'token', tracking, (context#>>'{Execution,Id}')::uuid,
 				(SELECT string_agg(r, ', ')
@@ -996,11 +997,12 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		coalesce(i.payable, a.payable) AS payable,
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
 		s.type_code, s.issue_date,
-		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable
+		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable,
+		e.waiting_for
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
-		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
+		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at, x.waiting_for
 			FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
 				CROSS JOIN LATERAL (SELECT v.* FROM saga.all_executions v
 					WHERE v.workflow_id = w.workflow_id AND v.execution_id = s.execution_id OFFSET 0) x) e ON true
@@ -1097,3 +1099,5 @@ BEGIN
 	END LOOP;
 END
 $$;
+COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS
+	'of a call that was given up, most often by one that is undoing: it is being found out whether it was done, see saga.in_doubt; else null';

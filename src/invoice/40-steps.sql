@@ -170,7 +170,8 @@ BEGIN
 	words := jsonb_build_object(
 		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
 		'INV-SIGN', format(' /totals/payable: %s %s is due: a credit note has positive amounts, and an invoice seldom a negative one', input->>'payable', input->>'currency'),
-		'INV-TAX-CURRENCY', ' /tax_currency: it is the currency of the invoice, or the VAT in it (/totals/tax_total_accounting) is missing');
+		'INV-TAX-CURRENCY', ' /tax_currency: ' || CASE WHEN submission.document->>'tax_currency' = submission.document->>'currency'
+			THEN 'it is the currency of the invoice' ELSE 'the VAT in it (/totals/tax_total_accounting) is missing' END);
 	INSERT INTO @extschema@.invoice_approval (token, tracking_id, execution_id, reason, currency, payable, messages)
 		VALUES (input->>'token', tracking, (context#>>'{Execution,Id}')::uuid,
 				(SELECT string_agg(r, ', ')
