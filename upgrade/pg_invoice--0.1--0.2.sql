@@ -61,7 +61,7 @@ COMMENT ON COLUMN @extschema@.invoice_submission.number_scope IS
 COMMENT ON COLUMN @extschema@.invoice_submission.number_key IS
 	'the number in one spelling, see invoice_number_key: numbers of one key look alike';
 COMMENT ON COLUMN @extschema@.invoice_submission.possible_duplicate IS
-	'another invoice of the seller had a number that looks alike: a person is asked (INV-DUPLICATE)';
+	'another invoice of the seller had a number that looks alike, or it made room for one and something of it may stand: a person is asked (INV-DUPLICATE)';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
@@ -140,6 +140,24 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
 
+CREATE FUNCTION @extschema@.invoice_standing(execution uuid, closed boolean) RETURNS text
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(DISTINCT concat(coalesce(x->>'state', x#>>'{}'), ' (',
+			CASE x->>'outcome' WHEN 'done' THEN 'done' ELSE 'nobody knows whether it is there' END,
+			', message ' || (x->>'message_id'), ')'), ', ')
+		FROM (SELECT e.not_compensated AS list FROM saga.execution e
+				WHERE e.execution_id = execution AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+			UNION ALL SELECT d.details->'not_compensated' FROM saga.all_dead_letters d
+				WHERE d.message_id = execution AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
+			CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(l.list) WHEN 'array' THEN l.list ELSE '[]' END) x
+		WHERE closed OR NOT x ? 'closed'
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, boolean) IS
+	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. closed: also what nobody finds out any more (saga.settle says unknown, force)';
+
 CREATE OR REPLACE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
 LANGUAGE sql STABLE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -147,9 +165,20 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+		AND @extschema@.invoice_standing(execution, false) IS NULL
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success';
+COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
+
+CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, superseded boolean) RETURNS boolean
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, true) IS NOT NULL
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, boolean) IS
+	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does or has left';
 
 CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
 LANGUAGE plpgsql
@@ -157,6 +186,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	earlier @extschema@.invoice_submission;
+	standing text;
 BEGIN
 	SELECT * INTO earlier FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_earlier.seller_key AND s.number = invoice_earlier.number
@@ -166,13 +196,24 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
+		standing := @extschema@.invoice_standing(earlier.execution_id, false);
+		IF standing IS NOT NULL THEN
+			RAISE unique_violation USING
+				MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s, of which something may still stand',
+								 number, earlier.tracking_id),
+				DETAIL = format('It ended without success, and this has not been undone: %s.', standing),
+				HINT = format('Find out what became of it and say so with saga.settle: "no_effect" when nothing is there, "done" to undo it. Then submit this one again. Or give it to invoice_retry(%L, document, force => true).',
+							  earlier.tracking_id),
+				TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
+		END IF;
 		RAISE unique_violation USING
 			MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s',
 							 number, earlier.tracking_id),
 			HINT = 'A changed invoice needs a number of its own, unless the earlier one has failed or was cancelled.',
 			TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
 	END IF;
-	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp()
+	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp(),
+			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL
 		WHERE s.tracking_id = earlier.tracking_id;
 	RETURN NULL;
 END
@@ -202,13 +243,13 @@ BEGIN
 	RETURN EXISTS (SELECT FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
 			AND s.number_scope = invoice_looks_alike.number_scope
-			AND s.possible_duplicate AND s.superseded_at IS NULL AND s.tracking_id <> self
-			AND NOT @extschema@.invoice_is_dead(s.execution_id));
+			AND s.possible_duplicate AND s.tracking_id <> self
+			AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
-	'whether another live invoice of the seller has a number that looks alike';
+	'whether another invoice of the seller, which is not dead or has left something, has a number that looks alike';
 
 CREATE OR REPLACE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
@@ -242,8 +283,8 @@ BEGIN
 					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
-							AND s.possible_duplicate AND s.superseded_at IS NULL
-							AND NOT @extschema@.invoice_is_dead(s.execution_id)))
+							AND s.possible_duplicate
+							AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
 		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
@@ -587,16 +628,23 @@ BEGIN
 	SELECT s.approval_limit INTO approval_limit FROM @extschema@.invoice_approval_limit s
 		WHERE s.currency IN (input->>'currency', 'default')
 		ORDER BY s.currency = 'default' LIMIT 1;
-	-- in two parts, each of which has its index
-	SELECT string_agg(format('"%s" (%s)', o.number, o.tracking_id), ', ') INTO alike
-		FROM (SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+	-- In two parts, each of which has its index. What one has left is not asked of a function of ours: after
+	-- an update the workflow's owner would have no right to it.
+	SELECT string_agg(f.one, ', ') INTO alike FROM (
+		SELECT format('"%s" (%s)', o.number, concat(o.tracking_id, '; may still stand: ' || l.words)) AS one
+		FROM (SELECT d.* FROM @extschema@.invoice_submission d
 				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
 					AND d.number_scope = submission.number_scope AND NOT d.possible_duplicate AND d.superseded_at IS NULL
-			UNION ALL SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+			UNION ALL SELECT d.* FROM @extschema@.invoice_submission d
 				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
-					AND d.number_scope = submission.number_scope AND d.possible_duplicate AND d.superseded_at IS NULL
-			LIMIT 20) o
-		WHERE o.tracking_id <> tracking;
+					AND d.number_scope = submission.number_scope AND d.possible_duplicate) o
+			CROSS JOIN LATERAL (
+				SELECT string_agg(DISTINCT concat(x->>'state', CASE WHEN x->>'outcome' IS DISTINCT FROM 'done' THEN ' (nobody knows whether it is there)' END), ', ') AS words
+				FROM (SELECT e.not_compensated AS list FROM saga.executions e WHERE e.execution_id = o.execution_id
+						UNION ALL SELECT n.details->'not_compensated' FROM saga.dead_letters n WHERE n.message_id = o.execution_id) k
+					CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(k.list) WHEN 'array' THEN k.list ELSE '[]' END) x) l
+		WHERE o.tracking_id <> tracking AND (o.superseded_at IS NULL OR l.words IS NOT NULL)
+		LIMIT 20) f;
 	-- what the reasons are in words, as far as they are ours
 	words := jsonb_build_object(
 		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
@@ -824,6 +872,11 @@ BEGIN
 END
 $$;
 
+-- 0.1 let another document take a number of which something may stand.
+UPDATE @extschema@.invoice_submission s SET possible_duplicate = true
+	WHERE s.superseded_at IS NOT NULL AND NOT s.possible_duplicate
+		AND @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL;
+
 -- ---------- control ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_approve(tracking_id uuid) RETURNS void
 LANGUAGE plpgsql STRICT SECURITY DEFINER
@@ -893,12 +946,12 @@ BEGIN
 			DETAIL = format('Its status is "%s".', status),
 			HINT = 'Only an invoice that failed, was rejected or was cancelled can be retried.';
 	END IF;
-	IF NOT coalesce(force, false) AND EXISTS (
-		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated) THEN
+	IF NOT coalesce(force, false) AND (@extschema@.invoice_standing(submission.execution_id, false) IS NOT NULL OR EXISTS (
+		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated)) THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('invoice %s has not been undone completely', tracking_id),
 			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
-			HINT = 'Undo it by hand (invoice_dlq shows what is left), then call invoice_retry with force => true.';
+			HINT = 'Find out what became of it (invoice_dlq shows what is left) and say so with saga.settle; or undo it by hand, then call invoice_retry with force => true.';
 	END IF;
 	-- what the last attempt has left is not undone any more: it would be what this one does
 	IF EXISTS (SELECT FROM saga.execution e, jsonb_array_elements(e.not_compensated) x
@@ -1049,6 +1102,8 @@ UNION ALL
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
 
 COMMENT ON COLUMN @extschema@.invoice_tracking.signed_payable IS 'payable, that of a credit note negative: what can be summed up';
+COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS
+	'of a call that was given up, most often by one that is undoing: it is being found out whether it was done, see saga.in_doubt; else null';
 COMMENT ON COLUMN @extschema@.invoice_held.messages IS
 	'the reasons in words: rule, place in the document (a JSON pointer), and what is wrong there';
 COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS
@@ -1099,5 +1154,3 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS
-	'of a call that was given up, most often by one that is undoing: it is being found out whether it was done, see saga.in_doubt; else null';

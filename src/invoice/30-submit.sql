@@ -76,7 +76,27 @@ AS $$
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
 
--- dead: its execution ended without success. Of the workflows of invoices alone: when retention has
+-- What of an execution may stand, in words. An entry is open until it is undone, somebody has said that
+-- nothing is there, or it is closed (src/engine/entry.c). In two places: an execution that ended in 0.1
+-- has its list in the dead letter alone.
+CREATE FUNCTION @extschema@.invoice_standing(execution uuid, closed boolean) RETURNS text
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(DISTINCT concat(coalesce(x->>'state', x#>>'{}'), ' (',
+			CASE x->>'outcome' WHEN 'done' THEN 'done' ELSE 'nobody knows whether it is there' END,
+			', message ' || (x->>'message_id'), ')'), ', ')
+		FROM (SELECT e.not_compensated AS list FROM saga.execution e
+				WHERE e.execution_id = execution AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+			UNION ALL SELECT d.details->'not_compensated' FROM saga.all_dead_letters d
+				WHERE d.message_id = execution AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
+			CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(l.list) WHEN 'array' THEN l.list ELSE '[]' END) x
+		WHERE closed OR NOT x ? 'closed'
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, boolean) IS
+	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. closed: also what nobody finds out any more (saga.settle says unknown, force)';
+
+-- dead: its execution ended without success, and nothing that it did may stand. Of the workflows of invoices alone: when retention has
 -- removed an execution, anybody can give its id to one of his own. SECURITY DEFINER: a step asks this
 -- about an execution that may be of an earlier owner's workflow.
 CREATE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
@@ -86,17 +106,30 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+		AND @extschema@.invoice_standing(execution, false) IS NULL
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success';
+COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
+
+-- What is closed frees the number, but a person looks at who takes it.
+CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, superseded boolean) RETURNS boolean
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, true) IS NOT NULL
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, boolean) IS
+	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does or has left';
 
 -- The submission that holds a number: null when there is none (any more), or
--- when it was dead and has made room; raises when it is another document.
+-- when it was dead and has made room; raises when it is another document. One
+-- of which something may stand keeps its number, until a person has found out.
 CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	earlier @extschema@.invoice_submission;
+	standing text;
 BEGIN
 	SELECT * INTO earlier FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_earlier.seller_key AND s.number = invoice_earlier.number
@@ -106,13 +139,24 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
+		standing := @extschema@.invoice_standing(earlier.execution_id, false);
+		IF standing IS NOT NULL THEN
+			RAISE unique_violation USING
+				MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s, of which something may still stand',
+								 number, earlier.tracking_id),
+				DETAIL = format('It ended without success, and this has not been undone: %s.', standing),
+				HINT = format('Find out what became of it and say so with saga.settle: "no_effect" when nothing is there, "done" to undo it. Then submit this one again. Or give it to invoice_retry(%L, document, force => true).',
+							  earlier.tracking_id),
+				TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
+		END IF;
 		RAISE unique_violation USING
 			MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s',
 							 number, earlier.tracking_id),
 			HINT = 'A changed invoice needs a number of its own, unless the earlier one has failed or was cancelled.',
 			TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
 	END IF;
-	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp()
+	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp(),
+			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL
 		WHERE s.tracking_id = earlier.tracking_id;
 	RETURN NULL;
 END
@@ -121,7 +165,8 @@ COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json) IS
 	'the earlier submission of the same document; null when there is none in the way';
 
 -- Whether a live invoice of the seller, other than this one, has a number that looks alike. A dead one that
--- was the first is not in the way: it is a possible duplicate from now on, should it be retried.
+-- was the first is not in the way: it is a possible duplicate from now on, should it be retried. One that
+-- was closed with something that may stand is, also when it has made room.
 CREATE FUNCTION @extschema@.invoice_looks_alike(self uuid, seller_key text, number_key text, number_scope text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -143,12 +188,12 @@ BEGIN
 	RETURN EXISTS (SELECT FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
 			AND s.number_scope = invoice_looks_alike.number_scope
-			AND s.possible_duplicate AND s.superseded_at IS NULL AND s.tracking_id <> self
-			AND NOT @extschema@.invoice_is_dead(s.execution_id));
+			AND s.possible_duplicate AND s.tracking_id <> self
+			AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
-	'whether another live invoice of the seller has a number that looks alike';
+	'whether another invoice of the seller, which is not dead or has left something, has a number that looks alike';
 
 -- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
 -- any table, workflow or queue. It runs nothing of the caller's.
@@ -184,8 +229,8 @@ BEGIN
 					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
-							AND s.possible_duplicate AND s.superseded_at IS NULL
-							AND NOT @extschema@.invoice_is_dead(s.execution_id)))
+							AND s.possible_duplicate
+							AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
 		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
