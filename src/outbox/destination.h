@@ -334,7 +334,7 @@ extern SagaDestination *saga_destination_new(const char *name, const char *kind)
 
 /*
  * The cache: of what this process uses, loaded by id.  Entries are valid until the
- * end of the transaction, or as long as they are pinned.  Need SPI_connect.
+ * end of the transaction, or as long as they are pinned.
  */
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 
