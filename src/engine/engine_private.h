@@ -313,7 +313,6 @@ extern bool saga_settle_dropped(int32 destination_id, bool force, int *pid);
 
 /*
  * The entries of not_compensated, in the execution and in its dead letter.
- * All need SPI_connect.
  *
  * lock: what a person speaks of; true: the execution has not ended.  settle: a person says it.  undone: the execution that undoes one has ended.
  * event: what comes for an execution that has ended; false: somebody has
