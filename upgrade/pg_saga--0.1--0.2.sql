@@ -147,7 +147,7 @@ CREATE INDEX outbox_unknown ON saga.outbox (destination_id, outbox_id)
 	WHERE outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn');
 -- also for what became of the calls that an execution gave up
 DROP INDEX saga.outbox_execution;
-CREATE INDEX outbox_execution ON saga.outbox (execution_id)
+CREATE INDEX outbox_execution ON saga.outbox (execution_id, task_id)
 	WHERE execution_id IS NOT NULL;
 ALTER TABLE saga.destination DROP CONSTRAINT destination_name_key, ADD UNIQUE (owner, name);
 ALTER TABLE saga.takeover DROP COLUMN only_row,

@@ -58,7 +58,7 @@ typedef struct SagaReference
 	int32		id;
 } SagaReference;
 
-/* Looks the names in a new version up, as its owner means them.  Needs SPI_connect. */
+/* Looks the names in a new version up, as its owner means them. */
 extern void saga_reference_store(int32 workflow_id, int version, Jsonb *definition, Oid owner);
 
 extern void saga_reference_forget(int32 workflow_id);	/* of all its versions */
@@ -253,7 +253,7 @@ extern void saga_step_interrupt(void);
 
 /* ---------- stopping (stop.c) ---------- */
 
-/* What saga.stop_execution does; body is the event.  Needs SPI_connect. */
+/* What saga.stop_execution does; body is the event. */
 extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 
 /* Where the event is that stops an execution. */
@@ -307,13 +307,12 @@ extern void saga_answer_release(SagaBatch *batch);
 /* ---------- how calls went (settle.c) ---------- */
 
 /* saga_outbox_drop_hook */
-extern bool saga_settle_dropped(int32 destination_id, bool force);
+extern bool saga_settle_dropped(int32 destination_id, bool force, int *pid);
 
 /* ---------- what an execution has left (entry.c) ---------- */
 
 /*
  * The entries of not_compensated, in the execution and in its dead letter.
- * All need SPI_connect.
  *
  * lock: what a person speaks of; true: the execution has not ended.  settle: a person says it.  undone: the execution that undoes one has ended.
  * event: what comes for an execution that has ended; false: somebody has
@@ -323,11 +322,40 @@ extern bool saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id);
 extern void saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow,
 							  const pg_uuid_t *execution_id, bool done, Jsonb *output);
 
-/* The same for one of many: false where somebody else has it, or there is no such entry. */
+/* The same for one of many: false where somebody else has it. */
 extern bool saga_entry_try_lock(const pg_uuid_t *execution_id, int32 workflow_id, bool *live);
-extern bool saga_entry_has_no_effect(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id);
-extern bool saga_entry_ask(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
-extern bool saga_entry_unknown(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id);
+
+/* What an open entry is. */
+#define SAGA_ENTRY_OPEN		0x01
+#define SAGA_ENTRY_UNKNOWN	0x02
+#define SAGA_ENTRY_UNDOING	0x04
+#define SAGA_ENTRY_ASKED	0x08
+
+/* One of many calls, with its entry. */
+typedef struct SagaLeftCall
+{
+	pg_uuid_t	message_id;
+	pg_uuid_t	execution_id;
+	int32		workflow_id;
+	int			task_id;
+	int			entry;			/* SAGA_ENTRY_*; 0: none is open */
+	bool		chosen;			/* the entry is to be changed */
+} SagaLeftCall;
+
+typedef enum SagaEntryChange
+{
+	SAGA_ENTRY_GOES,
+	SAGA_ENTRY_IS_ASKED,
+	SAGA_ENTRY_IS_UNKNOWN
+} SagaEntryChange;
+
+/*
+ * Of many calls of one execution.  Its list may name thousands of them, so it
+ * is read once and written once.  look: fills in the entries, of which none is
+ * chosen then.  change: of those that are chosen, when the rows are locked.
+ */
+extern void saga_entry_look(SagaLeftCall *calls, int n);
+extern void saga_entry_change(const SagaLeftCall *calls, int n, SagaEntryChange how);
 
 extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);

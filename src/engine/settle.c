@@ -9,8 +9,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/guc.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
@@ -23,31 +23,29 @@ PG_FUNCTION_INFO_V1(saga_settle);
 PG_FUNCTION_INFO_V1(saga_settle_destination);
 PG_FUNCTION_INFO_V1(saga_settle_text);
 
-/* Calls that are looked at together. */
-#define SETTLE_CHUNK 100
+/* Calls that are looked at together: as many as one execution may have, since its list is written once for all of them. */
+#define SETTLE_CHUNK 10000
 
 /* ---------- one ---------- */
 
-static SagaStmt find_stmt = {
-	"SELECT workflow_id, execution_id, task_id FROM saga.outbox"
-	" WHERE destination_id = ANY (ARRAY(SELECT destination_id FROM saga.destination)) AND outbox_id = $1"
-	" AND workflow_id IS NOT NULL",
-	1, {UUIDOID}
+static SagaStatement find_stmt = {
+	.sql = "SELECT workflow_id, execution_id, task_id FROM saga.outbox"
+	" WHERE destination_id = ANY (ARRAY(SELECT destination_id FROM saga.destination)) AND outbox_id = $message_id"
+	" AND workflow_id IS NOT NULL"
 };
 
 /*
  * Its record may be gone, with its destination.  Letters have no index of their
  * entries: only those are looked through whose workflows the caller may operate.
  */
-static SagaStmt find_entry_stmt = {
-	"SELECT workflow_id, execution_id FROM saga.execution WHERE execution_id = $1 AND not_compensated IS NOT NULL"
+static SagaStatement find_entry_stmt = {
+	.sql = "SELECT workflow_id, execution_id FROM saga.execution WHERE execution_id = $message_id AND not_compensated IS NOT NULL"
 	" UNION ALL (SELECT queue_id, message_id FROM saga.dead_letter"
-	" WHERE queue_id = ANY (ARRAY(SELECT w.workflow_id FROM saga.workflow w WHERE pg_has_role($2, w.owner, 'USAGE')"
+	" WHERE queue_id = ANY (ARRAY(SELECT w.workflow_id FROM saga.workflow w WHERE pg_has_role($caller, w.owner, 'USAGE')"
 	" OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id"
-	" AND g.\"right\" = 'operate' AND pg_has_role($2, g.role, 'USAGE'))))"
-	" AND details -> 'not_compensated' @> jsonb_build_array(jsonb_build_object('message_id', $1)))"
-	" LIMIT 1",
-	2, {UUIDOID, OIDOID}
+	" AND g.\"right\" = 'operate' AND pg_has_role($caller, g.role, 'USAGE'))))"
+	" AND details -> 'not_compensated' @> jsonb_build_array(jsonb_build_object('message_id', $message_id)))"
+	" LIMIT 1"
 };
 
 static void
@@ -68,10 +66,9 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	pg_uuid_t	execution_id;
 	SagaSettled settled = SAGA_NOT_WAITED_FOR;
 	int			task_id = 0;
-	Datum		values[2] = {UUIDPGetDatum(message_id), ObjectIdGetDatum(GetUserId())};
+	SagaRows   *rows;
 	bool		recorded;
 	bool		live;
-	bool		isnull;
 
 	if (!done && !unknown && strcmp(outcome, "no_effect") != 0)
 		invalid_outcome(outcome, "It is \"done\" or \"no_effect\"; of an execution that has ended, \"unknown\" too.");
@@ -80,19 +77,18 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the output is too large"),
 				 errdetail("An output has %d kB of JSON at most (pg_saga.payload_limit).", saga_payload_limit_kb)));
-	SPI_connect();
-	saga_execute(&find_stmt, values, NULL, false, 1);
-	recorded = SPI_processed > 0;
+	rows = saga_query(&find_stmt, saga_param_uuid("message_id", message_id));
+	recorded = rows->count > 0;
 	if (!recorded)
-		saga_execute(&find_entry_stmt, values, NULL, false, 1);
-	workflow = SPI_processed > 0 ? saga_workflow_by_id(DatumGetInt32(saga_result(0, 1, &isnull)), true) : NULL;
+		rows = saga_query(&find_entry_stmt, saga_param_uuid("message_id", message_id), saga_param_oid("caller", GetUserId()));
+	workflow = saga_next(rows) ? saga_workflow_by_id(saga_column_int4(rows, "workflow_id"), true) : NULL;
 	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_OPERATE))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("call %s of an execution does not exist", saga_uuid_to_cstring(message_id))));
-	execution_id = *DatumGetUUIDP(saga_result(0, 2, &isnull));
+	execution_id = saga_column_uuid(rows, "execution_id");
 	if (recorded)
-		task_id = DatumGetInt32(saga_result(0, 3, &isnull));
+		task_id = saga_column_int4(rows, "task_id");
 	live = saga_entry_lock(&execution_id, workflow->workflow_id);
 	if (unknown && (recorded || live || saga_uuid_cmp(message_id, &execution_id) != 0))
 		ereport(ERROR,
@@ -104,7 +100,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 		saga_entry_close(&execution_id, workflow->workflow_id);
 	else if (recorded)
 		settled = saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id,
-									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output);
+									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output, live);
 	if (settled == SAGA_NOT_IN_DOUBT)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -113,7 +109,6 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	/* of one that is live it is the answer */
 	if (!unknown && (settled != SAGA_SETTLED || !live))
 		saga_entry_settle(message_id, workflow, &execution_id, done, output);
-	SPI_finish();
 	saga_accepted();
 }
 
@@ -133,117 +128,229 @@ typedef enum Mass
 {
 	MASS_ASK,
 	MASS_NO_EFFECT,
-	MASS_UNKNOWN
+	MASS_UNKNOWN,
+	MASS_LOOK					/* is there any? */
 } Mass;
 
-typedef struct Call
+/* Those that were passed over. */
+typedef struct Left
 {
-	pg_uuid_t	message_id;
-	pg_uuid_t	execution_id;
-	int32		workflow_id;
-	int			task_id;
-} Call;
+	int64		calls;
+	bool		looked;			/* who has the rows of one of them locked was looked for, once */
+	int			pid;			/* who that is; 0: it was not found out */
+} Left;
 
-#define CALL_COLUMNS "SELECT outbox_id, execution_id, workflow_id, task_id FROM saga.outbox o WHERE destination_id = $1 AND outbox_id > $2 AND "
-#define BEFORE "coalesce(unwanted_since, last_sent_at, created_at) < $3 ORDER BY outbox_id LIMIT " CppAsString2(SETTLE_CHUNK)
+#define CALL_COLUMNS "SELECT outbox_id, execution_id, workflow_id, task_id FROM saga.outbox o" \
+	" WHERE destination_id = $destination_id AND outbox_id > $after AND "
+#define BEFORE "coalesce(unwanted_since, last_sent_at, created_at) < $before ORDER BY outbox_id LIMIT " CppAsString2(SETTLE_CHUNK)
 
 /* Their executions wait for how they went. */
-static SagaStmt asked_stmt = {
-	CALL_COLUMNS "unwanted_since IS NOT NULL AND state = 'waiting' AND workflow_id IS NOT NULL AND " BEFORE,
-	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+static SagaStatement asked_stmt = {
+	.sql = CALL_COLUMNS "unwanted_since IS NOT NULL AND state = 'waiting' AND workflow_id IS NOT NULL AND " BEFORE
 };
 
 /* Nobody could find out. */
-static SagaStmt unknown_stmt = {
-	CALL_COLUMNS "outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn') AND " BEFORE,
-	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+static SagaStatement unknown_stmt = {
+	.sql = CALL_COLUMNS "outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn') AND " BEFORE
 };
 
-/* Whatever is known of them: in a list of what was not undone. */
-static SagaStmt listed_stmt = {
-	CALL_COLUMNS "execution_id IS NOT NULL AND workflow_id IS NOT NULL AND EXISTS (SELECT FROM saga.execution e"
-	" WHERE e.execution_id = o.execution_id AND e.not_compensated @> jsonb_build_array(jsonb_build_object('message_id', o.outbox_id))"
-	" AND NOT e.not_compensated @> jsonb_build_array(jsonb_build_object('message_id', o.outbox_id, 'closed', true)))"
-	" AND " BEFORE,
-	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+/* Whatever is known of them: of executions that have left something, perhaps not this. */
+static SagaStatement listed_stmt = {
+	.sql = CALL_COLUMNS "execution_id IS NOT NULL AND workflow_id IS NOT NULL AND EXISTS (SELECT FROM saga.execution e"
+	" WHERE e.execution_id = o.execution_id AND e.not_compensated IS NOT NULL) AND " BEFORE
 };
 
-/* One of them; false: it was passed over. */
-typedef bool (*CallFunction) (const Call *call, Mass mass);
+/* ---------- of one execution ---------- */
 
-static bool
-settle_asked(const Call *call, Mass mass)
+/* Calls of one execution; returns how many were settled. */
+typedef int (*CallsFunction) (SagaLeftCall *calls, int n, Mass mass, Left *left);
+
+/* Of all that lock it: a process has the transaction that is in the row, unless that is prepared. */
+static int
+who_locks(const SagaLeftCall *call)
 {
-	bool		live;
+	static SagaStatement stmt = {
+		.sql = "SELECT l.pid FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.granted AND l.pid IS NOT NULL AND l.transactionid IN ("
+		"SELECT xmax FROM saga.continuation WHERE execution_id = $execution_id UNION ALL "
+		"SELECT xmax FROM saga.execution WHERE execution_id = $execution_id UNION ALL "
+		"SELECT xmax FROM saga.dead_letter WHERE message_id = $execution_id AND queue_id = $workflow_id)"
+		" AND l.pid <> pg_backend_pid() LIMIT 1"
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", &call->execution_id),
+								  saga_param_int4("workflow_id", call->workflow_id));
 
-	return saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) &&
-		saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id,
-						   mass == MASS_NO_EFFECT ? SAGA_SAID_NO_EFFECT : SAGA_SAID_UNKNOWN, NULL) == SAGA_SETTLED;
+	return saga_next(rows) ? saga_column_int4(rows, "pid") : 0;
+}
+
+/* False: somebody else has it. */
+static bool
+try_lock(const SagaLeftCall *calls, Left *left, bool *live)
+{
+	if (saga_entry_try_lock(&calls->execution_id, calls->workflow_id, live))
+		return true;
+	if (!left->looked)
+		left->pid = who_locks(calls);
+	left->looked = true;
+	return false;
+}
+
+static SagaSettled
+settle_record(const SagaLeftCall *call, SagaSaid said, bool live)
+{
+	CHECK_FOR_INTERRUPTS();
+	return saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id, said, NULL, live);
 }
 
 static bool
-settle_unknown(const Call *call, Mass mass)
+ask_record(const SagaLeftCall *call)
 {
-	bool		live;
-
-	if (!saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) || live)
-		return false;
-	if (mass == MASS_ASK)
-		return saga_entry_ask(&call->message_id, call->workflow_id, &call->execution_id, call->task_id);
-	if (!saga_entry_has_no_effect(&call->message_id, call->workflow_id, &call->execution_id))
-		return false;
-	(void) saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id,
-							  SAGA_SAID_NO_EFFECT, NULL);
-	return true;
+	CHECK_FOR_INTERRUPTS();
+	return saga_outbox_ask(&call->message_id, &call->execution_id, call->task_id);
 }
 
-static bool
-forget_listed(const Call *call, Mass mass)
+/* That they are asked for once more is over, too, where the execution has ended. */
+static int
+settle_asked(SagaLeftCall *calls, int n, Mass mass, Left *left)
 {
-	bool		live;
+	int			done = 0;
+	bool		live = false;
+	bool		locked = try_lock(calls, left, &live);
 
-	return saga_entry_try_lock(&call->execution_id, call->workflow_id, &live) && !live &&
-		saga_entry_unknown(&call->message_id, call->workflow_id, &call->execution_id);
+	if (locked && !live)
+		saga_entry_look(calls, n);
+	for (int i = 0; locked && i < n; i++)
+	{
+		if (settle_record(&calls[i], mass == MASS_NO_EFFECT ? SAGA_SAID_NO_EFFECT : SAGA_SAID_UNKNOWN, live) != SAGA_SETTLED)
+			continue;
+		done++;
+		calls[i].chosen = !live && (calls[i].entry & SAGA_ENTRY_ASKED) && !(calls[i].entry & SAGA_ENTRY_UNDOING);
+	}
+	if (locked && !live)
+		saga_entry_change(calls, n, mass == MASS_NO_EFFECT ? SAGA_ENTRY_GOES : SAGA_ENTRY_IS_UNKNOWN);
+	left->calls += n - done;
+	return done;
 }
 
-/* In pieces; returns how many. *left: so many were passed over. */
+/* Of those that nobody is at. */
+static int
+settle_unknown(SagaLeftCall *calls, int n, Mass mass, Left *left)
+{
+	int			done = 0;
+	bool		live;
+
+	if (!try_lock(calls, left, &live) || live)
+	{
+		left->calls += n;
+		return 0;
+	}
+	saga_entry_look(calls, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!(calls[i].entry & SAGA_ENTRY_UNKNOWN) || (calls[i].entry & SAGA_ENTRY_UNDOING))
+			continue;
+		if (mass == MASS_NO_EFFECT)
+			(void) settle_record(&calls[i], SAGA_SAID_NO_EFFECT, false);
+		else if (!ask_record(&calls[i]))
+			continue;
+		calls[i].chosen = true;
+		done++;
+	}
+	saga_entry_change(calls, n, mass == MASS_NO_EFFECT ? SAGA_ENTRY_GOES : SAGA_ENTRY_IS_ASKED);
+	left->calls += n - done;
+	return done;
+}
+
+/* Nobody will find out, and what was known is not any more; but what is unknown already is not written once more. */
+static int
+forget_listed(SagaLeftCall *calls, int n, Mass mass, Left *left)
+{
+	int			done = 0;
+	bool		live = false;
+	bool		locked = mass == MASS_UNKNOWN && try_lock(calls, left, &live) && !live;
+
+	saga_entry_look(calls, n);
+	for (int i = 0; i < n; i++)
+	{
+		int			entry = calls[i].entry;
+
+		if (!(entry & SAGA_ENTRY_OPEN))
+			continue;
+		if (!locked || (entry & SAGA_ENTRY_UNDOING))
+		{
+			left->calls++;
+			continue;
+		}
+		done++;
+		calls[i].chosen = !(entry & SAGA_ENTRY_UNKNOWN) || (entry & SAGA_ENTRY_ASKED);
+	}
+	saga_entry_change(calls, n, SAGA_ENTRY_IS_UNKNOWN);
+	return done;
+}
+
+/* ---------- one execution after the other ---------- */
+
+static int
+compare_calls(const void *a, const void *b)
+{
+	const SagaLeftCall *x = a;
+	const SagaLeftCall *y = b;
+	int			result = saga_uuid_cmp(&x->execution_id, &y->execution_id);
+
+	return result != 0 ? result : saga_uuid_cmp(&x->message_id, &y->message_id);
+}
+
+/* The next ones, those of an execution together; *after: the last of them. */
+static SagaLeftCall *
+next_calls(SagaStatement *stmt, int32 destination_id, TimestampTz before, pg_uuid_t *after, int *n)
+{
+	SagaRows   *rows = saga_query(stmt, saga_param_int4("destination_id", destination_id), saga_param_uuid("after", after),
+								  saga_param_timestamptz("before", before));
+	SagaLeftCall *calls = palloc0(sizeof(SagaLeftCall) * Max(rows->count, 1));
+
+	for (*n = 0; saga_next(rows); (*n)++)
+	{
+		SagaLeftCall *call = &calls[*n];
+
+		call->message_id = saga_column_uuid(rows, "outbox_id");
+		call->execution_id = saga_column_uuid(rows, "execution_id");
+		call->workflow_id = saga_column_int4(rows, "workflow_id");
+		call->task_id = saga_column_int4(rows, "task_id");
+		*after = call->message_id;
+	}
+	saga_rows_free(rows);
+	qsort(calls, *n, sizeof(SagaLeftCall), compare_calls);
+	return calls;
+}
+
+/* In pieces; returns how many. */
 static int64
-each_call(SagaStmt *stmt, int32 destination_id, TimestampTz before, Mass mass, CallFunction function, int64 *left)
+each_execution(SagaStatement *stmt, int32 destination_id, TimestampTz before, Mass mass, CallsFunction function, Left *left)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga settle", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext each = AllocSetContextCreate(context, "pg_saga settle one", ALLOCSET_DEFAULT_SIZES);
 	pg_uuid_t	after = saga_uuid_min;
-	Datum		values[3] = {Int32GetDatum(destination_id), UUIDPGetDatum(&after), TimestampTzGetDatum(before)};
 	int64		done = 0;
 	int			n;
 
 	do
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
-		Call	   *calls = palloc(sizeof(Call) * SETTLE_CHUNK);
-		bool		isnull;
+		SagaLeftCall *calls = next_calls(stmt, destination_id, before, &after, &n);
+		int			end;
 
-		saga_execute(stmt, values, NULL, false, 0);
-		n = (int) SPI_processed;
-		for (int i = 0; i < n; i++)
-		{
-			calls[i].message_id = *DatumGetUUIDP(saga_result(i, 1, &isnull));
-			calls[i].execution_id = *DatumGetUUIDP(saga_result(i, 2, &isnull));
-			calls[i].workflow_id = DatumGetInt32(saga_result(i, 3, &isnull));
-			calls[i].task_id = DatumGetInt32(saga_result(i, 4, &isnull));
-		}
-		SPI_freetuptable(SPI_tuptable);
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n && !(mass == MASS_LOOK && left->calls > 0); i = end)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (function(&calls[i], mass))
-				done++;
-			else
-				++*left;
-			after = calls[i].message_id;
+			for (end = i + 1; end < n && saga_uuid_cmp(&calls[end].execution_id, &calls[i].execution_id) == 0;)
+				end++;
+			/* what is made of the list goes with each */
+			MemoryContextSwitchTo(each);
+			done += function(&calls[i], end - i, mass, left);
+			MemoryContextReset(each);
 		}
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(context);
-	} while (n == SETTLE_CHUNK);
+		pfree(calls);
+	} while (n == SETTLE_CHUNK && !(mass == MASS_LOOK && left->calls > 0));
 	MemoryContextDelete(context);
 	return done;
 }
@@ -253,7 +360,7 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 {
 	SagaObject	object;
 	Mass		mass = MASS_ASK;
-	int64		left = 0;
+	Left		left = {0};
 	int64		done = 0;
 
 	if (strcmp(outcome, "no_effect") == 0)
@@ -262,14 +369,12 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 		mass = MASS_UNKNOWN;
 	else if (strcmp(outcome, "ask") != 0)
 		invalid_outcome(outcome, "Of all calls of a destination it is \"ask\", \"no_effect\" or \"unknown\".");
-	SPI_connect();
 	if (!saga_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN, &object))
 		saga_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN);
 	if (mass != MASS_ASK)
-		done += each_call(&asked_stmt, object.id, before, mass, settle_asked, &left);
+		done += each_execution(&asked_stmt, object.id, before, mass, settle_asked, &left);
 	if (mass != MASS_UNKNOWN)
-		done += each_call(&unknown_stmt, object.id, before, mass, settle_unknown, &left);
-	SPI_finish();
+		done += each_execution(&unknown_stmt, object.id, before, mass, settle_unknown, &left);
 	if (done > 0)
 		saga_accepted();
 	return done;
@@ -318,23 +423,32 @@ saga_settle_text(PG_FUNCTION_ARGS)
 
 /* ---------- a destination is dropped ---------- */
 
+/* Is there any?  Looked at alone, and nothing is locked. */
 static bool
-any(SagaStmt *stmt, int32 destination_id)
+any_asked(int32 destination_id)
 {
-	Datum		values[3] = {Int32GetDatum(destination_id), UUIDPGetDatum(&saga_uuid_min), TimestampTzGetDatum(DT_NOEND)};
+	static SagaStatement any_asked_stmt = {
+		.sql = "SELECT FROM saga.outbox WHERE destination_id = $destination_id"
+		" AND unwanted_since IS NOT NULL AND state = 'waiting' AND workflow_id IS NOT NULL LIMIT 1"
+	};
 
-	saga_execute(stmt, values, NULL, false, 1);
-	return SPI_processed > 0;
+	return saga_run(&any_asked_stmt, saga_param_int4("destination_id", destination_id)) > 0;
 }
 
 bool
-saga_settle_dropped(int32 destination_id, bool force)
+saga_settle_dropped(int32 destination_id, bool force, int *pid)
 {
-	int64		left = 0;
+	Left		left = {0};
 
-	if (!force)
-		return any(&asked_stmt, destination_id) || any(&listed_stmt, destination_id);
-	(void) each_call(&asked_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, settle_asked, &left);
-	(void) each_call(&listed_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, forget_listed, &left);
-	return left > 0;
+	if (force)
+	{
+		(void) each_execution(&asked_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, settle_asked, &left);
+		(void) each_execution(&listed_stmt, destination_id, DT_NOEND, MASS_UNKNOWN, forget_listed, &left);
+	}
+	else if (any_asked(destination_id))
+		return true;
+	else
+		(void) each_execution(&listed_stmt, destination_id, DT_NOEND, MASS_LOOK, forget_listed, &left);
+	*pid = left.pid;
+	return left.calls > 0;
 }

@@ -171,7 +171,6 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 
 	row.version = workflow->version;
 	row.body = input;
-	SPI_connect();
 	row.message_id = id ? *id : saga_uuid_new();
 	result = row.message_id;
 	if (name && !reserve_name(workflow, name, &row.message_id))
@@ -190,7 +189,6 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 		}
 		saga_send_rows(queue, &row, 1);
 	}
-	SPI_finish();
 	saga_accepted();
 	return result;
 }
@@ -397,7 +395,6 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 
 	saga_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
-	SPI_connect();
 	workflow_id = find_live(id);
 	if (workflow_id == 0)
 		no_live_execution(id);
@@ -410,7 +407,6 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	push_bool(&state, "compensate", PG_ARGISNULL(3) ? true : PG_GETARG_BOOL(3));
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	saga_stop(workflow_id, id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-	SPI_finish();
 	saga_accepted();
 	PG_RETURN_VOID();
 }
@@ -503,7 +499,6 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 				 errmsg("invalid task token"),
 				 errhint("Pass the token on as it came in $$.Task.Token.")));
 
-	SPI_connect();
 	if (!may_answer(workflow_id, &execution_id, token, heartbeat))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -524,7 +519,6 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 	}
 	saga_engine_send_event(workflow_id, &execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-	SPI_finish();
 	saga_accepted();
 }
 

@@ -4,11 +4,14 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "outbox/auth.h"
 #include "outbox/publisher_private.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(saga_publish);
@@ -18,6 +21,9 @@ PG_FUNCTION_INFO_V1(saga_publish);
 
 /* CALL saga.publish() waits so long for a rate. */
 #define SAGA_BRIEF_MS	2000
+
+/* So long what has arrived is written down, when the CALL is cancelled. */
+#define SAGA_LAST_MS	1000
 
 /* A row of limits is locked by somebody. */
 #define SAGA_LOCKED_RETRY_MS 50
@@ -70,6 +76,37 @@ publish_all(SagaPublisher *publisher)
 	report_last(publisher);
 }
 
+/*
+ * The CALL is cancelled, or something has raised.  That is told, whatever comes
+ * of this; but what has arrived would be lost with us, and what was taken and
+ * has not left would be in doubt.
+ */
+static void
+end_early(SagaPublisher *publisher, MemoryContext context)
+{
+	PG_TRY();
+	{
+		if (publisher->in_subtransaction)
+		{
+			RollbackAndReleaseCurrentSubTransaction();
+			CurrentResourceOwner = publisher->outer_owner;
+			publisher->in_subtransaction = false;
+		}
+		saga_publisher_finish(publisher, TimestampTzPlusMilliseconds(saga_monotonic_now(), SAGA_LAST_MS));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(LOG,
+				(errmsg("CALL saga.publish() could not write down how its messages were sent: %s", error->message)));
+	}
+	PG_END_TRY();
+}
+
 Datum
 saga_publish(PG_FUNCTION_ARGS)
 {
@@ -92,13 +129,24 @@ saga_publish(PG_FUNCTION_ARGS)
 		SPI_commit();
 		publish_all(publisher);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
+		ErrorData  *error;
+
 		MemoryContextSwitchTo(old); /* not the one that goes now */
+		error = CopyErrorData();
+		FlushErrorState();
 		if (publisher != NULL)
+		{
+			end_early(publisher, old);
+			MemoryContextSwitchTo(old);
 			saga_publisher_destroy(publisher);
+		}
+		ReThrowError(error);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	saga_publisher_destroy(publisher);
 	SPI_finish();
 	MemoryContextSwitchTo(old);
 	PG_RETURN_VOID();

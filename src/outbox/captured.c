@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
@@ -96,24 +96,19 @@ saga_captured_hash(const SagaDestination *destination, const SagaDelivery *deliv
 }
 
 /* What was sent under the same key is the same request, whichever record has it. */
-static SagaStmt owner_stmt = {
-	.sql = "SELECT 1 FROM saga.outbox WHERE destination_id = $1 AND captured_hash = $2 AND captured_hash IS NOT NULL "
-	"AND state IN ('waiting', 'delivered') AND outbox_id <> $3 AND captured @> $4 AND idempotency_key <> $5 LIMIT 1",
-	.nargs = 5,
-	.argtypes = {INT4OID, INT8OID, UUIDOID, JSONBOID, UUIDOID}
+static SagaStatement owner_stmt = {
+	.sql = "SELECT FROM saga.outbox WHERE destination_id = $destination_id AND captured_hash = $captured_hash "
+	"AND captured_hash IS NOT NULL AND state IN ('waiting', 'delivered') AND outbox_id <> $outbox_id "
+	"AND captured @> $captured AND idempotency_key <> $idempotency_key LIMIT 1"
 };
 
 static bool
-is_somebody_elses(const SagaDestination *destination, const SagaDelivery *delivery, Jsonb *common, int64 hash)
+is_somebody_elses(const SagaDestination *destination, const SagaDelivery *delivery, const Jsonb *common, int64 hash)
 {
-	Datum		values[5] = {Int32GetDatum(destination->destination_id), Int64GetDatum(hash),
-	UUIDPGetDatum(&delivery->outbox_id), JsonbPGetDatum(common), UUIDPGetDatum(&delivery->idempotency_key)};
-	bool		found;
-
-	(void) saga_execute(&owner_stmt, values, NULL, false, 1);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	return found;
+	return saga_run(&owner_stmt, saga_param_int4("destination_id", destination->destination_id),
+					saga_param_int8("captured_hash", hash), saga_param_uuid("outbox_id", &delivery->outbox_id),
+					saga_param_jsonb("captured", common),
+					saga_param_uuid("idempotency_key", &delivery->idempotency_key)) > 0;
 }
 
 /*

@@ -6,7 +6,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "net/secret.h"
 #include "outbox/limit.h"
 #include "outbox/request.h"
@@ -26,81 +26,66 @@
 #define SAGA_SETTLE_LATER_MS 500
 
 /* Who has it locked is dropping the destination; if he does not, the lease ends in its time. */
-static SagaStmt unclaim_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL, receives = receives - 1 WHERE ctid = (SELECT ctid "
-	"FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease = $3 FOR UPDATE SKIP LOCKED)",
-	.nargs = 4,
-	.argtypes = {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID}
+static SagaStatement unclaim_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $wake_at, lease = NULL, receives = receives - 1 WHERE ctid = (SELECT ctid "
+	"FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND lease = $lease FOR UPDATE SKIP LOCKED)"
 };
 
 typedef struct ClaimedRow
 {
 	ItemPointerData tid;
+	pg_uuid_t	id;
 	pg_uuid_t	message_id;
 	int			receives;
 	TimestampTz sent_at;
 } ClaimedRow;
 
-static SagaStmt claim_stmt = {
+static SagaStatement claim_stmt = {
 	.sql = "SELECT ctid, id, message_id, receives, sent_at FROM saga.message "
-	"WHERE queue_id = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, INT4OID}
+	"WHERE queue_id = $queue_id AND id > $mark ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED"
 };
 
-static SagaStmt delete_stmt = {
-	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {TIDARRAYOID}
+static SagaStatement delete_stmt = {
+	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($ctids)"
 };
 
 /* OFFSET 0 keeps it a nested loop over the primary key. */
-static SagaStmt read_stmt = {
-	.sql = "SELECT u.ord::integer, o.* FROM unnest($2) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
-	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, "
-	"request, created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, "
-	"same_failures, key_epoch, sent_status, first_sent_at, pending_since, captured, sent_error, doubted, last_sent_at, sent_class, unwanted_since, position IS NOT NULL, accepted, "
-	"uncertain AND outcome_by = 'lookup' AND coalesce(last_error ~ '^Saga.(NotFound|NotOurs):', false) "
-	"FROM saga.outbox WHERE destination_id = $1 AND outbox_id = u.id OFFSET 0) o",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDARRAYOID}
+static SagaStatement read_stmt = {
+	.sql = "SELECT u.ord::integer, o.* FROM unnest($outbox_ids) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
+	"(SELECT state, op, only_submit, workflow_id, execution_id, task_id, idempotency_key, ordering_key, request, "
+	"created_at, attempts, last_class, compensate, sends, phase, phase_tries, uncertain, same_failures, key_epoch, "
+	"sent_status, first_sent_at, pending_since, captured, sent_error, sent_class, unwanted_since, "
+	"position IS NOT NULL AS ordered, accepted, uncertain AND outcome_by = 'lookup' AND "
+	"coalesce(last_error ~ '^Saga.(NotFound|NotOurs):', false) AS unproved, doubted, last_sent_at "
+	"FROM saga.outbox WHERE destination_id = $destination_id AND outbox_id = u.id OFFSET 0) o"
 };
 
-static SagaStmt lease_stmt = {
+static SagaStatement lease_stmt = {
 	.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, sent_at, receives, kind, lease) "
-	"VALUES ($1, $2, $3, $4, $5, 'o', $6) ON CONFLICT DO NOTHING",
-	.nargs = 6,
-	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8OID}
+	"VALUES ($queue_id, $message_id, $wake_at, $sent_at, $receives, 'o', $lease) ON CONFLICT DO NOTHING"
 };
 
+/* In the order of the queue; what somebody else has locked is passed over. */
 static ClaimedRow *
-claim_rows(const SagaQueue *queue, int limit, int *n)
+claim_rows(int32 queue_id, const pg_uuid_t *mark, int limit, int *n)
 {
-	SagaClaim	claim;
-	Datum		values[3];
-	ClaimedRow *rows;
-	pg_uuid_t	last;
+	SagaRows   *found = saga_query(&claim_stmt, saga_param_int4("queue_id", queue_id), saga_param_uuid("mark", mark),
+								   saga_param_int4("limit", limit));
+	ClaimedRow *rows = palloc(sizeof(ClaimedRow) * Max(found->count, 1));
 	bool		isnull;
-	int			i;
 
-	saga_claim_begin(&claim, queue);
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(&claim.mark);
-	values[2] = Int32GetDatum(limit);
-	(void) saga_execute(&claim_stmt, values, NULL, false, 0);
-	*n = (int) SPI_processed;
-	if (*n > 0)
-		last = *DatumGetUUIDP(saga_result(*n - 1, 2, &isnull));
-	saga_claim_end(&claim, *n > 0 ? &last : NULL);
-	rows = palloc(sizeof(ClaimedRow) * Max(*n, 1));
-	for (i = 0; i < *n; i++)
+	*n = 0;
+	while (saga_next(found))
 	{
-		rows[i].tid = *(ItemPointer) DatumGetPointer(saga_result(i, 1, &isnull));
-		rows[i].message_id = *DatumGetUUIDP(saga_result(i, 3, &isnull));
-		rows[i].receives = DatumGetInt32(saga_result(i, 4, &isnull));
-		rows[i].sent_at = DatumGetTimestampTz(saga_result(i, 5, &isnull));
+		ClaimedRow *row = &rows[(*n)++];
+
+		row->tid = *(ItemPointer) DatumGetPointer(saga_column(found, "ctid", TIDOID, &isnull));
+		row->id = saga_column_uuid(found, "id");
+		row->message_id = saga_column_uuid(found, "message_id");
+		row->receives = saga_column_int4(found, "receives");
+		row->sent_at = saga_column_timestamptz(found, "sent_at");
 	}
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(found);
 	return rows;
 }
 
@@ -108,14 +93,13 @@ static void
 delete_rows(ClaimedRow *rows, int n)
 {
 	Datum	   *tids = palloc(sizeof(Datum) * n);
-	Datum		value;
 	int			i;
 
 	for (i = 0; i < n; i++)
 		tids[i] = PointerGetDatum(&rows[i].tid);
-	value = PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false,
-											TYPALIGN_SHORT));
-	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
+	saga_run(&delete_stmt, saga_param_array("ctids", TIDARRAYOID,
+											construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false,
+															TYPALIGN_SHORT)));
 }
 
 /* So many attempts in a row were lost with their publishers: it may be the message that ends them. */
@@ -137,39 +121,30 @@ lose(SagaDelivery *delivery)
  * Lost attempts are attempts: there are no more of them than of others.
  */
 static void
-read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
-			  const SagaDestination *destination, int lost)
+read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *destination, int lost)
 {
-	bool		isnull;
-	Datum		value;
 	char	   *phase;
+	char	   *sent_class;
 
-	delivery->compensate = DatumGetBool(SPI_getbinval(tuple, desc, 14, &isnull));
-	delivery->sends = DatumGetInt32(SPI_getbinval(tuple, desc, 15, &isnull));
-	phase = TextDatumGetCString(SPI_getbinval(tuple, desc, 16, &isnull));
-	delivery->phase_tries = DatumGetInt32(SPI_getbinval(tuple, desc, 17, &isnull));
-	delivery->uncertain = DatumGetBool(SPI_getbinval(tuple, desc, 18, &isnull));
-	delivery->same_failures = DatumGetInt32(SPI_getbinval(tuple, desc, 19, &isnull));
-	delivery->key_epoch = DatumGetInt32(SPI_getbinval(tuple, desc, 20, &isnull));
-	value = SPI_getbinval(tuple, desc, 21, &isnull);
-	delivery->sent_status = isnull ? 0 : DatumGetInt32(value);
-	value = SPI_getbinval(tuple, desc, 22, &isnull);
-	delivery->first_sent_at = isnull ? 0 : DatumGetTimestampTz(value);
-	value = SPI_getbinval(tuple, desc, 23, &isnull);
-	delivery->pending_since = isnull ? 0 : DatumGetTimestampTz(value);
-	value = SPI_getbinval(tuple, desc, 24, &isnull);
-	delivery->captured = isnull ? NULL : DatumGetJsonbPCopy(value);
-	value = SPI_getbinval(tuple, desc, 25, &isnull);
-	delivery->sent_error = isnull ? NULL : TextDatumGetCString(value);
-	value = SPI_getbinval(tuple, desc, 28, &isnull);
-	delivery->sent_class = isnull ? -1 : saga_class_of_name(TextDatumGetCString(value));
-	value = SPI_getbinval(tuple, desc, 29, &isnull);
-	delivery->unwanted_since = isnull ? 0 : DatumGetTimestampTz(value);
-	delivery->ordered = DatumGetBool(SPI_getbinval(tuple, desc, 30, &isnull));
-	delivery->accepted = DatumGetBool(SPI_getbinval(tuple, desc, 31, &isnull));
-	value = SPI_getbinval(tuple, desc, 32, &isnull);
-	delivery->unproved = !isnull && DatumGetBool(value) && lost == 0;
-	delivery->doubted = delivery->uncertain || DatumGetBool(SPI_getbinval(tuple, desc, 26, &isnull));
+	delivery->compensate = saga_column_bool(record, "compensate");
+	delivery->sends = saga_column_int4(record, "sends");
+	phase = saga_column_text(record, "phase");
+	delivery->phase_tries = saga_column_int4(record, "phase_tries");
+	delivery->uncertain = saga_column_bool(record, "uncertain");
+	delivery->same_failures = saga_column_int4(record, "same_failures");
+	delivery->key_epoch = saga_column_int4(record, "key_epoch");
+	delivery->sent_status = saga_column_int4(record, "sent_status");
+	delivery->first_sent_at = saga_column_timestamptz(record, "first_sent_at");
+	delivery->pending_since = saga_column_timestamptz(record, "pending_since");
+	delivery->captured = saga_column_jsonb(record, "captured");
+	delivery->sent_error = saga_column_text(record, "sent_error");
+	sent_class = saga_column_text(record, "sent_class");
+	delivery->sent_class = sent_class == NULL ? -1 : saga_class_of_name(sent_class);
+	delivery->unwanted_since = saga_column_timestamptz(record, "unwanted_since");
+	delivery->ordered = saga_column_bool(record, "ordered");
+	delivery->accepted = saga_column_bool(record, "accepted");
+	delivery->unproved = saga_column_bool(record, "unproved") && lost == 0;
+	delivery->doubted = delivery->uncertain || saga_column_bool(record, "doubted");
 	delivery->phase = saga_phase_of(destination, delivery, phase);
 	if (delivery->phase != SAGA_PHASE_SEND && delivery->phase != SAGA_PHASE_OTHER)
 	{
@@ -177,10 +152,10 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 			lose(delivery);
 		return;
 	}
-	value = SPI_getbinval(tuple, desc, 27, &isnull);
 	if (lost > 0)
 		delivery->sends += lost;
-	else if (!saga_has_lookup(destination, delivery) || !saga_takeover_doubts(delivery, isnull ? 0 : DatumGetTimestampTz(value)))
+	else if (!saga_has_lookup(destination, delivery) ||
+			 !saga_takeover_doubts(delivery, saga_column_timestamptz(record, "last_sent_at")))
 		return;
 	delivery->uncertain = delivery->doubted = delivery->lost = true;
 	delivery->phase = saga_phase_of(destination, delivery, phase);
@@ -190,37 +165,29 @@ read_standing(SagaDelivery *delivery, HeapTuple tuple, TupleDesc desc,
 		lose(delivery);
 }
 
-/* One row of read_stmt, in CurrentMemoryContext. */
+/* One row of read_stmt, in CurrentMemoryContext.  Who sends for nobody has no workflow, execution and task. */
 static SagaDelivery *
-read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row,
-			  const SagaDestination *destination)
+read_delivery(SagaRows *record, const ClaimedRow *row, const SagaDestination *destination)
 {
-	int			attempts;
 	SagaDelivery *delivery = palloc0(sizeof(SagaDelivery));
-	bool		isnull;
-	Datum		value;
+	char	   *last_class;
+	int			attempts;
 
 	delivery->outbox_id = row->message_id;
-	delivery->op = DatumGetChar(SPI_getbinval(tuple, desc, 3, &isnull));
-	delivery->only_submit = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
-	value = SPI_getbinval(tuple, desc, 5, &isnull);
-	if (!isnull)
-	{
-		delivery->workflow_id = DatumGetInt32(value);
-		delivery->execution_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 6, &isnull));
-		delivery->task_id = DatumGetInt32(SPI_getbinval(tuple, desc, 7, &isnull));
-	}
-	delivery->idempotency_key = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 8, &isnull));
-	value = SPI_getbinval(tuple, desc, 9, &isnull);
-	delivery->ordering_key = isnull ? NULL : TextDatumGetCString(value);
-	delivery->request = DatumGetJsonbPCopy(SPI_getbinval(tuple, desc, 10, &isnull));
-	delivery->created_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 11, &isnull));
-	attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 12, &isnull));
+	delivery->op = saga_column_char(record, "op");
+	delivery->only_submit = saga_column_bool(record, "only_submit");
+	delivery->workflow_id = saga_column_int4(record, "workflow_id");
+	delivery->execution_id = saga_column_uuid(record, "execution_id");
+	delivery->task_id = saga_column_int4(record, "task_id");
+	delivery->idempotency_key = saga_column_uuid(record, "idempotency_key");
+	delivery->ordering_key = saga_column_text(record, "ordering_key");
+	delivery->request = saga_column_jsonb(record, "request");
+	delivery->created_at = saga_column_timestamptz(record, "created_at");
+	attempts = saga_column_int4(record, "attempts");
 	delivery->attempt = Max(row->receives, attempts) + 1;
-	value = SPI_getbinval(tuple, desc, 13, &isnull);
-	delivery->alone = !isnull &&
-		strcmp(TextDatumGetCString(value), saga_class_name(SAGA_CLASS_SPLIT)) == 0;
-	read_standing(delivery, tuple, desc, destination, Max(row->receives - attempts, 0));
+	last_class = saga_column_text(record, "last_class");
+	delivery->alone = last_class != NULL && strcmp(last_class, saga_class_name(SAGA_CLASS_SPLIT)) == 0;
+	read_standing(delivery, record, destination, Max(row->receives - attempts, 0));
 	delivery->retry_after_ms = -1;
 	return delivery;
 }
@@ -229,19 +196,15 @@ read_delivery(HeapTuple tuple, TupleDesc desc, const ClaimedRow *row,
  * A publisher was lost in the middle of a request that the server may still be
  * working on: the look-up waits as it does after any uncertain answer.
  */
-static SagaStmt lost_stmt = {
-	.sql = "UPDATE saga.outbox SET attempts = $3, sends = $4, uncertain = true, "
+static SagaStatement lost_stmt = {
+	.sql = "UPDATE saga.outbox SET attempts = $attempts, sends = $sends, uncertain = true, "
 	"first_sent_at = coalesce(first_sent_at, created_at) WHERE ctid = (SELECT ctid FROM saga.outbox "
-	"WHERE destination_id = $1 AND outbox_id = $2 FOR UPDATE SKIP LOCKED)",
-	.nargs = 4,
-	.argtypes = {INT4OID, UUIDOID, INT4OID, INT4OID}
+	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id FOR UPDATE SKIP LOCKED)"
 };
 
-static SagaStmt later_stmt = {
+static SagaStatement later_stmt = {
 	.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, sent_at, receives, kind) "
-	"VALUES ($1, $2, $3, $4, $5, 'o') ON CONFLICT DO NOTHING",
-	.nargs = 5,
-	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+	"VALUES ($queue_id, $message_id, $wake_at, $sent_at, $receives, 'o') ON CONFLICT DO NOTHING"
 };
 
 /* It is not taken now, and no attempt has been made. */
@@ -249,29 +212,21 @@ static void
 put_off(const SagaDestination *destination, const ClaimedRow *row, int64 delay_ms)
 {
 	TimestampTz wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
-	Datum		values[5];
 
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = UUIDPGetDatum(&row->message_id);
-	values[2] = TimestampTzGetDatum(wake_at);
-	values[3] = TimestampTzGetDatum(row->sent_at);
-	values[4] = Int32GetDatum(row->receives);
-	(void) saga_execute(&later_stmt, values, NULL, false, 0);
+	saga_run(&later_stmt, saga_param_int4("queue_id", destination->destination_id),
+			 saga_param_uuid("message_id", &row->message_id), saga_param_timestamptz("wake_at", wake_at),
+			 saga_param_timestamptz("sent_at", row->sent_at), saga_param_int4("receives", row->receives));
 	saga_note_timer(wake_at);
 }
 
 static bool
 must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
 {
-	Datum		values[4];
-
 	if (!delivery->lost || delivery->error != NULL || delivery->phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
 		return false;
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = UUIDPGetDatum(&delivery->outbox_id);
-	values[2] = Int32GetDatum(row->receives);
-	values[3] = Int32GetDatum(delivery->sends);
-	(void) saga_execute(&lost_stmt, values, NULL, false, 0);
+	saga_run(&lost_stmt, saga_param_int4("attempts", row->receives), saga_param_int4("sends", delivery->sends),
+			 saga_param_int4("destination_id", destination->destination_id),
+			 saga_param_uuid("outbox_id", &delivery->outbox_id));
 	put_off(destination, row, destination->lookup->delay_ms);
 	return true;
 }
@@ -292,20 +247,15 @@ end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, c
 	return true;
 }
 
+/* False: it is in flight already. */
 static bool
 take_lease(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row,
 		   TimestampTz wake_at, int64 lease)
 {
-	Datum		values[6];
-
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = UUIDPGetDatum(&delivery->outbox_id);
-	values[2] = TimestampTzGetDatum(wake_at);
-	values[3] = TimestampTzGetDatum(row->sent_at);
-	values[4] = Int32GetDatum(delivery->attempt);
-	values[5] = Int64GetDatum(lease);
-	(void) saga_execute(&lease_stmt, values, NULL, false, 0);
-	return SPI_processed > 0;	/* else it is in flight already */
+	return saga_run(&lease_stmt, saga_param_int4("queue_id", destination->destination_id),
+					saga_param_uuid("message_id", &delivery->outbox_id), saga_param_timestamptz("wake_at", wake_at),
+					saga_param_timestamptz("sent_at", row->sent_at), saga_param_int4("receives", delivery->attempt),
+					saga_param_int8("lease", lease)) > 0;
 }
 
 /* ---------- sendings ---------- */
@@ -322,13 +272,12 @@ typedef struct Packing
 	TimestampTz wake_at;
 	SagaSettling *settling;
 	int64		settle_spread_ms;	/* of those that are put off; -1: not asked for */
+	SagaRaised	raised;
 } Packing;
 
-static SagaStmt unwanted_stmt = {
-	.sql = "SELECT count(*) FROM (SELECT FROM saga.outbox WHERE destination_id = $1 AND unwanted_since IS NOT NULL "
-	"AND state = 'waiting' LIMIT 10000) o",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement unwanted_stmt = {
+	.sql = "SELECT count(*) FROM (SELECT FROM saga.outbox WHERE destination_id = $destination_id "
+	"AND unwanted_since IS NOT NULL AND state = 'waiting' LIMIT 10000) o"
 };
 
 /* As many as there are, and no more often than they have their turn: they would be moved in vain. */
@@ -340,11 +289,11 @@ settle_later_ms(Packing *packing)
 
 	if (packing->settle_spread_ms < 0)
 	{
-		Datum		value = Int32GetDatum(packing->destination->destination_id);
-		bool		isnull;
+		SagaRows   *rows = saga_query(&unwanted_stmt,
+									  saga_param_int4("destination_id", packing->destination->destination_id));
 
-		(void) saga_execute(&unwanted_stmt, &value, NULL, false, 1);
-		packing->settle_spread_ms = DatumGetInt64(saga_result(0, 1, &isnull)) * unit_ms;
+		(void) saga_next(rows);
+		packing->settle_spread_ms = saga_column_int8(rows, "count") * unit_ms;
 	}
 	if (!pg_strong_random(&random, sizeof(random)))
 		random = PG_UINT32_MAX;
@@ -423,36 +372,56 @@ choose_sending(Packing *packing, SagaDelivery *delivery)
 }
 
 /*
- * Dropped: withdrawn, or already done by another publisher whose lease had
- * run out.  Left out: not the first of its ordering key.
+ * Is it this message's turn?  If not it is left out, as it is not the first of
+ * its ordering key, or dropped: withdrawn, or already done by another publisher
+ * whose lease had run out, or not wanted any more.
  */
-static void
-pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *row)
+static bool
+has_turn(const SagaDestination *destination, const SagaDelivery *delivery, bool waiting, const ClaimedRow *row)
 {
-	int32		destination_id = packing->destination->destination_id;
-	bool		isnull;
-	char	   *state = TextDatumGetCString(SPI_getbinval(tuple, desc, 2, &isnull));
-	SagaDelivery *delivery = read_delivery(tuple, desc, row, packing->destination);
-	SagaSending *sending;
-	MemoryContext old;
+	int32		destination_id = destination->destination_id;
 
 	if (delivery->ordering_key != NULL && !saga_ordering_lock(destination_id, !saga_serves_all))
 	{
-		put_off(packing->destination, row, SAGA_ORDERING_RETRY_MS);
-		return;
+		put_off(destination, row, SAGA_ORDERING_RETRY_MS);
+		return false;
 	}
-	if (strcmp(state, "waiting") != 0)
+	if (!waiting)
 	{
 		if (delivery->ordering_key != NULL)
 			saga_ordering_release(destination_id, delivery->ordering_key);
-		return;
+		return false;
 	}
 	if (delivery->ordering_key != NULL &&
 		!saga_ordering_is_first(destination_id, delivery->ordering_key, &delivery->outbox_id))
-		return;
-	if (delivery->unwanted_since != 0 && end_unwanted(packing->destination, delivery, row))
-		return;
-	if (must_wait_to_look(packing->destination, delivery, row))
+		return false;
+	return delivery->unwanted_since == 0 || !end_unwanted(destination, delivery, row);
+}
+
+/* Who looks after an order, or ends what is not wanted, writes to other queues and to workflows: not raised. */
+static bool
+has_turn_lowered(Packing *packing, const SagaDelivery *delivery, bool waiting, const ClaimedRow *row)
+{
+	bool		turn;
+
+	if (delivery->ordering_key == NULL && delivery->unwanted_since == 0)
+		return waiting;
+	saga_lower(&packing->raised);
+	turn = has_turn(packing->destination, delivery, waiting, row);
+	saga_raise(&packing->raised);
+	return turn;
+}
+
+static void
+pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
+{
+	bool		waiting = strcmp(saga_column_text(record, "state"), "waiting") == 0;
+	SagaDelivery *delivery = read_delivery(record, row, packing->destination);
+	SagaSending *sending;
+	MemoryContext old;
+
+	if (!has_turn_lowered(packing, delivery, waiting, row) ||
+		must_wait_to_look(packing->destination, delivery, row))
 		return;
 	if (delivery->unwanted_since != 0 && packing->settling->n <= 0)
 	{
@@ -468,7 +437,7 @@ pack_row(Packing *packing, HeapTuple tuple, TupleDesc desc, const ClaimedRow *ro
 		sending->settles = true;
 	}
 	old = MemoryContextSwitchTo(sending->context);
-	sending->deliveries[sending->ndeliveries++] = read_delivery(tuple, desc, row, packing->destination);
+	sending->deliveries[sending->ndeliveries++] = read_delivery(record, row, packing->destination);
 	MemoryContextSwitchTo(old);
 }
 
@@ -476,48 +445,34 @@ void
 saga_unclaim_sending(const SagaSending *sending, int64 lease)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[4];
 	int			i;
 
-	values[0] = Int32GetDatum(sending->destination->destination_id);
-	values[2] = Int64GetDatum(lease);
-	values[3] = TimestampTzGetDatum(now);
 	for (i = 0; i < sending->ndeliveries; i++)
-	{
-		values[1] = UUIDPGetDatum(&sending->deliveries[i]->outbox_id);
-		(void) saga_execute(&unclaim_stmt, values, NULL, false, 0);
-	}
+		saga_run(&unclaim_stmt, saga_param_timestamptz("wake_at", now),
+				 saga_param_int4("queue_id", sending->destination->destination_id),
+				 saga_param_uuid("message_id", &sending->deliveries[i]->outbox_id), saga_param_int8("lease", lease));
 	saga_note_timer(now);
 }
 
 static void
 pack_rows(Packing *packing, ClaimedRow *rows, int n)
 {
+	const SagaDestination *destination = packing->destination;
 	Datum	   *ids = palloc(sizeof(Datum) * n);
-	Datum		values[2];
-	SPITupleTable *table;
-	uint64		nread;
-	uint64		i;
+	SagaRows   *records;
+	int			i;
 
 	for (i = 0; i < n; i++)
 		ids[i] = UUIDPGetDatum(&rows[i].message_id);
-	values[0] = Int32GetDatum(packing->destination->destination_id);
-	values[1] = PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	(void) saga_execute(&read_stmt, values, NULL, false, 0);
-	table = SPI_tuptable;
-	nread = SPI_processed;
-	if (nread < n)
+	records = saga_query(&read_stmt, saga_param_int4("destination_id", destination->destination_id),
+						 saga_param_array("outbox_ids", UUIDARRAYOID,
+										  construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
+	if (records->count < (uint64) n)
 		ereport(WARNING,
-				(errmsg("queue of destination \"%s\" had messages that are not in the outbox",
-						packing->destination->name)));
-	for (i = 0; i < nread; i++)
-	{
-		bool		isnull;
-		int			ord = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
-
-		pack_row(packing, table->vals[i], table->tupdesc, &rows[ord - 1]);
-	}
-	SPI_freetuptable(table);
+				(errmsg("queue of destination \"%s\" had messages that are not in the outbox", destination->name)));
+	while (saga_next(records))
+		pack_row(packing, records, &rows[saga_column_int4(records, "ord") - 1]);
+	saga_rows_free(records);
 }
 
 /* The longest that a request of this destination may take. */
@@ -545,18 +500,24 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
 	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;
 	Packing		packing = {destination, parent, claimed, NULL, 0, lease,.settling = settling,.settle_spread_ms = -1};
+	SagaClaim	claim;
 	ClaimedRow *rows;
 	int			n;
 
 	if (queue == NULL)
 		return 0;
-	rows = claim_rows(queue, max_sendings * (batched ? destination->batch : 1), &n);
-	if (n == 0)
-		return 0;
-	delete_rows(rows, n);
-	packing.now = GetCurrentTimestamp();
-	packing.wake_at = TimestampTzPlusMilliseconds(packing.now, longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
-	pack_rows(&packing, rows, n);
-	saga_note_timer(packing.wake_at);
+	saga_claim_begin(&claim, queue);
+	saga_raise(&packing.raised);
+	rows = claim_rows(queue->queue_id, &claim.mark, max_sendings * (batched ? destination->batch : 1), &n);
+	saga_claim_end(&claim, n > 0 ? &rows[n - 1].id : NULL);
+	if (n > 0)
+	{
+		delete_rows(rows, n);
+		packing.now = GetCurrentTimestamp();
+		packing.wake_at = TimestampTzPlusMilliseconds(packing.now, longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
+		pack_rows(&packing, rows, n);
+		saga_note_timer(packing.wake_at);
+	}
+	saga_lower(&packing.raised);
 	return n;
 }

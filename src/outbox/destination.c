@@ -12,8 +12,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/statement.h"
 #include "fmgr.h"
 #include "outbox/destination.h"
 #include "queue/queue.h"
@@ -72,31 +72,29 @@ static bool cache_valid = false;
 static Oid	cache_relid = InvalidOid;	/* of saga.destination when it was read */
 static bool callback_registered = false;
 
-static SagaStmt load_stmt = {
+static SagaStatement load_stmt = {
 	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused, limit_key, changed_at "
-	"FROM saga.destination WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+	"FROM saga.destination WHERE destination_id = $destination_id",
+	.read_only = true,.limit = 1
 };
 
 /* Has it something to claim; or, of those that have nobody to bring it back, something that is due? */
-static SagaStmt look_stmt = {
+static SagaStatement look_stmt = {
 	.sql = "SELECT d.destination_id, d.owner::oid, "
 	"EXISTS (SELECT FROM saga.message m WHERE m.queue_id = d.destination_id) "
-	"OR $1 AND EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = d.destination_id AND t.wake_at <= now()) "
-	"FROM saga.destination d WHERE d.destination_id > $2 ORDER BY d.destination_id LIMIT $3",
-	.nargs = 3,
-	.argtypes = {BOOLOID, INT4OID, INT4OID}
+	"OR $due AND EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = d.destination_id AND t.wake_at <= now()) AS has_work "
+	"FROM saga.destination d WHERE d.destination_id > $after ORDER BY d.destination_id LIMIT $limit",
+	.read_only = true
 };
 
-static SagaStmt owners_stmt = {
-	.sql = "SELECT destination_id, owner::oid FROM saga.destination ORDER BY destination_id"
+static SagaStatement owners_stmt = {
+	.sql = "SELECT destination_id, owner::oid FROM saga.destination ORDER BY destination_id",
+	.read_only = true
 };
 
-static SagaStmt ids_of_stmt = {
-	.sql = "SELECT destination_id, owner::oid FROM saga.destination WHERE owner = $1 ORDER BY destination_id",
-	.nargs = 1,
-	.argtypes = {OIDOID}
+static SagaStatement ids_of_stmt = {
+	.sql = "SELECT destination_id FROM saga.destination WHERE owner = $owner ORDER BY destination_id",
+	.read_only = true
 };
 
 static void
@@ -155,26 +153,26 @@ saga_destination_new(const char *name, const char *kind)
 	return destination;
 }
 
+/* One row of load_stmt.  NULL: what its settings say is not understood, and a warning has said so. */
 static SagaDestination *
-read_row(uint64 row)
+read_destination(SagaRows *row)
 {
 	SagaDestination *destination;
 	MemoryContext old;
-	bool		isnull;
-	char	   *name = TextDatumGetCString(saga_result(row, 2, &isnull));
-	Jsonb	   *settings = DatumGetJsonbPCopy(saga_result(row, 5, &isnull));
+	int32		destination_id = saga_column_int4(row, "destination_id");
+	char	   *name = saga_column_text(row, "name");
+	Jsonb	   *settings;
 	char	   *path;
 	const char *error;
 
-	destination = saga_destination_new(name, TextDatumGetCString(saga_result(row, 3, &isnull)));
-	destination->destination_id = DatumGetInt32(saga_result(row, 1, &isnull));
-	destination->owner = DatumGetObjectId(saga_result(row, 4, &isnull));
-	destination->paused = DatumGetBool(saga_result(row, 6, &isnull));
-	destination->limit_key = MemoryContextStrdup(destination->context,
-												 TextDatumGetCString(saga_result(row, 7, &isnull)));
-	destination->changed_at = DatumGetTimestampTz(saga_result(row, 8, &isnull));
-	settings = saga_secret_qualify("destination", destination->destination_id, settings);
+	destination = saga_destination_new(name, saga_column_text(row, "kind"));
+	destination->destination_id = destination_id;
+	destination->owner = saga_column_oid(row, "owner");
+	settings = saga_secret_qualify("destination", destination_id, saga_column_jsonb(row, "settings"));
+	destination->paused = saga_column_bool(row, "paused");
 	old = MemoryContextSwitchTo(destination->context);
+	destination->limit_key = saga_column_text(row, "limit_key");
+	destination->changed_at = saga_column_timestamptz(row, "changed_at");
 	error = saga_settings_parse(destination, settings, &path);
 	MemoryContextSwitchTo(old);
 	if (error != NULL)
@@ -217,20 +215,24 @@ check_cache(void)
  * What is cached decides about rights in later transactions too, so it may not
  * come from the old snapshot of a REPEATABLE READ transaction.  A change that
  * comes meanwhile makes the cache invalid, and what is added here with it.
+ *
+ * Many may be loaded in one transaction: what only the loading needs goes at once.
  */
 static SagaDestination *
 load(int32 destination_id)
 {
-	Datum		value = Int32GetDatum(destination_id);
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "saga destination load",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
 	SagaDestination *destination = NULL;
+	SagaRows   *rows;
 	Entry	   *entry;
 	bool		found;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	(void) saga_execute(&load_stmt, &value, NULL, true, 1);
-	if (SPI_processed > 0)
-		destination = read_row(0);
+	rows = saga_query(&load_stmt, saga_param_int4("destination_id", destination_id));
+	if (saga_next(rows))
+		destination = read_destination(rows);
 	PopActiveSnapshot();
 	if (destination != NULL)
 	{
@@ -239,7 +241,8 @@ load(int32 destination_id)
 		entry->destination = destination;
 		MemoryContextSetParent(destination->context, TopMemoryContext);
 	}
-	SPI_finish();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
 	return destination;
 }
 
@@ -257,75 +260,77 @@ saga_destination_by_id(int32 destination_id)
 	return entry != NULL ? entry->destination : load(destination_id);
 }
 
-/* A statement's rows of id and owner: the ids whose owner the user has the privileges of, in the caller's memory. */
-static List *
-read_ids(SagaStmt *stmt, Datum *values, Oid user)
+/* As they are now, and not as an old snapshot of the transaction has them. */
+static SagaRows *
+query_latest(SagaStatement *stmt, const SagaParam *params)
 {
-	MemoryContext context = CurrentMemoryContext;
-	List	   *ids = NIL;
-	uint64		row;
-	bool		isnull;
+	SagaRows   *rows;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	(void) saga_execute(stmt, values, NULL, true, 0);
+	rows = saga_query_params(stmt, params);
 	PopActiveSnapshot();
-	for (row = 0; row < SPI_processed; row++)
-	{
-		MemoryContext old;
-
-		if (OidIsValid(user) && !has_privs_of_role(user, DatumGetObjectId(saga_result(row, 2, &isnull))))
-			continue;
-		old = MemoryContextSwitchTo(context);
-		ids = lappend_int(ids, DatumGetInt32(saga_result(row, 1, &isnull)));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return ids;
+	return rows;
 }
 
 List *
 saga_destination_ids_of(Oid owner)
 {
-	Datum		value = ObjectIdGetDatum(owner);
+	const SagaParam params[] = {saga_param_oid("owner", owner), {.name = NULL}};
+	SagaRows   *rows = query_latest(&ids_of_stmt, params);
+	List	   *ids = NIL;
 
-	return read_ids(&ids_of_stmt, &value, InvalidOid);
+	while (saga_next(rows))
+		ids = lappend_int(ids, saga_column_int4(rows, "destination_id"));
+	saga_rows_free(rows);
+	return ids;
 }
 
 List *
 saga_destination_ids_for(Oid user)
 {
-	return read_ids(&owners_stmt, NULL, user);
+	const SagaParam none[] = {{.name = NULL}};
+	SagaRows   *rows = query_latest(&owners_stmt, none);
+	List	   *ids = NIL;
+
+	while (saga_next(rows))
+	{
+		int32		destination_id = saga_column_int4(rows, "destination_id");
+
+		if (has_privs_of_role(user, saga_column_oid(rows, "owner")))
+			ids = lappend_int(ids, destination_id);
+	}
+	saga_rows_free(rows);
+	return ids;
 }
 
 void
 saga_destination_look(SagaDestinationLook *look)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		values[3] = {BoolGetDatum(look->due), Int32GetDatum(look->after), Int32GetDatum(look->limit)};
-	uint64		row;
-	bool		isnull;
+	const SagaParam params[] = {
+		saga_param_bool("due", look->due),
+		saga_param_int4("after", look->after),
+		saga_param_int4("limit", look->limit),
+		{.name = NULL}
+	};
+	SagaRows   *rows = query_latest(&look_stmt, params);
 
-	SPI_connect();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) saga_execute(&look_stmt, values, NULL, true, 0);
-	PopActiveSnapshot();
 	look->n = 0;
-	look->ids = MemoryContextAllocHuge(context, sizeof(int32) * Max(SPI_processed, 1));
-	look->owners = MemoryContextAllocHuge(context, sizeof(Oid) * Max(SPI_processed, 1));
-	look->more = SPI_processed > 0 && SPI_processed == (uint64) look->limit;
-	for (row = 0; row < SPI_processed; row++)
+	look->ids = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int32) * Max(rows->count, 1));
+	look->owners = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Oid) * Max(rows->count, 1));
+	look->more = rows->count > 0 && rows->count == (uint64) look->limit;
+	while (saga_next(rows))
 	{
-		Oid			owner = DatumGetObjectId(saga_result(row, 2, &isnull));
+		Oid			owner;
 
-		look->last = DatumGetInt32(saga_result(row, 1, &isnull));
-		if (!DatumGetBool(saga_result(row, 3, &isnull)) ||
+		look->last = saga_column_int4(rows, "destination_id");
+		owner = saga_column_oid(rows, "owner");
+		if (!saga_column_bool(rows, "has_work") ||
 			(OidIsValid(look->user) && !has_privs_of_role(look->user, owner)))
 			continue;
 		look->ids[look->n] = look->last;
 		look->owners[look->n++] = owner;
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 }
 
 bool
@@ -369,10 +374,9 @@ saga_destination_try_lock(int32 destination_id)
 	return saga_object_try_lock(saga_relation_oid("destination"), destination_id, AccessShareLock);
 }
 
-static SagaStmt paused_stmt = {
-	.sql = "SELECT paused FROM saga.destination WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement paused_stmt = {
+	.sql = "SELECT paused FROM saga.destination WHERE destination_id = $destination_id",
+	.limit = 1
 };
 
 /*
@@ -382,35 +386,24 @@ static SagaStmt paused_stmt = {
 bool
 saga_destination_is_paused(int32 destination_id)
 {
-	Datum		value = Int32GetDatum(destination_id);
-	bool		isnull;
-	bool		paused;
+	SagaRows   *rows = saga_query(&paused_stmt, saga_param_int4("destination_id", destination_id));
+	bool		paused = !saga_next(rows) || saga_column_bool(rows, "paused");
 
-	(void) saga_execute(&paused_stmt, &value, NULL, false, 1);
-	paused = SPI_processed == 0 || DatumGetBool(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return paused;
 }
 
-static SagaStmt changed_stmt = {
-	.sql = "SELECT 1 FROM saga.destination WHERE destination_id = $1 AND changed_at <> $2",
-	.nargs = 2,
-	.argtypes = {INT4OID, TIMESTAMPTZOID}
+static SagaStatement changed_stmt = {
+	.sql = "SELECT FROM saga.destination WHERE destination_id = $destination_id AND changed_at <> $changed_at",
+	.limit = 1
 };
 
 /* For the same reason. */
 bool
 saga_destination_is_outdated(const SagaDestination *destination)
 {
-	Datum		values[2];
-	bool		outdated;
-
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = TimestampTzGetDatum(destination->changed_at);
-	(void) saga_execute(&changed_stmt, values, NULL, false, 1);
-	outdated = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	return outdated;
+	return saga_run(&changed_stmt, saga_param_int4("destination_id", destination->destination_id),
+					saga_param_timestamptz("changed_at", destination->changed_at)) > 0;
 }
 
 void

@@ -12,7 +12,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "net/http.h"
 #include "outbox/doc.h"
@@ -21,16 +21,15 @@
 #include "utils/timestamp.h"
 
 /* The last one: a compensation that was handed on has two. */
-static SagaStmt lock_stmt = {
-	.sql = "SELECT destination_id, outbox_id, state, "
-	"(outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt') AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') OR coalesce(last_sent_at, created_at) < "
-	"(SELECT max(at) FROM saga.takeover WHERE at > '-infinity')), "
+static SagaStatement lock_stmt = {
+	.sql = "SELECT destination_id, outbox_id, state, (outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt') "
+	"AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') "
+	"OR coalesce(last_sent_at, created_at) < (SELECT max(at) FROM saga.takeover WHERE at > '-infinity')) AS in_doubt, "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
-	"phase = 'poll', last_sent_at, position IS NOT NULL, request - '{Body,Headers,Captured}'::text[], accepted, op "
-	"FROM saga.outbox WHERE execution_id = $1 AND task_id = $2 "
-	"ORDER BY created_at DESC, state = 'waiting' DESC LIMIT 1 FOR UPDATE",
-	.nargs = 2,
-	.argtypes = {UUIDOID, INT4OID}
+	"phase = 'poll' AS polls, last_sent_at, position IS NOT NULL AS ordered, "
+	"request - '{Body,Headers,Captured}'::text[] AS request, accepted, op "
+	"FROM saga.outbox WHERE execution_id = $execution_id AND task_id = $task_id "
+	"ORDER BY created_at DESC, state = 'waiting' DESC LIMIT 1 FOR UPDATE"
 };
 
 typedef struct Record
@@ -50,76 +49,71 @@ typedef struct Record
 	SagaDelivery delivery;		/* as much of it as settle.c asks for */
 } Record;
 
+/* The parameters that say which one; its queue has the destination's id, its message the record's. */
+#define WHICH(record) \
+	saga_param_int4("destination_id", (record)->destination_id), saga_param_uuid("outbox_id", &(record)->outbox_id)
+
 static bool
 lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 {
-	Datum		values[2] = {UUIDPGetDatum(execution_id), Int32GetDatum(task_id)};
-	bool		isnull;
-	Datum		value;
+	SagaRows   *row = saga_query(&lock_stmt, saga_param_uuid("execution_id", execution_id),
+								 saga_param_int4("task_id", task_id));
 
 	memset(record, 0, sizeof(Record));
-	(void) saga_execute(&lock_stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
+	if (!saga_next(row))
 		return false;
-	record->destination_id = DatumGetInt32(saga_result(0, 1, &isnull));
-	record->outbox_id = *DatumGetUUIDP(saga_result(0, 2, &isnull));
-	record->state = TextDatumGetCString(saga_result(0, 3, &isnull));
-	value = saga_result(0, 4, &isnull);
-	record->in_doubt = !isnull && DatumGetBool(value);
-	record->attempts = DatumGetInt32(saga_result(0, 5, &isnull));
-	value = saga_result(0, 6, &isnull);
-	record->ordering_key = isnull ? NULL : TextDatumGetCString(value);
-	record->only_submit = DatumGetBool(saga_result(0, 7, &isnull));
-	value = saga_result(0, 8, &isnull);
-	record->response = isnull ? NULL : DatumGetJsonbPCopy(value);
-	value = saga_result(0, 9, &isnull);
-	record->delivery.unwanted_since = isnull ? 0 : DatumGetTimestampTz(value);
-	record->key = *DatumGetUUIDP(saga_result(0, 10, &isnull));
-	value = saga_result(0, 11, &isnull);
-	record->delivery.first_sent_at = isnull ? 0 : DatumGetTimestampTz(value);
-	record->delivery.compensate = DatumGetBool(saga_result(0, 12, &isnull));
-	record->polls = DatumGetBool(saga_result(0, 13, &isnull));
-	value = saga_result(0, 14, &isnull);
-	record->last_sent_at = isnull ? 0 : DatumGetTimestampTz(value);
-	record->delivery.ordered = DatumGetBool(saga_result(0, 15, &isnull));
-	value = saga_result(0, 16, &isnull);
-	record->delivery.request = DatumGetJsonbPCopy(value);
-	record->delivery.accepted = DatumGetBool(saga_result(0, 17, &isnull));
-	record->published = DatumGetChar(saga_result(0, 18, &isnull)) == SAGA_OUTBOX_PUBLISH;
-	record->delivery.uncertain = record->in_doubt;
-	SPI_freetuptable(SPI_tuptable);
+	record->destination_id = saga_column_int4(row, "destination_id");
+	record->outbox_id = saga_column_uuid(row, "outbox_id");
+	record->state = saga_column_text(row, "state");
+	record->in_doubt = record->delivery.uncertain = saga_column_bool(row, "in_doubt");
+	record->attempts = saga_column_int4(row, "attempts");
+	record->ordering_key = saga_column_text(row, "ordering_key");
+	record->only_submit = saga_column_bool(row, "only_submit");
+	record->response = saga_column_jsonb(row, "response");
+	record->delivery.unwanted_since = saga_column_timestamptz(row, "unwanted_since");
+	record->key = saga_column_uuid(row, "idempotency_key");
+	record->delivery.first_sent_at = saga_column_timestamptz(row, "first_sent_at");
+	record->delivery.compensate = saga_column_bool(row, "compensate");
+	record->polls = saga_column_bool(row, "polls");
+	record->last_sent_at = saga_column_timestamptz(row, "last_sent_at");
+	record->delivery.ordered = saga_column_bool(row, "ordered");
+	record->delivery.request = saga_column_jsonb(row, "request");
+	record->delivery.accepted = saga_column_bool(row, "accepted");
+	record->published = saga_column_char(row, "op") == SAGA_OUTBOX_PUBLISH;
+	saga_rows_free(row);
 	return true;
 }
 
 /* ---------- out of the queue ---------- */
 
 /* Who has such a row locked is about to send it. */
-static SagaStmt take_message_stmt = {
-	.sql = "DELETE FROM saga.message WHERE ctid = ANY (ARRAY("
-	"SELECT ctid FROM saga.message WHERE queue_id = $1 AND id = $2 AND message_id = $2 AND receives <= $3 "
-	"FOR UPDATE SKIP LOCKED) || ARRAY("
-	"SELECT ctid FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id AND receives <= $3 "
-	"FOR UPDATE SKIP LOCKED))",
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, INT4OID}
+static SagaStatement take_message_stmt = {
+	.sql = "DELETE FROM saga.message WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.message "
+	"WHERE queue_id = $destination_id AND id = $outbox_id AND message_id = $outbox_id AND receives <= $attempts "
+	"FOR UPDATE SKIP LOCKED) || ARRAY(SELECT ctid FROM saga.message "
+	"WHERE queue_id = $destination_id AND message_id = $outbox_id AND id <> message_id AND receives <= $attempts "
+	"FOR UPDATE SKIP LOCKED))"
 };
 
-static SagaStmt take_timer_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE ctid = ANY (ARRAY("
-	"SELECT ctid FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease IS NULL AND receives <= $3 "
-	"FOR UPDATE SKIP LOCKED))",
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, INT4OID}
+static SagaStatement take_timer_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.timer "
+	"WHERE queue_id = $destination_id AND message_id = $outbox_id AND lease IS NULL AND receives <= $attempts "
+	"FOR UPDATE SKIP LOCKED))"
 };
 
 /* One that is not the first of its ordering key has no row; who makes one has the ordering lock. */
-static SagaStmt has_row_stmt = {
-	.sql = "SELECT 1 FROM saga.message WHERE queue_id = $1 AND id = $2 "
-	"UNION ALL SELECT 1 FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id "
-	"UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $1 AND message_id = $2",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+static SagaStatement has_row_stmt = {
+	.sql = "SELECT FROM saga.message WHERE queue_id = $destination_id AND id = $outbox_id UNION ALL "
+	"SELECT FROM saga.message WHERE queue_id = $destination_id AND message_id = $outbox_id AND id <> message_id UNION ALL "
+	"SELECT FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id",
+	.limit = 1
 };
+
+static bool
+has_row(const Record *record)
+{
+	return saga_run(&has_row_stmt, WHICH(record)) > 0;
+}
 
 /*
  * Of an ordering key the next message is put into the queue under the lock on
@@ -148,123 +142,92 @@ release_order(const Record *record)
 static bool
 waits_for_order(const Record *record)
 {
-	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
-
-	if (record->ordering_key == NULL || MyBackendType != B_BG_WORKER ||
-		!saga_ordering_lock(record->destination_id, false))
-		return false;
-	(void) saga_execute(&has_row_stmt, values, NULL, false, 1);
-	return SPI_processed == 0;
+	return record->ordering_key != NULL && MyBackendType == B_BG_WORKER &&
+		saga_ordering_lock(record->destination_id, false) && !has_row(record);
 }
 
 static bool
 take_rows(const Record *record)
 {
-	Datum		values[3] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id),
-	Int32GetDatum(record->attempts)};
+	const SagaParam params[] = {WHICH(record), saga_param_int4("attempts", record->attempts), {.name = NULL}};
 
 	/* a row may have to be put into this queue, which somebody may be dropping */
 	if (record->ordering_key != NULL && !saga_queue_try_lock(record->destination_id))
 		return false;
-	(void) saga_execute(&take_message_stmt, values, NULL, false, 0);
-	if (SPI_processed > 0)
-		return true;
-	(void) saga_execute(&take_timer_stmt, values, NULL, false, 0);
-	return SPI_processed > 0;
+	return saga_run_params(&take_message_stmt, params) > 0 || saga_run_params(&take_timer_stmt, params) > 0;
 }
 
-static SagaStmt end_stmt = {
-	.sql = "UPDATE saga.outbox SET state = $3, finished_at = now(), outcome = $4, outcome_by = $5, outcome_at = now() "
-	"WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 5,
-	.argtypes = {INT4OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID}
+static SagaStatement end_stmt = {
+	.sql = "UPDATE saga.outbox SET state = $state, finished_at = now(), outcome = $outcome, outcome_by = 'withdrawal', "
+	"outcome_at = now() WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
 /* Its rows have been taken. */
 static void
 end_record(const Record *record, const char *state, const char *outcome)
 {
-	Datum		values[5] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id),
-		CStringGetTextDatum(state), CStringGetTextDatum(outcome), CStringGetTextDatum("withdrawal")};
-
-	(void) saga_execute(&end_stmt, values, NULL, false, 0);
+	saga_run(&end_stmt, saga_param_text("state", state), saga_param_text("outcome", outcome), WHICH(record));
 	release_order(record);
 }
 
 /* ---------- given up, and not to be had ---------- */
 
-static SagaStmt unwanted_stmt = {
-	.sql = "UPDATE saga.outbox SET unwanted_since = now() WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+static SagaStatement unwanted_stmt = {
+	.sql = "UPDATE saga.outbox SET unwanted_since = now() WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
-static SagaStmt withdraw_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = now() WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+static SagaStatement withdraw_stmt = {
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = now() "
+	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
 /* The server may still be at it: what is asked for comes later. */
-static SagaStmt later_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = greatest(wake_at, $3) WHERE ctid = (SELECT ctid FROM saga.timer "
-	"WHERE queue_id = $1 AND message_id = $2 AND lease IS NULL FOR UPDATE SKIP LOCKED)",
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID}
+static SagaStatement later_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = greatest(wake_at, $wake_at) WHERE ctid = (SELECT ctid FROM saga.timer "
+	"WHERE queue_id = $destination_id AND message_id = $outbox_id AND lease IS NULL FOR UPDATE SKIP LOCKED)"
 };
 
-static SagaStmt free_key_stmt = {
-	.sql = "UPDATE saga.outbox SET ordering_key = NULL WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+static SagaStatement free_key_stmt = {
+	.sql = "UPDATE saga.outbox SET ordering_key = NULL WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
 /* Those behind it with the same ordering key do not wait until it is known how it went. */
 void
 saga_ordering_free(int32 destination_id, const pg_uuid_t *outbox_id, const char *ordering_key)
 {
-	Datum		values[2] = {Int32GetDatum(destination_id), UUIDPGetDatum(outbox_id)};
-
-	(void) saga_execute(&free_key_stmt, values, NULL, false, 0);
+	saga_run(&free_key_stmt, saga_param_int4("destination_id", destination_id), saga_param_uuid("outbox_id", outbox_id));
 	saga_ordering_release(destination_id, ordering_key);
 }
 
 static void
 mark_unwanted(const Record *record, const SagaDestination *destination)
 {
-	Datum		values[3] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
+	int64		delay = saga_settle_delay_ms(destination, &record->delivery);
 
-	(void) saga_execute(&unwanted_stmt, values, NULL, false, 0);
-	if (!record->in_doubt || record->last_sent_at == 0)
-		return;
-	values[2] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(record->last_sent_at,
-																saga_settle_delay_ms(destination, &record->delivery)));
-	(void) saga_execute(&later_stmt, values, NULL, false, 0);
+	saga_run(&unwanted_stmt, WHICH(record));
+	if (record->in_doubt && record->last_sent_at != 0)
+		saga_run(&later_stmt, WHICH(record),
+				 saga_param_timestamptz("wake_at", TimestampTzPlusMilliseconds(record->last_sent_at, delay)));
 }
 
 /* ---------- failed in doubt, and asked once more ---------- */
 
-static SagaStmt reopen_stmt = {
+static SagaStatement reopen_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'waiting', sends = 0, phase_tries = 0, finished_at = NULL, "
 	"uncertain = phase <> 'poll', doubted = true, pending_since = CASE WHEN phase = 'poll' THEN now() END, "
-	"unwanted_since = $3, ordering_key = CASE WHEN $3 IS NULL THEN ordering_key END "
-	"WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID}
+	"unwanted_since = $unwanted_since, ordering_key = CASE WHEN $unwanted_since IS NULL THEN ordering_key END "
+	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
 static void
 reopen(const Record *record, const SagaDestination *destination, bool wanted)
 {
-	Datum		values[3] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
-	char		nulls[4] = "   ";
 	SagaSend	send = {0};
 	bool		looks = saga_has_lookup(destination, &record->delivery);
 	int64		delay = looks && wanted ? destination->lookup->delay_ms : saga_settle_delay_ms(destination, &record->delivery);
 
-	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	nulls[2] = wanted ? 'n' : ' ';
-	(void) saga_execute(&reopen_stmt, values, nulls, false, 0);
+	saga_run(&reopen_stmt, WHICH(record),
+			 saga_param_if(!wanted, saga_param_timestamptz("unwanted_since", GetCurrentTimestamp())));
 	send.message_id = record->outbox_id;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
@@ -294,22 +257,18 @@ can_go_on(const Record *record, const SagaDestination *destination)
 }
 
 /* What would send it once more.  Who has it locked sends it now, and finds the record as it is then. */
-static SagaStmt forget_letter_stmt = {
+static SagaStatement forget_letter_stmt = {
 	.sql = "DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.dead_letter "
-	"WHERE queue_id = $1 AND message_id = $2 AND redriven_at IS NULL FOR UPDATE SKIP LOCKED))",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+	"WHERE queue_id = $destination_id AND message_id = $outbox_id AND redriven_at IS NULL FOR UPDATE SKIP LOCKED))"
 };
 
 /* A published message has failed, which is told by a dead letter of its own; now its state is undone. */
 static void
 take_letter(const Record *record, bool no_effect)
 {
-	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
-
-	(void) saga_execute(&forget_letter_stmt, values, NULL, false, 0);
+	saga_run(&forget_letter_stmt, WHICH(record));
 	if (no_effect)
-		(void) saga_execute(&withdraw_stmt, values, NULL, false, 0);
+		saga_run(&withdraw_stmt, WHICH(record));
 }
 
 static SagaFate
@@ -341,7 +300,6 @@ static SagaFate
 fate_of_waiting(const Record *record, const SagaDestination *destination, SagaWish wish)
 {
 	SagaSettleStep step;
-	Datum		values[2] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id)};
 
 	if (!record->in_doubt && (take_rows(record) || waits_for_order(record)))
 	{
@@ -352,7 +310,7 @@ fate_of_waiting(const Record *record, const SagaDestination *destination, SagaWi
 		return SAGA_FATE_IN_DOUBT;
 	if (wish == SAGA_WISH_DROP)
 	{
-		(void) saga_execute(&withdraw_stmt, values, NULL, false, 0);
+		saga_run(&withdraw_stmt, WHICH(record));
 		return SAGA_FATE_IN_DOUBT;
 	}
 	step = saga_settle_step(destination, &record->delivery, record->polls, GetCurrentTimestamp());
@@ -411,14 +369,23 @@ saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered)
 
 /* ---------- the publisher finds it ---------- */
 
-static SagaStmt drop_stmt = {
-	.sql = "UPDATE saga.outbox SET state = $3, finished_at = now(), last_class = coalesce($4, last_class), "
-	"last_error = coalesce($5, last_error), outcome = $6, outcome_by = coalesce(outcome_by, 'withdrawal'), outcome_at = now() "
-	"WHERE ctid = (SELECT ctid FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2 AND state = 'waiting' "
-	"FOR UPDATE SKIP LOCKED)",
-	.nargs = 6,
-	.argtypes = {INT4OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+static SagaStatement drop_stmt = {
+	.sql = "UPDATE saga.outbox SET state = $state, finished_at = now(), last_class = coalesce($last_class, last_class), "
+	"last_error = coalesce($last_error, last_error), outcome = $outcome, outcome_by = coalesce(outcome_by, 'withdrawal'), "
+	"outcome_at = now() WHERE ctid = (SELECT ctid FROM saga.outbox WHERE destination_id = $destination_id "
+	"AND outbox_id = $outbox_id AND state = 'waiting' FOR UPDATE SKIP LOCKED)"
 };
+
+/* False: somebody has it, or it has ended. */
+static bool
+drop_record(const SagaDestination *destination, const SagaDelivery *delivery, const char *state, const char *outcome,
+			const char *class, const char *error)
+{
+	return saga_run(&drop_stmt, saga_param_text("state", state), saga_param_text("last_class", class),
+					saga_param_text("last_error", error), saga_param_text("outcome", outcome),
+					saga_param_int4("destination_id", destination->destination_id),
+					saga_param_uuid("outbox_id", &delivery->outbox_id)) > 0;
+}
 
 /*
  * It was claimed, is not wanted any more, and nothing can be asked: it ends.
@@ -430,18 +397,17 @@ saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery 
 	static const char *const cause = "it may have been done, and nobody can find out";
 	bool		not_done = step == SAGA_SETTLED_NOT_DONE;
 	JsonbParseState *state = NULL;
-	Datum		values[6] = {Int32GetDatum(destination->destination_id), UUIDPGetDatum(&delivery->outbox_id)};
-	char		nulls[7] = "      ";
+	bool		dropped;
 
 	if (!saga_queue_try_lock(delivery->workflow_id))
 		return false;
-	values[2] = CStringGetTextDatum(not_done ? "withdrawn" : "failed");
-	values[3] = CStringGetTextDatum("uncertain");
-	values[4] = CStringGetTextDatum(psprintf("Saga.Uncertain: %s", cause));
-	nulls[3] = nulls[4] = not_done ? 'n' : ' ';
-	values[5] = CStringGetTextDatum(!not_done ? "in_doubt" : delivery->first_sent_at == 0 ? "never_left" : "no_effect");
-	(void) saga_execute(&drop_stmt, values, nulls, false, 0);
-	if (SPI_processed == 0)
+	if (not_done)
+		dropped = drop_record(destination, delivery, "withdrawn", delivery->first_sent_at == 0 ? "never_left" : "no_effect",
+							  NULL, NULL);
+	else
+		dropped = drop_record(destination, delivery, "failed", "in_doubt",
+							  "uncertain", psprintf("Saga.Uncertain: %s", cause));
+	if (!dropped)
 		return false;
 	if (saga_outbox_event_hook == NULL)
 		return true;
@@ -458,17 +424,16 @@ saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery 
 
 /* ---------- a person says it ---------- */
 
-static SagaStmt settled_stmt = {
-	.sql = "UPDATE saga.outbox SET state = $3, finished_at = coalesce(finished_at, now()), response = coalesce($4, response), "
-	"outcome = $5, outcome_by = 'person', outcome_at = now(), uncertain = uncertain OR $5 = 'in_doubt' WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 5,
-	.argtypes = {INT4OID, UUIDOID, TEXTOID, JSONBOID, TEXTOID}
+static SagaStatement settled_stmt = {
+	.sql = "UPDATE saga.outbox SET state = $state, finished_at = coalesce(finished_at, now()), "
+	"response = coalesce($response, response), outcome = $outcome, outcome_by = 'person', outcome_at = now(), "
+	"uncertain = uncertain OR $outcome = 'in_doubt' WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
-static SagaStmt in_flight_stmt = {
-	.sql = "SELECT 1 FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND (lease IS NOT NULL OR receives > $3)",
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, INT4OID}
+static SagaStatement in_flight_stmt = {
+	.sql = "SELECT FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id "
+	"AND (lease IS NOT NULL OR receives > $attempts)",
+	.limit = 1
 };
 
 static const char *const said_outcome[] = {
@@ -479,17 +444,10 @@ static const char *const said_outcome[] = {
 
 /* How it ended, as the one who called says; in flight it is not asked for any more. */
 static void
-write_settled(const Record *record, const char *state, SagaSaid said, Jsonb *output)
+write_settled(const Record *record, const char *state, SagaSaid said, const Jsonb *output)
 {
-	Datum		values[5] = {Int32GetDatum(record->destination_id), UUIDPGetDatum(&record->outbox_id),
-		CStringGetTextDatum(state), (Datum) 0, CStringGetTextDatum(said_outcome[said])};
-	char		nulls[6] = "     ";
-
-	if (output != NULL)
-		values[3] = JsonbPGetDatum(output);
-	else
-		nulls[3] = 'n';
-	(void) saga_execute(&settled_stmt, values, nulls, false, 0);
+	saga_run(&settled_stmt, saga_param_text("state", state), saga_param_jsonb("response", output),
+			 saga_param_text("outcome", said_outcome[said]), WHICH(record));
 }
 
 static void
@@ -518,7 +476,7 @@ tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid sai
 
 SagaSettled
 saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id,
-				   SagaSaid said, Jsonb *output)
+				   SagaSaid said, Jsonb *output, bool live)
 {
 	static const char *const states[] = {
 		[SAGA_SAID_DONE] = "delivered",
@@ -527,7 +485,6 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 		[SAGA_SAID_UNKNOWN] = "withdrawn"
 	};
 	Record		record;
-	Datum		values[3];
 
 	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0)
 		return SAGA_NOT_WAITED_FOR;
@@ -538,11 +495,8 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 			write_settled(&record, record.state, said, output);
 		return SAGA_NOT_WAITED_FOR;
 	}
-	values[0] = Int32GetDatum(record.destination_id);
-	values[1] = UUIDPGetDatum(&record.outbox_id);
-	values[2] = Int32GetDatum(record.attempts);
-	(void) saga_execute(&in_flight_stmt, values, NULL, false, 1);
-	if (!record.in_doubt && SPI_processed == 0)
+	if (!record.in_doubt &&
+		saga_run(&in_flight_stmt, WHICH(&record), saga_param_int4("attempts", record.attempts)) == 0)
 		return SAGA_NOT_IN_DOUBT;
 	(void) take_rows(&record);
 	write_settled(&record, states[said], said, output);
@@ -550,7 +504,8 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 	/* its state has completed, and the execution has ended since, or does not ask */
 	if (record.published && record.delivery.unwanted_since == 0)
 		return SAGA_NOT_WAITED_FOR;
-	tell(workflow_id, execution_id, task_id, said, output);
+	if (live)
+		tell(workflow_id, execution_id, task_id, said, output);
 	return SAGA_SETTLED;
 }
 
@@ -561,7 +516,6 @@ saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int 
 	const SagaDestination *destination;
 	SagaSettleStep step;
 	Record		record;
-	Datum		values[2];
 
 	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0 ||
 		!record.in_doubt || (strcmp(record.state, "failed") != 0 && strcmp(record.state, "withdrawn") != 0))
@@ -572,11 +526,8 @@ saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int 
 	step = saga_settle_step(destination, &record.delivery, record.polls, GetCurrentTimestamp());
 	if (step != SAGA_SETTLE_ASK_POLL && step != SAGA_SETTLE_ASK_LOOKUP && step != SAGA_SETTLE_ASK_AGAIN)
 		return false;
-	values[0] = Int32GetDatum(record.destination_id);
-	values[1] = UUIDPGetDatum(&record.outbox_id);
 	/* it is in flight still */
-	(void) saga_execute(&has_row_stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
+	if (has_row(&record))
 		return false;
 	reopen(&record, destination, false);
 	return true;

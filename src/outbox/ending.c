@@ -1,13 +1,14 @@
 /*
  * ending.c
- *		The last thing that a publisher process does: what it knows of its
- *		requests is written down.
+ *		The last thing that a publisher does, a process or CALL saga.publish():
+ *		what it knows of its requests is written down.
  *
- * An answer that is in its memory, or in the socket's, and is on no record
+ * One that is not needed any more has time, and first waits for its answers.
+ * One that is told to end, or is cancelled, has none.  An answer that is in its memory, or in the socket's, and is on no record
  * would be lost with it, and the call in doubt although it was answered.
  * What was claimed and has not left goes back, its attempt undone.  Nothing
- * is waited for but a record that somebody holds, and that for a short time:
- * a server that shuts down waits for us.
+ * is waited for then but a record that somebody holds, and that for a short
+ * time: a server that shuts down, or a person, waits for us.
  */
 #include "postgres.h"
 
@@ -77,4 +78,39 @@ saga_publisher_finish(SagaPublisher *publisher, TimestampTz until)
 	report_left(publisher);
 	if (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
 		(void) saga_publisher_report(publisher);
+}
+
+/* Nothing more comes of what it has taken. */
+static bool
+has_all_answers(const SagaPublisher *publisher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter	iter;
+
+	if (!dlist_is_empty(unconstify(dlist_head *, &publisher->flying)) ||
+		!dlist_is_empty(unconstify(dlist_head *, &publisher->done)))
+		return false;
+	/* a part of it has been sent */
+	dlist_foreach(iter, unconstify(dlist_head *, &publisher->ready))
+	{
+		if (saga_publisher_may_start(dlist_container(SagaSending, node, iter.cur), now))
+			return false;
+	}
+	return true;
+}
+
+bool
+saga_publisher_leave(SagaPublisher *publisher, long timeout_ms)
+{
+	MemoryContext old = MemoryContextSwitchTo(publisher->work);
+
+	publisher->leaving = true;
+	if (publisher->claim_open)
+		saga_publisher_undo_claim(publisher);
+	give_back_ready(publisher);
+	MemoryContextSwitchTo(old);
+	if (has_all_answers(publisher))
+		return false;
+	saga_publisher_turn(publisher, timeout_ms);
+	return true;
 }

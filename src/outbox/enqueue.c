@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "outbox/doc.h"
@@ -21,56 +21,45 @@ saga_outbox_body_hook_type saga_outbox_body_hook = NULL;
 
 #define SAGA_ORDERING_KEY_MAX	256
 
-static SagaStmt insert_stmt = {
+static SagaStatement insert_stmt = {
 	.sql = "INSERT INTO saga.outbox (destination_id, outbox_id, op, only_submit, workflow_id, "
 	"execution_id, task_id, idempotency_key, ordering_key, position, created_at, request, compensate) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-	"CASE WHEN $9 IS NOT NULL THEN nextval('saga.outbox_position') END, $10, $11, $12)",
-	.nargs = 12,
-	.argtypes = {INT4OID, UUIDOID, CHAROID, BOOLOID, INT4OID, UUIDOID, INT4OID, UUIDOID, TEXTOID,
-	TIMESTAMPTZOID, JSONBOID, BOOLOID}
+	"VALUES ($destination_id, $outbox_id, $op, $only_submit, $workflow_id, "
+	"$execution_id, $task_id, $idempotency_key, $ordering_key, "
+	"CASE WHEN $ordering_key IS NOT NULL THEN nextval('saga.outbox_position') END, $created_at, $request, $compensate)"
 };
 
 /* The rest of the two statements' work is the publisher's: it drops what is withdrawn. */
-static SagaStmt withdraw_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $3 "
-	"WHERE execution_id = $1 AND state = 'waiting' AND ($2 = 0 OR task_id = $2) AND (op <> 'p' OR unwanted_since IS NOT NULL) "
-	"RETURNING destination_id, outbox_id",
-	.nargs = 3,
-	.argtypes = {UUIDOID, INT4OID, TIMESTAMPTZOID}
+static SagaStatement withdraw_stmt = {
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now WHERE execution_id = $execution_id "
+	"AND state = 'waiting' AND ($task_id = 0 OR task_id = $task_id) AND (op <> 'p' OR unwanted_since IS NOT NULL) "
+	"RETURNING destination_id, outbox_id"
 };
 
-static SagaStmt answered_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $3, outcome = $4, outcome_by = 'token', outcome_at = $3 "
-	"WHERE execution_id = $1 AND state = 'waiting' AND task_id = $2 RETURNING destination_id, outbox_id",
-	.nargs = 4,
-	.argtypes = {UUIDOID, INT4OID, TIMESTAMPTZOID, TEXTOID}
+static SagaStatement answered_stmt = {
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now, outcome = $outcome, outcome_by = 'token', "
+	"outcome_at = $now WHERE execution_id = $execution_id AND state = 'waiting' AND task_id = $task_id "
+	"RETURNING destination_id, outbox_id"
 };
 
 static void
 insert_row(const SagaOutboxEntry *entry, const SagaResolved *resolved)
 {
-	Datum		values[12];
-	char		nulls[13] = "            ";
+	bool		for_task = entry->workflow_id != 0;
 
-	values[0] = Int32GetDatum(resolved->destination->destination_id);
-	values[1] = UUIDPGetDatum(&entry->outbox_id);
-	values[2] = CharGetDatum((char) entry->op);
-	values[3] = BoolGetDatum(entry->only_submit);
-	values[4] = Int32GetDatum(entry->workflow_id);
-	values[5] = UUIDPGetDatum(&entry->execution_id);
-	values[6] = Int32GetDatum(entry->task_id);
-	values[7] = UUIDPGetDatum(&entry->idempotency_key);
-	values[9] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[10] = JsonbPGetDatum(resolved->request);
-	values[11] = BoolGetDatum(resolved->compensate);
-	if (entry->workflow_id == 0)
-		nulls[4] = nulls[5] = nulls[6] = 'n';
-	if (resolved->ordering_key != NULL)
-		values[8] = CStringGetTextDatum(resolved->ordering_key);
-	else
-		nulls[8] = 'n';
-	(void) saga_execute(&insert_stmt, values, nulls, false, 0);
+	saga_run(&insert_stmt,
+			 saga_param_int4("destination_id", resolved->destination->destination_id),
+			 saga_param_uuid("outbox_id", &entry->outbox_id),
+			 saga_param_char("op", (char) entry->op),
+			 saga_param_bool("only_submit", entry->only_submit),
+			 saga_param_if(for_task, saga_param_int4("workflow_id", entry->workflow_id)),
+			 saga_param_if(for_task, saga_param_uuid("execution_id", &entry->execution_id)),
+			 saga_param_if(for_task, saga_param_int4("task_id", entry->task_id)),
+			 saga_param_uuid("idempotency_key", &entry->idempotency_key),
+			 saga_param_text("ordering_key", resolved->ordering_key),
+			 saga_param_timestamptz("created_at", GetCurrentTimestamp()),
+			 saga_param_jsonb("request", resolved->request),
+			 saga_param_bool("compensate", resolved->compensate));
 }
 
 const char *
@@ -106,53 +95,44 @@ saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause)
  * us.  A message that is being retried is made due, so that the ones behind
  * it with the same ordering key need not wait out its delay.
  */
-static SagaStmt due_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $3 "
-	"WHERE queue_id = $1 AND message_id = $2 AND lease IS NULL",
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, TIMESTAMPTZOID}
+static SagaStatement due_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $wake_at "
+	"WHERE queue_id = $queue_id AND message_id = $message_id AND lease IS NULL"
 };
 
+/* What has been withdrawn. */
 static void
-withdraw(SagaStmt *stmt, Datum *values, TimestampTz now)
+make_due(SagaRows *withdrawn, TimestampTz now)
 {
-	SPITupleTable *rows;
-	uint64		nrows;
-	uint64		row;
-
-	(void) saga_execute(stmt, values, NULL, false, 0);
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
-	for (row = 0; row < nrows; row++)
+	while (saga_next(withdrawn))
 	{
-		bool		isnull;
+		int32		queue_id = saga_column_int4(withdrawn, "destination_id");
+		pg_uuid_t	message_id = saga_column_uuid(withdrawn, "outbox_id");
 
-		values[0] = SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull);
-		values[1] = SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull);
-		(void) saga_execute(&due_stmt, values, NULL, false, 0);
-		if (SPI_processed > 0)
+		if (saga_run(&due_stmt, saga_param_timestamptz("wake_at", now), saga_param_int4("queue_id", queue_id),
+					 saga_param_uuid("message_id", &message_id)) > 0)
 			saga_note_timer(now);
 	}
-	SPI_freetuptable(rows);
+	saga_rows_free(withdrawn);
 }
 
 void
 saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[3] = {UUIDPGetDatum(execution_id), Int32GetDatum(task_id), TimestampTzGetDatum(now)};
 
-	withdraw(&withdraw_stmt, values, now);
+	make_due(saga_query(&withdraw_stmt, saga_param_timestamptz("now", now),
+						saga_param_uuid("execution_id", execution_id), saga_param_int4("task_id", task_id)), now);
 }
 
 void
 saga_outbox_answered(const pg_uuid_t *execution_id, int task_id, bool done)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[4] = {UUIDPGetDatum(execution_id), Int32GetDatum(task_id), TimestampTzGetDatum(now),
-	CStringGetTextDatum(done ? "done" : "no_effect")};
 
-	withdraw(&answered_stmt, values, now);
+	make_due(saga_query(&answered_stmt, saga_param_timestamptz("now", now),
+						saga_param_text("outcome", done ? "done" : "no_effect"),
+						saga_param_uuid("execution_id", execution_id), saga_param_int4("task_id", task_id)), now);
 }
 
 /*
@@ -191,7 +171,6 @@ saga_publish_to(PG_FUNCTION_ARGS)
 	entry.request = publish_request(fcinfo);
 	entry.role = GetUserId();
 
-	SPI_connect();
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error != NULL)
 	{
@@ -202,7 +181,6 @@ saga_publish_to(PG_FUNCTION_ARGS)
 				 errmsg("invalid message for destination \"%s\"", entry.destination),
 				 errdetail_internal("%s.", cause)));
 	}
-	SPI_finish();
 	saga_accepted();
 	result = palloc(sizeof(*result));
 	*result = entry.outbox_id;

@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"
@@ -21,7 +21,7 @@
 /* Users' advisory locks have 1 or 2 in this field. */
 #define SAGA_LEASE_LOCK 0x5347
 
-static SagaStmt leases_stmt = {
+static SagaStatement leases_stmt = {
 	.sql = "SELECT DISTINCT lease FROM saga.timer WHERE kind = 'o' AND lease IS NOT NULL"
 };
 
@@ -29,12 +29,10 @@ static SagaStmt leases_stmt = {
  * No lease any more: the attempt has ended, nobody knows how.  Not of what
  * somebody holds: he may be dropping the destination, and take his time.
  */
-static SagaStmt release_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $2, lease = NULL WHERE ctid = ANY (ARRAY("
-	"SELECT ctid FROM saga.timer WHERE kind = 'o' AND lease = $1 AND ($3 IS NULL OR queue_id = ANY ($3)) "
-	"FOR UPDATE SKIP LOCKED))",
-	.nargs = 3,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, INT4ARRAYOID}
+static SagaStatement release_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $wake_at, lease = NULL WHERE ctid = ANY (ARRAY("
+	"SELECT ctid FROM saga.timer WHERE kind = 'o' AND lease = $lease "
+	"AND ($queue_ids IS NULL OR queue_id = ANY ($queue_ids)) FOR UPDATE SKIP LOCKED))"
 };
 
 static void
@@ -78,7 +76,7 @@ saga_lease_is_dead(int64 lease)
 }
 
 /* Of CALL saga.publish(): who may leave his transaction open locks nobody else's messages. */
-static Datum
+static ArrayType *
 own_destinations(void)
 {
 	List	   *mine = saga_destination_ids_for(GetUserId());
@@ -88,36 +86,28 @@ own_destinations(void)
 
 	foreach(lc, mine)
 		ids[n++] = Int32GetDatum(lfirst_int(lc));
-	return PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	return construct_array(ids, n, INT4OID, sizeof(int32), true, TYPALIGN_INT);
 }
 
 int
 saga_lease_release_dead(int64 own_lease)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		destinations = saga_serves_all ? (Datum) 0 : own_destinations();
-	SPITupleTable *table;
-	uint64		n;
-	uint64		i;
+	ArrayType  *destinations = saga_serves_all ? NULL : own_destinations();
+	SagaRows   *leases = saga_query(&leases_stmt);
 	int			released = 0;
 
-	(void) saga_execute(&leases_stmt, NULL, NULL, false, 0);
-	table = SPI_tuptable;
-	n = SPI_processed;
-	for (i = 0; i < n; i++)
+	while (saga_next(leases))
 	{
-		bool		isnull;
-		Datum		values[3];
+		int64		lease = saga_column_int8(leases, "lease");
 
-		values[0] = SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull);
-		values[1] = TimestampTzGetDatum(now);
-		if (DatumGetInt64(values[0]) == own_lease || !saga_lease_is_dead(DatumGetInt64(values[0])))
+		if (lease == own_lease || !saga_lease_is_dead(lease))
 			continue;
-		values[2] = destinations;
-		(void) saga_execute(&release_stmt, values, saga_serves_all ? "  n" : NULL, false, 0);
-		released += (int) SPI_processed;
+		released += (int) saga_run(&release_stmt, saga_param_timestamptz("wake_at", now),
+								   saga_param_int8("lease", lease),
+								   saga_param_array("queue_ids", INT4ARRAYOID, destinations));
 	}
-	SPI_freetuptable(table);
+	saga_rows_free(leases);
 	if (released > 0)
 	{
 		saga_note_timer(now);

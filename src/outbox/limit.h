@@ -129,7 +129,7 @@ extern void saga_limit_leave(SagaSending *sending);
 /* When news should be written; DT_NOEND: there is none. */
 extern TimestampTz saga_limiter_report_at(const SagaLimiter *limiter);
 
-/* ---------- the row (limit_row.c); all in a transaction, with SPI ---------- */
+/* ---------- the row (limit_row.c); all in a transaction ---------- */
 
 typedef struct SagaLimitRow SagaLimitRow;
 

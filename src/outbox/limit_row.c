@@ -10,8 +10,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/hold.h"
 #include "outbox/outbox.h"
@@ -32,63 +32,60 @@
 
 static const char *const breaker_names[] = {"closed", "open", "half-open"};
 
+/* Of the windows of SagaRate, in their order: the number of the newest bucket, and what was counted. */
+static const struct
+{
+	const char *bucket;
+	const char *starts;
+}			window_columns[SAGA_RATE_WINDOWS] = {
+	{"minute_bucket", "minute_starts"},
+	{"hour_bucket", "hour_starts"},
+	{"day_bucket", "day_starts"}
+};
+
 #define ROW_COLUMNS \
 	"SELECT next_start_at, minute_bucket, minute_starts, hour_bucket, hour_starts, day_bucket, day_starts, " \
 	"pause_until, breaker, breaker_until, breaker_reason, opened, probe_lease, slow_from, " \
-	"counted_from, requests, failures FROM saga.destination_state WHERE limit_key = $1 FOR UPDATE"
+	"counted_from, requests, failures FROM saga.destination_state WHERE limit_key = $limit_key FOR UPDATE"
 
-static SagaStmt lock_stmt = {
-	.sql = ROW_COLUMNS,
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement lock_stmt = {
+	.sql = ROW_COLUMNS
 };
 
-static SagaStmt try_lock_stmt = {
-	.sql = ROW_COLUMNS " SKIP LOCKED",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement try_lock_stmt = {
+	.sql = ROW_COLUMNS " SKIP LOCKED"
 };
 
-static SagaStmt exists_stmt = {
-	.sql = "SELECT 1 FROM saga.destination_state WHERE limit_key = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement exists_stmt = {
+	.sql = "SELECT FROM saga.destination_state WHERE limit_key = $limit_key",
+	.limit = 1
 };
 
-static SagaStmt insert_stmt = {
-	.sql = "INSERT INTO saga.destination_state (limit_key) VALUES ($1) ON CONFLICT DO NOTHING",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement insert_stmt = {
+	.sql = "INSERT INTO saga.destination_state (limit_key) VALUES ($limit_key) ON CONFLICT DO NOTHING"
 };
 
-static SagaStmt rate_stmt = {
-	.sql = "UPDATE saga.destination_state SET next_start_at = $2, minute_bucket = $3, minute_starts = $4, "
-	"hour_bucket = $5, hour_starts = $6, day_bucket = $7, day_starts = $8 WHERE limit_key = $1",
-	.nargs = 8,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4ARRAYOID, INT4OID, INT4ARRAYOID, INT4OID, INT4ARRAYOID}
+static SagaStatement rate_stmt = {
+	.sql = "UPDATE saga.destination_state SET next_start_at = $next_start_at, minute_bucket = $minute_bucket, "
+	"minute_starts = $minute_starts, hour_bucket = $hour_bucket, hour_starts = $hour_starts, "
+	"day_bucket = $day_bucket, day_starts = $day_starts WHERE limit_key = $limit_key"
 };
 
-static SagaStmt hold_stmt = {
-	.sql = "UPDATE saga.destination_state SET pause_until = $2, breaker = $3, breaker_until = $4, "
-	"breaker_reason = $5, opened = $6, probe_lease = $7, slow_from = $8, counted_from = $9, "
-	"requests = $10, failures = $11 WHERE limit_key = $1",
-	.nargs = 11,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}
+static SagaStatement hold_stmt = {
+	.sql = "UPDATE saga.destination_state SET pause_until = $pause_until, breaker = $breaker, "
+	"breaker_until = $breaker_until, breaker_reason = $breaker_reason, opened = $opened, probe_lease = $probe_lease, "
+	"slow_from = $slow_from, counted_from = $counted_from, requests = $requests, failures = $failures "
+	"WHERE limit_key = $limit_key"
 };
 
-static SagaStmt last_stmt = {
-	.sql = "UPDATE saga.destination_state SET last_success_at = greatest(last_success_at, $2), "
-	"last_error = CASE WHEN $4 >= coalesce(last_error_at, $4) THEN $3 ELSE last_error END, "
-	"last_error_at = greatest(last_error_at, $4) WHERE limit_key = $1",
-	.nargs = 4,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+static SagaStatement last_stmt = {
+	.sql = "UPDATE saga.destination_state SET last_success_at = greatest(last_success_at, $last_success_at), "
+	"last_error = CASE WHEN $last_error_at >= coalesce(last_error_at, $last_error_at) THEN $last_error ELSE last_error END, "
+	"last_error_at = greatest(last_error_at, $last_error_at) WHERE limit_key = $limit_key"
 };
 
-static SagaStmt members_stmt = {
-	.sql = "SELECT destination_id FROM saga.destination WHERE limit_key = $1 ORDER BY destination_id",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement members_stmt = {
+	.sql = "SELECT destination_id FROM saga.destination WHERE limit_key = $limit_key ORDER BY destination_id"
 };
 
 /* ---------- what others change ---------- */
@@ -129,42 +126,19 @@ saga_limit_must_ask(const SagaLimitGroup *group)
 
 /* ---------- reading and writing ---------- */
 
-static Datum
-column(int number, bool *isnull)
-{
-	return saga_result(0, number, isnull);
-}
-
-static TimestampTz
-get_time(int number)
-{
-	bool		isnull;
-	Datum		value = column(number, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
-static int32
-get_int(int number)
-{
-	bool		isnull;
-	Datum		value = column(number, &isnull);
-
-	return isnull ? 0 : DatumGetInt32(value);
-}
-
 static void
-get_window(int number, SagaRateWindow *window)
+read_window(SagaRows *rows, int i, SagaRateWindow *window)
 {
+	Datum		starts;
 	bool		isnull;
-	Datum		value = column(number + 1, &isnull);
 	ArrayType  *array;
 	int			n;
 
-	window->bucket = get_int(number);
+	window->bucket = saga_column_int4(rows, window_columns[i].bucket);
+	starts = saga_column(rows, window_columns[i].starts, INT4ARRAYOID, &isnull);
 	if (isnull)
 		return;
-	array = DatumGetArrayTypeP(value);
+	array = DatumGetArrayTypeP(starts);
 	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array))
 		return;
 	n = Min(ARR_DIMS(array)[0], SAGA_RATE_BUCKETS);
@@ -172,10 +146,8 @@ get_window(int number, SagaRateWindow *window)
 }
 
 static SagaBreaker
-get_breaker(int number)
+breaker_by_name(const char *name)
 {
-	bool		isnull;
-	char	   *name = TextDatumGetCString(column(number, &isnull));
 	int			i;
 
 	for (i = 0; i < lengthof(breaker_names); i++)
@@ -188,36 +160,30 @@ get_breaker(int number)
 
 /* NULL: there is none, or it is locked. */
 static SagaLimitRow *
-read_row(SagaStmt *stmt, Datum key)
+read_row(SagaStatement *stmt, const char *key)
 {
-	SagaLimitRow *row;
-	bool		isnull;
-	Datum		value;
+	SagaRows   *rows = saga_query(stmt, saga_param_text("limit_key", key));
+	SagaLimitRow *row = NULL;
 	int			i;
 
-	(void) saga_execute(stmt, &key, NULL, false, 0);
-	if (SPI_processed == 0)
+	if (saga_next(rows))
 	{
-		SPI_freetuptable(SPI_tuptable);
-		return NULL;
+		row = palloc0(sizeof(SagaLimitRow));
+		row->rate.next_start_at = saga_column_timestamptz(rows, "next_start_at");
+		for (i = 0; i < SAGA_RATE_WINDOWS; i++)
+			read_window(rows, i, &row->rate.windows[i]);
+		row->pause_until = saga_column_timestamptz(rows, "pause_until");
+		row->breaker = breaker_by_name(saga_column_text(rows, "breaker"));
+		row->breaker_until = saga_column_timestamptz(rows, "breaker_until");
+		row->breaker_reason = saga_column_text(rows, "breaker_reason");
+		row->opened = saga_column_int4(rows, "opened");
+		row->probe_lease = saga_column_int8(rows, "probe_lease");
+		row->slow_from = saga_column_timestamptz(rows, "slow_from");
+		row->counted_from = saga_column_timestamptz(rows, "counted_from");
+		row->requests = saga_column_int4(rows, "requests");
+		row->failures = saga_column_int4(rows, "failures");
 	}
-	row = palloc0(sizeof(SagaLimitRow));
-	row->rate.next_start_at = get_time(1);
-	for (i = 0; i < SAGA_RATE_WINDOWS; i++)
-		get_window(2 + 2 * i, &row->rate.windows[i]);
-	row->pause_until = get_time(8);
-	row->breaker = get_breaker(9);
-	row->breaker_until = get_time(10);
-	value = column(11, &isnull);
-	row->breaker_reason = isnull ? NULL : TextDatumGetCString(value);
-	row->opened = get_int(12);
-	value = column(13, &isnull);
-	row->probe_lease = isnull ? 0 : DatumGetInt64(value);
-	row->slow_from = get_time(14);
-	row->counted_from = get_time(15);
-	row->requests = get_int(16);
-	row->failures = get_int(17);
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	return row;
 }
 
@@ -240,31 +206,26 @@ lock_key(const char *key, bool wait)
 static SagaLimitRow *
 try_lock_row(const char *key)
 {
-	Datum		value = CStringGetTextDatum(key);
-	SagaLimitRow *row = read_row(&try_lock_stmt, value);
-	bool		there;
+	SagaLimitRow *row = read_row(&try_lock_stmt, key);
 
 	if (row != NULL || !lock_key(key, false))
 		return row;
-	(void) saga_execute(&exists_stmt, &value, NULL, false, 1);
-	there = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	if (!there)
-		(void) saga_execute(&insert_stmt, &value, NULL, false, 0);
-	return there ? NULL : read_row(&try_lock_stmt, value);
+	if (saga_run(&exists_stmt, saga_param_text("limit_key", key)) > 0)
+		return NULL;
+	saga_run(&insert_stmt, saga_param_text("limit_key", key));
+	return read_row(&try_lock_stmt, key);
 }
 
 static SagaLimitRow *
 lock_row(const char *key)
 {
-	Datum		value = CStringGetTextDatum(key);
-	SagaLimitRow *row = read_row(&lock_stmt, value);
+	SagaLimitRow *row = read_row(&lock_stmt, key);
 
 	if (row != NULL)
 		return row;
 	(void) lock_key(key, true);
-	(void) saga_execute(&insert_stmt, &value, NULL, false, 0);
-	return read_row(&lock_stmt, value);
+	saga_run(&insert_stmt, saga_param_text("limit_key", key));
+	return read_row(&lock_stmt, key);
 }
 
 /* Somebody has the row: it is asked for again after this, twice as long each time. */
@@ -279,65 +240,61 @@ locked_until(SagaLimitGroup *group, TimestampTz now)
 	return TimestampTzPlusMilliseconds(now, ms);
 }
 
-static void
-put_time(Datum *values, char *nulls, int i, TimestampTz at)
+/* No time is 0 here, and NULL in the row. */
+static SagaParam
+time_param(const char *name, TimestampTz at)
 {
-	values[i] = TimestampTzGetDatum(at);
-	nulls[i] = at == 0 ? 'n' : ' ';
+	return saga_param_if(at != 0, saga_param_timestamptz(name, at));
 }
 
 static void
 write_hold(const char *key, const SagaLimitRow *row)
 {
-	Datum		values[11];
-	char		nulls[12] = "           ";
-
-	values[0] = CStringGetTextDatum(key);
-	put_time(values, nulls, 1, row->pause_until);
-	values[2] = CStringGetTextDatum(breaker_names[row->breaker]);
-	put_time(values, nulls, 3, row->breaker_until);
-	if (row->breaker_reason != NULL)
-		values[4] = CStringGetTextDatum(row->breaker_reason);
-	else
-		nulls[4] = 'n';
-	values[5] = Int32GetDatum(row->opened);
-	values[6] = Int64GetDatum(row->probe_lease);
-	if (row->probe_lease == 0)
-		nulls[6] = 'n';
-	put_time(values, nulls, 7, row->slow_from);
-	put_time(values, nulls, 8, row->counted_from);
-	values[9] = Int32GetDatum(row->requests);
-	values[10] = Int32GetDatum(row->failures);
-	(void) saga_execute(&hold_stmt, values, nulls, false, 0);
+	saga_run(&hold_stmt,
+			 time_param("pause_until", row->pause_until),
+			 saga_param_text("breaker", breaker_names[row->breaker]),
+			 time_param("breaker_until", row->breaker_until),
+			 saga_param_text("breaker_reason", row->breaker_reason),
+			 saga_param_int4("opened", row->opened),
+			 saga_param_if(row->probe_lease != 0, saga_param_int8("probe_lease", row->probe_lease)),
+			 time_param("slow_from", row->slow_from),
+			 time_param("counted_from", row->counted_from),
+			 saga_param_int4("requests", row->requests),
+			 saga_param_int4("failures", row->failures),
+			 saga_param_text("limit_key", key));
 }
 
+static ArrayType *
+counts_of(const SagaRateWindow *window)
+{
+	Datum		counts[SAGA_RATE_BUCKETS];
+	int			i;
+
+	for (i = 0; i < SAGA_RATE_BUCKETS; i++)
+		counts[i] = Int32GetDatum(window->counts[i]);
+	return construct_array(counts, SAGA_RATE_BUCKETS, INT4OID, sizeof(int32), true, TYPALIGN_INT);
+}
+
+/* Of a window that nothing was counted in there is nothing. */
 static void
 write_rate(const SagaLimitGroup *group, const SagaLimitRow *row)
 {
-	Datum		values[8];
-	char		nulls[9] = "        ";
+	SagaParam	params[2 * SAGA_RATE_WINDOWS + 3] = {
+		time_param("next_start_at", row->rate.next_start_at),
+		saga_param_text("limit_key", group->key)
+	};
+	SagaParam  *next = params + 2;
 	int			i;
 
-	values[0] = CStringGetTextDatum(group->key);
-	put_time(values, nulls, 1, row->rate.next_start_at);
 	for (i = 0; i < SAGA_RATE_WINDOWS; i++)
 	{
 		const SagaRateWindow *window = &row->rate.windows[i];
-		Datum		counts[SAGA_RATE_BUCKETS];
-		int			j;
+		bool		used = window->bucket != 0;
 
-		if (window->bucket == 0)
-		{
-			nulls[2 + 2 * i] = nulls[3 + 2 * i] = 'n';
-			continue;
-		}
-		for (j = 0; j < SAGA_RATE_BUCKETS; j++)
-			counts[j] = Int32GetDatum(window->counts[j]);
-		values[2 + 2 * i] = Int32GetDatum(window->bucket);
-		values[3 + 2 * i] = PointerGetDatum(construct_array(counts, SAGA_RATE_BUCKETS, INT4OID, sizeof(int32),
-															true, TYPALIGN_INT));
+		*next++ = saga_param_if(used, saga_param_int4(window_columns[i].bucket, window->bucket));
+		*next++ = saga_param_array(window_columns[i].starts, INT4ARRAYOID, used ? counts_of(window) : NULL);
 	}
-	(void) saga_execute(&rate_stmt, values, nulls, false, 0);
+	saga_run_params(&rate_stmt, params);	/* the last one has no name */
 }
 
 /* ---------- what was granted ---------- */
@@ -411,45 +368,30 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 static void
 write_last(const char *key, const SagaLimitNews *news)
 {
-	Datum		values[4];
-	char		nulls[5] = "    ";
+	const char *error = news->error;
 
-	values[0] = CStringGetTextDatum(key);
-	put_time(values, nulls, 1, news->last_success_at);
-	put_time(values, nulls, 3, news->last_error_at);
-	if (news->error == NULL)
-		nulls[2] = 'n';
-	else if (news->cause == NULL)
-		values[2] = CStringGetTextDatum(news->error);
-	else
-		values[2] = CStringGetTextDatum(psprintf("%s: %s", news->error,
-												 saga_foreign_text(news->cause, strlen(news->cause),
-																   strlen(news->cause))));
-	(void) saga_execute(&last_stmt, values, nulls, false, 0);
+	if (error != NULL && news->cause != NULL)
+		error = psprintf("%s: %s", error,
+						 saga_foreign_text(news->cause, strlen(news->cause), strlen(news->cause)));
+	saga_run(&last_stmt, time_param("last_success_at", news->last_success_at),
+			 time_param("last_error_at", news->last_error_at), saga_param_text("last_error", error),
+			 saga_param_text("limit_key", key));
 }
 
 /* Their publishers may wait for a time that does not hold any more. */
 static void
 wake_members(const char *key)
 {
-	Datum		value = CStringGetTextDatum(key);
-	SPITupleTable *table;
-	uint64		n;
-	uint64		i;
-	bool		isnull;
+	SagaRows   *members = saga_query(&members_stmt, saga_param_text("limit_key", key));
 
-	(void) saga_execute(&members_stmt, &value, NULL, false, 0);
-	table = SPI_tuptable;
-	n = SPI_processed;
-	for (i = 0; i < n; i++)
+	while (saga_next(members))
 	{
-		int32		id = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
-		const SagaQueue *queue = saga_queue_by_id(id, true);
+		const SagaQueue *queue = saga_queue_by_id(saga_column_int4(members, "destination_id"), true);
 
 		if (queue != NULL)
 			saga_note_inserted(queue, &saga_uuid_max);
 	}
-	SPI_freetuptable(table);
+	saga_rows_free(members);
 }
 
 /* False: somebody has the row.  Until it is written the row is asked before anything is claimed. */

@@ -5,8 +5,8 @@
 #include "postgres.h"
 
 #include "catalog/pg_authid.h"
-#include "catalog/pg_type.h"
 #include "common/guc.h"
+#include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "outbox/destination.h"
@@ -112,10 +112,9 @@ get(const char *name, int rights)
 	return destination;
 }
 
-static SagaStmt row_stmt = {
-	.sql = "SELECT 1 FROM saga.destination WHERE destination_id = $1 FOR NO KEY UPDATE",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement row_stmt = {
+	.sql = "SELECT FROM saga.destination WHERE destination_id = $destination_id FOR NO KEY UPDATE",
+	.limit = 1
 };
 
 typedef struct DestinationLocks
@@ -129,9 +128,8 @@ static void
 take_locks(void *arg)
 {
 	DestinationLocks *locks = arg;
-	Datum		id = Int32GetDatum(locks->id);
 
-	(void) saga_execute(&row_stmt, &id, NULL, false, 1);
+	(void) saga_run(&row_stmt, saga_param_int4("destination_id", locks->id));
 	saga_destination_lock(locks->id, locks->mode);
 	if (locks->mode == AccessExclusiveLock)
 		saga_queue_take_exclusive(&locks->id);
@@ -140,7 +138,7 @@ take_locks(void *arg)
 /*
  * One whose owner the caller has the privileges of, kept from changing until the end
  * of the transaction.  ShareUpdateExclusiveLock lets others go on sending to it;
- * AccessExclusiveLock is on its queue as well.  Needs SPI_connect.
+ * AccessExclusiveLock is on its queue as well.
  */
 static SagaDestination *
 lock_own(const char *name, LOCKMODE mode)
@@ -160,42 +158,33 @@ lock_own(const char *name, LOCKMODE mode)
 	}
 }
 
-static SagaStmt insert_stmt = {
+static SagaStatement insert_stmt = {
 	.sql = "INSERT INTO saga.destination (destination_id, name, kind, owner, settings) "
-	"VALUES ($1, $2, $3, $4::oid::regrole, $5)",
-	.nargs = 5,
-	.argtypes = {INT4OID, TEXTOID, TEXTOID, OIDOID, JSONBOID}
+	"VALUES ($destination_id, $name, $kind, $owner::oid::regrole, $settings)"
 };
 
-static SagaStmt settings_stmt = {
-	.sql = "SELECT settings FROM saga.destination WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement settings_stmt = {
+	.sql = "SELECT settings FROM saga.destination WHERE destination_id = $destination_id",
+	.limit = 1
 };
 
-static SagaStmt hash_stmt = {
-	.sql = "SELECT encode(sha256(convert_to(settings::text, 'UTF8')), 'hex') FROM saga.destination WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement hash_stmt = {
+	.sql = "SELECT encode(sha256(convert_to(settings::text, 'UTF8')), 'hex') AS hash FROM saga.destination "
+	"WHERE destination_id = $destination_id",
+	.limit = 1
 };
 
-static SagaStmt alter_stmt = {
-	.sql = "UPDATE saga.destination SET settings = $2, changed_at = now() WHERE destination_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, JSONBOID}
+static SagaStatement alter_stmt = {
+	.sql = "UPDATE saga.destination SET settings = $settings, changed_at = now() WHERE destination_id = $destination_id"
 };
 
-static SagaStmt owner_stmt = {
-	.sql = "UPDATE saga.destination SET owner = $2::oid::regrole, changed_at = now() "
-	"WHERE destination_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, OIDOID}
+static SagaStatement owner_stmt = {
+	.sql = "UPDATE saga.destination SET owner = $owner::oid::regrole, changed_at = now() "
+	"WHERE destination_id = $destination_id"
 };
 
-static SagaStmt pause_stmt = {
-	.sql = "UPDATE saga.destination SET paused = $2 WHERE destination_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, BOOLOID}
+static SagaStatement pause_stmt = {
+	.sql = "UPDATE saga.destination SET paused = $paused WHERE destination_id = $destination_id"
 };
 
 /* How often a message is sent is for the destination's settings to say. */
@@ -257,8 +246,7 @@ static Jsonb *
 resolve_like(const char *name, Jsonb *settings)
 {
 	JsonbValue *like = JB_ROOT_IS_OBJECT(settings) ? saga_doc_get(&settings->root, "like") : NULL;
-	Datum		value;
-	bool		isnull;
+	SagaRows   *rows;
 	char	   *other;
 
 	if (like == NULL)
@@ -270,14 +258,12 @@ resolve_like(const char *name, Jsonb *settings)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("$.like must be the name of a destination.")));
-	value = Int32GetDatum(get(other, SAGA_RIGHT_OWN)->destination_id);
-	(void) saga_execute(&settings_stmt, &value, NULL, false, 1);
-	if (SPI_processed == 0)
+	rows = saga_query(&settings_stmt, saga_param_int4("destination_id", get(other, SAGA_RIGHT_OWN)->destination_id));
+	if (!saga_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("destination \"%s\" does not exist", other)));
-	value = saga_result(0, 1, &isnull);
-	return merge_settings(DatumGetJsonbP(value), settings);
+	return merge_settings(saga_column_jsonb(rows, "settings"), settings);
 }
 
 /* The destination that "compensate.else" means for this owner; one that is not there yet is looked up when it is needed. */
@@ -313,7 +299,6 @@ saga_create_destination(PG_FUNCTION_ARGS)
 	SagaDestinationKind ignored;
 	SagaDestination *destination;
 	SagaObject	object;
-	Datum		values[5];
 	int32		id;
 
 	check_name(name);
@@ -323,7 +308,6 @@ saga_create_destination(PG_FUNCTION_ARGS)
 				 errmsg("unrecognized kind of destination: \"%s\"", kind),
 				 errhint("Kinds are \"http\", \"sns\" and \"sqs\".")));
 
-	SPI_connect();
 	settings = resolve_like(name, settings);
 	destination = check_settings(name, kind, settings);
 	if (saga_object_find_to_replace(SAGA_OBJECT_DESTINATION, name, GetUserId(), &object))
@@ -332,14 +316,10 @@ saga_create_destination(PG_FUNCTION_ARGS)
 				 errmsg("destination \"%s\" already exists", name)));
 	id = saga_queue_create(psprintf("destination/%s", name), SAGA_QUEUE_DESTINATION, GetUserId(),
 						   queue_settings());
-	values[0] = Int32GetDatum(id);
-	values[1] = CStringGetTextDatum(name);
-	values[2] = CStringGetTextDatum(kind);
-	values[3] = ObjectIdGetDatum(GetUserId());
-	values[4] = JsonbPGetDatum(settings);
-	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
+	(void) saga_run(&insert_stmt, saga_param_int4("destination_id", id), saga_param_text("name", name),
+					saga_param_text("kind", kind), saga_param_oid("owner", GetUserId()),
+					saga_param_jsonb("settings", settings));
 	store_references(id, destination, GetUserId());
-	SPI_finish();
 	PG_RETURN_INT32(id);
 }
 
@@ -352,23 +332,20 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	const char *kind;
 	char	   *limit_key;
 	Oid			owner;
-	Datum		values[2];
+	int32		id;
 
-	SPI_connect();
 	destination = lock_own(name, ShareUpdateExclusiveLock);
 	/* what follows may empty the cache */
-	values[0] = Int32GetDatum(destination->destination_id);
+	id = destination->destination_id;
 	kind = saga_destination_kind_name(destination->kind);
 	limit_key = pstrdup(destination->limit_key);
 	owner = destination->owner;
 	settings = resolve_like(name, settings);
 	destination = check_settings(name, kind, settings);
-	values[1] = JsonbPGetDatum(settings);
-	(void) saga_execute(&alter_stmt, values, NULL, false, 0);
-	store_references(DatumGetInt32(values[0]), destination, owner);
+	(void) saga_run(&alter_stmt, saga_param_int4("destination_id", id), saga_param_jsonb("settings", settings));
+	store_references(id, destination, owner);
 	/* it may be another server, other credentials, other limits: what held it is over */
 	saga_limit_resume(limit_key);
-	SPI_finish();
 	PG_RETURN_VOID();
 }
 
@@ -376,11 +353,9 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 static char *
 definition_hash(int32 destination_id)
 {
-	Datum		value = Int32GetDatum(destination_id);
-	bool		isnull;
+	SagaRows   *rows = saga_query(&hash_stmt, saga_param_int4("destination_id", destination_id));
 
-	(void) saga_execute(&hash_stmt, &value, NULL, false, 1);
-	return SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : "";
+	return saga_next(rows) ? saga_column_text(rows, "hash") : "";
 }
 
 /* set_destination_owner(name text, role regrole, definition_hash text) returns void */
@@ -390,27 +365,23 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 	char	   *name;
 	Oid			role;
 	SagaDestination *destination;
-	Datum		values[2];
+	int32		id;
 
 	/* the function of 0.1 was STRICT and had two arguments */
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_VOID();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	role = PG_GETARG_OID(1);
-	SPI_connect();
 	saga_object_check_new_owner(role);
 	destination = lock_own(name, ShareUpdateExclusiveLock);
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = ObjectIdGetDatum(role);
-	saga_object_check_hash(SAGA_OBJECT_DESTINATION, name, destination->owner,
-						   definition_hash(destination->destination_id),
+	id = destination->destination_id;
+	saga_object_check_hash(SAGA_OBJECT_DESTINATION, name, destination->owner, definition_hash(id),
 						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	/* the secrets stay those of whoever made the settings; where else it sends is the new owner's to say */
-	store_other(destination->destination_id, destination, role);
-	saga_queue_set_owner(DatumGetInt32(values[0]), role);
-	(void) saga_execute(&owner_stmt, values, NULL, false, 0);
-	saga_object_forget_grants(SAGA_OBJECT_DESTINATION, DatumGetInt32(values[0]));
-	SPI_finish();
+	store_other(id, destination, role);
+	saga_queue_set_owner(id, role);
+	(void) saga_run(&owner_stmt, saga_param_int4("destination_id", id), saga_param_oid("owner", role));
+	saga_object_forget_grants(SAGA_OBJECT_DESTINATION, id);
 	PG_RETURN_VOID();
 }
 
@@ -418,18 +389,14 @@ static void
 set_paused(const char *name, bool paused)
 {
 	SagaDestination *destination;
-	Datum		values[2];
 
-	SPI_connect();
 	destination = get(name, SAGA_RIGHT_OPERATE);
-	values[0] = Int32GetDatum(destination->destination_id);
-	values[1] = BoolGetDatum(paused);
-	(void) saga_execute(&pause_stmt, values, NULL, false, 0);
+	(void) saga_run(&pause_stmt, saga_param_int4("destination_id", destination->destination_id),
+					saga_param_bool("paused", paused));
 
 	/* what waits becomes claimable with this transaction's commit */
 	if (!paused)
 		saga_limit_resume(destination->limit_key);
-	SPI_finish();
 }
 
 Datum
@@ -446,74 +413,87 @@ saga_resume_destination(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static SagaStmt waiting_stmt = {
-	.sql = "SELECT 1 FROM saga.outbox WHERE destination_id = $1 AND state = 'waiting' LIMIT 1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement waiting_stmt = {
+	.sql = "SELECT FROM saga.outbox WHERE destination_id = $destination_id AND state = 'waiting' LIMIT 1",
+	.limit = 1
 };
 
-static SagaStmt drop_attempts_stmt = {
-	.sql = "DELETE FROM saga.outbox_attempt WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement drop_attempts_stmt = {
+	.sql = "DELETE FROM saga.outbox_attempt WHERE destination_id = $destination_id"
 };
 
-static SagaStmt drop_messages_stmt = {
-	.sql = "DELETE FROM saga.outbox WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement drop_messages_stmt = {
+	.sql = "DELETE FROM saga.outbox WHERE destination_id = $destination_id"
 };
 
-static SagaStmt drop_stmt = {
-	.sql = "DELETE FROM saga.destination WHERE destination_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement drop_stmt = {
+	.sql = "DELETE FROM saga.destination WHERE destination_id = $destination_id"
 };
 
 /* Of a group, too, when this was the last of it; but never a row of somebody else's. */
-static SagaStmt drop_state_stmt = {
-	.sql = "DELETE FROM saga.destination_state s WHERE s.limit_key = $1 "
-	"AND NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement drop_state_stmt = {
+	.sql = "DELETE FROM saga.destination_state s WHERE s.limit_key = $limit_key "
+	"AND NOT EXISTS (SELECT FROM saga.destination d WHERE d.limit_key = s.limit_key)"
 };
+
+/* It is dropped neither while somebody waits to hear of its calls, nor while somebody works at them. */
+static void
+leave_calls(const char *name, int32 id, bool force)
+{
+	int			pid = 0;
+
+	if (saga_outbox_drop_hook == NULL || !saga_outbox_drop_hook(id, force, &pid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("destination \"%s\" has calls that have not been undone, or that nobody knows of", name),
+			 pid == 0 ? errdetail("Executions wait for how they went, or have them in not_compensated.") :
+			 errdetail("Executions wait for how they went, or have them in not_compensated. Process %d works at one of them.", pid),
+			 !force ? errhint("Settle them first (saga.settle), or drop it with force, after which nobody knows of them.") :
+			 pid == 0 ? errhint("Somebody is working at one of them: try again.") :
+			 errhint("Let that process end its transaction (see pg_stat_activity), and try again.")));
+}
 
 static void
 drop(const char *name, bool force)
 {
 	const SagaDestination *destination;
 	const SagaQueue *queue;
-	Datum		limit_key;
-	Datum		id;
+	SagaParam	destination_id;
+	SagaParam	limit_key;
+	int32		id;
+	int			pid;
 
-	SPI_connect();
+
+	/*
+	 * There may be many, so it is done before anybody has to wait for us: with
+	 * the lock there is little left.  Somebody who works at one now may have
+	 * ended by then.
+	 */
+	if (!force)
+		leave_calls(name, get(name, SAGA_RIGHT_OWN)->destination_id, false);
+	else if (saga_outbox_drop_hook != NULL)
+		(void) saga_outbox_drop_hook(get(name, SAGA_RIGHT_OWN)->destination_id, true, &pid);
 	destination = lock_own(name, AccessExclusiveLock);
-	id = Int32GetDatum(destination->destination_id);
-	limit_key = CStringGetTextDatum(destination->limit_key);
-	if (saga_outbox_drop_hook != NULL && saga_outbox_drop_hook(DatumGetInt32(id), force))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("destination \"%s\" has calls that have not been undone, or that nobody knows of", name),
-				 errdetail("Executions wait for how they went, or have them in not_compensated."),
-				 force ? errhint("Somebody is working at one of them: try again.") :
-				 errhint("Settle them first (saga.settle), or drop it with force, after which nobody knows of them.")));
-	(void) saga_execute(&waiting_stmt, &id, NULL, false, 1);
-	if (SPI_processed > 0)
+	id = destination->destination_id;
+	destination_id = saga_param_int4("destination_id", id);
+	limit_key = saga_param_text("limit_key", destination->limit_key);
+	leave_calls(name, id, force);
+	if (saga_run(&waiting_stmt, destination_id) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("destination \"%s\" has messages that wait to be sent", name),
 				 errhint("Let them be sent, or stop the executions they belong to.")));
-	(void) saga_execute(&drop_attempts_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_messages_stmt, &id, NULL, false, 0);
-	(void) saga_execute(&drop_stmt, &id, NULL, false, 0);
-	saga_secret_forget_references("destination", DatumGetInt32(id));
-	saga_destination_store_other(DatumGetInt32(id), 0, NULL);
-	(void) saga_execute(&drop_state_stmt, &limit_key, NULL, false, 0);
+	(void) saga_run(&drop_attempts_stmt, destination_id);
+	(void) saga_run(&drop_messages_stmt, destination_id);
+	(void) saga_run(&drop_stmt, destination_id);
+	saga_secret_forget_references("destination", id);
+	saga_destination_store_other(id, 0, NULL);
+	(void) saga_run(&drop_state_stmt, limit_key);
 	/* what may be left in the queue is of withdrawn messages */
-	queue = saga_queue_by_id(DatumGetInt32(id), true);
+	queue = saga_queue_by_id(id, true);
 	if (queue != NULL)
 		saga_queue_drop(queue);
-	SPI_finish();
 }
 
 /* drop_destination(name text) returns void */

@@ -8,10 +8,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/cryptohash.h"
 #include "common/hashfn.h"
 #include "common/sha2.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/oauth.h"
@@ -27,64 +27,54 @@
 /* After a failure nobody asks again for this time, doubled with each in a row. */
 #define SAGA_TOKEN_PAUSE_MS		1000
 
-static SagaStmt read_stmt = {
+static SagaStatement read_stmt = {
 	.sql = "SELECT made_for, version, access_token, fetched_at, expires_at, failures, retry_at, error "
-	"FROM saga.token WHERE key = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+	"FROM saga.token WHERE key = $key",
+	.limit = 1
 };
 
 /*
  * The row may be another's for the moment: a session in CALL saga.publish()
  * that has not committed.  An INSERT would wait for it.
  */
-static SagaStmt lock_stmt = {
-	.sql = "SELECT 1 FROM saga.token WHERE key = $1 FOR UPDATE SKIP LOCKED",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement lock_stmt = {
+	.sql = "SELECT FROM saga.token WHERE key = $key FOR UPDATE SKIP LOCKED",
+	.limit = 1
 };
 
-static SagaStmt exists_stmt = {
-	.sql = "SELECT 1 FROM saga.token WHERE key = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+static SagaStatement exists_stmt = {
+	.sql = "SELECT FROM saga.token WHERE key = $key",
+	.limit = 1
 };
 
-static SagaStmt store_stmt = {
+static SagaStatement store_stmt = {
 	.sql = "INSERT INTO saga.token (key, made_for, version, access_token, fetched_at, expires_at, failures) "
-	"VALUES ($1, $2, $3, $4, $5, $6, 0) ON CONFLICT (key) DO UPDATE SET made_for = excluded.made_for, "
+	"VALUES ($key, $made_for, $version, $access_token, $fetched_at, $expires_at, 0) ON CONFLICT (key) DO UPDATE SET made_for = excluded.made_for, "
 	"version = excluded.version, access_token = excluded.access_token, fetched_at = excluded.fetched_at, "
-	"expires_at = excluded.expires_at, failures = 0, retry_at = NULL, error = NULL",
-	.nargs = 6,
-	.argtypes = {TEXTOID, TEXTOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	"expires_at = excluded.expires_at, failures = 0, retry_at = NULL, error = NULL"
 };
 
 /* The token that is there may still be good: it is asked for early. */
-static SagaStmt fail_stmt = {
+static SagaStatement fail_stmt = {
 	.sql = "INSERT INTO saga.token AS t (key, made_for, version, failures, retry_at, error) "
-	"VALUES ($1, $2, 0, $3, $4, $5) ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, "
+	"VALUES ($key, $made_for, 0, $failures, $retry_at, $error) ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, "
 	"retry_at = excluded.retry_at, error = excluded.error, made_for = excluded.made_for, "
-	"access_token = CASE WHEN t.made_for = excluded.made_for THEN t.access_token END",
-	.nargs = 5,
-	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID}
+	"access_token = CASE WHEN t.made_for = excluded.made_for THEN t.access_token END"
 };
 
 /* Of all owners, so not for a session that may keep its transaction open. */
-static SagaStmt purge_stmt = {
+static SagaStatement purge_stmt = {
 	.sql = "DELETE FROM saga.token WHERE key IN (SELECT key FROM saga.token "
 	"WHERE greatest(expires_at, retry_at) < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"
 };
 
-static SagaStmt lock_secret_stmt = {
-	.sql = "SELECT value FROM saga.secret WHERE secret_id = $1 FOR UPDATE SKIP LOCKED",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement lock_secret_stmt = {
+	.sql = "SELECT value FROM saga.secret WHERE secret_id = $secret_id FOR UPDATE SKIP LOCKED",
+	.limit = 1
 };
 
-static SagaStmt rotate_stmt = {
-	.sql = "UPDATE saga.secret SET value = $2, changed_at = now() WHERE secret_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, TEXTOID}
+static SagaStatement rotate_stmt = {
+	.sql = "UPDATE saga.secret SET value = $value, changed_at = now() WHERE secret_id = $secret_id"
 };
 
 /* ---------- whose ---------- */
@@ -201,39 +191,28 @@ saga_oauth_set_error(SagaToken *token, const char *error, int failures, Timestam
 
 /* ---------- in a transaction ---------- */
 
-/* Outlives the row: text of column or NULL. */
-static char *
-get_text(int column)
+/* A parameter that holds a credential, and has done its work. */
+static void
+wipe_param(const SagaParam *param)
 {
-	bool		isnull;
-	Datum		value = saga_result(0, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static int64
-get_int64(int column)
-{
-	bool		isnull;
-	Datum		value = saga_result(0, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
+	if (!param->isnull)
+		explicit_bzero(DatumGetPointer(param->value), VARSIZE_ANY(DatumGetPointer(param->value)));
 }
 
 static void
-read_row(SagaToken *token)
+read_row(SagaToken *token, SagaRows *rows)
 {
-	bool		isnull;
-	char	   *made_for = get_text(1);
-	int64		version = get_int64(2);
-	char	   *access_token = get_text(3);
+	char	   *made_for = saga_column_text(rows, "made_for");
+	int64		version = saga_column_int8(rows, "version");
+	char	   *access_token = saga_column_text(rows, "access_token");
 
 	if (access_token != NULL && version > token->version && strcmp(made_for, token->made_for) == 0)
-		saga_oauth_adopt(token, access_token, version, (TimestampTz) get_int64(4), (TimestampTz) get_int64(5));
+		saga_oauth_adopt(token, access_token, version, saga_column_timestamptz(rows, "fetched_at"),
+						 saga_column_timestamptz(rows, "expires_at"));
 	if (access_token != NULL)
 		explicit_bzero(access_token, strlen(access_token));
-	saga_oauth_set_error(token, get_text(8), DatumGetInt32(saga_result(0, 6, &isnull)),
-						 (TimestampTz) get_int64(7));
+	saga_oauth_set_error(token, saga_column_text(rows, "error"), saga_column_int4(rows, "failures"),
+						 saga_column_timestamptz(rows, "retry_at"));
 	/* the next one is greater, whatever the clock does */
 	token->new_version = version;
 }
@@ -241,12 +220,11 @@ read_row(SagaToken *token)
 void
 saga_oauth_read(SagaToken *token)
 {
-	Datum		key = CStringGetTextDatum(token->key);
+	SagaRows   *rows = saga_query(&read_stmt, saga_param_text("key", token->key));
 
-	(void) saga_execute(&read_stmt, &key, NULL, false, 1);
-	if (SPI_processed > 0)
-		read_row(token);
-	SPI_freetuptable(SPI_tuptable);
+	if (saga_next(rows))
+		read_row(token, rows);
+	saga_rows_wipe(rows);
 }
 
 /*
@@ -257,15 +235,12 @@ static bool
 store_refresh_token(SagaToken *token)
 {
 	const char *key = token->destination->auth.refresh_token;
-	Datum		values[2];
-	char	   *value = NULL;
+	SagaParam	secret_id = saga_param_int4("secret_id", saga_secret_row(key));
+	SagaRows   *rows = saga_query(&lock_secret_stmt, secret_id);
+	char	   *value = saga_next(rows) ? saga_column_text(rows, "value") : NULL;
 	bool		same;
 
-	values[0] = Int32GetDatum(saga_secret_row(key));
-	(void) saga_execute(&lock_secret_stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
-		value = get_text(1);
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_wipe(rows);
 	if (value == NULL)
 		return saga_secret_row(key) == 0;	/* dropped: nothing to keep it in */
 	/* else somebody has set another one while we asked; that one counts */
@@ -273,9 +248,10 @@ store_refresh_token(SagaToken *token)
 	explicit_bzero(value, strlen(value));
 	if (same)
 	{
-		values[1] = CStringGetTextDatum(token->new_refresh_token);
-		(void) saga_execute(&rotate_stmt, values, NULL, false, 0);
-		explicit_bzero(DatumGetPointer(values[1]), VARSIZE_ANY(DatumGetPointer(values[1])));
+		SagaParam	new_value = saga_param_text("value", token->new_refresh_token);
+
+		(void) saga_run(&rotate_stmt, secret_id, new_value);
+		wipe_param(&new_value);
 	}
 	return true;
 }
@@ -284,37 +260,28 @@ store_refresh_token(SagaToken *token)
 static bool
 try_lock_row(const SagaToken *token)
 {
-	Datum		key = CStringGetTextDatum(token->key);
-	bool		locked;
+	SagaParam	key = saga_param_text("key", token->key);
 
-	(void) saga_execute(&lock_stmt, &key, NULL, false, 1);
-	locked = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	if (locked)
-		return true;
-	(void) saga_execute(&exists_stmt, &key, NULL, false, 1);
-	locked = SPI_processed == 0;
-	SPI_freetuptable(SPI_tuptable);
-	return locked;
+	return saga_run(&lock_stmt, key) > 0 || saga_run(&exists_stmt, key) == 0;
 }
 
 static void
 store_token(SagaToken *token)
 {
-	Datum		values[6];
+	SagaParam	access_token = saga_param_text("access_token", token->new_access_token);
 
 	token->new_version = Max(token->new_version + 1, (int64) token->asked_at);
-	values[0] = CStringGetTextDatum(token->key);
-	values[1] = CStringGetTextDatum(token->made_for);
-	values[2] = Int64GetDatum(token->new_version);
-	values[3] = CStringGetTextDatum(token->new_access_token);
-	/* since before it was asked for: early is harmless, late is not */
-	values[4] = TimestampTzGetDatum(token->asked_at);
-	values[5] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(token->asked_at, token->lifetime_ms));
-	(void) saga_execute(&store_stmt, values, NULL, false, 0);
-	explicit_bzero(DatumGetPointer(values[3]), VARSIZE_ANY(DatumGetPointer(values[3])));
+	/* its times count from before it was asked for: early is harmless, late is not */
+	(void) saga_run(&store_stmt,
+					saga_param_text("key", token->key),
+					saga_param_text("made_for", token->made_for),
+					saga_param_int8("version", token->new_version),
+					access_token,
+					saga_param_timestamptz("fetched_at", token->asked_at),
+					saga_param_timestamptz("expires_at", TimestampTzPlusMilliseconds(token->asked_at, token->lifetime_ms)));
+	wipe_param(&access_token);
 	if (saga_serves_all || saga_shared == NULL)
-		(void) saga_execute(&purge_stmt, NULL, NULL, false, 0);
+		(void) saga_run(&purge_stmt);
 }
 
 static void
@@ -322,14 +289,13 @@ store_failure(SagaToken *token)
 {
 	int64		pause = (int64) SAGA_TOKEN_PAUSE_MS << Min(token->failures, 10);
 	TimestampTz retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(pause, SAGA_TOKEN_MAX_PAUSE_MS));
-	Datum		values[5];
 
-	values[0] = CStringGetTextDatum(token->key);
-	values[1] = CStringGetTextDatum(token->made_for);
-	values[2] = Int32GetDatum(token->failures + 1);
-	values[3] = TimestampTzGetDatum(retry_at);
-	values[4] = CStringGetTextDatum(token->new_error);
-	(void) saga_execute(&fail_stmt, values, NULL, false, 0);
+	(void) saga_run(&fail_stmt,
+					saga_param_text("key", token->key),
+					saga_param_text("made_for", token->made_for),
+					saga_param_int4("failures", token->failures + 1),
+					saga_param_timestamptz("retry_at", retry_at),
+					saga_param_text("error", token->new_error));
 	saga_oauth_set_error(token, token->new_error, token->failures + 1, retry_at);
 }
 

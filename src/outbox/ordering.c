@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"
@@ -19,20 +19,18 @@
 
 #define SAGA_ORDERING_LOCK 0x5348
 
-static SagaStmt first_stmt = {
+static SagaStatement first_stmt = {
 	.sql = "SELECT outbox_id FROM saga.outbox "
-	"WHERE destination_id = $1 AND ordering_key = $2 AND state = 'waiting' "
+	"WHERE destination_id = $destination_id AND ordering_key = $ordering_key AND state = 'waiting' "
 	"AND ordering_key IS NOT NULL ORDER BY position LIMIT 1",
-	.nargs = 2,
-	.argtypes = {INT4OID, TEXTOID}
+	.limit = 1
 };
 
-static SagaStmt queued_stmt = {
-	.sql = "SELECT EXISTS (SELECT FROM saga.message WHERE queue_id = $1 AND id = $2) "
-	"OR EXISTS (SELECT FROM saga.message WHERE queue_id = $1 AND message_id = $2 AND id <> message_id) "
-	"OR EXISTS (SELECT FROM saga.timer WHERE queue_id = $1 AND message_id = $2)",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+static SagaStatement queued_stmt = {
+	.sql = "SELECT WHERE EXISTS (SELECT FROM saga.message WHERE queue_id = $queue_id AND id = $message_id) "
+	"OR EXISTS (SELECT FROM saga.message WHERE queue_id = $queue_id AND message_id = $message_id AND id <> message_id) "
+	"OR EXISTS (SELECT FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id)",
+	.limit = 1
 };
 
 bool
@@ -50,17 +48,13 @@ saga_ordering_lock(int32 destination_id, bool wait)
 static bool
 get_first(int32 destination_id, const char *key, pg_uuid_t *outbox_id)
 {
-	Datum		values[2];
-	bool		isnull;
-	bool		found;
+	SagaRows   *rows = saga_query(&first_stmt, saga_param_int4("destination_id", destination_id),
+								  saga_param_text("ordering_key", key));
+	bool		found = saga_next(rows);
 
-	values[0] = Int32GetDatum(destination_id);
-	values[1] = CStringGetTextDatum(key);
-	(void) saga_execute(&first_stmt, values, NULL, false, 1);
-	found = SPI_processed > 0;
 	if (found)
-		*outbox_id = *DatumGetUUIDP(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+		*outbox_id = saga_column_uuid(rows, "outbox_id");
+	saga_rows_free(rows);
 	return found;
 }
 
@@ -76,18 +70,12 @@ void
 saga_ordering_release(int32 destination_id, const char *key)
 {
 	SagaSend	send = {0};
-	Datum		values[2];
-	bool		isnull;
-	bool		queued;
 
 	if (!get_first(destination_id, key, &send.message_id))
 		return;
-	values[0] = Int32GetDatum(destination_id);
-	values[1] = UUIDPGetDatum(&send.message_id);
-	(void) saga_execute(&queued_stmt, values, NULL, false, 1);
-	queued = DatumGetBool(saga_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	if (queued)
+	/* its queue has the destination's id */
+	if (saga_run(&queued_stmt, saga_param_int4("queue_id", destination_id),
+				 saga_param_uuid("message_id", &send.message_id)) > 0)
 		return;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;

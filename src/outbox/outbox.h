@@ -51,7 +51,7 @@ typedef struct SagaOutboxEntry
 /*
  * The destination that a text in a request means for a role: "saga:NAME/path", a URL, the
  * ARN of a topic, the URL of a queue, a name to publish to.  *name is what of it names the
- * destination, as SagaOutboxEntry.meant is asked for it.  0: none.  Needs SPI_connect.
+ * destination, as SagaOutboxEntry.meant is asked for it.  0: none.
  */
 extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name);
 
@@ -59,7 +59,6 @@ extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid rol
  * Writes the two rows in the current transaction.  Returns NULL, or an error
  * for the task ("States.Runtime", cause in *cause) when the request is wrong
  * or the destination does not exist or is not the role's to use.
- * Needs SPI_connect.
  */
 extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause);
 
@@ -71,14 +70,14 @@ extern void saga_outbox_answered(const pg_uuid_t *execution_id, int task_id, boo
 
 /*
  * What is known of the call of a task, whose record is locked then; takes it
- * back where it can be (doubt.c).  Fills the call in.  Needs SPI_connect.
+ * back where it can be (doubt.c).  Fills the call in.
  */
 extern void saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
 
 /* Goes on with a call that has failed in doubt; answered: its failure has been taken from the queue. */
 extern void saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered);
 
-/* A person says how a call went. */
+/* A person says how a call went.  Of an execution that has ended the caller keeps the list, and nobody is told. */
 typedef enum SagaSaid
 {
 	SAGA_SAID_DONE,
@@ -88,13 +87,13 @@ typedef enum SagaSaid
 
 typedef enum SagaSettled
 {
-	SAGA_SETTLED,				/* it is written down, and the execution is told */
+	SAGA_SETTLED,				/* it is written down, and the execution is told, if it is live */
 	SAGA_NOT_WAITED_FOR,		/* what is in doubt is written down; nobody is told */
 	SAGA_NOT_IN_DOUBT			/* it has not been sent, or has had no effect: nothing was done */
 } SagaSettled;
 
 extern SagaSettled saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id,
-									  int task_id, SagaSaid said, Jsonb *output);
+									  int task_id, SagaSaid said, Jsonb *output, bool live);
 
 /* Of an execution that has ended: asks anew how its call went.  False: it cannot. */
 extern bool saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id);
@@ -118,6 +117,12 @@ extern void saga_publisher_destroy(SagaPublisher *publisher);
 extern void saga_publisher_turn(SagaPublisher *publisher, long timeout_ms);
 
 /*
+ * A turn when the process is not needed any more: it takes nothing, gives back
+ * what has not left, and waits for what is in flight.  False: it has all answers.
+ */
+extern bool saga_publisher_leave(SagaPublisher *publisher, long timeout_ms);
+
+/*
  * The last turn, when the process is to end: records the answers that have
  * arrived, until that time of saga_monotonic_now.  What raises is as in a turn.
  */
@@ -134,8 +139,9 @@ extern saga_outbox_event_hook_type saga_outbox_event_hook;
  * Called when a destination is dropped, set by the engine: nobody settles its
  * calls any more.  With force they are unknown to those who have made them;
  * without, and where somebody has their rows locked, it returns true: there are some.
+ * *pid: a process that has; 0: none is known.
  */
-typedef bool (*saga_outbox_drop_hook_type) (int32 destination_id, bool force);
+typedef bool (*saga_outbox_drop_hook_type) (int32 destination_id, bool force, int *pid);
 extern saga_outbox_drop_hook_type saga_outbox_drop_hook;
 
 /* May a workflow ask for the body of an answer?  NULL: none does; set by the engine. */

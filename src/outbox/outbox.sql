@@ -91,8 +91,8 @@ CREATE TABLE saga.outbox (
 	captured_hash bigint,				-- of those values that a look-up finds too
 	PRIMARY KEY (destination_id, outbox_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
--- what a withdrawal looks for, and what became of the calls that an execution gave up
-CREATE INDEX outbox_execution ON saga.outbox (execution_id)
+-- what a withdrawal looks for, the call of a task, and what became of the calls that an execution gave up
+CREATE INDEX outbox_execution ON saga.outbox (execution_id, task_id)
 	WHERE execution_id IS NOT NULL;
 -- the head of each ordering key
 CREATE INDEX outbox_ordering ON saga.outbox (destination_id, ordering_key, position)

@@ -558,6 +558,8 @@ saga_publisher_next_work(SagaPublisher *publisher)
 	dlist_iter	iter;
 	int			i;
 
+	if (publisher->leaving)
+		return saga_limiter_report_at(publisher->limiter);
 	if (saga_http_max(publisher->http) <= saga_publisher_count(publisher))
 		return next;
 	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != 0 && !publisher->in_call)

@@ -15,6 +15,7 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "outbox/auth.h"
 #include "outbox/publisher_private.h"
@@ -22,6 +23,7 @@
 #include "storage/latch.h"
 #include "tcop/pquery.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -36,23 +38,28 @@ saga_publisher_begin(SagaPublisher *publisher)
 {
 	if (publisher->in_call)
 	{
-		/* a level of its own: what SPI keeps goes with it, and not at the end of the CALL */
+		/*
+		 * A level of its own: what SPI keeps goes with it, and not at the end
+		 * of the CALL.  What raises is undone with the subtransaction, and
+		 * there is a transaction still to write down what has arrived (call.c).
+		 */
 		EnsurePortalSnapshotExists();
-		SPI_connect();
+		saga_extension_lock();
+		publisher->outer_owner = CurrentResourceOwner;
+		BeginInternalSubTransaction(NULL);
+		publisher->in_subtransaction = true;
+		MemoryContextSwitchTo(publisher->work);
+		return;
 	}
-	else
-	{
-		Assert(!IsTransactionState());
-		SetCurrentStatementStartTimestamp();
-		StartTransactionCommand();
-		/* whatever the role's and the database's defaults are */
-		XactIsoLevel = XACT_READ_COMMITTED;
-		XactReadOnly = false;
-		XactDeferrable = false;
-		SPI_connect();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		pgstat_report_activity(STATE_RUNNING, "publishing");
-	}
+	Assert(!IsTransactionState());
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	/* whatever the role's and the database's defaults are */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	XactDeferrable = false;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "publishing");
 	saga_extension_lock();
 	MemoryContextSwitchTo(publisher->work);
 }
@@ -60,9 +67,13 @@ saga_publisher_begin(SagaPublisher *publisher)
 void
 saga_publisher_commit(SagaPublisher *publisher)
 {
-	SPI_finish();
 	if (publisher->in_call)
+	{
+		ReleaseCurrentSubTransaction();
+		publisher->in_subtransaction = false;
+		CurrentResourceOwner = publisher->outer_owner;
 		SPI_commit();
+	}
 	else
 	{
 		PopActiveSnapshot();
@@ -285,7 +296,7 @@ saga_publisher_step(SagaPublisher *publisher)
 		done += saga_publisher_report(publisher);
 	if (!publisher->in_call && publisher->look_at <= GetCurrentTimestamp())
 		publisher->look_everywhere = true;
-	if (saga_http_active(publisher->http) < saga_http_max(publisher->http))
+	if (!publisher->leaving && saga_http_active(publisher->http) < saga_http_max(publisher->http))
 		done += saga_publisher_claim(publisher);
 	if (!dlist_is_empty(&publisher->ready))
 	{
@@ -322,7 +333,7 @@ saga_publisher_wait(SagaPublisher *publisher, long timeout_ms)
 	int			events;
 
 	Assert(!publisher->in_call ? !IsTransactionState() : !ActiveSnapshotSet());
-	if (saga_my_proc != NULL)
+	if (saga_my_proc != NULL && !publisher->leaving)
 	{
 		/* whoever makes a queue ready from now on wakes us; or another one, if we have no room */
 		if (saga_publisher_count(publisher) < saga_http_max(publisher->http))

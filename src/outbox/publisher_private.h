@@ -9,6 +9,7 @@
 #include "outbox/limit.h"
 #include "outbox/outbox.h"
 #include "outbox/sending.h"
+#include "utils/resowner.h"
 
 typedef struct SagaOwnerTurn SagaOwnerTurn;
 
@@ -21,6 +22,8 @@ struct SagaPublisher
 	int64		lease;
 	bool		lease_held;
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
+	bool		in_subtransaction;	/* in it, between begin and commit */
+	ResourceOwner outer_owner;	/* then: of the CALL's transaction */
 	bool		look_everywhere;	/* not only at queues that are said to be ready */
 	bool		look_again;		/* some of what was said to be ready was not */
 	TimestampTz look_at;		/* then look everywhere again */
@@ -38,7 +41,8 @@ struct SagaPublisher
 	Oid			last_recorded;	/* the owners after it have their turn */
 	struct Turn *turns;			/* of the recording that is being done */
 	bool		claim_open;		/* a claiming transaction has not committed */
-	bool		ending;			/* the process does: nothing is sent any more (ending.c) */
+	bool		ending;			/* nothing is sent any more (ending.c) */
+	bool		leaving;		/* it waits for what is in flight, and takes nothing more (ending.c) */
 	SagaDestination *claiming_from; /* in it, pinned; NULL: none */
 	List	   *compose_budgets;	/* in it: what owners have left of their time */
 	Oid			last_composed;	/* the owners after it have their turn */

@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/header.h"
@@ -22,55 +22,46 @@
 #define SAGA_MAX_CAUSE		32768	/* as States.* causes of AWS */
 #define SAGA_MAX_NOTE		1000	/* of an answer, in the attempt's record */
 
-static SagaStmt lock_stmt = {
-	.sql = "SELECT state, unwanted_since FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2 "
-	"FOR UPDATE SKIP LOCKED",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+#define THE_RECORD "destination_id = $destination_id AND outbox_id = $outbox_id"
+
+static SagaStatement lock_stmt = {
+	.sql = "SELECT state, unwanted_since FROM saga.outbox WHERE " THE_RECORD " FOR UPDATE SKIP LOCKED"
 };
 
-static SagaStmt exists_stmt = {
-	.sql = "SELECT 1 FROM saga.outbox WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+static SagaStatement exists_stmt = {
+	.sql = "SELECT FROM saga.outbox WHERE " THE_RECORD
 };
 
-static SagaStmt update_stmt = {
-	.sql = "UPDATE saga.outbox SET state = $3, attempts = $4, last_status = $5, last_class = $6, "
-	"last_error = $7, response = $8, first_sent_at = coalesce(first_sent_at, CASE WHEN $26 THEN created_at ELSE $9 END), last_sent_at = $9, "
-	"finished_at = $10, sends = $11, phase = $12, phase_tries = $13, uncertain = $14, same_failures = $15, "
-	"key_epoch = $16, pending_since = $17, captured = $18, doubted = $19, sent_status = $20, sent_error = $21, "
-	"sent_class = $22, outcome = $23, outcome_by = $24, outcome_at = now(), accepted = $25, captured_hash = $27 "
-	"WHERE destination_id = $1 AND outbox_id = $2",
-	.nargs = 27,
-	.argtypes = {INT4OID, UUIDOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID, INT4OID, INT4OID, TIMESTAMPTZOID, JSONBOID,
-	BOOLOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, INT8OID}
+/* Who only asks about a message has sent it before; if that is not on record, it was when it was accepted at the earliest. */
+static SagaStatement update_stmt = {
+	.sql = "UPDATE saga.outbox SET state = $state, attempts = $attempts, last_status = $last_status, "
+	"last_class = $last_class, last_error = $last_error, response = $response, "
+	"first_sent_at = coalesce(first_sent_at, CASE WHEN $asked_only THEN created_at ELSE $last_sent_at END), "
+	"last_sent_at = $last_sent_at, finished_at = $finished_at, sends = $sends, phase = $phase, "
+	"phase_tries = $phase_tries, uncertain = $uncertain, same_failures = $same_failures, key_epoch = $key_epoch, "
+	"pending_since = $pending_since, captured = $captured, captured_hash = $captured_hash, doubted = $doubted, "
+	"sent_status = $sent_status, sent_error = $sent_error, sent_class = $sent_class, outcome = $outcome, "
+	"outcome_by = $outcome_by, outcome_at = now(), accepted = $accepted WHERE " THE_RECORD
 };
 
-static SagaStmt attempt_stmt = {
+static SagaStatement attempt_stmt = {
 	.sql = "INSERT INTO saga.outbox_attempt (destination_id, outbox_id, attempt, started_at, ended_at, "
 	"class, status, error, answer, phase, key, retry_after_ms, publisher, headers) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
-	.nargs = 14,
-	.argtypes = {INT4OID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT4OID, JSONBOID}
+	"VALUES ($destination_id, $outbox_id, $attempt, $started_at, $ended_at, "
+	"$class, $status, $error, $answer, $phase, $key, $retry_after_ms, $publisher, $headers) ON CONFLICT DO NOTHING"
 };
 
 /* Who has the row locked is about to move or to drop it: then there is nothing to settle. */
 #define OUR_LEASE \
-	"ctid = (SELECT ctid FROM saga.timer WHERE queue_id = $1 AND message_id = $2 AND lease = $3 FOR UPDATE SKIP LOCKED)"
+	"ctid = (SELECT ctid FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND lease = $lease " \
+	"FOR UPDATE SKIP LOCKED)"
 
-static SagaStmt end_lease_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE " OUR_LEASE,
-	.nargs = 3,
-	.argtypes = {INT4OID, UUIDOID, INT8OID}
+static SagaStatement end_lease_stmt = {
+	.sql = "DELETE FROM saga.timer WHERE " OUR_LEASE
 };
 
-static SagaStmt delay_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $4, lease = NULL WHERE " OUR_LEASE,
-	.nargs = 4,
-	.argtypes = {INT4OID, UUIDOID, INT8OID, TIMESTAMPTZOID}
+static SagaStatement delay_stmt = {
+	.sql = "UPDATE saga.timer SET wake_at = $wake_at, lease = NULL WHERE " OUR_LEASE
 };
 
 typedef struct Recording
@@ -81,8 +72,7 @@ typedef struct Recording
 	TimestampTz now;
 	const char *cause;			/* in the server's encoding; NULL: success */
 	bool		finished;
-	Datum		destination_id;
-	Datum		outbox_id;
+	int32		destination_id;
 } Recording;
 
 static char *
@@ -97,29 +87,18 @@ clip(const char *text, int max_bytes)
 static char *
 lock_record(const Recording *recording)
 {
-	Datum		values[2];
-	bool		isnull;
-	char	   *state = NULL;
+	const SagaParam record[] = {
+		saga_param_int4("destination_id", recording->destination_id),
+		saga_param_uuid("outbox_id", &recording->delivery->outbox_id),
+		{.name = NULL}
+	};
+	SagaRows   *rows = saga_query_params(&lock_stmt, record);
 
-	values[0] = recording->destination_id;
-	values[1] = recording->outbox_id;
-	(void) saga_execute(&lock_stmt, values, NULL, false, 0);
-	if (SPI_processed > 0)
-	{
-		Datum		value = saga_result(0, 2, &isnull);
-
-		/* it may have been given up while it was in flight */
-		recording->delivery->unwanted_since = isnull ? 0 : DatumGetTimestampTz(value);
-		state = TextDatumGetCString(saga_result(0, 1, &isnull));
-	}
-	SPI_freetuptable(SPI_tuptable);
-	if (state != NULL)
-		return state;
-	(void) saga_execute(&exists_stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
-		state = "gone";
-	SPI_freetuptable(SPI_tuptable);
-	return state;
+	if (!saga_next(rows))
+		return saga_run_params(&exists_stmt, record) == 0 ? "gone" : NULL;
+	/* it may have been given up while it was in flight */
+	recording->delivery->unwanted_since = saga_column_timestamptz(rows, "unwanted_since");
+	return saga_column_text(rows, "state");
 }
 
 static void
@@ -127,41 +106,24 @@ write_attempt(const Recording *recording)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[14];
-	char		nulls[15] = "              ";
-	Jsonb	   *headers;
+	const char *cause = recording->cause;
 
-	values[0] = recording->destination_id;
-	values[1] = recording->outbox_id;
-	values[2] = Int32GetDatum(delivery->attempt);
-	values[3] = TimestampTzGetDatum(sending->started_at);
-	values[4] = TimestampTzGetDatum(sending->ended_at);
-	values[5] = CStringGetTextDatum(saga_class_name(delivery->class));
-	values[6] = Int32GetDatum(delivery->status);
-	if (delivery->status == 0)
-		nulls[6] = 'n';
-	if (recording->cause != NULL)
-	{
-		values[7] = CStringGetTextDatum(delivery->error);
-		values[8] = CStringGetTextDatum(clip(recording->cause, SAGA_MAX_NOTE));
-	}
-	else
-		nulls[7] = nulls[8] = 'n';
-	values[9] = CStringGetTextDatum(saga_phase_name(delivery->asked));
-	if (delivery->key != NULL)
-		values[10] = CStringGetTextDatum(delivery->key);
-	else
-		nulls[10] = 'n';
-	values[11] = Int64GetDatum(delivery->retry_after_ms);
-	if (delivery->retry_after_ms < 0)
-		nulls[11] = 'n';
-	values[12] = Int32GetDatum(MyProcPid);
-	headers = saga_answer_headers(sending);
-	if (headers != NULL)
-		values[13] = JsonbPGetDatum(headers);
-	else
-		nulls[13] = 'n';
-	(void) saga_execute(&attempt_stmt, values, nulls, false, 0);
+	(void) saga_run(&attempt_stmt,
+					saga_param_int4("destination_id", recording->destination_id),
+					saga_param_uuid("outbox_id", &delivery->outbox_id),
+					saga_param_int4("attempt", delivery->attempt),
+					saga_param_timestamptz("started_at", sending->started_at),
+					saga_param_timestamptz("ended_at", sending->ended_at),
+					saga_param_text("class", saga_class_name(delivery->class)),
+					saga_param_if(delivery->status != 0, saga_param_int4("status", delivery->status)),
+					saga_param_text("error", cause != NULL ? delivery->error : NULL),
+					saga_param_text("answer", cause != NULL ? clip(cause, SAGA_MAX_NOTE) : NULL),
+					saga_param_text("phase", saga_phase_name(delivery->asked)),
+					saga_param_text("key", delivery->key),
+					saga_param_if(delivery->retry_after_ms >= 0,
+								  saga_param_int8("retry_after_ms", delivery->retry_after_ms)),
+					saga_param_int4("publisher", MyProcPid),
+					saga_param_jsonb("headers", saga_answer_headers(sending)));
 }
 
 /*
@@ -196,100 +158,91 @@ is_replay(const Recording *recording)
 	return value != NULL && pg_strcasecmp(value, "true") == 0;
 }
 
+/*
+ * The record tells of this answer, and apart from that (sent_...) of the last
+ * one to a request that was meant to have an effect, not to ask.
+ */
 static void
 write_record(const Recording *recording, const char *state, bool success)
 {
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
-	Datum		values[27];
-	char		nulls[28] = "                           ";
-	int64		hash;
 	bool		asked_only = delivery->asked == SAGA_PHASE_LOOKUP || delivery->asked == SAGA_PHASE_POLL;
+	const char *outcome_by = asked_only ? saga_phase_name(delivery->asked) :
+		success && is_replay(recording) ? "replay" : "answer";
+	const char *last_error = recording->cause == NULL ? NULL :
+		psprintf("%s: %s", delivery->error, clip(recording->cause, SAGA_MAX_NOTE));
+	int64		hash = 0;
+	bool		has_hash = saga_captured_hash(sending->destination, delivery, &hash);
 
-	values[0] = recording->destination_id;
-	values[1] = recording->outbox_id;
-	values[2] = CStringGetTextDatum(state);
-	values[3] = Int32GetDatum(delivery->attempt);
-	values[4] = Int32GetDatum(delivery->status);
-	values[5] = CStringGetTextDatum(saga_class_name(delivery->class));
-	values[8] = TimestampTzGetDatum(sending->started_at);
-	values[9] = TimestampTzGetDatum(recording->now);
-	if (delivery->status == 0)
-		nulls[4] = 'n';
-	if (recording->cause != NULL)
-		values[6] = CStringGetTextDatum(psprintf("%s: %s", delivery->error,
-												 clip(recording->cause, SAGA_MAX_NOTE)));
-	else
-		nulls[6] = 'n';
-	if (success)
-		values[7] = JsonbPGetDatum(saga_kept_output(sending, delivery));
-	else
-		nulls[7] = 'n';
-	if (!recording->finished)
-		nulls[9] = 'n';
-	values[10] = Int32GetDatum(delivery->sends);
-	values[11] = CStringGetTextDatum(delivery->phase == SAGA_PHASE_LOOKUP ? "send" :
-									 saga_phase_name(delivery->phase));
-	values[12] = Int32GetDatum(delivery->phase_tries);
-	values[13] = BoolGetDatum(delivery->uncertain);
-	values[14] = Int32GetDatum(delivery->same_failures);
-	values[15] = Int32GetDatum(delivery->key_epoch);
-	values[16] = TimestampTzGetDatum(delivery->pending_since);
-	if (delivery->pending_since == 0)
-		nulls[16] = 'n';
-	if (delivery->captured != NULL)
-		values[17] = JsonbPGetDatum(delivery->captured);
-	else
-		nulls[17] = 'n';
-	values[18] = BoolGetDatum(delivery->doubted);
-	values[19] = Int32GetDatum(delivery->sent_status);
-	if (delivery->sent_status == 0)
-		nulls[19] = 'n';
-	values[20] = values[6];
-	nulls[20] = nulls[6];
-	if (asked_only && delivery->sent_error != NULL)
-	{
-		values[20] = CStringGetTextDatum(delivery->sent_error);
-		nulls[20] = ' ';
-	}
-	else if (asked_only)
-		nulls[20] = 'n';
-	if (delivery->sent_class >= 0)
-		values[21] = CStringGetTextDatum(saga_class_name(delivery->sent_class));
-	else
-		nulls[21] = 'n';
-	values[22] = CStringGetTextDatum(outcome_of(recording, success));
-	values[23] = CStringGetTextDatum(asked_only ? saga_phase_name(delivery->asked) :
-									 success && is_replay(recording) ? "replay" : "answer");
-	values[24] = BoolGetDatum(delivery->accepted);
-	values[25] = BoolGetDatum(asked_only);	/* then one was sent before that is not on record */
-	if (saga_captured_hash(sending->destination, delivery, &hash))
-		values[26] = Int64GetDatum(hash);
-	else
-		nulls[26] = 'n';
-	(void) saga_execute(&update_stmt, values, nulls, false, 0);
+	(void) saga_run(&update_stmt,
+					saga_param_text("state", state),
+					saga_param_int4("attempts", delivery->attempt),
+					saga_param_if(delivery->status != 0, saga_param_int4("last_status", delivery->status)),
+					saga_param_text("last_class", saga_class_name(delivery->class)),
+					saga_param_text("last_error", last_error),
+					saga_param_jsonb("response", success ? saga_kept_output(sending, delivery) : NULL),
+					saga_param_bool("asked_only", asked_only),
+					saga_param_timestamptz("last_sent_at", sending->started_at),
+					saga_param_if(recording->finished, saga_param_timestamptz("finished_at", recording->now)),
+					saga_param_int4("sends", delivery->sends),
+					saga_param_text("phase", delivery->phase == SAGA_PHASE_LOOKUP ? "send" : saga_phase_name(delivery->phase)),
+					saga_param_int4("phase_tries", delivery->phase_tries),
+					saga_param_bool("uncertain", delivery->uncertain),
+					saga_param_int4("same_failures", delivery->same_failures),
+					saga_param_int4("key_epoch", delivery->key_epoch),
+					saga_param_if(delivery->pending_since != 0,
+								  saga_param_timestamptz("pending_since", delivery->pending_since)),
+					saga_param_jsonb("captured", delivery->captured),
+					saga_param_if(has_hash, saga_param_int8("captured_hash", hash)),
+					saga_param_bool("doubted", delivery->doubted),
+					saga_param_if(delivery->sent_status != 0, saga_param_int4("sent_status", delivery->sent_status)),
+					saga_param_text("sent_error", asked_only ? delivery->sent_error : last_error),
+					saga_param_text("sent_class",
+									delivery->sent_class >= 0 ? saga_class_name(delivery->sent_class) : NULL),
+					saga_param_text("outcome", outcome_of(recording, success)),
+					saga_param_text("outcome_by", outcome_by),
+					saga_param_bool("accepted", delivery->accepted),
+					saga_param_int4("destination_id", recording->destination_id),
+					saga_param_uuid("outbox_id", &delivery->outbox_id));
 }
 
 /* The row in the timer table, if it is still ours: gone, or due later. */
 static void
 settle_timer(const Recording *recording)
 {
-	Datum		values[4];
-	TimestampTz wake_at;
+	TimestampTz wake_at = TimestampTzPlusMilliseconds(recording->now, recording->delivery->delay_ms);
+	const SagaParam params[] = {
+		saga_param_timestamptz("wake_at", wake_at),
+		saga_param_int4("queue_id", recording->destination_id),
+		saga_param_uuid("message_id", &recording->delivery->outbox_id),
+		saga_param_int8("lease", recording->lease),
+		{.name = NULL}
+	};
 
-	values[0] = recording->destination_id;
-	values[1] = recording->outbox_id;
-	values[2] = Int64GetDatum(recording->lease);
 	if (recording->finished)
-	{
-		(void) saga_execute(&end_lease_stmt, values, NULL, false, 0);
-		return;
-	}
-	wake_at = TimestampTzPlusMilliseconds(recording->now, recording->delivery->delay_ms);
-	values[3] = TimestampTzGetDatum(wake_at);
-	(void) saga_execute(&delay_stmt, values, NULL, false, 0);
-	if (SPI_processed > 0)
+		(void) saga_run_params(&end_lease_stmt, params);
+	else if (saga_run_params(&delay_stmt, params) > 0)
 		saga_note_timer(wake_at);
+}
+
+/*
+ * The answer, in the record and of the lease.  State NULL: the record has
+ * ended, and stays as it is.  What follows from the answer for others is not
+ * done in here: the user is raised once for these few statements of ours.
+ */
+static void
+write_answer(const Recording *recording, bool is_there, const char *state, bool success)
+{
+	SagaRaised	save;
+
+	saga_raise(&save);
+	if (is_there && !success)
+		write_attempt(recording);
+	if (state != NULL)
+		write_record(recording, state, success);
+	settle_timer(recording);
+	saga_lower(&save);
 }
 
 static void
@@ -337,7 +290,7 @@ bury(const Recording *recording)
 		saga_doc_push_int(&state, "status", delivery->status);
 	saga_doc_push_string(&state, "class", saga_class_name(delivery->class));
 	letter.details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-	letter.queue_id = recording->sending->destination->destination_id;
+	letter.queue_id = recording->destination_id;
 	letter.message_id = delivery->outbox_id;
 	letter.kind = SAGA_MSG_OUTBOX;
 	letter.reason = delivery->error;
@@ -395,22 +348,18 @@ hand_on(Recording *recording)
 	return false;
 }
 
-/* The record is locked and still waits. */
+/* What the answer means for others: who waits for it, and the messages behind it. */
 static void
-record_waiting(Recording *recording)
+tell_others(Recording *recording, bool success)
 {
 	SagaDelivery *delivery = recording->delivery;
-	bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
 	bool		waited_for = delivery->workflow_id != 0 &&
 		(delivery->op != SAGA_OUTBOX_PUBLISH || delivery->unwanted_since != 0);
 
-	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
-	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", success);
 	if (!recording->finished)
 	{
 		if (delivery->unwanted_since != 0 && delivery->ordering_key != NULL)
-			saga_ordering_free(recording->sending->destination->destination_id, &delivery->outbox_id,
-							   delivery->ordering_key);
+			saga_ordering_free(recording->destination_id, &delivery->outbox_id, delivery->ordering_key);
 		return;
 	}
 	if (!success && hand_on(recording))
@@ -420,7 +369,7 @@ record_waiting(Recording *recording)
 	else if (!success)
 		bury(recording);
 	if (delivery->ordering_key != NULL)
-		saga_ordering_release(recording->sending->destination->destination_id, delivery->ordering_key);
+		saga_ordering_release(recording->destination_id, delivery->ordering_key);
 }
 
 /*
@@ -449,51 +398,69 @@ try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 	return saga_destination_try_lock(other.id) && saga_queue_try_lock(other.id);
 }
 
+/*
+ * What to do next, once only: what the answer is made into lasts as long as
+ * the sending.  False: what decides it is locked.
+ */
+static bool
+decide(const Recording *recording)
+{
+	SagaSending *sending = recording->sending;
+	SagaDelivery *delivery = recording->delivery;
+	MemoryContext old;
+
+	if (delivery->decided)
+		return true;
+	old = MemoryContextSwitchTo(sending->context);
+	delivery->before = palloc(sizeof(SagaDelivery));
+	*delivery->before = *delivery;
+	if (saga_captured_check(sending->destination, delivery))
+	{
+		saga_decide(sending, delivery, recording->now);
+		delivery->decided = true;
+	}
+	MemoryContextSwitchTo(old);
+	return delivery->decided;
+}
+
 static bool
 record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 {
-	Recording	recording = {sending, delivery, lease, GetCurrentTimestamp()};
-	char	   *state;
+	Recording	recording = {
+		.sending = sending,
+		.delivery = delivery,
+		.lease = lease,
+		.now = GetCurrentTimestamp(),
+		.destination_id = sending->destination->destination_id
+	};
+	const char *state;
+	bool		waits;
+	bool		success;
 
-	recording.destination_id = Int32GetDatum(sending->destination->destination_id);
-	recording.outbox_id = UUIDPGetDatum(&delivery->outbox_id);
 	if (!try_lock_others(sending, delivery))
 		return false;
 	state = lock_record(&recording);
-	if (state == NULL)
+	if (state == NULL || !decide(&recording))
 		return false;
-	if (!delivery->decided)
-	{
-		MemoryContext old = MemoryContextSwitchTo(sending->context);
-
-		delivery->before = palloc(sizeof(SagaDelivery));
-		*delivery->before = *delivery;
-		if (!saga_captured_check(sending->destination, delivery))
-		{
-			MemoryContextSwitchTo(old);
-			return false;
-		}
-		saga_decide(sending, delivery, recording.now);
-		delivery->decided = true;
-		MemoryContextSwitchTo(old);
-	}
 	if (delivery->cause != NULL)
 		recording.cause = saga_foreign_text(delivery->cause, strlen(delivery->cause), SAGA_MAX_CAUSE);
-	if (strcmp(state, "gone") != 0 && delivery->verdict != SAGA_VERDICT_DELIVERED)
-		write_attempt(&recording);
-	recording.finished = true;
-	if (strcmp(state, "waiting") == 0)
-		record_waiting(&recording);
+	success = delivery->verdict == SAGA_VERDICT_DELIVERED;
+	waits = strcmp(state, "waiting") == 0;
+	recording.finished = !waits || delivery->verdict != SAGA_VERDICT_AGAIN;
+	if (waits)
+	{
+		write_answer(&recording, true, success ? "delivered" : recording.finished ? "failed" : "waiting", success);
+		tell_others(&recording, success);
+	}
 	else if (strcmp(state, "withdrawn") == 0)
 	{
 		/* nobody waits, but what happened is told; a delivery is one */
-		bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
-
-		write_record(&recording, success ? "delivered" : "withdrawn", success);
+		write_answer(&recording, true, success ? "delivered" : "withdrawn", success);
 		if (delivery->ordering_key != NULL)
-			saga_ordering_release(sending->destination->destination_id, delivery->ordering_key);
+			saga_ordering_release(recording.destination_id, delivery->ordering_key);
 	}
-	settle_timer(&recording);
+	else
+		write_answer(&recording, strcmp(state, "gone") != 0, NULL, success);
 	return true;
 }
 

@@ -93,7 +93,7 @@ give_up_on(SagaSending *sending)
 static bool
 is_worth_another_try(const SagaPublisher *publisher, SagaSending *sending)
 {
-	if (publisher->ending || sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
+	if (publisher->ending || publisher->leaving || sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
 		!saga_auth_refused(sending))
 		return false;
 	sending->refused_before = true;

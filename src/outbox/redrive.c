@@ -6,29 +6,24 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "outbox/destination.h"
 #include "outbox/outbox.h"
 #include "utils/builtins.h"
 
-static SagaStmt reset_stmt = {
+static SagaStatement reset_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL, accepted = false, "
 	"pending_since = CASE WHEN phase = 'poll' THEN now() END "
-	"WHERE destination_id = $1 AND outbox_id = $2 AND state = 'failed'",
-	.nargs = 2,
-	.argtypes = {INT4OID, UUIDOID}
+	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id AND state = 'failed'"
 };
 
 static bool
 redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
 {
-	Datum		values[2];
 	SagaSend	send = {0};
 
-	values[0] = Int32GetDatum(queue->queue_id);
-	values[1] = UUIDPGetDatum(&letter->message_id);
-	(void) saga_execute(&reset_stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
+	if (saga_run(&reset_stmt, saga_param_int4("destination_id", queue->queue_id),
+				 saga_param_uuid("outbox_id", &letter->message_id)) == 0)
 	{
 		if (how != SAGA_REDRIVE_MANY)
 			ereport(ERROR,

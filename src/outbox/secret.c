@@ -6,7 +6,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "net/secret.h"
@@ -24,66 +24,56 @@ PG_FUNCTION_INFO_V1(saga_drop_secret);
 
 #define SAGA_SECRET_MAX_BYTES 16384
 
-static SagaStmt find_stmt = {
-	.sql = "SELECT secret_id FROM saga.secret WHERE owner = $1 AND name = $2",
-	.nargs = 2,
-	.argtypes = {OIDOID, TEXTOID}
+static SagaStatement find_stmt = {
+	.sql = "SELECT secret_id FROM saga.secret WHERE owner = $owner AND name = $name",
+	.read_only = true,
+	.limit = 1
 };
 
-static SagaStmt lock_stmt = {
-	.sql = "SELECT 1 FROM saga.secret WHERE secret_id = $1 FOR UPDATE",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement lock_stmt = {
+	.sql = "SELECT FROM saga.secret WHERE secret_id = $secret_id FOR UPDATE",
+	.limit = 1
 };
 
-static SagaStmt insert_stmt = {
-	.sql = "INSERT INTO saga.secret (name, owner, value) VALUES ($1, $2::oid::regrole, $3) "
-	"ON CONFLICT (owner, name) DO NOTHING",
-	.nargs = 3,
-	.argtypes = {TEXTOID, OIDOID, TEXTOID}
+static SagaStatement insert_stmt = {
+	.sql = "INSERT INTO saga.secret (name, owner, value) VALUES ($name, $owner::oid::regrole, $value) "
+	"ON CONFLICT (owner, name) DO NOTHING"
 };
 
-static SagaStmt update_stmt = {
-	.sql = "UPDATE saga.secret SET value = $2, changed_at = now() WHERE secret_id = $1",
-	.nargs = 2,
-	.argtypes = {INT4OID, TEXTOID}
+static SagaStatement update_stmt = {
+	.sql = "UPDATE saga.secret SET value = $value, changed_at = now() WHERE secret_id = $secret_id"
 };
 
-static SagaStmt delete_stmt = {
-	.sql = "DELETE FROM saga.secret WHERE secret_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement delete_stmt = {
+	.sql = "DELETE FROM saga.secret WHERE secret_id = $secret_id"
 };
 
 /* Who refers to it, and whether the caller may know. */
-static SagaStmt used_stmt = {
-	.sql = "SELECT r.referrer, coalesce(d.name, s.name), coalesce(d.owner, s.owner)::oid, r.used_by::oid FROM saga.reference r "
+static SagaStatement used_stmt = {
+	.sql = "SELECT r.used_by::oid AS used_by, r.referrer, coalesce(d.owner, s.owner)::oid AS owner, "
+	"coalesce(d.name, s.name) AS name FROM saga.reference r "
 	"LEFT JOIN saga.destination d ON r.referrer = 'destination' AND d.destination_id = r.referrer_id "
 	"LEFT JOIN saga.source s ON r.referrer = 'source' AND s.source_id = r.referrer_id "
-	"WHERE r.kind = 'secret' AND r.object_id = $1",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+	"WHERE r.kind = 'secret' AND r.object_id = $secret_id"
 };
 
 bool
 saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
 {
-	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
+	SagaRows   *rows;
 	bool		found;
-	bool		isnull;
 
-	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	(void) saga_execute(&find_stmt, values, NULL, true, 1);
+	rows = saga_query(&find_stmt, saga_param_oid("owner", owner), saga_param_text("name", name));
 	PopActiveSnapshot();
-	found = SPI_processed > 0;
+	found = saga_next(rows);
 	if (found)
 	{
 		object->kind = SAGA_OBJECT_SECRET;
-		object->id = DatumGetInt32(saga_result(0, 1, &isnull));
+		object->id = saga_column_int4(rows, "secret_id");
 		object->owner = owner;
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 	return found;
 }
 
@@ -144,14 +134,9 @@ check_value(const char *name, const char *value)
 static bool
 insert_secret(const char *name, const char *value)
 {
-	Datum		values[3];
-
 	saga_object_check_count(SAGA_OBJECT_SECRET, GetUserId());
-	values[0] = CStringGetTextDatum(name);
-	values[1] = ObjectIdGetDatum(GetUserId());
-	values[2] = CStringGetTextDatum(value);
-	(void) saga_execute(&insert_stmt, values, NULL, false, 0);
-	if (SPI_processed == 0)
+	if (saga_run(&insert_stmt, saga_param_text("name", name), saga_param_oid("owner", GetUserId()),
+				 saga_param_text("value", value)) == 0)
 		return false;
 	saga_secret_found_again(GetUserId(), name);
 	return true;
@@ -161,12 +146,7 @@ insert_secret(const char *name, const char *value)
 static bool
 update_secret(int32 secret_id, const char *value)
 {
-	Datum		values[2];
-
-	values[0] = Int32GetDatum(secret_id);
-	values[1] = CStringGetTextDatum(value);
-	(void) saga_execute(&update_stmt, values, NULL, false, 0);
-	return SPI_processed > 0;
+	return saga_run(&update_stmt, saga_param_int4("secret_id", secret_id), saga_param_text("value", value)) > 0;
 }
 
 /* One's own, or another's by its full name; false: it changed under us. */
@@ -200,10 +180,8 @@ saga_set_secret(PG_FUNCTION_ARGS)
 	value = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	check_value(name, value);
 
-	SPI_connect();
 	while (!set_secret(name, value))
 		CHECK_FOR_INTERRUPTS();
-	SPI_finish();
 	explicit_bzero(value, strlen(value));
 	error_context_stack = context;
 	PG_RETURN_VOID();
@@ -212,41 +190,34 @@ saga_set_secret(PG_FUNCTION_ARGS)
 static void
 take_lock(void *secret_id)
 {
-	(void) saga_execute(&lock_stmt, secret_id, NULL, false, 1);
+	(void) saga_run_params(&lock_stmt, secret_id);
 }
 
 /* Raises when settings refer to it.  The lock keeps new ones from doing so. */
 static void
 check_unused(const char *name, const SagaObject *secret)
 {
-	Datum		secret_id = Int32GetDatum(secret->id);
-	SPITupleTable *rows;
-	uint64		nrows;
-	uint64		i;
+	SagaParam	secret_id[] = {saga_param_int4("secret_id", secret->id), {.name = NULL}};
+	SagaRows   *rows;
 
-	saga_take_locks(take_lock, &secret_id, "secret", name);
-	(void) saga_execute(&used_stmt, &secret_id, NULL, false, 0);
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
-	for (i = 0; i < nrows; i++)
+	saga_take_locks(take_lock, secret_id, "secret", name);
+	rows = saga_query_params(&used_stmt, secret_id);
+	while (saga_next(rows))
 	{
-		HeapTuple	row = rows->vals[i];
-		bool		isnull;
-		Oid			used_by = DatumGetObjectId(SPI_getbinval(row, rows->tupdesc, 4, &isnull));
 		char	   *referrer;
 		Oid			owner;
 
 		/* of a right that was taken back: it means nothing any more */
-		if (!isnull && !saga_object_may(secret, used_by, SAGA_RIGHT_USE))
+		if (!saga_column_is_null(rows, "used_by") &&
+			!saga_object_may(secret, saga_column_oid(rows, "used_by"), SAGA_RIGHT_USE))
 			continue;
-		referrer = TextDatumGetCString(SPI_getbinval(row, rows->tupdesc, 1, &isnull));
-		owner = DatumGetObjectId(SPI_getbinval(row, rows->tupdesc, 3, &isnull));
+		referrer = saga_column_text(rows, "referrer");
+		owner = saga_column_oid(rows, "owner");
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cannot drop secret \"%s\" because a %s refers to it", name, referrer),
-				 !isnull && has_privs_of_role(GetUserId(), owner) ?
-				 errdetail("It is %s \"%s\".", referrer,
-						   TextDatumGetCString(SPI_getbinval(row, rows->tupdesc, 2, &isnull))) :
+				 OidIsValid(owner) && has_privs_of_role(GetUserId(), owner) ?
+				 errdetail("It is %s \"%s\".", referrer, saga_column_text(rows, "name")) :
 				 errhint("Take back who may use it with saga.revoke; saga.grants shows them.")));
 	}
 }
@@ -256,15 +227,11 @@ saga_drop_secret(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SagaObject	object;
-	Datum		value;
 
-	SPI_connect();
 	if (!saga_object_find(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN, &object))
 		saga_object_missing(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN);
-	value = Int32GetDatum(object.id);
 	check_unused(name, &object);
-	(void) saga_execute(&delete_stmt, &value, NULL, false, 0);
+	(void) saga_run(&delete_stmt, saga_param_int4("secret_id", object.id));
 	saga_object_forget_grants(SAGA_OBJECT_SECRET, object.id);
-	SPI_finish();
 	PG_RETURN_VOID();
 }

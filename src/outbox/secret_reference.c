@@ -10,7 +10,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/destination.h"
@@ -26,97 +26,80 @@ typedef struct Reference
 	char	   *key;
 } Reference;
 
-static SagaStmt insert_stmt = {
+static SagaStatement insert_stmt = {
 	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id, object_owner, object_name, "
-	"used_by) SELECT $1, $2, 0, 'secret', $3, s.secret_id, s.owner, s.name, $5::oid::regrole "
-	"FROM saga.secret s WHERE s.secret_id = $4 ON CONFLICT DO NOTHING",
-	.nargs = 5,
-	.argtypes = {TEXTOID, INT4OID, TEXTOID, INT4OID, OIDOID}
+	"used_by) SELECT $referrer, $referrer_id, 0, 'secret', $name, s.secret_id, s.owner, s.name, $used_by::oid::regrole "
+	"FROM saga.secret s WHERE s.secret_id = $secret_id ON CONFLICT DO NOTHING"
 };
 
-static SagaStmt forget_stmt = {
-	.sql = "DELETE FROM saga.reference WHERE referrer = $1 AND referrer_id = $2 AND kind = 'secret'",
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT4OID}
+static SagaStatement forget_stmt = {
+	.sql = "DELETE FROM saga.reference WHERE referrer = $referrer AND referrer_id = $referrer_id AND kind = 'secret'"
 };
 
-static SagaStmt load_stmt = {
-	.sql = "SELECT name, object_owner::oid, object_name, object_id, used_by::oid FROM saga.reference "
-	"WHERE referrer = $1 AND referrer_id = $2 AND version = 0 AND kind = 'secret'",
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT4OID}
+static SagaStatement load_stmt = {
+	.sql = "SELECT used_by::oid AS used_by, object_owner::oid AS object_owner, object_id, name, object_name FROM saga.reference "
+	"WHERE referrer = $referrer AND referrer_id = $referrer_id AND version = 0 AND kind = 'secret'",
+	.read_only = true
 };
 
 /* What its owner granted on the row that a dump left out is of the one that takes its place. */
-static SagaStmt regrant_stmt = {
+static SagaStatement regrant_stmt = {
 	.sql = "UPDATE saga.object_grant g SET object_id = s.secret_id FROM saga.secret s, saga.reference r "
-	"WHERE s.owner = $1 AND s.name = $2 AND r.kind = 'secret' AND r.object_owner = s.owner AND r.object_name = s.name "
-	"AND g.kind = 'secret' AND g.object_id = r.object_id AND NOT EXISTS (SELECT FROM saga.secret c WHERE c.secret_id = g.object_id)",
-	.nargs = 2,
-	.argtypes = {OIDOID, TEXTOID}
+	"WHERE s.owner = $owner AND s.name = $name AND r.kind = 'secret' AND r.object_owner = s.owner AND r.object_name = s.name "
+	"AND g.kind = 'secret' AND g.object_id = r.object_id AND NOT EXISTS (SELECT FROM saga.secret c WHERE c.secret_id = g.object_id)"
 };
 
-static SagaStmt relink_stmt = {
+static SagaStatement relink_stmt = {
 	.sql = "UPDATE saga.reference r SET object_id = s.secret_id FROM saga.secret s "
-	"WHERE s.owner = $1 AND s.name = $2 AND r.kind = 'secret' AND r.object_owner = s.owner AND r.object_name = s.name",
-	.nargs = 2,
-	.argtypes = {OIDOID, TEXTOID}
+	"WHERE s.owner = $owner AND s.name = $name AND r.kind = 'secret' AND r.object_owner = s.owner AND r.object_name = s.name"
 };
 
 /* The row stays until the end of the transaction. */
-static SagaStmt share_stmt = {
-	.sql = "SELECT 1 FROM saga.secret WHERE secret_id = $1 FOR KEY SHARE",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement share_stmt = {
+	.sql = "SELECT FROM saga.secret WHERE secret_id = $secret_id FOR KEY SHARE",
+	.limit = 1
 };
-
 
 void
 saga_secret_forget_references(const char *referrer, int32 id)
 {
-	Datum		values[2] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
-
-	(void) saga_execute(&forget_stmt, values, NULL, false, 0);
+	(void) saga_run(&forget_stmt, saga_param_text("referrer", referrer), saga_param_int4("referrer_id", id));
 }
 
 /* One that was not there, of a dump without secrets say, is again: it cannot be dropped unseen. */
 void
 saga_secret_found_again(Oid owner, const char *name)
 {
-	Datum		values[2] = {ObjectIdGetDatum(owner), CStringGetTextDatum(name)};
+	const SagaParam params[] = {saga_param_oid("owner", owner), saga_param_text("name", name), {.name = NULL}};
 
-	(void) saga_execute(&regrant_stmt, values, NULL, false, 0);
-	(void) saga_execute(&relink_stmt, values, NULL, false, 0);
+	(void) saga_run_params(&regrant_stmt, params);
+	(void) saga_run_params(&relink_stmt, params);
 }
 
+/* What the text of the settings names means what it means for the caller now, and stays that. */
 void
 saga_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets)
 {
-	Datum		values[5] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
 	ListCell   *lc;
 
 	saga_secret_forget_references(referrer, id);
 	foreach(lc, secrets)
 	{
 		SagaObject	object;
-		bool		found = saga_object_find(SAGA_OBJECT_SECRET, lfirst(lc), GetUserId(), SAGA_RIGHT_USE, &object);
 
-		if (found)
-		{
-			values[3] = Int32GetDatum(object.id);
-			(void) saga_execute(&share_stmt, &values[3], NULL, false, 1);
-			found = SPI_processed > 0;
-		}
-		if (!found)
+		if (!saga_object_find(SAGA_OBJECT_SECRET, lfirst(lc), GetUserId(), SAGA_RIGHT_USE, &object) ||
+			saga_run(&share_stmt, saga_param_int4("secret_id", object.id)) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("secret \"%s\" does not exist", (char *) lfirst(lc)),
 					 errdetail("%s \"%s\" refers to it.", strcmp(referrer, "source") == 0 ? "Source" : "Destination", name),
 					 errhint("Make it first, with saga.set_secret. Another's is written owner.name, and needs the right to use it.")));
-		values[2] = CStringGetTextDatum(lfirst(lc));
-		values[4] = ObjectIdGetDatum(GetUserId());
-		(void) saga_execute(&insert_stmt, values,
-							has_privs_of_role(GetUserId(), object.owner) ? "    n" : NULL, false, 0);
+		(void) saga_run(&insert_stmt,
+						saga_param_text("referrer", referrer),
+						saga_param_int4("referrer_id", id),
+						saga_param_text("name", lfirst(lc)),
+						saga_param_if(!has_privs_of_role(GetUserId(), object.owner), saga_param_oid("used_by", GetUserId())),
+						saga_param_int4("secret_id", object.id));
 	}
 }
 
@@ -130,64 +113,56 @@ saga_secret_right_revoked(SagaObjectKind kind)
 
 /* ---------- the destination that takes what cannot be undone ---------- */
 
-static SagaStmt other_stmt = {
+static SagaStatement other_stmt = {
 	.sql = "SELECT object_id FROM saga.reference "
-	"WHERE referrer = 'destination' AND referrer_id = $1 AND version = 0 AND kind = 'destination'",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+	"WHERE referrer = 'destination' AND referrer_id = $referrer_id AND version = 0 AND kind = 'destination'",
+	.limit = 1
 };
 
-static SagaStmt insert_other_stmt = {
+static SagaStatement insert_other_stmt = {
 	.sql = "INSERT INTO saga.reference (referrer, referrer_id, version, kind, name, object_id) "
-	"VALUES ('destination', $1, 0, 'destination', $2, $3)",
-	.nargs = 3,
-	.argtypes = {INT4OID, TEXTOID, INT4OID}
+	"VALUES ('destination', $referrer_id, 0, 'destination', $name, $object_id)"
 };
 
-static SagaStmt forget_other_stmt = {
-	.sql = "DELETE FROM saga.reference WHERE referrer = 'destination' AND referrer_id = $1 AND kind = 'destination'",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+static SagaStatement forget_other_stmt = {
+	.sql = "DELETE FROM saga.reference WHERE referrer = 'destination' AND referrer_id = $referrer_id AND kind = 'destination'"
 };
 
 void
 saga_destination_store_other(int32 id, int32 other_id, const char *other)
 {
-	Datum		values[3] = {Int32GetDatum(id)};
+	SagaParam	referrer_id = saga_param_int4("referrer_id", id);
 
-	(void) saga_execute(&forget_other_stmt, values, NULL, false, 0);
-	if (other_id == 0)
-		return;
-	values[1] = CStringGetTextDatum(other);
-	values[2] = Int32GetDatum(other_id);
-	(void) saga_execute(&insert_other_stmt, values, NULL, false, 0);
+	(void) saga_run(&forget_other_stmt, referrer_id);
+	if (other_id != 0)
+		(void) saga_run(&insert_other_stmt, referrer_id, saga_param_text("name", other),
+						saga_param_int4("object_id", other_id));
 }
 
 int32
 saga_destination_other(int32 id)
 {
-	Datum		value = Int32GetDatum(id);
-	bool		isnull;
+	SagaRows   *rows = saga_query(&other_stmt, saga_param_int4("referrer_id", id));
+	int32		other_id = saga_next(rows) ? saga_column_int4(rows, "object_id") : 0;
 
-	(void) saga_execute(&other_stmt, &value, NULL, false, 1);
-	return SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+	saga_rows_free(rows);
+	return other_id;
 }
 
 /* ---------- settings by what they meant ---------- */
 
 /* A right that was granted and taken back: then the reference means no secret, whatever it is set to later. */
 static bool
-is_revoked(HeapTuple row, TupleDesc desc)
+is_revoked(SagaRows *rows)
 {
 	SagaObject	object = {.kind = SAGA_OBJECT_SECRET};
 	Oid			used_by;
-	bool		isnull;
 
-	used_by = DatumGetObjectId(SPI_getbinval(row, desc, 5, &isnull));
-	if (isnull)
+	if (saga_column_is_null(rows, "used_by"))
 		return false;
-	object.owner = DatumGetObjectId(SPI_getbinval(row, desc, 2, &isnull));
-	object.id = DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull));
+	used_by = saga_column_oid(rows, "used_by");
+	object.owner = saga_column_oid(rows, "object_owner");
+	object.id = saga_column_int4(rows, "object_id");
 	return !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(used_by)) ||
 		!saga_object_may(&object, used_by, SAGA_RIGHT_USE);
 }
@@ -195,33 +170,19 @@ is_revoked(HeapTuple row, TupleDesc desc)
 static List *
 load_references(const char *referrer, int32 id)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		values[2] = {CStringGetTextDatum(referrer), Int32GetDatum(id)};
 	List	   *references = NIL;
-	SPITupleTable *rows;
-	uint64		nrows;
-	uint64		row;
-	bool		isnull;
+	SagaRows   *rows = saga_query(&load_stmt, saga_param_text("referrer", referrer), saga_param_int4("referrer_id", id));
 
-	SPI_connect();
-	(void) saga_execute(&load_stmt, values, NULL, true, 0);
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
-	for (row = 0; row < nrows; row++)
+	while (saga_next(rows))
 	{
-		HeapTuple	tuple = rows->vals[row];
-		bool		revoked = is_revoked(tuple, rows->tupdesc);
-		MemoryContext old = MemoryContextSwitchTo(context);
 		Reference  *reference = palloc(sizeof(Reference));
+		Oid			owner = is_revoked(rows) ? InvalidOid : saga_column_oid(rows, "object_owner");
 
-		reference->name = TextDatumGetCString(SPI_getbinval(tuple, rows->tupdesc, 1, &isnull));
-		reference->key = saga_secret_key(revoked ? InvalidOid :
-										 DatumGetObjectId(SPI_getbinval(tuple, rows->tupdesc, 2, &isnull)),
-										 TextDatumGetCString(SPI_getbinval(tuple, rows->tupdesc, 3, &isnull)));
+		reference->name = saga_column_text(rows, "name");
+		reference->key = saga_secret_key(owner, saga_column_text(rows, "object_name"));
 		references = lappend(references, reference);
-		MemoryContextSwitchTo(old);
 	}
-	SPI_finish();
+	saga_rows_free(rows);
 	return references;
 }
 

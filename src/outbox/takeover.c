@@ -23,10 +23,10 @@
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "catalog/pg_control.h"
-#include "catalog/pg_type.h"
 #include "common/common.h"
 #include "common/compat.h"
 #include "common/hashfn.h"
+#include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "outbox/sending.h"
@@ -40,11 +40,16 @@ PG_FUNCTION_INFO_V1(saga_doubt_outbox);
 /* The other server's clock may have been ahead by this. */
 #define SAGA_TAKEOVER_MARGIN_MS	60000
 
-/* Where we are: system_identifier, timeline, database_id, table_id, files_id. */
-#define NHERE	5
 #define IDS		"system_identifier, timeline, database_id, table_id, files_id"
-#define HERE	"($1, $2, $3, $4, $5)"
-#define HERE_TYPES INT8OID, INT8OID, OIDOID, OIDOID, INT8OID
+#define HERE	"$system_identifier, $timeline, $database_id, $table_id, $files_id"
+#define IS_HERE "(" IDS ") = (" HERE ")"
+#define IS_ELSEWHERE "(" IDS ") <> (" HERE ")"
+
+/* Where we are. */
+typedef struct Here
+{
+	SagaParam	params[6];		/* those of HERE, and the end */
+} Here;
 
 /*
  * Rows are never in each other's way: those of a restore may come before or
@@ -52,42 +57,35 @@ PG_FUNCTION_INFO_V1(saga_doubt_outbox);
  * has a row later than those of all others.  With no row at all nothing was sent
  * before, from anywhere.
  */
-static SagaStmt later_stmt = {
-	.sql = "UPDATE saga.takeover t SET at = now() WHERE (" IDS ") = " HERE " "
-	"AND EXISTS (SELECT FROM saga.takeover o WHERE (" IDS ") <> " HERE " AND o.at >= t.at)",
-	.nargs = NHERE,
-	.argtypes = {HERE_TYPES}
+static SagaStatement later_stmt = {
+	.sql = "UPDATE saga.takeover t SET at = now() WHERE " IS_HERE " "
+	"AND EXISTS (SELECT FROM saga.takeover o WHERE " IS_ELSEWHERE " AND o.at >= t.at)"
 };
 
-static SagaStmt first_stmt = {
+static SagaStatement first_stmt = {
 	.sql = "INSERT INTO saga.takeover (" IDS ", at) "
-	"SELECT $1, $2, $3, $4, $5, CASE WHEN EXISTS (SELECT FROM saga.takeover) THEN now() ELSE '-infinity' END "
-	"WHERE NOT EXISTS (SELECT FROM saga.takeover WHERE (" IDS ") = " HERE ")",
-	.nargs = NHERE,
-	.argtypes = {HERE_TYPES}
+	"SELECT " HERE ", CASE WHEN EXISTS (SELECT FROM saga.takeover) THEN now() ELSE '-infinity' END "
+	"WHERE NOT EXISTS (SELECT FROM saga.takeover WHERE " IS_HERE ")"
 };
 
 /* And: is it noted that we are the last? */
-static SagaStmt read_stmt = {
-	.sql = "SELECT max(at), coalesce(max(at) FILTER (WHERE (" IDS ") = " HERE ") > "
-	"max(at) FILTER (WHERE (" IDS ") <> " HERE "), "
-	"count(*) FILTER (WHERE (" IDS ") = " HERE ") > 0) FROM saga.takeover",
-	.nargs = NHERE,
-	.argtypes = {HERE_TYPES}
+static SagaStatement read_stmt = {
+	.sql = "SELECT max(at) AS at, coalesce(max(at) FILTER (WHERE " IS_HERE ") > max(at) FILTER (WHERE " IS_ELSEWHERE "), "
+	"count(*) FILTER (WHERE " IS_HERE ") > 0) AS is_last FROM saga.takeover",
+	.limit = 1
 };
 
 /* Whatever is noted. */
-static SagaStmt doubt_stmt = {
-	.sql = "WITH gone AS (DELETE FROM saga.takeover WHERE (" IDS ") = " HERE ") "
-	"INSERT INTO saga.takeover (" IDS ", at) VALUES ($1, $2, $3, $4, $5, clock_timestamp())",
-	.nargs = NHERE,
-	.argtypes = {HERE_TYPES}
+static SagaStatement doubt_stmt = {
+	.sql = "WITH gone AS (DELETE FROM saga.takeover WHERE " IS_HERE ") "
+	"INSERT INTO saga.takeover (" IDS ", at) VALUES (" HERE ", clock_timestamp())"
 };
 
-static SagaStmt count_stmt = {
-	.sql = "SELECT count(*) FROM saga.outbox o JOIN saga.destination d USING (destination_id) "
+static SagaStatement count_stmt = {
+	.sql = "SELECT count(*) AS waiting FROM saga.outbox o JOIN saga.destination d USING (destination_id) "
 	"WHERE o.state = 'waiting' AND d.settings ? 'lookup' AND NOT o.compensate AND NOT o.request ? 'Path' "
 	"AND coalesce(o.request ->> 'Method' = coalesce(d.settings #>> '{request,method}', d.settings ->> 'method', 'POST'), true)",
+	.limit = 1
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;
@@ -146,14 +144,20 @@ hash_backup_label(uint64 hash)
 	return n > 0 ? hash_more(hash, label, n) : hash;
 }
 
-static void
-get_here(Datum *values)
+static Here
+get_here(void)
 {
-	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[1] = Int64GetDatum((int64) saga_timeline());
-	values[2] = ObjectIdGetDatum(MyDatabaseId);
-	values[3] = ObjectIdGetDatum(saga_relation_oid("takeover"));
-	values[4] = Int64GetDatum((int64) hash_backup_label(hash_control_file(0)));
+	return (Here)
+	{
+		.params = {
+			saga_param_int8("system_identifier", (int64) GetSystemIdentifier()),
+			saga_param_int8("timeline", (int64) saga_timeline()),
+			saga_param_oid("database_id", MyDatabaseId),
+			saga_param_oid("table_id", saga_relation_oid("takeover")),
+			saga_param_int8("files_id", (int64) hash_backup_label(hash_control_file(0))),
+			{.name = NULL}
+		}
+	};
 }
 
 /* ---------- what is noted ---------- */
@@ -178,39 +182,37 @@ watch_changes(void)
 
 /* Returns whether it is noted. */
 static bool
-read_takeover(Datum *values)
+read_takeover(const Here *here)
 {
-	bool		isnull;
-	Datum		at;
-	bool		result;
+	SagaRows   *rows = saga_query_params(&read_stmt, here->params);
+	bool		is_last;
 
-	(void) saga_execute(&read_stmt, values, NULL, false, 1);
-	at = saga_result(0, 1, &isnull);
-	takeover_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(at);
-	result = DatumGetBool(saga_result(0, 2, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	return result;
+	(void) saga_next(rows);
+	takeover_at = saga_column_is_null(rows, "at") ? DT_NOBEGIN : saga_column_timestamptz(rows, "at");
+	is_last = saga_column_bool(rows, "is_last");
+	saga_rows_free(rows);
+	return is_last;
 }
 
 void
 saga_takeover_look(void)
 {
-	Datum		values[NHERE];
+	Here		here;
 
 	/* a server that publishes stays where it is; but somebody may doubt that */
 	if (noted)
 		return;
 	watch_changes();
-	get_here(values);
-	noted = read_takeover(values);
+	here = get_here();
+	noted = read_takeover(&here);
 	if (noted)
 		return;
 	if (saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
 	{
 		/* the next look finds it, once this has committed */
-		(void) saga_execute(&later_stmt, values, NULL, false, 0);
-		(void) saga_execute(&first_stmt, values, NULL, false, 0);
-		(void) read_takeover(values);
+		(void) saga_run_params(&later_stmt, here.params);
+		(void) saga_run_params(&first_stmt, here.params);
+		(void) read_takeover(&here);
 	}
 	else
 	{
@@ -227,10 +229,9 @@ Datum
 saga_doubt_outbox(PG_FUNCTION_ARGS)
 {
 	TimestampTz since = PG_GETARG_TIMESTAMPTZ(0);
-	Datum		values[NHERE];
+	Here		here;
 	Oid			relid;
-	bool		isnull;
-	int64		waiting;
+	SagaRows   *rows;
 
 	if (!has_privs_of_role(GetUserId(), saga_extension_owner()))
 		ereport(ERROR,
@@ -247,17 +248,15 @@ saga_doubt_outbox(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the outbox is being put in doubt by another session"),
 				 errhint("Try again.")));
-	SPI_connect();
-	get_here(values);
-	(void) saga_execute(&doubt_stmt, values, NULL, false, 0);
-	(void) saga_execute(&count_stmt, NULL, NULL, false, 1);
-	waiting = DatumGetInt64(saga_result(0, 1, &isnull));
-	SPI_finish();
+	here = get_here();
+	(void) saga_run_params(&doubt_stmt, here.params);
+	rows = saga_query(&count_stmt);
+	(void) saga_next(rows);
 	/* every publisher looks again after this commits */
 	CacheInvalidateRelcacheByRelid(relid);
 	ereport(LOG,
 			(errmsg("outbox put in doubt: what was sent since %s may not be on record", timestamptz_to_str(since))));
-	PG_RETURN_INT64(waiting);
+	PG_RETURN_INT64(saga_column_int8(rows, "waiting"));
 }
 
 /* Of an id that somebody chose: never. */

@@ -123,7 +123,7 @@ typedef struct SagaProcSlot
 	uint64		begun;			/* the same, of saga_monotonic_us */
 
 	pg_atomic_uint32 sleeping;	/* 1: wants to be woken; the waker swaps it to 0 */
-	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...) */
+	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...); 2: there are to be fewer, which has time */
 
 	/*
 	 * A worker's batch and step, written by the worker alone.  Times are those

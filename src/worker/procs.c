@@ -34,6 +34,10 @@
 #include "utils/timestamp.h"
 #include "worker/procs.h"
 
+/* SagaProcSlot.leave */
+#define LEAVE_AT_ONCE		1
+#define LEAVE_ONE_TOO_MANY	2
+
 SagaProcsShared *saga_procs = NULL;
 
 /* Set by the signal handler. */
@@ -293,6 +297,13 @@ saga_proc_wanted(void)
 }
 
 bool
+saga_proc_is_one_too_many(void)
+{
+	return saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) == LEAVE_ONE_TOO_MANY &&
+		!saga_database_closed(saga_my_proc->dboid);
+}
+
+bool
 saga_proc_interrupts(void)
 {
 	if (told_to_end && !finishes && !IsTransactionState())
@@ -492,7 +503,7 @@ saga_proc_ask_leave(int types, Oid dboid)
 
 		if (!slot_matches(slot, types, dboid))
 			continue;
-		pg_atomic_write_u32(&slot->leave, 1);
+		pg_atomic_write_u32(&slot->leave, LEAVE_AT_ONCE);
 		SetLatch(&slot->proc->procLatch);
 	}
 	LWLockRelease(saga_shared->lock);
@@ -505,10 +516,11 @@ saga_proc_ask_leave_pid(int pid)
 	for (int i = 0; i < saga_shared->max_procs; i++)
 	{
 		SagaProcSlot *slot = &saga_shared->procs[i];
+		uint32		stays = 0;
 
 		if (slot->type == SAGA_PROC_FREE || slot->pid != pid)
 			continue;
-		pg_atomic_write_u32(&slot->leave, 1);
+		(void) pg_atomic_compare_exchange_u32(&slot->leave, &stays, LEAVE_ONE_TOO_MANY);
 		SetLatch(&slot->proc->procLatch);
 	}
 	LWLockRelease(saga_shared->lock);

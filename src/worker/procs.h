@@ -104,6 +104,7 @@ extern bool saga_proc_timeout_is_over(void);
 /* Top of each loop: interrupts, reload, leave. True when settings were read anew. */
 extern bool saga_proc_interrupts(void);
 extern bool saga_proc_wanted(void); /* false: asked to leave, or the database is closed */
+extern bool saga_proc_is_one_too_many(void);	/* asked to leave for no other reason: it may first end what it does */
 
 /* Waits on the latch outside any transaction; -1: no timeout. */
 extern void saga_proc_wait(long timeout_ms);
@@ -157,7 +158,7 @@ typedef struct SagaProcCopy
 extern int	saga_proc_list(int types, Oid dboid, SagaProcCopy **copies);
 extern int	saga_proc_count(int types, Oid dboid);
 extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */
-extern void saga_proc_ask_leave_pid(int pid);
+extern void saga_proc_ask_leave_pid(int pid);	/* as one too many */
 
 /* The step ends, as by its TimeoutSeconds; hard: with its worker.  One that has ended since is not meant. */
 extern void saga_proc_cancel_step(const SagaProcCopy *proc, bool hard);

@@ -3,8 +3,9 @@
  *		The process around the outbox's event loop (outbox.h).
  *
  * Its session is the bootstrap superuser's and runs no user code: it claims,
- * sends and records.  Nothing is decided here but when to leave; what has
- * arrived by then is recorded first.
+ * sends and records.  Nothing is decided here but when to leave.  When there
+ * are to be fewer it waits for what is in flight; otherwise it records what
+ * has arrived by then.
  */
 #include "postgres.h"
 
@@ -46,7 +47,7 @@ is_to_end(void)
 {
 	static bool ends = false;
 
-	ends |= saga_proc_told_to_end() || !saga_proc_wanted();
+	ends |= saga_proc_told_to_end() || (!saga_proc_wanted() && !saga_proc_is_one_too_many());
 	return ends;
 }
 
@@ -101,11 +102,20 @@ loop(void)
 			failed = false;
 			if (is_to_end())
 				finish(publisher);
-			if (is_idle_for_long(publisher))
-				proc_exit(0);
-			if (publisher == NULL)
-				publisher = saga_publisher_create(context);
-			saga_publisher_turn(publisher, Min(TURN_MS, saga_worker_idle_timeout_ms));
+			if (saga_proc_is_one_too_many())
+			{
+				/* what it waits for is in flight, and would be in doubt */
+				if (publisher == NULL || !saga_publisher_leave(publisher, TURN_MS))
+					finish(publisher);
+			}
+			else
+			{
+				if (is_idle_for_long(publisher))
+					proc_exit(0);
+				if (publisher == NULL)
+					publisher = saga_publisher_create(context);
+				saga_publisher_turn(publisher, Min(TURN_MS, saga_worker_idle_timeout_ms));
+			}
 			failures = 0;
 		}
 		PG_CATCH();
