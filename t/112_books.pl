@@ -123,6 +123,7 @@ sub endings
 	my @again = (Retry => [ { ErrorEquals => ['States.ALL'], IntervalSeconds => 1, MaxAttempts => 2 } ]);
 	# what is done has an answer of which nothing can be made
 	my @unfit = (@late, @again, ResultSelector => { 'x.$' => "States.StringToJson('{')" });
+	my %unfit = (Start => book($name, @unfit, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed);
 	my %later = (Start => book($name, @late, next_is('Wait'), Catch => [ catch('Wait', 'States.ALL') ]),
 		Wait => { Type => 'Wait', Seconds => 2, Next => 'Refuse' }, Refuse => $refuse);
 	my %done = (Start => book($name, @late, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed);
@@ -145,7 +146,9 @@ sub endings
 		kept_fails => { Start => book($name, @late, Catch => [ catch('Refuse', 'Saga.Uncertain') ]), Refuse => $refuse },
 		retried => { Start => book($name, @late, @again) },
 		unfit => { Start => book($name, @unfit) },
-		unfit_caught => { Start => book($name, @unfit, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed },
+		unfit_caught => { %{ copy(\%unfit) } },
+		unfit_stopped => { %{ copy(\%unfit) }, stop => $true },
+		unfit_killed => { %{ copy(\%unfit) }, stop => $false },
 		unfit_kept => { Start => book($name, @unfit, Catch => [ catch('Done', 'Saga.Uncertain', 'States.IntrinsicFailure'), catch('Done', 'States.ALL') ]),
 			Done => $succeed },
 		unfit_published => { Start => publish($name, ResultPath => '$.number.a', Next => 'Done', @again, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed },
