@@ -50,6 +50,31 @@ request_for(SagaReceiver *receiver, SagaIntake *intake, const SagaSourceRequest 
 	}
 }
 
+static void
+finish(SagaReceiver *receiver, SagaSourceRequest *request)
+{
+	request->intake->outstanding--;
+	dlist_push_tail(&receiver->finished, &request->node);
+}
+
+/* Nobody waits for a source that was stopped, and its server does not answer. */
+static void
+give_up_pending(SagaReceiver *receiver, const SagaIntake *intake, SagaSourceOwner *owner)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &owner->pending)
+	{
+		SagaSourceRequest *request = dlist_container(SagaSourceRequest, node, iter.cur);
+
+		if (request->intake != intake)
+			continue;
+		dlist_delete(&request->node);
+		owner->npending--;
+		finish(receiver, request);
+	}
+}
+
 /* A delete twice more; then they come again, and are recognised. */
 void
 saga_receiver_settled(SagaReceiver *receiver, SagaSourceRequest *request, const char *error)
@@ -59,9 +84,11 @@ saga_receiver_settled(SagaReceiver *receiver, SagaSourceRequest *request, const 
 	receiver->settling--;
 	request->owner->settling--;
 	request->intake->settling--;
+	if (error != NULL && request->intake->stopped)
+		give_up_pending(receiver, request->intake, request->owner);
 	if (request->action == SAGA_SOURCE_DELETE && left > 0)
 	{
-		if (++request->tries < SETTLE_TRIES)
+		if (++request->tries < SETTLE_TRIES && !request->intake->stopped)
 		{
 			request->nreceipts = left;
 			request->start_at = saga_source_after_ms(saga_source_backoff_ms(request->tries - 1, SETTLE_BACKOFF_MS,
@@ -72,8 +99,7 @@ saga_receiver_settled(SagaReceiver *receiver, SagaSourceRequest *request, const 
 		}
 		saga_source_count_error();
 	}
-	request->intake->outstanding--;
-	dlist_push_tail(&receiver->finished, &request->node);
+	finish(receiver, request);
 }
 
 /* ---------- committing ---------- */
