@@ -226,31 +226,34 @@ receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error, bo
 	saga_source_count_error();
 }
 
-/* The answer is the first of those that wait to be read: what it says decides whether more are wanted. */
+/* Whether more are wanted, and when. */
 static void
 came(SagaIntake *intake, const SagaSourceRequest *request)
 {
 	intake->failures = 0;
 	if (request->nmessages == 0)
-		intake->receive_at = TimestampTzPlusMilliseconds(request->started_at, IDLE_RECEIVE_MS);
+		intake->receive_at = Max(intake->receive_at, TimestampTzPlusMilliseconds(request->started_at, IDLE_RECEIVE_MS));
 	if (request->nmessages < request->asked || intake->stale > 0)
 		intake->want = 1;
 	else if (intake->want < request->source->receives)
 		intake->want++;
 }
 
-/* What raises here ends in "finished": its messages come again. */
+/* What raises here ends in "finished": its messages come again, after a pause. */
 void
 saga_intake_read(SagaReceiver *receiver, SagaIntake *intake)
 {
 	SagaSourceRequest *request = dlist_container(SagaSourceRequest, node, dlist_pop_head_node(&intake->answers));
+	TimestampTz receive_at = intake->receive_at;
 	const char *error;
 
 	dlist_push_tail(&receiver->finished, &request->node);
 	count_receives(receiver, intake, request->owner, -1);
 	intake->reserved -= request->asked;
 	receiver->current = intake;
+	intake->receive_at = saga_source_after_ms(BACKOFF_MIN_MS);
 	error = saga_source_request_read(request);
+	intake->receive_at = receive_at;
 	receiver->current = NULL;
 	if (request->too_large)
 		intake->most = Max(request->asked / 2, 1);

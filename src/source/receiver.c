@@ -64,25 +64,32 @@ saga_receiver_commit(SagaReceiver *receiver)
 
 /* ---------- the list of sources ---------- */
 
+/* Among the first n, which are in the order of their ids. */
 static SagaIntake *
-find(SagaReceiver *receiver, int32 source_id)
+find(SagaReceiver *receiver, int n, int32 source_id)
 {
-	ListCell   *lc;
+	int			low = 0;
+	int			high = n;
 
-	foreach(lc, receiver->intakes)
+	while (low < high)
 	{
-		SagaIntake *intake = lfirst(lc);
+		int			middle = (low + high) / 2;
+		SagaIntake *intake = list_nth(receiver->intakes, middle);
 
 		if (intake->source->source_id == source_id)
 			return intake;
+		if (intake->source->source_id < source_id)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return NULL;
 }
 
 static void
-serve(SagaReceiver *receiver, SagaSource *source)
+serve(SagaReceiver *receiver, int nold, SagaSource *source)
 {
-	SagaIntake *intake = find(receiver, source->source_id);
+	SagaIntake *intake = find(receiver, nold, source->source_id);
 	SagaSourceOwner *owner = saga_source_owner(receiver, source->owner);
 
 	MemoryContextSetParent(source->context, receiver->context);
@@ -133,6 +140,7 @@ reload(SagaReceiver *receiver)
 	uint32		generation = saga_sources_generation();
 	TimestampTz begun_at = saga_monotonic_now();
 	TimestampTz ended_at;
+	int			nold = list_length(receiver->intakes);
 	List	   *sources;
 	ListCell   *lc;
 
@@ -143,10 +151,11 @@ reload(SagaReceiver *receiver)
 	saga_receiver_commit(receiver);
 
 	MemoryContextSwitchTo(receiver->context);
+	list_sort(receiver->intakes, compare_ids);
 	foreach(lc, receiver->intakes)
 		((SagaIntake *) lfirst(lc))->stopped = true;
 	foreach(lc, sources)
-		serve(receiver, lfirst(lc));
+		serve(receiver, nold, lfirst(lc));
 	list_by_owner(receiver);
 	MemoryContextSwitchTo(receiver->work);
 	receiver->generation = generation;

@@ -18,6 +18,10 @@
 /* SQS itself has at most 1024; they are kept until they are deleted. */
 #define MAX_RECEIPT_BYTES	4096
 
+/* SQS has 1 MiB, and ten.  One message is what the process cannot interrupt, so it must not be much more. */
+#define MAX_BODY_BYTES	(2 * 1024 * 1024)
+#define MAX_ATTRIBUTES	1000
+
 /* Of a delete or an extension, whose answer says ten ids: a server that says nothing is not waited for as a receive is. */
 #define SETTLE_TIMEOUT_MS	10000
 #define SETTLE_RESPONSE_BYTES (64 * 1024)
@@ -203,8 +207,16 @@ check_messages(const SagaSourceRequest *request)
 	if (request->nmessages > MAX_MESSAGES)
 		return psprintf("the answer has more than %d messages", MAX_MESSAGES);
 	for (i = 0; i < request->nmessages; i++)
-		if (strlen(request->messages[i].receipt) > MAX_RECEIPT_BYTES)
+	{
+		const SagaSqsMessage *message = &request->messages[i];
+
+		if (strlen(message->receipt) > MAX_RECEIPT_BYTES)
 			return psprintf("a receipt handle is longer than %d bytes", MAX_RECEIPT_BYTES);
+		if (message->body_len > MAX_BODY_BYTES)
+			return psprintf("a message is longer than %d bytes", MAX_BODY_BYTES);
+		if (message->nattributes > MAX_ATTRIBUTES)
+			return psprintf("a message has more than %d attributes", MAX_ATTRIBUTES);
+	}
 	return NULL;
 }
 

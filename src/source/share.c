@@ -171,7 +171,7 @@ start_pending_of(SagaReceiver *receiver, SagaSourceOwner *owner)
 	SagaReadiness readiness;
 	char	   *error = NULL;
 
-	if (!saga_source_owner_may_settle(receiver, owner))
+	if (!saga_source_owner_may_settle(receiver, owner) || saga_http_active(receiver->http) >= saga_http_max(receiver->http))
 		return false;
 	request = next_pending(owner, receiver->pending_at);
 	if (request == NULL)

@@ -10,6 +10,8 @@
 //     answers    so many answers have messages, the others are empty (all)
 //     md5        'wrong': not from the first answer on, but in all behind it
 //     sent       SentTimestamp of each
+//     receipt    bytes of each ReceiptHandle
+//     attributes so many of each
 //     receive, delete, extend   'hang': no answer; 'fail': status 500 with the code "Trouble"; else a good one
 //   GET /_queues   {NAME: {receive, delete, extend: {requests, open, most}}}: how many there were, how many hang now,
 //                  how many did at once
@@ -33,11 +35,12 @@ function queue(name) {
 const md5 = (text) => crypto.createHash('md5').update(text).digest('hex');
 
 function message(name, q, n) {
-	const { bytes = 10, sent = Date.now() } = q.script;
+	const { bytes = 10, sent = Date.now(), receipt = 0, attributes = 0 } = q.script;
 	const id = `${name}-${n}`;
 	const body = JSON.stringify('x'.repeat(Math.max(bytes - 2, 0)));
-	return { MessageId: id, ReceiptHandle: `receipt ${id}`, Body: body,
+	return { MessageId: id, ReceiptHandle: `receipt ${id}`.padEnd(receipt, 'r'), Body: body,
 		MD5OfBody: q.script.md5 === 'wrong' && q.said > 1 ? md5('') : md5(body),
+		MessageAttributes: Object.fromEntries(Array.from({ length: attributes }, (_, i) => [`a${i}`, { DataType: 'String', StringValue: 'v' }])),
 		Attributes: { SentTimestamp: String(sent), ApproximateReceiveCount: '1',
 			...(name.endsWith('.fifo') && { MessageGroupId: 'g', MessageDeduplicationId: id }) } };
 }
