@@ -55,17 +55,12 @@ hers('same', receives => 20);
 ok(poll_until($node, status('same', 'duplicates > 100'), 't'), 'the same messages come again');
 my $url = $aws->queue('letters');
 source('alice', 'letters', 'letters', $url, $aws, wait_s => 1);
-my $begun = time;
-my $before = requests('same', 'receive');
 foreach my $n (1 .. 10)
 {
 	$aws->send_messages($url, "{\"x\": $n}");
 	ok(poll_until($node, q{SELECT count(*) FROM saga.message m JOIN saga.queue q USING (queue_id) WHERE q.name = 'letters'}, $n),
 		"alice's message arrives while mallory's server repeats itself: $n");
 }
-usleep(100_000) while time - $begun < 12;
-my $asked = requests('same', 'receive') - $before;
-cmp_ok($asked, '<', 10 + (time - $begun), 'which is asked with pauses');
 is(sql(status('same', 'inserted')), 100, 'each of hers is there once');
 sql(q(SELECT saga.drop_source('mallory.same')));
 
@@ -77,16 +72,19 @@ is(sql(status('spoilt', 'inserted')), 10, 'and was taken once');
 sql(q(SELECT saga.drop_source('mallory.spoilt')));
 
 # damaged ones are never taken, so never known
-script(damaged => { messages => 0 });
-hers('damaged', receives => 20);
-ok(wait_until(sub { requests('damaged', 'receive') > 0 }), 'a source is served');
-script(damaged => { messages => 10, md5 => 'wrong' });
-ok(poll_until($node, status('damaged', 'received > 30'), 't'), 'damaged messages come again');
-$begun = time;
-$before = requests('damaged', 'receive');
-usleep(100_000) while time - $begun < 5;
-cmp_ok(requests('damaged', 'receive') - $before, '<', 10 + (time - $begun), 'their server is asked with pauses too');
-sql(q(SELECT saga.drop_source('mallory.damaged')));
+foreach my $name ('again', 'damaged')
+{
+	script($name => { messages => 0 });
+	hers($name, receives => 20);
+	ok(wait_until(sub { requests($name, 'receive') > 0 }), "$name: a source is served");
+	script($name => { messages => 10, $name eq 'damaged' ? (md5 => 'wrong') : () });
+	ok(poll_until($node, status($name, 'received > 30'), 't'), 'to which nothing new comes');
+	my $begun = time;
+	my $before = requests($name, 'receive');
+	usleep(100_000) while time - $begun < 5;
+	cmp_ok(requests($name, 'receive') - $before, '<', 10 + (time - $begun), 'its server is asked with pauses');
+	sql("SELECT saga.drop_source('mallory.$name')");
+}
 
 # what is no answer of SQS, and would take much time or memory
 my %too_much = (body => [ { bytes => 3000000 }, qr/a message is longer than 2097152 bytes/ ],
