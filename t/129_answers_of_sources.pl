@@ -137,6 +137,19 @@ ok(wait_until(sub {
 }), 'who alters it is heard at once');
 sql(q(SELECT saga.drop_source('alice.failing'); SELECT saga.drop_source('mallory.paused')));
 
+# ---------- many that fail ----------
+
+script(map { ("loud$_" => { receive => 'fail' }) } 1 .. 200);
+$settings = encode_json({ endpoint_url => $server->url, region => 'us-east-1', allow_private => JSON::PP::true,
+	credentials => { file => "$dir/credentials" } });
+sql("SELECT saga.create_source('loud' || i, 'sqs', jsonb_build_object('queue_url', '" . $server->url('/0/') . "loud' || i) || '$settings', 'hers', 'mallory')
+	FROM generate_series(1, 200) i");
+ok(poll_until($node, q{SELECT count(*) FROM saga.sources WHERE name ~ '^loud' AND last_error IS NOT NULL}, '200'), 'two hundred sources of one owner fail');
+my $lines = () = slurp_file($node->logfile) =~ /source "loud\d+" cannot go on/g;
+cmp_ok($lines, '<', 200, 'the log has some of them');
+cmp_ok($lines, '>', 0, 'and is not silent');
+sql(q(SELECT saga.drop_source('mallory.' || name) FROM saga.source WHERE name ~ '^loud'));
+
 # ---------- dates of a sender ----------
 
 script('late.fifo' => { messages => 10, answers => 1, sent => 253402300798000 });
