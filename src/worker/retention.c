@@ -29,7 +29,7 @@
 #define DESTINATIONS_AT_ONCE 20
 
 /* SQS keeps a message for 14 days at most, and so long it may come again. */
-static int	source_seen_retention_min = 15 * 24 * 60;
+static double source_seen_retention_min = 15 * 24 * 60;
 
 /*
  * A table to be cleaned: its statement takes $after, the id to begin after,
@@ -40,7 +40,7 @@ static int	source_seen_retention_min = 15 * 24 * 60;
 typedef struct Cleaner
 {
 	SagaStatement stmt;
-	int		   *retention_min;
+	double	   *retention_min;
 	bool		by_destination;
 	int32		destination_id; /* the one it is at; 0: before the first */
 	int			batches;		/* of that one */
@@ -154,7 +154,7 @@ first_id(TimestampTz at)
 static int
 clean(Cleaner *cleaner, TimestampTz now)
 {
-	TimestampTz before = now - (int64) *cleaner->retention_min * USECS_PER_MINUTE;
+	TimestampTz before = now - (int64) (*cleaner->retention_min * USECS_PER_MINUTE);
 	pg_uuid_t	end = first_id(before);
 	SagaRows   *rows = saga_query(&cleaner->stmt,
 								  saga_param_uuid("after", &cleaner->position),
