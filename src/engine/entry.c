@@ -16,7 +16,7 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
@@ -25,49 +25,41 @@
 
 /* ---------- the rows ---------- */
 
-static SagaStmt lock_letter_stmt = {
-	"SELECT 1 FROM saga.dead_letter WHERE message_id = $1 AND queue_id = $2 FOR UPDATE",
-	2, {UUIDOID, INT4OID}
+static SagaStatement lock_letter_stmt = {
+	.sql = "SELECT 1 FROM saga.dead_letter WHERE message_id = $execution_id AND queue_id = $workflow_id FOR UPDATE"
 };
 
-static SagaStmt lock_execution_stmt = {
-	"SELECT 1 FROM saga.execution WHERE execution_id = $1 FOR UPDATE",
-	1, {UUIDOID}
+static SagaStatement lock_execution_stmt = {
+	.sql = "SELECT 1 FROM saga.execution WHERE execution_id = $execution_id FOR UPDATE"
 };
 
-static SagaStmt try_lock_stmt = {
-	"WITH l AS MATERIALIZED (SELECT FROM saga.dead_letter WHERE message_id = $1 AND queue_id = $2 FOR UPDATE SKIP LOCKED),"
-	" e AS MATERIALIZED (SELECT FROM saga.execution WHERE execution_id = $1 FOR UPDATE SKIP LOCKED)"
+static SagaStatement try_lock_stmt = {
+	.sql = "WITH l AS MATERIALIZED (SELECT FROM saga.dead_letter WHERE message_id = $execution_id AND queue_id = $workflow_id"
+	" FOR UPDATE SKIP LOCKED),"
+	" e AS MATERIALIZED (SELECT FROM saga.execution WHERE execution_id = $execution_id FOR UPDATE SKIP LOCKED)"
 	" SELECT 1 WHERE (SELECT count(*) FROM e) = 1 AND (SELECT count(*) FROM l) ="
-	" (SELECT count(*) FROM saga.dead_letter WHERE message_id = $1 AND queue_id = $2)",
-	2, {UUIDOID, INT4OID}
+	" (SELECT count(*) FROM saga.dead_letter WHERE message_id = $execution_id AND queue_id = $workflow_id)"
 };
 
 static void
 lock_rows(const pg_uuid_t *execution_id, int32 workflow_id)
 {
-	Datum		values[2] = {UUIDPGetDatum(execution_id), Int32GetDatum(workflow_id)};
-
-	saga_execute(&lock_letter_stmt, values, NULL, false, 0);
-	saga_execute(&lock_execution_stmt, values, NULL, false, 0);
+	saga_run(&lock_letter_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("workflow_id", workflow_id));
+	saga_run(&lock_execution_stmt, saga_param_uuid("execution_id", execution_id));
 }
 
 /*
  * The continuation first, as whoever runs the execution does: he finds it
  * locked, and leaves it for as long as this transaction is open.
  */
-static SagaStmt lock_live_stmt = {
-	"SELECT 1 FROM saga.continuation WHERE execution_id = $1 FOR UPDATE",
-	1, {UUIDOID}
-};
-
 bool
 saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id)
 {
-	Datum		value = UUIDPGetDatum(execution_id);
+	static SagaStatement lock_live_stmt = {
+		.sql = "SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id FOR UPDATE"
+	};
 
-	saga_execute(&lock_live_stmt, &value, NULL, false, 0);
-	if (SPI_processed > 0)
+	if (saga_run(&lock_live_stmt, saga_param_uuid("execution_id", execution_id)) > 0)
 		return true;
 	lock_rows(execution_id, workflow_id);
 	return false;
@@ -76,80 +68,70 @@ saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id)
 static bool
 try_lock_rows(const pg_uuid_t *execution_id, int32 workflow_id)
 {
-	Datum		values[2] = {UUIDPGetDatum(execution_id), Int32GetDatum(workflow_id)};
-
-	saga_execute(&try_lock_stmt, values, NULL, false, 0);
-	return SPI_processed > 0;
+	return saga_run(&try_lock_stmt, saga_param_uuid("execution_id", execution_id),
+					saga_param_int4("workflow_id", workflow_id)) > 0;
 }
 
-static SagaStmt try_lock_live_stmt = {
-	"SELECT 1 FROM saga.continuation WHERE execution_id = $1 FOR UPDATE SKIP LOCKED",
-	1, {UUIDOID}
+static SagaStatement try_lock_live_stmt = {
+	.sql = "SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id FOR UPDATE SKIP LOCKED"
 };
 
 /* False: somebody has it. */
 bool
 saga_entry_try_lock(const pg_uuid_t *execution_id, int32 workflow_id, bool *live)
 {
-	Datum		value = UUIDPGetDatum(execution_id);
-
-	saga_execute(&try_lock_live_stmt, &value, NULL, false, 0);
-	*live = SPI_processed > 0;
+	*live = saga_run(&try_lock_live_stmt, saga_param_uuid("execution_id", execution_id)) > 0;
 	/* one that is live and locked has no such rows yet */
 	return *live || try_lock_rows(execution_id, workflow_id);
 }
 
 /*
- * The entries whose member $2 is a key of $3 become what $4 says, or go; "" is
- * a member that is not there.  A list may be long, so it is gone through once
- * for all that are meant.
+ * The entries whose member $member is a key of $which become what $change says,
+ * or go; "" is a member that is not there.  A list may be long, so it is gone
+ * through once for all that are meant.
  */
-#define IS_IT "$3 ? coalesce(x ->> $2, '')"
+#define IS_IT "$which ? coalesce(x ->> $member, '')"
 #define CHANGED(list) \
-	"(SELECT jsonb_agg(CASE WHEN " IS_IT " THEN (x - 'undoing' - 'asked') || $4 ELSE x END ORDER BY n) AS list" \
-	" FROM jsonb_array_elements(" list ") WITH ORDINALITY l(x, n) WHERE NOT " IS_IT " OR $4 IS NOT NULL) c"
+	"(SELECT jsonb_agg(CASE WHEN " IS_IT " THEN (x - 'undoing' - 'asked') || $change ELSE x END ORDER BY n) AS list" \
+	" FROM jsonb_array_elements(" list ") WITH ORDINALITY l(x, n) WHERE NOT " IS_IT " OR $change IS NOT NULL) c"
 
-static SagaStmt change_execution_stmt = {
-	"UPDATE saga.execution e SET (not_compensated, left_over) ="
+static SagaStatement change_execution_stmt = {
+	.sql = "UPDATE saga.execution e SET (not_compensated, left_over) ="
 	" (SELECT c.list, CASE WHEN c.list IS NOT NULL THEN e.left_over END FROM " CHANGED("e.not_compensated") ")"
-	" WHERE execution_id = $1 AND EXISTS (SELECT FROM jsonb_array_elements(e.not_compensated) x WHERE " IS_IT ")",
-	4, {UUIDOID, TEXTOID, JSONBOID, JSONBOID}
+	" WHERE execution_id = $execution_id AND EXISTS (SELECT FROM jsonb_array_elements(e.not_compensated) x WHERE " IS_IT ")"
 };
 
-static SagaStmt change_letter_stmt = {
-	"UPDATE saga.dead_letter d SET (details, reason) ="
+static SagaStatement change_letter_stmt = {
+	.sql = "UPDATE saga.dead_letter d SET (details, reason) ="
 	" (SELECT jsonb_set(d.details, '{not_compensated}', coalesce(c.list, 'null')),"
 	" CASE WHEN c.list IS NULL THEN coalesce(d.details ->> 'error', d.reason) ELSE d.reason END"
 	" FROM " CHANGED("d.details -> 'not_compensated'") ")"
-	" WHERE queue_id = $5 AND message_id = $1 AND jsonb_typeof(details -> 'not_compensated') = 'array'",
-	5, {UUIDOID, TEXTOID, JSONBOID, JSONBOID, INT4OID}
+	" WHERE queue_id = $workflow_id AND message_id = $execution_id AND jsonb_typeof(details -> 'not_compensated') = 'array'"
 };
 
 /* Of an execution that has succeeded nothing else was to be told. */
-static SagaStmt forget_stmt = {
-	"DELETE FROM saga.dead_letter WHERE queue_id = $2 AND message_id = $1 AND details ->> 'status' = 'SUCCEEDED'"
-	" AND jsonb_typeof(details -> 'not_compensated') = 'null'",
-	2, {UUIDOID, INT4OID}
+static SagaStatement forget_stmt = {
+	.sql = "DELETE FROM saga.dead_letter WHERE queue_id = $workflow_id AND message_id = $execution_id"
+	" AND details ->> 'status' = 'SUCCEEDED' AND jsonb_typeof(details -> 'not_compensated') = 'null'"
 };
 
 /* Those whose member is a key of "which".  NULL: they go.  False: there are none. */
 static bool
-change_all(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, Jsonb *which, Jsonb *to)
+change_all(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, Jsonb *which, Jsonb *change)
 {
-	Datum		values[5] = {UUIDPGetDatum(execution_id), CStringGetTextDatum(member), JsonbPGetDatum(which),
-		(Datum) 0, Int32GetDatum(workflow_id)};
-	char		nulls[6] = "     ";
+	const SagaParam params[] = {
+		saga_param_uuid("execution_id", execution_id),
+		saga_param_int4("workflow_id", workflow_id),
+		saga_param_text("member", member),
+		saga_param_jsonb("which", which),
+		saga_param_jsonb("change", change),
+		{.name = NULL}
+	};
 
-	if (to != NULL)
-		values[3] = JsonbPGetDatum(to);
-	else
-		nulls[3] = 'n';
-	saga_execute(&change_execution_stmt, values, nulls, false, 0);
-	if (SPI_processed == 0)
+	if (saga_run_params(&change_execution_stmt, params) == 0)
 		return false;
-	saga_execute(&change_letter_stmt, values, nulls, false, 0);
-	values[1] = Int32GetDatum(workflow_id);
-	saga_execute(&forget_stmt, values, NULL, false, 0);
+	saga_run_params(&change_letter_stmt, params);
+	saga_run_params(&forget_stmt, params);
 	return true;
 }
 
@@ -186,40 +168,36 @@ change(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, con
 	"(SELECT jsonb_agg((x - 'undoing' - 'asked') || '{\"outcome\": \"unknown\", \"closed\": true}' ORDER BY n)" \
 	" FROM jsonb_array_elements(" list ") WITH ORDINALITY l(x, n))"
 
-static SagaStmt close_execution_stmt = {
-	"UPDATE saga.execution e SET not_compensated = " CLOSED("e.not_compensated") ", left_over = NULL"
-	" WHERE execution_id = $1 AND not_compensated IS NOT NULL",
-	1, {UUIDOID}
+static SagaStatement close_execution_stmt = {
+	.sql = "UPDATE saga.execution e SET not_compensated = " CLOSED("e.not_compensated") ", left_over = NULL"
+	" WHERE execution_id = $execution_id AND not_compensated IS NOT NULL"
 };
 
-static SagaStmt close_letter_stmt = {
-	"UPDATE saga.dead_letter d SET details = jsonb_set(details, '{not_compensated}', " CLOSED("d.details -> 'not_compensated'") ")"
-	" WHERE queue_id = $2 AND message_id = $1 AND jsonb_typeof(details -> 'not_compensated') = 'array'",
-	2, {UUIDOID, INT4OID}
+static SagaStatement close_letter_stmt = {
+	.sql = "UPDATE saga.dead_letter d SET details = jsonb_set(details, '{not_compensated}', " CLOSED("d.details -> 'not_compensated'") ")"
+	" WHERE queue_id = $workflow_id AND message_id = $execution_id AND jsonb_typeof(details -> 'not_compensated') = 'array'"
 };
 
-static SagaStmt undoing_stmt = {
-	"SELECT x ->> 'undoing' FROM saga.execution e, jsonb_array_elements(e.not_compensated) x"
-	" WHERE execution_id = $1 AND x ? 'undoing' LIMIT 1",
-	1, {UUIDOID}
+static SagaStatement undoing_stmt = {
+	.sql = "SELECT x ->> 'undoing' AS undoing FROM saga.execution e, jsonb_array_elements(e.not_compensated) x"
+	" WHERE execution_id = $execution_id AND x ? 'undoing' LIMIT 1"
 };
 
 void
 saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id)
 {
-	Datum		values[2] = {UUIDPGetDatum(execution_id), Int32GetDatum(workflow_id)};
-	bool		isnull;
+	SagaRows   *rows;
 
 	lock_rows(execution_id, workflow_id);
-	saga_execute(&undoing_stmt, values, NULL, false, 1);
-	if (SPI_processed > 0)
+	rows = saga_query(&undoing_stmt, saga_param_uuid("execution_id", execution_id));
+	if (saga_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("what execution %s has left is being undone", saga_uuid_to_cstring(execution_id)),
-				 errdetail("Execution %s does it.", TextDatumGetCString(saga_result(0, 1, &isnull))),
+				 errdetail("Execution %s does it.", saga_column_text(rows, "undoing")),
 				 errhint("Wait for that one, or stop it.")));
-	saga_execute(&close_execution_stmt, values, NULL, false, 0);
-	saga_execute(&close_letter_stmt, values, NULL, false, 0);
+	saga_run(&close_execution_stmt, saga_param_uuid("execution_id", execution_id));
+	saga_run(&close_letter_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("workflow_id", workflow_id));
 }
 
 /* ---------- one entry ---------- */
@@ -237,30 +215,25 @@ typedef struct Entry
 static bool
 find_entry(const pg_uuid_t *execution_id, const char *message_id, Entry *entry)
 {
-	static SagaStmt stmt = {
-		"SELECT x ->> 'outcome', x ->> 'undoing', x ? 'asked', x ? 'closed', e.version, e.left_over"
-		" FROM saga.execution e, jsonb_array_elements(e.not_compensated) x"
-		" WHERE e.execution_id = $1 AND coalesce(x ->> 'message_id', '') = $2 LIMIT 1",
-		2, {UUIDOID, TEXTOID}
+	static SagaStatement stmt = {
+		.sql = "SELECT coalesce(x ->> 'outcome', 'unknown') AS outcome, x ->> 'undoing' AS undoing, x ? 'asked' AS asked,"
+		" x ? 'closed' AS closed, e.version, e.left_over FROM saga.execution e, jsonb_array_elements(e.not_compensated) x"
+		" WHERE e.execution_id = $execution_id AND coalesce(x ->> 'message_id', '') = $message_id LIMIT 1"
 	};
-	Datum		values[2] = {UUIDPGetDatum(execution_id), CStringGetTextDatum(message_id)};
-	Datum		value;
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id), saga_param_text("message_id", message_id));
+	bool		found = saga_next(rows);
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	if (SPI_processed == 0)
-		return false;
-	value = saga_result(0, 1, &isnull);
-	entry->outcome = isnull ? "unknown" : TextDatumGetCString(value);
-	value = saga_result(0, 2, &isnull);
-	entry->undoing = isnull ? NULL : TextDatumGetCString(value);
-	entry->asked = DatumGetBool(saga_result(0, 3, &isnull));
-	entry->closed = DatumGetBool(saga_result(0, 4, &isnull));
-	entry->version = DatumGetInt32(saga_result(0, 5, &isnull));
-	value = saga_result(0, 6, &isnull);
-	entry->left = isnull ? NULL : DatumGetJsonbPCopy(value);
-	SPI_freetuptable(SPI_tuptable);
-	return true;
+	if (found)
+	{
+		entry->outcome = saga_column_text(rows, "outcome");
+		entry->undoing = saga_column_text(rows, "undoing");
+		entry->asked = saga_column_bool(rows, "asked");
+		entry->closed = saga_column_bool(rows, "closed");
+		entry->version = saga_column_int4(rows, "version");
+		entry->left = saga_column_jsonb(rows, "left_over");
+	}
+	saga_rows_free(rows);
+	return found;
 }
 
 /* ---------- its handler ---------- */
@@ -369,34 +342,34 @@ places(const SagaLeftCall *calls, int n, bool all)
 void
 saga_entry_look(SagaLeftCall *calls, int n)
 {
-	static SagaStmt stmt = {
-		"SELECT ($2 ->> (x ->> 'message_id'))::int, coalesce(x ->> 'outcome', 'unknown') = 'unknown', x ? 'undoing', x ? 'asked'"
+	static SagaStatement stmt = {
+		.sql = "SELECT ($places ->> (x ->> 'message_id'))::int AS place, coalesce(x ->> 'outcome', 'unknown') = 'unknown' AS unknown,"
+		" x ? 'undoing' AS undoing, x ? 'asked' AS asked"
 		" FROM saga.execution e, jsonb_array_elements(e.not_compensated) x"
-		" WHERE e.execution_id = $1 AND $2 ? coalesce(x ->> 'message_id', '') AND NOT x ? 'closed'",
-		2, {UUIDOID, JSONBOID}
+		" WHERE e.execution_id = $execution_id AND $places ? coalesce(x ->> 'message_id', '') AND NOT x ? 'closed'"
 	};
-	Datum		values[2] = {UUIDPGetDatum(&calls->execution_id), JsonbPGetDatum(places(calls, n, true))};
-	bool		isnull;
+	SagaRows   *rows;
 
 	for (int i = 0; i < n; i++)
 	{
 		calls[i].entry = 0;
 		calls[i].chosen = false;
 	}
-	saga_execute(&stmt, values, NULL, false, 0);
-	for (uint64 row = 0; row < SPI_processed; row++)
+	rows = saga_query(&stmt, saga_param_jsonb("places", places(calls, n, true)),
+					  saga_param_uuid("execution_id", &calls->execution_id));
+	while (saga_next(rows))
 	{
-		SagaLeftCall *call = &calls[DatumGetInt32(saga_result(row, 1, &isnull))];
+		SagaLeftCall *call = &calls[saga_column_int4(rows, "place")];
 
 		call->entry = SAGA_ENTRY_OPEN;
-		if (DatumGetBool(saga_result(row, 2, &isnull)))
+		if (saga_column_bool(rows, "unknown"))
 			call->entry |= SAGA_ENTRY_UNKNOWN;
-		if (DatumGetBool(saga_result(row, 3, &isnull)))
+		if (saga_column_bool(rows, "undoing"))
 			call->entry |= SAGA_ENTRY_UNDOING;
-		if (DatumGetBool(saga_result(row, 4, &isnull)))
+		if (saga_column_bool(rows, "asked"))
 			call->entry |= SAGA_ENTRY_ASKED;
 	}
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 }
 
 void
@@ -441,16 +414,17 @@ saga_entry_undone(const SagaJob *job)
 static char *
 message_of_task(const pg_uuid_t *execution_id, Jsonb *body)
 {
-	static SagaStmt stmt = {
-		"SELECT outbox_id::text FROM saga.outbox WHERE execution_id = $1 AND to_jsonb(task_id) = $2 -> 'task'"
-		" ORDER BY created_at DESC LIMIT 1",
-		2, {UUIDOID, JSONBOID}
+	static SagaStatement stmt = {
+		.sql = "SELECT outbox_id FROM saga.outbox WHERE execution_id = $execution_id AND to_jsonb(task_id) = $body -> 'task'"
+		" ORDER BY created_at DESC LIMIT 1"
 	};
-	Datum		values[2] = {UUIDPGetDatum(execution_id), JsonbPGetDatum(body)};
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id), saga_param_jsonb("body", body));
+	pg_uuid_t	id;
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	return SPI_processed > 0 ? TextDatumGetCString(saga_result(0, 1, &isnull)) : NULL;
+	if (!saga_next(rows))
+		return NULL;
+	id = saga_column_uuid(rows, "outbox_id");
+	return saga_uuid_to_cstring(&id);
 }
 
 /* How a call went that was asked for once more. */

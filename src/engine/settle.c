@@ -9,8 +9,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/guc.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
@@ -28,26 +28,24 @@ PG_FUNCTION_INFO_V1(saga_settle_text);
 
 /* ---------- one ---------- */
 
-static SagaStmt find_stmt = {
-	"SELECT workflow_id, execution_id, task_id FROM saga.outbox"
-	" WHERE destination_id = ANY (ARRAY(SELECT destination_id FROM saga.destination)) AND outbox_id = $1"
-	" AND workflow_id IS NOT NULL",
-	1, {UUIDOID}
+static SagaStatement find_stmt = {
+	.sql = "SELECT workflow_id, execution_id, task_id FROM saga.outbox"
+	" WHERE destination_id = ANY (ARRAY(SELECT destination_id FROM saga.destination)) AND outbox_id = $message_id"
+	" AND workflow_id IS NOT NULL"
 };
 
 /*
  * Its record may be gone, with its destination.  Letters have no index of their
  * entries: only those are looked through whose workflows the caller may operate.
  */
-static SagaStmt find_entry_stmt = {
-	"SELECT workflow_id, execution_id FROM saga.execution WHERE execution_id = $1 AND not_compensated IS NOT NULL"
+static SagaStatement find_entry_stmt = {
+	.sql = "SELECT workflow_id, execution_id FROM saga.execution WHERE execution_id = $message_id AND not_compensated IS NOT NULL"
 	" UNION ALL (SELECT queue_id, message_id FROM saga.dead_letter"
-	" WHERE queue_id = ANY (ARRAY(SELECT w.workflow_id FROM saga.workflow w WHERE pg_has_role($2, w.owner, 'USAGE')"
+	" WHERE queue_id = ANY (ARRAY(SELECT w.workflow_id FROM saga.workflow w WHERE pg_has_role($caller, w.owner, 'USAGE')"
 	" OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id"
-	" AND g.\"right\" = 'operate' AND pg_has_role($2, g.role, 'USAGE'))))"
-	" AND details -> 'not_compensated' @> jsonb_build_array(jsonb_build_object('message_id', $1)))"
-	" LIMIT 1",
-	2, {UUIDOID, OIDOID}
+	" AND g.\"right\" = 'operate' AND pg_has_role($caller, g.role, 'USAGE'))))"
+	" AND details -> 'not_compensated' @> jsonb_build_array(jsonb_build_object('message_id', $message_id)))"
+	" LIMIT 1"
 };
 
 static void
@@ -68,10 +66,9 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	pg_uuid_t	execution_id;
 	SagaSettled settled = SAGA_NOT_WAITED_FOR;
 	int			task_id = 0;
-	Datum		values[2] = {UUIDPGetDatum(message_id), ObjectIdGetDatum(GetUserId())};
+	SagaRows   *rows;
 	bool		recorded;
 	bool		live;
-	bool		isnull;
 
 	if (!done && !unknown && strcmp(outcome, "no_effect") != 0)
 		invalid_outcome(outcome, "It is \"done\" or \"no_effect\"; of an execution that has ended, \"unknown\" too.");
@@ -80,19 +77,18 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the output is too large"),
 				 errdetail("An output has %d kB of JSON at most (pg_saga.payload_limit).", saga_payload_limit_kb)));
-	SPI_connect();
-	saga_execute(&find_stmt, values, NULL, false, 1);
-	recorded = SPI_processed > 0;
+	rows = saga_query(&find_stmt, saga_param_uuid("message_id", message_id));
+	recorded = rows->count > 0;
 	if (!recorded)
-		saga_execute(&find_entry_stmt, values, NULL, false, 1);
-	workflow = SPI_processed > 0 ? saga_workflow_by_id(DatumGetInt32(saga_result(0, 1, &isnull)), true) : NULL;
+		rows = saga_query(&find_entry_stmt, saga_param_uuid("message_id", message_id), saga_param_oid("caller", GetUserId()));
+	workflow = saga_next(rows) ? saga_workflow_by_id(saga_column_int4(rows, "workflow_id"), true) : NULL;
 	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_OPERATE))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("call %s of an execution does not exist", saga_uuid_to_cstring(message_id))));
-	execution_id = *DatumGetUUIDP(saga_result(0, 2, &isnull));
+	execution_id = saga_column_uuid(rows, "execution_id");
 	if (recorded)
-		task_id = DatumGetInt32(saga_result(0, 3, &isnull));
+		task_id = saga_column_int4(rows, "task_id");
 	live = saga_entry_lock(&execution_id, workflow->workflow_id);
 	if (unknown && (recorded || live || saga_uuid_cmp(message_id, &execution_id) != 0))
 		ereport(ERROR,
@@ -113,7 +109,6 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	/* of one that is live it is the answer */
 	if (!unknown && (settled != SAGA_SETTLED || !live))
 		saga_entry_settle(message_id, workflow, &execution_id, done, output);
-	SPI_finish();
 	saga_accepted();
 }
 
@@ -145,26 +140,24 @@ typedef struct Left
 	int			pid;			/* who that is; 0: it was not found out */
 } Left;
 
-#define CALL_COLUMNS "SELECT outbox_id, execution_id, workflow_id, task_id FROM saga.outbox o WHERE destination_id = $1 AND outbox_id > $2 AND "
-#define BEFORE "coalesce(unwanted_since, last_sent_at, created_at) < $3 ORDER BY outbox_id LIMIT " CppAsString2(SETTLE_CHUNK)
+#define CALL_COLUMNS "SELECT outbox_id, execution_id, workflow_id, task_id FROM saga.outbox o" \
+	" WHERE destination_id = $destination_id AND outbox_id > $after AND "
+#define BEFORE "coalesce(unwanted_since, last_sent_at, created_at) < $before ORDER BY outbox_id LIMIT " CppAsString2(SETTLE_CHUNK)
 
 /* Their executions wait for how they went. */
-static SagaStmt asked_stmt = {
-	CALL_COLUMNS "unwanted_since IS NOT NULL AND state = 'waiting' AND workflow_id IS NOT NULL AND " BEFORE,
-	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+static SagaStatement asked_stmt = {
+	.sql = CALL_COLUMNS "unwanted_since IS NOT NULL AND state = 'waiting' AND workflow_id IS NOT NULL AND " BEFORE
 };
 
 /* Nobody could find out. */
-static SagaStmt unknown_stmt = {
-	CALL_COLUMNS "outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn') AND " BEFORE,
-	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+static SagaStatement unknown_stmt = {
+	.sql = CALL_COLUMNS "outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn') AND " BEFORE
 };
 
 /* Whatever is known of them: of executions that have left something, perhaps not this. */
-static SagaStmt listed_stmt = {
-	CALL_COLUMNS "execution_id IS NOT NULL AND workflow_id IS NOT NULL AND EXISTS (SELECT FROM saga.execution e"
-	" WHERE e.execution_id = o.execution_id AND e.not_compensated IS NOT NULL) AND " BEFORE,
-	3, {INT4OID, UUIDOID, TIMESTAMPTZOID}
+static SagaStatement listed_stmt = {
+	.sql = CALL_COLUMNS "execution_id IS NOT NULL AND workflow_id IS NOT NULL AND EXISTS (SELECT FROM saga.execution e"
+	" WHERE e.execution_id = o.execution_id AND e.not_compensated IS NOT NULL) AND " BEFORE
 };
 
 /* ---------- of one execution ---------- */
@@ -176,18 +169,17 @@ typedef int (*CallsFunction) (SagaLeftCall *calls, int n, Mass mass, Left *left)
 static int
 who_locks(const SagaLeftCall *call)
 {
-	static SagaStmt stmt = {
-		"SELECT l.pid FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.granted AND l.pid IS NOT NULL AND l.transactionid IN ("
-		"SELECT xmax FROM saga.continuation WHERE execution_id = $1 UNION ALL "
-		"SELECT xmax FROM saga.execution WHERE execution_id = $1 UNION ALL "
-		"SELECT xmax FROM saga.dead_letter WHERE message_id = $1 AND queue_id = $2) AND l.pid <> pg_backend_pid() LIMIT 1",
-		2, {UUIDOID, INT4OID}
+	static SagaStatement stmt = {
+		.sql = "SELECT l.pid FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.granted AND l.pid IS NOT NULL AND l.transactionid IN ("
+		"SELECT xmax FROM saga.continuation WHERE execution_id = $execution_id UNION ALL "
+		"SELECT xmax FROM saga.execution WHERE execution_id = $execution_id UNION ALL "
+		"SELECT xmax FROM saga.dead_letter WHERE message_id = $execution_id AND queue_id = $workflow_id)"
+		" AND l.pid <> pg_backend_pid() LIMIT 1"
 	};
-	Datum		values[2] = {UUIDPGetDatum(&call->execution_id), Int32GetDatum(call->workflow_id)};
-	bool		isnull;
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", &call->execution_id),
+								  saga_param_int4("workflow_id", call->workflow_id));
 
-	saga_execute(&stmt, values, NULL, false, 1);
-	return SPI_processed > 0 ? DatumGetInt32(saga_result(0, 1, &isnull)) : 0;
+	return saga_next(rows) ? saga_column_int4(rows, "pid") : 0;
 }
 
 /* False: somebody else has it. */
@@ -202,29 +194,18 @@ try_lock(const SagaLeftCall *calls, Left *left, bool *live)
 	return false;
 }
 
-/* What SPI keeps of each goes at once. */
 static SagaSettled
 settle_record(const SagaLeftCall *call, SagaSaid said, bool live)
 {
-	SagaSettled settled;
-
 	CHECK_FOR_INTERRUPTS();
-	SPI_connect();
-	settled = saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id, said, NULL, live);
-	SPI_finish();
-	return settled;
+	return saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id, said, NULL, live);
 }
 
 static bool
 ask_record(const SagaLeftCall *call)
 {
-	bool		asked;
-
 	CHECK_FOR_INTERRUPTS();
-	SPI_connect();
-	asked = saga_outbox_ask(&call->message_id, &call->execution_id, call->task_id);
-	SPI_finish();
-	return asked;
+	return saga_outbox_ask(&call->message_id, &call->execution_id, call->task_id);
 }
 
 /* That they are asked for once more is over, too, where the execution has ended. */
@@ -320,41 +301,41 @@ compare_calls(const void *a, const void *b)
 
 /* The next ones, those of an execution together; *after: the last of them. */
 static SagaLeftCall *
-next_calls(SagaStmt *stmt, Datum *values, pg_uuid_t *after, int *n)
+next_calls(SagaStatement *stmt, int32 destination_id, TimestampTz before, pg_uuid_t *after, int *n)
 {
-	SagaLeftCall *calls;
-	bool		isnull;
+	SagaRows   *rows = saga_query(stmt, saga_param_int4("destination_id", destination_id), saga_param_uuid("after", after),
+								  saga_param_timestamptz("before", before));
+	SagaLeftCall *calls = palloc0(sizeof(SagaLeftCall) * Max(rows->count, 1));
 
-	saga_execute(stmt, values, NULL, false, 0);
-	*n = (int) SPI_processed;
-	calls = palloc0(sizeof(SagaLeftCall) * Max(*n, 1));
-	for (int i = 0; i < *n; i++)
+	for (*n = 0; saga_next(rows); (*n)++)
 	{
-		calls[i].message_id = *DatumGetUUIDP(saga_result(i, 1, &isnull));
-		calls[i].execution_id = *DatumGetUUIDP(saga_result(i, 2, &isnull));
-		calls[i].workflow_id = DatumGetInt32(saga_result(i, 3, &isnull));
-		calls[i].task_id = DatumGetInt32(saga_result(i, 4, &isnull));
-		*after = calls[i].message_id;
+		SagaLeftCall *call = &calls[*n];
+
+		call->message_id = saga_column_uuid(rows, "outbox_id");
+		call->execution_id = saga_column_uuid(rows, "execution_id");
+		call->workflow_id = saga_column_int4(rows, "workflow_id");
+		call->task_id = saga_column_int4(rows, "task_id");
+		*after = call->message_id;
 	}
-	SPI_freetuptable(SPI_tuptable);
+	saga_rows_free(rows);
 	qsort(calls, *n, sizeof(SagaLeftCall), compare_calls);
 	return calls;
 }
 
 /* In pieces; returns how many. */
 static int64
-each_execution(SagaStmt *stmt, int32 destination_id, TimestampTz before, Mass mass, CallsFunction function, Left *left)
+each_execution(SagaStatement *stmt, int32 destination_id, TimestampTz before, Mass mass, CallsFunction function, Left *left)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga settle", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext each = AllocSetContextCreate(context, "pg_saga settle one", ALLOCSET_DEFAULT_SIZES);
 	pg_uuid_t	after = saga_uuid_min;
-	Datum		values[3] = {Int32GetDatum(destination_id), UUIDPGetDatum(&after), TimestampTzGetDatum(before)};
 	int64		done = 0;
 	int			n;
 
 	do
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
-		SagaLeftCall *calls = next_calls(stmt, values, &after, &n);
+		SagaLeftCall *calls = next_calls(stmt, destination_id, before, &after, &n);
 		int			end;
 
 		for (int i = 0; i < n && !(mass == MASS_LOOK && left->calls > 0); i = end)
@@ -362,13 +343,13 @@ each_execution(SagaStmt *stmt, int32 destination_id, TimestampTz before, Mass ma
 			CHECK_FOR_INTERRUPTS();
 			for (end = i + 1; end < n && saga_uuid_cmp(&calls[end].execution_id, &calls[i].execution_id) == 0;)
 				end++;
-			/* what SPI keeps, and what is made of the list, goes with each */
-			SPI_connect();
+			/* what is made of the list goes with each */
+			MemoryContextSwitchTo(each);
 			done += function(&calls[i], end - i, mass, left);
-			SPI_finish();
+			MemoryContextReset(each);
 		}
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(context);
+		pfree(calls);
 	} while (n == SETTLE_CHUNK && !(mass == MASS_LOOK && left->calls > 0));
 	MemoryContextDelete(context);
 	return done;
@@ -388,14 +369,12 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 		mass = MASS_UNKNOWN;
 	else if (strcmp(outcome, "ask") != 0)
 		invalid_outcome(outcome, "Of all calls of a destination it is \"ask\", \"no_effect\" or \"unknown\".");
-	SPI_connect();
 	if (!saga_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN, &object))
 		saga_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN);
 	if (mass != MASS_ASK)
 		done += each_execution(&asked_stmt, object.id, before, mass, settle_asked, &left);
 	if (mass != MASS_UNKNOWN)
 		done += each_execution(&unknown_stmt, object.id, before, mass, settle_unknown, &left);
-	SPI_finish();
 	if (done > 0)
 		saga_accepted();
 	return done;
@@ -448,10 +427,12 @@ saga_settle_text(PG_FUNCTION_ARGS)
 static bool
 any_asked(int32 destination_id)
 {
-	Datum		values[3] = {Int32GetDatum(destination_id), UUIDPGetDatum(&saga_uuid_min), TimestampTzGetDatum(DT_NOEND)};
+	static SagaStatement any_asked_stmt = {
+		.sql = "SELECT FROM saga.outbox WHERE destination_id = $destination_id"
+		" AND unwanted_since IS NOT NULL AND state = 'waiting' AND workflow_id IS NOT NULL LIMIT 1"
+	};
 
-	saga_execute(&asked_stmt, values, NULL, false, 1);
-	return SPI_processed > 0;
+	return saga_run(&any_asked_stmt, saga_param_int4("destination_id", destination_id)) > 0;
 }
 
 bool

@@ -256,9 +256,7 @@ saga_revoke(PG_FUNCTION_ARGS)
 
 	saga_run(&revoke_stmt, saga_param_text("kind", saga_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
 			 saga_param_oid("role", grant.role), saga_param_text("right", grant.right));
-	SPI_connect();
 	for (int i = 0; i < nlisteners; i++)
 		listeners[i] (grant.kind);
-	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -39,7 +39,6 @@ saga_receiver_begin(SagaReceiver *receiver)
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
 		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
-	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "receiving");
 	saga_extension_lock();
@@ -49,7 +48,6 @@ saga_receiver_begin(SagaReceiver *receiver)
 void
 saga_receiver_commit(SagaReceiver *receiver)
 {
-	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	(void) pgstat_report_stat(false);

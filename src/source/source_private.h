@@ -53,7 +53,7 @@ extern void saga_source_lock(int32 source_id, LOCKMODE mode);
 extern bool saga_source_try_lock(int32 source_id);	/* AccessShareLock */
 extern bool saga_source_exists(int32 source_id);
 
-/* ---------- into the queue (accept.c); in a transaction, with SPI ---------- */
+/* ---------- into the queue (accept.c); in a transaction ---------- */
 
 /* The target as it is now; NULL, and *problem says why nothing can be put there. */
 extern const SagaQueue *saga_source_target(const SagaSource *source, char **problem);
