@@ -291,9 +291,12 @@ saga_takeover_look(void)
 void
 saga_takeover_begin(void)
 {
+	static SagaStatement here_stmt = {.sql = "SELECT FROM saga.takeover WHERE " IS_HERE, .limit = 1};
 	Here		here = get_here();
 
-	(void) saga_run_params(&first_stmt, here.params);
+	if (saga_run_params(&here_stmt, here.params) == 0 &&
+		saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
+		(void) saga_run_params(&first_stmt, here.params);
 }
 
 /*
