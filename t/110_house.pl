@@ -66,4 +66,8 @@ sub files_with { my ($pattern) = @_; return grep { text_of($_) =~ $pattern } sor
 is_deeply([ files_with(qr/\bSPI_(?:tuptable|processed|getbinval|prepare|execute)/) ], ['src/common/statement.c'],
 	'results of SPI are touched in one file');
 
+# ---------- words ----------
+
+is_deeply([ grep { !-e "src/$_/README.md" } sort keys %modules ], [], 'every module has a README');
+
 done_testing();
