@@ -31,6 +31,17 @@ SELECT * FROM news ORDER BY 1, 3;
 SELECT command FROM news ORDER BY 1 \gexec
 SELECT * FROM news;
 
+-- whoever has every right on every table
+CREATE ROLE doctor_bypass BYPASSRLS;
+GRANT pg_write_all_data TO "doctor Odd";
+GRANT pg_read_all_data TO doctor_plain, doctor_bypass;
+SELECT * FROM news ORDER BY 1, 3;
+GRANT doctor_plain, "doctor Odd" TO doctor_bypass;
+SELECT severity, what FROM news ORDER BY 1, 2;
+SELECT command FROM news ORDER BY 1 \gexec
+SELECT * FROM news;
+DROP ROLE doctor_bypass;
+
 -- where the extension is in another schema, and where it is not
 DROP EXTENSION pg_invoice;
 GRANT CREATE ON SCHEMA public TO PUBLIC;

@@ -109,6 +109,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.history_events(bytea,jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.invalidate_cache()', 'trigger', NULL),
 	('function', 'saga.make_id()', 'pure', NULL),
+	('function', 'saga.owner_only()', 'trigger', NULL),
 	('function', 'saga.pause_destination(text)', 'owner', $$saga.pause_destination('@enum-d')$$),
 	('function', 'saga.pause_source(text)', 'owner', $$saga.pause_source('@enum-s')$$),
 	('function', 'saga.publish_to(text,jsonb,text,jsonb)', 'owner', $$saga.publish_to('@enum-d', '{}')$$),
@@ -191,6 +192,18 @@ INSERT INTO decided.decision VALUES
 	('table', 'saga.workflow_version', 'nobody', NULL),
 	('trigger', 'destination_changed on saga.destination', 'cache', 'the sessions'' own: makes them forget'),
 	('trigger', 'invalidate_cache on saga.queue', 'cache', NULL),
+	('trigger', 'owner_only on saga.destination', 'rights', NULL),
+	('trigger', 'owner_only on saga.inbox', 'rights', NULL),
+	('trigger', 'owner_only on saga.object_grant', 'rights', NULL),
+	('trigger', 'owner_only on saga.queue', 'rights', NULL),
+	('trigger', 'owner_only on saga.reference', 'rights', NULL),
+	('trigger', 'owner_only on saga.resource', 'rights', NULL),
+	('trigger', 'owner_only on saga.secret', 'rights', NULL),
+	('trigger', 'owner_only on saga.source', 'rights', NULL),
+	('trigger', 'owner_only on saga.takeover', 'rights', NULL),
+	('trigger', 'owner_only on saga.token', 'rights', NULL),
+	('trigger', 'owner_only on saga.workflow', 'rights', NULL),
+	('trigger', 'owner_only on saga.workflow_version', 'rights', NULL),
 	('trigger', 'secret_changed on saga.secret', 'cache', NULL),
 	('trigger', 'source_changed on saga.source', 'cache', NULL),
 	('trigger', 'workflow_changed on saga.workflow', 'cache', NULL),
@@ -251,7 +264,7 @@ SELECT type, object FROM decision GROUP BY 1, 2 HAVING count(*) > 1;
 SELECT type, decision, 'no decision of this kind' AS fault FROM decision GROUP BY 1, 2
 EXCEPT SELECT type, d, 'no decision of this kind' FROM (VALUES
 	('function', '{owner,own,admin,pure,open,rows,invoker,definer,commits,trigger}'::text[]), ('procedure', '{owner,own,invoker,commits}'), ('view', '{filtered,rows,all}'),
-	('table', '{nobody}'), ('sequence', '{nobody}'), ('schema', '{nobody}'), ('default value', '{session,generated}'), ('trigger', '{cache}')) k (type, decisions), unnest(decisions) d;
+	('table', '{nobody}'), ('sequence', '{nobody}'), ('schema', '{nobody}'), ('default value', '{session,generated}'), ('trigger', '{cache,rights}')) k (type, decisions), unnest(decisions) d;
 
 -- ---------- what each decision means ----------
 -- nothing is granted to anybody

@@ -3,6 +3,10 @@
 
 -- ---------- common ----------
 SET LOCAL search_path = pg_catalog, pg_temp;
+CREATE FUNCTION saga.owner_only() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_owner_only';
+COMMENT ON FUNCTION saga.owner_only() IS
+'statement trigger of the tables that decide with whose rights something runs: only the functions of the extension write them, and who has the rights of its owner';
 
 -- ---------- name ----------
 CREATE TABLE saga.object_grant (
@@ -673,6 +677,20 @@ BEGIN
 		GROUP BY c.oid, a.grantee
 		ORDER BY 3;
 
+	-- They have every right on every table and view of the server; row security is all that is between them and those of saga.
+	RETURN QUERY
+		SELECT 'server_role', CASE WHEN b.bypasses THEN 'error' ELSE 'warning' END,
+			format('%s is a member of %s, and so %s', m.member::regrole, m.roleid::regrole, CASE m.roleid::regrole::text
+				WHEN 'pg_read_all_data' THEN CASE WHEN b.bypasses THEN 'reads all tables of saga, with the secrets (BYPASSRLS)'
+					ELSE 'reads the payloads of everybody (saga.all_executions)' END
+				ELSE CASE WHEN b.bypasses THEN 'writes tables of saga that hold work of everybody (BYPASSRLS)'
+					ELSE 'can lock all tables of saga, and write those that steps of everybody work with' END END),
+			format('REVOKE %s FROM %s', m.roleid::regrole, m.member::regrole)
+		FROM (SELECT DISTINCT a.roleid, a.member FROM pg_auth_members a) m JOIN pg_roles r ON r.oid = m.member,
+			LATERAL (SELECT EXISTS (SELECT FROM pg_roles x WHERE x.rolbypassrls AND NOT x.rolsuper AND pg_has_role(x.oid, m.member, 'MEMBER'))) b (bypasses)
+		WHERE m.roleid IN ('pg_read_all_data'::regrole, 'pg_write_all_data'::regrole) AND NOT r.rolsuper
+		ORDER BY 3;
+
 	-- ---------- owners ----------
 
 	-- The steps of a superuser's workflow are a superuser's.
@@ -854,6 +872,47 @@ BEGIN
 			AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'pg_saga') AND p.proacl IS NULL
 	LOOP
 		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
+	END LOOP;
+END
+$$;
+-- What decides with whose rights something runs.
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.queue
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.secret
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.token
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.destination
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.takeover
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.workflow
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.workflow_version
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.resource
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.reference
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.source
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.inbox
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+
+-- Without a policy only the owner of a table, that is our own statements and the views, and who bypasses
+-- row security sees rows in it or makes any: not so pg_read_all_data and pg_write_all_data, which have every right.
+DO $$
+DECLARE
+	saga_table regclass;
+BEGIN
+	FOR saga_table IN
+		SELECT c.oid FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+			JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		WHERE e.extname = 'pg_saga' AND c.relkind = 'r'
+	LOOP
+		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', saga_table);
 	END LOOP;
 END
 $$;

@@ -14,11 +14,13 @@
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "common/common.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -26,6 +28,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(saga_owner_only);
 
 /* Set once, as the process begins. */
 bool		saga_serves_all = false;
@@ -143,6 +147,30 @@ saga_extension_owner(void)
 {
 	(void) saga_extension_oid(false);
 	return extension_owner;
+}
+
+/*
+ * What stands in these tables is done with the rights of the owner that it
+ * names.  So a right to write them, which pg_write_all_data has, does not do.
+ */
+Datum
+saga_owner_only(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid			owner;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("saga.owner_only can only be called as a trigger")));
+	owner = saga_extension_owner();
+	if (GetUserId() != owner && !has_privs_of_role(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", RelationGetRelationName(trigger->tg_relation)),
+				 errdetail("What is written here is done with the rights of others, so only the owner of extension \"%s\" may.", "pg_saga"),
+				 errhint("Use the functions of schema saga.")));
+	return PointerGetDatum(NULL);
 }
 
 static void

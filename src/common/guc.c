@@ -6,10 +6,15 @@
  * saga.drain() and can be set by a superuser in a session.  None of them may
  * be a plain user's: a worker's session is its owner's, and takes over what
  * ALTER ROLE ... SET says.
+ *
+ * Where 0 means "never" or "no limit" the setting is a real number: the
+ * server rounds an integer to its unit, and so what is less than half of it,
+ * '1s' of minutes, would be the contrary of what was meant.
  */
 #include "postgres.h"
 
 #include <limits.h>
+#include <math.h>
 
 #include "common/guc.h"
 #include "utils/guc.h"
@@ -29,15 +34,20 @@ int			saga_payload_limit_kb = 256;
 int			saga_crash_limit = 3;
 int			saga_answer_limit_kb = 4096;
 int			saga_answer_memory_kb = 64 * 1024;
-int			saga_execution_retention_min = 0;
-int			saga_dead_letter_retention_min = 0;
-int			saga_outbox_retention_min = 0;
+double		saga_execution_retention_min = 0;
+double		saga_dead_letter_retention_min = 0;
+double		saga_outbox_retention_min = 0;
 int			saga_aws_link = SAGA_AWS_AUTO;
 char	   *saga_proxy = NULL;
 char	   *saga_no_proxy = NULL;
 char	   *saga_ca_file = NULL;
 bool		saga_dump_secrets = false;
 bool		saga_keep_owners = true;
+
+/* As they were given; the variables above are rounded up. */
+static double sweep_interval = 10 * 60 * 1000;
+static double step_timeout = 0;
+static double payload_limit = 256;
 
 static const struct config_enum_entry aws_links[] = {
 	{"auto", SAGA_AWS_AUTO, false},
@@ -66,6 +76,24 @@ check_databases(char **newval, void **extra, GucSource source)
 }
 
 static void
+assign_sweep_interval(double newval, void *extra)
+{
+	saga_sweep_interval_ms = (int) ceil(newval);
+}
+
+static void
+assign_step_timeout(double newval, void *extra)
+{
+	saga_step_timeout_ms = (int) ceil(newval);
+}
+
+static void
+assign_payload_limit(double newval, void *extra)
+{
+	saga_payload_limit_kb = (int) ceil(newval);
+}
+
+static void
 define_process_settings(void)
 {
 	DefineCustomStringVariable("pg_saga.databases",
@@ -90,15 +118,15 @@ define_process_settings(void)
 							"It comes back when there is work.",
 							&saga_worker_idle_timeout_ms, 60 * 1000, 100, INT_MAX, PGC_SIGHUP,
 							GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_saga.step_timeout",
-							"Longest time of a step while others wait for its worker.",
-							"Then it is cancelled, as by its TimeoutSeconds; 0: it may take as long as it likes.",
-							&saga_step_timeout_ms, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_saga.sweep_interval",
-							"Time between two searches for messages that no commit announced.",
-							"Restored or copied rows are found by it; 0 turns it off.",
-							&saga_sweep_interval_ms, 10 * 60 * 1000, 0, INT_MAX, PGC_SIGHUP,
-							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_saga.step_timeout",
+							 "Longest time of a step while others wait for its worker.",
+							 "Then it is cancelled, as by its TimeoutSeconds; 0: it may take as long as it likes.",
+							 &step_timeout, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, assign_step_timeout, NULL);
+	DefineCustomRealVariable("pg_saga.sweep_interval",
+							 "Time between two searches for messages that no commit announced.",
+							 "Restored or copied rows are found by it; 0 turns it off.",
+							 &sweep_interval, 10 * 60 * 1000, 0, INT_MAX, PGC_SIGHUP,
+							 GUC_UNIT_MS, NULL, assign_sweep_interval, NULL);
 }
 
 static void
@@ -117,10 +145,10 @@ define_batch_settings(void)
 							"After it the execution runs alone, under the lock_timeout of its owner.",
 							&saga_step_lock_timeout_ms, 10, 1, 60 * 1000, PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_saga.payload_limit",
-							"Largest JSON text of a task's result or a state's output.",
-							"Beyond it a state fails with States.DataLimitExceeded, as at AWS; 0: no limit.",
-							&saga_payload_limit_kb, 256, 0, 1024 * 1024, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_saga.payload_limit",
+							 "Largest JSON text of a task's result or a state's output.",
+							 "Beyond it a state fails with States.DataLimitExceeded, as at AWS; 0: no limit.",
+							 &payload_limit, 256, 0, 1024 * 1024, PGC_SUSET, GUC_UNIT_KB, NULL, assign_payload_limit, NULL);
 	DefineCustomIntVariable("pg_saga.crash_limit",
 							"Number of crashes of the server that an execution may be there for.",
 							"Past it the execution becomes a dead letter with the reason Saga.WorkerCrashed.",
@@ -130,21 +158,21 @@ define_batch_settings(void)
 static void
 define_retention_settings(void)
 {
-	DefineCustomIntVariable("pg_saga.execution_retention",
-							"Time that ended executions and their history are kept.",
-							"0 keeps them for ever.",
-							&saga_execution_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_saga.dead_letter_retention",
-							"Time that dead letters are kept.",
-							"0 keeps them for ever.",
-							&saga_dead_letter_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_saga.outbox_retention",
-							"Time that the records of sent and failed outbox messages are kept.",
-							"0 keeps them for ever.",
-							&saga_outbox_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
-							NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_saga.execution_retention",
+							 "Time that ended executions and their history are kept.",
+							 "0 keeps them for ever.",
+							 &saga_execution_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							 NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_saga.dead_letter_retention",
+							 "Time that dead letters are kept.",
+							 "0 keeps them for ever.",
+							 &saga_dead_letter_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							 NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_saga.outbox_retention",
+							 "Time that the records of sent and failed outbox messages are kept.",
+							 "0 keeps them for ever.",
+							 &saga_outbox_retention_min, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							 NULL, NULL, NULL);
 }
 
 static void

@@ -24,9 +24,9 @@ extern int	saga_answer_limit_kb;	/* of one answer, unless its destination has an
 extern int	saga_answer_memory_kb;	/* of all answers that a publisher has and has not recorded */
 
 /* retention, in minutes (GUC_UNIT_MIN) */
-extern int	saga_execution_retention_min;
-extern int	saga_dead_letter_retention_min;
-extern int	saga_outbox_retention_min;
+extern double saga_execution_retention_min;
+extern double saga_dead_letter_retention_min;
+extern double saga_outbox_retention_min;
 
 /* where credentials for AWS come from, unless a destination names its own */
 typedef enum SagaAwsLink

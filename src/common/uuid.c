@@ -102,6 +102,19 @@ saga_uuid_take_offer(const pg_uuid_t *id)
 	return false;
 }
 
+TimestampTz
+saga_uuid_time(const pg_uuid_t *id)
+{
+	int64		ms = 0;
+	int			i;
+
+	if ((id->data[6] & 0xf0) != 0x70)
+		return DT_NOEND;
+	for (i = 0; i < 6; i++)
+		ms = ms << 8 | id->data[i];
+	return (ms - (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000) * 1000;
+}
+
 pg_uuid_t
 saga_uuid_previous(const pg_uuid_t *id)
 {

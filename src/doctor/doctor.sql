@@ -95,6 +95,20 @@ BEGIN
 		GROUP BY c.oid, a.grantee
 		ORDER BY 3;
 
+	-- They have every right on every table and view of the server; row security is all that is between them and those of saga.
+	RETURN QUERY
+		SELECT 'server_role', CASE WHEN b.bypasses THEN 'error' ELSE 'warning' END,
+			format('%s is a member of %s, and so %s', m.member::regrole, m.roleid::regrole, CASE m.roleid::regrole::text
+				WHEN 'pg_read_all_data' THEN CASE WHEN b.bypasses THEN 'reads all tables of saga, with the secrets (BYPASSRLS)'
+					ELSE 'reads the payloads of everybody (saga.all_executions)' END
+				ELSE CASE WHEN b.bypasses THEN 'writes tables of saga that hold work of everybody (BYPASSRLS)'
+					ELSE 'can lock all tables of saga, and write those that steps of everybody work with' END END),
+			format('REVOKE %s FROM %s', m.roleid::regrole, m.member::regrole)
+		FROM (SELECT DISTINCT a.roleid, a.member FROM pg_auth_members a) m JOIN pg_roles r ON r.oid = m.member,
+			LATERAL (SELECT EXISTS (SELECT FROM pg_roles x WHERE x.rolbypassrls AND NOT x.rolsuper AND pg_has_role(x.oid, m.member, 'MEMBER'))) b (bypasses)
+		WHERE m.roleid IN ('pg_read_all_data'::regrole, 'pg_write_all_data'::regrole) AND NOT r.rolsuper
+		ORDER BY 3;
+
 	-- ---------- owners ----------
 
 	-- The steps of a superuser's workflow are a superuser's.

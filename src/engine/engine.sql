@@ -125,6 +125,15 @@ SELECT pg_extension_config_dump('saga.continuation', '');
 SELECT pg_extension_config_dump('saga.execution', '');
 SELECT pg_extension_config_dump('saga.history', '');
 
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.workflow
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.workflow_version
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.resource
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.reference
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+
 -- caches of other sessions
 CREATE TRIGGER workflow_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.workflow
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.invalidate_cache();

@@ -24,6 +24,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "common/common.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
@@ -32,6 +33,13 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/*
+ * Clocks may differ by this.  What is of later still could not be removed after
+ * its retention: there is no walk as far as that.
+ */
+#define FUTURE_MS	(24 * 60 * 60 * 1000)
 
 static void
 raise_exists(const pg_uuid_t *id)
@@ -149,6 +157,11 @@ saga_execution_id_reserve(const pg_uuid_t *id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is not an id for an execution", saga_uuid_to_cstring(id)),
+				 errhint("Take one from saga.make_id().")));
+	if (saga_uuid_time(id) > TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FUTURE_MS))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("id %s is of a time in the future, %s", saga_uuid_to_cstring(id), timestamptz_to_str(saga_uuid_time(id))),
 				 errhint("Take one from saga.make_id().")));
 	saga_raise(&save);
 	reserve(id);

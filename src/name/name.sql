@@ -12,6 +12,8 @@ CREATE TABLE saga.object_grant (
 COMMENT ON TABLE saga.object_grant IS 'rights that owners granted to other roles; shown by saga.grants';
 -- that of a role which was dropped would be restored by its oid, which may be another role's there
 SELECT pg_extension_config_dump('saga.object_grant', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
 
 CREATE FUNCTION saga.grant(kind text, name text, role regrole, "right" text) RETURNS void
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_grant';

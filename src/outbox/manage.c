@@ -13,6 +13,7 @@
 #include "outbox/doc.h"
 #include "outbox/limit.h"
 #include "outbox/outbox.h"
+#include "outbox/sending.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -320,6 +321,7 @@ saga_create_destination(PG_FUNCTION_ARGS)
 					saga_param_text("kind", kind), saga_param_oid("owner", GetUserId()),
 					saga_param_jsonb("settings", settings));
 	store_references(id, destination, GetUserId());
+	saga_takeover_begin();
 	PG_RETURN_INT32(id);
 }
 

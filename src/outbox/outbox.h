@@ -17,6 +17,9 @@
 
 extern void saga_outbox_init(void); /* from _PG_init */
 
+/* From _PG_init of the postmaster: notes when its files were put back in place (takeover.c). */
+extern void saga_takeover_look_at_files(void);
+
 typedef enum SagaOutboxOp
 {
 	SAGA_OUTBOX_PUBLISH = 'p',	/* nobody waits */

@@ -148,6 +148,11 @@ SELECT pg_extension_config_dump('saga.outbox', '');
 SELECT pg_extension_config_dump('saga.outbox_attempt', '');
 SELECT pg_extension_config_dump('saga.takeover', '');
 
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.destination
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.takeover
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+
 CREATE FUNCTION saga.destination_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_destination_changed';
 CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.destination

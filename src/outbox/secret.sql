@@ -31,6 +31,11 @@ SELECT pg_extension_config_dump('saga.secret',
 -- always: an id that references were made with must not come to be another secret's
 SELECT pg_extension_config_dump('saga.secret_secret_id_seq', '');
 
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.secret
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.token
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+
 CREATE FUNCTION saga.secret_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_secret_changed';
 CREATE TRIGGER secret_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.secret

@@ -298,6 +298,7 @@ extern int	saga_lease_release_dead(int64 own_lease);
  * been sent by a server whose later state is lost?  last_sent_at 0: never.
  */
 extern void saga_takeover_look(void);
+extern void saga_takeover_begin(void);	/* before there is anything to send */
 extern bool saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at);
 
 #endif							/* SAGA_OUTBOX_SENDING_H */

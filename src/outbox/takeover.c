@@ -11,8 +11,9 @@
  *
  * A state goes on from another one when it is on another server, timeline or
  * database, in tables that a restore has made anew, or in files that are not
- * those it was written in.  A snapshot of the storage that is taken back
- * differs in nothing: there a person has to say so, saga.doubt_outbox().
+ * those it was written in, or were written over by something else.  A snapshot
+ * of the storage that is taken back differs in nothing: there a person has to
+ * say so, saga.doubt_outbox().
  */
 #include "postgres.h"
 
@@ -25,6 +26,7 @@
 #include "catalog/pg_control.h"
 #include "common/common.h"
 #include "common/compat.h"
+#include "common/controldata_utils.h"
 #include "common/hashfn.h"
 #include "common/statement.h"
 #include "fmgr.h"
@@ -39,6 +41,11 @@ PG_FUNCTION_INFO_V1(saga_doubt_outbox);
 
 /* The other server's clock may have been ahead by this. */
 #define SAGA_TAKEOVER_MARGIN_MS	60000
+
+/* The server takes the time, and then writes it into the control file. */
+#define CONTROL_FILE_MARGIN_S	5
+
+#define VERSION_FILE	"PG_VERSION"
 
 #define IDS		"system_identifier, timeline, database_id, table_id, files_id"
 #define HERE	"$system_identifier, $timeline, $database_id, $table_id, $files_id"
@@ -100,33 +107,89 @@ hash_more(uint64 hash, const void *data, size_t len)
 	return DatumGetUInt64(hash_any_extended(data, (int) len, hash));
 }
 
-/*
- * The inode of the control file, which is written in place, and when that was
- * made: a copy of the data directory has another one.  A number alone may
- * come again on another file system.
- */
-static uint64
-hash_control_file(uint64 hash)
+/* Nanoseconds since 1970; 0: not known. */
+typedef struct FileTimes
+{
+	uint64		inode;
+	int64		born;
+	int64		written;
+	int64		changed;		/* it, or what the directory says of it */
+	mode_t		mode;
+} FileTimes;
+
+static bool
+get_file_times(const char *path, FileTimes *times)
 {
 #ifdef STATX_BTIME
 	struct statx st;
-	uint64		values[3];
 
 	memset(&st, 0, sizeof(st));
-	if (statx(AT_FDCWD, XLOG_CONTROL_FILE, 0, STATX_INO | STATX_BTIME, &st) != 0)
-		return hash;
-	values[0] = st.stx_ino;
-	values[1] = st.stx_mask & STATX_BTIME ? (uint64) st.stx_btime.tv_sec : 0;
-	values[2] = st.stx_mask & STATX_BTIME ? st.stx_btime.tv_nsec : 0;
+	if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME, &st) != 0)
+		return false;
+#define NANOSECONDS(t) ((t).tv_sec * INT64CONST(1000000000) + (t).tv_nsec)
+	*times = (FileTimes) {st.stx_ino, st.stx_mask & STATX_BTIME ? NANOSECONDS(st.stx_btime) : 0,
+		NANOSECONDS(st.stx_mtime), NANOSECONDS(st.stx_ctime), st.stx_mode};
 #else
 	struct stat st;
-	uint64		values[1];
 
-	if (stat(XLOG_CONTROL_FILE, &st) != 0)
-		return hash;
-	values[0] = st.st_ino;
+	if (stat(path, &st) != 0)
+		return false;
+	*times = (FileTimes) {st.st_ino, 0, st.st_mtime * INT64CONST(1000000000), st.st_ctime * INT64CONST(1000000000), st.st_mode};
 #endif
-	return hash_more(hash, values, sizeof(values));
+	return true;
+}
+
+/*
+ * The inode of the control file, which is written in place, and when that was
+ * made: a copy of the data directory has another one.  A number alone may
+ * come again on another file system.  What is copied over the files that are
+ * there keeps both; of PG_VERSION, which no server writes, it changes the time
+ * of the last change, or else saga_takeover_look_at_files does.
+ */
+static uint64
+hash_files(uint64 hash)
+{
+	FileTimes	times;
+
+	if (get_file_times(XLOG_CONTROL_FILE, &times))
+	{
+		hash = hash_more(hash, &times.inode, sizeof(times.inode));
+		hash = hash_more(hash, &times.born, sizeof(times.born));
+	}
+	if (get_file_times(VERSION_FILE, &times))
+		hash = hash_more(hash, &times.changed, sizeof(times.changed));
+	return hash;
+}
+
+/*
+ * From _PG_init of the postmaster, when nothing has been written yet.  Tools
+ * that copy only what differs leave PG_VERSION as it is.  But they write the
+ * control file: the server notes the time in it, and writes it at once.  So
+ * its times are that one, and the same, unless something else has written it.
+ * Then PG_VERSION is marked, as if it had been copied as well.
+ */
+void
+saga_takeover_look_at_files(void)
+{
+	FileTimes	times;
+	FileTimes	version;
+	bool		is_valid;
+	ControlFileData *control = get_controlfile(DataDir, &is_valid);
+	int64		noted_at = (int64) control->time;
+	int64		changed_at;
+
+	pfree(control);
+	if (!is_valid || !get_file_times(XLOG_CONTROL_FILE, &times) || !get_file_times(VERSION_FILE, &version))
+		return;
+	changed_at = times.changed / INT64CONST(1000000000);
+	if (times.written == times.changed && changed_at <= noted_at + CONTROL_FILE_MARGIN_S && changed_at >= noted_at - CONTROL_FILE_MARGIN_S)
+		return;
+	if (chmod(VERSION_FILE, version.mode & 07777) != 0)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not set permissions of file \"%s\": %m", VERSION_FILE)));
+	ereport(LOG,
+			(errmsg("the data directory was copied, or restored in place: what waits in outboxes may have been sent")));
 }
 
 /* What a server that was started from a base backup has left of its label: where and when that begins. */
@@ -154,7 +217,7 @@ get_here(void)
 			saga_param_int8("timeline", (int64) saga_timeline()),
 			saga_param_oid("database_id", MyDatabaseId),
 			saga_param_oid("table_id", saga_relation_oid("takeover")),
-			saga_param_int8("files_id", (int64) hash_backup_label(hash_control_file(0))),
+			saga_param_int8("files_id", (int64) hash_backup_label(hash_files(0))),
 			{.name = NULL}
 		}
 	};
@@ -222,6 +285,21 @@ saga_takeover_look(void)
 }
 
 /*
+ * With each new destination.  A copy that is made before a publisher has looked
+ * for the first time would not say where it is from.
+ */
+void
+saga_takeover_begin(void)
+{
+	static SagaStatement here_stmt = {.sql = "SELECT FROM saga.takeover WHERE " IS_HERE, .limit = 1};
+	Here		here = get_here();
+
+	if (saga_run_params(&here_stmt, here.params) == 0 &&
+		saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
+		(void) saga_run_params(&first_stmt, here.params);
+}
+
+/*
  * saga.doubt_outbox(since): what waits may have been sent since then, without
  * being on record.  That is so of all that waits, however old it is.
  */
@@ -259,20 +337,6 @@ saga_doubt_outbox(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(saga_column_int8(rows, "waiting"));
 }
 
-/* Of an id that somebody chose: never. */
-static TimestampTz
-made_at(const pg_uuid_t *id)
-{
-	int64		ms = 0;
-	int			i;
-
-	if ((id->data[6] & 0xf0) != 0x70)
-		return DT_NOEND;
-	for (i = 0; i < 6; i++)
-		ms = ms << 8 | id->data[i];
-	return (ms - (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000) * 1000;
-}
-
 bool
 saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at)
 {
@@ -285,6 +349,6 @@ saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at)
 		return last_sent_at < takeover_at;
 	/* a step that the earlier state had not run yet runs again, and its message is new */
 	if (delivery->workflow_id != 0)
-		made = Min(made, made_at(&delivery->execution_id));
+		made = Min(made, saga_uuid_time(&delivery->execution_id));
 	return made < TimestampTzPlusMilliseconds(takeover_at, SAGA_TAKEOVER_MARGIN_MS);
 }

@@ -90,6 +90,8 @@ CREATE FUNCTION saga.invalidate_cache() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_invalidate_cache';
 COMMENT ON FUNCTION saga.invalidate_cache() IS 'statement trigger: all sessions forget what they cached of the table';
 
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.queue
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
 CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.queue
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.invalidate_cache();
 

@@ -55,6 +55,11 @@ SELECT pg_extension_config_dump('saga.source_seen', '');
 -- those of an extension come back with it
 SELECT pg_extension_config_dump('saga.inbox', 'WHERE NOT from_extension');
 
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.source
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.inbox
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+
 CREATE FUNCTION saga.source_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_source_changed';
 CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.source

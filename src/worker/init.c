@@ -107,6 +107,8 @@ _PG_init(void)
 #endif
 	previous_startup = shmem_startup_hook;
 	shmem_startup_hook = startup;
-	if (!IsBinaryUpgrade)
-		saga_launcher_register();
+	if (IsBinaryUpgrade)
+		return;
+	saga_takeover_look_at_files();
+	saga_launcher_register();
 }

@@ -8,7 +8,9 @@
  *
  * A statement looks at so many rows and bytes, whatever it can remove of
  * them: what somebody has locked, a letter that is being redriven for one, is
- * left for the next walk.
+ * left for the next walk.  Rows that are older by their id than by what they
+ * say, as ids of executions can be given, and those that still wait are walked
+ * over in the same way.
  */
 #include "postgres.h"
 
@@ -16,6 +18,8 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/destination.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "worker/procs.h"
 
@@ -29,7 +33,7 @@
 #define DESTINATIONS_AT_ONCE 20
 
 /* SQS keeps a message for 14 days at most, and so long it may come again. */
-static int	source_seen_retention_min = 15 * 24 * 60;
+static double source_seen_retention_min = 15 * 24 * 60;
 
 /*
  * A table to be cleaned: its statement takes $after, the id to begin after,
@@ -40,7 +44,7 @@ static int	source_seen_retention_min = 15 * 24 * 60;
 typedef struct Cleaner
 {
 	SagaStatement stmt;
-	int		   *retention_min;
+	double	   *retention_min;
 	bool		by_destination;
 	int32		destination_id; /* the one it is at; 0: before the first */
 	int			batches;		/* of that one */
@@ -49,17 +53,21 @@ typedef struct Cleaner
 	TimestampTz next_at;		/* saga_monotonic_now */
 } Cleaner;
 
-/* The oldest rows of a table, by id, up to so many bytes: their places and ids. */
-#define OLDEST(id, bytes, table, condition) \
-	"seen AS MATERIALIZED (SELECT at, id FROM (SELECT at, id, sum(bytes) OVER (ORDER BY id) - bytes AS before" \
-	" FROM (SELECT ctid AS at, " id " AS id, (" bytes ")::bigint AS bytes FROM " table \
-	" WHERE " id " > $after AND " id " < $end AND " condition " ORDER BY " id " LIMIT " CppAsString2(ROWS_AT_ONCE) ") o) s" \
+/*
+ * The next rows of a table, or of that part of it, by id: those that meet the
+ * condition with their places, the others without.  The latter count as rows
+ * too, but not for the bytes, which are not read of them.
+ */
+#define OLDEST(id, bytes, table, part, condition) \
+	"seen AS MATERIALIZED (SELECT CASE WHEN is_old THEN at END AS at, id FROM (SELECT at, id, is_old, sum(bytes) OVER (ORDER BY id) - bytes AS before" \
+	" FROM (SELECT ctid AS at, " id " AS id, " condition " AS is_old, CASE WHEN " condition " THEN (" bytes ")::bigint ELSE 0 END AS bytes" \
+	" FROM " table " WHERE " part " AND " id " > $after AND " id " < $end ORDER BY " id " LIMIT " CppAsString2(ROWS_AT_ONCE) ") o) s" \
 	" WHERE before < 16 * 1024 * 1024)"
 
 /* Those of them that nobody holds. */
 #define FREE(id, table, condition) \
 	"free AS MATERIALIZED (SELECT ctid AS at, " id " AS id FROM " table \
-	" WHERE ctid = ANY (ARRAY(SELECT at FROM seen)) AND " condition " FOR UPDATE SKIP LOCKED)"
+	" WHERE ctid = ANY (ARRAY(SELECT at FROM seen WHERE at IS NOT NULL)) AND " condition " FOR UPDATE SKIP LOCKED)"
 
 /*
  * What was not undone, or may be there, is kept until somebody has settled it
@@ -78,7 +86,7 @@ static Cleaner cleaners[] = {
 		/* the name goes with its execution, or the execution stays */
 		.stmt.sql = "WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("history")
 								   " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
-								   " WHERE h.execution_id = e.execution_id)", "saga.execution e", "stopped_at < $before") ", "
+								   " WHERE h.execution_id = e.execution_id)", "saga.execution e", "true", "stopped_at < $before") ", "
 		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated")) ","
 		" named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
 		"SELECT ctid AS at FROM saga.execution_name WHERE workflow_id = e.workflow_id AND name = e.name"
@@ -99,7 +107,7 @@ static Cleaner cleaners[] = {
 	},
 	{
 		.stmt.sql = "WITH " OLDEST("dead_letter_id", SIZE("body") " + " SIZE("headers") " + " WALK("details"),
-								   "saga.dead_letter", "failed_at < $before") ", "
+								   "saga.dead_letter", "true", "failed_at < $before") ", "
 		FREE("dead_letter_id", "saga.dead_letter", "failed_at < $before AND NOT " OPEN_ENTRY("details -> 'not_compensated'")) ","
 		" gone AS (DELETE FROM saga.dead_letter WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
 		" SELECT id FROM seen ORDER BY id",
@@ -107,7 +115,7 @@ static Cleaner cleaners[] = {
 	},
 	{
 		.stmt.sql = "WITH " OLDEST("outbox_id", SIZE("request") " + " SIZE("response") " + " SIZE("captured"), "saga.outbox",
-								   "destination_id = $destination_id AND state <> 'waiting' AND finished_at < $before") ", "
+								   "destination_id = $destination_id", "(state <> 'waiting' AND coalesce(finished_at < $before, false))") ", "
 		FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $before AND NOT (outcome = 'in_doubt' AND EXISTS ("
 			 "SELECT FROM saga.continuation c WHERE c.execution_id = outbox.execution_id)) AND NOT EXISTS ("
 			 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND e.not_compensated IS NOT NULL)") ","
@@ -121,13 +129,25 @@ static Cleaner cleaners[] = {
 	},
 	{
 		/* by the id alone, which was made when the message was taken: seen_at may be what its sender says */
-		.stmt.sql = "WITH " OLDEST("message_id", "100", "saga.source_seen", "true") ", "
+		.stmt.sql = "WITH " OLDEST("message_id", "100", "saga.source_seen", "true", "true") ", "
 		FREE("message_id", "saga.source_seen", "message_id < $end") ","
 		" gone AS (DELETE FROM saga.source_seen WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
 		" SELECT id FROM seen ORDER BY id",
 		.retention_min = &source_seen_retention_min
 	},
 };
+
+/*
+ * How far this walk has come at destinations where there was something to look
+ * at: what cannot be removed yet does not keep what is behind it.
+ */
+typedef struct Place
+{
+	int32		destination_id;
+	pg_uuid_t	position;
+} Place;
+
+static HTAB *places = NULL;
 
 static SagaStatement destination_stmt = {
 	.sql = "SELECT destination_id FROM saga.destination WHERE destination_id > $after ORDER BY destination_id LIMIT 1",
@@ -155,7 +175,7 @@ first_id(TimestampTz at)
 static int
 clean(Cleaner *cleaner, TimestampTz now)
 {
-	TimestampTz before = now - (int64) *cleaner->retention_min * USECS_PER_MINUTE;
+	TimestampTz before = now - (int64) (*cleaner->retention_min * USECS_PER_MINUTE);
 	pg_uuid_t	end = first_id(before);
 	SagaRows   *rows = saga_query(&cleaner->stmt,
 								  saga_param_uuid("after", &cleaner->position),
@@ -174,6 +194,38 @@ clean(Cleaner *cleaner, TimestampTz now)
 	return n;
 }
 
+static void
+note_place(int32 destination_id, const pg_uuid_t *position)
+{
+	Place	   *place;
+
+	if (places == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(int32), .entrysize = sizeof(Place), .hcxt = TopMemoryContext};
+
+		places = hash_create("pg_saga retention", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	place = hash_search(places, &destination_id, HASH_ENTER, NULL);
+	place->position = *position;
+}
+
+static pg_uuid_t
+find_place(int32 destination_id)
+{
+	Place	   *place = places != NULL ? hash_search(places, &destination_id, HASH_FIND, NULL) : NULL;
+
+	return place != NULL ? place->position : saga_uuid_min;
+}
+
+/* Those of destinations that were dropped meanwhile too. */
+static void
+forget_places(void)
+{
+	if (places != NULL)
+		hash_destroy(places);
+	places = NULL;
+}
+
 /* False: there is none any more, and the walk begins anew. */
 static bool
 next_destination(Cleaner *cleaner)
@@ -183,7 +235,7 @@ next_destination(Cleaner *cleaner)
 
 	cleaner->destination_id = found ? saga_column_int4(rows, "destination_id") : 0;
 	cleaner->batches = 0;
-	cleaner->position = saga_uuid_min;
+	cleaner->position = find_place(cleaner->destination_id);
 	saga_rows_free(rows);
 	return found;
 }
@@ -209,12 +261,16 @@ clean_destinations(Cleaner *cleaner, TimestampTz now)
 		rows += n;
 		if (n > 0 && ++cleaner->batches < BATCHES_OF_ONE)
 			continue;
+		if (cleaner->batches > 0)
+			note_place(cleaner->destination_id, n > 0 ? &cleaner->position : &saga_uuid_max);
 		cleaner->again |= n > 0;
 		if (!next_destination(cleaner))
 		{
 			bool		again = cleaner->again;
 
 			cleaner->again = false;
+			if (!again)
+				forget_places();
 			return again;
 		}
 	}

@@ -9,7 +9,7 @@ SELECT * FROM (
 		obj_description(p.oid, 'pg_proc')) AS how
 	FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid JOIN pg_language l ON l.oid = p.prolang
 	UNION ALL
-	SELECT 'relation ' || r.oid::regclass, concat_ws(' ', r.relkind, r.relpersistence, r.reloptions, r.relacl, obj_description(r.oid, 'pg_class'),
+	SELECT 'relation ' || r.oid::regclass, concat_ws(' ', r.relkind, r.relpersistence, r.relrowsecurity, r.reloptions, r.relacl, obj_description(r.oid, 'pg_class'),
 		CASE WHEN r.relkind = 'v' THEN pg_get_viewdef(r.oid) END) FROM rel r
 	UNION ALL
 	SELECT 'column ' || r.oid::regclass || '.' || a.attname, concat_ws(' ', row_number() OVER (PARTITION BY r.oid ORDER BY a.attnum),
