@@ -101,6 +101,7 @@ set_parts(SagaSourceRequest *request)
 	http->connect_timeout_ms = endpoint->connect_timeout_ms;
 	http->max_response_bytes = endpoint->max_response_bytes;
 	http->account = request->account;
+	http->owner = request->source->owner;
 	http->ca_file = endpoint->ca_file;
 }
 
