@@ -244,6 +244,7 @@ saga_aws_provider_take(SagaAwsProvider *provider, int link, const SagaCredential
 	if (provider->failures > 0)
 		ereport(LOG, (errmsg("AWS credentials are there again")));
 	provider->failures = 0;
+	provider->busy = false;
 }
 
 /* Told once, until the error is another one; what is at hand is used until it expires. */
@@ -253,6 +254,7 @@ note_failure(SagaAwsProvider *provider, const char *error)
 	char	   *old = provider->error;
 
 	provider->error = keep(error);
+	provider->busy = false;
 	if (provider->failures == 0 || !same_text(old, error))
 		ereport(LOG, (errmsg("could not get AWS credentials: %s", error)));
 	if (old != NULL)
@@ -262,11 +264,12 @@ note_failure(SagaAwsProvider *provider, const char *error)
 
 /* Asking again costs the network something, unlike a look at a file. */
 void
-saga_aws_provider_fail(SagaAwsProvider *provider, const char *error)
+saga_aws_provider_fail(SagaAwsProvider *provider, const char *error, bool busy)
 {
 	int64		ms;
 
 	note_failure(provider, error);
+	provider->busy = busy;
 	ms = Min((int64) SAGA_RETRY_MAX_MS, (int64) SAGA_RETRY_MIN_MS << Min(provider->failures - 1, 10));
 	ms = ms / 2 + (int64) (random_share() * (ms / 2));
 	provider->retry_at = TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
@@ -442,7 +445,7 @@ saga_aws_credentials(const SagaAwsSource *source, SagaHttp *http, SagaCredential
 	if (waiting)
 		return SAGA_READY_LATER;
 	*error = pstrdup(provider->error ? provider->error : "the AWS credentials have expired");
-	return SAGA_READY_NEVER;
+	return provider->error != NULL && provider->busy ? SAGA_READY_BUSY : SAGA_READY_NEVER;
 }
 
 /* ---------- refused ones ---------- */

@@ -72,6 +72,7 @@ static bool
 is_worth_another_try(const SagaHttpAnswer *answer)
 {
 	return answer->transport == SAGA_TRANSPORT_NOT_SENT || answer->transport == SAGA_TRANSPORT_LOST ||
+		answer->transport == SAGA_TRANSPORT_BUSY ||
 		(answer->transport == SAGA_TRANSPORT_OK && (answer->status >= 500 || answer->status == 429));
 }
 
@@ -148,7 +149,7 @@ fetch_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 		if (step == SAGA_AWS_STEP_DONE)
 			saga_aws_provider_take(provider, fetch->kind->link, &credentials, expires_at);
 		else
-			saga_aws_provider_fail(provider, describe(fetch, error));
+			saga_aws_provider_fail(provider, describe(fetch, error), answer->transport == SAGA_TRANSPORT_BUSY);
 	}
 	saga_aws_wipe(&credentials);
 	MemoryContextSwitchTo(old);

@@ -45,6 +45,7 @@ typedef struct SagaAwsProvider
 	TimestampTz retry_at;		/* not before, after a failure */
 	int			failures;		/* in a row */
 	char	   *error;			/* of the last one */
+	bool		busy;			/* it was for want of something of ours */
 } SagaAwsProvider;
 
 typedef enum SagaAwsOutcome
@@ -68,10 +69,10 @@ extern SagaAwsOutcome saga_aws_fetch_imds(SagaAwsProvider *provider, SagaHttp *h
 extern void saga_aws_fetch_forget(SagaAwsProvider *provider);
 extern bool saga_aws_fetch_runs_over(const SagaAwsFetch *fetch, const SagaHttp *http);
 
-/* What a fetch tells its provider, once; expires_at 0: never.  A failure is not tried again at once. */
+/* What a fetch tells its provider, once; expires_at 0: never.  A failure is not tried again at once; busy: SAGA_TRANSPORT_BUSY. */
 extern void saga_aws_provider_take(SagaAwsProvider *provider, int link, const SagaCredentials *credentials,
 								   TimestampTz expires_at);
-extern void saga_aws_provider_fail(SagaAwsProvider *provider, const char *error);
+extern void saga_aws_provider_fail(SagaAwsProvider *provider, const char *error, bool busy);
 
 /* A variable of the server's environment; NULL: not set, or empty. */
 extern const char *saga_aws_variable(const char *name);

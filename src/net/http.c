@@ -11,6 +11,13 @@
  * jump over libcurl's frames.  All signals are blocked where libcurl may start
  * its resolver: that is a thread, which inherits the mask and must run no
  * handler of the server's.
+ *
+ * A transfer goes from "active", which libcurl has, to "finished" and, when it
+ * was told, to "idle".  One whose time is over while its name is resolved is
+ * told, and stays with libcurl as "parked" until the resolver has ended, so
+ * that its thread and its descriptors are counted (resolving.c).  One that
+ * could not begin, for want of a resolver or of something that this process
+ * lacks, is "waiting", and tried again; after a while it is told that.
  */
 #include "postgres.h"
 
@@ -21,8 +28,8 @@
 
 #include "lib/ilist.h"
 #include "net/http.h"
+#include "net/resolving.h"
 #include "net/sockets.h"
-#include "net/transfer.h"
 #include "storage/fd.h"
 
 /* Connections beyond max_transfers: what all transfers wait for, tokens, must not wait for them. */
@@ -34,6 +41,13 @@
 /* Descriptors that are left to others of this process. */
 #define SAGA_SPARE_DESCRIPTORS	2
 
+/* What could not begin is tried again after this ... */
+#define SAGA_AGAIN_MS			200
+
+/* ... and told after this, and the reason written to the log this often. */
+#define SAGA_WAIT_MS			5000
+#define SAGA_LOG_MS				60000
+
 struct SagaHttp
 {
 	CURLM	   *multi;
@@ -41,11 +55,15 @@ struct SagaHttp
 	int			max_transfers;
 	int			nactive;		/* started, not yet released */
 	int			reserved;		/* descriptors announced to fd.c */
+	uint32		resolvers_ended;	/* saga_resolving_ended() when those that wait were tried last */
 	int64		timer_at;		/* monotonic ms when libcurl wants to be called, -1: not */
 	int64		attended_at;	/* monotonic ms when it was called */
 	dlist_head	idle;			/* transfers whose handle can be used again */
 	dlist_head	active;
+	dlist_head	waiting;		/* libcurl does not have them */
+	dlist_head	parked;			/* told; libcurl has them */
 	dlist_head	finished;
+	dlist_node	left_node;		/* in "left" */
 };
 
 static bool curl_initialized = false;	/* process-wide, never undone */
@@ -57,6 +75,8 @@ static bool curl_initialized = false;	/* process-wide, never undone */
 #define SAGA_ATTEND_MS	5
 
 static SagaHttp *attended = NULL;	/* the process's own; NULL: none */
+static dlist_head left = DLIST_STATIC_INIT(left);	/* of this process: destroyed ones, with what is parked */
+static int64 logged_at[SAGA_WAIT_PROCESS + 1];	/* monotonic ms, by SagaTransferWait; 0: never */
 
 static int64
 monotonic_ms(void)
@@ -111,21 +131,28 @@ timer_callback(CURLM *multi, long timeout_ms, void *arg)
 /*
  * Descriptors are announced to fd.c beforehand, as far as it has any.  It
  * keeps some: the wait for a latch and a descriptor takes one each time.
- * Returns for how many transfers they suffice.
+ * Those of resolvers come on top of that: fd.c would leave none to others, and
+ * closes files of its own when there is none left.  Returns for how many
+ * transfers they suffice.
  */
 static int
 reserve_descriptors(SagaHttp *http, int max_transfers)
 {
 	int			wanted = max_transfers + SAGA_SPARE_CONNECTIONS + 1;	/* the epoll set */
 	int			got = 0;
+	int			transfers;
 
 	while (got < wanted + SAGA_SPARE_DESCRIPTORS && AcquireExternalFD())
 		got++;
 	http->reserved = Max(got - SAGA_SPARE_DESCRIPTORS, 0);
 	while (got-- > http->reserved)
 		ReleaseExternalFD();
-	return http->reserved - SAGA_SPARE_CONNECTIONS - 1;
+	transfers = http->reserved - SAGA_SPARE_CONNECTIONS - 1;
+	saga_resolving_set_max(saga_resolving_max(transfers));
+	return transfers;
 }
+
+static void reap_left(void);
 
 SagaHttp *
 saga_http_create(int max_transfers)
@@ -134,11 +161,14 @@ saga_http_create(int max_transfers)
 	bool		opened;
 	sigset_t	save;
 
+	reap_left();
 	http = calloc(1, sizeof(SagaHttp));
 	if (http == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	dlist_init(&http->idle);
 	dlist_init(&http->active);
+	dlist_init(&http->waiting);
+	dlist_init(&http->parked);
 	dlist_init(&http->finished);
 	http->timer_at = -1;
 
@@ -156,8 +186,9 @@ saga_http_create(int max_transfers)
 		curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, timer_callback);
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+		/* one that resolves a name is a connection, too */
 		curl_multi_setopt(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-						  (long) http->max_transfers + SAGA_SPARE_CONNECTIONS);
+						  (long) http->max_transfers + SAGA_SPARE_CONNECTIONS + saga_resolving_max(http->max_transfers));
 		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) http->max_transfers);
 	}
 	restore_signals(&save);
@@ -175,18 +206,16 @@ saga_http_create(int max_transfers)
 }
 
 static void
-free_transfer(SagaHttp *http, SagaTransfer *transfer, bool in_multi)
-{
-	if (in_multi)
-		curl_multi_remove_handle(http->multi, transfer->easy);
-	saga_transfer_free(transfer);
-}
-
-static void
 free_transfers(SagaHttp *http, dlist_head *list, bool in_multi)
 {
 	while (!dlist_is_empty(list))
-		free_transfer(http, dlist_container(SagaTransfer, node, dlist_pop_head_node(list)), in_multi);
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, dlist_pop_head_node(list));
+
+		if (in_multi)
+			curl_multi_remove_handle(http->multi, transfer->easy);
+		saga_transfer_free(transfer);
+	}
 }
 
 static void
@@ -203,6 +232,34 @@ tell_aborted(dlist_head *list)
 	}
 }
 
+/* Those whose resolver has not ended. */
+static void
+park_resolving(SagaHttp *http, dlist_head *list)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, list)
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		if (!transfer->resolving && !transfer->parked)
+			continue;
+		saga_transfer_detach(transfer);
+		dlist_delete(&transfer->node);
+		dlist_push_tail(&http->parked, &transfer->node);
+	}
+}
+
+static void
+free_http(SagaHttp *http)
+{
+	if (http->multi != NULL)
+		curl_multi_cleanup(http->multi);
+	saga_sockets_close(&http->sockets);
+	free(http);
+}
+
+/* Resolvers that have not ended keep what libcurl has, and nothing else. */
 void
 saga_http_destroy(SagaHttp *http)
 {
@@ -211,18 +268,22 @@ saga_http_destroy(SagaHttp *http)
 	if (attended == http)
 		attended = NULL;
 	tell_aborted(&http->active);
+	tell_aborted(&http->waiting);
 	tell_aborted(&http->finished);
 	block_signals(&save);
+	park_resolving(http, &http->active);
+	park_resolving(http, &http->finished);
 	free_transfers(http, &http->active, true);
+	free_transfers(http, &http->waiting, false);
 	free_transfers(http, &http->finished, false);
 	free_transfers(http, &http->idle, false);
-	if (http->multi != NULL)
-		curl_multi_cleanup(http->multi);
-	restore_signals(&save);
-	saga_sockets_close(&http->sockets);
-	while (http->reserved-- > 0)
+	for (; http->reserved > 0; http->reserved--)
 		ReleaseExternalFD();
-	free(http);
+	if (dlist_is_empty(&http->parked))
+		free_http(http);
+	else
+		dlist_push_tail(&left, &http->left_node);
+	restore_signals(&save);
 }
 
 int
@@ -243,6 +304,15 @@ saga_http_descriptor(const SagaHttp *http)
 	return http->sockets.epoll;
 }
 
+/* Its time is over then. */
+static int64
+give_up_at(const SagaTransfer *transfer)
+{
+	if (transfer->wait == SAGA_WAIT_OWNER || transfer->wait == SAGA_WAIT_PROCESS)
+		return transfer->wait_until;
+	return Min(transfer->end_at, transfer->connect_by);
+}
+
 long
 saga_http_timeout_ms(const SagaHttp *http)
 {
@@ -252,7 +322,15 @@ saga_http_timeout_ms(const SagaHttp *http)
 	if (!dlist_is_empty(unconstify(dlist_head *, &http->finished)))
 		return 0;				/* there was no time to tell it */
 	dlist_foreach(iter, unconstify(dlist_head *, &http->active))
-		at = Min(at, dlist_container(SagaTransfer, node, iter.cur)->end_at);
+		at = Min(at, give_up_at(dlist_container(SagaTransfer, node, iter.cur)));
+	dlist_foreach(iter, unconstify(dlist_head *, &http->waiting))
+	{
+		const SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		at = Min(at, Min(transfer->retry_at, give_up_at(transfer)));
+		if (http->resolvers_ended != saga_resolving_ended())
+			return 0;
+	}
 	if (at == PG_INT64_MAX)
 		return -1;
 	return (long) Max(at - monotonic_ms(), 0);
@@ -268,6 +346,15 @@ get_transfer(SagaHttp *http)
 	return saga_transfer_create();
 }
 
+static void
+set_times(SagaTransfer *transfer)
+{
+	int64		now = monotonic_ms();
+
+	transfer->end_at = now + transfer->request->timeout_ms;
+	transfer->connect_by = now + transfer->request->connect_timeout_ms;
+}
+
 bool
 saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *user)
 {
@@ -281,7 +368,7 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 		saga_transfer_free(transfer);
 		return false;
 	}
-	transfer->end_at = monotonic_ms() + request->timeout_ms;
+	set_times(transfer);
 	dlist_push_tail(&http->active, &transfer->node);
 	http->nactive++;
 	return true;
@@ -290,33 +377,181 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 static void
 release_transfer(SagaHttp *http, SagaTransfer *transfer)
 {
-	saga_transfer_reset(transfer);
 	dlist_delete(&transfer->node);
-	dlist_push_head(&http->idle, &transfer->node);
 	http->nactive--;
+	if (transfer->parked)
+	{
+		saga_transfer_detach(transfer);
+		dlist_push_tail(&http->parked, &transfer->node);
+		return;
+	}
+	saga_transfer_reset(transfer);
+	dlist_push_head(&http->idle, &transfer->node);
+}
+
+/* ---------- what could not begin ---------- */
+
+/* False: it has waited long enough. */
+static bool
+wait_again(SagaHttp *http, SagaTransfer *transfer)
+{
+	int64		now = monotonic_ms();
+
+	if (transfer->wait != SAGA_WAIT_NAME)
+	{
+		if (transfer->wait_until == 0)
+			transfer->wait_until = now + SAGA_WAIT_MS;
+		if (transfer->wait_until <= now)
+			return false;
+	}
+	/* a resolver that ends is seen at once; later is for what nobody tells */
+	transfer->retry_at = now + (transfer->wait == SAGA_WAIT_PROCESS ? SAGA_AGAIN_MS : 5 * SAGA_AGAIN_MS);
+	dlist_push_tail(&http->waiting, &transfer->node);
+	return true;
+}
+
+/* Those whose turn it may be are given to libcurl again. */
+static void
+try_waiting(SagaHttp *http)
+{
+	bool		ended = http->resolvers_ended != saga_resolving_ended();
+	int64		now = monotonic_ms();
+	dlist_mutable_iter iter;
+
+	http->resolvers_ended = saga_resolving_ended();
+	dlist_foreach_modify(iter, &http->waiting)
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		if (transfer->retry_at > now && !(ended && transfer->wait != SAGA_WAIT_PROCESS))
+			continue;
+		/* while it waited for us its time did not pass */
+		if (transfer->wait != SAGA_WAIT_NAME)
+			set_times(transfer);
+		if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
+		{
+			transfer->retry_at = now + SAGA_AGAIN_MS;
+			continue;
+		}
+		saga_transfer_again(transfer, transfer->connect_by - now);
+		dlist_delete(&transfer->node);
+		dlist_push_tail(&http->active, &transfer->node);
+	}
+}
+
+/* Those that have waited long enough, or whose time is over. */
+static void
+end_waiting(SagaHttp *http, int64 now)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &http->waiting)
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+
+		if (give_up_at(transfer) > now)
+			continue;
+		if (transfer->wait == SAGA_WAIT_NAME)
+			saga_transfer_timed_out(transfer, transfer->end_at > now);
+		else
+			transfer->busy = true;
+		dlist_delete(&transfer->node);
+		dlist_push_tail(&http->finished, &transfer->node);
+	}
+}
+
+void
+saga_http_stop_waiting(SagaHttp *http)
+{
+	while (!dlist_is_empty(&http->waiting))
+	{
+		SagaTransfer *transfer = dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->waiting));
+
+		transfer->busy = true;
+		dlist_push_tail(&http->finished, &transfer->node);
+	}
+}
+
+/* Once in a while, and not from libcurl's frames. */
+static void
+log_waiting(const SagaHttp *http)
+{
+	int64		now = monotonic_ms();
+	dlist_iter	iter;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &http->waiting))
+	{
+		const SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
+		int64	   *logged = &logged_at[transfer->wait];
+
+		if (transfer->wait == SAGA_WAIT_NAME || (*logged != 0 && now - *logged < SAGA_LOG_MS))
+			continue;
+		*logged = now;
+		if (transfer->wait == SAGA_WAIT_PROCESS)
+			ereport(LOG,
+					(errmsg("requests wait, as this process cannot begin them: %s", transfer->message),
+					 errdetail("They are tried again, and no attempt is counted."),
+					 errhint("The limits on open files, threads and memory of the server's operating system user may be too low.")));
+		else
+			ereport(LOG,
+					(errmsg("requests of the role with OID %u wait: too many host names are still being resolved",
+							transfer->owner),
+					 errdetail("They are tried again, and no attempt is counted."),
+					 errhint("Look for destinations whose host's name server does not answer.")));
+	}
 }
 
 /* ---------- the event loop's part ---------- */
+
+/* libcurl has no more to do with it.  "parked" is cleared here, so that it is released as others are. */
+static void
+collect(SagaHttp *http, SagaTransfer *transfer, CURLcode code)
+{
+	curl_multi_remove_handle(http->multi, transfer->easy);
+	saga_resolving_end(transfer);
+	if (transfer->parked)
+	{
+		transfer->parked = false;
+		if (transfer->user != NULL)
+			return;				/* its time was over, which is to be told yet */
+		dlist_delete(&transfer->node);
+		saga_transfer_reset(transfer);
+		dlist_push_head(&http->idle, &transfer->node);
+		return;
+	}
+	transfer->code = code;
+	if (transfer->resolved)
+	{
+		/* the name is in libcurl's cache now */
+		saga_transfer_again(transfer, transfer->connect_by - monotonic_ms());
+		if (curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK)
+			return;
+		transfer->code = CURLE_OUT_OF_MEMORY;
+	}
+	dlist_delete(&transfer->node);
+	if (saga_transfer_must_wait(transfer))
+	{
+		if (wait_again(http, transfer))
+			return;
+		transfer->busy = true;
+	}
+	dlist_push_tail(&http->finished, &transfer->node);
+}
 
 static void
 collect_finished(SagaHttp *http)
 {
 	CURLMsg    *message;
-	int			left;
+	int			n;
 
-	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
+	while ((message = curl_multi_info_read(http->multi, &n)) != NULL)
 	{
-		CURL	   *easy = message->easy_handle;
-		CURLcode	code = message->data.result;
 		SagaTransfer *transfer;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
-		curl_multi_remove_handle(http->multi, easy);
-		transfer->code = code;
-		dlist_delete(&transfer->node);
-		dlist_push_tail(&http->finished, &transfer->node);
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
+		collect(http, transfer, message->data.result);
 	}
 }
 
@@ -361,13 +596,17 @@ end_late(SagaHttp *http)
 	{
 		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
 
-		if (transfer->end_at > now)
+		if (give_up_at(transfer) > now || transfer->parked)
 			continue;
-		curl_multi_remove_handle(http->multi, transfer->easy);
-		saga_transfer_timed_out(transfer);
+		saga_transfer_timed_out(transfer, transfer->end_at > now);
+		if (transfer->resolving)
+			transfer->parked = true;
+		else
+			curl_multi_remove_handle(http->multi, transfer->easy);
 		dlist_delete(&transfer->node);
 		dlist_push_tail(&http->finished, &transfer->node);
 	}
+	end_waiting(http, now);
 }
 
 /* A connection whose transfer is paused is one that nobody wants to hear of. */
@@ -415,16 +654,12 @@ serve_sockets(SagaHttp *http)
 	return n == lengthof(events);
 }
 
-/* What has come is read before it is asked whose time is over. */
 static void
-run_libcurl(SagaHttp *http)
+serve(SagaHttp *http)
 {
 	int			rounds = 0;
 	int			running;
-	sigset_t	save;
 
-	block_signals(&save);
-	continue_paused(http);
 	while (serve_sockets(http) && ++rounds < SAGA_SOCKET_ROUNDS)
 		;
 	if (http->timer_at >= 0 && http->timer_at <= monotonic_ms())
@@ -433,6 +668,43 @@ run_libcurl(SagaHttp *http)
 		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 	collect_finished(http);
+}
+
+/* Those that were destroyed go when the last of their resolvers has ended. */
+static void
+reap_left(void)
+{
+	dlist_mutable_iter iter;
+	sigset_t	save;
+
+	if (dlist_is_empty(&left))
+		return;
+	block_signals(&save);
+	dlist_foreach_modify(iter, &left)
+	{
+		SagaHttp   *http = dlist_container(SagaHttp, left_node, iter.cur);
+
+		serve(http);
+		if (!dlist_is_empty(&http->parked))
+			continue;
+		dlist_delete(&http->left_node);
+		free_transfers(http, &http->idle, false);
+		free_http(http);
+	}
+	restore_signals(&save);
+}
+
+/* What has come is read before it is asked whose time is over. */
+static void
+run_libcurl(SagaHttp *http)
+{
+	sigset_t	save;
+
+	reap_left();
+	block_signals(&save);
+	continue_paused(http);
+	try_waiting(http);
+	serve(http);
 	pause_full(http);
 	end_late(http);
 	restore_signals(&save);
@@ -453,6 +725,8 @@ tell_finished(SagaHttp *http, SagaTransfer *transfer)
 	SagaHttpAnswer answer;
 
 	dlist_push_tail(&http->active, &transfer->node);
+	transfer->end_at = transfer->connect_by = PG_INT64_MAX;
+	transfer->wait = SAGA_WAIT_NONE;
 	saga_transfer_answer(transfer, &answer);
 	PG_TRY();
 	{
@@ -472,6 +746,7 @@ saga_http_run(SagaHttp *http)
 	int			n = 0;
 
 	run_libcurl(http);
+	log_waiting(http);
 	begun_at = monotonic_ms();
 	while (!dlist_is_empty(&http->finished) && monotonic_ms() - begun_at <= SAGA_TELL_MS)
 	{

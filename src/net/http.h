@@ -23,6 +23,7 @@ typedef struct SagaHttpRequest
 	int			connect_timeout_ms;
 	size_t		max_response_bytes;
 	SagaAccount *account;		/* that its answer is counted for; NULL: it is a small one */
+	Oid			owner;			/* whom its resolver is counted for; InvalidOid: it is the server's own */
 	const char *ca_file;		/* NULL: pg_saga.ca_file, or the system's */
 	bool		direct;			/* never through pg_saga.proxy */
 	bool		wipe_answer;	/* it holds secrets: its buffer is overwritten when it is released */
@@ -37,6 +38,7 @@ typedef struct SagaHttpRequest
 typedef enum SagaTransport
 {
 	SAGA_TRANSPORT_OK,			/* an answer, with a status */
+	SAGA_TRANSPORT_BUSY,		/* nothing was sent, and it is no fault of the request: try again later */
 	SAGA_TRANSPORT_NOT_SENT,	/* nothing reached the server */
 	SAGA_TRANSPORT_LOST,		/* it may have reached the server; no answer */
 	SAGA_TRANSPORT_REFUSED,		/* the address is not allowed */
@@ -50,6 +52,7 @@ typedef enum SagaReadiness
 {
 	SAGA_READY_NOW,
 	SAGA_READY_LATER,		/* something is being fetched over the same SagaHttp */
+	SAGA_READY_BUSY,			/* that could not be sent, as in SAGA_TRANSPORT_BUSY; there may be an error */
 	SAGA_READY_NEVER			/* not now: there is an error */
 } SagaReadiness;
 
@@ -91,7 +94,7 @@ extern void saga_http_destroy(SagaHttp *http);
 extern int	saga_http_active(const SagaHttp *http);
 extern int	saga_http_max(const SagaHttp *http);
 
-/* False: out of memory, try again later.  request and user stay until the answer has been told. */
+/* False: it cannot be sent as it is, or there is no memory.  request and user stay until the answer has been told. */
 extern bool saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *user);
 
 /* Descriptor to wait for (readable), and for how long at most: -1 for ever. */
@@ -101,8 +104,11 @@ extern long saga_http_timeout_ms(const SagaHttp *http);
 /* Does what can be done without waiting, and tells answers.  Returns how many. */
 extern int	saga_http_run(SagaHttp *http);
 
+/* Those that could not begin yet are told at once that they were not sent: the caller ends. */
+extern void saga_http_stop_waiting(SagaHttp *http);
+
 /*
- * The same without telling answers, for this process's SagaHttp if it has
+ * The same as saga_http_run without telling answers, for this process's SagaHttp if it has
  * one: in the middle of long work, inside a transaction or not, so that
  * requests go on.  Raises nothing, and does nothing if it did just now.
  */

@@ -9,15 +9,18 @@
  */
 #include "postgres.h"
 
+#include <unistd.h>
+
 #include "common/guc.h"
 #include "net/charset.h"
 #include "net/proxy.h"
-#include "net/transfer.h"
+#include "net/resolving.h"
 
 #define SAGA_MAX_HEAD_BYTES		65536
 #define SAGA_CONNECTION_MAX_AGE 30	/* seconds an idle connection is kept */
 #define SAGA_USER_AGENT			"pg_saga"
 #define SAGA_KEPT_BUFFER		16384
+
 
 bool
 saga_http_is_safe(const char *method)
@@ -200,14 +203,23 @@ static curl_socket_t
 open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	SagaTransfer *transfer = arg;
+	curl_socket_t fd;
 
+	if (transfer->resolving && !transfer->is_address && !transfer->resolved_before)
+		transfer->resolved = transfer->resolved_before = true;
+	saga_resolving_end(transfer);
+	if (transfer->parked || transfer->resolved)
+		return CURL_SOCKET_BAD;
 	if (!transfer->proxied && !saga_guard_allows(transfer->request->guard, &address->addr))
 	{
 		transfer->refused = true;
 		return CURL_SOCKET_BAD;
 	}
 	transfer->refused = false;	/* another address of the name */
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+		transfer->no_socket = errno;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 /*
@@ -226,6 +238,10 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 	SagaTransfer *transfer = arg;
 	long		sent = 0;
 
+	saga_resolving_end(transfer);
+	if (transfer->parked)
+		return CURL_PREREQFUNC_ABORT;
+	transfer->connect_by = PG_INT64_MAX;
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
 	if (sent > 0 && !saga_http_is_safe(transfer->request->method))
 	{
@@ -368,9 +384,12 @@ set_options(SagaTransfer *transfer)
 	 * No limit on low speed: it would also count the time that a server takes
 	 * to think.  An answer that drips is cut off by the time limit of all,
 	 * which is ours: libcurl would look at the clock before it reads what has
-	 * come while this process had other things to do.
+	 * come while this process had other things to do.  So is the one to
+	 * connect while a name is resolved: libcurl would forget the resolver.
 	 */
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, saga_resolving_start);
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_callback);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, header_callback);
@@ -386,7 +405,7 @@ set_options(SagaTransfer *transfer)
 		 curl_easy_setopt(easy, CURLOPT_PASSWORD, request->secret_key) != CURLE_OK))
 		return false;
 	return is_one_line(request->url) && curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
-		set_certificates(transfer) && set_proxy(transfer) && set_headers(transfer);
+		set_certificates(transfer) && set_proxy(transfer) && set_headers(transfer) && saga_resolving_prepare(transfer);
 }
 
 SagaTransfer *
@@ -408,6 +427,7 @@ saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, Sa
 {
 	transfer->request = request;
 	transfer->user = user;
+	transfer->owner = request->owner;
 	transfer->wipe_answer = request->wipe_answer;
 	transfer->account = request->account;
 	/* of the answer before */
@@ -421,13 +441,92 @@ saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, Sa
 
 /* ---------- what became of it ---------- */
 
-static SagaTransport
-transport_of(SagaTransfer *transfer)
+/* The connection was ready for the request, TLS included. */
+static bool
+was_connected(const SagaTransfer *transfer)
 {
 	curl_off_t	pretransfer = 0;
 
-	/* the connection was ready for the request, TLS included */
 	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
+	return pretransfer > 0;
+}
+
+/* Is there none left for whatever libcurl and the resolver open? */
+static bool
+lacks_descriptor(void)
+{
+	int			fd = dup(STDERR_FILENO);
+	bool		lacks = fd < 0 && (errno == EMFILE || errno == ENFILE);
+
+	if (fd >= 0)
+		close(fd);
+	return lacks;
+}
+
+/* NULL: nothing that it lacked. */
+static const char *
+lack_of(const SagaTransfer *transfer)
+{
+	if (transfer->no_socket != 0)
+		return strerror(transfer->no_socket);
+	switch (transfer->code)
+	{
+		case CURLE_OUT_OF_MEMORY:
+			return "out of memory";
+		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_RESOLVE_PROXY:
+			if (strstr(transfer->message, "thread failed to start") != NULL)
+				return "a thread that resolves a host name could not be started";
+			break;
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_FAILED_INIT:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_CONNECT_ERROR:
+			break;
+		default:
+			return NULL;
+	}
+	return lacks_descriptor() ? "no file descriptor is left" : NULL;
+}
+
+bool
+saga_transfer_must_wait(SagaTransfer *transfer)
+{
+	const char *lack;
+
+	if (transfer->code == CURLE_OK || transfer->refused || transfer->again || was_connected(transfer))
+		return false;
+	if (transfer->wait != SAGA_WAIT_NONE)
+	{
+		strlcpy(transfer->message, "too many host names are still being resolved", sizeof(transfer->message));
+		return true;
+	}
+	lack = lack_of(transfer);
+	if (lack == NULL)
+		return false;
+	transfer->wait = SAGA_WAIT_PROCESS;
+	strlcpy(transfer->message, lack, sizeof(transfer->message));
+	return true;
+}
+
+void
+saga_transfer_again(SagaTransfer *transfer, int64 connect_ms)
+{
+	transfer->wait = SAGA_WAIT_NONE;
+	transfer->resolved = false;
+	transfer->no_socket = 0;
+	transfer->message[0] = '\0';
+	curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, (long) Max(connect_ms, 1));
+	transfer->head_len = 0;
+}
+
+static SagaTransport
+transport_of(SagaTransfer *transfer)
+{
+	bool		connected = was_connected(transfer);
+
+	if (transfer->busy)
+		return SAGA_TRANSPORT_BUSY;
 	if (transfer->refused)
 		return SAGA_TRANSPORT_REFUSED;
 	if (transfer->again)
@@ -441,11 +540,11 @@ transport_of(SagaTransfer *transfer)
 			return SAGA_TRANSPORT_WRONG;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 			/* also an answer that is no HTTP, to a request that was sent */
-			return pretransfer > 0 ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_WRONG;
+			return connected ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_WRONG;
 		default:
 			break;
 	}
-	return pretransfer > 0 ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_NOT_SENT;
+	return connected ? SAGA_TRANSPORT_LOST : SAGA_TRANSPORT_NOT_SENT;
 }
 
 /* In UTF-8.  The buffer that it came in is as good as gone. */
@@ -546,12 +645,21 @@ saga_transfer_may_continue(SagaTransfer *transfer)
 }
 
 void
-saga_transfer_timed_out(SagaTransfer *transfer)
+saga_transfer_timed_out(SagaTransfer *transfer, bool connecting)
 {
+	const SagaHttpRequest *request = transfer->request;
+
 	transfer->code = CURLE_OPERATION_TIMEDOUT;
-	snprintf(transfer->message, sizeof(transfer->message),
-			 "Operation timed out after %d milliseconds with %zu bytes received",
-			 transfer->request->timeout_ms, transfer->body_len);
+	if (transfer->resolving || transfer->wait == SAGA_WAIT_NAME)
+		snprintf(transfer->message, sizeof(transfer->message), "Resolving timed out after %d milliseconds",
+				 connecting ? request->connect_timeout_ms : request->timeout_ms);
+	else if (connecting)
+		snprintf(transfer->message, sizeof(transfer->message), "Connection timed out after %d milliseconds",
+				 request->connect_timeout_ms);
+	else
+		snprintf(transfer->message, sizeof(transfer->message),
+				 "Operation timed out after %d milliseconds with %zu bytes received",
+				 request->timeout_ms, transfer->body_len);
 }
 
 /* ---------- the end ---------- */
@@ -574,9 +682,22 @@ close_account(SagaTransfer *transfer)
 }
 
 void
+saga_transfer_detach(SagaTransfer *transfer)
+{
+	close_account(transfer);
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
+	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, NULL);
+	wipe_headers(transfer);
+	transfer->parked = true;
+	transfer->request = NULL;
+	transfer->user = NULL;
+}
+
+void
 saga_transfer_reset(SagaTransfer *transfer)
 {
 	close_account(transfer);
+	saga_resolving_end(transfer);
 	curl_easy_reset(transfer->easy);
 	wipe_headers(transfer);
 	/* small buffers are kept for the next answer */
@@ -591,16 +712,23 @@ saga_transfer_reset(SagaTransfer *transfer)
 	transfer->body_len = transfer->head_len = 0;
 	transfer->truncated = transfer->refused = transfer->again = transfer->no_memory = false;
 	transfer->encoded = transfer->overdrawn = transfer->pause_soon = false;
+	transfer->parked = transfer->busy = transfer->resolved = transfer->resolved_before = false;
+	transfer->wait = SAGA_WAIT_NONE;
+	transfer->no_socket = 0;
+	transfer->wait_until = 0;
 	transfer->request = NULL;
+	transfer->user = NULL;
 }
 
 void
 saga_transfer_free(SagaTransfer *transfer)
 {
 	close_account(transfer);
+	saga_resolving_end(transfer);
 	curl_easy_cleanup(transfer->easy);
 	wipe_headers(transfer);
 	free_body(transfer);
 	free(transfer->head);
+	free(transfer->name);
 	free(transfer);
 }

@@ -442,16 +442,16 @@ pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
 }
 
 void
-saga_unclaim_sending(const SagaSending *sending, int64 lease)
+saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
 	int			i;
 
 	for (i = 0; i < sending->ndeliveries; i++)
-		saga_run(&unclaim_stmt, saga_param_timestamptz("wake_at", now),
+		saga_run(&unclaim_stmt, saga_param_timestamptz("wake_at", wake_at),
 				 saga_param_int4("queue_id", sending->destination->destination_id),
 				 saga_param_uuid("message_id", &sending->deliveries[i]->outbox_id), saga_param_int8("lease", lease));
-	saga_note_timer(now);
+	saga_note_timer(wake_at);
 }
 
 static void

@@ -64,17 +64,21 @@ saga_publisher_finish(SagaPublisher *publisher, TimestampTz until)
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
 	/* first, as it takes no time, and nobody can hold it up */
+	saga_http_stop_waiting(publisher->http);
+	(void) saga_http_run(publisher->http);
 	give_back_ready(publisher);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(publisher->work);
+		saga_http_stop_waiting(publisher->http);
 		(void) saga_http_run(publisher->http);
 		if (dlist_is_empty(&publisher->done) || saga_monotonic_now() > until)
 			break;
 		if (saga_publisher_record(publisher) == 0)
 			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, SAGA_RECORD_RETRY_MS, PG_WAIT_EXTENSION);
 	}
+	give_back_ready(publisher);
 	report_left(publisher);
 	if (saga_limiter_report_at(publisher->limiter) != DT_NOEND)
 		(void) saga_publisher_report(publisher);
@@ -107,6 +111,7 @@ saga_publisher_leave(SagaPublisher *publisher, long timeout_ms)
 	publisher->leaving = true;
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
+	saga_http_stop_waiting(publisher->http);
 	give_back_ready(publisher);
 	MemoryContextSwitchTo(old);
 	if (has_all_answers(publisher))

@@ -125,17 +125,23 @@ want(SagaToken *token, SagaDestination *destination)
 	token->state = SAGA_TOKEN_WANTED;
 }
 
+static void
+forget_request(SagaToken *token)
+{
+	if (token->context == NULL)
+		return;
+	saga_oauth_wipe_request(token);
+	MemoryContextDelete(token->context);
+	token->context = NULL;
+}
+
 /* Raises nothing. */
 static void
 rest(SagaToken *token)
 {
 	saga_oauth_unlock(token);
-	if (token->context != NULL)
-	{
-		saga_oauth_wipe_request(token);
-		MemoryContextDelete(token->context);
-		token->context = NULL;
-	}
+	forget_request(token);
+	token->busy = false;
 	if (token->destination != NULL)
 		saga_destination_unpin(token->destination);
 	token->destination = NULL;
@@ -181,7 +187,7 @@ saga_oauth_prepare(SagaSending *sending, char **error)
 		return SAGA_READY_NEVER;
 	}
 	want(token, destination);
-	return SAGA_READY_LATER;
+	return token->busy ? SAGA_READY_BUSY : SAGA_READY_LATER;
 }
 
 bool
@@ -210,6 +216,15 @@ token_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	SagaToken  *token = (SagaToken *) user;
 	MemoryContext old = MemoryContextSwitchTo(token->context);
 
+	token->busy = answer->transport == SAGA_TRANSPORT_BUSY;
+	if (token->busy)
+	{
+		/* no failure of the token endpoint: asked again, with the lock that we have */
+		token->state = SAGA_TOKEN_ASKED;
+		token->look_at = 0;
+		MemoryContextSwitchTo(old);
+		return;
+	}
 	token->new_error = "out of memory";
 	token->state = SAGA_TOKEN_ANSWERED;
 	token->new_error = saga_oauth_read_answer(token, answer);
@@ -232,6 +247,7 @@ start(SagaToken *token, SagaHttp *http)
 	MemoryContext old;
 	const char *error;
 
+	forget_request(token);
 	token->context = AllocSetContextCreate(TopMemoryContext, "saga token", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(token->context);
 	token->user.finished = token_finished;

@@ -22,7 +22,7 @@ typedef enum SagaTokenState
 {
 	SAGA_TOKEN_IDLE,
 	SAGA_TOKEN_WANTED,
-	SAGA_TOKEN_ASKED,			/* we have the lock: the request may begin */
+	SAGA_TOKEN_ASKED,			/* we have the lock: the request may begin, perhaps again */
 	SAGA_TOKEN_FLYING,
 	SAGA_TOKEN_ANSWERED,		/* to be written down */
 	SAGA_TOKEN_STORED			/* written down, in a transaction that has not ended */
@@ -36,6 +36,7 @@ typedef struct SagaToken
 	SagaTokenState state;
 	bool		locked;			/* this process has the lock on it */
 	TimestampTz look_at;		/* wanted: not before */
+	bool		busy;			/* its request could not be sent for want of something of ours */
 
 	/* the one that is used */
 	char	   *access_token;	/* NULL: none */

@@ -94,6 +94,7 @@ set_request(SagaToken *token, StringInfo body, char *authorization)
 	request->body = body->data;
 	request->body_len = body->len;
 	request->guard = &destination->guard;
+	request->owner = destination->owner;
 	request->ca_file = destination->ca_file;
 	request->timeout_ms = Min(destination->timeout_ms, SAGA_TOKEN_TIMEOUT_MS);
 	request->connect_timeout_ms = Min(destination->connect_timeout_ms, SAGA_TOKEN_TIMEOUT_MS);

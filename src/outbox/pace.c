@@ -15,6 +15,9 @@
 /* So is one that could not be composed for this time: its lease must outlast the request. */
 #define SAGA_KEEP_PLAIN_MS	20000
 
+/* What was put back is claimed again after this. */
+#define SAGA_PUT_BACK_MS	1000
+
 static bool
 is_held(const SagaSending *sending, TimestampTz now)
 {
@@ -40,7 +43,8 @@ needs_time(const SagaSending *sending, TimestampTz now)
 static bool
 is_unsettled(const SagaSending *sending, TimestampTz now)
 {
-	return is_held(sending, now) || cannot_be_composed(sending, now) || (needs_time(sending, now) && sending->ask_at <= now);
+	return sending->put_back || is_held(sending, now) || cannot_be_composed(sending, now) ||
+		(needs_time(sending, now) && sending->ask_at <= now);
 }
 
 bool
@@ -57,11 +61,11 @@ saga_publisher_has_unsettled(SagaPublisher *publisher)
 	return false;
 }
 
-/* Back into its queue, the attempt undone. */
+/* Back into its queue, the attempt undone.  What this process lacks need not be there at once. */
 static void
 give_back(SagaPublisher *publisher, SagaSending *sending)
 {
-	saga_unclaim_sending(sending, publisher->lease);
+	saga_unclaim_sending(sending, publisher->lease, sending->put_back ? SAGA_PUT_BACK_MS : 0);
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->returned, &sending->node);
 }
@@ -91,7 +95,7 @@ static void
 settle_sending_time(SagaPublisher *publisher, SagaSending *sending)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		back = is_held(sending, now) || cannot_be_composed(sending, now);
+	bool		back = sending->put_back || is_held(sending, now) || cannot_be_composed(sending, now);
 
 	if (!back)
 	{
@@ -129,7 +133,7 @@ saga_publisher_settle(SagaPublisher *publisher)
 bool
 saga_publisher_may_start(const SagaSending *sending, TimestampTz now)
 {
-	return sending->composed && !is_held(sending, now) && !needs_time(sending, now) && sending->start_at <= now;
+	return sending->composed && !sending->put_back && !is_held(sending, now) && !needs_time(sending, now) && sending->start_at <= now;
 }
 
 TimestampTz
@@ -143,7 +147,7 @@ saga_publisher_next_start(SagaPublisher *publisher)
 	{
 		const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		if (!sending->composed || is_held(sending, now))
+		if (!sending->composed || sending->put_back || is_held(sending, now))
 			return now;
 		if (needs_time(sending, now))
 			next = Min(next, sending->ask_at);

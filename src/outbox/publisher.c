@@ -150,6 +150,14 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 {
 	SagaSending *sending = (SagaSending *) user;
 
+	if (answer->transport == SAGA_TRANSPORT_BUSY)
+	{
+		dlist_delete(&sending->node);
+		dlist_push_tail(sending->ready, &sending->node);
+		sending->started_at = 0;
+		sending->put_back = true;
+		return;
+	}
 	/* first: if keeping the answer raises, how it went is recorded as uncertain */
 	dlist_delete(&sending->node);
 	dlist_push_tail(sending->done, &sending->node);
@@ -170,7 +178,7 @@ needs_fresh_connection(const SagaSending *sending)
 	return false;
 }
 
-/* False: it has to wait, for a token. */
+/* False: it has to wait, for a token, or goes back. */
 static bool
 start_sending(SagaPublisher *publisher, SagaSending *sending)
 {
@@ -188,6 +196,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	http->timeout_ms = spec ? spec->timeout_ms : destination->timeout_ms;
 	http->connect_timeout_ms = spec ? spec->connect_timeout_ms : destination->connect_timeout_ms;
 	http->max_response_bytes = saga_answer_limit(destination, spec);
+	http->owner = destination->owner;
 	http->account = saga_budget_account(publisher->budget, destination->owner);
 	http->ca_file = destination->ca_file;
 	http->fresh = needs_fresh_connection(sending);
@@ -208,19 +217,21 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 		}
 		else
 			sending->later = prepared == SAGA_READY_LATER;
+		sending->put_back = prepared == SAGA_READY_BUSY;
 		if (prepared == SAGA_READY_NOW)
 		{
 			sending->user.finished = sending_finished;
 			sending->done = &publisher->done;
+			sending->ready = &publisher->ready;
 			started = saga_http_start(publisher->http, http, &sending->user);
 			if (!started)
 				error = "the request could not be started";
 		}
-		if (!started && prepared != SAGA_READY_LATER)
+		if (!started && prepared != SAGA_READY_LATER && prepared != SAGA_READY_BUSY)
 			saga_sending_not_sent(sending, error);
 	}
 	MemoryContextSwitchTo(old);
-	if (prepared == SAGA_READY_LATER)
+	if (prepared == SAGA_READY_LATER || prepared == SAGA_READY_BUSY)
 	{
 		sending->started_at = 0;
 		return false;

@@ -97,6 +97,7 @@ typedef struct SagaSending
 {
 	SagaHttpUser user;
 	dlist_head *done;			/* where it goes when its answer has come */
+	dlist_head *ready;			/* and if it could not be sent for want of something of ours */
 	dlist_node	node;			/* in one of the publisher's lists */
 	MemoryContext context;
 	SagaDestination *destination;	/* pinned */
@@ -112,6 +113,7 @@ typedef struct SagaSending
 	TimestampTz start_by;		/* later it needs another time; 0: any time will do */
 	TimestampTz ask_at;			/* there was none: ask again then */
 	bool		later;			/* it waited for a token since */
+	bool		put_back;		/* it could not be sent for want of something of ours: back into its queue */
 	bool		told;			/* how it went is counted */
 
 	/* made in the claiming transaction, or in one soon after */
@@ -272,8 +274,11 @@ extern void saga_sending_free(SagaSending *sending);
 /* Where headers and secrets go; those of an earlier preparation are overwritten, and do not pile up. */
 extern MemoryContext saga_sending_begin_prepare(SagaSending *sending);
 
-/* Nothing of it left: the messages are not in flight any more, the attempt does not count (claim.c). */
-extern void saga_unclaim_sending(const SagaSending *sending, int64 lease);
+/*
+ * Nothing of it left: the messages are not in flight any more, and due after
+ * the delay; the attempt does not count (claim.c).
+ */
+extern void saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms);
 
 /*
  * Messages with an ordering key (ordering.c).  Only its first unfinished

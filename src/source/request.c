@@ -125,6 +125,7 @@ set_parts(SagaSourceRequest *request)
 	http->connect_timeout_ms = endpoint->connect_timeout_ms;
 	http->max_response_bytes = request->action == SAGA_SOURCE_RECEIVE ? endpoint->max_response_bytes : SETTLE_RESPONSE_BYTES;
 	http->account = request->account;
+	http->owner = request->source->owner;
 	http->ca_file = endpoint->ca_file;
 }
 
