@@ -170,6 +170,9 @@ extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *an
 /* Fills the deliveries' outcome from the answer, in a transaction (classify.c, aws_answer.c). */
 extern void saga_sending_classify(SagaSending *sending);
 extern void saga_classify_aws(SagaSending *sending);
+
+/* When it may come again, as the answer says; -1: it does not say it (retry_after.c). */
+extern int64 saga_sending_retry_after_ms(const SagaSending *sending, SagaClass class, int status);
 extern bool saga_sending_is_put_off(const SagaSending *sending);
 
 /* It had an answer that cannot be looked at or kept, for this reason: nothing of it but the status counts. */
