@@ -76,11 +76,11 @@ saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause)
 	if (resolved.ordering_key == NULL)
 		resolved.ordering_key = entry->ordering_key;
 	if (resolved.ordering_key == NULL && entry->op == SAGA_OUTBOX_PUBLISH)
-		resolved.ordering_key = saga_doc_get_string(&entry->request->root, "OrderingKey");
+		resolved.ordering_key = saga_request_ordering_key(&entry->request->root);
 	if (resolved.ordering_key != NULL && strlen(resolved.ordering_key) > SAGA_ORDERING_KEY_MAX)
 	{
 		*cause = psprintf("the ordering key has more than %d bytes", SAGA_ORDERING_KEY_MAX);
-		return "States.Runtime";
+		return saga_request_error(entry->op, resolved.destination);
 	}
 	insert_row(entry, &resolved);
 	send.message_id = entry->outbox_id;

@@ -63,6 +63,12 @@ extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid rol
  */
 extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause);
 
+/*
+ * A message for a queue of this database, as a task gives it.  NULL, or the
+ * error of SQS, with *cause, of what SQS would not take either (topic.c).
+ */
+extern const char *saga_request_check_local(Jsonb *input, int *delay_s, char **cause);
+
 /* An execution ended or its task timed out: what it still has waiting to be sent is withdrawn. */
 extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
 
