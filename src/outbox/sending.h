@@ -294,6 +294,7 @@ extern void saga_ordering_free(int32 destination_id, const pg_uuid_t *outbox_id,
 extern int64 saga_lease_take(void);
 extern void saga_lease_drop(int64 lease);
 extern bool saga_lease_is_dead(int64 lease);
+extern int	saga_lease_owner(int64 lease);	/* its process id; 0: it is gone */
 extern int	saga_lease_release_dead(int64 own_lease);
 
 /*
