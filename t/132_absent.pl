@@ -122,6 +122,39 @@ is(effects('mute') . ' ' . ends('mute') . ' ' . count($lookups{mute}), '1 failed
 like(sql("SELECT last_error FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = 'mute'"),
 	qr/^Saga\.Uncertain: .*does not say whether it is there: .*try later/, 'and what it said');
 
+# ---------- whose it is ----------
+
+# The first one has its answer, the others lose it; there is one thing for each number, whoever asks.
+my $found = say_path({ text => '{"list": [{"id": 1}]}' });
+my %asks = (
+	plain => { lookup => { url => $raw->url("$found?number={number}"), found => 'list[0]' } },
+	captured => { lookup => { url => $raw->url("$found?number={number}"), found => 'list[0]', capture => { id => 'list[0].id' } } },
+	header => { lookup => { url => $raw->url($found), headers => { 'X-Number' => 'n {number}' }, found => 'list[0]' } },
+	search => { lookup => { url => $raw->url($found), method => 'POST', body => { expr => '{"number": number}' }, found => 'list[0]' } });
+my @numbers = ([ first => 'status', 7 ], [ second => 'lost-then', 7 ], [ third => 'lost-then', 8 ], [ fourth => 'lost-then', 8 ]);
+my %ends = (first => 'delivered done answer', second => 'failed in_doubt lookup', third => 'delivered done lookup', fourth => 'failed in_doubt lookup');
+
+foreach my $name (sort keys %asks)
+{
+	my $settings = $json->encode({ url => $raw->url("/{kind}/201/$name/{who}"), allow_private => JSON::PP::true, idempotency => { in => 'none' },
+		retry => { max_attempts => 3, base_ms => 20, cap_ms => 50 }, %{ $asks{$name} } });
+
+	sql(qq(SELECT saga.create_destination('ask_$name', 'http', \$json\$$settings\$json\$)));
+}
+foreach my $number (@numbers)
+{
+	my ($who, $kind, $n) = @$number;
+
+	sql("SELECT saga.publish_to('ask_$_', '{\"who\": \"$who\", \"kind\": \"$kind\", \"number\": $n}')") foreach sort keys %asks;
+	poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0');
+	foreach my $name (sort keys %asks)
+	{
+		is(sql("SELECT concat_ws(' ', state, outcome, outcome_by) FROM saga.outbox o JOIN saga.destination d USING (destination_id)
+			WHERE d.name = 'ask_$name' AND request->'Body'->>'who' = '$who'") . ' ' . count("/$kind/201/$name/$who"), "$ends{$who} 1", "$name: the $who");
+	}
+}
+is(sql("SELECT count(*) FROM saga.outbox WHERE last_error LIKE 'Saga.Uncertain: %another%'"), 2 * keys %asks, 'what is another message\'s is not taken for its own');
+
 # ---------- the settings ----------
 
 my ($rc, $out, $err) = $node->psql('postgres', q(SELECT saga.create_destination('wrong', 'http',
