@@ -36,6 +36,16 @@ typedef struct SagaResolved
 /* Finds the destination and checks the request; false: error and cause are set. */
 extern bool saga_request_resolve(const SagaOutboxEntry *entry, SagaResolved *resolved);
 
+/* The key that a message is sent under, and since when it may have been done under it; 0: it was not (again.c). */
+typedef struct SagaTakenUp
+{
+	pg_uuid_t	key;
+	int			key_epoch;
+	TimestampTz first_sent_at;
+} SagaTakenUp;
+
+extern void saga_outbox_take_up(const SagaOutboxEntry *entry, const SagaResolved *resolved, SagaTakenUp *taken);
+
 /* What a task is told that asked for what cannot be sent; destination: NULL while it is not known. */
 extern const char *saga_request_error(SagaOutboxOp op, const SagaDestination *destination);
 

@@ -206,6 +206,12 @@ extern bool saga_outbox_end_unwanted(const SagaDestination *destination, const S
 #define SAGA_CANNOT_RESEND \
 	"it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up"
 
+/* A key that is about to expire does not protect the next request. */
+#define SAGA_KEY_MARGIN_S 60
+
+/* Does the server still know a key that was first sent then (again.c)? */
+extern bool saga_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at);
+
 /* May an uncertain request be made again at that time, without looking? */
 extern bool saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at);
 

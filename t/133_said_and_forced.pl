@@ -1,5 +1,6 @@
-# A person says that a call had no effect while its answer is still to come: nobody can know that yet, and the
-# answer must find somebody who listens.
+# What a person says of calls, or wants in spite of them. That one had no effect while its answer is still to come:
+# nobody can know that yet, and the answer must find somebody who listens. That what nobody knows of is done once
+# more: under the old key where the server knows it still, and never under that of what is known.
 use strict;
 use warnings;
 
@@ -109,6 +110,79 @@ is(wait_until(sub { settle('lost', 'no_effect') eq '' }), 1, 'what was lost with
 is(ended('lost'), 'FAILED undone 0', 'as he says');
 like(record('lost'), qr/^failed no_effect person$/, 'by his word');
 go_on();
+
+# ---------- once more, in spite of what nobody knows ----------
+
+my $server = start_accounting();
+my @lost = map { { number => $_, method => 'POST', path => '/v1/invoices', action => 'drop_after', times => 1 } } qw(known expired changed twice published gone);
+$server->faults({ modes => { duplicate => 'allow' }, rules => [ @lost,
+	{ number => 'refused', method => 'POST', path => '/v1/invoices', action => 'status', status => 422, store => $true, times => 1 } ] });
+
+sub invoice { return { number => $_[0], currency => 'EUR', seller => 'S', buyer => 'B', total => '1.19', tax => '0.19', lines => [ { amount => '1.00' } ] } }
+
+sub booking
+{
+	my ($name, %settings) = @_;
+	my $settings = $json->encode({ url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => 30000, max_attempts => 1, base_ms => 20,
+		idempotency => { ttl_s => 3600 }, settle => { by => 'person' }, %settings });
+	return sql("SELECT saga.create_destination('$name', 'http', \$s\$$settings\$s\$)");
+}
+
+sub definition
+{
+	my ($name, @parameters) = @_;
+	my @states = map { { Type => 'Task', Resource => 'arn:aws:states:::http:invoke', Compensate => "Undo$_", ResultPath => undef,
+		Parameters => { ApiEndpoint => "saga:$name", %{ $parameters[$_] } }, $_ == $#parameters ? (End => $true) : (Next => 'Book' . ($_ + 1)) } } 0 .. $#parameters;
+	return '$d$' . $json->encode({ StartAt => 'Book0', States => { map { ("Book$_" => $states[$_], "Undo$_" => { Type => 'Task', Resource => 'sql:public.undo' }) }
+		0 .. $#parameters } }) . '$d$';
+}
+
+sub posted { my ($number) = @_; my ($book) = grep { $_->{number} eq $number } @{ $server->audit->{numbers} }; return $book ? $book->{posted} : 0 }
+sub letter { return sql("SELECT dead_letter_id FROM saga.dead_letters d JOIN saga.executions e ON e.execution_id = d.message_id WHERE e.name = '$_[0]' AND redriven_at IS NULL") }
+sub keys_of { return sql("SELECT count(*) || ' ' || count(DISTINCT (idempotency_key, key_epoch)) FROM saga.outbox WHERE request->'Body'->>'number' = '$_[0]'") }
+
+sub ends
+{
+	my ($id) = @_;
+	poll_until($node, "SELECT status NOT IN ('RUNNING', 'COMPENSATING') FROM saga.executions WHERE execution_id = '$id'", 't');
+	return sql("SELECT status FROM saga.executions WHERE execution_id = '$id'");
+}
+
+my $body = { 'RequestBody.$' => '$' };
+foreach my $case ([ known => 1 ], [ expired => 2, idempotency => { ttl_s => 30 } ], [ changed => 2 ], [ twice => 2 ])
+{
+	my ($name, $times, %settings) = @$case;
+
+	booking("at_$name", %settings);
+	sql("SELECT saga.create_workflow('w_$name', " . definition("at_$name", $body) . ')');
+	sql("SELECT saga.start_execution('w_$name', \$s\$" . $json->encode(invoice($name)) . "\$s\$, '$name')");
+	like(ended($name), qr/^FAILED Book0 unknown/, "$name: nobody knows of it");
+	sql("SELECT saga.create_workflow('w_$name', " . definition("at_$name", { 'RequestBody.$' => '$', Headers => { 'X-More' => 'x' } }) . ')') if $name eq 'changed';
+	sql("SELECT saga.create_workflow('w_$name', " . definition("at_$name", $body, $body) . ')') if $name eq 'twice';
+	like(error("SELECT saga.redrive('" . letter($name) . "'::uuid)"), qr/has left something that nobody knows of/, '  so it is not redriven');
+	my $id = sql("SELECT saga.redrive('" . letter($name) . "'::uuid, force => true)");
+	is(ends($id), 'SUCCEEDED', '  but with force');
+	is(posted($name), $times, "  and was done so often: $times");
+}
+is(keys_of('known'), '2 1', 'one key');
+is(sql("SELECT string_agg(concat_ws(' ', state, outcome, outcome_by), ',' ORDER BY created_at) FROM saga.outbox WHERE request->'Body'->>'number' = 'known'"),
+	'failed in_doubt answer,delivered done replay', 'and the answer that was lost');
+is(keys_of('twice'), '3 2', 'one call takes it up, the next one of the same request is another');
+
+# a letter of what was published
+foreach my $case ([ published => 1 ], [ gone => 2, idempotency => { ttl_s => 30 } ], [ refused => 1 ])
+{
+	my ($name, $times, %settings) = @$case;
+
+	booking("at_$name", %settings);
+	sql("SELECT saga.publish_to('at_$name', \$s\$" . $json->encode(invoice($name)) . "\$s\$)");
+	poll_until($node, 'SELECT state ' . of("at_$name"), 'failed');
+	sql("SELECT saga.redrive(dead_letter_id, force => true) FROM saga.dead_letters WHERE queue = 'destination/at_$name'");
+	poll_until($node, 'SELECT state ' . of("at_$name"), 'delivered');
+	is(posted($name), $times, "$name: done so often: $times");
+}
+is(sql('SELECT key_epoch ' . of('at_published')) . sql('SELECT key_epoch ' . of('at_gone')) . sql('SELECT key_epoch ' . of('at_refused')), '011',
+	'the old key is for what nobody knows, and the server does');
 
 $node->stop;
 done_testing();
