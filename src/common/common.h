@@ -1,7 +1,7 @@
 /*
  * common.h
- *		What every module of pg_saga uses: ids, and statements of the engine's
- *		own that run raised and pinned.
+ *		What every module of pg_saga uses: ids, the extension itself, locks.
+ *		Statements are statement.h's.
  */
 #ifndef SAGA_COMMON_H
 #define SAGA_COMMON_H
@@ -9,7 +9,6 @@
 #include "common/compat.h"
 
 #include "datatype/timestamp.h"
-#include "executor/spi.h"
 #include "storage/lockdefs.h"
 #include "utils/uuid.h"
 
@@ -41,36 +40,7 @@ extern pg_uuid_t saga_uuid_previous(const pg_uuid_t *id);	/* id - 1, stops at ze
 extern char *saga_uuid_to_cstring(const pg_uuid_t *id); /* palloc'd, 36 characters */
 extern bool saga_uuid_parse(const char *text, pg_uuid_t *id);	/* false: no uuid */
 
-/* ---------- statements of the engine's own (stmt.c) ---------- */
-
-/*
- * One kept plan.  Define it static, { .sql = ..., .nargs = n, .argtypes = {...} };
- * every table and function outside pg_catalog in it is qualified.
- */
-#define SAGA_STMT_MAX_ARGS 28
-
-typedef struct SagaStmt
-{
-	const char *sql;
-	int			nargs;
-	Oid			argtypes[SAGA_STMT_MAX_ARGS];
-	SPIPlanPtr	plan;			/* kept, made at first use in this process */
-} SagaStmt;
-
-/*
- * Runs a statement raised and pinned: as the owner of the extension, with a
- * safe search_path and planner settings that keep the hot statements on their
- * index; the extension is locked against being dropped until the transaction
- * ends.  Needs SPI_connect and an open transaction.  Result in
- * SPI_processed and SPI_tuptable, until SPI_finish: whoever may be called many
- * times within one transaction frees it.  The caller's memory context stays the
- * current one.  read_only as in SPI_execute_plan: false takes a new snapshot and
- * makes own earlier writes visible.
- */
-extern int	saga_execute(SagaStmt *stmt, Datum *values, const char *nulls, bool read_only, long limit);
-
-/* Columns of row 0.., by number from 1. */
-extern Datum saga_result(uint64 row, int column, bool *isnull);
+/* ---------- the extension (extension.c) ---------- */
 
 /*
  * This process serves all owners: it waits for none of them.  Its lock_timeout

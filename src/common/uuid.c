@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <sys/time.h>
+#include <time.h>
 
 #include "access/xact.h"
 #include "common/common.h"

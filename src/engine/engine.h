@@ -32,7 +32,7 @@ typedef struct SagaBatchResult
 /*
  * Runs one batch of a workflow queue: claims messages, runs each execution
  * until it ends or parks, writes all of it.  Needs a transaction (READ
- * COMMITTED), an active snapshot and SPI_connect; the caller commits, and
+ * COMMITTED) and an active snapshot; the caller commits, and
  * only that makes anything of it true.  When it raises, the caller aborts,
  * calls saga_engine_batch_aborted with the error and goes on: the engine
  * remembers which execution was running and runs it alone next.
@@ -69,7 +69,7 @@ extern bool saga_in_step;
 /*
  * A session that is another role's than that of the steps (session.c): nothing
  * of theirs stays in it.  begin raises when the session has something that
- * would be within their reach; in a new transaction, with SPI.  forget is for
+ * would be within their reach; in a new transaction.  forget is for
  * after a rollback, command for the ProcessUtility hook (true: it is done).
  */
 extern void saga_session_begin_foreign(void);
@@ -94,7 +94,7 @@ extern bool saga_stop_signalled(void);
 
 /*
  * Executions were stopped in a transaction that was prepared: tells whoever runs
- * them.  Needs SPI_connect.
+ * them.
  */
 extern void saga_stop_tell_prepared(void);
 

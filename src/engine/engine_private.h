@@ -58,7 +58,7 @@ typedef struct SagaReference
 	int32		id;
 } SagaReference;
 
-/* Looks the names in a new version up, as its owner means them.  Needs SPI_connect. */
+/* Looks the names in a new version up, as its owner means them. */
 extern void saga_reference_store(int32 workflow_id, int version, Jsonb *definition, Oid owner);
 
 extern void saga_reference_forget(int32 workflow_id);	/* of all its versions */
@@ -253,7 +253,7 @@ extern void saga_step_interrupt(void);
 
 /* ---------- stopping (stop.c) ---------- */
 
-/* What saga.stop_execution does; body is the event.  Needs SPI_connect. */
+/* What saga.stop_execution does; body is the event. */
 extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 
 /* Where the event is that stops an execution. */
@@ -313,7 +313,6 @@ extern bool saga_settle_dropped(int32 destination_id, bool force, int *pid);
 
 /*
  * The entries of not_compensated, in the execution and in its dead letter.
- * All need SPI_connect.
  *
  * lock: what a person speaks of; true: the execution has not ended.  settle: a person says it.  undone: the execution that undoes one has ended.
  * event: what comes for an execution that has ended; false: somebody has

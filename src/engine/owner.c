@@ -115,7 +115,6 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 	workflow_id = workflow->workflow_id;
 	owner = workflow->owner;
 	version = workflow->version;
-	SPI_connect();
 	saga_object_check_hash(SAGA_OBJECT_WORKFLOW, name, owner, definition_hash(workflow_id), given);
 	if (given != NULL)
 		check_versions(name, workflow_id, version);
@@ -126,6 +125,5 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 		resolve_again(workflow_id, role);
 		saga_object_forget_grants(SAGA_OBJECT_WORKFLOW, workflow_id);
 	}
-	SPI_finish();
 	PG_RETURN_VOID();
 }

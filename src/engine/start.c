@@ -395,7 +395,6 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 
 	saga_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
-	SPI_connect();
 	workflow_id = find_live(id);
 	if (workflow_id == 0)
 		no_live_execution(id);
@@ -408,7 +407,6 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	push_bool(&state, "compensate", PG_ARGISNULL(3) ? true : PG_GETARG_BOOL(3));
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	saga_stop(workflow_id, id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-	SPI_finish();
 	saga_accepted();
 	PG_RETURN_VOID();
 }

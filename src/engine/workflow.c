@@ -473,17 +473,14 @@ create_workflow(const char *name, Jsonb *definition, Oid owner)
 	if (!OidIsValid(owner))
 		owner = exists ? object.owner : GetUserId();
 	if (exists)
-		(void) saga_workflow_lock(object.id, name, false);
-	SPI_connect();
-	if (exists)
 	{
+		(void) saga_workflow_lock(object.id, name, false);
 		workflow_id = object.id;
 		version = next_version(workflow_id, name);
 	}
 	else
 		workflow_id = insert_workflow(name, owner);
 	insert_version(workflow_id, version, definition, owner);
-	SPI_finish();
 	return version;
 }
 

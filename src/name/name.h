@@ -63,7 +63,7 @@ extern bool saga_ask_for_missing;
  * What a name means for a user who needs one of these rights (bits) on it; false:
  * nothing.  A name with a dot in it that is one's own is that; names of
  * destinations could always have dots.  The owner may be the oid of a role, as
- * regrole shows one that was dropped.  Connects to SPI by itself, if at all.
+ * regrole shows one that was dropped.
  */
 extern bool saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights,
 							 SagaObject *object);
@@ -101,16 +101,16 @@ extern char *saga_object_elsewhere(SagaObjectKind kind, const char *name, Oid us
 extern void saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights) pg_attribute_noreturn();
 
 /* Raises CONFIGURATION_LIMIT_EXCEEDED when the owner has pg_saga.max_objects_per_owner of them. */
-extern void saga_object_check_count(SagaObjectKind kind, Oid owner);	/* needs SPI_connect */
+extern void saga_object_check_count(SagaObjectKind kind, Oid owner);
 
 /* ---------- rights (right.c) ---------- */
 
-/* Has he one of these rights (bits)?  His own are not looked up.  Connects to SPI by itself. */
+/* Has he one of these rights (bits)?  His own are not looked up. */
 extern bool saga_object_may(const SagaObject *object, Oid user, int rights);
 
 /*
  * Its row is gone, or has another owner (this transaction did it): what the former
- * one granted is over.  Needs SPI_connect.
+ * one granted is over.
  */
 extern void saga_object_forget_grants(SagaObjectKind kind, int32 id);
 

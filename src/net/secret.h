@@ -66,7 +66,7 @@ extern int32 saga_secret_row(const char *key);
 
 /*
  * Reads the rows of these keys, unless this process knows them and they have not
- * changed.  In a transaction, with SPI connected, right before something is
+ * changed.  In a transaction, right before something is
  * sent; in UTF-8, as everything that is sent.
  */
 extern void saga_secret_load(List *keys);

@@ -369,7 +369,7 @@ extern bool saga_destination_is_outdated(const SagaDestination *destination);	/*
 /* Fills token_key and token_made_for; in a transaction (oauth_store.c). */
 extern void saga_oauth_identify(SagaAuth *auth, Oid owner);
 
-/* ---------- secrets that settings refer to (secret_reference.c); need SPI_connect ---------- */
+/* ---------- secrets that settings refer to (secret_reference.c) ---------- */
 
 /*
  * Looks the names up as the caller means them, who needs the right to use each, and

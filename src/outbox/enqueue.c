@@ -178,7 +178,6 @@ saga_publish_to(PG_FUNCTION_ARGS)
 	entry.request = publish_request(fcinfo);
 	entry.role = GetUserId();
 
-	SPI_connect();
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error != NULL)
 	{
@@ -189,7 +188,6 @@ saga_publish_to(PG_FUNCTION_ARGS)
 				 errmsg("invalid message for destination \"%s\"", entry.destination),
 				 errdetail_internal("%s.", cause)));
 	}
-	SPI_finish();
 	saga_accepted();
 	result = palloc(sizeof(*result));
 	*result = entry.outbox_id;

@@ -138,7 +138,7 @@ take_locks(void *arg)
 /*
  * One whose owner the caller has the privileges of, kept from changing until the end
  * of the transaction.  ShareUpdateExclusiveLock lets others go on sending to it;
- * AccessExclusiveLock is on its queue as well.  Needs SPI_connect.
+ * AccessExclusiveLock is on its queue as well.
  */
 static SagaDestination *
 lock_own(const char *name, LOCKMODE mode)
@@ -308,7 +308,6 @@ saga_create_destination(PG_FUNCTION_ARGS)
 				 errmsg("unrecognized kind of destination: \"%s\"", kind),
 				 errhint("Kinds are \"http\", \"sns\" and \"sqs\".")));
 
-	SPI_connect();
 	settings = resolve_like(name, settings);
 	destination = check_settings(name, kind, settings);
 	if (saga_object_find_to_replace(SAGA_OBJECT_DESTINATION, name, GetUserId(), &object))
@@ -321,7 +320,6 @@ saga_create_destination(PG_FUNCTION_ARGS)
 					saga_param_text("kind", kind), saga_param_oid("owner", GetUserId()),
 					saga_param_jsonb("settings", settings));
 	store_references(id, destination, GetUserId());
-	SPI_finish();
 	PG_RETURN_INT32(id);
 }
 
@@ -336,7 +334,6 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	Oid			owner;
 	int32		id;
 
-	SPI_connect();
 	destination = lock_own(name, ShareUpdateExclusiveLock);
 	/* what follows may empty the cache */
 	id = destination->destination_id;
@@ -349,7 +346,6 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	store_references(id, destination, owner);
 	/* it may be another server, other credentials, other limits: what held it is over */
 	saga_limit_resume(limit_key);
-	SPI_finish();
 	PG_RETURN_VOID();
 }
 
@@ -376,7 +372,6 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	role = PG_GETARG_OID(1);
-	SPI_connect();
 	saga_object_check_new_owner(role);
 	destination = lock_own(name, ShareUpdateExclusiveLock);
 	id = destination->destination_id;
@@ -387,7 +382,6 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 	saga_queue_set_owner(id, role);
 	(void) saga_run(&owner_stmt, saga_param_int4("destination_id", id), saga_param_oid("owner", role));
 	saga_object_forget_grants(SAGA_OBJECT_DESTINATION, id);
-	SPI_finish();
 	PG_RETURN_VOID();
 }
 
@@ -396,7 +390,6 @@ set_paused(const char *name, bool paused)
 {
 	SagaDestination *destination;
 
-	SPI_connect();
 	destination = get(name, SAGA_RIGHT_OPERATE);
 	(void) saga_run(&pause_stmt, saga_param_int4("destination_id", destination->destination_id),
 					saga_param_bool("paused", paused));
@@ -404,7 +397,6 @@ set_paused(const char *name, bool paused)
 	/* what waits becomes claimable with this transaction's commit */
 	if (!paused)
 		saga_limit_resume(destination->limit_key);
-	SPI_finish();
 }
 
 Datum
@@ -472,7 +464,6 @@ drop(const char *name, bool force)
 	int32		id;
 	int			pid;
 
-	SPI_connect();
 
 	/*
 	 * There may be many, so it is done before anybody has to wait for us: with
@@ -503,7 +494,6 @@ drop(const char *name, bool force)
 	queue = saga_queue_by_id(id, true);
 	if (queue != NULL)
 		saga_queue_drop(queue);
-	SPI_finish();
 }
 
 /* drop_destination(name text) returns void */

@@ -94,7 +94,7 @@ extern void saga_oauth_wipe_request(SagaToken *token);
 extern bool saga_oauth_lock(SagaToken *token);
 extern void saga_oauth_unlock(SagaToken *token);
 
-/* In a transaction, with SPI connected: takes over what another process has stored. */
+/* In a transaction: takes over what another process has stored. */
 extern void saga_oauth_read(SagaToken *token);
 
 /* Stores the answer, and the new refresh token.  False: try again, its row is locked. */

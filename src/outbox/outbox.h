@@ -51,7 +51,7 @@ typedef struct SagaOutboxEntry
 /*
  * The destination that a text in a request means for a role: "saga:NAME/path", a URL, the
  * ARN of a topic, the URL of a queue, a name to publish to.  *name is what of it names the
- * destination, as SagaOutboxEntry.meant is asked for it.  0: none.  Needs SPI_connect.
+ * destination, as SagaOutboxEntry.meant is asked for it.  0: none.
  */
 extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name);
 
@@ -59,7 +59,6 @@ extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid rol
  * Writes the two rows in the current transaction.  Returns NULL, or an error
  * for the task ("States.Runtime", cause in *cause) when the request is wrong
  * or the destination does not exist or is not the role's to use.
- * Needs SPI_connect.
  */
 extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause);
 
@@ -77,7 +76,7 @@ extern void saga_outbox_answered(const pg_uuid_t *execution_id, int task_id, boo
 
 /*
  * What is known of the call of a task, whose record is locked then; takes it
- * back where it can be (doubt.c).  Fills the call in.  Needs SPI_connect.
+ * back where it can be (doubt.c).  Fills the call in.
  */
 extern void saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
 

@@ -15,6 +15,7 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "outbox/auth.h"
 #include "outbox/publisher_private.h"
@@ -47,7 +48,6 @@ saga_publisher_begin(SagaPublisher *publisher)
 		publisher->outer_owner = CurrentResourceOwner;
 		BeginInternalSubTransaction(NULL);
 		publisher->in_subtransaction = true;
-		SPI_connect();
 		MemoryContextSwitchTo(publisher->work);
 		return;
 	}
@@ -58,7 +58,6 @@ saga_publisher_begin(SagaPublisher *publisher)
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
 	XactDeferrable = false;
-	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "publishing");
 	saga_extension_lock();
@@ -68,7 +67,6 @@ saga_publisher_begin(SagaPublisher *publisher)
 void
 saga_publisher_commit(SagaPublisher *publisher)
 {
-	SPI_finish();
 	if (publisher->in_call)
 	{
 		ReleaseCurrentSubTransaction();

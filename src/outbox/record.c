@@ -226,6 +226,25 @@ settle_timer(const Recording *recording)
 		saga_note_timer(wake_at);
 }
 
+/*
+ * The answer, in the record and of the lease.  State NULL: the record has
+ * ended, and stays as it is.  What follows from the answer for others is not
+ * done in here: the user is raised once for these few statements of ours.
+ */
+static void
+write_answer(const Recording *recording, bool is_there, const char *state, bool success)
+{
+	SagaRaised	save;
+
+	saga_raise(&save);
+	if (is_there && !success)
+		write_attempt(recording);
+	if (state != NULL)
+		write_record(recording, state, success);
+	settle_timer(recording);
+	saga_lower(&save);
+}
+
 static void
 send_event(const Recording *recording, bool success)
 {
@@ -329,17 +348,14 @@ hand_on(Recording *recording)
 	return false;
 }
 
-/* The record is locked and still waits. */
+/* What the answer means for others: who waits for it, and the messages behind it. */
 static void
-record_waiting(Recording *recording)
+tell_others(Recording *recording, bool success)
 {
 	SagaDelivery *delivery = recording->delivery;
-	bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
 	bool		waited_for = delivery->workflow_id != 0 &&
 		(delivery->op != SAGA_OUTBOX_PUBLISH || delivery->unwanted_since != 0);
 
-	recording->finished = delivery->verdict != SAGA_VERDICT_AGAIN;
-	write_record(recording, success ? "delivered" : recording->finished ? "failed" : "waiting", success);
 	if (!recording->finished)
 	{
 		if (delivery->unwanted_since != 0 && delivery->ordering_key != NULL)
@@ -382,6 +398,31 @@ try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 	return saga_destination_try_lock(other.id) && saga_queue_try_lock(other.id);
 }
 
+/*
+ * What to do next, once only: what the answer is made into lasts as long as
+ * the sending.  False: what decides it is locked.
+ */
+static bool
+decide(const Recording *recording)
+{
+	SagaSending *sending = recording->sending;
+	SagaDelivery *delivery = recording->delivery;
+	MemoryContext old;
+
+	if (delivery->decided)
+		return true;
+	old = MemoryContextSwitchTo(sending->context);
+	delivery->before = palloc(sizeof(SagaDelivery));
+	*delivery->before = *delivery;
+	if (saga_captured_check(sending->destination, delivery))
+	{
+		saga_decide(sending, delivery, recording->now);
+		delivery->decided = true;
+	}
+	MemoryContextSwitchTo(old);
+	return delivery->decided;
+}
+
 static bool
 record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 {
@@ -392,45 +433,34 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 		.now = GetCurrentTimestamp(),
 		.destination_id = sending->destination->destination_id
 	};
-	char	   *state;
+	const char *state;
+	bool		waits;
+	bool		success;
 
 	if (!try_lock_others(sending, delivery))
 		return false;
 	state = lock_record(&recording);
-	if (state == NULL)
+	if (state == NULL || !decide(&recording))
 		return false;
-	if (!delivery->decided)
-	{
-		MemoryContext old = MemoryContextSwitchTo(sending->context);
-
-		delivery->before = palloc(sizeof(SagaDelivery));
-		*delivery->before = *delivery;
-		if (!saga_captured_check(sending->destination, delivery))
-		{
-			MemoryContextSwitchTo(old);
-			return false;
-		}
-		saga_decide(sending, delivery, recording.now);
-		delivery->decided = true;
-		MemoryContextSwitchTo(old);
-	}
 	if (delivery->cause != NULL)
 		recording.cause = saga_foreign_text(delivery->cause, strlen(delivery->cause), SAGA_MAX_CAUSE);
-	if (strcmp(state, "gone") != 0 && delivery->verdict != SAGA_VERDICT_DELIVERED)
-		write_attempt(&recording);
-	recording.finished = true;
-	if (strcmp(state, "waiting") == 0)
-		record_waiting(&recording);
+	success = delivery->verdict == SAGA_VERDICT_DELIVERED;
+	waits = strcmp(state, "waiting") == 0;
+	recording.finished = !waits || delivery->verdict != SAGA_VERDICT_AGAIN;
+	if (waits)
+	{
+		write_answer(&recording, true, success ? "delivered" : recording.finished ? "failed" : "waiting", success);
+		tell_others(&recording, success);
+	}
 	else if (strcmp(state, "withdrawn") == 0)
 	{
 		/* nobody waits, but what happened is told; a delivery is one */
-		bool		success = delivery->verdict == SAGA_VERDICT_DELIVERED;
-
-		write_record(&recording, success ? "delivered" : "withdrawn", success);
+		write_answer(&recording, true, success ? "delivered" : "withdrawn", success);
 		if (delivery->ordering_key != NULL)
-			saga_ordering_release(sending->destination->destination_id, delivery->ordering_key);
+			saga_ordering_release(recording.destination_id, delivery->ordering_key);
 	}
-	settle_timer(&recording);
+	else
+		write_answer(&recording, strcmp(state, "gone") != 0, NULL, success);
 	return true;
 }
 

@@ -242,7 +242,7 @@ extern JsonbValue *saga_push_output(JsonbParseState **parse, const SagaSending *
 									const SagaDelivery *delivery);
 extern Jsonb *saga_kept_output(const SagaSending *sending, const SagaDelivery *delivery);
 
-/* ---------- inside a transaction, with SPI connected ---------- */
+/* ---------- inside a transaction ---------- */
 
 /*
  * Claims up to max_sendings requests of a destination; they are pushed to

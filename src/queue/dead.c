@@ -195,13 +195,8 @@ static bool
 call_hook(saga_redrive_hook_type hook, const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how,
 		  pg_uuid_t *as)
 {
-	bool		done;
-
 	*as = letter->message_id;
-	SPI_connect();
-	done = hook(queue, letter, how, as);
-	SPI_finish();
-	return done;
+	return hook(queue, letter, how, as);
 }
 
 /*

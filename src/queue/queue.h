@@ -266,7 +266,7 @@ extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);
  * rights to its queue are checked; failed_at and redrive's own columns are
  * redrive's.  *as becomes what it was redriven as (the execution's id ...).
  * False: there is no way back for this one, and nothing was done; with
- * or_raise this is an error.  SPI is connected.
+ * or_raise this is an error.
  */
 typedef enum SagaRedriveHow
 {

@@ -71,7 +71,7 @@ saga_source_changed(PG_FUNCTION_ARGS)
 /* ---------- which there are ---------- */
 
 static SagaStatement list_stmt = {
-	.sql = "SELECT source_id, name, owner::oid, queue_id, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id",
+	.sql = "SELECT source_id, name, owner::oid, changed_at, queue_id, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id",
 	.read_only = true
 };
 
@@ -123,6 +123,7 @@ saga_source_list(MemoryContext parent)
 		source->source_id = saga_column_int4(rows, "source_id");
 		source->name = saga_column_text(rows, "name");
 		source->owner = saga_column_oid(rows, "owner");
+		source->changed_at = saga_column_timestamptz(rows, "changed_at");
 		source->queue_id = saga_column_int4(rows, "queue_id");
 		source->inbox = saga_column_bool(rows, "inbox");
 		settings = saga_secret_qualify("source", source->source_id, saga_column_jsonb(rows, "settings"));
@@ -465,7 +466,6 @@ create_source(FunctionCallInfo fcinfo, Oid owner)
 				 errmsg("unrecognized kind of source: \"%s\"", kind),
 				 errhint("There is the kind \"sqs\".")));
 	secrets = check_settings(name, settings);
-	SPI_connect();
 	saga_object_check_count(SAGA_OBJECT_SOURCE, owner);
 	queue_id = resolve_target(text_to_cstring(PG_GETARG_TEXT_PP(3)), owner, &inbox);
 	if (saga_object_find_own(SAGA_OBJECT_SOURCE, name, owner, &object))
@@ -473,7 +473,6 @@ create_source(FunctionCallInfo fcinfo, Oid owner)
 	saga_object_check_new_name(SAGA_OBJECT_SOURCE, name);
 	id = insert_source(name, kind, owner, queue_id, inbox, settings);
 	saga_secret_store_references("source", id, name, secrets);
-	SPI_finish();
 	return id;
 }
 
@@ -501,12 +500,10 @@ saga_alter_source(PG_FUNCTION_ARGS)
 	List	   *secrets;
 	int32		id;
 
-	SPI_connect();
 	id = lock_own(name, ShareUpdateExclusiveLock);
 	secrets = check_settings(name, settings);
 	saga_run(&alter_stmt, saga_param_int4("source_id", id), saga_param_jsonb("settings", settings));
 	saga_secret_store_references("source", id, name, secrets);
-	SPI_finish();
 	PG_RETURN_VOID();
 }
 
@@ -575,12 +572,10 @@ saga_drop_source(PG_FUNCTION_ARGS)
 {
 	int32		id;
 
-	SPI_connect();
 	id = lock_own(text_to_cstring(PG_GETARG_TEXT_PP(0)), AccessExclusiveLock);
 	for (int i = 0; i < lengthof(drop_stmts); i++)
 		saga_run(&drop_stmts[i], saga_param_int4("source_id", id));
 	saga_secret_forget_references("source", id);
 	saga_object_forget_grants(SAGA_OBJECT_SOURCE, id);
-	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -50,7 +50,6 @@ begin_work(void)
 	saga_begin();
 	if (!saga_extension_try_lock())
 		leave_without_extension();
-	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -58,7 +57,6 @@ static void
 end_work(void)
 {
 	PopActiveSnapshot();
-	SPI_finish();
 	saga_commit();
 }
 

@@ -247,7 +247,6 @@ saga_reassign_owned(ReassignOwnedStmt *stmt)
 	heir = get_rolespec_oid(stmt->newrole, false);
 	foreach(lc, stmt->roles)
 		refuse_superuser(get_rolespec_oid(lfirst(lc), false), heir);
-	SPI_connect();
 	foreach(lc, stmt->roles)
 	{
 		Oid			role = get_rolespec_oid(lfirst(lc), false);
@@ -257,5 +256,4 @@ saga_reassign_owned(ReassignOwnedStmt *stmt)
 		refuse_clashes(role, heir);
 		give_all(role, heir);
 	}
-	SPI_finish();
 }

@@ -104,7 +104,6 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 
 	saga_begin();
 	check_still_wanted();
-	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	queue = my_queue(queue_id);
 	if (queue != NULL)
@@ -115,7 +114,6 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 		saga_suspect_survived();
 	}
 	PopActiveSnapshot();
-	SPI_finish();
 	saga_commit();
 	if (queue == NULL)
 		return false;
@@ -142,12 +140,10 @@ fire_large_timers(int32 queue_id)
 		MemoryContextReset(batch_context);
 		saga_begin();
 		check_still_wanted();
-		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		queue = my_queue(queue_id);
 		moved = queue == NULL ? 0 : saga_timers_fire(queue, GetCurrentTimestamp(), LARGE_TIMERS_AT_ONCE, &next);
 		PopActiveSnapshot();
-		SPI_finish();
 		saga_commit();
 		CHECK_FOR_INTERRUPTS();
 	}
