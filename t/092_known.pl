@@ -165,7 +165,7 @@ foreach my $case (@others, ['own'])
 		my $id = "looked_$name" . ($retry ? '_retried' : '');
 		my %with = @with;
 		$with{ApiEndpoint} = "saga:$id/refund" if $name eq 'path';
-		destination($id, "/lost-then/200/$id", %nokey, lookup => { url => "/status/200/found/$id", found => 'id', delay_ms => 10 },
+		destination($id, "/lost-then/200/$id", %nokey, lookup => { url => "/status/404/found/$id", found => 'id', delay_ms => 10 },
 			settle => { deadline_s => 5 });
 		start($id, call($id, With => \%with, Compensate => 'Undo', $retry ? (Retry => [ { ErrorEquals => ['States.ALL'], IntervalSeconds => 1 } ]) : ()));
 	}
@@ -176,12 +176,12 @@ foreach my $case (@others)
 	foreach my $id ("looked_$name", "looked_${name}_retried")
 	{
 		is(ended($id), 'FAILED Saga.Uncertain listed First unknown', "a look-up says nothing of another request ($id)");
-		is(requests("/status/200/found/$id"), 0, '  and is not asked');
+		is(requests("/status/404/found/$id"), 0, '  and is not asked');
 		is(scalar(grep { /$id\b/ } split(/\n/, slurp_file("$dir/raw"))), 1, '  nor is it sent again');
 	}
 }
 is(ended('looked_own'), 'SUCCEEDED', 'it says what it found of its own');
-is(requests('/status/200/found/looked_own'), 1, '  when it is asked');
+is(requests('/status/404/found/looked_own'), 1, '  when it is asked');
 
 # ---------- altered since ----------
 

@@ -29,6 +29,7 @@ my %lookup = (lookup => { url => '/v1/invoices?number={number}&seller={seller}',
 	delay_ms => 400 });
 my %kinds = (
 	looked_up => { %lookup },
+	slow => { lookup => { %{ $lookup{lookup} }, delay_ms => 600000 } },
 	keyed => { idempotency => { ttl_s => 3600 } },
 	blind => { idempotency => { ttl_s => 1 } },
 	person => { %lookup, settle => { by => 'person' } },
@@ -107,7 +108,8 @@ sub named { return (Catch => [ { ErrorEquals => ['Saga.Uncertain'], Next => $_[0
 sub retry { return (Retry => [ { ErrorEquals => [ $_[0] ], IntervalSeconds => 1, MaxAttempts => 3 } ]) }
 
 $server->faults({ modes => { duplicate => 'allow' }, rules => [
-	(map { late($_) } qw(said_done said_not retried caught fails kept kept_fails again kept_again order resent stopped_soon stopped_late person sibling effect token)),
+	(map { lost($_) } qw(said_done said_not)),
+	(map { late($_) } qw(retried caught fails kept kept_fails again kept_again order resent stopped_soon stopped_late person sibling effect token)),
 	rule('refused', action => 'status', status => 403, attempt => 1),
 	(map { lost($_) } qw(blind_all blind_caught suspected looked_up keyed wanted)),
 	lost('blind_named'),
@@ -211,13 +213,13 @@ is(ended('person'), 'SUCCEEDED undone Book 1/1', 'an answer in flight is waited 
 
 sub settle { return $node->psql('postgres', "SELECT saga.settle(outbox_id, '$_[1]') FROM saga.outbox WHERE request->'Body'->>'number' = '$_[0]' AND NOT compensate") }
 sub errors { my ($rc, $out, $err) = settle(@_); return $err }
-start(said_done => 'looked_up', book('looked_up', @late, all('Done')), %done, Void => { Type => 'Task', Resource => 'sql:public.handle', Parameters => { 'all.$' => '$' } });
+start(said_done => 'slow', book('slow', @late, all('Done')), %done, Void => { Type => 'Task', Resource => 'sql:public.handle', Parameters => { 'all.$' => '$' } });
 waiting_for('said_done');
-is(sql("SELECT concat_ws(' ', destination, messages, settled_by) FROM saga.in_doubt"), 'looked_up 1 lookup', 'what is being found out, for each destination');
+is(sql("SELECT concat_ws(' ', destination, messages, settled_by) FROM saga.in_doubt"), 'slow 1 lookup', 'what is being found out, for each destination');
 is(errors('said_done', 'done'), '', 'a person says that it was done');
 is(ended('said_done'), 'SUCCEEDED undone Book 1/0', 'and it is undone');
 like(errors('said_done', 'no_effect'), qr/is known already/, 'which is not said twice');
-start(said_not => 'looked_up', book('looked_up', @late, all('Done')), %done);
+start(said_not => 'slow', book('slow', @late, all('Done')), %done);
 waiting_for('said_not');
 is(errors('said_not', 'no_effect'), '', 'or that it was not');
 is(ended('said_not'), 'SUCCEEDED 1/0', 'and it is forgotten');

@@ -47,6 +47,7 @@ COMMENT ON FUNCTION saga.revoke(text, text, regrole, text) IS
 ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer;
 UPDATE saga.queue q SET dead_letter_queue_id = d.queue_id FROM saga.queue d WHERE d.name = q.dead_letter_queue AND d.kind = 'q';
 CREATE INDEX queue_dead_letter_queue ON saga.queue (dead_letter_queue_id) WHERE dead_letter_queue_id IS NOT NULL;
+CREATE INDEX dead_letter_redriven ON saga.dead_letter (redriven_as) WHERE redriven_as IS NOT NULL;
 CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
 COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) IS
 'makes a queue that belongs to the current user, returns its id.
@@ -66,7 +67,7 @@ Errors: undefined_object (also of one that the caller may not redrive), object_n
 CREATE FUNCTION saga.redrive(dead_letter_id uuid, force boolean) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_force';
 COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
-'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more';
+'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more; the old idempotency key is used again only for the same request of which nobody knows, while the server knows the key';
 CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,
 		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END AS kind,
@@ -322,11 +323,11 @@ COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
-'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). unknown, with the id of an execution that has ended, closes all that it lists: nothing of it is found out or undone any more. Raises object_not_in_prerequisite_state where it is known already, or is being undone';
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). unknown, with the id of an execution that has ended, closes all that it lists: nothing of it is found out or undone any more. Raises object_not_in_prerequisite_state where it is known already, is in flight, or is being undone';
 CREATE FUNCTION saga.settle(destination text, outcome text, before timestamptz) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle_destination';
 COMMENT ON FUNCTION saga.settle(text, text, timestamptz) IS
-'the same for all calls of a destination of the caller''s that executions have given up before a time: no_effect, they were not done; unknown, nobody finds out any more; ask, those that nobody could find out about, of executions that have ended, are asked for once more (what was done is undone then). What somebody else is working at is passed over. Returns how many';
+'the same for all calls of a destination of the caller''s that executions have given up before a time: no_effect, they were not done; unknown, nobody finds out any more; ask, those that nobody could find out about, of executions that have ended, are asked for once more (what was done is undone then). What somebody else is working at is passed over, and for no_effect what is in flight. Returns how many';
 
 CREATE FUNCTION saga.settle(message text, outcome text, value text) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle_text';

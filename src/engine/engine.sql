@@ -188,12 +188,12 @@ COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
-'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). unknown, with the id of an execution that has ended, closes all that it lists: nothing of it is found out or undone any more. Raises object_not_in_prerequisite_state where it is known already, or is being undone';
+'says how a call in doubt went, when nobody else can know: outcome is done or no_effect. While its execution waits for it, that is the answer, with output as its result. After the end, done runs the handler of the state, as an execution of its own, and when that has succeeded the entry of not_compensated goes; no_effect takes it away at once: it was not done, or has been undone by hand (with the id of the execution: what it lists without message). unknown, with the id of an execution that has ended, closes all that it lists: nothing of it is found out or undone any more. Raises object_not_in_prerequisite_state where it is known already, is in flight, or is being undone';
 
 CREATE FUNCTION saga.settle(destination text, outcome text, before timestamptz) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle_destination';
 COMMENT ON FUNCTION saga.settle(text, text, timestamptz) IS
-'the same for all calls of a destination of the caller''s that executions have given up before a time: no_effect, they were not done; unknown, nobody finds out any more; ask, those that nobody could find out about, of executions that have ended, are asked for once more (what was done is undone then). What somebody else is working at is passed over. Returns how many';
+'the same for all calls of a destination of the caller''s that executions have given up before a time: no_effect, they were not done; unknown, nobody finds out any more; ask, those that nobody could find out about, of executions that have ended, are asked for once more (what was done is undone then). What somebody else is working at is passed over, and for no_effect what is in flight. Returns how many';
 
 CREATE FUNCTION saga.settle(message text, outcome text, value text) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle_text';

@@ -4,8 +4,9 @@
  *		destination did.
  *
  * While the execution waits for it that is the answer of the call.  After the
- * end it is for the list of what was not undone (entry.c).  Of many, what
- * somebody else has locked is passed over: nobody waits for anybody.
+ * end it is for the list of what was not undone (entry.c).  Whose answer may
+ * come yet is not settled.  Of many, that is passed over, and what somebody
+ * else has locked: nobody waits for anybody.
  */
 #include "postgres.h"
 
@@ -58,6 +59,18 @@ invalid_outcome(const char *outcome, const char *hint)
 }
 
 static void
+in_flight(const pg_uuid_t *message_id, const SagaFlight *flight)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("message %s is in flight", saga_uuid_to_cstring(message_id)),
+			 flight->pid != 0 ?
+			 errdetail("Process %d waits for its answer, until %s at the latest.", flight->pid, timestamptz_to_str(flight->until)) :
+			 errdetail("A publisher is about to send it."),
+			 errhint("Say how it went when its answer has come, or has not; saga.pause_destination keeps it from being sent again in the meantime.")));
+}
+
+static void
 settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 {
 	bool		done = strcmp(outcome, "done") == 0;
@@ -65,6 +78,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	const SagaWorkflow *workflow;
 	pg_uuid_t	execution_id;
 	SagaSettled settled = SAGA_NOT_WAITED_FOR;
+	SagaFlight	flight;
 	int			task_id = 0;
 	SagaRows   *rows;
 	bool		recorded;
@@ -100,7 +114,9 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 		saga_entry_close(&execution_id, workflow->workflow_id);
 	else if (recorded)
 		settled = saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id,
-									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output, live);
+									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output, live, &flight);
+	if (settled == SAGA_IN_FLIGHT)
+		in_flight(message_id, &flight);
 	if (settled == SAGA_NOT_IN_DOUBT)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -197,8 +213,11 @@ try_lock(const SagaLeftCall *calls, Left *left, bool *live)
 static SagaSettled
 settle_record(const SagaLeftCall *call, SagaSaid said, bool live)
 {
+	SagaFlight	flight;
+
 	CHECK_FOR_INTERRUPTS();
-	return saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id, said, NULL, live);
+	return saga_outbox_settle(&call->message_id, call->workflow_id, &call->execution_id, call->task_id, said, NULL, live,
+							  &flight);
 }
 
 static bool
@@ -248,9 +267,8 @@ settle_unknown(SagaLeftCall *calls, int n, Mass mass, Left *left)
 	{
 		if (!(calls[i].entry & SAGA_ENTRY_UNKNOWN) || (calls[i].entry & SAGA_ENTRY_UNDOING))
 			continue;
-		if (mass == MASS_NO_EFFECT)
-			(void) settle_record(&calls[i], SAGA_SAID_NO_EFFECT, false);
-		else if (!ask_record(&calls[i]))
+		if (mass == MASS_NO_EFFECT ? settle_record(&calls[i], SAGA_SAID_NO_EFFECT, false) == SAGA_IN_FLIGHT :
+			!ask_record(&calls[i]))
 			continue;
 		calls[i].chosen = true;
 		done++;

@@ -232,7 +232,11 @@ send_to_queue(const SagaQueue *queue, const SagaAction *action, const char **err
 {
 	SagaSend	row = {.kind = SAGA_MSG_MESSAGE};
 	JsonbValue	body;
+	int			delay_s;
 
+	*error = saga_request_check_local(action->input, &delay_s, cause);
+	if (*error != NULL)
+		return NULL;
 	*error = "SQS.AmazonSQSException";
 	if (!saga_jsonb_get(action->input, "MessageBody", &body))
 	{
@@ -241,7 +245,9 @@ send_to_queue(const SagaQueue *queue, const SagaAction *action, const char **err
 	}
 	row.message_id = saga_uuid_new();
 	row.body = saga_jsonb_from_value(&body);
+	row.delay_ms = (int64) delay_s * 1000;
 	saga_send_rows(queue, &row, 1);
+	*error = NULL;
 	return message_id_object(&row.message_id);
 }
 

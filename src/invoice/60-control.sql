@@ -150,6 +150,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
+	dead_execution uuid := submission.execution_id;
 	status text := @extschema@.invoice_status(tracking_id);
 BEGIN
 	IF submission.superseded_at IS NOT NULL THEN
@@ -181,6 +182,9 @@ BEGIN
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
+	-- the same request keeps its key, where nobody knew whether it had been done
+	UPDATE saga.dead_letter d SET redriven_at = now(), redriven_as = submission.execution_id
+		WHERE d.message_id = dead_execution AND d.details ? 'not_compensated' AND d.redriven_at IS NULL;
 	-- another one that looks alike may have been approved since
 	IF NOT submission.possible_duplicate AND @extschema@.invoice_looks_alike(submission.tracking_id,
 			submission.seller_key, submission.number_key, submission.number_scope) THEN

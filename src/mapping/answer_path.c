@@ -107,6 +107,19 @@ saga_answer_path_parse(const char *text, char **error)
 	return s.error == NULL ? path : NULL;
 }
 
+/* Goes one step on; false: nothing is there. */
+static bool
+take_step(const SagaAnswerStep *step, const JsonbValue *parent, JsonbValue *value)
+{
+	int64		index = step->index;
+
+	if (step->name != NULL)
+		return saga_value_member(parent, step->name, step->len, value);
+	if (index < 0)
+		index += saga_value_count(parent);
+	return saga_value_element(parent, index, value);
+}
+
 bool
 saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value)
 {
@@ -115,20 +128,38 @@ saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value)
 	saga_jsonb_value(doc, value);
 	for (int i = 0; i < path->nsteps; i++)
 	{
-		const SagaAnswerStep *step = &path->steps[i];
 		JsonbValue	parent = *value;
-		int64		index = step->index;
 
-		if (step->name != NULL)
-		{
-			if (!saga_value_member(&parent, step->name, step->len, value))
-				return false;
-			continue;
-		}
-		if (index < 0)
-			index += saga_value_count(&parent);
-		if (!saga_value_element(&parent, index, value))
+		if (!take_step(&path->steps[i], &parent, value))
 			return false;
 	}
 	return true;
+}
+
+static bool
+is_empty_list(const JsonbValue *value)
+{
+	return saga_value_is_array(value) && saga_value_count(value) == 0;
+}
+
+bool
+saga_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc)
+{
+	JsonbValue	value;
+
+	if (doc == NULL)
+		return false;
+	saga_jsonb_value(doc, &value);
+	for (int i = 0; i < path->nsteps; i++)
+	{
+		JsonbValue	parent = value;
+
+		if (path->steps[i].name == NULL && is_empty_list(&parent))
+			return true;
+		if (!take_step(&path->steps[i], &parent, &value))
+			return false;
+	}
+	/* an element of a list is something, whatever it is */
+	return path->steps[path->nsteps - 1].name != NULL &&
+		(value.type == jbvNull || (value.type == jbvBool && !value.val.boolean) || is_empty_list(&value));
 }

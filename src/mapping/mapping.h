@@ -47,6 +47,14 @@ extern SagaAnswerPath *saga_answer_path_parse(const char *text, char **error);
  */
 extern bool saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value);
 
+/*
+ * Does the document say that nothing is at the path?  It does where the path
+ * goes into a list that is empty, or ends at a member of an object that is
+ * there and is null, false or an empty list.  What is not there at all says
+ * nothing: so is an answer that is about something else.
+ */
+extern bool saga_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc);
+
 /* ---------- templates (template.c) ---------- */
 
 /*

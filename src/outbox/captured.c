@@ -8,19 +8,27 @@
  * record has a hash of those that answers and look-ups have in common, with
  * an index, so that it is one row that is looked for and not all of them.
  *
+ * Where answers and look-up have no value in common by the settings, nobody
+ * can tell what is whose.  Then the hash is of the look-up's own request, as
+ * it would be made for the message: what is found by the same question that
+ * another message's thing answers, may be that one's.
+ *
  * Two publishers can find the same thing at the same moment.  So each locks
  * the hash until its transaction ends, and who cannot have the lock records
  * later.
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/doc.h"
+#include "outbox/request.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 
 #define SAGA_CAPTURED_LOCK 0x534c
 
@@ -84,13 +92,80 @@ hash_of(Jsonb *common)
 	return DatumGetInt64(DirectFunctionCall2(jsonb_hash_extended, JsonbPGetDatum(common), Int64GetDatum(0)));
 }
 
+/* Do the settings say what tells things apart? */
+static bool
+captures_common(const SagaDestination *destination)
+{
+	const SagaLookup *lookup = destination->lookup;
+	const SagaCapture *asked = lookup->has_capture ? &lookup->capture : &destination->capture;
+	int			i;
+
+	for (i = 0; i < asked->n; i++)
+	{
+		const char *name = asked->names[i];
+
+		if ((lookup->id == NULL || strcmp(lookup->id, name) == 0) &&
+			(saga_capture_has(&destination->capture, name) ||
+			 (destination->poll != NULL && saga_capture_has(&destination->poll->capture, name))))
+			return true;
+	}
+	return false;
+}
+
+/* References to secrets stay as they are. */
+static bool
+append_headers(StringInfo buf, const SagaRequestSpec *spec, Jsonb *message)
+{
+	char	   *missing;
+	int			i;
+
+	for (i = 0; i < spec->nheaders; i++)
+	{
+		appendStringInfo(buf, "\n%s: ", spec->headers[i].name);
+		if (!saga_template_fill(buf, spec->headers[i].value, message, false, MaxAllocSize, &missing))
+			return false;
+	}
+	return true;
+}
+
+/* Of the look-up that would be made for the message after its first attempt; false: there is none. */
+static bool
+hash_of_question(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
+{
+	const SagaRequestSpec *spec;
+	const char *content_type;
+	StringInfoData text;
+	Jsonb	   *message;
+	char	   *error = NULL;
+	char	   *body = NULL;
+	char	   *url;
+
+	if (!saga_has_lookup(destination, delivery) || captures_common(destination))
+		return false;
+	spec = &destination->lookup->request;
+	message = saga_request_message(delivery->request, NULL);
+	url = saga_request_url(spec, NULL, message, &error);
+	if (url != NULL)
+		body = saga_request_body(spec, delivery->request, message, NULL, NULL, &content_type, &error);
+	if (error != NULL)
+		return false;
+	initStringInfo(&text);
+	appendStringInfoString(&text, url);
+	if (!append_headers(&text, spec, message) || !append_headers(&text, &destination->request, message))
+		return false;
+	appendStringInfo(&text, "\n\n%s", body != NULL ? body : "");
+	*hash = (int64) hash_bytes_extended((unsigned char *) text.data, text.len, SAGA_CAPTURED_LOCK);
+	return true;
+}
+
 bool
 saga_captured_hash(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
 {
 	Jsonb	   *common = common_of(destination, delivery);
 
 	if (common == NULL)
-		return false;
+		return (delivery->verdict == SAGA_VERDICT_DELIVERED || delivery->pending_since != 0) &&
+			hash_of_question(destination, delivery, hash);
 	*hash = hash_of(common);
 	return true;
 }
@@ -99,7 +174,7 @@ saga_captured_hash(const SagaDestination *destination, const SagaDelivery *deliv
 static SagaStatement owner_stmt = {
 	.sql = "SELECT FROM saga.outbox WHERE destination_id = $destination_id AND captured_hash = $captured_hash "
 	"AND captured_hash IS NOT NULL AND state IN ('waiting', 'delivered') AND outbox_id <> $outbox_id "
-	"AND captured @> $captured AND idempotency_key <> $idempotency_key LIMIT 1"
+	"AND ($captured IS NULL OR captured @> $captured) AND idempotency_key <> $idempotency_key LIMIT 1"
 };
 
 static bool
@@ -126,9 +201,10 @@ saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
 	if ((delivery->class != SAGA_CLASS_SUCCESS && delivery->class != SAGA_CLASS_PENDING) || destination->lookup == NULL)
 		return true;
 	common = common_of(destination, delivery);
-	if (common == NULL)
+	if (common != NULL)
+		hash = hash_of(common);
+	else if (!hash_of_question(destination, delivery, &hash))
 		return true;
-	hash = hash_of(common);
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) destination->destination_id, (uint32) hash, SAGA_CAPTURED_LOCK);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return false;

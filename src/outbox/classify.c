@@ -9,17 +9,11 @@
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
-#include <time.h>
-
-#include "catalog/pg_collation.h"
-#include "mb/pg_wchar.h"
 #include "net/header.h"
 #include "net/secret.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
 #include "outbox/sending.h"
-#include "regex/regex.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -117,78 +111,6 @@ saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
 	MemoryContextSwitchTo(old);
 }
 
-/* ---------- Retry-After ---------- */
-
-/* Whatever a server says: no time overflows. */
-#define SAGA_MAX_RETRY_AFTER_S 1e9
-
-/* Seconds, or a date; -1: neither. */
-static int64
-header_retry_after_ms(const char *text)
-{
-	char	   *end;
-	double		seconds;
-	time_t		when;
-
-	if (text == NULL || text[0] == '\0')
-		return -1;
-	/* some write 1.5 */
-	seconds = strtod(text, &end);
-	if (end != text && *end == '\0')
-		return seconds < 0 ? -1 : (int64) (Min(seconds, SAGA_MAX_RETRY_AFTER_S) * 1000);
-	when = curl_getdate(text, NULL);
-	if (when == (time_t) -1)
-		return -1;
-	seconds = (double) when - (double) time(NULL);
-	return (int64) (Max(Min(seconds, SAGA_MAX_RETRY_AFTER_S), 0) * 1000);
-}
-
-/* Where a group begins and ends costs more than whether there is one. */
-#define SAGA_MAX_REGEX_BODY	4096
-
-/* "Try again in 55 seconds": the first group of the expression. */
-static int64
-body_retry_after_ms(const char *pattern, const char *body)
-{
-	int			body_len = pg_mbcliplen(body, strnlen(body, SAGA_MAX_REGEX_BODY + MAX_MULTIBYTE_CHAR_LEN),
-										SAGA_MAX_REGEX_BODY);
-	regex_t    *compiled = RE_compile_and_cache(cstring_to_text(pattern), REG_ADVANCED, C_COLLATION_OID);
-	regmatch_t	match[2];
-	pg_wchar   *wide = palloc((body_len + 1) * sizeof(pg_wchar));
-	int			len = pg_mb2wchar_with_len(body, wide, body_len);
-	char		digits[32];
-	int			n;
-
-	if (pg_regexec(compiled, wide, len, 0, NULL, lengthof(match), match, 0) != REG_OKAY || match[1].rm_so < 0)
-		return -1;
-	n = Min(match[1].rm_eo - match[1].rm_so, (int) sizeof(digits) / MAX_MULTIBYTE_CHAR_LEN - 1);
-	digits[pg_wchar2mb_with_len(wide + match[1].rm_so, digits, n)] = '\0';
-	return header_retry_after_ms(digits);
-}
-
-static int64
-retry_after_ms(const SagaSending *sending, SagaClass class, int status)
-{
-	const SagaRetryAfter *settings = &sending->destination->retry_after;
-	int64		ms;
-
-	if (sending->head == NULL)
-		return -1;
-	ms = header_retry_after_ms(saga_header_get(sending->head, settings->header ? settings->header : "Retry-After"));
-	if (ms < 0 && settings->body_regex != NULL && class != SAGA_CLASS_SUCCESS)
-		ms = body_retry_after_ms(settings->body_regex, sending->text);
-	if (ms < 0 && settings->default_s > 0 && status == 429)
-		ms = (int64) settings->default_s * 1000;
-	return ms;
-}
-
-/* Does the answer say when the request may come again? */
-bool
-saga_sending_is_put_off(const SagaSending *sending)
-{
-	return retry_after_ms(sending, SAGA_CLASS_RETRY, sending->transport.status) >= 0;
-}
-
 /* ---------- classes ---------- */
 
 bool
@@ -268,18 +190,31 @@ hinted(const SagaSending *sending, SagaClass class)
 	return class;
 }
 
-/* The rules of the request that was made, then the built-in table. */
-static SagaClass
-class_of_answer(const SagaSending *sending, const SagaRules *rules)
+/* False: none of the rules speaks of the answer. */
+static bool
+class_by_rule(const SagaSending *sending, const SagaRules *rules, SagaClass *class)
 {
-	SagaClass	class;
 	int			i;
 
 	for (i = 0; rules != NULL && i < rules->n; i++)
 	{
 		if (holds(sending, rules->rules[i].condition))
-			return rules->rules[i].as;
+		{
+			*class = rules->rules[i].as;
+			return true;
+		}
 	}
+	return false;
+}
+
+/* The rules of the request that was made, then the built-in table. */
+static SagaClass
+class_of_answer(const SagaSending *sending, const SagaRules *rules)
+{
+	SagaClass	class;
+
+	if (class_by_rule(sending, rules, &class))
+		return class;
 	class = class_of_status(sending, sending->transport.status);
 	if (sending->http.sigv4 != NULL)
 		class = saga_aws_class_of_answer(sending, class);
@@ -361,6 +296,51 @@ is_something(const JsonbValue *value)
 	return value->type != jbvBinary || JsonContainerSize(value->val.binary.data) > 0;
 }
 
+/* It says what it is, and is not; or there is more of it than may be read. */
+static bool
+is_unreadable(const SagaSending *sending)
+{
+	return sending->transport.unreadable != NULL || sending->transport.truncated ||
+		(saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL);
+}
+
+static void
+set_absent(SagaDelivery *delivery, int status)
+{
+	delivery->absent = true;
+	saga_set_outcome(delivery, SAGA_CLASS_RETRY, status, "Saga.NotFound", "the look-up found nothing");
+}
+
+/*
+ * Not there is what an answer says, never what it fails to say: else a payment
+ * would be made again because a gateway is busy.  A condition of the settings
+ * is all that counts where there is one.  It is no use to it that something is
+ * missing in an answer which cannot be read.
+ */
+static bool
+says_absent(const SagaSending *sending, const SagaLookup *lookup)
+{
+	int			status = sending->transport.status;
+	bool		good = status >= 200 && status < 300;
+	char	   *type;
+	SagaClass	class;
+
+	if (lookup->absent != NULL)
+		return (lookup->absent_of_any || status == 200) && holds(sending, lookup->absent) &&
+			(!saga_condition_needs_body(lookup->absent, status) ||
+			 (!is_unreadable(sending) && (!good || sending->doc != NULL)));
+	if (class_by_rule(sending, &lookup->rules, &class))
+		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, sending->doc);
+	if (status == 200)
+		return saga_answer_path_denied(lookup->found, sending->doc);
+	if (status != 404 || is_unreadable(sending))
+		return false;
+	/* a page of HTML is a gateway's, or says that the address is wrong */
+	type = saga_header_get(sending->head, "Content-Type");
+	return sending->answer_len == 0 ||
+		(sending->doc != NULL && (type == NULL || pg_strncasecmp(type, "text/html", 9) != 0));
+}
+
 static void
 look_at_lookup(const SagaSending *sending, SagaDelivery *delivery)
 {
@@ -372,11 +352,8 @@ look_at_lookup(const SagaSending *sending, SagaDelivery *delivery)
 		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.UnreadableAnswer",
 						 "the answer to the look-up is no JSON");
 	else if (!saga_answer_path_get(lookup->found, sending->doc, found) || !is_something(found))
-	{
-		delivery->absent = true;
-		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.NotFound",
-						 "the look-up found nothing");
-	}
+		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.UnreadableAnswer",
+						 psprintf("the answer to the look-up does not say whether it is there: %s", sending->answer));
 	else if (lookup->same != NULL && !holds(sending, lookup->same))
 	{
 		delivery->conflict = true;
@@ -412,14 +389,6 @@ look_at_poll(const SagaSending *sending, SagaDelivery *delivery)
 	}
 	else
 		saga_set_outcome(delivery, SAGA_CLASS_PENDING, sending->transport.status, NULL, NULL);
-}
-
-/* It says what it is, and is not; or there is more of it than may be read. */
-static bool
-is_unreadable(const SagaSending *sending)
-{
-	return sending->transport.unreadable != NULL || sending->transport.truncated ||
-		(saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL);
 }
 
 /* Does anybody ask for more of it than its status? */
@@ -518,6 +487,7 @@ classify_http(SagaSending *sending)
 	const SagaCompensation *compensation = destination->compensation;
 	int			status = sending->transport.status;
 	SagaClass	class;
+	SagaClass	ruled;
 
 	if (sending->transport.transport != SAGA_TRANSPORT_OK)
 	{
@@ -528,15 +498,18 @@ classify_http(SagaSending *sending)
 		class = SAGA_CLASS_SUCCESS;
 	else
 		class = class_of_answer(sending, rules_of(destination, delivery));
-	if (delivery->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL)
-	{
-		delivery->absent = true;
-		saga_set_outcome(delivery, SAGA_CLASS_RETRY, status, "Saga.NotFound", "the look-up found nothing");
-	}
+	if (delivery->phase == SAGA_PHASE_LOOKUP && says_absent(sending, destination->lookup))
+		set_absent(delivery, status);
 	else if (class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
 		look_at_success(sending, delivery, class);
 	else
+	{
+		/* a gateway that does not know the way for a moment is not the end of asking */
+		if (delivery->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL &&
+			!class_by_rule(sending, &destination->lookup->rules, &ruled))
+			class = SAGA_CLASS_RETRY;
 		saga_set_outcome(delivery, class, status, psprintf("States.Http.StatusCode.%d", status), cause_of(sending));
+	}
 }
 
 void
@@ -561,7 +534,7 @@ saga_sending_classify(SagaSending *sending)
 		classify_http(sending);
 	for (i = 0; i < sending->ndeliveries; i++)
 		sending->deliveries[i]->retry_after_ms =
-			retry_after_ms(sending, sending->deliveries[i]->class, sending->deliveries[i]->status);
+			saga_sending_retry_after_ms(sending, sending->deliveries[i]->class, sending->deliveries[i]->status);
 	sending->classified = true;
 	MemoryContextSwitchTo(old);
 }

@@ -101,7 +101,9 @@ typedef struct SagaRules
 typedef struct SagaLookup
 {
 	SagaRequestSpec request;
-	SagaAnswerPath *found;		/* what was found; nothing there: absent */
+	SagaAnswerPath *found;		/* what was found */
+	SagaCondition *absent;		/* what alone says that nothing was; NULL: classify.c knows */
+	bool		absent_of_any;	/* that names its statuses; else it is asked of a 200 */
 	SagaCondition *same;		/* NULL: whatever was found is ours */
 	bool		has_capture;	/* else that of the destination */
 	SagaCapture capture;

@@ -146,15 +146,22 @@ waits_for_order(const Record *record)
 		saga_ordering_lock(record->destination_id, false) && !has_row(record);
 }
 
+/* Those that know of so many attempts at most. */
 static bool
-take_rows(const Record *record)
+take_rows_counting(const Record *record, int attempts)
 {
-	const SagaParam params[] = {WHICH(record), saga_param_int4("attempts", record->attempts), {.name = NULL}};
+	const SagaParam params[] = {WHICH(record), saga_param_int4("attempts", attempts), {.name = NULL}};
 
 	/* a row may have to be put into this queue, which somebody may be dropping */
 	if (record->ordering_key != NULL && !saga_queue_try_lock(record->destination_id))
 		return false;
 	return saga_run_params(&take_message_stmt, params) > 0 || saga_run_params(&take_timer_stmt, params) > 0;
+}
+
+static bool
+take_rows(const Record *record)
+{
+	return take_rows_counting(record, record->attempts);
 }
 
 static SagaStatement end_stmt = {
@@ -430,11 +437,46 @@ static SagaStatement settled_stmt = {
 	"uncertain = uncertain OR $outcome = 'in_doubt' WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
+/* An attempt has begun that the record does not know of; one that was lost with its publisher may be due again. */
 static SagaStatement in_flight_stmt = {
 	.sql = "SELECT FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id "
-	"AND (lease IS NOT NULL OR receives > $attempts)",
+	"AND (lease IS NOT NULL OR receives > $attempts) UNION ALL "
+	"SELECT FROM saga.message WHERE queue_id = $destination_id AND id = $outbox_id AND message_id = $outbox_id "
+	"AND receives > $attempts UNION ALL "
+	"SELECT FROM saga.message WHERE queue_id = $destination_id AND message_id = $outbox_id AND id <> message_id "
+	"AND receives > $attempts",
 	.limit = 1
 };
+
+static SagaStatement flight_stmt = {
+	.sql = "SELECT lease, wake_at FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id "
+	"AND lease IS NOT NULL",
+	.limit = 1
+};
+
+/*
+ * Nobody knows how a call went whose answer is still to come, and when it
+ * comes it would find that it has been settled: so nothing is said of it
+ * before.  What is between two attempts is taken out of the queue, so that no
+ * publisher that has not seen the record begins with another one.
+ */
+static bool
+is_in_flight(const Record *record, SagaFlight *flight)
+{
+	SagaRows   *rows = saga_query(&flight_stmt, WHICH(record));
+
+	flight->pid = 0;
+	flight->until = 0;
+	if (saga_next(rows))
+	{
+		flight->pid = saga_lease_owner(saga_column_int8(rows, "lease"));
+		flight->until = saga_column_timestamptz(rows, "wake_at");
+		/* lost with its publisher: it is in doubt */
+		return flight->pid != 0;
+	}
+	/* of one that has ended a row lets the next one of its ordering key go */
+	return strcmp(record->state, "waiting") == 0 && !take_rows_counting(record, PG_INT32_MAX) && has_row(record);
+}
 
 static const char *const said_outcome[] = {
 	[SAGA_SAID_DONE] = "done",
@@ -476,7 +518,7 @@ tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid sai
 
 SagaSettled
 saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id,
-				   SagaSaid said, Jsonb *output, bool live)
+				   SagaSaid said, Jsonb *output, bool live, SagaFlight *flight)
 {
 	static const char *const states[] = {
 		[SAGA_SAID_DONE] = "delivered",
@@ -488,17 +530,22 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 
 	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0)
 		return SAGA_NOT_WAITED_FOR;
-	if (strcmp(record.state, "waiting") != 0)
-	{
-		/* what is on record as an answer is not for anybody to say */
-		if (record.in_doubt && strcmp(record.state, "delivered") != 0)
-			write_settled(&record, record.state, said, output);
+	/* what is on record as an answer is not for anybody to say */
+	if (strcmp(record.state, "delivered") == 0 || (strcmp(record.state, "waiting") != 0 && !record.in_doubt))
 		return SAGA_NOT_WAITED_FOR;
-	}
-	if (!record.in_doubt &&
+	if (strcmp(record.state, "waiting") == 0 && !record.in_doubt &&
 		saga_run(&in_flight_stmt, WHICH(&record), saga_param_int4("attempts", record.attempts)) == 0)
 		return SAGA_NOT_IN_DOUBT;
-	(void) take_rows(&record);
+	/* given up as unknown, it is written down still how it went */
+	if (said == SAGA_SAID_UNKNOWN)
+		(void) take_rows(&record);
+	else if (is_in_flight(&record, flight))
+		return SAGA_IN_FLIGHT;
+	if (strcmp(record.state, "waiting") != 0)
+	{
+		write_settled(&record, record.state, said, output);
+		return SAGA_NOT_WAITED_FOR;
+	}
 	write_settled(&record, states[said], said, output);
 	release_order(&record);
 	/* its state has completed, and the execution has ended since, or does not ask */

@@ -23,10 +23,13 @@ saga_outbox_body_hook_type saga_outbox_body_hook = NULL;
 
 static SagaStatement insert_stmt = {
 	.sql = "INSERT INTO saga.outbox (destination_id, outbox_id, op, only_submit, workflow_id, "
-	"execution_id, task_id, idempotency_key, ordering_key, position, created_at, request, compensate) "
+	"execution_id, task_id, idempotency_key, ordering_key, position, created_at, request, compensate, "
+	"key_epoch, first_sent_at, uncertain, doubted, outcome) "
 	"VALUES ($destination_id, $outbox_id, $op, $only_submit, $workflow_id, "
 	"$execution_id, $task_id, $idempotency_key, $ordering_key, "
-	"CASE WHEN $ordering_key IS NOT NULL THEN nextval('saga.outbox_position') END, $created_at, $request, $compensate)"
+	"CASE WHEN $ordering_key IS NOT NULL THEN nextval('saga.outbox_position') END, $created_at, $request, $compensate, "
+	"$key_epoch, $first_sent_at, $first_sent_at IS NOT NULL, $first_sent_at IS NOT NULL, "
+	"CASE WHEN $first_sent_at IS NULL THEN 'never_left' ELSE 'in_doubt' END)"
 };
 
 /* The rest of the two statements' work is the publisher's: it drops what is withdrawn. */
@@ -46,7 +49,9 @@ static void
 insert_row(const SagaOutboxEntry *entry, const SagaResolved *resolved)
 {
 	bool		for_task = entry->workflow_id != 0;
+	SagaTakenUp taken;
 
+	saga_outbox_take_up(entry, resolved, &taken);
 	saga_run(&insert_stmt,
 			 saga_param_int4("destination_id", resolved->destination->destination_id),
 			 saga_param_uuid("outbox_id", &entry->outbox_id),
@@ -55,11 +60,13 @@ insert_row(const SagaOutboxEntry *entry, const SagaResolved *resolved)
 			 saga_param_if(for_task, saga_param_int4("workflow_id", entry->workflow_id)),
 			 saga_param_if(for_task, saga_param_uuid("execution_id", &entry->execution_id)),
 			 saga_param_if(for_task, saga_param_int4("task_id", entry->task_id)),
-			 saga_param_uuid("idempotency_key", &entry->idempotency_key),
+			 saga_param_uuid("idempotency_key", &taken.key),
 			 saga_param_text("ordering_key", resolved->ordering_key),
 			 saga_param_timestamptz("created_at", GetCurrentTimestamp()),
 			 saga_param_jsonb("request", resolved->request),
-			 saga_param_bool("compensate", resolved->compensate));
+			 saga_param_bool("compensate", resolved->compensate),
+			 saga_param_int4("key_epoch", taken.key_epoch),
+			 saga_param_if(taken.first_sent_at != 0, saga_param_timestamptz("first_sent_at", taken.first_sent_at)));
 }
 
 const char *
@@ -76,11 +83,11 @@ saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause)
 	if (resolved.ordering_key == NULL)
 		resolved.ordering_key = entry->ordering_key;
 	if (resolved.ordering_key == NULL && entry->op == SAGA_OUTBOX_PUBLISH)
-		resolved.ordering_key = saga_doc_get_string(&entry->request->root, "OrderingKey");
+		resolved.ordering_key = saga_request_ordering_key(&entry->request->root);
 	if (resolved.ordering_key != NULL && strlen(resolved.ordering_key) > SAGA_ORDERING_KEY_MAX)
 	{
 		*cause = psprintf("the ordering key has more than %d bytes", SAGA_ORDERING_KEY_MAX);
-		return "States.Runtime";
+		return saga_request_error(entry->op, resolved.destination);
 	}
 	insert_row(entry, &resolved);
 	send.message_id = entry->outbox_id;

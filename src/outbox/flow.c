@@ -20,9 +20,6 @@
  */
 #define SAGA_STORED_FAILURES 3
 
-/* A key that is about to expire does not protect the next request. */
-#define SAGA_KEY_MARGIN_S 60
-
 /* Who repairs credentials is a person: there is no hurry. */
 #define SAGA_AUTH_MIN_DELAY_MS 1000
 

@@ -75,6 +75,23 @@ saga_lease_is_dead(int64 lease)
 	return LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_OK;
 }
 
+/* Without a try to take the lock: whoever asks may leave his transaction open. */
+static SagaStatement owner_stmt = {
+	.sql = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted "
+	"AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+	"AND classid = $high AND objid = $low AND objsubid = $class",
+	.limit = 1
+};
+
+int
+saga_lease_owner(int64 lease)
+{
+	SagaRows   *rows = saga_query(&owner_stmt, saga_param_oid("high", (Oid) (lease >> 32)),
+								  saga_param_oid("low", (Oid) lease), saga_param_int4("class", SAGA_LEASE_LOCK));
+
+	return saga_next(rows) ? saga_column_int4(rows, "pid") : 0;
+}
+
 /* Of CALL saga.publish(): who may leave his transaction open locks nobody else's messages. */
 static ArrayType *
 own_destinations(void)

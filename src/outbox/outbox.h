@@ -65,6 +65,12 @@ extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid rol
  */
 extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause);
 
+/*
+ * A message for a queue of this database, as a task gives it.  NULL, or the
+ * error of SQS, with *cause, of what SQS would not take either (topic.c).
+ */
+extern const char *saga_request_check_local(Jsonb *input, int *delay_s, char **cause);
+
 /* An execution ended or its task timed out: what it still has waiting to be sent is withdrawn. */
 extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
 
@@ -92,11 +98,19 @@ typedef enum SagaSettled
 {
 	SAGA_SETTLED,				/* it is written down, and the execution is told, if it is live */
 	SAGA_NOT_WAITED_FOR,		/* what is in doubt is written down; nobody is told */
-	SAGA_NOT_IN_DOUBT			/* it has not been sent, or has had no effect: nothing was done */
+	SAGA_NOT_IN_DOUBT,			/* it has not been sent, or has had no effect: nothing was done */
+	SAGA_IN_FLIGHT				/* its answer is still to come, and nobody knows better: nothing was done */
 } SagaSettled;
 
+/* Which process waits for the answer; 0: one is about to send it. */
+typedef struct SagaFlight
+{
+	int			pid;
+	TimestampTz until;			/* at the latest */
+} SagaFlight;
+
 extern SagaSettled saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id,
-									  int task_id, SagaSaid said, Jsonb *output, bool live);
+									  int task_id, SagaSaid said, Jsonb *output, bool live, SagaFlight *flight);
 
 /* Of an execution that has ended: asks anew how its call went.  False: it cannot. */
 extern bool saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id);

@@ -88,7 +88,7 @@ CREATE TABLE saga.outbox (
 	outcome_by text,					-- what that rests on: answer, replay, lookup, poll, token, withdrawal, person
 	outcome_at timestamptz,
 	accepted boolean NOT NULL DEFAULT false,	-- the server said that it was done, and what else it said cannot be read
-	captured_hash bigint,				-- of those values that a look-up finds too
+	captured_hash bigint,				-- of those values that a look-up finds too, or of what it asks
 	PRIMARY KEY (destination_id, outbox_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 -- what a withdrawal looks for, the call of a task, and what became of the calls that an execution gave up

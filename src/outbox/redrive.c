@@ -3,26 +3,56 @@
  *		A dead letter of the outbox is sent again: the same record, the same
  *		idempotency key, its attempts counted from the beginning.  Who does it may have
  *		seen to it that an answer can be read that could not.
+ *
+ * With force it is sent for certain: the old key is used again only where
+ * nobody knows whether it was done, and the server still knows the key.
  */
 #include "postgres.h"
 
 #include "common/statement.h"
-#include "outbox/destination.h"
-#include "outbox/outbox.h"
+#include "outbox/sending.h"
 #include "utils/builtins.h"
 
 static SagaStatement reset_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL, accepted = false, "
-	"pending_since = CASE WHEN phase = 'poll' THEN now() END "
+	"pending_since = CASE WHEN phase = 'poll' THEN now() END, key_epoch = key_epoch + $new_key::integer, "
+	"uncertain = uncertain AND NOT $new_key, doubted = doubted AND NOT $new_key, "
+	"first_sent_at = CASE WHEN NOT $new_key THEN first_sent_at END "
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id AND state = 'failed'"
 };
+
+static SagaStatement standing_stmt = {
+	.sql = "SELECT uncertain OR coalesce(last_class, '') IN ('uncertain', 'pending') AS in_doubt, phase = 'poll' AS polls, "
+	"coalesce(first_sent_at, created_at) AS first_sent_at, compensate, request - '{Body,Headers,Captured}'::text[] AS request "
+	"FROM saga.outbox WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
+};
+
+/* A look-up, or a poll, is asked first, whatever the key. */
+static bool
+needs_new_key(const SagaQueue *queue, const SagaDeadLetter *letter)
+{
+	const SagaDestination *destination = saga_destination_by_id(queue->queue_id);
+	SagaRows   *rows = saga_query(&standing_stmt, saga_param_int4("destination_id", queue->queue_id),
+								  saga_param_uuid("outbox_id", &letter->message_id));
+	SagaDelivery delivery = {0};
+
+	if (!saga_next(rows) || destination == NULL || destination->kind != SAGA_DESTINATION_HTTP ||
+		saga_column_bool(rows, "polls"))
+		return false;
+	delivery.compensate = saga_column_bool(rows, "compensate");
+	delivery.request = saga_column_jsonb(rows, "request");
+	return !saga_column_bool(rows, "in_doubt") ||
+		(!saga_has_lookup(destination, &delivery) &&
+		 !saga_key_is_known(destination, saga_column_timestamptz(rows, "first_sent_at")));
+}
 
 static bool
 redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
 {
+	bool		new_key = how == SAGA_REDRIVE_FORCE && needs_new_key(queue, letter);
 	SagaSend	send = {0};
 
-	if (saga_run(&reset_stmt, saga_param_int4("destination_id", queue->queue_id),
+	if (saga_run(&reset_stmt, saga_param_bool("new_key", new_key), saga_param_int4("destination_id", queue->queue_id),
 				 saga_param_uuid("outbox_id", &letter->message_id)) == 0)
 	{
 		if (how != SAGA_REDRIVE_MANY)

@@ -25,35 +25,30 @@ typedef struct MemberState
 	bool		ok;
 } MemberState;
 
-static void
-check_member(const char *name, JsonbValue *value, void *arg)
-{
-	static const char *const members[] = {
-		"ApiEndpoint", "Method", "Headers", "QueryParameters", "RequestBody", "Authentication",
-		"InvocationConfig", "Transform", "Operation", "Captured"
-	};
-	MemberState *state = arg;
-	int			i;
+static const SagaMember http_members[] = {
+	{"ApiEndpoint", SAGA_MEMBER_STRING},
+	{"Method", SAGA_MEMBER_STRING},
+	{"Headers", SAGA_MEMBER_OBJECT},
+	{"QueryParameters", SAGA_MEMBER_OBJECT},
+	{"RequestBody", SAGA_MEMBER_ANY},
+	{"Authentication", SAGA_MEMBER_OBJECT},
+	{"InvocationConfig", SAGA_MEMBER_OBJECT},
+	{"Transform", SAGA_MEMBER_OBJECT},
+	{"Operation", SAGA_MEMBER_ANY},
+	{"Captured", SAGA_MEMBER_ANY},
+	{NULL, 0}
+};
 
-	for (i = 0; i < lengthof(members); i++)
-	{
-		if (strcmp(members[i], name) == 0)
-			return;
-	}
-	state->ok = saga_reject(state->resolved, INVALID,
-							"\"%s\" is not a member of an http:invoke request", name);
-}
+static const SagaMember transform_members[] = {
+	{"RequestBodyEncoding", SAGA_MEMBER_STRING},
+	{"RequestEncodingOptions", SAGA_MEMBER_OBJECT},
+	{NULL, 0}
+};
 
-static void
-check_publish_member(const char *name, JsonbValue *value, void *arg)
-{
-	MemberState *state = arg;
-
-	if (strcmp(name, "Destination") != 0 && strcmp(name, "Payload") != 0 &&
-		strcmp(name, "OrderingKey") != 0 && strcmp(name, "Headers") != 0)
-		state->ok = saga_reject(state->resolved, INVALID,
-								"\"%s\" is not a member of a saga:publish request", name);
-}
+static const SagaMember encoding_members[] = {
+	{"ArrayFormat", SAGA_MEMBER_STRING},
+	{NULL, 0}
+};
 
 static void
 check_header(const char *name, JsonbValue *value, void *arg)
@@ -130,8 +125,6 @@ build_path(SagaResolved *resolved, MemberState *state, JsonbContainer *input, co
 	*path = pstrdup(rest);
 	if (parameters == NULL || parameters->type == jbvNull)
 		return true;
-	if (!saga_doc_is_object(parameters))
-		return saga_reject(resolved, INVALID, "QueryParameters must be an object");
 	initStringInfo(&query);
 	state->query = &query;
 	saga_doc_each(parameters->val.binary.data, add_query_parameter, state);
@@ -156,8 +149,9 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 	*form = NULL;
 	if (transform == NULL || transform->type == jbvNull)
 		return true;
-	if (!saga_doc_is_object(transform))
-		return saga_reject(resolved, INVALID, "Transform must be an object");
+	if (!saga_request_check_members(resolved, INVALID, transform->val.binary.data, transform_members,
+									"a member of Transform"))
+		return false;
 	encoding = saga_doc_get_string(transform->val.binary.data, "RequestBodyEncoding");
 	if (encoding == NULL || strcmp(encoding, "NONE") == 0)
 		return true;
@@ -166,8 +160,11 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 						   "RequestBodyEncoding must be NONE or URL_ENCODED");
 	*form = saga_form_format("INDICES");
 	options = saga_doc_get(transform->val.binary.data, "RequestEncodingOptions");
-	if (options == NULL || !saga_doc_is_object(options))
+	if (options == NULL || options->type == jbvNull)
 		return true;
+	if (!saga_request_check_members(resolved, INVALID, options->val.binary.data, encoding_members,
+									"a member of RequestEncodingOptions"))
+		return false;
 	format = saga_doc_get_string(options->val.binary.data, "ArrayFormat");
 	if (format == NULL)
 		return true;
@@ -182,8 +179,6 @@ check_headers(MemberState *state, JsonbValue *headers)
 {
 	if (headers == NULL || headers->type == jbvNull)
 		return true;
-	if (!saga_doc_is_object(headers))
-		return saga_reject(state->resolved, INVALID, "Headers must be an object");
 	if (JsonContainerSize(headers->val.binary.data) > SAGA_MAX_SENT_HEADERS)
 		return saga_reject(state->resolved, INVALID, "Headers has more than %d members", SAGA_MAX_SENT_HEADERS);
 	saga_doc_each(headers->val.binary.data, check_header, state);
@@ -276,8 +271,10 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 	const char *form = NULL;
 	bool		compensate = false;
 
-	saga_doc_each(input, publish ? check_publish_member : check_member, &state);
-	if (!state.ok || !check_headers(&state, headers))
+	if (publish ? !saga_request_check_publish(resolved, INVALID, input) :
+		!saga_request_check_members(resolved, INVALID, input, http_members, "a member of an http:invoke request"))
+		return false;
+	if (!check_headers(&state, headers))
 		return false;
 	if (!publish && !check_operation(resolved, input, rest, &compensate))
 		return false;

@@ -172,6 +172,9 @@ extern void saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *an
 /* Fills the deliveries' outcome from the answer, in a transaction (classify.c, aws_answer.c). */
 extern void saga_sending_classify(SagaSending *sending);
 extern void saga_classify_aws(SagaSending *sending);
+
+/* When it may come again, as the answer says; -1: it does not say it (retry_after.c). */
+extern int64 saga_sending_retry_after_ms(const SagaSending *sending, SagaClass class, int status);
 extern bool saga_sending_is_put_off(const SagaSending *sending);
 
 /* It had an answer that cannot be looked at or kept, for this reason: nothing of it but the status counts. */
@@ -204,6 +207,12 @@ extern bool saga_outbox_end_unwanted(const SagaDestination *destination, const S
 
 #define SAGA_CANNOT_RESEND \
 	"it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up"
+
+/* A key that is about to expire does not protect the next request. */
+#define SAGA_KEY_MARGIN_S 60
+
+/* Does the server still know a key that was first sent then (again.c)? */
+extern bool saga_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at);
 
 /* May an uncertain request be made again at that time, without looking? */
 extern bool saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at);
@@ -296,6 +305,7 @@ extern void saga_ordering_free(int32 destination_id, const pg_uuid_t *outbox_id,
 extern int64 saga_lease_take(void);
 extern void saga_lease_drop(int64 lease);
 extern bool saga_lease_is_dead(int64 lease);
+extern int	saga_lease_owner(int64 lease);	/* its process id; 0: it is gone */
 extern int	saga_lease_release_dead(int64 own_lease);
 
 /*

@@ -215,10 +215,20 @@ parse_lookup_capture(SagaSettingsState *state, const char *path, JsonbValue *val
 	saga_settings_capture(state, path, value, &lookup->capture);
 }
 
+static void
+parse_absent(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
+{
+	SagaLookup *lookup = field;
+
+	lookup->absent = parse_condition(state, path, value, NULL, false);
+	lookup->absent_of_any = lookup->absent != NULL && saga_doc_get(value->val.binary.data, "status") != NULL;
+}
+
 #define LOOKUP(f)	offsetof(SagaLookup, f)
 
 static const SagaSetting lookup_settings[] = {
 	{"found", 0, SAGA_SETTING_OTHER, LOOKUP(found), 0, 0, 0, parse_path},
+	{"absent", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_absent},
 	{"same", 0, SAGA_SETTING_OTHER, LOOKUP(same), 0, 0, 0, parse_same},
 	{"capture", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_lookup_capture},
 	{"id", 0, SAGA_SETTING_STRING, LOOKUP(id)},

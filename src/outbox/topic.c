@@ -88,28 +88,40 @@ add_text(TopicState *state, const char *name, const char *text)
 	return true;
 }
 
-static void
-check_member(const char *name, JsonbValue *value, void *arg)
-{
-	static const char *const sns[] = {
-		"TopicArn", "Message", "Subject", "MessageAttributes", "MessageStructure",
-		"MessageGroupId", "MessageDeduplicationId", NULL
-	};
-	static const char *const sqs[] = {
-		"QueueUrl", "MessageBody", "DelaySeconds", "MessageAttributes",
-		"MessageGroupId", "MessageDeduplicationId", NULL
-	};
-	TopicState *state = arg;
-	const char *const *member;
+static const SagaMember sns_members[] = {
+	{"TopicArn", SAGA_MEMBER_STRING},
+	{"Message", SAGA_MEMBER_ANY},
+	{"Subject", SAGA_MEMBER_STRING},
+	{"MessageAttributes", SAGA_MEMBER_OBJECT},
+	{"MessageStructure", SAGA_MEMBER_STRING},
+	{"MessageGroupId", SAGA_MEMBER_STRING},
+	{"MessageDeduplicationId", SAGA_MEMBER_STRING},
+	{NULL, 0}
+};
 
-	for (member = state->sqs ? sqs : sns; *member != NULL; member++)
-	{
-		if (strcmp(*member, name) == 0)
-			return;
-	}
-	state->ok = saga_reject(state->resolved, state->error,
-							"\"%s\" is not a supported member of an %s request", name,
-							state->sqs ? "sqs:sendMessage" : "sns:publish");
+static const SagaMember sqs_members[] = {
+	{"QueueUrl", SAGA_MEMBER_STRING},
+	{"MessageBody", SAGA_MEMBER_ANY},
+	{"DelaySeconds", SAGA_MEMBER_ANY},
+	{"MessageAttributes", SAGA_MEMBER_OBJECT},
+	{"MessageGroupId", SAGA_MEMBER_STRING},
+	{"MessageDeduplicationId", SAGA_MEMBER_STRING},
+	{NULL, 0}
+};
+
+static const SagaMember attribute_members[] = {
+	{"DataType", SAGA_MEMBER_STRING},
+	{"StringValue", SAGA_MEMBER_STRING},
+	{"BinaryValue", SAGA_MEMBER_STRING},
+	{NULL, 0}
+};
+
+static bool
+check_members(SagaResolved *resolved, const char *error, JsonbContainer *input, bool sqs)
+{
+	return saga_request_check_members(resolved, error, input, sqs ? sqs_members : sns_members,
+									  sqs ? "a supported member of an sqs:sendMessage request" :
+									  "a supported member of an sns:publish request");
 }
 
 /* The rules of AWS for names. */
@@ -205,6 +217,11 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 	}
 	else if (saga_doc_is_object(value))
 	{
+		SagaResolved wrong;
+
+		if (error == NULL &&
+			!saga_request_check_members(&wrong, state->error, value->val.binary.data, attribute_members, "a member of one"))
+			error = psprintf("is wrong: %s", wrong.cause);
 		type = saga_doc_get_string(value->val.binary.data, "DataType");
 		text = saga_doc_get_string(value->val.binary.data, "StringValue");
 		if (text == NULL)
@@ -212,6 +229,8 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 			text = saga_doc_get_string(value->val.binary.data, "BinaryValue");
 			binary = true;
 		}
+		else if (error == NULL && saga_doc_get_string(value->val.binary.data, "BinaryValue") != NULL)
+			error = "has a StringValue and a BinaryValue";
 	}
 	if (error == NULL && (type == NULL || text == NULL || text[0] == '\0'))
 		error = state->publish ? "must be a string"
@@ -249,9 +268,6 @@ add_attributes(TopicState *state, const SagaOutboxEntry *entry, JsonbValue *attr
 
 	if (attributes == NULL || attributes->type == jbvNull)
 		return true;
-	if (!saga_doc_is_object(attributes))
-		return saga_reject(state->resolved, state->error, "%s must be an object",
-						   state->publish ? "Headers" : "MessageAttributes");
 	saga_doc_push_key(&state->parse, "MessageAttributes");
 	pushJsonbValue(&state->parse, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_each(attributes->val.binary.data, add_attribute, state);
@@ -319,25 +335,54 @@ add_structure(TopicState *state, JsonbContainer *input)
 	return true;
 }
 
-/* Of SQS alone. */
+/* Of SQS alone; -1: it has none. */
 static bool
-add_delay(TopicState *state, JsonbContainer *input)
+read_delay(SagaResolved *resolved, const char *error, JsonbContainer *input, int *seconds)
 {
 	JsonbValue *delay = saga_doc_get(input, "DelaySeconds");
 	char	   *text;
 
+	*seconds = -1;
 	if (delay == NULL || delay->type == jbvNull)
 		return true;
 	text = delay->type == jbvNumeric ? saga_doc_text(delay) : "";
 	if (strspn(text, "0123456789") != strlen(text) || text[0] == '\0' || strlen(text) > 4 ||
 		atoi(text) > SAGA_SQS_MAX_DELAY)
-		return saga_reject(state->resolved, state->error,
-						   "DelaySeconds must be an integer from 0 to %d", SAGA_SQS_MAX_DELAY);
+		return saga_reject(resolved, error, "DelaySeconds must be an integer from 0 to %d", SAGA_SQS_MAX_DELAY);
+	*seconds = atoi(text);
+	return true;
+}
+
+static bool
+add_delay(TopicState *state, JsonbContainer *input)
+{
+	int			seconds;
+
+	if (!read_delay(state->resolved, state->error, input, &seconds))
+		return false;
+	if (seconds < 0)
+		return true;
 	if (state->resolved->destination->fifo)
 		return saga_reject(state->resolved, state->error,
 						   "DelaySeconds is not for the messages of a FIFO queue");
-	saga_doc_push_value(&state->parse, "DelaySeconds", delay);
+	saga_doc_push_int(&state->parse, "DelaySeconds", seconds);
 	return true;
+}
+
+const char *
+saga_request_check_local(Jsonb *input, int *delay_s, char **cause)
+{
+	const char *error = saga_request_error(SAGA_OUTBOX_SQS, NULL);
+	SagaResolved resolved = {0};
+
+	*delay_s = 0;
+	if (check_members(&resolved, error, &input->root, true) && read_delay(&resolved, error, &input->root, delay_s))
+	{
+		*delay_s = Max(*delay_s, 0);
+		return NULL;
+	}
+	*cause = resolved.cause;
+	return error;
 }
 
 static bool
@@ -357,7 +402,7 @@ static bool
 add_group(TopicState *state, const SagaOutboxEntry *entry, JsonbContainer *input)
 {
 	SagaResolved *resolved = state->resolved;
-	char	   *group = saga_doc_get_string(input, state->publish ? "OrderingKey" : "MessageGroupId");
+	char	   *group = state->publish ? saga_request_ordering_key(input) : saga_doc_get_string(input, "MessageGroupId");
 	char	   *dedup = saga_doc_get_string(input, "MessageDeduplicationId");
 
 	if (entry->ordering_key != NULL)
@@ -395,9 +440,8 @@ saga_request_check_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	state.sqs = resolved->destination->kind == SAGA_DESTINATION_SQS;
 	state.service = state.sqs ? "SQS" : "SNS";
 	state.error = saga_request_error(entry->op, resolved->destination);
-	if (!state.publish)
-		saga_doc_each(input, check_member, &state);
-	if (!state.ok)
+	if (state.publish ? !saga_request_check_publish(resolved, state.error, input) :
+		!check_members(resolved, state.error, input, state.sqs))
 		return false;
 	/* the attributes with the id, 36 characters of type String, and with the trace */
 	state.bytes = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;

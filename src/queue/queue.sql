@@ -72,6 +72,7 @@ CREATE TABLE saga.dead_letter (
 );
 CREATE INDEX dead_letter_message ON saga.dead_letter (message_id);
 CREATE INDEX dead_letter_queue ON saga.dead_letter (queue_id, dead_letter_id);
+CREATE INDEX dead_letter_redriven ON saga.dead_letter (redriven_as) WHERE redriven_as IS NOT NULL;
 COMMENT ON TABLE saga.dead_letter IS 'what failed for good and waits for a person';
 
 SELECT pg_extension_config_dump('saga.queue', '');
@@ -157,7 +158,7 @@ Errors: undefined_object (also of one that the caller may not redrive), object_n
 CREATE FUNCTION saga.redrive(dead_letter_id uuid, force boolean) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_force';
 COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
-'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more';
+'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more; the old idempotency key is used again only for the same request of which nobody knows, while the server knows the key';
 
 CREATE FUNCTION saga.redrive(queue text, reason text DEFAULT NULL, max integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_queue';
