@@ -31,7 +31,7 @@ my %kinds = (
 	paused => { %lookup },
 	blind => { idempotency => { ttl_s => 1 } },
 	patient => { max_attempts => 5, base_ms => 60000, cap_ms => 60000 },
-	person => { %lookup, settle => { by => 'person' } });
+	person => { lookup => { %{ $lookup{lookup} }, delay_ms => 600000 }, settle => { by => 'person' } });
 foreach my $kind (sort keys %kinds)
 {
 	my $text = $json->encode({
@@ -132,8 +132,8 @@ sub in_flight { poll_until($node, "SELECT count(*) FROM saga.timer t JOIN saga.o
 sub recorded { poll_until($node, "SELECT count(*) FROM saga.outbox WHERE request->'Body'->>'number' = '$_[0]' AND state = '$_[1]'", '1') }
 
 $server->faults({ modes => { duplicate => 'allow' }, rules => [
-	(map { late($_) } qw(in_flight said no_token token_fails token_before heartbeat over sibling beating poison)),
-	(map { lost($_) } qw(found nobody listed)),
+	(map { late($_) } qw(in_flight no_token token_fails token_before heartbeat over sibling beating poison)),
+	(map { lost($_) } qw(found nobody listed said)),
 	(map { refused($_) } qw(refused)),
 	rule('not_there', action => 'drop_before', attempt => 1) ] });
 
@@ -198,8 +198,9 @@ recorded('refused', 'failed');
 fail_it('refused');
 is(ended('refused'), 'ABORTED NotWanted 0', 'what was refused needs no undoing');
 is(letters('refused'), '0', 'and nobody sends it once more');
+# nobody says anything of what is in flight
 start(said => publish('person', @then), %wait);
-in_flight('said');
+poll_until($node, "SELECT count(*) FROM saga.outbox WHERE request->'Body'->>'number' = 'said' AND uncertain", '1');
 fail_it('said');
 waiting_for('said');
 is((settle('said', 'no_effect'))[2], '', 'a person says how it went');

@@ -49,14 +49,6 @@ sub tried
 	return 1;
 }
 
-sub in_flight
-{
-	my ($name) = @_;
-	poll_until($node, "SELECT count(*) FROM saga.timer t JOIN saga.destination d ON d.destination_id = t.queue_id
-		WHERE d.name = '$name' AND lease IS NOT NULL", '1');
-	return;
-}
-
 sql(q(CREATE FUNCTION undo(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{}'::jsonb $$;
 	SELECT saga.create_workflow('other', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}')));
 
@@ -105,13 +97,15 @@ ok(tried('lost', 'second'), 'and what was behind it is sent');
 foreach my $end ('COMMIT', 'ROLLBACK')
 {
 	my $name = lc $end;
-	my $settings = encode_json({ url => $raw->url("/hang/$name"), allow_private => JSON::PP::true, timeout_ms => 600000 });
+	# in doubt, and not in flight: of that nobody says anything
+	my $settings = encode_json({ url => $raw->url("/lost-then/200/$name"), allow_private => JSON::PP::true, timeout_ms => 600000,
+		base_ms => 3600000, cap_ms => 3600000, jitter => 'none', max_attempts => 5, idempotency => { ttl_s => 86400 } });
 	sql("SELECT saga.create_destination('$name', 'http', '$settings')");
 	workflow($name, { Resource => 'arn:aws:states:::http:invoke', TimeoutSeconds => 3,
 		Catch => [ { ErrorEquals => ['Saga.Uncertain'], Next => 'Late', ResultPath => '$.error' } ],
 		Parameters => { ApiEndpoint => "saga:$name", Method => 'POST', RequestBody => {} } }, Late => { Type => 'Wait', Seconds => 600, End => JSON::PP::true });
 	my $id = start($name, $name);
-	in_flight($name);
+	poll_until($node, "SELECT uncertain $records = '$name'", 't');
 	hold("SELECT saga.settle(outbox_id, 'done', '{}') $records = '$name'");
 	# until it is past its time
 	poll_until($node, "SELECT count(*) FROM saga.timer t JOIN saga.workflow w ON w.workflow_id = t.queue_id WHERE w.name = '$name' AND wake_at > now()", '0');
