@@ -123,6 +123,8 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 COMMENT ON VIEW saga.secrets IS 'your secrets, and those that you were granted to use: their names, never their values';
 
 -- ---------- outbox ----------
+CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.destination_changed();
 ALTER TABLE saga.outbox ADD COLUMN sent_class text, ADD COLUMN unwanted_since timestamptz,
 	ADD COLUMN outcome text NOT NULL DEFAULT 'never_left'
 		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
@@ -292,6 +294,8 @@ CREATE TABLE saga.reference (
 CREATE INDEX reference_object ON saga.reference (kind, object_id);
 CREATE INDEX reference_secret ON saga.reference (object_owner, object_name) WHERE kind = 'secret';
 COMMENT ON TABLE saga.reference IS 'what the names in a definition, or in settings, meant when it was made';
+CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.reference
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.destination_changed();
 CREATE TABLE saga.given_id (
 	execution_id uuid PRIMARY KEY
 );
@@ -420,6 +424,10 @@ COMMENT ON VIEW saga.workflows IS
 'the newest version of each workflow whose owner the current user is a member of, or that he was granted to read; definition_hash is what saga.set_workflow_owner asks for';
 
 -- ---------- source ----------
+CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.source_changed();
+CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.reference
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.source_changed();
 ALTER TABLE saga.source DROP CONSTRAINT source_name_key, ADD UNIQUE (owner, name), ADD COLUMN queue_id integer;
 UPDATE saga.source s SET queue_id = coalesce((SELECT q.queue_id FROM saga.queue q WHERE q.name = s.queue), 0);
 ALTER TABLE saga.source ALTER COLUMN queue_id SET NOT NULL;
