@@ -261,6 +261,77 @@ SELECT * FROM pg_temp.run(pg_temp.one('Parallel', '{"End": true, "Branches": [
 -- a step whose result was no good was still done
 SELECT pg_temp.result(pg_temp.machine('A', '{"A": {"Type": "Task", "Resource": "sql:a.a", "ResultSelector": {"x.$": "$.no"}, "Retry": [{"ErrorEquals": ["States.Runtime", "States.ParameterPathFailure"]}], "Compensate": "U", "End": true}, "U": {"Type": "Task", "Resource": "sql:a.undo"}}'), '{}', '{"A": {"output": 1}, "U": "echo"}') - 'cause';
 
+-- A call that is done is not made again, whatever becomes of its answer, and undone once. Each of these
+-- has a Retry of everything, and a member that fails; what it is called with is counted.
+CREATE FUNCTION pg_temp.unfit(state jsonb, more jsonb DEFAULT '{}', options jsonb DEFAULT '{"freeze": true}', OUT calls bigint, OUT result jsonb)
+LANGUAGE sql AS $$
+	SELECT (SELECT count(*) FROM jsonb_array_elements(r->'events') e WHERE e->>'type' ~ '(Task|Function)Scheduled$' AND NOT e->'details' ? 'compensates'),
+		r - 'events' - 'cause'
+	FROM saga.simulate(pg_temp.machine('A', jsonb_build_object('A', '{"Type": "Task", "Resource": "sql:a.a", "Compensate": "U", "End": true,
+			"Retry": [{"ErrorEquals": ["States.DataLimitExceeded", "States.IntrinsicFailure", "States.Runtime"]}, {"ErrorEquals": ["States.ALL"]}]}'::jsonb || state,
+		'U', '{"Type": "Task", "Resource": "sql:a.undo"}'::jsonb) || more), '{"n": 1, "s": "x"}',
+		jsonb_build_object('A', jsonb_build_object('output', jsonb_build_object('r', repeat('x', 500))), 'B', '{"output": 1}'::jsonb, 'U', '{"output": 1}'::jsonb),
+		options) r
+$$;
+SELECT state, u.* FROM unnest('{
+	"{\"ResultSelector\": {\"x.$\": \"$.no\"}}",
+	"{\"ResultSelector\": {\"x.$\": \"States.StringToJson($.r)\"}}",
+	"{\"ResultSelector\": {\"x.$\": \"States.MathAdd($.r, 1)\"}}",
+	"{\"ResultSelector\": {\"x.$\": \"States.ArrayGetItem($.r, 1)\"}}",
+	"{\"ResultPath\": \"$.s.a\"}",
+	"{\"OutputPath\": \"$.no\"}",
+	"{\"Assign\": {\"x.$\": \"$.no\"}}",
+	"{\"Assign\": {\"x.$\": \"States.StringToJson($.r)\"}}"}'::jsonb[]) state, pg_temp.unfit(state) u;
+-- larger than the limit: the answer, also one of which little would be taken; and only what it is made to
+SELECT state, u.* FROM unnest('{"{}", "{\"ResultSelector\": {}}", "{\"Retry\": [{\"ErrorEquals\": [\"States.TaskFailed\"]}]}"}'::jsonb[]) state,
+	pg_temp.unfit(state, '{}', '{"data_limit": 400}') u;
+SELECT * FROM pg_temp.unfit('{"ResultPath": "$.more", "ResultSelector": {"a.$": "$.r", "b.$": "$.r"}}', '{}', '{"data_limit": 800}');
+-- a Parallel has its result when its branches have
+SELECT pg_temp.result(pg_temp.machine('A', '{
+	"A": {"Type": "Parallel", "ResultSelector": {"x.$": "$.no"}, "Compensate": "U", "End": true, "Retry": [{"ErrorEquals": ["States.Runtime"]}], "Branches": [
+		{"StartAt": "B", "States": {"B": {"Type": "Task", "Resource": "sql:a.b", "Compensate": "V", "End": true}, "V": {"Type": "Task", "Resource": "sql:a.undo"}}}]},
+	"U": {"Type": "Task", "Resource": "sql:a.undo"}}'), '{}', '{"B": [{"output": 1}], "sql:a.undo": "echo"}') - 'cause';
+-- the handler's own answer is nobody's: it is not asked for a second time
+SELECT pg_temp.result(pg_temp.machine('A', '{
+	"A": {"Type": "Task", "Resource": "sql:a.a", "Compensate": "U", "Next": "F"},
+	"U": {"Type": "Task", "Resource": "sql:a.undo", "Retry": [{"ErrorEquals": ["States.DataLimitExceeded"]}, {"ErrorEquals": ["States.ALL"]}]},
+	"F": {"Type": "Fail", "Error": "E"}}'), '{}', jsonb_build_object('A', '{"output": 1}'::jsonb, 'U', jsonb_build_array(jsonb_build_object('output', repeat('x', 500)))), '{"data_limit": 400}');
+-- caught, it is undone at once, beside what comes next; the end waits for it
+SELECT * FROM pg_temp.run(pg_temp.machine('A', '{
+	"A": {"Type": "Task", "Resource": "sql:a.a", "ResultSelector": {"x.$": "States.StringToJson($)"}, "Compensate": "U", "End": true,
+		"Retry": [{"ErrorEquals": ["States.ALL"]}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "W"}]},
+	"U": {"Type": "Task", "Resource": "sql:a.undo", "Parameters": {"was.$": "$.output", "why.$": "$.error.Error"}},
+	"W": {"Type": "Wait", "Seconds": 3, "End": true}}'), '{}', '{"A": {"output": "x"}, "U": {"after": 5, "output": 1}}');
+-- entered again with the same request it waits for that
+SELECT at, event, details FROM pg_temp.run(pg_temp.machine('A', '{
+	"A": {"Type": "Task", "Resource": "sql:a.a", "ResultSelector": {"x.$": "States.StringToJson($)"}, "Compensate": "U", "End": true,
+		"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": null, "Next": "A"}]},
+	"U": {"Type": "Task", "Resource": "sql:a.undo"}}'), '{}', '{"A": [{"output": "x"}, {"output": "1"}], "U": {"after": 5, "output": 1}}');
+-- so is what a branch gave up, while the Parallel around goes on, and is tried again
+SELECT at, event, details FROM pg_temp.run(pg_temp.machine('P', '{
+	"P": {"Type": "Parallel", "Retry": [{"ErrorEquals": ["States.BranchFailed"], "MaxAttempts": 1}], "Catch": [{"ErrorEquals": ["States.BranchFailed"], "Next": "W"}], "End": true, "Branches": [
+		{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:a.a", "Compensate": "U", "ResultPath": "$.s.a", "End": true}, "U": {"Type": "Task", "Resource": "sql:a.undo"}}}]},
+	"W": {"Type": "Pass", "Result": 1, "End": true}}'), '{"s": "x"}', '{"A": {"output": 1}, "U": "echo"}') WHERE event ~ 'Scheduled|Compensation|SUCCEEDED|differs';
+-- a catcher that names Saga.Uncertain keeps it: it stands with a success, and is undone with a failure
+SELECT follow->>'Type' AS next, path, pg_temp.result(pg_temp.machine('A', jsonb_build_object('N', follow, 'U', '{"Type": "Task", "Resource": "sql:a.undo"}'::jsonb,
+	'A', '{"Type": "Task", "Resource": "sql:a.a", "ResultPath": "$.s.a", "Compensate": "U", "End": true}'::jsonb || jsonb_build_object(
+		'Catch', jsonb_build_array(jsonb_build_object('ErrorEquals', '["Saga.Uncertain", "States.ResultPathMatchFailure"]'::jsonb, 'ResultPath', path, 'Next', 'N'))))),
+	'{"s": "x"}', '{"A": {"output": 1}, "U": "echo"}', '{"freeze": true}') #- '{output,e,Cause}'::text[] #- '{cause}' AS result
+FROM (VALUES ('{"Type": "Succeed"}'::jsonb, '$.e'), ('{"Type": "Fail", "Error": "E"}', '$.e'), ('{"Type": "Succeed"}', '$.s.e')) v(follow, path);
+-- stopped without compensation it is listed
+SELECT pg_temp.result(pg_temp.machine('A', '{
+	"A": {"Type": "Task", "Resource": "sql:a.a", "ResultPath": "$.s.a", "Compensate": "U", "End": true, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "W"}]},
+	"U": {"Type": "Task", "Resource": "sql:a.undo"},
+	"W": {"Type": "Wait", "Seconds": 60, "End": true}}'), '{"s": "x"}', '{"A": {"output": 1}, "U": "none"}', '{"stop": {"after": 4, "compensate": false}}');
+-- who catches an excess: as recorded at AWS a catcher of all has that of a task, and no Retry but by name
+SELECT handles, count(*) FILTER (WHERE event = 'TaskScheduled') AS calls, max(event) FILTER (WHERE at IS NULL) AS status
+FROM unnest('{States.ALL,States.TaskFailed,States.DataLimitExceeded}'::text[]) name, unnest('{Retry,Catch}'::text[]) field, concat(field, ' ', name) handles,
+	pg_temp.run(pg_temp.machine('A', jsonb_build_object('S', '{"Type": "Succeed"}'::jsonb, 'A',
+		'{"Type": "Task", "Resource": "sql:a.a", "End": true, "Catch": [{"ErrorEquals": ["Other"], "Next": "S"}]}'::jsonb
+			|| jsonb_build_object(field, jsonb_build_array(jsonb_build_object('ErrorEquals', jsonb_build_array(name)) ||
+				CASE field WHEN 'Catch' THEN '{"Next": "S"}' ELSE '{"MaxAttempts": 1}' END::jsonb)))), '{}', '{"A": {"error": "States.DataLimitExceeded"}}')
+GROUP BY handles ORDER BY handles;
+
 --
 -- what never ends by itself
 --

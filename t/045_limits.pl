@@ -246,15 +246,19 @@ cmp_ok($left->[20], '<', $right->[-1], 'the other one too');
 
 # ---------- several publishers ----------
 
-# it takes connections, and never answers
-my $dead = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1024) or die "no socket: $!";
+# It takes connections, and never answers.
+sub silent { return IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1024) || die "no socket: $!" }
+my $wide = silent();
+my $dead = silent();
 my $dead_url = 'http://127.0.0.1:' . $dead->sockport . '/';
-destination('wide', { concurrency => 1000 }, url => $dead_url, timeout_ms => 600000);
+destination('wide', { concurrency => 1000 }, url => 'http://127.0.0.1:' . $wide->sockport . '/', timeout_ms => 600000);
 publish('wide', 400);
 poll_until($node, q(SELECT in_flight >= 300 FROM saga.destinations WHERE name = 'wide'));
 is(sql(q(SELECT count(DISTINCT t.lease) FROM saga.timer t JOIN saga.destination d ON d.destination_id = t.queue_id
 	WHERE d.name = 'wide')), '3', 'what is too much for one publisher is done by three');
 sql("SELECT saga.pause_destination('wide')");
+# a publisher that is not needed waits for its answers: now there are some
+close($wide);
 
 # ---------- a dead destination beside a good one ----------
 

@@ -67,6 +67,8 @@ sub kill_in_midrun
 }
 
 is(submit('X', 10), 10, 'submitted what the accounting will refuse');
+# a request that is lost in flight is in doubt, and what is refused after that is not known to be undone
+ok(poll_until($node, q(SELECT count(*) FROM invoice_tracking WHERE number LIKE 'X-%' AND status = 'failed'), '10'), 'which it does');
 is(submit('A', 80), 80, 'and more');
 kill_in_midrun('publisher', 'A');
 is(submit('B', 80), 80, 'after the restart more');

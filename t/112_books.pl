@@ -120,6 +120,10 @@ sub endings
 		{ StartAt => 'Book', States => { Book => book($name) } },
 		{ StartAt => 'Pause', States => { Pause => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse } } ]);
 	my @late = (TimeoutSeconds => 1);
+	my @again = (Retry => [ { ErrorEquals => ['States.ALL'], IntervalSeconds => 1, MaxAttempts => 2 } ]);
+	# what is done has an answer of which nothing can be made
+	my @unfit = (@late, @again, ResultSelector => { 'x.$' => "States.StringToJson('{')" });
+	my %unfit = (Start => book($name, @unfit, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed);
 	my %later = (Start => book($name, @late, next_is('Wait'), Catch => [ catch('Wait', 'States.ALL') ]),
 		Wait => { Type => 'Wait', Seconds => 2, Next => 'Refuse' }, Refuse => $refuse);
 	my %done = (Start => book($name, @late, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed);
@@ -140,7 +144,14 @@ sub endings
 			Pause => { Type => 'Wait', Seconds => 1, Next => 'Refuse' }, Refuse => $refuse },
 		kept => { Start => book($name, @late, Catch => [ catch('Done', 'Saga.Uncertain'), catch('Done', 'States.ALL') ]), Done => $succeed },
 		kept_fails => { Start => book($name, @late, Catch => [ catch('Refuse', 'Saga.Uncertain') ]), Refuse => $refuse },
-		retried => { Start => book($name, @late, Retry => [ { ErrorEquals => ['States.ALL'], IntervalSeconds => 1, MaxAttempts => 2 } ]) },
+		retried => { Start => book($name, @late, @again) },
+		unfit => { Start => book($name, @unfit) },
+		unfit_caught => { %{ copy(\%unfit) } },
+		unfit_stopped => { %{ copy(\%unfit) }, stop => $true },
+		unfit_killed => { %{ copy(\%unfit) }, stop => $false },
+		unfit_kept => { Start => book($name, @unfit, Catch => [ catch('Done', 'Saga.Uncertain', 'States.IntrinsicFailure'), catch('Done', 'States.ALL') ]),
+			Done => $succeed },
+		unfit_published => { Start => publish($name, ResultPath => '$.number.a', Next => 'Done', @again, Catch => [ catch('Done', 'States.ALL') ]), Done => $succeed },
 		named => { Start => book($name, @late, Retry => [ { ErrorEquals => ['Saga.Uncertain'], IntervalSeconds => 1, MaxAttempts => 1 } ],
 			Catch => [ catch('Refuse', 'States.ALL') ]), Refuse => $refuse },
 		sibling => { Start => { %parallel, End => $true } },
@@ -284,7 +295,7 @@ sub reckon
 		my $succeeded = $row->{status} eq 'SUCCEEDED';
 		# left without an error: what was caught has left one
 		my $completed = $succeeded && !$row->{output}{error};
-		my $kept = $succeeded && $row->{number} =~ /^kept-/;
+		my $kept = $succeeded && $row->{number} =~ /^(unfit_)?kept-/;
 		my $say = sub {
 			push @wrong, "$_[0]: posted $book->{posted}, voided $book->{voided}: " . $json->encode($row), told($name, $row->{number}, $audit);
 		};

@@ -61,7 +61,7 @@ COMMENT ON COLUMN @extschema@.invoice_submission.number_scope IS
 COMMENT ON COLUMN @extschema@.invoice_submission.number_key IS
 	'the number in one spelling, see invoice_number_key: numbers of one key look alike';
 COMMENT ON COLUMN @extschema@.invoice_submission.possible_duplicate IS
-	'another invoice of the seller had a number that looks alike: a person is asked (INV-DUPLICATE)';
+	'another invoice of the seller had a number that looks alike, or it made room for one and something of it may stand: a person is asked (INV-DUPLICATE)';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
@@ -87,18 +87,25 @@ COMMENT ON FUNCTION @extschema@.invoice_document_key(json) IS
 	'number, parties, kind and date of a document, and a new tracking id; raises for what invoice_submit refuses';
 
 CREATE FUNCTION @extschema@.invoice_number_key(number text) RETURNS text
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	-- beyond ASCII, of Unicode 16: Cc, Cf, White_Space, Default_Ignorable_Code_Point, and two that are drawn as blanks
+	unseen text := '\u0080-\u00A0\u00AD\u034F\u0600-\u0605\u061C\u06DD\u070F\u0890\u0891\u08E2\u115F\u1160\u1680\u17B4\u17B5'
+		'\u180B-\u180F\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFFB'
+		'\U000110BD\U000110CD\U00013430-\U0001343F\U0001BCA0-\U0001BCA3\U0001D159\U0001D173-\U0001D17A\U000E0000-\U000E0FFF';
+	-- Pd, Dash, and what is drawn as a hyphen, a minus or a slash
+	dashes text := '\u02D7\u058A\u05BE\u1400\u1806\u2010-\u2015\u2043\u2044\u2053\u207B\u208B\u2212\u2215\u2796\u2E17\u2E1A\u2E3A\u2E3B'
+		'\u2E40\u2E5D\u301C\u3030\u30A0\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD';
 	key text := number;
 BEGIN
-	IF getdatabaseencoding() = 'UTF8' THEN
-		key := regexp_replace(normalize(number, NFKC),
-			'[\u00AD\u034F\u061C\u1680\u180E\u200B-\u200F\u2010-\u2015\u2028-\u202E\u2043\u2044\u2060-\u2069\u2212\u2215\uFE00-\uFE0F\uFEFF]', '', 'g');
+	IF getdatabaseencoding() = 'UTF8' AND octet_length(number) > length(number) THEN
+		-- again without them: a letter and its accent may have been apart
+		key := normalize(regexp_replace(normalize(number, NFKC), '[' || unseen || dashes || ']', '', 'g'), NFKC);
 	END IF;
 	-- ASCII first: there are languages in which an i is no I
-	key := upper(upper(regexp_replace(key, '[\s/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
+	key := upper(upper(regexp_replace(key, '[\s\x01-\x1F\x7F/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
 	IF key = '' THEN
 		key := number;
 	END IF;
@@ -109,7 +116,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_number_key(text) IS
-	'an invoice number in one spelling: numbers that differ in case, blanks, hyphens, dots, slashes, underscores or the width of characters have the same';
+	'an invoice number in one spelling: numbers that differ in case, blanks, invisible characters, hyphens and dashes, dots, slashes, underscores or the width of characters have the same';
 
 CREATE FUNCTION @extschema@.invoice_number_scope(type_code text, issue_date date, number_with text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -133,6 +140,24 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
 
+CREATE FUNCTION @extschema@.invoice_standing(execution uuid, closed boolean) RETURNS text
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(DISTINCT concat(coalesce(x->>'state', x#>>'{}'), ' (',
+			CASE x->>'outcome' WHEN 'done' THEN 'done' ELSE 'nobody knows whether it is there' END,
+			', message ' || (x->>'message_id'), ')'), ', ')
+		FROM (SELECT e.not_compensated AS list FROM saga.execution e
+				WHERE e.execution_id = execution AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+			UNION ALL SELECT d.details->'not_compensated' FROM saga.all_dead_letters d
+				WHERE d.message_id = execution AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
+			CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(l.list) WHEN 'array' THEN l.list ELSE '[]' END) x
+		WHERE closed OR NOT x ? 'closed'
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, boolean) IS
+	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. closed: also what nobody finds out any more (saga.settle says unknown, force)';
+
 CREATE OR REPLACE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
 LANGUAGE sql STABLE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -140,9 +165,20 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+		AND @extschema@.invoice_standing(execution, false) IS NULL
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success';
+COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
+
+CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, superseded boolean) RETURNS boolean
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, true) IS NOT NULL
+$$;
+
+COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, boolean) IS
+	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does or has left';
 
 CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
 LANGUAGE plpgsql
@@ -150,6 +186,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	earlier @extschema@.invoice_submission;
+	standing text;
 BEGIN
 	SELECT * INTO earlier FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_earlier.seller_key AND s.number = invoice_earlier.number
@@ -159,13 +196,24 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
+		standing := @extschema@.invoice_standing(earlier.execution_id, false);
+		IF standing IS NOT NULL THEN
+			RAISE unique_violation USING
+				MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s, of which something may still stand',
+								 number, earlier.tracking_id),
+				DETAIL = format('It ended without success, and this has not been undone: %s.', standing),
+				HINT = format('Find out what became of it and say so with saga.settle: "no_effect" when nothing is there, "done" to undo it. Then submit this one again. Or give it to invoice_retry(%L, document, force => true).',
+							  earlier.tracking_id),
+				TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
+		END IF;
 		RAISE unique_violation USING
 			MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s',
 							 number, earlier.tracking_id),
 			HINT = 'A changed invoice needs a number of its own, unless the earlier one has failed or was cancelled.',
 			TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
 	END IF;
-	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp()
+	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp(),
+			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL
 		WHERE s.tracking_id = earlier.tracking_id;
 	RETURN NULL;
 END
@@ -195,13 +243,13 @@ BEGIN
 	RETURN EXISTS (SELECT FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
 			AND s.number_scope = invoice_looks_alike.number_scope
-			AND s.possible_duplicate AND s.superseded_at IS NULL AND s.tracking_id <> self
-			AND NOT @extschema@.invoice_is_dead(s.execution_id));
+			AND s.possible_duplicate AND s.tracking_id <> self
+			AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
-	'whether another live invoice of the seller has a number that looks alike';
+	'whether another invoice of the seller, which is not dead or has left something, has a number that looks alike';
 
 CREATE OR REPLACE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
@@ -235,8 +283,8 @@ BEGIN
 					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
-							AND s.possible_duplicate AND s.superseded_at IS NULL
-							AND NOT @extschema@.invoice_is_dead(s.execution_id)))
+							AND s.possible_duplicate
+							AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
 		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
@@ -580,21 +628,29 @@ BEGIN
 	SELECT s.approval_limit INTO approval_limit FROM @extschema@.invoice_approval_limit s
 		WHERE s.currency IN (input->>'currency', 'default')
 		ORDER BY s.currency = 'default' LIMIT 1;
-	-- in two parts, each of which has its index
-	SELECT string_agg(format('"%s" (%s)', o.number, o.tracking_id), ', ') INTO alike
-		FROM (SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+	-- In two parts, each of which has its index. What one has left is not asked of a function of ours: after
+	-- an update the workflow's owner would have no right to it.
+	SELECT string_agg(f.one, ', ') INTO alike FROM (
+		SELECT format('"%s" (%s)', o.number, concat(o.tracking_id, '; may still stand: ' || l.words)) AS one
+		FROM (SELECT d.* FROM @extschema@.invoice_submission d
 				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
 					AND d.number_scope = submission.number_scope AND NOT d.possible_duplicate AND d.superseded_at IS NULL
-			UNION ALL SELECT d.number, d.tracking_id FROM @extschema@.invoice_submission d
+			UNION ALL SELECT d.* FROM @extschema@.invoice_submission d
 				WHERE d.seller_key = submission.seller_key AND d.number_key = submission.number_key
-					AND d.number_scope = submission.number_scope AND d.possible_duplicate AND d.superseded_at IS NULL
-			LIMIT 20) o
-		WHERE o.tracking_id <> tracking;
+					AND d.number_scope = submission.number_scope AND d.possible_duplicate) o
+			CROSS JOIN LATERAL (
+				SELECT string_agg(DISTINCT concat(x->>'state', CASE WHEN x->>'outcome' IS DISTINCT FROM 'done' THEN ' (nobody knows whether it is there)' END), ', ') AS words
+				FROM (SELECT e.not_compensated AS list FROM saga.executions e WHERE e.execution_id = o.execution_id
+						UNION ALL SELECT n.details->'not_compensated' FROM saga.dead_letters n WHERE n.message_id = o.execution_id) k
+					CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(k.list) WHEN 'array' THEN k.list ELSE '[]' END) x) l
+		WHERE o.tracking_id <> tracking AND (o.superseded_at IS NULL OR l.words IS NOT NULL)
+		LIMIT 20) f;
 	-- what the reasons are in words, as far as they are ours
 	words := jsonb_build_object(
 		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
 		'INV-SIGN', format(' /totals/payable: %s %s is due: a credit note has positive amounts, and an invoice seldom a negative one', input->>'payable', input->>'currency'),
-		'INV-TAX-CURRENCY', ' /tax_currency: it is the currency of the invoice, or the VAT in it (/totals/tax_total_accounting) is missing');
+		'INV-TAX-CURRENCY', ' /tax_currency: ' || CASE WHEN submission.document->>'tax_currency' = submission.document->>'currency'
+			THEN 'it is the currency of the invoice' ELSE 'the VAT in it (/totals/tax_total_accounting) is missing' END);
 	INSERT INTO @extschema@.invoice_approval (token, tracking_id, execution_id, reason, currency, payable, messages)
 		VALUES (input->>'token', tracking, (context#>>'{Execution,Id}')::uuid,
 				(SELECT string_agg(r, ', ')
@@ -816,6 +872,11 @@ BEGIN
 END
 $$;
 
+-- 0.1 let another document take a number of which something may stand.
+UPDATE @extschema@.invoice_submission s SET possible_duplicate = true
+	WHERE s.superseded_at IS NOT NULL AND NOT s.possible_duplicate
+		AND @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL;
+
 -- ---------- control ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_approve(tracking_id uuid) RETURNS void
 LANGUAGE plpgsql STRICT SECURITY DEFINER
@@ -885,12 +946,12 @@ BEGIN
 			DETAIL = format('Its status is "%s".', status),
 			HINT = 'Only an invoice that failed, was rejected or was cancelled can be retried.';
 	END IF;
-	IF NOT coalesce(force, false) AND EXISTS (
-		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated) THEN
+	IF NOT coalesce(force, false) AND (@extschema@.invoice_standing(submission.execution_id, false) IS NOT NULL OR EXISTS (
+		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated)) THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('invoice %s has not been undone completely', tracking_id),
 			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
-			HINT = 'Undo it by hand (invoice_dlq shows what is left), then call invoice_retry with force => true.';
+			HINT = 'Find out what became of it (invoice_dlq shows what is left) and say so with saga.settle; or undo it by hand, then call invoice_retry with force => true.';
 	END IF;
 	-- what the last attempt has left is not undone any more: it would be what this one does
 	IF EXISTS (SELECT FROM saga.execution e, jsonb_array_elements(e.not_compensated) x
@@ -989,11 +1050,12 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		coalesce(i.payable, a.payable) AS payable,
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
 		s.type_code, s.issue_date,
-		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable
+		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable,
+		e.waiting_for
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
-		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
+		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at, x.waiting_for
 			FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
 				CROSS JOIN LATERAL (SELECT v.* FROM saga.all_executions v
 					WHERE v.workflow_id = w.workflow_id AND v.execution_id = s.execution_id OFFSET 0) x) e ON true
@@ -1040,6 +1102,8 @@ UNION ALL
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
 
 COMMENT ON COLUMN @extschema@.invoice_tracking.signed_payable IS 'payable, that of a credit note negative: what can be summed up';
+COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS
+	'of a call that was given up, most often by one that is undoing: it is being found out whether it was done, see saga.in_doubt; else null';
 COMMENT ON COLUMN @extschema@.invoice_held.messages IS
 	'the reasons in words: rule, place in the document (a JSON pointer), and what is wrong there';
 COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS

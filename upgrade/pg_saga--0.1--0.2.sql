@@ -870,5 +870,5 @@ BEGIN
 	END LOOP;
 END
 $$;
--- It tells every process that the extension has changed (stmt.c).
+-- It tells every process that the extension has changed (statement.c).
 UPDATE pg_namespace SET nspname = nspname WHERE oid = 'saga'::regnamespace;

@@ -180,6 +180,8 @@ typedef struct SagaFailure
 	bool		unknown;		/* and nobody can find out */
 	bool		from_branch;	/* States.BranchFailed names it too */
 	bool		heartbeat;		/* States.HeartbeatTimeout names it too */
+	bool		of_task;		/* said of a task, not of what the state does around it */
+	bool		completed;		/* the call is done, and what was to be made of its answer has failed */
 } SagaFailure;
 
 /* run.c */
@@ -223,6 +225,7 @@ extern void saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat)
 /* run_error.c */
 extern void saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 extern void saga_thread_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault);
+extern void saga_completed_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault);
 extern char *saga_state_cause(const SagaThread *thread, const char *cause);
 
 /* run_context.c */
@@ -231,6 +234,8 @@ extern Jsonb *saga_scope_context(void *arg);
 
 /* run_debt.c */
 extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
+extern void saga_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
+extern void saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure);
 extern void saga_cut(SagaRun *run, const SagaThread *thread);
 extern void saga_take_back_published(SagaRun *run);
 extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
@@ -249,11 +254,10 @@ extern Jsonb *saga_effects_to_jsonb(List *effects);
 extern Jsonb *saga_run_left(SagaRun *run);
 
 /* run_compensate.c */
-extern SagaDone *saga_done_push(SagaRun *run, SagaThread *thread);
+extern SagaDone *saga_done_push(SagaRun *run, SagaThread *thread, Jsonb *result);
 extern void saga_done_remove(SagaRun *run, int i);
 extern SagaDone *saga_undoing(SagaRun *run);
 extern void saga_undo_next(SagaRun *run);
-extern void saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result);
 extern void saga_compensation_start(SagaRun *run, int64 last_event);
 extern void saga_compensation_succeeded(SagaRun *run);
 extern void saga_compensation_failed(SagaRun *run, const SagaFailure *failure);

@@ -16,9 +16,12 @@
 
 #include "asl/run.h"
 
-/* Called when a visit has its result, or is given up. */
+/*
+ * Called when a visit has its result, or is given up: once, as what is done is
+ * not called again.  result: NULL when it is not known.
+ */
 SagaDone *
-saga_done_push(SagaRun *run, SagaThread *thread)
+saga_done_push(SagaRun *run, SagaThread *thread, Jsonb *result)
 {
 	SagaDone   *done;
 
@@ -39,6 +42,7 @@ saga_done_push(SagaRun *run, SagaThread *thread)
 	/* of another state the thread may have an older one */
 	done->task_id = thread->state->type == SAGA_STATE_TASK ? thread->task_id : 0;
 	done->input = thread->data;
+	done->output = result;
 	done->variables = thread->variables;
 	return done;
 }
@@ -48,25 +52,6 @@ saga_done_remove(SagaRun *run, int i)
 {
 	run->ndone--;
 	memmove(&run->done[i], &run->done[i + 1], sizeof(SagaDone) * (run->ndone - i));
-}
-
-/* Attempts of one visit are one item. */
-void
-saga_done_add(SagaRun *run, SagaThread *thread, Jsonb *result)
-{
-	int			i;
-
-	for (i = run->ndone - 1; thread->retry_count > 0 && i >= 0; i--)
-	{
-		if (run->done[i].call_id == thread->call_id)
-		{
-			run->done[i].input = thread->data;
-			run->done[i].output = result;
-			run->done[i].task_id = thread->state->type == SAGA_STATE_TASK ? thread->task_id : 0;
-			return;
-		}
-	}
-	saga_done_push(run, thread)->output = result;
 }
 
 /* What the handler that runs undoes. */

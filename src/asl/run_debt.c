@@ -7,6 +7,8 @@
  * call is an item of the list of what is to be undone, as a completed one is,
  * but "owed": the caller finds out how it went, and answers the task as if it
  * was open still.  Then the item is undone, goes, or is listed as not undone.
+ * A call that is done is given up too, when nothing can be made of its answer:
+ * its state fails, and is not called again.
  */
 #include "postgres.h"
 
@@ -201,14 +203,14 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 		saga_note_effect(run, thread, &call);
 	if (undo && fate >= SAGA_FATE_ANSWERED)
 	{
-		SagaDone   *done = saga_done_push(run, unconstify(SagaThread *, thread));
+		SagaDone   *done = saga_done_push(run, unconstify(SagaThread *, thread),
+										  thread->token != NULL ? thread->answer : NULL);
 
 		done->kind = SAGA_DONE_OWED;
 		done->kept = kept;
 		done->error = failure != NULL ? failure->error : NULL;
 		done->cause = failure != NULL ? failure->cause : NULL;
 		done->token = thread->token;
-		done->output = thread->token != NULL ? thread->answer : NULL;
 		done->destination = saga_copy(call.destination);
 		done->message_id = saga_copy(call.message_id);
 		done->key = saga_copy(call.key);
@@ -220,31 +222,96 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 }
 
 /*
- * The run has failed.  A state that publishes has completed with its commit,
- * whatever became of the message: of those that are to be undone, what never
- * left is taken back, and what is under way is found out.
+ * A state that publishes has completed with its commit, whatever became of the
+ * message.  When that is to be undone, one that never left is taken back, and
+ * the item may go; how one went that is under way is found out.
  */
+static void
+saga_take_back(SagaRun *run, SagaDone *done)
+{
+	SagaOutside call = {.task_id = done->task_id,.answered = true};
+
+	if (run->env.call_fate == NULL || done->task_id == 0 || done->state->type != SAGA_STATE_TASK ||
+		done->state->resource.wait_for_token ||
+		(done->state->resource.kind != SAGA_RES_PUBLISH && done->state->resource.kind != SAGA_RES_OTHER))
+		return;
+	run->env.call_fate(run->env.arg, SAGA_WISH_TAKE_BACK, &call);
+	if (call.fate == SAGA_FATE_NONE)
+		return;
+	done->destination = saga_copy(call.destination);
+	done->since = run->now;
+	(void) saga_apply_fate(run, done, &call);
+}
+
+/* The run has failed. */
 void
 saga_take_back_published(SagaRun *run)
 {
 	int			i;
 
-	for (i = run->ndone - 1; i >= 0 && run->env.call_fate != NULL; i--)
+	for (i = run->ndone - 1; i >= 0; i--)
 	{
-		SagaDone   *done = &run->done[i];
-		SagaOutside call = {.task_id = done->task_id,.answered = true};
-
-		if (done->kind != SAGA_DONE_COMPLETED || done->task_id == 0 || done->state->type != SAGA_STATE_TASK ||
-			done->state->resource.wait_for_token ||
-			(done->state->resource.kind != SAGA_RES_PUBLISH && done->state->resource.kind != SAGA_RES_OTHER))
-			continue;
-		run->env.call_fate(run->env.arg, SAGA_WISH_TAKE_BACK, &call);
-		if (call.fate == SAGA_FATE_NONE)
-			continue;
-		done->destination = saga_copy(call.destination);
-		done->since = run->now;
-		(void) saga_apply_fate(run, done, &call);
+		if (run->done[i].kind == SAGA_DONE_COMPLETED)
+			saga_take_back(run, &run->done[i]);
 	}
+}
+
+/* ---------- done, and of no use ---------- */
+
+static SagaDone *
+saga_find_done(SagaRun *run, int call_id)
+{
+	int			i;
+
+	for (i = run->ndone - 1; i >= 0; i--)
+	{
+		if (run->done[i].call_id == call_id)
+			return &run->done[i];
+	}
+	return NULL;
+}
+
+static void
+saga_done_unwanted(SagaRun *run, SagaDone *done, const SagaFailure *failure)
+{
+	done->kind = SAGA_DONE_UNWANTED;
+	done->kept = false;
+	done->error = failure->error;
+	done->cause = failure->cause;
+	saga_take_back(run, done);
+}
+
+/* The state's call is done, and the state fails all the same.  The caller lets saga_undo_next() undo it. */
+void
+saga_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure)
+{
+	SagaOutside call;
+	SagaDone   *done;
+
+	if (thread->state->compensate == NULL)
+	{
+		(void) saga_call_fate(run, thread, SAGA_WISH_IDENTIFY, &call);
+		if (call.message_id != NULL)
+			saga_note_effect(run, thread, &call);
+		return;
+	}
+	done = saga_find_done(run, thread->call_id);
+	if (done != NULL && !kept)
+		saga_done_unwanted(run, done, failure);
+}
+
+/* The catcher that was to keep a visit's call has failed: the state has not been left by it. */
+void
+saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure)
+{
+	SagaDone   *done = saga_find_done(run, call_id);
+
+	if (done == NULL)
+		return;
+	if (done->kind == SAGA_DONE_COMPLETED)
+		saga_done_unwanted(run, done, failure);
+	else
+		done->kept = false;
 }
 
 /* The thread is being dropped: so is its call, if one is out. */

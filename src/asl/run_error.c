@@ -22,8 +22,13 @@ saga_error_is(const char *error, const char *name)
 	return error != NULL && strcmp(error, name) == 0;
 }
 
+/*
+ * Two errors are taken by their names alone.  Of States.DataLimitExceeded
+ * AWS's manual says so; its service, as recorded, lets a catcher of all have
+ * that of a task.
+ */
 static bool
-saga_name_matches(const char *name, const SagaFailure *failure)
+saga_name_matches(const char *name, const SagaFailure *failure, bool catching)
 {
 	const char *error = failure->error;
 
@@ -32,9 +37,11 @@ saga_name_matches(const char *name, const SagaFailure *failure)
 	if (saga_error_is(error, name))
 		return true;
 	if (strcmp(name, "States.ALL") == 0)
-		return !saga_error_is(error, "States.Runtime");
+		return !saga_error_is(error, "States.Runtime") &&
+			(!saga_error_is(error, "States.DataLimitExceeded") || (catching && failure->of_task));
 	if (strcmp(name, "States.TaskFailed") == 0)
 		return !saga_error_is(error, "States.Runtime") &&
+			!saga_error_is(error, "States.DataLimitExceeded") &&
 			!saga_error_is(error, "States.Timeout") &&
 			!saga_error_is(error, "States.HeartbeatTimeout");
 	if (strcmp(name, "States.BranchFailed") == 0)
@@ -47,13 +54,13 @@ saga_name_matches(const char *name, const SagaFailure *failure)
 }
 
 static bool
-saga_errors_match(char **errors, int nerrors, const SagaFailure *failure)
+saga_errors_match(char **errors, int nerrors, const SagaFailure *failure, bool catching)
 {
 	int			i;
 
 	for (i = 0; i < nerrors; i++)
 	{
-		if (saga_name_matches(errors[i], failure))
+		if (saga_name_matches(errors[i], failure, catching))
 			return true;
 	}
 	return false;
@@ -88,6 +95,7 @@ saga_names_doubt(char **errors, int nerrors)
 	return false;
 }
 
+/* What is done is not done again: its answer would be the same, and nothing could be made of that. */
 static bool
 saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
@@ -95,12 +103,14 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	const SagaRetrier *retrier;
 	int			i;
 
+	if (failure->completed)
+		return false;
 	for (i = 0; i < state->nretriers; i++)
 	{
 		/* what nobody can find out is not made a second time, unless somebody says that he minds not */
 		if (failure->unknown && !saga_names_doubt(state->retriers[i].errors, state->retriers[i].nerrors))
 			continue;
-		if (saga_errors_match(state->retriers[i].errors, state->retriers[i].nerrors, failure))
+		if (saga_errors_match(state->retriers[i].errors, state->retriers[i].nerrors, failure, false))
 			break;
 	}
 	if (i == state->nretriers)
@@ -217,7 +227,7 @@ saga_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	parent->nopen = 0;
 	parent->phase = SAGA_PHASE_ATTEMPT;
 	outer.from_branch = true;
-	outer.in_doubt = outer.unknown = false;
+	outer.in_doubt = outer.unknown = outer.of_task = outer.completed = false;
 	saga_thread_fail(run, parent, &outer);
 }
 
@@ -238,6 +248,9 @@ saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	const SagaState *state = thread->state;
 	SagaFailure own = *failure;
 	SagaFault	fault = {0};
+	int			call_id = thread->call_id;
+	bool		given_up = thread != run->handler && (failure->in_doubt || failure->completed);
+	bool		kept;
 	int			i;
 
 	check_stack_depth();
@@ -252,16 +265,24 @@ saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	}
 	for (i = 0; i < state->ncatchers; i++)
 	{
-		if (saga_errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure))
+		if (saga_errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure, true))
 			break;
 	}
-	if (failure->in_doubt && thread != run->handler)
-		saga_let_go(run, thread,
-					i < state->ncatchers && saga_names_doubt(state->catchers[i].errors, state->catchers[i].nerrors), failure);
+	kept = i < state->ncatchers && saga_names_doubt(state->catchers[i].errors, state->catchers[i].nerrors);
+	if (given_up && failure->completed)
+		saga_give_up_done(run, thread, kept, failure);
+	else if (given_up)
+		saga_let_go(run, thread, kept, failure);
 	if (i < state->ncatchers)
 	{
 		if (saga_thread_catch(run, thread, &state->catchers[i], failure, &fault))
+		{
+			if (given_up)
+				saga_undo_next(run);
 			return;
+		}
+		if (given_up && kept)
+			saga_keep_no_more(run, call_id, failure);
 		own.error = fault.error;
 		own.cause = saga_state_cause(thread, fault.cause);
 		/* there is no room for the error, but the dead letter has to tell what went wrong first */
@@ -269,9 +290,11 @@ saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 			own.cause = psprintf("%s It was to catch %s: %s", own.cause,
 								 failure->error != NULL ? failure->error : "an error",
 								 failure->cause != NULL ? failure->cause : "");
-		own.in_doubt = false;
+		own.in_doubt = own.of_task = false;
 	}
 	saga_thread_give_up(run, thread, &own);
+	if (given_up)
+		saga_undo_next(run);
 }
 
 /* The words of AWS around the cause of a fault inside a state. */
@@ -282,16 +305,31 @@ saga_state_cause(const SagaThread *thread, const char *cause)
 					thread->state->name, thread->entered_event, cause != NULL ? cause : "");
 }
 
+static void
+saga_fault_failure(const SagaThread *thread, const SagaFault *fault, SagaFailure *failure)
+{
+	failure->error = fault->error != NULL ? fault->error : "States.Runtime";
+	if (strcmp(failure->error, "States.DataLimitExceeded") == 0)
+		failure->cause = fault->cause;
+	else
+		failure->cause = saga_state_cause(thread, fault->cause);
+}
+
 void
 saga_thread_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault)
 {
-	SagaFailure failure = {.error = fault->error};
+	SagaFailure failure = {0};
 
-	if (failure.error == NULL)
-		failure.error = "States.Runtime";
-	if (strcmp(failure.error, "States.DataLimitExceeded") == 0)
-		failure.cause = fault->cause;
-	else
-		failure.cause = saga_state_cause(thread, fault->cause);
+	saga_fault_failure(thread, fault, &failure);
+	saga_thread_fail(run, thread, &failure);
+}
+
+/* The state has its result: a task's call is done, a Parallel's branches are. */
+void
+saga_completed_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault)
+{
+	SagaFailure failure = {.completed = true};
+
+	saga_fault_failure(thread, fault, &failure);
 	saga_thread_fail(run, thread, &failure);
 }

@@ -201,7 +201,7 @@ saga_thread_leave(SagaRun *run, SagaThread *thread, Jsonb *output, const SagaSta
 	if (output == NULL ||
 		!saga_check_limit(run, thread->state->name, output, &fault) ||
 		!saga_thread_assign(run, thread, assign, assign_data, &assigned, &fault))
-		saga_thread_fault(run, thread, &fault);
+		saga_completed_fault(run, thread, &fault);
 	else
 		saga_thread_exit(run, thread, output, next, assigned);
 }
@@ -216,12 +216,12 @@ saga_thread_complete(SagaRun *run, SagaThread *thread, Jsonb *result)
 
 	check_stack_depth();
 	if (state->compensate != NULL)
-		saga_done_add(run, thread, result);
+		(void) saga_done_push(run, thread, result);
 	result = saga_template_apply(run, thread, state->result_selector, result, &fault);
 	if (result != NULL)
 		output = saga_path_field_put(&state->result_path, thread->input, result, &fault);
 	if (output == NULL)
-		saga_thread_fault(run, thread, &fault);
+		saga_completed_fault(run, thread, &fault);
 	else
 		saga_thread_leave(run, thread, output, state->next, state->assign, result);
 }

@@ -261,12 +261,14 @@ saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz no
 	/* also when the next attempt would be due only later: it is the same call */
 	saga_thread_unready(thread);
 	thread->resume = thread->answered = false;
-	if (!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
+	/* nobody reads what a handler says */
+	if (thread != run->handler &&
+		!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
 	{
 		/* it was done all the same */
-		if (thread != run->handler && thread->state->compensate != NULL)
-			saga_done_add(run, thread, saga_copy_value(output));
-		saga_task_fail(run, thread, &(SagaFailure) {.error = fault.error,.cause = fault.cause});
+		if (thread->state->compensate != NULL)
+			(void) saga_done_push(run, thread, saga_copy_value(output));
+		saga_task_fail(run, thread, &(SagaFailure) {.error = fault.error,.cause = fault.cause,.completed = true});
 	}
 	else
 	{
@@ -287,6 +289,7 @@ void
 saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	const char *error = failure->error;
+	SagaFailure own = *failure;
 	bool		timed_out = error != NULL &&
 		(strcmp(error, "States.Timeout") == 0 || strcmp(error, "States.HeartbeatTimeout") == 0);
 	SagaEventRecord *record = saga_log_task(run, thread,
@@ -295,7 +298,8 @@ saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	record->strings[3] = error;
 	record->strings[4] = failure->cause;
 	thread->phase = SAGA_PHASE_ATTEMPT;
-	saga_thread_fail(run, thread, failure);
+	own.of_task = true;
+	saga_thread_fail(run, thread, &own);
 }
 
 /* As recorded at AWS, an overdue heartbeat is States.Timeout too. */

@@ -1,6 +1,7 @@
 /*
  * clock.c
- *		A clock that nobody sets, the same for all processes of a server.
+ *		Time: a clock that nobody sets, the same for all processes of a server,
+ *		and lengths of time.
  */
 #include "postgres.h"
 
@@ -24,4 +25,12 @@ TimestampTz
 saga_monotonic_now(void)
 {
 	return (TimestampTz) saga_monotonic_us();
+}
+
+int64
+saga_interval_ms(const Interval *interval)
+{
+	int64		days = (int64) interval->month * 30 + interval->day;
+
+	return days * (USECS_PER_DAY / 1000) + interval->time / 1000;
 }

@@ -1,6 +1,7 @@
 /*
  * clock.h
- *		A clock that nobody sets, the same for all processes of a server.
+ *		Time: a clock that nobody sets, the same for all processes of a server,
+ *		and lengths of time.
  */
 #ifndef SAGA_CLOCK_H
 #define SAGA_CLOCK_H
@@ -11,5 +12,8 @@ extern uint64 saga_monotonic_us(void);
 
 /* The same, for pauses: it is no date. */
 extern TimestampTz saga_monotonic_now(void);
+
+/* Milliseconds.  A month counts 30 days, as in SQL's own comparison of intervals. */
+extern int64 saga_interval_ms(const Interval *interval);
 
 #endif							/* SAGA_CLOCK_H */

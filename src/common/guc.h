@@ -19,9 +19,9 @@ extern int	saga_batch_size;	/* executions for one commit */
 extern int	saga_batch_time_ms; /* and no longer than this */
 extern int	saga_step_lock_timeout_ms;	/* a step in a batch waits no longer for a lock */
 extern int	saga_payload_limit_kb;	/* JSON of a result or an output; 0: any */
-extern int	saga_crash_limit;
-extern int	saga_answer_limit_kb;
-extern int	saga_answer_memory_kb;	/* crashes of the server during one execution */
+extern int	saga_crash_limit;	/* crashes of the server during one execution */
+extern int	saga_answer_limit_kb;	/* of one answer, unless its destination has another */
+extern int	saga_answer_memory_kb;	/* of all answers that a publisher has and has not recorded */
 
 /* retention, in minutes (GUC_UNIT_MIN) */
 extern int	saga_execution_retention_min;

@@ -43,7 +43,7 @@ COMMENT ON COLUMN @extschema@.invoice_submission.number_scope IS
 COMMENT ON COLUMN @extschema@.invoice_submission.number_key IS
 	'the number in one spelling, see invoice_number_key: numbers of one key look alike';
 COMMENT ON COLUMN @extschema@.invoice_submission.possible_duplicate IS
-	'another invoice of the seller had a number that looks alike: a person is asked (INV-DUPLICATE)';
+	'another invoice of the seller had a number that looks alike, or it made room for one and something of it may stand: a person is asked (INV-DUPLICATE)';
 
 CREATE TABLE @extschema@.invoice_document_history (
 	tracking_id uuid NOT NULL,

@@ -12,18 +12,25 @@ COMMENT ON FUNCTION @extschema@.invoice_document_key(json) IS
 -- no-break space) are one, letters in upper case, and without blanks, invisible characters, hyphens and
 -- dashes, dots, slashes and underscores. If nothing is left, the number itself.
 CREATE FUNCTION @extschema@.invoice_number_key(number text) RETURNS text
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	-- beyond ASCII, of Unicode 16: Cc, Cf, White_Space, Default_Ignorable_Code_Point, and two that are drawn as blanks
+	unseen text := '\u0080-\u00A0\u00AD\u034F\u0600-\u0605\u061C\u06DD\u070F\u0890\u0891\u08E2\u115F\u1160\u1680\u17B4\u17B5'
+		'\u180B-\u180F\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFFB'
+		'\U000110BD\U000110CD\U00013430-\U0001343F\U0001BCA0-\U0001BCA3\U0001D159\U0001D173-\U0001D17A\U000E0000-\U000E0FFF';
+	-- Pd, Dash, and what is drawn as a hyphen, a minus or a slash
+	dashes text := '\u02D7\u058A\u05BE\u1400\u1806\u2010-\u2015\u2043\u2044\u2053\u207B\u208B\u2212\u2215\u2796\u2E17\u2E1A\u2E3A\u2E3B'
+		'\u2E40\u2E5D\u301C\u3030\u30A0\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD';
 	key text := number;
 BEGIN
-	IF getdatabaseencoding() = 'UTF8' THEN
-		key := regexp_replace(normalize(number, NFKC),
-			'[\u00AD\u034F\u061C\u1680\u180E\u200B-\u200F\u2010-\u2015\u2028-\u202E\u2043\u2044\u2060-\u2069\u2212\u2215\uFE00-\uFE0F\uFEFF]', '', 'g');
+	IF getdatabaseencoding() = 'UTF8' AND octet_length(number) > length(number) THEN
+		-- again without them: a letter and its accent may have been apart
+		key := normalize(regexp_replace(normalize(number, NFKC), '[' || unseen || dashes || ']', '', 'g'), NFKC);
 	END IF;
 	-- ASCII first: there are languages in which an i is no I
-	key := upper(upper(regexp_replace(key, '[\s/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
+	key := upper(upper(regexp_replace(key, '[\s\x01-\x1F\x7F/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
 	IF key = '' THEN
 		key := number;
 	END IF;
@@ -33,7 +40,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_number_key(text) IS
-	'an invoice number in one spelling: numbers that differ in case, blanks, hyphens, dots, slashes, underscores or the width of characters have the same';
+	'an invoice number in one spelling: numbers that differ in case, blanks, invisible characters, hyphens and dashes, dots, slashes, underscores or the width of characters have the same';
 
 -- In PL/pgSQL, which plans it once a session: a function in SQL would be planned for each invoice.
 CREATE FUNCTION @extschema@.invoice_number_scope(type_code text, issue_date date, number_with text[]) RETURNS text
@@ -69,7 +76,27 @@ AS $$
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
 
--- dead: its execution ended without success. Of the workflows of invoices alone: when retention has
+-- What of an execution may stand, in words. An entry is open until it is undone, somebody has said that
+-- nothing is there, or it is closed (src/engine/entry.c). In two places: an execution that ended in 0.1
+-- has its list in the dead letter alone.
+CREATE FUNCTION @extschema@.invoice_standing(execution uuid, closed boolean) RETURNS text
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(DISTINCT concat(coalesce(x->>'state', x#>>'{}'), ' (',
+			CASE x->>'outcome' WHEN 'done' THEN 'done' ELSE 'nobody knows whether it is there' END,
+			', message ' || (x->>'message_id'), ')'), ', ')
+		FROM (SELECT e.not_compensated AS list FROM saga.execution e
+				WHERE e.execution_id = execution AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+			UNION ALL SELECT d.details->'not_compensated' FROM saga.all_dead_letters d
+				WHERE d.message_id = execution AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
+			CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(l.list) WHEN 'array' THEN l.list ELSE '[]' END) x
+		WHERE closed OR NOT x ? 'closed'
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, boolean) IS
+	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. closed: also what nobody finds out any more (saga.settle says unknown, force)';
+
+-- dead: its execution ended without success, and nothing that it did may stand. Of the workflows of invoices alone: when retention has
 -- removed an execution, anybody can give its id to one of his own. SECURITY DEFINER: a step asks this
 -- about an execution that may be of an earlier owner's workflow.
 CREATE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
@@ -79,17 +106,30 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
+		AND @extschema@.invoice_standing(execution, false) IS NULL
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success';
+COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
+
+-- What is closed frees the number, but a person looks at who takes it.
+CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, superseded boolean) RETURNS boolean
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, true) IS NOT NULL
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, boolean) IS
+	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does or has left';
 
 -- The submission that holds a number: null when there is none (any more), or
--- when it was dead and has made room; raises when it is another document.
+-- when it was dead and has made room; raises when it is another document. One
+-- of which something may stand keeps its number, until a person has found out.
 CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	earlier @extschema@.invoice_submission;
+	standing text;
 BEGIN
 	SELECT * INTO earlier FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_earlier.seller_key AND s.number = invoice_earlier.number
@@ -99,13 +139,24 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
+		standing := @extschema@.invoice_standing(earlier.execution_id, false);
+		IF standing IS NOT NULL THEN
+			RAISE unique_violation USING
+				MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s, of which something may still stand',
+								 number, earlier.tracking_id),
+				DETAIL = format('It ended without success, and this has not been undone: %s.', standing),
+				HINT = format('Find out what became of it and say so with saga.settle: "no_effect" when nothing is there, "done" to undo it. Then submit this one again. Or give it to invoice_retry(%L, document, force => true).',
+							  earlier.tracking_id),
+				TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
+		END IF;
 		RAISE unique_violation USING
 			MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s',
 							 number, earlier.tracking_id),
 			HINT = 'A changed invoice needs a number of its own, unless the earlier one has failed or was cancelled.',
 			TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
 	END IF;
-	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp()
+	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp(),
+			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL
 		WHERE s.tracking_id = earlier.tracking_id;
 	RETURN NULL;
 END
@@ -114,7 +165,8 @@ COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json) IS
 	'the earlier submission of the same document; null when there is none in the way';
 
 -- Whether a live invoice of the seller, other than this one, has a number that looks alike. A dead one that
--- was the first is not in the way: it is a possible duplicate from now on, should it be retried.
+-- was the first is not in the way: it is a possible duplicate from now on, should it be retried. One that
+-- was closed with something that may stand is, also when it has made room.
 CREATE FUNCTION @extschema@.invoice_looks_alike(self uuid, seller_key text, number_key text, number_scope text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -136,12 +188,12 @@ BEGIN
 	RETURN EXISTS (SELECT FROM @extschema@.invoice_submission s
 		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
 			AND s.number_scope = invoice_looks_alike.number_scope
-			AND s.possible_duplicate AND s.superseded_at IS NULL AND s.tracking_id <> self
-			AND NOT @extschema@.invoice_is_dead(s.execution_id));
+			AND s.possible_duplicate AND s.tracking_id <> self
+			AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
-	'whether another live invoice of the seller has a number that looks alike';
+	'whether another invoice of the seller, which is not dead or has left something, has a number that looks alike';
 
 -- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
 -- any table, workflow or queue. It runs nothing of the caller's.
@@ -177,8 +229,8 @@ BEGIN
 					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
-							AND s.possible_duplicate AND s.superseded_at IS NULL
-							AND NOT @extschema@.invoice_is_dead(s.execution_id)))
+							AND s.possible_duplicate
+							AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
 		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);

@@ -163,12 +163,12 @@ BEGIN
 			DETAIL = format('Its status is "%s".', status),
 			HINT = 'Only an invoice that failed, was rejected or was cancelled can be retried.';
 	END IF;
-	IF NOT coalesce(force, false) AND EXISTS (
-		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated) THEN
+	IF NOT coalesce(force, false) AND (@extschema@.invoice_standing(submission.execution_id, false) IS NOT NULL OR EXISTS (
+		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated)) THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('invoice %s has not been undone completely', tracking_id),
 			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
-			HINT = 'Undo it by hand (invoice_dlq shows what is left), then call invoice_retry with force => true.';
+			HINT = 'Find out what became of it (invoice_dlq shows what is left) and say so with saga.settle; or undo it by hand, then call invoice_retry with force => true.';
 	END IF;
 	-- what the last attempt has left is not undone any more: it would be what this one does
 	IF EXISTS (SELECT FROM saga.execution e, jsonb_array_elements(e.not_compensated) x

@@ -31,11 +31,12 @@ CREATE VIEW @extschema@.invoice_tracking AS
 		coalesce(i.payable, a.payable) AS payable,
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
 		s.type_code, s.issue_date,
-		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable
+		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable,
+		e.waiting_for
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
-		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at
+		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at, x.waiting_for
 			FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
 				CROSS JOIN LATERAL (SELECT v.* FROM saga.all_executions v
 					WHERE v.workflow_id = w.workflow_id AND v.execution_id = s.execution_id OFFSET 0) x) e ON true
@@ -53,6 +54,8 @@ COMMENT ON COLUMN @extschema@.invoice_tracking.current_step IS 'state of the wor
 COMMENT ON COLUMN @extschema@.invoice_tracking.attempts IS '1, and one more for each invoice_retry';
 COMMENT ON COLUMN @extschema@.invoice_tracking.payable IS 'amount due as computed; null before it is held or saved';
 COMMENT ON COLUMN @extschema@.invoice_tracking.signed_payable IS 'payable, that of a credit note negative: what can be summed up';
+COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS
+	'of a call that was given up, most often by one that is undoing: it is being found out whether it was done, see saga.in_doubt; else null';
 COMMENT ON COLUMN @extschema@.invoice_tracking.error IS 'name of the error that ended it: InvoiceInvalid, InvoiceRejected, InvoiceCancelled, or one of the workflow engine';
 
 CREATE FUNCTION @extschema@.invoice_status(tracking_id uuid) RETURNS text

@@ -1,4 +1,4 @@
--- value: one path, expression, template or rule of a workflow, to try it out
+-- jsonpath: one path, expression, template or rule of a workflow, to try it out
 CREATE FUNCTION saga.eval_path(path text, input jsonb, context jsonb DEFAULT NULL, variables jsonb DEFAULT NULL)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'saga_eval_path'

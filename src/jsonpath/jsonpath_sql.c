@@ -1,5 +1,5 @@
 /*
- * value_sql.c
+ * jsonpath_sql.c
  *		SQL functions that evaluate a single path, template or rule.  They
  *		make a person's experiments, and our tests, independent of a machine.
  */

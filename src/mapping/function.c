@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "common/text.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
@@ -184,19 +183,6 @@ check_array(SagaMapCall *call, int arg, const SagaMapParam *param)
 		return false;
 	saga_map_set_array(v, &list, 0);
 	return true;
-}
-
-bool
-saga_map_call_error(SagaMapCall *call, const char *fmt,...)
-{
-	va_list		args;
-	char	   *message;
-
-	va_start(args, fmt);
-	message = saga_vformat(fmt, args);
-	va_end(args);
-	return saga_map_error(call->ev, "$%s %s at position %d", call->node->function->name, message,
-						  pg_mbstrlen_with_len(call->ev->mapping->text, call->node->offset) + 1);
 }
 
 static bool

@@ -254,8 +254,10 @@ saga_revoke(PG_FUNCTION_ARGS)
 {
 	Grant		grant = grant_arguments(fcinfo);
 
-	saga_run(&revoke_stmt, saga_param_text("kind", saga_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
-			 saga_param_oid("role", grant.role), saga_param_text("right", grant.right));
+	/* whoever is told reads much anew, of all owners: not for nothing */
+	if (saga_run(&revoke_stmt, saga_param_text("kind", saga_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
+				 saga_param_oid("role", grant.role), saga_param_text("right", grant.right)) == 0)
+		PG_RETURN_VOID();
 	for (int i = 0; i < nlisteners; i++)
 		listeners[i] (grant.kind);
 	PG_RETURN_VOID();

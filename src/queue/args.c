@@ -5,20 +5,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/clock.h"
 #include "miscadmin.h"
 #include "queue/internal.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-
-/* A month counts 30 days, as in SQL's own comparison of intervals. */
-int64
-saga_interval_ms(const Interval *interval)
-{
-	int64		days = (int64) interval->month * 30 + interval->day;
-
-	return days * (USECS_PER_DAY / 1000) + interval->time / 1000;
-}
 
 void
 saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name)

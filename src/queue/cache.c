@@ -11,6 +11,7 @@
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
+#include "common/clock.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "queue/internal.h"

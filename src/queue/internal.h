@@ -30,7 +30,6 @@ extern void saga_forget_if_gone(int32 queue_id);
 
 /* args.c: arguments of SQL functions */
 extern const SagaQueue *saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights);
-extern int64 saga_interval_ms(const Interval *interval);
 extern void saga_check_plain(const SagaQueue *queue);
 extern void saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);
 extern int64 saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null);

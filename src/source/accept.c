@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/statement.h"
 #include "engine/engine.h"
 #include "miscadmin.h"
@@ -23,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_ID_BYTES	128
+#define ACCEPT_SLICE_MS	20		/* then the transaction makes nothing more of what came: the others wait */
 #define DAMAGED_RECEIVES 5		/* a message that is damaged so often is a dead letter */
 #define MAX_SENT_MS		INT64CONST(253402300799000) /* the end of the year 9999 */
 
@@ -235,6 +237,11 @@ convert(const SagaSource *source, const SagaSqsMessage *received, Incoming *in)
 
 /* ---------- seen before? ---------- */
 
+static SagaStatement known_stmt = {
+	.sql = "SELECT dedup_id FROM saga.source_seen WHERE source_id = $source_id AND dedup_id = ANY ($dedup_ids)",
+	.read_only = true
+};
+
 static SagaStatement seen_stmt = {
 	.sql = "INSERT INTO saga.source_seen (source_id, dedup_id, message_id, seen_at) "
 	"SELECT $source_id, u.dedup_id, u.message_id, $seen_at FROM unnest($dedup_ids, $message_ids) u(dedup_id, message_id) "
@@ -249,6 +256,44 @@ static SagaStatement seen_fifo_stmt = {
 	"WHERE s.seen_at NOT BETWEEN excluded.seen_at - interval '5 minutes' AND excluded.seen_at + interval '5 minutes'"
 };
 
+static char *
+dedup_id(const SagaSqsMessage *message)
+{
+	return saga_foreign_text(message->id, strlen(message->id), MAX_ID_BYTES);
+}
+
+/*
+ * Which of them are there, looked up before anything is made of them: whoever
+ * sends the same ones again and again takes no more time than that.
+ */
+static bool *
+look_up_known(const SagaSource *source, SagaSqsMessage **messages, int n)
+{
+	bool	   *known = palloc0(sizeof(bool) * n);
+	char	  **texts = palloc(sizeof(char *) * n);
+	Datum	   *ids = palloc(sizeof(Datum) * n);
+	SagaRaised	save;
+	SagaRows   *rows;
+
+	for (int i = 0; i < n; i++)
+	{
+		texts[i] = dedup_id(messages[i]);
+		ids[i] = CStringGetTextDatum(texts[i]);
+	}
+	saga_raise(&save);
+	rows = saga_query(&known_stmt, saga_param_int4("source_id", source->source_id),
+					  saga_param_array("dedup_ids", TEXTARRAYOID, construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT)));
+	saga_lower(&save);
+	while (saga_next(rows))
+	{
+		const char *id = saga_column_text(rows, "dedup_id");
+
+		for (int i = 0; i < n; i++)
+			known[i] |= strcmp(texts[i], id) == 0;
+	}
+	return known;
+}
+
 /* By the ids of the service: the same message, perhaps twice in this batch. */
 static void
 mark_new(const SagaSource *source, Incoming *in, int n, TimestampTz now)
@@ -259,7 +304,7 @@ mark_new(const SagaSource *source, Incoming *in, int n, TimestampTz now)
 
 	for (int i = 0; i < n; i++)
 	{
-		ids[i] = CStringGetTextDatum(saga_foreign_text(in[i].message->id, strlen(in[i].message->id), MAX_ID_BYTES));
+		ids[i] = CStringGetTextDatum(dedup_id(in[i].message));
 		ours[i] = UUIDPGetDatum(&in[i].id);
 	}
 	rows = saga_query(&seen_stmt, saga_param_int4("source_id", source->source_id),
@@ -290,7 +335,7 @@ mark_fifo(const SagaSource *source, Incoming *in, TimestampTz now)
 	in->is_new = saga_run(&seen_fifo_stmt, saga_param_int4("source_id", source->source_id),
 						  saga_param_text("dedup_id", saga_foreign_text(key, strlen(key), 3 * MAX_ID_BYTES)),
 						  saga_param_uuid("message_id", &in->id),
-						  saga_param_timestamptz("seen_at", in->sent_at != 0 ? in->sent_at : now)) > 0;
+						  saga_param_timestamptz("seen_at", in->sent_at != 0 ? Min(in->sent_at, now) : now)) > 0;
 }
 
 /* Raised once for all of them: a FIFO queue has a statement for each message. */
@@ -360,6 +405,31 @@ count_up(const SagaSource *source, int n, const SagaAccepted *accepted, Timestam
 			 saga_param_timestamptz("last_received_at", now));
 }
 
+/* What is new, as far as there is time.  Returns how many are whole. */
+static int
+convert_new(const SagaSource *source, SagaSqsMessage **messages, int n, Incoming *in, SagaAccepted *accepted)
+{
+	const bool *known = look_up_known(source, messages, n);
+	TimestampTz begun_at = saga_monotonic_now();
+	int			whole = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (whole > 0 && TimestampDifferenceExceeds(begun_at, saga_monotonic_now(), ACCEPT_SLICE_MS))
+			break;
+		messages[i]->settled = known[i] || convert(source, messages[i], &in[whole]);
+		if (known[i])
+			accepted->duplicates++;
+		else if (messages[i]->settled)
+			whole++;
+		else
+			accepted->damaged++;
+	}
+	accepted->seen = i;
+	return whole;
+}
+
 void
 saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMessage **messages, int n,
 				   SagaAccepted *accepted)
@@ -367,19 +437,14 @@ saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMess
 	TimestampTz now = GetCurrentTimestamp();
 	Incoming   *in = palloc(sizeof(Incoming) * n);
 	SagaSend   *rows = palloc(sizeof(SagaSend) * n);
-	int			whole = 0;
+	int			whole;
 	int			i;
 
 	memset(accepted, 0, sizeof(*accepted));
 	queue = saga_queue_lock(queue);
-	for (i = 0; i < n; i++)
-	{
-		messages[i]->settled = convert(source, messages[i], &in[whole]);
-		if (messages[i]->settled)
-			whole++;
-	}
-	accepted->damaged = n - whole;
-	mark_seen(source, in, whole, now);
+	whole = convert_new(source, messages, n, in, accepted);
+	if (whole > 0)
+		mark_seen(source, in, whole, now);
 	for (i = 0; i < whole; i++)
 	{
 		if (!in[i].is_new)
@@ -394,7 +459,7 @@ saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMess
 	}
 	if (accepted->inserted > 0)
 		saga_send_rows(queue, rows, accepted->inserted);
-	count_up(source, n, accepted, now);
+	count_up(source, accepted->seen, accepted, now);
 }
 
 static SagaStatement note_stmt = {

@@ -71,7 +71,7 @@ saga_source_changed(PG_FUNCTION_ARGS)
 /* ---------- which there are ---------- */
 
 static SagaStatement list_stmt = {
-	.sql = "SELECT source_id, name, owner::oid, queue_id, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id",
+	.sql = "SELECT source_id, name, owner::oid, changed_at, queue_id, inbox, settings FROM saga.source WHERE NOT paused ORDER BY source_id",
 	.read_only = true
 };
 
@@ -123,6 +123,7 @@ saga_source_list(MemoryContext parent)
 		source->source_id = saga_column_int4(rows, "source_id");
 		source->name = saga_column_text(rows, "name");
 		source->owner = saga_column_oid(rows, "owner");
+		source->changed_at = saga_column_timestamptz(rows, "changed_at");
 		source->queue_id = saga_column_int4(rows, "queue_id");
 		source->inbox = saga_column_bool(rows, "inbox");
 		settings = saga_secret_qualify("source", source->source_id, saga_column_jsonb(rows, "settings"));

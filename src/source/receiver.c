@@ -1,6 +1,7 @@
 /*
  * receiver.c
- *		The event loop of the sources: receives, commits, deletes (intake.c).
+ *		The event loop of the sources.  What it does for each owner is in
+ *		share.c, for one source in intake.c and settle.c.
  *
  * Whatever raises leaves each request in one list, so the next turn goes on
  * from there.  No transaction is open while the network is waited for.
@@ -11,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/clock.h"
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -22,6 +24,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
+
+#define RELOAD_MS		200		/* between two readings of all sources */
+#define RELOAD_PAUSE	10		/* and so many times as long as one takes */
 
 /* ---------- transactions ---------- */
 
@@ -57,66 +62,104 @@ saga_receiver_commit(SagaReceiver *receiver)
 
 /* ---------- the list of sources ---------- */
 
-SagaIntake *
-saga_receiver_find(SagaReceiver *receiver, int32 source_id)
+/* Among the first n, which are in the order of their ids. */
+static SagaIntake *
+find(SagaReceiver *receiver, int n, int32 source_id)
 {
-	ListCell   *lc;
+	int			low = 0;
+	int			high = n;
 
-	foreach(lc, receiver->intakes)
+	while (low < high)
 	{
-		SagaIntake *intake = lfirst(lc);
+		int			middle = (low + high) / 2;
+		SagaIntake *intake = list_nth(receiver->intakes, middle);
 
 		if (intake->source->source_id == source_id)
 			return intake;
+		if (intake->source->source_id < source_id)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return NULL;
 }
 
-/* What has changed may have been mended: it is tried at once. */
 static void
-serve(SagaReceiver *receiver, SagaSource *source)
+serve(SagaReceiver *receiver, int nold, SagaSource *source)
 {
-	SagaIntake *intake = saga_receiver_find(receiver, source->source_id);
+	SagaIntake *intake = find(receiver, nold, source->source_id);
+	SagaSourceOwner *owner = saga_source_owner(receiver, source->owner);
 
 	MemoryContextSetParent(source->context, receiver->context);
 	if (intake == NULL)
 	{
-		intake = MemoryContextAllocZero(receiver->context, sizeof(SagaIntake));
-		dlist_init(&intake->received);
+		intake = saga_intake_new(receiver->context);
 		receiver->intakes = lappend(receiver->intakes, intake);
 	}
-	else
-		saga_source_release(intake->source);
-	intake->source = source;
-	intake->account = saga_budget_account(receiver->budget, source->owner);
-	intake->stopped = false;
-	intake->want = 1;
-	intake->failures = 0;
-	intake->receive_at = intake->look_at = intake->note_at = 0;
-	intake->looked = false;
+	saga_intake_serve_as(intake, source, owner);
 }
 
+static int
+compare_ids(const ListCell *a, const ListCell *b)
+{
+	int32		x = ((SagaIntake *) lfirst(a))->source->source_id;
+	int32		y = ((SagaIntake *) lfirst(b))->source->source_id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Those of each owner. */
+static void
+list_by_owner(SagaReceiver *receiver)
+{
+	ListCell   *lc;
+
+	list_sort(receiver->intakes, compare_ids);
+	foreach(lc, receiver->owners)
+	{
+		list_free(((SagaSourceOwner *) lfirst(lc))->intakes);
+		((SagaSourceOwner *) lfirst(lc))->intakes = NIL;
+	}
+	foreach(lc, receiver->intakes)
+	{
+		SagaIntake *intake = lfirst(lc);
+
+		intake->owner->intakes = lappend(intake->owner->intakes, intake);
+	}
+}
+
+/*
+ * The first change is seen at once; of many in a row, which one owner can
+ * make, the others have their pause.
+ */
 static void
 reload(SagaReceiver *receiver)
 {
 	uint32		generation = saga_sources_generation();
+	TimestampTz begun_at = saga_monotonic_now();
+	TimestampTz ended_at;
+	int			nold = list_length(receiver->intakes);
 	List	   *sources;
 	ListCell   *lc;
 
-	if (receiver->listed && generation == receiver->generation)
+	if (receiver->listed && (generation == receiver->generation || begun_at < receiver->reload_at))
 		return;
 	saga_receiver_begin(receiver);
 	sources = saga_source_list(receiver->work);
 	saga_receiver_commit(receiver);
 
 	MemoryContextSwitchTo(receiver->context);
+	list_sort(receiver->intakes, compare_ids);
 	foreach(lc, receiver->intakes)
 		((SagaIntake *) lfirst(lc))->stopped = true;
 	foreach(lc, sources)
-		serve(receiver, lfirst(lc));
+		serve(receiver, nold, lfirst(lc));
+	list_by_owner(receiver);
 	MemoryContextSwitchTo(receiver->work);
 	receiver->generation = generation;
 	receiver->listed = true;
+	ended_at = saga_monotonic_now();
+	receiver->reload_at = TimestampTzPlusMilliseconds(ended_at + RELOAD_PAUSE * (ended_at - begun_at), RELOAD_MS);
 }
 
 /* Those that were stopped and have nothing left. */
@@ -129,8 +172,10 @@ forget_stopped(SagaReceiver *receiver)
 	{
 		SagaIntake *intake = lfirst(lc);
 
-		if (!intake->stopped || intake->receiving > 0 || !dlist_is_empty(&intake->received))
+		if (!intake->stopped || intake->receiving > 0 || intake->outstanding > 0 ||
+			!dlist_is_empty(&intake->received))
 			continue;
+		intake->owner->intakes = list_delete_ptr(intake->owner->intakes, intake);
 		receiver->intakes = foreach_delete_current(receiver->intakes, lc);
 		saga_source_release(intake->source);
 		if (intake->error != NULL)
@@ -141,72 +186,6 @@ forget_stopped(SagaReceiver *receiver)
 	}
 }
 
-/* ---------- starting requests ---------- */
-
-/* One after the other, beginning behind the one that was last: no source waits for all before it. */
-static int
-start_receives(SagaReceiver *receiver)
-{
-	int			nintakes = list_length(receiver->intakes);
-	int			first = 0;
-	bool		any = true;
-	int			n = 0;
-	int			i;
-
-	while (first < nintakes &&
-		   ((SagaIntake *) list_nth(receiver->intakes, first))->source->source_id <= receiver->last_received)
-		first++;
-	while (any)
-	{
-		any = false;
-		for (i = 0; i < nintakes; i++)
-		{
-			SagaIntake *intake = list_nth(receiver->intakes, (first + i) % nintakes);
-
-			if (!saga_intake_may_receive(receiver, intake, saga_monotonic_now()))
-				continue;
-			receiver->last_received = intake->source->source_id;
-			saga_intake_receive(receiver, intake);
-			any = true;
-			n++;
-		}
-	}
-	return n;
-}
-
-static int
-start_pending(SagaReceiver *receiver)
-{
-	TimestampTz now = saga_monotonic_now();
-	dlist_mutable_iter iter;
-	int			n = 0;
-
-	dlist_foreach_modify(iter, &receiver->pending)
-	{
-		SagaSourceRequest *request = dlist_container(SagaSourceRequest, node, iter.cur);
-		SagaReadiness readiness;
-		char	   *error;
-
-		if (request->start_at > now || saga_http_active(receiver->http) >= saga_http_max(receiver->http))
-			continue;
-		readiness = saga_source_request_start(request, receiver->http, &error);
-		if (readiness == SAGA_READY_LATER)
-		{
-			request->start_at = TimestampTzPlusMilliseconds(now, SAGA_RECEIVER_FETCH_MS);
-			continue;
-		}
-		n++;
-		dlist_delete(&request->node);
-		if (readiness == SAGA_READY_NOW)
-			dlist_push_tail(&receiver->flying, &request->node);
-		else if (request->action == SAGA_SOURCE_DELETE)
-			saga_receiver_deleted(receiver, request, error);
-		else
-			dlist_push_tail(&receiver->finished, &request->node);
-	}
-	return n;
-}
-
 /* ---------- turns ---------- */
 
 static void
@@ -215,33 +194,6 @@ free_finished(SagaReceiver *receiver)
 	while (!dlist_is_empty(&receiver->finished))
 		saga_source_request_free(dlist_container(SagaSourceRequest, node,
 												 dlist_pop_head_node(&receiver->finished)));
-}
-
-static int
-serve_intakes(SagaReceiver *receiver)
-{
-	TimestampTz now = saga_monotonic_now();
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, receiver->intakes)
-	{
-		SagaIntake *intake = lfirst(lc);
-
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(receiver->work);
-		saga_intake_extend(receiver, intake, now);	/* first: the others may raise */
-		if (!dlist_is_empty(&intake->received) && intake->accept_at <= now)
-		{
-			saga_intake_commit(receiver, intake);
-			n++;
-		}
-		if (saga_intake_needs_look(intake, now))
-			saga_intake_look(receiver, intake);
-		if (saga_intake_has_news(intake, now))
-			saga_intake_tell(receiver, intake);
-	}
-	return n;
 }
 
 /* Everything that can be done without waiting. */
@@ -256,12 +208,13 @@ step(SagaReceiver *receiver)
 	free_finished(receiver);
 	reload(receiver);
 	receiver->budget->limit = (size_t) saga_answer_memory_kb * 1024;
+	saga_source_hold_memory(receiver);
 	receiver->in_http = true;
 	n = saga_http_run(receiver->http);
 	receiver->in_http = false;
-	n += serve_intakes(receiver);
-	n += start_pending(receiver);
-	n += start_receives(receiver);
+	n += saga_source_serve_owners(receiver);
+	n += saga_source_start_pending(receiver);
+	n += saga_source_start_receives(receiver);
 	forget_stopped(receiver);
 	return n;
 }
@@ -277,6 +230,8 @@ intake_wakes_at(const SagaReceiver *receiver, SagaIntake *intake)
 {
 	TimestampTz wake_at = DT_NOEND;
 
+	if (!dlist_is_empty(&intake->answers))
+		earlier(&wake_at, 0);
 	if (!dlist_is_empty(&intake->received))
 	{
 		earlier(&wake_at, intake->accept_at);
@@ -293,6 +248,23 @@ intake_wakes_at(const SagaReceiver *receiver, SagaIntake *intake)
 	return wake_at;
 }
 
+/* What might have been started and was not has to wait for an answer. */
+static TimestampTz
+pending_wakes_at(const SagaReceiver *receiver, const SagaSourceOwner *owner)
+{
+	TimestampTz wake_at = DT_NOEND;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &owner->pending))
+	{
+		const SagaSourceRequest *request = dlist_container(SagaSourceRequest, node, iter.cur);
+
+		if (request->start_at > receiver->pending_at)
+			earlier(&wake_at, request->start_at);
+	}
+	return wake_at;
+}
+
 static long
 wait_time(SagaReceiver *receiver, long timeout_ms)
 {
@@ -300,12 +272,13 @@ wait_time(SagaReceiver *receiver, long timeout_ms)
 	TimestampTz wake_at = DT_NOEND;
 	long		http_ms = saga_http_timeout_ms(receiver->http);
 	ListCell   *lc;
-	dlist_iter	iter;
 
 	foreach(lc, receiver->intakes)
 		earlier(&wake_at, intake_wakes_at(receiver, lfirst(lc)));
-	dlist_foreach(iter, &receiver->pending)
-		earlier(&wake_at, dlist_container(SagaSourceRequest, node, iter.cur)->start_at);
+	foreach(lc, receiver->owners)
+		earlier(&wake_at, pending_wakes_at(receiver, lfirst(lc)));
+	if (saga_sources_generation() != receiver->generation)
+		earlier(&wake_at, receiver->reload_at);
 	if (wake_at <= now)
 		return 0;
 	if (http_ms >= 0)
@@ -321,11 +294,9 @@ wait_for_work(SagaReceiver *receiver, long timeout_ms)
 	int			events;
 
 	Assert(!IsTransactionState());
-	timeout_ms = wait_time(receiver, timeout_ms);
 	saga_proc_prepare_sleep();
 	/* whoever changes a source from now on wakes us */
-	if (saga_sources_generation() != receiver->generation)
-		timeout_ms = 0;
+	timeout_ms = wait_time(receiver, timeout_ms);
 	events = WaitLatchOrSocket(MyLatch,
 							   WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 							   saga_http_descriptor(receiver->http), timeout_ms, PG_WAIT_EXTENSION);
@@ -342,11 +313,10 @@ saga_receiver_create(MemoryContext context)
 
 	receiver->context = AllocSetContextCreate(context, "saga receiver", ALLOCSET_DEFAULT_SIZES);
 	receiver->work = AllocSetContextCreate(receiver->context, "saga receiver turn", ALLOCSET_DEFAULT_SIZES);
-	dlist_init(&receiver->pending);
 	dlist_init(&receiver->flying);
 	dlist_init(&receiver->finished);
 	receiver->budget = saga_budget_create(receiver->context);
-	receiver->http = saga_http_create(SAGA_RECEIVER_MAX_IN_FLIGHT);
+	receiver->http = saga_http_create(SAGA_RECEIVER_MAX_RECEIVES + SAGA_RECEIVER_MAX_SETTLING);
 	return receiver;
 }
 
@@ -355,8 +325,7 @@ saga_receiver_turn(SagaReceiver *receiver, long timeout_ms)
 {
 	MemoryContext old = CurrentMemoryContext;
 	int			done = step(receiver);
-	bool		busy = receiver->intakes != NIL || !dlist_is_empty(&receiver->pending) ||
-		!dlist_is_empty(&receiver->flying);
+	bool		busy = receiver->intakes != NIL;	/* they stay while there are requests of theirs */
 
 	if (done == 0 && busy)
 		wait_for_work(receiver, timeout_ms);

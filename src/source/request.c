@@ -8,12 +8,23 @@
 
 #include "net/secret.h"
 #include "outbox/aws.h"
-#include "source/source_private.h"
+#include "source/receiver_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /* Ten are asked for.  Some more may come; far more would be too many for one transaction. */
 #define MAX_MESSAGES	100
+
+/* SQS itself has at most 1024; they are kept until they are deleted. */
+#define MAX_RECEIPT_BYTES	4096
+
+/* SQS has 1 MiB, and ten.  One message is what the process cannot interrupt, so it must not be much more. */
+#define MAX_BODY_BYTES	(2 * 1024 * 1024)
+#define MAX_ATTRIBUTES	1000
+
+/* Of a delete or an extension, whose answer says ten ids: a server that says nothing is not waited for as a receive is. */
+#define SETTLE_TIMEOUT_MS	10000
+#define SETTLE_RESPONSE_BYTES (64 * 1024)
 
 static const char *const actions[] = {
 	[SAGA_SOURCE_RECEIVE] = "ReceiveMessage",
@@ -54,10 +65,23 @@ forget_secrets(SagaSourceRequest *request)
 	request->http.headers = NIL;
 }
 
+/* So much memory is counted for the owner. */
+static void
+hold(SagaSourceRequest *request, size_t bytes)
+{
+	if (request->account == NULL)
+		return;
+	saga_account_give(request->account, request->held);
+	saga_account_take(request->account, bytes);
+	request->owner->held += bytes - request->held;
+	request->held = bytes;
+}
+
 void
 saga_source_request_free(SagaSourceRequest *request)
 {
 	forget_secrets(request);
+	hold(request, 0);
 	saga_source_release(request->source);
 	MemoryContextDelete(request->context);
 }
@@ -97,9 +121,9 @@ set_parts(SagaSourceRequest *request)
 	/* copies, which are wiped */
 	http->headers = list_make2(pstrdup(SAGA_SQS_CONTENT_TYPE), saga_sqs_target(actions[request->action]));
 	http->guard = &endpoint->guard;
-	http->timeout_ms = endpoint->timeout_ms;
+	http->timeout_ms = request->action == SAGA_SOURCE_RECEIVE ? endpoint->timeout_ms : SETTLE_TIMEOUT_MS;
 	http->connect_timeout_ms = endpoint->connect_timeout_ms;
-	http->max_response_bytes = endpoint->max_response_bytes;
+	http->max_response_bytes = request->action == SAGA_SOURCE_RECEIVE ? endpoint->max_response_bytes : SETTLE_RESPONSE_BYTES;
 	http->account = request->account;
 	http->ca_file = endpoint->ca_file;
 }
@@ -153,37 +177,19 @@ keep_failed(SagaSourceRequest *request, const SagaSnsAnswer *answer)
 	request->nfailed = failed;
 }
 
+/* Any answer but messages. */
 static const char *
-read_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
+read_other(SagaSourceRequest *request)
 {
 	SagaSnsAnswer *answer = palloc(sizeof(SagaSnsAnswer));
-	char	   *body;
+	SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
 
-	if (http->transport != SAGA_TRANSPORT_OK)
-		return psprintf("%s: %s", actions[request->action], http->message);
-	request->too_large = http->truncated;
-	if (http->truncated)
-		return psprintf("%s: the answer is too large", actions[request->action]);
-	body = palloc(http->body_len + 1);
-	memcpy(body, http->body != NULL ? http->body : "", http->body_len);
-	body[http->body_len] = '\0';
-	if (http->status == 200 && request->action == SAGA_SOURCE_RECEIVE &&
-		saga_sqs_parse_messages(body, http->body_len, &request->messages, &request->nmessages))
-	{
-		if (request->nmessages <= MAX_MESSAGES)
-			return NULL;
-		request->nmessages = 0;
-		return psprintf("%s: the answer has more than %d messages", actions[request->action], MAX_MESSAGES);
-	}
-	request->nmessages = 0;
 	/* what comes back may be shown */
-	saga_secret_redact(body, http->body_len, request->secrets);
-	if (!saga_sqs_parse(body, http->body_len, answer))
-		return psprintf("%s: status %d, and an answer that is not one of SQS", actions[request->action], http->status);
-	if (http->status != 200 || answer->code[0] != '\0' || request->action == SAGA_SOURCE_RECEIVE)
+	saga_secret_redact(request->body, request->body_len, request->secrets);
+	if (!saga_sqs_parse(request->body, request->body_len, answer))
+		return psprintf("%s: status %d, and an answer that is not one of SQS", actions[request->action], request->status);
+	if (request->status != 200 || answer->code[0] != '\0' || request->action == SAGA_SOURCE_RECEIVE)
 	{
-		SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
-
 		request->renewed = saga_aws_is_credentials_error(answer->code) &&
 			saga_aws_credentials_refused(&credentials, request->http.access_key);
 		return psprintf("%s: %s: %s", actions[request->action], answer->code, answer->message);
@@ -192,14 +198,96 @@ read_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
 	return NULL;
 }
 
+/* NULL, or why these are no messages of SQS. */
+static const char *
+check_messages(const SagaSourceRequest *request)
+{
+	int			i;
+
+	if (request->nmessages > MAX_MESSAGES)
+		return psprintf("the answer has more than %d messages", MAX_MESSAGES);
+	for (i = 0; i < request->nmessages; i++)
+	{
+		const SagaSqsMessage *message = &request->messages[i];
+
+		if (strlen(message->receipt) > MAX_RECEIPT_BYTES)
+			return psprintf("a receipt handle is longer than %d bytes", MAX_RECEIPT_BYTES);
+		if (message->body_len > MAX_BODY_BYTES)
+			return psprintf("a message is longer than %d bytes", MAX_BODY_BYTES);
+		if (message->nattributes > MAX_ATTRIBUTES)
+			return psprintf("a message has more than %d attributes", MAX_ATTRIBUTES);
+	}
+	return NULL;
+}
+
+static const char *
+read_messages(SagaSourceRequest *request)
+{
+	const char *error;
+
+	if (request->no_answer != NULL)
+		return request->no_answer;
+	if (request->status != 200 ||
+		!saga_sqs_parse_messages(request->body, request->body_len, &request->messages, &request->nmessages))
+	{
+		request->nmessages = 0;
+		return read_other(request);
+	}
+	error = check_messages(request);
+	if (error == NULL)
+		return NULL;
+	request->nmessages = 0;
+	return psprintf("%s: %s", actions[request->action], error);
+}
+
+const char *
+saga_source_request_read(SagaSourceRequest *request)
+{
+	MemoryContext old = MemoryContextSwitchTo(request->context);
+	const char *error = read_messages(request);
+
+	if (request->body != NULL)
+		pfree(request->body);
+	request->body = NULL;
+	forget_secrets(request);
+	MemoryContextSwitchTo(old);
+	hold(request, MemoryContextMemAllocated(request->context, true));
+	return error;
+}
+
+static void
+copy_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
+{
+	request->status = http->status;
+	request->too_large = http->truncated;
+	if (http->transport != SAGA_TRANSPORT_OK)
+		request->no_answer = psprintf("%s: %s", actions[request->action], http->message);
+	else if (http->truncated)
+		request->no_answer = psprintf("%s: the answer is too large", actions[request->action]);
+	if (request->no_answer != NULL)
+		return;
+	request->body = palloc(http->body_len + 1);
+	request->body_len = http->body_len;
+	memcpy(request->body, http->body != NULL ? http->body : "", http->body_len);
+	request->body[http->body_len] = '\0';
+}
+
 static void
 finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 {
 	SagaSourceRequest *request = (SagaSourceRequest *) user;
 	MemoryContext old = MemoryContextSwitchTo(request->context);
-	const char *error = read_answer(request, answer);
+	const char *error = NULL;
 
-	forget_secrets(request);
+	copy_answer(request, answer);
+	hold(request, request->body_len);
+	if (request->action != SAGA_SOURCE_RECEIVE)
+	{
+		error = request->no_answer != NULL ? request->no_answer : read_other(request);
+		request->body = NULL;
+		request->no_answer = NULL;
+		forget_secrets(request);
+	}
 	MemoryContextSwitchTo(old);
 	request->answered(request, error, request->arg);
 }

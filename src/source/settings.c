@@ -6,7 +6,7 @@
 #include "postgres.h"
 
 #include "outbox/doc.h"
-#include "outbox/settings_private.h"
+#include "outbox/settings.h"
 #include "source/source_private.h"
 #include "utils/memutils.h"
 

@@ -14,12 +14,16 @@
 
 /* ---------- sources (settings.c, manage.c) ---------- */
 
+struct SagaIntake;
+typedef struct SagaSourceOwner SagaSourceOwner;
+
 /* A row of saga.source, its settings parsed, in a context of its own. */
 typedef struct SagaSource
 {
 	int32		source_id;
 	char	   *name;
 	Oid			owner;
+	TimestampTz changed_at;
 	int32		queue_id;		/* where its messages go */
 	bool		inbox;			/* the queue is the inbox of an application: it gets envelopes */
 
@@ -63,6 +67,7 @@ extern int	saga_source_room(const SagaSource *source, const SagaQueue *queue);
 
 typedef struct SagaAccepted
 {
+	int			seen;			/* messages that had their turn: the first ones */
 	int			inserted;
 	int			duplicates;
 	int			dead;
@@ -91,7 +96,10 @@ typedef enum SagaSourceAction
 
 typedef struct SagaSourceRequest SagaSourceRequest;
 
-/* Told the answer; error NULL: it is a good one.  The request is freed afterwards. */
+/*
+ * Told the answer; error NULL: it is a good one.  The request is freed
+ * afterwards.  That of a receive is read later: it may be large.
+ */
 typedef void (*saga_source_answer_fn) (SagaSourceRequest *request, const char *error, void *arg);
 
 struct SagaSourceRequest
@@ -103,7 +111,10 @@ struct SagaSourceRequest
 	int32		source_id;
 	SagaSourceAction action;
 	SagaHttpRequest http;
-	SagaAccount *account;		/* of a receive: its owner's */
+	struct SagaIntake *intake;	/* of the source, which stays while there are requests of it */
+	SagaSourceOwner *owner;		/* the source's when the request was made: it is counted for him */
+	SagaAccount *account;		/* of a receive: the owner's */
+	size_t		held;			/* bytes of the answer, counted there */
 	List	   *secrets;
 	TimestampTz started_at;
 	int			asked;			/* messages, of a receive */
@@ -114,9 +125,16 @@ struct SagaSourceRequest
 	saga_source_answer_fn answered;
 	void	   *arg;
 
+	/* of a receive, until it is read */
+	const char *no_answer;		/* why there is none */
+	char	   *body;
+	size_t		body_len;
+	int			status;
+
 	/* a good answer */
 	SagaSqsMessage *messages;
 	int			nmessages;
+	int			ndone;			/* the first ones of them are committed */
 	TimestampTz hidden_until;	/* then the messages may be given out again */
 	int			nfailed;		/* receipts that are in "Failed": moved to the front */
 	bool		too_large;		/* of an error: there were too many messages in it */
@@ -129,6 +147,9 @@ extern void saga_source_request_free(SagaSourceRequest *request);
 
 /* NOW: it has been started.  LATER: credentials are being fetched.  NEVER: *error says why. */
 extern SagaReadiness saga_source_request_start(SagaSourceRequest *request, SagaHttp *http, char **error);
+
+/* The answer of a receive: NULL, or an error. */
+extern const char *saga_source_request_read(SagaSourceRequest *request);
 
 extern void saga_source_release(SagaSource *source);
 

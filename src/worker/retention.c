@@ -121,8 +121,9 @@ static Cleaner cleaners[] = {
 		.by_destination = true
 	},
 	{
-		.stmt.sql = "WITH " OLDEST("message_id", "100", "saga.source_seen", "seen_at < $before") ", "
-		FREE("message_id", "saga.source_seen", "seen_at < $before") ","
+		/* by the id alone, which was made when the message was taken: seen_at may be what its sender says */
+		.stmt.sql = "WITH " OLDEST("message_id", "100", "saga.source_seen", "true") ", "
+		FREE("message_id", "saga.source_seen", "message_id < $end") ","
 		" gone AS (DELETE FROM saga.source_seen WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"
 		" SELECT id FROM seen ORDER BY id",
 		.retention_min = &source_seen_retention_min

@@ -88,7 +88,7 @@ copy_tree()
 	for f in sql expected specs t test demo docs bench fuzz terraform upgrade README.md Makefile; do
 		if [ -e "$f" ]; then cp -R "$f" "$to/"; fi
 	done
-	if [ -d src/invoice ]; then cp -R src/invoice "$to/src/"; fi
+	tar -cf - --exclude='*.o' --exclude='*.bc' src | tar -xf - -C "$to"
 }
 
 copy_shared()

@@ -1,0 +1,73 @@
+# What holds between the modules of src/: which may use which, and what stays within one.
+use strict;
+use warnings;
+
+use Test::More;
+
+# The table of src/README.md: module => the modules whose headers it may include.
+sub arrows
+{
+	my %may;
+	open(my $fh, '<', 'src/README.md') or die "src/README.md: $!";
+	my ($table) = join('', <$fh>) =~ /^```arrows\n(.*?)^```/ms;
+	foreach my $line (split(/\n/, $table // ''))
+	{
+		my ($module, @below) = split(' ', $line);
+		$may{$module} = { map { $_ => 1 } @below };
+	}
+	return %may;
+}
+
+sub text_of
+{
+	my ($file) = @_;
+	open(my $fh, '<', $file) or die "$file: $!";
+	local $/ = undef;
+	return scalar <$fh>;
+}
+
+my %may = arrows();
+my %modules = map { m{^src/(\w+)/} ? ($1 => 1) : () } glob('src/*/*.[ch]');
+is_deeply([ sort keys %modules ], [ sort keys %may ], 'src/README.md has every module');
+
+# ---------- arrows run one way ----------
+
+my (@against, @private);
+foreach my $file (sort(glob('src/*/*.[ch]')))
+{
+	my ($module) = $file =~ m{^src/(\w+)/};
+	foreach my $included (text_of($file) =~ /^#include "(\w+\/\w+\.h)"/mg)
+	{
+		my ($other, $header) = split(m{/}, $included);
+		# "common/" and "port/" are PostgreSQL's as well
+		next if $other eq $module || !$modules{$other} || !-e "src/$included";
+		push @against, "$file: $included" unless $may{$module}{$other};
+		push @private, "$file: $included" if $header =~ /_private\.h$|^internal\.h$/;
+	}
+}
+is_deeply(\@against, [], 'no include against the arrows');
+is_deeply(\@private, [], 'no private header crosses a wall');
+
+# a module stands on what stands below it, never in a circle
+my %floor;
+my $left = keys %may;
+while (1)
+{
+	my @next = grep { my $m = $_; !exists $floor{$m} && !grep { !exists $floor{$_} } keys %{ $may{$m} } } keys %may;
+	last unless @next;
+	$floor{$_} = 1 foreach @next;
+}
+is_deeply([ grep { !$floor{$_} } sort keys %may ], [], 'the arrows have no circle');
+
+# ---------- what is named in one place ----------
+
+sub files_with { my ($pattern) = @_; return grep { text_of($_) =~ $pattern } sort(glob('src/*/*.[ch]')) }
+
+is_deeply([ files_with(qr/\bSPI_(?:tuptable|processed|getbinval|prepare|execute)/) ], ['src/common/statement.c'],
+	'results of SPI are touched in one file');
+
+# ---------- words ----------
+
+is_deeply([ grep { !-e "src/$_/README.md" } sort keys %modules ], [], 'every module has a README');
+
+done_testing();
