@@ -251,6 +251,12 @@ my $first = refresh_destination('rotating');
 sql(publish('rotating', 1 .. 100));
 poll_until($node, "SELECT count(*) >= 30 FROM saga.outbox JOIN saga.destination d USING (destination_id)
 	WHERE state = 'delivered' AND d.name = 'rotating'");
+# Not in the middle of a refresh, see below: after one whose token lasts for so long that nobody asks for another one.
+$plan{modes}{token_ttl_s} = 3600;
+$accounting->faults(\%plan);
+poll_until($node, "SELECT count(*) > 0 FROM saga.token WHERE key LIKE 'refresh/%' AND expires_at > now() + interval '1000 s'");
+$plan{modes}{token_ttl_s} = 2;
+$accounting->faults(\%plan);
 kill_process(sql("SELECT pid FROM saga.workers WHERE type = 'publisher' ORDER BY pid LIMIT 1"));
 wait_until_up();
 all_sent();

@@ -31,7 +31,7 @@ my %kinds = (
 	paused => { %lookup },
 	blind => { idempotency => { ttl_s => 1 } },
 	patient => { max_attempts => 5, base_ms => 60000, cap_ms => 60000 },
-	person => { lookup => { %{ $lookup{lookup} }, delay_ms => 600000 }, settle => { by => 'person' } });
+	person => { lookup => { %{ $lookup{lookup} }, delay_ms => 600000 }, settle => { by => 'person' }, max_attempts => 5, base_ms => 60000, cap_ms => 60000 });
 foreach my $kind (sort keys %kinds)
 {
 	my $text = $json->encode({

@@ -50,6 +50,8 @@ CREATE TABLE saga.reference (
 CREATE INDEX reference_object ON saga.reference (kind, object_id);
 CREATE INDEX reference_secret ON saga.reference (object_owner, object_name) WHERE kind = 'secret';
 COMMENT ON TABLE saga.reference IS 'what the names in a definition, or in settings, meant when it was made';
+CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.reference
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.destination_changed();
 
 CREATE TABLE saga.execution_name (
 	workflow_id integer NOT NULL,

@@ -8,6 +8,7 @@
 #ifndef SAGA_OUTBOX_AUTH_H
 #define SAGA_OUTBOX_AUTH_H
 
+#include "outbox/outbox.h"
 #include "outbox/sending.h"
 
 /*
@@ -28,8 +29,8 @@ extern bool saga_auth_refused(SagaSending *sending);
  * works in a transaction of its own, and says when that has committed: then
  * requests for tokens begin, and new tokens are used.
  */
-extern bool saga_auth_has_work(void);
-extern void saga_auth_work(void);
+extern bool saga_auth_has_work(const SagaPublisher *publisher);
+extern void saga_auth_work(const SagaPublisher *publisher);
 extern void saga_auth_worked(SagaHttp *http);
 
 /* When there will be work without an answer: -1 never. */

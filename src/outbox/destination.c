@@ -420,13 +420,18 @@ saga_destination_unpin(SagaDestination *destination)
 		MemoryContextDelete(destination->context);
 }
 
+/* Also of saga.reference and saga.object_grant: what its secrets are is cached with it, and a restore brings them later. */
 Datum
 saga_destination_changed(PG_FUNCTION_ARGS)
 {
+	Oid			relid;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("saga.destination_changed can only be called as a trigger")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	relid = saga_relation_oid("destination");
+	if (OidIsValid(relid))
+		CacheInvalidateRelcacheByRelid(relid);
 	return PointerGetDatum(NULL);
 }

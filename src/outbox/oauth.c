@@ -4,20 +4,26 @@
  *		is fetched.
  *
  * Publishers share tokens through saga.token.  One of them at a time asks the
- * token endpoint, the others wait, or go on with the token they have.  What
- * this process knows of tokens is kept for its life; the table is read when a
- * token is not there, is about to expire or was not accepted.
+ * token endpoint, the others wait, or go on with the token they have.  The
+ * table is read when a token is not there, is about to expire or was not
+ * accepted.
  */
 #include "postgres.h"
 
+#include "common/clock.h"
+#include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/auth.h"
 #include "outbox/oauth.h"
+#include "outbox/publisher_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /* Another process is asking: look so often whether it has got one. */
 #define SAGA_TOKEN_LOOK_MS		50
+
+/* The same for one that waits for its turn. */
+#define SAGA_TOKEN_QUEUED_MS	1000
 
 /* One that raised: the others, and everything else, go on meanwhile. */
 #define SAGA_TOKEN_TROUBLE_MS	1000
@@ -36,7 +42,18 @@
 /* A token is not used in the last moments of its life: this, or a tenth of it. */
 #define SAGA_TOKEN_MARGIN_MS	5000
 
-static List *tokens = NIL;		/* cache: SagaToken, in TopMemoryContext */
+/*
+ * So many of an owner's tokens are asked for at once; the others of his have
+ * their turn when one of these has ended.  One that is asked for early outlives
+ * the sending that it was noticed with, and waits for no turn: the next sending
+ * notices it again.  Endpoints that do not answer these leave room for others.
+ */
+#define SAGA_TOKENS_AT_ONCE		32
+#define SAGA_TOKENS_EARLY		4
+
+/* In one transaction, for one owner and for all: then there is something else to be done. */
+#define SAGA_TOKENS_OWNER_MS	20
+#define SAGA_TOKENS_TURN_MS		100
 
 /* ---------- times ---------- */
 
@@ -52,20 +69,6 @@ is_pausing(const SagaToken *token, TimestampTz now)
 {
 	return token->error != NULL && token->retry_at > now &&
 		token->retry_at <= TimestampTzPlusMilliseconds(now, SAGA_TOKEN_MAX_PAUSE_MS);
-}
-
-void
-saga_oauth_move_times(int64 by)
-{
-	ListCell   *lc;
-
-	foreach(lc, tokens)
-	{
-		SagaToken  *token = lfirst(lc);
-
-		saga_clock_move(&token->look_at, by);
-		saga_clock_move(&token->retry_at, by);
-	}
 }
 
 static bool
@@ -87,42 +90,31 @@ is_due(const SagaToken *token, const SagaAuth *auth, TimestampTz now)
 	return ms_between(now, token->expires_at) < early;
 }
 
-/* ---------- which ---------- */
-
-static SagaToken *
-find_token(const SagaAuth *auth)
-{
-	SagaToken  *token;
-	MemoryContext old;
-	ListCell   *lc;
-
-	foreach(lc, tokens)
-	{
-		token = lfirst(lc);
-		if (strcmp(token->key, auth->token_key) == 0 &&
-			strcmp(token->made_for, auth->token_made_for) == 0)
-			return token;
-	}
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	token = palloc0(sizeof(SagaToken));
-	token->key = pstrdup(auth->token_key);
-	token->made_for = pstrdup(auth->token_made_for);
-	tokens = lappend(tokens, token);
-	MemoryContextSwitchTo(old);
-	return token;
-}
-
 /* ---------- states ---------- */
 
 static void
-want(SagaToken *token, SagaDestination *destination)
+want(SagaToken *token, SagaDestination *destination, bool early)
 {
 	if (token->state != SAGA_TOKEN_IDLE)
+	{
+		token->early &= early;
 		return;
+	}
+	saga_token_set_busy(token);
 	token->destination = destination;
 	saga_destination_pin(destination);
+	token->early = early;
+	token->queued = false;
 	token->look_at = 0;
 	token->state = SAGA_TOKEN_WANTED;
+}
+
+/* The one that is there serves for a while: whoever has enough to wait for asks later. */
+static void
+want_early(SagaToken *token, SagaDestination *destination)
+{
+	if (token->state == SAGA_TOKEN_IDLE && saga_tokens_busy_of(token->owner) < SAGA_TOKENS_EARLY)
+		want(token, destination, true);
 }
 
 static void
@@ -139,13 +131,14 @@ forget_request(SagaToken *token)
 static void
 rest(SagaToken *token)
 {
-	saga_oauth_unlock(token);
+	saga_token_unlock(token);
 	forget_request(token);
-	token->busy = false;
+	token->put_off = false;
 	if (token->destination != NULL)
 		saga_destination_unpin(token->destination);
 	token->destination = NULL;
 	token->state = SAGA_TOKEN_IDLE;
+	saga_token_set_idle(token);
 }
 
 /* ---------- prepare, refused: outside a transaction ---------- */
@@ -163,14 +156,14 @@ SagaReadiness
 saga_oauth_prepare(SagaSending *sending, char **error)
 {
 	SagaDestination *destination = sending->destination;
-	SagaToken  *token = find_token(&destination->auth);
+	SagaToken  *token = saga_token_find(&destination->auth, destination->owner);
 	TimestampTz now = GetCurrentTimestamp();
 	bool		failed = is_pausing(token, now);
 
 	if (is_usable(token, now))
 	{
 		if (is_due(token, &destination->auth, now) && !failed)
-			want(token, destination);
+			want_early(token, destination);
 		add_token(sending, token);
 		return SAGA_READY_NOW;
 	}
@@ -186,14 +179,15 @@ saga_oauth_prepare(SagaSending *sending, char **error)
 		*error = pstrdup("there was no access token in time");
 		return SAGA_READY_NEVER;
 	}
-	want(token, destination);
-	return token->busy ? SAGA_READY_BUSY : SAGA_READY_LATER;
+	want(token, destination, false);
+	return token->put_off ? SAGA_READY_BUSY : SAGA_READY_LATER;
 }
 
 bool
 saga_oauth_refused(const SagaSending *sending)
 {
-	SagaToken  *token = find_token(&sending->destination->auth);
+	SagaDestination *destination = sending->destination;
+	SagaToken  *token = saga_token_find(&destination->auth, destination->owner);
 
 	if (ms_between(sending->started_at, sending->ended_at) > SAGA_TOKEN_REFUSED_MS)
 		return false;
@@ -216,8 +210,8 @@ token_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	SagaToken  *token = (SagaToken *) user;
 	MemoryContext old = MemoryContextSwitchTo(token->context);
 
-	token->busy = answer->transport == SAGA_TRANSPORT_BUSY;
-	if (token->busy)
+	token->put_off = answer->transport == SAGA_TRANSPORT_BUSY;
+	if (token->put_off)
 	{
 		/* no failure of the token endpoint: asked again, with the lock that we have */
 		token->state = SAGA_TOKEN_ASKED;
@@ -263,17 +257,37 @@ start(SagaToken *token, SagaHttp *http)
 
 /* ---------- between the publisher's turns ---------- */
 
-bool
-saga_auth_has_work(void)
+/* A request for an early one takes nothing that another owner's could have. */
+static bool
+has_turn(const SagaPublisher *publisher, const SagaToken *token)
 {
-	TimestampTz now = tokens != NIL ? GetCurrentTimestamp() : 0;
-	ListCell   *lc;
+	if (token->locked)
+		return true;
+	if (token->early)
+		return token->of->asking < SAGA_TOKENS_EARLY && saga_owner_has_spare_room(publisher, token->owner);
+	return token->of->asking < SAGA_TOKENS_AT_ONCE;
+}
 
-	foreach(lc, tokens)
+static bool
+has_work(const SagaPublisher *publisher, const SagaToken *token, TimestampTz now)
+{
+	if (token->state == SAGA_TOKEN_FLYING)
+		return false;
+	return token->look_at <= now || (token->queued && has_turn(publisher, token));
+}
+
+bool
+saga_auth_has_work(const SagaPublisher *publisher)
+{
+	TimestampTz now;
+	dlist_iter	iter;
+
+	if (dlist_is_empty(&saga_tokens_busy))
+		return false;
+	now = GetCurrentTimestamp();
+	dlist_foreach(iter, &saga_tokens_busy)
 	{
-		const SagaToken *token = lfirst(lc);
-
-		if (token->state != SAGA_TOKEN_IDLE && token->state != SAGA_TOKEN_FLYING && token->look_at <= now)
+		if (has_work(publisher, dlist_container(SagaToken, node, iter.cur), now))
 			return true;
 	}
 	return false;
@@ -282,28 +296,22 @@ saga_auth_has_work(void)
 bool
 saga_auth_is_busy(void)
 {
-	ListCell   *lc;
-
-	foreach(lc, tokens)
-	{
-		if (((SagaToken *) lfirst(lc))->locked)
-			return true;
-	}
-	return false;
+	return saga_oauth_asking(InvalidOid, NULL) > 0;
 }
 
+/* One that is queued goes on when another one of its owner's ends, which is work to be done then. */
 long
 saga_auth_timeout_ms(void)
 {
 	long		timeout_ms = -1;
-	ListCell   *lc;
+	dlist_iter	iter;
 
-	foreach(lc, tokens)
+	dlist_foreach(iter, &saga_tokens_busy)
 	{
-		const SagaToken *token = lfirst(lc);
+		const SagaToken *token = dlist_container(SagaToken, node, iter.cur);
 		long		ms;
 
-		if (token->state == SAGA_TOKEN_IDLE || token->state == SAGA_TOKEN_FLYING)
+		if (token->state == SAGA_TOKEN_FLYING)
 			continue;
 		ms = (long) Max(ms_between(GetCurrentTimestamp(), token->look_at) + 1, 0);
 		timeout_ms = timeout_ms < 0 ? ms : Min(timeout_ms, ms);
@@ -323,14 +331,26 @@ is_settled(SagaToken *token)
 	return is_pausing(token, now);
 }
 
+/* What is there to be read needs no turn. */
 static void
-look(SagaToken *token)
+look(const SagaPublisher *publisher, SagaToken *token)
 {
-	token->state = SAGA_TOKEN_WANTED;
+	token->queued = false;
 	token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_TROUBLE_MS);
 	if (is_settled(token))
+	{
 		rest(token);
-	else if (!saga_oauth_lock(token))
+		return;
+	}
+	token->early |= is_usable(token, GetCurrentTimestamp());
+	if (!has_turn(publisher, token) && token->early)
+		rest(token);
+	else if (!has_turn(publisher, token))
+	{
+		token->queued = true;
+		token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_QUEUED_MS);
+	}
+	else if (!saga_token_lock(token))
 		token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_LOOK_MS);
 	else if (is_settled(token))
 		rest(token);			/* just before we got the lock */
@@ -346,8 +366,6 @@ look(SagaToken *token)
 static void
 store(SagaToken *token)
 {
-	/* again, if the transaction that stored it aborted */
-	token->state = SAGA_TOKEN_ANSWERED;
 	token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_TROUBLE_MS);
 	if (saga_oauth_store(token))
 	{
@@ -358,33 +376,71 @@ store(SagaToken *token)
 		token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_LOOK_MS);
 }
 
+/* What was done in a transaction that aborted is done again. */
+static void
+undo_aborted(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &saga_tokens_busy)
+	{
+		SagaToken  *token = dlist_container(SagaToken, node, iter.cur);
+
+		if (token->state == SAGA_TOKEN_ASKED)
+			token->state = SAGA_TOKEN_WANTED;
+		else if (token->state == SAGA_TOKEN_STORED)
+			token->state = SAGA_TOKEN_ANSWERED;
+	}
+}
+
+static int
+count_busy(void)
+{
+	int			n = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &saga_tokens_busy)
+		n++;
+	return n;
+}
+
+/* Each goes to the end of the list, whether it had its turn or not: the next turn begins where this one ends. */
 void
-saga_auth_work(void)
+saga_auth_work(const SagaPublisher *publisher)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	ListCell   *lc;
+	TimestampTz begun_at = saga_monotonic_now();
+	TimestampTz at = begun_at;
 
-	foreach(lc, tokens)
+	undo_aborted();
+	saga_tokens_begin_turn();
+	for (int n = count_busy(); n > 0 && ms_between(begun_at, at) < SAGA_TOKENS_TURN_MS; n--)
 	{
-		SagaToken  *token = lfirst(lc);
+		SagaToken  *token = dlist_container(SagaToken, node, dlist_pop_head_node(&saga_tokens_busy));
+		Oid			owner = token->owner;
+		TimestampTz before = at;
 
-		if (token->look_at > now)
+		dlist_push_tail(&saga_tokens_busy, &token->node);
+		if (!has_work(publisher, token, now) || token->of->spent_us >= SAGA_TOKENS_OWNER_MS * 1000)
 			continue;
-		if (token->state == SAGA_TOKEN_WANTED || token->state == SAGA_TOKEN_ASKED)
-			look(token);
-		else if (token->state == SAGA_TOKEN_ANSWERED || token->state == SAGA_TOKEN_STORED)
+		CHECK_FOR_INTERRUPTS();
+		if (token->state == SAGA_TOKEN_WANTED)
+			look(publisher, token);
+		else if (token->state == SAGA_TOKEN_ANSWERED)
 			store(token);
+		at = saga_monotonic_now();
+		saga_token_charge(owner, at - before);
 	}
 }
 
 void
 saga_auth_worked(SagaHttp *http)
 {
-	ListCell   *lc;
+	dlist_mutable_iter iter;
 
-	foreach(lc, tokens)
+	dlist_foreach_modify(iter, &saga_tokens_busy)
 	{
-		SagaToken  *token = lfirst(lc);
+		SagaToken  *token = dlist_container(SagaToken, node, iter.cur);
 
 		if (token->state == SAGA_TOKEN_ASKED)
 			start(token, http);
@@ -396,6 +452,7 @@ saga_auth_worked(SagaHttp *http)
 								 TimestampTzPlusMilliseconds(token->asked_at, token->lifetime_ms));
 				saga_oauth_set_error(token, NULL, 0, 0);
 			}
+			token->used_at = saga_monotonic_now();
 			rest(token);
 		}
 	}
@@ -405,8 +462,8 @@ saga_auth_worked(SagaHttp *http)
 void
 saga_auth_end(void)
 {
-	ListCell   *lc;
+	dlist_mutable_iter iter;
 
-	foreach(lc, tokens)
-		rest(lfirst(lc));
+	dlist_foreach_modify(iter, &saga_tokens_busy)
+		rest(dlist_container(SagaToken, node, iter.cur));
 }

@@ -10,10 +10,15 @@
  * only one process has; flying is without a transaction; answered to stored
  * is one again.  Only after its commit the token is used and the lock given
  * back.  A transaction that aborts leaves the state to be gone through again.
+ *
+ * Each state but idle is "busy".  An owner asks for some at once, the others
+ * of his are wanted until they have their turn: a request for a token may
+ * outlive the sending that it was made for, and takes a connection as well.
  */
 #ifndef SAGA_OUTBOX_OAUTH_H
 #define SAGA_OUTBOX_OAUTH_H
 
+#include "lib/ilist.h"
 #include "net/http.h"
 #include "outbox/destination.h"
 #include "outbox/sending.h"
@@ -28,15 +33,30 @@ typedef enum SagaTokenState
 	SAGA_TOKEN_STORED			/* written down, in a transaction that has not ended */
 } SagaTokenState;
 
+/* An owner's tokens that are busy. */
+typedef struct SagaTokenOwner
+{
+	Oid			owner;			/* the key */
+	int			busy;
+	int			asking;			/* of those, we have the lock on so many */
+	int64		spent_us;		/* on him, in this transaction */
+} SagaTokenOwner;
+
 typedef struct SagaToken
 {
 	SagaHttpUser user;			/* first: finished and aborted get it */
 	char	   *key;			/* of saga.token */
-	char	   *made_for;
+	char	   *made_for;		/* the key here: nothing else tells tokens apart */
+	Oid			owner;
+	TimestampTz used_at;		/* saga_monotonic_now */
 	SagaTokenState state;
+	dlist_node	node;			/* while it is busy */
+	SagaTokenOwner *of;			/* ... else NULL */
+	bool		early;			/* wanted although the one that is there can be used */
+	bool		queued;			/* wanted, and has to wait for its turn */
 	bool		locked;			/* this process has the lock on it */
 	TimestampTz look_at;		/* wanted: not before */
-	bool		busy;			/* its request could not be sent for want of something of ours */
+	bool		put_off;		/* its request could not be sent for want of something of ours */
 
 	/* the one that is used */
 	char	   *access_token;	/* NULL: none */
@@ -75,6 +95,24 @@ extern bool saga_oauth_refused(const SagaSending *sending);
 extern void saga_oauth_move_times(int64 by);
 extern void saga_clock_move(TimestampTz *at, int64 by); /* not what is 0 or infinite */
 
+/* Requests for tokens that have not ended: of all owners, and of one. */
+extern int	saga_oauth_asking(Oid owner, int *of_owner);
+
+/* ---------- oauth_cache.c: what this process knows of tokens ---------- */
+
+extern dlist_head saga_tokens_busy; /* those that have waited longest for something to be done first */
+
+/* It is forgotten some time after nobody has asked for it any more, or when there are too many. */
+extern SagaToken *saga_token_find(const SagaAuth *auth, Oid owner);
+
+extern int	saga_tokens_busy_of(Oid owner);
+extern void saga_token_set_busy(SagaToken *token);
+extern void saga_token_set_idle(SagaToken *token);	/* without the lock; raises nothing */
+extern bool saga_token_lock(SagaToken *token);
+extern void saga_token_unlock(SagaToken *token);
+extern void saga_token_charge(Oid owner, int64 us);
+extern void saga_tokens_begin_turn(void);	/* nothing was spent yet */
+
 /* A pause after failures is no longer. */
 #define SAGA_TOKEN_MAX_PAUSE_MS	30000
 
@@ -97,6 +135,12 @@ extern void saga_oauth_unlock(SagaToken *token);
 
 /* In a transaction: takes over what another process has stored. */
 extern void saga_oauth_read(SagaToken *token);
+
+/*
+ * In a transaction of a process that serves all owners: removes some rows that
+ * nobody reads any more.  False: it has come to the end, and begins anew.
+ */
+extern bool saga_oauth_purge(void);
 
 /* Stores the answer, and the new refresh token.  False: try again, its row is locked. */
 extern bool saga_oauth_store(SagaToken *token);

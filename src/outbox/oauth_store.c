@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/clock.h"
 #include "common/cryptohash.h"
 #include "common/hashfn.h"
 #include "common/sha2.h"
@@ -26,6 +27,17 @@
 
 /* After a failure nobody asks again for this time, doubled with each in a row. */
 #define SAGA_TOKEN_PAUSE_MS		1000
+
+/* Rows of saga.token of one owner; a few more, until the next time that it is looked. */
+#define SAGA_TOKEN_ROWS_OF_OWNER	1000
+#define SAGA_TOKEN_ROWS_TRIMMED		100
+#define SAGA_TOKEN_TRIM_EVERY		16
+
+/* Looked at in one go. */
+#define SAGA_TOKEN_ROWS_PURGED		500
+
+/* A session of a server where nobody else does it. */
+#define SAGA_TOKEN_PURGE_MS			60000
 
 static SagaStatement read_stmt = {
 	.sql = "SELECT made_for, version, access_token, fetched_at, expires_at, failures, retry_at, error "
@@ -48,24 +60,48 @@ static SagaStatement exists_stmt = {
 };
 
 static SagaStatement store_stmt = {
-	.sql = "INSERT INTO saga.token (key, made_for, version, access_token, fetched_at, expires_at, failures) "
-	"VALUES ($key, $made_for, $version, $access_token, $fetched_at, $expires_at, 0) ON CONFLICT (key) DO UPDATE SET made_for = excluded.made_for, "
+	.sql = "INSERT INTO saga.token (key, made_for, version, access_token, fetched_at, expires_at, failures, owner, destination_id, written_at) "
+	"VALUES ($key, $made_for, $version, $access_token, $fetched_at, $expires_at, 0, $owner::oid::regrole, $destination_id, now()) "
+	"ON CONFLICT (key) DO UPDATE SET made_for = excluded.made_for, "
 	"version = excluded.version, access_token = excluded.access_token, fetched_at = excluded.fetched_at, "
-	"expires_at = excluded.expires_at, failures = 0, retry_at = NULL, error = NULL"
+	"expires_at = excluded.expires_at, failures = 0, retry_at = NULL, error = NULL, "
+	"owner = excluded.owner, destination_id = excluded.destination_id, written_at = excluded.written_at"
 };
 
 /* The token that is there may still be good: it is asked for early. */
 static SagaStatement fail_stmt = {
-	.sql = "INSERT INTO saga.token AS t (key, made_for, version, failures, retry_at, error) "
-	"VALUES ($key, $made_for, 0, $failures, $retry_at, $error) ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, "
+	.sql = "INSERT INTO saga.token AS t (key, made_for, version, failures, retry_at, error, owner, destination_id, written_at) "
+	"VALUES ($key, $made_for, 0, $failures, $retry_at, $error, $owner::oid::regrole, $destination_id, now()) "
+	"ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, "
 	"retry_at = excluded.retry_at, error = excluded.error, made_for = excluded.made_for, "
-	"access_token = CASE WHEN t.made_for = excluded.made_for THEN t.access_token END"
+	"access_token = CASE WHEN t.made_for = excluded.made_for THEN t.access_token END, "
+	"owner = excluded.owner, destination_id = excluded.destination_id, written_at = excluded.written_at"
 };
 
-/* Of all owners, so not for a session that may keep its transaction open. */
+/*
+ * An owner has so many rows, and a few more until the next time that it is
+ * looked: each is a copy that others can do without.  Those are removed that
+ * were written longest ago.
+ */
+static SagaStatement trim_stmt = {
+	.sql = "DELETE FROM saga.token WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.token WHERE ctid = ANY (ARRAY("
+	"SELECT ctid FROM saga.token WHERE owner = $owner::oid::regrole ORDER BY written_at DESC "
+	"OFFSET " CppAsString2(SAGA_TOKEN_ROWS_OF_OWNER) " LIMIT " CppAsString2(SAGA_TOKEN_ROWS_TRIMMED) ")) FOR UPDATE SKIP LOCKED))"
+};
+
+/*
+ * Expired, or of a destination that is not there any more or has other settings
+ * since, maybe for the same token: then it is fetched once more.
+ */
 static SagaStatement purge_stmt = {
-	.sql = "DELETE FROM saga.token WHERE key IN (SELECT key FROM saga.token "
-	"WHERE greatest(expires_at, retry_at) < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"
+	.sql = "WITH seen AS MATERIALIZED (SELECT ctid AS at, key FROM saga.token WHERE key > $after "
+	"ORDER BY key LIMIT " CppAsString2(SAGA_TOKEN_ROWS_PURGED) "), "
+	"old AS MATERIALIZED (SELECT t.ctid AS at FROM saga.token t WHERE t.ctid = ANY (ARRAY(SELECT at FROM seen)) "
+	"AND (greatest(t.expires_at, t.retry_at) < now() - interval '1 day' OR NOT EXISTS ("
+	"SELECT FROM saga.destination d WHERE d.destination_id = t.destination_id AND d.owner = t.owner "
+	"AND d.changed_at <= t.written_at)) FOR UPDATE OF t SKIP LOCKED), "
+	"gone AS (DELETE FROM saga.token WHERE ctid = ANY (ARRAY(SELECT at FROM old))) "
+	"SELECT key FROM seen ORDER BY key"
 };
 
 static SagaStatement lock_secret_stmt = {
@@ -265,6 +301,46 @@ try_lock_row(const SagaToken *token)
 	return saga_run(&lock_stmt, key) > 0 || saga_run(&exists_stmt, key) == 0;
 }
 
+/* ---------- rows that are not needed ---------- */
+
+bool
+saga_oauth_purge(void)
+{
+	static char *position = NULL;	/* the last key that was looked at; NULL: before the first */
+	SagaRows   *rows = saga_query(&purge_stmt, saga_param_text("after", position != NULL ? position : ""));
+	bool		more = rows->count == SAGA_TOKEN_ROWS_PURGED;
+
+	if (position != NULL)
+		pfree(position);
+	position = NULL;
+	if (more)
+	{
+		saga_row(rows, rows->count - 1);
+		position = MemoryContextStrdup(TopMemoryContext, saga_column_text(rows, "key"));
+	}
+	saga_rows_free(rows);
+	return more;
+}
+
+/* The coordinator purges (src/worker/retention.c), where there is one. */
+static void
+remove_rows(const SagaToken *token)
+{
+	static uint32 written = 0;
+	static TimestampTz purge_at = 0;
+	TimestampTz now = saga_monotonic_now();
+
+	if (written++ % SAGA_TOKEN_TRIM_EVERY == 0)
+		(void) saga_run(&trim_stmt, saga_param_oid("owner", token->owner));
+	if (saga_shared == NULL && purge_at <= now)
+	{
+		purge_at = TimestampTzPlusMilliseconds(now, SAGA_TOKEN_PURGE_MS);
+		(void) saga_oauth_purge();
+	}
+}
+
+/* ---------- storing ---------- */
+
 static void
 store_token(SagaToken *token)
 {
@@ -278,10 +354,11 @@ store_token(SagaToken *token)
 					saga_param_int8("version", token->new_version),
 					access_token,
 					saga_param_timestamptz("fetched_at", token->asked_at),
-					saga_param_timestamptz("expires_at", TimestampTzPlusMilliseconds(token->asked_at, token->lifetime_ms)));
+					saga_param_timestamptz("expires_at", TimestampTzPlusMilliseconds(token->asked_at, token->lifetime_ms)),
+					saga_param_oid("owner", token->owner),
+					saga_param_int4("destination_id", token->destination->destination_id));
 	wipe_param(&access_token);
-	if (saga_serves_all || saga_shared == NULL)
-		(void) saga_run(&purge_stmt);
+	remove_rows(token);
 }
 
 static void
@@ -295,7 +372,10 @@ store_failure(SagaToken *token)
 					saga_param_text("made_for", token->made_for),
 					saga_param_int4("failures", token->failures + 1),
 					saga_param_timestamptz("retry_at", retry_at),
-					saga_param_text("error", token->new_error));
+					saga_param_text("error", token->new_error),
+					saga_param_oid("owner", token->owner),
+					saga_param_int4("destination_id", token->destination->destination_id));
+	remove_rows(token);
 	saga_oauth_set_error(token, token->new_error, token->failures + 1, retry_at);
 }
 

@@ -157,6 +157,9 @@ CREATE FUNCTION saga.destination_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_destination_changed';
 CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.destination
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.destination_changed();
+-- what its secrets mean: a restore brings these tables after saga.destination
+CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.destination_changed();
 COMMENT ON FUNCTION saga.destination_changed() IS 'makes every session forget what it knows of destinations';
 
 CREATE FUNCTION saga.create_destination(name text, kind text, settings jsonb) RETURNS integer

@@ -276,7 +276,7 @@ static int
 work_on_auth(SagaPublisher *publisher)
 {
 	saga_publisher_begin(publisher);
-	saga_auth_work();
+	saga_auth_work(publisher);
 	saga_publisher_commit(publisher);
 	saga_auth_worked(publisher->http);
 	return 1;
@@ -298,7 +298,7 @@ saga_publisher_step(SagaPublisher *publisher)
 		saga_publisher_undo_claim(publisher);
 	publisher->budget->limit = (size_t) saga_answer_memory_kb * 1024;
 	done = saga_http_run(publisher->http);
-	if (saga_auth_has_work())
+	if (saga_auth_has_work(publisher))
 		done += work_on_auth(publisher);
 	if (!dlist_is_empty(&publisher->done))
 		done += saga_publisher_record(publisher);

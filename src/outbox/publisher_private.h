@@ -104,7 +104,11 @@ extern TimestampTz saga_publisher_next_work(SagaPublisher *publisher);
 
 /* ---------- share.c ---------- */
 
-/* Requests that have not ended, or are not recorded. */
+/*
+ * Requests that have not ended, or are not recorded; those for tokens count for
+ * their owner.  One that waits for a token counts too, so with tokens there may
+ * be more than there is room for, and never more connections than that.
+ */
 typedef struct SagaLoad
 {
 	int			all;
@@ -138,6 +142,9 @@ extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination 
 
 /* False: he has his share, so none of his destinations gets a place of those that are left. */
 extern bool saga_owner_has_room(const SagaPublisher *publisher, Oid owner);
+
+/* Is there a place that he may have, and one at all?  For what nobody waits for yet. */
+extern bool saga_owner_has_spare_room(const SagaPublisher *publisher, Oid owner);
 
 /* Gives places to those that have room, one after the other. */
 extern void saga_share_places(SagaPublisher *publisher, List *candidates);

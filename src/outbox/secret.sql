@@ -21,8 +21,12 @@ CREATE UNLOGGED TABLE saga.token (
 	expires_at timestamptz,
 	failures integer NOT NULL,			-- in a row, since
 	retry_at timestamptz,				-- nobody asks again before
-	error text
+	error text,
+	owner regrole NOT NULL,				-- of the destination that it was fetched for
+	destination_id integer NOT NULL,
+	written_at timestamptz NOT NULL
 );
+CREATE INDEX token_owner ON saga.token (owner, written_at);
 COMMENT ON TABLE saga.token IS 'access tokens of OAuth 2 that publishers share; granted to nobody, never dumped';
 
 -- "Unless asked": PGOPTIONS='-c pg_saga.dump_secrets=on' pg_dump ...

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "common/guc.h"
+#include "outbox/oauth.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 
@@ -23,6 +24,7 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 	/* what has its answer takes memory until that is recorded */
 	const dlist_head *lists[] = {&publisher->claiming, &publisher->ready, &publisher->flying, &publisher->done};
 	SagaLoad	load = {0};
+	int			tokens;
 	int			i;
 
 	for (i = 0; i < lengthof(lists); i++)
@@ -40,6 +42,8 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 			load.of_destination += other->destination_id == destination->destination_id;
 		}
 	}
+	load.all += saga_oauth_asking(destination != NULL ? destination->owner : InvalidOid, &tokens);
+	load.of_owner += tokens;
 	return load;
 }
 
@@ -127,6 +131,16 @@ saga_owner_has_room(const SagaPublisher *publisher, Oid owner)
 	int			left = saga_http_max(publisher->http) - load.all;
 
 	return left <= 0 || left_for_owner(publisher, load.of_owner, left) > 0;
+}
+
+bool
+saga_owner_has_spare_room(const SagaPublisher *publisher, Oid owner)
+{
+	SagaDestination his = {.owner = owner};
+	SagaLoad	load = saga_count_requests(publisher, &his);
+	int			left = saga_http_max(publisher->http) - load.all;
+
+	return left > 0 && left_for_owner(publisher, load.of_owner, left) > 0;
 }
 
 /* One of them has one more. */

@@ -64,6 +64,11 @@ CREATE FUNCTION saga.source_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_source_changed';
 CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.source
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.source_changed();
+-- what their secrets mean
+CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.source_changed();
+CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.reference
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.source_changed();
 COMMENT ON FUNCTION saga.source_changed() IS 'tells the process that serves the sources';
 
 CREATE FUNCTION saga.set_inbox(queue text, handler text) RETURNS void

@@ -234,7 +234,7 @@ extern void saga_suspect_starts(const pg_uuid_t *execution_id); /* from the flig
 extern void saga_suspect_survived(void);	/* before the commit: suspects that ran are cleared */
 
 /* ---------- retention.c ---------- */
-extern TimestampTz saga_retention_next(void);	/* DT_NOEND: everything is kept */
+extern TimestampTz saga_retention_next(void);
 extern void saga_retention_turn(void);	/* a small batch of one table; in a transaction */
 
 #endif							/* SAGA_PROCS_H */

@@ -18,6 +18,7 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/destination.h"
+#include "outbox/oauth.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -154,6 +155,7 @@ static SagaStatement destination_stmt = {
 	.limit = 1
 };
 
+static TimestampTz tokens_next_at = 0;	/* saga_monotonic_now */
 
 /* The smallest UUIDv7 of a time. */
 static pg_uuid_t
@@ -277,11 +279,19 @@ clean_destinations(Cleaner *cleaner, TimestampTz now)
 	return true;
 }
 
-/* When there is something to do, of saga_monotonic_now; DT_NOEND: everything is kept. */
+/* Access tokens, which are found by their keys and not by time. */
+static void
+clean_tokens(TimestampTz now)
+{
+	tokens_next_at = TimestampTzPlusMilliseconds(now, TROUBLE_MS);
+	tokens_next_at = TimestampTzPlusMilliseconds(now, saga_oauth_purge() ? BATCH_MS : PASS_MS);
+}
+
+/* When there is something to do, of saga_monotonic_now. */
 TimestampTz
 saga_retention_next(void)
 {
-	TimestampTz next = DT_NOEND;
+	TimestampTz next = tokens_next_at;
 
 	for (int i = 0; i < lengthof(cleaners); i++)
 		if (*cleaners[i].retention_min > 0)
@@ -301,6 +311,11 @@ saga_retention_turn(void)
 		if (*cleaners[i].retention_min > 0 && cleaners[i].next_at <= now &&
 			(cleaner == NULL || cleaners[i].next_at < cleaner->next_at))
 			cleaner = &cleaners[i];
+	if (tokens_next_at <= now && (cleaner == NULL || tokens_next_at < cleaner->next_at))
+	{
+		clean_tokens(now);
+		return;
+	}
 	if (cleaner == NULL)
 		return;
 	cleaner->next_at = TimestampTzPlusMilliseconds(now, TROUBLE_MS);

@@ -23,6 +23,7 @@
 //   /               the same, of the SPEC in --root
 //   /lost-then/N... drops the first request of this path, answers the others with that status
 //   /stray          as /ok, and five bytes that belong to no answer a little later
+//   /token/N/...   200, an access token of N letters
 //   /nonsense       an answer that is not HTTP
 //   /answer         200, as text/plain the bytes, UTF-8 or not, that the request's {"base64": "..."} says, "times" over
 
@@ -119,6 +120,7 @@ function answer(socket, n, head, body) {
 		reply(socket, 200, '{"ok": true}');
 		setTimeout(() => socket.destroyed || socket.write('xyz\r\n'), 5);
 	}
+	else if (path.startsWith('/token/')) reply(socket, 200, JSON.stringify({ access_token: 't'.repeat(/\d+/.exec(path)[0]), expires_in: 3600 }));
 	else if (path === '/nonsense') socket.end('this is no HTTP\r\n');
 	else if (path === '/endless') endless(socket);
 	else if (path === '/answer') {
