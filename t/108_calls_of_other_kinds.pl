@@ -31,7 +31,7 @@ my %kinds = (
 	paused => { %lookup },
 	blind => { idempotency => { ttl_s => 1 } },
 	patient => { max_attempts => 5, base_ms => 60000, cap_ms => 60000 },
-	person => { lookup => { %{ $lookup{lookup} }, delay_ms => 600000 }, settle => { by => 'person' }, max_attempts => 5, base_ms => 60000, cap_ms => 60000 });
+	slow => { lookup => { %{ $lookup{lookup} }, delay_ms => 600000 } });
 foreach my $kind (sort keys %kinds)
 {
 	my $text = $json->encode({
@@ -199,7 +199,7 @@ fail_it('refused');
 is(ended('refused'), 'ABORTED NotWanted 0', 'what was refused needs no undoing');
 is(letters('refused'), '0', 'and nobody sends it once more');
 # nobody says anything of what is in flight
-start(said => publish('person', @then), %wait);
+start(said => publish('slow', @then), %wait);
 poll_until($node, "SELECT count(*) FROM saga.outbox WHERE request->'Body'->>'number' = 'said' AND uncertain", '1');
 fail_it('said');
 waiting_for('said');
