@@ -80,9 +80,10 @@ ok(poll_until($node, waiting('mallory'), '0'), 'and mallory sends with the token
 
 # ---------- many tokens, large ones ----------
 
+# Its own memory, without what it has touched of the server's.
 sub resident_kb
 {
-	my ($kb) = slurp_file("/proc/$_[0]/status") =~ /VmRSS:\s+(\d+)/;
+	my ($kb) = slurp_file("/proc/$_[0]/status") =~ /RssAnon:\s+(\d+)/;
 	return $kb;
 }
 
@@ -108,7 +109,8 @@ ok(alice_sends(), "alice's message arrives while mallory fetches tokens");
 ok(poll_until($node, waiting('mallory'), '0'), 'a thousand more of them');
 is(publisher(), $pid, 'of the same publisher');
 $kb = resident_kb($pid) - $kb;
-cmp_ok($kb, '<', 12000, 'which does not keep them all in its memory') or diag("$kb kB");
+cmp_ok($kb, '<', 12000, 'which does not keep them all in its memory');
+note("$kb kB");
 poll_until($node, "SELECT count(*) < 50000 FROM saga.token");
 my $read = token_rows_read() - $read_before;
 cmp_ok($read, '<', 10_000_000, 'and does not read all that is there for each') or diag($read);
