@@ -109,8 +109,8 @@ ok(alice_sends(), "alice's message arrives while mallory fetches tokens");
 ok(poll_until($node, waiting('mallory'), '0'), 'a thousand more of them');
 is(publisher(), $pid, 'of the same publisher');
 $kb = resident_kb($pid) - $kb;
-cmp_ok($kb, '<', 12000, 'which does not keep them all in its memory');
-note("$kb kB");
+cmp_ok($kb, '<', 18000, 'which does not keep them all in its memory');
+# what is cached of the destinations themselves is there, too: the tokens would be twenty megabytes more
 poll_until($node, "SELECT count(*) < 50000 FROM saga.token");
 my $read = token_rows_read() - $read_before;
 cmp_ok($read, '<', 10_000_000, 'and does not read all that is there for each') or diag($read);
