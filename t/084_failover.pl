@@ -17,7 +17,7 @@ $books->faults({ modes => { duplicate => 'allow', idempotency => 'none' }, rules
 my %settings = (url => $books->url('/v1/invoices'), allow_private => $true, base_ms => 10, idempotency => { in => 'none' });
 my $asked = encode_json({ %settings, lookup => { url => '/v1/invoices?number={number}&seller={seller}', found => 'invoices[0]' } });
 my $blind = encode_json(\%settings);
-my $wrong = $asked =~ s/invoices\[0\]/invoices[9]/r;
+my $wrong = $asked =~ s/\{seller\}/nobody/r;
 my $document = q{jsonb_build_object('number', prefix || n, 'currency', 'EUR', 'seller', 'S', 'buyer', 'B', 'total', '1.19', 'tax', '0.19',
 	'lines', '[{"amount": "1.00"}]'::jsonb)};
 create_extensions($primary);
