@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "asl/check.h"
+#include "asl/check_private.h"
 
 /* ---------- diagnostics ---------- */
 

@@ -20,7 +20,7 @@
 
 #include "utils/memutils.h"
 
-#include "asl/history.h"
+#include "asl/history_private.h"
 
 #define SAGA_HISTORY_VERSION 1
 #define SAGA_RECENT 24

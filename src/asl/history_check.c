@@ -13,7 +13,7 @@
 #include "miscadmin.h"
 #include "utils/jsonb.h"
 
-#include "asl/history.h"
+#include "asl/history_private.h"
 
 /* numeric.c keeps these to itself; they are part of the storage format. */
 #define SAGA_NUMERIC_SIGN_MASK	0xC000

@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "asl/history.h"
+#include "asl/history_private.h"
 #include "value/value.h"
 
 typedef struct SagaReader

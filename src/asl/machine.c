@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "asl/check.h"
+#include "asl/check_private.h"
 
 /* As at AWS; it also bounds what a message quotes. */
 #define SAGA_MAX_NAME_CHARS 80

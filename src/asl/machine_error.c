@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "asl/check.h"
+#include "asl/check_private.h"
 
 #define SAGA_DEFAULT_INTERVAL_MS	1000
 #define SAGA_DEFAULT_ATTEMPTS		3

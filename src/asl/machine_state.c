@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "asl/check.h"
+#include "asl/check_private.h"
 
 #define T(type) (1 << SAGA_STATE_##type)
 

@@ -9,7 +9,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "asl/machine.h"
+#include "asl/machine_private.h"
 
 static bool
 saga_numeric_less(Numeric a, Numeric b)

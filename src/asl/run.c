@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "asl/run.h"
+#include "asl/run_private.h"
 
 /*
  * A machine may loop for ever without a task.  After so many steps the caller

@@ -14,7 +14,7 @@
 
 #include "utils/timestamp.h"
 
-#include "asl/run.h"
+#include "asl/run_private.h"
 
 /*
  * Called when a visit has its result, or is given up: once, as what is done is

@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "asl/run.h"
+#include "asl/run_private.h"
 
 static void
 saga_push_member(JsonbParseState **state, const char *name, const char *value)

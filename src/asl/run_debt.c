@@ -16,7 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "asl/run.h"
+#include "asl/run_private.h"
 
 /* Bytes of a cause in not_compensated. */
 #define SAGA_MAX_LISTED_CAUSE	1024

@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "asl/run.h"
+#include "asl/run_private.h"
 
 /* ---------- matching ---------- */
 

@@ -17,8 +17,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "asl/check.h"
-#include "asl/run.h"
+#include "asl/check_private.h"
+#include "asl/run_private.h"
 
 #define SAGA_FREEZE_VERSION 1
 

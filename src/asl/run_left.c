@@ -10,7 +10,7 @@
 
 #include "utils/timestamp.h"
 
-#include "asl/run.h"
+#include "asl/run_private.h"
 
 /* Values of all calls together; what is more is not kept. */
 #define SAGA_MAX_LEFT_BYTES	((Size) 64 * 1024 * 1024)

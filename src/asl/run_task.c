@@ -8,7 +8,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "asl/run.h"
+#include "asl/run_private.h"
 
 /* ---------- events ---------- */
 

@@ -9,8 +9,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "asl/check.h"
-#include "asl/run.h"
+#include "asl/check_private.h"
+#include "asl/run_private.h"
 
 typedef struct SagaThawer
 {

@@ -6,7 +6,7 @@
 
 #include "lib/stringinfo.h"
 
-#include "asl/simulate.h"
+#include "asl/simulate_private.h"
 
 static void
 saga_push_text(JsonbParseState **state, const char *name, const char *value)

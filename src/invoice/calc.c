@@ -11,7 +11,7 @@
 
 #include "miscadmin.h"
 
-#include "invoice/decimal.h"
+#include "invoice/decimal_private.h"
 
 /*
  * Groups by (category, rate).  Nearly every invoice has one to three, which

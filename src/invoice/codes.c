@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 
 static const SagaCode type_codes[] = {
 	{"102", 0}, {"130", 0}, {"202", 0}, {"203", 0}, {"204", 0}, {"211", 0}, {"218", 0}, {"219", 0},

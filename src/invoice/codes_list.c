@@ -16,7 +16,7 @@
  */
 #include "postgres.h"
 
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 
 static const SagaCode tax_point_codes[] = {
 	{"29", 0}, {"3", 0}, {"35", 0}, {"432", 0}, {"5", 0}, {"72", 0}

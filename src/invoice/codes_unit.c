@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 
 static const SagaCode units[] = {
 	{"10", 0}, {"11", 0}, {"13", 0}, {"14", 0}, {"15", 0}, {"1I", 0}, {"20", 0}, {"21", 0},

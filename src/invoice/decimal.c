@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "invoice/decimal.h"
+#include "invoice/decimal_private.h"
 
 /* What a number looks like, found without computing it. */
 typedef struct NumberForm
@@ -80,7 +80,7 @@ scan_number(const char *text, int len, NumberForm *form)
 }
 
 /*
- * Reads an amount.  False: not a decimal, or beyond the limits of invoice.h;
+ * Reads an amount.  False: not a decimal, or beyond the limits of invoice_private.h;
  * result then is given without a value.
  */
 bool

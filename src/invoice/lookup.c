@@ -6,7 +6,7 @@
 
 #include "parser/scansup.h"
 
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 
 const SagaCode *
 saga_code_find(SagaCodeList list, const char *code)

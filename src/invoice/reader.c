@@ -19,8 +19,8 @@
 #include "miscadmin.h"
 #include "parser/scansup.h"
 
-#include "invoice/decimal.h"
-#include "invoice/reader.h"
+#include "invoice/decimal_private.h"
+#include "invoice/reader_private.h"
 
 #define MAX_PATH 16				/* shapes nest 5 deep, each step may be a list */
 #define MAX_PLACE_NAME 200		/* bytes of a name in a location: a row of the report must stay short */

@@ -12,7 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 
 #define QUOTE_LENGTH 40
 

@@ -8,7 +8,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "invoice/decimal.h"
+#include "invoice/decimal_private.h"
 
 static void
 need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rule, const char *location)

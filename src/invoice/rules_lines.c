@@ -8,7 +8,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
-#include "invoice/decimal.h"
+#include "invoice/decimal_private.h"
 
 char *
 saga_place(int line, const char *list, int index, const char *member)

@@ -8,7 +8,7 @@
 #include "miscadmin.h"
 #include "utils/formatting.h"
 
-#include "invoice/decimal.h"
+#include "invoice/decimal_private.h"
 
 /* ---------- rows of the breakdown ---------- */
 

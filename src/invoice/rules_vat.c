@@ -7,7 +7,7 @@
 
 #include "miscadmin.h"
 
-#include "invoice/decimal.h"
+#include "invoice/decimal_private.h"
 
 typedef enum RateRule
 {

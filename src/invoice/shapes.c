@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "invoice/reader.h"
+#include "invoice/reader_private.h"
 
 #define SHAPE(name, type) \
 	static const SagaShape name = {sizeof(type), lengthof(name##_members), name##_members}

@@ -10,7 +10,7 @@
 #include "funcapi.h"
 #include "utils/jsonb.h"
 
-#include "invoice/decimal.h"
+#include "invoice/decimal_private.h"
 
 /* How many rows of one rule are kept: by invoice_check, whose verdict is stored, and by invoice_validate. */
 #define CHECK_ROWS_PER_RULE 100

@@ -14,7 +14,7 @@
 #include "common/common.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 #include "invoice/submit.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"

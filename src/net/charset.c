@@ -13,7 +13,7 @@
 #include <iconv.h>
 
 #include "mb/pg_wchar.h"
-#include "net/charset.h"
+#include "net/charset_private.h"
 #include "utils/memutils.h"
 
 #define REPLACEMENT			"\xEF\xBF\xBD"

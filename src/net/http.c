@@ -28,8 +28,8 @@
 
 #include "lib/ilist.h"
 #include "net/http.h"
-#include "net/resolving.h"
-#include "net/sockets.h"
+#include "net/resolving_private.h"
+#include "net/sockets_private.h"
 #include "storage/fd.h"
 
 /* Connections beyond max_transfers: what all transfers wait for, tokens, must not wait for them. */

@@ -11,7 +11,7 @@
 #include <curl/curl.h>
 
 #include "common/guc.h"
-#include "net/proxy.h"
+#include "net/proxy_private.h"
 
 /* As libcurl understands the URL, "2130706433" is 127.0.0.1; without the brackets of IPv6. */
 static bool

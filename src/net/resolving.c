@@ -15,7 +15,7 @@
 #include <arpa/inet.h>
 
 #include "common/guc.h"
-#include "net/resolving.h"
+#include "net/resolving_private.h"
 
 /* At once, of a process: each has a thread and some four descriptors. */
 #define SAGA_MAX_NAMES			32

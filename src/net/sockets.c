@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/sockets.h"
+#include "net/sockets_private.h"
 
 bool
 saga_sockets_open(SagaSockets *sockets)

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "common/guc.h"
-#include "net/charset.h"
-#include "net/proxy.h"
-#include "net/resolving.h"
+#include "net/charset_private.h"
+#include "net/proxy_private.h"
+#include "net/resolving_private.h"
 
 #define SAGA_MAX_HEAD_BYTES		65536
 #define SAGA_CONNECTION_MAX_AGE 30	/* seconds an idle connection is kept */

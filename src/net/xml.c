@@ -11,7 +11,7 @@
 #include <expat.h>
 #include <limits.h>
 
-#include "net/charset.h"
+#include "net/charset_private.h"
 #include "net/xml.h"
 
 #define MAX_DEPTH 16

@@ -13,7 +13,7 @@
 #include "postgres.h"
 
 #include "common/statement.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/timestamp.h"
 

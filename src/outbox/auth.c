@@ -9,7 +9,7 @@
 #include "common/compat.h"
 #include "net/header.h"
 #include "net/secret.h"
-#include "outbox/auth.h"
+#include "outbox/auth_private.h"
 #include "outbox/aws.h"
 #include "outbox/oauth.h"
 

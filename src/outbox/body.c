@@ -8,7 +8,7 @@
 #include "net/header.h"
 #include "net/url.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "utils/builtins.h"
 
 /* How a list is written in a form; names as in AWS's RequestEncodingOptions. */

@@ -8,7 +8,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
-#include "outbox/auth.h"
+#include "outbox/auth_private.h"
 #include "outbox/publisher_private.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"

@@ -23,7 +23,7 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"

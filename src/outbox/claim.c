@@ -8,8 +8,8 @@
 
 #include "common/statement.h"
 #include "net/secret.h"
-#include "outbox/limit.h"
-#include "outbox/request.h"
+#include "outbox/limit_private.h"
+#include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

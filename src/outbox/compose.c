@@ -10,10 +10,10 @@
 #include "net/header.h"
 #include "net/secret.h"
 #include "net/url.h"
-#include "outbox/auth.h"
+#include "outbox/auth_private.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/timestamp.h"
 

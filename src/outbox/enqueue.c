@@ -10,7 +10,7 @@
 #include "miscadmin.h"
 #include "outbox/doc.h"
 #include "outbox/outbox.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 

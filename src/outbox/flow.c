@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "outbox/doc.h"
-#include "outbox/flow.h"
+#include "outbox/flow_private.h"
 #include "utils/timestamp.h"
 
 /*

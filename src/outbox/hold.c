@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/hold.h"
+#include "outbox/hold_private.h"
 #include "outbox/sending.h"
 
 /* Back-off after refused credentials. */

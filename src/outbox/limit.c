@@ -10,7 +10,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "outbox/limit.h"
+#include "outbox/limit_private.h"
 #include "outbox/outbox.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"

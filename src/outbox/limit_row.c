@@ -13,7 +13,7 @@
 #include "common/hashfn.h"
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "outbox/hold.h"
+#include "outbox/hold_private.h"
 #include "outbox/outbox.h"
 #include "storage/lock.h"
 #include "utils/array.h"

@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 #include "outbox/destination.h"
 #include "outbox/doc.h"
-#include "outbox/limit.h"
+#include "outbox/limit_private.h"
 #include "outbox/outbox.h"
 #include "outbox/sending.h"
 #include "storage/lmgr.h"

@@ -8,7 +8,7 @@
 #include "postgres.h"
 
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "utils/numeric.h"
 
 typedef struct MembersState

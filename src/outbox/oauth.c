@@ -13,7 +13,7 @@
 #include "common/clock.h"
 #include "miscadmin.h"
 #include "net/secret.h"
-#include "outbox/auth.h"
+#include "outbox/auth_private.h"
 #include "outbox/oauth.h"
 #include "outbox/publisher_private.h"
 #include "utils/memutils.h"

@@ -86,7 +86,7 @@ typedef struct SagaToken
 	int64		new_version;
 } SagaToken;
 
-/* ---------- oauth.c (and saga_auth_work ..., auth.h) ---------- */
+/* ---------- oauth.c (and saga_auth_work ..., auth_private.h) ---------- */
 
 extern SagaReadiness saga_oauth_prepare(SagaSending *sending, char **error);
 extern bool saga_oauth_refused(const SagaSending *sending);

@@ -6,7 +6,7 @@
 
 #include "net/json.h"
 #include "net/secret.h"
-#include "outbox/auth.h"
+#include "outbox/auth_private.h"
 #include "outbox/oauth.h"
 #include "net/url.h"
 #include "utils/timestamp.h"

@@ -17,7 +17,7 @@
 #include "common/guc.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "outbox/auth.h"
+#include "outbox/auth_private.h"
 #include "outbox/publisher_private.h"
 #include "pgstat.h"
 #include "storage/latch.h"

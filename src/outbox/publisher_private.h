@@ -6,7 +6,7 @@
 #ifndef SAGA_OUTBOX_PUBLISHER_PRIVATE_H
 #define SAGA_OUTBOX_PUBLISHER_PRIVATE_H
 
-#include "outbox/limit.h"
+#include "outbox/limit_private.h"
 #include "outbox/outbox.h"
 #include "outbox/sending.h"
 #include "utils/resowner.h"

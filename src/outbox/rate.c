@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/rate.h"
+#include "outbox/rate_private.h"
 #include "utils/timestamp.h"
 
 #define SAGA_WINDOW_PARTS 30	/* a bucket is a part of its window */

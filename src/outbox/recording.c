@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "outbox/auth.h"
+#include "outbox/auth_private.h"
 #include "outbox/publisher_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

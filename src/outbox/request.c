@@ -9,7 +9,7 @@
 #include "net/header.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "utils/builtins.h"
 
 /* What is refused here is a request for a server of HTTP. */

@@ -9,7 +9,7 @@
 
 #include "miscadmin.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "utils/builtins.h"
 
 bool

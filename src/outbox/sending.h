@@ -105,7 +105,7 @@ typedef struct SagaSending
 	int			ndeliveries;
 	SagaDelivery *deliveries[SAGA_SNS_MAX_ENTRIES];
 
-	/* what it may do (limit.h) */
+	/* what it may do (limit_private.h) */
 	struct SagaLimitGroup *limit;
 	int			place;			/* it has one of the group's; 0: none */
 	bool		probe;			/* the breaker waits for how it goes */

@@ -8,7 +8,7 @@
 #include "net/header.h"
 #include "net/secret.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "outbox/settings_private.h"
 #include "regex/regex.h"
 

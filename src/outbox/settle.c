@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/flow.h"
+#include "outbox/flow_private.h"
 #include "utils/timestamp.h"
 
 /* How long a server may work on a request that nobody waits for, unless the settings say it. */

@@ -8,7 +8,7 @@
 #include "mb/pg_wchar.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/json.h"
 

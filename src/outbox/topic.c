@@ -10,7 +10,7 @@
 #include "mb/pg_wchar.h"
 #include "outbox/aws.h"
 #include "outbox/doc.h"
-#include "outbox/request.h"
+#include "outbox/request_private.h"
 #include "utils/builtins.h"
 
 #define SAGA_SNS_MAX_SUBJECT	100

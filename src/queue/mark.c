@@ -16,7 +16,7 @@
 #include "miscadmin.h"
 #include "queue/internal.h"
 #include "queue/queue.h"
-#include "queue/twophase.h"
+#include "queue/twophase_private.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

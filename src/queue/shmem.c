@@ -15,7 +15,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "queue/shmem.h"
-#include "queue/twophase.h"
+#include "queue/twophase_private.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"

@@ -10,7 +10,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "queue/internal.h"
-#include "queue/twophase.h"
+#include "queue/twophase_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 

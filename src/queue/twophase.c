@@ -17,7 +17,7 @@
 #include "access/twophase.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
-#include "queue/twophase.h"
+#include "queue/twophase_private.h"
 #include "storage/procarray.h"
 
 /* From the hook, for the callback: the gid of the PREPARE that is under way. */

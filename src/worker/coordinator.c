@@ -22,7 +22,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/pool.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define TIMERS_MS			50	/* for timers, before everything else has its turn */
 #define WAIT_MAX_MS			(60 * 1000) /* net */

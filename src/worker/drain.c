@@ -32,7 +32,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define TIMERS_AT_ONCE	1000
 #define IDLE_ROUNDS		20		/* batches in a row without any progress: give up */

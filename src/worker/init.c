@@ -20,7 +20,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/guc.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 PG_MODULE_MAGIC;
 

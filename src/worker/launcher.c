@@ -31,7 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define SCAN_INTERVAL_MS	(60 * 1000) /* net for what no hook sees: ALTER DATABASE ... ALLOW_CONNECTIONS */
 #define PENDING_POLL_MS		1000	/* a start that was not heard of is looked at again */

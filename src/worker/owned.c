@@ -21,7 +21,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define LISTED_MAX 20
 

@@ -5,7 +5,7 @@
 #ifndef SAGA_POOL_PRIVATE_H
 #define SAGA_POOL_PRIVATE_H
 
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 /* Processes of a type, of workers those of one owner, that fail. */
 typedef struct SagaTrouble

@@ -32,7 +32,7 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 /* SagaProcSlot.leave */
 #define LEAVE_AT_ONCE		1

@@ -19,7 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define TURN_MS			10000
 #define TROUBLE_MIN_MS	200

@@ -31,7 +31,7 @@
 #include "port/atomics.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define RECORDER_FILE	PG_STAT_TMP_DIR "/pg_saga.recorder"
 #define RECORDER_MAGIC	0x5341474130303031	/* "SAGA0001", with the format's version */

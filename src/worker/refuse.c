@@ -37,7 +37,7 @@
 #include "nodes/parsenodes.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 typedef enum Need
 {

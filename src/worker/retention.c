@@ -22,7 +22,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define ROWS_AT_ONCE	500
 #define BATCH_MS		20		/* between two batches */

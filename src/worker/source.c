@@ -14,7 +14,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define TURN_MS			10000
 #define TROUBLE_MS		200

@@ -16,7 +16,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define COLUMNS 13
 

@@ -18,7 +18,7 @@
 #include "engine/engine.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 typedef struct Suspect
 {

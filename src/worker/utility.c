@@ -34,7 +34,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define LEAVE_POLL_MS		10
 #define LEAVE_ASKED_MS		500 /* then a process that is still there is terminated */

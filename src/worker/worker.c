@@ -27,7 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "worker/procs.h"
+#include "worker/procs_private.h"
 
 #define QUEUES_AT_ONCE	64
 #define LARGE_TIMERS_AT_ONCE 10

@@ -1,14 +1,14 @@
 /*
- * check.h
+ * check_private.h
  *		Reading a definition: diagnostics, JSON pointers and typed members.
  *
  * A reader that finds a fault adds a diagnostic and gives a harmless value,
  * so that one pass reports every fault of a definition.
  */
-#ifndef SAGA_CHECK_H
-#define SAGA_CHECK_H
+#ifndef SAGA_CHECK_PRIVATE_H
+#define SAGA_CHECK_PRIVATE_H
 
-#include "asl/machine.h"
+#include "asl/machine_private.h"
 
 #define SAGA_SCHEMA_FAULT		"SCHEMA_VALIDATION_FAILED"
 #define SAGA_TARGET_FAULT		"MISSING_TRANSITION_TARGET"
@@ -68,4 +68,4 @@ extern SagaExpr *saga_check_expr(SagaCheck *check, const JsonbValue *object, con
 extern SagaTemplate *saga_check_template(SagaCheck *check, const JsonbValue *object,
 										 const SagaLocation *at, const char *name);
 
-#endif							/* SAGA_CHECK_H */
+#endif							/* SAGA_CHECK_PRIVATE_H */

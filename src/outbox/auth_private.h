@@ -1,12 +1,12 @@
 /*
- * auth.h
+ * auth_private.h
  *		Who we are to a server: what a request must carry to be let in.
  *
  * Secrets are read, and tokens fetched, when a request is sent; they are kept
  * in memory, and tokens in saga.token, and overwritten when they have served.
  */
-#ifndef SAGA_OUTBOX_AUTH_H
-#define SAGA_OUTBOX_AUTH_H
+#ifndef SAGA_OUTBOX_AUTH_PRIVATE_H
+#define SAGA_OUTBOX_AUTH_PRIVATE_H
 
 #include "outbox/outbox.h"
 #include "outbox/sending.h"
@@ -50,4 +50,4 @@ extern void saga_auth_set_header(SagaSending *sending, const char *name, char *v
 /* "Authorization: Basic ..."; what is in it is added to *secrets. */
 extern char *saga_auth_basic(const char *user, const char *password, List **secrets);
 
-#endif							/* SAGA_OUTBOX_AUTH_H */
+#endif							/* SAGA_OUTBOX_AUTH_PRIVATE_H */

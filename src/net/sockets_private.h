@@ -1,9 +1,9 @@
 /*
- * sockets.h
+ * sockets_private.h
  *		The sockets that libcurl waits for, in an epoll set.
  */
-#ifndef SAGA_NET_SOCKETS_H
-#define SAGA_NET_SOCKETS_H
+#ifndef SAGA_NET_SOCKETS_PRIVATE_H
+#define SAGA_NET_SOCKETS_PRIVATE_H
 
 typedef struct SagaSocket
 {
@@ -31,4 +31,4 @@ extern bool saga_socket_is_wanted(SagaSockets *sockets, int fd);
 /* One that nobody wants, with an event: it is of no use any more. */
 extern void saga_socket_hang_up(int fd);
 
-#endif							/* SAGA_NET_SOCKETS_H */
+#endif							/* SAGA_NET_SOCKETS_PRIVATE_H */

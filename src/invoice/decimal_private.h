@@ -1,19 +1,19 @@
 /*
- * decimal.h
+ * decimal_private.h
  *		Exact arithmetic on PostgreSQL's numeric, without fmgr in sight.
  *
  * No operation here can overflow: decimals of a document have at most
  * SAGA_DECIMAL_MAX_DIGITS digits on each side of the point.
  */
-#ifndef SAGA_DECIMAL_H
-#define SAGA_DECIMAL_H
+#ifndef SAGA_DECIMAL_PRIVATE_H
+#define SAGA_DECIMAL_PRIVATE_H
 
 #include "common/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 
 static inline Numeric
 dec_add(Numeric a, Numeric b)
@@ -86,4 +86,4 @@ extern Numeric saga_decimal_divide(Numeric a, Numeric b, int decimals);
 extern Numeric saga_decimal_percent(Numeric a, Numeric percent);
 extern bool saga_decimal_equal(const SagaCheck *check, Numeric a, Numeric b);
 
-#endif							/* SAGA_DECIMAL_H */
+#endif							/* SAGA_DECIMAL_PRIVATE_H */

@@ -1,5 +1,5 @@
 /*
- * run.h
+ * run_private.h
  *		The inside of a run.
  *
  * A run is a tree of threads: the machine itself, and one for each branch of
@@ -12,12 +12,12 @@
  *
  * All that a run allocates is in its context, and freed with it.
  */
-#ifndef SAGA_RUN_H
-#define SAGA_RUN_H
+#ifndef SAGA_RUN_PRIVATE_H
+#define SAGA_RUN_PRIVATE_H
 
 #include "lib/ilist.h"
 
-#include "asl/history.h"
+#include "asl/history_private.h"
 
 typedef enum SagaPhase
 {
@@ -263,4 +263,4 @@ extern void saga_compensation_succeeded(SagaRun *run);
 extern void saga_compensation_failed(SagaRun *run, const SagaFailure *failure);
 extern void saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause);
 
-#endif							/* SAGA_RUN_H */
+#endif							/* SAGA_RUN_PRIVATE_H */

@@ -1,13 +1,13 @@
 /*
- * hold.h
+ * hold_private.h
  *		What holds a group of destinations back besides its rate: pauses that
  *		the server asked for, and the breaker.  No tables here.
  */
-#ifndef SAGA_OUTBOX_HOLD_H
-#define SAGA_OUTBOX_HOLD_H
+#ifndef SAGA_OUTBOX_HOLD_PRIVATE_H
+#define SAGA_OUTBOX_HOLD_PRIVATE_H
 
-#include "outbox/limit.h"
-#include "outbox/rate.h"
+#include "outbox/limit_private.h"
+#include "outbox/rate_private.h"
 
 typedef enum SagaBreaker
 {
@@ -45,4 +45,4 @@ extern TimestampTz saga_hold_until(const SagaLimitRow *row, TimestampTz now, boo
 extern void saga_hold_apply(SagaLimitRow *row, const SagaLimits *limits, const SagaLimitNews *news,
 							TimestampTz now);
 
-#endif							/* SAGA_OUTBOX_HOLD_H */
+#endif							/* SAGA_OUTBOX_HOLD_PRIVATE_H */

@@ -1,5 +1,5 @@
 /*
- * invoice.h
+ * invoice_private.h
  *		The canonical invoice: its members as C structs, the figures computed
  *		from them, and the list of violated rules.
  *
@@ -8,8 +8,8 @@
  * contain raises an error: it becomes a row of the report.  Everything is
  * allocated in CurrentMemoryContext and left to the caller's reset.
  */
-#ifndef SAGA_INVOICE_H
-#define SAGA_INVOICE_H
+#ifndef SAGA_INVOICE_PRIVATE_H
+#define SAGA_INVOICE_PRIVATE_H
 
 #include "common/compat.h"
 
@@ -422,4 +422,4 @@ extern const char *saga_vat_code(SagaVatCategory category);
 extern bool saga_iban_valid(const char *text);
 extern int	saga_day_parse(const char *text);
 
-#endif							/* SAGA_INVOICE_H */
+#endif							/* SAGA_INVOICE_PRIVATE_H */

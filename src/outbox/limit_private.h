@@ -1,13 +1,13 @@
 /*
- * limit.h
+ * limit_private.h
  *		Limits that hold over all publishers: requests in flight, requests per
  *		time, pauses and the circuit breaker.  See README.md.
  *
  * A group is what has its limits in common: one destination, or all of an
  * owner's that name the same "group".  Its key is saga.destination.limit_key.
  */
-#ifndef SAGA_OUTBOX_LIMIT_H
-#define SAGA_OUTBOX_LIMIT_H
+#ifndef SAGA_OUTBOX_LIMIT_PRIVATE_H
+#define SAGA_OUTBOX_LIMIT_PRIVATE_H
 
 #include "lib/ilist.h"
 #include "outbox/sending.h"
@@ -169,4 +169,4 @@ extern void saga_limit_reported(SagaLimiter *limiter);
 /* A person says: go on.  Also wakes the other destinations of the group. */
 extern void saga_limit_resume(const char *key);
 
-#endif							/* SAGA_OUTBOX_LIMIT_H */
+#endif							/* SAGA_OUTBOX_LIMIT_PRIVATE_H */

@@ -1,9 +1,9 @@
 /*
- * procs.h
+ * procs_private.h
  *		What the processes of pg_saga share among themselves.  See README.md.
  */
-#ifndef SAGA_PROCS_H
-#define SAGA_PROCS_H
+#ifndef SAGA_PROCS_PRIVATE_H
+#define SAGA_PROCS_PRIVATE_H
 
 #include "postmaster/bgworker.h"
 #include "queue/queue.h"
@@ -237,4 +237,4 @@ extern void saga_suspect_survived(void);	/* before the commit: suspects that ran
 extern TimestampTz saga_retention_next(void);
 extern void saga_retention_turn(void);	/* a small batch of one table; in a transaction */
 
-#endif							/* SAGA_PROCS_H */
+#endif							/* SAGA_PROCS_PRIVATE_H */

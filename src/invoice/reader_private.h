@@ -1,11 +1,11 @@
 /*
- * reader.h
+ * reader_private.h
  *		A cursor over JSON text, and the tables that say which members we know.
  */
-#ifndef SAGA_INVOICE_READER_H
-#define SAGA_INVOICE_READER_H
+#ifndef SAGA_INVOICE_READER_PRIVATE_H
+#define SAGA_INVOICE_READER_PRIVATE_H
 
-#include "invoice/invoice.h"
+#include "invoice/invoice_private.h"
 
 typedef enum SagaMemberKind
 {
@@ -44,4 +44,4 @@ struct SagaShape
 extern bool saga_read_document(const char *text, int len, const SagaShape *shape, void *result,
 							   SagaReport *report);
 
-#endif							/* SAGA_INVOICE_READER_H */
+#endif							/* SAGA_INVOICE_READER_PRIVATE_H */

@@ -1,9 +1,9 @@
 /*
- * charset.h
+ * charset_private.h
  *		Texts of foreign servers in UTF-8, whatever they were written in.
  */
-#ifndef SAGA_NET_CHARSET_H
-#define SAGA_NET_CHARSET_H
+#ifndef SAGA_NET_CHARSET_PRIVATE_H
+#define SAGA_NET_CHARSET_PRIVATE_H
 
 typedef enum SagaCharsetResult
 {
@@ -27,4 +27,4 @@ extern SagaCharsetResult saga_charset_to_utf8(const char *content_type, char *te
 /* Valid UTF-8 without NUL? */
 extern bool saga_is_utf8(const char *text, size_t len);
 
-#endif							/* SAGA_NET_CHARSET_H */
+#endif							/* SAGA_NET_CHARSET_PRIVATE_H */

@@ -1,11 +1,11 @@
 /*
- * resolving.h
+ * resolving_private.h
  *		Host names that are being resolved, counted for who asked.
  */
-#ifndef SAGA_NET_RESOLVING_H
-#define SAGA_NET_RESOLVING_H
+#ifndef SAGA_NET_RESOLVING_PRIVATE_H
+#define SAGA_NET_RESOLVING_PRIVATE_H
 
-#include "net/transfer.h"
+#include "net/transfer_private.h"
 
 /* So many names at once, of a process with so many transfers; then they hold as told here. */
 extern int	saga_resolving_max(int max_transfers);
@@ -26,4 +26,4 @@ extern uint32 saga_resolving_ended(void);
 /* The host of its request, or the proxy: what is to be resolved.  False: no memory. */
 extern bool saga_resolving_prepare(SagaTransfer *transfer);
 
-#endif							/* SAGA_NET_RESOLVING_H */
+#endif							/* SAGA_NET_RESOLVING_PRIVATE_H */

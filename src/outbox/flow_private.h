@@ -1,9 +1,9 @@
 /*
- * flow.h
+ * flow_private.h
  *		What follows on an answer: what flow.c and settle.c share.
  */
-#ifndef SAGA_OUTBOX_FLOW_H
-#define SAGA_OUTBOX_FLOW_H
+#ifndef SAGA_OUTBOX_FLOW_PRIVATE_H
+#define SAGA_OUTBOX_FLOW_PRIVATE_H
 
 #include "outbox/sending.h"
 
@@ -22,4 +22,4 @@ extern bool saga_proves_absence(const SagaDestination *destination, const SagaDe
 /* Of a message that is not wanted any more (settle.c). */
 extern void saga_decide_unwanted(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now);
 
-#endif							/* SAGA_OUTBOX_FLOW_H */
+#endif							/* SAGA_OUTBOX_FLOW_PRIVATE_H */

@@ -1,12 +1,12 @@
 /*
- * history.h
+ * history_private.h
  *		Events of a run: noted as small structs that point to what they name,
  *		written as one binary value when the caller stores it.
  */
-#ifndef SAGA_HISTORY_H
-#define SAGA_HISTORY_H
+#ifndef SAGA_HISTORY_PRIVATE_H
+#define SAGA_HISTORY_PRIVATE_H
 
-#include "asl/machine.h"
+#include "asl/machine_private.h"
 
 /*
  * These numbers are stored: append only, change none.  The events of one
@@ -99,4 +99,4 @@ extern bytea *saga_history_encode(const SagaHistory *history, const Jsonb *input
 /* history_check.c: is this the binary form of a jsonb, safe to look into? */
 extern bool saga_jsonb_is_sound(const char *data, int length);
 
-#endif							/* SAGA_HISTORY_H */
+#endif							/* SAGA_HISTORY_PRIVATE_H */

@@ -1,5 +1,5 @@
 /*
- * request.h
+ * request_private.h
  *		What a task or saga.publish_to asks for, as it is stored and as it is sent.
  *
  * Stored (saga.outbox.request), for http:
@@ -10,8 +10,8 @@
  *    "MessageGroupId", "MessageDeduplicationId"}
  * Members that were not given are missing.
  */
-#ifndef SAGA_OUTBOX_REQUEST_H
-#define SAGA_OUTBOX_REQUEST_H
+#ifndef SAGA_OUTBOX_REQUEST_PRIVATE_H
+#define SAGA_OUTBOX_REQUEST_PRIVATE_H
 
 #include "outbox/destination.h"
 #include "outbox/outbox.h"
@@ -100,4 +100,4 @@ extern char *saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Json
 /* name=value, percent-encoded, with "&" before it unless it is the first. */
 extern void saga_append_query(StringInfo query, const char *name, const char *value);
 
-#endif							/* SAGA_OUTBOX_REQUEST_H */
+#endif							/* SAGA_OUTBOX_REQUEST_PRIVATE_H */

@@ -1,10 +1,10 @@
 /*
- * machine.h
+ * machine_private.h
  *		A compiled definition, as the interpreter sees it.  Never changed once
  *		compiled; one machine may serve any number of runs.
  */
-#ifndef SAGA_MACHINE_H
-#define SAGA_MACHINE_H
+#ifndef SAGA_MACHINE_PRIVATE_H
+#define SAGA_MACHINE_PRIVATE_H
 
 #include "asl/asl.h"
 
@@ -163,7 +163,7 @@ extern const char *saga_state_type_name(SagaStateType type);
 extern SagaState *saga_states_find(const SagaStates *scope, const char *name);
 extern SagaState *saga_machine_find(const SagaMachine *machine, const char *name);
 
-/* A check.h type, here only by name. */
+/* A check_private.h type, here only by name. */
 struct SagaCheck;
 struct SagaLocation;
 
@@ -205,4 +205,4 @@ extern void saga_jsonb_push_key(JsonbParseState **state, const char *name);
 extern void saga_jsonb_push_string(JsonbParseState **state, JsonbIteratorToken token, const char *value);
 extern void saga_jsonb_push_int64(JsonbParseState **state, JsonbIteratorToken token, int64 value);
 
-#endif							/* SAGA_MACHINE_H */
+#endif							/* SAGA_MACHINE_PRIVATE_H */

@@ -1,11 +1,11 @@
 /*
- * simulate.h
+ * simulate_private.h
  *		What the files of saga.simulate() share.
  */
-#ifndef SAGA_SIMULATE_H
-#define SAGA_SIMULATE_H
+#ifndef SAGA_SIMULATE_PRIVATE_H
+#define SAGA_SIMULATE_PRIVATE_H
 
-#include "asl/check.h"
+#include "asl/check_private.h"
 
 /* What the script says about one state, found once. */
 typedef struct SagaScript
@@ -58,4 +58,4 @@ typedef struct SagaSimulation
 /* simulate_result.c */
 extern Jsonb *saga_simulation_result(SagaSimulation *sim, double microseconds);
 
-#endif							/* SAGA_SIMULATE_H */
+#endif							/* SAGA_SIMULATE_PRIVATE_H */

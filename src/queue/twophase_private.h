@@ -1,9 +1,9 @@
 /*
- * twophase.h
+ * twophase_private.h
  *		Prepared transactions whose end has to push ids (twophase.c).
  */
-#ifndef SAGA_TWOPHASE_H
-#define SAGA_TWOPHASE_H
+#ifndef SAGA_TWOPHASE_PRIVATE_H
+#define SAGA_TWOPHASE_PRIVATE_H
 
 #include "access/xact.h"
 #include "queue/shmem.h"
@@ -44,4 +44,4 @@ extern void saga_prepared_all_known(uint32 unknown);
 /* The end of any transaction: the gid of the hook is forgotten. */
 extern void saga_prepared_reset(void);
 
-#endif							/* SAGA_TWOPHASE_H */
+#endif							/* SAGA_TWOPHASE_PRIVATE_H */

@@ -1,11 +1,11 @@
 /*
- * rate.h
+ * rate_private.h
  *		Requests per time, as they are kept in saga.destination_state.
  */
-#ifndef SAGA_OUTBOX_RATE_H
-#define SAGA_OUTBOX_RATE_H
+#ifndef SAGA_OUTBOX_RATE_PRIVATE_H
+#define SAGA_OUTBOX_RATE_PRIVATE_H
 
-#include "outbox/limit.h"
+#include "outbox/limit_private.h"
 
 #define SAGA_RATE_WINDOWS	3	/* minute, hour, day */
 #define SAGA_RATE_BUCKETS	32
@@ -28,4 +28,4 @@ extern void saga_rate_grant(const SagaLimits *limits, SagaRate *rate, TimestampT
 /* n of them start.  shared: other destinations may limit what this one does not. */
 extern void saga_rate_use(const SagaLimits *limits, bool shared, SagaRate *rate, const SagaGrant *grant, int n);
 
-#endif							/* SAGA_OUTBOX_RATE_H */
+#endif							/* SAGA_OUTBOX_RATE_PRIVATE_H */

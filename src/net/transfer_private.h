@@ -1,9 +1,9 @@
 /*
- * transfer.h
+ * transfer_private.h
  *		One request of an SagaHttp and its answer, as libcurl has it.
  */
-#ifndef SAGA_NET_TRANSFER_H
-#define SAGA_NET_TRANSFER_H
+#ifndef SAGA_NET_TRANSFER_PRIVATE_H
+#define SAGA_NET_TRANSFER_PRIVATE_H
 
 #include <curl/curl.h>
 
@@ -100,4 +100,4 @@ extern void saga_transfer_detach(SagaTransfer *transfer);
 extern void saga_transfer_reset(SagaTransfer *transfer);
 extern void saga_transfer_free(SagaTransfer *transfer);
 
-#endif							/* SAGA_NET_TRANSFER_H */
+#endif							/* SAGA_NET_TRANSFER_PRIVATE_H */
