@@ -24,6 +24,7 @@ append_to_file("$dir/lacks.c", <<'C');
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Is there a file of this name in the directory of the test? */
@@ -57,6 +58,20 @@ pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*routine) (
 	return flag("no-threads") ? EAGAIN : real(thread, attr, routine, arg);
 }
 
+/* For what is kept for a while: names that libcurl has resolved. */
+time_t
+time(time_t *result)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (flag("an-hour-later"))
+		now.tv_sec += 3600;
+	if (result != NULL)
+		*result = now.tv_sec;
+	return now.tv_sec;
+}
+
 typedef int (*resolve_fn) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
 int
@@ -80,7 +95,7 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 		close(fd);
 	}
 	own.ai_family = AF_INET;
-	return real("127.0.0.1", service, &own, result);
+	return real(flag("moved") ? "10.255.255.1" : "127.0.0.1", service, &own, result);
 }
 C
 plan skip_all => "no compiler ($compiler)"
@@ -194,6 +209,28 @@ $session->quit;
 $node->append_conf('postgresql.conf', 'pg_saga.publishers = 1');
 $node->stop;
 start_node();
+
+# ---------- sent on a kept connection that is lost ----------
+
+# libcurl would send it once more on another connection, for which the name is resolved anew.
+my @invoices = (method => 'POST', path => '/v1/invoices');
+foreach my $kept (['kept'], ['moved', 'moved'])
+{
+	my ($name, @flags) = @$kept;
+	$accounting->faults({ modes => { duplicate => 'allow', idempotency => 'none' }, rules => [] });
+	destination('app', $name, url => "http://loop.test:$port/v1/invoices?$name", allow_private => ['127.0.0.0/8'], idempotency => { in => 'none' });
+	publish('app', $name, 1);
+	ok(poll_until($node, states($name), 'delivered 1'), "$name: a connection is kept");
+	$accounting->faults({ modes => { duplicate => 'allow', idempotency => 'none' }, rules => [ { @invoices, action => 'drop_after' } ] });
+	raise_flag($_) foreach 'an-hour-later', @flags;
+	publish('app', $name, 1);
+	ok(poll_until($node, states($name), 'delivered 1, failed 1'), "$name: and lost with the answer to the next request");
+	is(join(' ', map { $_->{posted} } grep { $_->{number} =~ /^$name-/ } @{ $accounting->audit->{numbers} }), '1 1', "$name: which is not sent once more");
+	is(sql("SELECT outcome FROM saga.outbox JOIN saga.destination d USING (destination_id) WHERE d.name = '$name' AND state = 'failed'"), 'in_doubt',
+		"$name: and nobody says that it had no effect");
+	lower_flag($_) foreach 'an-hour-later', @flags;
+}
+$accounting->faults({ modes => {}, rules => [] });
 
 # ---------- no descriptors, no threads ----------
 

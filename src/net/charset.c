@@ -301,7 +301,11 @@ saga_charset_to_utf8(const char *content_type, char *text, size_t *len, char **c
 		return convert_utf16(big, text, *len, converted, converted_len, size);
 	if (strcmp(charset, "utf-16be") == 0 || strcmp(charset, "utf-16le") == 0)
 		return convert_utf16(strcmp(charset, "utf-16be") == 0, text, *len, converted, converted_len, size);
-	/* JSON is UTF-8, whatever Content-Type says, and nothing else looks like it by accident */
+
+	/*
+	 * JSON is UTF-8, whatever Content-Type says, and nothing else looks like
+	 * it by accident
+	 */
 	if ((charset[0] == '\0' || is_utf8_name(charset) || names(type, "json")) && saga_is_utf8(text, *len))
 		return SAGA_CHARSET_KEPT;
 	if (find_name(charset, name))

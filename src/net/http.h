@@ -51,7 +51,7 @@ typedef struct SagaHttp SagaHttp;
 typedef enum SagaReadiness
 {
 	SAGA_READY_NOW,
-	SAGA_READY_LATER,		/* something is being fetched over the same SagaHttp */
+	SAGA_READY_LATER,			/* something is being fetched over the same SagaHttp */
 	SAGA_READY_BUSY,			/* that could not be sent, as in SAGA_TRANSPORT_BUSY; there may be an error */
 	SAGA_READY_NEVER			/* not now: there is an error */
 } SagaReadiness;

@@ -74,7 +74,11 @@ saga_proxy_serves(const char *url, const SagaGuard *guard)
 
 	if (saga_proxy[0] == '\0' || !get_host(url, host, sizeof(host)) || is_listed(host, saga_no_proxy))
 		return false;
-	/* loopback would be the proxy's own; of what the guard refuses, it is asked once more */
+
+	/*
+	 * loopback would be the proxy's own; of what the guard refuses, it is
+	 * asked once more
+	 */
 	return !is_loopback(host) &&
 		(!saga_cidr_parse(host, &address) || saga_guard_allows_text(guard, host));
 }

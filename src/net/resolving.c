@@ -32,8 +32,8 @@
 /* As with requests, an owner has at most so many times what is free (share.c). */
 #define SAGA_SHARE				2
 
-static dlist_head resolving = DLIST_STATIC_INIT(resolving);	/* of this process: SagaTransfer */
-static int	max_names = SAGA_MAX_NAMES;	/* of the SagaHttp that was made last */
+static dlist_head resolving = DLIST_STATIC_INIT(resolving); /* of this process: SagaTransfer */
+static int	max_names = SAGA_MAX_NAMES; /* of the SagaHttp that was made last */
 static uint32 ended = 0;		/* a counter */
 
 int
@@ -80,13 +80,14 @@ saga_resolving_start(void *resolver_state, void *reserved, void *arg)
 {
 	SagaTransfer *transfer = arg;
 
-	if (transfer->parked)
+	if (transfer->parked || saga_transfer_has_left(transfer))
 		return 1;
 	if (transfer->resolving)
 		return 0;
 	/* an address takes no thread, and is done with at once */
 	if (!transfer->is_address && !has_room(transfer))
 		return 1;
+
 	/*
 	 * libcurl would forget the thread when the time to connect is over: that
 	 * is our matter until then (end_late in http.c).  As libcurl shares out

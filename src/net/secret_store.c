@@ -157,7 +157,10 @@ load_all(List *missing)
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (!cache_valid)
 	{
-		/* before reading: a change that comes meanwhile makes it invalid again */
+		/*
+		 * before reading: a change that comes meanwhile makes it invalid
+		 * again
+		 */
 		cache_valid = true;
 		cache_relid = saga_relation_oid("secret");
 		foreach(lc, cache)

@@ -120,14 +120,21 @@ write_callback(char *chunk, size_t size, size_t nmemb, void *arg)
 	}
 	if (!has_memory && !transfer->encoded)
 	{
-		/* it stays with the server until there is: the same bytes come again then */
+		/*
+		 * it stays with the server until there is: the same bytes come again
+		 * then
+		 */
 		transfer->paused = true;
 		transfer->account->budget->npaused++;
 		return CURL_WRITEFUNC_PAUSE;
 	}
 	if (n > room)
 		transfer->truncated = true;
-	/* at once as large as it may get: realloc would leave copies of secrets behind */
+
+	/*
+	 * at once as large as it may get: realloc would leave copies of secrets
+	 * behind
+	 */
 	if (transfer->wipe_answer && transfer->body == NULL)
 	{
 		transfer->body = malloc(transfer->request->max_response_bytes + 1);
@@ -198,6 +205,24 @@ header_callback(char *line, size_t size, size_t nmemb, void *arg)
 	return transfer->no_memory ? 0 : n;
 }
 
+/*
+ * libcurl sends a request again by itself when a connection that it had kept
+ * is lost before the answer.  It must not, once a byte was sent, unless the
+ * method is safe: that would be an attempt that nobody counts.  This is asked
+ * wherever such a second attempt passes, and before the transfer is given to
+ * libcurl anew for a reason of ours: libcurl counts from zero then.
+ */
+bool
+saga_transfer_has_left(SagaTransfer *transfer)
+{
+	long		sent = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	if (sent > 0 && !saga_http_is_safe(transfer->request->method))
+		transfer->again = true;
+	return transfer->again;
+}
+
 /* A proxy has any address: who sets pg_saga.proxy decides where it is and what it lets through. */
 static curl_socket_t
 open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
@@ -205,6 +230,11 @@ open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *addr
 	SagaTransfer *transfer = arg;
 	curl_socket_t fd;
 
+	if (!transfer->parked && saga_transfer_has_left(transfer))
+	{
+		saga_resolving_end(transfer);
+		return CURL_SOCKET_BAD;
+	}
 	if (transfer->resolving && !transfer->is_address && !transfer->resolved_before)
 		transfer->resolved = transfer->resolved_before = true;
 	saga_resolving_end(transfer);
@@ -223,32 +253,25 @@ open_socket_callback(void *arg, curlsocktype purpose, struct curl_sockaddr *addr
 }
 
 /*
- * Asked before each time that a request goes out.
- *
- * libcurl sends a request again by itself when a connection that it had
- * reused is dropped before the answer.  It must not, once a byte was sent,
- * unless the method is safe: that would be an attempt that nobody counts.
- *
- * A connection that another destination opened, under its own rules, may be
- * reused.
+ * Asked before each time that a request goes out.  A connection that another
+ * destination opened, under its own rules, may be reused.
  */
 static int
 before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	SagaTransfer *transfer = arg;
-	long		sent = 0;
 
 	saga_resolving_end(transfer);
 	if (transfer->parked)
 		return CURL_PREREQFUNC_ABORT;
 	transfer->connect_by = PG_INT64_MAX;
-	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
-	if (sent > 0 && !saga_http_is_safe(transfer->request->method))
-	{
-		transfer->again = true;
+	if (saga_transfer_has_left(transfer))
 		return CURL_PREREQFUNC_ABORT;
-	}
-	/* also clears what another address of the name, tried side by side, was refused for */
+
+	/*
+	 * also clears what another address of the name, tried side by side, was
+	 * refused for
+	 */
 	transfer->refused = !transfer->proxied &&
 		(remote_ip == NULL || !saga_guard_allows_text(transfer->request->guard, remote_ip));
 	return transfer->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
@@ -293,7 +316,10 @@ set_method_and_body(SagaTransfer *transfer)
 	}
 	if (request->body != NULL && request->body_len > 0)
 	{
-		/* not by a read function: that would not be in a signature, and in a packet of its own */
+		/*
+		 * not by a read function: that would not be in a signature, and in a
+		 * packet of its own
+		 */
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
 	}
@@ -356,7 +382,11 @@ set_certificates(const SagaTransfer *transfer)
 
 	if (file == NULL && saga_ca_file[0] != '\0')
 		file = saga_ca_file;
-	/* in place of the system's, which libcurl may also have as a directory, and not beside them */
+
+	/*
+	 * in place of the system's, which libcurl may also have as a directory,
+	 * and not beside them
+	 */
 	return file == NULL || (curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file) == CURLE_OK &&
 							curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, NULL) == CURLE_OK);
 }
@@ -377,9 +407,14 @@ set_options(SagaTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) SAGA_CONNECTION_MAX_AGE);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, SAGA_USER_AGENT);
-	/* all that this libcurl can decompress: servers and proxies compress, asked or not */
+
+	/*
+	 * all that this libcurl can decompress: servers and proxies compress,
+	 * asked or not
+	 */
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
+
 	/*
 	 * No limit on low speed: it would also count the time that a server takes
 	 * to think.  An answer that drips is cut off by the time limit of all,
@@ -525,12 +560,12 @@ transport_of(SagaTransfer *transfer)
 {
 	bool		connected = was_connected(transfer);
 
+	if (transfer->again)
+		return SAGA_TRANSPORT_LOST;
 	if (transfer->busy)
 		return SAGA_TRANSPORT_BUSY;
 	if (transfer->refused)
 		return SAGA_TRANSPORT_REFUSED;
-	if (transfer->again)
-		return SAGA_TRANSPORT_LOST;
 	switch (transfer->code)
 	{
 		case CURLE_OK:

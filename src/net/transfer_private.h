@@ -78,6 +78,9 @@ extern void saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 /* It asked for that: nothing more of it is read until it may go on. */
 extern void saga_transfer_pause(SagaTransfer *transfer);
 
+/* May a byte of it have left, so that libcurl must not send it again?  Notes it, if so. */
+extern bool saga_transfer_has_left(SagaTransfer *transfer);
+
 /* One that is paused: may it go on? */
 extern bool saga_transfer_may_continue(SagaTransfer *transfer);
 
