@@ -30,6 +30,15 @@ my %may = arrows();
 my %modules = map { m{^src/(\w+)/} ? ($1 => 1) : () } glob('src/*/*.[ch]');
 is_deeply([ sort keys %modules ], [ sort keys %may ], 'src/README.md has every module');
 
+# ---------- one hand ----------
+
+SKIP:
+{
+	my $formatter = `pg_bsd_indent --version 2>/dev/null` =~ /2\.1\.1/;
+	skip 'no pg_bsd_indent 2.1.1', 1 unless $formatter || $ENV{CI};
+	is(`tools/indent --check 2>&1`, '', 'the C sources are laid out as tools/indent does');
+}
+
 # ---------- arrows run one way ----------
 
 my (@against, @private);

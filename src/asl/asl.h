@@ -125,7 +125,7 @@ typedef struct SagaRunEnv
 
 	uint64		(*random) (void *arg);
 	char	   *(*make_token) (void *arg, int task_id); /* text of $$.Task.Token, palloc'd */
-	void		(*call_fate) (void *arg, SagaWish wish, SagaOutside *call);	/* NULL: there are no calls outside */
+	void		(*call_fate) (void *arg, SagaWish wish, SagaOutside *call); /* NULL: there are no calls outside */
 	void	   *arg;
 } SagaRunEnv;
 

@@ -99,7 +99,7 @@ saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bo
 
 void
 saga_check_error(SagaCheck *check, const SagaLocation *at, const char *code,
-				 const char *format,...)
+				 const char *format, ...)
 {
 	va_list		args;
 
@@ -110,9 +110,9 @@ saga_check_error(SagaCheck *check, const SagaLocation *at, const char *code,
 
 void
 saga_check_member_error(SagaCheck *check, const SagaLocation *at, const char *name,
-						const char *code, const char *format,...)
+						const char *code, const char *format, ...)
 {
-	SagaLocation here = {.up = at,.name = name};
+	SagaLocation here = {.up = at, .name = name};
 	va_list		args;
 
 	va_start(args, format);
@@ -339,7 +339,7 @@ saga_check_template(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	result = saga_template_parse(&value, &error, &location);
 	if (result == NULL)
 	{
-		SagaLocation here = {.up = at,.name = name};
+		SagaLocation here = {.up = at, .name = name};
 
 		saga_check_error_below(check, &here, location, SAGA_SCHEMA_FAULT,
 							   error ? error : "invalid template");

@@ -34,11 +34,11 @@ typedef struct SagaCheck
 } SagaCheck;
 
 extern void saga_check_error(SagaCheck *check, const SagaLocation *at, const char *code,
-							 const char *format,...) pg_attribute_printf(4, 5);
+							 const char *format, ...) pg_attribute_printf(4, 5);
 
 /* The same, for the member "name" of the object at "at". */
 extern void saga_check_member_error(SagaCheck *check, const SagaLocation *at, const char *name,
-									const char *code, const char *format,...) pg_attribute_printf(5, 6);
+									const char *code, const char *format, ...) pg_attribute_printf(5, 6);
 
 /* The same, at "below" (a JSON pointer, or NULL) under "at". */
 extern void saga_check_error_below(SagaCheck *check, const SagaLocation *at, const char *below,

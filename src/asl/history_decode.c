@@ -23,7 +23,8 @@ typedef struct SagaReader
 	const char *end;
 } SagaReader;
 
-static void pg_attribute_noreturn()
+static void
+pg_attribute_noreturn()
 saga_history_corrupt(void)
 {
 	ereport(ERROR,

@@ -196,7 +196,7 @@ saga_check_reached(SagaCheck *check, SagaStates *scope, const SagaLocation *at)
 	for (i = 0; i < scope->nstates; i++)
 	{
 		SagaState  *state = scope->states[i];
-		SagaLocation here = {.up = at,.name = state->name};
+		SagaLocation here = {.up = at, .name = state->name};
 
 		if (state->is_handler && state->reached)
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT,
@@ -217,7 +217,7 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 					SagaState *owner)
 {
 	SagaStates *scope = palloc0(sizeof(SagaStates));
-	SagaLocation states_at = {.up = at,.name = "States"};
+	SagaLocation states_at = {.up = at, .name = "States"};
 	JsonbValue	states;
 	JsonbValue	start;
 	bool		failed_before = check->failed;
@@ -245,7 +245,7 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	for (i = 0; i < scope->nstates; i++)
 	{
 		SagaState  *state = scope->states[i];
-		SagaLocation here = {.up = &states_at,.name = state->name};
+		SagaLocation here = {.up = &states_at, .name = state->name};
 		JsonbValue	value;
 
 		saga_member(&states, state->name, &value);
@@ -255,7 +255,7 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	for (i = 0; i < scope->nstates; i++)
 	{
 		SagaState  *state = scope->states[i];
-		SagaLocation here = {.up = &states_at,.name = state->name};
+		SagaLocation here = {.up = &states_at, .name = state->name};
 		JsonbValue	value;
 
 		CHECK_FOR_INTERRUPTS();
@@ -266,7 +266,10 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 			saga_state_compile(check, state, &value, &here);
 	}
 
-	/* After a fault of another kind what cannot be reached is mostly its echo. */
+	/*
+	 * After a fault of another kind what cannot be reached is mostly its
+	 * echo.
+	 */
 	if (scope->start != NULL && check->failed == failed_before)
 		saga_check_reached(check, scope, &states_at);
 	return scope;
@@ -364,7 +367,7 @@ saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SagaMachine *machine = palloc0(sizeof(SagaMachine));
-	SagaCheck	check = {.machine = machine,.express = express,.diagnostics_context = old};
+	SagaCheck	check = {.machine = machine, .express = express, .diagnostics_context = old};
 	SagaLocation at = {0};
 	JsonbValue	object;
 
@@ -373,7 +376,10 @@ saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 		saga_check_error(&check, &at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 	else
 	{
-		/* Texts are copied out; binary parts must live as long as the machine. */
+		/*
+		 * Texts are copied out; binary parts must live as long as the
+		 * machine.
+		 */
 		Jsonb	   *copy = palloc(VARSIZE(definition));
 
 		memcpy(copy, definition, VARSIZE(definition));

@@ -15,7 +15,7 @@ static char **
 saga_compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 					bool last, int *nerrors)
 {
-	SagaLocation list_at = {.up = at,.name = "ErrorEquals"};
+	SagaLocation list_at = {.up = at, .name = "ErrorEquals"};
 	JsonbValue	list;
 	JsonbValue	present;
 	char	  **errors;
@@ -37,7 +37,7 @@ saga_compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	errors = palloc(sizeof(char *) * Max(count, 1));
 	for (i = 0; i < count; i++)
 	{
-		SagaLocation here = {.up = &list_at,.index = i};
+		SagaLocation here = {.up = &list_at, .index = i};
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 
 		if (element->type != jbvString)
@@ -100,7 +100,7 @@ void
 saga_compile_retriers(SagaCheck *check, SagaState *state, const JsonbValue *object,
 					  const SagaLocation *at)
 {
-	SagaLocation list_at = {.up = at,.name = "Retry"};
+	SagaLocation list_at = {.up = at, .name = "Retry"};
 	JsonbValue	list;
 	int			count;
 	int			i;
@@ -113,7 +113,7 @@ saga_compile_retriers(SagaCheck *check, SagaState *state, const JsonbValue *obje
 	state->retriers = palloc0(sizeof(SagaRetrier) * count);
 	for (i = 0; i < count; i++)
 	{
-		SagaLocation here = {.up = &list_at,.index = i};
+		SagaLocation here = {.up = &list_at, .index = i};
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 
 		if (!saga_is_object(element))
@@ -131,7 +131,7 @@ saga_compile_catchers(SagaCheck *check, SagaState *state, const JsonbValue *obje
 	static const char *const known[] = {
 		"ErrorEquals", "Next", "ResultPath", "Assign", "Comment"
 	};
-	SagaLocation list_at = {.up = at,.name = "Catch"};
+	SagaLocation list_at = {.up = at, .name = "Catch"};
 	JsonbValue	list;
 	int			count;
 	int			i;
@@ -144,7 +144,7 @@ saga_compile_catchers(SagaCheck *check, SagaState *state, const JsonbValue *obje
 	state->catchers = palloc0(sizeof(SagaCatcher) * count);
 	for (i = 0; i < count; i++)
 	{
-		SagaLocation here = {.up = &list_at,.index = i};
+		SagaLocation here = {.up = &list_at, .index = i};
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 		SagaCatcher *catcher = &state->catchers[state->ncatchers];
 		JsonbValue	next;

@@ -229,7 +229,7 @@ static void
 saga_compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				  const SagaLocation *at)
 {
-	SagaLocation credentials_at = {.up = at,.name = "Credentials"};
+	SagaLocation credentials_at = {.up = at, .name = "Credentials"};
 	JsonbValue	value;
 	int64		seconds;
 
@@ -260,7 +260,7 @@ static void
 saga_compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object,
 					const SagaLocation *at)
 {
-	SagaLocation list_at = {.up = at,.name = "Choices"};
+	SagaLocation list_at = {.up = at, .name = "Choices"};
 	JsonbValue	list;
 	int			count;
 	int			i;
@@ -282,7 +282,7 @@ saga_compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object
 	state->choices = palloc0(sizeof(SagaChoice) * count);
 	for (i = 0; i < count; i++)
 	{
-		SagaLocation here = {.up = &list_at,.index = i};
+		SagaLocation here = {.up = &list_at, .index = i};
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 		SagaChoice *choice = &state->choices[state->nchoices];
 		JsonbValue	next;
@@ -362,7 +362,7 @@ saga_compile_parallel(SagaCheck *check, SagaState *state, const JsonbValue *obje
 					  const SagaLocation *at)
 {
 	static const char *const known[] = {"StartAt", "States", "Comment"};
-	SagaLocation list_at = {.up = at,.name = "Branches"};
+	SagaLocation list_at = {.up = at, .name = "Branches"};
 	JsonbValue	list;
 	int			count;
 	int			i;
@@ -383,7 +383,7 @@ saga_compile_parallel(SagaCheck *check, SagaState *state, const JsonbValue *obje
 	state->branches = palloc0(sizeof(SagaStates *) * count);
 	for (i = 0; i < count; i++)
 	{
-		SagaLocation here = {.up = &list_at,.index = i};
+		SagaLocation here = {.up = &list_at, .index = i};
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 
 		if (!saga_is_object(element))

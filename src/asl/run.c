@@ -278,7 +278,7 @@ saga_run_finish(SagaRun *run, SagaThread *thread, SagaStatus status,
 				const char *error, const char *cause)
 {
 	int64		last_event = thread->last_event;
-	SagaFailure failure = {.error = error,.cause = cause};
+	SagaFailure failure = {.error = error, .cause = cause};
 
 	run->status = SAGA_COMPENSATING;
 	run->final_status = status;

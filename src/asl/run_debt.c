@@ -62,7 +62,7 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 				 const char *handler)
 {
 	SagaUndone *undone = palloc0(sizeof(SagaUndone));
-	SagaOutside	call = {.task_id = done->task_id};
+	SagaOutside call = {.task_id = done->task_id};
 
 	if (done->task_id != 0 && run->env.call_fate != NULL)
 		run->env.call_fate(run->env.arg, SAGA_WISH_IDENTIFY, &call);
@@ -175,7 +175,11 @@ saga_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call)
 		case SAGA_FATE_DONE:
 		case SAGA_FATE_SUSPECTED:
 			done->kind = done->kept ? SAGA_DONE_COMPLETED : SAGA_DONE_UNWANTED;
-			/* of a published message it is known from the commit on, and names it whatever became of it */
+
+			/*
+			 * of a published message it is known from the commit on, and
+			 * names it whatever became of it
+			 */
 			if (done->output == NULL)
 				done->output = call->fate == SAGA_FATE_DONE ? call->output : saga_jsonb_null();
 			return true;
@@ -196,7 +200,7 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 	bool		undo = thread->state->compensate != NULL;
-	SagaOutside	call;
+	SagaOutside call;
 	SagaFate	fate = saga_call_fate(run, thread, undo ? SAGA_WISH_SETTLE : SAGA_WISH_DROP, &call);
 
 	if (!undo && fate >= SAGA_FATE_ANSWERED)
@@ -229,7 +233,7 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 static void
 saga_take_back(SagaRun *run, SagaDone *done)
 {
-	SagaOutside call = {.task_id = done->task_id,.answered = true};
+	SagaOutside call = {.task_id = done->task_id, .answered = true};
 
 	if (run->env.call_fate == NULL || done->task_id == 0 || done->state->type != SAGA_STATE_TASK ||
 		done->state->resource.wait_for_token ||
@@ -318,7 +322,7 @@ saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure)
 void
 saga_cut(SagaRun *run, const SagaThread *thread)
 {
-	SagaOutside	call;
+	SagaOutside call;
 
 	if (thread->phase != SAGA_PHASE_OPEN && !thread->resume)
 		return;
@@ -349,7 +353,7 @@ bool
 saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error)
 {
 	SagaDone   *done = saga_find_debt(run, task_id);
-	SagaOutside	call = {.task_id = task_id,.answered = true};
+	SagaOutside call = {.task_id = task_id, .answered = true};
 
 	if (done == NULL)
 		return false;

@@ -107,7 +107,10 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 		return false;
 	for (i = 0; i < state->nretriers; i++)
 	{
-		/* what nobody can find out is not made a second time, unless somebody says that he minds not */
+		/*
+		 * what nobody can find out is not made a second time, unless somebody
+		 * says that he minds not
+		 */
 		if (failure->unknown && !saga_names_doubt(state->retriers[i].errors, state->retriers[i].nerrors))
 			continue;
 		if (saga_errors_match(state->retriers[i].errors, state->retriers[i].nerrors, failure, false))
@@ -285,7 +288,11 @@ saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 			saga_keep_no_more(run, call_id, failure);
 		own.error = fault.error;
 		own.cause = saga_state_cause(thread, fault.cause);
-		/* there is no room for the error, but the dead letter has to tell what went wrong first */
+
+		/*
+		 * there is no room for the error, but the dead letter has to tell
+		 * what went wrong first
+		 */
 		if (saga_error_is(fault.error, "States.DataLimitExceeded"))
 			own.cause = psprintf("%s It was to catch %s: %s", own.cause,
 								 failure->error != NULL ? failure->error : "an error",

@@ -136,7 +136,11 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	saga_put_string(f, "state", thread->state->name);
 	saga_put_string(f, "phase", saga_phase_names[thread->phase]);
 	saga_put_value(f, "input", thread->input);
-	/* what comes later than the call needs it only to undo the step, or to wait */
+
+	/*
+	 * what comes later than the call needs it only to undo the step, or to
+	 * wait
+	 */
 	if (thread->state->compensate != NULL || thread->phase == SAGA_PHASE_WAIT || thread->resume)
 		saga_put_value(f, "data", thread->data);
 	saga_put_value(f, "variables", thread->variables);

@@ -265,10 +265,12 @@ saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz no
 	if (thread != run->handler &&
 		!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
 	{
+		SagaFailure failure = {.error = fault.error, .cause = fault.cause, .completed = true};
+
 		/* it was done all the same */
 		if (thread->state->compensate != NULL)
 			(void) saga_done_push(run, thread, saga_copy_value(output));
-		saga_task_fail(run, thread, &(SagaFailure) {.error = fault.error,.cause = fault.cause,.completed = true});
+		saga_task_fail(run, thread, &failure);
 	}
 	else
 	{
@@ -291,7 +293,7 @@ saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	const char *error = failure->error;
 	SagaFailure own = *failure;
 	bool		timed_out = error != NULL &&
-		(strcmp(error, "States.Timeout") == 0 || strcmp(error, "States.HeartbeatTimeout") == 0);
+	(strcmp(error, "States.Timeout") == 0 || strcmp(error, "States.HeartbeatTimeout") == 0);
 	SagaEventRecord *record = saga_log_task(run, thread,
 											timed_out ? SAGA_TASK_TIMED_OUT : SAGA_TASK_FAILED);
 
@@ -306,9 +308,9 @@ saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 void
 saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat)
 {
-	SagaFailure failure = {.error = "States.Timeout",.heartbeat = heartbeat};
+	SagaFailure failure = {.error = "States.Timeout", .heartbeat = heartbeat};
 	SagaFate	fate;
-	SagaOutside	call;
+	SagaOutside call;
 	char	   *cause;
 
 	fate = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call);
@@ -352,7 +354,7 @@ saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, Time
 {
 	SagaThread *thread = saga_find_task(run, task_id);
 	SagaFailure failure = {0};
-	SagaOutside	call;
+	SagaOutside call;
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->now = now;
@@ -365,7 +367,10 @@ saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, Time
 	}
 	if (thread->resume)
 	{
-		/* the next attempt goes on with it, or is another one when this had no effect */
+		/*
+		 * the next attempt goes on with it, or is another one when this had
+		 * no effect
+		 */
 		thread->answered = error->in_doubt;
 		thread->resume = error->in_doubt;
 		MemoryContextSwitchTo(old);

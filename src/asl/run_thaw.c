@@ -19,7 +19,8 @@ typedef struct SagaThawer
 	int			nvalues;
 } SagaThawer;
 
-static void pg_attribute_noreturn()
+static void
+pg_attribute_noreturn()
 saga_frozen_corrupt(const char *what)
 {
 	ereport(ERROR,

@@ -406,7 +406,11 @@ renew(SagaAwsProvider *provider, SagaHttp *http)
 		note_failure(provider, nothing_there(provider));
 	else if (outcome == SAGA_AWS_FAILED)
 		note_failure(provider, error);
-	/* a secret is at hand: one that is gone, or was made anew by somebody else, is not used any longer */
+
+	/*
+	 * a secret is at hand: one that is gone, or was made anew by somebody
+	 * else, is not used any longer
+	 */
 	if (outcome == SAGA_AWS_FAILED && link == SAGA_AWS_SECRET)
 		saga_aws_wipe(&provider->credentials);
 	saga_aws_wipe(&credentials);
@@ -458,9 +462,9 @@ read_again(SagaAwsProvider *provider)
 	char	   *error = NULL;
 	SagaAwsOutcome outcome = ask(provider, provider->link, NULL, &credentials, &error);
 	bool		others = outcome == SAGA_AWS_GOT &&
-		(!same_text(credentials.access_key, provider->credentials.access_key) ||
-		 !same_text(credentials.secret_key, provider->credentials.secret_key) ||
-		 !same_text(credentials.session_token, provider->credentials.session_token));
+	(!same_text(credentials.access_key, provider->credentials.access_key) ||
+	 !same_text(credentials.secret_key, provider->credentials.secret_key) ||
+	 !same_text(credentials.session_token, provider->credentials.session_token));
 
 	if (others)
 	{

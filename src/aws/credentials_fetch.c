@@ -101,7 +101,7 @@ static char *
 describe(const SagaAwsFetch *fetch, const char *error)
 {
 	bool		last_resort = fetch->kind->link == SAGA_AWS_IMDS &&
-		fetch->provider->setting == SAGA_AWS_AUTO && fetch->provider->link == SAGA_AWS_AUTO;
+	fetch->provider->setting == SAGA_AWS_AUTO && fetch->provider->link == SAGA_AWS_AUTO;
 	char	   *text = psprintf("%s%s: %s", last_resort ? "nothing else is set up; " : "",
 								fetch->kind->name, error);
 	char	   *p;

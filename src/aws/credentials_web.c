@@ -65,7 +65,11 @@ prepare_web_identity(SagaAwsFetch *fetch)
 	fetch->request.headers = lappend(fetch->request.headers,
 									 "Content-Type: application/x-www-form-urlencoded; charset=utf-8");
 	fetch->request.ca_file = saga_aws_variable("AWS_CA_BUNDLE");
-	/* the name is fixed; an endpoint in one's own network has a private address */
+
+	/*
+	 * the name is fixed; an endpoint in one's own network has a private
+	 * address
+	 */
 	fetch->guard.allow_all = true;
 	wrong = saga_url_parse(fetch->request.url, false, &url);
 	return wrong != NULL ? psprintf("the endpoint's URL %s", wrong) : NULL;

@@ -41,6 +41,7 @@ typedef enum SagaAwsLink
 } SagaAwsLink;
 
 extern int	saga_aws_link;
+
 /* network */
 extern char *saga_proxy;		/* "": none */
 extern char *saga_no_proxy;		/* hosts, separated by commas */

@@ -141,7 +141,7 @@ feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
 	{
 		Jsonb	   *stop = saga_jsonb_from_value(&v);
 		bool		compensate = saga_jsonb_get(stop, "compensate", &v) &&
-			v.type == jbvBool && v.val.boolean;
+		v.type == jbvBool && v.val.boolean;
 
 		job->stopped = true;
 		saga_run_stop(job->run, saga_jsonb_get_string(stop, "error"),
@@ -237,7 +237,11 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 	{
 		CHECK_FOR_INTERRUPTS();
 		saga_stop_check();
-		/* one that has ended with its last answer has no state to come back to */
+
+		/*
+		 * one that has ended with its last answer has no state to come back
+		 * to
+		 */
 		if (ntasks > 0 &&
 			(commit || batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS ||
 			 (has_run_long() && job->timed_out_task < 0) || is_to_make_way(batch) ||
@@ -281,7 +285,11 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
 	if (trouble > SAGA_MAX_TROUBLE)
 		saga_run_give_up(job->run, "Saga.EngineTrouble",
 						 "the engine could not run this execution: see the server's log", now);
-	/* whatever becomes of the handlers, it stays stopped: so it is committed before they run */
+
+	/*
+	 * whatever becomes of the handlers, it stays stopped: so it is committed
+	 * before they run
+	 */
 	if (job->stopped && saga_run_status(job->run) == SAGA_COMPENSATING)
 		job->early = true;
 	else
@@ -379,7 +387,7 @@ static RunOutcome
 classify_error(SagaBatch *batch, SagaJob *job, const ErrorData *edata)
 {
 	bool		infrastructure = saga_errcode_is_infrastructure(edata->sqlerrcode) &&
-		!saga_step_timed_out;
+	!saga_step_timed_out;
 
 	if (saga_run_stopped)
 		return RUN_STOPPED;
@@ -433,7 +441,11 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		if (!savepoint)
 		{
 			saga_step_interrupted();
-			/* with one event only: another run may get others, and count its tasks otherwise */
+
+			/*
+			 * with one event only: another run may get others, and count its
+			 * tasks otherwise
+			 */
 			if (saga_step_timed_out && job->nevents == 1)
 			{
 				running_careful.timed_out_task = job->current_task;
@@ -518,7 +530,11 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 		saga_flight_hook(NULL);
 	if (outcome != RUN_STOPPED)
 		saga_pace_ran(batch->queue->queue_id, batch->slot, saga_monotonic_us() - running_since);
-	/* if the only one of a batch cannot be written or committed, it is known which it was */
+
+	/*
+	 * if the only one of a batch cannot be written or committed, it is known
+	 * which it was
+	 */
 	if (batch->nitems > 1)
 		running.queue_id = 0;
 
@@ -560,7 +576,10 @@ release_batch_memory(void)
 static void
 run_items(SagaBatch *batch, bool postpone_only)
 {
-	/* a procedure cannot roll back its whole transaction after an error, so in drain all have one */
+	/*
+	 * a procedure cannot roll back its whole transaction after an error, so
+	 * in drain all have one
+	 */
 	bool		first = !batch->in_drain;
 	int			i;
 
@@ -583,7 +602,10 @@ run_items(SagaBatch *batch, bool postpone_only)
 			continue;
 		if (batch->slow && batch->nheld > 0)
 		{
-			/* what is held would be locked as long, and is wanted by whoever runs that */
+			/*
+			 * what is held would be locked as long, and is wanted by whoever
+			 * runs that
+			 */
 			saga_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
 			continue;
 		}
@@ -596,7 +618,11 @@ run_items(SagaBatch *batch, bool postpone_only)
 		first = false;
 		if (saga_set_constraints_seen)
 			break;
-		/* its like may follow: what is known of this one is not to wait for them */
+
+		/*
+		 * its like may follow: what is known of this one is not to wait for
+		 * them
+		 */
 		if (job->ran_out)
 			break;
 	}

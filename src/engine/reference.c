@@ -42,7 +42,10 @@ static SagaStatement load_stmt = {
 static void
 store(Collect *collect, SagaObjectKind kind, const char *name, int32 id)
 {
-	/* longer ones, URLs, do not fit into the index and are looked up when they are used */
+	/*
+	 * longer ones, URLs, do not fit into the index and are looked up when
+	 * they are used
+	 */
 	if (id == 0 || strlen(name) > MAX_NAME_BYTES)
 		return;
 	saga_run(&insert_stmt, saga_param_int4("workflow_id", collect->workflow_id),

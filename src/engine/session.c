@@ -165,7 +165,7 @@ is_noted(const char *name)
 
 	foreach(lc, prepared)
 		if (strcmp(lfirst(lc), name) == 0)
-			return true;
+		return true;
 	return false;
 }
 

@@ -310,7 +310,10 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 		fcinfo->args[1].isnull = false;
 	}
 
-	/* STABLE functions read with the active snapshot: let it see the steps before */
+	/*
+	 * STABLE functions read with the active snapshot: let it see the steps
+	 * before
+	 */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	saga_step_timed_out = false;

@@ -132,7 +132,11 @@ xact_callback(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && nstopped > 0)
 		at_commit();
-	/* COMMIT PREPARED knows no more than that there are some: they are looked for */
+
+	/*
+	 * COMMIT PREPARED knows no more than that there are some: they are looked
+	 * for
+	 */
 	if (event == XACT_EVENT_PRE_PREPARE && nstopped > 0)
 		saga_prepared_note_news(SAGA_NEWS_STOPS);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
@@ -368,9 +372,9 @@ load(SagaBatch *batch, SagaJob *job, SagaItem *event, bool *in_timer)
 static bool
 stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {
-	SagaItem	event = {.kind = SAGA_MSG_EVENT,.body = body};
+	SagaItem	event = {.kind = SAGA_MSG_EVENT, .body = body};
 	SagaItem   *events[1] = {&event};
-	SagaBatch	batch = {.queue = queue,.context = CurrentMemoryContext};
+	SagaBatch	batch = {.queue = queue, .context = CurrentMemoryContext};
 	SagaJob    *job = palloc0(sizeof(SagaJob));
 	SagaAction	action;
 	bool		in_timer;

@@ -308,7 +308,7 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 	{
 		Jsonb	   *part = i == 1 ? end->compensated : i == 3 ? end->not_compensated : NULL;
 		const char *text = i == 0 ? end->cause : i == 2 ? end->error :
-			i == 4 ? saga_status_name(end->status) : NULL;
+		i == 4 ? saga_status_name(end->status) : NULL;
 
 		v.type = jbvString;
 		v.val.string.val = unconstify(char *, keys[i]);

@@ -35,9 +35,10 @@ static void
 answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error, const char *cause)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	SagaTaskError failure = {.error = error, .cause = cause};
 
 	if (output == NULL)
-		saga_run_task_failed(job->run, action->task_id, &(SagaTaskError) {.error = error,.cause = cause}, now);
+		saga_run_task_failed(job->run, action->task_id, &failure, now);
 	else if (action->token)
 		saga_run_task_parked(job->run, action->task_id, output, now);
 	else
@@ -127,7 +128,11 @@ static pg_uuid_t
 idempotency_key(const SagaJob *job, const SagaAction *action)
 {
 	const pg_uuid_t *execution_id = saga_job_undoes(job) ? &job->parent_id : &job->execution_id;
-	/* a handler's is made of the visit that it undoes: the same after a restore, whatever was undone before it */
+
+	/*
+	 * a handler's is made of the visit that it undoes: the same after a
+	 * restore, whatever was undone before it
+	 */
 	int			call_id = action->undoes != 0 ? -action->undoes : action->call_id;
 	unsigned char bytes[UUID_LEN + sizeof(int)];
 	pg_uuid_t	key = *execution_id;

@@ -95,7 +95,7 @@ static void
 check_workflows(void)
 {
 	static bool registered = false;
-	HASHCTL		ctl = {.keysize = sizeof(int32),.entrysize = sizeof(SagaWorkflow)};
+	HASHCTL		ctl = {.keysize = sizeof(int32), .entrysize = sizeof(SagaWorkflow)};
 
 	if (workflows_valid)
 		return;
@@ -313,7 +313,10 @@ find_machine(int32 workflow_id, int version)
 		return entry;
 	}
 
-	/* complete before it goes into the table, so that an error leaves nothing half-made */
+	/*
+	 * complete before it goes into the table, so that an error leaves nothing
+	 * half-made
+	 */
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga machine", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	machine = load_machine(workflow_id, version);
@@ -420,7 +423,10 @@ next_version(int32 workflow_id, const char *name)
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
 
-	/* workflows are not dropped: it was made after the snapshot of a REPEATABLE READ transaction */
+	/*
+	 * workflows are not dropped: it was made after the snapshot of a
+	 * REPEATABLE READ transaction
+	 */
 	if (!saga_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

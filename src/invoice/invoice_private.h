@@ -74,7 +74,7 @@ extern void saga_report_init(SagaReport *report, int per_rule);
  */
 extern MemoryContext saga_report_begin(SagaReport *report);
 extern void saga_report(SagaReport *report, const char *rule, SagaLevel level,
-						const char *location, const char *format,...) pg_attribute_printf(5, 6);
+						const char *location, const char *format, ...) pg_attribute_printf(5, 6);
 extern void saga_report_finish(SagaReport *report);
 extern const char *saga_level_name(SagaLevel level);
 extern char *saga_quote_found(const char *text, int len);
@@ -409,6 +409,7 @@ extern const SagaCodes saga_unit_codes;
 extern const SagaCodes saga_address_schemes;
 
 extern const SagaCode *saga_code_find(SagaCodeList list, const char *code);
+
 /* False: there is a code, and it is not in the list. */
 extern bool saga_code_fits(SagaCodeList list, const char *code);
 

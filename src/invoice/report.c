@@ -86,7 +86,7 @@ add_finding(SagaReport *report, const char *rule, SagaLevel level, const char *l
 
 void
 saga_report(SagaReport *report, const char *rule, SagaLevel level, const char *location,
-			const char *format,...)
+			const char *format, ...)
 {
 	SagaRuleCount *count = count_of_rule(report, rule, level);
 	va_list		args;

@@ -100,7 +100,7 @@ check_ids(SagaCheck *check, SagaVatCategory category, int number, const char *wh
 	PartyRule	party = category_rules[category].party;
 	const char *code = saga_vat_code(category);
 	bool		seller_ok = (seller && seller->vat_id) ||
-		(doc->tax_representative && doc->tax_representative->vat_id);
+	(doc->tax_representative && doc->tax_representative->vat_id);
 	bool		buyer_ok = true;
 
 	if (party == NO_VAT)

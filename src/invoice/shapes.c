@@ -22,6 +22,7 @@ static const SagaMember identifier_members[] = {
 	TEXT(SagaIdentifier, id, "id"),
 	TEXT_OR_NULL(SagaIdentifier, scheme, "scheme"),
 };
+
 SHAPE(identifier, SagaIdentifier);
 
 static const SagaMember account_members[] = {
@@ -29,12 +30,14 @@ static const SagaMember account_members[] = {
 	NOTE("name"),
 	NOTE("bic"),
 };
+
 SHAPE(account, SagaIdentifier);
 
 static const SagaMember preceding_members[] = {
 	TEXT(SagaIdentifier, id, "number"),
 	DAY(SagaIdentifier, date, "issue_date"),
 };
+
 SHAPE(preceding, SagaIdentifier);
 
 static const SagaMember address_members[] = {
@@ -46,6 +49,7 @@ static const SagaMember address_members[] = {
 	NOTE("subdivision"),
 	TEXT(SagaAddress, country, "country"),
 };
+
 SHAPE(address, SagaAddress);
 
 /* Nothing of a contact is used, but its members have a type. */
@@ -54,6 +58,7 @@ static const SagaMember contact_members[] = {
 	NOTE("phone"),
 	NOTE("email"),
 };
+
 SHAPE(contact, SagaContact);
 
 static const SagaMember party_members[] = {
@@ -68,6 +73,7 @@ static const SagaMember party_members[] = {
 	OBJECT(SagaParty, address, "address", address),
 	OBJECT(SagaParty, contact, "contact", contact),
 };
+
 SHAPE(party, SagaParty);
 
 static const SagaMember payee_members[] = {
@@ -75,6 +81,7 @@ static const SagaMember payee_members[] = {
 	TEXT(SagaParty, id, "id"),
 	NOTE("legal_registration_id"),
 };
+
 SHAPE(payee, SagaParty);
 
 static const SagaMember representative_members[] = {
@@ -82,12 +89,14 @@ static const SagaMember representative_members[] = {
 	TEXT(SagaParty, vat_id, "vat_id"),
 	OBJECT(SagaParty, address, "address", address),
 };
+
 SHAPE(representative, SagaParty);
 
 static const SagaMember period_members[] = {
 	DAY(SagaPeriod, start, "start_date"),
 	DAY(SagaPeriod, end, "end_date"),
 };
+
 SHAPE(period, SagaPeriod);
 
 static const SagaMember delivery_members[] = {
@@ -96,12 +105,14 @@ static const SagaMember delivery_members[] = {
 	DAY(SagaDelivery, date, "date"),
 	OBJECT(SagaDelivery, address, "address", address),
 };
+
 SHAPE(delivery, SagaDelivery);
 
 static const SagaMember card_members[] = {
 	TEXT(SagaCard, number, "number"),
 	NOTE("holder"),
 };
+
 SHAPE(card, SagaCard);
 
 static const SagaMember direct_debit_members[] = {
@@ -109,6 +120,7 @@ static const SagaMember direct_debit_members[] = {
 	NOTE("creditor_id"),
 	NOTE("debited_account"),
 };
+
 SHAPE(direct_debit, SagaDirectDebit);
 
 static const SagaMember payment_members[] = {
@@ -119,6 +131,7 @@ static const SagaMember payment_members[] = {
 	OBJECT(SagaPayment, card, "card", card),
 	OBJECT(SagaPayment, direct_debit, "direct_debit", direct_debit),
 };
+
 SHAPE(payment, SagaPayment);
 
 static const SagaMember allowance_members[] = {
@@ -130,6 +143,7 @@ static const SagaMember allowance_members[] = {
 	TEXT(SagaAllowance, vat_category, "vat_category"),
 	DECIMAL(SagaAllowance, vat_rate, "vat_rate"),
 };
+
 SHAPE(allowance, SagaAllowance);
 
 static const SagaMember vat_row_members[] = {
@@ -140,6 +154,7 @@ static const SagaMember vat_row_members[] = {
 	TEXT(SagaVatRow, exemption_reason, "exemption_reason"),
 	TEXT(SagaVatRow, exemption_reason_code, "exemption_reason_code"),
 };
+
 SHAPE(vat_row, SagaVatRow);
 
 static const SagaMember totals_members[] = {
@@ -152,6 +167,7 @@ static const SagaMember totals_members[] = {
 	DECIMAL(SagaTotals, tax_inclusive, "tax_inclusive"),
 	DECIMAL(SagaTotals, payable, "payable"),
 };
+
 SHAPE(totals, SagaTotals);
 
 static const SagaMember line_members[] = {
@@ -175,6 +191,7 @@ static const SagaMember line_members[] = {
 	LIST(SagaLine, allowances, "allowances", allowance),
 	LIST(SagaLine, charges, "charges", allowance),
 };
+
 SHAPE(line, SagaLine);
 
 static const SagaMember invoice_members[] = {
@@ -211,6 +228,7 @@ static const SagaMember invoice_members[] = {
 	OBJECT(SagaInvoice, totals, "totals", totals),
 	LIST(SagaInvoice, lines, "lines", line),
 };
+
 SHAPE(invoice, SagaInvoice);
 
 /*

@@ -184,7 +184,7 @@ scan_call(SagaScanner *s)
 SagaExpr *
 saga_expr_parse(const char *text, char **error)
 {
-	SagaScanner s = {.text = text,.pos = text};
+	SagaScanner s = {.text = text, .pos = text};
 	SagaExpr   *expr = NULL;
 
 	if (*text == '$' || strncmp(text, PREFIX, strlen(PREFIX)) == 0)

@@ -10,7 +10,7 @@
 #include "jsonpath/jsonpath_private.h"
 
 bool
-saga_call_fault(SagaCall *call, const char *fmt,...)
+saga_call_fault(SagaCall *call, const char *fmt, ...)
 {
 	va_list		args;
 	char	   *message;

@@ -243,6 +243,7 @@ static const struct
 	pg_cryptohash_type type;
 	int			len;
 }			digests[] =
+
 {
 	{"MD5", PG_MD5, MD5_DIGEST_LENGTH},
 	{"SHA-1", PG_SHA1, SHA1_DIGEST_LENGTH},

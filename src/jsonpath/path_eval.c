@@ -388,7 +388,7 @@ saga_path_value_from(const SagaPath *path, const SagaScope *scope, const JsonbVa
 		found = found && definite_value(path, &root, &v);
 	else
 	{
-		Walk		w = {.path = path,.scope = scope,.budget = budget};
+		Walk		w = {.path = path, .scope = scope, .budget = budget};
 
 		if (found)
 			walk(&w, 0, &root);
@@ -409,7 +409,7 @@ saga_path_value_from(const SagaPath *path, const SagaScope *scope, const JsonbVa
 SagaFound
 saga_path_value(const SagaPath *path, const SagaScope *scope, JsonbValue *result, SagaFault *fault)
 {
-	SagaBudget	budget = {.nodes = MAX_NODES,.bytes = SAGA_VALUE_MAX_SIZE};
+	SagaBudget	budget = {.nodes = MAX_NODES, .bytes = SAGA_VALUE_MAX_SIZE};
 	SagaFound	found = saga_path_value_from(path, scope, NULL, &budget, result);
 
 	if (found == SAGA_FAULT)

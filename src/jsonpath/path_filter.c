@@ -25,6 +25,7 @@ static const struct
 	const char *text;
 	SagaFilterKind kind;
 }			operators[] =
+
 {
 	{"===", SAGA_FILTER_EQ},
 	{"!==", SAGA_FILTER_NE},

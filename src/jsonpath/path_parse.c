@@ -20,6 +20,7 @@ static const struct
 	const char *name;
 	SagaPathFunction function;
 }			path_functions[] =
+
 {
 	{"length", SAGA_PATH_LENGTH},
 	{"size", SAGA_PATH_LENGTH},
@@ -287,7 +288,10 @@ scan_steps(SagaScanner *s, SagaPath *path, int *max)
 		}
 		if (*s->pos == '[')
 		{
-			/* a dot before a bracket says nothing: $.[0] and $.a.['b'] run at AWS */
+			/*
+			 * a dot before a bracket says nothing: $.[0] and $.a.['b'] run at
+			 * AWS
+			 */
 			step = add_step(path, max);
 			step->descend = descend;
 			if (!scan_bracket(s, step))

@@ -47,7 +47,7 @@ put_member(const SagaPath *path, int step_no, const JsonbValue *target,
 		saga_children_start(&c, target);
 		while (saga_children_next(&c))
 		{
-			JsonbPair	child = {.key = c.key,.value = c.value};
+			JsonbPair	child = {.key = c.key, .value = c.value};
 			int			cmp = placed ? 1 : saga_pair_compare(&child, &pair);
 
 			if (cmp >= 0 && !placed)

@@ -77,6 +77,7 @@ static const struct RuleOperator
 	RuleType	type;			/* of the operand */
 	bool		has_path;		/* there is a ...Path form */
 }			operators[] =
+
 {
 	COMPARISONS("String", TYPE_STRING),
 	COMPARISONS("Numeric", TYPE_NUMERIC),

@@ -24,6 +24,7 @@ static const struct
 	const char *name;
 	SagaTestKind kind;
 }			tests[] =
+
 {
 	{"equals", SAGA_TEST_EQUALS},
 	{"not_equals", SAGA_TEST_NOT_EQUALS},

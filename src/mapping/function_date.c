@@ -27,6 +27,7 @@ static const struct
 	Part		part;
 	int			digits;
 }			patterns[] =
+
 {
 	{"YYYY", PART_YEAR, 4},
 	{"MM", PART_MONTH, 2},

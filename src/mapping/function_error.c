@@ -11,7 +11,7 @@
 
 /* Names the function and where it is called. */
 bool
-saga_map_call_error(SagaMapCall *call, const char *fmt,...)
+saga_map_call_error(SagaMapCall *call, const char *fmt, ...)
 {
 	va_list		args;
 	char	   *message;

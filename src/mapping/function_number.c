@@ -108,8 +108,8 @@ parse_radix(const char *s, int len, Numeric *result)
 	for (int i = 2; i < len; i++)
 	{
 		int			digit = s[i] >= '0' && s[i] <= '9' ? s[i] - '0' :
-			s[i] >= 'a' && s[i] <= 'f' ? s[i] - 'a' + 10 :
-			s[i] >= 'A' && s[i] <= 'F' ? s[i] - 'A' + 10 : 16;
+		s[i] >= 'a' && s[i] <= 'f' ? s[i] - 'a' + 10 :
+		s[i] >= 'A' && s[i] <= 'F' ? s[i] - 'A' + 10 : 16;
 
 		if (digit >= radix || n > PG_INT64_MAX / 32)
 			return false;

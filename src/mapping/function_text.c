@@ -17,7 +17,7 @@
 
 #define SEARCH_WINDOW	((Size) 65536)
 
-static const SagaMapValue undefined = {.type = SAGA_MAP_STRING,.count = sizeof(UNDEFINED) - 1,.u.string = UNDEFINED};
+static const SagaMapValue undefined = {.type = SAGA_MAP_STRING, .count = sizeof(UNDEFINED) - 1, .u.string = UNDEFINED};
 
 static bool
 too_long(SagaMapCall *call)
@@ -272,7 +272,7 @@ append_fill(StringInfo buf, const SagaMapValue *fill, int characters)
 bool
 saga_map_pad(SagaMapCall *call)
 {
-	static const SagaMapValue blank = {.type = SAGA_MAP_STRING,.count = 1,.u.string = " "};
+	static const SagaMapValue blank = {.type = SAGA_MAP_STRING, .count = 1, .u.string = " "};
 	const SagaMapValue *v = &call->args[0];
 	const SagaMapValue *fill = call->args[2].type == SAGA_MAP_STRING && call->args[2].count > 0 ? &call->args[2] : &blank;
 	double		width = call->args[1].type == SAGA_MAP_NUMBER ? trunc(saga_map_double(call->args[1].u.number)) : 0;

@@ -83,7 +83,7 @@ typedef struct SagaMapEval
 #define SAGA_MAP_MAX_TEXT	(64 * 1024 * 1024)
 
 /* Sets the first error.  Returns false, for "return saga_map_error(...)". */
-extern bool saga_map_error(SagaMapEval *ev, const char *fmt,...) pg_attribute_printf(2, 3);
+extern bool saga_map_error(SagaMapEval *ev, const char *fmt, ...) pg_attribute_printf(2, 3);
 
 /*
  * Count work before it is done, a step being some 50 ns of it; false and an
@@ -149,7 +149,7 @@ extern double saga_map_double(Numeric number);	/* for positions and counts only 
 extern int64 saga_map_floor(Numeric number);	/* cut to the range of int32 */
 extern Numeric saga_map_round_even(Numeric number, int digits);
 extern bool saga_map_in_range(Numeric number);
-extern int64 saga_map_written_size(Numeric number);	/* bytes that are handled where it becomes text */
+extern int64 saga_map_written_size(Numeric number); /* bytes that are handled where it becomes text */
 
 /* -?digits[.digits][e[+-]digits], leading zeroes allowed */
 extern bool saga_map_parse_number(const char *s, int len, Numeric *result);
@@ -299,7 +299,7 @@ extern bool saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMa
 						  const SagaMapValue *context, SagaMapValue *result);
 
 /* "$name ...": an error of the call's. */
-extern bool saga_map_call_error(SagaMapCall *call, const char *fmt,...) pg_attribute_printf(2, 3);
+extern bool saga_map_call_error(SagaMapCall *call, const char *fmt, ...) pg_attribute_printf(2, 3);
 
 extern bool saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, int len, SagaMapValue *result);
 extern bool saga_map_append(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b, SagaMapValue *result);

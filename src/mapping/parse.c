@@ -43,10 +43,10 @@ static SagaMapNode *parse_expression(Parser *p, int binding);
 /* ---------- errors ---------- */
 
 /* For "return error_at(...)": always NULL. */
-static SagaMapNode *error_at(Parser *p, int offset, const char *fmt,...) pg_attribute_printf(3, 4);
+static SagaMapNode *error_at(Parser *p, int offset, const char *fmt, ...) pg_attribute_printf(3, 4);
 
 static SagaMapNode *
-error_at(Parser *p, int offset, const char *fmt,...)
+error_at(Parser *p, int offset, const char *fmt, ...)
 {
 	va_list		args;
 	char	   *message;

@@ -17,6 +17,7 @@ static const struct
 	const char *text;
 	int			op;
 }			double_operators[] =
+
 {
 	{"..", SAGA_MAP_RANGE},
 	{":=", SAGA_MAP_BIND},

@@ -26,7 +26,7 @@
 /* ---------- limits and errors ---------- */
 
 bool
-saga_map_error(SagaMapEval *ev, const char *fmt,...)
+saga_map_error(SagaMapEval *ev, const char *fmt, ...)
 {
 	MemoryContext old;
 	va_list		args;

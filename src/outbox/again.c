@@ -55,7 +55,11 @@ saga_outbox_take_up(const SagaOutboxEntry *entry, const SagaResolved *resolved, 
 	taken->key = entry->idempotency_key;
 	taken->key_epoch = 0;
 	taken->first_sent_at = 0;
-	/* what undoes something is a request of its own, and what was undone on suspicion is not done again */
+
+	/*
+	 * what undoes something is a request of its own, and what was undone on
+	 * suspicion is not done again
+	 */
 	if (entry->workflow_id == 0 || resolved->compensate || destination->kind != SAGA_DESTINATION_HTTP ||
 		destination->idempotency.place == SAGA_KEY_NONE || destination->settle.by == SAGA_SETTLE_UNDO)
 		return;

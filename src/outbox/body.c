@@ -194,7 +194,7 @@ append_form_value(FormState *form, const char *name, JsonbValue *value)
 			append_form_array(form, name, value->val.binary.data);
 	}
 	else
-		saga_append_query(form->out, name, "");	/* null */
+		saga_append_query(form->out, name, ""); /* null */
 }
 
 static char *

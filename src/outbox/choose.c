@@ -66,7 +66,7 @@ struct SagaOwnerTurn
 static SagaOwnerTurn *
 turn_of(SagaPublisher *publisher, Oid owner)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(SagaOwnerTurn),.hcxt = publisher->context};
+	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SagaOwnerTurn), .hcxt = publisher->context};
 	SagaOwnerTurn *turn;
 	bool		found;
 
@@ -133,7 +133,7 @@ static void
 add_from_table(Choice *choice)
 {
 	SagaPublisher *publisher = choice->publisher;
-	SagaDestinationLook look = {.after = publisher->looked_to,.limit = SAGA_LOOK_ROWS};
+	SagaDestinationLook look = {.after = publisher->looked_to, .limit = SAGA_LOOK_ROWS};
 	int			i;
 
 	if (publisher->in_call)
@@ -348,8 +348,8 @@ choose_of_owner(Choice *choice, const Prospect *prospects, int n, bool has_turn)
 	for (i = 0; i < n; i++)
 	{
 		bool		may = choice->publisher->in_call ||
-			(has_turn && i >= first && chosen < SAGA_OWNER_DESTINATIONS &&
-			 (chosen == 0 || GetCurrentTimestamp() < until));
+		(has_turn && i >= first && chosen < SAGA_OWNER_DESTINATIONS &&
+		 (chosen == 0 || GetCurrentTimestamp() < until));
 
 		if (!may)
 		{
@@ -419,7 +419,7 @@ compare_candidates(const ListCell *a, const ListCell *b)
 List *
 saga_publisher_choose(SagaPublisher *publisher, bool everywhere)
 {
-	Choice		choice = {.publisher = publisher,.now = GetCurrentTimestamp()};
+	Choice		choice = {.publisher = publisher, .now = GetCurrentTimestamp()};
 	Oid			last = publisher->last_chosen;
 
 	if (everywhere)

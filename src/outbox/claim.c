@@ -159,7 +159,11 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 		return;
 	delivery->uncertain = delivery->doubted = delivery->lost = true;
 	delivery->phase = saga_phase_of(destination, delivery, phase);
-	/* a look-up that goes with its publisher again and again was not recorded as one, either */
+
+	/*
+	 * a look-up that goes with its publisher again and again was not recorded
+	 * as one, either
+	 */
 	if (delivery->phase == SAGA_PHASE_LOOKUP ? lost > destination->max_attempts :
 		lost > 0 && delivery->sends >= destination->max_attempts)
 		lose(delivery);
@@ -499,7 +503,7 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
 	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;
-	Packing		packing = {destination, parent, claimed, NULL, 0, lease,.settling = settling,.settle_spread_ms = -1};
+	Packing		packing = {destination, parent, claimed, NULL, 0, lease, .settling = settling, .settle_spread_ms = -1};
 	SagaClaim	claim;
 	ClaimedRow *rows;
 	int			n;

@@ -504,7 +504,10 @@ classify_http(SagaSending *sending)
 		look_at_success(sending, delivery, class);
 	else
 	{
-		/* a gateway that does not know the way for a moment is not the end of asking */
+		/*
+		 * a gateway that does not know the way for a moment is not the end of
+		 * asking
+		 */
 		if (delivery->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL &&
 			!class_by_rule(sending, &destination->lookup->rules, &ruled))
 			class = SAGA_CLASS_RETRY;
@@ -558,7 +561,11 @@ saga_sending_unreadable(SagaSending *sending, const char *why)
 		delivery->retry_after_ms = -1;
 		if (sending->transport.status >= 200 && sending->transport.status < 300)
 			note_accepted(delivery);
-		/* it may have been done; of a look-up and a poll, it has to be asked again */
+
+		/*
+		 * it may have been done; of a look-up and a poll, it has to be asked
+		 * again
+		 */
 		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer", cause);
 	}
 	sending->head = NULL;

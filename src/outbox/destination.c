@@ -75,7 +75,7 @@ static bool callback_registered = false;
 static SagaStatement load_stmt = {
 	.sql = "SELECT destination_id, name, kind, owner::oid, settings, paused, limit_key, changed_at "
 	"FROM saga.destination WHERE destination_id = $destination_id",
-	.read_only = true,.limit = 1
+	.read_only = true, .limit = 1
 };
 
 /* Has it something to claim; or, of those that have nobody to bring it back, something that is due? */
@@ -195,7 +195,7 @@ read_destination(SagaRows *row)
 static void
 check_cache(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(int32),.entrysize = sizeof(Entry)};
+	HASHCTL		ctl = {.keysize = sizeof(int32), .entrysize = sizeof(Entry)};
 
 	if (!callback_registered)
 	{
@@ -236,7 +236,10 @@ load(int32 destination_id)
 	PopActiveSnapshot();
 	if (destination != NULL)
 	{
-		/* complete: now nothing can fail but an allocation, which loses nothing */
+		/*
+		 * complete: now nothing can fail but an allocation, which loses
+		 * nothing
+		 */
 		entry = hash_search(cache, &destination_id, HASH_ENTER, &found);
 		entry->destination = destination;
 		MemoryContextSetParent(destination->context, TopMemoryContext);

@@ -265,7 +265,7 @@ typedef struct SagaDestination
 	char	   *ca_file;
 	char	   *region;
 	char	   *endpoint_url;	/* NULL: the region's own */
-	char	   *credentials_secret;	/* a row of saga.secret; these three NULL: the server's chain */
+	char	   *credentials_secret; /* a row of saga.secret; these three NULL: the server's chain */
 	char	   *credentials_file;
 	char	   *profile;
 
@@ -298,7 +298,10 @@ typedef struct SagaDestination
 	int			nsecrets;		/* references of any kind */
 	List	   *secrets;		/* char *: names of rows of saga.secret that it refers to */
 
-	/* for settings of earlier versions: what would not be accepted now, with its path, or NULL */
+	/*
+	 * for settings of earlier versions: what would not be accepted now, with
+	 * its path, or NULL
+	 */
 	const char *refused;
 	SagaConditionCost conditions;	/* of all of them */
 

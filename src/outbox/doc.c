@@ -170,6 +170,25 @@ saga_doc_push_string(JsonbParseState **state, const char *name, const char *text
 }
 
 void
+saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean)
+{
+	JsonbValue	value;
+
+	value.type = jbvBool;
+	value.val.boolean = boolean;
+	saga_doc_push_value(state, name, &value);
+}
+
+void
+saga_doc_push_null(JsonbParseState **state, const char *name)
+{
+	JsonbValue	value;
+
+	value.type = jbvNull;
+	saga_doc_push_value(state, name, &value);
+}
+
+void
 saga_doc_push_int(JsonbParseState **state, const char *name, int64 number)
 {
 	JsonbValue	value;

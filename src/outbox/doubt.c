@@ -152,7 +152,10 @@ take_rows_counting(const Record *record, int attempts)
 {
 	const SagaParam params[] = {WHICH(record), saga_param_int4("attempts", attempts), {.name = NULL}};
 
-	/* a row may have to be put into this queue, which somebody may be dropping */
+	/*
+	 * a row may have to be put into this queue, which somebody may be
+	 * dropping
+	 */
 	if (record->ordering_key != NULL && !saga_queue_try_lock(record->destination_id))
 		return false;
 	return saga_run_params(&take_message_stmt, params) > 0 || saga_run_params(&take_timer_stmt, params) > 0;
@@ -238,7 +241,11 @@ reopen(const Record *record, const SagaDestination *destination, bool wanted)
 	send.message_id = record->outbox_id;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
-	/* from when the last attempt ended, which was before its answer was written */
+
+	/*
+	 * from when the last attempt ended, which was before its answer was
+	 * written
+	 */
 	send.delay_ms = Max(delay - (GetCurrentTimestamp() - record->last_sent_at) / 1000, 0);
 	saga_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
 }
@@ -423,7 +430,7 @@ saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery 
 	saga_doc_push_string(&state, "error", not_done ? "Saga.Withdrawn" : "Saga.Uncertain");
 	saga_doc_push_string(&state, "cause", not_done ? "it was taken back before it was sent" : cause);
 	if (!not_done)
-		saga_doc_push_value(&state, "in_doubt", &(JsonbValue) {.type = jbvBool,.val.boolean = true});
+		saga_doc_push_bool(&state, "in_doubt", true);
 	saga_outbox_event_hook(delivery->workflow_id, &delivery->execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	return true;
@@ -502,7 +509,7 @@ tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid sai
 	if (said == SAGA_SAID_DONE && output != NULL)
 		saga_doc_push_jsonb(&state, "output", output);
 	else if (said == SAGA_SAID_DONE)
-		saga_doc_push_value(&state, "output", &(JsonbValue) {.type = jbvNull});
+		saga_doc_push_null(&state, "output");
 	else
 	{
 		bool		unknown = said == SAGA_SAID_UNKNOWN;
@@ -511,7 +518,7 @@ tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid sai
 		saga_doc_push_string(&state, "cause", unknown ? "a person has given up finding out whether it was done" :
 							 "a person has found out that it had no effect");
 		if (unknown)
-			saga_doc_push_value(&state, "in_doubt", &(JsonbValue) {.type = jbvBool,.val.boolean = true});
+			saga_doc_push_bool(&state, "in_doubt", true);
 	}
 	saga_outbox_event_hook(workflow_id, execution_id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
@@ -548,7 +555,11 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 	}
 	write_settled(&record, states[said], said, output);
 	release_order(&record);
-	/* its state has completed, and the execution has ended since, or does not ask */
+
+	/*
+	 * its state has completed, and the execution has ended since, or does not
+	 * ask
+	 */
 	if (record.published && record.delivery.unwanted_since == 0)
 		return SAGA_NOT_WAITED_FOR;
 	if (live)

@@ -348,7 +348,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->destination;
 	bool		same = delivery->class == SAGA_CLASS_UNCERTAIN && delivery->status > 0 &&
-		delivery->status == delivery->sent_status && !delivery->accepted;
+	delivery->status == delivery->sent_status && !delivery->accepted;
 
 	delivery->same_failures = same ? delivery->same_failures + 1 : 1;
 	if (delivery->no_resend)
@@ -440,8 +440,8 @@ decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz 
 	const SagaDestination *destination = sending->destination;
 	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 	bool		harmless = destination->resend_uncertain || saga_http_is_safe(destination->request.method) ||
-		(destination->idempotency.place != SAGA_KEY_NONE &&
-		 key_protects(sending, delivery, TimestampTzPlusMilliseconds(now, delay)));
+	(destination->idempotency.place != SAGA_KEY_NONE &&
+	 key_protects(sending, delivery, TimestampTzPlusMilliseconds(now, delay)));
 
 	if (harmless && delivery->sent_class != SAGA_CLASS_DUPLICATE && !attempts_are_used_up(destination, delivery))
 		saga_again(delivery, SAGA_PHASE_SEND, delay);
@@ -488,7 +488,10 @@ decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
 	else if (delivery->conflict)
 	{
-		/* who sends it again wants it done anew, not to hear the same once more */
+		/*
+		 * who sends it again wants it done anew, not to hear the same once
+		 * more
+		 */
 		delivery->phase = SAGA_PHASE_SEND;
 		delivery->accepted = false;
 		delivery->key_epoch++;
@@ -513,7 +516,7 @@ decide_auth(const SagaSending *sending, SagaDelivery *delivery)
 {
 	delivery->phase_tries++;
 	saga_again(delivery, delivery->phase,
-		  Max(SAGA_AUTH_MIN_DELAY_MS, saga_backoff_ms(sending->destination, delivery, delivery->phase_tries)));
+			   Max(SAGA_AUTH_MIN_DELAY_MS, saga_backoff_ms(sending->destination, delivery, delivery->phase_tries)));
 }
 
 void

@@ -51,7 +51,10 @@ saga_hold_until(const SagaLimitRow *row, TimestampTz now, bool *probe)
 static void
 open_breaker(SagaLimitRow *row, const SagaLimits *limits, const char *reason, TimestampTz now)
 {
-	/* a probe of credentials that failed otherwise opens no breaker where nobody asked for one */
+	/*
+	 * a probe of credentials that failed otherwise opens no breaker where
+	 * nobody asked for one
+	 */
 	int64		seconds = limits->breaker_window_s > 0 ? limits->breaker_open_s : SAGA_AUTH_MIN_S;
 
 	if (row->breaker_reason == NULL || strcmp(row->breaker_reason, reason) != 0)

@@ -23,7 +23,7 @@ struct SagaLimitRow
 	TimestampTz pause_until;	/* 0: none */
 	SagaBreaker breaker;
 	TimestampTz breaker_until;
-	char	   *breaker_reason;	/* NULL: none */
+	char	   *breaker_reason; /* NULL: none */
 	int			opened;			/* so often in a row, for this reason */
 	int64		probe_lease;
 	TimestampTz slow_from;

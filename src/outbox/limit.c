@@ -73,8 +73,8 @@ saga_limiter_create(MemoryContext parent)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "saga limiter", ALLOCSET_SMALL_SIZES);
 	SagaLimiter *limiter = MemoryContextAllocZero(context, sizeof(SagaLimiter));
-	HASHCTL		groups = {.keysize = sizeof(uint64),.entrysize = sizeof(GroupEntry),.hcxt = context};
-	HASHCTL		waits = {.keysize = sizeof(int32),.entrysize = sizeof(SagaWait),.hcxt = context};
+	HASHCTL		groups = {.keysize = sizeof(uint64), .entrysize = sizeof(GroupEntry), .hcxt = context};
+	HASHCTL		waits = {.keysize = sizeof(int32), .entrysize = sizeof(SagaWait), .hcxt = context};
 	MemoryContext old;
 
 	limiter->context = context;
@@ -83,7 +83,10 @@ saga_limiter_create(MemoryContext parent)
 	dlist_init(&limiter->waits);
 	if (!exit_registered)
 	{
-		/* called before the process gives its slot back, which was registered earlier */
+		/*
+		 * called before the process gives its slot back, which was registered
+		 * earlier
+		 */
 		before_shmem_exit(hand_over_at_exit, (Datum) 0);
 		exit_registered = true;
 	}
@@ -180,7 +183,7 @@ saga_limiter_forget_groups(SagaLimiter *limiter)
 	{
 		SagaLimitGroup *group = lfirst(lc);
 		bool		keep = group->used || group->writing || group->news.since != 0 ||
-			memchr(group->mine, true, sizeof(group->mine)) != NULL;
+		memchr(group->mine, true, sizeof(group->mine)) != NULL;
 
 		group->used = false;
 		if (keep)
@@ -453,7 +456,10 @@ saga_limit_not_sent(SagaSending *sending)
 {
 	SagaLimitNews *news = &sending->limit->news;
 
-	/* a secret that cannot be read is a matter of the destination, anything else one of the message */
+	/*
+	 * a secret that cannot be read is a matter of the destination, anything
+	 * else one of the message
+	 */
 	if (sending->deliveries[0]->class == SAGA_CLASS_AUTH)
 	{
 		saga_limit_answered(sending);

@@ -46,12 +46,12 @@ typedef struct SagaLimitGroup
 	struct SagaLimitGroup *next;	/* whose key has the same hash */
 	char	   *key;
 	Oid			owner;			/* as of the destination that was used last; of one with a name it never changes */
-	int32		destination_id;	/* the only one; 0: it has a name */
+	int32		destination_id; /* the only one; 0: it has a name */
 	SagaLimits	limits;			/* as of the destination that was used last; its texts are not ours */
 	bool		shared;			/* it has a name */
 	uint32		seen;			/* the row was asked when "changes" had this value */
 	bool		held;			/* and said: not now */
-	TimestampTz hold_until;	/* nothing may start before, as far as is known; 0: it may */
+	TimestampTz hold_until;		/* nothing may start before, as far as is known; 0: it may */
 	TimestampTz slow_from;		/* 0: never */
 	int32		last_served;	/* destination_id: the next one has its turn */
 	bool		mine[SAGA_MAX_PLACES + 1];	/* places that this publisher has */
@@ -105,14 +105,16 @@ extern void saga_limiter_forget_groups(SagaLimiter *limiter);
  * Places: a group has as many as its concurrency, each is a session lock.
  * Take returns 0 when there is none.
  */
-extern int	saga_place_count(const SagaLimitGroup *group, TimestampTz now);	/* allowed now */
+extern int	saga_place_count(const SagaLimitGroup *group, TimestampTz now); /* allowed now */
 extern int	saga_place_take(SagaLimitGroup *group, TimestampTz now);
 extern void saga_place_give(SagaLimitGroup *group, int place);
+
 /* There was none: when to look again, at the latest when one of our own comes back. */
 extern TimestampTz saga_place_look_at(const SagaLimitGroup *group, TimestampTz now, bool *others);
 
 extern SagaWait *saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination,
 								   SagaLimitGroup *group, TimestampTz look_at, TimestampTz quiet_until);
+
 /* The same for one that is not loaded. */
 extern SagaWait *saga_limiter_put_off(SagaLimiter *limiter, int32 destination_id, Oid owner,
 									  TimestampTz look_at, TimestampTz quiet_until);
@@ -121,8 +123,10 @@ extern void saga_limiter_forget(SagaLimiter *limiter, int32 destination_id);
 
 /* Counts an answer that was classified, and what the server asked for. */
 extern void saga_limit_answered(SagaSending *sending);
+
 /* The sending ended without a request. */
 extern void saga_limit_not_sent(SagaSending *sending);
+
 /* It has ended, or will not start: its place is somebody else's. */
 extern void saga_limit_leave(SagaSending *sending);
 

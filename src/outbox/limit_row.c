@@ -448,7 +448,11 @@ saga_limit_report(SagaLimiter *limiter)
 		if (group->news.since == 0 || group->report_at > now)
 			continue;
 		group->writing = true;
-		/* it raised again and again: what it was about is lost, not the publisher */
+
+		/*
+		 * it raised again and again: what it was about is lost, not the
+		 * publisher
+		 */
 		if (++group->tries <= SAGA_REPORT_TRIES && !report_group(group))
 		{
 			group->writing = false;

@@ -346,7 +346,11 @@ saga_alter_destination(PG_FUNCTION_ARGS)
 	destination = check_settings(name, kind, settings);
 	(void) saga_run(&alter_stmt, saga_param_int4("destination_id", id), saga_param_jsonb("settings", settings));
 	store_references(id, destination, owner);
-	/* it may be another server, other credentials, other limits: what held it is over */
+
+	/*
+	 * it may be another server, other credentials, other limits: what held it
+	 * is over
+	 */
 	saga_limit_resume(limit_key);
 	PG_RETURN_VOID();
 }
@@ -379,7 +383,11 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 	id = destination->destination_id;
 	saga_object_check_hash(SAGA_OBJECT_DESTINATION, name, destination->owner, definition_hash(id),
 						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	/* the secrets stay those of whoever made the settings; where else it sends is the new owner's to say */
+
+	/*
+	 * the secrets stay those of whoever made the settings; where else it
+	 * sends is the new owner's to say
+	 */
 	store_other(id, destination, role);
 	saga_queue_set_owner(id, role);
 	(void) saga_run(&owner_stmt, saga_param_int4("destination_id", id), saga_param_oid("owner", role));
@@ -468,9 +476,9 @@ drop(const char *name, bool force)
 
 
 	/*
-	 * There may be many, so it is done before anybody has to wait for us: with
-	 * the lock there is little left.  Somebody who works at one now may have
-	 * ended by then.
+	 * There may be many, so it is done before anybody has to wait for us:
+	 * with the lock there is little left.  Somebody who works at one now may
+	 * have ended by then.
 	 */
 	if (!force)
 		leave_calls(name, get(name, SAGA_RIGHT_OWN)->destination_id, false);

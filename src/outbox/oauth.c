@@ -213,7 +213,10 @@ token_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	token->put_off = answer->transport == SAGA_TRANSPORT_BUSY;
 	if (token->put_off)
 	{
-		/* no failure of the token endpoint: asked again, with the lock that we have */
+		/*
+		 * no failure of the token endpoint: asked again, with the lock that
+		 * we have
+		 */
 		token->state = SAGA_TOKEN_ASKED;
 		token->look_at = 0;
 		MemoryContextSwitchTo(old);

@@ -46,8 +46,8 @@ dlist_head	saga_tokens_busy = DLIST_STATIC_INIT(saga_tokens_busy);
 static void
 make_tables(void)
 {
-	HASHCTL		ctl = {.keysize = SAGA_MADE_FOR_LEN,.entrysize = sizeof(Entry)};
-	HASHCTL		owner_ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(SagaTokenOwner)};
+	HASHCTL		ctl = {.keysize = SAGA_MADE_FOR_LEN, .entrysize = sizeof(Entry)};
+	HASHCTL		owner_ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SagaTokenOwner)};
 
 	if (owners == NULL)
 		owners = hash_create("pg_saga owners of tokens", 16, &owner_ctl, HASH_ELEM | HASH_BLOBS);

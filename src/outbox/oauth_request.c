@@ -217,7 +217,10 @@ refusal(SagaToken *token, int status, const char *error, const char *description
 char *
 saga_oauth_read_answer(SagaToken *token, const SagaHttpAnswer *answer)
 {
-	enum {ACCESS, TYPE, EXPIRES, REFRESH, ERROR_CODE, DESCRIPTION};
+	enum
+	{
+		ACCESS, TYPE, EXPIRES, REFRESH, ERROR_CODE, DESCRIPTION
+	};
 	SagaJsonMember members[] = {
 		{"access_token"}, {"token_type"}, {"expires_in"}, {"refresh_token"}, {"error"},
 		{"error_description"}

@@ -347,7 +347,11 @@ store_token(SagaToken *token)
 	SagaParam	access_token = saga_param_text("access_token", token->new_access_token);
 
 	token->new_version = Max(token->new_version + 1, (int64) token->asked_at);
-	/* its times count from before it was asked for: early is harmless, late is not */
+
+	/*
+	 * its times count from before it was asked for: early is harmless, late
+	 * is not
+	 */
 	(void) saga_run(&store_stmt,
 					saga_param_text("key", token->key),
 					saga_param_text("made_for", token->made_for),

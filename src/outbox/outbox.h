@@ -44,8 +44,8 @@ typedef struct SagaOutboxEntry
 	Oid			role;			/* whose names count, and who must be allowed to use the destination */
 
 	/*
-	 * The id of what a name in the request meant when the definition was made; 0:
-	 * nothing then, so it is looked up now.  NULL: no definition.
+	 * The id of what a name in the request meant when the definition was
+	 * made; 0: nothing then, so it is looked up now.  NULL: no definition.
 	 */
 	int32		(*meant) (const char *name, void *arg);
 	void	   *meant_arg;

@@ -286,7 +286,11 @@ claim_candidate(SagaPublisher *publisher, SagaCandidate *candidate)
 	looked = grant.n > 0;
 	if (looked)
 		rows = claim_granted(publisher, candidate, &grant);
-	/* it is empty: whoever puts something in makes it ready, so it does not wait for more places */
+
+	/*
+	 * it is empty: whoever puts something in makes it ready, so it does not
+	 * wait for more places
+	 */
 	if (looked && rows == 0)
 		return 0;
 	if (candidate->no_place && saga_limiter_waiting(publisher->limiter, destination->destination_id) == NULL)
@@ -417,7 +421,11 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 		rows = claim_from(publisher, candidate);
 		saga_publisher_claimed(publisher, candidate, begun_at);
 		taken += rows;
-		/* said to be ready, and found empty: then those behind it have their turn */
+
+		/*
+		 * said to be ready, and found empty: then those behind it have their
+		 * turn
+		 */
 		if (had_place && rows == 0 && candidate->ready)
 			publisher->look_again = true;
 		give_places(candidate, 0);
@@ -495,7 +503,11 @@ saga_publisher_claim(SagaPublisher *publisher)
 		publisher->unlisted = publisher->unlisted_before;
 		forget_groups(publisher);
 	}
-	/* nothing tells when there is room again for what has no slot in shared memory; when there is such, "unlisted" does */
+
+	/*
+	 * nothing tells when there is room again for what has no slot in shared
+	 * memory; when there is such, "unlisted" does
+	 */
 	if (everywhere || unlisted == 0)
 		publisher->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), publisher->found_unlisted ?
 														 SAGA_UNLISTED_LOOK_MS : SAGA_LOOK_INTERVAL_MS);

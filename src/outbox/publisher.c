@@ -41,7 +41,8 @@ saga_publisher_begin(SagaPublisher *publisher)
 		/*
 		 * A level of its own: what SPI keeps goes with it, and not at the end
 		 * of the CALL.  What raises is undone with the subtransaction, and
-		 * there is a transaction still to write down what has arrived (call.c).
+		 * there is a transaction still to write down what has arrived
+		 * (call.c).
 		 */
 		EnsurePortalSnapshotExists();
 		saga_extension_lock();
@@ -89,7 +90,10 @@ saga_publisher_commit(SagaPublisher *publisher)
 SagaPublisher *
 saga_publisher_make(MemoryContext context, int max_in_flight)
 {
-	/* first, as it may raise: nothing is there then that somebody would have to free */
+	/*
+	 * first, as it may raise: nothing is there then that somebody would have
+	 * to free
+	 */
 	SagaHttp   *http = saga_http_create(max_in_flight);
 	SagaPublisher *publisher = MemoryContextAllocZero(context, sizeof(SagaPublisher));
 
@@ -158,7 +162,11 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 		sending->put_back = true;
 		return;
 	}
-	/* first: if keeping the answer raises, how it went is recorded as uncertain */
+
+	/*
+	 * first: if keeping the answer raises, how it went is recorded as
+	 * uncertain
+	 */
 	dlist_delete(&sending->node);
 	dlist_push_tail(sending->done, &sending->node);
 	saga_sending_answered(sending, answer);
@@ -346,7 +354,10 @@ saga_publisher_wait(SagaPublisher *publisher, long timeout_ms)
 	Assert(!publisher->in_call ? !IsTransactionState() : !ActiveSnapshotSet());
 	if (saga_my_proc != NULL && !publisher->leaving)
 	{
-		/* whoever makes a queue ready from now on wakes us; or another one, if we have no room */
+		/*
+		 * whoever makes a queue ready from now on wakes us; or another one,
+		 * if we have no room
+		 */
 		if (saga_publisher_count(publisher) < saga_http_max(publisher->http))
 			pg_atomic_write_u32(&saga_my_proc->sleeping, 1);
 		pg_memory_barrier();

@@ -169,9 +169,9 @@ write_record(const Recording *recording, const char *state, bool success)
 	const SagaDelivery *delivery = recording->delivery;
 	bool		asked_only = delivery->asked == SAGA_PHASE_LOOKUP || delivery->asked == SAGA_PHASE_POLL;
 	const char *outcome_by = asked_only ? saga_phase_name(delivery->asked) :
-		success && is_replay(recording) ? "replay" : "answer";
+	success && is_replay(recording) ? "replay" : "answer";
 	const char *last_error = recording->cause == NULL ? NULL :
-		psprintf("%s: %s", delivery->error, clip(recording->cause, SAGA_MAX_NOTE));
+	psprintf("%s: %s", delivery->error, clip(recording->cause, SAGA_MAX_NOTE));
 	int64		hash = 0;
 	bool		has_hash = saga_captured_hash(sending->destination, delivery, &hash);
 
@@ -253,7 +253,11 @@ send_event(const Recording *recording, bool success)
 
 	if (saga_outbox_event_hook == NULL)
 		return;
-	/* the callback is the answer; but of one that is given up it is told that it was done */
+
+	/*
+	 * the callback is the answer; but of one that is given up it is told that
+	 * it was done
+	 */
 	if (success && delivery->only_submit && delivery->unwanted_since == 0)
 		return;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -268,7 +272,7 @@ send_event(const Recording *recording, bool success)
 		saga_doc_push_string(&state, "error", delivery->error);
 		saga_doc_push_string(&state, "cause", recording->cause);
 		if (delivery->class == SAGA_CLASS_UNCERTAIN)
-			saga_doc_push_value(&state, "in_doubt", &(JsonbValue) {.type = jbvBool,.val.boolean = true});
+			saga_doc_push_bool(&state, "in_doubt", true);
 		if (delivery->other_error != NULL)
 			saga_doc_push_string(&state, "other", delivery->other_error);
 	}
@@ -354,7 +358,7 @@ tell_others(Recording *recording, bool success)
 {
 	SagaDelivery *delivery = recording->delivery;
 	bool		waited_for = delivery->workflow_id != 0 &&
-		(delivery->op != SAGA_OUTBOX_PUBLISH || delivery->unwanted_since != 0);
+	(delivery->op != SAGA_OUTBOX_PUBLISH || delivery->unwanted_since != 0);
 
 	if (!recording->finished)
 	{

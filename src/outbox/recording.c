@@ -310,7 +310,11 @@ saga_publisher_record(SagaPublisher *publisher)
 	if (n == 0)
 		return 0;
 	n = Min(n, SAGA_RECORD_BATCH);
-	/* not one of them, but the transaction: one at a time finds the culprit, if there is one */
+
+	/*
+	 * not one of them, but the transaction: one at a time finds the culprit,
+	 * if there is one
+	 */
 	if (publisher->record_raised > 1)
 		n = 1;
 	if (publisher->record_raised > 1 && ++turns[0].sending->record_tries > SAGA_RECORD_TRIES)

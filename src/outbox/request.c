@@ -171,7 +171,7 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 	*form = saga_form_format(format);
 	return *form != NULL ||
 		saga_reject(resolved, INVALID,
-					   "ArrayFormat must be INDICES, REPEAT, COMMAS, BRACKETS or NONE");
+					"ArrayFormat must be INDICES, REPEAT, COMMAS, BRACKETS or NONE");
 }
 
 static bool

@@ -13,7 +13,7 @@
 #include "utils/builtins.h"
 
 bool
-saga_reject(SagaResolved *resolved, const char *error, const char *fmt,...)
+saga_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
 {
 	StringInfoData buf;
 

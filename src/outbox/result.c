@@ -58,7 +58,11 @@ saga_attempt(saga_attempt_fn fn, void *arg)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		/* also when it is raised again: who catches it then finds the transaction as he began it */
+
+		/*
+		 * also when it is raised again: who catches it then finds the
+		 * transaction as he began it
+		 */
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
@@ -106,11 +110,14 @@ valid_length(const char *text, size_t len)
 	len = Min(len, MaxAllocSize);
 	while (valid < len)
 	{
-		/* another one that follows is found at once; a character may be cut off at the end of a part */
+		/*
+		 * another one that follows is found at once; a character may be cut
+		 * off at the end of a part
+		 */
 		const char *p = text + valid;
 		int			part = (int) Min(len - valid, SAGA_CHECKED_AT_ONCE);
 		int			n = pg_encoding_verifymbchar(PG_UTF8, p, part) < 0 ? 0 :
-			pg_encoding_verifymbstr(PG_UTF8, p, part);
+		pg_encoding_verifymbstr(PG_UTF8, p, part);
 
 		if (n == 0)
 			break;
@@ -136,7 +143,11 @@ valid_utf8(const char *text, size_t len, size_t max_bytes)
 
 		appendBinaryStringInfo(&out, text + i, n);
 		i += n;
-		/* one that begins within the limit may end behind it, as it always did */
+
+		/*
+		 * one that begins within the limit may end behind it, as it always
+		 * did
+		 */
 		if (n < valid || i >= len || (size_t) out.len >= max_bytes)
 			return out.data;
 		appendStringInfoString(&out, REPLACEMENT);

@@ -92,7 +92,11 @@ hide_statement(void)
 {
 	/* in pg_stat_activity, the report of a deadlock and that of a crash */
 	pgstat_report_activity(STATE_RUNNING, SHOWN_STATEMENT);
-	/* as STATEMENT in the log; the server sets it anew with each message of the client's */
+
+	/*
+	 * as STATEMENT in the log; the server sets it anew with each message of
+	 * the client's
+	 */
 	debug_query_string = SHOWN_STATEMENT;
 	/* log_parameter_max_length_on_error: text that is shown as context */
 	for (ErrorContextCallback *context = error_context_stack; context != NULL; context = context->previous)
@@ -169,7 +173,11 @@ saga_set_secret(PG_FUNCTION_ARGS)
 	char	   *value;
 
 	hide_statement();
-	/* a function around this one would show its statement; an error puts it back */
+
+	/*
+	 * a function around this one would show its statement; an error puts it
+	 * back
+	 */
 	error_context_stack = NULL;
 	PreventCommandIfReadOnly("saga.set_secret()");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))

@@ -277,7 +277,10 @@ qualify(JsonbParseState **state, JsonbContainer *container, const char *name, Li
 			member = pnstrdup(value.val.string.val, value.val.string.len);
 		if (token == WJB_VALUE || token == WJB_ELEM)
 		{
-			/* no secret goes into a body: what looks like a reference there is text */
+			/*
+			 * no secret goes into a body: what looks like a reference there
+			 * is text
+			 */
 			if (value.type == jbvBinary && strcmp(member, "body") != 0)
 			{
 				(void) qualify(state, value.val.binary.data, member, references);

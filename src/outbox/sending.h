@@ -125,7 +125,10 @@ typedef struct SagaSending
 	char	   *body;			/* NULL: none; in UTF-8 */
 	const char *content_type;
 
-	/* made when it is sent, perhaps more than once: a token is waited for, or was refused */
+	/*
+	 * made when it is sent, perhaps more than once: a token is waited for, or
+	 * was refused
+	 */
 	bool		prepared;
 	MemoryContext again;		/* of all preparations but the first; NULL: none yet */
 	List	   *secrets;		/* char *: in the request, to be taken out of answers */
@@ -145,7 +148,7 @@ typedef struct SagaSending
 	SagaHttpAnswer transport;	/* without head and body */
 	bool		answered;
 	bool		classified;
-	bool		refused_before;	/* credentials were, and are new now */
+	bool		refused_before; /* credentials were, and are new now */
 	bool		recorded;		/* in the transaction that is being done */
 	int			record_tries;	/* recording it raised so often */
 	TimestampTz record_at;		/* not before: its record was locked, or recording it raised */

@@ -233,7 +233,7 @@ saga_settings_allow_private(SagaSettingsState *state, const char *path, JsonbVal
 			!saga_cidr_parse(saga_doc_text(item), &guard->allowed[guard->nallowed]))
 		{
 			saga_settings_fault(state, psprintf("%s[%d]", path, i),
-				  "must be an address range such as \"10.0.0.0/8\"");
+								"must be an address range such as \"10.0.0.0/8\"");
 			return;
 		}
 		guard->nallowed++;

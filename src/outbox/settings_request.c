@@ -233,7 +233,7 @@ main_path(SagaSettingsState *state, const char *member)
 {
 	JsonbValue *section = saga_doc_get(state->settings, "request");
 	bool		inside = section != NULL && saga_doc_is_object(section) &&
-		saga_doc_get(section->val.binary.data, member) != NULL;
+	saga_doc_get(section->val.binary.data, member) != NULL;
 
 	return saga_settings_path(inside ? "$.request" : "$", member);
 }

@@ -127,14 +127,21 @@ get_file_times(const char *path, FileTimes *times)
 	if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME, &st) != 0)
 		return false;
 #define NANOSECONDS(t) ((t).tv_sec * INT64CONST(1000000000) + (t).tv_nsec)
-	*times = (FileTimes) {st.stx_ino, st.stx_mask & STATX_BTIME ? NANOSECONDS(st.stx_btime) : 0,
-		NANOSECONDS(st.stx_mtime), NANOSECONDS(st.stx_ctime), st.stx_mode};
+	times->inode = st.stx_ino;
+	times->born = st.stx_mask & STATX_BTIME ? NANOSECONDS(st.stx_btime) : 0;
+	times->written = NANOSECONDS(st.stx_mtime);
+	times->changed = NANOSECONDS(st.stx_ctime);
+	times->mode = st.stx_mode;
 #else
 	struct stat st;
 
 	if (stat(path, &st) != 0)
 		return false;
-	*times = (FileTimes) {st.st_ino, 0, st.st_mtime * INT64CONST(1000000000), st.st_ctime * INT64CONST(1000000000), st.st_mode};
+	times->inode = st.st_ino;
+	times->born = 0;
+	times->written = st.st_mtime * INT64CONST(1000000000);
+	times->changed = st.st_ctime * INT64CONST(1000000000);
+	times->mode = st.st_mode;
 #endif
 	return true;
 }
@@ -212,13 +219,16 @@ get_here(void)
 {
 	return (Here)
 	{
-		.params = {
+		.params =
+		{
 			saga_param_int8("system_identifier", (int64) GetSystemIdentifier()),
-			saga_param_int8("timeline", (int64) saga_timeline()),
-			saga_param_oid("database_id", MyDatabaseId),
-			saga_param_oid("table_id", saga_relation_oid("takeover")),
-			saga_param_int8("files_id", (int64) hash_backup_label(hash_files(0))),
-			{.name = NULL}
+				saga_param_int8("timeline", (int64) saga_timeline()),
+				saga_param_oid("database_id", MyDatabaseId),
+				saga_param_oid("table_id", saga_relation_oid("takeover")),
+				saga_param_int8("files_id", (int64) hash_backup_label(hash_files(0))),
+			{
+				.name = NULL
+			}
 		}
 	};
 }
@@ -279,7 +289,10 @@ saga_takeover_look(void)
 	}
 	else
 	{
-		/* somebody else is noting it, perhaps in a CALL that stands still: all that is there is in doubt */
+		/*
+		 * somebody else is noting it, perhaps in a CALL that stands still:
+		 * all that is there is in doubt
+		 */
 		takeover_at = GetCurrentTimestamp();
 	}
 }
@@ -344,10 +357,18 @@ saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at)
 
 	if (TIMESTAMP_NOT_FINITE(takeover_at))
 		return false;
-	/* it was in doubt once, and a look-up has answered: that is on record since */
+
+	/*
+	 * it was in doubt once, and a look-up has answered: that is on record
+	 * since
+	 */
 	if (last_sent_at != 0)
 		return last_sent_at < takeover_at;
-	/* a step that the earlier state had not run yet runs again, and its message is new */
+
+	/*
+	 * a step that the earlier state had not run yet runs again, and its
+	 * message is new
+	 */
 	if (delivery->workflow_id != 0)
 		made = Min(made, saga_uuid_time(&delivery->execution_id));
 	return made < TimestampTzPlusMilliseconds(takeover_at, SAGA_TAKEOVER_MARGIN_MS);

@@ -443,7 +443,11 @@ saga_request_check_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	if (state.publish ? !saga_request_check_publish(resolved, state.error, input) :
 		!check_members(resolved, state.error, input, state.sqs))
 		return false;
-	/* the attributes with the id, 36 characters of type String, and with the trace */
+
+	/*
+	 * the attributes with the id, 36 characters of type String, and with the
+	 * trace
+	 */
 	state.bytes = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;
 	if (has_trace(entry))
 		state.bytes += SAGA_TRACEPARENT_SIZE;

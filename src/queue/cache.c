@@ -133,7 +133,10 @@ make_cache(void)
 	new->by_name = hash_create("pg_saga queues by name", 32, &ctl,
 							   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 
-	/* without the relation each look-up fails, and nothing would tell us when it is there */
+	/*
+	 * without the relation each look-up fails, and nothing would tell us when
+	 * it is there
+	 */
 	new->relid = saga_relation_oid("queue");
 	new->valid = OidIsValid(new->relid);
 	cache = new;
@@ -260,7 +263,10 @@ saga_queue_by_owner(Oid owner, const char *name)
 	entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
 	if (entry && entry->queue == NULL)
 	{
-		/* whoever waits for one to be made need not begin a transaction for that */
+		/*
+		 * whoever waits for one to be made need not begin a transaction for
+		 * that
+		 */
 		AcceptInvalidationMessages();
 		check_cache();
 		entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
@@ -300,7 +306,7 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 SagaObject
 saga_queue_object(const SagaQueue *queue)
 {
-	SagaObject	object = {.id = queue->queue_id,.owner = queue->owner};
+	SagaObject	object = {.id = queue->queue_id, .owner = queue->owner};
 
 	object.kind = queue->kind == SAGA_QUEUE_WORKFLOW ? SAGA_OBJECT_WORKFLOW :
 		queue->kind == SAGA_QUEUE_DESTINATION ? SAGA_OBJECT_DESTINATION : SAGA_OBJECT_QUEUE;
@@ -399,7 +405,11 @@ saga_forget_if_gone(int32 queue_id)
 	relid = cache->relid;
 	if (!saga_object_try_lock(relid, queue_id, AccessExclusiveLock))
 		return;
-	/* nobody else has the lock: before it goes, no slot is made for a new queue */
+
+	/*
+	 * nobody else has the lock: before it goes, no slot is made for a new
+	 * queue
+	 */
 	if (saga_queue_by_id(queue_id, true) == NULL)
 		saga_forget_queue(queue_id);
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, relid, (Oid) queue_id, 0);

@@ -370,7 +370,7 @@ PG_FUNCTION_INFO_V1(saga_redrive_queue);
 Datum
 saga_redrive_queue(PG_FUNCTION_ARGS)
 {
-	RedriveMany many = {.left = PG_INT64_MAX,.after = saga_uuid_min};
+	RedriveMany many = {.left = PG_INT64_MAX, .after = saga_uuid_min};
 	const SagaQueue *queue;
 	char	   *name;
 	pg_uuid_t	id;
@@ -380,7 +380,10 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 	queue = saga_queue_find(name, GetUserId(), SAGA_RIGHT_OPERATE, true);
 	if (queue == NULL && saga_uuid_parse(name, &id))
 	{
-		/* a literal without a cast is text: the id of a letter, one is redriven */
+		/*
+		 * a literal without a cast is text: the id of a letter, one is
+		 * redriven
+		 */
 		(void) redrive_one(&id, SAGA_REDRIVE_ONE);
 		PG_RETURN_INT64(1);
 	}

@@ -130,7 +130,10 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
 	saga_run(&owner_stmt, saga_param_int4("queue_id", queue_id), saga_param_oid("owner", owner));
 
-	/* what waits in it is the new owner's: its slot is put right, and he is told, at our commit */
+	/*
+	 * what waits in it is the new owner's: its slot is put right, and he is
+	 * told, at our commit
+	 */
 	saga_note_given(queue, owner);
 }
 

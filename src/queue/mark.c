@@ -570,7 +570,11 @@ prepare_transaction(void)
 	memset(&entry, 0, sizeof(entry));
 	entry.next_wake = timers_moved ? DT_NOBEGIN : pending_timer;
 	entry.news = prepared_news;
-	/* slots are put right by a sweep: when it is committed, its locks go before anything of ours runs */
+
+	/*
+	 * slots are put right by a sweep: when it is committed, its locks go
+	 * before anything of ours runs
+	 */
 	if (pending_foreign || ngiven > 0)
 		entry.news |= SAGA_NEWS_SWEEP;
 	for (i = 0; i < npending && !(test_mutant & MUTANT_NO_PREPARED); i++)

@@ -129,6 +129,7 @@ extern void saga_note_timer(TimestampTz wake_at);
 
 /* after a claim that got as many as it asked for: another consumer may help with the rest */
 extern void saga_wake_next(const SagaQueue *queue);
+
 /* the same where the queue is said to be ready already, or another one has begun to look since */
 extern void saga_wake_server(const SagaQueue *queue);
 

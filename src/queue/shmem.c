@@ -309,7 +309,11 @@ saga_queue_slot_look(int32 queue_id)
 
 	if (saga_shared == NULL)
 		return NULL;
-	/* shared: a slot is freed, and taken for another queue, under the exclusive lock alone */
+
+	/*
+	 * shared: a slot is freed, and taken for another queue, under the
+	 * exclusive lock alone
+	 */
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	slot = saga_queue_slot_find(MyDatabaseId, queue_id);
 	LWLockRelease(saga_shared->lock);

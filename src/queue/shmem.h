@@ -77,7 +77,10 @@ typedef struct SagaQueueSlot
 	pg_uuid_t	mark;			/* nothing claimable at or below */
 	SagaClaimEntry claims[SAGA_CLAIM_ENTRIES];
 
-	/* messages that must not run without a savepoint: the last ones, in a ring */
+	/*
+	 * messages that must not run without a savepoint: the last ones, in a
+	 * ring
+	 */
 	SagaCareful careful[SAGA_CAREFUL_ENTRIES];
 	uint32		next_careful;
 
@@ -126,8 +129,8 @@ typedef struct SagaProcSlot
 	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...); 2: there are to be fewer, which has time */
 
 	/*
-	 * A worker's batch and step, written by the worker alone.  Times are those
-	 * of saga_monotonic_us; 0: it is in none.
+	 * A worker's batch and step, written by the worker alone.  Times are
+	 * those of saga_monotonic_us; 0: it is in none.
 	 */
 	pg_atomic_uint64 busy_since;
 	pg_atomic_uint64 step_since;
@@ -147,7 +150,10 @@ typedef struct SagaProcSlot
 	pg_atomic_uint32 run;
 	pg_atomic_uint64 execution[2];
 
-	/* The run that has to end, as its execution was stopped; whoever writes it then sends SIGINT. */
+	/*
+	 * The run that has to end, as its execution was stopped; whoever writes
+	 * it then sends SIGINT.
+	 */
 	pg_atomic_uint32 stop;
 	pg_atomic_uint64 stopped_at;	/* saga_monotonic_us */
 
@@ -294,6 +300,7 @@ extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made i
  * all: the database's coordinator, or else the launcher.  Never raises.
  */
 extern void saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark);
+
 /* Wakes in the same way, and tells nothing. */
 extern void saga_queue_wake_key(const SagaQueueKey *key);
 

@@ -136,7 +136,7 @@ look_at_queue(const SagaQueue *queue, Behind *behind)
 {
 	/* a plain queue gets one when it is read */
 	SagaQueueSlot *slot = queue->kind == SAGA_QUEUE_PLAIN ?
-		saga_queue_slot_look(queue->queue_id) : saga_queue_slot(queue);
+	saga_queue_slot_look(queue->queue_id) : saga_queue_slot(queue);
 	pg_uuid_t	mark;
 	bool		found = false;
 

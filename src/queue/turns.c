@@ -140,7 +140,7 @@ find_aside(Oid owner)
 
 	foreach(lc, asides)
 		if (((Aside *) lfirst(lc))->owner == owner)
-			return lfirst(lc);
+		return lfirst(lc);
 	return NULL;
 }
 

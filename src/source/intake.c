@@ -69,7 +69,7 @@ void
 saga_intake_serve_as(SagaIntake *intake, SagaSource *source, SagaSourceOwner *owner)
 {
 	bool		same = intake->source != NULL && intake->owner == owner &&
-		intake->source->changed_at == source->changed_at;
+	intake->source->changed_at == source->changed_at;
 
 	if (intake->source != NULL)
 		saga_source_release(intake->source);

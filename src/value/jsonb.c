@@ -25,7 +25,7 @@ typedef struct Writer
 static void write_value(Writer *w, JEntry *type, const JsonbValue *v);
 
 bool
-saga_fault(SagaFault *fault, const char *error, const char *fmt,...)
+saga_fault(SagaFault *fault, const char *error, const char *fmt, ...)
 {
 	va_list		args;
 	char	   *message;

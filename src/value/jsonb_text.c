@@ -267,7 +267,11 @@ json_fits(const char *s)
 				if (*s == '\\')
 				{
 					s++;
-					/* before 16 the lexer raises for what the database cannot hold */
+
+					/*
+					 * before 16 the lexer raises for what the database cannot
+					 * hold
+					 */
 					if (*s == 'u' && !utf8 && (strncmp(s, "u00", 3) != 0 || s[3] > '7'))
 						return false;
 				}

@@ -9,7 +9,7 @@
 #include "value/scan.h"
 
 bool
-saga_scan_error(SagaScanner *s, const char *fmt,...)
+saga_scan_error(SagaScanner *s, const char *fmt, ...)
 {
 	va_list		args;
 	char	   *message;

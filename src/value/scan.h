@@ -19,7 +19,7 @@ typedef struct SagaScanner
 	char	   *error;			/* the first */
 } SagaScanner;
 
-extern bool saga_scan_error(SagaScanner *s, const char *fmt,...) pg_attribute_printf(2, 3);
+extern bool saga_scan_error(SagaScanner *s, const char *fmt, ...) pg_attribute_printf(2, 3);
 extern void saga_scan_blanks(SagaScanner *s);
 extern bool saga_scan_word(SagaScanner *s, const char *word);	/* skips it if it is next */
 

@@ -69,7 +69,7 @@ extern Size saga_value_size(const JsonbValue *v);
 extern Jsonb *saga_value_flatten(const JsonbValue *v, SagaFault *fault);
 
 /* A fault's cause.  Returns false, for "return saga_fault(...)". */
-extern bool saga_fault(SagaFault *fault, const char *error, const char *fmt,...) pg_attribute_printf(3, 4);
+extern bool saga_fault(SagaFault *fault, const char *error, const char *fmt, ...) pg_attribute_printf(3, 4);
 
 /* ---------- values as text (jsonb_text.c) ---------- */
 
@@ -103,8 +103,9 @@ extern Jsonb *saga_jsonb_from_value(const JsonbValue *value);	/* a copy; scalars
 extern Jsonb *saga_jsonb_null(void);
 extern Jsonb *saga_jsonb_empty_object(void);
 extern bool saga_jsonb_get(const Jsonb *object, const char *name, JsonbValue *value);
-extern char *saga_jsonb_get_string(const Jsonb *object, const char *name); /* NULL if absent or no string */
+extern char *saga_jsonb_get_string(const Jsonb *object, const char *name);	/* NULL if absent or no string */
 extern char *saga_jsonb_to_cstring(const Jsonb *value); /* JSON without blanks */
+
 /* text -> jsonb; NULL instead of an error when it is no JSON or jsonb cannot hold it */
 extern Jsonb *saga_jsonb_parse(const char *text, int len);
 

@@ -261,8 +261,8 @@ static struct
 }			steps[] = {
 	{.run = collect_suspects},
 	{.run = tell_stopped},
-	{.run = sweep,.failed = sweep_failed},	/* before the timers: it has them looked through */
-	{.run = fire_timers,.failed = saga_timers_failed},
+	{.run = sweep, .failed = sweep_failed},	/* before the timers: it has them looked through */
+	{.run = fire_timers, .failed = saga_timers_failed},
 	{.run = retention},
 	{.run = serve_pool},
 };

@@ -227,7 +227,7 @@ run_batch(Drain *drain, int32 queue_id, SagaBatchResult *result)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	SagaBatchOptions options = {.max_executions = 0,.in_drain = true};
+	SagaBatchOptions options = {.max_executions = 0, .in_drain = true};
 	ErrorData  *volatile error = NULL;
 
 	if (drain->left < saga_batch_size)
@@ -279,7 +279,10 @@ drain_batch(Drain *drain, int32 queue_id, bool *again)
 
 	if (error != NULL)
 	{
-		/* the engine runs the culprit alone from now on, and gives it up in time */
+		/*
+		 * the engine runs the culprit alone from now on, and gives it up in
+		 * time
+		 */
 		saga_engine_batch_aborted(error);
 		*again = true;
 		if (++drain->idle_rounds > IDLE_ROUNDS)
@@ -352,7 +355,10 @@ collect_suspects(void)
 static void
 drain_all(Drain *drain, const char *name)
 {
-	/* a transaction of our own: the caller's may be SERIALIZABLE, or have a snapshot */
+	/*
+	 * a transaction of our own: the caller's may be SERIALIZABLE, or have a
+	 * snapshot
+	 */
 	next_transaction();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	saga_extension_lock();

@@ -93,7 +93,7 @@ is_wanted(Form_pg_database form, List *names)
 		return true;
 	foreach(lc, names)
 		if (strcmp((char *) lfirst(lc), NameStr(form->datname)) == 0)
-			return true;
+		return true;
 	return false;
 }
 
@@ -174,7 +174,7 @@ forget_start(DatabaseEntry *entry)
 static void
 start_coordinator(DatabaseEntry *entry, TimestampTz now)
 {
-	SagaProcArgs args = {.dboid = entry->dboid,.owner = InvalidOid,.probe = -1};
+	SagaProcArgs args = {.dboid = entry->dboid, .owner = InvalidOid, .probe = -1};
 
 	for (int i = 0; i < SAGA_MAX_PROBES; i++)
 		if (!OidIsValid(saga_procs->probes[i].dboid))

@@ -165,7 +165,7 @@ saga_pool_look_again(SagaPool *pool, long ms)
 bool
 saga_pool_start(SagaPool *pool, SagaProcType type, Oid owner)
 {
-	SagaProcArgs args = {.dboid = MyDatabaseId,.owner = owner,.probe = -1};
+	SagaProcArgs args = {.dboid = MyDatabaseId, .owner = owner, .probe = -1};
 	BackgroundWorkerHandle *handle;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	bool		started = saga_proc_start(type, &args, &handle);
@@ -334,7 +334,7 @@ serve_sources(SagaPool *pool)
 TimestampTz
 saga_pool_turn(void)
 {
-	SagaPool		pool = {.now = saga_monotonic_now(),.next = DT_NOEND};
+	SagaPool	pool = {.now = saga_monotonic_now(), .next = DT_NOEND};
 	uint32		roles = pg_atomic_read_u32(&saga_procs->roles);
 	ListCell   *lc;
 

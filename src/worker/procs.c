@@ -238,7 +238,11 @@ saga_proc_begin(SagaProcType type, SagaProcArgs *args)
 	memcpy(args, MyBgworkerEntry->bgw_extra, sizeof(SagaProcArgs));
 	my_start = args->start;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	/* the server ignores it in a background worker until here: one may have been missed */
+
+	/*
+	 * the server ignores it in a background worker until here: one may have
+	 * been missed
+	 */
 	ConfigReloadPending = true;
 	pqsignal(SIGTERM, saga_proc_sigterm);
 	pqsignal(SIGINT, saga_proc_sigint);
@@ -340,7 +344,10 @@ saga_begin(void)
 	if (told_to_end && !finishes)
 		leave_quietly();		/* from here on the signal's handler calls die() */
 
-	/* before the first snapshot; default_transaction_* of the role do not count */
+	/*
+	 * before the first snapshot; default_transaction_* of the role do not
+	 * count
+	 */
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
 	XactDeferrable = false;
@@ -374,7 +381,11 @@ saga_extension_is_there(void)
 	bool		result;
 
 	saga_begin();
-	/* one that was dropped and created again in one transaction is another one */
+
+	/*
+	 * one that was dropped and created again in one transaction is another
+	 * one
+	 */
 	result = saga_extension_try_lock() || saga_extension_try_lock();
 	saga_commit();
 	return result;

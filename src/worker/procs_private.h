@@ -46,7 +46,10 @@ typedef struct SagaProcsShared
 	pg_atomic_uint32 roles;		/* raised when a role or a right was changed */
 	pg_atomic_uint32 news;		/* raised when a database was opened, or the extension created */
 
-	/* The starts of dynamic processes, and those of the last ones that ended because somebody told them to. */
+	/*
+	 * The starts of dynamic processes, and those of the last ones that ended
+	 * because somebody told them to.
+	 */
 	pg_atomic_uint32 starts;
 	pg_atomic_uint32 next_told;
 	pg_atomic_uint32 told[SAGA_MAX_TOLD];
@@ -229,7 +232,7 @@ extern void saga_suspect_init(void);	/* sets the engine's hooks */
  */
 extern bool saga_suspect_collect(void);
 
-extern void saga_suspect_batch_begin(void);	/* in the batch's transaction */
+extern void saga_suspect_batch_begin(void); /* in the batch's transaction */
 extern void saga_suspect_starts(const pg_uuid_t *execution_id); /* from the flight hook */
 extern void saga_suspect_survived(void);	/* before the commit: suspects that ran are cleared */
 

@@ -310,7 +310,7 @@ names_extension(List *objects)
 
 	foreach(lc, objects)
 		if (strcmp(strVal(lfirst(lc)), "pg_saga") == 0)
-			return true;
+		return true;
 	return false;
 }
 
@@ -322,7 +322,7 @@ names_owner(List *roles)
 
 	foreach(lc, roles)
 		if (get_rolespec_oid(lfirst(lc), true) == saga_extension_owner())
-			return has_privs_of_role(GetUserId(), saga_extension_owner());
+		return has_privs_of_role(GetUserId(), saga_extension_owner());
 	return false;
 }
 

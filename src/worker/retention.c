@@ -129,7 +129,10 @@ static Cleaner cleaners[] = {
 		.by_destination = true
 	},
 	{
-		/* by the id alone, which was made when the message was taken: seen_at may be what its sender says */
+		/*
+		 * by the id alone, which was made when the message was taken: seen_at
+		 * may be what its sender says
+		 */
 		.stmt.sql = "WITH " OLDEST("message_id", "100", "saga.source_seen", "true", "true") ", "
 		FREE("message_id", "saga.source_seen", "message_id < $end") ","
 		" gone AS (DELETE FROM saga.source_seen WHERE ctid = ANY (ARRAY(SELECT at FROM free)))"

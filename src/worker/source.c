@@ -48,7 +48,10 @@ loop(void)
 		{
 			ErrorData  *error = saga_recover(context);
 
-			/* a source that fails backs off by itself, and must not delay the others */
+			/*
+			 * a source that fails backs off by itself, and must not delay the
+			 * others
+			 */
 			if (receiver != NULL && saga_receiver_failed(receiver, error))
 				failures = 0;
 			else

@@ -267,7 +267,10 @@ wait_until_left(Oid dboid)
 			break;
 		if (!terminated && TimestampDifferenceExceeds(begun, now, LEAVE_ASKED_MS))
 		{
-			/* in a long step, or waiting for a lock: what it claimed goes back */
+			/*
+			 * in a long step, or waiting for a lock: what it claimed goes
+			 * back
+			 */
 			saga_proc_terminate(SAGA_AT_DATABASE, dboid);
 			terminated = true;
 		}
@@ -330,7 +333,7 @@ has_option(List *options, const char *name)
 
 	foreach(lc, options)
 		if (strcmp(((DefElem *) lfirst(lc))->defname, name) == 0)
-			return true;
+		return true;
 	return false;
 }
 

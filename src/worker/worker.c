@@ -99,7 +99,7 @@ my_queue(int32 queue_id)
 static bool
 run_transaction(int32 queue_id, SagaBatchResult *result)
 {
-	SagaBatchOptions options = {.max_executions = 0,.in_drain = false};
+	SagaBatchOptions options = {.max_executions = 0, .in_drain = false};
 	const SagaQueue *queue;
 
 	saga_begin();

@@ -85,7 +85,7 @@ copy_tree()
 {
 	local to=$1 f
 	mkdir -p "$to/src"
-	for f in sql expected specs t test demo docs bench fuzz terraform upgrade README.md Makefile; do
+	for f in sql expected specs t test demo docs bench fuzz terraform tools upgrade README.md Makefile; do
 		if [ -e "$f" ]; then cp -R "$f" "$to/"; fi
 	done
 	tar -cf - --exclude='*.o' --exclude='*.bc' src | tar -xf - -C "$to"
