@@ -1,6 +1,6 @@
 /*
  * run_freeze.c
- *		A parked run as one jsonb, and back.
+ *		A parked run as one jsonb.
  *
  * {"version": 1, "status", "ids": [next thread, task, call, event],
  *	"input", "deadline", "threads": [...], "ready": [thread ids],
@@ -111,15 +111,17 @@ saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
 	saga_put_value(f, "answer", thread->answer);
 }
 
+/* The fork: of each thread its result, or -1 while it has none. */
 static void
-saga_freeze_children(SagaFreezer *f, const SagaThread *thread)
+saga_freeze_fork(SagaFreezer *f, const SagaThread *thread)
 {
+	const SagaFork *fork = thread->fork;
 	int			i;
 
 	saga_begin_list(f, "results");
-	for (i = 0; i < thread->nchildren; i++)
+	for (i = 0; i < fork->size; i++)
 		saga_jsonb_push_int64(&f->state, WJB_ELEM,
-							  thread->children[i] != NULL ? -1 : saga_value_index(f, thread->results[i]));
+							  fork->threads[i] != NULL ? -1 : saga_value_index(f, fork->results[i]));
 	saga_end_list(f);
 }
 
@@ -161,7 +163,7 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	if (thread->phase == SAGA_PHASE_OPEN || thread->resume)
 		saga_freeze_task(f, thread);
 	else if (thread->phase == SAGA_PHASE_CHILDREN)
-		saga_freeze_children(f, thread);
+		saga_freeze_fork(f, thread);
 	pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 }
 

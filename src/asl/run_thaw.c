@@ -188,26 +188,26 @@ saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
 		thread->attempts[i] = (int) saga_list_int(&list, i, "attempts");
 }
 
+/* The fork of a thread whose branches run; their threads come after it and take their places. */
 static void
-saga_thaw_children(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
+saga_thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 {
 	JsonbValue	list;
 	int			count = saga_get_list(object, "results", &list);
+	SagaFork   *fork;
 	int			i;
 
 	if (count != thread->state->nbranches)
 		saga_frozen_corrupt("results");
-	thread->nchildren = count;
-	thread->children = palloc0(sizeof(SagaThread *) * count);
-	thread->results = palloc0(sizeof(Jsonb *) * count);
+	fork = saga_thread_fork(thread, count);
 	for (i = 0; i < count; i++)
 	{
 		int64		index = saga_list_int(&list, i, "results");
 
-		if (index >= 0)
-			thread->results[i] = saga_value_at(t, index, "results");
-		else
-			thread->nopen++;
+		if (index < 0)
+			continue;
+		fork->results[i] = saga_value_at(t, index, "results");
+		fork->nopen--;
 	}
 }
 
@@ -215,6 +215,7 @@ static void
 saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handler)
 {
 	SagaThread *parent;
+	SagaFork   *fork;
 
 	if (parent_id == 0)
 	{
@@ -225,11 +226,12 @@ saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handl
 		return;
 	}
 	parent = saga_thread_by_id(run, parent_id);
-	if (thread->branch < 0 || thread->branch >= parent->nchildren ||
-		parent->children[thread->branch] != NULL || parent->results[thread->branch] != NULL)
+	fork = parent->fork;
+	if (fork == NULL || thread->branch < 0 || thread->branch >= fork->size ||
+		fork->threads[thread->branch] != NULL || fork->results[thread->branch] != NULL)
 		saga_frozen_corrupt("branch");
 	thread->parent = parent;
-	parent->children[thread->branch] = thread;
+	fork->threads[thread->branch] = thread;
 }
 
 static void
@@ -263,7 +265,7 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 		saga_frozen_corrupt("input");
 	saga_thaw_attempts(thread, object);
 	if (thread->phase == SAGA_PHASE_CHILDREN)
-		saga_thaw_children(t, thread, object);
+		saga_thaw_fork(t, thread, object);
 	saga_thaw_place(run, thread, saga_get_int(object, "parent", 0),
 					saga_get_int(object, "handler", 0) != 0);
 	thread->id = (int) saga_get_int(object, "id", 0);
@@ -271,18 +273,18 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 
 /* Every branch that has no result must have its thread. */
 static void
-saga_check_children(SagaRun *run)
+saga_check_forks(SagaRun *run)
 {
 	dlist_iter	iter;
 	int			i;
 
 	dlist_foreach(iter, &run->threads)
 	{
-		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
+		const SagaFork *fork = dlist_container(SagaThread, node, iter.cur)->fork;
 
-		for (i = 0; i < thread->nchildren; i++)
+		for (i = 0; fork != NULL && i < fork->size; i++)
 		{
-			if (thread->children[i] == NULL && thread->results[i] == NULL)
+			if (fork->threads[i] == NULL && fork->results[i] == NULL)
 				saga_frozen_corrupt("threads");
 		}
 	}
@@ -298,7 +300,7 @@ saga_thaw_threads(SagaThawer *t, const JsonbValue *object)
 
 	for (i = 0; i < count; i++)
 		saga_thaw_thread(t, saga_list_object(&list, i, "threads"));
-	saga_check_children(run);
+	saga_check_forks(run);
 	count = saga_get_list(object, "ready", &list);
 	for (i = 0; i < count; i++)
 	{
