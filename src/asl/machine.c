@@ -340,6 +340,10 @@ saga_collect_resources(SagaMachine *machine)
 	pfree(tasks);
 }
 
+/*
+ * The machine is made in a context of its own, which goes when a diagnostic is
+ * an error; diagnostics are made in the caller's.
+ */
 SagaMachine *
 saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 {

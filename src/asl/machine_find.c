@@ -39,6 +39,7 @@ saga_compare_keys(const char *a, const char *b)
 	return memcmp(a, b, alen);
 }
 
+/* Binary search among states that are sorted as "compare" says. */
 static SagaState *
 saga_search(SagaState **states, int nstates, const char *name,
 			int (*compare) (const char *, const char *))

@@ -52,6 +52,7 @@ static const struct
 	{"Branches", T(PARALLEL)},
 };
 
+/* Reports every member that a state of this type cannot have. */
 static void
 saga_check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				  const SagaLocation *at)
@@ -103,6 +104,7 @@ saga_check_exclusive(SagaCheck *check, const JsonbValue *object, const SagaLocat
 	return found;
 }
 
+/* A field and its form with a path exclude each other. */
 static void
 saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 				const char *field, const char *path_field)
@@ -116,6 +118,7 @@ saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *
 
 /* ---------- transitions ---------- */
 
+/* Next or End, one of them; a handler, which is named by Compensate, has neither. */
 static void
 saga_compile_next(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				  const SagaLocation *at)
@@ -198,6 +201,7 @@ saga_name_resource(SagaState *state)
 	state->resource_action = pstrdup(*colon == ':' ? colon + 1 : colon);
 }
 
+/* Resource, and whether an EXPRESS machine may have it. */
 static void
 saga_compile_resource(SagaCheck *check, SagaState *state, const JsonbValue *object,
 					  const SagaLocation *at)
@@ -359,6 +363,7 @@ saga_compile_fail(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 /* ---------- any state ---------- */
 
+/* False: the state is in a language that is not known here. */
 static bool
 saga_check_language(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
 {

@@ -22,6 +22,7 @@
 
 /* ---------- start and go on ---------- */
 
+/* The run lives in the context that is current now; its first event is noted. */
 SagaRun *
 saga_run_start(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *input, TimestampTz now)
 {
@@ -65,6 +66,7 @@ saga_action_park(SagaRun *run, SagaAction *action, bool at_once)
 	action->wake_at = at_once ? run->now : run->next_timer;
 }
 
+/* Steps whatever is ready, in turn, until the caller is needed or nothing is ready. */
 void
 saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action)
 {
@@ -173,6 +175,7 @@ saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now)
 
 /* ---------- from outside ---------- */
 
+/* What it means depends on how far the run is: one that has succeeded or failed already keeps that. */
 void
 saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensate, TimestampTz now)
 {
@@ -213,6 +216,7 @@ saga_run_give_up(SagaRun *run, const char *error, const char *cause, TimestampTz
 	MemoryContextSwitchTo(old);
 }
 
+/* A run that has succeeded, and only waits for what it gave up, keeps its success. */
 void
 saga_run_kill(SagaRun *run, const char *error, const char *cause, TimestampTz now)
 {
@@ -236,6 +240,7 @@ saga_run_status(const SagaRun *run)
 	return run->status;
 }
 
+/* In compensation without a handler it is the state that is waited for. */
 const char *
 saga_run_current_state(const SagaRun *run)
 {

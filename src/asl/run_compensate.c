@@ -36,6 +36,7 @@ saga_handler_input(SagaRun *run, const SagaDone *done)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* Notes an event of the handler, with the state that it undoes. */
 static SagaEventRecord *
 saga_log_compensation(SagaRun *run, SagaThread *thread, SagaEventType type)
 {
@@ -46,6 +47,7 @@ saga_log_compensation(SagaRun *run, SagaThread *thread, SagaEventType type)
 	return record;
 }
 
+/* Starts a thread that undoes the item.  It stays in the list until the handler has ended. */
 static void
 saga_handler_start(SagaRun *run, const SagaDone *done)
 {
@@ -138,6 +140,7 @@ saga_compensation_succeeded(SagaRun *run)
 	return saga_handler_ended(run, thread);
 }
 
+/* What was not undone is listed, and the next item is tried: a failed handler keeps nothing from being undone. */
 SagaTransition
 saga_compensation_failed(SagaRun *run, const SagaFailure *failure)
 {

@@ -53,6 +53,7 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 		(void) saga_undo_unwanted(run);
 }
 
+/* The item is to be undone whatever becomes of the run; its message is taken back, if it still can be. */
 static void
 saga_done_unwanted(SagaRun *run, SagaDone *done, const SagaFailure *failure)
 {

@@ -124,6 +124,7 @@ saga_has_debts(const SagaRun *run)
 	return false;
 }
 
+/* Not of what was kept by a catcher: nobody waits for that. */
 char *
 saga_run_waiting_for(const SagaRun *run)
 {
@@ -182,6 +183,7 @@ saga_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call
 
 /* ---------- how a call went ---------- */
 
+/* May the call of this thread have an effect that its transaction does not undo? */
 static bool
 saga_is_outside(const SagaThread *thread)
 {

@@ -147,6 +147,7 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 /* ---------- Catch ---------- */
 
+/* What a catcher is given. */
 static Jsonb *
 saga_error_object(const char *error, const char *cause)
 {
@@ -218,6 +219,7 @@ saga_catcher_failure(const SagaThread *thread, const SagaFailure *failure, const
 
 /* ---------- a state fails ---------- */
 
+/* The event of a Parallel whose branch has failed; an attempt that is tried again has none. */
 static void
 saga_log_branch_failure(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {

@@ -25,16 +25,6 @@
 /* How far back a value is looked for: neighbours share them. */
 #define SAGA_RECENT_VALUES 64
 
-static const char *const saga_phase_names[] = {
-	[SAGA_PHASE_ENTER] = "enter",
-	[SAGA_PHASE_ATTEMPT] = "attempt",
-	[SAGA_PHASE_OPEN] = "open",
-	[SAGA_PHASE_WAIT] = "wait",
-	[SAGA_PHASE_RETRY] = "retry",
-	[SAGA_PHASE_HELD] = "held",
-	[SAGA_PHASE_CHILDREN] = "children"
-};
-
 /* ---------- writing ---------- */
 
 typedef struct SagaFreezer
@@ -43,6 +33,7 @@ typedef struct SagaFreezer
 	List	   *values;			/* of Jsonb */
 } SagaFreezer;
 
+/* A member, unless it has the value that it would be read with when it is absent. */
 static void
 saga_put_int(SagaFreezer *f, const char *name, int64 value, int64 absent)
 {
@@ -61,6 +52,7 @@ saga_put_string(SagaFreezer *f, const char *name, const char *value)
 	saga_jsonb_push_string(&f->state, WJB_VALUE, value);
 }
 
+/* The place of a value in "values"; it is put there unless one of the last ones is the same. */
 static int
 saga_value_index(SagaFreezer *f, Jsonb *value)
 {
@@ -96,6 +88,7 @@ saga_end_list(SagaFreezer *f)
 	pushJsonbValue(&f->state, WJB_END_ARRAY, NULL);
 }
 
+/* A call that is open, or is to be gone on with. */
 static void
 saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
 {
@@ -125,6 +118,7 @@ saga_freeze_fork(SagaFreezer *f, const SagaThread *thread)
 	saga_end_list(f);
 }
 
+/* What a phase does not need is left out. */
 static void
 saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 {
@@ -136,7 +130,7 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	saga_put_int(f, "branch", thread->branch, 0);
 	saga_put_int(f, "handler", thread == run->handler, 0);
 	saga_put_string(f, "state", thread->state->name);
-	saga_put_string(f, "phase", saga_phase_names[thread->phase]);
+	saga_put_string(f, "phase", saga_thread_phase_name(thread->phase));
 	saga_put_value(f, "input", thread->input);
 
 	/*

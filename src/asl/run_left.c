@@ -68,6 +68,7 @@ saga_run_left(SagaRun *run)
 	return saga_run_freeze(&left);
 }
 
+/* The kept run with the one item, changed by what is said of it, and with its handler started. */
 SagaRun *
 saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, const char *message_id, Jsonb *output,
 			  TimestampTz now, Jsonb **input)

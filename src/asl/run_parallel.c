@@ -7,6 +7,7 @@
 
 #include "asl/run_private.h"
 
+/* Starts every branch with the state's data. */
 SagaTransition
 saga_parallel_step(SagaRun *run, SagaThread *thread)
 {

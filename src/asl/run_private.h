@@ -227,6 +227,7 @@ typedef struct SagaTransition
 /* ---------- first floor: what a run consists of ---------- */
 
 /* run_thread.c */
+extern const char *saga_thread_phase_name(SagaPhase phase);
 extern SagaThread *saga_thread_new(SagaRun *run, SagaThread *parent, int branch);
 extern SagaFork *saga_thread_fork(SagaThread *thread, int size);
 extern void saga_thread_drop(SagaRun *run, SagaThread *thread);

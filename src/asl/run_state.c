@@ -16,6 +16,7 @@ saga_pass_step(SagaRun *run, SagaThread *thread)
 	return saga_next_complete(thread, thread->state->result != NULL ? thread->state->result : thread->data);
 }
 
+/* The first rule that matches says where to go, else Default. */
 SagaTransition
 saga_choice_step(SagaRun *run, SagaThread *thread)
 {
@@ -90,6 +91,7 @@ saga_succeed_step(SagaRun *run, SagaThread *thread)
 	return saga_next_leave(thread, thread->data, NULL, NULL, NULL);
 }
 
+/* Error and Cause as written, or by their paths. */
 SagaTransition
 saga_fail_step(SagaRun *run, SagaThread *thread)
 {

@@ -78,6 +78,7 @@ saga_task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFau
 	return saga_template_eval(thread->state->credentials, &scope, fault) != NULL;
 }
 
+/* The time limit of an attempt, and that of its first heartbeat, begin now. */
 static void
 saga_start_clocks(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 {
@@ -87,6 +88,7 @@ saga_start_clocks(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 	saga_run_set_timer(run, Min(thread->deadline, thread->heartbeat_at));
 }
 
+/* The events of a call that begins; an activity has started only when a worker of it says so. */
 static void
 saga_log_call(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 {
@@ -303,6 +305,7 @@ saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 	return saga_task_fail(run, thread, &failure);
 }
 
+/* The time for the next heartbeat begins anew. */
 void
 saga_task_heartbeat(SagaRun *run, SagaThread *thread)
 {

@@ -90,6 +90,7 @@ saga_list_int(const JsonbValue *list, int i, const char *name)
 	return saga_int_of(getIthJsonbValueFromContainer(list->val.binary.data, i), name);
 }
 
+/* One of "values", by its index. */
 static Jsonb *
 saga_value_at(SagaThawer *t, int64 index, const char *name)
 {
@@ -98,6 +99,7 @@ saga_value_at(SagaThawer *t, int64 index, const char *name)
 	return t->values[index];
 }
 
+/* NULL: the member is absent. */
 static Jsonb *
 saga_get_value(SagaThawer *t, const JsonbValue *object, const char *name)
 {
@@ -106,6 +108,7 @@ saga_get_value(SagaThawer *t, const JsonbValue *object, const char *name)
 	return index < 0 ? NULL : saga_value_at(t, index, name);
 }
 
+/* The state that a member "state" names: it must be in the machine still. */
 static const SagaState *
 saga_get_state(SagaThawer *t, const JsonbValue *object)
 {
@@ -144,18 +147,18 @@ saga_thaw_values(SagaThawer *t, const JsonbValue *object)
 static SagaPhase
 saga_get_phase(const JsonbValue *object)
 {
-	static const char *const names[] = {"enter", "attempt", "open", "wait", "retry", "held", "children"};
 	char	   *name = saga_get_string(object, "phase");
-	int			i;
+	SagaPhase	phase;
 
-	for (i = 0; name != NULL && i < lengthof(names); i++)
+	for (phase = SAGA_PHASE_ENTER; name != NULL && phase <= SAGA_PHASE_CHILDREN; phase++)
 	{
-		if (strcmp(name, names[i]) == 0)
-			return (SagaPhase) i;
+		if (strcmp(name, saga_thread_phase_name(phase)) == 0)
+			return phase;
 	}
 	saga_frozen_corrupt("phase");
 }
 
+/* A thread that was read already. */
 static SagaThread *
 saga_thread_by_id(SagaRun *run, int64 id)
 {
@@ -171,6 +174,7 @@ saga_thread_by_id(SagaRun *run, int64 id)
 	saga_frozen_corrupt("threads");
 }
 
+/* How often each retrier has tried. */
 static void
 saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
 {
@@ -211,6 +215,7 @@ saga_thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 	}
 }
 
+/* Where a thread stands in the tree: the root, the handler, or a place in its parent's fork. */
 static void
 saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handler)
 {
@@ -325,6 +330,7 @@ saga_status_of(const char *name)
 	saga_frozen_corrupt("status");
 }
 
+/* One item of the list of what is to be undone, or of what was not undone. */
 static void
 saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 {
@@ -364,6 +370,7 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 		saga_read_done(t, saga_list_object(&list, i, "done"), &run->done[run->ndone++]);
 }
 
+/* What is known already of the end. */
 static void
 saga_thaw_undone(SagaThawer *t, const JsonbValue *object)
 {
@@ -439,6 +446,7 @@ saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
 
 /* ---------- the run ---------- */
 
+/* The counters, but for that of threads: reading threads uses it. */
 static void
 saga_thaw_ids(SagaRun *run, const JsonbValue *object)
 {
@@ -452,6 +460,7 @@ saga_thaw_ids(SagaRun *run, const JsonbValue *object)
 					  run->env.express);
 }
 
+/* Whatever does not fit is an error: nothing of the run is used then. */
 SagaRun *
 saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 {

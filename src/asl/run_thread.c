@@ -32,6 +32,30 @@ saga_status_name(SagaStatus status)
 	return NULL;				/* keep compilers quiet */
 }
 
+/* As it is written into a frozen run: a name that was written once is read for ever. */
+const char *
+saga_thread_phase_name(SagaPhase phase)
+{
+	switch (phase)
+	{
+		case SAGA_PHASE_ENTER:
+			return "enter";
+		case SAGA_PHASE_ATTEMPT:
+			return "attempt";
+		case SAGA_PHASE_OPEN:
+			return "open";
+		case SAGA_PHASE_WAIT:
+			return "wait";
+		case SAGA_PHASE_RETRY:
+			return "retry";
+		case SAGA_PHASE_HELD:
+			return "held";
+		case SAGA_PHASE_CHILDREN:
+			return "children";
+	}
+	return NULL;				/* keep compilers quiet */
+}
+
 /* ---------- threads ---------- */
 
 /* A thread without a state; with a parent, its place in the parent's fork is for the caller to fill. */
@@ -291,6 +315,7 @@ saga_copy_text(const char *text)
 	return text != NULL ? pstrdup(text) : NULL;
 }
 
+/* The same for a value. */
 Jsonb *
 saga_copy_value(const Jsonb *value)
 {

@@ -97,6 +97,7 @@ saga_state_cause(const SagaThread *thread, const char *cause)
 					thread->state->name, thread->entered_event, cause != NULL ? cause : "");
 }
 
+/* What the state fails with: an expression tells what is wrong, not where. */
 static SagaFailure
 saga_failure_of_fault(const SagaThread *thread, const SagaFault *fault)
 {
