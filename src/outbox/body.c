@@ -7,7 +7,7 @@
 #include "miscadmin.h"
 #include "net/header.h"
 #include "net/url.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
 

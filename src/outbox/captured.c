@@ -22,7 +22,7 @@
 #include "common/hashfn.h"
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"

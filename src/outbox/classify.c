@@ -12,7 +12,7 @@
 #include "net/header.h"
 #include "net/secret.h"
 #include "outbox/aws.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"

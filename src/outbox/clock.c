@@ -12,18 +12,12 @@
 #include "postgres.h"
 
 #include "outbox/oauth.h"
+#include "common/clock.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 
 /* The clocks of a server that keeps time go apart by less, between two turns. */
 #define SAGA_CLOCK_SET_US	(100 * 1000)
-
-void
-saga_clock_move(TimestampTz *at, int64 by)
-{
-	if (*at != 0 && !TIMESTAMP_NOT_FINITE(*at))
-		*at += by;
-}
 
 static void
 move_limiter(SagaLimiter *limiter, int64 by)

@@ -12,7 +12,7 @@
 #include "net/url.h"
 #include "outbox/auth_private.h"
 #include "outbox/aws.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/timestamp.h"

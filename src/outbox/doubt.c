@@ -15,7 +15,7 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "net/http.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"

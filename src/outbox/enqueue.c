@@ -8,7 +8,7 @@
 #include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/outbox.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"

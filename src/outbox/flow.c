@@ -10,7 +10,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/flow_private.h"
 #include "utils/timestamp.h"
 

@@ -10,7 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "outbox/destination.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/limit_private.h"
 #include "outbox/outbox.h"
 #include "outbox/sending.h"

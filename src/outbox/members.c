@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "utils/numeric.h"
 

@@ -93,7 +93,6 @@ extern bool saga_oauth_refused(const SagaSending *sending);
 
 /* A clock that was set (clock.c). */
 extern void saga_oauth_move_times(int64 by);
-extern void saga_clock_move(TimestampTz *at, int64 by); /* not what is 0 or infinite */
 
 /* Requests for tokens that have not ended: of all owners, and of one. */
 extern int	saga_oauth_asking(Oid owner, int *of_owner);

@@ -13,7 +13,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/header.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"

@@ -8,7 +8,7 @@
 #include "miscadmin.h"
 #include "net/header.h"
 #include "outbox/aws.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
 

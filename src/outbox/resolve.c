@@ -8,7 +8,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
 

@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/destination.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"

@@ -228,14 +228,6 @@ extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination
 
 extern bool saga_head_says_json(const char *head);
 
-/*
- * Calls fn in a subtransaction, which is undone if it raises.  Returns its
- * error, in the caller's context; NULL: none.  What is not fn's fault is
- * raised again: a cancellation, trouble of the server (result.c).
- */
-typedef void (*saga_attempt_fn) (void *arg);
-extern ErrorData *saga_attempt(saga_attempt_fn fn, void *arg);
-
 /* For the record, inside a transaction (result.c). */
 extern char *saga_foreign_text(const char *text, size_t len, size_t max_bytes);
 extern char *saga_foreign_text_of(char *text, size_t len);	/* all of it, itself if it can be */

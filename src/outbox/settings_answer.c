@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/settings_private.h"
 
 /*

@@ -7,7 +7,7 @@
 
 #include "net/header.h"
 #include "net/secret.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "outbox/settings_private.h"
 #include "regex/regex.h"

@@ -7,7 +7,7 @@
 #include "mb/pg_wchar.h"
 #include "net/url.h"
 #include "outbox/aws.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 

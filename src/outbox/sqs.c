@@ -7,7 +7,7 @@
 #include "aws/sqs.h"
 #include "mb/pg_wchar.h"
 #include "outbox/aws.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/json.h"

@@ -9,7 +9,7 @@
 
 #include "mb/pg_wchar.h"
 #include "outbox/aws.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
 

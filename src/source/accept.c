@@ -13,7 +13,7 @@
 #include "common/statement.h"
 #include "engine/engine.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "outbox/sending.h"
 #include "source/source_private.h"
 #include "utils/acl.h"

@@ -12,7 +12,7 @@
 #include "engine/engine.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "source/source_private.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"

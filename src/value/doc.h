@@ -1,9 +1,9 @@
 /*
  * doc.h
- *		Small helpers to read and build jsonb documents in the outbox.
+ *		Small helpers to read and build jsonb documents.
  */
-#ifndef SAGA_OUTBOX_DOC_H
-#define SAGA_OUTBOX_DOC_H
+#ifndef SAGA_VALUE_DOC_H
+#define SAGA_VALUE_DOC_H
 
 #include "utils/jsonb.h"
 
@@ -49,4 +49,4 @@ extern void saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb
 typedef void (*saga_doc_member_fn) (const char *name, JsonbValue *value, void *arg);
 extern void saga_doc_each(JsonbContainer *object, saga_doc_member_fn fn, void *arg);
 
-#endif							/* SAGA_OUTBOX_DOC_H */
+#endif							/* SAGA_VALUE_DOC_H */

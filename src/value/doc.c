@@ -1,11 +1,11 @@
 /*
  * doc.c
- *		Small helpers to read and build jsonb documents in the outbox.
+ *		Small helpers to read and build jsonb documents.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "outbox/doc.h"
+#include "value/doc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
