@@ -14,20 +14,20 @@
 #include "outbox/oauth.h"
 
 void
-saga_auth_set_header(SagaSending *sending, const char *name, char *value)
+saga_auth_set_header(SagaExchange *exchange, const char *name, char *value)
 {
 	List	   *others = NIL;
 	ListCell   *lc;
 	size_t		len = strlen(name);
 
-	foreach(lc, sending->http.headers)
+	foreach(lc, exchange->http.headers)
 	{
 		char	   *line = lfirst(lc);
 
 		if (pg_strncasecmp(line, name, len) != 0 || line[len] != ':')
 			others = lappend(others, line);
 	}
-	sending->http.headers = lappend(others, psprintf("%s: %s", name, value));
+	exchange->http.headers = lappend(others, psprintf("%s: %s", name, value));
 	explicit_bzero(value, strlen(value));
 }
 
@@ -47,12 +47,12 @@ saga_auth_basic(const char *user, const char *password, List **secrets)
 
 /* NULL and an error, which holds no secret. */
 static char *
-fill(SagaSending *sending, const char *text, char **error)
+fill(SagaExchange *exchange, const char *text, char **error)
 {
 	StringInfoData out;
 
 	initStringInfo(&out);
-	*error = saga_secret_fill(&out, text, &sending->secrets);
+	*error = saga_secret_fill(&out, text, &exchange->secrets);
 	if (*error == NULL)
 		return out.data;
 	explicit_bzero(out.data, out.len);
@@ -60,42 +60,42 @@ fill(SagaSending *sending, const char *text, char **error)
 }
 
 static char *
-prepare_basic(SagaSending *sending, const SagaAuth *auth)
+prepare_basic(SagaExchange *exchange, const SagaAuth *auth)
 {
 	char	   *error;
-	char	   *user = fill(sending, auth->user, &error);
-	char	   *password = user != NULL ? fill(sending, auth->password, &error) : NULL;
+	char	   *user = fill(exchange, auth->user, &error);
+	char	   *password = user != NULL ? fill(exchange, auth->password, &error) : NULL;
 
 	if (password == NULL)
 		return error;
 	if (strchr(user, ':') != NULL)
 		error = pstrdup("the user of basic auth must not have a colon");
 	else
-		sending->http.headers = lappend(sending->http.headers,
-										saga_auth_basic(user, password, &sending->secrets));
+		exchange->http.headers = lappend(exchange->http.headers,
+										 saga_auth_basic(user, password, &exchange->secrets));
 	explicit_bzero(password, strlen(password));
 	return error;
 }
 
 static char *
-prepare_header(SagaSending *sending, const char *name, const char *prefix, const char *text)
+prepare_header(SagaExchange *exchange, const char *name, const char *prefix, const char *text)
 {
 	char	   *error;
-	char	   *value = fill(sending, text, &error);
+	char	   *value = fill(exchange, text, &error);
 	const char *wrong = value != NULL ? saga_header_check_value(value) : NULL;
 
 	if (value == NULL)
 		return error;
 	if (wrong == NULL)
-		saga_auth_set_header(sending, name, psprintf("%s%s", prefix, value));
+		saga_auth_set_header(exchange, name, psprintf("%s%s", prefix, value));
 	explicit_bzero(value, strlen(value));
 	return wrong != NULL ? psprintf("the value of header \"%s\" %s", name, wrong) : NULL;
 }
 
 SagaReadiness
-saga_auth_prepare(SagaSending *sending, SagaHttp *http, char **error)
+saga_auth_prepare(SagaExchange *exchange, SagaHttp *http, char **error)
 {
-	const SagaAuth *auth = &sending->destination->auth;
+	const SagaAuth *auth = &exchange->destination->auth;
 	SagaAwsSource source;
 
 	*error = NULL;
@@ -104,36 +104,36 @@ saga_auth_prepare(SagaSending *sending, SagaHttp *http, char **error)
 		case SAGA_AUTH_NONE:
 			break;
 		case SAGA_AUTH_BASIC:
-			*error = prepare_basic(sending, auth);
+			*error = prepare_basic(exchange, auth);
 			break;
 		case SAGA_AUTH_BEARER:
-			*error = prepare_header(sending, "Authorization", "Bearer ", auth->token);
+			*error = prepare_header(exchange, "Authorization", "Bearer ", auth->token);
 			break;
 		case SAGA_AUTH_HEADER:
-			*error = prepare_header(sending, auth->name, "", auth->value);
+			*error = prepare_header(exchange, auth->name, "", auth->value);
 			break;
 		case SAGA_AUTH_OAUTH_CLIENT:
 		case SAGA_AUTH_OAUTH_REFRESH:
-			return saga_oauth_prepare(sending, error);
+			return saga_oauth_prepare(exchange, error);
 		case SAGA_AUTH_SIGV4:
-			source = saga_aws_source(sending->destination);
-			return saga_aws_sign(sending, &source, sending->destination->region, auth->service, http, error);
+			source = saga_aws_source(exchange->destination);
+			return saga_aws_sign(exchange, &source, exchange->destination->region, auth->service, http, error);
 	}
 	return *error == NULL ? SAGA_READY_NOW : SAGA_READY_NEVER;
 }
 
 /* Only tokens can be had anew: a secret that was read is the one there is. */
 bool
-saga_auth_refused(SagaSending *sending)
+saga_auth_refused(SagaExchange *exchange)
 {
 	/* signed: sns, sqs, or aws_sigv4 */
-	if (sending->http.sigv4 != NULL)
-		return saga_aws_refused(sending);
-	switch (sending->destination->auth.type)
+	if (exchange->http.sigv4 != NULL)
+		return saga_aws_refused(exchange);
+	switch (exchange->destination->auth.type)
 	{
 		case SAGA_AUTH_OAUTH_CLIENT:
 		case SAGA_AUTH_OAUTH_REFRESH:
-			return saga_oauth_refused(sending);
+			return saga_oauth_refused(exchange);
 		default:
 			return false;
 	}

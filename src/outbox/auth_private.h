@@ -9,28 +9,35 @@
 #define SAGA_OUTBOX_AUTH_PRIVATE_H
 
 #include "outbox/outbox.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 
 /*
- * Adds the headers or the signature's parts to sending->http, outside a
+ * Adds the headers or the signature's parts to exchange->http, outside a
  * transaction.  LATER: a token is being fetched, over the same SagaHttp; ask
  * again after its next answer.  NEVER: *error says why, without a secret.
  */
-extern SagaReadiness saga_auth_prepare(SagaSending *sending, SagaHttp *http, char **error);
+extern SagaReadiness saga_auth_prepare(SagaExchange *exchange, SagaHttp *http, char **error);
 
 /*
  * The server did not let it in.  True: other credentials can be had, so
  * prepare and send it once more; that is no attempt of the message's.
  */
-extern bool saga_auth_refused(SagaSending *sending);
+extern bool saga_auth_refused(SagaExchange *exchange);
 
 /*
  * What tokens need of the database.  A publisher asks between its turns,
  * works in a transaction of its own, and says when that has committed: then
  * requests for tokens begin, and new tokens are used.
  */
-extern bool saga_auth_has_work(const SagaPublisher *publisher);
-extern void saga_auth_work(const SagaPublisher *publisher);
+typedef struct SagaAuthRoom
+{
+	/* Is there a request to spare for an owner, for a token that nobody waits for yet? */
+	bool		(*has_room) (const void *arg, Oid owner);
+	const void *arg;
+} SagaAuthRoom;
+
+extern bool saga_auth_has_work(const SagaAuthRoom *room);
+extern void saga_auth_work(const SagaAuthRoom *room);
 extern void saga_auth_worked(SagaHttp *http);
 
 /* When there will be work without an answer: -1 never. */
@@ -45,7 +52,7 @@ extern void saga_auth_end(void);
 /* ---------- for the kinds of auth ---------- */
 
 /* In place of one of that name; the value is the request's, and wiped with it. */
-extern void saga_auth_set_header(SagaSending *sending, const char *name, char *value);
+extern void saga_auth_set_header(SagaExchange *exchange, const char *name, char *value);
 
 /* "Authorization: Basic ..."; what is in it is added to *secrets. */
 extern char *saga_auth_basic(const char *user, const char *password, List **secrets);

@@ -137,10 +137,10 @@ saga_aws_sign_request(SagaHttpRequest *request, List **secrets, const SagaAwsSou
 }
 
 SagaReadiness
-saga_aws_sign(SagaSending *sending, const SagaAwsSource *source, const char *region,
+saga_aws_sign(SagaExchange *exchange, const SagaAwsSource *source, const char *region,
 			  const char *service, SagaHttp *http, char **error)
 {
-	return saga_aws_sign_request(&sending->http, &sending->secrets, source, region, service, http, error);
+	return saga_aws_sign_request(&exchange->http, &exchange->secrets, source, region, service, http, error);
 }
 
 const char *
@@ -328,16 +328,16 @@ bare_code(const char *text)
 
 /* In a header, as a member of JSON, or as an element of XML; "": nowhere. */
 static char *
-error_code(const SagaSending *sending)
+error_code(const SagaExchange *exchange)
 {
 	SagaJsonMember members[] = {{"__type"}, {"code"}, {"Code"}};
 	SagaSnsAnswer *xml;
-	char	   *header = saga_header_get(sending->head, "x-amzn-ErrorType");
+	char	   *header = saga_header_get(exchange->head, "x-amzn-ErrorType");
 	int			i;
 
 	if (header != NULL)
 		return bare_code(header);
-	if (saga_json_get_members(sending->answer, sending->answer_len, members, lengthof(members)))
+	if (saga_json_get_members(exchange->answer, exchange->answer_len, members, lengthof(members)))
 	{
 		for (i = 0; i < lengthof(members); i++)
 		{
@@ -347,30 +347,30 @@ error_code(const SagaSending *sending)
 		return pstrdup("");
 	}
 	xml = palloc(sizeof(SagaSnsAnswer));
-	return saga_sns_parse(sending->answer, sending->answer_len, xml) ? bare_code(xml->code) : pstrdup("");
+	return saga_sns_parse(exchange->answer, exchange->answer_len, xml) ? bare_code(xml->code) : pstrdup("");
 }
 
 SagaClass
-saga_aws_class_of_answer(const SagaSending *sending, SagaClass class)
+saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
 {
 	static const char *const auth[] = {
 		"MissingAuthenticationToken*", "RequestTimeTooSkewed*", "IncompleteSignature*", "AccessDenied*"
 	};
 	char	   *code;
 
-	if (sending->head == NULL || sending->transport.status < 400)
+	if (exchange->head == NULL || exchange->transport.status < 400)
 		return class;
-	code = error_code(sending);
+	code = error_code(exchange);
 	if (saga_aws_is_credentials_error(code) || is_one_of(code, auth, lengthof(auth)))
 		return SAGA_CLASS_AUTH;
 	return saga_aws_class(code, 0) == SAGA_CLASS_RETRY ? SAGA_CLASS_RETRY : class;
 }
 
 static void
-log_clock_skew(const SagaSending *sending)
+log_clock_skew(const SagaExchange *exchange)
 {
 	static TimestampTz logged_at = 0;
-	char	   *date = saga_header_get(sending->head, "Date");
+	char	   *date = saga_header_get(exchange->head, "Date");
 	time_t		theirs = date != NULL ? curl_getdate(date, NULL) : (time_t) -1;
 	int64		skew = (int64) time(NULL) - (int64) theirs;
 	TimestampTz now = GetCurrentTimestamp();
@@ -381,22 +381,22 @@ log_clock_skew(const SagaSending *sending)
 	logged_at = now;
 	ereport(LOG,
 			(errmsg("the clock of this server is " INT64_FORMAT " seconds %s that of the service of destination \"%s\"",
-					skew < 0 ? -skew : skew, skew < 0 ? "behind" : "ahead of", sending->destination->name),
+					skew < 0 ? -skew : skew, skew < 0 ? "behind" : "ahead of", exchange->destination->name),
 			 errhint("Signatures are refused when clocks differ by more than five minutes.")));
 }
 
 bool
-saga_aws_refused(SagaSending *sending)
+saga_aws_refused(SagaExchange *exchange)
 {
-	SagaAwsSource source = saga_aws_source(sending->destination);
+	SagaAwsSource source = saga_aws_source(exchange->destination);
 	char	   *code;
 
-	if (sending->head == NULL || sending->http.access_key == NULL)
+	if (exchange->head == NULL || exchange->http.access_key == NULL)
 		return false;
-	log_clock_skew(sending);
-	code = error_code(sending);
+	log_clock_skew(exchange);
+	code = error_code(exchange);
 	return saga_aws_is_credentials_error(code) &&
-		saga_aws_credentials_refused(&source, sending->http.access_key);
+		saga_aws_credentials_refused(&source, exchange->http.access_key);
 }
 
 /* ---------- the trace ---------- */

@@ -7,17 +7,17 @@
 #define SAGA_OUTBOX_AWS_H
 
 #include "aws/credentials.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 
 /* The credentials that the settings of a destination name; it stays the destination's. */
 extern SagaAwsSource saga_aws_source(const SagaDestination *destination);
 
 /*
- * Adds the credentials' parts of a signature to sending->http, whose headers
+ * Adds the credentials' parts of a signature to exchange->http, whose headers
  * and body are complete; region NULL: that of the environment.  Outside a
  * transaction.  NEVER: *error says why, without a secret.
  */
-extern SagaReadiness saga_aws_sign(SagaSending *sending, const SagaAwsSource *source, const char *region,
+extern SagaReadiness saga_aws_sign(SagaExchange *exchange, const SagaAwsSource *source, const char *region,
 								   const char *service, SagaHttp *http, char **error);
 
 /* The same for a request of whoever else: secrets are appended to *secrets. */
@@ -30,7 +30,7 @@ extern SagaReadiness saga_aws_sign_request(SagaHttpRequest *request, List **secr
  * that the credentials are expired or unknown, and others can be had, true.
  * A clock that is wrong is told to the log.
  */
-extern bool saga_aws_refused(SagaSending *sending);
+extern bool saga_aws_refused(SagaExchange *exchange);
 
 /* The class of an error; code "": none, the status alone counts. */
 extern SagaClass saga_aws_class(const char *code, int status);
@@ -39,7 +39,7 @@ extern SagaClass saga_aws_class(const char *code, int status);
  * The same for any service behind aws_sigv4: what its code says of
  * credentials, rights and throttling; else the class that it has already.
  */
-extern SagaClass saga_aws_class_of_answer(const SagaSending *sending, SagaClass class);
+extern SagaClass saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class);
 
 /*
  * A URL as libcurl signs it rightly: the query sorted, each key with "=", in

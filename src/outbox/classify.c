@@ -13,7 +13,7 @@
 #include "net/secret.h"
 #include "outbox/aws.h"
 #include "value/doc.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -41,19 +41,19 @@ saga_class_of_name(const char *name)
 }
 
 void
-saga_set_outcome(SagaDelivery *delivery, SagaClass class, int status, const char *error, const char *cause)
+saga_part_set_outcome(SagaPart *part, SagaClass class, int status, const char *error, const char *cause)
 {
-	delivery->class = class;
-	delivery->status = status;
-	delivery->error = error;
-	delivery->cause = cause;
+	part->class = class;
+	part->status = status;
+	part->error = error;
+	part->cause = cause;
 }
 
 /* ---------- outside a transaction ---------- */
 
 /* The request could not even be made: a secret or credentials could not be read. */
 void
-saga_sending_not_sent(SagaSending *sending, const char *cause)
+saga_exchange_not_sent(SagaExchange *exchange, const char *cause)
 {
 	static const char *const errors[] = {
 		[SAGA_DESTINATION_HTTP] = "States.Http.Socket",
@@ -62,10 +62,10 @@ saga_sending_not_sent(SagaSending *sending, const char *cause)
 	};
 	int			i;
 
-	sending->ended_at = GetCurrentTimestamp();
-	for (i = 0; i < sending->ndeliveries; i++)
-		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0,
-						 errors[sending->destination->kind], cause);
+	exchange->ended_at = GetCurrentTimestamp();
+	for (i = 0; i < exchange->nparts; i++)
+		saga_part_set_outcome(exchange->parts[i], SAGA_CLASS_AUTH, 0,
+							  errors[exchange->destination->kind], cause);
 }
 
 /*
@@ -73,41 +73,41 @@ saga_sending_not_sent(SagaSending *sending, const char *cause)
  * A server that sends our own secrets back must not get them into a table.
  */
 void
-saga_sending_answered(SagaSending *sending, const SagaHttpAnswer *answer)
+saga_exchange_answered(SagaExchange *exchange, const SagaHttpAnswer *answer)
 {
-	MemoryContext old = MemoryContextSwitchTo(sending->context);
+	MemoryContext old = MemoryContextSwitchTo(exchange->context);
 
-	sending->ended_at = GetCurrentTimestamp();
+	exchange->ended_at = GetCurrentTimestamp();
 	/* until it is complete; what follows may raise */
-	memset(&sending->transport, 0, sizeof(sending->transport));
-	sending->transport.transport = SAGA_TRANSPORT_LOST;
-	sending->transport.message = "out of memory for the answer";
-	sending->answered = true;
-	sending->head = sending->answer = sending->text = NULL;
-	sending->answer_len = 0;
-	sending->doc = NULL;
+	memset(&exchange->transport, 0, sizeof(exchange->transport));
+	exchange->transport.transport = SAGA_TRANSPORT_LOST;
+	exchange->transport.message = "out of memory for the answer";
+	exchange->answered = true;
+	exchange->head = exchange->answer = exchange->text = NULL;
+	exchange->answer_len = 0;
+	exchange->doc = NULL;
 	if (answer->transport == SAGA_TRANSPORT_OK)
 	{
 		char	   *head = pnstrdup(answer->head ? answer->head : "", answer->head_len);
 		char	   *body = palloc(answer->body_len + 1);
 
 		/* until it is freed: also what is sent again may have had an answer */
-		saga_account_take(sending->http.account, answer->body_len);
-		sending->held += answer->body_len;
+		saga_account_take(exchange->http.account, answer->body_len);
+		exchange->held += answer->body_len;
 		memcpy(body, answer->body ? answer->body : "", answer->body_len);
 		body[answer->body_len] = '\0';
-		saga_secret_redact(head, strlen(head), sending->secrets);
-		saga_secret_redact(body, answer->body_len, sending->secrets);
-		sending->head = head;
-		sending->answer = body;
-		sending->answer_len = answer->body_len;
+		saga_secret_redact(head, strlen(head), exchange->secrets);
+		saga_secret_redact(body, answer->body_len, exchange->secrets);
+		exchange->head = head;
+		exchange->answer = body;
+		exchange->answer_len = answer->body_len;
 	}
-	sending->transport.message = pstrdup(answer->message ? answer->message : "");
-	sending->transport.status = answer->status;
-	sending->transport.truncated = answer->truncated;
-	sending->transport.unreadable = answer->unreadable;
-	sending->transport.passing = answer->passing;
-	sending->transport.transport = answer->transport;
+	exchange->transport.message = pstrdup(answer->message ? answer->message : "");
+	exchange->transport.status = answer->status;
+	exchange->transport.truncated = answer->truncated;
+	exchange->transport.unreadable = answer->unreadable;
+	exchange->transport.passing = answer->passing;
+	exchange->transport.transport = answer->transport;
 	MemoryContextSwitchTo(old);
 }
 
@@ -133,7 +133,7 @@ saga_head_says_json(const char *head)
  * more, may have begun with it, or somebody behind it has.
  */
 static SagaClass
-class_of_status(const SagaSending *sending, int status)
+class_of_status(const SagaExchange *exchange, int status)
 {
 	if (status < 200)
 		return SAGA_CLASS_UNCERTAIN;	/* another protocol, or nonsense */
@@ -141,7 +141,7 @@ class_of_status(const SagaSending *sending, int status)
 		return SAGA_CLASS_SUCCESS;
 	if (status == 401)
 		return SAGA_CLASS_AUTH;
-	if (status == 425 || status == 429 || (status == 503 && saga_sending_is_put_off(sending)))
+	if (status == 425 || status == 429 || (status == 503 && saga_exchange_is_put_off(exchange)))
 		return SAGA_CLASS_RETRY;
 	if (status == 409)
 		return SAGA_CLASS_DUPLICATE;
@@ -151,20 +151,20 @@ class_of_status(const SagaSending *sending, int status)
 }
 
 static SagaAnswerView
-view_of(const SagaSending *sending)
+view_of(const SagaExchange *exchange)
 {
-	SagaAnswerView view = {sending->transport.status, sending->head, sending->text,
-	strlen(sending->text), sending->doc};
+	SagaAnswerView view = {exchange->transport.status, exchange->head, exchange->text,
+	strlen(exchange->text), exchange->doc};
 
 	return view;
 }
 
 static bool
-holds(const SagaSending *sending, const SagaCondition *condition)
+holds(const SagaExchange *exchange, const SagaCondition *condition)
 {
-	SagaAnswerView view = view_of(sending);
+	SagaAnswerView view = view_of(exchange);
 
-	return condition != NULL && saga_condition_holds(condition, &view, sending->deliveries[0]->message);
+	return condition != NULL && saga_condition_holds(condition, &view, exchange->parts[0]->message);
 }
 
 /*
@@ -173,16 +173,16 @@ holds(const SagaSending *sending, const SagaCondition *condition)
  * "false" tells that the same key would only get the same answer again.
  */
 static SagaClass
-hinted(const SagaSending *sending, SagaClass class)
+hinted(const SagaExchange *exchange, SagaClass class)
 {
-	const char *name = sending->destination->retry_hint_header;
-	char	   *hint = name != NULL ? saga_header_get(sending->head, name) : NULL;
+	const char *name = exchange->destination->retry_hint_header;
+	char	   *hint = name != NULL ? saga_header_get(exchange->head, name) : NULL;
 
 	if (hint == NULL || class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
 		return class;
 	if (pg_strcasecmp(hint, "false") == 0)
 	{
-		sending->deliveries[0]->no_resend = true;
+		exchange->parts[0]->no_resend = true;
 		return class == SAGA_CLASS_UNCERTAIN ? class : SAGA_CLASS_FATAL;
 	}
 	if (pg_strcasecmp(hint, "true") == 0 && class != SAGA_CLASS_UNCERTAIN)
@@ -192,13 +192,13 @@ hinted(const SagaSending *sending, SagaClass class)
 
 /* False: none of the rules speaks of the answer. */
 static bool
-class_by_rule(const SagaSending *sending, const SagaRules *rules, SagaClass *class)
+class_by_rule(const SagaExchange *exchange, const SagaRules *rules, SagaClass *class)
 {
 	int			i;
 
 	for (i = 0; rules != NULL && i < rules->n; i++)
 	{
-		if (holds(sending, rules->rules[i].condition))
+		if (holds(exchange, rules->rules[i].condition))
 		{
 			*class = rules->rules[i].as;
 			return true;
@@ -209,27 +209,27 @@ class_by_rule(const SagaSending *sending, const SagaRules *rules, SagaClass *cla
 
 /* The rules of the request that was made, then the built-in table. */
 static SagaClass
-class_of_answer(const SagaSending *sending, const SagaRules *rules)
+class_of_answer(const SagaExchange *exchange, const SagaRules *rules)
 {
 	SagaClass	class;
 
-	if (class_by_rule(sending, rules, &class))
+	if (class_by_rule(exchange, rules, &class))
 		return class;
-	class = class_of_status(sending, sending->transport.status);
-	if (sending->http.sigv4 != NULL)
-		class = saga_aws_class_of_answer(sending, class);
-	return hinted(sending, class);
+	class = class_of_status(exchange, exchange->transport.status);
+	if (exchange->http.sigv4 != NULL)
+		class = saga_aws_class_of_answer(exchange, class);
+	return hinted(exchange, class);
 }
 
 static const SagaRules *
-rules_of(const SagaDestination *destination, const SagaDelivery *delivery)
+rules_of(const SagaDestination *destination, const SagaPart *part)
 {
-	switch (delivery->phase)
+	switch (part->phase)
 	{
 		case SAGA_PHASE_LOOKUP:
 			return &destination->lookup->rules;
 		case SAGA_PHASE_SEND:
-			return delivery->compensate ? &destination->compensation->rules : &destination->rules;
+			return part->compensate ? &destination->compensation->rules : &destination->rules;
 		default:
 			return NULL;
 	}
@@ -239,15 +239,15 @@ rules_of(const SagaDestination *destination, const SagaDelivery *delivery)
 
 /* The server says that it was done: for what else there is to know the request is not sent again. */
 static void
-note_accepted(SagaDelivery *delivery)
+note_accepted(SagaPart *part)
 {
-	if (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER)
-		delivery->accepted = true;
+	if (part->phase == SAGA_PHASE_SEND || part->phase == SAGA_PHASE_OTHER)
+		part->accepted = true;
 }
 
 /* False: a value that should be in it is not there; *missing is its name. */
 static bool
-capture(SagaDelivery *delivery, const SagaCapture *capture, Jsonb *doc, char **missing)
+capture(SagaPart *part, const SagaCapture *capture, Jsonb *doc, char **missing)
 {
 	JsonbParseState *state = NULL;
 	int			i;
@@ -266,24 +266,24 @@ capture(SagaDelivery *delivery, const SagaCapture *capture, Jsonb *doc, char **m
 		}
 		saga_doc_push_value(&state, capture->names[i], &value);
 	}
-	delivery->captured = saga_doc_merge(delivery->captured,
-										JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	part->captured = saga_doc_merge(part->captured,
+									JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	return true;
 }
 
 static void
-succeed(const SagaSending *sending, SagaDelivery *delivery, const SagaCapture *values, SagaClass class)
+succeed(const SagaExchange *exchange, SagaPart *part, const SagaCapture *values, SagaClass class)
 {
 	char	   *missing;
 
-	if (values == NULL || capture(delivery, values, sending->doc, &missing))
+	if (values == NULL || capture(part, values, exchange->doc, &missing))
 	{
-		saga_set_outcome(delivery, class, sending->transport.status, NULL, NULL);
+		saga_part_set_outcome(part, class, exchange->transport.status, NULL, NULL);
 		return;
 	}
-	note_accepted(delivery);
-	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer",
-					 psprintf("the answer has nothing that \"%s\" could be taken from", missing));
+	note_accepted(part);
+	saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer",
+						  psprintf("the answer has nothing that \"%s\" could be taken from", missing));
 }
 
 /* Nothing, an empty array or an empty text is nothing found. */
@@ -298,17 +298,17 @@ is_something(const JsonbValue *value)
 
 /* It says what it is, and is not; or there is more of it than may be read. */
 static bool
-is_unreadable(const SagaSending *sending)
+is_unreadable(const SagaExchange *exchange)
 {
-	return sending->transport.unreadable != NULL || sending->transport.truncated ||
-		(saga_head_says_json(sending->head) && sending->answer_len > 0 && sending->doc == NULL);
+	return exchange->transport.unreadable != NULL || exchange->transport.truncated ||
+		(saga_head_says_json(exchange->head) && exchange->answer_len > 0 && exchange->doc == NULL);
 }
 
 static void
-set_absent(SagaDelivery *delivery, int status)
+set_absent(SagaPart *part, int status)
 {
-	delivery->absent = true;
-	saga_set_outcome(delivery, SAGA_CLASS_RETRY, status, "Saga.NotFound", "the look-up found nothing");
+	part->absent = true;
+	saga_part_set_outcome(part, SAGA_CLASS_RETRY, status, "Saga.NotFound", "the look-up found nothing");
 }
 
 /*
@@ -318,149 +318,148 @@ set_absent(SagaDelivery *delivery, int status)
  * missing in an answer which cannot be read.
  */
 static bool
-says_absent(const SagaSending *sending, const SagaLookup *lookup)
+says_absent(const SagaExchange *exchange, const SagaLookup *lookup)
 {
-	int			status = sending->transport.status;
+	int			status = exchange->transport.status;
 	bool		good = status >= 200 && status < 300;
 	char	   *type;
 	SagaClass	class;
 
 	if (lookup->absent != NULL)
-		return (lookup->absent_of_any || status == 200) && holds(sending, lookup->absent) &&
+		return (lookup->absent_of_any || status == 200) && holds(exchange, lookup->absent) &&
 			(!saga_condition_needs_body(lookup->absent, status) ||
-			 (!is_unreadable(sending) && (!good || sending->doc != NULL)));
-	if (class_by_rule(sending, &lookup->rules, &class))
-		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, sending->doc);
+			 (!is_unreadable(exchange) && (!good || exchange->doc != NULL)));
+	if (class_by_rule(exchange, &lookup->rules, &class))
+		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, exchange->doc);
 	if (status == 200)
-		return saga_answer_path_denied(lookup->found, sending->doc);
-	if (status != 404 || is_unreadable(sending))
+		return saga_answer_path_denied(lookup->found, exchange->doc);
+	if (status != 404 || is_unreadable(exchange))
 		return false;
 	/* a page of HTML is a gateway's, or says that the address is wrong */
-	type = saga_header_get(sending->head, "Content-Type");
-	return sending->answer_len == 0 ||
-		(sending->doc != NULL && (type == NULL || pg_strncasecmp(type, "text/html", 9) != 0));
+	type = saga_header_get(exchange->head, "Content-Type");
+	return exchange->answer_len == 0 ||
+		(exchange->doc != NULL && (type == NULL || pg_strncasecmp(type, "text/html", 9) != 0));
 }
 
 static void
-look_at_lookup(const SagaSending *sending, SagaDelivery *delivery)
+look_at_lookup(const SagaExchange *exchange, SagaPart *part)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = exchange->destination;
 	const SagaLookup *lookup = destination->lookup;
 	JsonbValue *found = palloc(sizeof(JsonbValue));
 
-	if (sending->doc == NULL)
-		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.UnreadableAnswer",
-						 "the answer to the look-up is no JSON");
-	else if (!saga_answer_path_get(lookup->found, sending->doc, found) || !is_something(found))
-		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.UnreadableAnswer",
-						 psprintf("the answer to the look-up does not say whether it is there: %s", sending->answer));
-	else if (lookup->same != NULL && !holds(sending, lookup->same))
+	if (exchange->doc == NULL)
+		saga_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
+							  "the answer to the look-up is no JSON");
+	else if (!saga_answer_path_get(lookup->found, exchange->doc, found) || !is_something(found))
+		saga_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
+							  psprintf("the answer to the look-up does not say whether it is there: %s", exchange->answer));
+	else if (lookup->same != NULL && !holds(exchange, lookup->same))
 	{
-		delivery->conflict = true;
-		saga_set_outcome(delivery, SAGA_CLASS_FATAL, sending->transport.status, "Saga.Conflict",
-						 "the look-up found another one");
+		part->conflict = true;
+		saga_part_set_outcome(part, SAGA_CLASS_FATAL, exchange->transport.status, "Saga.Conflict",
+							  "the look-up found another one");
 	}
 	else
 	{
-		delivery->found = found;
+		part->found = found;
 		if (lookup->has_capture)
-			succeed(sending, delivery, &lookup->capture, SAGA_CLASS_SUCCESS);
+			succeed(exchange, part, &lookup->capture, SAGA_CLASS_SUCCESS);
 		else
-			succeed(sending, delivery, &destination->capture, SAGA_CLASS_SUCCESS);
+			succeed(exchange, part, &destination->capture, SAGA_CLASS_SUCCESS);
 	}
 }
 
 static void
-look_at_poll(const SagaSending *sending, SagaDelivery *delivery)
+look_at_poll(const SagaExchange *exchange, SagaPart *part)
 {
-	const SagaPoll *poll = sending->destination->poll;
+	const SagaPoll *poll = exchange->destination->poll;
 	JsonbValue	value;
-	bool		there = saga_answer_path_get(poll->status, sending->doc, &value);
+	bool		there = saga_answer_path_get(poll->status, exchange->doc, &value);
 
-	if (sending->doc == NULL && sending->answer_len > 0)
-		saga_set_outcome(delivery, SAGA_CLASS_RETRY, sending->transport.status, "Saga.UnreadableAnswer",
-						 "the answer to the poll is no JSON");
+	if (exchange->doc == NULL && exchange->answer_len > 0)
+		saga_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
+							  "the answer to the poll is no JSON");
 	else if (there && saga_doc_contains(poll->success, &value))
-		succeed(sending, delivery, poll->has_capture ? &poll->capture : NULL, SAGA_CLASS_SUCCESS);
+		succeed(exchange, part, poll->has_capture ? &poll->capture : NULL, SAGA_CLASS_SUCCESS);
 	else if (there && poll->fatal != NULL && saga_doc_contains(poll->fatal, &value))
 	{
-		delivery->conflict = true;
-		saga_set_outcome(delivery, SAGA_CLASS_FATAL, sending->transport.status, "Saga.RemoteFailed", sending->answer);
+		part->conflict = true;
+		saga_part_set_outcome(part, SAGA_CLASS_FATAL, exchange->transport.status, "Saga.RemoteFailed", exchange->answer);
 	}
 	else
-		saga_set_outcome(delivery, SAGA_CLASS_PENDING, sending->transport.status, NULL, NULL);
+		saga_part_set_outcome(part, SAGA_CLASS_PENDING, exchange->transport.status, NULL, NULL);
 }
 
 /* Does anybody ask for more of it than its status? */
 static bool
-is_read(const SagaSending *sending, const SagaDelivery *delivery)
+is_read(const SagaExchange *exchange, const SagaPart *part)
 {
-	const SagaRules *rules = rules_of(sending->destination, delivery);
+	const SagaRules *rules = rules_of(exchange->destination, part);
 	int			i;
 
-	if (delivery->phase == SAGA_PHASE_LOOKUP || delivery->phase == SAGA_PHASE_POLL)
+	if (part->phase == SAGA_PHASE_LOOKUP || part->phase == SAGA_PHASE_POLL)
 		return true;
 	for (i = 0; rules != NULL && i < rules->n; i++)
 	{
-		if (saga_condition_needs_body(rules->rules[i].condition, sending->transport.status))
+		if (saga_condition_needs_body(rules->rules[i].condition, exchange->transport.status))
 			return true;
 	}
-	if (delivery->compensate)
+	if (part->compensate)
 		return false;
-	return sending->destination->capture.n > 0 ||
-		(delivery->workflow_id != 0 && delivery->op == SAGA_OUTBOX_HTTP && !delivery->only_submit &&
-		 saga_outbox_body_hook != NULL && saga_outbox_body_hook(delivery->workflow_id));
+	return exchange->destination->capture.n > 0 ||
+		(exchange->body_is_read != NULL && exchange->body_is_read(part));
 }
 
 /* What it says would be the same again, unless it was spoilt on its way. */
 static void
-set_unreadable(const SagaSending *sending, SagaDelivery *delivery)
+set_unreadable(const SagaExchange *exchange, SagaPart *part)
 {
-	const char *why = sending->transport.unreadable;
+	const char *why = exchange->transport.unreadable;
 
-	if (!sending->transport.passing)
-		note_accepted(delivery);
-	if (sending->transport.truncated)
+	if (!exchange->transport.passing)
+		note_accepted(part);
+	if (exchange->transport.truncated)
 	{
-		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.AnswerTooLarge",
-						 psprintf("the answer has more than %zu bytes", sending->http.max_response_bytes));
+		saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.AnswerTooLarge",
+							  psprintf("the answer has more than %zu bytes", exchange->http.max_response_bytes));
 		return;
 	}
-	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer",
-					 why != NULL ? psprintf("the answer cannot be read: %s", why) :
-					 "the answer says that it is JSON, and is not");
+	saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer",
+						  why != NULL ? psprintf("the answer cannot be read: %s", why) :
+						  "the answer says that it is JSON, and is not");
 }
 
 /* An answer of a good class. */
 static void
-look_at_success(const SagaSending *sending, SagaDelivery *delivery, SagaClass class)
+look_at_success(const SagaExchange *exchange, SagaPart *part, SagaClass class)
 {
-	if (is_unreadable(sending) && is_read(sending, delivery))
+	if (is_unreadable(exchange) && is_read(exchange, part))
 	{
-		set_unreadable(sending, delivery);
+		set_unreadable(exchange, part);
 		/* asked again it would say the same, at the same length */
-		if (sending->transport.truncated &&
-			(delivery->phase == SAGA_PHASE_LOOKUP || delivery->phase == SAGA_PHASE_POLL))
-			delivery->class = SAGA_CLASS_FATAL;
+		if (exchange->transport.truncated &&
+			(part->phase == SAGA_PHASE_LOOKUP || part->phase == SAGA_PHASE_POLL))
+			part->class = SAGA_CLASS_FATAL;
 	}
-	else if (delivery->phase == SAGA_PHASE_LOOKUP)
-		look_at_lookup(sending, delivery);
-	else if (delivery->phase == SAGA_PHASE_POLL)
-		look_at_poll(sending, delivery);
+	else if (part->phase == SAGA_PHASE_LOOKUP)
+		look_at_lookup(exchange, part);
+	else if (part->phase == SAGA_PHASE_POLL)
+		look_at_poll(exchange, part);
 	else
-		succeed(sending, delivery, delivery->compensate ? NULL : &sending->destination->capture, class);
+		succeed(exchange, part, part->compensate ? NULL : &exchange->destination->capture, class);
 }
 
 static void
-classify_lost(const SagaSending *sending, SagaDelivery *delivery)
+classify_lost(const SagaExchange *exchange, SagaPart *part)
 {
 	SagaClass	class = SAGA_CLASS_FATAL;
 
-	if (sending->transport.transport == SAGA_TRANSPORT_NOT_SENT)
+	if (exchange->transport.transport == SAGA_TRANSPORT_NOT_SENT)
 		class = SAGA_CLASS_RETRY;
-	else if (sending->transport.transport == SAGA_TRANSPORT_LOST)
+	else if (exchange->transport.transport == SAGA_TRANSPORT_LOST)
 		class = SAGA_CLASS_UNCERTAIN;
-	saga_set_outcome(delivery, class, 0, "States.Http.Socket", sending->transport.message);
+	saga_part_set_outcome(part, class, 0, "States.Http.Socket", exchange->transport.message);
 }
 
 /*
@@ -468,110 +467,108 @@ classify_lost(const SagaSending *sending, SagaDelivery *delivery)
  * answer itself.
  */
 static const char *
-cause_of(SagaSending *sending)
+cause_of(SagaExchange *exchange)
 {
-	int			status = sending->transport.status;
-	char	   *location = status >= 300 && status < 400 ? saga_header_get(sending->head, "Location") : NULL;
+	int			status = exchange->transport.status;
+	char	   *location = status >= 300 && status < 400 ? saga_header_get(exchange->head, "Location") : NULL;
 
 	if (location == NULL || location[0] == '\0')
-		return sending->answer;
+		return exchange->answer;
 	return psprintf("redirects are not followed, Location: %s%s%s", location,
-					sending->answer[0] ? "\n" : "", sending->answer);
+					exchange->answer[0] ? "\n" : "", exchange->answer);
 }
 
 static void
-classify_http(SagaSending *sending)
+classify_http(SagaExchange *exchange)
 {
-	const SagaDestination *destination = sending->destination;
-	SagaDelivery *delivery = sending->deliveries[0];
+	const SagaDestination *destination = exchange->destination;
+	SagaPart   *part = exchange->parts[0];
 	const SagaCompensation *compensation = destination->compensation;
-	int			status = sending->transport.status;
+	int			status = exchange->transport.status;
 	SagaClass	class;
 	SagaClass	ruled;
 
-	if (sending->transport.transport != SAGA_TRANSPORT_OK)
+	if (exchange->transport.transport != SAGA_TRANSPORT_OK)
 	{
-		classify_lost(sending, delivery);
+		classify_lost(exchange, part);
 		return;
 	}
-	if (delivery->compensate && holds(sending, compensation->already_done))
+	if (part->compensate && holds(exchange, compensation->already_done))
 		class = SAGA_CLASS_SUCCESS;
 	else
-		class = class_of_answer(sending, rules_of(destination, delivery));
-	if (delivery->phase == SAGA_PHASE_LOOKUP && says_absent(sending, destination->lookup))
-		set_absent(delivery, status);
+		class = class_of_answer(exchange, rules_of(destination, part));
+	if (part->phase == SAGA_PHASE_LOOKUP && says_absent(exchange, destination->lookup))
+		set_absent(part, status);
 	else if (class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
-		look_at_success(sending, delivery, class);
+		look_at_success(exchange, part, class);
 	else
 	{
 		/*
 		 * a gateway that does not know the way for a moment is not the end of
 		 * asking
 		 */
-		if (delivery->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL &&
-			!class_by_rule(sending, &destination->lookup->rules, &ruled))
+		if (part->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL &&
+			!class_by_rule(exchange, &destination->lookup->rules, &ruled))
 			class = SAGA_CLASS_RETRY;
-		saga_set_outcome(delivery, class, status, psprintf("States.Http.StatusCode.%d", status), cause_of(sending));
+		saga_part_set_outcome(part, class, status, psprintf("States.Http.StatusCode.%d", status), cause_of(exchange));
 	}
 }
 
 void
-saga_sending_classify(SagaSending *sending)
+saga_exchange_classify(SagaExchange *exchange)
 {
 	MemoryContext old;
 	int			i;
 
 	/* it was not sent, or it was looked at by a transaction that aborted */
-	if (!sending->answered || sending->classified)
+	if (!exchange->answered || exchange->classified)
 		return;
-	old = MemoryContextSwitchTo(sending->context);
-	if (sending->head != NULL)
+	old = MemoryContextSwitchTo(exchange->context);
+	if (exchange->head != NULL)
 	{
-		sending->text = saga_foreign_text_of(sending->answer, sending->answer_len);
-		if (!sending->transport.truncated && sending->answer_len > 0)
-			sending->doc = saga_foreign_json(sending->answer, sending->answer_len, true);
+		exchange->text = saga_foreign_text_of(exchange->answer, exchange->answer_len);
+		if (!exchange->transport.truncated && exchange->answer_len > 0)
+			exchange->doc = saga_foreign_json(exchange->answer, exchange->answer_len, true);
 	}
-	if (sending->destination->kind != SAGA_DESTINATION_HTTP)
-		saga_classify_aws(sending);
+	if (exchange->destination->kind != SAGA_DESTINATION_HTTP)
+		saga_classify_aws(exchange);
 	else
-		classify_http(sending);
-	for (i = 0; i < sending->ndeliveries; i++)
-		sending->deliveries[i]->retry_after_ms =
-			saga_sending_retry_after_ms(sending, sending->deliveries[i]->class, sending->deliveries[i]->status);
-	sending->classified = true;
+		classify_http(exchange);
+	for (i = 0; i < exchange->nparts; i++)
+		exchange->parts[i]->retry_after_ms =
+			saga_exchange_retry_after_ms(exchange, exchange->parts[i]->class, exchange->parts[i]->status);
+	exchange->classified = true;
 	MemoryContextSwitchTo(old);
 }
 
 void
-saga_sending_unreadable(SagaSending *sending, const char *why)
+saga_exchange_unreadable(SagaExchange *exchange, const char *why)
 {
-	MemoryContext old = MemoryContextSwitchTo(sending->context);
+	MemoryContext old = MemoryContextSwitchTo(exchange->context);
 	char	   *cause = psprintf("the answer cannot be kept: %s", why);
 	int			i;
 
-	for (i = 0; i < sending->ndeliveries; i++)
+	for (i = 0; i < exchange->nparts; i++)
 	{
-		SagaDelivery *delivery = sending->deliveries[i];
+		SagaPart   *part = exchange->parts[i];
 
-		if (delivery->decided)
-			*delivery = *delivery->before;
-		delivery->entry = NULL;
-		delivery->found = NULL;
-		delivery->absent = delivery->conflict = delivery->no_resend = false;
-		delivery->retry_after_ms = -1;
-		if (sending->transport.status >= 200 && sending->transport.status < 300)
-			note_accepted(delivery);
+		part->entry = NULL;
+		part->found = NULL;
+		part->absent = part->conflict = part->no_resend = false;
+		part->retry_after_ms = -1;
+		if (exchange->transport.status >= 200 && exchange->transport.status < 300)
+			note_accepted(part);
 
 		/*
 		 * it may have been done; of a look-up and a poll, it has to be asked
 		 * again
 		 */
-		saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, sending->transport.status, "Saga.UnreadableAnswer", cause);
+		saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer", cause);
 	}
-	sending->head = NULL;
-	sending->doc = NULL;
-	sending->text = sending->answer = pstrdup("");
-	sending->answer_len = 0;
-	sending->classified = true;
+	exchange->head = NULL;
+	exchange->doc = NULL;
+	exchange->text = exchange->answer = pstrdup("");
+	exchange->answer_len = 0;
+	exchange->classified = true;
 	MemoryContextSwitchTo(old);
 }

@@ -53,11 +53,11 @@ move_sendings(dlist_head *list, int64 by)
 	{
 		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		saga_clock_move(&sending->start_at, by);
-		saga_clock_move(&sending->start_by, by);
-		saga_clock_move(&sending->ask_at, by);
-		saga_clock_move(&sending->claimed_at, by);
-		saga_clock_move(&sending->token_wait_until, by);
+		saga_clock_move(&sending->plan.start_at, by);
+		saga_clock_move(&sending->plan.start_by, by);
+		saga_clock_move(&sending->plan.ask_at, by);
+		saga_clock_move(&sending->plan.claimed_at, by);
+		saga_clock_move(&sending->exchange.token_wait_until, by);
 		saga_clock_move(&sending->record_at, by);
 	}
 }

@@ -14,7 +14,7 @@
 #include "outbox/aws.h"
 #include "value/doc.h"
 #include "outbox/request_private.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 #include "utils/timestamp.h"
 
 /* ---------- the key ---------- */
@@ -44,20 +44,20 @@ named_uuid(const pg_uuid_t *space, const char *name)
  * and a poll have no effect that could be repeated.
  */
 static char *
-make_key(const SagaDestination *destination, const SagaDelivery *delivery)
+make_key(const SagaDestination *destination, const SagaPart *part)
 {
 	const SagaIdempotency *settings = &destination->idempotency;
-	pg_uuid_t	uuid = delivery->idempotency_key;
+	pg_uuid_t	uuid = part->idempotency_key;
 	StringInfoData key;
 	int			i;
 
-	if (settings->place == SAGA_KEY_NONE || delivery->phase == SAGA_PHASE_LOOKUP ||
-		delivery->phase == SAGA_PHASE_POLL)
+	if (settings->place == SAGA_KEY_NONE || part->phase == SAGA_PHASE_LOOKUP ||
+		part->phase == SAGA_PHASE_POLL)
 		return NULL;
-	if (delivery->phase == SAGA_PHASE_OTHER)
+	if (part->phase == SAGA_PHASE_OTHER)
 		uuid = named_uuid(&uuid, "else");
-	if (delivery->key_epoch > 0)
-		uuid = named_uuid(&uuid, psprintf("epoch %d", delivery->key_epoch));
+	if (part->key_epoch > 0)
+		uuid = named_uuid(&uuid, psprintf("epoch %d", part->key_epoch));
 	initStringInfo(&key);
 	if (settings->prefix != NULL)
 		appendStringInfoString(&key, settings->prefix);
@@ -73,107 +73,98 @@ make_key(const SagaDestination *destination, const SagaDelivery *delivery)
 /* ---------- in the claiming transaction ---------- */
 
 static void
-cannot_compose(SagaDelivery *delivery, const char *cause)
+cannot_compose(SagaPart *part, const char *cause)
 {
-	delivery->class = SAGA_CLASS_FATAL;
-	delivery->error = "States.Runtime";
-	delivery->cause = cause;
+	part->class = SAGA_CLASS_FATAL;
+	part->error = "States.Runtime";
+	part->cause = cause;
 }
 
 static void
-add_key_to_query(SagaSending *sending, const SagaDelivery *delivery)
+add_key_to_query(SagaExchange *exchange, const SagaPart *part)
 {
 	StringInfoData url;
 
 	initStringInfo(&url);
-	appendStringInfo(&url, "%s%c", sending->url, strchr(sending->url, '?') != NULL ? '&' : '?');
-	saga_url_encode(&url, sending->destination->idempotency.name, strlen(sending->destination->idempotency.name));
+	appendStringInfo(&url, "%s%c", exchange->url, strchr(exchange->url, '?') != NULL ? '&' : '?');
+	saga_url_encode(&url, exchange->destination->idempotency.name, strlen(exchange->destination->idempotency.name));
 	appendStringInfoChar(&url, '=');
-	saga_url_encode(&url, delivery->key, strlen(delivery->key));
-	sending->url = url.data;
+	saga_url_encode(&url, part->key, strlen(part->key));
+	exchange->url = url.data;
 }
 
 /* A task may choose the method of its own request; the others are the destination's. */
 const char *
-saga_sending_method(const SagaSending *sending)
+saga_exchange_method(const SagaExchange *exchange)
 {
-	const SagaDelivery *delivery = sending->deliveries[0];
+	const SagaPart *part = exchange->parts[0];
 	char	   *method = NULL;
 
-	if (delivery->phase == SAGA_PHASE_SEND && !delivery->compensate)
-		method = saga_doc_get_string(&delivery->request->root, "Method");
-	return method != NULL ? method : sending->spec->method;
+	if (part->phase == SAGA_PHASE_SEND && !part->compensate)
+		method = saga_doc_get_string(&part->request->root, "Method");
+	return method != NULL ? method : exchange->spec->method;
 }
 
 void
-saga_compose_http(SagaSending *sending)
+saga_compose_http(SagaExchange *exchange)
 {
-	const SagaDestination *destination = sending->destination;
-	SagaDelivery *delivery = sending->deliveries[0];
+	const SagaDestination *destination = exchange->destination;
+	SagaPart   *part = exchange->parts[0];
 	SagaKeyPlace place = destination->idempotency.place;
 	char	   *error = NULL;
 
-	sending->spec = saga_phase_spec(destination, delivery);
-	if (sending->spec == NULL)
+	exchange->spec = saga_phase_spec(destination, part);
+	if (exchange->spec == NULL)
 	{
-		cannot_compose(delivery, "the destination has no such request any more");
-		sending->spec = &destination->request;
+		cannot_compose(part, "the destination has no such request any more");
+		exchange->spec = &destination->request;
 		return;
 	}
-	if (delivery->error != NULL)
+	if (part->error != NULL)
 		return;					/* it is not sent */
-	delivery->message = saga_request_message(delivery->request, delivery->captured);
-	delivery->key = make_key(destination, delivery);
-	sending->url = saga_request_url(sending->spec, delivery->phase == SAGA_PHASE_SEND && !delivery->compensate ?
-									delivery->request : NULL, delivery->message, &error);
-	if (sending->url != NULL)
-		sending->body = saga_request_body(sending->spec, delivery->request, delivery->message,
-										  place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
-										  delivery->key, &sending->content_type, &error);
-	if (error == NULL && delivery->key != NULL && place == SAGA_KEY_QUERY)
-		add_key_to_query(sending, delivery);
+	part->message = saga_request_message(part->request, part->captured);
+	part->key = make_key(destination, part);
+	exchange->url = saga_request_url(exchange->spec, part->phase == SAGA_PHASE_SEND && !part->compensate ?
+									 part->request : NULL, part->message, &error);
+	if (exchange->url != NULL)
+		exchange->body = saga_request_body(exchange->spec, part->request, part->message,
+										   place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
+										   part->key, &exchange->content_type, &error);
+	if (error == NULL && part->key != NULL && place == SAGA_KEY_QUERY)
+		add_key_to_query(exchange, part);
 	if (error == NULL && destination->auth.type == SAGA_AUTH_SIGV4)
-		sending->url = saga_aws_normalize_url(sending->url, &error);
+		exchange->url = saga_aws_normalize_url(exchange->url, &error);
 	if (error == NULL)
-		error = saga_request_headers_fault(sending->spec, delivery->message);
+		error = saga_request_headers_fault(exchange->spec, part->message);
 	if (error == NULL)
-		error = saga_request_headers_fault(&destination->request, delivery->message);
+		error = saga_request_headers_fault(&destination->request, part->message);
 	if (error != NULL)
 	{
 		/* the settings were changed since the message was accepted */
-		cannot_compose(delivery, error);
+		cannot_compose(part, error);
 		return;
 	}
-	if (place == SAGA_KEY_BODY && sending->body == NULL)
-		delivery->key = NULL;	/* there is no place for it */
-	if (delivery->uncertain && (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER) &&
-		!saga_may_resend(sending, delivery, GetCurrentTimestamp()))
-	{
-		/* it waited for so long that the server has forgotten the key */
-		cannot_compose(delivery, SAGA_CANNOT_RESEND);
-		delivery->class = SAGA_CLASS_UNCERTAIN;
-		delivery->error = "Saga.Uncertain";
-		return;
-	}
-	if (sending->body != NULL)
-		sending->body = pg_server_to_any(sending->body, strlen(sending->body), PG_UTF8);
+	if (place == SAGA_KEY_BODY && exchange->body == NULL)
+		part->key = NULL;		/* there is no place for it */
+	if (exchange->body != NULL)
+		exchange->body = pg_server_to_any(exchange->body, strlen(exchange->body), PG_UTF8);
 }
 
 /* ---------- when it is sent ---------- */
 
 static void
-add_header(SagaSending *sending, const char *name, const char *value)
+add_header(SagaExchange *exchange, const char *name, const char *value)
 {
-	sending->http.headers = lappend(sending->http.headers, psprintf("%s: %s", name, value));
+	exchange->http.headers = lappend(exchange->http.headers, psprintf("%s: %s", name, value));
 }
 
 static bool
-has_header(SagaSending *sending, const char *name)
+has_header(SagaExchange *exchange, const char *name)
 {
 	ListCell   *lc;
 	size_t		len = strlen(name);
 
-	foreach(lc, sending->http.headers)
+	foreach(lc, exchange->http.headers)
 	{
 		const char *line = lfirst(lc);
 
@@ -198,9 +189,9 @@ add_message_header(const char *name, JsonbValue *value, void *arg)
  * what the other gave, or a message could ask for a secret.
  */
 static char *
-fill_header(SagaSending *sending, StringInfo out, const char *text)
+fill_header(SagaExchange *exchange, StringInfo out, const char *text)
 {
-	SagaDelivery *delivery = sending->deliveries[0];
+	SagaPart   *part = exchange->parts[0];
 
 	while (*text)
 	{
@@ -209,12 +200,12 @@ fill_header(SagaSending *sending, StringInfo out, const char *text)
 		char	   *missing;
 		char	   *error;
 
-		if (!saga_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, delivery->message,
+		if (!saga_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, part->message,
 								false, SAGA_MAX_HEADER_TEXT, &missing))
 			return psprintf("needs {%s}, and the message has no usable value for it", missing);
 		if (end == NULL)
 			break;
-		error = saga_secret_fill(out, pnstrdup(secret, end + 1 - secret), &sending->secrets);
+		error = saga_secret_fill(out, pnstrdup(secret, end + 1 - secret), &exchange->secrets);
 		if (error != NULL)
 			return error;
 		text = end + 1;
@@ -223,61 +214,61 @@ fill_header(SagaSending *sending, StringInfo out, const char *text)
 }
 
 static char *
-add_destination_header(SagaSending *sending, const SagaHeader *header)
+add_destination_header(SagaExchange *exchange, const SagaHeader *header)
 {
 	StringInfoData value;
 	const char *wrong;
 	char	   *error;
 
 	initStringInfo(&value);
-	error = fill_header(sending, &value, header->value);
+	error = fill_header(exchange, &value, header->value);
 	wrong = error == NULL ? saga_header_check_value(value.data) : NULL;
 	if (wrong != NULL)
 		error = pstrdup(wrong);
 	if (error == NULL)
-		add_header(sending, header->name, value.data);
+		add_header(exchange, header->name, value.data);
 	explicit_bzero(value.data, value.len);
 	return error == NULL ? NULL : psprintf("header \"%s\": %s", header->name, error);
 }
 
 static char *
-add_headers(SagaSending *sending, const SagaRequestSpec *spec)
+add_headers(SagaExchange *exchange, const SagaRequestSpec *spec)
 {
 	char	   *error = NULL;
 	int			i;
 
 	for (i = 0; i < spec->nheaders && error == NULL; i++)
 	{
-		if (!has_header(sending, spec->headers[i].name))
-			error = add_destination_header(sending, &spec->headers[i]);
+		if (!has_header(exchange, spec->headers[i].name))
+			error = add_destination_header(exchange, &spec->headers[i]);
 	}
 	return error;
 }
 
 SagaReadiness
-saga_prepare_http(SagaSending *sending, SagaHttp *connections, char **error)
+saga_prepare_http(SagaExchange *exchange, SagaHttp *connections, char **error)
 {
-	const SagaDestination *destination = sending->destination;
-	SagaDelivery *delivery = sending->deliveries[0];
-	SagaHttpRequest *http = &sending->http;
-	JsonbValue *headers = saga_doc_get(&delivery->request->root, "Headers");
-	bool		first = delivery->phase == SAGA_PHASE_SEND && !delivery->compensate;
+	const SagaDestination *destination = exchange->destination;
+	SagaPart   *part = exchange->parts[0];
+	SagaHttpRequest *http = &exchange->http;
+	JsonbValue *headers = saga_doc_get(&part->request->root, "Headers");
+	bool		first = part->phase == SAGA_PHASE_SEND && !part->compensate;
 
 	/* a look-up, a poll, a compensation have the destination's headers too */
-	*error = add_headers(sending, sending->spec);
+	*error = add_headers(exchange, exchange->spec);
 	if (*error == NULL)
-		*error = add_headers(sending, &destination->request);
+		*error = add_headers(exchange, &destination->request);
 	if (*error != NULL)
 		return SAGA_READY_NEVER;
 	if (first && headers != NULL && saga_doc_is_object(headers))
-		saga_doc_each(headers->val.binary.data, add_message_header, sending);
-	if (delivery->key != NULL && destination->idempotency.place == SAGA_KEY_HEADER)
-		add_header(sending, destination->idempotency.name, delivery->key);
-	if (sending->body != NULL && !has_header(sending, "Content-Type"))
-		add_header(sending, "Content-Type", sending->content_type);
+		saga_doc_each(headers->val.binary.data, add_message_header, exchange);
+	if (part->key != NULL && destination->idempotency.place == SAGA_KEY_HEADER)
+		add_header(exchange, destination->idempotency.name, part->key);
+	if (exchange->body != NULL && !has_header(exchange, "Content-Type"))
+		add_header(exchange, "Content-Type", exchange->content_type);
 
-	http->method = saga_sending_method(sending);
-	http->body = sending->body;
-	http->body_len = sending->body ? strlen(sending->body) : 0;
-	return saga_auth_prepare(sending, connections, error);
+	http->method = saga_exchange_method(exchange);
+	http->body = exchange->body;
+	http->body_len = exchange->body ? strlen(exchange->body) : 0;
+	return saga_auth_prepare(exchange, connections, error);
 }

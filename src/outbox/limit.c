@@ -367,26 +367,6 @@ saga_limiter_forget(SagaLimiter *limiter, int32 destination_id)
 
 /* ---------- outcomes ---------- */
 
-/* The server is in trouble, or cannot be reached; a busy one says so. */
-static bool
-is_failure(const SagaDelivery *delivery)
-{
-	if (delivery->class != SAGA_CLASS_RETRY && delivery->class != SAGA_CLASS_UNCERTAIN)
-		return false;
-	/* a look-up that finds nothing is one that works */
-	if (delivery->absent)
-		return false;
-	return delivery->status < 400 || delivery->status >= 500 || delivery->status == 408;
-}
-
-static int64
-pause_ms(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	if (delivery->class != SAGA_CLASS_RETRY || (delivery->status != 429 && delivery->status != 503))
-		return 0;
-	return Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000);
-}
-
 static char *
 copy_text(SagaLimiter *limiter, char *old, const char *text)
 {
@@ -396,90 +376,42 @@ copy_text(SagaLimiter *limiter, char *old, const char *text)
 		MemoryContextStrdup(limiter->context, pnstrdup(text, strnlen(text, SAGA_MAX_CAUSE)));
 }
 
-static void
-note_error(SagaLimiter *limiter, SagaLimitNews *news, const SagaSending *sending,
-		   const SagaDelivery *delivery)
-{
-	news->last_error_at = sending->ended_at;
-	news->error = copy_text(limiter, news->error, delivery->error);
-	news->cause = copy_text(limiter, news->cause, delivery->cause);
-}
-
-/* The one of several that says most about the server. */
-static const SagaDelivery *
-choose_delivery(const SagaSending *sending)
-{
-	int			i;
-
-	for (i = 0; i < sending->ndeliveries; i++)
-	{
-		if (sending->deliveries[i]->class == SAGA_CLASS_SUCCESS)
-			return sending->deliveries[i];
-	}
-	return sending->deliveries[0];
-}
-
 void
-saga_limit_answered(SagaSending *sending)
+saga_limit_tell(SagaLimitGroup *group, bool probe, const SagaLimitOutcome *outcome)
 {
-	SagaLimitGroup *group = sending->limit;
 	SagaLimitNews *news = &group->news;
-	const SagaDelivery *delivery = choose_delivery(sending);
-	bool		auth = delivery->class == SAGA_CLASS_AUTH;
-	bool		failed = is_failure(delivery);
-	int64		ms = pause_ms(sending->destination, delivery);
 
 	if (news->since == 0)
-		news->since = sending->ended_at;
-	if (failed)
+		news->since = outcome->at;
+	if (outcome->failed)
 		news->failures++;
-	else if (!auth)
+	else if (!outcome->auth)
 		news->successes++;
-	news->auth |= auth;
-	if (sending->probe)
-		news->probe = failed || auth ? SAGA_PROBE_FAILED : SAGA_PROBE_PASSED;
-	sending->probe = false;
-	if (ms > 0)
+	news->auth |= outcome->auth;
+	if (probe)
+		news->probe = outcome->failed || outcome->auth ? SAGA_PROBE_FAILED : SAGA_PROBE_PASSED;
+	if (outcome->pause_ms > 0)
 	{
-		news->pause_until = Max(news->pause_until, TimestampTzPlusMilliseconds(sending->ended_at, ms));
+		news->pause_until = Max(news->pause_until, TimestampTzPlusMilliseconds(outcome->at, outcome->pause_ms));
 		group->hold_until = Max(group->hold_until, news->pause_until);
 		group->held = true;
 	}
-	if (delivery->error != NULL)
-		note_error(group->limiter, news, sending, delivery);
-	else
-		news->last_success_at = sending->ended_at;
-}
-
-void
-saga_limit_not_sent(SagaSending *sending)
-{
-	SagaLimitNews *news = &sending->limit->news;
-
-	/*
-	 * a secret that cannot be read is a matter of the destination, anything
-	 * else one of the message
-	 */
-	if (sending->deliveries[0]->class == SAGA_CLASS_AUTH)
+	if (outcome->error == NULL)
 	{
-		saga_limit_answered(sending);
+		news->last_success_at = outcome->at;
 		return;
 	}
-	if (!sending->probe)
-		return;
-	sending->probe = false;
-	news->probe = SAGA_PROBE_VOID;
-	if (news->since == 0)
-		news->since = sending->ended_at;
+	news->last_error_at = outcome->at;
+	news->error = copy_text(group->limiter, news->error, outcome->error);
+	news->cause = copy_text(group->limiter, news->cause, outcome->cause);
 }
 
 void
-saga_limit_leave(SagaSending *sending)
+saga_limit_probe_void(SagaLimitGroup *group, TimestampTz at)
 {
-	if (sending->place == 0)
-		return;
-	saga_place_give(sending->limit, sending->place);
-	sending->place = 0;
+	group->news.probe = SAGA_PROBE_VOID;
+	if (group->news.since == 0)
+		group->news.since = at;
 }
 
 TimestampTz

@@ -10,7 +10,7 @@
 #define SAGA_OUTBOX_LIMIT_PRIVATE_H
 
 #include "lib/ilist.h"
-#include "outbox/sending.h"
+#include "outbox/destination.h"
 #include "utils/hsearch.h"
 
 #define SAGA_MAX_PLACES 1000	/* the largest "concurrency" */
@@ -121,14 +121,21 @@ extern SagaWait *saga_limiter_put_off(SagaLimiter *limiter, int32 destination_id
 extern SagaWait *saga_limiter_waiting(const SagaLimiter *limiter, int32 destination_id);
 extern void saga_limiter_forget(SagaLimiter *limiter, int32 destination_id);
 
-/* Counts an answer that was classified, and what the server asked for. */
-extern void saga_limit_answered(SagaSending *sending);
+/* How a request went, as far as it says something of the server. */
+typedef struct SagaLimitOutcome
+{
+	TimestampTz at;
+	bool		failed;			/* the server is in trouble, or cannot be reached */
+	bool		auth;			/* it does not accept the credentials, or they cannot be read */
+	int64		pause_ms;		/* it asked for; 0: it did not */
+	const char *error;			/* NULL: it went well */
+	const char *cause;			/* foreign text */
+} SagaLimitOutcome;
 
-/* The sending ended without a request. */
-extern void saga_limit_not_sent(SagaSending *sending);
+extern void saga_limit_tell(SagaLimitGroup *group, bool probe, const SagaLimitOutcome *outcome);
 
-/* It has ended, or will not start: its place is somebody else's. */
-extern void saga_limit_leave(SagaSending *sending);
+/* The probe ended without a request: somebody else may try. */
+extern void saga_limit_probe_void(SagaLimitGroup *group, TimestampTz at);
 
 /* When news should be written; DT_NOEND: there is none. */
 extern TimestampTz saga_limiter_report_at(const SagaLimiter *limiter);

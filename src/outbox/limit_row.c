@@ -14,6 +14,7 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/hold_private.h"
+#include "outbox/exchange.h"
 #include "outbox/outbox.h"
 #include "storage/lock.h"
 #include "utils/array.h"

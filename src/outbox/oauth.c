@@ -15,7 +15,6 @@
 #include "net/secret.h"
 #include "outbox/auth_private.h"
 #include "outbox/oauth.h"
-#include "outbox/publisher_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -29,7 +28,7 @@
 #define SAGA_TOKEN_TROUBLE_MS	1000
 
 /*
- * A sending waits no longer for a token, and one that was refused waits only
+ * A exchange waits no longer for a token, and one that was refused waits only
  * if it had its answer soon.  Together they stay below what a lease has on
  * top of the request's own time limit (SAGA_LEASE_MARGIN_MS).
  */
@@ -45,7 +44,7 @@
 /*
  * So many of an owner's tokens are asked for at once; the others of his have
  * their turn when one of these has ended.  One that is asked for early outlives
- * the sending that it was noticed with, and waits for no turn: the next sending
+ * the exchange that it was noticed with, and waits for no turn: the next exchange
  * notices it again.  Endpoints that do not answer these leave room for others.
  */
 #define SAGA_TOKENS_AT_ONCE		32
@@ -144,18 +143,18 @@ rest(SagaToken *token)
 /* ---------- prepare, refused: outside a transaction ---------- */
 
 static void
-add_token(SagaSending *sending, const SagaToken *token)
+add_token(SagaExchange *exchange, const SagaToken *token)
 {
-	sending->secrets = lappend(sending->secrets, pstrdup(token->access_token));
-	saga_auth_set_header(sending, "Authorization", psprintf("Bearer %s", token->access_token));
-	sending->token_version = token->version;
-	sending->token_wait_until = 0;
+	exchange->secrets = lappend(exchange->secrets, pstrdup(token->access_token));
+	saga_auth_set_header(exchange, "Authorization", psprintf("Bearer %s", token->access_token));
+	exchange->token_version = token->version;
+	exchange->token_wait_until = 0;
 }
 
 SagaReadiness
-saga_oauth_prepare(SagaSending *sending, char **error)
+saga_oauth_prepare(SagaExchange *exchange, char **error)
 {
-	SagaDestination *destination = sending->destination;
+	SagaDestination *destination = exchange->destination;
 	SagaToken  *token = saga_token_find(&destination->auth, destination->owner);
 	TimestampTz now = GetCurrentTimestamp();
 	bool		failed = is_pausing(token, now);
@@ -164,7 +163,7 @@ saga_oauth_prepare(SagaSending *sending, char **error)
 	{
 		if (is_due(token, &destination->auth, now) && !failed)
 			want_early(token, destination);
-		add_token(sending, token);
+		add_token(exchange, token);
 		return SAGA_READY_NOW;
 	}
 	if (failed && token->state == SAGA_TOKEN_IDLE)
@@ -172,9 +171,9 @@ saga_oauth_prepare(SagaSending *sending, char **error)
 		*error = pstrdup(token->error);
 		return SAGA_READY_NEVER;
 	}
-	if (sending->token_wait_until == 0)
-		sending->token_wait_until = TimestampTzPlusMilliseconds(now, SAGA_TOKEN_WAIT_MS);
-	else if (sending->token_wait_until < now)
+	if (exchange->token_wait_until == 0)
+		exchange->token_wait_until = TimestampTzPlusMilliseconds(now, SAGA_TOKEN_WAIT_MS);
+	else if (exchange->token_wait_until < now)
 	{
 		*error = pstrdup("there was no access token in time");
 		return SAGA_READY_NEVER;
@@ -184,19 +183,19 @@ saga_oauth_prepare(SagaSending *sending, char **error)
 }
 
 bool
-saga_oauth_refused(const SagaSending *sending)
+saga_oauth_refused(const SagaExchange *exchange)
 {
-	SagaDestination *destination = sending->destination;
+	SagaDestination *destination = exchange->destination;
 	SagaToken  *token = saga_token_find(&destination->auth, destination->owner);
 
-	if (ms_between(sending->started_at, sending->ended_at) > SAGA_TOKEN_REFUSED_MS)
+	if (ms_between(exchange->started_at, exchange->ended_at) > SAGA_TOKEN_REFUSED_MS)
 		return false;
 	/* unless there is another one since */
-	if (sending->token_version >= token->version)
+	if (exchange->token_version >= token->version)
 	{
-		if (ms_between(token->fetched_at, sending->started_at) < SAGA_TOKEN_MIN_AGE_MS)
+		if (ms_between(token->fetched_at, exchange->started_at) < SAGA_TOKEN_MIN_AGE_MS)
 			return false;
-		token->refused = Max(token->refused, sending->token_version);
+		token->refused = Max(token->refused, exchange->token_version);
 	}
 	return true;
 }
@@ -262,25 +261,25 @@ start(SagaToken *token, SagaHttp *http)
 
 /* A request for an early one takes nothing that another owner's could have. */
 static bool
-has_turn(const SagaPublisher *publisher, const SagaToken *token)
+has_turn(const SagaAuthRoom *room, const SagaToken *token)
 {
 	if (token->locked)
 		return true;
 	if (token->early)
-		return token->of->asking < SAGA_TOKENS_EARLY && saga_owner_has_spare_room(publisher, token->owner);
+		return token->of->asking < SAGA_TOKENS_EARLY && room->has_room(room->arg, token->owner);
 	return token->of->asking < SAGA_TOKENS_AT_ONCE;
 }
 
 static bool
-has_work(const SagaPublisher *publisher, const SagaToken *token, TimestampTz now)
+has_work(const SagaAuthRoom *room, const SagaToken *token, TimestampTz now)
 {
 	if (token->state == SAGA_TOKEN_FLYING)
 		return false;
-	return token->look_at <= now || (token->queued && has_turn(publisher, token));
+	return token->look_at <= now || (token->queued && has_turn(room, token));
 }
 
 bool
-saga_auth_has_work(const SagaPublisher *publisher)
+saga_auth_has_work(const SagaAuthRoom *room)
 {
 	TimestampTz now;
 	dlist_iter	iter;
@@ -290,7 +289,7 @@ saga_auth_has_work(const SagaPublisher *publisher)
 	now = GetCurrentTimestamp();
 	dlist_foreach(iter, &saga_tokens_busy)
 	{
-		if (has_work(publisher, dlist_container(SagaToken, node, iter.cur), now))
+		if (has_work(room, dlist_container(SagaToken, node, iter.cur), now))
 			return true;
 	}
 	return false;
@@ -336,7 +335,7 @@ is_settled(SagaToken *token)
 
 /* What is there to be read needs no turn. */
 static void
-look(const SagaPublisher *publisher, SagaToken *token)
+look(const SagaAuthRoom *room, SagaToken *token)
 {
 	token->queued = false;
 	token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_TROUBLE_MS);
@@ -346,9 +345,9 @@ look(const SagaPublisher *publisher, SagaToken *token)
 		return;
 	}
 	token->early |= is_usable(token, GetCurrentTimestamp());
-	if (!has_turn(publisher, token) && token->early)
+	if (!has_turn(room, token) && token->early)
 		rest(token);
-	else if (!has_turn(publisher, token))
+	else if (!has_turn(room, token))
 	{
 		token->queued = true;
 		token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_QUEUED_MS);
@@ -409,7 +408,7 @@ count_busy(void)
 
 /* Each goes to the end of the list, whether it had its turn or not: the next turn begins where this one ends. */
 void
-saga_auth_work(const SagaPublisher *publisher)
+saga_auth_work(const SagaAuthRoom *room)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz begun_at = saga_monotonic_now();
@@ -424,11 +423,11 @@ saga_auth_work(const SagaPublisher *publisher)
 		TimestampTz before = at;
 
 		dlist_push_tail(&saga_tokens_busy, &token->node);
-		if (!has_work(publisher, token, now) || token->of->spent_us >= SAGA_TOKENS_OWNER_MS * 1000)
+		if (!has_work(room, token, now) || token->of->spent_us >= SAGA_TOKENS_OWNER_MS * 1000)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		if (token->state == SAGA_TOKEN_WANTED)
-			look(publisher, token);
+			look(room, token);
 		else if (token->state == SAGA_TOKEN_ANSWERED)
 			store(token);
 		at = saga_monotonic_now();

@@ -13,7 +13,7 @@
  *
  * Each state but idle is "busy".  An owner asks for some at once, the others
  * of his are wanted until they have their turn: a request for a token may
- * outlive the sending that it was made for, and takes a connection as well.
+ * outlive the exchange that it was made for, and takes a connection as well.
  */
 #ifndef SAGA_OUTBOX_OAUTH_H
 #define SAGA_OUTBOX_OAUTH_H
@@ -21,7 +21,7 @@
 #include "lib/ilist.h"
 #include "net/http.h"
 #include "outbox/destination.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 
 typedef enum SagaTokenState
 {
@@ -88,8 +88,8 @@ typedef struct SagaToken
 
 /* ---------- oauth.c (and saga_auth_work ..., auth_private.h) ---------- */
 
-extern SagaReadiness saga_oauth_prepare(SagaSending *sending, char **error);
-extern bool saga_oauth_refused(const SagaSending *sending);
+extern SagaReadiness saga_oauth_prepare(SagaExchange *exchange, char **error);
+extern bool saga_oauth_refused(const SagaExchange *exchange);
 
 /* A clock that was set (clock.c). */
 extern void saga_oauth_move_times(int64 by);

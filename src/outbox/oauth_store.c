@@ -16,7 +16,6 @@
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/oauth.h"
-#include "queue/shmem.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -36,8 +35,6 @@
 /* Looked at in one go. */
 #define SAGA_TOKEN_ROWS_PURGED		500
 
-/* A session of a server where nobody else does it. */
-#define SAGA_TOKEN_PURGE_MS			60000
 
 static SagaStatement read_stmt = {
 	.sql = "SELECT made_for, version, access_token, fetched_at, expires_at, failures, retry_at, error "
@@ -322,21 +319,13 @@ saga_oauth_purge(void)
 	return more;
 }
 
-/* The coordinator purges (src/worker/retention.c), where there is one. */
 static void
 remove_rows(const SagaToken *token)
 {
 	static uint32 written = 0;
-	static TimestampTz purge_at = 0;
-	TimestampTz now = saga_monotonic_now();
 
 	if (written++ % SAGA_TOKEN_TRIM_EVERY == 0)
 		(void) saga_run(&trim_stmt, saga_param_oid("owner", token->owner));
-	if (saga_shared == NULL && purge_at <= now)
-	{
-		purge_at = TimestampTzPlusMilliseconds(now, SAGA_TOKEN_PURGE_MS);
-		(void) saga_oauth_purge();
-	}
 }
 
 /* ---------- storing ---------- */

@@ -15,7 +15,7 @@
 #include "net/http.h"
 #include "net/jsonb_read.h"
 #include "value/doc.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -186,18 +186,18 @@ saga_foreign_json(const char *text, size_t len, bool lenient)
 
 /* What a look-up found stands for the answer that was lost. */
 static void
-push_body(JsonbParseState **state, const SagaSending *sending, const SagaDelivery *delivery)
+push_body(JsonbParseState **state, const SagaExchange *exchange, const SagaPart *part)
 {
-	char	   *type = saga_header_get(sending->head, "Content-Type");
+	char	   *type = saga_header_get(exchange->head, "Content-Type");
 
-	if (delivery->found != NULL)
-		saga_doc_push_value(state, "ResponseBody", delivery->found);
-	else if (sending->transport.truncated)
+	if (part->found != NULL)
+		saga_doc_push_value(state, "ResponseBody", part->found);
+	else if (exchange->transport.truncated)
 		saga_doc_push_string(state, "ResponseBody", SAGA_NOT_KEPT);
-	else if (sending->doc != NULL && (type == NULL || saga_head_says_json(sending->head)))
-		saga_doc_push_jsonb(state, "ResponseBody", sending->doc);
+	else if (exchange->doc != NULL && (type == NULL || saga_head_says_json(exchange->head)))
+		saga_doc_push_jsonb(state, "ResponseBody", exchange->doc);
 	else
-		saga_doc_push_string(state, "ResponseBody", sending->text);
+		saga_doc_push_string(state, "ResponseBody", exchange->text);
 }
 
 /* The rest of a line from text, without its end. */
@@ -271,14 +271,14 @@ push_headers(JsonbParseState **state, const char *head)
 }
 
 Jsonb *
-saga_answer_headers(const SagaSending *sending)
+saga_answer_headers(const SagaExchange *exchange)
 {
 	JsonbParseState *state = NULL;
 	Jsonb	   *headers;
 
-	if (sending->head == NULL || sending->head[0] == '\0')
+	if (exchange->head == NULL || exchange->head[0] == '\0')
 		return NULL;
-	headers = JsonbValueToJsonb(push_headers(&state, sending->head));
+	headers = JsonbValueToJsonb(push_headers(&state, exchange->head));
 	return VARSIZE(headers) <= SAGA_MAX_KEPT_HEADERS ? headers : NULL;
 }
 
@@ -295,15 +295,15 @@ status_text(const char *head)
 
 /* As a member of a larger document, or as one of its own. */
 JsonbValue *
-saga_push_output(JsonbParseState **parse, const SagaSending *sending, const SagaDelivery *delivery)
+saga_push_output(JsonbParseState **parse, const SagaExchange *exchange, const SagaPart *part)
 {
 	JsonbParseState *state = *parse;
 	JsonbValue *output;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	if (delivery->entry != NULL)
+	if (part->entry != NULL)
 	{
-		const SagaSnsEntry *entry = delivery->entry;
+		const SagaSnsEntry *entry = part->entry;
 
 		saga_doc_push_string(&state, "MessageId",
 							 saga_foreign_text(entry->message_id, strlen(entry->message_id), 100));
@@ -317,13 +317,13 @@ saga_push_output(JsonbParseState **parse, const SagaSending *sending, const Saga
 	}
 	else
 	{
-		saga_doc_push_int(&state, "StatusCode", delivery->status);
-		saga_doc_push_string(&state, "StatusText", status_text(sending->head));
+		saga_doc_push_int(&state, "StatusCode", part->status);
+		saga_doc_push_string(&state, "StatusText", status_text(exchange->head));
 		saga_doc_push_key(&state, "Headers");
-		(void) push_headers(&state, sending->head);
-		push_body(&state, sending, delivery);
-		if (delivery->captured != NULL)
-			saga_doc_push_jsonb(&state, "Captured", delivery->captured);
+		(void) push_headers(&state, exchange->head);
+		push_body(&state, exchange, part);
+		if (part->captured != NULL)
+			saga_doc_push_jsonb(&state, "Captured", part->captured);
 	}
 	output = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	*parse = state;
@@ -332,29 +332,29 @@ saga_push_output(JsonbParseState **parse, const SagaSending *sending, const Saga
 
 /* Of what is too long nothing is made that would be thrown away. */
 static bool
-is_kept(const SagaSending *sending, const SagaDelivery *delivery)
+is_kept(const SagaExchange *exchange, const SagaPart *part)
 {
-	if (delivery->entry != NULL || delivery->found != NULL)
+	if (part->entry != NULL || part->found != NULL)
 		return true;
-	return (sending->doc == NULL || VARSIZE(sending->doc) <= SAGA_MAX_RESPONSE) &&
-		(sending->doc != NULL || strlen(sending->text) <= SAGA_MAX_RESPONSE);
+	return (exchange->doc == NULL || VARSIZE(exchange->doc) <= SAGA_MAX_RESPONSE) &&
+		(exchange->doc != NULL || strlen(exchange->text) <= SAGA_MAX_RESPONSE);
 }
 
 Jsonb *
-saga_kept_output(const SagaSending *sending, const SagaDelivery *delivery)
+saga_kept_output(const SagaExchange *exchange, const SagaPart *part)
 {
 	JsonbParseState *state = NULL;
 	Jsonb	   *output;
 
-	if (is_kept(sending, delivery))
+	if (is_kept(exchange, part))
 	{
-		output = JsonbValueToJsonb(saga_push_output(&state, sending, delivery));
+		output = JsonbValueToJsonb(saga_push_output(&state, exchange, part));
 		if (VARSIZE(output) <= SAGA_MAX_RESPONSE)
 			return output;
 		state = NULL;
 	}
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_int(&state, "StatusCode", delivery->status);
+	saga_doc_push_int(&state, "StatusCode", part->status);
 	saga_doc_push_string(&state, "ResponseBody", SAGA_NOT_KEPT);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

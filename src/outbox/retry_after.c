@@ -10,7 +10,7 @@
 #include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "net/header.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 #include "regex/regex.h"
 #include "utils/builtins.h"
 
@@ -62,16 +62,16 @@ body_retry_after_ms(const char *pattern, const char *body)
 }
 
 int64
-saga_sending_retry_after_ms(const SagaSending *sending, SagaClass class, int status)
+saga_exchange_retry_after_ms(const SagaExchange *exchange, SagaClass class, int status)
 {
-	const SagaRetryAfter *settings = &sending->destination->retry_after;
+	const SagaRetryAfter *settings = &exchange->destination->retry_after;
 	int64		ms;
 
-	if (sending->head == NULL)
+	if (exchange->head == NULL)
 		return -1;
-	ms = header_retry_after_ms(saga_header_get(sending->head, settings->header ? settings->header : "Retry-After"));
+	ms = header_retry_after_ms(saga_header_get(exchange->head, settings->header ? settings->header : "Retry-After"));
 	if (ms < 0 && settings->body_regex != NULL && class != SAGA_CLASS_SUCCESS)
-		ms = body_retry_after_ms(settings->body_regex, sending->text);
+		ms = body_retry_after_ms(settings->body_regex, exchange->text);
 	if (ms < 0 && settings->default_s > 0 && status == 429)
 		ms = (int64) settings->default_s * 1000;
 	return ms;
@@ -79,7 +79,7 @@ saga_sending_retry_after_ms(const SagaSending *sending, SagaClass class, int sta
 
 /* Does the answer say when the request may come again? */
 bool
-saga_sending_is_put_off(const SagaSending *sending)
+saga_exchange_is_put_off(const SagaExchange *exchange)
 {
-	return saga_sending_retry_after_ms(sending, SAGA_CLASS_RETRY, sending->transport.status) >= 0;
+	return saga_exchange_retry_after_ms(exchange, SAGA_CLASS_RETRY, exchange->transport.status) >= 0;
 }

@@ -9,7 +9,7 @@
 #include "outbox/aws.h"
 #include "value/doc.h"
 #include "outbox/request_private.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 
 /* ---------- the form ---------- */
 
@@ -55,26 +55,26 @@ add_stored_attribute(const char *name, JsonbValue *value, void *arg)
 
 /* An execution's message that brings no trace of its own. */
 bool
-saga_sns_needs_trace(const SagaDelivery *delivery)
+saga_sns_needs_trace(const SagaPart *part)
 {
-	JsonbValue *attributes = saga_doc_get(&delivery->request->root, "MessageAttributes");
+	JsonbValue *attributes = saga_doc_get(&part->request->root, "MessageAttributes");
 
-	return delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH &&
+	return part->trace != NULL &&
 		(attributes == NULL || !saga_doc_is_object(attributes) ||
 		 saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) == NULL);
 }
 
 static void
-add_message(StringInfo form, const SagaDestination *destination, const SagaDelivery *delivery,
+add_message(StringInfo form, const SagaDestination *destination, const SagaPart *part,
 			const char *prefix)
 {
 	static const char *const members[] = {
 		"Message", "Subject", "MessageStructure", "MessageGroupId", "MessageDeduplicationId"
 	};
-	JsonbContainer *request = &delivery->request->root;
+	JsonbContainer *request = &part->request->root;
 	JsonbValue *attributes = saga_doc_get(request, "MessageAttributes");
 	AttributeState state = {form, prefix, 0};
-	char	   *key = saga_uuid_to_cstring(&delivery->idempotency_key);
+	char	   *key = saga_uuid_to_cstring(&part->idempotency_key);
 	int			i;
 
 	for (i = 0; i < lengthof(members); i++)
@@ -87,35 +87,35 @@ add_message(StringInfo form, const SagaDestination *destination, const SagaDeliv
 			add_field(form, psprintf("%s%s", prefix, members[i]), text);
 	}
 	add_attribute(&state, SAGA_SNS_ID_ATTRIBUTE, "String", "StringValue", key);
-	if (saga_sns_needs_trace(delivery))
+	if (saga_sns_needs_trace(part))
 		add_attribute(&state, SAGA_TRACEPARENT, "String", "StringValue",
-					  saga_aws_traceparent(&delivery->execution_id, &delivery->idempotency_key));
+					  saga_aws_traceparent(part->trace, &part->idempotency_key));
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_stored_attribute, &state);
 }
 
 void
-saga_compose_sns(SagaSending *sending)
+saga_compose_sns(SagaExchange *exchange)
 {
 	StringInfoData form;
 	int			i;
 
 	initStringInfo(&form);
 	appendStringInfo(&form, "Action=%s&Version=2010-03-31",
-					 sending->ndeliveries > 1 ? "PublishBatch" : "Publish");
-	add_field(&form, "TopicArn", sending->destination->topic_arn);
-	if (sending->ndeliveries == 1)
-		add_message(&form, sending->destination, sending->deliveries[0], "");
-	for (i = 0; i < sending->ndeliveries && sending->ndeliveries > 1; i++)
+					 exchange->nparts > 1 ? "PublishBatch" : "Publish");
+	add_field(&form, "TopicArn", exchange->destination->topic_arn);
+	if (exchange->nparts == 1)
+		add_message(&form, exchange->destination, exchange->parts[0], "");
+	for (i = 0; i < exchange->nparts && exchange->nparts > 1; i++)
 	{
 		char	   *prefix = psprintf("PublishBatchRequestEntries.member.%d.", i + 1);
 
 		add_field(&form, psprintf("%sId", prefix),
-				  saga_uuid_to_cstring(&sending->deliveries[i]->outbox_id));
-		add_message(&form, sending->destination, sending->deliveries[i], prefix);
+				  saga_uuid_to_cstring(&exchange->parts[i]->outbox_id));
+		add_message(&form, exchange->destination, exchange->parts[i], prefix);
 	}
-	sending->body = form.data;
-	sending->url = sending->destination->endpoint_url;
+	exchange->body = form.data;
+	exchange->url = exchange->destination->endpoint_url;
 }
 
 static void
@@ -131,14 +131,14 @@ add_attribute_size(const char *name, JsonbValue *value, void *arg)
 
 /* As the limit counts: message and attributes. */
 size_t
-saga_sns_size(const SagaDelivery *delivery)
+saga_sns_size(const SagaPart *part)
 {
-	JsonbContainer *request = &delivery->request->root;
+	JsonbContainer *request = &part->request->root;
 	JsonbValue *attributes = saga_doc_get(request, "MessageAttributes");
 	size_t		size = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;
 
 	size += strlen(saga_doc_get_string(request, "Message"));
-	if (saga_sns_needs_trace(delivery))
+	if (saga_sns_needs_trace(part))
 		size += SAGA_TRACEPARENT_SIZE;
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_attribute_size, &size);

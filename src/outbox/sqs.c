@@ -9,7 +9,7 @@
 #include "outbox/aws.h"
 #include "value/doc.h"
 #include "outbox/request_private.h"
-#include "outbox/sending.h"
+#include "outbox/exchange.h"
 #include "utils/json.h"
 
 static void
@@ -36,14 +36,14 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 
 /* Members of an object that has one already. */
 static void
-add_message(StringInfo body, const SagaDestination *destination, const SagaDelivery *delivery)
+add_message(StringInfo body, const SagaDestination *destination, const SagaPart *part)
 {
-	JsonbContainer *request = &delivery->request->root;
+	JsonbContainer *request = &part->request->root;
 	JsonbValue *attributes = saga_doc_get(request, "MessageAttributes");
 	JsonbValue *delay = saga_doc_get(request, "DelaySeconds");
 	char	   *group = saga_doc_get_string(request, "MessageGroupId");
 	char	   *dedup = saga_doc_get_string(request, "MessageDeduplicationId");
-	char	   *key = saga_uuid_to_cstring(&delivery->idempotency_key);
+	char	   *key = saga_uuid_to_cstring(&part->idempotency_key);
 
 	add_text(body, "MessageBody", saga_doc_get_string(request, "Message"));
 	if (delay != NULL)
@@ -54,37 +54,37 @@ add_message(StringInfo body, const SagaDestination *destination, const SagaDeliv
 		add_text(body, "MessageDeduplicationId", dedup != NULL ? dedup : key);
 	appendStringInfo(body, ",\"MessageAttributes\":{\"%s\":{\"DataType\":\"String\",\"StringValue\":\"%s\"}",
 					 SAGA_SNS_ID_ATTRIBUTE, key);
-	if (saga_sns_needs_trace(delivery))
+	if (saga_sns_needs_trace(part))
 		appendStringInfo(body, ",\"%s\":{\"DataType\":\"String\",\"StringValue\":\"%s\"}", SAGA_TRACEPARENT,
-						 saga_aws_traceparent(&delivery->execution_id, &delivery->idempotency_key));
+						 saga_aws_traceparent(part->trace, &part->idempotency_key));
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_attribute, body);
 	appendStringInfoChar(body, '}');
 }
 
 void
-saga_compose_sqs(SagaSending *sending)
+saga_compose_sqs(SagaExchange *exchange)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = exchange->destination;
 	StringInfoData body;
 	int			i;
 
 	saga_sqs_begin(&body, destination->queue_url);
-	if (sending->ndeliveries == 1)
-		add_message(&body, destination, sending->deliveries[0]);
+	if (exchange->nparts == 1)
+		add_message(&body, destination, exchange->parts[0]);
 	else
 	{
 		appendStringInfoString(&body, ",\"Entries\":[");
-		for (i = 0; i < sending->ndeliveries; i++)
+		for (i = 0; i < exchange->nparts; i++)
 		{
 			appendStringInfo(&body, "%s{\"Id\":\"%s\"", i > 0 ? "," : "",
-							 saga_uuid_to_cstring(&sending->deliveries[i]->outbox_id));
-			add_message(&body, destination, sending->deliveries[i]);
+							 saga_uuid_to_cstring(&exchange->parts[i]->outbox_id));
+			add_message(&body, destination, exchange->parts[i]);
 			appendStringInfoChar(&body, '}');
 		}
 		appendStringInfoChar(&body, ']');
 	}
 	appendStringInfoChar(&body, '}');
-	sending->body = body.data;
-	sending->url = destination->endpoint_url;
+	exchange->body = body.data;
+	exchange->url = destination->endpoint_url;
 }
