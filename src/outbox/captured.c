@@ -22,13 +22,13 @@
 #include "common/hashfn.h"
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "value/doc.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "value/doc.h"
 
 #define SAGA_CAPTURED_LOCK 0x534c
 

@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "limit/limit.h"
 #include "net/secret.h"
-#include "outbox/limit_private.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/array.h"

@@ -11,8 +11,8 @@
  */
 #include "postgres.h"
 
-#include "outbox/oauth.h"
 #include "common/clock.h"
+#include "endpoint/auth.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 

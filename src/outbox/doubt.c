@@ -15,10 +15,10 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "net/http.h"
-#include "value/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 /* The last one: a compensation that was handed on has two. */
 static SagaStatement lock_stmt = {

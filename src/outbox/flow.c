@@ -10,9 +10,9 @@
  */
 #include "postgres.h"
 
-#include "value/doc.h"
 #include "outbox/flow_private.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 /*
  * A server that keeps a failure under the key gives the same one for ever.

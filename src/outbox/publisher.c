@@ -15,10 +15,9 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
+#include "endpoint/auth.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "outbox/auth_private.h"
-#include "outbox/oauth.h"
 #include "outbox/publisher_private.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -102,7 +101,7 @@ saga_publisher_make(MemoryContext context, int max_in_flight)
 	publisher->context = AllocSetContextCreate(context, "saga publisher", ALLOCSET_DEFAULT_SIZES);
 	publisher->work = AllocSetContextCreate(publisher->context, "saga publisher turn",
 											ALLOCSET_DEFAULT_SIZES);
-	publisher->limiter = saga_limiter_create(publisher->context);
+	publisher->limiter = saga_limiter_create(publisher->context, saga_lease_is_dead);
 	dlist_init(&publisher->returned);
 	dlist_init(&publisher->claiming);
 	dlist_init(&publisher->ready);

@@ -12,12 +12,13 @@
 #include "common/statement.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "net/foreign.h"
 #include "net/header.h"
-#include "value/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 #define SAGA_MAX_CAUSE		32768	/* as States.* causes of AWS */
 #define SAGA_MAX_NOTE		1000	/* of an answer, in the attempt's record */

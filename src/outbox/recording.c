@@ -10,8 +10,8 @@
  */
 #include "postgres.h"
 
+#include "endpoint/auth.h"
 #include "miscadmin.h"
-#include "outbox/auth_private.h"
 #include "outbox/publisher_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

@@ -9,8 +9,8 @@
 #ifndef SAGA_OUTBOX_SENDING_H
 #define SAGA_OUTBOX_SENDING_H
 
+#include "endpoint/exchange.h"
 #include "lib/ilist.h"
-#include "outbox/exchange.h"
 #include "outbox/outbox.h"
 
 /* What is to be done with a message after an answer (flow.c). */

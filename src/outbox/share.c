@@ -6,7 +6,7 @@
 #include "postgres.h"
 
 #include "common/guc.h"
-#include "outbox/oauth.h"
+#include "endpoint/auth.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 

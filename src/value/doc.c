@@ -5,10 +5,10 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "value/doc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
+#include "value/doc.h"
 
 /* All numbers of a document may have so many digits that are written and not stored. */
 #define MAX_HIDDEN_DIGITS	(1024 * 1024)
