@@ -31,21 +31,6 @@ static int	max_objects_per_owner = 10000;
  */
 static bool defining = false;
 
-static const char *const kind_names[SAGA_OBJECT_KINDS] = {
-	[SAGA_OBJECT_QUEUE] = "queue",
-	[SAGA_OBJECT_WORKFLOW] = "workflow",
-	[SAGA_OBJECT_DESTINATION] = "destination",
-	[SAGA_OBJECT_SOURCE] = "source",
-	[SAGA_OBJECT_SECRET] = "secret",
-	[SAGA_OBJECT_BINDING] = "binding"
-};
-
-const char *
-saga_object_kind_name(SagaObjectKind kind)
-{
-	return kind_names[kind];
-}
-
 void
 saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup)
 {
@@ -313,7 +298,7 @@ saga_object_check_new_name(SagaObjectKind kind, const char *text)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid name of a %s: \"%s\"", kind_names[kind], text),
+			 errmsg("invalid name of a %s: \"%s\"", saga_object_kind_name(kind), text),
 			 errdetail("It reads as that of another role, which is written owner.name, quoted as identifiers are."),
 			 errhint("There is none of that owner and name that you may replace; give a new one a name without the owner.")));
 }
@@ -332,8 +317,9 @@ saga_object_find_to_replace(SagaObjectKind kind, const char *text, Oid user, Sag
 	return false;
 }
 
-char *
-saga_object_name(Oid owner, const char *name, Oid user)
+/* How the user has to write the name of an owner's object: it is bare when the object is his own.  palloc'd. */
+static char *
+name_for(Oid owner, const char *name, Oid user)
 {
 	char	   *role;
 
@@ -371,7 +357,7 @@ saga_object_elsewhere(SagaObjectKind kind, const char *name, Oid user, int right
 
 		CHECK_FOR_INTERRUPTS();
 		if (owner != user && look_up(kind, owner, name, &object) && saga_object_may(&object, user, rights))
-			return saga_object_name(owner, name, user);
+			return name_for(owner, name, user);
 	}
 	return NULL;
 }
@@ -383,7 +369,7 @@ saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s \"%s\" does not exist", kind_names[kind], text),
+			 errmsg("%s \"%s\" does not exist", saga_object_kind_name(kind), text),
 			 elsewhere != NULL ?
 			 errhint("A bare name is one's own. Another role has one that you may use: write %s.", elsewhere) :
 			 errhint("A bare name is one's own; another's is written owner.name, and needs a right that its owner grants.")));
@@ -408,6 +394,6 @@ saga_object_check_count(SagaObjectKind kind, Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("role \"%s\" has %d %ss, which is as many as one role can have",
-						GetUserNameFromId(owner, true), max_objects_per_owner, kind_names[kind]),
+						GetUserNameFromId(owner, true), max_objects_per_owner, saga_object_kind_name(kind)),
 				 errhint("An administrator can raise the setting pg_saga.max_objects_per_owner.")));
 }

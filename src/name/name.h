@@ -88,9 +88,6 @@ extern void saga_object_check_new_name(SagaObjectKind kind, const char *text);
  */
 extern List *saga_owner_path(Oid user);
 
-/* As a person has to write it: bare when it is the user's own; palloc'd. */
-extern char *saga_object_name(Oid owner, const char *name, Oid user);
-
 /*
  * Another role's object of a name that means nothing to the user, as he has to write
  * it; NULL: there is none that he has one of the rights on.  palloc'd.
@@ -114,11 +111,6 @@ extern bool saga_object_may(const SagaObject *object, Oid user, int rights);
  */
 extern void saga_object_forget_grants(SagaObjectKind kind, int32 id);
 
-/* Registers what is to be told, in the transaction, that a right on an object of a kind was taken back. */
-typedef void (*SagaObjectRevoked) (SagaObjectKind kind);
-
-extern void saga_object_on_revoke(SagaObjectRevoked revoked);
-
 /* Raises unless the caller could become this role. */
 extern void saga_object_check_new_owner(Oid role);
 
@@ -129,7 +121,15 @@ extern void saga_object_check_new_owner(Oid role);
 extern void saga_object_check_hash(SagaObjectKind kind, const char *name, Oid owner, const char *hash,
 								   const char *given);
 
+/* As it is written: "queue". */
 extern const char *saga_object_kind_name(SagaObjectKind kind);
+
+/* ---------- granting (grant.c) ---------- */
+
+/* Registers what is to be told, in the transaction, that a right on an object of a kind was taken back. */
+typedef void (*SagaObjectRevoked) (SagaObjectKind kind);
+
+extern void saga_object_on_revoke(SagaObjectRevoked revoked);
 
 extern void saga_name_init(void);	/* from _PG_init: the setting */
 
