@@ -353,8 +353,10 @@ extern void saga_rules_breakdown(SagaCheck *check);
 extern void saga_rules_sums(SagaCheck *check);
 extern void saga_rules_vat(SagaCheck *check);
 
+/* ---------- what rules share (rules.c) ---------- */
+
 /* Location of a member of an entry of a list: line < 0 is the document's list. */
-extern char *saga_place(int line, const char *list, int index, const char *member);
+extern char *saga_rule_place(int line, const char *list, int index, const char *member);
 
 /* At most check->compare decimals. */
 extern void saga_rule_decimals(SagaCheck *check, const char *rule, const SagaDecimal *amount,

@@ -20,17 +20,6 @@ need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rul
 /* ---------- document ---------- */
 
 void
-saga_rule_period(SagaCheck *check, const SagaPeriod *period, bool dated,
-				 const char *order, const char *given, const char *location)
-{
-	if (period->start.text == NULL && period->end.text == NULL && !dated)
-		FATAL_AT(given, location, "the period has neither start_date nor end_date");
-	if (period->start.day && period->end.day && period->end.day < period->start.day)
-		FATAL_AT(order, psprintf("%s/end_date", location), "the period ends on %s, before its start on %s",
-				 period->end.text, period->start.text);
-}
-
-void
 saga_rules_header(SagaCheck *check)
 {
 	SagaInvoice *doc = check->doc;
@@ -57,7 +46,7 @@ saga_rules_header(SagaCheck *check)
 	for (i = 0; i < doc->preceding_invoices.n; i++)
 	{
 		if (SAGA_ITEM(SagaIdentifier, &doc->preceding_invoices, i)->id == NULL)
-			FATAL_AT("BR-55", saga_place(-1, "preceding_invoices", i, "number"),
+			FATAL_AT("BR-55", saga_rule_place(-1, "preceding_invoices", i, "number"),
 					 "preceding invoice %d has no number", i + 1);
 	}
 	if (doc->delivery && doc->delivery->address)
