@@ -21,7 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "worker/pool.h"
+#include "worker/pool_private.h"
 #include "worker/procs_private.h"
 
 #define TIMERS_MS			50	/* for timers, before everything else has its turn */

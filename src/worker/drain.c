@@ -398,7 +398,7 @@ saga_drain(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	drain.context = AllocSetContextCreate(PortalContext, "saga.drain", ALLOCSET_SMALL_SIZES);
 	saga_suspect_init();
-	saga_recorder_attach(MyDatabaseId, false);
+	saga_recorder_attach(MyDatabaseId, false, saga_suspect_starts);
 	running = true;
 	PG_TRY();
 	{

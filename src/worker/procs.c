@@ -11,9 +11,7 @@
 
 #include <signal.h>
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -24,8 +22,6 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -68,6 +64,7 @@ saga_procs_shmem_size(void)
 	return MAXALIGN(sizeof(SagaProcsShared));
 }
 
+/* Counters of which a process remembers what it saw begin with 1: 0 is "never". */
 static void
 init_shared(SagaProcsShared *shared)
 {
@@ -584,114 +581,4 @@ saga_tell_launcher(void)
 		return;
 	pg_atomic_fetch_add_u32(&saga_procs->news, 1);
 	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
-}
-
-const char *
-saga_owner_problem(Oid owner)
-{
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
-	bool		can_login;
-
-	if (!HeapTupleIsValid(tuple))
-		return psprintf("role %u does not exist", owner);
-	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-	ReleaseSysCache(tuple);
-#ifndef BGWORKER_BYPASS_ROLELOGINCHECK
-	if (!can_login)
-		return psprintf("role \"%s\" is not permitted to log in, which workers need before PostgreSQL 17",
-						GetUserNameFromId(owner, false));
-#else
-	(void) can_login;
-#endif
-	if (saga_database_aclcheck(MyDatabaseId, owner, ACL_CONNECT) != ACLCHECK_OK)
-		return psprintf("role \"%s\" has no CONNECT privilege on this database",
-						GetUserNameFromId(owner, false));
-	return NULL;
-}
-
-void
-saga_note_keep(Oid dboid, const List *owners)
-{
-	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-	{
-		SagaNote   *n = &saga_procs->notes[i];
-
-		if (n->dboid == dboid && !list_member_oid(owners, n->owner))
-			n->dboid = InvalidOid;
-	}
-	LWLockRelease(saga_shared->lock);
-}
-
-/*
- * A place for one more reason: a free one, else the newest of the database that
- * has most, if that has more than ours would have.  So one database with very many
- * does not take all of them.  NULL: there is none.
- */
-static SagaNote *
-place_for_note(Oid dboid)
-{
-	SagaNote   *place = NULL;
-	int			most = 0;
-	int			ours = 0;
-
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-		ours += saga_procs->notes[i].dboid == dboid;
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-	{
-		SagaNote   *note = &saga_procs->notes[i];
-		int			n = 0;
-
-		if (!OidIsValid(note->dboid))
-			return note;
-		for (int j = 0; j < SAGA_MAX_NOTES; j++)
-			n += saga_procs->notes[j].dboid == note->dboid;
-		if (n > most || (n == most && note->since > place->since))
-			place = note;
-		most = Max(most, n);
-	}
-	return most > ours + 1 ? place : NULL;
-}
-
-static SagaNote *
-find_note(Oid dboid, Oid owner)
-{
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-	{
-		SagaNote   *note = &saga_procs->notes[i];
-
-		if (note->dboid == dboid && note->owner == owner)
-			return note;
-	}
-	return NULL;
-}
-
-SagaNoted
-saga_note_set(Oid dboid, Oid owner, const char *reason)
-{
-	SagaNote   *note;
-	SagaNoted	result = SAGA_NOTED;
-
-	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	note = find_note(dboid, owner);
-	if (reason == NULL)
-	{
-		if (note != NULL)
-			note->dboid = InvalidOid;
-	}
-	else if (note == NULL || strcmp(note->reason, reason) != 0)
-	{
-		if (note == NULL)
-			note = place_for_note(dboid);
-		result = note == NULL ? SAGA_NOTE_FULL : SAGA_NOTE_NEW;
-		if (note != NULL)
-		{
-			note->dboid = dboid;
-			note->owner = owner;
-			note->since = GetCurrentTimestamp();
-			strlcpy(note->reason, reason, sizeof(note->reason));
-		}
-	}
-	LWLockRelease(saga_shared->lock);
-	return result;
 }

@@ -169,6 +169,8 @@ extern void saga_proc_terminate(int types, Oid dboid);	/* SIGTERM */
 extern bool saga_database_closed(Oid dboid);
 extern void saga_tell_launcher(void);	/* something changed: it tries again at once */
 
+/* ---------- why executions wait (note.c) ---------- */
+
 /* Why no session of this role can be started, or NULL. Needs a transaction. */
 extern const char *saga_owner_problem(Oid owner);
 
@@ -211,7 +213,10 @@ extern void saga_lock_for_command(Node *stmt);
 
 /* ---------- the flight recorder (recorder.c) ---------- */
 extern void saga_recorder_startup(void);	/* from the shared memory startup hook */
-extern void saga_recorder_attach(Oid dboid, bool in_worker);	/* this process runs executions from now on */
+
+/* This process runs executions from now on; "starts" is called as each of them begins. */
+typedef void (*SagaRecorderStart) (const pg_uuid_t *execution_id);
+extern void saga_recorder_attach(Oid dboid, bool in_worker, SagaRecorderStart starts);
 extern void saga_recorder_detach(void); /* a session that stays: gives its slot back */
 extern void saga_recorder_terminated_by(int pid);	/* in a signal handler: SIGTERM came from there */
 
@@ -220,8 +225,8 @@ extern void saga_recorder_terminated_by(int pid);	/* in a signal handler: SIGTER
  * nobody wants to know) and frees the slots.  Returns their number; *left is
  * that of those for which the callback said false, whose slots stay.
  */
-typedef bool (*saga_recorder_callback) (const pg_uuid_t *execution_id);
-extern int	saga_recorder_collect(Oid dboid, saga_recorder_callback callback, int *left);
+typedef bool (*SagaRecorderFound) (const pg_uuid_t *execution_id);
+extern int	saga_recorder_collect(Oid dboid, SagaRecorderFound callback, int *left);
 
 /* ---------- suspects (suspect.c) ---------- */
 extern void saga_suspect_init(void);	/* sets the engine's hooks */

@@ -400,7 +400,7 @@ saga_worker_main(Datum arg)
 	install_sigterm();
 	pqsignal(SIGINT, on_sigint);
 	my_owner = args.owner;
-	saga_recorder_attach(args.dboid, true);
+	saga_recorder_attach(args.dboid, true, saga_suspect_starts);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, args.owner, flags);
 	saga_proc_connected("pg_saga worker", args.owner);
 	saga_suspect_init();
