@@ -61,6 +61,7 @@ kind_argument(const char *name)
 			 errhint("Kinds are \"workflow\", \"queue\", \"destination\", \"source\" and \"secret\".")));
 }
 
+/* Raises for a right that means nothing on this kind of object, and says which do. */
 static void
 check_right(SagaObjectKind kind, const char *name)
 {
@@ -83,6 +84,7 @@ typedef struct Grant
 	char	   *right;
 } Grant;
 
+/* Reads the arguments, and locks the row of the object against being dropped or given away. */
 static Grant
 grant_arguments(FunctionCallInfo fcinfo)
 {

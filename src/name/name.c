@@ -83,6 +83,7 @@ check_owner_path(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* The setting has another value, and with it comes who set it. */
 static void
 assign_owner_path(const char *newval, void *extra)
 {
@@ -215,6 +216,7 @@ parse_name(const char *text, ParsedName *parsed)
 bool		saga_missing_is_cached = false;
 bool		saga_ask_for_missing = false;
 
+/* The object of exactly this owner and name, by the look-up of its module. */
 static bool
 look_up(SagaObjectKind kind, Oid owner, const char *name, SagaObject *object)
 {
@@ -222,6 +224,7 @@ look_up(SagaObjectKind kind, Oid owner, const char *name, SagaObject *object)
 	return OidIsValid(owner) && lookups[kind] (owner, name, object);
 }
 
+/* What the name means, as far as the look-ups know from their caches. */
 static bool
 find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
 {
