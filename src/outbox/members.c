@@ -7,9 +7,9 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
 #include "outbox/request_private.h"
 #include "utils/numeric.h"
+#include "value/doc.h"
 
 typedef struct MembersState
 {

@@ -156,16 +156,16 @@ equip_sendings(SagaPublisher *publisher, SagaCandidate *candidate, const SagaGra
 	{
 		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		if (sending->limit != NULL)
+		if (sending->plan.limit != NULL)
 			continue;
-		sending->limit = candidate->group;
-		sending->place = linitial_int(candidate->places);
+		sending->plan.limit = candidate->group;
+		sending->plan.place = linitial_int(candidate->places);
 		candidate->places = list_delete_first(candidate->places);
-		sending->probe = grant->probe;
+		sending->plan.probe = grant->probe;
 		if (grant->first != 0)
 		{
-			sending->start_at = grant->first + n * grant->step_us;
-			sending->start_by = sending->start_at + grant->late_us;
+			sending->plan.start_at = grant->first + n * grant->step_us;
+			sending->plan.start_by = sending->plan.start_at + grant->late_us;
 		}
 		n++;
 	}
@@ -318,7 +318,7 @@ is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id)
 
 	dlist_foreach(iter, list)
 	{
-		SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
+		SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->exchange.destination;
 
 		if (destination->destination_id == destination_id)
 		{
@@ -448,8 +448,8 @@ forget_groups(SagaPublisher *publisher)
 		{
 			SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-			if (sending->limit != NULL)
-				sending->limit->used = true;
+			if (sending->plan.limit != NULL)
+				sending->plan.limit->used = true;
 		}
 	}
 	saga_limiter_forget_groups(publisher->limiter);
@@ -528,7 +528,7 @@ place_is_used(SagaPublisher *publisher, const SagaLimitGroup *group, int place)
 		{
 			SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-			if (sending->limit == group && sending->place == place)
+			if (sending->plan.limit == group && sending->plan.place == place)
 				return true;
 		}
 	}

@@ -8,9 +8,9 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "outbox/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
+#include "value/doc.h"
 
 bool
 saga_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)

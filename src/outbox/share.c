@@ -6,7 +6,7 @@
 #include "postgres.h"
 
 #include "common/guc.h"
-#include "outbox/oauth.h"
+#include "endpoint/auth.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 
@@ -33,7 +33,7 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 
 		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
 		{
-			const SagaDestination *other = dlist_container(SagaSending, node, iter.cur)->destination;
+			const SagaDestination *other = dlist_container(SagaSending, node, iter.cur)->exchange.destination;
 
 			load.all++;
 			if (destination == NULL)
@@ -83,7 +83,7 @@ saga_settling_share(const SagaPublisher *publisher, const SagaDestination *desti
 			const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
 			settling->n -= sending->settles &&
-				(sending->limit == group || sending->destination->destination_id == destination->destination_id);
+				(sending->plan.limit == group || sending->exchange.destination->destination_id == destination->destination_id);
 		}
 	}
 	if (settling->every_ms > 0)
