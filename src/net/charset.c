@@ -81,6 +81,7 @@ get_charset(const char *type, char *charset)
 
 /* ---------- names ---------- */
 
+/* Is it a name of UTF-8, or of what UTF-8 holds as it is? */
 static bool
 is_utf8_name(const char *charset)
 {
@@ -146,6 +147,7 @@ make_room(size_t len, size_t *size)
 	return len < MaxAllocHugeSize / SAGA_MAX_GROWTH - 1 ? malloc(*size) : NULL;
 }
 
+/* Converts a whole text by iconv; half of one is none. */
 static SagaCharsetResult
 convert(const char *name, const char *text, size_t len, char **converted, size_t *converted_len, size_t *size)
 {
@@ -196,6 +198,7 @@ convert_named(const char *name, const char *text, size_t len, char **converted, 
 	return convert(name, text, len, converted, converted_len, size);
 }
 
+/* One unit of UTF-16, in either order of its bytes. */
 static int
 unit_at(const unsigned char *p, bool big)
 {

@@ -44,6 +44,7 @@ leave_without_extension(void)
 	proc_exit(0);
 }
 
+/* A transaction that has the extension; without it the process ends. */
 static void
 begin_work(void)
 {
@@ -53,6 +54,7 @@ begin_work(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
+/* Commits it. */
 static void
 end_work(void)
 {
@@ -82,6 +84,7 @@ is_second(void)
 	return second;
 }
 
+/* Answers the launcher's question whether this database has the extension. */
 static void
 tell_launcher(const SagaProcArgs *args, SagaProbeResult result)
 {
@@ -186,6 +189,7 @@ sweep(SagaDatabaseSlot *slot)
 	return at;
 }
 
+/* The sweep has raised: it has its pause. */
 static bool
 sweep_failed(void)
 {
@@ -230,6 +234,7 @@ fire_timers(SagaDatabaseSlot *slot)
 	}
 }
 
+/* A step of the turn: tables are cleaned when it is time. */
 static TimestampTz
 retention(SagaDatabaseSlot *slot)
 {
@@ -242,6 +247,7 @@ retention(SagaDatabaseSlot *slot)
 	return saga_retention_next();
 }
 
+/* A step of the turn: workers, publishers and sources. */
 static TimestampTz
 serve_pool(SagaDatabaseSlot *slot)
 {
@@ -300,6 +306,7 @@ own_slot(void)
 	return &slot;
 }
 
+/* Runs one step of the turn: whatever raises in it delays this step alone. */
 static TimestampTz
 run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 {
@@ -360,6 +367,7 @@ turn(MemoryContext context)
 	return (long) Min((next - now) / 1000 + 1, WAIT_MAX_MS);
 }
 
+/* The turns, until nobody needs a coordinator here. */
 static void
 loop(void)
 {

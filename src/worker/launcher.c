@@ -82,6 +82,7 @@ saga_launcher_register(void)
 	RegisterBackgroundWorker(&worker);
 }
 
+/* Is it a database to be served, as pg_saga.databases says and as far as one can connect to it? */
 static bool
 is_wanted(Form_pg_database form, List *names)
 {
@@ -140,6 +141,7 @@ scan_databases(void)
 	saga_commit();
 }
 
+/* The coordinator could not begin, or ended soon: the next one comes after a pause. */
 static void
 start_failed(DatabaseEntry *entry, TimestampTz now)
 {
@@ -160,6 +162,7 @@ start_failed(DatabaseEntry *entry, TimestampTz now)
 	entry->retry_at = TimestampTzPlusMilliseconds(now, delay);
 }
 
+/* Nothing is known of a start any more, and its probe is free. */
 static void
 forget_start(DatabaseEntry *entry)
 {
@@ -171,6 +174,7 @@ forget_start(DatabaseEntry *entry)
 	entry->probe = -1;
 }
 
+/* Starts one, if a probe is free for its answer. */
 static void
 start_coordinator(DatabaseEntry *entry, TimestampTz now)
 {

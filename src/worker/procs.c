@@ -414,6 +414,7 @@ saga_recover(MemoryContext context)
 
 /* ---------- other processes ---------- */
 
+/* Is it taken by a process of one of these types, for this database or for any? */
 static bool
 slot_matches(const SagaProcSlot *slot, int types, Oid dboid)
 {
@@ -428,6 +429,7 @@ elapsed(uint64 now, uint64 since)
 	return since == 0 ? -1 : now > since ? (int64) (now - since) : 0;
 }
 
+/* What a worker runs: its slot is read without a lock, so a step that changed meanwhile is left out. */
 static void
 copy_batch(SagaProcCopy *copy, SagaProcSlot *slot, uint64 now)
 {

@@ -29,6 +29,7 @@
 #define FINISH_RETRY_MS	100
 
 
+/* Has the publisher had nothing to send, and nothing to wait for, for as long as a process may idle? */
 static bool
 is_idle_for_long(const SagaPublisher *publisher)
 {
@@ -81,6 +82,7 @@ finish(SagaPublisher *publisher)
 	proc_exit(0);
 }
 
+/* Publishes until there is nothing to do for long; what raises makes a new SagaPublisher. */
 static void
 loop(void)
 {

@@ -21,6 +21,7 @@
 #define TROUBLE_MAX_MS	30000
 
 
+/* Serves the sources until there are none; what raises and is of no source makes a new SagaReceiver. */
 static void
 loop(void)
 {

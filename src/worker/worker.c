@@ -52,6 +52,7 @@ static SagaStatement unlisted_stmt = {
 };
 
 
+/* No batch before a pause, which grows with each failure. */
 static void
 back_off(long min_ms, long max_ms)
 {
@@ -163,6 +164,7 @@ call_for_help(int32 queue_id)
 	}
 }
 
+/* Counts a batch, for saga.workers. */
 static void
 count_batch(const SagaBatchResult *result)
 {
@@ -305,6 +307,7 @@ work_or_wait(volatile TimestampTz *idle_since)
 	return sleep_until_needed(*idle_since);
 }
 
+/* Batches, until nobody needs this worker; what raises is the trouble of one batch. */
 static void
 loop(void)
 {
@@ -329,6 +332,7 @@ loop(void)
 	}
 }
 
+/* The handler of SIGTERM: who ends a worker decides whether what it runs is suspect. */
 static void
 note_sender(int signo, siginfo_t *info, void *context)
 {
@@ -375,6 +379,7 @@ on_sigint(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
+/* pqsignal would not tell the handler who sent it. */
 static void
 install_sigterm(void)
 {
