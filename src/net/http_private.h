@@ -34,6 +34,15 @@ saga_http_now_ms(void)
 	return (int64) (saga_monotonic_us() / 1000);
 }
 
+/* ---------- while something else is done (http.c) ---------- */
+
+/*
+ * The same as saga_http_run without telling answers, for this process's SagaHttp if it has
+ * one: in the middle of long work, inside a transaction or not, so that
+ * requests go on.  Raises nothing, and does nothing if it did just now.
+ */
+extern void saga_http_attend(void);
+
 /* ---------- what could not begin (waiting.c) ---------- */
 
 /* When its time is over, or that to wait. */

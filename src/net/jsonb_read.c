@@ -12,9 +12,9 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "net/http.h"
+#include "net/http_private.h"
 #include "net/json.h"
-#include "net/jsonb_read.h"
+#include "net/jsonb_read_private.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
