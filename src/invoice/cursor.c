@@ -297,7 +297,7 @@ saga_cursor_skip(SagaCursor *r)
 		else
 		{
 			len = saga_cursor_word(r, &text);
-			if ((*text == '-' || isdigit((unsigned char) *text)) && !saga_number_storable(text, len))
+			if ((*text == '-' || isdigit((unsigned char) *text)) && !saga_decimal_storable(text, len))
 				saga_cursor_unstorable(r, "a number beyond all use", "a number that can be stored");
 		}
 		CHECK_FOR_INTERRUPTS();

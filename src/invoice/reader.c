@@ -58,13 +58,13 @@ read_day(SagaCursor *r, const SagaMember *member, SagaDay *day)
 	int			len = read_text(r, member, &text);
 
 	day->text = is_blank(text, len) ? NULL : pnstrdup(text, len);
-	day->day = day->text ? saga_day_parse(day->text) : 0;
+	day->day = day->text ? saga_invoice_day_parse(day->text) : 0;
 	if (day->text && day->day == 0)
 	{
 		MemoryContext old = saga_report_begin(r->report);
 
 		saga_report(r->report, "INV-DATE", SAGA_FATAL, saga_cursor_place(r),
-					"found %s, expected a day of the calendar as YYYY-MM-DD", saga_quote_found(text, len));
+					"found %s, expected a day of the calendar as YYYY-MM-DD", saga_report_quote(text, len));
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -90,7 +90,7 @@ read_decimal(SagaCursor *r, SagaDecimal *decimal)
 	else
 	{
 		len = saga_cursor_word(r, &text);
-		if (!saga_number_storable(text, len))
+		if (!saga_decimal_storable(text, len))
 			r->report->unstorable = true;
 	}
 	if (!saga_decimal_parse(text, len, decimal))
@@ -99,7 +99,7 @@ read_decimal(SagaCursor *r, SagaDecimal *decimal)
 
 		saga_report(r->report, "INV-NUM", SAGA_FATAL, saga_cursor_place(r),
 					"found %s, expected a decimal such as \"1234.50\" (a point, no thousands separator, at most %d digits before and after it)",
-					saga_quote_found(text, len), SAGA_DECIMAL_MAX_DIGITS);
+					saga_report_quote(text, len), SAGA_DECIMAL_MAX_DIGITS);
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -275,7 +275,7 @@ read_object(SagaCursor *r, const SagaShape *shape, char *result)
 }
 
 bool
-saga_read_document(const char *text, int len, const SagaShape *shape, void *result, SagaReport *report)
+saga_invoice_read_document(const char *text, int len, const SagaShape *shape, void *result, SagaReport *report)
 {
 	SagaCursor	reader;
 

@@ -103,7 +103,7 @@ extern const char *saga_cursor_kind(SagaCursor *r);
  * Reads one object into a zeroed struct of its shape.  False when the text is
  * not an object.  As in jsonb the last of several members of one name counts.
  */
-extern bool saga_read_document(const char *text, int len, const SagaShape *shape, void *result,
-							   SagaReport *report);
+extern bool saga_invoice_read_document(const char *text, int len, const SagaShape *shape, void *result,
+									   SagaReport *report);
 
 #endif							/* SAGA_INVOICE_READER_PRIVATE_H */

@@ -129,14 +129,14 @@ check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	else if (saga_code_find(SAGA_CODES_COUNTRY, party->address->country) == NULL)
 		FATAL_AT("BR-CL-14", psprintf("/%s/address/country", rules->member),
 				 "found %s, expected a country code of ISO 3166-1",
-				 saga_quote_found(party->address->country, strlen(party->address->country)));
+				 saga_report_quote(party->address->country, strlen(party->address->country)));
 	if (party->vat_id == NULL && rules->vat_id)
 		FATAL_AT(rules->vat_id, psprintf("/%s/vat_id", rules->member), "the %s has no VAT identifier",
 				 rules->title);
 	if (party->vat_id && !has_country_prefix(party->vat_id))
 		FATAL_AT("BR-CO-09", psprintf("/%s/vat_id", rules->member),
 				 "found %s, expected a VAT identifier that starts with its country code",
-				 saga_quote_found(party->vat_id, strlen(party->vat_id)));
+				 saga_report_quote(party->vat_id, strlen(party->vat_id)));
 	if (party->electronic_address && party->electronic_address->scheme == NULL && rules->electronic)
 		FATAL_AT(rules->electronic, psprintf("/%s/electronic_address/scheme", rules->member),
 				 "the electronic address of the %s has no scheme", rules->title);
@@ -221,9 +221,9 @@ check_accounts(SagaCheck *check, const SagaPayment *payment)
 
 		if (id == NULL)
 			FATAL_AT("BR-50", psprintf("/payment/accounts/%d/id", i), "account %d has no identifier", i + 1);
-		else if (sepa && !saga_iban_valid(id))
+		else if (sepa && !saga_invoice_iban_valid(id))
 			WARN_AT("INV-IBAN", psprintf("/payment/accounts/%d/id", i),
-					"found %s, expected an IBAN with a valid checksum", saga_quote_found(id, strlen(id)));
+					"found %s, expected an IBAN with a valid checksum", saga_report_quote(id, strlen(id)));
 		found |= (id != NULL);
 	}
 	if (transfer && !found)

@@ -79,7 +79,7 @@ check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRule
 				 "the %s has no VAT category", rules->title);
 	if (rules->category && item->vat_category && item->category == SAGA_VAT_UNKNOWN)
 		FATAL_AT("BR-CL-17", saga_rule_place(line, rules->list, i, "vat_category"),
-				 "found %s, expected a VAT category", saga_quote_found(item->vat_category, strlen(item->vat_category)));
+				 "found %s, expected a VAT category", saga_report_quote(item->vat_category, strlen(item->vat_category)));
 	if (item->reason == NULL && item->reason_code == NULL)
 	{
 		char	   *location = saga_rule_place(line, rules->list, i, "reason");
@@ -165,7 +165,7 @@ check_presence(SagaCheck *check, const SagaLine *line, int i)
 		FATAL_AT("BR-CO-04", at_line(i, "vat_category"), "line %d has no VAT category", i + 1);
 	else if (line->category == SAGA_VAT_UNKNOWN)
 		FATAL_AT("BR-CL-18", at_line(i, "vat_category"), "found %s, expected a VAT category",
-				 saga_quote_found(line->vat_category, strlen(line->vat_category)));
+				 saga_report_quote(line->vat_category, strlen(line->vat_category)));
 }
 
 static void
@@ -249,7 +249,7 @@ saga_rules_lines(SagaCheck *check)
 			entry = line_ids_insert(ids, line->id, &found);
 			if (found)
 				WARN_AT("INV-LINE-ID", at_line(i, "id"), "found %s, which line %d has too",
-						saga_quote_found(line->id, strlen(line->id)), entry->line + 1);
+						saga_report_quote(line->id, strlen(line->id)), entry->line + 1);
 			else
 				entry->line = i;
 		}

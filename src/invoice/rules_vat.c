@@ -88,7 +88,7 @@ forbid_vat_id(SagaCheck *check, const SagaParty *party, const char *rule, const 
 {
 	if (party && party->vat_id)
 		FATAL_AT(rule, location, "found %s, expected no VAT identifier where VAT category O is used",
-				 saga_quote_found(party->vat_id, strlen(party->vat_id)));
+				 saga_report_quote(party->vat_id, strlen(party->vat_id)));
 }
 
 static void

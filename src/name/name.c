@@ -107,7 +107,7 @@ saga_name_init(void)
 }
 
 List *
-saga_owner_path(Oid user)
+saga_name_owner_path(Oid user)
 {
 	List	   *owners = NIL;
 	List	   *names;
@@ -213,8 +213,8 @@ parse_name(const char *text, ParsedName *parsed)
 	return true;
 }
 
-bool		saga_missing_is_cached = false;
-bool		saga_ask_for_missing = false;
+bool		saga_name_missing_is_cached = false;
+bool		saga_name_ask_for_missing = false;
 
 /* The object of exactly this owner and name, by the look-up of its module. */
 static bool
@@ -240,7 +240,7 @@ find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *ob
 		return look_up(kind, parsed.owner, parsed.name, object) && saga_object_may(object, user, rights);
 	if (strcmp(parsed.name, text) != 0 && look_up(kind, user, parsed.name, object))
 		return true;
-	foreach(lc, saga_owner_path(user))
+	foreach(lc, saga_name_owner_path(user))
 	{
 		if (look_up(kind, lfirst_oid(lc), parsed.name, object) && saga_object_may(object, user, rights))
 			return true;
@@ -257,19 +257,19 @@ saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, Sa
 {
 	bool		found;
 
-	saga_missing_is_cached = false;
+	saga_name_missing_is_cached = false;
 	if (find(kind, text, user, rights, object))
 		return true;
-	if (!saga_missing_is_cached)
+	if (!saga_name_missing_is_cached)
 		return false;
-	saga_ask_for_missing = true;
+	saga_name_ask_for_missing = true;
 	PG_TRY();
 	{
 		found = find(kind, text, user, rights, object);
 	}
 	PG_FINALLY();
 	{
-		saga_ask_for_missing = false;
+		saga_name_ask_for_missing = false;
 	}
 	PG_END_TRY();
 	return found;

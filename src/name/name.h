@@ -56,8 +56,8 @@ extern void saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup);
  * Of look-ups that cache what there is not: is_cached says that one of them
  * knew of a name, from its cache, that there is none; ask, that it is to look.
  */
-extern bool saga_missing_is_cached;
-extern bool saga_ask_for_missing;
+extern bool saga_name_missing_is_cached;
+extern bool saga_name_ask_for_missing;
 
 /*
  * What a name means for a user who needs one of these rights (bits) on it; false:
@@ -86,7 +86,7 @@ extern void saga_object_check_new_name(SagaObjectKind kind, const char *text);
  * The owners after the user himself, in the order of pg_saga.owner_path, for look-ups by
  * something else than a name.  The setting counts when the user set it, or an administrator.
  */
-extern List *saga_owner_path(Oid user);
+extern List *saga_name_owner_path(Oid user);
 
 /*
  * Another role's object of a name that means nothing to the user, as he has to write

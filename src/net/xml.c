@@ -139,7 +139,7 @@ parse(XML_Parser *parser, const char *text, size_t len, XML_StartElementHandler 
 	bool		ok;
 
 	/* what was converted may still say what it was in before */
-	if (len > INT_MAX || (*parser = XML_ParserCreate(saga_is_utf8(text, len) ? "UTF-8" : NULL)) == NULL)
+	if (len > INT_MAX || (*parser = XML_ParserCreate(saga_charset_is_utf8(text, len) ? "UTF-8" : NULL)) == NULL)
 		return false;
 	XML_SetUserData(*parser, parser);
 	XML_SetElementHandler(*parser, start, end);

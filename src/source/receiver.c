@@ -282,7 +282,7 @@ wait_for_work(SagaReceiver *receiver, long timeout_ms)
 }
 
 SagaReceiver *
-saga_receiver_create(MemoryContext context)
+saga_source_receiver_create(MemoryContext context)
 {
 	SagaReceiver *receiver = MemoryContextAllocZero(context, sizeof(SagaReceiver));
 
@@ -296,7 +296,7 @@ saga_receiver_create(MemoryContext context)
 }
 
 bool
-saga_receiver_turn(SagaReceiver *receiver, long timeout_ms)
+saga_source_receiver_turn(SagaReceiver *receiver, long timeout_ms)
 {
 	MemoryContext old = CurrentMemoryContext;
 	int			done = step(receiver);
@@ -313,7 +313,7 @@ saga_receiver_turn(SagaReceiver *receiver, long timeout_ms)
  * for ever: then the process begins anew, and messages come again.
  */
 bool
-saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
+saga_source_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
 {
 	SagaIntake *intake = receiver->current;
 

@@ -48,8 +48,8 @@ leave_without_extension(void)
 static void
 begin_work(void)
 {
-	saga_begin();
-	if (!saga_extension_try_lock())
+	saga_proc_begin_transaction();
+	if (!saga_proc_try_lock_extension())
 		leave_without_extension();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
@@ -59,7 +59,7 @@ static void
 end_work(void)
 {
 	PopActiveSnapshot();
-	saga_commit();
+	saga_proc_commit();
 }
 
 /* Another coordinator of this database that was here before us, started by an earlier launcher. */
@@ -109,7 +109,7 @@ leave_if_extension_gone(void)
 	}
 	if (noted)
 		return;
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 		leave_without_extension();
 	/* created again since: all that is known of its queues is gone */
 	slot = saga_my_database();
@@ -322,7 +322,7 @@ run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = saga_recover(context);
+		ErrorData  *error = saga_proc_recover(context);
 		long		max_ms = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? LOCK_TROUBLE_MAX_MS : TROUBLE_MAX_MS;
 		long		pause = Min(max_ms, TROUBLE_MIN_MS << Min(steps[i].failures, 10));
 
@@ -393,7 +393,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			(void) saga_recover(context);
+			(void) saga_proc_recover(context);
 			timeout = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
 			/* undoing what it did has woken us */
@@ -416,7 +416,7 @@ saga_coordinator_main(Datum arg)
 
 	if (is_second())
 		proc_exit(0);
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 	{
 		SagaDatabaseSlot *slot = saga_database_slot(args.dboid, false);
 
@@ -430,7 +430,7 @@ saga_coordinator_main(Datum arg)
 			 * A CREATE EXTENSION that committed since sets the flag and wakes
 			 * the launcher again, before or after this.
 			 */
-			if (saga_extension_is_there())
+			if (saga_proc_has_extension())
 			{
 				SpinLockAcquire(&slot->mutex);
 				slot->has_extension = true;

@@ -117,7 +117,7 @@ scan_databases(void)
 	while ((entry = hash_seq_search(&seq)) != NULL)
 		entry->listed = false;
 
-	saga_begin();
+	saga_proc_begin_transaction();
 	(void) GetTransactionSnapshot();
 	rel = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(rel, 0, NULL);
@@ -138,7 +138,7 @@ scan_databases(void)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	saga_commit();
+	saga_proc_commit();
 }
 
 /* The coordinator could not begin, or ended soon: the next one comes after a pause. */
@@ -287,7 +287,7 @@ serve_database(DatabaseEntry *entry, TimestampTz now, bool is_news)
 	}
 	if (entry->state != DB_UNKNOWN)
 		return DT_NOEND;
-	if (saga_database_closed(entry->dboid))
+	if (saga_proc_database_is_closed(entry->dboid))
 		return DT_NOEND;		/* we are woken when it opens */
 	if (entry->retry_at > now)
 		return entry->retry_at;

@@ -110,7 +110,7 @@ refuse(Oid role, const char *what)
 }
 
 void
-saga_refuse_drop_role(Oid role)
+saga_owned_refuse_drop_role(Oid role)
 {
 	if (saga_keep_owners && is_concerned())
 		refuse(role, "cannot drop");
@@ -118,7 +118,7 @@ saga_refuse_drop_role(Oid role)
 
 /* Whoever may not is left to the server; the owner of the extension drops all of it. */
 void
-saga_refuse_drop_owned(DropOwnedStmt *stmt)
+saga_owned_refuse_drop(DropOwnedStmt *stmt)
 {
 	ListCell   *lc;
 
@@ -241,7 +241,7 @@ give_all(Oid owner, Oid heir)
 
 /* After the server's own part, which has looked at the rights. */
 void
-saga_reassign_owned(ReassignOwnedStmt *stmt)
+saga_owned_reassign(ReassignOwnedStmt *stmt)
 {
 	Oid			heir;
 	ListCell   *lc;

@@ -100,15 +100,15 @@ has_enabled_sources(SagaPool *pool)
 		!TimestampDifferenceExceeds(sources_seen_at, pool->now, SOURCES_LOOK_MS))
 		return sources_enabled;
 	sources_known = false;
-	saga_begin();
-	if (saga_extension_try_lock())
+	saga_proc_begin_transaction();
+	if (saga_proc_try_lock_extension())
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		sources_enabled = saga_source_any_enabled();
 		PopActiveSnapshot();
 		sources_known = true;
 	}
-	saga_commit();
+	saga_proc_commit();
 	sources_seen = generation;
 	sources_seen_at = pool->now;
 	return sources_known && sources_enabled;

@@ -110,8 +110,8 @@ compare_turns(const ListCell *a, const ListCell *b)
 static List *
 read_unlisted(List *owners)
 {
-	saga_begin();
-	if (saga_extension_try_lock())
+	saga_proc_begin_transaction();
+	if (saga_proc_try_lock_extension())
 	{
 		SagaRows   *rows;
 		MemoryContext old;
@@ -127,7 +127,7 @@ read_unlisted(List *owners)
 		MemoryContextSwitchTo(old);
 		PopActiveSnapshot();
 	}
-	saga_commit();
+	saga_proc_commit();
 	return owners;
 }
 
@@ -336,11 +336,11 @@ owner_may_run(SagaPool *pool, Oid owner)
 		pool->next = Min(pool->next, trouble->retry_at);
 		return false;
 	}
-	saga_begin();
+	saga_proc_begin_transaction();
 	problem = saga_owner_problem(owner);
 	if (problem != NULL)
 		problem = MemoryContextStrdup(old, problem);
-	saga_commit();
+	saga_proc_commit();
 	MemoryContextSwitchTo(old);
 
 	noted = saga_note_set(MyDatabaseId, owner, problem);

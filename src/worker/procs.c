@@ -163,7 +163,7 @@ leave_quietly(void)
 /*
  * In a transaction die() ends it with a FATAL error.  Between transactions
  * there is nothing to complain about: the process leaves by itself
- * (saga_proc_interrupts), or when it begins the next one (saga_begin).
+ * (saga_proc_interrupts), or when it begins the next one (saga_proc_begin_transaction).
  *
  * What a process does that finishes is cancelled, once; then it looks at
  * saga_proc_told_to_end.
@@ -294,14 +294,14 @@ saga_proc_wanted(void)
 	if (saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) != 0)
 		return false;
 	return saga_my_proc == NULL || !OidIsValid(saga_my_proc->dboid) ||
-		!saga_database_closed(saga_my_proc->dboid);
+		!saga_proc_database_is_closed(saga_my_proc->dboid);
 }
 
 bool
 saga_proc_is_one_too_many(void)
 {
 	return saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) == LEAVE_ONE_TOO_MANY &&
-		!saga_database_closed(saga_my_proc->dboid);
+		!saga_proc_database_is_closed(saga_my_proc->dboid);
 }
 
 bool
@@ -332,7 +332,7 @@ saga_proc_wait(long timeout_ms)
 static MemoryContext outside_context = NULL;
 
 void
-saga_begin(void)
+saga_proc_begin_transaction(void)
 {
 	Assert(!IsTransactionState());
 	outside_context = CurrentMemoryContext;
@@ -351,7 +351,7 @@ saga_begin(void)
 }
 
 void
-saga_commit(void)
+saga_proc_commit(void)
 {
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(outside_context);
@@ -362,7 +362,7 @@ saga_commit(void)
  * sent, but holds the lock on the extension until after them.
  */
 bool
-saga_extension_try_lock(void)
+saga_proc_try_lock_extension(void)
 {
 	Oid			extension = saga_extension_oid(true);
 
@@ -373,23 +373,23 @@ saga_extension_try_lock(void)
 }
 
 bool
-saga_extension_is_there(void)
+saga_proc_has_extension(void)
 {
 	bool		result;
 
-	saga_begin();
+	saga_proc_begin_transaction();
 
 	/*
 	 * one that was dropped and created again in one transaction is another
 	 * one
 	 */
-	result = saga_extension_try_lock() || saga_extension_try_lock();
-	saga_commit();
+	result = saga_proc_try_lock_extension() || saga_proc_try_lock_extension();
+	saga_proc_commit();
 	return result;
 }
 
 ErrorData *
-saga_recover(MemoryContext context)
+saga_proc_recover(MemoryContext context)
 {
 	ErrorData  *error;
 
@@ -563,7 +563,7 @@ saga_proc_terminate(int types, Oid dboid)
 }
 
 bool
-saga_database_closed(Oid dboid)
+saga_proc_database_is_closed(Oid dboid)
 {
 	SagaDatabaseSlot *slot = saga_database_slot(dboid, false);
 	bool		closed;
@@ -577,7 +577,7 @@ saga_database_closed(Oid dboid)
 }
 
 void
-saga_tell_launcher(void)
+saga_proc_tell_launcher(void)
 {
 	if (saga_procs == NULL)
 		return;

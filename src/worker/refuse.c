@@ -362,7 +362,7 @@ changes_extension(Node *stmt)
  * right is left to the server, which refuses these commands in time.
  */
 void
-saga_lock_for_command(Node *stmt)
+saga_owned_lock_for_command(Node *stmt)
 {
 	Oid			extension;
 

@@ -103,7 +103,7 @@ tell(int news)
 		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
 	if (news & (SAGA_NEWS_EXTENSION | SAGA_NEWS_DATABASES))
-		saga_tell_launcher();
+		saga_proc_tell_launcher();
 }
 
 /* What this transaction has to tell others, in bits. */
@@ -189,7 +189,7 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, voi
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
 	if (access == OAT_DROP && classId == AuthIdRelationId)
-		saga_refuse_drop_role(objectId);
+		saga_owned_refuse_drop_role(objectId);
 	if (classId != ExtensionRelationId || subId != 0)
 		return;
 	/* an update may be what its processes waited for */
@@ -247,7 +247,7 @@ open_database(bool dropped)
 		saga_note_keep(dboid, NIL);
 	if (dropped)
 		(void) saga_recorder_collect(dboid, NULL, &left);
-	saga_tell_launcher();
+	saga_proc_tell_launcher();
 }
 
 /* A session that is terminated in the middle of the command. */
@@ -469,14 +469,14 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		return;
 	saga_refuse_command(stmt);
 	if (IsA(stmt, DropOwnedStmt))
-		saga_refuse_drop_owned((DropOwnedStmt *) stmt);
-	saga_lock_for_command(stmt);
+		saga_owned_refuse_drop((DropOwnedStmt *) stmt);
+	saga_owned_lock_for_command(stmt);
 	note_command(stmt);
 	if (!OidIsValid(dboid) && gid == NULL)
 	{
 		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		if (IsA(stmt, ReassignOwnedStmt))
-			saga_reassign_owned((ReassignOwnedStmt *) stmt);
+			saga_owned_reassign((ReassignOwnedStmt *) stmt);
 		return;
 	}
 	register_exit();

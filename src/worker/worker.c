@@ -75,7 +75,7 @@ check_still_wanted(void)
 					(errmsg("executions wait: %s", problem)));
 		proc_exit(0);
 	}
-	if (!saga_extension_try_lock())
+	if (!saga_proc_try_lock_extension())
 		proc_exit(0);
 }
 
@@ -103,7 +103,7 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 	SagaBatchOptions options = {.max_executions = 0, .in_drain = false};
 	const SagaQueue *queue;
 
-	saga_begin();
+	saga_proc_begin_transaction();
 	check_still_wanted();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	queue = my_queue(queue_id);
@@ -115,7 +115,7 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 		saga_suspect_survived();
 	}
 	PopActiveSnapshot();
-	saga_commit();
+	saga_proc_commit();
 	if (queue == NULL)
 		return false;
 	saga_engine_batch_committed();
@@ -139,13 +139,13 @@ fire_large_timers(int32 queue_id)
 		TimestampTz next;
 
 		MemoryContextReset(batch_context);
-		saga_begin();
+		saga_proc_begin_transaction();
 		check_still_wanted();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		queue = my_queue(queue_id);
 		moved = queue == NULL ? 0 : saga_timers_fire(queue, GetCurrentTimestamp(), LARGE_TIMERS_AT_ONCE, &next);
 		PopActiveSnapshot();
-		saga_commit();
+		saga_proc_commit();
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -218,7 +218,7 @@ read_unlisted(int32 *ids, int max)
 
 	/* first: what comes now is another one */
 	unlisted_seen = saga_unlisted(SAGA_QUEUE_WORKFLOW);
-	saga_begin();
+	saga_proc_begin_transaction();
 	check_still_wanted();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = saga_query(&unlisted_stmt, saga_param_oid("owner", my_owner), saga_param_int4("after", after),
@@ -235,7 +235,7 @@ read_unlisted(int32 *ids, int max)
 	else
 		unlisted_seen--;		/* there may be more */
 	PopActiveSnapshot();
-	saga_commit();
+	saga_proc_commit();
 	return n;
 }
 
@@ -322,7 +322,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error = saga_recover(batch_context);
+			ErrorData  *error = saga_proc_recover(batch_context);
 
 			saga_proc_busy_end();
 			saga_engine_batch_aborted(error);
