@@ -18,29 +18,6 @@
 #include "utils/timestamp.h"
 #include "value/doc.h"
 
-static const char *const class_names[] = {
-	"success", "pending", "retry", "uncertain", "duplicate", "auth", "split", "fatal"
-};
-
-const char *
-saga_class_name(SagaClass class)
-{
-	return class_names[class];
-}
-
-int
-saga_class_of_name(const char *name)
-{
-	int			class;
-
-	for (class = lengthof(class_names) - 1; class >= 0; class--)
-	{
-		if (strcmp(class_names[class], name) == 0)
-			break;
-	}
-	return class;
-}
-
 void
 saga_part_set_outcome(SagaPart *part, SagaClass class, int status, const char *error, const char *cause)
 {

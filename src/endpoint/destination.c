@@ -27,36 +27,6 @@
 
 PG_FUNCTION_INFO_V1(saga_destination_changed);
 
-/* ---------- kinds ---------- */
-
-static const char *const kind_names[] = {
-	[SAGA_DESTINATION_HTTP] = "http",
-	[SAGA_DESTINATION_SNS] = "sns",
-	[SAGA_DESTINATION_SQS] = "sqs"
-};
-
-const char *
-saga_destination_kind_name(SagaDestinationKind kind)
-{
-	return kind_names[kind];
-}
-
-bool
-saga_destination_kind_parse(const char *name, SagaDestinationKind *kind)
-{
-	int			i;
-
-	for (i = 0; i < lengthof(kind_names); i++)
-	{
-		if (strcmp(kind_names[i], name) == 0)
-		{
-			*kind = (SagaDestinationKind) i;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* ---------- the cache ---------- */
 
 typedef struct Entry

@@ -390,3 +390,16 @@ saga_settings_finish_answers(SagaSettingsState *state)
 	if (destination->poll == NULL && says_pending(&destination->rules))
 		saga_settings_fault(state, "$.poll", "is missing, and a rule in $.classify says \"pending\"");
 }
+
+bool
+saga_capture_has(const SagaCapture *capture, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < capture->n; i++)
+	{
+		if (strcmp(capture->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}

@@ -20,6 +20,10 @@ extern void saga_settings_retry_after(SagaSettingsState *state, const char *path
 extern void saga_settings_url(SagaSettingsState *state, const char *path, const char *text, bool templates,
 							  SagaUrl *url);
 
+/* settings_object.c: a number within the bounds of its setting; field is an int or a double */
+extern void saga_settings_number(SagaSettingsState *state, const char *path, const SagaSetting *setting, JsonbValue *value,
+								 void *field);
+
 /* settings_answer.c */
 extern void saga_settings_uncertain_as(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
 extern void saga_settings_rules(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);

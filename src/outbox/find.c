@@ -53,6 +53,20 @@ saga_destination_look(SagaDestinationLook *look)
 	saga_rows_free(rows);
 }
 
+/* As many as there are slots: nobody's are left out for those of another one. */
+const SagaQueueKey *
+saga_publisher_ready(SagaPublisher *publisher, int *n)
+{
+	*n = 0;
+	if (saga_shared == NULL)
+		return NULL;
+	if (publisher->queues_ready == NULL)
+		publisher->queues_ready = MemoryContextAllocHuge(publisher->context,
+														 sizeof(SagaQueueKey) * saga_shared->max_queues);
+	*n = saga_ready_keys(SAGA_QUEUE_DESTINATION, publisher->queues_ready);
+	return publisher->queues_ready;
+}
+
 /* ---------- names ---------- */
 
 /* Its queue has the same owner and id, and is cached. */

@@ -48,87 +48,15 @@ saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, 
 
 /* ---------- when ---------- */
 
-/* What the server asked for, as far as the settings let it. */
-static int64
-asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	return Min(delivery->part.retry_after_ms, (int64) destination->retry_after.max_s * 1000);
-}
-
-/* Exponential, with full jitter: uniformly between nothing and the whole. */
-int64
-saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
-{
-	double		delay = destination->base_ms;
-	int			i;
-
-	for (i = 1; i < tries && delay < destination->cap_ms; i++)
-		delay *= destination->factor;
-	delay = Min(delay, destination->cap_ms);
-	if (destination->jitter)
-	{
-		uint32		random = 0;
-
-		if (pg_strong_random(&random, sizeof(random)))
-			delay *= random / (double) PG_UINT32_MAX;
-	}
-	return Max((int64) delay, asked_for_ms(destination, delivery));
-}
-
 /* Not beyond its deadline: then it is told that nothing came. */
 static int64
 poll_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery, TimestampTz now)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->pending_since,
 													   (int64) destination->poll->deadline_s * 1000);
-	int64		delay = Max(destination->poll->every_ms, asked_for_ms(destination, delivery));
+	int64		delay = Max(destination->poll->every_ms, saga_asked_for_ms(destination, delivery));
 
 	return Max(Min(delay, (deadline - now) / 1000), 0);
-}
-
-void
-saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
-{
-	if (phase != delivery->part.phase)
-		delivery->phase_tries = 0;
-	delivery->part.phase = phase;
-	delivery->verdict = SAGA_VERDICT_AGAIN;
-	delivery->delay_ms = delay_ms;
-}
-
-static void
-fail(SagaDelivery *delivery)
-{
-	delivery->verdict = SAGA_VERDICT_FAILED;
-}
-
-/* The name in "Name: cause"; NULL: there is none. */
-static char *
-error_of(const char *sent_error)
-{
-	const char *colon = strstr(sent_error, ": ");
-
-	return colon != NULL ? pnstrdup(sent_error, colon - sent_error) : NULL;
-}
-
-/* Nobody can tell whether it was done: a person has to find out. */
-void
-saga_fail_uncertain(SagaDelivery *delivery, const char *why)
-{
-	if (delivery->part.error == NULL)	/* pending */
-		delivery->part.cause = why;
-	else if (strcmp(delivery->part.error, "Saga.Uncertain") != 0)
-	{
-		delivery->part.cause = psprintf("%s: %s: %s", why, delivery->part.error, delivery->part.cause);
-		/* what was asked since has errors of its own */
-		if (delivery->asked == SAGA_PHASE_SEND || delivery->asked == SAGA_PHASE_OTHER)
-			delivery->other_error = delivery->part.error;
-	}
-	if (delivery->other_error == NULL && delivery->sent_error != NULL)
-		delivery->other_error = error_of(delivery->sent_error);
-	delivery->part.error = "Saga.Uncertain";
-	delivery->part.class = SAGA_CLASS_UNCERTAIN;
-	fail(delivery);
 }
 
 /* ---------- a request that has an effect ---------- */
@@ -199,7 +127,7 @@ fail_after_doubt(const SagaSending *sending, SagaDelivery *delivery)
 	else if (delivery->uncertain)
 		saga_fail_uncertain(delivery, "an earlier request may have been done");
 	else
-		fail(delivery);
+		saga_fail_now(delivery);
 }
 
 static void
@@ -214,7 +142,7 @@ decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 	else if (!saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
 		saga_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else if (attempts_are_used_up(destination, delivery))
-		fail(delivery);
+		saga_fail_now(delivery);
 	else
 		saga_again(delivery, delivery->part.phase, delay);
 }
@@ -269,7 +197,7 @@ decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 	}
 	if (!delivery->doubted)
 	{
-		fail(delivery);
+		saga_fail_now(delivery);
 		return;
 	}
 	delivery->part.class = SAGA_CLASS_UNCERTAIN;
@@ -355,32 +283,6 @@ try_asking_again(const SagaSending *sending, SagaDelivery *delivery, const char 
 		saga_again(delivery, delivery->part.phase, saga_backoff_ms(destination, delivery, delivery->phase_tries));
 }
 
-/* It was not done, as the look-up says: what failed is the request before. */
-void
-saga_fail_as_before(SagaDelivery *delivery)
-{
-	char	   *error = delivery->sent_error ? error_of(delivery->sent_error) : NULL;
-
-	if (error != NULL)
-	{
-		delivery->part.error = error;
-		delivery->part.cause = pstrdup(delivery->sent_error + strlen(error) + 2);
-	}
-	delivery->part.class = delivery->sent_class == SAGA_CLASS_FATAL ? SAGA_CLASS_FATAL : SAGA_CLASS_RETRY;
-	fail(delivery);
-}
-
-/*
- * Other settings may have asked somewhere else, or for something else, than
- * where the request went.
- */
-bool
-saga_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	/* one that was lost with its publisher has no time on record */
-	return destination->changed_at <= (delivery->first_sent_at != 0 ? delivery->first_sent_at : delivery->created_at);
-}
-
 /*
  * The look-up has told nothing: what comes is as if there was none.  But when
  * the server has said that it has this already, asking once more tells no more.
@@ -406,7 +308,7 @@ decide_lookup(const SagaSending *sending, SagaDelivery *delivery, TimestampTz no
 	if (delivery->part.class == SAGA_CLASS_SUCCESS)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
 	else if (delivery->part.conflict)
-		fail(delivery);
+		saga_fail_now(delivery);
 	else if (delivery->foreign)
 		decide_unproved(sending, delivery, now, SAGA_NOT_OURS);
 	else if (!delivery->part.absent)
@@ -446,7 +348,7 @@ decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		delivery->part.phase = SAGA_PHASE_SEND;
 		delivery->part.accepted = false;
 		delivery->part.key_epoch++;
-		fail(delivery);
+		saga_fail_now(delivery);
 	}
 	else if (now >= deadline)
 		saga_fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
@@ -497,5 +399,5 @@ saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	if (delivery->uncertain || delivery->part.phase == SAGA_PHASE_POLL)
 		saga_fail_uncertain(delivery, "it may have been done, and its time is over");
 	else
-		fail(delivery);
+		saga_fail_now(delivery);
 }
