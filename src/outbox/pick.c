@@ -41,12 +41,9 @@ static void
 clear_ready(SagaDestination *destination)
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
-	SagaClaim	claim;
 
-	if (queue == NULL)
-		return;
-	saga_claim_begin(&claim, queue);
-	saga_claim_end(&claim, NULL);
+	if (queue != NULL)
+		saga_queue_claim_nothing(queue);
 }
 
 /* As many as there are slots: nobody's are left out for those of another one. */

@@ -14,7 +14,7 @@
 #include "common/clock.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"

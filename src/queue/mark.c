@@ -14,7 +14,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "queue/queue.h"
 #include "queue/twophase_private.h"
 #include "utils/guc.h"
@@ -158,6 +158,12 @@ saga_note_inserted(const SagaQueue *queue, const pg_uuid_t *id)
 
 	if (p != NULL)
 		lower_to(&p->has_inserted, &p->inserted, &mark);
+}
+
+void
+saga_queue_wake_after_commit(const SagaQueue *queue)
+{
+	saga_note_inserted(queue, &saga_uuid_max);
 }
 
 void

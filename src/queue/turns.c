@@ -21,7 +21,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
