@@ -63,6 +63,8 @@ static QueueCache *cache = NULL;
 static QueueCache *retired = NULL;
 static bool callback_registered = false;
 
+static bool foreign = false;	/* rows came from elsewhere, in this transaction */
+
 #define QUEUE_COLUMNS \
 	"SELECT queue_id, name, kind, owner::oid, visibility_timeout, max_receives, dead_letter_queue_id FROM saga.queue"
 
@@ -156,8 +158,22 @@ check_cache(void)
 }
 
 void
+saga_note_foreign(void)
+{
+	if (saga_my_database() != NULL)
+		foreign = true;
+}
+
+bool
+saga_queues_are_foreign(void)
+{
+	return foreign;
+}
+
+void
 saga_cache_end_transaction(void)
 {
+	foreign = false;
 	while (retired != NULL)
 	{
 		QueueCache *old = retired;

@@ -243,7 +243,7 @@ extern void saga_queue_wait_for_inserters(const int32 *queue_ids, int n, const p
 	" UNION ALL SELECT q.queue_id, q.kind, q.receives, q.lease, q.body FROM saga.timer q" \
 	" WHERE q.queue_id " queues " AND q.message_id = " message_id ") queue_message"
 
-/* ---------- who is told, and when (mark.c) ---------- */
+/* ---------- who is told, and when (notes.c) ---------- */
 
 /* Nothing was put into it, and whoever serves it is to look again after our commit. */
 extern void saga_queue_wake_after_commit(const SagaQueue *queue);

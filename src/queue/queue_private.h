@@ -9,10 +9,11 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "queue/queue.h"
+#include "queue/shmem_private.h"
 #include "utils/array.h"
 #include "utils/tuplestore.h"
 
-/* ---------- the low-water mark (mark.c) ---------- */
+/* ---------- the low-water mark (claims.c, notes.c, timer_mark.c) ---------- */
 
 /*
  * A claim: begin, run the claiming statement with id > claim.mark ORDER BY id
@@ -67,17 +68,21 @@ extern bool saga_timer_scan_begin(bool all_queues, TimestampTz *mark);
 extern TimestampTz saga_timer_scan_end(TimestampTz empty_to, TimestampTz next_wake);
 extern void saga_note_timers_moved(void);
 extern void saga_note_dropped(int32 queue_id);
-extern void saga_note_foreign(void);	/* rows came from elsewhere: a sweep after commit */
 extern void saga_note_given(const SagaQueue *queue, Oid owner);
 
-/* GUC pg_saga.test_mutant: for what is not in mark.c */
+/* GUC pg_saga.test_mutant (mark.c): a part of a protocol to leave out, see mark_private.h */
 #define SAGA_MUTANT_FORGET		32
 extern int	saga_test_mutant;
 
 /* take.c: for the test of the mark */
 extern int	saga_test_claim_pause_us;
 
+/* notes.c: how shared memory names a queue */
+extern SagaQueueKey saga_key_of_queue(const SagaQueue *queue);
+
 /* cache.c */
+extern void saga_note_foreign(void);	/* rows of saga.queue came from elsewhere: a sweep after commit */
+extern bool saga_queues_are_foreign(void);	/* this transaction has noted that */
 extern void saga_cache_end_transaction(void);
 extern void saga_forget_if_gone(int32 queue_id);
 

@@ -3,7 +3,7 @@
  *		Putting messages into queues.
  *
  * The row goes in through one kept statement; its id is noted, and the commit
- * of the sender pushes it and wakes a consumer (mark.c).
+ * of the sender pushes it and wakes a consumer (notes.c).
  */
 #include "postgres.h"
 
