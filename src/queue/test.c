@@ -15,7 +15,7 @@
 static SagaMessage *
 claim_slowly(const SagaQueue *queue, int max, int pause_us, int *n)
 {
-	SagaMessage *messages;
+	SagaMessage *volatile messages = NULL;
 
 	saga_test_claim_pause_us = pause_us;
 	PG_TRY();
