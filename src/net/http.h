@@ -85,7 +85,12 @@ struct SagaHttpUser
 };
 
 /* May a request of this method be sent again, whatever became of the first one? */
-extern bool saga_http_is_safe(const char *method);
+static inline bool
+saga_http_is_safe(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
+		strcmp(method, "OPTIONS") == 0;
+}
 
 /* Raises when it cannot be made. */
 extern SagaHttp *saga_http_create(int max_transfers);

@@ -21,14 +21,6 @@
 #define SAGA_USER_AGENT			"pg_saga"
 #define SAGA_KEPT_BUFFER		16384
 
-
-bool
-saga_http_is_safe(const char *method)
-{
-	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
-		strcmp(method, "OPTIONS") == 0;
-}
-
 /* ---------- callbacks: see the top of the file ---------- */
 
 /* Does not move what is there when it has room for all there may be. */

@@ -32,19 +32,6 @@
 
 #define SAGA_CAPTURED_LOCK 0x534c
 
-bool
-saga_capture_has(const SagaCapture *capture, const char *name)
-{
-	int			i;
-
-	for (i = 0; i < capture->n; i++)
-	{
-		if (strcmp(capture->names[i], name) == 0)
-			return true;
-	}
-	return false;
-}
-
 typedef struct CommonState
 {
 	const SagaDestination *destination;

@@ -93,18 +93,6 @@ add_key_to_query(SagaSending *sending, const SagaDelivery *delivery)
 	sending->url = url.data;
 }
 
-/* A task may choose the method of its own request; the others are the destination's. */
-const char *
-saga_sending_method(const SagaSending *sending)
-{
-	const SagaDelivery *delivery = sending->deliveries[0];
-	char	   *method = NULL;
-
-	if (delivery->phase == SAGA_PHASE_SEND && !delivery->compensate)
-		method = saga_doc_get_string(&delivery->request->root, "Method");
-	return method != NULL ? method : sending->spec->method;
-}
-
 void
 saga_compose_http(SagaSending *sending)
 {

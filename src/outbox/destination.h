@@ -328,7 +328,7 @@ extern const char *saga_settings_need_rights(const SagaDestination *destination)
 /* The path of a max_response_bytes that is larger than pg_saga.answer_limit; NULL: there is none. */
 extern const char *saga_settings_too_large(const SagaDestination *destination);
 
-/* Does it take a value of this name? (captured.c) */
+/* Does it take a value of this name? */
 extern bool saga_capture_has(const SagaCapture *capture, const char *name);
 
 /* Bytes that an answer may have, to a request of this kind or (NULL) to a service of AWS. */

@@ -95,6 +95,18 @@ saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery
 	}
 }
 
+/* A task may choose the method of its own request; the others are the destination's. */
+const char *
+saga_sending_method(const SagaSending *sending)
+{
+	const SagaDelivery *delivery = sending->deliveries[0];
+	char	   *method = NULL;
+
+	if (delivery->phase == SAGA_PHASE_SEND && !delivery->compensate)
+		method = saga_doc_get_string(&delivery->request->root, "Method");
+	return method != NULL ? method : sending->spec->method;
+}
+
 /* ---------- when ---------- */
 
 /* What the server asked for, as far as the settings let it. */

@@ -157,7 +157,6 @@ typedef struct SagaSending
 } SagaSending;
 
 /* Bytes of a sending, in a transaction (compose.c, sns.c, sqs.c; composing.c decides when). */
-extern const char *saga_sending_method(const SagaSending *sending);
 extern void saga_compose_http(SagaSending *sending);
 extern void saga_compose_sns(SagaSending *sending);
 extern void saga_compose_sqs(SagaSending *sending);
@@ -225,6 +224,7 @@ extern bool saga_has_lookup(const SagaDestination *destination, const SagaDelive
 extern SagaPhase saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery,
 							   const char *stored);
 extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery);
+extern const char *saga_sending_method(const SagaSending *sending);
 
 extern bool saga_head_says_json(const char *head);
 

@@ -366,6 +366,19 @@ finish_section(SagaSettingsState *state, const char *path, SagaRequestSpec *spec
 		spec->source = SAGA_BODY_NONE;
 }
 
+bool
+saga_capture_has(const SagaCapture *capture, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < capture->n; i++)
+	{
+		if (strcmp(capture->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 saga_settings_finish_answers(SagaSettingsState *state)
 {
