@@ -314,8 +314,8 @@ set_absent(SagaDelivery *delivery, int status)
 /*
  * Not there is what an answer says, never what it fails to say: else a payment
  * would be made again because a gateway is busy.  A condition of the settings
- * is all that counts where there is one.  It is no use to it that something is
- * missing in an answer which cannot be read.
+ * is all that counts where there is one.  It is no use to either that something
+ * is missing in an answer which cannot be read, or is not what it says to be.
  */
 static bool
 says_absent(const SagaSending *sending, const SagaLookup *lookup)
@@ -329,11 +329,13 @@ says_absent(const SagaSending *sending, const SagaLookup *lookup)
 		return (lookup->absent_of_any || status == 200) && holds(sending, lookup->absent) &&
 			(!saga_condition_needs_body(lookup->absent, status) ||
 			 (!is_unreadable(sending) && (!good || sending->doc != NULL)));
+	if (is_unreadable(sending))
+		return false;
 	if (class_by_rule(sending, &lookup->rules, &class))
 		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, sending->doc);
 	if (status == 200)
 		return saga_answer_path_denied(lookup->found, sending->doc);
-	if (status != 404 || is_unreadable(sending))
+	if (status != 404)
 		return false;
 	/* a page of HTML is a gateway's, or says that the address is wrong */
 	type = saga_header_get(sending->head, "Content-Type");
