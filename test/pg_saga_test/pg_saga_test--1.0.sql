@@ -39,4 +39,9 @@ LANGUAGE sql
 AS $$SELECT * FROM jsonb_to_recordset(saga_test.message_json(settings, message, answers))
 	AS r(at int, asked text, class text, verdict text, next text, delay int, uncertain boolean, epoch int, error text, cause text)$$;
 
+CREATE FUNCTION run_json(definition jsonb, input jsonb, events jsonb, thaw boolean, fates jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_run';
+CREATE FUNCTION run(definition jsonb, events jsonb, fates jsonb DEFAULT '{}', thaw boolean DEFAULT true) RETURNS TABLE (at int, what text, more jsonb)
+LANGUAGE sql
+AS $$SELECT * FROM jsonb_to_recordset(saga_test.run_json(definition, '{}', events, thaw, fates)) AS r(at int, what text, more jsonb)$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga_test FROM PUBLIC;
