@@ -34,3 +34,10 @@ saga_interval_ms(const Interval *interval)
 
 	return days * (USECS_PER_DAY / 1000) + interval->time / 1000;
 }
+
+void
+saga_clock_move(TimestampTz *at, int64 by)
+{
+	if (*at != 0 && !TIMESTAMP_NOT_FINITE(*at))
+		*at += by;
+}

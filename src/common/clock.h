@@ -16,4 +16,7 @@ extern TimestampTz saga_monotonic_now(void);
 /* Milliseconds.  A month counts 30 days, as in SQL's own comparison of intervals. */
 extern int64 saga_interval_ms(const Interval *interval);
 
+/* A time that was taken from a clock which has been set since; what is 0 or infinite stays. */
+extern void saga_clock_move(TimestampTz *at, int64 by);
+
 #endif							/* SAGA_CLOCK_H */

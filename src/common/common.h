@@ -114,4 +114,12 @@ extern void saga_accepted(void);
  */
 extern bool saga_errcode_is_infrastructure(int sqlerrcode);
 
+/*
+ * Calls fn in a subtransaction, which is undone if it raises.  Returns its
+ * error, in the caller's context; NULL: none.  What is not fn's fault is
+ * raised again: a cancellation, trouble of the server (attempt.c).
+ */
+typedef void (*saga_attempt_fn) (void *arg);
+extern ErrorData *saga_attempt(saga_attempt_fn fn, void *arg);
+
 #endif							/* SAGA_COMMON_H */

@@ -8,6 +8,7 @@
 
 #include "invoice/invoice_private.h"
 
+/* The lists are sorted by code when they are written down; NULL: the code is not in the list. */
 const SagaCode *
 saga_code_find(SagaCodeList list, const char *code)
 {
@@ -45,6 +46,7 @@ saga_vat_category(const char *code)
 	return found ? (SagaVatCategory) (found - saga_codes[SAGA_CODES_VAT_CATEGORY]->codes) : SAGA_VAT_UNKNOWN;
 }
 
+/* The code of UNTDID 5305 that a category is written with. */
 const char *
 saga_vat_code(SagaVatCategory category)
 {

@@ -48,6 +48,7 @@ static void read_object(Reader *r, const SagaShape *shape, char *result);
 
 /* ---------- where we are ---------- */
 
+/* Where the reader is, as a JSON pointer into the document. */
 static char *
 location(const Reader *r)
 {
@@ -80,6 +81,7 @@ location(const Reader *r)
 	return buf.data;
 }
 
+/* Goes into a member (name) or an element (index) of what is being read.  The depth of our own shapes is bounded. */
 static void
 enter(Reader *r, const char *name, int len, int index)
 {
@@ -90,6 +92,7 @@ enter(Reader *r, const char *name, int len, int index)
 	r->depth++;
 }
 
+/* A finding that something of another kind stands where the reader is.  What follows is read on. */
 static void
 malformed(Reader *r, const char *found, const char *expected)
 {
@@ -107,6 +110,7 @@ unstorable(Reader *r, const char *found, const char *expected)
 	malformed(r, found, expected);
 }
 
+/* The text is no JSON from here on: one finding says so, and nothing more is read. */
 static void
 not_json(Reader *r)
 {
@@ -128,6 +132,7 @@ peek(Reader *r)
 	return r->p < r->end ? *r->p : '\0';
 }
 
+/* Passes over the character if it is the next one. */
 static bool
 accept(Reader *r, char c)
 {
@@ -137,6 +142,7 @@ accept(Reader *r, char c)
 	return true;
 }
 
+/* The four digits of a \u escape. */
 static bool
 read_hex4(const char *p, const char *end, pg_wchar *result)
 {
@@ -343,6 +349,7 @@ skip_value(Reader *r)
 
 /* ---------- members ---------- */
 
+/* A text of blanks alone says nothing: such a member counts as missing. */
 static bool
 is_blank(const char *text, int len)
 {
@@ -393,6 +400,7 @@ read_text(Reader *r, const SagaMember *member, const char **text)
 	return (c == '{' || c == '[' || c == 'n') ? 0 : r->p - start;
 }
 
+/* A day of the calendar; of what is none the text is kept, with a finding, so that it does not count as missing. */
 static void
 read_day(Reader *r, const SagaMember *member, SagaDay *day)
 {
@@ -411,6 +419,7 @@ read_day(Reader *r, const SagaMember *member, SagaDay *day)
 	}
 }
 
+/* A decimal as string or number.  What cannot be one has a finding, and counts as given: its absence is another fault. */
 static void
 read_decimal(Reader *r, SagaDecimal *decimal)
 {
@@ -521,6 +530,7 @@ read_list(Reader *r, const SagaMember *member, SagaList *list)
 		not_json(r);
 }
 
+/* Reads the value of a member to its place in the object, by the kind that its shape says. */
 static void
 read_member(Reader *r, const SagaMember *member, char *object)
 {
@@ -567,6 +577,7 @@ read_member(Reader *r, const SagaMember *member, char *object)
 	}
 }
 
+/* The member of this name; NULL: the shape has none. */
 static const SagaMember *
 find_member(const SagaShape *shape, const char *name, int len)
 {

@@ -16,6 +16,7 @@
 
 #define QUOTE_LENGTH 40
 
+/* An empty report.  Of each rule only so many findings are kept: a large document may break one on every line. */
 void
 saga_report_init(SagaReport *report, int per_rule)
 {
@@ -64,6 +65,7 @@ count_of_rule(SagaReport *report, const char *rule, SagaLevel level)
 	return count;
 }
 
+/* Appends a finding.  Its texts have to live as long as the report. */
 static void
 add_finding(SagaReport *report, const char *rule, SagaLevel level, const char *location,
 			const char *message)

@@ -10,6 +10,7 @@
 
 #include "invoice/decimal_private.h"
 
+/* A finding if a code that is given is not in its list. */
 static void
 need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rule, const char *location)
 {
@@ -30,6 +31,7 @@ saga_rule_period(SagaCheck *check, const SagaPeriod *period, bool dated,
 				 period->end.text, period->start.text);
 }
 
+/* Rules of the members at the top of the document: number, dates, type, currencies, periods, references. */
 void
 saga_rules_header(SagaCheck *check)
 {
@@ -123,6 +125,7 @@ check_schemes(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	}
 }
 
+/* Rules that seller, buyer and tax representative have in common: name, address, country, identifiers. */
 static void
 check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 {
@@ -157,6 +160,7 @@ check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	check_schemes(check, party, rules);
 }
 
+/* Can the seller be told from others by any of the identifiers that BR-CO-26 counts? */
 static bool
 is_identified(const SagaParty *seller)
 {
@@ -176,6 +180,7 @@ is_identified(const SagaParty *seller)
 	return false;
 }
 
+/* A payee is somebody else than the seller, or it is left out. */
 static void
 check_payee(SagaCheck *check, const SagaParty *payee, const SagaParty *seller)
 {
@@ -200,6 +205,7 @@ check_payee(SagaCheck *check, const SagaParty *payee, const SagaParty *seller)
 	}
 }
 
+/* Rules of the parties to the invoice. */
 void
 saga_rules_parties(SagaCheck *check)
 {
@@ -218,6 +224,7 @@ saga_rules_parties(SagaCheck *check)
 
 /* ---------- payment ---------- */
 
+/* Rules of the accounts to pay to; of a credit transfer there has to be one. */
 static void
 check_accounts(SagaCheck *check, const SagaPayment *payment)
 {
@@ -242,6 +249,7 @@ check_accounts(SagaCheck *check, const SagaPayment *payment)
 				 payment->means_code);
 }
 
+/* Rules of the means of payment. */
 void
 saga_rules_payment(SagaCheck *check)
 {

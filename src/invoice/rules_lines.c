@@ -84,6 +84,7 @@ has_reason_code(const SagaAllowance *item, SagaCodeList reasons)
 		(reasons == SAGA_CODES_CHARGE_REASON && saga_code_fits(SAGA_CODES_ALLOWANCE_REASON, item->reason_code));
 }
 
+/* Rules of one allowance or charge, of the document (line -1) or of a line. */
 static void
 check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRules *rules, int line, int i)
 {
@@ -115,6 +116,7 @@ check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRule
 	check_percentage(check, item, rules, line, i);
 }
 
+/* The same for all of a list. */
 static void
 check_allowances(SagaCheck *check, const SagaList *list, const AllowanceRules *rules, int line)
 {
@@ -127,6 +129,7 @@ check_allowances(SagaCheck *check, const SagaList *list, const AllowanceRules *r
 	}
 }
 
+/* Rules of the allowances and charges of the document. */
 void
 saga_rules_allowances(SagaCheck *check)
 {
@@ -154,6 +157,7 @@ typedef struct IdEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* The JSON pointer to a member of a line. */
 static char *
 at_line(int i, const char *member)
 {
@@ -183,6 +187,7 @@ check_presence(SagaCheck *check, const SagaLine *line, int i)
 				 saga_quote_found(line->vat_category, strlen(line->vat_category)));
 }
 
+/* Rules of the prices of a line: the net price is the gross price less the discount, exactly. */
 static void
 check_prices(SagaCheck *check, const SagaLine *line, int i)
 {

@@ -5,10 +5,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "endpoint/auth.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
-#include "outbox/auth_private.h"
 #include "outbox/publisher_private.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"

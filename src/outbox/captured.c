@@ -22,13 +22,13 @@
 #include "common/hashfn.h"
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "value/doc.h"
 
 #define SAGA_CAPTURED_LOCK 0x534c
 
@@ -65,10 +65,10 @@ common_of(const SagaDestination *destination, const SagaDelivery *delivery)
 	CommonState common = {destination, NULL, 0};
 	Jsonb	   *doc;
 
-	if (delivery->captured == NULL || delivery->compensate)
+	if (delivery->part.captured == NULL || delivery->part.compensate)
 		return NULL;
 	pushJsonbValue(&common.parse, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_each(&delivery->captured->root, take_common, &common);
+	saga_doc_each(&delivery->part.captured->root, take_common, &common);
 	doc = JsonbValueToJsonb(pushJsonbValue(&common.parse, WJB_END_OBJECT, NULL));
 	return common.n > 0 ? doc : NULL;
 }
@@ -127,13 +127,13 @@ hash_of_question(const SagaDestination *destination, const SagaDelivery *deliver
 	char	   *body = NULL;
 	char	   *url;
 
-	if (!saga_has_lookup(destination, delivery) || captures_common(destination))
+	if (!saga_has_lookup(destination, &delivery->part) || captures_common(destination))
 		return false;
 	spec = &destination->lookup->request;
-	message = saga_request_message(delivery->request, NULL);
+	message = saga_request_message(delivery->part.request, NULL);
 	url = saga_request_url(spec, NULL, message, &error);
 	if (url != NULL)
-		body = saga_request_body(spec, delivery->request, message, NULL, NULL, &content_type, &error);
+		body = saga_request_body(spec, delivery->part.request, message, NULL, NULL, &content_type, &error);
 	if (error != NULL)
 		return false;
 	initStringInfo(&text);
@@ -168,9 +168,9 @@ static bool
 is_somebody_elses(const SagaDestination *destination, const SagaDelivery *delivery, const Jsonb *common, int64 hash)
 {
 	return saga_run(&owner_stmt, saga_param_int4("destination_id", destination->destination_id),
-					saga_param_int8("captured_hash", hash), saga_param_uuid("outbox_id", &delivery->outbox_id),
+					saga_param_int8("captured_hash", hash), saga_param_uuid("outbox_id", &delivery->part.outbox_id),
 					saga_param_jsonb("captured", common),
-					saga_param_uuid("idempotency_key", &delivery->idempotency_key)) > 0;
+					saga_param_uuid("idempotency_key", &delivery->part.idempotency_key)) > 0;
 }
 
 /*
@@ -185,7 +185,7 @@ saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
 	int64		hash;
 	LOCKTAG		tag;
 
-	if ((delivery->class != SAGA_CLASS_SUCCESS && delivery->class != SAGA_CLASS_PENDING) || destination->lookup == NULL)
+	if ((delivery->part.class != SAGA_CLASS_SUCCESS && delivery->part.class != SAGA_CLASS_PENDING) || destination->lookup == NULL)
 		return true;
 	common = common_of(destination, delivery);
 	if (common != NULL)
@@ -195,12 +195,12 @@ saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) destination->destination_id, (uint32) hash, SAGA_CAPTURED_LOCK);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
-	if (delivery->phase != SAGA_PHASE_LOOKUP || !is_somebody_elses(destination, delivery, common, hash))
+	if (delivery->part.phase != SAGA_PHASE_LOOKUP || !is_somebody_elses(destination, delivery, common, hash))
 		return true;
 	delivery->foreign = true;
-	delivery->found = NULL;
-	delivery->captured = NULL;
-	saga_set_outcome(delivery, SAGA_CLASS_UNCERTAIN, delivery->status, "Saga.NotOurs",
-					 "the look-up found what another request did");
+	delivery->part.found = NULL;
+	delivery->part.captured = NULL;
+	saga_part_set_outcome(&delivery->part, SAGA_CLASS_UNCERTAIN, delivery->part.status, "Saga.NotOurs",
+						  "the look-up found what another request did");
 	return true;
 }

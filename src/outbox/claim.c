@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "limit/limit.h"
 #include "net/secret.h"
-#include "outbox/limit_private.h"
 #include "outbox/request_private.h"
 #include "outbox/sending.h"
 #include "utils/array.h"
@@ -106,11 +106,11 @@ delete_rows(ClaimedRow *rows, int n)
 static void
 lose(SagaDelivery *delivery)
 {
-	delivery->class = SAGA_CLASS_FATAL;
-	if (delivery->phase == SAGA_PHASE_SEND || delivery->phase == SAGA_PHASE_OTHER)
-		delivery->class = SAGA_CLASS_UNCERTAIN;
-	delivery->error = "Saga.Uncertain";
-	delivery->cause = "each publisher that sent it ended before it could record the answer";
+	delivery->part.class = SAGA_CLASS_FATAL;
+	if (delivery->part.phase == SAGA_PHASE_SEND || delivery->part.phase == SAGA_PHASE_OTHER)
+		delivery->part.class = SAGA_CLASS_UNCERTAIN;
+	delivery->part.error = "Saga.Uncertain";
+	delivery->part.cause = "each publisher that sent it ended before it could record the answer";
 	delivery->alone = true;
 }
 
@@ -126,27 +126,27 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 	char	   *phase;
 	char	   *sent_class;
 
-	delivery->compensate = saga_column_bool(record, "compensate");
+	delivery->part.compensate = saga_column_bool(record, "compensate");
 	delivery->sends = saga_column_int4(record, "sends");
 	phase = saga_column_text(record, "phase");
 	delivery->phase_tries = saga_column_int4(record, "phase_tries");
 	delivery->uncertain = saga_column_bool(record, "uncertain");
 	delivery->same_failures = saga_column_int4(record, "same_failures");
-	delivery->key_epoch = saga_column_int4(record, "key_epoch");
+	delivery->part.key_epoch = saga_column_int4(record, "key_epoch");
 	delivery->sent_status = saga_column_int4(record, "sent_status");
 	delivery->first_sent_at = saga_column_timestamptz(record, "first_sent_at");
 	delivery->pending_since = saga_column_timestamptz(record, "pending_since");
-	delivery->captured = saga_column_jsonb(record, "captured");
+	delivery->part.captured = saga_column_jsonb(record, "captured");
 	delivery->sent_error = saga_column_text(record, "sent_error");
 	sent_class = saga_column_text(record, "sent_class");
 	delivery->sent_class = sent_class == NULL ? -1 : saga_class_of_name(sent_class);
 	delivery->unwanted_since = saga_column_timestamptz(record, "unwanted_since");
 	delivery->ordered = saga_column_bool(record, "ordered");
-	delivery->accepted = saga_column_bool(record, "accepted");
+	delivery->part.accepted = saga_column_bool(record, "accepted");
 	delivery->unproved = saga_column_bool(record, "unproved") && lost == 0;
 	delivery->doubted = delivery->uncertain || saga_column_bool(record, "doubted");
-	delivery->phase = saga_phase_of(destination, delivery, phase);
-	if (delivery->phase != SAGA_PHASE_SEND && delivery->phase != SAGA_PHASE_OTHER)
+	delivery->part.phase = saga_phase_of(destination, delivery, phase);
+	if (delivery->part.phase != SAGA_PHASE_SEND && delivery->part.phase != SAGA_PHASE_OTHER)
 	{
 		if (lost >= destination->max_attempts)
 			lose(delivery);
@@ -154,17 +154,17 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 	}
 	if (lost > 0)
 		delivery->sends += lost;
-	else if (!saga_has_lookup(destination, delivery) ||
+	else if (!saga_has_lookup(destination, &delivery->part) ||
 			 !saga_takeover_doubts(delivery, saga_column_timestamptz(record, "last_sent_at")))
 		return;
 	delivery->uncertain = delivery->doubted = delivery->lost = true;
-	delivery->phase = saga_phase_of(destination, delivery, phase);
+	delivery->part.phase = saga_phase_of(destination, delivery, phase);
 
 	/*
 	 * a look-up that goes with its publisher again and again was not recorded
 	 * as one, either
 	 */
-	if (delivery->phase == SAGA_PHASE_LOOKUP ? lost > destination->max_attempts :
+	if (delivery->part.phase == SAGA_PHASE_LOOKUP ? lost > destination->max_attempts :
 		lost > 0 && delivery->sends >= destination->max_attempts)
 		lose(delivery);
 }
@@ -177,22 +177,24 @@ read_delivery(SagaRows *record, const ClaimedRow *row, const SagaDestination *de
 	char	   *last_class;
 	int			attempts;
 
-	delivery->outbox_id = row->message_id;
+	delivery->part.outbox_id = row->message_id;
 	delivery->op = saga_column_char(record, "op");
 	delivery->only_submit = saga_column_bool(record, "only_submit");
 	delivery->workflow_id = saga_column_int4(record, "workflow_id");
 	delivery->execution_id = saga_column_uuid(record, "execution_id");
 	delivery->task_id = saga_column_int4(record, "task_id");
-	delivery->idempotency_key = saga_column_uuid(record, "idempotency_key");
+	delivery->part.idempotency_key = saga_column_uuid(record, "idempotency_key");
 	delivery->ordering_key = saga_column_text(record, "ordering_key");
-	delivery->request = saga_column_jsonb(record, "request");
+	delivery->part.request = saga_column_jsonb(record, "request");
 	delivery->created_at = saga_column_timestamptz(record, "created_at");
 	attempts = saga_column_int4(record, "attempts");
 	delivery->attempt = Max(row->receives, attempts) + 1;
 	last_class = saga_column_text(record, "last_class");
 	delivery->alone = last_class != NULL && strcmp(last_class, saga_class_name(SAGA_CLASS_SPLIT)) == 0;
 	read_standing(delivery, record, destination, Max(row->receives - attempts, 0));
-	delivery->retry_after_ms = -1;
+	delivery->part.retry_after_ms = -1;
+	if (delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH)
+		delivery->part.trace = &delivery->execution_id;
 	return delivery;
 }
 
@@ -226,11 +228,11 @@ put_off(const SagaDestination *destination, const ClaimedRow *row, int64 delay_m
 static bool
 must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
 {
-	if (!delivery->lost || delivery->error != NULL || delivery->phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
+	if (!delivery->lost || delivery->part.error != NULL || delivery->part.phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
 		return false;
 	saga_run(&lost_stmt, saga_param_int4("attempts", row->receives), saga_param_int4("sends", delivery->sends),
 			 saga_param_int4("destination_id", destination->destination_id),
-			 saga_param_uuid("outbox_id", &delivery->outbox_id));
+			 saga_param_uuid("outbox_id", &delivery->part.outbox_id));
 	put_off(destination, row, destination->lookup->delay_ms);
 	return true;
 }
@@ -239,7 +241,7 @@ must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delive
 static bool
 end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
 {
-	SagaSettleStep step = saga_settle_step(destination, delivery, delivery->phase == SAGA_PHASE_POLL,
+	SagaSettleStep step = saga_settle_step(destination, delivery, delivery->part.phase == SAGA_PHASE_POLL,
 										   GetCurrentTimestamp());
 
 	if (step <= SAGA_SETTLE_ASK_AGAIN)
@@ -257,7 +259,7 @@ take_lease(const SagaDestination *destination, const SagaDelivery *delivery, con
 		   TimestampTz wake_at, int64 lease)
 {
 	return saga_run(&lease_stmt, saga_param_int4("queue_id", destination->destination_id),
-					saga_param_uuid("message_id", &delivery->outbox_id), saga_param_timestamptz("wake_at", wake_at),
+					saga_param_uuid("message_id", &delivery->part.outbox_id), saga_param_timestamptz("wake_at", wake_at),
 					saga_param_timestamptz("sent_at", row->sent_at), saga_param_int4("receives", delivery->attempt),
 					saga_param_int8("lease", lease)) > 0;
 }
@@ -304,6 +306,16 @@ settle_later_ms(Packing *packing)
 	return Max(unit_ms, SAGA_SETTLE_LATER_MS) + (int64) (packing->settle_spread_ms * (random / (double) PG_UINT32_MAX));
 }
 
+/* A task waits for it whose workflow asks for the body of an answer. */
+static bool
+body_is_read(const SagaPart *part)
+{
+	const SagaDelivery *delivery = (const SagaDelivery *) ((const char *) part - offsetof(SagaDelivery, part));
+
+	return delivery->workflow_id != 0 && delivery->op == SAGA_OUTBOX_HTTP && !delivery->only_submit &&
+		saga_outbox_body_hook != NULL && saga_outbox_body_hook(delivery->workflow_id);
+}
+
 static SagaSending *
 new_sending(Packing *packing)
 {
@@ -311,47 +323,33 @@ new_sending(Packing *packing)
 												  ALLOCSET_SMALL_SIZES);
 	SagaSending *sending = MemoryContextAllocZero(context, sizeof(SagaSending));
 
-	sending->context = context;
-	sending->destination = packing->destination;
+	sending->exchange.context = context;
+	sending->exchange.destination = packing->destination;
+	sending->exchange.body_is_read = body_is_read;
 	saga_destination_pin(packing->destination);
-	sending->claimed_at = packing->now;
+	sending->plan.claimed_at = packing->now;
 	dlist_push_tail(packing->claimed, &sending->node);
 	return sending;
 }
 
 void
-saga_sending_wipe(SagaSending *sending)
+saga_sending_leave(SagaSending *sending)
 {
-	saga_secret_wipe(sending->secrets);
-	saga_secret_wipe(sending->http.headers);
-	sending->secrets = sending->http.headers = NIL;
-}
-
-MemoryContext
-saga_sending_begin_prepare(SagaSending *sending)
-{
-	bool		first = !sending->prepared;
-
-	saga_sending_wipe(sending);
-	sending->prepared = true;
-	if (first)
-		return sending->context;
-	if (sending->again == NULL)
-		sending->again = AllocSetContextCreate(sending->context, "saga sending again", ALLOCSET_SMALL_SIZES);
-	else
-		MemoryContextReset(sending->again);
-	return sending->again;
+	if (sending->plan.place == 0)
+		return;
+	saga_place_give(sending->plan.limit, sending->plan.place);
+	sending->plan.place = 0;
 }
 
 void
 saga_sending_free(SagaSending *sending)
 {
-	saga_limit_leave(sending);
-	if (sending->held > 0)
-		saga_account_give(sending->http.account, sending->held);
-	saga_sending_wipe(sending);
-	saga_destination_unpin(sending->destination);
-	MemoryContextDelete(sending->context);
+	saga_sending_leave(sending);
+	if (sending->exchange.held > 0)
+		saga_account_give(sending->exchange.http.account, sending->exchange.held);
+	saga_exchange_wipe(&sending->exchange);
+	saga_destination_unpin(sending->exchange.destination);
+	MemoryContextDelete(sending->exchange.context);
 }
 
 /* Which request carries this message: its own, or the open batch. */
@@ -364,7 +362,7 @@ choose_sending(Packing *packing, SagaDelivery *delivery)
 
 	if (destination->kind == SAGA_DESTINATION_HTTP || destination->batch == 1 || delivery->alone)
 		return new_sending(packing);
-	bytes = saga_sns_size(delivery);
+	bytes = saga_sns_size(&delivery->part);
 	if (open == NULL || open->ndeliveries >= destination->batch ||
 		packing->open_bytes + bytes > destination->max_bytes)
 	{
@@ -397,7 +395,7 @@ has_turn(const SagaDestination *destination, const SagaDelivery *delivery, bool 
 		return false;
 	}
 	if (delivery->ordering_key != NULL &&
-		!saga_ordering_is_first(destination_id, delivery->ordering_key, &delivery->outbox_id))
+		!saga_ordering_is_first(destination_id, delivery->ordering_key, &delivery->part.outbox_id))
 		return false;
 	return delivery->unwanted_since == 0 || !end_unwanted(destination, delivery, row);
 }
@@ -440,9 +438,11 @@ pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
 		packing->settling->n--;
 		sending->settles = true;
 	}
-	old = MemoryContextSwitchTo(sending->context);
-	sending->deliveries[sending->ndeliveries++] = read_delivery(record, row, packing->destination);
+	old = MemoryContextSwitchTo(sending->exchange.context);
+	delivery = read_delivery(record, row, packing->destination);
 	MemoryContextSwitchTo(old);
+	sending->deliveries[sending->ndeliveries++] = delivery;
+	sending->exchange.parts[sending->exchange.nparts++] = &delivery->part;
 }
 
 void
@@ -453,8 +453,8 @@ saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms)
 
 	for (i = 0; i < sending->ndeliveries; i++)
 		saga_run(&unclaim_stmt, saga_param_timestamptz("wake_at", wake_at),
-				 saga_param_int4("queue_id", sending->destination->destination_id),
-				 saga_param_uuid("message_id", &sending->deliveries[i]->outbox_id), saga_param_int8("lease", lease));
+				 saga_param_int4("queue_id", sending->exchange.destination->destination_id),
+				 saga_param_uuid("message_id", &sending->deliveries[i]->part.outbox_id), saga_param_int8("lease", lease));
 	saga_note_timer(wake_at);
 }
 

@@ -11,19 +11,13 @@
  */
 #include "postgres.h"
 
-#include "outbox/oauth.h"
+#include "common/clock.h"
+#include "endpoint/auth.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 
 /* The clocks of a server that keeps time go apart by less, between two turns. */
 #define SAGA_CLOCK_SET_US	(100 * 1000)
-
-void
-saga_clock_move(TimestampTz *at, int64 by)
-{
-	if (*at != 0 && !TIMESTAMP_NOT_FINITE(*at))
-		*at += by;
-}
 
 static void
 move_limiter(SagaLimiter *limiter, int64 by)
@@ -59,11 +53,11 @@ move_sendings(dlist_head *list, int64 by)
 	{
 		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		saga_clock_move(&sending->start_at, by);
-		saga_clock_move(&sending->start_by, by);
-		saga_clock_move(&sending->ask_at, by);
-		saga_clock_move(&sending->claimed_at, by);
-		saga_clock_move(&sending->token_wait_until, by);
+		saga_clock_move(&sending->plan.start_at, by);
+		saga_clock_move(&sending->plan.start_by, by);
+		saga_clock_move(&sending->plan.ask_at, by);
+		saga_clock_move(&sending->plan.claimed_at, by);
+		saga_clock_move(&sending->exchange.token_wait_until, by);
 		saga_clock_move(&sending->record_at, by);
 	}
 }

@@ -25,23 +25,32 @@ typedef struct ComposeBudget
 static bool
 is_plain(const SagaSending *sending)
 {
-	return !sending->composed && !sending->compose_begun;
+	return !sending->plan.composed && !sending->plan.compose_begun;
+}
+
+/* What waited for so long that the server has forgotten its key, in doubt, is not sent again. */
+static void
+check_resend(SagaSending *sending)
+{
+	SagaDelivery *delivery = sending->deliveries[0];
+	bool		sends = delivery->part.phase == SAGA_PHASE_SEND || delivery->part.phase == SAGA_PHASE_OTHER;
+
+	if (sending->exchange.destination->kind != SAGA_DESTINATION_HTTP || delivery->part.error != NULL ||
+		!sends || !delivery->uncertain || saga_may_resend(sending, delivery, GetCurrentTimestamp()))
+		return;
+	saga_part_set_outcome(&delivery->part, SAGA_CLASS_UNCERTAIN, 0, "Saga.Uncertain", SAGA_CANNOT_RESEND);
 }
 
 /* If it raises, it is given back (pace.c). */
 static void
 compose(SagaSending *sending)
 {
-	MemoryContext old = MemoryContextSwitchTo(sending->context);
+	MemoryContext old = MemoryContextSwitchTo(sending->exchange.context);
 
-	sending->compose_begun = true;
-	if (sending->destination->kind == SAGA_DESTINATION_SNS)
-		saga_compose_sns(sending);
-	else if (sending->destination->kind == SAGA_DESTINATION_SQS)
-		saga_compose_sqs(sending);
-	else
-		saga_compose_http(sending);
-	sending->composed = true;
+	sending->plan.compose_begun = true;
+	saga_compose(&sending->exchange);
+	check_resend(sending);
+	sending->plan.composed = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -57,7 +66,7 @@ has_plain(const SagaPublisher *publisher, Oid owner)
 	{
 		const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		if (is_plain(sending) && sending->destination->owner == owner)
+		if (is_plain(sending) && sending->exchange.destination->owner == owner)
 			return true;
 	}
 	return false;
@@ -98,7 +107,7 @@ saga_publisher_compose_claimed(SagaPublisher *publisher, Oid owner)
 		if (now >= until)
 			break;
 		/* those of other destinations have had their time */
-		if (!is_plain(sending) || sending->destination != publisher->claiming_from)
+		if (!is_plain(sending) || sending->exchange.destination != publisher->claiming_from)
 			continue;
 		compose(sending);
 		now = saga_monotonic_now();
@@ -119,12 +128,12 @@ next_plain(const SagaPublisher *publisher)
 	dlist_foreach(iter, unconstify(dlist_head *, &publisher->ready))
 	{
 		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
-		Oid			owner = sending->destination->owner;
+		Oid			owner = sending->exchange.destination->owner;
 		bool		later = owner <= publisher->last_composed;
 
 		if (!is_plain(sending))
 			continue;
-		if (next == NULL || later < next_later || (later == next_later && owner < next->destination->owner))
+		if (next == NULL || later < next_later || (later == next_later && owner < next->exchange.destination->owner))
 		{
 			next = sending;
 			next_later = later;
@@ -147,7 +156,7 @@ compose_guarded(SagaSending *sending)
 	if (error != NULL)
 		ereport(LOG,
 				(errmsg("could not compose the request of outbox message %s: %s",
-						saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id), error->message)));
+						saga_uuid_to_cstring(&sending->deliveries[0]->part.outbox_id), error->message)));
 }
 
 int
@@ -164,7 +173,7 @@ saga_publisher_compose(SagaPublisher *publisher)
 	{
 		if (n > 0 && TimestampDifferenceExceeds(begun_at, saga_monotonic_now(), SAGA_COMPOSE_SLICE_MS))
 			break;
-		publisher->last_composed = sending->destination->owner;
+		publisher->last_composed = sending->exchange.destination->owner;
 		compose_guarded(sending);
 		n++;
 	}

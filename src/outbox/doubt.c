@@ -15,10 +15,10 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "net/http.h"
-#include "outbox/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 /* The last one: a compensation that was handed on has two. */
 static SagaStatement lock_stmt = {
@@ -73,12 +73,12 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 	record->delivery.unwanted_since = saga_column_timestamptz(row, "unwanted_since");
 	record->key = saga_column_uuid(row, "idempotency_key");
 	record->delivery.first_sent_at = saga_column_timestamptz(row, "first_sent_at");
-	record->delivery.compensate = saga_column_bool(row, "compensate");
+	record->delivery.part.compensate = saga_column_bool(row, "compensate");
 	record->polls = saga_column_bool(row, "polls");
 	record->last_sent_at = saga_column_timestamptz(row, "last_sent_at");
 	record->delivery.ordered = saga_column_bool(row, "ordered");
-	record->delivery.request = saga_column_jsonb(row, "request");
-	record->delivery.accepted = saga_column_bool(row, "accepted");
+	record->delivery.part.request = saga_column_jsonb(row, "request");
+	record->delivery.part.accepted = saga_column_bool(row, "accepted");
 	record->published = saga_column_char(row, "op") == SAGA_OUTBOX_PUBLISH;
 	saga_rows_free(row);
 	return true;
@@ -233,7 +233,7 @@ static void
 reopen(const Record *record, const SagaDestination *destination, bool wanted)
 {
 	SagaSend	send = {0};
-	bool		looks = saga_has_lookup(destination, &record->delivery);
+	bool		looks = saga_has_lookup(destination, &record->delivery.part);
 	int64		delay = looks && wanted ? destination->lookup->delay_ms : saga_settle_delay_ms(destination, &record->delivery);
 
 	saga_run(&reopen_stmt, WHICH(record),
@@ -255,17 +255,17 @@ static bool
 can_go_on(const Record *record, const SagaDestination *destination)
 {
 	const SagaIdempotency *key = &destination->idempotency;
-	char	   *method = saga_doc_get_string(&record->delivery.request->root, "Method");
+	char	   *method = saga_doc_get_string(&record->delivery.part.request->root, "Method");
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || record->polls || destination->resend_uncertain ||
-		saga_has_lookup(destination, &record->delivery) ||
+		saga_has_lookup(destination, &record->delivery.part) ||
 		saga_http_is_safe(method != NULL ? method : destination->request.method))
 		return true;
-	if (record->delivery.compensate)
+	if (record->delivery.part.compensate)
 		return destination->compensation != NULL &&
 			(destination->compensation->resend_uncertain || destination->compensation->already_done != NULL ||
-			 (key->place != SAGA_KEY_NONE && !record->delivery.accepted));
-	return key->place != SAGA_KEY_NONE && !record->delivery.accepted &&
+			 (key->place != SAGA_KEY_NONE && !record->delivery.part.accepted));
+	return key->place != SAGA_KEY_NONE && !record->delivery.part.accepted &&
 		(key->ttl_s == 0 || record->delivery.first_sent_at == 0 ||
 		 GetCurrentTimestamp() < TimestampTzPlusMilliseconds(record->delivery.first_sent_at, (int64) key->ttl_s * 1000));
 }
@@ -398,7 +398,7 @@ drop_record(const SagaDestination *destination, const SagaDelivery *delivery, co
 	return saga_run(&drop_stmt, saga_param_text("state", state), saga_param_text("last_class", class),
 					saga_param_text("last_error", error), saga_param_text("outcome", outcome),
 					saga_param_int4("destination_id", destination->destination_id),
-					saga_param_uuid("outbox_id", &delivery->outbox_id)) > 0;
+					saga_param_uuid("outbox_id", &delivery->part.outbox_id)) > 0;
 }
 
 /*

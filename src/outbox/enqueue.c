@@ -8,11 +8,11 @@
 #include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
 #include "outbox/outbox.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 PG_FUNCTION_INFO_V1(saga_publish_to);
 

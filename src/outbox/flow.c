@@ -10,9 +10,9 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
 #include "outbox/flow_private.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 /*
  * A server that keeps a failure under the key gives the same one for ever.
@@ -22,36 +22,6 @@
 
 /* Who repairs credentials is a person: there is no hurry. */
 #define SAGA_AUTH_MIN_DELAY_MS 1000
-
-const char *
-saga_phase_name(SagaPhase phase)
-{
-	static const char *const names[] = {"send", "lookup", "poll", "else"};
-
-	return names[phase];
-}
-
-/* A task may choose another method, and a path below the destination's; or it undoes something. */
-static bool
-is_own_request(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	char	   *method;
-
-	if (delivery->compensate || saga_doc_get(&delivery->request->root, "Path") != NULL)
-		return false;
-	method = saga_doc_get_string(&delivery->request->root, "Method");
-	return method == NULL || strcmp(method, destination->request.method) == 0;
-}
-
-/*
- * The look-up asks for what the destination's own request does.  Of any other
- * one it says nothing: that the payment is there is not that it was refunded.
- */
-bool
-saga_has_lookup(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	return destination->lookup != NULL && is_own_request(destination, delivery);
-}
 
 SagaPhase
 saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, const char *stored)
@@ -70,71 +40,13 @@ saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, 
 	}
 	if (strcmp(stored, "poll") == 0 && destination->poll != NULL)
 		return SAGA_PHASE_POLL;
-	if (strcmp(stored, "else") == 0 && delivery->compensate)
+	if (strcmp(stored, "else") == 0 && delivery->part.compensate)
 		return SAGA_PHASE_OTHER;
-	return delivery->uncertain && !delivery->unproved && saga_has_lookup(destination, delivery) ?
+	return delivery->uncertain && !delivery->unproved && saga_has_lookup(destination, &delivery->part) ?
 		SAGA_PHASE_LOOKUP : SAGA_PHASE_SEND;
 }
 
-/* NULL: the settings were changed, and there is none any more. */
-const SagaRequestSpec *
-saga_phase_spec(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	switch (delivery->phase)
-	{
-		case SAGA_PHASE_LOOKUP:
-			return &destination->lookup->request;
-		case SAGA_PHASE_POLL:
-			return &destination->poll->request;
-		case SAGA_PHASE_OTHER:
-			return destination->compensation ? destination->compensation->other : NULL;
-		default:
-			if (delivery->compensate)
-				return destination->compensation ? &destination->compensation->request : NULL;
-			return &destination->request;
-	}
-}
-
-/* A task may choose the method of its own request; the others are the destination's. */
-const char *
-saga_sending_method(const SagaSending *sending)
-{
-	const SagaDelivery *delivery = sending->deliveries[0];
-	char	   *method = NULL;
-
-	if (delivery->phase == SAGA_PHASE_SEND && !delivery->compensate)
-		method = saga_doc_get_string(&delivery->request->root, "Method");
-	return method != NULL ? method : sending->spec->method;
-}
-
 /* ---------- when ---------- */
-
-/* What the server asked for, as far as the settings let it. */
-static int64
-asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	return Min(delivery->retry_after_ms, (int64) destination->retry_after.max_s * 1000);
-}
-
-/* Exponential, with full jitter: uniformly between nothing and the whole. */
-int64
-saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
-{
-	double		delay = destination->base_ms;
-	int			i;
-
-	for (i = 1; i < tries && delay < destination->cap_ms; i++)
-		delay *= destination->factor;
-	delay = Min(delay, destination->cap_ms);
-	if (destination->jitter)
-	{
-		uint32		random = 0;
-
-		if (pg_strong_random(&random, sizeof(random)))
-			delay *= random / (double) PG_UINT32_MAX;
-	}
-	return Max((int64) delay, asked_for_ms(destination, delivery));
-}
 
 /* Not beyond its deadline: then it is told that nothing came. */
 static int64
@@ -142,54 +54,9 @@ poll_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery, 
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->pending_since,
 													   (int64) destination->poll->deadline_s * 1000);
-	int64		delay = Max(destination->poll->every_ms, asked_for_ms(destination, delivery));
+	int64		delay = Max(destination->poll->every_ms, saga_asked_for_ms(destination, delivery));
 
 	return Max(Min(delay, (deadline - now) / 1000), 0);
-}
-
-void
-saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
-{
-	if (phase != delivery->phase)
-		delivery->phase_tries = 0;
-	delivery->phase = phase;
-	delivery->verdict = SAGA_VERDICT_AGAIN;
-	delivery->delay_ms = delay_ms;
-}
-
-static void
-fail(SagaDelivery *delivery)
-{
-	delivery->verdict = SAGA_VERDICT_FAILED;
-}
-
-/* The name in "Name: cause"; NULL: there is none. */
-static char *
-error_of(const char *sent_error)
-{
-	const char *colon = strstr(sent_error, ": ");
-
-	return colon != NULL ? pnstrdup(sent_error, colon - sent_error) : NULL;
-}
-
-/* Nobody can tell whether it was done: a person has to find out. */
-void
-saga_fail_uncertain(SagaDelivery *delivery, const char *why)
-{
-	if (delivery->error == NULL)	/* pending */
-		delivery->cause = why;
-	else if (strcmp(delivery->error, "Saga.Uncertain") != 0)
-	{
-		delivery->cause = psprintf("%s: %s: %s", why, delivery->error, delivery->cause);
-		/* what was asked since has errors of its own */
-		if (delivery->asked == SAGA_PHASE_SEND || delivery->asked == SAGA_PHASE_OTHER)
-			delivery->other_error = delivery->error;
-	}
-	if (delivery->other_error == NULL && delivery->sent_error != NULL)
-		delivery->other_error = error_of(delivery->sent_error);
-	delivery->error = "Saga.Uncertain";
-	delivery->class = SAGA_CLASS_UNCERTAIN;
-	fail(delivery);
 }
 
 /* ---------- a request that has an effect ---------- */
@@ -200,9 +67,9 @@ is_harmless(const SagaDestination *destination, const SagaDelivery *delivery)
 {
 	const SagaCompensation *compensation = destination->compensation;
 
-	if (delivery->phase != SAGA_PHASE_SEND)
+	if (delivery->part.phase != SAGA_PHASE_SEND)
 		return false;
-	if (!delivery->compensate)
+	if (!delivery->part.compensate)
 		return destination->resend_uncertain;
 	/* it tells when there is nothing left to undo */
 	return compensation != NULL && (compensation->resend_uncertain || compensation->already_done != NULL);
@@ -212,25 +79,25 @@ is_harmless(const SagaDestination *destination, const SagaDelivery *delivery)
 static bool
 key_protects(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
 {
-	const SagaIdempotency *key = &sending->destination->idempotency;
+	const SagaIdempotency *key = &sending->exchange.destination->idempotency;
 
 	/* under the same key the same answer would come, which cannot be read */
-	if (delivery->no_resend || delivery->accepted)
+	if (delivery->part.no_resend || delivery->part.accepted)
 		return false;
 	return key->ttl_s == 0 ||
-		at < TimestampTzPlusMilliseconds(delivery->first_sent_at != 0 ? delivery->first_sent_at : sending->started_at,
+		at < TimestampTzPlusMilliseconds(delivery->first_sent_at != 0 ? delivery->first_sent_at : sending->exchange.started_at,
 										 ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000);
 }
 
 bool
 saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 
-	if (destination->kind != SAGA_DESTINATION_HTTP || saga_http_is_safe(saga_sending_method(sending)) ||
+	if (destination->kind != SAGA_DESTINATION_HTTP || saga_http_is_safe(saga_exchange_method(&sending->exchange)) ||
 		is_harmless(destination, delivery))
 		return true;
-	return delivery->key != NULL && key_protects(sending, delivery, at);
+	return delivery->part.key != NULL && key_protects(sending, delivery, at);
 }
 
 static bool
@@ -247,9 +114,9 @@ attempts_are_used_up(const SagaDestination *destination, const SagaDelivery *del
 static void
 fail_after_doubt(const SagaSending *sending, SagaDelivery *delivery)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 
-	if (delivery->doubted && saga_has_lookup(destination, delivery))
+	if (delivery->doubted && saga_has_lookup(destination, &delivery->part))
 	{
 		int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 
@@ -260,32 +127,32 @@ fail_after_doubt(const SagaSending *sending, SagaDelivery *delivery)
 	else if (delivery->uncertain)
 		saga_fail_uncertain(delivery, "an earlier request may have been done");
 	else
-		fail(delivery);
+		saga_fail_now(delivery);
 }
 
 static void
 decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 
 	delivery->uncertain = delivery->doubted = true;
-	if (saga_has_lookup(destination, delivery))
+	if (saga_has_lookup(destination, &delivery->part))
 		saga_again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
 	else if (!saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
 		saga_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else if (attempts_are_used_up(destination, delivery))
-		fail(delivery);
+		saga_fail_now(delivery);
 	else
-		saga_again(delivery, delivery->phase, delay);
+		saga_again(delivery, delivery->part.phase, delay);
 }
 
 static bool
 tells_what_is_undone(const SagaSending *sending, const SagaDelivery *delivery)
 {
-	const SagaCompensation *compensation = sending->destination->compensation;
+	const SagaCompensation *compensation = sending->exchange.destination->compensation;
 
-	return delivery->compensate && delivery->phase == SAGA_PHASE_SEND && delivery->status != 0 &&
+	return delivery->part.compensate && delivery->part.phase == SAGA_PHASE_SEND && delivery->part.status != 0 &&
 		compensation != NULL && compensation->already_done != NULL;
 }
 
@@ -297,11 +164,11 @@ tells_what_is_undone(const SagaSending *sending, const SagaDelivery *delivery)
 static void
 decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 {
-	const SagaCompensation *compensation = sending->destination->compensation;
+	const SagaCompensation *compensation = sending->exchange.destination->compensation;
 
 	if (tells_what_is_undone(sending, delivery))
 		delivery->uncertain = delivery->doubted = false;
-	if (!delivery->compensate || delivery->phase == SAGA_PHASE_OTHER || compensation == NULL ||
+	if (!delivery->part.compensate || delivery->part.phase == SAGA_PHASE_OTHER || compensation == NULL ||
 		compensation->other == NULL || delivery->uncertain)
 	{
 		fail_after_doubt(sending, delivery);
@@ -310,7 +177,7 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 	/* another request, with a key and attempts of its own */
 	saga_again(delivery, SAGA_PHASE_OTHER, 0);
 	delivery->sends = delivery->same_failures = 0;
-	delivery->uncertain = delivery->doubted = delivery->accepted = false;
+	delivery->uncertain = delivery->doubted = delivery->part.accepted = false;
 }
 
 /*
@@ -321,19 +188,19 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 static void
 decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	if (delivery->compensate && delivery->phase == SAGA_PHASE_SEND &&
+	if (delivery->part.compensate && delivery->part.phase == SAGA_PHASE_SEND &&
 		(!delivery->doubted || tells_what_is_undone(sending, delivery)))
 	{
-		delivery->class = SAGA_CLASS_FATAL;
+		delivery->part.class = SAGA_CLASS_FATAL;
 		decide_fatal(sending, delivery);
 		return;
 	}
 	if (!delivery->doubted)
 	{
-		fail(delivery);
+		saga_fail_now(delivery);
 		return;
 	}
-	delivery->class = SAGA_CLASS_UNCERTAIN;
+	delivery->part.class = SAGA_CLASS_UNCERTAIN;
 	decide_uncertain(sending, delivery, now);
 }
 
@@ -341,42 +208,42 @@ decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 static void
 decide_retry(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 	bool		used_up = attempts_are_used_up(destination, delivery);
 
-	if (delivery->uncertain && saga_has_lookup(destination, delivery))
+	if (delivery->uncertain && saga_has_lookup(destination, &delivery->part))
 		saga_again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
 	else if (used_up)
 		fail_after_doubt(sending, delivery);
 	else if (delivery->uncertain && !saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
 		saga_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else
-		saga_again(delivery, delivery->phase, delay);
+		saga_again(delivery, delivery->part.phase, delay);
 }
 
 static void
 decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	const SagaDestination *destination = sending->destination;
-	bool		same = delivery->class == SAGA_CLASS_UNCERTAIN && delivery->status > 0 &&
-	delivery->status == delivery->sent_status && !delivery->accepted;
+	const SagaDestination *destination = sending->exchange.destination;
+	bool		same = delivery->part.class == SAGA_CLASS_UNCERTAIN && delivery->part.status > 0 &&
+	delivery->part.status == delivery->sent_status && !delivery->part.accepted;
 
 	delivery->same_failures = same ? delivery->same_failures + 1 : 1;
-	if (delivery->no_resend)
+	if (delivery->part.no_resend)
 		delivery->same_failures = SAGA_STORED_FAILURES;
-	delivery->sent_status = delivery->status;
-	delivery->sent_class = delivery->class;
-	if (delivery->class != SAGA_CLASS_AUTH && delivery->class != SAGA_CLASS_SPLIT)
+	delivery->sent_status = delivery->part.status;
+	delivery->sent_class = delivery->part.class;
+	if (delivery->part.class != SAGA_CLASS_AUTH && delivery->part.class != SAGA_CLASS_SPLIT)
 		delivery->sends++;
-	switch (delivery->class)
+	switch (delivery->part.class)
 	{
 		case SAGA_CLASS_SUCCESS:
 			delivery->verdict = SAGA_VERDICT_DELIVERED;
 			break;
 		case SAGA_CLASS_PENDING:
 			/* a compensation is not asked for again */
-			if (destination->poll == NULL || delivery->compensate)
+			if (destination->poll == NULL || delivery->part.compensate)
 			{
 				delivery->verdict = SAGA_VERDICT_DELIVERED;
 				break;
@@ -392,7 +259,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			decide_duplicate(sending, delivery, now);
 			break;
 		case SAGA_CLASS_SPLIT:
-			saga_again(delivery, delivery->phase, 0);
+			saga_again(delivery, delivery->part.phase, 0);
 			break;
 		case SAGA_CLASS_FATAL:
 			decide_fatal(sending, delivery);
@@ -407,39 +274,13 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 static void
 try_asking_again(const SagaSending *sending, SagaDelivery *delivery, const char *what)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 
 	delivery->phase_tries++;
-	if (delivery->class == SAGA_CLASS_FATAL || delivery->phase_tries >= destination->max_attempts)
+	if (delivery->part.class == SAGA_CLASS_FATAL || delivery->phase_tries >= destination->max_attempts)
 		saga_fail_uncertain(delivery, psprintf("it may have been done, and the %s failed", what));
 	else
-		saga_again(delivery, delivery->phase, saga_backoff_ms(destination, delivery, delivery->phase_tries));
-}
-
-/* It was not done, as the look-up says: what failed is the request before. */
-void
-saga_fail_as_before(SagaDelivery *delivery)
-{
-	char	   *error = delivery->sent_error ? error_of(delivery->sent_error) : NULL;
-
-	if (error != NULL)
-	{
-		delivery->error = error;
-		delivery->cause = pstrdup(delivery->sent_error + strlen(error) + 2);
-	}
-	delivery->class = delivery->sent_class == SAGA_CLASS_FATAL ? SAGA_CLASS_FATAL : SAGA_CLASS_RETRY;
-	fail(delivery);
-}
-
-/*
- * Other settings may have asked somewhere else, or for something else, than
- * where the request went.
- */
-bool
-saga_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery)
-{
-	/* one that was lost with its publisher has no time on record */
-	return destination->changed_at <= (delivery->first_sent_at != 0 ? delivery->first_sent_at : delivery->created_at);
+		saga_again(delivery, delivery->part.phase, saga_backoff_ms(destination, delivery, delivery->phase_tries));
 }
 
 /*
@@ -449,7 +290,7 @@ saga_proves_absence(const SagaDestination *destination, const SagaDelivery *deli
 static void
 decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now, const char *why)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
 	bool		harmless = destination->resend_uncertain || saga_http_is_safe(destination->request.method) ||
 	(destination->idempotency.place != SAGA_KEY_NONE &&
@@ -464,25 +305,25 @@ decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz 
 static void
 decide_lookup(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	if (delivery->class == SAGA_CLASS_SUCCESS)
+	if (delivery->part.class == SAGA_CLASS_SUCCESS)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
-	else if (delivery->conflict)
-		fail(delivery);
+	else if (delivery->part.conflict)
+		saga_fail_now(delivery);
 	else if (delivery->foreign)
 		decide_unproved(sending, delivery, now, SAGA_NOT_OURS);
-	else if (!delivery->absent)
+	else if (!delivery->part.absent)
 		try_asking_again(sending, delivery, "look-up");
-	else if (!saga_proves_absence(sending->destination, delivery))
+	else if (!saga_proves_absence(sending->exchange.destination, delivery))
 		decide_unproved(sending, delivery, now, SAGA_ALTERED_SINCE);
 	else
 	{
-		delivery->uncertain = delivery->accepted = false;
+		delivery->uncertain = delivery->part.accepted = false;
 		if (delivery->same_failures >= SAGA_STORED_FAILURES)
 		{
-			delivery->key_epoch++;
+			delivery->part.key_epoch++;
 			delivery->same_failures = 0;
 		}
-		if (attempts_are_used_up(sending->destination, delivery))
+		if (attempts_are_used_up(sending->exchange.destination, delivery))
 			saga_fail_as_before(delivery);
 		else
 			saga_again(delivery, SAGA_PHASE_SEND, 0);
@@ -492,29 +333,29 @@ decide_lookup(const SagaSending *sending, SagaDelivery *delivery, TimestampTz no
 static void
 decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	const SagaPoll *poll = sending->destination->poll;
+	const SagaPoll *poll = sending->exchange.destination->poll;
 	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->pending_since,
 													   (int64) poll->deadline_s * 1000);
 
-	if (delivery->class == SAGA_CLASS_SUCCESS)
+	if (delivery->part.class == SAGA_CLASS_SUCCESS)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
-	else if (delivery->conflict)
+	else if (delivery->part.conflict)
 	{
 		/*
 		 * who sends it again wants it done anew, not to hear the same once
 		 * more
 		 */
-		delivery->phase = SAGA_PHASE_SEND;
-		delivery->accepted = false;
-		delivery->key_epoch++;
-		fail(delivery);
+		delivery->part.phase = SAGA_PHASE_SEND;
+		delivery->part.accepted = false;
+		delivery->part.key_epoch++;
+		saga_fail_now(delivery);
 	}
 	else if (now >= deadline)
 		saga_fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
-	else if (delivery->class == SAGA_CLASS_PENDING)
+	else if (delivery->part.class == SAGA_CLASS_PENDING)
 	{
 		delivery->phase_tries = 0;
-		saga_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(sending->destination, delivery, now));
+		saga_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(sending->exchange.destination, delivery, now));
 	}
 	else
 		try_asking_again(sending, delivery, "poll");
@@ -527,26 +368,26 @@ static void
 decide_auth(const SagaSending *sending, SagaDelivery *delivery)
 {
 	delivery->phase_tries++;
-	saga_again(delivery, delivery->phase,
-			   Max(SAGA_AUTH_MIN_DELAY_MS, saga_backoff_ms(sending->destination, delivery, delivery->phase_tries)));
+	saga_again(delivery, delivery->part.phase,
+			   Max(SAGA_AUTH_MIN_DELAY_MS, saga_backoff_ms(sending->exchange.destination, delivery, delivery->phase_tries)));
 }
 
 void
 saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 
-	delivery->asked = delivery->phase;
+	delivery->asked = delivery->part.phase;
 	if (delivery->unwanted_since != 0)
 	{
 		saga_decide_unwanted(sending, delivery, now);
 		return;
 	}
-	if (delivery->class == SAGA_CLASS_AUTH)
+	if (delivery->part.class == SAGA_CLASS_AUTH)
 		decide_auth(sending, delivery);
-	else if (delivery->phase == SAGA_PHASE_LOOKUP)
+	else if (delivery->part.phase == SAGA_PHASE_LOOKUP)
 		decide_lookup(sending, delivery, now);
-	else if (delivery->phase == SAGA_PHASE_POLL)
+	else if (delivery->part.phase == SAGA_PHASE_POLL)
 		decide_poll(sending, delivery, now);
 	else
 		decide_send(sending, delivery, now);
@@ -555,8 +396,8 @@ saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		TimestampTzPlusMilliseconds(now, delivery->delay_ms) <
 		TimestampTzPlusMilliseconds(delivery->created_at, (int64) destination->deadline_s * 1000))
 		return;
-	if (delivery->uncertain || delivery->phase == SAGA_PHASE_POLL)
+	if (delivery->uncertain || delivery->part.phase == SAGA_PHASE_POLL)
 		saga_fail_uncertain(delivery, "it may have been done, and its time is over");
 	else
-		fail(delivery);
+		saga_fail_now(delivery);
 }

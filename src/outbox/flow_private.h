@@ -1,14 +1,19 @@
 /*
  * flow_private.h
- *		What follows on an answer: what flow.c and settle.c share.
+ *		What follows on an answer: what flow.c, settle.c and verdict.c share.
  */
 #ifndef SAGA_OUTBOX_FLOW_PRIVATE_H
 #define SAGA_OUTBOX_FLOW_PRIVATE_H
 
 #include "outbox/sending.h"
 
+/* ---------- verdict.c ---------- */
+
+/* What the server asked for, as far as the settings let it; -1: nothing. */
+extern int64 saga_asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery);
 extern int64 saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries);
 extern void saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms);
+extern void saga_fail_now(SagaDelivery *delivery);
 extern void saga_fail_uncertain(SagaDelivery *delivery, const char *why);
 extern void saga_fail_as_before(SagaDelivery *delivery);
 
@@ -19,7 +24,8 @@ extern bool saga_proves_absence(const SagaDestination *destination, const SagaDe
 #define SAGA_ALTERED_SINCE \
 	"it may have been done: the look-up found nothing, but the destination was altered since the request"
 
-/* Of a message that is not wanted any more (settle.c). */
+/* ---------- settle.c: of a message that is not wanted any more ---------- */
+
 extern void saga_decide_unwanted(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now);
 
 #endif							/* SAGA_OUTBOX_FLOW_PRIVATE_H */

@@ -7,11 +7,10 @@
 #include "catalog/pg_authid.h"
 #include "common/guc.h"
 #include "common/statement.h"
+#include "endpoint/destination.h"
 #include "fmgr.h"
+#include "limit/limit.h"
 #include "miscadmin.h"
-#include "outbox/destination.h"
-#include "outbox/doc.h"
-#include "outbox/limit_private.h"
 #include "outbox/outbox.h"
 #include "outbox/sending.h"
 #include "storage/lmgr.h"
@@ -19,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "value/doc.h"
 
 PG_FUNCTION_INFO_V1(saga_create_destination);
 PG_FUNCTION_INFO_V1(saga_alter_destination);

@@ -7,9 +7,9 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
 #include "outbox/request_private.h"
 #include "utils/numeric.h"
+#include "value/doc.h"
 
 typedef struct MembersState
 {
@@ -94,4 +94,42 @@ saga_request_ordering_key(JsonbContainer *input)
 		return saga_doc_get_string(input, "OrderingKey");
 	/* 5000 and 5000.0 are one customer */
 	return saga_doc_can_be_written(key) ? numeric_normalize(key->val.numeric) : saga_doc_text(key);
+}
+
+/*
+ * What services say to a request that they do not take: as Step Functions names it,
+ * so that a workflow can catch it.  The data decides what a request holds; an error
+ * that no Catch takes would end the workflow for a subject of 101 characters.
+ */
+const char *
+saga_request_error(SagaOutboxOp op, const SagaDestination *destination)
+{
+	if (destination == NULL ? op == SAGA_OUTBOX_SNS : destination->kind == SAGA_DESTINATION_SNS)
+		return "SNS.InvalidParameterException";
+	if (destination == NULL ? op == SAGA_OUTBOX_SQS : destination->kind == SAGA_DESTINATION_SQS)
+		return "SQS.AmazonSQSException";
+	return "Saga.InvalidRequest";
+}
+
+bool
+saga_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&buf, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	resolved->error = error;
+	resolved->cause = buf.data;
+	return false;
 }

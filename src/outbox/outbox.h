@@ -16,6 +16,7 @@
 #include "queue/queue.h"
 
 extern void saga_outbox_init(void); /* from _PG_init */
+extern void saga_destination_init(void);	/* registers the look-up of names; called by it */
 
 /* From _PG_init of the postmaster: notes when its files were put back in place (takeover.c). */
 extern void saga_takeover_look_at_files(void);

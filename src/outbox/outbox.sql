@@ -1,47 +1,4 @@
--- outbox: destinations, the messages for them, and how they went.
-
-CREATE TABLE saga.destination (
-	destination_id integer PRIMARY KEY,	-- the id of its queue, "destination/NAME"
-	name text NOT NULL,
-	kind text NOT NULL CHECK (kind IN ('http', 'sns', 'sqs')),
-	owner regrole NOT NULL,
-	settings jsonb NOT NULL,
-	paused boolean NOT NULL DEFAULT false,
-	-- destinations of one owner can have their limits in common
-	limit_key text NOT NULL GENERATED ALWAYS AS (coalesce(
-		'group ' || owner::oid::text || ' ' || nullif(settings #>> '{limits,group}', ''),
-		'destination ' || destination_id::text)) STORED,
-	created_at timestamptz NOT NULL DEFAULT now(),
-	changed_at timestamptz NOT NULL DEFAULT now(),
-	UNIQUE (owner, name)
-);
-COMMENT ON TABLE saga.destination IS 'where outbox messages go; secrets are references to files or environment variables, never values';
-
--- What publishers tell each other; not dumped, as it is of the moment. A row is made when there is something to say.
-CREATE TABLE saga.destination_state (
-	limit_key text PRIMARY KEY,
-	next_start_at timestamptz,			-- per_second: no request starts before
-	minute_bucket integer,				-- number of the newest of 32 buckets, each a 30th of the window
-	minute_starts integer[],			-- requests in each, from the newest on
-	hour_bucket integer,
-	hour_starts integer[],
-	day_bucket integer,
-	day_starts integer[],
-	pause_until timestamptz,			-- the server asked for it
-	breaker text NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half-open')),
-	breaker_until timestamptz,			-- open: then one is tried; half-open: the one that is tried is given up
-	breaker_reason text,				-- failures, auth
-	opened integer NOT NULL DEFAULT 0,	-- so often in a row, for this reason
-	probe_lease bigint,					-- half-open: whose publisher tries it
-	slow_from timestamptz,				-- start of the last slow start
-	counted_from timestamptz,			-- the breaker's window
-	requests integer NOT NULL DEFAULT 0,
-	failures integer NOT NULL DEFAULT 0,
-	last_success_at timestamptz,
-	last_error text,
-	last_error_at timestamptz
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-COMMENT ON TABLE saga.destination_state IS 'rate, pause and breaker of each destination, or group of destinations, over all publishers';
+-- outbox: the messages for destinations, and how they went; destinations as people manage them.
 
 -- Orders the messages of one ordering key; a clock could go back.
 CREATE SEQUENCE saga.outbox_position;
@@ -142,25 +99,13 @@ COMMENT ON TABLE saga.takeover IS 'which servers, on which timelines, in which d
 -- A new publisher gives back at once what a dead one had in flight.
 CREATE INDEX timer_outbox_lease ON saga.timer (lease) WHERE kind = 'o' AND lease IS NOT NULL;
 
-SELECT pg_extension_config_dump('saga.destination', '');
 SELECT pg_extension_config_dump('saga.outbox_position', '');
 SELECT pg_extension_config_dump('saga.outbox', '');
 SELECT pg_extension_config_dump('saga.outbox_attempt', '');
 SELECT pg_extension_config_dump('saga.takeover', '');
 
-CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.destination
-	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
 CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.takeover
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
-
-CREATE FUNCTION saga.destination_changed() RETURNS trigger
-	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_destination_changed';
-CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.destination
-	FOR EACH STATEMENT EXECUTE FUNCTION saga.destination_changed();
--- what its secrets mean: a restore brings these tables after saga.destination
-CREATE TRIGGER destination_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
-	FOR EACH STATEMENT EXECUTE FUNCTION saga.destination_changed();
-COMMENT ON FUNCTION saga.destination_changed() IS 'makes every session forget what it knows of destinations';
 
 CREATE FUNCTION saga.create_destination(name text, kind text, settings jsonb) RETURNS integer
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_create_destination';

@@ -21,30 +21,30 @@
 static bool
 is_held(const SagaSending *sending, TimestampTz now)
 {
-	return sending->limit->hold_until > now && !sending->probe && sending->started_at == 0;
+	return sending->plan.limit->hold_until > now && !sending->plan.probe && sending->exchange.started_at == 0;
 }
 
 /* Its owner's requests take so long to compose that it did not get its turn, or composing it raised. */
 static bool
 cannot_be_composed(const SagaSending *sending, TimestampTz now)
 {
-	return !sending->composed &&
-		(sending->compose_begun || TimestampDifferenceExceeds(sending->claimed_at, now, SAGA_KEEP_PLAIN_MS));
+	return !sending->plan.composed &&
+		(sending->plan.compose_begun || TimestampDifferenceExceeds(sending->plan.claimed_at, now, SAGA_KEEP_PLAIN_MS));
 }
 
 static bool
 needs_time(const SagaSending *sending, TimestampTz now)
 {
-	if (!sending->composed || sending->later || !saga_limit_has_rate(sending->limit))
+	if (!sending->plan.composed || sending->plan.later || !saga_limit_has_rate(sending->plan.limit))
 		return false;
-	return sending->start_at == 0 || (sending->start_by != 0 && sending->start_by < now);
+	return sending->plan.start_at == 0 || (sending->plan.start_by != 0 && sending->plan.start_by < now);
 }
 
 static bool
 is_unsettled(const SagaSending *sending, TimestampTz now)
 {
-	return sending->put_back || is_held(sending, now) || cannot_be_composed(sending, now) ||
-		(needs_time(sending, now) && sending->ask_at <= now);
+	return sending->plan.put_back || is_held(sending, now) || cannot_be_composed(sending, now) ||
+		(needs_time(sending, now) && sending->plan.ask_at <= now);
 }
 
 bool
@@ -65,7 +65,7 @@ saga_publisher_has_unsettled(SagaPublisher *publisher)
 static void
 give_back(SagaPublisher *publisher, SagaSending *sending)
 {
-	saga_unclaim_sending(sending, publisher->lease, sending->put_back ? SAGA_PUT_BACK_MS : 0);
+	saga_unclaim_sending(sending, publisher->lease, sending->plan.put_back ? SAGA_PUT_BACK_MS : 0);
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->returned, &sending->node);
 }
@@ -73,7 +73,7 @@ give_back(SagaPublisher *publisher, SagaSending *sending)
 bool
 saga_publisher_has_not_left(const SagaSending *sending)
 {
-	return sending->started_at == 0;
+	return sending->exchange.started_at == 0;
 }
 
 void
@@ -95,22 +95,22 @@ static void
 settle_sending_time(SagaPublisher *publisher, SagaSending *sending)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		back = sending->put_back || is_held(sending, now) || cannot_be_composed(sending, now);
+	bool		back = sending->plan.put_back || is_held(sending, now) || cannot_be_composed(sending, now);
 
 	if (!back)
 	{
 		SagaGrant	grant;
 
-		saga_limit_ask(sending->limit, 1, sending->probe || sending->started_at != 0, &grant);
+		saga_limit_ask(sending->plan.limit, 1, sending->plan.probe || sending->exchange.started_at != 0, &grant);
 		if (grant.n > 0)
 		{
-			sending->start_at = grant.first;
-			sending->start_by = grant.first == 0 ? 0 : grant.first + grant.late_us;
-			(void) saga_limit_use(sending->limit, &grant, 1, publisher->lease, 0);
+			sending->plan.start_at = grant.first;
+			sending->plan.start_by = grant.first == 0 ? 0 : grant.first + grant.late_us;
+			(void) saga_limit_use(sending->plan.limit, &grant, 1, publisher->lease, 0);
 			return;
 		}
-		sending->ask_at = grant.until;
-		back = sending->started_at == 0 && grant.until > TimestampTzPlusMilliseconds(now, SAGA_KEEP_MS);
+		sending->plan.ask_at = grant.until;
+		back = sending->exchange.started_at == 0 && grant.until > TimestampTzPlusMilliseconds(now, SAGA_KEEP_MS);
 	}
 	if (back)
 		give_back(publisher, sending);
@@ -133,7 +133,7 @@ saga_publisher_settle(SagaPublisher *publisher)
 bool
 saga_publisher_may_start(const SagaSending *sending, TimestampTz now)
 {
-	return sending->composed && !sending->put_back && !is_held(sending, now) && !needs_time(sending, now) && sending->start_at <= now;
+	return sending->plan.composed && !sending->plan.put_back && !is_held(sending, now) && !needs_time(sending, now) && sending->plan.start_at <= now;
 }
 
 TimestampTz
@@ -147,12 +147,12 @@ saga_publisher_next_start(SagaPublisher *publisher)
 	{
 		const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		if (!sending->composed || sending->put_back || is_held(sending, now))
+		if (!sending->plan.composed || sending->plan.put_back || is_held(sending, now))
 			return now;
 		if (needs_time(sending, now))
-			next = Min(next, sending->ask_at);
-		else if (!sending->later)
-			next = Min(next, sending->start_at);
+			next = Min(next, sending->plan.ask_at);
+		else if (!sending->plan.later)
+			next = Min(next, sending->plan.start_at);
 	}
 	return next;
 }

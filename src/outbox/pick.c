@@ -24,9 +24,6 @@
 /* A probe has its request's time, and this, before another one is made. */
 #define SAGA_PROBE_MS	10000
 
-/* The coordinator is asked for another publisher this often. */
-#define SAGA_HELP_MS	1000
-
 /* Now and then all queues are looked at, and the leases of dead publishers. */
 #define SAGA_LOOK_INTERVAL_MS 60000
 
@@ -47,20 +44,6 @@ clear_ready(SagaDestination *destination)
 		return;
 	saga_claim_begin(&claim, queue);
 	saga_claim_end(&claim, NULL);
-}
-
-/* As many as there are slots: nobody's are left out for those of another one. */
-const SagaQueueKey *
-saga_publisher_ready(SagaPublisher *publisher, int *n)
-{
-	*n = 0;
-	if (saga_shared == NULL)
-		return NULL;
-	if (publisher->queues_ready == NULL)
-		publisher->queues_ready = MemoryContextAllocHuge(publisher->context,
-														 sizeof(SagaQueueKey) * saga_shared->max_queues);
-	*n = saga_ready_keys(SAGA_QUEUE_DESTINATION, publisher->queues_ready);
-	return publisher->queues_ready;
 }
 
 static bool
@@ -156,16 +139,16 @@ equip_sendings(SagaPublisher *publisher, SagaCandidate *candidate, const SagaGra
 	{
 		SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-		if (sending->limit != NULL)
+		if (sending->plan.limit != NULL)
 			continue;
-		sending->limit = candidate->group;
-		sending->place = linitial_int(candidate->places);
+		sending->plan.limit = candidate->group;
+		sending->plan.place = linitial_int(candidate->places);
 		candidate->places = list_delete_first(candidate->places);
-		sending->probe = grant->probe;
+		sending->plan.probe = grant->probe;
 		if (grant->first != 0)
 		{
-			sending->start_at = grant->first + n * grant->step_us;
-			sending->start_by = sending->start_at + grant->late_us;
+			sending->plan.start_at = grant->first + n * grant->step_us;
+			sending->plan.start_by = sending->plan.start_at + grant->late_us;
 		}
 		n++;
 	}
@@ -213,28 +196,6 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 		wait_for_grant(publisher, candidate, Max(next, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1)),
 					   true);
 	return rows;
-}
-
-/*
- * Another publisher that sleeps, or one that is not there yet.  The queue is
- * said to be ready only where the flag was cleared here and nothing was looked
- * for: else another one has cleared it by now and is at it, and publishers
- * without room would wake each other for as long as they have none.
- */
-void
-saga_publisher_ask_for_help(SagaPublisher *publisher, int32 destination_id, bool cleared)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	const SagaQueue *queue = saga_queue_by_id(destination_id, true);
-
-	if (queue != NULL && cleared && saga_queue_is_listed(queue->queue_id))
-		saga_wake_next(queue);
-	else if (queue != NULL)
-		saga_wake_server(queue);
-	if (saga_shared == NULL || publisher->help_at > now)
-		return;
-	publisher->help_at = TimestampTzPlusMilliseconds(now, SAGA_HELP_MS);
-	saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 }
 
 /* False: nothing may be claimed. */
@@ -318,7 +279,7 @@ is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id)
 
 	dlist_foreach(iter, list)
 	{
-		SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->destination;
+		SagaDestination *destination = dlist_container(SagaSending, node, iter.cur)->exchange.destination;
 
 		if (destination->destination_id == destination_id)
 		{
@@ -448,8 +409,8 @@ forget_groups(SagaPublisher *publisher)
 		{
 			SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-			if (sending->limit != NULL)
-				sending->limit->used = true;
+			if (sending->plan.limit != NULL)
+				sending->plan.limit->used = true;
 		}
 	}
 	saga_limiter_forget_groups(publisher->limiter);
@@ -528,7 +489,7 @@ place_is_used(SagaPublisher *publisher, const SagaLimitGroup *group, int place)
 		{
 			SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
-			if (sending->limit == group && sending->place == place)
+			if (sending->plan.limit == group && sending->plan.place == place)
 				return true;
 		}
 	}

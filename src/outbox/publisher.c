@@ -15,9 +15,9 @@
 
 #include "access/xact.h"
 #include "common/guc.h"
+#include "endpoint/auth.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "outbox/auth_private.h"
 #include "outbox/publisher_private.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -30,60 +30,6 @@
 
 /* Requests in flight, of one publisher: 192 of one owner, 128 of one destination (pick.c). */
 #define SAGA_MAX_IN_FLIGHT	288
-
-/* ---------- transactions ---------- */
-
-void
-saga_publisher_begin(SagaPublisher *publisher)
-{
-	if (publisher->in_call)
-	{
-		/*
-		 * A level of its own: what SPI keeps goes with it, and not at the end
-		 * of the CALL.  What raises is undone with the subtransaction, and
-		 * there is a transaction still to write down what has arrived
-		 * (call.c).
-		 */
-		EnsurePortalSnapshotExists();
-		saga_extension_lock();
-		publisher->outer_owner = CurrentResourceOwner;
-		BeginInternalSubTransaction(NULL);
-		publisher->in_subtransaction = true;
-		MemoryContextSwitchTo(publisher->work);
-		return;
-	}
-	Assert(!IsTransactionState());
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	/* whatever the role's and the database's defaults are */
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
-	XactDeferrable = false;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "publishing");
-	saga_extension_lock();
-	MemoryContextSwitchTo(publisher->work);
-}
-
-void
-saga_publisher_commit(SagaPublisher *publisher)
-{
-	if (publisher->in_call)
-	{
-		ReleaseCurrentSubTransaction();
-		publisher->in_subtransaction = false;
-		CurrentResourceOwner = publisher->outer_owner;
-		SPI_commit();
-	}
-	else
-	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		(void) pgstat_report_stat(false);
-		pgstat_report_activity(STATE_IDLE, NULL);
-	}
-	MemoryContextSwitchTo(publisher->work);
-}
 
 /* ---------- making and destroying ---------- */
 
@@ -101,7 +47,7 @@ saga_publisher_make(MemoryContext context, int max_in_flight)
 	publisher->context = AllocSetContextCreate(context, "saga publisher", ALLOCSET_DEFAULT_SIZES);
 	publisher->work = AllocSetContextCreate(publisher->context, "saga publisher turn",
 											ALLOCSET_DEFAULT_SIZES);
-	publisher->limiter = saga_limiter_create(publisher->context);
+	publisher->limiter = saga_limiter_create(publisher->context, saga_lease_is_dead);
 	dlist_init(&publisher->returned);
 	dlist_init(&publisher->claiming);
 	dlist_init(&publisher->ready);
@@ -117,13 +63,6 @@ SagaPublisher *
 saga_publisher_create(MemoryContext context)
 {
 	return saga_publisher_make(context, SAGA_MAX_IN_FLIGHT);
-}
-
-void
-saga_sendings_free(dlist_head *list)
-{
-	while (!dlist_is_empty(list))
-		saga_sending_free(dlist_container(SagaSending, node, dlist_pop_head_node(list)));
 }
 
 /* What is in flight stays under a lease that nobody holds: the next publisher sends it again. */
@@ -158,8 +97,8 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	{
 		dlist_delete(&sending->node);
 		dlist_push_tail(sending->ready, &sending->node);
-		sending->started_at = 0;
-		sending->put_back = true;
+		sending->exchange.started_at = 0;
+		sending->plan.put_back = true;
 		return;
 	}
 
@@ -169,7 +108,7 @@ sending_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	 */
 	dlist_delete(&sending->node);
 	dlist_push_tail(sending->done, &sending->node);
-	saga_sending_answered(sending, answer);
+	saga_exchange_answered(&sending->exchange, answer);
 }
 
 /* On one that was kept there may be bytes that belong to no answer. */
@@ -192,14 +131,14 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 {
 	SagaReadiness prepared = SAGA_READY_NEVER;
 	bool		started = false;
-	SagaDestination *destination = sending->destination;
-	const SagaRequestSpec *spec = sending->spec;	/* NULL: of sns */
-	SagaHttpRequest *http = &sending->http;
+	SagaDestination *destination = sending->exchange.destination;
+	const SagaRequestSpec *spec = sending->exchange.spec;	/* NULL: of sns */
+	SagaHttpRequest *http = &sending->exchange.http;
 	char	   *error = NULL;
-	MemoryContext old = MemoryContextSwitchTo(saga_sending_begin_prepare(sending));
+	MemoryContext old = MemoryContextSwitchTo(saga_exchange_begin_prepare(&sending->exchange));
 
-	sending->started_at = GetCurrentTimestamp();
-	http->url = sending->url;
+	sending->exchange.started_at = GetCurrentTimestamp();
+	http->url = sending->exchange.url;
 	http->guard = &destination->guard;
 	http->timeout_ms = spec ? spec->timeout_ms : destination->timeout_ms;
 	http->connect_timeout_ms = spec ? spec->connect_timeout_ms : destination->connect_timeout_ms;
@@ -208,24 +147,22 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	http->account = saga_budget_account(publisher->budget, destination->owner);
 	http->ca_file = destination->ca_file;
 	http->fresh = needs_fresh_connection(sending);
-	if (sending->deliveries[0]->error != NULL)
-		sending->ended_at = sending->started_at;	/* found wrong when it was composed */
+	if (sending->deliveries[0]->part.error != NULL)
+		sending->exchange.ended_at = sending->exchange.started_at;	/* found wrong when it was composed */
 	else
 	{
-		prepared = destination->kind == SAGA_DESTINATION_HTTP ?
-			saga_prepare_http(sending, publisher->http, &error) :
-			saga_prepare_aws(sending, publisher->http, &error);
-		if (prepared == SAGA_READY_NOW && sending->later)
+		prepared = saga_exchange_prepare(&sending->exchange, publisher->http, &error);
+		if (prepared == SAGA_READY_NOW && sending->plan.later)
 		{
 			/* the time that it was given has passed */
-			sending->later = false;
-			sending->start_at = sending->start_by = 0;
-			if (saga_limit_has_rate(sending->limit))
+			sending->plan.later = false;
+			sending->plan.start_at = sending->plan.start_by = 0;
+			if (saga_limit_has_rate(sending->plan.limit))
 				prepared = SAGA_READY_LATER;
 		}
 		else
-			sending->later = prepared == SAGA_READY_LATER;
-		sending->put_back = prepared == SAGA_READY_BUSY;
+			sending->plan.later = prepared == SAGA_READY_LATER;
+		sending->plan.put_back = prepared == SAGA_READY_BUSY;
 		if (prepared == SAGA_READY_NOW)
 		{
 			sending->user.finished = sending_finished;
@@ -236,12 +173,12 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 				error = "the request could not be started";
 		}
 		if (!started && prepared != SAGA_READY_LATER && prepared != SAGA_READY_BUSY)
-			saga_sending_not_sent(sending, error);
+			saga_exchange_not_sent(&sending->exchange, error);
 	}
 	MemoryContextSwitchTo(old);
 	if (prepared == SAGA_READY_LATER || prepared == SAGA_READY_BUSY)
 	{
-		sending->started_at = 0;
+		sending->exchange.started_at = 0;
 		return false;
 	}
 	dlist_delete(&sending->node);
@@ -280,11 +217,35 @@ saga_publisher_report(SagaPublisher *publisher)
 
 /* ---------- tokens ---------- */
 
+static bool
+has_spare_room(const void *arg, Oid owner)
+{
+	return saga_owner_has_spare_room(arg, owner);
+}
+
+#define SAGA_TOKEN_PURGE_MS	60000
+
+/* The coordinator purges what nobody reads any more (src/worker/retention.c), where there is one. */
+static void
+purge_tokens(void)
+{
+	static TimestampTz purge_at = 0;
+	TimestampTz now = saga_monotonic_now();
+
+	if (saga_shared != NULL || purge_at > now)
+		return;
+	purge_at = TimestampTzPlusMilliseconds(now, SAGA_TOKEN_PURGE_MS);
+	(void) saga_oauth_purge();
+}
+
 static int
 work_on_auth(SagaPublisher *publisher)
 {
+	const SagaAuthRoom room = {has_spare_room, publisher};
+
 	saga_publisher_begin(publisher);
-	saga_auth_work(publisher);
+	saga_auth_work(&room);
+	purge_tokens();
 	saga_publisher_commit(publisher);
 	saga_auth_worked(publisher->http);
 	return 1;
@@ -296,6 +257,7 @@ work_on_auth(SagaPublisher *publisher)
 bool
 saga_publisher_step(SagaPublisher *publisher)
 {
+	const SagaAuthRoom room = {has_spare_room, publisher};
 	int			done;
 
 	CHECK_FOR_INTERRUPTS();
@@ -306,7 +268,7 @@ saga_publisher_step(SagaPublisher *publisher)
 		saga_publisher_undo_claim(publisher);
 	publisher->budget->limit = (size_t) saga_answer_memory_kb * 1024;
 	done = saga_http_run(publisher->http);
-	if (saga_auth_has_work(publisher))
+	if (saga_auth_has_work(&room))
 		done += work_on_auth(publisher);
 	if (!dlist_is_empty(&publisher->done))
 		done += saga_publisher_record(publisher);

@@ -6,7 +6,7 @@
 #ifndef SAGA_OUTBOX_PUBLISHER_PRIVATE_H
 #define SAGA_OUTBOX_PUBLISHER_PRIVATE_H
 
-#include "outbox/limit_private.h"
+#include "limit/limit.h"
 #include "outbox/outbox.h"
 #include "outbox/sending.h"
 #include "utils/resowner.h"
@@ -158,6 +158,24 @@ extern List *saga_publisher_choose(SagaPublisher *publisher, bool everywhere);
 extern bool saga_publisher_may_claim(SagaPublisher *publisher, const SagaCandidate *candidate);
 extern void saga_publisher_claimed(SagaPublisher *publisher, const SagaCandidate *candidate, TimestampTz begun_at);
 extern void saga_publisher_put_off(SagaPublisher *publisher, const SagaCandidate *candidate);
+
+/* ---------- find.c ---------- */
+
+/* Which ones have something to claim: of so many that are looked at, in the order of their ids. */
+typedef struct SagaDestinationLook
+{
+	int32		after;			/* of those behind this one */
+	int32		limit;
+	Oid			user;			/* of owners whose privileges he has; InvalidOid: of all */
+	bool		due;			/* or something that waits no longer */
+	int			n;				/* what was found, in the caller's memory */
+	int32	   *ids;
+	Oid		   *owners;
+	bool		more;			/* there may be others, behind "last" */
+	int32		last;
+} SagaDestinationLook;
+
+extern void saga_destination_look(SagaDestinationLook *look);
 
 /* ---------- composing.c ---------- */
 

@@ -12,12 +12,13 @@
 #include "common/statement.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "net/foreign.h"
 #include "net/header.h"
-#include "outbox/doc.h"
 #include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 #define SAGA_MAX_CAUSE		32768	/* as States.* causes of AWS */
 #define SAGA_MAX_NOTE		1000	/* of an answer, in the attempt's record */
@@ -89,7 +90,7 @@ lock_record(const Recording *recording)
 {
 	const SagaParam record[] = {
 		saga_param_int4("destination_id", recording->destination_id),
-		saga_param_uuid("outbox_id", &recording->delivery->outbox_id),
+		saga_param_uuid("outbox_id", &recording->delivery->part.outbox_id),
 		{.name = NULL}
 	};
 	SagaRows   *rows = saga_query_params(&lock_stmt, record);
@@ -110,20 +111,20 @@ write_attempt(const Recording *recording)
 
 	(void) saga_run(&attempt_stmt,
 					saga_param_int4("destination_id", recording->destination_id),
-					saga_param_uuid("outbox_id", &delivery->outbox_id),
+					saga_param_uuid("outbox_id", &delivery->part.outbox_id),
 					saga_param_int4("attempt", delivery->attempt),
-					saga_param_timestamptz("started_at", sending->started_at),
-					saga_param_timestamptz("ended_at", sending->ended_at),
-					saga_param_text("class", saga_class_name(delivery->class)),
-					saga_param_if(delivery->status != 0, saga_param_int4("status", delivery->status)),
-					saga_param_text("error", cause != NULL ? delivery->error : NULL),
+					saga_param_timestamptz("started_at", sending->exchange.started_at),
+					saga_param_timestamptz("ended_at", sending->exchange.ended_at),
+					saga_param_text("class", saga_class_name(delivery->part.class)),
+					saga_param_if(delivery->part.status != 0, saga_param_int4("status", delivery->part.status)),
+					saga_param_text("error", cause != NULL ? delivery->part.error : NULL),
 					saga_param_text("answer", cause != NULL ? clip(cause, SAGA_MAX_NOTE) : NULL),
 					saga_param_text("phase", saga_phase_name(delivery->asked)),
-					saga_param_text("key", delivery->key),
-					saga_param_if(delivery->retry_after_ms >= 0,
-								  saga_param_int8("retry_after_ms", delivery->retry_after_ms)),
+					saga_param_text("key", delivery->part.key),
+					saga_param_if(delivery->part.retry_after_ms >= 0,
+								  saga_param_int8("retry_after_ms", delivery->part.retry_after_ms)),
 					saga_param_int4("publisher", MyProcPid),
-					saga_param_jsonb("headers", saga_answer_headers(sending)));
+					saga_param_jsonb("headers", saga_answer_headers(&sending->exchange)));
 }
 
 /*
@@ -137,10 +138,10 @@ outcome_of(const Recording *recording, bool success)
 
 	if (success)
 		return "done";
-	if (delivery->uncertain || delivery->class == SAGA_CLASS_UNCERTAIN || delivery->class == SAGA_CLASS_PENDING ||
-		delivery->phase == SAGA_PHASE_POLL)
+	if (delivery->uncertain || delivery->part.class == SAGA_CLASS_UNCERTAIN || delivery->part.class == SAGA_CLASS_PENDING ||
+		delivery->part.phase == SAGA_PHASE_POLL)
 		return "in_doubt";
-	if (delivery->sends <= 1 && delivery->first_sent_at == 0 && recording->sending->transport.transport == SAGA_TRANSPORT_NOT_SENT)
+	if (delivery->sends <= 1 && delivery->first_sent_at == 0 && recording->sending->exchange.transport.transport == SAGA_TRANSPORT_NOT_SENT)
 		return "never_left";
 	return "no_effect";
 }
@@ -150,11 +151,11 @@ static bool
 is_replay(const Recording *recording)
 {
 	const SagaSending *sending = recording->sending;
-	const char *name = sending->destination->idempotency.replay_header;
+	const char *name = sending->exchange.destination->idempotency.replay_header;
 	char	   *value = NULL;
 
-	if (recording->delivery->key != NULL && sending->head != NULL && name != NULL)
-		value = saga_header_get(sending->head, name);
+	if (recording->delivery->part.key != NULL && sending->exchange.head != NULL && name != NULL)
+		value = saga_header_get(sending->exchange.head, name);
 	return value != NULL && pg_strcasecmp(value, "true") == 0;
 }
 
@@ -171,29 +172,29 @@ write_record(const Recording *recording, const char *state, bool success)
 	const char *outcome_by = asked_only ? saga_phase_name(delivery->asked) :
 	success && is_replay(recording) ? "replay" : "answer";
 	const char *last_error = recording->cause == NULL ? NULL :
-	psprintf("%s: %s", delivery->error, clip(recording->cause, SAGA_MAX_NOTE));
+	psprintf("%s: %s", delivery->part.error, clip(recording->cause, SAGA_MAX_NOTE));
 	int64		hash = 0;
-	bool		has_hash = saga_captured_hash(sending->destination, delivery, &hash);
+	bool		has_hash = saga_captured_hash(sending->exchange.destination, delivery, &hash);
 
 	(void) saga_run(&update_stmt,
 					saga_param_text("state", state),
 					saga_param_int4("attempts", delivery->attempt),
-					saga_param_if(delivery->status != 0, saga_param_int4("last_status", delivery->status)),
-					saga_param_text("last_class", saga_class_name(delivery->class)),
+					saga_param_if(delivery->part.status != 0, saga_param_int4("last_status", delivery->part.status)),
+					saga_param_text("last_class", saga_class_name(delivery->part.class)),
 					saga_param_text("last_error", last_error),
-					saga_param_jsonb("response", success ? saga_kept_output(sending, delivery) : NULL),
+					saga_param_jsonb("response", success ? saga_kept_output(&sending->exchange, &delivery->part) : NULL),
 					saga_param_bool("asked_only", asked_only),
-					saga_param_timestamptz("last_sent_at", sending->started_at),
+					saga_param_timestamptz("last_sent_at", sending->exchange.started_at),
 					saga_param_if(recording->finished, saga_param_timestamptz("finished_at", recording->now)),
 					saga_param_int4("sends", delivery->sends),
-					saga_param_text("phase", delivery->phase == SAGA_PHASE_LOOKUP ? "send" : saga_phase_name(delivery->phase)),
+					saga_param_text("phase", delivery->part.phase == SAGA_PHASE_LOOKUP ? "send" : saga_phase_name(delivery->part.phase)),
 					saga_param_int4("phase_tries", delivery->phase_tries),
 					saga_param_bool("uncertain", delivery->uncertain),
 					saga_param_int4("same_failures", delivery->same_failures),
-					saga_param_int4("key_epoch", delivery->key_epoch),
+					saga_param_int4("key_epoch", delivery->part.key_epoch),
 					saga_param_if(delivery->pending_since != 0,
 								  saga_param_timestamptz("pending_since", delivery->pending_since)),
-					saga_param_jsonb("captured", delivery->captured),
+					saga_param_jsonb("captured", delivery->part.captured),
 					saga_param_if(has_hash, saga_param_int8("captured_hash", hash)),
 					saga_param_bool("doubted", delivery->doubted),
 					saga_param_if(delivery->sent_status != 0, saga_param_int4("sent_status", delivery->sent_status)),
@@ -202,9 +203,9 @@ write_record(const Recording *recording, const char *state, bool success)
 									delivery->sent_class >= 0 ? saga_class_name(delivery->sent_class) : NULL),
 					saga_param_text("outcome", outcome_of(recording, success)),
 					saga_param_text("outcome_by", outcome_by),
-					saga_param_bool("accepted", delivery->accepted),
+					saga_param_bool("accepted", delivery->part.accepted),
 					saga_param_int4("destination_id", recording->destination_id),
-					saga_param_uuid("outbox_id", &delivery->outbox_id));
+					saga_param_uuid("outbox_id", &delivery->part.outbox_id));
 }
 
 /* The row in the timer table, if it is still ours: gone, or due later. */
@@ -215,7 +216,7 @@ settle_timer(const Recording *recording)
 	const SagaParam params[] = {
 		saga_param_timestamptz("wake_at", wake_at),
 		saga_param_int4("queue_id", recording->destination_id),
-		saga_param_uuid("message_id", &recording->delivery->outbox_id),
+		saga_param_uuid("message_id", &recording->delivery->part.outbox_id),
 		saga_param_int8("lease", recording->lease),
 		{.name = NULL}
 	};
@@ -265,13 +266,13 @@ send_event(const Recording *recording, bool success)
 	if (success)
 	{
 		saga_doc_push_key(&state, "output");
-		(void) saga_push_output(&state, recording->sending, delivery);
+		(void) saga_push_output(&state, &recording->sending->exchange, &delivery->part);
 	}
 	else
 	{
-		saga_doc_push_string(&state, "error", delivery->error);
+		saga_doc_push_string(&state, "error", delivery->part.error);
 		saga_doc_push_string(&state, "cause", recording->cause);
-		if (delivery->class == SAGA_CLASS_UNCERTAIN)
+		if (delivery->part.class == SAGA_CLASS_UNCERTAIN)
 			saga_doc_push_bool(&state, "in_doubt", true);
 		if (delivery->other_error != NULL)
 			saga_doc_push_string(&state, "other", delivery->other_error);
@@ -288,20 +289,20 @@ bury(const Recording *recording)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_string(&state, "destination", recording->sending->destination->name);
+	saga_doc_push_string(&state, "destination", recording->sending->exchange.destination->name);
 	saga_doc_push_int(&state, "attempts", delivery->attempt);
-	if (delivery->status != 0)
-		saga_doc_push_int(&state, "status", delivery->status);
-	saga_doc_push_string(&state, "class", saga_class_name(delivery->class));
+	if (delivery->part.status != 0)
+		saga_doc_push_int(&state, "status", delivery->part.status);
+	saga_doc_push_string(&state, "class", saga_class_name(delivery->part.class));
 	letter.details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	letter.queue_id = recording->destination_id;
-	letter.message_id = delivery->outbox_id;
+	letter.message_id = delivery->part.outbox_id;
 	letter.kind = SAGA_MSG_OUTBOX;
-	letter.reason = delivery->error;
+	letter.reason = delivery->part.error;
 	letter.cause = recording->cause;
 	letter.receives = delivery->attempt;
 	letter.sent_at = delivery->created_at;
-	letter.body = delivery->request;
+	letter.body = delivery->part.request;
 	(void) saga_dead_letter_insert(&letter);
 }
 
@@ -319,19 +320,19 @@ other_meant(const char *name, void *arg)
 static bool
 hand_on(Recording *recording)
 {
-	const SagaDestination *destination = recording->sending->destination;
+	const SagaDestination *destination = recording->sending->exchange.destination;
 	SagaDelivery *delivery = recording->delivery;
 	SagaOutboxEntry entry = {0};
 	JsonbParseState *state = NULL;
 	const char *error;
 	char	   *cause;
 
-	if (!delivery->compensate || delivery->class != SAGA_CLASS_FATAL || destination->compensation == NULL ||
+	if (!delivery->part.compensate || delivery->part.class != SAGA_CLASS_FATAL || destination->compensation == NULL ||
 		destination->compensation->other_destination == NULL)
 		return false;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	if (delivery->message != NULL)
-		saga_doc_push_jsonb(&state, "RequestBody", delivery->message);
+	if (delivery->part.message != NULL)
+		saga_doc_push_jsonb(&state, "RequestBody", delivery->part.message);
 	entry.request = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	entry.outbox_id = saga_uuid_new();
 	entry.idempotency_key = entry.outbox_id;
@@ -363,7 +364,7 @@ tell_others(Recording *recording, bool success)
 	if (!recording->finished)
 	{
 		if (delivery->unwanted_since != 0 && delivery->ordering_key != NULL)
-			saga_ordering_free(recording->destination_id, &delivery->outbox_id, delivery->ordering_key);
+			saga_ordering_free(recording->destination_id, &delivery->part.outbox_id, delivery->ordering_key);
 		return;
 	}
 	if (!success && hand_on(recording))
@@ -384,14 +385,14 @@ tell_others(Recording *recording, bool success)
 static bool
 try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 	SagaObject	other;
 
 	if (delivery->workflow_id != 0 && !saga_queue_try_lock(delivery->workflow_id))
 		return false;
 	if (delivery->ordering_key != NULL && !saga_ordering_lock(destination->destination_id, false))
 		return false;
-	if (!delivery->compensate || destination->compensation == NULL ||
+	if (!delivery->part.compensate || destination->compensation == NULL ||
 		destination->compensation->other_destination == NULL)
 		return true;
 	other.id = saga_destination_other(destination->destination_id);
@@ -415,10 +416,10 @@ decide(const Recording *recording)
 
 	if (delivery->decided)
 		return true;
-	old = MemoryContextSwitchTo(sending->context);
+	old = MemoryContextSwitchTo(sending->exchange.context);
 	delivery->before = palloc(sizeof(SagaDelivery));
 	*delivery->before = *delivery;
-	if (saga_captured_check(sending->destination, delivery))
+	if (saga_captured_check(sending->exchange.destination, delivery))
 	{
 		saga_decide(sending, delivery, recording->now);
 		delivery->decided = true;
@@ -435,7 +436,7 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 		.delivery = delivery,
 		.lease = lease,
 		.now = GetCurrentTimestamp(),
-		.destination_id = sending->destination->destination_id
+		.destination_id = sending->exchange.destination->destination_id
 	};
 	const char *state;
 	bool		waits;
@@ -446,8 +447,8 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 	state = lock_record(&recording);
 	if (state == NULL || !decide(&recording))
 		return false;
-	if (delivery->cause != NULL)
-		recording.cause = saga_foreign_text(delivery->cause, strlen(delivery->cause), SAGA_MAX_CAUSE);
+	if (delivery->part.cause != NULL)
+		recording.cause = saga_foreign_text(delivery->part.cause, strlen(delivery->part.cause), SAGA_MAX_CAUSE);
 	success = delivery->verdict == SAGA_VERDICT_DELIVERED;
 	waits = strcmp(state, "waiting") == 0;
 	recording.finished = !waits || delivery->verdict != SAGA_VERDICT_AGAIN;

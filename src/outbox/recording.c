@@ -10,8 +10,8 @@
  */
 #include "postgres.h"
 
+#include "endpoint/auth.h"
 #include "miscadmin.h"
-#include "outbox/auth_private.h"
 #include "outbox/publisher_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -40,7 +40,7 @@ count_done(const SagaSending *sending)
 	if (saga_my_proc == NULL)
 		return;
 	for (i = 0; i < sending->ndeliveries; i++)
-		pg_atomic_fetch_add_u64(sending->deliveries[i]->class == SAGA_CLASS_SUCCESS ?
+		pg_atomic_fetch_add_u64(sending->deliveries[i]->part.class == SAGA_CLASS_SUCCESS ?
 								&saga_my_proc->done : &saga_my_proc->errors, 1);
 	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
 }
@@ -59,11 +59,15 @@ try_again_later(SagaSending *sending)
 static void
 settle_sending(SagaSending *sending)
 {
+	int			i;
+
 	if (sending->nunrecorded > 0)
 	{
 		memcpy(sending->deliveries, sending->unrecorded,
 			   sizeof(SagaDelivery *) * sending->nunrecorded);
-		sending->ndeliveries = sending->nunrecorded;
+		sending->ndeliveries = sending->exchange.nparts = sending->nunrecorded;
+		for (i = 0; i < sending->ndeliveries; i++)
+			sending->exchange.parts[i] = &sending->deliveries[i]->part;
 		try_again_later(sending);
 		return;
 	}
@@ -81,7 +85,7 @@ give_up_on(SagaSending *sending)
 {
 	ereport(LOG,
 			(errmsg("could not record how outbox message %s was sent",
-					saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id))));
+					saga_uuid_to_cstring(&sending->deliveries[0]->part.outbox_id))));
 	dlist_delete(&sending->node);
 	saga_sending_free(sending);
 }
@@ -93,25 +97,83 @@ give_up_on(SagaSending *sending)
 static bool
 is_worth_another_try(const SagaPublisher *publisher, SagaSending *sending)
 {
-	if (publisher->ending || publisher->leaving || sending->deliveries[0]->class != SAGA_CLASS_AUTH || !sending->answered || sending->refused_before ||
-		!saga_auth_refused(sending))
+	if (publisher->ending || publisher->leaving || sending->deliveries[0]->part.class != SAGA_CLASS_AUTH || !sending->exchange.answered || sending->refused_before ||
+		!saga_auth_refused(&sending->exchange))
 		return false;
 	sending->refused_before = true;
 	return true;
 }
 
-/* Once, also when recording it has to be tried again. */
+/* The server is in trouble, or cannot be reached; a busy one says so. */
+static bool
+is_failure(const SagaPart *part)
+{
+	if (part->class != SAGA_CLASS_RETRY && part->class != SAGA_CLASS_UNCERTAIN)
+		return false;
+	/* a look-up that finds nothing is one that works */
+	if (part->absent)
+		return false;
+	return part->status < 400 || part->status >= 500 || part->status == 408;
+}
+
+static int64
+pause_ms(const SagaDestination *destination, const SagaPart *part)
+{
+	if (part->class != SAGA_CLASS_RETRY || (part->status != 429 && part->status != 503))
+		return 0;
+	return Min(part->retry_after_ms, (int64) destination->retry_after.max_s * 1000);
+}
+
+/* The one of several that says most about the server. */
+static const SagaPart *
+choose_part(const SagaExchange *exchange)
+{
+	int			i;
+
+	for (i = 0; i < exchange->nparts; i++)
+	{
+		if (exchange->parts[i]->class == SAGA_CLASS_SUCCESS)
+			return exchange->parts[i];
+	}
+	return exchange->parts[0];
+}
+
+static void
+tell_outcome(SagaSending *sending)
+{
+	const SagaPart *part = choose_part(&sending->exchange);
+	SagaLimitOutcome outcome = {
+		.at = sending->exchange.ended_at,
+		.failed = is_failure(part),
+		.auth = part->class == SAGA_CLASS_AUTH,
+		.pause_ms = pause_ms(sending->exchange.destination, part),
+		.error = part->error,
+		.cause = part->cause
+	};
+
+	saga_limit_tell(sending->plan.limit, sending->plan.probe, &outcome);
+	sending->plan.probe = false;
+}
+
+/*
+ * Once, also when recording it has to be tried again.  Of what was not sent a
+ * secret that cannot be read is a matter of the destination, anything else one
+ * of the message.
+ */
 static void
 tell_limits(SagaSending *sending)
 {
-	if (sending->told)
+	if (sending->plan.told)
 		return;
-	sending->told = true;
-	if (sending->answered)
-		saga_limit_answered(sending);
-	else
-		saga_limit_not_sent(sending);
-	saga_limit_leave(sending);
+	sending->plan.told = true;
+	if (sending->exchange.answered || sending->deliveries[0]->part.class == SAGA_CLASS_AUTH)
+		tell_outcome(sending);
+	else if (sending->plan.probe)
+	{
+		saga_limit_probe_void(sending->plan.limit, sending->exchange.ended_at);
+		sending->plan.probe = false;
+	}
+	saga_sending_leave(sending);
 }
 
 static void
@@ -119,10 +181,10 @@ send_again(SagaPublisher *publisher, SagaSending *sending)
 {
 	int			i;
 
-	sending->answered = sending->classified = false;
+	sending->exchange.answered = sending->exchange.classified = false;
 	for (i = 0; i < sending->ndeliveries; i++)
-		saga_set_outcome(sending->deliveries[i], SAGA_CLASS_AUTH, 0, NULL, NULL);
-	sending->start_at = sending->start_by = 0;
+		saga_part_set_outcome(&sending->deliveries[i]->part, SAGA_CLASS_AUTH, 0, NULL, NULL);
+	sending->plan.start_at = sending->plan.start_by = 0;
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->ready, &sending->node);
 }
@@ -130,7 +192,23 @@ send_again(SagaPublisher *publisher, SagaSending *sending)
 static void
 classify(void *arg)
 {
-	saga_sending_classify(arg);
+	SagaSending *sending = arg;
+
+	saga_exchange_classify(&sending->exchange);
+}
+
+/* What was decided before it turned out that the answer cannot be kept counts no more. */
+static void
+set_unreadable(SagaSending *sending, const char *why)
+{
+	int			i;
+
+	for (i = 0; i < sending->ndeliveries; i++)
+	{
+		if (sending->deliveries[i]->decided)
+			*sending->deliveries[i] = *sending->deliveries[i]->before;
+	}
+	saga_exchange_unreadable(&sending->exchange, why);
 }
 
 /* What an answer means must not depend on what is written: so it has a subtransaction of its own, which writes nothing. */
@@ -139,11 +217,11 @@ look_at_answer(SagaSending *sending)
 {
 	ErrorData  *error;
 
-	if (!sending->answered || sending->classified)
+	if (!sending->exchange.answered || sending->exchange.classified)
 		return;
 	error = saga_attempt(classify, sending);
 	if (error != NULL)
-		saga_sending_unreadable(sending, error->message);
+		set_unreadable(sending, error->message);
 }
 
 static void
@@ -195,9 +273,9 @@ record_guarded(SagaPublisher *publisher, SagaSending *sending)
 		return;
 	ereport(LOG,
 			(errmsg("could not record how outbox message %s was sent: %s",
-					saga_uuid_to_cstring(&sending->deliveries[0]->outbox_id), error->message)));
-	if (++sending->record_tries >= SAGA_RECORD_WHOLE_TRIES && sending->answered && !may_pass(error->sqlerrcode))
-		saga_sending_unreadable(sending, error->message);
+					saga_uuid_to_cstring(&sending->deliveries[0]->part.outbox_id), error->message)));
+	if (++sending->record_tries >= SAGA_RECORD_WHOLE_TRIES && sending->exchange.answered && !may_pass(error->sqlerrcode))
+		set_unreadable(sending, error->message);
 	try_again_later(sending);
 }
 
@@ -248,7 +326,7 @@ take_turns(const SagaPublisher *publisher, TimestampTz now, int *n)
 		if (sending->record_at > now)
 			continue;
 		turn->sending = sending;
-		turn->owner = sending->destination->owner;
+		turn->owner = sending->exchange.destination->owner;
 		turn->later = turn->owner <= publisher->last_recorded;
 		turn->position = (*n)++;
 		turn->rank = 0;
@@ -265,7 +343,7 @@ take_turns(const SagaPublisher *publisher, TimestampTz now, int *n)
 static bool
 is_long_work(const SagaSending *sending)
 {
-	return sending->answered && !sending->classified && sending->answer_len > SAGA_LONG_ANSWER;
+	return sending->exchange.answered && !sending->exchange.classified && sending->exchange.answer_len > SAGA_LONG_ANSWER;
 }
 
 /* Returns how many had their turn. */

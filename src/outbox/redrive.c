@@ -39,10 +39,10 @@ needs_new_key(const SagaQueue *queue, const SagaDeadLetter *letter)
 	if (!saga_next(rows) || destination == NULL || destination->kind != SAGA_DESTINATION_HTTP ||
 		saga_column_bool(rows, "polls"))
 		return false;
-	delivery.compensate = saga_column_bool(rows, "compensate");
-	delivery.request = saga_column_jsonb(rows, "request");
+	delivery.part.compensate = saga_column_bool(rows, "compensate");
+	delivery.part.request = saga_column_jsonb(rows, "request");
 	return !saga_column_bool(rows, "in_doubt") ||
-		(!saga_has_lookup(destination, &delivery) &&
+		(!saga_has_lookup(destination, &delivery.part) &&
 		 !saga_key_is_known(destination, saga_column_timestamptz(rows, "first_sent_at")));
 }
 

@@ -5,12 +5,12 @@
  */
 #include "postgres.h"
 
+#include "endpoint/aws.h"
 #include "miscadmin.h"
 #include "net/header.h"
-#include "outbox/aws.h"
-#include "outbox/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
+#include "value/doc.h"
 
 /* What is refused here is a request for a server of HTTP. */
 #define INVALID	"Saga.InvalidRequest"

@@ -8,47 +8,9 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "outbox/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
-
-bool
-saga_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
-	resolved->error = error;
-	resolved->cause = buf.data;
-	return false;
-}
-
-/*
- * What services say to a request that they do not take: as Step Functions names it,
- * so that a workflow can catch it.  The data decides what a request holds; an error
- * that no Catch takes would end the workflow for a subject of 101 characters.
- */
-const char *
-saga_request_error(SagaOutboxOp op, const SagaDestination *destination)
-{
-	if (destination == NULL ? op == SAGA_OUTBOX_SNS : destination->kind == SAGA_DESTINATION_SNS)
-		return "SNS.InvalidParameterException";
-	if (destination == NULL ? op == SAGA_OUTBOX_SQS : destination->kind == SAGA_DESTINATION_SQS)
-		return "SQS.AmazonSQSException";
-	return "Saga.InvalidRequest";
-}
+#include "value/doc.h"
 
 static const char *
 missing_error(const SagaOutboxEntry *entry)

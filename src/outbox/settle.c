@@ -18,7 +18,7 @@
 int64
 saga_settle_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery)
 {
-	if (!saga_has_lookup(destination, delivery))
+	if (!saga_has_lookup(destination, &delivery->part))
 		return 0;
 	return destination->lookup->delay_given ? destination->lookup->delay_ms : SAGA_SETTLE_DELAY_MS;
 }
@@ -31,7 +31,7 @@ may_resend_unwanted(const SagaDestination *destination, const SagaDelivery *deli
 	TimestampTz known_until;
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || key->place == SAGA_KEY_NONE || key->ttl_s == 0 ||
-		delivery->no_resend || delivery->accepted || delivery->ordered || delivery->compensate || delivery->first_sent_at == 0 ||
+		delivery->part.no_resend || delivery->part.accepted || delivery->ordered || delivery->part.compensate || delivery->first_sent_at == 0 ||
 		saga_takeover_doubts(delivery, delivery->first_sent_at))
 		return false;
 	known_until = TimestampTzPlusMilliseconds(delivery->first_sent_at, (int64) key->ttl_s * 1000);
@@ -49,13 +49,13 @@ saga_settle_step(const SagaDestination *destination, const SagaDelivery *deliver
 		return SAGA_SETTLED_UNKNOWN;
 	if (polls && destination->poll != NULL)
 		return SAGA_SETTLE_ASK_POLL;
-	if (by == SAGA_SETTLE_DEFAULT && saga_has_lookup(destination, delivery))
+	if (by == SAGA_SETTLE_DEFAULT && saga_has_lookup(destination, &delivery->part))
 		by = SAGA_SETTLE_LOOKUP;
 	else if (by == SAGA_SETTLE_DEFAULT)
 		by = destination->kind == SAGA_DESTINATION_HTTP ? SAGA_SETTLE_RESEND : SAGA_SETTLE_UNDO;
 	if (by == SAGA_SETTLE_UNDO)
 		return SAGA_SETTLED_SUSPECTED;
-	if (by == SAGA_SETTLE_LOOKUP && saga_has_lookup(destination, delivery))
+	if (by == SAGA_SETTLE_LOOKUP && saga_has_lookup(destination, &delivery->part))
 		return SAGA_SETTLE_ASK_LOOKUP;
 	if (by == SAGA_SETTLE_RESEND && may_resend_unwanted(destination, delivery, at))
 		return SAGA_SETTLE_ASK_AGAIN;
@@ -66,26 +66,26 @@ saga_settle_step(const SagaDestination *destination, const SagaDelivery *deliver
 static void
 settle(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	const SagaDestination *destination = sending->destination;
+	const SagaDestination *destination = sending->exchange.destination;
 	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->unwanted_since,
 													   (int64) destination->settle.deadline_s * 1000);
-	bool		polls = delivery->phase == SAGA_PHASE_POLL;
+	bool		polls = delivery->part.phase == SAGA_PHASE_POLL;
 	int64		delay = saga_backoff_ms(destination, delivery, delivery->phase_tries);
 
-	if (sending->started_at >= deadline)
+	if (sending->exchange.started_at >= deadline)
 	{
 		saga_fail_uncertain(delivery, "it may have been done, and nobody could find out in time");
 		return;
 	}
 	if (delivery->first_sent_at == 0)
-		delivery->first_sent_at = sending->started_at;
+		delivery->first_sent_at = sending->exchange.started_at;
 	switch (saga_settle_step(destination, delivery, polls, TimestampTzPlusMilliseconds(now, delay)))
 	{
 		case SAGA_SETTLE_ASK_POLL:
 			saga_again(delivery, SAGA_PHASE_POLL, Max(delay, destination->poll->every_ms));
 			break;
 		case SAGA_SETTLE_ASK_LOOKUP:
-			if (delivery->phase != SAGA_PHASE_LOOKUP)
+			if (delivery->part.phase != SAGA_PHASE_LOOKUP)
 				delay = Max(delay, saga_settle_delay_ms(destination, delivery));
 			saga_again(delivery, SAGA_PHASE_LOOKUP, delay);
 			break;
@@ -100,19 +100,19 @@ settle(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 static void
 decide_sent(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	SagaClass	class = delivery->class;
+	SagaClass	class = delivery->part.class;
 
 	if (class != SAGA_CLASS_SPLIT)
 	{
 		delivery->sends++;
-		delivery->sent_status = delivery->status;
+		delivery->sent_status = delivery->part.status;
 		delivery->sent_class = class;
 	}
-	if (class == SAGA_CLASS_PENDING && sending->destination->poll != NULL && !delivery->compensate)
+	if (class == SAGA_CLASS_PENDING && sending->exchange.destination->poll != NULL && !delivery->part.compensate)
 	{
 		delivery->uncertain = false;
 		delivery->pending_since = now;
-		saga_again(delivery, SAGA_PHASE_POLL, sending->destination->poll->every_ms);
+		saga_again(delivery, SAGA_PHASE_POLL, sending->exchange.destination->poll->every_ms);
 		return;
 	}
 	if (class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
@@ -122,7 +122,7 @@ decide_sent(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	}
 	if (class == SAGA_CLASS_UNCERTAIN || (class == SAGA_CLASS_DUPLICATE && delivery->doubted))
 	{
-		delivery->class = SAGA_CLASS_UNCERTAIN;
+		delivery->part.class = SAGA_CLASS_UNCERTAIN;
 		delivery->uncertain = delivery->doubted = true;
 	}
 	if (!delivery->uncertain)
@@ -132,8 +132,8 @@ decide_sent(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		return;
 	}
 	delivery->phase_tries++;
-	if (delivery->class != SAGA_CLASS_UNCERTAIN && delivery->class != SAGA_CLASS_RETRY &&
-		!saga_has_lookup(sending->destination, delivery))
+	if (delivery->part.class != SAGA_CLASS_UNCERTAIN && delivery->part.class != SAGA_CLASS_RETRY &&
+		!saga_has_lookup(sending->exchange.destination, &delivery->part))
 		/* a refusal of the same request says nothing of the one before */
 		saga_fail_uncertain(delivery, "an earlier request may have been done");
 	else
@@ -143,17 +143,17 @@ decide_sent(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 static void
 decide_asked(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	if (delivery->class == SAGA_CLASS_SUCCESS)
+	if (delivery->part.class == SAGA_CLASS_SUCCESS)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
-	else if (delivery->conflict)
+	else if (delivery->part.conflict)
 		delivery->verdict = SAGA_VERDICT_FAILED;
 	else if (delivery->foreign)
 		saga_fail_uncertain(delivery, SAGA_NOT_OURS);
-	else if (delivery->absent && !saga_proves_absence(sending->destination, delivery))
+	else if (delivery->part.absent && !saga_proves_absence(sending->exchange.destination, delivery))
 		saga_fail_uncertain(delivery, SAGA_ALTERED_SINCE);
-	else if (delivery->absent)
+	else if (delivery->part.absent)
 	{
-		delivery->uncertain = delivery->accepted = false;
+		delivery->uncertain = delivery->part.accepted = false;
 		saga_fail_as_before(delivery);
 	}
 	else
@@ -166,15 +166,15 @@ decide_asked(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now
 void
 saga_decide_unwanted(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
-	if (delivery->class == SAGA_CLASS_AUTH && !delivery->uncertain && delivery->phase != SAGA_PHASE_POLL)
+	if (delivery->part.class == SAGA_CLASS_AUTH && !delivery->uncertain && delivery->part.phase != SAGA_PHASE_POLL)
 		delivery->verdict = SAGA_VERDICT_FAILED;
-	else if (delivery->class == SAGA_CLASS_AUTH)
+	else if (delivery->part.class == SAGA_CLASS_AUTH)
 	{
 		delivery->phase_tries++;
-		saga_again(delivery, delivery->phase,
-				   Max(1000, saga_backoff_ms(sending->destination, delivery, delivery->phase_tries)));
+		saga_again(delivery, delivery->part.phase,
+				   Max(1000, saga_backoff_ms(sending->exchange.destination, delivery, delivery->phase_tries)));
 	}
-	else if (delivery->phase == SAGA_PHASE_LOOKUP || delivery->phase == SAGA_PHASE_POLL)
+	else if (delivery->part.phase == SAGA_PHASE_LOOKUP || delivery->part.phase == SAGA_PHASE_POLL)
 		decide_asked(sending, delivery, now);
 	else
 		decide_sent(sending, delivery, now);

@@ -6,9 +6,13 @@
 #include "postgres.h"
 
 #include "common/guc.h"
-#include "outbox/oauth.h"
+#include "endpoint/auth.h"
+#include "miscadmin.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
+
+/* The coordinator is asked for another publisher this often. */
+#define SAGA_HELP_MS	1000
 
 /*
  * One owner has at most so many times the requests that are still free: two
@@ -33,7 +37,7 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 
 		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
 		{
-			const SagaDestination *other = dlist_container(SagaSending, node, iter.cur)->destination;
+			const SagaDestination *other = dlist_container(SagaSending, node, iter.cur)->exchange.destination;
 
 			load.all++;
 			if (destination == NULL)
@@ -83,7 +87,7 @@ saga_settling_share(const SagaPublisher *publisher, const SagaDestination *desti
 			const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
 
 			settling->n -= sending->settles &&
-				(sending->limit == group || sending->destination->destination_id == destination->destination_id);
+				(sending->plan.limit == group || sending->exchange.destination->destination_id == destination->destination_id);
 		}
 	}
 	if (settling->every_ms > 0)
@@ -211,4 +215,26 @@ saga_share_places(SagaPublisher *publisher, List *candidates)
 			any = true;
 		}
 	}
+}
+
+/*
+ * Another publisher that sleeps, or one that is not there yet.  The queue is
+ * said to be ready only where the flag was cleared here and nothing was looked
+ * for: else another one has cleared it by now and is at it, and publishers
+ * without room would wake each other for as long as they have none.
+ */
+void
+saga_publisher_ask_for_help(SagaPublisher *publisher, int32 destination_id, bool cleared)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	const SagaQueue *queue = saga_queue_by_id(destination_id, true);
+
+	if (queue != NULL && cleared && saga_queue_is_listed(queue->queue_id))
+		saga_wake_next(queue);
+	else if (queue != NULL)
+		saga_wake_server(queue);
+	if (saga_shared == NULL || publisher->help_at > now)
+		return;
+	publisher->help_at = TimestampTzPlusMilliseconds(now, SAGA_HELP_MS);
+	saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 }

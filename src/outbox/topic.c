@@ -7,11 +7,11 @@
 
 #include <math.h>
 
+#include "endpoint/aws.h"
 #include "mb/pg_wchar.h"
-#include "outbox/aws.h"
-#include "outbox/doc.h"
 #include "outbox/request_private.h"
 #include "utils/builtins.h"
+#include "value/doc.h"
 
 #define SAGA_SNS_MAX_SUBJECT	100
 #define SAGA_SNS_MAX_GROUP		128

@@ -13,8 +13,7 @@
 #include "common/statement.h"
 #include "engine/engine.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
-#include "outbox/sending.h"
+#include "net/foreign.h"
 #include "source/source_private.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -22,6 +21,7 @@
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 #define MAX_ID_BYTES	128
 #define ACCEPT_SLICE_MS	20		/* then the transaction makes nothing more of what came: the others wait */

@@ -12,7 +12,6 @@
 #include "engine/engine.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
 #include "source/source_private.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -21,6 +20,7 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "value/doc.h"
 
 PG_FUNCTION_INFO_V1(saga_source_changed);
 PG_FUNCTION_INFO_V1(saga_set_inbox);

@@ -6,8 +6,8 @@
  */
 #include "postgres.h"
 
+#include "endpoint/aws.h"
 #include "net/secret.h"
-#include "outbox/aws.h"
 #include "source/receiver_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

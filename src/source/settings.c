@@ -5,10 +5,10 @@
  */
 #include "postgres.h"
 
-#include "outbox/doc.h"
-#include "outbox/settings.h"
+#include "endpoint/settings.h"
 #include "source/source_private.h"
 #include "utils/memutils.h"
+#include "value/doc.h"
 
 /* A batch of ten messages of 1 MiB.  Of messages that are all escapes fewer are asked for at a time. */
 #define MAX_RESPONSE_BYTES	(16 * 1024 * 1024)

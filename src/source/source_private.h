@@ -6,9 +6,9 @@
 #define SAGA_SOURCE_PRIVATE_H
 
 #include "aws/sqs.h"
+#include "endpoint/destination.h"
 #include "lib/ilist.h"
 #include "net/http.h"
-#include "outbox/destination.h"
 #include "queue/queue.h"
 #include "source/source.h"
 

@@ -11,8 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
-#include "value/value.h"
 #include "common/compat.h"
+#include "value/value.h"
 
 /* numeric's own limits: digits before and after the decimal point */
 #define MAX_INTEGER_DIGITS		131072

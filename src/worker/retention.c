@@ -16,9 +16,9 @@
 
 #include "common/guc.h"
 #include "common/statement.h"
+#include "endpoint/auth.h"
+#include "endpoint/destination.h"
 #include "miscadmin.h"
-#include "outbox/destination.h"
-#include "outbox/oauth.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

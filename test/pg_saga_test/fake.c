@@ -5,13 +5,14 @@
  */
 #include "fake.h"
 
+#include "endpoint/auth.h"
+#include "endpoint/aws.h"
+#include "endpoint/exchange.h"
 #include "fmgr.h"
+#include "limit/limit.h"
 #include "net/http.h"
 #include "net/secret.h"
-#include "outbox/aws.h"
-#include "outbox/doc.h"
-#include "outbox/limit_private.h"
-#include "outbox/oauth.h"
+#include "outbox/sending.h"
 #include "queue/internal.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -19,6 +20,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "value/doc.h"
 
 PG_MODULE_MAGIC;
 
@@ -62,12 +64,16 @@ saga_fake_now(void)
 
 /* ---------- what is not here of pg_saga ---------- */
 
-saga_outbox_body_hook_type saga_outbox_body_hook = NULL;
-
 SagaQueueSlot *
 saga_queue_slot(const SagaQueue *queue)
 {
 	return saga_queue_slot_make(queue->queue_id, queue->owner, queue->kind);
+}
+
+const SagaQueue *
+saga_queue_by_id(int32 queue_id, bool missing_ok)
+{
+	return NULL;
 }
 
 void
@@ -84,12 +90,6 @@ bool
 saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at)
 {
 	return false;
-}
-
-const char *
-saga_destination_kind_name(SagaDestinationKind kind)
-{
-	return "http";
 }
 
 void
@@ -123,13 +123,13 @@ saga_aws_check_header(const char *name, const char *value)
 }
 
 SagaClass
-saga_aws_class_of_answer(const SagaSending *sending, SagaClass class)
+saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
 {
 	return class;
 }
 
 void
-saga_classify_aws(SagaSending *sending)
+saga_classify_aws(SagaExchange *exchange)
 {
 	elog(ERROR, "the tests here are of http destinations");
 }

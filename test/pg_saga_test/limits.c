@@ -8,8 +8,8 @@
 #include "fake.h"
 
 #include "fmgr.h"
+#include "limit/hold_private.h"
 #include "miscadmin.h"
-#include "outbox/hold_private.h"
 #include "outbox/publisher_private.h"
 #include "utils/timestamp.h"
 
@@ -18,8 +18,8 @@
 static int64 dead_lease;
 static int	max_transfers;
 
-bool
-saga_lease_is_dead(int64 lease)
+static bool
+lease_is_dead(int64 lease)
 {
 	return lease == dead_lease;
 }
@@ -218,7 +218,7 @@ saga_test_hold(PG_FUNCTION_ARGS)
 			saga_hold_end(&row, now);
 		else
 			apply_step(&row, &limits, step, now);
-		until = saga_hold_until(&row, now, &probe);
+		until = saga_hold_until(&row, now, lease_is_dead, &probe);
 		fake_next(&out);
 		appendStringInfoChar(&out, '{');
 		put_time(&out, "at", now);
@@ -293,7 +293,7 @@ make_flying(SagaPublisher *publisher, JsonbContainer *from)
 	{
 		SagaSending *sending = palloc0(sizeof(SagaSending));
 
-		sending->destination = destination;
+		sending->exchange.destination = destination;
 		dlist_push_tail(&publisher->flying, &sending->node);
 	}
 }
@@ -322,7 +322,7 @@ saga_test_share(PG_FUNCTION_ARGS)
 {
 	JsonbContainer *world = &PG_GETARG_JSONB_P(0)->root;
 	SagaPublisher *publisher = palloc0(sizeof(SagaPublisher));
-	SagaLimiter *limiter = saga_limiter_create(CurrentMemoryContext);
+	SagaLimiter *limiter = saga_limiter_create(CurrentMemoryContext, lease_is_dead);
 	List	   *candidates = NIL;
 	JsonbContainer *array;
 	ListCell   *lc;

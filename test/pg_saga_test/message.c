@@ -9,10 +9,10 @@
 #include "fake.h"
 
 #include "fmgr.h"
-#include "outbox/doc.h"
 #include "outbox/flow_private.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 #define START	(INT64CONST(820540800) * USECS_PER_SEC) /* 2026-01-01 */
 
@@ -54,14 +54,14 @@ make_delivery(const SagaDestination *destination, JsonbContainer *message)
 	SagaDelivery *delivery = palloc0(sizeof(SagaDelivery));
 
 	delivery->op = SAGA_OUTBOX_HTTP;
-	delivery->request = jsonb_of(message, "request");
-	delivery->message = jsonb_of(message, "message");
+	delivery->part.request = jsonb_of(message, "request");
+	delivery->part.message = jsonb_of(message, "message");
 	delivery->created_at = START;
-	delivery->compensate = fake_bool(message, "compensate");
+	delivery->part.compensate = fake_bool(message, "compensate");
 	delivery->ordered = fake_bool(message, "ordered");
 	delivery->sent_class = -1;
 	if (destination->idempotency.place != SAGA_KEY_NONE)
-		delivery->key = "key";
+		delivery->part.key = "key";
 	return delivery;
 }
 
@@ -88,20 +88,20 @@ take_answer(SagaSending *sending, JsonbContainer *answer)
 
 	if (type == NULL)
 		type = body == NULL || body->type == jbvString ? "text/plain" : "application/json";
-	sending->answered = true;
-	sending->transport.message = "no answer";
-	sending->transport.status = (int) fake_int(answer, "status", 200);
-	sending->transport.truncated = fake_bool(answer, "truncated");
-	sending->transport.unreadable = fake_text(answer, "unreadable");
-	sending->transport.transport = transport == NULL ? SAGA_TRANSPORT_OK :
+	sending->exchange.answered = true;
+	sending->exchange.transport.message = "no answer";
+	sending->exchange.transport.status = (int) fake_int(answer, "status", 200);
+	sending->exchange.transport.truncated = fake_bool(answer, "truncated");
+	sending->exchange.transport.unreadable = fake_text(answer, "unreadable");
+	sending->exchange.transport.transport = transport == NULL ? SAGA_TRANSPORT_OK :
 		strcmp(transport, "lost") == 0 ? SAGA_TRANSPORT_LOST :
 		strcmp(transport, "not sent") == 0 ? SAGA_TRANSPORT_NOT_SENT : SAGA_TRANSPORT_REFUSED;
 	if (transport != NULL)
 		return;
-	sending->head = psprintf("HTTP/1.1 %d\r\nContent-Type: %s\r\n%s%s\r\n", sending->transport.status, type,
-							 header != NULL ? header : "", header != NULL ? "\r\n" : "");
-	sending->answer = body_of(answer);
-	sending->answer_len = strlen(sending->answer);
+	sending->exchange.head = psprintf("HTTP/1.1 %d\r\nContent-Type: %s\r\n%s%s\r\n", sending->exchange.transport.status, type,
+									  header != NULL ? header : "", header != NULL ? "\r\n" : "");
+	sending->exchange.answer = body_of(answer);
+	sending->exchange.answer_len = strlen(sending->exchange.answer);
 }
 
 /* What the record keeps of it, for the next attempt. */
@@ -113,10 +113,10 @@ keep(SagaDelivery *delivery, TimestampTz started_at)
 	if (delivery->first_sent_at == 0 && !asked_only)
 		delivery->first_sent_at = started_at;
 	if (!asked_only)
-		delivery->sent_error = delivery->cause != NULL ? psprintf("%s: %s", delivery->error, delivery->cause) : NULL;
-	delivery->error = delivery->cause = delivery->other_error = NULL;
-	delivery->absent = delivery->foreign = delivery->conflict = delivery->no_resend = false;
-	delivery->found = NULL;
+		delivery->sent_error = delivery->part.cause != NULL ? psprintf("%s: %s", delivery->part.error, delivery->part.cause) : NULL;
+	delivery->part.error = delivery->part.cause = delivery->other_error = NULL;
+	delivery->part.absent = delivery->foreign = delivery->part.conflict = delivery->part.no_resend = false;
+	delivery->part.found = NULL;
 }
 
 static void
@@ -128,18 +128,18 @@ put_row(StringInfo out, const SagaDelivery *delivery, TimestampTz started_at)
 	appendStringInfoChar(out, '{');
 	fake_put_int(out, "at", (started_at - START) / 1000);
 	fake_put_text(out, "asked", saga_phase_name(delivery->asked));
-	fake_put_text(out, "class", saga_class_name(delivery->class));
+	fake_put_text(out, "class", saga_class_name(delivery->part.class));
 	fake_put_text(out, "verdict", verdict_names[delivery->verdict]);
-	fake_put_text(out, "next", again ? saga_phase_name(delivery->phase) : NULL);
+	fake_put_text(out, "next", again ? saga_phase_name(delivery->part.phase) : NULL);
 	fake_member(out, "delay");
 	if (again)
 		appendStringInfo(out, INT64_FORMAT, delivery->delay_ms);
 	else
 		appendStringInfoString(out, "null");
 	fake_put_bool(out, "uncertain", delivery->uncertain);
-	fake_put_int(out, "epoch", delivery->key_epoch);
-	fake_put_text(out, "error", delivery->error);
-	fake_put_text(out, "cause", delivery->cause == NULL ? NULL : pnstrdup(delivery->cause, strnlen(delivery->cause, 200)));
+	fake_put_int(out, "epoch", delivery->part.key_epoch);
+	fake_put_text(out, "error", delivery->part.error);
+	fake_put_text(out, "cause", delivery->part.cause == NULL ? NULL : pnstrdup(delivery->part.cause, strnlen(delivery->part.cause, 200)));
 	appendStringInfoChar(out, '}');
 }
 
@@ -167,30 +167,32 @@ saga_test_message(PG_FUNCTION_ARGS)
 		JsonbContainer *answer = fake_object_at(&answers->root, i);
 		SagaSending *sending = palloc0(sizeof(SagaSending));
 
-		sending->context = CurrentMemoryContext;
-		sending->destination = destination;
+		sending->exchange.context = CurrentMemoryContext;
+		sending->exchange.destination = destination;
+		sending->exchange.nparts = 1;
+		sending->exchange.parts[0] = &delivery->part;
 		sending->ndeliveries = 1;
 		sending->deliveries[0] = delivery;
-		sending->started_at = now;
+		sending->exchange.started_at = now;
 		delivery->attempt++;
 		if (delivery->unwanted_since == 0)
-			delivery->phase = saga_phase_of(destination, delivery, saga_phase_name(delivery->phase));
-		sending->spec = saga_phase_spec(destination, delivery);
+			delivery->part.phase = saga_phase_of(destination, delivery, saga_phase_name(delivery->part.phase));
+		sending->exchange.spec = saga_phase_spec(destination, &delivery->part);
 		take_answer(sending, answer);
-		saga_sending_classify(sending);
-		if (delivery->found != NULL)
+		saga_exchange_classify(&sending->exchange);
+		if (delivery->part.found != NULL)
 			delivery->foreign = fake_bool(answer, "foreign");
 		if (delivery->foreign)
-			saga_set_outcome(delivery, SAGA_CLASS_FATAL, delivery->status, "Saga.Conflict", "another message's");
+			saga_part_set_outcome(&delivery->part, SAGA_CLASS_FATAL, delivery->part.status, "Saga.Conflict", "another message's");
 		now += fake_int(answer, "takes", 100) * 1000;
 		if (fake_bool(answer, "unwanted") && delivery->unwanted_since == 0)
 			delivery->unwanted_since = now;
 		saga_decide(sending, delivery, now);
-		put_row(&out, delivery, sending->started_at);
+		put_row(&out, delivery, sending->exchange.started_at);
 		if (delivery->verdict != SAGA_VERDICT_AGAIN)
 			break;
 		now = TimestampTzPlusMilliseconds(now, delivery->delay_ms);
-		keep(delivery, sending->started_at);
+		keep(delivery, sending->exchange.started_at);
 	}
 	appendStringInfoChar(&out, ']');
 	PG_RETURN_DATUM(fake_result(&out));

@@ -10,9 +10,9 @@
 #include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "outbox/doc.h"
 #include "source/source.h"
 #include "utils/memutils.h"
+#include "value/doc.h"
 #include "worker/pool.h"
 #include "worker/pool_private.h"
 

@@ -8,9 +8,9 @@
 
 #include "asl/asl.h"
 #include "fmgr.h"
-#include "outbox/doc.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 #define START	(INT64CONST(820540800) * USECS_PER_SEC) /* 2026-01-01 */
 

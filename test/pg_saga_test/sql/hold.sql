@@ -1,4 +1,4 @@
--- Pauses and breakers (src/outbox/hold.c), and how many requests at once there are after an outage (limit.c).
+-- Pauses and breakers (src/limit/hold.c), and how many requests at once there are after an outage (limit.c).
 CREATE EXTENSION pg_saga_test;
 
 -- ---------- the breaker ----------

@@ -1,4 +1,4 @@
--- What an answer means and what follows on it (src/outbox/classify.c, retry_after.c, flow.c, settle.c): the whole life of a
+-- What an answer means and what follows on it (classify.c and retry_after.c of src/endpoint, flow.c and settle.c of src/outbox): the whole life of a
 -- message, an answer after the other.  Pauses are not random here.
 CREATE EXTENSION pg_saga_test;
 SET search_path = saga_test, public;

@@ -1,4 +1,4 @@
--- Requests per time (src/outbox/rate.c): exact in every window, not on the average.
+-- Requests per time (src/limit/rate.c): exact in every window, not on the average.
 CREATE EXTENSION pg_saga_test;
 
 -- How many of the starts lie in the window that begins with one of them, at most.

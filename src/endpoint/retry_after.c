@@ -1,0 +1,85 @@
+/*
+ * retry_after.c
+ *		When a server says that a request may come again.
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+#include <time.h>
+
+#include "catalog/pg_collation.h"
+#include "endpoint/exchange.h"
+#include "mb/pg_wchar.h"
+#include "net/header.h"
+#include "regex/regex.h"
+#include "utils/builtins.h"
+
+/* Whatever a server says: no time overflows. */
+#define SAGA_MAX_RETRY_AFTER_S 1e9
+
+/* Seconds, or a date; -1: neither. */
+static int64
+header_retry_after_ms(const char *text)
+{
+	char	   *end;
+	double		seconds;
+	time_t		when;
+
+	if (text == NULL || text[0] == '\0')
+		return -1;
+	/* some write 1.5 */
+	seconds = strtod(text, &end);
+	if (end != text && *end == '\0')
+		return seconds < 0 ? -1 : (int64) (Min(seconds, SAGA_MAX_RETRY_AFTER_S) * 1000);
+	when = curl_getdate(text, NULL);
+	if (when == (time_t) -1)
+		return -1;
+	seconds = (double) when - (double) time(NULL);
+	return (int64) (Max(Min(seconds, SAGA_MAX_RETRY_AFTER_S), 0) * 1000);
+}
+
+/* Where a group begins and ends costs more than whether there is one. */
+#define SAGA_MAX_REGEX_BODY	4096
+
+/* "Try again in 55 seconds": the first group of the expression. */
+static int64
+body_retry_after_ms(const char *pattern, const char *body)
+{
+	int			body_len = pg_mbcliplen(body, strnlen(body, SAGA_MAX_REGEX_BODY + MAX_MULTIBYTE_CHAR_LEN),
+										SAGA_MAX_REGEX_BODY);
+	regex_t    *compiled = RE_compile_and_cache(cstring_to_text(pattern), REG_ADVANCED, C_COLLATION_OID);
+	regmatch_t	match[2];
+	pg_wchar   *wide = palloc((body_len + 1) * sizeof(pg_wchar));
+	int			len = pg_mb2wchar_with_len(body, wide, body_len);
+	char		digits[32];
+	int			n;
+
+	if (pg_regexec(compiled, wide, len, 0, NULL, lengthof(match), match, 0) != REG_OKAY || match[1].rm_so < 0)
+		return -1;
+	n = Min(match[1].rm_eo - match[1].rm_so, (int) sizeof(digits) / MAX_MULTIBYTE_CHAR_LEN - 1);
+	digits[pg_wchar2mb_with_len(wide + match[1].rm_so, digits, n)] = '\0';
+	return header_retry_after_ms(digits);
+}
+
+int64
+saga_exchange_retry_after_ms(const SagaExchange *exchange, SagaClass class, int status)
+{
+	const SagaRetryAfter *settings = &exchange->destination->retry_after;
+	int64		ms;
+
+	if (exchange->head == NULL)
+		return -1;
+	ms = header_retry_after_ms(saga_header_get(exchange->head, settings->header ? settings->header : "Retry-After"));
+	if (ms < 0 && settings->body_regex != NULL && class != SAGA_CLASS_SUCCESS)
+		ms = body_retry_after_ms(settings->body_regex, exchange->text);
+	if (ms < 0 && settings->default_s > 0 && status == 429)
+		ms = (int64) settings->default_s * 1000;
+	return ms;
+}
+
+/* Does the answer say when the request may come again? */
+bool
+saga_exchange_is_put_off(const SagaExchange *exchange)
+{
+	return saga_exchange_retry_after_ms(exchange, SAGA_CLASS_RETRY, exchange->transport.status) >= 0;
+}

@@ -1,0 +1,83 @@
+/*
+ * settings.h
+ *		How settings in JSON are checked: objects, member by member.
+ *
+ * A section is an object with a table of its members.  Nothing here raises
+ * for what settings can hold: the first fault is kept with its JSON path.
+ * What sources and destinations have in common stands here, too.
+ */
+#ifndef SAGA_ENDPOINT_SETTINGS_H
+#define SAGA_ENDPOINT_SETTINGS_H
+
+#include "endpoint/destination.h"
+
+#define SAGA_FOR_HTTP	1
+#define SAGA_FOR_SNS	2
+#define SAGA_FOR_SQS	4
+#define SAGA_FOR_AWS	(SAGA_FOR_SNS | SAGA_FOR_SQS)
+#define SAGA_FOR_ALL	(SAGA_FOR_HTTP | SAGA_FOR_AWS)
+
+typedef struct SagaSettingsState
+{
+	SagaDestination *destination;
+	JsonbContainer *settings;
+	char	   *path;			/* of the fault */
+	const char *message;		/* NULL: no fault yet */
+} SagaSettingsState;
+
+/* field is where the member's value belongs: base + offset of its setting. */
+typedef void (*saga_setting_fn) (SagaSettingsState *state, const char *path, JsonbValue *value,
+								 void *field);
+
+typedef enum SagaSettingType
+{
+	SAGA_SETTING_STRING,		/* char *; not given twice */
+	SAGA_SETTING_INTEGER,		/* int */
+	SAGA_SETTING_NUMBER,		/* double */
+	SAGA_SETTING_BOOLEAN,
+	SAGA_SETTING_OTHER			/* parse does it */
+} SagaSettingType;
+
+typedef struct SagaSetting
+{
+	const char *name;
+	int			kinds;			/* SAGA_FOR_*; 0: any */
+	SagaSettingType type;
+	size_t		offset;
+	double		min;
+	double		max;
+	double		initial;		/* of numbers */
+	saga_setting_fn parse;
+} SagaSetting;
+
+/* Keeps the first one.  A JSON null is as if the member were not there. */
+extern void saga_settings_fault(SagaSettingsState *state, const char *path, const char *message);
+
+/* The same of what nobody may set any more, but may be stored: it works without it then. */
+extern void saga_settings_refuse(SagaSettingsState *state, const char *path, const char *message);
+
+/* "$.headers.a" or "$.headers["a b"]" */
+extern char *saga_settings_path(const char *parent, const char *name);
+
+extern void saga_settings_defaults(const SagaSetting *table, int n, void *base);
+
+/* Any value: an object whose members are in the table; what: "is not a setting of ..." */
+extern void saga_settings_object(SagaSettingsState *state, const char *path, JsonbValue *value,
+								 const SagaSetting *table, int n, void *base, const char *what);
+extern void saga_settings_members(SagaSettingsState *state, const char *path, JsonbContainer *object,
+								  const SagaSetting *table, int n, void *base, const char *what);
+
+/* Notes what the references of a text need; a fault when one is wrong. */
+extern void saga_settings_secrets(SagaSettingsState *state, const char *path, const char *text,
+								  bool *any);
+
+/* ---------- what destinations and sources share (settings.c); fields of state->destination ---------- */
+
+extern void saga_settings_allow_private(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+extern void saga_settings_credentials(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
+
+/* What of queue_url, region, endpoint_url, credentials and ca_file hangs together; fifo. */
+extern void saga_settings_finish_sqs(SagaSettingsState *state);
+extern void saga_settings_finish_ca_file(SagaSettingsState *state);
+
+#endif							/* SAGA_ENDPOINT_SETTINGS_H */

@@ -1,0 +1,74 @@
+/*
+ * transaction.c
+ *		Transactions of a publisher: of its own, or in those of CALL saga.publish().
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "outbox/publisher_private.h"
+#include "pgstat.h"
+#include "tcop/pquery.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+void
+saga_publisher_begin(SagaPublisher *publisher)
+{
+	if (publisher->in_call)
+	{
+		/*
+		 * A level of its own: what SPI keeps goes with it, and not at the end
+		 * of the CALL.  What raises is undone with the subtransaction, and
+		 * there is a transaction still to write down what has arrived
+		 * (call.c).
+		 */
+		EnsurePortalSnapshotExists();
+		saga_extension_lock();
+		publisher->outer_owner = CurrentResourceOwner;
+		BeginInternalSubTransaction(NULL);
+		publisher->in_subtransaction = true;
+		MemoryContextSwitchTo(publisher->work);
+		return;
+	}
+	Assert(!IsTransactionState());
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	/* whatever the role's and the database's defaults are */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	XactDeferrable = false;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "publishing");
+	saga_extension_lock();
+	MemoryContextSwitchTo(publisher->work);
+}
+
+void
+saga_publisher_commit(SagaPublisher *publisher)
+{
+	if (publisher->in_call)
+	{
+		ReleaseCurrentSubTransaction();
+		publisher->in_subtransaction = false;
+		CurrentResourceOwner = publisher->outer_owner;
+		SPI_commit();
+	}
+	else
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		(void) pgstat_report_stat(false);
+		pgstat_report_activity(STATE_IDLE, NULL);
+	}
+	MemoryContextSwitchTo(publisher->work);
+}
+
+void
+saga_sendings_free(dlist_head *list)
+{
+	while (!dlist_is_empty(list))
+		saga_sending_free(dlist_container(SagaSending, node, dlist_pop_head_node(list)));
+}

@@ -1,0 +1,238 @@
+/*
+ * doc.c
+ *		Small helpers to read and build jsonb documents.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "value/doc.h"
+
+/* All numbers of a document may have so many digits that are written and not stored. */
+#define MAX_HIDDEN_DIGITS	(1024 * 1024)
+
+/* What nearly all numbers are below, and their scales. */
+#define PLAIN_NUMBER		INT64CONST(1000000000000000000)
+#define PLAIN_SCALE			50
+
+JsonbValue *
+saga_doc_get(JsonbContainer *doc, const char *name)
+{
+	if (doc == NULL || !JsonContainerIsObject(doc))
+		return NULL;
+	return getKeyJsonValueFromContainer(doc, name, strlen(name), NULL);
+}
+
+char *
+saga_doc_get_string(JsonbContainer *doc, const char *name)
+{
+	JsonbValue *value = saga_doc_get(doc, name);
+
+	if (value == NULL || value->type != jbvString)
+		return NULL;
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+bool
+saga_doc_is_object(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+}
+
+bool
+saga_doc_is_array(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
+		!JsonContainerIsScalar(value->val.binary.data);
+}
+
+char *
+saga_doc_text(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		default:
+			return NULL;
+	}
+}
+
+Jsonb *
+saga_doc_merge(Jsonb *first, Jsonb *second)
+{
+	if (first == NULL || second == NULL)
+		return first != NULL ? first : second;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(first), JsonbPGetDatum(second)));
+}
+
+bool
+saga_doc_contains(Jsonb *array, const JsonbValue *value)
+{
+	return IsAJsonbScalar(value) &&
+		findJsonbValueFromContainer(&array->root, JB_FARRAY, unconstify(JsonbValue *, value)) != NULL;
+}
+
+static bool
+is_plain(Numeric number)
+{
+	Datum		size = DirectFunctionCall1(numeric_abs, NumericGetDatum(number));
+
+	return DatumGetInt32(DirectFunctionCall1(numeric_scale, size)) <= PLAIN_SCALE &&
+		DatumGetBool(DirectFunctionCall2(numeric_lt, size, NumericGetDatum(int64_to_numeric(PLAIN_NUMBER))));
+}
+
+/* 1e131071 takes a few bytes, and a hundred thousand when it is written out. */
+static int64
+hidden_digits(Numeric number)
+{
+	char	   *text;
+	int64		written;
+
+	if (is_plain(number))
+		return 0;
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+	written = strlen(text);
+	pfree(text);
+	return Max(written - 2 * (int64) VARSIZE_ANY(number), 0);
+}
+
+bool
+saga_doc_can_be_written(const JsonbValue *value)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	int64		hidden = 0;
+
+	if (value->type != jbvBinary)
+		return true;
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &item, false)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if ((token == WJB_VALUE || token == WJB_ELEM) && item.type == jbvNumeric)
+			hidden += hidden_digits(item.val.numeric);
+		if (hidden > MAX_HIDDEN_DIGITS)
+			return false;
+	}
+	return true;
+}
+
+char *
+saga_doc_json(const JsonbValue *value)
+{
+	Jsonb	   *doc = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+
+	return JsonbToCString(NULL, &doc->root, VARSIZE(doc));
+}
+
+void
+saga_doc_push_key(JsonbParseState **state, const char *name)
+{
+	JsonbValue	key;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &key);
+}
+
+void
+saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue *value)
+{
+	saga_doc_push_key(state, name);
+	pushJsonbValue(state, WJB_VALUE, unconstify(JsonbValue *, value));
+}
+
+void
+saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = len;
+	saga_doc_push_value(state, name, &value);
+}
+
+void
+saga_doc_push_string(JsonbParseState **state, const char *name, const char *text)
+{
+	saga_doc_push_text(state, name, text, strlen(text));
+}
+
+void
+saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean)
+{
+	JsonbValue	value;
+
+	value.type = jbvBool;
+	value.val.boolean = boolean;
+	saga_doc_push_value(state, name, &value);
+}
+
+void
+saga_doc_push_null(JsonbParseState **state, const char *name)
+{
+	JsonbValue	value;
+
+	value.type = jbvNull;
+	saga_doc_push_value(state, name, &value);
+}
+
+void
+saga_doc_push_int(JsonbParseState **state, const char *name, int64 number)
+{
+	JsonbValue	value;
+
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric(number);
+	saga_doc_push_value(state, name, &value);
+}
+
+/* A scalar document is an array of one inside; its element is what is meant. */
+void
+saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb *doc)
+{
+	JsonbValue	value;
+
+	if (!JsonbExtractScalar(&doc->root, &value))
+	{
+		value.type = jbvBinary;
+		value.val.binary.data = &doc->root;
+		value.val.binary.len = VARSIZE(doc) - VARHDRSZ;
+	}
+	saga_doc_push_value(state, name, &value);
+}
+
+void
+saga_doc_each(JsonbContainer *object, saga_doc_member_fn fn, void *arg)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+
+	if (object == NULL || !JsonContainerIsObject(object))
+		return;
+	it = JsonbIteratorInit(object);
+	(void) JsonbIteratorNext(&it, &item, true); /* WJB_BEGIN_OBJECT */
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_END_OBJECT)
+	{
+		char	   *name;
+
+		CHECK_FOR_INTERRUPTS();
+		Assert(token == WJB_KEY);
+		name = pnstrdup(item.val.string.val, item.val.string.len);
+		token = JsonbIteratorNext(&it, &item, true);
+		Assert(token == WJB_VALUE);
+		fn(name, &item, arg);
+	}
+}
