@@ -121,7 +121,7 @@ saga_decimal_parse(const char *text, int len, SagaDecimal *result)
  * point and 16383 after it; the margin is for the digits of one group.
  */
 bool
-saga_number_storable(const char *text, int len)
+saga_decimal_storable(const char *text, int len)
 {
 	NumberForm	form;
 

@@ -34,7 +34,7 @@ saga_report_begin(SagaReport *report)
 }
 
 const char *
-saga_level_name(SagaLevel level)
+saga_report_level_name(SagaLevel level)
 {
 	return level == SAGA_FATAL ? "fatal" : "warning";
 }
@@ -124,7 +124,7 @@ saga_report_finish(SagaReport *report)
 
 /* The sender's own text in a message: quoted, and cut when it is long. */
 char *
-saga_quote_found(const char *text, int len)
+saga_report_quote(const char *text, int len)
 {
 	int			clipped = pg_mbcliplen(text, len, QUOTE_LENGTH);
 

@@ -10,7 +10,6 @@
 
 #include "invoice/decimal_private.h"
 
-/* A finding if a code that is given is not in its list. */
 static void
 need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rule, const char *location)
 {
@@ -19,17 +18,6 @@ need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rul
 }
 
 /* ---------- document ---------- */
-
-void
-saga_rule_period(SagaCheck *check, const SagaPeriod *period, bool dated,
-				 const char *order, const char *given, const char *location)
-{
-	if (period->start.text == NULL && period->end.text == NULL && !dated)
-		FATAL_AT(given, location, "the period has neither start_date nor end_date");
-	if (period->start.day && period->end.day && period->end.day < period->start.day)
-		FATAL_AT(order, psprintf("%s/end_date", location), "the period ends on %s, before its start on %s",
-				 period->end.text, period->start.text);
-}
 
 /* Rules of the members at the top of the document: number, dates, type, currencies, periods, references. */
 void
@@ -59,7 +47,7 @@ saga_rules_header(SagaCheck *check)
 	for (i = 0; i < doc->preceding_invoices.n; i++)
 	{
 		if (SAGA_ITEM(SagaIdentifier, &doc->preceding_invoices, i)->id == NULL)
-			FATAL_AT("BR-55", saga_place(-1, "preceding_invoices", i, "number"),
+			FATAL_AT("BR-55", saga_rule_place(-1, "preceding_invoices", i, "number"),
 					 "preceding invoice %d has no number", i + 1);
 	}
 	if (doc->delivery && doc->delivery->address)
@@ -143,14 +131,14 @@ check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	else if (saga_code_find(SAGA_CODES_COUNTRY, party->address->country) == NULL)
 		FATAL_AT("BR-CL-14", psprintf("/%s/address/country", rules->member),
 				 "found %s, expected a country code of ISO 3166-1",
-				 saga_quote_found(party->address->country, strlen(party->address->country)));
+				 saga_report_quote(party->address->country, strlen(party->address->country)));
 	if (party->vat_id == NULL && rules->vat_id)
 		FATAL_AT(rules->vat_id, psprintf("/%s/vat_id", rules->member), "the %s has no VAT identifier",
 				 rules->title);
 	if (party->vat_id && !has_country_prefix(party->vat_id))
 		FATAL_AT("BR-CO-09", psprintf("/%s/vat_id", rules->member),
 				 "found %s, expected a VAT identifier that starts with its country code",
-				 saga_quote_found(party->vat_id, strlen(party->vat_id)));
+				 saga_report_quote(party->vat_id, strlen(party->vat_id)));
 	if (party->electronic_address && party->electronic_address->scheme == NULL && rules->electronic)
 		FATAL_AT(rules->electronic, psprintf("/%s/electronic_address/scheme", rules->member),
 				 "the electronic address of the %s has no scheme", rules->title);
@@ -239,9 +227,9 @@ check_accounts(SagaCheck *check, const SagaPayment *payment)
 
 		if (id == NULL)
 			FATAL_AT("BR-50", psprintf("/payment/accounts/%d/id", i), "account %d has no identifier", i + 1);
-		else if (sepa && !saga_iban_valid(id))
+		else if (sepa && !saga_invoice_iban_valid(id))
 			WARN_AT("INV-IBAN", psprintf("/payment/accounts/%d/id", i),
-					"found %s, expected an IBAN with a valid checksum", saga_quote_found(id, strlen(id)));
+					"found %s, expected an IBAN with a valid checksum", saga_report_quote(id, strlen(id)));
 		found |= (id != NULL);
 	}
 	if (transfer && !found)

@@ -85,12 +85,7 @@ struct SagaHttpUser
 };
 
 /* May a request of this method be sent again, whatever became of the first one? */
-static inline bool
-saga_http_is_safe(const char *method)
-{
-	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
-		strcmp(method, "OPTIONS") == 0;
-}
+extern bool saga_http_is_safe(const char *method);
 
 /* Raises when it cannot be made. */
 extern SagaHttp *saga_http_create(int max_transfers);
@@ -111,12 +106,5 @@ extern int	saga_http_run(SagaHttp *http);
 
 /* Those that could not begin yet are told at once that they were not sent: the caller ends. */
 extern void saga_http_stop_waiting(SagaHttp *http);
-
-/*
- * The same as saga_http_run without telling answers, for this process's SagaHttp if it has
- * one: in the middle of long work, inside a transaction or not, so that
- * requests go on.  Raises nothing, and does nothing if it did just now.
- */
-extern void saga_http_attend(void);
 
 #endif							/* SAGA_NET_HTTP_H */

@@ -10,6 +10,7 @@
 #include "endpoint/exchange.h"
 #include "fmgr.h"
 #include "limit/limit.h"
+#include "net/http_private.h"
 #include "net/http.h"
 #include "net/secret.h"
 #include "outbox/sending.h"

@@ -13,7 +13,6 @@
 #include "source/source.h"
 #include "utils/memutils.h"
 #include "value/doc.h"
-#include "worker/pool.h"
 #include "worker/pool_private.h"
 
 static SagaProcsShared shared_procs;
@@ -168,17 +167,17 @@ saga_note_keep(Oid dboid, const List *owners)
 }
 
 void
-saga_begin(void)
+saga_proc_begin_transaction(void)
 {
 }
 
 void
-saga_commit(void)
+saga_proc_commit(void)
 {
 }
 
 bool
-saga_extension_try_lock(void)
+saga_proc_try_lock_extension(void)
 {
 	return true;
 }
