@@ -3,7 +3,10 @@
  *		A consumer for the stress test of the mark (t/020_mark_stress.pl).
  *
  * The extension does not declare it: the test does, as a superuser.  It is
- * in the ordinary library because the test has to run what users run.
+ * in the ordinary library, as pg_saga.test_mutant is, because the test has
+ * to run what users run: many sessions and the server's own processes on one
+ * shared memory, which a module of tests could only have a copy of.  What one
+ * session can tell of the mark is in test/pg_saga_test.
  */
 #include "postgres.h"
 
