@@ -7,7 +7,9 @@
 
 #include "aws/sqs.h"
 #include "endpoint/aws.h"
+#include "endpoint/aws_private.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 
 static bool
 is_sqs(const SagaExchange *exchange)

@@ -10,7 +10,9 @@
 #include "postgres.h"
 
 #include "endpoint/aws.h"
+#include "endpoint/aws_private.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "net/foreign.h"
 #include "net/header.h"
 #include "net/secret.h"

@@ -9,6 +9,7 @@
 #include "endpoint/auth_private.h"
 #include "endpoint/aws.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "endpoint/request.h"
 #include "mb/pg_wchar.h"
 #include "net/header.h"

@@ -10,7 +10,7 @@
 #include "limit/limit.h"
 #include "net/secret.h"
 #include "outbox/request_private.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"

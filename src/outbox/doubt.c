@@ -15,7 +15,7 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "net/http.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "value/doc.h"

@@ -11,7 +11,7 @@
 
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"

@@ -13,7 +13,7 @@
 
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 

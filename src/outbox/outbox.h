@@ -16,7 +16,6 @@
 #include "queue/queue.h"
 
 extern void saga_outbox_init(void); /* from _PG_init */
-extern void saga_destination_init(void);	/* registers the look-up of names; called by it */
 
 /* From _PG_init of the postmaster: notes when its files were put back in place (takeover.c). */
 extern void saga_takeover_look_at_files(void);
@@ -125,7 +124,6 @@ extern bool saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execut
 typedef struct SagaPublisher SagaPublisher;
 
 extern SagaPublisher *saga_publisher_create(MemoryContext context);
-extern void saga_publisher_destroy(SagaPublisher *publisher);
 
 /*
  * One turn of the event loop: never returns before something happened, the

@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "net/foreign.h"
 #include "net/header.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

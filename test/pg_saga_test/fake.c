@@ -13,7 +13,7 @@
 #include "net/http_private.h"
 #include "net/http.h"
 #include "net/secret.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "queue/internal.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
