@@ -42,6 +42,12 @@ typedef struct SagaPart
 	Jsonb	   *message;		/* what templates and expressions see */
 	char	   *key;			/* as it is sent; NULL: none */
 
+	/* a long one, once it is composed: see saga_exchange_reduce */
+	bool		reduced;		/* of the request only what is needed when it is sent is left */
+	bool		had_message;	/* and of the message nothing, which there was */
+	Jsonb	   *composed_with;	/* what was captured when it was composed */
+	Jsonb	   *loaded_message; /* the message again, while the answer is classified; NULL: nobody has asked */
+
 	/* what earlier answers have told, and this one adds */
 	Jsonb	   *captured;		/* NULL: nothing */
 	bool		accepted;		/* the server says that it is done, and what else it says cannot be read */
@@ -72,11 +78,15 @@ typedef struct SagaExchange
 	 */
 	bool		(*body_is_read) (const SagaPart *part);
 
+	/* The message of a part that had one and was reduced, again; in a transaction. */
+	Jsonb	   *(*load_message) (const struct SagaExchange *exchange, const SagaPart *part);
+
 	/* made in a transaction (saga_compose_...) */
 	const SagaRequestSpec *spec;	/* http: of the phase */
 	char	   *url;
 	char	   *body;			/* NULL: none; in UTF-8 */
 	const char *content_type;
+	List	   *header_texts;	/* reduced: what its message made of headers (compose.c) */
 
 	/*
 	 * made when it is sent, perhaps more than once: a token is waited for, or
@@ -113,8 +123,19 @@ typedef struct SagaExchange
 extern bool saga_has_lookup(const SagaDestination *destination, const SagaPart *part);
 extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination, const SagaPart *part);
 
-/* The bytes, in a transaction.  What cannot be sent has an error then. */
+/* Of what is not longer, nothing is counted or loaded a second time to save memory. */
+#define SAGA_SMALL_REQUEST	65536
+
+/*
+ * The bytes, in a transaction.  What cannot be sent has an error then.  A
+ * long request is reduced: its documents go, as their bytes are there, and
+ * what is left of them is what it takes to send them.  Who needs more after
+ * the answer reads it again.
+ */
 extern void saga_compose(SagaExchange *exchange);
+extern void saga_exchange_reduce(SagaExchange *exchange, MemoryContext scratch);
+extern size_t saga_exchange_memory(const SagaExchange *exchange);
+extern void saga_keep_header_texts(SagaExchange *exchange);
 extern void saga_compose_http(SagaExchange *exchange);
 extern void saga_compose_sns(SagaExchange *exchange);
 extern void saga_compose_sqs(SagaExchange *exchange);

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "common/statement.h"
 #include "limit/limit.h"
 #include "net/secret.h"
@@ -277,6 +278,8 @@ typedef struct Packing
 	TimestampTz now;
 	TimestampTz wake_at;
 	SagaSettling *settling;
+	SagaRoom   *room;
+	MemoryContext row_context;	/* of one row, to look at it */
 	int64		settle_spread_ms;	/* of those that are put off; -1: not asked for */
 	SagaRaised	raised;
 } Packing;
@@ -326,6 +329,7 @@ new_sending(Packing *packing)
 	sending->exchange.context = context;
 	sending->exchange.destination = packing->destination;
 	sending->exchange.body_is_read = body_is_read;
+	sending->exchange.load_message = saga_load_message;
 	saga_destination_pin(packing->destination);
 	sending->plan.claimed_at = packing->now;
 	dlist_push_tail(packing->claimed, &sending->node);
@@ -347,6 +351,7 @@ saga_sending_free(SagaSending *sending)
 	saga_sending_leave(sending);
 	if (sending->exchange.held > 0)
 		saga_account_give(sending->exchange.http.account, sending->exchange.held);
+	saga_room_give(&sending->plan);
 	saga_exchange_wipe(&sending->exchange);
 	saga_destination_unpin(sending->exchange.destination);
 	MemoryContextDelete(sending->exchange.context);
@@ -414,14 +419,60 @@ has_turn_lowered(Packing *packing, const SagaDelivery *delivery, bool waiting, c
 	return turn;
 }
 
+/* Of the request as it is stored, not compressed; it need not be read for that. */
+static size_t
+stored_size(SagaRows *record)
+{
+	bool		isnull;
+	Datum		request = saga_column(record, "request", JSONBOID, &isnull);
+
+	return isnull ? 0 : toast_raw_datum_size(request);
+}
+
+/* So much is counted for the message when it is taken. */
+static size_t
+room_needed(const Packing *packing, SagaRows *record)
+{
+	size_t		small = packing->destination->kind == SAGA_DESTINATION_HTTP ? SAGA_SMALL_REQUEST :
+	SAGA_SMALL_REQUEST / packing->destination->batch;
+	size_t		n = stored_size(record) + packing->room->growth;
+
+	return n > small ? n : 0;
+}
+
+/* How many of the rows are taken: what there is no room for, and what is behind it, stays. */
+static int
+count_fitting(Packing *packing, SagaRows *records, int n)
+{
+	size_t		taken = 0;
+	uint64		i;
+
+	for (i = 0; i < records->count; i++)
+	{
+		size_t		needed;
+
+		saga_row(records, i);
+		needed = room_needed(packing, records);
+		if (!saga_room_has(packing->room->account, taken, needed))
+		{
+			packing->room->needs = needed;
+			return saga_column_int4(records, "ord") - 1;
+		}
+		taken += needed;
+	}
+	return n;
+}
+
 static void
 pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
 {
 	bool		waiting = strcmp(saga_column_text(record, "state"), "waiting") == 0;
-	SagaDelivery *delivery = read_delivery(record, row, packing->destination);
+	SagaDelivery *delivery;
 	SagaSending *sending;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(packing->row_context);
 
+	delivery = read_delivery(record, row, packing->destination);
+	MemoryContextSwitchTo(old);
 	if (!has_turn_lowered(packing, delivery, waiting, row) ||
 		must_wait_to_look(packing->destination, delivery, row))
 		return;
@@ -438,6 +489,9 @@ pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
 		packing->settling->n--;
 		sending->settles = true;
 	}
+	saga_room_take(&sending->plan, packing->room->account, room_needed(packing, record));
+	sending->plan.stored += stored_size(record);
+	MemoryContextReset(packing->row_context);	/* it may be long, and is read once more */
 	old = MemoryContextSwitchTo(sending->exchange.context);
 	delivery = read_delivery(record, row, packing->destination);
 	MemoryContextSwitchTo(old);
@@ -458,10 +512,10 @@ saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms)
 	saga_note_timer(wake_at);
 }
 
-static void
-pack_rows(Packing *packing, ClaimedRow *rows, int n)
+/* Long requests are not in it: they are where they are stored until they are read. */
+static SagaRows *
+read_records(const SagaDestination *destination, const ClaimedRow *rows, int n)
 {
-	const SagaDestination *destination = packing->destination;
 	Datum	   *ids = palloc(sizeof(Datum) * n);
 	SagaRows   *records;
 	int			i;
@@ -474,9 +528,28 @@ pack_rows(Packing *packing, ClaimedRow *rows, int n)
 	if (records->count < (uint64) n)
 		ereport(WARNING,
 				(errmsg("queue of destination \"%s\" had messages that are not in the outbox", destination->name)));
-	while (saga_next(records))
-		pack_row(packing, records, &rows[saga_column_int4(records, "ord") - 1]);
-	saga_rows_free(records);
+	return records;
+}
+
+/* The first n of these. */
+static void
+pack_rows(Packing *packing, SagaRows *records, const ClaimedRow *rows, int n)
+{
+	uint64		i;
+
+	packing->row_context = AllocSetContextCreate(CurrentMemoryContext, "saga claimed row", ALLOCSET_DEFAULT_SIZES);
+	for (i = 0; i < records->count; i++)
+	{
+		int			ord;
+
+		saga_row(records, i);
+		ord = saga_column_int4(records, "ord");
+		if (ord > n)
+			break;
+		pack_row(packing, records, &rows[ord - 1]);
+		MemoryContextReset(packing->row_context);
+	}
+	MemoryContextDelete(packing->row_context);
 }
 
 /* The longest that a request of this destination may take. */
@@ -498,14 +571,16 @@ longest_timeout_ms(const SagaDestination *destination)
 }
 
 int
-saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, int64 lease,
-					MemoryContext parent, dlist_head *claimed)
+saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
+					int64 lease, MemoryContext parent, dlist_head *claimed)
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
 	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;
-	Packing		packing = {destination, parent, claimed, NULL, 0, lease, .settling = settling, .settle_spread_ms = -1};
+	Packing		packing = {destination, parent, claimed, NULL, 0, lease, .settling = settling, .room = room, .settle_spread_ms = -1};
 	SagaClaim	claim;
 	ClaimedRow *rows;
+	SagaRows   *records = NULL;
+	int			claimed_rows;
 	int			n;
 
 	if (queue == NULL)
@@ -514,14 +589,24 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling
 	saga_raise(&packing.raised);
 	rows = claim_rows(queue->queue_id, &claim.mark, max_sendings * (batched ? destination->batch : 1), &n);
 	saga_claim_end(&claim, n > 0 ? &rows[n - 1].id : NULL);
+	claimed_rows = n;
+	if (n > 0)
+	{
+		records = read_records(destination, rows, n);
+		n = count_fitting(&packing, records, n);
+		for (int i = n; i < claimed_rows; i++)
+			saga_note_kept(queue, &rows[i].id);
+	}
 	if (n > 0)
 	{
 		delete_rows(rows, n);
 		packing.now = GetCurrentTimestamp();
 		packing.wake_at = TimestampTzPlusMilliseconds(packing.now, longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
-		pack_rows(&packing, rows, n);
+		pack_rows(&packing, records, rows, n);
 		saga_note_timer(packing.wake_at);
 	}
+	if (records != NULL)
+		saga_rows_free(records);
 	saga_lower(&packing.raised);
 	return n;
 }
