@@ -350,7 +350,12 @@ saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, c
 		if (!saga_doc_is_object(body))
 			*error = pstrdup("the body is no object that the key could be put into");
 		else
-			keyed = put_member(JsonbValueToJsonb(body), key_member, key, error);
+		{
+			Jsonb	   *object = JsonbValueToJsonb(body);
+
+			keyed = put_member(object, key_member, key, error);
+			pfree(object);		/* it may be long */
+		}
 		if (keyed == NULL)
 			return NULL;
 		body = value_of(keyed);

@@ -78,7 +78,10 @@ typedef struct SagaExchange
 	 */
 	bool		(*body_is_read) (const SagaPart *part);
 
-	/* The message of a part that had one and was reduced, again; in a transaction. */
+	/*
+	 * The message of a part that had one and was reduced, again; in a
+	 * transaction.
+	 */
 	Jsonb	   *(*load_message) (const struct SagaExchange *exchange, const SagaPart *part);
 
 	/* made in a transaction (saga_compose_...) */

@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "common/statement.h"
 #include "limit/limit.h"
 #include "net/secret.h"
@@ -419,50 +418,6 @@ has_turn_lowered(Packing *packing, const SagaDelivery *delivery, bool waiting, c
 	return turn;
 }
 
-/* Of the request as it is stored, not compressed; it need not be read for that. */
-static size_t
-stored_size(SagaRows *record)
-{
-	bool		isnull;
-	Datum		request = saga_column(record, "request", JSONBOID, &isnull);
-
-	return isnull ? 0 : toast_raw_datum_size(request);
-}
-
-/* So much is counted for the message when it is taken. */
-static size_t
-room_needed(const Packing *packing, SagaRows *record)
-{
-	size_t		small = packing->destination->kind == SAGA_DESTINATION_HTTP ? SAGA_SMALL_REQUEST :
-	SAGA_SMALL_REQUEST / packing->destination->batch;
-	size_t		n = stored_size(record) + packing->room->growth;
-
-	return n > small ? n : 0;
-}
-
-/* How many of the rows are taken: what there is no room for, and what is behind it, stays. */
-static int
-count_fitting(Packing *packing, SagaRows *records, int n)
-{
-	size_t		taken = 0;
-	uint64		i;
-
-	for (i = 0; i < records->count; i++)
-	{
-		size_t		needed;
-
-		saga_row(records, i);
-		needed = room_needed(packing, records);
-		if (!saga_room_has(packing->room->account, taken, needed))
-		{
-			packing->room->needs = needed;
-			return saga_column_int4(records, "ord") - 1;
-		}
-		taken += needed;
-	}
-	return n;
-}
-
 static void
 pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
 {
@@ -489,8 +444,8 @@ pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
 		packing->settling->n--;
 		sending->settles = true;
 	}
-	saga_room_take(&sending->plan, packing->room->account, room_needed(packing, record));
-	sending->plan.stored += stored_size(record);
+	saga_room_take(&sending->plan, packing->room->account, saga_room_needed(packing->room, packing->destination, record));
+	sending->plan.stored += saga_room_stored(record);
 	MemoryContextReset(packing->row_context);	/* it may be long, and is read once more */
 	old = MemoryContextSwitchTo(sending->exchange.context);
 	delivery = read_delivery(record, row, packing->destination);
@@ -593,7 +548,7 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling
 	if (n > 0)
 	{
 		records = read_records(destination, rows, n);
-		n = count_fitting(&packing, records, n);
+		n = saga_room_fitting(room, destination, records, n);
 		for (int i = n; i < claimed_rows; i++)
 			saga_note_kept(queue, &rows[i].id);
 	}

@@ -282,7 +282,11 @@ claim_candidate(SagaPublisher *publisher, SagaCandidate *candidate)
 		saga_publisher_ask_for_help(publisher, destination->destination_id, candidate->cleared);
 		candidate->cleared = false;
 	}
-	/* before it waits: a place that is given back wakes those that wait for their owner */
+
+	/*
+	 * before it waits: a place that is given back wakes those that wait for
+	 * their owner
+	 */
 	if (candidate->no_memory)
 		give_places(candidate, 0);
 	if (((candidate->crowded && rows == 0) || candidate->no_memory) &&

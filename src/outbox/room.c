@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "common/statement.h"
 #include "endpoint/request.h"
 #include "limit/limit.h"
@@ -26,6 +27,50 @@ saga_room_has(const SagaAccount *account, size_t besides, size_t n)
 		return true;
 	return saga_account_has_room(account, besides + n);
 }
+
+/* ---------- before it is read ---------- */
+
+size_t
+saga_room_stored(SagaRows *record)
+{
+	bool		isnull;
+	Datum		request = saga_column(record, "request", JSONBOID, &isnull);
+
+	return isnull ? 0 : toast_raw_datum_size(request);
+}
+
+size_t
+saga_room_needed(const SagaRoom *room, const SagaDestination *destination, SagaRows *record)
+{
+	size_t		small = SAGA_SMALL_REQUEST / (destination->kind == SAGA_DESTINATION_HTTP ? 1 : destination->batch);
+	size_t		n = saga_room_stored(record) + room->growth;
+
+	return n > small ? n : 0;
+}
+
+int
+saga_room_fitting(SagaRoom *room, const SagaDestination *destination, SagaRows *records, int n)
+{
+	size_t		taken = 0;
+	uint64		i;
+
+	for (i = 0; i < records->count; i++)
+	{
+		size_t		needed;
+
+		saga_row(records, i);
+		needed = saga_room_needed(room, destination, records);
+		if (!saga_room_has(room->account, taken, needed))
+		{
+			room->needs = needed;
+			return saga_column_int4(records, "ord") - 1;
+		}
+		taken += needed;
+	}
+	return n;
+}
+
+/* ---------- what it takes ---------- */
 
 void
 saga_room_take(SagaPlan *plan, SagaAccount *account, size_t n)
@@ -68,7 +113,7 @@ saga_room_settle(SagaSending *sending, SagaAccount *account)
 	bool		is_only_one = account->requests == (plan->bytes > 0 ? 1 : 0);
 
 	plan->grew_known = true;
-	plan->grew = n > plan->stored + SAGA_SMALL_REQUEST ? n - plan->stored : 0;
+	plan->grew = n > plan->stored + SAGA_SMALL_REQUEST ? (n - plan->stored) / sending->ndeliveries : 0;
 	saga_room_learn(plan);
 	if (more > SAGA_SMALL_REQUEST && !is_only_one && !saga_account_has_room(account, more))
 	{

@@ -9,6 +9,7 @@
 #ifndef SAGA_OUTBOX_SENDING_H
 #define SAGA_OUTBOX_SENDING_H
 
+#include "common/statement.h"
 #include "endpoint/exchange.h"
 #include "lib/ilist.h"
 #include "outbox/outbox.h"
@@ -71,7 +72,7 @@ typedef struct SagaPlan
 	SagaAccount *account;		/* whose memory it takes; NULL: none that is counted */
 	size_t		bytes;			/* of it, as far as is known */
 	size_t		stored;			/* so long are its requests as they are stored */
-	size_t		grew;			/* and it got so much longer; "known" until its group has learnt of it */
+	size_t		grew;			/* and each got so much longer; "known" until the group has learnt of it */
 	bool		grew_known;
 	TimestampTz claimed_at;
 	bool		compose_begun;
@@ -172,6 +173,15 @@ typedef struct SagaRoom
 
 extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
 								int64 lease, MemoryContext parent, dlist_head *claimed);
+
+/* Of the request in a row of claim.c as it is stored, not compressed; it need not be read for that. */
+extern size_t saga_room_stored(SagaRows *record);
+
+/* So much is counted for the message when it is taken; 0: it is short. */
+extern size_t saga_room_needed(const SagaRoom *room, const SagaDestination *destination, SagaRows *record);
+
+/* How many of n rows can be taken, the first ones: by their records, with "ord" from 1. */
+extern int	saga_room_fitting(SagaRoom *room, const SagaDestination *destination, SagaRows *records, int n);
 
 /* Has he room for one more of this size, besides others of so many bytes that are taken with it? */
 extern bool saga_room_has(const SagaAccount *account, size_t besides, size_t n);
