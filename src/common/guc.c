@@ -34,6 +34,7 @@ int			saga_payload_limit_kb = 256;
 int			saga_crash_limit = 3;
 int			saga_answer_limit_kb = 4096;
 int			saga_answer_memory_kb = 64 * 1024;
+int			saga_request_memory_kb = 64 * 1024;
 double		saga_execution_retention_min = 0;
 double		saga_dead_letter_retention_min = 0;
 double		saga_outbox_retention_min = 0;
@@ -239,6 +240,10 @@ define_network_settings(void)
 							"Memory for answers that a publisher has not recorded yet.",
 							"An owner has at most two thirds of it; what is more waits at the server that sends it.",
 							&saga_answer_memory_kb, 64 * 1024, 1024, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.request_memory",
+							"Memory for requests that a publisher has taken and that have not ended.",
+							"An owner has at most two thirds of it, and one request in any case; other messages stay in their queue.",
+							&saga_request_memory_kb, 64 * 1024, 1024, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_saga.dump_secrets",
 							 "Makes pg_dump include the table saga.secret.",
 							 NULL,

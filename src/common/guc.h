@@ -21,6 +21,7 @@ extern int	saga_step_lock_timeout_ms;	/* a step in a batch waits no longer for a
 extern int	saga_payload_limit_kb;	/* JSON of a result or an output; 0: any */
 extern int	saga_crash_limit;	/* crashes of the server during one execution */
 extern int	saga_answer_limit_kb;	/* of one answer, unless its destination has another */
+extern int	saga_request_memory_kb; /* of all requests that a publisher has and that have not ended */
 extern int	saga_answer_memory_kb;	/* of all answers that a publisher has and has not recorded */
 
 /* retention, in minutes (GUC_UNIT_MIN) */

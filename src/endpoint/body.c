@@ -117,6 +117,16 @@ saga_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message)
 	return NULL;
 }
 
+/* What is appended to it later stays in that context, too. */
+static void
+init_string_in(StringInfo out, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	initStringInfo(out);
+	MemoryContextSwitchTo(old);
+}
+
 /* ---------- forms ---------- */
 
 typedef struct FormState
@@ -198,17 +208,18 @@ append_form_value(FormState *form, const char *name, JsonbValue *value)
 }
 
 static char *
-encode_form(const JsonbValue *body, const char *array_format, char **error)
+encode_form(const JsonbValue *body, const char *array_format, MemoryContext context, char **error)
 {
 	bool		too_large = false;
 	StringInfoData out;
 	FormState	form = {&out, NULL, array_format, &too_large};
 
-	initStringInfo(&out);
+	init_string_in(&out, context);
 	saga_doc_each(body->val.binary.data, append_form_member, &form);
 	if (!too_large)
 		return out.data;
 	*error = pstrdup("the form gets too large");
+	pfree(out.data);
 	return NULL;
 }
 
@@ -310,13 +321,14 @@ value_of(Jsonb *doc)
  */
 char *
 saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, const char *key_member,
-				  const char *key, const char **content_type, char **error)
+				  const char *key, MemoryContext context, const char **content_type, char **error)
 {
 	JsonbValue *body = saga_doc_get(&request->root, "Body");
 	char	   *array_format = saga_doc_get_string(&request->root, "Form");
 	bool		as_it_is = spec->source == SAGA_BODY_MESSAGE;
 	bool		named;
 	bool		raw = wants_raw_text(request, &named);
+	StringInfoData out;
 
 	*content_type = "application/json";
 	if (spec->source == SAGA_BODY_NONE)
@@ -338,7 +350,12 @@ saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, c
 		if (!saga_doc_is_object(body))
 			*error = pstrdup("the body is no object that the key could be put into");
 		else
-			keyed = put_member(JsonbValueToJsonb(body), key_member, key, error);
+		{
+			Jsonb	   *object = JsonbValueToJsonb(body);
+
+			keyed = put_member(object, key_member, key, error);
+			pfree(object);		/* it may be long */
+		}
 		if (keyed == NULL)
 			return NULL;
 		body = value_of(keyed);
@@ -353,13 +370,16 @@ saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, c
 	if (array_format != NULL && saga_doc_is_object(body))
 	{
 		*content_type = "application/x-www-form-urlencoded";
-		return encode_form(body, array_format, error);
+		return encode_form(body, array_format, context, error);
 	}
+	init_string_in(&out, context);
 	if (as_it_is && body->type == jbvString &&
 		(raw || (!named && saga_doc_get(&request->root, "Method") != NULL)))
 	{
 		*content_type = "text/plain; charset=utf-8";
-		return saga_doc_text(body);
+		appendBinaryStringInfo(&out, body->val.string.val, body->val.string.len);
 	}
-	return saga_doc_json(body);
+	else
+		saga_doc_append_json(&out, body);
+	return out.data;
 }

@@ -139,12 +139,25 @@ view_of(const SagaExchange *exchange)
 	return view;
 }
 
+/* A long one was let go when it had been composed. */
+static Jsonb *
+message_of(const SagaExchange *exchange)
+{
+	SagaPart   *part = exchange->parts[0];
+
+	if (!part->reduced || !part->had_message)
+		return part->message;
+	if (part->loaded_message == NULL)
+		part->loaded_message = exchange->load_message(exchange, part);
+	return part->loaded_message;
+}
+
 static bool
 holds(const SagaExchange *exchange, const SagaCondition *condition)
 {
 	SagaAnswerView view = view_of(exchange);
 
-	return condition != NULL && saga_condition_holds(condition, &view, exchange->parts[0]->message);
+	return condition != NULL && saga_condition_holds(condition, &view, message_of(exchange));
 }
 
 /*
@@ -496,6 +509,15 @@ classify_http(SagaExchange *exchange)
 	}
 }
 
+static void
+forget_message(SagaPart *part)
+{
+	/* with no body of its own it is what was captured */
+	if (part->loaded_message != NULL && part->loaded_message != part->composed_with)
+		pfree(part->loaded_message);
+	part->loaded_message = NULL;
+}
+
 void
 saga_exchange_classify(SagaExchange *exchange)
 {
@@ -506,6 +528,7 @@ saga_exchange_classify(SagaExchange *exchange)
 	if (!exchange->answered || exchange->classified)
 		return;
 	old = MemoryContextSwitchTo(exchange->context);
+	exchange->parts[0]->loaded_message = NULL;
 	if (exchange->head != NULL)
 	{
 		exchange->text = saga_foreign_text_of(exchange->answer, exchange->answer_len);
@@ -520,6 +543,7 @@ saga_exchange_classify(SagaExchange *exchange)
 		exchange->parts[i]->retry_after_ms =
 			saga_exchange_retry_after_ms(exchange, exchange->parts[i]->class, exchange->parts[i]->status);
 	exchange->classified = true;
+	forget_message(exchange->parts[0]);
 	MemoryContextSwitchTo(old);
 }
 

@@ -94,6 +94,19 @@ add_key_to_query(SagaExchange *exchange, const SagaPart *part)
 	exchange->url = url.data;
 }
 
+/* It may be long, and stays where it is. */
+static void
+body_to_utf8(SagaExchange *exchange)
+{
+	MemoryContext old = MemoryContextSwitchTo(exchange->context);
+	char	   *utf8 = pg_server_to_any(exchange->body, strlen(exchange->body), PG_UTF8);
+
+	if (utf8 != exchange->body)
+		pfree(exchange->body);
+	exchange->body = utf8;
+	MemoryContextSwitchTo(old);
+}
+
 void
 saga_compose_http(SagaExchange *exchange)
 {
@@ -118,7 +131,7 @@ saga_compose_http(SagaExchange *exchange)
 	if (exchange->url != NULL)
 		exchange->body = saga_request_body(exchange->spec, part->request, part->message,
 										   place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
-										   part->key, &exchange->content_type, &error);
+										   part->key, exchange->context, &exchange->content_type, &error);
 	if (error == NULL && part->key != NULL && place == SAGA_KEY_QUERY)
 		add_key_to_query(exchange, part);
 	if (error == NULL && destination->auth.type == SAGA_AUTH_SIGV4)
@@ -136,7 +149,7 @@ saga_compose_http(SagaExchange *exchange)
 	if (place == SAGA_KEY_BODY && exchange->body == NULL)
 		part->key = NULL;		/* there is no place for it */
 	if (exchange->body != NULL)
-		exchange->body = pg_server_to_any(exchange->body, strlen(exchange->body), PG_UTF8);
+		body_to_utf8(exchange);
 }
 
 /* ---------- when it is sent ---------- */
@@ -174,24 +187,100 @@ add_message_header(const char *name, JsonbValue *value, void *arg)
 }
 
 /*
- * {name} is filled from the message, {secret:...} with a secret; never one in
- * what the other gave, or a message could ask for a secret.
+ * The next reference to a secret in a header's text, and where it ends; *end is NULL:
+ * there is none.  Never one in what the message gave, or it could ask for a secret.
  */
+static const char *
+find_secret(const char *text, const char **end)
+{
+	const char *secret = strstr(text, "{secret:");
+
+	*end = secret != NULL ? strchr(secret, '}') : NULL;
+	return secret;
+}
+
+/* What the message makes of the text of a header up to the next secret. */
+typedef struct HeaderText
+{
+	const char *from;			/* where that begins in the destination's settings */
+	const char *text;
+} HeaderText;
+
+static char *
+fill_from_message(const SagaExchange *exchange, StringInfo out, const char *text, const char *secret)
+{
+	const SagaPart *part = exchange->parts[0];
+	char	   *missing;
+	ListCell   *lc;
+
+	if (!part->reduced)
+		return saga_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, part->message,
+								  false, SAGA_MAX_HEADER_TEXT, &missing) ? NULL :
+			psprintf("needs {%s}, and the message has no usable value for it", missing);
+	foreach(lc, exchange->header_texts)
+	{
+		const HeaderText *kept = lfirst(lc);
+
+		if (kept->from == text)
+		{
+			appendStringInfoString(out, kept->text);
+			return NULL;
+		}
+	}
+	return pstrdup("needs a value of the message");
+}
+
+static void
+keep_texts_of(SagaExchange *exchange, const SagaRequestSpec *spec)
+{
+	int			i;
+
+	for (i = 0; i < spec->nheaders; i++)
+	{
+		const char *text = spec->headers[i].value;
+		const char *end = text;
+
+		for (; end != NULL && *text; text = end + 1)
+		{
+			const char *secret = find_secret(text, &end);
+			HeaderText *kept = palloc(sizeof(HeaderText));
+			StringInfoData out;
+
+			initStringInfo(&out);
+			if (fill_from_message(exchange, &out, text, secret) != NULL)
+				return;			/* it is not sent */
+			kept->from = text;
+			kept->text = out.data;
+			exchange->header_texts = lappend(exchange->header_texts, kept);
+			if (end == NULL)
+				break;
+		}
+	}
+}
+
+/* Before its message goes. */
+void
+saga_keep_header_texts(SagaExchange *exchange)
+{
+	if (exchange->destination->kind != SAGA_DESTINATION_HTTP || exchange->parts[0]->error != NULL)
+		return;
+	keep_texts_of(exchange, exchange->spec);
+	if (exchange->spec != &exchange->destination->request)
+		keep_texts_of(exchange, &exchange->destination->request);
+}
+
+/* {name} is filled from the message, {secret:...} with a secret. */
 static char *
 fill_header(SagaExchange *exchange, StringInfo out, const char *text)
 {
-	SagaPart   *part = exchange->parts[0];
-
 	while (*text)
 	{
-		const char *secret = strstr(text, "{secret:");
-		const char *end = secret != NULL ? strchr(secret, '}') : NULL;
-		char	   *missing;
-		char	   *error;
+		const char *end;
+		const char *secret = find_secret(text, &end);
+		char	   *error = fill_from_message(exchange, out, text, secret);
 
-		if (!saga_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, part->message,
-								false, SAGA_MAX_HEADER_TEXT, &missing))
-			return psprintf("needs {%s}, and the message has no usable value for it", missing);
+		if (error != NULL)
+			return error;
 		if (end == NULL)
 			break;
 		error = saga_secret_fill(out, pnstrdup(secret, end + 1 - secret), &exchange->secrets);

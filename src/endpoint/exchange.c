@@ -9,8 +9,8 @@
 #include "net/secret.h"
 #include "utils/memutils.h"
 
-void
-saga_compose(SagaExchange *exchange)
+static void
+compose_by_kind(SagaExchange *exchange)
 {
 	switch (exchange->destination->kind)
 	{
@@ -24,6 +24,18 @@ saga_compose(SagaExchange *exchange)
 			saga_compose_sqs(exchange);
 			break;
 	}
+}
+
+void
+saga_compose(SagaExchange *exchange)
+{
+	MemoryContext scratch = AllocSetContextCreate(exchange->context, "saga composing", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	compose_by_kind(exchange);
+	MemoryContextSwitchTo(old);
+	if (saga_exchange_memory(exchange) > SAGA_SMALL_REQUEST)
+		saga_exchange_reduce(exchange, scratch);
 }
 
 void

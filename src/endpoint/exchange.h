@@ -42,6 +42,12 @@ typedef struct SagaPart
 	Jsonb	   *message;		/* what templates and expressions see */
 	char	   *key;			/* as it is sent; NULL: none */
 
+	/* a long one, once it is composed: see saga_exchange_reduce */
+	bool		reduced;		/* of the request only what is needed when it is sent is left */
+	bool		had_message;	/* and of the message nothing, which there was */
+	Jsonb	   *composed_with;	/* what was captured when it was composed */
+	Jsonb	   *loaded_message; /* the message again, while the answer is classified; NULL: nobody has asked */
+
 	/* what earlier answers have told, and this one adds */
 	Jsonb	   *captured;		/* NULL: nothing */
 	bool		accepted;		/* the server says that it is done, and what else it says cannot be read */
@@ -72,11 +78,18 @@ typedef struct SagaExchange
 	 */
 	bool		(*body_is_read) (const SagaPart *part);
 
+	/*
+	 * The message of a part that had one and was reduced, again; in a
+	 * transaction.
+	 */
+	Jsonb	   *(*load_message) (const struct SagaExchange *exchange, const SagaPart *part);
+
 	/* made in a transaction (saga_compose_...) */
 	const SagaRequestSpec *spec;	/* http: of the phase */
 	char	   *url;
 	char	   *body;			/* NULL: none; in UTF-8 */
 	const char *content_type;
+	List	   *header_texts;	/* reduced: what its message made of headers (compose.c) */
 
 	/*
 	 * made when it is sent, perhaps more than once: a token is waited for, or
@@ -108,8 +121,21 @@ typedef struct SagaExchange
 /* Has the destination a look-up that speaks of this request? */
 extern bool saga_has_lookup(const SagaDestination *destination, const SagaPart *part);
 
-/* The bytes, in a transaction.  What cannot be sent has an error then. */
+/* Of what is not longer, nothing is counted or loaded a second time to save memory. */
+#define SAGA_SMALL_REQUEST	65536
+
+/*
+ * The bytes, in a transaction.  What cannot be sent has an error then.  A
+ * long request is reduced: its documents go, as their bytes are there, and
+ * what is left of them is what it takes to send them.  Who needs more after
+ * the answer reads it again.
+ */
 extern void saga_compose(SagaExchange *exchange);
+
+/* Bytes that it holds in memory, to be counted for its owner. */
+extern size_t saga_exchange_memory(const SagaExchange *exchange);
+
+/* A task may choose the method of its own request; the others are the destination's. */
 extern const char *saga_exchange_method(const SagaExchange *exchange);
 
 /* Bytes of a message in a batch of SNS or SQS, attributes included. */

@@ -16,6 +16,14 @@ extern void saga_compose_http(SagaExchange *exchange);
 extern void saga_compose_sns(SagaExchange *exchange);
 extern void saga_compose_sqs(SagaExchange *exchange);
 
+/*
+ * After composing in scratch: what is needed to send it is copied into the
+ * exchange's own memory, and its documents are left behind (reduce.c).  The
+ * texts that headers are filled with are kept by the second (compose.c).
+ */
+extern void saga_exchange_reduce(SagaExchange *exchange, MemoryContext scratch);
+extern void saga_keep_header_texts(SagaExchange *exchange);
+
 /* Has it none of its own?  Also of SQS. */
 extern bool saga_sns_needs_trace(const SagaPart *part);
 

@@ -37,10 +37,12 @@ extern const char *saga_form_format(const char *name);
 /*
  * Its body as bytes; NULL: none, or *error says what is wrong.  *content_type
  * is what is sent when the request names none.  With key_member the key
- * becomes that member of the body.
+ * becomes that member of the body.  The bytes are made in the context that is
+ * given: what it takes to make them is of their size, too, and can go.
  */
 extern char *saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message,
-							   const char *key_member, const char *key, const char **content_type, char **error);
+							   const char *key_member, const char *key, MemoryContext context,
+							   const char **content_type, char **error);
 
 /* name=value, percent-encoded, with "&" before it unless it is the first. */
 extern void saga_append_query(StringInfo query, const char *name, const char *value);

@@ -61,6 +61,10 @@ typedef struct SagaLimitGroup
 	TimestampTz report_at;		/* not before: somebody has the row */
 	int			locked_tries;	/* that the row was somebody's */
 	int			claim_failures; /* in a row: claiming from it raised */
+	size_t		growth;			/* a request that was composed got so much larger, of late */
+	int32		short_of;		/* of this destination the next message takes more memory than there was */
+	size_t		short_bytes;	/* namely so much; 0: not so */
+	TimestampTz short_until;	/* as far as is known till then */
 	TimestampTz settle_at;		/* saga_monotonic_now: no unwanted call is asked for before, so that half of the rates is left */
 	int			tries;
 } SagaLimitGroup;

@@ -1,6 +1,7 @@
 /*
  * budget.c
- *		Memory for answers, shared by the owners that a process serves.
+ *		Memory for answers, or for requests, shared by the owners that a process
+ *		serves.
  */
 #include "postgres.h"
 

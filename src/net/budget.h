@@ -1,6 +1,7 @@
 /*
  * budget.h
- *		Memory for answers, shared by the owners that a process serves.
+ *		Memory for answers, or for requests, shared by the owners that a process
+ *		serves.
  *
  * All of it is arithmetic: libcurl's callbacks use it too.
  */

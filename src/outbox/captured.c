@@ -115,11 +115,11 @@ append_headers(StringInfo buf, const SagaRequestSpec *spec, Jsonb *message)
 	return true;
 }
 
-/* Of the look-up that would be made for the message after its first attempt; false: there is none. */
 static bool
-hash_of_question(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
+hash_of_request(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
 {
-	const SagaRequestSpec *spec;
+	const SagaRequestSpec *spec = &destination->lookup->request;
+	Jsonb	   *request = saga_delivery_request(destination, delivery);
 	const char *content_type;
 	StringInfoData text;
 	Jsonb	   *message;
@@ -127,13 +127,12 @@ hash_of_question(const SagaDestination *destination, const SagaDelivery *deliver
 	char	   *body = NULL;
 	char	   *url;
 
-	if (!saga_has_lookup(destination, &delivery->part) || captures_common(destination))
+	if (request == NULL)
 		return false;
-	spec = &destination->lookup->request;
-	message = saga_request_message(delivery->part.request, NULL);
+	message = saga_request_message(request, NULL);
 	url = saga_request_url(spec, NULL, message, &error);
 	if (url != NULL)
-		body = saga_request_body(spec, delivery->part.request, message, NULL, NULL, &content_type, &error);
+		body = saga_request_body(spec, request, message, NULL, NULL, CurrentMemoryContext, &content_type, &error);
 	if (error != NULL)
 		return false;
 	initStringInfo(&text);
@@ -143,6 +142,28 @@ hash_of_question(const SagaDestination *destination, const SagaDelivery *deliver
 	appendStringInfo(&text, "\n\n%s", body != NULL ? body : "");
 	*hash = (int64) hash_bytes_extended((unsigned char *) text.data, text.len, SAGA_CAPTURED_LOCK);
 	return true;
+}
+
+/*
+ * Of the look-up that would be made for the message after its first attempt;
+ * false: there is none.  The message may be long, and the caller's memory that
+ * of the sending.
+ */
+static bool
+hash_of_question(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
+{
+	MemoryContext context;
+	MemoryContext old;
+	bool		has;
+
+	if (!saga_has_lookup(destination, &delivery->part) || captures_common(destination))
+		return false;
+	context = AllocSetContextCreate(CurrentMemoryContext, "saga question", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	has = hash_of_request(destination, delivery, hash);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return has;
 }
 
 bool

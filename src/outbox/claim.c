@@ -204,6 +204,8 @@ typedef struct Packing
 	TimestampTz now;
 	TimestampTz wake_at;
 	SagaSettling *settling;
+	SagaRoom   *room;
+	MemoryContext row_context;	/* of one row, to look at it */
 	int64		settle_spread_ms;	/* of those that are put off; -1: not asked for */
 	SagaRaised	raised;
 } Packing;
@@ -253,6 +255,7 @@ new_sending(Packing *packing)
 	sending->exchange.context = context;
 	sending->exchange.destination = packing->destination;
 	sending->exchange.body_is_read = body_is_read;
+	sending->exchange.load_message = saga_load_message;
 	saga_destination_pin(packing->destination);
 	sending->plan.claimed_at = packing->now;
 	dlist_push_tail(packing->claimed, &sending->node);
@@ -274,6 +277,7 @@ saga_sending_free(SagaSending *sending)
 	saga_sending_leave(sending);
 	if (sending->exchange.held > 0)
 		saga_account_give(sending->exchange.http.account, sending->exchange.held);
+	saga_room_give(&sending->plan);
 	saga_exchange_wipe(&sending->exchange);
 	saga_destination_unpin(sending->exchange.destination);
 	MemoryContextDelete(sending->exchange.context);
@@ -345,10 +349,12 @@ static void
 pack_row(Packing *packing, SagaRows *record, const SagaMessage *message)
 {
 	bool		waiting = strcmp(saga_column_text(record, "state"), "waiting") == 0;
-	SagaDelivery *delivery = read_delivery(record, message, packing->destination);
+	SagaDelivery *delivery;
 	SagaSending *sending;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(packing->row_context);
 
+	delivery = read_delivery(record, message, packing->destination);
+	MemoryContextSwitchTo(old);
 	if (!has_turn_lowered(packing, delivery, waiting, message) ||
 		must_wait_to_look(packing->destination, delivery, message))
 		return;
@@ -366,6 +372,9 @@ pack_row(Packing *packing, SagaRows *record, const SagaMessage *message)
 		packing->settling->n--;
 		sending->settles = true;
 	}
+	saga_room_take(&sending->plan, packing->room->account, saga_room_needed(packing->room, packing->destination, record));
+	sending->plan.stored += saga_room_stored(record);
+	MemoryContextReset(packing->row_context);	/* it may be long, and is read once more */
 	old = MemoryContextSwitchTo(sending->exchange.context);
 	delivery = read_delivery(record, message, packing->destination);
 	MemoryContextSwitchTo(old);
@@ -384,10 +393,10 @@ saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms)
 								  &sending->deliveries[i]->part.outbox_id, lease, wake_at, true);
 }
 
-static void
-pack_rows(Packing *packing, SagaMessage *messages, int n)
+/* Long requests are not in it: they are where they are stored until they are read. */
+static SagaRows *
+read_records(const SagaDestination *destination, const SagaMessage *messages, int n)
 {
-	const SagaDestination *destination = packing->destination;
 	Datum	   *ids = palloc(sizeof(Datum) * n);
 	SagaRows   *records;
 	int			i;
@@ -400,9 +409,28 @@ pack_rows(Packing *packing, SagaMessage *messages, int n)
 	if (records->count < (uint64) n)
 		ereport(WARNING,
 				(errmsg("queue of destination \"%s\" had messages that are not in the outbox", destination->name)));
-	while (saga_next(records))
-		pack_row(packing, records, &messages[saga_column_int4(records, "ord") - 1]);
-	saga_rows_free(records);
+	return records;
+}
+
+/* The first n of these. */
+static void
+pack_rows(Packing *packing, SagaRows *records, const SagaMessage *messages, int n)
+{
+	uint64		i;
+
+	packing->row_context = AllocSetContextCreate(CurrentMemoryContext, "saga claimed row", ALLOCSET_DEFAULT_SIZES);
+	for (i = 0; i < records->count; i++)
+	{
+		int			ord;
+
+		saga_row(records, i);
+		ord = saga_column_int4(records, "ord");
+		if (ord > n)
+			break;
+		pack_row(packing, records, &messages[ord - 1]);
+		MemoryContextReset(packing->row_context);
+	}
+	MemoryContextDelete(packing->row_context);
 }
 
 /* The longest that a request of this destination may take. */
@@ -424,26 +452,38 @@ longest_timeout_ms(const SagaDestination *destination)
 }
 
 int
-saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, int64 lease,
-					MemoryContext parent, dlist_head *claimed)
+saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
+					int64 lease, MemoryContext parent, dlist_head *claimed)
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
 	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;
-	Packing		packing = {destination, parent, claimed, NULL, 0, lease, .settling = settling, .settle_spread_ms = -1};
+	Packing		packing = {destination, parent, claimed, NULL, 0, lease, .settling = settling, .room = room, .settle_spread_ms = -1};
 	SagaMessage *messages;
+	SagaRows   *records = NULL;
+	int			nclaimed;
 	int			n;
 
 	if (queue == NULL)
 		return 0;
 	saga_raise(&packing.raised);
 	messages = saga_queue_claim(queue, max_sendings * (batched ? destination->batch : 1), false, &n);
+	nclaimed = n;
+	if (n > 0)
+	{
+		records = read_records(destination, messages, n);
+		n = saga_room_fitting(room, destination, records, n);
+		for (int i = n; i < nclaimed; i++)
+			saga_queue_keep(queue, &messages[i].id);
+	}
 	if (n > 0)
 	{
 		finish_claimed(messages, n);
 		packing.now = GetCurrentTimestamp();
 		packing.wake_at = TimestampTzPlusMilliseconds(packing.now, longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
-		pack_rows(&packing, messages, n);
+		pack_rows(&packing, records, messages, n);
 	}
+	if (records != NULL)
+		saga_rows_free(records);
 	saga_lower(&packing.raised);
 	return n;
 }

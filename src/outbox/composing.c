@@ -41,16 +41,17 @@ check_resend(SagaSending *sending)
 	saga_part_set_outcome(&delivery->part, SAGA_CLASS_UNCERTAIN, 0, "Saga.Uncertain", SAGA_CANNOT_RESEND);
 }
 
-/* If it raises, it is given back (pace.c). */
+/* If it raises, or there is no room for it, it is given back (pace.c). */
 static void
-compose(SagaSending *sending)
+compose(SagaPublisher *publisher, SagaSending *sending)
 {
 	MemoryContext old = MemoryContextSwitchTo(sending->exchange.context);
+	SagaAccount *account = saga_budget_account(publisher->request_budget, sending->exchange.destination->owner);
 
 	sending->plan.compose_begun = true;
 	saga_compose(&sending->exchange);
 	check_resend(sending);
-	sending->plan.composed = true;
+	sending->plan.composed = saga_room_settle(sending, account);
 	MemoryContextSwitchTo(old);
 }
 
@@ -109,7 +110,7 @@ saga_publisher_compose_claimed(SagaPublisher *publisher, Oid owner)
 		/* those of other destinations have had their time */
 		if (!is_plain(sending) || sending->exchange.destination != publisher->claiming_from)
 			continue;
-		compose(sending);
+		compose(publisher, sending);
 		now = saga_monotonic_now();
 	}
 	budget->left_us -= now - begun_at;
@@ -142,16 +143,25 @@ next_plain(const SagaPublisher *publisher)
 	return next;
 }
 
+typedef struct Composing
+{
+	SagaPublisher *publisher;
+	SagaSending *sending;
+} Composing;
+
 static void
 compose_attempt(void *arg)
 {
-	compose(arg);
+	const Composing *composing = arg;
+
+	compose(composing->publisher, composing->sending);
 }
 
 static void
-compose_guarded(SagaSending *sending)
+compose_guarded(SagaPublisher *publisher, SagaSending *sending)
 {
-	ErrorData  *error = saga_attempt(compose_attempt, sending);
+	Composing	composing = {publisher, sending};
+	ErrorData  *error = saga_attempt(compose_attempt, &composing);
 
 	if (error != NULL)
 		ereport(LOG,
@@ -174,7 +184,7 @@ saga_publisher_compose(SagaPublisher *publisher)
 		if (n > 0 && TimestampDifferenceExceeds(begun_at, saga_monotonic_now(), SAGA_COMPOSE_SLICE_MS))
 			break;
 		publisher->last_composed = sending->exchange.destination->owner;
-		compose_guarded(sending);
+		compose_guarded(publisher, sending);
 		n++;
 	}
 	saga_publisher_commit(publisher);

@@ -139,6 +139,7 @@ equip_sendings(SagaPublisher *publisher, SagaCandidate *candidate, const SagaGra
 		if (sending->plan.limit != NULL)
 			continue;
 		sending->plan.limit = candidate->group;
+		saga_room_learn(&sending->plan);
 		sending->plan.place = linitial_int(candidate->places);
 		candidate->places = list_delete_first(candidate->places);
 		sending->plan.probe = grant->probe;
@@ -163,10 +164,27 @@ fire_timers(const SagaDestination *destination)
 		(void) saga_timers_fire(queue, GetCurrentTimestamp(), SAGA_FIRE_LIMIT, &next);
 }
 
+/* Its next message is looked at so often, while it has no room: another one may be the next by now. */
+#define SAGA_SHORT_MS	1000
+
+static void
+note_memory(SagaCandidate *candidate, const SagaRoom *room)
+{
+	SagaLimitGroup *group = candidate->group;
+
+	candidate->no_memory = room->needs > 0;
+	if (!candidate->no_memory && group->short_of != candidate->destination->destination_id)
+		return;
+	group->short_of = candidate->destination->destination_id;
+	group->short_bytes = room->needs;
+	group->short_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_SHORT_MS);
+}
+
 static int
 claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *grant)
 {
 	SagaDestination *destination = candidate->destination;
+	SagaRoom	room = {saga_budget_account(publisher->request_budget, destination->owner), candidate->group->growth, 0};
 	SagaSettling settling;
 	TimestampTz next;
 	int			may_settle;
@@ -177,8 +195,9 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 		fire_timers(destination);
 	saga_settling_share(publisher, destination, candidate->group, &settling);
 	may_settle = settling.n;
-	rows = saga_claim_sendings(destination, grant->n, &settling, publisher->lease, publisher->context,
+	rows = saga_claim_sendings(destination, grant->n, &settling, &room, publisher->lease, publisher->context,
 							   &publisher->claiming);
+	note_memory(candidate, &room);
 	if (settling.n < may_settle)
 		saga_settling_used(candidate->group, settling.every_ms);
 	/* ready again if something was found; else there is nothing */
@@ -249,18 +268,25 @@ claim_candidate(SagaPublisher *publisher, SagaCandidate *candidate)
 	 * it is empty: whoever puts something in makes it ready, so it does not
 	 * wait for more places
 	 */
-	if (looked && rows == 0)
+	if (looked && rows == 0 && !candidate->no_memory)
 		return 0;
 	if (candidate->no_place && saga_limiter_waiting(publisher->limiter, destination->destination_id) == NULL)
 		wait_for_place(publisher, candidate);
 	/* there may be more, and it is only here that there is no room */
-	if (candidate->places == NIL && !candidate->no_place && !saga_limit_must_ask(group) &&
+	if ((candidate->places == NIL || candidate->no_memory) && !candidate->no_place && !saga_limit_must_ask(group) &&
 		candidate->load.of_destination < destination->limits.concurrency)
 	{
 		saga_publisher_ask_for_help(publisher, destination->destination_id, candidate->cleared);
 		candidate->cleared = false;
 	}
-	if (candidate->crowded && rows == 0 &&
+
+	/*
+	 * before it waits: a place that is given back wakes those that wait for
+	 * their owner
+	 */
+	if (candidate->no_memory)
+		give_places(candidate, 0);
+	if (((candidate->crowded && rows == 0) || candidate->no_memory) &&
 		saga_limiter_waiting(publisher->limiter, destination->destination_id) == NULL)
 		wait_for_owner(publisher, candidate);
 	return rows;
@@ -384,7 +410,7 @@ claim_all(SagaPublisher *publisher, bool everywhere)
 		 * said to be ready, and found empty: then those behind it have their
 		 * turn
 		 */
-		if (had_place && rows == 0 && candidate->ready)
+		if (had_place && rows == 0 && candidate->ready && !candidate->no_memory)
 			publisher->look_again = true;
 		give_places(candidate, 0);
 	}

@@ -56,6 +56,7 @@ saga_publisher_make(MemoryContext context, int max_in_flight)
 	publisher->look_everywhere = true;
 	publisher->looked_to = PG_INT32_MIN;
 	publisher->budget = saga_budget_create(publisher->context);
+	publisher->request_budget = saga_budget_create(publisher->context);
 	return publisher;
 }
 
@@ -267,6 +268,7 @@ saga_publisher_step(SagaPublisher *publisher)
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
 	publisher->budget->limit = (size_t) saga_answer_memory_kb * 1024;
+	publisher->request_budget->limit = (size_t) saga_request_memory_kb * 1024;
 	done = saga_http_run(publisher->http);
 	if (saga_auth_has_work(&room))
 		done += work_on_auth(publisher);

@@ -19,6 +19,7 @@ struct SagaPublisher
 	MemoryContext work;			/* reset each turn */
 	SagaHttp   *http;
 	SagaBudget *budget;			/* memory for answers */
+	SagaBudget *request_budget; /* and for requests (room.c) */
 	int64		lease;
 	bool		lease_held;
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
@@ -132,6 +133,7 @@ typedef struct SagaCandidate
 	bool		satisfied;		/* gets no more of them */
 	bool		no_place;		/* ... as the group has none */
 	bool		crowded;		/* ... as its owner has enough */
+	bool		no_memory;		/* some were left in its queue, as he has no room for their bytes */
 } SagaCandidate;
 
 /* An owner who has all that he may have is looked at again after this. */

@@ -283,7 +283,7 @@ bury(const Recording *recording)
 	letter.cause = recording->cause;
 	letter.receives = delivery->attempt;
 	letter.sent_at = delivery->created_at;
-	letter.body = delivery->part.request;
+	letter.body = saga_delivery_request(recording->sending->exchange.destination, delivery);
 	(void) saga_dead_letter_insert(&letter);
 }
 
@@ -305,6 +305,7 @@ hand_on(Recording *recording)
 	SagaDelivery *delivery = recording->delivery;
 	SagaOutboxEntry entry = {0};
 	JsonbParseState *state = NULL;
+	Jsonb	   *message;
 	const char *error;
 	char	   *cause;
 
@@ -312,8 +313,9 @@ hand_on(Recording *recording)
 		destination->compensation->other_destination == NULL)
 		return false;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	if (delivery->part.message != NULL)
-		saga_doc_push_jsonb(&state, "RequestBody", delivery->part.message);
+	message = saga_delivery_message(&recording->sending->exchange, delivery);
+	if (message != NULL)
+		saga_doc_push_jsonb(&state, "RequestBody", message);
 	entry.request = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	entry.outbox_id = saga_uuid_new();
 	entry.idempotency_key = entry.outbox_id;

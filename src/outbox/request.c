@@ -218,7 +218,8 @@ check_built(SagaResolved *resolved)
 		url = saga_aws_normalize_url(url, &error);
 	if (url != NULL)
 		body = saga_request_body(spec, resolved->request, message,
-								 key->place == SAGA_KEY_BODY ? key->name : NULL, "key", &content_type, &error);
+								 key->place == SAGA_KEY_BODY ? key->name : NULL, "key", CurrentMemoryContext,
+								 &content_type, &error);
 	if (error == NULL)
 		error = saga_request_headers_fault(spec, message);
 	if (error == NULL)

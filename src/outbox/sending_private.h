@@ -9,6 +9,7 @@
 #ifndef SAGA_OUTBOX_SENDING_PRIVATE_H
 #define SAGA_OUTBOX_SENDING_PRIVATE_H
 
+#include "common/statement.h"
 #include "endpoint/exchange.h"
 #include "lib/ilist.h"
 #include "outbox/outbox.h"
@@ -68,9 +69,14 @@ typedef struct SagaPlan
 	struct SagaLimitGroup *limit;
 	int			place;			/* it has one of the group's; 0: none */
 	bool		probe;			/* the breaker waits for how it goes */
+	SagaAccount *account;		/* whose memory it takes; NULL: none that is counted */
+	size_t		bytes;			/* of it, as far as is known */
+	size_t		stored;			/* so long are its requests as they are stored */
+	size_t		grew;			/* and each got so much longer; "known" until the group has learnt of it */
+	bool		grew_known;
 	TimestampTz claimed_at;
 	bool		compose_begun;
-	bool		composed;		/* begun and not composed: it raised */
+	bool		composed;		/* begun and not composed: it raised, or is larger than there is memory for */
 	TimestampTz start_at;		/* not before; 0: no time was given to it yet */
 	TimestampTz start_by;		/* later it needs another time; 0: any time will do */
 	TimestampTz ask_at;			/* there was none: ask again then */
@@ -154,8 +160,46 @@ typedef struct SagaSettling
 	int64		every_ms;
 } SagaSettling;
 
-extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, int64 lease,
-								MemoryContext parent, dlist_head *claimed);
+/*
+ * Memory for requests (room.c): what is long is claimed only when there is room
+ * for it.  The first one that has none, and what is behind it, stays in the queue.
+ */
+typedef struct SagaRoom
+{
+	SagaAccount *account;		/* the owner's */
+	size_t		growth;			/* a request of this destination gets so much larger when it is composed */
+	size_t		needs;			/* set: what there was no room for; 0: nothing was left for that */
+} SagaRoom;
+
+extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
+								int64 lease, MemoryContext parent, dlist_head *claimed);
+
+/* Of the request in a row of claim.c as it is stored, not compressed; it need not be read for that. */
+extern size_t saga_room_stored(SagaRows *record);
+
+/* So much is counted for the message when it is taken; 0: it is short. */
+extern size_t saga_room_needed(const SagaRoom *room, const SagaDestination *destination, SagaRows *record);
+
+/* How many of n rows can be taken, the first ones: by their records, with "ord" from 1. */
+extern int	saga_room_fitting(SagaRoom *room, const SagaDestination *destination, SagaRows *records, int n);
+
+/* Has he room for one more of this size, besides others of so many bytes that are taken with it? */
+extern bool saga_room_has(const SagaAccount *account, size_t besides, size_t n);
+
+/* It takes so much more.  Given back when it is freed. */
+extern void saga_room_take(SagaPlan *plan, SagaAccount *account, size_t n);
+extern void saga_room_give(SagaPlan *plan);
+
+/* Once it is composed: what it really takes.  False: there is no room for that, its bytes are gone, it goes back. */
+extern bool saga_room_settle(SagaSending *sending, SagaAccount *account);
+
+/* Its group takes note of how much larger it got, as soon as it has one. */
+extern void saga_room_learn(SagaPlan *plan);
+
+/* The request as it is stored, and what templates saw, also of a reduced one; in a transaction.  NULL: it is gone. */
+extern Jsonb *saga_delivery_request(const SagaDestination *destination, const SagaDelivery *delivery);
+extern Jsonb *saga_delivery_message(const SagaExchange *exchange, const SagaDelivery *delivery);
+extern Jsonb *saga_load_message(const SagaExchange *exchange, const SagaPart *part);
 
 /*
  * Writes down how a sending went.  False: records of some deliveries are

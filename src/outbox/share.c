@@ -163,6 +163,17 @@ count_place(List *candidates, const SagaCandidate *candidate)
 	}
 }
 
+/* Its next message was looked at a moment ago, and there is no room for it yet. */
+static bool
+is_short_of_memory(const SagaPublisher *publisher, const SagaCandidate *candidate)
+{
+	const SagaLimitGroup *group = candidate->group;
+
+	return group->short_bytes > 0 && group->short_of == candidate->destination->destination_id &&
+		group->short_until > GetCurrentTimestamp() &&
+		!saga_room_has(saga_budget_account(publisher->request_budget, candidate->destination->owner), 0, group->short_bytes);
+}
+
 static bool
 wants_place(const SagaPublisher *publisher, SagaCandidate *candidate)
 {
@@ -170,7 +181,10 @@ wants_place(const SagaPublisher *publisher, SagaCandidate *candidate)
 
 	if (candidate->satisfied)
 		return false;
-	candidate->crowded = left > 0 && left_for_owner(publisher, candidate->load.of_owner, left) == 0;
+	candidate->crowded = left > 0 && (left_for_owner(publisher, candidate->load.of_owner, left) == 0 ||
+									  is_short_of_memory(publisher, candidate));
+	if (candidate->crowded)
+		return false;
 	return saga_has_room(publisher, candidate->destination, &candidate->load);
 }
 

@@ -126,12 +126,30 @@ saga_doc_can_be_written(const JsonbValue *value)
 	return true;
 }
 
+/* A container is written from where it is: it may be large. */
+void
+saga_doc_append_json(StringInfo out, const JsonbValue *value)
+{
+	Jsonb	   *doc;
+
+	if (value->type == jbvBinary)
+	{
+		(void) JsonbToCString(out, value->val.binary.data, value->val.binary.len);
+		return;
+	}
+	doc = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+	(void) JsonbToCString(out, &doc->root, VARSIZE(doc));
+	pfree(doc);
+}
+
 char *
 saga_doc_json(const JsonbValue *value)
 {
-	Jsonb	   *doc = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+	StringInfoData out;
 
-	return JsonbToCString(NULL, &doc->root, VARSIZE(doc));
+	initStringInfo(&out);
+	saga_doc_append_json(&out, value);
+	return out.data;
 }
 
 void

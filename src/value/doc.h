@@ -5,6 +5,7 @@
 #ifndef SAGA_VALUE_DOC_H
 #define SAGA_VALUE_DOC_H
 
+#include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
 /* A member of an object; NULL when it is not there or doc is no object. */
@@ -34,6 +35,7 @@ extern bool saga_doc_can_be_written(const JsonbValue *value);
 
 /* JSON text of any value. */
 extern char *saga_doc_json(const JsonbValue *value);
+extern void saga_doc_append_json(StringInfo out, const JsonbValue *value);
 
 /* Building: the caller pushes WJB_BEGIN_OBJECT and WJB_END_OBJECT. */
 extern void saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue *value);
