@@ -6,6 +6,16 @@
  * steps, [...] after a step filters each of its turns, [...] after anything
  * else filters the whole.  What JSONata knows and we do not is refused here
  * by name, never read as something else.
+ *
+ * Begin reading with parse_expression() near the end: it reads an operand and
+ * then, as long as operators bind more tightly than what stands before,
+ * parse_rest() puts them around it.  Numbers of BP_* say how tightly; they
+ * are JSONata's own.
+ *
+ * Each parse function returns NULL after an error, which the scanner keeps
+ * with its position.  Nodes are never freed and live as long as the mapping.
+ * An expression is as deep as MAX_TREE_DEPTH at most, so that the evaluator's
+ * recursion is bounded as well.
  */
 #include "postgres.h"
 
@@ -59,18 +69,24 @@ error_at(Parser *p, int offset, const char *fmt, ...)
 	return NULL;
 }
 
+/*
+ * What is named by "what" is JSONata that we do not know; the sentence ends
+ * with "is" or "are".
+ */
 static SagaMapNode *
 unsupported(Parser *p, int offset, const char *what)
 {
 	return error_at(p, offset, "%s not supported in mappings", what);
 }
 
+/* Reads the next token into p->token; false after an error of the scanner. */
 static bool
 advance(Parser *p)
 {
 	return saga_map_scan(&p->scanner, &p->token);
 }
 
+/* The error for a token where none of its kind can stand. */
 static SagaMapNode *
 unexpected(Parser *p, const SagaMapToken *token)
 {
@@ -83,6 +99,10 @@ unexpected(Parser *p, const SagaMapToken *token)
 	return error_at(p, token->offset, "\"%s\" was not expected", saga_map_op_text(token->op, buf));
 }
 
+/*
+ * Skips the token that must come next.  Where JSONata would take another one
+ * here, it is named as unsupported.
+ */
 static bool
 expect(Parser *p, char op)
 {
@@ -99,6 +119,7 @@ expect(Parser *p, char op)
 
 /* ---------- nodes ---------- */
 
+/* A leaf is one deep. */
 static SagaMapNode *
 new_node(SagaMapNodeKind kind, int offset)
 {
@@ -110,6 +131,11 @@ new_node(SagaMapNodeKind kind, int offset)
 	return node;
 }
 
+/*
+ * Appends a child to one of the parent's lists and keeps the parent's depth
+ * up to date.  A child of NULL, an error already told, is passed on as false,
+ * so that calls can be nested.
+ */
 static bool
 add_to(Parser *p, SagaMapNode *parent, SagaMapNodes *nodes, SagaMapNode *child)
 {
@@ -131,12 +157,17 @@ add_to(Parser *p, SagaMapNode *parent, SagaMapNodes *nodes, SagaMapNode *child)
 	return true;
 }
 
+/*
+ * As add_to, for the list that the evaluator reads as operands, items, steps
+ * or arguments.
+ */
 static bool
 add_child(Parser *p, SagaMapNode *parent, SagaMapNode *child)
 {
 	return add_to(p, parent, &parent->children, child);
 }
 
+/* A path has at least one step. */
 static SagaMapNode *
 last_step(SagaMapNode *path)
 {
@@ -156,6 +187,7 @@ name_path(Parser *p, const SagaMapToken *token)
 
 /* ---------- what begins an expression ---------- */
 
+/* {name: value, ...}: the opening brace has been read. */
 static SagaMapNode *
 parse_object(Parser *p, int offset)
 {
@@ -201,6 +233,10 @@ parse_list(Parser *p, SagaMapNode *node, char close)
 	return expect(p, close);
 }
 
+/*
+ * Whether the leftmost part is [...] within a path: the evaluator then takes
+ * it for the whole context, and not once an element.
+ */
 static bool
 starts_with_array(const SagaMapNode *node)
 {
@@ -209,6 +245,7 @@ starts_with_array(const SagaMapNode *node)
 		(node->kind == SAGA_MAP_PATH && starts_with_array(node->children.nodes[0]));
 }
 
+/* (expression), or () for nothing; the opening parenthesis has been read. */
 static SagaMapNode *
 parse_block(Parser *p, int offset)
 {
@@ -225,6 +262,10 @@ parse_block(Parser *p, int offset)
 	return expect(p, ')') ? node : NULL;
 }
 
+/*
+ * A number behind "-" becomes a negative literal, so that a[-1] is an index
+ * and costs nothing at evaluation.
+ */
 static SagaMapNode *
 parse_negation(Parser *p, int offset)
 {
@@ -242,6 +283,10 @@ parse_negation(Parser *p, int offset)
 	return add_child(p, node, operand) ? node : NULL;
 }
 
+/*
+ * $, $$ or a call.  JSONata's variables of one's own are not there, so that
+ * any other name without parentheses is an error.
+ */
 static SagaMapNode *
 parse_variable(Parser *p, const SagaMapToken *token)
 {
@@ -277,12 +322,17 @@ parse_variable(Parser *p, const SagaMapToken *token)
 	}
 }
 
+/* The text of a token is not terminated. */
 static bool
 is_text(const SagaMapValue *v, const char *text)
 {
 	return v->count == strlen(text) && memcmp(v->u.string, text, v->count) == 0;
 }
 
+/*
+ * What an expression begins with; the token is read, p->token is the one
+ * behind it.  "and", "or" and "in" are names where an operand must stand.
+ */
 static SagaMapNode *
 parse_operand(Parser *p, const SagaMapToken *token)
 {
@@ -334,6 +384,10 @@ parse_operand(Parser *p, const SagaMapToken *token)
 
 /* ---------- what follows an expression ---------- */
 
+/*
+ * 0 for what ends an expression.  Operators that we refuse have theirs as
+ * well, so that they are named in the error.
+ */
 static int
 binding_power(int op)
 {
@@ -381,6 +435,11 @@ binding_power(int op)
 	}
 }
 
+/*
+ * [...] behind a value: the predicate belongs to the last step of a path and
+ * filters each of its turns.  "[]" alone makes an array of whatever comes
+ * out.
+ */
 static SagaMapNode *
 parse_filter(Parser *p, SagaMapNode *left)
 {
@@ -406,6 +465,7 @@ parse_filter(Parser *p, SagaMapNode *left)
 	predicate = parse_expression(p, 0);
 	if (!add_to(p, target, list, predicate) || !expect(p, ']'))
 		return NULL;
+	/* add_to() has seen the step's depth only, not that of the path around it */
 	left->depth = Max(left->depth, target->depth + 1);
 	return left;
 }
@@ -425,6 +485,11 @@ check_step(Parser *p, SagaMapNode *step)
 	return false;
 }
 
+/*
+ * left.right: both sides become steps of one path, which is left's own if it
+ * is a path already.  Filters that right brought along filter each turn from
+ * here on, so they become its stages.
+ */
 static SagaMapNode *
 parse_map(Parser *p, SagaMapNode *left)
 {
@@ -454,6 +519,11 @@ parse_map(Parser *p, SagaMapNode *left)
 	}
 	path->keep_singleton |= left->keep_array | right->keep_array |
 		(right->kind == SAGA_MAP_PATH && right->keep_singleton);
+
+	/*
+	 * [...] as the first or the last step is not flattened into what is
+	 * around it
+	 */
 	if (path->children.nodes[0]->kind == SAGA_MAP_ARRAY_OF)
 		path->children.nodes[0]->cons_array = true;
 	if (last_step(path)->kind == SAGA_MAP_ARRAY_OF)
@@ -461,6 +531,7 @@ parse_map(Parser *p, SagaMapNode *left)
 	return path;
 }
 
+/* left ? a : b, of which ": b" may be missing. */
 static SagaMapNode *
 parse_condition(Parser *p, int offset, SagaMapNode *left)
 {
@@ -473,6 +544,10 @@ parse_condition(Parser *p, int offset, SagaMapNode *left)
 	return node;
 }
 
+/*
+ * Puts an operator that has been read around the left side, and reads its
+ * right side.
+ */
 static SagaMapNode *
 parse_rest(Parser *p, const SagaMapToken *token, SagaMapNode *left)
 {
@@ -515,6 +590,12 @@ parse_rest(Parser *p, const SagaMapToken *token, SagaMapNode *left)
 
 /* ---------- expressions ---------- */
 
+/*
+ * Reads an expression up to the first operator that does not bind more
+ * tightly than "binding"; operators of one strength thus go from left to
+ * right.  The nesting is not counted down on errors, since nothing is read
+ * after one.
+ */
 static SagaMapNode *
 parse_expression(Parser *p, int binding)
 {
@@ -539,6 +620,10 @@ parse_expression(Parser *p, int binding)
 	return left;
 }
 
+/*
+ * The tree lies in the current context, beside a copy of the text, which
+ * names and messages refer to.
+ */
 SagaMapping *
 saga_mapping_parse(const char *text, char **error)
 {
