@@ -60,6 +60,7 @@ static const struct config_enum_entry aws_links[] = {
 	{NULL, 0, false}
 };
 
+/* Only the syntax: a database may be created later. */
 static bool
 check_databases(char **newval, void **extra, GucSource source)
 {
@@ -75,6 +76,10 @@ check_databases(char **newval, void **extra, GucSource source)
 	return ok;
 }
 
+/*
+ * Rounded up, so that nothing above 0 becomes 0, which means "never"; so the
+ * next two.
+ */
 static void
 assign_sweep_interval(double newval, void *extra)
 {
@@ -93,6 +98,7 @@ assign_payload_limit(double newval, void *extra)
 	saga_payload_limit_kb = (int) ceil(newval);
 }
 
+/* How many processes there are and when they look for work. */
 static void
 define_process_settings(void)
 {
@@ -129,6 +135,7 @@ define_process_settings(void)
 							 GUC_UNIT_MS, NULL, assign_sweep_interval, NULL);
 }
 
+/* What one batch or one execution may take. */
 static void
 define_batch_settings(void)
 {
@@ -155,6 +162,7 @@ define_batch_settings(void)
 							&saga_crash_limit, 3, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* How long what has ended is kept. */
 static void
 define_retention_settings(void)
 {
@@ -175,6 +183,7 @@ define_retention_settings(void)
 							 NULL, NULL, NULL);
 }
 
+/* Where credentials come from when a destination names no secret. */
 static void
 define_aws_settings(void)
 {
@@ -206,6 +215,10 @@ check_proxy(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/*
+ * Relative ones would depend on the data directory, which people do not think
+ * of.
+ */
 static bool
 check_absolute_path(char **newval, void **extra, GucSource source)
 {
@@ -215,6 +228,7 @@ check_absolute_path(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* How servers are reached and how much of their answers is kept. */
 static void
 define_network_settings(void)
 {
