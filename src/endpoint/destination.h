@@ -319,10 +319,10 @@ typedef struct SagaDestination
  */
 extern const char *saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path);
 
-/* What of the settings only some roles may ask for, to go on with "may"; NULL: nothing. */
 /* Raises when settings that somebody makes now are larger than any need to be. */
 extern void saga_settings_check_size(const char *kind, const char *name, Jsonb *settings);
 
+/* What of the settings only some roles may ask for, to go on with "may"; NULL: nothing. */
 extern const char *saga_settings_need_rights(const SagaDestination *destination);
 
 /* The path of a max_response_bytes that is larger than pg_saga.answer_limit; NULL: there is none. */

@@ -7,6 +7,7 @@
 #include "endpoint/exchange.h"
 #include "value/doc.h"
 
+/* In the order of SagaPhase. */
 const char *
 saga_phase_name(SagaPhase phase)
 {
