@@ -2,6 +2,11 @@
  * secret.c
  *		References to secrets: {secret:NAME}, {secret:file:/path} and
  *		{secret:env:NAME}.
+ *
+ * A text is checked when it is stored (saga_secret_check) and filled in when
+ * something is sent (saga_secret_fill).  Values are read anew each time: a
+ * file may have changed since, and a row is as secret_store.c has loaded it.
+ * Messages name the reference, never the value.
  */
 #include "postgres.h"
 
@@ -104,6 +109,7 @@ saga_secret_read_file(const char *path, int max_bytes, char **error)
 		*error = psprintf("could not open file \"%s\": %s", path, strerror(errno));
 		return NULL;
 	}
+	/* of what was opened, as the path may mean something else by now */
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > max_bytes)
 	{
 		close(fd);

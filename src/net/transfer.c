@@ -3,6 +3,15 @@
  *		One request and its answer, from its beginning to its end: what became
  *		of it, its memory, its time.  What libcurl is told of it, and takes for
  *		it, is in transfer_options.c.
+ *
+ * A transfer is malloc'd, as libcurl's callbacks write to it; create and free
+ * stand at its ends, prepare and reset around each request that it serves.
+ * What is counted for an account is the size of its buffer, from prepare to
+ * reset.
+ *
+ * transport_of() is the heart: whether a request may have reached the server
+ * decides whether it can be sent again without harm.  When in doubt it is
+ * LOST, never NOT_SENT.
  */
 #include "postgres.h"
 
