@@ -1,6 +1,11 @@
 /*
  * sqs.c
  *		The protocol of Amazon SQS, JSON 1.0: bodies of requests, and answers.
+ *
+ * A batch's entries have their number as id, from 0; answers come in any
+ * order and name it.  Answers are read by json-c (json_read.h), and what is
+ * kept of them is copied: a document goes with the context that it was read
+ * in.
  */
 #include "postgres.h"
 
