@@ -9,6 +9,11 @@
  * what it found in a probe's slot, and leaves when there is nothing to do.
  * CREATE EXTENSION sets has_extension of the database's slot and wakes us at
  * its commit (utility.c).
+ *
+ * Begin reading with saga_launcher_main and serve_database().  An entry goes
+ * from unknown to starting, and from there to served or absent; a coordinator
+ * that ends makes it unknown again, with a pause that grows while starts
+ * fail.
  */
 #include "postgres.h"
 
@@ -330,6 +335,10 @@ serve_databases(void)
 	return Max(1, (long) ((next - now) / 1000));
 }
 
+/*
+ * Runs until the postmaster ends it.  The list of databases is read each
+ * turn, since no event tells of all its changes.
+ */
 void
 saga_launcher_main(Datum arg)
 {

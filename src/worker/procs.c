@@ -6,6 +6,12 @@
  * A process takes its slot before it connects to its database: whoever
  * closes a database (utility.c) either sees the slot, or the process sees
  * "closed" and never connects.
+ *
+ * Parts: starting a process and what it does first (saga_proc_start,
+ * saga_proc_begin, saga_proc_connected), signals, the frame of a loop
+ * (saga_proc_interrupts, saga_proc_wait, transactions, saga_proc_recover),
+ * and looking at others (saga_proc_list and below).  Slots are read under
+ * saga_shared->lock, taken shared; what changes within a slot is atomic.
  */
 #include "postgres.h"
 
@@ -58,6 +64,7 @@ static const struct
 };
 
 
+/* Asked before shared memory is made. */
 Size
 saga_procs_shmem_size(void)
 {
@@ -109,6 +116,7 @@ saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **
 	BackgroundWorker worker;
 
 	do
+		/* 0 stands for "none", also after the counter has gone round */
 		args->start = pg_atomic_fetch_add_u32(&saga_procs->starts, 1);
 	while (args->start == 0);
 	memset(&worker, 0, sizeof(worker));

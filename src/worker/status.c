@@ -205,6 +205,7 @@ put_notes(Reader *reader)
 	pfree(notes);
 }
 
+/* What saga.workers shows; without shared memory no row. */
 Datum
 saga_worker_status(PG_FUNCTION_ARGS)
 {
