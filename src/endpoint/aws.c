@@ -312,9 +312,9 @@ is_one_of(const char *code, const char *const *list, int n)
 }
 
 /*
- * Names of codes are those of SNS, SQS and KMS, which SNS and SQS ask for a
- * topic or queue that is encrypted.  Rights and a missing topic count as
- * credentials: an operator repairs them, and the messages wait.
+ * Codes are those of SNS and SQS, and of KMS, which stands behind topics and
+ * queues that are encrypted.  Rights and a missing topic count as credentials:
+ * an operator repairs them, and the messages wait.
  */
 SagaClass
 saga_aws_class(const char *code, int status)

@@ -69,10 +69,7 @@ error_at(Parser *p, int offset, const char *fmt, ...)
 	return NULL;
 }
 
-/*
- * What is named by "what" is JSONata that we do not know; the sentence ends
- * with "is" or "are".
- */
+/* JSONata that we do not know; "what" ends with "is" or "are". */
 static SagaMapNode *
 unsupported(Parser *p, int offset, const char *what)
 {
@@ -99,10 +96,7 @@ unexpected(Parser *p, const SagaMapToken *token)
 	return error_at(p, token->offset, "\"%s\" was not expected", saga_map_op_text(token->op, buf));
 }
 
-/*
- * Skips the token that must come next.  Where JSONata would take another one
- * here, it is named as unsupported.
- */
+/* Skips what must come next; what JSONata would take as well is named. */
 static bool
 expect(Parser *p, char op)
 {
@@ -119,7 +113,6 @@ expect(Parser *p, char op)
 
 /* ---------- nodes ---------- */
 
-/* A leaf is one deep. */
 static SagaMapNode *
 new_node(SagaMapNodeKind kind, int offset)
 {
@@ -131,11 +124,7 @@ new_node(SagaMapNodeKind kind, int offset)
 	return node;
 }
 
-/*
- * Appends a child to one of the parent's lists and keeps the parent's depth
- * up to date.  A child of NULL, an error already told, is passed on as false,
- * so that calls can be nested.
- */
+/* A child of NULL is an error that was told: calls can be nested. */
 static bool
 add_to(Parser *p, SagaMapNode *parent, SagaMapNodes *nodes, SagaMapNode *child)
 {
@@ -157,10 +146,7 @@ add_to(Parser *p, SagaMapNode *parent, SagaMapNodes *nodes, SagaMapNode *child)
 	return true;
 }
 
-/*
- * As add_to, for the list that the evaluator reads as operands, items, steps
- * or arguments.
- */
+/* To what the evaluator reads as operands, items, steps or arguments. */
 static bool
 add_child(Parser *p, SagaMapNode *parent, SagaMapNode *child)
 {
@@ -233,10 +219,7 @@ parse_list(Parser *p, SagaMapNode *node, char close)
 	return expect(p, close);
 }
 
-/*
- * Whether the leftmost part is [...] within a path: the evaluator then takes
- * it for the whole context, and not once an element.
- */
+/* Then it is evaluated for the whole context, and not once an element. */
 static bool
 starts_with_array(const SagaMapNode *node)
 {
@@ -262,10 +245,7 @@ parse_block(Parser *p, int offset)
 	return expect(p, ')') ? node : NULL;
 }
 
-/*
- * A number behind "-" becomes a negative literal, so that a[-1] is an index
- * and costs nothing at evaluation.
- */
+/* A number behind "-" becomes a negative literal: a[-1] is an index. */
 static SagaMapNode *
 parse_negation(Parser *p, int offset)
 {
@@ -283,10 +263,7 @@ parse_negation(Parser *p, int offset)
 	return add_child(p, node, operand) ? node : NULL;
 }
 
-/*
- * $, $$ or a call.  JSONata's variables of one's own are not there, so that
- * any other name without parentheses is an error.
- */
+/* $, $$ or a call: there are no variables of one's own. */
 static SagaMapNode *
 parse_variable(Parser *p, const SagaMapToken *token)
 {
@@ -329,10 +306,7 @@ is_text(const SagaMapValue *v, const char *text)
 	return v->count == strlen(text) && memcmp(v->u.string, text, v->count) == 0;
 }
 
-/*
- * What an expression begins with; the token is read, p->token is the one
- * behind it.  "and", "or" and "in" are names where an operand must stand.
- */
+/* "and", "or" and "in" are names here, where an operand must stand. */
 static SagaMapNode *
 parse_operand(Parser *p, const SagaMapToken *token)
 {
@@ -384,10 +358,7 @@ parse_operand(Parser *p, const SagaMapToken *token)
 
 /* ---------- what follows an expression ---------- */
 
-/*
- * 0 for what ends an expression.  Operators that we refuse have theirs as
- * well, so that they are named in the error.
- */
+/* 0: an expression ends here.  What we refuse has its own, to be named. */
 static int
 binding_power(int op)
 {
@@ -435,11 +406,7 @@ binding_power(int op)
 	}
 }
 
-/*
- * [...] behind a value: the predicate belongs to the last step of a path and
- * filters each of its turns.  "[]" alone makes an array of whatever comes
- * out.
- */
+/* Of a path the last step is filtered, each turn; "[]" keeps an array one. */
 static SagaMapNode *
 parse_filter(Parser *p, SagaMapNode *left)
 {
@@ -485,11 +452,7 @@ check_step(Parser *p, SagaMapNode *step)
 	return false;
 }
 
-/*
- * left.right: both sides become steps of one path, which is left's own if it
- * is a path already.  Filters that right brought along filter each turn from
- * here on, so they become its stages.
- */
+/* Both become steps of one path; filters of a step filter each turn of it. */
 static SagaMapNode *
 parse_map(Parser *p, SagaMapNode *left)
 {
@@ -520,10 +483,7 @@ parse_map(Parser *p, SagaMapNode *left)
 	path->keep_singleton |= left->keep_array | right->keep_array |
 		(right->kind == SAGA_MAP_PATH && right->keep_singleton);
 
-	/*
-	 * [...] as the first or the last step is not flattened into what is
-	 * around it
-	 */
+	/* [...] as the first or the last step is not flattened */
 	if (path->children.nodes[0]->kind == SAGA_MAP_ARRAY_OF)
 		path->children.nodes[0]->cons_array = true;
 	if (last_step(path)->kind == SAGA_MAP_ARRAY_OF)
@@ -544,10 +504,7 @@ parse_condition(Parser *p, int offset, SagaMapNode *left)
 	return node;
 }
 
-/*
- * Puts an operator that has been read around the left side, and reads its
- * right side.
- */
+/* The operator has been read; it goes around the left side and a right one. */
 static SagaMapNode *
 parse_rest(Parser *p, const SagaMapToken *token, SagaMapNode *left)
 {
@@ -590,12 +547,7 @@ parse_rest(Parser *p, const SagaMapToken *token, SagaMapNode *left)
 
 /* ---------- expressions ---------- */
 
-/*
- * Reads an expression up to the first operator that does not bind more
- * tightly than "binding"; operators of one strength thus go from left to
- * right.  The nesting is not counted down on errors, since nothing is read
- * after one.
- */
+/* Up to an operator that binds no more tightly: equals go from left to right. */
 static SagaMapNode *
 parse_expression(Parser *p, int binding)
 {
@@ -620,10 +572,7 @@ parse_expression(Parser *p, int binding)
 	return left;
 }
 
-/*
- * The tree lies in the current context, beside a copy of the text, which
- * names and messages refer to.
- */
+/* In the current context, beside the text, which names refer to. */
 SagaMapping *
 saga_mapping_parse(const char *text, char **error)
 {

@@ -2,11 +2,9 @@
  * manage.c
  *		Sources: making, changing and dropping them, and which there are.
  *
- * A change of saga.source, by a function or by anybody who may write the
- * table, comes through the trigger saga_source_changed; after the commit the
- * process that serves the sources reads them anew.  Functions lock the row
- * first and then the "object" of its id, in this order everywhere
- * (take_locks).
+ * A change of saga.source comes through the trigger saga_source_changed; after
+ * the commit the process that serves the sources reads them anew.  The row is
+ * locked first, and then the "object" of its id (take_locks).
  */
 #include "postgres.h"
 
@@ -568,10 +566,7 @@ set_paused(const char *name, bool paused)
 	saga_run(&pause_stmt, saga_param_int4("source_id", get(name, SAGA_RIGHT_OPERATE)), saga_param_bool("paused", paused));
 }
 
-/*
- * pause_source(name text) returns void.  Nothing more is received; what has
- * been received already is still committed.
- */
+/* pause_source(name text) returns void; what came before is still committed */
 Datum
 saga_pause_source(PG_FUNCTION_ARGS)
 {
@@ -587,10 +582,7 @@ saga_resume_source(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/*
- * drop_source(name text) returns void.  Waits for a commit of received
- * messages that is under way; what is at the service stays there.
- */
+/* drop_source(name text) returns void; what is at the service stays there */
 Datum
 saga_drop_source(PG_FUNCTION_ARGS)
 {

@@ -251,10 +251,7 @@ number_fits(const char *s)
 		before <= MAX_INTEGER_DIGITS && after <= MAX_FRACTION_DIGITS;
 }
 
-/*
- * The text need not be terminated.  Memory is taken only for the result; of a
- * text that does not fit the copy is left to the context.
- */
+/* The text need not be terminated; numeric_in gets only what it can hold. */
 bool
 saga_numeric_parse(const char *s, int len, Numeric *result)
 {
