@@ -47,10 +47,7 @@ apply(SagaMapCall *call, PGFunction function)
 							DatumGetNumeric(DirectFunctionCall1(function, NumericGetDatum(number))));
 }
 
-/*
- * The three functions that are the server's own are below; floor and ceil go
- * by value, so that $floor(-1.5) is -2.
- */
+/* $abs; $floor and $ceil below go by value, so that $floor(-1.5) is -2. */
 bool
 saga_map_abs(SagaMapCall *call)
 {

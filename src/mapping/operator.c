@@ -15,8 +15,8 @@
 
 /*
  * [a, b, ...]: an item that is itself written as [...] stays an array in it,
- * the elements of any other array are put in one by one, and nothing is left
- * out.
+ * the elements of any other array are put in one by one, and an item that
+ * gives nothing is left out.
  */
 bool
 saga_map_eval_array(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result)
