@@ -116,12 +116,12 @@ typedef struct SagaLookup
 typedef struct SagaPoll
 {
 	SagaRequestSpec request;
-	SagaAnswerPath *status;
+	SagaAnswerPath *status;		/* the value there says how it ends */
 	Jsonb	   *success;		/* arrays of values */
 	Jsonb	   *fatal;
 	bool		has_capture;
 	SagaCapture capture;
-	int			every_ms;
+	int			every_ms;		/* between two polls */
 	int			deadline_s;
 } SagaPoll;
 
@@ -243,7 +243,7 @@ typedef struct SagaDestination
 	int32		destination_id;
 	char	   *name;
 	SagaDestinationKind kind;
-	Oid			owner;
+	Oid			owner;			/* whose rights and limits count */
 	bool		paused;
 	TimestampTz changed_at;
 	char	   *limit_key;		/* the same for all that have their limits in common */
@@ -252,9 +252,9 @@ typedef struct SagaDestination
 	int			timeout_ms;
 	int			connect_timeout_ms;
 	int			max_attempts;
-	int			base_ms;
-	double		factor;
-	int			cap_ms;
+	int			base_ms;		/* pause before the first retry ... */
+	double		factor;			/* ... multiplied by this each time ... */
+	int			cap_ms;			/* ... up to this */
 	bool		jitter;			/* full jitter, else none */
 	int			deadline_s;		/* after it was accepted, nothing is sent any more; 0: none */
 	SagaRetryAfter retry_after;
