@@ -216,6 +216,7 @@ saga_aws_fetch_allow(SagaAwsFetch *fetch, const char *const *addresses)
 
 	while (addresses[n] != NULL)
 		n++;
+	/* addresses that are named and no others, public or private */
 	fetch->guard.allow_all = false;
 	fetch->guard.only = true;
 	fetch->guard.allowed = palloc0(n * sizeof(SagaCidr));

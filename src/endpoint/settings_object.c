@@ -71,6 +71,7 @@ saga_settings_number(SagaSettingsState *state, const char *path, const SagaSetti
 		saga_settings_fault(state, path, "must be a number");
 		return;
 	}
+	/* every bound is far below where a double is not exact */
 	number = strtod(saga_doc_text(value), NULL);
 	if (setting->type == SAGA_SETTING_INTEGER && number != rint(number))
 		saga_settings_fault(state, path, "must be an integer");

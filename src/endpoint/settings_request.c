@@ -120,6 +120,7 @@ saga_settings_headers(SagaSettingsState *state, const char *path, JsonbValue *va
 		return;
 	}
 	size = mul_size(spec->nheaders + JsonContainerSize(value->val.binary.data) + 1, sizeof(SagaHeader));
+	/* headers may come at the top and in the section */
 	spec->headers = spec->headers == NULL ? palloc0(size) : repalloc(spec->headers, size);
 	saga_doc_each(value->val.binary.data, parse_header, &headers);
 	find_twins(&headers);
@@ -356,6 +357,7 @@ saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue
 		strspn(key->prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != (size_t) prefix)
 		saga_settings_fault(state, saga_settings_path(path, "prefix"),
 							"must have letters, digits, \"_\", \"-\" and \".\" only");
+	/* cut shorter, two keys could be the same */
 	if (key->max_len - prefix < SAGA_KEY_MIN_RANDOM)
 		saga_settings_fault(state, saga_settings_path(path, "max_len"), "leaves no room for a key behind the prefix");
 	/* a shorter limit than a uuid takes the digits alone, as many as fit */

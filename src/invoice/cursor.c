@@ -222,6 +222,7 @@ saga_cursor_string(SagaCursor *r, bool want, const char **text)
 		*text = "";
 		return 0;
 	}
+	/* most strings have no escape and are a part of the text */
 	start = r->p;
 	while (r->p < r->end && *r->p != '"' && *r->p != '\\')
 		r->p++;

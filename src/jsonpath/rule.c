@@ -309,6 +309,7 @@ parse_member(SagaRule *rule, const JsonbValue *name, const JsonbValue *value, bo
 	}
 	if (is_outer_field(name, nested))
 		return true;
+	/* from here on it is what the rule does, of which there may be one */
 	(*what)++;
 	if (name_is(name, "And"))
 		return parse_rules(rule, RULE_AND, "And", value, at, error, location);
@@ -544,6 +545,7 @@ saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 		default:
 			break;
 	}
+	/* all others look at the value of the variable */
 	if (!lookup(rule->variable, scope, &variable, fault))
 		return false;
 	if (rule->kind >= RULE_IS_NULL)

@@ -230,6 +230,7 @@ read_number(Reader *reader, JsonbValue *value)
 		if (!read_exponent(reader))
 			return false;
 	}
+	/* most numbers are small integers, which need no parser */
 	value->type = jbvNumeric;
 	if (whole && digits <= SMALL_DIGITS)
 	{

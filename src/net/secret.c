@@ -116,6 +116,7 @@ saga_secret_read_file(const char *path, int max_bytes, char **error)
 		*error = psprintf("file \"%s\" is not a regular file of at most %d bytes", path, max_bytes);
 		return NULL;
 	}
+	/* raising here would lose the descriptor */
 	data = palloc_extended(max_bytes + 1, MCXT_ALLOC_NO_OOM);
 	while (data != NULL && len < max_bytes && (got = read(fd, data + len, max_bytes - len)) > 0)
 		len += got;
@@ -196,6 +197,11 @@ saga_secret_fill(StringInfo out, const char *text, List **secrets)
 		value = read_reference(name, &error);
 		if (value == NULL)
 			return error;
+
+		/*
+		 * the caller's list knows the value from here on, to overwrite it and
+		 * to look for it in answers
+		 */
 		appendStringInfoString(out, value);
 		*secrets = lappend(*secrets, value);
 		text = close + 1;

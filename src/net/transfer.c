@@ -203,6 +203,7 @@ convert_body(SagaTransfer *transfer)
 	if (transfer->body_len == 0)
 		return SAGA_CHARSET_KEPT;
 	curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+	/* the buffer itself changes when a byte order mark is taken off */
 	result = saga_charset_to_utf8(type, transfer->body, &transfer->body_len, &converted, &len, &size);
 	if (converted == NULL)
 		return result;
@@ -244,6 +245,7 @@ saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 	}
 	else if (answer->transport == SAGA_TRANSPORT_OK && convert_body(transfer) == SAGA_CHARSET_UNREADABLE)
 		answer->unreadable = "it is not in the characters that it says";
+	/* a status without a whole answer means nothing to anybody */
 	answer->status = answer->transport == SAGA_TRANSPORT_OK ? (int) status : 0;
 	if (answer->transport == SAGA_TRANSPORT_REFUSED)
 		answer->message = "the address of the destination is private, and the destination does not allow that";
@@ -328,6 +330,7 @@ void
 saga_transfer_detach(SagaTransfer *transfer)
 {
 	close_account(transfer);
+	/* libcurl must not look at what is the user's any more */
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
 	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, NULL);
 	wipe_headers(transfer);
@@ -341,6 +344,11 @@ saga_transfer_reset(SagaTransfer *transfer)
 {
 	close_account(transfer);
 	saga_resolving_end(transfer);
+
+	/*
+	 * options go; connections, names and sessions of TLS stay with the multi
+	 * handle
+	 */
 	curl_easy_reset(transfer->easy);
 	wipe_headers(transfer);
 	/* small buffers are kept for the next answer */

@@ -225,6 +225,7 @@ saga_url_covers(const SagaUrl *base, const SagaUrl *full, char **rest)
 	size_t		len = strlen(base->path);
 	const char *tail;
 
+	/* a path that is filled in covers nothing: what it is is known only later */
 	if (base->templates || base->https != full->https || base->port != full->port ||
 		strcmp(base->host, full->host) != 0)
 		return false;

@@ -79,6 +79,7 @@ saga_launcher_register(void)
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	/* seconds; the launcher is the one process that nobody of ours starts */
 	worker.bgw_restart_time = 5;
 	strlcpy(worker.bgw_library_name, "pg_saga", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "saga_launcher_main", sizeof(worker.bgw_function_name));
@@ -193,6 +194,7 @@ start_coordinator(DatabaseEntry *entry, TimestampTz now)
 
 	saga_procs->probes[args.probe].dboid = entry->dboid;
 	pg_atomic_write_u32(&saga_procs->probes[args.probe].result, SAGA_PROBE_UNKNOWN);
+	/* the coordinator writes its answer there */
 	entry->probe = args.probe;
 	entry->started_at = now;
 	if (saga_proc_start(SAGA_PROC_COORDINATOR, &args, &entry->handle))
@@ -321,6 +323,7 @@ serve_databases(void)
 	HASH_SEQ_STATUS seq;
 	DatabaseEntry *entry;
 
+	/* before the look: what comes now is told by another wake-up */
 	news_seen = news;
 	hash_seq_init(&seq, databases);
 	while ((entry = hash_seq_search(&seq)) != NULL)

@@ -166,6 +166,7 @@ saga_pool_look_again(SagaPool *pool, long ms)
 bool
 saga_pool_start(SagaPool *pool, SagaProcType type, Oid owner)
 {
+	/* nobody asks a child whether the extension is there */
 	SagaProcArgs args = {.dboid = MyDatabaseId, .owner = owner, .probe = -1};
 	BackgroundWorkerHandle *handle;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
