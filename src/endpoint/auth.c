@@ -15,6 +15,7 @@
 #include "common/compat.h"
 #include "endpoint/auth_private.h"
 #include "endpoint/aws.h"
+#include "endpoint/aws_private.h"
 #include "endpoint/oauth_private.h"
 #include "net/header.h"
 #include "net/secret.h"

@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "endpoint/aws.h"
+#include "endpoint/aws_private.h"
 #include "mapping/mapping.h"
 #include "net/header.h"
 #include "net/json.h"

@@ -12,34 +12,10 @@
 /* The credentials that the settings of a destination name; it stays the destination's. */
 extern SagaAwsSource saga_aws_source(const SagaDestination *destination);
 
-/*
- * Adds the credentials' parts of a signature to exchange->http, whose headers
- * and body are complete; region NULL: that of the environment.  Outside a
- * transaction.  NEVER: *error says why, without a secret.
- */
-extern SagaReadiness saga_aws_sign(SagaExchange *exchange, const SagaAwsSource *source, const char *region,
-								   const char *service, SagaHttp *http, char **error);
-
 /* The same for a request of whoever else: secrets are appended to *secrets. */
 extern SagaReadiness saga_aws_sign_request(SagaHttpRequest *request, List **secrets,
 										   const SagaAwsSource *source, const char *region,
 										   const char *service, SagaHttp *http, char **error);
-
-/*
- * saga_auth_refused for what saga_aws_sign has signed: when the answer says
- * that the credentials are expired or unknown, and others can be had, true.
- * A clock that is wrong is told to the log.
- */
-extern bool saga_aws_refused(SagaExchange *exchange);
-
-/* The class of an error; code "": none, the status alone counts. */
-extern SagaClass saga_aws_class(const char *code, int status);
-
-/*
- * The same for any service behind aws_sigv4: what its code says of
- * credentials, rights and throttling; else the class that it has already.
- */
-extern SagaClass saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class);
 
 /*
  * A URL as libcurl signs it rightly: the query sorted, each key with "=", in
@@ -57,6 +33,5 @@ extern const char *saga_aws_check_header(const char *name, const char *value);
 #define SAGA_TRACEPARENT		"traceparent"
 #define SAGA_TRACEPARENT_LEN	55
 #define SAGA_TRACEPARENT_SIZE	(strlen(SAGA_TRACEPARENT) + strlen("String") + SAGA_TRACEPARENT_LEN)
-extern char *saga_aws_traceparent(const pg_uuid_t *execution_id, const pg_uuid_t *idempotency_key);
 
 #endif							/* SAGA_ENDPOINT_AWS_H */

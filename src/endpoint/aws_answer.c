@@ -11,7 +11,9 @@
 
 #include "aws/sqs.h"
 #include "endpoint/aws.h"
+#include "endpoint/aws_private.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 
 /* SNS is sent forms and answers XML; SQS has JSON both ways. */
 static bool

@@ -15,6 +15,7 @@
 #include "endpoint/auth_private.h"
 #include "endpoint/aws.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "endpoint/request.h"
 #include "mb/pg_wchar.h"
 #include "net/header.h"
@@ -99,18 +100,6 @@ add_key_to_query(SagaExchange *exchange, const SagaPart *part)
 	appendStringInfoChar(&url, '=');
 	saga_url_encode(&url, part->key, strlen(part->key));
 	exchange->url = url.data;
-}
-
-/* A task may choose the method of its own request; the others are the destination's. */
-const char *
-saga_exchange_method(const SagaExchange *exchange)
-{
-	const SagaPart *part = exchange->parts[0];
-	char	   *method = NULL;
-
-	if (part->phase == SAGA_PHASE_SEND && !part->compensate)
-		method = saga_doc_get_string(&part->request->root, "Method");
-	return method != NULL ? method : exchange->spec->method;
 }
 
 void

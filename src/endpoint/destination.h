@@ -353,8 +353,6 @@ extern bool saga_destination_may(const SagaDestination *destination, Oid user, i
 extern bool saga_destination_is_paused(int32 destination_id);	/* not from the cache */
 extern bool saga_destination_is_outdated(const SagaDestination *destination);	/* its settings have changed */
 
-/* Fills token_key and token_made_for; in a transaction (oauth_store.c). */
-extern void saga_oauth_identify(SagaAuth *auth, Oid owner);
 
 /* ---------- secrets that settings refer to (secret_reference.c) ---------- */
 

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "net/secret.h"
 #include "utils/memutils.h"
 

@@ -105,22 +105,15 @@ typedef struct SagaExchange
 
 /* ---------- the request (exchange.c, compose.c, sns.c, sqs.c) ---------- */
 
-/*
- * The destination's look-up, where it speaks of this request; and the request
- * of the part's phase, NULL: the settings were changed, and there is none any
- * more.
- */
+/* Has the destination a look-up that speaks of this request? */
 extern bool saga_has_lookup(const SagaDestination *destination, const SagaPart *part);
-extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination, const SagaPart *part);
 
 /* The bytes, in a transaction.  What cannot be sent has an error then. */
 extern void saga_compose(SagaExchange *exchange);
-extern void saga_compose_http(SagaExchange *exchange);
-extern void saga_compose_sns(SagaExchange *exchange);
-extern void saga_compose_sqs(SagaExchange *exchange);
 extern const char *saga_exchange_method(const SagaExchange *exchange);
-extern size_t saga_sns_size(const SagaPart *part);	/* also of SQS */
-extern bool saga_sns_needs_trace(const SagaPart *part);
+
+/* Bytes of a message in a batch of SNS or SQS, attributes included. */
+extern size_t saga_sns_size(const SagaPart *part);
 
 /*
  * Headers and secrets, when it is sent, outside a transaction.  Where they go:
@@ -129,8 +122,6 @@ extern bool saga_sns_needs_trace(const SagaPart *part);
  */
 extern MemoryContext saga_exchange_begin_prepare(SagaExchange *exchange);
 extern SagaReadiness saga_exchange_prepare(SagaExchange *exchange, SagaHttp *http, char **error);
-extern SagaReadiness saga_prepare_http(SagaExchange *exchange, SagaHttp *http, char **error);
-extern SagaReadiness saga_prepare_aws(SagaExchange *exchange, SagaHttp *http, char **error);
 
 /* Overwrites headers and secrets: of an attempt to prepare it, or when it is freed. */
 extern void saga_exchange_wipe(SagaExchange *exchange);
@@ -143,17 +134,10 @@ extern void saga_exchange_answered(SagaExchange *exchange, const SagaHttpAnswer 
 
 /* Fills the parts' outcome from the answer, in a transaction. */
 extern void saga_exchange_classify(SagaExchange *exchange);
-extern void saga_classify_aws(SagaExchange *exchange);
 
 /* It had an answer that cannot be looked at or kept, for this reason: nothing of it but the status counts. */
 extern void saga_exchange_unreadable(SagaExchange *exchange, const char *why);
 extern void saga_part_set_outcome(SagaPart *part, SagaClass class, int status, const char *error, const char *cause);
-
-/* When it may come again, as the answer says; -1: it does not say it (retry_after.c). */
-extern int64 saga_exchange_retry_after_ms(const SagaExchange *exchange, SagaClass class, int status);
-extern bool saga_exchange_is_put_off(const SagaExchange *exchange);
-
-extern bool saga_head_says_json(const char *head);
 
 /* ---------- for the record and the task, in a transaction (result.c) ---------- */
 

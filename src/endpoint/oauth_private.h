@@ -128,6 +128,9 @@ extern void saga_oauth_unlock(SagaToken *token);
 /* In a transaction: takes over what another process has stored. */
 extern void saga_oauth_read(SagaToken *token);
 
+/* Fills token_key and token_made_for; in a transaction (oauth_store.c). */
+extern void saga_oauth_identify(SagaAuth *auth, Oid owner);
+
 /* Stores the answer, and the new refresh token.  False: try again, its row is locked. */
 extern bool saga_oauth_store(SagaToken *token);
 

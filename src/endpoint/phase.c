@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "value/doc.h"
 
 /* In the order of SagaPhase. */
@@ -55,4 +56,16 @@ saga_phase_spec(const SagaDestination *destination, const SagaPart *part)
 				return destination->compensation ? &destination->compensation->request : NULL;
 			return &destination->request;
 	}
+}
+
+/* A task may choose the method of its own request; the others are the destination's. */
+const char *
+saga_exchange_method(const SagaExchange *exchange)
+{
+	const SagaPart *part = exchange->parts[0];
+	char	   *method = NULL;
+
+	if (part->phase == SAGA_PHASE_SEND && !part->compensate)
+		method = saga_doc_get_string(&part->request->root, "Method");
+	return method != NULL ? method : exchange->spec->method;
 }

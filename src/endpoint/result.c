@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/foreign.h"

@@ -13,6 +13,7 @@
 
 #include "catalog/pg_collation.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "mb/pg_wchar.h"
 #include "net/header.h"
 #include "regex/regex.h"

@@ -53,23 +53,11 @@ typedef struct SagaSetting
 /* Keeps the first one.  A JSON null is as if the member were not there. */
 extern void saga_settings_fault(SagaSettingsState *state, const char *path, const char *message);
 
-/* The same of what nobody may set any more, but may be stored: it works without it then. */
-extern void saga_settings_refuse(SagaSettingsState *state, const char *path, const char *message);
-
-/* "$.headers.a" or "$.headers["a b"]" */
-extern char *saga_settings_path(const char *parent, const char *name);
-
 extern void saga_settings_defaults(const SagaSetting *table, int n, void *base);
 
 /* Any value: an object whose members are in the table; what: "is not a setting of ..." */
-extern void saga_settings_object(SagaSettingsState *state, const char *path, JsonbValue *value,
-								 const SagaSetting *table, int n, void *base, const char *what);
 extern void saga_settings_members(SagaSettingsState *state, const char *path, JsonbContainer *object,
 								  const SagaSetting *table, int n, void *base, const char *what);
-
-/* Notes what the references of a text need; a fault when one is wrong. */
-extern void saga_settings_secrets(SagaSettingsState *state, const char *path, const char *text,
-								  bool *any);
 
 /* ---------- what destinations and sources share (settings.c); fields of state->destination ---------- */
 

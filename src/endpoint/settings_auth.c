@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "endpoint/oauth_private.h"
 #include "endpoint/settings_private.h"
 #include "net/header.h"
 #include "net/secret.h"

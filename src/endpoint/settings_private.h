@@ -47,4 +47,17 @@ extern void saga_settings_finish_sigv4(SagaSettingsState *state);
 extern void saga_settings_limits_defaults(SagaLimits *limits);
 extern void saga_settings_limits(SagaSettingsState *state, const char *path, JsonbValue *value, void *field);
 
+/* The same of what nobody may set any more, but may be stored: it works without it then. */
+extern void saga_settings_refuse(SagaSettingsState *state, const char *path, const char *message);
+
+/* "$.headers.a" or "$.headers["a b"]" */
+extern char *saga_settings_path(const char *parent, const char *name);
+
+extern void saga_settings_object(SagaSettingsState *state, const char *path, JsonbValue *value,
+								 const SagaSetting *table, int n, void *base, const char *what);
+
+/* Notes what the references of a text need; a fault when one is wrong. */
+extern void saga_settings_secrets(SagaSettingsState *state, const char *path, const char *text,
+								  bool *any);
+
 #endif							/* SAGA_ENDPOINT_SETTINGS_PRIVATE_H */

@@ -10,7 +10,9 @@
 #include "postgres.h"
 
 #include "endpoint/aws.h"
+#include "endpoint/aws_private.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "endpoint/request.h"
 #include "mb/pg_wchar.h"
 #include "net/url.h"

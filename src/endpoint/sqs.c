@@ -9,7 +9,9 @@
 
 #include "aws/sqs.h"
 #include "endpoint/aws.h"
+#include "endpoint/aws_private.h"
 #include "endpoint/exchange.h"
+#include "endpoint/exchange_private.h"
 #include "endpoint/request.h"
 #include "mb/pg_wchar.h"
 #include "utils/json.h"

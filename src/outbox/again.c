@@ -14,7 +14,7 @@
 
 #include "common/statement.h"
 #include "outbox/request_private.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "utils/timestamp.h"
 
 /* What was not undone, of the execution that this one was redriven for; each is taken up once. */

@@ -23,7 +23,7 @@
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "outbox/request_private.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

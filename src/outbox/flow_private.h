@@ -5,7 +5,7 @@
 #ifndef SAGA_OUTBOX_FLOW_PRIVATE_H
 #define SAGA_OUTBOX_FLOW_PRIVATE_H
 
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 
 /* ---------- verdict.c ---------- */
 

@@ -12,7 +12,7 @@
 #include "limit/limit.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"

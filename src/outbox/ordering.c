@@ -13,7 +13,7 @@
 
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 
@@ -23,13 +23,6 @@ static SagaStatement first_stmt = {
 	.sql = "SELECT outbox_id FROM saga.outbox "
 	"WHERE destination_id = $destination_id AND ordering_key = $ordering_key AND state = 'waiting' "
 	"AND ordering_key IS NOT NULL ORDER BY position LIMIT 1",
-	.limit = 1
-};
-
-static SagaStatement queued_stmt = {
-	.sql = "SELECT WHERE EXISTS (SELECT FROM saga.message WHERE queue_id = $queue_id AND id = $message_id) "
-	"OR EXISTS (SELECT FROM saga.message WHERE queue_id = $queue_id AND message_id = $message_id AND id <> message_id) "
-	"OR EXISTS (SELECT FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id)",
 	.limit = 1
 };
 
@@ -74,8 +67,7 @@ saga_ordering_release(int32 destination_id, const char *key)
 	if (!get_first(destination_id, key, &send.message_id))
 		return;
 	/* its queue has the destination's id */
-	if (saga_run(&queued_stmt, saga_param_int4("queue_id", destination_id),
-				 saga_param_uuid("message_id", &send.message_id)) > 0)
+	if (saga_queue_has(destination_id, &send.message_id, SAGA_MSG_OUTBOX))
 		return;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;

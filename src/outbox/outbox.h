@@ -16,7 +16,6 @@
 #include "queue/queue.h"
 
 extern void saga_outbox_init(void); /* from _PG_init */
-extern void saga_destination_init(void);	/* registers the look-up of names; called by it */
 
 /* From _PG_init of the postmaster: notes when its files were put back in place (takeover.c). */
 extern void saga_takeover_look_at_files(void);
@@ -125,7 +124,6 @@ extern bool saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execut
 typedef struct SagaPublisher SagaPublisher;
 
 extern SagaPublisher *saga_publisher_create(MemoryContext context);
-extern void saga_publisher_destroy(SagaPublisher *publisher);
 
 /*
  * One turn of the event loop: never returns before something happened, the
@@ -145,6 +143,12 @@ extern bool saga_publisher_leave(SagaPublisher *publisher, long timeout_ms);
  * arrived, until that time of saga_monotonic_now.  What raises is as in a turn.
  */
 extern void saga_publisher_finish(SagaPublisher *publisher, TimestampTz until);
+
+/* Another one ended: what it had in flight is looked for in the next turn. */
+extern void saga_publisher_look_for_lost(SagaPublisher *publisher);
+
+/* It has requests in flight. */
+extern bool saga_publisher_has_requests(const SagaPublisher *publisher);
 
 /* It has something to do at a time that nobody else knows of. */
 extern bool saga_publisher_is_waiting(const SagaPublisher *publisher);

@@ -8,7 +8,7 @@
 
 #include "limit/limit.h"
 #include "outbox/outbox.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "utils/resowner.h"
 
 typedef struct SagaOwnerTurn SagaOwnerTurn;
@@ -62,7 +62,11 @@ struct SagaPublisher
 extern void saga_publisher_begin(SagaPublisher *publisher);
 extern void saga_publisher_commit(SagaPublisher *publisher);
 
+/* All of a list, with their places and their memory. */
 extern void saga_sendings_free(dlist_head *list);
+
+/* What is in flight stays under a lease that nobody holds. */
+extern void saga_publisher_destroy(SagaPublisher *publisher);
 
 /* For call.c, which ends by itself. */
 extern SagaPublisher *saga_publisher_make(MemoryContext context, int max_in_flight);

@@ -10,7 +10,7 @@
 #include "postgres.h"
 
 #include "common/statement.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "utils/builtins.h"
 
 static SagaStatement reset_stmt = {

@@ -31,7 +31,7 @@
 #include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "outbox/sending.h"
+#include "outbox/sending_private.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
 #include "utils/inval.h"

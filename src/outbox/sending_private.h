@@ -1,13 +1,13 @@
 /*
- * sending.h
+ * sending_private.h
  *		The publisher's own structures: messages being sent.
  *
  * A delivery is one attempt of one outbox message; a sending is one exchange
  * with a destination (exchange.h), with one delivery, or up to ten of one topic
  * or queue.  It lives in the exchange's memory context.
  */
-#ifndef SAGA_OUTBOX_SENDING_H
-#define SAGA_OUTBOX_SENDING_H
+#ifndef SAGA_OUTBOX_SENDING_PRIVATE_H
+#define SAGA_OUTBOX_SENDING_PRIVATE_H
 
 #include "endpoint/exchange.h"
 #include "lib/ilist.h"
@@ -194,7 +194,7 @@ extern bool saga_ordering_is_first(int32 destination_id, const char *key, const 
 extern void saga_ordering_release(int32 destination_id, const char *key);
 extern void saga_ordering_free(int32 destination_id, const pg_uuid_t *outbox_id, const char *ordering_key);
 
-/* Leases (lease.c): a number in saga.timer that a living process has a lock for. */
+/* Leases (lease.c): a number of messages in flight that a living process has a lock for. */
 extern int64 saga_lease_take(void);
 extern void saga_lease_drop(int64 lease);
 extern bool saga_lease_is_dead(int64 lease);
@@ -209,4 +209,8 @@ extern void saga_takeover_look(void);
 extern void saga_takeover_begin(void);	/* before there is anything to send */
 extern bool saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at);
 
-#endif							/* SAGA_OUTBOX_SENDING_H */
+/* Registers the look-up of names of destinations and secrets (find.c). */
+/* from _PG_init */
+extern void saga_destination_init(void);
+
+#endif							/* SAGA_OUTBOX_SENDING_PRIVATE_H */
