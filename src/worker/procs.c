@@ -7,11 +7,8 @@
  * closes a database (utility.c) either sees the slot, or the process sees
  * "closed" and never connects.
  *
- * Parts: starting a process and what it does first (saga_proc_start,
- * saga_proc_begin, saga_proc_connected), signals, the frame of a loop
- * (saga_proc_interrupts, saga_proc_wait, transactions, saga_proc_recover),
- * and looking at others (saga_proc_list and below).  Slots are read under
- * saga_shared->lock, taken shared; what changes within a slot is atomic.
+ * Slots are read under saga_shared->lock, taken shared; what changes within a
+ * slot is atomic.
  */
 #include "postgres.h"
 
@@ -65,7 +62,6 @@ static const struct
 };
 
 
-/* Asked before shared memory is made. */
 Size
 saga_procs_shmem_size(void)
 {
