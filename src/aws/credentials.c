@@ -6,6 +6,14 @@
  * A link that is set up is the one: when it does not work, that is an error,
  * and the next one is not asked.  The server would else act as somebody else
  * than its operator said.
+ *
+ * Begin reading with saga_aws_credentials: it takes what the provider has,
+ * renews it when it is time (renew), and says whether somebody has to wait.
+ * What the provider keeps and when is in credentials_provider.c, requests are
+ * in credentials_fetch.c.
+ *
+ * Wall clock times are those of expirations, as AWS gives them; pauses are
+ * monotonic, so that a clock that is set makes none longer.
  */
 #include "postgres.h"
 
@@ -210,8 +218,14 @@ saga_aws_credentials(const SagaAwsSource *source, SagaHttp *http, SagaCredential
 
 	memset(credentials, 0, sizeof(*credentials));
 	*error = NULL;
+
+	/*
+	 * of a SagaHttp that is not run meanwhile: its answer would never be seen
+	 * here
+	 */
 	if (provider->fetch != NULL && !saga_aws_fetch_runs_over(provider->fetch, http))
 		saga_aws_provider_forget_fetch(provider);
+	/* old ones are used while others are fetched, until they expire */
 	waiting = provider->fetch != NULL;
 	if (!waiting && provider->retry_at <= saga_monotonic_now() &&
 		(provider->credentials.access_key == NULL || provider->renew_at <= now))
@@ -260,6 +274,7 @@ saga_aws_credentials_refused(const SagaAwsSource *source, const char *access_key
 	/* another request was first to say so */
 	if (provider->credentials.access_key == NULL)
 		return provider->fetch != NULL || provider->retry_at <= saga_monotonic_now();
+	/* others have come since that request was signed */
 	if (strcmp(provider->credentials.access_key, access_key) != 0)
 		return true;
 	if (provider->link == SAGA_AWS_ENVIRONMENT)

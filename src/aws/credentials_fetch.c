@@ -5,6 +5,11 @@
  *
  * Whatever raises in the middle leaves the provider without a fetch, so that
  * the next one who asks begins another.
+ *
+ * A fetch has a memory context of its own below TopMemoryContext, since it
+ * outlives whoever began it; end_fetch() is its only end.  A kind of fetch
+ * prepares the request for each step and reads the answer; everything else
+ * (tries, time, the log) is the same for all and stands here.
  */
 #include "postgres.h"
 
@@ -125,7 +130,17 @@ fetch_finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 	if (provider != NULL)
 	{
 		provider->fetch = NULL;
+
+		/*
+		 * no fetch until the next request is under way: an error in between
+		 * leaves nobody waiting
+		 */
 		step = judge(fetch, answer, &credentials, &expires_at, &error);
+
+		/*
+		 * tries count over all steps, so that a flapping service cannot keep
+		 * it busy
+		 */
 		if (step == SAGA_AWS_STEP_AGAIN && ++fetch->tries >= fetch->kind->tries)
 			step = SAGA_AWS_STEP_FAILED;
 		if (step == SAGA_AWS_STEP_NEXT)
@@ -201,6 +216,7 @@ saga_aws_fetch_allow(SagaAwsFetch *fetch, const char *const *addresses)
 
 	while (addresses[n] != NULL)
 		n++;
+	/* addresses that are named and no others, public or private */
 	fetch->guard.allow_all = false;
 	fetch->guard.only = true;
 	fetch->guard.allowed = palloc0(n * sizeof(SagaCidr));

@@ -6,6 +6,11 @@
  * A profile that says more, a role to assume or a program to run, is refused
  * by name: taking its static keys would be acting as somebody else than the
  * command line does.
+ *
+ * Both usual files are read, credentials before config, each key from the
+ * first that has it.  A file that is named (by a setting or the environment)
+ * must be there; the usual ones need not.  Texts that held keys are
+ * overwritten.
  */
 #include "postgres.h"
 
@@ -175,6 +180,7 @@ saga_aws_read_files(const SagaAwsProvider *provider, SagaCredentials *credential
 	else if (*error == NULL && found->access_key == NULL && named)
 		*error = psprintf(profile.found ? "profile \"%s\" of the credentials files has no keys"
 						  : "the credentials files have no profile \"%s\"", profile.name);
+	/* the keys go over to the caller, who overwrites them */
 	if (*error == NULL && found->access_key != NULL)
 	{
 		*credentials = *found;

@@ -17,6 +17,10 @@
 /* How long a token of the metadata service may live: longer than it is needed. */
 #define SAGA_IMDS_TOKEN_TTL		"21600"
 
+/*
+ * ECS and EKS answer at fixed link-local addresses; loopback is for agents
+ * that stand in for them.
+ */
 static const char *const container_addresses[] = {
 	"127.0.0.0/8", "::1", "169.254.170.2", "169.254.170.23", "fd00:ec2::23", NULL
 };
@@ -153,6 +157,10 @@ prepare_imds(SagaAwsFetch *fetch)
 	static const char path[] = "latest/meta-data/iam/security-credentials";
 	char	   *error = NULL;
 
+	/*
+	 * step 0 asks for a session token, 1 for the role's name, 2 for the
+	 * credentials of that role
+	 */
 	if (fetch->base == NULL)
 	{
 		saga_aws_fetch_allow(fetch, imds_addresses);

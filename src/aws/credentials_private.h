@@ -35,8 +35,8 @@ typedef struct SagaAwsProvider
 
 	/* what it has; no access key: nothing */
 	SagaCredentials credentials;
-	TimestampTz valid_until;
-	TimestampTz renew_at;
+	TimestampTz valid_until;	/* then they are not used any more */
+	TimestampTz renew_at;		/* then others are asked for */
 	TimestampTz refused_at;		/* a service did not take the ones before */
 	TimestampTz replaced_at;	/* and a file, or a secret, had others */
 
@@ -126,7 +126,7 @@ struct SagaAwsFetch
 	SagaHttpUser user;
 	const SagaAwsFetchKind *kind;
 	SagaAwsProvider *provider;	/* NULL: nobody waits for it any more */
-	SagaHttp   *http;
+	SagaHttp   *http;			/* that its requests go over */
 	MemoryContext context;		/* everything of it */
 	int			step;			/* from 0 */
 	int			tries;
@@ -136,7 +136,7 @@ struct SagaAwsFetch
 
 	char	   *base;			/* URL without the path */
 	char	   *token;			/* of the metadata service */
-	char	   *role;
+	char	   *role;			/* as the metadata service names it */
 };
 
 /* Its answers come with the turns of this SagaHttp. */

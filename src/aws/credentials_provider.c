@@ -6,6 +6,11 @@
  * Providers are never freed.  Their credentials are overwritten when others
  * come and when the process ends.  This file asks nobody for any: it stands
  * below the links of the chain, which tell it what they got.
+ *
+ * A provider is found by its source (secret, file, profile), so that all
+ * destinations with the same settings share one.  renew_at comes before
+ * valid_until: in between old credentials are used while others are asked
+ * for.
  */
 #include "postgres.h"
 
@@ -74,6 +79,10 @@ same_text(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+/*
+ * The session token counts as well: keys of a role stay while its token
+ * changes.
+ */
 bool
 saga_aws_same_credentials(const SagaCredentials *a, const SagaCredentials *b)
 {
@@ -198,6 +207,7 @@ set_times(SagaAwsProvider *provider, TimestampTz expires_at)
 		provider->valid_until = provider->renew_at = DT_NOEND;
 		return;
 	}
+	/* better to try them: it may be our own clock that is wrong */
 	if (left_ms <= 0)
 	{
 		ereport(LOG,

@@ -2,6 +2,10 @@
  * credentials_web.c
  *		AWS credentials for a web identity: a token in a file, changed for those
  *		of a role at STS.
+ *
+ * Kubernetes puts the token into a file and changes it from time to time, so
+ * that it is read for each request.  The request to STS is not signed: the
+ * token says who asks.
  */
 #include "postgres.h"
 

@@ -1,6 +1,11 @@
 /*
  * sqs.c
  *		The protocol of Amazon SQS, JSON 1.0: bodies of requests, and answers.
+ *
+ * A batch's entries have their number as id, from 0; answers come in any
+ * order and name it.  Answers are read by json-c (json_read.h), and what is
+ * kept of them is copied: a document goes with the context that it was read
+ * in.
  */
 #include "postgres.h"
 
@@ -196,6 +201,7 @@ saga_sqs_parse_messages(const char *text, size_t len, SagaSqsMessage **messages,
 	*n = 0;
 	if (!ok || !saga_json_is_object(root))
 		return false;
+	/* without "Messages" there are none, which is a good answer */
 	*messages = palloc(sizeof(SagaSqsMessage) * (saga_json_length(list) + 1));
 	for (i = 0; i < saga_json_length(list); i++)
 	{
@@ -229,6 +235,7 @@ saga_sqs_unwrap_sns(SagaSqsMessage *message)
 		saga_json_member_string(root, "Message") == NULL)
 		return false;
 	set_body(message, saga_json_member(root, "Message"));
+	/* attributes that SQS gave are replaced by those of the notification */
 	make_attributes(message, attributes, 2);
 	saga_json_each(attributes, read_sns_attribute, message);
 	(void) add_attribute(message, "topic_arn", topic);
@@ -294,6 +301,7 @@ saga_sqs_parse(const char *text, size_t len, SagaSnsAnswer *answer)
 	memset(answer, 0, sizeof(*answer));
 	if (!ok || !saga_json_is_object(root))
 		return false;
+	/* an error has a type, the answer to one message an id, a batch lists */
 	if (type != NULL)
 		read_error(root, type, answer);
 	else if (saga_json_member(root, "MessageId") != NULL)

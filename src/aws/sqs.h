@@ -42,7 +42,7 @@ typedef struct SagaSqsAttribute
 typedef struct SagaSqsMessage
 {
 	char	   *id;
-	char	   *receipt;
+	char	   *receipt;		/* by which it is deleted or hidden for longer */
 	char	   *body;			/* NUL behind it */
 	size_t		body_len;
 	char	   *md5;			/* of the body; NULL: not said */

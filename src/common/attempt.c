@@ -1,6 +1,9 @@
 /*
  * attempt.c
  *		What may raise, done in a subtransaction.
+ *
+ * Used wherever a user's code or data may fail and the work around it goes
+ * on.  A subtransaction costs an XID only if it writes.
  */
 #include "postgres.h"
 
@@ -27,6 +30,10 @@ is_trouble(int sqlerrcode)
 	}
 }
 
+/*
+ * The caller's memory context and resource owner are the current ones again,
+ * whichever way it ends.  Needs an open transaction.
+ */
 ErrorData *
 saga_attempt(saga_attempt_fn fn, void *arg)
 {

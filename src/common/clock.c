@@ -8,6 +8,10 @@
 #include "common/clock.h"
 #include "portability/instr_time.h"
 
+/*
+ * The clock of the system since it was started, so that values of two
+ * processes of one server can be compared.
+ */
 uint64
 saga_monotonic_us(void)
 {
@@ -27,6 +31,10 @@ saga_monotonic_now(void)
 	return (TimestampTz) saga_monotonic_us();
 }
 
+/*
+ * A month counts as 30 days, as PostgreSQL has it where it compares
+ * intervals.
+ */
 int64
 saga_interval_ms(const Interval *interval)
 {
@@ -35,6 +43,10 @@ saga_interval_ms(const Interval *interval)
 	return days * (USECS_PER_DAY / 1000) + interval->time / 1000;
 }
 
+/*
+ * For times that are kept while the wall clock was set: zero and the
+ * infinities stay.
+ */
 void
 saga_clock_move(TimestampTz *at, int64 by)
 {

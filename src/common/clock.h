@@ -8,6 +8,7 @@
 
 #include "datatype/timestamp.h"
 
+/* Microseconds of a clock that nobody sets, the same for all processes of a server. */
 extern uint64 saga_monotonic_us(void);
 
 /* The same, for pauses: it is no date. */

@@ -26,6 +26,10 @@ static int	ntellers = 0;
 static bool committed = false;	/* nobody was told of it yet */
 
 
+/*
+ * First the flag, so that a function that gets here again finds nothing to
+ * tell.
+ */
 static void
 tell(void)
 {
@@ -34,6 +38,7 @@ tell(void)
 		tellers[i] ();
 }
 
+/* PREPARE has an event of its own, so that it tells nobody. */
 static void
 xact_callback(XactEvent event, void *arg)
 {
@@ -51,6 +56,7 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel, voi
 		tell();
 }
 
+/* Functions stay registered as long as the process. */
 void
 saga_after_commit(saga_teller teller)
 {

@@ -2,6 +2,11 @@
  * extension.c
  *		The extension as an object of the database: whose it is, which version
  *		its catalog has, and the lock that keeps it there.
+ *
+ * The cache below is emptied by invalidations, and whoever relies on it holds
+ * the lock, under which the extension can neither go nor change.  Begin
+ * reading with saga_extension_lock; saga_extension_lock_as says which lock it
+ * is.
  */
 #include "postgres.h"
 
@@ -50,6 +55,10 @@ bool		saga_in_every_session = false;
 static LocalTransactionId locked_by = InvalidLocalTransactionId;
 
 
+/*
+ * May run at any point where locks are taken.  The version stays allocated
+ * until it is read again.
+ */
 static void
 forget_extension(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -97,6 +106,7 @@ look_up_extension(void)
 	table_close(rel, AccessShareLock);
 }
 
+/* InvalidOid only with missing_ok.  Reading it needs a transaction. */
 Oid
 saga_extension_oid(bool missing_ok)
 {
@@ -173,6 +183,10 @@ saga_owner_only(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/*
+ * A lock on a part of the extension's object, which nothing in the server
+ * ever locks.
+ */
 static void
 set_extension_tag(LOCKTAG *tag, Oid oid)
 {
@@ -204,6 +218,7 @@ saga_extension_lock_as(Oid oid, LOCKMODE mode)
 	AcceptInvalidationMessages();
 }
 
+/* Gives back what saga_extension_lock_as took in shared mode. */
 static void
 unlock_extension(Oid oid)
 {
@@ -215,6 +230,10 @@ unlock_extension(Oid oid)
 		UnlockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
 }
 
+/*
+ * The oid is looked up, locked and looked up again: between the two somebody
+ * could have dropped the extension and created another.
+ */
 void
 saga_extension_lock(void)
 {
@@ -233,6 +252,9 @@ saga_extension_lock(void)
 		locked_by = saga_my_lxid();
 }
 
+/*
+ * InvalidOid when the schema or the relation is not there.  No lock is taken.
+ */
 Oid
 saga_relation_oid(const char *name)
 {
@@ -241,6 +263,10 @@ saga_relation_oid(const char *name)
 	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
 }
 
+/*
+ * The invalidations are taken in, because the object may have changed until
+ * the moment of the lock.
+ */
 bool
 saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode)
 {
@@ -267,6 +293,10 @@ saga_accepted(void)
 	ForceSyncCommit();
 }
 
+/*
+ * What may work when it is tried again, without anybody changing anything of
+ * his own.
+ */
 bool
 saga_errcode_is_infrastructure(int sqlerrcode)
 {

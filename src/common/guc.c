@@ -61,6 +61,7 @@ static const struct config_enum_entry aws_links[] = {
 	{NULL, 0, false}
 };
 
+/* Only the syntax: a database may be created later. */
 static bool
 check_databases(char **newval, void **extra, GucSource source)
 {
@@ -76,6 +77,10 @@ check_databases(char **newval, void **extra, GucSource source)
 	return ok;
 }
 
+/*
+ * Rounded up, so that nothing above 0 becomes 0, which means "never"; so the
+ * next two.
+ */
 static void
 assign_sweep_interval(double newval, void *extra)
 {
@@ -94,6 +99,7 @@ assign_payload_limit(double newval, void *extra)
 	saga_payload_limit_kb = (int) ceil(newval);
 }
 
+/* How many processes there are and when they look for work. */
 static void
 define_process_settings(void)
 {
@@ -130,6 +136,7 @@ define_process_settings(void)
 							 GUC_UNIT_MS, NULL, assign_sweep_interval, NULL);
 }
 
+/* What one batch or one execution may take. */
 static void
 define_batch_settings(void)
 {
@@ -156,6 +163,7 @@ define_batch_settings(void)
 							&saga_crash_limit, 3, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* How long what has ended is kept. */
 static void
 define_retention_settings(void)
 {
@@ -176,6 +184,7 @@ define_retention_settings(void)
 							 NULL, NULL, NULL);
 }
 
+/* Where credentials come from when a destination names no secret. */
 static void
 define_aws_settings(void)
 {
@@ -207,6 +216,10 @@ check_proxy(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/*
+ * Relative ones would depend on the data directory, which people do not think
+ * of.
+ */
 static bool
 check_absolute_path(char **newval, void **extra, GucSource source)
 {
@@ -216,6 +229,7 @@ check_absolute_path(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* How servers are reached and how much of their answers is kept. */
 static void
 define_network_settings(void)
 {

@@ -69,6 +69,10 @@ take_within(SagaTakeLocks take, void *arg, int ms)
 	return taken;
 }
 
+/*
+ * Also ends when the latch is set, which a second look at the lock does not
+ * harm.
+ */
 static void
 pause_for(int ms)
 {
@@ -77,6 +81,10 @@ pause_for(int ms)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/*
+ * Time is that of the monotonic clock, and the last attempt is not cut below
+ * a millisecond, since a lock_timeout of 0 would be none.
+ */
 void
 saga_take_locks(SagaTakeLocks take, void *arg, const char *what, const char *name)
 {

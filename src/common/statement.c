@@ -44,12 +44,17 @@ typedef struct SagaPrepared
 /* The (sub)transaction in which a section has begun and has not ended. */
 static SubTransactionId section = InvalidSubTransactionId;
 
+/*
+ * An error within a section has restored the user by then, as the server does
+ * at an abort; so only the mark is left.
+ */
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	section = InvalidSubTransactionId;
 }
 
+/* A section belongs to the subtransaction that it was begun in. */
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
@@ -57,6 +62,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 		section = InvalidSubTransactionId;
 }
 
+/* A setting until the GUC nest level ends. */
 static void
 pin(const char *name, const char *value)
 {
@@ -95,6 +101,7 @@ lower_user(const SagaRaised *save)
 	AtEOXact_GUC(true, save->guc_level);
 }
 
+/* The callbacks are registered once in a process, for both ends. */
 void
 saga_raise(SagaRaised *save)
 {
@@ -111,6 +118,7 @@ saga_raise(SagaRaised *save)
 	section = GetCurrentSubTransactionId();
 }
 
+/* In the same subtransaction as saga_raise. */
 void
 saga_lower(const SagaRaised *save)
 {
@@ -121,12 +129,14 @@ saga_lower(const SagaRaised *save)
 
 /* ---------- preparing ---------- */
 
+/* What names of parameters are made of; "$1" is one, too. */
 static bool
 is_name_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+/* NULL when the list has none of that name. */
 static const SagaParam *
 find_param(const SagaParam *params, const char *name, size_t len)
 {
@@ -241,6 +251,7 @@ typedef struct Receiver
 	SagaRows   *rows;
 } Receiver;
 
+/* The descriptor is the executor's and goes with it, so it is copied. */
 static void
 receive_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
@@ -251,6 +262,10 @@ receive_startup(DestReceiver *self, int operation, TupleDesc desc)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Rows are copied into the caller's context; what is stored out of line stays
+ * so until its column is read.
+ */
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -269,6 +284,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* Nothing is left to do at the end: the rows are the caller's. */
 static void
 receive_nothing(DestReceiver *self)
 {
@@ -297,6 +313,7 @@ saga_row_tuple(const SagaRows *rows)
 	return rows->tuples[rows->next - 1];
 }
 
+/* For loops; elsewhere the context will do. */
 void
 saga_rows_free(SagaRows *rows)
 {
@@ -336,6 +353,7 @@ find_column(SagaRows *rows, const char *name)
 	elog(ERROR, "no column \"%s\" in \"%s\"", name, rows->sql);
 }
 
+/* Of the row that is looked at; columns are counted from 0. */
 static Datum
 get_column(SagaRows *rows, int column, bool *isnull)
 {
@@ -445,6 +463,10 @@ saga_column_jsonb(SagaRows *rows, const char *name)
 
 /* ---------- running ---------- */
 
+/*
+ * Connects, runs and leaves SPI again, raised unless a section has raised
+ * already.  On an error the abort restores user, settings and SPI.
+ */
 static uint64
 execute(SagaStatement *stmt, const SagaParam *params, DestReceiver *dest)
 {
@@ -458,6 +480,7 @@ execute(SagaStatement *stmt, const SagaParam *params, DestReceiver *dest)
 		elog(ERROR, "SPI_connect failed");
 	if (!raised)
 		raise_user(&save);
+	/* raised already, so that names mean what the owner of the extension sees */
 	if (stmt->prepared == NULL)
 		prepare(stmt, params);
 	options.params = bind_params(stmt, params);

@@ -7,6 +7,7 @@
 #include "common/text.h"
 #include "lib/stringinfo.h"
 
+/* The buffer grows until it holds the whole text, as psprintf does. */
 char *
 saga_vformat(const char *fmt, va_list args)
 {

@@ -28,6 +28,7 @@ const pg_uuid_t saga_uuid_max = {{
 /* Milliseconds << 12 | fraction: the last one given out by this process. */
 static uint64 last_stamp = 0;
 
+/* Raises when the system has no random bits. */
 pg_uuid_t
 saga_uuid_new(void)
 {
@@ -40,6 +41,7 @@ saga_uuid_new(void)
 	stamp = ((uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000) << 12;
 	stamp |= (uint64) (now.tv_nsec % 1000000) * 4096 / 1000000;
 	if (stamp <= last_stamp)
+		/* the clock stood still or went back: ids go on from the last one */
 		stamp = last_stamp + 1;
 	last_stamp = stamp;
 
@@ -64,6 +66,10 @@ static pg_uuid_t offers[16];
 static LocalTransactionId offers_xact = InvalidLocalTransactionId;
 static TimestampTz offers_statement = 0;
 
+/*
+ * Called before each use: nothing tells this process that a statement has
+ * ended.
+ */
 static void
 forget_old_offers(void)
 {
@@ -74,6 +80,10 @@ forget_old_offers(void)
 	offers_statement = GetCurrentStatementStartTimestamp();
 }
 
+/*
+ * At most 16 can be open; the oldest is forgotten, which only means that it
+ * is looked up like any other.
+ */
 pg_uuid_t
 saga_uuid_offer(void)
 {
@@ -86,6 +96,7 @@ saga_uuid_offer(void)
 	return id;
 }
 
+/* Each can be taken once. */
 bool
 saga_uuid_take_offer(const pg_uuid_t *id)
 {

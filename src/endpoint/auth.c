@@ -2,6 +2,12 @@
  * auth.c
  *		Who we are to a server: the headers of basic, bearer and header auth;
  *		tokens are in oauth.c, signatures in aws/.
+ *
+ * Begin reading with saga_auth_prepare, which is called each time a request
+ * is sent, outside a transaction: secrets are read at that moment and never
+ * stored with the message.  What a function takes out of them is overwritten
+ * as soon as the header is made; the exchange wipes its headers and secrets
+ * when it is freed.
  */
 #include "postgres.h"
 
@@ -28,6 +34,7 @@ fill(SagaExchange *exchange, const char *text, char **error)
 	return NULL;
 }
 
+/* NULL, or why the header could not be made. */
 static char *
 prepare_basic(SagaExchange *exchange, const SagaAuth *auth)
 {
@@ -37,6 +44,7 @@ prepare_basic(SagaExchange *exchange, const SagaAuth *auth)
 
 	if (password == NULL)
 		return error;
+	/* the server would take what follows the first colon for the password */
 	if (strchr(user, ':') != NULL)
 		error = pstrdup("the user of basic auth must not have a colon");
 	else
@@ -46,6 +54,10 @@ prepare_basic(SagaExchange *exchange, const SagaAuth *auth)
 	return error;
 }
 
+/*
+ * One header of a prefix and a text with references to secrets.  NULL, or why
+ * it could not be made; the message names the header, never its value.
+ */
 static char *
 prepare_header(SagaExchange *exchange, const char *name, const char *prefix, const char *text)
 {

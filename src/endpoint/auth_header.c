@@ -8,6 +8,10 @@
 #include "common/compat.h"
 #include "endpoint/auth_private.h"
 
+/*
+ * Lines of that name are taken out of the list, in whatever case they are
+ * written; the others keep their order.
+ */
 void
 saga_auth_set_header(SagaExchange *exchange, const char *name, char *value)
 {

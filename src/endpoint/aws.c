@@ -7,6 +7,12 @@
  * only, which the functions here keep requests in: the body given as a whole,
  * the query sorted and encoded in one way, no character in the path that
  * would have to be encoded twice, headers in ASCII, none empty, none twice.
+ *
+ * Begin reading with saga_aws_sign_request: it checks the headers, gets the
+ * credentials, and tells libcurl what to sign with.  The URL was brought into
+ * its form when the request was composed (saga_aws_normalize_url).  Answers
+ * are read for their error code alone, which stands in another place for each
+ * protocol of AWS.
  */
 #include "postgres.h"
 
@@ -78,6 +84,10 @@ needs_content_type(const SagaHttpRequest *request)
 	return true;
 }
 
+/*
+ * NULL, or which header cannot be signed.  Adds a type of content where
+ * libcurl would add one behind our back.
+ */
 static char *
 check_headers(SagaHttpRequest *request)
 {
@@ -176,6 +186,9 @@ typedef struct Parameter
 	char	   *value;
 } Parameter;
 
+/*
+ * By bytes, as the signature's rules have it; of equal keys by their values.
+ */
 static int
 compare_parameters(const void *a, const void *b)
 {
@@ -186,6 +199,7 @@ compare_parameters(const void *a, const void *b)
 	return order != 0 ? order : strcmp(x->value, y->value);
 }
 
+/* -1: no hexadecimal digit. */
 static int
 hex_value(char c)
 {
@@ -218,6 +232,10 @@ encode_anew(const char *text, size_t len)
 	return out.data;
 }
 
+/*
+ * Appends the query, with "?" before it unless it is empty.  A parameter
+ * without a value gets the empty one.
+ */
 static void
 append_sorted(StringInfo out, const char *query)
 {
@@ -274,6 +292,10 @@ saga_aws_normalize_url(const char *url, char **error)
 
 /* ---------- answers ---------- */
 
+/*
+ * A name that ends with "*" stands for all that begin so: services add
+ * "Exception" to a code, or do not.
+ */
 static bool
 is_one_of(const char *code, const char *const *list, int n)
 {
@@ -290,6 +312,11 @@ is_one_of(const char *code, const char *const *list, int n)
 	return false;
 }
 
+/*
+ * Codes are those of SNS and SQS, and of KMS, which stands behind topics and
+ * queues that are encrypted.  Rights and a missing topic count as credentials:
+ * an operator repairs them, and the messages wait.
+ */
 SagaClass
 saga_aws_class(const char *code, int status)
 {
@@ -351,6 +378,10 @@ error_code(const SagaExchange *exchange)
 	return saga_sns_parse(exchange->answer, exchange->answer_len, xml) ? bare_code(xml->code) : pstrdup("");
 }
 
+/*
+ * A code goes over the status, since services answer 400 for nearly
+ * everything.
+ */
 SagaClass
 saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
 {
@@ -367,6 +398,10 @@ saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
 	return saga_aws_class(code, 0) == SAGA_CLASS_RETRY ? SAGA_CLASS_RETRY : class;
 }
 
+/*
+ * Told at most once a minute by one process: each request of each destination
+ * would say the same.
+ */
 static void
 log_clock_skew(const SagaExchange *exchange)
 {

@@ -2,6 +2,10 @@
  * aws_answer.c
  *		What SNS and SQS have in common as the outbox sends to them: the
  *		request around the message, and what an answer means.
+ *
+ * An answer speaks of the whole request, or of each entry of a batch; in both
+ * cases each part gets an outcome of its own.  A part that the answer does
+ * not mention may have been sent, so it is uncertain, not failed.
  */
 #include "postgres.h"
 
@@ -11,6 +15,7 @@
 #include "endpoint/exchange.h"
 #include "endpoint/exchange_private.h"
 
+/* SNS is sent forms and answers XML; SQS has JSON both ways. */
 static bool
 is_sqs(const SagaExchange *exchange)
 {
@@ -38,6 +43,7 @@ saga_prepare_aws(SagaExchange *exchange, SagaHttp *connections, char **error)
 
 /* ---------- the answer ---------- */
 
+/* One outcome for all parts. */
 static void
 fail_all(SagaExchange *exchange, SagaClass class, int status, const char *error, const char *cause)
 {
@@ -64,6 +70,10 @@ error_name(const SagaExchange *exchange, const char *code)
 	return psprintf("%s.%s%s", is_sqs(exchange) ? "SQS" : "SNS", code[0] ? code : "Unknown", suffixed ? "" : "Exception");
 }
 
+/*
+ * The outcome of one part from its entry; entry NULL: the answer has none for
+ * it.
+ */
 static void
 set_entry(const SagaExchange *exchange, SagaPart *part, const SagaSnsEntry *entry, int status)
 {
@@ -83,6 +93,11 @@ set_entry(const SagaExchange *exchange, SagaPart *part, const SagaSnsEntry *entr
 	else
 	{
 		part->class = saga_aws_class(entry->code, 0);
+
+		/*
+		 * a code that we do not know, and the service says that it is not our
+		 * fault
+		 */
 		if (part->class == SAGA_CLASS_FATAL && !entry->sender_fault)
 			part->class = SAGA_CLASS_RETRY;
 		part->error = error_name(exchange, entry->code);
@@ -90,6 +105,10 @@ set_entry(const SagaExchange *exchange, SagaPart *part, const SagaSnsEntry *entr
 	}
 }
 
+/*
+ * Entries are found by the id that the request gave them, as they come in any
+ * order.
+ */
 static const SagaSnsEntry *
 find_entry(const SagaSnsAnswer *parsed, const SagaPart *part)
 {

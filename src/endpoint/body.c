@@ -1,6 +1,13 @@
 /*
  * body.c
  *		HTTP requests as bytes: the URL and the body of a message.
+ *
+ * The parts of a request that need only settings and message: URL, headers'
+ * fitness, body.  They are made when a message is accepted, to see whether
+ * they can be, and by compose.c when it is sent.  Each function returns NULL
+ * or false and a message in *error when the message lacks what the settings
+ * ask for.  Texts are in the database's encoding here; compose.c converts the
+ * body.
  */
 #include "postgres.h"
 
@@ -55,6 +62,10 @@ saga_request_message(Jsonb *request, Jsonb *captured)
 	return saga_doc_merge(body != NULL && saga_doc_is_object(body) ? JsonbValueToJsonb(body) : NULL, values);
 }
 
+/*
+ * The message of a reference in the URL that leads nowhere, or to what cannot
+ * be a part of a URL.
+ */
 static char *
 missing_value(const char *name)
 {
@@ -143,6 +154,7 @@ typedef struct FormState
 
 static void append_form_value(FormState *form, const char *name, JsonbValue *value);
 
+/* Members of an inner object are written as outer[inner]. */
 static void
 append_form_member(const char *name, JsonbValue *value, void *arg)
 {
@@ -151,6 +163,10 @@ append_form_member(const char *name, JsonbValue *value, void *arg)
 	append_form_value(form, form->prefix ? psprintf("%s[%s]", form->prefix, name) : name, value);
 }
 
+/*
+ * A list as the format says: name[0]=, name=, a,b or name[]=. With COMMAS
+ * inner objects and lists are written as JSON.
+ */
 static void
 append_form_array(FormState *form, const char *name, JsonbContainer *array)
 {
@@ -176,6 +192,11 @@ append_form_array(FormState *form, const char *name, JsonbContainer *array)
 		saga_append_query(form->out, name, joined.data);
 }
 
+/*
+ * One value under its full name; of an object or a list, each of its members.
+ * The size is looked at before each, since names grow with the depth of the
+ * message.
+ */
 static void
 append_form_value(FormState *form, const char *name, JsonbValue *value)
 {
@@ -207,6 +228,9 @@ append_form_value(FormState *form, const char *name, JsonbValue *value)
 		saga_append_query(form->out, name, ""); /* null */
 }
 
+/*
+ * The members of an object as a form; NULL and *error when it gets too large.
+ */
 static char *
 encode_form(const JsonbValue *body, const char *array_format, MemoryContext context, char **error)
 {
@@ -301,6 +325,7 @@ map_message(const SagaRequestSpec *spec, Jsonb *message, char **error)
 	return result;
 }
 
+/* The document as a value; a scalar one as that scalar. */
 static JsonbValue *
 value_of(Jsonb *doc)
 {
@@ -373,6 +398,7 @@ saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, c
 		return encode_form(body, array_format, context, error);
 	}
 	init_string_in(&out, context);
+	/* a string is the body itself here, and not a JSON text in quotes */
 	if (as_it_is && body->type == jbvString &&
 		(raw || (!named && saga_doc_get(&request->root, "Method") != NULL)))
 	{

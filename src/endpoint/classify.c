@@ -93,6 +93,7 @@ saga_exchange_answered(SagaExchange *exchange, const SagaHttpAnswer *answer)
 
 /* ---------- classes ---------- */
 
+/* application/json or anything+json, with parameters or without. */
 bool
 saga_head_says_json(const char *head)
 {
@@ -130,6 +131,7 @@ class_of_status(const SagaExchange *exchange, int status)
 	return SAGA_CLASS_FATAL;
 }
 
+/* What conditions see of an answer; it points into the exchange. */
 static SagaAnswerView
 view_of(const SagaExchange *exchange)
 {
@@ -152,6 +154,7 @@ message_of(const SagaExchange *exchange)
 	return part->loaded_message;
 }
 
+/* False for a condition that the settings do not have. */
 static bool
 holds(const SagaExchange *exchange, const SagaCondition *condition)
 {
@@ -214,6 +217,10 @@ class_of_answer(const SagaExchange *exchange, const SagaRules *rules)
 	return hinted(exchange, class);
 }
 
+/*
+ * The rules that speak of this request; NULL: those of a poll and of the
+ * "else" are built in.
+ */
 static const SagaRules *
 rules_of(const SagaDestination *destination, const SagaPart *part)
 {
@@ -264,6 +271,10 @@ capture(SagaPart *part, const SagaCapture *capture, Jsonb *doc, char **missing)
 	return true;
 }
 
+/*
+ * A success whose values cannot be captured is uncertain: it was done, and
+ * the saga would go on without what it needs.
+ */
 static void
 succeed(const SagaExchange *exchange, SagaPart *part, const SagaCapture *values, SagaClass class)
 {
@@ -297,6 +308,7 @@ is_unreadable(const SagaExchange *exchange)
 		(saga_head_says_json(exchange->head) && exchange->answer_len > 0 && exchange->doc == NULL);
 }
 
+/* Retry, as the request itself may be sent again then. */
 static void
 set_absent(SagaPart *part, int status)
 {
@@ -336,6 +348,10 @@ says_absent(const SagaExchange *exchange, const SagaLookup *lookup)
 		(exchange->doc != NULL && (type == NULL || pg_strncasecmp(type, "text/html", 9) != 0));
 }
 
+/*
+ * The answer to a look-up that had a good class and does not say that nothing
+ * is there: what was found is ours, is another's, or cannot be told.
+ */
 static void
 look_at_lookup(const SagaExchange *exchange, SagaPart *part)
 {
@@ -365,6 +381,10 @@ look_at_lookup(const SagaExchange *exchange, SagaPart *part)
 	}
 }
 
+/*
+ * Any value that is neither a success nor fatal means that it is not done
+ * yet.
+ */
 static void
 look_at_poll(const SagaExchange *exchange, SagaPart *part)
 {
@@ -445,6 +465,10 @@ look_at_success(const SagaExchange *exchange, SagaPart *part, SagaClass class)
 		succeed(exchange, part, part->compensate ? NULL : &exchange->destination->capture, class);
 }
 
+/*
+ * There was no answer.  What surely was not sent may come again; what was
+ * lost on the way is uncertain; anything else would fail again.
+ */
 static void
 classify_lost(const SagaExchange *exchange, SagaPart *part)
 {
@@ -473,6 +497,10 @@ cause_of(SagaExchange *exchange)
 					exchange->answer[0] ? "\n" : "", exchange->answer);
 }
 
+/*
+ * Rules, then what the answer says beyond its status.  An HTTP exchange has
+ * one part.
+ */
 static void
 classify_http(SagaExchange *exchange)
 {

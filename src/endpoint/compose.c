@@ -2,6 +2,12 @@
  * compose.c
  *		An HTTP message as the bytes that are sent: which request, its URL, its
  *		body, the key.
+ *
+ * saga_compose_http() makes what needs the database, in the claiming
+ * transaction: spec, message, key, URL, body.  saga_prepare_http() adds
+ * headers, secrets and auth each time it is sent, outside of one.  What
+ * cannot be composed has its outcome at once and is not sent; the settings
+ * may have changed since the message was accepted.
  */
 #include "postgres.h"
 
@@ -73,6 +79,7 @@ make_key(const SagaDestination *destination, const SagaPart *part)
 
 /* ---------- in the claiming transaction ---------- */
 
+/* No further attempt would make it better, so it is fatal. */
 static void
 cannot_compose(SagaPart *part, const char *cause)
 {
@@ -81,6 +88,7 @@ cannot_compose(SagaPart *part, const char *cause)
 	part->cause = cause;
 }
 
+/* The key as a parameter of the URL, behind those that are there. */
 static void
 add_key_to_query(SagaExchange *exchange, const SagaPart *part)
 {
@@ -154,12 +162,14 @@ saga_compose_http(SagaExchange *exchange)
 
 /* ---------- when it is sent ---------- */
 
+/* A line of its own memory: headers are wiped line by line. */
 static void
 add_header(SagaExchange *exchange, const char *name, const char *value)
 {
 	exchange->http.headers = lappend(exchange->http.headers, psprintf("%s: %s", name, value));
 }
 
+/* Names of headers know no case. */
 static bool
 has_header(SagaExchange *exchange, const char *name)
 {
@@ -291,6 +301,7 @@ fill_header(SagaExchange *exchange, StringInfo out, const char *text)
 	return NULL;
 }
 
+/* NULL, or why not: without the value, which may hold a secret. */
 static char *
 add_destination_header(SagaExchange *exchange, const SagaHeader *header)
 {
@@ -309,6 +320,10 @@ add_destination_header(SagaExchange *exchange, const SagaHeader *header)
 	return error == NULL ? NULL : psprintf("header \"%s\": %s", header->name, error);
 }
 
+/*
+ * The headers of one of the destination's requests, but for those that are
+ * there already.
+ */
 static char *
 add_headers(SagaExchange *exchange, const SagaRequestSpec *spec)
 {

@@ -57,6 +57,10 @@ static SagaStatement ids_of_stmt = {
 	.read_only = true
 };
 
+/*
+ * Called at any point where invalidations are read: it only marks the cache,
+ * as somebody may be using an entry.
+ */
 static void
 relation_changed(Datum arg, Oid relid)
 {
@@ -64,6 +68,7 @@ relation_changed(Datum arg, Oid relid)
 		cache_valid = false;
 }
 
+/* Entries go to the list of those that live to the end of the transaction. */
 static void
 empty_cache(void)
 {
@@ -82,6 +87,7 @@ empty_cache(void)
 	cache = NULL;
 }
 
+/* At the end of a transaction; pinned ones stay until they are unpinned. */
 static void
 free_retired(XactEvent event, void *arg)
 {
@@ -266,6 +272,7 @@ saga_destination_ids_for(Oid user)
 	return ids;
 }
 
+/* As saga_object_may, for the row that is cached. */
 bool
 saga_destination_may(const SagaDestination *destination, Oid user, int rights)
 {
@@ -319,12 +326,17 @@ saga_destination_is_outdated(const SagaDestination *destination)
 					saga_param_timestamptz("changed_at", destination->changed_at)) > 0;
 }
 
+/* Pins count; each is given back by an unpin. */
 void
 saga_destination_pin(SagaDestination *destination)
 {
 	destination->refs++;
 }
 
+/*
+ * The last one frees an entry that the cache has dropped; one that was
+ * dropped in this transaction is freed at its end.
+ */
 void
 saga_destination_unpin(SagaDestination *destination)
 {

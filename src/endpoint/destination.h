@@ -116,12 +116,12 @@ typedef struct SagaLookup
 typedef struct SagaPoll
 {
 	SagaRequestSpec request;
-	SagaAnswerPath *status;
+	SagaAnswerPath *status;		/* the value there says how it ends */
 	Jsonb	   *success;		/* arrays of values */
 	Jsonb	   *fatal;
 	bool		has_capture;
 	SagaCapture capture;
-	int			every_ms;
+	int			every_ms;		/* between two polls */
 	int			deadline_s;
 } SagaPoll;
 
@@ -243,7 +243,7 @@ typedef struct SagaDestination
 	int32		destination_id;
 	char	   *name;
 	SagaDestinationKind kind;
-	Oid			owner;
+	Oid			owner;			/* whose rights and limits count */
 	bool		paused;
 	TimestampTz changed_at;
 	char	   *limit_key;		/* the same for all that have their limits in common */
@@ -252,9 +252,9 @@ typedef struct SagaDestination
 	int			timeout_ms;
 	int			connect_timeout_ms;
 	int			max_attempts;
-	int			base_ms;
-	double		factor;
-	int			cap_ms;
+	int			base_ms;		/* pause before the first retry ... */
+	double		factor;			/* ... multiplied by this each time ... */
+	int			cap_ms;			/* ... up to this */
 	bool		jitter;			/* full jitter, else none */
 	int			deadline_s;		/* after it was accepted, nothing is sent any more; 0: none */
 	SagaRetryAfter retry_after;
@@ -319,10 +319,10 @@ typedef struct SagaDestination
  */
 extern const char *saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path);
 
-/* What of the settings only some roles may ask for, to go on with "may"; NULL: nothing. */
 /* Raises when settings that somebody makes now are larger than any need to be. */
 extern void saga_settings_check_size(const char *kind, const char *name, Jsonb *settings);
 
+/* What of the settings only some roles may ask for, to go on with "may"; NULL: nothing. */
 extern const char *saga_settings_need_rights(const SagaDestination *destination);
 
 /* The path of a max_response_bytes that is larger than pg_saga.answer_limit; NULL: there is none. */

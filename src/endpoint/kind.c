@@ -12,12 +12,14 @@ static const char *const kind_names[] = {
 	[SAGA_DESTINATION_SQS] = "sqs"
 };
 
+/* As create_destination takes it and the table has it. */
 const char *
 saga_destination_kind_name(SagaDestinationKind kind)
 {
 	return kind_names[kind];
 }
 
+/* False: there is no such kind; *kind stays as it was. */
 bool
 saga_destination_kind_parse(const char *name, SagaDestinationKind *kind)
 {
@@ -38,6 +40,7 @@ static const char *const class_names[] = {
 	"success", "pending", "retry", "uncertain", "duplicate", "auth", "split", "fatal"
 };
 
+/* In the order of SagaClass. */
 const char *
 saga_class_name(SagaClass class)
 {

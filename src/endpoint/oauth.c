@@ -7,6 +7,15 @@
  * token endpoint, the others wait, or go on with the token they have.  The
  * table is read when a token is not there, is about to expire or was not
  * accepted.
+ *
+ * Begin reading with saga_oauth_prepare, which a request asks for its token,
+ * and with the states in oauth_private.h.  Outside a transaction the token is
+ * used and its request flies; saga_auth_work() does what needs a transaction,
+ * for a bounded time in each turn, and saga_auth_worked() what follows on its
+ * commit.
+ *
+ * Times that count a token's life are those of the wall clock, as the table
+ * has them; so are pauses, which is why a time too far ahead is not believed.
  */
 #include "postgres.h"
 
@@ -56,6 +65,7 @@
 
 /* ---------- times ---------- */
 
+/* Negative when the second one is the earlier. */
 static int64
 ms_between(TimestampTz from, TimestampTz to)
 {
@@ -70,6 +80,9 @@ is_pausing(const SagaToken *token, TimestampTz now)
 		token->retry_at <= TimestampTzPlusMilliseconds(now, SAGA_TOKEN_MAX_PAUSE_MS);
 }
 
+/*
+ * Not one that the server has refused, nor one that might expire on its way.
+ */
 static bool
 is_usable(const SagaToken *token, TimestampTz now)
 {
@@ -91,6 +104,10 @@ is_due(const SagaToken *token, const SagaAuth *auth, TimestampTz now)
 
 /* ---------- states ---------- */
 
+/*
+ * From idle to wanted, with the destination pinned for its settings.  If it
+ * is wanted already, it is no longer early unless both are.
+ */
 static void
 want(SagaToken *token, SagaDestination *destination, bool early)
 {
@@ -116,6 +133,7 @@ want_early(SagaToken *token, SagaDestination *destination)
 		want(token, destination, true);
 }
 
+/* What was secret in it is overwritten first. */
 static void
 forget_request(SagaToken *token)
 {
@@ -142,6 +160,7 @@ rest(SagaToken *token)
 
 /* ---------- prepare, refused: outside a transaction ---------- */
 
+/* The header and, for the case of a refusal, the version that it carries. */
 static void
 add_token(SagaExchange *exchange, const SagaToken *token)
 {
@@ -151,6 +170,11 @@ add_token(SagaExchange *exchange, const SagaToken *token)
 	exchange->token_wait_until = 0;
 }
 
+/*
+ * Now with a token; later while one is fetched; busy when the request for it
+ * could not be sent for want of something of ours; never after a failure
+ * whose pause has not passed, or when the wait took too long.
+ */
 SagaReadiness
 saga_oauth_prepare(SagaExchange *exchange, char **error)
 {
@@ -182,6 +206,10 @@ saga_oauth_prepare(SagaExchange *exchange, char **error)
 	return token->put_off ? SAGA_READY_BUSY : SAGA_READY_LATER;
 }
 
+/*
+ * True when the request should be prepared and sent again: with a token that
+ * is there since, or with one that will be fetched.
+ */
 bool
 saga_oauth_refused(const SagaExchange *exchange)
 {
@@ -237,6 +265,10 @@ token_aborted(SagaHttpUser *user)
 		rest(token);
 }
 
+/*
+ * Sends the request for a token.  A failure to do so is an answer, too: it is
+ * stored as one, with a pause.
+ */
 static void
 start(SagaToken *token, SagaHttp *http)
 {
@@ -270,6 +302,10 @@ has_turn(const SagaAuthRoom *room, const SagaToken *token)
 	return token->of->asking < SAGA_TOKENS_AT_ONCE;
 }
 
+/*
+ * Is there something to be done in a transaction now?  Nothing is while the
+ * request flies.
+ */
 static bool
 has_work(const SagaAuthRoom *room, const SagaToken *token, TimestampTz now)
 {
@@ -278,6 +314,10 @@ has_work(const SagaAuthRoom *room, const SagaToken *token, TimestampTz now)
 	return token->look_at <= now || (token->queued && has_turn(room, token));
 }
 
+/*
+ * Asked before each turn, so it must be cheap: most publishers have no busy
+ * token.
+ */
 bool
 saga_auth_has_work(const SagaAuthRoom *room)
 {
@@ -365,6 +405,10 @@ look(const SagaAuthRoom *room, SagaToken *token)
 	}
 }
 
+/*
+ * Answered to stored.  The time to look again is set first, so that an error
+ * leaves a pause behind.
+ */
 static void
 store(SagaToken *token)
 {
@@ -395,6 +439,10 @@ undo_aborted(void)
 	}
 }
 
+/*
+ * The list may change while it is worked on, so the number of turns is taken
+ * before.
+ */
 static int
 count_busy(void)
 {
@@ -435,6 +483,10 @@ saga_auth_work(const SagaAuthRoom *room)
 	}
 }
 
+/*
+ * Outside a transaction.  An access token is used only from here on, when no
+ * abort can take back the refresh token that came with it.
+ */
 void
 saga_auth_worked(SagaHttp *http)
 {

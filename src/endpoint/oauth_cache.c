@@ -43,6 +43,7 @@ static TimestampTz sweep_at = 0;	/* saga_monotonic_now */
 
 dlist_head	saga_tokens_busy = DLIST_STATIC_INIT(saga_tokens_busy);
 
+/* Each is made by itself: an error may have come between the two. */
 static void
 make_tables(void)
 {
@@ -70,6 +71,7 @@ forget(SagaToken *token)
 	pfree(token);
 }
 
+/* other NULL: nothing is older yet. */
 static bool
 is_older(const SagaToken *token, const SagaToken *other)
 {
@@ -114,6 +116,10 @@ sweep(Oid owner, TimestampTz now)
 
 /* ---------- which ---------- */
 
+/*
+ * In memory of the process.  The entry is made last, so that an error leaves
+ * none without a token.
+ */
 static SagaToken *
 make_token(const SagaAuth *auth, Oid owner)
 {
@@ -167,12 +173,14 @@ saga_oauth_move_times(int64 by)
 
 /* ---------- busy ones, by owner ---------- */
 
+/* NULL: none of his tokens is busy. */
 static SagaTokenOwner *
 find_owner(Oid owner)
 {
 	return owners != NULL ? hash_search(owners, &owner, HASH_FIND, NULL) : NULL;
 }
 
+/* Wanted ones count as well as those whose request flies. */
 int
 saga_tokens_busy_of(Oid owner)
 {
@@ -191,6 +199,7 @@ saga_oauth_asking(Oid owner, int *of_owner)
 	return asking;
 }
 
+/* Counts it and puts it at the end of the list. */
 void
 saga_token_set_busy(SagaToken *token)
 {
@@ -221,6 +230,10 @@ saga_token_set_idle(SagaToken *token)
 		(void) hash_search(owners, &of->owner, HASH_REMOVE, NULL);
 }
 
+/*
+ * True when this process has the lock, since before or from now on; it does
+ * not wait for it.
+ */
 bool
 saga_token_lock(SagaToken *token)
 {
@@ -233,6 +246,7 @@ saga_token_lock(SagaToken *token)
 	return true;
 }
 
+/* Does nothing without the lock. */
 void
 saga_token_unlock(SagaToken *token)
 {

@@ -59,15 +59,15 @@ typedef struct SagaToken
 
 	/* the one that is used */
 	char	   *access_token;	/* NULL: none */
-	int64		version;
+	int64		version;		/* greater with each that is stored */
 	int64		refused;		/* the server did not accept this version, and those before */
 	TimestampTz fetched_at;
 	TimestampTz expires_at;
 
 	/* the last failure */
 	char	   *error;			/* NULL: none */
-	int			failures;
-	TimestampTz retry_at;
+	int			failures;		/* in a row */
+	TimestampTz retry_at;		/* no other is asked for before */
 
 	/* while it is wanted and fetched */
 	SagaDestination *destination;	/* pinned: its settings and its guard */

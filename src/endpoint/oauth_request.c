@@ -1,6 +1,12 @@
 /*
  * oauth_request.c
  *		Requests to a token endpoint, and its answers (RFC 6749).
+ *
+ * saga_oauth_build_request() makes the form and its headers,
+ * saga_oauth_read_answer() reads what comes back.  Both work in the token's
+ * context, and everything secret in it is known to saga_oauth_wipe_request().
+ * No text of an endpoint gets into a message unless it was made presentable:
+ * it could hold our own secrets.
  */
 #include "postgres.h"
 
@@ -19,6 +25,7 @@
 
 /* ---------- the request ---------- */
 
+/* A value of NULL is left out. */
 static void
 add_parameter(StringInfo form, const char *name, const char *value)
 {
@@ -63,6 +70,10 @@ basic_credentials(SagaToken *token, const char *id, const char *secret)
 	return header;
 }
 
+/*
+ * NULL, or why it is not there.  It was loaded with the lock on the token, so
+ * no other process has used it since.
+ */
 static char *
 read_refresh_token(SagaToken *token)
 {
@@ -75,6 +86,10 @@ read_refresh_token(SagaToken *token)
 	return NULL;
 }
 
+/*
+ * The token's request with the destination's guard and certificates, as the
+ * endpoint is chosen by whoever wrote the settings.
+ */
 static void
 set_request(SagaToken *token, StringInfo body, char *authorization)
 {
@@ -100,6 +115,7 @@ set_request(SagaToken *token, StringInfo body, char *authorization)
 	request->connect_timeout_ms = Min(destination->connect_timeout_ms, SAGA_TOKEN_TIMEOUT_MS);
 	request->max_response_bytes = SAGA_TOKEN_MAX_BYTES;
 	request->wipe_answer = true;
+	/* after a failure not on a connection that may be the reason for it */
 	request->fresh = token->error != NULL;
 }
 
@@ -190,6 +206,7 @@ presentable(SagaToken *token, const char *text)
 	return copy;
 }
 
+/* What is missing or no number counts as an hour; what is absurd is cut. */
 static int64
 lifetime_ms(const char *expires_in)
 {
@@ -200,6 +217,7 @@ lifetime_ms(const char *expires_in)
 	return (int64) (Min(seconds, SAGA_TOKEN_MAX_LIFETIME_S) * 1000);
 }
 
+/* The endpoint's own words for a failure, cut and cleaned. */
 static char *
 refusal(SagaToken *token, int status, const char *error, const char *description)
 {

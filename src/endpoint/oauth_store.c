@@ -157,6 +157,10 @@ saga_oauth_identify(SagaAuth *auth, Oid owner)
 
 /* ---------- one at a time ---------- */
 
+/*
+ * An advisory lock of a class of its own, by the hash of the key: two keys
+ * that share a hash only wait for each other.
+ */
 static void
 set_tag(LOCKTAG *tag, const char *key)
 {
@@ -191,6 +195,10 @@ saga_oauth_unlock(SagaToken *token)
 
 /* ---------- this process's copy ---------- */
 
+/*
+ * The old text is overwritten before it is freed; by NULL: there is none any
+ * more.
+ */
 static void
 replace(char **text, const char *by)
 {
@@ -232,6 +240,10 @@ wipe_param(const SagaParam *param)
 		explicit_bzero(DatumGetPointer(param->value), VARSIZE_ANY(DatumGetPointer(param->value)));
 }
 
+/*
+ * Takes over what is newer than what this process has.  A row of other
+ * settings for the same refresh token brings its failure, not its token.
+ */
 static void
 read_row(SagaToken *token, SagaRows *rows)
 {
@@ -319,6 +331,9 @@ saga_oauth_purge(void)
 	return more;
 }
 
+/*
+ * Looked at once in some writes of this process, so that storing stays cheap.
+ */
 static void
 remove_rows(const SagaToken *token)
 {
@@ -330,6 +345,10 @@ remove_rows(const SagaToken *token)
 
 /* ---------- storing ---------- */
 
+/*
+ * The version is above all earlier ones, because processes tell by it which
+ * token is newer.
+ */
 static void
 store_token(SagaToken *token)
 {
@@ -354,6 +373,7 @@ store_token(SagaToken *token)
 	remove_rows(token);
 }
 
+/* The pause doubles with each failure in a row. */
 static void
 store_failure(SagaToken *token)
 {

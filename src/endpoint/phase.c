@@ -8,6 +8,7 @@
 #include "endpoint/exchange_private.h"
 #include "value/doc.h"
 
+/* In the order of SagaPhase. */
 const char *
 saga_phase_name(SagaPhase phase)
 {

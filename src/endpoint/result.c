@@ -31,6 +31,7 @@ push_body(JsonbParseState **state, const SagaExchange *exchange, const SagaPart 
 {
 	char	   *type = saga_header_get(exchange->head, "Content-Type");
 
+	/* a look-up has found what the lost answer would have told */
 	if (part->found != NULL)
 		saga_doc_push_value(state, "ResponseBody", part->found);
 	else if (exchange->transport.truncated)
@@ -187,6 +188,10 @@ saga_kept_output(const SagaExchange *exchange, const SagaPart *part)
 	JsonbParseState *state = NULL;
 	Jsonb	   *output;
 
+	/*
+	 * the size is only known when it was made: what is surely too large is
+	 * not made at all
+	 */
 	if (is_kept(exchange, part))
 	{
 		output = JsonbValueToJsonb(saga_push_output(&state, exchange, part));

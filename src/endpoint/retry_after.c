@@ -1,6 +1,10 @@
 /*
  * retry_after.c
  *		When a server says that a request may come again.
+ *
+ * A header is asked first, then the body, then the settings' own default,
+ * which counts for 429 alone.  What a server asks for is bounded by the
+ * settings elsewhere; here it is only kept from overflowing.
  */
 #include "postgres.h"
 

@@ -87,6 +87,7 @@ saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
  */
 #define SHOWN_STATEMENT "SELECT saga.set_secret(...)"
 
+/* Allocates nothing, so that it cannot fail before the value is hidden. */
 static void
 hide_statement(void)
 {
@@ -111,6 +112,7 @@ hide_statement(void)
 	}
 }
 
+/* Raises, with the rule that the name breaks. */
 static void
 check_name(const char *name)
 {
@@ -123,6 +125,9 @@ check_name(const char *name)
 				 errdetail("A name %s.", error)));
 }
 
+/*
+ * Raises without showing the value.  It must fit a header, so it is one line.
+ */
 static void
 check_value(const char *name, const char *value)
 {
@@ -165,6 +170,10 @@ set_secret(const char *name, const char *value)
 	return insert_secret(name, value);
 }
 
+/*
+ * saga.set_secret(name, value).  The loop ends when the row was written: each
+ * turn that fails has seen another session's change.
+ */
 Datum
 saga_set_secret(PG_FUNCTION_ARGS)
 {
@@ -195,6 +204,7 @@ saga_set_secret(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* A SagaTakeLocks function: the argument is a list of parameters. */
 static void
 take_lock(void *secret_id)
 {
@@ -230,6 +240,7 @@ check_unused(const char *name, const SagaObject *secret)
 	}
 }
 
+/* saga.drop_secret(name): raises while settings refer to it. */
 Datum
 saga_drop_secret(PG_FUNCTION_ARGS)
 {

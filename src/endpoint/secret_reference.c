@@ -167,6 +167,11 @@ is_revoked(SagaRows *rows)
 		!saga_object_may(&object, used_by, SAGA_RIGHT_USE);
 }
 
+/*
+ * Of one destination or source: names as they stand in the settings, with the
+ * keys that are put in their place.  A revoked right gives a key that no
+ * secret has.
+ */
 static List *
 load_references(const char *referrer, int32 id)
 {
@@ -239,6 +244,10 @@ qualify_name(const char *text, List *references)
 	return NULL;
 }
 
+/*
+ * Changes a string in place if it refers to a secret.  parent and member say
+ * where it stands.
+ */
 static void
 qualify_value(JsonbValue *value, const char *parent, const char *member, List *references)
 {
@@ -260,6 +269,10 @@ qualify_value(JsonbValue *value, const char *parent, const char *member, List *r
 	}
 }
 
+/*
+ * Pushes a copy of the container.  name is that of the member which it is the
+ * value of, "" at the top and for what an array holds.
+ */
 static JsonbValue *
 qualify(JsonbParseState **state, JsonbContainer *container, const char *name, List *references)
 {

@@ -8,6 +8,13 @@
  *
  * Sections ("request", "retry", ...) are the endpoint contract of README.md;
  * the members of some of them may also stand at the top.
+ *
+ * Begin reading with settings_table and saga_settings_parse: the table names
+ * every member with its type, bounds and field; settings_object.c walks an
+ * object by it; a finish_ function then looks at what several members mean
+ * together.  Sections have their own files (settings_request.c,
+ * settings_answer.c, ...).  A parse function gets the member's value and the
+ * field that it belongs into.
  */
 #include "postgres.h"
 
@@ -21,6 +28,10 @@
 
 /* ---------- small sections ---------- */
 
+/*
+ * true, or the ranges that are allowed.  Either needs a right that the caller
+ * looks at (uses_private).
+ */
 void
 saga_settings_allow_private(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -57,6 +68,7 @@ saga_settings_allow_private(SagaSettingsState *state, const char *path, JsonbVal
 	}
 }
 
+/* The field is a bool: full jitter. */
 static void
 parse_jitter(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -76,6 +88,7 @@ static const SagaSetting credential_settings[] = {
 	{"profile", 0, SAGA_SETTING_STRING, offsetof(SagaDestination, profile)},
 };
 
+/* A secret, or a file and a profile; none of them means the server's own. */
 void
 saga_settings_credentials(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -100,6 +113,7 @@ static const SagaSetting retry_settings[] = {
 	{"deadline_s", 0, SAGA_SETTING_INTEGER, offsetof(SagaDestination, deadline_s), 0, 31622400, 0},
 };
 
+/* The section has the same members as the top, where they stood first. */
 static void
 parse_retry(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -107,6 +121,7 @@ parse_retry(SagaSettingsState *state, const char *path, JsonbValue *value, void 
 						 state->destination, "is not a setting of retries");
 }
 
+/* In the order of SagaSettleBy, whose default has no name. */
 static void
 parse_settle_by(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -132,6 +147,10 @@ static const SagaSetting settle_settings[] = {
 	{"deadline_s", 0, SAGA_SETTING_INTEGER, SETTLE(deadline_s), 0, 31622400, 86400},
 };
 
+/*
+ * The section "settle": how a doubt about a request that is not wanted any
+ * more is cleared.
+ */
 static void
 parse_settle(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -150,6 +169,10 @@ parse_retry_after_cap(SagaSettingsState *state, const char *path, JsonbValue *va
 	state->destination->retry_after.max_s = (ms + 999) / 1000;
 }
 
+/*
+ * "idempotency_header", older than the section "idempotency"; the empty name
+ * means that no key is sent.
+ */
 static void
 parse_idempotency_header(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -176,6 +199,9 @@ parse_default_class(SagaSettingsState *state, const char *path, JsonbValue *valu
 		saga_settings_fault(state, path, "must be \"builtin\"");
 }
 
+/*
+ * The name of the header is checked, as it will be looked for in each answer.
+ */
 static void
 parse_retry_hint(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -243,6 +269,10 @@ static const SagaSetting settings_table[] = {
 
 /* ---------- what hangs together ---------- */
 
+/*
+ * All members are known: defaults that depend on others, and what must not
+ * meet.
+ */
 static void
 finish_http(SagaSettingsState *state)
 {
@@ -280,6 +310,7 @@ topic_region(const char *arn)
 	return pnstrdup(part[3], part[4] - part[3] - 1);
 }
 
+/* AWS tells FIFO topics and queues by this end of their name alone. */
 static bool
 is_fifo(const char *name)
 {
@@ -312,6 +343,7 @@ finish_aws(SagaSettingsState *state, const char *default_endpoint)
 	saga_settings_note_credentials(state);
 }
 
+/* The region is that of the topic, unless one is given. */
 static void
 finish_sns(SagaSettingsState *state)
 {
@@ -411,6 +443,7 @@ saga_settings_check_size(const char *kind, const char *name, Jsonb *settings)
 				 errhint("Put what is long into the messages, and let templates or expressions take it from there.")));
 }
 
+/* The first of the things that ask for a right. */
 const char *
 saga_settings_need_rights(const SagaDestination *destination)
 {
@@ -436,6 +469,11 @@ saga_settings_parse(SagaDestination *destination, Jsonb *settings, char **path)
 		*path = pstrdup("$");
 		return "must be an object";
 	}
+
+	/*
+	 * defaults of numbers first: a member that is missing leaves its field
+	 * alone
+	 */
 	saga_settings_limits_defaults(&destination->limits);
 	saga_settings_defaults(settings_table, lengthof(settings_table), destination);
 	saga_settings_defaults(retry_settings, lengthof(retry_settings), destination);

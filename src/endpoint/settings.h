@@ -20,7 +20,7 @@
 typedef struct SagaSettingsState
 {
 	SagaDestination *destination;
-	JsonbContainer *settings;
+	JsonbContainer *settings;	/* all of them; NULL: of a source */
 	char	   *path;			/* of the fault */
 	const char *message;		/* NULL: no fault yet */
 } SagaSettingsState;
@@ -43,8 +43,8 @@ typedef struct SagaSetting
 	const char *name;
 	int			kinds;			/* SAGA_FOR_*; 0: any */
 	SagaSettingType type;
-	size_t		offset;
-	double		min;
+	size_t		offset;			/* of the field, from base */
+	double		min;			/* of numbers, as max */
 	double		max;
 	double		initial;		/* of numbers */
 	saga_setting_fn parse;

@@ -2,6 +2,11 @@
  * settings_answer.c
  *		Settings that say what answers mean, and the requests that follow on
  *		them: look-up, poll and compensation.
+ *
+ * Paths and conditions are parsed by mapping; what they cost together is
+ * summed up for the whole destination (add_cost).  A section that is a
+ * request as well is read by parse_section(), and finished after all others,
+ * since its URL may be below that of the main request.
  */
 #include "postgres.h"
 
@@ -33,6 +38,7 @@ parse_section(SagaSettingsState *state, const char *path, JsonbValue *value, con
 #define SAGA_MAX_REGEX_ATOMS	4000
 #define SAGA_MAX_REGEX_CHOICES	500
 
+/* The field is a SagaAnswerPath *. */
 static void
 parse_path(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -68,6 +74,10 @@ add_cost(SagaSettingsState *state, const char *path, const SagaConditionCost *co
 		saga_settings_refuse(state, path, "makes all regular expressions together too much");
 }
 
+/*
+ * NULL after a fault, whose path is that of the member inside.  With
+ * body_test it is a lone test of the body.
+ */
 static SagaCondition *
 parse_condition(SagaSettingsState *state, const char *path, JsonbValue *value, const char *const *others,
 				bool body_test)
@@ -92,12 +102,14 @@ parse_condition(SagaSettingsState *state, const char *path, JsonbValue *value, c
 	return condition;
 }
 
+/* "same" of a look-up: a test of the body, since the answer is a good one. */
 static void
 parse_same(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
 	*(SagaCondition **) field = parse_condition(state, path, value, NULL, true);
 }
 
+/* A condition on the whole answer, of any status. */
 static void
 parse_already_done(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -121,6 +133,7 @@ find_class(const char *name, SagaClass *class)
 	return false;
 }
 
+/* A condition with its class in "as", which is no part of the condition. */
 static void
 parse_rule(SagaSettingsState *state, const char *path, JsonbValue *value, SagaRule *rule)
 {
@@ -175,6 +188,10 @@ typedef struct CaptureState
 	const char *path;
 } CaptureState;
 
+/*
+ * The path is kept even after a fault, as NULL: nobody uses settings that
+ * have one.
+ */
 static void
 parse_captured(const char *name, JsonbValue *value, void *arg)
 {
@@ -206,6 +223,7 @@ saga_settings_capture(SagaSettingsState *state, const char *path, JsonbValue *va
 
 /* ---------- look-up ---------- */
 
+/* Given, even if empty, it takes the place of the destination's own. */
 static void
 parse_lookup_capture(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -215,6 +233,7 @@ parse_lookup_capture(SagaSettingsState *state, const char *path, JsonbValue *val
 	saga_settings_capture(state, path, value, &lookup->capture);
 }
 
+/* Without a status of its own the condition is asked of a 200 only. */
 static void
 parse_absent(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -272,6 +291,7 @@ parse_values(SagaSettingsState *state, const char *path, JsonbValue *value, void
 	*(Jsonb **) field = JsonbValueToJsonb(pushJsonbValue(&parse, WJB_END_ARRAY, NULL));
 }
 
+/* As that of a look-up. */
 static void
 parse_poll_capture(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -309,6 +329,10 @@ saga_settings_poll(SagaSettingsState *state, const char *path, JsonbValue *value
 
 /* ---------- compensation ---------- */
 
+/*
+ * "else": another request, or the name of a destination, which is looked up
+ * when the settings are stored.
+ */
 static void
 parse_other(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -344,6 +368,7 @@ saga_settings_compensate(SagaSettingsState *state, const char *path, JsonbValue 
 
 /* ---------- what hangs together ---------- */
 
+/* Does any rule make an answer pending, which only a poll can end? */
 static bool
 says_pending(const SagaRules *rules)
 {

@@ -2,6 +2,12 @@
  * settings_auth.c
  *		Settings that say who we are to a server: basic, bearer, a header, a
  *		token of OAuth 2, or a signature.
+ *
+ * auth_settings lists all members of all types, members[] says which belong
+ * to which; a member of another type is a fault, because it would be thought
+ * to do something.  saga_settings_finish_auth() then looks at the whole
+ * destination: headers that auth sets itself, and secrets that would go over
+ * http.
  */
 #include "postgres.h"
 
@@ -18,6 +24,7 @@ static const char *const types[] = {
 	"none", "basic", "bearer", "header", "oauth2_client_credentials", "oauth2_refresh_token", "aws_sigv4"
 };
 
+/* The field is a SagaAuthType. */
 static void
 parse_type(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -36,6 +43,7 @@ parse_type(SagaSettingsState *state, const char *path, JsonbValue *value, void *
 						"must be none, basic, bearer, header, oauth2_client_credentials, oauth2_refresh_token or aws_sigv4");
 }
 
+/* The field is a bool: as basic auth, which is the default. */
 static void
 parse_send(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -64,6 +72,7 @@ parse_secret(SagaSettingsState *state, const char *path, JsonbValue *value, void
 	*(char **) field = text;
 }
 
+/* A text that may hold references to secrets, or none. */
 static void
 parse_text(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -76,6 +85,7 @@ parse_text(SagaSettingsState *state, const char *path, JsonbValue *value, void *
 	*(char **) field = text;
 }
 
+/* The name of the header of type "header". */
 static void
 parse_name(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -149,6 +159,10 @@ static const Member members[] = {
 	{"service", BIT(SIGV4)},
 };
 
+/*
+ * Reports what is missing and what does not belong to the type.  A JSON null
+ * is not there.
+ */
 static void
 check_members(SagaSettingsState *state, const char *path, JsonbContainer *object, SagaAuthType type)
 {
@@ -199,6 +213,10 @@ own_header(const SagaAuth *auth)
 	return auth->type == SAGA_AUTH_HEADER ? auth->name : "Authorization";
 }
 
+/*
+ * A header of the settings would be sent beside that of auth, or in place of
+ * it.
+ */
 static void
 check_header_clash(SagaSettingsState *state, const char *path, const SagaRequestSpec *spec)
 {
@@ -212,6 +230,7 @@ check_header_clash(SagaSettingsState *state, const char *path, const SagaRequest
 	}
 }
 
+/* Without https, unless the host is this machine or has a private address. */
 static bool
 is_in_the_clear(const SagaUrl *url)
 {
@@ -227,6 +246,7 @@ is_in_the_clear(const SagaUrl *url)
 	return !saga_cidr_parse(host, &address) || saga_guard_allows_text(&nothing, host);
 }
 
+/* The fault of a URL that a secret would be sent to in the clear. */
 static void
 check_clear(SagaSettingsState *state, const char *path, const SagaUrl *url)
 {
@@ -235,6 +255,10 @@ check_clear(SagaSettingsState *state, const char *path, const SagaUrl *url)
 							"would send a secret in the clear; use https, or set allow_http to true");
 }
 
+/*
+ * The token endpoint always gets secrets, the others only if auth or a
+ * reference has one.
+ */
 static void
 check_secrets_in_the_clear(SagaSettingsState *state)
 {

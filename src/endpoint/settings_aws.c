@@ -45,6 +45,11 @@ saga_settings_note_credentials(SagaSettingsState *state)
 		destination->uses_environment = true;
 }
 
+/*
+ * What of one request libcurl could not sign: its path, and its headers as
+ * they are written.  References in the path stand in braces here and are
+ * looked at again when they are filled in.
+ */
 static void
 check_request(SagaSettingsState *state, const char *path, const SagaRequestSpec *spec)
 {

@@ -19,6 +19,7 @@ static const SagaSetting breaker_settings[] = {
 	{"open_s", 0, SAGA_SETTING_INTEGER, LIMIT(breaker_open_s), 1, 86400, 30},
 };
 
+/* true, false or an object; its mere presence turns the breaker on. */
 static void
 parse_breaker(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -63,6 +64,10 @@ saga_settings_limits(SagaSettingsState *state, const char *path, JsonbValue *val
 
 /* ---------- answers ---------- */
 
+/*
+ * The smaller of the setting and pg_saga.answer_limit, which may be lower
+ * than it was when the settings were made.
+ */
 size_t
 saga_answer_limit(const SagaDestination *destination, const SagaRequestSpec *spec)
 {
@@ -71,6 +76,7 @@ saga_answer_limit(const SagaDestination *destination, const SagaRequestSpec *spe
 	return Min(bytes, (size_t) saga_answer_limit_kb * 1024);
 }
 
+/* More than the server allows now. */
 static bool
 is_too_large(const SagaDestination *destination, const SagaRequestSpec *spec)
 {

@@ -43,6 +43,7 @@ saga_settings_path(const char *parent, const char *name)
 	return psprintf("%s.%s", parent, name);
 }
 
+/* Numbers only: other fields are zero, which means "not given". */
 void
 saga_settings_defaults(const SagaSetting *table, int n, void *base)
 {
@@ -70,6 +71,7 @@ saga_settings_number(SagaSettingsState *state, const char *path, const SagaSetti
 		saga_settings_fault(state, path, "must be a number");
 		return;
 	}
+	/* every bound is far below where a double is not exact */
 	number = strtod(saga_doc_text(value), NULL);
 	if (setting->type == SAGA_SETTING_INTEGER && number != rint(number))
 		saga_settings_fault(state, path, "must be an integer");
@@ -81,6 +83,11 @@ saga_settings_number(SagaSettingsState *state, const char *path, const SagaSetti
 		*(double *) field = number;
 }
 
+/*
+ * Writes the value into its field, or keeps the fault.  A string may be given
+ * once, at the top or in a section, as a pointer that is set tells; numbers
+ * may be given again.
+ */
 static void
 set_member(SagaSettingsState *state, const char *path, const SagaSetting *setting, JsonbValue *value,
 		   void *field)
@@ -120,6 +127,7 @@ typedef struct MembersState
 	const char *what;
 } MembersState;
 
+/* A name may be in the table once for each kind of destination. */
 static void
 parse_member(const char *name, JsonbValue *value, void *arg)
 {
@@ -134,6 +142,7 @@ parse_member(const char *name, JsonbValue *value, void *arg)
 		if (strcmp(setting->name, name) != 0 ||
 			(setting->kinds != 0 && (setting->kinds & members->kind) == 0))
 			continue;
+		/* as if it were not there */
 		if (value->type != jbvNull)
 			set_member(members->state, path, setting, value, (char *) members->base + setting->offset);
 		return;
@@ -141,6 +150,7 @@ parse_member(const char *name, JsonbValue *value, void *arg)
 	saga_settings_fault(members->state, path, members->what);
 }
 
+/* SAGA_FOR_* of the destination's kind. */
 static int
 kind_bit(const SagaDestination *destination)
 {

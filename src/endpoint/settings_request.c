@@ -2,6 +2,11 @@
  * settings_request.c
  *		Settings of one request of an http destination: where, what, and the
  *		key that makes its repetition harmless.
+ *
+ * The tables here are used for the main request and for those of look-up,
+ * poll and compensation.  What depends on other settings (the origin of a URL
+ * that begins with "/", defaults of times) comes in
+ * saga_settings_finish_request.
  */
 #include "postgres.h"
 
@@ -38,6 +43,11 @@ typedef struct HeadersState
 	const char *path;
 } HeadersState;
 
+/*
+ * A value is checked as it is written; once filled in it is checked again for
+ * each message.  Headers that carry credentials by their name must hold a
+ * reference to a secret.
+ */
 static void
 parse_header(const char *name, JsonbValue *value, void *arg)
 {
@@ -73,6 +83,7 @@ parse_header(const char *name, JsonbValue *value, void *arg)
 	spec->nheaders++;
 }
 
+/* By name, without regard to case; the elements are pointers to headers. */
 static int
 compare_headers(const void *a, const void *b)
 {
@@ -109,6 +120,7 @@ saga_settings_headers(SagaSettingsState *state, const char *path, JsonbValue *va
 		return;
 	}
 	size = mul_size(spec->nheaders + JsonContainerSize(value->val.binary.data) + 1, sizeof(SagaHeader));
+	/* headers may come at the top and in the section */
 	spec->headers = spec->headers == NULL ? palloc0(size) : repalloc(spec->headers, size);
 	saga_doc_each(value->val.binary.data, parse_header, &headers);
 	find_twins(&headers);
@@ -118,6 +130,7 @@ saga_settings_headers(SagaSettingsState *state, const char *path, JsonbValue *va
 
 /* ---------- the body ---------- */
 
+/* {"expr": "..."} */
 static void
 parse_expression(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -135,6 +148,9 @@ parse_expression(SagaSettingsState *state, const char *path, JsonbValue *value, 
 		saga_settings_fault(state, path, psprintf("is no expression: %s", error));
 }
 
+/*
+ * {"template": ...}, any JSON; the fault's path is that of the string inside.
+ */
 static void
 parse_template(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -154,6 +170,7 @@ static const SagaSetting body_settings[] = {
 	{"template", 0, SAGA_SETTING_OTHER, 0, 0, 0, 0, parse_template},
 };
 
+/* "message", "none", or an object with one member that names the kind. */
 static void
 parse_body(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -172,6 +189,10 @@ parse_body(SagaSettingsState *state, const char *path, JsonbValue *value, void *
 							 "is not a kind of body; write \"expr\" or \"template\"");
 }
 
+/*
+ * What Content-Type says of the body is not set here but by body.c; this
+ * chooses its form.
+ */
 static void
 parse_content_type(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -187,6 +208,7 @@ parse_content_type(SagaSettingsState *state, const char *path, JsonbValue *value
 		saga_settings_fault(state, path, "must be \"form\" for \"form_arrays\"");
 }
 
+/* Asks for a form by itself. */
 static void
 parse_form_arrays(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -276,6 +298,7 @@ saga_settings_finish_request(SagaSettingsState *state, const char *path, SagaReq
 
 #define KEY(f)	offsetof(SagaIdempotency, f)
 
+/* The field is a SagaKeyPlace. */
 static void
 parse_place(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -294,6 +317,7 @@ parse_place(SagaSettingsState *state, const char *path, JsonbValue *value, void 
 	saga_settings_fault(state, path, "must be \"header\", \"query\", \"body\" or \"none\"");
 }
 
+/* The field is a bool: 32 hexadecimal digits. */
 static void
 parse_format(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -333,6 +357,7 @@ saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue
 		strspn(key->prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != (size_t) prefix)
 		saga_settings_fault(state, saga_settings_path(path, "prefix"),
 							"must have letters, digits, \"_\", \"-\" and \".\" only");
+	/* cut shorter, two keys could be the same */
 	if (key->max_len - prefix < SAGA_KEY_MIN_RANDOM)
 		saga_settings_fault(state, saga_settings_path(path, "max_len"), "leaves no room for a key behind the prefix");
 	/* a shorter limit than a uuid takes the digits alone, as many as fit */
@@ -362,6 +387,10 @@ saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue
 /* Where a group is takes the square of the text to find out, for each of them. */
 #define SAGA_MAX_REGEX_GROUPS	5
 
+/*
+ * The expression whose first group has the seconds.  One that costs too much
+ * is refused when it is made, and left out where it is stored already.
+ */
 static void
 parse_regex(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -393,6 +422,7 @@ parse_regex(SagaSettingsState *state, const char *path, JsonbValue *value, void 
 		*(char **) field = text;
 }
 
+/* The header that says when to come again. */
 static void
 parse_header_name(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {

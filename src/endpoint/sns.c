@@ -1,6 +1,11 @@
 /*
  * sns.c
  *		Publish and PublishBatch of Amazon SNS: the form.
+ *
+ * A form of names and values; in a batch each name has the prefix of its
+ * entry.  Texts are converted to UTF-8 one by one, as the request is made in
+ * the database's encoding.  What the message asked for was checked when it
+ * was accepted, so that members are there with their types.
  */
 #include "postgres.h"
 
@@ -15,6 +20,7 @@
 
 /* ---------- the form ---------- */
 
+/* "&name=value", encoded; the name is one of ours. */
 static void
 add_field(StringInfo form, const char *name, const char *text)
 {
@@ -31,6 +37,7 @@ typedef struct AttributeState
 	int			n;
 } AttributeState;
 
+/* Attributes are counted from 1 within their message. */
 static void
 add_attribute(AttributeState *state, const char *name, const char *type, const char *member,
 			  const char *value)
@@ -42,6 +49,7 @@ add_attribute(AttributeState *state, const char *name, const char *type, const c
 	add_field(state->form, psprintf("%s.Value.%s", prefix, member), value);
 }
 
+/* One that the message brings: a string, or bytes in Base64. */
 static void
 add_stored_attribute(const char *name, JsonbValue *value, void *arg)
 {
@@ -66,6 +74,11 @@ saga_sns_needs_trace(const SagaPart *part)
 		 saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) == NULL);
 }
 
+/*
+ * The members of one message.  On a FIFO topic without a deduplication id the
+ * idempotency key serves as one, so that attempts of one message are the same
+ * to AWS.
+ */
 static void
 add_message(StringInfo form, const SagaDestination *destination, const SagaPart *part,
 			const char *prefix)
@@ -120,6 +133,7 @@ saga_compose_sns(SagaExchange *exchange)
 	exchange->url = exchange->destination->endpoint_url;
 }
 
+/* Name, type and value all count, as AWS says. */
 static void
 add_attribute_size(const char *name, JsonbValue *value, void *arg)
 {

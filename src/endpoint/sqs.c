@@ -1,6 +1,9 @@
 /*
  * sqs.c
  *		SendMessage and SendMessageBatch of Amazon SQS: the body.
+ *
+ * JSON that is written as text, member by member, since its shape is known;
+ * only values need escapes.  In a batch the entries stand in "Entries".
  */
 #include "postgres.h"
 
@@ -14,12 +17,14 @@
 #include "utils/json.h"
 #include "value/doc.h"
 
+/* A string member, with a comma before it. */
 static void
 add_text(StringInfo body, const char *name, const char *text)
 {
 	saga_sqs_add_string(body, name, pg_server_to_any(text, strlen(text), PG_UTF8));
 }
 
+/* One that the message brings, with a comma before it: ours stand in front. */
 static void
 add_attribute(const char *name, JsonbValue *value, void *arg)
 {

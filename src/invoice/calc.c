@@ -126,6 +126,7 @@ add_to_group(SagaCheck *check, SagaVatCategory category, const SagaDecimal *rate
 {
 	SagaVatGroup *group;
 
+	/* its own finding says so; it belongs to no group */
 	if (category == SAGA_VAT_UNKNOWN)
 		return;
 	group = saga_vat_group(check, category, rate->value, true);
@@ -265,6 +266,7 @@ compute_groups(SagaCheck *check)
 			group->tax = dec_round(saga_decimal_percent(group->base, group->rate), check->decimals);
 		check->tax_total = dec_add(check->tax_total, group->tax);
 	}
+	/* the groups stay where they are: the hash table points to them */
 	if (check->ngroups > 1)
 		qsort(check->groups, check->ngroups, sizeof(SagaVatGroup *), compare_groups);
 }

@@ -8,6 +8,9 @@
  * ISO 4217 (currencies with their minor units).  Sorted by byte, for
  * saga_code_find.  A test compares them with the published lists.  Longer lists
  * are in codes_list.c and codes_unit.c.
+ *
+ * A list is data, and its order is what saga_code_find relies on;
+ * saga_vat_category relies on that of the categories, too.
  */
 #include "postgres.h"
 

@@ -5,6 +5,10 @@
  * Values that nobody reads are skipped with a counter of their nesting, but
  * checked for what jsonb could not keep, since an accepted document is stored
  * as jsonb.
+ *
+ * A cursor knows where it is in the text and in the document (path), for the
+ * locations of what it reports.  After text that is not JSON it is at the end
+ * and "broken", so that all loops above it come to their end.
  */
 #include "postgres.h"
 
@@ -218,6 +222,7 @@ saga_cursor_string(SagaCursor *r, bool want, const char **text)
 		*text = "";
 		return 0;
 	}
+	/* most strings have no escape and are a part of the text */
 	start = r->p;
 	while (r->p < r->end && *r->p != '"' && *r->p != '\\')
 		r->p++;

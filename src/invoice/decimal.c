@@ -1,6 +1,10 @@
 /*
  * decimal.c
  *		Decimals: from JSON to numeric, exact division, comparison.
+ *
+ * Amounts are never doubles.  A number is looked at as text first
+ * (scan_number), so that numeric_in gets only what it takes and what we
+ * allow, and no operation later can come near numeric's end.
  */
 #include "postgres.h"
 

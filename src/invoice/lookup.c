@@ -1,6 +1,9 @@
 /*
  * lookup.c
  *		Codes, bank account numbers and dates: is this text a valid one?
+ *
+ * Lists are arrays sorted by byte and searched by halves; a code is found as
+ * it is written, its case included.
  */
 #include "postgres.h"
 

@@ -81,6 +81,7 @@ read_decimal(SagaCursor *r, SagaDecimal *decimal)
 	if (c == '{' || c == '[' || c == 't' || c == 'f' || c == 'n')
 	{
 		saga_cursor_malformed(r, saga_cursor_kind(r), "a decimal as string or number");
+		/* a null is as if the member were not there, but for the finding */
 		decimal->given = (c != 'n');
 		saga_cursor_skip(r);
 		return;
@@ -263,6 +264,11 @@ read_object(SagaCursor *r, const SagaShape *shape, char *result)
 			return;
 		if (len > 0)
 			member = find_member(shape, name, len);
+
+		/*
+		 * the path is for what is reported below; depth is taken back after
+		 * it
+		 */
 		saga_cursor_enter(r, name, len, 0);
 		if (member)
 			read_member(r, member, result);

@@ -82,6 +82,7 @@ add_finding(SagaReport *report, const char *rule, SagaLevel level, const char *l
 	finding = &report->findings[report->nfindings++];
 	finding->rule = rule;
 	finding->level = level;
+	/* what was made for the call goes with the next one */
 	finding->location = MemoryContextStrdup(report->context, location);
 	finding->message = MemoryContextStrdup(report->context, message);
 }
@@ -96,6 +97,7 @@ saga_report(SagaReport *report, const char *rule, SagaLevel level, const char *l
 
 	if (level == SAGA_FATAL)
 		report->fatal = true;
+	/* counted all the same, for saga_report_finish */
 	if (count->n++ >= report->per_rule)
 		return;
 

@@ -1,6 +1,10 @@
 /*
  * rules.c
  *		What rules of several parts of a document share.
+ *
+ * Rules report and return nothing: whether a document is good is in the
+ * report.  A rule that cannot be decided, because an operand is absent or
+ * malformed, says nothing, as the absence has a rule of its own.
  */
 #include "postgres.h"
 

@@ -2,6 +2,11 @@
  * rules_header.c
  *		Rules on the document itself, its parties and its payment: what must be
  *		there, in which form.
+ *
+ * Begin reading with the three functions that are not static:
+ * saga_rules_header, saga_rules_parties and saga_rules_payment; the order of
+ * checks is that of the report.  Rules have the names of EN 16931 (BR-..),
+ * ours begin with INV.  Locations are JSON pointers into the document.
  */
 #include "postgres.h"
 
@@ -10,6 +15,7 @@
 
 #include "invoice/decimal_private.h"
 
+/* A code that is absent fits: where it must be there, another rule says so. */
 static void
 need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rule, const char *location)
 {

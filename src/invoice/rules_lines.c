@@ -2,6 +2,11 @@
  * rules_lines.c
  *		Rules on lines, and on the allowances and charges of the document and of
  *		a line.
+ *
+ * A table says which rules apply to allowances and to charges, of the
+ * document and of a line: they are the same but for their names.  Begin
+ * reading with saga_rules_lines and saga_rules_allowances.  A document may
+ * have 200,000 lines, so that nothing here may compare each with each.
  */
 #include "postgres.h"
 
@@ -19,11 +24,11 @@ typedef struct AllowanceRules
 	const char *amount;
 	const char *category;		/* NULL: has none */
 	const char *reason;
-	const char *reason_too;
+	const char *reason_too;		/* says the same of the same absence */
 	const char *amount_decimals;
-	const char *base_decimals;
+	const char *base_decimals;	/* of base_amount */
 	SagaCodeList reasons;
-	const char *reason_list;
+	const char *reason_list;	/* the rule on reasons */
 } AllowanceRules;
 
 static const AllowanceRules document_allowance =
@@ -201,6 +206,11 @@ check_prices(SagaCheck *check, const SagaLine *line, int i)
 	}
 }
 
+/*
+ * The declared net amount against what its price, quantity, allowances and
+ * charges make; a small distance is allowed, as senders round in other
+ * places.
+ */
 static void
 check_net(SagaCheck *check, const SagaLine *line, int i)
 {
@@ -215,6 +225,10 @@ check_net(SagaCheck *check, const SagaLine *line, int i)
 				dec_text(line->net_amount.value), dec_text(line->computed));
 }
 
+/*
+ * The period itself, and that it lies within that of the document, where both
+ * have that end.
+ */
 static void
 check_line_period(SagaCheck *check, const SagaLine *line, int i)
 {
@@ -234,6 +248,10 @@ check_line_period(SagaCheck *check, const SagaLine *line, int i)
 				period->end.text, whole->end.text);
 }
 
+/*
+ * A line id that was there before is found by a hash table; the first line
+ * that has it is named.
+ */
 void
 saga_rules_lines(SagaCheck *check)
 {
@@ -251,6 +269,10 @@ saga_rules_lines(SagaCheck *check)
 		check_presence(check, line, i);
 		if (line->id)
 		{
+			/*
+			 * ids are the document's own strings, and live longer than the
+			 * table
+			 */
 			entry = line_ids_insert(ids, line->id, &found);
 			if (found)
 				WARN_AT("INV-LINE-ID", at_line(i, "id"), "found %s, which line %d has too",

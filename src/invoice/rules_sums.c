@@ -2,6 +2,12 @@
  * rules_sums.c
  *		Rules on the rows of the VAT breakdown and on the totals: what must be
  *		there, how many decimals it has, and the sums of the sender.
+ *
+ * What the sender declares is compared with what follows from his own figures
+ * one level below: the breakdown with its bases, totals with lines,
+ * allowances and rows.  So one wrong figure is reported once, and not again
+ * in every sum above it.  Without totals (compute mode) only what is given is
+ * looked at.
  */
 #include "postgres.h"
 
@@ -12,6 +18,7 @@
 
 /* ---------- rows of the breakdown ---------- */
 
+/* The JSON pointer to a member of a row of the breakdown. */
 static char *
 at_row(int i, const char *member)
 {
@@ -53,6 +60,10 @@ check_exemption_code(SagaCheck *check, const SagaVatRow *row, int i)
 		CODE_AT(SAGA_FATAL, "BR-CL-22", SAGA_CODES_EXEMPTION_REASON, code, at_row(i, "exemption_reason_code"));
 }
 
+/*
+ * Amounts of a row must be there only when the document has totals; otherwise
+ * they are computed.
+ */
 void
 saga_rules_breakdown(SagaCheck *check)
 {
@@ -111,6 +122,7 @@ check_total_of(SagaCheck *check, const char *rule, const char *location, const S
 	check_sum(check, rule, location, found->value, expected, what);
 }
 
+/* Which totals EN 16931 asks for. */
 static void
 check_presence(SagaCheck *check, const SagaTotals *totals)
 {
@@ -130,6 +142,7 @@ check_presence(SagaCheck *check, const SagaTotals *totals)
 				 "the VAT in %s is missing, which tax_currency asks for", doc->tax_currency);
 }
 
+/* No total may have more decimals than amounts are compared at. */
 static void
 check_decimals(SagaCheck *check, const SagaTotals *totals)
 {
@@ -179,6 +192,10 @@ sum_of_lines(SagaCheck *check)
 	return check->line_total;
 }
 
+/*
+ * Each total from those before it.  Where an operand is missing, expected is
+ * NULL and the sum is skipped.
+ */
 static void
 check_sums(SagaCheck *check, const SagaTotals *totals)
 {
@@ -215,6 +232,10 @@ check_sums(SagaCheck *check, const SagaTotals *totals)
 			  "tax_inclusive - prepaid_amount + rounding_amount");
 }
 
+/*
+ * Prepaid and rounding amounts stand outside of totals, so they are looked at
+ * in either mode.
+ */
 void
 saga_rules_sums(SagaCheck *check)
 {

@@ -2,6 +2,11 @@
  * rules_vat.c
  *		Rules of the VAT categories.  They are the same dozen for each, with
  *		differences that a table can say.
+ *
+ * Rules have numbers 01 to 10 in each category, as EN 16931 numbers them;
+ * rule_id() makes their names.  A category that the table has no prefix for
+ * (B, which is Italy's alone) has no rules.  Begin reading with
+ * saga_rules_vat.
  */
 #include "postgres.h"
 
@@ -54,6 +59,7 @@ rule_id(SagaVatCategory category, int number)
 	return psprintf("%s-%02d", category_rules[category].prefix, number);
 }
 
+/* False also for what is absent or no category at all. */
 static bool
 has_rules(SagaVatCategory category)
 {
@@ -62,6 +68,11 @@ has_rules(SagaVatCategory category)
 
 /* ---------- 01: rows of the breakdown ---------- */
 
+/*
+ * A category that is used needs its row.  With rates it may have several,
+ * without one exactly; a row that nothing belongs to is a fault only where
+ * rates make rows.
+ */
 static void
 check_rows(SagaCheck *check, SagaVatCategory category)
 {
@@ -83,6 +94,7 @@ check_rows(SagaCheck *check, SagaVatCategory category)
 
 /* ---------- 02, 03, 04: identifiers of the parties ---------- */
 
+/* Outside the scope of VAT nobody acts with a VAT number. */
 static void
 forbid_vat_id(SagaCheck *check, const SagaParty *party, const char *rule, const char *location)
 {
@@ -91,6 +103,10 @@ forbid_vat_id(SagaCheck *check, const SagaParty *party, const char *rule, const 
 				 saga_report_quote(party->vat_id, strlen(party->vat_id)));
 }
 
+/*
+ * number is 2, 3 or 4, by where the category is used, which "where" says for
+ * people.  The representative stands in for the seller.
+ */
 static void
 check_ids(SagaCheck *check, SagaVatCategory category, int number, const char *where)
 {
@@ -129,6 +145,7 @@ check_ids(SagaCheck *check, SagaVatCategory category, int number, const char *wh
 
 /* ---------- 05, 06, 07: rates ---------- */
 
+/* number is 5, 6 or 7, by the list that the item is in. */
 static void
 check_rate(SagaCheck *check, SagaVatCategory category, int number, const SagaDecimal *rate,
 		   int i, const char *list)
@@ -169,6 +186,7 @@ check_rate(SagaCheck *check, SagaVatCategory category, int number, const SagaDec
 				 expected[rule], saga_vat_code(category));
 }
 
+/* Of everything that has a category: lines, then allowances, then charges. */
 static void
 check_rates(SagaCheck *check)
 {
@@ -198,6 +216,11 @@ check_rates(SagaCheck *check)
 
 /* ---------- 08, 09, 10: amounts and reasons of a row ---------- */
 
+/*
+ * The taxable amount against the sum of what belongs to the row.  With rates
+ * less than 1.00 is tolerated, as EN 16931 has it, and any difference is a
+ * warning of ours.
+ */
 static void
 check_row_base(SagaCheck *check, const SagaVatRow *row, int i)
 {
@@ -231,6 +254,10 @@ check_row_base(SagaCheck *check, const SagaVatRow *row, int i)
 				dec_text(found), dec_text(group->base), code);
 }
 
+/*
+ * Zero for categories without rates; base times rate, within 1.00, for the
+ * others.
+ */
 static void
 check_row_tax(SagaCheck *check, const SagaVatRow *row, int i)
 {
@@ -253,6 +280,7 @@ check_row_tax(SagaCheck *check, const SagaVatRow *row, int i)
 				 saga_vat_code(row->category));
 }
 
+/* A reason where tax is not charged, and none where it is. */
 static void
 check_row_reason(SagaCheck *check, const SagaVatRow *row, int i)
 {
@@ -266,6 +294,7 @@ check_row_reason(SagaCheck *check, const SagaVatRow *row, int i)
 			 saga_vat_code(row->category));
 }
 
+/* Amounts only when totals are declared: they are computed else. */
 static void
 check_row(SagaCheck *check, const SagaVatRow *row, int i)
 {
@@ -280,6 +309,7 @@ check_row(SagaCheck *check, const SagaVatRow *row, int i)
 
 /* ---------- intra-community supply, and outside the scope of VAT ---------- */
 
+/* An intra-community supply must say when and where to. */
 static void
 check_delivery(SagaCheck *check)
 {
@@ -295,6 +325,7 @@ check_delivery(SagaCheck *check)
 		FATAL_AT("BR-IC-12", "/delivery/address/country", "VAT category K needs the country of delivery");
 }
 
+/* One item of a document that is outside the scope of VAT. */
 static void
 only_o(SagaCheck *check, const char *rule, SagaVatCategory found, const char *list, int i, const char *member)
 {
@@ -303,6 +334,10 @@ only_o(SagaCheck *check, const char *rule, SagaVatCategory found, const char *li
 				 found == SAGA_VAT_UNKNOWN ? "no known VAT category" : saga_vat_code(found));
 }
 
+/*
+ * With category O nothing else may be on the invoice; each list has a rule of
+ * its own for that.
+ */
 static void
 check_only_o(SagaCheck *check)
 {
@@ -325,6 +360,10 @@ check_only_o(SagaCheck *check)
 			   "charges", i, "vat_category");
 }
 
+/*
+ * Rows are looked for when the document has totals or a breakdown: a document
+ * without either leaves them to us.
+ */
 void
 saga_rules_vat(SagaCheck *check)
 {

@@ -1,6 +1,10 @@
 /*
  * sql.c
  *		The SQL functions: validate, calculate, check, and the code lists.
+ *
+ * Each function reads and checks the document anew, in the caller's context:
+ * nothing is kept between calls.  Amounts leave as text with the decimals of
+ * the currency, because many a reader of JSON would lose them in a number.
  */
 #include "postgres.h"
 
@@ -70,6 +74,7 @@ run_check(SagaCheck *check, SagaReport *report, Datum json, int per_rule)
 
 /* ---------- jsonb ---------- */
 
+/* The token says what it is: a key, a value or an element. */
 static void
 push_text(JsonbParseState **state, JsonbIteratorToken token, const char *value)
 {
@@ -81,6 +86,7 @@ push_text(JsonbParseState **state, JsonbIteratorToken token, const char *value)
 	pushJsonbValue(state, token, &jbv);
 }
 
+/* A key and its text. */
 static void
 push_member(JsonbParseState **state, const char *name, const char *value)
 {
@@ -88,6 +94,7 @@ push_member(JsonbParseState **state, const char *name, const char *value)
 	push_text(state, WJB_VALUE, value);
 }
 
+/* Rounded to the minor unit of the currency. */
 static void
 push_amount(JsonbParseState **state, const SagaCheck *check, const char *name, Numeric amount)
 {
@@ -140,6 +147,7 @@ push_result(JsonbParseState **state, const SagaCheck *check)
 	return pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
+/* The report as an array, in its order. */
 static void
 push_findings(JsonbParseState **state, const SagaReport *report)
 {
@@ -231,6 +239,10 @@ saga_invoice_storable(PG_FUNCTION_ARGS)
 
 /* ---------- sets ---------- */
 
+/*
+ * The first call of a set-returning function: its row type, blessed, in the
+ * memory that lives over all calls.
+ */
 static FuncCallContext *
 start_set(FunctionCallInfo fcinfo)
 {

@@ -74,6 +74,7 @@ saga_invoice_guc_define(void)
 
 /* ---------- walking over the text ---------- */
 
+/* The white space of JSON; p may be at the end. */
 static inline const char *
 skip_blanks(const char *p, const char *end)
 {
@@ -152,6 +153,7 @@ next_member(const char **p, const char *end, Slice *key, Slice *value)
 	return true;
 }
 
+/* False for what is absent. */
 static inline bool
 slice_begins(const Slice *slice, char c)
 {
@@ -225,6 +227,10 @@ decode_unicode(const char *p, const char *end, StringInfo out)
 	return p + size;
 }
 
+/*
+ * The slice has its quotes.  Escapes are resolved as far as text can hold
+ * them.
+ */
 static void
 decode_string(const Slice *slice, StringInfo out)
 {
@@ -337,6 +343,10 @@ find_members(const char *p, const char *end, Wanted *wanted)
 	}
 }
 
+/*
+ * The first entry of "ids", of which seller_key() makes a key when nothing
+ * better is there.
+ */
 static void
 find_first_id(Party *party)
 {
@@ -357,6 +367,7 @@ find_first_id(Party *party)
 	}
 }
 
+/* Anything but an object has no members. */
 static void
 find_party(const Slice *slice, Party *party)
 {
@@ -444,6 +455,7 @@ seller_key(const Party *seller)
 	return NULL;
 }
 
+/* NULL for what is too long to be one. */
 static char *
 type_code(const Slice *slice)
 {
@@ -465,6 +477,10 @@ issue_date(const Slice *slice, DateADT *date)
 	return true;
 }
 
+/*
+ * Raises for a document that is too large, or is no object.  The size is that
+ * of the text as it came.
+ */
 static void
 check_document(const char *p, const char *end)
 {
@@ -483,6 +499,10 @@ check_document(const char *p, const char *end)
 				 errhint("Send one invoice as {\"number\": ..., \"seller\": {...}, ...}; use invoice_submit_batch for an array.")));
 }
 
+/*
+ * Raises for a key that is missing or too long; "what" names it.  The value
+ * is shown to nobody.
+ */
 static void
 check_key(const char *what, const char *text, const char *hint)
 {

@@ -4,6 +4,13 @@
  *
  *		call: 'States.' name '(' [arg (',' arg)*] ')'
  *		arg:  path | call | 'text' | number | true | false | null
+ *
+ * Parsing and evaluation share nothing but SagaExpr: begin reading with
+ * saga_expr_parse and saga_expr_value.  An expression is parsed once, when a
+ * definition is saved or loaded, and knows by then which function it calls
+ * and that the number of arguments is right; types are looked at by the
+ * functions themselves.  The text of a call is kept for the messages of its
+ * failure.
  */
 #include "postgres.h"
 
@@ -50,6 +57,10 @@ scan_text(SagaScanner *s, SagaExpr *expr)
 	return true;
 }
 
+/*
+ * Anything that begins none of the other arguments comes here, so that the
+ * message names all that could stand there.
+ */
 static bool
 scan_number(SagaScanner *s, SagaExpr *expr)
 {
@@ -65,6 +76,10 @@ scan_number(SagaScanner *s, SagaExpr *expr)
 	return true;
 }
 
+/*
+ * Reads an argument, or the expression as a whole.  Calls can be nested down
+ * to SAGA_MAX_NESTING, which scan_call() counts.
+ */
 static SagaExpr *
 scan_arg(SagaScanner *s)
 {
@@ -93,6 +108,7 @@ scan_arg(SagaScanner *s)
 	{
 		expr->kind = SAGA_EXPR_LITERAL;
 		expr->literal.type = jbvBool;
+		/* "true" and "false" differ in the last letter but one */
 		expr->literal.val.boolean = s->pos[-2] == 'u';
 	}
 	else
@@ -100,6 +116,7 @@ scan_arg(SagaScanner *s)
 	return ok ? expr : NULL;
 }
 
+/* Reads the arguments behind "(", the closing one included. */
 static bool
 scan_args(SagaScanner *s, SagaExpr *expr)
 {
@@ -129,6 +146,7 @@ scan_args(SagaScanner *s, SagaExpr *expr)
 	}
 }
 
+/* The message ends with a comma, since the scanner adds the position. */
 static bool
 check_arg_count(SagaScanner *s, const SagaExpr *expr)
 {
@@ -146,6 +164,10 @@ check_arg_count(SagaScanner *s, const SagaExpr *expr)
 						   f->name, expr->nargs, f->min_args, f->max_args);
 }
 
+/*
+ * Reads a call at "States.".  The nesting is not counted down on errors,
+ * since nothing is read after one.
+ */
 static SagaExpr *
 scan_call(SagaScanner *s)
 {
@@ -181,6 +203,10 @@ scan_call(SagaScanner *s)
 	return expr;
 }
 
+/*
+ * NULL and *error when the whole text is no expression.  Blanks may stand
+ * behind a call, not behind a path.
+ */
 SagaExpr *
 saga_expr_parse(const char *text, char **error)
 {
@@ -201,6 +227,7 @@ saga_expr_parse(const char *text, char **error)
 
 /* ---------- evaluation ---------- */
 
+/* The fault of a path argument that leads nowhere, in AWS's words. */
 static bool
 arg_missing(const SagaExpr *call, const SagaPath *path, const SagaScope *scope, SagaFault *fault)
 {
@@ -215,6 +242,10 @@ arg_missing(const SagaExpr *call, const SagaPath *path, const SagaScope *scope, 
  */
 #define MAX_MEMORY	((Size) 512 * 1024 * 1024)
 
+/*
+ * Looked at before each part is evaluated; the limit may be passed by what a
+ * single part takes.
+ */
 static bool
 has_memory(SagaFault *fault)
 {
@@ -222,6 +253,11 @@ has_memory(SagaFault *fault)
 		saga_fault(fault, "States.DataLimitExceeded", "The evaluation takes more than %zu bytes of memory.", MAX_MEMORY);
 }
 
+/*
+ * Evaluates the arguments from left to right and calls the function.  The
+ * arguments may point into the scope's documents, the result into the
+ * arguments.
+ */
 static bool
 call_value(const SagaExpr *expr, const SagaScope *scope, JsonbValue *result, SagaFault *fault)
 {
@@ -265,6 +301,10 @@ call_value(const SagaExpr *expr, const SagaScope *scope, JsonbValue *result, Sag
 	return expr->intrinsic->eval(&call);
 }
 
+/*
+ * False and a fault when there is no value.  *result may point into the
+ * scope's documents: it is valid as long as these.
+ */
 bool
 saga_expr_value(const SagaExpr *expr, const char *field, const SagaScope *scope,
 				JsonbValue *result, SagaFault *fault)
@@ -281,6 +321,10 @@ saga_expr_value(const SagaExpr *expr, const char *field, const SagaScope *scope,
 	return found == SAGA_FOUND;
 }
 
+/*
+ * As saga_expr_value, but makes a jsonb of it; a plain "$" is the document
+ * itself.
+ */
 Jsonb *
 saga_expr_eval(const SagaExpr *expr, const SagaScope *scope, SagaFault *fault)
 {

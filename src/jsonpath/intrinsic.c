@@ -1,6 +1,11 @@
 /*
  * intrinsic.c
  *		The table of intrinsic functions, and how they look at their arguments.
+ *
+ * The number of arguments is checked against this table when an expression is
+ * parsed, so that no function looks at it again except those with a varying
+ * number.  Names are sorted for people; with so few of them a search from the
+ * beginning will do.
  */
 #include "postgres.h"
 
@@ -29,6 +34,10 @@ static const SagaIntrinsic intrinsics[] =
 	{"UUID", 0, 0, saga_intrinsic_uuid},
 };
 
+/*
+ * NULL: there is none of that name, which comes without "States." and is not
+ * terminated.
+ */
 const SagaIntrinsic *
 saga_intrinsic_find(const char *name, int len)
 {

@@ -1,6 +1,9 @@
 /*
  * intrinsic_args.c
  *		Arguments of intrinsic functions, and what is said of wrong ones.
+ *
+ * The functions here check one argument, count it from 1 in messages as AWS
+ * does, and return false with the fault set, so that callers can chain them.
  */
 #include "postgres.h"
 
@@ -9,6 +12,10 @@
 #include "utils/numeric.h"
 #include "jsonpath/jsonpath_private.h"
 
+/*
+ * The whole call is shown as it is written, so that a nested one can be told
+ * from the one around it.
+ */
 bool
 saga_call_fault(SagaCall *call, const char *fmt, ...)
 {
@@ -22,6 +29,7 @@ saga_call_fault(SagaCall *call, const char *fmt, ...)
 					  "The function '%s' had the following error: %s", call->expr->text, message);
 }
 
+/* *result points to the argument, which is not copied. */
 bool
 saga_call_string(SagaCall *call, int arg, const JsonbValue **result)
 {
@@ -32,6 +40,7 @@ saga_call_string(SagaCall *call, int arg, const JsonbValue **result)
 	return true;
 }
 
+/* *result points to the argument, in whatever representation it has. */
 bool
 saga_call_array(SagaCall *call, int arg, const JsonbValue **result)
 {
@@ -61,6 +70,10 @@ round_numeric(Numeric n, int64 *result)
 	return true;
 }
 
+/*
+ * Fractions are rounded, as AWS's functions do with every number that they
+ * count with.
+ */
 bool
 saga_call_int(SagaCall *call, int arg, int64 *result)
 {

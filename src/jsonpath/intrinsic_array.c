@@ -1,6 +1,11 @@
 /*
  * intrinsic_array.c
  *		Intrinsic functions on arrays.
+ *
+ * The bytes of elements are never copied: a result is an array of JsonbValue
+ * that point into the arguments.  Only where elements are compared with each
+ * other is the array made a single jsonb first, because each comparison would
+ * otherwise make one.
  */
 #include "postgres.h"
 
@@ -48,6 +53,7 @@ flatten(SagaCall *call, JsonbValue *v)
 	return true;
 }
 
+/* States.Array: the arguments themselves are the elements. */
 bool
 saga_intrinsic_array(SagaCall *call)
 {
@@ -55,6 +61,10 @@ saga_intrinsic_array(SagaCall *call)
 	return true;
 }
 
+/*
+ * States.ArrayPartition: parts share the elements of the argument; the last
+ * one may be shorter.
+ */
 bool
 saga_intrinsic_array_partition(SagaCall *call)
 {
@@ -70,6 +80,7 @@ saga_intrinsic_array_partition(SagaCall *call)
 	if (size <= 0)
 		return saga_call_fault(call, "The chunk size must be a positive integer");
 	elems = elements(array, &n);
+	/* from here on it fits an int, as start + size must */
 	size = Min(size, Max(n, 1));
 	parts = palloc_extended(mul_size(n / size + 1, sizeof(JsonbValue)), MCXT_ALLOC_HUGE);
 	for (int start = 0; start < n; start += size)
@@ -81,6 +92,7 @@ saga_intrinsic_array_partition(SagaCall *call)
 	return true;
 }
 
+/* States.ArrayContains: equal as JSON, so that 1 and 1.0 are the same. */
 bool
 saga_intrinsic_array_contains(SagaCall *call)
 {
@@ -99,6 +111,10 @@ saga_intrinsic_array_contains(SagaCall *call)
 	return true;
 }
 
+/*
+ * States.ArrayRange: both ends are included, and more than a thousand items
+ * are refused, as at AWS.
+ */
 bool
 saga_intrinsic_array_range(SagaCall *call)
 {
@@ -119,6 +135,7 @@ saga_intrinsic_array_range(SagaCall *call)
 		if (n == MAX_RANGE_ITEMS)
 			return saga_call_fault(call, "The range has more than %d items", MAX_RANGE_ITEMS);
 		saga_value_set_int(&elems[n++], from);
+		/* no further number exists, so the range ends here */
 		if (pg_add_s64_overflow(from, step, &from))
 			break;
 	}
@@ -126,6 +143,7 @@ saga_intrinsic_array_range(SagaCall *call)
 	return true;
 }
 
+/* States.ArrayGetItem: counted from 0, and not from the end. */
 bool
 saga_intrinsic_array_get_item(SagaCall *call)
 {
@@ -157,6 +175,10 @@ typedef struct UniqueItem
 	int			position;
 } UniqueItem;
 
+/*
+ * By value; of equals the one that came first, as qsort keeps no order of its
+ * own.
+ */
 static int
 compare_items(const void *a, const void *b)
 {
@@ -171,6 +193,7 @@ compare_items(const void *a, const void *b)
 	return cmp;
 }
 
+/* Back to the order of the argument. */
 static int
 compare_positions(const void *a, const void *b)
 {
@@ -208,6 +231,11 @@ saga_intrinsic_array_unique(SagaCall *call)
 	}
 	qsort(items, unique, sizeof(UniqueItem), compare_positions);
 	for (int i = 0; i < unique; i++)
+
+		/*
+		 * elements() has made this array: after flatten() the argument is no
+		 * jbvArray, whose own elements it would return
+		 */
 		elems[i] = items[i].value;
 	saga_value_set_array(call->result, elems, unique);
 	return true;

@@ -1,6 +1,10 @@
 /*
  * intrinsic_math.c
  *		Intrinsic functions on numbers, and States.UUID.
+ *
+ * Whole numbers only: arguments are rounded to int64 and a result beyond it
+ * is a fault.  Random bits come from the scope, since nothing here has a
+ * source of its own.
  */
 #include "postgres.h"
 
@@ -8,6 +12,7 @@
 
 #include "jsonpath/jsonpath_private.h"
 
+/* States.MathAdd; a difference is the sum with a negative number. */
 bool
 saga_intrinsic_math_add(SagaCall *call)
 {
@@ -55,6 +60,11 @@ saga_intrinsic_math_random(SagaCall *call)
 		bits = seeded((uint64) seed);
 	}
 	else
+
+		/*
+		 * the bias of the remainder below is far below what anybody could see
+		 * in a draw
+		 */
 		bits = call->scope->random(call->scope->random_arg);
 	range = (uint64) to - (uint64) from;
 	saga_value_set_int(call->result, (int64) ((uint64) from + bits % range));

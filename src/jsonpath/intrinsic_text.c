@@ -1,6 +1,11 @@
 /*
  * intrinsic_text.c
  *		Intrinsic functions on strings, JSON texts and encodings.
+ *
+ * Results are bounded by what a jsonb can hold (SAGA_VALUE_MAX_SIZE): a
+ * longer one is the fault States.DataLimitExceeded and no error.  The
+ * database's encoding matters only where bytes are meant, as for Base64 and
+ * digests; these work on UTF-8 in every database.
  */
 #include "postgres.h"
 
@@ -16,6 +21,7 @@
 #include "jsonpath/jsonpath_private.h"
 #include "common/compat.h"
 
+/* The fault of a result beyond the limit; always false. */
 static bool
 too_large(SagaCall *call)
 {
@@ -70,6 +76,7 @@ saga_intrinsic_format(SagaCall *call)
 
 /* ---------- JSON ---------- */
 
+/* JSON's white space alone; true of an empty text. */
 static bool
 is_blank(const char *s, int len)
 {
@@ -81,6 +88,10 @@ is_blank(const char *s, int len)
 	return len == 0;
 }
 
+/*
+ * States.StringToJson.  What is no JSON, or more than jsonb can hold, is a
+ * fault.
+ */
 bool
 saga_intrinsic_string_to_json(SagaCall *call)
 {
@@ -102,6 +113,7 @@ saga_intrinsic_string_to_json(SagaCall *call)
 	return true;
 }
 
+/* States.JsonToString: JSON without blanks. */
 bool
 saga_intrinsic_json_to_string(SagaCall *call)
 {
@@ -114,6 +126,7 @@ saga_intrinsic_json_to_string(SagaCall *call)
 	return true;
 }
 
+/* False at the end; the pair stays as it was then. */
 static bool
 next_pair(SagaChildren *c, JsonbPair *pair)
 {
@@ -157,6 +170,10 @@ merge_objects(const JsonbValue *a, const JsonbValue *b, JsonbValue *result)
 	result->val.object.nPairs = n;
 }
 
+/*
+ * States.JsonMerge: shallow alone, as at AWS, whose third argument must be
+ * false, too.
+ */
 bool
 saga_intrinsic_json_merge(SagaCall *call)
 {
@@ -204,6 +221,7 @@ saga_intrinsic_base64_encode(SagaCall *call)
 	if (!saga_call_string(call, 0, &s))
 		return false;
 	bytes = utf8_bytes(s, &len);
+	/* four bytes for three: looked at before anything is allocated */
 	if (len > SAGA_VALUE_MAX_SIZE / 2)
 		return too_large(call);
 	size = pg_b64_enc_len(len) + 1;
@@ -252,6 +270,11 @@ static const struct
 	{"SHA-512", PG_SHA512, PG_SHA512_DIGEST_LENGTH},
 };
 
+/*
+ * False when the server's library refuses the digest, as OpenSSL under FIPS
+ * does with MD5.  The context is freed on every path, since it can hold
+ * memory of the library's own.
+ */
 static bool
 compute_digest(pg_cryptohash_type type, const char *data, int len, uint8 *digest, int digest_len)
 {
@@ -267,6 +290,10 @@ compute_digest(pg_cryptohash_type type, const char *data, int len, uint8 *digest
 	return ok;
 }
 
+/*
+ * States.Hash: of a string its bytes are hashed, of anything else its JSON
+ * text.  Hexadecimal digits in lower case.
+ */
 bool
 saga_intrinsic_hash(SagaCall *call)
 {
@@ -308,6 +335,7 @@ saga_intrinsic_hash(SagaCall *call)
 
 /* ---------- States.StringSplit ---------- */
 
+/* Whether a character, of one or more bytes, is among those that split. */
 static bool
 is_delimiter(const char *c, int len, const JsonbValue *delimiters)
 {

@@ -29,10 +29,10 @@ typedef struct SagaStep
 	bool		descend;		/* after "..": in every container from here down */
 	int			count;			/* names, indexes */
 	JsonbValue *names;
-	int32	   *indexes;
+	int32	   *indexes;		/* negative ones count from the end */
 	bool		has_from,
 				has_to;
-	int32		from,
+	int32		from,			/* of a slice; without one, that end of the array */
 				to;
 	SagaFilter *filter;
 } SagaStep;
@@ -123,9 +123,9 @@ typedef enum SagaFound
 /* Bounds what one evaluation may visit: "$..*..*..*" explodes. */
 typedef struct SagaBudget
 {
-	int64		nodes;
-	Size		bytes;
-	bool		spent;
+	int64		nodes;			/* that may still be visited */
+	Size		bytes;			/* that matches and sums may still take */
+	bool		spent;			/* nothing more may be visited: all give up */
 } SagaBudget;
 
 extern SagaFound saga_path_value(const SagaPath *path, const SagaScope *scope,

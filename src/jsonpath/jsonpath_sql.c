@@ -2,6 +2,9 @@
  * jsonpath_sql.c
  *		SQL functions that evaluate a single path, template or rule.  They
  *		make a person's experiments, and our tests, independent of a machine.
+ *
+ * A fault becomes an error here, with its name in the message and its cause
+ * as detail: in a workflow Retry and Catch would see it.
  */
 #include "postgres.h"
 
@@ -15,6 +18,7 @@ PG_FUNCTION_INFO_V1(saga_eval_template);
 PG_FUNCTION_INFO_V1(saga_eval_choice);
 PG_FUNCTION_INFO_V1(saga_eval_result_path);
 
+/* Raises when the system has no random bits to give. */
 static uint64
 random_bits(void *arg)
 {
@@ -27,6 +31,10 @@ random_bits(void *arg)
 	return bits;
 }
 
+/*
+ * The scope's callback for "$$", when the context was passed as an argument;
+ * NULL: none.
+ */
 static Jsonb *
 given_context(void *arg)
 {
@@ -50,6 +58,7 @@ get_scope(FunctionCallInfo fcinfo, SagaScope *scope)
 	return true;
 }
 
+/* Raises; location is a JSON pointer, or NULL where there is only one text. */
 static void
 report_parse_error(const char *what, const char *error, const char *location)
 {
@@ -60,6 +69,7 @@ report_parse_error(const char *what, const char *error, const char *location)
 			 errdetail("At \"%s\": %s.", location, error)));
 }
 
+/* Raises if there is a fault, else does nothing. */
 static void
 report_fault(const SagaFault *fault)
 {
@@ -70,6 +80,10 @@ report_fault(const SagaFault *fault)
 				 errdetail("%s", fault->cause)));
 }
 
+/*
+ * saga.eval_path(path, input, context, variables): a path or a call, as the
+ * value of a ".$" member.
+ */
 Datum
 saga_eval_path(PG_FUNCTION_ARGS)
 {
@@ -89,6 +103,10 @@ saga_eval_path(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(result);
 }
 
+/*
+ * saga.eval_template(template, input, context, variables): what Parameters or
+ * ResultSelector make of the input.
+ */
 Datum
 saga_eval_template(PG_FUNCTION_ARGS)
 {
@@ -111,6 +129,10 @@ saga_eval_template(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(result);
 }
 
+/*
+ * saga.eval_choice(rule, input, context, variables): whether a rule of a
+ * Choice state applies.
+ */
 Datum
 saga_eval_choice(PG_FUNCTION_ARGS)
 {
@@ -133,6 +155,10 @@ saga_eval_choice(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(result);
 }
 
+/*
+ * saga.eval_result_path(path, input, result): what a state's ResultPath makes
+ * of the two.
+ */
 Datum
 saga_eval_result_path(PG_FUNCTION_ARGS)
 {

@@ -1,6 +1,15 @@
 /*
  * path_eval.c
  *		Evaluates a JSONPath over jsonb in place.
+ *
+ * A definite path (names and indexes only) is followed step by step in a
+ * loop.  Any other is walked: walk() handles the step that a node has come to
+ * and calls itself for what the step selects; what has passed all steps is
+ * collected.  Values are never copied: matches point into the document.
+ *
+ * Every visit takes from the budget, which filters within the path share.
+ * When it is spent everything returns as soon as it can, and the result is
+ * SAGA_FAULT: a path of a few characters could otherwise run for hours.
  */
 #include "postgres.h"
 
@@ -32,6 +41,7 @@ static void walk(Walk *w, int step_no, const JsonbValue *node);
 
 /* ---------- one match at most ---------- */
 
+/* A negative index counts from the end: -1 is the last. */
 static bool
 element_from_end(const JsonbValue *array, int32 index, JsonbValue *result)
 {
@@ -58,6 +68,7 @@ pick_members(const SagaStep *step, const JsonbValue *object, JsonbValue *result)
 							  step->names[i].val.string.len, &pairs[n].value))
 			pairs[n++].key = step->names[i];
 	}
+	/* pairs must be sorted and unique, and the path may name a member twice */
 	qsort(pairs, n, sizeof(JsonbPair), saga_pair_compare);
 	for (int i = 0; i < n; i++)
 	{
@@ -70,6 +81,10 @@ pick_members(const SagaStep *step, const JsonbValue *object, JsonbValue *result)
 	return true;
 }
 
+/*
+ * False: a step leads nowhere.  No budget is needed, as the path has
+ * MAX_STEPS at most.
+ */
 static bool
 definite_value(const SagaPath *path, const JsonbValue *root, JsonbValue *result)
 {
@@ -98,6 +113,10 @@ definite_value(const SagaPath *path, const JsonbValue *root, JsonbValue *result)
 
 /* ---------- any number of matches ---------- */
 
+/*
+ * Adds a match.  Its size counts as if it were copied, because the array of
+ * all matches will be a jsonb in the end.
+ */
 static void
 collect(Walk *w, const JsonbValue *node)
 {
@@ -120,6 +139,9 @@ collect(Walk *w, const JsonbValue *node)
 	w->items[w->nitems++] = *node;
 }
 
+/*
+ * Elements from..to - 1; bounds beyond the array are cut to it, as in Python.
+ */
 static void
 walk_slice(Walk *w, int step_no, const JsonbValue *node)
 {
@@ -142,6 +164,7 @@ walk_slice(Walk *w, int step_no, const JsonbValue *node)
 	}
 }
 
+/* All members of an array or object, or those that the filter takes. */
 static void
 walk_children(Walk *w, int step_no, const JsonbValue *node, const SagaFilter *filter)
 {
@@ -203,6 +226,10 @@ walk_step(Walk *w, int step_no, const JsonbValue *node)
 	}
 }
 
+/*
+ * "..": applies the step to this node and to everything below it, parents
+ * before their children.
+ */
 static void
 walk_descend(Walk *w, int step_no, const JsonbValue *node)
 {
@@ -226,6 +253,7 @@ walk_descend(Walk *w, int step_no, const JsonbValue *node)
 	}
 }
 
+/* Takes a node that has passed the steps before step_no. */
 static void
 walk(Walk *w, int step_no, const JsonbValue *node)
 {
@@ -264,6 +292,10 @@ add_number(Numeric *sum, Numeric n, bool owned, SagaBudget *budget)
 	return !budget->spent;
 }
 
+/*
+ * min, max, sum or avg of the numbers in an array; others are passed over.
+ * False: there are none, or the result is too large.
+ */
 static bool
 fold_numbers(SagaPathFunction function, const JsonbValue *array, SagaBudget *budget, JsonbValue *result)
 {
@@ -288,6 +320,11 @@ fold_numbers(SagaPathFunction function, const JsonbValue *array, SagaBudget *bud
 				acc = c.value.val.numeric;
 		}
 		else
+
+			/*
+			 * up to the second number acc is the document's own, which must
+			 * not be freed
+			 */
 			failed = !add_number(&acc, c.value.val.numeric, n > 2, budget);
 	}
 	if (!failed && function == SAGA_PATH_AVG && n > 0)
@@ -303,6 +340,7 @@ fold_numbers(SagaPathFunction function, const JsonbValue *array, SagaBudget *bud
 	return true;
 }
 
+/* The names in jsonb's order, shorter ones first. */
 static bool
 object_keys(const JsonbValue *object, JsonbValue *result)
 {
@@ -341,6 +379,10 @@ apply_function(SagaPathFunction function, const JsonbValue *v, SagaBudget *budge
 
 /* ---------- evaluation ---------- */
 
+/*
+ * NULL: there is no such document.  The context is built when a path first
+ * asks for it, as most never do.
+ */
 static Jsonb *
 root_jsonb(const SagaPath *path, const SagaScope *scope)
 {
@@ -358,6 +400,7 @@ root_jsonb(const SagaPath *path, const SagaScope *scope)
 	return NULL;
 }
 
+/* What the path begins at; within a filter "@" is the node that is tested. */
 static bool
 root_value(const SagaPath *path, const SagaScope *scope, const JsonbValue *current, JsonbValue *result)
 {
@@ -376,6 +419,11 @@ root_value(const SagaPath *path, const SagaScope *scope, const JsonbValue *curre
 	return true;
 }
 
+/*
+ * As saga_path_value, with the budget and the current node of the path around
+ * it.  SAGA_FAULT means that the budget is spent: the caller says so in its
+ * own words.
+ */
 SagaFound
 saga_path_value_from(const SagaPath *path, const SagaScope *scope, const JsonbValue *current,
 					 SagaBudget *budget, JsonbValue *result)
@@ -406,6 +454,10 @@ saga_path_value_from(const SagaPath *path, const SagaScope *scope, const JsonbVa
 	return SAGA_FOUND;
 }
 
+/*
+ * The value itself, pointing into the document where it can.  SAGA_MISSING
+ * leaves the fault to the caller, who knows what the path was for.
+ */
 SagaFound
 saga_path_value(const SagaPath *path, const SagaScope *scope, JsonbValue *result, SagaFault *fault)
 {
@@ -441,6 +493,10 @@ normal_form(const SagaPath *path)
 	return buf.data;
 }
 
+/*
+ * A message is read by people and stored in a history, so that it must not
+ * grow with the data.
+ */
 char *
 saga_path_input(const SagaPath *path, const SagaScope *scope)
 {
@@ -458,6 +514,10 @@ saga_path_input(const SagaPath *path, const SagaScope *scope)
 	return input.data;
 }
 
+/*
+ * Always false.  Of a variable it says that it is not defined, rather than
+ * that the path is wrong, if that is all.
+ */
 bool
 saga_path_missing(const SagaPath *path, const char *field, const SagaScope *scope, SagaFault *fault)
 {
@@ -479,6 +539,7 @@ saga_path_missing(const SagaPath *path, const char *field, const SagaScope *scop
 					  path->text, field, saga_path_input(path, scope));
 }
 
+/* "$" and the like give the document without a copy. */
 Jsonb *
 saga_path_eval_field(const SagaPath *path, const char *field, const SagaScope *scope, SagaFault *fault)
 {
@@ -503,6 +564,7 @@ saga_path_eval_field(const SagaPath *path, const char *field, const SagaScope *s
 	}
 }
 
+/* For InputPath and OutputPath, whose message has another form. */
 Jsonb *
 saga_path_eval(const SagaPath *path, const SagaScope *scope, SagaFault *fault)
 {

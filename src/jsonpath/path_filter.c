@@ -6,6 +6,12 @@
  *		unary: '!' unary | '(' or ')' | operand [operator operand]
  *
  * An operand alone must be a path and asks whether it leads anywhere.
+ *
+ * Begin reading with scan_or() for the syntax and saga_filter_match() for the
+ * meaning.  A filter is a tree of comparisons; its paths are evaluated anew
+ * for each node that is tested, out of the budget of the path around it.
+ * Nothing in a filter is a fault, except that the budget may be spent: what
+ * is not there or of another type does not match.
  */
 #include "postgres.h"
 
@@ -51,6 +57,10 @@ static bool scan_literal(SagaScanner *s, JsonbValue *value);
 
 /* ---------- parsing ---------- */
 
+/*
+ * Counts parentheses, lists and paths inside each other, which the callers
+ * count down again unless they fail.
+ */
 static bool
 enter(SagaScanner *s)
 {
@@ -59,6 +69,10 @@ enter(SagaScanner *s)
 	return true;
 }
 
+/*
+ * [a, b, ...] of literals, the brackets included.  A comma must stand between
+ * two of them and nowhere else.
+ */
 static bool
 scan_list(SagaScanner *s, JsonbValue *value)
 {
@@ -94,6 +108,7 @@ scan_list(SagaScanner *s, JsonbValue *value)
 	return true;
 }
 
+/* A value in JSON's form, or a string in single quotes. */
 static bool
 scan_literal(SagaScanner *s, JsonbValue *value)
 {
@@ -124,6 +139,7 @@ scan_literal(SagaScanner *s, JsonbValue *value)
 	return true;
 }
 
+/* A path, which begins with "$" or "@", or a literal. */
 static bool
 scan_operand(SagaScanner *s, SagaOperand *operand)
 {
@@ -151,6 +167,7 @@ scan_regex(SagaScanner *s, SagaFilter *filter)
 	if (*s->pos != '/')
 		return saga_scan_error(s, "\"/\" was expected");
 	initStringInfo(&buf);
+	/* the whole text must match, as with Java's matches() */
 	appendStringInfoString(&buf, "^(?:");
 	for (s->pos++; *s->pos != '/'; s->pos++)
 	{
@@ -182,12 +199,17 @@ scan_regex(SagaScanner *s, SagaFilter *filter)
 	return true;
 }
 
+/* ASCII alone: operators are made of nothing else. */
 static bool
 is_letter(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/*
+ * Reads an operator; one of letters must end with its word, so that "index"
+ * is not "in".  False, and nothing read: there is none.
+ */
 static bool
 scan_operator(SagaScanner *s, SagaFilterKind *kind)
 {
@@ -207,6 +229,7 @@ scan_operator(SagaScanner *s, SagaFilterKind *kind)
 	return false;
 }
 
+/* The operands of a comparison are set by who makes it. */
 static SagaFilter *
 make_filter(SagaFilterKind kind, SagaFilter *left, SagaFilter *right)
 {
@@ -218,6 +241,7 @@ make_filter(SagaFilterKind kind, SagaFilter *left, SagaFilter *right)
 	return filter;
 }
 
+/* An operand, and behind an operator the second one. */
 static SagaFilter *
 scan_comparison(SagaScanner *s)
 {
@@ -238,6 +262,10 @@ scan_comparison(SagaScanner *s)
 	return scan_operand(s, &filter->b) ? filter : NULL;
 }
 
+/*
+ * "!", parentheses or a comparison.  The nesting is counted here, because all
+ * recursion of the syntax passes by.
+ */
 static SagaFilter *
 scan_unary(SagaScanner *s)
 {
@@ -290,12 +318,14 @@ scan_chain(SagaScanner *s, const char *op, SagaFilterKind kind, SagaFilter *(*sc
 	}
 }
 
+/* "&&" binds more tightly than "||". */
 static SagaFilter *
 scan_and(SagaScanner *s)
 {
 	return scan_chain(s, "&&", SAGA_FILTER_AND, scan_unary);
 }
 
+/* The whole of a filter, or of what stands in parentheses. */
 static SagaFilter *
 scan_or(SagaScanner *s)
 {
@@ -310,6 +340,7 @@ saga_filter_scan(SagaScanner *s)
 
 /* ---------- matching ---------- */
 
+/* False: a path leads nowhere, or the budget is spent. */
 static bool
 operand_value(const SagaOperand *operand, const SagaScope *scope, const JsonbValue *current,
 			  SagaBudget *budget, JsonbValue *result)
@@ -352,6 +383,7 @@ elements_in(const JsonbValue *a, const JsonbValue *b, bool all, SagaBudget *budg
 	return all;
 }
 
+/* Characters of a string, elements of an array; -1 for anything else. */
 static int
 text_or_array_length(const JsonbValue *v)
 {
@@ -360,6 +392,7 @@ text_or_array_length(const JsonbValue *v)
 	return saga_value_is_array(v) ? saga_value_count(v) : -1;
 }
 
+/* The size is compared as a number, so that 2.0 is a size of two as well. */
 static bool
 has_size(const JsonbValue *a, const JsonbValue *b)
 {
@@ -372,6 +405,10 @@ has_size(const JsonbValue *a, const JsonbValue *b)
 	return saga_value_compare(&n, b) == 0;
 }
 
+/*
+ * An element of an array, or a part of a string; jsonb's strings hold no NUL,
+ * so that strstr will do.
+ */
 static bool
 contains(const JsonbValue *a, const JsonbValue *b, SagaBudget *budget)
 {
@@ -398,6 +435,7 @@ regex_matches(const SagaFilter *filter, const JsonbValue *a, SagaBudget *budget)
 								  filter->regex_flags, C_COLLATION_OID, 0, NULL);
 }
 
+/* Only numbers with numbers and strings with strings have an order here. */
 static bool
 order_matches(SagaFilterKind kind, const JsonbValue *a, const JsonbValue *b)
 {
@@ -419,6 +457,11 @@ order_matches(SagaFilterKind kind, const JsonbValue *a, const JsonbValue *b)
 	}
 }
 
+/*
+ * Two sides that are both missing are neither equal nor unequal; where one is
+ * missing only "!=" matches.  A path with many matches exists when there is
+ * at least one.
+ */
 static bool
 comparison_matches(const SagaFilter *filter, const SagaScope *scope, const JsonbValue *current,
 				   SagaBudget *budget)
@@ -465,6 +508,10 @@ comparison_matches(const SagaFilter *filter, const SagaScope *scope, const Jsonb
 	}
 }
 
+/*
+ * The right side of a chain is taken in a loop, not by recursion, so that
+ * long chains need no stack.
+ */
 bool
 saga_filter_match(const SagaFilter *filter, const SagaScope *scope, const JsonbValue *current,
 				  SagaBudget *budget)

@@ -5,6 +5,11 @@
  *		$.a.b  $['a b']  $.a[0]  $.a[-1]  $.a[1:3]  $.a[0,2]  $['a','b']
  *		$.*  $.a[*]  $..a  $..*  $.a[?(@.b == 1 && @.c)]  $.a.length()
  *		$$.Execution.Id  $name.a
+ *
+ * A path becomes an array of steps.  saga_path_scan() stops at the first
+ * character that cannot belong to it, since paths also stand within filters
+ * and calls; saga_path_parse() wants the whole text.  Each scan function
+ * returns false after saga_scan_error(), with s->pos at the fault.
  */
 #include "postgres.h"
 
@@ -35,6 +40,7 @@ static const struct
 
 /* ---------- steps ---------- */
 
+/* A whole number with an optional "-", which must fit an int32. */
 static bool
 scan_int(SagaScanner *s, int32 *result)
 {
@@ -53,6 +59,7 @@ scan_int(SagaScanner *s, int32 *result)
 	return true;
 }
 
+/* 'a' or 'a','b' within brackets; more than one makes another kind of step. */
 static bool
 scan_bracket_names(SagaScanner *s, SagaStep *step)
 {
@@ -82,6 +89,10 @@ scan_bracket_names(SagaScanner *s, SagaStep *step)
 	return true;
 }
 
+/*
+ * 0 or 0,2 within brackets; what is read as one index may turn out to begin a
+ * slice.
+ */
 static bool
 scan_bracket_indexes(SagaScanner *s, SagaStep *step)
 {
@@ -133,6 +144,10 @@ scan_bracket_slice(SagaScanner *s, SagaStep *step)
 	return true;
 }
 
+/*
+ * ?( ... ) within brackets.  Operators end names while it is read, also in
+ * filters inside it.
+ */
 static bool
 scan_bracket_filter(SagaScanner *s, SagaStep *step)
 {
@@ -157,6 +172,7 @@ scan_bracket_filter(SagaScanner *s, SagaStep *step)
 	return true;
 }
 
+/* A step in brackets, which s->pos is at; they are skipped. */
 static bool
 scan_bracket(SagaScanner *s, SagaStep *step)
 {
@@ -202,6 +218,7 @@ ends_name(const SagaScanner *s, char c)
 	return s->in_filter && strchr("=!<>&|~", c) != NULL;
 }
 
+/* A name without quotes; the empty one has to be quoted. */
 static bool
 scan_name(SagaScanner *s, JsonbValue *name)
 {
@@ -221,6 +238,10 @@ scan_name(SagaScanner *s, JsonbValue *name)
 	return true;
 }
 
+/*
+ * A function at the end of a path, at its "(".  Nothing may follow it, and it
+ * takes no argument.
+ */
 static bool
 scan_function(SagaScanner *s, SagaPath *path, const JsonbValue *name)
 {
@@ -242,6 +263,10 @@ scan_function(SagaScanner *s, SagaPath *path, const JsonbValue *name)
 						   name->val.string.len, name->val.string.val);
 }
 
+/*
+ * A zeroed step at the end of the path.  The array may move: no pointer to an
+ * earlier step is good any more.
+ */
 static SagaStep *
 add_step(SagaPath *path, int *max)
 {
@@ -256,6 +281,7 @@ add_step(SagaPath *path, int *max)
 	return &path->steps[path->nsteps++];
 }
 
+/* The name is shared, not copied. */
 static void
 set_name_step(SagaStep *step, const JsonbValue *name)
 {
@@ -265,6 +291,9 @@ set_name_step(SagaStep *step, const JsonbValue *name)
 	step->names[0] = *name;
 }
 
+/*
+ * Reads steps until something else comes, or a function, which ends the path.
+ */
 static bool
 scan_steps(SagaScanner *s, SagaPath *path, int *max)
 {
@@ -322,6 +351,7 @@ scan_steps(SagaScanner *s, SagaPath *path, int *max)
 	return true;
 }
 
+/* What names of variables are made of; bytes beyond ASCII are letters here. */
 static bool
 is_variable_char(char c, bool first)
 {
@@ -381,6 +411,7 @@ path_is_definite(const SagaPath *path)
 	return true;
 }
 
+/* NULL after an error.  The path owns what it has, so that the text may go. */
 SagaPath *
 saga_path_scan(SagaScanner *s)
 {
@@ -395,6 +426,7 @@ saga_path_scan(SagaScanner *s)
 	return path;
 }
 
+/* The whole text must be a path. */
 SagaPath *
 saga_path_parse(const char *text, char **error)
 {
@@ -407,6 +439,7 @@ saga_path_parse(const char *text, char **error)
 	return s.error == NULL ? path : NULL;
 }
 
+/* An index from the end names no fixed place, so it does not do, either. */
 bool
 saga_path_is_reference(const SagaPath *path)
 {
@@ -431,6 +464,7 @@ saga_path_root(const SagaPath *path)
 	return path->root;
 }
 
+/* Lives as long as the path. */
 const char *
 saga_path_text(const SagaPath *path)
 {

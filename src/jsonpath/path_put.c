@@ -2,6 +2,11 @@
  * path_put.c
  *		ResultPath: puts a value into a copy of a document.  Only the
  *		containers on the way are taken apart; the rest is copied whole.
+ *
+ * Each put_*() handles one step of the path and makes the new container
+ * around what put_value() gives for the rest.  Values point into the target,
+ * which stays as it is; saga_value_flatten makes the copy at the end.  The
+ * recursion is as deep as the path is long.
  */
 #include "postgres.h"
 
@@ -12,6 +17,7 @@
 static bool put_value(const SagaPath *path, int step_no, const JsonbValue *target,
 					  const JsonbValue *value, JsonbValue *result, SagaFault *fault);
 
+/* For "return put_fault(...)": always false. */
 static bool
 put_fault(const SagaPath *path, SagaFault *fault)
 {
@@ -67,6 +73,7 @@ put_member(const SagaPath *path, int step_no, const JsonbValue *target,
 	return true;
 }
 
+/* An element can be replaced but not added: the index must be there. */
 static bool
 put_element(const SagaPath *path, int step_no, const JsonbValue *target,
 			const JsonbValue *value, JsonbValue *result, SagaFault *fault)
@@ -88,6 +95,7 @@ put_element(const SagaPath *path, int step_no, const JsonbValue *target,
 	return true;
 }
 
+/* target NULL: nothing is there yet. */
 static bool
 put_value(const SagaPath *path, int step_no, const JsonbValue *target,
 		  const JsonbValue *value, JsonbValue *result, SagaFault *fault)
@@ -104,6 +112,7 @@ put_value(const SagaPath *path, int step_no, const JsonbValue *target,
 	return put_element(path, step_no, target, value, result, fault);
 }
 
+/* "$" replaces the whole target, without a copy. */
 Jsonb *
 saga_path_put(const SagaPath *path, Jsonb *target, Jsonb *value, SagaFault *fault)
 {

@@ -1,6 +1,12 @@
 /*
  * rule.c
  *		Choice rules: And, Or, Not and the comparisons.
+ *
+ * A rule is a tree; begin reading with parse_rule() and saga_rule_eval().
+ * Operators are one table: the kind says what is compared, the type of what.
+ * Constant operands are converted at parsing (times, patterns), so that an
+ * evaluation looks at the variable alone.  Errors of parsing come with AWS's
+ * words and a JSON pointer.
  */
 #include "postgres.h"
 
@@ -40,7 +46,7 @@ typedef struct RuleValue
 {
 	JsonbValue	value;
 	TimestampTz time;
-	int			nanos;
+	int			nanos;			/* below the microsecond of time */
 } RuleValue;
 
 /* A StringMatches pattern: characters, each taken literally or a "*". */
@@ -102,6 +108,7 @@ static SagaRule *parse_rule(const JsonbValue *value, bool nested, const char *at
 
 /* ---------- parsing ---------- */
 
+/* Keys of jsonb are not terminated. */
 static bool
 name_is(const JsonbValue *name, const char *s)
 {
@@ -109,6 +116,7 @@ name_is(const JsonbValue *name, const char *s)
 		memcmp(name->val.string.val, s, name->val.string.len) == 0;
 }
 
+/* Sets both; always false. */
 static bool
 rule_error(char **error, char **location, char *message, char *at)
 {
@@ -138,6 +146,7 @@ read_value(RuleType type, const JsonbValue *value, RuleValue *result)
 	return false;
 }
 
+/* For the message on an operand of another type. */
 static const char *
 type_wanted(RuleType type)
 {
@@ -155,6 +164,10 @@ type_wanted(RuleType type)
 	return NULL;
 }
 
+/*
+ * Resolves the escapes of a pattern, byte by byte: "\*" is a star that is
+ * meant, and in UTF-8 no byte of another character looks like one.
+ */
 static void
 compile_pattern(SagaRule *rule)
 {
@@ -173,6 +186,7 @@ compile_pattern(SagaRule *rule)
 	}
 }
 
+/* NULL, *error and *location when the value is no path. */
 static SagaPath *
 parse_path(const JsonbValue *value, const char *field, const char *at, char **error, char **location)
 {
@@ -188,6 +202,10 @@ parse_path(const JsonbValue *value, const char *field, const char *at, char **er
 	return path;
 }
 
+/*
+ * Reads what is compared with: a constant of the operator's type, or a path
+ * in its "...Path" form.
+ */
 static bool
 parse_operand(SagaRule *rule, const RuleOperator *op, bool is_path, const JsonbValue *value,
 			  const char *at, char **error, char **location)
@@ -212,6 +230,7 @@ parse_operand(SagaRule *rule, const RuleOperator *op, bool is_path, const JsonbV
 	return true;
 }
 
+/* The rules of And and Or, or the one of Not. */
 static bool
 parse_rules(SagaRule *rule, RuleKind kind, const char *field, const JsonbValue *value,
 			const char *at, char **error, char **location)
@@ -262,6 +281,7 @@ find_operator(const JsonbValue *name, bool *is_path)
 	return NULL;
 }
 
+/* Inside And, Or and Not only Comment may stand beside the rule. */
 static bool
 is_outer_field(const JsonbValue *name, bool nested)
 {
@@ -289,6 +309,7 @@ parse_member(SagaRule *rule, const JsonbValue *name, const JsonbValue *value, bo
 	}
 	if (is_outer_field(name, nested))
 		return true;
+	/* from here on it is what the rule does, of which there may be one */
 	(*what)++;
 	if (name_is(name, "And"))
 		return parse_rules(rule, RULE_AND, "And", value, at, error, location);
@@ -309,6 +330,10 @@ parse_member(SagaRule *rule, const JsonbValue *name, const JsonbValue *value, bo
 					  buf.data);
 }
 
+/*
+ * "at" is the JSON pointer of the rule.  It must do exactly one thing, and
+ * needs a variable unless it joins other rules.
+ */
 static SagaRule *
 parse_rule(const JsonbValue *value, bool nested, const char *at, char **error, char **location)
 {
@@ -344,6 +369,7 @@ parse_rule(const JsonbValue *value, bool nested, const char *at, char **error, c
 	return NULL;
 }
 
+/* NULL, *error and *location when it is wrong.  The rule owns what it has. */
 SagaRule *
 saga_rule_parse(const JsonbValue *value, char **error, char **location)
 {
@@ -390,6 +416,7 @@ matches(const SagaRule *rule, const JsonbValue *value)
 	return p == rule->pattern_len;
 }
 
+/* Microseconds first, then the nanoseconds below them. */
 static int
 compare_times(const RuleValue *a, const RuleValue *b)
 {
@@ -398,6 +425,10 @@ compare_times(const RuleValue *a, const RuleValue *b)
 	return a->nanos - b->nanos;
 }
 
+/*
+ * False when either side has another type than the operator is for, whatever
+ * the comparison.
+ */
 static bool
 compare(const SagaRule *rule, const JsonbValue *variable, const JsonbValue *by_path)
 {
@@ -428,6 +459,7 @@ compare(const SagaRule *rule, const JsonbValue *variable, const JsonbValue *by_p
 	}
 }
 
+/* Of a variable that is there; IsPresent does not come here. */
 static bool
 has_type(const SagaRule *rule, const JsonbValue *variable)
 {
@@ -463,6 +495,10 @@ lookup(const SagaPath *path, const SagaScope *scope, JsonbValue *result, SagaFau
 	return found == SAGA_FOUND;
 }
 
+/*
+ * A path with many matches is present when there is at least one.  A missing
+ * value is no fault here.
+ */
 static bool
 is_present(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 {
@@ -474,6 +510,10 @@ is_present(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 	return found == SAGA_FOUND;
 }
 
+/*
+ * And and Or look at no further rule when they know; a fault ends the
+ * evaluation with false, and callers look at it first.
+ */
 bool
 saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 {
@@ -505,6 +545,7 @@ saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 		default:
 			break;
 	}
+	/* all others look at the value of the variable */
 	if (!lookup(rule->variable, scope, &variable, fault))
 		return false;
 	if (rule->kind >= RULE_IS_NULL)

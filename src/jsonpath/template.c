@@ -3,6 +3,11 @@
  *		Payload templates: JSON whose members named "x.$" are expressions.
  *
  * A part without expressions is kept as jsonb and copied whole.
+ *
+ * Parsing makes a tree in which every largest part without expressions is one
+ * constant; begin reading with parse_node().  Evaluation walks the rest and
+ * makes one jsonb at the end.  Members of an object are sorted at parsing,
+ * since ".$" is cut off their names and jsonb wants them in its order.
  */
 #include "postgres.h"
 
@@ -47,6 +52,10 @@ typedef struct Location
 static bool parse_node(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 					   char **error, char **location);
 
+/*
+ * From the root down; no deeper than parse_node() has come, which looked at
+ * the stack.
+ */
 static void
 append_location(StringInfo buf, const Location *loc)
 {
@@ -60,6 +69,7 @@ append_location(StringInfo buf, const Location *loc)
 		saga_append_pointer_name(buf, loc->name->val.string.val, loc->name->val.string.len);
 }
 
+/* Sets *location; always false. */
 static bool
 parse_fault(const Location *loc, char **location)
 {
@@ -71,6 +81,10 @@ parse_fault(const Location *loc, char **location)
 	return false;
 }
 
+/*
+ * Is it an expression by its name?  A member named ".$" alone is one too,
+ * with the empty name.
+ */
 static bool
 is_dynamic(const JsonbValue *name)
 {
@@ -79,6 +93,10 @@ is_dynamic(const JsonbValue *name)
 	return len >= 2 && memcmp(name->val.string.val + len - 2, ".$", 2) == 0;
 }
 
+/*
+ * Parses the value of a ".$" member, whose name in the result loses its end.
+ * The full name is kept for messages.
+ */
 static bool
 parse_expr(const JsonbValue *name, const JsonbValue *value, const Location *loc,
 		   TemplateMember *member, char **error, char **location)
@@ -99,6 +117,7 @@ parse_expr(const JsonbValue *name, const JsonbValue *value, const Location *loc,
 	return parse_fault(loc, location);
 }
 
+/* By jsonb's order of names, so that the result need not be sorted. */
 static int
 compare_members(const void *a, const void *b)
 {
@@ -108,6 +127,9 @@ compare_members(const void *a, const void *b)
 	return saga_pair_compare(&pa, &pb);
 }
 
+/*
+ * Reads elements or members into node->members.  An array has no names there.
+ */
 static bool
 parse_members(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 			  char **error, char **location)
@@ -158,6 +180,10 @@ check_names(SagaTemplate *node, const Location *loc, char **error, char **locati
 	return true;
 }
 
+/*
+ * Gives back what a constant part no longer needs: without it, a large
+ * constant would take many times its size.
+ */
 static void
 free_members(SagaTemplate *node)
 {
@@ -180,6 +206,10 @@ keep_constant(SagaTemplate *node)
 		saga_jsonb_value(saga_jsonb_from_value(&node->constant), &node->constant);
 }
 
+/*
+ * Reads a value and all below it.  A constant is not copied yet, as the part
+ * around it may turn out to be constant too.
+ */
 static bool
 parse_node(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 		   char **error, char **location)
@@ -212,6 +242,10 @@ parse_node(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 	return true;
 }
 
+/*
+ * NULL, *error and *location when it is wrong.  The definition may be freed
+ * afterwards.
+ */
 SagaTemplate *
 saga_template_parse(const JsonbValue *value, char **error, char **location)
 {
@@ -225,6 +259,10 @@ saga_template_parse(const JsonbValue *value, char **error, char **location)
 	return tmpl;
 }
 
+/*
+ * False and a fault from the first expression that fails.  Constants are
+ * shared with the template.
+ */
 static bool
 eval_node(const SagaTemplate *node, const SagaScope *scope, JsonbValue *result, SagaFault *fault)
 {
@@ -266,6 +304,7 @@ eval_node(const SagaTemplate *node, const SagaScope *scope, JsonbValue *result, 
 	return false;
 }
 
+/* NULL and a fault when an expression fails or the result is too large. */
 Jsonb *
 saga_template_eval(const SagaTemplate *tmpl, const SagaScope *scope, SagaFault *fault)
 {

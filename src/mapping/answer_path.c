@@ -1,6 +1,11 @@
 /*
  * answer_path.c
  *		Paths into answers and messages: one value, or nothing.
+ *
+ * A path is names and indexes in turn, "a.b[0]", kept as an array of steps.
+ * Names point into the copy of the text that saga_answer_path_parse makes, so
+ * that nothing is copied again; condition.c, template.c and the settings of
+ * destinations share this reader.
  */
 #include "postgres.h"
 
@@ -11,6 +16,11 @@
 /* These, blanks and control characters need a name in backquotes. */
 #define NOT_IN_NAMES	".[]{}`\"'"
 
+/*
+ * Reads what stands between "[" and "]", which is skipped as well.  Nine
+ * digits at most always fit an int32; a sign counts from the end of the
+ * array.
+ */
 static bool
 scan_index(SagaScanner *s, SagaAnswerStep *step)
 {
@@ -28,6 +38,10 @@ scan_index(SagaScanner *s, SagaAnswerStep *step)
 	return true;
 }
 
+/*
+ * Reads a bare name, or one in backquotes, which may hold any character but a
+ * backquote.  There are no escapes, so the name is the text as it stands.
+ */
 static bool
 scan_name(SagaScanner *s, SagaAnswerStep *step)
 {
@@ -93,6 +107,10 @@ saga_answer_path_scan(SagaScanner *s)
 	}
 }
 
+/*
+ * NULL, with a message in *error, when anything is left behind the path.  The
+ * result owns its copy of the text.
+ */
 SagaAnswerPath *
 saga_answer_path_parse(const char *text, char **error)
 {
@@ -136,6 +154,10 @@ saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value)
 	return true;
 }
 
+/*
+ * An object without members is no empty list: a server that says {} has not
+ * said that it found nothing.
+ */
 static bool
 is_empty_list(const JsonbValue *value)
 {

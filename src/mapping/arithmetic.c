@@ -2,6 +2,11 @@
  * arithmetic.c
  *		What operators make of numbers: each pays for its digits, and its result
  *		is within the range of numbers or an error.
+ *
+ * PostgreSQL's numeric computes exactly and knows far larger numbers than
+ * JSONata, so the bounds are looked at on both sides of an operation: before
+ * it, so that no product of two huge numbers is ever begun, and after it.
+ * Division gives as many digits as numeric_div does.
  */
 #include "postgres.h"
 
@@ -14,6 +19,10 @@
 bool
 saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number)
 {
+	/*
+	 * 1.50 and 1.5 are one value in JSON, and zeroes left standing would grow
+	 * with each operation
+	 */
 	number = saga_map_trim_scale(number);
 	if (!saga_map_in_range(number))
 		return saga_map_error(ev, "a number is out of range");

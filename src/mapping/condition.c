@@ -1,6 +1,18 @@
 /*
  * condition.c
  *		Conditions on answers: {"status": ..., "header": ..., "body": ...}.
+ *
+ * A condition is parsed once when a destination is saved or loaded, and
+ * evaluated for each answer by condition_eval.c.  Begin reading with
+ * parse_condition: it takes the members apart, parse_subject() does so for
+ * one header or body test, and parse_test() reads what the value is compared
+ * with.
+ *
+ * Each parse function returns false after fault(), which keeps the first
+ * fault and its JSON path.  Strings and operands are copied out of the jsonb,
+ * because the caller may free it.  saga_condition_cost() sums up what the
+ * looks at an answer will take; who saves a destination holds it against the
+ * limits.
  */
 #include "postgres.h"
 
@@ -48,12 +60,18 @@ fault(Parser *p, const char *path, const char *error)
 	return false;
 }
 
+/*
+ * Keys of jsonb are not terminated by a NUL, so they are compared by length.
+ */
 static bool
 is_named(const JsonbValue *key, const char *name)
 {
 	return key->val.string.len == strlen(name) && memcmp(key->val.string.val, name, strlen(name)) == 0;
 }
 
+/*
+ * A copy with a NUL at its end, which outlives the container that is parsed.
+ */
 static char *
 get_string(const JsonbValue *value)
 {
@@ -91,6 +109,10 @@ for_one_or_many(Parser *p, const JsonbValue *value, const char *path, void *arg,
 	return true;
 }
 
+/*
+ * How many entries for_one_or_many() will produce at most: more than
+ * MAX_ELEMENTS are refused there, so that no more room is needed.
+ */
 static int
 how_many(const JsonbValue *value)
 {
@@ -99,6 +121,11 @@ how_many(const JsonbValue *value)
 
 /* ---------- status ---------- */
 
+/*
+ * Adds one status or class to the condition.  A class is stored as its first
+ * digit, which no status can be.  The number is compared as numeric, so that
+ * 200.0 counts as 200 and 200.5 is refused.
+ */
 static bool
 parse_one_status(Parser *p, const JsonbValue *value, const char *path, void *arg)
 {
@@ -124,6 +151,10 @@ parse_one_status(Parser *p, const JsonbValue *value, const char *path, void *arg
 	return fault(p, path, "must be a status from 100 to 599, or a class such as \"5xx\"");
 }
 
+/*
+ * Makes room for all entries before the first one is read, as
+ * parse_one_status only appends.
+ */
 static bool
 parse_status(Parser *p, const JsonbValue *value, const char *path)
 {
@@ -133,6 +164,13 @@ parse_status(Parser *p, const JsonbValue *value, const char *path)
 
 /* ---------- operands ---------- */
 
+/*
+ * Reads one thing that a value is compared with.  A header and the body as a
+ * whole are text, so that only a string can equal them; for gt and lt a
+ * number is taken too, as text can be read as one.  A string may hold {path}
+ * references into the message: these are filled in each time.  References to
+ * secrets are refused, as nobody would fill them in here.
+ */
 static bool
 parse_operand(Parser *p, const SagaSubject *subject, SagaTestKind kind, const JsonbValue *value,
 			  const char *path, SagaTestOperand *operand)
@@ -160,10 +198,19 @@ parse_operand(Parser *p, const SagaSubject *subject, SagaTestKind kind, const Js
 	}
 	else if (is_text)
 		return fault(p, path, "must be a string, as what it is compared with is text");
+
+	/*
+	 * a jsonb of its own, since the one that is parsed need not outlive the
+	 * call
+	 */
 	saga_jsonb_value(saga_jsonb_from_value(value), &operand->value);
 	return true;
 }
 
+/*
+ * Reads the operand of a test, or all of them for "in".  noperands is counted
+ * up only behind each whole operand.
+ */
 static bool
 parse_operands(Parser *p, const SagaSubject *subject, const JsonbValue *value, const char *path, SagaTest *test)
 {
@@ -219,6 +266,11 @@ parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test
 	return true;
 }
 
+/*
+ * Fills in a test whose kind is set already.  "exists" keeps its boolean as
+ * the value of its one operand without counting it, as nothing is compared
+ * with it.
+ */
 static bool
 parse_test(Parser *p, const SagaSubject *subject, const JsonbValue *value, const char *path, SagaTest *test)
 {
@@ -239,6 +291,7 @@ parse_test(Parser *p, const SagaSubject *subject, const JsonbValue *value, const
 
 /* ---------- headers and body ---------- */
 
+/* The index in tests[], or -1 for a member that is no test. */
 static int
 find_test(const JsonbValue *key)
 {
@@ -248,6 +301,11 @@ find_test(const JsonbValue *key)
 	return -1;
 }
 
+/*
+ * Reads what the tests of a subject are about: a header must be named, a body
+ * need not have a path, and is then tested as text.  A name with a colon,
+ * blank or line end could never match.
+ */
 static bool
 parse_target(Parser *p, const JsonbValue *value, const char *path, bool is_header, SagaSubject *subject)
 {
@@ -310,6 +368,12 @@ parse_subject(Parser *p, const JsonbValue *value, const char *path, void *arg)
 	return true;
 }
 
+/*
+ * Adds all headers or all body tests.  They share one array, which is made
+ * anew with room for the second of the two, because both may be given.
+ * Members of the caller's own are allowed beside "header" and "body", not
+ * inside them.
+ */
 static bool
 parse_subjects(Parser *p, const JsonbValue *value, const char *path, bool is_header)
 {
@@ -323,6 +387,11 @@ parse_subjects(Parser *p, const JsonbValue *value, const char *path, bool is_hea
 	if (old != NULL)
 		memcpy(condition->subjects, old, condition->nsubjects * sizeof(SagaSubject));
 	p->others = NULL;
+
+	/*
+	 * parse_subject() only appends, so nobody holds a pointer into the old
+	 * array
+	 */
 	ok = for_one_or_many(p, value, path, &is_header, parse_subject);
 	p->others = others;
 	return ok;
@@ -330,12 +399,17 @@ parse_subjects(Parser *p, const JsonbValue *value, const char *path, bool is_hea
 
 /* ---------- conditions ---------- */
 
+/* Points into the condition and lives as long as that. */
 const SagaConditionCost *
 saga_condition_cost(const SagaCondition *condition)
 {
 	return &condition->cost;
 }
 
+/*
+ * Hands the first fault over to the caller, or the condition when there was
+ * none.
+ */
 static SagaCondition *
 finish(Parser *p, bool ok, char **fault_path, char **error)
 {
@@ -344,6 +418,10 @@ finish(Parser *p, bool ok, char **fault_path, char **error)
 	return ok ? p->condition : NULL;
 }
 
+/*
+ * Reads a condition's members.  One that tests nothing would hold for every
+ * answer, so it is refused.
+ */
 static bool
 parse_condition(Parser *p, const JsonbValue *value, const char *path)
 {
@@ -373,6 +451,7 @@ parse_condition(Parser *p, const JsonbValue *value, const char *path)
 	return true;
 }
 
+/* Wraps a container as the value that the children of other values come as. */
 static void
 container_value(JsonbContainer *container, JsonbValue *value)
 {

@@ -5,6 +5,11 @@
  * What is not there meets only "exists": false.  JSON's types are kept apart,
  * but for an operand with {name} references: that is text, and compared as a
  * number where both sides are decimals.
+ *
+ * Begin reading with saga_condition_holds: for each subject it fetches the
+ * header, the value or the text, and asks test_holds() for every test of it.
+ * Nothing here raises for what an answer holds, and values point into the
+ * answer: nothing is kept beyond the call.
  */
 #include "postgres.h"
 
@@ -53,6 +58,7 @@ as_text(const JsonbValue *value, JsonbValue *text)
 	return true;
 }
 
+/* False for anything that is no number and does not read as one. */
 static bool
 as_number(const JsonbValue *value, Numeric *number)
 {
@@ -99,6 +105,10 @@ compare_loosely(const JsonbValue *a, const JsonbValue *b, int *cmp)
 
 /* ---------- tests ---------- */
 
+/*
+ * An operand without references is compared as jsonb, types and all; one with
+ * references has become text and is compared by value.
+ */
 static bool
 equals(const SagaTestOperand *operand, const JsonbValue *value, const JsonbValue *other)
 {
@@ -115,6 +125,7 @@ in_order(const SagaTest *test, const JsonbValue *value, const JsonbValue *other,
 {
 	int			cmp;
 
+	/* a number and a string of a JSON body have no order */
 	if (test->operands[0].template == NULL && value->type != other->type && !is_text)
 		return false;
 	if (test->operands[0].template == NULL && value->type == jbvString && other->type == jbvString)
@@ -132,6 +143,10 @@ in_order(const SagaTest *test, const JsonbValue *value, const JsonbValue *other,
 	return test->kind == SAGA_TEST_GT ? cmp > 0 : cmp < 0;
 }
 
+/*
+ * True when the value, as text, holds the operand as a substring, byte by
+ * byte.  Arrays and objects hold nothing.
+ */
 static bool
 contains(const JsonbValue *value, const JsonbValue *other)
 {
@@ -161,6 +176,11 @@ matches(const SagaTest *test, const JsonbValue *value)
 		RE_compile_and_execute(test->regex, text.val.string.val, len, SAGA_TEST_REGEX_FLAGS, C_COLLATION_OID, 0, NULL);
 }
 
+/*
+ * Whether one test holds; value is NULL where there is nothing.  Of "in" one
+ * operand that fits is enough; the other kinds have a single operand, and a
+ * reference in it that leads to nothing makes the test fail, not_equals too.
+ */
 static bool
 test_holds(const SagaTest *test, const JsonbValue *value, bool is_text, Jsonb *message)
 {
@@ -221,6 +241,10 @@ get_subject(const SagaSubject *subject, const SagaAnswerView *answer, JsonbValue
 	return true;
 }
 
+/*
+ * A class is stored as 1 to 5, which no status is, so one list serves both.
+ * An empty list takes any status.
+ */
 static bool
 status_holds(const SagaCondition *condition, int status)
 {
@@ -230,6 +254,10 @@ status_holds(const SagaCondition *condition, int status)
 	return condition->nstatus == 0;
 }
 
+/*
+ * A body is read only when a condition could turn on it: without this, each
+ * answer would have to be stored and parsed.
+ */
 bool
 saga_condition_needs_body(const SagaCondition *condition, int status)
 {
@@ -241,6 +269,11 @@ saga_condition_needs_body(const SagaCondition *condition, int status)
 	return false;
 }
 
+/*
+ * The status is looked at first, since it is the cheapest and most conditions
+ * have one.  The body's text has no types, as a header has none; only the
+ * value at a path has.
+ */
 bool
 saga_condition_holds(const SagaCondition *condition, const SagaAnswerView *answer, Jsonb *message)
 {

@@ -4,6 +4,16 @@
  *
  * The order of things here (when a sequence of one element becomes that
  * element, when arrays are flattened) is that of JSONata's own evaluator.
+ *
+ * Begin reading with saga_mapping_eval() at the end, then
+ * saga_map_eval_node(), which charges for the node, computes its kind and
+ * applies its filters.  Constructors, operators and calls are in operator.c,
+ * functions in function*.c.
+ *
+ * All that is made lies in a memory context of its own, which goes away with
+ * the evaluation; only the result and the error are made in the caller's.
+ * Each function returns false as soon as an error is set, and *result means
+ * nothing then.
  */
 #include "postgres.h"
 
@@ -19,6 +29,10 @@
 /* A node takes its time even if it does nothing. */
 #define STEPS_PER_NODE	4
 
+/*
+ * Positions are counted in characters from 1, as people see them in the
+ * expression, not in bytes.
+ */
 bool
 saga_map_error_at(SagaMapEval *ev, const SagaMapNode *node, const char *message, const SagaMapValue *value)
 {
@@ -29,6 +43,12 @@ saga_map_error_at(SagaMapEval *ev, const SagaMapNode *node, const char *message,
 
 /* ---------- filters ---------- */
 
+/*
+ * a[0], the most frequent filter, without looking at any other element: a
+ * stored array need not be unpacked.  An index beyond the array gives the
+ * empty sequence, which becomes nothing; an element that is an array is the
+ * result as it is, as JSONata has it.
+ */
 static bool
 filter_by_number(SagaMapEval *ev, Numeric number, SagaMapValue *input, SagaMapValue *result)
 {
@@ -73,6 +93,10 @@ push_if_index(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *numbers, i
 	return true;
 }
 
+/*
+ * Also true for none at all, as in JSONata: an empty array as a filter then
+ * selects no element.
+ */
 static bool
 are_numbers(const SagaMapValue *elems, int n)
 {
@@ -82,6 +106,12 @@ are_numbers(const SagaMapValue *elems, int n)
 	return true;
 }
 
+/*
+ * Replaces *value by those elements that the predicate selects.  It is
+ * evaluated for each element: numbers are positions (negative ones from the
+ * end), anything else is read as true or false.  A value that is no array is
+ * filtered like an array of one.
+ */
 static bool
 filter(SagaMapEval *ev, const SagaMapNode *predicate, SagaMapValue *value)
 {
@@ -121,6 +151,13 @@ filter(SagaMapEval *ev, const SagaMapNode *predicate, SagaMapValue *value)
 
 /* ---------- paths ---------- */
 
+/*
+ * Evaluates one step of a path for each element of the input and puts the
+ * results behind each other.  Arrays among them are flattened by one level,
+ * except those that [...] made within the path.  The last step's only result
+ * stays as it is when it is an array that no path has made: such an array
+ * keeps its form even with one element.
+ */
 static bool
 eval_step(SagaMapEval *ev, const SagaMapNode *step, SagaMapValue *input, bool last, SagaMapValue *result)
 {
@@ -163,6 +200,11 @@ eval_step(SagaMapEval *ev, const SagaMapNode *step, SagaMapValue *input, bool la
 	return true;
 }
 
+/*
+ * Goes from step to step, the result of one being the input of the next,
+ * until one gives nothing.  An array as the first input is mapped over, but
+ * for "$" and "$$", which mean it as a whole.
+ */
 static bool
 eval_path(SagaMapEval *ev, const SagaMapNode *path, const SagaMapValue *input, SagaMapValue *result)
 {
@@ -176,6 +218,10 @@ eval_path(SagaMapEval *ev, const SagaMapNode *path, const SagaMapValue *input, S
 	{
 		const SagaMapNode *step = path->children.nodes[i];
 
+		/*
+		 * a constructor in front is evaluated once, with the whole context,
+		 * and not for each element
+		 */
 		if (i == 0 && (step->cons_array || step->cons_block))
 		{
 			if (!saga_map_eval_node(ev, step, &sequence, result))
@@ -188,6 +234,7 @@ eval_path(SagaMapEval *ev, const SagaMapNode *path, const SagaMapValue *input, S
 			break;
 		sequence = *result;
 	}
+	/* a[] anywhere in the path: a result of one element stays an array */
 	if (path->keep_singleton && result->type == SAGA_MAP_ARRAY)
 	{
 		if ((result->flags & SAGA_MAP_CONS) && !(result->flags & SAGA_MAP_SEQUENCE))
@@ -241,6 +288,11 @@ eval_kind(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, S
 	return false;
 }
 
+/*
+ * Evaluates a node, its filters included.  result may not be input.  The
+ * recursion is bounded by the parser's MAX_TREE_DEPTH and looked at here as
+ * well.
+ */
 bool
 saga_map_eval_node(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result)
 {
@@ -254,6 +306,10 @@ saga_map_eval_node(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue 
 			return false;
 	if (result->type == SAGA_MAP_ARRAY && (result->flags & SAGA_MAP_SEQUENCE))
 	{
+		/*
+		 * only sequences shrink: an array that was written or stored keeps
+		 * its form, whatever its length
+		 */
 		if (node->keep_array)
 			result->flags |= SAGA_MAP_KEEP;
 		if (result->count == 0)
@@ -268,6 +324,11 @@ saga_map_eval_node(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue 
 	return true;
 }
 
+/*
+ * Evaluates the whole expression and makes a jsonb of it in the caller's
+ * context.  A document that is an array is wrapped into a sequence, so that
+ * the first step maps over its elements and "$" still finds the array itself.
+ */
 static bool
 evaluate(SagaMapEval *ev, Jsonb *doc, Jsonb **result)
 {
@@ -291,6 +352,11 @@ evaluate(SagaMapEval *ev, Jsonb *doc, Jsonb **result)
 	if (!saga_map_eval_node(ev, ev->mapping->root, &input, &v))
 		return false;
 	*result = NULL;
+
+	/*
+	 * comparisons and the like only say false when the steps run out; the
+	 * error that they left counts here
+	 */
 	if (ev->error != NULL)
 		return false;
 	if (v.type == SAGA_MAP_NOTHING)
@@ -299,6 +365,10 @@ evaluate(SagaMapEval *ev, Jsonb *doc, Jsonb **result)
 	return *result != NULL;
 }
 
+/*
+ * Errors by ereport (cancel, out of memory) leave the context to its parent,
+ * the caller's, which the abort resets.
+ */
 bool
 saga_mapping_eval(const SagaMapping *mapping, Jsonb *doc, Jsonb **result, char **error)
 {

@@ -2,6 +2,16 @@
  * function.c
  *		Functions of expressions: which there are, what they take, and those
  *		on values of any type.
+ *
+ * functions[] is the list of them: a name, the C function and the parameters.
+ * saga_map_call() matches arguments to parameters and calls; parse.c asks
+ * saga_map_function_takes() and saga_map_function_check() beforehand, so that
+ * most mistakes are told when the expression is saved.
+ *
+ * A function finds its arguments in call->args in the order of its
+ * parameters, with the types that these ask for or as nothing, and sets
+ * call->result, which is nothing when it is called.  False means that an
+ * error was set.
  */
 #include "postgres.h"
 
@@ -61,6 +71,10 @@ static const SagaMapFunction functions[] =
 	{"date", saga_map_date, {{"s"}, {"s"}}},
 };
 
+/*
+ * NULL when there is none of that name.  The name comes without "$" and is
+ * not terminated.
+ */
 const SagaMapFunction *
 saga_map_function_find(const char *name, int len)
 {
@@ -70,6 +84,7 @@ saga_map_function_find(const char *name, int len)
 	return NULL;
 }
 
+/* The first parameter without types ends the list. */
 static int
 count_params(const SagaMapFunction *function)
 {
@@ -80,6 +95,11 @@ count_params(const SagaMapFunction *function)
 	return n;
 }
 
+/*
+ * Looks at the number of arguments alone; their types are known only when the
+ * expression is evaluated.  Parameters that JSONata knows and we do not are
+ * told apart from those that nobody knows.
+ */
 bool
 saga_map_function_takes(const SagaMapFunction *function, int nargs, char **error)
 {
@@ -99,6 +119,10 @@ saga_map_function_takes(const SagaMapFunction *function, int nargs, char **error
 	return false;
 }
 
+/*
+ * NULL, or what is wrong with a picture that stands in the expression as it
+ * is.  The last argument is it, for both functions that have one.
+ */
 const char *
 saga_map_function_check(const SagaMapFunction *function, SagaMapNode *const *args, int nargs)
 {
@@ -125,6 +149,10 @@ type_letter(const SagaMapValue *v)
 	return letters[v->type];
 }
 
+/*
+ * A parameter of type "a" alone takes anything: what is no array becomes an
+ * array of one later.
+ */
 static bool
 type_fits(const SagaMapParam *param, char letter)
 {
@@ -151,6 +179,10 @@ match_params(const SagaMapParam *params, int nparams, const SagaMapValue *args, 
 	return match_params(params + 1, nparams - 1, args, nargs, next, which + 1);
 }
 
+/*
+ * Makes an array of an argument that is to be one, and looks at the types of
+ * its elements where the signature names one.  Nothing stays nothing.
+ */
 static bool
 check_array(SagaMapCall *call, int arg, const SagaMapParam *param)
 {
@@ -185,6 +217,10 @@ check_array(SagaMapCall *call, int arg, const SagaMapParam *param)
 	return true;
 }
 
+/*
+ * The error for arguments that fit no way of reading the signature: it names
+ * their types, never their values.
+ */
 static bool
 wrong_arguments(SagaMapCall *call, const SagaMapValue *args, int nargs)
 {
@@ -198,6 +234,11 @@ wrong_arguments(SagaMapCall *call, const SagaMapValue *args, int nargs)
 	return saga_map_call_error(call, "does not take %s", buf.data);
 }
 
+/*
+ * Calls the node's function.  A parameter with a context takes the context
+ * value where its argument is missing, so that Name.$uppercase() works as in
+ * JSONata.
+ */
 bool
 saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *args, int nargs,
 			  const SagaMapValue *context, SagaMapValue *result)
@@ -210,6 +251,7 @@ saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *args
 	if (!saga_map_charge(ev, STEPS_PER_CALL))
 		return false;
 	for (int i = 0; i < nargs; i++)
+		/* a short argument can be a number of a hundred thousand digits */
 		if (args[i].type == SAGA_MAP_NUMBER && !saga_map_charge_number(ev, args[i].u.number))
 			return false;
 	if (!match_params(function->params, nparams, args, nargs, 0, which))
@@ -235,6 +277,11 @@ saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *args
 
 /* ---------- values of any type ---------- */
 
+/*
+ * $string: a string stays as it is, nothing stays nothing, all else is
+ * written as JSON.  A wrapper is the document, so it is written as the array
+ * that it holds.
+ */
 static bool
 map_string(SagaMapCall *call)
 {
@@ -252,6 +299,7 @@ map_string(SagaMapCall *call)
 	return true;
 }
 
+/* $boolean, by JSONata's rules of what counts as true. */
 static bool
 map_boolean(SagaMapCall *call)
 {
@@ -260,6 +308,7 @@ map_boolean(SagaMapCall *call)
 	return true;
 }
 
+/* $not: of nothing it is nothing, not true. */
 static bool
 map_not(SagaMapCall *call)
 {
@@ -268,6 +317,7 @@ map_not(SagaMapCall *call)
 	return true;
 }
 
+/* $exists, the one function that tells nothing from other values. */
 static bool
 map_exists(SagaMapCall *call)
 {
@@ -275,6 +325,7 @@ map_exists(SagaMapCall *call)
 	return true;
 }
 
+/* $count: nothing has a count of 0 already, as its members are none. */
 static bool
 map_count(SagaMapCall *call)
 {
@@ -282,12 +333,17 @@ map_count(SagaMapCall *call)
 	return true;
 }
 
+/* $append: sequence.c has the rules, since paths need them too. */
 static bool
 map_append(SagaMapCall *call)
 {
 	return saga_map_append(call->ev, &call->args[0], &call->args[1], call->result);
 }
 
+/*
+ * $lookup: the member of an object, or of all objects in an array, by a name
+ * that is computed.
+ */
 static bool
 map_lookup(SagaMapCall *call)
 {
@@ -301,7 +357,7 @@ map_lookup(SagaMapCall *call)
 typedef struct Member
 {
 	SagaMapPair pair;
-	int			order;
+	int			order;			/* where it came, counted from 0: a sort by name must not lose that */
 } Member;
 
 typedef struct Members
@@ -311,6 +367,10 @@ typedef struct Members
 	int			max;
 } Members;
 
+/*
+ * Adds all members of one object, and pays for their names, which the sort
+ * will compare.
+ */
 static bool
 add_members(SagaMapCall *call, Members *members, const SagaMapValue *object)
 {
@@ -338,6 +398,10 @@ add_members(SagaMapCall *call, Members *members, const SagaMapValue *object)
 	return true;
 }
 
+/*
+ * Adds the members of an object, or of all objects in an array at any depth.
+ * Other values have none.
+ */
 static bool
 add_members_below(SagaMapCall *call, Members *members, SagaMapValue *v)
 {
@@ -356,6 +420,7 @@ add_members_below(SagaMapCall *call, Members *members, SagaMapValue *v)
 	return true;
 }
 
+/* By bytes: only equality matters here, so that no collation is asked. */
 static int
 compare_names(const Member *a, const Member *b)
 {
@@ -399,6 +464,7 @@ make_unique(SagaMapCall *call, Members *members)
 	return saga_map_sort(call->ev, members->members, n, sizeof(Member), compare_order);
 }
 
+/* $keys: each name once, in the order in which they came first. */
 static bool
 map_keys(SagaMapCall *call)
 {
@@ -419,6 +485,10 @@ map_keys(SagaMapCall *call)
 	return true;
 }
 
+/*
+ * $merge: one object of several; of equal names the last value counts, in the
+ * place of the first.
+ */
 static bool
 map_merge(SagaMapCall *call)
 {

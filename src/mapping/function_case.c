@@ -35,6 +35,10 @@ static const Range special_lower[] = {{0x0130, 0x0130}, {0x03a3, 0x03a3}};
 /* A cache: made once in a process, never freed. */
 static locale_t unicode_locale = (locale_t) 0;
 
+/*
+ * Returns (locale_t) 0 where the system has no C.UTF-8; it is asked again at
+ * the next call then.
+ */
 static locale_t
 get_locale(void)
 {
@@ -43,6 +47,10 @@ get_locale(void)
 	return unicode_locale;
 }
 
+/*
+ * True for a character whose other case is several characters or depends on
+ * its neighbours: towupper_l would give a wrong answer for it.
+ */
 static bool
 is_special(pg_wchar c, bool upper)
 {
@@ -55,6 +63,11 @@ is_special(pg_wchar c, bool upper)
 	return false;
 }
 
+/*
+ * Appends the other case of one character beyond ASCII.  The C library's wide
+ * characters are code points in this locale only, so that databases in other
+ * encodings are refused and not changed wrongly.
+ */
 static bool
 append_changed(SagaMapCall *call, StringInfo buf, const char *s, bool upper)
 {
@@ -77,6 +90,10 @@ append_changed(SagaMapCall *call, StringInfo buf, const char *s, bool upper)
 	return true;
 }
 
+/*
+ * What $uppercase and $lowercase share.  ASCII letters need no locale and
+ * work in every database.
+ */
 bool
 saga_map_change_case(SagaMapCall *call, bool upper)
 {
@@ -92,6 +109,10 @@ saga_map_change_case(SagaMapCall *call, bool upper)
 	{
 		const char *s = v->u.string + i;
 
+		/*
+		 * a string is valid in the encoding of the database, yet never read
+		 * beyond its end
+		 */
 		len = Min(pg_mblen(s), v->count - i);
 		if (i % 4096 < len)
 			CHECK_FOR_INTERRUPTS();

@@ -2,6 +2,11 @@
  * function_date.c
  *		$date: an ISO date or timestamp in another form.  The parts are those
  *		that are written there: nothing is converted to another time zone.
+ *
+ * read_date() takes the text apart into six numbers, of which a missing time
+ * is zeroes; apply_picture() puts them together again.  A fraction of a
+ * second and the zone are checked and forgotten, as no picture can ask for
+ * them.
  */
 #include "postgres.h"
 
@@ -81,6 +86,10 @@ apply_picture(const char *s, const char *end, const int *parts, StringInfo out)
 	return NULL;
 }
 
+/*
+ * NULL, or what is wrong with the picture: it is read as for a date, without
+ * writing anything.
+ */
 const char *
 saga_map_date_picture_check(const char *s, int len)
 {
@@ -108,6 +117,10 @@ read_part(const char **s, char before, int n, int *value)
 	return true;
 }
 
+/*
+ * Skips a zone, if there is one.  "Z", "+hh:mm" or "-hh:mm"; without one the
+ * text must end here.
+ */
 static bool
 read_zone(const char **s)
 {
@@ -124,6 +137,10 @@ read_zone(const char **s)
 	return read_part(s, **s, 2, &hours) && read_part(s, ':', 2, &minutes) && hours < 24 && minutes < 60;
 }
 
+/*
+ * Reads hh:mm, then :ss, a fraction and a zone if they are there.  A blank
+ * may stand for the "T".  Leap seconds (:60) are refused.
+ */
 static bool
 read_time(const char **s, int *parts)
 {
@@ -147,6 +164,10 @@ read_time(const char **s, int *parts)
 	return read_zone(s) && parts[PART_HOUR] < 24 && parts[PART_MINUTE] < 60 && parts[PART_SECOND] < 60;
 }
 
+/*
+ * Reads the whole text, which must end behind the date or time.  A day that
+ * the month does not have is refused, by PostgreSQL's own table of days.
+ */
 static bool
 read_date(const char *s, int *parts)
 {
@@ -159,6 +180,10 @@ read_date(const char *s, int *parts)
 		parts[PART_DAY] <= day_tab[isleap(parts[PART_YEAR])][parts[PART_MONTH] - 1];
 }
 
+/*
+ * $date(text, picture).  Only the fraction of a second can make the text
+ * long, so that it is bounded before it is copied.
+ */
 bool
 saga_map_date(SagaMapCall *call)
 {

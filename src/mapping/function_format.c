@@ -3,6 +3,11 @@
  *		$formatNumber: pictures like "#,##0.00", as XPath's format-number and
  *		JSONata read them, without exponents and without groups of different
  *		sizes.
+ *
+ * A picture is cut at ";" into one for positive and one for negative numbers,
+ * each into a prefix, digits and a suffix.  parse_picture() reads it, also to
+ * check a literal when the expression is saved; append_number() writes a
+ * number by it.  parse_* return NULL, or what is wrong.
  */
 #include "postgres.h"
 
@@ -19,12 +24,12 @@ typedef struct Picture
 {
 	char	   *prefix;
 	char	   *suffix;
-	int			min_integer;
-	int			min_fraction;
-	int			max_fraction;
+	int			min_integer;	/* digits before the point, filled up with zeroes */
+	int			min_fraction;	/* digits behind it that are always written */
+	int			max_fraction;	/* more are rounded away */
 	int			group;			/* 0: no separators */
 	bool		has_point;
-	int			factor;
+	int			factor;			/* 1, or 100 and 1000 for percent and per mille */
 } Picture;
 
 static bool
@@ -44,6 +49,10 @@ count_digits(const char *s, bool optional)
 	return n;
 }
 
+/*
+ * How often a text holds another; they may overlap, which for the marks that
+ * are counted here makes no difference.
+ */
 static int
 count_text(const char *s, const char *what)
 {
@@ -54,6 +63,10 @@ count_text(const char *s, const char *what)
 	return n;
 }
 
+/*
+ * The greatest common divisor; gcd(a, 0) is a, which lets find_group() begin
+ * with 0.
+ */
 static int
 gcd(int a, int b)
 {
@@ -87,6 +100,10 @@ find_group(const char *integer, int *group)
 	return NULL;
 }
 
+/*
+ * Reads what stands before the point: "#" may be filled or not, and must not
+ * come behind a digit that must be.
+ */
 static const char *
 parse_integer(const char *integer, Picture *picture)
 {
@@ -98,6 +115,10 @@ parse_integer(const char *integer, Picture *picture)
 	return find_group(integer, &picture->group);
 }
 
+/*
+ * Reads what stands behind the point, where it is the other way round: digits
+ * that must be there come first.
+ */
 static const char *
 parse_fraction(const char *fraction, Picture *picture)
 {
@@ -112,6 +133,11 @@ parse_fraction(const char *fraction, Picture *picture)
 	return NULL;
 }
 
+/*
+ * Reads the digits of a picture, which it changes: the point becomes the end
+ * of the first half.  A picture that asks for no digit at all gets one, as in
+ * XPath, so that no number becomes an empty text.
+ */
 static const char *
 parse_active(char *active, Picture *picture)
 {
@@ -141,6 +167,11 @@ parse_active(char *active, Picture *picture)
 	return error;
 }
 
+/*
+ * Cuts one half of a picture into what stands before the digits, the digits
+ * and what comes behind.  One percent or per mille sign anywhere multiplies
+ * the number.
+ */
 static const char *
 parse_part(const char *text, Picture *picture)
 {
@@ -153,6 +184,7 @@ parse_part(const char *text, Picture *picture)
 	if (percents + per_milles > 1 || text[start] == '\0')
 		return INVALID;
 	picture->factor = percents > 0 ? 100 : per_milles > 0 ? 1000 : 1;
+	/* there is a digit at text[start], so that this ends */
 	while (strchr(DIGITS ".,#", text[end - 1]) == NULL)
 		end--;
 	if (text[end] == 'e')
@@ -190,6 +222,10 @@ parse_picture(const char *s, int len, Picture *pictures)
 	return NULL;
 }
 
+/*
+ * NULL, or what is wrong with a picture, as it is told when the expression is
+ * saved.
+ */
 const char *
 saga_map_picture_check(const char *s, int len)
 {
@@ -198,6 +234,11 @@ saga_map_picture_check(const char *s, int len)
 	return parse_picture(s, len, pictures);
 }
 
+/*
+ * Writes the number, which is rounded already and loses its sign here,
+ * because the choice of the picture says it.  Zeroes at the end of the
+ * fraction fall away down to min_fraction.
+ */
 static void
 append_number(StringInfo buf, const Picture *picture, Numeric number)
 {
@@ -236,6 +277,10 @@ append_number(StringInfo buf, const Picture *picture, Numeric number)
 		appendStringInfoChar(buf, '0');
 }
 
+/*
+ * $formatNumber(number, picture): multiplies for percents, rounds half to
+ * even as JSONata does, and writes.
+ */
 bool
 saga_map_format_number(SagaMapCall *call)
 {

@@ -1,6 +1,10 @@
 /*
  * function_number.c
  *		Functions on numbers and amounts.
+ *
+ * The arithmetic itself is in number.c and arithmetic.c. $minor and $decimal
+ * are ours, not JSONata's: they are for amounts of money, where a result that
+ * was rounded unasked would be a wrong sum.
  */
 #include "postgres.h"
 
@@ -17,6 +21,10 @@ has_number(SagaMapCall *call)
 	return call->args[0].type == SAGA_MAP_NUMBER;
 }
 
+/*
+ * Pays for an argument and looks whether it is within JSONata's range, before
+ * anything is computed with it.
+ */
 static bool
 in_range(SagaMapCall *call, Numeric number)
 {
@@ -26,6 +34,7 @@ in_range(SagaMapCall *call, Numeric number)
 	return saga_map_in_range(number) || saga_map_call_error(call, "gets a number that is out of range");
 }
 
+/* A function of one number: nothing stays nothing. */
 static bool
 apply(SagaMapCall *call, PGFunction function)
 {
@@ -38,6 +47,7 @@ apply(SagaMapCall *call, PGFunction function)
 							DatumGetNumeric(DirectFunctionCall1(function, NumericGetDatum(number))));
 }
 
+/* $abs; $floor and $ceil below go by value, so that $floor(-1.5) is -2. */
 bool
 saga_map_abs(SagaMapCall *call)
 {
@@ -56,6 +66,11 @@ saga_map_ceil(SagaMapCall *call)
 	return apply(call, numeric_ceil);
 }
 
+/*
+ * $round(number, digits): half goes to the even neighbour, as in JSONata;
+ * negative digits round before the point.  Beyond a thousand digits either
+ * way nothing changes any more, so that larger counts are cut to that.
+ */
 bool
 saga_map_round(SagaMapCall *call)
 {
@@ -75,6 +90,10 @@ saga_map_round(SagaMapCall *call)
 							saga_map_round_even(call->args[0].u.number, (int) Max(Min(digits, 1000), -1000)));
 }
 
+/*
+ * $sum: check_array() has seen to it that all elements are numbers.  The
+ * total is looked at once, at the end, as it can grow by a few digits only.
+ */
 bool
 saga_map_sum(SagaMapCall *call)
 {
@@ -119,6 +138,10 @@ parse_radix(const char *s, int len, Numeric *result)
 	return true;
 }
 
+/*
+ * $number: of a boolean 0 or 1, of a text its number in decimal, hexadecimal,
+ * octal or binary.  A text that is none is an error, and not nothing.
+ */
 bool
 saga_map_number(SagaMapCall *call)
 {
@@ -174,6 +197,11 @@ get_amount(SagaMapCall *call, Numeric *amount, int *digits, bool *nothing)
 	return in_range(call, *amount);
 }
 
+/*
+ * $minor(amount, digits): 12.34 becomes 1234, the minor units that payment
+ * APIs take.  An amount with more digits is refused, since no rounding of
+ * money is right for everybody.
+ */
 bool
 saga_map_minor(SagaMapCall *call)
 {

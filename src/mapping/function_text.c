@@ -2,6 +2,12 @@
  * function_text.c
  *		Functions on strings.  A character is a code point, as in JSONata's
  *		own $length and $substring.
+ *
+ * Results are often parts of an argument and point into it, as nothing is
+ * changed in place.  Whoever copies or searches pays for it first; a search
+ * that runs out of steps says "not found", and the evaluation fails at its
+ * end with the error that was set.  No result is longer than
+ * SAGA_MAP_MAX_TEXT.
  */
 #include "postgres.h"
 
@@ -19,6 +25,7 @@
 
 static const SagaMapValue undefined = {.type = SAGA_MAP_STRING, .count = sizeof(UNDEFINED) - 1, .u.string = UNDEFINED};
 
+/* The error of whatever would make a text beyond the limit; always false. */
 static bool
 too_long(SagaMapCall *call)
 {
@@ -35,6 +42,7 @@ charge_texts(SagaMapCall *call)
 	return true;
 }
 
+/* Reads the whole text: the caller has paid for that. */
 static int
 count_characters(const SagaMapValue *v)
 {
@@ -110,6 +118,11 @@ slice_position(double position, int length)
 	return (int) Min(position, (double) length);
 }
 
+/*
+ * $substring(text, start, length), by the arithmetic of JSONata's own: a
+ * start before the beginning is the beginning, a negative one counts from the
+ * end, a length of zero or less gives "".
+ */
 bool
 saga_map_substring(SagaMapCall *call)
 {
@@ -150,6 +163,7 @@ saga_map_substring(SagaMapCall *call)
 	return true;
 }
 
+/* $substringBefore: without a find, all of the text. */
 bool
 saga_map_substring_before(SagaMapCall *call)
 {
@@ -163,6 +177,11 @@ saga_map_substring_before(SagaMapCall *call)
 	return true;
 }
 
+/*
+ * $substringAfter: without a find, all of the text.  JSONata searches for the
+ * word "undefined" when there is nothing to search for; should that be found,
+ * what it returns makes no sense, and we say so.
+ */
 bool
 saga_map_substring_after(SagaMapCall *call)
 {
@@ -185,6 +204,7 @@ saga_map_substring_after(SagaMapCall *call)
 	return true;
 }
 
+/* $length, in code points. */
 bool
 saga_map_length(SagaMapCall *call)
 {
@@ -195,6 +215,7 @@ saga_map_length(SagaMapCall *call)
 	return true;
 }
 
+/* $contains: of nothing, or for nothing, it is nothing. */
 bool
 saga_map_contains(SagaMapCall *call)
 {
@@ -205,6 +226,7 @@ saga_map_contains(SagaMapCall *call)
 
 /* ---------- changed ---------- */
 
+/* Both check only for nothing: function_case.c does the work. */
 bool
 saga_map_uppercase(SagaMapCall *call)
 {
@@ -248,6 +270,10 @@ saga_map_trim(SagaMapCall *call)
 	return true;
 }
 
+/*
+ * Appends so many characters, repeating the fill and cutting its last turn.
+ * The caller has looked at the limit and paid.
+ */
 static void
 append_fill(StringInfo buf, const SagaMapValue *fill, int characters)
 {
@@ -269,6 +295,10 @@ append_fill(StringInfo buf, const SagaMapValue *fill, int characters)
 	appendBinaryStringInfo(buf, fill->u.string, offset_of(fill, characters));
 }
 
+/*
+ * $pad(text, width, fill): a negative width puts the fill in front.  A text
+ * that is as wide already stays as it is.
+ */
 bool
 saga_map_pad(SagaMapCall *call)
 {
@@ -289,6 +319,7 @@ saga_map_pad(SagaMapCall *call)
 		*call->result = *v;
 		return true;
 	}
+	/* in double, where the product of two large counts cannot overflow */
 	if (missing * fill->count + v->count > SAGA_MAP_MAX_TEXT)
 		return too_long(call);
 	if (!saga_map_charge_copy(call->ev, (int64) (missing * fill->count) + v->count))
@@ -319,6 +350,7 @@ get_limit(SagaMapCall *call, const SagaMapValue *limit, bool up, int64 *result)
 	return true;
 }
 
+/* $replace(text, what, by, limit): what was put in is not searched again. */
 bool
 saga_map_replace(SagaMapCall *call)
 {
@@ -370,6 +402,11 @@ next_part(SagaMapCall *call, const SagaMapValue *v, const SagaMapValue *separato
 	return from < v->count ? from : -1;
 }
 
+/*
+ * $split(text, separator, limit): the limit is on parts, and the rest is
+ * dropped, as in JSONata.  An empty separator cuts between characters; an
+ * empty text then has no parts.
+ */
 bool
 saga_map_split(SagaMapCall *call)
 {
@@ -403,6 +440,9 @@ saga_map_split(SagaMapCall *call)
 	return true;
 }
 
+/*
+ * $join(texts, separator): check_array() has seen to it that all are strings.
+ */
 bool
 saga_map_join(SagaMapCall *call)
 {

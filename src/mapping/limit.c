@@ -1,6 +1,10 @@
 /*
  * limit.c
  *		What one evaluation may cost, in steps and in memory, and its first error.
+ *
+ * Steps are counted down from a fixed number, so that the same expression on
+ * the same document fails or works everywhere alike: no clock is read.
+ * Memory is looked at as the sum of the evaluation's context.
  */
 #include "postgres.h"
 
@@ -17,6 +21,11 @@
 #define BYTES_READ_PER_STEP		16
 #define BYTES_COPIED_PER_STEP	64
 
+/*
+ * Keeps the first error and ignores later ones, which are mostly its
+ * consequences.  The message is made in the caller's context and outlives the
+ * evaluation.
+ */
 bool
 saga_map_error(SagaMapEval *ev, const char *fmt, ...)
 {
@@ -40,6 +49,10 @@ saga_map_charge(SagaMapEval *ev, int64 steps)
 {
 	if (steps > ev->steps)
 	{
+		/*
+		 * whatever is charged next fails too, also where the caller has not
+		 * looked at the answer
+		 */
 		ev->steps = -1;
 		return saga_map_error(ev, "the expression takes too many steps");
 	}
@@ -51,6 +64,7 @@ saga_map_charge(SagaMapEval *ev, int64 steps)
 	return true;
 }
 
+/* Reading includes what compares or searches byte by byte. */
 bool
 saga_map_charge_bytes(SagaMapEval *ev, int64 bytes)
 {
@@ -75,6 +89,10 @@ saga_map_tick(SagaMapEval *ev)
 	return saga_map_charge(ev, 1);
 }
 
+/*
+ * The one check against an allocation that is too large by itself; what grows
+ * step by step is seen by saga_map_charge().
+ */
 bool
 saga_map_has_room(SagaMapEval *ev, int n, Size size)
 {
@@ -91,6 +109,10 @@ typedef struct Sorting
 	int			(*compare) (const void *, const void *);
 } Sorting;
 
+/*
+ * Interrupts can raise out of qsort here, which is harmless: the array lies
+ * in the evaluation's context, and nobody will read it.
+ */
 static int
 compare_counted(const void *a, const void *b, void *arg)
 {
@@ -100,6 +122,7 @@ compare_counted(const void *a, const void *b, void *arg)
 	return saga_map_tick(sorting->ev) ? sorting->compare(a, b) : 0;
 }
 
+/* False when the steps ran out, and the order means nothing then. */
 bool
 saga_map_sort(SagaMapEval *ev, void *base, size_t n, size_t size, int (*compare) (const void *, const void *))
 {

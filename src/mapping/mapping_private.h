@@ -241,16 +241,16 @@ struct SagaMapNode
 	bool		cons_block;		/* BLOCK: starts with one */
 	bool		keep_singleton; /* PATH: a step keeps arrays */
 	SagaMapValue literal;		/* LITERAL, NAME */
-	SagaMapNodes children;
+	SagaMapNodes children;		/* operands, items, steps or arguments */
 	SagaMapNodes predicates;	/* applied to the node's result ... */
 	SagaMapNodes stages;		/* ... to the result of each turn of a step */
-	const SagaMapFunction *function;
+	const SagaMapFunction *function;	/* CALL */
 };
 
 struct SagaMapping
 {
 	char	   *text;
-	SagaMapNode *root;
+	SagaMapNode *root;			/* the whole expression */
 };
 
 /* The next token (scan.c). */

@@ -2,6 +2,9 @@
  * mapping_sql.c
  *		SQL functions that evaluate a single expression, condition or
  *		template: for people who write a destination, and for our tests.
+ *
+ * What would be told as an error of a destination or a delivery is raised
+ * here, because somebody waits for the answer.
  */
 #include "postgres.h"
 
@@ -15,6 +18,10 @@ PG_FUNCTION_INFO_V1(saga_test_mapping);
 PG_FUNCTION_INFO_V1(saga_test_condition);
 PG_FUNCTION_INFO_V1(saga_test_template);
 
+/*
+ * saga.test_mapping(expression, document): NULL when the expression gives
+ * nothing.
+ */
 Datum
 saga_test_mapping(PG_FUNCTION_ARGS)
 {
@@ -67,12 +74,18 @@ make_head(Jsonb *headers)
 	return buf.data;
 }
 
+/* NULL for an SQL NULL, which these functions take as "there is none". */
 static Jsonb *
 get_jsonb(FunctionCallInfo fcinfo, int arg)
 {
 	return PG_ARGISNULL(arg) ? NULL : PG_GETARG_JSONB_P(arg);
 }
 
+/*
+ * saga.test_condition(condition, status, headers, body, message).  The body
+ * comes as text and is parsed here, as one that came over the network would
+ * be.
+ */
 Datum
 saga_test_condition(PG_FUNCTION_ARGS)
 {
@@ -106,6 +119,7 @@ saga_test_condition(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(saga_condition_holds(condition, &answer, get_jsonb(fcinfo, 4)));
 }
 
+/* saga.test_template(template, message) */
 Datum
 saga_test_template(PG_FUNCTION_ARGS)
 {

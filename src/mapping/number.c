@@ -20,6 +20,7 @@
 #define CALL1(fn, a) DatumGetNumeric(DirectFunctionCall1(fn, NumericGetDatum(a)))
 #define CALL2(fn, a, b) DatumGetNumeric(DirectFunctionCall2(fn, NumericGetDatum(a), NumericGetDatum(b)))
 
+/* All digits, without an exponent: of 1e300 three hundred. */
 static char *
 numeric_text(Numeric number)
 {
@@ -40,6 +41,7 @@ power_of_ten(int exponent)
 static Numeric common_min = NULL;
 static Numeric common_max = NULL;
 
+/* Memory of the process: two numbers that are never freed. */
 static void
 make_common_range(void)
 {
@@ -50,12 +52,17 @@ make_common_range(void)
 	MemoryContextSwitchTo(old);
 }
 
+/* Digits behind the point, zeroes at the end included. */
 static int
 scale_of(Numeric number)
 {
 	return DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number)));
 }
 
+/*
+ * True for numbers whose size need not be measured: comparing is far cheaper
+ * than writing a number out.
+ */
 static bool
 is_common(Numeric number)
 {
@@ -73,6 +80,10 @@ saga_map_written_size(Numeric number)
 	return strlen(numeric_text(number)) * 4;
 }
 
+/*
+ * A number beyond this would be Infinity in JSONata, or make texts of a
+ * length that nobody expects.
+ */
 bool
 saga_map_in_range(Numeric number)
 {
@@ -83,6 +94,7 @@ saga_map_in_range(Numeric number)
 	return strcspn(numeric_text(CALL1(numeric_abs, number)), ".") <= MAX_INTEGER_DIGITS;
 }
 
+/* The sum is exact: 1e300 + 1e-300 has six hundred digits. */
 Numeric
 saga_map_add(Numeric a, Numeric b)
 {
@@ -95,18 +107,24 @@ saga_map_trim_scale(Numeric number)
 	return CALL1(numeric_trim_scale, number);
 }
 
+/* There is no numeric "-0", so that the negation of 0 is 0. */
 Numeric
 saga_map_negate(Numeric number)
 {
 	return CALL2(numeric_sub, int64_to_numeric(0), number);
 }
 
+/* Beyond a double's range it is an infinity and raises nothing. */
 double
 saga_map_double(Numeric number)
 {
 	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(number)));
 }
 
+/*
+ * An index or a count is meant: what does not fit an int32 lies beyond every
+ * array, so it may be cut.
+ */
 int64
 saga_map_floor(Numeric number)
 {
@@ -123,6 +141,10 @@ saga_map_round_even(Numeric number, int digits)
 				unit,
 				twice;
 
+	/*
+	 * beyond that nothing is left to round, and numeric_round would take its
+	 * time
+	 */
 	digits = Max(Min(digits, MAX_SCALE), -MAX_INTEGER_DIGITS - 1);
 	rounded = DatumGetNumeric(DirectFunctionCall2(numeric_round, NumericGetDatum(number), Int32GetDatum(digits)));
 	unit = power_of_ten(-digits);
@@ -139,6 +161,10 @@ saga_map_round_even(Numeric number, int digits)
 	return CALL1(numeric_trim_scale, rounded);
 }
 
+/*
+ * JSON's reader does the work.  Zeroes in front, which it refuses, are cut
+ * off first, as JavaScript's Number() takes them.
+ */
 bool
 saga_map_parse_number(const char *s, int len, Numeric *result)
 {

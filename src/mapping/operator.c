@@ -1,6 +1,11 @@
 /*
  * operator.c
  *		The value of a constructor, an operator or a call.
+ *
+ * Each function is one kind of node and is called by saga_map_eval_node(),
+ * which has charged for the node, set *result to nothing and will apply the
+ * node's filters.  Most operators give nothing where an operand is nothing;
+ * they return true then without touching *result.
  */
 #include "postgres.h"
 
@@ -8,6 +13,11 @@
 
 /* ---------- constructors ---------- */
 
+/*
+ * [a, b, ...]: an item that is itself written as [...] stays an array in it,
+ * the elements of any other array are put in one by one, and an item that
+ * gives nothing is left out.
+ */
 bool
 saga_map_eval_array(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result)
 {
@@ -36,6 +46,11 @@ typedef struct Group
 	const SagaMapNode *value;
 } Group;
 
+/*
+ * Finds or makes the member that a name belongs to, and adds the item to what
+ * its value will be made of.  Two of the object's own pairs may not make the
+ * same name: which of them should count?
+ */
 static bool
 add_to_groups(SagaMapEval *ev, Group *groups, int *ngroups,
 			  const SagaMapNode *name_node, const SagaMapNode *value_node, const SagaMapValue *item)
@@ -60,6 +75,7 @@ add_to_groups(SagaMapEval *ev, Group *groups, int *ngroups,
 			return saga_map_error_at(ev, name_node, "two members of an object have the same name", NULL);
 		return saga_map_append(ev, &data, item, &groups[i].data);
 	}
+	/* the array has room for each pair of each element, so for this as well */
 	groups[*ngroups].name = name;
 	groups[*ngroups].data = *item;
 	groups[(*ngroups)++].value = value_node;
@@ -87,6 +103,11 @@ saga_map_eval_object(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValu
 		if (!saga_map_sequence_of(ev, input->type == SAGA_MAP_ARRAY ? &nothing : input, &array))
 			return false;
 	}
+
+	/*
+	 * names are compared with each other, so that the work grows with the
+	 * square; steps bound it, this the memory
+	 */
 	if ((int64) array.count * node->children.count > 1000000)
 		return saga_map_error_at(ev, node, "an object gets too many members", NULL);
 	elems = saga_map_elems(ev, &array);
@@ -117,6 +138,10 @@ saga_map_eval_object(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValu
 
 /* ---------- operators ---------- */
 
+/*
+ * "+", "-", "*", "/" and "%": the error of the arithmetic gets the operator's
+ * position.
+ */
 static bool
 eval_arithmetic(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *left,
 				const SagaMapValue *right, SagaMapValue *result)
@@ -137,12 +162,20 @@ eval_arithmetic(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *le
 	return true;
 }
 
+/*
+ * Nothing passes here and makes the comparison nothing, after the other
+ * side's type was looked at.
+ */
 static bool
 can_be_ordered(const SagaMapValue *v)
 {
 	return v->type == SAGA_MAP_NOTHING || v->type == SAGA_MAP_NUMBER || v->type == SAGA_MAP_STRING;
 }
 
+/*
+ * "<", ">", "<=" and ">=": strings by their UTF-16 units, as JavaScript
+ * compares them.
+ */
 static bool
 eval_order(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *left,
 		   const SagaMapValue *right, SagaMapValue *result)
@@ -192,6 +225,7 @@ eval_in(SagaMapEval *ev, const SagaMapNode *node, SagaMapValue *left, SagaMapVal
 	return true;
 }
 
+/* "&": nothing is the empty text here, unlike with the other operators. */
 static bool
 eval_concat(SagaMapEval *ev, SagaMapValue *left, SagaMapValue *right, SagaMapValue *result)
 {
@@ -206,6 +240,11 @@ eval_concat(SagaMapEval *ev, SagaMapValue *left, SagaMapValue *right, SagaMapVal
 	return true;
 }
 
+/*
+ * The right side of "and" and "or" is evaluated only if it decides; of all
+ * other operators both sides are.  "=" and "!=" with nothing on a side are
+ * false, both.
+ */
 bool
 saga_map_eval_binary(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result)
 {
@@ -250,6 +289,10 @@ saga_map_eval_binary(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValu
 	}
 }
 
+/*
+ * "-" before something that is no literal: parse.c has made negative numbers
+ * of those.
+ */
 bool
 saga_map_eval_negation(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result)
 {
@@ -264,6 +307,10 @@ saga_map_eval_negation(SagaMapEval *ev, const SagaMapNode *node, const SagaMapVa
 	return saga_map_charge_number(ev, v.u.number) && saga_map_set_result(ev, result, saga_map_negate(v.u.number));
 }
 
+/*
+ * "a ? b : c": only the branch that is taken is evaluated, and a missing one
+ * gives nothing.
+ */
 bool
 saga_map_eval_condition(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result)
 {
@@ -278,6 +325,10 @@ saga_map_eval_condition(SagaMapEval *ev, const SagaMapNode *node, const SagaMapV
 	return true;
 }
 
+/*
+ * All arguments are evaluated, in order, before the function is called; the
+ * parser has made sure that there are no more than fit.
+ */
 bool
 saga_map_eval_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMapValue *input, SagaMapValue *result)
 {

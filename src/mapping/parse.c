@@ -6,6 +6,16 @@
  * steps, [...] after a step filters each of its turns, [...] after anything
  * else filters the whole.  What JSONata knows and we do not is refused here
  * by name, never read as something else.
+ *
+ * Begin reading with parse_expression() near the end: it reads an operand and
+ * then, as long as operators bind more tightly than what stands before,
+ * parse_rest() puts them around it.  Numbers of BP_* say how tightly; they
+ * are JSONata's own.
+ *
+ * Each parse function returns NULL after an error, which the scanner keeps
+ * with its position.  Nodes are never freed and live as long as the mapping.
+ * An expression is as deep as MAX_TREE_DEPTH at most, so that the evaluator's
+ * recursion is bounded as well.
  */
 #include "postgres.h"
 
@@ -59,18 +69,21 @@ error_at(Parser *p, int offset, const char *fmt, ...)
 	return NULL;
 }
 
+/* JSONata that we do not know; "what" ends with "is" or "are". */
 static SagaMapNode *
 unsupported(Parser *p, int offset, const char *what)
 {
 	return error_at(p, offset, "%s not supported in mappings", what);
 }
 
+/* Reads the next token into p->token; false after an error of the scanner. */
 static bool
 advance(Parser *p)
 {
 	return saga_map_scan(&p->scanner, &p->token);
 }
 
+/* The error for a token where none of its kind can stand. */
 static SagaMapNode *
 unexpected(Parser *p, const SagaMapToken *token)
 {
@@ -83,6 +96,7 @@ unexpected(Parser *p, const SagaMapToken *token)
 	return error_at(p, token->offset, "\"%s\" was not expected", saga_map_op_text(token->op, buf));
 }
 
+/* Skips what must come next; what JSONata would take as well is named. */
 static bool
 expect(Parser *p, char op)
 {
@@ -110,6 +124,7 @@ new_node(SagaMapNodeKind kind, int offset)
 	return node;
 }
 
+/* A child of NULL is an error that was told: calls can be nested. */
 static bool
 add_to(Parser *p, SagaMapNode *parent, SagaMapNodes *nodes, SagaMapNode *child)
 {
@@ -131,12 +146,14 @@ add_to(Parser *p, SagaMapNode *parent, SagaMapNodes *nodes, SagaMapNode *child)
 	return true;
 }
 
+/* To what the evaluator reads as operands, items, steps or arguments. */
 static bool
 add_child(Parser *p, SagaMapNode *parent, SagaMapNode *child)
 {
 	return add_to(p, parent, &parent->children, child);
 }
 
+/* A path has at least one step. */
 static SagaMapNode *
 last_step(SagaMapNode *path)
 {
@@ -156,6 +173,7 @@ name_path(Parser *p, const SagaMapToken *token)
 
 /* ---------- what begins an expression ---------- */
 
+/* {name: value, ...}: the opening brace has been read. */
 static SagaMapNode *
 parse_object(Parser *p, int offset)
 {
@@ -201,6 +219,7 @@ parse_list(Parser *p, SagaMapNode *node, char close)
 	return expect(p, close);
 }
 
+/* Then it is evaluated for the whole context, and not once an element. */
 static bool
 starts_with_array(const SagaMapNode *node)
 {
@@ -209,6 +228,7 @@ starts_with_array(const SagaMapNode *node)
 		(node->kind == SAGA_MAP_PATH && starts_with_array(node->children.nodes[0]));
 }
 
+/* (expression), or () for nothing; the opening parenthesis has been read. */
 static SagaMapNode *
 parse_block(Parser *p, int offset)
 {
@@ -225,6 +245,7 @@ parse_block(Parser *p, int offset)
 	return expect(p, ')') ? node : NULL;
 }
 
+/* A number behind "-" becomes a negative literal: a[-1] is an index. */
 static SagaMapNode *
 parse_negation(Parser *p, int offset)
 {
@@ -242,6 +263,7 @@ parse_negation(Parser *p, int offset)
 	return add_child(p, node, operand) ? node : NULL;
 }
 
+/* $, $$ or a call: there are no variables of one's own. */
 static SagaMapNode *
 parse_variable(Parser *p, const SagaMapToken *token)
 {
@@ -277,12 +299,14 @@ parse_variable(Parser *p, const SagaMapToken *token)
 	}
 }
 
+/* The text of a token is not terminated. */
 static bool
 is_text(const SagaMapValue *v, const char *text)
 {
 	return v->count == strlen(text) && memcmp(v->u.string, text, v->count) == 0;
 }
 
+/* "and", "or" and "in" are names here, where an operand must stand. */
 static SagaMapNode *
 parse_operand(Parser *p, const SagaMapToken *token)
 {
@@ -334,6 +358,7 @@ parse_operand(Parser *p, const SagaMapToken *token)
 
 /* ---------- what follows an expression ---------- */
 
+/* 0: an expression ends here.  What we refuse has its own, to be named. */
 static int
 binding_power(int op)
 {
@@ -381,6 +406,7 @@ binding_power(int op)
 	}
 }
 
+/* Of a path the last step is filtered, each turn; "[]" keeps an array one. */
 static SagaMapNode *
 parse_filter(Parser *p, SagaMapNode *left)
 {
@@ -406,6 +432,7 @@ parse_filter(Parser *p, SagaMapNode *left)
 	predicate = parse_expression(p, 0);
 	if (!add_to(p, target, list, predicate) || !expect(p, ']'))
 		return NULL;
+	/* add_to() has seen the step's depth only, not that of the path around it */
 	left->depth = Max(left->depth, target->depth + 1);
 	return left;
 }
@@ -425,6 +452,7 @@ check_step(Parser *p, SagaMapNode *step)
 	return false;
 }
 
+/* Both become steps of one path; filters of a step filter each turn of it. */
 static SagaMapNode *
 parse_map(Parser *p, SagaMapNode *left)
 {
@@ -454,6 +482,8 @@ parse_map(Parser *p, SagaMapNode *left)
 	}
 	path->keep_singleton |= left->keep_array | right->keep_array |
 		(right->kind == SAGA_MAP_PATH && right->keep_singleton);
+
+	/* [...] as the first or the last step is not flattened */
 	if (path->children.nodes[0]->kind == SAGA_MAP_ARRAY_OF)
 		path->children.nodes[0]->cons_array = true;
 	if (last_step(path)->kind == SAGA_MAP_ARRAY_OF)
@@ -461,6 +491,7 @@ parse_map(Parser *p, SagaMapNode *left)
 	return path;
 }
 
+/* left ? a : b, of which ": b" may be missing. */
 static SagaMapNode *
 parse_condition(Parser *p, int offset, SagaMapNode *left)
 {
@@ -473,6 +504,7 @@ parse_condition(Parser *p, int offset, SagaMapNode *left)
 	return node;
 }
 
+/* The operator has been read; it goes around the left side and a right one. */
 static SagaMapNode *
 parse_rest(Parser *p, const SagaMapToken *token, SagaMapNode *left)
 {
@@ -515,6 +547,7 @@ parse_rest(Parser *p, const SagaMapToken *token, SagaMapNode *left)
 
 /* ---------- expressions ---------- */
 
+/* Up to an operator that binds no more tightly: equals go from left to right. */
 static SagaMapNode *
 parse_expression(Parser *p, int binding)
 {
@@ -539,6 +572,7 @@ parse_expression(Parser *p, int binding)
 	return left;
 }
 
+/* In the current context, beside the text, which names refer to. */
 SagaMapping *
 saga_mapping_parse(const char *text, char **error)
 {

@@ -8,6 +8,11 @@
  * each character may cost, and how many choices it has then: compiling takes
  * the third power of them.  Both are told from the text, before it is compiled.
  * The estimate may be too high, never too low.
+ *
+ * Begin reading with saga_regex_check: check_cost() measures the text, then
+ * the server's compiler has its say.  The scanner must never take an
+ * expression for cheaper than the compiler will find it; where the two could
+ * read it differently, it counts for the larger.
  */
 #include "postgres.h"
 
@@ -31,6 +36,7 @@ typedef struct RegexScanner
 	bool		expanded;		/* blanks and comments mean nothing */
 } RegexScanner;
 
+/* Moves a part's cost over to the whole and begins a new part. */
 static void
 add_part(SagaRegexCost *all, SagaRegexCost *part)
 {
@@ -41,12 +47,17 @@ add_part(SagaRegexCost *all, SagaRegexCost *part)
 	memset(part, 0, sizeof(*part));
 }
 
+/* The text is not terminated, so the rest must be long enough. */
 static bool
 is_at(const RegexScanner *s, const char *text)
 {
 	return s->end - s->pos >= strlen(text) && strncmp(s->pos, text, strlen(text)) == 0;
 }
 
+/*
+ * A number of a bound, cut to MAX_LENGTH, which is beyond every limit
+ * already.
+ */
 static int
 scan_count(RegexScanner *s)
 {
@@ -132,6 +143,11 @@ scan_group(RegexScanner *s, SagaRegexCost *all, SagaRegexCost *last)
 		add_part(last, all);
 }
 
+/*
+ * Reads up to the end, or up to the parenthesis that closes a group.  A
+ * quantifier multiplies only the part before it, so the last part is kept
+ * apart from all others until it is known what follows.
+ */
 static SagaRegexCost
 measure(RegexScanner *s, bool top)
 {
@@ -176,6 +192,11 @@ measure(RegexScanner *s, bool top)
 		else
 		{
 			add_part(&all, &last);
+
+			/*
+			 * alternatives are choices, whatever they hold; any other
+			 * character begins a part of its own
+			 */
 			if (c == '|')
 				all.choices++;
 			else
@@ -229,6 +250,11 @@ check_cost(const char *text, int len, SagaRegexCost *cost)
 	return NULL;
 }
 
+/*
+ * The compiled expression is thrown away: RE_compile_and_execute has a cache
+ * of its own.  What costs too much is told apart from what is wrong, because
+ * earlier versions stored it.
+ */
 SagaRegexVerdict
 saga_regex_check(const char *text, int len, int flags, SagaRegexCost *cost, const char **error)
 {
@@ -249,6 +275,10 @@ saga_regex_check(const char *text, int len, int flags, SagaRegexCost *cost, cons
 	pfree(wide);
 	if (rc != REG_OKAY)
 	{
+		/*
+		 * the compiler gives up with an error of its own when it is
+		 * interrupted
+		 */
 		CHECK_FOR_INTERRUPTS();
 		pg_regerror(rc, &re, message, sizeof(message));
 		*error = psprintf("is no regular expression: %s", message);

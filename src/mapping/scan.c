@@ -1,6 +1,12 @@
 /*
  * scan.c
  *		The tokens of an expression, cut as JSONata cuts them.
+ *
+ * A keyword is one by its place only: the scanner returns "and" with its text
+ * as well, and the parser takes it for a name where an operand stands.  Names
+ * and variables point into the text; strings are copies with their escapes
+ * resolved.  Operators that we refuse are cut as well, to be named in the
+ * error.
  */
 #include "postgres.h"
 
@@ -30,6 +36,7 @@ static const struct
 	{"??", SAGA_MAP_COALESCE},
 };
 
+/* Comments are blanks too, as in C, and do not nest. */
 static bool
 skip_blanks(SagaScanner *s)
 {
@@ -51,6 +58,7 @@ skip_blanks(SagaScanner *s)
 	}
 }
 
+/* A string in single or double quotes with JSON's escapes. */
 static bool
 scan_string(SagaScanner *s, SagaMapToken *token)
 {
@@ -76,6 +84,11 @@ scan_string(SagaScanner *s, SagaMapToken *token)
 	return true;
 }
 
+/*
+ * Without a sign: that is an operator.  1..3 is read as 1, "..", 3, because a
+ * point belongs to a number only with a digit behind it; zeroes in front end
+ * it, as in JSON.
+ */
 static bool
 scan_number(SagaScanner *s, SagaMapToken *token)
 {
@@ -108,6 +121,7 @@ scan_number(SagaScanner *s, SagaMapToken *token)
 	return true;
 }
 
+/* A name in backquotes, as it stands: there are no escapes. */
 static bool
 scan_quoted_name(SagaScanner *s, SagaMapToken *token)
 {
@@ -121,6 +135,7 @@ scan_quoted_name(SagaScanner *s, SagaMapToken *token)
 	return true;
 }
 
+/* A name, a variable, a keyword or one of true, false, null. */
 static bool
 scan_word(SagaScanner *s, SagaMapToken *token)
 {
@@ -168,6 +183,10 @@ scan_word(SagaScanner *s, SagaMapToken *token)
 	return true;
 }
 
+/*
+ * False after an error.  Two characters that are one operator go before the
+ * single ones.
+ */
 bool
 saga_map_scan(SagaScanner *s, SagaMapToken *token)
 {

@@ -2,6 +2,11 @@
  * sequence.c
  *		How a path puts values together: sequences, members by their name,
  *		arrays one behind the other, as JSONata's own evaluator does it.
+ *
+ * A sequence is an array that remembers that a path made it: eval.c makes
+ * nothing of an empty one and its element of one with a single element.  All
+ * these push elements by value and share what they point to, since nothing is
+ * changed in place.
  */
 #include "postgres.h"
 
@@ -21,6 +26,10 @@ saga_map_sequence_of(SagaMapEval *ev, const SagaMapValue *v, SagaMapValue *resul
 	return true;
 }
 
+/*
+ * Goes into arrays of arrays.  Members that are arrays have their elements
+ * added, so that the result is one flat sequence.
+ */
 bool
 saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, int len, SagaMapValue *result)
 {
@@ -53,6 +62,10 @@ saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, in
 	return true;
 }
 
+/*
+ * With one side nothing the other comes back as it is, sequence or not; two
+ * values always make an array.
+ */
 bool
 saga_map_append(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b, SagaMapValue *result)
 {

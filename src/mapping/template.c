@@ -1,6 +1,15 @@
 /*
  * template.c
  *		Templates: texts, and JSON documents, with {path} references.
+ *
+ * next_reference() finds the references of a text and skips those to secrets;
+ * both halves of the file use it.  Texts (URLs, headers, operands of
+ * conditions) are filled by fill_text(), documents by fill_value(), which
+ * walks a template and copies it.  A template is checked when it is saved,
+ * yet filled without trust: a reference that does not parse leads to nothing.
+ *
+ * Limits are counted in bytes of the result, since one short template can
+ * refer to a large value many times.
  */
 #include "postgres.h"
 
@@ -33,12 +42,20 @@ next_reference(const char *text, const char **close)
 	return NULL;
 }
 
+/*
+ * The path between the braces; it is read at each use, since paths are short.
+ */
 static SagaAnswerPath *
 parse_reference(const char *open, const char *close, char **error)
 {
 	return saga_answer_path_parse(pnstrdup(open + 1, close - open - 1), error);
 }
 
+/*
+ * Braces must pair, because one that is left over is a mistake far more often
+ * than it is meant.  What stands in a reference to a secret is looked at by
+ * who fills it.
+ */
 const char *
 saga_template_check(const char *text)
 {
@@ -61,6 +78,7 @@ saga_template_check(const char *text)
 	return NULL;
 }
 
+/* To secrets does not count. */
 bool
 saga_template_has_references(const char *text)
 {
@@ -102,6 +120,7 @@ append_scalar(StringInfo out, const JsonbValue *value, int limit, bool *too_long
 {
 	if (value->type == jbvString)
 	{
+		/* before the copy, as the value may be far larger than the limit */
 		*too_long = value->val.string.len > limit - out->len;
 		if (!*too_long)
 			appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
@@ -114,6 +133,10 @@ append_scalar(StringInfo out, const JsonbValue *value, int limit, bool *too_long
 	return !*too_long;
 }
 
+/*
+ * Appends the value of one reference.  It is encoded from a text of its own,
+ * because dots must be looked at before the encoding hides them.
+ */
 static bool
 fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, bool url_encode, int limit, bool *too_long)
 {
@@ -158,6 +181,10 @@ fill_text(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int lim
 	return true;
 }
 
+/*
+ * The caller cannot tell whether it was the limit: either way the delivery
+ * cannot be made.
+ */
 bool
 saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing)
 {
@@ -188,6 +215,10 @@ typedef struct Place
 
 #define MAX_PLACE	1000
 
+/*
+ * The path of a place from the top down, cut at some MAX_PLACE bytes: names
+ * in a template may be very long.
+ */
 static void
 append_place(StringInfo buf, const Place *place)
 {
@@ -211,6 +242,10 @@ append_place(StringInfo buf, const Place *place)
 	pfree(path);
 }
 
+/*
+ * NULL, or what is wrong with the first string that is faulty, and its path.
+ * Texts are freed at once, since a template has as many as its author likes.
+ */
 static const char *
 check_value(const JsonbValue *value, const char *path, const Place *place, char **fault_path)
 {
@@ -246,11 +281,13 @@ check_value(const JsonbValue *value, const char *path, const Place *place, char 
 		error = check_value(&c.value, path, &here, fault_path);
 		if (error != NULL)
 			return error;
+		/* also counted in objects, where nobody reads it */
 		here.index++;
 	}
 	return NULL;
 }
 
+/* The names of members are not looked at: they are copied as they are. */
 const char *
 saga_json_template_check(Jsonb *template, const char *path, char **fault_path)
 {
@@ -282,6 +319,11 @@ take_room(Filling *filling, const JsonbValue *value)
 	return true;
 }
 
+/*
+ * A string that is one reference as a whole takes the value with its type,
+ * and shares it with the message; only with other text around it does it
+ * become text.
+ */
 static bool
 fill_string(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
@@ -304,6 +346,7 @@ fill_string(Filling *filling, const JsonbValue *value, JsonbValue *result)
 	initStringInfo(&buf);
 	if (!fill_text(&buf, text, filling->doc, false, filling->room, &filling->missing, &too_long))
 	{
+		/* for the caller nothing is missing then */
 		if (too_long)
 			filling->missing = NULL;
 		return false;
@@ -314,6 +357,10 @@ fill_string(Filling *filling, const JsonbValue *value, JsonbValue *result)
 	return take_room(filling, result);
 }
 
+/*
+ * The filled copy of an array or object.  Keys keep their order, which is
+ * jsonb's own, so that the result need not be sorted.
+ */
 static bool
 fill_container(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
@@ -343,6 +390,7 @@ fill_container(Filling *filling, const JsonbValue *value, JsonbValue *result)
 	return true;
 }
 
+/* Scalars other than strings are the same in the result. */
 static bool
 fill_value(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
@@ -356,6 +404,10 @@ fill_value(Filling *filling, const JsonbValue *value, JsonbValue *result)
 	return true;
 }
 
+/*
+ * The result is a jsonb of its own, in the current context.  What was made on
+ * the way stays there as well until the caller resets it.
+ */
 bool
 saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing)
 {

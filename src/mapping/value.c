@@ -5,6 +5,14 @@
  * What comes from the document stays in its jsonb until somebody looks at the
  * members of an array; what an expression makes is a tree of its own, whose
  * arrays know how they were made.
+ *
+ * Values are small and copied freely; what they point to is shared and never
+ * changed, so that the same part may stand in several places.  The parts lie
+ * in the document or in the evaluation's context, and none is freed by
+ * itself.
+ *
+ * Whatever reads all of a value pays for it first (limit.c), since a stored
+ * document comes for free and can be large.
  */
 #include "postgres.h"
 
@@ -17,6 +25,10 @@
 
 /* ---------- setting ---------- */
 
+/*
+ * The other setters begin with this, so that no flag of an earlier value
+ * stays.
+ */
 void
 saga_map_set_nothing(SagaMapValue *v)
 {
@@ -39,6 +51,7 @@ saga_map_set_number(SagaMapValue *v, Numeric number)
 	v->u.number = number;
 }
 
+/* The text is not copied and need not be terminated. */
 void
 saga_map_set_string(SagaMapValue *v, const char *s, int len)
 {
@@ -48,6 +61,9 @@ saga_map_set_string(SagaMapValue *v, const char *s, int len)
 	v->count = len;
 }
 
+/*
+ * Takes the list's elements over: the list is not to be added to afterwards.
+ */
 void
 saga_map_set_array(SagaMapValue *v, const SagaMapList *list, uint8 flags)
 {
@@ -58,6 +74,11 @@ saga_map_set_array(SagaMapValue *v, const SagaMapList *list, uint8 flags)
 	v->count = list->count;
 }
 
+/*
+ * Points into the jsonb, which must outlive the evaluation.  Only what an
+ * iterator or a look-up gives can come here, so that arrays and objects are
+ * always jbvBinary.
+ */
 void
 saga_map_from_json(const JsonbValue *json, SagaMapValue *v)
 {
@@ -90,6 +111,7 @@ saga_map_from_json(const JsonbValue *json, SagaMapValue *v)
 
 /* ---------- arrays ---------- */
 
+/* parent is the caller's, because the iterator keeps a pointer to it. */
 static void
 children_start(SagaChildren *c, const SagaMapValue *stored, JsonbValue *parent)
 {
@@ -116,6 +138,7 @@ saga_map_elems(SagaMapEval *ev, SagaMapValue *array)
 		array->u.elems = NULL;
 		return NULL;
 	}
+	/* never NULL, which would mean an error to callers */
 	elems = palloc((array->count + 1) * sizeof(SagaMapValue));
 	children_start(&c, array, &parent);
 	while (saga_children_next(&c))
@@ -144,6 +167,7 @@ saga_map_element(SagaMapValue *array, int index, SagaMapValue *result)
 	saga_map_from_json(&element, result);
 }
 
+/* Not counted as a step: whoever loops has counted. */
 bool
 saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v)
 {
@@ -161,6 +185,9 @@ saga_map_push(SagaMapEval *ev, SagaMapList *list, const SagaMapValue *v)
 	return true;
 }
 
+/*
+ * The array is unpacked in place, so that a second turn need not do it again.
+ */
 bool
 saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array)
 {
@@ -174,6 +201,11 @@ saga_map_push_all(SagaMapEval *ev, SagaMapList *list, SagaMapValue *array)
 
 /* ---------- objects ---------- */
 
+/*
+ * False when there is no such member, or no steps are left; *result stays as
+ * it was.  Members of a stored object are found by a binary search, those of
+ * others one by one.
+ */
 bool
 saga_map_member(SagaMapEval *ev, const SagaMapValue *object, const char *name, int len, SagaMapValue *result)
 {
@@ -192,6 +224,7 @@ saga_map_member(SagaMapEval *ev, const SagaMapValue *object, const char *name, i
 	{
 		SagaMapPair *pair = &object->u.pairs[i];
 
+		/* a name of another length costs next to nothing */
 		if (i % 16 == 15 && !saga_map_tick(ev))
 			return false;
 		if (pair->len == len && !saga_map_charge_bytes(ev, len))
@@ -282,6 +315,10 @@ saga_map_string_compare(SagaMapEval *ev, const SagaMapValue *a, const SagaMapVal
 	return a->count < b->count ? -1 : a->count > b->count;
 }
 
+/*
+ * Names are unique on both sides, so that with equal counts one direction is
+ * enough.
+ */
 static bool
 objects_equal(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b)
 {
@@ -337,6 +374,10 @@ saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b)
 	}
 }
 
+/*
+ * With its article, for messages such as "not a string"; in the order of
+ * SagaMapType.
+ */
 const char *
 saga_map_type_name(const SagaMapValue *v)
 {
@@ -347,6 +388,7 @@ saga_map_type_name(const SagaMapValue *v)
 
 /* ---------- as text ---------- */
 
+/* As JSON with its escapes; the caller counts the bytes. */
 static void
 append_quoted(StringInfo buf, const char *s, int len)
 {
@@ -356,6 +398,7 @@ append_quoted(StringInfo buf, const char *s, int len)
 	(void) saga_value_text(buf, &json, false, MaxAllocSize);
 }
 
+/* Elements are quoted, as the text of an array is JSON. */
 static bool
 append_array(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
 {
@@ -373,6 +416,10 @@ append_array(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
 	return true;
 }
 
+/*
+ * Members in the order in which they were made, not jsonb's, as JavaScript
+ * keeps it.
+ */
 static bool
 append_object(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
 {
@@ -396,6 +443,10 @@ append_object(SagaMapEval *ev, StringInfo buf, SagaMapValue *v)
 	return true;
 }
 
+/*
+ * Numbers are written as JavaScript does.  The limit is looked at before a
+ * string is copied, and after anything else, which is short.
+ */
 bool
 saga_map_append_text(SagaMapEval *ev, StringInfo buf, SagaMapValue *v, bool quoted)
 {
@@ -493,6 +544,10 @@ to_json(SagaMapEval *ev, const SagaMapValue *v, JsonbValue *json)
 	return true;
 }
 
+/*
+ * NULL and an error when it is too large.  The result is the only thing that
+ * is made in the caller's context.
+ */
 Jsonb *
 saga_map_to_jsonb(SagaMapEval *ev, const SagaMapValue *v)
 {

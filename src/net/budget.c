@@ -2,12 +2,20 @@
  * budget.c
  *		Memory for answers, or for requests, shared by the owners that a process
  *		serves.
+ *
+ * Accounts are found by a search through the list, which has one for each
+ * owner that this process has sent for; they are never freed, because
+ * transfers and answers point to them.
  */
 #include "postgres.h"
 
 #include "net/budget.h"
 #include "utils/memutils.h"
 
+/*
+ * In the given context, with accounts and all; its limit is to be set before
+ * the first use.
+ */
 SagaBudget *
 saga_budget_create(MemoryContext context)
 {
@@ -17,6 +25,7 @@ saga_budget_create(MemoryContext context)
 	return budget;
 }
 
+/* The owner's, made when he is first asked for. */
 SagaAccount *
 saga_budget_account(SagaBudget *budget, Oid owner)
 {

@@ -14,7 +14,7 @@ typedef struct SagaBudget
 {
 	MemoryContext context;
 	size_t		limit;			/* set before each use: it is a setting */
-	size_t		used;
+	size_t		used;			/* of all accounts */
 	int			npaused;		/* transfers that wait for memory */
 	List	   *accounts;		/* SagaAccount */
 } SagaBudget;
@@ -24,7 +24,7 @@ typedef struct SagaAccount
 {
 	SagaBudget *budget;
 	Oid			owner;
-	size_t		bytes;
+	size_t		bytes;			/* of the budget's "used" */
 	int			requests;		/* in flight, of who counts them here */
 	const void *first;			/* the transfer that goes on whatever is used: somebody must; NULL: none */
 } SagaAccount;

@@ -252,6 +252,7 @@ convert_own(const char *text, size_t len, char **converted, size_t *converted_le
 	char		name[SAGA_MAX_CHARSET];
 	const char *own = pg_encoding_to_char(encoding);
 
+	/* a database in UTF-8 has nothing to add, and SQL_ASCII takes any bytes */
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII || len > MaxAllocSize ||
 		pg_encoding_verifymbstr(encoding, text, (int) len) < (int) len)
 		return SAGA_CHARSET_UNREADABLE;
@@ -292,6 +293,7 @@ saga_charset_to_utf8(const char *content_type, char *text, size_t *len, char **c
 	get_charset(type, charset);
 	if (*len == 0 || (!is_text(type) && charset[0] == '\0'))
 		return SAGA_CHARSET_KEPT;
+	/* a byte order mark says more than any header */
 	if (*len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
 	{
 		*len -= 3;

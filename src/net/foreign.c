@@ -107,6 +107,7 @@ typedef struct Conversion
 	Jsonb	   *doc;
 } Conversion;
 
+/* Raises for characters that the server's encoding does not have. */
 static void
 convert_text(void *arg)
 {
@@ -115,6 +116,7 @@ convert_text(void *arg)
 	conversion->text = pg_any_to_server(conversion->from, strlen(conversion->from), PG_UTF8);
 }
 
+/* The text in the server's encoding first, as jsonb has that. */
 static void
 convert_json(void *arg)
 {
@@ -131,6 +133,7 @@ saga_foreign_text(const char *text, size_t len, size_t max_bytes)
 	char	   *p;
 
 	conversion.from = valid_utf8(text, len, max_bytes);
+	/* no conversion: what is valid UTF-8 is good as it is */
 	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
 		return conversion.from;
 	if (attempt(convert_text, &conversion))

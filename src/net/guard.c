@@ -4,6 +4,11 @@
  *
  * Looked at after the name was resolved: no check of the URL's text could
  * replace it, as a name may resolve to anything, and differently next time.
+ *
+ * The guard is asked for each address that libcurl is about to connect to
+ * (transfer_options.c), also for those of kept connections.  Ranges are in
+ * network byte order; a mapped address (::ffff:a.b.c.d) is looked at as the
+ * IPv4 address that it is.
  */
 #include "postgres.h"
 

@@ -8,8 +8,8 @@
 typedef struct SagaCidr
 {
 	int			family;			/* AF_INET or AF_INET6 */
-	unsigned char address[16];
-	int			bits;
+	unsigned char address[16];	/* in network order; IPv4 has the first four */
+	int			bits;			/* of the prefix */
 } SagaCidr;
 
 typedef struct SagaGuard

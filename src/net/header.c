@@ -1,6 +1,10 @@
 /*
  * header.c
  *		Headers of HTTP: which can be sent, and what an answer has.
+ *
+ * Names are compared without regard to case, in ASCII alone.  An answer's
+ * head is text with CR LF between its lines, the status line first; a header
+ * may come several times, of which the first is given.
  */
 #include "postgres.h"
 

@@ -254,12 +254,14 @@ saga_http_destroy(SagaHttp *http)
 	restore_signals(&save);
 }
 
+/* Started and not yet released: those that wait, or are to be told, count. */
 int
 saga_http_active(const SagaHttp *http)
 {
 	return http->nactive;
 }
 
+/* Fewer than were asked for, when there were not enough descriptors. */
 int
 saga_http_max(const SagaHttp *http)
 {
@@ -362,6 +364,7 @@ collect(SagaHttp *http, SagaTransfer *transfer, CURLcode code)
 		transfer->code = CURLE_OUT_OF_MEMORY;
 	}
 	dlist_delete(&transfer->node);
+	/* before anything was sent, so that it is no attempt */
 	if (saga_transfer_must_wait(transfer))
 	{
 		if (saga_waiting_add(http, transfer))
@@ -560,6 +563,7 @@ tell_finished(SagaHttp *http, SagaTransfer *transfer)
 	SagaHttpAnswer answer;
 
 	dlist_push_tail(&http->active, &transfer->node);
+	/* its time cannot end again while its user looks at the answer */
 	transfer->end_at = transfer->connect_by = PG_INT64_MAX;
 	transfer->wait = SAGA_WAIT_NONE;
 	saga_transfer_answer(transfer, &answer);

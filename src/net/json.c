@@ -2,6 +2,11 @@
  * json.c
  *		Foreign JSON, and its members.  This and json_read.c are the files that include json-c, whose json_object is
  *		also the name of a function of the server's.
+ *
+ * What json-c allocates is malloc'd, so that nothing may raise between its
+ * parsing and json_object_put(): copies are made without raising for want of
+ * memory, and a document that is kept belongs to a memory context
+ * (json_read.c).
  */
 #include "postgres.h"
 

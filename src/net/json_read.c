@@ -1,6 +1,10 @@
 /*
  * json_read.c
  *		Reading foreign JSON, with json-c.
+ *
+ * json-c keeps the whole document as a tree of its own; values that are
+ * returned point into it.  Nothing here raises but for the memory of the
+ * callback, which is made before json-c has anything.
  */
 #include "postgres.h"
 
@@ -37,6 +41,7 @@ saga_json_read(const char *text, size_t len, bool *ok)
 	return *ok ? document->root : NULL;
 }
 
+/* False for NULL as well, as all functions here take it. */
 bool
 saga_json_is_object(const SagaJson *value)
 {

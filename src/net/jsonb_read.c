@@ -44,6 +44,7 @@ typedef struct Reader
 	bool		in_object[SAGA_JSON_MAX_DEPTH];
 } Reader;
 
+/* Ends at the NUL at the latest. */
 static void
 skip_space(Reader *reader)
 {
@@ -229,6 +230,7 @@ read_number(Reader *reader, JsonbValue *value)
 		if (!read_exponent(reader))
 			return false;
 	}
+	/* most numbers are small integers, which need no parser */
 	value->type = jbvNumeric;
 	if (whole && digits <= SMALL_DIGITS)
 	{
@@ -432,6 +434,7 @@ saga_jsonb_read(const char *text, size_t len, bool lenient)
 	if (root == NULL)
 		return NULL;
 	skip_space(&reader);
+	/* something behind the value, or a NUL within the text */
 	if (reader.p != reader.end)
 		return NULL;
 	return JsonbValueToJsonb(root);

@@ -8,6 +8,9 @@
  * wherever such a second attempt passes (a name is resolved, a socket opened,
  * the request about to go out), and before the transfer is given to libcurl
  * anew for a reason of ours: libcurl counts from zero then.
+ *
+ * The answer is remembered in the transfer: once it has left, it has left for
+ * good.
  */
 #include "postgres.h"
 

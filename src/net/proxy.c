@@ -5,6 +5,9 @@
  * The lists are ours and not libcurl's, because the guard must know whether
  * the address that is connected to is the proxy's: what goes through it is
  * resolved there, and what it reaches is for whoever runs it to say.
+ *
+ * Hosts are compared as text, as they stand in the URL once libcurl has read
+ * it; no name is resolved for that.
  */
 #include "postgres.h"
 

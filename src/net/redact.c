@@ -342,11 +342,17 @@ start(Redaction *redaction, char *data, size_t len)
 	memset(redaction, 0, sizeof(*redaction));
 	redaction->raw.data = data;
 	redaction->raw.len = len;
+
+	/*
+	 * marks first, stars at the end: a star in the middle would hide another
+	 * secret
+	 */
 	redaction->raw.marks = palloc0(len);
 	if (memchr(data, '%', len) == NULL && memchr(data, '\\', len) == NULL &&
 		memchr(data, '&', len) == NULL && memchr(data, '+', len) == NULL)
 		return;
 	redaction->decoded.data = palloc(len);
+	/* decoding never makes a text longer */
 	(void) decode(data, len, redaction->decoded.data, &redaction->decoded.len);
 	redaction->decoded.marks = palloc0(len);
 }
@@ -412,6 +418,7 @@ saga_secret_redact(char *data, size_t len, List *secrets)
 	if (secrets == NIL || len == 0)
 		return;
 	start(&redaction, data, len);
+	/* the caller's list stays as it is */
 	sorted = list_copy(secrets);
 	list_sort(sorted, by_bytes);
 	foreach(lc, sorted)

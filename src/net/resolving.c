@@ -9,6 +9,11 @@
  * name, of one owner, and in all.  Whoever finds no room waits.
  *
  * What is here is called from libcurl's callbacks: nothing raises.
+ *
+ * A transfer enters the list when libcurl starts its resolver
+ * (saga_resolving_start) and leaves it when the name is known, when the
+ * transfer ends, or when it is freed.  Addresses need no thread, and no limit
+ * holds them up.
  */
 #include "postgres.h"
 

@@ -2,6 +2,11 @@
  * secret.c
  *		References to secrets: {secret:NAME}, {secret:file:/path} and
  *		{secret:env:NAME}.
+ *
+ * A text is checked when it is stored (saga_secret_check) and filled in when
+ * something is sent (saga_secret_fill).  Values are read anew each time: a
+ * file may have changed since, and a row is as secret_store.c has loaded it.
+ * Messages name the reference, never the value.
  */
 #include "postgres.h"
 
@@ -104,12 +109,14 @@ saga_secret_read_file(const char *path, int max_bytes, char **error)
 		*error = psprintf("could not open file \"%s\": %s", path, strerror(errno));
 		return NULL;
 	}
+	/* of what was opened, as the path may mean something else by now */
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > max_bytes)
 	{
 		close(fd);
 		*error = psprintf("file \"%s\" is not a regular file of at most %d bytes", path, max_bytes);
 		return NULL;
 	}
+	/* raising here would lose the descriptor */
 	data = palloc_extended(max_bytes + 1, MCXT_ALLOC_NO_OOM);
 	while (data != NULL && len < max_bytes && (got = read(fd, data + len, max_bytes - len)) > 0)
 		len += got;
@@ -190,6 +197,11 @@ saga_secret_fill(StringInfo out, const char *text, List **secrets)
 		value = read_reference(name, &error);
 		if (value == NULL)
 			return error;
+
+		/*
+		 * the caller's list knows the value from here on, to overwrite it and
+		 * to look for it in answers
+		 */
 		appendStringInfoString(out, value);
 		*secrets = lappend(*secrets, value);
 		text = close + 1;

@@ -14,9 +14,9 @@
 
 typedef struct SagaSecretUse
 {
-	bool		any;
-	bool		file;
-	bool		environment;
+	bool		any;			/* has a reference of any kind */
+	bool		file;			/* has a {secret:file:...} */
+	bool		environment;	/* has a {secret:env:...} */
 	int			count;			/* of references */
 	List	   *names;			/* char *: of rows of saga.secret */
 } SagaSecretUse;

@@ -197,6 +197,11 @@ saga_secret_load(List *names)
 	complete = cache_valid;
 	foreach(lc, names)
 		complete &= find(lfirst(lc)) != NULL;
+
+	/*
+	 * nothing was changed and nothing is missing: the usual case, without a
+	 * statement
+	 */
 	if (complete)
 		return;
 	PG_TRY();
@@ -219,6 +224,10 @@ saga_secret_get(const char *name)
 	return entry != NULL && entry->value != NULL ? pstrdup(entry->value) : NULL;
 }
 
+/*
+ * A statement trigger of saga.secret: all processes of this database read
+ * their secrets anew.
+ */
 Datum
 saga_secret_changed(PG_FUNCTION_ARGS)
 {

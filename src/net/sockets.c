@@ -7,6 +7,10 @@
  * an event comes that nobody wants: the server has closed an idle connection.
  * A descriptor that was closed has left the set by itself, and its number may
  * be another socket's by now; the kernel says so when it is wanted again.
+ *
+ * The table is indexed by descriptor and grows with the largest one; "wanted"
+ * is what libcurl said last, "set" what the kernel was told.  They differ
+ * only for sockets that nobody wants at the moment.
  */
 #include "postgres.h"
 

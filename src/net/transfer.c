@@ -3,6 +3,15 @@
  *		One request and its answer, from its beginning to its end: what became
  *		of it, its memory, its time.  What libcurl is told of it, and takes for
  *		it, is in transfer_options.c.
+ *
+ * A transfer is malloc'd, as libcurl's callbacks write to it; create and free
+ * stand at its ends, prepare and reset around each request that it serves.
+ * What is counted for an account is the size of its buffer, from prepare to
+ * reset.
+ *
+ * transport_of() is the heart: whether a request may have reached the server
+ * decides whether it can be sent again without harm.  When in doubt it is
+ * LOST, never NOT_SENT.
  */
 #include "postgres.h"
 
@@ -194,6 +203,7 @@ convert_body(SagaTransfer *transfer)
 	if (transfer->body_len == 0)
 		return SAGA_CHARSET_KEPT;
 	curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+	/* the buffer itself changes when a byte order mark is taken off */
 	result = saga_charset_to_utf8(type, transfer->body, &transfer->body_len, &converted, &len, &size);
 	if (converted == NULL)
 		return result;
@@ -235,6 +245,7 @@ saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 	}
 	else if (answer->transport == SAGA_TRANSPORT_OK && convert_body(transfer) == SAGA_CHARSET_UNREADABLE)
 		answer->unreadable = "it is not in the characters that it says";
+	/* a status without a whole answer means nothing to anybody */
 	answer->status = answer->transport == SAGA_TRANSPORT_OK ? (int) status : 0;
 	if (answer->transport == SAGA_TRANSPORT_REFUSED)
 		answer->message = "the address of the destination is private, and the destination does not allow that";
@@ -319,6 +330,7 @@ void
 saga_transfer_detach(SagaTransfer *transfer)
 {
 	close_account(transfer);
+	/* libcurl must not look at what is the user's any more */
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
 	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, NULL);
 	wipe_headers(transfer);
@@ -332,6 +344,11 @@ saga_transfer_reset(SagaTransfer *transfer)
 {
 	close_account(transfer);
 	saga_resolving_end(transfer);
+
+	/*
+	 * options go; connections, names and sessions of TLS stay with the multi
+	 * handle
+	 */
 	curl_easy_reset(transfer->easy);
 	wipe_headers(transfer);
 	/* small buffers are kept for the next answer */

@@ -6,6 +6,12 @@
  * Nothing of PostgreSQL's is called from the callbacks: an error would jump
  * over libcurl's frames.  They fill malloc'ed buffers that have a limit and
  * note what went wrong.
+ *
+ * Begin reading with saga_transfer_set_options.  Order of the callbacks in
+ * one request: a name is resolved (resolving.c), a socket is opened (the
+ * guard looks at the address), the request is about to go out (once more for
+ * a kept connection), header lines come, the body comes.  A callback that
+ * returns an error ends the transfer; a flag says why.
  */
 #include "postgres.h"
 

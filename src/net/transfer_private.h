@@ -23,7 +23,7 @@ typedef struct SagaTransfer
 {
 	dlist_node	node;			/* in one of the lists of its SagaHttp */
 	CURL	   *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers; /* libcurl's copies, which are wiped */
 	const SagaHttpRequest *request;
 	SagaHttpUser *user;
 	char	   *body;
@@ -55,15 +55,15 @@ typedef struct SagaTransfer
 	size_t		head_len;
 	size_t		head_size;
 	bool		wipe_answer;	/* as of the request, which may be gone before */
-	bool		proxied;
+	bool		proxied;		/* it goes through pg_saga.proxy */
 	bool		encoded;		/* libcurl decompresses it */
 	bool		overdrawn;		/* and there was no memory for what came out */
-	bool		truncated;
-	bool		refused;
+	bool		truncated;		/* more came than max_response_bytes */
+	bool		refused;		/* the guard does not allow its address */
 	bool		again;			/* libcurl wanted to send it a second time */
 	bool		no_memory;
-	CURLcode	code;
-	char		message[CURL_ERROR_SIZE];
+	CURLcode	code;			/* libcurl's, when it has ended */
+	char		message[CURL_ERROR_SIZE];	/* libcurl's or ours, for people */
 } SagaTransfer;
 
 /* Nothing of all this raises. */

@@ -6,6 +6,10 @@
  * path below it, so two URLs must mean the same to us and to every server:
  * what can be read in two ways (userinfo, dot segments, also percent-encoded,
  * backslashes, control characters) is refused.
+ *
+ * saga_url_parse takes a URL apart; saga_url_covers decides which destination
+ * a task's URL belongs to.  Nothing is decoded and encoded again: texts stay
+ * as they were written, but for the case of the host.
  */
 #include "postgres.h"
 
@@ -199,6 +203,11 @@ saga_url_parse(const char *text, SagaTemplateCheck templates, SagaUrl *url)
 	p = text + (url->https ? 8 : 7);
 	end = p + strcspn(p, "/?#");
 	error = parse_authority(p, end, url);
+
+	/*
+	 * the rest of the text is path and query, with the same rules as those
+	 * that a task may add
+	 */
 	if (error == NULL)
 		error = saga_url_check_path(end, templates);
 	if (error != NULL)
@@ -216,9 +225,11 @@ saga_url_covers(const SagaUrl *base, const SagaUrl *full, char **rest)
 	size_t		len = strlen(base->path);
 	const char *tail;
 
+	/* a path that is filled in covers nothing: what it is is known only later */
 	if (base->templates || base->https != full->https || base->port != full->port ||
 		strcmp(base->host, full->host) != 0)
 		return false;
+	/* a slash at the end of the base makes no difference */
 	while (len > 0 && base->path[len - 1] == '/')
 		len--;
 	if (strncmp(base->path, full->path, len) != 0)

@@ -7,6 +7,10 @@
  * memory.  libcurl does not have them meanwhile.  They are tried again, and
  * only after a while their users are told that nothing was sent; while one
  * waits for what is ours to give, its time does not pass.
+ *
+ * SAGA_WAIT_NAME is another kind: somebody else of the same owner resolves
+ * the same name, so that its own time goes on, and it ends with a time-out as
+ * if it had resolved itself.
  */
 #include "postgres.h"
 

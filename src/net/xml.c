@@ -5,6 +5,11 @@
  * Expat calls back, so nothing of PostgreSQL's is used while it runs: texts
  * are cut to the size of their fields.  A document type declaration, and so
  * any entity of its own, ends the parsing.
+ *
+ * A text is kept only while its element is the innermost; names of the
+ * elements around it say what it means.  Elements that nobody knows are
+ * passed over, as services add to their answers.  The root element tells
+ * whether it is an answer of the service at all.
  */
 #include "postgres.h"
 

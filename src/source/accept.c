@@ -6,6 +6,15 @@
  *
  * What cannot be a message of the queue becomes a dead letter with its
  * reason.  Only the database's own trouble leaves a message at the service.
+ *
+ * Begin reading with saga_source_accept.  Order: ids that were seen before
+ * are looked up and left out; the others are converted, as many as there is
+ * time for; their ids are stored, which tells twins within one batch apart;
+ * then messages and dead letters are written.  All of it commits together, so
+ * that a message has been taken if and only if its id was seen.
+ *
+ * What is foreign text becomes ours in saga_foreign_text and
+ * saga_foreign_json, which do not raise for it.
  */
 #include "postgres.h"
 
@@ -374,6 +383,10 @@ make_row(const SagaQueue *queue, const Incoming *in)
 	bool		plain = queue->kind == SAGA_QUEUE_PLAIN;
 	SagaSend	row = {0};
 
+	/*
+	 * the id is made here, so that it can be stored with the service's own
+	 * before the row is
+	 */
 	row.message_id = in->id;
 	row.kind = plain ? SAGA_MSG_MESSAGE : SAGA_MSG_START;
 	row.version = plain ? 0 : saga_engine_version(queue->queue_id);

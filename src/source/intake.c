@@ -6,6 +6,15 @@
  * A receive that was answered waits in its source's list until its owner has
  * time to read it, and one that has brought messages until they are committed
  * (settle.c).
+ *
+ * Functions here are single steps that the turn calls: reading an answer,
+ * looking at the target, starting a receive, telling the table how the source
+ * is doing.  A step that opens a transaction sets receiver->current first, so
+ * that whatever raises is known to be this source's; and it sets the time of
+ * its next try before, so that the try after an error comes with a pause.
+ *
+ * "reserved" counts messages that receives in flight may bring, so that
+ * together they never bring more than the queue has room for.
  */
 #include "postgres.h"
 
@@ -43,6 +52,10 @@ saga_intake_new(MemoryContext context)
 void
 saga_intake_serve_as(SagaIntake *intake, SagaSource *source, SagaSourceOwner *owner)
 {
+	/*
+	 * also when it was given away: the rights of the new owner are to be
+	 * looked at
+	 */
 	bool		same = intake->source != NULL && intake->owner == owner &&
 	intake->source->changed_at == source->changed_at;
 
@@ -190,6 +203,7 @@ static void
 receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error, bool renewed)
 {
 	intake->want = 1;
+	/* the answer was to credentials that have expired meanwhile */
 	if (renewed && intake->failures == 0)
 	{
 		/* with other credentials at once, but only once */
@@ -233,6 +247,7 @@ saga_intake_read(SagaReceiver *receiver, SagaIntake *intake)
 	error = saga_source_request_read(request);
 	intake->receive_at = receive_at;
 	receiver->current = NULL;
+	/* fewer messages the next time, and never again more */
 	if (request->too_large)
 		intake->most = Max(request->asked / 2, 1);
 	if (error != NULL)

@@ -1,6 +1,10 @@
 /*
  * manage.c
  *		Sources: making, changing and dropping them, and which there are.
+ *
+ * A change of saga.source comes through the trigger saga_source_changed; after
+ * the commit the process that serves the sources reads them anew.  The row is
+ * locked first, and then the "object" of its id (take_locks).
  */
 #include "postgres.h"
 
@@ -562,6 +566,7 @@ set_paused(const char *name, bool paused)
 	saga_run(&pause_stmt, saga_param_int4("source_id", get(name, SAGA_RIGHT_OPERATE)), saga_param_bool("paused", paused));
 }
 
+/* pause_source(name text) returns void; what came before is still committed */
 Datum
 saga_pause_source(PG_FUNCTION_ARGS)
 {
@@ -569,6 +574,7 @@ saga_pause_source(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* resume_source(name text) returns void */
 Datum
 saga_resume_source(PG_FUNCTION_ARGS)
 {
@@ -576,6 +582,7 @@ saga_resume_source(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* drop_source(name text) returns void; what is at the service stays there */
 Datum
 saga_drop_source(PG_FUNCTION_ARGS)
 {

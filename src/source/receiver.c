@@ -8,6 +8,14 @@
  *
  * A source that fails backs off by itself: it never waits for another one,
  * and nothing is tried again at once.
+ *
+ * Begin reading with saga_source_receiver_turn and step().  The life of a
+ * request: made and "flying"; a receive then waits in its source's "answers"
+ * and "received" until it was read and committed, a delete or an extension
+ * waits in its owner's "pending" until there is a connection for it; in the
+ * end it is in "finished" and freed in the next turn.
+ *
+ * All times are of the monotonic clock.
  */
 #include "postgres.h"
 
@@ -178,6 +186,7 @@ step(SagaReceiver *receiver)
 	MemoryContextSwitchTo(receiver->work);
 	free_finished(receiver);
 	reload(receiver);
+	/* the setting may have been reloaded */
 	receiver->budget->limit = (size_t) saga_answer_memory_kb * 1024;
 	saga_source_hold_memory(receiver);
 	receiver->in_http = true;
@@ -281,6 +290,7 @@ wait_for_work(SagaReceiver *receiver, long timeout_ms)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* Raises when there are no descriptors for its connections. */
 SagaReceiver *
 saga_source_receiver_create(MemoryContext context)
 {
@@ -317,6 +327,10 @@ saga_source_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
 {
 	SagaIntake *intake = receiver->current;
 
+	/*
+	 * no list has that request any more: libcurl has told its answer to
+	 * nobody
+	 */
 	if (receiver->in_http)
 		proc_exit(1);
 	receiver->current = NULL;

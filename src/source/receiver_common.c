@@ -22,6 +22,7 @@ saga_receiver_begin(SagaReceiver *receiver)
 	StartTransactionCommand();
 	/* whatever the role's and the database's defaults are */
 	XactIsoLevel = XACT_READ_COMMITTED;
+	/* also in a database with default_transaction_read_only */
 	XactReadOnly = false;
 	XactDeferrable = false;
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)

@@ -3,6 +3,12 @@
  *		Requests of a source: made, signed, and what their answers say.
  *
  * Everything here runs outside a transaction.
+ *
+ * A request lives in a context of its own, with its body, its headers, its
+ * answer and the messages of that.  It begins in saga_source_request_new and
+ * ends in saga_source_request_free, whatever became of it; started again (a
+ * delete that failed) it is signed anew.  Whatever holds secrets is
+ * overwritten as soon as the answer was read.
  */
 #include "postgres.h"
 
@@ -32,6 +38,10 @@ static const char *const actions[] = {
 	[SAGA_SOURCE_EXTEND] = "ChangeMessageVisibilityBatch"
 };
 
+/*
+ * Counts itself in source->refs, so that the source stays as long as the
+ * request.
+ */
 SagaSourceRequest *
 saga_source_request_new(MemoryContext parent, SagaSource *source, SagaSourceAction action)
 {
@@ -46,6 +56,7 @@ saga_source_request_new(MemoryContext parent, SagaSource *source, SagaSourceActi
 	return request;
 }
 
+/* Gives one reference back; the last one frees the source. */
 void
 saga_source_release(SagaSource *source)
 {
@@ -78,6 +89,7 @@ hold(SagaSourceRequest *request, size_t bytes)
 	request->held = bytes;
 }
 
+/* In no list any more; what was counted for its owner is given back. */
 void
 saga_source_request_free(SagaSourceRequest *request)
 {
@@ -194,6 +206,7 @@ read_other(SagaSourceRequest *request)
 		return psprintf("%s: status %d, and an answer that is not one of SQS", actions[request->action], request->status);
 	if (request->status != 200 || answer->code[0] != '\0' || request->action == SAGA_SOURCE_RECEIVE)
 	{
+		/* when others can be had, the next request takes them at once */
 		request->renewed = saga_aws_is_credentials_error(answer->code) &&
 			saga_aws_credentials_refused(&credentials, request->http.access_key);
 		return psprintf("%s: %s: %s", actions[request->action], answer->code, answer->message);

@@ -14,6 +14,7 @@
 #define MAX_RESPONSE_BYTES	(16 * 1024 * 1024)
 #define RECEIVE_MARGIN_MS	10000	/* beyond the time that the service waits */
 
+/* The field is a bool: the body is a text. */
 static void
 parse_content(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
@@ -44,6 +45,7 @@ static const SagaSetting source_settings[] = {
 	{"content", 0, SAGA_SETTING_OTHER, FIELD(text), 0, 0, 0, parse_content},
 };
 
+/* An empty source with one reference, which is the caller's. */
 SagaSource *
 saga_source_new(MemoryContext parent)
 {
@@ -73,6 +75,7 @@ saga_source_parse(SagaSource *source, Jsonb *settings, char **path)
 	if (state.message == NULL)
 		saga_settings_finish_sqs(&state);
 	saga_settings_finish_ca_file(&state);
+	/* a receive may take as long as the service waits for a message */
 	source->endpoint.timeout_ms = source->wait_s * 1000 + RECEIVE_MARGIN_MS;
 	source->endpoint.max_response_bytes = MAX_RESPONSE_BYTES;
 	*path = state.path;

@@ -5,6 +5,12 @@
  *
  * A commit takes a few messages, never more than so many bytes, whatever one
  * answer has.  What has been committed of it is deleted at once.
+ *
+ * Begin reading with saga_intake_commit, then settle() and request_for().  A
+ * message is deleted only after its commit; if the delete fails, or the
+ * process ends in between, it comes again and is recognised by its id
+ * (accept.c).  One that is given up is neither committed nor deleted: the
+ * service hides it until its time is over, and gives it out again.
  */
 #include "postgres.h"
 
@@ -234,6 +240,7 @@ saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 	bool		done;
 	int			n;
 
+	/* what cannot be committed must not be held in memory for ever */
 	if (intake->accept_tries >= ACCEPT_TRIES)
 	{
 		give_up(receiver, intake);
@@ -253,6 +260,7 @@ saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 	settle(receiver, intake, gone ? n : accepted.seen, !gone);
 	if (!gone && intake->accept_tries > 1)
 		saga_intake_set_error(receiver, intake, NULL);
+	/* the next messages begin with whole batches again */
 	intake->accept_tries = 0;
 	intake->accept_at = 0;
 	intake->room -= accepted.inserted;

@@ -7,6 +7,10 @@
  * too much, is paid for out of that owner's share.  Receives and what follows
  * them, deletes and extensions, have connections of their own, so that neither
  * waits for the other.  Who has his share when is turn.c's.
+ *
+ * A share is never fixed: has_room() gives an owner at most twice what is
+ * free, of each thing.  So one alone has two thirds, two have two fifths
+ * each, and there is always something left for one who comes new.
  */
 #include "postgres.h"
 

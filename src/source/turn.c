@@ -2,6 +2,12 @@
  * turn.c
  *		Owners of sources take turns, and within one his sources do: what was
  *		received is served, receives and what follows them are started.
+ *
+ * Three kinds of turns: over what has come (saga_source_serve_owners, for a
+ * time), over receives, and over deletes and extensions (both as long as
+ * anybody may start one).  Each remembers who was last, so that the next turn
+ * goes on behind him; positions of owners are stable, as owners are never
+ * removed.
  */
 #include "postgres.h"
 
@@ -77,6 +83,11 @@ start_pending_of(SagaReceiver *receiver, SagaSourceOwner *owner)
 	if (request == NULL)
 		return false;
 	readiness = saga_source_request_start(request, receiver->http, &error);
+
+	/*
+	 * it stays pending, and is counted as done so that others of the owner
+	 * have their turn
+	 */
 	if (readiness == SAGA_READY_LATER)
 	{
 		request->start_at = TimestampTzPlusMilliseconds(receiver->pending_at, SAGA_RECEIVER_FETCH_MS);

@@ -1,6 +1,11 @@
 /*
  * doc.c
  *		Small helpers to read and build jsonb documents.
+ *
+ * For documents that are read once and built member by member, by the
+ * server's own functions: what comes back is the server's representation.
+ * Expressions, which need speed and must not raise, use jsonb.c beside this.
+ * Text that is returned is copied into the current context.
  */
 #include "postgres.h"
 
@@ -17,6 +22,10 @@
 #define PLAIN_NUMBER		INT64CONST(1000000000000000000)
 #define PLAIN_SCALE			50
 
+/*
+ * Also NULL for a doc that is NULL, so that look-ups can be chained.  The
+ * value points into the document.
+ */
 JsonbValue *
 saga_doc_get(JsonbContainer *doc, const char *name)
 {
@@ -25,6 +34,7 @@ saga_doc_get(JsonbContainer *doc, const char *name)
 	return getKeyJsonValueFromContainer(doc, name, strlen(name), NULL);
 }
 
+/* A member of another type counts as missing. */
 char *
 saga_doc_get_string(JsonbContainer *doc, const char *name)
 {
@@ -35,12 +45,14 @@ saga_doc_get_string(JsonbContainer *doc, const char *name)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
+/* Of a member as look-ups give it: containers are jbvBinary there. */
 bool
 saga_doc_is_object(const JsonbValue *value)
 {
 	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
 }
 
+/* A scalar document is stored as an array of one; it is no array. */
 bool
 saga_doc_is_array(const JsonbValue *value)
 {
@@ -48,6 +60,10 @@ saga_doc_is_array(const JsonbValue *value)
 		!JsonContainerIsScalar(value->val.binary.data);
 }
 
+/*
+ * Numbers with all their digits: saga_doc_can_be_written() says beforehand
+ * whether they are too many.
+ */
 char *
 saga_doc_text(const JsonbValue *value)
 {
@@ -80,6 +96,10 @@ saga_doc_contains(Jsonb *array, const JsonbValue *value)
 		findJsonbValueFromContainer(&array->root, JB_FARRAY, unconstify(JsonbValue *, value)) != NULL;
 }
 
+/*
+ * True for numbers whose text cannot be much longer than what is stored;
+ * without writing it.
+ */
 static bool
 is_plain(Numeric number)
 {
@@ -104,6 +124,7 @@ hidden_digits(Numeric number)
 	return Max(written - 2 * (int64) VARSIZE_ANY(number), 0);
 }
 
+/* The numbers are counted together: a document may have many of them. */
 bool
 saga_doc_can_be_written(const JsonbValue *value)
 {
@@ -170,6 +191,10 @@ saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue 
 	pushJsonbValue(state, WJB_VALUE, unconstify(JsonbValue *, value));
 }
 
+/*
+ * The text is not copied and need not be terminated; it must last until the
+ * document is made.
+ */
 void
 saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len)
 {
@@ -231,6 +256,10 @@ saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb *doc)
 	saga_doc_push_value(state, name, &value);
 }
 
+/*
+ * A name is copied for each call, with a NUL at its end; the value points
+ * into the document.
+ */
 void
 saga_doc_each(JsonbContainer *object, saga_doc_member_fn fn, void *arg)
 {

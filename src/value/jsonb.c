@@ -6,6 +6,12 @@
  * scalars and builds it again.  A container has the same layout at any
  * depth (its parts are aligned relative to a start that is itself aligned),
  * so saga_value_flatten copies its bytes.
+ *
+ * Begin reading with saga_value_flatten and write_value() for writing, with
+ * saga_children_next for reading.  Every reader takes all representations of
+ * a value (see value.h), so that callers need not ask which one they have.
+ * Sizes are computed beforehand (saga_value_size), so that the writer has one
+ * buffer and looks at no bound.
  */
 #include "postgres.h"
 
@@ -24,6 +30,10 @@ typedef struct Writer
 
 static void write_value(Writer *w, JEntry *type, const JsonbValue *v);
 
+/*
+ * A later fault takes the place of an earlier one, whose message stays in its
+ * context.
+ */
 bool
 saga_fault(SagaFault *fault, const char *error, const char *fmt, ...)
 {
@@ -92,6 +102,7 @@ saga_value_count(const JsonbValue *v)
 	}
 }
 
+/* False when there is no such element; only the pointers of it are copied. */
 bool
 saga_value_element(const JsonbValue *array, int64 index, JsonbValue *result)
 {
@@ -109,6 +120,7 @@ saga_value_element(const JsonbValue *array, int64 index, JsonbValue *result)
 	return true;
 }
 
+/* False when there is no such member, or when it is no object. */
 bool
 saga_value_member(const JsonbValue *object, const char *name, int len, JsonbValue *result)
 {
@@ -131,6 +143,10 @@ saga_value_member(const JsonbValue *object, const char *name, int len, JsonbValu
 	return false;
 }
 
+/*
+ * The parent is referred to and must stay as it is, so it may not be c->value
+ * itself.  Of a scalar there are no members; the caller has looked.
+ */
 void
 saga_children_start(SagaChildren *c, const JsonbValue *parent)
 {
@@ -147,6 +163,7 @@ saga_children_start(SagaChildren *c, const JsonbValue *parent)
 	}
 }
 
+/* False: there are no more.  key is set for objects only. */
 bool
 saga_children_next(SagaChildren *c)
 {
@@ -175,6 +192,7 @@ saga_children_next(SagaChildren *c)
 	{
 		case WJB_KEY:
 			c->key = c->value;
+			/* nested containers are skipped, and come as jbvBinary */
 			(void) JsonbIteratorNext(&c->it, &c->value, true);
 			return true;
 		case WJB_ELEM:
@@ -198,12 +216,17 @@ saga_string_compare(const JsonbValue *a, const JsonbValue *b)
 	return cmp;
 }
 
+/* NaN and infinities have an order too, though JSON has none of them. */
 int
 saga_numeric_compare(Numeric a, Numeric b)
 {
 	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a), NumericGetDatum(b)));
 }
 
+/*
+ * What was made is flattened first, anew for each comparison: callers that
+ * compare often do so once.
+ */
 static JsonbContainer *
 as_container(const JsonbValue *v)
 {
@@ -212,6 +235,10 @@ as_container(const JsonbValue *v)
 	return &saga_jsonb_from_value(v)->root;
 }
 
+/*
+ * Scalars before containers, scalars of one type together; containers by the
+ * server's order.  It is total, but means nothing except that 0 is equal.
+ */
 int
 saga_value_compare(const JsonbValue *a, const JsonbValue *b)
 {
@@ -237,6 +264,7 @@ saga_value_compare(const JsonbValue *a, const JsonbValue *b)
 	}
 }
 
+/* As messages of AWS name types. */
 const char *
 saga_value_type_name(const JsonbValue *v)
 {
@@ -257,6 +285,7 @@ saga_value_type_name(const JsonbValue *v)
 
 /* ---------- making ---------- */
 
+/* The text is referred to, and need not be terminated. */
 void
 saga_value_set_string(JsonbValue *v, const char *s, int len)
 {
@@ -265,6 +294,7 @@ saga_value_set_string(JsonbValue *v, const char *s, int len)
 	v->val.string.len = len;
 }
 
+/* The number is allocated in the current context. */
 void
 saga_value_set_int(JsonbValue *v, int64 n)
 {
@@ -272,6 +302,7 @@ saga_value_set_int(JsonbValue *v, int64 n)
 	v->val.numeric = int64_to_numeric(n);
 }
 
+/* The elements are referred to, not copied. */
 void
 saga_value_set_array(JsonbValue *v, JsonbValue *elems, int n)
 {
@@ -323,6 +354,7 @@ saga_value_size(const JsonbValue *v)
 	}
 }
 
+/* saga_value_size has seen to it that there is room. */
 static void
 write_bytes(Writer *w, const void *data, Size len)
 {
@@ -351,6 +383,11 @@ set_entry(JEntry *entries, int index, JEntry type, Size len, Size total)
 		entries[index] = type | (JEntry) len;
 }
 
+/*
+ * Also writes a scalar document, which is an array of one with a flag.  The
+ * entries come first, so that their place is kept until the data behind them
+ * is written.
+ */
 static void
 write_array(Writer *w, const JsonbValue *elems, int n, uint32 flags)
 {
@@ -372,6 +409,7 @@ write_array(Writer *w, const JsonbValue *elems, int n, uint32 flags)
 	}
 }
 
+/* All names, and then all values, as jsonb has them. */
 static void
 write_object(Writer *w, const JsonbPair *pairs, int n)
 {
@@ -394,6 +432,11 @@ write_object(Writer *w, const JsonbPair *pairs, int n)
 	}
 }
 
+/*
+ * Writes the data of one value and sets the type for its entry.  Containers
+ * are padded before, as numerics are; the padding counts as part of the
+ * value.
+ */
 static void
 write_value(Writer *w, JEntry *type, const JsonbValue *v)
 {
@@ -444,6 +487,10 @@ write_value(Writer *w, JEntry *type, const JsonbValue *v)
 	}
 }
 
+/*
+ * In the current context.  The buffer may be larger than the result, as
+ * padding is estimated.
+ */
 Jsonb *
 saga_value_flatten(const JsonbValue *v, SagaFault *fault)
 {
@@ -474,6 +521,10 @@ saga_value_flatten(const JsonbValue *v, SagaFault *fault)
 
 /* ---------- for others ---------- */
 
+/*
+ * For values that come from a document already, so that they cannot be too
+ * large for one.
+ */
 Jsonb *
 saga_jsonb_from_value(const JsonbValue *value)
 {
@@ -507,6 +558,7 @@ saga_jsonb_empty_object(void)
 	return saga_jsonb_from_value(&v);
 }
 
+/* False when it is not there, or when the jsonb is no object. */
 bool
 saga_jsonb_get(const Jsonb *object, const char *name, JsonbValue *value)
 {

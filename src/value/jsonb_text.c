@@ -1,6 +1,11 @@
 /*
  * jsonb_text.c
  *		Values from text and as text, without raising for what the text is.
+ *
+ * The server's own input functions raise, which needs a subtransaction to
+ * survive.  So a text is looked at here first: whatever passes json_fits()
+ * and the server's parser is given to jsonb_in, which can then only fail for
+ * want of memory.  Numbers pass number_fits() before numeric_in.
  */
 #include "postgres.h"
 
@@ -26,6 +31,7 @@
 
 /* ---------- writing ---------- */
 
+/* In quotes, with JSON's escapes: what needs none is copied in one piece. */
 static void
 append_string(StringInfo buf, const char *s, int len)
 {
@@ -73,6 +79,10 @@ append_string(StringInfo buf, const char *s, int len)
 	appendStringInfoCharMacro(buf, '"');
 }
 
+/*
+ * The limit is looked at behind each member, so that at most one scalar too
+ * many is written.
+ */
 static bool
 append_container(StringInfo buf, const JsonbValue *v, bool java, Size limit)
 {
@@ -103,6 +113,7 @@ append_container(StringInfo buf, const JsonbValue *v, bool java, Size limit)
 	return buf->len <= limit;
 }
 
+/* Numbers are written with the digits that they have: 1.50 stays 1.50. */
 bool
 saga_value_text(StringInfo buf, const JsonbValue *v, bool java, Size limit)
 {
@@ -136,6 +147,7 @@ saga_value_text(StringInfo buf, const JsonbValue *v, bool java, Size limit)
 	return buf->len <= limit;
 }
 
+/* Without a limit but that of memory. */
 char *
 saga_jsonb_to_cstring(const Jsonb *value)
 {
@@ -148,6 +160,7 @@ saga_jsonb_to_cstring(const Jsonb *value)
 	return buf.data;
 }
 
+/* RFC 6901: "~" and "/" are escaped. */
 void
 saga_append_pointer_name(StringInfo buf, const char *name, int len)
 {
@@ -164,6 +177,10 @@ saga_append_pointer_name(StringInfo buf, const char *name, int len)
 
 /* ---------- reading ---------- */
 
+/*
+ * The text is terminated by something that is no digit, its NUL at the
+ * latest.
+ */
 static int
 count_digits(const char *s)
 {
@@ -174,6 +191,7 @@ count_digits(const char *s)
 	return n;
 }
 
+/* Zeroes in front and a point without digits are no JSON: 0 then. */
 int
 saga_number_length(const char *s)
 {
@@ -233,6 +251,7 @@ number_fits(const char *s)
 		before <= MAX_INTEGER_DIGITS && after <= MAX_FRACTION_DIGITS;
 }
 
+/* The text need not be terminated; numeric_in gets only what it can hold. */
 bool
 saga_numeric_parse(const char *s, int len, Numeric *result)
 {
@@ -298,6 +317,10 @@ json_fits(const char *s)
 	return true;
 }
 
+/*
+ * The server's parser runs without actions first: jsonb_in would raise for a
+ * fault of syntax.
+ */
 Jsonb *
 saga_jsonb_parse(const char *text, int len)
 {
@@ -305,6 +328,7 @@ saga_jsonb_parse(const char *text, int len)
 	JsonLexContext *lex;
 	Jsonb	   *result = NULL;
 
+	/* bytes of a network can be in no encoding at all */
 	if (len > MAX_JSON_TEXT || !pg_verify_mbstr(GetDatabaseEncoding(), text, len, true))
 		return NULL;
 	copy = pnstrdup(text, len);

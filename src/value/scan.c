@@ -1,6 +1,10 @@
 /*
  * scan.c
  *		What the readers of paths and expressions have in common.
+ *
+ * A scanner reads a text that ends with a NUL, at s->pos.  The first error
+ * stays, and all return false after it, so that a reader can hand it up
+ * without looking at it.  Positions in messages count characters from 1.
  */
 #include "postgres.h"
 
@@ -8,6 +12,10 @@
 #include "mb/pg_wchar.h"
 #include "value/scan.h"
 
+/*
+ * The position is s->pos: who wants another one moves it before.  Always
+ * false.
+ */
 bool
 saga_scan_error(SagaScanner *s, const char *fmt, ...)
 {
@@ -23,6 +31,7 @@ saga_scan_error(SagaScanner *s, const char *fmt, ...)
 	return false;
 }
 
+/* JSON's white space. */
 void
 saga_scan_blanks(SagaScanner *s)
 {
@@ -30,6 +39,9 @@ saga_scan_blanks(SagaScanner *s)
 		s->pos++;
 }
 
+/*
+ * A plain prefix: the caller looks at what comes behind, where that matters.
+ */
 bool
 saga_scan_word(SagaScanner *s, const char *word)
 {
@@ -58,6 +70,10 @@ scan_hex4(const char *p)
 	return n;
 }
 
+/*
+ * At the "u" of an escape; leaves s->pos at its last digit.  Of a surrogate
+ * pair both halves are read.
+ */
 static bool
 scan_unicode_escape(SagaScanner *s, StringInfo buf)
 {
@@ -85,6 +101,10 @@ scan_unicode_escape(SagaScanner *s, StringInfo buf)
 	return true;
 }
 
+/*
+ * s->pos is behind the closing quote afterwards.  An escaped character
+ * without a meaning of its own stands for itself.
+ */
 bool
 saga_scan_quoted(SagaScanner *s, JsonbValue *result)
 {

@@ -12,9 +12,9 @@
 
 typedef struct SagaScanner
 {
-	const char *text;
-	const char *pos;
-	int			nesting;
+	const char *text;			/* all of it, for positions; a NUL ends it */
+	const char *pos;			/* what is read next */
+	int			nesting;		/* so deep, of SAGA_MAX_NESTING */
 	bool		in_filter;		/* operators end a name */
 	char	   *error;			/* the first */
 } SagaScanner;

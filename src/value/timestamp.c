@@ -1,6 +1,10 @@
 /*
  * timestamp.c
  *		RFC 3339 timestamps, read without the session's time zone or DateStyle.
+ *
+ * The readers below take a pointer that they move, and the end.  All fields
+ * have the number of digits that RFC 3339 asks for; there are no leap
+ * seconds, and no year before 0000 can be written.
  */
 #include "postgres.h"
 
@@ -25,6 +29,7 @@ digits(const char **p, const char *end, int n)
 	return value;
 }
 
+/* Skips the character if it comes next. */
 static bool
 literal(const char **p, const char *end, char c)
 {
@@ -56,6 +61,10 @@ parse_fraction(const char **p, const char *end, int *nanos)
 	return true;
 }
 
+/*
+ * "Z", or hours and minutes, as seconds east of Greenwich.  Offsets beyond 18
+ * hours are refused.
+ */
 static bool
 parse_offset(const char **p, const char *end, int *seconds)
 {
@@ -78,6 +87,10 @@ parse_offset(const char **p, const char *end, int *seconds)
 	return true;
 }
 
+/*
+ * False when the text is none.  Arithmetic is done on days and seconds, which
+ * needs no table of time zones.
+ */
 bool
 saga_timestamp_parse(const char *text, int len, TimestampTz *result, int *nanoseconds)
 {

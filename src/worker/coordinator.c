@@ -405,6 +405,11 @@ loop(void)
 	}
 }
 
+/*
+ * Leaves at once when another one serves the database or when it has no
+ * extension; the launcher is told what was found, and starts none again
+ * before there is a reason.
+ */
 void
 saga_coordinator_main(Datum arg)
 {

@@ -380,6 +380,11 @@ drain_all(Drain *drain, const char *name)
 	drain_queues(drain);
 }
 
+/*
+ * The procedure itself: what it sets up for the session (its slot, the
+ * recorder, the guard) is undone in any case.  It may not be called within
+ * itself, by a step for instance.
+ */
 Datum
 saga_drain(PG_FUNCTION_ARGS)
 {

@@ -4,6 +4,11 @@
  *
  * Without shared_preload_libraries there is no shared memory and no process:
  * functions work, saga.drain() and saga.publish() do all the work.
+ *
+ * Order matters: settings first, as everything reads them; then names, marks
+ * and queues, which others build on; the outbox, sources and the engine
+ * register themselves with these.  Shared memory and the launcher come last,
+ * and only while the server preloads.
  */
 #include "postgres.h"
 
@@ -91,6 +96,7 @@ _PG_init(void)
 	saga_mark_init();
 	saga_queue_init();
 #if PG_VERSION_NUM >= 150000
+	/* a misspelt setting is told at once */
 	MarkGUCPrefixReserved("pg_saga");
 	MarkGUCPrefixReserved("pg_invoice");
 #endif
@@ -109,6 +115,7 @@ _PG_init(void)
 #endif
 	previous_startup = shmem_startup_hook;
 	shmem_startup_hook = startup;
+	/* pg_upgrade starts the old and the new server: nothing may run there */
 	if (IsBinaryUpgrade)
 		return;
 	saga_takeover_look_at_files();

@@ -9,6 +9,11 @@
  * what it found in a probe's slot, and leaves when there is nothing to do.
  * CREATE EXTENSION sets has_extension of the database's slot and wakes us at
  * its commit (utility.c).
+ *
+ * Begin reading with saga_launcher_main and serve_database().  An entry goes
+ * from unknown to starting, and from there to served or absent; a coordinator
+ * that ends makes it unknown again, with a pause that grows while starts
+ * fail.
  */
 #include "postgres.h"
 
@@ -74,6 +79,7 @@ saga_launcher_register(void)
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	/* seconds; the launcher is the one process that nobody of ours starts */
 	worker.bgw_restart_time = 5;
 	strlcpy(worker.bgw_library_name, "pg_saga", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "saga_launcher_main", sizeof(worker.bgw_function_name));
@@ -188,6 +194,7 @@ start_coordinator(DatabaseEntry *entry, TimestampTz now)
 
 	saga_procs->probes[args.probe].dboid = entry->dboid;
 	pg_atomic_write_u32(&saga_procs->probes[args.probe].result, SAGA_PROBE_UNKNOWN);
+	/* the coordinator writes its answer there */
 	entry->probe = args.probe;
 	entry->started_at = now;
 	if (saga_proc_start(SAGA_PROC_COORDINATOR, &args, &entry->handle))
@@ -316,6 +323,7 @@ serve_databases(void)
 	HASH_SEQ_STATUS seq;
 	DatabaseEntry *entry;
 
+	/* before the look: what comes now is told by another wake-up */
 	news_seen = news;
 	hash_seq_init(&seq, databases);
 	while ((entry = hash_seq_search(&seq)) != NULL)
@@ -330,6 +338,10 @@ serve_databases(void)
 	return Max(1, (long) ((next - now) / 1000));
 }
 
+/*
+ * Runs until the postmaster ends it.  The list of databases is read each
+ * turn, since no event tells of all its changes.
+ */
 void
 saga_launcher_main(Datum arg)
 {

@@ -98,6 +98,10 @@ saga_note_keep(Oid dboid, const List *owners)
 	LWLockRelease(saga_shared->lock);
 }
 
+/*
+ * Says whether that is news, so that the log tells each reason once.  Of a
+ * reason that changes "since" begins anew.
+ */
 SagaNoted
 saga_note_set(Oid dboid, Oid owner, const char *reason)
 {

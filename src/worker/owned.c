@@ -109,6 +109,10 @@ refuse(Oid role, const char *what)
 					 quote_identifier(name))));
 }
 
+/*
+ * Raises while the role owns something of ours in this database;
+ * pg_saga.keep_owners turns that off.
+ */
 void
 saga_owned_refuse_drop_role(Oid role)
 {

@@ -3,6 +3,10 @@
  *		Which workers, publishers and sources run in a database: the turn of its
  *		coordinator, and what it says of publishers and sources.  Which workers
  *		there should be is pool_worker.c's.
+ *
+ * Begin reading with saga_pool_turn.  A turn takes one picture of the
+ * processes from shared memory and decides by it; what it starts or asks to
+ * leave is noted in the picture, so that nothing is decided twice.
  */
 #include "postgres.h"
 

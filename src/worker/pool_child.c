@@ -5,6 +5,9 @@
  * What runs is read from shared memory, as workers outlive their coordinator;
  * the handles here only tell of starts that are not there yet or failed.
  * Which processes there should be is for pool.c and pool_worker.c to say.
+ *
+ * A child is remembered from its start to its end; a trouble, from the first
+ * failure until a process of its kind has lasted for a while.
  */
 #include "postgres.h"
 
@@ -163,6 +166,7 @@ saga_pool_look_again(SagaPool *pool, long ms)
 bool
 saga_pool_start(SagaPool *pool, SagaProcType type, Oid owner)
 {
+	/* nobody asks a child whether the extension is there */
 	SagaProcArgs args = {.dboid = MyDatabaseId, .owner = owner, .probe = -1};
 	BackgroundWorkerHandle *handle;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);

@@ -14,14 +14,14 @@ typedef struct SagaTrouble
 	SagaProcType type;
 	Oid			owner;
 	int			failures;
-	TimestampTz retry_at;
+	TimestampTz retry_at;		/* no other is started before; monotonic */
 } SagaTrouble;
 
 /* One turn's view. */
 typedef struct SagaPool
 {
 	TimestampTz now;			/* saga_monotonic_now, as all times of the pool */
-	TimestampTz next;
+	TimestampTz next;			/* when the coordinator is to look again */
 	SagaProcCopy *procs;		/* workers, publishers, sources */
 	int			nprocs;
 } SagaPool;

@@ -6,6 +6,9 @@
  * A process takes its slot before it connects to its database: whoever
  * closes a database (utility.c) either sees the slot, or the process sees
  * "closed" and never connects.
+ *
+ * Slots are read under saga_shared->lock, taken shared; what changes within a
+ * slot is atomic.
  */
 #include "postgres.h"
 
@@ -110,6 +113,7 @@ saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **
 	BackgroundWorker worker;
 
 	do
+		/* 0 stands for "none", also after the counter has gone round */
 		args->start = pg_atomic_fetch_add_u32(&saga_procs->starts, 1);
 	while (args->start == 0);
 	memset(&worker, 0, sizeof(worker));

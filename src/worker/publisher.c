@@ -48,6 +48,7 @@ is_to_end(void)
 {
 	static bool ends = false;
 
+	/* one too many may take its time, all others may not */
 	ends |= saga_proc_told_to_end() || (!saga_proc_wanted() && !saga_proc_is_one_too_many());
 	return ends;
 }
@@ -159,6 +160,10 @@ loop(void)
 	}
 }
 
+/*
+ * SIGTERM is no end at once from saga_proc_finishes() on: what is known of
+ * requests in flight is recorded first.
+ */
 void
 saga_publisher_main(Datum arg)
 {

@@ -170,6 +170,7 @@ record(const pg_uuid_t *execution_id)
 		pg_atomic_write_u32(&my_slot->state, SLOT_IDLE);
 		return;
 	}
+	/* the id is complete before the state says that it counts */
 	my_slot->execution_id = *execution_id;
 	pg_write_barrier();
 	pg_atomic_write_u32(&my_slot->state, SLOT_RUNNING);

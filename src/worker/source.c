@@ -73,6 +73,10 @@ loop(void)
 	}
 }
 
+/*
+ * Without the extension it leaves; the coordinator starts another one when
+ * there are sources.
+ */
 void
 saga_source_main(Datum arg)
 {

@@ -96,9 +96,11 @@ put_processes(Reader *reader)
 		values[8] = Int64GetDatum(copy->done);
 		values[9] = Int64GetDatum(copy->errors);
 		reason = missing_place(copy);
+		/* a lack of places is told once, at the process that is there for it */
 		nulls[10] = reason == NULL;
 		if (reason != NULL)
 			values[10] = CStringGetTextDatum(reason);
+		/* only workers have batches */
 		values[11] = TimestampTzGetDatum(now - copy->busy_us);
 		nulls[11] = copy->type != SAGA_PROC_WORKER || copy->busy_us < 0;
 		values[12] = BoolGetDatum(copy->overstays);
@@ -118,6 +120,7 @@ put_reason(Reader *reader, Oid dboid, Oid owner, const char *reason, const Times
 	values[1] = CStringGetTextDatum("worker");
 	put_name(values, nulls, 2, get_database_name(dboid));
 	put_name(values, nulls, 3, GetUserNameFromId(owner, true));
+	/* no process: the row stands for the worker that cannot be started */
 	values[4] = CStringGetTextDatum("waiting");
 	nulls[5] = true;
 	nulls[6] = since == NULL;
@@ -205,6 +208,7 @@ put_notes(Reader *reader)
 	pfree(notes);
 }
 
+/* What saga.workers shows; without shared memory no row. */
 Datum
 saga_worker_status(PG_FUNCTION_ARGS)
 {

@@ -9,6 +9,10 @@
  * The table is nearly always empty.  Each process keeps a copy, read again
  * when the counter in shared memory says that some process changed it;
  * without shared memory once a batch.
+ *
+ * Begin reading with saga_suspect_batch_begin, saga_suspect_starts and
+ * saga_suspect_survived, which frame a batch, and with saga_suspect_collect,
+ * which counts after a crash.
  */
 #include "postgres.h"
 

@@ -502,6 +502,7 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	PG_END_TRY();
 }
 
+/* From _PG_init.  Hooks that were there before are called by ours. */
 void
 saga_utility_init(void)
 {

@@ -392,6 +392,11 @@ install_sigterm(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+/*
+ * The signal handlers come before the connection, as a signal may come while
+ * it is made; the recorder has its slot before anything can run.  The session
+ * is the owner's, so that all that a step does is done with his rights.
+ */
 void
 saga_worker_main(Datum arg)
 {
