@@ -83,7 +83,9 @@ extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *e
 
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
+/* Before the start is written; confirm: after it, of an id that was offered (saga_uuid_take_offer). */
 extern void saga_execution_id_reserve(const pg_uuid_t *id);
+extern void saga_execution_id_confirm(const pg_uuid_t *id);
 
 /* ---------- one execution in a batch (batch.c) ---------- */
 
