@@ -351,7 +351,23 @@ bury(SagaBatch *batch, SagaJob *job)
 	int			i;
 
 	for (i = 0; i < job->nevents; i++)
-		saga_store_bury(batch, job->events[i]);
+		saga_store_bury(batch, job->events[i], "Saga.EngineTrouble",
+						psprintf("execution %s could not be stored: see the server's log",
+								 saga_uuid_to_cstring(&job->execution_id)));
+}
+
+/* Nothing of it is left, so that it can be redriven. */
+static void
+bury_twin(SagaBatch *batch, SagaJob *job)
+{
+	int			i;
+
+	for (i = 0; i < job->nevents; i++)
+		if (job->events[i]->kind == SAGA_MSG_START)
+			saga_store_bury(batch, job->events[i], "Saga.DuplicateExecution",
+							psprintf("another execution has the id %s; this one was not begun",
+									 saga_uuid_to_cstring(&job->execution_id)));
+	mark_done(job);
 }
 
 typedef enum RunOutcome
@@ -360,6 +376,7 @@ typedef enum RunOutcome
 	RUN_CAREFULLY,				/* a step raised: again, with a savepoint per step */
 	RUN_ALONE,					/* trouble: in a batch of its own */
 	RUN_POSTPONE,				/* trouble, and it was alone */
+	RUN_TWIN,					/* another execution has its id */
 	RUN_STOPPED					/* its execution was stopped: the event comes next */
 } RunOutcome;
 
@@ -391,6 +408,9 @@ classify_error(SagaBatch *batch, SagaJob *job, const ErrorData *edata)
 
 	if (saga_run_stopped)
 		return RUN_STOPPED;
+	if (job->has_twin)
+		return RUN_TWIN;
+	(void) saga_store_met_twin(edata);
 	if (!infrastructure && !job->careful)
 		return batch->subxacts + 2 < SAGA_MAX_SUBXACTS ? RUN_CAREFULLY : RUN_ALONE;
 	return batch->alone ? RUN_POSTPONE : RUN_ALONE;
@@ -555,6 +575,9 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 		case RUN_POSTPONE:
 			postpone(batch, job);
 			break;
+		case RUN_TWIN:
+			bury_twin(batch, job);
+			break;
 		case RUN_STOPPED:
 			break;				/* it stays where it is */
 		default:
@@ -706,6 +729,8 @@ saga_engine_batch_committed(void)
 void
 saga_engine_batch_aborted(const ErrorData *error)
 {
+	bool		twin = saga_store_met_twin(error);
+
 	saga_step_interrupted();
 	release_batch_memory();
 	saga_proc_run_end();
@@ -719,7 +744,7 @@ saga_engine_batch_aborted(const ErrorData *error)
 		saga_careful_note(running_slot, &running_careful);
 		saga_alone_next(running.queue_id, &running.id, &running.execution_id, running_alone);
 	}
-	else
+	else if (!twin)				/* else it is found the next time */
 		one_by_one = 2 * saga_batch_size;
 	running.queue_id = 0;
 }

@@ -138,6 +138,7 @@ typedef struct SagaJob
 
 	/* result */
 	bool		stopped;		/* one of the events says so: it is stored before anything else */
+	bool		has_twin;		/* there is another of its id: it cannot begin */
 	bool		finished;
 	bool		early;			/* parked with work left: come back at once */
 	pg_uuid_t	tick;			/* ... as this message */
@@ -378,7 +379,14 @@ extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 extern void saga_store_end(SagaBatch *batch, SagaJob *job);
 extern void saga_store_flush(SagaBatch *batch);
 extern void saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms);
-extern void saga_store_bury(SagaBatch *batch, SagaItem *item);
+extern void saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char *cause);
 extern void saga_store_dead_letter(SagaBatch *batch, SagaJob *job);
+
+/*
+ * Executions whose id another one has.  met: the error of a batch or a run was that;
+ * look: the flush that comes next is not to find out by an error.
+ */
+extern bool saga_store_met_twin(const ErrorData *error);
+extern void saga_store_look_for_twins(void);
 
 #endif							/* SAGA_ENGINE_PRIVATE_H */

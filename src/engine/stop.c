@@ -405,6 +405,7 @@ stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 	}
 	if (in_timer)
 		delete_timer(queue, execution_id);
+	saga_store_look_for_twins();
 	saga_store_flush(&batch);
 	return true;
 }
