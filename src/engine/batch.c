@@ -211,10 +211,17 @@ has_run_long(void)
 	return saga_monotonic_us() - tried_since > (uint64) saga_batch_time_ms * 1000;
 }
 
+/* Continuations, and what steps return, are not known before they are there. */
+static bool
+memory_is_used(const SagaBatch *batch)
+{
+	return MemoryContextMemAllocated(batch->context, true) > batch->claimed_bytes + SAGA_MAX_RUN_BYTES;
+}
+
 static bool
 has_company(const SagaBatch *batch, const SagaJob *job)
 {
-	return batch->nitems > job->nevents;
+	return batch->nitems + batch->nleft > job->nevents;
 }
 
 /* Somebody waits for this worker, and has done so for long enough: what is left has its turn later. */
@@ -613,7 +620,7 @@ run_items(SagaBatch *batch, bool postpone_only)
 
 		if (item->skip)
 			continue;
-		if (i > 0 && (time_is_up(batch) || batch->subxacts + 2 > SAGA_MAX_SUBXACTS))
+		if (i > 0 && (time_is_up(batch) || memory_is_used(batch) || batch->subxacts + 2 > SAGA_MAX_SUBXACTS))
 			break;
 		if (!batch->alone && saga_suspect_hook && saga_suspect_hook(&item->execution_id) > 0)
 		{
@@ -691,7 +698,8 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	saga_store_claim(batch, limit, only_one ? &entry.id : NULL, only_one ? &entry.execution_id : NULL);
 	batch->ended = palloc(sizeof(SagaJob *) * Max(batch->nitems, 1));
 	result->claimed = batch->nitems;
-	result->more = !only_one && batch->nitems >= limit;
+	batch->claimed_bytes = MemoryContextMemAllocated(context, true);
+	result->more = !only_one && batch->nitems + batch->nleft >= limit;
 	/* who can help shall not wait for the end of this batch */
 	if (result->more && batch->slow && !batch->in_drain)
 		saga_wake_next(queue);

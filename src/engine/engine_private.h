@@ -158,6 +158,8 @@ typedef struct SagaBatch
 	MemoryContext context;
 	SagaItem   *items;
 	int			nitems;
+	int			nleft;			/* rows that are locked, and were not read for want of memory */
+	Size		claimed_bytes;	/* of the context, after the claim */
 	uint64		started_us;		/* saga_monotonic_us() */
 	SagaJob   **ended;			/* executions to write at the end */
 	int			nended;
@@ -213,6 +215,12 @@ extern void saga_job_begin(SagaJob *job, TimestampTz now);
 /* A run that calls this many tasks, or takes this much memory, parks and goes on in another batch. */
 #define SAGA_MAX_TASKS		1000
 #define SAGA_MAX_RUN_BYTES	((Size) 64 * 1024 * 1024)
+
+/*
+ * What is claimed takes so much at most, unpacked, or is a single message; and
+ * when the runs of a batch have taken SAGA_MAX_RUN_BYTES, none is begun any more.
+ */
+#define SAGA_MAX_CLAIM_BYTES	((Size) 16 * 1024 * 1024)
 
 /* ---------- steps (step.c) ---------- */
 

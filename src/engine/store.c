@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
 #include "outbox/outbox.h"
@@ -46,15 +47,36 @@ saga_store_read_item(SagaRows *rows, SagaItem *item)
 	item->headers = saga_column_jsonb(rows, "headers");
 }
 
-/* Fills batch->items.  There is room for the starts that events of stopping are about. */
-static void
-read_items(SagaBatch *batch, SagaRows *rows)
+/* What the row takes when it is read: what is stored may be packed a hundred times smaller. */
+static Size
+unpacked_size(SagaRows *rows)
 {
-	batch->nitems = (int) rows->count;
-	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
-	for (int i = 0; saga_next(rows); i++)
-		saga_store_read_item(rows, &batch->items[i]);
-	saga_rows_free(rows);
+	bool		isnull;
+	Datum		body = saga_column(rows, "body", JSONBOID, &isnull);
+	Size		size = isnull ? 0 : toast_raw_datum_size(body);
+	Datum		headers = saga_column(rows, "headers", JSONBOID, &isnull);
+
+	return size + (isnull ? 0 : toast_raw_datum_size(headers));
+}
+
+/*
+ * Fills batch->items with the first rows that together take so much, one at
+ * least, and counts the others.  There is room for the starts that events of stopping are about.
+ */
+static void
+read_items(SagaBatch *batch, SagaRows *rows, Size most)
+{
+	Size		size = 0;
+
+	batch->items = palloc0(sizeof(SagaItem) * Max(2 * rows->count, 1));
+	while (saga_next(rows))
+	{
+		size += unpacked_size(rows);
+		if (batch->nitems > 0 && size > most)
+			break;
+		saga_store_read_item(rows, &batch->items[batch->nitems++]);
+	}
+	batch->nleft = (int) rows->count - batch->nitems;
 }
 
 /* Whoever may be cancelled after he has a lock has noted it before. */
@@ -62,23 +84,42 @@ static void
 claim_one(SagaBatch *batch, const pg_uuid_t *id, const pg_uuid_t *execution_id)
 {
 	pg_uuid_t	stop = saga_stop_position(execution_id);
+	SagaRows   *rows;
 
 	saga_note_locked(batch->queue, id);
 	saga_note_locked(batch->queue, &stop);
-	read_items(batch, saga_query(&claim_one_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
-								 saga_param_uuid("id", id), saga_param_uuid("stop_id", &stop)));
+	rows = saga_query(&claim_one_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
+					  saga_param_uuid("id", id), saga_param_uuid("stop_id", &stop));
+	read_items(batch, rows, SIZE_MAX);
+	saga_rows_free(rows);
 }
 
-/* Nothing else runs between begin and end: the mark's protocol. */
+/*
+ * Nothing else runs between begin and end: the mark's protocol.  Rows that were
+ * not read, for want of memory, stay where they are, and are locked until the batch ends.
+ */
 static void
 claim_next(SagaBatch *batch, int limit)
 {
 	SagaClaim	claim;
+	SagaRows   *rows;
+	pg_uuid_t	last;
+	pg_uuid_t	first_left;
 
 	saga_claim_begin(&claim, batch->queue);
-	read_items(batch, saga_query(&claim_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
-								 saga_param_uuid("mark", &claim.mark), saga_param_int8("limit", limit)));
-	saga_claim_end(&claim, batch->nitems > 0 ? &batch->items[batch->nitems - 1].id : NULL);
+	rows = saga_query(&claim_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
+					  saga_param_uuid("mark", &claim.mark), saga_param_int8("limit", limit));
+	read_items(batch, rows, SAGA_MAX_CLAIM_BYTES);
+	if (batch->nleft > 0)
+		last = first_left = saga_column_uuid(rows, "id");
+	else if (batch->nitems > 0)
+		last = batch->items[batch->nitems - 1].id;
+	while (saga_next(rows))
+		last = saga_column_uuid(rows, "id");
+	saga_claim_end(&claim, rows->count > 0 ? &last : NULL);
+	if (batch->nleft > 0)
+		saga_note_kept(batch->queue, &first_left);
+	saga_rows_free(rows);
 }
 
 /*
