@@ -154,7 +154,7 @@ feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
 		if (task_id != 0)
 			feed_answer(job, task_id, body, now);
 		if (task_id != 0 && !saga_jsonb_get(body, "heartbeat", &v))
-			saga_outbox_answered(&job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
+			saga_outbox_answered(job->queue->queue_id, &job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
 	}
 	else if (saga_jsonb_get(body, "task", &v) && v.type == jbvNumeric)
 	{

@@ -87,19 +87,18 @@ reserve(const pg_uuid_t *id)
 /* ---------- what is not committed ---------- */
 
 /* A row that is there, or may be once a transaction has ended. */
-typedef struct Seen
+typedef struct DirtyRow
 {
 	bool		found;
 	TransactionId inserter;		/* another's, unfinished; invalid: it is there */
 	ItemPointerData tid;
-	int32		workflow_id;	/* in the list of workflows */
-} Seen;
+} DirtyRow;
 
 /* The row with these keys, if possible one that is not committed. */
-static Seen
+static DirtyRow
 look_dirty(Relation rel, const char *index, int nkeys, ScanKey keys)
 {
-	Seen		seen = {.inserter = InvalidTransactionId};
+	DirtyRow	seen = {.inserter = InvalidTransactionId};
 	SnapshotData dirty;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -120,7 +119,7 @@ look_dirty(Relation rel, const char *index, int nkeys, ScanKey keys)
 static bool
 wait_for_row(Relation rel, const char *index, int nkeys, ScanKey keys)
 {
-	Seen		seen;
+	DirtyRow	seen;
 
 	CHECK_FOR_INTERRUPTS();
 	while (TransactionIdIsValid((seen = look_dirty(rel, index, nkeys, keys)).inserter))

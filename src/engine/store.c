@@ -469,7 +469,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 	{
 		forget_parked(job);
 		if (job->end.status != SAGA_SUCCEEDED)
-			saga_outbox_withdraw(&job->execution_id, 0);
+			saga_outbox_withdraw(job->queue->queue_id, &job->execution_id, 0);
 	}
 	if (saga_job_undoes(job))
 	{
