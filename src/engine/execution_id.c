@@ -141,17 +141,6 @@ wait_for_id(const char *table, const char *index, const pg_uuid_t *id)
 	return found;
 }
 
-static void
-wait_in_queue(Relation message, int32 queue_id, const pg_uuid_t *id)
-{
-	Oid			relid = RelationGetRelid(message);
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], get_attnum(relid, "queue_id"), BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
-	ScanKeyInit(&keys[1], get_attnum(relid, "id"), BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
-	(void) wait_for_row(message, "message_pkey", 2, keys);
-}
-
 /* Those that a transaction has made which has not ended, and may have started something in. */
 static List *
 workflows_being_made(void)
@@ -182,19 +171,23 @@ static void
 wait_for_starts(const pg_uuid_t *id)
 {
 	static SagaStatement stmt = {.sql = "SELECT workflow_id FROM saga.workflow", .read_only = true};
-	Relation	message = table_open(saga_relation_oid("message"), AccessShareLock);
 	SagaRows   *workflows;
+	List	   *queue_ids;
 	ListCell   *cell;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	workflows = saga_query(&stmt);
 	PopActiveSnapshot();
+	queue_ids = workflows_being_made();
 	while (saga_next(workflows))
-		wait_in_queue(message, saga_column_int4(workflows, "workflow_id"), id);
+		queue_ids = lappend_int(queue_ids, saga_column_int4(workflows, "workflow_id"));
 	saga_rows_free(workflows);
-	foreach(cell, workflows_being_made())
-		wait_in_queue(message, lfirst_int(cell), id);
-	table_close(message, AccessShareLock);
+	foreach(cell, queue_ids)
+	{
+		int32		queue_id = lfirst_int(cell);
+
+		saga_queue_wait_for_inserters(&queue_id, 1, id);
+	}
 }
 
 /* ---------- reserving ---------- */
@@ -232,12 +225,8 @@ saga_execution_id_reserve(const pg_uuid_t *id)
 	};
 	static SagaStatement any_stmt = {
 		.sql = IN_TABLES
-		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND id = $execution_id"
-		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $execution_id AND id <> message_id"
-		" UNION ALL SELECT 1 FROM saga.timer"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $execution_id",
+		" UNION ALL SELECT 1 FROM "
+		SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id"),
 		.read_only = true,
 		.limit = 1
 	};
