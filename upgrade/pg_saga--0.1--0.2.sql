@@ -305,6 +305,10 @@ CREATE TABLE saga.given_id (
 	execution_id uuid PRIMARY KEY
 );
 COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there, each is used once; and ids made from task tokens, from their answer until it is taken';
+-- by this bit ids are known that are looked for here, and in the tables of executions, but not in each queue
+INSERT INTO saga.given_id
+	SELECT message_id FROM saga.message WHERE kind = 's' AND get_byte(uuid_send(message_id), 8) & 32 = 0
+	UNION SELECT message_id FROM saga.timer WHERE kind = 's' AND get_byte(uuid_send(message_id), 8) & 32 = 0;
 SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
 SELECT pg_extension_config_dump('saga.reference', '');
 SELECT pg_extension_config_dump('saga.given_id', '');

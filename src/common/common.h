@@ -21,8 +21,16 @@
 extern pg_uuid_t saga_uuid_new(void);
 
 /*
- * An id for the user to give back when he uses it.  take says whether it was
- * made in this statement, and not taken before: then nobody else can know it.
+ * The same for saga.make_id(): whoever has it may give it to an execution.  own:
+ * it may be one of saga_uuid_new.  One that somebody made elsewhere is either.
+ */
+extern pg_uuid_t saga_uuid_new_to_give(void);
+extern bool saga_uuid_is_own(const pg_uuid_t *id);
+
+/*
+ * An id of ours that SQL of ours is to give back when it uses it.  take says
+ * whether it was made in this statement, and not taken before: then nobody else
+ * has taken it, though somebody may know it (engine/execution_id.c).
  */
 extern pg_uuid_t saga_uuid_offer(void);
 extern bool saga_uuid_take_offer(const pg_uuid_t *id);

@@ -1,7 +1,7 @@
 /*
  * uuid.c
  *		UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, 12 bits of a fraction
- *		of the millisecond, 62 random bits.
+ *		of the millisecond, one bit of ours, 61 random bits.
  *
  * Ids of one process only go up: when the clock stands still or goes back, the
  * fraction counts on.  Between processes order is that of the clocks, which is
@@ -24,6 +24,9 @@ const pg_uuid_t saga_uuid_max = {{
 		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
 }};
+
+/* The first random bit, which tells our ids from those that saga.make_id() makes for others. */
+#define OWN_BIT 0x20
 
 /* Milliseconds << 12 | fraction: the last one given out by this process. */
 static uint64 last_stamp = 0;
@@ -53,14 +56,28 @@ saga_uuid_new(void)
 		id.data[i] = (unsigned char) (stamp >> (52 - 8 * i));
 	id.data[6] = 0x70 | ((stamp >> 8) & 0x0f);
 	id.data[7] = stamp & 0xff;
-	id.data[8] = 0x80 | (id.data[8] & 0x3f);
+	id.data[8] = 0x80 | OWN_BIT | (id.data[8] & 0x1f);
 	return id;
+}
+
+pg_uuid_t
+saga_uuid_new_to_give(void)
+{
+	pg_uuid_t	id = saga_uuid_new();
+
+	id.data[8] &= ~OWN_BIT;
+	return id;
+}
+
+bool
+saga_uuid_is_own(const pg_uuid_t *id)
+{
+	return (id->data[8] & OWN_BIT) != 0;
 }
 
 /*
  * The last ids given out; all zero: none, or used.  The transaction and the
- * client's statement that they were made in: before that ends the client has
- * not seen them, and has told nobody.
+ * client's statement that they were made in.
  */
 static pg_uuid_t offers[16];
 static LocalTransactionId offers_xact = InvalidLocalTransactionId;

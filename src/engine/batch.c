@@ -154,7 +154,7 @@ feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
 		if (task_id != 0)
 			feed_answer(job, task_id, body, now);
 		if (task_id != 0 && !saga_jsonb_get(body, "heartbeat", &v))
-			saga_outbox_answered(&job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
+			saga_outbox_answered(job->queue->queue_id, &job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
 	}
 	else if (saga_jsonb_get(body, "task", &v) && v.type == jbvNumeric)
 	{
@@ -211,10 +211,17 @@ has_run_long(void)
 	return saga_monotonic_us() - tried_since > (uint64) saga_batch_time_ms * 1000;
 }
 
+/* Continuations, and what steps return, are not known before they are there. */
+static bool
+memory_is_used(const SagaBatch *batch)
+{
+	return MemoryContextMemAllocated(batch->context, true) > batch->claimed_bytes + SAGA_MAX_RUN_BYTES;
+}
+
 static bool
 has_company(const SagaBatch *batch, const SagaJob *job)
 {
-	return batch->nitems > job->nevents;
+	return batch->nitems + batch->nleft > job->nevents;
 }
 
 /* Somebody waits for this worker, and has done so for long enough: what is left has its turn later. */
@@ -351,7 +358,23 @@ bury(SagaBatch *batch, SagaJob *job)
 	int			i;
 
 	for (i = 0; i < job->nevents; i++)
-		saga_store_bury(batch, job->events[i]);
+		saga_store_bury(batch, job->events[i], "Saga.EngineTrouble",
+						psprintf("execution %s could not be stored: see the server's log",
+								 saga_uuid_to_cstring(&job->execution_id)));
+}
+
+/* Nothing of it is left, so that it can be redriven. */
+static void
+bury_twin(SagaBatch *batch, SagaJob *job)
+{
+	int			i;
+
+	for (i = 0; i < job->nevents; i++)
+		if (job->events[i]->kind == SAGA_MSG_START)
+			saga_store_bury(batch, job->events[i], "Saga.DuplicateExecution",
+							psprintf("another execution has the id %s; this one was not begun",
+									 saga_uuid_to_cstring(&job->execution_id)));
+	mark_done(job);
 }
 
 typedef enum RunOutcome
@@ -360,6 +383,7 @@ typedef enum RunOutcome
 	RUN_CAREFULLY,				/* a step raised: again, with a savepoint per step */
 	RUN_ALONE,					/* trouble: in a batch of its own */
 	RUN_POSTPONE,				/* trouble, and it was alone */
+	RUN_TWIN,					/* another execution has its id */
 	RUN_STOPPED					/* its execution was stopped: the event comes next */
 } RunOutcome;
 
@@ -391,6 +415,9 @@ classify_error(SagaBatch *batch, SagaJob *job, const ErrorData *edata)
 
 	if (saga_run_stopped)
 		return RUN_STOPPED;
+	if (job->has_twin)
+		return RUN_TWIN;
+	(void) saga_store_met_twin(edata);
 	if (!infrastructure && !job->careful)
 		return batch->subxacts + 2 < SAGA_MAX_SUBXACTS ? RUN_CAREFULLY : RUN_ALONE;
 	return batch->alone ? RUN_POSTPONE : RUN_ALONE;
@@ -555,6 +582,9 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 		case RUN_POSTPONE:
 			postpone(batch, job);
 			break;
+		case RUN_TWIN:
+			bury_twin(batch, job);
+			break;
 		case RUN_STOPPED:
 			break;				/* it stays where it is */
 		default:
@@ -590,7 +620,7 @@ run_items(SagaBatch *batch, bool postpone_only)
 
 		if (item->skip)
 			continue;
-		if (i > 0 && (time_is_up(batch) || batch->subxacts + 2 > SAGA_MAX_SUBXACTS))
+		if (i > 0 && (time_is_up(batch) || memory_is_used(batch) || batch->subxacts + 2 > SAGA_MAX_SUBXACTS))
 			break;
 		if (!batch->alone && saga_suspect_hook && saga_suspect_hook(&item->execution_id) > 0)
 		{
@@ -668,7 +698,8 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	saga_store_claim(batch, limit, only_one ? &entry.id : NULL, only_one ? &entry.execution_id : NULL);
 	batch->ended = palloc(sizeof(SagaJob *) * Max(batch->nitems, 1));
 	result->claimed = batch->nitems;
-	result->more = !only_one && batch->nitems >= limit;
+	batch->claimed_bytes = MemoryContextMemAllocated(context, true);
+	result->more = !only_one && batch->nitems + batch->nleft >= limit;
 	/* who can help shall not wait for the end of this batch */
 	if (result->more && batch->slow && !batch->in_drain)
 		saga_wake_next(queue);
@@ -706,6 +737,8 @@ saga_engine_batch_committed(void)
 void
 saga_engine_batch_aborted(const ErrorData *error)
 {
+	bool		twin = saga_store_met_twin(error);
+
 	saga_step_interrupted();
 	release_batch_memory();
 	saga_proc_run_end();
@@ -719,7 +752,7 @@ saga_engine_batch_aborted(const ErrorData *error)
 		saga_careful_note(running_slot, &running_careful);
 		saga_alone_next(running.queue_id, &running.id, &running.execution_id, running_alone);
 	}
-	else
+	else if (!twin)				/* else it is found the next time */
 		one_by_one = 2 * saga_batch_size;
 	running.queue_id = 0;
 }

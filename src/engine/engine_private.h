@@ -84,7 +84,9 @@ extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *e
 
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
+/* Before the start is written; confirm: after it, of an id that was offered (saga_uuid_take_offer). */
 extern void saga_execution_id_reserve(const pg_uuid_t *id);
+extern void saga_execution_id_confirm(const pg_uuid_t *id);
 
 /* ---------- one execution in a batch (batch.c) ---------- */
 
@@ -137,6 +139,7 @@ typedef struct SagaJob
 
 	/* result */
 	bool		stopped;		/* one of the events says so: it is stored before anything else */
+	bool		has_twin;		/* there is another of its id: it cannot begin */
 	bool		finished;
 	bool		early;			/* parked with work left: come back at once */
 	pg_uuid_t	tick;			/* ... as this message */
@@ -156,6 +159,8 @@ typedef struct SagaBatch
 	MemoryContext context;
 	SagaItem   *items;
 	int			nitems;
+	int			nleft;			/* rows that are locked, and were not read for want of memory */
+	Size		claimed_bytes;	/* of the context, after the claim */
 	uint64		started_us;		/* saga_monotonic_us() */
 	SagaJob   **ended;			/* executions to write at the end */
 	int			nended;
@@ -211,6 +216,12 @@ extern void saga_job_begin(SagaJob *job, TimestampTz now);
 /* A run that calls this many tasks, or takes this much memory, parks and goes on in another batch. */
 #define SAGA_MAX_TASKS		1000
 #define SAGA_MAX_RUN_BYTES	((Size) 64 * 1024 * 1024)
+
+/*
+ * What is claimed takes so much at most, unpacked, or is a single message; and
+ * when the runs of a batch have taken SAGA_MAX_RUN_BYTES, none is begun any more.
+ */
+#define SAGA_MAX_CLAIM_BYTES	((Size) 16 * 1024 * 1024)
 
 /* ---------- steps (step.c) ---------- */
 
@@ -375,7 +386,14 @@ extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 extern void saga_store_end(SagaBatch *batch, SagaJob *job);
 extern void saga_store_flush(SagaBatch *batch);
 extern void saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms);
-extern void saga_store_bury(SagaBatch *batch, SagaItem *item);
+extern void saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char *cause);
 extern void saga_store_dead_letter(SagaBatch *batch, SagaJob *job);
+
+/*
+ * Executions whose id another one has.  met: the error of a batch or a run was that;
+ * look: the flush that comes next is not to find out by an error.
+ */
+extern bool saga_store_met_twin(const ErrorData *error);
+extern void saga_store_look_for_twins(void);
 
 #endif							/* SAGA_ENGINE_PRIVATE_H */

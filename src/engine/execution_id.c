@@ -2,29 +2,43 @@
  * execution_id.c
  *		Ids of executions that a caller gives: each is used once.
  *
- * An id that was made a moment ago, within the same statement, nobody else
- * can know; it costs nothing.  For any other, three things together see to it
- * that no second execution has it, whatever the isolation level, and also
- * against transactions that are not finished:
+ * No second execution has it, whatever the isolation level, and also against
+ * transactions that are not finished:
  *
  *	1. Given ids are a unique key, saga.given_id.  Who gives the same one at
  *	   the same time waits for the other, a prepared transaction too.
- *	2. Ids that nobody gave are not in there.  One that its transaction has
- *	   told to others before its end is found in the index of the messages,
- *	   with a snapshot that sees what is not committed, and waited for.
+ *	2. An id that was made here is not in there.  One that its transaction has
+ *	   told to others before its end is found where executions are, with a
+ *	   snapshot that sees what is not committed, and waited for.
  *	3. What is committed is looked for with the latest snapshot: that of a
  *	   REPEATABLE READ transaction may be older than the other execution.
  *
  * In that order: what is committed after the second has looked is seen by the
- * third.  A start stands in the queue of its workflow, so that both cost a
- * look into an index for each workflow there is.
+ * third.  Ids of saga.make_id() are told from those that are made here by a bit
+ * (uuid.c).  So the second is for ids that come from elsewhere: a start stands
+ * in the queue of its workflow, which costs a look into an index for each
+ * workflow there is.
+ *
+ * An id that SQL of ours was offered (pg_invoice) does without the first: its
+ * start is written, and then saga.given_id is looked into, with a snapshot that
+ * sees what is not committed.  Whoever gives the same id does it the other way
+ * round, so that one of the two sees the other, or each does, and the deadlock is
+ * found.  That he cannot know the id is not true of any value that was in SQL.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "common/common.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -70,44 +84,117 @@ reserve(const pg_uuid_t *id)
 	saga_run(&insert_stmt, saga_param_uuid("execution_id", id));
 }
 
+/* ---------- what is not committed ---------- */
+
+/* A row that is there, or may be once a transaction has ended. */
+typedef struct DirtyRow
+{
+	bool		found;
+	TransactionId inserter;		/* another's, unfinished; invalid: it is there */
+	ItemPointerData tid;
+} DirtyRow;
+
+/* The row with these keys, if possible one that is not committed. */
+static DirtyRow
+look_dirty(Relation rel, const char *index, int nkeys, ScanKey keys)
+{
+	DirtyRow	seen = {.inserter = InvalidTransactionId};
+	SnapshotData dirty;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(rel, saga_relation_oid(index), true, &dirty, nkeys, keys);
+	while (!TransactionIdIsValid(seen.inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		seen.found = true;
+		seen.inserter = dirty.xmin;
+		seen.tid = tuple->t_self;
+	}
+	systable_endscan(scan);
+	return seen;
+}
+
+/* Waits until no unfinished transaction has inserted such a row; whether there is one then. */
+static bool
+wait_for_row(Relation rel, const char *index, int nkeys, ScanKey keys)
+{
+	DirtyRow	seen;
+
+	CHECK_FOR_INTERRUPTS();
+	while (TransactionIdIsValid((seen = look_dirty(rel, index, nkeys, keys)).inserter))
+		XactLockTableWait(seen.inserter, rel, &seen.tid, XLTW_InsertIndex);
+	return seen.found;
+}
+
+static bool
+wait_for_id(const char *table, const char *index, const pg_uuid_t *id)
+{
+	Oid			relid = saga_relation_oid(table);
+	Relation	rel = table_open(relid, AccessShareLock);
+	ScanKeyData key;
+	bool		found;
+
+	ScanKeyInit(&key, get_attnum(relid, "execution_id"), BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	found = wait_for_row(rel, index, 1, &key);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* Those that a transaction has made which has not ended, and may have started something in. */
+static List *
+workflows_being_made(void)
+{
+	Oid			relid = saga_relation_oid("workflow");
+	AttrNumber	attno = get_attnum(relid, "workflow_id");
+	Relation	rel = table_open(relid, AccessShareLock);
+	List	   *result = NIL;
+	SnapshotData dirty;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(rel, InvalidOid, false, &dirty, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		if (TransactionIdIsValid(dirty.xmin))
+			result = lappend_int(result, DatumGetInt32(heap_getattr(tuple, attno, RelationGetDescr(rel), &isnull)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
 static void
-wait_for_inserters(const pg_uuid_t *id)
+wait_for_starts(const pg_uuid_t *id)
 {
 	static SagaStatement stmt = {.sql = "SELECT workflow_id FROM saga.workflow", .read_only = true};
 	SagaRows   *workflows;
-	int32	   *queue_ids;
-	int			n = 0;
+	List	   *queue_ids;
+	ListCell   *cell;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	workflows = saga_query(&stmt);
 	PopActiveSnapshot();
-	queue_ids = palloc(sizeof(int32) * Max(workflows->count, 1));
+	queue_ids = workflows_being_made();
 	while (saga_next(workflows))
-		queue_ids[n++] = saga_column_int4(workflows, "workflow_id");
+		queue_ids = lappend_int(queue_ids, saga_column_int4(workflows, "workflow_id"));
 	saga_rows_free(workflows);
-	saga_queue_wait_for_inserters(queue_ids, n, id);
-	pfree(queue_ids);
+	foreach(cell, queue_ids)
+	{
+		int32		queue_id = lfirst_int(cell);
+
+		saga_queue_wait_for_inserters(&queue_id, 1, id);
+	}
 }
 
-/*
- * Raises unique_violation if there is an execution of this id, running or
- * ended, of whatever workflow, or one that is being started.
- */
-void
-saga_execution_id_reserve(const pg_uuid_t *id)
-{
-	static SagaStatement used_stmt = {
-		.sql = "SELECT 1 FROM saga.execution WHERE execution_id = $execution_id"
-		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id"
-		" UNION ALL SELECT 1 FROM "
-		SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id"),
-		.read_only = true,
-		.limit = 1
-	};
-	SagaRaised	save;
+/* ---------- reserving ---------- */
 
-	if (saga_uuid_take_offer(id))
-		return;
+static void
+check_id(const pg_uuid_t *id)
+{
 	if ((id->data[6] & 0xf0) != 0x70)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -118,10 +205,52 @@ saga_execution_id_reserve(const pg_uuid_t *id)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("id %s is of a time in the future, %s", saga_uuid_to_cstring(id), timestamptz_to_str(saga_uuid_time(id))),
 				 errhint("Take one from saga.make_id().")));
+}
+
+#define IN_TABLES \
+	"SELECT 1 FROM saga.execution WHERE execution_id = $execution_id" \
+	" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id"
+
+/*
+ * Raises unique_violation if there is an execution of this id, running or
+ * ended, of whatever workflow, or one that is being started.
+ */
+void
+saga_execution_id_reserve(const pg_uuid_t *id)
+{
+	static SagaStatement given_stmt = {
+		.sql = IN_TABLES,
+		.read_only = true,
+		.limit = 1
+	};
+	static SagaStatement any_stmt = {
+		.sql = IN_TABLES
+		" UNION ALL SELECT 1 FROM "
+		SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id"),
+		.read_only = true,
+		.limit = 1
+	};
+	bool		own = saga_uuid_is_own(id);
+	SagaRaised	save;
+
+	check_id(id);
 	saga_raise(&save);
 	reserve(id);
-	wait_for_inserters(id);
-	if (is_committed(&used_stmt, id))
+	if (own)
+	{
+		wait_for_starts(id);
+		(void) wait_for_id("continuation", "continuation_pkey", id);
+		(void) wait_for_id("execution", "execution_pkey", id);
+	}
+	if (is_committed(own ? &any_stmt : &given_stmt, id))
 		raise_exists(id);
 	saga_lower(&save);
+}
+
+/* Of an id that was offered, when its start is written: the same. */
+void
+saga_execution_id_confirm(const pg_uuid_t *id)
+{
+	if (wait_for_id("given_id", "given_id_pkey", id))
+		raise_exists(id);
 }

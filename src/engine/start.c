@@ -165,6 +165,7 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 	const SagaQueue *queue = saga_queue_by_id(workflow->workflow_id, false);
 	SagaSend	row = {.kind = SAGA_MSG_START};
 	pg_uuid_t	result;
+	bool		offered = id != NULL && saga_uuid_take_offer(id);
 
 	row.version = workflow->version;
 	row.body = input;
@@ -174,7 +175,7 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 		result = find_named(workflow, name, row.body);
 	else
 	{
-		if (id)
+		if (id && !offered)
 			saga_execution_id_reserve(&row.message_id);
 		if (name)
 		{
@@ -185,6 +186,8 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 			row.headers = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 		}
 		saga_send_rows(queue, &row, 1);
+		if (offered)
+			saga_execution_id_confirm(&row.message_id);
 	}
 	saga_accepted();
 	return result;

@@ -312,6 +312,7 @@ stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 	}
 	if (in_timer)
 		saga_queue_drop_timer(queue, execution_id, SAGA_MSG_START);
+	saga_store_look_for_twins();
 	saga_store_flush(&batch);
 	return true;
 }

@@ -54,7 +54,7 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uu
 	if (only)
 		messages = claim_one(batch, only, only_of, &batch->nitems);
 	else
-		messages = saga_queue_claim(batch->queue, limit, true, &batch->nitems);
+		messages = saga_queue_claim_within(batch->queue, limit, SAGA_MAX_CLAIM_BYTES, &batch->nitems, &batch->nleft);
 	/* there is room for the starts that events of stopping are about */
 	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
 	for (int i = 0; i < batch->nitems; i++)
@@ -143,6 +143,48 @@ saga_store_ended_name(const pg_uuid_t *execution_id)
 	return name;
 }
 
+/* ---------- twins ---------- */
+
+/*
+ * Two executions of one id are never started (execution_id.c), but a restore may
+ * bring some.  Where a row of one is in the way of the other's, the other is given
+ * up with a dead letter, and nobody else's batch fails for it.  To look before
+ * each write is a price that nobody pays who has never met one: so many batches of
+ * this process look since then.
+ */
+#define LOOKING_BATCHES 1000
+static int	looking = 0;
+
+bool
+saga_store_met_twin(const ErrorData *error)
+{
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->schema_name == NULL ||
+		strcmp(error->schema_name, "saga") != 0)
+		return false;
+	looking = LOOKING_BATCHES;
+	return true;
+}
+
+void
+saga_store_look_for_twins(void)
+{
+	looking = Max(looking, 1);
+}
+
+/* Of one that begins: whether there is something that it cannot have written. */
+static bool
+has_twin(SagaJob *job)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id"
+		" UNION ALL SELECT 1 FROM saga.execution WHERE execution_id = $execution_id"
+		" UNION ALL SELECT 1 FROM saga.history WHERE execution_id = $execution_id",
+		.limit = 1
+	};
+
+	return saga_run(&stmt, saga_param_uuid("execution_id", &job->execution_id)) > 0;
+}
+
 /* ---------- park ---------- */
 
 static void
@@ -188,7 +230,8 @@ write_continuation(SagaJob *job, TimestampTz now)
 	};
 	static SagaStatement update_stmt = {
 		.sql = "UPDATE saga.continuation SET status = $status, current_state = $current_state, parked_at = $parked_at,"
-		" runs = runs + 1, run = $run, waiting_for = $waiting_for WHERE execution_id = $execution_id"
+		" runs = runs + 1, run = $run, waiting_for = $waiting_for"
+		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
 	};
 	const SagaParam params[] = {
 		saga_param_uuid("execution_id", &job->execution_id),
@@ -218,6 +261,13 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 	SagaRaised	save;
 
 	saga_raise(&save);
+	if (looking > 0 && !job->parked_before && has_twin(job))
+	{
+		job->has_twin = true;
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("there is another execution with the id %s", saga_uuid_to_cstring(&job->execution_id))));
+	}
 	write_continuation(job, now);
 	insert_history(job, job->runs + 1);
 	set_timer(job, at_once ? DT_NOEND : wake_at);
@@ -228,8 +278,8 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 
 /* ---------- end ---------- */
 
-void
-saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
+static void
+write_dead_letter(SagaJob *job, const char *reason, const char *cause)
 {
 	const SagaAction *end = &job->end;
 	SagaDeadLetter letter = {0};
@@ -241,10 +291,8 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 	letter.queue_id = job->queue->queue_id;
 	letter.message_id = job->execution_id;
 	letter.kind = SAGA_MSG_START;
-	letter.reason = end->not_compensated ? "Saga.CompensationFailed" :
-		end->error ? end->error :
-		end->status == SAGA_TIMED_OUT ? "States.Timeout" : "States.Runtime";
-	letter.cause = end->cause;
+	letter.reason = reason;
+	letter.cause = cause;
 	letter.receives = job->runs + 1;
 	letter.sent_at = job->started_at;
 	letter.body = job->input;
@@ -284,14 +332,32 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 	(void) saga_dead_letter_insert(&letter);
 }
 
+static bool
+is_failure(const SagaJob *job)
+{
+	return job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated != NULL;
+}
+
+void
+saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
+{
+	const SagaAction *end = &job->end;
+
+	write_dead_letter(job, end->not_compensated ? "Saga.CompensationFailed" :
+					  end->error ? end->error :
+					  end->status == SAGA_TIMED_OUT ? "States.Timeout" : "States.Runtime", end->cause);
+}
+
 static void
 forget_parked(SagaJob *job)
 {
-	static SagaStatement stmt = {.sql = "DELETE FROM saga.continuation WHERE execution_id = $execution_id"};
+	static SagaStatement stmt = {
+		.sql = "DELETE FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
+	};
 	SagaRaised	save;
 
 	saga_raise(&save);
-	saga_run(&stmt, saga_param_uuid("execution_id", &job->execution_id));
+	saga_run(&stmt, saga_param_uuid("execution_id", &job->execution_id), saga_param_int4("workflow_id", job->queue->queue_id));
 	set_timer(job, DT_NOEND);
 	saga_lower(&save);
 }
@@ -308,7 +374,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 	{
 		forget_parked(job);
 		if (job->end.status != SAGA_SUCCEEDED)
-			saga_outbox_withdraw(&job->execution_id, 0);
+			saga_outbox_withdraw(job->queue->queue_id, &job->execution_id, 0);
 	}
 	if (saga_job_undoes(job))
 	{
@@ -316,7 +382,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 		saga_entry_undone(job);
 		job->end.not_compensated = job->end.left = NULL;
 	}
-	else if (job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated)
+	else if (is_failure(job))
 		saga_store_dead_letter(batch, job);
 }
 
@@ -414,6 +480,58 @@ ended_array(EndedRow *rows, int nrows, int column)
 							construct_md_array(values, nulls, 1, &nrows, &lbound, first->type, typlen, byval, align));
 }
 
+static ArrayType *
+ended_ids(SagaBatch *batch)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * batch->nended);
+
+	for (int i = 0; i < batch->nended; i++)
+		ids[i] = UUIDPGetDatum(&batch->ended[i]->execution_id);
+	return construct_array(ids, batch->nended, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+}
+
+/*
+ * Its steps have done what they do, and it is not as if they had not: only its row
+ * cannot be written.  One that has failed has a dead letter already.
+ */
+static void
+give_up_twin(SagaJob *job, int32 other)
+{
+	char	   *id = saga_uuid_to_cstring(&job->execution_id);
+
+	ereport(LOG,
+			(errmsg("execution %s of workflow \"%s\" has ended without a record", id, job->queue->name),
+			 errdetail("There is another one with this id, of the workflow %d.", other)));
+	if (!is_failure(job) && !saga_job_undoes(job))
+		write_dead_letter(job, "Saga.DuplicateExecution",
+						  psprintf("it ended as %s; the record of execution %s is that of another one, of the workflow %d",
+								   saga_status_name(job->end.status), id, other));
+}
+
+/* Those that have ended and whose row another one has are NULL then. */
+static void
+leave_out_twins(SagaBatch *batch, SagaJob **ended)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT execution_id, workflow_id FROM saga.execution WHERE execution_id = ANY ($execution_ids)"
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_array("execution_ids", UUIDARRAYOID, ended_ids(batch)));
+
+	while (saga_next(rows))
+	{
+		pg_uuid_t	id = saga_column_uuid(rows, "execution_id");
+
+		for (int i = 0; i < batch->nended; i++)
+		{
+			if (ended[i] == NULL || saga_uuid_cmp(&ended[i]->execution_id, &id) != 0)
+				continue;
+			give_up_twin(ended[i], saga_column_int4(rows, "workflow_id"));
+			ended[i] = NULL;
+		}
+	}
+	saga_rows_free(rows);
+}
+
 static void
 insert_ended(SagaBatch *batch)
 {
@@ -422,14 +540,20 @@ insert_ended(SagaBatch *batch)
 	};
 	EndedRow   *rows = palloc(sizeof(EndedRow) * batch->nended);
 	EndedRow	arrays = {{.name = NULL}};
+	SagaJob   **ended = palloc(sizeof(SagaJob *) * batch->nended);
 	int			n = 0;
 
+	memcpy(ended, batch->ended, sizeof(SagaJob *) * batch->nended);
+	if (looking > 0)
+		leave_out_twins(batch, ended);
 	for (int i = 0; i < batch->nended; i++)
 	{
-		if (is_long(batch->ended[i]))
-			insert_long(batch->ended[i]);
+		if (ended[i] == NULL)
+			continue;
+		if (is_long(ended[i]))
+			insert_long(ended[i]);
 		else
-			fill_ended(batch->ended[i], rows[n++]);
+			fill_ended(ended[i], rows[n++]);
 	}
 	if (n == 0)
 		return;
@@ -471,24 +595,24 @@ saga_store_flush(SagaBatch *batch)
 		saga_answer_release(batch);
 	}
 	saga_lower(&save);
+	looking = Max(looking - 1, 0);
 	MemoryContextSwitchTo(old);
 }
 
 /*
- * Out of the queue for good: an execution that could not even be given up.
- * What it had as a parked one stays as it is.
+ * Out of the queue for good: an execution that could not even be given up, or
+ * cannot begin.  What it had as a parked one stays as it is.
  */
 void
-saga_store_bury(SagaBatch *batch, SagaItem *item)
+saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char *cause)
 {
 	SagaDeadLetter letter = {0};
 
 	letter.queue_id = batch->queue->queue_id;
 	letter.message_id = item->message_id;
 	letter.kind = item->kind;
-	letter.reason = "Saga.EngineTrouble";
-	letter.cause = psprintf("execution %s could not be stored: see the server's log",
-							saga_uuid_to_cstring(&item->execution_id));
+	letter.reason = reason;
+	letter.cause = cause;
 	letter.receives = item->receives;
 	letter.sent_at = item->sent_at;
 	letter.body = item->body;

@@ -34,14 +34,16 @@ static SagaStatement insert_stmt = {
 
 /* The rest of the two statements' work is the publisher's: it drops what is withdrawn. */
 static SagaStatement withdraw_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now WHERE execution_id = $execution_id "
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now "
+	"WHERE execution_id = $execution_id AND workflow_id = $workflow_id "
 	"AND state = 'waiting' AND ($task_id = 0 OR task_id = $task_id) AND (op <> 'p' OR unwanted_since IS NOT NULL) "
 	"RETURNING destination_id, outbox_id"
 };
 
 static SagaStatement answered_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now, outcome = $outcome, outcome_by = 'token', "
-	"outcome_at = $now WHERE execution_id = $execution_id AND state = 'waiting' AND task_id = $task_id "
+	"outcome_at = $now WHERE execution_id = $execution_id AND workflow_id = $workflow_id "
+	"AND state = 'waiting' AND task_id = $task_id "
 	"RETURNING destination_id, outbox_id"
 };
 
@@ -115,22 +117,24 @@ make_due(SagaRows *withdrawn, TimestampTz now)
 }
 
 void
-saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id)
+saga_outbox_withdraw(int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	make_due(saga_query(&withdraw_stmt, saga_param_timestamptz("now", now),
-						saga_param_uuid("execution_id", execution_id), saga_param_int4("task_id", task_id)), now);
+						saga_param_int4("workflow_id", workflow_id), saga_param_uuid("execution_id", execution_id),
+						saga_param_int4("task_id", task_id)), now);
 }
 
 void
-saga_outbox_answered(const pg_uuid_t *execution_id, int task_id, bool done)
+saga_outbox_answered(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, bool done)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	make_due(saga_query(&answered_stmt, saga_param_timestamptz("now", now),
 						saga_param_text("outcome", done ? "done" : "no_effect"),
-						saga_param_uuid("execution_id", execution_id), saga_param_int4("task_id", task_id)), now);
+						saga_param_int4("workflow_id", workflow_id), saga_param_uuid("execution_id", execution_id),
+						saga_param_int4("task_id", task_id)), now);
 }
 
 /*

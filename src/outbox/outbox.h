@@ -72,10 +72,10 @@ extern const char *saga_outbox_enqueue(const SagaOutboxEntry *entry, char **caus
 extern const char *saga_request_check_local(Jsonb *input, int *delay_s, char **cause);
 
 /* An execution ended or its task timed out: what it still has waiting to be sent is withdrawn. */
-extern void saga_outbox_withdraw(const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
+extern void saga_outbox_withdraw(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);	/* 0: all tasks */
 
 /* The task's token has been answered, which is the outcome of its request: it is sent and asked for no more. */
-extern void saga_outbox_answered(const pg_uuid_t *execution_id, int task_id, bool done);
+extern void saga_outbox_answered(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, bool done);
 
 /*
  * What is known of the call of a task, whose record is locked then; takes it

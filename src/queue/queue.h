@@ -123,6 +123,12 @@ typedef struct SagaMessage
  */
 extern SagaMessage *saga_queue_claim(const SagaQueue *queue, int limit, bool whole, int *n);
 
+/*
+ * The same, whole, of no more than together take so much memory, one message at
+ * least.  The rows behind them, *nleft, are locked as well, and kept.
+ */
+extern SagaMessage *saga_queue_claim_within(const SagaQueue *queue, int limit, Size most, int *n, int *nleft);
+
 /* The same of what is at these positions, which are sorted, wherever the mark is, and whole; the ready flag stays as it is. */
 extern SagaMessage *saga_queue_claim_at(const SagaQueue *queue, pg_uuid_t *positions, int npositions, int *n);
 

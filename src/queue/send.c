@@ -321,6 +321,6 @@ saga_make_id(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 
-	*id = saga_uuid_offer();
+	*id = saga_uuid_new_to_give();
 	PG_RETURN_UUID_P(id);
 }

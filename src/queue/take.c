@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "miscadmin.h"
 #include "queue/queue_private.h"
 
@@ -57,13 +58,25 @@ read_message(SagaRows *rows, bool whole, SagaMessage *message)
 	message->headers = saga_column_jsonb(rows, "headers");
 }
 
-/* All rows of a statement, which are freed. */
-static SagaMessage *
-read_messages(SagaRows *rows, bool whole, int *n)
+/* What the body and the headers take when they are read: what is stored may be packed a hundred times smaller. */
+static Size
+unpacked_size(SagaRows *rows)
 {
-	SagaMessage *messages = palloc(sizeof(SagaMessage) * Max(rows->count, 1));
+	bool		isnull;
+	Datum		body = saga_column(rows, "body", JSONBOID, &isnull);
+	Size		size = isnull ? 0 : toast_raw_datum_size(body);
+	Datum		headers = saga_column(rows, "headers", JSONBOID, &isnull);
 
-	for (*n = 0; (uint64) *n < rows->count; (*n)++)
+	return size + (isnull ? 0 : toast_raw_datum_size(headers));
+}
+
+/* So many rows of a statement, all of which are freed. */
+static SagaMessage *
+read_messages(SagaRows *rows, uint64 count, bool whole, int *n)
+{
+	SagaMessage *messages = palloc(sizeof(SagaMessage) * Max(count, 1));
+
+	for (*n = 0; (uint64) *n < count; (*n)++)
 	{
 		saga_row(rows, *n);
 		read_message(rows, whole, &messages[*n]);
@@ -108,19 +121,47 @@ lock_claimable(SagaStatement *stmt, const SagaQueue *queue, int limit)
 SagaMessage *
 saga_queue_claim(const SagaQueue *queue, int limit, bool whole, int *n)
 {
-	return read_messages(lock_claimable(whole ? &claim_whole_stmt : &claim_heads_stmt, queue, limit), whole, n);
+	SagaRows   *rows = lock_claimable(whole ? &claim_whole_stmt : &claim_heads_stmt, queue, limit);
+
+	return read_messages(rows, rows->count, whole, n);
+}
+
+SagaMessage *
+saga_queue_claim_within(const SagaQueue *queue, int limit, Size most, int *n, int *nleft)
+{
+	SagaRows   *rows = lock_claimable(&claim_whole_stmt, queue, limit);
+	uint64		fits;
+	Size		size = 0;
+
+	for (fits = 0; fits < rows->count; fits++)
+	{
+		saga_row(rows, fits);
+		size += unpacked_size(rows);
+		if (fits > 0 && size > most)
+			break;
+	}
+	*nleft = (int) (rows->count - fits);
+	if (*nleft > 0)
+	{
+		pg_uuid_t	id = saga_column_uuid(rows, "id");
+
+		saga_note_kept(queue, &id);
+	}
+	return read_messages(rows, fits, true, n);
 }
 
 /* Whoever may be cancelled after he has a lock has noted it before. */
 SagaMessage *
 saga_queue_claim_at(const SagaQueue *queue, pg_uuid_t *positions, int npositions, int *n)
 {
+	SagaRows   *rows;
+
 	qsort(positions, npositions, sizeof(pg_uuid_t), saga_compare_uuids);
 	for (int i = 0; i < npositions; i++)
 		saga_note_locked(queue, &positions[i]);
-	return read_messages(saga_query(&claim_at_stmt, saga_param_int4("queue_id", queue->queue_id),
-									saga_param_array("positions", UUIDARRAYOID, saga_uuid_array(positions, npositions))),
-						 true, n);
+	rows = saga_query(&claim_at_stmt, saga_param_int4("queue_id", queue->queue_id),
+					  saga_param_array("positions", UUIDARRAYOID, saga_uuid_array(positions, npositions)));
+	return read_messages(rows, rows->count, true, n);
 }
 
 void
