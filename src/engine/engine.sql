@@ -106,6 +106,8 @@ CREATE TABLE saga.execution (
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
+-- what handlers of an older version would run, when a workflow is given away
+CREATE INDEX execution_left_over ON saga.execution (workflow_id, version) WHERE left_over IS NOT NULL;
 COMMENT ON TABLE saga.execution IS 'executions that have ended';
 
 CREATE TABLE saga.history (

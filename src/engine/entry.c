@@ -240,7 +240,9 @@ find_entry(const pg_uuid_t *execution_id, const char *message_id, Entry *entry)
 
 /*
  * An execution that runs the handler: parked, with a tick that brings it to a
- * worker.  NULL: what the handler needs was not kept.
+ * worker.  NULL: what the handler needs was not kept.  The lock on the queue
+ * keeps the workflow from being given away as long as this is not committed:
+ * the handler may be one that the new owner has not seen.
  */
 static char *
 start_undoing(int32 workflow_id, const pg_uuid_t *execution_id, const char *message_id, const Entry *entry, Jsonb *output)
@@ -249,7 +251,7 @@ start_undoing(int32 workflow_id, const pg_uuid_t *execution_id, const char *mess
 
 	if (entry->left == NULL)
 		return NULL;
-	job.queue = saga_queue_by_id(workflow_id, false);
+	job.queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));
 	job.version = entry->version;
 	job.execution_id = saga_uuid_new();
 	job.parent_id = *execution_id;
