@@ -189,6 +189,11 @@ CREATE FUNCTION saga.stop_execution(id uuid, error text DEFAULT NULL, cause text
 COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
 'ends an execution: status ABORTED, after its compensations unless compensate is false. One that waits, or has not begun, is stopped in this transaction; in one that runs the step is cancelled at commit, and what the run has not committed is undone. Raises object_not_in_prerequisite_state when it has ended';
 
+CREATE FUNCTION saga.replace_execution(ended uuid, by uuid) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_replace_execution';
+COMMENT ON FUNCTION saga.replace_execution(uuid, uuid) IS
+'what saga.redrive does with force, for who has started another execution in the place of one that has ended, with another input say: what the ended one has left is closed, and where nobody knew of a call and the other one makes the same, it goes on under the old key. In the transaction that starts it. Raises object_not_in_prerequisite_state where a call is in flight, or being undone';
+
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS

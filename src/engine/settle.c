@@ -127,7 +127,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 						saga_uuid_to_cstring(message_id)),
 				 errhint("saga.stop_execution(.., compensate => false) ends one that waits for an outcome.")));
 	if (unknown)
-		saga_entry_close(&execution_id, workflow->workflow_id);
+		saga_entry_close(&execution_id, workflow->workflow_id, NULL);
 	else if (recorded)
 		settled = saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id,
 									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output, live, &flight);

@@ -590,3 +590,41 @@ saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int 
 	reopen(&record, destination, false);
 	return true;
 }
+
+/* ---------- it is closed ---------- */
+
+/* Somebody is about to send it, though it has ended meanwhile.  The rows of others are not taken out of the queue. */
+static SagaStatement claimed_stmt = {
+	.sql = "WITH seen AS MATERIALIZED (SELECT ctid AS at FROM saga.message "
+	"WHERE queue_id = $destination_id AND id = $outbox_id AND message_id = $outbox_id UNION ALL "
+	"SELECT ctid FROM saga.message WHERE queue_id = $destination_id AND message_id = $outbox_id AND id <> message_id), "
+	"had AS MATERIALIZED (SELECT FROM saga.message WHERE ctid = ANY (ARRAY(SELECT at FROM seen)) FOR UPDATE SKIP LOCKED) "
+	"SELECT WHERE (SELECT count(*) FROM seen) > (SELECT count(*) FROM had)"
+};
+
+SagaSettled
+saga_outbox_close(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id, SagaFlight *flight)
+{
+	Record		record;
+	bool		waiting;
+
+	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0 ||
+		strcmp(record.state, "delivered") == 0)
+		return SAGA_NOT_WAITED_FOR;
+	/* its state has completed: it is sent, whatever comes */
+	if (record.published && record.delivery.unwanted_since == 0)
+		return SAGA_NOT_WAITED_FOR;
+	waiting = strcmp(record.state, "waiting") == 0;
+	if (is_in_flight(&record, flight) || (!waiting && saga_run(&claimed_stmt, WHICH(&record)) > 0))
+		return SAGA_IN_FLIGHT;
+	if (waiting)
+	{
+		write_settled(&record, "withdrawn", SAGA_SAID_UNKNOWN, NULL);
+		release_order(&record);
+		return SAGA_SETTLED;
+	}
+	/* an attempt that was lost with its publisher */
+	if (!record.in_doubt && saga_run(&in_flight_stmt, WHICH(&record), saga_param_int4("attempts", record.attempts)) > 0)
+		write_settled(&record, record.state, SAGA_SAID_UNKNOWN, NULL);
+	return SAGA_NOT_WAITED_FOR;
+}
