@@ -21,7 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "worker/pool.h"
+#include "worker/pool_private.h"
 #include "worker/procs_private.h"
 
 #define TIMERS_MS			50	/* for timers, before everything else has its turn */
@@ -44,20 +44,22 @@ leave_without_extension(void)
 	proc_exit(0);
 }
 
+/* A transaction that has the extension; without it the process ends. */
 static void
 begin_work(void)
 {
-	saga_begin();
-	if (!saga_extension_try_lock())
+	saga_proc_begin_transaction();
+	if (!saga_proc_try_lock_extension())
 		leave_without_extension();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
+/* Commits it. */
 static void
 end_work(void)
 {
 	PopActiveSnapshot();
-	saga_commit();
+	saga_proc_commit();
 }
 
 /* Another coordinator of this database that was here before us, started by an earlier launcher. */
@@ -82,6 +84,7 @@ is_second(void)
 	return second;
 }
 
+/* Answers the launcher's question whether this database has the extension. */
 static void
 tell_launcher(const SagaProcArgs *args, SagaProbeResult result)
 {
@@ -106,7 +109,7 @@ leave_if_extension_gone(void)
 	}
 	if (noted)
 		return;
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 		leave_without_extension();
 	/* created again since: all that is known of its queues is gone */
 	slot = saga_my_database();
@@ -186,6 +189,7 @@ sweep(SagaDatabaseSlot *slot)
 	return at;
 }
 
+/* The sweep has raised: it has its pause. */
 static bool
 sweep_failed(void)
 {
@@ -230,6 +234,7 @@ fire_timers(SagaDatabaseSlot *slot)
 	}
 }
 
+/* A step of the turn: tables are cleaned when it is time. */
 static TimestampTz
 retention(SagaDatabaseSlot *slot)
 {
@@ -242,6 +247,7 @@ retention(SagaDatabaseSlot *slot)
 	return saga_retention_next();
 }
 
+/* A step of the turn: workers, publishers and sources. */
 static TimestampTz
 serve_pool(SagaDatabaseSlot *slot)
 {
@@ -300,6 +306,7 @@ own_slot(void)
 	return &slot;
 }
 
+/* Runs one step of the turn: whatever raises in it delays this step alone. */
 static TimestampTz
 run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 {
@@ -315,7 +322,7 @@ run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = saga_recover(context);
+		ErrorData  *error = saga_proc_recover(context);
 		long		max_ms = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? LOCK_TROUBLE_MAX_MS : TROUBLE_MAX_MS;
 		long		pause = Min(max_ms, TROUBLE_MIN_MS << Min(steps[i].failures, 10));
 
@@ -360,6 +367,7 @@ turn(MemoryContext context)
 	return (long) Min((next - now) / 1000 + 1, WAIT_MAX_MS);
 }
 
+/* The turns, until nobody needs a coordinator here. */
 static void
 loop(void)
 {
@@ -385,7 +393,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			(void) saga_recover(context);
+			(void) saga_proc_recover(context);
 			timeout = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
 			/* undoing what it did has woken us */
@@ -408,7 +416,7 @@ saga_coordinator_main(Datum arg)
 
 	if (is_second())
 		proc_exit(0);
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 	{
 		SagaDatabaseSlot *slot = saga_database_slot(args.dboid, false);
 
@@ -422,7 +430,7 @@ saga_coordinator_main(Datum arg)
 			 * A CREATE EXTENSION that committed since sets the flag and wakes
 			 * the launcher again, before or after this.
 			 */
-			if (saga_extension_is_there())
+			if (saga_proc_has_extension())
 			{
 				SpinLockAcquire(&slot->mutex);
 				slot->has_extension = true;
