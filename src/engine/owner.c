@@ -49,9 +49,7 @@ static void
 check_versions(const char *name, int32 workflow_id, int version)
 {
 	static SagaStatement stmt = {
-		.sql = "SELECT 1 FROM saga.message WHERE queue_id = $workflow_id AND kind = 's' AND version <> $version"
-		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $workflow_id AND kind = 's' AND version <> $version"
-		" UNION ALL SELECT 1 FROM saga.continuation WHERE workflow_id = $workflow_id AND version <> $version LIMIT 1",
+		.sql = "SELECT FROM saga.continuation WHERE workflow_id = $workflow_id AND version <> $version LIMIT 1",
 		.read_only = true,
 		.limit = 1
 	};
@@ -66,7 +64,7 @@ check_versions(const char *name, int32 workflow_id, int version)
 	bool		runs;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	runs = saga_run_params(&stmt, params) > 0;
+	runs = saga_queue_has_other_version(workflow_id, version) || saga_run_params(&stmt, params) > 0;
 	left = saga_query_params(&left_stmt, params);
 	PopActiveSnapshot();
 	if (runs)

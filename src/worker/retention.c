@@ -81,14 +81,11 @@ typedef struct Cleaner
  * A call that nobody knew of may be taken up by the execution that was started
  * for its own, or for that one (src/outbox/again.c): as long as there is one.
  */
-#define OF_HEIR "queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND "
 #define INHERITED "(heir IS NOT NULL AND taken_up_as IS NULL AND (" \
 	"EXISTS (SELECT FROM saga.execution WHERE execution_id = outbox.heir) OR " \
 	"EXISTS (SELECT FROM saga.continuation WHERE execution_id = outbox.heir) OR " \
 	"EXISTS (SELECT FROM saga.dead_letter WHERE message_id = outbox.heir AND redriven_at IS NULL) OR " \
-	"EXISTS (SELECT FROM saga.message WHERE " OF_HEIR "id = outbox.heir) OR " \
-	"EXISTS (SELECT FROM saga.message WHERE " OF_HEIR "message_id = outbox.heir AND id <> message_id) OR " \
-	"EXISTS (SELECT FROM saga.timer WHERE " OF_HEIR "message_id = outbox.heir)))"
+	"EXISTS (SELECT FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "outbox.heir") ")))"
 
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
