@@ -50,7 +50,8 @@ ALTER TABLE @extschema@.invoice_submission
 	ADD COLUMN credit_note boolean NOT NULL DEFAULT false,
 	ADD COLUMN number_scope text NOT NULL DEFAULT '',
 	ADD COLUMN number_key text,
-	ADD COLUMN possible_duplicate boolean NOT NULL DEFAULT false;
+	ADD COLUMN possible_duplicate boolean NOT NULL DEFAULT false,
+	ADD COLUMN left_by uuid[] NOT NULL DEFAULT '{}';
 ALTER TABLE @extschema@.invoice_approval ADD COLUMN messages text[];
 COMMENT ON COLUMN @extschema@.invoice_approval.messages IS 'the same in words, each with its place in the document';
 COMMENT ON COLUMN @extschema@.invoice_submission.type_code IS 'kind of the document; null when it is longer than a code';
@@ -140,23 +141,24 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow that invoices go through; null before invoice_setup';
 
-CREATE FUNCTION @extschema@.invoice_standing(execution uuid, closed boolean) RETURNS text
+CREATE FUNCTION @extschema@.invoice_standing(execution uuid, left_by uuid[], closed boolean) RETURNS text
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT string_agg(DISTINCT concat(coalesce(x->>'state', x#>>'{}'), ' (',
 			CASE x->>'outcome' WHEN 'done' THEN 'done' ELSE 'nobody knows whether it is there' END,
 			', message ' || (x->>'message_id'), ')'), ', ')
-		FROM (SELECT e.not_compensated AS list FROM saga.execution e
-				WHERE e.execution_id = execution AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
-			UNION ALL SELECT d.details->'not_compensated' FROM saga.all_dead_letters d
-				WHERE d.message_id = execution AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
+		FROM (SELECT e.execution_id, e.not_compensated AS list FROM saga.execution e
+				WHERE e.execution_id = ANY (left_by || execution) AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+			UNION ALL SELECT d.message_id, d.details->'not_compensated' FROM saga.all_dead_letters d
+				WHERE d.message_id = ANY (left_by || execution) AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
 			CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(l.list) WHEN 'array' THEN l.list ELSE '[]' END) x
-		WHERE closed OR NOT x ? 'closed'
+		WHERE (closed OR NOT x ? 'closed') AND NOT EXISTS (SELECT FROM saga.outbox o
+			WHERE o.execution_id = l.execution_id AND o.outbox_id::text = x->>'message_id' AND o.taken_up_as IS NOT NULL)
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, boolean) IS
-	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. closed: also what nobody finds out any more (saga.settle says unknown, force)';
+COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, uuid[], boolean) IS
+	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. left_by: and earlier ones of the same invoice, but for the calls that a later one has taken up. closed: also what nobody finds out any more (saga.settle says unknown, force)';
 
 CREATE OR REPLACE FUNCTION @extschema@.invoice_is_dead(execution uuid) RETURNS boolean
 LANGUAGE sql STABLE STRICT SECURITY DEFINER
@@ -165,20 +167,20 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
-		AND @extschema@.invoice_standing(execution, false) IS NULL
+		AND @extschema@.invoice_standing(execution, '{}', false) IS NULL
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
 
-CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, superseded boolean) RETURNS boolean
+CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, left_by uuid[], superseded boolean) RETURNS boolean
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, true) IS NOT NULL
+	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, left_by, true) IS NOT NULL
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, boolean) IS
-	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does or has left';
+COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, uuid[], boolean) IS
+	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does, or it and those before it have left';
 
 CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
 LANGUAGE plpgsql
@@ -196,7 +198,7 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
-		standing := @extschema@.invoice_standing(earlier.execution_id, false);
+		standing := @extschema@.invoice_standing(earlier.execution_id, earlier.left_by, false);
 		IF standing IS NOT NULL THEN
 			RAISE unique_violation USING
 				MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s, of which something may still stand',
@@ -213,7 +215,7 @@ BEGIN
 			TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
 	END IF;
 	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp(),
-			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL
+			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, s.left_by, true) IS NOT NULL
 		WHERE s.tracking_id = earlier.tracking_id;
 	RETURN NULL;
 END
@@ -244,7 +246,7 @@ BEGIN
 		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
 			AND s.number_scope = invoice_looks_alike.number_scope
 			AND s.possible_duplicate AND s.tracking_id <> self
-			AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL));
+			AND @extschema@.invoice_in_the_way(s.execution_id, s.left_by, s.superseded_at IS NOT NULL));
 END
 $$;
 
@@ -284,7 +286,7 @@ BEGIN
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
 							AND s.possible_duplicate
-							AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL)))
+							AND @extschema@.invoice_in_the_way(s.execution_id, s.left_by, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
 		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
@@ -640,8 +642,8 @@ BEGIN
 					AND d.number_scope = submission.number_scope AND d.possible_duplicate) o
 			CROSS JOIN LATERAL (
 				SELECT string_agg(DISTINCT concat(x->>'state', CASE WHEN x->>'outcome' IS DISTINCT FROM 'done' THEN ' (nobody knows whether it is there)' END), ', ') AS words
-				FROM (SELECT e.not_compensated AS list FROM saga.executions e WHERE e.execution_id = o.execution_id
-						UNION ALL SELECT n.details->'not_compensated' FROM saga.dead_letters n WHERE n.message_id = o.execution_id) k
+				FROM (SELECT e.not_compensated AS list FROM saga.executions e WHERE e.execution_id = ANY (o.left_by || o.execution_id)
+						UNION ALL SELECT n.details->'not_compensated' FROM saga.dead_letters n WHERE n.message_id = ANY (o.left_by || o.execution_id)) k
 					CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(k.list) WHEN 'array' THEN k.list ELSE '[]' END) x) l
 		WHERE o.tracking_id <> tracking AND (o.superseded_at IS NULL OR l.words IS NOT NULL)
 		LIMIT 20) f;
@@ -875,7 +877,7 @@ $$;
 -- 0.1 let another document take a number of which something may stand.
 UPDATE @extschema@.invoice_submission s SET possible_duplicate = true
 	WHERE s.superseded_at IS NOT NULL AND NOT s.possible_duplicate
-		AND @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL;
+		AND @extschema@.invoice_standing(s.execution_id, s.left_by, true) IS NOT NULL;
 
 -- ---------- control ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_approve(tracking_id uuid) RETURNS void
@@ -947,27 +949,21 @@ BEGIN
 			DETAIL = format('Its status is "%s".', status),
 			HINT = 'Only an invoice that failed, was rejected or was cancelled can be retried.';
 	END IF;
-	IF NOT coalesce(force, false) AND (@extschema@.invoice_standing(submission.execution_id, false) IS NOT NULL OR EXISTS (
+	IF NOT coalesce(force, false) AND (@extschema@.invoice_standing(submission.execution_id, submission.left_by, false) IS NOT NULL OR EXISTS (
 		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated)) THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('invoice %s has not been undone completely', tracking_id),
-			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
+			DETAIL = 'A payment, credit or booking of an earlier attempt may still stand; a retry would make it again.',
 			HINT = 'Find out what became of it (invoice_dlq shows what is left) and say so with saga.settle; or undo it by hand, then call invoice_retry with force => true.';
-	END IF;
-	-- what the last attempt has left is not undone any more: it would be what this one does
-	IF EXISTS (SELECT FROM saga.execution e, jsonb_array_elements(e.not_compensated) x
-			WHERE e.execution_id = submission.execution_id AND NOT x ? 'closed') THEN
-		PERFORM saga.settle(submission.execution_id, 'unknown');
 	END IF;
 	IF corrected IS NOT NULL THEN
 		PERFORM @extschema@.invoice_correct(submission, corrected);
 	END IF;
-	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
+	-- what it has left stands until it is taken up, whatever becomes of this attempt
+	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1,
+			left_by = CASE WHEN @extschema@.invoice_standing(dead_execution, '{}', true) IS NULL THEN s.left_by ELSE s.left_by || dead_execution END
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
-	-- the same request keeps its key, where nobody knew whether it had been done
-	UPDATE saga.dead_letter d SET redriven_at = now(), redriven_as = submission.execution_id
-		WHERE d.message_id = dead_execution AND d.details ? 'not_compensated' AND d.redriven_at IS NULL;
 	-- another one that looks alike may have been approved since
 	IF NOT submission.possible_duplicate AND @extschema@.invoice_looks_alike(submission.tracking_id,
 			submission.seller_key, submission.number_key, submission.number_scope) THEN
@@ -975,6 +971,9 @@ BEGIN
 	END IF;
 	PERFORM saga.start_execution(@extschema@.invoice_workflow_id(), jsonb_build_object('tracking_id', submission.tracking_id,
 		'number', submission.number, 'seller', submission.seller), NULL, submission.execution_id);
+	-- what it has left is not undone any more: it would be what this one does; and the same request keeps
+	-- its key, where nobody knew whether it had been done
+	PERFORM saga.replace_execution(dead_execution, submission.execution_id);
 	RETURN submission.tracking_id;
 END
 $$;
@@ -1080,7 +1079,10 @@ CREATE OR REPLACE VIEW @extschema@.invoice_held AS
 
 CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 	SELECT s.tracking_id, s.number, s.seller, d.reason, c.cause, r.rules, s.attempts, d.failed_at,
-		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document,
+		d.reason <> 'Saga.CompensationFailed' AND NOT EXISTS (SELECT FROM saga.execution e
+				CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(e.not_compensated) WHEN 'array' THEN e.not_compensated ELSE '[]' END) x
+			WHERE e.execution_id = ANY (s.left_by) AND NOT EXISTS (SELECT FROM saga.outbox o WHERE o.execution_id = e.execution_id
+				AND o.outbox_id::text = x->>'message_id' AND o.taken_up_as IS NOT NULL)) AS compensated, s.document,
 		(SELECT min(m.source_message_id) FROM @extschema@.invoice_source_message m WHERE m.tracking_id = s.tracking_id)
 			AS source_message_id,
 		-- rules: it is JSON
@@ -1104,6 +1106,7 @@ UNION ALL
 		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause]
 	FROM saga.all_dead_letters d
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
+COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone, also of earlier attempts';
 
 COMMENT ON COLUMN @extschema@.invoice_tracking.signed_payable IS 'payable, that of a credit note negative: what can be summed up';
 COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS

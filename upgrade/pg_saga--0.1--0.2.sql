@@ -47,7 +47,6 @@ COMMENT ON FUNCTION saga.revoke(text, text, regrole, text) IS
 ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer;
 UPDATE saga.queue q SET dead_letter_queue_id = d.queue_id FROM saga.queue d WHERE d.name = q.dead_letter_queue AND d.kind = 'q';
 CREATE INDEX queue_dead_letter_queue ON saga.queue (dead_letter_queue_id) WHERE dead_letter_queue_id IS NOT NULL;
-CREATE INDEX dead_letter_redriven ON saga.dead_letter (redriven_as) WHERE redriven_as IS NOT NULL;
 CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
 COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) IS
 'makes a queue that belongs to the current user, returns its id.
@@ -134,7 +133,9 @@ ALTER TABLE saga.outbox ADD COLUMN sent_class text, ADD COLUMN unwanted_since ti
 	ADD COLUMN outcome text NOT NULL DEFAULT 'never_left'
 		CHECK (outcome IN ('never_left', 'no_effect', 'done', 'in_doubt')),
 	ADD COLUMN outcome_by text, ADD COLUMN outcome_at timestamptz,
-	ADD COLUMN accepted boolean NOT NULL DEFAULT false, ADD COLUMN captured_hash bigint;
+	ADD COLUMN accepted boolean NOT NULL DEFAULT false, ADD COLUMN captured_hash bigint,
+	ADD COLUMN heir uuid, ADD COLUMN taken_up_as uuid;
+CREATE INDEX outbox_heir ON saga.outbox (heir) WHERE heir IS NOT NULL;
 -- what the earlier version has recorded; of what it had given up nobody looked
 UPDATE saga.outbox SET outcome = CASE WHEN state = 'delivered' THEN 'done'
 		WHEN uncertain OR phase = 'poll' OR last_class IN ('uncertain', 'pending') OR doubted AND state <> 'failed' THEN 'in_doubt'
@@ -333,6 +334,11 @@ CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';
 COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 'the same for a workflow by its id (saga.workflows), which no other workflow of the same name can take the place of';
+CREATE FUNCTION saga.replace_execution(ended uuid, by uuid) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_replace_execution';
+COMMENT ON FUNCTION saga.replace_execution(uuid, uuid) IS
+'what saga.redrive does with force, for who has started another execution in the place of one that has ended, with another input say: what the ended one has left is closed, and where nobody knew of a call and the other one makes the same, it goes on under the old key. In the transaction that starts it. Raises object_not_in_prerequisite_state where a call is in flight, or being undone';
+
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';
 COMMENT ON FUNCTION saga.settle(uuid, text, jsonb) IS
@@ -350,6 +356,7 @@ ALTER TABLE saga.continuation ADD COLUMN waiting_for text;
 ALTER TABLE saga.workflow_version ADD COLUMN reads_bodies boolean NOT NULL GENERATED ALWAYS AS (definition::text LIKE '%ResponseBody%') STORED;
 CREATE INDEX workflow_version_reads_bodies ON saga.workflow_version (workflow_id) WHERE reads_bodies;
 ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb, ADD COLUMN left_over jsonb;
+CREATE INDEX execution_left_over ON saga.execution (workflow_id, version) WHERE left_over IS NOT NULL;
 CREATE OR REPLACE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,

@@ -109,6 +109,8 @@ CREATE TABLE saga.execution (
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
+-- what handlers of an older version would run, when a workflow is given away
+CREATE INDEX execution_left_over ON saga.execution (workflow_id, version) WHERE left_over IS NOT NULL;
 COMMENT ON TABLE saga.execution IS 'executions that have ended';
 
 CREATE TABLE saga.history (
@@ -189,6 +191,11 @@ CREATE FUNCTION saga.stop_execution(id uuid, error text DEFAULT NULL, cause text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_stop_execution';
 COMMENT ON FUNCTION saga.stop_execution(uuid, text, text, boolean) IS
 'ends an execution: status ABORTED, after its compensations unless compensate is false. One that waits, or has not begun, is stopped in this transaction; in one that runs the step is cancelled at commit, and what the run has not committed is undone. Raises object_not_in_prerequisite_state when it has ended';
+
+CREATE FUNCTION saga.replace_execution(ended uuid, by uuid) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_replace_execution';
+COMMENT ON FUNCTION saga.replace_execution(uuid, uuid) IS
+'what saga.redrive does with force, for who has started another execution in the place of one that has ended, with another input say: what the ended one has left is closed, and where nobody knew of a call and the other one makes the same, it goes on under the old key. In the transaction that starts it. Raises object_not_in_prerequisite_state where a call is in flight, or being undone';
 
 CREATE FUNCTION saga.settle(message_id uuid, outcome text, output jsonb DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_settle';

@@ -328,7 +328,8 @@ extern bool saga_settle_dropped(int32 destination_id, bool force, int *pid);
  *
  * lock: what a person speaks of; true: the execution has not ended.  settle: a person says it.  undone: the execution that undoes one has ended.
  * event: what comes for an execution that has ended; false: somebody has
- * locked its rows.  close: nobody settles or undoes them any more.
+ * locked its rows.  close: nobody settles or undoes them any more; heir: the
+ * execution that is started for this one, or NULL.
  */
 extern bool saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id);
 extern void saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow,
@@ -371,7 +372,7 @@ extern void saga_entry_change(const SagaLeftCall *calls, int n, SagaEntryChange 
 
 extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
-extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id);
+extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid_t *heir);
 
 /* ---------- reading and writing (store.c) ---------- */
 

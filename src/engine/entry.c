@@ -183,8 +183,42 @@ static SagaStatement undoing_stmt = {
 	" WHERE execution_id = $execution_id AND x ? 'undoing' LIMIT 1"
 };
 
+/* Those that nobody knows of, and that have a record. */
+static SagaStatement unknown_stmt = {
+	.sql = "SELECT o.outbox_id, o.task_id FROM saga.execution e, jsonb_array_elements(e.not_compensated) x, saga.outbox o"
+	" WHERE e.execution_id = $execution_id AND NOT x ? 'closed' AND coalesce(x ->> 'outcome', 'unknown') = 'unknown'"
+	" AND o.execution_id = e.execution_id AND o.outbox_id::text = x ->> 'message_id' ORDER BY o.outbox_id"
+};
+
+/*
+ * How they went is not asked for any more, so that nothing is done after the
+ * list is closed.  What is in flight may take effect yet, and its answer tells.
+ */
+static void
+end_calls(const pg_uuid_t *execution_id)
+{
+	SagaRows   *rows = saga_query(&unknown_stmt, saga_param_uuid("execution_id", execution_id));
+
+	while (saga_next(rows))
+	{
+		pg_uuid_t	id = saga_column_uuid(rows, "outbox_id");
+		SagaFlight	flight = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		if (saga_outbox_close(&id, execution_id, saga_column_int4(rows, "task_id"), &flight) == SAGA_IN_FLIGHT)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("message %s of execution %s is in flight", saga_uuid_to_cstring(&id), saga_uuid_to_cstring(execution_id)),
+					 flight.pid != 0 ?
+					 errdetail("Process %d waits for its answer, until %s at the latest.", flight.pid, timestamptz_to_str(flight.until)) :
+					 errdetail("A publisher is about to send it."),
+					 errhint("Try again when its answer has come, or has not; saga.pause_destination keeps it from being sent again in the meantime.")));
+	}
+	saga_rows_free(rows);
+}
+
 void
-saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id)
+saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid_t *heir)
 {
 	SagaRows   *rows;
 
@@ -196,6 +230,9 @@ saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id)
 				 errmsg("what execution %s has left is being undone", saga_uuid_to_cstring(execution_id)),
 				 errdetail("Execution %s does it.", saga_column_text(rows, "undoing")),
 				 errhint("Wait for that one, or stop it.")));
+	end_calls(execution_id);
+	if (heir != NULL)
+		saga_outbox_hand_on(execution_id, heir);
 	saga_run(&close_execution_stmt, saga_param_uuid("execution_id", execution_id));
 	saga_run(&close_letter_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("workflow_id", workflow_id));
 }
@@ -240,7 +277,9 @@ find_entry(const pg_uuid_t *execution_id, const char *message_id, Entry *entry)
 
 /*
  * An execution that runs the handler: parked, with a tick that brings it to a
- * worker.  NULL: what the handler needs was not kept.
+ * worker.  NULL: what the handler needs was not kept.  The lock on the queue
+ * keeps the workflow from being given away as long as this is not committed:
+ * the handler may be one that the new owner has not seen.
  */
 static char *
 start_undoing(int32 workflow_id, const pg_uuid_t *execution_id, const char *message_id, const Entry *entry, Jsonb *output)
@@ -249,7 +288,7 @@ start_undoing(int32 workflow_id, const pg_uuid_t *execution_id, const char *mess
 
 	if (entry->left == NULL)
 		return NULL;
-	job.queue = saga_queue_by_id(workflow_id, false);
+	job.queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));
 	job.version = entry->version;
 	job.execution_id = saga_uuid_new();
 	job.parent_id = *execution_id;

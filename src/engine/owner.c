@@ -4,7 +4,7 @@
  *
  * Its steps have the rights of the new owner from then on, so nothing of it may
  * be what he, or who gives it, has not seen: not the newest definition, not an
- * older one that still runs, not what its names meant for the former owner, and
+ * older one that still runs or has something to undo, not what its names meant for the former owner, and
  * not whom that one granted rights.
  */
 #include "postgres.h"
@@ -14,10 +14,14 @@
 #include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(saga_set_workflow_owner);
 
-/* The hash of the newest definition, as saga.workflows shows it. */
+/*
+ * The hash of the newest definition, as saga.workflows shows it.  Whoever was waited for has changed what
+ * there is: it is looked at as it is now, whatever the isolation level.
+ */
 static char *
 definition_hash(int32 workflow_id)
 {
@@ -25,32 +29,62 @@ definition_hash(int32 workflow_id)
 		.sql = "SELECT encode(sha256(convert_to(v.definition::text, 'UTF8')), 'hex') AS hash"
 		" FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)"
 		" WHERE w.workflow_id = $workflow_id",
+		.read_only = true,
 		.limit = 1
 	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
+	SagaRows   *rows;
 
+	PushActiveSnapshot(GetLatestSnapshot());
+	rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
+	PopActiveSnapshot();
 	return saga_next(rows) ? saga_column_text(rows, "hash") : "";
 }
 
 /*
- * The hash is of the newest definition: nothing that runs may have another one, whose
- * steps would be the new owner's too.  Nobody starts anything, as the queue is locked.
+ * The hash is of the newest definition: nothing that runs, or can be brought to run, may have another one,
+ * whose steps would be the new owner's too.  What has ended is brought to run by whoever settles what it has
+ * left: its handlers are those of its own version.  Nobody starts or settles anything, as the queue is locked.
  */
 static void
 check_versions(const char *name, int32 workflow_id, int version)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT FROM saga.continuation WHERE workflow_id = $workflow_id AND version <> $version LIMIT 1",
+		.read_only = true,
 		.limit = 1
 	};
+	static SagaStatement left_stmt = {
+		.sql = "SELECT execution_id FROM saga.execution WHERE workflow_id = $workflow_id AND version <> $version"
+		" AND left_over IS NOT NULL ORDER BY execution_id LIMIT 1",
+		.read_only = true,
+		.limit = 1
+	};
+	SagaParam	params[] = {saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version), {.name = NULL}};
+	SagaRows   *left;
+	bool		runs;
 
-	if (saga_queue_has_other_version(workflow_id, version) ||
-		saga_run(&stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version)) > 0)
+	PushActiveSnapshot(GetLatestSnapshot());
+	runs = saga_queue_has_other_version(workflow_id, version) || saga_run_params(&stmt, params) > 0;
+	left = saga_query_params(&left_stmt, params);
+	PopActiveSnapshot();
+	if (runs)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" has executions of an older version than that of the hash", name),
 				 errdetail("They would go on with the rights of the new owner."),
 				 errhint("Let them end, or stop them with saga.stop_execution.")));
+	if (saga_next(left))
+	{
+		pg_uuid_t	id = saga_column_uuid(left, "execution_id");
+
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" has executions of an older version than that of the hash, which have left something to be undone",
+						name),
+				 errdetail("Their handlers would run with the rights of the new owner. One of them is %s.",
+						   saga_uuid_to_cstring(&id)),
+				 errhint("Settle what not_compensated of saga.executions shows of each, or close all of one with saga.settle(execution_id, 'unknown').")));
+	}
 }
 
 /* What the names in each definition mean for the new owner, who is not to run what the former one meant. */

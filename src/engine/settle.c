@@ -70,6 +70,22 @@ in_flight(const pg_uuid_t *message_id, const SagaFlight *flight)
 			 errhint("Say how it went when its answer has come, or has not; saga.pause_destination keeps it from being sent again in the meantime.")));
 }
 
+/*
+ * Nobody gives it away until the end of the transaction; whose it is was another's
+ * to say, perhaps, before the lock was had.  NULL: the caller may not operate it.
+ */
+static const SagaWorkflow *
+lock_workflow(int32 workflow_id)
+{
+	const SagaWorkflow *workflow = saga_workflow_by_id(workflow_id, true);
+
+	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_OPERATE))
+		return NULL;
+	(void) saga_queue_lock(saga_queue_by_id(workflow_id, false));
+	workflow = saga_workflow_by_id(workflow_id, true);
+	return workflow != NULL && saga_workflow_may(workflow, SAGA_RIGHT_OPERATE) ? workflow : NULL;
+}
+
 static void
 settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 {
@@ -95,8 +111,8 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	recorded = rows->count > 0;
 	if (!recorded)
 		rows = saga_query(&find_entry_stmt, saga_param_uuid("message_id", message_id), saga_param_oid("caller", GetUserId()));
-	workflow = saga_next(rows) ? saga_workflow_by_id(saga_column_int4(rows, "workflow_id"), true) : NULL;
-	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_OPERATE))
+	workflow = saga_next(rows) ? lock_workflow(saga_column_int4(rows, "workflow_id")) : NULL;
+	if (workflow == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("call %s of an execution does not exist", saga_uuid_to_cstring(message_id))));
@@ -111,7 +127,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 						saga_uuid_to_cstring(message_id)),
 				 errhint("saga.stop_execution(.., compensate => false) ends one that waits for an outcome.")));
 	if (unknown)
-		saga_entry_close(&execution_id, workflow->workflow_id);
+		saga_entry_close(&execution_id, workflow->workflow_id, NULL);
 	else if (recorded)
 		settled = saga_outbox_settle(message_id, workflow->workflow_id, &execution_id, task_id,
 									 done ? SAGA_SAID_DONE : SAGA_SAID_NO_EFFECT, output, live, &flight);

@@ -17,6 +17,7 @@
 PG_FUNCTION_INFO_V1(saga_start_execution);
 PG_FUNCTION_INFO_V1(saga_start_execution_by_id);
 PG_FUNCTION_INFO_V1(saga_stop_execution);
+PG_FUNCTION_INFO_V1(saga_replace_execution);
 PG_FUNCTION_INFO_V1(saga_send_task_success);
 PG_FUNCTION_INFO_V1(saga_send_task_failure);
 PG_FUNCTION_INFO_V1(saga_send_task_heartbeat);
@@ -263,7 +264,9 @@ has_open_entry(Jsonb *details, bool *unknown)
 /*
  * A dead letter of an execution: a new one, of the version that the workflow
  * has now, as the definition may be what was mended.  Its name stays with the
- * dead one.  An event has no way back: the letter does not tell whose it was.
+ * dead one.  What the dead one has left and nobody knew of, or inherited, the
+ * new one may take up.  An event has no way back: the letter does not tell
+ * whose it was.
  */
 static bool
 redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
@@ -290,8 +293,9 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how
 					 errdetail("Its dead letter says what it gave up on its way and could not undo.")));
 		return false;
 	}
+	*as = saga_uuid_new();
 	if (how == SAGA_REDRIVE_FORCE)
-		saga_entry_close(&letter->message_id, queue->queue_id);
+		saga_entry_close(&letter->message_id, queue->queue_id, as);
 	else if (has_open_entry(letter->details, &unknown))
 	{
 		if (how != SAGA_REDRIVE_MANY)
@@ -303,7 +307,9 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how
 					 errhint("Find out, undo it, and say so with saga.settle; or redrive it with force, after which nobody undoes it.")));
 		return false;
 	}
-	row.message_id = *as = saga_uuid_new();
+	else
+		saga_outbox_hand_on(&letter->message_id, as);
+	row.message_id = *as;
 	row.body = letter->body;
 	row.version = saga_workflow_by_id(queue->queue_id, false)->version;
 	saga_send_rows(queue, &row, 1);
@@ -399,6 +405,52 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	push_bool(&state, "compensate", PG_ARGISNULL(3) ? true : PG_GETARG_BOOL(3));
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	saga_stop(workflow_id, id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	saga_accepted();
+	PG_RETURN_VOID();
+}
+
+/* ---------- in place of another one ---------- */
+
+static SagaStatement replaced_stmt = {
+	.sql = "UPDATE saga.dead_letter SET redriven_at = now(), redriven_as = $heir WHERE message_id = $execution_id"
+	" AND queue_id = $workflow_id AND kind = 's' AND details ? 'not_compensated' AND redriven_at IS NULL"
+};
+
+/*
+ * replace_execution(ended uuid, by uuid): what saga.redrive does with force, for
+ * one that is started otherwise.  Of what is gone with its time nothing is left.
+ */
+Datum
+saga_replace_execution(PG_FUNCTION_ARGS)
+{
+	static SagaStatement ended_stmt = {
+		.sql = "SELECT workflow_id FROM saga.execution WHERE execution_id = $execution_id"
+		" UNION ALL SELECT queue_id FROM saga.dead_letter WHERE message_id = $execution_id AND kind = 's'"
+		" UNION ALL SELECT workflow_id FROM saga.outbox WHERE heir = $execution_id LIMIT 1",
+		.limit = 1
+	};
+	pg_uuid_t  *ended;
+	pg_uuid_t  *by;
+	SagaRows   *rows;
+	int32		workflow_id;
+
+	saga_require_argument(fcinfo, 0, "ended");
+	saga_require_argument(fcinfo, 1, "by");
+	ended = PG_GETARG_UUID_P(0);
+	by = PG_GETARG_UUID_P(1);
+	if (find_live(by) == 0)
+		no_live_execution(by);
+	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
+	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	if (workflow_id == 0)
+		PG_RETURN_VOID();
+	if (find_live(ended) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("execution %s has not ended", saga_uuid_to_cstring(ended))));
+	saga_entry_close(ended, workflow_id, by);
+	saga_run(&replaced_stmt, saga_param_uuid("execution_id", ended), saga_param_int4("workflow_id", workflow_id),
+			 saga_param_uuid("heir", by));
 	saga_accepted();
 	PG_RETURN_VOID();
 }

@@ -17,7 +17,8 @@ CREATE TABLE @extschema@.invoice_submission (
 	credit_note boolean NOT NULL DEFAULT false,
 	number_scope text NOT NULL DEFAULT '',
 	number_key text,
-	possible_duplicate boolean NOT NULL DEFAULT false
+	possible_duplicate boolean NOT NULL DEFAULT false,
+	left_by uuid[] NOT NULL DEFAULT '{}'	-- earlier executions that have left something
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE UNIQUE INDEX invoice_submission_number ON @extschema@.invoice_submission (seller_key, number, number_scope)
 	WHERE superseded_at IS NULL;

@@ -79,22 +79,23 @@ COMMENT ON FUNCTION @extschema@.invoice_workflow_id() IS 'id of the workflow tha
 -- What of an execution may stand, in words. An entry is open until it is undone, somebody has said that
 -- nothing is there, or it is closed (src/engine/entry.c). In two places: an execution that ended in 0.1
 -- has its list in the dead letter alone.
-CREATE FUNCTION @extschema@.invoice_standing(execution uuid, closed boolean) RETURNS text
+CREATE FUNCTION @extschema@.invoice_standing(execution uuid, left_by uuid[], closed boolean) RETURNS text
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT string_agg(DISTINCT concat(coalesce(x->>'state', x#>>'{}'), ' (',
 			CASE x->>'outcome' WHEN 'done' THEN 'done' ELSE 'nobody knows whether it is there' END,
 			', message ' || (x->>'message_id'), ')'), ', ')
-		FROM (SELECT e.not_compensated AS list FROM saga.execution e
-				WHERE e.execution_id = execution AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
-			UNION ALL SELECT d.details->'not_compensated' FROM saga.all_dead_letters d
-				WHERE d.message_id = execution AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
+		FROM (SELECT e.execution_id, e.not_compensated AS list FROM saga.execution e
+				WHERE e.execution_id = ANY (left_by || execution) AND e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
+			UNION ALL SELECT d.message_id, d.details->'not_compensated' FROM saga.all_dead_letters d
+				WHERE d.message_id = ANY (left_by || execution) AND d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))) l
 			CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(l.list) WHEN 'array' THEN l.list ELSE '[]' END) x
-		WHERE closed OR NOT x ? 'closed'
+		WHERE (closed OR NOT x ? 'closed') AND NOT EXISTS (SELECT FROM saga.outbox o
+			WHERE o.execution_id = l.execution_id AND o.outbox_id::text = x->>'message_id' AND o.taken_up_as IS NOT NULL)
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, boolean) IS
-	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. closed: also what nobody finds out any more (saga.settle says unknown, force)';
+COMMENT ON FUNCTION @extschema@.invoice_standing(uuid, uuid[], boolean) IS
+	'what an execution of an invoice has done, or may have, and nobody has undone; null when there is nothing. left_by: and earlier ones of the same invoice, but for the calls that a later one has taken up. closed: also what nobody finds out any more (saga.settle says unknown, force)';
 
 -- dead: its execution ended without success, and nothing that it did may stand. Of the workflows of invoices alone: when retention has
 -- removed an execution, anybody can give its id to one of his own. SECURITY DEFINER: a step asks this
@@ -106,19 +107,19 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
-		AND @extschema@.invoice_standing(execution, false) IS NULL
+		AND @extschema@.invoice_standing(execution, '{}', false) IS NULL
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
 
 -- What is closed frees the number, but a person looks at who takes it.
-CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, superseded boolean) RETURNS boolean
+CREATE FUNCTION @extschema@.invoice_in_the_way(execution uuid, left_by uuid[], superseded boolean) RETURNS boolean
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, true) IS NOT NULL
+	SELECT NOT superseded AND NOT @extschema@.invoice_is_dead(execution) OR @extschema@.invoice_standing(execution, left_by, true) IS NOT NULL
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, boolean) IS
-	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does or has left';
+COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, uuid[], boolean) IS
+	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does, or it and those before it have left';
 
 -- The submission that holds a number: null when there is none (any more), or
 -- when it was dead and has made room; raises when it is another document. One
@@ -139,7 +140,7 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
-		standing := @extschema@.invoice_standing(earlier.execution_id, false);
+		standing := @extschema@.invoice_standing(earlier.execution_id, earlier.left_by, false);
 		IF standing IS NOT NULL THEN
 			RAISE unique_violation USING
 				MESSAGE = format('invoice "%s" of this seller was already submitted with other content as %s, of which something may still stand',
@@ -156,7 +157,7 @@ BEGIN
 			TABLE = 'invoice_submission', CONSTRAINT = 'invoice_submission_number';
 	END IF;
 	UPDATE @extschema@.invoice_submission s SET superseded_at = clock_timestamp(),
-			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, true) IS NOT NULL
+			possible_duplicate = s.possible_duplicate OR @extschema@.invoice_standing(s.execution_id, s.left_by, true) IS NOT NULL
 		WHERE s.tracking_id = earlier.tracking_id;
 	RETURN NULL;
 END
@@ -189,7 +190,7 @@ BEGIN
 		WHERE s.seller_key = invoice_looks_alike.seller_key AND s.number_key = invoice_looks_alike.number_key
 			AND s.number_scope = invoice_looks_alike.number_scope
 			AND s.possible_duplicate AND s.tracking_id <> self
-			AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL));
+			AND @extschema@.invoice_in_the_way(s.execution_id, s.left_by, s.superseded_at IS NOT NULL));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
@@ -230,7 +231,7 @@ BEGIN
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
 							AND s.possible_duplicate
-							AND @extschema@.invoice_in_the_way(s.execution_id, s.superseded_at IS NOT NULL)))
+							AND @extschema@.invoice_in_the_way(s.execution_id, s.left_by, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
 		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);

@@ -168,8 +168,8 @@ BEGIN
 					AND d.number_scope = submission.number_scope AND d.possible_duplicate) o
 			CROSS JOIN LATERAL (
 				SELECT string_agg(DISTINCT concat(x->>'state', CASE WHEN x->>'outcome' IS DISTINCT FROM 'done' THEN ' (nobody knows whether it is there)' END), ', ') AS words
-				FROM (SELECT e.not_compensated AS list FROM saga.executions e WHERE e.execution_id = o.execution_id
-						UNION ALL SELECT n.details->'not_compensated' FROM saga.dead_letters n WHERE n.message_id = o.execution_id) k
+				FROM (SELECT e.not_compensated AS list FROM saga.executions e WHERE e.execution_id = ANY (o.left_by || o.execution_id)
+						UNION ALL SELECT n.details->'not_compensated' FROM saga.dead_letters n WHERE n.message_id = ANY (o.left_by || o.execution_id)) k
 					CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(k.list) WHEN 'array' THEN k.list ELSE '[]' END) x) l
 		WHERE o.tracking_id <> tracking AND (o.superseded_at IS NULL OR l.words IS NOT NULL)
 		LIMIT 20) f;

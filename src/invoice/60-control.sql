@@ -164,27 +164,21 @@ BEGIN
 			DETAIL = format('Its status is "%s".', status),
 			HINT = 'Only an invoice that failed, was rejected or was cancelled can be retried.';
 	END IF;
-	IF NOT coalesce(force, false) AND (@extschema@.invoice_standing(submission.execution_id, false) IS NOT NULL OR EXISTS (
+	IF NOT coalesce(force, false) AND (@extschema@.invoice_standing(submission.execution_id, submission.left_by, false) IS NOT NULL OR EXISTS (
 		SELECT FROM @extschema@.invoice_dlq d WHERE d.tracking_id = invoice_retry.tracking_id AND NOT d.compensated)) THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('invoice %s has not been undone completely', tracking_id),
-			DETAIL = 'A payment, credit or booking of the last attempt may still stand; a retry would make it again.',
+			DETAIL = 'A payment, credit or booking of an earlier attempt may still stand; a retry would make it again.',
 			HINT = 'Find out what became of it (invoice_dlq shows what is left) and say so with saga.settle; or undo it by hand, then call invoice_retry with force => true.';
-	END IF;
-	-- what the last attempt has left is not undone any more: it would be what this one does
-	IF EXISTS (SELECT FROM saga.execution e, jsonb_array_elements(e.not_compensated) x
-			WHERE e.execution_id = submission.execution_id AND NOT x ? 'closed') THEN
-		PERFORM saga.settle(submission.execution_id, 'unknown');
 	END IF;
 	IF corrected IS NOT NULL THEN
 		PERFORM @extschema@.invoice_correct(submission, corrected);
 	END IF;
-	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1
+	-- what it has left stands until it is taken up, whatever becomes of this attempt
+	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1,
+			left_by = CASE WHEN @extschema@.invoice_standing(dead_execution, '{}', true) IS NULL THEN s.left_by ELSE s.left_by || dead_execution END
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
-	-- the same request keeps its key, where nobody knew whether it had been done
-	UPDATE saga.dead_letter d SET redriven_at = now(), redriven_as = submission.execution_id
-		WHERE d.message_id = dead_execution AND d.details ? 'not_compensated' AND d.redriven_at IS NULL;
 	-- another one that looks alike may have been approved since
 	IF NOT submission.possible_duplicate AND @extschema@.invoice_looks_alike(submission.tracking_id,
 			submission.seller_key, submission.number_key, submission.number_scope) THEN
@@ -192,6 +186,9 @@ BEGIN
 	END IF;
 	PERFORM saga.start_execution(@extschema@.invoice_workflow_id(), jsonb_build_object('tracking_id', submission.tracking_id,
 		'number', submission.number, 'seller', submission.seller), NULL, submission.execution_id);
+	-- what it has left is not undone any more: it would be what this one does; and the same request keeps
+	-- its key, where nobody knew whether it had been done
+	PERFORM saga.replace_execution(dead_execution, submission.execution_id);
 	RETURN submission.tracking_id;
 END
 $$;

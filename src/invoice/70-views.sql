@@ -83,7 +83,10 @@ COMMENT ON COLUMN @extschema@.invoice_held.messages IS
 -- A function of its own for the words would need a right that those who may read the view do not have.
 CREATE VIEW @extschema@.invoice_dlq AS
 	SELECT s.tracking_id, s.number, s.seller, d.reason, c.cause, r.rules, s.attempts, d.failed_at,
-		d.reason <> 'Saga.CompensationFailed' AS compensated, s.document,
+		d.reason <> 'Saga.CompensationFailed' AND NOT EXISTS (SELECT FROM saga.execution e
+				CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(e.not_compensated) WHEN 'array' THEN e.not_compensated ELSE '[]' END) x
+			WHERE e.execution_id = ANY (s.left_by) AND NOT EXISTS (SELECT FROM saga.outbox o WHERE o.execution_id = e.execution_id
+				AND o.outbox_id::text = x->>'message_id' AND o.taken_up_as IS NOT NULL)) AS compensated, s.document,
 		(SELECT min(m.source_message_id) FROM @extschema@.invoice_source_message m WHERE m.tracking_id = s.tracking_id)
 			AS source_message_id,
 		-- rules: it is JSON
@@ -116,6 +119,6 @@ COMMENT ON COLUMN @extschema@.invoice_dlq.reason IS
 	'InvoiceInvalid, InvoiceRejected, an error of the payment or accounting service (States.Http.StatusCode.422 ...) or of the workflow engine; Saga.CompensationFailed: something could not be undone';
 COMMENT ON COLUMN @extschema@.invoice_dlq.cause IS 'for InvoiceInvalid JSON with the violated rules and their places, else text';
 COMMENT ON COLUMN @extschema@.invoice_dlq.rules IS 'ids of the violated rules; null when it did not fail for them';
-COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone';
+COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone, also of earlier attempts';
 COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS
 	'what is wrong in words: of each violation its rule, its place in the document (a JSON pointer) and what is wrong there; else the cause';

@@ -1,7 +1,7 @@
 /*
  * again.c
- *		A call of an execution that was redriven, although nobody knew of the
- *		same call of the one before it whether it was done.
+ *		A call of an execution that was started for one before it, although
+ *		nobody knew of the same call of that one whether it was done.
  *
  * If the server still knows the key, the same request under it does no harm
  * then, and tells; under another one it would be done twice.  So the new
@@ -9,6 +9,11 @@
  * that was sent.  Of what was done, or had no effect, and of another request
  * the key is never used again: it would bring back the answer of what was
  * undone, or refused.
+ *
+ * The old record names its heir, the execution that may take it up.  When that
+ * one ends without having come so far, the next one that is started for it
+ * inherits, and so on; taken_up_as is the message that has, and each is taken
+ * up once.
  */
 #include "postgres.h"
 
@@ -17,17 +22,18 @@
 #include "outbox/sending_private.h"
 #include "utils/timestamp.h"
 
-/* What was not undone, of the execution that this one was redriven for; each is taken up once. */
-static SagaStatement before_stmt = {
-	.sql = "SELECT o.idempotency_key, o.key_epoch, coalesce(o.first_sent_at, o.created_at) AS first_sent_at "
-	"FROM saga.dead_letter d JOIN saga.outbox o ON o.execution_id = d.message_id "
-	"WHERE d.redriven_as = $execution_id AND d.redriven_as IS NOT NULL AND d.kind = 's' "
-	"AND o.destination_id = $destination_id AND o.op = $op AND o.request = $request AND NOT o.compensate "
-	"AND o.outcome = 'in_doubt' AND o.state IN ('failed', 'withdrawn') "
-	"AND coalesce(o.first_sent_at, o.created_at) > $known_since "
-	"AND d.details -> 'not_compensated' @> jsonb_build_array(jsonb_build_object('message_id', o.outbox_id)) "
-	"AND NOT EXISTS (SELECT FROM saga.outbox n WHERE n.execution_id = $execution_id "
-	"AND n.idempotency_key = o.idempotency_key) ORDER BY o.created_at LIMIT 1"
+/* What this one has inherited.  An answer that has come since is given again; what had no effect is not taken up. */
+static SagaStatement inherited_stmt = {
+	.sql = "SELECT destination_id, outbox_id, idempotency_key, key_epoch, coalesce(first_sent_at, created_at) AS first_sent_at "
+	"FROM saga.outbox WHERE heir = $execution_id AND taken_up_as IS NULL "
+	"AND destination_id = $destination_id AND op = $op AND request = $request "
+	"AND (outcome IN ('in_doubt', 'done') OR state = 'waiting') "
+	"AND coalesce(first_sent_at, created_at) > $known_since "
+	"ORDER BY created_at, outbox_id LIMIT 1 FOR UPDATE"
+};
+
+static SagaStatement taken_stmt = {
+	.sql = "UPDATE saga.outbox SET taken_up_as = $as WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
 /* Since when a key has to have been sent for the server to know it still. */
@@ -63,15 +69,48 @@ saga_outbox_take_up(const SagaOutboxEntry *entry, const SagaResolved *resolved, 
 	if (entry->workflow_id == 0 || resolved->compensate || destination->kind != SAGA_DESTINATION_HTTP ||
 		destination->idempotency.place == SAGA_KEY_NONE || destination->settle.by == SAGA_SETTLE_UNDO)
 		return;
-	rows = saga_query(&before_stmt, saga_param_uuid("execution_id", &entry->execution_id),
+	rows = saga_query(&inherited_stmt, saga_param_uuid("execution_id", &entry->execution_id),
 					  saga_param_int4("destination_id", destination->destination_id),
 					  saga_param_char("op", (char) entry->op), saga_param_jsonb("request", resolved->request),
 					  saga_param_timestamptz("known_since", known_since(&destination->idempotency)));
 	if (saga_next(rows))
 	{
+		pg_uuid_t	old = saga_column_uuid(rows, "outbox_id");
+
+		saga_run(&taken_stmt, saga_param_int4("destination_id", saga_column_int4(rows, "destination_id")),
+				 saga_param_uuid("outbox_id", &old), saga_param_uuid("as", &entry->outbox_id));
 		taken->key = saga_column_uuid(rows, "idempotency_key");
 		taken->key_epoch = saga_column_int4(rows, "key_epoch");
 		taken->first_sent_at = saga_column_timestamptz(rows, "first_sent_at");
 	}
 	saga_rows_free(rows);
+}
+
+/* ---------- who inherits ---------- */
+
+static SagaStatement inherit_stmt = {
+	.sql = "UPDATE saga.outbox SET heir = $heir WHERE heir = $execution_id AND taken_up_as IS NULL"
+};
+
+/*
+ * What nobody knew of.  What a handler has undone, or may have, is none of it;
+ * nor what is closed and was known: the list does not say so any more.  What
+ * was published and waits is sent for certain.
+ */
+static SagaStatement leave_stmt = {
+	.sql = "UPDATE saga.outbox o SET heir = $heir FROM ("
+	"SELECT x FROM (SELECT not_compensated AS list FROM saga.execution WHERE execution_id = $execution_id "
+	"UNION ALL SELECT details -> 'not_compensated' FROM saga.dead_letter WHERE message_id = $execution_id AND kind = 's') l, "
+	"jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) x) l "
+	"WHERE o.execution_id = $execution_id AND o.taken_up_as IS NULL AND NOT o.compensate "
+	"AND o.outbox_id::text = x ->> 'message_id' AND coalesce(x ->> 'outcome', 'unknown') = 'unknown' AND NOT x ? 'handler' "
+	"AND CASE WHEN x ? 'closed' AND o.heir IS NULL THEN o.outcome = 'in_doubt' "
+	"ELSE o.outcome IN ('in_doubt', 'done') OR o.state = 'waiting' END"
+};
+
+void
+saga_outbox_hand_on(const pg_uuid_t *execution_id, const pg_uuid_t *heir)
+{
+	saga_run(&inherit_stmt, saga_param_uuid("execution_id", execution_id), saga_param_uuid("heir", heir));
+	saga_run(&leave_stmt, saga_param_uuid("execution_id", execution_id), saga_param_uuid("heir", heir));
 }

@@ -546,3 +546,43 @@ saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int 
 	reopen(&record, destination, false);
 	return true;
 }
+
+/* ---------- it is closed ---------- */
+
+/* Somebody is about to send it, though it has ended meanwhile. */
+static bool
+is_claimed(const Record *record)
+{
+	SagaMessage message;
+
+	return has_row(record) &&
+		saga_queue_lock_message(saga_queue_by_id(record->destination_id, false), &record->outbox_id, SAGA_MSG_OUTBOX,
+								&message) == SAGA_NOWHERE;
+}
+
+SagaSettled
+saga_outbox_close(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id, SagaFlight *flight)
+{
+	Record		record;
+	bool		waiting;
+
+	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0 ||
+		strcmp(record.state, "delivered") == 0)
+		return SAGA_NOT_WAITED_FOR;
+	/* its state has completed: it is sent, whatever comes */
+	if (record.published && record.delivery.unwanted_since == 0)
+		return SAGA_NOT_WAITED_FOR;
+	waiting = strcmp(record.state, "waiting") == 0;
+	if (is_in_flight(&record, flight) || (!waiting && is_claimed(&record)))
+		return SAGA_IN_FLIGHT;
+	if (waiting)
+	{
+		write_settled(&record, "withdrawn", SAGA_SAID_UNKNOWN, NULL);
+		release_order(&record);
+		return SAGA_SETTLED;
+	}
+	/* an attempt that was lost with its publisher */
+	if (!record.in_doubt && saga_queue_taken_since(record.destination_id, &record.outbox_id, record.attempts))
+		write_settled(&record, record.state, SAGA_SAID_UNKNOWN, NULL);
+	return SAGA_NOT_WAITED_FOR;
+}

@@ -116,6 +116,16 @@ extern SagaSettled saga_outbox_settle(const pg_uuid_t *message_id, int32 workflo
 extern bool saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id);
 
 /*
+ * Of an execution that has ended: how its call went is not asked for any more, and what was lost in flight is
+ * in doubt.  SAGA_IN_FLIGHT: it may take effect yet, and nothing was done.
+ */
+extern SagaSettled saga_outbox_close(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id,
+									 SagaFlight *flight);
+
+/* The heir is started for it, and may take up what nobody knows of (again.c).  Before its list is closed. */
+extern void saga_outbox_hand_on(const pg_uuid_t *execution_id, const pg_uuid_t *heir);
+
+/*
  * The publisher's work for this database, in a process of its own.  Called
  * outside a transaction; it opens and commits its own.  When a turn raises,
  * abort the transaction and call it again.  (CALL saga.publish() does the

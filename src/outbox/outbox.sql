@@ -46,6 +46,8 @@ CREATE TABLE saga.outbox (
 	outcome_at timestamptz,
 	accepted boolean NOT NULL DEFAULT false,	-- the server said that it was done, and what else it said cannot be read
 	captured_hash bigint,				-- of those values that a look-up finds too, or of what it asks
+	heir uuid,							-- nobody knew of it when this execution was started for its own, and may take it up
+	taken_up_as uuid,					-- the message that goes on with it, under its key
 	PRIMARY KEY (destination_id, outbox_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 -- what a withdrawal looks for, the call of a task, and what became of the calls that an execution gave up
@@ -64,6 +66,8 @@ CREATE INDEX outbox_unwanted ON saga.outbox (destination_id, outbox_id) WHERE un
 -- what nobody could find out
 CREATE INDEX outbox_unknown ON saga.outbox (destination_id, outbox_id)
 	WHERE outcome = 'in_doubt' AND workflow_id IS NOT NULL AND state IN ('failed', 'withdrawn');
+-- what an execution may take up
+CREATE INDEX outbox_heir ON saga.outbox (heir) WHERE heir IS NOT NULL;
 COMMENT ON TABLE saga.outbox IS 'outbox messages: the request, how often it was sent, the answer; when it may be sent is a row of the destination''s queue';
 
 CREATE TABLE saga.outbox_attempt (

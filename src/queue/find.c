@@ -83,6 +83,7 @@ saga_queue_has_other_version(int32 queue_id, int version)
 	static SagaStatement stmt = {
 		.sql = "SELECT FROM saga.message WHERE queue_id = $queue_id AND kind = 's' AND version <> $version"
 		" UNION ALL SELECT FROM saga.timer WHERE queue_id = $queue_id AND kind = 's' AND version <> $version LIMIT 1",
+		.read_only = true,
 		.limit = 1
 	};
 

@@ -218,7 +218,7 @@ extern bool saga_queue_taken_since(int32 queue_id, const pg_uuid_t *message_id, 
 /* Messages that can be claimed, counted up to "most"; active snapshot. */
 extern int	saga_queue_count(int32 queue_id, int most);
 
-/* Has it the start of an execution of another version? */
+/* Has it the start of an execution of another version?  Active snapshot. */
 extern bool saga_queue_has_other_version(int32 queue_id, int version);
 
 /* The targets of what is at these positions of any workflow's queue, of this kind. */

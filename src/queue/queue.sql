@@ -72,7 +72,6 @@ CREATE TABLE saga.dead_letter (
 );
 CREATE INDEX dead_letter_message ON saga.dead_letter (message_id);
 CREATE INDEX dead_letter_queue ON saga.dead_letter (queue_id, dead_letter_id);
-CREATE INDEX dead_letter_redriven ON saga.dead_letter (redriven_as) WHERE redriven_as IS NOT NULL;
 COMMENT ON TABLE saga.dead_letter IS 'what failed for good and waits for a person';
 
 SELECT pg_extension_config_dump('saga.queue', '');

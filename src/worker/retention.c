@@ -77,6 +77,16 @@ typedef struct Cleaner
  */
 #define OPEN_ENTRY(list) "coalesce(" list " @? '$[*] ? (@.type() == \"object\" && !exists(@.closed))', false)"
 
+/*
+ * A call that nobody knew of may be taken up by the execution that was started
+ * for its own, or for that one (src/outbox/again.c): as long as there is one.
+ */
+#define INHERITED "(heir IS NOT NULL AND taken_up_as IS NULL AND (" \
+	"EXISTS (SELECT FROM saga.execution WHERE execution_id = outbox.heir) OR " \
+	"EXISTS (SELECT FROM saga.continuation WHERE execution_id = outbox.heir) OR " \
+	"EXISTS (SELECT FROM saga.dead_letter WHERE message_id = outbox.heir AND redriven_at IS NULL) OR " \
+	"EXISTS (SELECT FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "outbox.heir") ")))"
+
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
 /* The same of what is unpacked and walked over: its owner may have made it so that it compresses well. */
@@ -119,7 +129,7 @@ static Cleaner cleaners[] = {
 								   "destination_id = $destination_id", "(state <> 'waiting' AND coalesce(finished_at < $before, false))") ", "
 		FREE("outbox_id", "saga.outbox", "state <> 'waiting' AND finished_at < $before AND NOT (outcome = 'in_doubt' AND EXISTS ("
 			 "SELECT FROM saga.continuation c WHERE c.execution_id = outbox.execution_id)) AND NOT EXISTS ("
-			 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND e.not_compensated IS NOT NULL)") ","
+			 "SELECT FROM saga.execution e WHERE e.execution_id = outbox.execution_id AND e.not_compensated IS NOT NULL) AND NOT " INHERITED) ","
 		" attempts AS (DELETE FROM saga.outbox_attempt WHERE ctid = ANY (ARRAY(SELECT a.at FROM free CROSS JOIN LATERAL ("
 		"SELECT ctid AS at FROM saga.outbox_attempt WHERE destination_id = $destination_id AND outbox_id = free.id"
 		" FOR UPDATE SKIP LOCKED) a))),"
