@@ -421,16 +421,33 @@ saga_forget_debts(SagaRun *run)
 	saga_release_held(run);
 }
 
+/* A call that was kept holds nothing up while the path goes on, until that comes to the same call again. */
+static bool
+saga_waits_for_kept(const SagaRun *run)
+{
+	dlist_iter	iter;
+
+	if (run->decided || run->root == NULL)
+		return true;
+	dlist_foreach(iter, &unconstify(SagaRun *, run)->threads)
+	{
+		if (dlist_container(SagaThread, node, iter.cur)->phase == SAGA_PHASE_HELD)
+			return true;
+	}
+	return false;
+}
+
 char *
 saga_run_waiting_for(const SagaRun *run)
 {
+	bool		kept_too = saga_waits_for_kept(run);
 	int			i;
 
 	for (i = 0; i < run->ndone; i++)
 	{
 		const SagaDone *done = &run->done[i];
 
-		if (done->kind == SAGA_DONE_OWED && !done->kept)
+		if (done->kind == SAGA_DONE_OWED && (kept_too || !done->kept))
 			return psprintf("outcome of %s%s%s since %s", done->state->name, done->destination ? " at " : "",
 							done->destination ? done->destination : "", timestamptz_to_str(done->since));
 	}
