@@ -210,7 +210,8 @@ header_callback(char *line, size_t size, size_t nmemb, void *arg)
  * is lost before the answer.  It must not, once a byte was sent, unless the
  * method is safe: that would be an attempt that nobody counts.  This is asked
  * wherever such a second attempt passes, and before the transfer is given to
- * libcurl anew for a reason of ours: libcurl counts from zero then.
+ * libcurl anew for a reason of ours: libcurl counts from zero then.  Of a write
+ * that failed it counts nothing, though TLS may have sent a part of it.
  */
 bool
 saga_transfer_has_left(SagaTransfer *transfer)
@@ -218,7 +219,7 @@ saga_transfer_has_left(SagaTransfer *transfer)
 	long		sent = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
-	if (sent > 0 && !saga_http_is_safe(transfer->request->method))
+	if ((sent > 0 || transfer->begun) && !saga_http_is_safe(transfer->request->method))
 		transfer->again = true;
 	return transfer->again;
 }
@@ -274,7 +275,8 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 	 */
 	transfer->refused = !transfer->proxied &&
 		(remote_ip == NULL || !saga_guard_allows_text(transfer->request->guard, remote_ip));
-	return transfer->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+	transfer->begun = !transfer->refused;
+	return transfer->begun ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* libcurl keeps copies of the headers, and some hold secrets. */
@@ -476,14 +478,19 @@ saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, Sa
 
 /* ---------- what became of it ---------- */
 
-/* The connection was ready for the request, TLS included. */
+/*
+ * The connection was ready for the request, TLS included.  libcurl may note the
+ * time of that only after its first write, which can fail part-way.
+ */
 static bool
 was_connected(const SagaTransfer *transfer)
 {
 	curl_off_t	pretransfer = 0;
+	long		sent = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	return pretransfer > 0;
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	return transfer->begun || pretransfer > 0 || sent > 0;
 }
 
 /* Is there none left for whatever libcurl and the resolver open? */
@@ -548,6 +555,7 @@ void
 saga_transfer_again(SagaTransfer *transfer, int64 connect_ms)
 {
 	transfer->wait = SAGA_WAIT_NONE;
+	transfer->begun = false;
 	transfer->resolved = false;
 	transfer->no_socket = 0;
 	transfer->message[0] = '\0';
@@ -747,7 +755,7 @@ saga_transfer_reset(SagaTransfer *transfer)
 	transfer->body_len = transfer->head_len = 0;
 	transfer->truncated = transfer->refused = transfer->again = transfer->no_memory = false;
 	transfer->encoded = transfer->overdrawn = transfer->pause_soon = false;
-	transfer->parked = transfer->busy = transfer->resolved = transfer->resolved_before = false;
+	transfer->parked = transfer->busy = transfer->resolved = transfer->resolved_before = transfer->begun = false;
 	transfer->wait = SAGA_WAIT_NONE;
 	transfer->no_socket = 0;
 	transfer->wait_until = 0;

@@ -60,6 +60,7 @@ typedef struct SagaTransfer
 	bool		overdrawn;		/* and there was no memory for what came out */
 	bool		truncated;
 	bool		refused;
+	bool		begun;			/* libcurl was told to send it */
 	bool		again;			/* libcurl wanted to send it a second time */
 	bool		no_memory;
 	CURLcode	code;
