@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "outbox/request_private.h"
+#include "outbox/sending.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "value/doc.h"
@@ -32,17 +33,21 @@ static SagaStatement insert_stmt = {
 	"CASE WHEN $first_sent_at IS NULL THEN 'never_left' ELSE 'in_doubt' END)"
 };
 
-/* The rest of the two statements' work is the publisher's: it drops what is withdrawn. */
+/*
+ * The rest of the two statements' work is the publisher's: it drops what is
+ * withdrawn, and says of what was not in flight that there is no doubt.
+ */
 static SagaStatement withdraw_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now WHERE execution_id = $execution_id "
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now, outcome = 'in_doubt', "
+	"outcome_by = 'withdrawal', outcome_at = $now WHERE execution_id = $execution_id "
 	"AND state = 'waiting' AND ($task_id = 0 OR task_id = $task_id) AND (op <> 'p' OR unwanted_since IS NOT NULL) "
-	"RETURNING destination_id, outbox_id"
+	"RETURNING destination_id, outbox_id, ordering_key"
 };
 
 static SagaStatement answered_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now, outcome = $outcome, outcome_by = 'token', "
 	"outcome_at = $now WHERE execution_id = $execution_id AND state = 'waiting' AND task_id = $task_id "
-	"RETURNING destination_id, outbox_id"
+	"RETURNING destination_id, outbox_id, ordering_key"
 };
 
 static void
@@ -119,6 +124,7 @@ make_due(SagaRows *withdrawn, TimestampTz now)
 		if (saga_run(&due_stmt, saga_param_timestamptz("wake_at", now), saga_param_int4("queue_id", queue_id),
 					 saga_param_uuid("message_id", &message_id)) > 0)
 			saga_note_timer(now);
+		saga_outbox_show_withdrawn(queue_id, &message_id, saga_column_text(withdrawn, "ordering_key"));
 	}
 	saga_rows_free(withdrawn);
 }
