@@ -36,6 +36,7 @@ END $$;
 SELECT saga.create_workflow('bad', '{"StartAt": "Nowhere", "States": {"A": {"Type": "Task", "Resource": "sql:app.note", "Next": "B"}}}');
 SELECT saga.create_workflow('bad', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:note", "End": true}}}');
 SELECT saga.create_workflow('', '{}');
+SELECT saga.create_workflow('large', jsonb_build_object('Comment', repeat('x', 3000000), 'StartAt', 'A', 'States', '{"A": {"Type": "Succeed"}}'::jsonb));
 SELECT saga.create_workflow('one', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:app.note", "End": true}}}');
 
 -- ---------- one step ----------
@@ -244,6 +245,12 @@ SELECT status, current_state FROM saga.executions WHERE execution_id = :'id';
 SELECT token FROM app.held \gset
 SELECT saga.send_task_success('nonsense', '{}');
 SELECT saga.send_task_heartbeat(:'token');
+-- a part of it is none: nobody finds one digit after the other
+SELECT saga.send_task_heartbeat(left(:'token', -31));
+SELECT saga.send_task_success(left(:'token', -1), '{}');
+\set VERBOSITY terse
+SELECT saga.send_task_heartbeat(left(:'token', -1) || CASE right(:'token', 1) WHEN '0' THEN '1' ELSE '0' END) IS NULL AS known;
+\set VERBOSITY default
 SELECT saga.send_task_success(:'token', '{"ok": 1}');
 CALL saga.drain('holds');
 SELECT status, output FROM saga.executions WHERE execution_id = :'id';

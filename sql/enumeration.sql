@@ -27,6 +27,7 @@ INSERT INTO decided.decision VALUES
 	('default value', 'public.invoice_document_history.replaced_by', 'session', 'who called invoice_retry'),
 	('default value', 'saga.destination.limit_key', 'generated', 'of the row itself, with functions of pg_catalog'),
 	('default value', 'saga.resource.function_name', 'generated', 'of the row itself, with functions of pg_catalog'),
+	('default value', 'saga.workflow_version.reads_bodies', 'generated', 'of the row itself, with operators of pg_catalog'),
 	('function', 'public.invoice_approve(uuid)', 'definer', 'a clerk needs EXECUTE and no right on tables; takes an id, runs nothing of the caller''s'),
 	('function', 'public.invoice_batch_key(json)', 'invoker', NULL),
 	('function', 'public.invoice_bury(json)', 'invoker', NULL),

@@ -343,6 +343,8 @@ CREATE FUNCTION saga.settle(message text, outcome text, value text) RETURNS bigi
 COMMENT ON FUNCTION saga.settle(text, text, text) IS
 'what three literals without a cast are: message_id, outcome and output, or destination, outcome and before';
 ALTER TABLE saga.continuation ADD COLUMN waiting_for text;
+ALTER TABLE saga.workflow_version ADD COLUMN reads_bodies boolean NOT NULL GENERATED ALWAYS AS (definition::text LIKE '%ResponseBody%') STORED;
+CREATE INDEX workflow_version_reads_bodies ON saga.workflow_version (workflow_id) WHERE reads_bodies;
 ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb, ADD COLUMN left_over jsonb;
 CREATE OR REPLACE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,

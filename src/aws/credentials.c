@@ -6,9 +6,6 @@
  * A link that is set up is the one: when it does not work, that is an error,
  * and the next one is not asked.  The server would else act as somebody else
  * than its operator said.
- *
- * Providers are never freed.  Their credentials are overwritten when others
- * come and when the process ends.
  */
 #include "postgres.h"
 
@@ -16,71 +13,19 @@
 #include "common/clock.h"
 #include "net/json.h"
 #include "net/secret.h"
-#include "storage/ipc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* New ones are asked for so long before the end, or in the last quarter of a shorter life. */
-#define SAGA_RENEW_EARLY_MS		(5 * 60 * 1000)
-
-/* A request signed shortly before the end may arrive behind it. */
-#define SAGA_VALID_MARGIN_MS	5000
-
-/* Credentials that are past their end when they come: a clock may be wrong. */
-#define SAGA_EXPIRED_USE_MS		60000
-
 /* A file is read again after this, and what it said is not believed longer than that. */
 #define SAGA_FILE_RENEW_MS		60000
 #define SAGA_FILE_VALID_MS		(5 * 60 * 1000)
-
-/* After a failure to get any. */
-#define SAGA_RETRY_MIN_MS		1000
-#define SAGA_RETRY_MAX_MS		60000
 
 /* Others are not asked for again so soon after the last ones were refused. */
 #define SAGA_REFUSED_MS			1000
 
 /* Requests that were signed before others were read are answered within this. */
 #define SAGA_REPLACED_MS		30000
-
-/* of this process */
-static dlist_head providers = DLIST_STATIC_INIT(providers);
-static bool exit_registered = false;
-
-static void
-wipe_text(char **text)
-{
-	if (*text == NULL)
-		return;
-	explicit_bzero(*text, strlen(*text));
-	pfree(*text);
-	*text = NULL;
-}
-
-void
-saga_aws_wipe(SagaCredentials *credentials)
-{
-	wipe_text(&credentials->access_key);
-	wipe_text(&credentials->secret_key);
-	wipe_text(&credentials->session_token);
-}
-
-const char *
-saga_aws_variable(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-const char *
-saga_aws_region(void)
-{
-	const char *region = saga_aws_variable("AWS_REGION");
-
-	return region != NULL ? region : saga_aws_variable("AWS_DEFAULT_REGION");
-}
 
 bool
 saga_aws_is_credentials_error(const char *code)
@@ -102,181 +47,9 @@ saga_aws_is_credentials_error(const char *code)
 	return false;
 }
 
-/* ---------- providers ---------- */
-
-static void
-wipe_all(int code, Datum arg)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &providers)
-		saga_aws_wipe(&dlist_container(SagaAwsProvider, node, iter.cur)->credentials);
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static char *
-keep(const char *text)
-{
-	return text != NULL ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
-}
-
-static SagaAwsProvider *
-find_provider(const SagaAwsSource *source)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &providers)
-	{
-		SagaAwsProvider *provider = dlist_container(SagaAwsProvider, node, iter.cur);
-
-		if (same_text(provider->secret, source->secret) && same_text(provider->file, source->file) &&
-			same_text(provider->profile, source->profile))
-			return provider;
-	}
-	return NULL;
-}
-
-static SagaAwsProvider *
-make_provider(const SagaAwsSource *source)
-{
-	SagaAwsProvider *provider = MemoryContextAllocZero(TopMemoryContext, sizeof(SagaAwsProvider));
-
-	provider->secret = keep(source->secret);
-	provider->file = keep(source->file);
-	provider->profile = keep(source->profile);
-	provider->setting = saga_aws_link;
-	if (!exit_registered)
-		on_proc_exit(wipe_all, 0);
-	exit_registered = true;
-	dlist_push_tail(&providers, &provider->node);
-	return provider;
-}
-
-static void
-start_anew(SagaAwsProvider *provider)
-{
-	saga_aws_fetch_forget(provider);
-	saga_aws_wipe(&provider->credentials);
-	provider->link = SAGA_AWS_AUTO;
-	provider->setting = saga_aws_link;
-	provider->retry_at = 0;
-	provider->failures = 0;
-}
-
-static SagaAwsProvider *
-get_provider(const SagaAwsSource *source)
-{
-	SagaAwsProvider *provider = find_provider(source);
-
-	if (provider == NULL)
-		provider = make_provider(source);
-	else if (provider->setting != saga_aws_link)
-		start_anew(provider);
-	if (!same_text(provider->region, source->region))
-	{
-		char	   *old = provider->region;
-
-		provider->region = keep(source->region);
-		if (old != NULL)
-			pfree(old);
-	}
-	return provider;
-}
-
-/* ---------- what links tell ---------- */
-
-static double
-random_share(void)
-{
-	uint32		random = 0;
-
-	(void) pg_strong_random(&random, sizeof(random));
-	return random / (double) PG_UINT32_MAX;
-}
-
-/* Not all servers that got theirs together shall ask for others together. */
-static void
-set_times(SagaAwsProvider *provider, TimestampTz expires_at)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int64		left_ms = (expires_at - now) / 1000;
-	int64		early_ms;
-
-	if (expires_at == 0)
-	{
-		provider->valid_until = provider->renew_at = DT_NOEND;
-		return;
-	}
-	if (left_ms <= 0)
-	{
-		ereport(LOG,
-				(errmsg("AWS credentials were past their expiration when they came, and are used all the same"),
-				 errhint("Compare the server's clock.")));
-		left_ms = SAGA_EXPIRED_USE_MS;
-		expires_at = TimestampTzPlusMilliseconds(now, left_ms);
-	}
-	early_ms = Min(SAGA_RENEW_EARLY_MS, left_ms / 4);
-	early_ms += (int64) (random_share() * early_ms / 4);
-	provider->renew_at = TimestampTzPlusMilliseconds(expires_at, -early_ms);
-	provider->valid_until = TimestampTzPlusMilliseconds(expires_at, -Min(SAGA_VALID_MARGIN_MS, left_ms / 10));
-}
-
-void
-saga_aws_provider_take(SagaAwsProvider *provider, int link, const SagaCredentials *credentials,
-					   TimestampTz expires_at)
-{
-	SagaCredentials taken = {NULL, NULL, NULL};
-
-	/* complete before it replaces the old ones */
-	taken.access_key = keep(credentials->access_key);
-	taken.secret_key = keep(credentials->secret_key);
-	taken.session_token = keep(credentials->session_token);
-	saga_aws_wipe(&provider->credentials);
-	provider->credentials = taken;
-	provider->link = link;
-	set_times(provider, expires_at);
-	provider->retry_at = 0;
-	if (provider->failures > 0)
-		ereport(LOG, (errmsg("AWS credentials are there again")));
-	provider->failures = 0;
-	provider->busy = false;
-}
-
-/* Told once, until the error is another one; what is at hand is used until it expires. */
-static void
-note_failure(SagaAwsProvider *provider, const char *error)
-{
-	char	   *old = provider->error;
-
-	provider->error = keep(error);
-	provider->busy = false;
-	if (provider->failures == 0 || !same_text(old, error))
-		ereport(LOG, (errmsg("could not get AWS credentials: %s", error)));
-	if (old != NULL)
-		pfree(old);
-	provider->failures++;
-}
-
-/* Asking again costs the network something, unlike a look at a file. */
-void
-saga_aws_provider_fail(SagaAwsProvider *provider, const char *error, bool busy)
-{
-	int64		ms;
-
-	note_failure(provider, error);
-	provider->busy = busy;
-	ms = Min((int64) SAGA_RETRY_MAX_MS, (int64) SAGA_RETRY_MIN_MS << Min(provider->failures - 1, 10));
-	ms = ms / 2 + (int64) (random_share() * (ms / 2));
-	provider->retry_at = TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
-}
-
 /* ---------- links that need no request ---------- */
 
+/* The link "environment": keys that the server was started with. */
 static SagaAwsOutcome
 read_environment(SagaCredentials *credentials, char **error)
 {
@@ -343,6 +116,7 @@ asks(const SagaAwsProvider *provider, int link)
 	return link != SAGA_AWS_SECRET;
 }
 
+/* Asks one link of the chain. */
 static SagaAwsOutcome
 ask(SagaAwsProvider *provider, int link, SagaHttp *http, SagaCredentials *credentials, char **error)
 {
@@ -363,6 +137,7 @@ ask(SagaAwsProvider *provider, int link, SagaHttp *http, SagaCredentials *creden
 	}
 }
 
+/* What to say when no link that was asked is set up. */
 static char *
 nothing_there(const SagaAwsProvider *provider)
 {
@@ -385,6 +160,7 @@ take_static(SagaAwsProvider *provider, int link, const SagaCredentials *credenti
 	provider->valid_until = TimestampTzPlusMilliseconds(now, SAGA_FILE_VALID_MS);
 }
 
+/* Asks the links in their order until one is set up, and keeps what it gives, or why it does not. */
 static SagaAwsOutcome
 renew(SagaAwsProvider *provider, SagaHttp *http)
 {
@@ -403,9 +179,9 @@ renew(SagaAwsProvider *provider, SagaHttp *http)
 	if (outcome == SAGA_AWS_GOT)
 		take_static(provider, link, &credentials);
 	else if (outcome == SAGA_AWS_ABSENT)
-		note_failure(provider, nothing_there(provider));
+		saga_aws_provider_note_failure(provider, nothing_there(provider));
 	else if (outcome == SAGA_AWS_FAILED)
-		note_failure(provider, error);
+		saga_aws_provider_note_failure(provider, error);
 
 	/*
 	 * a secret is at hand: one that is gone, or was made anew by somebody
@@ -417,6 +193,7 @@ renew(SagaAwsProvider *provider, SagaHttp *http)
 	return outcome;
 }
 
+/* NULL is copied as such. */
 static char *
 copy_text(const char *text)
 {
@@ -427,14 +204,14 @@ SagaReadiness
 saga_aws_credentials(const SagaAwsSource *source, SagaHttp *http, SagaCredentials *credentials,
 					 char **error)
 {
-	SagaAwsProvider *provider = get_provider(source);
+	SagaAwsProvider *provider = saga_aws_provider_get(source);
 	TimestampTz now = GetCurrentTimestamp();
 	bool		waiting;
 
 	memset(credentials, 0, sizeof(*credentials));
 	*error = NULL;
 	if (provider->fetch != NULL && !saga_aws_fetch_runs_over(provider->fetch, http))
-		saga_aws_fetch_forget(provider);
+		saga_aws_provider_forget_fetch(provider);
 	waiting = provider->fetch != NULL;
 	if (!waiting && provider->retry_at <= saga_monotonic_now() &&
 		(provider->credentials.access_key == NULL || provider->renew_at <= now))
@@ -461,10 +238,7 @@ read_again(SagaAwsProvider *provider)
 	SagaCredentials credentials = {NULL, NULL, NULL};
 	char	   *error = NULL;
 	SagaAwsOutcome outcome = ask(provider, provider->link, NULL, &credentials, &error);
-	bool		others = outcome == SAGA_AWS_GOT &&
-	(!same_text(credentials.access_key, provider->credentials.access_key) ||
-	 !same_text(credentials.secret_key, provider->credentials.secret_key) ||
-	 !same_text(credentials.session_token, provider->credentials.session_token));
+	bool		others = outcome == SAGA_AWS_GOT && !saga_aws_same_credentials(&credentials, &provider->credentials);
 
 	if (others)
 	{
@@ -478,7 +252,7 @@ read_again(SagaAwsProvider *provider)
 bool
 saga_aws_credentials_refused(const SagaAwsSource *source, const char *access_key)
 {
-	SagaAwsProvider *provider = find_provider(source);
+	SagaAwsProvider *provider = saga_aws_provider_find(source);
 	TimestampTz now = saga_monotonic_now();
 
 	if (provider == NULL)

@@ -16,6 +16,7 @@
 
 /* ---------- begin and end ---------- */
 
+/* The fetch goes, and its secrets are overwritten. */
 static void
 end_fetch(SagaAwsFetch *fetch)
 {
@@ -28,14 +29,6 @@ end_fetch(SagaAwsFetch *fetch)
 	if (fetch->request.body != NULL)
 		explicit_bzero(unconstify(char *, fetch->request.body), fetch->request.body_len);
 	MemoryContextDelete(fetch->context);
-}
-
-void
-saga_aws_fetch_forget(SagaAwsProvider *provider)
-{
-	if (provider->fetch != NULL)
-		provider->fetch->provider = NULL;
-	provider->fetch = NULL;
 }
 
 bool
@@ -68,6 +61,7 @@ send_request(SagaAwsFetch *fetch)
 
 /* ---------- answers ---------- */
 
+/* May the same request have a better answer soon? */
 static bool
 is_worth_another_try(const SagaHttpAnswer *answer)
 {
@@ -76,6 +70,7 @@ is_worth_another_try(const SagaHttpAnswer *answer)
 		(answer->transport == SAGA_TRANSPORT_OK && (answer->status >= 500 || answer->status == 429));
 }
 
+/* What follows from an answer; one with a status is for the kind of the fetch to read. */
 static SagaAwsStep
 judge(SagaAwsFetch *fetch, const SagaHttpAnswer *answer, SagaCredentials *credentials,
 	  TimestampTz *expires_at, char **error)

@@ -22,6 +22,7 @@ typedef struct Profile
 	char	   *refused;		/* a member that is not supported */
 } Profile;
 
+/* Without white space around it, within its own memory. */
 static char *
 trim(char *text)
 {
@@ -50,6 +51,7 @@ is_section(char *line, const char *profile)
 	return strcmp(name, profile) == 0;
 }
 
+/* Does this setting of a profile ask for something that we do not do? */
 static bool
 is_refused(const char *name)
 {
@@ -85,6 +87,7 @@ set_member(Profile *profile, const char *name, const char *value)
 		*field = pstrdup(value);
 }
 
+/* Reads the settings of one profile; the text is changed. */
 static void
 parse_file(char *data, Profile *profile)
 {
@@ -111,6 +114,7 @@ parse_file(char *data, Profile *profile)
 	}
 }
 
+/* NULL, or an error. */
 static char *
 read_file(const char *path, Profile *profile)
 {

@@ -40,6 +40,7 @@ is_one_word(const char *text)
 
 /* ---------- containers ---------- */
 
+/* The token that a container's endpoint asks for, if there is one.  NULL, or an error. */
 static char *
 add_authorization(SagaAwsFetch *fetch)
 {
@@ -63,6 +64,7 @@ add_authorization(SagaAwsFetch *fetch)
 	return NULL;
 }
 
+/* SagaAwsFetchKind.prepare: the one request to a container's endpoint. */
 static char *
 prepare_container(SagaAwsFetch *fetch)
 {
@@ -94,6 +96,7 @@ prepare_container(SagaAwsFetch *fetch)
 	return add_authorization(fetch);
 }
 
+/* SagaAwsFetchKind.answered of the same. */
 static SagaAwsStep
 container_answered(SagaAwsFetch *fetch, const SagaHttpAnswer *answer, SagaCredentials *credentials,
 				   TimestampTz *expires_at, char **error)
@@ -120,6 +123,7 @@ saga_aws_fetch_container(SagaAwsProvider *provider, SagaHttp *http, char **error
 
 /* ---------- instances: version 2 of the service only ---------- */
 
+/* Where the metadata service is.  NULL, or an error. */
 static char *
 set_imds_base(SagaAwsFetch *fetch)
 {
@@ -142,6 +146,7 @@ set_imds_base(SagaAwsFetch *fetch)
 	return NULL;
 }
 
+/* SagaAwsFetchKind.prepare: for a session token, then for the name of the role, then for its credentials. */
 static char *
 prepare_imds(SagaAwsFetch *fetch)
 {
@@ -181,6 +186,7 @@ copy_word(SagaAwsFetch *fetch, const SagaHttpAnswer *answer)
 	return is_one_word(text) ? text : NULL;
 }
 
+/* SagaAwsFetchKind.answered of the same three. */
 static SagaAwsStep
 imds_answered(SagaAwsFetch *fetch, const SagaHttpAnswer *answer, SagaCredentials *credentials,
 			  TimestampTz *expires_at, char **error)

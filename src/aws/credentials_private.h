@@ -56,6 +56,37 @@ typedef enum SagaAwsOutcome
 	SAGA_AWS_FAILED				/* set up, and does not work */
 } SagaAwsOutcome;
 
+/* ---------- providers (credentials_provider.c) ---------- */
+
+/* A variable of the server's environment; NULL: not set, or empty. */
+extern const char *saga_aws_variable(const char *name);
+
+/* Overwrites them, and frees them. */
+extern void saga_aws_wipe(SagaCredentials *credentials);
+
+extern bool saga_aws_same_credentials(const SagaCredentials *a, const SagaCredentials *b);
+
+/* The one of a source; NULL: nobody has asked for it yet. */
+extern SagaAwsProvider *saga_aws_provider_find(const SagaAwsSource *source);
+
+/* The same, made if need be, and anew after pg_saga.aws_credentials was changed. */
+extern SagaAwsProvider *saga_aws_provider_get(const SagaAwsSource *source);
+
+/* The fetch goes on, but nobody waits for it. */
+extern void saga_aws_provider_forget_fetch(SagaAwsProvider *provider);
+
+/* What a link got for its provider; expires_at 0: never. */
+extern void saga_aws_provider_take(SagaAwsProvider *provider, int link, const SagaCredentials *credentials,
+								   TimestampTz expires_at);
+
+/* It got none: the log tells.  What is at hand is used until it expires. */
+extern void saga_aws_provider_note_failure(SagaAwsProvider *provider, const char *error);
+
+/* The same of a fetch, which is not tried again at once; busy: SAGA_TRANSPORT_BUSY. */
+extern void saga_aws_provider_fail(SagaAwsProvider *provider, const char *error, bool busy);
+
+/* ---------- links of the chain ---------- */
+
 /* GOT: *credentials is in CurrentMemoryContext.  FAILED: *error. */
 extern SagaAwsOutcome saga_aws_read_files(const SagaAwsProvider *provider, SagaCredentials *credentials,
 										  char **error);
@@ -64,20 +95,6 @@ extern SagaAwsOutcome saga_aws_read_files(const SagaAwsProvider *provider, SagaC
 extern SagaAwsOutcome saga_aws_fetch_web_identity(SagaAwsProvider *provider, SagaHttp *http, char **error);
 extern SagaAwsOutcome saga_aws_fetch_container(SagaAwsProvider *provider, SagaHttp *http, char **error);
 extern SagaAwsOutcome saga_aws_fetch_imds(SagaAwsProvider *provider, SagaHttp *http, char **error);
-
-/* The fetch goes on, but nobody waits for it. */
-extern void saga_aws_fetch_forget(SagaAwsProvider *provider);
-extern bool saga_aws_fetch_runs_over(const SagaAwsFetch *fetch, const SagaHttp *http);
-
-/* What a fetch tells its provider, once; expires_at 0: never.  A failure is not tried again at once; busy: SAGA_TRANSPORT_BUSY. */
-extern void saga_aws_provider_take(SagaAwsProvider *provider, int link, const SagaCredentials *credentials,
-								   TimestampTz expires_at);
-extern void saga_aws_provider_fail(SagaAwsProvider *provider, const char *error, bool busy);
-
-/* A variable of the server's environment; NULL: not set, or empty. */
-extern const char *saga_aws_variable(const char *name);
-
-extern void saga_aws_wipe(SagaCredentials *credentials);
 
 /* ---------- kinds of fetches ---------- */
 
@@ -121,6 +138,9 @@ struct SagaAwsFetch
 	char	   *token;			/* of the metadata service */
 	char	   *role;
 };
+
+/* Its answers come with the turns of this SagaHttp. */
+extern bool saga_aws_fetch_runs_over(const SagaAwsFetch *fetch, const SagaHttp *http);
 
 /* Begins one; FETCHING or FAILED. */
 extern SagaAwsOutcome saga_aws_fetch_begin(const SagaAwsFetchKind *kind, SagaAwsProvider *provider,

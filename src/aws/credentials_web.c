@@ -31,6 +31,7 @@ endpoint(const SagaAwsProvider *provider)
 					strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
 }
 
+/* One more field of the form that is sent. */
 static void
 add_field(StringInfo form, const char *name, const char *value)
 {
@@ -38,6 +39,7 @@ add_field(StringInfo form, const char *name, const char *value)
 	saga_url_encode(form, value, strlen(value));
 }
 
+/* SagaAwsFetchKind.prepare: the token of the web identity, exchanged for credentials of the role. */
 static char *
 prepare_web_identity(SagaAwsFetch *fetch)
 {
@@ -75,6 +77,7 @@ prepare_web_identity(SagaAwsFetch *fetch)
 	return wrong != NULL ? psprintf("the endpoint's URL %s", wrong) : NULL;
 }
 
+/* What an answer of STS says: credentials, or an error with its code. */
 static SagaAwsStep
 read_answer(const SagaHttpAnswer *http, const SagaStsAnswer *answer, SagaCredentials *credentials,
 			TimestampTz *expires_at, char **error)
@@ -99,6 +102,7 @@ read_answer(const SagaHttpAnswer *http, const SagaStsAnswer *answer, SagaCredent
 	return SAGA_AWS_STEP_DONE;
 }
 
+/* SagaAwsFetchKind.answered: the answer is in memory that is overwritten. */
 static SagaAwsStep
 web_identity_answered(SagaAwsFetch *fetch, const SagaHttpAnswer *http, SagaCredentials *credentials,
 					  TimestampTz *expires_at, char **error)

@@ -46,6 +46,7 @@ saga_sqs_receive(const char *queue_url, int max, int wait_s, int visibility_s)
 	return body.data;
 }
 
+/* A request about so many messages, by their receipt handles; their ids are the positions. */
 static char *
 receipt_batch(const char *queue_url, char **receipts, int n, const char *more)
 {
@@ -78,6 +79,7 @@ saga_sqs_visibility_batch(const char *queue_url, char **receipts, int n, int vis
 
 /* ---------- messages ---------- */
 
+/* NULL: there is no such member, or it is no string. */
 static char *
 copy_member(const SagaJson *object, const char *name)
 {
@@ -86,6 +88,7 @@ copy_member(const SagaJson *object, const char *name)
 	return text != NULL ? pstrdup(text) : NULL;
 }
 
+/* The body may have a NUL in it. */
 static void
 set_body(SagaSqsMessage *message, const SagaJson *value)
 {
@@ -108,6 +111,7 @@ saga_sqs_is_intact(const SagaSqsMessage *message)
 	return pg_strcasecmp(hex, message->md5) == 0;
 }
 
+/* There is room for it: they were counted before. */
 static SagaSqsAttribute *
 add_attribute(SagaSqsMessage *message, const char *name, const char *value)
 {
@@ -118,6 +122,7 @@ add_attribute(SagaSqsMessage *message, const char *name, const char *value)
 	return attribute;
 }
 
+/* For saga_json_each: one more. */
 static void
 count_attribute(const char *name, const SagaJson *value, void *arg)
 {
@@ -135,6 +140,7 @@ make_attributes(SagaSqsMessage *message, const SagaJson *object, int more)
 	message->attributes = palloc(sizeof(SagaSqsAttribute) * (n + 1));
 }
 
+/* For saga_json_each: an attribute of a message of SQS. */
 static void
 read_attribute(const char *name, const SagaJson *value, void *arg)
 {
@@ -146,6 +152,7 @@ read_attribute(const char *name, const SagaJson *value, void *arg)
 		(void) add_attribute(arg, name, text);
 }
 
+/* A number that SQS writes as a string; 0: there is none. */
 static int64
 number_of(const SagaJson *object, const char *name)
 {
@@ -154,6 +161,7 @@ number_of(const SagaJson *object, const char *name)
 	return text != NULL ? strtoll(text, NULL, 10) : 0;
 }
 
+/* False: it is no message of SQS. */
 static bool
 read_message(const SagaJson *json, SagaSqsMessage *message)
 {
@@ -197,6 +205,7 @@ saga_sqs_parse_messages(const char *text, size_t len, SagaSqsMessage **messages,
 	return true;
 }
 
+/* For saga_json_each: an attribute within a notification of SNS. */
 static void
 read_sns_attribute(const char *name, const SagaJson *value, void *arg)
 {
@@ -230,6 +239,7 @@ saga_sqs_unwrap_sns(SagaSqsMessage *message)
 
 /* ---------- other answers ---------- */
 
+/* A member that is a string, as much of it as fits. */
 static void
 copy_text(char *to, const SagaJson *object, const char *name, size_t size)
 {
@@ -238,6 +248,7 @@ copy_text(char *to, const SagaJson *object, const char *name, size_t size)
 	strlcpy(to, text != NULL ? text : "", size);
 }
 
+/* One entry of an answer to a batch. */
 static void
 read_entry(const SagaJson *json, bool failed, SagaSnsEntry *entry)
 {
@@ -251,6 +262,7 @@ read_entry(const SagaJson *json, bool failed, SagaSnsEntry *entry)
 	copy_text(entry->message, json, "Message", sizeof(entry->message));
 }
 
+/* All that were successful, or all that failed. */
 static void
 read_entries(const SagaJson *list, bool failed, SagaSnsAnswer *answer)
 {

@@ -15,7 +15,6 @@
 #include "net/foreign.h"
 #include "net/header.h"
 #include "net/http.h"
-#include "net/jsonb_read.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "value/doc.h"

@@ -99,7 +99,7 @@ saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *reso
 
 	if (resource != NULL)
 		return resource;
-	foreach(lc, saga_owner_path(owner))
+	foreach(lc, saga_name_owner_path(owner))
 	{
 		resource = find_of_owner(arn, by_function_name, lfirst_oid(lc), resource_id);
 		if (resource != NULL)

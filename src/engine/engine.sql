@@ -16,8 +16,11 @@ CREATE TABLE saga.workflow_version (
 	definition jsonb NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	created_by text NOT NULL,
+	-- a publisher asks this of each answer that it cannot read
+	reads_bodies boolean NOT NULL GENERATED ALWAYS AS (definition::text LIKE '%ResponseBody%') STORED,
 	PRIMARY KEY (workflow_id, version)
 );
+CREATE INDEX workflow_version_reads_bodies ON saga.workflow_version (workflow_id) WHERE reads_bodies;
 COMMENT ON TABLE saga.workflow_version IS 'definitions in Amazon States Language, never changed once made';
 
 CREATE TABLE saga.resource (

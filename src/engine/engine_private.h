@@ -14,6 +14,7 @@ struct SagaRows;
 
 /* Of a workflow and of an execution, in characters, as at AWS. */
 #define SAGA_MAX_NAME_LENGTH 80
+#define SAGA_MAX_DEFINITION	(2 * 1024 * 1024)	/* bytes of a definition, as jsonb; AWS: 1 MB of text */
 
 /* ---------- workflows (workflow.c) ---------- */
 
@@ -76,6 +77,8 @@ extern const SagaResource *saga_binding_find(const char *arn, bool by_function_n
 extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
 
 /* ---------- tokens (start.c) ---------- */
+
+#define SAGA_TOKEN_DIGITS	32	/* of the secret at the end of a token */
 
 /* "workflow.execution.task.secret" */
 extern char *saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);

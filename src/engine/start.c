@@ -316,8 +316,7 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how
  * counts, in any version.
  */
 static SagaStatement reads_stmt = {
-	.sql = "SELECT FROM saga.workflow_version"
-	" WHERE workflow_id = $workflow_id AND definition::text LIKE '%ResponseBody%'",
+	.sql = "SELECT FROM saga.workflow_version WHERE workflow_id = $workflow_id AND reads_bodies",
 	.limit = 1
 };
 
@@ -420,15 +419,15 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 char *
 saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
 {
-	unsigned char secret[16];
-	char		hex[33];
+	unsigned char secret[SAGA_TOKEN_DIGITS / 2];
+	char		hex[SAGA_TOKEN_DIGITS + 1];
 
 	if (!pg_strong_random(secret, sizeof(secret)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values")));
 	hex_encode((char *) secret, sizeof(secret), hex);
-	hex[32] = '\0';
+	hex[SAGA_TOKEN_DIGITS] = '\0';
 	return psprintf("%d.%s.%d.%s", workflow_id, saga_uuid_to_cstring(execution_id), task_id, hex);
 }
 
@@ -437,12 +436,12 @@ saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id)
 {
 	char		uuid[37];
 	int			task_id;
-	char		secret[33];
+	char		secret[SAGA_TOKEN_DIGITS + 1];
 	int			end = 0;
 
 	if (strlen(token) > 128 ||
 		sscanf(token, "%9d.%36[0-9a-f-].%9d.%32[0-9a-f]%n", workflow_id, uuid, &task_id, secret, &end) != 4 ||
-		token[end] != '\0')
+		token[end] != '\0' || strlen(secret) != SAGA_TOKEN_DIGITS)
 		return false;
 	return saga_uuid_parse(uuid, execution_id);
 }
@@ -453,7 +452,8 @@ is_waiting(int32 workflow_id, const pg_uuid_t *execution_id, const char *token)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
-		" AND pg_catalog.strpos(run::text, $token) > 0",
+		/* the whole of a string: a part of a token is none */
+		" AND pg_catalog.strpos(run::text, '\"' || $token || '\"') > 0",
 		.read_only = true,
 		.limit = 1
 	};

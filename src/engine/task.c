@@ -8,10 +8,12 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/base64.h"
-#include "common/hashfn.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -121,8 +123,9 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
 /* ---------- outbox ---------- */
 
 /*
- * Equal for all attempts of one visit of a state, different for any other:
- * the execution's id with its random half mixed with the visit's number.
+ * Equal for all attempts of one visit of a state, different for any other, and
+ * for any other execution: whoever may give ids must not find one whose keys
+ * are those of another's calls.
  */
 static pg_uuid_t
 idempotency_key(const SagaJob *job, const SagaAction *action)
@@ -134,14 +137,18 @@ idempotency_key(const SagaJob *job, const SagaAction *action)
 	 * restore, whatever was undone before it
 	 */
 	int			call_id = action->undoes != 0 ? -action->undoes : action->call_id;
-	unsigned char bytes[UUID_LEN + sizeof(int)];
-	pg_uuid_t	key = *execution_id;
-	uint64		hash;
+	pg_cryptohash_ctx *sha256 = pg_cryptohash_create(PG_SHA256);
+	uint32		visit = pg_hton32((uint32) call_id);
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	pg_uuid_t	key;
 
-	memcpy(bytes, execution_id->data, UUID_LEN);
-	memcpy(bytes + UUID_LEN, &call_id, sizeof(int));
-	hash = hash_bytes_extended(bytes, sizeof(bytes), 0x5a6a);
-	memcpy(key.data + 8, &hash, 8);
+	if (sha256 == NULL || pg_cryptohash_init(sha256) < 0 ||
+		pg_cryptohash_update(sha256, execution_id->data, UUID_LEN) < 0 ||
+		pg_cryptohash_update(sha256, (const uint8 *) &visit, sizeof(visit)) < 0 ||
+		pg_cryptohash_final(sha256, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not compute a SHA256 hash");
+	pg_cryptohash_free(sha256);
+	memcpy(key.data, digest, UUID_LEN);
 	key.data[6] = 0x80 | (key.data[6] & 0x0f);	/* version 8: custom */
 	key.data[8] = 0x80 | (key.data[8] & 0x3f);
 	return key;

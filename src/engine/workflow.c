@@ -449,6 +449,18 @@ insert_version(int32 workflow_id, int version, Jsonb *definition, Oid owner)
 	saga_reference_store(workflow_id, version, definition, owner);
 }
 
+/* Whoever runs it compiles it, and processes of all owners read of it. */
+static void
+check_size(const char *name, Jsonb *definition)
+{
+	if (VARSIZE(definition) > SAGA_MAX_DEFINITION)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the definition of workflow \"%s\" is too large", name),
+				 errdetail("It takes %zu bytes, more than %d.", (Size) VARSIZE(definition), SAGA_MAX_DEFINITION),
+				 errhint("Put data into the input or into tables, and parts of the work into workflows of their own.")));
+}
+
 /*
  * A workflow of "owner", for whom the caller may do that; for InvalidOid it is the
  * caller's, or one that he names with its owner.
@@ -467,6 +479,7 @@ create_workflow(const char *name, Jsonb *definition, Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("workflow name must have 1 to %d characters", SAGA_MAX_NAME_LENGTH)));
+	check_size(name, definition);
 	machine = saga_machine_compile(definition, &diagnostics);
 	if (machine == NULL)
 		report_diagnostics(name, diagnostics);

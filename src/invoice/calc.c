@@ -26,6 +26,7 @@ typedef struct GroupEntry
 	char		status;
 } GroupEntry;
 
+/* Two are one group when category and rate agree; categories without a rate, as O, have one group each. */
 static bool
 same_group(const SagaVatGroup *a, const SagaVatGroup *b)
 {
@@ -54,6 +55,7 @@ hash_group(const SagaVatGroup *group)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* The group that was remembered of this category and rate; NULL: none.  Few groups are looked through, many are hashed. */
 static SagaVatGroup *
 find_group(SagaCheck *check, SagaVatGroup *key)
 {
@@ -73,6 +75,7 @@ find_group(SagaCheck *check, SagaVatGroup *key)
 	return NULL;
 }
 
+/* Keeps a group for find_group.  It stays where it is; only the list of pointers grows. */
 static void
 remember_group(SagaCheck *check, SagaVatGroup *group)
 {
@@ -130,6 +133,7 @@ add_to_group(SagaCheck *check, SagaVatCategory category, const SagaDecimal *rate
 	check->category_sum[category] = dec_add(check->category_sum[category], amount);
 }
 
+/* Adds the amounts of allowances or charges to a sum.  Amounts that are missing have their own finding. */
 static Numeric
 sum_of_amounts(Numeric sum, const SagaList *list)
 {
@@ -166,6 +170,7 @@ line_net(SagaCheck *check, const SagaLine *line)
 	return net;
 }
 
+/* The net amount of each line, their total, and which VAT categories are used on lines. */
 static void
 compute_lines(SagaCheck *check)
 {
@@ -191,6 +196,7 @@ compute_lines(SagaCheck *check)
 	}
 }
 
+/* The total of allowances or charges of the document; notes the categories that they use, and adds them to their VAT groups. */
 static Numeric
 compute_allowances(SagaCheck *check, SagaList *list, int *uses, bool subtract)
 {
@@ -212,6 +218,7 @@ compute_allowances(SagaCheck *check, SagaList *list, int *uses, bool subtract)
 	return total;
 }
 
+/* Notes the categories that the VAT breakdown of the document names. */
 static void
 classify_rows(SagaCheck *check)
 {
@@ -228,6 +235,7 @@ classify_rows(SagaCheck *check)
 	}
 }
 
+/* Breakdowns are written in the order of categories, and of rates within one. */
 static int
 compare_groups(const void *a, const void *b)
 {
@@ -239,6 +247,7 @@ compare_groups(const void *a, const void *b)
 	return left->rate ? dec_cmp(left->rate, right->rate) : 0;
 }
 
+/* The base and the tax of each VAT group, rounded to the decimals of the currency as EN 16931 does it: each group by itself. */
 static void
 compute_groups(SagaCheck *check)
 {

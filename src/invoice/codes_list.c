@@ -139,9 +139,9 @@ static const SagaCode address_schemes[] = {
 	{"AQ", 0}, {"AS", 0}, {"AU", 0}, {"EM", 0}
 };
 
-const SagaCodes saga_tax_point_codes = {"tax_point_date_codes", lengthof(tax_point_codes), tax_point_codes};
-const SagaCodes saga_identifier_schemes = {"identifier_schemes", lengthof(identifier_schemes), identifier_schemes};
-const SagaCodes saga_allowance_reasons = {"allowance_reasons", lengthof(allowance_reasons), allowance_reasons};
-const SagaCodes saga_charge_reasons = {"charge_reasons", lengthof(charge_reasons), charge_reasons};
-const SagaCodes saga_exemption_reasons = {"exemption_reasons", lengthof(exemption_reasons), exemption_reasons};
-const SagaCodes saga_address_schemes = {"electronic_address_schemes", lengthof(address_schemes), address_schemes};
+const SagaCodes saga_codes_tax_point = {"tax_point_date_codes", lengthof(tax_point_codes), tax_point_codes};
+const SagaCodes saga_codes_identifier_scheme = {"identifier_schemes", lengthof(identifier_schemes), identifier_schemes};
+const SagaCodes saga_codes_allowance_reason = {"allowance_reasons", lengthof(allowance_reasons), allowance_reasons};
+const SagaCodes saga_codes_charge_reason = {"charge_reasons", lengthof(charge_reasons), charge_reasons};
+const SagaCodes saga_codes_exemption_reason = {"exemption_reasons", lengthof(exemption_reasons), exemption_reasons};
+const SagaCodes saga_codes_address_scheme = {"electronic_address_schemes", lengthof(address_schemes), address_schemes};

@@ -285,4 +285,4 @@ static const SagaCode units[] = {
 	{"ZP", 0}, {"ZZ", 0}
 };
 
-const SagaCodes saga_unit_codes = {"units", lengthof(units), units};
+const SagaCodes saga_codes_unit = {"units", lengthof(units), units};

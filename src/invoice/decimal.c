@@ -17,6 +17,7 @@ typedef struct NumberForm
 	bool		zero;
 } NumberForm;
 
+/* White space of JSON, and no other. */
 static bool
 is_blank(char c)
 {
@@ -120,7 +121,7 @@ saga_decimal_parse(const char *text, int len, SagaDecimal *result)
  * point and 16383 after it; the margin is for the digits of one group.
  */
 bool
-saga_number_storable(const char *text, int len)
+saga_decimal_storable(const char *text, int len)
 {
 	NumberForm	form;
 
@@ -130,6 +131,7 @@ saga_number_storable(const char *text, int len)
 		form.fraction - form.exponent <= 16383 && form.fraction <= 16383;
 }
 
+/* A number of ours, as text: it is always valid. */
 Numeric
 saga_decimal_constant(const char *text)
 {

@@ -81,7 +81,7 @@ dec_value(const SagaDecimal *a, Numeric if_absent)
 
 extern Numeric saga_decimal_constant(const char *text);
 extern bool saga_decimal_parse(const char *text, int len, SagaDecimal *result);
-extern bool saga_number_storable(const char *text, int len);
+extern bool saga_decimal_storable(const char *text, int len);
 extern Numeric saga_decimal_divide(Numeric a, Numeric b, int decimals);
 extern Numeric saga_decimal_percent(Numeric a, Numeric percent);
 extern bool saga_decimal_equal(const SagaCheck *check, Numeric a, Numeric b);

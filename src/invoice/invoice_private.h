@@ -76,8 +76,8 @@ extern MemoryContext saga_report_begin(SagaReport *report);
 extern void saga_report(SagaReport *report, const char *rule, SagaLevel level,
 						const char *location, const char *format, ...) pg_attribute_printf(5, 6);
 extern void saga_report_finish(SagaReport *report);
-extern const char *saga_level_name(SagaLevel level);
-extern char *saga_quote_found(const char *text, int len);
+extern const char *saga_report_level_name(SagaLevel level);
+extern char *saga_report_quote(const char *text, int len);
 
 /* ---------- document (shapes.c) ---------- */
 
@@ -353,8 +353,10 @@ extern void saga_rules_breakdown(SagaCheck *check);
 extern void saga_rules_sums(SagaCheck *check);
 extern void saga_rules_vat(SagaCheck *check);
 
+/* ---------- what rules share (rules.c) ---------- */
+
 /* Location of a member of an entry of a list: line < 0 is the document's list. */
-extern char *saga_place(int line, const char *list, int index, const char *member);
+extern char *saga_rule_place(int line, const char *list, int index, const char *member);
 
 /* At most check->compare decimals. */
 extern void saga_rule_decimals(SagaCheck *check, const char *rule, const SagaDecimal *amount,
@@ -400,13 +402,13 @@ typedef struct SagaCodes
 } SagaCodes;
 
 extern const SagaCodes *const saga_codes[SAGA_CODE_LISTS];
-extern const SagaCodes saga_tax_point_codes;
-extern const SagaCodes saga_identifier_schemes;
-extern const SagaCodes saga_allowance_reasons;
-extern const SagaCodes saga_charge_reasons;
-extern const SagaCodes saga_exemption_reasons;
-extern const SagaCodes saga_unit_codes;
-extern const SagaCodes saga_address_schemes;
+extern const SagaCodes saga_codes_tax_point;
+extern const SagaCodes saga_codes_identifier_scheme;
+extern const SagaCodes saga_codes_allowance_reason;
+extern const SagaCodes saga_codes_charge_reason;
+extern const SagaCodes saga_codes_exemption_reason;
+extern const SagaCodes saga_codes_unit;
+extern const SagaCodes saga_codes_address_scheme;
 
 extern const SagaCode *saga_code_find(SagaCodeList list, const char *code);
 
@@ -416,11 +418,11 @@ extern bool saga_code_fits(SagaCodeList list, const char *code);
 /* In a function with a SagaCheck *check: what to say of one that is not. */
 #define CODE_AT(level, rule, list, code, location) \
 	REPORT_AT(level, rule, location, "found %s, expected a code of the list %s", \
-			  saga_quote_found(code, strlen(code)), saga_codes[list]->name)
+			  saga_report_quote(code, strlen(code)), saga_codes[list]->name)
 
 extern SagaVatCategory saga_vat_category(const char *code);
 extern const char *saga_vat_code(SagaVatCategory category);
-extern bool saga_iban_valid(const char *text);
-extern int	saga_day_parse(const char *text);
+extern bool saga_invoice_iban_valid(const char *text);
+extern int	saga_invoice_day_parse(const char *text);
 
 #endif							/* SAGA_INVOICE_PRIVATE_H */

@@ -8,6 +8,7 @@
 
 #include "invoice/invoice_private.h"
 
+/* The lists are sorted by code when they are written down; NULL: the code is not in the list. */
 const SagaCode *
 saga_code_find(SagaCodeList list, const char *code)
 {
@@ -45,6 +46,7 @@ saga_vat_category(const char *code)
 	return found ? (SagaVatCategory) (found - saga_codes[SAGA_CODES_VAT_CATEGORY]->codes) : SAGA_VAT_UNKNOWN;
 }
 
+/* The code of UNTDID 5305 that a category is written with. */
 const char *
 saga_vat_code(SagaVatCategory category)
 {
@@ -57,7 +59,7 @@ saga_vat_code(SagaVatCategory category)
  * the whole number modulo 97 is 1.  Blanks are for reading and do not count.
  */
 bool
-saga_iban_valid(const char *text)
+saga_invoice_iban_valid(const char *text)
 {
 	char		iban[35];
 	int			n = 0;
@@ -90,7 +92,7 @@ saga_iban_valid(const char *text)
 
 /* YYYY-MM-DD, a day of the calendar: yyyymmdd, else 0. */
 int
-saga_day_parse(const char *text)
+saga_invoice_day_parse(const char *text)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	int			part[3] = {0, 0, 0};

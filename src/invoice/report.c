@@ -16,6 +16,7 @@
 
 #define QUOTE_LENGTH 40
 
+/* An empty report.  Of each rule only so many findings are kept: a large document may break one on every line. */
 void
 saga_report_init(SagaReport *report, int per_rule)
 {
@@ -33,7 +34,7 @@ saga_report_begin(SagaReport *report)
 }
 
 const char *
-saga_level_name(SagaLevel level)
+saga_report_level_name(SagaLevel level)
 {
 	return level == SAGA_FATAL ? "fatal" : "warning";
 }
@@ -64,6 +65,7 @@ count_of_rule(SagaReport *report, const char *rule, SagaLevel level)
 	return count;
 }
 
+/* Appends a finding.  Its texts have to live as long as the report. */
 static void
 add_finding(SagaReport *report, const char *rule, SagaLevel level, const char *location,
 			const char *message)
@@ -122,7 +124,7 @@ saga_report_finish(SagaReport *report)
 
 /* The sender's own text in a message: quoted, and cut when it is long. */
 char *
-saga_quote_found(const char *text, int len)
+saga_report_quote(const char *text, int len)
 {
 	int			clipped = pg_mbcliplen(text, len, QUOTE_LENGTH);
 

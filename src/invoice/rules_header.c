@@ -19,17 +19,7 @@ need_code(SagaCheck *check, SagaCodeList list, const char *code, const char *rul
 
 /* ---------- document ---------- */
 
-void
-saga_rule_period(SagaCheck *check, const SagaPeriod *period, bool dated,
-				 const char *order, const char *given, const char *location)
-{
-	if (period->start.text == NULL && period->end.text == NULL && !dated)
-		FATAL_AT(given, location, "the period has neither start_date nor end_date");
-	if (period->start.day && period->end.day && period->end.day < period->start.day)
-		FATAL_AT(order, psprintf("%s/end_date", location), "the period ends on %s, before its start on %s",
-				 period->end.text, period->start.text);
-}
-
+/* Rules of the members at the top of the document: number, dates, type, currencies, periods, references. */
 void
 saga_rules_header(SagaCheck *check)
 {
@@ -57,7 +47,7 @@ saga_rules_header(SagaCheck *check)
 	for (i = 0; i < doc->preceding_invoices.n; i++)
 	{
 		if (SAGA_ITEM(SagaIdentifier, &doc->preceding_invoices, i)->id == NULL)
-			FATAL_AT("BR-55", saga_place(-1, "preceding_invoices", i, "number"),
+			FATAL_AT("BR-55", saga_rule_place(-1, "preceding_invoices", i, "number"),
 					 "preceding invoice %d has no number", i + 1);
 	}
 	if (doc->delivery && doc->delivery->address)
@@ -123,6 +113,7 @@ check_schemes(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	}
 }
 
+/* Rules that seller, buyer and tax representative have in common: name, address, country, identifiers. */
 static void
 check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 {
@@ -140,14 +131,14 @@ check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	else if (saga_code_find(SAGA_CODES_COUNTRY, party->address->country) == NULL)
 		FATAL_AT("BR-CL-14", psprintf("/%s/address/country", rules->member),
 				 "found %s, expected a country code of ISO 3166-1",
-				 saga_quote_found(party->address->country, strlen(party->address->country)));
+				 saga_report_quote(party->address->country, strlen(party->address->country)));
 	if (party->vat_id == NULL && rules->vat_id)
 		FATAL_AT(rules->vat_id, psprintf("/%s/vat_id", rules->member), "the %s has no VAT identifier",
 				 rules->title);
 	if (party->vat_id && !has_country_prefix(party->vat_id))
 		FATAL_AT("BR-CO-09", psprintf("/%s/vat_id", rules->member),
 				 "found %s, expected a VAT identifier that starts with its country code",
-				 saga_quote_found(party->vat_id, strlen(party->vat_id)));
+				 saga_report_quote(party->vat_id, strlen(party->vat_id)));
 	if (party->electronic_address && party->electronic_address->scheme == NULL && rules->electronic)
 		FATAL_AT(rules->electronic, psprintf("/%s/electronic_address/scheme", rules->member),
 				 "the electronic address of the %s has no scheme", rules->title);
@@ -157,6 +148,7 @@ check_party(SagaCheck *check, const SagaParty *party, const PartyRules *rules)
 	check_schemes(check, party, rules);
 }
 
+/* Can the seller be told from others by any of the identifiers that BR-CO-26 counts? */
 static bool
 is_identified(const SagaParty *seller)
 {
@@ -176,6 +168,7 @@ is_identified(const SagaParty *seller)
 	return false;
 }
 
+/* A payee is somebody else than the seller, or it is left out. */
 static void
 check_payee(SagaCheck *check, const SagaParty *payee, const SagaParty *seller)
 {
@@ -200,6 +193,7 @@ check_payee(SagaCheck *check, const SagaParty *payee, const SagaParty *seller)
 	}
 }
 
+/* Rules of the parties to the invoice. */
 void
 saga_rules_parties(SagaCheck *check)
 {
@@ -218,6 +212,7 @@ saga_rules_parties(SagaCheck *check)
 
 /* ---------- payment ---------- */
 
+/* Rules of the accounts to pay to; of a credit transfer there has to be one. */
 static void
 check_accounts(SagaCheck *check, const SagaPayment *payment)
 {
@@ -232,9 +227,9 @@ check_accounts(SagaCheck *check, const SagaPayment *payment)
 
 		if (id == NULL)
 			FATAL_AT("BR-50", psprintf("/payment/accounts/%d/id", i), "account %d has no identifier", i + 1);
-		else if (sepa && !saga_iban_valid(id))
+		else if (sepa && !saga_invoice_iban_valid(id))
 			WARN_AT("INV-IBAN", psprintf("/payment/accounts/%d/id", i),
-					"found %s, expected an IBAN with a valid checksum", saga_quote_found(id, strlen(id)));
+					"found %s, expected an IBAN with a valid checksum", saga_report_quote(id, strlen(id)));
 		found |= (id != NULL);
 	}
 	if (transfer && !found)
@@ -242,6 +237,7 @@ check_accounts(SagaCheck *check, const SagaPayment *payment)
 				 payment->means_code);
 }
 
+/* Rules of the means of payment. */
 void
 saga_rules_payment(SagaCheck *check)
 {

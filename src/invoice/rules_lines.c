@@ -10,21 +10,6 @@
 
 #include "invoice/decimal_private.h"
 
-char *
-saga_place(int line, const char *list, int index, const char *member)
-{
-	return line < 0 ? psprintf("/%s/%d/%s", list, index, member) :
-		psprintf("/lines/%d/%s/%d/%s", line, list, index, member);
-}
-
-void
-saga_rule_decimals(SagaCheck *check, const char *rule, const SagaDecimal *amount, const char *location)
-{
-	if (amount->value && amount->scale > check->compare)
-		FATAL_AT(rule, location, "found %s, expected at most %d decimals", dec_text(amount->value),
-				 check->compare);
-}
-
 /* ---------- allowances and charges ---------- */
 
 typedef struct AllowanceRules
@@ -61,16 +46,16 @@ check_percentage(SagaCheck *check, const SagaAllowance *item, const AllowanceRul
 	Numeric		expected;
 
 	if (item->percent.given && !item->base_amount.given)
-		WARN_AT("INV-AC-BASE", saga_place(line, rules->list, i, "base_amount"),
+		WARN_AT("INV-AC-BASE", saga_rule_place(line, rules->list, i, "base_amount"),
 				"the %s has a percentage but no base_amount", rules->title);
 	if (item->base_amount.given && !item->percent.given)
-		WARN_AT("INV-AC-PERCENT", saga_place(line, rules->list, i, "percent"),
+		WARN_AT("INV-AC-PERCENT", saga_rule_place(line, rules->list, i, "percent"),
 				"the %s has a base_amount but no percentage", rules->title);
 	if (item->amount.value == NULL || item->base_amount.value == NULL || item->percent.value == NULL)
 		return;
 	expected = saga_decimal_percent(item->base_amount.value, item->percent.value);
 	if (dec_cmp(dec_distance(item->amount.value, expected), check->tolerance) > 0)
-		WARN_AT("INV-AC", saga_place(line, rules->list, i, "amount"),
+		WARN_AT("INV-AC", saga_rule_place(line, rules->list, i, "amount"),
 				"found %s, expected %s, which is %s %% of %s", dec_text(item->amount.value),
 				dec_text(dec_round(expected, check->compare)), dec_text(item->percent.value),
 				dec_text(item->base_amount.value));
@@ -84,20 +69,21 @@ has_reason_code(const SagaAllowance *item, SagaCodeList reasons)
 		(reasons == SAGA_CODES_CHARGE_REASON && saga_code_fits(SAGA_CODES_ALLOWANCE_REASON, item->reason_code));
 }
 
+/* Rules of one allowance or charge, of the document (line -1) or of a line. */
 static void
 check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRules *rules, int line, int i)
 {
 	if (!item->amount.given)
-		FATAL_AT(rules->amount, saga_place(line, rules->list, i, "amount"), "the %s has no amount", rules->title);
+		FATAL_AT(rules->amount, saga_rule_place(line, rules->list, i, "amount"), "the %s has no amount", rules->title);
 	if (rules->category && item->vat_category == NULL)
-		FATAL_AT(rules->category, saga_place(line, rules->list, i, "vat_category"),
+		FATAL_AT(rules->category, saga_rule_place(line, rules->list, i, "vat_category"),
 				 "the %s has no VAT category", rules->title);
 	if (rules->category && item->vat_category && item->category == SAGA_VAT_UNKNOWN)
-		FATAL_AT("BR-CL-17", saga_place(line, rules->list, i, "vat_category"),
-				 "found %s, expected a VAT category", saga_quote_found(item->vat_category, strlen(item->vat_category)));
+		FATAL_AT("BR-CL-17", saga_rule_place(line, rules->list, i, "vat_category"),
+				 "found %s, expected a VAT category", saga_report_quote(item->vat_category, strlen(item->vat_category)));
 	if (item->reason == NULL && item->reason_code == NULL)
 	{
-		char	   *location = saga_place(line, rules->list, i, "reason");
+		char	   *location = saga_rule_place(line, rules->list, i, "reason");
 
 		FATAL_AT(rules->reason, location, "the %s has neither reason nor reason_code", rules->title);
 		FATAL_AT(rules->reason_too, location, "the %s has neither reason nor reason_code", rules->title);
@@ -105,16 +91,17 @@ check_allowance(SagaCheck *check, const SagaAllowance *item, const AllowanceRule
 	}
 	if (!has_reason_code(item, rules->reasons))
 		CODE_AT(SAGA_FATAL, rules->reason_list, rules->reasons, item->reason_code,
-				saga_place(line, rules->list, i, "reason_code"));
+				saga_rule_place(line, rules->list, i, "reason_code"));
 	if (item->amount.scale > check->compare)
 		saga_rule_decimals(check, rules->amount_decimals, &item->amount,
-						   saga_place(line, rules->list, i, "amount"));
+						   saga_rule_place(line, rules->list, i, "amount"));
 	if (item->base_amount.scale > check->compare)
 		saga_rule_decimals(check, rules->base_decimals, &item->base_amount,
-						   saga_place(line, rules->list, i, "base_amount"));
+						   saga_rule_place(line, rules->list, i, "base_amount"));
 	check_percentage(check, item, rules, line, i);
 }
 
+/* The same for all of a list. */
 static void
 check_allowances(SagaCheck *check, const SagaList *list, const AllowanceRules *rules, int line)
 {
@@ -127,6 +114,7 @@ check_allowances(SagaCheck *check, const SagaList *list, const AllowanceRules *r
 	}
 }
 
+/* Rules of the allowances and charges of the document. */
 void
 saga_rules_allowances(SagaCheck *check)
 {
@@ -154,6 +142,7 @@ typedef struct IdEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* The JSON pointer to a member of a line. */
 static char *
 at_line(int i, const char *member)
 {
@@ -180,9 +169,10 @@ check_presence(SagaCheck *check, const SagaLine *line, int i)
 		FATAL_AT("BR-CO-04", at_line(i, "vat_category"), "line %d has no VAT category", i + 1);
 	else if (line->category == SAGA_VAT_UNKNOWN)
 		FATAL_AT("BR-CL-18", at_line(i, "vat_category"), "found %s, expected a VAT category",
-				 saga_quote_found(line->vat_category, strlen(line->vat_category)));
+				 saga_report_quote(line->vat_category, strlen(line->vat_category)));
 }
 
+/* Rules of the prices of a line: the net price is the gross price less the discount, exactly. */
 static void
 check_prices(SagaCheck *check, const SagaLine *line, int i)
 {
@@ -264,7 +254,7 @@ saga_rules_lines(SagaCheck *check)
 			entry = line_ids_insert(ids, line->id, &found);
 			if (found)
 				WARN_AT("INV-LINE-ID", at_line(i, "id"), "found %s, which line %d has too",
-						saga_quote_found(line->id, strlen(line->id)), entry->line + 1);
+						saga_report_quote(line->id, strlen(line->id)), entry->line + 1);
 			else
 				entry->line = i;
 		}

@@ -71,7 +71,7 @@ saga_rules_breakdown(SagaCheck *check)
 			FATAL_AT("BR-47", at_row(i, "category"), "row %d of the VAT breakdown has no category", i + 1);
 		else if (row->category == SAGA_VAT_UNKNOWN)
 			FATAL_AT("BR-CL-17", at_row(i, "category"), "found %s, expected a VAT category",
-					 saga_quote_found(row->category_code, strlen(row->category_code)));
+					 saga_report_quote(row->category_code, strlen(row->category_code)));
 		check_exemption_code(check, row, i);
 		if (!row->rate.given && row->category != SAGA_VAT_O)
 			FATAL_AT("BR-48", at_row(i, "rate"), "row %d of the VAT breakdown has no rate", i + 1);

@@ -88,7 +88,7 @@ forbid_vat_id(SagaCheck *check, const SagaParty *party, const char *rule, const 
 {
 	if (party && party->vat_id)
 		FATAL_AT(rule, location, "found %s, expected no VAT identifier where VAT category O is used",
-				 saga_quote_found(party->vat_id, strlen(party->vat_id)));
+				 saga_report_quote(party->vat_id, strlen(party->vat_id)));
 }
 
 static void
@@ -163,7 +163,7 @@ check_rate(SagaCheck *check, SagaVatCategory category, int number, const SagaDec
 			break;
 	}
 	if (!ok)
-		FATAL_AT(rule_id(category, number), saga_place(-1, list, i, "vat_rate"),
+		FATAL_AT(rule_id(category, number), saga_rule_place(-1, list, i, "vat_rate"),
 				 "found %s, expected %s with VAT category %s",
 				 rate->value ? dec_text(rate->value) : rate->given ? "no decimal" : "no rate",
 				 expected[rule], saga_vat_code(category));
@@ -299,7 +299,7 @@ static void
 only_o(SagaCheck *check, const char *rule, SagaVatCategory found, const char *list, int i, const char *member)
 {
 	if (found != SAGA_VAT_O)
-		FATAL_AT(rule, saga_place(-1, list, i, member), "found %s, expected O, since the VAT breakdown has category O",
+		FATAL_AT(rule, saga_rule_place(-1, list, i, member), "found %s, expected O, since the VAT breakdown has category O",
 				 found == SAGA_VAT_UNKNOWN ? "no known VAT category" : saga_vat_code(found));
 }
 

@@ -249,7 +249,7 @@ saga_invoice_read(const char *text, int len, SagaReport *report)
 {
 	SagaInvoice *doc = palloc0(sizeof(SagaInvoice));
 
-	if (!saga_read_document(text, len, &invoice, doc, report))
+	if (!saga_invoice_read_document(text, len, &invoice, doc, report))
 		return NULL;
 	if (doc->totals && is_accounting_alone(doc->totals))
 	{

@@ -152,7 +152,7 @@ push_findings(JsonbParseState **state, const SagaReport *report)
 
 		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 		push_member(state, "rule", finding->rule);
-		push_member(state, "level", saga_level_name(finding->level));
+		push_member(state, "level", saga_report_level_name(finding->level));
 		push_member(state, "location", finding->location);
 		push_member(state, "message", finding->message);
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
@@ -273,7 +273,7 @@ saga_invoice_validate(PG_FUNCTION_ARGS)
 
 	finding = &report->findings[set->call_cntr];
 	values[0] = CStringGetTextDatum(finding->rule);
-	values[1] = CStringGetTextDatum(saga_level_name(finding->level));
+	values[1] = CStringGetTextDatum(saga_report_level_name(finding->level));
 	values[2] = CStringGetTextDatum(finding->location);
 	values[3] = CStringGetTextDatum(finding->message);
 	SRF_RETURN_NEXT(set, HeapTupleGetDatum(heap_form_tuple(set->tuple_desc, values, nulls)));

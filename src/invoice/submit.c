@@ -457,7 +457,7 @@ static bool
 issue_date(const Slice *slice, DateADT *date)
 {
 	char	   *text = scalar_text(slice);
-	int			day = text != NULL ? saga_day_parse(text) : 0;
+	int			day = text != NULL ? saga_invoice_day_parse(text) : 0;
 
 	if (day == 0)
 		return false;

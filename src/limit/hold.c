@@ -47,6 +47,7 @@ saga_hold_until(const SagaLimitRow *row, TimestampTz now, saga_lease_is_dead_fn 
 	return 0;
 }
 
+/* Nothing is sent from now on until the breaker lets one request through, as a probe.  Refused credentials hold twice as long each time: a person has to repair them. */
 static void
 open_breaker(SagaLimitRow *row, const SagaLimits *limits, const char *reason, TimestampTz now)
 {
@@ -80,6 +81,7 @@ saga_hold_end(SagaLimitRow *row, TimestampTz now)
 	row->requests = row->failures = 0;
 }
 
+/* The share of failures counts only when there were enough requests in the window to speak of one. */
 static bool
 too_many_failed(const SagaLimitRow *row, const SagaLimits *limits)
 {

@@ -59,6 +59,7 @@ hand_over(SagaLimiter *limiter)
 	}
 }
 
+/* A process that ends by itself leaves through here, whatever it was doing: others take over what it waited for. */
 static void
 hand_over_at_exit(int code, Datum arg)
 {
@@ -68,6 +69,7 @@ hand_over_at_exit(int code, Datum arg)
 		hand_over(lfirst(lc));
 }
 
+/* A publisher's own knowledge of limits.  It is destroyed with saga_limiter_destroy, and at the exit of the process handed over in any case. */
 SagaLimiter *
 saga_limiter_create(MemoryContext parent, saga_lease_is_dead_fn lease_is_dead)
 {
@@ -97,6 +99,7 @@ saga_limiter_create(MemoryContext parent, saga_lease_is_dead_fn lease_is_dead)
 	return limiter;
 }
 
+/* A group that nothing is known of yet: it counts as held until its row was asked. */
 static SagaLimitGroup *
 make_group(SagaLimiter *limiter, const char *key)
 {
@@ -111,12 +114,14 @@ make_group(SagaLimiter *limiter, const char *key)
 	return group;
 }
 
+/* Groups are found by the hash of their key; those with the same hash are chained. */
 static uint64
 hash_of_key(const char *key)
 {
 	return DatumGetUInt64(hash_any_extended((const unsigned char *) key, strlen(key), 0));
 }
 
+/* The group of a destination, made when it is seen for the first time.  Owner and limits are those of the destination that was used last: members of a group are told to have the same. */
 SagaLimitGroup *
 saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 {
@@ -150,6 +155,7 @@ saga_limiter_group(SagaLimiter *limiter, const SagaDestination *destination)
 	return group;
 }
 
+/* What it knows can be read from its row again.  The caller makes sure that nothing points to it. */
 static void
 forget_group(SagaLimiter *limiter, SagaLimitGroup *group)
 {
@@ -302,6 +308,7 @@ saga_place_look_at(const SagaLimitGroup *group, TimestampTz now, bool *others)
 	return from + step * n + 1000;
 }
 
+/* Gives back all places, and tells other publishers of what this one was waiting for. */
 void
 saga_limiter_destroy(SagaLimiter *limiter)
 {
@@ -344,6 +351,7 @@ saga_limiter_put_off(SagaLimiter *limiter, int32 destination_id, Oid owner, Time
 	return wait;
 }
 
+/* Nothing is taken from the destination before look_at, and it is not even looked at before quiet_until. */
 SagaWait *
 saga_limiter_wait(SagaLimiter *limiter, const SagaDestination *destination, SagaLimitGroup *group,
 				  TimestampTz look_at, TimestampTz quiet_until)
@@ -368,6 +376,7 @@ saga_limiter_forget(SagaLimiter *limiter, int32 destination_id)
 
 /* ---------- outcomes ---------- */
 
+/* In the limiter's memory, in place of the old one, and not longer than what is kept of a cause. */
 static char *
 copy_text(SagaLimiter *limiter, char *old, const char *text)
 {
@@ -377,6 +386,7 @@ copy_text(SagaLimiter *limiter, char *old, const char *text)
 		MemoryContextStrdup(limiter->context, pnstrdup(text, strnlen(text, SAGA_MAX_CAUSE)));
 }
 
+/* Adds what became of a request to the news of its group, which saga_limit_report writes.  A pause holds the group in this process at once. */
 void
 saga_limit_tell(SagaLimitGroup *group, bool probe, const SagaLimitOutcome *outcome)
 {

@@ -94,6 +94,7 @@ static SagaStatement members_stmt = {
 static uint32 changes = 1;
 static Oid	watched_relid = InvalidOid;
 
+/* Somebody has changed what holds a group: which one is not said, so the rows of all are asked before the next claim. */
 static void
 relation_changed(Datum arg, Oid relid)
 {
@@ -101,6 +102,7 @@ relation_changed(Datum arg, Oid relid)
 		changes++;
 }
 
+/* Asked before each look at a row, as the table has another OID after the extension was created again. */
 static void
 watch_changes(void)
 {
@@ -127,6 +129,7 @@ saga_limit_must_ask(const SagaLimitGroup *group)
 
 /* ---------- reading and writing ---------- */
 
+/* A window as it is stored: the number of its newest bucket, and the counts from there on.  What does not look like one counts as empty. */
 static void
 read_window(SagaRows *rows, int i, SagaRateWindow *window)
 {
@@ -146,6 +149,7 @@ read_window(SagaRows *rows, int i, SagaRateWindow *window)
 	memcpy(window->counts, ARR_DATA_PTR(array), sizeof(int32) * n);
 }
 
+/* A name that is unknown, of a later version, counts as closed. */
 static SagaBreaker
 breaker_by_name(const char *name)
 {
@@ -217,6 +221,7 @@ try_lock_row(const char *key)
 	return read_row(&try_lock_stmt, key);
 }
 
+/* Waits for the row; makes it under a lock on its key if there is none, so that two do not make it at once. */
 static SagaLimitRow *
 lock_row(const char *key)
 {
@@ -248,6 +253,7 @@ time_param(const char *name, TimestampTz at)
 	return saga_param_if(at != 0, saga_param_timestamptz(name, at));
 }
 
+/* The part of the row that holds its group back: pause, breaker, slow start and the counts of failures. */
 static void
 write_hold(const char *key, const SagaLimitRow *row)
 {
@@ -265,6 +271,7 @@ write_hold(const char *key, const SagaLimitRow *row)
 			 saga_param_text("limit_key", key));
 }
 
+/* The counts of a window as an array of SQL, from the newest bucket on. */
 static ArrayType *
 counts_of(const SagaRateWindow *window)
 {
@@ -366,6 +373,7 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 
 /* ---------- reports ---------- */
 
+/* The part of the row that is for people: when it last went well, and what the last error was. */
 static void
 write_last(const char *key, const SagaLimitNews *news)
 {
@@ -427,6 +435,7 @@ report_group(SagaLimitGroup *group)
 	return true;
 }
 
+/* Rows are locked in the order of their keys, so that two publishers cannot wait for each other. */
 static int
 compare_keys(const ListCell *a, const ListCell *b)
 {

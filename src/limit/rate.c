@@ -28,6 +28,7 @@ static const int64 bucket_us[SAGA_RATE_WINDOWS] = {
 	86400 * USECS_PER_SEC / SAGA_WINDOW_PARTS
 };
 
+/* The requests that may start in the window of this number; 0: no limit. */
 static int
 window_limit(const SagaLimits *limits, int i)
 {

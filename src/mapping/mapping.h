@@ -65,9 +65,6 @@ extern bool saga_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc);
 /* NULL, or what is wrong with it. */
 extern const char *saga_template_check(const char *text);
 
-/* Does it refer to the message at all? */
-extern bool saga_template_has_references(const char *text);
-
 /*
  * Appends the text with its references filled in.  False, and the path of the
  * reference in *missing, when it leads to nothing, to what has no text (null,

@@ -14,7 +14,7 @@
 #include "value/scan.h"
 #include "mapping/mapping.h"
 
-/* ---------- values (value.c) ---------- */
+/* ---------- one evaluation ---------- */
 
 typedef enum SagaMapType
 {
@@ -82,6 +82,8 @@ typedef struct SagaMapEval
 
 #define SAGA_MAP_MAX_TEXT	(64 * 1024 * 1024)
 
+/* ---------- limits and errors (limit.c) ---------- */
+
 /* Sets the first error.  Returns false, for "return saga_map_error(...)". */
 extern bool saga_map_error(SagaMapEval *ev, const char *fmt, ...) pg_attribute_printf(2, 3);
 
@@ -96,6 +98,17 @@ extern bool saga_map_charge(SagaMapEval *ev, int64 steps);
 extern bool saga_map_charge_bytes(SagaMapEval *ev, int64 bytes);	/* to be read one by one, or searched */
 extern bool saga_map_charge_copy(SagaMapEval *ev, int64 bytes);
 extern bool saga_map_tick(SagaMapEval *ev); /* one step */
+
+/* Counts what looking at all digits of a number takes. */
+extern bool saga_map_charge_number(SagaMapEval *ev, Numeric number);
+
+/* Counts n of something, and looks whether there is room for them, before it is taken. */
+extern bool saga_map_has_room(SagaMapEval *ev, int n, Size size);
+
+/* As qsort; compares each time with less work left, and sorts no further when there is none. */
+extern bool saga_map_sort(SagaMapEval *ev, void *base, size_t n, size_t size, int (*compare) (const void *, const void *));
+
+/* ---------- values (value.c) ---------- */
 
 extern void saga_map_from_json(const JsonbValue *json, SagaMapValue *v);
 extern Jsonb *saga_map_to_jsonb(SagaMapEval *ev, const SagaMapValue *v);
@@ -121,9 +134,6 @@ extern bool saga_map_member(SagaMapEval *ev, const SagaMapValue *object, const c
 /* The pairs of an object as an array that may be read only; NULL and an error if that is too much. */
 extern SagaMapPair *saga_map_pairs(SagaMapEval *ev, const SagaMapValue *object);
 
-/* As qsort; compares each time with less work left, and sorts no further when there is none. */
-extern bool saga_map_sort(SagaMapEval *ev, void *base, size_t n, size_t size, int (*compare) (const void *, const void *));
-
 /* Both count steps; when there are no more, they say false, and the evaluation fails at its end. */
 extern bool saga_map_boolean(SagaMapEval *ev, SagaMapValue *v); /* nothing is false */
 extern bool saga_map_equal(SagaMapEval *ev, SagaMapValue *a, SagaMapValue *b);
@@ -132,17 +142,21 @@ extern const char *saga_map_type_name(const SagaMapValue *v);
 
 /* As $string makes it; false and an error when it is too long. */
 extern bool saga_map_append_text(SagaMapEval *ev, StringInfo buf, SagaMapValue *v, bool quoted);
-extern char *saga_map_number_text(Numeric number);
 
-/* Counts what looking at all digits of a number takes. */
-extern bool saga_map_charge_number(SagaMapEval *ev, Numeric number);
+/* ---------- sequences (sequence.c) ---------- */
+
+/* JSONata's createSequence(): of one value. */
+extern bool saga_map_sequence_of(SagaMapEval *ev, const SagaMapValue *v, SagaMapValue *result);
+
+/* The member of an object, or those of all objects in an array. */
+extern bool saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, int len, SagaMapValue *result);
+
+/* The elements of the one and then those of the other; nothing adds nothing. */
+extern bool saga_map_append(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b, SagaMapValue *result);
 
 /* ---------- numbers (number.c) ---------- */
 
-/* Without zeroes at the end; false and an error when it has too many digits. */
-extern bool saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number);
 extern Numeric saga_map_add(Numeric a, Numeric b);
-extern bool saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result);
 extern Numeric saga_map_trim_scale(Numeric number);
 extern Numeric saga_map_negate(Numeric number);
 extern double saga_map_double(Numeric number);	/* for positions and counts only */
@@ -153,6 +167,17 @@ extern int64 saga_map_written_size(Numeric number); /* bytes that are handled wh
 
 /* -?digits[.digits][e[+-]digits], leading zeroes allowed */
 extern bool saga_map_parse_number(const char *s, int len, Numeric *result);
+
+/* As JavaScript writes it. */
+extern char *saga_map_number_text(Numeric number);
+
+/* ---------- arithmetic (arithmetic.c) ---------- */
+
+/* Without zeroes at the end; false and an error when it has too many digits. */
+extern bool saga_map_set_result(SagaMapEval *ev, SagaMapValue *v, Numeric number);
+
+/* "+", "-", "*", "/" or "%"; false and an error when a number is out of range. */
+extern bool saga_map_arithmetic(SagaMapEval *ev, char op, Numeric a, Numeric b, SagaMapValue *result);
 
 /* ---------- expressions (parse.c) ---------- */
 
@@ -240,6 +265,9 @@ typedef struct SagaMapToken
 
 extern bool saga_map_scan(SagaScanner *s, SagaMapToken *token);
 
+/* An operator as it is written; buf has room for two bytes. */
+extern const char *saga_map_op_text(int op, char *buf);
+
 /* ---------- evaluation (eval.c, operator.c) ---------- */
 
 /* What a node gives for a context, JSONata's evaluate(); false: an error was set. */
@@ -256,7 +284,6 @@ extern bool saga_map_eval_call(SAGA_MAP_EVAL_ARGS);
 
 /* "MESSAGE, not a number at position N"; without a value only the message. */
 extern bool saga_map_error_at(SagaMapEval *ev, const SagaMapNode *node, const char *message, const SagaMapValue *value);
-extern bool saga_map_sequence_of(SagaMapEval *ev, const SagaMapValue *v, SagaMapValue *result);
 
 /* ---------- functions (function.c and others) ---------- */
 
@@ -300,9 +327,6 @@ extern bool saga_map_call(SagaMapEval *ev, const SagaMapNode *node, const SagaMa
 
 /* "$name ...": an error of the call's. */
 extern bool saga_map_call_error(SagaMapCall *call, const char *fmt, ...) pg_attribute_printf(2, 3);
-
-extern bool saga_map_lookup(SagaMapEval *ev, const SagaMapValue *input, const char *name, int len, SagaMapValue *result);
-extern bool saga_map_append(SagaMapEval *ev, const SagaMapValue *a, const SagaMapValue *b, SagaMapValue *result);
 
 extern const char *saga_map_picture_check(const char *s, int len);
 extern const char *saga_map_date_picture_check(const char *s, int len);
@@ -407,5 +431,10 @@ struct SagaCondition
 };
 
 #define SAGA_TEST_REGEX_FLAGS	(REG_ADVANCED | REG_NOSUB)
+
+/* ---------- templates (template.c) ---------- */
+
+/* Does it refer to the message at all? */
+extern bool saga_template_has_references(const char *text);
 
 #endif							/* SAGA_MAPPING_PRIVATE_H */

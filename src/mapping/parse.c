@@ -71,42 +71,6 @@ advance(Parser *p)
 	return saga_map_scan(&p->scanner, &p->token);
 }
 
-static const char *
-op_text(int op, char *buf)
-{
-	switch (op)
-	{
-		case SAGA_MAP_NE:
-			return "!=";
-		case SAGA_MAP_LE:
-			return "<=";
-		case SAGA_MAP_GE:
-			return ">=";
-		case SAGA_MAP_AND:
-			return "and";
-		case SAGA_MAP_OR:
-			return "or";
-		case SAGA_MAP_IN:
-			return "in";
-		case SAGA_MAP_RANGE:
-			return "..";
-		case SAGA_MAP_BIND:
-			return ":=";
-		case SAGA_MAP_DESCENDANTS:
-			return "**";
-		case SAGA_MAP_CHAIN:
-			return "~>";
-		case SAGA_MAP_DEFAULT:
-			return "?:";
-		case SAGA_MAP_COALESCE:
-			return "??";
-		default:
-			buf[0] = (char) op;
-			buf[1] = '\0';
-			return buf;
-	}
-}
-
 static SagaMapNode *
 unexpected(Parser *p, const SagaMapToken *token)
 {
@@ -116,7 +80,7 @@ unexpected(Parser *p, const SagaMapToken *token)
 		return error_at(p, token->offset, "the expression ends too early");
 	if (token->op >= SAGA_MAP_TOKEN_NAME)
 		return error_at(p, token->offset, "an operator was expected");
-	return error_at(p, token->offset, "\"%s\" was not expected", op_text(token->op, buf));
+	return error_at(p, token->offset, "\"%s\" was not expected", saga_map_op_text(token->op, buf));
 }
 
 static bool

@@ -201,3 +201,39 @@ saga_map_scan(SagaScanner *s, SagaMapToken *token)
 		return scan_quoted_name(s, token);
 	return scan_word(s, token);
 }
+
+const char *
+saga_map_op_text(int op, char *buf)
+{
+	switch (op)
+	{
+		case SAGA_MAP_NE:
+			return "!=";
+		case SAGA_MAP_LE:
+			return "<=";
+		case SAGA_MAP_GE:
+			return ">=";
+		case SAGA_MAP_AND:
+			return "and";
+		case SAGA_MAP_OR:
+			return "or";
+		case SAGA_MAP_IN:
+			return "in";
+		case SAGA_MAP_RANGE:
+			return "..";
+		case SAGA_MAP_BIND:
+			return ":=";
+		case SAGA_MAP_DESCENDANTS:
+			return "**";
+		case SAGA_MAP_CHAIN:
+			return "~>";
+		case SAGA_MAP_DEFAULT:
+			return "?:";
+		case SAGA_MAP_COALESCE:
+			return "??";
+		default:
+			buf[0] = (char) op;
+			buf[1] = '\0';
+			return buf;
+	}
+}

@@ -31,21 +31,6 @@ static int	max_objects_per_owner = 10000;
  */
 static bool defining = false;
 
-static const char *const kind_names[SAGA_OBJECT_KINDS] = {
-	[SAGA_OBJECT_QUEUE] = "queue",
-	[SAGA_OBJECT_WORKFLOW] = "workflow",
-	[SAGA_OBJECT_DESTINATION] = "destination",
-	[SAGA_OBJECT_SOURCE] = "source",
-	[SAGA_OBJECT_SECRET] = "secret",
-	[SAGA_OBJECT_BINDING] = "binding"
-};
-
-const char *
-saga_object_kind_name(SagaObjectKind kind)
-{
-	return kind_names[kind];
-}
-
 void
 saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup)
 {
@@ -98,6 +83,7 @@ check_owner_path(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* The setting has another value, and with it comes who set it. */
 static void
 assign_owner_path(const char *newval, void *extra)
 {
@@ -121,7 +107,7 @@ saga_name_init(void)
 }
 
 List *
-saga_owner_path(Oid user)
+saga_name_owner_path(Oid user)
 {
 	List	   *owners = NIL;
 	List	   *names;
@@ -227,9 +213,10 @@ parse_name(const char *text, ParsedName *parsed)
 	return true;
 }
 
-bool		saga_missing_is_cached = false;
-bool		saga_ask_for_missing = false;
+bool		saga_name_missing_is_cached = false;
+bool		saga_name_ask_for_missing = false;
 
+/* The object of exactly this owner and name, by the look-up of its module. */
 static bool
 look_up(SagaObjectKind kind, Oid owner, const char *name, SagaObject *object)
 {
@@ -237,6 +224,7 @@ look_up(SagaObjectKind kind, Oid owner, const char *name, SagaObject *object)
 	return OidIsValid(owner) && lookups[kind] (owner, name, object);
 }
 
+/* What the name means, as far as the look-ups know from their caches. */
 static bool
 find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
 {
@@ -252,7 +240,7 @@ find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *ob
 		return look_up(kind, parsed.owner, parsed.name, object) && saga_object_may(object, user, rights);
 	if (strcmp(parsed.name, text) != 0 && look_up(kind, user, parsed.name, object))
 		return true;
-	foreach(lc, saga_owner_path(user))
+	foreach(lc, saga_name_owner_path(user))
 	{
 		if (look_up(kind, lfirst_oid(lc), parsed.name, object) && saga_object_may(object, user, rights))
 			return true;
@@ -269,19 +257,19 @@ saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, Sa
 {
 	bool		found;
 
-	saga_missing_is_cached = false;
+	saga_name_missing_is_cached = false;
 	if (find(kind, text, user, rights, object))
 		return true;
-	if (!saga_missing_is_cached)
+	if (!saga_name_missing_is_cached)
 		return false;
-	saga_ask_for_missing = true;
+	saga_name_ask_for_missing = true;
 	PG_TRY();
 	{
 		found = find(kind, text, user, rights, object);
 	}
 	PG_FINALLY();
 	{
-		saga_ask_for_missing = false;
+		saga_name_ask_for_missing = false;
 	}
 	PG_END_TRY();
 	return found;
@@ -313,7 +301,7 @@ saga_object_check_new_name(SagaObjectKind kind, const char *text)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid name of a %s: \"%s\"", kind_names[kind], text),
+			 errmsg("invalid name of a %s: \"%s\"", saga_object_kind_name(kind), text),
 			 errdetail("It reads as that of another role, which is written owner.name, quoted as identifiers are."),
 			 errhint("There is none of that owner and name that you may replace; give a new one a name without the owner.")));
 }
@@ -332,8 +320,9 @@ saga_object_find_to_replace(SagaObjectKind kind, const char *text, Oid user, Sag
 	return false;
 }
 
-char *
-saga_object_name(Oid owner, const char *name, Oid user)
+/* How the user has to write the name of an owner's object: it is bare when the object is his own.  palloc'd. */
+static char *
+name_for(Oid owner, const char *name, Oid user)
 {
 	char	   *role;
 
@@ -371,7 +360,7 @@ saga_object_elsewhere(SagaObjectKind kind, const char *name, Oid user, int right
 
 		CHECK_FOR_INTERRUPTS();
 		if (owner != user && look_up(kind, owner, name, &object) && saga_object_may(&object, user, rights))
-			return saga_object_name(owner, name, user);
+			return name_for(owner, name, user);
 	}
 	return NULL;
 }
@@ -383,7 +372,7 @@ saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s \"%s\" does not exist", kind_names[kind], text),
+			 errmsg("%s \"%s\" does not exist", saga_object_kind_name(kind), text),
 			 elsewhere != NULL ?
 			 errhint("A bare name is one's own. Another role has one that you may use: write %s.", elsewhere) :
 			 errhint("A bare name is one's own; another's is written owner.name, and needs a right that its owner grants.")));
@@ -408,6 +397,6 @@ saga_object_check_count(SagaObjectKind kind, Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("role \"%s\" has %d %ss, which is as many as one role can have",
-						GetUserNameFromId(owner, true), max_objects_per_owner, kind_names[kind]),
+						GetUserNameFromId(owner, true), max_objects_per_owner, saga_object_kind_name(kind)),
 				 errhint("An administrator can raise the setting pg_saga.max_objects_per_owner.")));
 }

@@ -56,8 +56,8 @@ extern void saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup);
  * Of look-ups that cache what there is not: is_cached says that one of them
  * knew of a name, from its cache, that there is none; ask, that it is to look.
  */
-extern bool saga_missing_is_cached;
-extern bool saga_ask_for_missing;
+extern bool saga_name_missing_is_cached;
+extern bool saga_name_ask_for_missing;
 
 /*
  * What a name means for a user who needs one of these rights (bits) on it; false:
@@ -86,10 +86,7 @@ extern void saga_object_check_new_name(SagaObjectKind kind, const char *text);
  * The owners after the user himself, in the order of pg_saga.owner_path, for look-ups by
  * something else than a name.  The setting counts when the user set it, or an administrator.
  */
-extern List *saga_owner_path(Oid user);
-
-/* As a person has to write it: bare when it is the user's own; palloc'd. */
-extern char *saga_object_name(Oid owner, const char *name, Oid user);
+extern List *saga_name_owner_path(Oid user);
 
 /*
  * Another role's object of a name that means nothing to the user, as he has to write
@@ -114,11 +111,6 @@ extern bool saga_object_may(const SagaObject *object, Oid user, int rights);
  */
 extern void saga_object_forget_grants(SagaObjectKind kind, int32 id);
 
-/* Registers what is to be told, in the transaction, that a right on an object of a kind was taken back. */
-typedef void (*SagaObjectRevoked) (SagaObjectKind kind);
-
-extern void saga_object_on_revoke(SagaObjectRevoked revoked);
-
 /* Raises unless the caller could become this role. */
 extern void saga_object_check_new_owner(Oid role);
 
@@ -129,7 +121,15 @@ extern void saga_object_check_new_owner(Oid role);
 extern void saga_object_check_hash(SagaObjectKind kind, const char *name, Oid owner, const char *hash,
 								   const char *given);
 
+/* As it is written: "queue". */
 extern const char *saga_object_kind_name(SagaObjectKind kind);
+
+/* ---------- granting (grant.c) ---------- */
+
+/* Registers what is to be told, in the transaction, that a right on an object of a kind was taken back. */
+typedef void (*SagaObjectRevoked) (SagaObjectKind kind);
+
+extern void saga_object_on_revoke(SagaObjectRevoked revoked);
 
 extern void saga_name_init(void);	/* from _PG_init: the setting */
 

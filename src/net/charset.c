@@ -24,7 +24,7 @@
 #define SAGA_MAX_CHARSET	40
 
 bool
-saga_is_utf8(const char *text, size_t len)
+saga_charset_is_utf8(const char *text, size_t len)
 {
 	return len <= MaxAllocSize && pg_encoding_verifymbstr(PG_UTF8, text, (int) len) == (int) len;
 }
@@ -81,6 +81,7 @@ get_charset(const char *type, char *charset)
 
 /* ---------- names ---------- */
 
+/* Is it a name of UTF-8, or of what UTF-8 holds as it is? */
 static bool
 is_utf8_name(const char *charset)
 {
@@ -146,6 +147,7 @@ make_room(size_t len, size_t *size)
 	return len < MaxAllocHugeSize / SAGA_MAX_GROWTH - 1 ? malloc(*size) : NULL;
 }
 
+/* Converts a whole text by iconv; half of one is none. */
 static SagaCharsetResult
 convert(const char *name, const char *text, size_t len, char **converted, size_t *converted_len, size_t *size)
 {
@@ -168,7 +170,7 @@ convert(const char *name, const char *text, size_t len, char **converted, size_t
 		*out = '\0';
 		*converted_len = out - *converted;
 		/* some charsets have a NUL, and a text in the server does not */
-		ok = saga_is_utf8(*converted, *converted_len);
+		ok = saga_charset_is_utf8(*converted, *converted_len);
 	}
 	if (ok)
 		return SAGA_CHARSET_CONVERTED;
@@ -196,6 +198,7 @@ convert_named(const char *name, const char *text, size_t len, char **converted, 
 	return convert(name, text, len, converted, converted_len, size);
 }
 
+/* One unit of UTF-16, in either order of its bytes. */
 static int
 unit_at(const unsigned char *p, bool big)
 {
@@ -293,7 +296,7 @@ saga_charset_to_utf8(const char *content_type, char *text, size_t *len, char **c
 	{
 		*len -= 3;
 		memmove(text, text + 3, *len + 1);
-		return saga_is_utf8(text, *len) ? SAGA_CHARSET_KEPT : SAGA_CHARSET_UNREADABLE;
+		return saga_charset_is_utf8(text, *len) ? SAGA_CHARSET_KEPT : SAGA_CHARSET_UNREADABLE;
 	}
 	if (*len >= 2 && (memcmp(text, "\xFF\xFE", 2) == 0 || memcmp(text, "\xFE\xFF", 2) == 0))
 		return convert_utf16(text[0] == '\xFE', text + 2, *len - 2, converted, converted_len, size);
@@ -306,14 +309,14 @@ saga_charset_to_utf8(const char *content_type, char *text, size_t *len, char **c
 	 * JSON is UTF-8, whatever Content-Type says, and nothing else looks like
 	 * it by accident
 	 */
-	if ((charset[0] == '\0' || is_utf8_name(charset) || names(type, "json")) && saga_is_utf8(text, *len))
+	if ((charset[0] == '\0' || is_utf8_name(charset) || names(type, "json")) && saga_charset_is_utf8(text, *len))
 		return SAGA_CHARSET_KEPT;
 	if (find_name(charset, name))
 		return convert_named(name, text, *len, converted, converted_len, size);
 	/* of UTF-16 that does not begin with ASCII, the order that is usual */
 	if (strcmp(charset, "utf-16") == 0 || strcmp(charset, "ucs-2") == 0)
 		return convert_utf16(false, text, *len, converted, converted_len, size);
-	if (saga_is_utf8(text, *len))
+	if (saga_charset_is_utf8(text, *len))
 		return SAGA_CHARSET_KEPT;
 	return convert_own(text, *len, converted, converted_len, size);
 }

@@ -25,6 +25,6 @@ extern SagaCharsetResult saga_charset_to_utf8(const char *content_type, char *te
 											  char **converted, size_t *converted_len, size_t *converted_size);
 
 /* Valid UTF-8 without NUL? */
-extern bool saga_is_utf8(const char *text, size_t len);
+extern bool saga_charset_is_utf8(const char *text, size_t len);
 
 #endif							/* SAGA_NET_CHARSET_PRIVATE_H */

@@ -12,8 +12,8 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/foreign.h"
-#include "net/http.h"
-#include "net/jsonb_read.h"
+#include "net/http_private.h"
+#include "net/jsonb_read_private.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 

@@ -10,7 +10,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include "net/guard.h"
+#include "net/guard_private.h"
 
 /* Private, local or special: nobody on the public internet. */
 static const SagaCidr private_ranges[] = {
@@ -66,6 +66,7 @@ saga_cidr_parse(const char *text, SagaCidr *cidr)
 	return true;
 }
 
+/* Is the address in this range? */
 static bool
 covers(const SagaCidr *cidr, int family, const unsigned char *address)
 {
@@ -77,6 +78,7 @@ covers(const SagaCidr *cidr, int family, const unsigned char *address)
 	return rest == 0 || ((cidr->address[whole] ^ address[whole]) >> (8 - rest)) == 0;
 }
 
+/* Is it in one of these ranges? */
 static bool
 covered(const SagaCidr *ranges, int nranges, int family, const unsigned char *address)
 {
@@ -90,6 +92,10 @@ covered(const SagaCidr *ranges, int nranges, int family, const unsigned char *ad
 	return false;
 }
 
+/*
+ * The rule itself: private addresses need leave, and so does any when only
+ * those that are named are allowed.
+ */
 static bool
 allows(const SagaGuard *guard, int family, const unsigned char *address)
 {

@@ -5,8 +5,6 @@
 #ifndef SAGA_NET_GUARD_H
 #define SAGA_NET_GUARD_H
 
-#include <sys/socket.h>
-
 typedef struct SagaCidr
 {
 	int			family;			/* AF_INET or AF_INET6 */
@@ -25,8 +23,7 @@ typedef struct SagaGuard
 /* "10.0.0.0/8", "fd00::/8", "127.0.0.1".  False: it is none. */
 extern bool saga_cidr_parse(const char *text, SagaCidr *cidr);
 
-/* Safe in callbacks: allocates nothing, raises nothing. */
-extern bool saga_guard_allows(const SagaGuard *guard, const struct sockaddr *address);
+/* Safe in callbacks, as in guard_private.h. */
 extern bool saga_guard_allows_text(const SagaGuard *guard, const char *ip);
 
 #endif							/* SAGA_NET_GUARD_H */

@@ -17,19 +17,16 @@
  * told, and stays with libcurl as "parked" until the resolver has ended, so
  * that its thread and its descriptors are counted (resolving.c).  One that
  * could not begin, for want of a resolver or of something that this process
- * lacks, is "waiting", and tried again; after a while it is told that.
+ * lacks, is "waiting" (waiting.c), and tried again; after a while it is told
+ * that.
  */
 #include "postgres.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <time.h>
 
-#include "lib/ilist.h"
-#include "net/http.h"
-#include "net/resolving_private.h"
-#include "net/sockets_private.h"
+#include "net/http_private.h"
 #include "storage/fd.h"
 
 /* Connections beyond max_transfers: what all transfers wait for, tokens, must not wait for them. */
@@ -41,31 +38,6 @@
 /* Descriptors that are left to others of this process. */
 #define SAGA_SPARE_DESCRIPTORS	2
 
-/* What could not begin is tried again after this ... */
-#define SAGA_AGAIN_MS			200
-
-/* ... and told after this, and the reason written to the log this often. */
-#define SAGA_WAIT_MS			5000
-#define SAGA_LOG_MS				60000
-
-struct SagaHttp
-{
-	CURLM	   *multi;
-	SagaSockets sockets;
-	int			max_transfers;
-	int			nactive;		/* started, not yet released */
-	int			reserved;		/* descriptors announced to fd.c */
-	uint32		resolvers_ended;	/* saga_resolving_ended() when those that wait were tried last */
-	int64		timer_at;		/* monotonic ms when libcurl wants to be called, -1: not */
-	int64		attended_at;	/* monotonic ms when it was called */
-	dlist_head	idle;			/* transfers whose handle can be used again */
-	dlist_head	active;
-	dlist_head	waiting;		/* libcurl does not have them */
-	dlist_head	parked;			/* told; libcurl has them */
-	dlist_head	finished;
-	dlist_node	left_node;		/* in "left" */
-};
-
 static bool curl_initialized = false;	/* process-wide, never undone */
 
 /* Answers are told for so long; what is left has its turn after what others do. */
@@ -76,16 +48,6 @@ static bool curl_initialized = false;	/* process-wide, never undone */
 
 static SagaHttp *attended = NULL;	/* the process's own; NULL: none */
 static dlist_head left = DLIST_STATIC_INIT(left);	/* of this process: destroyed ones, with what is parked */
-static int64 logged_at[SAGA_WAIT_PROCESS + 1];	/* monotonic ms, by SagaTransferWait; 0: never */
-
-static int64
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void
 block_signals(sigset_t *save)
@@ -96,6 +58,7 @@ block_signals(sigset_t *save)
 	pthread_sigmask(SIG_SETMASK, &all, save);
 }
 
+/* The mask is again what block_signals has saved. */
 static void
 restore_signals(const sigset_t *save)
 {
@@ -104,6 +67,7 @@ restore_signals(const sigset_t *save)
 
 /* ---------- callbacks: see the top of the file ---------- */
 
+/* libcurl's CURLMOPT_SOCKETFUNCTION: it says what it waits for on a socket. */
 static int
 socket_callback(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
@@ -117,12 +81,13 @@ socket_callback(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 	return saga_socket_want(&http->sockets, fd, events) ? 0 : -1;
 }
 
+/* libcurl's CURLMOPT_TIMERFUNCTION: it wants to be called after so long, or not at all. */
 static int
 timer_callback(CURLM *multi, long timeout_ms, void *arg)
 {
 	SagaHttp   *http = arg;
 
-	http->timer_at = timeout_ms < 0 ? -1 : monotonic_ms() + timeout_ms;
+	http->timer_at = timeout_ms < 0 ? -1 : saga_http_now_ms() + timeout_ms;
 	return 0;
 }
 
@@ -205,6 +170,7 @@ saga_http_create(int max_transfers)
 	return http;
 }
 
+/* The transfers of a list go, with what they hold; in_multi: libcurl has them. */
 static void
 free_transfers(SagaHttp *http, dlist_head *list, bool in_multi)
 {
@@ -218,6 +184,7 @@ free_transfers(SagaHttp *http, dlist_head *list, bool in_multi)
 	}
 }
 
+/* The users of a list's transfers learn that no answer will be told. */
 static void
 tell_aborted(dlist_head *list)
 {
@@ -250,6 +217,7 @@ park_resolving(SagaHttp *http, dlist_head *list)
 	}
 }
 
+/* Nothing of libcurl's is left to wait for: what libcurl has, and the struct itself, go. */
 static void
 free_http(SagaHttp *http)
 {
@@ -304,15 +272,6 @@ saga_http_descriptor(const SagaHttp *http)
 	return http->sockets.epoll;
 }
 
-/* Its time is over then. */
-static int64
-give_up_at(const SagaTransfer *transfer)
-{
-	if (transfer->wait == SAGA_WAIT_OWNER || transfer->wait == SAGA_WAIT_PROCESS)
-		return transfer->wait_until;
-	return Min(transfer->end_at, transfer->connect_by);
-}
-
 long
 saga_http_timeout_ms(const SagaHttp *http)
 {
@@ -322,37 +281,22 @@ saga_http_timeout_ms(const SagaHttp *http)
 	if (!dlist_is_empty(unconstify(dlist_head *, &http->finished)))
 		return 0;				/* there was no time to tell it */
 	dlist_foreach(iter, unconstify(dlist_head *, &http->active))
-		at = Min(at, give_up_at(dlist_container(SagaTransfer, node, iter.cur)));
-	dlist_foreach(iter, unconstify(dlist_head *, &http->waiting))
-	{
-		const SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
-
-		at = Min(at, Min(transfer->retry_at, give_up_at(transfer)));
-		if (http->resolvers_ended != saga_resolving_ended())
-			return 0;
-	}
+		at = Min(at, saga_transfer_give_up_at(dlist_container(SagaTransfer, node, iter.cur)));
+	at = Min(at, saga_waiting_at(http));
 	if (at == PG_INT64_MAX)
 		return -1;
-	return (long) Max(at - monotonic_ms(), 0);
+	return (long) Max(at - saga_http_now_ms(), 0);
 }
 
 /* ---------- starting and ending one ---------- */
 
+/* One whose handle was used before, or a new one; NULL: there is no memory. */
 static SagaTransfer *
 get_transfer(SagaHttp *http)
 {
 	if (!dlist_is_empty(&http->idle))
 		return dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->idle));
 	return saga_transfer_create();
-}
-
-static void
-set_times(SagaTransfer *transfer)
-{
-	int64		now = monotonic_ms();
-
-	transfer->end_at = now + transfer->request->timeout_ms;
-	transfer->connect_by = now + transfer->request->connect_timeout_ms;
 }
 
 bool
@@ -368,12 +312,13 @@ saga_http_start(SagaHttp *http, const SagaHttpRequest *request, SagaHttpUser *us
 		saga_transfer_free(transfer);
 		return false;
 	}
-	set_times(transfer);
+	saga_transfer_set_times(transfer);
 	dlist_push_tail(&http->active, &transfer->node);
 	http->nactive++;
 	return true;
 }
 
+/* Its answer was told: it may be used for another request, unless its resolver has not ended. */
 static void
 release_transfer(SagaHttp *http, SagaTransfer *transfer)
 {
@@ -387,118 +332,6 @@ release_transfer(SagaHttp *http, SagaTransfer *transfer)
 	}
 	saga_transfer_reset(transfer);
 	dlist_push_head(&http->idle, &transfer->node);
-}
-
-/* ---------- what could not begin ---------- */
-
-/* False: it has waited long enough. */
-static bool
-wait_again(SagaHttp *http, SagaTransfer *transfer)
-{
-	int64		now = monotonic_ms();
-
-	if (transfer->wait != SAGA_WAIT_NAME)
-	{
-		if (transfer->wait_until == 0)
-			transfer->wait_until = now + SAGA_WAIT_MS;
-		if (transfer->wait_until <= now)
-			return false;
-	}
-	/* a resolver that ends is seen at once; later is for what nobody tells */
-	transfer->retry_at = now + (transfer->wait == SAGA_WAIT_PROCESS ? SAGA_AGAIN_MS : 5 * SAGA_AGAIN_MS);
-	dlist_push_tail(&http->waiting, &transfer->node);
-	return true;
-}
-
-/* Those whose turn it may be are given to libcurl again. */
-static void
-try_waiting(SagaHttp *http)
-{
-	bool		ended = http->resolvers_ended != saga_resolving_ended();
-	int64		now = monotonic_ms();
-	dlist_mutable_iter iter;
-
-	http->resolvers_ended = saga_resolving_ended();
-	dlist_foreach_modify(iter, &http->waiting)
-	{
-		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
-
-		if (transfer->retry_at > now && !(ended && transfer->wait != SAGA_WAIT_PROCESS))
-			continue;
-		/* while it waited for us its time did not pass */
-		if (transfer->wait != SAGA_WAIT_NAME)
-			set_times(transfer);
-		if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
-		{
-			transfer->retry_at = now + SAGA_AGAIN_MS;
-			continue;
-		}
-		saga_transfer_again(transfer, transfer->connect_by - now);
-		dlist_delete(&transfer->node);
-		dlist_push_tail(&http->active, &transfer->node);
-	}
-}
-
-/* Those that have waited long enough, or whose time is over. */
-static void
-end_waiting(SagaHttp *http, int64 now)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &http->waiting)
-	{
-		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
-
-		if (give_up_at(transfer) > now)
-			continue;
-		if (transfer->wait == SAGA_WAIT_NAME)
-			saga_transfer_timed_out(transfer, transfer->end_at > now);
-		else
-			transfer->busy = true;
-		dlist_delete(&transfer->node);
-		dlist_push_tail(&http->finished, &transfer->node);
-	}
-}
-
-void
-saga_http_stop_waiting(SagaHttp *http)
-{
-	while (!dlist_is_empty(&http->waiting))
-	{
-		SagaTransfer *transfer = dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->waiting));
-
-		transfer->busy = true;
-		dlist_push_tail(&http->finished, &transfer->node);
-	}
-}
-
-/* Once in a while, and not from libcurl's frames. */
-static void
-log_waiting(const SagaHttp *http)
-{
-	int64		now = monotonic_ms();
-	dlist_iter	iter;
-
-	dlist_foreach(iter, unconstify(dlist_head *, &http->waiting))
-	{
-		const SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
-		int64	   *logged = &logged_at[transfer->wait];
-
-		if (transfer->wait == SAGA_WAIT_NAME || (*logged != 0 && now - *logged < SAGA_LOG_MS))
-			continue;
-		*logged = now;
-		if (transfer->wait == SAGA_WAIT_PROCESS)
-			ereport(LOG,
-					(errmsg("requests wait, as this process cannot begin them: %s", transfer->message),
-					 errdetail("They are tried again, and no attempt is counted."),
-					 errhint("The limits on open files, threads and memory of the server's operating system user may be too low.")));
-		else
-			ereport(LOG,
-					(errmsg("requests of the role with OID %u wait: too many host names are still being resolved",
-							transfer->owner),
-					 errdetail("They are tried again, and no attempt is counted."),
-					 errhint("Look for destinations whose host's name server does not answer.")));
-	}
 }
 
 /* ---------- the event loop's part ---------- */
@@ -523,7 +356,7 @@ collect(SagaHttp *http, SagaTransfer *transfer, CURLcode code)
 	if (transfer->resolved)
 	{
 		/* the name is in libcurl's cache now */
-		saga_transfer_again(transfer, transfer->connect_by - monotonic_ms());
+		saga_transfer_again(transfer, transfer->connect_by - saga_http_now_ms());
 		if (curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK)
 			return;
 		transfer->code = CURLE_OUT_OF_MEMORY;
@@ -531,13 +364,14 @@ collect(SagaHttp *http, SagaTransfer *transfer, CURLcode code)
 	dlist_delete(&transfer->node);
 	if (saga_transfer_must_wait(transfer))
 	{
-		if (wait_again(http, transfer))
+		if (saga_waiting_add(http, transfer))
 			return;
 		transfer->busy = true;
 	}
 	dlist_push_tail(&http->finished, &transfer->node);
 }
 
+/* Takes the transfers that libcurl has done with. */
 static void
 collect_finished(SagaHttp *http)
 {
@@ -589,14 +423,14 @@ continue_paused(SagaHttp *http)
 static void
 end_late(SagaHttp *http)
 {
-	int64		now = monotonic_ms();
+	int64		now = saga_http_now_ms();
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &http->active)
 	{
 		SagaTransfer *transfer = dlist_container(SagaTransfer, node, iter.cur);
 
-		if (give_up_at(transfer) > now || transfer->parked)
+		if (saga_transfer_give_up_at(transfer) > now || transfer->parked)
 			continue;
 		saga_transfer_timed_out(transfer, transfer->end_at > now);
 		if (transfer->resolving)
@@ -606,7 +440,7 @@ end_late(SagaHttp *http)
 		dlist_delete(&transfer->node);
 		dlist_push_tail(&http->finished, &transfer->node);
 	}
-	end_waiting(http, now);
+	saga_waiting_end(http, now);
 }
 
 /* A connection whose transfer is paused is one that nobody wants to hear of. */
@@ -654,6 +488,7 @@ serve_sockets(SagaHttp *http)
 	return n == lengthof(events);
 }
 
+/* Lets libcurl do what it can without waiting: its sockets, its timer, and what has ended of it. */
 static void
 serve(SagaHttp *http)
 {
@@ -662,7 +497,7 @@ serve(SagaHttp *http)
 
 	while (serve_sockets(http) && ++rounds < SAGA_SOCKET_ROUNDS)
 		;
-	if (http->timer_at >= 0 && http->timer_at <= monotonic_ms())
+	if (http->timer_at >= 0 && http->timer_at <= saga_http_now_ms())
 	{
 		http->timer_at = -1;
 		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -703,18 +538,18 @@ run_libcurl(SagaHttp *http)
 	reap_left();
 	block_signals(&save);
 	continue_paused(http);
-	try_waiting(http);
+	saga_waiting_try(http);
 	serve(http);
 	pause_full(http);
 	end_late(http);
 	restore_signals(&save);
-	http->attended_at = monotonic_ms();
+	http->attended_at = saga_http_now_ms();
 }
 
 void
 saga_http_attend(void)
 {
-	if (attended != NULL && attended->nactive > 0 && monotonic_ms() - attended->attended_at >= SAGA_ATTEND_MS)
+	if (attended != NULL && attended->nactive > 0 && saga_http_now_ms() - attended->attended_at >= SAGA_ATTEND_MS)
 		run_libcurl(attended);
 }
 
@@ -746,9 +581,9 @@ saga_http_run(SagaHttp *http)
 	int			n = 0;
 
 	run_libcurl(http);
-	log_waiting(http);
-	begun_at = monotonic_ms();
-	while (!dlist_is_empty(&http->finished) && monotonic_ms() - begun_at <= SAGA_TELL_MS)
+	saga_waiting_log(http);
+	begun_at = saga_http_now_ms();
+	while (!dlist_is_empty(&http->finished) && saga_http_now_ms() - begun_at <= SAGA_TELL_MS)
 	{
 		tell_finished(http, dlist_container(SagaTransfer, node, dlist_pop_head_node(&http->finished)));
 		n++;

@@ -107,11 +107,4 @@ extern int	saga_http_run(SagaHttp *http);
 /* Those that could not begin yet are told at once that they were not sent: the caller ends. */
 extern void saga_http_stop_waiting(SagaHttp *http);
 
-/*
- * The same as saga_http_run without telling answers, for this process's SagaHttp if it has
- * one: in the middle of long work, inside a transaction or not, so that
- * requests go on.  Raises nothing, and does nothing if it did just now.
- */
-extern void saga_http_attend(void);
-
 #endif							/* SAGA_NET_HTTP_H */

@@ -17,6 +17,7 @@
  */
 #define MAX_VALUES	50000
 
+/* json-c takes much memory for each value: are there more than it may be given? */
 static bool
 has_too_many(const char *text, size_t len)
 {
@@ -61,6 +62,7 @@ saga_json_parse(const char *text, size_t len, json_object **object)
 	return ok;
 }
 
+/* The text of a scalar, palloc'd; NULL: it is none, or has a NUL in it, or there is no memory. */
 static char *
 copy_scalar(json_object *value)
 {

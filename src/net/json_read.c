@@ -17,6 +17,7 @@ typedef struct Document
 	json_object *root;
 } Document;
 
+/* The context of a document goes, and with it what json-c has allocated. */
 static void
 put_document(void *arg)
 {

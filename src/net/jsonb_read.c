@@ -12,9 +12,9 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "net/http.h"
+#include "net/http_private.h"
 #include "net/json.h"
-#include "net/jsonb_read.h"
+#include "net/jsonb_read_private.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -53,6 +53,7 @@ skip_space(Reader *reader)
 
 /* ---------- scalars; false: it is none ---------- */
 
+/* Four hexadecimal digits; less than 0: there are others. */
 static int
 hex4(const char *p)
 {
@@ -115,6 +116,7 @@ read_unicode(Reader *reader, StringInfo out)
 	return true;
 }
 
+/* What follows a backslash.  False: it is no escape of JSON. */
 static bool
 read_escape(Reader *reader, StringInfo out)
 {
@@ -168,6 +170,7 @@ read_string(Reader *reader, JsonbValue *value)
 	return true;
 }
 
+/* Returns how many there were. */
 static int
 skip_digits(Reader *reader)
 {
@@ -199,6 +202,7 @@ read_exponent(Reader *reader)
 	return reader->hidden_digits <= MAX_HIDDEN_DIGITS;
 }
 
+/* A number as JSON writes it, with no zeroes in front. */
 static bool
 read_number(Reader *reader, JsonbValue *value)
 {
@@ -242,6 +246,7 @@ read_number(Reader *reader, JsonbValue *value)
 	return true;
 }
 
+/* False: something else is there. */
 static bool
 read_word(Reader *reader, const char *word)
 {
@@ -272,6 +277,7 @@ read_no_number(Reader *reader, JsonbValue *value)
 	return false;
 }
 
+/* Anything but an object or an array. */
 static bool
 read_scalar(Reader *reader, JsonbValue *value)
 {
@@ -304,6 +310,7 @@ breathe(Reader *reader)
 	saga_http_attend();
 }
 
+/* The name of a member, and its colon. */
 static bool
 read_key(Reader *reader)
 {
@@ -319,6 +326,7 @@ read_key(Reader *reader)
 	return true;
 }
 
+/* An object or an array begins.  False: too many are inside each other. */
 static bool
 open_container(Reader *reader)
 {
@@ -331,6 +339,7 @@ open_container(Reader *reader)
 	return true;
 }
 
+/* The innermost one ends; the outermost one is returned as the value. */
 static JsonbValue *
 close_container(Reader *reader)
 {
@@ -340,6 +349,7 @@ close_container(Reader *reader)
 	return pushJsonbValue(&reader->state, object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
 }
 
+/* Does the innermost object or array end here? */
 static bool
 is_end(const Reader *reader)
 {

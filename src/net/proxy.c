@@ -36,6 +36,7 @@ get_host(const char *url, char *host, size_t size)
 	return ok;
 }
 
+/* Is it this machine itself, as far as its name says? */
 static bool
 is_loopback(const char *host)
 {

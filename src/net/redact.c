@@ -45,6 +45,7 @@ typedef struct Redaction
 #define SAGA_LONGEST_ENTITY	10	/* &#x10FFFF; */
 #define SAGA_MAX_DECODED	MAX_MULTIBYTE_CHAR_LEN
 
+/* Its value; -1: it is none. */
 static int
 hex_digit(char c)
 {
@@ -72,6 +73,7 @@ hex_number(const char *p, const char *end, int n)
 	return value;
 }
 
+/* Writes a character in UTF-8, and returns its bytes; 0: there is no such character. */
 static int
 put_code_point(pg_wchar c, char *out)
 {
@@ -227,6 +229,7 @@ decode(const char *data, size_t len, char *result, size_t *result_len)
 
 /* ---------- searching ---------- */
 
+/* After so many bytes a search can be interrupted. */
 static void
 look_at_interrupts(Redaction *redaction, uint64 bytes)
 {
@@ -264,6 +267,7 @@ part_at_end(const SearchedText *text, const char *secret, size_t len)
 	return n;
 }
 
+/* Marks a secret wherever it stands in the text, and a part of it where the text is cut off. */
 static void
 search(Redaction *redaction, const SearchedText *text, const char *secret, size_t len)
 {
@@ -282,6 +286,7 @@ search(Redaction *redaction, const SearchedText *text, const char *secret, size_
 		memset(text->marks + text->len - part, true, part);
 }
 
+/* Marks one form of a secret in the text as it is, and in the text without its encodings. */
 static void
 search_form(Redaction *redaction, const char *secret)
 {
@@ -321,6 +326,7 @@ base64(const char *secret)
 	return out;
 }
 
+/* The order of secrets, so that each is searched for once. */
 static int
 by_bytes(const ListCell *a, const ListCell *b)
 {
@@ -329,6 +335,7 @@ by_bytes(const ListCell *a, const ListCell *b)
 
 /* ---------- both ---------- */
 
+/* Prepares the text, and if it has encodings, a copy without them. */
 static void
 start(Redaction *redaction, char *data, size_t len)
 {
@@ -375,6 +382,7 @@ mark_encoded(Redaction *redaction)
 	}
 }
 
+/* Writes stars over what was marked, and overwrites the copy. */
 static void
 finish(Redaction *redaction)
 {

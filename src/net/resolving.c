@@ -48,6 +48,7 @@ saga_resolving_set_max(int max)
 	max_names = max;
 }
 
+/* May one more name be resolved for this transfer?  If not, it is noted what it waits for. */
 static bool
 has_room(SagaTransfer *transfer)
 {

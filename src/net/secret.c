@@ -123,6 +123,7 @@ saga_secret_read_file(const char *path, int max_bytes, char **error)
 	return data;
 }
 
+/* The value of file:PATH, env:NAME or NAME; NULL and *error: it has none. */
 static char *
 read_reference(const char *ref, char **error)
 {

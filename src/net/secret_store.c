@@ -55,6 +55,7 @@ saga_secret_key_name(const char *key)
 	return slash != NULL ? slash + 1 : key;
 }
 
+/* A relcache invalidation: somebody has changed saga.secret. */
 static void
 relation_changed(Datum arg, Oid relid)
 {
@@ -62,6 +63,7 @@ relation_changed(Datum arg, Oid relid)
 		cache_valid = false;
 }
 
+/* NULL: nobody has asked for this secret yet. */
 static Entry *
 find(const char *name)
 {
@@ -77,6 +79,7 @@ find(const char *name)
 	return NULL;
 }
 
+/* The secret is kept in memory from now on; its value is read next. */
 static Entry *
 add(const char *name)
 {
@@ -89,6 +92,7 @@ add(const char *name)
 	return entry;
 }
 
+/* The old value is overwritten. */
 static void
 set_value(Entry *entry, const char *value)
 {
@@ -148,6 +152,7 @@ read_value(Entry *entry)
 	saga_rows_wipe(rows);
 }
 
+/* Reads the secrets that are missing, and all that are kept if one was changed. */
 static void
 load_all(List *missing)
 {

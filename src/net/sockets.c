@@ -51,6 +51,7 @@ get(SagaSockets *sockets, int fd)
 	return &sockets->sockets[fd];
 }
 
+/* Changes what the epoll set waits for on a socket. */
 static bool
 control(SagaSockets *sockets, int op, int fd, uint32 events)
 {

@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "net/jsonb_read.h"
+#include "net/jsonb_read_private.h"
 #include "utils/builtins.h"
 
 /* saga_test_jsonb_read(text) returns jsonb; NULL: it is no JSON. */

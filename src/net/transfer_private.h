@@ -1,6 +1,6 @@
 /*
  * transfer_private.h
- *		One request of an SagaHttp and its answer, as libcurl has it.
+ *		One request of a SagaHttp and its answer, as libcurl has it.
  */
 #ifndef SAGA_NET_TRANSFER_PRIVATE_H
 #define SAGA_NET_TRANSFER_PRIVATE_H
@@ -67,10 +67,24 @@ typedef struct SagaTransfer
 	char		message[CURL_ERROR_SIZE];
 } SagaTransfer;
 
-/* None of them raises.  NULL: no memory. */
+/* Nothing of all this raises. */
+
+/* ---------- once.c ---------- */
+
+/* May a byte of it have left, so that libcurl must not send it again?  Notes it, if so. */
+extern bool saga_transfer_has_left(SagaTransfer *transfer);
+
+/* ---------- what libcurl is told (transfer_options.c) ---------- */
+
+/* All that it has to know of the transfer's request.  False: it cannot be sent. */
+extern bool saga_transfer_set_options(SagaTransfer *transfer);
+
+/* ---------- from its beginning to its end (transfer.c) ---------- */
+
+/* NULL: no memory. */
 extern SagaTransfer *saga_transfer_create(void);
 
-/* Everything that libcurl has to know of it.  False: it cannot be sent. */
+/* A request of a user begins with it.  False: it cannot be sent. */
 extern bool saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, SagaHttpUser *user);
 
 /* What became of it; the texts stay the transfer's. */
@@ -78,9 +92,6 @@ extern void saga_transfer_answer(SagaTransfer *transfer, SagaHttpAnswer *answer)
 
 /* It asked for that: nothing more of it is read until it may go on. */
 extern void saga_transfer_pause(SagaTransfer *transfer);
-
-/* May a byte of it have left, so that libcurl must not send it again?  Notes it, if so. */
-extern bool saga_transfer_has_left(SagaTransfer *transfer);
 
 /* One that is paused: may it go on? */
 extern bool saga_transfer_may_continue(SagaTransfer *transfer);

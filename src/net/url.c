@@ -65,6 +65,7 @@ separator_length(const char *p)
 	return 0;
 }
 
+/* Is one of the path's segments "." or "..", however it is written? */
 static bool
 has_dot_segment(const char *path, const char *end)
 {
@@ -123,6 +124,7 @@ saga_url_check_path(const char *text, SagaTemplateCheck templates)
 	return templates != NULL ? templates(text) : NULL;
 }
 
+/* NULL, or what is wrong with it. */
 static const char *
 parse_port(const char *p, const char *end, SagaUrl *url)
 {
@@ -144,6 +146,7 @@ parse_port(const char *p, const char *end, SagaUrl *url)
 	return NULL;
 }
 
+/* The host and the port; NULL, or what is wrong with them. */
 static const char *
 parse_authority(const char *p, const char *end, SagaUrl *url)
 {

@@ -29,12 +29,14 @@ typedef struct XmlState
 	bool		known;			/* the root is one of SNS's */
 } XmlState;
 
+/* The element around the one that is being read. */
 static const char *
 parent_name(XmlState *state)
 {
 	return state->depth >= 2 ? state->names[state->depth - 2] : "";
 }
 
+/* One more entry of the answer; NULL: there are more than were sent. */
 static SagaSnsEntry *
 add_entry(XmlState *state)
 {
@@ -43,6 +45,7 @@ add_entry(XmlState *state)
 	return &state->answer->entries[state->answer->nentries++];
 }
 
+/* Of an answer of SNS: an element begins. */
 static void XMLCALL
 start_element(void *arg, const XML_Char *name, const XML_Char **attributes)
 {
@@ -68,6 +71,7 @@ start_element(void *arg, const XML_Char *name, const XML_Char **attributes)
 	}
 }
 
+/* Text, of which so much is kept. */
 static void XMLCALL
 character_data(void *arg, const XML_Char *text, int len)
 {
@@ -78,6 +82,7 @@ character_data(void *arg, const XML_Char *text, int len)
 	state->text_len += n;
 }
 
+/* A member of an entry. */
 static void
 set_entry_field(SagaSnsEntry *entry, const char *name, const char *text)
 {
@@ -95,6 +100,7 @@ set_entry_field(SagaSnsEntry *entry, const char *name, const char *text)
 		entry->sender_fault = strcmp(text, "true") == 0;
 }
 
+/* An element has ended: its text is kept if it is one that is known. */
 static void XMLCALL
 end_element(void *arg, const XML_Char *name)
 {
@@ -125,6 +131,7 @@ start_doctype(void *arg, const XML_Char *name, const XML_Char *sysid, const XML_
 	XML_StopParser(*(XML_Parser *) arg, XML_FALSE);
 }
 
+/* Runs expat over the whole text.  False: it is not XML, or too deep, or has a document type. */
 static bool
 parse(XML_Parser *parser, const char *text, size_t len, XML_StartElementHandler start,
 	  XML_EndElementHandler end, XML_CharacterDataHandler data)
@@ -132,7 +139,7 @@ parse(XML_Parser *parser, const char *text, size_t len, XML_StartElementHandler 
 	bool		ok;
 
 	/* what was converted may still say what it was in before */
-	if (len > INT_MAX || (*parser = XML_ParserCreate(saga_is_utf8(text, len) ? "UTF-8" : NULL)) == NULL)
+	if (len > INT_MAX || (*parser = XML_ParserCreate(saga_charset_is_utf8(text, len) ? "UTF-8" : NULL)) == NULL)
 		return false;
 	XML_SetUserData(*parser, parser);
 	XML_SetElementHandler(*parser, start, end);
@@ -167,6 +174,7 @@ typedef struct StsState
 	bool		known;
 } StsState;
 
+/* Of an answer of STS: the text of this element goes into its field, at once, so that no copy is left. */
 static void
 choose_field(StsState *state)
 {
@@ -201,6 +209,7 @@ choose_field(StsState *state)
 	}
 }
 
+/* Of an answer of STS: an element begins. */
 static void XMLCALL
 start_sts_element(void *arg, const XML_Char *name, const XML_Char **attributes)
 {
@@ -218,6 +227,7 @@ start_sts_element(void *arg, const XML_Char *name, const XML_Char **attributes)
 	choose_field(state);
 }
 
+/* Text, for the field that was chosen. */
 static void XMLCALL
 sts_character_data(void *arg, const XML_Char *text, int len)
 {
@@ -234,6 +244,7 @@ sts_character_data(void *arg, const XML_Char *text, int len)
 	state->field[state->len] = '\0';
 }
 
+/* The element has ended, and with it its text. */
 static void XMLCALL
 end_sts_element(void *arg, const XML_Char *name)
 {

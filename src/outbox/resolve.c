@@ -127,7 +127,7 @@ static SagaDestination *
 find_covering(SagaDestinationKind kind, const char *text, const SagaUrl *url, Oid role,
 			  SagaDestination **other)
 {
-	List	   *owners = lcons_oid(role, saga_owner_path(role));
+	List	   *owners = lcons_oid(role, saga_name_owner_path(role));
 	SagaDestination *found = NULL;
 	ListCell   *lc;
 	ListCell   *lc2;

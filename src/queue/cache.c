@@ -272,8 +272,8 @@ saga_queue_by_owner(Oid owner, const char *name)
 		entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
 	}
 	if (entry && entry->queue == NULL)
-		saga_missing_is_cached = true;
-	if (entry && (entry->queue != NULL || !saga_ask_for_missing))
+		saga_name_missing_is_cached = true;
+	if (entry && (entry->queue != NULL || !saga_name_ask_for_missing))
 		return entry->queue;
 	into = cache;
 	queue = load_by_name(owner, name);

@@ -84,6 +84,7 @@ typedef struct Incoming
 	const char *cause;
 } Incoming;
 
+/* A text as a JSON string. */
 static Jsonb *
 text_document(char *text)
 {
@@ -95,12 +96,14 @@ text_document(char *text)
 	return JsonbValueToJsonb(&value);
 }
 
+/* A text that came from elsewhere, as the database can hold it. */
 static char *
 foreign(const char *text)
 {
 	return saga_foreign_text(text, strlen(text), SIZE_MAX);
 }
 
+/* The attributes of a message become headers. */
 static void
 push_attributes(JsonbParseState **state, const SagaSqsMessage *message)
 {
@@ -147,6 +150,7 @@ envelope(const SagaSource *source, const Incoming *in, const char *text)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* The headers of a message of a plain queue. */
 static Jsonb *
 make_headers(const SagaSource *source, const Incoming *in)
 {
@@ -158,6 +162,7 @@ make_headers(const SagaSource *source, const Incoming *in)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* When the message was sent, as SQS says; 0: not known. */
 static TimestampTz
 sent_at(const SagaSqsMessage *message)
 {
@@ -256,6 +261,7 @@ static SagaStatement seen_fifo_stmt = {
 	"WHERE s.seen_at NOT BETWEEN excluded.seen_at - interval '5 minutes' AND excluded.seen_at + interval '5 minutes'"
 };
 
+/* The id by which a message is recognised when it comes again. */
 static char *
 dedup_id(const SagaSqsMessage *message)
 {
@@ -353,6 +359,7 @@ mark_seen(const SagaSource *source, Incoming *in, int n, TimestampTz now)
 
 /* ---------- in ---------- */
 
+/* What cannot be a message of the queue becomes a dead letter. */
 static void
 bury(const SagaQueue *queue, const Incoming *in)
 {
@@ -393,6 +400,7 @@ static SagaStatement count_up_stmt = {
 	"dead = s.dead + excluded.dead, last_received_at = excluded.last_received_at"
 };
 
+/* Counts what came, for saga.sources. */
 static void
 count_up(const SagaSource *source, int n, const SagaAccepted *accepted, TimestampTz now)
 {

@@ -26,31 +26,6 @@
 #define BACKOFF_MAX_MS		60000
 #define SETTLE_MIN			8	/* deletes and extensions that are outstanding while more is received; or twice as many as receives */
 
-void
-saga_source_count_error(void)
-{
-	if (saga_my_proc != NULL)
-		pg_atomic_fetch_add_u64(&saga_my_proc->errors, 1);
-}
-
-TimestampTz
-saga_source_after_ms(int64 ms)
-{
-	return TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
-}
-
-/* Doubled each time, and anything from half of it to the whole. */
-int64
-saga_source_backoff_ms(int failures, int64 min_ms, int64 max_ms)
-{
-	int64		delay = Min(max_ms, min_ms << Min(failures, 16));
-	uint32		random = 0;
-
-	if (!pg_strong_random(&random, sizeof(random)))
-		return delay;
-	return delay / 2 + (int64) (delay / 2 * (random / (double) PG_UINT32_MAX));
-}
-
 SagaIntake *
 saga_intake_new(MemoryContext context)
 {
@@ -104,6 +79,7 @@ saga_intake_set_error(SagaReceiver *receiver, SagaIntake *intake, const char *er
 				(errmsg("source \"%s\" cannot go on: %s", intake->source->name, error)));
 }
 
+/* How the source is doing, as saga.sources shows it. */
 static const char *
 state_of(const SagaIntake *intake)
 {
@@ -200,6 +176,7 @@ saga_intake_tell(SagaReceiver *receiver, SagaIntake *intake)
 
 /* ---------- receiving ---------- */
 
+/* So many more of its receives are in flight, of its owner and of all; or fewer, if n is negative. */
 static void
 count_receives(SagaReceiver *receiver, SagaIntake *intake, SagaSourceOwner *owner, int n)
 {
@@ -208,6 +185,7 @@ count_receives(SagaReceiver *receiver, SagaIntake *intake, SagaSourceOwner *owne
 	owner->account->requests += n;	/* the source may have another owner now */
 }
 
+/* Nothing more is received before a pause, which grows with each failure. */
 static void
 receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error, bool renewed)
 {
@@ -272,24 +250,9 @@ saga_intake_read(SagaReceiver *receiver, SagaIntake *intake)
 	dlist_push_tail(&intake->received, &request->node);
 }
 
-/* saga_source_answer_fn */
-static void
-answered(SagaSourceRequest *request, const char *error, void *arg)
-{
-	SagaReceiver *receiver = arg;
-
-	dlist_delete(&request->node);
-	if (request->action == SAGA_SOURCE_RECEIVE)
-	{
-		request->hidden_until = saga_source_after_ms((int64) request->source->visibility_s * 1000);
-		dlist_push_tail(&request->intake->answers, &request->node);
-	}
-	else
-		saga_receiver_settled(receiver, request, error);
-}
-
 SagaSourceRequest *
-saga_intake_request(SagaReceiver *receiver, SagaIntake *intake, SagaSource *source, SagaSourceAction action)
+saga_intake_request(SagaReceiver *receiver, SagaIntake *intake, SagaSource *source, SagaSourceAction action,
+					SagaSourceAnswered answered)
 {
 	SagaSourceRequest *request = saga_source_request_new(receiver->context, source, action);
 
@@ -326,10 +289,19 @@ saga_intake_may_receive(const SagaReceiver *receiver, const SagaIntake *intake, 
 		saga_source_owner_may_receive(receiver, intake->owner);
 }
 
+/* The SagaSourceAnswered of receives: an answer is read when its owner has time. */
+static void
+receive_answered(SagaSourceRequest *request, const char *error, void *arg)
+{
+	dlist_delete(&request->node);
+	request->hidden_until = saga_source_after_ms((int64) request->source->visibility_s * 1000);
+	dlist_push_tail(&request->intake->answers, &request->node);
+}
+
 void
 saga_intake_receive(SagaReceiver *receiver, SagaIntake *intake)
 {
-	SagaSourceRequest *request = saga_intake_request(receiver, intake, intake->source, SAGA_SOURCE_RECEIVE);
+	SagaSourceRequest *request = saga_intake_request(receiver, intake, intake->source, SAGA_SOURCE_RECEIVE, receive_answered);
 	SagaReadiness readiness;
 	char	   *error;
 

@@ -39,6 +39,7 @@ PG_FUNCTION_INFO_V1(saga_drop_source);
 /* This transaction changed saga.source. Reset at its end. */
 static bool changed = false;
 
+/* Whoever serves sources learns that one was changed, when it can see that. */
 static void
 tell_commit(void)
 {
@@ -47,6 +48,7 @@ tell_commit(void)
 	changed = false;
 }
 
+/* A prepared transaction tells of the change when it commits; one that aborts has changed nothing. */
 static void
 xact_callback(XactEvent event, void *arg)
 {
@@ -98,6 +100,7 @@ saga_source_exists(int32 source_id)
 	return saga_run(&by_id_stmt, saga_param_int4("source_id", source_id)) > 0;
 }
 
+/* Stored settings that cannot be read any longer: the source is left out. */
 static void
 warn(const SagaSource *source, const char *path, const char *error)
 {
@@ -155,6 +158,7 @@ saga_source_try_lock(int32 source_id)
 
 /* ---------- SQL ---------- */
 
+/* Raises for a name that a new source cannot have. */
 static void
 check_name(const char *name)
 {
@@ -334,6 +338,7 @@ static SagaStatement drop_stmts[] = {
 	{.sql = "DELETE FROM saga.source WHERE source_id = $source_id"}
 };
 
+/* SagaObjectLookup, for names of sources. */
 static bool
 look_up_source(Oid owner, const char *name, SagaObject *object)
 {
@@ -371,6 +376,7 @@ saga_source_init(void)
 	saga_after_commit(tell_commit);
 }
 
+/* The id of the source that the caller means by a name; raises if there is none that he has a right on. */
 static int32
 get(const char *name, int rights)
 {
@@ -419,6 +425,7 @@ lock_own(const char *name, LOCKMODE mode)
 	}
 }
 
+/* Raises: a name is taken. */
 static void
 complain_exists(const char *name)
 {
@@ -447,6 +454,7 @@ insert_source(const char *name, const char *kind, Oid owner, int32 queue_id, boo
 	return id;
 }
 
+/* Makes a source from the arguments of saga.create_source, and returns its id. */
 static int32
 create_source(FunctionCallInfo fcinfo, Oid owner)
 {
@@ -547,6 +555,7 @@ saga_set_source_owner(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Of both saga.pause_source and saga.resume_source. */
 static void
 set_paused(const char *name, bool paused)
 {

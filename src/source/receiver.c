@@ -1,7 +1,7 @@
 /*
  * receiver.c
  *		The event loop of the sources.  What it does for each owner is in
- *		share.c, for one source in intake.c and settle.c.
+ *		turn.c and share.c, for one source in intake.c and settle.c.
  *
  * Whatever raises leaves each request in one list, so the next turn goes on
  * from there.  No transaction is open while the network is waited for.
@@ -28,38 +28,6 @@
 #define RELOAD_MS		200		/* between two readings of all sources */
 #define RELOAD_PAUSE	10		/* and so many times as long as one takes */
 
-/* ---------- transactions ---------- */
-
-/* What is deleted at the service must be here for good. */
-void
-saga_receiver_begin(SagaReceiver *receiver)
-{
-	Assert(!IsTransactionState());
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	/* whatever the role's and the database's defaults are */
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
-	XactDeferrable = false;
-	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
-		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "receiving");
-	saga_extension_lock();
-	MemoryContextSwitchTo(receiver->work);
-}
-
-void
-saga_receiver_commit(SagaReceiver *receiver)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	(void) pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-	MemoryContextSwitchTo(receiver->work);
-}
-
 /* ---------- the list of sources ---------- */
 
 /* Among the first n, which are in the order of their ids. */
@@ -84,6 +52,7 @@ find(SagaReceiver *receiver, int n, int32 source_id)
 	return NULL;
 }
 
+/* A source as it was just read from the table: it is served from now on, or goes on with other settings. */
 static void
 serve(SagaReceiver *receiver, int nold, SagaSource *source)
 {
@@ -99,6 +68,7 @@ serve(SagaReceiver *receiver, int nold, SagaSource *source)
 	saga_intake_serve_as(intake, source, owner);
 }
 
+/* The order of the list of intakes. */
 static int
 compare_ids(const ListCell *a, const ListCell *b)
 {
@@ -188,6 +158,7 @@ forget_stopped(SagaReceiver *receiver)
 
 /* ---------- turns ---------- */
 
+/* Frees the requests that the last turn was done with. */
 static void
 free_finished(SagaReceiver *receiver)
 {
@@ -219,12 +190,14 @@ step(SagaReceiver *receiver)
 	return n;
 }
 
+/* Moves a time to an earlier one. */
 static void
 earlier(TimestampTz *wake_at, TimestampTz at)
 {
 	*wake_at = Min(*wake_at, at);
 }
 
+/* When something is to be done for this source, whatever the network brings. */
 static TimestampTz
 intake_wakes_at(const SagaReceiver *receiver, SagaIntake *intake)
 {
@@ -265,6 +238,7 @@ pending_wakes_at(const SagaReceiver *receiver, const SagaSourceOwner *owner)
 	return wake_at;
 }
 
+/* How long to wait at most: until something is to be done, or libcurl has to be called. */
 static long
 wait_time(SagaReceiver *receiver, long timeout_ms)
 {
@@ -288,6 +262,7 @@ wait_time(SagaReceiver *receiver, long timeout_ms)
 	return timeout_ms;
 }
 
+/* Waits for the network, for whoever wakes this process, or for the time to do something. */
 static void
 wait_for_work(SagaReceiver *receiver, long timeout_ms)
 {
@@ -307,7 +282,7 @@ wait_for_work(SagaReceiver *receiver, long timeout_ms)
 }
 
 SagaReceiver *
-saga_receiver_create(MemoryContext context)
+saga_source_receiver_create(MemoryContext context)
 {
 	SagaReceiver *receiver = MemoryContextAllocZero(context, sizeof(SagaReceiver));
 
@@ -321,7 +296,7 @@ saga_receiver_create(MemoryContext context)
 }
 
 bool
-saga_receiver_turn(SagaReceiver *receiver, long timeout_ms)
+saga_source_receiver_turn(SagaReceiver *receiver, long timeout_ms)
 {
 	MemoryContext old = CurrentMemoryContext;
 	int			done = step(receiver);
@@ -338,7 +313,7 @@ saga_receiver_turn(SagaReceiver *receiver, long timeout_ms)
  * for ever: then the process begins anew, and messages come again.
  */
 bool
-saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
+saga_source_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
 {
 	SagaIntake *intake = receiver->current;
 

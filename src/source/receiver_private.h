@@ -82,9 +82,14 @@ struct SagaReceiver
 	dlist_head	finished;		/* to be freed */
 };
 
-/* receiver.c: a transaction of the process, its work in receiver->work */
+/* receiver_common.c: a transaction of the process, its work in receiver->work */
 extern void saga_receiver_begin(SagaReceiver *receiver);
 extern void saga_receiver_commit(SagaReceiver *receiver);
+
+/* Anything from half of the delay to the whole, which is doubled with each failure. */
+extern int64 saga_source_backoff_ms(int failures, int64 min_ms, int64 max_ms);
+extern TimestampTz saga_source_after_ms(int64 ms);	/* of the monotonic clock */
+extern void saga_source_count_error(void);	/* that saga.workers shows for this process */
 
 /* share.c: how much of the process an owner has */
 extern SagaSourceOwner *saga_source_owner(SagaReceiver *receiver, Oid role);
@@ -93,9 +98,6 @@ extern bool saga_source_owner_may_settle(const SagaReceiver *receiver, const Sag
 extern void saga_source_hold_memory(SagaReceiver *receiver);
 extern bool saga_source_owner_has_time(const SagaSourceOwner *owner);
 extern bool saga_source_owner_may_log(SagaSourceOwner *owner);
-extern int	saga_source_start_receives(SagaReceiver *receiver);
-extern int	saga_source_start_pending(SagaReceiver *receiver);
-extern int	saga_source_serve_owners(SagaReceiver *receiver);
 
 /* intake.c: each a step that does not wait */
 extern SagaIntake *saga_intake_new(MemoryContext context);
@@ -109,6 +111,17 @@ extern void saga_intake_look(SagaReceiver *receiver, SagaIntake *intake);
 extern bool saga_intake_may_receive(const SagaReceiver *receiver, const SagaIntake *intake, TimestampTz now);
 extern void saga_intake_receive(SagaReceiver *receiver, SagaIntake *intake);
 
+/* In a transaction: the queue that the source's messages go to; NULL: there is a problem, which is noted. */
+extern const SagaQueue *saga_intake_find_target(SagaReceiver *receiver, SagaIntake *intake);
+extern void saga_intake_note(SagaReceiver *receiver, SagaIntake *intake);
+
+/* No receive before that, doubled each time that nothing new came. */
+extern void saga_intake_came(SagaIntake *intake, bool anything_new);
+
+/* A request of a source, which is not started yet; whoever asks is told of its answer. */
+extern SagaSourceRequest *saga_intake_request(SagaReceiver *receiver, SagaIntake *intake, SagaSource *source,
+											  SagaSourceAction action, SagaSourceAnswered answered);
+
 /* settle.c: what was received is committed, and deleted or hidden for longer */
 extern void saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake);
 extern void saga_intake_extend(SagaReceiver *receiver, SagaIntake *intake, TimestampTz now);
@@ -117,19 +130,10 @@ extern TimestampTz saga_intake_extend_at(SagaIntake *intake);
 /* A delete or an extension has had its answer, or could not be started. */
 extern void saga_receiver_settled(SagaReceiver *receiver, SagaSourceRequest *request, const char *error);
 
-/* In a transaction: the queue that the source's messages go to; NULL: there is a problem, which is noted. */
-extern const SagaQueue *saga_intake_find_target(SagaReceiver *receiver, SagaIntake *intake);
-extern void saga_intake_note(SagaReceiver *receiver, SagaIntake *intake);
+/* turn.c: each returns how much was done */
+extern int	saga_source_start_receives(SagaReceiver *receiver);
+extern int	saga_source_start_pending(SagaReceiver *receiver);
+extern int	saga_source_serve_owners(SagaReceiver *receiver);
 
-/* No receive before that, doubled each time that nothing new came. */
-extern void saga_intake_came(SagaIntake *intake, bool anything_new);
-
-extern SagaSourceRequest *saga_intake_request(SagaReceiver *receiver, SagaIntake *intake, SagaSource *source,
-											  SagaSourceAction action);
-
-/* Anything from half of the delay to the whole, which is doubled with each failure. */
-extern int64 saga_source_backoff_ms(int failures, int64 min_ms, int64 max_ms);
-extern TimestampTz saga_source_after_ms(int64 ms);
-extern void saga_source_count_error(void);
 
 #endif							/* SAGA_RECEIVER_PRIVATE_H */

@@ -53,6 +53,7 @@ saga_source_release(SagaSource *source)
 		MemoryContextDelete(source->context);
 }
 
+/* What was sent is overwritten, as far as it holds secrets. */
 static void
 forget_secrets(SagaSourceRequest *request)
 {
@@ -88,6 +89,7 @@ saga_source_request_free(SagaSourceRequest *request)
 
 /* ---------- starting ---------- */
 
+/* What SQS is asked, as JSON. */
 static char *
 make_body(const SagaSourceRequest *request)
 {
@@ -108,6 +110,7 @@ make_body(const SagaSourceRequest *request)
 
 static void finished(SagaHttpUser *user, const SagaHttpAnswer *answer);
 
+/* All that the request needs but its signature. */
 static void
 set_parts(SagaSourceRequest *request)
 {
@@ -221,6 +224,7 @@ check_messages(const SagaSourceRequest *request)
 	return NULL;
 }
 
+/* The messages of an answer; NULL, or an error. */
 static const char *
 read_messages(SagaSourceRequest *request)
 {
@@ -256,6 +260,7 @@ saga_source_request_read(SagaSourceRequest *request)
 	return error;
 }
 
+/* Keeps what the transfer is about to release. */
 static void
 copy_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
 {
@@ -273,6 +278,7 @@ copy_answer(SagaSourceRequest *request, const SagaHttpAnswer *http)
 	request->body[http->body_len] = '\0';
 }
 
+/* SagaHttpUser.finished: a receive is read later, the others at once. */
 static void
 finished(SagaHttpUser *user, const SagaHttpAnswer *answer)
 {

@@ -27,29 +27,7 @@
 
 /* ---------- deleting, hiding for longer ---------- */
 
-/* For the messages of a receive from one to before another. */
-static void
-request_for(SagaReceiver *receiver, SagaIntake *intake, const SagaSourceRequest *receive, SagaSourceAction action,
-			int from, int to)
-{
-	SagaSourceRequest *request = NULL;
-	int			i;
-
-	for (i = from; i < to; i++)
-	{
-		if (action == SAGA_SOURCE_DELETE && !receive->messages[i].settled)
-			continue;
-		if (request == NULL || request->nreceipts == SAGA_SNS_MAX_ENTRIES)
-		{
-			request = saga_intake_request(receiver, intake, receive->source, action);
-			dlist_push_tail(&request->owner->pending, &request->node);
-			request->owner->npending++;
-			intake->outstanding++;
-		}
-		request->receipts[request->nreceipts++] = MemoryContextStrdup(request->context, receive->messages[i].receipt);
-	}
-}
-
+/* The request has had its answer, and is freed in the next turn. */
 static void
 finish(SagaReceiver *receiver, SagaSourceRequest *request)
 {
@@ -102,8 +80,40 @@ saga_receiver_settled(SagaReceiver *receiver, SagaSourceRequest *request, const 
 	finish(receiver, request);
 }
 
+/* The SagaSourceAnswered of deletes and extensions. */
+static void
+settle_answered(SagaSourceRequest *request, const char *error, void *arg)
+{
+	dlist_delete(&request->node);
+	saga_receiver_settled(arg, request, error);
+}
+
+/* For the messages of a receive from one to before another. */
+static void
+request_for(SagaReceiver *receiver, SagaIntake *intake, const SagaSourceRequest *receive, SagaSourceAction action,
+			int from, int to)
+{
+	SagaSourceRequest *request = NULL;
+	int			i;
+
+	for (i = from; i < to; i++)
+	{
+		if (action == SAGA_SOURCE_DELETE && !receive->messages[i].settled)
+			continue;
+		if (request == NULL || request->nreceipts == SAGA_SNS_MAX_ENTRIES)
+		{
+			request = saga_intake_request(receiver, intake, receive->source, action, settle_answered);
+			dlist_push_tail(&request->owner->pending, &request->node);
+			request->owner->npending++;
+			intake->outstanding++;
+		}
+		request->receipts[request->nreceipts++] = MemoryContextStrdup(request->context, receive->messages[i].receipt);
+	}
+}
+
 /* ---------- committing ---------- */
 
+/* What a message counts, of what one commit may take. */
 static size_t
 message_bytes(const SagaSqsMessage *message)
 {
@@ -172,6 +182,7 @@ give_up(SagaReceiver *receiver, SagaIntake *intake)
 	intake->accept_tries = ACCEPT_WHOLE_TRIES;
 }
 
+/* Counts a commit of n messages, for saga.workers. */
 static void
 count_done(int n)
 {

@@ -13,18 +13,18 @@
 
 typedef struct SagaReceiver SagaReceiver;
 
-extern SagaReceiver *saga_receiver_create(MemoryContext context);
+extern SagaReceiver *saga_source_receiver_create(MemoryContext context);
 
 /*
  * One turn of the event loop: never returns before something happened, the
  * latch was set (it is reset then) or timeout_ms passed.  Sets and clears
  * "sleeping" of saga_my_proc.  False: there is no source to be served.
- * When a turn raises, abort the transaction, tell saga_receiver_failed, and
+ * When a turn raises, abort the transaction, tell saga_source_receiver_failed, and
  * call it again.  It returns true when one source was concerned, which is not
  * tried again at once.
  */
-extern bool saga_receiver_turn(SagaReceiver *receiver, long timeout_ms);
-extern bool saga_receiver_failed(SagaReceiver *receiver, const ErrorData *error);
+extern bool saga_source_receiver_turn(SagaReceiver *receiver, long timeout_ms);
+extern bool saga_source_receiver_failed(SagaReceiver *receiver, const ErrorData *error);
 
 extern void saga_source_init(void); /* from _PG_init: registers the look-up of names */
 

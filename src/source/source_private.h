@@ -100,7 +100,7 @@ typedef struct SagaSourceRequest SagaSourceRequest;
  * Told the answer; error NULL: it is a good one.  The request is freed
  * afterwards.  That of a receive is read later: it may be large.
  */
-typedef void (*saga_source_answer_fn) (SagaSourceRequest *request, const char *error, void *arg);
+typedef void (*SagaSourceAnswered) (SagaSourceRequest *request, const char *error, void *arg);
 
 struct SagaSourceRequest
 {
@@ -122,7 +122,7 @@ struct SagaSourceRequest
 	char	   *receipts[SAGA_SNS_MAX_ENTRIES];
 	int			tries;
 	TimestampTz start_at;		/* not before */
-	saga_source_answer_fn answered;
+	SagaSourceAnswered answered;
 	void	   *arg;
 
 	/* of a receive, until it is read */

@@ -22,7 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "worker/pool.h"
+#include "worker/pool_private.h"
 #include "worker/procs_private.h"
 
 #define TIMERS_MS			50	/* for timers, before everything else has its turn */
@@ -45,20 +45,22 @@ leave_without_extension(void)
 	proc_exit(0);
 }
 
+/* A transaction that has the extension; without it the process ends. */
 static void
 begin_work(void)
 {
-	saga_begin();
-	if (!saga_extension_try_lock())
+	saga_proc_begin_transaction();
+	if (!saga_proc_try_lock_extension())
 		leave_without_extension();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
+/* Commits it. */
 static void
 end_work(void)
 {
 	PopActiveSnapshot();
-	saga_commit();
+	saga_proc_commit();
 }
 
 /* Another coordinator of this database that was here before us, started by an earlier launcher. */
@@ -83,6 +85,7 @@ is_second(void)
 	return second;
 }
 
+/* Answers the launcher's question whether this database has the extension. */
 static void
 tell_launcher(const SagaProcArgs *args, SagaProbeResult result)
 {
@@ -107,7 +110,7 @@ leave_if_extension_gone(void)
 	}
 	if (noted)
 		return;
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 		leave_without_extension();
 	/* created again since: all that is known of its queues is gone */
 	slot = saga_my_database();
@@ -187,6 +190,7 @@ sweep(SagaDatabaseSlot *slot)
 	return at;
 }
 
+/* The sweep has raised: it has its pause. */
 static bool
 sweep_failed(void)
 {
@@ -231,7 +235,7 @@ fire_timers(SagaDatabaseSlot *slot)
 	}
 }
 
-/* Whoever decides on a call outside looks by himself, too. */
+/* A step of the turn, once: whoever decides on a call outside looks by himself, too. */
 static TimestampTz
 note_takeover(SagaDatabaseSlot *slot)
 {
@@ -247,6 +251,7 @@ note_takeover(SagaDatabaseSlot *slot)
 	return DT_NOEND;
 }
 
+/* A step of the turn: tables are cleaned when it is time. */
 static TimestampTz
 retention(SagaDatabaseSlot *slot)
 {
@@ -259,6 +264,7 @@ retention(SagaDatabaseSlot *slot)
 	return saga_retention_next();
 }
 
+/* A step of the turn: workers, publishers and sources. */
 static TimestampTz
 serve_pool(SagaDatabaseSlot *slot)
 {
@@ -318,6 +324,7 @@ own_slot(void)
 	return &slot;
 }
 
+/* Runs one step of the turn: whatever raises in it delays this step alone. */
 static TimestampTz
 run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 {
@@ -333,7 +340,7 @@ run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = saga_recover(context);
+		ErrorData  *error = saga_proc_recover(context);
 		long		max_ms = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? LOCK_TROUBLE_MAX_MS : TROUBLE_MAX_MS;
 		long		pause = Min(max_ms, TROUBLE_MIN_MS << Min(steps[i].failures, 10));
 
@@ -378,6 +385,7 @@ turn(MemoryContext context)
 	return (long) Min((next - now) / 1000 + 1, WAIT_MAX_MS);
 }
 
+/* The turns, until nobody needs a coordinator here. */
 static void
 loop(void)
 {
@@ -403,7 +411,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			(void) saga_recover(context);
+			(void) saga_proc_recover(context);
 			timeout = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
 			/* undoing what it did has woken us */
@@ -426,7 +434,7 @@ saga_coordinator_main(Datum arg)
 
 	if (is_second())
 		proc_exit(0);
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 	{
 		SagaDatabaseSlot *slot = saga_database_slot(args.dboid, false);
 
@@ -440,7 +448,7 @@ saga_coordinator_main(Datum arg)
 			 * A CREATE EXTENSION that committed since sets the flag and wakes
 			 * the launcher again, before or after this.
 			 */
-			if (saga_extension_is_there())
+			if (saga_proc_has_extension())
 			{
 				SpinLockAcquire(&slot->mutex);
 				slot->has_extension = true;

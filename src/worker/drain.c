@@ -83,6 +83,7 @@ guard_put_on(void)
 		SetUserIdAndSecContext(guard_userid, guard_saved | SECURITY_LOCAL_USERID_CHANGE);
 }
 
+/* Whoever calls as somebody else than who logged in stays that one for the time of the call. */
 static void
 guard_begin(void)
 {
@@ -101,6 +102,7 @@ guard_begin(void)
 
 /* ---------- being told to give up an execution ---------- */
 
+/* A signal that stops an execution is ours; any other is the session's own. */
 static void
 on_sigint(int signo)
 {
@@ -130,6 +132,7 @@ begin_stoppable(void)
 	return true;
 }
 
+/* The session's own handler is back. */
 static void
 end_stoppable(void)
 {
@@ -164,6 +167,7 @@ force_isolation(void)
 	XactDeferrable = false;
 }
 
+/* Commits, and begins another one under the same guard. */
 static void
 next_transaction(void)
 {
@@ -173,6 +177,7 @@ next_transaction(void)
 	force_isolation();
 }
 
+/* Commits what begin_work has begun. */
 static void
 end_work(void)
 {
@@ -183,6 +188,7 @@ end_work(void)
 
 /* ---------- batches ---------- */
 
+/* The queue is one of those to be drained. */
 static void
 add_queue(Drain *drain, int32 queue_id)
 {
@@ -192,6 +198,7 @@ add_queue(Drain *drain, int32 queue_id)
 	drain->queue_ids[drain->nqueues++] = queue_id;
 }
 
+/* The workflow of this name, or all workflows of the caller. */
 static void
 find_queues(Drain *drain, const char *name)
 {
@@ -303,6 +310,7 @@ drain_batch(Drain *drain, int32 queue_id, bool *again)
 	return ran;
 }
 
+/* What is due becomes a message, a few at a time. */
 static void
 fire_timers(Drain *drain)
 {
@@ -344,6 +352,7 @@ drain_queues(Drain *drain)
 	}
 }
 
+/* Counts what a crash left running, as the coordinator does. */
 static void
 collect_suspects(void)
 {
@@ -352,6 +361,7 @@ collect_suspects(void)
 	end_work();
 }
 
+/* The whole call, but for what has to be undone after an error. */
 static void
 drain_all(Drain *drain, const char *name)
 {
@@ -398,7 +408,7 @@ saga_drain(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	drain.context = AllocSetContextCreate(PortalContext, "saga.drain", ALLOCSET_SMALL_SIZES);
 	saga_suspect_init();
-	saga_recorder_attach(MyDatabaseId, false);
+	saga_recorder_attach(MyDatabaseId, false, saga_suspect_starts);
 	running = true;
 	PG_TRY();
 	{

@@ -54,6 +54,7 @@ define_sizes(void)
 							&saga_max_receivers, 64, 0, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
+/* shmem_request_hook: so much shared memory is asked for. */
 static void
 request(void)
 {
@@ -65,6 +66,7 @@ request(void)
 	RequestAddinShmemSpace(saga_procs_shmem_size());
 }
 
+/* shmem_startup_hook: the shared memory is there. */
 static void
 startup(void)
 {

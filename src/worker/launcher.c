@@ -82,6 +82,7 @@ saga_launcher_register(void)
 	RegisterBackgroundWorker(&worker);
 }
 
+/* Is it a database to be served, as pg_saga.databases says and as far as one can connect to it? */
 static bool
 is_wanted(Form_pg_database form, List *names)
 {
@@ -116,7 +117,7 @@ scan_databases(void)
 	while ((entry = hash_seq_search(&seq)) != NULL)
 		entry->listed = false;
 
-	saga_begin();
+	saga_proc_begin_transaction();
 	(void) GetTransactionSnapshot();
 	rel = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(rel, 0, NULL);
@@ -137,9 +138,10 @@ scan_databases(void)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	saga_commit();
+	saga_proc_commit();
 }
 
+/* The coordinator could not begin, or ended soon: the next one comes after a pause. */
 static void
 start_failed(DatabaseEntry *entry, TimestampTz now)
 {
@@ -160,6 +162,7 @@ start_failed(DatabaseEntry *entry, TimestampTz now)
 	entry->retry_at = TimestampTzPlusMilliseconds(now, delay);
 }
 
+/* Nothing is known of a start any more, and its probe is free. */
 static void
 forget_start(DatabaseEntry *entry)
 {
@@ -171,6 +174,7 @@ forget_start(DatabaseEntry *entry)
 	entry->probe = -1;
 }
 
+/* Starts one, if a probe is free for its answer. */
 static void
 start_coordinator(DatabaseEntry *entry, TimestampTz now)
 {
@@ -283,7 +287,7 @@ serve_database(DatabaseEntry *entry, TimestampTz now, bool is_news)
 	}
 	if (entry->state != DB_UNKNOWN)
 		return DT_NOEND;
-	if (saga_database_closed(entry->dboid))
+	if (saga_proc_database_is_closed(entry->dboid))
 		return DT_NOEND;		/* we are woken when it opens */
 	if (entry->retry_at > now)
 		return entry->retry_at;

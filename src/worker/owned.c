@@ -71,6 +71,7 @@ static SagaStatement give_stmts[] = {
 };
 
 
+/* Has this database the extension, in this version? */
 static bool
 is_concerned(void)
 {
@@ -90,6 +91,7 @@ list_found(SagaRows *rows)
 	return found > LISTED_MAX ? psprintf("%s\nand %d more", list, (int) (found - LISTED_MAX)) : list;
 }
 
+/* Raises when the role owns something of ours. */
 static void
 refuse(Oid role, const char *what)
 {
@@ -108,7 +110,7 @@ refuse(Oid role, const char *what)
 }
 
 void
-saga_refuse_drop_role(Oid role)
+saga_owned_refuse_drop_role(Oid role)
 {
 	if (saga_keep_owners && is_concerned())
 		refuse(role, "cannot drop");
@@ -116,7 +118,7 @@ saga_refuse_drop_role(Oid role)
 
 /* Whoever may not is left to the server; the owner of the extension drops all of it. */
 void
-saga_refuse_drop_owned(DropOwnedStmt *stmt)
+saga_owned_refuse_drop(DropOwnedStmt *stmt)
 {
 	ListCell   *lc;
 
@@ -155,6 +157,7 @@ refuse_superuser(Oid role, Oid heir)
 			 errhint("Name a role that is no superuser, or look at each and give it away with saga.set_workflow_owner.")));
 }
 
+/* Queues, with all workflows and destinations, get another owner. */
 static void
 give_queues(Oid owner, Oid heir)
 {
@@ -175,6 +178,7 @@ give_queues(Oid owner, Oid heir)
 	}
 }
 
+/* So do secrets, and what refers to them by their owner's name. */
 static void
 give_secrets(const SagaParam *params)
 {
@@ -201,6 +205,7 @@ static SagaStatement clashes_stmt = {
 	.sql = LIST_OF("SELECT h.what FROM (" NAMED("$owner") ") r JOIN (" NAMED("$heir") ") h USING (key)")
 };
 
+/* Raises when both have an object of one name, as names are unique per owner. */
 static void
 refuse_clashes(Oid role, Oid heir)
 {
@@ -236,7 +241,7 @@ give_all(Oid owner, Oid heir)
 
 /* After the server's own part, which has looked at the rights. */
 void
-saga_reassign_owned(ReassignOwnedStmt *stmt)
+saga_owned_reassign(ReassignOwnedStmt *stmt)
 {
 	Oid			heir;
 	ListCell   *lc;

@@ -62,6 +62,7 @@ typedef struct OwnerCount
 
 /* ---------- who was served when ---------- */
 
+/* NULL: the owner was never given a worker. */
 static OwnerTurn *
 find_turn(Oid owner)
 {
@@ -75,6 +76,7 @@ find_turn(Oid owner)
 	return NULL;
 }
 
+/* The owner is given a worker now, so others come before him the next time. */
 static void
 note_turn(Oid owner)
 {
@@ -92,6 +94,7 @@ note_turn(Oid owner)
 	turn->turn = ++last_turn;
 }
 
+/* Who was given a worker least lately comes first. */
 static int
 compare_turns(const ListCell *a, const ListCell *b)
 {
@@ -107,8 +110,8 @@ compare_turns(const ListCell *a, const ListCell *b)
 static List *
 read_unlisted(List *owners)
 {
-	saga_begin();
-	if (saga_extension_try_lock())
+	saga_proc_begin_transaction();
+	if (saga_proc_try_lock_extension())
 	{
 		SagaRows   *rows;
 		MemoryContext old;
@@ -124,7 +127,7 @@ read_unlisted(List *owners)
 		MemoryContextSwitchTo(old);
 		PopActiveSnapshot();
 	}
-	saga_commit();
+	saga_proc_commit();
 	return owners;
 }
 
@@ -180,6 +183,7 @@ ready_owners(SagaPool *pool)
 
 /* ---------- counting ---------- */
 
+/* What workers an owner has. */
 static OwnerCount
 count_owner(const SagaPool *pool, Oid owner)
 {
@@ -202,6 +206,7 @@ count_owner(const SagaPool *pool, Oid owner)
 	return count;
 }
 
+/* Workers that are in a long step, of all owners. */
 static int
 count_overstaying(const SagaPool *pool, bool also_leaving)
 {
@@ -225,6 +230,7 @@ somebody_leaves(const SagaPool *pool)
 
 /* ---------- who leaves ---------- */
 
+/* The higher rank leaves; of the same rank, the one that has run longer. */
 static bool
 is_better_leaver(const SagaProcCopy *proc, int rank, const SagaProcCopy *best, int best_rank)
 {
@@ -330,11 +336,11 @@ owner_may_run(SagaPool *pool, Oid owner)
 		pool->next = Min(pool->next, trouble->retry_at);
 		return false;
 	}
-	saga_begin();
+	saga_proc_begin_transaction();
 	problem = saga_owner_problem(owner);
 	if (problem != NULL)
 		problem = MemoryContextStrdup(old, problem);
-	saga_commit();
+	saga_proc_commit();
 	MemoryContextSwitchTo(old);
 
 	noted = saga_note_set(MyDatabaseId, owner, problem);
@@ -349,6 +355,7 @@ owner_may_run(SagaPool *pool, Oid owner)
 	return false;
 }
 
+/* False: the server has no room for another process. */
 static bool
 start_worker(SagaPool *pool, Oid owner)
 {
@@ -358,6 +365,7 @@ start_worker(SagaPool *pool, Oid owner)
 	return true;
 }
 
+/* Asks a worker of somebody else to leave, unless one is leaving already. */
 static void
 make_room(SagaPool *pool, Oid owner, bool only_idle)
 {
@@ -411,6 +419,7 @@ serve_with(SagaPool *pool, Oid owner)
 
 /* ---------- steps that overstay ---------- */
 
+/* Do all workers, and those that are starting, belong to this owner? */
 static bool
 is_alone(const SagaPool *pool, Oid owner)
 {

@@ -11,9 +11,7 @@
 
 #include <signal.h>
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -24,8 +22,6 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -68,6 +64,7 @@ saga_procs_shmem_size(void)
 	return MAXALIGN(sizeof(SagaProcsShared));
 }
 
+/* Counters of which a process remembers what it saw begin with 1: 0 is "never". */
 static void
 init_shared(SagaProcsShared *shared)
 {
@@ -166,7 +163,7 @@ leave_quietly(void)
 /*
  * In a transaction die() ends it with a FATAL error.  Between transactions
  * there is nothing to complain about: the process leaves by itself
- * (saga_proc_interrupts), or when it begins the next one (saga_begin).
+ * (saga_proc_interrupts), or when it begins the next one (saga_proc_begin_transaction).
  *
  * What a process does that finishes is cancelled, once; then it looks at
  * saga_proc_told_to_end.
@@ -297,14 +294,14 @@ saga_proc_wanted(void)
 	if (saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) != 0)
 		return false;
 	return saga_my_proc == NULL || !OidIsValid(saga_my_proc->dboid) ||
-		!saga_database_closed(saga_my_proc->dboid);
+		!saga_proc_database_is_closed(saga_my_proc->dboid);
 }
 
 bool
 saga_proc_is_one_too_many(void)
 {
 	return saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) == LEAVE_ONE_TOO_MANY &&
-		!saga_database_closed(saga_my_proc->dboid);
+		!saga_proc_database_is_closed(saga_my_proc->dboid);
 }
 
 bool
@@ -335,7 +332,7 @@ saga_proc_wait(long timeout_ms)
 static MemoryContext outside_context = NULL;
 
 void
-saga_begin(void)
+saga_proc_begin_transaction(void)
 {
 	Assert(!IsTransactionState());
 	outside_context = CurrentMemoryContext;
@@ -354,7 +351,7 @@ saga_begin(void)
 }
 
 void
-saga_commit(void)
+saga_proc_commit(void)
 {
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(outside_context);
@@ -365,7 +362,7 @@ saga_commit(void)
  * sent, but holds the lock on the extension until after them.
  */
 bool
-saga_extension_try_lock(void)
+saga_proc_try_lock_extension(void)
 {
 	Oid			extension = saga_extension_oid(true);
 
@@ -376,23 +373,23 @@ saga_extension_try_lock(void)
 }
 
 bool
-saga_extension_is_there(void)
+saga_proc_has_extension(void)
 {
 	bool		result;
 
-	saga_begin();
+	saga_proc_begin_transaction();
 
 	/*
 	 * one that was dropped and created again in one transaction is another
 	 * one
 	 */
-	result = saga_extension_try_lock() || saga_extension_try_lock();
-	saga_commit();
+	result = saga_proc_try_lock_extension() || saga_proc_try_lock_extension();
+	saga_proc_commit();
 	return result;
 }
 
 ErrorData *
-saga_recover(MemoryContext context)
+saga_proc_recover(MemoryContext context)
 {
 	ErrorData  *error;
 
@@ -417,6 +414,7 @@ saga_recover(MemoryContext context)
 
 /* ---------- other processes ---------- */
 
+/* Is it taken by a process of one of these types, for this database or for any? */
 static bool
 slot_matches(const SagaProcSlot *slot, int types, Oid dboid)
 {
@@ -431,6 +429,7 @@ elapsed(uint64 now, uint64 since)
 	return since == 0 ? -1 : now > since ? (int64) (now - since) : 0;
 }
 
+/* What a worker runs: its slot is read without a lock, so a step that changed meanwhile is left out. */
 static void
 copy_batch(SagaProcCopy *copy, SagaProcSlot *slot, uint64 now)
 {
@@ -564,7 +563,7 @@ saga_proc_terminate(int types, Oid dboid)
 }
 
 bool
-saga_database_closed(Oid dboid)
+saga_proc_database_is_closed(Oid dboid)
 {
 	SagaDatabaseSlot *slot = saga_database_slot(dboid, false);
 	bool		closed;
@@ -578,120 +577,10 @@ saga_database_closed(Oid dboid)
 }
 
 void
-saga_tell_launcher(void)
+saga_proc_tell_launcher(void)
 {
 	if (saga_procs == NULL)
 		return;
 	pg_atomic_fetch_add_u32(&saga_procs->news, 1);
 	saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
-}
-
-const char *
-saga_owner_problem(Oid owner)
-{
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
-	bool		can_login;
-
-	if (!HeapTupleIsValid(tuple))
-		return psprintf("role %u does not exist", owner);
-	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-	ReleaseSysCache(tuple);
-#ifndef BGWORKER_BYPASS_ROLELOGINCHECK
-	if (!can_login)
-		return psprintf("role \"%s\" is not permitted to log in, which workers need before PostgreSQL 17",
-						GetUserNameFromId(owner, false));
-#else
-	(void) can_login;
-#endif
-	if (saga_database_aclcheck(MyDatabaseId, owner, ACL_CONNECT) != ACLCHECK_OK)
-		return psprintf("role \"%s\" has no CONNECT privilege on this database",
-						GetUserNameFromId(owner, false));
-	return NULL;
-}
-
-void
-saga_note_keep(Oid dboid, const List *owners)
-{
-	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-	{
-		SagaNote   *n = &saga_procs->notes[i];
-
-		if (n->dboid == dboid && !list_member_oid(owners, n->owner))
-			n->dboid = InvalidOid;
-	}
-	LWLockRelease(saga_shared->lock);
-}
-
-/*
- * A place for one more reason: a free one, else the newest of the database that
- * has most, if that has more than ours would have.  So one database with very many
- * does not take all of them.  NULL: there is none.
- */
-static SagaNote *
-place_for_note(Oid dboid)
-{
-	SagaNote   *place = NULL;
-	int			most = 0;
-	int			ours = 0;
-
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-		ours += saga_procs->notes[i].dboid == dboid;
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-	{
-		SagaNote   *note = &saga_procs->notes[i];
-		int			n = 0;
-
-		if (!OidIsValid(note->dboid))
-			return note;
-		for (int j = 0; j < SAGA_MAX_NOTES; j++)
-			n += saga_procs->notes[j].dboid == note->dboid;
-		if (n > most || (n == most && note->since > place->since))
-			place = note;
-		most = Max(most, n);
-	}
-	return most > ours + 1 ? place : NULL;
-}
-
-static SagaNote *
-find_note(Oid dboid, Oid owner)
-{
-	for (int i = 0; i < SAGA_MAX_NOTES; i++)
-	{
-		SagaNote   *note = &saga_procs->notes[i];
-
-		if (note->dboid == dboid && note->owner == owner)
-			return note;
-	}
-	return NULL;
-}
-
-SagaNoted
-saga_note_set(Oid dboid, Oid owner, const char *reason)
-{
-	SagaNote   *note;
-	SagaNoted	result = SAGA_NOTED;
-
-	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	note = find_note(dboid, owner);
-	if (reason == NULL)
-	{
-		if (note != NULL)
-			note->dboid = InvalidOid;
-	}
-	else if (note == NULL || strcmp(note->reason, reason) != 0)
-	{
-		if (note == NULL)
-			note = place_for_note(dboid);
-		result = note == NULL ? SAGA_NOTE_FULL : SAGA_NOTE_NEW;
-		if (note != NULL)
-		{
-			note->dboid = dboid;
-			note->owner = owner;
-			note->since = GetCurrentTimestamp();
-			strlcpy(note->reason, reason, sizeof(note->reason));
-		}
-	}
-	LWLockRelease(saga_shared->lock);
-	return result;
 }

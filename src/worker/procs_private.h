@@ -113,17 +113,17 @@ extern bool saga_proc_is_one_too_many(void);	/* asked to leave for no other reas
 extern void saga_proc_wait(long timeout_ms);
 
 /* A transaction of the process: READ COMMITTED, read write. */
-extern void saga_begin(void);
-extern void saga_commit(void);
+extern void saga_proc_begin_transaction(void);
+extern void saga_proc_commit(void);
 
 /* saga_extension_lock without an error: false, the extension is gone. In a transaction. */
-extern bool saga_extension_try_lock(void);
+extern bool saga_proc_try_lock_extension(void);
 
 /* In a transaction of its own. Waits for a DROP EXTENSION that is being done. */
-extern bool saga_extension_is_there(void);
+extern bool saga_proc_has_extension(void);
 
 /* In a PG_CATCH: logs the error, back to zero. The copy is in the context given. */
-extern ErrorData *saga_recover(MemoryContext context);
+extern ErrorData *saga_proc_recover(MemoryContext context);
 
 /* ---------- other processes ---------- */
 
@@ -166,8 +166,10 @@ extern void saga_proc_ask_leave_pid(int pid);	/* as one too many */
 /* The step ends, as by its TimeoutSeconds; hard: with its worker.  One that has ended since is not meant. */
 extern void saga_proc_cancel_step(const SagaProcCopy *proc, bool hard);
 extern void saga_proc_terminate(int types, Oid dboid);	/* SIGTERM */
-extern bool saga_database_closed(Oid dboid);
-extern void saga_tell_launcher(void);	/* something changed: it tries again at once */
+extern bool saga_proc_database_is_closed(Oid dboid);
+extern void saga_proc_tell_launcher(void);	/* something changed: it tries again at once */
+
+/* ---------- why executions wait (note.c) ---------- */
 
 /* Why no session of this role can be started, or NULL. Needs a transaction. */
 extern const char *saga_owner_problem(Oid owner);
@@ -204,14 +206,17 @@ extern void saga_utility_init(void);
 extern void saga_refuse_command(Node *stmt);
 
 /* ---------- owners that go (owned.c) ---------- */
-extern void saga_refuse_drop_role(Oid role);
-extern void saga_refuse_drop_owned(DropOwnedStmt *stmt);
-extern void saga_reassign_owned(ReassignOwnedStmt *stmt);
-extern void saga_lock_for_command(Node *stmt);
+extern void saga_owned_refuse_drop_role(Oid role);
+extern void saga_owned_refuse_drop(DropOwnedStmt *stmt);
+extern void saga_owned_reassign(ReassignOwnedStmt *stmt);
+extern void saga_owned_lock_for_command(Node *stmt);
 
 /* ---------- the flight recorder (recorder.c) ---------- */
 extern void saga_recorder_startup(void);	/* from the shared memory startup hook */
-extern void saga_recorder_attach(Oid dboid, bool in_worker);	/* this process runs executions from now on */
+
+/* This process runs executions from now on; "starts" is called as each of them begins. */
+typedef void (*SagaRecorderStart) (const pg_uuid_t *execution_id);
+extern void saga_recorder_attach(Oid dboid, bool in_worker, SagaRecorderStart starts);
 extern void saga_recorder_detach(void); /* a session that stays: gives its slot back */
 extern void saga_recorder_terminated_by(int pid);	/* in a signal handler: SIGTERM came from there */
 
@@ -220,8 +225,8 @@ extern void saga_recorder_terminated_by(int pid);	/* in a signal handler: SIGTER
  * nobody wants to know) and frees the slots.  Returns their number; *left is
  * that of those for which the callback said false, whose slots stay.
  */
-typedef bool (*saga_recorder_callback) (const pg_uuid_t *execution_id);
-extern int	saga_recorder_collect(Oid dboid, saga_recorder_callback callback, int *left);
+typedef bool (*SagaRecorderFound) (const pg_uuid_t *execution_id);
+extern int	saga_recorder_collect(Oid dboid, SagaRecorderFound callback, int *left);
 
 /* ---------- suspects (suspect.c) ---------- */
 extern void saga_suspect_init(void);	/* sets the engine's hooks */

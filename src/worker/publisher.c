@@ -29,6 +29,7 @@
 #define FINISH_RETRY_MS	100
 
 
+/* Has the publisher had nothing to send, and nothing to wait for, for as long as a process may idle? */
 static bool
 is_idle_for_long(const SagaPublisher *publisher)
 {
@@ -81,6 +82,7 @@ finish(SagaPublisher *publisher)
 	proc_exit(0);
 }
 
+/* Publishes until there is nothing to do for long; what raises makes a new SagaPublisher. */
 static void
 loop(void)
 {
@@ -97,7 +99,7 @@ loop(void)
 		PG_TRY();
 		{
 			(void) saga_proc_interrupts();
-			if (failed && !saga_extension_is_there())
+			if (failed && !saga_proc_has_extension())
 				proc_exit(0);
 			failed = false;
 			if (is_to_end())
@@ -120,7 +122,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			FreeErrorData(saga_recover(context));
+			FreeErrorData(saga_proc_recover(context));
 			failed = true;
 			pause = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
 			failures++;
@@ -145,7 +147,7 @@ saga_publisher_main(Datum arg)
 	saga_proc_begin(SAGA_PROC_PUBLISHER, &args);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, InvalidOid, 0);
 	saga_proc_connected("pg_saga publisher", InvalidOid);
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 		proc_exit(0);
 	saga_proc_finishes();
 	loop();

@@ -70,7 +70,11 @@ static RecorderSlot *my_slot = NULL;
 static volatile sig_atomic_t told_to_end = 0;
 static bool is_worker = false;
 
+/* Who is told of each execution that begins in this process. */
+static SagaRecorderStart on_start = NULL;
 
+
+/* Was the file written in this format, by this server? */
 static bool
 is_ours(const RecorderFile *f)
 {
@@ -129,6 +133,7 @@ map_file(void)
 	}
 }
 
+/* The life of the shared memory; 0: there is none of ours. */
 static uint64
 my_epoch(void)
 {
@@ -156,8 +161,8 @@ saga_recorder_startup(void)
 static void
 record(const pg_uuid_t *execution_id)
 {
-	if (execution_id != NULL)
-		saga_suspect_starts(execution_id);
+	if (execution_id != NULL && on_start != NULL)
+		on_start(execution_id);
 	if (my_slot == NULL)
 		return;
 	if (execution_id == NULL)
@@ -209,10 +214,11 @@ on_exit_detach(int code, Datum arg)
 }
 
 void
-saga_recorder_attach(Oid dboid, bool in_worker)
+saga_recorder_attach(Oid dboid, bool in_worker, SagaRecorderStart starts)
 {
 	static bool exit_registered = false;
 
+	on_start = starts;
 	saga_flight_hook = record;
 	if (my_slot != NULL)
 		return;
@@ -272,7 +278,7 @@ is_stale(const RecorderSlot *slot)
 }
 
 int
-saga_recorder_collect(Oid dboid, saga_recorder_callback callback, int *left)
+saga_recorder_collect(Oid dboid, SagaRecorderFound callback, int *left)
 {
 	int			found = 0;
 

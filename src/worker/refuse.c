@@ -48,12 +48,14 @@ typedef enum Need
 
 /* ---------- what is guarded ---------- */
 
+/* Is the extension one of this library's? */
 static bool
 is_our_name(const char *extension)
 {
 	return strcmp(extension, "pg_saga") == 0 || strcmp(extension, "pg_invoice") == 0;
 }
 
+/* Is it a table that everybody's work needs: of the catalog, or of ours? */
 static bool
 is_guarded(Oid relid)
 {
@@ -71,6 +73,7 @@ is_guarded(Oid relid)
 
 /* ---------- relations ---------- */
 
+/* May the user do with this table what the command needs? */
 static bool
 has_right(Oid relid, Need need)
 {
@@ -105,6 +108,7 @@ check_relation(const RangeVar *name, Need need)
 				   get_relkind_objtype(get_rel_relkind(relid)), name->relname);
 }
 
+/* The same of each of them. */
 static void
 check_relations(List *names, Need need)
 {
@@ -144,6 +148,7 @@ check_object(ObjectType type, Node *object)
 
 /* ---------- tables that are to refer to ours ---------- */
 
+/* A foreign key locks the table that it refers to. */
 static void
 check_constraint(Node *node)
 {
@@ -166,6 +171,7 @@ check_element(Node *node)
 		check_constraint(node);
 }
 
+/* CREATE TABLE locks what it inherits from, and what it refers to. */
 static void
 check_create_table(CreateStmt *stmt)
 {
@@ -176,6 +182,7 @@ check_create_table(CreateStmt *stmt)
 		check_element(lfirst(lc));
 }
 
+/* Of ALTER TABLE, what it does to other tables than its own. */
 static void
 check_alter_table(AlterTableStmt *stmt)
 {
@@ -205,6 +212,7 @@ check_alter_table(AlterTableStmt *stmt)
 	}
 }
 
+/* The tables that a publication names. */
 static void
 check_publication(List *objects)
 {
@@ -216,6 +224,7 @@ check_publication(List *objects)
 
 /* ---------- extensions ---------- */
 
+/* Raises when the extension is one of ours and another's. */
 static void
 check_extension(const char *name)
 {
@@ -239,6 +248,7 @@ check_depends(AlterObjectDependsStmt *stmt)
 	check_extension(strVal(stmt->extname));
 }
 
+/* DROP EXTENSION. */
 static void
 check_drop(DropStmt *stmt)
 {
@@ -303,6 +313,7 @@ saga_refuse_command(Node *stmt)
 
 /* ---------- commands of the owner ---------- */
 
+/* Is pg_saga among these? */
 static bool
 names_extension(List *objects)
 {
@@ -326,6 +337,7 @@ names_owner(List *roles)
 	return false;
 }
 
+/* Does the command drop or change the extension, so that the lock on it has to come first? */
 static bool
 changes_extension(Node *stmt)
 {
@@ -350,7 +362,7 @@ changes_extension(Node *stmt)
  * right is left to the server, which refuses these commands in time.
  */
 void
-saga_lock_for_command(Node *stmt)
+saga_owned_lock_for_command(Node *stmt)
 {
 	Oid			extension;
 

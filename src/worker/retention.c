@@ -199,6 +199,7 @@ clean(Cleaner *cleaner, TimestampTz now)
 	return n;
 }
 
+/* The walk through a destination's records goes on there the next time. */
 static void
 note_place(int32 destination_id, const pg_uuid_t *position)
 {
@@ -214,6 +215,7 @@ note_place(int32 destination_id, const pg_uuid_t *position)
 	place->position = *position;
 }
 
+/* Where it goes on. */
 static pg_uuid_t
 find_place(int32 destination_id)
 {

@@ -21,6 +21,7 @@
 #define TROUBLE_MAX_MS	30000
 
 
+/* Serves the sources until there are none; what raises and is of no source makes a new SagaReceiver. */
 static void
 loop(void)
 {
@@ -39,20 +40,20 @@ loop(void)
 			if (!saga_proc_wanted() || !saga_sources)
 				proc_exit(0);
 			if (receiver == NULL)
-				receiver = saga_receiver_create(context);
-			if (!saga_receiver_turn(receiver, TURN_MS))
+				receiver = saga_source_receiver_create(context);
+			if (!saga_source_receiver_turn(receiver, TURN_MS))
 				proc_exit(0);	/* there is no source to serve */
 			failures = 0;
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error = saga_recover(context);
+			ErrorData  *error = saga_proc_recover(context);
 
 			/*
 			 * a source that fails backs off by itself, and must not delay the
 			 * others
 			 */
-			if (receiver != NULL && saga_receiver_failed(receiver, error))
+			if (receiver != NULL && saga_source_receiver_failed(receiver, error))
 				failures = 0;
 			else
 			{
@@ -60,7 +61,7 @@ loop(void)
 				failures++;
 			}
 			FreeErrorData(error);
-			if (!saga_extension_is_there())
+			if (!saga_proc_has_extension())
 				proc_exit(0);
 		}
 		PG_END_TRY();
@@ -80,7 +81,7 @@ saga_source_main(Datum arg)
 	saga_proc_begin(SAGA_PROC_SOURCE, &args);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, InvalidOid, 0);
 	saga_proc_connected("pg_saga source", InvalidOid);
-	if (!saga_extension_is_there())
+	if (!saga_proc_has_extension())
 		proc_exit(0);
 	loop();
 }

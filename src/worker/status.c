@@ -28,6 +28,7 @@ typedef struct Reader
 	bool		sees_all;
 } Reader;
 
+/* May the caller see a process of this database and owner? */
 static bool
 may_see(const Reader *reader, Oid dboid, Oid owner)
 {
@@ -38,6 +39,7 @@ may_see(const Reader *reader, Oid dboid, Oid owner)
 	return !OidIsValid(owner) || has_privs_of_role(GetUserId(), owner);
 }
 
+/* A column of type name, or NULL. */
 static void
 put_name(Datum *values, bool *nulls, int column, const char *name)
 {
@@ -58,6 +60,7 @@ missing_place(const SagaProcCopy *copy)
 	return NULL;
 }
 
+/* A row for each process. */
 static void
 put_processes(Reader *reader)
 {
@@ -146,6 +149,7 @@ read_waiting(Oid **owners)
 	return n;
 }
 
+/* For qsort. */
 static int
 compare_oids(const void *a, const void *b)
 {

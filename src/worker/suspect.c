@@ -77,6 +77,7 @@ transaction_ended(XactEvent event, void *arg)
 		pg_atomic_fetch_add_u32(&saga_procs->suspects, 1);
 }
 
+/* This transaction changes saga.suspect: the copy is read again, here and, after the commit, elsewhere. */
 static void
 changed(void)
 {
@@ -124,6 +125,7 @@ saga_suspect_collect(void)
 	return left == 0;
 }
 
+/* Reads the table into this process's copy, if somebody changed it. */
 static void
 load(void)
 {
@@ -151,6 +153,7 @@ load(void)
 	cached_generation = generation;
 }
 
+/* NULL: the execution is no suspect. */
 static Suspect *
 find(const pg_uuid_t *id)
 {
@@ -160,6 +163,7 @@ find(const pg_uuid_t *id)
 	return NULL;
 }
 
+/* The execution is no suspect any longer. */
 static void
 clear(const pg_uuid_t *id)
 {
@@ -201,6 +205,7 @@ crashes_of(const pg_uuid_t *execution_id)
 	return suspect != NULL ? suspect->crashes : 0;
 }
 
+/* saga_suspect_forget_hook: the execution has ended, in whatever way. */
 static void
 forget(const pg_uuid_t *execution_id)
 {

@@ -55,6 +55,7 @@ static Oid	closed_database = InvalidOid;
 
 /* ---------- at commit ---------- */
 
+/* The launcher learns from the slot that this database is to be served. */
 static void
 set_has_extension(void)
 {
@@ -102,9 +103,10 @@ tell(int news)
 		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
 	if (news & (SAGA_NEWS_EXTENSION | SAGA_NEWS_DATABASES))
-		saga_tell_launcher();
+		saga_proc_tell_launcher();
 }
 
+/* What this transaction has to tell others, in bits. */
 static int
 get_news(void)
 {
@@ -112,12 +114,14 @@ get_news(void)
 		(roles_changed ? SAGA_NEWS_ROLES : 0) | (databases_changed ? SAGA_NEWS_DATABASES : 0);
 }
 
+/* It has been told, or is void. */
 static void
 forget_news(void)
 {
 	extension_created = extension_dropped = roles_changed = databases_changed = false;
 }
 
+/* After the commit: others can see what they are told. */
 static void
 tell_commit(void)
 {
@@ -128,6 +132,7 @@ tell_commit(void)
 		tell(news);
 }
 
+/* What is told, and when: at the commit, or with the prepared transaction, or not at all. */
 static void
 xact_callback(XactEvent event, void *arg)
 {
@@ -184,7 +189,7 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, voi
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
 	if (access == OAT_DROP && classId == AuthIdRelationId)
-		saga_refuse_drop_role(objectId);
+		saga_owned_refuse_drop_role(objectId);
 	if (classId != ExtensionRelationId || subId != 0)
 		return;
 	/* an update may be what its processes waited for */
@@ -199,6 +204,7 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, voi
 
 /* ---------- closing a database ---------- */
 
+/* No process of ours comes into the database from now on. */
 static void
 close_database(Oid dboid)
 {
@@ -241,7 +247,7 @@ open_database(bool dropped)
 		saga_note_keep(dboid, NIL);
 	if (dropped)
 		(void) saga_recorder_collect(dboid, NULL, &left);
-	saga_tell_launcher();
+	saga_proc_tell_launcher();
 }
 
 /* A session that is terminated in the middle of the command. */
@@ -252,6 +258,7 @@ open_at_exit(int code, Datum arg)
 		open_database(false);
 }
 
+/* Waits until our processes have left it; those in a long step are terminated after a while. */
 static void
 wait_until_left(Oid dboid)
 {
@@ -281,6 +288,7 @@ wait_until_left(Oid dboid)
 	}
 }
 
+/* Is it marked as one that anybody may copy? */
 static bool
 is_template(Oid dboid)
 {
@@ -294,6 +302,7 @@ is_template(Oid dboid)
 	return result;
 }
 
+/* Has the user CREATEDB? */
 static bool
 may_create_databases(void)
 {
@@ -326,6 +335,7 @@ template_name(const CreatedbStmt *stmt)
 	return "template1";
 }
 
+/* Is the option given at all? */
 static bool
 has_option(List *options, const char *name)
 {
@@ -377,6 +387,7 @@ database_to_close(Node *stmt)
 
 /* ---------- the hook ---------- */
 
+/* The command itself, by whoever had the hook before us or by the server. */
 static void
 call_previous(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 			  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
@@ -417,6 +428,7 @@ note_command(Node *stmt)
 	}
 }
 
+/* The prepared transaction that the command finishes; NULL: it finishes none. */
 static const char *
 finished_gid(Node *stmt)
 {
@@ -428,6 +440,7 @@ finished_gid(Node *stmt)
 	return NULL;
 }
 
+/* A session that is terminated in the middle opens the database again. */
 static void
 register_exit(void)
 {
@@ -438,6 +451,7 @@ register_exit(void)
 	registered = true;
 }
 
+/* ProcessUtility_hook: what a command has to wait for, or is refused for, comes before it runs. */
 static void
 utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
@@ -455,14 +469,14 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		return;
 	saga_refuse_command(stmt);
 	if (IsA(stmt, DropOwnedStmt))
-		saga_refuse_drop_owned((DropOwnedStmt *) stmt);
-	saga_lock_for_command(stmt);
+		saga_owned_refuse_drop((DropOwnedStmt *) stmt);
+	saga_owned_lock_for_command(stmt);
 	note_command(stmt);
 	if (!OidIsValid(dboid) && gid == NULL)
 	{
 		call_previous(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		if (IsA(stmt, ReassignOwnedStmt))
-			saga_reassign_owned((ReassignOwnedStmt *) stmt);
+			saga_owned_reassign((ReassignOwnedStmt *) stmt);
 		return;
 	}
 	register_exit();

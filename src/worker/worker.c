@@ -52,6 +52,7 @@ static SagaStatement unlisted_stmt = {
 };
 
 
+/* No batch before a pause, which grows with each failure. */
 static void
 back_off(long min_ms, long max_ms)
 {
@@ -74,7 +75,7 @@ check_still_wanted(void)
 					(errmsg("executions wait: %s", problem)));
 		proc_exit(0);
 	}
-	if (!saga_extension_try_lock())
+	if (!saga_proc_try_lock_extension())
 		proc_exit(0);
 }
 
@@ -102,7 +103,7 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 	SagaBatchOptions options = {.max_executions = 0, .in_drain = false};
 	const SagaQueue *queue;
 
-	saga_begin();
+	saga_proc_begin_transaction();
 	check_still_wanted();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	queue = my_queue(queue_id);
@@ -114,7 +115,7 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 		saga_suspect_survived();
 	}
 	PopActiveSnapshot();
-	saga_commit();
+	saga_proc_commit();
 	if (queue == NULL)
 		return false;
 	saga_engine_batch_committed();
@@ -138,13 +139,13 @@ fire_large_timers(int32 queue_id)
 		TimestampTz next;
 
 		MemoryContextReset(batch_context);
-		saga_begin();
+		saga_proc_begin_transaction();
 		check_still_wanted();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		queue = my_queue(queue_id);
 		moved = queue == NULL ? 0 : saga_timers_fire(queue, GetCurrentTimestamp(), LARGE_TIMERS_AT_ONCE, &next);
 		PopActiveSnapshot();
-		saga_commit();
+		saga_proc_commit();
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -163,6 +164,7 @@ call_for_help(int32 queue_id)
 	}
 }
 
+/* Counts a batch, for saga.workers. */
 static void
 count_batch(const SagaBatchResult *result)
 {
@@ -216,7 +218,7 @@ read_unlisted(int32 *ids, int max)
 
 	/* first: what comes now is another one */
 	unlisted_seen = saga_unlisted(SAGA_QUEUE_WORKFLOW);
-	saga_begin();
+	saga_proc_begin_transaction();
 	check_still_wanted();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = saga_query(&unlisted_stmt, saga_param_oid("owner", my_owner), saga_param_int4("after", after),
@@ -233,7 +235,7 @@ read_unlisted(int32 *ids, int max)
 	else
 		unlisted_seen--;		/* there may be more */
 	PopActiveSnapshot();
-	saga_commit();
+	saga_proc_commit();
 	return n;
 }
 
@@ -305,6 +307,7 @@ work_or_wait(volatile TimestampTz *idle_since)
 	return sleep_until_needed(*idle_since);
 }
 
+/* Batches, until nobody needs this worker; what raises is the trouble of one batch. */
 static void
 loop(void)
 {
@@ -319,7 +322,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error = saga_recover(batch_context);
+			ErrorData  *error = saga_proc_recover(batch_context);
 
 			saga_proc_busy_end();
 			saga_engine_batch_aborted(error);
@@ -329,6 +332,7 @@ loop(void)
 	}
 }
 
+/* The handler of SIGTERM: who ends a worker decides whether what it runs is suspect. */
 static void
 note_sender(int signo, siginfo_t *info, void *context)
 {
@@ -375,6 +379,7 @@ on_sigint(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
+/* pqsignal would not tell the handler who sent it. */
 static void
 install_sigterm(void)
 {
@@ -400,7 +405,7 @@ saga_worker_main(Datum arg)
 	install_sigterm();
 	pqsignal(SIGINT, on_sigint);
 	my_owner = args.owner;
-	saga_recorder_attach(args.dboid, true);
+	saga_recorder_attach(args.dboid, true, saga_suspect_starts);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, args.owner, flags);
 	saga_proc_connected("pg_saga worker", args.owner);
 	saga_suspect_init();

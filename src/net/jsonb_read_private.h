@@ -1,9 +1,9 @@
 /*
- * jsonb_read.h
+ * jsonb_read_private.h
  *		Foreign JSON as jsonb.
  */
-#ifndef SAGA_NET_JSONB_READ_H
-#define SAGA_NET_JSONB_READ_H
+#ifndef SAGA_NET_JSONB_READ_PRIVATE_H
+#define SAGA_NET_JSONB_READ_PRIVATE_H
 
 #include "utils/jsonb.h"
 
@@ -18,4 +18,4 @@
  */
 extern Jsonb *saga_jsonb_read(const char *text, size_t len, bool lenient);
 
-#endif							/* SAGA_NET_JSONB_READ_H */
+#endif							/* SAGA_NET_JSONB_READ_PRIVATE_H */
