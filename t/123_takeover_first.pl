@@ -77,34 +77,32 @@ my @later = qw(refused unreachable found clock);
 my @all = (@stopped, @overdue, @later);
 my $copy = "$PostgreSQL::Test::Utils::tmp_check/copy";
 
-# it has to be through before the time is over
-foreach my $timeout (20, 60, 180)
-{
-	my @time = (TimeoutSeconds => $timeout);
-
-	pausing('pause');
-	start('stopped', 'keyed');
-	start('at_once', 'keyed');
-	start('plain', 'keyed', 1);
-	start('again', 'keyed');
-	start('overdue', 'keyed', 0, @time);
-	start('overdue_plain', 'keyed', 1, @time);
-	start('overdue_retried', 'keyed', 0, @time, Retry => [ { ErrorEquals => ['States.Timeout'], IntervalSeconds => 1 } ]);
-	start('refused', 'refusing');
-	start('unreachable', 'down');
-	start('found', 'asked');
-	start('clock', 'held');
-	poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", @all - 1);
-	poll_until($node, 'SELECT count(*) FROM tokens', '1');
-	$node->stop;
-	PostgreSQL::Test::RecursiveCopy::copypath($node->data_dir, $copy);
-	$node->start;
-	pausing('resume');
-	sql("SELECT saga.send_task_success(token, '{}') FROM tokens");
-	poll_until($node, "SELECT count(*) FROM saga.executions WHERE status = 'RUNNING'", '0');
-	last if sql("SELECT count(*) FROM saga.executions WHERE status = 'SUCCEEDED'") eq @all;
-	BAIL_OUT('the original is too slow for this test');
-}
+pausing('pause');
+start('stopped', 'keyed');
+start('at_once', 'keyed');
+start('plain', 'keyed', 1);
+start('again', 'keyed');
+start('refused', 'refusing');
+start('unreachable', 'down');
+start('found', 'asked');
+start('clock', 'held');
+poll_until($node, 'SELECT count(*) FROM tokens', '1');
+# the time of these is over in the copy; the original is stopped before, and has no worker to see to it until it has the answers
+my @time = (TimeoutSeconds => 60);
+start('overdue', 'keyed', 0, @time);
+start('overdue_plain', 'keyed', 1, @time);
+start('overdue_retried', 'keyed', 0, @time, Retry => [ { ErrorEquals => ['States.Timeout'], IntervalSeconds => 1 } ]);
+poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", @all - 1);
+$node->stop;
+PostgreSQL::Test::RecursiveCopy::copypath($node->data_dir, $copy);
+$node->append_conf('postgresql.conf', 'pg_saga.workers = 0');
+$node->start;
+pausing('resume');
+poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'delivered'", @all - 1);
+$node->append_conf('postgresql.conf', 'pg_saga.workers = 1');
+$node->reload;
+sql("SELECT saga.send_task_success(token, '{}') FROM tokens");
+poll_until($node, "SELECT count(*) FROM saga.executions WHERE status = 'RUNNING'", '0');
 is(join(' ', map { "$_:" . posted($_) } @all), join(' ', map { "$_:1" } @all), 'the original has booked all');
 is(sql('SELECT at FROM saga.takeover'), '-infinity', 'and nothing is doubted');
 
