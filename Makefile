@@ -31,7 +31,7 @@ PG_CPPFLAGS = -I$(CURDIR)/src -DSAGA_VERSION='"$(SAGA_VERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(SAGA_CFLAGS)
 SHLIB_LINK = -lcurl -ljson-c -lexpat
 
-EXTRA_CLEAN = $(DATA_built) $(wildcard src/*/*.o src/*/*.bc) tmp_check
+EXTRA_CLEAN = $(DATA_built) $(wildcard src/*/*.o src/*/*.bc test/*/*.o test/*/*.so) tmp_check
 
 # Usable before PostgreSQL is there: "make deps" brings it.
 ifeq ($(PG_CONFIG),)

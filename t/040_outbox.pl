@@ -8,7 +8,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT all_sent sql wait_until_up);
 
 my $secret = 'Zq7-very-secret-4711';
 my $dir = File::Temp->newdir('saga-secret-XXXXXX', TMPDIR => 1);
@@ -17,20 +17,6 @@ append_to_file("$dir/key", "$secret\n");
 my $accounting = start_accounting();
 my $node = new_saga_node('main', 'restart_after_crash = on', 'log_min_messages = debug1');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-# The server is in recovery after a kill; psql then ends before it has read anything.
-sub wait_until_up
-{
-	local $SIG{PIPE} = 'IGNORE';
-	foreach (1 .. 600)
-	{
-		return if eval { sql('SELECT 1') };
-		usleep(100_000);
-	}
-	BAIL_OUT('the server does not come back');
-}
 
 sub destination
 {
@@ -52,8 +38,6 @@ sub publish
 	my $key = defined $opt{key} ? "'$opt{key}'" : 'NULL';
 	return "SELECT saga.publish_to('" . ($opt{to} // 'books') . "', '$invoice', $key);\n";
 }
-
-sub all_sent { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
 
 sub outcome
 {

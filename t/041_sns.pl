@@ -8,7 +8,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT all_sent sql);
 
 my $key_id = 'AKIDOUTBOXTEST';
 my $secret = 'wJalr-secret/key:with+signs';
@@ -26,16 +26,12 @@ my $accounting = start_accounting();
 my $node = new_saga_node('main');
 create_extensions($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 sub settings
 {
 	return encode_json({
 		endpoint_url => $proxy->url, allow_private => JSON::PP::true, base_ms => 20, cap_ms => 100,
 		credentials => { file => "$dir/credentials", profile => 'saga' }, @_ });
 }
-
-sub all_sent { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
 
 foreach my $topic ([ plain => $plain ], [ ordered => $fifo ])
 {

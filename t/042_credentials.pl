@@ -9,7 +9,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT all_sent sql);
 
 my $dir = File::Temp->newdir('saga-credentials-XXXXXX', TMPDIR => 1);
 my ($key_id, $secret) = ('AKIDCHAINTEST', 'wJalr-chain/secret+with signs');
@@ -40,12 +40,10 @@ my %imds = (AWS_EC2_METADATA_SERVICE_ENDPOINT => $stub->url('/'));
 my $node = new_saga_node('main', 'pg_saga.worker_idle_timeout = 10min');
 create_extensions($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub plan_of { return $stub->request('POST', '/_plan', {@_}) }
 sub issued { return $stub->request('GET', '/_issued')->{count} }
 sub asked { return map { $_->{kind} } @{ $stub->request('GET', '/_requests') } }
 sub sent { return @{ $sns->request('GET', '/_requests') } }
-sub all_sent { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
 
 # Another environment for the server, and processes that know nothing.
 sub restart_with

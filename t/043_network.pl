@@ -8,7 +8,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical->utf8;
 my $dir = File::Temp->newdir('saga-network-XXXXXX', TMPDIR => 1);
@@ -84,8 +84,6 @@ my $node = new_saga_node('main', { start => 0 }, 'restart_after_crash = on', 'pg
 	$node->start;
 }
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub destination
 {

@@ -10,7 +10,7 @@ use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT all_sent sql wait_until_up);
 
 my $json = JSON::PP->new->canonical->utf8;
 my $dir = File::Temp->newdir('saga-auth-XXXXXX', TMPDIR => 1);
@@ -26,8 +26,6 @@ my $accounting = start_accounting(args => [ '--client', "books:$client_secret" ]
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
 my $node = new_saga_node('main', 'restart_after_crash = on', 'log_min_messages = debug1', 'pg_saga.publishers = 2');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub quoted
 {
@@ -61,8 +59,6 @@ sub publish
 		"SELECT saga.publish_to('$to', '$invoice');\n" } @numbers);
 }
 
-sub all_sent { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
-
 sub outcomes
 {
 	my ($to) = @_;
@@ -92,18 +88,6 @@ sub most_at_once
 		$most = $n if $n > $most;
 	}
 	return $most;
-}
-
-# The server is in recovery after a kill; psql then ends before it has read anything.
-sub wait_until_up
-{
-	local $SIG{PIPE} = 'IGNORE';
-	foreach (1 .. 600)
-	{
-		return if eval { sql('SELECT 1') };
-		usleep(100_000);
-	}
-	BAIL_OUT('the server does not come back');
 }
 
 # Data of COPY stands in no statement and in no log.

@@ -11,26 +11,12 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql wait_until_up);
 
 my $dir = File::Temp->newdir('saga-limits-XXXXXX', TMPDIR => 1);
 my $accounting = start_accounting();
 my $node = new_saga_node('main', 'restart_after_crash = on', 'pg_saga.publishers = 3');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-# The server is in recovery after a kill; psql then ends before it has read anything.
-sub wait_until_up
-{
-	local $SIG{PIPE} = 'IGNORE';
-	foreach (1 .. 600)
-	{
-		return if eval { sql('SELECT 1') };
-		usleep(100_000);
-	}
-	BAIL_OUT('the server does not come back');
-}
 
 sub destination
 {

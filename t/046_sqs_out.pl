@@ -7,7 +7,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT all_sent sql);
 
 my $key_id = 'AKIDOUTBOXTEST';
 my $secret = 'wJalr-secret/key:with+signs';
@@ -22,8 +22,6 @@ my %url = (plain => $aws->queue('plain', 300), ordered => $aws->queue('ordered.f
 my $node = new_saga_node('main');
 create_extensions($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 sub settings
 {
 	return encode_json({
@@ -31,7 +29,6 @@ sub settings
 		credentials => { file => "$dir/credentials", profile => 'saga' }, @_ });
 }
 
-sub all_sent { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
 sub faults { return $proxy->request('POST', '/_faults', [@_]) }
 
 foreach my $name (sort keys %url)

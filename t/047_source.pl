@@ -9,7 +9,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $key_id = 'AKIDSOURCETEST';
@@ -25,7 +25,6 @@ my $node = new_saga_node('main', 'pg_saga.workers = 2', 'synchronous_commit = of
 create_extensions($node);
 $node->safe_psql('postgres', "SELECT saga.create_queue(q) FROM unnest('{letters,numbers,small,ordered,events}'::text[]) q");
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub faults { return $proxy->request('POST', '/_faults', [@_]) }
 sub requests { my ($action) = @_; return grep { $_->{action} eq $action } @{ $proxy->request('GET', '/_requests') } }
 

@@ -8,7 +8,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT all_sent sql wait_until_up);
 
 my $json = JSON::PP->new->canonical->ascii;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
@@ -21,8 +21,6 @@ my $books = start_accounting(args => [ '--client', "client:$secret" ]);
 my $naive = start_accounting();
 my $node = new_saga_node('main', 'pg_saga.workers = 2', 'restart_after_crash = on');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # ---------- what the tests say ----------
 
@@ -56,8 +54,6 @@ sub publish
 	my $body = $json->encode(exists $more{body} ? $more{body} : invoice($number, %more));
 	return sql("SELECT saga.publish_to('$to', \$b\$$body\$b\$)");
 }
-
-sub all_sent { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
 
 # The record of the message with this number, in words.
 sub outcome
@@ -482,17 +478,6 @@ is(posted($books, 'u7'), '1/1/0', 'what was found by a look-up can be undone too
 is(seen($naive, 'u8') . ' ' . posted($naive, 'u8'), 'POST201 POST- POST200 1/1/0', 'no key, and undoing twice does no harm');
 
 # ---------- a publisher that dies between sending and recording ----------
-
-sub wait_until_up
-{
-	local $SIG{PIPE} = 'IGNORE';
-	foreach (1 .. 600)
-	{
-		return if eval { sql('SELECT 1') };
-		usleep(100_000);
-	}
-	BAIL_OUT('the server does not come back');
-}
 
 destination('dead', %rest, url => $naive->url('/v1/invoices'), idempotency => { in => 'none' }, lookup => lookup());
 destination('dead_blind', %rest, url => $naive->url('/v1/invoices'), idempotency => { in => 'none' });

@@ -5,7 +5,7 @@ use warnings;
 
 use JSON::PP;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 # the publisher finds the credentials in the server's environment
 $ENV{AWS_ACCESS_KEY_ID} = 'test';
@@ -16,8 +16,6 @@ my $sns = start_fauxqs();
 my $topic = $sns->setup('invoice-events', 'invoice-reader');
 my $node = new_saga_node('invoice', 'pg_saga.workers = 2');
 my $json = JSON::PP->new->canonical;
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # An invoice; changes are members that replace others, or with undef take them away.
 sub document

@@ -7,13 +7,11 @@ use IO::Socket::INET;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $accounting = start_accounting();
 my $node = new_saga_node('main', 'pg_saga.publishers = 1');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub destination
 {

@@ -5,10 +5,9 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $node = new_saga_node('attack_update', "pg_saga.databases = 'none'");
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sql("CREATE EXTENSION pg_saga VERSION '0.1'; CREATE ROLE mallory LOGIN; CREATE ROLE alice LOGIN");
 # Up to version 14 a role may give itself to another, also to one that is reserved; later an administrator may.

@@ -4,12 +4,10 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $node = new_saga_node('setup', "pg_saga.databases = 'no_such_database'");
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # Only what waits for a lock is given up.
 my $patient = "SET lock_timeout = '30s'";

@@ -9,15 +9,13 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $dir = File::Temp->newdir('saga-owners-XXXXXX', TMPDIR => 1);
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
 append_to_file("$dir/raw", '');
 my $node = new_saga_node('main', 'pg_saga.publishers = 1');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 foreach my $role ('alice', 'mallory')
 {

@@ -9,7 +9,7 @@ use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 # Far below what these took: minutes of a quiet machine, hours, or for ever.
 my $SOON = 60;
@@ -19,8 +19,6 @@ my $dir = File::Temp->newdir('saga-bounds-XXXXXX', TMPDIR => 1);
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
 my $node = new_saga_node('main', 'pg_saga.publishers = 1', 'log_min_messages = info');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub destination
 {

@@ -7,7 +7,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $accounting = start_accounting();
@@ -16,7 +16,6 @@ my $node = new_saga_node('main', 'pg_saga.publishers = 1', 'pg_saga.workers = 2'
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
 add_role($node, 'postgres', $_) foreach 'alice', 'mallory';
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub as { my ($role, $sql) = @_; return sql("SET SESSION AUTHORIZATION $role; $sql") }
 
 sub session

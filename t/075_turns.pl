@@ -6,7 +6,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $accounting = start_accounting();
@@ -15,7 +15,6 @@ my $node = new_saga_node('main', 'pg_saga.publishers = 1', 'pg_saga.workers = 2'
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
 add_role($node, 'postgres', $_) foreach 'alice', 'mallory';
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub as { my ($role, $sql) = @_; return sql("SET SESSION AUTHORIZATION $role; $sql") }
 sub messages { return "SELECT count(*) FROM saga.message JOIN saga.queue USING (queue_id) WHERE name LIKE '$_[0]'" }
 

@@ -7,15 +7,13 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical->ascii;
 my ($secret, $password) = ('Vv8-no-one-may-read-this', 'Vp8-nor-this');
 my $server = start_accounting(args => [ '--client', "client:$secret", '--client', "outbox:$password", '--client', 'shop:s3cret' ]);
 my $node = new_saga_node('main', 'pg_saga.workers = 2');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # lost: requests that make the booking; undo: those that take it back; twice: what becomes of a number
 # that is there already.

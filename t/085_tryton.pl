@@ -6,7 +6,7 @@ use warnings;
 
 use JSON::PP;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Tryton;
 
 skip_without_tryton();
@@ -17,8 +17,6 @@ my $json = JSON::PP->new->canonical;
 my $node = new_saga_node('tryton', 'pg_saga.workers = 2');
 my $ledger;
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # Three currencies with two, no and three decimals; every fifth is a credit note; amounts that
 # differ, two rates of VAT, an allowance.

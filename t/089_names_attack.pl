@@ -7,16 +7,13 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT as sql);
 
 my $dir = File::Temp->newdir('saga-names-XXXXXX', TMPDIR => 1);
 my $aws = start_fauxqs();
 my $hers = Saga::Server->start('raw', args => [ '--log', "$dir/hers" ]);
 my $ours = Saga::Server->start('raw', args => [ '--log', "$dir/ours" ]);
 my $node = new_saga_node('attack', 'pg_saga.workers = 2', 'pg_saga.publishers = 1');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
 
 # what she says must not be an error: her attempts are allowed, and in vain
 sub mallory { return as('mallory', $_[0]) }

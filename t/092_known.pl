@@ -8,7 +8,7 @@ use JSON::PP;
 use MIME::Base64 qw(encode_base64url);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
@@ -21,7 +21,6 @@ my $node = new_saga_node('main', 'pg_saga.workers = 2');
 create_extensions($node);
 my %nokey = (idempotency => { in => 'none' });
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub requests { return scalar(grep { index($_, qq("target":"$_[0]")) >= 0 } split(/\n/, slurp_file("$dir/raw"))) }
 sub say_path { return '/say/' . encode_base64url($json->encode($_[0])) }
 

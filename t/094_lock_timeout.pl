@@ -5,14 +5,13 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $node = new_saga_node('main', 'pg_saga.workers = 1', "pg_saga.databases = 'none'");
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
 add_role($node, 'postgres', 'alice');
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub as { return sql("SET SESSION AUTHORIZATION alice; $_[0]") }
 # what a call says, which may wait for a lock 200 ms by its own setting and is ended by the other one if it does not
 sub says

@@ -6,7 +6,7 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $compiler = $ENV{CC} || 'cc';
@@ -85,8 +85,6 @@ my $node = new_saga_node('clock', { start => 0 }, 'pg_saga.workers = 1', 'pg_sag
 	local $ENV{LD_PRELOAD} = "$dir/shift.so";
 	$node->start;
 }
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub ran
 {

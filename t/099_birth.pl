@@ -11,7 +11,7 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $seconds = $ENV{SAGA_STRESS_SECONDS} // 8;
@@ -24,8 +24,6 @@ my $node = new_saga_node('birth',
 	'pg_saga.worker_idle_timeout = 2s',
 	'pg_saga.max_objects_per_owner = 1000000',
 	'pg_saga.sweep_interval = 0');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sql('CREATE EXTENSION pg_saga');
 add_role($node, 'postgres', $_) foreach 'app', 'heir';

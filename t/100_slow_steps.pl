@@ -5,12 +5,10 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $node = new_saga_node('slow', 'pg_saga.workers = 5');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # A slow step goes on until the door is open; while it is in it, it holds an advisory lock.
 sql(<<'SQL');

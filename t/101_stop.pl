@@ -6,12 +6,10 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $node = new_saga_node('stop', 'pg_saga.workers = 2', 'log_min_messages = log', 'max_prepared_transactions = 5');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub sql_as { return sql("SET SESSION AUTHORIZATION $_[0]; $_[1]") }
 

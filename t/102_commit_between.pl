@@ -5,12 +5,10 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $node = new_saga_node('between', 'pg_saga.workers = 1', 'restart_after_crash = on');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # A step takes a while, and waits for the door that is named after its state.
 sql(<<'SQL');

@@ -6,12 +6,10 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $node = new_saga_node('told', 'pg_saga.workers = 1', 'pg_saga.sweep_interval = 0');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sql('CREATE EXTENSION pg_saga');
 add_role($node, 'postgres', 'app');

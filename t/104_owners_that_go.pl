@@ -5,12 +5,10 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $node = new_saga_node('owners', 'pg_saga.sweep_interval = 0');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # The error of a statement that fails.
 sub refused

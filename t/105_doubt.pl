@@ -7,7 +7,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $dir = File::Temp->newdir('saga-doubt-XXXXXX', TMPDIR => 1);
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
@@ -15,7 +15,6 @@ append_to_file("$dir/raw", '');
 my $node = new_saga_node('main');
 create_extensions($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub requests { return grep { index($_, qq("target":"$_[0]")) >= 0 } split(/\n/, slurp_file("$dir/raw")) }
 
 sub destination

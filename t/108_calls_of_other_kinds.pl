@@ -6,15 +6,13 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.crash_limit = 1');
 create_extensions($node);
 my $server = start_accounting();
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sql(<<'SQL');
 CREATE FUNCTION refuse(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM saga.fail('NotWanted', 'on purpose'); RETURN NULL; END $$;

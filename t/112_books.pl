@@ -15,7 +15,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
@@ -31,7 +31,6 @@ my $dir = File::Temp->newdir('saga-books-XXXXXX', TMPDIR => 1);
 my @drains = map { IPC::Run::start([ 'sh', '-c', 'until [ -e "$1" ]; do psql -X -q -d "$2" -c "CALL saga.drain()"; sleep 0.1; done',
 	'sh', "$dir/stop", $node->connstr('postgres') ]) } 1 .. ($ENV{SAGA_BOOKS_DRAIN} ? 2 : 0);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub chance { return rand() < $_[0] }
 sub between { my ($from, $to) = @_; return $from + int(rand($to - $from + 1)) }
 

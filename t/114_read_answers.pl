@@ -10,7 +10,7 @@ use JSON::PP;
 use MIME::Base64 qw(encode_base64 encode_base64url);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT all_sent sql);
 
 $ENV{AWS_ACCESS_KEY_ID} = 'test';
 $ENV{AWS_SECRET_ACCESS_KEY} = 'test';
@@ -25,7 +25,6 @@ create_extensions($node);
 my $json = JSON::PP->new->canonical->utf8;
 my %path;
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub base64 { return encode_base64($_[0], '') }
 sub say_path { return '/say/' . encode_base64url($json->encode($_[0])) }
 sub capture { return (capture => { remote_id => 'id' }) }
@@ -49,7 +48,6 @@ sub lookup
 }
 
 sub publish { sql("SELECT saga.publish_to('$_', '{}')") foreach @_; return }
-sub all_sent { return poll_until($node, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
 sub of { return "FROM saga.outbox o JOIN saga.destination d USING (destination_id) WHERE d.name = '$_[0]'" }
 sub outcome { return sql("SELECT concat_ws(' ', state, attempts, last_class, split_part(last_error, ':', 1)) " . of($_[0])) }
 sub captured { return sql("SELECT captured ->> 'remote_id' " . of($_[0])) }

@@ -7,14 +7,12 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $dir = File::Temp->newdir('saga-idle-XXXXXX', TMPDIR => 1);
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
 my $node = new_saga_node('main', 'pg_saga.publishers = 4', 'pg_saga.sweep_interval = 0');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # More of each owner than one publisher has requests for.
 my ($owners, $each) = (5, 80);

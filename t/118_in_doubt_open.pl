@@ -7,7 +7,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $dir = File::Temp->newdir('saga-open-XXXXXX', TMPDIR => 1);
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
@@ -15,7 +15,6 @@ my $node = new_saga_node('main', 'pg_saga.workers = 1');
 create_extensions($node);
 my $session = $node->background_psql('postgres', on_error_stop => 1);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub hold { return $session->query_safe("BEGIN; $_[0]") }
 
 sub workflow

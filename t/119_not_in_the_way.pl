@@ -5,15 +5,12 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT as sql);
 use Saga::Work;
 
 my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.publishers = 1');
 create_extensions($node);
 add_role($node, 'postgres', $_) foreach qw(alice mallory);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
 
 # ---------- numbers of invoices are to be told apart otherwise while somebody submits ----------
 sql(q{CREATE ROLE invoice_owner LOGIN; SELECT invoice_setup('invoice_owner');

@@ -6,7 +6,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT error sql);
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
@@ -14,9 +14,6 @@ my $many = 3000;
 my $node = new_saga_node('main', 'pg_saga.workers = 2');
 create_extensions($node);
 my $server = start_accounting();
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub error { my ($rc, $out, $err) = $node->psql('postgres', $_[0]); return $err }
 
 my $settings = $json->encode({
 	url => $server->url('/v1/invoices'), allow_private => $true, timeout_ms => 30000, base_ms => 20, cap_ms => 100, max_attempts => 1,

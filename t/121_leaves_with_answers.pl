@@ -7,7 +7,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $dir = File::Temp->newdir('saga-leaving-XXXXXX', TMPDIR => 1);
@@ -15,8 +15,6 @@ my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
 append_to_file("$dir/raw", '');
 my $node = new_saga_node('main', 'pg_saga.publishers = 0', 'pg_saga.worker_idle_timeout = 1h');
 create_extensions($node);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # Without a key and a look-up: what is lost is in doubt for good.
 sub destination

@@ -7,7 +7,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
@@ -17,8 +17,6 @@ create_extensions($node);
 my $server = start_accounting();
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
 append_to_file("$dir/raw", '');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sql(<<'SQL');
 CREATE TABLE worked (number text, undone boolean, token text);

@@ -6,7 +6,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
@@ -14,7 +14,6 @@ my $acc = start_accounting();
 my $node = new_saga_node('main', 'pg_saga.workers = 2');
 my $id = qr/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub error { my ($rc, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$_[0]"); return $err }
 
 create_extensions($node);

@@ -7,7 +7,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $compiler = $ENV{CC} || 'cc';
@@ -117,7 +117,6 @@ sub start_node
 	return;
 }
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub as { return sql("SET SESSION AUTHORIZATION $_[0]; $_[1]") }
 sub raise_flag { append_to_file("$dir/$_[0]", ''); return }
 sub lower_flag { unlink "$dir/$_[0]"; return }

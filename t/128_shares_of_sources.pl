@@ -6,7 +6,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 use Saga::Work;
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
@@ -16,8 +16,6 @@ my $hers = Saga::Server->start('sqs_script');
 my $node = new_saga_node('main');
 create_extensions($node);
 add_role($node, 'postgres', $_) foreach qw(alice mallory);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub source
 {

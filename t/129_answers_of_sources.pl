@@ -7,7 +7,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT as sql);
 use Saga::Work;
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
@@ -18,8 +18,6 @@ my $node = new_saga_node('main');
 create_extensions($node);
 add_role($node, 'postgres', $_) foreach qw(alice mallory);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
 sub script { my (%queues) = @_; $server->request('POST', '/_queues', \%queues); return }
 sub requests { my ($name, $kind) = @_; return $server->request('GET', '/_queues')->{$name}{$kind}{requests} // 0 }
 sub status { my ($name, $what) = @_; return "SELECT $what FROM saga.sources WHERE name = '$name'" }

@@ -6,7 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $node = new_saga_node('walk', { start => 0 }, 'pg_saga.workers = 1');
 $node->append_conf('postgresql.conf', <<'CONF');
@@ -18,7 +18,6 @@ auto_explain.log_min_duration = -1
 CONF
 $node->start;
 create_extensions($node, 'postgres');
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 # what the coordinator has filtered out, the most in one statement
 sub most_removed
 {

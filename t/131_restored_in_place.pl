@@ -10,7 +10,7 @@ use PostgreSQL::Test::RecursiveCopy;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(stat utime);
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $books = start_accounting();
 $books->faults({ modes => { duplicate => 'allow', idempotency => 'none' }, rules => [] });
@@ -18,7 +18,6 @@ my $settings = encode_json({ url => $books->url('/v1/invoices'), allow_private =
 	lookup => { url => '/v1/invoices?number={number}&seller={seller}', found => 'invoices[0]' } });
 my $node = new_saga_node('main', 'pg_saga.workers = 1');
 create_extensions($node, 'postgres');
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sql("SELECT saga.create_destination('books', 'http', '$settings')");
 
 sub submit

@@ -8,7 +8,7 @@ use JSON::PP;
 use MIME::Base64 qw(encode_base64url);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT sql);
 
 my $dir = File::Temp->newdir('saga-absent-XXXXXX', TMPDIR => 1);
 my $raw = Saga::Server->start('raw', args => [ '--log', "$dir/raw" ]);
@@ -19,7 +19,6 @@ create_extensions($node);
 my $json = JSON::PP->new->canonical->utf8;
 my %lookups;
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub say_path { return '/say/' . encode_base64url($json->encode($_[0])) }
 
 # The first look-up gets this answer, all others that it is there; the payment's own answer is lost.

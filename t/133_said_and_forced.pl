@@ -8,7 +8,7 @@ use File::Temp;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test;
+use Saga::Test qw(:DEFAULT error sql);
 
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $dir = File::Temp->newdir('saga-flight-XXXXXX', TMPDIR => 1);
@@ -17,9 +17,6 @@ append_to_file("$dir/raw", '');
 my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.publishers = 1', 'restart_after_crash = on');
 create_extensions($node);
 my $json = JSON::PP->new->canonical;
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub error { my ($rc, $out, $err) = $node->psql('postgres', $_[0]); return $err }
 
 # What has arrived there waits until it goes on.
 sub halt { kill('STOP', $raw->pid); return }

@@ -66,9 +66,6 @@ typedef struct SagaMachine SagaMachine;
  */
 extern SagaMachine *saga_machine_compile(Jsonb *definition, List **diagnostics);
 
-/* The same for a machine that may be EXPRESS, which AWS allows no callbacks. */
-extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics);
-
 /* Every resource of a Task, once each (for checks at creation): list of SagaResource. */
 extern List *saga_machine_resources(const SagaMachine *machine);
 
@@ -178,7 +175,7 @@ typedef struct SagaAction
 	const char *error;			/* else, may be NULL */
 	const char *cause;
 	Jsonb	   *compensated;	/* array of names of the states undone, in that order; NULL: none */
-	Jsonb	   *not_compensated;	/* array of what was not undone, as run_debt.c makes it; NULL: nothing */
+	Jsonb	   *not_compensated;	/* array of what was not undone, as run_end.c makes it; NULL: nothing */
 	Jsonb	   *left;			/* what saga_run_undo needs of those that have a message; NULL: nothing */
 	Jsonb	   *effects;		/* array of {"state","message_id"} of calls without Compensate that were given up; NULL: none */
 } SagaAction;
@@ -253,32 +250,9 @@ extern Jsonb *saga_run_context(SagaRun *run, int task_id);	/* the context object
  * The events since start or thaw, as one compact binary value (bytea): each
  * event is a few bytes; a jsonb that several events name is kept once. The execution's
  * input and output, known by their addresses, are not repeated in it: the
- * caller keeps them, and hands them to saga_history_decode (NULL: it keeps
+ * caller keeps them, and hands them to saga.history_events() (NULL: it keeps
  * none).
  */
 extern bytea *saga_run_history(SagaRun *run, Jsonb *input, Jsonb *output);
-
-/* All events so far, those of earlier transactions included: for a limit on them. */
-extern int64 saga_run_event_count(const SagaRun *run);
-
-typedef struct SagaEvent
-{
-	int64		id;
-	int64		previous_id;
-	const char *type;			/* as in the AWS API: "TaskStateEntered" */
-	TimestampTz timestamp;
-	Jsonb	   *details;
-} SagaEvent;
-
-typedef void (*SagaEventFunction) (const SagaEvent *event, void *arg);
-
-/*
- * Decodes one stored value and calls fn for each event; raises
- * ERRCODE_DATA_CORRUPTED if it is none.  An event's details are gone when fn
- * returns: many of them may have one large value.  All together they have
- * *room bytes at most; what is left of it is there afterwards.
- */
-extern void saga_history_decode(bytea *history, Jsonb *input, Jsonb *output, Size *room,
-								SagaEventFunction fn, void *arg);
 
 #endif							/* SAGA_ASL_H */

@@ -11,7 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "asl/asl.h"
+#include "asl/history_private.h"
 #include "common/compat.h"
 
 PG_FUNCTION_INFO_V1(saga_validate);

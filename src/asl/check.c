@@ -373,3 +373,19 @@ saga_check_known(SagaCheck *check, const JsonbValue *object, const SagaLocation 
 			saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Field is not supported");
 	}
 }
+
+/* The state that a Next, Default or StartAt names; NULL and a diagnostic if there is none. */
+SagaState *
+saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				  const char *name, const SagaStates *scope)
+{
+	char	   *text = saga_check_string(check, object, at, name, false);
+	SagaState  *target;
+
+	if (text == NULL)
+		return NULL;
+	target = saga_states_find(scope, text);
+	if (target == NULL)
+		saga_check_member_error(check, at, name, SAGA_TARGET_FAULT, "Missing '%s' target: %s", name, text);
+	return target;
+}

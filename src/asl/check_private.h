@@ -67,5 +67,7 @@ extern SagaExpr *saga_check_expr(SagaCheck *check, const JsonbValue *object, con
 								 const char *name);
 extern SagaTemplate *saga_check_template(SagaCheck *check, const JsonbValue *object,
 										 const SagaLocation *at, const char *name);
+extern SagaState *saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+									const char *name, const SagaStates *scope);
 
 #endif							/* SAGA_CHECK_PRIVATE_H */

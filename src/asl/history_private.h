@@ -96,6 +96,28 @@ extern void saga_history_init(SagaHistory *history, MemoryContext context, int64
 extern SagaEventRecord *saga_history_add(SagaHistory *history, SagaEventType type);
 extern bytea *saga_history_encode(const SagaHistory *history, const Jsonb *input, const Jsonb *output);
 
+/* ---------- reading: history_decode.c ---------- */
+
+typedef struct SagaEvent
+{
+	int64		id;
+	int64		previous_id;
+	const char *type;			/* as in the AWS API: "TaskStateEntered" */
+	TimestampTz timestamp;
+	Jsonb	   *details;
+} SagaEvent;
+
+typedef void (*SagaEventFunction) (const SagaEvent *event, void *arg);
+
+/*
+ * Decodes one stored value and calls fn for each event; raises
+ * ERRCODE_DATA_CORRUPTED if it is none.  An event's details are gone when fn
+ * returns: many of them may have one large value.  All together they have
+ * *room bytes at most; what is left of it is there afterwards.
+ */
+extern void saga_history_decode(bytea *history, Jsonb *input, Jsonb *output, Size *room,
+								SagaEventFunction fn, void *arg);
+
 /* history_check.c: is this the binary form of a jsonb, safe to look into? */
 extern bool saga_jsonb_is_sound(const char *data, int length);
 

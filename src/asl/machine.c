@@ -16,102 +16,25 @@
 /* As at AWS; it also bounds what a message quotes. */
 #define SAGA_MAX_NAME_CHARS 80
 
-static const char *const saga_type_names[SAGA_STATE_TYPES] = {
-	"Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"
-};
-
-const char *
-saga_state_type_name(SagaStateType type)
-{
-	return saga_type_names[type];
-}
-
-/* jsonb's order of keys */
-static int
-saga_compare_keys(const char *a, const char *b)
-{
-	size_t		alen = strlen(a);
-	size_t		blen = strlen(b);
-
-	if (alen != blen)
-		return alen < blen ? -1 : 1;
-	return memcmp(a, b, alen);
-}
-
-static SagaState *
-saga_search(SagaState **states, int nstates, const char *name,
-			int (*compare) (const char *, const char *))
-{
-	int			low = 0;
-	int			high = nstates;
-
-	while (low < high)
-	{
-		int			middle = low + (high - low) / 2;
-		int			order = compare(name, states[middle]->name);
-
-		if (order == 0)
-			return states[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
-}
-
-SagaState *
-saga_states_find(const SagaStates *scope, const char *name)
-{
-	return saga_search(scope->states, scope->nstates, name, saga_compare_keys);
-}
-
-SagaState *
-saga_machine_find(const SagaMachine *machine, const char *name)
-{
-	return saga_search(machine->states, machine->nstates, name, strcmp);
-}
-
-/* The state that a Next, Default or StartAt names; NULL and a diagnostic if there is none. */
-SagaState *
-saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
-				  const char *name, const SagaStates *scope)
-{
-	char	   *text = saga_check_string(check, object, at, name, false);
-	SagaState  *target;
-
-	if (text == NULL)
-		return NULL;
-	target = saga_states_find(scope, text);
-	if (target == NULL)
-		saga_check_member_error(check, at, name, SAGA_TARGET_FAULT, "Missing '%s' target: %s", name, text);
-	return target;
-}
-
 /* ---------- one States object ---------- */
 
+/* Reads Type; false, and a diagnostic, if it is none. */
 static bool
 saga_check_type(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, SagaState *state)
 {
 	char	   *text = saga_check_string(check, object, at, "Type", true);
-	int			i;
 
 	if (text == NULL)
 		return false;
-	for (i = 0; i < SAGA_STATE_TYPES; i++)
-	{
-		if (strcmp(text, saga_type_names[i]) == 0)
-		{
-			state->type = i;
-			return true;
-		}
-	}
+	if (saga_state_type_of(text, &state->type))
+		return true;
 	saga_check_member_error(check, at, "Type", SAGA_SCHEMA_FAULT,
 							"The field 'Type' should have one of these values: "
 							"[Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]");
 	return false;
 }
 
+/* Makes the states of "scope", with nothing but their names. */
 static void
 saga_register_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states,
 					 const SagaLocation *at)
@@ -187,6 +110,7 @@ saga_mark_reached(SagaStates *scope)
 	pfree(stack);
 }
 
+/* Each state has to be reached by a transition, or by Compensate alone. */
 static void
 saga_check_reached(SagaCheck *check, SagaStates *scope, const SagaLocation *at)
 {
@@ -208,11 +132,90 @@ saga_check_reached(SagaCheck *check, SagaStates *scope, const SagaLocation *at)
 	}
 }
 
+static SagaStates *saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+									   SagaState *owner);
+
+/* Branches of a Parallel: each is a States object of its own. */
+static void
+saga_branches_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
+					  const SagaLocation *at)
+{
+	static const char *const known[] = {"StartAt", "States", "Comment"};
+	SagaLocation list_at = {.up = at, .name = "Branches"};
+	JsonbValue	list;
+	int			count;
+	int			i;
+
+	if (!saga_member(object, "Branches", &list))
+	{
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'Branches' is required but was missing");
+		return;
+	}
+	if (!saga_check_array(check, object, at, "Branches", &list))
+		return;
+	count = JsonContainerSize(list.val.binary.data);
+	if (count == 0)
+	{
+		saga_check_error(check, &list_at, SAGA_SCHEMA_FAULT, "Value cannot be empty");
+		return;
+	}
+	state->branches = palloc0(sizeof(SagaStates *) * count);
+	for (i = 0; i < count; i++)
+	{
+		SagaLocation here = {.up = &list_at, .index = i};
+		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
+
+		if (!saga_is_object(element))
+		{
+			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+			continue;
+		}
+		saga_check_known(check, element, &here, known, lengthof(known));
+		state->branches[state->nbranches++] = saga_states_compile(check, element, &here, state);
+	}
+}
+
+/*
+ * Fills in the states of "scope", whose names are known.  Handlers are linked
+ * first, since a handler is compiled by rules of its own.
+ */
+static void
+saga_fill_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states, const SagaLocation *at)
+{
+	int			i;
+
+	for (i = 0; i < scope->nstates; i++)
+	{
+		SagaState  *state = scope->states[i];
+		SagaLocation here = {.up = at, .name = state->name};
+		JsonbValue	value;
+
+		saga_member(states, state->name, &value);
+		if (saga_is_object(&value))
+			saga_compile_compensate(check, state, &value, &here);
+	}
+	for (i = 0; i < scope->nstates; i++)
+	{
+		SagaState  *state = scope->states[i];
+		SagaLocation here = {.up = at, .name = state->name};
+		JsonbValue	value;
+
+		CHECK_FOR_INTERRUPTS();
+		saga_member(states, state->name, &value);
+		if (!saga_is_object(&value))
+			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+		else if (saga_check_type(check, &value, &here, state) &&
+				 saga_state_compile(check, state, &value, &here) &&
+				 state->type == SAGA_STATE_PARALLEL)
+			saga_branches_compile(check, state, &value, &here);
+	}
+}
+
 /*
  * Reads StartAt and States of "object" (the machine or a branch).  Returns
  * NULL when there is nothing to go on with.
  */
-SagaStates *
+static SagaStates *
 saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 					SagaState *owner)
 {
@@ -221,7 +224,6 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	JsonbValue	states;
 	JsonbValue	start;
 	bool		failed_before = check->failed;
-	int			i;
 
 	check_stack_depth();
 	scope->owner = owner;
@@ -242,29 +244,7 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	saga_register_states(check, scope, &states, &states_at);
 	scope->start = saga_check_target(check, object, at, "StartAt", scope);
 
-	for (i = 0; i < scope->nstates; i++)
-	{
-		SagaState  *state = scope->states[i];
-		SagaLocation here = {.up = &states_at, .name = state->name};
-		JsonbValue	value;
-
-		saga_member(&states, state->name, &value);
-		if (saga_is_object(&value))
-			saga_compile_compensate(check, state, &value, &here);
-	}
-	for (i = 0; i < scope->nstates; i++)
-	{
-		SagaState  *state = scope->states[i];
-		SagaLocation here = {.up = &states_at, .name = state->name};
-		JsonbValue	value;
-
-		CHECK_FOR_INTERRUPTS();
-		saga_member(&states, state->name, &value);
-		if (!saga_is_object(&value))
-			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
-		else if (saga_check_type(check, &value, &here, state))
-			saga_state_compile(check, state, &value, &here);
-	}
+	saga_fill_states(check, scope, &states, &states_at);
 
 	/*
 	 * After a fault of another kind what cannot be reached is mostly its
@@ -360,6 +340,10 @@ saga_collect_resources(SagaMachine *machine)
 	pfree(tasks);
 }
 
+/*
+ * The machine is made in a context of its own, which goes when a diagnostic is
+ * an error; diagnostics are made in the caller's.
+ */
 SagaMachine *
 saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 {

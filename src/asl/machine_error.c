@@ -60,6 +60,7 @@ saga_compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	return errors;
 }
 
+/* One element of Retry; "last": no other one follows. */
 static void
 saga_compile_retrier(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 					 bool last, SagaRetrier *retrier)

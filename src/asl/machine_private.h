@@ -157,24 +157,20 @@ struct SagaMachine
 	int64		timeout_ms;		/* 0: none */
 };
 
-extern const char *saga_state_type_name(SagaStateType type);
+/* machine.c: as saga_machine_compile(), for a machine that may be EXPRESS, which AWS allows no callbacks. */
+extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics);
 
-/* machine.c */
+/* machine_find.c */
+extern bool saga_state_type_of(const char *name, SagaStateType *type);
 extern SagaState *saga_states_find(const SagaStates *scope, const char *name);
 extern SagaState *saga_machine_find(const SagaMachine *machine, const char *name);
 
-/* A check_private.h type, here only by name. */
+/* Types of check_private.h, here only by name. */
 struct SagaCheck;
 struct SagaLocation;
 
-extern SagaStates *saga_states_compile(struct SagaCheck *check, const JsonbValue *object,
-									   const struct SagaLocation *at, SagaState *owner);
-extern SagaState *saga_check_target(struct SagaCheck *check, const JsonbValue *object,
-									const struct SagaLocation *at, const char *name,
-									const SagaStates *scope);
-
 /* machine_state.c */
-extern void saga_state_compile(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
+extern bool saga_state_compile(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
 							   const struct SagaLocation *at);
 
 /* machine_error.c */

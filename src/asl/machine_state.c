@@ -52,6 +52,7 @@ static const struct
 	{"Branches", T(PARALLEL)},
 };
 
+/* Reports every member that a state of this type cannot have. */
 static void
 saga_check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				  const SagaLocation *at)
@@ -103,6 +104,7 @@ saga_check_exclusive(SagaCheck *check, const JsonbValue *object, const SagaLocat
 	return found;
 }
 
+/* A field and its form with a path exclude each other. */
 static void
 saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 				const char *field, const char *path_field)
@@ -116,6 +118,7 @@ saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *
 
 /* ---------- transitions ---------- */
 
+/* Next or End, one of them; a handler, which is named by Compensate, has neither. */
 static void
 saga_compile_next(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				  const SagaLocation *at)
@@ -198,6 +201,7 @@ saga_name_resource(SagaState *state)
 	state->resource_action = pstrdup(*colon == ':' ? colon + 1 : colon);
 }
 
+/* Resource, and whether an EXPRESS machine may have it. */
 static void
 saga_compile_resource(SagaCheck *check, SagaState *state, const JsonbValue *object,
 					  const SagaLocation *at)
@@ -308,7 +312,7 @@ saga_compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object
 	}
 }
 
-/* ---------- Wait, Pass, Fail, Parallel ---------- */
+/* ---------- Wait, Pass, Fail ---------- */
 
 static void
 saga_compile_wait(SagaCheck *check, SagaState *state, const JsonbValue *object,
@@ -357,47 +361,9 @@ saga_compile_fail(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	state->cause_path = saga_check_expr(check, object, at, "CausePath");
 }
 
-static void
-saga_compile_parallel(SagaCheck *check, SagaState *state, const JsonbValue *object,
-					  const SagaLocation *at)
-{
-	static const char *const known[] = {"StartAt", "States", "Comment"};
-	SagaLocation list_at = {.up = at, .name = "Branches"};
-	JsonbValue	list;
-	int			count;
-	int			i;
-
-	if (!saga_member(object, "Branches", &list))
-	{
-		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'Branches' is required but was missing");
-		return;
-	}
-	if (!saga_check_array(check, object, at, "Branches", &list))
-		return;
-	count = JsonContainerSize(list.val.binary.data);
-	if (count == 0)
-	{
-		saga_check_error(check, &list_at, SAGA_SCHEMA_FAULT, "Value cannot be empty");
-		return;
-	}
-	state->branches = palloc0(sizeof(SagaStates *) * count);
-	for (i = 0; i < count; i++)
-	{
-		SagaLocation here = {.up = &list_at, .index = i};
-		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
-
-		if (!saga_is_object(element))
-		{
-			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
-			continue;
-		}
-		saga_check_known(check, element, &here, known, lengthof(known));
-		state->branches[state->nbranches++] = saga_states_compile(check, element, &here, state);
-	}
-}
-
 /* ---------- any state ---------- */
 
+/* False: the state is in a language that is not known here. */
 static bool
 saga_check_language(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
 {
@@ -414,7 +380,11 @@ saga_check_language(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	return false;
 }
 
-void
+/*
+ * Fills in a state whose type is known, but for the States objects inside it.
+ * False: it cannot be read, and what is inside it is not looked at either.
+ */
+bool
 saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				   const SagaLocation *at)
 {
@@ -422,10 +392,10 @@ saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	{
 		saga_check_member_error(check, at, "Type", SAGA_LATER_FAULT,
 								"State type \"Map\" is not supported yet");
-		return;
+		return false;
 	}
 	if (!saga_check_language(check, object, at))
-		return;
+		return false;
 	saga_check_fields(check, state, object, at);
 	(void) saga_check_string(check, object, at, "Comment", false);
 	saga_compile_next(check, state, object, at);
@@ -463,11 +433,10 @@ saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 		case SAGA_STATE_FAIL:
 			saga_compile_fail(check, state, object, at);
 			break;
-		case SAGA_STATE_PARALLEL:
-			saga_compile_parallel(check, state, object, at);
-			break;
 		case SAGA_STATE_SUCCEED:
+		case SAGA_STATE_PARALLEL:
 		case SAGA_STATE_MAP:
 			break;
 	}
+	return true;
 }

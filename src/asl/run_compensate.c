@@ -12,62 +12,9 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
-
 #include "asl/run_private.h"
 
-/*
- * Called when a visit has its result, or is given up: once, as what is done is
- * not called again.  result: NULL when it is not known.
- */
-SagaDone *
-saga_done_push(SagaRun *run, SagaThread *thread, Jsonb *result)
-{
-	SagaDone   *done;
-
-	if (run->ndone == run->done_size)
-	{
-		int			size = Max(8, run->done_size * 2);
-
-		if (run->done == NULL)
-			run->done = palloc(sizeof(SagaDone) * size);
-		else
-			run->done = repalloc(run->done, sizeof(SagaDone) * size);
-		run->done_size = size;
-	}
-	done = &run->done[run->ndone++];
-	memset(done, 0, sizeof(SagaDone));
-	done->state = thread->state;
-	done->call_id = thread->call_id;
-	/* of another state the thread may have an older one */
-	done->task_id = thread->state->type == SAGA_STATE_TASK ? thread->task_id : 0;
-	done->input = thread->data;
-	done->output = result;
-	done->variables = thread->variables;
-	return done;
-}
-
-void
-saga_done_remove(SagaRun *run, int i)
-{
-	run->ndone--;
-	memmove(&run->done[i], &run->done[i + 1], sizeof(SagaDone) * (run->ndone - i));
-}
-
-/* What the handler that runs undoes. */
-SagaDone *
-saga_undoing(SagaRun *run)
-{
-	int			i;
-
-	for (i = run->ndone - 1; i > 0; i--)
-	{
-		if (run->done[i].call_id == run->undoing)
-			break;
-	}
-	return &run->done[i];
-}
-
+/* {"input", "output"} of what is undone, and the "error" it is undone for: its own, or the run's. */
 static Jsonb *
 saga_handler_input(SagaRun *run, const SagaDone *done)
 {
@@ -89,6 +36,7 @@ saga_handler_input(SagaRun *run, const SagaDone *done)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* Notes an event of the handler, with the state that it undoes. */
 static SagaEventRecord *
 saga_log_compensation(SagaRun *run, SagaThread *thread, SagaEventType type)
 {
@@ -99,6 +47,7 @@ saga_log_compensation(SagaRun *run, SagaThread *thread, SagaEventType type)
 	return record;
 }
 
+/* Starts a thread that undoes the item.  It stays in the list until the handler has ended. */
 static void
 saga_handler_start(SagaRun *run, const SagaDone *done)
 {
@@ -117,6 +66,28 @@ saga_handler_start(SagaRun *run, const SagaDone *done)
 	saga_thread_ready(run, thread, SAGA_PHASE_ATTEMPT);
 }
 
+/*
+ * On a path that lives, or has succeeded: starts to undo what was given up and
+ * is known to be done.  False: nothing was started.
+ */
+bool
+saga_undo_unwanted(SagaRun *run)
+{
+	int			i;
+
+	if (run->handler != NULL)
+		return false;
+	for (i = run->ndone - 1; i >= 0; i--)
+	{
+		if (run->done[i].kind == SAGA_DONE_UNWANTED)
+		{
+			saga_handler_start(run, &run->done[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* The next handler, or the end; nothing while it has to be found out whether there is something to undo. */
 static void
 saga_compensation_next(SagaRun *run)
@@ -131,25 +102,11 @@ saga_compensation_next(SagaRun *run)
 		saga_handler_start(run, &run->done[run->ndone - 1]);
 }
 
-/* A path that lives, or has succeeded: what was given up and is known to be done. */
-static void
-saga_undo_given_up(SagaRun *run)
-{
-	int			i;
-
-	for (i = run->ndone - 1; i >= 0; i--)
-	{
-		if (run->done[i].kind == SAGA_DONE_UNWANTED)
-		{
-			saga_handler_start(run, &run->done[i]);
-			return;
-		}
-	}
-	if (run->decided && !saga_has_debts(run))
-		saga_run_end(run, run->last_event, SAGA_SUCCEEDED, NULL, NULL);
-}
-
-/* Something has changed in the list of what is to be undone. */
+/*
+ * Something has changed in the list of what is to be undone, or the run's
+ * path has ended: starts the handler that is next, or ends the run.  Harmless
+ * when nothing is next.
+ */
 void
 saga_undo_next(SagaRun *run)
 {
@@ -157,41 +114,34 @@ saga_undo_next(SagaRun *run)
 		return;
 	if (run->status == SAGA_COMPENSATING && run->root == NULL)
 		saga_compensation_next(run);
-	else if (run->status == SAGA_RUNNING)
-		saga_undo_given_up(run);
+	else if (run->status == SAGA_RUNNING && !saga_undo_unwanted(run) &&
+			 run->decided && !saga_has_debts(run))
+		saga_run_end(run, run->last_event, SAGA_SUCCEEDED, NULL, NULL);
 }
 
-/* All threads but a handler's are gone. */
-void
-saga_compensation_start(SagaRun *run, int64 last_event)
-{
-	run->last_event = last_event;
-	saga_take_back_published(run);
-	saga_undo_next(run);
-}
-
-/* A handler has ended, well or not. */
-static void
+/* A handler has ended, well or not, and what it was to undo leaves the list. */
+static SagaTransition
 saga_handler_ended(SagaRun *run, SagaThread *thread)
 {
 	run->last_event = thread->last_event;
-	saga_done_remove(run, saga_undoing(run) - run->done);
+	saga_done_remove(run, saga_undoing(run));
 	saga_thread_drop(run, thread);
-	saga_release_held(run);
-	saga_undo_next(run);
+	saga_threads_release(run);
+	return saga_next_undo();
 }
 
-void
+SagaTransition
 saga_compensation_succeeded(SagaRun *run)
 {
 	SagaThread *thread = run->handler;
 
 	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_SUCCEEDED);
 	run->compensated = lappend(run->compensated, saga_undoing(run)->state->name);
-	saga_handler_ended(run, thread);
+	return saga_handler_ended(run, thread);
 }
 
-void
+/* What was not undone is listed, and the next item is tried: a failed handler keeps nothing from being undone. */
+SagaTransition
 saga_compensation_failed(SagaRun *run, const SagaFailure *failure)
 {
 	SagaThread *thread = run->handler;
@@ -207,7 +157,7 @@ saga_compensation_failed(SagaRun *run, const SagaFailure *failure)
 		run->error = failure->error;
 		run->cause = failure->cause;
 	}
-	saga_handler_ended(run, thread);
+	return saga_handler_ended(run, thread);
 }
 
 /* No more handlers: what is left is listed as not undone.  One that is running may have undone it. */

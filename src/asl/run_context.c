@@ -1,6 +1,7 @@
 /*
  * run_context.c
- *		The context object ("$$").
+ *		What an expression of a state may look at: data, variables, and the
+ *		context object ("$$").
  */
 #include "postgres.h"
 
@@ -49,6 +50,7 @@ saga_push_state(SagaThread *thread, JsonbParseState **state)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
+/* The context object as the thread's state sees it now. */
 Jsonb *
 saga_thread_context(SagaRun *run, SagaThread *thread)
 {
@@ -73,7 +75,7 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 }
 
 /* For SagaScope: made when first asked for, in one attempt of one state. */
-Jsonb *
+static Jsonb *
 saga_scope_context(void *arg)
 {
 	SagaRun    *run = arg;
@@ -81,4 +83,21 @@ saga_scope_context(void *arg)
 	if (run->context_object == NULL)
 		run->context_object = saga_thread_context(run, run->current);
 	return run->context_object;
+}
+
+/* What the thread's state sees when "$" is "data". */
+void
+saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope)
+{
+	if (run->current != thread)
+	{
+		run->current = thread;
+		run->context_object = NULL;
+	}
+	scope->data = data;
+	scope->context = saga_scope_context;
+	scope->context_arg = run;
+	scope->variables = thread->variables;
+	scope->random = run->env.random;
+	scope->random_arg = run->env.arg;
 }

@@ -1,16 +1,10 @@
 /*
  * run_error.c
- *		Errors: Retry, Catch, and on to the state around.
- *
- * Every function here may end the run or free the thread: its callers touch
- * neither afterwards.
+ *		Errors in a state: Retry, Catch, or up to what is around it.
  */
 #include "postgres.h"
 
 #include <math.h>
-
-#include "miscadmin.h"
-#include "utils/timestamp.h"
 
 #include "asl/run_private.h"
 
@@ -53,6 +47,7 @@ saga_name_matches(const char *name, const SagaFailure *failure, bool catching)
 	return false;
 }
 
+/* Does one of the names of a retrier or, "catching", of a catcher stand for the failure? */
 static bool
 saga_errors_match(char **errors, int nerrors, const SagaFailure *failure, bool catching)
 {
@@ -82,6 +77,7 @@ saga_retry_delay(SagaRun *run, const SagaRetrier *retrier, int attempts)
 	return (int64) delay;
 }
 
+/* Does somebody say that he takes what nobody can find out? */
 static bool
 saga_names_doubt(char **errors, int nerrors)
 {
@@ -95,16 +91,12 @@ saga_names_doubt(char **errors, int nerrors)
 	return false;
 }
 
-/* What is done is not done again: its answer would be the same, and nothing could be made of that. */
-static bool
-saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+/* The retrier of this failure: its place in the state's list; -1: none. */
+static int
+saga_find_retrier(const SagaState *state, const SagaFailure *failure)
 {
-	const SagaState *state = thread->state;
-	const SagaRetrier *retrier;
 	int			i;
 
-	if (failure->completed)
-		return false;
 	for (i = 0; i < state->nretriers; i++)
 	{
 		/*
@@ -114,19 +106,32 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 		if (failure->unknown && !saga_names_doubt(state->retriers[i].errors, state->retriers[i].nerrors))
 			continue;
 		if (saga_errors_match(state->retriers[i].errors, state->retriers[i].nerrors, failure, false))
-			break;
+			return i;
 	}
-	if (i == state->nretriers)
+	return -1;
+}
+
+/*
+ * Tries the state again, now or later.  False: no retrier wants to.  What is
+ * done is not done again: its answer would be the same, and nothing could be
+ * made of that.
+ */
+static bool
+saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+{
+	const SagaState *state = thread->state;
+	int			i = failure->completed ? -1 : saga_find_retrier(state, failure);
+
+	if (i < 0)
 		return false;
-	retrier = &state->retriers[i];
 	if (thread->attempts == NULL)
 	{
 		thread->attempts = palloc0(sizeof(int) * state->nretriers);
 		thread->attempts_size = state->nretriers;
 	}
-	if (thread->attempts[i] >= retrier->max_attempts)
+	if (thread->attempts[i] >= state->retriers[i].max_attempts)
 		return false;
-	thread->wake_at = saga_time_add_ms(run->now, saga_retry_delay(run, retrier, thread->attempts[i]));
+	thread->wake_at = saga_time_add_ms(run->now, saga_retry_delay(run, &state->retriers[i], thread->attempts[i]));
 	thread->attempts[i]++;
 	thread->retry_count++;
 	thread->resume = failure->in_doubt;
@@ -142,6 +147,7 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 /* ---------- Catch ---------- */
 
+/* What a catcher is given. */
 static Jsonb *
 saga_error_object(const char *error, const char *cause)
 {
@@ -155,13 +161,28 @@ saga_error_object(const char *error, const char *cause)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* NULL: none of the state's catchers takes the failure. */
+static const SagaCatcher *
+saga_find_catcher(const SagaState *state, const SagaFailure *failure)
+{
+	int			i;
+
+	for (i = 0; i < state->ncatchers; i++)
+	{
+		if (saga_errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure, true))
+			return &state->catchers[i];
+	}
+	return NULL;
+}
+
 /*
- * Returns false with *fault set when the catcher itself fails: that error is
- * not for the same Catch again, or it would never end.
+ * Leaves the state by its catcher.  False, and *fault is set, when the catcher
+ * itself fails: that error is not for the same Catch again, or it would never
+ * end.
  */
 static bool
 saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
-				  const SagaFailure *failure, SagaFault *fault)
+				  const SagaFailure *failure, SagaTransition *next, SagaFault *fault)
 {
 	Jsonb	   *error = saga_error_object(failure->error, failure->cause);
 	Jsonb	   *output = saga_path_field_put(&catcher->result_path, thread->input, error, fault);
@@ -171,172 +192,78 @@ saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 		!saga_check_limit(run, thread->state->name, output, fault) ||
 		!saga_thread_assign(run, thread, catcher->assign, error, &assigned, fault))
 		return false;
-	saga_thread_exit(run, thread, output, catcher->next, assigned);
+	*next = saga_state_exit(run, thread, output, catcher->next, assigned);
 	return true;
 }
 
-/* ---------- outwards ---------- */
-
-/* Notes that a thread's state ends without having been left, its branches first. */
-static void
-saga_log_aborted(SagaRun *run, SagaThread *thread)
+/* What the state fails with when its catcher has failed with "fault". */
+static SagaFailure
+saga_catcher_failure(const SagaThread *thread, const SagaFailure *failure, const SagaFault *fault)
 {
-	int			i;
-
-	check_stack_depth();
-	for (i = 0; i < thread->nchildren; i++)
-	{
-		if (thread->children[i] != NULL)
-			saga_log_aborted(run, thread->children[i]);
-	}
-	if (thread->phase == SAGA_PHASE_ENTER)
-		return;					/* not entered yet */
-	switch (thread->state->type)
-	{
-		case SAGA_STATE_TASK:
-		case SAGA_STATE_WAIT:
-		case SAGA_STATE_PARALLEL:
-		case SAGA_STATE_MAP:
-			saga_log(run, thread, SAGA_EVENT_STATE_ABORTED + thread->state->type)->strings[0] =
-				thread->state->name;
-			break;
-		default:
-			break;				/* AWS has no such event for the others */
-	}
-}
-
-/* A branch has failed: its siblings are given up, and the state around fails. */
-static void
-saga_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
-{
-	SagaThread *parent = thread->parent;
-	SagaFailure outer = *failure;
-	int			i;
-
-	saga_log_aborted(run, thread);
-	parent->last_event = thread->last_event;
-	run->cut = failure;
-	saga_thread_drop(run, thread);
-	for (i = 0; i < parent->nchildren; i++)
-	{
-		if (parent->children[i] != NULL)
-		{
-			saga_log_aborted(run, parent->children[i]);
-			saga_thread_drop(run, parent->children[i]);
-		}
-	}
-	run->cut = NULL;
-	parent->nchildren = 0;
-	parent->nopen = 0;
-	parent->phase = SAGA_PHASE_ATTEMPT;
-	outer.from_branch = true;
-	outer.in_doubt = outer.unknown = outer.of_task = outer.completed = false;
-	saga_thread_fail(run, parent, &outer);
-}
-
-static void
-saga_thread_give_up(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
-{
-	if (thread == run->handler)
-		saga_compensation_failed(run, failure);
-	else if (thread->parent != NULL)
-		saga_branch_failed(run, thread, failure);
-	else
-		saga_run_finish(run, thread, SAGA_FAILED, failure->error, failure->cause);
-}
-
-void
-saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
-{
-	const SagaState *state = thread->state;
 	SagaFailure own = *failure;
-	SagaFault	fault = {0};
-	int			call_id = thread->call_id;
+
+	own.error = fault->error;
+	own.cause = saga_state_cause(thread, fault->cause);
+
+	/*
+	 * there is no room for the error, but the dead letter has to tell what
+	 * went wrong first
+	 */
+	if (saga_error_is(fault->error, "States.DataLimitExceeded"))
+		own.cause = psprintf("%s It was to catch %s: %s", own.cause,
+							 failure->error != NULL ? failure->error : "an error",
+							 failure->cause != NULL ? failure->cause : "");
+	own.in_doubt = own.of_task = false;
+	return own;
+}
+
+/* ---------- a state fails ---------- */
+
+/* The event of a Parallel whose branch has failed; an attempt that is tried again has none. */
+static void
+saga_log_branch_failure(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+{
+	SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_PARALLEL_FAILED);
+
+	record->strings[0] = failure->error;
+	record->strings[1] = failure->cause;
+}
+
+/*
+ * A failure in the thread's state: another attempt, or out by a catcher, or up
+ * to what is around it.  In the last two cases a call whose outcome is not
+ * known, or of whose answer nothing can be made, is given up; "kept": the
+ * catcher takes it as done if it is found done.
+ */
+SagaTransition
+saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+{
 	bool		given_up = thread != run->handler && (failure->in_doubt || failure->completed);
+	const SagaCatcher *catcher;
 	bool		kept;
-	int			i;
+	SagaFault	fault = {0};
+	SagaTransition next;
 
-	check_stack_depth();
 	if (saga_thread_retry(run, thread, failure))
-		return;
-	if (state->type == SAGA_STATE_PARALLEL && failure->from_branch)
-	{
-		SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_PARALLEL_FAILED);
-
-		record->strings[0] = failure->error;
-		record->strings[1] = failure->cause;
-	}
-	for (i = 0; i < state->ncatchers; i++)
-	{
-		if (saga_errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure, true))
-			break;
-	}
-	kept = i < state->ncatchers && saga_names_doubt(state->catchers[i].errors, state->catchers[i].nerrors);
+		return saga_next_nothing();
+	if (thread->state->type == SAGA_STATE_PARALLEL && failure->from_branch)
+		saga_log_branch_failure(run, thread, failure);
+	catcher = saga_find_catcher(thread->state, failure);
+	kept = catcher != NULL && saga_names_doubt(catcher->errors, catcher->nerrors);
 	if (given_up && failure->completed)
 		saga_give_up_done(run, thread, kept, failure);
 	else if (given_up)
 		saga_let_go(run, thread, kept, failure);
-	if (i < state->ncatchers)
+	if (catcher == NULL)
+		next = saga_next_give_up(thread, failure);
+	else if (!saga_thread_catch(run, thread, catcher, failure, &next, &fault))
 	{
-		if (saga_thread_catch(run, thread, &state->catchers[i], failure, &fault))
-		{
-			if (given_up)
-				saga_undo_next(run);
-			return;
-		}
+		SagaFailure own = saga_catcher_failure(thread, failure, &fault);
+
 		if (given_up && kept)
-			saga_keep_no_more(run, call_id, failure);
-		own.error = fault.error;
-		own.cause = saga_state_cause(thread, fault.cause);
-
-		/*
-		 * there is no room for the error, but the dead letter has to tell
-		 * what went wrong first
-		 */
-		if (saga_error_is(fault.error, "States.DataLimitExceeded"))
-			own.cause = psprintf("%s It was to catch %s: %s", own.cause,
-								 failure->error != NULL ? failure->error : "an error",
-								 failure->cause != NULL ? failure->cause : "");
-		own.in_doubt = own.of_task = false;
+			saga_keep_no_more(run, thread->call_id, failure);
+		next = saga_next_give_up(thread, &own);
 	}
-	saga_thread_give_up(run, thread, &own);
-	if (given_up)
-		saga_undo_next(run);
-}
-
-/* The words of AWS around the cause of a fault inside a state. */
-char *
-saga_state_cause(const SagaThread *thread, const char *cause)
-{
-	return psprintf("An error occurred while executing the state '%s' (entered at the event id #" INT64_FORMAT "). %s",
-					thread->state->name, thread->entered_event, cause != NULL ? cause : "");
-}
-
-static void
-saga_fault_failure(const SagaThread *thread, const SagaFault *fault, SagaFailure *failure)
-{
-	failure->error = fault->error != NULL ? fault->error : "States.Runtime";
-	if (strcmp(failure->error, "States.DataLimitExceeded") == 0)
-		failure->cause = fault->cause;
-	else
-		failure->cause = saga_state_cause(thread, fault->cause);
-}
-
-void
-saga_thread_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault)
-{
-	SagaFailure failure = {0};
-
-	saga_fault_failure(thread, fault, &failure);
-	saga_thread_fail(run, thread, &failure);
-}
-
-/* The state has its result: a task's call is done, a Parallel's branches are. */
-void
-saga_completed_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault)
-{
-	SagaFailure failure = {.completed = true};
-
-	saga_fault_failure(thread, fault, &failure);
-	saga_thread_fail(run, thread, &failure);
+	next.undo = given_up;
+	return next;
 }

@@ -1,6 +1,6 @@
 /*
  * run_freeze.c
- *		A parked run as one jsonb, and back.
+ *		A parked run as one jsonb.
  *
  * {"version": 1, "status", "ids": [next thread, task, call, event],
  *	"input", "deadline", "threads": [...], "ready": [thread ids],
@@ -25,16 +25,6 @@
 /* How far back a value is looked for: neighbours share them. */
 #define SAGA_RECENT_VALUES 64
 
-static const char *const saga_phase_names[] = {
-	[SAGA_PHASE_ENTER] = "enter",
-	[SAGA_PHASE_ATTEMPT] = "attempt",
-	[SAGA_PHASE_OPEN] = "open",
-	[SAGA_PHASE_WAIT] = "wait",
-	[SAGA_PHASE_RETRY] = "retry",
-	[SAGA_PHASE_HELD] = "held",
-	[SAGA_PHASE_CHILDREN] = "children"
-};
-
 /* ---------- writing ---------- */
 
 typedef struct SagaFreezer
@@ -43,6 +33,7 @@ typedef struct SagaFreezer
 	List	   *values;			/* of Jsonb */
 } SagaFreezer;
 
+/* A member, unless it has the value that it would be read with when it is absent. */
 static void
 saga_put_int(SagaFreezer *f, const char *name, int64 value, int64 absent)
 {
@@ -61,6 +52,7 @@ saga_put_string(SagaFreezer *f, const char *name, const char *value)
 	saga_jsonb_push_string(&f->state, WJB_VALUE, value);
 }
 
+/* The place of a value in "values"; it is put there unless one of the last ones is the same. */
 static int
 saga_value_index(SagaFreezer *f, Jsonb *value)
 {
@@ -96,6 +88,7 @@ saga_end_list(SagaFreezer *f)
 	pushJsonbValue(&f->state, WJB_END_ARRAY, NULL);
 }
 
+/* A call that is open, or is to be gone on with. */
 static void
 saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
 {
@@ -111,18 +104,21 @@ saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
 	saga_put_value(f, "answer", thread->answer);
 }
 
+/* The fork: of each thread its result, or -1 while it has none. */
 static void
-saga_freeze_children(SagaFreezer *f, const SagaThread *thread)
+saga_freeze_fork(SagaFreezer *f, const SagaThread *thread)
 {
+	const SagaFork *fork = thread->fork;
 	int			i;
 
 	saga_begin_list(f, "results");
-	for (i = 0; i < thread->nchildren; i++)
+	for (i = 0; i < fork->size; i++)
 		saga_jsonb_push_int64(&f->state, WJB_ELEM,
-							  thread->children[i] != NULL ? -1 : saga_value_index(f, thread->results[i]));
+							  fork->threads[i] != NULL ? -1 : saga_value_index(f, fork->results[i]));
 	saga_end_list(f);
 }
 
+/* What a phase does not need is left out. */
 static void
 saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 {
@@ -134,7 +130,7 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	saga_put_int(f, "branch", thread->branch, 0);
 	saga_put_int(f, "handler", thread == run->handler, 0);
 	saga_put_string(f, "state", thread->state->name);
-	saga_put_string(f, "phase", saga_phase_names[thread->phase]);
+	saga_put_string(f, "phase", saga_thread_phase_name(thread->phase));
 	saga_put_value(f, "input", thread->input);
 
 	/*
@@ -161,7 +157,7 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	if (thread->phase == SAGA_PHASE_OPEN || thread->resume)
 		saga_freeze_task(f, thread);
 	else if (thread->phase == SAGA_PHASE_CHILDREN)
-		saga_freeze_children(f, thread);
+		saga_freeze_fork(f, thread);
 	pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 }
 

@@ -8,13 +8,12 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
-
 #include "asl/run_private.h"
 
 /* Values of all calls together; what is more is not kept. */
 #define SAGA_MAX_LEFT_BYTES	((Size) 64 * 1024 * 1024)
 
+/* The values of an item: what it costs to keep it. */
 static Size
 saga_done_bytes(const SagaDone *done)
 {
@@ -22,7 +21,7 @@ saga_done_bytes(const SagaDone *done)
 		(done->variables != NULL ? VARSIZE(done->variables) : 0);
 }
 
-/* NULL: nothing that somebody could settle. */
+/* What is kept of the run when it has ended.  NULL: nothing that somebody could settle. */
 Jsonb *
 saga_run_left(SagaRun *run)
 {
@@ -69,6 +68,7 @@ saga_run_left(SagaRun *run)
 	return saga_run_freeze(&left);
 }
 
+/* The kept run with the one item, changed by what is said of it, and with its handler started. */
 SagaRun *
 saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, const char *message_id, Jsonb *output,
 			  TimestampTz now, Jsonb **input)

@@ -10,6 +10,13 @@
  * The life of a thread in one state: ENTER, then by type OPEN (a task is
  * out), WAIT, CHILDREN; RETRY between two attempts; then ENTER of the next.
  *
+ * A function that does something for a state does not call what comes after
+ * it: it returns a SagaTransition, which says what that is.  The loop in
+ * run_loop.c carries it out, and takes the transition that this gives, until
+ * nothing follows.  So no function frees the thread under its caller, and the
+ * files stand on floors, in the order in which they are declared below: each
+ * calls only those above it in this header.
+ *
  * All that a run allocates is in its context, and freed with it.
  */
 #ifndef SAGA_RUN_PRIVATE_H
@@ -69,11 +76,21 @@ typedef struct SagaThread
 	TimestampTz heartbeat_at;	/* when the next heartbeat is overdue */
 
 	/* CHILDREN */
-	struct SagaThread **children;	/* NULL where a branch has ended */
-	Jsonb	  **results;
-	int			nchildren;
-	int			nopen;
+	struct SagaFork *fork;		/* NULL: it has no threads of its own */
 } SagaThread;
+
+/*
+ * The threads that a state has started, each in a States object of its own: a
+ * Parallel's branches.  A thread of it knows its parent, whose fork this is,
+ * and its place here ("branch").
+ */
+typedef struct SagaFork
+{
+	int			size;
+	int			nopen;			/* of those, how many have no result yet */
+	SagaThread **threads;		/* NULL where one has ended */
+	Jsonb	  **results;		/* NULL where one has not ended */
+} SagaFork;
 
 typedef enum SagaDoneKind
 {
@@ -167,7 +184,6 @@ struct SagaRun
 	List	   *effects;		/* of SagaEffect */
 	bool		decided;		/* its path has succeeded, and only what was given up is waited for */
 	int64		last_event;		/* when there is no thread that would know it */
-	const struct SagaFailure *cut;	/* why threads are being dropped; NULL: not for an error */
 };
 
 /* An error on its way through Retry and Catch. */
@@ -184,26 +200,96 @@ typedef struct SagaFailure
 	bool		completed;		/* the call is done, and what was to be made of its answer has failed */
 } SagaFailure;
 
-/* run.c */
+typedef enum SagaTransitionKind
+{
+	SAGA_NEXT_NOTHING,			/* the thread waits, or is in the ready queue, or is gone */
+	SAGA_NEXT_CALL,				/* the action says what the caller is to do */
+	SAGA_NEXT_COMPLETE,			/* the state has the result "value": ResultSelector and ResultPath are next */
+	SAGA_NEXT_LEAVE,			/* it is left for "target" with "value": OutputPath and Assign are next */
+	SAGA_NEXT_END,				/* the thread has come to its end, with the output "value" */
+	SAGA_NEXT_FAIL,				/* the state fails with "failure": Retry and Catch are next */
+	SAGA_NEXT_GIVE_UP			/* neither has taken "failure": it is for what is around the state */
+} SagaTransitionKind;
+
+/* What happens to a thread next. */
+typedef struct SagaTransition
+{
+	SagaTransitionKind kind;
+	SagaThread *thread;
+	Jsonb	   *value;
+	const SagaState *target;	/* NULL: the end of the States object */
+	const SagaTemplate *assign; /* of LEAVE */
+	Jsonb	   *assign_data;
+	const SagaFailure *failure;
+	bool		undo;			/* there may be something to undo, or to end, when all that follows has happened */
+} SagaTransition;
+
+/* ---------- first floor: what a run consists of ---------- */
+
+/* run_thread.c */
+extern const char *saga_thread_phase_name(SagaPhase phase);
 extern SagaThread *saga_thread_new(SagaRun *run, SagaThread *parent, int branch);
+extern SagaFork *saga_thread_fork(SagaThread *thread, int size);
+extern void saga_thread_drop(SagaRun *run, SagaThread *thread);
 extern void saga_thread_ready(SagaRun *run, SagaThread *thread, SagaPhase phase);
 extern void saga_thread_unready(SagaThread *thread);
-extern void saga_thread_drop(SagaRun *run, SagaThread *thread);
-extern void saga_run_drop_threads(SagaRun *run);
-extern void saga_run_set_timer(SagaRun *run, TimestampTz at);
+extern void saga_threads_release(SagaRun *run);
+extern bool saga_thread_is_out(const SagaThread *thread);
+extern SagaThread *saga_thread_of_task(SagaRun *run, int task_id);
+extern SagaThread *saga_thread_of_token(SagaRun *run, const char *token);
 extern TimestampTz saga_time_add_ms(TimestampTz at, int64 ms);
+extern void saga_run_set_timer(SagaRun *run, TimestampTz at);
+extern SagaThread *saga_run_earliest(SagaRun *run);
 extern SagaEventRecord *saga_log(SagaRun *run, SagaThread *thread, SagaEventType type);
-extern void saga_run_finish(SagaRun *run, SagaThread *thread, SagaStatus status,
-							const char *error, const char *cause);
-extern void saga_run_succeed(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern bool saga_run_is_over(const SagaRun *run);
 extern void saga_run_end(SagaRun *run, int64 last_event, SagaStatus status,
 						 const char *error, const char *cause);
+extern char *saga_copy_text(const char *text);
+extern Jsonb *saga_copy_value(const Jsonb *value);
 
-/* run_state.c */
-extern bool saga_thread_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+/* run_transition.c */
+extern SagaTransition saga_next_nothing(void);
+extern SagaTransition saga_next_undo(void);
+extern SagaTransition saga_next_call(SagaThread *thread);
+extern SagaTransition saga_next_complete(SagaThread *thread, Jsonb *result);
+extern SagaTransition saga_next_leave(SagaThread *thread, Jsonb *value, const SagaState *target,
+									  const SagaTemplate *assign, Jsonb *assign_data);
+extern SagaTransition saga_next_end(SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_next_fail(SagaThread *thread, const SagaFailure *failure);
+extern SagaTransition saga_next_fault(SagaThread *thread, const SagaFault *fault);
+extern SagaTransition saga_next_completed_fault(SagaThread *thread, const SagaFault *fault);
+extern SagaTransition saga_next_give_up(SagaThread *thread, const SagaFailure *failure);
+extern char *saga_state_cause(const SagaThread *thread, const char *cause);
+
+/* run_done.c */
+extern SagaDone *saga_done_push(SagaRun *run, const SagaThread *thread, Jsonb *result);
+extern void saga_done_remove(SagaRun *run, SagaDone *done);
+extern SagaDone *saga_done_of_call(SagaRun *run, int call_id);
+extern SagaDone *saga_undoing(SagaRun *run);
+extern SagaDone *saga_debt_of_task(SagaRun *run, int task_id);
+extern int	saga_debt_of_token(const SagaRun *run, const char *token);
+extern bool saga_has_debts(const SagaRun *run);
+extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
+extern void saga_done_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call);
+extern void saga_done_take_back(SagaRun *run, SagaDone *done);
+extern void saga_done_take_back_all(SagaRun *run);
+extern void saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const char *cause, bool unknown,
+							 const char *handler);
+extern void saga_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call);
+
+/* run_context.c */
+extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
 extern void saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope);
+
+/* ---------- second floor: what is done with it ---------- */
+
+/* run_data.c */
 extern bool saga_thread_input(SagaRun *run, SagaThread *thread, Jsonb **selected, SagaFault *fault);
+extern Jsonb *saga_path_field_get(SagaRun *run, SagaThread *thread, const SagaPathField *field, Jsonb *data,
+								  SagaFault *fault);
 extern Jsonb *saga_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value,
+								  SagaFault *fault);
+extern Jsonb *saga_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
 								  SagaFault *fault);
 extern bool saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign,
 							   Jsonb *data, Jsonb **assigned, SagaFault *fault);
@@ -211,56 +297,84 @@ extern bool saga_check_limit(SagaRun *run, const char *name, Jsonb *value, SagaF
 extern bool saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field,
 							const char *name, int64 min, Jsonb *data, int64 *seconds,
 							SagaFault *fault);
-extern void saga_thread_exit(SagaRun *run, SagaThread *thread, Jsonb *output,
-							 const SagaState *next, Jsonb *assigned);
-extern void saga_thread_leave(SagaRun *run, SagaThread *thread, Jsonb *output,
-							  const SagaState *next, const SagaTemplate *assign, Jsonb *assign_data);
-extern void saga_thread_complete(SagaRun *run, SagaThread *thread, Jsonb *result);
+extern bool saga_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+							  Jsonb *data, TimestampTz *result, SagaFault *fault);
+extern bool saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
+						   const char **result, SagaFault *fault);
 
-/* run_task.c */
-extern bool saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action);
-extern void saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
-extern void saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat);
-
-/* run_error.c */
-extern void saga_thread_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
-extern void saga_thread_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault);
-extern void saga_completed_fault(SagaRun *run, SagaThread *thread, const SagaFault *fault);
-extern char *saga_state_cause(const SagaThread *thread, const char *cause);
-
-/* run_context.c */
-extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
-extern Jsonb *saga_scope_context(void *arg);
+/* run_compensate.c */
+extern bool saga_undo_unwanted(SagaRun *run);
+extern void saga_undo_next(SagaRun *run);
+extern SagaTransition saga_compensation_succeeded(SagaRun *run);
+extern SagaTransition saga_compensation_failed(SagaRun *run, const SagaFailure *failure);
+extern void saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause);
 
 /* run_debt.c */
 extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
 extern void saga_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
 extern void saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure);
-extern void saga_cut(SagaRun *run, const SagaThread *thread);
-extern void saga_take_back_published(SagaRun *run);
-extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
+extern void saga_thread_cut(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 extern bool saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error);
-extern int	saga_debt_of_token(const SagaRun *run, const char *token);
-extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread);
-extern bool saga_has_debts(const SagaRun *run);
-extern void saga_release_held(SagaRun *run);
 extern void saga_forget_debts(SagaRun *run);
-extern void saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const char *cause, bool unknown,
-							 const char *handler);
-extern Jsonb *saga_undone_to_jsonb(List *undone);
-extern Jsonb *saga_effects_to_jsonb(List *effects);
+extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *next);
 
-/* run_left.c */
+/* run_freeze.c and run_thaw.c, declared in asl.h; run_left.c, where saga_run_undo() is too */
 extern Jsonb *saga_run_left(SagaRun *run);
 
-/* run_compensate.c */
-extern SagaDone *saga_done_push(SagaRun *run, SagaThread *thread, Jsonb *result);
-extern void saga_done_remove(SagaRun *run, int i);
-extern SagaDone *saga_undoing(SagaRun *run);
-extern void saga_undo_next(SagaRun *run);
-extern void saga_compensation_start(SagaRun *run, int64 last_event);
-extern void saga_compensation_succeeded(SagaRun *run);
-extern void saga_compensation_failed(SagaRun *run, const SagaFailure *failure);
-extern void saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause);
+/* ---------- third floor: steps ---------- */
+
+/* run_exit.c */
+extern SagaTransition saga_state_complete(SagaRun *run, SagaThread *thread, Jsonb *result);
+extern SagaTransition saga_state_leave(SagaRun *run, const SagaTransition *leave);
+extern SagaTransition saga_state_exit(SagaRun *run, SagaThread *thread, Jsonb *output,
+									  const SagaState *target, Jsonb *assigned);
+
+/* run_error.c */
+extern SagaTransition saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
+
+/* run_fork.c */
+extern SagaThread *saga_fork_start(SagaRun *run, SagaThread *parent, int branch, const SagaStates *scope, Jsonb *input);
+extern void saga_fork_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern void saga_fork_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
+extern void saga_fork_cut(SagaRun *run, SagaThread *parent, const SagaFailure *failure);
+extern Jsonb *saga_fork_results(SagaThread *parent);
+
+/* run_state.c */
+extern SagaTransition saga_pass_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_choice_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_wait_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_wait_is_over(SagaThread *thread);
+extern SagaTransition saga_succeed_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_fail_step(SagaRun *run, SagaThread *thread);
+
+/* run_parallel.c */
+extern SagaTransition saga_parallel_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
+
+/* run_task.c */
+extern SagaTransition saga_task_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern SagaTransition saga_task_time_out(SagaRun *run, SagaThread *thread);
+extern void saga_task_parked(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_task_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error);
+extern void saga_task_heartbeat(SagaRun *run, SagaThread *thread);
+
+/* run_end.c */
+extern SagaTransition saga_run_succeed(SagaRun *run, Jsonb *output);
+extern SagaTransition saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *cause);
+extern void saga_run_end_now(SagaRun *run, SagaStatus status, const char *error, const char *cause,
+							 const char *reason, const char *why);
+extern void saga_run_report(SagaRun *run, SagaAction *action);
+
+/* ---------- roof ---------- */
+
+/* run_loop.c */
+extern void saga_run_follow(SagaRun *run, SagaTransition next);
+extern bool saga_run_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern void saga_run_fire_timers(SagaRun *run);
+
+/* run.c: all events so far, those of earlier transactions included, for a limit on them */
+extern int64 saga_run_event_count(const SagaRun *run);
 
 #endif							/* SAGA_RUN_PRIVATE_H */

@@ -1,17 +1,19 @@
 /*
  * run_task.c
  *		Task states: calls, their time limits, and the answers.
+ *
+ * An answer is for the thread that has the call open; who finds that thread,
+ * and carries out what is next, is run.c.
  */
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
-#include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "asl/run_private.h"
 
 /* ---------- events ---------- */
 
+/* Notes an event of the call, under the name that events of its family have. */
 static SagaEventRecord *
 saga_log_task(SagaRun *run, SagaThread *thread, SagaTaskEvent event)
 {
@@ -64,6 +66,7 @@ saga_task_limits(SagaRun *run, SagaThread *thread, Jsonb *selected, int64 *timeo
 	return true;
 }
 
+/* Credentials are not used, but a fault in them is the task's, as at AWS. */
 static bool
 saga_task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFault *fault)
 {
@@ -75,6 +78,7 @@ saga_task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFau
 	return saga_template_eval(thread->state->credentials, &scope, fault) != NULL;
 }
 
+/* The time limit of an attempt, and that of its first heartbeat, begin now. */
 static void
 saga_start_clocks(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 {
@@ -84,6 +88,7 @@ saga_start_clocks(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 	saga_run_set_timer(run, Min(thread->deadline, thread->heartbeat_at));
 }
 
+/* The events of a call that begins; an activity has started only when a worker of it says so. */
 static void
 saga_log_call(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 {
@@ -96,8 +101,8 @@ saga_log_call(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 		(void) saga_log_task(run, thread, SAGA_TASK_STARTED);
 }
 
-/* The call is out, or goes on. */
-static void
+/* The call is out, or goes on ("resume"): the caller is told what to do. */
+static SagaTransition
 saga_task_open(SagaRun *run, SagaThread *thread, bool resume, SagaAction *action)
 {
 	thread->phase = SAGA_PHASE_OPEN;
@@ -118,16 +123,18 @@ saga_task_open(SagaRun *run, SagaThread *thread, bool resume, SagaAction *action
 	action->timeout_ms = thread->timeout_ms;
 	action->commit = thread->state->commit;
 	action->undone_later = thread->state->compensate != NULL;
+	return saga_next_call(thread);
 }
 
 /*
- * After a call in doubt the next attempt is the same one, with the same
+ * One attempt.  After a call in doubt it is the same one, with the same
  * parameters, whatever they would be now.
  */
-bool
-saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action)
+SagaTransition
+saga_task_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 {
 	const SagaResource *resource = &thread->state->resource;
+	SagaTransition next;
 	SagaFault	fault = {0};
 	Jsonb	   *selected;
 
@@ -135,8 +142,7 @@ saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action)
 	{
 		action->answered = thread->answered;
 		thread->resume = thread->answered = false;
-		saga_task_open(run, thread, true, action);
-		return true;
+		return saga_task_open(run, thread, true, action);
 	}
 	thread->answer = NULL;
 	thread->answered = false;
@@ -147,56 +153,13 @@ saga_task_begin(SagaRun *run, SagaThread *thread, SagaAction *action)
 	if (!saga_thread_input(run, thread, &selected, &fault) ||
 		!saga_task_limits(run, thread, selected, &thread->timeout_ms, &fault) ||
 		!saga_task_credentials(run, thread, selected, &fault))
-	{
-		saga_thread_fault(run, thread, &fault);
-		return false;
-	}
-	if (saga_held_by_debt(run, thread))
-		return false;
-	saga_task_open(run, thread, false, action);
-	return true;
+		return saga_next_fault(thread, &fault);
+	if (saga_held_by_debt(run, thread, &next))
+		return next;
+	return saga_task_open(run, thread, false, action);
 }
 
 /* ---------- answers ---------- */
-
-/* Open, or between two attempts of the same call. */
-static bool
-saga_is_out(const SagaThread *thread)
-{
-	return thread->phase == SAGA_PHASE_OPEN || thread->resume;
-}
-
-static SagaThread *
-saga_find_task(SagaRun *run, int task_id)
-{
-	dlist_iter	iter;
-
-	if (run->last_task != NULL && run->last_task->task_id == task_id && saga_is_out(run->last_task))
-		return run->last_task;
-	dlist_foreach(iter, &run->threads)
-	{
-		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
-
-		if (saga_is_out(thread) && thread->task_id == task_id)
-			return thread;
-	}
-	return NULL;
-}
-
-int
-saga_run_find_token(SagaRun *run, const char *token)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &run->threads)
-	{
-		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
-
-		if (saga_is_out(thread) && thread->token != NULL && strcmp(thread->token, token) == 0)
-			return thread->task_id;
-	}
-	return saga_debt_of_token(run, token);
-}
 
 /* What was called is under way: a callback or a child's end is waited for. */
 static void
@@ -209,32 +172,17 @@ saga_note_submitted(SagaRun *run, SagaThread *thread, Jsonb *output)
 		saga_log_task(run, thread, SAGA_TASK_SUBMITTED)->values[0] = output;
 }
 
-static Jsonb *
-saga_copy_value(const Jsonb *value)
-{
-	Jsonb	   *copy = palloc(VARSIZE(value));
-
-	memcpy(copy, value, VARSIZE(value));
-	return copy;
-}
-
+/* The call is made, and its answer comes later.  output: what a step said that took the token; or NULL. */
 void
-saga_run_task_parked(SagaRun *run, int task_id, Jsonb *output, TimestampTz now)
+saga_task_parked(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
-	SagaThread *thread = saga_find_task(run, task_id);
-	MemoryContext old = MemoryContextSwitchTo(run->context);
-
-	run->now = now;
-	if (thread != NULL)
-	{
-		/* it is needed when the callback does not come, to undo the step */
-		if (output != NULL && thread->state->compensate != NULL)
-			thread->answer = saga_copy_value(output);
-		saga_note_submitted(run, thread, NULL);
-	}
-	MemoryContextSwitchTo(old);
+	/* it is needed when the callback does not come, to undo the step */
+	if (output != NULL && thread->state->compensate != NULL)
+		thread->answer = saga_copy_value(output);
+	saga_note_submitted(run, thread, NULL);
 }
 
+/* What a result that is too large is said to come from. */
 static const char *
 saga_task_display_name(const SagaState *state)
 {
@@ -243,51 +191,8 @@ saga_task_display_name(const SagaState *state)
 	return state->resource.text;
 }
 
-bool
-saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now)
-{
-	SagaThread *thread = saga_find_task(run, task_id);
-	SagaFault	fault = {0};
-	MemoryContext old = MemoryContextSwitchTo(run->context);
-
-	run->now = now;
-	if (thread == NULL)
-	{
-		bool		owed = saga_debt_answered(run, task_id, saga_copy_value(output), NULL);
-
-		MemoryContextSwitchTo(old);
-		return owed;
-	}
-	/* also when the next attempt would be due only later: it is the same call */
-	saga_thread_unready(thread);
-	thread->resume = thread->answered = false;
-	/* nobody reads what a handler says */
-	if (thread != run->handler &&
-		!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
-	{
-		SagaFailure failure = {.error = fault.error, .cause = fault.cause, .completed = true};
-
-		/* it was done all the same */
-		if (thread->state->compensate != NULL)
-			(void) saga_done_push(run, thread, saga_copy_value(output));
-		saga_task_fail(run, thread, &failure);
-	}
-	else
-	{
-		Jsonb	   *copy = saga_copy_value(output);
-
-		saga_log_task(run, thread, SAGA_TASK_SUCCEEDED)->values[0] = copy;
-		thread->phase = SAGA_PHASE_ATTEMPT;
-		if (thread == run->handler)
-			saga_compensation_succeeded(run);
-		else
-			saga_thread_complete(run, thread, copy);
-	}
-	MemoryContextSwitchTo(old);
-	return true;
-}
-
-void
+/* The event, and on to Retry and Catch. */
+static SagaTransition
 saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	const char *error = failure->error;
@@ -301,24 +206,53 @@ saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	record->strings[4] = failure->cause;
 	thread->phase = SAGA_PHASE_ATTEMPT;
 	own.of_task = true;
-	saga_thread_fail(run, thread, &own);
+	return saga_next_fail(thread, &own);
 }
 
-/* As recorded at AWS, an overdue heartbeat is States.Timeout too. */
-void
-saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat)
+/* The call has answered; "output" is the run's own copy. */
+SagaTransition
+saga_task_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
-	SagaFailure failure = {.error = "States.Timeout", .heartbeat = heartbeat};
-	SagaFate	fate;
-	SagaOutside call;
-	char	   *cause;
+	SagaFault	fault = {0};
 
-	fate = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call);
+	/* also when the next attempt would be due only later: it is the same call */
+	saga_thread_unready(thread);
+	thread->resume = thread->answered = false;
+	/* nobody reads what a handler says */
+	if (thread != run->handler &&
+		!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
+	{
+		SagaFailure failure = {.error = fault.error, .cause = fault.cause, .completed = true};
+
+		/* it was done all the same */
+		if (thread->state->compensate != NULL)
+			(void) saga_done_push(run, thread, output);
+		return saga_task_fail(run, thread, &failure);
+	}
+	saga_log_task(run, thread, SAGA_TASK_SUCCEEDED)->values[0] = output;
+	thread->phase = SAGA_PHASE_ATTEMPT;
+	if (thread == run->handler)
+		return saga_next_end(thread, output);
+	return saga_next_complete(thread, output);
+}
+
+/*
+ * A time limit or a heartbeat is overdue.  As recorded at AWS, the latter is
+ * States.Timeout too.
+ */
+SagaTransition
+saga_task_time_out(SagaRun *run, SagaThread *thread)
+{
+	bool		heartbeat = thread->heartbeat_at < thread->deadline;
+	SagaFailure failure = {.error = "States.Timeout", .heartbeat = heartbeat};
+	SagaOutside call;
+	SagaFate	fate = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call);
+
 	if (fate == SAGA_FATE_ANSWERED)
 	{
 		/* what is on record counts, though its event is still on its way */
 		thread->deadline = thread->heartbeat_at = DT_NOEND;
-		return;
+		return saga_next_nothing();
 	}
 	if (fate >= SAGA_FATE_DONE)
 	{
@@ -327,44 +261,28 @@ saga_task_time_out(SagaRun *run, SagaThread *thread, bool heartbeat)
 		failure.other = "Saga.Uncertain";
 	}
 	if (heartbeat)
-		cause = psprintf("The task of the state '%s' sent no heartbeat for " INT64_FORMAT " seconds (HeartbeatSeconds).",
-						 thread->state->name, thread->heartbeat_ms / 1000);
+		failure.cause = psprintf("The task of the state '%s' sent no heartbeat for " INT64_FORMAT " seconds (HeartbeatSeconds).",
+								 thread->state->name, thread->heartbeat_ms / 1000);
 	else
-		cause = psprintf("The task of the state '%s' did not end in time (TimeoutSeconds).",
-						 thread->state->name);
-	failure.cause = cause;
-	saga_task_fail(run, thread, &failure);
-}
-
-static char *
-saga_copy_text(const char *text)
-{
-	return text != NULL ? pstrdup(text) : NULL;
+		failure.cause = psprintf("The task of the state '%s' did not end in time (TimeoutSeconds).",
+								 thread->state->name);
+	return saga_task_fail(run, thread, &failure);
 }
 
 /* As long as AWS lets it be: a message that holds all of its input must not keep a Catch from its work. */
 static char *
-copy_cause(const char *cause)
+saga_copy_cause(const char *cause)
 {
 	return pnstrdup(cause, pg_mbcharcliplen(cause, strlen(cause), SAGA_MAX_CAUSE));
 }
 
-bool
-saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, TimestampTz now)
+/* The call has failed. */
+SagaTransition
+saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 {
-	SagaThread *thread = saga_find_task(run, task_id);
 	SagaFailure failure = {0};
 	SagaOutside call;
-	MemoryContext old = MemoryContextSwitchTo(run->context);
 
-	run->now = now;
-	if (thread == NULL)
-	{
-		bool		owed = saga_debt_answered(run, task_id, NULL, error);
-
-		MemoryContextSwitchTo(old);
-		return owed;
-	}
 	if (thread->resume)
 	{
 		/*
@@ -373,50 +291,26 @@ saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, Time
 		 */
 		thread->answered = error->in_doubt;
 		thread->resume = error->in_doubt;
-		MemoryContextSwitchTo(old);
-		return true;
+		return saga_next_nothing();
 	}
 	thread->answered = true;
 	failure.in_doubt = error->in_doubt;
 	if (error->in_doubt)
 		failure.unknown = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call) == SAGA_FATE_UNKNOWN;
 	failure.error = saga_copy_text(error->error);
-	failure.cause = error->cause != NULL ? copy_cause(error->cause) : NULL;
+	failure.cause = error->cause != NULL ? saga_copy_cause(error->cause) : NULL;
 	failure.other = saga_copy_text(error->other);
 	if (error->in_doubt && failure.other == NULL)
 		failure.other = "Saga.Uncertain";
-	saga_task_fail(run, thread, &failure);
-	MemoryContextSwitchTo(old);
-	return true;
+	return saga_task_fail(run, thread, &failure);
 }
 
-bool
-saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now)
+/* The time for the next heartbeat begins anew. */
+void
+saga_task_heartbeat(SagaRun *run, SagaThread *thread)
 {
-	SagaThread *thread = saga_find_task(run, task_id);
-
-	if (thread == NULL)
-		return false;
-	run->now = now;
-	if (thread->heartbeat_ms > 0)
-	{
-		thread->heartbeat_at = saga_time_add_ms(now, thread->heartbeat_ms);
-		saga_run_set_timer(run, thread->heartbeat_at);
-	}
-	return true;
-}
-
-Jsonb *
-saga_run_context(SagaRun *run, int task_id)
-{
-	SagaThread *thread = saga_find_task(run, task_id);
-	MemoryContext old;
-	Jsonb	   *result;
-
-	if (thread == NULL)
-		return NULL;
-	old = MemoryContextSwitchTo(run->context);
-	result = saga_thread_context(run, thread);
-	MemoryContextSwitchTo(old);
-	return result;
+	if (thread->heartbeat_ms <= 0)
+		return;
+	thread->heartbeat_at = saga_time_add_ms(run->now, thread->heartbeat_ms);
+	saga_run_set_timer(run, thread->heartbeat_at);
 }

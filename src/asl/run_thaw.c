@@ -90,6 +90,7 @@ saga_list_int(const JsonbValue *list, int i, const char *name)
 	return saga_int_of(getIthJsonbValueFromContainer(list->val.binary.data, i), name);
 }
 
+/* One of "values", by its index. */
 static Jsonb *
 saga_value_at(SagaThawer *t, int64 index, const char *name)
 {
@@ -98,6 +99,7 @@ saga_value_at(SagaThawer *t, int64 index, const char *name)
 	return t->values[index];
 }
 
+/* NULL: the member is absent. */
 static Jsonb *
 saga_get_value(SagaThawer *t, const JsonbValue *object, const char *name)
 {
@@ -106,6 +108,7 @@ saga_get_value(SagaThawer *t, const JsonbValue *object, const char *name)
 	return index < 0 ? NULL : saga_value_at(t, index, name);
 }
 
+/* The state that a member "state" names: it must be in the machine still. */
 static const SagaState *
 saga_get_state(SagaThawer *t, const JsonbValue *object)
 {
@@ -144,18 +147,18 @@ saga_thaw_values(SagaThawer *t, const JsonbValue *object)
 static SagaPhase
 saga_get_phase(const JsonbValue *object)
 {
-	static const char *const names[] = {"enter", "attempt", "open", "wait", "retry", "held", "children"};
 	char	   *name = saga_get_string(object, "phase");
-	int			i;
+	SagaPhase	phase;
 
-	for (i = 0; name != NULL && i < lengthof(names); i++)
+	for (phase = SAGA_PHASE_ENTER; name != NULL && phase <= SAGA_PHASE_CHILDREN; phase++)
 	{
-		if (strcmp(name, names[i]) == 0)
-			return (SagaPhase) i;
+		if (strcmp(name, saga_thread_phase_name(phase)) == 0)
+			return phase;
 	}
 	saga_frozen_corrupt("phase");
 }
 
+/* A thread that was read already. */
 static SagaThread *
 saga_thread_by_id(SagaRun *run, int64 id)
 {
@@ -171,6 +174,7 @@ saga_thread_by_id(SagaRun *run, int64 id)
 	saga_frozen_corrupt("threads");
 }
 
+/* How often each retrier has tried. */
 static void
 saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
 {
@@ -188,33 +192,35 @@ saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
 		thread->attempts[i] = (int) saga_list_int(&list, i, "attempts");
 }
 
+/* The fork of a thread whose branches run; their threads come after it and take their places. */
 static void
-saga_thaw_children(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
+saga_thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 {
 	JsonbValue	list;
 	int			count = saga_get_list(object, "results", &list);
+	SagaFork   *fork;
 	int			i;
 
 	if (count != thread->state->nbranches)
 		saga_frozen_corrupt("results");
-	thread->nchildren = count;
-	thread->children = palloc0(sizeof(SagaThread *) * count);
-	thread->results = palloc0(sizeof(Jsonb *) * count);
+	fork = saga_thread_fork(thread, count);
 	for (i = 0; i < count; i++)
 	{
 		int64		index = saga_list_int(&list, i, "results");
 
-		if (index >= 0)
-			thread->results[i] = saga_value_at(t, index, "results");
-		else
-			thread->nopen++;
+		if (index < 0)
+			continue;
+		fork->results[i] = saga_value_at(t, index, "results");
+		fork->nopen--;
 	}
 }
 
+/* Where a thread stands in the tree: the root, the handler, or a place in its parent's fork. */
 static void
 saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handler)
 {
 	SagaThread *parent;
+	SagaFork   *fork;
 
 	if (parent_id == 0)
 	{
@@ -225,11 +231,12 @@ saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handl
 		return;
 	}
 	parent = saga_thread_by_id(run, parent_id);
-	if (thread->branch < 0 || thread->branch >= parent->nchildren ||
-		parent->children[thread->branch] != NULL || parent->results[thread->branch] != NULL)
+	fork = parent->fork;
+	if (fork == NULL || thread->branch < 0 || thread->branch >= fork->size ||
+		fork->threads[thread->branch] != NULL || fork->results[thread->branch] != NULL)
 		saga_frozen_corrupt("branch");
 	thread->parent = parent;
-	parent->children[thread->branch] = thread;
+	fork->threads[thread->branch] = thread;
 }
 
 static void
@@ -263,7 +270,7 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 		saga_frozen_corrupt("input");
 	saga_thaw_attempts(thread, object);
 	if (thread->phase == SAGA_PHASE_CHILDREN)
-		saga_thaw_children(t, thread, object);
+		saga_thaw_fork(t, thread, object);
 	saga_thaw_place(run, thread, saga_get_int(object, "parent", 0),
 					saga_get_int(object, "handler", 0) != 0);
 	thread->id = (int) saga_get_int(object, "id", 0);
@@ -271,18 +278,18 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 
 /* Every branch that has no result must have its thread. */
 static void
-saga_check_children(SagaRun *run)
+saga_check_forks(SagaRun *run)
 {
 	dlist_iter	iter;
 	int			i;
 
 	dlist_foreach(iter, &run->threads)
 	{
-		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
+		const SagaFork *fork = dlist_container(SagaThread, node, iter.cur)->fork;
 
-		for (i = 0; i < thread->nchildren; i++)
+		for (i = 0; fork != NULL && i < fork->size; i++)
 		{
-			if (thread->children[i] == NULL && thread->results[i] == NULL)
+			if (fork->threads[i] == NULL && fork->results[i] == NULL)
 				saga_frozen_corrupt("threads");
 		}
 	}
@@ -298,7 +305,7 @@ saga_thaw_threads(SagaThawer *t, const JsonbValue *object)
 
 	for (i = 0; i < count; i++)
 		saga_thaw_thread(t, saga_list_object(&list, i, "threads"));
-	saga_check_children(run);
+	saga_check_forks(run);
 	count = saga_get_list(object, "ready", &list);
 	for (i = 0; i < count; i++)
 	{
@@ -323,6 +330,7 @@ saga_status_of(const char *name)
 	saga_frozen_corrupt("status");
 }
 
+/* One item of the list of what is to be undone, or of what was not undone. */
 static void
 saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 {
@@ -362,6 +370,7 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 		saga_read_done(t, saga_list_object(&list, i, "done"), &run->done[run->ndone++]);
 }
 
+/* What is known already of the end. */
 static void
 saga_thaw_undone(SagaThawer *t, const JsonbValue *object)
 {
@@ -437,6 +446,7 @@ saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
 
 /* ---------- the run ---------- */
 
+/* The counters, but for that of threads: reading threads uses it. */
 static void
 saga_thaw_ids(SagaRun *run, const JsonbValue *object)
 {
@@ -450,6 +460,7 @@ saga_thaw_ids(SagaRun *run, const JsonbValue *object)
 					  run->env.express);
 }
 
+/* Whatever does not fit is an error: nothing of the run is used then. */
 SagaRun *
 saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 {

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "asl/run_private.h"
 #include "asl/simulate_private.h"
 
 PG_FUNCTION_INFO_V1(saga_simulate);

@@ -6,6 +6,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "asl/history_private.h"
 #include "asl/simulate_private.h"
 
 static void

@@ -292,8 +292,8 @@ set_absent(SagaPart *part, int status)
 /*
  * Not there is what an answer says, never what it fails to say: else a payment
  * would be made again because a gateway is busy.  A condition of the settings
- * is all that counts where there is one.  It is no use to it that something is
- * missing in an answer which cannot be read.
+ * is all that counts where there is one.  It is no use to either that something
+ * is missing in an answer which cannot be read, or is not what it says to be.
  */
 static bool
 says_absent(const SagaExchange *exchange, const SagaLookup *lookup)
@@ -307,11 +307,13 @@ says_absent(const SagaExchange *exchange, const SagaLookup *lookup)
 		return (lookup->absent_of_any || status == 200) && holds(exchange, lookup->absent) &&
 			(!saga_condition_needs_body(lookup->absent, status) ||
 			 (!is_unreadable(exchange) && (!good || exchange->doc != NULL)));
+	if (is_unreadable(exchange))
+		return false;
 	if (class_by_rule(exchange, &lookup->rules, &class))
 		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, exchange->doc);
 	if (status == 200)
 		return saga_answer_path_denied(lookup->found, exchange->doc);
-	if (status != 404 || is_unreadable(exchange))
+	if (status != 404)
 		return false;
 	/* a page of HTML is a gateway's, or says that the address is wrong */
 	type = saga_header_get(exchange->head, "Content-Type");

@@ -55,3 +55,15 @@ saga_phase_spec(const SagaDestination *destination, const SagaPart *part)
 			return &destination->request;
 	}
 }
+
+/* A task may choose the method of its own request; the others are the destination's. */
+const char *
+saga_exchange_method(const SagaExchange *exchange)
+{
+	const SagaPart *part = exchange->parts[0];
+	char	   *method = NULL;
+
+	if (part->phase == SAGA_PHASE_SEND && !part->compensate)
+		method = saga_doc_get_string(&part->request->root, "Method");
+	return method != NULL ? method : exchange->spec->method;
+}

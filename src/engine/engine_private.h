@@ -10,8 +10,6 @@
 #include "engine/engine.h"
 #include "fmgr.h"
 
-struct SagaRows;
-
 /* Of a workflow and of an execution, in characters, as at AWS. */
 #define SAGA_MAX_NAME_LENGTH 80
 #define SAGA_MAX_DEFINITION	(2 * 1024 * 1024)	/* bytes of a definition, as jsonb; AWS: 1 MB of text */
@@ -90,11 +88,11 @@ extern void saga_execution_id_reserve(const pg_uuid_t *id);
 
 /* ---------- one execution in a batch (batch.c) ---------- */
 
-/* A row of saga.message, claimed. */
+/* A message of the batch. */
 typedef struct SagaItem
 {
 	pg_uuid_t	id;				/* position */
-	ItemPointerData ctid;
+	ItemPointerData ctid;		/* SagaMessage.ctid */
 	pg_uuid_t	message_id;
 	pg_uuid_t	execution_id;
 	char		kind;			/* SAGA_MSG_* */
@@ -368,9 +366,7 @@ extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id);
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
 
-/* The row that is looked at, of "id" and these columns; what it points to is in the current context. */
-#define SAGA_ITEM_COLUMNS "ctid, message_id, kind, version, target, sent_at, receives, body, headers"
-extern void saga_store_read_item(struct SagaRows *rows, SagaItem *item);
+extern void saga_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
 
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */

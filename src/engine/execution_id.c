@@ -10,7 +10,7 @@
  *	1. Given ids are a unique key, saga.given_id.  Who gives the same one at
  *	   the same time waits for the other, a prepared transaction too.
  *	2. Ids that nobody gave are not in there.  One that its transaction has
- *	   told to others before its end is found in the index of saga.message,
+ *	   told to others before its end is found in the index of the messages,
  *	   with a snapshot that sees what is not committed, and waited for.
  *	3. What is committed is looked for with the latest snapshot: that of a
  *	   REPEATABLE READ transaction may be older than the other execution.
@@ -21,17 +21,10 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/relation.h"
-#include "access/table.h"
 #include "common/common.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -77,57 +70,23 @@ reserve(const pg_uuid_t *id)
 	saga_run(&insert_stmt, saga_param_uuid("execution_id", id));
 }
 
-/* The unfinished transaction of another that has put a message of this id into the queue, or invalid. */
-static TransactionId
-find_inserter(Relation message, Oid index, AttrNumber queue_attno, AttrNumber id_attno,
-			  int32 queue_id, const pg_uuid_t *id, ItemPointer tid)
-{
-	TransactionId inserter = InvalidTransactionId;
-	SnapshotData dirty;
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&keys[0], queue_attno, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
-	ScanKeyInit(&keys[1], id_attno, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
-	InitDirtySnapshot(dirty);
-	scan = systable_beginscan(message, index, true, &dirty, 2, keys);
-	while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		inserter = dirty.xmin;
-		*tid = tuple->t_self;
-	}
-	systable_endscan(scan);
-	return inserter;
-}
-
 static void
 wait_for_inserters(const pg_uuid_t *id)
 {
 	static SagaStatement stmt = {.sql = "SELECT workflow_id FROM saga.workflow", .read_only = true};
-	Oid			relid = saga_relation_oid("message");
-	Oid			index = saga_relation_oid("message_pkey");
-	AttrNumber	queue_attno = get_attnum(relid, "queue_id");
-	AttrNumber	id_attno = get_attnum(relid, "id");
-	Relation	message = table_open(relid, AccessShareLock);
 	SagaRows   *workflows;
+	int32	   *queue_ids;
+	int			n = 0;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	workflows = saga_query(&stmt);
 	PopActiveSnapshot();
+	queue_ids = palloc(sizeof(int32) * Max(workflows->count, 1));
 	while (saga_next(workflows))
-	{
-		int32		queue_id = saga_column_int4(workflows, "workflow_id");
-		TransactionId inserter;
-		ItemPointerData tid;
-
-		CHECK_FOR_INTERRUPTS();
-		while (TransactionIdIsValid(inserter = find_inserter(message, index, queue_attno, id_attno,
-															 queue_id, id, &tid)))
-			XactLockTableWait(inserter, message, &tid, XLTW_InsertIndex);
-	}
+		queue_ids[n++] = saga_column_int4(workflows, "workflow_id");
 	saga_rows_free(workflows);
-	table_close(message, AccessShareLock);
+	saga_queue_wait_for_inserters(queue_ids, n, id);
+	pfree(queue_ids);
 }
 
 /*
@@ -140,12 +99,8 @@ saga_execution_id_reserve(const pg_uuid_t *id)
 	static SagaStatement used_stmt = {
 		.sql = "SELECT 1 FROM saga.execution WHERE execution_id = $execution_id"
 		" UNION ALL SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id"
-		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND id = $execution_id"
-		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $execution_id AND id <> message_id"
-		" UNION ALL SELECT 1 FROM saga.timer"
-		" WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow)) AND message_id = $execution_id",
+		" UNION ALL SELECT 1 FROM "
+		SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id"),
 		.read_only = true,
 		.limit = 1
 	};

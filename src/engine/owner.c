@@ -40,13 +40,12 @@ static void
 check_versions(const char *name, int32 workflow_id, int version)
 {
 	static SagaStatement stmt = {
-		.sql = "SELECT 1 FROM saga.message WHERE queue_id = $workflow_id AND kind = 's' AND version <> $version"
-		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $workflow_id AND kind = 's' AND version <> $version"
-		" UNION ALL SELECT 1 FROM saga.continuation WHERE workflow_id = $workflow_id AND version <> $version LIMIT 1",
+		.sql = "SELECT FROM saga.continuation WHERE workflow_id = $workflow_id AND version <> $version LIMIT 1",
 		.limit = 1
 	};
 
-	if (saga_run(&stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version)) > 0)
+	if (saga_queue_has_other_version(workflow_id, version) ||
+		saga_run(&stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version)) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" has executions of an older version than that of the hash", name),

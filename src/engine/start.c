@@ -117,11 +117,8 @@ find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
 		.sql = "SELECT n.execution_id, coalesce("
 		" (SELECT c.input FROM saga.continuation c WHERE c.execution_id = n.execution_id),"
 		" (SELECT e.input FROM saga.execution e WHERE e.execution_id = n.execution_id),"
-		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $workflow_id AND m.id = n.execution_id),"
-		" (SELECT m.body FROM saga.message m WHERE m.queue_id = $workflow_id AND m.message_id = n.execution_id"
-		"  AND m.id <> m.message_id AND m.kind = 's'),"
-		" (SELECT t.body FROM saga.timer t WHERE t.queue_id = $workflow_id AND t.message_id = n.execution_id"
-		"  AND t.kind = 's')) = $input AS has_same_input"
+		" (SELECT body FROM " SAGA_QUEUE_MESSAGES("= $workflow_id", "n.execution_id") " WHERE kind = 's' LIMIT 1)"
+		") = $input AS has_same_input"
 		" FROM saga.execution_name n WHERE n.workflow_id = $workflow_id AND n.name = $name",
 		.limit = 1
 	};
@@ -354,15 +351,8 @@ find_live(const pg_uuid_t *id)
 	static SagaStatement stmt = {
 		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
 		" UNION ALL"
-		" SELECT m.queue_id FROM saga.message m WHERE m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND m.id = $execution_id AND m.kind = 's'"
-		" UNION ALL"
-		" SELECT m.queue_id FROM saga.message m WHERE m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND m.message_id = $execution_id AND m.id <> m.message_id AND m.kind = 's'"
-		" UNION ALL"
-		" SELECT t.queue_id FROM saga.timer t WHERE t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND t.message_id = $execution_id AND t.kind = 's'"
-		" LIMIT 1",
+		" SELECT queue_id FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id")
+		" WHERE kind = 's' LIMIT 1",
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id));

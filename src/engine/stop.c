@@ -73,30 +73,27 @@ saga_stop_count(void)
 bool
 saga_stop_is_pending(const SagaQueue *queue, const pg_uuid_t *execution_id)
 {
-	static SagaStatement stmt = {
-		.sql = "SELECT FROM saga.message WHERE queue_id = $queue_id AND id = $id AND kind = 'e'",
-		.limit = 1
-	};
 	pg_uuid_t	position = saga_stop_position(execution_id);
 
-	return saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("id", &position)) > 0;
+	return saga_queue_has_at(queue->queue_id, &position, SAGA_MSG_EVENT);
+}
+
+static bool
+says_undo_nothing(const Jsonb *body)
+{
+	JsonbValue	v;
+
+	return saga_jsonb_get(body, "stop", &v) && saga_jsonb_get(saga_jsonb_from_value(&v), "compensate", &v) &&
+		v.type == jbvBool && !v.val.boolean;
 }
 
 /* Of two for one execution the first counts, but for one that says that nothing is to be undone. */
 static void
 insert_event(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {
-	static SagaStatement stmt = {
-		.sql = "INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, kind, body)"
-		" VALUES ($queue_id, $id, $id, $target, $sent_at, 'e', $body) ON CONFLICT (queue_id, id) DO UPDATE SET body ="
-		" CASE WHEN excluded.body #>> '{stop,compensate}' = 'false' THEN excluded.body ELSE message.body END"
-	};
 	pg_uuid_t	position = saga_stop_position(execution_id);
 
-	saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("id", &position),
-			 saga_param_uuid("target", execution_id), saga_param_timestamptz("sent_at", GetCurrentTimestamp()),
-			 saga_param_jsonb("body", body));
-	saga_note_inserted(queue, &position);
+	saga_queue_put_at(queue, &position, SAGA_MSG_EVENT, execution_id, body, says_undo_nothing(body));
 }
 
 /* ---------- telling whoever runs it ---------- */
@@ -143,22 +140,6 @@ xact_callback(XactEvent event, void *arg)
 		nstopped = 0;
 }
 
-/* Where the events are that would stop these executions. */
-static ArrayType *
-stop_positions(const pg_uuid_t *runs, int n)
-{
-	Datum	   *positions = palloc(sizeof(Datum) * n);
-
-	for (int i = 0; i < n; i++)
-	{
-		pg_uuid_t  *position = palloc(sizeof(pg_uuid_t));
-
-		*position = saga_stop_position(&runs[i]);
-		positions[i] = UUIDPGetDatum(position);
-	}
-	return construct_array(positions, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-}
-
 /*
  * What runs now and was begun before the event could be seen; what is begun
  * from now on finds it.
@@ -166,24 +147,17 @@ stop_positions(const pg_uuid_t *runs, int n)
 void
 saga_stop_tell_prepared(void)
 {
-	static SagaStatement stmt = {
-		.sql = "SELECT target FROM saga.message WHERE queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))"
-		" AND id = ANY ($ids) AND kind = 'e'"
-	};
 	pg_uuid_t  *runs;
+	pg_uuid_t  *stopped_runs;
 	int			n = saga_proc_list_runs(&runs);
-	SagaRows   *rows;
 
 	if (n == 0)
 		return;
-	rows = saga_query(&stmt, saga_param_array("ids", UUIDARRAYOID, stop_positions(runs, n)));
-	while (saga_next(rows))
-	{
-		pg_uuid_t	execution_id = saga_column_uuid(rows, "target");
-
-		(void) saga_proc_stop_execution(&execution_id);
-	}
-	saga_rows_free(rows);
+	for (int i = 0; i < n; i++)
+		runs[i] = saga_stop_position(&runs[i]);
+	stopped_runs = saga_queue_targets_at(runs, n, SAGA_MSG_EVENT, &n);
+	for (int i = 0; i < n; i++)
+		(void) saga_proc_stop_execution(&stopped_runs[i]);
 }
 
 static void
@@ -236,40 +210,6 @@ stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 
 /* ---------- an execution that has not begun ---------- */
 
-static SagaStatement message_stmt = {
-	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
-	" WHERE queue_id = $queue_id AND id = $execution_id AND kind = 's' FOR UPDATE SKIP LOCKED",
-	.limit = 1
-};
-
-/* It had trouble, and came back. */
-static SagaStatement returned_stmt = {
-	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
-	" WHERE queue_id = $queue_id AND message_id = $execution_id AND id <> message_id AND kind = 's'"
-	" FOR UPDATE SKIP LOCKED",
-	.limit = 1
-};
-
-/* ... or is to come back. */
-static SagaStatement timer_stmt = {
-	.sql = "SELECT message_id AS id, " SAGA_ITEM_COLUMNS " FROM saga.timer"
-	" WHERE queue_id = $queue_id AND message_id = $execution_id AND kind = 's' FOR UPDATE SKIP LOCKED",
-	.limit = 1
-};
-
-static bool
-lock_start_in(SagaStatement *stmt, const SagaQueue *queue, const pg_uuid_t *execution_id, SagaItem *item)
-{
-	SagaRows   *rows = saga_query(stmt, saga_param_int4("queue_id", queue->queue_id),
-								  saga_param_uuid("execution_id", execution_id));
-	bool		found = saga_next(rows);
-
-	if (found)
-		saga_store_read_item(rows, item);
-	saga_rows_free(rows);
-	return found;
-}
-
 /*
  * Locks the row that the execution is to begin with, in the memory of the
  * caller.  False: there is none that is free.
@@ -277,47 +217,14 @@ lock_start_in(SagaStatement *stmt, const SagaQueue *queue, const pg_uuid_t *exec
 static bool
 lock_start(const SagaQueue *queue, const pg_uuid_t *execution_id, SagaItem *item, bool *in_timer)
 {
-	SagaClaim	locking;
-	bool		found;
+	SagaMessage message;
+	SagaPlaceOfMessage place = saga_queue_lock_message(queue, execution_id, SAGA_MSG_START, &message);
 
-	*in_timer = false;
-	saga_note_locked(queue, execution_id);
-	if (lock_start_in(&message_stmt, queue, execution_id, item))
-		return true;
-	saga_locking_begin(&locking, queue);
-	found = lock_start_in(&returned_stmt, queue, execution_id, item);
-	if (found)
-		saga_note_locked(queue, &item->id);
-	saga_locking_end(&locking);
-	if (!found)
-		found = *in_timer = lock_start_in(&timer_stmt, queue, execution_id, item);
-	return found;
-}
-
-static void
-delete_timer(const SagaQueue *queue, const pg_uuid_t *execution_id)
-{
-	static SagaStatement stmt = {
-		.sql = "DELETE FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND kind = 's'"
-	};
-
-	saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("message_id", execution_id));
-}
-
-static bool
-start_exists(const SagaQueue *queue, const pg_uuid_t *execution_id)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT 1 FROM saga.message WHERE queue_id = $queue_id AND id = $execution_id AND kind = 's'"
-		" UNION ALL SELECT 1 FROM saga.message"
-		" WHERE queue_id = $queue_id AND message_id = $execution_id AND id <> message_id AND kind = 's'"
-		" UNION ALL SELECT 1 FROM saga.timer WHERE queue_id = $queue_id AND message_id = $execution_id AND kind = 's'"
-		" LIMIT 1",
-		.limit = 1
-	};
-
-	return saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id),
-					saga_param_uuid("execution_id", execution_id)) > 0;
+	*in_timer = place == SAGA_IN_TIMERS;
+	if (place == SAGA_NOWHERE)
+		return false;
+	saga_item_of_message(&message, item);
+	return true;
 }
 
 /*
@@ -341,7 +248,7 @@ saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *loc
 	item = &batch->items[batch->nitems];
 	if (!lock_start(batch->queue, execution_id, item, &in_timer) || in_timer)
 	{
-		*locked_elsewhere = start_exists(batch->queue, execution_id);
+		*locked_elsewhere = saga_queue_has(batch->queue->queue_id, execution_id, SAGA_MSG_START);
 		return NULL;
 	}
 	batch->nitems++;
@@ -404,7 +311,7 @@ stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 		batch.nended = 1;
 	}
 	if (in_timer)
-		delete_timer(queue, execution_id);
+		saga_queue_drop_timer(queue, execution_id, SAGA_MSG_START);
 	saga_store_flush(&batch);
 	return true;
 }

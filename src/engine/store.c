@@ -5,8 +5,6 @@
  * Executions that end in the run that began them cost one row, written with
  * all others of the batch by one INSERT; those that park are written at once,
  * in their own savepoint, because the next event may be in this batch.
- * Claimed rows are deleted by ctid: they are locked by this transaction, so
- * nobody moves them.
  */
 #include "postgres.h"
 
@@ -18,67 +16,28 @@
 
 /* ---------- claim ---------- */
 
-static SagaStatement claim_stmt = {
-	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
-	" WHERE queue_id = $queue_id AND id > $mark ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED"
-};
-
-static SagaStatement claim_one_stmt = {
-	.sql = "SELECT id, " SAGA_ITEM_COLUMNS " FROM saga.message"
-	" WHERE queue_id = $queue_id AND id IN ($id, $stop_id) ORDER BY id FOR UPDATE SKIP LOCKED"
-};
-
 void
-saga_store_read_item(SagaRows *rows, SagaItem *item)
+saga_item_of_message(const SagaMessage *message, SagaItem *item)
 {
-	bool		isnull;
-
 	memset(item, 0, sizeof(*item));
-	item->id = saga_column_uuid(rows, "id");
-	item->ctid = *(ItemPointer) DatumGetPointer(saga_column(rows, "ctid", TIDOID, &isnull));
-	item->message_id = saga_column_uuid(rows, "message_id");
-	item->kind = saga_column_char(rows, "kind");
-	item->version = saga_column_int4(rows, "version");
-	item->execution_id = saga_column_is_null(rows, "target") ? item->message_id : saga_column_uuid(rows, "target");
-	item->sent_at = saga_column_timestamptz(rows, "sent_at");
-	item->receives = saga_column_int4(rows, "receives");
-	item->body = saga_column_jsonb(rows, "body");
-	item->headers = saga_column_jsonb(rows, "headers");
+	item->id = message->id;
+	item->ctid = message->ctid;
+	item->message_id = message->message_id;
+	item->kind = message->kind;
+	item->version = message->version;
+	item->execution_id = saga_uuid_cmp(&message->target, &saga_uuid_min) == 0 ? message->message_id : message->target;
+	item->sent_at = message->sent_at;
+	item->receives = message->receives;
+	item->body = message->body;
+	item->headers = message->headers;
 }
 
-/* Fills batch->items.  There is room for the starts that events of stopping are about. */
-static void
-read_items(SagaBatch *batch, SagaRows *rows)
+static SagaMessage *
+claim_one(SagaBatch *batch, const pg_uuid_t *id, const pg_uuid_t *execution_id, int *n)
 {
-	batch->nitems = (int) rows->count;
-	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
-	for (int i = 0; saga_next(rows); i++)
-		saga_store_read_item(rows, &batch->items[i]);
-	saga_rows_free(rows);
-}
+	pg_uuid_t	positions[2] = {*id, saga_stop_position(execution_id)};
 
-/* Whoever may be cancelled after he has a lock has noted it before. */
-static void
-claim_one(SagaBatch *batch, const pg_uuid_t *id, const pg_uuid_t *execution_id)
-{
-	pg_uuid_t	stop = saga_stop_position(execution_id);
-
-	saga_note_locked(batch->queue, id);
-	saga_note_locked(batch->queue, &stop);
-	read_items(batch, saga_query(&claim_one_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
-								 saga_param_uuid("id", id), saga_param_uuid("stop_id", &stop)));
-}
-
-/* Nothing else runs between begin and end: the mark's protocol. */
-static void
-claim_next(SagaBatch *batch, int limit)
-{
-	SagaClaim	claim;
-
-	saga_claim_begin(&claim, batch->queue);
-	read_items(batch, saga_query(&claim_stmt, saga_param_int4("queue_id", batch->queue->queue_id),
-								 saga_param_uuid("mark", &claim.mark), saga_param_int8("limit", limit)));
-	saga_claim_end(&claim, batch->nitems > 0 ? &batch->items[batch->nitems - 1].id : NULL);
+	return saga_queue_claim_at(batch->queue, positions, lengthof(positions), n);
 }
 
 /*
@@ -90,11 +49,17 @@ void
 saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	SagaMessage *messages;
 
 	if (only)
-		claim_one(batch, only, only_of);
+		messages = claim_one(batch, only, only_of, &batch->nitems);
 	else
-		claim_next(batch, limit);
+		messages = saga_queue_claim(batch->queue, limit, true, &batch->nitems);
+	/* there is room for the starts that events of stopping are about */
+	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
+	for (int i = 0; i < batch->nitems; i++)
+		saga_item_of_message(&messages[i], &batch->items[i]);
+	pfree(messages);
 	MemoryContextSwitchTo(old);
 }
 
@@ -183,29 +148,10 @@ saga_store_ended_name(const pg_uuid_t *execution_id)
 static void
 set_timer(SagaJob *job, TimestampTz wake_at)
 {
-	static SagaStatement set_stmt = {
-		.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, kind)"
-		" VALUES ($queue_id, $message_id, $wake_at, $message_id, $sent_at, 't')"
-		" ON CONFLICT (queue_id, message_id) DO UPDATE SET wake_at = excluded.wake_at"
-	};
-	static SagaStatement clear_stmt = {
-		.sql = "DELETE FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND kind = 't'"
-	};
-	const SagaParam params[] = {
-		saga_param_int4("queue_id", job->queue->queue_id),
-		saga_param_uuid("message_id", &job->execution_id),
-		saga_param_timestamptz("wake_at", wake_at),
-		saga_param_timestamptz("sent_at", GetCurrentTimestamp()),
-		{.name = NULL}
-	};
-
 	if (!TIMESTAMP_IS_NOEND(wake_at))
-	{
-		saga_run_params(&set_stmt, params);
-		saga_note_timer(wake_at);
-	}
+		saga_queue_set_tick(job->queue, &job->execution_id, wake_at);
 	else if (job->parked_before)
-		saga_run_params(&clear_stmt, params);
+		saga_queue_drop_timer(job->queue, &job->execution_id, SAGA_MSG_TICK);
 }
 
 static void
@@ -492,27 +438,21 @@ insert_ended(SagaBatch *batch)
 	saga_run_params(&stmt, arrays);
 }
 
+/* What is not done stays where it is. */
 static void
-delete_claimed(SagaBatch *batch)
+finish_claimed(SagaBatch *batch)
 {
-	static SagaStatement stmt = {.sql = "DELETE FROM saga.message WHERE ctid = ANY ($ctids)"};
-	Datum	   *tids = palloc(sizeof(Datum) * batch->nitems);
-	int			ntids = 0;
-	uint64		deleted;
+	ItemPointerData *done = palloc(sizeof(ItemPointerData) * batch->nitems);
+	int			ndone = 0;
 
 	for (int i = 0; i < batch->nitems; i++)
 	{
 		if (batch->items[i].done)
-			tids[ntids++] = PointerGetDatum(&batch->items[i].ctid);
+			done[ndone++] = batch->items[i].ctid;
 		else
-			saga_note_kept(batch->queue, &batch->items[i].id);
+			saga_queue_keep(batch->queue, &batch->items[i].id);
 	}
-	if (ntids == 0)
-		return;
-	deleted = saga_run(&stmt, saga_param_array("ctids", TIDARRAYOID,
-											   construct_array(tids, ntids, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT)));
-	if (deleted != ntids)
-		elog(ERROR, "deleted " UINT64_FORMAT " of %d claimed messages", deleted, ntids);
+	saga_queue_finish(done, ndone);
 }
 
 /* The end of a batch: the rows of all that ended, and the claimed rows go. */
@@ -527,7 +467,7 @@ saga_store_flush(SagaBatch *batch)
 		insert_ended(batch);
 	if (batch->nitems > 0)
 	{
-		delete_claimed(batch);
+		finish_claimed(batch);
 		saga_answer_release(batch);
 	}
 	saga_lower(&save);
@@ -558,21 +498,12 @@ saga_store_bury(SagaBatch *batch, SagaItem *item)
 }
 
 /*
- * Out of the queue and into saga.timer, one trouble more.  A tick or an event
+ * Out of the queue until a later time, one trouble more.  A tick or an event
  * keeps its own id; it comes back under a fresh position.
  */
 void
 saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms)
 {
-	static SagaStatement stmt = {
-		.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, receives, version, kind, body, headers)"
-		" SELECT queue_id, message_id, $wake_at, target, sent_at, receives + 1, version, kind, body, headers"
-		" FROM saga.message WHERE ctid = $ctid"
-		" ON CONFLICT (queue_id, message_id) DO NOTHING"
-	};
-	TimestampTz wake_at = GetCurrentTimestamp() + delay_ms * 1000;
-
-	saga_run(&stmt, saga_param_pointer("ctid", TIDOID, &item->ctid), saga_param_timestamptz("wake_at", wake_at));
-	saga_note_timer(wake_at);
+	saga_queue_postpone(&item->ctid, GetCurrentTimestamp() + delay_ms * 1000);
 	item->done = true;
 }

@@ -398,7 +398,7 @@ wake_members(const char *key)
 		const SagaQueue *queue = saga_queue_by_id(saga_column_int4(members, "destination_id"), true);
 
 		if (queue != NULL)
-			saga_note_inserted(queue, &saga_uuid_max);
+			saga_queue_wake_after_commit(queue);
 	}
 	saga_rows_free(members);
 }

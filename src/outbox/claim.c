@@ -25,30 +25,6 @@
 /* A call that is not wanted any more has its turn later. */
 #define SAGA_SETTLE_LATER_MS 500
 
-/* Who has it locked is dropping the destination; if he does not, the lease ends in its time. */
-static SagaStatement unclaim_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $wake_at, lease = NULL, receives = receives - 1 WHERE ctid = (SELECT ctid "
-	"FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND lease = $lease FOR UPDATE SKIP LOCKED)"
-};
-
-typedef struct ClaimedRow
-{
-	ItemPointerData tid;
-	pg_uuid_t	id;
-	pg_uuid_t	message_id;
-	int			receives;
-	TimestampTz sent_at;
-} ClaimedRow;
-
-static SagaStatement claim_stmt = {
-	.sql = "SELECT ctid, id, message_id, receives, sent_at FROM saga.message "
-	"WHERE queue_id = $queue_id AND id > $mark ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED"
-};
-
-static SagaStatement delete_stmt = {
-	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($ctids)"
-};
-
 /* OFFSET 0 keeps it a nested loop over the primary key. */
 static SagaStatement read_stmt = {
 	.sql = "SELECT u.ord::integer, o.* FROM unnest($outbox_ids) WITH ORDINALITY u(id, ord) CROSS JOIN LATERAL "
@@ -60,46 +36,16 @@ static SagaStatement read_stmt = {
 	"FROM saga.outbox WHERE destination_id = $destination_id AND outbox_id = u.id OFFSET 0) o"
 };
 
-static SagaStatement lease_stmt = {
-	.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, sent_at, receives, kind, lease) "
-	"VALUES ($queue_id, $message_id, $wake_at, $sent_at, $receives, 'o', $lease) ON CONFLICT DO NOTHING"
-};
-
-/* In the order of the queue; what somebody else has locked is passed over. */
-static ClaimedRow *
-claim_rows(int32 queue_id, const pg_uuid_t *mark, int limit, int *n)
-{
-	SagaRows   *found = saga_query(&claim_stmt, saga_param_int4("queue_id", queue_id), saga_param_uuid("mark", mark),
-								   saga_param_int4("limit", limit));
-	ClaimedRow *rows = palloc(sizeof(ClaimedRow) * Max(found->count, 1));
-	bool		isnull;
-
-	*n = 0;
-	while (saga_next(found))
-	{
-		ClaimedRow *row = &rows[(*n)++];
-
-		row->tid = *(ItemPointer) DatumGetPointer(saga_column(found, "ctid", TIDOID, &isnull));
-		row->id = saga_column_uuid(found, "id");
-		row->message_id = saga_column_uuid(found, "message_id");
-		row->receives = saga_column_int4(found, "receives");
-		row->sent_at = saga_column_timestamptz(found, "sent_at");
-	}
-	saga_rows_free(found);
-	return rows;
-}
-
+/* They are put among the timers, or end, one by one. */
 static void
-delete_rows(ClaimedRow *rows, int n)
+finish_claimed(const SagaMessage *messages, int n)
 {
-	Datum	   *tids = palloc(sizeof(Datum) * n);
-	int			i;
+	ItemPointerData *ctids = palloc(sizeof(ItemPointerData) * n);
 
-	for (i = 0; i < n; i++)
-		tids[i] = PointerGetDatum(&rows[i].tid);
-	saga_run(&delete_stmt, saga_param_array("ctids", TIDARRAYOID,
-											construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false,
-															TYPALIGN_SHORT)));
+	for (int i = 0; i < n; i++)
+		ctids[i] = messages[i].ctid;
+	saga_queue_finish(ctids, n);
+	pfree(ctids);
 }
 
 /* So many attempts in a row were lost with their publishers: it may be the message that ends them. */
@@ -182,13 +128,13 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 
 /* One row of read_stmt, in CurrentMemoryContext.  Who sends for nobody has no workflow, execution and task. */
 static SagaDelivery *
-read_delivery(SagaRows *record, const ClaimedRow *row, const SagaDestination *destination)
+read_delivery(SagaRows *record, const SagaMessage *message, const SagaDestination *destination)
 {
 	SagaDelivery *delivery = palloc0(sizeof(SagaDelivery));
 	char	   *last_class;
 	int			attempts;
 
-	delivery->part.outbox_id = row->message_id;
+	delivery->part.outbox_id = message->message_id;
 	delivery->op = saga_column_char(record, "op");
 	delivery->only_submit = saga_column_bool(record, "only_submit");
 	delivery->workflow_id = saga_column_int4(record, "workflow_id");
@@ -199,10 +145,10 @@ read_delivery(SagaRows *record, const ClaimedRow *row, const SagaDestination *de
 	delivery->part.request = saga_column_jsonb(record, "request");
 	delivery->created_at = saga_column_timestamptz(record, "created_at");
 	attempts = saga_column_int4(record, "attempts");
-	delivery->attempt = Max(row->receives, attempts) + 1;
+	delivery->attempt = Max(message->receives, attempts) + 1;
 	last_class = saga_column_text(record, "last_class");
 	delivery->alone = last_class != NULL && strcmp(last_class, saga_class_name(SAGA_CLASS_SPLIT)) == 0;
-	read_standing(delivery, record, destination, Max(row->receives - attempts, 0));
+	read_standing(delivery, record, destination, Max(message->receives - attempts, 0));
 	delivery->part.retry_after_ms = -1;
 	if (delivery->workflow_id != 0 && delivery->op != SAGA_OUTBOX_PUBLISH)
 		delivery->part.trace = &delivery->execution_id;
@@ -219,38 +165,30 @@ static SagaStatement lost_stmt = {
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id FOR UPDATE SKIP LOCKED)"
 };
 
-static SagaStatement later_stmt = {
-	.sql = "INSERT INTO saga.timer (queue_id, message_id, wake_at, sent_at, receives, kind) "
-	"VALUES ($queue_id, $message_id, $wake_at, $sent_at, $receives, 'o') ON CONFLICT DO NOTHING"
-};
-
 /* It is not taken now, and no attempt has been made. */
 static void
-put_off(const SagaDestination *destination, const ClaimedRow *row, int64 delay_ms)
+put_off(const SagaDestination *destination, const SagaMessage *message, int64 delay_ms)
 {
 	TimestampTz wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
 
-	saga_run(&later_stmt, saga_param_int4("queue_id", destination->destination_id),
-			 saga_param_uuid("message_id", &row->message_id), saga_param_timestamptz("wake_at", wake_at),
-			 saga_param_timestamptz("sent_at", row->sent_at), saga_param_int4("receives", row->receives));
-	saga_note_timer(wake_at);
+	saga_queue_put_back(destination->destination_id, message, wake_at);
 }
 
 static bool
-must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
+must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delivery, const SagaMessage *message)
 {
 	if (!delivery->lost || delivery->part.error != NULL || delivery->part.phase != SAGA_PHASE_LOOKUP || destination->lookup->delay_ms == 0)
 		return false;
-	saga_run(&lost_stmt, saga_param_int4("attempts", row->receives), saga_param_int4("sends", delivery->sends),
+	saga_run(&lost_stmt, saga_param_int4("attempts", message->receives), saga_param_int4("sends", delivery->sends),
 			 saga_param_int4("destination_id", destination->destination_id),
 			 saga_param_uuid("outbox_id", &delivery->part.outbox_id));
-	put_off(destination, row, destination->lookup->delay_ms);
+	put_off(destination, message, destination->lookup->delay_ms);
 	return true;
 }
 
 /* Nobody wants it done any more: it is neither sent for the first time, nor when that tells nothing. */
 static bool
-end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row)
+end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, const SagaMessage *message)
 {
 	SagaSettleStep step = saga_settle_step(destination, delivery, delivery->part.phase == SAGA_PHASE_POLL,
 										   GetCurrentTimestamp());
@@ -258,21 +196,10 @@ end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, c
 	if (step <= SAGA_SETTLE_ASK_AGAIN)
 		return false;
 	if (!saga_outbox_end_unwanted(destination, delivery, step))
-		put_off(destination, row, SAGA_ORDERING_RETRY_MS);
+		put_off(destination, message, SAGA_ORDERING_RETRY_MS);
 	else if (delivery->ordering_key != NULL)
 		saga_ordering_release(destination->destination_id, delivery->ordering_key);
 	return true;
-}
-
-/* False: it is in flight already. */
-static bool
-take_lease(const SagaDestination *destination, const SagaDelivery *delivery, const ClaimedRow *row,
-		   TimestampTz wake_at, int64 lease)
-{
-	return saga_run(&lease_stmt, saga_param_int4("queue_id", destination->destination_id),
-					saga_param_uuid("message_id", &delivery->part.outbox_id), saga_param_timestamptz("wake_at", wake_at),
-					saga_param_timestamptz("sent_at", row->sent_at), saga_param_int4("receives", delivery->attempt),
-					saga_param_int8("lease", lease)) > 0;
 }
 
 /* ---------- sendings ---------- */
@@ -390,13 +317,13 @@ choose_sending(Packing *packing, SagaDelivery *delivery)
  * whose lease had run out, or not wanted any more.
  */
 static bool
-has_turn(const SagaDestination *destination, const SagaDelivery *delivery, bool waiting, const ClaimedRow *row)
+has_turn(const SagaDestination *destination, const SagaDelivery *delivery, bool waiting, const SagaMessage *message)
 {
 	int32		destination_id = destination->destination_id;
 
 	if (delivery->ordering_key != NULL && !saga_ordering_lock(destination_id, !saga_serves_all))
 	{
-		put_off(destination, row, SAGA_ORDERING_RETRY_MS);
+		put_off(destination, message, SAGA_ORDERING_RETRY_MS);
 		return false;
 	}
 	if (!waiting)
@@ -408,47 +335,48 @@ has_turn(const SagaDestination *destination, const SagaDelivery *delivery, bool 
 	if (delivery->ordering_key != NULL &&
 		!saga_ordering_is_first(destination_id, delivery->ordering_key, &delivery->part.outbox_id))
 		return false;
-	return delivery->unwanted_since == 0 || !end_unwanted(destination, delivery, row);
+	return delivery->unwanted_since == 0 || !end_unwanted(destination, delivery, message);
 }
 
 /* Who looks after an order, or ends what is not wanted, writes to other queues and to workflows: not raised. */
 static bool
-has_turn_lowered(Packing *packing, const SagaDelivery *delivery, bool waiting, const ClaimedRow *row)
+has_turn_lowered(Packing *packing, const SagaDelivery *delivery, bool waiting, const SagaMessage *message)
 {
 	bool		turn;
 
 	if (delivery->ordering_key == NULL && delivery->unwanted_since == 0)
 		return waiting;
 	saga_lower(&packing->raised);
-	turn = has_turn(packing->destination, delivery, waiting, row);
+	turn = has_turn(packing->destination, delivery, waiting, message);
 	saga_raise(&packing->raised);
 	return turn;
 }
 
 static void
-pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
+pack_row(Packing *packing, SagaRows *record, const SagaMessage *message)
 {
 	const char *state = saga_column_text(record, "state");
 	bool		waiting = strcmp(state, "waiting") == 0;
-	SagaDelivery *delivery = read_delivery(record, row, packing->destination);
+	SagaDelivery *delivery = read_delivery(record, message, packing->destination);
 	SagaSending *sending;
 	MemoryContext old;
 
 	if (strcmp(state, "withdrawn") == 0 && !saga_outbox_drop_withdrawn(packing->destination, delivery))
 	{
-		put_off(packing->destination, row, SAGA_ORDERING_RETRY_MS);
+		put_off(packing->destination, message, SAGA_ORDERING_RETRY_MS);
 		return;
 	}
-	if (!has_turn_lowered(packing, delivery, waiting, row) ||
-		must_wait_to_look(packing->destination, delivery, row))
+	if (!has_turn_lowered(packing, delivery, waiting, message) ||
+		must_wait_to_look(packing->destination, delivery, message))
 		return;
 	if (delivery->unwanted_since != 0 && packing->settling->n <= 0)
 	{
-		put_off(packing->destination, row, settle_later_ms(packing));
+		put_off(packing->destination, message, settle_later_ms(packing));
 		return;
 	}
-	if (!take_lease(packing->destination, delivery, row, packing->wake_at, packing->lease))
-		return;
+	if (!saga_queue_lease(packing->destination->destination_id, message, delivery->attempt, packing->lease,
+						  packing->wake_at))
+		return;					/* it is in flight already */
 	sending = choose_sending(packing, delivery);
 	if (delivery->unwanted_since != 0)
 	{
@@ -456,7 +384,7 @@ pack_row(Packing *packing, SagaRows *record, const ClaimedRow *row)
 		sending->settles = true;
 	}
 	old = MemoryContextSwitchTo(sending->exchange.context);
-	delivery = read_delivery(record, row, packing->destination);
+	delivery = read_delivery(record, message, packing->destination);
 	MemoryContextSwitchTo(old);
 	sending->deliveries[sending->ndeliveries++] = delivery;
 	sending->exchange.parts[sending->exchange.nparts++] = &delivery->part;
@@ -469,14 +397,12 @@ saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms)
 	int			i;
 
 	for (i = 0; i < sending->ndeliveries; i++)
-		saga_run(&unclaim_stmt, saga_param_timestamptz("wake_at", wake_at),
-				 saga_param_int4("queue_id", sending->exchange.destination->destination_id),
-				 saga_param_uuid("message_id", &sending->deliveries[i]->part.outbox_id), saga_param_int8("lease", lease));
-	saga_note_timer(wake_at);
+		(void) saga_queue_release(sending->exchange.destination->destination_id,
+								  &sending->deliveries[i]->part.outbox_id, lease, wake_at, true);
 }
 
 static void
-pack_rows(Packing *packing, ClaimedRow *rows, int n)
+pack_rows(Packing *packing, SagaMessage *messages, int n)
 {
 	const SagaDestination *destination = packing->destination;
 	Datum	   *ids = palloc(sizeof(Datum) * n);
@@ -484,7 +410,7 @@ pack_rows(Packing *packing, ClaimedRow *rows, int n)
 	int			i;
 
 	for (i = 0; i < n; i++)
-		ids[i] = UUIDPGetDatum(&rows[i].message_id);
+		ids[i] = UUIDPGetDatum(&messages[i].message_id);
 	records = saga_query(&read_stmt, saga_param_int4("destination_id", destination->destination_id),
 						 saga_param_array("outbox_ids", UUIDARRAYOID,
 										  construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
@@ -492,7 +418,7 @@ pack_rows(Packing *packing, ClaimedRow *rows, int n)
 		ereport(WARNING,
 				(errmsg("queue of destination \"%s\" had messages that are not in the outbox", destination->name)));
 	while (saga_next(records))
-		pack_row(packing, records, &rows[saga_column_int4(records, "ord") - 1]);
+		pack_row(packing, records, &messages[saga_column_int4(records, "ord") - 1]);
 	saga_rows_free(records);
 }
 
@@ -521,23 +447,19 @@ saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
 	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;
 	Packing		packing = {destination, parent, claimed, NULL, 0, lease, .settling = settling, .settle_spread_ms = -1};
-	SagaClaim	claim;
-	ClaimedRow *rows;
+	SagaMessage *messages;
 	int			n;
 
 	if (queue == NULL)
 		return 0;
-	saga_claim_begin(&claim, queue);
 	saga_raise(&packing.raised);
-	rows = claim_rows(queue->queue_id, &claim.mark, max_sendings * (batched ? destination->batch : 1), &n);
-	saga_claim_end(&claim, n > 0 ? &rows[n - 1].id : NULL);
+	messages = saga_queue_claim(queue, max_sendings * (batched ? destination->batch : 1), false, &n);
 	if (n > 0)
 	{
-		delete_rows(rows, n);
+		finish_claimed(messages, n);
 		packing.now = GetCurrentTimestamp();
 		packing.wake_at = TimestampTzPlusMilliseconds(packing.now, longest_timeout_ms(destination) + SAGA_LEASE_MARGIN_MS);
-		pack_rows(&packing, rows, n);
-		saga_note_timer(packing.wake_at);
+		pack_rows(&packing, messages, n);
 	}
 	saga_lower(&packing.raised);
 	return n;

@@ -106,33 +106,11 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 
 /* ---------- out of the queue ---------- */
 
-/* Who has such a row locked is about to send it. */
-static SagaStatement take_message_stmt = {
-	.sql = "DELETE FROM saga.message WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.message "
-	"WHERE queue_id = $destination_id AND id = $outbox_id AND message_id = $outbox_id AND receives <= $attempts "
-	"FOR UPDATE SKIP LOCKED) || ARRAY(SELECT ctid FROM saga.message "
-	"WHERE queue_id = $destination_id AND message_id = $outbox_id AND id <> message_id AND receives <= $attempts "
-	"FOR UPDATE SKIP LOCKED))"
-};
-
-static SagaStatement take_timer_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.timer "
-	"WHERE queue_id = $destination_id AND message_id = $outbox_id AND lease IS NULL AND receives <= $attempts "
-	"FOR UPDATE SKIP LOCKED))"
-};
-
 /* One that is not the first of its ordering key has no row; who makes one has the ordering lock. */
-static SagaStatement has_row_stmt = {
-	.sql = "SELECT FROM saga.message WHERE queue_id = $destination_id AND id = $outbox_id UNION ALL "
-	"SELECT FROM saga.message WHERE queue_id = $destination_id AND message_id = $outbox_id AND id <> message_id UNION ALL "
-	"SELECT FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id",
-	.limit = 1
-};
-
 static bool
 has_row(const Record *record)
 {
-	return saga_run(&has_row_stmt, WHICH(record)) > 0;
+	return saga_queue_has(record->destination_id, &record->outbox_id, SAGA_MSG_OUTBOX);
 }
 
 /*
@@ -186,7 +164,7 @@ waits_for_order(const Record *record)
 static bool
 take_rows_counting(const Record *record, int attempts)
 {
-	const SagaParam params[] = {WHICH(record), saga_param_int4("attempts", attempts), {.name = NULL}};
+	const SagaQueue *queue = saga_queue_by_id(record->destination_id, true);
 
 	/*
 	 * a row may have to be put into this queue, which somebody may be
@@ -194,7 +172,7 @@ take_rows_counting(const Record *record, int attempts)
 	 */
 	if (record->ordering_key != NULL && !saga_queue_try_lock(record->destination_id))
 		return false;
-	return saga_run_params(&take_message_stmt, params) > 0 || saga_run_params(&take_timer_stmt, params) > 0;
+	return queue != NULL && saga_queue_take_back(queue, &record->outbox_id, attempts);
 }
 
 static bool
@@ -234,12 +212,6 @@ static SagaStatement undone_stmt = {
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
-/* The server may still be at it: what is asked for comes later. */
-static SagaStatement later_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = greatest(wake_at, $wake_at) WHERE ctid = (SELECT ctid FROM saga.timer "
-	"WHERE queue_id = $destination_id AND message_id = $outbox_id AND lease IS NULL FOR UPDATE SKIP LOCKED)"
-};
-
 static SagaStatement free_key_stmt = {
 	.sql = "UPDATE saga.outbox SET ordering_key = NULL WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
@@ -258,9 +230,10 @@ mark_unwanted(const Record *record, const SagaDestination *destination)
 	int64		delay = saga_settle_delay_ms(destination, &record->delivery);
 
 	saga_run(&unwanted_stmt, WHICH(record));
+	/* the server may still be at it: what is asked for comes later */
 	if (record->in_doubt && record->last_sent_at != 0)
-		saga_run(&later_stmt, WHICH(record),
-				 saga_param_timestamptz("wake_at", TimestampTzPlusMilliseconds(record->last_sent_at, delay)));
+		saga_queue_delay(record->destination_id, &record->outbox_id,
+						 TimestampTzPlusMilliseconds(record->last_sent_at, delay));
 }
 
 /* ---------- failed in doubt, and asked once more ---------- */
@@ -487,8 +460,7 @@ saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery 
  */
 #define IS_WITHDRAWN \
 	"destination_id = $destination_id AND outbox_id = $outbox_id AND state = 'withdrawn' " \
-	"AND coalesce(outcome_by, 'withdrawal') = 'withdrawal' AND (attempts < $attempts OR outcome IS DISTINCT FROM " KNOWN ") " \
-	"AND NOT EXISTS (SELECT FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id AND lease IS NOT NULL)"
+	"AND coalesce(outcome_by, 'withdrawal') = 'withdrawal' AND (attempts < $attempts OR outcome IS DISTINCT FROM " KNOWN ")"
 #define KNOWN \
 	"(CASE WHEN $in_doubt OR " IN_DOUBT " THEN 'in_doubt' WHEN $attempts = 0 THEN 'never_left' ELSE 'no_effect' END)"
 
@@ -515,7 +487,11 @@ saga_outbox_drop_withdrawn(const SagaDestination *destination, const SagaDeliver
 		saga_param_bool("in_doubt", delivery->uncertain || delivery->taken_over),
 		{.name = NULL}
 	};
+	int64		lease;
+	TimestampTz until;
 
+	if (saga_queue_find_lease(destination->destination_id, &delivery->part.outbox_id, &lease, &until))
+		return true;
 	return saga_run_params(&drop_withdrawn_stmt, params) > 0 || saga_run_params(&withdrawn_stmt, params) == 0;
 }
 
@@ -527,23 +503,6 @@ static SagaStatement settled_stmt = {
 	"uncertain = uncertain OR $outcome = 'in_doubt' WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
-/* An attempt has begun that the record does not know of; one that was lost with its publisher may be due again. */
-static SagaStatement in_flight_stmt = {
-	.sql = "SELECT FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id "
-	"AND (lease IS NOT NULL OR receives > $attempts) UNION ALL "
-	"SELECT FROM saga.message WHERE queue_id = $destination_id AND id = $outbox_id AND message_id = $outbox_id "
-	"AND receives > $attempts UNION ALL "
-	"SELECT FROM saga.message WHERE queue_id = $destination_id AND message_id = $outbox_id AND id <> message_id "
-	"AND receives > $attempts",
-	.limit = 1
-};
-
-static SagaStatement flight_stmt = {
-	.sql = "SELECT lease, wake_at FROM saga.timer WHERE queue_id = $destination_id AND message_id = $outbox_id "
-	"AND lease IS NOT NULL",
-	.limit = 1
-};
-
 /*
  * Nobody knows how a call went whose answer is still to come, and when it
  * comes it would find that it has been settled: so nothing is said of it
@@ -553,14 +512,13 @@ static SagaStatement flight_stmt = {
 static bool
 is_in_flight(const Record *record, SagaFlight *flight)
 {
-	SagaRows   *rows = saga_query(&flight_stmt, WHICH(record));
+	int64		lease;
 
 	flight->pid = 0;
 	flight->until = 0;
-	if (saga_next(rows))
+	if (saga_queue_find_lease(record->destination_id, &record->outbox_id, &lease, &flight->until))
 	{
-		flight->pid = saga_lease_owner(saga_column_int8(rows, "lease"));
-		flight->until = saga_column_timestamptz(rows, "wake_at");
+		flight->pid = saga_lease_owner(lease);
 		/* lost with its publisher: it is in doubt */
 		return flight->pid != 0;
 	}
@@ -623,8 +581,9 @@ saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid
 	/* what is on record as an answer is not for anybody to say */
 	if (strcmp(record.state, "delivered") == 0 || (strcmp(record.state, "waiting") != 0 && !record.in_doubt))
 		return SAGA_NOT_WAITED_FOR;
+	/* one that was lost with its publisher may be due again */
 	if (strcmp(record.state, "waiting") == 0 && !record.in_doubt &&
-		saga_run(&in_flight_stmt, WHICH(&record), saga_param_int4("attempts", record.attempts)) == 0)
+		!saga_queue_taken_since(record.destination_id, &record.outbox_id, record.attempts))
 		return SAGA_NOT_IN_DOUBT;
 	/* given up as unknown, it is written down still how it went */
 	if (said == SAGA_SAID_UNKNOWN)

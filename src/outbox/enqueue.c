@@ -107,12 +107,6 @@ saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause)
  * us.  A message that is being retried is made due, so that the ones behind
  * it with the same ordering key need not wait out its delay.
  */
-static SagaStatement due_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $wake_at "
-	"WHERE queue_id = $queue_id AND message_id = $message_id AND lease IS NULL"
-};
-
-/* What has been withdrawn. */
 static void
 make_due(SagaRows *withdrawn, TimestampTz now)
 {
@@ -121,9 +115,7 @@ make_due(SagaRows *withdrawn, TimestampTz now)
 		int32		queue_id = saga_column_int4(withdrawn, "destination_id");
 		pg_uuid_t	message_id = saga_column_uuid(withdrawn, "outbox_id");
 
-		if (saga_run(&due_stmt, saga_param_timestamptz("wake_at", now), saga_param_int4("queue_id", queue_id),
-					 saga_param_uuid("message_id", &message_id)) > 0)
-			saga_note_timer(now);
+		(void) saga_queue_hasten(queue_id, &message_id, now);
 		saga_outbox_show_withdrawn(queue_id, &message_id, saga_column_text(withdrawn, "ordering_key"));
 	}
 	saga_rows_free(withdrawn);

@@ -13,8 +13,7 @@
 /* Has it something to claim; or, of those that have nobody to bring it back, something that is due? */
 static SagaStatement look_stmt = {
 	.sql = "SELECT d.destination_id, d.owner::oid, "
-	"EXISTS (SELECT FROM saga.message m WHERE m.queue_id = d.destination_id) "
-	"OR $due AND EXISTS (SELECT FROM saga.timer t WHERE t.queue_id = d.destination_id AND t.wake_at <= now()) AS has_work "
+	SAGA_QUEUE_HAS_CLAIMABLE("d.destination_id") " OR $due AND " SAGA_QUEUE_HAS_DUE("d.destination_id") " AS has_work "
 	"FROM saga.destination d WHERE d.destination_id > $after ORDER BY d.destination_id LIMIT $limit",
 	.read_only = true
 };

@@ -2,7 +2,7 @@
  * lease.c
  *		Leases: which publisher has a message in flight.
  *
- * A lease is a random number in saga.timer.lease.  Its owner holds a session
+ * A lease is a random number that a message in flight is under (queue.h).  Its owner holds a session
  * lock named after it for as long as it lives, however it ends, with shared
  * memory of ours or without: who can take the lock knows that the owner is
  * gone, and makes its messages due at once.
@@ -20,20 +20,6 @@
 
 /* Users' advisory locks have 1 or 2 in this field. */
 #define SAGA_LEASE_LOCK 0x5347
-
-static SagaStatement leases_stmt = {
-	.sql = "SELECT DISTINCT lease FROM saga.timer WHERE kind = 'o' AND lease IS NOT NULL"
-};
-
-/*
- * No lease any more: the attempt has ended, nobody knows how.  Not of what
- * somebody holds: he may be dropping the destination, and take his time.
- */
-static SagaStatement release_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $wake_at, lease = NULL WHERE ctid = ANY (ARRAY("
-	"SELECT ctid FROM saga.timer WHERE kind = 'o' AND lease = $lease "
-	"AND ($queue_ids IS NULL OR queue_id = ANY ($queue_ids)) FOR UPDATE SKIP LOCKED))"
-};
 
 static void
 set_tag(LOCKTAG *tag, int64 lease)
@@ -111,27 +97,19 @@ saga_lease_release_dead(int64 own_lease)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	ArrayType  *destinations = saga_serves_all ? NULL : own_destinations();
-	SagaRows   *leases = saga_query(&leases_stmt);
 	int			released = 0;
+	int			n;
+	int64	   *leases = saga_queue_leases(SAGA_MSG_OUTBOX, &n);
 
-	while (saga_next(leases))
-	{
-		int64		lease = saga_column_int8(leases, "lease");
-
-		if (lease == own_lease || !saga_lease_is_dead(lease))
-			continue;
-		released += (int) saga_run(&release_stmt, saga_param_timestamptz("wake_at", now),
-								   saga_param_int8("lease", lease),
-								   saga_param_array("queue_ids", INT4ARRAYOID, destinations));
-	}
-	saga_rows_free(leases);
+	/* the attempt has ended, nobody knows how */
+	for (int i = 0; i < n; i++)
+		if (leases[i] != own_lease && saga_lease_is_dead(leases[i]))
+			released += saga_queue_release_all(SAGA_MSG_OUTBOX, leases[i], destinations, now);
+	pfree(leases);
 	if (released > 0)
-	{
-		saga_note_timer(now);
 		ereport(LOG,
 				(errmsg_plural("released %d outbox message of a publisher that is gone",
 							   "released %d outbox messages of publishers that are gone",
 							   released, released)));
-	}
 	return released;
 }

@@ -26,13 +26,6 @@ static SagaStatement first_stmt = {
 	.limit = 1
 };
 
-static SagaStatement queued_stmt = {
-	.sql = "SELECT WHERE EXISTS (SELECT FROM saga.message WHERE queue_id = $queue_id AND id = $message_id) "
-	"OR EXISTS (SELECT FROM saga.message WHERE queue_id = $queue_id AND message_id = $message_id AND id <> message_id) "
-	"OR EXISTS (SELECT FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id)",
-	.limit = 1
-};
-
 bool
 saga_ordering_lock(int32 destination_id, bool wait)
 {
@@ -74,8 +67,7 @@ saga_ordering_release(int32 destination_id, const char *key)
 	if (!get_first(destination_id, key, &send.message_id))
 		return;
 	/* its queue has the destination's id */
-	if (saga_run(&queued_stmt, saga_param_int4("queue_id", destination_id),
-				 saga_param_uuid("message_id", &send.message_id)) > 0)
+	if (saga_queue_has(destination_id, &send.message_id, SAGA_MSG_OUTBOX))
 		return;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;

@@ -149,6 +149,12 @@ extern bool saga_publisher_leave(SagaPublisher *publisher, long timeout_ms);
  */
 extern void saga_publisher_finish(SagaPublisher *publisher, TimestampTz until);
 
+/* Another one ended: what it had in flight is looked for in the next turn. */
+extern void saga_publisher_look_for_lost(SagaPublisher *publisher);
+
+/* It has requests in flight. */
+extern bool saga_publisher_has_requests(const SagaPublisher *publisher);
+
 /* It has something to do at a time that nobody else knows of. */
 extern bool saga_publisher_is_waiting(const SagaPublisher *publisher);
 

@@ -38,12 +38,9 @@ static void
 clear_ready(SagaDestination *destination)
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
-	SagaClaim	claim;
 
-	if (queue == NULL)
-		return;
-	saga_claim_begin(&claim, queue);
-	saga_claim_end(&claim, NULL);
+	if (queue != NULL)
+		saga_queue_claim_nothing(queue);
 }
 
 static bool

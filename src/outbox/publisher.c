@@ -350,6 +350,21 @@ saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 	MemoryContextSwitchTo(old);
 }
 
+/* Also when a look is under way, which has passed that part. */
+void
+saga_publisher_look_for_lost(SagaPublisher *publisher)
+{
+	publisher->look_everywhere = true;
+	publisher->looked_to = PG_INT32_MIN;
+}
+
+bool
+saga_publisher_has_requests(const SagaPublisher *publisher)
+{
+	return !dlist_is_empty(unconstify(dlist_head *, &publisher->flying)) ||
+		!dlist_is_empty(unconstify(dlist_head *, &publisher->done));
+}
+
 /* It may not leave: what it waits for would be nobody's. */
 bool
 saga_publisher_is_waiting(const SagaPublisher *publisher)

@@ -52,19 +52,6 @@ static SagaStatement attempt_stmt = {
 	"$class, $status, $error, $answer, $phase, $key, $retry_after_ms, $publisher, $headers) ON CONFLICT DO NOTHING"
 };
 
-/* Who has the row locked is about to move or to drop it: then there is nothing to settle. */
-#define OUR_LEASE \
-	"ctid = (SELECT ctid FROM saga.timer WHERE queue_id = $queue_id AND message_id = $message_id AND lease = $lease " \
-	"FOR UPDATE SKIP LOCKED)"
-
-static SagaStatement end_lease_stmt = {
-	.sql = "DELETE FROM saga.timer WHERE " OUR_LEASE
-};
-
-static SagaStatement delay_stmt = {
-	.sql = "UPDATE saga.timer SET wake_at = $wake_at, lease = NULL WHERE " OUR_LEASE
-};
-
 typedef struct Recording
 {
 	SagaSending *sending;
@@ -208,23 +195,17 @@ write_record(const Recording *recording, const char *state, bool success)
 					saga_param_uuid("outbox_id", &delivery->part.outbox_id));
 }
 
-/* The row in the timer table, if it is still ours: gone, or due later. */
+/* The message in flight, if it is still ours: done, or due later. */
 static void
-settle_timer(const Recording *recording)
+end_flight(const Recording *recording)
 {
-	TimestampTz wake_at = TimestampTzPlusMilliseconds(recording->now, recording->delivery->delay_ms);
-	const SagaParam params[] = {
-		saga_param_timestamptz("wake_at", wake_at),
-		saga_param_int4("queue_id", recording->destination_id),
-		saga_param_uuid("message_id", &recording->delivery->part.outbox_id),
-		saga_param_int8("lease", recording->lease),
-		{.name = NULL}
-	};
+	const SagaDelivery *delivery = recording->delivery;
 
 	if (recording->finished)
-		(void) saga_run_params(&end_lease_stmt, params);
-	else if (saga_run_params(&delay_stmt, params) > 0)
-		saga_note_timer(wake_at);
+		(void) saga_queue_end_lease(recording->destination_id, &delivery->part.outbox_id, recording->lease);
+	else
+		(void) saga_queue_release(recording->destination_id, &delivery->part.outbox_id, recording->lease,
+								  TimestampTzPlusMilliseconds(recording->now, delivery->delay_ms), false);
 }
 
 /*
@@ -242,7 +223,7 @@ write_answer(const Recording *recording, bool is_there, const char *state, bool 
 		write_attempt(recording);
 	if (state != NULL)
 		write_record(recording, state, success);
-	settle_timer(recording);
+	end_flight(recording);
 	saga_lower(&save);
 }
 

@@ -200,7 +200,7 @@ extern bool saga_ordering_is_first(int32 destination_id, const char *key, const 
 extern void saga_ordering_release(int32 destination_id, const char *key);
 extern void saga_ordering_free(int32 destination_id, const pg_uuid_t *outbox_id, const char *ordering_key);
 
-/* Leases (lease.c): a number in saga.timer that a living process has a lock for. */
+/* Leases (lease.c): a number of messages in flight that a living process has a lock for. */
 extern int64 saga_lease_take(void);
 extern void saga_lease_drop(int64 lease);
 extern bool saga_lease_is_dead(int64 lease);

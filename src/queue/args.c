@@ -7,7 +7,7 @@
 #include "catalog/pg_type.h"
 #include "common/clock.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -69,8 +69,8 @@ saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights)
 	return saga_queue_lock(queue);
 }
 
-static int
-compare_uuids(const void *a, const void *b)
+int
+saga_compare_uuids(const void *a, const void *b)
 {
 	return saga_uuid_cmp(a, b);
 }
@@ -97,7 +97,7 @@ saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n)
 					 errmsg("%s must not contain nulls", name)));
 		ids[i] = *DatumGetUUIDP(datums[i]);
 	}
-	qsort(ids, count, sizeof(pg_uuid_t), compare_uuids);
+	qsort(ids, count, sizeof(pg_uuid_t), saga_compare_uuids);
 	*n = 0;
 	for (i = 0; i < count; i++)
 		if (i == 0 || saga_uuid_cmp(&ids[i], &ids[*n - 1]) != 0)

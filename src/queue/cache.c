@@ -14,7 +14,7 @@
 #include "common/clock.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
@@ -62,6 +62,8 @@ typedef struct NameEntry
 static QueueCache *cache = NULL;
 static QueueCache *retired = NULL;
 static bool callback_registered = false;
+
+static bool foreign = false;	/* rows came from elsewhere, in this transaction */
 
 #define QUEUE_COLUMNS \
 	"SELECT queue_id, name, kind, owner::oid, visibility_timeout, max_receives, dead_letter_queue_id FROM saga.queue"
@@ -156,8 +158,22 @@ check_cache(void)
 }
 
 void
+saga_note_foreign(void)
+{
+	if (saga_my_database() != NULL)
+		foreign = true;
+}
+
+bool
+saga_queues_are_foreign(void)
+{
+	return foreign;
+}
+
+void
 saga_cache_end_transaction(void)
 {
+	foreign = false;
 	while (retired != NULL)
 	{
 		QueueCache *old = retired;

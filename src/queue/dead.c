@@ -9,7 +9,7 @@
 
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

@@ -6,7 +6,7 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 

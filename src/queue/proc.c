@@ -12,12 +12,9 @@
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
-#include "queue/shmem.h"
+#include "queue/shmem_private.h"
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
-
-/* Pointer into shared memory. */
-SagaProcSlot *saga_my_proc = NULL;
 
 static bool exit_registered = false;
 static uint32 stop_seen = 0;	/* of saga_my_proc, by the signal's handler */

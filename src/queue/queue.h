@@ -1,7 +1,7 @@
 /*
  * queue.h
- *		Queues: the low-water mark, what the engine and the outbox call, and
- *		the cache of saga.queue.
+ *		Queues: what can be done with the messages in them, and the cache of
+ *		saga.queue.
  *
  * A row of saga.message is claimable; whatever waits for a time (delayed,
  * being retried, in flight at a receiver, an execution's timer) is a row of
@@ -15,6 +15,8 @@
 #include "name/name.h"
 #include "nodes/pg_list.h"
 #include "queue/shmem.h"
+#include "storage/itemptr.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
 
 /* saga.message.kind, saga.timer.kind */
@@ -79,62 +81,178 @@ extern const SagaQueue *saga_queue_of_ready(int32 queue_id);
  */
 extern bool saga_queue_try_lock(int32 queue_id);
 
-/* ---------- the low-water mark (mark.c) ---------- */
+/* ---------- messages (take.c, wait.c, find.c) ---------- */
 
 /*
- * A claim: begin, run the claiming statement with id > claim.mark ORDER BY id
- * FOR UPDATE SKIP LOCKED, then at once saga_claim_end with the last id it
- * returned (NULL: none).  If the statement raises, the abort callback ends
- * the claim and pushes the mark it had read.  Never advances in REPEATABLE
- * READ or SERIALIZABLE.
+ * No other module names the tables that messages are in, and none has to know
+ * what the mark needs: these verbs are the only way to them, and the notes of
+ * what this transaction has locked, inserted or left in place are theirs.
  *
- * begin clears the queue's ready flag, end sets it again when there was
- * something: claim until a claim finds nothing, then nobody has to be told
- * about what was left.  end also notes the rows as locked.
+ * Each is a part of the caller's transaction, raises the user by itself unless
+ * the caller has, and gives what it returns in the current memory context.
+ * What is claimed, locked or taken is again what it was if the (sub)transaction
+ * aborts.  Where a verb says "who has it locked is passed over" it waits for
+ * nobody's row.  Ids are those of messages; the caller holds the queue's lock
+ * (saga_queue_lock), or bears that the queue is dropped meanwhile.
  */
-typedef struct SagaClaim
+typedef struct SagaMessage
 {
-	SagaQueueKey key;
-	SagaQueueSlot *slot;		/* NULL: it has none; entry not -1: stays the queue's */
-	uint32		life;			/* the slot's, as the claim began */
-	int			entry;			/* -1: no free entry, does not advance */
-	pg_uuid_t	mark;			/* where to start */
-} SagaClaim;
+	pg_uuid_t	id;				/* position in the queue; of a timer that of the message */
+	ItemPointerData ctid;		/* where the row is, while this transaction has it locked */
+	pg_uuid_t	message_id;		/* what the sender was given */
+	char		kind;			/* SAGA_MSG_* */
+	int			receives;		/* how often it was taken before, or had trouble */
+	TimestampTz sent_at;
 
-extern void saga_claim_begin(SagaClaim *claim, const SagaQueue *queue);
-extern void saga_claim_end(SagaClaim *claim, const pg_uuid_t *last);
-
-/* ids this (sub)transaction inserted: pushed, and a consumer woken, after commit */
-extern void saga_note_inserted(const SagaQueue *queue, const pg_uuid_t *id);
-
-/*
- * ids this (sub)transaction locked or deleted: pushed if it aborts.  Noted
- * before the statement that locks them, as that may lock some and then raise.
- */
-extern void saga_note_locked(const SagaQueue *queue, const pg_uuid_t *id);
+	/* only of whole messages: */
+	int			version;		/* of a start, else 0 */
+	pg_uuid_t	target;			/* zero: none */
+	Jsonb	   *body;			/* NULL: none */
+	Jsonb	   *headers;
+} SagaMessage;
 
 /*
- * Around a statement that locks rows of saga.message other than by a claim,
- * when their ids are not known before: if it raises, some may be locked, so
- * the mark goes to zero.  After end, note what it locked.
+ * Claims messages, in the order of the queue, up to limit; who has one locked
+ * is passed over.  Not whole: without version, target, body and headers.  Each
+ * is finished, put among the timers and finished, or kept, before the
+ * transaction ends.  *n is how many there are.
+ *
+ * A claim that finds something leaves the queue's ready flag set, one that
+ * finds nothing leaves it clear: claim until a claim finds nothing, then nobody
+ * has to be told about what was left.
  */
-extern void saga_locking_begin(SagaClaim *claim, const SagaQueue *queue);
-extern void saga_locking_end(SagaClaim *claim);
+extern SagaMessage *saga_queue_claim(const SagaQueue *queue, int limit, bool whole, int *n);
 
-/* locked, but left in place: pushed at commit too */
-extern void saga_note_kept(const SagaQueue *queue, const pg_uuid_t *id);
+/* The same of what is at these positions, which are sorted, wherever the mark is, and whole; the ready flag stays as it is. */
+extern SagaMessage *saga_queue_claim_at(const SagaQueue *queue, pg_uuid_t *positions, int npositions, int *n);
 
-/* a row of saga.timer was made or made earlier: the coordinator is told after commit */
-extern void saga_note_timer(TimestampTz wake_at);
+/* The ready flag is cleared, as by a claim that finds nothing: what becomes claimable from now on sets it again. */
+extern void saga_queue_claim_nothing(const SagaQueue *queue);
+
+/* Gone for good: messages that this transaction has claimed or locked, by their ctid, n may be 0. */
+extern void saga_queue_finish(ItemPointerData *ctids, int n);
+
+/* One that was claimed stays in its place, and is claimed again after this transaction; id is its position. */
+extern void saga_queue_keep(const SagaQueue *queue, const pg_uuid_t *id);
+
+/* Locks one message of a kind, wherever it is, and reads it whole; who has it locked is passed over. */
+typedef enum SagaPlaceOfMessage
+{
+	SAGA_NOWHERE,				/* or somebody has it locked */
+	SAGA_IN_QUEUE,				/* saga_queue_finish by its ctid ends it */
+	SAGA_IN_TIMERS				/* saga_queue_drop_timer does */
+} SagaPlaceOfMessage;
+
+extern SagaPlaceOfMessage saga_queue_lock_message(const SagaQueue *queue, const pg_uuid_t *message_id, char kind,
+												  SagaMessage *message);
+
+/*
+ * Takes a message out of the queue, for good, if nobody has it in flight or
+ * locked and it was not taken more often than "receives".  False: there is no
+ * such row.
+ */
+extern bool saga_queue_take_back(const SagaQueue *queue, const pg_uuid_t *message_id, int receives);
+
+/*
+ * Into the timers, of messages without a body that are finished in this
+ * transaction.  lease: under a number that only its owner knows (outbox/lease.c),
+ * with this count of receives; it ends by itself at "until".  False: the message
+ * is in flight already.  put_back: it comes back at wake_at as it was.
+ */
+extern bool saga_queue_lease(int32 queue_id, const SagaMessage *message, int receives, int64 lease, TimestampTz until);
+extern void saga_queue_put_back(int32 queue_id, const SagaMessage *message, TimestampTz wake_at);
+
+/* The same of any message that is locked and not finished yet: a copy of it, received once more. */
+extern void saga_queue_postpone(const ItemPointerData *ctid, TimestampTz wake_at);
+
+/*
+ * The end of a lease, if the row is under it still; who has it locked is passed
+ * over.  end_lease: the message is done.  release: it comes back at wake_at, and
+ * undone says that this attempt does not count.  False: it is somebody else's
+ * by now.
+ */
+extern bool saga_queue_end_lease(int32 queue_id, const pg_uuid_t *message_id, int64 lease);
+extern bool saga_queue_release(int32 queue_id, const pg_uuid_t *message_id, int64 lease, TimestampTz wake_at,
+							   bool undone);
+
+/*
+ * Of all queues, messages of this kind.  leases: the numbers there are.
+ * release_all: what is under this one comes back at wake_at, its attempts
+ * counted; queue_ids, an array of int4, NULL: of all queues.  Returns how many.
+ */
+extern int64 *saga_queue_leases(char kind, int *n);
+extern int	saga_queue_release_all(char kind, int64 lease, const ArrayType *queue_ids, TimestampTz wake_at);
+
+/* The lease that a message is in flight under, and until when; false: it is not in flight. */
+extern bool saga_queue_find_lease(int32 queue_id, const pg_uuid_t *message_id, int64 *lease, TimestampTz *until);
+
+/*
+ * Another time for a message that waits and is not in flight.  hasten: this
+ * one; waits for who has the row locked; false: there is none.  delay: not
+ * before this one; who has it locked is passed over.
+ */
+extern bool saga_queue_hasten(int32 queue_id, const pg_uuid_t *message_id, TimestampTz wake_at);
+extern void saga_queue_delay(int32 queue_id, const pg_uuid_t *message_id, TimestampTz wake_at);
+
+/*
+ * The tick of an execution: one at most, set or moved to wake_at, its message id
+ * is the execution's.  drop_timer: the message of this kind does not wait any more.
+ */
+extern void saga_queue_set_tick(const SagaQueue *queue, const pg_uuid_t *target, TimestampTz wake_at);
+extern void saga_queue_drop_timer(const SagaQueue *queue, const pg_uuid_t *message_id, char kind);
+
+/* ---------- looking, without a lock (find.c) ---------- */
+
+extern bool saga_queue_has(int32 queue_id, const pg_uuid_t *message_id, char kind); /* wherever it is */
+extern bool saga_queue_has_at(int32 queue_id, const pg_uuid_t *position, char kind);
+
+/* It is in flight, or was taken more often than "receives". */
+extern bool saga_queue_taken_since(int32 queue_id, const pg_uuid_t *message_id, int receives);
+
+/* Messages that can be claimed, counted up to "most"; active snapshot. */
+extern int	saga_queue_count(int32 queue_id, int most);
+
+/* Has it the start of an execution of another version? */
+extern bool saga_queue_has_other_version(int32 queue_id, int version);
+
+/* The targets of what is at these positions of any workflow's queue, of this kind. */
+extern pg_uuid_t *saga_queue_targets_at(pg_uuid_t *positions, int npositions, char kind, int *n);
+
+/*
+ * Waits until no unfinished transaction of anybody else, prepared ones too, has
+ * put a message at this position of one of the queues.
+ */
+extern void saga_queue_wait_for_inserters(const int32 *queue_ids, int n, const pg_uuid_t *id);
+
+/*
+ * Fragments of SQL, for who has to look at messages and at tables of his own in
+ * one snapshot.  queue_id and message_id are SQL; "queues" is how a queue_id is
+ * compared: "= $queue_id", "= ANY (...)".
+ */
+#define SAGA_QUEUE_HAS_CLAIMABLE(queue_id) \
+	"EXISTS (SELECT FROM saga.message claimable WHERE claimable.queue_id = " queue_id ")"
+#define SAGA_QUEUE_HAS_DUE(queue_id) \
+	"EXISTS (SELECT FROM saga.timer due WHERE due.queue_id = " queue_id " AND due.wake_at <= now())"
+
+/* FROM this: the row of a message, wherever it is. */
+#define SAGA_QUEUE_MESSAGES(queues, message_id) \
+	"(SELECT q.queue_id, q.kind, q.receives, NULL::bigint AS lease, q.body FROM saga.message q" \
+	" WHERE q.queue_id " queues " AND q.id = " message_id \
+	" UNION ALL SELECT q.queue_id, q.kind, q.receives, NULL::bigint, q.body FROM saga.message q" \
+	" WHERE q.queue_id " queues " AND q.message_id = " message_id " AND q.id <> q.message_id" \
+	" UNION ALL SELECT q.queue_id, q.kind, q.receives, q.lease, q.body FROM saga.timer q" \
+	" WHERE q.queue_id " queues " AND q.message_id = " message_id ") queue_message"
+
+/* ---------- who is told, and when (notes.c) ---------- */
+
+/* Nothing was put into it, and whoever serves it is to look again after our commit. */
+extern void saga_queue_wake_after_commit(const SagaQueue *queue);
 
 /* after a claim that got as many as it asked for: another consumer may help with the rest */
 extern void saga_wake_next(const SagaQueue *queue);
 
 /* the same where the queue is said to be ready already, or another one has begun to look since */
 extern void saga_wake_server(const SagaQueue *queue);
-
-/* push right now (sweep) */
-extern void saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id);
 
 extern void saga_mark_init(void);	/* from _PG_init: registers the transaction callbacks */
 
@@ -181,6 +299,14 @@ typedef struct SagaSend
 } SagaSend;
 
 extern void saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows);
+
+/*
+ * A message at this position, which is its id, of the caller's making: for what
+ * has to come before others.  If there is one already, it stays, with the new
+ * body if "replace".  Waits for who has that one locked.
+ */
+extern void saga_queue_put_at(const SagaQueue *queue, const pg_uuid_t *position, char kind, const pg_uuid_t *target,
+							  Jsonb *body, bool replace);
 
 /*
  * Moves timers of a queue that are due (at most limit) back into

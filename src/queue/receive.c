@@ -10,7 +10,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -20,10 +20,6 @@
 /* Without a place in shared memory nobody can wake us. */
 #define POLL_MS			100
 
-static SagaStatement claim_stmt = {
-	.sql = "SELECT ctid, id, receives FROM saga.message WHERE queue_id = $queue_id AND id > $mark"
-	" ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED"
-};
 static SagaStatement take_stmt = {
 	.sql = "WITH taken AS (DELETE FROM saga.message WHERE ctid = ANY ($ctids) RETURNING *)"
 	" INSERT INTO saga.timer (queue_id, message_id, wake_at, target, sent_at, receives, version, kind, lease,"
@@ -45,9 +41,6 @@ static SagaStatement lock_returned_stmt = {
 };
 static SagaStatement delete_lease_stmt = {
 	.sql = "DELETE FROM saga.timer WHERE ctid = ANY ($ctids)"
-};
-static SagaStatement delete_returned_stmt = {
-	.sql = "DELETE FROM saga.message WHERE ctid = ANY ($ctids)"
 };
 static SagaStatement change_stmt = {
 	.sql = "UPDATE saga.timer SET wake_at = $wake_at WHERE ctid = ANY ($ctids)"
@@ -89,26 +82,6 @@ fire_due(const Receive *r)
 	return next;
 }
 
-/* One claim: the rows that it has locked. */
-static SagaRows *
-lock_claimable(const SagaQueue *queue, int max)
-{
-	SagaRows   *rows;
-	SagaClaim	claim;
-	pg_uuid_t	last;
-
-	saga_claim_begin(&claim, queue);
-	rows = saga_query(&claim_stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("mark", &claim.mark),
-					  saga_param_int4("limit", max));
-	if (rows->count > 0)
-	{
-		saga_row(rows, rows->count - 1);
-		last = saga_column_uuid(rows, "id");
-	}
-	saga_claim_end(&claim, rows->count > 0 ? &last : NULL);
-	return rows;
-}
-
 /* What is locked is in flight from now on.  The rows are those that saga.receive returns. */
 static SagaRows *
 take(const Receive *r, ItemPointerData *tids, int n)
@@ -130,23 +103,23 @@ claim(const Receive *r, int max, SagaRows **taken)
 {
 	ItemPointerData *live = palloc(sizeof(ItemPointerData) * max);
 	ItemPointerData *dead = palloc(sizeof(ItemPointerData) * max);
-	SagaRows   *rows = lock_claimable(r->queue, max);
+	int			n;
+	SagaMessage *messages = saga_queue_claim(r->queue, max, false, &n);
 	int			nlive = 0;
 	int			ndead = 0;
 
-	for (uint64 row = 0; row < rows->count; row++)
+	for (int i = 0; i < n; i++)
 	{
-		saga_row(rows, row);
 		/* the limit may have been lowered since it came back */
-		if (r->queue->max_receives > 0 && saga_column_int4(rows, "receives") >= r->queue->max_receives)
-			dead[ndead++] = saga_row_ctid(rows);
+		if (r->queue->max_receives > 0 && messages[i].receives >= r->queue->max_receives)
+			dead[ndead++] = messages[i].ctid;
 		else
-			live[nlive++] = saga_row_ctid(rows);
+			live[nlive++] = messages[i].ctid;
 	}
 	if (ndead > 0)
 		(void) saga_dead_letter_move(r->queue, SAGA_DEAD_FROM_MESSAGE, dead, ndead, "Saga.MaxReceives");
 	*taken = nlive > 0 ? take(r, live, nlive) : NULL;
-	return (int) rows->count;
+	return n;
 }
 
 /*
@@ -340,8 +313,7 @@ delete_returned(const SagaQueue *queue, pg_uuid_t *ids, int n)
 	}
 	saga_locking_end(&locking);
 	saga_rows_free(rows);
-	if (found > 0)
-		saga_run(&delete_returned_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, found)));
+	saga_queue_finish(tids, found);
 	return found;
 }
 

@@ -3,12 +3,12 @@
  *		Putting messages into queues.
  *
  * The row goes in through one kept statement; its id is noted, and the commit
- * of the sender pushes it and wakes a consumer (mark.c).
+ * of the sender pushes it and wakes a consumer (notes.c).
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -189,6 +189,22 @@ saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+void
+saga_queue_put_at(const SagaQueue *queue, const pg_uuid_t *position, char kind, const pg_uuid_t *target,
+				  Jsonb *body, bool replace)
+{
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.message (queue_id, id, message_id, target, sent_at, kind, body)"
+		" VALUES ($queue_id, $id, $id, $target, $sent_at, $kind, $body) ON CONFLICT (queue_id, id) DO UPDATE SET body ="
+		" CASE WHEN $replace THEN excluded.body ELSE message.body END"
+	};
+
+	saga_run(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("id", position),
+			 saga_param_uuid("target", target), saga_param_timestamptz("sent_at", GetCurrentTimestamp()),
+			 saga_param_char("kind", kind), saga_param_jsonb("body", body), saga_param_bool("replace", replace));
+	saga_note_inserted(queue, position);
 }
 
 /* ---------- SQL ---------- */

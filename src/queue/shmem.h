@@ -243,31 +243,8 @@ extern int	saga_max_databases; /* GUC pg_saga.max_databases */
 extern int	saga_max_processes; /* GUC pg_saga.max_processes */
 extern int	saga_max_receivers; /* GUC pg_saga.max_receivers */
 
-extern Size saga_shmem_size(void);
 extern void saga_shmem_request(void);	/* from the request hook (15+) or _PG_init (14) */
 extern void saga_shmem_startup(void);	/* from shmem_startup_hook */
-
-/*
- * Slots; NULL when there is no shared memory or no free slot.  Found or made.
- * The slot of a queue may be given to another one at any time, unless one of
- * its claim entries is used: what is done to it is checked under the lock.
- */
-extern SagaQueueSlot *saga_queue_slot_make(int32 queue_id, Oid owner, char kind);
-
-/* The same, but none is made.  The lock is held, or what comes of it is only a hint. */
-extern SagaQueueSlot *saga_queue_slot_find(Oid dboid, int32 queue_id);
-
-/* The same, under the lock. */
-extern SagaQueueSlot *saga_queue_slot_look(int32 queue_id);
-
-/*
- * Whose a workflow is decides which workers look for its executions.  So the
- * owner in a slot is written by who knows it alone: by the commit that gives
- * the queue away, while it has the queue's lock, and by who has read the row
- * under that lock (saga_queue_slot_make).
- */
-extern void saga_queue_slot_give(const SagaQueueKey *key);
-extern bool saga_queue_slot_is_of(int32 queue_id, Oid owner);	/* true also when there is none */
 
 /* Nothing can be claimed that is seen by a snapshot taken from now on. */
 extern void saga_queue_clear_ready(int32 queue_id);
@@ -279,9 +256,10 @@ extern bool saga_queue_is_listed(int32 queue_id);
  */
 extern uint32 saga_unlisted(char kind);
 #define SAGA_UNLISTED_LOOK_MS	1000	/* how often who has seen one looks again, to be sure */
+
+/* NULL: there is no shared memory, or no free slot. */
 extern SagaDatabaseSlot *saga_database_slot(Oid dboid, bool create);
 extern void saga_forget_database(Oid dboid);	/* dropped: frees its queue and database slots */
-extern void saga_forget_queue(int32 queue_id);
 
 /*
  * A message whose first run, without a savepoint, took its whole batch down.
@@ -301,35 +279,17 @@ extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made i
  */
 extern void saga_queue_push_key(const SagaQueueKey *key, const pg_uuid_t *mark);
 
-/* Wakes in the same way, and tells nothing. */
-extern void saga_queue_wake_key(const SagaQueueKey *key);
-
-/*
- * Has large timers moved by who serves the queue, who is woken.  False: it has no slot.
- * Whoever takes them over calls saga_timers_fire.
- */
-extern bool saga_queue_hand_over(const SagaQueueKey *key);
+/* Takes over the large timers of a queue, if it has been handed any; then saga_timers_fire is to be called. */
 extern bool saga_queue_take_over(int32 queue_id);
 
-/* The same without waking anybody: the caller goes on by itself. */
-extern void saga_queue_set_ready(const SagaQueueKey *key);
-
-/* Lowers the mark and all caps to at most "mark": everything above may be claimable. */
-extern void saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark);
-
-/* The same for all queues of a database, sets the ready flags and wakes everyone. */
+/* All marks of a database go to zero; sets the ready flags and wakes everyone. */
 extern void saga_database_rewind(Oid dboid);
-
-/* These two do nothing when db is NULL: its slot went, and there was no free one. */
-
-/* A timer at wake_at may exist: lowers next_wake, timer_mark, timer_cap; wakes the coordinator. */
-extern void saga_timer_lower(SagaDatabaseSlot *db, TimestampTz wake_at);
 
 /* saga.source changed; the process for sources and the coordinator are woken. Never raises. */
 extern void saga_sources_changed(void);
 extern uint32 saga_sources_generation(void);
 
-/* Ask the coordinator for a sweep at this time or earlier. */
+/* Ask the coordinator for a sweep at this time or earlier; db NULL: its slot went, and nothing is done. */
 extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
 
 /*

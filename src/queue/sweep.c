@@ -9,7 +9,7 @@
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "queue/twophase_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"

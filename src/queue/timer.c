@@ -10,7 +10,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 

@@ -8,29 +8,16 @@
  * each transaction takes as many owners as it has room for.  One that raises,
  * for whatever reason, is put aside for a while.
  *
- * A timer that is larger than what its owner has in a round is left where it
- * is: to compress it alone can take seconds.  Whoever serves the queue moves
- * it, a worker of the owner's or a session that receives; he is told once a
- * second while there is one.
- *
- * Nothing is waited for, and what somebody has locked is not walked over
- * either: a number of rows is looked at, and those of them that are free are
- * moved.
+ * What one transaction moves is in turn_slice.c.
  */
 #include "postgres.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/turns_private.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* For one transaction, which goes a little beyond when one timer alone does. */
-#define ROWS_AT_ONCE		1000
-#define BYTES_AT_ONCE		(8 * 1024 * 1024)
-
-/* What one owner has in a round. */
-#define OWNER_BYTES			(4 * 1024 * 1024)
 #define OWNER_QUEUES		50
 
 /* A round looks for due timers in so many queues; the next one goes on from there. */
@@ -41,50 +28,12 @@
 #define ASIDE_MIN_MS		1000
 #define ASIDE_MAX_MS		(60 * 1000)
 
-#define MAX_CURSORS			64
-
-/*
- * What is due, without a lock: so many rows are looked at, whoever has them
- * locked.  Sizes are those on disk; nothing is read for them.
- */
-#define DUE_COLUMNS \
-	"SELECT ctid, queue_id, wake_at," \
-	" coalesce(pg_column_size(body), 0)::bigint + coalesce(pg_column_size(headers), 0) AS size FROM saga.timer"
-
-static SagaStatement due_stmt = {
-	.sql = DUE_COLUMNS " WHERE wake_at > $mark AND wake_at <= $now ORDER BY wake_at LIMIT $limit"
-};
-
-/* Rows are compared, as only the index over both columns knows how: the one over wake_at would walk over all owners'. */
-static SagaStatement due_of_queue_stmt = {
-	.sql = DUE_COLUMNS " WHERE (queue_id, wake_at) > ($queue_id, $mark) AND (queue_id, wake_at) <= ($queue_id, $now)"
-	" ORDER BY queue_id, wake_at LIMIT $limit"
-};
-
-/* IS TRUE: by ctid, never by an index.  Asked again of the row as it is when it is locked. */
-static SagaStatement lock_stmt = {
-	.sql = "SELECT ctid, queue_id, receives, lease FROM saga.timer"
-	" WHERE ctid = ANY ($ctids) AND (wake_at > $mark AND wake_at <= $now) IS TRUE FOR UPDATE SKIP LOCKED"
-};
-
 static SagaStatement due_queues_stmt = {
 	.sql = "SELECT q.queue_id, t.due IS NOT NULL AS has_due"
 	" FROM saga.queue q LEFT JOIN LATERAL (SELECT 1 AS due FROM saga.timer"
 	" WHERE (queue_id, wake_at) > (q.queue_id, $mark) AND (queue_id, wake_at) <= (q.queue_id, $now)"
 	" ORDER BY queue_id, wake_at LIMIT 1) t ON true WHERE q.queue_id > $after ORDER BY q.queue_id LIMIT $limit"
 };
-
-/* What a transaction is to move. */
-typedef struct Slice
-{
-	ItemPointerData *tids;
-	int32	   *queue_ids;
-	TimestampTz *wake_ats;
-	int			n;
-	int64		bytes;
-	int			left;			/* too large for us */
-	List	   *handed;			/* queues that were told of theirs */
-} Slice;
 
 /* Of a round: a queue that has due timers. */
 typedef struct Part
@@ -101,13 +50,6 @@ typedef struct Aside
 	int			failures;
 	TimestampTz until;			/* saga_monotonic_now */
 } Aside;
-
-/* A queue of whose first due timers some were locked: it goes on behind them. */
-typedef struct Cursor
-{
-	int32		queue_id;
-	TimestampTz after;
-} Cursor;
 
 /* Process-local: the coordinator's round, in TopMemoryContext. */
 static struct
@@ -127,8 +69,6 @@ static struct
 	int32		looked_to;		/* queues up to this one were looked at */
 }			turns;
 static List *asides = NIL;		/* of Aside */
-static Cursor cursors[MAX_CURSORS];
-static int	ncursors = 0;
 
 
 /* ---------- owners that are put aside ---------- */
@@ -174,147 +114,6 @@ forget_aside(Aside *aside)
 	pfree(aside);
 }
 
-/* ---------- queues whose first timers are locked ---------- */
-
-static Cursor *
-find_cursor(int32 queue_id)
-{
-	for (int i = 0; i < ncursors; i++)
-		if (cursors[i].queue_id == queue_id)
-			return &cursors[i];
-	return NULL;
-}
-
-/* The last of the queue that was looked at; some of those up to it stayed. */
-static void
-set_cursor(int32 queue_id, TimestampTz after)
-{
-	Cursor	   *cursor = find_cursor(queue_id);
-
-	if (cursor == NULL && ncursors < MAX_CURSORS)
-	{
-		cursor = &cursors[ncursors++];
-		cursor->queue_id = queue_id;
-	}
-	if (cursor != NULL)
-		cursor->after = after;
-}
-
-static void
-drop_cursor(Cursor *cursor)
-{
-	*cursor = cursors[--ncursors];
-}
-
-/* ---------- a transaction ---------- */
-
-static void
-init_slice(Slice *slice)
-{
-	memset(slice, 0, sizeof(*slice));
-	slice->tids = palloc(sizeof(ItemPointerData) * ROWS_AT_ONCE);
-	slice->queue_ids = palloc(sizeof(int32) * ROWS_AT_ONCE);
-	slice->wake_ats = palloc(sizeof(TimestampTz) * ROWS_AT_ONCE);
-}
-
-/* Does somebody else move the large ones of this queue?  Those of a queue without a slot are moved here. */
-static bool
-hand_over(Slice *slice, int32 queue_id)
-{
-	const SagaQueue *queue;
-	SagaQueueKey key;
-
-	if (list_member_int(slice->handed, queue_id))
-		return true;
-	queue = saga_queue_by_id(queue_id, true);
-	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
-		return false;
-	key.dboid = MyDatabaseId;
-	key.queue_id = queue_id;
-	key.owner = queue->owner;
-	key.kind = queue->kind;
-	(void) saga_queue_slot(queue);
-	if (!saga_queue_hand_over(&key))
-		return false;
-	slice->handed = lappend_int(slice->handed, queue_id);
-	return true;
-}
-
-/*
- * Adds what is due, of one queue or (0) all: up to limit rows, and max_bytes
- * beyond the first row.  Returns how many rows there were.
- */
-static int
-add_due(Slice *slice, int32 queue_id, TimestampTz mark, TimestampTz now, int limit, int64 max_bytes)
-{
-	SagaRows   *rows = saga_query(queue_id != 0 ? &due_of_queue_stmt : &due_stmt,
-								  saga_param_int4("queue_id", queue_id), saga_param_timestamptz("mark", mark),
-								  saga_param_timestamptz("now", now), saga_param_int4("limit", limit));
-	int			n = (int) rows->count;
-	int			before = slice->n;
-	int64		bytes = 0;
-
-	while (saga_next(rows))
-	{
-		int32		of = saga_column_int4(rows, "queue_id");
-		int64		size = saga_column_int8(rows, "size");
-
-		if (size > OWNER_BYTES && hand_over(slice, of))
-		{
-			slice->left++;
-			continue;
-		}
-		if (slice->n > before && bytes + size > max_bytes)
-			break;
-		bytes += size;
-		slice->tids[slice->n] = saga_row_ctid(rows);
-		slice->queue_ids[slice->n] = of;
-		slice->wake_ats[slice->n] = saga_column_timestamptz(rows, "wake_at");
-		slice->n++;
-	}
-	slice->bytes += bytes;
-	saga_rows_free(rows);
-	return n;
-}
-
-/* Queues of which not all could be locked go on behind those. */
-static void
-note_locked(const Slice *slice, const SagaDueTimer *due, int n)
-{
-	for (int i = 0; i < slice->n;)
-	{
-		int32		queue_id = slice->queue_ids[i];
-		int			asked = 0;
-		int			got = 0;
-
-		for (; i < slice->n && slice->queue_ids[i] == queue_id; i++)
-			asked++;
-		for (int j = 0; j < n; j++)
-			if (due[j].queue_id == queue_id)
-				got++;
-		if (got < asked || find_cursor(queue_id) != NULL)
-			set_cursor(queue_id, slice->wake_ats[i - 1]);
-	}
-}
-
-static int
-move_slice(const Slice *slice, TimestampTz mark, TimestampTz now, bool by_queue)
-{
-	SagaRows   *rows;
-	SagaDueTimer *due;
-	int			n;
-
-	if (slice->n == 0)
-		return 0;
-	rows = saga_query(&lock_stmt, saga_param_timestamptz("mark", mark), saga_param_timestamptz("now", now),
-					  saga_param_array("ctids", TIDARRAYOID, saga_tid_array(slice->tids, slice->n)));
-	due = saga_timers_read(rows, &n);
-	if (by_queue)
-		note_locked(slice, due, n);
-	saga_timers_move(due, n);
-	return n;
-}
-
 /* ---------- rounds ---------- */
 
 static bool
@@ -340,7 +139,7 @@ compare_parts(const void *a, const void *b)
 
 /* Queues of those that are due first, which may be gone, and of all others that have any. */
 static List *
-find_due_queues(const Slice *first, TimestampTz mark, TimestampTz now)
+find_due_queues(const SagaSlice *first, TimestampTz mark, TimestampTz now)
 {
 	List	   *ids = NIL;
 	int			looked = 0;
@@ -372,7 +171,7 @@ find_due_queues(const Slice *first, TimestampTz mark, TimestampTz now)
 }
 
 static void
-begin_round(const Slice *first, TimestampTz mark, TimestampTz now)
+begin_round(const SagaSlice *first, TimestampTz mark, TimestampTz now)
 {
 	List	   *ids = find_due_queues(first, mark, now);
 	int			n = list_length(ids);
@@ -416,22 +215,21 @@ end_of_owner(int at)
 
 /* What the owner has in this round, in a slice that may have others' already. */
 static void
-add_owner(Slice *slice, int at, int end, TimestampTz mark, TimestampTz now)
+add_owner(SagaSlice *slice, int at, int end, TimestampTz mark, TimestampTz now)
 {
 	int64		before = slice->bytes;
 
 	for (int i = at; i < Min(end, at + OWNER_QUEUES); i++)
 	{
-		Cursor	   *cursor = find_cursor(turns.parts[i].queue_id);
-		int64		left = OWNER_BYTES - (slice->bytes - before);
+		int32		queue_id = turns.parts[i].queue_id;
+		int64		left = SAGA_OWNER_BYTES - (slice->bytes - before);
 		int			n;
 
-		if (slice->n == ROWS_AT_ONCE || left <= 0)
+		if (slice->n == SAGA_SLICE_ROWS || left <= 0)
 			break;
-		n = add_due(slice, turns.parts[i].queue_id, cursor != NULL ? Max(cursor->after, mark) : mark, now,
-					ROWS_AT_ONCE - slice->n, left);
-		if (n == 0 && cursor != NULL)
-			drop_cursor(cursor);	/* from the beginning again */
+		n = saga_slice_add(slice, queue_id, saga_cursor_of(queue_id, mark), now, SAGA_SLICE_ROWS - slice->n, left);
+		if (n == 0)
+			saga_cursor_drop(queue_id); /* from the beginning again */
 	}
 }
 
@@ -440,7 +238,7 @@ add_owner(Slice *slice, int at, int end, TimestampTz mark, TimestampTz now)
  * large waits for the next one, so that those before him do not wait for that.
  */
 static void
-fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
+fill_slice(SagaSlice *slice, TimestampTz mark, TimestampTz now)
 {
 	turns.begun = turns.at;
 	turns.owners = 0;
@@ -464,7 +262,7 @@ fill_slice(Slice *slice, TimestampTz mark, TimestampTz now)
 		turns.serving = owner;
 		turns.owners++;
 		add_owner(slice, turns.at, end, mark, now);
-		if (turns.owners > 1 && (slice->bytes > BYTES_AT_ONCE || slice->n == ROWS_AT_ONCE))
+		if (turns.owners > 1 && (slice->bytes > SAGA_SLICE_BYTES || slice->n == SAGA_SLICE_ROWS))
 		{
 			/* in the next one, with all that he may have */
 			turns.serving = before;
@@ -526,7 +324,7 @@ static bool
 take_turn(TimestampTz now, TimestampTz *next_wake)
 {
 	TimestampTz mark;
-	Slice		slice;
+	SagaSlice	slice;
 	bool		in_round;
 	bool		began_round = false;
 	bool		again = false;
@@ -535,12 +333,12 @@ take_turn(TimestampTz now, TimestampTz *next_wake)
 
 	note_success();
 	(void) saga_timer_scan_begin(true, &mark);
-	init_slice(&slice);
+	saga_slice_init(&slice);
 	if (!round_is_under_way())
 	{
-		int			n = add_due(&slice, 0, mark, now, ROWS_AT_ONCE, BYTES_AT_ONCE);
+		int			n = saga_slice_add(&slice, 0, mark, now, SAGA_SLICE_ROWS, SAGA_SLICE_BYTES);
 
-		first = !turns.careful && asides == NIL && n < ROWS_AT_ONCE && slice.n + slice.left == n;
+		first = !turns.careful && asides == NIL && n < SAGA_SLICE_ROWS && slice.n + slice.left == n;
 		if (!first)
 		{
 			begin_round(&slice, mark, now);
@@ -559,13 +357,13 @@ take_turn(TimestampTz now, TimestampTz *next_wake)
 		if (in_round)
 			fill_slice(&slice, mark, now);
 	}
-	moved = move_slice(&slice, mark, now, !first);
+	moved = saga_slice_move(&slice, mark, now, !first);
 	turns.moved += moved;
 	if (first)
 		turns.some_locked = moved < slice.n;
 	if (in_round && !round_is_under_way())
 	{
-		if (!first && ncursors == 0)
+		if (!first && !saga_cursors_exist())
 			turns.some_locked = false;
 		/* those that are left had more than their turn, or are locked */
 		again = turns.moved > 0;

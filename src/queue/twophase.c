@@ -17,22 +17,13 @@
 #include "access/twophase.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "queue/shmem_private.h"
 #include "queue/twophase_private.h"
 #include "storage/procarray.h"
 
 /* From the hook, for the callback: the gid of the PREPARE that is under way. */
 static char preparing_gid[GIDSIZE];
 
-
-/*
- * Twice as many as can be prepared: an entry is freed a moment after its
- * transaction has left the server's own table.
- */
-int
-saga_prepared_slots(void)
-{
-	return max_prepared_xacts * 2;
-}
 
 void
 saga_prepared_note_gid(const char *gid)

@@ -5,6 +5,7 @@
 #ifndef SAGA_TWOPHASE_PRIVATE_H
 #define SAGA_TWOPHASE_PRIVATE_H
 
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "queue/shmem.h"
 
@@ -27,8 +28,15 @@ typedef struct SagaPrepared
 	char		gid[GIDSIZE];
 } SagaPrepared;
 
-/* Size of the table. */
-extern int	saga_prepared_slots(void);
+/*
+ * Size of the table: twice as many as can be prepared, as an entry is freed a
+ * moment after its transaction has left the server's own table.
+ */
+static inline int
+saga_prepared_slots(void)
+{
+	return max_prepared_xacts * 2;
+}
 
 /* From the callback of PREPARE: gid, dboid and xid are filled in here. Never raises. */
 extern void saga_prepared_store(SagaPrepared *entry);

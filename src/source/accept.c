@@ -54,20 +54,10 @@ saga_source_target(const SagaSource *source, char **problem)
 	return queue;
 }
 
-static SagaStatement count_stmt = {
-	.sql = "SELECT count(*) AS queued FROM (SELECT FROM saga.message WHERE queue_id = $queue_id LIMIT $max_queued) m",
-	.read_only = true,
-	.limit = 1
-};
-
 int
 saga_source_room(const SagaSource *source, const SagaQueue *queue)
 {
-	SagaRows   *rows = saga_query(&count_stmt, saga_param_int4("queue_id", queue->queue_id),
-								  saga_param_int4("max_queued", source->max_queued));
-
-	saga_row(rows, 0);			/* an aggregate always has one */
-	return source->max_queued - (int) saga_column_int8(rows, "queued");
+	return source->max_queued - saga_queue_count(queue->queue_id, source->max_queued);
 }
 
 /* ---------- what a message becomes ---------- */

@@ -47,7 +47,7 @@ static TimestampTz unlisted_at = 0; /* not before, it is looked at again */
 
 static SagaStatement unlisted_stmt = {
 	.sql = "SELECT q.queue_id, q.owner::oid FROM saga.queue q WHERE q.kind = 'w'"
-	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id",
+	" AND " SAGA_QUEUE_HAS_CLAIMABLE("q.queue_id") " ORDER BY q.queue_id",
 	.read_only = true
 };
 

@@ -39,6 +39,7 @@ SagaProcsShared *saga_procs = NULL;
 /* Set by the signal handler. */
 static volatile sig_atomic_t told_to_end = 0;
 static volatile sig_atomic_t told_by_itself = 0;
+static bool leaves_requests = false;
 
 /* Told to end, this process first writes something down (saga_proc_finishes). */
 static volatile sig_atomic_t finishes = 0;
@@ -140,13 +141,22 @@ on_exit_wake(int code, Datum arg)
 {
 	SagaProcType type = (SagaProcType) DatumGetInt32(arg);
 	Oid			dboid = saga_my_proc ? saga_my_proc->dboid : InvalidOid;
+	bool		lost = type == SAGA_PROC_PUBLISHER && (code != 0 || told_to_end || leaves_requests);
 
-	if (type == SAGA_PROC_PUBLISHER && (code != 0 || told_to_end))
+	/* its lease is not locked any more: that went with its session's locks */
+	if (lost)
 		pg_atomic_fetch_add_u32(&saga_procs->lost_publishers, 1);
 	if (told_to_end && !told_by_itself)
 		pg_atomic_write_u32(&saga_procs->told[pg_atomic_fetch_add_u32(&saga_procs->next_told, 1) % SAGA_MAX_TOLD],
 							my_start);
 	saga_proc_detach();
+
+	/*
+	 * one that was started before is not followed by another, and looked too
+	 * early
+	 */
+	if (lost)
+		saga_wake_type(SAGA_PROC_PUBLISHER, dboid);
 	if (type == SAGA_PROC_COORDINATOR)
 		saga_wake_type(SAGA_PROC_LAUNCHER, InvalidOid);
 	else
@@ -198,6 +208,12 @@ bool
 saga_proc_told_to_end(void)
 {
 	return told_to_end != 0;
+}
+
+void
+saga_proc_leaves_requests(void)
+{
+	leaves_requests = true;
 }
 
 void

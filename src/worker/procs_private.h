@@ -97,6 +97,9 @@ extern void saga_proc_sigterm(SIGNAL_ARGS);
 extern void saga_proc_finishes(void);
 extern bool saga_proc_told_to_end(void);
 
+/* A publisher ends with requests in flight: others look for them when it is gone. */
+extern void saga_proc_leaves_requests(void);
+
 /* For the handler: it was told so by itself, which another one in its place would be too. */
 extern void saga_proc_told_by_itself(void);
 

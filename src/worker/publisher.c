@@ -77,9 +77,28 @@ finish(SagaPublisher *publisher)
 		until = TimestampTzPlusMilliseconds(saga_monotonic_now(), FINISH_MS);
 		enable_timeout_after(RegisterTimeout(USER_TIMEOUT, end_at_once), FINISH_MS + FINISH_GRACE_MS);
 	}
+	if (saga_publisher_has_requests(publisher))
+		saga_proc_leaves_requests();
 	if (saga_monotonic_now() <= until)
 		saga_publisher_finish(publisher, until);
 	proc_exit(0);
+}
+
+/*
+ * Another publisher ended that may have had requests in flight.  The one that
+ * is started for them looks when it begins; where there are enough of them
+ * none is started, and one that began before the other was gone did not find
+ * them.
+ */
+static void
+look_for_lost(SagaPublisher *publisher)
+{
+	static uint32 seen = 0;
+	uint32		lost = pg_atomic_read_u32(&saga_procs->lost_publishers);
+
+	if (lost != seen)
+		saga_publisher_look_for_lost(publisher);
+	seen = lost;
 }
 
 /* Publishes until there is nothing to do for long; what raises makes a new SagaPublisher. */
@@ -116,6 +135,7 @@ loop(void)
 					proc_exit(0);
 				if (publisher == NULL)
 					publisher = saga_publisher_create(context);
+				look_for_lost(publisher);
 				saga_publisher_turn(publisher, Min(TURN_MS, saga_worker_idle_timeout_ms));
 			}
 			failures = 0;

@@ -47,7 +47,7 @@ static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at
 /* In the order of the ids, so that a queue that keeps its messages does not hide those behind it. */
 static SagaStatement unlisted_stmt = {
 	.sql = "SELECT q.queue_id FROM saga.queue q WHERE q.owner = $owner AND q.kind = 'w' AND q.queue_id > $after"
-	" AND EXISTS (SELECT FROM saga.message m WHERE m.queue_id = q.queue_id) ORDER BY q.queue_id LIMIT $most",
+	" AND " SAGA_QUEUE_HAS_CLAIMABLE("q.queue_id") " ORDER BY q.queue_id LIMIT $most",
 	.read_only = true
 };
 

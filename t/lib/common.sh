@@ -62,21 +62,21 @@ set_server_user()
 	die "PostgreSQL does not run as root and there is no unprivileged account: set SAGA_USER"
 }
 
-# Build with $1 = pg_config, and install if the target is older than the build or not ours yet.
+# Build with $1 = pg_config what is in $2 (here), and install it.
 build_and_install()
 {
-	local pgc=$1 dir jobs
+	local pgc=$1 of=${2:-.} dir jobs
 	jobs=$(nproc 2>/dev/null || echo 2)
 	# The jobserver and the flags of a calling make are not for these.
 	unset MAKEFLAGS MFLAGS MAKELEVEL
-	make -s -j "$jobs" PG_CONFIG="$pgc" all || return 1
+	make -s -C "$of" -j "$jobs" PG_CONFIG="$pgc" all || return 1
 	for dir in "$("$pgc" --pkglibdir)" "$("$pgc" --sharedir)/extension"; do
 		if [ ! -w "$dir" ]; then
-			as_root make -s PG_CONFIG="$pgc" install
+			as_root make -s -C "$of" PG_CONFIG="$pgc" install
 			return
 		fi
 	done
-	make -s PG_CONFIG="$pgc" install
+	make -s -C "$of" PG_CONFIG="$pgc" install
 }
 
 # Copy the parts of the tree that tests need, and ../shared, to $1, for the server's user: it may
@@ -88,6 +88,7 @@ copy_tree()
 	for f in sql expected specs t test demo docs bench fuzz terraform tools upgrade README.md Makefile; do
 		if [ -e "$f" ]; then cp -R "$f" "$to/"; fi
 	done
+	rm -f "$to"/test/*/*.o "$to"/test/*/*.so
 	tar -cf - --exclude='*.o' --exclude='*.bc' src | tar -xf - -C "$to"
 }
 

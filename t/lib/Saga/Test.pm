@@ -6,6 +6,12 @@
 #	create_extensions($node);
 #	my $acc = start_accounting(faults => [ { ... } ]);
 #	poll_until($node, 'SELECT count(*) FROM ...', 10);
+#
+# By name only, as many a test has one of its own that is called so: sql, as, error, all_sent,
+# wait_until_up. They talk to the node that was made first, unless they are given another one.
+#
+#	use Saga::Test qw(:DEFAULT sql);
+#	is(sql('SELECT 1'), '1', 'the server answers');
 package Saga::Test;
 
 use strict;
@@ -21,6 +27,10 @@ use Saga::Server;
 
 our @EXPORT = qw(new_saga_node create_extensions poll_until wait_until wait_for_log kill_process
   start_accounting start_fauxqs shared_dir wait_for_exit);
+our @EXPORT_OK = qw(sql as error all_sent wait_until_up);
+
+# The one that new_saga_node made first.
+my $first;
 
 # A psql that finds no server to talk to ends before it has read what it is sent, and IPC::Run dies of
 # that if it comes a moment too late. It is the same as what it says otherwise: no connection.
@@ -60,7 +70,46 @@ sub new_saga_node
 			@conf)
 		  . "\n");
 	$node->start unless defined $opt{start} && !$opt{start};
+	$first //= $node;
 	return $node;
+}
+
+# The result of a statement in the database postgres, as text.
+sub sql
+{
+	my ($sql, $node) = @_;
+	return ($node // $first)->safe_psql('postgres', $sql);
+}
+
+# The same in a session of this role.
+sub as
+{
+	my ($role, $sql, $node) = @_;
+	return ($node // $first)->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]);
+}
+
+# What a statement that fails says.
+sub error
+{
+	my ($sql, $node) = @_;
+	my ($rc, $out, $err) = ($node // $first)->psql('postgres', $sql);
+	return $err;
+}
+
+# Wait until no message waits any more.
+sub all_sent { return poll_until($_[0] // $first, "SELECT count(*) FROM saga.outbox WHERE state = 'waiting'", '0') }
+
+# The server is in recovery after a kill; psql then ends before it has read anything.
+sub wait_until_up
+{
+	my ($node) = @_;
+	local $SIG{PIPE} = 'IGNORE';
+	foreach (1 .. 600)
+	{
+		return if eval { sql('SELECT 1', $node) };
+		usleep(100_000);
+	}
+	BAIL_OUT('the server does not come back');
 }
 
 sub create_extensions

@@ -1,0 +1,211 @@
+/*
+ * run_data.c
+ *		How data flows through a state: paths, templates, variables, limits.
+ *
+ * The default paths cost nothing: the same Jsonb is handed from state to
+ * state.  What can go wrong sets *fault, and says so by its result; nothing
+ * here changes where a thread stands.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "asl/run_private.h"
+
+/* InputPath, OutputPath; NULL and a fault when there is nothing at the path. */
+Jsonb *
+saga_path_field_get(SagaRun *run, SagaThread *thread, const SagaPathField *field, Jsonb *data,
+					SagaFault *fault)
+{
+	SagaScope	scope;
+
+	if (SAGA_PATH_IS_IDENTITY(field))
+		return data;
+	if (field->discard)
+		return saga_jsonb_empty_object();
+	saga_scope_init(run, thread, data, &scope);
+	return saga_path_eval(field->path, &scope, fault);
+}
+
+/* ResultPath: "target" with "value" put in. */
+Jsonb *
+saga_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value, SagaFault *fault)
+{
+	if (SAGA_PATH_IS_IDENTITY(field))
+		return value;
+	if (field->discard)
+		return target;
+	return saga_path_put(field->path, target, value, fault);
+}
+
+/* A template on "data"; without one the data as it is. */
+Jsonb *
+saga_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
+					SagaFault *fault)
+{
+	SagaScope	scope;
+
+	if (template == NULL)
+		return data;
+	saga_scope_init(run, thread, data, &scope);
+	return saga_template_eval(template, &scope, fault);
+}
+
+/* InputPath and Parameters into thread->data; *selected is what InputPath gave. */
+bool
+saga_thread_input(SagaRun *run, SagaThread *thread, Jsonb **selected, SagaFault *fault)
+{
+	*selected = saga_path_field_get(run, thread, &thread->state->input_path, thread->input, fault);
+	if (*selected == NULL)
+		return false;
+	thread->data = saga_template_apply(run, thread, thread->state->parameters, *selected, fault);
+	return thread->data != NULL;
+}
+
+/* A copy of "old" (an object or NULL) with the members of "new" put in. */
+static Jsonb *
+saga_merge_objects(Jsonb *old, Jsonb *new)
+{
+	JsonbParseState *state = NULL;
+	Jsonb	   *parts[2];
+	int			i;
+
+	if (old == NULL)
+		return new;
+	parts[0] = old;
+	parts[1] = new;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (i = 0; i < 2; i++)
+	{
+		JsonbIterator *it = JsonbIteratorInit(&parts[i]->root);
+		JsonbIteratorToken token;
+		JsonbValue	value;
+
+		/* of equal keys the last one stays */
+		while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		{
+			if (token == WJB_KEY || token == WJB_VALUE)
+				pushJsonbValue(&state, token, &value);
+		}
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Assign; all of its expressions see the variables as they were before. */
+bool
+saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign, Jsonb *data,
+				   Jsonb **assigned, SagaFault *fault)
+{
+	*assigned = NULL;
+	if (assign == NULL)
+		return true;
+	*assigned = saga_template_apply(run, thread, assign, data, fault);
+	if (*assigned == NULL)
+		return false;
+	thread->variables = saga_merge_objects(thread->variables, *assigned);
+	return true;
+}
+
+/* Is this small enough to be handed on?  name: what made it. */
+bool
+saga_check_limit(SagaRun *run, const char *name, Jsonb *value, SagaFault *fault)
+{
+	if (!saga_jsonb_exceeds(value, run->env.data_limit))
+		return true;
+	fault->error = "States.DataLimitExceeded";
+	fault->cause = psprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.",
+							name);
+	return false;
+}
+
+/* ---------- fields that are values at a path ---------- */
+
+/* A message that shows the path and what was found there. */
+static void
+saga_value_fault(SagaFault *fault, const char *what, const SagaPathField *field, Jsonb *value)
+{
+	JsonbValue	scalar;
+	char	   *text;
+
+	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
+		text = pnstrdup(scalar.val.string.val, scalar.val.string.len);
+	else
+		text = saga_jsonb_to_cstring(value);
+	fault->error = "States.Runtime";
+	fault->cause = psprintf("%s: %s == %s", what, field->text, text);
+}
+
+/* A number of seconds at a path, for SecondsPath, TimeoutSecondsPath and HeartbeatSecondsPath. */
+bool
+saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+				int64 min, Jsonb *data, int64 *seconds, SagaFault *fault)
+{
+	SagaScope	scope;
+	Jsonb	   *value;
+	JsonbValue	scalar;
+	SagaNumberFault number = SAGA_NUMBER_NO_NUMBER;
+
+	saga_scope_init(run, thread, data, &scope);
+	value = saga_path_eval_field(field->path, name, &scope, fault);
+	if (value == NULL)
+		return false;
+	if (saga_jsonb_scalar(value, &scalar))
+		number = saga_number_to_int64(&scalar, min, SAGA_MAX_SECONDS, seconds);
+	if (number == SAGA_NUMBER_OK)
+		return true;
+	if (number == SAGA_NUMBER_TOO_SMALL)
+		saga_value_fault(fault, psprintf("The %s parameter references a %s value", name,
+										 min > 0 ? "non-positive" : "negative"), field, value);
+	else if (number == SAGA_NUMBER_TOO_LARGE)
+		saga_value_fault(fault, psprintf("The %s parameter references a value greater than " INT64_FORMAT,
+										 name, SAGA_MAX_SECONDS), field, value);
+	else
+		saga_value_fault(fault, psprintf("The %s parameter does not reference an integer value", name),
+						 field, value);
+	return false;
+}
+
+/* A time at a path, for TimestampPath. */
+bool
+saga_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+				  Jsonb *data, TimestampTz *result, SagaFault *fault)
+{
+	SagaScope	scope;
+	Jsonb	   *value;
+	JsonbValue	scalar;
+
+	saga_scope_init(run, thread, data, &scope);
+	value = saga_path_eval_field(field->path, name, &scope, fault);
+	if (value == NULL)
+		return false;
+	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString &&
+		saga_timestamp_parse(scalar.val.string.val, scalar.val.string.len, result, NULL))
+		return true;
+	saga_value_fault(fault, psprintf("The %s parameter does not reference a valid ISO-8601 "
+									 "extended offset date-time format string", name), field, value);
+	return false;
+}
+
+/* A text that an expression gives, for ErrorPath and CausePath. */
+bool
+saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
+			   const char **result, SagaFault *fault)
+{
+	SagaScope	scope;
+	Jsonb	   *value;
+	JsonbValue	scalar;
+
+	saga_scope_init(run, thread, data, &scope);
+	value = saga_expr_eval(expr, &scope, fault);
+	if (value == NULL)
+		return false;
+	if (!saga_jsonb_scalar(value, &scalar) || scalar.type != jbvString)
+	{
+		fault->error = "States.Runtime";
+		fault->cause = psprintf("The %s field does not refer to a string: %s", name,
+								saga_jsonb_to_cstring(value));
+		return false;
+	}
+	*result = pnstrdup(scalar.val.string.val, scalar.val.string.len);
+	return true;
+}

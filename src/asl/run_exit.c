@@ -1,0 +1,63 @@
+/*
+ * run_exit.c
+ *		How a thread leaves a state.
+ *
+ * COMPLETE, with ResultSelector and ResultPath, is the way of the types that
+ * have a result; LEAVE, with OutputPath and Assign, is that of all.  At the
+ * exit nothing can go wrong any more.
+ */
+#include "postgres.h"
+
+#include "asl/run_private.h"
+
+/* A Task, Parallel or Pass has its result. */
+SagaTransition
+saga_state_complete(SagaRun *run, SagaThread *thread, Jsonb *result)
+{
+	const SagaState *state = thread->state;
+	SagaFault	fault = {0};
+	Jsonb	   *output = NULL;
+
+	if (state->compensate != NULL)
+		(void) saga_done_push(run, thread, result);
+	result = saga_template_apply(run, thread, state->result_selector, result, &fault);
+	if (result != NULL)
+		output = saga_path_field_put(&state->result_path, thread->input, result, &fault);
+	if (output == NULL)
+		return saga_next_completed_fault(thread, &fault);
+	return saga_next_leave(thread, output, state->next, state->assign, result);
+}
+
+/* OutputPath, Assign and the limit on data, then out. */
+SagaTransition
+saga_state_leave(SagaRun *run, const SagaTransition *leave)
+{
+	SagaThread *thread = leave->thread;
+	SagaFault	fault = {0};
+	Jsonb	   *output;
+	Jsonb	   *assigned;
+
+	output = saga_path_field_get(run, thread, &thread->state->output_path, leave->value, &fault);
+	if (output == NULL ||
+		!saga_check_limit(run, thread->state->name, output, &fault) ||
+		!saga_thread_assign(run, thread, leave->assign, leave->assign_data, &assigned, &fault))
+		return saga_next_completed_fault(thread, &fault);
+	return saga_state_exit(run, thread, output, leave->target, assigned);
+}
+
+/* On to "target", or to the end of the thread's States object.  assigned: for the history; NULL: nothing. */
+SagaTransition
+saga_state_exit(SagaRun *run, SagaThread *thread, Jsonb *output, const SagaState *target, Jsonb *assigned)
+{
+	SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_STATE_EXITED + thread->state->type);
+
+	record->strings[0] = thread->state->name;
+	record->values[0] = output;
+	record->values[1] = assigned;
+	if (target == NULL)
+		return saga_next_end(thread, output);
+	thread->input = output;
+	thread->state = target;
+	saga_thread_ready(run, thread, SAGA_PHASE_ENTER);
+	return saga_next_nothing();
+}
