@@ -19,6 +19,7 @@ append_to_file("$dir/resolver.c", <<'C');
 #include <dlfcn.h>
 #include <netdb.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 typedef int (*resolve_fn) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
@@ -41,6 +42,29 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 	if (name != NULL && strcmp(name, "metadata.test") == 0)
 		return own.ai_family = AF_INET, real("169.254.169.254", service, &own, result);
 	return real(name, service, hints, result);
+}
+
+/* Of a long write the first record leaves, and the connection is gone then. */
+static const void *torn = NULL;
+
+int
+SSL_write(void *ssl, const void *buffer, int n)
+{
+	int			(*real) (void *, const void *, int) = dlsym(RTLD_NEXT, "SSL_write");
+
+	if (n <= 8192)
+		return real(ssl, buffer, n);
+	real(ssl, buffer, 8192);
+	torn = ssl;
+	return -1;
+}
+
+int
+SSL_get_error(const void *ssl, int result)
+{
+	int			(*real) (const void *, int) = dlsym(RTLD_NEXT, "SSL_get_error");
+
+	return ssl == torn ? 5 : real(ssl, result); /* SSL_ERROR_SYSCALL */
 }
 C
 system('cc', '-shared', '-fPIC', '-o', "$dir/resolver.so", "$dir/resolver.c", '-ldl') == 0
@@ -233,6 +257,24 @@ destination('tls', url => 'https://127.0.0.1:' . $accounting->port . '/', max_at
 publish('tls', 1);
 waiting_for('tls');
 like(outcome('tls'), qr/^failed 1 States.Http.Socket: .*ca\.pem/, 'pg_saga.ca_file is what servers are checked against');
+SKIP:
+{
+	skip 'no openssl, or a PostgreSQL without it', 2
+	  if system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout $dir/key.pem -out $dir/cert.pem 2>/dev/null") != 0
+	  || sql("SELECT count(*) FROM pg_settings WHERE name = 'ssl_library' AND setting = 'OpenSSL'") ne '1';
+	chmod 0644, "$dir/key.pem", "$dir/cert.pem";
+	my $tls = Saga::Server->start('raw', args => [ '--log', "$dir/tls", '--key', "$dir/key.pem", '--cert', "$dir/cert.pem" ]);
+	set_and_reload(ca_file => "$dir/cert.pem");
+	foreach my $name (qw(whole torn))
+	{
+		destination($name, url => 'https://127.0.0.1:' . $tls->port . '/ok', max_attempts => 1);
+		publish($name, 1, 'x' x ($name eq 'torn' ? 40000 : 40));
+		waiting_for($name);
+	}
+	is(outcome('whole'), 'delivered 1 200', 'a server whose certificate is good');
+	is(sql("SELECT concat_ws(' ', last_class, outcome) FROM saga.outbox JOIN saga.destination d USING (destination_id) WHERE d.name = 'torn'"),
+		'uncertain in_doubt', 'of a write that failed part-way something has left');
+}
 set_and_reload(ca_file => '');
 
 # ---------- sockets ----------

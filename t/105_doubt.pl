@@ -161,6 +161,31 @@ foreach my $name ('Saga.Uncertain', 'States.Http.StatusCode.403', 'States.TaskFa
 	is(ended("c$id"), 'SUCCEEDED Saga.CompensationFailed First unknown', "a refusal in doubt is caught as $name");
 }
 
+# ---------- a call that a catcher keeps, and what waits for it ----------
+
+sub waits_for
+{
+	my ($name) = @_;
+	poll_until($node, "SELECT count(*) FROM saga.executions WHERE name = '$name' AND waiting_for IS NOT NULL", '1');
+	return sql("SELECT concat_ws(' ', status, regexp_replace(waiting_for, ' since .*', '')) FROM saga.executions WHERE name = '$name'");
+}
+
+sub keeping { return charge($_[0], Catch => [ { ErrorEquals => ['Saga.Uncertain'], ResultPath => undef, Next => 'On' } ]) }
+my %ways = (
+	over => [ { Type => 'Pass', End => JSON::PP::true }, 'RUNNING', 'the path has ended' ],
+	same => [ { Type => 'Pass', Next => 'First' }, 'RUNNING', 'the same call comes again' ],
+	fails => [ { Type => 'Task', Resource => 'sql:public.out_of_stock', End => JSON::PP::true }, 'COMPENSATING', 'the path has failed' ]);
+foreach my $way (sort keys %ways)
+{
+	destination("kept$way", '/drop', max_attempts => 1, base_ms => 500, cap_ms => 800, idempotency => { ttl_s => 86400 });
+	workflow("kept$way", keeping("kept$way"), On => $ways{$way}[0]);
+	is(waits_for("kept$way"), "$ways{$way}[1] outcome of First at kept$way", "$ways{$way}[2]: it waits for the call that was kept, and says so");
+}
+destination('keptpath', '/drop', max_attempts => 1, base_ms => 500, cap_ms => 800, idempotency => { ttl_s => 86400 });
+workflow('keptpath', keeping('keptpath'), On => { Type => 'Wait', Seconds => 3600, End => JSON::PP::true });
+poll_until($node, "SELECT count(*) FROM saga.executions WHERE name = 'keptpath' AND current_state = 'On'", '1');
+is(sql("SELECT waiting_for FROM saga.executions WHERE name = 'keptpath'"), '', 'a path that goes on does not wait for it');
+
 # ---------- the answer of a token is the outcome ----------
 
 sql(q(CREATE TABLE tokens (token text)));

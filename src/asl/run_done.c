@@ -124,17 +124,34 @@ saga_has_debts(const SagaRun *run)
 	return false;
 }
 
-/* Not of what was kept by a catcher: nobody waits for that. */
+/* A call that was kept holds nothing up while the path goes on, until that comes to the same call again. */
+static bool
+waits_for_kept(const SagaRun *run)
+{
+	dlist_iter	iter;
+
+	if (run->decided || run->root == NULL)
+		return true;
+	dlist_foreach(iter, &unconstify(SagaRun *, run)->threads)
+	{
+		if (dlist_container(SagaThread, node, iter.cur)->phase == SAGA_PHASE_HELD)
+			return true;
+	}
+	return false;
+}
+
+/* NULL: no call that was given up holds it up. */
 char *
 saga_run_waiting_for(const SagaRun *run)
 {
+	bool		kept_too = waits_for_kept(run);
 	int			i;
 
 	for (i = 0; i < run->ndone; i++)
 	{
 		const SagaDone *done = &run->done[i];
 
-		if (done->kind == SAGA_DONE_OWED && !done->kept)
+		if (done->kind == SAGA_DONE_OWED && (kept_too || !done->kept))
 			return psprintf("outcome of %s%s%s since %s", done->state->name, done->destination ? " at " : "",
 							done->destination ? done->destination : "", timestamptz_to_str(done->since));
 	}

@@ -83,14 +83,19 @@ saga_transfer_prepare(SagaTransfer *transfer, const SagaHttpRequest *request, Sa
 
 /* ---------- what became of it ---------- */
 
-/* The connection was ready for the request, TLS included. */
+/*
+ * The connection was ready for the request, TLS included.  libcurl may note the
+ * time of that only after its first write, which can fail part-way.
+ */
 static bool
 was_connected(const SagaTransfer *transfer)
 {
 	curl_off_t	pretransfer = 0;
+	long		sent = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	return pretransfer > 0;
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	return transfer->begun || pretransfer > 0 || sent > 0;
 }
 
 /* Is there none left for whatever libcurl and the resolver open? */
@@ -155,6 +160,7 @@ void
 saga_transfer_again(SagaTransfer *transfer, int64 connect_ms)
 {
 	transfer->wait = SAGA_WAIT_NONE;
+	transfer->begun = false;
 	transfer->resolved = false;
 	transfer->no_socket = 0;
 	transfer->message[0] = '\0';
@@ -363,7 +369,7 @@ saga_transfer_reset(SagaTransfer *transfer)
 	transfer->body_len = transfer->head_len = 0;
 	transfer->truncated = transfer->refused = transfer->again = transfer->no_memory = false;
 	transfer->encoded = transfer->overdrawn = transfer->pause_soon = false;
-	transfer->parked = transfer->busy = transfer->resolved = transfer->resolved_before = false;
+	transfer->parked = transfer->busy = transfer->resolved = transfer->resolved_before = transfer->begun = false;
 	transfer->wait = SAGA_WAIT_NONE;
 	transfer->no_socket = 0;
 	transfer->wait_until = 0;

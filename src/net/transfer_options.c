@@ -252,7 +252,8 @@ before_request_callback(void *arg, char *remote_ip, char *local_ip, int remote_p
 	 */
 	transfer->refused = !transfer->proxied &&
 		(remote_ip == NULL || !saga_guard_allows_text(transfer->request->guard, remote_ip));
-	return transfer->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+	transfer->begun = !transfer->refused;
+	return transfer->begun ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* ---------- what libcurl is told ---------- */

@@ -60,6 +60,7 @@ typedef struct SagaTransfer
 	bool		overdrawn;		/* and there was no memory for what came out */
 	bool		truncated;		/* more came than max_response_bytes */
 	bool		refused;		/* the guard does not allow its address */
+	bool		begun;			/* libcurl was told to send it */
 	bool		again;			/* libcurl wanted to send it a second time */
 	bool		no_memory;
 	CURLcode	code;			/* libcurl's, when it has ended */

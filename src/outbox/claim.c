@@ -63,14 +63,17 @@ lose(SagaDelivery *delivery)
 /*
  * Where the message stands.  An attempt that was counted and is not on record
  * was lost with its publisher: if it was a request with an effect, that is
- * uncertain now.  So it is when all that is on record is older than a takeover.
- * Lost attempts are attempts: there are no more of them than of others.
+ * uncertain now.  So it is when all that is on record is older than a takeover,
+ * where that can be looked up, or is not wanted any more; otherwise it is
+ * noted, so that no refusal is taken for proof.  Lost attempts are attempts:
+ * there are no more of them than of others.
  */
 static void
 read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *destination, int lost)
 {
 	char	   *phase;
 	char	   *sent_class;
+	bool		looks;
 
 	delivery->part.compensate = saga_column_bool(record, "compensate");
 	delivery->sends = saga_column_int4(record, "sends");
@@ -98,10 +101,18 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 			lose(delivery);
 		return;
 	}
-	if (lost > 0)
-		delivery->sends += lost;
-	else if (!saga_has_lookup(destination, &delivery->part) ||
-			 !saga_takeover_doubts(delivery, saga_column_timestamptz(record, "last_sent_at")))
+	looks = saga_has_lookup(destination, &delivery->part);
+	if (saga_takeover_doubts(delivery, looks, saga_column_timestamptz(record, "last_sent_at")))
+	{
+		delivery->taken_over = !looks;
+		delivery->doubted = true;
+	}
+	else if (lost == 0)
+		return;
+	delivery->sends += lost;
+
+	/* what is wanted, and cannot be looked up, is sent as it would be */
+	if (lost == 0 && !looks && delivery->unwanted_since == 0)
 		return;
 	delivery->uncertain = delivery->doubted = delivery->lost = true;
 	delivery->part.phase = saga_phase_of(destination, delivery, phase);
@@ -348,13 +359,19 @@ has_turn_lowered(Packing *packing, const SagaDelivery *delivery, bool waiting, c
 static void
 pack_row(Packing *packing, SagaRows *record, const SagaMessage *message)
 {
-	bool		waiting = strcmp(saga_column_text(record, "state"), "waiting") == 0;
+	const char *state = saga_column_text(record, "state");
+	bool		waiting = strcmp(state, "waiting") == 0;
 	SagaDelivery *delivery;
 	SagaSending *sending;
 	MemoryContext old = MemoryContextSwitchTo(packing->row_context);
 
 	delivery = read_delivery(record, message, packing->destination);
 	MemoryContextSwitchTo(old);
+	if (strcmp(state, "withdrawn") == 0 && !saga_outbox_drop_withdrawn(packing->destination, delivery))
+	{
+		put_off(packing->destination, message, SAGA_ORDERING_RETRY_MS);
+		return;
+	}
 	if (!has_turn_lowered(packing, delivery, waiting, message) ||
 		must_wait_to_look(packing->destination, delivery, message))
 		return;

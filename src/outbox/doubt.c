@@ -20,11 +20,13 @@
 #include "utils/timestamp.h"
 #include "value/doc.h"
 
-/* The last one: a compensation that was handed on has two. */
+/* What is on record says so. */
+#define IN_DOUBT "(uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending'))"
+
+/* The last one: a compensation that was handed on has two.  A person may have said that there is no doubt. */
 static SagaStatement lock_stmt = {
-	.sql = "SELECT destination_id, outbox_id, state, (outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt') "
-	"AND (uncertain OR phase = 'poll' OR coalesce(last_class, '') IN ('uncertain', 'pending') "
-	"OR coalesce(last_sent_at, created_at) < (SELECT max(at) FROM saga.takeover WHERE at > '-infinity')) AS in_doubt, "
+	.sql = "SELECT destination_id, outbox_id, state, outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt' AS open, "
+	IN_DOUBT " OR outcome = 'in_doubt' AS in_doubt, workflow_id, execution_id, created_at, "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
 	"phase = 'poll' AS polls, last_sent_at, position IS NOT NULL AS ordered, "
 	"request - '{Body,Headers,Captured}'::text[] AS request, accepted, op "
@@ -53,19 +55,36 @@ typedef struct Record
 #define WHICH(record) \
 	saga_param_int4("destination_id", (record)->destination_id), saga_param_uuid("outbox_id", &(record)->outbox_id)
 
+/* Nothing that is on record says what another server has sent since. */
+static bool
+takeover_doubts(const Record *record)
+{
+	const SagaDestination *destination = saga_destination_by_id(record->destination_id);
+
+	return saga_takeover_doubts(&record->delivery,
+								destination != NULL && saga_has_lookup(destination, &record->delivery.part),
+								record->last_sent_at);
+}
+
 static bool
 lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 {
-	SagaRows   *row = saga_query(&lock_stmt, saga_param_uuid("execution_id", execution_id),
-								 saga_param_int4("task_id", task_id));
+	SagaRows   *row;
+	bool		open;
 
+	saga_takeover_look();
+	row = saga_query(&lock_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("task_id", task_id));
 	memset(record, 0, sizeof(Record));
 	if (!saga_next(row))
 		return false;
 	record->destination_id = saga_column_int4(row, "destination_id");
 	record->outbox_id = saga_column_uuid(row, "outbox_id");
 	record->state = saga_column_text(row, "state");
-	record->in_doubt = record->delivery.uncertain = saga_column_bool(row, "in_doubt");
+	open = saga_column_bool(row, "open");
+	record->in_doubt = saga_column_bool(row, "in_doubt");
+	record->delivery.workflow_id = saga_column_int4(row, "workflow_id");
+	record->delivery.execution_id = saga_column_uuid(row, "execution_id");
+	record->delivery.created_at = saga_column_timestamptz(row, "created_at");
 	record->attempts = saga_column_int4(row, "attempts");
 	record->ordering_key = saga_column_text(row, "ordering_key");
 	record->only_submit = saga_column_bool(row, "only_submit");
@@ -81,6 +100,7 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 	record->delivery.part.accepted = saga_column_bool(row, "accepted");
 	record->published = saga_column_char(row, "op") == SAGA_OUTBOX_PUBLISH;
 	saga_rows_free(row);
+	record->in_doubt = record->delivery.uncertain = open && (record->in_doubt || takeover_doubts(record));
 	return true;
 }
 
@@ -110,6 +130,22 @@ release_order(const Record *record)
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
 	saga_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
+}
+
+/* One that waits for others of its key has no row, and a publisher would not come to say that it has never left. */
+static void
+show_withdrawn(const Record *record)
+{
+	if (record->ordering_key != NULL && saga_queue_try_lock(record->destination_id) && !has_row(record))
+		release_order(record);
+}
+
+void
+saga_outbox_show_withdrawn(int32 destination_id, const pg_uuid_t *outbox_id, char *ordering_key)
+{
+	const Record record = {.destination_id = destination_id, .outbox_id = *outbox_id, .ordering_key = ordering_key};
+
+	show_withdrawn(&record);
 }
 
 /*
@@ -164,7 +200,14 @@ static SagaStatement unwanted_stmt = {
 	.sql = "UPDATE saga.outbox SET unwanted_since = now() WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
+/* Until there is an answer, or a publisher finds its row and knows better. */
 static SagaStatement withdraw_stmt = {
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = now(), outcome = 'in_doubt', outcome_by = 'withdrawal', "
+	"outcome_at = now() WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
+};
+
+/* It has failed, without effect. */
+static SagaStatement undone_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = now() "
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
@@ -255,7 +298,7 @@ take_letter(const Record *record, bool no_effect)
 {
 	saga_run(&forget_letter_stmt, WHICH(record));
 	if (no_effect)
-		saga_run(&withdraw_stmt, WHICH(record));
+		saga_run(&undone_stmt, WHICH(record));
 }
 
 static SagaFate
@@ -298,6 +341,7 @@ fate_of_waiting(const Record *record, const SagaDestination *destination, SagaWi
 	if (wish == SAGA_WISH_DROP)
 	{
 		saga_run(&withdraw_stmt, WHICH(record));
+		show_withdrawn(record);
 		return SAGA_FATE_IN_DOUBT;
 	}
 	step = saga_settle_step(destination, &record->delivery, record->polls, GetCurrentTimestamp());
@@ -407,6 +451,48 @@ saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery 
 	saga_outbox_event_hook(delivery->workflow_id, &delivery->execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	return true;
+}
+
+/*
+ * It was withdrawn when its row could not be had.  What this row knows counts,
+ * unless an answer, a token or a person has said how it went, or it is in
+ * flight: then there is another row.
+ */
+#define IS_WITHDRAWN \
+	"destination_id = $destination_id AND outbox_id = $outbox_id AND state = 'withdrawn' " \
+	"AND coalesce(outcome_by, 'withdrawal') = 'withdrawal' AND (attempts < $attempts OR outcome IS DISTINCT FROM " KNOWN ")"
+#define KNOWN \
+	"(CASE WHEN $in_doubt OR " IN_DOUBT " THEN 'in_doubt' WHEN $attempts = 0 THEN 'never_left' ELSE 'no_effect' END)"
+
+static SagaStatement withdrawn_stmt = {
+	.sql = "SELECT FROM saga.outbox WHERE " IS_WITHDRAWN
+};
+
+static SagaStatement drop_withdrawn_stmt = {
+	.sql = "UPDATE saga.outbox SET outcome = " KNOWN ", outcome_by = 'withdrawal', outcome_at = now(), attempts = $attempts, "
+	"sends = $sends, uncertain = uncertain OR $in_doubt, "
+	"first_sent_at = CASE WHEN attempts < $attempts THEN coalesce(first_sent_at, created_at) ELSE first_sent_at END "
+	"WHERE ctid = (SELECT ctid FROM saga.outbox WHERE " IS_WITHDRAWN " FOR UPDATE SKIP LOCKED)"
+};
+
+/* False: somebody has it. */
+bool
+saga_outbox_drop_withdrawn(const SagaDestination *destination, const SagaDelivery *delivery)
+{
+	const SagaParam params[] = {
+		saga_param_int4("destination_id", destination->destination_id),
+		saga_param_uuid("outbox_id", &delivery->part.outbox_id),
+		saga_param_int4("attempts", delivery->attempt - 1),
+		saga_param_int4("sends", delivery->sends),
+		saga_param_bool("in_doubt", delivery->uncertain || delivery->taken_over),
+		{.name = NULL}
+	};
+	int64		lease;
+	TimestampTz until;
+
+	if (saga_queue_find_lease(destination->destination_id, &delivery->part.outbox_id, &lease, &until))
+		return true;
+	return saga_run_params(&drop_withdrawn_stmt, params) > 0 || saga_run_params(&withdrawn_stmt, params) == 0;
 }
 
 /* ---------- a person says it ---------- */

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "outbox/request_private.h"
+#include "outbox/sending_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "value/doc.h"
@@ -32,19 +33,22 @@ static SagaStatement insert_stmt = {
 	"CASE WHEN $first_sent_at IS NULL THEN 'never_left' ELSE 'in_doubt' END)"
 };
 
-/* The rest of the two statements' work is the publisher's: it drops what is withdrawn. */
+/*
+ * The rest of the two statements' work is the publisher's: it drops what is
+ * withdrawn, and says of what was not in flight that there is no doubt.
+ */
 static SagaStatement withdraw_stmt = {
-	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now "
-	"WHERE execution_id = $execution_id AND workflow_id = $workflow_id "
+	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now, outcome = 'in_doubt', "
+	"outcome_by = 'withdrawal', outcome_at = $now WHERE execution_id = $execution_id AND workflow_id = $workflow_id "
 	"AND state = 'waiting' AND ($task_id = 0 OR task_id = $task_id) AND (op <> 'p' OR unwanted_since IS NOT NULL) "
-	"RETURNING destination_id, outbox_id"
+	"RETURNING destination_id, outbox_id, ordering_key"
 };
 
 static SagaStatement answered_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'withdrawn', finished_at = $now, outcome = $outcome, outcome_by = 'token', "
 	"outcome_at = $now WHERE execution_id = $execution_id AND workflow_id = $workflow_id "
 	"AND state = 'waiting' AND task_id = $task_id "
-	"RETURNING destination_id, outbox_id"
+	"RETURNING destination_id, outbox_id, ordering_key"
 };
 
 static void
@@ -109,9 +113,11 @@ make_due(SagaRows *withdrawn, TimestampTz now)
 {
 	while (saga_next(withdrawn))
 	{
+		int32		queue_id = saga_column_int4(withdrawn, "destination_id");
 		pg_uuid_t	message_id = saga_column_uuid(withdrawn, "outbox_id");
 
-		(void) saga_queue_hasten(saga_column_int4(withdrawn, "destination_id"), &message_id, now);
+		(void) saga_queue_hasten(queue_id, &message_id, now);
+		saga_outbox_show_withdrawn(queue_id, &message_id, saga_column_text(withdrawn, "ordering_key"));
 	}
 	saga_rows_free(withdrawn);
 }

@@ -167,9 +167,9 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 	const SagaCompensation *compensation = sending->exchange.destination->compensation;
 
 	if (tells_what_is_undone(sending, delivery))
-		delivery->uncertain = delivery->doubted = false;
+		delivery->uncertain = delivery->doubted = delivery->taken_over = false;
 	if (!delivery->part.compensate || delivery->part.phase == SAGA_PHASE_OTHER || compensation == NULL ||
-		compensation->other == NULL || delivery->uncertain)
+		compensation->other == NULL || delivery->uncertain || delivery->taken_over)
 	{
 		fail_after_doubt(sending, delivery);
 		return;
@@ -372,17 +372,11 @@ decide_auth(const SagaSending *sending, SagaDelivery *delivery)
 			   Max(SAGA_AUTH_MIN_DELAY_MS, saga_backoff_ms(sending->exchange.destination, delivery, delivery->phase_tries)));
 }
 
-void
-saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+static void
+decide_wanted(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->exchange.destination;
 
-	delivery->asked = delivery->part.phase;
-	if (delivery->unwanted_since != 0)
-	{
-		saga_decide_unwanted(sending, delivery, now);
-		return;
-	}
 	if (delivery->part.class == SAGA_CLASS_AUTH)
 		decide_auth(sending, delivery);
 	else if (delivery->part.phase == SAGA_PHASE_LOOKUP)
@@ -400,4 +394,21 @@ saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		saga_fail_uncertain(delivery, "it may have been done, and its time is over");
 	else
 		saga_fail_now(delivery);
+}
+
+void
+saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
+{
+	delivery->asked = delivery->part.phase;
+	if (delivery->unwanted_since != 0)
+		saga_decide_unwanted(sending, delivery, now);
+	else
+		decide_wanted(sending, delivery, now);
+
+	/* a refusal says nothing of what the other server has sent */
+	if (delivery->verdict == SAGA_VERDICT_FAILED && delivery->taken_over && !delivery->uncertain)
+	{
+		delivery->uncertain = true;
+		saga_fail_uncertain(delivery, "it may have been done before this server took over");
+	}
 }

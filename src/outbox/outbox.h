@@ -20,6 +20,9 @@ extern void saga_outbox_init(void); /* from _PG_init */
 /* From _PG_init of the postmaster: notes when its files were put back in place (takeover.c). */
 extern void saga_takeover_look_at_files(void);
 
+/* From the coordinator, in a transaction: notes whether what is on record goes on from another state. */
+extern void saga_takeover_note(void);
+
 typedef enum SagaOutboxOp
 {
 	SAGA_OUTBOX_PUBLISH = 'p',	/* nobody waits */

@@ -125,7 +125,7 @@ outcome_of(const Recording *recording, bool success)
 
 	if (success)
 		return "done";
-	if (delivery->uncertain || delivery->part.class == SAGA_CLASS_UNCERTAIN || delivery->part.class == SAGA_CLASS_PENDING ||
+	if (delivery->uncertain || delivery->taken_over || delivery->part.class == SAGA_CLASS_UNCERTAIN || delivery->part.class == SAGA_CLASS_PENDING ||
 		delivery->part.phase == SAGA_PHASE_POLL)
 		return "in_doubt";
 	if (delivery->sends <= 1 && delivery->first_sent_at == 0 && recording->sending->exchange.transport.transport == SAGA_TRANSPORT_NOT_SENT)

@@ -45,6 +45,7 @@ typedef struct SagaDelivery
 	bool		uncertain;		/* an earlier request may have had its effect */
 	bool		unproved;		/* so it is, and the look-up has told nothing */
 	bool		lost;			/* the one before this was lost with its publisher */
+	bool		taken_over;		/* another server may have sent it, and no look-up tells */
 	int			same_failures;
 	bool		doubted;		/* it was uncertain once, though a look-up found nothing */
 	int			sent_status;	/* of the last request with an effect; 0: none */
@@ -124,10 +125,15 @@ extern SagaSettleStep saga_settle_step(const SagaDestination *destination, const
 									   bool polls, TimestampTz at);
 extern int64 saga_settle_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery);
 
+/* The message is withdrawn, and this row of it is dropped: says what is known of it.  False: somebody has it. */
+extern bool saga_outbox_drop_withdrawn(const SagaDestination *destination, const SagaDelivery *delivery);
+
+/* One that has just been withdrawn: a publisher finds it, also if it has waited for others of its ordering key. */
+extern void saga_outbox_show_withdrawn(int32 destination_id, const pg_uuid_t *outbox_id, char *ordering_key);
+
 /* Ends a message that is not wanted any more and of which nothing can be asked; false: not now (doubt.c). */
 extern bool saga_outbox_end_unwanted(const SagaDestination *destination, const SagaDelivery *delivery,
 									 SagaSettleStep step);
-
 
 #define SAGA_CANNOT_RESEND \
 	"it may have been done, and cannot be asked again: there is neither a key that the server still knows nor a look-up"
@@ -246,12 +252,14 @@ extern int	saga_lease_owner(int64 lease);	/* its process id; 0: it is gone */
 extern int	saga_lease_release_dead(int64 own_lease);
 
 /*
- * Each time before a process claims, in a transaction.  Then: may the message have
- * been sent by a server whose later state is lost?  last_sent_at 0: never.
+ * Each time before a process claims, or decides on what was claimed or not, in
+ * that transaction.  Then: may the message have been sent by a server whose
+ * later state is lost?  looked_up: what was sent since has begun with a look-up.
+ * last_sent_at 0: never.
  */
 extern void saga_takeover_look(void);
 extern void saga_takeover_begin(void);	/* before there is anything to send */
-extern bool saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at);
+extern bool saga_takeover_doubts(const SagaDelivery *delivery, bool looked_up, TimestampTz last_sent_at);
 
 /* Registers the look-up of names of destinations and secrets (find.c). */
 /* from _PG_init */

@@ -32,7 +32,7 @@ may_resend_unwanted(const SagaDestination *destination, const SagaDelivery *deli
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || key->place == SAGA_KEY_NONE || key->ttl_s == 0 ||
 		delivery->part.no_resend || delivery->part.accepted || delivery->ordered || delivery->part.compensate || delivery->first_sent_at == 0 ||
-		saga_takeover_doubts(delivery, delivery->first_sent_at))
+		saga_takeover_doubts(delivery, false, delivery->first_sent_at))
 		return false;
 	known_until = TimestampTzPlusMilliseconds(delivery->first_sent_at, (int64) key->ttl_s * 1000);
 	return TimestampTzPlusMilliseconds(at, destination->timeout_ms) < known_until;

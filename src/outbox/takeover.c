@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "catalog/pg_control.h"
@@ -97,6 +98,7 @@ static SagaStatement count_stmt = {
 
 static TimestampTz takeover_at = DT_NOBEGIN;
 static bool noted = false;
+static FullTransactionId noting;	/* the last transaction of this process that has written there */
 static Oid	watched_relid = InvalidOid;
 
 /* ---------- where we are ---------- */
@@ -267,22 +269,34 @@ read_takeover(const Here *here)
 	return is_last;
 }
 
+/* What this transaction has written may be rolled back, and what it sees may be older than what others have. */
+static bool
+may_be_noted(void)
+{
+	return !IsolationUsesXactSnapshot() &&
+		!(FullTransactionIdIsValid(noting) && FullTransactionIdEquals(noting, GetTopFullTransactionIdIfAny()));
+}
+
 void
 saga_takeover_look(void)
 {
 	Here		here;
+	bool		is_last;
 
 	/* a server that publishes stays where it is; but somebody may doubt that */
+	AcceptInvalidationMessages();
 	if (noted)
 		return;
 	watch_changes();
 	here = get_here();
-	noted = read_takeover(&here);
-	if (noted)
+	is_last = read_takeover(&here);
+	noted = is_last && may_be_noted();
+	if (is_last)
 		return;
-	if (saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
+	if (!IsolationUsesXactSnapshot() && saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
 	{
-		/* the next look finds it, once this has committed */
+		/* a later look finds it, once this has committed */
+		noting = GetTopFullTransactionId();
 		(void) saga_run_params(&later_stmt, here.params);
 		(void) saga_run_params(&first_stmt, here.params);
 		(void) read_takeover(&here);
@@ -290,11 +304,21 @@ saga_takeover_look(void)
 	else
 	{
 		/*
-		 * somebody else is noting it, perhaps in a CALL that stands still:
-		 * all that is there is in doubt
+		 * somebody else is noting it, perhaps in a CALL that stands still, or
+		 * did so after our snapshot: all that is there is in doubt
 		 */
 		takeover_at = GetCurrentTimestamp();
 	}
+}
+
+/* As the coordinator begins: what is noted early casts doubt on little.  There is nothing before the first destination. */
+void
+saga_takeover_note(void)
+{
+	static SagaStatement any_stmt = {.sql = "SELECT FROM saga.takeover", .limit = 1};
+
+	if (saga_run(&any_stmt) > 0)
+		saga_takeover_look();
 }
 
 /*
@@ -351,7 +375,7 @@ saga_doubt_outbox(PG_FUNCTION_ARGS)
 }
 
 bool
-saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at)
+saga_takeover_doubts(const SagaDelivery *delivery, bool looked_up, TimestampTz last_sent_at)
 {
 	TimestampTz made = delivery->created_at;
 
@@ -360,9 +384,9 @@ saga_takeover_doubts(const SagaDelivery *delivery, TimestampTz last_sent_at)
 
 	/*
 	 * it was in doubt once, and a look-up has answered: that is on record
-	 * since
+	 * since.  No other answer says anything of what the other server sent.
 	 */
-	if (last_sent_at != 0)
+	if (looked_up && last_sent_at != 0)
 		return last_sent_at < takeover_at;
 
 	/*

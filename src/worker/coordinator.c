@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "outbox/outbox.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -234,6 +235,22 @@ fire_timers(SagaDatabaseSlot *slot)
 	}
 }
 
+/* A step of the turn, once: whoever decides on a call outside looks by himself, too. */
+static TimestampTz
+note_takeover(SagaDatabaseSlot *slot)
+{
+	static bool done = false;
+
+	if (!done)
+	{
+		begin_work();
+		saga_takeover_note();
+		end_work();
+	}
+	done = true;
+	return DT_NOEND;
+}
+
 /* A step of the turn: tables are cleaned when it is time. */
 static TimestampTz
 retention(SagaDatabaseSlot *slot)
@@ -265,6 +282,7 @@ static struct
 	int			failures;		/* in a row */
 	TimestampTz retry_at;
 }			steps[] = {
+	{.run = note_takeover},		/* before there is anything to decide */
 	{.run = collect_suspects},
 	{.run = tell_stopped},
 	{.run = sweep, .failed = sweep_failed},	/* before the timers: it has them looked through */

@@ -2,9 +2,9 @@
 // A server below HTTP: it notes each request that arrives, byte for byte as a client sent it, and
 // answers or drops the connection as the path says. It is also a proxy that never forwards.
 //
-// raw.js --port N --log FILE [--root SPEC]
+// raw.js --port N --log FILE [--root SPEC] [--key FILE --cert FILE]
 //
-// FILE gets a line of JSON per request: connection and n (which on that connection), method, target,
+// With a key and a certificate it speaks TLS. FILE gets a line of JSON per request: connection and n (which on that connection), method, target,
 // headers (an array of [name, value]), body.
 //
 //   /ok             200 {"ok": true}
@@ -29,10 +29,11 @@
 
 const fs = require('node:fs');
 const net = require('node:net');
+const tls = require('node:tls');
 const zlib = require('node:zlib');
 const { parseArgs } = require('node:util');
 
-const { values: opt } = parseArgs({ options: { port: { type: 'string', default: '0' }, log: { type: 'string' }, root: { type: 'string' } } });
+const { values: opt } = parseArgs({ options: { port: { type: 'string', default: '0' }, log: { type: 'string' }, root: { type: 'string' }, key: { type: 'string' }, cert: { type: 'string' } } });
 let connections = 0;
 const said = {};
 const composed = new Map();
@@ -132,7 +133,9 @@ function answer(socket, n, head, body) {
 	else reply(socket, 200, path === '/echo' ? echo(head, body) : '{"ok": true}');
 }
 
-const server = net.createServer((socket) => {
+const listener = (onConnection) => (opt.key === undefined ? net.createServer(onConnection) :
+	tls.createServer({ key: fs.readFileSync(opt.key), cert: fs.readFileSync(opt.cert) }, onConnection));
+const server = listener((socket) => {
 	const connection = ++connections;
 	let n = 0;
 	let buffer = Buffer.alloc(0);
