@@ -117,9 +117,16 @@ start('forced', book('keyed', Compensate => 'Undo'), %undo);
 booked('forced');
 stop('forced', ', compensate => false');
 ended('forced');
-sql("SELECT saga.redrive(d.dead_letter_id, force => true) FROM saga.dead_letters d JOIN saga.executions e ON e.execution_id = d.message_id WHERE e.name = 'forced'");
+my $redrive = "SELECT saga.redrive(d.dead_letter_id, force => true) FROM saga.dead_letters d
+	JOIN saga.executions e ON e.execution_id = d.message_id WHERE e.name = 'forced'";
+like(($node->psql('postgres', $redrive))[2], qr/is in flight/, 'nobody forces it on while it is in flight');
+my $sender = sql("SELECT pid FROM saga.workers WHERE type = 'publisher'");
+sql("SELECT pg_terminate_backend($sender)");
+wait_for_exit($sender);
+poll_until($node, "SELECT attempts || outcome " . of('forced'), '1in_doubt');
+sql($redrive);
 poll_until($node, 'SELECT count(*) ' . of('forced'), '2');
-is(sql('SELECT count(DISTINCT idempotency_key) ' . of('forced')), '1', 'who forces it on, while it is in flight, goes on under its key');
+is(sql('SELECT count(DISTINCT idempotency_key) ' . of('forced')), '1', 'who does so afterwards goes on under its key');
 
 # ---------- an answer mends it ----------
 

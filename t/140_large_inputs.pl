@@ -61,7 +61,7 @@ sub is_bounded
 	my $got = worker();
 
 	note("$what: $got MB, and $first MB before");
-	cmp_ok($got - $first, '<', 12 * $mb, "$n $what of $mb MB");
+	cmp_ok($got - $first, '<', 16 * $mb, "$n $what of $mb MB");
 	return;
 }
 

@@ -10,7 +10,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "queue/internal.h"
+#include "queue/queue_private.h"
 
 static SagaClaim claims[8];
 

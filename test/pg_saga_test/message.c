@@ -8,6 +8,7 @@
  */
 #include "fake.h"
 
+#include "endpoint/exchange_private.h"
 #include "fmgr.h"
 #include "outbox/flow_private.h"
 #include "utils/fmgrprotos.h"

@@ -10,6 +10,7 @@
 #include "common/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "queue/shmem_private.h"
 #include "source/source.h"
 #include "utils/memutils.h"
 #include "value/doc.h"
