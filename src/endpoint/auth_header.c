@@ -25,6 +25,8 @@ saga_auth_set_header(SagaExchange *exchange, const char *name, char *value)
 
 		if (pg_strncasecmp(line, name, len) != 0 || line[len] != ':')
 			others = lappend(others, line);
+		else
+			explicit_bzero(line, strlen(line)); /* it may hold a secret */
 	}
 	exchange->http.headers = lappend(others, psprintf("%s: %s", name, value));
 	explicit_bzero(value, strlen(value));

@@ -32,9 +32,13 @@ header_retry_after_ms(const char *text)
 
 	if (text == NULL || text[0] == '\0')
 		return -1;
-	/* some write 1.5 */
+
+	/*
+	 * some write 1.5; what strtod knows besides, as "nan" and "0x1F", is no
+	 * number of seconds
+	 */
 	seconds = strtod(text, &end);
-	if (end != text && *end == '\0')
+	if (end != text && *end == '\0' && strspn(text, "0123456789.-+ ") == strlen(text))
 		return seconds < 0 ? -1 : (int64) (Min(seconds, SAGA_MAX_RETRY_AFTER_S) * 1000);
 	when = curl_getdate(text, NULL);
 	if (when == (time_t) -1)

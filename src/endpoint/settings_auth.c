@@ -230,6 +230,19 @@ check_header_clash(SagaSettingsState *state, const char *path, const SagaRequest
 	}
 }
 
+/* The same where settings of earlier versions may hold such a header. */
+static void
+refuse_header_clash(SagaSettingsState *state, const char *path, const SagaRequestSpec *spec)
+{
+	const char *own = own_header(&state->destination->auth);
+
+	for (int i = 0; own != NULL && i < spec->nheaders; i++)
+	{
+		if (pg_strcasecmp(spec->headers[i].name, own) == 0)
+			saga_settings_refuse(state, saga_settings_path(path, spec->headers[i].name), "is set by auth too");
+	}
+}
+
 /* Without https, unless the host is this machine or has a private address. */
 static bool
 is_in_the_clear(const SagaUrl *url)
@@ -298,6 +311,8 @@ saga_settings_finish_auth(SagaSettingsState *state)
 		check_header_clash(state, "$.poll.headers", &destination->poll->request);
 	if (destination->compensation != NULL)
 		check_header_clash(state, "$.compensate.headers", &destination->compensation->request);
+	if (destination->compensation != NULL && destination->compensation->other != NULL)
+		refuse_header_clash(state, "$.compensate.else.headers", destination->compensation->other);
 	if (own_header(auth) != NULL && key != NULL && pg_strcasecmp(own_header(auth), key) == 0)
 		saga_settings_fault(state, "$.auth.name", "is the header of the idempotency key");
 	if (state->message == NULL)

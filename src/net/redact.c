@@ -199,7 +199,7 @@ decode_one(const char *p, const char *end, char *out, int *n)
 		*n = 1;
 		used = 1;
 	}
-	if (*out == '+')
+	if (used > 0 && *out == '+')
 		*out = ' ';
 	return used;
 }

@@ -294,14 +294,19 @@ wait_for_work(SagaReceiver *receiver, long timeout_ms)
 SagaReceiver *
 saga_source_receiver_create(MemoryContext context)
 {
+	/*
+	 * first, as it may raise, again and again: nothing is there then that
+	 * somebody would have to free
+	 */
+	SagaHttp   *http = saga_http_create(SAGA_RECEIVER_MAX_RECEIVES + SAGA_RECEIVER_MAX_SETTLING);
 	SagaReceiver *receiver = MemoryContextAllocZero(context, sizeof(SagaReceiver));
 
+	receiver->http = http;
 	receiver->context = AllocSetContextCreate(context, "saga receiver", ALLOCSET_DEFAULT_SIZES);
 	receiver->work = AllocSetContextCreate(receiver->context, "saga receiver turn", ALLOCSET_DEFAULT_SIZES);
 	dlist_init(&receiver->flying);
 	dlist_init(&receiver->finished);
 	receiver->budget = saga_budget_create(receiver->context);
-	receiver->http = saga_http_create(SAGA_RECEIVER_MAX_RECEIVES + SAGA_RECEIVER_MAX_SETTLING);
 	return receiver;
 }
 

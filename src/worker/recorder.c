@@ -249,6 +249,20 @@ saga_recorder_attach(Oid dboid, bool in_worker, SagaRecorderStart starts)
 		pqsignal(SIGQUIT, on_sigquit);
 }
 
+/*
+ * The slot is "taken" by whoever calls this, so that nobody else gives it back
+ * as well: it may be another process's by then.
+ */
+static void
+give_slot_back(RecorderSlot *slot)
+{
+	pg_write_barrier();
+	slot->epoch = 0;
+	slot->pid = 0;
+	pg_write_barrier();
+	pg_atomic_write_u32(&slot->state, SLOT_FREE);
+}
+
 void
 saga_recorder_detach(void)
 {
@@ -257,10 +271,8 @@ saga_recorder_detach(void)
 	if (slot == NULL)
 		return;
 	my_slot = NULL;
-	slot->epoch = 0;
-	slot->pid = 0;
-	pg_write_barrier();
-	pg_atomic_write_u32(&slot->state, SLOT_FREE);
+	pg_atomic_write_u32(&slot->state, SLOT_TAKEN);
+	give_slot_back(slot);
 }
 
 /*
@@ -303,9 +315,8 @@ saga_recorder_collect(Oid dboid, SagaRecorderFound callback, int *left)
 			}
 			found++;
 		}
-		slot->pid = 0;
-		slot->epoch = 0;
-		pg_atomic_write_u32(&slot->state, SLOT_FREE);
+		if (pg_atomic_compare_exchange_u32(&slot->state, &state, SLOT_TAKEN))
+			give_slot_back(slot);
 	}
 	return found;
 }
