@@ -71,10 +71,10 @@ extern List *saga_reference_load(int32 workflow_id, int version);
 extern const SagaResource *saga_binding_by_id(int32 resource_id);
 extern const SagaResource *saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *resource_id);
 
-/* Raises when the argument of a function that is not STRICT is null (start.c). */
+/* Raises when the argument of a function that is not STRICT is null (event.c). */
 extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
 
-/* ---------- tokens (start.c) ---------- */
+/* ---------- tokens (event.c) ---------- */
 
 #define SAGA_TOKEN_DIGITS	32	/* of the secret at the end of a token */
 
@@ -192,7 +192,7 @@ extern void saga_alone_go_on(const SagaJob *job, uint64 begun_at);
 extern bool saga_alone_take(int32 queue_id, SagaAlone *entry);	/* the next one of the queue */
 extern bool saga_alone_any(int32 queue_id);
 
-/* ---------- a run (batch.c) ---------- */
+/* ---------- a run (environment.c, batch.c) ---------- */
 
 /* Makes env and machine. */
 extern void saga_job_environment(SagaJob *job);
@@ -263,7 +263,7 @@ extern void saga_session_clean(void);
 /* In a signal handler, when a step runs: cancels it. */
 extern void saga_step_interrupt(void);
 
-/* ---------- stopping (stop.c) ---------- */
+/* ---------- stopping (stopping.c, stop.c) ---------- */
 
 /* What saga.stop_execution does; body is the event. */
 extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);

@@ -22,6 +22,7 @@
 #include "outbox/outbox.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 /* ---------- the rows ---------- */
 
@@ -135,26 +136,13 @@ change_all(const pg_uuid_t *execution_id, int32 workflow_id, const char *member,
 	return true;
 }
 
-static void
-push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	v = {.type = jbvString};
-
-	v.val.string.val = unconstify(char *, key);
-	v.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &v);
-	v.val.string.val = unconstify(char *, text);
-	v.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
 static Jsonb *
 object_of(const char *key, const char *text)
 {
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, key, text);
+	saga_doc_push_string(&state, key, text);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
@@ -311,9 +299,9 @@ found_done(int32 workflow_id, const pg_uuid_t *execution_id, const char *message
 	char	   *undoing = start_undoing(workflow_id, execution_id, message_id, entry, output);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "outcome", "done");
+	saga_doc_push_string(&state, "outcome", "done");
 	if (undoing != NULL)
-		push_text(&state, "undoing", undoing);
+		saga_doc_push_string(&state, "undoing", undoing);
 	(void) change(execution_id, workflow_id, "message_id", message_id,
 				  JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
@@ -372,7 +360,7 @@ places(const SagaLeftCall *calls, int n, bool all)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (all || calls[i].chosen)
-			push_text(&state, saga_uuid_to_cstring(&calls[i].message_id), psprintf("%d", i));
+			saga_doc_push_string(&state, saga_uuid_to_cstring(&calls[i].message_id), psprintf("%d", i));
 	}
 	result = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	return JB_ROOT_COUNT(result) > 0 ? result : NULL;
@@ -427,27 +415,6 @@ saga_entry_change(const SagaLeftCall *calls, int n, SagaEntryChange how)
 }
 
 /* ---------- what comes after the end ---------- */
-
-/* The handler's execution has ended: whoever has left the call is told. */
-void
-saga_entry_undone(const SagaJob *job)
-{
-	JsonbParseState *state = NULL;
-	Jsonb	   *left = job->end.not_compensated;
-	JsonbValue	v = {.type = jbvString};
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "undone", saga_uuid_to_cstring(&job->execution_id));
-	if (left != NULL && JsonContainerSize(&left->root) > 0)
-	{
-		v.val.string.val = "entry";
-		v.val.string.len = strlen("entry");
-		pushJsonbValue(&state, WJB_KEY, &v);
-		pushJsonbValue(&state, WJB_VALUE, getIthJsonbValueFromContainer(&left->root, 0));
-	}
-	saga_engine_send_event(job->queue->queue_id, &job->parent_id,
-						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-}
 
 /* The message of a task; NULL: there is none. */
 static char *

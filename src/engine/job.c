@@ -64,15 +64,6 @@ collect_events(SagaBatch *batch, SagaJob *job, SagaItem *item)
 	}
 }
 
-void
-saga_job_of_start(SagaJob *job, SagaItem *item)
-{
-	job->version = item->version;
-	job->input = item->body ? item->body : saga_jsonb_empty_object();
-	job->name = item->headers ? saga_jsonb_get_string(item->headers, "name") : NULL;
-	job->started_at = item->sent_at;
-}
-
 /* Reads what the events are about. False: it is not there, or somebody has locked it. */
 static bool
 load_job(SagaBatch *batch, SagaJob *job, SagaItem *item, bool *locked_elsewhere)

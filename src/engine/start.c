@@ -13,6 +13,7 @@
 #include "outbox/outbox.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "value/doc.h"
 
 PG_FUNCTION_INFO_V1(saga_start_execution);
 PG_FUNCTION_INFO_V1(saga_start_execution_by_id);
@@ -22,87 +23,10 @@ PG_FUNCTION_INFO_V1(saga_send_task_success);
 PG_FUNCTION_INFO_V1(saga_send_task_failure);
 PG_FUNCTION_INFO_V1(saga_send_task_heartbeat);
 
-/* ---------- building small jsonb ---------- */
-
-static void
-push_key(JsonbParseState **state, const char *key)
-{
-	JsonbValue	v = {.type = jbvString};
-
-	v.val.string.val = pstrdup(key);
-	v.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &v);
-}
-
-static void
-push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	v = {.type = jbvNull};
-
-	push_key(state, key);
-	if (text)
-	{
-		v.type = jbvString;
-		v.val.string.val = pstrdup(text);
-		v.val.string.len = strlen(text);
-	}
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
-static void
-push_jsonb(JsonbParseState **state, const char *key, Jsonb *value)
-{
-	JsonbValue	v;
-
-	push_key(state, key);
-	if (JB_ROOT_IS_SCALAR(value))
-		JsonbExtractScalar(&value->root, &v);
-	else
-	{
-		v.type = jbvBinary;
-		v.val.binary.data = &value->root;
-		v.val.binary.len = VARSIZE(value) - VARHDRSZ;
-	}
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
-static void
-push_bool(JsonbParseState **state, const char *key, bool value)
-{
-	JsonbValue	v = {.type = jbvBool};
-
-	v.val.boolean = value;
-	push_key(state, key);
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
 static char *
 text_or_null(FunctionCallInfo fcinfo, int arg)
 {
 	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
-}
-
-void
-saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
-{
-	if (PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
-}
-
-/* ---------- events ---------- */
-
-void
-saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
-{
-	const SagaQueue *queue = saga_queue_by_id(workflow_id, false);
-	SagaSend	row = {.kind = SAGA_MSG_EVENT};
-
-	row.message_id = saga_uuid_new();
-	row.target = *execution_id;
-	row.body = body;
-	saga_send_rows(queue, &row, 1);
 }
 
 /* ---------- start ---------- */
@@ -183,7 +107,7 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 			JsonbParseState *state = NULL;
 
 			pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-			push_text(&state, "name", name);
+			saga_doc_push_string(&state, "name", name);
 			row.headers = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 		}
 		saga_send_rows(queue, &row, 1);
@@ -398,11 +322,11 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 		no_live_execution(id);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_key(&state, "stop");
+	saga_doc_push_key(&state, "stop");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "error", text_or_null(fcinfo, 1));
-	push_text(&state, "cause", text_or_null(fcinfo, 2));
-	push_bool(&state, "compensate", PG_ARGISNULL(3) ? true : PG_GETARG_BOOL(3));
+	saga_doc_push_string(&state, "error", text_or_null(fcinfo, 1));
+	saga_doc_push_string(&state, "cause", text_or_null(fcinfo, 2));
+	saga_doc_push_bool(&state, "compensate", PG_ARGISNULL(3) ? true : PG_GETARG_BOOL(3));
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	saga_stop(workflow_id, id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	saga_accepted();
@@ -456,40 +380,6 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 }
 
 /* ---------- task tokens ---------- */
-
-/*
- * A token names its execution and holds 128 random bits, so that nobody can
- * make one up.  The run keeps the text and compares all of it.
- */
-char *
-saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
-{
-	unsigned char secret[SAGA_TOKEN_DIGITS / 2];
-	char		hex[SAGA_TOKEN_DIGITS + 1];
-
-	if (!pg_strong_random(secret, sizeof(secret)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
-	hex_encode((char *) secret, sizeof(secret), hex);
-	hex[SAGA_TOKEN_DIGITS] = '\0';
-	return psprintf("%d.%s.%d.%s", workflow_id, saga_uuid_to_cstring(execution_id), task_id, hex);
-}
-
-bool
-saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id)
-{
-	char		uuid[37];
-	int			task_id;
-	char		secret[SAGA_TOKEN_DIGITS + 1];
-	int			end = 0;
-
-	if (strlen(token) > 128 ||
-		sscanf(token, "%9d.%36[0-9a-f-].%9d.%32[0-9a-f]%n", workflow_id, uuid, &task_id, secret, &end) != 4 ||
-		token[end] != '\0' || strlen(secret) != SAGA_TOKEN_DIGITS)
-		return false;
-	return saga_uuid_parse(uuid, execution_id);
-}
 
 /* Does the run wait for the token's answer, as far as is committed? */
 static bool
@@ -552,15 +442,15 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 						   saga_uuid_to_cstring(&execution_id))));
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "token", token);
+	saga_doc_push_string(&state, "token", token);
 	if (value1)
-		push_jsonb(&state, key1, value1);
+		saga_doc_push_jsonb(&state, key1, value1);
 	else if (key1)
-		push_bool(&state, key1, true);
+		saga_doc_push_bool(&state, key1, true);
 	else
 	{
-		push_text(&state, "error", error);
-		push_text(&state, "cause", cause);
+		saga_doc_push_string(&state, "error", error);
+		saga_doc_push_string(&state, "cause", cause);
 	}
 	saga_engine_send_event(workflow_id, &execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));

@@ -61,15 +61,6 @@ bool		saga_step_cancelled = false;
 static TimeoutId step_timeout;
 static bool step_timeout_registered = false;
 
-/* Signal handler: cancels the query as pg_cancel_backend would. */
-void
-saga_step_interrupt(void)
-{
-	InterruptPending = true;
-	QueryCancelPending = true;
-	SetLatch(MyLatch);
-}
-
 static void
 step_timeout_handler(void)
 {

@@ -36,47 +36,8 @@ static Stopped *stopped = NULL; /* in TopMemoryContext */
 static int	nstopped = 0;
 static int	max_stopped = 0;
 
-/* Written by a signal's handler, too. */
-volatile sig_atomic_t saga_run_stopped = 0;
-
 
 /* ---------- the event ---------- */
-
-/*
- * The execution's id with version 6 in place of 7: before all ids of its
- * millisecond, and none that somebody can give an execution.
- */
-pg_uuid_t
-saga_stop_position(const pg_uuid_t *execution_id)
-{
-	pg_uuid_t	position = *execution_id;
-
-	position.data[6] = 0x60 | (position.data[6] & 0x0f);
-	return position;
-}
-
-bool
-saga_stop_is_event(const SagaItem *item)
-{
-	JsonbValue	v;
-
-	return item->kind == SAGA_MSG_EVENT && item->body != NULL && JB_ROOT_IS_OBJECT(item->body) &&
-		saga_jsonb_get(item->body, "stop", &v);
-}
-
-uint32
-saga_stop_count(void)
-{
-	return saga_shared != NULL ? pg_atomic_read_u32(&saga_shared->stops) : 0;
-}
-
-bool
-saga_stop_is_pending(const SagaQueue *queue, const pg_uuid_t *execution_id)
-{
-	pg_uuid_t	position = saga_stop_position(execution_id);
-
-	return saga_queue_has_at(queue->queue_id, &position, SAGA_MSG_EVENT);
-}
 
 static bool
 says_undo_nothing(const Jsonb *body)
@@ -348,13 +309,4 @@ saga_stop_signalled(void)
 			saga_step_interrupt();
 	}
 	return ours && !get_timeout_indicator(LOCK_TIMEOUT, false);
-}
-
-void
-saga_stop_check(void)
-{
-	if (saga_run_stopped)
-		ereport(ERROR,
-				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("the execution was stopped")));
 }

@@ -209,7 +209,10 @@ saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, 
 void
 saga_doc_push_string(JsonbParseState **state, const char *name, const char *text)
 {
-	saga_doc_push_text(state, name, text, strlen(text));
+	if (text == NULL)
+		saga_doc_push_null(state, name);
+	else
+		saga_doc_push_text(state, name, text, strlen(text));
 }
 
 void

@@ -39,7 +39,7 @@ extern void saga_doc_append_json(StringInfo out, const JsonbValue *value);
 
 /* Building: the caller pushes WJB_BEGIN_OBJECT and WJB_END_OBJECT. */
 extern void saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue *value);
-extern void saga_doc_push_string(JsonbParseState **state, const char *name, const char *text);
+extern void saga_doc_push_string(JsonbParseState **state, const char *name, const char *text);	/* NULL: null */
 extern void saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len);
 extern void saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean);
 extern void saga_doc_push_null(JsonbParseState **state, const char *name);

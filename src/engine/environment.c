@@ -1,0 +1,151 @@
+/*
+ * environment.c
+ *		The run of a job: what the interpreter is given of the world around it, and
+ *		what has happened since it was frozen.
+ */
+#include "postgres.h"
+
+#include "common/guc.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "outbox/outbox.h"
+#include "utils/memutils.h"
+
+static uint64
+env_random(void *arg)
+{
+	uint64		value = 0;
+
+	if (!pg_strong_random(&value, sizeof(value)))
+		elog(ERROR, "could not generate random values");
+	return value;
+}
+
+static char *
+env_make_token(void *arg, int task_id)
+{
+	SagaJob    *job = arg;
+
+	return saga_token_make(job->queue->queue_id, &job->execution_id, task_id);
+}
+
+static void
+env_call_fate(void *arg, SagaWish wish, SagaOutside *call)
+{
+	SagaJob    *job = arg;
+
+	saga_outbox_fate(&job->execution_id, wish, call);
+}
+
+/*
+ * What its steps see of it.  One that undoes what another has left is as if it
+ * was that one: handlers know what is theirs by the execution's id.
+ */
+void
+saga_job_environment(SagaJob *job)
+{
+	SagaRunEnv *env = &job->env;
+	const char *name = job->name;
+
+	env->execution_id = saga_uuid_to_cstring(saga_job_undoes(job) ? &job->parent_id : &job->execution_id);
+	if (saga_job_undoes(job))
+		name = saga_store_ended_name(&job->parent_id);
+	env->execution_name = name ? name : env->execution_id;
+	env->role = GetUserNameFromId(job->queue->owner, true);
+	env->machine_id = job->queue->name;
+	env->machine_name = job->queue->name;
+	env->started_at = job->started_at;
+	env->data_limit = (int64) saga_payload_limit_kb * 1024;
+	env->random = env_random;
+	env->make_token = env_make_token;
+	env->call_fate = env_call_fate;
+	env->arg = job;
+	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);
+}
+
+static void
+set_up_run(SagaJob *job)
+{
+	saga_job_environment(job);
+	if (job->frozen)
+		job->run = saga_run_thaw(job->machine, &job->env, job->frozen);
+	else
+		job->run = saga_run_start(job->machine, &job->env, job->input, job->started_at);
+}
+
+static void
+feed_answer(SagaJob *job, int task_id, Jsonb *body, TimestampTz now)
+{
+	SagaTaskError error = {0};
+	JsonbValue	v;
+
+	if (saga_jsonb_get(body, "heartbeat", &v))
+		saga_run_task_heartbeat(job->run, task_id, now);
+	else if (saga_jsonb_get(body, "output", &v))
+		saga_run_task_succeeded(job->run, task_id, saga_jsonb_from_value(&v), now);
+	else
+	{
+		error.error = saga_jsonb_get_string(body, "error");
+		error.cause = saga_jsonb_get_string(body, "cause");
+		error.other = saga_jsonb_get_string(body, "other");
+		error.in_doubt = saga_jsonb_get(body, "in_doubt", &v) && v.type == jbvBool && v.val.boolean;
+		saga_run_task_failed(job->run, task_id, &error, now);
+	}
+}
+
+/* What is stale (the task has ended, the token is not known) is ignored. */
+static void
+feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
+{
+	JsonbValue	v;
+
+	if (body == NULL || !JB_ROOT_IS_OBJECT(body))
+		return;
+	if (saga_jsonb_get(body, "stop", &v))
+	{
+		Jsonb	   *stop = saga_jsonb_from_value(&v);
+		bool		compensate = saga_jsonb_get(stop, "compensate", &v) &&
+		v.type == jbvBool && v.val.boolean;
+
+		job->stopped = true;
+		saga_run_stop(job->run, saga_jsonb_get_string(stop, "error"),
+					  saga_jsonb_get_string(stop, "cause"), compensate, now);
+	}
+	else if (saga_jsonb_get(body, "token", &v))
+	{
+		int			task_id = saga_run_find_token(job->run, saga_jsonb_get_string(body, "token"));
+
+		if (task_id != 0)
+			feed_answer(job, task_id, body, now);
+		if (task_id != 0 && !saga_jsonb_get(body, "heartbeat", &v))
+			saga_outbox_answered(job->queue->queue_id, &job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
+	}
+	else if (saga_jsonb_get(body, "task", &v) && v.type == jbvNumeric)
+	{
+		bool		error = false;
+		int			task_id = numeric_int4_opt_error(v.val.numeric, &error);
+
+		if (!error)
+			feed_answer(job, task_id, body, now);
+	}
+}
+
+void
+saga_job_begin(SagaJob *job, TimestampTz now)
+{
+	int			i;
+
+	set_up_run(job);
+	for (i = 0; i < job->nevents; i++)
+		if (job->events[i]->kind == SAGA_MSG_EVENT)
+			feed_event(job, job->events[i]->body, now);
+}
+
+void
+saga_job_of_start(SagaJob *job, SagaItem *item)
+{
+	job->version = item->version;
+	job->input = item->body ? item->body : saga_jsonb_empty_object();
+	job->name = item->headers ? saga_jsonb_get_string(item->headers, "name") : NULL;
+	job->started_at = item->sent_at;
+}
