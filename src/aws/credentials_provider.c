@@ -266,7 +266,6 @@ saga_aws_provider_fail(SagaAwsProvider *provider, const char *error, bool busy)
 
 	saga_aws_provider_note_failure(provider, error);
 	provider->busy = busy;
-	ms = Min((int64) SAGA_RETRY_MAX_MS, (int64) SAGA_RETRY_MIN_MS << Min(provider->failures - 1, 10));
-	ms = ms / 2 + (int64) (random_share() * (ms / 2));
+	ms = saga_backoff_jittered(SAGA_RETRY_MIN_MS, provider->failures - 1, SAGA_RETRY_MAX_MS);
 	provider->retry_at = TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
 }

@@ -10,8 +10,8 @@
 #include "postgres.h"
 
 #include "aws/credentials_private.h"
-#include "net/xml.h"
 #include "net/url.h"
+#include "net/xml.h"
 
 #define SAGA_STS_TIMEOUT_MS	5000
 #define SAGA_STS_TRIES		2

@@ -53,3 +53,22 @@ saga_clock_move(TimestampTz *at, int64 by)
 	if (*at != 0 && !TIMESTAMP_NOT_FINITE(*at))
 		*at += by;
 }
+
+/* The shift is bounded, so that a long row of failures does not run over. */
+int64
+saga_backoff(int64 first, int failures, int64 most)
+{
+	return Min(first << Min(Max(failures, 0), 20), most);
+}
+
+/* Without random numbers it is the whole: nobody is worse off than alone. */
+int64
+saga_backoff_jittered(int64 first, int failures, int64 most)
+{
+	int64		delay = saga_backoff(first, failures, most);
+	uint32		random = 0;
+
+	if (!pg_strong_random(&random, sizeof(random)))
+		return delay;
+	return delay / 2 + (int64) (delay / 2 * (random / (double) PG_UINT32_MAX));
+}

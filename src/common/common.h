@@ -114,6 +114,19 @@ extern void saga_take_locks(SagaTakeLocks take, void *arg, const char *what, con
  */
 extern void saga_accepted(void);
 
+/*
+ * A transaction of a process that serves all owners: READ COMMITTED and
+ * read-write, whatever the defaults of role and database are.
+ */
+extern void saga_background_begin(void);
+
+/*
+ * The same with a snapshot and the lock on the extension, told as "activity"
+ * in pg_stat_activity; and its commit.
+ */
+extern void saga_background_begin_work(const char *activity);
+extern void saga_background_commit_work(void);
+
 /* ---------- errors ---------- */
 
 /*

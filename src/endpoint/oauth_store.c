@@ -377,8 +377,8 @@ store_token(SagaToken *token)
 static void
 store_failure(SagaToken *token)
 {
-	int64		pause = (int64) SAGA_TOKEN_PAUSE_MS << Min(token->failures, 10);
-	TimestampTz retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(pause, SAGA_TOKEN_MAX_PAUSE_MS));
+	int64		pause = saga_backoff(SAGA_TOKEN_PAUSE_MS, token->failures, SAGA_TOKEN_MAX_PAUSE_MS);
+	TimestampTz retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 
 	(void) saga_run(&fail_stmt,
 					saga_param_text("key", token->key),

@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "commands/trigger.h"
+#include "common/clock.h"
 #include "common/guc.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
@@ -216,7 +217,7 @@ postpone(SagaBatch *batch, SagaJob *job)
 
 	for (i = 0; i < job->nevents; i++)
 		saga_store_postpone(batch, job->events[i],
-							Min((int64) 10 << Min(job->events[i]->receives, 13), 60000));
+							saga_backoff(10, job->events[i]->receives, 60000));
 }
 
 /* It was to be given up, and even that could not be written. */

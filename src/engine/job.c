@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "engine/engine_private.h"
 
 /*
@@ -20,7 +21,7 @@ handle_orphan(SagaBatch *batch, SagaItem *item)
 	{
 		if (item->kind == SAGA_MSG_EVENT && !saga_entry_event(item, batch->queue->queue_id))
 		{
-			saga_store_postpone(batch, item, Min((int64) 10 << Min(item->receives, 13), 60000));
+			saga_store_postpone(batch, item, saga_backoff(10, item->receives, 60000));
 			return;
 		}
 		item->done = item->taken = true;
@@ -28,7 +29,7 @@ handle_orphan(SagaBatch *batch, SagaItem *item)
 	}
 	if (item->receives < SAGA_MAX_TROUBLE)
 	{
-		saga_store_postpone(batch, item, Min((int64) 100 << Min(item->receives, 10), 60000));
+		saga_store_postpone(batch, item, saga_backoff(100, item->receives, 60000));
 		return;
 	}
 	letter.queue_id = batch->queue->queue_id;

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "limit/hold_private.h"
 
 /* Back-off after refused credentials. */
@@ -61,7 +62,7 @@ open_breaker(SagaLimitRow *row, const SagaLimits *limits, const char *reason, Ti
 		row->opened = 0;
 	row->opened++;
 	if (strcmp(reason, "auth") == 0)
-		seconds = Min(SAGA_AUTH_MAX_S, (int64) SAGA_AUTH_MIN_S << Min(row->opened - 1, 20));
+		seconds = saga_backoff(SAGA_AUTH_MIN_S, row->opened - 1, SAGA_AUTH_MAX_S);
 	row->breaker = SAGA_BREAKER_OPEN;
 	row->breaker_until = now + seconds * USECS_PER_SEC;
 	row->breaker_reason = pstrdup(reason);

@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/clock.h"
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "outbox/publisher_private.h"
@@ -369,7 +370,7 @@ put_culprit_aside(SagaPublisher *publisher)
 {
 	SagaDestination *destination = publisher->claiming_from;
 	SagaLimitGroup *group = saga_limiter_group(publisher->limiter, destination);
-	int64		ms = Min((int64) SAGA_ASIDE_MS << Min(group->claim_failures, 16), SAGA_ASIDE_MAX_MS);
+	int64		ms = saga_backoff(SAGA_ASIDE_MS, group->claim_failures, SAGA_ASIDE_MAX_MS);
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 
 	group->claim_failures++;

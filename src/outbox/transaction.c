@@ -33,16 +33,7 @@ saga_publisher_begin(SagaPublisher *publisher)
 		MemoryContextSwitchTo(publisher->work);
 		return;
 	}
-	Assert(!IsTransactionState());
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	/* whatever the role's and the database's defaults are */
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
-	XactDeferrable = false;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "publishing");
-	saga_extension_lock();
+	saga_background_begin_work("publishing");
 	MemoryContextSwitchTo(publisher->work);
 }
 
@@ -57,12 +48,7 @@ saga_publisher_commit(SagaPublisher *publisher)
 		SPI_commit();
 	}
 	else
-	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		(void) pgstat_report_stat(false);
-		pgstat_report_activity(STATE_IDLE, NULL);
-	}
+		saga_background_commit_work();
 	MemoryContextSwitchTo(publisher->work);
 }
 

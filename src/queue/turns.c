@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "queue/turns_private.h"
@@ -98,7 +99,7 @@ put_aside(Oid owner)
 		asides = lappend(asides, aside);
 	}
 	MemoryContextSwitchTo(old);
-	ms = Min((int64) ASIDE_MIN_MS << Min(aside->failures, 16), ASIDE_MAX_MS);
+	ms = saga_backoff(ASIDE_MIN_MS, aside->failures, ASIDE_MAX_MS);
 	aside->failures++;
 	aside->until = TimestampTzPlusMilliseconds(saga_monotonic_now(), ms);
 	ereport(LOG,

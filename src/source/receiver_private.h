@@ -87,7 +87,6 @@ extern void saga_receiver_begin(SagaReceiver *receiver);
 extern void saga_receiver_commit(SagaReceiver *receiver);
 
 /* Anything from half of the delay to the whole, which is doubled with each failure. */
-extern int64 saga_source_backoff_ms(int failures, int64 min_ms, int64 max_ms);
 extern TimestampTz saga_source_after_ms(int64 ms);	/* of the monotonic clock */
 extern void saga_source_count_error(void);	/* that saga.workers shows for this process */
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/clock.h"
 #include "common/guc.h"
 #include "engine/engine.h"
 #include "executor/spi.h"
@@ -342,7 +343,7 @@ run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 	{
 		ErrorData  *error = saga_proc_recover(context);
 		long		max_ms = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? LOCK_TROUBLE_MAX_MS : TROUBLE_MAX_MS;
-		long		pause = Min(max_ms, TROUBLE_MIN_MS << Min(steps[i].failures, 10));
+		long		pause = saga_backoff(TROUBLE_MIN_MS, steps[i].failures, max_ms);
 
 		next = saga_monotonic_now();
 		if (steps[i].failed == NULL || !steps[i].failed())
@@ -412,7 +413,7 @@ loop(void)
 		PG_CATCH();
 		{
 			(void) saga_proc_recover(context);
-			timeout = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
+			timeout = saga_backoff(TROUBLE_MIN_MS, failures, TROUBLE_MAX_MS);
 			failures++;
 			/* undoing what it did has woken us */
 			ResetLatch(MyLatch);

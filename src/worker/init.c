@@ -14,10 +14,10 @@
 
 #include "common/common.h"
 #include "common/guc.h"
+#include "engine/engine.h"
 #include "fmgr.h"
 #include "invoice/submit.h"
 #include "miscadmin.h"
-#include "engine/engine.h"
 #include "outbox/outbox.h"
 #include "queue/queue.h"
 #include "source/source.h"

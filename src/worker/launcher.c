@@ -23,6 +23,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "common/clock.h"
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -162,7 +163,7 @@ start_failed(DatabaseEntry *entry, TimestampTz now)
 	}
 	if (TimestampDifferenceExceeds(entry->started_at, now, STABLE_MS))
 		entry->failures = 0;
-	delay = Min(BACKOFF_MAX_MS, (long) BACKOFF_MIN_MS << Min(entry->failures, 10));
+	delay = saga_backoff(BACKOFF_MIN_MS, entry->failures, BACKOFF_MAX_MS);
 	entry->state = DB_UNKNOWN;
 	entry->failures++;
 	entry->retry_at = TimestampTzPlusMilliseconds(now, delay);

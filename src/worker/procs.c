@@ -354,20 +354,10 @@ static MemoryContext outside_context = NULL;
 void
 saga_proc_begin_transaction(void)
 {
-	Assert(!IsTransactionState());
 	outside_context = CurrentMemoryContext;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
+	saga_background_begin();
 	if (told_to_end && !finishes)
 		leave_quietly();		/* from here on the signal's handler calls die() */
-
-	/*
-	 * before the first snapshot; default_transaction_* of the role do not
-	 * count
-	 */
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
-	XactDeferrable = false;
 }
 
 void

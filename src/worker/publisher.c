@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/clock.h"
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
@@ -145,7 +146,7 @@ loop(void)
 		{
 			FreeErrorData(saga_proc_recover(context));
 			failed = true;
-			pause = Min(TROUBLE_MAX_MS, TROUBLE_MIN_MS << Min(failures, 10));
+			pause = saga_backoff(TROUBLE_MIN_MS, failures, TROUBLE_MAX_MS);
 			failures++;
 			if (is_to_end())
 				pause = failures > 1 ? FINISH_RETRY_MS : 0;

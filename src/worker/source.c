@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/guc.h"
 #include "miscadmin.h"
 #include "source/source.h"
@@ -57,7 +58,7 @@ loop(void)
 				failures = 0;
 			else
 			{
-				pause = Min(TROUBLE_MAX_MS, TROUBLE_MS << Min(failures, 10));
+				pause = saga_backoff(TROUBLE_MS, failures, TROUBLE_MAX_MS);
 				failures++;
 			}
 			FreeErrorData(error);
