@@ -196,9 +196,5 @@ extern bool saga_number_to_double(const JsonbValue *value, double *result);
 extern char *saga_format_rfc3339(TimestampTz timestamp);
 extern bool saga_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result);
 extern bool saga_jsonb_exceeds(Jsonb *jsonb, int64 limit);
-extern void saga_jsonb_push(JsonbParseState **state, JsonbIteratorToken token, Jsonb *value);
-extern void saga_jsonb_push_key(JsonbParseState **state, const char *name);
-extern void saga_jsonb_push_string(JsonbParseState **state, JsonbIteratorToken token, const char *value);
-extern void saga_jsonb_push_int64(JsonbParseState **state, JsonbIteratorToken token, int64 value);
 
 #endif							/* SAGA_MACHINE_PRIVATE_H */

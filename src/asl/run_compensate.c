@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "asl/run_private.h"
+#include "value/doc.h"
 
 /* {"input", "output"} of what is undone, and the "error" it is undone for: its own, or the run's. */
 static Jsonb *

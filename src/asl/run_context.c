@@ -6,25 +6,19 @@
 #include "postgres.h"
 
 #include "asl/run_private.h"
-
-static void
-saga_push_member(JsonbParseState **state, const char *name, const char *value)
-{
-	saga_jsonb_push_key(state, name);
-	saga_jsonb_push_string(state, WJB_VALUE, value);
-}
+#include "value/doc.h"
 
 static void
 saga_push_execution(SagaRun *run, JsonbParseState **state)
 {
 	saga_jsonb_push_key(state, "Execution");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_member(state, "Id", run->env.execution_id);
+	saga_doc_push_string(state, "Id", run->env.execution_id);
 	saga_jsonb_push_key(state, "Input");
 	saga_jsonb_push(state, WJB_VALUE, run->input);
-	saga_push_member(state, "Name", run->env.execution_name);
-	saga_push_member(state, "RoleArn", run->env.role);
-	saga_push_member(state, "StartTime", saga_format_rfc3339(run->env.started_at));
+	saga_doc_push_string(state, "Name", run->env.execution_name);
+	saga_doc_push_string(state, "RoleArn", run->env.role);
+	saga_doc_push_string(state, "StartTime", saga_format_rfc3339(run->env.started_at));
 	if (!run->env.express)
 	{
 		saga_jsonb_push_key(state, "RedriveCount");
@@ -40,8 +34,8 @@ saga_push_state(SagaThread *thread, JsonbParseState **state)
 
 	saga_jsonb_push_key(state, "State");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_member(state, "EnteredTime", saga_format_rfc3339(thread->entered_at));
-	saga_push_member(state, "Name", thread->state->name);
+	saga_doc_push_string(state, "EnteredTime", saga_format_rfc3339(thread->entered_at));
+	saga_doc_push_string(state, "Name", thread->state->name);
 	if (type == SAGA_STATE_TASK || type == SAGA_STATE_PARALLEL || type == SAGA_STATE_MAP)
 	{
 		saga_jsonb_push_key(state, "RetryCount");
@@ -61,14 +55,14 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 	saga_push_state(thread, &state);
 	saga_jsonb_push_key(&state, "StateMachine");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_member(&state, "Id", run->env.machine_id);
-	saga_push_member(&state, "Name", run->env.machine_name);
+	saga_doc_push_string(&state, "Id", run->env.machine_id);
+	saga_doc_push_string(&state, "Name", run->env.machine_name);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	if (thread->token != NULL)
 	{
 		saga_jsonb_push_key(&state, "Task");
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		saga_push_member(&state, "Token", thread->token);
+		saga_doc_push_string(&state, "Token", thread->token);
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));

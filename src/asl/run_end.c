@@ -7,6 +7,7 @@
 #include "mb/pg_wchar.h"
 
 #include "asl/run_private.h"
+#include "value/doc.h"
 
 /* Bytes of a cause in not_compensated. */
 #define SAGA_MAX_LISTED_CAUSE	1024

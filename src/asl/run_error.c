@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "asl/run_private.h"
+#include "value/doc.h"
 
 /* ---------- matching ---------- */
 

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 
 #include "asl/run_private.h"
+#include "value/doc.h"
 
 /* Starts the thread at this place of the parent's fork, in the States object "scope". */
 SagaThread *

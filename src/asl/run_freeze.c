@@ -19,6 +19,7 @@
 
 #include "asl/check_private.h"
 #include "asl/run_private.h"
+#include "value/doc.h"
 
 #define SAGA_FREEZE_VERSION 1
 

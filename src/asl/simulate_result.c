@@ -8,13 +8,7 @@
 
 #include "asl/history_private.h"
 #include "asl/simulate_private.h"
-
-static void
-saga_push_text(JsonbParseState **state, const char *name, const char *value)
-{
-	saga_jsonb_push_key(state, name);
-	saga_jsonb_push_string(state, WJB_VALUE, value);
-}
+#include "value/doc.h"
 
 static void
 saga_push_jsonb(JsonbParseState **state, const char *name, Jsonb *value)
@@ -39,8 +33,8 @@ saga_push_event(const SagaEvent *event, void *arg)
 	saga_jsonb_push_int64(state, WJB_VALUE, event->id);
 	saga_jsonb_push_key(state, "previous_id");
 	saga_jsonb_push_int64(state, WJB_VALUE, event->previous_id);
-	saga_push_text(state, "type", event->type);
-	saga_push_text(state, "timestamp", saga_format_rfc3339(event->timestamp));
+	saga_doc_push_string(state, "type", event->type);
+	saga_doc_push_string(state, "timestamp", saga_format_rfc3339(event->timestamp));
 	saga_push_jsonb(state, "details", details);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
@@ -87,11 +81,11 @@ saga_push_task(SagaSimulation *sim, JsonbParseState **state)
 
 	saga_jsonb_push_key(state, "task");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_text(state, "state", action->state_name);
-	saga_push_text(state, "resource", action->resource->text);
+	saga_doc_push_string(state, "state", action->state_name);
+	saga_doc_push_string(state, "resource", action->resource->text);
 	saga_push_jsonb(state, "input", action->input);
 	if (action->token != NULL)
-		saga_push_text(state, "token", action->token);
+		saga_doc_push_string(state, "token", action->token);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -103,18 +97,18 @@ saga_simulation_result(SagaSimulation *sim, double microseconds)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_text(&state, "status", saga_status_name(saga_run_status(sim->run)));
+	saga_doc_push_string(&state, "status", saga_status_name(saga_run_status(sim->run)));
 	if (action->kind == SAGA_ACTION_FINISHED && action->status == SAGA_SUCCEEDED)
 		saga_push_jsonb(&state, "output", action->output);
 	else if (action->kind == SAGA_ACTION_FINISHED)
 	{
 		if (action->error != NULL)
-			saga_push_text(&state, "error", action->error);
+			saga_doc_push_string(&state, "error", action->error);
 		if (action->cause != NULL)
-			saga_push_text(&state, "cause", action->cause);
+			saga_doc_push_string(&state, "cause", action->cause);
 	}
 	else
-		saga_push_text(&state, "current_state", saga_run_current_state(sim->run));
+		saga_doc_push_string(&state, "current_state", saga_run_current_state(sim->run));
 	saga_push_jsonb(&state, "compensated", action->compensated);
 	saga_push_jsonb(&state, "not_compensated", action->not_compensated);
 	if (sim->unanswered)

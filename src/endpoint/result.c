@@ -93,7 +93,7 @@ push_headers(JsonbParseState **state, const char *head)
 		char	   *name = lfirst(lc);
 		size_t		len = strlen(name);
 
-		saga_doc_push_key(state, name);
+		saga_jsonb_push_key(state, name);
 		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 		for (line = strchr(head, '\n'); line != NULL; line = strchr(line, '\n'))
 		{
@@ -161,7 +161,7 @@ saga_push_output(JsonbParseState **parse, const SagaExchange *exchange, const Sa
 	{
 		saga_doc_push_int(&state, "StatusCode", part->status);
 		saga_doc_push_string(&state, "StatusText", status_text(exchange->head));
-		saga_doc_push_key(&state, "Headers");
+		saga_jsonb_push_key(&state, "Headers");
 		(void) push_headers(&state, exchange->head);
 		push_body(&state, exchange, part);
 		if (part->captured != NULL)

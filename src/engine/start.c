@@ -322,7 +322,7 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 		no_live_execution(id);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_key(&state, "stop");
+	saga_jsonb_push_key(&state, "stop");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "error", text_or_null(fcinfo, 1));
 	saga_doc_push_string(&state, "cause", text_or_null(fcinfo, 2));

@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 
 #include "invoice/decimal_private.h"
+#include "value/doc.h"
 
 /* How many rows of one rule are kept: by invoice_check, whose verdict is stored, and by invoice_validate. */
 #define CHECK_ROWS_PER_RULE 100
@@ -74,31 +75,11 @@ run_check(SagaCheck *check, SagaReport *report, Datum json, int per_rule)
 
 /* ---------- jsonb ---------- */
 
-/* The token says what it is: a key, a value or an element. */
-static void
-push_text(JsonbParseState **state, JsonbIteratorToken token, const char *value)
-{
-	JsonbValue	jbv;
-
-	jbv.type = jbvString;
-	jbv.val.string.val = unconstify(char *, value);
-	jbv.val.string.len = strlen(value);
-	pushJsonbValue(state, token, &jbv);
-}
-
-/* A key and its text. */
-static void
-push_member(JsonbParseState **state, const char *name, const char *value)
-{
-	push_text(state, WJB_KEY, name);
-	push_text(state, WJB_VALUE, value);
-}
-
 /* Rounded to the minor unit of the currency. */
 static void
 push_amount(JsonbParseState **state, const SagaCheck *check, const char *name, Numeric amount)
 {
-	push_member(state, name, dec_text(dec_round(amount, check->decimals)));
+	saga_doc_push_string(state, name, dec_text(dec_round(amount, check->decimals)));
 }
 
 /* The figures as one object. */
@@ -119,26 +100,26 @@ push_result(JsonbParseState **state, const SagaCheck *check)
 	push_amount(state, check, "rounding", check->rounding);
 	push_amount(state, check, "payable", check->payable);
 
-	push_text(state, WJB_KEY, "lines");
+	saga_jsonb_push_key(state, "lines");
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (i = 0; i < lines->n; i++)
 	{
 		Numeric		net = SAGA_ITEM(SagaLine, lines, i)->net;
 
-		push_text(state, WJB_ELEM, dec_text(dec_round(net ? net : check->zero, check->decimals)));
+		saga_jsonb_push_string(state, WJB_ELEM, dec_text(dec_round(net ? net : check->zero, check->decimals)));
 	}
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 
-	push_text(state, WJB_KEY, "vat_breakdown");
+	saga_jsonb_push_key(state, "vat_breakdown");
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (i = 0; i < check->ngroups; i++)
 	{
 		const SagaVatGroup *group = check->groups[i];
 
 		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		push_member(state, "category", saga_vat_code(group->category));
+		saga_doc_push_string(state, "category", saga_vat_code(group->category));
 		if (group->rate)
-			push_member(state, "rate", dec_text(dec_trim(group->rate)));
+			saga_doc_push_string(state, "rate", dec_text(dec_trim(group->rate)));
 		push_amount(state, check, "taxable_amount", group->base);
 		push_amount(state, check, "tax_amount", group->tax);
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
@@ -159,10 +140,10 @@ push_findings(JsonbParseState **state, const SagaReport *report)
 		const SagaFinding *finding = &report->findings[i];
 
 		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		push_member(state, "rule", finding->rule);
-		push_member(state, "level", saga_report_level_name(finding->level));
-		push_member(state, "location", finding->location);
-		push_member(state, "message", finding->message);
+		saga_doc_push_string(state, "rule", finding->rule);
+		saga_doc_push_string(state, "level", saga_report_level_name(finding->level));
+		saga_doc_push_string(state, "location", finding->location);
+		saga_doc_push_string(state, "message", finding->message);
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	}
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
@@ -198,24 +179,24 @@ saga_invoice_check(PG_FUNCTION_ARGS)
 	computed = run_check(&check, &report, PG_GETARG_DATUM(0), CHECK_ROWS_PER_RULE);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, WJB_KEY, "rules");
+	saga_jsonb_push_key(&state, "rules");
 	push_findings(&state, &report);
 
-	push_text(&state, WJB_KEY, "fatal");
+	saga_jsonb_push_key(&state, "fatal");
 	jbv.type = jbvBool;
 	jbv.val.boolean = report.fatal;
 	pushJsonbValue(&state, WJB_VALUE, &jbv);
 
-	push_text(&state, WJB_KEY, "warnings");
+	saga_jsonb_push_key(&state, "warnings");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (i = 0; i < report.nrules; i++)
 	{
 		if (report.rules[i].level == SAGA_WARNING)
-			push_text(&state, WJB_ELEM, report.rules[i].rule);
+			saga_jsonb_push_string(&state, WJB_ELEM, report.rules[i].rule);
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 
-	push_text(&state, WJB_KEY, "totals");
+	saga_jsonb_push_key(&state, "totals");
 	if (computed && !report.fatal)
 		push_result(&state, &check);
 	else

@@ -550,7 +550,7 @@ tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid sai
 	if (said == SAGA_SAID_DONE && output != NULL)
 		saga_doc_push_jsonb(&state, "output", output);
 	else if (said == SAGA_SAID_DONE)
-		saga_doc_push_null(&state, "output");
+		saga_doc_push_string(&state, "output", NULL);
 	else
 	{
 		bool		unknown = said == SAGA_SAID_UNKNOWN;

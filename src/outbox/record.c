@@ -246,7 +246,7 @@ send_event(const Recording *recording, bool success)
 	saga_doc_push_int(&state, "task", delivery->task_id);
 	if (success)
 	{
-		saga_doc_push_key(&state, "output");
+		saga_jsonb_push_key(&state, "output");
 		(void) saga_push_output(&state, &recording->sending->exchange, &delivery->part);
 	}
 	else

@@ -247,7 +247,7 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 	}
 	state->bytes += strlen(name) + strlen(type) + strlen(text);
 	state->nattributes++;
-	saga_doc_push_key(&state->parse, name);
+	saga_jsonb_push_key(&state->parse, name);
 	pushJsonbValue(&state->parse, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state->parse, "DataType", type);
 	saga_doc_push_string(&state->parse, binary ? "BinaryValue" : "StringValue", text);
@@ -268,7 +268,7 @@ add_attributes(TopicState *state, const SagaOutboxEntry *entry, JsonbValue *attr
 
 	if (attributes == NULL || attributes->type == jbvNull)
 		return true;
-	saga_doc_push_key(&state->parse, "MessageAttributes");
+	saga_jsonb_push_key(&state->parse, "MessageAttributes");
 	pushJsonbValue(&state->parse, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_each(attributes->val.binary.data, add_attribute, state);
 	pushJsonbValue(&state->parse, WJB_END_OBJECT, NULL);

@@ -9,6 +9,7 @@
 #include "queue/queue_private.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "value/doc.h"
 
 #define MAX_NAME_LENGTH 200
 
@@ -137,20 +138,6 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 	saga_note_given(queue, owner);
 }
 
-static void
-push_member(JsonbParseState **state, const char *key, const char *value)
-{
-	JsonbValue	v;
-
-	v.type = jbvString;
-	v.val.string.val = unconstify(char *, key);
-	v.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &v);
-	v.val.string.val = unconstify(char *, value);
-	v.val.string.len = strlen(value);
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
 static char *
 interval_text(FunctionCallInfo fcinfo, int arg)
 {
@@ -202,8 +189,8 @@ saga_create_queue(PG_FUNCTION_ARGS)
 				 errhint("0 is no limit.")));
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_member(&state, "visibility_timeout", interval_text(fcinfo, 1));
-	push_member(&state, "max_receives", psprintf("%d", PG_GETARG_INT32(2)));
+	saga_doc_push_string(&state, "visibility_timeout", interval_text(fcinfo, 1));
+	saga_doc_push_string(&state, "max_receives", psprintf("%d", PG_GETARG_INT32(2)));
 	if (!PG_ARGISNULL(3))
 	{
 		char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(3));
@@ -212,7 +199,7 @@ saga_create_queue(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("queue \"%s\" cannot be its own dead-letter queue", name)));
-		push_member(&state, "dead_letter_queue_id", dead_letter_queue_id(target));
+		saga_doc_push_string(&state, "dead_letter_queue_id", dead_letter_queue_id(target));
 	}
 	settings = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 

@@ -142,7 +142,7 @@ envelope(const SagaSource *source, const Incoming *in, const char *text)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "body", text);
 	push_origin(&state, source, in);
-	saga_doc_push_key(&state, "attributes");
+	saga_jsonb_push_key(&state, "attributes");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_attributes(&state, in->message);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);

@@ -173,28 +173,67 @@ saga_doc_json(const JsonbValue *value)
 	return out.data;
 }
 
+/* Adds a whole jsonb, scalar or not, as one value or element. */
 void
-saga_doc_push_key(JsonbParseState **state, const char *name)
+saga_jsonb_push(JsonbParseState **state, JsonbIteratorToken token, Jsonb *value)
 {
-	JsonbValue	key;
+	JsonbValue	v;
 
-	key.type = jbvString;
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	pushJsonbValue(state, WJB_KEY, &key);
+	if (!JsonbExtractScalar(&value->root, &v))
+	{
+		v.type = jbvBinary;
+		v.val.binary.data = &value->root;
+		v.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	}
+	pushJsonbValue(state, token, &v);
+}
+
+void
+saga_jsonb_push_key(JsonbParseState **state, const char *name)
+{
+	saga_jsonb_push_string(state, WJB_KEY, name);
+}
+
+void
+saga_jsonb_push_string(JsonbParseState **state, JsonbIteratorToken token, const char *value)
+{
+	JsonbValue	v;
+
+	if (value == NULL)
+		v.type = jbvNull;
+	else
+	{
+		v.type = jbvString;
+		v.val.string.val = unconstify(char *, value);
+		v.val.string.len = strlen(value);
+	}
+	pushJsonbValue(state, token, &v);
+}
+
+void
+saga_jsonb_push_int64(JsonbParseState **state, JsonbIteratorToken token, int64 value)
+{
+	JsonbValue	v;
+
+	v.type = jbvNumeric;
+	v.val.numeric = int64_to_numeric(value);
+	pushJsonbValue(state, token, &v);
 }
 
 void
 saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue *value)
 {
-	saga_doc_push_key(state, name);
+	saga_jsonb_push_key(state, name);
 	pushJsonbValue(state, WJB_VALUE, unconstify(JsonbValue *, value));
 }
 
-/*
- * The text is not copied and need not be terminated; it must last until the
- * document is made.
- */
+void
+saga_doc_push_string(JsonbParseState **state, const char *name, const char *text)
+{
+	saga_jsonb_push_key(state, name);
+	saga_jsonb_push_string(state, WJB_VALUE, text);
+}
+
 void
 saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len)
 {
@@ -204,15 +243,6 @@ saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, 
 	value.val.string.val = unconstify(char *, text);
 	value.val.string.len = len;
 	saga_doc_push_value(state, name, &value);
-}
-
-void
-saga_doc_push_string(JsonbParseState **state, const char *name, const char *text)
-{
-	if (text == NULL)
-		saga_doc_push_null(state, name);
-	else
-		saga_doc_push_text(state, name, text, strlen(text));
 }
 
 void
@@ -226,37 +256,17 @@ saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean)
 }
 
 void
-saga_doc_push_null(JsonbParseState **state, const char *name)
-{
-	JsonbValue	value;
-
-	value.type = jbvNull;
-	saga_doc_push_value(state, name, &value);
-}
-
-void
 saga_doc_push_int(JsonbParseState **state, const char *name, int64 number)
 {
-	JsonbValue	value;
-
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(number);
-	saga_doc_push_value(state, name, &value);
+	saga_jsonb_push_key(state, name);
+	saga_jsonb_push_int64(state, WJB_VALUE, number);
 }
 
-/* A scalar document is an array of one inside; its element is what is meant. */
 void
 saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb *doc)
 {
-	JsonbValue	value;
-
-	if (!JsonbExtractScalar(&doc->root, &value))
-	{
-		value.type = jbvBinary;
-		value.val.binary.data = &doc->root;
-		value.val.binary.len = VARSIZE(doc) - VARHDRSZ;
-	}
-	saga_doc_push_value(state, name, &value);
+	saga_jsonb_push_key(state, name);
+	saga_jsonb_push(state, WJB_VALUE, doc);
 }
 
 /*

@@ -37,14 +37,22 @@ extern bool saga_doc_can_be_written(const JsonbValue *value);
 extern char *saga_doc_json(const JsonbValue *value);
 extern void saga_doc_append_json(StringInfo out, const JsonbValue *value);
 
-/* Building: the caller pushes WJB_BEGIN_OBJECT and WJB_END_OBJECT. */
+/*
+ * Building, whose begin and end the caller pushes.  The token says what it is:
+ * WJB_VALUE after a key, or WJB_ELEM.  A text that is NULL is a JSON null, and
+ * stays the caller's until the document is made; a whole jsonb may be a scalar.
+ */
+extern void saga_jsonb_push_key(JsonbParseState **state, const char *name);
+extern void saga_jsonb_push(JsonbParseState **state, JsonbIteratorToken token, Jsonb *value);
+extern void saga_jsonb_push_string(JsonbParseState **state, JsonbIteratorToken token, const char *value);
+extern void saga_jsonb_push_int64(JsonbParseState **state, JsonbIteratorToken token, int64 value);
+
+/* The same of members: key and value. */
 extern void saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue *value);
-extern void saga_doc_push_string(JsonbParseState **state, const char *name, const char *text);	/* NULL: null */
+extern void saga_doc_push_string(JsonbParseState **state, const char *name, const char *text);
 extern void saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len);
-extern void saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean);
-extern void saga_doc_push_null(JsonbParseState **state, const char *name);
 extern void saga_doc_push_int(JsonbParseState **state, const char *name, int64 number);
-extern void saga_doc_push_key(JsonbParseState **state, const char *name);
+extern void saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean);
 extern void saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb *doc);
 
 /* All members of an object, in jsonb's order. */
