@@ -167,7 +167,7 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
-		AND @extschema@.invoice_standing(execution, '{}', false) IS NULL
+		AND @extschema@.invoice_standing(execution, '{}'::uuid[], false) IS NULL
 $$;
 
 COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
@@ -961,7 +961,7 @@ BEGIN
 	END IF;
 	-- what it has left stands until it is taken up, whatever becomes of this attempt
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1,
-			left_by = CASE WHEN @extschema@.invoice_standing(dead_execution, '{}', true) IS NULL THEN s.left_by ELSE s.left_by || dead_execution END
+			left_by = CASE WHEN @extschema@.invoice_standing(dead_execution, '{}'::uuid[], true) IS NULL THEN s.left_by ELSE s.left_by || dead_execution END
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
 	-- another one that looks alike may have been approved since

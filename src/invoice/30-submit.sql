@@ -107,7 +107,7 @@ AS $$
 	SELECT EXISTS (SELECT FROM saga.all_executions e
 				   WHERE e.workflow_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t))
 					AND e.execution_id = execution AND e.status IN ('FAILED', 'TIMED_OUT', 'ABORTED'))
-		AND @extschema@.invoice_standing(execution, '{}', false) IS NULL
+		AND @extschema@.invoice_standing(execution, '{}'::uuid[], false) IS NULL
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_is_dead(uuid) IS 'whether an execution of an invoice has ended without success, and nothing that it did may stand';
 

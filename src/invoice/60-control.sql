@@ -176,7 +176,7 @@ BEGIN
 	END IF;
 	-- what it has left stands until it is taken up, whatever becomes of this attempt
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1,
-			left_by = CASE WHEN @extschema@.invoice_standing(dead_execution, '{}', true) IS NULL THEN s.left_by ELSE s.left_by || dead_execution END
+			left_by = CASE WHEN @extschema@.invoice_standing(dead_execution, '{}'::uuid[], true) IS NULL THEN s.left_by ELSE s.left_by || dead_execution END
 		WHERE s.tracking_id = submission.tracking_id
 		RETURNING s.* INTO submission;
 	-- another one that looks alike may have been approved since
