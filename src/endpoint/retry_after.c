@@ -38,7 +38,7 @@ header_retry_after_ms(const char *text)
 	 * number of seconds
 	 */
 	seconds = strtod(text, &end);
-	if (end != text && *end == '\0' && strspn(text, "0123456789.-+ ") == strlen(text))
+	if (end != text && *end == '\0' && strspn(text, "0123456789.eE-+ ") == strlen(text))
 		return seconds < 0 ? -1 : (int64) (Min(seconds, SAGA_MAX_RETRY_AFTER_S) * 1000);
 	when = curl_getdate(text, NULL);
 	if (when == (time_t) -1)

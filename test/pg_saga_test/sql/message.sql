@@ -25,7 +25,7 @@ SELECT class, cause FROM message(pg_temp.with(), '{}', '[{"status": 302, "header
 SELECT * FROM pg_temp.life('{"max_attempts": 9}', '{}', (SELECT jsonb_agg('{"status": 500}'::jsonb) FROM generate_series(1, 9)));
 -- What the server asks for, as far as the settings let it.
 SELECT header, (SELECT delay FROM message(pg_temp.with(), '{}', jsonb_build_array(jsonb_build_object('status', 429, 'header', header)))) AS delay
-FROM unnest('{Retry-After: 30,Retry-After: 1.5,Retry-After: 0,Retry-After: -5,Retry-After: soon,"Retry-After: Thu, 01 Jan 1970 00:00:00 GMT",Retry-After: 1e99,Retry-After: 1e999,Retry-After: 999999999999}'::text[]) AS header;
+FROM unnest('{Retry-After: 30,Retry-After: 1.5,Retry-After: 0,Retry-After: -5,Retry-After: soon,"Retry-After: Thu, 01 Jan 1970 00:00:00 GMT",Retry-After: 1e99,Retry-After: 1e999,Retry-After: 999999999999,Retry-After: nan,Retry-After: 0x1F}'::text[]) AS header;
 SELECT delay FROM message(pg_temp.with('{"retry_after": {"header": "X-Wait", "max_s": 20}}'), '{}', '[{"status": 429, "header": "X-Wait: 30"}]');
 SELECT delay FROM message(pg_temp.with('{"retry_after": {"body_regex": "again in ([0-9]+) s"}}'), '{}', '[{"status": 429, "body": "Try again in 55 seconds"}]');
 SELECT delay FROM message(pg_temp.with('{"retry_after": {"default_s": 40}}'), '{}', '[{"status": 429}]');
