@@ -65,7 +65,7 @@ SELECT count(*) FROM saga.outbox o WHERE state IN ('delivered', 'failed') AND at
 SQL
 cmp_ok($lost, '>', 0, 'some requests were in flight when their publisher was killed');
 cmp_ok(scalar(grep { $_->{replay} } @{ $audit->{requests} }), '>', 0, 'and some of those that were made again had taken effect');
-is($road->sql(q{SELECT count(*) FROM saga.dead_letters WHERE reason LIKE 'Saga.%'}), '0', 'nobody was blamed');
+is($road->sql(q{SELECT string_agg(concat_ws(' ', kind, reason, left(cause, 300)), '; ') FROM saga.dead_letters WHERE reason LIKE 'Saga.%'}), '', 'nobody was blamed');
 
 $node->stop;
 done_testing();
