@@ -211,7 +211,7 @@ receive_failed(SagaReceiver *receiver, SagaIntake *intake, const char *error, bo
 		intake->failures++;
 		return;
 	}
-	intake->receive_at = saga_source_after_ms(saga_backoff_jittered(intake->failures++, BACKOFF_MIN_MS, BACKOFF_MAX_MS));
+	intake->receive_at = saga_source_after_ms(saga_backoff_jittered(BACKOFF_MIN_MS, intake->failures++, BACKOFF_MAX_MS));
 	/* a look reads its secret again, which may be another one */
 	if (intake->source->endpoint.secrets != NIL)
 		intake->looked = false;
@@ -290,7 +290,7 @@ saga_intake_came(SagaIntake *intake, bool anything_new)
 	if (anything_new)
 		intake->stale = 0;
 	else if (intake->receive_at <= saga_monotonic_now())
-		intake->receive_at = saga_source_after_ms(saga_backoff_jittered(intake->stale++, STALE_MIN_MS, STALE_MAX_MS));
+		intake->receive_at = saga_source_after_ms(saga_backoff_jittered(STALE_MIN_MS, intake->stale++, STALE_MAX_MS));
 }
 
 bool

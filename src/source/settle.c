@@ -75,7 +75,7 @@ saga_receiver_settled(SagaReceiver *receiver, SagaSourceRequest *request, const 
 		if (++request->tries < SETTLE_TRIES && !request->intake->stopped)
 		{
 			request->nreceipts = left;
-			request->start_at = saga_source_after_ms(saga_backoff_jittered(request->tries - 1, SETTLE_BACKOFF_MS,
+			request->start_at = saga_source_after_ms(saga_backoff_jittered(SETTLE_BACKOFF_MS, request->tries - 1,
 																		   SETTLE_BACKOFF_MAX_MS));
 			dlist_push_tail(&request->owner->pending, &request->node);
 			request->owner->npending++;
@@ -249,7 +249,7 @@ saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 	MemoryContextSwitchTo(receiver->work);
 	messages = gather(intake, intake->accept_tries < ACCEPT_WHOLE_TRIES ? ACCEPT_MESSAGES : 1, &n);
 	receiver->current = intake;
-	intake->accept_at = saga_source_after_ms(saga_backoff_jittered(intake->accept_tries++, ACCEPT_BACKOFF_MS,
+	intake->accept_at = saga_source_after_ms(saga_backoff_jittered(ACCEPT_BACKOFF_MS, intake->accept_tries++,
 																   ACCEPT_BACKOFF_MAX_MS));
 	saga_receiver_begin(receiver);
 	done = accept_messages(receiver, intake, messages, n, &accepted, &gone);
