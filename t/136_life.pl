@@ -7,6 +7,7 @@ use warnings;
 use File::Temp;
 use IO::Select;
 use IO::Socket::INET;
+use IPC::Run ();
 use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Utils;
@@ -308,12 +309,23 @@ idle_and_busy('d', 'the session of the command is ended', sub {
 	ends('d', 'a publisher that went late', $in_flight);
 }
 
+# A client that connects to a database that somebody is changing; it waits for him.
+sub comes
+{
+	my ($db) = @_;
+	my ($out, $err) = ('', '');
+	my $client = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($db), '-c', 'SELECT 1' ], '>', \$out, '2>', \$err);
+
+	poll_until($node, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'object' AND classid = 'pg_database'::regclass");
+	return $client;
+}
+
 idle_and_busy('d', 'ALTER DATABASE RENAME, rolled back', sub {
 	my $session = $node->background_psql('postgres');
 	$session->query_safe('BEGIN; ALTER DATABASE d RENAME TO d2');
-	# whoever comes meanwhile waits
-	sql('SELECT pg_sleep(0.3)');
+	my $comer = comes('d');
 	$session->query_safe('ROLLBACK');
+	ok($comer->finish, 'whoever came meanwhile has waited, and is let in');
 	$session->quit;
 	return;
 });
@@ -328,8 +340,9 @@ idle_and_busy('d', 'ALTER DATABASE RENAME, commits later', sub {
 	my ($old, $new) = $how eq 'idle' ? ('d', 'd2') : ('d2', 'd');
 	my $session = $node->background_psql('postgres');
 	$session->query_safe("BEGIN; ALTER DATABASE $old RENAME TO $new");
-	sql('SELECT pg_sleep(0.3)');
+	my $comer = comes($old);
 	$session->query_safe('COMMIT');
+	ok(!$comer->finish, 'whoever came meanwhile finds no such database');
 	$session->quit;
 	return $new;
 });
