@@ -526,19 +526,19 @@ saga_query_params(SagaStatement *stmt, const SagaParam *params)
 /* ---------- a query of a user's ---------- */
 
 /* A receiver of the server's executor that hands values on. */
-typedef struct RowReceiver
+typedef struct StreamReceiver
 {
 	DestReceiver pub;
 	void		(*row) (Jsonb *value, int64 index, void *arg);
 	void	   *arg;
 	int64		index;
 	int64		max;
-} RowReceiver;
+} StreamReceiver;
 
 static bool
-receive_row(TupleTableSlot *slot, DestReceiver *self)
+stream_row(TupleTableSlot *slot, DestReceiver *self)
 {
-	RowReceiver *receiver = (RowReceiver *) self;
+	StreamReceiver *receiver = (StreamReceiver *) self;
 	bool		isnull;
 	Datum		value = slot_getattr(slot, 1, &isnull);
 
@@ -549,23 +549,23 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 }
 
 static void
-receive_startup(DestReceiver *self, int operation, TupleDesc desc)
+stream_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
 	if (desc->natts != 1 || TupleDescAttr(desc, 0)->atttypid != JSONBOID)
 		elog(ERROR, "query does not return one jsonb");
 }
 
 static void
-receive_nothing(DestReceiver *self)
+stream_nothing(DestReceiver *self)
 {
 }
 
 void
 saga_stream(const char *sql, Jsonb *arg, int64 max, void (*row) (Jsonb *value, int64 index, void *arg), void *row_arg)
 {
-	RowReceiver receiver = {
-		.pub = {.receiveSlot = receive_row, .rStartup = receive_startup, .rShutdown = receive_nothing,
-		.rDestroy = receive_nothing, .mydest = DestNone},
+	StreamReceiver receiver = {
+		.pub = {.receiveSlot = stream_row, .rStartup = stream_startup, .rShutdown = stream_nothing,
+		.rDestroy = stream_nothing, .mydest = DestNone},
 		.row = row, .arg = row_arg, .max = max
 	};
 	SPIExecuteOptions options = {.read_only = false, .dest = &receiver.pub};
