@@ -216,6 +216,14 @@ typedef struct SagaShared
 	int			max_queues;
 	int			max_procs;
 	int			max_background; /* the first of procs: no session takes one of these */
+
+	/*
+	 * Under lock.  Behind those are the sessions': there is none in use from
+	 * end_procs on, so that nobody has to look at places that are free, and
+	 * none is free before first_free.
+	 */
+	int			end_procs;
+	int			first_free;
 	int			max_databases;
 	/* arrays behind the struct, sizes from POSTMASTER settings */
 	SagaDatabaseSlot *databases;
@@ -241,7 +249,6 @@ extern SagaShared *saga_shared; /* pointer into shared memory; NULL: not preload
 extern int	saga_max_queues;	/* GUC pg_saga.max_queues */
 extern int	saga_max_databases; /* GUC pg_saga.max_databases */
 extern int	saga_max_processes; /* GUC pg_saga.max_processes */
-extern int	saga_max_receivers; /* GUC pg_saga.max_receivers */
 
 extern void saga_shmem_request(void);	/* from the request hook (15+) or _PG_init (14) */
 extern void saga_shmem_startup(void);	/* from shmem_startup_hook */
@@ -295,7 +302,8 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
 /*
  * This process's own slot; released in before_shmem_exit.  Background
  * processes have slots of their own, as many as there can be of them; sessions
- * that wait in saga.receive have others.  Who gets none (NULL) is not woken.
+ * in saga.receive and saga.drain have others, as many as there can be sessions.
+ * NULL: there is no shared memory.
  *
  * A process that wants to sleep:
  *		saga_proc_prepare_sleep();

@@ -467,9 +467,9 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 	*copies = NULL;
 	if (saga_shared == NULL)
 		return 0;
-	*copies = palloc(mul_size(saga_shared->max_procs, sizeof(SagaProcCopy)));
+	*copies = palloc(mul_size(saga_shared->max_background, sizeof(SagaProcCopy)));
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 	{
 		SagaProcSlot *slot = &saga_shared->procs[i];
 		SagaProcCopy *copy = &(*copies)[n];
@@ -504,7 +504,7 @@ saga_proc_count(int types, Oid dboid)
 	if (saga_shared == NULL)
 		return 0;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 		if (slot_matches(&saga_shared->procs[i], types, dboid))
 			n++;
 	LWLockRelease(saga_shared->lock);
@@ -517,7 +517,7 @@ saga_proc_ask_leave(int types, Oid dboid)
 	if (saga_shared == NULL)
 		return;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 	{
 		SagaProcSlot *slot = &saga_shared->procs[i];
 
@@ -533,7 +533,7 @@ void
 saga_proc_ask_leave_pid(int pid)
 {
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 	{
 		SagaProcSlot *slot = &saga_shared->procs[i];
 		uint32		stays = 0;
@@ -566,7 +566,7 @@ void
 saga_proc_terminate(int types, Oid dboid)
 {
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 		if (slot_matches(&saga_shared->procs[i], types, dboid))
 			(void) kill(saga_shared->procs[i].pid, SIGTERM);
 	LWLockRelease(saga_shared->lock);

@@ -160,7 +160,7 @@ typedef struct SagaProcCopy
 	int64		errors;
 } SagaProcCopy;
 
-/* Copies of the slots of these types; dboid InvalidOid: any. Returns their number. */
+/* Copies of the slots of these types of background processes; dboid InvalidOid: any. Returns their number. */
 extern int	saga_proc_list(int types, Oid dboid, SagaProcCopy **copies);
 extern int	saga_proc_count(int types, Oid dboid);
 extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */
