@@ -611,7 +611,7 @@ CREATE VIEW saga.workers AS SELECT * FROM saga.worker_status();
 COMMENT ON FUNCTION saga.worker_status() IS 'rows of saga.workers';
 COMMENT ON VIEW saga.workers IS
 'the processes of pg_saga, and the owners whose executions cannot run, with the reason.
-busy_since: of a worker, when its batch began; overstays: it has been in it for longer than a batch takes, so it is in a long step';
+busy_since: when a worker began its batch, another one its turn; null: it waits. overstays: of a worker, it has been in it for longer than a batch takes, so it is in a long step';
 
 -- ---------- doctor ----------
 CREATE VIEW saga.doctor_objects WITH (security_barrier) AS

@@ -172,7 +172,7 @@ saga_proc_detach(void)
 		hand_on(&left);
 }
 
-/* ---------- what a worker is busy with ---------- */
+/* ---------- what a process is busy with ---------- */
 
 /* A batch takes pg_saga.batch_time, and as long as its last execution and its commit take. */
 #define OVERSTAY_BATCHES	2

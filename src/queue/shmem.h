@@ -129,8 +129,9 @@ typedef struct SagaProcSlot
 	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...); 2: there are to be fewer, which has time */
 
 	/*
-	 * A worker's batch and step, written by the worker alone.  Times are
-	 * those of saga_monotonic_us; 0: it is in none.
+	 * What it does since when without having looked for anything else: a
+	 * worker its batch, any other its turn; and a worker's step.  Written by
+	 * the process alone.  Times are those of saga_monotonic_us; 0: it waits.
 	 */
 	pg_atomic_uint64 busy_since;
 	pg_atomic_uint64 step_since;
@@ -315,7 +316,7 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
  * barrier between the two, so at least one of them sees the other.
  */
 
-/* Around a worker's batch, and around each step in it.  Never raise; the end may come twice. */
+/* Around a worker's batch or another one's turn, and around each step of a worker.  Never raise; the end may come twice. */
 extern void saga_proc_busy_begin(void);
 extern void saga_proc_busy_end(void);
 extern void saga_proc_step_begin(void);
@@ -338,6 +339,7 @@ extern bool saga_proc_is_stopped(bool *ours);
 /*
  * A worker that has been in one batch for longer than a batch takes is in a
  * long step: who waits for it cannot know for how long, so it counts as absent.
+ * So does a publisher in a turn of that length, when somebody is to be woken.
  */
 extern bool saga_busy_overstays(uint64 busy_us);
 extern long saga_overstay_ms(void);

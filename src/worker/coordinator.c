@@ -407,7 +407,9 @@ loop(void)
 				proc_exit(0);
 			MemoryContextReset(context);
 			MemoryContextSwitchTo(context);
+			saga_proc_busy_begin();
 			timeout = turn(context);
+			saga_proc_busy_end();
 			failures = 0;
 		}
 		PG_CATCH();

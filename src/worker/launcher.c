@@ -369,11 +369,13 @@ saga_launcher_main(Datum arg)
 
 		ResetLatch(MyLatch);
 		(void) saga_proc_interrupts();
+		saga_proc_busy_begin();
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
 		scan_databases();
 		MemoryContextSwitchTo(TopMemoryContext);	/* handles stay */
 		timeout = serve_databases();
+		saga_proc_busy_end();
 		saga_proc_wait(timeout);
 	}
 }

@@ -416,6 +416,7 @@ saga_proc_recover(MemoryContext context)
 	FlushErrorState();
 	QueryCancelPending = false;
 	RESUME_INTERRUPTS();
+	saga_proc_busy_end();
 	if (saga_my_proc != NULL)
 		pg_atomic_fetch_add_u64(&saga_my_proc->errors, 1);
 	pgstat_report_activity(STATE_IDLE, NULL);

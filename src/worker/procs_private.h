@@ -148,8 +148,8 @@ typedef struct SagaProcCopy
 	TimestampTz last_active;
 	bool		idle;
 	bool		leaving;
-	int64		busy_us;		/* a worker's, in its batch; -1: in none */
-	bool		overstays;		/* ... longer than a batch takes */
+	int64		busy_us;		/* in its batch or turn; -1: in none */
+	bool		overstays;		/* a worker's, longer than a batch takes */
 	uint32		step;
 	int64		step_us;		/* in this step; -1: in none */
 	uint64		cancel;			/* SagaProcSlot's */

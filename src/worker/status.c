@@ -100,9 +100,8 @@ put_processes(Reader *reader)
 		nulls[10] = reason == NULL;
 		if (reason != NULL)
 			values[10] = CStringGetTextDatum(reason);
-		/* only workers have batches */
 		values[11] = TimestampTzGetDatum(now - copy->busy_us);
-		nulls[11] = copy->type != SAGA_PROC_WORKER || copy->busy_us < 0;
+		nulls[11] = copy->busy_us < 0;
 		values[12] = BoolGetDatum(copy->overstays);
 		nulls[12] = copy->type != SAGA_PROC_WORKER;
 		tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
