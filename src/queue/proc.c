@@ -93,6 +93,7 @@ saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 		pg_atomic_write_u32(&proc->stop, 0);
 		stop_seen = 0;
 		pg_atomic_write_u32(&proc->watching, 0);
+		pg_atomic_write_u32(&proc->missing, 0);
 		pg_atomic_write_u64(&proc->batches, 0);
 		pg_atomic_write_u64(&proc->done, 0);
 		pg_atomic_write_u64(&proc->errors, 0);
@@ -208,6 +209,17 @@ saga_proc_step_end(void)
 {
 	if (saga_my_proc != NULL)
 		pg_atomic_write_u64(&saga_my_proc->step_since, 0);
+}
+
+/* The time is out before what it is of. */
+void
+saga_proc_set_missing(uint32 missing)
+{
+	if (saga_my_proc == NULL || pg_atomic_read_u32(&saga_my_proc->missing) == missing)
+		return;
+	pg_atomic_write_u64(&saga_my_proc->missing_since, (uint64) GetCurrentTimestamp());
+	pg_write_barrier();
+	pg_atomic_write_u32(&saga_my_proc->missing, missing);
 }
 
 /* ---------- the execution that a process runs ---------- */

@@ -143,6 +143,8 @@ init_shared(SagaShared *shared)
 		pg_atomic_init_u32(&proc->stop, 0);
 		pg_atomic_init_u64(&proc->stopped_at, 0);
 		pg_atomic_init_u32(&proc->watching, 0);
+		pg_atomic_init_u32(&proc->missing, 0);
+		pg_atomic_init_u64(&proc->missing_since, 0);
 		pg_atomic_init_u64(&proc->batches, 0);
 		pg_atomic_init_u64(&proc->done, 0);
 		pg_atomic_init_u64(&proc->errors, 0);

@@ -113,6 +113,17 @@ typedef enum SagaProcType
 	SAGA_PROC_DRAIN				/* a session in saga.drain() */
 } SagaProcType;
 
+/* Why a process is missing that there is something to do for; several types of them in one number. */
+typedef enum SagaMissing
+{
+	SAGA_MISSING_NONE = 0,
+	SAGA_MISSING_PLACE,			/* the server has no room for another one */
+	SAGA_MISSING_SETTING		/* there are to be none */
+}			SagaMissing;
+
+#define SAGA_MISSING(type, why)		((uint32) (why) << (4 * (type)))
+#define SAGA_MISSING_OF(all, type)	((SagaMissing) ((all) >> (4 * (type)) & 0xF))
+
 typedef struct SagaProcSlot
 {
 	/* under SagaShared.lock exclusive */
@@ -163,6 +174,14 @@ typedef struct SagaProcSlot
 	 * were busy, and the coordinator will look whether they still are.
 	 */
 	pg_atomic_uint32 watching;
+
+	/*
+	 * Of a coordinator and the launcher: which of the processes that it
+	 * starts are missing, each type with a SagaMissing, and since when
+	 * (TimestampTz) it is so.
+	 */
+	pg_atomic_uint32 missing;
+	pg_atomic_uint64 missing_since;
 
 	/* statistics, written by the process alone */
 	pg_atomic_uint64 batches;
@@ -321,6 +340,9 @@ extern void saga_proc_busy_begin(void);
 extern void saga_proc_busy_end(void);
 extern void saga_proc_step_begin(void);
 extern void saga_proc_step_end(void);
+
+/* What this process, who starts others, lacks: SAGA_MISSING of each type. */
+extern void saga_proc_set_missing(uint32 missing);
 
 /* Around a run: whose it is.  Whoever runs this one now is to end it; false: nobody does. */
 extern void saga_proc_run_begin(const pg_uuid_t *execution_id);

@@ -426,6 +426,13 @@ loop(void)
 	}
 }
 
+/* What waits for a worker is for the next one to say, where there is one. */
+static void
+forget_notes(int code, Datum arg)
+{
+	saga_note_keep(MyDatabaseId, NIL);
+}
+
 /*
  * Leaves at once when another one serves the database or when it has no
  * extension; the launcher is told what was found, and starts none again
@@ -467,5 +474,6 @@ saga_coordinator_main(Datum arg)
 		proc_exit(0);
 	}
 	tell_launcher(&args, SAGA_PROBE_FOUND);
+	before_shmem_exit(forget_notes, (Datum) 0);
 	loop();
 }

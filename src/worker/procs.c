@@ -491,6 +491,9 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 		copy->batches = (int64) pg_atomic_read_u64(&slot->batches);
 		copy->done = (int64) pg_atomic_read_u64(&slot->done);
 		copy->errors = (int64) pg_atomic_read_u64(&slot->errors);
+		copy->missing = pg_atomic_read_u32(&slot->missing);
+		pg_read_barrier();
+		copy->missing_since = (TimestampTz) pg_atomic_read_u64(&slot->missing_since);
 		n++;
 	}
 	LWLockRelease(saga_shared->lock);

@@ -158,6 +158,8 @@ typedef struct SagaProcCopy
 	int64		batches;
 	int64		done;
 	int64		errors;
+	uint32		missing;		/* SagaProcSlot's */
+	TimestampTz missing_since;
 } SagaProcCopy;
 
 /* Copies of the slots of these types of background processes; dboid InvalidOid: any. Returns their number. */
