@@ -451,6 +451,7 @@ wake_background(const SagaQueueKey *key)
 	SagaProcSlot *launcher = NULL;
 	bool		served = false;
 	bool		woken = false;
+	int			busy = 0;
 
 	for (int i = 0; i < saga_shared->max_background; i++)
 	{
@@ -465,6 +466,7 @@ wake_background(const SagaQueueKey *key)
 			if (pg_atomic_exchange_u32(&proc->sleeping, 0) == 0)
 			{
 				served = served || !overstays(proc);
+				busy++;
 				continue;
 			}
 			SetLatch(&proc->proc->procLatch);
@@ -472,6 +474,13 @@ wake_background(const SagaQueueKey *key)
 			break;
 		}
 	}
+
+	/*
+	 * there are to be no more publishers: the coordinator has nothing to do
+	 * for it
+	 */
+	if (key->kind == SAGA_QUEUE_DESTINATION && busy > 0 && busy >= saga_publishers)
+		served = true;
 	if (!woken && !served)
 	{
 		if (coordinator != NULL)

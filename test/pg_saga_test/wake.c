@@ -86,6 +86,7 @@ saga_test_wake(PG_FUNCTION_ARGS)
 
 	saga_max_queues = 64;
 	saga_batch_time_ms = 100;
+	saga_publishers = (int) fake_int(world, "publishers", 2);
 	saga_my_proc = NULL;
 	saga_shmem_startup();
 	procs = fake_array(world, "procs", &nprocs);

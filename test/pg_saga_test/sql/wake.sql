@@ -32,4 +32,6 @@ SELECT wake('{"kind": "d", "owner": 10, "procs": [{"type": "coordinator"}, {"typ
 -- it has been in one turn for long: it counts as absent
 SELECT wake('{"kind": "d", "owner": 10, "procs": [{"type": "coordinator"}, {"type": "publisher", "busy": 100000}]}') -> 'woken' AS woken;
 SELECT wake('{"kind": "d", "owner": 10, "procs": [{"type": "coordinator"}, {"type": "publisher", "busy": 100000}, {"type": "publisher", "busy": 5}]}') -> 'woken' AS woken;
+-- but there is to be no other
+SELECT wake('{"kind": "d", "owner": 10, "publishers": 1, "procs": [{"type": "coordinator"}, {"type": "publisher", "busy": 100000}]}') -> 'woken' AS woken;
 DROP EXTENSION pg_saga_test;
