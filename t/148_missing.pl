@@ -92,9 +92,11 @@ sql(q{SELECT saga.create_source('s', 'sqs', '{"queue_url": "https://sqs.eu-centr
 sql(q{SELECT saga.publish_to('d', '{}')});
 submit($node, 'postgres', 'wf', 2);
 shows($rows, "publisher: pg_saga.publishers is 0\nsource: pg_saga.sources is off\nworker: pg_saga.workers is 0", 'saga.workers: something waits for each of them');
+is(sql('SELECT d.state, d.reason, s.state FROM saga.destinations d, saga.sources s'), 'open|pg_saga.publishers is 0|off', 'and so do the views of what waits');
 shows($news, join("\n", map { "warning: $_, and something waits" } @off), 'the doctor says so');
 sql(q{SELECT saga.drop_source('s')});
 mend(0);
+is(sql('SELECT state, reason FROM saga.destinations'), 'open|', 'nothing is in the way');
 ends(2, 2, 'with the doctor\'s commands all is done');
 
 # ---------- a coordinator that goes takes along what it has said ----------

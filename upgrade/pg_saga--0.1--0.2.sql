@@ -213,7 +213,8 @@ SELECT d.name, d.kind, d.owner,
 	CASE WHEN d.paused THEN 'saga.pause_destination'
 		WHEN s.pause_until > now() THEN 'the server asked for a pause'
 		WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
-		WHEN s.breaker <> 'closed' THEN 'too many requests failed' END AS reason,
+		WHEN s.breaker <> 'closed' THEN 'too many requests failed'
+		WHEN current_setting('pg_saga.publishers', true) = '0' THEN 'pg_saga.publishers is 0' END AS reason,
 	d.paused, coalesce(s.breaker, 'closed') AS breaker,
 	CASE WHEN s.pause_until > now() OR s.breaker <> 'closed'
 		THEN greatest(CASE WHEN s.pause_until > now() THEN s.pause_until END, s.breaker_until) END AS hold_until,
@@ -467,7 +468,7 @@ SELECT s.name, s.kind, s.owner,
 	(SELECT CASE WHEN q.owner = s.owner THEN q.name ELSE format('%s.%I', q.owner, q.name) END
 		FROM saga.queue q WHERE q.queue_id = s.queue_id) AS queue,
 	s.settings ->> 'queue_url' AS queue_url,
-	CASE WHEN s.paused THEN 'paused' ELSE coalesce(t.state, 'starting') END AS state,
+	CASE WHEN s.paused THEN 'paused' WHEN current_setting('pg_saga.sources', true) = 'off' THEN 'off' ELSE coalesce(t.state, 'starting') END AS state,
 	t.received, t.inserted, t.duplicates, t.dead, t.last_received_at, t.last_error, t.last_error_at,
 	encode(sha256(convert_to(s.settings::text, 'UTF8')), 'hex') AS definition_hash
 FROM saga.source s LEFT JOIN saga.source_status t USING (source_id)
@@ -475,7 +476,7 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.sources IS
-'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
 ALTER TABLE saga.source DROP COLUMN queue;
 
 -- ---------- grants of objects ----------
