@@ -213,7 +213,8 @@ SELECT d.name, d.kind, d.owner,
 	CASE WHEN d.paused THEN 'saga.pause_destination'
 		WHEN s.pause_until > now() THEN 'the server asked for a pause'
 		WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
-		WHEN s.breaker <> 'closed' THEN 'too many requests failed' END AS reason,
+		WHEN s.breaker <> 'closed' THEN 'too many requests failed'
+		WHEN current_setting('pg_saga.publishers', true) = '0' THEN 'pg_saga.publishers is 0' END AS reason,
 	d.paused, coalesce(s.breaker, 'closed') AS breaker,
 	CASE WHEN s.pause_until > now() OR s.breaker <> 'closed'
 		THEN greatest(CASE WHEN s.pause_until > now() THEN s.pause_until END, s.breaker_until) END AS hold_until,
@@ -532,7 +533,7 @@ SELECT s.name, s.kind, s.owner,
 	(SELECT CASE WHEN q.owner = s.owner THEN q.name ELSE format('%s.%I', q.owner, q.name) END
 		FROM saga.queue q WHERE q.queue_id = s.queue_id) AS queue,
 	s.settings ->> 'queue_url' AS queue_url,
-	CASE WHEN s.paused THEN 'paused' ELSE coalesce(t.state, 'starting') END AS state,
+	CASE WHEN s.paused THEN 'paused' WHEN current_setting('pg_saga.sources', true) = 'off' THEN 'off' ELSE coalesce(t.state, 'starting') END AS state,
 	t.received, t.inserted, t.duplicates, t.dead, t.last_received_at, t.last_error, t.last_error_at,
 	encode(sha256(convert_to(s.settings::text, 'UTF8')), 'hex') AS definition_hash
 FROM saga.source s LEFT JOIN saga.source_status t USING (source_id)
@@ -540,7 +541,7 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.sources IS
-'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
 ALTER TABLE saga.source DROP COLUMN queue;
 
 -- ---------- grants of objects ----------
@@ -675,8 +676,8 @@ CREATE FUNCTION saga.worker_status(OUT pid integer, OUT type text, OUT database 
 CREATE VIEW saga.workers AS SELECT * FROM saga.worker_status();
 COMMENT ON FUNCTION saga.worker_status() IS 'rows of saga.workers';
 COMMENT ON VIEW saga.workers IS
-'the processes of pg_saga, and the owners whose executions cannot run, with the reason.
-busy_since: of a worker, when its batch began; overstays: it has been in it for longer than a batch takes, so it is in a long step';
+'the processes of pg_saga; and with state waiting those that cannot be started, with the reason: of an owner whose executions cannot run, or without an owner.
+busy_since: when a worker began its batch, another one its turn; null: it waits. overstays: of a worker, it has been in it for longer than a batch takes, so it is in a long step';
 
 -- ---------- doctor ----------
 CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
@@ -708,7 +709,10 @@ DECLARE
 	-- null when pg_invoice is absent
 	invoice_schema CONSTANT regnamespace := (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'pg_invoice');
 	mend_setting CONSTANT text := 'ALTER SYSTEM SET %s = %L; SELECT pg_catalog.pg_reload_conf()';
+	-- its sizes of shared memory are settings only where they have an effect; on a standby nothing runs
+	runs CONSTANT boolean := NOT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_settings s WHERE s.name = 'pg_saga.max_queues');
 	needed integer;
+	missing text[] := '{}';
 BEGIN
 	-- ---------- schemas and rights ----------
 
@@ -889,6 +893,48 @@ BEGIN
 		FROM (VALUES ('max_worker_processes', 1), ('pg_saga.max_processes', 0)) t (name, others) JOIN pg_settings s USING (name)
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
+
+	-- What is missing at this moment: who starts processes says so. Others than ours may have the server's places.
+	IF runs AND has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
+		missing := ARRAY(SELECT w.type FROM saga.worker_status() w
+			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE 'pg\_saga.%');
+		RETURN QUERY
+			WITH status AS MATERIALIZED (SELECT * FROM saga.worker_status())
+			SELECT 'missing', 'error', m.what, format('ALTER SYSTEM SET max_worker_processes = %s', s.reset_val::integer + needed)
+			FROM (
+				SELECT format('a %s cannot be started: %s (needs a restart)', CASE w.type WHEN 'source' THEN 'process for sources' ELSE w.type END, w.reason)
+				FROM status w
+				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE '%max\_worker\_processes%'
+					AND coalesce(w.database, current_database()) = current_database()
+				UNION ALL
+				-- the server did not say why
+				SELECT format('the launcher does not run, nor does anything else by itself: it ended a moment ago, or max_worker_processes = %s had no place for it (needs a restart)', s.reset_val)
+				FROM pg_settings s
+				WHERE s.name = 'max_worker_processes' AND NOT EXISTS (SELECT FROM status w WHERE w.type = 'launcher')) m (what),
+				pg_settings s
+			WHERE s.name = 'max_worker_processes'
+			ORDER BY 3;
+	END IF;
+
+	-- The owner of a database may want it so: saga.drain() and saga.publish() do the same in a session.
+	RETURN QUERY
+		SELECT 'switched_off', CASE WHEN t.type = ANY (missing) THEN 'warning' ELSE 'notice' END,
+			format('%s = %s: %s', s.name, s.reset_val, t.what) || CASE WHEN t.type = ANY (missing) THEN ', and something waits' ELSE '' END,
+			format(mend_setting, s.name, s.boot_val)
+		FROM (VALUES ('worker', 'pg_saga.workers', '0', 'no execution runs by itself'),
+				('publisher', 'pg_saga.publishers', '0', 'no message is sent by itself'),
+				('source', 'pg_saga.sources', 'off', 'no message is taken from sources')) t (type, name, off, what)
+			JOIN pg_settings s ON s.name = t.name AND s.reset_val = t.off
+		WHERE runs
+		ORDER BY 3;
+	RETURN QUERY
+		SELECT 'switched_off', 'warning',
+			format('pg_saga.databases = %s does not name this database: nothing runs here by itself', s.reset_val),
+			format(mend_setting, s.name, s.reset_val || ', ' || quote_ident(current_database()))
+		FROM pg_settings s
+		WHERE runs AND s.name = 'pg_saga.databases' AND s.reset_val <> '' AND NOT EXISTS (
+			SELECT FROM unnest(string_to_array(s.reset_val, ',')) n, btrim(n) t
+			WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END);
 
 	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
 	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
