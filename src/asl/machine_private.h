@@ -100,7 +100,30 @@ typedef struct SagaMapFields
 	SagaPathField tolerated_percentage_path;
 	char	   *label;
 	bool		distributed;	/* ProcessorConfig */
-}			SagaMapFields;
+	struct SagaReaderFields *reader;	/* what only a distributed Map has; only of a machine for tests */
+} SagaMapFields;
+
+/* ItemReader, ItemBatcher and ResultWriter of a distributed Map. */
+typedef struct SagaReaderFields
+{
+	bool		reads;
+	SagaTemplate *parameters;	/* of the reader */
+	char	   *input_type;		/* of the data; NULL: not said */
+	char	   *items_pointer;	/* a JSON pointer to the array in it; NULL: it is the array */
+	List	   *csv_headers;	/* names of the columns of a CSV file; NIL: its first line has them */
+	char		csv_delimiter;
+	int64		max_items;		/* 0: all of them */
+	SagaPathField max_items_path;
+
+	bool		batches;
+	int64		batch_items;	/* 0: no limit */
+	SagaPathField batch_items_path;
+	int64		batch_bytes;	/* 0: no limit */
+	SagaPathField batch_bytes_path;
+	SagaTemplate *batch_input;	/* goes into each batch; NULL: nothing */
+
+	bool		writes;
+} SagaReaderFields;
 
 struct SagaState
 {
@@ -179,7 +202,15 @@ struct SagaMachine
 /* machine.c: as saga_machine_compile(), for a machine that may be EXPRESS, which AWS allows no callbacks. */
 extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics);
 
+/*
+ * The same, for the test of one of its states.  The machine cannot be run: it
+ * may have what only a test knows.  "alone": the state is all there is in it,
+ * and those that it leads to are made up.
+ */
+extern SagaMachine *saga_machine_compile_test(Jsonb *definition, bool alone, List **diagnostics);
+
 /* machine_find.c */
+extern const char *saga_state_type_name(SagaStateType type);
 extern bool saga_state_type_of(const char *name, SagaStateType *type);
 extern SagaState *saga_states_find(const SagaStates *scope, const char *name);
 extern SagaState *saga_machine_find(const SagaMachine *machine, const char *name);
@@ -198,6 +229,11 @@ extern void saga_compile_map(struct SagaCheck *check, SagaState *state, const Js
 extern const char *saga_map_processor(const JsonbValue *object, JsonbValue *processor);
 extern void saga_compile_processor(struct SagaCheck *check, SagaState *state, const JsonbValue *processor,
 								   const struct SagaLocation *at);
+
+/* machine_reader.c */
+extern bool saga_is_reader_field(const SagaState *state, const char *name);
+extern void saga_compile_reader(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
+								const struct SagaLocation *at);
 
 /* machine_error.c */
 extern void saga_compile_retriers(struct SagaCheck *check, SagaState *state,

@@ -86,7 +86,7 @@ saga_check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				strcmp(name, saga_fields[i].name) == 0)
 				break;
 		}
-		if (i == lengthof(saga_fields))
+		if (i == lengthof(saga_fields) && !(check->testing && saga_is_reader_field(state, name)))
 			saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Field is not supported");
 	}
 }
@@ -406,6 +406,8 @@ saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 			break;
 		case SAGA_STATE_MAP:
 			saga_compile_map(check, state, object, at);
+			if (check->testing)
+				saga_compile_reader(check, state, object, at);
 			break;
 		case SAGA_STATE_SUCCEED:
 		case SAGA_STATE_PARALLEL:

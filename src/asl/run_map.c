@@ -45,7 +45,7 @@ saga_map_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, con
 }
 
 /* A count that is fixed or at a path.  It is left alone when there is no path. */
-static bool
+bool
 saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
 			   SagaFault *fault)
 {
@@ -67,7 +67,7 @@ saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, con
 }
 
 /* ToleratedFailurePercentage, the same way. */
-static bool
+bool
 saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->tolerated_percentage_path;
@@ -95,7 +95,7 @@ saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFa
 static bool
 saga_map_tolerance(SagaRun *run, SagaThread *thread, int size, int *tolerated, SagaFault *fault)
 {
-	const		SagaMapFields *fields = thread->state->map;
+	const SagaMapFields *fields = thread->state->map;
 	int64		count = fields->tolerated_count;
 	double		percentage = fields->tolerated_percentage;
 
@@ -111,7 +111,7 @@ saga_map_tolerance(SagaRun *run, SagaThread *thread, int size, int *tolerated, S
 }
 
 /* ItemsPath; NULL and a fault unless an array is there. */
-static Jsonb *
+Jsonb *
 saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->items_path;
@@ -216,7 +216,7 @@ saga_map_go_on(SagaRun *run, SagaThread *thread)
 SagaTransition
 saga_map_step(SagaRun *run, SagaThread *thread)
 {
-	const		SagaMapFields *fields = thread->state->map;
+	const SagaMapFields *fields = thread->state->map;
 	SagaFault	fault = {0};
 	int64		concurrency = fields->max_concurrency;
 	Jsonb	   *items;
