@@ -9,6 +9,7 @@
 #define SAGA_CHECK_PRIVATE_H
 
 #include "asl/machine_private.h"
+#include "common/compat.h"
 
 #define SAGA_SCHEMA_FAULT		"SCHEMA_VALIDATION_FAILED"
 #define SAGA_TARGET_FAULT		"MISSING_TRANSITION_TARGET"
