@@ -80,11 +80,6 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 }
 
 void
-saga_cache_end_transaction(void)
-{
-}
-
-void
 saga_http_attend(void)
 {
 }
@@ -256,18 +251,6 @@ Datum
 fake_result(StringInfo out)
 {
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out->data));
-}
-
-/* Nothing comes from elsewhere here: there is one session. */
-void
-saga_note_foreign(void)
-{
-}
-
-bool
-saga_queues_are_foreign(void)
-{
-	return false;
 }
 
 /* Requests are short here; that long ones share memory is t/141's. */
