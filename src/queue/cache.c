@@ -34,6 +34,8 @@ typedef struct QueueKey
 /* A bare name that owner_path leads to is asked for at each call; made-up ones must not fill the memory. */
 #define MAX_MISSING 1000
 
+static bool foreign = false;	/* rows came from elsewhere, in this transaction */
+
 #define QUEUE_COLUMNS \
 	"SELECT queue_id, name, kind, owner::oid, visibility_timeout, max_receives, dead_letter_queue_id FROM saga.queue"
 
@@ -172,6 +174,22 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue with id %d does not exist", queue_id)));
 	return queue;
+}
+
+void
+saga_note_foreign(void)
+{
+	if (saga_my_database() != NULL)
+		foreign = true;
+}
+
+bool
+saga_take_foreign(void)
+{
+	bool		was = foreign;
+
+	foreign = false;
+	return was;
 }
 
 /* ---------- names and rights ---------- */

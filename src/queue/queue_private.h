@@ -80,10 +80,9 @@ extern int	saga_test_claim_pause_us;
 /* notes.c: how shared memory names a queue */
 extern SagaQueueKey saga_key_of_queue(const SagaQueue *queue);
 
-/* mark.c: rows of saga.queue came from elsewhere; a sweep after commit */
-extern void saga_note_foreign(void);
-
 /* cache.c */
+extern void saga_note_foreign(void);	/* rows of saga.queue came from elsewhere: a sweep after commit */
+extern bool saga_take_foreign(void);	/* this transaction, which ends, has noted that */
 extern void saga_forget_if_gone(int32 queue_id);
 
 /* args.c: arguments of SQL functions */

@@ -253,6 +253,18 @@ fake_result(StringInfo out)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out->data));
 }
 
+/* Nothing comes from elsewhere here: there is one session. */
+void
+saga_note_foreign(void)
+{
+}
+
+bool
+saga_take_foreign(void)
+{
+	return false;
+}
+
 /* Requests are short here; that long ones share memory is t/141's. */
 bool
 saga_room_has(const SagaAccount *account, size_t besides, size_t n)
