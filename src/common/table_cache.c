@@ -107,8 +107,8 @@ free_fill(SagaTableCache *cache, SagaCacheFill *fill)
 	MemoryContextDelete(fill->context);
 }
 
-static void
-free_dropped(SagaTableCache *cache)
+void
+saga_cache_free_dropped(SagaTableCache *cache)
 {
 	while (cache->dropped != NULL)
 	{
@@ -117,13 +117,6 @@ free_dropped(SagaTableCache *cache)
 		cache->dropped = fill->next;
 		free_fill(cache, fill);
 	}
-}
-
-void
-saga_cache_free_dropped(SagaTableCache *cache)
-{
-	Assert(cache->outlives);
-	free_dropped(cache);
 }
 
 /* Nobody looks any more at what was handed out before. */
@@ -137,7 +130,7 @@ transaction_ended(XactEvent event, void *arg)
 	for (cache = caches; cache != NULL; cache = cache->next)
 	{
 		if (!cache->outlives)
-			free_dropped(cache);
+			saga_cache_free_dropped(cache);
 	}
 }
 

@@ -201,18 +201,6 @@ saga_destination_is_outdated(const SagaDestination *destination)
 					saga_param_timestamptz("changed_at", destination->changed_at)) > 0;
 }
 
-void
-saga_destination_pin(SagaDestination *destination)
-{
-	saga_cache_pin(destination);
-}
-
-void
-saga_destination_unpin(SagaDestination *destination)
-{
-	saga_cache_unpin(destination);
-}
-
 /* Also of saga.reference and saga.object_grant: what its secrets are is cached with it, and a restore brings them later. */
 Datum
 saga_destination_changed(PG_FUNCTION_ARGS)

@@ -333,7 +333,7 @@ extern SagaDestination *saga_destination_new(MemoryContext context, const char *
 
 /*
  * The cache: of what this process uses, loaded by id.  Entries are valid until the
- * end of the transaction, or as long as they are pinned.
+ * end of the transaction, or as long as they are pinned (saga_cache_pin).
  */
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 
@@ -380,9 +380,5 @@ extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);
 
 /* Against its being dropped; false: somebody is about to, and is not waited for. */
 extern bool saga_destination_try_lock(int32 destination_id);
-
-/* Pins count; each is given back by an unpin. */
-extern void saga_destination_pin(SagaDestination *destination);
-extern void saga_destination_unpin(SagaDestination *destination);
 
 #endif							/* SAGA_ENDPOINT_DESTINATION_H */
