@@ -180,7 +180,7 @@ static const Server source_server = {source_is_to_end, source_turn, source_pause
 
 /* ---------- both ---------- */
 
-/* After an error, of which there were so many in a row.  One that is to end begins its next turn at once, and others soon. */
+/* After an error, of which there were so many in a row.  Who is to end tries that again at once, and then soon. */
 static void
 pause_after(const Server *server, int failures)
 {
