@@ -17,6 +17,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+static SagaTableCache caches[3];
+
 /* What is kept of a row. */
 typedef struct Thing
 {
@@ -49,7 +51,7 @@ thing_freed(void *arg)
 	alive--;
 }
 
-/* Somebody changes the table while a thing of more than 1000 is read, and one of more than 2000 cannot be read. */
+/* Somebody changes the table, and all look, while a thing of more than 1000 is read, and one of more than 2000 cannot be read. */
 static void *
 load(const void *key, MemoryContext own)
 {
@@ -64,7 +66,11 @@ load(const void *key, MemoryContext own)
 	value = SPI_processed;
 	SPI_finish();
 	if (id > 1000)
+	{
 		change();
+		for (int i = 0; i < lengthof(caches); i++)
+			(void) saga_cache_look(&caches[i], &id);
+	}
 	if (value == 0)
 		return NULL;
 	thing = MemoryContextAllocZero(own, sizeof(Thing));
@@ -79,7 +85,6 @@ load(const void *key, MemoryContext own)
 
 static Thing no_thing;			/* of the small one */
 
-static SagaTableCache caches[3];
 
 /* A thing is found by its negative number as well. */
 static void *
