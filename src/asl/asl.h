@@ -68,6 +68,14 @@ typedef struct SagaMachine SagaMachine;
  */
 extern SagaMachine *saga_machine_compile(Jsonb *definition, List **diagnostics);
 
+/*
+ * Every state of a definition as it was written, those of branches and of
+ * processors behind theirs; location is a JSON pointer.  Of what is no valid
+ * definition, as many as can be found.
+ */
+typedef void (*saga_state_fn) (const char *name, const char *location, const JsonbValue *state, void *arg);
+extern void saga_definition_each_state(Jsonb *definition, saga_state_fn fn, void *arg);
+
 /* Every resource of a Task, once each (for checks at creation): list of SagaResource. */
 extern List *saga_machine_resources(const SagaMachine *machine);
 
