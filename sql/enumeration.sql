@@ -155,6 +155,8 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.test_template(jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.validate(jsonb,text)', 'pure', NULL),
 	('function', 'saga.worker_status()', 'rows', 'of owners whose rights the caller has, and processes of this database that serve nobody in particular'),
+	('function', 'saga.workflow_diagram(jsonb,text,uuid)', 'owner', $$saga.workflow_diagram('{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'::jsonb, 'dot', (SELECT execution FROM things))$$),
+	('function', 'saga.workflow_diagram(text,text,uuid)', 'owner', $$saga.workflow_diagram('@enum-w')$$),
 	('function', 'saga.workflow_version(text)', 'rows', 'of workflows that the caller may start, operate or read; null otherwise'),
 	('procedure', 'public.invoice_process()', 'commits', NULL),
 	('procedure', 'saga.drain(text,integer)', 'own', 'executions of workflows that the caller is the owner of'),

@@ -271,6 +271,16 @@ CREATE FUNCTION saga.drop_alias(workflow text, alias text) RETURNS boolean
 COMMENT ON FUNCTION saga.drop_alias(text, text) IS
 'takes an alias of a workflow of the caller''s away; false when there is none';
 
+CREATE FUNCTION saga.workflow_diagram(workflow text, format text DEFAULT 'mermaid', execution uuid DEFAULT NULL) RETURNS text
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_workflow_diagram';
+COMMENT ON FUNCTION saga.workflow_diagram(text, text, uuid) IS
+'the newest version of a workflow that the caller may read, as a state diagram of Mermaid or (format dot) a graph of Graphviz. With an execution, that version which it runs: each state in the colour of what became of it (succeeded, caught, failed, running, aborted), with its visits and attempts, and the way it took, as far as it is committed';
+
+CREATE FUNCTION saga.workflow_diagram(definition jsonb, format text DEFAULT 'mermaid', execution uuid DEFAULT NULL) RETURNS text
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_definition_diagram';
+COMMENT ON FUNCTION saga.workflow_diagram(jsonb, text, uuid) IS
+'the same of a definition; what an execution did is shown at the states of the same name';
+
 CREATE FUNCTION saga.set_workflow_owner(name text, role regrole, definition_hash text DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_set_workflow_owner';
 COMMENT ON FUNCTION saga.set_workflow_owner(text, regrole, text) IS
