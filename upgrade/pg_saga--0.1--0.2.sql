@@ -857,6 +857,36 @@ COMMENT ON FUNCTION saga.doctor() IS
 'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
 
 -- ---------- grants ----------
+-- Nothing for anybody but the owner. Functions are PUBLIC's until they are revoked; and who is named in ALTER DEFAULT PRIVILEGES,
+-- for tables of an application, has them on these too. Of what this script has made alone (it is a member since this transaction):
+-- what an extension's script does to the rights on an object makes all of them the extension's own, and pg_dump would leave out
+-- what was granted on the others.
+DO $$
+DECLARE
+	made record;
+BEGIN
+	FOR made IN
+		SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		FROM (
+			SELECT 'ROUTINE' AS kind, p.oid::regprocedure::text AS name, 'pg_proc'::regclass AS class, p.oid, p.proowner AS owner,
+				coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+			FROM pg_proc p
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, 'pg_class'::regclass, c.oid, c.relowner, c.relacl
+			FROM pg_class c
+			UNION ALL
+			SELECT 'SCHEMA', quote_ident(n.nspname), 'pg_namespace'::regclass, n.oid, n.nspowner, n.nspacl FROM pg_namespace n) o
+			JOIN pg_depend m ON m.classid = o.class AND m.objid = o.oid AND m.deptype = 'e' AND m.refclassid = 'pg_extension'::regclass
+			JOIN pg_extension e ON e.oid = m.refobjid AND e.extname = 'pg_saga',
+			aclexplode(o.acl) a
+		WHERE a.grantee <> o.owner
+			AND age(m.xmin) <= 0
+	LOOP
+		EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', made.kind, made.name, made.grantee);
+	END LOOP;
+END
+$$;
+
 -- What was granted on the functions and the view that were made anew, also with the grant option, by whom, and to PUBLIC:
 -- an update takes nothing away that an administrator gave (saga.doctor() tells him of PUBLIC). Moved with its
 -- dependencies, not granted: what an extension's script grants would be the extension's own, and left out by pg_dump.
@@ -888,20 +918,6 @@ DROP VIEW saga.replaced_workers;
 DROP FUNCTION saga.replaced_worker_status(), saga.replaced_set_destination_owner(text, regrole),
 	saga.replaced_set_workflow_owner(text, regrole), saga.replaced_set_source_owner(text, regrole);
 
--- Functions are PUBLIC's until they are revoked. The new ones alone, for the same reason.
-DO $$
-DECLARE
-	routine regprocedure;
-BEGIN
-	FOR routine IN
-		SELECT d.objid::regprocedure FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
-		WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-			AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'pg_saga') AND p.proacl IS NULL
-	LOOP
-		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
-	END LOOP;
-END
-$$;
 -- What decides with whose rights something runs.
 CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
