@@ -825,6 +825,14 @@ BEGIN
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
 
+	-- Parallel queries take places from the same number, and anybody can keep them for as long as his query runs.
+	RETURN QUERY
+		SELECT 'parallel', 'warning', format('%s = %s leaves no place for the %s processes of pg_saga when parallel queries run (%s = %s; needs a restart)',
+				s.name, s.reset_val, needed, p.name, p.reset_val),
+			format('ALTER SYSTEM SET %s = %s', s.name, needed + 1 + p.reset_val::integer)
+		FROM pg_settings s JOIN pg_settings p ON s.name = 'max_worker_processes' AND p.name = 'max_parallel_workers'
+		WHERE s.reset_val::integer < needed + 1 + p.reset_val::integer;
+
 	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
 	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
 		RETURN QUERY
