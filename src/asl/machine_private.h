@@ -86,6 +86,22 @@ typedef struct SagaStates
 	SagaState  *owner;			/* the Parallel or Map around it, or NULL */
 } SagaStates;
 
+/* What a Map says of its items. */
+typedef struct SagaMapFields
+{
+	SagaPathField items_path;
+	SagaTemplate *item_selector;	/* or Parameters, its older name; NULL: the item itself */
+	int64		max_concurrency;	/* 0: none */
+	SagaPathField max_concurrency_path;
+	bool		tolerant;		/* one of the four that follow is there */
+	int64		tolerated_count;	/* -1: absent */
+	SagaPathField tolerated_count_path;
+	double		tolerated_percentage;	/* -1: absent */
+	SagaPathField tolerated_percentage_path;
+	char	   *label;
+	bool		distributed;	/* ProcessorConfig */
+}			SagaMapFields;
+
 struct SagaState
 {
 	SagaStateType type;
@@ -142,9 +158,12 @@ struct SagaState
 	SagaExpr   *error_path;
 	SagaExpr   *cause_path;
 
-	/* Parallel (and Map: one) */
+	/* Parallel, and Map: one */
 	SagaStates **branches;
 	int			nbranches;
+
+	/* Map */
+	SagaMapFields *map;
 };
 
 struct SagaMachine
@@ -172,6 +191,13 @@ struct SagaLocation;
 /* machine_state.c */
 extern bool saga_state_compile(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
 							   const struct SagaLocation *at);
+
+/* machine_map.c */
+extern void saga_compile_map(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
+							 const struct SagaLocation *at);
+extern const char *saga_map_processor(const JsonbValue *object, JsonbValue *processor);
+extern void saga_compile_processor(struct SagaCheck *check, SagaState *state, const JsonbValue *processor,
+								   const struct SagaLocation *at);
 
 /* machine_error.c */
 extern void saga_compile_retriers(struct SagaCheck *check, SagaState *state,

@@ -379,6 +379,17 @@ apply_function(SagaPathFunction function, const JsonbValue *v, SagaBudget *budge
 
 /* ---------- evaluation ---------- */
 
+/* The name that a path begins with, when nothing else of its document matters; else NULL. */
+static const JsonbValue *
+first_name(const SagaPath *path)
+{
+	const SagaStep *step = path->steps;
+
+	if (!path->definite || path->nsteps == 0 || step->kind != SAGA_STEP_NAME)
+		return NULL;
+	return &step->names[0];
+}
+
 /*
  * NULL: there is no such document.  The context is built when a path first
  * asks for it, as most never do.
@@ -391,7 +402,7 @@ root_jsonb(const SagaPath *path, const SagaScope *scope)
 		case SAGA_ROOT_DATA:
 			return scope->data;
 		case SAGA_ROOT_CONTEXT:
-			return scope->context ? scope->context(scope->context_arg) : NULL;
+			return scope->context ? scope->context(scope->context_arg, first_name(path)) : NULL;
 		case SAGA_ROOT_VARIABLE:
 			return scope->variables;
 		case SAGA_ROOT_CURRENT:

@@ -77,8 +77,7 @@ sub is_execution_case
 	return
 		 $case->{kind} eq 'execution'
 	  && $case->{query_language} eq 'JSONPath'
-	  && needs_only($case, qr/^lambda:/)
-	  && !uses_state_type($case->{definition}, 'Map');
+	  && needs_only($case, qr/^lambda:/);
 }
 
 # Definitions to be judged; those with test_state are calls of another API.
@@ -88,8 +87,7 @@ sub is_validation_case
 	return
 		 $case->{kind} eq 'validation'
 	  && $case->{query_language} eq 'JSONPath'
-	  && !$case->{test_state}
-	  && !uses_state_type($case->{definition}, 'Map');
+	  && !$case->{test_state};
 }
 
 # ---------- functions ----------
