@@ -657,7 +657,7 @@ BEGIN
 		WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
 			AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)
 			AND (n.oid = invoice_schema OR n.nspname = 'saga' OR n.nspname = 'public'
-				AND (SELECT s.reset_val ~ '\mpublic\M' FROM pg_settings s WHERE s.name = 'search_path'))
+				AND (SELECT s.reset_val ~ E'\\mpublic\\M' FROM pg_settings s WHERE s.name = 'search_path'))
 		ORDER BY 3;
 
 	RETURN QUERY
@@ -699,7 +699,7 @@ BEGIN
 			format('%s has %s on %s, which holds what is everybody''s', a.grantee::regrole, string_agg(DISTINCT a.privilege_type, ', '), c.oid::regclass),
 			format('REVOKE ALL ON %s FROM %s', c.oid::regclass, a.grantee::regrole)
 		FROM pg_class c, aclexplode(c.relacl || (SELECT array_agg(x) FROM pg_attribute t, unnest(t.attacl) x WHERE t.attrelid = c.oid)) a
-		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE 'all\_%')
+		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE E'all\\_%')
 			AND a.grantee NOT IN (0, c.relowner)
 		GROUP BY c.oid, a.grantee
 		ORDER BY 3;
@@ -784,7 +784,7 @@ BEGIN
 			('log_transaction_sample_rate', '[1-9]', '0', 'warning'),
 			('log_parameter_max_length_on_error', '^(-|0*[1-9])', '0', 'warning'),
 			('auto_explain.log_min_duration', '^[^-]', '-1', 'warning'),
-			('pgaudit.log', '(?i)\m(all|read|function|misc)\M', 'ddl, role', 'warning'),
+			('pgaudit.log', E'(?i)\\m(all|read|function|misc)\\M', 'ddl, role', 'warning'),
 			-- only when it waits long for a lock
 			('log_lock_waits', '^on$', 'off', 'notice'))
 		SELECT 'secret_log', l.severity, format('%s = %s%s: the log can show the value of a secret that is set', l.name, s.value, s.of), s.command
@@ -810,7 +810,7 @@ BEGIN
 			(SELECT 'ALTER SYSTEM SET shared_preload_libraries = ' || string_agg(quote_literal(btrim(l, ' "')), ', ' ORDER BY n)
 			 FROM regexp_split_to_table(concat_ws(',', nullif(s.reset_val, ''), 'pg_saga'), ',') WITH ORDINALITY l (l, n))
 		FROM pg_settings s
-		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ '\mpg_saga\M';
+		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ E'\\mpg_saga\\M';
 
 	-- The launcher, in each database a coordinator with its workers, publishers and the process for the
 	-- sources; and the server's own launcher of logical replication. Null when the library is not loaded.
