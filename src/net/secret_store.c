@@ -279,7 +279,6 @@ load_all(List *names)
 	ListCell   *lc;
 
 	make_tables();
-	sweep();
 	cache_relid = saga_relation_oid("secret");
 	/* not from the old snapshot of a REPEATABLE READ transaction */
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -318,6 +317,8 @@ saga_secret_load(List *names)
 	}
 	/* what was committed before a lock that the caller has now */
 	AcceptInvalidationMessages();
+	if (owners != NULL)
+		sweep();
 
 	/*
 	 * nothing was changed and nothing is missing: the usual case, without a
