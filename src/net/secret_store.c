@@ -20,6 +20,7 @@
 #include "common/clock.h"
 #include "common/common.h"
 #include "common/statement.h"
+#include "common/table_cache.h"
 #include "fmgr.h"
 #include "lib/ilist.h"
 #include "mb/pg_wchar.h"
@@ -61,17 +62,15 @@ typedef struct Entry
 	SecretOwner *of;
 	dlist_node	node;
 	char	   *value;			/* in TopMemoryContext; NULL: there is no such row */
-	uint64		read_at;		/* "changes", when it was read; 0: never */
+	uint64		read_at;		/* of the watch, when it was read; 0: never */
 	TimestampTz used_at;		/* saga_monotonic_now */
 } Entry;
 
 /* The cache of this process. */
 static HTAB *cache = NULL;		/* of Entry */
 static HTAB *owners = NULL;		/* of SecretOwner, who have any in it */
-static uint64 changes = 1;		/* a counter of invalidations */
-static Oid	cache_relid = InvalidOid;	/* of saga.secret when something was read */
+static SagaTableWatch watch = {.table = "secret"};
 static TimestampTz sweep_at = 0;	/* saga_monotonic_now */
-static bool callback_registered = false;
 
 static SagaStatement value_stmt = {
 	.sql = "SELECT secret_id, value FROM saga.secret WHERE owner = $owner AND name = $name",
@@ -90,14 +89,6 @@ saga_secret_key_name(const char *key)
 	const char *slash = strchr(key, '/');
 
 	return slash != NULL ? slash + 1 : key;
-}
-
-/* A relcache invalidation: somebody has changed saga.secret. */
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == cache_relid)
-		changes++;
 }
 
 /* ---------- what is kept ---------- */
@@ -266,7 +257,7 @@ is_current(const char *name)
 {
 	const Entry *entry = find(name);
 
-	return entry != NULL && entry->read_at == changes;
+	return entry != NULL && saga_table_unchanged(&watch, entry->read_at);
 }
 
 /*
@@ -279,7 +270,6 @@ load_all(List *names)
 	ListCell   *lc;
 
 	make_tables();
-	cache_relid = saga_relation_oid("secret");
 	/* not from the old snapshot of a REPEATABLE READ transaction */
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(lc, names)
@@ -292,7 +282,7 @@ load_all(List *names)
 		if (!OidIsValid(owner) || is_current(name))
 			continue;
 		/* a change that comes meanwhile makes it outdated again */
-		read_at = changes;
+		read_at = saga_table_watch(&watch);
 		entry = find(name);
 		if (entry == NULL)
 			entry = add(name, owner);
@@ -310,11 +300,6 @@ saga_secret_load(List *names)
 
 	if (names == NIL)
 		return;
-	if (!callback_registered)
-	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		callback_registered = true;
-	}
 	/* what was committed before a lock that the caller has now */
 	AcceptInvalidationMessages();
 	if (owners != NULL)

@@ -25,11 +25,11 @@ typedef struct Thing
 	SagaCached	cached;
 	int			nth;			/* load of this session */
 	MemoryContextCallback freed;
-}			Thing;
+} Thing;
 
 static int	loads = 0;
 static int	alive = 0;
-static Thing * pinned[8];
+static Thing *pinned[8];
 static int	npinned = 0;
 
 Oid
@@ -100,22 +100,12 @@ load_or_not(const void *key, MemoryContext own)
 	return thing;
 }
 
-static SagaTableWatch watch =
-{
-	.table = "thing"
-};
-static SagaTableCache caches[3] =
-{
-	{
-		.name = "pinnable", .watch = &watch, .keysize = sizeof(int32), .load = load
-	},
-	{
-		.name = "small", .watch = &watch, .keysize = sizeof(int32), .load = load_or_not, .small = true,
-			.missing = &no_thing, .max_missing = 2
-	},
-	{
-		.name = "outliving", .watch = &watch, .keysize = sizeof(int32), .load = load, .outlives = true
-	}
+static SagaTableWatch watch = {.table = "thing"};
+static SagaTableCache caches[3] = {
+	{.name = "pinnable", .watch = &watch, .keysize = sizeof(int32), .load = load},
+	{.name = "small", .watch = &watch, .keysize = sizeof(int32), .load = load_or_not, .small = true,
+	.missing = &no_thing, .max_missing = 2},
+	{.name = "outliving", .watch = &watch, .keysize = sizeof(int32), .load = load, .outlives = true}
 };
 
 static SagaTableCache *
