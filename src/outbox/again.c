@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/statement.h"
 #include "outbox/request_private.h"
 #include "outbox/sending_private.h"
@@ -36,7 +37,7 @@ static SagaStatement taken_stmt = {
 	.sql = "UPDATE saga.outbox SET taken_up_as = $as WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
-/* Since when a key has to have been sent for the server to know it still. */
+/* What is older than that, by its date, is forgotten; what is younger may be, when the clock was set. */
 static TimestampTz
 known_since(const SagaIdempotency *key)
 {
@@ -45,11 +46,18 @@ known_since(const SagaIdempotency *key)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000);
 }
 
+static bool
+is_known_still(const SagaIdempotency *key, TimestampTz first_sent_at)
+{
+	return key->ttl_s == 0 ||
+		saga_clock_is_within(first_sent_at, ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000, GetCurrentTimestamp());
+}
+
 bool
 saga_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at)
 {
 	return destination->kind == SAGA_DESTINATION_HTTP && destination->idempotency.place != SAGA_KEY_NONE &&
-		first_sent_at > known_since(&destination->idempotency);
+		is_known_still(&destination->idempotency, first_sent_at);
 }
 
 void
@@ -73,7 +81,8 @@ saga_outbox_take_up(const SagaOutboxEntry *entry, const SagaResolved *resolved, 
 					  saga_param_int4("destination_id", destination->destination_id),
 					  saga_param_char("op", (char) entry->op), saga_param_jsonb("request", resolved->request),
 					  saga_param_timestamptz("known_since", known_since(&destination->idempotency)));
-	if (saga_next(rows))
+	if (saga_next(rows) &&
+		is_known_still(&destination->idempotency, saga_column_timestamptz(rows, "first_sent_at")))
 	{
 		pg_uuid_t	old = saga_column_uuid(rows, "outbox_id");
 
