@@ -102,13 +102,15 @@ static SagaStatement inherit_stmt = {
 };
 
 /*
- * What nobody knew of.  What a handler has undone, or may have, is none of it;
+ * What nobody knew of, also where it would not have been undone: a state
+ * without Compensate is not to do it twice, either.  What a handler has undone, or may have, is none of it;
  * nor what is closed and was known: the list does not say so any more.  What
  * was published and waits is sent for certain.
  */
 static SagaStatement leave_stmt = {
 	.sql = "UPDATE saga.outbox o SET heir = $heir FROM ("
 	"SELECT x FROM (SELECT not_compensated AS list FROM saga.execution WHERE execution_id = $execution_id "
+	"UNION ALL SELECT effects FROM saga.execution WHERE execution_id = $execution_id "
 	"UNION ALL SELECT details -> 'not_compensated' FROM saga.dead_letter WHERE message_id = $execution_id AND kind = 's') l, "
 	"jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) x) l "
 	"WHERE o.execution_id = $execution_id AND o.taken_up_as IS NULL AND NOT o.compensate "
