@@ -103,9 +103,10 @@ static SagaStatement inherit_stmt = {
 
 /*
  * What nobody knew of, also where it would not have been undone: a state
- * without Compensate is not to do it twice, either.  What a handler has undone, or may have, is none of it;
- * nor what is closed and was known: the list does not say so any more.  What
- * was published and waits is sent for certain.
+ * without Compensate is not to do it twice, either.  What a handler has
+ * undone, or may have, is none of it; nor what is closed and was known: the
+ * list does not say so any more.  What was published and waits is sent for
+ * certain.
  */
 static SagaStatement leave_stmt = {
 	.sql = "UPDATE saga.outbox o SET heir = $heir FROM ("
