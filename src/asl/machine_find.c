@@ -10,6 +10,12 @@ static const char *const saga_type_names[SAGA_STATE_TYPES] = {
 	"Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"
 };
 
+const char *
+saga_state_type_name(SagaStateType type)
+{
+	return saga_type_names[type];
+}
+
 /* False: no type is called so. */
 bool
 saga_state_type_of(const char *name, SagaStateType *type)
@@ -37,6 +43,13 @@ saga_compare_keys(const char *a, const char *b)
 	if (alen != blen)
 		return alen < blen ? -1 : 1;
 	return memcmp(a, b, alen);
+}
+
+/* By name, for qsort: the order of all states of a machine. */
+int
+saga_compare_states(const void *a, const void *b)
+{
+	return strcmp((*(SagaState *const *) a)->name, (*(SagaState *const *) b)->name);
 }
 
 /* Binary search among states that are sorted as "compare" says. */

@@ -172,8 +172,9 @@ note_stopped(const SagaQueue *queue, const pg_uuid_t *execution_id)
 	s->level = GetCurrentTransactionNestLevel();
 }
 
-static void
-stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
+/* By an event, whoever runs it: within a batch nothing else can be. */
+void
+saga_stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {
 	insert_event(queue, execution_id, body);
 	note_stopped(queue, execution_id);
@@ -305,7 +306,7 @@ saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
 				 errmsg("execution %s cannot be stopped by a step of its own", saga_uuid_to_cstring(execution_id)),
 				 errhint("A step ends its execution by failing: saga.fail(error, cause).")));
 	if (saga_in_step || IsolationUsesXactSnapshot() || !stop_now(queue, execution_id, body))
-		stop_later(queue, execution_id, body);
+		saga_stop_later(queue, execution_id, body);
 }
 
 /* ---------- in the run ---------- */

@@ -11,6 +11,7 @@ CREATE FUNCTION forget(queue int) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATH
 CREATE FUNCTION mark(queue int) RETURNS bigint LANGUAGE sql AS $$SELECT (saga_test.slot(queue)->'mark')::bigint$$;
 
 CREATE FUNCTION pool_turn(world jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_pool_turn';
+CREATE FUNCTION wake(world jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_wake';
 
 CREATE FUNCTION rate_json(limits jsonb, asks jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_rate';
 CREATE FUNCTION rate(limits jsonb, asks jsonb) RETURNS TABLE (at int, granted int, first int, step int, until int) LANGUAGE sql
@@ -43,5 +44,15 @@ CREATE FUNCTION run_json(definition jsonb, input jsonb, events jsonb, thaw boole
 CREATE FUNCTION run(definition jsonb, events jsonb, fates jsonb DEFAULT '{}', thaw boolean DEFAULT true) RETURNS TABLE (at int, what text, more jsonb)
 LANGUAGE sql
 AS $$SELECT * FROM jsonb_to_recordset(saga_test.run_json(definition, '{}', events, thaw, fates)) AS r(at int, what text, more jsonb)$$;
+
+CREATE TABLE thing (id int PRIMARY KEY);
+CREATE FUNCTION cache_get(cache text, id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_get';
+CREATE FUNCTION cache_knows(cache text, id int) RETURNS boolean LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_knows';
+CREATE FUNCTION cache_load(id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_load';
+CREATE FUNCTION cache_pin(id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_pin';
+CREATE FUNCTION cache_unpin() RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_unpin';
+CREATE FUNCTION cache_change() RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_change';
+CREATE FUNCTION cache_state() RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_state';
+CREATE FUNCTION cache_free(of_first boolean) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_free';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga_test FROM PUBLIC;

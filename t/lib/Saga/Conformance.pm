@@ -15,8 +15,9 @@ use Exporter 'import';
 use JSON::PP;
 use Math::BigInt;
 
-our @EXPORT = qw(load_cases uses_state_type needs_only is_execution_case is_validation_case
-  lambda_answer compare_execution compare_validation json_difference parse_json);
+our @EXPORT = qw(load_cases uses_state_type needs_only is_execution_case is_validation_case own_machines
+  is_test_state_case lambda_answer compare_execution compare_validation compare_test_state json_difference
+  parse_json);
 
 # Integers of any size stay exact, and a number is told from a string.
 my $json = JSON::PP->new->utf8(0)->allow_nonref->allow_bignum->canonical;
@@ -70,15 +71,32 @@ sub needs_only
 	return !grep { $_ !~ $pattern } @{ $case->{needs} };
 }
 
-# Executions that need the language alone, and functions.
+# Executions that need the language alone, and functions; or what else the pattern has.
 sub is_execution_case
 {
-	my ($case) = @_;
+	my ($case, $needs) = @_;
 	return
 		 $case->{kind} eq 'execution'
 	  && $case->{query_language} eq 'JSONPath'
-	  && needs_only($case, qr/^lambda:/)
-	  && !uses_state_type($case->{definition}, 'Map');
+	  && needs_only($case, $needs // qr/^lambda:/);
+}
+
+# Other machines of the case, each with a name of its own that begins with the prefix: [name, definition as text].
+# The texts of the case name them so afterwards.
+sub own_machines
+{
+	my ($case, $prefix) = @_;
+	my @machines;
+
+	for my $thing (grep { $_->{state_machine} } @{ $case->{setup} // [] })
+	{
+		my ($name) = $thing->{state_machine}{arn} =~ /([^:]+)\z/;
+		my $own = $prefix . '_' . @machines;
+
+		s/\b\Q$name\E\b/$own/g for values %{ $case->{_text} };
+		push @machines, [ $own, $json->encode($thing->{state_machine}{definition}) ];
+	}
+	return @machines;
 }
 
 # Definitions to be judged; those with test_state are calls of another API.
@@ -88,8 +106,14 @@ sub is_validation_case
 	return
 		 $case->{kind} eq 'validation'
 	  && $case->{query_language} eq 'JSONPath'
-	  && !$case->{test_state}
-	  && !uses_state_type($case->{definition}, 'Map');
+	  && !$case->{test_state};
+}
+
+# Calls of the API TestState, those that it refuses among them.
+sub is_test_state_case
+{
+	my ($case) = @_;
+	return $case->{test_state} && $case->{query_language} eq 'JSONPath';
 }
 
 # ---------- functions ----------
@@ -403,6 +427,33 @@ sub compare_validation
 			  . join ', ', map { "$_->{code} at $_->{location}" } @errors);
 	}
 	return;
+}
+
+# Got: refused (with an error's text), or the answer of saga.test_state(). A case of kind
+# validation is a call that has to be refused.
+sub compare_test_state
+{
+	my ($case, $got) = @_;
+	my $expect = $case->{expect};
+
+	if ($case->{kind} eq 'validation')
+	{
+		return (validation => "not refused: $got->{status}") if !defined $got->{refused};
+		return;
+	}
+	return (status => "refused: $got->{refused}") if defined $got->{refused};
+	my %wrong = compare_execution($case, $got);
+	for my $name (grep { exists $expect->{$_} || exists $got->{$_} } qw(nextState error))
+	{
+		my $difference = json_difference($expect->{$name}, $got->{$name}, $name);
+		$wrong{$name} = $difference if defined $difference;
+	}
+	if ($expect->{inspection})
+	{
+		my $difference = json_difference($expect->{inspection}, $got->{inspectionData}, 'inspection');
+		$wrong{inspection} = $difference if defined $difference;
+	}
+	return %wrong;
 }
 
 1;
