@@ -215,6 +215,22 @@ is_empty($ordered, 'ordered');
 is(sql("SELECT count(*) FROM (SELECT (body->>'x')::int AS x, lag((body->>'x')::int) OVER (PARTITION BY headers->>'group_id' ORDER BY id) AS y
 	FROM saga.message m JOIN saga.queue q USING (queue_id) WHERE q.name = 'ordered') s WHERE y > x"), 0, 'FIFO: the order of each group is kept');
 
+# one that is damaged keeps back those of its group that come with it
+my $held = $aws->queue('held.fifo');
+my $order = q{SELECT string_agg(body ->> 'x', ' ' ORDER BY id) FROM saga.message m JOIN saga.queue q USING (queue_id) WHERE q.name = 'held' AND headers ->> 'group_id' =};
+faults({ action => 'bad_md5', target => 'ReceiveMessage', body => 'damaged' });
+$aws->send_messages($held, map { { MessageBody => sprintf('{"x": %d%s}', $_, $_ == 3 ? ', "damaged": 1' : ''),
+	MessageGroupId => 'g' . $_ % 2, MessageDeduplicationId => "h$_" } } 1 .. 10);
+sql(q{SELECT saga.create_queue('held')});
+source('held', 'held', $held);
+poll_until($node, q{SELECT inserted >= 6 AND received > inserted FROM saga.sources WHERE name = 'held'});
+is(sql("$order 'g0'"), '2 4 6 8 10', 'FIFO: another group goes on while a message is damaged');
+is(sql("$order 'g1'"), '1', 'its own waits for it');
+faults();
+poll_until($node, "SELECT inserted FROM saga.sources WHERE name = 'held'", '10');
+is_empty($held, 'held');
+is(sql("$order 'g1'"), '1 3 5 7 9', 'and keeps its order');
+
 # ---------- SNS ----------
 
 my $topic = $aws->setup('events', 'events', '--envelope');
@@ -245,7 +261,7 @@ sql("SELECT saga.alter_source('letters', '" . settings(queue_url => $letters) . 
 poll_until($node, "SELECT state FROM saga.sources WHERE name = 'letters'", 'receiving');
 
 # a body that is not what its checksum says: whole the next time
-faults({ action => 'bad_md5', target => 'ReceiveMessage', match => 'damaged', times => 1 });
+faults({ action => 'bad_md5', target => 'ReceiveMessage', body => 'damaged', times => 2 });
 $aws->send_messages($letters, '"damaged"');
 poll_until($node, q{SELECT count(*) FROM saga.message WHERE body = '"damaged"'}, '1');
 is_empty($letters, 'damaged');

@@ -398,6 +398,12 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 	return outcome;
 }
 
+bool
+saga_batch_is_running(const pg_uuid_t *execution_id)
+{
+	return running.queue_id != 0 && saga_uuid_cmp(&running.execution_id, execution_id) == 0;
+}
+
 static void
 run_job(SagaBatch *batch, SagaJob *job, bool first)
 {
@@ -429,8 +435,12 @@ run_job(SagaBatch *batch, SagaJob *job, bool first)
 	}
 	if (saga_flight_hook)
 		saga_flight_hook(&job->execution_id);
-	/* who stopped it before it was known that we run it has told nobody */
-	if (batch->stops != saga_stop_count() && !saga_stop_is_event(item) &&
+
+	/*
+	 * who stopped it before it was known that we run it has told nobody, and
+	 * a step before it in this batch will tell when all this is committed
+	 */
+	if ((batch->stops != saga_stop_count() || saga_stop_is_ours(&job->execution_id)) && !saga_stop_is_event(item) &&
 		saga_stop_is_pending(batch->queue, &job->execution_id))
 		outcome = RUN_STOPPED;
 	else

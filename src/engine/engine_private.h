@@ -294,6 +294,8 @@ extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *b
 /* Where the event is that stops an execution. */
 extern pg_uuid_t saga_stop_position(const pg_uuid_t *execution_id);
 
+extern bool saga_stop_is_ours(const pg_uuid_t *execution_id);	/* stopped by this transaction, with an event */
+extern bool saga_batch_is_running(const pg_uuid_t *execution_id);	/* in this process, now */
 extern bool saga_stop_is_event(const SagaItem *item);
 extern SagaItem *saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *locked_elsewhere);
 

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/statement.h"
 #include "miscadmin.h"
 #include "net/http.h"
@@ -28,7 +29,7 @@ static SagaStatement lock_stmt = {
 	.sql = "SELECT destination_id, outbox_id, state, outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt' AS open, "
 	IN_DOUBT " OR outcome = 'in_doubt' AS in_doubt, workflow_id, execution_id, created_at, "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
-	"phase = 'poll' AS polls, last_sent_at, position IS NOT NULL AS ordered, "
+	"phase = 'poll' AS polls, last_sent_at, finished_at, position IS NOT NULL AS ordered, "
 	"request - '{Body,Headers,Captured}'::text[] AS request, accepted, op "
 	"FROM saga.outbox WHERE execution_id = $execution_id AND task_id = $task_id "
 	"ORDER BY created_at DESC, state = 'waiting' DESC LIMIT 1 FOR UPDATE"
@@ -48,6 +49,7 @@ typedef struct Record
 	bool		polls;
 	bool		published;		/* its state has completed with the commit */
 	TimestampTz last_sent_at;
+	TimestampTz finished_at;	/* 0: it waits */
 	SagaDelivery delivery;		/* as much of it as settle.c asks for */
 } Record;
 
@@ -95,6 +97,7 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 	record->delivery.part.compensate = saga_column_bool(row, "compensate");
 	record->polls = saga_column_bool(row, "polls");
 	record->last_sent_at = saga_column_timestamptz(row, "last_sent_at");
+	record->finished_at = saga_column_timestamptz(row, "finished_at");
 	record->delivery.ordered = saga_column_bool(row, "ordered");
 	record->delivery.part.request = saga_column_jsonb(row, "request");
 	record->delivery.part.accepted = saga_column_bool(row, "accepted");
@@ -258,11 +261,8 @@ reopen(const Record *record, const SagaDestination *destination, bool wanted)
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
 
-	/*
-	 * from when the last attempt ended, which was before its answer was
-	 * written
-	 */
-	send.delay_ms = Max(delay - (GetCurrentTimestamp() - record->last_sent_at) / 1000, 0);
+	/* from when the last attempt ended */
+	send.delay_ms = Max(delay - (GetCurrentTimestamp() - Max(record->last_sent_at, record->finished_at)) / 1000, 0);
 	saga_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
 }
 
@@ -283,7 +283,7 @@ can_go_on(const Record *record, const SagaDestination *destination)
 			 (key->place != SAGA_KEY_NONE && !record->delivery.part.accepted));
 	return key->place != SAGA_KEY_NONE && !record->delivery.part.accepted &&
 		(key->ttl_s == 0 || record->delivery.first_sent_at == 0 ||
-		 GetCurrentTimestamp() < TimestampTzPlusMilliseconds(record->delivery.first_sent_at, (int64) key->ttl_s * 1000));
+		 saga_clock_is_within(record->delivery.first_sent_at, (int64) key->ttl_s * 1000, GetCurrentTimestamp()));
 }
 
 /* What would send it once more.  Who has it locked sends it now, and finds the record as it is then. */

@@ -82,6 +82,9 @@ typedef struct SagaAccepted
 extern void saga_source_accept(const SagaSource *source, const SagaQueue *queue,
 							   SagaSqsMessage **messages, int n, SagaAccepted *accepted);
 
+/* FIFO: a message of the group of one that stays at the service is to stay there with it. */
+extern void saga_source_hold_back(const SagaSource *source, const SagaSqsMessage *left, SagaSqsMessage *message);
+
 /* What saga.sources shows; error NULL: the last one stays. */
 extern void saga_source_note(int32 source_id, const char *state, const char *error);
 
