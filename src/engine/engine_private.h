@@ -85,7 +85,7 @@ extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *e
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
 /* Before the start is written; confirm: after it, of an id that was offered (saga_uuid_take_offer). */
-extern void saga_execution_id_reserve(const pg_uuid_t *id);
+extern void saga_execution_id_reserve(int32 workflow_id, const pg_uuid_t *id);
 extern void saga_execution_id_confirm(const pg_uuid_t *id);
 
 /* ---------- one execution in a batch (batch.c) ---------- */
@@ -381,6 +381,7 @@ extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only,
 extern void saga_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
 
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
+extern int32 saga_store_live_workflow(const pg_uuid_t *execution_id);	/* 0: there is none, or it has ended */
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */
 extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at);

@@ -42,7 +42,7 @@ find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
 		.sql = "SELECT n.execution_id, coalesce("
 		" (SELECT c.input FROM saga.continuation c WHERE c.execution_id = n.execution_id),"
 		" (SELECT e.input FROM saga.execution e WHERE e.execution_id = n.execution_id),"
-		" (SELECT body FROM " SAGA_QUEUE_MESSAGES("= $workflow_id", "n.execution_id") " WHERE kind = 's' LIMIT 1)"
+		" (SELECT body FROM " SAGA_QUEUE_MESSAGES("$workflow_id", "n.execution_id") " WHERE kind = 's' LIMIT 1)"
 		") = $input AS has_same_input"
 		" FROM saga.execution_name n WHERE n.workflow_id = $workflow_id AND n.name = $name",
 		.limit = 1
@@ -101,7 +101,7 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 	else
 	{
 		if (id && !offered)
-			saga_execution_id_reserve(&row.message_id);
+			saga_execution_id_reserve(workflow->workflow_id, &row.message_id);
 		if (name)
 		{
 			JsonbParseState *state = NULL;
@@ -281,16 +281,9 @@ of_workflow(int32 workflow_id)
 static int32
 find_live(const pg_uuid_t *id)
 {
-	static SagaStatement stmt = {
-		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
-		" UNION ALL"
-		" SELECT queue_id FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id")
-		" WHERE kind = 's' LIMIT 1",
-		.limit = 1
-	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id));
+	int32		workflow_id = saga_store_live_workflow(id);
 
-	return saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	return workflow_id != 0 ? of_workflow(workflow_id) : 0;
 }
 
 /* Whether it has ended is for who may stop it to know. */

@@ -116,6 +116,21 @@ saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 }
 
 int32
+saga_store_live_workflow(const pg_uuid_t *execution_id)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
+		" UNION ALL SELECT queue_id FROM " SAGA_QUEUE_STARTS("$execution_id") " LIMIT 1",
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
+	int32		workflow_id = saga_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
+
+	saga_rows_free(rows);
+	return workflow_id;
+}
+
+int32
 saga_store_ended_workflow(const pg_uuid_t *execution_id)
 {
 	static SagaStatement stmt = {

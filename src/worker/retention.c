@@ -85,7 +85,7 @@ typedef struct Cleaner
 	"EXISTS (SELECT FROM saga.execution WHERE execution_id = outbox.heir) OR " \
 	"EXISTS (SELECT FROM saga.continuation WHERE execution_id = outbox.heir) OR " \
 	"EXISTS (SELECT FROM saga.dead_letter WHERE message_id = outbox.heir AND redriven_at IS NULL) OR " \
-	"EXISTS (SELECT FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "outbox.heir") ")))"
+	"EXISTS (SELECT FROM " SAGA_QUEUE_STARTS("outbox.heir") ")))"
 
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
