@@ -51,6 +51,38 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 	return load;
 }
 
+void
+saga_room_look(const SagaPublisher *publisher, const SagaDestination *destination, SagaRoom *room)
+{
+	const dlist_head *lists[] = {&publisher->returned, &publisher->claiming, &publisher->ready, &publisher->flying, &publisher->done};
+	int32		other_id = 0;
+
+	*room = (SagaRoom)
+	{
+		.account = saga_budget_account(publisher->request_budget, destination->owner)
+	};
+	for (int i = 0; i < lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
+		{
+			const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+			int32		id = sending->exchange.destination->destination_id;
+
+			if (sending->plan.bytes == 0 || sending->plan.account != room->account)
+				continue;
+			if (id == destination->destination_id)
+				room->of_destination += sending->plan.bytes;
+			else if (room->others == 0 || id != other_id)
+			{
+				room->others = Min(room->others + 1, 2);
+				other_id = id;
+			}
+		}
+	}
+}
+
 /* ---------- what settling may have ---------- */
 
 /*
@@ -168,10 +200,13 @@ static bool
 is_short_of_memory(const SagaPublisher *publisher, const SagaCandidate *candidate)
 {
 	const SagaLimitGroup *group = candidate->group;
+	SagaRoom	room;
 
-	return group->short_bytes > 0 && group->short_of == candidate->destination->destination_id &&
-		group->short_until > GetCurrentTimestamp() &&
-		!saga_room_has(saga_budget_account(publisher->request_budget, candidate->destination->owner), 0, group->short_bytes);
+	if (group->short_bytes == 0 || group->short_of != candidate->destination->destination_id ||
+		group->short_until <= GetCurrentTimestamp())
+		return false;
+	saga_room_look(publisher, candidate->destination, &room);
+	return !saga_room_has(&room, 0, group->short_bytes);
 }
 
 static bool
