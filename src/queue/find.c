@@ -77,6 +77,27 @@ saga_queue_count(int32 queue_id, int most)
 	return n;
 }
 
+int
+saga_queue_count_dead(const SagaQueue *queue, int most)
+{
+	/* what was redriven stays for a while: so much of it is passed over */
+	static SagaStatement stmt = {
+		.sql = "SELECT count(*) FILTER (WHERE redriven_at IS NULL) AS n FROM (SELECT redriven_at FROM saga.dead_letter"
+		" WHERE queue_id = $queue_id ORDER BY dead_letter_id DESC LIMIT 2 * $most) d",
+		.read_only = true,
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_int4("most", most));
+	int64		n;
+
+	saga_row(rows, 0);			/* an aggregate always has one */
+	n = saga_column_int8(rows, "n");
+	saga_rows_free(rows);
+	if (n < most && queue->dead_letter_queue != 0)
+		n += saga_queue_count(queue->dead_letter_queue, most);
+	return (int) Min(n, most);
+}
+
 bool
 saga_queue_has_other_version(int32 queue_id, int version)
 {

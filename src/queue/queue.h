@@ -218,6 +218,13 @@ extern bool saga_queue_taken_since(int32 queue_id, const pg_uuid_t *message_id, 
 /* Messages that can be claimed, counted up to "most"; active snapshot. */
 extern int	saga_queue_count(int32 queue_id, int most);
 
+/*
+ * What has failed in it and waits for a person, counted up to "most": dead letters
+ * that were not redriven, and what is in the queue that it gives its own to.
+ * Of letters the newest are looked at; active snapshot.
+ */
+extern int	saga_queue_count_dead(const SagaQueue *queue, int most);
+
 /* Has it the start of an execution of another version?  Active snapshot. */
 extern bool saga_queue_has_other_version(int32 queue_id, int version);
 
