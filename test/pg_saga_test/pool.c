@@ -24,7 +24,7 @@ typedef struct FakeHandle
 {
 	SagaProcType type;
 	Oid			owner;
-}			FakeHandle;
+} FakeHandle;
 
 /* Of the turn that is being done. */
 static JsonbContainer *world;
