@@ -22,30 +22,6 @@
 #include "limit/limit.h"
 #include "outbox/sending_private.h"
 
-/* So many destinations of an owner have room for one request in any case. */
-#define SAGA_ROOM_IN_ANY_CASE	2
-
-/*
- * May a request of the destination take "more" than is counted, which has "total"
- * then, and has "besides" for other requests?
- */
-static bool
-may_take(const SagaRoom *room, size_t besides, size_t more, size_t total)
-{
-	if (besides == 0 && room->others < SAGA_ROOM_IN_ANY_CASE)
-		return true;
-	return saga_account_has_room(room->account, more) &&
-		(besides == 0 || total <= 2 * saga_account_left(room->account, more));
-}
-
-bool
-saga_room_has(const SagaRoom *room, size_t taken, size_t n)
-{
-	size_t		besides = room->of_destination + taken;
-
-	return n == 0 || may_take(room, besides, taken + n, besides + n);
-}
-
 /* ---------- before it is read ---------- */
 
 size_t
@@ -128,7 +104,7 @@ saga_room_settle(SagaSending *sending, const SagaRoom *room)
 	plan->grew_known = true;
 	plan->grew = n > plan->stored + SAGA_SMALL_REQUEST ? (n - plan->stored) / sending->ndeliveries : 0;
 	saga_room_learn(plan);
-	if (more > SAGA_SMALL_REQUEST && !may_take(room, room->of_destination - plan->bytes, more, room->of_destination + more))
+	if (more > SAGA_SMALL_REQUEST && !saga_room_may_take(room, room->of_destination - plan->bytes, more, room->of_destination + more))
 	{
 		if (exchange->body != NULL)
 			pfree(exchange->body);

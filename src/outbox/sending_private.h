@@ -194,6 +194,12 @@ extern int	saga_room_fitting(SagaRoom *room, const SagaDestination *destination,
 /* Is there room for one more of this size, when others of the destination with "taken" bytes are taken with it? */
 extern bool saga_room_has(const SagaRoom *room, size_t taken, size_t n);
 
+/*
+ * May a request of the destination take "more" than is counted, which has "total"
+ * then, and has "besides" for other requests (share.c)?
+ */
+extern bool saga_room_may_take(const SagaRoom *room, size_t besides, size_t more, size_t total);
+
 /* It takes so much more.  Given back when it is freed. */
 extern void saga_room_take(SagaPlan *plan, SagaAccount *account, size_t n);
 extern void saga_room_give(SagaPlan *plan);

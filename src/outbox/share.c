@@ -51,6 +51,8 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 	return load;
 }
 
+/* ---------- memory for long requests ---------- */
+
 void
 saga_room_look(const SagaPublisher *publisher, const SagaDestination *destination, SagaRoom *room)
 {
@@ -81,6 +83,26 @@ saga_room_look(const SagaPublisher *publisher, const SagaDestination *destinatio
 			}
 		}
 	}
+}
+
+/* So many destinations of an owner have room for one request in any case. */
+#define SAGA_ROOM_IN_ANY_CASE	2
+
+bool
+saga_room_may_take(const SagaRoom *room, size_t besides, size_t more, size_t total)
+{
+	if (besides == 0 && room->others < SAGA_ROOM_IN_ANY_CASE)
+		return true;
+	return saga_account_has_room(room->account, more) &&
+		(besides == 0 || total <= 2 * saga_account_left(room->account, more));
+}
+
+bool
+saga_room_has(const SagaRoom *room, size_t taken, size_t n)
+{
+	size_t		besides = room->of_destination + taken;
+
+	return n == 0 || saga_room_may_take(room, besides, taken + n, besides + n);
 }
 
 /* ---------- what settling may have ---------- */

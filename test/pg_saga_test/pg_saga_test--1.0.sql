@@ -32,6 +32,11 @@ CREATE FUNCTION share(world jsonb) RETURNS TABLE (owner int, destination int, pl
 AS $$SELECT * FROM jsonb_to_recordset(saga_test.share_json(world))
 	AS r(owner int, destination int, places int, crowded boolean, no_place boolean)$$;
 
+CREATE FUNCTION memory_json(world jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_memory';
+CREATE FUNCTION memory(world jsonb) RETURNS TABLE (owner int, destination int, had int, others int, asked int, has boolean, used int) LANGUAGE sql
+AS $$SELECT * FROM jsonb_to_recordset(saga_test.memory_json(world))
+	AS r(owner int, destination int, had int, others int, asked int, has boolean, used int)$$;
+
 CREATE FUNCTION message_json(settings jsonb, message jsonb, answers jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_message';
 CREATE FUNCTION message(settings jsonb, message jsonb, answers jsonb)
 RETURNS TABLE (at int, asked text, class text, verdict text, next text, delay int, uncertain boolean, epoch int, error text, cause text)
