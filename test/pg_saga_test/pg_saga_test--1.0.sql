@@ -49,4 +49,19 @@ CREATE FUNCTION run(definition jsonb, events jsonb, fates jsonb DEFAULT '{}', th
 LANGUAGE sql
 AS $$SELECT * FROM jsonb_to_recordset(saga_test.run_json(definition, '{}', events, thaw, fates)) AS r(at int, what text, more jsonb)$$;
 
+CREATE FUNCTION url(url text, templates boolean DEFAULT false) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_url';
+CREATE FUNCTION url_rest(base text, "full" text) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_url_rest';
+CREATE FUNCTION url_encode(part text) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_url_encode';
+CREATE FUNCTION header(head text, name text) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_header';
+CREATE FUNCTION header_fault(name text, value text DEFAULT 'x') RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_header_fault';
+CREATE FUNCTION says_json(head text) RETURNS boolean LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_says_json';
+CREATE FUNCTION retry_after(settings jsonb, head text, body text DEFAULT '', status int DEFAULT 429) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_retry_after';
+CREATE FUNCTION guard(allowed text[], "only" boolean, ip text) RETURNS boolean LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_guard';
+CREATE FUNCTION redact(data text, VARIADIC secrets text[]) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_redact';
+CREATE FUNCTION secret_references(data text) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_references';
+CREATE FUNCTION sqs_messages(answer text, unwrap boolean DEFAULT false) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_sqs_messages';
+CREATE FUNCTION aws_answer(service text, answer text) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_aws_answer';
+CREATE FUNCTION sqs_request(action text, url text, VARIADIC receipts text[]) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_sqs_request';
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga_test FROM PUBLIC;
