@@ -186,7 +186,7 @@ parse_authority(const char *p, const char *end, SagaUrl *url)
 	}
 	else
 	{
-		while (host_end < end && (isalnum((unsigned char) *host_end) || *host_end == '-' ||
+		while (host_end < end && (saga_is_ascii_alnum(*host_end) || *host_end == '-' ||
 								  *host_end == '.' || *host_end == '_'))
 			host_end++;
 	}
