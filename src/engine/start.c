@@ -357,14 +357,15 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 	by = PG_GETARG_UUID_P(1);
 	if (find_live(by) == 0)
 		no_live_execution(by);
-	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
-	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
-	if (workflow_id == 0)
-		PG_RETURN_VOID();
+	/* first: one that goes on is in none of the tables of those that have ended */
 	if (find_live(ended) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("execution %s has not ended", saga_uuid_to_cstring(ended))));
+	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
+	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	if (workflow_id == 0)
+		PG_RETURN_VOID();
 	saga_entry_close(ended, workflow_id, by);
 	saga_run(&replaced_stmt, saga_param_uuid("execution_id", ended), saga_param_int4("workflow_id", workflow_id),
 			 saga_param_uuid("heir", by));
