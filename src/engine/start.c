@@ -357,7 +357,11 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 	by = PG_GETARG_UUID_P(1);
 	if (find_live(by) == 0)
 		no_live_execution(by);
-	/* first: one that goes on is in none of the tables of those that have ended */
+
+	/*
+	 * first: one that goes on is in none of the tables of those that have
+	 * ended
+	 */
 	if (find_live(ended) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -64,4 +64,18 @@ CREATE FUNCTION sqs_messages(answer text, unwrap boolean DEFAULT false) RETURNS 
 CREATE FUNCTION aws_answer(service text, answer text) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_aws_answer';
 CREATE FUNCTION sqs_request(action text, url text, VARIADIC receipts text[]) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_sqs_request';
 
+CREATE FUNCTION rebuild(value jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_rebuild';
+CREATE FUNCTION compare(a jsonb, b jsonb) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_compare';
+CREATE FUNCTION value_text(value jsonb, java boolean DEFAULT false, "limit" int DEFAULT 1000000) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_value_text';
+CREATE FUNCTION element("array" jsonb, i bigint) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_element';
+CREATE FUNCTION number_length(data text) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_number_length';
+CREATE FUNCTION seconds_of(data text) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_timestamp';
+CREATE FUNCTION backoff(first bigint, failures int, most bigint) RETURNS bigint LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_backoff';
+CREATE FUNCTION uuid_previous(id uuid) RETURNS uuid LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_uuid_previous';
+CREATE FUNCTION uuid_time(id uuid) RETURNS timestamptz LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_uuid_time';
+CREATE FUNCTION uuid_parse(data text) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_uuid_parse';
+CREATE FUNCTION foreign_text(data bytea, most int DEFAULT 1000000) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_foreign_text';
+CREATE FUNCTION foreign_json(data bytea, lenient boolean DEFAULT false) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_foreign_json';
+CREATE FUNCTION charset(content_type text, data bytea) RETURNS bytea LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_charset';
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga_test FROM PUBLIC;
