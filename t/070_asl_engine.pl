@@ -49,10 +49,17 @@ sub quote
 }
 
 # EXPRESS is another type of machine: those cases are run by saga.simulate() (t/asl/simulate-conformance)
-my @cases = grep { is_execution_case($_) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
+my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:startExecution$)/;
+my @cases = grep { is_execution_case($_, $needs) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
 my $script = '';
 for my $n (0 .. $#cases)
 {
+	for my $machine (own_machines($cases[$n], "m$n"))
+	{
+		my ($name, $text) = @$machine;
+		utf8::encode($text);
+		$script .= sprintf "SELECT saga.create_workflow('%s', %s);\n", $name, quote($text);
+	}
 	my ($definition, $input) = ($cases[$n]{_text}{definition}, $cases[$n]{_text}{input} // '{}');
 	utf8::encode($_) for ($definition, $input);
 	$script .= sprintf "SELECT saga.create_workflow('c%d', %s);\n", $n, quote($definition);

@@ -389,3 +389,39 @@ saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation
 		saga_check_member_error(check, at, name, SAGA_TARGET_FAULT, "Missing '%s' target: %s", name, text);
 	return target;
 }
+
+/* At most one of two (or four) fields; returns how many there are. */
+int
+saga_check_exclusive(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+					 const char *const *names, int nnames)
+{
+	JsonbValue	value;
+	const char *first = NULL;
+	int			found = 0;
+	int			i;
+
+	for (i = 0; i < nnames; i++)
+	{
+		if (!saga_member(object, names[i], &value))
+			continue;
+		if (first == NULL)
+			first = names[i];
+		else
+			saga_check_error(check, at, SAGA_SCHEMA_FAULT,
+							 "Only one of these fields is allowed: [%s, %s]", first, names[i]);
+		found++;
+	}
+	return found;
+}
+
+/* A field and its form with a path exclude each other. */
+void
+saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				const char *field, const char *path_field)
+{
+	const char *names[2];
+
+	names[0] = field;
+	names[1] = path_field;
+	(void) saga_check_exclusive(check, object, at, names, 2);
+}

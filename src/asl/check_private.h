@@ -70,4 +70,10 @@ extern SagaTemplate *saga_check_template(SagaCheck *check, const JsonbValue *obj
 extern SagaState *saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 									const char *name, const SagaStates *scope);
 
+/* How many of these fields, which exclude each other, are there. */
+extern int	saga_check_exclusive(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+								 const char *const *names, int nnames);
+extern void saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+							const char *field, const char *path_field);
+
 #endif							/* SAGA_CHECK_PRIVATE_H */

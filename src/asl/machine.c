@@ -175,6 +175,30 @@ saga_branches_compile(SagaCheck *check, SagaState *state, const JsonbValue *obje
 	}
 }
 
+/* The States object that a Map runs for each item. */
+static void
+saga_processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
+					   const SagaLocation *at)
+{
+	static const char *const known[] = {"StartAt", "States", "Comment", "QueryLanguage", "ProcessorConfig"};
+	JsonbValue	processor;
+	const char *name = saga_map_processor(object, &processor);
+	SagaLocation here = {.up = at, .name = name};
+
+	if (name == NULL)
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'ItemProcessor' is required but was missing");
+	else if (!saga_is_object(&processor))
+		saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+	else
+	{
+		saga_check_known(check, &processor, &here, known, lengthof(known));
+		saga_compile_processor(check, state, &processor, &here);
+		saga_compile_items(check, state, object, at);
+		state->branches = palloc0(sizeof(SagaStates *));
+		state->branches[state->nbranches++] = saga_states_compile(check, &processor, &here, state);
+	}
+}
+
 /*
  * Fills in the states of "scope", whose names are known.  Handlers are linked
  * first, since a handler is compiled by rules of its own.
@@ -205,9 +229,13 @@ saga_fill_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states, 
 		if (!saga_is_object(&value))
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 		else if (saga_check_type(check, &value, &here, state) &&
-				 saga_state_compile(check, state, &value, &here) &&
-				 state->type == SAGA_STATE_PARALLEL)
-			saga_branches_compile(check, state, &value, &here);
+				 saga_state_compile(check, state, &value, &here))
+		{
+			if (state->type == SAGA_STATE_PARALLEL)
+				saga_branches_compile(check, state, &value, &here);
+			else if (state->type == SAGA_STATE_MAP)
+				saga_processor_compile(check, state, &value, &here);
+		}
 	}
 }
 
@@ -256,12 +284,6 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 }
 
 /* ---------- the machine ---------- */
-
-static int
-saga_compare_states(const void *a, const void *b)
-{
-	return strcmp((*(SagaState *const *) a)->name, (*(SagaState *const *) b)->name);
-}
 
 /* Names are unique in the whole machine, branches included. */
 static void
@@ -375,6 +397,8 @@ saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 			machine->root = saga_states_compile(&check, &object, &at, NULL);
 			saga_check_duplicates(&check, &at);
 			saga_collect_resources(machine);
+			if (!check.failed)
+				saga_machine_add_undo(machine);
 		}
 	}
 	MemoryContextSwitchTo(old);

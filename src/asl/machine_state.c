@@ -50,6 +50,20 @@ static const struct
 	{"Cause", T(FAIL)},
 	{"CausePath", T(FAIL)},
 	{"Branches", T(PARALLEL)},
+	{"ItemProcessor", T(MAP)},
+	{"Iterator", T(MAP)},
+	{"ItemsPath", T(MAP)},
+	{"ItemSelector", T(MAP)},
+	{"MaxConcurrency", T(MAP)},
+	{"MaxConcurrencyPath", T(MAP)},
+	{"ToleratedFailureCount", T(MAP)},
+	{"ToleratedFailureCountPath", T(MAP)},
+	{"ToleratedFailurePercentage", T(MAP)},
+	{"ToleratedFailurePercentagePath", T(MAP)},
+	{"Label", T(MAP)},
+	{"ItemReader", T(MAP)},
+	{"ItemBatcher", T(MAP)},
+	{"ResultWriter", T(MAP)},
 };
 
 /* Reports every member that a state of this type cannot have. */
@@ -78,42 +92,6 @@ saga_check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 		if (i == lengthof(saga_fields))
 			saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Field is not supported");
 	}
-}
-
-/* At most one of two (or four) fields; returns how many there are. */
-static int
-saga_check_exclusive(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
-					 const char *const *names, int nnames)
-{
-	JsonbValue	value;
-	const char *first = NULL;
-	int			found = 0;
-	int			i;
-
-	for (i = 0; i < nnames; i++)
-	{
-		if (!saga_member(object, names[i], &value))
-			continue;
-		if (first == NULL)
-			first = names[i];
-		else
-			saga_check_error(check, at, SAGA_SCHEMA_FAULT,
-							 "Only one of these fields is allowed: [%s, %s]", first, names[i]);
-		found++;
-	}
-	return found;
-}
-
-/* A field and its form with a path exclude each other. */
-static void
-saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
-				const char *field, const char *path_field)
-{
-	const char *names[2];
-
-	names[0] = field;
-	names[1] = path_field;
-	(void) saga_check_exclusive(check, object, at, names, 2);
 }
 
 /* ---------- transitions ---------- */
@@ -388,12 +366,6 @@ bool
 saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				   const SagaLocation *at)
 {
-	if (state->type == SAGA_STATE_MAP)
-	{
-		saga_check_member_error(check, at, "Type", SAGA_LATER_FAULT,
-								"State type \"Map\" is not supported yet");
-		return false;
-	}
 	if (!saga_check_language(check, object, at))
 		return false;
 	saga_check_fields(check, state, object, at);
@@ -405,7 +377,9 @@ saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	if ((1 << state->type) & (SAGA_CALLING | T(PASS)))
 	{
 		saga_check_path(check, object, at, "ResultPath", true, true, &state->result_path);
-		state->parameters = saga_check_template(check, object, at, "Parameters");
+		/* those of a Map are its ItemSelector */
+		if (state->type != SAGA_STATE_MAP)
+			state->parameters = saga_check_template(check, object, at, "Parameters");
 	}
 	if ((1 << state->type) & SAGA_CALLING)
 	{
@@ -433,9 +407,11 @@ saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 		case SAGA_STATE_FAIL:
 			saga_compile_fail(check, state, object, at);
 			break;
+		case SAGA_STATE_MAP:
+			saga_compile_map(check, state, object, at);
+			break;
 		case SAGA_STATE_SUCCEED:
 		case SAGA_STATE_PARALLEL:
-		case SAGA_STATE_MAP:
 			break;
 	}
 	return true;

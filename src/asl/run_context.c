@@ -44,6 +44,43 @@ saga_push_state(SagaThread *thread, JsonbParseState **state)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
+/* The item that a thread is for, of the nearest Map around it; NULL: there is no Map. */
+static Jsonb *
+saga_item_around(const SagaRun *run, const SagaThread *thread, int64 *index)
+{
+	*index = run->item_index;
+	if (run->selecting == thread)
+		return run->item_value;
+	for (; thread->parent != NULL; thread = thread->parent)
+	{
+		*index = thread->branch;
+		if (thread->parent->fork->map != NULL)
+			return saga_map_item(thread->parent->fork->map, thread->branch);
+	}
+	return NULL;
+}
+
+/* {"Map": {"Item": {"Index", "Value"}}}, the part about a Map */
+static void
+saga_push_item(const SagaRun *run, const SagaThread *thread, JsonbParseState **state)
+{
+	int64		index;
+	Jsonb	   *value = saga_item_around(run, thread, &index);
+
+	if (value == NULL)
+		return;
+	saga_jsonb_push_key(state, "Map");
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	saga_jsonb_push_key(state, "Item");
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	saga_jsonb_push_key(state, "Index");
+	saga_jsonb_push_int64(state, WJB_VALUE, index);
+	saga_jsonb_push_key(state, "Value");
+	saga_jsonb_push(state, WJB_VALUE, value);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
 /* The context object as the thread's state sees it now. */
 Jsonb *
 saga_thread_context(SagaRun *run, SagaThread *thread)
@@ -52,6 +89,7 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_push_execution(run, &state);
+	saga_push_item(run, thread, &state);
 	saga_push_state(thread, &state);
 	saga_jsonb_push_key(&state, "StateMachine");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -68,12 +106,29 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* For SagaScope: made when first asked for, in one attempt of one state. */
+/* The same, with nothing but what there is of a Map: thousands of items ask for no more, each of them. */
 static Jsonb *
-saga_scope_context(void *arg)
+saga_thread_map_context(const SagaRun *run, const SagaThread *thread)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_push_item(run, thread, &state);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* For SagaScope: made when first asked for, in one attempt of one state or for one item. */
+static Jsonb *
+saga_scope_context(void *arg, const JsonbValue *member)
 {
 	SagaRun    *run = arg;
 
+	if (member != NULL && member->val.string.len == 3 && memcmp(member->val.string.val, "Map", 3) == 0)
+	{
+		if (run->map_object == NULL)
+			run->map_object = saga_thread_map_context(run, run->current);
+		return run->map_object;
+	}
 	if (run->context_object == NULL)
 		run->context_object = saga_thread_context(run, run->current);
 	return run->context_object;
@@ -86,7 +141,7 @@ saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope)
 	if (run->current != thread)
 	{
 		run->current = thread;
-		run->context_object = NULL;
+		run->context_object = run->map_object = NULL;
 	}
 	scope->data = data;
 	scope->context = saga_scope_context;

@@ -83,6 +83,25 @@ saga_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaF
 		saga_done_unwanted(run, done, failure);
 }
 
+/* An item of a Map has failed and is tolerated: what it did is undone, whatever becomes of the others. */
+void
+saga_item_unwanted(SagaRun *run, int item, const SagaFailure *failure)
+{
+	int			i;
+
+	for (i = run->ndone - 1; i >= 0; i--)
+	{
+		SagaDone   *done = &run->done[i];
+
+		if (done->item != item)
+			continue;
+		if (done->kind == SAGA_DONE_COMPLETED)
+			saga_done_unwanted(run, done, failure);
+		else
+			done->kept = false;
+	}
+}
+
 /* The catcher that was to keep a visit's call has failed: the state has not been left by it. */
 void
 saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure)

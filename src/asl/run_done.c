@@ -17,6 +17,20 @@
 
 /* ---------- items ---------- */
 
+/* The thread of the item around this one, of the nearest Map that tolerates failures; 0: there is none. */
+static int
+saga_tolerated_item(const SagaThread *thread)
+{
+	for (; thread->parent != NULL; thread = thread->parent)
+	{
+		const SagaMapping *map = thread->parent->fork->map;
+
+		if (map != NULL && map->tolerated > 0)
+			return thread->id;
+	}
+	return 0;
+}
+
 /*
  * Called when a visit has its result, or is given up: once, as what is done is
  * not called again.  result: NULL when it is not known.
@@ -40,8 +54,9 @@ saga_done_push(SagaRun *run, const SagaThread *thread, Jsonb *result)
 	memset(done, 0, sizeof(SagaDone));
 	done->state = thread->state;
 	done->call_id = thread->call_id;
+	done->item = saga_tolerated_item(thread);
 	/* of another state the thread may have an older one */
-	done->task_id = thread->state->type == SAGA_STATE_TASK ? thread->task_id : 0;
+	done->task_id = thread->state->type == SAGA_STATE_TASK || SAGA_HAS_CHILDREN(thread->state) ? thread->task_id : 0;
 	done->input = thread->data;
 	done->output = result;
 	done->variables = thread->variables;
@@ -56,6 +71,20 @@ saga_done_remove(SagaRun *run, SagaDone *done)
 
 	run->ndone--;
 	memmove(&run->done[i], &run->done[i + 1], sizeof(SagaDone) * (run->ndone - i));
+}
+
+/* An item of a Map has ended: what it did belongs to the item around that Map, if there is one. */
+void
+saga_done_hand_up(SagaRun *run, const SagaThread *thread)
+{
+	int			around = saga_tolerated_item(thread->parent);
+	int			i;
+
+	for (i = 0; around != 0 && i < run->ndone; i++)
+	{
+		if (run->done[i].item == thread->id)
+			run->done[i].item = around;
+	}
 }
 
 /* The item of the visit with this call_id; NULL: there is none, or none any more. */
@@ -206,6 +235,9 @@ saga_is_outside(const SagaThread *thread)
 {
 	const SagaResource *resource = &thread->state->resource;
 
+	/* the items of a distributed Map */
+	if (thread->state->type == SAGA_STATE_MAP)
+		return true;
 	/* these complete with the commit, unless a callback is waited for */
 	return thread->state->type == SAGA_STATE_TASK &&
 		((resource->kind != SAGA_RES_PUBLISH && resource->kind != SAGA_RES_SQL) || thread->token != NULL);

@@ -220,11 +220,12 @@ saga_catcher_failure(const SagaThread *thread, const SagaFailure *failure, const
 
 /* ---------- a state fails ---------- */
 
-/* The event of a Parallel whose branch has failed; an attempt that is tried again has none. */
+/* The event of a Parallel or Map whose branch or item has failed; an attempt that is tried again has none. */
 static void
-saga_log_branch_failure(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+saga_log_fork_failure(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
-	SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_PARALLEL_FAILED);
+	SagaEventRecord *record = saga_log(run, thread, thread->state->type == SAGA_STATE_MAP ?
+									   SAGA_EVENT_MAP_FAILED : SAGA_EVENT_PARALLEL_FAILED);
 
 	record->strings[0] = failure->error;
 	record->strings[1] = failure->cause;
@@ -247,8 +248,9 @@ saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 	if (saga_thread_retry(run, thread, failure))
 		return saga_next_nothing();
-	if (thread->state->type == SAGA_STATE_PARALLEL && failure->from_branch)
-		saga_log_branch_failure(run, thread, failure);
+	if ((thread->state->type == SAGA_STATE_PARALLEL && failure->from_branch) ||
+		(thread->state->type == SAGA_STATE_MAP && failure->of_item))
+		saga_log_fork_failure(run, thread, failure);
 	catcher = saga_find_catcher(thread->state, failure);
 	kept = catcher != NULL && saga_names_doubt(catcher->errors, catcher->nerrors);
 	if (given_up && failure->completed)

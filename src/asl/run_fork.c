@@ -4,7 +4,7 @@
  *
  * A fork is what a type of state with threads of its own has in common with
  * the next one; which threads it starts, when, and what it makes of their
- * ends is the type's: run_parallel.c.  Each thread begins with its parent's
+ * ends is the type's: run_parallel.c, run_map.c.  Each thread begins with its parent's
  * variables, and what it assigns is its own: it goes with the thread.
  */
 #include "postgres.h"
@@ -41,6 +41,22 @@ saga_fork_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
 	saga_thread_drop(run, thread);
 }
 
+static void saga_log_aborted(SagaRun *run, SagaThread *thread);
+
+/* The same for a thread that is given up; of an item of a Map this is noted too. */
+static void
+saga_log_given_up(SagaRun *run, SagaThread *thread)
+{
+	saga_log_aborted(run, thread);
+	if (thread->parent->state->type == SAGA_STATE_MAP)
+	{
+		SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_ITERATION_ABORTED);
+
+		record->strings[0] = thread->parent->state->name;
+		record->numbers[0] = (int64) thread->branch + 1;
+	}
+}
+
 /* Notes that a thread's state ends without having been left, those below it first. */
 static void
 saga_log_aborted(SagaRun *run, SagaThread *thread)
@@ -52,7 +68,7 @@ saga_log_aborted(SagaRun *run, SagaThread *thread)
 	for (i = 0; fork != NULL && i < fork->size; i++)
 	{
 		if (fork->threads[i] != NULL)
-			saga_log_aborted(run, fork->threads[i]);
+			saga_log_given_up(run, fork->threads[i]);
 	}
 	if (thread->phase == SAGA_PHASE_ENTER)
 		return;					/* not entered yet */
@@ -62,6 +78,8 @@ saga_log_aborted(SagaRun *run, SagaThread *thread)
 		case SAGA_STATE_WAIT:
 		case SAGA_STATE_PARALLEL:
 		case SAGA_STATE_MAP:
+			if (thread->state->type == SAGA_STATE_MAP && thread->phase == SAGA_PHASE_OPEN)
+				(void) saga_log(run, thread, SAGA_EVENT_MAP_RUN_ABORTED);
 			saga_log(run, thread, SAGA_EVENT_STATE_ABORTED + thread->state->type)->strings[0] =
 				thread->state->name;
 			break;
@@ -93,7 +111,7 @@ saga_fork_cut(SagaRun *run, SagaThread *parent, const SagaFailure *failure)
 	{
 		if (fork->threads[i] == NULL)
 			continue;
-		saga_log_aborted(run, fork->threads[i]);
+		saga_log_given_up(run, fork->threads[i]);
 		saga_thread_cut(run, fork->threads[i], failure);
 	}
 	parent->fork = NULL;

@@ -105,18 +105,26 @@ saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
 	saga_put_value(f, "answer", thread->answer);
 }
 
-/* The fork: of each thread its result, or -1 while it has none. */
+/* The fork: of each thread that has been started its result, or -1 while it has none. */
 static void
 saga_freeze_fork(SagaFreezer *f, const SagaThread *thread)
 {
 	const SagaFork *fork = thread->fork;
+	const SagaMapping *map = fork->map;
+	int			count = map != NULL ? map->next : fork->size;
 	int			i;
 
 	saga_begin_list(f, "results");
-	for (i = 0; i < fork->size; i++)
+	for (i = 0; i < count; i++)
 		saga_jsonb_push_int64(&f->state, WJB_ELEM,
-							  fork->threads[i] != NULL ? -1 : saga_value_index(f, fork->results[i]));
+							  fork->results[i] == NULL ? -1 : saga_value_index(f, fork->results[i]));
 	saga_end_list(f);
+	if (map == NULL)
+		return;
+	saga_put_value(f, "items", map->items);
+	saga_put_int(f, "concurrency", map->concurrency, 0);
+	saga_put_int(f, "tolerated", map->tolerated, 0);
+	saga_put_int(f, "failed", map->nfailed, 0);
 }
 
 /* What a phase does not need is left out. */
@@ -135,10 +143,11 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	saga_put_value(f, "input", thread->input);
 
 	/*
-	 * what comes later than the call needs it only to undo the step, or to
-	 * wait
+	 * what comes later than the call needs it only to undo the step, to wait,
+	 * or to select items
 	 */
-	if (thread->state->compensate != NULL || thread->phase == SAGA_PHASE_WAIT || thread->resume)
+	if (thread->state->compensate != NULL || thread->phase == SAGA_PHASE_WAIT || thread->resume ||
+		(thread->phase == SAGA_PHASE_CHILDREN && thread->fork->map != NULL))
 		saga_put_value(f, "data", thread->data);
 	saga_put_value(f, "variables", thread->variables);
 	saga_put_int(f, "entered_at", thread->entered_at, 0);
@@ -184,6 +193,7 @@ saga_freeze_done(SagaFreezer *f, const SagaDone *done)
 {
 	saga_put_string(f, "state", done->state->name);
 	saga_put_int(f, "call", done->call_id, 0);
+	saga_put_int(f, "item", done->item, 0);
 	saga_put_value(f, "input", done->input);
 	saga_put_value(f, "output", done->output);
 	saga_put_value(f, "variables", done->variables);

@@ -14,7 +14,7 @@
 
 /* ---------- transitions ---------- */
 
-/* A thread is at its end: a handler, a branch, or the machine. */
+/* A thread is at its end: a handler, a branch, an item, or the machine. */
 static SagaTransition
 saga_thread_end(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
@@ -22,15 +22,19 @@ saga_thread_end(SagaRun *run, SagaThread *thread, Jsonb *output)
 		return saga_compensation_succeeded(run);
 	if (thread->parent == NULL)
 		return saga_run_succeed(run, output);
+	if (thread->parent->state->type == SAGA_STATE_MAP)
+		return saga_map_item_ended(run, thread, output);
 	return saga_parallel_branch_ended(run, thread, output);
 }
 
-/* A state has failed for good: so has its handler, its branch, or the run. */
+/* A state has failed for good: so has its handler, its branch, its item, or the run. */
 static SagaTransition
 saga_thread_give_up(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	if (thread == run->handler)
 		return saga_compensation_failed(run, failure);
+	if (thread->parent != NULL && thread->parent->state->type == SAGA_STATE_MAP)
+		return saga_map_item_failed(run, thread, failure);
 	if (thread->parent != NULL)
 		return saga_parallel_branch_failed(run, thread, failure);
 	return saga_run_fail(run, SAGA_FAILED, failure->error, failure->cause);
@@ -123,8 +127,9 @@ saga_state_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 			return saga_fail_step(run, thread);
 		case SAGA_STATE_PARALLEL:
 			return saga_parallel_step(run, thread);
-		case SAGA_STATE_TASK:
 		case SAGA_STATE_MAP:
+			return saga_map_step(run, thread, action);
+		case SAGA_STATE_TASK:
 			break;
 	}
 	elog(ERROR, "unexpected state type %d", thread->state->type);
@@ -143,7 +148,7 @@ saga_run_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	if (!thread->resume)
 		thread->token = NULL;
 	if (run->current == thread)
-		run->context_object = NULL;
+		run->context_object = run->map_object = NULL;
 	next = saga_state_step(run, thread, action);
 	saga_run_follow(run, next);
 	return next.kind == SAGA_NEXT_CALL;

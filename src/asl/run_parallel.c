@@ -45,6 +45,6 @@ saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure 
 	saga_fork_cut(run, parent, failure);
 	parent->phase = SAGA_PHASE_ATTEMPT;
 	own.from_branch = true;
-	own.in_doubt = own.unknown = own.of_task = own.completed = false;
+	own.of_item = own.in_doubt = own.unknown = own.of_task = own.completed = false;
 	return saga_next_fail(parent, &own);
 }

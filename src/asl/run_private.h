@@ -3,7 +3,7 @@
  *		The inside of a run.
  *
  * A run is a tree of threads: the machine itself, and one for each branch of
- * an open Parallel.  A thread stands in one state.  Threads that can go on
+ * an open Parallel, or item of an open Map.  A thread stands in one state.  Threads that can go on
  * are in the ready queue; the others wait for a task, a time, or their
  * branches.  Compensation has one thread of its own, when all others are gone.
  *
@@ -34,7 +34,7 @@ typedef enum SagaPhase
 	SAGA_PHASE_WAIT,			/* Wait, until wake_at */
 	SAGA_PHASE_RETRY,			/* the next attempt is at wake_at */
 	SAGA_PHASE_HELD,			/* Task: the same call was given up, and how it went is being found out */
-	SAGA_PHASE_CHILDREN			/* Parallel: branches run */
+	SAGA_PHASE_CHILDREN			/* Parallel, Map: branches or items run */
 } SagaPhase;
 
 typedef struct SagaThread
@@ -79,17 +79,29 @@ typedef struct SagaThread
 	struct SagaFork *fork;		/* NULL: it has no threads of its own */
 } SagaThread;
 
+/* The items of a Map that is open. */
+typedef struct SagaMapping
+{
+	Jsonb	   *items;			/* an array */
+	int			concurrency;	/* so many run at once */
+	int			nrunning;
+	int			next;			/* the first one that has not been taken up */
+	int			tolerated;		/* so many may fail */
+	int			nfailed;
+} SagaMapping;
+
 /*
  * The threads that a state has started, each in a States object of its own: a
- * Parallel's branches.  A thread of it knows its parent, whose fork this is,
- * and its place here ("branch").
+ * Parallel's branches, or one for each item of a Map.  A thread of it knows
+ * its parent, whose fork this is, and its place here ("branch").
  */
 typedef struct SagaFork
 {
 	int			size;
 	int			nopen;			/* of those, how many have no result yet */
-	SagaThread **threads;		/* NULL where one has ended */
+	SagaThread **threads;		/* NULL where one has ended, or has not begun */
 	Jsonb	  **results;		/* NULL where one has not ended */
+	SagaMapping *map;			/* NULL: of a Parallel */
 } SagaFork;
 
 typedef enum SagaDoneKind
@@ -110,6 +122,7 @@ typedef struct SagaDone
 	int			task_id;		/* 0: not known */
 	SagaDoneKind kind;
 	bool		kept;			/* found done, it is as if it had been completed */
+	int			item;			/* the thread of the item it belongs to, of the nearest Map that tolerates failures; 0: none */
 	Jsonb	   *input;
 	Jsonb	   *output;			/* NULL: not known yet */
 	Jsonb	   *variables;
@@ -162,6 +175,10 @@ struct SagaRun
 	SagaThread *root;			/* NULL once ended or compensating */
 	SagaThread *current;		/* whose context object is asked for */
 	Jsonb	   *context_object; /* its context object, when made */
+	Jsonb	   *map_object;		/* the part of it that tells of a Map's item, when made */
+	const SagaThread *selecting;	/* whose ItemSelector is evaluated, for this item; NULL: none */
+	int64		item_index;
+	Jsonb	   *item_value;
 	SagaThread *last_task;		/* that of the last TASK action: mostly the one that is answered */
 	TimestampTz next_timer;		/* no timer is due before */
 
@@ -195,6 +212,7 @@ typedef struct SagaFailure
 	bool		in_doubt;		/* of a call outside: it may have had its effect */
 	bool		unknown;		/* and nobody can find out */
 	bool		from_branch;	/* States.BranchFailed names it too */
+	bool		of_item;		/* of a Map, for one of its items */
 	bool		heartbeat;		/* States.HeartbeatTimeout names it too */
 	bool		of_task;		/* said of a task, not of what the state does around it */
 	bool		completed;		/* the call is done, and what was to be made of its answer has failed */
@@ -230,6 +248,8 @@ typedef struct SagaTransition
 extern const char *saga_thread_phase_name(SagaPhase phase);
 extern SagaThread *saga_thread_new(SagaRun *run, SagaThread *parent, int branch);
 extern SagaFork *saga_thread_fork(SagaThread *thread, int size);
+extern SagaMapping *saga_thread_map(SagaThread *thread, int size);
+extern Jsonb *saga_map_item(const SagaMapping *map, int index);
 extern void saga_thread_drop(SagaRun *run, SagaThread *thread);
 extern void saga_thread_ready(SagaRun *run, SagaThread *thread, SagaPhase phase);
 extern void saga_thread_unready(SagaThread *thread);
@@ -269,6 +289,7 @@ extern SagaDone *saga_undoing(SagaRun *run);
 extern SagaDone *saga_debt_of_task(SagaRun *run, int task_id);
 extern int	saga_debt_of_token(const SagaRun *run, const char *token);
 extern bool saga_has_debts(const SagaRun *run);
+extern void saga_done_hand_up(SagaRun *run, const SagaThread *thread);
 extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
 extern void saga_done_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call);
 extern void saga_done_take_back(SagaRun *run, SagaDone *done);
@@ -299,6 +320,13 @@ extern bool saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathFiel
 							SagaFault *fault);
 extern bool saga_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
 							  Jsonb *data, TimestampTz *result, SagaFault *fault);
+extern bool saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
+						   SagaFault *fault);
+extern void saga_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value,
+								 const char *what);
+extern Jsonb *saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+							   SagaFault *fault);
+extern Jsonb *saga_item_input(SagaRun *run, SagaThread *thread, int64 index, Jsonb *value, SagaFault *fault);
 extern bool saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
 						   const char **result, SagaFault *fault);
 
@@ -312,6 +340,7 @@ extern void saga_compensation_give_up(SagaRun *run, const char *reason, const ch
 /* run_debt.c */
 extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
 extern void saga_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
+extern void saga_item_unwanted(SagaRun *run, int item, const SagaFailure *failure);
 extern void saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure);
 extern void saga_thread_cut(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 extern bool saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error);
@@ -322,6 +351,11 @@ extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *
 extern Jsonb *saga_run_left(SagaRun *run);
 
 /* ---------- third floor: steps ---------- */
+
+/* run_distributed.c */
+extern SagaTransition saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaAction *action);
+extern SagaTransition saga_distributed_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_distributed_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error);
 
 /* run_exit.c */
 extern SagaTransition saga_state_complete(SagaRun *run, SagaThread *thread, Jsonb *result);
@@ -351,6 +385,11 @@ extern SagaTransition saga_fail_step(SagaRun *run, SagaThread *thread);
 extern SagaTransition saga_parallel_step(SagaRun *run, SagaThread *thread);
 extern SagaTransition saga_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
+
+/* run_map.c */
+extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern SagaTransition saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 
 /* run_task.c */
 extern SagaTransition saga_task_step(SagaRun *run, SagaThread *thread, SagaAction *action);

@@ -192,7 +192,27 @@ saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
 		thread->attempts[i] = (int) saga_list_int(&list, i, "attempts");
 }
 
-/* The fork of a thread whose branches run; their threads come after it and take their places. */
+/* The items of a Map, of which "next" have been taken up. */
+static void
+saga_thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int next)
+{
+	Jsonb	   *items = saga_get_value(t, object, "items");
+	SagaMapping *map;
+
+	if (items == NULL || thread->data == NULL || !JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items) ||
+		next > JB_ROOT_COUNT(items))
+		saga_frozen_corrupt("items");
+	map = saga_thread_map(thread, JB_ROOT_COUNT(items));
+	map->items = items;
+	map->next = next;
+	map->concurrency = (int) saga_get_int(object, "concurrency", 0);
+	map->tolerated = (int) saga_get_int(object, "tolerated", 0);
+	map->nfailed = (int) saga_get_int(object, "failed", 0);
+	if (map->concurrency <= 0)
+		saga_frozen_corrupt("concurrency");
+}
+
+/* The fork of a thread whose branches or items run; their threads come after it and take their places. */
 static void
 saga_thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 {
@@ -201,9 +221,13 @@ saga_thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 	SagaFork   *fork;
 	int			i;
 
-	if (count != thread->state->nbranches)
+	if (thread->state->type == SAGA_STATE_MAP)
+		saga_thaw_map(t, thread, object, count);
+	else if (thread->state->type == SAGA_STATE_PARALLEL && count == thread->state->nbranches)
+		(void) saga_thread_fork(thread, count);
+	else
 		saga_frozen_corrupt("results");
-	fork = saga_thread_fork(thread, count);
+	fork = thread->fork;
 	for (i = 0; i < count; i++)
 	{
 		int64		index = saga_list_int(&list, i, "results");
@@ -237,6 +261,8 @@ saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handl
 		saga_frozen_corrupt("branch");
 	thread->parent = parent;
 	fork->threads[thread->branch] = thread;
+	if (fork->map != NULL)
+		fork->map->nrunning++;
 }
 
 static void
@@ -276,7 +302,7 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 	thread->id = (int) saga_get_int(object, "id", 0);
 }
 
-/* Every branch that has no result must have its thread. */
+/* Every branch that has no result must have its thread, and every item that has been taken up; no other one. */
 static void
 saga_check_forks(SagaRun *run)
 {
@@ -289,7 +315,9 @@ saga_check_forks(SagaRun *run)
 
 		for (i = 0; fork != NULL && i < fork->size; i++)
 		{
-			if (fork->threads[i] == NULL && fork->results[i] == NULL)
+			bool		begun = fork->map == NULL || i < fork->map->next;
+
+			if ((fork->threads[i] != NULL || fork->results[i] != NULL) != begun)
 				saga_frozen_corrupt("threads");
 		}
 	}
@@ -337,6 +365,7 @@ saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 	memset(done, 0, sizeof(SagaDone));
 	done->state = saga_get_state(t, item);
 	done->call_id = (int) saga_get_int(item, "call", 0);
+	done->item = (int) saga_get_int(item, "item", 0);
 	done->input = saga_get_value(t, item, "input");
 	done->output = saga_get_value(t, item, "output");
 	done->variables = saga_get_value(t, item, "variables");

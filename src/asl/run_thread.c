@@ -78,13 +78,30 @@ saga_thread_new(SagaRun *run, SagaThread *parent, int branch)
 SagaFork *
 saga_thread_fork(SagaThread *thread, int size)
 {
-	SagaFork   *fork = palloc(sizeof(SagaFork));
+	SagaFork   *fork = palloc0(sizeof(SagaFork));
 
 	fork->size = fork->nopen = size;
 	fork->threads = palloc0(sizeof(SagaThread *) * size);
 	fork->results = palloc0(sizeof(Jsonb *) * size);
 	thread->fork = fork;
 	return fork;
+}
+
+/* The same for a Map, whose items the caller fills in. */
+SagaMapping *
+saga_thread_map(SagaThread *thread, int size)
+{
+	SagaMapping *map = palloc0(sizeof(SagaMapping));
+
+	saga_thread_fork(thread, size)->map = map;
+	return map;
+}
+
+/* A copy of one item. */
+Jsonb *
+saga_map_item(const SagaMapping *map, int index)
+{
+	return saga_jsonb_from_value(getIthJsonbValueFromContainer(&map->items->root, index));
 }
 
 /* Takes a thread out of the run and frees it, with those of its fork. */

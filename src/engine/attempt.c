@@ -132,6 +132,17 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 	}
 }
 
+/* A child whom nobody waits for any more goes no further. */
+static bool
+stop_with_parent(SagaBatch *batch, SagaJob *job, TimestampTz now)
+{
+	if (saga_run_status(job->run) != SAGA_RUNNING || !saga_children_stopping(batch, job))
+		return false;
+	job->stopped = true;
+	saga_run_stop(job->run, "Saga.ParentEnded", "whoever started it does not wait for it any more", true, now);
+	return true;
+}
+
 /* In a transaction or savepoint of its own; raises what the steps raise. */
 static void
 run_once(SagaBatch *batch, SagaJob *job, int trouble)
@@ -141,7 +152,13 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
 	int			crashes;
 
 	job->finished = job->early = false;
+	if (job->turn != NULL)
+	{
+		saga_children_turn(batch, job);
+		return;
+	}
 	saga_job_begin(job, now);
+	stop_with_parent(batch, job, now);
 	crashes = saga_suspect_hook ? saga_suspect_hook(&job->execution_id) : 0;
 	if (crashes > saga_crash_limit && !job->stopped)
 		give_up_suspect(job, crashes, now);
@@ -157,6 +174,8 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
 		job->early = true;
 	else
 		advance(batch, job, &wake_at);
+	if (!job->finished && stop_with_parent(batch, job, now))
+		job->early = true;
 	if (job->finished)
 		saga_store_end(batch, job);
 	else

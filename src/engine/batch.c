@@ -72,7 +72,8 @@ run_items(SagaBatch *batch, bool postpone_only)
 			saga_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
 			continue;
 		}
-		if (postpone_only && !saga_stop_is_event(item) && item->receives <= SAGA_MAX_TROUBLE)
+		if (postpone_only && !saga_stop_is_event(item) &&
+			(item->receives <= SAGA_MAX_TROUBLE || item->kind == SAGA_MSG_CHILDREN))
 			saga_attempt_postpone(batch, job);
 		else if (postpone_only && !saga_stop_is_event(item))
 			saga_attempt_bury(batch, job);

@@ -108,9 +108,15 @@ write_dead_letter(SagaJob *job, const char *reason, const char *cause)
 	(void) saga_dead_letter_insert(&letter);
 }
 
+/*
+ * Is a person to see to it?  The failure of one that somebody waits for is
+ * his, unless it has left something.
+ */
 static bool
 is_failure(const SagaJob *job)
 {
+	if (saga_job_is_child(job))
+		return job->end.not_compensated != NULL;
 	return job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated != NULL;
 }
 
@@ -152,7 +158,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 		if (job->end.status != SAGA_SUCCEEDED)
 			saga_outbox_withdraw(job->queue->queue_id, &job->execution_id, 0);
 	}
-	if (saga_job_undoes(job))
+	if (saga_job_undoes(job) && !saga_job_is_child(job))
 	{
 		/* what it has left is the other one's, which has a dead letter */
 		saga_entry_undone(job);
@@ -173,11 +179,12 @@ status_char(SagaStatus status)
 
 #define ENDED_COLUMNS \
 	"execution_id, workflow_id, version, started_at, stopped_at, status, runs, name, parent_id," \
-	" error, cause, input, output, compensated, history, not_compensated, effects, left_over"
+	" error, cause, input, output, compensated, history, not_compensated, effects, left_over, children_id, child_index, undo"
 #define ENDED_VALUES \
 	"$execution_id, $workflow_id, $version, $started_at, $stopped_at, $status, $runs, $name, $parent_id," \
-	" $error, $cause, $input, $output, $compensated, $history, $not_compensated, $effects, $left_over"
-#define N_ENDED 18
+	" $error, $cause, $input, $output, $compensated, $history, $not_compensated, $effects, $left_over," \
+	" $children_id, $child_index, $undo"
+#define N_ENDED 21
 
 /* With the end of the list. */
 typedef SagaParam EndedRow[N_ENDED + 1];
@@ -206,6 +213,9 @@ fill_ended(SagaJob *job, EndedRow row)
 		saga_param_jsonb("not_compensated", end->not_compensated),
 		saga_param_jsonb("effects", end->effects),
 		saga_param_jsonb("left_over", end->left),
+		saga_param_if(saga_job_is_child(job), saga_param_uuid("children_id", &job->children_id)),
+		saga_param_if(saga_job_is_child(job) && job->child_index >= 0, saga_param_int8("child_index", job->child_index)),
+		saga_param_jsonb("undo", saga_job_is_child(job) && job->child_index >= 0 ? saga_run_done(job->run) : NULL),
 		{.name = NULL}
 	};
 
@@ -342,6 +352,9 @@ void
 saga_store_write_ended(SagaBatch *batch)
 {
 	if (batch->nended > 0)
+	{
 		insert_ended(batch);
+		saga_children_report(batch);
+	}
 	looking = Max(looking - 1, 0);
 }

@@ -70,6 +70,9 @@ read_continuation(SagaRows *rows, SagaJob *job)
 	job->started_at = saga_column_timestamptz(rows, "started_at");
 	job->runs = saga_column_int4(rows, "runs");
 	job->parent_id = saga_column_uuid(rows, "parent_id");
+	job->children_id = saga_column_uuid(rows, "children_id");
+	job->child_index = saga_column_is_null(rows, "child_index") ? -1 : saga_column_int8(rows, "child_index");
+	job->child_items = saga_column_int4(rows, "child_items");
 	job->input = saga_column_jsonb(rows, "input");
 	if (job->input == NULL)
 		job->input = saga_jsonb_null();
@@ -87,7 +90,7 @@ bool
 saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 {
 	static SagaStatement load_stmt = {
-		.sql = "SELECT version, name, started_at, runs, parent_id, input, run FROM saga.continuation"
+		.sql = "SELECT version, name, started_at, runs, parent_id, children_id, child_index, child_items, input, run FROM saga.continuation"
 		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id FOR UPDATE SKIP LOCKED",
 		.limit = 1
 	};
@@ -194,9 +197,9 @@ write_continuation(SagaJob *job, TimestampTz now)
 {
 	static SagaStatement insert_stmt = {
 		.sql = "INSERT INTO saga.continuation (execution_id, workflow_id, version, name, status, current_state,"
-		" started_at, parked_at, parent_id, input, run, waiting_for)"
+		" started_at, parked_at, parent_id, children_id, child_index, child_items, input, run, waiting_for)"
 		" VALUES ($execution_id, $workflow_id, $version, $name, $status, $current_state,"
-		" $started_at, $parked_at, $parent_id, $input, $run, $waiting_for)"
+		" $started_at, $parked_at, $parent_id, $children_id, $child_index, $child_items, $input, $run, $waiting_for)"
 	};
 	static SagaStatement update_stmt = {
 		.sql = "UPDATE saga.continuation SET status = $status, current_state = $current_state, parked_at = $parked_at,"
@@ -213,6 +216,9 @@ write_continuation(SagaJob *job, TimestampTz now)
 		saga_param_timestamptz("started_at", job->started_at),
 		saga_param_timestamptz("parked_at", now),
 		saga_param_if(saga_job_undoes(job), saga_param_uuid("parent_id", &job->parent_id)),
+		saga_param_if(saga_job_is_child(job), saga_param_uuid("children_id", &job->children_id)),
+		saga_param_if(saga_job_is_child(job) && job->child_index >= 0, saga_param_int8("child_index", job->child_index)),
+		saga_param_if(saga_job_is_child(job), saga_param_int4("child_items", job->child_items)),
 		saga_param_jsonb("input", job->input),
 		saga_param_jsonb("run", saga_run_freeze(job->run)),
 		saga_param_text("waiting_for", saga_run_waiting_for(job->run)),
@@ -302,6 +308,7 @@ saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char
 	letter.body = item->body;
 	letter.headers = item->headers;
 	(void) saga_dead_letter_insert(&letter);
+	saga_children_report_lost(item);
 	item->done = true;
 }
 

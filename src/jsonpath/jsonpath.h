@@ -16,7 +16,7 @@
 typedef struct SagaScope
 {
 	Jsonb	   *data;			/* "$" */
-	Jsonb	   *(*context) (void *arg); /* "$$", built when first asked for */
+	Jsonb	   *(*context) (void *arg, const JsonbValue *member);	/* "$$"; may have this member alone, if not NULL */
 	void	   *context_arg;
 	Jsonb	   *variables;		/* "$name": an object, or NULL */
 	uint64		(*random) (void *arg);	/* 64 random bits (States.UUID, ...) */

@@ -36,7 +36,7 @@ random_bits(void *arg)
  * NULL: none.
  */
 static Jsonb *
-given_context(void *arg)
+given_context(void *arg, const JsonbValue *member)
 {
 	return arg;
 }

@@ -1,0 +1,273 @@
+/*
+ * run_map.c
+ *		What a Map does: its processor once for each item, several at a time.
+ *
+ * The fork of a Map has a place for each item, but a thread only for those
+ * that run: an item is taken up when another one ends.  An item that fails is
+ * the failure of the Map, unless it is tolerated; then it is like a run of its
+ * own that has failed: what it did is undone at once, whatever becomes of the
+ * others.
+ */
+#include "postgres.h"
+
+#include "asl/run_private.h"
+#include "value/doc.h"
+
+/* More items do not run at once, whatever MaxConcurrency says; as at AWS. */
+#define SAGA_MAX_CONCURRENCY	40
+
+/* ---------- fields of the state ---------- */
+
+/* ToleratedFailurePercentage, the same way. */
+static bool
+saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault)
+{
+	const SagaPathField *field = &thread->state->map->tolerated_percentage_path;
+	Jsonb	   *value;
+	JsonbValue	scalar;
+
+	if (field->path == NULL)
+		return true;
+	value = saga_field_value(run, thread, field, "ToleratedFailurePercentagePath", fault);
+	if (value == NULL)
+		return false;
+	if (!saga_jsonb_scalar(value, &scalar) || !saga_number_to_double(&scalar, percentage))
+	{
+		saga_map_value_fault(fault, "ToleratedFailurePercentagePath", field, value, "float");
+		return false;
+	}
+	if (*percentage >= 0 && *percentage <= 100)
+		return true;
+	fault->error = "States.Runtime";
+	fault->cause = "ToleratedFailurePercentage must be between 0 and 100.";
+	return false;
+}
+
+/* How many items may fail, by number and by share; -1: no such limit. */
+static bool
+saga_map_limits(SagaRun *run, SagaThread *thread, int64 *count, double *percentage, SagaFault *fault)
+{
+	const SagaMapFields *fields = thread->state->map;
+
+	*count = fields->tolerated_count;
+	*percentage = fields->tolerated_percentage;
+	return saga_map_count(run, thread, &fields->tolerated_count_path, "ToleratedFailureCountPath", count, fault) &&
+		saga_map_percentage(run, thread, percentage, fault);
+}
+
+/* How many items of "size" that are: as many as the stricter of the two limits lets. */
+static int
+saga_map_tolerated(const SagaMapFields *fields, int size, int64 count, double percentage)
+{
+	int			tolerated = fields->tolerant ? size : 0;
+
+	if (count >= 0 && count < tolerated)
+		tolerated = (int) count;
+	if (percentage >= 0)
+		tolerated = Min(tolerated, (int) (size * percentage / 100.0));
+	return tolerated;
+}
+
+/* ItemsPath; NULL and a fault unless an array is there. */
+static Jsonb *
+saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
+{
+	const SagaPathField *field = &thread->state->map->items_path;
+	Jsonb	   *items = thread->data;
+
+	if (!SAGA_PATH_IS_IDENTITY(field))
+		items = saga_field_value(run, thread, field, "ItemsPath", fault);
+	if (items == NULL)
+		return NULL;
+	if (JB_ROOT_IS_ARRAY(items) && !JB_ROOT_IS_SCALAR(items))
+		return items;
+	fault->error = "States.Runtime";
+	fault->cause = psprintf("Reference path \"%s\" must point to array.", field->text != NULL ? field->text : "$");
+	return NULL;
+}
+
+/* ---------- items ---------- */
+
+/* Notes an event of an item's, which its index tells from those of the others. */
+static SagaEventRecord *
+saga_log_iteration(SagaRun *run, SagaThread *thread, SagaEventType type)
+{
+	SagaEventRecord *record = saga_log(run, thread, type);
+
+	record->strings[0] = thread->parent->state->name;
+	record->numbers[0] = (int64) thread->branch + 1;
+	return record;
+}
+
+/*
+ * Takes up as many items as may run at once.  False, and *fault is set, when
+ * one cannot be selected; those that run are the caller's to give up.
+ */
+static bool
+saga_map_take_up(SagaRun *run, SagaThread *thread, SagaFault *fault)
+{
+	SagaFork   *fork = thread->fork;
+	SagaMapping *map = fork->map;
+
+	while (map->nrunning < map->concurrency && map->next < fork->size)
+	{
+		Jsonb	   *input = saga_item_input(run, thread, map->next, saga_map_item(map, map->next), fault);
+		SagaThread *item;
+
+		if (input == NULL)
+			return false;
+		item = saga_fork_start(run, thread, map->next++, thread->state->branches[0], input);
+		map->nrunning++;
+		(void) saga_log_iteration(run, item, SAGA_EVENT_ITERATION_STARTED);
+	}
+	return true;
+}
+
+/* The Map fails, for what an item failed with or for a fault of its own. */
+static SagaTransition
+saga_map_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+{
+	saga_fork_cut(run, thread, failure);
+	thread->phase = SAGA_PHASE_ATTEMPT;
+	return saga_next_fail(thread, failure);
+}
+
+/* On with the next items, or out when there are none. */
+static SagaTransition
+saga_map_go_on(SagaRun *run, SagaThread *thread)
+{
+	SagaFault	fault = {0};
+
+	if (!saga_map_take_up(run, thread, &fault))
+	{
+		SagaTransition next = saga_next_fault(thread, &fault);
+
+		return saga_map_fail(run, thread, next.failure);
+	}
+	if (thread->fork->nopen > 0)
+		return saga_next_nothing();
+	(void) saga_log(run, thread, SAGA_EVENT_MAP_SUCCEEDED);
+	return saga_next_complete(thread, saga_fork_results(thread));
+}
+
+/* ---------- the state ---------- */
+
+/* Takes up the first items. */
+static SagaTransition
+saga_map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
+{
+	int			size = JB_ROOT_COUNT(call->items);
+	SagaMapping *map = saga_thread_map(thread, size);
+
+	thread->phase = SAGA_PHASE_CHILDREN;
+	map->items = call->items;
+	map->tolerated = saga_map_tolerated(thread->state->map, size, call->tolerated_count, call->tolerated_percentage);
+	map->concurrency = call->concurrency == 0 ? SAGA_MAX_CONCURRENCY : (int) Min(call->concurrency, SAGA_MAX_CONCURRENCY);
+	return saga_map_go_on(run, thread);
+}
+
+/* Where the items are, and what limits there are; then they are run here, or by the caller. */
+SagaTransition
+saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
+{
+	const SagaMapFields *fields = thread->state->map;
+	bool		distributed = fields->distributed && run->env.distributed;
+	SagaMapCall *call = palloc0(sizeof(SagaMapCall));
+	SagaEventRecord *record;
+	SagaFault	fault = {0};
+
+	call->concurrency = fields->max_concurrency;
+	if (!saga_map_count(run, thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &call->concurrency, &fault))
+		return saga_next_fault(thread, &fault);
+	if (fields->reader == NULL)
+		call->items = saga_map_items(run, thread, &fault);
+	else if (!distributed)
+	{
+		fault.error = "States.ItemReaderFailed";
+		fault.cause = "Items are read by an execution, not by a simulation.";
+	}
+	if (fault.error != NULL)
+		return saga_next_fault(thread, &fault);
+	record = saga_log(run, thread, SAGA_EVENT_MAP_STARTED);
+	record->numbers[0] = call->items != NULL ? (int64) JB_ROOT_COUNT(call->items) + 1 : 1;
+	if (!saga_map_limits(run, thread, &call->tolerated_count, &call->tolerated_percentage, &fault))
+		return saga_next_fault(thread, &fault);
+	return distributed ? saga_distributed_step(run, thread, call, action) : saga_map_begin(run, thread, call);
+}
+
+/* "thread" is that of the item, and is gone afterwards. */
+SagaTransition
+saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
+{
+	SagaThread *parent = thread->parent;
+
+	(void) saga_log_iteration(run, thread, SAGA_EVENT_ITERATION_SUCCEEDED);
+	saga_done_hand_up(run, thread);
+	parent->fork->map->nrunning--;
+	saga_fork_ended(run, thread, output);
+	return saga_map_go_on(run, parent);
+}
+
+/* What stands in the result for an item that has failed and was tolerated. */
+static Jsonb *
+saga_failed_item(const SagaFailure *failure)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_string(&state, "Status", "FAILED");
+	saga_jsonb_push_key(&state, "Error");
+	saga_jsonb_push_string(&state, WJB_VALUE, failure->error);
+	saga_jsonb_push_key(&state, "Cause");
+	saga_jsonb_push_string(&state, WJB_VALUE, failure->cause);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The failure of one item too many is that item's own, unless some were tolerated. */
+static SagaFailure
+saga_map_failure(const SagaThread *thread, const SagaFailure *failure)
+{
+	SagaFailure own = *failure;
+
+	own.of_item = true;
+	own.from_branch = own.in_doubt = own.unknown = own.of_task = own.completed = false;
+	if (thread->state->map->tolerant || thread->state->map->distributed)
+	{
+		own.error = "States.ExceedToleratedFailureThreshold";
+		own.cause = psprintf("The specified tolerated failure threshold was exceeded: %d of %d items failed, the last one with %s%s%s",
+							 thread->fork->map->nfailed, thread->fork->size,
+							 failure->error != NULL ? failure->error : "an error",
+							 failure->cause != NULL ? ": " : "", failure->cause != NULL ? failure->cause : "");
+	}
+	return own;
+}
+
+/* An item has failed, which the Map tolerates or not. */
+SagaTransition
+saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+{
+	SagaThread *parent = thread->parent;
+	SagaFork   *fork = parent->fork;
+	SagaMapping *map = fork->map;
+	SagaEventRecord *record = saga_log_iteration(run, thread, SAGA_EVENT_ITERATION_FAILED);
+	int			item = thread->id;
+	int			index = thread->branch;
+	SagaTransition next;
+
+	record->strings[1] = failure->error;
+	record->strings[2] = failure->cause;
+	map->nrunning--;
+	map->nfailed++;
+	saga_fork_failed(run, thread, failure);
+	if (map->nfailed > map->tolerated)
+	{
+		SagaFailure own = saga_map_failure(parent, failure);
+
+		return saga_map_fail(run, parent, &own);
+	}
+	fork->results[index] = saga_failed_item(failure);
+	saga_item_unwanted(run, item, failure);
+	next = saga_map_go_on(run, parent);
+	next.undo = true;
+	return next;
+}
