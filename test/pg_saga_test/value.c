@@ -22,19 +22,19 @@
 static void
 take_apart(const JsonbValue *from, JsonbValue *to)
 {
-	SagaChildren children;
+	SagaValueChildren children;
 	int			i = 0;
 
 	*to = *from;
 	if (from->type != jbvBinary)
 		return;
-	saga_children_start(&children, from);
+	saga_value_children_start(&children, from);
 	if (saga_value_is_object(from))
 	{
 		to->type = jbvObject;
 		to->val.object.nPairs = saga_value_count(from);
 		to->val.object.pairs = palloc0(sizeof(JsonbPair) * Max(to->val.object.nPairs, 1));
-		while (saga_children_next(&children))
+		while (saga_value_children_next(&children))
 		{
 			to->val.object.pairs[i].key = children.key;
 			take_apart(&children.value, &to->val.object.pairs[i++].value);
@@ -45,7 +45,7 @@ take_apart(const JsonbValue *from, JsonbValue *to)
 	to->val.array.rawScalar = false;
 	to->val.array.nElems = saga_value_count(from);
 	to->val.array.elems = palloc0(sizeof(JsonbValue) * Max(to->val.array.nElems, 1));
-	while (saga_children_next(&children))
+	while (saga_value_children_next(&children))
 		take_apart(&children.value, &to->val.array.elems[i++]);
 }
 
