@@ -18,7 +18,7 @@
 
 typedef struct SagaWorkflow
 {
-	int32		workflow_id;	/* first: the key of the cache */
+	int32		workflow_id;
 	char	   *name;
 	Oid			owner;
 	int			version;

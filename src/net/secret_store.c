@@ -13,6 +13,7 @@
 #include "commands/trigger.h"
 #include "common/common.h"
 #include "common/statement.h"
+#include "common/table_cache.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "net/secret.h"
@@ -32,9 +33,8 @@ typedef struct Entry
 
 /* The cache: Entry, in TopMemoryContext. */
 static List *cache = NIL;
-static bool cache_valid = false;
-static Oid	cache_relid = InvalidOid;	/* of saga.secret when it was read */
-static bool callback_registered = false;
+static SagaTableWatch watch = {.table = "secret"};
+static uint64 seen = 0;			/* of the table, when the values were read */
 
 static SagaStatement value_stmt = {
 	.sql = "SELECT secret_id, value FROM saga.secret WHERE owner = $owner AND name = $name",
@@ -53,14 +53,6 @@ saga_secret_key_name(const char *key)
 	const char *slash = strchr(key, '/');
 
 	return slash != NULL ? slash + 1 : key;
-}
-
-/* A relcache invalidation: somebody has changed saga.secret. */
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == cache_relid)
-		cache_valid = false;
 }
 
 /* NULL: nobody has asked for this secret yet. */
@@ -152,22 +144,22 @@ read_value(Entry *entry)
 	saga_rows_wipe(rows);
 }
 
-/* Reads the secrets that are missing, and all that are kept if one was changed. */
+/*
+ * Reads the secrets that are missing, and all that are kept if one was changed.
+ * An error on the way leaves all of them to be read again.
+ */
 static void
 load_all(List *missing)
 {
 	ListCell   *lc;
+	bool		unchanged = saga_table_unchanged(&watch, seen);
+	uint64		now = unchanged ? seen : saga_table_watch(&watch);
 
+	seen = 0;
 	/* not from the old snapshot of a REPEATABLE READ transaction */
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (!cache_valid)
+	if (!unchanged)
 	{
-		/*
-		 * before reading: a change that comes meanwhile makes it invalid
-		 * again
-		 */
-		cache_valid = true;
-		cache_relid = saga_relation_oid("secret");
 		foreach(lc, cache)
 			read_value(lfirst(lc));
 	}
@@ -177,6 +169,7 @@ load_all(List *missing)
 			read_value(add(lfirst(lc)));
 	}
 	PopActiveSnapshot();
+	seen = now;
 }
 
 void
@@ -187,14 +180,9 @@ saga_secret_load(List *names)
 
 	if (names == NIL)
 		return;
-	if (!callback_registered)
-	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		callback_registered = true;
-	}
 	/* what was committed before a lock that the caller has now */
 	AcceptInvalidationMessages();
-	complete = cache_valid;
+	complete = saga_table_unchanged(&watch, seen);
 	foreach(lc, names)
 		complete &= find(lfirst(lc)) != NULL;
 
@@ -202,18 +190,8 @@ saga_secret_load(List *names)
 	 * nothing was changed and nothing is missing: the usual case, without a
 	 * statement
 	 */
-	if (complete)
-		return;
-	PG_TRY();
-	{
+	if (!complete)
 		load_all(names);
-	}
-	PG_CATCH();
-	{
-		cache_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
 }
 
 char *
