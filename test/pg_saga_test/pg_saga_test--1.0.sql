@@ -68,7 +68,7 @@ CREATE FUNCTION sqs_request(action text, url text, VARIADIC receipts text[]) RET
 CREATE FUNCTION rebuild(value jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_rebuild';
 CREATE FUNCTION compare(a jsonb, b jsonb) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_compare';
 CREATE FUNCTION value_text(value jsonb, java boolean DEFAULT false, "limit" int DEFAULT 1000000) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_value_text';
-CREATE FUNCTION element("array" jsonb, i bigint) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_element';
+CREATE FUNCTION element("array" jsonb, i bigint) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_value_element';
 CREATE FUNCTION number_length(data text) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_number_length';
 CREATE FUNCTION seconds_of(data text) RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_timestamp';
 CREATE FUNCTION backoff(first bigint, failures int, most bigint) RETURNS bigint LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_backoff';

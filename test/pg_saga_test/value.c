@@ -109,10 +109,10 @@ saga_test_value_text(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(out.data));
 }
 
-PG_FUNCTION_INFO_V1(saga_test_element);
+PG_FUNCTION_INFO_V1(saga_test_value_element);
 
 Datum
-saga_test_element(PG_FUNCTION_ARGS)
+saga_test_value_element(PG_FUNCTION_ARGS)
 {
 	JsonbValue	array;
 	JsonbValue	parts;
