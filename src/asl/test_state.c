@@ -134,6 +134,6 @@ saga_test_state(PG_FUNCTION_ARGS)
 	test.context = saga_test_object(saga_jsonb_argument(fcinfo, 4), "context");
 	if (test.context == NULL)
 		test.context = saga_test_context(&test);
-	saga_test_run(&test);
+	saga_test_one(&test);
 	PG_RETURN_JSONB_P(saga_test_result(&test));
 }

@@ -100,7 +100,7 @@ extern Jsonb *saga_test_read_items(SagaTest *test, SagaFault *fault);
 extern SagaTransition saga_test_map(SagaTest *test);
 
 /* test_state_run.c */
-extern void saga_test_run(SagaTest *test);
+extern void saga_test_one(SagaTest *test);
 
 /* test_state_result.c */
 extern Jsonb *saga_test_result(const SagaTest *test);

@@ -216,7 +216,7 @@ saga_test_leave(SagaTest *test, const SagaTransition *leave)
 
 /* Lets the state do all it does, and tells in the test what has become of it. */
 void
-saga_test_run(SagaTest *test)
+saga_test_one(SagaTest *test)
 {
 	SagaTransition next;
 
