@@ -204,6 +204,22 @@ is(join(' ', sort { $a <=> $b } keys %got), join(' ', 1 .. 60), 'the others come
 is(scalar(grep { $_ > 1 } values %got), 0, 'once');
 is_empty($small, 'small');
 
+# What fails does not count for max_queued; but where everything fails, it is not taken for ever.
+my $failing = $aws->queue('failing');
+sql("SELECT saga.create_queue('failing')");
+source('failing', 'failing', $failing, max_dead_letters => 8);
+$aws->send_messages($failing, map { "no JSON $_" } 1 .. 60);
+poll_until($node, "SELECT state FROM saga.sources WHERE name = 'failing'", 'full');
+is(sql("SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing'"), 8, 'where everything fails there are so many dead letters');
+is(join(' ', $aws->counts($failing)), '52 0', 'and the rest is where it was');
+sql("UPDATE saga.dead_letter SET redriven_at = now() WHERE dead_letter_id = ANY (ARRAY(
+	SELECT dead_letter_id FROM saga.dead_letters WHERE queue = 'failing' ORDER BY dead_letter_id LIMIT 3))");
+poll_until($node, "SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing'", '11');
+is(sql("SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing' AND redriven_at IS NULL"), 8, 'for each that is redriven there is room for another');
+sql("SELECT saga.alter_source('failing', '" . settings(queue_url => $failing) . "')");
+poll_until($node, "SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing'", '60');
+is_empty($failing, 'failing');
+
 # ---------- FIFO ----------
 
 my $ordered = $aws->queue('ordered.fifo');

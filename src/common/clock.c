@@ -192,7 +192,11 @@ saga_clock_move(TimestampTz *at, int64 by)
 int64
 saga_backoff(int64 first, int failures, int64 most)
 {
-	return Min(first << Min(Max(failures, 0), 20), most);
+	int64		delay = Min(first, most);
+
+	for (; failures > 0 && delay > 0 && delay < most; failures--)
+		delay = delay > most / 2 ? most : delay * 2;
+	return delay;
 }
 
 /* Without random numbers it is the whole: nobody is worse off than alone. */

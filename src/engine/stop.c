@@ -109,16 +109,16 @@ void
 saga_stop_tell_prepared(void)
 {
 	pg_uuid_t  *runs;
-	pg_uuid_t  *stopped_runs;
 	int			n = saga_proc_list_runs(&runs);
 
-	if (n == 0)
-		return;
 	for (int i = 0; i < n; i++)
-		runs[i] = saga_stop_position(&runs[i]);
-	stopped_runs = saga_queue_targets_at(runs, n, SAGA_MSG_EVENT, &n);
-	for (int i = 0; i < n; i++)
-		(void) saga_proc_stop_execution(&stopped_runs[i]);
+	{
+		pg_uuid_t	position = saga_stop_position(&runs[i]);
+		int32		workflow_id = saga_store_live_workflow(&runs[i]);
+
+		if (workflow_id != 0 && saga_queue_has_at(workflow_id, &position, SAGA_MSG_EVENT))
+			(void) saga_proc_stop_execution(&runs[i]);
+	}
 }
 
 static void

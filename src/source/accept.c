@@ -66,7 +66,13 @@ saga_source_target(const SagaSource *source, char **problem)
 int
 saga_source_room(const SagaSource *source, const SagaQueue *queue)
 {
-	return source->max_queued - saga_queue_count(queue->queue_id, source->max_queued);
+	int			room = source->max_queued - saga_queue_count(queue->queue_id, source->max_queued);
+
+	/*
+	 * where all that comes fails it is better kept where it is, than made a
+	 * dead letter of
+	 */
+	return Min(room, source->max_dead_letters - saga_queue_count_dead(queue, source->max_dead_letters));
 }
 
 /* ---------- what a message becomes ---------- */

@@ -274,7 +274,7 @@ saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 	/* the next messages begin with whole batches again */
 	intake->accept_tries = 0;
 	intake->accept_at = 0;
-	intake->room -= accepted.inserted;
+	intake->room -= accepted.inserted + accepted.dead;
 	saga_intake_came(intake, accepted.inserted + accepted.dead > 0);
 	count_done(accepted.inserted + accepted.dead);
 	if (accepted.damaged > 0)

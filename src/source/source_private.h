@@ -29,6 +29,7 @@ typedef struct SagaSource
 
 	SagaDestination endpoint;	/* of kind sqs: where it is, and as whom we come */
 	int			max_queued;		/* nothing is received while so many wait in the queue */
+	int			max_dead_letters;	/* nor while so many dead letters of the queue do */
 	int			wait_s;			/* how long the service waits for a message */
 	int			batch;			/* messages asked for at once */
 	int			receives;		/* requests for messages in flight, while batches are full */
