@@ -82,6 +82,13 @@ extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *
 extern char *saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
 extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id);
 
+/*
+ * start.c: what saga.send_task_success, _failure and _heartbeat do: key1 is "output" with a value, "heartbeat" without one, or
+ * NULL for an error.  Raises INVALID_PARAMETER_VALUE and OBJECT_NOT_IN_PREREQUISITE_STATE.
+ */
+extern bool saga_token_is_ours(const char *token);
+extern void saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause);
+
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
 /* Before the start is written; confirm: after it, of an id that was offered (saga_uuid_take_offer). */
@@ -418,6 +425,12 @@ extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, i
 extern void saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 extern void saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 extern void saga_children_undo(SagaJob *job, const SagaAction *action);
+
+/* MD5OfMessageAttributes, as SQS has it (sqs_digest.c); false: there are none, or no MD5. */
+extern bool saga_sqs_attributes_md5(Jsonb *attributes, char *hex);
+
+/* A step that answers another execution's task (answer_task.c); false: the resource is no such one. */
+extern bool saga_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 
 /* "schema.name" of a definition, quoted as a statement needs it; raises when it has no schema. */
 extern char *saga_quoted_name(const char *text);

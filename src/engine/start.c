@@ -417,13 +417,23 @@ may_answer(int32 workflow_id, const pg_uuid_t *execution_id, const char *token, 
 	return may;
 }
 
+/* Is it a token of an execution that the current user may operate? */
+bool
+saga_token_is_ours(const char *token)
+{
+	int32		workflow_id;
+	pg_uuid_t	execution_id;
+
+	return saga_token_parse(token, &workflow_id, &execution_id) && of_workflow(workflow_id) != 0;
+}
+
 /*
  * Checks the token against the waiting execution, so that the caller learns
  * at once that it is too late, or that there is another answer (answer.c).
  * The answer itself is an event; the worker that takes it has the last word.
  */
-static void
-answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
+void
+saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
 {
 	JsonbParseState *state = NULL;
 	int32		workflow_id;
@@ -464,7 +474,7 @@ saga_send_task_success(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
 	saga_require_argument(fcinfo, 1, "output");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -472,8 +482,8 @@ Datum
 saga_send_task_failure(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
-				 text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
+					  text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
 	PG_RETURN_VOID();
 }
 
@@ -481,6 +491,6 @@ Datum
 saga_send_task_heartbeat(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
 	PG_RETURN_VOID();
 }
