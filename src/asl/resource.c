@@ -126,7 +126,8 @@ saga_parse_arn(SagaResource *resource)
 	{
 		resource->kind = SAGA_RES_ACTIVITY;
 		resource->name = pstrdup(activity);
-		return resource->name[0] != '\0';
+		/* its answer is always waited for */
+		return resource->name[0] != '\0' && !resource->wait_for_token && resource->sync == 0;
 	}
 	resource->kind = SAGA_RES_OTHER;
 	return true;

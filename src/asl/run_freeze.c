@@ -166,6 +166,8 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 		saga_put_int(f, "wake_at", thread->wake_at, DT_NOEND);
 	if (thread->phase == SAGA_PHASE_OPEN || thread->resume)
 		saga_freeze_task(f, thread);
+	else if (thread->state->resource.kind == SAGA_RES_ACTIVITY && thread->retry_count > 0)
+		saga_put_value(f, "answer", thread->answer);
 	else if (thread->phase == SAGA_PHASE_CHILDREN)
 		saga_freeze_fork(f, thread);
 	pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);

@@ -68,8 +68,9 @@ typedef struct SagaThread
 	/* OPEN */
 	int			task_id;
 	char	   *token;
-	bool		submitted;		/* the call was made, its answer will come later */
-	Jsonb	   *answer;			/* what the step said that took the token; NULL: nothing */
+	bool		submitted;		/* the call was made, its answer will come later; of an activity: a worker has it */
+	Jsonb	   *answer;			/* what the step said that took the token; of an activity: the worker of an earlier attempt was lost; NULL:
+								 * nothing */
 	int64		timeout_ms;
 	int64		heartbeat_ms;
 	TimestampTz deadline;		/* DT_NOEND: none */
@@ -384,6 +385,7 @@ extern void saga_task_parked(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_task_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error);
 extern void saga_task_heartbeat(SagaRun *run, SagaThread *thread);
+extern void saga_task_started(SagaRun *run, SagaThread *thread, const char *worker);
 
 /* run_end.c */
 extern SagaTransition saga_run_succeed(SagaRun *run, Jsonb *output);
