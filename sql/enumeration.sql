@@ -86,7 +86,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.alter_source(text,jsonb)', 'owner', $$saga.alter_source('@enum-s', (SELECT source FROM things))$$),
 	('function', 'saga.bind_resource(text,text)', 'own', 'counts for workflows of the caller, and of those who have him in pg_saga.owner_path'),
 	('function', 'saga.change_visibility(text,uuid[],interval)', 'owner', $$saga.change_visibility('@enum-q', ARRAY[(SELECT message FROM things)], '1 s')$$),
-	('function', 'saga.create_activity(text)', 'own', NULL),
+	('function', 'saga.create_activity(text)', 'own', 'has no settings'),
 	('function', 'saga.create_destination(text,text,jsonb)', 'own', 'files, private addresses, AWS credentials of the server: pg_read_server_files'),
 	('function', 'saga.create_queue(text,interval,integer,text,boolean,interval)', 'own', 'dead_letter_queue: one that the caller may use'),
 	('function', 'saga.create_source(text,text,jsonb,text)', 'own', 'as create_destination; a queue or workflow that the caller may use'),
@@ -373,7 +373,7 @@ DECLARE
 BEGIN
 	EXECUTE 'SELECT ' || call;
 	-- of that name there may be one of the caller's, then, or none
-	RAISE '%', CASE WHEN call ~ 'set_secret|create_workflow|drop_queue' AND owned() = before THEN 'without effect' ELSE 'passed' END USING ERRCODE = 'SA000';
+	RAISE '%', CASE WHEN call ~ 'set_secret|create_workflow|drop_queue|drop_activity' AND owned() = before THEN 'without effect' ELSE 'passed' END USING ERRCODE = 'SA000';
 EXCEPTION
 	WHEN SQLSTATE 'SA000' THEN RETURN SQLERRM;
 	WHEN OTHERS THEN RETURN SQLSTATE || ' ' || SQLERRM;

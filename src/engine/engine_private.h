@@ -79,16 +79,16 @@ extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *
 #define SAGA_TOKEN_DIGITS	32	/* of the secret at the end of a token */
 
 /* What a token says of itself: "workflow.execution.task.secret", of an activity "workflow.execution.task.secret.activity". */
-typedef struct SagaToken
+typedef struct SagaTaskToken
 {
 	int32		workflow_id;
 	pg_uuid_t	execution_id;
 	int			task_id;
 	int32		activity_id;	/* 0: of none */
-} SagaToken;
+} SagaTaskToken;
 
-extern char *saga_token_make(const SagaToken *token);
-extern bool saga_token_parse(const char *text, SagaToken *token);
+extern char *saga_token_make(const SagaTaskToken *token);
+extern bool saga_token_parse(const char *text, SagaTaskToken *token);
 
 /* ---------- ids that callers give (execution_id.c) ---------- */
 

@@ -15,7 +15,7 @@ use Exporter 'import';
 use JSON::PP;
 use Math::BigInt;
 
-our @EXPORT = qw(load_cases uses_state_type needs_only is_execution_case is_validation_case
+our @EXPORT = qw(load_cases uses_state_type needs_only is_execution_case is_activity_case is_validation_case
   lambda_answer compare_execution compare_validation json_difference parse_json);
 
 # Integers of any size stay exact, and a number is told from a string.
@@ -78,6 +78,17 @@ sub is_execution_case
 		 $case->{kind} eq 'execution'
 	  && $case->{query_language} eq 'JSONPath'
 	  && needs_only($case, qr/^lambda:/);
+}
+
+# The same that needs a worker of an activity, too (setup: activity_worker_machine), which the test is.
+sub is_activity_case
+{
+	my ($case) = @_;
+	return
+		 $case->{kind} eq 'execution'
+	  && $case->{query_language} eq 'JSONPath'
+	  && !is_execution_case($case)
+	  && needs_only($case, qr/^(?:lambda:|activity$|driver:activity_consumer$)/);
 }
 
 # Definitions to be judged; those with test_state are calls of another API.
