@@ -123,7 +123,7 @@ static void
 tell_execution(const SagaMessage *task, const char *token_text, const char *worker)
 {
 	JsonbParseState *state = NULL;
-	SagaTaskToken	token;
+	SagaTaskToken token;
 
 	if (!saga_token_parse(token_text, &token))
 		elog(ERROR, "a task of an activity has no token");

@@ -85,10 +85,10 @@ typedef struct SagaTaskToken
 	pg_uuid_t	execution_id;
 	int			task_id;
 	int32		activity_id;	/* 0: of none */
-} SagaTaskToken;
+}			SagaTaskToken;
 
-extern char *saga_token_make(const SagaTaskToken *token);
-extern bool saga_token_parse(const char *text, SagaTaskToken *token);
+extern char *saga_token_make(const SagaTaskToken * token);
+extern bool saga_token_parse(const char *text, SagaTaskToken * token);
 
 /* ---------- ids that callers give (execution_id.c) ---------- */
 

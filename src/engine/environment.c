@@ -25,7 +25,7 @@ static char *
 env_make_token(void *arg, int task_id, const SagaResource *resource)
 {
 	SagaJob    *job = arg;
-	SagaTaskToken	token = {.workflow_id = job->queue->queue_id, .execution_id = job->execution_id, .task_id = task_id};
+	SagaTaskToken token = {.workflow_id = job->queue->queue_id, .execution_id = job->execution_id, .task_id = task_id};
 	const SagaQueue *activity;
 
 	if (resource->kind == SAGA_RES_ACTIVITY)
@@ -121,7 +121,7 @@ static void
 feed_token(SagaJob *job, const char *text, Jsonb *body, TimestampTz now)
 {
 	int			task_id = saga_run_find_token(job->run, text);
-	SagaTaskToken	token;
+	SagaTaskToken token;
 	JsonbValue	v;
 
 	if (task_id == 0)

@@ -25,7 +25,7 @@ saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
  * compares all of it.
  */
 char *
-saga_token_make(const SagaTaskToken *token)
+saga_token_make(const SagaTaskToken * token)
 {
 	unsigned char secret[SAGA_TOKEN_DIGITS / 2];
 	char		hex[SAGA_TOKEN_DIGITS + 1];
@@ -43,7 +43,7 @@ saga_token_make(const SagaTaskToken *token)
 
 /* The ".activity" at the end of a token. */
 static bool
-parse_activity(const char *text, SagaTaskToken *token)
+parse_activity(const char *text, SagaTaskToken * token)
 {
 	int			end = 0;
 
@@ -51,7 +51,7 @@ parse_activity(const char *text, SagaTaskToken *token)
 }
 
 bool
-saga_token_parse(const char *text, SagaTaskToken *token)
+saga_token_parse(const char *text, SagaTaskToken * token)
 {
 	char		uuid[37];
 	char		secret[SAGA_TOKEN_DIGITS + 1];

@@ -383,7 +383,7 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 
 /* Does the run wait for the token's answer, as far as is committed? */
 static bool
-is_waiting(const SagaTaskToken *about, const char *token)
+is_waiting(const SagaTaskToken * about, const char *token)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
@@ -403,7 +403,7 @@ is_waiting(const SagaTaskToken *about, const char *token)
 
 /* The run waits for it, and nobody else has answered, nor does while we look. */
 static bool
-may_answer(const SagaTaskToken *about, const char *token, bool heartbeat)
+may_answer(const SagaTaskToken * about, const char *token, bool heartbeat)
 {
 	SagaRaised	save;
 	bool		may;
@@ -423,7 +423,7 @@ static void
 answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
 {
 	JsonbParseState *state = NULL;
-	SagaTaskToken	about;
+	SagaTaskToken about;
 	bool		heartbeat = key1 != NULL && value1 == NULL;
 
 	if (!saga_token_parse(token, &about) ||

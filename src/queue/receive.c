@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "queue/queue_private.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -170,6 +171,20 @@ try_receive(void *arg, TimestampTz *next)
 	return total > 0;
 }
 
+/*
+ * A session learns that its client has gone only when it sends something: who
+ * was killed while he waited must not take what he would never get.
+ */
+static void
+check_client(void)
+{
+	if (MyProcPort == NULL || whereToSendOutput != DestRemote || pq_check_connection())
+		return;
+	ClientConnectionLost = true;
+	InterruptPending = true;
+	CHECK_FOR_INTERRUPTS();
+}
+
 /* Sleeps until something may have come.  until: saga_monotonic_now; next: of the clock. */
 static void
 wait_for_message(bool attached, TimestampTz until, TimestampTz next)
@@ -185,6 +200,7 @@ wait_for_message(bool attached, TimestampTz until, TimestampTz next)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+	check_client();
 }
 
 /* "sleeping" is set before the last look (shmem.h), so that a commit in between wakes us. */
