@@ -126,8 +126,7 @@ saga_parse_arn(SagaResource *resource)
 	{
 		resource->kind = SAGA_RES_ACTIVITY;
 		resource->name = pstrdup(activity);
-		/* its answer is always waited for */
-		return resource->name[0] != '\0' && !resource->wait_for_token && resource->sync == 0;
+		return resource->name[0] != '\0';
 	}
 	resource->kind = SAGA_RES_OTHER;
 	return true;

@@ -22,7 +22,7 @@ static SagaStatement open_stmt = {
 };
 static SagaStatement started_stmt = {
 	.sql = "UPDATE saga.activity_task SET worker = coalesce(worker, $worker), started_at = coalesce(started_at, $now)"
-	" WHERE execution_id = $execution_id AND task_id = $task_id"
+	" WHERE execution_id = $execution_id AND task_id = $task_id AND (started_at IS NULL OR worker IS NULL AND $worker IS NOT NULL)"
 };
 static SagaStatement close_stmt = {
 	.sql = "DELETE FROM saga.activity_task WHERE execution_id = $execution_id AND task_id = $task_id"
@@ -63,7 +63,7 @@ saga_activity_task_open(const SagaQueue *activity, const SagaJob *job, const Sag
 			 saga_param_timestamptz("now", GetCurrentTimestamp()));
 }
 
-/* Heartbeats come here as well, and change nothing any more. */
+/* Heartbeats come here as well, and find nothing to change. */
 void
 saga_activity_task_started(const pg_uuid_t *execution_id, int task_id, const char *worker)
 {
