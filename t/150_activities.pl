@@ -241,6 +241,14 @@ is(ended($id), 'ABORTED', 'stopped while a worker has it');
 like(undone(), qr/"output": null\}$/, 'is undone');
 like(error("SELECT saga.send_task_success('$token', '1')"), $stale, 'and the answer refused');
 
+# stopped without compensation: nobody knows what the worker has done
+$id = run_states({ A => task('work', Compensate => 'Undo'), %undo });
+$token = token('work');
+sql("SELECT saga.stop_execution('$id', NULL, NULL, false)");
+is(ended($id) . ' ' . undone(), 'ABORTED nothing', 'stopped for good');
+is(sql("SELECT not_compensated FROM saga.executions WHERE execution_id = '$id'"), '[{"state": "A", "reason": "Saga.Stopped", "outcome": "unknown"}]',
+	'it is said that nobody knows');
+
 # a handler may be an activity, too
 $id = run_states({ A => $completes, F => { Type => 'Fail', Error => 'E' }, Undo => do { my $t = task('many'); delete $t->{End}; $t } });
 $token = token('work');

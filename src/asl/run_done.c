@@ -203,7 +203,7 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	undone->reason = reason;
 	undone->cause = cause;
 	/* a message that was published and is not delivered may not be there */
-	undone->unknown = unknown || call.fate == SAGA_FATE_IN_DOUBT;
+	undone->unknown = unknown || done->suspected || call.fate == SAGA_FATE_IN_DOUBT;
 	/* its record may be gone, with its destination */
 	undone->message_id = call.message_id != NULL ? saga_copy_text(call.message_id) : done->message_id;
 	undone->key = call.key != NULL ? saga_copy_text(call.key) : done->key;
@@ -292,6 +292,7 @@ saga_done_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call)
 			done->kind = done->kept ? SAGA_DONE_COMPLETED : SAGA_DONE_UNWANTED;
 			/* nobody waits for a callback any more, and none is taken */
 			done->token = NULL;
+			done->suspected = done->state->resource.kind == SAGA_RES_ACTIVITY && call->fate == SAGA_FATE_SUSPECTED;
 
 			/*
 			 * of a published message it is known from the commit on, and

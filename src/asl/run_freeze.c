@@ -202,6 +202,7 @@ saga_freeze_done(SagaFreezer *f, const SagaDone *done)
 	saga_put_int(f, "task", done->task_id, 0);
 	saga_put_int(f, "kind", done->kind, SAGA_DONE_COMPLETED);
 	saga_put_int(f, "kept", done->kept, 0);
+	saga_put_int(f, "suspected", done->suspected, 0);
 	saga_put_string(f, "error", done->error);
 	saga_put_string(f, "cause", done->cause);
 	saga_put_string(f, "token", done->token);

@@ -124,6 +124,7 @@ typedef struct SagaDone
 	int			task_id;		/* 0: not known */
 	SagaDoneKind kind;
 	bool		kept;			/* found done, it is as if it had been completed */
+	bool		suspected;		/* of an activity: its worker may have done it, or not */
 	int			item;			/* the thread of the item it belongs to, of the nearest Map that tolerates failures; 0: none */
 	Jsonb	   *input;
 	Jsonb	   *output;			/* NULL: not known yet */
