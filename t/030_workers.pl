@@ -98,7 +98,7 @@ foreach my $type ('worker', 'coordinator', 'launcher')
 # --- a reload changes the number of workers
 $node->append_conf('postgresql.conf', 'pg_saga.workers = 0');
 $node->reload;
-poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker'}, '0');
+poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker' AND pid IS NOT NULL}, '0');
 submit($node, 'postgres', 'wf', 900);
 $node->append_conf('postgresql.conf', 'pg_saga.workers = 1');
 $node->reload;
@@ -139,7 +139,7 @@ is($node->safe_psql('postgres', q{SET SESSION AUTHORIZATION app; SELECT count(*)
 # --- an idle worker leaves and comes back
 $node->append_conf('postgresql.conf', "pg_saga.worker_idle_timeout = 200");
 $node->reload;
-poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker'}, '0');
+poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker' AND pid IS NOT NULL}, '0');
 submit($node, 'postgres', 'wf', 4000);
 poll_until($node, 'SELECT count(*) FROM public.done WHERE x = 4000', '1');
 pass('an idle worker leaves, and one comes when there is work');
@@ -226,7 +226,7 @@ SQL
 # --- work that was there before the server started is found
 $node->append_conf('postgresql.conf', 'pg_saga.workers = 0');
 $node->reload;
-poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker'}, '0');
+poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker' AND pid IS NOT NULL}, '0');
 submit($node, 'postgres', 'wf', 6000);
 $node->stop('fast');
 $node->append_conf('postgresql.conf', 'pg_saga.workers = 2');

@@ -26,7 +26,7 @@ ok(-e $primary->data_dir . '/pg_stat_tmp/pg_saga.recorder', 'the primary has a f
 # work that the primary has no time for
 $primary->append_conf('postgresql.conf', 'pg_saga.workers = 0');
 $primary->reload;
-poll_until($primary, q{SELECT count(*) FROM saga.workers WHERE type = 'worker'}, '0');
+poll_until($primary, q{SELECT count(*) FROM saga.workers WHERE type = 'worker' AND pid IS NOT NULL}, '0');
 submit($primary, 'postgres', 'wf', 6 .. 25);
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
 

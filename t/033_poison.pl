@@ -81,7 +81,7 @@ add_step('suicide', q{PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg
 # --- CALL saga.drain() meets the same
 $node->append_conf('postgresql.conf', 'pg_saga.workers = 0');
 $node->reload;
-poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker'}, '0');
+poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker' AND pid IS NOT NULL}, '0');
 {
 	my $id = start_one('crash');
 

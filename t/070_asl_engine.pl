@@ -67,19 +67,26 @@ sub work_for
 }
 
 # EXPRESS is another type of machine: those cases are run by saga.simulate() (t/asl/simulate-conformance)
-my @cases = grep { (is_execution_case($_) || is_activity_case($_)) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
-my @with_workers = grep { is_activity_case($cases[$_]) } 0 .. $#cases;
+my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:startExecution$|activity$|driver:activity_consumer$)/;
+my @cases = grep { is_execution_case($_, $needs) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
+my %has_worker = map { $_ => 1 } grep { grep { $_ eq 'activity' } @{ $cases[$_]{needs} } } 0 .. $#cases;
 my $script = '';
 for my $n (0 .. $#cases)
 {
+	for my $machine (own_machines($cases[$n], "m$n"))
+	{
+		my ($name, $text) = @$machine;
+		utf8::encode($text);
+		$script .= sprintf "SELECT saga.create_workflow('%s', %s);\n", $name, quote($text);
+	}
 	my ($definition, $input) = ($cases[$n]{_text}{definition}, $cases[$n]{_text}{input} // '{}');
 	utf8::encode($_) for ($definition, $input);
 	$script .= sprintf "SELECT saga.create_workflow('c%d', %s);\n", $n, quote($definition);
-	$script .= sprintf "INSERT INTO c VALUES (%d, saga.start_execution('c%d', %s));\n", $n, $n, quote($input) unless is_activity_case($cases[$n]);
+	$script .= sprintf "INSERT INTO c VALUES (%d, saga.start_execution('c%d', %s));\n", $n, $n, quote($input) unless $has_worker{$n};
 }
 my ($rc, $out, $err) = $node->psql('postgres', $script, on_error_stop => 0);
 is($err, '', 'every machine was accepted');
-for my $n (@with_workers)
+for my $n (sort keys %has_worker)
 {
 	$node->safe_psql('postgres', "SELECT saga.create_activity('activity-u0000001'); INSERT INTO c VALUES ($n, saga.start_execution('c$n', "
 		  . quote($cases[$n]{_text}{input} // '{}') . "))");

@@ -45,13 +45,16 @@ $node->append_conf('postgresql.conf', "pg_saga.workers = 0\npg_saga.max_database
 $node->restart;
 $node->safe_psql('postgres', 'CREATE ROLE shop LOGIN');
 $node->safe_psql('postgres', qq(SELECT saga.create_workflow('w' || n, '{"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}}', 'shop') FROM generate_series(1, 20) n));
-is(news(), '', 'workflows that have nothing to do need no place');
+my $off = 'pg_saga.workers = 0: no execution runs by itself';
+my $on = q(ALTER SYSTEM SET pg_saga.workers = '2'; SELECT pg_catalog.pg_reload_conf());
+is(news(), "switched_off|notice|$off|$on", 'workflows that have nothing to do need no place, and no worker');
 $node->safe_psql('postgres', q(SELECT saga.start_execution('shop.w' || n, '{}') FROM generate_series(1, 20) n));
 $node->safe_psql('postgres', 'CREATE DATABASE second');
 $node->safe_psql('second', 'CREATE EXTENSION pg_saga');
-ok(poll_until($node, q(SELECT count(*) FROM saga.workers WHERE reason IS NOT NULL), '2'), 'places are missing');
+ok(poll_until($node, q(SELECT count(*) FROM saga.workers WHERE reason IS NOT NULL), '3'), 'places are missing, and workers');
 is(news(), "places|warning|a database has no place in shared memory by pg_saga.max_databases = 1: what is ready in others is found late (needs a restart)|ALTER SYSTEM SET pg_saga.max_databases = 3\n"
-	  . 'places|warning|all places for queues in shared memory are taken by pg_saga.max_queues = 16: what is ready in others is found late (needs a restart)|ALTER SYSTEM SET pg_saga.max_queues = 32', 'and the doctor says so');
+	  . 'places|warning|all places for queues in shared memory are taken by pg_saga.max_queues = 16: what is ready in others is found late (needs a restart)|ALTER SYSTEM SET pg_saga.max_queues = 32' . "\n"
+	  . "switched_off|warning|$off, and something waits|$on", 'and the doctor says so');
 mend(1);
 is($node->safe_psql('postgres', q(SELECT count(*) FROM saga.workers WHERE reason IS NOT NULL)), '0', 'none is missing');
 

@@ -109,7 +109,7 @@ is(sql("SELECT string_agg(states, ' | ' ORDER BY n) FROM (SELECT string_agg(stat
 	'A B | C D | E', 'commits where it is asked for');
 sql("ALTER SYSTEM SET pg_saga.workers = 0");
 sql('SELECT pg_reload_conf()');
-poll_until($node, "SELECT count(*) FROM saga.workers WHERE type = 'worker'", '0');
+poll_until($node, "SELECT count(*) FROM saga.workers WHERE type = 'worker' AND pid IS NOT NULL", '0');
 $id = start('asked', '{"x": 5}');
 my $next = start('asked', '{"x": 6}');
 sql('CALL saga.drain(NULL, 1)');

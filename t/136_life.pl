@@ -187,7 +187,7 @@ sub reload { my ($setting) = @_; $node->append_conf('postgresql.conf', "pg_saga.
 {
 	my $number = make_busy('d');
 	reload('workers = 0');
-	poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker' AND state <> 'leaving' AND database = 'd'}, '0', 'd');
+	poll_until($node, q{SELECT count(*) FROM saga.workers WHERE type = 'worker' AND state NOT IN ('leaving', 'waiting') AND database = 'd'}, '0', 'd');
 	is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'd' AND backend_type = 'pg_saga worker'}), '1', 'fewer workers: who is in a step ends it');
 	ends('d', 'reload to fewer workers, busy', $number);
 	ok(poll_until($node, q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'd' AND backend_type = 'pg_saga worker'}, '0'), 'and goes');

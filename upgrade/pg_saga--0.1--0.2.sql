@@ -215,7 +215,8 @@ SELECT d.name, d.kind, d.owner,
 	CASE WHEN d.paused THEN 'saga.pause_destination'
 		WHEN s.pause_until > now() THEN 'the server asked for a pause'
 		WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
-		WHEN s.breaker <> 'closed' THEN 'too many requests failed' END AS reason,
+		WHEN s.breaker <> 'closed' THEN 'too many requests failed'
+		WHEN current_setting('pg_saga.publishers', true) = '0' THEN 'pg_saga.publishers is 0' END AS reason,
 	d.paused, coalesce(s.breaker, 'closed') AS breaker,
 	CASE WHEN s.pause_until > now() OR s.breaker <> 'closed'
 		THEN greatest(CASE WHEN s.pause_until > now() THEN s.pause_until END, s.breaker_until) END AS hold_until,
@@ -390,31 +391,82 @@ ALTER TABLE saga.workflow_version ADD COLUMN reads_bodies boolean NOT NULL GENER
 CREATE INDEX workflow_version_reads_bodies ON saga.workflow_version (workflow_id) WHERE reads_bodies;
 ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb, ADD COLUMN left_over jsonb;
 CREATE INDEX execution_left_over ON saga.execution (workflow_id, version) WHERE left_over IS NOT NULL;
+ALTER TABLE saga.continuation ADD COLUMN children_id uuid, ADD COLUMN child_index bigint, ADD COLUMN child_items integer;
+CREATE INDEX continuation_children ON saga.continuation (children_id) WHERE children_id IS NOT NULL;
+ALTER TABLE saga.execution ADD COLUMN children_id uuid, ADD COLUMN child_index bigint, ADD COLUMN undo jsonb;
+CREATE INDEX execution_children ON saga.execution (children_id, child_index) WHERE children_id IS NOT NULL;
+CREATE INDEX execution_undo ON saga.execution (children_id, stopped_at) WHERE undo IS NOT NULL;
+CREATE TABLE saga.children (
+	children_id uuid PRIMARY KEY,
+	parent_id uuid NOT NULL,
+	task_id integer NOT NULL,			-- of the parent's run, which waits for them
+	call_id integer NOT NULL,			-- the visit of its state
+	parent_workflow_id integer NOT NULL,	-- whose queue hears of them
+	workflow_id integer NOT NULL,		-- theirs
+	version integer NOT NULL,
+	map_state text,						-- whose items they are; null: it is one execution
+	name text,							-- as the parent's history has it
+	answer "char",						-- of one execution: 1 as .sync says it, 2 as .sync:2
+	phase "char" NOT NULL DEFAULT 'r',	-- r run, s too many have failed and the others are stopped, d ended, c being closed, x closed
+	undo boolean NOT NULL DEFAULT false,	-- while being closed: those that have succeeded are undone
+	close_id uuid,						-- the execution whose task waits until they are closed: the parent, or what undoes it
+	close_task integer,
+	concurrency integer,				-- null: no limit
+	tolerated bigint NOT NULL DEFAULT 0,	-- so many items may fail
+	children bigint NOT NULL,			-- executions: in all, begun, ended
+	started bigint NOT NULL DEFAULT 0,
+	ended bigint NOT NULL DEFAULT 0,
+	items bigint NOT NULL,				-- items: in all, and how they ended
+	succeeded bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0,
+	aborted bigint NOT NULL DEFAULT 0,
+	undoing uuid,						-- the execution that undoes one of them
+	undone bigint NOT NULL DEFAULT 0,
+	not_undone bigint NOT NULL DEFAULT 0,
+	error text,							-- of the last failure, or what they are closed for
+	cause text,
+	writer jsonb,						-- where their results go; null: to the parent
+	started_at timestamptz NOT NULL DEFAULT now(),
+	stopped_at timestamptz,
+	UNIQUE (parent_id, task_id)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE saga.children IS 'executions that another one has started and waits for: one, or those of the items of a distributed Map';
+
+CREATE TABLE saga.map_item (
+	children_id uuid NOT NULL,
+	child_index bigint NOT NULL,
+	items integer NOT NULL,
+	input jsonb NOT NULL,
+	PRIMARY KEY (children_id, child_index)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE saga.map_item IS 'inputs of executions of a distributed Map that have not begun';
+SELECT pg_extension_config_dump('saga.children', '');
+SELECT pg_extension_config_dump('saga.map_item', '');
 CREATE OR REPLACE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
 		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
-		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for
+		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for, e.children_id
 	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT c.execution_id, w.name, c.version, c.name,
 		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
 		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id,
-		NULL, NULL, c.waiting_for
+		NULL, NULL, c.waiting_for, c.children_id
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
-		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (t.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
 	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
 CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
@@ -441,13 +493,27 @@ CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
 			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
 				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
-			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for,
+		(SELECT c.parent_id FROM saga.children c WHERE c.children_id = e.children_id) AS started_by,
+		(SELECT c.children_id FROM saga.children c WHERE c.children_id = e.children_id AND c.map_state IS NOT NULL) AS map_run_id
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes';
+CREATE VIEW saga.map_runs WITH (security_barrier) AS
+	SELECT c.children_id AS map_run_id, c.name, c.parent_id AS execution_id, w.name AS workflow, c.map_state AS state,
+		CASE WHEN c.phase IN ('r', 's') THEN 'RUNNING' WHEN c.phase = 'c' THEN 'COMPENSATING' WHEN c.failed > c.tolerated THEN 'FAILED'
+			WHEN c.aborted > 0 THEN 'ABORTED' ELSE 'SUCCEEDED' END AS status,
+		c.items AS total, c.items - c.succeeded - c.failed - c.aborted AS unfinished, c.children - c.started AS pending, c.started - c.ended AS running,
+		c.succeeded, c.failed, c.aborted, c.undone, c.not_undone, c.tolerated, c.concurrency AS max_concurrency, c.error, c.cause, c.started_at, c.stopped_at, w.owner
+	FROM saga.children c JOIN saga.workflow w ON w.workflow_id = c.parent_workflow_id
+	WHERE c.map_state IS NOT NULL AND (pg_has_role(w.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE')));
+COMMENT ON VIEW saga.map_runs IS
+'distributed Maps: how many items there are, and how they ended; pending and running count executions, of which one may have a batch of items, and so do undone and not_undone, of those that had succeeded when their parent failed. The executions are in saga.executions, with this map_run_id. error: of the last item that failed';
 CREATE OR REPLACE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details
 	FROM (
@@ -514,7 +580,7 @@ SELECT s.name, s.kind, s.owner,
 	(SELECT CASE WHEN q.owner = s.owner THEN q.name ELSE format('%s.%I', q.owner, q.name) END
 		FROM saga.queue q WHERE q.queue_id = s.queue_id) AS queue,
 	s.settings ->> 'queue_url' AS queue_url,
-	CASE WHEN s.paused THEN 'paused' ELSE coalesce(t.state, 'starting') END AS state,
+	CASE WHEN s.paused THEN 'paused' WHEN current_setting('pg_saga.sources', true) = 'off' THEN 'off' ELSE coalesce(t.state, 'starting') END AS state,
 	t.received, t.inserted, t.duplicates, t.dead, t.last_received_at, t.last_error, t.last_error_at,
 	encode(sha256(convert_to(s.settings::text, 'UTF8')), 'hex') AS definition_hash
 FROM saga.source s LEFT JOIN saga.source_status t USING (source_id)
@@ -522,7 +588,7 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.sources IS
-'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
 ALTER TABLE saga.source DROP COLUMN queue;
 
 -- ---------- grants of objects ----------
@@ -658,8 +724,8 @@ CREATE FUNCTION saga.worker_status(OUT pid integer, OUT type text, OUT database 
 CREATE VIEW saga.workers AS SELECT * FROM saga.worker_status();
 COMMENT ON FUNCTION saga.worker_status() IS 'rows of saga.workers';
 COMMENT ON VIEW saga.workers IS
-'the processes of pg_saga, and the owners whose executions cannot run, with the reason.
-busy_since: of a worker, when its batch began; overstays: it has been in it for longer than a batch takes, so it is in a long step';
+'the processes of pg_saga; and with state waiting those that cannot be started, with the reason: of an owner whose executions cannot run, or without an owner.
+busy_since: when a worker began its batch, another one its turn; null: it waits. overstays: of a worker, it has been in it for longer than a batch takes, so it is in a long step';
 
 -- ---------- doctor ----------
 CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
@@ -693,7 +759,10 @@ DECLARE
 	-- null when pg_invoice is absent
 	invoice_schema CONSTANT regnamespace := (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'pg_invoice');
 	mend_setting CONSTANT text := 'ALTER SYSTEM SET %s = %L; SELECT pg_catalog.pg_reload_conf()';
+	-- its sizes of shared memory are settings only where they have an effect; on a standby nothing runs
+	runs CONSTANT boolean := NOT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_settings s WHERE s.name = 'pg_saga.max_queues');
 	needed integer;
+	missing text[] := '{}';
 BEGIN
 	-- ---------- schemas and rights ----------
 
@@ -874,6 +943,48 @@ BEGIN
 		FROM (VALUES ('max_worker_processes', 1), ('pg_saga.max_processes', 0)) t (name, others) JOIN pg_settings s USING (name)
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
+
+	-- What is missing at this moment: who starts processes says so. Others than ours may have the server's places.
+	IF runs AND has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
+		missing := ARRAY(SELECT w.type FROM saga.worker_status() w
+			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE 'pg\_saga.%');
+		RETURN QUERY
+			WITH status AS MATERIALIZED (SELECT * FROM saga.worker_status())
+			SELECT 'missing', 'error', m.what, format('ALTER SYSTEM SET max_worker_processes = %s', s.reset_val::integer + needed)
+			FROM (
+				SELECT format('a %s cannot be started: %s (needs a restart)', CASE w.type WHEN 'source' THEN 'process for sources' ELSE w.type END, w.reason)
+				FROM status w
+				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE '%max\_worker\_processes%'
+					AND coalesce(w.database, current_database()) = current_database()
+				UNION ALL
+				-- the server did not say why
+				SELECT format('the launcher does not run, nor does anything else by itself: it ended a moment ago, or max_worker_processes = %s had no place for it (needs a restart)', s.reset_val)
+				FROM pg_settings s
+				WHERE s.name = 'max_worker_processes' AND NOT EXISTS (SELECT FROM status w WHERE w.type = 'launcher')) m (what),
+				pg_settings s
+			WHERE s.name = 'max_worker_processes'
+			ORDER BY 3;
+	END IF;
+
+	-- The owner of a database may want it so: saga.drain() and saga.publish() do the same in a session.
+	RETURN QUERY
+		SELECT 'switched_off', CASE WHEN t.type = ANY (missing) THEN 'warning' ELSE 'notice' END,
+			format('%s = %s: %s', s.name, s.reset_val, t.what) || CASE WHEN t.type = ANY (missing) THEN ', and something waits' ELSE '' END,
+			format(mend_setting, s.name, s.boot_val)
+		FROM (VALUES ('worker', 'pg_saga.workers', '0', 'no execution runs by itself'),
+				('publisher', 'pg_saga.publishers', '0', 'no message is sent by itself'),
+				('source', 'pg_saga.sources', 'off', 'no message is taken from sources')) t (type, name, off, what)
+			JOIN pg_settings s ON s.name = t.name AND s.reset_val = t.off
+		WHERE runs
+		ORDER BY 3;
+	RETURN QUERY
+		SELECT 'switched_off', 'warning',
+			format('pg_saga.databases = %s does not name this database: nothing runs here by itself', s.reset_val),
+			format(mend_setting, s.name, s.reset_val || ', ' || quote_ident(current_database()))
+		FROM pg_settings s
+		WHERE runs AND s.name = 'pg_saga.databases' AND s.reset_val <> '' AND NOT EXISTS (
+			SELECT FROM unnest(string_to_array(s.reset_val, ',')) n, btrim(n) t
+			WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END);
 
 	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
 	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN

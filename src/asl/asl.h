@@ -42,6 +42,8 @@ typedef enum SagaResourceKind
 	SAGA_RES_SQS,				/* arn:aws:states:::sqs:sendMessage */
 	SAGA_RES_START_EXECUTION,	/* arn:aws:states:::states:startExecution */
 	SAGA_RES_ACTIVITY,			/* arn:...:activity:NAME; name = NAME */
+	SAGA_RES_UNDO_CHILDREN,		/* in no definition: what undoes the children of a state */
+	SAGA_RES_TABLE,				/* saga:table, where items come from or results go to */
 	SAGA_RES_OTHER				/* to be looked up in saga.resource; name = the ARN without its suffix */
 } SagaResourceKind;
 
@@ -68,6 +70,9 @@ extern SagaMachine *saga_machine_compile(Jsonb *definition, List **diagnostics);
 
 /* Every resource of a Task, once each (for checks at creation): list of SagaResource. */
 extern List *saga_machine_resources(const SagaMachine *machine);
+
+/* May an execution of it have children: others that it waits for, or the items of a distributed Map? */
+extern bool saga_machine_has_children(const SagaMachine *machine);
 
 /* ---------- runs ---------- */
 
@@ -120,6 +125,7 @@ typedef struct SagaRunEnv
 
 	int64		data_limit;		/* most bytes of JSON of a result or output (AWS: 262144); 0: any */
 	bool		express;		/* as AWS's EXPRESS: no history, no RedriveCount */
+	bool		distributed;	/* the caller runs the items of a distributed Map; else they are run inline */
 
 	uint64		(*random) (void *arg);
 	char	   *(*make_token) (void *arg, int task_id, const SagaResource *resource);	/* text of $$.Task.Token, palloc'd */
@@ -148,6 +154,24 @@ typedef enum SagaStatus
 
 extern const char *saga_status_name(SagaStatus status);
 
+/* The items of a distributed Map: the caller runs each, or each batch of them, by saga_run_start_item(). */
+typedef struct SagaMapCall
+{
+	const char *name;			/* of this run of it, in the history: the execution's id, the label, the task */
+	Jsonb	   *items;			/* an array; NULL: they are read */
+	const SagaResource *reader;
+	Jsonb	   *reader_input;
+	int64		max_items;		/* of the reader's; 0: all */
+	int64		concurrency;	/* 0: as many as the caller likes */
+	int64		tolerated_count;	/* -1: no such limit */
+	double		tolerated_percentage;	/* -1: no such limit; without both limits no item may fail */
+	int64		batch_items;	/* ItemBatcher; 0: no such limit */
+	int64		batch_bytes;
+	Jsonb	   *batch_input;	/* NULL: none */
+	const SagaResource *writer; /* of the results; NULL: they are the task's result */
+	Jsonb	   *writer_input;
+} SagaMapCall;
+
 typedef struct SagaAction
 {
 	SagaActionKind kind;
@@ -166,6 +190,7 @@ typedef struct SagaAction
 	int64		timeout_ms;		/* effective TimeoutSeconds, 0: none */
 	bool		commit;			/* Commit: nothing more is run before its answer is committed */
 	bool		undone_later;	/* the state has Compensate */
+	const SagaMapCall *map;		/* a distributed Map, which has no resource; NULL: it is none */
 
 	/* PARK */
 	TimestampTz wake_at;		/* earliest wait, retry or timeout; DT_NOEND: none */
@@ -184,6 +209,14 @@ typedef struct SagaAction
 extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env,
 							   Jsonb *input, TimestampTz now);
 
+/* A run of the processor of a distributed Map, for one item: an execution of its own. */
+extern SagaRun *saga_run_start_item(const SagaMachine *machine, const char *map_state, const SagaRunEnv *env,
+									Jsonb *input, TimestampTz now);
+
+/* What ItemSelector makes of an item of an open distributed Map; NULL, and *error (with *cause) is set: it fails. */
+extern Jsonb *saga_run_item_input(SagaRun *run, int task_id, int64 index, Jsonb *value, const char **error,
+								  const char **cause);
+
 /* A parked run as one jsonb (with a format version), and back. */
 extern Jsonb *saga_run_freeze(SagaRun *run);
 extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen);
@@ -196,6 +229,15 @@ extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env,
  */
 extern SagaRun *saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, const char *message_id,
 							  Jsonb *output, TimestampTz now, Jsonb **input);
+
+/*
+ * After the end of one that has succeeded: what it has done, to be undone when
+ * whoever started it fails (NULL: nothing), and a run that undoes all of it,
+ * the last step first, for that error.
+ */
+extern Jsonb *saga_run_done(SagaRun *run);
+extern SagaRun *saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *done, const char *error,
+								  const char *cause, TimestampTz now);
 
 /*
  * The next thing to do.  Runs every branch as far as it gets without the

@@ -106,6 +106,11 @@ static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
 	[SAGA_EVENT_ITERATION_FAILED] = {"MapIterationFailed", {"name", "error", "cause"}, {NULL}, {"index"}},
 	[SAGA_EVENT_ITERATION_ABORTED] = {"MapIterationAborted", {"name"}, {NULL}, {"index"}},
 
+	[SAGA_EVENT_MAP_RUN_STARTED] = {"MapRunStarted", {"mapRunArn"}},
+	[SAGA_EVENT_MAP_RUN_SUCCEEDED] = {"MapRunSucceeded", {NULL}},
+	[SAGA_EVENT_MAP_RUN_FAILED] = {"MapRunFailed", {"error", "cause"}},
+	[SAGA_EVENT_MAP_RUN_ABORTED] = {"MapRunAborted", {NULL}},
+
 	[SAGA_EVENT_COMPENSATION_STARTED] = {"CompensationStarted", {"name", "handler"}},
 	[SAGA_EVENT_COMPENSATION_SUCCEEDED] = {"CompensationSucceeded", {"name", "handler"}},
 	[SAGA_EVENT_COMPENSATION_FAILED] = {"CompensationFailed",

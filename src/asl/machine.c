@@ -193,6 +193,7 @@ saga_processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *obj
 	{
 		saga_check_known(check, &processor, &here, known, lengthof(known));
 		saga_compile_processor(check, state, &processor, &here);
+		saga_compile_items(check, state, object, at);
 		state->branches = palloc0(sizeof(SagaStates *));
 		state->branches[state->nbranches++] = saga_states_compile(check, &processor, &here, state);
 	}
@@ -283,12 +284,6 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 }
 
 /* ---------- the machine ---------- */
-
-static int
-saga_compare_states(const void *a, const void *b)
-{
-	return strcmp((*(SagaState *const *) a)->name, (*(SagaState *const *) b)->name);
-}
 
 /* Names are unique in the whole machine, branches included. */
 static void
@@ -402,6 +397,8 @@ saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 			machine->root = saga_states_compile(&check, &object, &at, NULL);
 			saga_check_duplicates(&check, &at);
 			saga_collect_resources(machine);
+			if (!check.failed)
+				saga_machine_add_undo(machine);
 		}
 	}
 	MemoryContextSwitchTo(old);

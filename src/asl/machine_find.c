@@ -39,6 +39,13 @@ saga_compare_keys(const char *a, const char *b)
 	return memcmp(a, b, alen);
 }
 
+/* By name, for qsort: the order of all states of a machine. */
+int
+saga_compare_states(const void *a, const void *b)
+{
+	return strcmp((*(SagaState *const *) a)->name, (*(SagaState *const *) b)->name);
+}
+
 /* Binary search among states that are sorted as "compare" says. */
 static SagaState *
 saga_search(SagaState **states, int nstates, const char *name,

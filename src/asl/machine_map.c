@@ -46,7 +46,7 @@ saga_compile_label(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 /* ToleratedFailureCount and ToleratedFailurePercentage, fixed or at a path. */
 static void
-saga_compile_tolerance(SagaCheck *check, SagaMapFields * map, const JsonbValue *object, const SagaLocation *at)
+saga_compile_tolerance(SagaCheck *check, SagaMapFields *map, const JsonbValue *object, const SagaLocation *at)
 {
 	double		percentage;
 
@@ -133,7 +133,4 @@ saga_compile_processor(SagaCheck *check, SagaState *state, const JsonbValue *pro
 	else if (state->map->distributed && text == NULL)
 		saga_check_error(check, &here, SAGA_SCHEMA_FAULT,
 						 "The field 'ExecutionType' is required when 'Mode' is DISTRIBUTED");
-	if (state->map->distributed)
-		saga_check_member_error(check, &here, "Mode", SAGA_LATER_FAULT,
-								"Mode \"DISTRIBUTED\" is not supported yet; use \"INLINE\"");
 }

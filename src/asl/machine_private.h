@@ -100,8 +100,20 @@ typedef struct SagaMapFields
 	SagaPathField tolerated_percentage_path;
 	char	   *label;
 	bool		distributed;	/* ProcessorConfig */
-}			SagaMapFields;
 
+	/* of a distributed one */
+	SagaResource *reader;		/* NULL: the items are in the state's data */
+	SagaTemplate *reader_parameters;
+	int64		max_items;		/* 0: all */
+	SagaPathField max_items_path;
+	int64		batch_items;	/* 0: no limit; both 0: no batches */
+	int64		batch_bytes;
+	SagaPathField batch_items_path;
+	SagaPathField batch_bytes_path;
+	SagaTemplate *batch_input;
+	SagaResource *writer;		/* NULL: the results are the state's */
+	SagaTemplate *writer_parameters;
+} SagaMapFields;
 struct SagaState
 {
 	SagaStateType type;
@@ -174,12 +186,14 @@ struct SagaMachine
 	int			nstates;
 	List	   *resources;		/* of SagaResource, each once */
 	int64		timeout_ms;		/* 0: none */
+	bool		has_children;	/* SAGA_HAS_CHILDREN of one of its states */
 };
 
 /* machine.c: as saga_machine_compile(), for a machine that may be EXPRESS, which AWS allows no callbacks. */
 extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics);
 
 /* machine_find.c */
+extern int	saga_compare_states(const void *a, const void *b);	/* for qsort of SagaState *, by name */
 extern bool saga_state_type_of(const char *name, SagaStateType *type);
 extern SagaState *saga_states_find(const SagaStates *scope, const char *name);
 extern SagaState *saga_machine_find(const SagaMachine *machine, const char *name);
@@ -198,6 +212,19 @@ extern void saga_compile_map(struct SagaCheck *check, SagaState *state, const Js
 extern const char *saga_map_processor(const JsonbValue *object, JsonbValue *processor);
 extern void saga_compile_processor(struct SagaCheck *check, SagaState *state, const JsonbValue *processor,
 								   const struct SagaLocation *at);
+
+/* machine_items.c */
+extern void saga_compile_items(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
+							   const struct SagaLocation *at);
+
+/* machine_undo.c: gives each state that has children what undoes them. */
+extern void saga_machine_add_undo(SagaMachine *machine);
+
+/* Are there executions that are this state's children, and that it waits for? */
+#define SAGA_HAS_CHILDREN(state) \
+	(((state)->type == SAGA_STATE_TASK && (state)->resource.kind == SAGA_RES_START_EXECUTION && \
+	  (state)->resource.sync != 0) || \
+	 ((state)->type == SAGA_STATE_MAP && (state)->map != NULL && (state)->map->distributed))
 
 /* machine_error.c */
 extern void saga_compile_retriers(struct SagaCheck *check, SagaState *state,

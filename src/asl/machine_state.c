@@ -61,6 +61,9 @@ static const struct
 	{"ToleratedFailurePercentage", T(MAP)},
 	{"ToleratedFailurePercentagePath", T(MAP)},
 	{"Label", T(MAP)},
+	{"ItemReader", T(MAP)},
+	{"ItemBatcher", T(MAP)},
+	{"ResultWriter", T(MAP)},
 };
 
 /* Reports every member that a state of this type cannot have. */

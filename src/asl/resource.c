@@ -156,6 +156,11 @@ saga_resource_parse(const char *text, SagaResource *resource)
 		resource->kind = SAGA_RES_PUBLISH;
 		return resource->sync == 0;
 	}
+	if (strcmp(resource->name, "arn:aws:states:::aws-sdk:sfn:startExecution") == 0)
+	{
+		resource->kind = SAGA_RES_START_EXECUTION;
+		return resource->sync == 0;
+	}
 	if (strncmp(resource->name, SAGA_SERVICE_PREFIX, strlen(SAGA_SERVICE_PREFIX)) == 0 &&
 		saga_activity_name(resource->name) == NULL)
 		return saga_parse_service(resource, resource->name + strlen(SAGA_SERVICE_PREFIX));

@@ -23,8 +23,8 @@
 /* ---------- start and go on ---------- */
 
 /* The run lives in the context that is current now; its first event is noted. */
-SagaRun *
-saga_run_start(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *input, TimestampTz now)
+static SagaRun *
+saga_start(const SagaMachine *machine, const SagaStates *scope, const SagaRunEnv *env, Jsonb *input, TimestampTz now)
 {
 	SagaRun    *run = palloc0(sizeof(SagaRun));
 	SagaEventRecord *record;
@@ -35,7 +35,8 @@ saga_run_start(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *input, 
 	run->now = now;
 	run->input = input;
 	run->status = SAGA_RUNNING;
-	run->deadline = machine->timeout_ms > 0 ? saga_time_add_ms(now, machine->timeout_ms) : DT_NOEND;
+	/* an item has as much time as its Map */
+	run->deadline = machine->timeout_ms > 0 && scope == machine->root ? saga_time_add_ms(now, machine->timeout_ms) : DT_NOEND;
 	run->next_timer = run->deadline;
 	run->next_thread = 1;
 	run->next_task = 1;
@@ -50,10 +51,28 @@ saga_run_start(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *input, 
 	record->values[0] = input;
 
 	run->root = saga_thread_new(run, NULL, 0);
-	run->root->state = machine->root->start;
+	run->root->state = scope->start;
 	run->root->input = input;
 	saga_thread_ready(run, run->root, SAGA_PHASE_ENTER);
 	return run;
+}
+
+SagaRun *
+saga_run_start(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *input, TimestampTz now)
+{
+	return saga_start(machine, machine->root, env, input, now);
+}
+
+/* It must be a distributed Map of the machine. */
+SagaRun *
+saga_run_start_item(const SagaMachine *machine, const char *map_state, const SagaRunEnv *env, Jsonb *input,
+					TimestampTz now)
+{
+	const SagaState *state = saga_machine_find(machine, map_state);
+
+	if (state == NULL || state->type != SAGA_STATE_MAP)
+		elog(ERROR, "state \"%s\" is no Map", map_state);
+	return saga_start(machine, state->branches[0], env, input, now);
 }
 
 /* at_once: only to let the caller do something else in between. */
@@ -279,6 +298,26 @@ saga_run_context(SagaRun *run, int task_id)
 	result = saga_thread_context(run, thread);
 	MemoryContextSwitchTo(old);
 	return result;
+}
+
+Jsonb *
+saga_run_item_input(SagaRun *run, int task_id, int64 index, Jsonb *value, const char **error, const char **cause)
+{
+	SagaThread *thread = saga_thread_of_task(run, task_id);
+	MemoryContext old;
+	SagaFault	fault = {0};
+	Jsonb	   *input;
+
+	if (thread == NULL || thread->state->type != SAGA_STATE_MAP)
+		elog(ERROR, "task %d is no Map that is open", task_id);
+	input = saga_item_input(run, thread, index, value, &fault);
+	if (input != NULL)
+		return input;
+	old = MemoryContextSwitchTo(run->context);
+	*error = saga_copy_text(fault.error != NULL ? fault.error : "States.Runtime");
+	*cause = saga_state_cause(thread, fault.cause);
+	MemoryContextSwitchTo(old);
+	return NULL;
 }
 
 bytea *

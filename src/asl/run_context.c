@@ -44,29 +44,30 @@ saga_push_state(SagaThread *thread, JsonbParseState **state)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* The item that a thread is for, of the nearest Map around it; false: there is no Map. */
-static bool
-saga_item_around(const SagaThread *thread, const SagaMapping **map, int *index)
+/* The item that a thread is for, of the nearest Map around it; NULL: there is no Map. */
+static Jsonb *
+saga_item_around(const SagaRun *run, const SagaThread *thread, int64 *index)
 {
-	*map = thread->fork != NULL ? thread->fork->map : NULL;
-	*index = *map != NULL ? (*map)->current : -1;
-	for (; *index < 0 && thread->parent != NULL; thread = thread->parent)
+	*index = run->item_index;
+	if (run->selecting == thread)
+		return run->item_value;
+	for (; thread->parent != NULL; thread = thread->parent)
 	{
-		*map = thread->parent->fork->map;
-		if (*map != NULL)
-			*index = thread->branch;
+		*index = thread->branch;
+		if (thread->parent->fork->map != NULL)
+			return saga_map_item(thread->parent->fork->map, thread->branch);
 	}
-	return *index >= 0;
+	return NULL;
 }
 
 /* {"Map": {"Item": {"Index", "Value"}}}, the part about a Map */
 static void
-saga_push_item(const SagaThread *thread, JsonbParseState **state)
+saga_push_item(const SagaRun *run, const SagaThread *thread, JsonbParseState **state)
 {
-	const SagaMapping *map;
-	int			index;
+	int64		index;
+	Jsonb	   *value = saga_item_around(run, thread, &index);
 
-	if (!saga_item_around(thread, &map, &index))
+	if (value == NULL)
 		return;
 	saga_jsonb_push_key(state, "Map");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
@@ -75,7 +76,7 @@ saga_push_item(const SagaThread *thread, JsonbParseState **state)
 	saga_jsonb_push_key(state, "Index");
 	saga_jsonb_push_int64(state, WJB_VALUE, index);
 	saga_jsonb_push_key(state, "Value");
-	saga_jsonb_push(state, WJB_VALUE, saga_map_item(map, index));
+	saga_jsonb_push(state, WJB_VALUE, value);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
@@ -88,7 +89,7 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_push_execution(run, &state);
-	saga_push_item(thread, &state);
+	saga_push_item(run, thread, &state);
 	saga_push_state(thread, &state);
 	saga_jsonb_push_key(&state, "StateMachine");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -108,12 +109,12 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 
 /* The same, with nothing but what there is of a Map: thousands of items ask for no more, each of them. */
 static Jsonb *
-saga_thread_map_context(const SagaThread *thread)
+saga_thread_map_context(const SagaRun *run, const SagaThread *thread)
 {
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_item(thread, &state);
+	saga_push_item(run, thread, &state);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
@@ -126,7 +127,7 @@ saga_scope_context(void *arg, const JsonbValue *member)
 	if (member != NULL && member->val.string.len == 3 && memcmp(member->val.string.val, "Map", 3) == 0)
 	{
 		if (run->map_object == NULL)
-			run->map_object = saga_thread_map_context(run->current);
+			run->map_object = saga_thread_map_context(run, run->current);
 		return run->map_object;
 	}
 	if (run->context_object == NULL)

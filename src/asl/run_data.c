@@ -209,3 +209,72 @@ saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const cha
 	*result = pnstrdup(scalar.val.string.val, scalar.val.string.len);
 	return true;
 }
+
+/* ---------- fields of a Map ---------- */
+
+/* AWS's words for a field with a path to a value of another type. */
+void
+saga_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value, const char *what)
+{
+	JsonbValue	scalar;
+	char	   *text;
+
+	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
+		text = pnstrdup(scalar.val.string.val, scalar.val.string.len);
+	else
+		text = saga_jsonb_to_cstring(value);
+	fault->error = "States.Runtime";
+	fault->cause = psprintf("The %s field refers to value \"%s\" which is not a valid %s: %s",
+							name, text, what, field->text);
+}
+
+/* The value at a field's path; NULL and a fault: there is none. */
+Jsonb *
+saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, SagaFault *fault)
+{
+	SagaScope	scope;
+
+	saga_scope_init(run, thread, thread->data, &scope);
+	return saga_path_eval_field(field->path, name, &scope, fault);
+}
+
+/* A count that is fixed or at a path.  It is left alone when there is no path. */
+bool
+saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
+			   SagaFault *fault)
+{
+	Jsonb	   *value;
+	JsonbValue	scalar;
+	SagaNumberFault number = SAGA_NUMBER_NO_NUMBER;
+
+	if (field->path == NULL)
+		return true;
+	value = saga_field_value(run, thread, field, name, fault);
+	if (value == NULL)
+		return false;
+	if (saga_jsonb_scalar(value, &scalar))
+		number = saga_number_to_int64(&scalar, 0, PG_INT32_MAX, count);
+	if (number == SAGA_NUMBER_OK)
+		return true;
+	saga_map_value_fault(fault, name, field, value, "integer");
+	return false;
+}
+
+/* What is run with an item: the item, or what ItemSelector makes of it.  NULL, and a fault: that fails. */
+Jsonb *
+saga_item_input(SagaRun *run, SagaThread *thread, int64 index, Jsonb *value, SagaFault *fault)
+{
+	Jsonb	   *input;
+
+	if (thread->state->map->item_selector == NULL)
+		return value;
+	run->selecting = thread;
+	run->item_index = index;
+	run->item_value = value;
+	/* another item, another context object */
+	run->current = NULL;
+	input = saga_template_apply(run, thread, thread->state->map->item_selector, thread->data, fault);
+	run->current = NULL;
+	run->selecting = NULL;
+	return input;
+}

@@ -56,7 +56,7 @@ saga_done_push(SagaRun *run, const SagaThread *thread, Jsonb *result)
 	done->call_id = thread->call_id;
 	done->item = saga_tolerated_item(thread);
 	/* of another state the thread may have an older one */
-	done->task_id = thread->state->type == SAGA_STATE_TASK ? thread->task_id : 0;
+	done->task_id = thread->state->type == SAGA_STATE_TASK || SAGA_HAS_CHILDREN(thread->state) ? thread->task_id : 0;
 	done->input = thread->data;
 	done->output = result;
 	done->variables = thread->variables;
@@ -235,6 +235,9 @@ saga_is_outside(const SagaThread *thread)
 {
 	const SagaResource *resource = &thread->state->resource;
 
+	/* the items of a distributed Map */
+	if (thread->state->type == SAGA_STATE_MAP)
+		return true;
 	/* these complete with the commit, unless a callback is waited for */
 	return thread->state->type == SAGA_STATE_TASK &&
 		((resource->kind != SAGA_RES_PUBLISH && resource->kind != SAGA_RES_SQL) || thread->token != NULL);

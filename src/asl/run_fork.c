@@ -78,6 +78,8 @@ saga_log_aborted(SagaRun *run, SagaThread *thread)
 		case SAGA_STATE_WAIT:
 		case SAGA_STATE_PARALLEL:
 		case SAGA_STATE_MAP:
+			if (thread->state->type == SAGA_STATE_MAP && thread->phase == SAGA_PHASE_OPEN)
+				(void) saga_log(run, thread, SAGA_EVENT_MAP_RUN_ABORTED);
 			saga_log(run, thread, SAGA_EVENT_STATE_ABORTED + thread->state->type)->strings[0] =
 				thread->state->name;
 			break;

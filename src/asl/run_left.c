@@ -21,6 +21,25 @@ saga_done_bytes(const SagaDone *done)
 		(done->variables != NULL ? VARSIZE(done->variables) : 0);
 }
 
+/* The rest of a run that does nothing but undo what stands in its list. */
+static Jsonb *
+saga_freeze_left(SagaRun *left)
+{
+	left->status = SAGA_COMPENSATING;
+	left->final_status = SAGA_SUCCEEDED;
+	left->error = left->cause = NULL;
+	left->deadline = DT_NOEND;
+	left->decided = false;
+	left->compensated = left->not_compensated = left->effects = NIL;
+	left->handler = NULL;
+	left->next_thread = left->next_task = 1;
+	left->history.next_id = 1;
+	left->last_event = 0;
+	dlist_init(&left->threads);
+	dlist_init(&left->ready);
+	return saga_run_freeze(left);
+}
+
 /* What is kept of the run when it has ended.  NULL: nothing that somebody could settle. */
 Jsonb *
 saga_run_left(SagaRun *run)
@@ -53,19 +72,54 @@ saga_run_left(SagaRun *run)
 	}
 	if (left.ndone == 0)
 		return NULL;
-	left.status = SAGA_COMPENSATING;
-	left.final_status = SAGA_SUCCEEDED;
-	left.error = left.cause = NULL;
-	left.deadline = DT_NOEND;
-	left.decided = false;
-	left.compensated = left.not_compensated = left.effects = NIL;
-	left.handler = NULL;
-	left.next_thread = left.next_task = 1;
-	left.history.next_id = 1;
-	left.last_event = 0;
-	dlist_init(&left.threads);
-	dlist_init(&left.ready);
-	return saga_run_freeze(&left);
+	return saga_freeze_left(&left);
+}
+
+/*
+ * What a run has done that has succeeded, to be undone by saga_run_undo_all()
+ * when whoever started it fails.  NULL: nothing that has a handler.
+ */
+Jsonb *
+saga_run_done(SagaRun *run)
+{
+	SagaRun		left = *run;
+	int			i;
+
+	if (run->status != SAGA_SUCCEEDED || run->ndone == 0)
+		return NULL;
+
+	/*
+	 * tasks are known to this execution alone: what they sent is named for
+	 * the other one
+	 */
+	for (i = 0; i < run->ndone; i++)
+	{
+		SagaDone   *done = &run->done[i];
+		SagaOutside call = {.task_id = done->task_id};
+
+		if (done->task_id == 0 || run->env.call_fate == NULL)
+			continue;
+		run->env.call_fate(run->env.arg, SAGA_WISH_IDENTIFY, &call);
+		done->message_id = saga_copy_text(call.message_id);
+		done->key = saga_copy_text(call.key);
+		done->task_id = 0;
+	}
+	return saga_freeze_left(&left);
+}
+
+/* Starts the first handler, after the event that begins a history. */
+static void
+saga_begin_undoing(SagaRun *run, TimestampTz now)
+{
+	SagaEventRecord *record;
+
+	run->now = now;
+	record = saga_history_add(&run->history, SAGA_EVENT_EXECUTION_STARTED);
+	record->timestamp = now;
+	record->strings[0] = run->env.role;
+	run->last_event = run->history.next_id - 1;
+	saga_undo_next(run);
+	record->values[0] = run->handler->input;
 }
 
 /* The kept run with the one item, changed by what is said of it, and with its handler started. */
@@ -74,7 +128,6 @@ saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, co
 			  TimestampTz now, Jsonb **input)
 {
 	SagaRun    *run = saga_run_thaw(machine, env, left);
-	SagaEventRecord *record;
 	SagaDone   *done;
 	int			i;
 
@@ -94,12 +147,23 @@ saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, co
 	done->message_id = done->key = NULL;
 	/* that is a task of the other one */
 	done->task_id = 0;
-	run->now = now;
-	record = saga_history_add(&run->history, SAGA_EVENT_EXECUTION_STARTED);
-	record->timestamp = now;
-	record->strings[0] = env->role;
-	run->last_event = run->history.next_id - 1;
-	saga_undo_next(run);
-	*input = record->values[0] = run->handler->input;
+	saga_begin_undoing(run, now);
+	*input = run->handler->input;
+	return run;
+}
+
+SagaRun *
+saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *done, const char *error, const char *cause,
+				  TimestampTz now)
+{
+	SagaRun    *run = saga_run_thaw(machine, env, done);
+	int			i;
+
+	for (i = 0; i < run->ndone; i++)
+	{
+		run->done[i].error = saga_copy_text(error);
+		run->done[i].cause = saga_copy_text(cause);
+	}
+	saga_begin_undoing(run, now);
 	return run;
 }

@@ -128,7 +128,7 @@ saga_state_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 		case SAGA_STATE_PARALLEL:
 			return saga_parallel_step(run, thread);
 		case SAGA_STATE_MAP:
-			return saga_map_step(run, thread);
+			return saga_map_step(run, thread, action);
 		case SAGA_STATE_TASK:
 			break;
 	}

@@ -18,54 +18,6 @@
 
 /* ---------- fields of the state ---------- */
 
-/* AWS's words for a field with a path to a value of another type. */
-static void
-saga_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value, const char *what)
-{
-	JsonbValue	scalar;
-	char	   *text;
-
-	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
-		text = pnstrdup(scalar.val.string.val, scalar.val.string.len);
-	else
-		text = saga_jsonb_to_cstring(value);
-	fault->error = "States.Runtime";
-	fault->cause = psprintf("The %s field refers to value \"%s\" which is not a valid %s: %s",
-							name, text, what, field->text);
-}
-
-/* The value at a field's path; NULL and a fault: there is none. */
-static Jsonb *
-saga_map_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, SagaFault *fault)
-{
-	SagaScope	scope;
-
-	saga_scope_init(run, thread, thread->data, &scope);
-	return saga_path_eval_field(field->path, name, &scope, fault);
-}
-
-/* A count that is fixed or at a path.  It is left alone when there is no path. */
-static bool
-saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
-			   SagaFault *fault)
-{
-	Jsonb	   *value;
-	JsonbValue	scalar;
-	SagaNumberFault number = SAGA_NUMBER_NO_NUMBER;
-
-	if (field->path == NULL)
-		return true;
-	value = saga_map_value(run, thread, field, name, fault);
-	if (value == NULL)
-		return false;
-	if (saga_jsonb_scalar(value, &scalar))
-		number = saga_number_to_int64(&scalar, 0, PG_INT32_MAX, count);
-	if (number == SAGA_NUMBER_OK)
-		return true;
-	saga_map_value_fault(fault, name, field, value, "integer");
-	return false;
-}
-
 /* ToleratedFailurePercentage, the same way. */
 static bool
 saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault)
@@ -76,7 +28,7 @@ saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFa
 
 	if (field->path == NULL)
 		return true;
-	value = saga_map_value(run, thread, field, "ToleratedFailurePercentagePath", fault);
+	value = saga_field_value(run, thread, field, "ToleratedFailurePercentagePath", fault);
 	if (value == NULL)
 		return false;
 	if (!saga_jsonb_scalar(value, &scalar) || !saga_number_to_double(&scalar, percentage))
@@ -91,23 +43,29 @@ saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFa
 	return false;
 }
 
-/* How many items of "size" may fail: as many as the stricter of the two limits lets. */
+/* How many items may fail, by number and by share; -1: no such limit. */
 static bool
-saga_map_tolerance(SagaRun *run, SagaThread *thread, int size, int *tolerated, SagaFault *fault)
+saga_map_limits(SagaRun *run, SagaThread *thread, int64 *count, double *percentage, SagaFault *fault)
 {
-	const		SagaMapFields *fields = thread->state->map;
-	int64		count = fields->tolerated_count;
-	double		percentage = fields->tolerated_percentage;
+	const SagaMapFields *fields = thread->state->map;
 
-	if (!saga_map_count(run, thread, &fields->tolerated_count_path, "ToleratedFailureCountPath", &count, fault) ||
-		!saga_map_percentage(run, thread, &percentage, fault))
-		return false;
-	*tolerated = fields->tolerant ? size : 0;
-	if (count >= 0 && count < *tolerated)
-		*tolerated = (int) count;
+	*count = fields->tolerated_count;
+	*percentage = fields->tolerated_percentage;
+	return saga_map_count(run, thread, &fields->tolerated_count_path, "ToleratedFailureCountPath", count, fault) &&
+		saga_map_percentage(run, thread, percentage, fault);
+}
+
+/* How many items of "size" that are: as many as the stricter of the two limits lets. */
+static int
+saga_map_tolerated(const SagaMapFields *fields, int size, int64 count, double percentage)
+{
+	int			tolerated = fields->tolerant ? size : 0;
+
+	if (count >= 0 && count < tolerated)
+		tolerated = (int) count;
 	if (percentage >= 0)
-		*tolerated = Min(*tolerated, (int) (size * percentage / 100.0));
-	return true;
+		tolerated = Min(tolerated, (int) (size * percentage / 100.0));
+	return tolerated;
 }
 
 /* ItemsPath; NULL and a fault unless an array is there. */
@@ -118,7 +76,7 @@ saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
 	Jsonb	   *items = thread->data;
 
 	if (!SAGA_PATH_IS_IDENTITY(field))
-		items = saga_map_value(run, thread, field, "ItemsPath", fault);
+		items = saga_field_value(run, thread, field, "ItemsPath", fault);
 	if (items == NULL)
 		return NULL;
 	if (JB_ROOT_IS_ARRAY(items) && !JB_ROOT_IS_SCALAR(items))
@@ -141,24 +99,6 @@ saga_log_iteration(SagaRun *run, SagaThread *thread, SagaEventType type)
 	return record;
 }
 
-/* What the item's first state gets; NULL and a fault when ItemSelector fails. */
-static Jsonb *
-saga_item_input(SagaRun *run, SagaThread *thread, int index, SagaFault *fault)
-{
-	SagaMapping *map = thread->fork->map;
-	Jsonb	   *input;
-
-	if (thread->state->map->item_selector == NULL)
-		return saga_map_item(map, index);
-	/* another item, another context object */
-	run->current = NULL;
-	map->current = index;
-	input = saga_template_apply(run, thread, thread->state->map->item_selector, thread->data, fault);
-	map->current = -1;
-	run->current = NULL;
-	return input;
-}
-
 /*
  * Takes up as many items as may run at once.  False, and *fault is set, when
  * one cannot be selected; those that run are the caller's to give up.
@@ -171,7 +111,7 @@ saga_map_take_up(SagaRun *run, SagaThread *thread, SagaFault *fault)
 
 	while (map->nrunning < map->concurrency && map->next < fork->size)
 	{
-		Jsonb	   *input = saga_item_input(run, thread, map->next, fault);
+		Jsonb	   *input = saga_item_input(run, thread, map->next, saga_map_item(map, map->next), fault);
 		SagaThread *item;
 
 		if (input == NULL)
@@ -213,33 +153,46 @@ saga_map_go_on(SagaRun *run, SagaThread *thread)
 /* ---------- the state ---------- */
 
 /* Takes up the first items. */
-SagaTransition
-saga_map_step(SagaRun *run, SagaThread *thread)
+static SagaTransition
+saga_map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
 {
-	const		SagaMapFields *fields = thread->state->map;
-	SagaFault	fault = {0};
-	int64		concurrency = fields->max_concurrency;
-	Jsonb	   *items;
-	SagaMapping *map;
-	int			tolerated;
-	int			size;
-
-	if (!saga_map_count(run, thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &concurrency, &fault))
-		return saga_next_fault(thread, &fault);
-	items = saga_map_items(run, thread, &fault);
-	if (items == NULL)
-		return saga_next_fault(thread, &fault);
-	size = JB_ROOT_COUNT(items);
-	saga_log(run, thread, SAGA_EVENT_MAP_STARTED)->numbers[0] = (int64) size + 1;
-	if (!saga_map_tolerance(run, thread, size, &tolerated, &fault))
-		return saga_next_fault(thread, &fault);
+	int			size = JB_ROOT_COUNT(call->items);
+	SagaMapping *map = saga_thread_map(thread, size);
 
 	thread->phase = SAGA_PHASE_CHILDREN;
-	map = saga_thread_map(thread, size);
-	map->items = items;
-	map->tolerated = tolerated;
-	map->concurrency = concurrency == 0 ? SAGA_MAX_CONCURRENCY : (int) Min(concurrency, SAGA_MAX_CONCURRENCY);
+	map->items = call->items;
+	map->tolerated = saga_map_tolerated(thread->state->map, size, call->tolerated_count, call->tolerated_percentage);
+	map->concurrency = call->concurrency == 0 ? SAGA_MAX_CONCURRENCY : (int) Min(call->concurrency, SAGA_MAX_CONCURRENCY);
 	return saga_map_go_on(run, thread);
+}
+
+/* Where the items are, and what limits there are; then they are run here, or by the caller. */
+SagaTransition
+saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
+{
+	const SagaMapFields *fields = thread->state->map;
+	bool		distributed = fields->distributed && run->env.distributed;
+	SagaMapCall *call = palloc0(sizeof(SagaMapCall));
+	SagaEventRecord *record;
+	SagaFault	fault = {0};
+
+	call->concurrency = fields->max_concurrency;
+	if (!saga_map_count(run, thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &call->concurrency, &fault))
+		return saga_next_fault(thread, &fault);
+	if (fields->reader == NULL)
+		call->items = saga_map_items(run, thread, &fault);
+	else if (!distributed)
+	{
+		fault.error = "States.ItemReaderFailed";
+		fault.cause = "Items are read by an execution, not by a simulation.";
+	}
+	if (fault.error != NULL)
+		return saga_next_fault(thread, &fault);
+	record = saga_log(run, thread, SAGA_EVENT_MAP_STARTED);
+	record->numbers[0] = call->items != NULL ? (int64) JB_ROOT_COUNT(call->items) + 1 : 1;
+	if (!saga_map_limits(run, thread, &call->tolerated_count, &call->tolerated_percentage, &fault))
+		return saga_next_fault(thread, &fault);
+	return distributed ? saga_distributed_step(run, thread, call, action) : saga_map_begin(run, thread, call);
 }
 
 /* "thread" is that of the item, and is gone afterwards. */
@@ -278,7 +231,7 @@ saga_map_failure(const SagaThread *thread, const SagaFailure *failure)
 
 	own.of_item = true;
 	own.from_branch = own.in_doubt = own.unknown = own.of_task = own.completed = false;
-	if (thread->state->map->tolerant)
+	if (thread->state->map->tolerant || thread->state->map->distributed)
 	{
 		own.error = "States.ExceedToleratedFailureThreshold";
 		own.cause = psprintf("The specified tolerated failure threshold was exceeded: %d of %d items failed, the last one with %s%s%s",

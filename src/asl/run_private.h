@@ -89,7 +89,6 @@ typedef struct SagaMapping
 	int			next;			/* the first one that has not been taken up */
 	int			tolerated;		/* so many may fail */
 	int			nfailed;
-	int			current;		/* whose input is being selected; -1: none */
 } SagaMapping;
 
 /*
@@ -179,6 +178,9 @@ struct SagaRun
 	SagaThread *current;		/* whose context object is asked for */
 	Jsonb	   *context_object; /* its context object, when made */
 	Jsonb	   *map_object;		/* the part of it that tells of a Map's item, when made */
+	const SagaThread *selecting;	/* whose ItemSelector is evaluated, for this item; NULL: none */
+	int64		item_index;
+	Jsonb	   *item_value;
 	SagaThread *last_task;		/* that of the last TASK action: mostly the one that is answered */
 	TimestampTz next_timer;		/* no timer is due before */
 
@@ -320,6 +322,13 @@ extern bool saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathFiel
 							SagaFault *fault);
 extern bool saga_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
 							  Jsonb *data, TimestampTz *result, SagaFault *fault);
+extern bool saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
+						   SagaFault *fault);
+extern void saga_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value,
+								 const char *what);
+extern Jsonb *saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+							   SagaFault *fault);
+extern Jsonb *saga_item_input(SagaRun *run, SagaThread *thread, int64 index, Jsonb *value, SagaFault *fault);
 extern bool saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
 						   const char **result, SagaFault *fault);
 
@@ -344,6 +353,11 @@ extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *
 extern Jsonb *saga_run_left(SagaRun *run);
 
 /* ---------- third floor: steps ---------- */
+
+/* run_distributed.c */
+extern SagaTransition saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaAction *action);
+extern SagaTransition saga_distributed_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_distributed_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error);
 
 /* run_exit.c */
 extern SagaTransition saga_state_complete(SagaRun *run, SagaThread *thread, Jsonb *result);
@@ -375,7 +389,7 @@ extern SagaTransition saga_parallel_branch_ended(SagaRun *run, SagaThread *threa
 extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 
 /* run_map.c */
-extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
 extern SagaTransition saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 

@@ -251,6 +251,8 @@ saga_task_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
 	SagaFault	fault = {0};
 
+	if (thread->state->type == SAGA_STATE_MAP)
+		return saga_distributed_succeeded(run, thread, output);
 	/* also when the next attempt would be due only later: it is the same call */
 	saga_thread_unready(thread);
 	thread->resume = thread->answered = false;
@@ -325,6 +327,8 @@ saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 	SagaFailure failure = {0};
 	SagaOutside call;
 
+	if (thread->state->type == SAGA_STATE_MAP)
+		return saga_distributed_failed(run, thread, error);
 	if (thread->resume)
 	{
 		/*

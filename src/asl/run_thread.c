@@ -93,7 +93,6 @@ saga_thread_map(SagaThread *thread, int size)
 {
 	SagaMapping *map = palloc0(sizeof(SagaMapping));
 
-	map->current = -1;
 	saga_thread_fork(thread, size)->map = map;
 	return map;
 }

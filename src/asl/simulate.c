@@ -284,7 +284,14 @@ saga_answer_task(SagaSimulation *sim, const SagaAction *action)
 	int64		heartbeat = 0;
 
 	if (!saga_next_answer(sim, action, &answer))
-		return false;
+	{
+		if (action->resource->kind != SAGA_RES_UNDO_CHILDREN)
+			return false;
+		/* they undo what they did, unless the script has something else */
+		answer.type = jbvString;
+		answer.val.string.val = pstrdup("echo");
+		answer.val.string.len = strlen("echo");
+	}
 	if (saga_answer_is(&answer, "none"))
 		saga_answer_later(sim, action, &answer, -1, 0);
 	else

@@ -522,3 +522,70 @@ saga_query_params(SagaStatement *stmt, const SagaParam *params)
 	(void) execute(stmt, params, &receiver.pub);
 	return receiver.rows;
 }
+
+/* ---------- a query of a user's ---------- */
+
+/* A receiver of the server's executor that hands values on. */
+typedef struct StreamReceiver
+{
+	DestReceiver pub;
+	void		(*row) (Jsonb *value, int64 index, void *arg);
+	void	   *arg;
+	int64		index;
+	int64		max;
+} StreamReceiver;
+
+static bool
+stream_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	StreamReceiver *receiver = (StreamReceiver *) self;
+	bool		isnull;
+	Datum		value = slot_getattr(slot, 1, &isnull);
+
+	receiver->row(isnull ? NULL : DatumGetJsonbP(value), receiver->index, receiver->arg);
+	receiver->index++;
+	/* false: no more are wanted */
+	return receiver->max == 0 || receiver->index < receiver->max;
+}
+
+static void
+stream_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	if (desc->natts != 1 || TupleDescAttr(desc, 0)->atttypid != JSONBOID)
+		elog(ERROR, "query does not return one jsonb");
+}
+
+static void
+stream_nothing(DestReceiver *self)
+{
+}
+
+void
+saga_stream(const char *sql, Jsonb *arg, int64 max, void (*row) (Jsonb *value, int64 index, void *arg), void *row_arg)
+{
+	StreamReceiver receiver = {
+		.pub = {.receiveSlot = stream_row, .rStartup = stream_startup, .rShutdown = stream_nothing,
+		.rDestroy = stream_nothing, .mydest = DestNone},
+		.row = row, .arg = row_arg, .max = max
+	};
+	SPIExecuteOptions options = {.read_only = false, .dest = &receiver.pub};
+	Oid			type = JSONBOID;
+	int			nparams = arg != NULL ? 1 : 0;
+	SPIPlanPtr	plan;
+
+	SPI_connect();
+	plan = SPI_prepare(sql, nparams, &type);
+	if (plan == NULL)
+		elog(ERROR, "could not plan \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	options.params = makeParamList(nparams);
+	if (arg != NULL)
+	{
+		options.params->params[0].value = JsonbPGetDatum(arg);
+		options.params->params[0].isnull = false;
+		options.params->params[0].pflags = PARAM_FLAG_CONST;
+		options.params->params[0].ptype = type;
+	}
+	if (SPI_execute_plan_extended(plan, &options) < 0)
+		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	SPI_finish();
+}

@@ -233,4 +233,15 @@ typedef struct SagaRaised
 extern void saga_raise(SagaRaised *save);
 extern void saga_lower(const SagaRaised *save);
 
+/* ---------- a query of a user's ---------- */
+
+/*
+ * Runs a query of one column of jsonb as the current user, and hands each value
+ * on as the executor has it (NULL for a null), within the query: nothing is
+ * collected.  arg: the value of $1; NULL: it has no parameter.  max: no more
+ * rows than that; 0: all.
+ */
+extern void saga_stream(const char *sql, Jsonb *arg, int64 max, void (*row) (Jsonb *value, int64 index, void *arg),
+						void *row_arg);
+
 #endif							/* SAGA_STATEMENT_H */

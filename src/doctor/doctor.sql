@@ -36,7 +36,10 @@ DECLARE
 	-- null when pg_invoice is absent
 	invoice_schema CONSTANT regnamespace := (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'pg_invoice');
 	mend_setting CONSTANT text := 'ALTER SYSTEM SET %s = %L; SELECT pg_catalog.pg_reload_conf()';
+	-- its sizes of shared memory are settings only where they have an effect; on a standby nothing runs
+	runs CONSTANT boolean := NOT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_settings s WHERE s.name = 'pg_saga.max_queues');
 	needed integer;
+	missing text[] := '{}';
 BEGIN
 	-- ---------- schemas and rights ----------
 
@@ -217,6 +220,48 @@ BEGIN
 		FROM (VALUES ('max_worker_processes', 1), ('pg_saga.max_processes', 0)) t (name, others) JOIN pg_settings s USING (name)
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
+
+	-- What is missing at this moment: who starts processes says so. Others than ours may have the server's places.
+	IF runs AND has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
+		missing := ARRAY(SELECT w.type FROM saga.worker_status() w
+			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE 'pg\_saga.%');
+		RETURN QUERY
+			WITH status AS MATERIALIZED (SELECT * FROM saga.worker_status())
+			SELECT 'missing', 'error', m.what, format('ALTER SYSTEM SET max_worker_processes = %s', s.reset_val::integer + needed)
+			FROM (
+				SELECT format('a %s cannot be started: %s (needs a restart)', CASE w.type WHEN 'source' THEN 'process for sources' ELSE w.type END, w.reason)
+				FROM status w
+				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE '%max\_worker\_processes%'
+					AND coalesce(w.database, current_database()) = current_database()
+				UNION ALL
+				-- the server did not say why
+				SELECT format('the launcher does not run, nor does anything else by itself: it ended a moment ago, or max_worker_processes = %s had no place for it (needs a restart)', s.reset_val)
+				FROM pg_settings s
+				WHERE s.name = 'max_worker_processes' AND NOT EXISTS (SELECT FROM status w WHERE w.type = 'launcher')) m (what),
+				pg_settings s
+			WHERE s.name = 'max_worker_processes'
+			ORDER BY 3;
+	END IF;
+
+	-- The owner of a database may want it so: saga.drain() and saga.publish() do the same in a session.
+	RETURN QUERY
+		SELECT 'switched_off', CASE WHEN t.type = ANY (missing) THEN 'warning' ELSE 'notice' END,
+			format('%s = %s: %s', s.name, s.reset_val, t.what) || CASE WHEN t.type = ANY (missing) THEN ', and something waits' ELSE '' END,
+			format(mend_setting, s.name, s.boot_val)
+		FROM (VALUES ('worker', 'pg_saga.workers', '0', 'no execution runs by itself'),
+				('publisher', 'pg_saga.publishers', '0', 'no message is sent by itself'),
+				('source', 'pg_saga.sources', 'off', 'no message is taken from sources')) t (type, name, off, what)
+			JOIN pg_settings s ON s.name = t.name AND s.reset_val = t.off
+		WHERE runs
+		ORDER BY 3;
+	RETURN QUERY
+		SELECT 'switched_off', 'warning',
+			format('pg_saga.databases = %s does not name this database: nothing runs here by itself', s.reset_val),
+			format(mend_setting, s.name, s.reset_val || ', ' || quote_ident(current_database()))
+		FROM pg_settings s
+		WHERE runs AND s.name = 'pg_saga.databases' AND s.reset_val <> '' AND NOT EXISTS (
+			SELECT FROM unnest(string_to_array(s.reset_val, ',')) n, btrim(n) t
+			WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END);
 
 	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
 	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN

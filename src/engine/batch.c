@@ -145,6 +145,17 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 	}
 }
 
+/* A child whom nobody waits for any more goes no further. */
+static bool
+stop_with_parent(SagaBatch *batch, SagaJob *job, TimestampTz now)
+{
+	if (saga_run_status(job->run) != SAGA_RUNNING || !saga_children_stopping(batch, job))
+		return false;
+	job->stopped = true;
+	saga_run_stop(job->run, "Saga.ParentEnded", "whoever started it does not wait for it any more", true, now);
+	return true;
+}
+
 /* In a transaction or savepoint of its own; raises what the steps raise. */
 static void
 run_once(SagaBatch *batch, SagaJob *job, int trouble)
@@ -154,7 +165,13 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
 	int			crashes;
 
 	job->finished = job->early = false;
+	if (job->turn != NULL)
+	{
+		saga_children_turn(batch, job);
+		return;
+	}
 	saga_job_begin(job, now);
+	stop_with_parent(batch, job, now);
 	crashes = saga_suspect_hook ? saga_suspect_hook(&job->execution_id) : 0;
 	if (crashes > saga_crash_limit && !job->stopped)
 		give_up_suspect(job, crashes, now);
@@ -170,6 +187,8 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
 		job->early = true;
 	else
 		advance(batch, job, &wake_at);
+	if (!job->finished && stop_with_parent(batch, job, now))
+		job->early = true;
 	if (job->finished)
 		saga_store_end(batch, job);
 	else
@@ -508,7 +527,8 @@ run_items(SagaBatch *batch, bool postpone_only)
 			saga_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
 			continue;
 		}
-		if (postpone_only && !saga_stop_is_event(item) && item->receives <= SAGA_MAX_TROUBLE)
+		if (postpone_only && !saga_stop_is_event(item) &&
+			(item->receives <= SAGA_MAX_TROUBLE || item->kind == SAGA_MSG_CHILDREN))
 			postpone(batch, job);
 		else if (postpone_only && !saga_stop_is_event(item))
 			bury(batch, job);

@@ -95,9 +95,13 @@ CREATE TABLE saga.continuation (
 	parent_id uuid,
 	input jsonb,
 	run jsonb NOT NULL,					-- the frozen run
-	waiting_for text					-- whether a call that was given up was done
+	waiting_for text,					-- whether a call that was given up was done
+	children_id uuid,					-- of saga.children, which it is one of
+	child_index bigint,					-- its place among them
+	child_items integer					-- how many items of the Map it is for
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX continuation_workflow ON saga.continuation (workflow_id, execution_id);
+CREATE INDEX continuation_children ON saga.continuation (children_id) WHERE children_id IS NOT NULL;
 COMMENT ON TABLE saga.continuation IS 'executions that wait for something';
 
 CREATE TABLE saga.execution (
@@ -118,12 +122,17 @@ CREATE TABLE saga.execution (
 	history bytea,						-- events of the last run; earlier runs are in saga.history
 	not_compensated jsonb,				-- what had been done, or may have been, and was not undone
 	effects jsonb,						-- calls without Compensate that were given up
-	left_over jsonb						-- what the handlers of not_compensated need, as a frozen run
+	left_over jsonb,					-- what the handlers of not_compensated need, as a frozen run
+	children_id uuid,					-- of saga.children, which it is one of
+	child_index bigint,					-- its place among them; null: it undoes another one
+	undo jsonb							-- of a child that has succeeded: what undoes it, as a frozen run
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
 -- what handlers of an older version would run, when a workflow is given away
 CREATE INDEX execution_left_over ON saga.execution (workflow_id, version) WHERE left_over IS NOT NULL;
+CREATE INDEX execution_children ON saga.execution (children_id, child_index) WHERE children_id IS NOT NULL;
+CREATE INDEX execution_undo ON saga.execution (children_id, stopped_at) WHERE undo IS NOT NULL;
 COMMENT ON TABLE saga.execution IS 'executions that have ended';
 
 CREATE TABLE saga.history (
@@ -133,6 +142,51 @@ CREATE TABLE saga.history (
 	PRIMARY KEY (execution_id, run)
 );
 COMMENT ON TABLE saga.history IS 'events of the runs before the last one of each execution, one row a run';
+
+CREATE TABLE saga.children (
+	children_id uuid PRIMARY KEY,
+	parent_id uuid NOT NULL,
+	task_id integer NOT NULL,			-- of the parent's run, which waits for them
+	call_id integer NOT NULL,			-- the visit of its state
+	parent_workflow_id integer NOT NULL,	-- whose queue hears of them
+	workflow_id integer NOT NULL,		-- theirs
+	version integer NOT NULL,
+	map_state text,						-- whose items they are; null: it is one execution
+	name text,							-- as the parent's history has it
+	answer "char",						-- of one execution: 1 as .sync says it, 2 as .sync:2
+	phase "char" NOT NULL DEFAULT 'r',	-- r run, s too many have failed and the others are stopped, d ended, c being closed, x closed
+	undo boolean NOT NULL DEFAULT false,	-- while being closed: those that have succeeded are undone
+	close_id uuid,						-- the execution whose task waits until they are closed: the parent, or what undoes it
+	close_task integer,
+	concurrency integer,				-- null: no limit
+	tolerated bigint NOT NULL DEFAULT 0,	-- so many items may fail
+	children bigint NOT NULL,			-- executions: in all, begun, ended
+	started bigint NOT NULL DEFAULT 0,
+	ended bigint NOT NULL DEFAULT 0,
+	items bigint NOT NULL,				-- items: in all, and how they ended
+	succeeded bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0,
+	aborted bigint NOT NULL DEFAULT 0,
+	undoing uuid,						-- the execution that undoes one of them
+	undone bigint NOT NULL DEFAULT 0,
+	not_undone bigint NOT NULL DEFAULT 0,
+	error text,							-- of the last failure, or what they are closed for
+	cause text,
+	writer jsonb,						-- where their results go; null: to the parent
+	started_at timestamptz NOT NULL DEFAULT now(),
+	stopped_at timestamptz,
+	UNIQUE (parent_id, task_id)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE saga.children IS 'executions that another one has started and waits for: one, or those of the items of a distributed Map';
+
+CREATE TABLE saga.map_item (
+	children_id uuid NOT NULL,
+	child_index bigint NOT NULL,
+	items integer NOT NULL,
+	input jsonb NOT NULL,
+	PRIMARY KEY (children_id, child_index)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE saga.map_item IS 'inputs of executions of a distributed Map that have not begun';
 
 SELECT pg_extension_config_dump('saga.workflow', '');
 SELECT pg_extension_config_dump('saga.workflow_version', '');
@@ -145,6 +199,8 @@ SELECT pg_extension_config_dump('saga.given_id', '');
 SELECT pg_extension_config_dump('saga.continuation', '');
 SELECT pg_extension_config_dump('saga.execution', '');
 SELECT pg_extension_config_dump('saga.history', '');
+SELECT pg_extension_config_dump('saga.children', '');
+SELECT pg_extension_config_dump('saga.map_item', '');
 
 CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.workflow
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
@@ -281,27 +337,27 @@ CREATE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
 		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
-		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for
+		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for, e.children_id
 	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT c.execution_id, w.name, c.version, c.name,
 		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
 		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id,
-		NULL, NULL, c.waiting_for
+		NULL, NULL, c.waiting_for, c.children_id
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
-		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (t.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
 	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
 COMMENT ON VIEW saga.all_executions IS
@@ -331,13 +387,15 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
 			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
 				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
-			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for,
+		(SELECT c.parent_id FROM saga.children c WHERE c.children_id = e.children_id) AS started_by,
+		(SELECT c.children_id FROM saga.children c WHERE c.children_id = e.children_id AND c.map_state IS NOT NULL) AS map_run_id
 	FROM saga.all_executions e
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes';
 
 CREATE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details
@@ -356,6 +414,19 @@ CREATE VIEW saga.execution_history WITH (security_barrier) AS
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.execution_history IS
 'what happened in executions, named as in the AWS API; select by execution_id and order by event_id';
+
+CREATE VIEW saga.map_runs WITH (security_barrier) AS
+	SELECT c.children_id AS map_run_id, c.name, c.parent_id AS execution_id, w.name AS workflow, c.map_state AS state,
+		CASE WHEN c.phase IN ('r', 's') THEN 'RUNNING' WHEN c.phase = 'c' THEN 'COMPENSATING' WHEN c.failed > c.tolerated THEN 'FAILED'
+			WHEN c.aborted > 0 THEN 'ABORTED' ELSE 'SUCCEEDED' END AS status,
+		c.items AS total, c.items - c.succeeded - c.failed - c.aborted AS unfinished, c.children - c.started AS pending, c.started - c.ended AS running,
+		c.succeeded, c.failed, c.aborted, c.undone, c.not_undone, c.tolerated, c.concurrency AS max_concurrency, c.error, c.cause, c.started_at, c.stopped_at, w.owner
+	FROM saga.children c JOIN saga.workflow w ON w.workflow_id = c.parent_workflow_id
+	WHERE c.map_state IS NOT NULL AND (pg_has_role(w.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE')));
+COMMENT ON VIEW saga.map_runs IS
+'distributed Maps: how many items there are, and how they ended; pending and running count executions, of which one may have a batch of items, and so do undone and not_undone, of those that had succeeded when their parent failed. The executions are in saga.executions, with this map_run_id. error: of the last item that failed';
 
 CREATE VIEW saga.workflows WITH (security_barrier) AS
 	SELECT w.workflow_id, w.owner, w.name, w.version,

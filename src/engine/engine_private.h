@@ -124,7 +124,12 @@ typedef struct SagaJob
 	int			version;
 	pg_uuid_t	execution_id;
 	char	   *name;
-	pg_uuid_t	parent_id;		/* whose call it undoes (entry.c); zero: it is no such one */
+	pg_uuid_t	parent_id;		/* what it undoes of this one (entry.c, children_close.c); zero: it is no such one */
+	pg_uuid_t	children_id;	/* of saga.children, which it is one of; zero: it is none */
+	int64		child_index;	/* -1: it undoes one of them */
+	int			child_items;
+	char	   *map_state;		/* whose processor it begins with; NULL: with the machine */
+	struct SagaChildren *turn;	/* it is no execution, but what happened to these children */
 	Jsonb	   *input;
 	TimestampTz started_at;
 	bool		parked_before;	/* a row of saga.continuation is there and locked */
@@ -170,6 +175,8 @@ typedef struct SagaBatch
 	int			nleft;			/* rows that are locked, and were not read for want of memory */
 	Size		claimed_bytes;	/* of the context, after the claim */
 	uint64		started_us;		/* saga_monotonic_us() */
+	pg_uuid_t	stopping_id;	/* children that were asked about last ... */
+	bool		stopping;		/* ... and what the answer was */
 	SagaJob   **ended;			/* executions to write at the end */
 	int			nended;
 	int			nearly;			/* executions that go on in another batch */
@@ -212,6 +219,13 @@ saga_job_undoes(const SagaJob *job)
 	return saga_uuid_cmp(&job->parent_id, &saga_uuid_min) != 0;
 }
 
+/* One that somebody waits for, or that undoes one. */
+static inline bool
+saga_job_is_child(const SagaJob *job)
+{
+	return saga_uuid_cmp(&job->children_id, &saga_uuid_min) != 0;
+}
+
 /* Sets the run up, or thaws it, and feeds it the events. */
 extern void saga_job_begin(SagaJob *job, TimestampTz now);
 
@@ -240,6 +254,14 @@ extern void saga_job_begin(SagaJob *job, TimestampTz now);
  */
 extern Jsonb *saga_step_call(const char *function, Jsonb *input, Jsonb *(*context) (void *arg), void *arg,
 							 int64 timeout_ms, const char **error, char **cause);
+
+/*
+ * Runs a query of one column of jsonb as the current user, and hands each value
+ * on as it comes; row is called within the query.  with_arg: it has a parameter;
+ * max: not more rows than that, 0: all.  Raises what the query raises.
+ */
+extern void saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max,
+							void (*row) (Jsonb *value, int64 index, void *arg), void *row_arg);
 
 extern void saga_step_begin_batch(MemoryContext batch_context);
 
@@ -274,6 +296,7 @@ extern void saga_step_interrupt(void);
 /* ---------- stopping (stopping.c, stop.c) ---------- */
 
 /* What saga.stop_execution does; body is the event. */
+extern void saga_stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body);
 extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 
 /* Where the event is that stops an execution. */
@@ -309,6 +332,11 @@ extern void saga_pace_crowd_begin(void);
 extern void saga_pace_crowd_end(void);
 extern bool saga_step_crowded;	/* this happened to the last step */
 
+/* Starts an execution: saga.start_execution, and those that executions start (start.c). */
+struct SagaChildren;
+extern pg_uuid_t saga_start_child(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uuid_t *id,
+								  const struct SagaChildren *children);
+
 /* ---------- tasks (task.c) ---------- */
 
 /* Starts the task of an action and answers the run. */
@@ -334,6 +362,92 @@ extern void saga_activity_task_closed(const pg_uuid_t *execution_id, int task_id
 extern bool saga_activity_task_wanted(const SagaMessage *message);
 extern bool saga_activity_has_tasks(int32 activity_id);
 extern void saga_activity_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
+
+/* ---------- user code that is no step's function (task.c) ---------- */
+
+/*
+ * Calls "function" for a task.  In a careful run with a savepoint: what it
+ * raises is its failure, as a step's is.  It returns NULL, and sets *error, when it fails.
+ */
+typedef Jsonb *(*SagaTaskFunction) (SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause);
+extern Jsonb *saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function,
+								void *arg, const char **error, char **cause);
+extern void saga_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
+							 const char *cause);
+
+/* ---------- children (children.c, children_start.c, children_map.c, children_turn.c, children_close.c) ---------- */
+
+/* A row of saga.children. */
+typedef struct SagaChildren
+{
+	pg_uuid_t	children_id;
+	pg_uuid_t	parent_id;
+	int			task_id;
+	int			call_id;
+	int32		parent_workflow_id;
+	int32		workflow_id;
+	int			version;
+	char	   *map_state;
+	char	   *name;
+	char		answer;
+	char		phase;
+	bool		undo;
+	pg_uuid_t	close_id;
+	int			close_task;
+	int			concurrency;	/* 0: no limit */
+	int64		tolerated;
+	int64		children;
+	int64		started;
+	int64		ended;
+	int64		items;
+	int64		succeeded;
+	int64		failed;
+	int64		aborted;
+	pg_uuid_t	undoing;
+	int64		undone;
+	int64		not_undone;
+	char	   *error;
+	char	   *cause;
+	Jsonb	   *writer;
+} SagaChildren;
+
+extern void saga_children_insert(const SagaChildren *children);
+extern bool saga_children_lock(const pg_uuid_t *children_id, SagaChildren *children, bool *locked_elsewhere);
+extern void saga_children_update(const SagaChildren *children);
+extern bool saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *children);
+extern bool saga_children_of_call(const pg_uuid_t *parent_id, int call_id, SagaChildren *children);
+
+/* Brings the children to a worker of their parent's; delay_ms: not before. */
+extern void saga_children_send(const SagaChildren *children, Jsonb *body, int64 delay_ms);
+
+/* Asks that they be stopped and, "undo", undone; the task of that execution waits for it; NULL: nobody does. */
+extern void saga_children_ask_close(const SagaChildren *children, bool undo, const pg_uuid_t *execution_id, int task_id,
+									const char *error, const char *cause);
+
+/* Headers of a start: whose child it is. */
+extern Jsonb *saga_child_headers(const SagaChildren *children, const char *name, int64 index, int items);
+extern void saga_child_of_headers(SagaJob *job, Jsonb *headers);
+
+/* What a task that has children is known to be; false: it has none. */
+extern bool saga_children_fate(SagaJob *job, SagaWish wish, SagaOutside *call);
+
+/* Are children of this id not to go on? */
+extern bool saga_children_stopping(SagaBatch *batch, const SagaJob *job);
+
+/* In the end of a batch: the parents of those that have ended hear of it. */
+extern void saga_children_report(SagaBatch *batch);
+extern void saga_children_report_lost(const SagaItem *item);
+
+extern void saga_children_turn(SagaBatch *batch, SagaJob *job);
+extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again);
+
+/* Tasks: startExecution, a distributed Map, and what undoes either. */
+extern void saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+extern void saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+extern void saga_children_undo(SagaJob *job, const SagaAction *action);
+
+/* The answer of one execution that has ended. */
+extern void saga_child_answer(const SagaChildren *children);
 
 /* ---------- answers to tokens (answer.c) ---------- */
 

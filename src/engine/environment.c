@@ -42,9 +42,13 @@ env_call_fate(void *arg, SagaWish wish, SagaOutside *call)
 	SagaJob    *job = arg;
 
 	if (call->activity)
+	{
 		saga_activity_fate(&job->execution_id, wish, call);
-	else
-		saga_outbox_fate(&job->execution_id, wish, call);
+		return;
+	}
+	if (saga_machine_has_children(job->machine) && saga_children_fate(job, wish, call))
+		return;
+	saga_outbox_fate(&job->execution_id, wish, call);
 }
 
 /*
@@ -68,6 +72,7 @@ saga_job_environment(SagaJob *job)
 	env->data_limit = (int64) saga_payload_limit_kb * 1024;
 	env->random = env_random;
 	env->make_token = env_make_token;
+	env->distributed = true;
 	env->call_fate = env_call_fate;
 	env->arg = job;
 	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);
@@ -79,6 +84,8 @@ set_up_run(SagaJob *job)
 	saga_job_environment(job);
 	if (job->frozen)
 		job->run = saga_run_thaw(job->machine, &job->env, job->frozen);
+	else if (job->map_state != NULL)
+		job->run = saga_run_start_item(job->machine, job->map_state, &job->env, job->input, job->started_at);
 	else
 		job->run = saga_run_start(job->machine, &job->env, job->input, job->started_at);
 }
@@ -182,4 +189,5 @@ saga_job_of_start(SagaJob *job, SagaItem *item)
 	job->input = item->body ? item->body : saga_jsonb_empty_object();
 	job->name = item->headers ? saga_jsonb_get_string(item->headers, "name") : NULL;
 	job->started_at = item->sent_at;
+	saga_child_of_headers(job, item->headers);
 }

@@ -72,6 +72,11 @@ load_job(SagaBatch *batch, SagaJob *job, SagaItem *item, bool *locked_elsewhere)
 	SagaItem   *start;
 
 	*locked_elsewhere = false;
+	if (item->kind == SAGA_MSG_CHILDREN)
+	{
+		job->turn = palloc0(sizeof(SagaChildren));
+		return saga_children_lock(&item->execution_id, job->turn, locked_elsewhere);
+	}
 	if (item->kind == SAGA_MSG_START)
 	{
 		saga_job_of_start(job, item);
@@ -103,6 +108,8 @@ saga_job_make(SagaBatch *batch, SagaItem *item)
 	{
 		if (locked_elsewhere)
 			batch->nheld++;		/* it stays, and is pushed at commit */
+		else if (item->kind == SAGA_MSG_CHILDREN)
+			item->done = true;	/* they are gone, with their parent */
 		else
 			handle_orphan(batch, item);
 		return NULL;

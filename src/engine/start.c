@@ -84,8 +84,10 @@ reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id
 					saga_param_uuid("execution_id", id)) == 1;
 }
 
-static pg_uuid_t
-start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uuid_t *id)
+/* children: what it is one of; NULL: nobody waits for it. */
+pg_uuid_t
+saga_start_child(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uuid_t *id,
+				 const SagaChildren *children)
 {
 	const SagaQueue *queue = saga_queue_by_id(workflow->workflow_id, false);
 	SagaSend	row = {.kind = SAGA_MSG_START};
@@ -100,9 +102,11 @@ start(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uui
 		result = find_named(workflow, name, row.body);
 	else
 	{
-		if (id && !offered)
+		if (id && !offered && children == NULL)
 			saga_execution_id_reserve(&row.message_id);
-		if (name)
+		if (children != NULL)
+			row.headers = saga_child_headers(children, name, 0, 1);
+		else if (name)
 		{
 			JsonbParseState *state = NULL;
 
@@ -126,8 +130,8 @@ saga_start_execution(PG_FUNCTION_ARGS)
 
 	saga_require_argument(fcinfo, 0, "workflow");
 	saga_require_argument(fcinfo, 1, "input");
-	*result = start(saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_START, false),
-					PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3));
+	*result = saga_start_child(saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_START, false),
+							   PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
 	PG_RETURN_UUID_P(result);
 }
 
@@ -145,8 +149,8 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("workflow %d does not exist", PG_GETARG_INT32(0))));
-	*result = start(workflow, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2),
-					PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3));
+	*result = saga_start_child(workflow, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2),
+							   PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
 	PG_RETURN_UUID_P(result);
 }
 

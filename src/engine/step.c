@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "commands/prepare.h"
 #include "commands/trigger.h"
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
@@ -345,6 +346,25 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 		return NULL;
 	*error = NULL;
 	return output;
+}
+
+void
+saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max,
+				void (*row) (Jsonb *value, int64 index, void *arg), void *row_arg)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	saga_step_timed_out = saga_step_overstayed = saga_step_cancelled = saga_step_crowded = false;
+	saga_in_step = true;
+	saga_stop_check();
+	saga_proc_step_begin();
+	saga_stream(sql, with_arg ? arg : NULL, max, row, row_arg);
+	AfterTriggerFireDeferred();
+	saga_in_step = false;
+	saga_proc_step_end();
+	if (saga_step_timed_out || saga_step_crowded || saga_run_stopped)
+		CHECK_FOR_INTERRUPTS(); /* just before the end */
+	PopActiveSnapshot();
 }
 
 /* It may have fired while the step failed for another reason. */

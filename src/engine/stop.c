@@ -162,8 +162,9 @@ note_stopped(const SagaQueue *queue, const pg_uuid_t *execution_id)
 	s->level = GetCurrentTransactionNestLevel();
 }
 
-static void
-stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
+/* By an event, whoever runs it: within a batch nothing else can be. */
+void
+saga_stop_later(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {
 	insert_event(queue, execution_id, body);
 	note_stopped(queue, execution_id);
@@ -288,7 +289,7 @@ saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
 	const SagaQueue *queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));
 
 	if (saga_in_step || IsolationUsesXactSnapshot() || !stop_now(queue, execution_id, body))
-		stop_later(queue, execution_id, body);
+		saga_stop_later(queue, execution_id, body);
 }
 
 /* ---------- in the run ---------- */

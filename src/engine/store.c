@@ -73,6 +73,9 @@ read_continuation(SagaRows *rows, SagaJob *job)
 	job->started_at = saga_column_timestamptz(rows, "started_at");
 	job->runs = saga_column_int4(rows, "runs");
 	job->parent_id = saga_column_uuid(rows, "parent_id");
+	job->children_id = saga_column_uuid(rows, "children_id");
+	job->child_index = saga_column_is_null(rows, "child_index") ? -1 : saga_column_int8(rows, "child_index");
+	job->child_items = saga_column_int4(rows, "child_items");
 	job->input = saga_column_jsonb(rows, "input");
 	if (job->input == NULL)
 		job->input = saga_jsonb_null();
@@ -90,7 +93,7 @@ bool
 saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 {
 	static SagaStatement load_stmt = {
-		.sql = "SELECT version, name, started_at, runs, parent_id, input, run FROM saga.continuation"
+		.sql = "SELECT version, name, started_at, runs, parent_id, children_id, child_index, child_items, input, run FROM saga.continuation"
 		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id FOR UPDATE SKIP LOCKED",
 		.limit = 1
 	};
@@ -224,9 +227,9 @@ write_continuation(SagaJob *job, TimestampTz now)
 {
 	static SagaStatement insert_stmt = {
 		.sql = "INSERT INTO saga.continuation (execution_id, workflow_id, version, name, status, current_state,"
-		" started_at, parked_at, parent_id, input, run, waiting_for)"
+		" started_at, parked_at, parent_id, children_id, child_index, child_items, input, run, waiting_for)"
 		" VALUES ($execution_id, $workflow_id, $version, $name, $status, $current_state,"
-		" $started_at, $parked_at, $parent_id, $input, $run, $waiting_for)"
+		" $started_at, $parked_at, $parent_id, $children_id, $child_index, $child_items, $input, $run, $waiting_for)"
 	};
 	static SagaStatement update_stmt = {
 		.sql = "UPDATE saga.continuation SET status = $status, current_state = $current_state, parked_at = $parked_at,"
@@ -243,6 +246,9 @@ write_continuation(SagaJob *job, TimestampTz now)
 		saga_param_timestamptz("started_at", job->started_at),
 		saga_param_timestamptz("parked_at", now),
 		saga_param_if(saga_job_undoes(job), saga_param_uuid("parent_id", &job->parent_id)),
+		saga_param_if(saga_job_is_child(job), saga_param_uuid("children_id", &job->children_id)),
+		saga_param_if(saga_job_is_child(job) && job->child_index >= 0, saga_param_int8("child_index", job->child_index)),
+		saga_param_if(saga_job_is_child(job), saga_param_int4("child_items", job->child_items)),
 		saga_param_jsonb("input", job->input),
 		saga_param_jsonb("run", saga_run_freeze(job->run)),
 		saga_param_text("waiting_for", saga_run_waiting_for(job->run)),
@@ -332,9 +338,15 @@ write_dead_letter(SagaJob *job, const char *reason, const char *cause)
 	(void) saga_dead_letter_insert(&letter);
 }
 
+/*
+ * Is a person to see to it?  The failure of one that somebody waits for is
+ * his, unless it has left something.
+ */
 static bool
 is_failure(const SagaJob *job)
 {
+	if (saga_job_is_child(job))
+		return job->end.not_compensated != NULL;
 	return job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated != NULL;
 }
 
@@ -376,7 +388,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 		if (job->end.status != SAGA_SUCCEEDED)
 			saga_outbox_withdraw(job->queue->queue_id, &job->execution_id, 0);
 	}
-	if (saga_job_undoes(job))
+	if (saga_job_undoes(job) && !saga_job_is_child(job))
 	{
 		/* what it has left is the other one's, which has a dead letter */
 		saga_entry_undone(job);
@@ -397,11 +409,12 @@ status_char(SagaStatus status)
 
 #define ENDED_COLUMNS \
 	"execution_id, workflow_id, version, started_at, stopped_at, status, runs, name, parent_id," \
-	" error, cause, input, output, compensated, history, not_compensated, effects, left_over"
+	" error, cause, input, output, compensated, history, not_compensated, effects, left_over, children_id, child_index, undo"
 #define ENDED_VALUES \
 	"$execution_id, $workflow_id, $version, $started_at, $stopped_at, $status, $runs, $name, $parent_id," \
-	" $error, $cause, $input, $output, $compensated, $history, $not_compensated, $effects, $left_over"
-#define N_ENDED 18
+	" $error, $cause, $input, $output, $compensated, $history, $not_compensated, $effects, $left_over," \
+	" $children_id, $child_index, $undo"
+#define N_ENDED 21
 
 /* With the end of the list. */
 typedef SagaParam EndedRow[N_ENDED + 1];
@@ -430,6 +443,9 @@ fill_ended(SagaJob *job, EndedRow row)
 		saga_param_jsonb("not_compensated", end->not_compensated),
 		saga_param_jsonb("effects", end->effects),
 		saga_param_jsonb("left_over", end->left),
+		saga_param_if(saga_job_is_child(job), saga_param_uuid("children_id", &job->children_id)),
+		saga_param_if(saga_job_is_child(job) && job->child_index >= 0, saga_param_int8("child_index", job->child_index)),
+		saga_param_jsonb("undo", saga_job_is_child(job) && job->child_index >= 0 ? saga_run_done(job->run) : NULL),
 		{.name = NULL}
 	};
 
@@ -588,7 +604,10 @@ saga_store_flush(SagaBatch *batch)
 
 	saga_raise(&save);
 	if (batch->nended > 0)
+	{
 		insert_ended(batch);
+		saga_children_report(batch);
+	}
 	if (batch->nitems > 0)
 	{
 		finish_claimed(batch);
@@ -618,6 +637,7 @@ saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char
 	letter.body = item->body;
 	letter.headers = item->headers;
 	(void) saga_dead_letter_insert(&letter);
+	saga_children_report_lost(item);
 	item->done = true;
 }
 

@@ -33,8 +33,8 @@ step_context_object(void *arg)
 	return saga_run_context(c->job->run, c->task_id);
 }
 
-static void
-answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error, const char *cause)
+void
+saga_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error, const char *cause)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	SagaTaskError failure = {.error = error, .cause = cause};
@@ -49,19 +49,10 @@ answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
 
 /* ---------- SQL ---------- */
 
+/* With a savepoint: what it raises is the task's failure, unless it is the engine's trouble. */
 static Jsonb *
-call_step(SagaJob *job, const SagaAction *action, const char *function, Jsonb *input,
-		  const char **error, char **cause)
-{
-	ContextArg	arg = {job, action->task_id};
-
-	return saga_step_call(function, input, step_context_object, &arg, action->timeout_ms, error, cause);
-}
-
-/* With a savepoint: what the step raises is its failure, unless it is the engine's trouble. */
-static Jsonb *
-call_step_carefully(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *function,
-					Jsonb *input, const char **error, char **cause)
+call_carefully(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function, void *arg,
+			   const char **error, char **cause)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -72,7 +63,7 @@ call_step_carefully(SagaBatch *batch, SagaJob *job, const SagaAction *action, co
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		output = call_step(job, action, function, input, error, cause);
+		output = function(job, action, arg, error, cause);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -102,14 +93,14 @@ call_step_carefully(SagaBatch *batch, SagaJob *job, const SagaAction *action, co
  * The optimistic run notes which task it is in: if that one ran out of time,
  * the careful run does not wait for it a second time.
  */
-static Jsonb *
-run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *function, Jsonb *input,
-		const char **error, char **cause)
+Jsonb *
+saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function, void *arg,
+				  const char **error, char **cause)
 {
 	if (!job->careful)
 	{
 		job->current_task = action->task_id;
-		return call_step(job, action, function, input, error, cause);
+		return function(job, action, arg, error, cause);
 	}
 	if (job->timed_out_task == action->task_id)
 	{
@@ -117,7 +108,31 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
 		saga_step_timeout_error(job->overstayed, job->cancelled, error, cause);
 		return NULL;
 	}
-	return call_step_carefully(batch, job, action, function, input, error, cause);
+	return call_carefully(batch, job, action, function, arg, error, cause);
+}
+
+typedef struct StepCall
+{
+	const char *function;
+	Jsonb	   *input;
+} StepCall;
+
+static Jsonb *
+call_step(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
+{
+	const StepCall *call = arg;
+	ContextArg	context = {job, action->task_id};
+
+	return saga_step_call(call->function, call->input, step_context_object, &context, action->timeout_ms, error, cause);
+}
+
+static Jsonb *
+run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *function, Jsonb *input,
+		const char **error, char **cause)
+{
+	StepCall	call = {function, input};
+
+	return saga_task_guarded(batch, job, action, call_step, &call, error, cause);
 }
 
 /* ---------- outbox ---------- */
@@ -203,9 +218,9 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 	}
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error)
-		answer(job, action, NULL, error, cause);
+		saga_task_answer(job, action, NULL, error, cause);
 	else if (op == SAGA_OUTBOX_PUBLISH)
-		answer(job, action, message_id_object(&entry.outbox_id), NULL, NULL);
+		saga_task_answer(job, action, message_id_object(&entry.outbox_id), NULL, NULL);
 	else
 		saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());
 }
@@ -277,13 +292,13 @@ send_message(SagaJob *job, const SagaAction *action)
 	{
 		Jsonb	   *output = send_to_queue(queue, action, &error, &cause);
 
-		answer(job, action, output, error, cause);
+		saga_task_answer(job, action, output, error, cause);
 	}
 	else if (url != NULL && strncmp(url, "saga:", 5) == 0 &&
 			 destination_meant(url + 5, job) == 0 &&
 			 saga_destination_meaning(SAGA_OUTBOX_SQS, url, GetUserId(), &name) == 0)
-		answer(job, action, NULL, "SQS.AmazonSQSException",
-			   psprintf("queue \"%s\" does not exist", url + 5));
+		saga_task_answer(job, action, NULL, "SQS.AmazonSQSException",
+						 psprintf("queue \"%s\" does not exist", url + 5));
 	else
 		run_outbox(job, action, SAGA_OUTBOX_SQS);
 }
@@ -297,8 +312,8 @@ run_activity(SagaJob *job, const SagaAction *action)
 	const SagaQueue *activity = saga_activity_meant(job, action->resource->name);
 
 	if (activity == NULL || action->token == NULL)
-		answer(job, action, NULL, "States.Runtime",
-			   psprintf("The activity %s does not exist.", action->resource->text));
+		saga_task_answer(job, action, NULL, "States.Runtime",
+						 psprintf("The activity %s does not exist.", action->resource->text));
 	else
 		saga_activity_task_open(activity, job, action);
 }
@@ -405,9 +420,9 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	bound = arn ? find_binding(job, arn, invoke) : NULL;
 	if (bound == NULL)
 	{
-		answer(job, action, NULL, invoke ? "Lambda.ResourceNotFoundException" : "States.Runtime",
-			   psprintf("\"%s\" stands for nothing here; saga.bind_resource(arn, resource) says what it is",
-						arn ? arn : ""));
+		saga_task_answer(job, action, NULL, invoke ? "Lambda.ResourceNotFoundException" : "States.Runtime",
+						 psprintf("\"%s\" stands for nothing here; saga.bind_resource(arn, resource) says what it is",
+								  arn ? arn : ""));
 		return;
 	}
 	if (bound->kind != SAGA_RES_SQL)
@@ -420,7 +435,7 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	output = run_sql(batch, job, action, bound->name, input, &error, &cause);
 	if (output && invoke)
 		output = lambda_result(job, action, output);
-	answer(job, action, output, error, cause);
+	saga_task_answer(job, action, output, error, cause);
 }
 
 void
@@ -436,11 +451,16 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 		saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());
 		return;
 	}
+	if (action->map != NULL)
+	{
+		saga_map_run_start(batch, job, action);
+		return;
+	}
 	switch (action->resource->kind)
 	{
 		case SAGA_RES_SQL:
 			output = run_sql(batch, job, action, action->resource->name, action->input, &error, &cause);
-			answer(job, action, output, error, cause);
+			saga_task_answer(job, action, output, error, cause);
 			break;
 		case SAGA_RES_PUBLISH:
 			run_outbox(job, action, SAGA_OUTBOX_PUBLISH);
@@ -454,6 +474,12 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 		case SAGA_RES_SQS:
 			send_message(job, action);
 			break;
+		case SAGA_RES_START_EXECUTION:
+			saga_child_start(batch, job, action);
+			break;
+		case SAGA_RES_UNDO_CHILDREN:
+			saga_children_undo(job, action);
+			break;
 		case SAGA_RES_OTHER:
 			start_bound(batch, job, action);
 			break;
@@ -461,8 +487,8 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 			run_activity(job, action);
 			break;
 		default:
-			answer(job, action, NULL, "States.Runtime",
-				   psprintf("resource \"%s\" is not supported", action->resource->text));
+			saga_task_answer(job, action, NULL, "States.Runtime",
+							 psprintf("resource \"%s\" is not supported", action->resource->text));
 			break;
 	}
 }

@@ -21,7 +21,7 @@
 static JsonbValue *
 elements(const JsonbValue *array, int *n)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	JsonbValue *elems;
 
 	if (array->type == jbvArray)
@@ -32,8 +32,8 @@ elements(const JsonbValue *array, int *n)
 	elems = palloc_extended(mul_size(Max(saga_value_count(array), 1), sizeof(JsonbValue)),
 							MCXT_ALLOC_HUGE);
 	*n = 0;
-	saga_children_start(&c, array);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, array);
+	while (saga_value_children_next(&c))
 		elems[(*n)++] = c.value;
 	return elems;
 }
@@ -99,14 +99,14 @@ saga_intrinsic_array_contains(SagaCall *call)
 	const JsonbValue *checked;
 	JsonbValue	array = call->args[0];
 	JsonbValue	wanted = call->args[1];
-	SagaChildren c;
+	SagaValueChildren c;
 
 	if (!saga_call_array(call, 0, &checked) || !flatten(call, &array) || !flatten(call, &wanted))
 		return false;
 	call->result->type = jbvBool;
 	call->result->val.boolean = false;
-	saga_children_start(&c, &array);
-	while (!call->result->val.boolean && saga_children_next(&c))
+	saga_value_children_start(&c, &array);
+	while (!call->result->val.boolean && saga_value_children_next(&c))
 		call->result->val.boolean = saga_value_compare(&c.value, &wanted) == 0;
 	return true;
 }

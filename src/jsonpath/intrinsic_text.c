@@ -128,9 +128,9 @@ saga_intrinsic_json_to_string(SagaCall *call)
 
 /* False at the end; the pair stays as it was then. */
 static bool
-next_pair(SagaChildren *c, JsonbPair *pair)
+next_pair(SagaValueChildren *c, JsonbPair *pair)
 {
-	if (!saga_children_next(c))
+	if (!saga_value_children_next(c))
 		return false;
 	pair->key = c->key;
 	pair->value = c->value;
@@ -143,7 +143,7 @@ merge_objects(const JsonbValue *a, const JsonbValue *b, JsonbValue *result)
 {
 	JsonbPair  *pairs = palloc_extended(mul_size(saga_value_count(a) + saga_value_count(b) + 1,
 												 sizeof(JsonbPair)), MCXT_ALLOC_HUGE);
-	SagaChildren ca,
+	SagaValueChildren ca,
 				cb;
 	JsonbPair	pa,
 				pb;
@@ -151,8 +151,8 @@ merge_objects(const JsonbValue *a, const JsonbValue *b, JsonbValue *result)
 				has_b;
 	int			n = 0;
 
-	saga_children_start(&ca, a);
-	saga_children_start(&cb, b);
+	saga_value_children_start(&ca, a);
+	saga_value_children_start(&cb, b);
 	has_a = next_pair(&ca, &pa);
 	has_b = next_pair(&cb, &pb);
 	while (has_a || has_b)

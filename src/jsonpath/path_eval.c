@@ -168,10 +168,10 @@ walk_slice(Walk *w, int step_no, const JsonbValue *node)
 static void
 walk_children(Walk *w, int step_no, const JsonbValue *node, const SagaFilter *filter)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 
-	saga_children_start(&c, node);
-	while (!w->budget->spent && saga_children_next(&c))
+	saga_value_children_start(&c, node);
+	while (!w->budget->spent && saga_value_children_next(&c))
 	{
 		JsonbValue	v = c.value;
 
@@ -233,7 +233,7 @@ walk_step(Walk *w, int step_no, const JsonbValue *node)
 static void
 walk_descend(Walk *w, int step_no, const JsonbValue *node)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 
 	check_stack_depth();
 
@@ -244,8 +244,8 @@ walk_descend(Walk *w, int step_no, const JsonbValue *node)
 	walk_step(w, step_no, node);
 	if (IsAJsonbScalar(node))
 		return;
-	saga_children_start(&c, node);
-	while (!w->budget->spent && saga_children_next(&c))
+	saga_value_children_start(&c, node);
+	while (!w->budget->spent && saga_value_children_next(&c))
 	{
 		JsonbValue	v = c.value;
 
@@ -299,13 +299,13 @@ add_number(Numeric *sum, Numeric n, bool owned, SagaBudget *budget)
 static bool
 fold_numbers(SagaPathFunction function, const JsonbValue *array, SagaBudget *budget, JsonbValue *result)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	Numeric		acc = NULL;
 	int64		n = 0;
 	bool		failed = false;
 
-	saga_children_start(&c, array);
-	while (!failed && saga_children_next(&c))
+	saga_value_children_start(&c, array);
+	while (!failed && saga_value_children_next(&c))
 	{
 		if (c.value.type != jbvNumeric)
 			continue;
@@ -344,12 +344,12 @@ fold_numbers(SagaPathFunction function, const JsonbValue *array, SagaBudget *bud
 static bool
 object_keys(const JsonbValue *object, JsonbValue *result)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	JsonbValue *elems = palloc(Max(saga_value_count(object), 1) * sizeof(JsonbValue));
 	int			n = 0;
 
-	saga_children_start(&c, object);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, object);
+	while (saga_value_children_next(&c))
 		elems[n++] = c.key;
 	saga_value_set_array(result, elems, n);
 	return true;

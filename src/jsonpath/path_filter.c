@@ -355,10 +355,10 @@ operand_value(const SagaOperand *operand, const SagaScope *scope, const JsonbVal
 static bool
 array_has(const JsonbValue *array, const JsonbValue *v, SagaBudget *budget)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 
-	saga_children_start(&c, array);
-	while (!budget->spent && saga_children_next(&c))
+	saga_value_children_start(&c, array);
+	while (!budget->spent && saga_value_children_next(&c))
 	{
 		if (--budget->nodes < 0)
 			budget->spent = true;
@@ -372,10 +372,10 @@ array_has(const JsonbValue *array, const JsonbValue *v, SagaBudget *budget)
 static bool
 elements_in(const JsonbValue *a, const JsonbValue *b, bool all, SagaBudget *budget)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 
-	saga_children_start(&c, a);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, a);
+	while (saga_value_children_next(&c))
 	{
 		if (array_has(b, &c.value, budget) != all)
 			return !all;

@@ -48,10 +48,10 @@ put_member(const SagaPath *path, int step_no, const JsonbValue *target,
 	pairs = palloc(((target ? saga_value_count(target) : 0) + 1) * sizeof(JsonbPair));
 	if (target != NULL)
 	{
-		SagaChildren c;
+		SagaValueChildren c;
 
-		saga_children_start(&c, target);
-		while (saga_children_next(&c))
+		saga_value_children_start(&c, target);
+		while (saga_value_children_next(&c))
 		{
 			JsonbPair	child = {.key = c.key, .value = c.value};
 			int			cmp = placed ? 1 : saga_pair_compare(&child, &pair);
@@ -80,14 +80,14 @@ put_element(const SagaPath *path, int step_no, const JsonbValue *target,
 {
 	int32		index = path->steps[step_no].indexes[0];
 	JsonbValue *elems;
-	SagaChildren c;
+	SagaValueChildren c;
 	int			n = 0;
 
 	if (target == NULL || !saga_value_is_array(target) || index >= saga_value_count(target))
 		return put_fault(path, fault);
 	elems = palloc(saga_value_count(target) * sizeof(JsonbValue));
-	saga_children_start(&c, target);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, target);
+	while (saga_value_children_next(&c))
 		elems[n++] = c.value;
 	if (!put_value(path, step_no + 1, &elems[index], value, &elems[index], fault))
 		return false;

@@ -235,7 +235,7 @@ static bool
 parse_rules(SagaRule *rule, RuleKind kind, const char *field, const JsonbValue *value,
 			const char *at, char **error, char **location)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	char	   *here = psprintf("%s/%s", at, field);
 
 	rule->kind = kind;
@@ -251,8 +251,8 @@ parse_rules(SagaRule *rule, RuleKind kind, const char *field, const JsonbValue *
 						  psprintf("The value for the field '%s' must be an array of rules that is not empty", field),
 						  here);
 	rule->rules = palloc(saga_value_count(value) * sizeof(SagaRule *));
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 	{
 		rule->rules[rule->count] = parse_rule(&c.value, true, psprintf("%s/%d", here, rule->count),
 											  error, location);
@@ -338,7 +338,7 @@ static SagaRule *
 parse_rule(const JsonbValue *value, bool nested, const char *at, char **error, char **location)
 {
 	SagaRule   *rule = palloc0(sizeof(SagaRule));
-	SagaChildren c;
+	SagaValueChildren c;
 	int			what = 0;
 
 	check_stack_depth();
@@ -348,8 +348,8 @@ parse_rule(const JsonbValue *value, bool nested, const char *at, char **error, c
 		rule_error(error, location, "A choice rule must be an object", pstrdup(at));
 		return NULL;
 	}
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 	{
 		JsonbValue	member = c.value;
 

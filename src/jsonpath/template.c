@@ -134,12 +134,12 @@ static bool
 parse_members(const JsonbValue *value, const Location *loc, SagaTemplate *node,
 			  char **error, char **location)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	Location	here = {.parent = loc};
 
 	node->members = palloc0(Max(saga_value_count(value), 1) * sizeof(TemplateMember));
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 	{
 		TemplateMember *member = &node->members[node->count];
 

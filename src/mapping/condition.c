@@ -93,7 +93,7 @@ static bool
 for_one_or_many(Parser *p, const JsonbValue *value, const char *path, void *arg,
 				bool (*fn) (Parser *p, const JsonbValue *value, const char *path, void *arg))
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	int			index = 0;
 
 	if (!saga_value_is_array(value))
@@ -102,8 +102,8 @@ for_one_or_many(Parser *p, const JsonbValue *value, const char *path, void *arg,
 		return fault(p, path, "must not be empty");
 	if (saga_value_count(value) > MAX_ELEMENTS)
 		return fault(p, path, "has too many elements");
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 		if (!fn(p, &c.value, psprintf("%s[%d]", path, index++), arg))
 			return false;
 	return true;
@@ -214,7 +214,7 @@ parse_operand(Parser *p, const SagaSubject *subject, SagaTestKind kind, const Js
 static bool
 parse_operands(Parser *p, const SagaSubject *subject, const JsonbValue *value, const char *path, SagaTest *test)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 
 	if (test->kind != SAGA_TEST_IN)
 	{
@@ -225,8 +225,8 @@ parse_operands(Parser *p, const SagaSubject *subject, const JsonbValue *value, c
 	if (!saga_value_is_array(value) || saga_value_count(value) == 0)
 		return fault(p, path, "must be an array that is not empty");
 	test->operands = palloc0(mul_size(saga_value_count(value), sizeof(SagaTestOperand)));
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 	{
 		if (!parse_operand(p, subject, test->kind, &c.value, psprintf("%s[%d]", path, test->noperands),
 						   &test->operands[test->noperands]))
@@ -335,15 +335,15 @@ parse_subject(Parser *p, const JsonbValue *value, const char *path, void *arg)
 {
 	bool		is_header = *(bool *) arg;
 	SagaSubject *subject = &p->condition->subjects[p->condition->nsubjects];
-	SagaChildren c;
+	SagaValueChildren c;
 
 	if (!saga_value_is_object(value))
 		return fault(p, path, "must be an object");
 	if (!parse_target(p, value, path, is_header, subject))
 		return false;
 	subject->tests = palloc0(lengthof(tests) * sizeof(SagaTest));
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 	{
 		char	   *below = saga_member_path(path, c.key.val.string.val, c.key.val.string.len);
 		int			i = find_test(&c.key);
@@ -425,12 +425,12 @@ finish(Parser *p, bool ok, char **fault_path, char **error)
 static bool
 parse_condition(Parser *p, const JsonbValue *value, const char *path)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 
 	if (!saga_value_is_object(value))
 		return fault(p, path, "must be an object");
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 	{
 		char	   *below = saga_member_path(path, c.key.val.string.val, c.key.val.string.len);
 		bool		ok;

@@ -52,7 +52,7 @@ static char *
 make_head(Jsonb *headers)
 {
 	StringInfoData buf;
-	SagaChildren c;
+	SagaValueChildren c;
 	JsonbValue	value;
 
 	initStringInfo(&buf);
@@ -61,8 +61,8 @@ make_head(Jsonb *headers)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("headers must be a JSON object")));
-	saga_children_start(&c, &value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, &value);
+	while (saga_value_children_next(&c))
 	{
 		if (c.value.type != jbvString)
 			ereport(ERROR,

@@ -249,7 +249,7 @@ append_place(StringInfo buf, const Place *place)
 static const char *
 check_value(const JsonbValue *value, const char *path, const Place *place, char **fault_path)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	Place		here = {place};
 	const char *error;
 
@@ -274,8 +274,8 @@ check_value(const JsonbValue *value, const char *path, const Place *place, char 
 	}
 	if (value->type != jbvBinary)
 		return NULL;
-	saga_children_start(&c, value);
-	while (saga_children_next(&c))
+	saga_value_children_start(&c, value);
+	while (saga_value_children_next(&c))
 	{
 		here.name = c.is_object ? &c.key : NULL;
 		error = check_value(&c.value, path, &here, fault_path);
@@ -365,10 +365,10 @@ static bool
 fill_container(Filling *filling, const JsonbValue *value, JsonbValue *result)
 {
 	int			count = saga_value_count(value);
-	SagaChildren c;
+	SagaValueChildren c;
 	int			n = 0;
 
-	saga_children_start(&c, value);
+	saga_value_children_start(&c, value);
 	if (c.is_object)
 	{
 		result->type = jbvObject;
@@ -377,7 +377,7 @@ fill_container(Filling *filling, const JsonbValue *value, JsonbValue *result)
 	}
 	else
 		saga_value_set_array(result, palloc((count + 1) * sizeof(JsonbValue)), count);
-	while (saga_children_next(&c))
+	while (saga_value_children_next(&c))
 	{
 		JsonbValue *filled = c.is_object ? &result->val.object.pairs[n].value : &result->val.array.elems[n];
 

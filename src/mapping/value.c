@@ -113,18 +113,18 @@ saga_map_from_json(const JsonbValue *json, SagaMapValue *v)
 
 /* parent is the caller's, because the iterator keeps a pointer to it. */
 static void
-children_start(SagaChildren *c, const SagaMapValue *stored, JsonbValue *parent)
+children_start(SagaValueChildren *c, const SagaMapValue *stored, JsonbValue *parent)
 {
 	parent->type = jbvBinary;
 	parent->val.binary.data = stored->u.container;
 	parent->val.binary.len = stored->size;
-	saga_children_start(c, parent);
+	saga_value_children_start(c, parent);
 }
 
 SagaMapValue *
 saga_map_elems(SagaMapEval *ev, SagaMapValue *array)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	JsonbValue	parent;
 	SagaMapValue *elems;
 	int			n = 0;
@@ -141,7 +141,7 @@ saga_map_elems(SagaMapEval *ev, SagaMapValue *array)
 	/* never NULL, which would mean an error to callers */
 	elems = palloc((array->count + 1) * sizeof(SagaMapValue));
 	children_start(&c, array, &parent);
-	while (saga_children_next(&c))
+	while (saga_value_children_next(&c))
 		saga_map_from_json(&c.value, &elems[n++]);
 	Assert(n == array->count);
 	array->flags &= ~SAGA_MAP_STORED;
@@ -241,7 +241,7 @@ saga_map_member(SagaMapEval *ev, const SagaMapValue *object, const char *name, i
 SagaMapPair *
 saga_map_pairs(SagaMapEval *ev, const SagaMapValue *object)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	JsonbValue	parent;
 	SagaMapPair *pairs;
 	int			n = 0;
@@ -252,7 +252,7 @@ saga_map_pairs(SagaMapEval *ev, const SagaMapValue *object)
 		return NULL;
 	pairs = palloc((object->count + 1) * sizeof(SagaMapPair));
 	children_start(&c, object, &parent);
-	while (saga_children_next(&c))
+	while (saga_value_children_next(&c))
 	{
 		pairs[n].name = c.key.val.string.val;
 		pairs[n].len = c.key.val.string.len;

@@ -185,7 +185,8 @@ SELECT d.name, d.kind, d.owner,
 	CASE WHEN d.paused THEN 'saga.pause_destination'
 		WHEN s.pause_until > now() THEN 'the server asked for a pause'
 		WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
-		WHEN s.breaker <> 'closed' THEN 'too many requests failed' END AS reason,
+		WHEN s.breaker <> 'closed' THEN 'too many requests failed'
+		WHEN current_setting('pg_saga.publishers', true) = '0' THEN 'pg_saga.publishers is 0' END AS reason,
 	d.paused, coalesce(s.breaker, 'closed') AS breaker,
 	CASE WHEN s.pause_until > now() OR s.breaker <> 'closed'
 		THEN greatest(CASE WHEN s.pause_until > now() THEN s.pause_until END, s.breaker_until) END AS hold_until,

@@ -343,8 +343,12 @@ void
 saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 {
 	MemoryContext old = CurrentMemoryContext;
+	bool		done;
 
-	if (!saga_publisher_step(publisher))
+	saga_proc_busy_begin();
+	done = saga_publisher_step(publisher);
+	saga_proc_busy_end();
+	if (!done)
 		saga_publisher_wait(publisher, timeout_ms);
 	/* while an answer is awaited the process is not idle */
 	if (saga_my_proc != NULL && (!dlist_is_empty(&publisher->flying) || !dlist_is_empty(&publisher->done)))

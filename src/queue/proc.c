@@ -26,29 +26,55 @@ detach_at_exit(int code, Datum arg)
 	saga_proc_detach();
 }
 
+static bool
+is_session(SagaProcType type)
+{
+	return type == SAGA_PROC_RECEIVER || type == SAGA_PROC_DRAIN;
+}
+
+/* Caller holds the lock for himself. */
+static void
+took_session_slot(int i)
+{
+	saga_shared->first_free = i + 1;
+	saga_shared->end_procs = Max(saga_shared->end_procs, i + 1);
+}
+
+/* Caller holds the lock for himself; the slot is free by now. */
+static void
+left_session_slot(int i)
+{
+	saga_shared->first_free = Min(saga_shared->first_free, i);
+	while (saga_shared->end_procs > saga_shared->max_background &&
+		   saga_shared->procs[saga_shared->end_procs - 1].type == SAGA_PROC_FREE)
+		saga_shared->end_procs--;
+}
+
 SagaProcSlot *
 saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 {
-	bool		background = type != SAGA_PROC_RECEIVER && type != SAGA_PROC_DRAIN;
+	bool		session = is_session(type);
 	int			end;
 	int			i;
 
 	Assert(saga_my_proc == NULL);
 	if (saga_shared == NULL)
 		return NULL;
-	end = background ? saga_shared->max_background : saga_shared->max_procs;
+	end = session ? saga_shared->max_procs : saga_shared->max_background;
 	if (!exit_registered)
 	{
 		before_shmem_exit(detach_at_exit, (Datum) 0);
 		exit_registered = true;
 	}
 	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
-	for (i = background ? 0 : saga_shared->max_background; i < end; i++)
+	for (i = session ? saga_shared->first_free : 0; i < end; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
 
 		if (proc->type != SAGA_PROC_FREE)
 			continue;
+		if (session)
+			took_session_slot(i);
 		proc->type = type;
 		proc->dboid = dboid;
 		proc->owner = owner;
@@ -67,6 +93,7 @@ saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 		pg_atomic_write_u32(&proc->stop, 0);
 		stop_seen = 0;
 		pg_atomic_write_u32(&proc->watching, 0);
+		pg_atomic_write_u32(&proc->missing, 0);
 		pg_atomic_write_u64(&proc->batches, 0);
 		pg_atomic_write_u64(&proc->done, 0);
 		pg_atomic_write_u64(&proc->errors, 0);
@@ -138,13 +165,15 @@ saga_proc_detach(void)
 	proc->pid = 0;
 	proc->proc = NULL;
 	pg_atomic_write_u32(&proc->sleeping, 0);
+	if (is_session(left.type))
+		left_session_slot((int) (proc - saga_shared->procs));
 	LWLockRelease(saga_shared->lock);
 
 	if (left.type >= SAGA_PROC_WORKER)
 		hand_on(&left);
 }
 
-/* ---------- what a worker is busy with ---------- */
+/* ---------- what a process is busy with ---------- */
 
 /* A batch takes pg_saga.batch_time, and as long as its last execution and its commit take. */
 #define OVERSTAY_BATCHES	2
@@ -180,6 +209,17 @@ saga_proc_step_end(void)
 {
 	if (saga_my_proc != NULL)
 		pg_atomic_write_u64(&saga_my_proc->step_since, 0);
+}
+
+/* The time is out before what it is of. */
+void
+saga_proc_set_missing(uint32 missing)
+{
+	if (saga_my_proc == NULL || pg_atomic_read_u32(&saga_my_proc->missing) == missing)
+		return;
+	pg_atomic_write_u64(&saga_my_proc->missing_since, (uint64) GetCurrentTimestamp());
+	pg_write_barrier();
+	pg_atomic_write_u32(&saga_my_proc->missing, missing);
 }
 
 /* ---------- the execution that a process runs ---------- */
@@ -239,7 +279,7 @@ saga_proc_stop_execution(const pg_uuid_t *execution_id)
 	memcpy(halves, execution_id->data, sizeof(halves));
 	(void) pg_atomic_fetch_add_u32(&saga_shared->stops, 1);
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (i = 0; i < saga_shared->max_procs; i++)
+	for (i = 0; i < saga_shared->end_procs; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
 		uint32		run;
@@ -268,9 +308,9 @@ saga_proc_list_runs(pg_uuid_t **execution_ids)
 
 	if (saga_shared == NULL)
 		return 0;
-	*execution_ids = palloc(sizeof(pg_uuid_t) * saga_shared->max_procs);
+	*execution_ids = palloc(mul_size(saga_shared->max_procs, sizeof(pg_uuid_t)));
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (i = 0; i < saga_shared->max_procs; i++)
+	for (i = 0; i < saga_shared->end_procs; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
 		uint64		halves[2] = {pg_atomic_read_u64(&proc->execution[0]), pg_atomic_read_u64(&proc->execution[1])};
@@ -385,17 +425,35 @@ saga_queue_set_ready(const SagaQueueKey *key)
 	LWLockRelease(saga_shared->lock);
 }
 
-/* Caller holds the lock. */
+/*
+ * Messages of a plain queue wait for a session to come; of those in
+ * saga.receive() one is woken.  Caller holds the lock.
+ */
 static void
-wake_server(const SagaQueueKey *key)
+wake_receiver(const SagaQueueKey *key)
+{
+	for (int i = saga_shared->max_background; i < saga_shared->end_procs; i++)
+	{
+		SagaProcSlot *proc = &saga_shared->procs[i];
+
+		if (!serves(proc, key) || pg_atomic_exchange_u32(&proc->sleeping, 0) == 0)
+			continue;
+		SetLatch(&proc->proc->procLatch);
+		return;
+	}
+}
+
+/* For a workflow or destination.  Caller holds the lock. */
+static void
+wake_background(const SagaQueueKey *key)
 {
 	SagaProcSlot *coordinator = NULL;
 	SagaProcSlot *launcher = NULL;
 	bool		served = false;
 	bool		woken = false;
-	int			i;
+	int			busy = 0;
 
-	for (i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
 
@@ -408,6 +466,7 @@ wake_server(const SagaQueueKey *key)
 			if (pg_atomic_exchange_u32(&proc->sleeping, 0) == 0)
 			{
 				served = served || !overstays(proc);
+				busy++;
 				continue;
 			}
 			SetLatch(&proc->proc->procLatch);
@@ -415,8 +474,14 @@ wake_server(const SagaQueueKey *key)
 			break;
 		}
 	}
-	/* messages of a plain queue wait for a session to come */
-	if (!woken && !served && key->kind != SAGA_QUEUE_PLAIN)
+
+	/*
+	 * there are to be no more publishers: the coordinator has nothing to do
+	 * for it
+	 */
+	if (key->kind == SAGA_QUEUE_DESTINATION && busy > 0 && busy >= saga_publishers)
+		served = true;
+	if (!woken && !served)
 	{
 		if (coordinator != NULL)
 			wake(coordinator);
@@ -425,6 +490,16 @@ wake_server(const SagaQueueKey *key)
 	}
 	else if (!woken && key->kind == SAGA_QUEUE_WORKFLOW && coordinator != NULL)
 		watch(coordinator);
+}
+
+/* Caller holds the lock. */
+static void
+wake_server(const SagaQueueKey *key)
+{
+	if (key->kind == SAGA_QUEUE_PLAIN)
+		wake_receiver(key);
+	else
+		wake_background(key);
 }
 
 void
@@ -492,12 +567,13 @@ saga_queue_wake_key(const SagaQueueKey *key)
 void
 saga_wake_type(SagaProcType type, Oid dboid)
 {
-	int			i;
+	int			end;
 
 	if (saga_shared == NULL)
 		return;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (i = 0; i < saga_shared->max_procs; i++)
+	end = is_session(type) ? saga_shared->end_procs : saga_shared->max_background;
+	for (int i = 0; i < end; i++)
 	{
 		SagaProcSlot *proc = &saga_shared->procs[i];
 

@@ -26,6 +26,7 @@
 #define SAGA_MSG_START		's' /* an execution that has not begun; message_id is its id, body its input */
 #define SAGA_MSG_EVENT		'e' /* something that happened to execution "target"; body says what */
 #define SAGA_MSG_TICK		't' /* timer only in saga.timer; as a message: execution "target" has something due */
+#define SAGA_MSG_CHILDREN	'c' /* something happened to the children "target"; body says what */
 #define SAGA_MSG_OUTBOX		'o' /* message_id is the row of saga.outbox to send */
 #define SAGA_MSG_TASK		'a' /* of an activity, for execution "target"; body is its input */
 

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "queue/shmem_private.h"
 #include "queue/twophase_private.h"
+#include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
@@ -24,7 +25,6 @@ SagaDatabaseSlot *saga_my_database_slot = NULL;
 int			saga_max_queues = 1024;
 int			saga_max_databases = 64;
 int			saga_max_processes = 64;
-int			saga_max_receivers = 64;
 
 
 /* A power of two with at least half of it free. */
@@ -45,10 +45,21 @@ background_slots(void)
 	return Max(saga_max_processes, max_worker_processes);
 }
 
+/*
+ * As many as there can be sessions that run a statement, so that none lacks one:
+ * those of clients, of other extensions' processes and of WAL senders.
+ * MaxBackends is not known yet when version 14 asks for it.
+ */
+static int
+session_slots(void)
+{
+	return MaxConnections + max_worker_processes + max_wal_senders;
+}
+
 static int
 proc_slots(void)
 {
-	return background_slots() + saga_max_receivers;
+	return background_slots() + session_slots();
 }
 
 Size
@@ -84,6 +95,7 @@ init_shared(SagaShared *shared)
 	shared->max_queues = saga_max_queues;
 	shared->max_background = background_slots();
 	shared->max_procs = proc_slots();
+	shared->first_free = shared->end_procs = shared->max_background;
 	shared->max_prepared = saga_prepared_slots();
 	shared->prepared_unknown = max_prepared_xacts > 0 ? 1 : 0;
 	pg_atomic_init_u32(&shared->stops, 0);
@@ -131,6 +143,8 @@ init_shared(SagaShared *shared)
 		pg_atomic_init_u32(&proc->stop, 0);
 		pg_atomic_init_u64(&proc->stopped_at, 0);
 		pg_atomic_init_u32(&proc->watching, 0);
+		pg_atomic_init_u32(&proc->missing, 0);
+		pg_atomic_init_u64(&proc->missing_since, 0);
 		pg_atomic_init_u64(&proc->batches, 0);
 		pg_atomic_init_u64(&proc->done, 0);
 		pg_atomic_init_u64(&proc->errors, 0);

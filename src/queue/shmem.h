@@ -118,6 +118,17 @@ typedef enum SagaProcType
 	SAGA_PROC_DRAIN				/* a session in saga.drain() */
 } SagaProcType;
 
+/* Why a process is missing that there is something to do for; several types of them in one number. */
+typedef enum SagaMissing
+{
+	SAGA_MISSING_NONE = 0,
+	SAGA_MISSING_PLACE,			/* the server has no room for another one */
+	SAGA_MISSING_SETTING		/* there are to be none */
+}			SagaMissing;
+
+#define SAGA_MISSING(type, why)		((uint32) (why) << (4 * (type)))
+#define SAGA_MISSING_OF(all, type)	((SagaMissing) ((all) >> (4 * (type)) & 0xF))
+
 typedef struct SagaProcSlot
 {
 	/* under SagaShared.lock exclusive */
@@ -134,8 +145,9 @@ typedef struct SagaProcSlot
 	pg_atomic_uint32 leave;		/* 1: asked to exit (DROP DATABASE ...); 2: there are to be fewer, which has time */
 
 	/*
-	 * A worker's batch and step, written by the worker alone.  Times are
-	 * those of saga_monotonic_us; 0: it is in none.
+	 * What it does since when without having looked for anything else: a
+	 * worker its batch, any other its turn; and a worker's step.  Written by
+	 * the process alone.  Times are those of saga_monotonic_us; 0: it waits.
 	 */
 	pg_atomic_uint64 busy_since;
 	pg_atomic_uint64 step_since;
@@ -167,6 +179,14 @@ typedef struct SagaProcSlot
 	 * were busy, and the coordinator will look whether they still are.
 	 */
 	pg_atomic_uint32 watching;
+
+	/*
+	 * Of a coordinator and the launcher: which of the processes that it
+	 * starts are missing, each type with a SagaMissing, and since when
+	 * (TimestampTz) it is so.
+	 */
+	pg_atomic_uint32 missing;
+	pg_atomic_uint64 missing_since;
 
 	/* statistics, written by the process alone */
 	pg_atomic_uint64 batches;
@@ -221,6 +241,14 @@ typedef struct SagaShared
 	int			max_queues;
 	int			max_procs;
 	int			max_background; /* the first of procs: no session takes one of these */
+
+	/*
+	 * Under lock.  Behind those are the sessions': there is none in use from
+	 * end_procs on, so that nobody has to look at places that are free, and
+	 * none is free before first_free.
+	 */
+	int			end_procs;
+	int			first_free;
 	int			max_databases;
 	/* arrays behind the struct, sizes from POSTMASTER settings */
 	SagaDatabaseSlot *databases;
@@ -246,7 +274,6 @@ extern SagaShared *saga_shared; /* pointer into shared memory; NULL: not preload
 extern int	saga_max_queues;	/* GUC pg_saga.max_queues */
 extern int	saga_max_databases; /* GUC pg_saga.max_databases */
 extern int	saga_max_processes; /* GUC pg_saga.max_processes */
-extern int	saga_max_receivers; /* GUC pg_saga.max_receivers */
 
 extern void saga_shmem_request(void);	/* from the request hook (15+) or _PG_init (14) */
 extern void saga_shmem_startup(void);	/* from shmem_startup_hook */
@@ -300,7 +327,8 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
 /*
  * This process's own slot; released in before_shmem_exit.  Background
  * processes have slots of their own, as many as there can be of them; sessions
- * that wait in saga.receive have others.  Who gets none (NULL) is not woken.
+ * in saga.receive and saga.drain have others, as many as there can be sessions.
+ * NULL: there is no shared memory.
  *
  * A process that wants to sleep:
  *		saga_proc_prepare_sleep();
@@ -312,11 +340,14 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
  * barrier between the two, so at least one of them sees the other.
  */
 
-/* Around a worker's batch, and around each step in it.  Never raise; the end may come twice. */
+/* Around a worker's batch or another one's turn, and around each step of a worker.  Never raise; the end may come twice. */
 extern void saga_proc_busy_begin(void);
 extern void saga_proc_busy_end(void);
 extern void saga_proc_step_begin(void);
 extern void saga_proc_step_end(void);
+
+/* What this process, who starts others, lacks: SAGA_MISSING of each type. */
+extern void saga_proc_set_missing(uint32 missing);
 
 /* Around a run: whose it is.  Whoever runs this one now is to end it; false: nobody does. */
 extern void saga_proc_run_begin(const pg_uuid_t *execution_id);
@@ -335,6 +366,7 @@ extern bool saga_proc_is_stopped(bool *ours);
 /*
  * A worker that has been in one batch for longer than a batch takes is in a
  * long step: who waits for it cannot know for how long, so it counts as absent.
+ * So does a publisher in a turn of that length, when somebody is to be woken.
  */
 extern bool saga_busy_overstays(uint64 busy_us);
 extern long saga_overstay_ms(void);

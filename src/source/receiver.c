@@ -314,9 +314,13 @@ bool
 saga_source_receiver_turn(SagaReceiver *receiver, long timeout_ms)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			done = step(receiver);
-	bool		busy = receiver->intakes != NIL;	/* they stay while there are requests of theirs */
+	int			done;
+	bool		busy;
 
+	saga_proc_busy_begin();
+	done = step(receiver);
+	saga_proc_busy_end();
+	busy = receiver->intakes != NIL;	/* they stay while there are requests of theirs */
 	if (done == 0 && busy)
 		wait_for_work(receiver, timeout_ms);
 	MemoryContextSwitchTo(old);

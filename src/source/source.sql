@@ -108,7 +108,7 @@ SELECT s.name, s.kind, s.owner,
 	(SELECT CASE WHEN q.owner = s.owner THEN q.name ELSE format('%s.%I', q.owner, q.name) END
 		FROM saga.queue q WHERE q.queue_id = s.queue_id) AS queue,
 	s.settings ->> 'queue_url' AS queue_url,
-	CASE WHEN s.paused THEN 'paused' ELSE coalesce(t.state, 'starting') END AS state,
+	CASE WHEN s.paused THEN 'paused' WHEN current_setting('pg_saga.sources', true) = 'off' THEN 'off' ELSE coalesce(t.state, 'starting') END AS state,
 	t.received, t.inserted, t.duplicates, t.dead, t.last_received_at, t.last_error, t.last_error_at,
 	encode(sha256(convert_to(s.settings::text, 'UTF8')), 'hex') AS definition_hash
 FROM saga.source s LEFT JOIN saga.source_status t USING (source_id)
@@ -116,4 +116,4 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.sources IS
-'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';

@@ -8,7 +8,7 @@
  * so saga_value_flatten copies its bytes.
  *
  * Begin reading with saga_value_flatten and write_value() for writing, with
- * saga_children_next for reading.  Every reader takes all representations of
+ * saga_value_children_next for reading.  Every reader takes all representations of
  * a value (see value.h), so that callers need not ask which one they have.
  * Sizes are computed beforehand (saga_value_size), so that the writer has one
  * buffer and looks at no bound.
@@ -148,7 +148,7 @@ saga_value_member(const JsonbValue *object, const char *name, int len, JsonbValu
  * itself.  Of a scalar there are no members; the caller has looked.
  */
 void
-saga_children_start(SagaChildren *c, const JsonbValue *parent)
+saga_value_children_start(SagaValueChildren *c, const JsonbValue *parent)
 {
 	JsonbValue	ignored;
 
@@ -165,7 +165,7 @@ saga_children_start(SagaChildren *c, const JsonbValue *parent)
 
 /* False: there are no more.  key is set for objects only. */
 bool
-saga_children_next(SagaChildren *c)
+saga_value_children_next(SagaValueChildren *c)
 {
 	const JsonbValue *parent = c->parent;
 

@@ -86,12 +86,12 @@ append_string(StringInfo buf, const char *s, int len)
 static bool
 append_container(StringInfo buf, const JsonbValue *v, bool java, Size limit)
 {
-	SagaChildren c;
+	SagaValueChildren c;
 	bool		first = true;
 
-	saga_children_start(&c, v);
+	saga_value_children_start(&c, v);
 	appendStringInfoChar(buf, c.is_object ? '{' : '[');
-	while (saga_children_next(&c))
+	while (saga_value_children_next(&c))
 	{
 		if (!first)
 			appendStringInfoString(buf, java ? ", " : ",");

@@ -34,7 +34,7 @@ typedef struct SagaFault
 /* ---------- values (jsonb.c) ---------- */
 
 /* Walks over the members of an array or object, of any representation. */
-typedef struct SagaChildren
+typedef struct SagaValueChildren
 {
 	const JsonbValue *parent;
 	JsonbIterator *it;			/* jbvBinary */
@@ -42,10 +42,10 @@ typedef struct SagaChildren
 	bool		is_object;
 	JsonbValue	key;
 	JsonbValue	value;
-} SagaChildren;
+} SagaValueChildren;
 
-extern void saga_children_start(SagaChildren *c, const JsonbValue *parent);
-extern bool saga_children_next(SagaChildren *c);
+extern void saga_value_children_start(SagaValueChildren *c, const JsonbValue *parent);
+extern bool saga_value_children_next(SagaValueChildren *c);
 
 extern bool saga_value_is_array(const JsonbValue *v);
 extern bool saga_value_is_object(const JsonbValue *v);

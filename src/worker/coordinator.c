@@ -407,7 +407,9 @@ loop(void)
 				proc_exit(0);
 			MemoryContextReset(context);
 			MemoryContextSwitchTo(context);
+			saga_proc_busy_begin();
 			timeout = turn(context);
+			saga_proc_busy_end();
 			failures = 0;
 		}
 		PG_CATCH();
@@ -422,6 +424,13 @@ loop(void)
 		pgstat_report_stat(true);
 		saga_proc_wait(timeout);
 	}
+}
+
+/* What waits for a worker is for the next one to say, where there is one. */
+static void
+forget_notes(int code, Datum arg)
+{
+	saga_note_keep(MyDatabaseId, NIL);
 }
 
 /*
@@ -465,5 +474,6 @@ saga_coordinator_main(Datum arg)
 		proc_exit(0);
 	}
 	tell_launcher(&args, SAGA_PROBE_FOUND);
+	before_shmem_exit(forget_notes, (Datum) 0);
 	loop();
 }

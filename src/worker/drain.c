@@ -114,8 +114,8 @@ on_sigint(int signo)
 }
 
 /*
- * What runs here is told to whoever stops it.  False: there is no place left
- * in shared memory, and the stop takes effect when the step has ended.
+ * What runs here is told to whoever stops it.  False: there is no shared
+ * memory, and the stop takes effect when the step has ended.
  */
 static bool
 begin_stoppable(void)

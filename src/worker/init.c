@@ -53,10 +53,6 @@ define_sizes(void)
 							"Number of background processes, of all databases, that shared memory has room for.",
 							"There is room for max_worker_processes of them at least.",
 							&saga_max_processes, 64, 8, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_saga.max_receivers",
-							"Number of sessions, of all databases, that are woken in saga.receive().",
-							"More of them wait too, and look ten times a second.",
-							&saga_max_receivers, 64, 0, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 /* shmem_request_hook: so much shared memory is asked for. */

@@ -62,6 +62,7 @@ typedef struct DatabaseEntry
 	int			probe;
 	uint32		start;			/* of the last coordinator that we started; 0: none */
 	int			failures;		/* in a row */
+	bool		no_place;		/* the server had no room for its coordinator */
 	TimestampTz started_at;
 	TimestampTz retry_at;		/* both of saga_monotonic_now, as all times here */
 } DatabaseEntry;
@@ -198,7 +199,8 @@ start_coordinator(DatabaseEntry *entry, TimestampTz now)
 	/* the coordinator writes its answer there */
 	entry->probe = args.probe;
 	entry->started_at = now;
-	if (saga_proc_start(SAGA_PROC_COORDINATOR, &args, &entry->handle))
+	entry->no_place = !saga_proc_start(SAGA_PROC_COORDINATOR, &args, &entry->handle);
+	if (!entry->no_place)
 	{
 		entry->state = DB_STARTING;
 		entry->start = args.start;
@@ -321,6 +323,7 @@ serve_databases(void)
 	TimestampTz next = TimestampTzPlusMilliseconds(now, SCAN_INTERVAL_MS);
 	uint32		news = pg_atomic_read_u32(&saga_procs->news);
 	bool		is_news = news != news_seen;
+	uint32		missing = 0;
 	HASH_SEQ_STATUS seq;
 	DatabaseEntry *entry;
 
@@ -336,6 +339,11 @@ serve_databases(void)
 		at = serve_database(entry, now, is_news);
 		next = Min(next, at);
 	}
+	hash_seq_init(&seq, databases);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+		if (entry->listed && entry->no_place)
+			missing = SAGA_MISSING(SAGA_PROC_COORDINATOR, SAGA_MISSING_PLACE);
+	saga_proc_set_missing(missing);
 	return Max(1, (long) ((next - now) / 1000));
 }
 
@@ -369,11 +377,13 @@ saga_launcher_main(Datum arg)
 
 		ResetLatch(MyLatch);
 		(void) saga_proc_interrupts();
+		saga_proc_busy_begin();
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
 		scan_databases();
 		MemoryContextSwitchTo(TopMemoryContext);	/* handles stay */
 		timeout = serve_databases();
+		saga_proc_busy_end();
 		saga_proc_wait(timeout);
 	}
 }

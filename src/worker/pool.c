@@ -46,6 +46,16 @@ has_destinations(void)
 	return result;
 }
 
+/* Is there a destination that something may wait for? */
+static bool
+has_ready_destinations(void)
+{
+	int32		queue_id;
+
+	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &queue_id, 1) > 0 ||
+		saga_unlisted(SAGA_QUEUE_DESTINATION) != unlisted_seen;
+}
+
 /*
  * A queue is ready, or a publisher ended that may have had requests in
  * flight: the next one sends them again at once, not when their lease is over.
@@ -53,10 +63,7 @@ has_destinations(void)
 static bool
 publisher_is_wanted(void)
 {
-	int32		queue_id;
-
-	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &queue_id, 1) > 0 ||
-		saga_unlisted(SAGA_QUEUE_DESTINATION) != unlisted_seen ||
+	return has_ready_destinations() ||
 		(pg_atomic_read_u32(&saga_procs->lost_publishers) != lost_seen && has_destinations());
 }
 
@@ -76,6 +83,8 @@ serve_publishers(SagaPool *pool)
 		saga_pool_ask_leave(pool, &pool->procs[i]);
 		running--;
 	}
+	if (saga_publishers == 0 && has_ready_destinations())
+		pool->missing |= SAGA_MISSING(SAGA_PROC_PUBLISHER, SAGA_MISSING_SETTING);
 	if (running >= saga_publishers || !publisher_is_wanted())
 		return;
 	for (int i = 0; i < pool->nprocs; i++)
@@ -123,12 +132,14 @@ static void
 serve_sources(SagaPool *pool)
 {
 	SagaTrouble *trouble = saga_pool_find_trouble(SAGA_PROC_SOURCE, InvalidOid, false);
-	bool		wanted = saga_sources && has_enabled_sources(pool);
+	bool		wanted = has_enabled_sources(pool);
 
 	for (int i = 0; i < pool->nprocs; i++)
 		if (pool->procs[i].type == SAGA_PROC_SOURCE)
 			return;				/* it leaves by itself, and wakes us then */
-	if (!wanted || saga_pool_count_pending(pool, SAGA_PROC_SOURCE, InvalidOid) > 0)
+	if (wanted && !saga_sources)
+		pool->missing |= SAGA_MISSING(SAGA_PROC_SOURCE, SAGA_MISSING_SETTING);
+	if (!wanted || !saga_sources || saga_pool_count_pending(pool, SAGA_PROC_SOURCE, InvalidOid) > 0)
 		return;
 	if (trouble != NULL && trouble->retry_at > pool->now)
 		pool->next = Min(pool->next, trouble->retry_at);
@@ -154,5 +165,6 @@ saga_pool_turn(void)
 	saga_pool_serve_workers(&pool);
 	serve_publishers(&pool);
 	serve_sources(&pool);
+	saga_proc_set_missing(pool.missing);
 	return pool.next;
 }

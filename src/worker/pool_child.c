@@ -195,6 +195,7 @@ saga_pool_start(SagaPool *pool, SagaProcType type, Oid owner)
 							type == SAGA_PROC_PUBLISHER ? "publisher" : "process for sources"),
 					 errhint("Raise max_worker_processes.")));
 		slots_were_full = true;
+		pool->missing |= SAGA_MISSING(type, SAGA_MISSING_PLACE);
 		saga_pool_look_again(pool, NO_SLOT_MS);
 	}
 	MemoryContextSwitchTo(old);

@@ -24,6 +24,7 @@ typedef struct SagaPool
 	TimestampTz next;			/* when the coordinator is to look again */
 	SagaProcCopy *procs;		/* workers, publishers, sources */
 	int			nprocs;
+	uint32		missing;		/* SAGA_MISSING: what could not be started and should be */
 } SagaPool;
 
 /* ---------- pool_child.c ---------- */

@@ -386,6 +386,8 @@ serve_without(SagaPool *pool, Oid owner)
 	int			all = saga_pool_count_all(pool, SAGA_PROC_WORKER, true);
 	int			absent = count_overstaying(pool, true);
 
+	if (count.workers == 0 && saga_workers == 0)
+		pool->missing |= SAGA_MISSING(SAGA_PROC_WORKER, SAGA_MISSING_SETTING);
 	if (count.workers > 0 || saga_workers == 0 || !owner_may_run(pool, owner))
 		return true;
 	if ((all < saga_workers || (all - absent < saga_workers && all < 2 * saga_workers)) &&

@@ -416,6 +416,7 @@ saga_proc_recover(MemoryContext context)
 	FlushErrorState();
 	QueryCancelPending = false;
 	RESUME_INTERRUPTS();
+	saga_proc_busy_end();
 	if (saga_my_proc != NULL)
 		pg_atomic_fetch_add_u64(&saga_my_proc->errors, 1);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -467,9 +468,9 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 	*copies = NULL;
 	if (saga_shared == NULL)
 		return 0;
-	*copies = palloc(mul_size(saga_shared->max_procs, sizeof(SagaProcCopy)));
+	*copies = palloc(mul_size(saga_shared->max_background, sizeof(SagaProcCopy)));
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 	{
 		SagaProcSlot *slot = &saga_shared->procs[i];
 		SagaProcCopy *copy = &(*copies)[n];
@@ -490,6 +491,9 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 		copy->batches = (int64) pg_atomic_read_u64(&slot->batches);
 		copy->done = (int64) pg_atomic_read_u64(&slot->done);
 		copy->errors = (int64) pg_atomic_read_u64(&slot->errors);
+		copy->missing = pg_atomic_read_u32(&slot->missing);
+		pg_read_barrier();
+		copy->missing_since = (TimestampTz) pg_atomic_read_u64(&slot->missing_since);
 		n++;
 	}
 	LWLockRelease(saga_shared->lock);
@@ -504,7 +508,7 @@ saga_proc_count(int types, Oid dboid)
 	if (saga_shared == NULL)
 		return 0;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 		if (slot_matches(&saga_shared->procs[i], types, dboid))
 			n++;
 	LWLockRelease(saga_shared->lock);
@@ -517,7 +521,7 @@ saga_proc_ask_leave(int types, Oid dboid)
 	if (saga_shared == NULL)
 		return;
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 	{
 		SagaProcSlot *slot = &saga_shared->procs[i];
 
@@ -533,7 +537,7 @@ void
 saga_proc_ask_leave_pid(int pid)
 {
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 	{
 		SagaProcSlot *slot = &saga_shared->procs[i];
 		uint32		stays = 0;
@@ -566,7 +570,7 @@ void
 saga_proc_terminate(int types, Oid dboid)
 {
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
-	for (int i = 0; i < saga_shared->max_procs; i++)
+	for (int i = 0; i < saga_shared->max_background; i++)
 		if (slot_matches(&saga_shared->procs[i], types, dboid))
 			(void) kill(saga_shared->procs[i].pid, SIGTERM);
 	LWLockRelease(saga_shared->lock);

@@ -148,8 +148,8 @@ typedef struct SagaProcCopy
 	TimestampTz last_active;
 	bool		idle;
 	bool		leaving;
-	int64		busy_us;		/* a worker's, in its batch; -1: in none */
-	bool		overstays;		/* ... longer than a batch takes */
+	int64		busy_us;		/* in its batch or turn; -1: in none */
+	bool		overstays;		/* a worker's, longer than a batch takes */
 	uint32		step;
 	int64		step_us;		/* in this step; -1: in none */
 	uint64		cancel;			/* SagaProcSlot's */
@@ -158,9 +158,11 @@ typedef struct SagaProcCopy
 	int64		batches;
 	int64		done;
 	int64		errors;
+	uint32		missing;		/* SagaProcSlot's */
+	TimestampTz missing_since;
 } SagaProcCopy;
 
-/* Copies of the slots of these types; dboid InvalidOid: any. Returns their number. */
+/* Copies of the slots of these types of background processes; dboid InvalidOid: any. Returns their number. */
 extern int	saga_proc_list(int types, Oid dboid, SagaProcCopy **copies);
 extern int	saga_proc_count(int types, Oid dboid);
 extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */

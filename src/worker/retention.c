@@ -87,6 +87,10 @@ typedef struct Cleaner
 	"EXISTS (SELECT FROM saga.dead_letter WHERE message_id = outbox.heir AND redriven_at IS NULL) OR " \
 	"EXISTS (SELECT FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "outbox.heir") ")))"
 
+/* Whoever has started it, and may collect its result or undo it, has not ended. */
+#define NEEDED_BY_PARENT "(children_id IS NOT NULL AND EXISTS (SELECT FROM saga.children c" \
+	" JOIN saga.continuation k ON k.execution_id = c.parent_id WHERE c.children_id = execution.children_id))"
+
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
 /* The same of what is unpacked and walked over: its owner may have made it so that it compresses well. */
@@ -95,10 +99,10 @@ typedef struct Cleaner
 static Cleaner cleaners[] = {
 	{
 		/* the name goes with its execution, or the execution stays */
-		.stmt.sql = "WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("history")
+		.stmt.sql = "WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("undo") " + " SIZE("history")
 								   " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
 								   " WHERE h.execution_id = e.execution_id)", "saga.execution e", "true", "stopped_at < $before") ", "
-		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated")) ","
+		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated") " AND NOT " NEEDED_BY_PARENT) ","
 		" named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
 		"SELECT ctid AS at FROM saga.execution_name WHERE workflow_id = e.workflow_id AND name = e.name"
 		" AND execution_id = e.execution_id) n WHERE e.ctid = ANY (ARRAY(SELECT at FROM free))),"
@@ -111,6 +115,8 @@ static Cleaner cleaners[] = {
 		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 		" given AS (DELETE FROM saga.given_id WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.given_id"
 		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
+		" children AS (DELETE FROM saga.children WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.children"
+		" WHERE parent_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 		" unnamed AS (DELETE FROM saga.execution_name WHERE ctid = ANY (ARRAY("
 		"SELECT named.at FROM named JOIN old USING (id))))"
 		" SELECT id FROM seen ORDER BY id",

@@ -22,6 +22,12 @@
 
 PG_FUNCTION_INFO_V1(saga_worker_status);
 
+static const char *const types[] = {
+	[SAGA_PROC_LAUNCHER] = "launcher",[SAGA_PROC_COORDINATOR] = "coordinator",
+	[SAGA_PROC_WORKER] = "worker",[SAGA_PROC_PUBLISHER] = "publisher",
+	[SAGA_PROC_SOURCE] = "source"
+};
+
 typedef struct Reader
 {
 	ReturnSetInfo *rsinfo;
@@ -60,15 +66,60 @@ missing_place(const SagaProcCopy *copy)
 	return NULL;
 }
 
+/*
+ * A process that cannot be started: of an owner, whose executions wait, or for
+ * all that there is in a database.
+ */
+static void
+put_reason(Reader *reader, SagaProcType type, Oid dboid, Oid owner, const char *reason, const TimestampTz *since)
+{
+	Datum		values[COLUMNS] = {0};
+	bool		nulls[COLUMNS] = {false};
+
+	nulls[0] = true;
+	values[1] = CStringGetTextDatum(types[type]);
+	put_name(values, nulls, 2, OidIsValid(dboid) ? get_database_name(dboid) : NULL);
+	put_name(values, nulls, 3, OidIsValid(owner) ? GetUserNameFromId(owner, true) : NULL);
+	/* no process: the row stands for the one that cannot be started */
+	values[4] = CStringGetTextDatum("waiting");
+	nulls[5] = true;
+	nulls[6] = since == NULL;
+	if (since != NULL)
+		values[6] = TimestampTzGetDatum(*since);
+	values[7] = values[8] = values[9] = Int64GetDatum(0);
+	values[10] = CStringGetTextDatum(reason);
+	nulls[11] = nulls[12] = true;
+	tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
+}
+
+/* What this process would start, and cannot. */
+static void
+put_missing(Reader *reader, const SagaProcCopy *copy)
+{
+	static const char *const settings[] = {
+		[SAGA_PROC_WORKER] = "pg_saga.workers is 0",[SAGA_PROC_PUBLISHER] = "pg_saga.publishers is 0",
+		[SAGA_PROC_SOURCE] = "pg_saga.sources is off"
+	};
+
+	for (int type = SAGA_PROC_COORDINATOR; type < lengthof(types); type++)
+		switch (SAGA_MISSING_OF(copy->missing, type))
+		{
+			case SAGA_MISSING_NONE:
+				break;
+			case SAGA_MISSING_PLACE:
+				put_reason(reader, type, copy->dboid, InvalidOid, "no free background worker slot (max_worker_processes)",
+						   &copy->missing_since);
+				break;
+			case SAGA_MISSING_SETTING:
+				put_reason(reader, type, copy->dboid, InvalidOid, settings[type], &copy->missing_since);
+				break;
+		}
+}
+
 /* A row for each process. */
 static void
 put_processes(Reader *reader)
 {
-	static const char *const types[] = {
-		[SAGA_PROC_LAUNCHER] = "launcher",[SAGA_PROC_COORDINATOR] = "coordinator",
-		[SAGA_PROC_WORKER] = "worker",[SAGA_PROC_PUBLISHER] = "publisher",
-		[SAGA_PROC_SOURCE] = "source"
-	};
 	TimestampTz now = GetCurrentTimestamp();
 	SagaProcCopy *copies;
 	int			n = saga_proc_list(SAGA_AT(SAGA_PROC_LAUNCHER) | SAGA_AT_DATABASE, InvalidOid, &copies);
@@ -100,36 +151,13 @@ put_processes(Reader *reader)
 		nulls[10] = reason == NULL;
 		if (reason != NULL)
 			values[10] = CStringGetTextDatum(reason);
-		/* only workers have batches */
 		values[11] = TimestampTzGetDatum(now - copy->busy_us);
-		nulls[11] = copy->type != SAGA_PROC_WORKER || copy->busy_us < 0;
+		nulls[11] = copy->busy_us < 0;
 		values[12] = BoolGetDatum(copy->overstays);
 		nulls[12] = copy->type != SAGA_PROC_WORKER;
 		tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
+		put_missing(reader, copy);
 	}
-}
-
-/* An owner whose executions wait because no worker can be started for him. */
-static void
-put_reason(Reader *reader, Oid dboid, Oid owner, const char *reason, const TimestampTz *since)
-{
-	Datum		values[COLUMNS] = {0};
-	bool		nulls[COLUMNS] = {false};
-
-	nulls[0] = true;
-	values[1] = CStringGetTextDatum("worker");
-	put_name(values, nulls, 2, get_database_name(dboid));
-	put_name(values, nulls, 3, GetUserNameFromId(owner, true));
-	/* no process: the row stands for the worker that cannot be started */
-	values[4] = CStringGetTextDatum("waiting");
-	nulls[5] = true;
-	nulls[6] = since == NULL;
-	if (since != NULL)
-		values[6] = TimestampTzGetDatum(*since);
-	values[7] = values[8] = values[9] = Int64GetDatum(0);
-	values[10] = CStringGetTextDatum(reason);
-	nulls[11] = nulls[12] = true;
-	tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
 }
 
 /* Owners of this database whose workflows are ready, with repetitions. */
@@ -182,7 +210,7 @@ put_unnoted(Reader *reader, const SagaNote *notes)
 			continue;
 		problem = saga_owner_problem(owners[i]);
 		if (problem != NULL)
-			put_reason(reader, MyDatabaseId, owners[i], problem, NULL);
+			put_reason(reader, SAGA_PROC_WORKER, MyDatabaseId, owners[i], problem, NULL);
 	}
 	pfree(owners);
 }
@@ -201,7 +229,7 @@ put_notes(Reader *reader)
 	{
 		full &= OidIsValid(notes[i].dboid);
 		if (OidIsValid(notes[i].dboid) && may_see(reader, notes[i].dboid, notes[i].owner))
-			put_reason(reader, notes[i].dboid, notes[i].owner, notes[i].reason, &notes[i].since);
+			put_reason(reader, SAGA_PROC_WORKER, notes[i].dboid, notes[i].owner, notes[i].reason, &notes[i].since);
 	}
 	if (full)
 		put_unnoted(reader, notes);

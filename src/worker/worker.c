@@ -324,7 +324,6 @@ loop(void)
 		{
 			ErrorData  *error = saga_proc_recover(batch_context);
 
-			saga_proc_busy_end();
 			saga_engine_batch_aborted(error);
 			back_off(TROUBLE_MIN_MS, TROUBLE_MAX_MS);
 		}

@@ -17,8 +17,8 @@ COMMENT ON FUNCTION saga.worker_status() IS 'rows of saga.workers';
 
 CREATE VIEW saga.workers AS SELECT * FROM saga.worker_status();
 COMMENT ON VIEW saga.workers IS
-'the processes of pg_saga, and the owners whose executions cannot run, with the reason.
-busy_since: of a worker, when its batch began; overstays: it has been in it for longer than a batch takes, so it is in a long step';
+'the processes of pg_saga; and with state waiting those that cannot be started, with the reason: of an owner whose executions cannot run, or without an owner.
+busy_since: when a worker began its batch, another one its turn; null: it waits. overstays: of a worker, it has been in it for longer than a batch takes, so it is in a long step';
 
 CREATE PROCEDURE saga.drain(queue text DEFAULT NULL, max integer DEFAULT NULL)
 LANGUAGE C AS 'MODULE_PATHNAME', 'saga_drain';

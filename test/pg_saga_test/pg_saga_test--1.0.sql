@@ -11,6 +11,7 @@ CREATE FUNCTION forget(queue int) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATH
 CREATE FUNCTION mark(queue int) RETURNS bigint LANGUAGE sql AS $$SELECT (saga_test.slot(queue)->'mark')::bigint$$;
 
 CREATE FUNCTION pool_turn(world jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_pool_turn';
+CREATE FUNCTION wake(world jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_wake';
 
 CREATE FUNCTION rate_json(limits jsonb, asks jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_rate';
 CREATE FUNCTION rate(limits jsonb, asks jsonb) RETURNS TABLE (at int, granted int, first int, step int, until int) LANGUAGE sql

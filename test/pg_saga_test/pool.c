@@ -24,7 +24,7 @@ typedef struct FakeHandle
 {
 	SagaProcType type;
 	Oid			owner;
-}			FakeHandle;
+} FakeHandle;
 
 /* Of the turn that is being done. */
 static JsonbContainer *world;
@@ -242,6 +242,19 @@ put_list(StringInfo out, const char *name, StringInfo list)
 	appendStringInfo(out, "%s]", list->data);
 }
 
+/* What the coordinator says that it lacks. */
+static void
+put_missing(StringInfo out, uint32 missing)
+{
+	for (SagaProcType type = SAGA_PROC_WORKER; type <= SAGA_PROC_SOURCE; type++)
+	{
+		SagaMissing why = SAGA_MISSING_OF(missing, type);
+
+		if (why != SAGA_MISSING_NONE)
+			fake_put_text(out, psprintf("no %s", name_of(type)), why == SAGA_MISSING_PLACE ? "place" : "setting");
+	}
+}
+
 /*
  * pool_turn(world jsonb): owners with "ready" workflows and "destinations"; "procs"; "now".  Starts that an earlier turn of
  * this session asked for are remembered.
@@ -261,7 +274,7 @@ saga_test_pool_turn(PG_FUNCTION_ARGS)
 	saga_my_proc = &slot;
 	saga_workers = (int) fake_int(world, "workers", 2);
 	saga_publishers = (int) fake_int(world, "publishers", 1);
-	saga_sources = true;
+	saga_sources = !fake_bool(world, "sources_off");
 	saga_batch_time_ms = 100;
 	saga_step_timeout_ms = (int) fake_int(world, "step_timeout", 0);
 	saga_worker_idle_timeout_ms = 60000;
@@ -288,6 +301,7 @@ saga_test_pool_turn(PG_FUNCTION_ARGS)
 		fake_put_int(&out, "again", (next - fake_now) / 1000);
 	if (pg_atomic_read_u32(&slot.watching) != 0)
 		fake_put_bool(&out, "watching", true);
+	put_missing(&out, pg_atomic_read_u32(&slot.missing));
 	appendStringInfoChar(&out, '}');
 	PG_RETURN_DATUM(fake_result(&out));
 }

@@ -23,7 +23,7 @@ typedef struct TestRun
 	JsonbContainer *fates;
 	bool		thaw;
 	StringInfoData out;
-}			TestRun;
+} TestRun;
 
 static uint64
 no_random(void *arg)
@@ -92,7 +92,7 @@ put_jsonb(StringInfo out, const char *name, Jsonb *value)
 }
 
 static void
-put_row(TestRun * test, const char *what)
+put_row(TestRun *test, const char *what)
 {
 	fake_next(&test->out);
 	appendStringInfoChar(&test->out, '{');
@@ -103,7 +103,7 @@ put_row(TestRun * test, const char *what)
 }
 
 static void
-put_action(TestRun * test, const SagaAction *action)
+put_action(TestRun *test, const SagaAction *action)
 {
 	if (action->kind == SAGA_ACTION_TASK)
 	{
@@ -141,7 +141,7 @@ value_of(JsonbContainer *event, const char *name)
 
 /* "of": the task, or the last one that was called.  Says whether it was open still. */
 static void
-answer(TestRun * test, JsonbContainer *event, int last_task)
+answer(TestRun *test, JsonbContainer *event, int last_task)
 {
 	int			task = (int) fake_int(event, "of", last_task);
 	SagaTaskError error = {
@@ -166,7 +166,7 @@ answer(TestRun * test, JsonbContainer *event, int last_task)
 }
 
 static void
-happen(TestRun * test, JsonbContainer *event, int last_task)
+happen(TestRun *test, JsonbContainer *event, int last_task)
 {
 	test->now += fake_int(event, "after", 0) * 1000;
 	if (fake_has(event, "stop"))

@@ -15,7 +15,7 @@ use Exporter 'import';
 use JSON::PP;
 use Math::BigInt;
 
-our @EXPORT = qw(load_cases uses_state_type needs_only is_execution_case is_activity_case is_validation_case
+our @EXPORT = qw(load_cases uses_state_type needs_only is_execution_case is_validation_case own_machines
   lambda_answer compare_execution compare_validation json_difference parse_json);
 
 # Integers of any size stay exact, and a number is told from a string.
@@ -70,25 +70,32 @@ sub needs_only
 	return !grep { $_ !~ $pattern } @{ $case->{needs} };
 }
 
-# Executions that need the language alone, and functions.
+# Executions that need the language alone, and functions; or what else the pattern has.
 sub is_execution_case
 {
-	my ($case) = @_;
+	my ($case, $needs) = @_;
 	return
 		 $case->{kind} eq 'execution'
 	  && $case->{query_language} eq 'JSONPath'
-	  && needs_only($case, qr/^lambda:/);
+	  && needs_only($case, $needs // qr/^lambda:/);
 }
 
-# The same that needs a worker of an activity, too (setup: activity_worker_machine), which the test is.
-sub is_activity_case
+# Other machines of the case, each with a name of its own that begins with the prefix: [name, definition as text].
+# The texts of the case name them so afterwards.
+sub own_machines
 {
-	my ($case) = @_;
-	return
-		 $case->{kind} eq 'execution'
-	  && $case->{query_language} eq 'JSONPath'
-	  && !is_execution_case($case)
-	  && needs_only($case, qr/^(?:lambda:|activity$|driver:activity_consumer$)/);
+	my ($case, $prefix) = @_;
+	my @machines;
+
+	for my $thing (grep { $_->{state_machine} } @{ $case->{setup} // [] })
+	{
+		my ($name) = $thing->{state_machine}{arn} =~ /([^:]+)\z/;
+		my $own = $prefix . '_' . @machines;
+
+		s/\b\Q$name\E\b/$own/g for values %{ $case->{_text} };
+		push @machines, [ $own, $json->encode($thing->{state_machine}{definition}) ];
+	}
+	return @machines;
 }
 
 # Definitions to be judged; those with test_state are calls of another API.

@@ -93,8 +93,11 @@ SELECT pool_turn('{"ready": [10, 11], "problems": {"10": "role does not exist"}}
 SELECT pool_turn('{"ready": [10], "problems": {"10": "role does not exist"}, "pending": [11], "now": 100}');
 \c -
 SET search_path = saga_test, public;
--- the server has no room for a process
+-- the server has no room for a process, which is said until it has, or nobody needs one
 SELECT pool_turn('{"ready": [10], "full": true}');
+SELECT pool_turn('{"ready": [10], "destinations": [11], "sources": true, "full": true, "now": 1000}');
+SELECT pool_turn('{"destinations": [11], "full": true, "now": 2000}');
+SELECT pool_turn('{"ready": [10], "now": 3000}');
 
 -- ---------- publishers ----------
 \c -
@@ -109,3 +112,10 @@ SELECT pool_turn('{"destinations": [10], "procs": [{"type": "publisher", "pid": 
 -- ---------- sources ----------
 SELECT pool_turn('{"now": 70000}');
 SELECT pool_turn('{"sources": true, "now": 140000}');
+
+-- ---------- there are to be none, and there is something to do ----------
+\c -
+SET search_path = saga_test, public;
+SELECT pool_turn('{"workers": 0, "publishers": 0, "sources_off": true}');
+SELECT pool_turn('{"workers": 0, "publishers": 0, "sources_off": true, "ready": [10], "destinations": [11], "now": 1000}');
+SELECT pool_turn('{"workers": 0, "publishers": 0, "sources_off": true, "sources": true, "now": 140000}');

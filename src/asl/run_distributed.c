@@ -1,0 +1,122 @@
+/*
+ * run_distributed.c
+ *		A distributed Map: its items are executions of their own, and the Map
+ *		waits for them as for one call.
+ *
+ * The caller is asked once, and told everything: where the items are, how many
+ * may run at once, how many may fail.  So neither the run nor its history
+ * grows with them.  When the state is given up, its children are too; that is
+ * the caller's, who is asked as for any call (saga_call_fate).
+ */
+#include "postgres.h"
+
+#include "asl/run_private.h"
+
+/* ---------- the call ---------- */
+
+/* What a template of the state makes of its data; NULL stays NULL.  False, and *fault is set: it fails. */
+static bool
+saga_map_template(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb **result, SagaFault *fault)
+{
+	*result = NULL;
+	if (template == NULL)
+		return true;
+	*result = saga_template_apply(run, thread, template, thread->data, fault);
+	return *result != NULL;
+}
+
+/* A number that is fixed or at a path; it must be positive. */
+static bool
+saga_map_number(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 fixed,
+				int64 *number, SagaFault *fault)
+{
+	*number = fixed;
+	if (field->path == NULL)
+		return true;
+	if (!saga_map_count(run, thread, field, name, number, fault))
+		return false;
+	if (*number > 0)
+		return true;
+	fault->error = "States.Runtime";
+	fault->cause = psprintf("The %s field refers to a value that is not positive: %s", name, field->text);
+	return false;
+}
+
+/* Everything but the items and their limits. */
+static bool
+saga_map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFault *fault)
+{
+	const SagaMapFields *fields = thread->state->map;
+
+	call->reader = fields->reader;
+	call->writer = fields->writer;
+	return saga_map_template(run, thread, fields->reader_parameters, &call->reader_input, fault) &&
+		saga_map_template(run, thread, fields->batch_input, &call->batch_input, fault) &&
+		saga_map_template(run, thread, fields->writer_parameters, &call->writer_input, fault) &&
+		saga_map_number(run, thread, &fields->max_items_path, "MaxItemsPath", fields->max_items, &call->max_items,
+						fault) &&
+		saga_map_number(run, thread, &fields->batch_items_path, "MaxItemsPerBatchPath", fields->batch_items,
+						&call->batch_items, fault) &&
+		saga_map_number(run, thread, &fields->batch_bytes_path, "MaxInputBytesPerBatchPath", fields->batch_bytes,
+						&call->batch_bytes, fault);
+}
+
+/* Asks the caller to run the items; "call" has them, or nothing if they are read, and their limits. */
+SagaTransition
+saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaAction *action)
+{
+	SagaFault	fault = {0};
+
+	if (!saga_map_call_fields(run, thread, call, &fault))
+		return saga_next_fault(thread, &fault);
+	thread->phase = SAGA_PHASE_OPEN;
+	thread->task_id = run->next_task++;
+	thread->submitted = false;
+	thread->answer = NULL;
+	thread->answered = false;
+	thread->deadline = thread->heartbeat_at = DT_NOEND;
+	run->last_task = thread;
+	call->name = psprintf("%s/%s:%d", run->env.execution_id,
+						  thread->state->map->label != NULL ? thread->state->map->label : thread->state->name,
+						  thread->task_id);
+	saga_log(run, thread, SAGA_EVENT_MAP_RUN_STARTED)->strings[0] = call->name;
+
+	action->kind = SAGA_ACTION_TASK;
+	action->task_id = thread->task_id;
+	action->call_id = thread->call_id;
+	action->state_name = thread->state->name;
+	action->input = thread->data;
+	action->undone_later = true;
+	action->map = call;
+	return saga_next_call(thread);
+}
+
+/* ---------- answers ---------- */
+
+/* All items have ended, with no more failures than may be. */
+SagaTransition
+saga_distributed_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output)
+{
+	(void) saga_log(run, thread, SAGA_EVENT_MAP_RUN_SUCCEEDED);
+	(void) saga_log(run, thread, SAGA_EVENT_MAP_SUCCEEDED);
+	thread->phase = SAGA_PHASE_ATTEMPT;
+	return saga_next_complete(thread, output);
+}
+
+/* Too many have failed, or the items could not be read.  Those that succeeded are undone if the run fails. */
+SagaTransition
+saga_distributed_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
+{
+	SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_MAP_RUN_FAILED);
+	SagaFailure failure = {.of_item = true};
+
+	failure.error = saga_copy_text(error->error);
+	failure.cause = saga_copy_text(error->cause);
+	record->strings[0] = failure.error;
+	record->strings[1] = failure.cause;
+	thread->phase = SAGA_PHASE_ATTEMPT;
+	if (thread->submitted && thread->state->compensate != NULL &&
+		thread->state->compensate->resource.kind == SAGA_RES_UNDO_CHILDREN)
+		(void) saga_done_push(run, thread, saga_jsonb_null());
+	return saga_next_fail(thread, &failure);
+}

@@ -1,0 +1,283 @@
+/*
+ * children_map.c
+ *		A distributed Map begins: its items become inputs of executions.
+ *
+ * They are read once, in the step of the parent that begins the Map, so that
+ * ItemSelector sees what the parent sees, and one snapshot of what they are
+ * read from.  They go to saga.map_item a chunk at a time: neither a function
+ * nor a table is ever in memory whole.  From there turns of the children take
+ * them (children_turn.c).
+ */
+#include "postgres.h"
+
+#include "common/statement.h"
+#include "engine/engine_private.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "value/doc.h"
+
+/* Inputs that are written by one statement: so many, or so many bytes. */
+#define CHUNK_INPUTS	1000
+#define CHUNK_BYTES		(4 * 1024 * 1024)
+
+/* The items on their way into the table. */
+typedef struct Items
+{
+	SagaJob    *job;
+	const SagaAction *action;
+	SagaChildren *children;
+	MemoryContext context;		/* of a chunk */
+
+	/* the batch that is being filled: of an ItemBatcher */
+	JsonbParseState *batch;
+	int			batch_items;
+	Size		batch_bytes;
+
+	/* the chunk */
+	Datum	   *inputs;
+	Datum	   *counts;
+	int			n;
+	Size		bytes;
+
+	const char *error;			/* of ItemSelector */
+	const char *cause;
+} Items;
+
+/* ---------- into the table ---------- */
+
+static void
+write_chunk(Items *items)
+{
+	static SagaStatement stmt = {
+		.sql = "INSERT INTO saga.map_item (children_id, child_index, items, input)"
+		" SELECT $children_id, $first + i.n - 1, i.count, i.input"
+		" FROM unnest($counts::integer[], $inputs::jsonb[]) WITH ORDINALITY AS i(count, input, n)"
+	};
+
+	if (items->n > 0)
+		saga_run(&stmt, saga_param_uuid("children_id", &items->children->children_id),
+				 saga_param_int8("first", items->children->children - items->n),
+				 saga_param_array("counts", INT4ARRAYOID,
+								  construct_array(items->counts, items->n, INT4OID, sizeof(int32), true, TYPALIGN_INT)),
+				 saga_param_array("inputs", JSONBARRAYOID,
+								  construct_array(items->inputs, items->n, JSONBOID, -1, false, TYPALIGN_INT)));
+	items->n = 0;
+	items->bytes = 0;
+	MemoryContextReset(items->context);
+}
+
+/* One input more, for so many items. */
+static void
+add_input(Items *items, Jsonb *input, int count)
+{
+	items->inputs[items->n] = JsonbPGetDatum(input);
+	items->counts[items->n++] = Int32GetDatum(count);
+	items->bytes += VARSIZE(input);
+	items->children->children++;
+	items->children->items += count;
+	if (items->n == CHUNK_INPUTS || items->bytes > CHUNK_BYTES)
+		write_chunk(items);
+}
+
+/* ---------- batches ---------- */
+
+/* {"BatchInput", "Items": [...]} */
+static void
+end_batch(Items *items)
+{
+	JsonbParseState *state = NULL;
+	Jsonb	   *list;
+
+	if (items->batch_items == 0)
+		return;
+	list = JsonbValueToJsonb(pushJsonbValue(&items->batch, WJB_END_ARRAY, NULL));
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (items->action->map->batch_input != NULL)
+		saga_doc_push_jsonb(&state, "BatchInput", items->action->map->batch_input);
+	saga_doc_push_jsonb(&state, "Items", list);
+	add_input(items, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)), items->batch_items);
+	items->batch = NULL;
+	items->batch_items = 0;
+	items->batch_bytes = 0;
+}
+
+static void
+add_to_batch(Items *items, Jsonb *input)
+{
+	const SagaMapCall *map = items->action->map;
+
+	if (items->batch_items > 0 && map->batch_bytes > 0 && items->batch_bytes + VARSIZE(input) > map->batch_bytes)
+		end_batch(items);
+	if (items->batch_items == 0)
+		pushJsonbValue(&items->batch, WJB_BEGIN_ARRAY, NULL);
+	saga_jsonb_push(&items->batch, WJB_ELEM, input);
+	items->batch_items++;
+	items->batch_bytes += VARSIZE(input);
+	if (items->batch_items == map->batch_items)
+		end_batch(items);
+}
+
+/* ---------- items ---------- */
+
+/* An item, in the order of the items.  After a fault the rest is passed over. */
+static void
+add_item(Jsonb *value, int64 index, void *arg)
+{
+	Items	   *items = arg;
+	const SagaMapCall *map = items->action->map;
+	MemoryContext old;
+	Jsonb	   *input;
+
+	CHECK_FOR_INTERRUPTS();
+	if (items->error != NULL || (map->max_items > 0 && index >= map->max_items))
+		return;
+	old = MemoryContextSwitchTo(items->context);
+	value = value == NULL ? saga_jsonb_null() : (Jsonb *) memcpy(palloc(VARSIZE(value)), value, VARSIZE(value));
+	input = saga_run_item_input(items->job->run, items->action->task_id, index, value, &items->error, &items->cause);
+	if (input == NULL)
+		;						/* said to the caller */
+	else if (map->batch_items > 0 || map->batch_bytes > 0)
+		add_to_batch(items, input);
+	else
+		add_input(items, input, 1);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+add_array(Items *items, Jsonb *array)
+{
+	JsonbIterator *it = JsonbIteratorInit(&array->root);
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	int64		index = 0;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		Jsonb	   *value;
+
+		if (token != WJB_ELEM)
+			continue;
+		value = saga_jsonb_from_value(&v);
+		add_item(value, index++, items);
+		pfree(value);
+	}
+}
+
+/* "schema.name", quoted as a statement needs it. */
+static char *
+quoted_name(const char *text)
+{
+	const char *dot = strchr(text, '.');
+
+	if (dot == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("\"%s\" has no schema", text),
+				 errhint("Write schema.name.")));
+	return quote_qualified_identifier(pnstrdup(text, dot - text), dot + 1);
+}
+
+/* What the items are read with: a function that returns a set, or a table. */
+static char *
+reader_query(const SagaMapCall *map)
+{
+	char	   *table;
+	char	   *order;
+
+	if (map->reader->kind == SAGA_RES_SQL)
+		return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s($1) AS item", quoted_name(map->reader->name));
+	table = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "Table") : NULL;
+	order = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "OrderBy") : NULL;
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ItemReader has no Parameters.Table")));
+	return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s AS item%s%s", quoted_name(table),
+					order != NULL ? " ORDER BY item." : "", order != NULL ? quote_identifier(order) : "");
+}
+
+/* Stores the items, and the row of their executions.  NULL and *error: the Map fails. */
+static Jsonb *
+begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
+{
+	SagaChildren *children = arg;
+	Items		items = {.job = job, .action = action, .children = children};
+	const SagaMapCall *map = action->map;
+
+	children->children = children->items = 0;
+	items.context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga items", ALLOCSET_DEFAULT_SIZES);
+	items.inputs = palloc(sizeof(Datum) * CHUNK_INPUTS);
+	items.counts = palloc(sizeof(Datum) * CHUNK_INPUTS);
+	if (map->items != NULL)
+		add_array(&items, map->items);
+	else
+		saga_step_query(reader_query(map), map->reader_input != NULL ? map->reader_input : saga_jsonb_empty_object(),
+						map->reader->kind == SAGA_RES_SQL, map->max_items, add_item, &items);
+	if (items.error == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(items.context);
+
+		end_batch(&items);
+		MemoryContextSwitchTo(old);
+		write_chunk(&items);
+	}
+	MemoryContextDelete(items.context);
+	if (items.error != NULL)
+	{
+		*error = items.error;
+		*cause = unconstify(char *, items.cause);
+		return NULL;
+	}
+	return saga_jsonb_empty_object();
+}
+
+/* How many of the items may fail: as many as the stricter of the two limits lets. */
+static int64
+tolerated(const SagaMapCall *map, int64 items)
+{
+	int64		result = map->tolerated_count >= 0 || map->tolerated_percentage >= 0 ? items : 0;
+
+	if (map->tolerated_count >= 0)
+		result = Min(result, map->tolerated_count);
+	if (map->tolerated_percentage >= 0)
+		result = Min(result, (int64) (items * map->tolerated_percentage / 100.0));
+	return result;
+}
+
+void
+saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
+{
+	const SagaMapCall *map = action->map;
+	SagaChildren children = {0};
+	const char *error = NULL;
+	char	   *cause = NULL;
+
+	children.children_id = saga_uuid_new();
+	children.parent_id = job->execution_id;
+	children.task_id = action->task_id;
+	children.call_id = action->call_id;
+	children.parent_workflow_id = children.workflow_id = job->queue->queue_id;
+	children.version = job->version;
+	children.map_state = unconstify(char *, action->state_name);
+	children.name = unconstify(char *, map->name);
+	children.concurrency = (int) map->concurrency;
+	if (map->writer != NULL)
+		children.writer = map->writer_input != NULL ? map->writer_input : saga_jsonb_empty_object();
+	if (saga_task_guarded(batch, job, action, begin_map, &children, &error, &cause) == NULL)
+	{
+		/* what reading raises has a name at AWS */
+		if (map->reader != NULL && error != NULL && strncmp(error, "SQL.", 4) == 0)
+		{
+			cause = psprintf("%s (%s)", cause != NULL ? cause : "", error);
+			error = "States.ItemReaderFailed";
+		}
+		saga_task_answer(job, action, NULL, error, cause);
+		return;
+	}
+	children.tolerated = tolerated(map, children.items);
+	saga_children_insert(&children);
+	saga_children_send(&children, saga_jsonb_empty_object(), 0);
+	saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());
+}

@@ -1,0 +1,289 @@
+/*
+ * children_turn.c
+ *		The turn of children: what has happened to them is put together, the
+ *		next items begin, and their parent hears of the end.
+ *
+ * A turn is a message like others, run in a batch.  No code of a user's runs
+ * in it.  Turns that come for nothing are harmless.
+ */
+#include "postgres.h"
+
+#include "common/guc.h"
+#include "common/statement.h"
+#include "engine/engine_private.h"
+#include "utils/memutils.h"
+#include "value/doc.h"
+
+/* Items that begin in one turn. */
+#define ITEMS_AT_ONCE	500
+
+static int64
+number_of(Jsonb *body, const char *name)
+{
+	JsonbValue	v;
+
+	if (!saga_jsonb_get(body, name, &v) || v.type != jbvNumeric)
+		return 0;
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(v.val.numeric)));
+}
+
+static bool
+is_set(Jsonb *body, const char *name)
+{
+	JsonbValue	v;
+
+	return saga_jsonb_get(body, name, &v) && v.type == jbvBool && v.val.boolean;
+}
+
+/* ---------- what has happened ---------- */
+
+/* Somebody does not want them any more, or wants to know when they are undone. */
+static void
+take_close(SagaChildren *children, Jsonb *body)
+{
+	char	   *asker = saga_jsonb_get_string(body, "for");
+
+	if (children->phase != 'c' && children->phase != 'x')
+	{
+		children->phase = 'c';
+		children->undo = is_set(body, "undo");
+		children->error = saga_jsonb_get_string(body, "error");
+		children->cause = saga_jsonb_get_string(body, "cause");
+	}
+	else if (is_set(body, "undo") && !children->undo)
+	{
+		/* they were only stopped so far */
+		children->phase = 'c';
+		children->undo = true;
+	}
+	if (asker != NULL && saga_uuid_parse(asker, &children->close_id))
+	{
+		children->close_task = (int) number_of(body, "task");
+		/* whoever waits is to be told, also of what is over */
+		children->phase = 'c';
+	}
+}
+
+static void
+take_report(SagaChildren *children, Jsonb *body)
+{
+	char	   *error = saga_jsonb_get_string(body, "error");
+
+	children->ended += number_of(body, "ended");
+	children->succeeded += number_of(body, "succeeded");
+	children->failed += number_of(body, "failed");
+	children->aborted += number_of(body, "aborted");
+	if (error != NULL && children->phase == 'r')
+	{
+		children->error = error;
+		children->cause = saga_jsonb_get_string(body, "cause");
+	}
+	if (number_of(body, "undone") + number_of(body, "not_undone") > 0)
+	{
+		children->undone += number_of(body, "undone");
+		children->not_undone += number_of(body, "not_undone");
+		children->undoing = saga_uuid_min;
+	}
+}
+
+/* Returns how often the turn has come back to look again. */
+static int
+take_events(SagaJob *job, SagaChildren *children)
+{
+	int			again = 0;
+
+	for (int i = 0; i < job->nevents; i++)
+	{
+		Jsonb	   *body = job->events[i]->body;
+
+		if (body == NULL || !JB_ROOT_IS_OBJECT(body))
+			continue;
+		again = Max(again, (int) number_of(body, "again"));
+		if (is_set(body, "close"))
+			take_close(children, body);
+		else
+			take_report(children, body);
+	}
+	return again;
+}
+
+/* ---------- items ---------- */
+
+/* Takes so many of the items that have not begun, and starts them. */
+static int
+start_items(const SagaChildren *children, int n)
+{
+	static SagaStatement stmt = {
+		.sql = "WITH next AS (DELETE FROM saga.map_item WHERE children_id = $children_id"
+		" AND child_index >= $from AND child_index < $to RETURNING child_index, items, input)"
+		" SELECT child_index, items, input FROM next ORDER BY child_index"
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id),
+								  saga_param_int8("from", children->started), saga_param_int8("to", children->started + n));
+	SagaSend   *starts = palloc0(sizeof(SagaSend) * Max(rows->count, 1));
+	int			count = 0;
+
+	while (saga_next(rows))
+	{
+		SagaSend   *start = &starts[count++];
+
+		start->kind = SAGA_MSG_START;
+		start->version = children->version;
+		start->message_id = saga_uuid_new();
+		start->headers = saga_child_headers(children, NULL, saga_column_int8(rows, "child_index"),
+											saga_column_int4(rows, "items"));
+		start->body = saga_column_jsonb(rows, "input");
+	}
+	if (count > 0)
+		saga_send_rows(saga_queue_by_id(children->workflow_id, false), starts, count);
+	return count;
+}
+
+/* True: some more could begin at once. */
+static bool
+start_more(SagaChildren *children)
+{
+	int64		running = children->started - children->ended;
+	int64		room = children->children - children->started;
+	int			n;
+
+	if (children->concurrency > 0)
+		room = Min(room, children->concurrency - running);
+	if (room <= 0)
+		return false;
+	n = start_items(children, (int) Min(room, ITEMS_AT_ONCE));
+	children->started += n;
+	return n > 0 && room > n;
+}
+
+/* Those that have not begun never will. */
+static void
+drop_items(SagaChildren *children)
+{
+	static SagaStatement stmt = {
+		.sql = "WITH gone AS (DELETE FROM saga.map_item WHERE children_id = $children_id RETURNING items)"
+		" SELECT coalesce(sum(items), 0)::bigint AS items FROM gone"
+	};
+	SagaRows   *rows;
+
+	if (children->started == children->children)
+		return;
+	rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
+	if (saga_next(rows))
+		children->aborted += saga_column_int8(rows, "items");
+	children->ended += children->children - children->started;
+	children->started = children->children;
+}
+
+/* ---------- the end of a Map ---------- */
+
+static void
+tell_parent(const SagaChildren *children, Jsonb *output, const char *error, const char *cause)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_doc_push_int(&state, "task", children->task_id);
+	if (output != NULL)
+		saga_doc_push_jsonb(&state, "output", output);
+	else
+	{
+		saga_doc_push_string(&state, "error", error);
+		saga_doc_push_string(&state, "cause", cause);
+	}
+	saga_engine_send_event(children->parent_workflow_id, &children->parent_id,
+						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* The results in the order of the items; NULL: they are more than a state may have. */
+static Jsonb *
+collect_results(const SagaChildren *children)
+{
+	static SagaStatement size_stmt = {
+		.sql = "SELECT coalesce(sum(pg_catalog.pg_column_size(output)), 0)::bigint AS bytes FROM saga.execution"
+		" WHERE children_id = $children_id AND child_index IS NOT NULL"
+	};
+	static SagaStatement stmt = {
+		.sql = "SELECT coalesce(jsonb_agg(CASE WHEN status = 's' THEN output ELSE"
+		" jsonb_build_object('Status', CASE status WHEN 't' THEN 'TIMED_OUT' WHEN 'a' THEN 'ABORTED' ELSE 'FAILED' END,"
+		" 'Error', error, 'Cause', cause) END ORDER BY child_index), '[]') AS results FROM saga.execution"
+		" WHERE children_id = $children_id AND child_index IS NOT NULL"
+	};
+	const int64 limit = saga_payload_limit_kb > 0 ? (int64) saga_payload_limit_kb * 1024 : MaxAllocSize / 4;
+	SagaRows   *rows = saga_query(&size_stmt, saga_param_uuid("children_id", &children->children_id));
+
+	/* compressed they may be smaller than they are: the run looks again */
+	if (!saga_next(rows) || saga_column_int8(rows, "bytes") > limit)
+		return NULL;
+	rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
+	return saga_next(rows) ? saga_column_jsonb(rows, "results") : NULL;
+}
+
+static void
+finish_map(SagaChildren *children)
+{
+	Jsonb	   *results;
+
+	if (children->failed > children->tolerated)
+	{
+		tell_parent(children, NULL, "States.ExceedToleratedFailureThreshold",
+					psprintf("The specified tolerated failure threshold was exceeded: " INT64_FORMAT " of " INT64_FORMAT
+							 " items failed, the last one with %s%s%s", children->failed, children->items,
+							 children->error != NULL ? children->error : "an error",
+							 children->cause != NULL ? ": " : "", children->cause != NULL ? children->cause : ""));
+		return;
+	}
+	results = children->writer == NULL ? collect_results(children) : NULL;
+	if (results != NULL)
+		tell_parent(children, results, NULL, NULL);
+	else
+		tell_parent(children, NULL, "States.DataLimitExceeded",
+					psprintf("The results of the %s are larger than a state may have; a ResultWriter takes them to a table.",
+							 children->name));
+}
+
+/* ---------- the turn ---------- */
+
+/* True: there is more to do at once. */
+static bool
+go_on(SagaBatch *batch, SagaChildren *children)
+{
+	bool		more = false;
+
+	if (children->phase == 'r' && children->failed > children->tolerated && children->map_state != NULL)
+		children->phase = 's';
+	if (children->phase == 's')
+		drop_items(children);
+	else
+		more = start_more(children);
+	if (children->ended < children->children)
+		return more;
+	children->phase = 'd';
+	if (children->map_state == NULL)
+		saga_child_answer(children);
+	else
+		finish_map(children);
+	return false;
+}
+
+void
+saga_children_turn(SagaBatch *batch, SagaJob *job)
+{
+	SagaChildren children = *job->turn; /* it may run a second time */
+	int			again;
+
+	again = take_events(job, &children);
+	if (children.phase == 'c')
+	{
+		drop_items(&children);
+		saga_children_close_turn(batch, &children, again);
+	}
+	else if (children.phase == 's' || children.phase == 'r')
+	{
+		if (go_on(batch, &children))
+			saga_children_send(&children, saga_jsonb_empty_object(), 0);
+		if (children.phase == 's')
+			saga_children_close_turn(batch, &children, again);
+	}
+	saga_children_update(&children);
+}
