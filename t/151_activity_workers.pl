@@ -64,7 +64,7 @@ sub has { my ($activity, $worker) = @_; return poll_until($node, "SELECT coalesc
 foreach my $language (@languages)
 {
 	my $definition = JSON::PP->new->encode({ StartAt => 'A', States => { A => { Type => 'Task', End => JSON::PP::true,
-		Resource => "arn:aws:states:eu-central-1:123456789012:activity:$language", HeartbeatSeconds => 3,
+		Resource => "arn:aws:states:eu-central-1:123456789012:activity:$language", HeartbeatSeconds => 8,
 		Retry => [ { ErrorEquals => ['States.HeartbeatTimeout'], IntervalSeconds => 1 } ] } } });
 	sql("TRUNCATE started; SELECT saga.create_activity('$language'), saga.create_workflow('$language', \$q\$$definition\$q\$)");
 
@@ -82,7 +82,7 @@ foreach my $language (@languages)
 	kill('TERM', $two[1]{pid});
 	is(end_of($two[1]), 0, "$language: one that waits ends when it is told");
 	sql("TRUNCATE started");
-	start_tasks($language, 1, '{"seconds": 5}');
+	start_tasks($language, 1, '{"seconds": 12}');
 	has($language, "${language}1");
 	kill('TERM', $two[0]{pid});
 	is(end_of($two[0]), 0, "$language: one that works ends when it is told");
@@ -92,7 +92,7 @@ foreach my $language (@languages)
 	# killed in the midst of a task: another gets it
 	sql("TRUNCATE started");
 	my $killed = worker($language, $language, WORKER_NAME => 'killed');
-	start_tasks($language, 1, '{"seconds": 8}');
+	start_tasks($language, 1, '{"seconds": 10}');
 	has($language, 'killed');
 	kill('KILL', $killed->{pid});
 	end_of($killed);
