@@ -147,6 +147,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.stop_execution(uuid,text,text,boolean)', 'owner', $$saga.stop_execution((SELECT execution FROM things))$$),
 	('function', 'saga.test_condition(jsonb,integer,jsonb,text,jsonb)', 'pure', NULL),
 	('function', 'saga.test_mapping(text,jsonb)', 'pure', NULL),
+	('function', 'saga.test_state(jsonb,jsonb,text,jsonb,jsonb,jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.test_template(jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.validate(jsonb,text)', 'pure', NULL),
 	('function', 'saga.worker_status()', 'rows', 'of owners whose rights the caller has, and processes of this database that serve nobody in particular'),

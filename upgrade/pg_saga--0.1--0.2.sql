@@ -37,6 +37,17 @@ COMMENT ON FUNCTION saga.revoke(text, text, regrole, text) IS
 'takes back what saga.grant gave; nothing happens when it was not granted. What the role began meanwhile goes on';
 
 -- ---------- asl ----------
+CREATE FUNCTION saga.test_state(definition jsonb, input jsonb DEFAULT '{}', state text DEFAULT NULL, mock jsonb DEFAULT NULL,
+	context jsonb DEFAULT NULL, variables jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'saga_test_state'
+LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb) IS
+'runs one state by itself, as the API TestState of AWS does, and tells what becomes of it: status (SUCCEEDED, FAILED, RETRIABLE, CAUGHT_ERROR), output, error, cause, nextState, and inspectionData.
+definition: the state; or a machine, of which "state" names one, also inside a Map or Parallel. mock, what a Task, Map or Parallel comes to: {"result"} or {"errorOutput": {"error", "cause"}}, with "fieldValidationMode".
+context: takes the place of $$; variables: an object. options: "inspectionLevel" (INFO, DEBUG, TRACE), "stateConfiguration" (retrierRetryCount, mapIterationFailureCount, errorCausedByState, mapItemReaderData), "start_time", "seed".
+Errors: invalid_parameter_value, invalid_json_text, undefined_object (no such state)';
+REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb) FROM PUBLIC;
 
 -- ---------- value ----------
 
@@ -776,7 +787,7 @@ BEGIN
 		WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
 			AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)
 			AND (n.oid = invoice_schema OR n.nspname = 'saga' OR n.nspname = 'public'
-				AND (SELECT s.reset_val ~ '\mpublic\M' FROM pg_settings s WHERE s.name = 'search_path'))
+				AND (SELECT s.reset_val ~ E'\\mpublic\\M' FROM pg_settings s WHERE s.name = 'search_path'))
 		ORDER BY 3;
 
 	RETURN QUERY
@@ -818,7 +829,7 @@ BEGIN
 			format('%s has %s on %s, which holds what is everybody''s', a.grantee::regrole, string_agg(DISTINCT a.privilege_type, ', '), c.oid::regclass),
 			format('REVOKE ALL ON %s FROM %s', c.oid::regclass, a.grantee::regrole)
 		FROM pg_class c, aclexplode(c.relacl || (SELECT array_agg(x) FROM pg_attribute t, unnest(t.attacl) x WHERE t.attrelid = c.oid)) a
-		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE 'all\_%')
+		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE E'all\\_%')
 			AND a.grantee NOT IN (0, c.relowner)
 		GROUP BY c.oid, a.grantee
 		ORDER BY 3;
@@ -903,7 +914,7 @@ BEGIN
 			('log_transaction_sample_rate', '[1-9]', '0', 'warning'),
 			('log_parameter_max_length_on_error', '^(-|0*[1-9])', '0', 'warning'),
 			('auto_explain.log_min_duration', '^[^-]', '-1', 'warning'),
-			('pgaudit.log', '(?i)\m(all|read|function|misc)\M', 'ddl, role', 'warning'),
+			('pgaudit.log', E'(?i)\\m(all|read|function|misc)\\M', 'ddl, role', 'warning'),
 			-- only when it waits long for a lock
 			('log_lock_waits', '^on$', 'off', 'notice'))
 		SELECT 'secret_log', l.severity, format('%s = %s%s: the log can show the value of a secret that is set', l.name, s.value, s.of), s.command
@@ -929,7 +940,7 @@ BEGIN
 			(SELECT 'ALTER SYSTEM SET shared_preload_libraries = ' || string_agg(quote_literal(btrim(l, ' "')), ', ' ORDER BY n)
 			 FROM regexp_split_to_table(concat_ws(',', nullif(s.reset_val, ''), 'pg_saga'), ',') WITH ORDINALITY l (l, n))
 		FROM pg_settings s
-		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ '\mpg_saga\M';
+		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ E'\\mpg_saga\\M';
 
 	-- The launcher, in each database a coordinator with its workers, publishers and the process for the
 	-- sources; and the server's own launcher of logical replication. Null when the library is not loaded.
@@ -944,17 +955,25 @@ BEGIN
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
 
+	-- Parallel queries take places from the same number, and anybody can keep them for as long as his query runs.
+	RETURN QUERY
+		SELECT 'parallel', 'warning', format('%s = %s leaves no place for the %s processes of pg_saga when parallel queries run (%s = %s; needs a restart)',
+				s.name, s.reset_val, needed, p.name, p.reset_val),
+			format('ALTER SYSTEM SET %s = %s', s.name, needed + 1 + p.reset_val::integer)
+		FROM pg_settings s JOIN pg_settings p ON s.name = 'max_worker_processes' AND p.name = 'max_parallel_workers'
+		WHERE s.reset_val::integer < needed + 1 + p.reset_val::integer;
+
 	-- What is missing at this moment: who starts processes says so. Others than ours may have the server's places.
 	IF runs AND has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
 		missing := ARRAY(SELECT w.type FROM saga.worker_status() w
-			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE 'pg\_saga.%');
+			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE E'pg\\_saga.%');
 		RETURN QUERY
 			WITH status AS MATERIALIZED (SELECT * FROM saga.worker_status())
 			SELECT 'missing', 'error', m.what, format('ALTER SYSTEM SET max_worker_processes = %s', s.reset_val::integer + needed)
 			FROM (
 				SELECT format('a %s cannot be started: %s (needs a restart)', CASE w.type WHEN 'source' THEN 'process for sources' ELSE w.type END, w.reason)
 				FROM status w
-				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE '%max\_worker\_processes%'
+				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE E'%max\\_worker\\_processes%'
 					AND coalesce(w.database, current_database()) = current_database()
 				UNION ALL
 				-- the server did not say why
@@ -1018,6 +1037,36 @@ COMMENT ON FUNCTION saga.doctor() IS
 'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
 
 -- ---------- grants ----------
+-- Nothing for anybody but the owner. Functions are PUBLIC's until they are revoked; and who is named in ALTER DEFAULT PRIVILEGES,
+-- for tables of an application, has them on these too. Of what this script has made alone (it is a member since this transaction):
+-- what an extension's script does to the rights on an object makes all of them the extension's own, and pg_dump would leave out
+-- what was granted on the others.
+DO $$
+DECLARE
+	made record;
+BEGIN
+	FOR made IN
+		SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		FROM (
+			SELECT 'ROUTINE' AS kind, p.oid::regprocedure::text AS name, 'pg_proc'::regclass AS class, p.oid, p.proowner AS owner,
+				coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+			FROM pg_proc p
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, 'pg_class'::regclass, c.oid, c.relowner, c.relacl
+			FROM pg_class c
+			UNION ALL
+			SELECT 'SCHEMA', quote_ident(n.nspname), 'pg_namespace'::regclass, n.oid, n.nspowner, n.nspacl FROM pg_namespace n) o
+			JOIN pg_depend m ON m.classid = o.class AND m.objid = o.oid AND m.deptype = 'e' AND m.refclassid = 'pg_extension'::regclass
+			JOIN pg_extension e ON e.oid = m.refobjid AND e.extname = 'pg_saga',
+			aclexplode(o.acl) a
+		WHERE a.grantee <> o.owner
+			AND age(m.xmin) <= 0
+	LOOP
+		EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', made.kind, made.name, made.grantee);
+	END LOOP;
+END
+$$;
+
 -- What was granted on the functions and the view that were made anew, also with the grant option, by whom, and to PUBLIC:
 -- an update takes nothing away that an administrator gave (saga.doctor() tells him of PUBLIC). Moved with its
 -- dependencies, not granted: what an extension's script grants would be the extension's own, and left out by pg_dump.
@@ -1049,20 +1098,6 @@ DROP VIEW saga.replaced_workers;
 DROP FUNCTION saga.replaced_worker_status(), saga.replaced_set_destination_owner(text, regrole),
 	saga.replaced_set_workflow_owner(text, regrole), saga.replaced_set_source_owner(text, regrole);
 
--- Functions are PUBLIC's until they are revoked. The new ones alone, for the same reason.
-DO $$
-DECLARE
-	routine regprocedure;
-BEGIN
-	FOR routine IN
-		SELECT d.objid::regprocedure FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
-		WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-			AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'pg_saga') AND p.proacl IS NULL
-	LOOP
-		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
-	END LOOP;
-END
-$$;
 -- What decides with whose rights something runs.
 CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();

@@ -20,5 +20,16 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION saga.history_events(bytea, jsonb, jsonb) IS
 	'the events in one stored history of an execution; its input and output are not repeated in there, so pass them along';
 
+CREATE FUNCTION saga.test_state(definition jsonb, input jsonb DEFAULT '{}', state text DEFAULT NULL, mock jsonb DEFAULT NULL,
+	context jsonb DEFAULT NULL, variables jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'saga_test_state'
+LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb) IS
+'runs one state by itself, as the API TestState of AWS does, and tells what becomes of it: status (SUCCEEDED, FAILED, RETRIABLE, CAUGHT_ERROR), output, error, cause, nextState, and inspectionData.
+definition: the state; or a machine, of which "state" names one, also inside a Map or Parallel. mock, what a Task, Map or Parallel comes to: {"result"} or {"errorOutput": {"error", "cause"}}, with "fieldValidationMode".
+context: takes the place of $$; variables: an object. options: "inspectionLevel" (INFO, DEBUG, TRACE), "stateConfiguration" (retrierRetryCount, mapIterationFailureCount, errorCausedByState, mapItemReaderData), "start_time", "seed".
+Errors: invalid_parameter_value, invalid_json_text, undefined_object (no such state)';
+
 REVOKE ALL ON FUNCTION saga.validate(jsonb, text), saga.simulate(jsonb, jsonb, jsonb, jsonb),
-	saga.history_events(bytea, jsonb, jsonb) FROM PUBLIC;
+	saga.history_events(bytea, jsonb, jsonb), saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb) FROM PUBLIC;

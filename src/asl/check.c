@@ -374,6 +374,47 @@ saga_check_known(SagaCheck *check, const JsonbValue *object, const SagaLocation 
 	}
 }
 
+/*
+ * The state of this name in the States object; NULL: there is none.  Of a
+ * state that is tested alone those around it are made up: it is enough to
+ * know what they are called.  "name" becomes theirs.
+ */
+SagaState *
+saga_check_find(SagaCheck *check, const SagaStates *scope, char *name)
+{
+	SagaState  *state = saga_states_find(scope, name);
+
+	if (state == NULL && check->alone && scope->owner == NULL)
+	{
+		state = palloc0(sizeof(SagaState));
+		state->type = SAGA_STATE_SUCCEED;
+		state->name = name;
+		state->reached = true;
+	}
+	return state;
+}
+
+/* The first error of a definition, as one of ours.  hint: a whole sentence. */
+void
+saga_check_raise(List *diagnostics, const char *hint)
+{
+	ListCell   *lc;
+
+	foreach(lc, diagnostics)
+	{
+		SagaDiagnostic *diagnostic = lfirst(lc);
+
+		if (diagnostic->is_error)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid workflow definition"),
+					 errdetail("%s at %s: %s", diagnostic->code, diagnostic->location,
+							   diagnostic->message),
+					 errhint("%s", hint)));
+	}
+	elog(ERROR, "definition refused without a diagnostic");
+}
+
 /* The state that a Next, Default or StartAt names; NULL and a diagnostic if there is none. */
 SagaState *
 saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
@@ -384,7 +425,7 @@ saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation
 
 	if (text == NULL)
 		return NULL;
-	target = saga_states_find(scope, text);
+	target = saga_check_find(check, scope, text);
 	if (target == NULL)
 		saga_check_member_error(check, at, name, SAGA_TARGET_FAULT, "Missing '%s' target: %s", name, text);
 	return target;

@@ -9,6 +9,7 @@
 #define SAGA_CHECK_PRIVATE_H
 
 #include "asl/machine_private.h"
+#include "common/compat.h"
 
 #define SAGA_SCHEMA_FAULT		"SCHEMA_VALIDATION_FAILED"
 #define SAGA_TARGET_FAULT		"MISSING_TRANSITION_TARGET"
@@ -30,6 +31,8 @@ typedef struct SagaCheck
 	List	   *diagnostics;	/* of SagaDiagnostic */
 	bool		failed;			/* one of them is an error */
 	bool		express;
+	bool		testing;		/* one of its states is tested by itself: it may be of a kind that cannot be run yet */
+	bool		alone;			/* and that state is all there is: where it leads to is made up */
 	MemoryContext diagnostics_context;	/* outlives a machine that is thrown away */
 } SagaCheck;
 
@@ -43,6 +46,8 @@ extern void saga_check_member_error(SagaCheck *check, const SagaLocation *at, co
 /* The same, at "below" (a JSON pointer, or NULL) under "at". */
 extern void saga_check_error_below(SagaCheck *check, const SagaLocation *at, const char *below,
 								   const char *code, const char *message);
+
+extern void saga_check_raise(List *diagnostics, const char *hint) pg_attribute_noreturn();
 
 extern bool saga_is_object(const JsonbValue *value);
 extern bool saga_is_array(const JsonbValue *value);
@@ -67,6 +72,7 @@ extern SagaExpr *saga_check_expr(SagaCheck *check, const JsonbValue *object, con
 								 const char *name);
 extern SagaTemplate *saga_check_template(SagaCheck *check, const JsonbValue *object,
 										 const SagaLocation *at, const char *name);
+extern SagaState *saga_check_find(SagaCheck *check, const SagaStates *scope, char *name);
 extern SagaState *saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 									const char *name, const SagaStates *scope);
 

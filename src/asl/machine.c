@@ -193,7 +193,8 @@ saga_processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *obj
 	{
 		saga_check_known(check, &processor, &here, known, lengthof(known));
 		saga_compile_processor(check, state, &processor, &here);
-		saga_compile_items(check, state, object, at);
+		if (!check->testing)
+			saga_compile_items(check, state, object, at);
 		state->branches = palloc0(sizeof(SagaStates *));
 		state->branches[state->nbranches++] = saga_states_compile(check, &processor, &here, state);
 	}
@@ -364,22 +365,23 @@ saga_collect_resources(SagaMachine *machine)
 
 /*
  * The machine is made in a context of its own, which goes when a diagnostic is
- * an error; diagnostics are made in the caller's.
+ * an error; diagnostics are made in the caller's.  "check" says by which rules.
  */
-SagaMachine *
-saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
+static SagaMachine *
+saga_compile_by(SagaCheck *check, Jsonb *definition, List **diagnostics)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "saga machine",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SagaMachine *machine = palloc0(sizeof(SagaMachine));
-	SagaCheck	check = {.machine = machine, .express = express, .diagnostics_context = old};
 	SagaLocation at = {0};
 	JsonbValue	object;
 
+	check->machine = machine;
+	check->diagnostics_context = old;
 	machine->context = context;
 	if (!JB_ROOT_IS_OBJECT(definition))
-		saga_check_error(&check, &at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+		saga_check_error(check, &at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 	else
 	{
 		/*
@@ -392,24 +394,40 @@ saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 		object.type = jbvBinary;
 		object.val.binary.data = &copy->root;
 		object.val.binary.len = VARSIZE(copy) - VARHDRSZ;
-		if (saga_check_top(&check, &object, &at))
+		if (saga_check_top(check, &object, &at))
 		{
-			machine->root = saga_states_compile(&check, &object, &at, NULL);
-			saga_check_duplicates(&check, &at);
+			machine->root = saga_states_compile(check, &object, &at, NULL);
+			saga_check_duplicates(check, &at);
 			saga_collect_resources(machine);
-			if (!check.failed)
+			if (!check->failed && !check->testing)
 				saga_machine_add_undo(machine);
 		}
 	}
 	MemoryContextSwitchTo(old);
 
-	*diagnostics = check.diagnostics;
-	if (check.failed)
+	*diagnostics = check->diagnostics;
+	if (check->failed)
 	{
 		MemoryContextDelete(context);
 		return NULL;
 	}
 	return machine;
+}
+
+SagaMachine *
+saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
+{
+	SagaCheck	check = {.express = express};
+
+	return saga_compile_by(&check, definition, diagnostics);
+}
+
+SagaMachine *
+saga_machine_compile_test(Jsonb *definition, bool alone, List **diagnostics)
+{
+	SagaCheck	check = {.testing = true, .alone = alone};
+
+	return saga_compile_by(&check, definition, diagnostics);
 }
 
 SagaMachine *

@@ -182,7 +182,7 @@ saga_compile_compensate(SagaCheck *check, SagaState *state, const JsonbValue *ob
 
 	if (name == NULL)
 		return;
-	handler = saga_states_find(state->scope, name);
+	handler = saga_check_find(check, state->scope, name);
 	if (handler == NULL)
 	{
 		saga_check_member_error(check, at, "Compensate", SAGA_TARGET_FAULT,

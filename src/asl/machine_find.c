@@ -10,6 +10,12 @@ static const char *const saga_type_names[SAGA_STATE_TYPES] = {
 	"Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"
 };
 
+const char *
+saga_state_type_name(SagaStateType type)
+{
+	return saga_type_names[type];
+}
+
 /* False: no type is called so. */
 bool
 saga_state_type_of(const char *name, SagaStateType *type)

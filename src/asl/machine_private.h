@@ -86,6 +86,28 @@ typedef struct SagaStates
 	SagaState  *owner;			/* the Parallel or Map around it, or NULL */
 } SagaStates;
 
+/* ItemReader, ItemBatcher and ResultWriter of a distributed Map, as AWS has them: for the test of a state. */
+typedef struct SagaReaderFields
+{
+	bool		reads;
+	SagaTemplate *parameters;	/* of the reader */
+	char	   *input_type;		/* of the data; NULL: not said */
+	char	   *items_pointer;	/* a JSON pointer to the array in it; NULL: it is the array */
+	List	   *csv_headers;	/* names of the columns of a CSV file; NIL: its first line has them */
+	char		csv_delimiter;
+	int64		max_items;		/* 0: all of them */
+	SagaPathField max_items_path;
+
+	bool		batches;
+	int64		batch_items;	/* 0: no limit */
+	SagaPathField batch_items_path;
+	int64		batch_bytes;	/* 0: no limit */
+	SagaPathField batch_bytes_path;
+	SagaTemplate *batch_input;	/* goes into each batch; NULL: nothing */
+
+	bool		writes;
+} SagaReaderFields;
+
 /* What a Map says of its items. */
 typedef struct SagaMapFields
 {
@@ -100,6 +122,7 @@ typedef struct SagaMapFields
 	SagaPathField tolerated_percentage_path;
 	char	   *label;
 	bool		distributed;	/* ProcessorConfig */
+	SagaReaderFields *tested;	/* what follows, as the test of a state knows it; NULL: it is not tested */
 
 	/* of a distributed one */
 	SagaResource *reader;		/* NULL: the items are in the state's data */
@@ -192,8 +215,16 @@ struct SagaMachine
 /* machine.c: as saga_machine_compile(), for a machine that may be EXPRESS, which AWS allows no callbacks. */
 extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics);
 
+/*
+ * The same, for the test of one of its states.  The machine cannot be run: it
+ * may have what only a test knows.  "alone": the state is all there is in it,
+ * and those that it leads to are made up.
+ */
+extern SagaMachine *saga_machine_compile_test(Jsonb *definition, bool alone, List **diagnostics);
+
 /* machine_find.c */
 extern int	saga_compare_states(const void *a, const void *b);	/* for qsort of SagaState *, by name */
+extern const char *saga_state_type_name(SagaStateType type);
 extern bool saga_state_type_of(const char *name, SagaStateType *type);
 extern SagaState *saga_states_find(const SagaStates *scope, const char *name);
 extern SagaState *saga_machine_find(const SagaMachine *machine, const char *name);
@@ -225,6 +256,9 @@ extern void saga_machine_add_undo(SagaMachine *machine);
 	(((state)->type == SAGA_STATE_TASK && (state)->resource.kind == SAGA_RES_START_EXECUTION && \
 	  (state)->resource.sync != 0) || \
 	 ((state)->type == SAGA_STATE_MAP && (state)->map != NULL && (state)->map->distributed))
+/* machine_reader.c */
+extern void saga_compile_tested(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
+								const struct SagaLocation *at);
 
 /* machine_error.c */
 extern void saga_compile_retriers(struct SagaCheck *check, SagaState *state,

@@ -93,7 +93,7 @@ saga_names_doubt(char **errors, int nerrors)
 }
 
 /* The retrier of this failure: its place in the state's list; -1: none. */
-static int
+int
 saga_find_retrier(const SagaState *state, const SagaFailure *failure)
 {
 	int			i;
@@ -164,7 +164,7 @@ saga_error_object(const char *error, const char *cause)
 }
 
 /* NULL: none of the state's catchers takes the failure. */
-static const SagaCatcher *
+const SagaCatcher *
 saga_find_catcher(const SagaState *state, const SagaFailure *failure)
 {
 	int			i;

@@ -19,7 +19,7 @@
 /* ---------- fields of the state ---------- */
 
 /* ToleratedFailurePercentage, the same way. */
-static bool
+bool
 saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->tolerated_percentage_path;
@@ -69,7 +69,7 @@ saga_map_tolerated(const SagaMapFields *fields, int size, int64 count, double pe
 }
 
 /* ItemsPath; NULL and a fault unless an array is there. */
-static Jsonb *
+Jsonb *
 saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->items_path;

@@ -366,6 +366,8 @@ extern SagaTransition saga_state_exit(SagaRun *run, SagaThread *thread, Jsonb *o
 									  const SagaState *target, Jsonb *assigned);
 
 /* run_error.c */
+extern int	saga_find_retrier(const SagaState *state, const SagaFailure *failure);
+extern const SagaCatcher *saga_find_catcher(const SagaState *state, const SagaFailure *failure);
 extern SagaTransition saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 
 /* run_fork.c */
@@ -389,6 +391,8 @@ extern SagaTransition saga_parallel_branch_ended(SagaRun *run, SagaThread *threa
 extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 
 /* run_map.c */
+extern bool saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault);
+extern Jsonb *saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault);
 extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
 extern SagaTransition saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "asl/random_private.h"
 #include "asl/run_private.h"
 #include "asl/simulate_private.h"
 
@@ -27,16 +28,13 @@ PG_FUNCTION_INFO_V1(saga_simulate);
 
 /* ---------- environment ---------- */
 
-/* splitmix64: the same run every time */
+/* The same run every time. */
 static uint64
 saga_simulate_random(void *arg)
 {
 	SagaSimulation *sim = arg;
-	uint64		z = (sim->random_state += UINT64CONST(0x9e3779b97f4a7c15));
 
-	z = (z ^ (z >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64CONST(0x94d049bb133111eb);
-	return z ^ (z >> 31);
+	return saga_splitmix64(&sim->random_state);
 }
 
 static char *
@@ -425,23 +423,10 @@ saga_simulate_compile(Jsonb *definition, bool express)
 {
 	List	   *diagnostics = NIL;
 	SagaMachine *machine = saga_machine_compile_type(definition, express, &diagnostics);
-	ListCell   *lc;
 
-	if (machine != NULL)
-		return machine;
-	foreach(lc, diagnostics)
-	{
-		SagaDiagnostic *diagnostic = lfirst(lc);
-
-		if (diagnostic->is_error)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid workflow definition"),
-					 errdetail("%s at %s: %s", diagnostic->code, diagnostic->location,
-							   diagnostic->message),
-					 errhint("saga.validate() lists all faults.")));
-	}
-	elog(ERROR, "definition refused without a diagnostic");
+	if (machine == NULL)
+		saga_check_raise(diagnostics, "saga.validate() lists all faults.");
+	return machine;
 }
 
 /*

@@ -6,7 +6,7 @@
 #define SAGA_ENDPOINT_DESTINATION_H
 
 #include "common/common.h"
-#include "lib/ilist.h"
+#include "common/table_cache.h"
 #include "mapping/mapping.h"
 #include "name/name.h"
 #include "net/guard.h"
@@ -240,6 +240,7 @@ typedef struct SagaLimits
  */
 typedef struct SagaDestination
 {
+	SagaCached	cached;
 	int32		destination_id;
 	char	   *name;
 	SagaDestinationKind kind;
@@ -304,13 +305,6 @@ typedef struct SagaDestination
 	 */
 	const char *refused;
 	SagaConditionCost conditions;	/* of all of them */
-
-	/* the cache's own */
-	MemoryContext context;
-	int			refs;
-	bool		stale;			/* not in the cache any more */
-	bool		retired;		/* since this transaction: may still be looked at */
-	dlist_node	node;			/* in the list of those */
 } SagaDestination;
 
 /*
@@ -334,12 +328,12 @@ extern bool saga_capture_has(const SagaCapture *capture, const char *name);
 /* Bytes that an answer may have, to a request of this kind or (NULL) to a service of AWS. */
 extern size_t saga_answer_limit(const SagaDestination *destination, const SagaRequestSpec *spec);
 
-/* Without settings, in a context of its own, child of the caller's. */
-extern SagaDestination *saga_destination_new(const char *name, const char *kind);
+/* Without settings. */
+extern SagaDestination *saga_destination_new(MemoryContext context, const char *name, const char *kind);
 
 /*
  * The cache: of what this process uses, loaded by id.  Entries are valid until the
- * end of the transaction, or as long as they are pinned.
+ * end of the transaction, or as long as they are pinned (saga_cache_pin).
  */
 extern SagaDestination *saga_destination_by_id(int32 destination_id);
 
@@ -386,8 +380,5 @@ extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);
 
 /* Against its being dropped; false: somebody is about to, and is not waited for. */
 extern bool saga_destination_try_lock(int32 destination_id);
-
-extern void saga_destination_pin(SagaDestination *destination);
-extern void saga_destination_unpin(SagaDestination *destination);
 
 #endif							/* SAGA_ENDPOINT_DESTINATION_H */

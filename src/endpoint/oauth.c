@@ -118,7 +118,7 @@ want(SagaToken *token, SagaDestination *destination, bool early)
 	}
 	saga_token_set_busy(token);
 	token->destination = destination;
-	saga_destination_pin(destination);
+	saga_cache_pin(destination);
 	token->early = early;
 	token->queued = false;
 	token->look_at = 0;
@@ -152,7 +152,7 @@ rest(SagaToken *token)
 	forget_request(token);
 	token->put_off = false;
 	if (token->destination != NULL)
-		saga_destination_unpin(token->destination);
+		saga_cache_unpin(token->destination);
 	token->destination = NULL;
 	token->state = SAGA_TOKEN_IDLE;
 	saga_token_set_idle(token);

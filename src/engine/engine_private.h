@@ -18,7 +18,7 @@
 
 typedef struct SagaWorkflow
 {
-	int32		workflow_id;	/* first: the key of the cache */
+	int32		workflow_id;
 	char	   *name;
 	Oid			owner;
 	int			version;
@@ -445,6 +445,12 @@ extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, i
 extern void saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 extern void saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 extern void saga_children_undo(SagaJob *job, const SagaAction *action);
+
+/* "schema.name" of a definition, quoted as a statement needs it; raises when it has no schema. */
+extern char *saga_quoted_name(const char *text);
+
+/* ResultWriter (children_write.c). */
+extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
 
 /* The answer of one execution that has ended. */
 extern void saga_child_answer(const SagaChildren *children);

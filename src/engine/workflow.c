@@ -3,25 +3,23 @@
  *		Workflows and their versions: making them, finding them, and the
  *		compiled machines.
  *
- * Two caches of the process, each filled with what is used alone: workflows by
- * id (emptied whenever saga.workflow changes, through its trigger) and machines
+ * Two caches of the process (common/table_cache.h): workflows by id, and machines
  * by (workflow, version), which never change and go with the extension, or when
- * no run has asked for them for some minutes.  A machine that was forgotten lives
- * on until the next batch: runs of this one point into it.  A name is found through the workflow's queue, which has the
- * same owner, name and id.
+ * no run has asked for them for some minutes.  A machine that was dropped lives
+ * on until the next batch: runs of this one point into it.  A name is found
+ * through the workflow's queue, which has the same owner, name and id.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_authid.h"
+#include "common/clock.h"
 #include "common/statement.h"
+#include "common/table_cache.h"
 #include "engine/engine_private.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -37,29 +35,17 @@ typedef struct MachineKey
 	int32		version;
 } MachineKey;
 
-typedef struct MachineEntry
+typedef struct Machine
 {
-	MachineKey	key;
+	SagaCached	cached;
 	SagaMachine *machine;
 	List	   *references;		/* of SagaReference: what its names meant when it was made */
-	MemoryContext context;
-	TimestampTz used_at;
-} MachineEntry;
+	TimestampTz used_at;		/* of the monotonic clock */
+} Machine;
 
 /* A machine that no run has asked for is kept so long: versions come and go. */
 #define MACHINE_KEPT_US	(5 * 60 * USECS_PER_SEC)
 #define MACHINE_LOOK_US	(60 * USECS_PER_SEC)
-
-/* Caches of this process. */
-static HTAB *workflows = NULL;	/* of SagaWorkflow, by id */
-static MemoryContext workflow_context = NULL;
-static MemoryContext retired_workflows = NULL;	/* parent of the contexts that are freed when the transaction ends */
-static bool workflows_valid = false;
-static HTAB *machines = NULL;
-static bool machines_valid = false;
-static MemoryContext old_machines = NULL;	/* parent of those that were forgotten */
-static Oid	workflow_relid = InvalidOid;
-static Oid	version_relid = InvalidOid;
 
 static SagaStatement load_stmt = {
 	.sql = "SELECT name, owner::oid, version FROM saga.workflow WHERE workflow_id = $workflow_id",
@@ -73,92 +59,33 @@ static SagaStatement definition_stmt = {
 	.limit = 1
 };
 
-static void
-forget(Datum arg, Oid relid)
+static void *
+load_workflow(const void *key, MemoryContext own)
 {
-	if (relid == InvalidOid || relid == workflow_relid)
-		workflows_valid = false;
-	if (relid == InvalidOid || relid == version_relid)
-		machines_valid = false;
-}
+	int32		workflow_id = *(const int32 *) key;
+	SagaRows   *rows = saga_query(&load_stmt, saga_param_int4("workflow_id", workflow_id));
+	SagaWorkflow *workflow;
 
-/* Nobody looks at what was handed out before. */
-static void
-free_retired(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		MemoryContextDeleteChildren(retired_workflows);
-}
-
-/* An empty cache, when there is none or what it has may be outdated. */
-static void
-check_workflows(void)
-{
-	static bool registered = false;
-	HASHCTL		ctl = {.keysize = sizeof(int32), .entrysize = sizeof(SagaWorkflow)};
-
-	if (workflows_valid)
-		return;
-	if (!registered)
-	{
-		retired_workflows = AllocSetContextCreate(TopMemoryContext, "pg_saga retired workflows",
-												  ALLOCSET_SMALL_SIZES);
-		CacheRegisterRelcacheCallback(forget, (Datum) 0);
-		RegisterXactCallback(free_retired, NULL);
-		registered = true;
-	}
-	workflows = NULL;
-	if (workflow_context != NULL)
-		MemoryContextSetParent(workflow_context, retired_workflows);
-	workflow_context = NULL;
-	workflow_context = AllocSetContextCreate(TopMemoryContext, "pg_saga workflows",
-											 ALLOCSET_SMALL_SIZES);
-	ctl.hcxt = workflow_context;
-	workflows = hash_create("pg_saga workflows by id", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	workflow_relid = saga_relation_oid("workflow");
-
-	/* without the relation nothing would tell us when it is there */
-	workflows_valid = OidIsValid(workflow_relid);
-}
-
-/*
- * What is cached decides about rights in later transactions too, so it may not
- * come from the old snapshot of a REPEATABLE READ transaction.  What changes
- * meanwhile makes the cache invalid, and the entry goes with it.
- */
-static SagaWorkflow *
-load_workflow(int32 workflow_id)
-{
-	HTAB	   *into = workflows;
-	SagaWorkflow *workflow = NULL;
-	SagaRows   *rows;
-	bool		found;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	rows = saga_query(&load_stmt, saga_param_int4("workflow_id", workflow_id));
-	PopActiveSnapshot();
-	if (saga_next(rows))
-	{
-		char	   *name = MemoryContextStrdup(workflow_context, saga_column_text(rows, "name"));
-
-		workflow = hash_search(into, &workflow_id, HASH_ENTER, &found);
-		workflow->name = name;
-		workflow->owner = saga_column_oid(rows, "owner");
-		workflow->version = saga_column_int4(rows, "version");
-	}
-	saga_rows_free(rows);
+	if (!saga_next(rows))
+		return NULL;
+	workflow = MemoryContextAlloc(own, sizeof(SagaWorkflow));
+	workflow->workflow_id = workflow_id;
+	workflow->name = MemoryContextStrdup(own, saga_column_text(rows, "name"));
+	workflow->owner = saga_column_oid(rows, "owner");
+	workflow->version = saga_column_int4(rows, "version");
 	return workflow;
 }
+
+static SagaTableWatch workflow_watch = {.table = "workflow"};
+static SagaTableCache workflows = {
+	.name = "workflows", .watch = &workflow_watch, .keysize = sizeof(int32), .load = load_workflow, .small = true
+};
 
 const SagaWorkflow *
 saga_workflow_by_id(int32 workflow_id, bool missing_ok)
 {
-	const SagaWorkflow *workflow;
+	const SagaWorkflow *workflow = saga_cache_get(&workflows, &workflow_id);
 
-	check_workflows();
-	workflow = hash_search(workflows, &workflow_id, HASH_FIND, NULL);
-	if (workflow == NULL)
-		workflow = load_workflow(workflow_id);
 	if (workflow == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -214,121 +141,64 @@ saga_workflow_lock(int32 workflow_id, const char *text, bool exclusive)
 
 /* ---------- machines ---------- */
 
-/* A vacuum of the table, or a full invalidation queue, gets us here too. */
-static void
-forget_machines(void)
+/* The machine points into its definition. */
+static void *
+load_machine(const void *key, MemoryContext own)
 {
-	HASH_SEQ_STATUS seq;
-	MachineEntry *entry;
+	const MachineKey *wanted = key;
+	List	   *diagnostics = NIL;
+	SagaRows   *rows = saga_query(&definition_stmt, saga_param_int4("workflow_id", wanted->workflow_id),
+								  saga_param_int4("version", wanted->version));
+	MemoryContext old = MemoryContextSwitchTo(own);
+	Machine    *machine = palloc0(sizeof(Machine));
 
-	if (old_machines == NULL)
-		old_machines = AllocSetContextCreate(TopMemoryContext, "pg_saga old machines",
-											 ALLOCSET_SMALL_SIZES);
-	hash_seq_init(&seq, machines);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-		MemoryContextSetParent(entry->context, old_machines);
-	hash_destroy(machines);
-	machines = NULL;
+	if (!saga_next(rows))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("version %d of workflow %d is not stored", wanted->version, wanted->workflow_id)));
+	machine->machine = saga_machine_compile(saga_column_jsonb(rows, "definition"), &diagnostics);
+	if (machine->machine == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored version %d of workflow %d is not valid", wanted->version, wanted->workflow_id)));
+	machine->references = saga_reference_load(wanted->workflow_id, wanted->version);
+	MemoryContextSwitchTo(old);
+	return machine;
 }
 
-static void
-forget_unused_machines(TimestampTz now)
-{
-	static TimestampTz look_at = 0;
-	HASH_SEQ_STATUS seq;
-	MachineEntry *entry;
+/* A vacuum of the table, or a full invalidation queue, drops them too. */
+static SagaTableWatch version_watch = {.table = "workflow_version"};
+static SagaTableCache machines = {
+	.name = "machines", .watch = &version_watch, .keysize = sizeof(MachineKey), .load = load_machine, .outlives = true
+};
 
-	if (machines == NULL || now < look_at)
-		return;
-	look_at = now + MACHINE_LOOK_US;
-	hash_seq_init(&seq, machines);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-	{
-		if (now - entry->used_at <= MACHINE_KEPT_US)
-			continue;
-		MemoryContextDelete(entry->context);
-		hash_search(machines, &entry->key, HASH_REMOVE, NULL);
-	}
+static bool
+is_unused(const void *machine)
+{
+	return saga_monotonic_now() - ((const Machine *) machine)->used_at > MACHINE_KEPT_US;
 }
 
 void
 saga_workflow_begin_batch(void)
 {
-	if (old_machines)
-		MemoryContextDeleteChildren(old_machines);
-	forget_unused_machines(saga_monotonic_now());
+	static TimestampTz look_at = 0;
+	TimestampTz now = saga_monotonic_now();
+
+	saga_cache_free_dropped(&machines);
+	if (now < look_at)
+		return;
+	look_at = now + MACHINE_LOOK_US;
+	saga_cache_free_if(&machines, is_unused);
 }
 
-/* The machine points into its definition: both are in the caller's memory, and nothing else. */
-static SagaMachine *
-load_machine(int32 workflow_id, int version)
-{
-	List	   *diagnostics = NIL;
-	SagaMachine *machine;
-	SagaRows   *rows;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	rows = saga_query(&definition_stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version));
-	PopActiveSnapshot();
-	if (!saga_next(rows))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("version %d of workflow %d is not stored", version, workflow_id)));
-	machine = saga_machine_compile(saga_column_jsonb(rows, "definition"), &diagnostics);
-	saga_rows_free(rows);
-	if (machine == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("stored version %d of workflow %d is not valid", version, workflow_id)));
-	return machine;
-}
-
-static MachineEntry *
+static Machine *
 find_machine(int32 workflow_id, int version)
 {
 	MachineKey	key = {workflow_id, version};
-	MachineEntry *entry;
-	MemoryContext context;
-	MemoryContext old;
-	SagaMachine *machine;
-	List	   *references;
-	bool		found;
+	Machine    *machine = saga_cache_get(&machines, &key);
 
-	check_workflows();			/* registers the callback */
-	if (machines && !machines_valid)
-		forget_machines();
-	if (machines == NULL)
-	{
-		HASHCTL		ctl = {.keysize = sizeof(MachineKey), .entrysize = sizeof(MachineEntry),
-		.hcxt = TopMemoryContext};
-
-		machines = hash_create("pg_saga machines", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		version_relid = saga_relation_oid("workflow_version");
-		machines_valid = true;
-	}
-	entry = hash_search(machines, &key, HASH_FIND, NULL);
-	if (entry)
-	{
-		entry->used_at = saga_monotonic_now();
-		return entry;
-	}
-
-	/*
-	 * complete before it goes into the table, so that an error leaves nothing
-	 * half-made
-	 */
-	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga machine", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	machine = load_machine(workflow_id, version);
-	references = saga_reference_load(workflow_id, version);
-	MemoryContextSwitchTo(old);
-	entry = hash_search(machines, &key, HASH_ENTER, &found);
-	MemoryContextSetParent(context, TopMemoryContext);
-	entry->machine = machine;
-	entry->references = references;
-	entry->context = context;
-	entry->used_at = saga_monotonic_now();
-	return entry;
+	machine->used_at = saga_monotonic_now();
+	return machine;
 }
 
 const SagaMachine *

@@ -49,7 +49,7 @@ typedef struct SagaLimitGroup
 	int32		destination_id; /* the only one; 0: it has a name */
 	SagaLimits	limits;			/* as of the destination that was used last; its texts are not ours */
 	bool		shared;			/* it has a name */
-	uint32		seen;			/* the row was asked when "changes" had this value */
+	uint64		seen;			/* what saga_table_watch said before the row was asked */
 	bool		held;			/* and said: not now */
 	TimestampTz hold_until;		/* nothing may start before, as far as is known; 0: it may */
 	TimestampTz slow_from;		/* 0: never */

@@ -12,6 +12,7 @@
 
 #include "common/hashfn.h"
 #include "common/statement.h"
+#include "common/table_cache.h"
 #include "limit/hold_private.h"
 #include "miscadmin.h"
 #include "net/foreign.h"
@@ -91,28 +92,8 @@ static SagaStatement members_stmt = {
 
 /* ---------- what others change ---------- */
 
-static uint32 changes = 1;
-static Oid	watched_relid = InvalidOid;
-
-/* Somebody has changed what holds a group: which one is not said, so the rows of all are asked before the next claim. */
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == watched_relid)
-		changes++;
-}
-
-/* Asked before each look at a row, as the table has another OID after the extension was created again. */
-static void
-watch_changes(void)
-{
-	static bool registered = false;
-
-	if (!registered)
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	registered = true;
-	watched_relid = saga_relation_oid("destination_state");
-}
+/* Which group it was is not said, so the rows of all are asked before the next claim. */
+static SagaTableWatch watch = {.table = "destination_state"};
 
 /* What holds the group is not what it was: every publisher asks again after this commits. */
 static void
@@ -124,7 +105,7 @@ tell_change(void)
 bool
 saga_limit_must_ask(const SagaLimitGroup *group)
 {
-	return group->held || group->seen != changes || saga_limit_has_rate(group);
+	return group->held || !saga_table_unchanged(&watch, group->seen) || saga_limit_has_rate(group);
 }
 
 /* ---------- reading and writing ---------- */
@@ -340,8 +321,7 @@ saga_limit_ask(SagaLimitGroup *group, int want, bool is_probe, SagaGrant *grant)
 	SagaLimitRow *row;
 
 	memset(grant, 0, sizeof(SagaGrant));
-	watch_changes();
-	group->seen = changes;		/* before the row is read */
+	group->seen = saga_table_watch(&watch); /* before the row is read */
 	row = try_lock_row(group->key);
 	if (row == NULL)
 	{

@@ -56,7 +56,7 @@ report_last(SagaPublisher *publisher)
 		(void) saga_publisher_report(publisher);
 		if (saga_limiter_report_at(publisher->limiter) == DT_NOEND || GetCurrentTimestamp() > until)
 			break;
-		saga_publisher_wait(publisher, SAGA_LOCKED_RETRY_MS);
+		saga_loop_wait(&publisher->loop, SAGA_LOCKED_RETRY_MS);
 	}
 }
 
@@ -66,12 +66,12 @@ publish_all(SagaPublisher *publisher)
 {
 	for (;;)
 	{
-		if (saga_publisher_step(publisher))
+		if (saga_loop_step(&publisher->loop))
 			continue;
 		if (dlist_is_empty(&publisher->ready) && dlist_is_empty(&publisher->flying) &&
 			dlist_is_empty(&publisher->done) && !waits_briefly(publisher) && !saga_auth_is_busy())
 			break;
-		saga_publisher_wait(publisher, 1000);
+		saga_loop_wait(&publisher->loop, 1000);
 	}
 	report_last(publisher);
 }

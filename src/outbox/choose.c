@@ -66,7 +66,7 @@ struct SagaOwnerTurn
 static SagaOwnerTurn *
 turn_of(SagaPublisher *publisher, Oid owner)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SagaOwnerTurn), .hcxt = publisher->context};
+	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SagaOwnerTurn), .hcxt = publisher->loop.context};
 	SagaOwnerTurn *turn;
 	bool		found;
 

@@ -267,7 +267,7 @@ new_sending(Packing *packing)
 	sending->exchange.destination = packing->destination;
 	sending->exchange.body_is_read = body_is_read;
 	sending->exchange.load_message = saga_load_message;
-	saga_destination_pin(packing->destination);
+	saga_cache_pin(packing->destination);
 	sending->plan.claimed_at = packing->now;
 	dlist_push_tail(packing->claimed, &sending->node);
 	return sending;
@@ -290,7 +290,7 @@ saga_sending_free(SagaSending *sending)
 		saga_account_give(sending->exchange.http.account, sending->exchange.held);
 	saga_room_give(&sending->plan);
 	saga_exchange_wipe(&sending->exchange);
-	saga_destination_unpin(sending->exchange.destination);
+	saga_cache_unpin(sending->exchange.destination);
 	MemoryContextDelete(sending->exchange.context);
 }
 

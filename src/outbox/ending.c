@@ -59,20 +59,20 @@ void
 saga_publisher_finish(SagaPublisher *publisher, TimestampTz until)
 {
 	publisher->ending = true;
-	MemoryContextReset(publisher->work);
-	MemoryContextSwitchTo(publisher->work);
+	MemoryContextReset(publisher->loop.work);
+	MemoryContextSwitchTo(publisher->loop.work);
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
 	/* first, as it takes no time, and nobody can hold it up */
-	saga_http_stop_waiting(publisher->http);
-	(void) saga_http_run(publisher->http);
+	saga_http_stop_waiting(publisher->loop.http);
+	(void) saga_http_run(publisher->loop.http);
 	give_back_ready(publisher);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(publisher->work);
-		saga_http_stop_waiting(publisher->http);
-		(void) saga_http_run(publisher->http);
+		MemoryContextReset(publisher->loop.work);
+		saga_http_stop_waiting(publisher->loop.http);
+		(void) saga_http_run(publisher->loop.http);
 		if (dlist_is_empty(&publisher->done) || saga_monotonic_now() > until)
 			break;
 		if (saga_publisher_record(publisher) == 0)
@@ -106,12 +106,12 @@ has_all_answers(const SagaPublisher *publisher)
 bool
 saga_publisher_leave(SagaPublisher *publisher, long timeout_ms)
 {
-	MemoryContext old = MemoryContextSwitchTo(publisher->work);
+	MemoryContext old = MemoryContextSwitchTo(publisher->loop.work);
 
 	publisher->leaving = true;
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
-	saga_http_stop_waiting(publisher->http);
+	saga_http_stop_waiting(publisher->loop.http);
 	give_back_ready(publisher);
 	MemoryContextSwitchTo(old);
 	if (has_all_answers(publisher))

@@ -60,7 +60,7 @@ saga_publisher_ready(SagaPublisher *publisher, int *n)
 	if (saga_shared == NULL)
 		return NULL;
 	if (publisher->queues_ready == NULL)
-		publisher->queues_ready = MemoryContextAllocHuge(publisher->context,
+		publisher->queues_ready = MemoryContextAllocHuge(publisher->loop.context,
 														 sizeof(SagaQueueKey) * saga_shared->max_queues);
 	*n = saga_ready_keys(SAGA_QUEUE_DESTINATION, publisher->queues_ready);
 	return publisher->queues_ready;

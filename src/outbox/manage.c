@@ -74,8 +74,8 @@ check_settings(const char *name, const char *kind, Jsonb *settings)
 	char	   *path;
 
 	saga_settings_check_size("destination", name, settings);
-	destination = saga_destination_new(name, kind);
-	old = MemoryContextSwitchTo(destination->context);
+	old = MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "pg_saga settings", ALLOCSET_SMALL_SIZES));
+	destination = saga_destination_new(CurrentMemoryContext, name, kind);
 	error = saga_settings_parse(destination, settings, &path);
 	MemoryContextSwitchTo(old);
 	if (error != NULL)
@@ -288,7 +288,7 @@ store_references(int32 id, SagaDestination *destination, Oid owner)
 {
 	saga_secret_store_references("destination", id, destination->name, destination->secrets);
 	store_other(id, destination, owner);
-	MemoryContextDelete(destination->context);
+	MemoryContextDelete(GetMemoryChunkContext(destination));
 }
 
 Datum

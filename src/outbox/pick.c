@@ -196,7 +196,7 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 		fire_timers(destination);
 	saga_settling_share(publisher, destination, candidate->group, &settling);
 	may_settle = settling.n;
-	rows = saga_claim_sendings(destination, grant->n, &settling, &room, publisher->lease, publisher->context,
+	rows = saga_claim_sendings(destination, grant->n, &settling, &room, publisher->lease, publisher->loop.context,
 							   &publisher->claiming);
 	note_memory(candidate, &room);
 	if (settling.n < may_settle)
@@ -328,7 +328,7 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 	dlist_iter	iter;
 	int			i;
 
-	if (saga_publisher_count(publisher) >= saga_http_max(publisher->http))
+	if (saga_publisher_count(publisher) >= saga_http_max(publisher->loop.http))
 		return false;
 	dlist_foreach(iter, &publisher->limiter->waits)
 	{
@@ -356,12 +356,12 @@ claim_from(SagaPublisher *publisher, SagaCandidate *candidate)
 {
 	int			rows;
 
-	saga_destination_pin(candidate->destination);
+	saga_cache_pin(candidate->destination);
 	publisher->claiming_from = candidate->destination;
 	rows = claim_candidate(publisher, candidate);
 	candidate->group->claim_failures = 0;
 	publisher->claiming_from = NULL;
-	saga_destination_unpin(candidate->destination);
+	saga_cache_unpin(candidate->destination);
 	return rows;
 }
 
@@ -378,7 +378,7 @@ put_culprit_aside(SagaPublisher *publisher)
 	ereport(LOG,
 			(errmsg("destination %d is put aside for %d s", destination->destination_id, (int) (ms / 1000))));
 	publisher->claiming_from = NULL;
-	saga_destination_unpin(destination);
+	saga_cache_unpin(destination);
 }
 
 static int
@@ -557,7 +557,7 @@ saga_publisher_next_work(SagaPublisher *publisher)
 
 	if (publisher->leaving)
 		return saga_limiter_report_at(publisher->limiter);
-	if (saga_http_max(publisher->http) <= saga_publisher_count(publisher))
+	if (saga_http_max(publisher->loop.http) <= saga_publisher_count(publisher))
 		return next;
 	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != 0 && !publisher->in_call)
 		next = Min(next, publisher->look_at);

@@ -7,70 +7,30 @@
  * leaves each of them in one list, so the next turn goes on from there.
  *
  * The same code runs in a publisher process, in transactions of its own, and
- * in CALL saga.publish(), in those of the caller's session.  In neither is a
- * snapshot or a transaction id held while the network is waited for; in the
- * process there is no transaction at all.
+ * in CALL saga.publish(), in those of the caller's session; the loop of both is
+ * loop/loop.h's, and what it calls is at the end.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "common/guc.h"
 #include "endpoint/auth.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "outbox/publisher_private.h"
-#include "pgstat.h"
-#include "storage/latch.h"
-#include "tcop/pquery.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 /* Requests in flight, of one publisher: 192 of one owner, 128 of one destination (pick.c). */
 #define SAGA_MAX_IN_FLIGHT	288
 
-/* ---------- making and destroying ---------- */
-
-SagaPublisher *
-saga_publisher_make(MemoryContext context, int max_in_flight)
-{
-	/*
-	 * first, as it may raise: nothing is there then that somebody would have
-	 * to free
-	 */
-	SagaHttp   *http = saga_http_create(max_in_flight);
-	SagaPublisher *publisher = MemoryContextAllocZero(context, sizeof(SagaPublisher));
-
-	publisher->http = http;
-	publisher->context = AllocSetContextCreate(context, "saga publisher", ALLOCSET_DEFAULT_SIZES);
-	publisher->work = AllocSetContextCreate(publisher->context, "saga publisher turn",
-											ALLOCSET_DEFAULT_SIZES);
-	publisher->limiter = saga_limiter_create(publisher->context, saga_lease_is_dead);
-	dlist_init(&publisher->returned);
-	dlist_init(&publisher->claiming);
-	dlist_init(&publisher->ready);
-	dlist_init(&publisher->flying);
-	dlist_init(&publisher->done);
-	publisher->look_everywhere = true;
-	publisher->looked_to = PG_INT32_MIN;
-	publisher->budget = saga_budget_create(publisher->context);
-	publisher->request_budget = saga_budget_create(publisher->context);
-	return publisher;
-}
-
-SagaPublisher *
-saga_publisher_create(MemoryContext context)
-{
-	return saga_publisher_make(context, SAGA_MAX_IN_FLIGHT);
-}
+/* ---------- ending ---------- */
 
 /* What is in flight stays under a lease that nobody holds: the next publisher sends it again. */
 void
 saga_publisher_destroy(SagaPublisher *publisher)
 {
-	saga_http_destroy(publisher->http);
+	saga_http_destroy(publisher->loop.http);
 	saga_auth_end();
 	saga_sendings_free(&publisher->returned);
 	saga_sendings_free(&publisher->claiming);
@@ -78,11 +38,11 @@ saga_publisher_destroy(SagaPublisher *publisher)
 	saga_sendings_free(&publisher->flying);
 	saga_sendings_free(&publisher->done);
 	if (publisher->claiming_from != NULL)
-		saga_destination_unpin(publisher->claiming_from);
+		saga_cache_unpin(publisher->claiming_from);
 	saga_limiter_destroy(publisher->limiter);
 	if (publisher->lease_held)
 		saga_lease_drop(publisher->lease);
-	MemoryContextDelete(publisher->context);
+	MemoryContextDelete(publisher->loop.context);
 	pfree(publisher);
 }
 
@@ -145,14 +105,14 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 	http->connect_timeout_ms = spec ? spec->connect_timeout_ms : destination->connect_timeout_ms;
 	http->max_response_bytes = saga_answer_limit(destination, spec);
 	http->owner = destination->owner;
-	http->account = saga_budget_account(publisher->budget, destination->owner);
+	http->account = saga_budget_account(publisher->loop.budget, destination->owner);
 	http->ca_file = destination->ca_file;
 	http->fresh = needs_fresh_connection(sending);
 	if (sending->deliveries[0]->part.error != NULL)
 		sending->exchange.ended_at = sending->exchange.started_at;	/* found wrong when it was composed */
 	else
 	{
-		prepared = saga_exchange_prepare(&sending->exchange, publisher->http, &error);
+		prepared = saga_exchange_prepare(&sending->exchange, publisher->loop.http, &error);
 		if (prepared == SAGA_READY_NOW && sending->plan.later)
 		{
 			/* the time that it was given has passed */
@@ -169,7 +129,7 @@ start_sending(SagaPublisher *publisher, SagaSending *sending)
 			sending->user.finished = sending_finished;
 			sending->done = &publisher->done;
 			sending->ready = &publisher->ready;
-			started = saga_http_start(publisher->http, http, &sending->user);
+			started = saga_http_start(publisher->loop.http, http, &sending->user);
 			if (!started)
 				error = "the request could not be started";
 		}
@@ -248,28 +208,30 @@ work_on_auth(SagaPublisher *publisher)
 	saga_auth_work(&room);
 	purge_tokens();
 	saga_publisher_commit(publisher);
-	saga_auth_worked(publisher->http);
+	saga_auth_worked(publisher->loop.http);
 	return 1;
 }
 
 /* ---------- turns ---------- */
 
-/* Everything that can be done without waiting; false: there was nothing. */
-bool
-saga_publisher_step(SagaPublisher *publisher)
+static void
+begin_turn(SagaLoop *loop)
 {
-	const SagaAuthRoom room = {has_spare_room, publisher};
-	int			done;
+	SagaPublisher *publisher = (SagaPublisher *) loop;
 
-	CHECK_FOR_INTERRUPTS();
 	saga_publisher_heed_clock(publisher);
-	MemoryContextReset(publisher->work);
-	MemoryContextSwitchTo(publisher->work);
 	if (publisher->claim_open)
 		saga_publisher_undo_claim(publisher);
-	publisher->budget->limit = (size_t) saga_answer_memory_kb * 1024;
 	publisher->request_budget->limit = (size_t) saga_request_memory_kb * 1024;
-	done = saga_http_run(publisher->http);
+}
+
+static int
+work(SagaLoop *loop)
+{
+	SagaPublisher *publisher = (SagaPublisher *) loop;
+	const SagaAuthRoom room = {has_spare_room, publisher};
+	int			done = 0;
+
 	if (saga_auth_has_work(&room))
 		done += work_on_auth(publisher);
 	if (!dlist_is_empty(&publisher->done))
@@ -279,81 +241,47 @@ saga_publisher_step(SagaPublisher *publisher)
 		done += saga_publisher_report(publisher);
 	if (!publisher->in_call && publisher->look_at <= GetCurrentTimestamp())
 		publisher->look_everywhere = true;
-	if (!publisher->leaving && saga_http_active(publisher->http) < saga_http_max(publisher->http))
+	if (!publisher->leaving && saga_http_active(loop->http) < saga_http_max(loop->http))
 		done += saga_publisher_claim(publisher);
 	if (!dlist_is_empty(&publisher->ready))
 	{
 		done += saga_publisher_compose(publisher);
 		done += start_ready(publisher);
 	}
-	return done > 0;
+	return done;
+}
+
+static bool
+has_room(SagaLoop *loop)
+{
+	SagaPublisher *publisher = (SagaPublisher *) loop;
+
+	return !publisher->leaving && saga_publisher_count(publisher) < saga_http_max(loop->http);
 }
 
 static long
-wait_time(SagaPublisher *publisher, long timeout_ms)
+shorten_wait(SagaLoop *loop, long timeout_ms)
 {
-	long		http_ms = saga_http_timeout_ms(publisher->http);
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = saga_publisher_next_work(publisher);
+	SagaPublisher *publisher = (SagaPublisher *) loop;
 	long		auth_ms = saga_auth_timeout_ms();
 
-	if (http_ms >= 0)
-		timeout_ms = Min(timeout_ms, http_ms);
+	Assert(publisher->in_call || !IsTransactionState());
+	if (saga_my_proc != NULL && !publisher->leaving && saga_publisher_has_new_work(publisher))
+		return 0;
 	if (auth_ms >= 0)
 		timeout_ms = Min(timeout_ms, auth_ms);
 	if (!dlist_is_empty(&publisher->done))
 		timeout_ms = Min(timeout_ms, SAGA_RECORD_RETRY_MS);
-	if (next <= now)
-		return 0;
-	if (next < TimestampTzPlusMilliseconds(now, timeout_ms))
-		timeout_ms = (long) ((next - now + 999) / 1000);
-	return timeout_ms;
-}
-
-void
-saga_publisher_wait(SagaPublisher *publisher, long timeout_ms)
-{
-	int			events;
-
-	Assert(!publisher->in_call ? !IsTransactionState() : !ActiveSnapshotSet());
-	if (saga_my_proc != NULL && !publisher->leaving)
-	{
-		/*
-		 * whoever makes a queue ready from now on wakes us; or another one,
-		 * if we have no room
-		 */
-		if (saga_publisher_count(publisher) < saga_http_max(publisher->http))
-			pg_atomic_write_u32(&saga_my_proc->sleeping, 1);
-		pg_memory_barrier();
-		if (saga_publisher_has_new_work(publisher))
-			timeout_ms = 0;
-	}
-	events = WaitLatchOrSocket(MyLatch,
-							   WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							   saga_http_descriptor(publisher->http),
-							   wait_time(publisher, timeout_ms), PG_WAIT_EXTENSION);
-	if (saga_my_proc != NULL)
-		pg_atomic_write_u32(&saga_my_proc->sleeping, 0);
-	if (events & WL_LATCH_SET)
-		ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	return saga_loop_until(GetCurrentTimestamp(), saga_publisher_next_work(publisher), timeout_ms);
 }
 
 void
 saga_publisher_turn(SagaPublisher *publisher, long timeout_ms)
 {
-	MemoryContext old = CurrentMemoryContext;
-	bool		done;
-
-	saga_proc_busy_begin();
-	done = saga_publisher_step(publisher);
-	saga_proc_busy_end();
-	if (!done)
-		saga_publisher_wait(publisher, timeout_ms);
+	saga_loop_turn(&publisher->loop, timeout_ms);
 	/* while an answer is awaited the process is not idle */
-	if (saga_my_proc != NULL && (!dlist_is_empty(&publisher->flying) || !dlist_is_empty(&publisher->done)))
+	if (saga_my_proc != NULL && saga_publisher_has_requests(publisher))
 		pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
-	MemoryContextSwitchTo(old);
 }
 
 /* Also when a look is under way, which has passed that part. */
@@ -377,4 +305,31 @@ saga_publisher_is_waiting(const SagaPublisher *publisher)
 {
 	return !dlist_is_empty(&publisher->limiter->waits) || saga_limiter_report_at(publisher->limiter) != DT_NOEND ||
 		saga_auth_is_busy();
+}
+
+/* ---------- making ---------- */
+
+static const SagaLoopVerbs verbs = {"publishing", begin_turn, work, has_room, shorten_wait};
+
+SagaPublisher *
+saga_publisher_make(MemoryContext context, int max_in_flight)
+{
+	SagaPublisher *publisher = (SagaPublisher *) saga_loop_create(&verbs, sizeof(SagaPublisher), context, max_in_flight);
+
+	publisher->limiter = saga_limiter_create(publisher->loop.context, saga_lease_is_dead);
+	dlist_init(&publisher->returned);
+	dlist_init(&publisher->claiming);
+	dlist_init(&publisher->ready);
+	dlist_init(&publisher->flying);
+	dlist_init(&publisher->done);
+	publisher->look_everywhere = true;
+	publisher->looked_to = PG_INT32_MIN;
+	publisher->request_budget = saga_budget_create(publisher->loop.context);
+	return publisher;
+}
+
+SagaPublisher *
+saga_publisher_create(MemoryContext context)
+{
+	return saga_publisher_make(context, SAGA_MAX_IN_FLIGHT);
 }

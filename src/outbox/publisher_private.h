@@ -7,6 +7,7 @@
 #define SAGA_OUTBOX_PUBLISHER_PRIVATE_H
 
 #include "limit/limit.h"
+#include "loop/loop.h"
 #include "outbox/outbox.h"
 #include "outbox/sending_private.h"
 #include "utils/resowner.h"
@@ -15,11 +16,8 @@ typedef struct SagaOwnerTurn SagaOwnerTurn;
 
 struct SagaPublisher
 {
-	MemoryContext context;
-	MemoryContext work;			/* reset each turn */
-	SagaHttp   *http;
-	SagaBudget *budget;			/* memory for answers */
-	SagaBudget *request_budget; /* and for requests (room.c) */
+	SagaLoop	loop;
+	SagaBudget *request_budget; /* memory for requests (room.c) */
 	int64		lease;
 	bool		lease_held;
 	bool		in_call;		/* CALL saga.publish(): destinations of the caller only */
@@ -71,8 +69,6 @@ extern void saga_publisher_destroy(SagaPublisher *publisher);
 
 /* For call.c, which ends by itself. */
 extern SagaPublisher *saga_publisher_make(MemoryContext context, int max_in_flight);
-extern bool saga_publisher_step(SagaPublisher *publisher);	/* false: there was nothing to do */
-extern void saga_publisher_wait(SagaPublisher *publisher, long timeout_ms);
 extern int	saga_publisher_report(SagaPublisher *publisher);	/* what answers say to limits */
 
 /* Times to wait for are moved along with a clock that was set (clock.c). */

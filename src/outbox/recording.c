@@ -362,7 +362,7 @@ record_turns(SagaPublisher *publisher, const Turn *turns, int n, bool guarded)
 		else
 			record_one(publisher, turns[i].sending);
 		publisher->last_recorded = turns[i].owner;
-		MemoryContextReset(publisher->work);
+		MemoryContextReset(publisher->loop.work);
 		/* who is told to end commits first what is done */
 		if (ProcDiePending || QueryCancelPending ||
 			TimestampDifferenceExceeds(begun_at, saga_monotonic_now(), SAGA_RECORD_SLICE_MS))
@@ -375,7 +375,7 @@ int
 saga_publisher_record(SagaPublisher *publisher)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	MemoryContext old = MemoryContextSwitchTo(publisher->context);
+	MemoryContext old = MemoryContextSwitchTo(publisher->loop.context);
 	bool		guarded;
 	Turn	   *turns;
 	int			n;

@@ -121,7 +121,7 @@ left_for_owner(const SagaPublisher *publisher, int of_owner, int left)
 bool
 saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load)
 {
-	int			left = saga_http_max(publisher->http) - load->all;
+	int			left = saga_http_max(publisher->loop.http) - load->all;
 
 	return load->of_destination < destination->limits.concurrency &&
 		load->of_destination < SAGA_SHARE * left_for_owner(publisher, load->of_owner, left);
@@ -132,7 +132,7 @@ saga_owner_has_room(const SagaPublisher *publisher, Oid owner)
 {
 	SagaDestination his = {.owner = owner};
 	SagaLoad	load = saga_count_requests(publisher, &his);
-	int			left = saga_http_max(publisher->http) - load.all;
+	int			left = saga_http_max(publisher->loop.http) - load.all;
 
 	return left <= 0 || left_for_owner(publisher, load.of_owner, left) > 0;
 }
@@ -142,7 +142,7 @@ saga_owner_has_spare_room(const SagaPublisher *publisher, Oid owner)
 {
 	SagaDestination his = {.owner = owner};
 	SagaLoad	load = saga_count_requests(publisher, &his);
-	int			left = saga_http_max(publisher->http) - load.all;
+	int			left = saga_http_max(publisher->loop.http) - load.all;
 
 	return left > 0 && left_for_owner(publisher, load.of_owner, left) > 0;
 }
@@ -177,7 +177,7 @@ is_short_of_memory(const SagaPublisher *publisher, const SagaCandidate *candidat
 static bool
 wants_place(const SagaPublisher *publisher, SagaCandidate *candidate)
 {
-	int			left = saga_http_max(publisher->http) - candidate->load.all;
+	int			left = saga_http_max(publisher->loop.http) - candidate->load.all;
 
 	if (candidate->satisfied)
 		return false;

@@ -30,6 +30,7 @@
 #include "common/controldata_utils.h"
 #include "common/hashfn.h"
 #include "common/statement.h"
+#include "common/table_cache.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "outbox/sending_private.h"
@@ -97,9 +98,9 @@ static SagaStatement count_stmt = {
 };
 
 static TimestampTz takeover_at = DT_NOBEGIN;
-static bool noted = false;
+static SagaTableWatch watch = {.table = "takeover"};
+static uint64 noted = 0;		/* of the watch, when the table said that we are the last */
 static FullTransactionId noting;	/* the last transaction of this process that has written there */
-static Oid	watched_relid = InvalidOid;
 
 /* ---------- where we are ---------- */
 
@@ -237,24 +238,6 @@ get_here(void)
 
 /* ---------- what is noted ---------- */
 
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == watched_relid)
-		noted = false;
-}
-
-static void
-watch_changes(void)
-{
-	static bool registered = false;
-
-	if (!registered)
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	registered = true;
-	watched_relid = saga_relation_oid("takeover");
-}
-
 /* Returns whether it is noted. */
 static bool
 read_takeover(const Here *here)
@@ -281,16 +264,17 @@ void
 saga_takeover_look(void)
 {
 	Here		here;
+	uint64		seen;
 	bool		is_last;
 
 	/* a server that publishes stays where it is; but somebody may doubt that */
 	AcceptInvalidationMessages();
-	if (noted)
+	if (saga_table_unchanged(&watch, noted))
 		return;
-	watch_changes();
+	seen = saga_table_watch(&watch);
 	here = get_here();
 	is_last = read_takeover(&here);
-	noted = is_last && may_be_noted();
+	noted = is_last && may_be_noted() ? seen : 0;
 	if (is_last)
 		return;
 	if (!IsolationUsesXactSnapshot() && saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))

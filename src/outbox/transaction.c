@@ -30,26 +30,25 @@ saga_publisher_begin(SagaPublisher *publisher)
 		publisher->outer_owner = CurrentResourceOwner;
 		BeginInternalSubTransaction(NULL);
 		publisher->in_subtransaction = true;
-		MemoryContextSwitchTo(publisher->work);
+		MemoryContextSwitchTo(publisher->loop.work);
 		return;
 	}
-	saga_background_begin_work("publishing");
-	MemoryContextSwitchTo(publisher->work);
+	saga_loop_begin_transaction(&publisher->loop);
 }
 
 void
 saga_publisher_commit(SagaPublisher *publisher)
 {
-	if (publisher->in_call)
+	if (!publisher->in_call)
 	{
-		ReleaseCurrentSubTransaction();
-		publisher->in_subtransaction = false;
-		CurrentResourceOwner = publisher->outer_owner;
-		SPI_commit();
+		saga_loop_commit(&publisher->loop);
+		return;
 	}
-	else
-		saga_background_commit_work();
-	MemoryContextSwitchTo(publisher->work);
+	ReleaseCurrentSubTransaction();
+	publisher->in_subtransaction = false;
+	CurrentResourceOwner = publisher->outer_owner;
+	SPI_commit();
+	MemoryContextSwitchTo(publisher->loop.work);
 }
 
 void

@@ -1,67 +1,38 @@
 /*
  * cache.c
- *		Rows of saga.queue, by owner and name and by id, one cache per process.
+ *		Rows of saga.queue as this process keeps them, by id and by owner and
+ *		name (common/table_cache.h).
  *
- * A statement trigger on saga.queue sends a relcache invalidation, the
- * callback here forgets everything.  Entries are handed out as pointers that
- * are good until the end of the transaction: what was forgotten is freed
- * only then.
+ * Entries are handed out as pointers that are good until the end of the
+ * transaction.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
-#include "common/clock.h"
 #include "common/hashfn.h"
+#include "common/table_cache.h"
 #include "miscadmin.h"
 #include "queue/queue_private.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
-typedef struct QueueCache
-{
-	MemoryContext context;
-	Oid			relid;			/* saga.queue */
-	bool		valid;
-	HTAB	   *by_id;
-	HTAB	   *by_name;
-	int			missing;		/* names in it that nothing has */
-	struct QueueCache *next;	/* in the list of retired ones */
-} QueueCache;
-
-typedef struct IdEntry
+/* By id, or by owner and name, and the other is 0 then. */
+typedef struct QueueKey
 {
 	int32		queue_id;
-	SagaQueue  *queue;
-} IdEntry;
-
-typedef struct NameKey
-{
 	Oid			owner;
 	const char *name;
-} NameKey;
-
-typedef struct NameEntry
-{
-	NameKey		key;
-	SagaQueue  *queue;			/* NULL: there is none of that name */
-} NameEntry;
+} QueueKey;
 
 /* A bare name that owner_path leads to is asked for at each call; made-up ones must not fill the memory. */
 #define MAX_MISSING 1000
-
-/* Caches. */
-static QueueCache *cache = NULL;
-static QueueCache *retired = NULL;
-static bool callback_registered = false;
 
 static bool foreign = false;	/* rows came from elsewhere, in this transaction */
 
@@ -79,131 +50,43 @@ static SagaStatement by_id_stmt = {
 	.limit = 1
 };
 
-
-static void
-forget_queues(Datum arg, Oid relid)
-{
-	if (cache != NULL && (relid == InvalidOid || relid == cache->relid))
-		cache->valid = false;
-}
+/* ---------- the cache ---------- */
 
 static uint32
-name_hash(const void *key, Size keysize)
+key_hash(const void *key, Size keysize)
 {
-	const NameKey *name_key = key;
+	const QueueKey *queue = key;
 
-	return hash_combine(murmurhash32(name_key->owner), string_hash(name_key->name, strlen(name_key->name) + 1));
+	if (queue->name == NULL)
+		return murmurhash32((uint32) queue->queue_id);
+	return hash_combine(murmurhash32(queue->owner), string_hash(queue->name, strlen(queue->name) + 1));
 }
 
 static int
-name_match(const void *a, const void *b, Size keysize)
+key_match(const void *a, const void *b, Size keysize)
 {
-	const NameKey *one = a;
-	const NameKey *other = b;
+	const QueueKey *one = a;
+	const QueueKey *other = b;
 
-	return one->owner == other->owner ? strcmp(one->name, other->name) : 1;
+	if (one->queue_id != other->queue_id || one->owner != other->owner)
+		return 1;
+	return one->name == NULL ? 0 : strcmp(one->name, other->name);
 }
 
-static void
-make_cache(void)
+static const void *
+key_copy(const void *key)
 {
-	MemoryContext context;
-	QueueCache *new;
-	HASHCTL		ctl;
+	QueueKey   *copy = palloc(sizeof(QueueKey));
 
-	if (!callback_registered)
-	{
-		CacheRegisterRelcacheCallback(forget_queues, (Datum) 0);
-		callback_registered = true;
-	}
-	context = AllocSetContextCreate(TopMemoryContext, "pg_saga queues", ALLOCSET_SMALL_SIZES);
-	new = MemoryContextAllocZero(context, sizeof(QueueCache));
-	new->context = context;
-
-	memset(&ctl, 0, sizeof(ctl));
-	ctl.keysize = sizeof(int32);
-	ctl.entrysize = sizeof(IdEntry);
-	ctl.hcxt = context;
-	new->by_id = hash_create("pg_saga queues by id", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-
-	memset(&ctl, 0, sizeof(ctl));
-	ctl.keysize = sizeof(NameKey);
-	ctl.entrysize = sizeof(NameEntry);
-	ctl.hash = name_hash;
-	ctl.match = name_match;
-	ctl.hcxt = context;
-	new->by_name = hash_create("pg_saga queues by name", 32, &ctl,
-							   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-
-	/*
-	 * without the relation each look-up fails, and nothing would tell us when
-	 * it is there
-	 */
-	new->relid = saga_relation_oid("queue");
-	new->valid = OidIsValid(new->relid);
-	cache = new;
+	*copy = *(const QueueKey *) key;
+	if (copy->name != NULL)
+		copy->name = pstrdup(copy->name);
+	return copy;
 }
 
-static void
-check_cache(void)
-{
-	if (cache != NULL && !cache->valid)
-	{
-		cache->next = retired;
-		retired = cache;
-		cache = NULL;
-	}
-	if (cache == NULL)
-		make_cache();
-}
-
-void
-saga_note_foreign(void)
-{
-	if (saga_my_database() != NULL)
-		foreign = true;
-}
-
-bool
-saga_queues_are_foreign(void)
-{
-	return foreign;
-}
-
-void
-saga_cache_end_transaction(void)
-{
-	foreign = false;
-	while (retired != NULL)
-	{
-		QueueCache *old = retired;
-
-		retired = old->next;
-		MemoryContextDelete(old->context);
-	}
-}
-
-/* The name is in the cache's memory. */
-static void
-add_name(QueueCache *into, Oid owner, const char *name, SagaQueue *queue)
-{
-	NameKey		key;
-	NameEntry  *entry;
-	bool		found;
-
-	memset(&key, 0, sizeof(key));
-	key.owner = owner;
-	key.name = name;
-	entry = hash_search(into->by_name, &key, HASH_ENTER, &found);
-	entry->key = key;
-	entry->queue = queue;
-}
-
-/* The row that is looked at, in the memory of a cache. */
 static SagaQueue *
-read_queue(SagaRows *rows, MemoryContext context)
+read_queue(SagaRows *rows)
 {
-	MemoryContext old = MemoryContextSwitchTo(context);
 	SagaQueue  *queue = palloc0(sizeof(SagaQueue));
 	bool		isnull;
 
@@ -215,106 +98,98 @@ read_queue(SagaRows *rows, MemoryContext context)
 		saga_interval_ms(DatumGetIntervalP(saga_column(rows, "visibility_timeout", INTERVALOID, &isnull)));
 	queue->max_receives = saga_column_int4(rows, "max_receives");
 	queue->dead_letter_queue = saga_column_int4(rows, "dead_letter_queue_id");
-	MemoryContextSwitchTo(old);
 	return queue;
 }
 
-/*
- * Reads the row under the newest snapshot, also in REPEATABLE READ: what is
- * cached stays for later transactions.  An invalidation that comes meanwhile
- * makes the cache invalid, and the entry goes with it.
- */
-static SagaQueue *
-load(SagaStatement *stmt, const SagaParam *key)
+static void *load(const void *key, MemoryContext own);
+
+static SagaQueue no_queue;
+static SagaTableWatch watch = {.table = "queue"};
+static SagaTableCache queues = {
+	.name = "queues", .watch = &watch, .keysize = sizeof(QueueKey), .load = load, .small = true,
+	.missing = &no_queue, .max_missing = MAX_MISSING, .hash = key_hash, .match = key_match, .copy = key_copy
+};
+
+/* A row that is read by one key is from then on found by the other one too, and as new. */
+static void *
+load(const void *key, MemoryContext own)
 {
-	QueueCache *into = cache;
-	SagaQueue  *queue = NULL;
+	const QueueKey *wanted = key;
+	bool		by_name = wanted->name != NULL;
 	SagaRows   *rows;
+	MemoryContext old;
+	SagaQueue  *queue;
+	QueueKey	other = {0};
 
-	PushActiveSnapshot(GetLatestSnapshot());
-	rows = saga_query_params(stmt, key);
-	PopActiveSnapshot();
-	if (saga_next(rows))
+	if (by_name)
+		rows = saga_query(&by_name_stmt, saga_param_oid("owner", wanted->owner), saga_param_text("name", wanted->name));
+	else
+		rows = saga_query(&by_id_stmt, saga_param_int4("queue_id", wanted->queue_id));
+	if (!saga_next(rows))
+		return by_name ? &no_queue : NULL;
+	old = MemoryContextSwitchTo(own);
+	queue = read_queue(rows);
+	MemoryContextSwitchTo(old);
+	if (by_name)
+		other.queue_id = queue->queue_id;
+	else
 	{
-		IdEntry    *id_entry;
-		bool		found;
-
-		queue = read_queue(rows, into->context);
-		id_entry = hash_search(into->by_id, &queue->queue_id, HASH_ENTER, &found);
-		id_entry->queue = queue;
-		add_name(into, queue->owner, queue->name, queue);
+		other.owner = queue->owner;
+		other.name = queue->name;
 	}
-	saga_rows_free(rows);
+	saga_cache_also(&queues, &other, queue);
 	return queue;
-}
-
-static SagaQueue *
-load_by_name(Oid owner, const char *name)
-{
-	const SagaParam key[] = {saga_param_oid("owner", owner), saga_param_text("name", name), {.name = NULL}};
-
-	return load(&by_name_stmt, key);
-}
-
-static SagaQueue *
-load_by_id(int32 queue_id)
-{
-	const SagaParam key[] = {saga_param_int4("queue_id", queue_id), {.name = NULL}};
-
-	return load(&by_id_stmt, key);
 }
 
 const SagaQueue *
 saga_queue_by_owner(Oid owner, const char *name)
 {
-	NameKey		key;
-	NameEntry  *entry;
-	QueueCache *into;
-	const SagaQueue *queue;
+	QueueKey	key = {.owner = owner, .name = name};
+	const SagaQueue *queue = saga_cache_look(&queues, &key);
 
-	memset(&key, 0, sizeof(key));
-	key.owner = owner;
-	key.name = name;
-	check_cache();
-	entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
-	if (entry && entry->queue == NULL)
+	if (queue == &no_queue)
 	{
 		/*
 		 * whoever waits for one to be made need not begin a transaction for
 		 * that
 		 */
 		AcceptInvalidationMessages();
-		check_cache();
-		entry = hash_search(cache->by_name, &key, HASH_FIND, NULL);
+		queue = saga_cache_look(&queues, &key);
 	}
-	if (entry && entry->queue == NULL)
+	if (queue == &no_queue)
 		saga_name_missing_is_cached = true;
-	if (entry && (entry->queue != NULL || !saga_name_ask_for_missing))
-		return entry->queue;
-	into = cache;
-	queue = load_by_name(owner, name);
-	if (queue == NULL && entry == NULL && into->missing < MAX_MISSING)
-	{
-		into->missing++;
-		add_name(into, owner, MemoryContextStrdup(into->context, name), NULL);
-	}
-	return queue;
+	if (queue == NULL || (queue == &no_queue && saga_name_ask_for_missing))
+		queue = saga_cache_load(&queues, &key);
+	return queue != &no_queue ? queue : NULL;
 }
 
 const SagaQueue *
 saga_queue_by_id(int32 queue_id, bool missing_ok)
 {
-	IdEntry    *entry;
-	const SagaQueue *queue;
+	QueueKey	key = {.queue_id = queue_id};
+	const SagaQueue *queue = saga_cache_get(&queues, &key);
 
-	check_cache();
-	entry = hash_search(cache->by_id, &queue_id, HASH_FIND, NULL);
-	queue = entry ? entry->queue : load_by_id(queue_id);
 	if (queue == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue with id %d does not exist", queue_id)));
 	return queue;
+}
+
+void
+saga_note_foreign(void)
+{
+	if (saga_my_database() != NULL)
+		foreign = true;
+}
+
+bool
+saga_take_foreign(void)
+{
+	bool		was = foreign;
+
+	foreign = false;
+	return was;
 }
 
 /* ---------- names and rights ---------- */
@@ -391,9 +266,7 @@ saga_queue_find(const char *text, Oid user, int rights, bool missing_ok)
 static void
 lock_queue(int32 queue_id, LOCKMODE mode)
 {
-	Oid			relid = cache ? cache->relid : saga_relation_oid("queue");
-
-	LockDatabaseObject(relid, (Oid) queue_id, 0, mode);
+	LockDatabaseObject(saga_cache_relid(&queues), (Oid) queue_id, 0, mode);
 }
 
 const SagaQueue *
@@ -413,8 +286,7 @@ saga_queue_lock(const SagaQueue *queue)
 bool
 saga_queue_try_lock(int32 queue_id)
 {
-	check_cache();
-	return saga_object_try_lock(cache->relid, queue_id, AccessShareLock);
+	return saga_object_try_lock(saga_cache_relid(&queues), queue_id, AccessShareLock);
 }
 
 void
@@ -436,10 +308,8 @@ void
 saga_forget_if_gone(int32 queue_id)
 {
 	LOCKTAG		tag;
-	Oid			relid;
+	Oid			relid = saga_cache_relid(&queues);
 
-	check_cache();
-	relid = cache->relid;
 	if (!saga_object_try_lock(relid, queue_id, AccessExclusiveLock))
 		return;
 
@@ -504,8 +374,7 @@ queue_with_owner(const SagaQueue *queue)
 
 	if (queue->kind != SAGA_QUEUE_WORKFLOW)
 		return queue;			/* served by whoever comes */
-	check_cache();
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cache->relid, (Oid) queue->queue_id, 0);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, saga_cache_relid(&queues), (Oid) queue->queue_id, 0);
 	if (saga_lock_held_by_me(&tag, AccessExclusiveLock))
 		return NULL;
 	if (!saga_lock_held_by_me(&tag, AccessShareLock) && !saga_queue_try_lock(queue->queue_id))

@@ -33,11 +33,10 @@ end_transaction(bool commit)
 	saga_claims_abort(0);
 	saga_notes_push(commit);
 	saga_timer_mark_end(commit);
-	if (commit && saga_queues_are_foreign())
+	if (saga_take_foreign() && commit)
 		saga_sweep_soon(saga_my_database(), saga_monotonic_now(), 3);
 	prepared_news = 0;
 	saga_prepared_reset();
-	saga_cache_end_transaction();
 }
 
 static void
@@ -60,7 +59,7 @@ prepare_transaction(void)
 	 * slots are put right by a sweep: when it is committed, its locks go
 	 * before anything of ours runs
 	 */
-	if (saga_queues_are_foreign() || saga_notes_give())
+	if (saga_take_foreign() || saga_notes_give())
 		entry.news |= SAGA_NEWS_SWEEP;
 	saga_notes_prepare(&entry);
 	entry.next_wake = saga_timer_mark_prepare();
@@ -68,7 +67,6 @@ prepare_transaction(void)
 	saga_notes_forget();
 	prepared_news = 0;
 	saga_prepared_reset();
-	saga_cache_end_transaction();
 }
 
 static void

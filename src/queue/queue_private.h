@@ -82,8 +82,7 @@ extern SagaQueueKey saga_key_of_queue(const SagaQueue *queue);
 
 /* cache.c */
 extern void saga_note_foreign(void);	/* rows of saga.queue came from elsewhere: a sweep after commit */
-extern bool saga_queues_are_foreign(void);	/* this transaction has noted that */
-extern void saga_cache_end_transaction(void);
+extern bool saga_take_foreign(void);	/* this transaction, which ends, has noted that */
 extern void saga_forget_if_gone(int32 queue_id);
 
 /* args.c: arguments of SQL functions */

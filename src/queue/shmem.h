@@ -124,7 +124,7 @@ typedef enum SagaMissing
 	SAGA_MISSING_NONE = 0,
 	SAGA_MISSING_PLACE,			/* the server has no room for another one */
 	SAGA_MISSING_SETTING		/* there are to be none */
-}			SagaMissing;
+} SagaMissing;
 
 #define SAGA_MISSING(type, why)		((uint32) (why) << (4 * (type)))
 #define SAGA_MISSING_OF(all, type)	((SagaMissing) ((all) >> (4 * (type)) & 0xF))

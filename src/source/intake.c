@@ -87,7 +87,7 @@ saga_intake_set_error(SagaReceiver *receiver, SagaIntake *intake, const char *er
 		return;
 	if (intake->error != NULL)
 		pfree(intake->error);
-	intake->error = error != NULL ? MemoryContextStrdup(receiver->context, error) : NULL;
+	intake->error = error != NULL ? MemoryContextStrdup(receiver->loop.context, error) : NULL;
 	if (error != NULL && !intake->stopped && saga_source_owner_may_log(intake->owner))
 		ereport(LOG,
 				(errmsg("source \"%s\" cannot go on: %s", intake->source->name, error)));
@@ -114,7 +114,7 @@ saga_intake_note(SagaReceiver *receiver, SagaIntake *intake)
 	intake->noted_state = state;
 	if (intake->noted_error != NULL)
 		pfree(intake->noted_error);
-	intake->noted_error = intake->error != NULL ? MemoryContextStrdup(receiver->context, intake->error) : NULL;
+	intake->noted_error = intake->error != NULL ? MemoryContextStrdup(receiver->loop.context, intake->error) : NULL;
 }
 
 bool
@@ -270,7 +270,7 @@ SagaSourceRequest *
 saga_intake_request(SagaReceiver *receiver, SagaIntake *intake, SagaSource *source, SagaSourceAction action,
 					SagaSourceAnswered answered)
 {
-	SagaSourceRequest *request = saga_source_request_new(receiver->context, source, action);
+	SagaSourceRequest *request = saga_source_request_new(receiver->loop.context, source, action);
 
 	request->answered = answered;
 	request->arg = receiver;
@@ -301,7 +301,7 @@ saga_intake_may_receive(const SagaReceiver *receiver, const SagaIntake *intake, 
 	return !intake->stopped && intake->looked && intake->room > intake->reserved && intake->receiving < want &&
 		intake->receive_at <= now && intake->accept_tries == 0 &&
 		intake->outstanding < Max(2 * intake->source->receives, SETTLE_MIN) &&
-		saga_http_active(receiver->http) < saga_http_max(receiver->http) &&
+		saga_http_active(receiver->loop.http) < saga_http_max(receiver->loop.http) &&
 		saga_source_owner_may_receive(receiver, intake->owner);
 }
 
@@ -325,7 +325,7 @@ saga_intake_receive(SagaReceiver *receiver, SagaIntake *intake)
 	if (intake->most > 0)
 		request->asked = Min(request->asked, intake->most);
 	request->account = intake->owner->account;
-	readiness = saga_source_request_start(request, receiver->http, &error);
+	readiness = saga_source_request_start(request, receiver->loop.http, &error);
 	if (readiness == SAGA_READY_NOW)
 	{
 		count_receives(receiver, intake, request->owner, 1);

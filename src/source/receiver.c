@@ -1,16 +1,16 @@
 /*
  * receiver.c
- *		The event loop of the sources.  What it does for each owner is in
+ *		What the event loop does for sources.  For each owner it is in
  *		turn.c and share.c, for one source in intake.c and settle.c.
  *
  * Whatever raises leaves each request in one list, so the next turn goes on
- * from there.  No transaction is open while the network is waited for.
+ * from there.
  *
  * A source that fails backs off by itself: it never waits for another one,
  * and nothing is tried again at once.
  *
- * Begin reading with saga_source_receiver_turn and step().  The life of a
- * request: made and "flying"; a receive then waits in its source's "answers"
+ * Begin reading with begin_turn() and work(), which the loop calls
+ * (loop/loop.h).  The life of a request: made and "flying"; a receive then waits in its source's "answers"
  * and "received" until it was read and committed, a delete or an extension
  * waits in its owner's "pending" until there is a connection for it; in the
  * end it is in "finished" and freed in the next turn.
@@ -21,17 +21,11 @@
 
 #include "access/xact.h"
 #include "common/clock.h"
-#include "common/guc.h"
-#include "miscadmin.h"
-#include "pgstat.h"
 #include "source/receiver_private.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #define RELOAD_MS		200		/* between two readings of all sources */
 #define RELOAD_PAUSE	10		/* and so many times as long as one takes */
@@ -67,10 +61,10 @@ serve(SagaReceiver *receiver, int nold, SagaSource *source)
 	SagaIntake *intake = find(receiver, nold, source->source_id);
 	SagaSourceOwner *owner = saga_source_owner(receiver, source->owner);
 
-	MemoryContextSetParent(source->context, receiver->context);
+	MemoryContextSetParent(source->context, receiver->loop.context);
 	if (intake == NULL)
 	{
-		intake = saga_intake_new(receiver->context);
+		intake = saga_intake_new(receiver->loop.context);
 		receiver->intakes = lappend(receiver->intakes, intake);
 	}
 	saga_intake_serve_as(intake, source, owner);
@@ -123,17 +117,17 @@ reload(SagaReceiver *receiver)
 	if (receiver->listed && (generation == receiver->generation || begun_at < receiver->reload_at))
 		return;
 	saga_receiver_begin(receiver);
-	sources = saga_source_list(receiver->work);
+	sources = saga_source_list(receiver->loop.work);
 	saga_receiver_commit(receiver);
 
-	MemoryContextSwitchTo(receiver->context);
+	MemoryContextSwitchTo(receiver->loop.context);
 	list_sort(receiver->intakes, compare_ids);
 	foreach(lc, receiver->intakes)
 		((SagaIntake *) lfirst(lc))->stopped = true;
 	foreach(lc, sources)
 		serve(receiver, nold, lfirst(lc));
 	list_by_owner(receiver);
-	MemoryContextSwitchTo(receiver->work);
+	MemoryContextSwitchTo(receiver->loop.work);
 	receiver->generation = generation;
 	receiver->listed = true;
 	ended_at = saga_monotonic_now();
@@ -175,24 +169,22 @@ free_finished(SagaReceiver *receiver)
 												 dlist_pop_head_node(&receiver->finished)));
 }
 
-/* Everything that can be done without waiting. */
-static int
-step(SagaReceiver *receiver)
+static void
+begin_turn(SagaLoop *loop)
 {
-	int			n;
+	SagaReceiver *receiver = (SagaReceiver *) loop;
 
-	CHECK_FOR_INTERRUPTS();
-	MemoryContextReset(receiver->work);
-	MemoryContextSwitchTo(receiver->work);
 	free_finished(receiver);
 	reload(receiver);
-	/* the setting may have been reloaded */
-	receiver->budget->limit = (size_t) saga_answer_memory_kb * 1024;
 	saga_source_hold_memory(receiver);
-	receiver->in_http = true;
-	n = saga_http_run(receiver->http);
-	receiver->in_http = false;
-	n += saga_source_serve_owners(receiver);
+}
+
+static int
+work(SagaLoop *loop)
+{
+	SagaReceiver *receiver = (SagaReceiver *) loop;
+	int			n = saga_source_serve_owners(receiver);
+
 	n += saga_source_start_pending(receiver);
 	n += saga_source_start_receives(receiver);
 	forget_stopped(receiver);
@@ -247,84 +239,45 @@ pending_wakes_at(const SagaReceiver *receiver, const SagaSourceOwner *owner)
 	return wake_at;
 }
 
-/* How long to wait at most: until something is to be done, or libcurl has to be called. */
+/* Until something is to be done for a source.  Whoever changes one wakes us. */
 static long
-wait_time(SagaReceiver *receiver, long timeout_ms)
+shorten_wait(SagaLoop *loop, long timeout_ms)
 {
-	TimestampTz now = saga_monotonic_now();
+	SagaReceiver *receiver = (SagaReceiver *) loop;
 	TimestampTz wake_at = DT_NOEND;
-	long		http_ms = saga_http_timeout_ms(receiver->http);
 	ListCell   *lc;
 
+	Assert(!IsTransactionState());
+	if (receiver->intakes == NIL)
+		return 0;				/* there is no source to be served */
 	foreach(lc, receiver->intakes)
 		earlier(&wake_at, intake_wakes_at(receiver, lfirst(lc)));
 	foreach(lc, receiver->owners)
 		earlier(&wake_at, pending_wakes_at(receiver, lfirst(lc)));
 	if (saga_sources_generation() != receiver->generation)
 		earlier(&wake_at, receiver->reload_at);
-	if (wake_at <= now)
-		return 0;
-	if (http_ms >= 0)
-		timeout_ms = Min(timeout_ms, http_ms);
-	if (wake_at < TimestampTzPlusMilliseconds(now, timeout_ms))
-		timeout_ms = (long) ((wake_at - now) / 1000 + 1);
-	return timeout_ms;
+	return saga_loop_until(saga_monotonic_now(), wake_at, timeout_ms);
 }
 
-/* Waits for the network, for whoever wakes this process, or for the time to do something. */
-static void
-wait_for_work(SagaReceiver *receiver, long timeout_ms)
-{
-	int			events;
+static const SagaLoopVerbs verbs = {"receiving", begin_turn, work, NULL, shorten_wait};
 
-	Assert(!IsTransactionState());
-	saga_proc_prepare_sleep();
-	/* whoever changes a source from now on wakes us */
-	timeout_ms = wait_time(receiver, timeout_ms);
-	events = WaitLatchOrSocket(MyLatch,
-							   WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							   saga_http_descriptor(receiver->http), timeout_ms, PG_WAIT_EXTENSION);
-	saga_proc_end_sleep();
-	if (events & WL_LATCH_SET)
-		ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
-/* Raises when there are no descriptors for its connections. */
 SagaReceiver *
 saga_source_receiver_create(MemoryContext context)
 {
-	/*
-	 * first, as it may raise, again and again: nothing is there then that
-	 * somebody would have to free
-	 */
-	SagaHttp   *http = saga_http_create(SAGA_RECEIVER_MAX_RECEIVES + SAGA_RECEIVER_MAX_SETTLING);
-	SagaReceiver *receiver = MemoryContextAllocZero(context, sizeof(SagaReceiver));
+	SagaReceiver *receiver = (SagaReceiver *) saga_loop_create(&verbs, sizeof(SagaReceiver), context,
+															   SAGA_RECEIVER_MAX_RECEIVES + SAGA_RECEIVER_MAX_SETTLING);
 
-	receiver->http = http;
-	receiver->context = AllocSetContextCreate(context, "saga receiver", ALLOCSET_DEFAULT_SIZES);
-	receiver->work = AllocSetContextCreate(receiver->context, "saga receiver turn", ALLOCSET_DEFAULT_SIZES);
 	dlist_init(&receiver->flying);
 	dlist_init(&receiver->finished);
-	receiver->budget = saga_budget_create(receiver->context);
 	return receiver;
 }
 
+/* An intake stays while there are requests of its own. */
 bool
 saga_source_receiver_turn(SagaReceiver *receiver, long timeout_ms)
 {
-	MemoryContext old = CurrentMemoryContext;
-	int			done;
-	bool		busy;
-
-	saga_proc_busy_begin();
-	done = step(receiver);
-	saga_proc_busy_end();
-	busy = receiver->intakes != NIL;	/* they stay while there are requests of theirs */
-	if (done == 0 && busy)
-		wait_for_work(receiver, timeout_ms);
-	MemoryContextSwitchTo(old);
-	return busy;
+	saga_loop_turn(&receiver->loop, timeout_ms);
+	return receiver->intakes != NIL;
 }
 
 /*
@@ -340,7 +293,7 @@ saga_source_receiver_failed(SagaReceiver *receiver, const ErrorData *error)
 	 * no list has that request any more: libcurl has told its answer to
 	 * nobody
 	 */
-	if (receiver->in_http)
+	if (receiver->loop.telling)
 		proc_exit(1);
 	receiver->current = NULL;
 	if (intake != NULL)

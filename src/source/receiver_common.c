@@ -17,18 +17,16 @@
 void
 saga_receiver_begin(SagaReceiver *receiver)
 {
-	saga_background_begin_work("receiving");
+	saga_loop_begin_transaction(&receiver->loop);
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
 		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
-	MemoryContextSwitchTo(receiver->work);
 }
 
 void
 saga_receiver_commit(SagaReceiver *receiver)
 {
-	saga_background_commit_work();
-	MemoryContextSwitchTo(receiver->work);
+	saga_loop_commit(&receiver->loop);
 }
 
 void

@@ -5,6 +5,7 @@
 #ifndef SAGA_RECEIVER_PRIVATE_H
 #define SAGA_RECEIVER_PRIVATE_H
 
+#include "loop/loop.h"
 #include "source/source_private.h"
 
 #define SAGA_RECEIVER_MAX_RECEIVES	136 /* in flight at once, of all owners */
@@ -61,15 +62,11 @@ typedef struct SagaIntake
 
 struct SagaReceiver
 {
-	MemoryContext context;
-	MemoryContext work;			/* reset each turn */
-	SagaHttp   *http;
-	bool		in_http;		/* while answers are told */
+	SagaLoop	loop;			/* its memory is also for messages until they are committed */
 	bool		listed;			/* the sources have been read */
 	uint32		generation;		/* when they were */
 	TimestampTz reload_at;		/* not before */
 	List	   *intakes;		/* SagaIntake, by id */
-	SagaBudget *budget;			/* memory for answers, and for messages until they are committed */
 	List	   *owners;			/* SagaSourceOwner */
 	int			receiving;		/* of all sources */
 	int			settling;
@@ -82,7 +79,7 @@ struct SagaReceiver
 	dlist_head	finished;		/* to be freed */
 };
 
-/* receiver_common.c: a transaction of the process, its work in receiver->work */
+/* receiver_common.c: a transaction of the loop */
 extern void saga_receiver_begin(SagaReceiver *receiver);
 extern void saga_receiver_commit(SagaReceiver *receiver);
 

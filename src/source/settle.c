@@ -246,7 +246,7 @@ saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 		give_up(receiver, intake);
 		return;
 	}
-	MemoryContextSwitchTo(receiver->work);
+	MemoryContextSwitchTo(receiver->loop.work);
 	messages = gather(intake, intake->accept_tries < ACCEPT_WHOLE_TRIES ? ACCEPT_MESSAGES : 1, &n);
 	receiver->current = intake;
 	intake->accept_at = saga_source_after_ms(saga_backoff_jittered(ACCEPT_BACKOFF_MS, intake->accept_tries++,

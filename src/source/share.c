@@ -26,7 +26,7 @@
 SagaSourceOwner *
 saga_source_owner(SagaReceiver *receiver, Oid role)
 {
-	SagaAccount *account = saga_budget_account(receiver->budget, role);
+	SagaAccount *account = saga_budget_account(receiver->loop.budget, role);
 	MemoryContext old;
 	SagaSourceOwner *owner;
 	ListCell   *lc;
@@ -37,7 +37,7 @@ saga_source_owner(SagaReceiver *receiver, Oid role)
 		if (owner->account == account)
 			return owner;
 	}
-	old = MemoryContextSwitchTo(receiver->context);
+	old = MemoryContextSwitchTo(receiver->loop.context);
 	owner = palloc0(sizeof(SagaSourceOwner));
 	owner->account = account;
 	dlist_init(&owner->pending);

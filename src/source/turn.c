@@ -77,12 +77,12 @@ start_pending_of(SagaReceiver *receiver, SagaSourceOwner *owner)
 	SagaReadiness readiness;
 	char	   *error = NULL;
 
-	if (!saga_source_owner_may_settle(receiver, owner) || saga_http_active(receiver->http) >= saga_http_max(receiver->http))
+	if (!saga_source_owner_may_settle(receiver, owner) || saga_http_active(receiver->loop.http) >= saga_http_max(receiver->loop.http))
 		return false;
 	request = next_pending(owner, receiver->pending_at);
 	if (request == NULL)
 		return false;
-	readiness = saga_source_request_start(request, receiver->http, &error);
+	readiness = saga_source_request_start(request, receiver->loop.http, &error);
 
 	/*
 	 * it stays pending, and is counted as done so that others of the owner
@@ -186,7 +186,7 @@ serve_owner(SagaReceiver *receiver, SagaSourceOwner *owner)
 		SagaIntake *intake = list_nth(owner->intakes, (first + i) % nintakes);
 
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(receiver->work);
+		MemoryContextReset(receiver->loop.work);
 		owner->last_served = intake->source->source_id;
 		n += serve_intake(receiver, intake);
 		owner->used_us = saga_monotonic_us() - begun_at;

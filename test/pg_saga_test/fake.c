@@ -80,11 +80,6 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 }
 
 void
-saga_cache_end_transaction(void)
-{
-}
-
-void
 saga_http_attend(void)
 {
 }
@@ -265,7 +260,7 @@ saga_note_foreign(void)
 }
 
 bool
-saga_queues_are_foreign(void)
+saga_take_foreign(void)
 {
 	return false;
 }

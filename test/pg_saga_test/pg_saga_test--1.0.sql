@@ -45,4 +45,14 @@ CREATE FUNCTION run(definition jsonb, events jsonb, fates jsonb DEFAULT '{}', th
 LANGUAGE sql
 AS $$SELECT * FROM jsonb_to_recordset(saga_test.run_json(definition, '{}', events, thaw, fates)) AS r(at int, what text, more jsonb)$$;
 
+CREATE TABLE thing (id int PRIMARY KEY);
+CREATE FUNCTION cache_get(cache text, id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_get';
+CREATE FUNCTION cache_knows(cache text, id int) RETURNS boolean LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_knows';
+CREATE FUNCTION cache_load(id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_load';
+CREATE FUNCTION cache_pin(id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_pin';
+CREATE FUNCTION cache_unpin() RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_unpin';
+CREATE FUNCTION cache_change() RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_change';
+CREATE FUNCTION cache_state() RETURNS text LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_state';
+CREATE FUNCTION cache_free(of_first boolean) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_free';
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA saga_test FROM PUBLIC;

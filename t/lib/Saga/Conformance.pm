@@ -16,7 +16,8 @@ use JSON::PP;
 use Math::BigInt;
 
 our @EXPORT = qw(load_cases uses_state_type needs_only is_execution_case is_validation_case own_machines
-  lambda_answer compare_execution compare_validation json_difference parse_json);
+  is_test_state_case lambda_answer compare_execution compare_validation compare_test_state json_difference
+  parse_json);
 
 # Integers of any size stay exact, and a number is told from a string.
 my $json = JSON::PP->new->utf8(0)->allow_nonref->allow_bignum->canonical;
@@ -106,6 +107,13 @@ sub is_validation_case
 		 $case->{kind} eq 'validation'
 	  && $case->{query_language} eq 'JSONPath'
 	  && !$case->{test_state};
+}
+
+# Calls of the API TestState, those that it refuses among them.
+sub is_test_state_case
+{
+	my ($case) = @_;
+	return $case->{test_state} && $case->{query_language} eq 'JSONPath';
 }
 
 # ---------- functions ----------
@@ -419,6 +427,33 @@ sub compare_validation
 			  . join ', ', map { "$_->{code} at $_->{location}" } @errors);
 	}
 	return;
+}
+
+# Got: refused (with an error's text), or the answer of saga.test_state(). A case of kind
+# validation is a call that has to be refused.
+sub compare_test_state
+{
+	my ($case, $got) = @_;
+	my $expect = $case->{expect};
+
+	if ($case->{kind} eq 'validation')
+	{
+		return (validation => "not refused: $got->{status}") if !defined $got->{refused};
+		return;
+	}
+	return (status => "refused: $got->{refused}") if defined $got->{refused};
+	my %wrong = compare_execution($case, $got);
+	for my $name (grep { exists $expect->{$_} || exists $got->{$_} } qw(nextState error))
+	{
+		my $difference = json_difference($expect->{$name}, $got->{$name}, $name);
+		$wrong{$name} = $difference if defined $difference;
+	}
+	if ($expect->{inspection})
+	{
+		my $difference = json_difference($expect->{inspection}, $got->{inspectionData}, 'inspection');
+		$wrong{inspection} = $difference if defined $difference;
+	}
+	return %wrong;
 }
 
 1;
