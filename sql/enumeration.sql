@@ -122,7 +122,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.redrive(text,text,integer)', 'owner', $$saga.redrive('@enum-w')$$),
 	('function', 'saga.redrive(uuid,boolean)', 'owner', $$saga.redrive((SELECT dead_letter FROM things), true)$$),
 	('function', 'saga.redrive(uuid)', 'owner', $$saga.redrive((SELECT dead_letter FROM things))$$),
-	('function', 'saga.replace_execution(uuid,uuid)', 'owner', $$saga.replace_execution((SELECT execution FROM things), (SELECT execution FROM things))$$),
+	('function', 'saga.replace_execution(uuid,uuid)', 'owner', $$saga.replace_execution(saga.make_id(), (SELECT execution FROM things))$$),
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),
 	('function', 'saga.resume_source(text)', 'owner', $$saga.resume_source('@enum-s')$$),
 	('function', 'saga.revoke(text,text,regrole,text)', 'owner', $$saga.revoke('queue', '@enum-q', 'enum_stranger', 'use')$$),

@@ -61,6 +61,8 @@ COMMENT ON TABLE saga.queue IS 'queues: q = messages read with saga.receive, w =
 UPDATE saga.queue q SET dead_letter_queue_id = d.queue_id FROM saga.queue d WHERE d.name = q.dead_letter_queue AND d.kind = 'q';
 CREATE INDEX queue_dead_letter_queue ON saga.queue (dead_letter_queue_id) WHERE dead_letter_queue_id IS NOT NULL;
 CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
+CREATE INDEX message_start ON saga.message (message_id) WHERE kind = 's';
+CREATE INDEX timer_start ON saga.timer (message_id) WHERE kind = 's';
 COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) IS
 'makes a queue that belongs to the current user, returns its id.
 visibility_timeout: how long a received message stays hidden; max_receives: how often it is given out before it becomes a dead letter (0: no limit);
@@ -466,20 +468,15 @@ CREATE OR REPLACE VIEW saga.all_executions AS
 		NULL, NULL, c.waiting_for, c.children_id
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
-	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
-	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
-	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
 		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
+	WHERE m.kind = 's'
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
 		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (t.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
-	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
+	WHERE t.kind = 's';
 CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
 		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner,
@@ -599,7 +596,7 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.sources IS
-'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages, or max_dead_letters dead letters; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
 ALTER TABLE saga.source DROP COLUMN queue;
 
 -- ---------- grants of objects ----------

@@ -93,10 +93,10 @@ extern bool saga_token_parse(const char *text, SagaTaskToken * token);
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
 /* Before the start is written; confirm: after it, of an id that was offered (saga_uuid_take_offer). */
-extern void saga_execution_id_reserve(const pg_uuid_t *id);
+extern void saga_execution_id_reserve(int32 workflow_id, const pg_uuid_t *id);
 extern void saga_execution_id_confirm(const pg_uuid_t *id);
 
-/* ---------- one execution in a batch (batch.c) ---------- */
+/* ---------- one execution in a batch ---------- */
 
 /* A message of the batch. */
 typedef struct SagaItem
@@ -207,7 +207,7 @@ extern void saga_alone_go_on(const SagaJob *job, uint64 begun_at);
 extern bool saga_alone_take(int32 queue_id, SagaAlone *entry);	/* the next one of the queue */
 extern bool saga_alone_any(int32 queue_id);
 
-/* ---------- a run (environment.c, batch.c) ---------- */
+/* ---------- a run (environment.c, attempt.c) ---------- */
 
 /* Makes env and machine. */
 extern void saga_job_environment(SagaJob *job);
@@ -302,6 +302,8 @@ extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *b
 /* Where the event is that stops an execution. */
 extern pg_uuid_t saga_stop_position(const pg_uuid_t *execution_id);
 
+extern bool saga_stop_is_ours(const pg_uuid_t *execution_id);	/* stopped by this transaction, with an event */
+extern bool saga_batch_is_running(const pg_uuid_t *execution_id);	/* in this process, now */
 extern bool saga_stop_is_event(const SagaItem *item);
 extern SagaItem *saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *locked_elsewhere);
 
@@ -526,27 +528,44 @@ extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
 extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid_t *heir);
 
-/* ---------- reading and writing (store.c) ---------- */
+/* ---------- one of a batch is run (attempt.c) ---------- */
+
+/* first: of its batch, and then it has no savepoint.  Raises what loses the batch. */
+extern void saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first);
+extern void saga_attempt_postpone(SagaBatch *batch, SagaJob *job);
+extern void saga_attempt_bury(SagaBatch *batch, SagaJob *job);
+extern bool saga_attempt_time_is_up(SagaBatch *batch);	/* of the batch */
+
+/* The batch has been committed; or was lost, and then whether it is known which execution was running. */
+extern void saga_attempt_forget(void);
+extern bool saga_attempt_lost(void);
+
+/* ---------- reading and writing (store.c, ended.c) ---------- */
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
 
 extern void saga_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
 
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
+extern int32 saga_store_live_workflow(const pg_uuid_t *execution_id);	/* 0: there is none, or it has ended */
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */
 extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at);
 extern void saga_store_end(SagaBatch *batch, SagaJob *job);
-extern void saga_store_flush(SagaBatch *batch);
+extern void saga_store_flush(SagaBatch *batch); /* the end of a batch: all that ended, and the claimed rows */
 extern void saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms);
 extern void saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char *cause);
 extern void saga_store_dead_letter(SagaBatch *batch, SagaJob *job);
+extern void saga_store_write_ended(SagaBatch *batch);	/* their rows, for saga_store_flush */
 
 /*
  * Executions whose id another one has.  met: the error of a batch or a run was that;
  * look: the flush that comes next is not to find out by an error.
  */
 extern bool saga_store_met_twin(const ErrorData *error);
+
+/* Of one that begins: whether there is something that it cannot have written.  Looks only when some have been met. */
+extern bool saga_store_has_twin(SagaJob *job);
 extern void saga_store_look_for_twins(void);
 
 #endif							/* SAGA_ENGINE_PRIVATE_H */

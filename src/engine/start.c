@@ -42,7 +42,7 @@ find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
 		.sql = "SELECT n.execution_id, coalesce("
 		" (SELECT c.input FROM saga.continuation c WHERE c.execution_id = n.execution_id),"
 		" (SELECT e.input FROM saga.execution e WHERE e.execution_id = n.execution_id),"
-		" (SELECT body FROM " SAGA_QUEUE_MESSAGES("= $workflow_id", "n.execution_id") " WHERE kind = 's' LIMIT 1)"
+		" (SELECT body FROM " SAGA_QUEUE_MESSAGES("$workflow_id", "n.execution_id") " WHERE kind = 's' LIMIT 1)"
 		") = $input AS has_same_input"
 		" FROM saga.execution_name n WHERE n.workflow_id = $workflow_id AND n.name = $name",
 		.limit = 1
@@ -103,7 +103,7 @@ saga_start_child(const SagaWorkflow *workflow, Jsonb *input, const char *name, c
 	else
 	{
 		if (id && !offered && children == NULL)
-			saga_execution_id_reserve(&row.message_id);
+			saga_execution_id_reserve(workflow->workflow_id, &row.message_id);
 		if (children != NULL)
 			row.headers = saga_child_headers(children, name, 0, 1);
 		else if (name)
@@ -285,16 +285,9 @@ of_workflow(int32 workflow_id)
 static int32
 find_live(const pg_uuid_t *id)
 {
-	static SagaStatement stmt = {
-		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
-		" UNION ALL"
-		" SELECT queue_id FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id")
-		" WHERE kind = 's' LIMIT 1",
-		.limit = 1
-	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id));
+	int32		workflow_id = saga_store_live_workflow(id);
 
-	return saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	return workflow_id != 0 ? of_workflow(workflow_id) : 0;
 }
 
 /* Whether it has ended is for who may stop it to know. */
@@ -368,14 +361,19 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 	by = PG_GETARG_UUID_P(1);
 	if (find_live(by) == 0)
 		no_live_execution(by);
-	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
-	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
-	if (workflow_id == 0)
-		PG_RETURN_VOID();
+
+	/*
+	 * first: one that goes on is in none of the tables of those that have
+	 * ended
+	 */
 	if (find_live(ended) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("execution %s has not ended", saga_uuid_to_cstring(ended))));
+	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
+	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	if (workflow_id == 0)
+		PG_RETURN_VOID();
 	saga_entry_close(ended, workflow_id, by);
 	saga_run(&replaced_stmt, saga_param_uuid("execution_id", ended), saga_param_int4("workflow_id", workflow_id),
 			 saga_param_uuid("heir", by));

@@ -54,7 +54,7 @@ typedef struct SecretOwner
 	Oid			owner;			/* the key */
 	int			n;
 	dlist_head	entries;		/* the first one is that which was used longest ago */
-}			SecretOwner;
+} SecretOwner;
 
 typedef struct Entry
 {
@@ -135,7 +135,7 @@ set_value(Entry *entry, const char *value)
 }
 
 static void
-forget_oldest(SecretOwner * of)
+forget_oldest(SecretOwner *of)
 {
 	Entry	   *entry = dlist_head_element(Entry, node, &of->entries);
 

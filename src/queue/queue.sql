@@ -33,6 +33,8 @@ CREATE TABLE saga.message (
 	autovacuum_vacuum_cost_delay = 0);
 -- what came back from saga.timer has a position that is not its own id
 CREATE INDEX message_returned ON saga.message (queue_id, message_id) WHERE id <> message_id;
+-- an execution that has not begun is found by its id alone, however many workflows there are
+CREATE INDEX message_start ON saga.message (message_id) WHERE kind = 's';
 COMMENT ON TABLE saga.message IS 'what can be claimed now; id is the position, message_id the id that the sender was given';
 
 CREATE TABLE saga.timer (
@@ -52,6 +54,7 @@ CREATE TABLE saga.timer (
 CREATE INDEX timer_wake_at ON saga.timer (wake_at);
 -- for the coordinator's turns: what is due of one queue, whatever is due of others
 CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
+CREATE INDEX timer_start ON saga.timer (message_id) WHERE kind = 's';
 COMMENT ON TABLE saga.timer IS 'what waits for a time: delayed or retried messages, messages in flight at a receiver (lease is set), timers of parked executions (kind t)';
 
 CREATE TABLE saga.dead_letter (

@@ -266,6 +266,8 @@ typedef struct SagaShared
 	 */
 	uint32		prepared_unknown;
 
+	SagaSetClock clock;
+
 	pg_atomic_uint32 stops;		/* raised when the event that stops an execution is there, and somebody has that */
 } SagaShared;
 
