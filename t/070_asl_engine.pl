@@ -48,8 +48,26 @@ sub quote
 	return "\$$tag\$$text\$$tag\$";
 }
 
+# A worker as one of the shared cases has it, a machine there: takes a task, and does what the states say that follow.
+# All cases name one activity, so the machine is chosen by the case: one at a time.
+sub work_for
+{
+	my ($case) = @_;
+	my ($states) = map { $_->{activity_worker_machine} ? $_->{activity_worker_machine}{States} : () } @{ $case->{setup} };
+	my ($token, $input) = split(/\|/, $node->safe_psql('postgres',
+		"SELECT task_token, input FROM saga.get_activity_task('activity-u0000001', 'BASE_ID_ACTIVITY_CONSUMER')"), 2);
+	for (my $state = $states->{TaskReceived}; $state; $state = $states->{ $state->{Next} // '' })
+	{
+		my ($call) = ($state->{Resource} // '') =~ /sfn:sendTask(\w+)$/;
+		my $more = { Success => ", '$input'", Failure => ", 'Programmatic Error', '$input'", Heartbeat => '' }->{ $call // '' };
+		sleep $state->{Seconds} if $state->{Type} eq 'Wait';
+		$node->safe_psql('postgres', "SELECT saga.send_task_" . lc($call) . "('$token'$more)") if $call;
+	}
+	return;
+}
+
 # EXPRESS is another type of machine: those cases are run by saga.simulate() (t/asl/simulate-conformance)
-my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:|sqs:sendMessage|driver:sqs_|driver:stop$)/;
+my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:|sqs:sendMessage|driver:sqs_|driver:stop$|activity$|driver:activity_consumer$)/;
 
 # A queue of the case's own stands for SQS: what reads it answers as the case's driver does.
 my $url = 'https://sqs.us-east-1.amazonaws.com/111111111111/queue';
@@ -70,6 +88,7 @@ sub own_queue
 	return "SELECT saga.create_queue('q$n');\n";
 }
 my @cases = grep { is_execution_case($_, $needs) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
+my %has_worker = map { $_ => 1 } grep { grep { $_ eq 'activity' } @{ $cases[$_]{needs} } } 0 .. $#cases;
 my $script = '';
 my %stopped;
 for my $n (0 .. $#cases)
@@ -84,7 +103,7 @@ for my $n (0 .. $#cases)
 	my ($definition, $input) = ($cases[$n]{_text}{definition}, $cases[$n]{_text}{input} // '{}');
 	utf8::encode($_) for ($definition, $input);
 	$script .= sprintf "SELECT saga.create_workflow('c%d', %s);\n", $n, quote($definition);
-	$script .= sprintf "INSERT INTO c VALUES (%d, saga.start_execution('c%d', %s));\n", $n, $n, quote($input);
+	$script .= sprintf "INSERT INTO c VALUES (%d, saga.start_execution('c%d', %s));\n", $n, $n, quote($input) unless $has_worker{$n};
 	$stopped{$n} = 1 if grep { $_ eq 'driver:stop' } @{ $cases[$n]{needs} };
 }
 my ($rc, $out, $err) = $node->psql('postgres', $script, on_error_stop => 0);
@@ -100,6 +119,13 @@ for my $queue (sort keys %read)
 {
 	ok($node->poll_query_until('postgres', "SELECT ready > 0 FROM saga.queues WHERE name = '$queue'"), "$queue has its message");
 	$node->safe_psql('postgres', "WITH m AS (SELECT * FROM saga.receive('$queue')) SELECT $read{$queue} FROM (SELECT body, body ->> 'TaskToken' AS token, message_id FROM m) AS x");
+}
+for my $n (sort keys %has_worker)
+{
+	$node->safe_psql('postgres', "SELECT saga.create_activity('activity-u0000001'); INSERT INTO c VALUES ($n, saga.start_execution('c$n', "
+		  . quote($cases[$n]{_text}{input} // '{}') . "))");
+	work_for($cases[$n]);
+	poll_until($node, "SELECT count(*) FROM saga.execution JOIN c ON id = execution_id WHERE n = $n", '1');
 }
 ok($node->poll_query_until('postgres', 'SELECT count(*) = (SELECT count(*) FROM c) FROM saga.execution JOIN c ON id = execution_id'),
 	scalar(@cases) . ' executions ended');

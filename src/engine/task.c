@@ -330,6 +330,21 @@ send_message(SagaJob *job, const SagaAction *action)
 		run_outbox(job, action, SAGA_OUTBOX_SQS);
 }
 
+/* ---------- activities ---------- */
+
+/* The task waits for a worker; nobody is called. */
+static void
+run_activity(SagaJob *job, const SagaAction *action)
+{
+	const SagaQueue *activity = saga_activity_meant(job, action->resource->name);
+
+	if (activity == NULL || action->token == NULL)
+		saga_task_answer(job, action, NULL, "States.Runtime",
+						 psprintf("The activity %s does not exist.", action->resource->text));
+	else
+		saga_activity_task_open(activity, job, action);
+}
+
 /* ---------- lambda:invoke ---------- */
 
 /* {"FunctionName", "Payload"} -> the function's own input; an absent payload is {}. */
@@ -496,6 +511,9 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 			break;
 		case SAGA_RES_OTHER:
 			start_bound(batch, job, action);
+			break;
+		case SAGA_RES_ACTIVITY:
+			run_activity(job, action);
 			break;
 		default:
 			saga_task_answer(job, action, NULL, "States.Runtime",
