@@ -135,6 +135,16 @@ check_state_machine(Unbound *unbound, char *location, const char *text)
 }
 
 static void
+check_activity(Unbound *unbound, char *location, const char *name)
+{
+	SagaObject	object;
+
+	if (!saga_object_find(SAGA_OBJECT_ACTIVITY, name, unbound->owner, SAGA_RIGHT_USE, &object))
+		add_unbound(unbound, location, psprintf("there is no activity \"%s\"", name),
+					psprintf("SELECT saga.create_activity(%s);", quote_literal_cstr(name)));
+}
+
+static void
 check_task(Unbound *unbound, const char *location, const SagaResource *resource, JsonbContainer *arguments,
 		   const char *arguments_name)
 {
@@ -170,6 +180,9 @@ check_task(Unbound *unbound, const char *location, const SagaResource *resource,
 							  static_text(arguments, "FunctionName"), true);
 			else
 				check_binding(unbound, here, resource->name, false);
+			break;
+		case SAGA_RES_ACTIVITY:
+			check_activity(unbound, here, resource->name);
 			break;
 		default:
 			break;
