@@ -418,14 +418,14 @@ may_answer(const SagaTaskToken *about, const char *token, bool heartbeat)
 	return may;
 }
 
-/* Is it a token of an execution that the current user may operate? */
+/* May the current user answer it: does he operate its execution, or work for its activity? */
 bool
 saga_token_is_ours(const char *token)
 {
-	int32		workflow_id;
-	pg_uuid_t	execution_id;
+	SagaTaskToken about;
 
-	return saga_token_parse(token, &workflow_id, &execution_id) && of_workflow(workflow_id) != 0;
+	return saga_token_parse(token, &about) &&
+		(of_workflow(about.workflow_id) != 0 || saga_activity_may_work(about.activity_id));
 }
 
 /*
@@ -440,8 +440,7 @@ saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *erro
 	SagaTaskToken about;
 	bool		heartbeat = key1 != NULL && value1 == NULL;
 
-	if (!saga_token_parse(token, &about) ||
-		(of_workflow(about.workflow_id) == 0 && !saga_activity_may_work(about.activity_id)))
+	if (!saga_token_is_ours(token) || !saga_token_parse(token, &about))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid task token"),
