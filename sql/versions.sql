@@ -59,6 +59,15 @@ SELECT saga.create_queue('noq') > 0 AS made;
 SELECT saga.create_workflow('child', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}');
 SELECT * FROM saga.check_workflow('unbound');
 SELECT severity, code, location, hint FROM saga.check_workflow('{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:app.gone", "Next": "B"}}}'::jsonb);
+-- names that are none, or that would end a statement
+CREATE SCHEMA "App; x";
+SELECT location, message, hint FROM saga.check_workflow(jsonb_build_object('StartAt', 'S0', 'States', (SELECT jsonb_object_agg('S' || n, jsonb_build_object('Type', 'Task', 'Resource', r, 'End', true))
+	FROM unnest(ARRAY['sql:a.b.c', 'sql:a.b; DROP TABLE t', 'sql:"a.b', 'sql:"App; x".f', 'arn:aws:lambda:eu-central-1:1:function:o''x', 'arn:aws:states:eu-central-1:1:activity:none']) WITH ORDINALITY x(r, n)))) WHERE code = 'UNBOUND_RESOURCE';
+DROP SCHEMA "App; x";
+SELECT location, message, hint FROM saga.check_workflow(jsonb_build_object('StartAt', 'S0', 'States', (SELECT jsonb_object_agg('S' || n, jsonb_build_object('Type', 'Task', 'Resource', 'arn:aws:states:::states:startExecution', 'Parameters', jsonb_build_object('StateMachineArn', r), 'End', true))
+	FROM unnest(ARRAY['"a.b', '', ':', 'child:', 'child:7', 'no''ne:live', '{% $a %}', 'saga:child']) WITH ORDINALITY x(r, n)))) WHERE code = 'UNBOUND_RESOURCE';
+SELECT location, message, hint FROM saga.check_workflow(jsonb_build_object('StartAt', 'S0', 'States', (SELECT jsonb_object_agg('S' || n, jsonb_build_object('Type', 'Task', 'Resource', 'arn:aws:states:::lambda:invoke', 'Parameters', jsonb_build_object('FunctionName', r), 'End', true))
+	FROM unnest(ARRAY['', ':', ':x', 'hello:', '1:function:hello:x', 'hello']) WITH ORDINALITY x(r, n)))) WHERE code = 'UNBOUND_RESOURCE';
 -- the rights that count are the owner's
 CREATE ROLE versions_owner;
 GRANT USAGE ON SCHEMA saga TO versions_owner;
@@ -125,6 +134,9 @@ SELECT version, count(*) > 40 AS many FROM saga.executions JOIN started ON id = 
 SELECT saga.start_execution('aliased:4');
 SELECT saga.start_execution('aliased:0');
 SELECT saga.start_execution('aliased:none');
+SELECT saga.start_execution('aliased:');
+SELECT saga.start_execution(':');
+SELECT saga.start_execution('"aliased:1');
 SELECT saga.start_execution('none:live');
 -- of a child
 SELECT saga.create_workflow('parent', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Parameters": {"StateMachineArn": "arn:aws:states:eu-central-1:1:stateMachine:aliased:live"}, "OutputPath": "$.Output", "Next": "B"}, "B": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution", "Parameters": {"StateMachineArn": "aliased:none"}, "End": true}}}');

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "utils/builtins.h"
+#include "utils/varlena.h"
 #include "value/doc.h"
 
 PG_FUNCTION_INFO_V1(saga_check_workflow);
@@ -46,26 +47,37 @@ static_text(JsonbContainer *object, const char *member)
 	return text != NULL && strncmp(text, "{%", 2) == 0 ? NULL : text;
 }
 
+/* What a definition says is not ours: names in a statement for somebody to copy are quoted. */
 static void
-check_function(Unbound *unbound, char *location, const char *name)
+check_function(Unbound *unbound, char *location, const char *text)
 {
+	List	   *names;
 	const char *error;
 	char	   *cause;
 	char	   *hint;
+	const char *function;
 
-	if (saga_step_may_call(name, unbound->owner, &error, &cause))
+	/* softly: what is no name at all is found out by who calls it */
+	if (!SplitIdentifierString(pstrdup(text), '.', &names) || list_length(names) != 2)
+	{
+		add_unbound(unbound, location, psprintf("\"%s\" does not name a function with its schema", text),
+					"Write sql:schema.function.");
 		return;
+	}
+	if (saga_step_may_call(text, unbound->owner, &error, &cause))
+		return;
+	function = quote_qualified_identifier(linitial(names), lsecond(names));
 	if (strcmp(error, "SQL.42501") == 0)
 	{
 		const char *role = quote_identifier(GetUserNameFromId(unbound->owner, false));
 
-		hint = psprintf("GRANT EXECUTE ON FUNCTION %s TO %s; GRANT USAGE ON SCHEMA %.*s TO %s;",
-						name, role, (int) strcspn(name, "."), name, role);
+		hint = psprintf("GRANT EXECUTE ON FUNCTION %s TO %s; GRANT USAGE ON SCHEMA %s TO %s;",
+						function, role, quote_identifier(linitial(names)), role);
 	}
 	else if (strcmp(error, "SQL.42725") == 0)
-		hint = psprintf("DROP FUNCTION %s(jsonb, jsonb);", name);
+		hint = psprintf("DROP FUNCTION %s(jsonb, jsonb);", function);
 	else
-		hint = psprintf("CREATE FUNCTION %s(input jsonb) RETURNS jsonb ...;", name);
+		hint = psprintf("CREATE FUNCTION %s(input jsonb) RETURNS jsonb ...;", function);
 	add_unbound(unbound, location, cause, hint);
 }
 

@@ -113,17 +113,20 @@ saga_diff_workflow(PG_FUNCTION_ARGS)
 
 /*
  * The newest version, which nobody replaces before the end of the transaction;
- * 0: the workflow is not there for this snapshot.
+ * 0: the workflow is not there for this snapshot.  The workflow comes first, as
+ * for who gives it away.
  */
 static int
-lock_version(int32 workflow_id)
+lock_version(int32 workflow_id, const char *name)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT version FROM saga.workflow WHERE workflow_id = $workflow_id FOR NO KEY UPDATE",
 		.limit = 1
 	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
+	SagaRows   *rows;
 
+	(void) saga_workflow_lock(workflow_id, name, false);
+	rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
 	return saga_next(rows) ? saga_column_int4(rows, "version") : 0;
 }
 
@@ -194,7 +197,7 @@ saga_apply_workflow(PG_FUNCTION_ARGS)
 	bool		nulls[3] = {0};
 
 	if (exists)
-		version = dry_run ? saga_workflow_by_id(object.id, false)->version : lock_version(object.id);
+		version = dry_run ? saga_workflow_by_id(object.id, false)->version : lock_version(object.id, name);
 	changed = version == 0 || !has_definition(object.id, version, definition);
 	if (changed && dry_run)
 		version++;
@@ -231,7 +234,7 @@ saga_rollback_workflow(PG_FUNCTION_ARGS)
 	saga_require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	workflow = saga_workflow_find(name, SAGA_RIGHT_OWN, false);
-	newest = lock_version(workflow->workflow_id);
+	newest = lock_version(workflow->workflow_id, name);
 	wanted = PG_ARGISNULL(1) ? newest - 1 : PG_GETARG_INT32(1);
 	if (PG_ARGISNULL(1) && !saga_workflow_has_version(workflow, wanted))
 		ereport(ERROR,
