@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "value/doc.h"
 
 PG_FUNCTION_INFO_V1(saga_diff_workflow);
@@ -228,6 +229,7 @@ saga_rollback_workflow(PG_FUNCTION_ARGS)
 {
 	char	   *name;
 	const SagaWorkflow *workflow;
+	Jsonb	   *definition;
 	int			newest;
 	int			wanted;
 
@@ -242,6 +244,9 @@ saga_rollback_workflow(PG_FUNCTION_ARGS)
 				 errmsg("workflow \"%s\" has no version to go back to", workflow->name),
 				 errdetail("Its newest version, %d, is the first one, or the first one of its owner.", newest)));
 	saga_workflow_check_version(workflow, wanted);
-	PG_RETURN_INT32(saga_workflow_add_version(workflow->workflow_id, name,
-											  saga_workflow_definition(workflow->workflow_id, wanted)));
+	/* it may have been made while the lock was waited for */
+	PushActiveSnapshot(GetLatestSnapshot());
+	definition = saga_workflow_definition(workflow->workflow_id, wanted);
+	PopActiveSnapshot();
+	PG_RETURN_INT32(saga_workflow_add_version(workflow->workflow_id, name, definition));
 }
