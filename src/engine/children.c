@@ -253,24 +253,25 @@ saga_child_of_headers(SagaJob *job, Jsonb *headers)
  * that are parked until all have ended.
  */
 bool
-saga_children_stopping(SagaBatch *batch, const SagaJob *job)
+saga_children_stopping(SagaBatch *batch, const SagaJob *job, bool *undo)
 {
 	static SagaStatement stmt = {
-		.sql = "SELECT FROM saga.children WHERE children_id = $children_id AND phase IN ('s', 'c', 'x')",
+		.sql = "SELECT undo OR phase = 's' AS undo FROM saga.children WHERE children_id = $children_id AND phase IN ('s', 'c', 'x')",
 		.limit = 1
 	};
+	SagaRows   *rows;
 
 	if (saga_uuid_cmp(&job->children_id, &saga_uuid_min) == 0 || job->child_index < 0)
 		return false;
-	if (batch == NULL || saga_uuid_cmp(&batch->stopping_id, &job->children_id) != 0)
+	if (saga_uuid_cmp(&batch->stopping_id, &job->children_id) != 0)
 	{
-		bool		stopping = saga_run(&stmt, saga_param_uuid("children_id", &job->children_id)) > 0;
-
-		if (batch == NULL)
-			return stopping;
-		batch->stopping = stopping;
+		rows = saga_query(&stmt, saga_param_uuid("children_id", &job->children_id));
+		batch->stopping = saga_next(rows);
+		batch->stopping_undo = batch->stopping && saga_column_bool(rows, "undo");
 		batch->stopping_id = job->children_id;
+		saga_rows_free(rows);
 	}
+	*undo = batch->stopping_undo;
 	return batch->stopping;
 }
 

@@ -169,6 +169,7 @@ typedef struct SagaBatch
 	uint64		started_us;		/* saga_monotonic_us() */
 	pg_uuid_t	stopping_id;	/* children that were asked about last ... */
 	bool		stopping;		/* ... and what the answer was */
+	bool		stopping_undo;	/* ... and whether what they did is undone */
 	SagaJob   **ended;			/* executions to write at the end */
 	int			nended;
 	int			nearly;			/* executions that go on in another batch */
@@ -404,14 +405,15 @@ extern void saga_child_of_headers(SagaJob *job, Jsonb *headers);
 /* What a task that has children is known to be; false: it has none. */
 extern bool saga_children_fate(SagaJob *job, SagaWish wish, SagaOutside *call);
 
-/* Are children of this id not to go on? */
-extern bool saga_children_stopping(SagaBatch *batch, const SagaJob *job);
+/* Are children of this id not to go on?  *undo: then what they did is undone. */
+extern bool saga_children_stopping(SagaBatch *batch, const SagaJob *job, bool *undo);
 
 /* In the end of a batch: the parents of those that have ended hear of it. */
 extern void saga_children_report(SagaBatch *batch);
 extern void saga_children_report_lost(const SagaItem *item);
 
-extern void saga_children_turn(SagaBatch *batch, SagaJob *job);
+/* trouble: the error of a turn that did not succeed, again and again; NULL: none so far. */
+extern void saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble);
 extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again);
 
 /* Tasks: startExecution, a distributed Map, and what undoes either. */
