@@ -136,41 +136,21 @@ saga_children_update(const SagaChildren *children)
 			 saga_param_text("cause", children->cause));
 }
 
-static bool
-find(SagaStatement *stmt, const pg_uuid_t *parent_id, int number, SagaChildren *children)
+/* Those that a task waits for, or has waited for; not locked. */
+bool
+saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *children)
 {
-	SagaRows   *rows = saga_query(stmt, saga_param_uuid("parent_id", parent_id), saga_param_int4("number", number));
+	static SagaStatement stmt = {
+		.sql = "SELECT " COLUMNS " FROM saga.children WHERE parent_id = $parent_id AND task_id = $task_id",
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("parent_id", parent_id), saga_param_int4("task_id", task_id));
 	bool		found = saga_next(rows);
 
 	if (found)
 		read_row(rows, children);
 	saga_rows_free(rows);
 	return found;
-}
-
-/* Those that a task waits for, or has waited for; not locked. */
-bool
-saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *children)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT " COLUMNS " FROM saga.children WHERE parent_id = $parent_id AND task_id = $number",
-		.limit = 1
-	};
-
-	return find(&stmt, parent_id, task_id, children);
-}
-
-/* Of the attempts of a visit the last one that has not been closed. */
-bool
-saga_children_of_call(const pg_uuid_t *parent_id, int call_id, SagaChildren *children)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT " COLUMNS " FROM saga.children WHERE parent_id = $parent_id AND call_id = $number"
-		" AND phase <> 'x' AND close_task IS NULL ORDER BY task_id DESC",
-		.limit = 1
-	};
-
-	return find(&stmt, parent_id, call_id, children);
 }
 
 /* ---------- messages ---------- */

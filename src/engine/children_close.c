@@ -167,7 +167,8 @@ saga_children_undo(SagaJob *job, const SagaAction *action)
 	SagaChildren children;
 	char	   *error = saga_jsonb_get_string(action->input, "error");
 
-	if (!saga_children_of_call(parent_id, action->undoes, &children))
+	/* those that were given up are closed by themselves */
+	if (!saga_children_lookup(parent_id, action->undoes, &children) || children.phase == 'x' || children.close_task != 0)
 	{
 		saga_task_answer(job, action, saga_jsonb_empty_object(), NULL, NULL);
 		return;

@@ -389,7 +389,6 @@ extern void saga_children_insert(const SagaChildren *children);
 extern bool saga_children_lock(const pg_uuid_t *children_id, SagaChildren *children, bool *locked_elsewhere);
 extern void saga_children_update(const SagaChildren *children);
 extern bool saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *children);
-extern bool saga_children_of_call(const pg_uuid_t *parent_id, int call_id, SagaChildren *children);
 
 /* Brings the children to a worker of their parent's; delay_ms: not before. */
 extern void saga_children_send(const SagaChildren *children, Jsonb *body, int64 delay_ms);
