@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Saga::Test;
+use Saga::Work;
 
 my $node = new_saga_node('children_kept', 'pg_saga.workers = 2', 'autovacuum = off', "pg_saga.execution_retention = '1s'");
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
@@ -52,6 +53,30 @@ sql('SELECT pg_sleep(2)');
 walk("count(*) = $_ FROM saga.children") for 2, 1, 0;
 walk('count(*) = 0 FROM saga.execution');
 pass('in the end nothing is left of them');
+
+# ---------- another owner ----------
+
+# Its newest definition is what the hash is of; what its child would undo is of an older one.
+$node->append_conf('postgresql.conf', 'pg_saga.execution_retention = 0');
+$node->reload;
+add_role($node, 'postgres', $_) for 'alice', 'bob';
+sql(<<'SQL');
+TRUNCATE held;
+SELECT saga.create_workflow('child', '{"StartAt": "I", "States": {"I": {"Type": "Task", "Resource": "sql:public.note", "Compensate": "U", "End": true}, "U": {"Type": "Task", "Resource": "sql:public.undo"}}}', 'alice');
+SELECT saga.create_workflow('outer', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2",
+	"Parameters": {"StateMachineArn": "alice.child", "Input": {"n": 3}}, "Next": "H"}, "H": {"Type": "Task", "Resource": "sql:public.hold.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}, "End": true}}}');
+GRANT INSERT ON book TO alice, bob;
+SELECT saga.start_execution('outer', '{}');
+SQL
+$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM held') or die;
+sql(q{SELECT saga.create_workflow('child', '{"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}', 'alice')});
+my $give = q{SELECT saga.set_workflow_owner('alice.child', 'bob', (SELECT definition_hash FROM saga.workflows WHERE name = 'child'))};
+my ($rc, $out, $err) = $node->psql('postgres', $give);
+like($err, qr/which are undone if their parents fail/, 'what a parent may undo is not given away with a newer definition');
+sql(q{SELECT saga.send_task_success(token, '1') FROM held});
+poll_until($node, q{SELECT status FROM saga.executions WHERE workflow = 'outer'}, 'SUCCEEDED');
+sql($give);
+is(sql(q{SELECT owner FROM saga.workflows WHERE name = 'child'}), 'bob', 'when its parent has ended it is');
 
 $node->stop;
 done_testing();
