@@ -59,6 +59,7 @@ check_versions(const char *name, int32 workflow_id, int version)
 		.read_only = true,
 		.limit = 1
 	};
+
 	/* up to whoever runs, and would undo all below him if he failed */
 	static SagaStatement child_stmt = {
 		.sql = "WITH RECURSIVE needed AS (SELECT e.execution_id, c.children_id, c.parent_id FROM saga.execution e JOIN saga.children c USING (children_id)"
