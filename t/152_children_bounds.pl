@@ -76,6 +76,28 @@ $holder->quit;
 $node->poll_query_until('postgres', qq{SELECT phase = 'x' FROM saga.children WHERE parent_id = '$id'}) or die;
 is(sql('SELECT what, count(*) FROM book GROUP BY what'), 'do|2', 'what is stopped without compensation is not undone where it parks');
 
+# Children that end one by one while the rest is waited for: one turn comes back to look, and not one more for each.
+sql(<<'SQL');
+CREATE TABLE held (token text);
+CREATE FUNCTION hold(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO public.held VALUES (i ->> 'token'); SELECT i $$;
+CREATE FUNCTION pass(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT i $$;
+SELECT saga.create_workflow('slowly', machine('{"I": {"Type": "Task", "Resource": "sql:public.pass", "Compensate": "U", "Next": "W"}, "W": {"Type": "Wait", "Seconds": 36000, "End": true},
+	"U": {"Type": "Task", "Resource": "sql:public.hold.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}}}', '{"ItemReader": {"Resource": "sql:public.items", "Parameters": {"n": 40, "size": 1}}}'));
+SQL
+$id = sql(q{SELECT saga.start_execution('slowly', '{}')});
+$node->poll_query_until('postgres', qq{SELECT count(*) = 40 FROM saga.executions WHERE started_by = '$id' AND current_state = 'W'}) or die;
+sql("SELECT saga.stop_execution('$id')");
+$node->poll_query_until('postgres', 'SELECT count(*) = 40 FROM held') or die;
+for my $ended (1 .. 39)
+{
+	sql('WITH one AS (DELETE FROM held WHERE token = (SELECT min(token) FROM held) RETURNING token) SELECT saga.send_task_success(token, 1::text::jsonb) FROM one');
+	$node->poll_query_until('postgres', qq{SELECT ended = $ended FROM saga.children WHERE parent_id = '$id'}) or die;
+}
+cmp_ok(sql(q{SELECT count(*) FROM saga.timer WHERE kind = 'c'}), '<=', 2, 'the turns that look again do not become more');
+sql('SELECT saga.send_task_success(token, 1::text::jsonb) FROM held');
+$node->poll_query_until('postgres', qq{SELECT phase = 'x' FROM saga.children WHERE parent_id = '$id'}) or die;
+pass('and come to the end');
+
 # The table that results go to crashes the server: the Map is given up in the end, and others go on.
 sql(<<'SQL');
 CREATE TABLE results (map_run_id uuid, index bigint, execution_id uuid, status text, output jsonb, error text, cause text);

@@ -88,11 +88,11 @@ take_report(SagaChildren *children, Jsonb *body)
 	}
 }
 
-/* Returns how often the turn has come back to look again. */
+/* Returns how often the turn has come back to look again; -1: it has not come for that. */
 static int
 take_events(SagaJob *job, SagaChildren *children)
 {
-	int			again = 0;
+	int			again = -1;
 
 	for (int i = 0; i < job->nevents; i++)
 	{
@@ -100,9 +100,13 @@ take_events(SagaJob *job, SagaChildren *children)
 
 		if (body == NULL || !JB_ROOT_IS_OBJECT(body))
 			continue;
-		again = Max(again, (int) number_of(body, "again"));
+		if (number_of(body, "again") > 0)
+			again = Max(again, (int) number_of(body, "again"));
 		if (is_set(body, "close"))
+		{
 			take_close(children, body);
+			again = Max(again, 0);
+		}
 		else
 			take_report(children, body);
 	}
@@ -355,7 +359,7 @@ saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble)
 		if (go_on(batch, job, &children, trouble))
 			saga_children_send(&children, saga_jsonb_empty_object(), 0);
 		if (children.phase == 's')
-			saga_children_close_turn(batch, &children, again);
+			saga_children_close_turn(batch, &children, job->turn->phase == 's' ? again : Max(again, 0));
 	}
 	saga_children_update(&children);
 }

@@ -413,6 +413,8 @@ extern void saga_children_report_lost(const SagaItem *item);
 
 /* trouble: the error of a turn that did not succeed, again and again; NULL: none so far. */
 extern void saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble);
+
+/* again: how often it has come back to look; -1: it has come for something else */
 extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again);
 
 /* Tasks: startExecution, a distributed Map, and what undoes either. */
