@@ -10,7 +10,7 @@ COMMENT ON FUNCTION saga.owner_only() IS
 
 -- ---------- name ----------
 CREATE TABLE saga.object_grant (
-	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'source', 'secret')),
+	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'activity', 'source', 'secret')),
 	object_id integer NOT NULL,
 	role regrole NOT NULL,
 	"right" text NOT NULL CHECK ("right" IN ('start', 'operate', 'read', 'use')),
@@ -24,11 +24,11 @@ CREATE FUNCTION saga.grant(kind text, name text, role regrole, "right" text) RET
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_grant';
 COMMENT ON FUNCTION saga.grant(text, text, regrole, text) IS
 'lets another role use what one owns, without being a member of the owner.
-kind: workflow, queue, destination, source, secret. right:
+kind: workflow, queue, destination, activity, source, secret. right:
 start: start executions of a workflow;
-operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
+operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages; take the tasks of an activity and answer them;
 read: see it, and what it did, in the views;
-use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
+use: send to a queue; publish to a destination, name it in a definition; name an activity in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
 What is granted ends with the object, and when it gets another owner.
 Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
 CREATE FUNCTION saga.revoke(kind text, name text, role regrole, "right" text) RETURNS void
@@ -55,7 +55,9 @@ REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, 
 
 -- ---------- queue ----------
 -- names are unique per owner
-ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer;
+ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer,
+	DROP CONSTRAINT queue_kind_check, ADD CHECK (kind IN ('q', 'w', 'd', 'a'));
+COMMENT ON TABLE saga.queue IS 'queues: q = messages read with saga.receive, w = executions of a workflow, d = outbox messages of a destination, a = tasks of an activity that no worker has';
 UPDATE saga.queue q SET dead_letter_queue_id = d.queue_id FROM saga.queue d WHERE d.name = q.dead_letter_queue AND d.kind = 'q';
 CREATE INDEX queue_dead_letter_queue ON saga.queue (dead_letter_queue_id) WHERE dead_letter_queue_id IS NOT NULL;
 CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
@@ -82,7 +84,7 @@ COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
 'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more; the old idempotency key is used again only for the same request of which nobody knows, while the server knows the key';
 CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,
-		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END AS kind,
+		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' WHEN 'a' THEN 'activity' ELSE 'destination' END AS kind,
 		q.owner, m.ready, t.delayed, t.in_flight, d.dead,
 		least(m.oldest_at, t.oldest_at) AS oldest_at,
 		q.visibility_timeout, q.max_receives,
@@ -99,7 +101,7 @@ CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 		FROM saga.dead_letter WHERE queue_id = q.queue_id AND redriven_at IS NULL) d
 	WHERE pg_has_role(q.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g
-			WHERE g.kind = CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END
+			WHERE g.kind = CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' WHEN 'a' THEN 'activity' ELSE 'destination' END
 				AND g.object_id = q.queue_id AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.queues IS 'queues of roles that the current user is a member of, and those that he was granted to read; the counts are exact, and take the time to count';
 CREATE OR REPLACE VIEW saga.all_dead_letters AS
@@ -300,7 +302,7 @@ CREATE TABLE saga.reference (
 	referrer text NOT NULL CHECK (referrer IN ('workflow', 'destination', 'source')),
 	referrer_id integer NOT NULL,
 	version integer NOT NULL,			-- of a workflow, else 0
-	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'secret', 'binding')),
+	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'activity', 'secret', 'binding')),
 	name text NOT NULL,					-- as the definition or the settings have it
 	object_id integer NOT NULL,
 	-- of a secret, which a dump leaves out and its owner sets again under another id
@@ -326,6 +328,37 @@ INSERT INTO saga.given_id
 	UNION SELECT message_id FROM saga.timer WHERE kind = 's' AND get_byte(uuid_send(message_id), 8) & 32 = 0;
 SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
 SELECT pg_extension_config_dump('saga.reference', '');
+CREATE TABLE saga.activity_task (
+	execution_id uuid NOT NULL,
+	task_id integer NOT NULL,
+	activity_id integer NOT NULL,		-- the id of its queue
+	message_id uuid NOT NULL,			-- in that queue, while no worker has it
+	scheduled_at timestamptz NOT NULL,
+	worker text,
+	started_at timestamptz,				-- a worker has it since
+	PRIMARY KEY (execution_id, task_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX activity_task_activity ON saga.activity_task (activity_id);
+COMMENT ON TABLE saga.activity_task IS 'tasks of activities that executions wait for; an activity is a queue of kind a';
+SELECT pg_extension_config_dump('saga.activity_task', '');
+CREATE FUNCTION saga.create_activity(name text) RETURNS integer
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_create_activity';
+COMMENT ON FUNCTION saga.create_activity(text) IS
+'makes an activity that belongs to the current user, returns its id; of one that is there only the id. A Task names it in an ARN that ends in :activity:NAME, and workers take its tasks with saga.get_activity_task. Others need a right (saga.grant): use to name it in a definition, operate to be a worker';
+
+CREATE FUNCTION saga.drop_activity(name text) RETURNS boolean
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_drop_activity';
+COMMENT ON FUNCTION saga.drop_activity(text) IS
+'drops an activity; false if there is none of that name. Waits some seconds (or the lock_timeout) for transactions that use it, workers that wait for a task too, and nobody waits behind that.
+Errors: object_in_use (executions wait for tasks of it), lock_not_available (transactions that use it do not end)';
+
+CREATE FUNCTION saga.get_activity_task(activity text, worker text DEFAULT NULL, wait interval DEFAULT '60 s')
+	RETURNS TABLE (task_token text, input jsonb)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'saga_get_activity_task';
+COMMENT ON FUNCTION saga.get_activity_task(text, text, interval) IS
+'takes the oldest task of an activity, or none when the wait is over. With the commit it is the caller''s for good; after a rollback another worker gets it. Answer it with saga.send_task_success or saga.send_task_failure, and say saga.send_task_heartbeat meanwhile.
+worker: a name for the history and saga.activities, 80 characters at most. wait: up to 60 seconds, if there is no task yet; the transaction stays open meanwhile, and must be READ COMMITTED.
+Errors: undefined_object (also of one that the caller has no right to operate)';
 SELECT pg_extension_config_dump('saga.given_id', '');
 COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
 'makes a workflow of the caller''s, or a new version of it (another''s is written owner.name, and needs the privileges of the owner), from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
@@ -515,6 +548,20 @@ CREATE VIEW saga.workflows WITH (security_barrier) AS
 COMMENT ON VIEW saga.workflows IS
 'the newest version of each workflow whose owner the current user is a member of, or that he was granted to read; definition_hash is what saga.set_workflow_owner asks for';
 
+CREATE VIEW saga.activities WITH (security_barrier) AS
+	SELECT q.queue_id AS activity_id, q.owner, substr(q.name, 10) AS name, t.waiting, t.taken,
+		t.oldest_waiting_at, t.oldest_taken_at, t.workers, q.created_at
+	FROM saga.queue q
+	CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE started_at IS NULL) AS waiting, count(started_at) AS taken,
+			min(scheduled_at) FILTER (WHERE started_at IS NULL) AS oldest_waiting_at, min(started_at) AS oldest_taken_at,
+			array_agg(DISTINCT worker ORDER BY worker) FILTER (WHERE worker IS NOT NULL) AS workers
+		FROM saga.activity_task WHERE activity_id = q.queue_id) t
+	WHERE q.kind = 'a' AND (pg_has_role(q.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'activity' AND g.object_id = q.queue_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE')));
+COMMENT ON VIEW saga.activities IS
+'activities whose owner the current user is a member of, and those that he was granted to read: tasks that wait for a worker, tasks that workers have, and the names of those workers';
+
 -- ---------- source ----------
 CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.source_changed();
@@ -558,6 +605,7 @@ CREATE VIEW saga.grants WITH (security_barrier) AS
 	FROM saga.object_grant g
 	JOIN (SELECT 'queue' AS kind, q.queue_id AS id, q.owner, q.name FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL SELECT 'workflow', w.workflow_id, w.owner, w.name FROM saga.workflow w
+		UNION ALL SELECT 'activity', a.queue_id, a.owner, substr(a.name, 10) FROM saga.queue a WHERE a.kind = 'a'
 		UNION ALL SELECT 'destination', d.destination_id, d.owner, d.name FROM saga.destination d
 		UNION ALL SELECT 'source', s.source_id, s.owner, s.name FROM saga.source s
 		UNION ALL SELECT 'secret', c.secret_id, c.owner, c.name FROM saga.secret c) o
@@ -698,6 +746,8 @@ CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)
 		UNION ALL
 		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
+		UNION ALL
+		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'a'
 		UNION ALL
 		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
 		UNION ALL
@@ -962,7 +1012,7 @@ BEGIN
 				HAVING count(*) > 0
 				UNION ALL
 				SELECT 'pg_saga.max_queues', 'all places for queues in shared memory are taken',
-					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination'))
+					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination', 'activity'))
 				FROM saga.worker_status() w WHERE w.type = 'launcher' AND w.reason LIKE '%pg_saga.max_queues%')
 			SELECT 'places', 'warning', format('%s by %s = %s: what is ready in others is found late (needs a restart)', m.what, m.name, s.reset_val),
 				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))

@@ -12,6 +12,8 @@ CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 		UNION ALL
 		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL
+		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'a'
+		UNION ALL
 		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
 		UNION ALL
 		SELECT 'source', s.name, s.owner, s.settings, s.settings FROM saga.source s
@@ -279,7 +281,7 @@ BEGIN
 				HAVING count(*) > 0
 				UNION ALL
 				SELECT 'pg_saga.max_queues', 'all places for queues in shared memory are taken',
-					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination'))
+					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination', 'activity'))
 				FROM saga.worker_status() w WHERE w.type = 'launcher' AND w.reason LIKE '%pg_saga.max_queues%')
 			SELECT 'places', 'warning', format('%s by %s = %s: what is ready in others is found late (needs a restart)', m.what, m.name, s.reset_val),
 				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))

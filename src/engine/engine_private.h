@@ -78,9 +78,24 @@ extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *
 
 #define SAGA_TOKEN_DIGITS	32	/* of the secret at the end of a token */
 
-/* "workflow.execution.task.secret" */
-extern char *saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
-extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id);
+/* What a token says of itself: "workflow.execution.task.secret", of an activity "workflow.execution.task.secret.activity". */
+typedef struct SagaTaskToken
+{
+	int32		workflow_id;
+	pg_uuid_t	execution_id;
+	int			task_id;
+	int32		activity_id;	/* 0: of none */
+} SagaTaskToken;
+
+extern char *saga_token_make(const SagaTaskToken *token);
+extern bool saga_token_parse(const char *text, SagaTaskToken *token);
+
+/*
+ * start.c: what saga.send_task_success, _failure and _heartbeat do: key1 is "output" with a value, "heartbeat" without one, or
+ * NULL for an error.  Raises INVALID_PARAMETER_VALUE and OBJECT_NOT_IN_PREREQUISITE_STATE.
+ */
+extern bool saga_token_is_ours(const char *token);
+extern void saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause);
 
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
@@ -337,6 +352,27 @@ extern pg_uuid_t saga_start_child(const SagaWorkflow *workflow, Jsonb *input, co
 /* Starts the task of an action and answers the run. */
 extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 
+/* ---------- activities (activity.c, activity_task.c) ---------- */
+
+/* The queue of the activity that a definition names; NULL: there is none that the workflow's owner may use. */
+extern const SagaQueue *saga_activity_meant(const SagaJob *job, const char *name);
+
+/* May the caller take its tasks, and answer them? */
+extern bool saga_activity_may_work(int32 activity_id);
+
+/*
+ * A task of an activity, in the transaction of its run, which alone writes of
+ * it: it waits for a worker (open), has one (started), and is done (closed).
+ * wanted: as it is now; a worker that finds that it is not passes it over.
+ * fate: it is let go, and withdrawn unless a worker has it.
+ */
+extern void saga_activity_task_open(const SagaQueue *activity, const SagaJob *job, const SagaAction *action);
+extern void saga_activity_task_started(const pg_uuid_t *execution_id, int task_id, const char *worker);
+extern void saga_activity_task_closed(const pg_uuid_t *execution_id, int task_id);
+extern bool saga_activity_task_wanted(const SagaMessage *message);
+extern bool saga_activity_has_tasks(int32 activity_id);
+extern void saga_activity_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
+
 /* ---------- user code that is no step's function (task.c) ---------- */
 
 /*
@@ -422,6 +458,12 @@ extern void saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *a
 extern void saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 extern void saga_children_undo(SagaJob *job, const SagaAction *action);
 
+/* MD5OfMessageAttributes, as SQS has it (sqs_digest.c); false: there are none, or no MD5. */
+extern bool saga_sqs_attributes_md5(Jsonb *attributes, char *hex);
+
+/* A step that answers another execution's task (answer_task.c); false: the resource is no such one. */
+extern bool saga_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+
 /* "schema.name" of a definition, quoted as a statement needs it; raises when it has no schema. */
 extern char *saga_quoted_name(const char *text);
 
@@ -440,6 +482,9 @@ extern void saga_child_answer(const SagaChildren *children);
  */
 extern bool saga_answer_claim(const char *token, bool only_look);
 extern void saga_answer_release(SagaBatch *batch);
+
+/* Of an event with a token: a heartbeat does not answer it, nor does who has taken the task. */
+extern bool saga_event_is_answer(Jsonb *body);
 
 /* ---------- how calls went (settle.c) ---------- */
 

@@ -385,7 +385,7 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 
 /* Does the run wait for the token's answer, as far as is committed? */
 static bool
-is_waiting(int32 workflow_id, const pg_uuid_t *execution_id, const char *token)
+is_waiting(const SagaTaskToken *about, const char *token)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
@@ -397,24 +397,33 @@ is_waiting(int32 workflow_id, const pg_uuid_t *execution_id, const char *token)
 	bool		waiting;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	waiting = saga_run(&stmt, saga_param_uuid("execution_id", execution_id), saga_param_text("token", token),
-					   saga_param_int4("workflow_id", workflow_id)) > 0;
+	waiting = saga_run(&stmt, saga_param_uuid("execution_id", &about->execution_id), saga_param_text("token", token),
+					   saga_param_int4("workflow_id", about->workflow_id)) > 0;
 	PopActiveSnapshot();
 	return waiting;
 }
 
 /* The run waits for it, and nobody else has answered, nor does while we look. */
 static bool
-may_answer(int32 workflow_id, const pg_uuid_t *execution_id, const char *token, bool heartbeat)
+may_answer(const SagaTaskToken *about, const char *token, bool heartbeat)
 {
 	SagaRaised	save;
 	bool		may;
 
 	saga_raise(&save);
-	may = is_waiting(workflow_id, execution_id, token) && saga_answer_claim(token, heartbeat) &&
-		is_waiting(workflow_id, execution_id, token);
+	may = is_waiting(about, token) && saga_answer_claim(token, heartbeat) && is_waiting(about, token);
 	saga_lower(&save);
 	return may;
+}
+
+/* May the current user answer it: does he operate its execution, or work for its activity? */
+bool
+saga_token_is_ours(const char *token)
+{
+	SagaTaskToken about;
+
+	return saga_token_parse(token, &about) &&
+		(of_workflow(about.workflow_id) != 0 || saga_activity_may_work(about.activity_id));
 }
 
 /*
@@ -422,26 +431,25 @@ may_answer(int32 workflow_id, const pg_uuid_t *execution_id, const char *token, 
  * at once that it is too late, or that there is another answer (answer.c).
  * The answer itself is an event; the worker that takes it has the last word.
  */
-static void
-answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
+void
+saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
 {
 	JsonbParseState *state = NULL;
-	int32		workflow_id;
-	pg_uuid_t	execution_id;
+	SagaTaskToken about;
 	bool		heartbeat = key1 != NULL && value1 == NULL;
 
-	if (!saga_token_parse(token, &workflow_id, &execution_id) || of_workflow(workflow_id) == 0)
+	if (!saga_token_is_ours(token) || !saga_token_parse(token, &about))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid task token"),
-				 errhint("Pass the token on as it came in $$.Task.Token.")));
+				 errhint("Pass the token on as it came in $$.Task.Token, or from saga.get_activity_task.")));
 
-	if (!may_answer(workflow_id, &execution_id, token, heartbeat))
+	if (!may_answer(&about, token, heartbeat))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the task of this token does not wait any more"),
 				 errdetail("It was answered, timed out, or its execution has ended: execution %s.",
-						   saga_uuid_to_cstring(&execution_id))));
+						   saga_uuid_to_cstring(&about.execution_id))));
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "token", token);
@@ -454,7 +462,7 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 		saga_doc_push_string(&state, "error", error);
 		saga_doc_push_string(&state, "cause", cause);
 	}
-	saga_engine_send_event(workflow_id, &execution_id,
+	saga_engine_send_event(about.workflow_id, &about.execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	saga_accepted();
 }
@@ -464,7 +472,7 @@ saga_send_task_success(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
 	saga_require_argument(fcinfo, 1, "output");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -472,8 +480,8 @@ Datum
 saga_send_task_failure(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
-				 text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
+					  text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
 	PG_RETURN_VOID();
 }
 
@@ -481,6 +489,6 @@ Datum
 saga_send_task_heartbeat(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
 	PG_RETURN_VOID();
 }

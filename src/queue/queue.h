@@ -12,12 +12,14 @@
 #define SAGA_QUEUE_H
 
 #include "common/common.h"
+#include "fmgr.h"
 #include "name/name.h"
 #include "nodes/pg_list.h"
 #include "queue/shmem.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/tuplestore.h"
 
 /* saga.message.kind, saga.timer.kind */
 #define SAGA_MSG_MESSAGE	'm' /* a message of a plain queue */
@@ -26,6 +28,10 @@
 #define SAGA_MSG_TICK		't' /* timer only in saga.timer; as a message: execution "target" has something due */
 #define SAGA_MSG_CHILDREN	'c' /* something happened to the children "target"; body says what */
 #define SAGA_MSG_OUTBOX		'o' /* message_id is the row of saga.outbox to send */
+#define SAGA_MSG_TASK		'a' /* of an activity, for execution "target"; body is its input */
+
+/* The name of an activity's queue, which is in the way of no other queue's: "activity/NAME". */
+#define SAGA_ACTIVITY_PREFIX	"activity/"
 
 typedef struct SagaQueue
 {
@@ -257,6 +263,25 @@ extern void saga_queue_wait_for_starters(const pg_uuid_t *execution_id);
 #define SAGA_QUEUE_STARTS(execution_id) \
 	"(SELECT q.queue_id FROM saga.message q WHERE q.kind = 's' AND q.message_id = " execution_id \
 	" UNION ALL SELECT q.queue_id FROM saga.timer q WHERE q.kind = 's' AND q.message_id = " execution_id ") queue_start"
+
+/* ---------- waiting for messages (receive.c) ---------- */
+
+/*
+ * Calls "try", which claims, until it says that it has got something, or the
+ * time is over; each has a snapshot of its own.  Sleeps in between until there
+ * may be something in this queue, or *next, of the clock, has come (DT_NOEND: by
+ * itself nothing comes).  Without a wait it is called once.  The transaction
+ * stays open, and must be READ COMMITTED to wait.
+ */
+typedef bool (*SagaQueueTry) (void *arg, TimestampTz *next);
+
+extern void saga_queue_wait(const SagaQueue *queue, int64 wait_ms, SagaQueueTry try, void *arg);
+
+/* ---------- arguments and results of SQL functions (args.c) ---------- */
+
+extern void saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);
+extern int64 saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null);
+extern Tuplestorestate *saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
 
 /* ---------- who is told, and when (notes.c) ---------- */
 

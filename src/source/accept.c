@@ -47,7 +47,7 @@ saga_source_target(const SagaSource *source, char **problem)
 	SagaObject	object;
 	char	   *owner;
 
-	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
+	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION || queue->kind == SAGA_QUEUE_ACTIVITY)
 	{
 		*problem = pstrdup("the queue of the source does not exist any more");
 		return NULL;
