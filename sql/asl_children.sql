@@ -126,6 +126,12 @@ SELECT run('caught', '[1, 7, 3]') AS a \gset
 CALL saga.drain();
 SELECT said(:'a');
 TRUNCATE book;
+-- a Compensate of its own is for a Map that has completed: of one that has failed the items are undone as ever
+SELECT make('map_own', jsonb_set(jsonb_set(map('{"MaxConcurrency": 1, "End": false, "Next": "B", "Compensate": "U2", "ItemSelector": {"n.$": "$$.Map.Item.Value"}}'), '{States,B}', '{"Type": "Fail", "Error": "Late"}'), '{States,U2}', task() - 'End' || '{"Parameters": {"do": "own", "n": 1}}'));
+SELECT run('map_own', '[1, 7, 3]') AS a, run('map_own', '[1, 2]') AS b \gset
+CALL saga.drain();
+SELECT said(id) FROM unnest(ARRAY[:'a', :'b']::uuid[]) AS id;
+TRUNCATE book;
 -- tolerated: the result has the failure in its place
 SELECT make('tolerant', map('{"ItemSelector": {"n.$": "$$.Map.Item.Value"}, "ToleratedFailurePercentage": 34}'));
 SELECT run('tolerant', '[1, 7, 3]') AS a \gset

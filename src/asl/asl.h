@@ -188,7 +188,7 @@ typedef struct SagaAction
 	int			task_id;		/* counts attempts: a retry has a new one */
 	int			call_id;		/* the same for all attempts of one visit of a state: part of idempotency keys */
 	bool		compensation;	/* this is a handler */
-	int			undoes;			/* then: the call_id of what it undoes */
+	int			undoes;			/* then: the task_id of what it undoes, 0: that had none */
 	bool		resume;			/* the call of this task is in doubt: go on with it, make no other one */
 	bool		answered;		/* then: its failure has come */
 	const char *state_name;

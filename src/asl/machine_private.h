@@ -136,6 +136,7 @@ typedef struct SagaMapFields
 	SagaTemplate *batch_input;
 	SagaResource *writer;		/* NULL: the results are the state's */
 	SagaTemplate *writer_parameters;
+	struct SagaState *failed;	/* in its place in what is to be undone when it has failed; NULL: itself */
 } SagaMapFields;
 struct SagaState
 {

@@ -115,8 +115,12 @@ saga_distributed_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *e
 	record->strings[0] = failure.error;
 	record->strings[1] = failure.cause;
 	thread->phase = SAGA_PHASE_ATTEMPT;
-	if (thread->submitted && thread->state->compensate != NULL &&
-		thread->state->compensate->resource.kind == SAGA_RES_UNDO_CHILDREN)
-		(void) saga_done_push(run, thread, saga_jsonb_null());
+	if (thread->submitted && thread->state->compensate != NULL)
+	{
+		SagaDone   *done = saga_done_push(run, thread, saga_jsonb_null());
+
+		if (thread->state->map->failed != NULL)
+			done->state = thread->state->map->failed;
+	}
 	return saga_next_fail(thread, &failure);
 }

@@ -197,7 +197,7 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	SagaUndone *undone = palloc0(sizeof(SagaUndone));
 	SagaOutside call = {.task_id = done->task_id};
 
-	if (done->task_id != 0 && run->env.call_fate != NULL)
+	if (done->task_id != 0 && !SAGA_HAS_CHILDREN(done->state) && run->env.call_fate != NULL)
 		run->env.call_fate(run->env.arg, SAGA_WISH_IDENTIFY, &call);
 	undone->state = done->state->name;
 	undone->reason = reason;

@@ -97,7 +97,8 @@ saga_run_done(SagaRun *run)
 		SagaDone   *done = &run->done[i];
 		SagaOutside call = {.task_id = done->task_id};
 
-		if (done->task_id == 0 || run->env.call_fate == NULL)
+		/* children are found by the task that has waited for them */
+		if (done->task_id == 0 || SAGA_HAS_CHILDREN(done->state) || run->env.call_fate == NULL)
 			continue;
 		run->env.call_fate(run->env.arg, SAGA_WISH_IDENTIFY, &call);
 		done->message_id = saga_copy_text(call.message_id);

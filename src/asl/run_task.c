@@ -133,7 +133,7 @@ saga_task_open(SagaRun *run, SagaThread *thread, bool resume, SagaAction *action
 	action->task_id = thread->task_id;
 	action->call_id = thread->call_id;
 	action->compensation = thread == run->handler;
-	action->undoes = action->compensation ? run->undoing : 0;
+	action->undoes = action->compensation ? saga_undoing(run)->task_id : 0;
 	action->resume = resume;
 	action->state_name = thread->state->name;
 	action->resource = &thread->state->resource;

@@ -136,11 +136,25 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 static bool
 stop_with_parent(SagaBatch *batch, SagaJob *job, TimestampTz now)
 {
-	if (saga_run_status(job->run) != SAGA_RUNNING || !saga_children_stopping(batch, job))
+	bool		undo;
+
+	if (saga_run_status(job->run) != SAGA_RUNNING || !saga_children_stopping(batch, job, &undo))
 		return false;
 	job->stopped = true;
-	saga_run_stop(job->run, "Saga.ParentEnded", "whoever started it does not wait for it any more", true, now);
+	saga_run_stop(job->run, "Saga.ParentEnded", "whoever started it does not wait for it any more", undo, now);
 	return true;
+}
+
+/* Children's turn: it has nothing to compensate, so that it is given up by an answer to their parent. */
+static void
+run_turn(SagaBatch *batch, SagaJob *job, int trouble)
+{
+	int			crashes = saga_suspect_hook ? saga_suspect_hook(&job->execution_id) : 0;
+
+	saga_children_turn(batch, job, crashes > saga_crash_limit ? "Saga.WorkerCrashed" :
+					   trouble > SAGA_MAX_TROUBLE ? "Saga.EngineTrouble" : NULL);
+	if (crashes > saga_crash_limit && saga_suspect_forget_hook)
+		saga_suspect_forget_hook(&job->execution_id);
 }
 
 /* In a transaction or savepoint of its own; raises what the steps raise. */
@@ -154,7 +168,7 @@ run_once(SagaBatch *batch, SagaJob *job, int trouble)
 	job->finished = job->early = false;
 	if (job->turn != NULL)
 	{
-		saga_children_turn(batch, job);
+		run_turn(batch, job, trouble);
 		return;
 	}
 	saga_job_begin(job, now);

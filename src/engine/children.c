@@ -136,41 +136,21 @@ saga_children_update(const SagaChildren *children)
 			 saga_param_text("cause", children->cause));
 }
 
-static bool
-find(SagaStatement *stmt, const pg_uuid_t *parent_id, int number, SagaChildren *children)
+/* Those that a task waits for, or has waited for; not locked. */
+bool
+saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *children)
 {
-	SagaRows   *rows = saga_query(stmt, saga_param_uuid("parent_id", parent_id), saga_param_int4("number", number));
+	static SagaStatement stmt = {
+		.sql = "SELECT " COLUMNS " FROM saga.children WHERE parent_id = $parent_id AND task_id = $task_id",
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("parent_id", parent_id), saga_param_int4("task_id", task_id));
 	bool		found = saga_next(rows);
 
 	if (found)
 		read_row(rows, children);
 	saga_rows_free(rows);
 	return found;
-}
-
-/* Those that a task waits for, or has waited for; not locked. */
-bool
-saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *children)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT " COLUMNS " FROM saga.children WHERE parent_id = $parent_id AND task_id = $number",
-		.limit = 1
-	};
-
-	return find(&stmt, parent_id, task_id, children);
-}
-
-/* Of the attempts of a visit the last one that has not been closed. */
-bool
-saga_children_of_call(const pg_uuid_t *parent_id, int call_id, SagaChildren *children)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT " COLUMNS " FROM saga.children WHERE parent_id = $parent_id AND call_id = $number"
-		" AND phase <> 'x' AND close_task IS NULL ORDER BY task_id DESC",
-		.limit = 1
-	};
-
-	return find(&stmt, parent_id, call_id, children);
 }
 
 /* ---------- messages ---------- */
@@ -253,24 +233,25 @@ saga_child_of_headers(SagaJob *job, Jsonb *headers)
  * that are parked until all have ended.
  */
 bool
-saga_children_stopping(SagaBatch *batch, const SagaJob *job)
+saga_children_stopping(SagaBatch *batch, const SagaJob *job, bool *undo)
 {
 	static SagaStatement stmt = {
-		.sql = "SELECT FROM saga.children WHERE children_id = $children_id AND phase IN ('s', 'c', 'x')",
+		.sql = "SELECT undo OR phase = 's' AS undo FROM saga.children WHERE children_id = $children_id AND phase IN ('s', 'c', 'x')",
 		.limit = 1
 	};
+	SagaRows   *rows;
 
 	if (saga_uuid_cmp(&job->children_id, &saga_uuid_min) == 0 || job->child_index < 0)
 		return false;
-	if (batch == NULL || saga_uuid_cmp(&batch->stopping_id, &job->children_id) != 0)
+	if (saga_uuid_cmp(&batch->stopping_id, &job->children_id) != 0)
 	{
-		bool		stopping = saga_run(&stmt, saga_param_uuid("children_id", &job->children_id)) > 0;
-
-		if (batch == NULL)
-			return stopping;
-		batch->stopping = stopping;
+		rows = saga_query(&stmt, saga_param_uuid("children_id", &job->children_id));
+		batch->stopping = saga_next(rows);
+		batch->stopping_undo = batch->stopping && saga_column_bool(rows, "undo");
 		batch->stopping_id = job->children_id;
+		saga_rows_free(rows);
 	}
+	*undo = batch->stopping_undo;
 	return batch->stopping;
 }
 

@@ -37,8 +37,8 @@ stop_event(const SagaChildren *children)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* Those that wait, and are not stopped yet. */
-static void
+/* Those that wait, and are not stopped yet.  True: there may be more of them. */
+static bool
 stop_parked(const SagaChildren *children)
 {
 	static SagaStatement stmt = {
@@ -56,6 +56,7 @@ stop_parked(const SagaChildren *children)
 
 		saga_stop_later(queue, &id, event);
 	}
+	return rows->count == STOPPED_AT_ONCE;
 }
 
 static void
@@ -138,14 +139,21 @@ tell_closed(SagaChildren *children)
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
-/* Of children that are being closed, or of which too many have failed. */
+/*
+ * Of children that are being closed, or of which too many have failed.  A turn
+ * that has come because some have ended, again < 0, looks, but does not come
+ * back for that: one that does is under way since they are being closed, and
+ * one more for each report would be thousands.
+ */
 void
 saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again)
 {
 	if (children->ended < children->children)
 	{
-		stop_parked(children);
-		look_again(children, again);
+		bool		more = stop_parked(children);
+
+		if (again >= 0)
+			look_again(children, more ? 0 : again);
 		return;
 	}
 	if (children->phase != 'c' || saga_uuid_cmp(&children->undoing, &saga_uuid_min) != 0)
@@ -167,7 +175,8 @@ saga_children_undo(SagaJob *job, const SagaAction *action)
 	SagaChildren children;
 	char	   *error = saga_jsonb_get_string(action->input, "error");
 
-	if (!saga_children_of_call(parent_id, action->undoes, &children))
+	/* those that were given up are closed by themselves */
+	if (!saga_children_lookup(parent_id, action->undoes, &children) || children.phase == 'x' || children.close_task != 0)
 	{
 		saga_task_answer(job, action, saga_jsonb_empty_object(), NULL, NULL);
 		return;

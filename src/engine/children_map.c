@@ -28,7 +28,14 @@ typedef struct Items
 	SagaJob    *job;
 	const SagaAction *action;
 	SagaChildren *children;
-	MemoryContext context;		/* of a chunk */
+
+	/*
+	 * of one item, of the batch that is being filled, and of the chunk: each
+	 * ends at another time
+	 */
+	MemoryContext item_context;
+	MemoryContext batch_context;
+	MemoryContext chunk_context;
 
 	/* the batch that is being filled: of an ItemBatcher */
 	JsonbParseState *batch;
@@ -65,13 +72,21 @@ write_chunk(Items *items)
 								  construct_array(items->inputs, items->n, JSONBOID, -1, false, TYPALIGN_INT)));
 	items->n = 0;
 	items->bytes = 0;
-	MemoryContextReset(items->context);
+	MemoryContextReset(items->chunk_context);
+}
+
+static Jsonb *
+copy_into(MemoryContext context, const Jsonb *value)
+{
+	return memcpy(MemoryContextAlloc(context, VARSIZE(value)), value, VARSIZE(value));
 }
 
 /* One input more, for so many items. */
 static void
-add_input(Items *items, Jsonb *input, int count)
+add_input(Items *items, const Jsonb *value, int count)
 {
+	Jsonb	   *input = copy_into(items->chunk_context, value);
+
 	items->inputs[items->n] = JsonbPGetDatum(input);
 	items->counts[items->n++] = Int32GetDatum(count);
 	items->bytes += VARSIZE(input);
@@ -88,31 +103,38 @@ static void
 end_batch(Items *items)
 {
 	JsonbParseState *state = NULL;
+	MemoryContext old;
 	Jsonb	   *list;
 
 	if (items->batch_items == 0)
 		return;
+	old = MemoryContextSwitchTo(items->batch_context);
 	list = JsonbValueToJsonb(pushJsonbValue(&items->batch, WJB_END_ARRAY, NULL));
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (items->action->map->batch_input != NULL)
 		saga_doc_push_jsonb(&state, "BatchInput", items->action->map->batch_input);
 	saga_doc_push_jsonb(&state, "Items", list);
 	add_input(items, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)), items->batch_items);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(items->batch_context);
 	items->batch = NULL;
 	items->batch_items = 0;
 	items->batch_bytes = 0;
 }
 
 static void
-add_to_batch(Items *items, Jsonb *input)
+add_to_batch(Items *items, const Jsonb *input)
 {
 	const SagaMapCall *map = items->action->map;
+	MemoryContext old;
 
 	if (items->batch_items > 0 && map->batch_bytes > 0 && items->batch_bytes + VARSIZE(input) > map->batch_bytes)
 		end_batch(items);
+	old = MemoryContextSwitchTo(items->batch_context);
 	if (items->batch_items == 0)
 		pushJsonbValue(&items->batch, WJB_BEGIN_ARRAY, NULL);
-	saga_jsonb_push(&items->batch, WJB_ELEM, input);
+	saga_jsonb_push(&items->batch, WJB_ELEM, copy_into(items->batch_context, input));
+	MemoryContextSwitchTo(old);
 	items->batch_items++;
 	items->batch_bytes += VARSIZE(input);
 	if (items->batch_items == map->batch_items)
@@ -133,8 +155,10 @@ add_item(Jsonb *value, int64 index, void *arg)
 	CHECK_FOR_INTERRUPTS();
 	if (items->error != NULL || (map->max_items > 0 && index >= map->max_items))
 		return;
-	old = MemoryContextSwitchTo(items->context);
-	value = value == NULL ? saga_jsonb_null() : (Jsonb *) memcpy(palloc(VARSIZE(value)), value, VARSIZE(value));
+	MemoryContextReset(items->item_context);
+	old = MemoryContextSwitchTo(items->item_context);
+	if (value == NULL)
+		value = saga_jsonb_null();
 	input = saga_run_item_input(items->job->run, items->action->task_id, index, value, &items->error, &items->cause);
 	if (input == NULL)
 		;						/* said to the caller */
@@ -207,7 +231,9 @@ begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error,
 	const SagaMapCall *map = action->map;
 
 	children->children = children->items = 0;
-	items.context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga items", ALLOCSET_DEFAULT_SIZES);
+	items.item_context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga item", ALLOCSET_DEFAULT_SIZES);
+	items.batch_context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga batch of items", ALLOCSET_DEFAULT_SIZES);
+	items.chunk_context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga items", ALLOCSET_DEFAULT_SIZES);
 	items.inputs = palloc(sizeof(Datum) * CHUNK_INPUTS);
 	items.counts = palloc(sizeof(Datum) * CHUNK_INPUTS);
 	if (map->items != NULL)
@@ -217,13 +243,12 @@ begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error,
 						map->reader->kind == SAGA_RES_SQL, map->max_items, add_item, &items);
 	if (items.error == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(items.context);
-
 		end_batch(&items);
-		MemoryContextSwitchTo(old);
 		write_chunk(&items);
 	}
-	MemoryContextDelete(items.context);
+	MemoryContextDelete(items.item_context);
+	MemoryContextDelete(items.batch_context);
+	MemoryContextDelete(items.chunk_context);
 	if (items.error != NULL)
 	{
 		*error = items.error;

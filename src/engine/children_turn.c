@@ -12,6 +12,7 @@
 #include "common/guc.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "value/doc.h"
 
@@ -87,11 +88,11 @@ take_report(SagaChildren *children, Jsonb *body)
 	}
 }
 
-/* Returns how often the turn has come back to look again. */
+/* Returns how often the turn has come back to look again; -1: it has not come for that. */
 static int
 take_events(SagaJob *job, SagaChildren *children)
 {
-	int			again = 0;
+	int			again = -1;
 
 	for (int i = 0; i < job->nevents; i++)
 	{
@@ -99,9 +100,13 @@ take_events(SagaJob *job, SagaChildren *children)
 
 		if (body == NULL || !JB_ROOT_IS_OBJECT(body))
 			continue;
-		again = Max(again, (int) number_of(body, "again"));
+		if (number_of(body, "again") > 0)
+			again = Max(again, (int) number_of(body, "again"));
 		if (is_set(body, "close"))
+		{
 			take_close(children, body);
+			again = Max(again, 0);
+		}
 		else
 			take_report(children, body);
 	}
@@ -196,28 +201,78 @@ tell_parent(const SagaChildren *children, Jsonb *output, const char *error, cons
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
-/* The results in the order of the items; NULL: they are more than a state may have. */
+/* More than this is no document of PostgreSQL's any more, whatever the limit of a state is. */
+#define RESULTS_AT_MOST	(128 * 1024 * 1024)
+
+/* The results as they are put together. */
+typedef struct Results
+{
+	MemoryContext context;
+	JsonbParseState *state;
+	int64		bytes;
+}			Results;
+
+/* The next one; what is too much is counted and no more. */
+static void
+add_result(Jsonb *value, int64 index, void *arg)
+{
+	Results    *results = arg;
+	MemoryContext old;
+
+	CHECK_FOR_INTERRUPTS();
+	if (value == NULL)
+		value = saga_jsonb_null();
+	results->bytes += VARSIZE(value);
+	if (results->bytes > RESULTS_AT_MOST)
+		return;
+	old = MemoryContextSwitchTo(results->context);
+	saga_jsonb_push(&results->state, WJB_ELEM, memcpy(palloc(VARSIZE(value)), value, VARSIZE(value)));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * What is stored is compressed, and a scalar alone takes some bytes more than
+ * its text: true says only that it is worth while to look.
+ */
+static bool
+may_fit(const SagaChildren *children)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT coalesce(sum(pg_catalog.pg_column_size(output) - 20), 0)::bigint AS bytes FROM saga.execution"
+		" WHERE children_id = $children_id AND child_index IS NOT NULL"
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
+
+	return saga_next(rows) &&
+		(saga_payload_limit_kb == 0 || saga_column_int8(rows, "bytes") <= (int64) saga_payload_limit_kb * 1024);
+}
+
+/*
+ * The results in the order of the items; NULL: they are more than a state may
+ * have; the run looks again.  They are read one by one: what is too large must
+ * not be an error, which would come again in every turn.
+ */
 static Jsonb *
 collect_results(const SagaChildren *children)
 {
-	static SagaStatement size_stmt = {
-		.sql = "SELECT coalesce(sum(pg_catalog.pg_column_size(output)), 0)::bigint AS bytes FROM saga.execution"
-		" WHERE children_id = $children_id AND child_index IS NOT NULL"
-	};
-	static SagaStatement stmt = {
-		.sql = "SELECT coalesce(jsonb_agg(CASE WHEN status = 's' THEN output ELSE"
-		" jsonb_build_object('Status', CASE status WHEN 't' THEN 'TIMED_OUT' WHEN 'a' THEN 'ABORTED' ELSE 'FAILED' END,"
-		" 'Error', error, 'Cause', cause) END ORDER BY child_index), '[]') AS results FROM saga.execution"
-		" WHERE children_id = $children_id AND child_index IS NOT NULL"
-	};
-	const int64 limit = saga_payload_limit_kb > 0 ? (int64) saga_payload_limit_kb * 1024 : MaxAllocSize / 4;
-	SagaRows   *rows = saga_query(&size_stmt, saga_param_uuid("children_id", &children->children_id));
+	static const char sql[] = "SELECT CASE WHEN status = 's' THEN output ELSE"
+	" pg_catalog.jsonb_build_object('Status', CASE status WHEN 't' THEN 'TIMED_OUT' WHEN 'a' THEN 'ABORTED' ELSE 'FAILED' END,"
+	" 'Error', error, 'Cause', cause) END FROM saga.execution"
+	" WHERE children_id = ($1 #>> '{}')::pg_catalog.uuid AND child_index IS NOT NULL ORDER BY child_index";
+	Results		results = {.context = CurrentMemoryContext};
+	JsonbValue	id;
+	SagaRaised	save;
 
-	/* compressed they may be smaller than they are: the run looks again */
-	if (!saga_next(rows) || saga_column_int8(rows, "bytes") > limit)
+	if (!may_fit(children))
 		return NULL;
-	rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
-	return saga_next(rows) ? saga_column_jsonb(rows, "results") : NULL;
+	saga_value_set_string(&id, saga_uuid_to_cstring(&children->children_id), 36);
+	pushJsonbValue(&results.state, WJB_BEGIN_ARRAY, NULL);
+	saga_raise(&save);
+	saga_stream(sql, saga_jsonb_from_value(&id), 0, add_result, &results);
+	saga_lower(&save);
+	if (results.bytes > RESULTS_AT_MOST)
+		return NULL;
+	return JsonbValueToJsonb(pushJsonbValue(&results.state, WJB_END_ARRAY, NULL));
 }
 
 static void
@@ -253,9 +308,25 @@ finish_map(SagaBatch *batch, SagaJob *job, SagaChildren *children)
 
 /* ---------- the turn ---------- */
 
+/*
+ * All have ended, and the parent hears of it.  trouble: that has failed again
+ * and again, or crashed the server; NULL: not so far.
+ */
+static void
+finish(SagaBatch *batch, SagaJob *job, SagaChildren *children, const char *trouble)
+{
+	children->phase = 'd';
+	if (trouble != NULL)
+		tell_parent(children, NULL, trouble, "what the executions came to could not be told: see the server's log");
+	else if (children->map_state == NULL)
+		saga_child_answer(children);
+	else
+		finish_map(batch, job, children);
+}
+
 /* True: there is more to do at once. */
 static bool
-go_on(SagaBatch *batch, SagaJob *job, SagaChildren *children)
+go_on(SagaBatch *batch, SagaJob *job, SagaChildren *children, const char *trouble)
 {
 	bool		more = false;
 
@@ -267,16 +338,12 @@ go_on(SagaBatch *batch, SagaJob *job, SagaChildren *children)
 		more = start_more(children);
 	if (children->ended < children->children)
 		return more;
-	children->phase = 'd';
-	if (children->map_state == NULL)
-		saga_child_answer(children);
-	else
-		finish_map(batch, job, children);
+	finish(batch, job, children, trouble);
 	return false;
 }
 
 void
-saga_children_turn(SagaBatch *batch, SagaJob *job)
+saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble)
 {
 	SagaChildren children = *job->turn; /* it may run a second time */
 	int			again;
@@ -289,10 +356,10 @@ saga_children_turn(SagaBatch *batch, SagaJob *job)
 	}
 	else if (children.phase == 's' || children.phase == 'r')
 	{
-		if (go_on(batch, job, &children))
+		if (go_on(batch, job, &children, trouble))
 			saga_children_send(&children, saga_jsonb_empty_object(), 0);
 		if (children.phase == 's')
-			saga_children_close_turn(batch, &children, again);
+			saga_children_close_turn(batch, &children, job->turn->phase == 's' ? again : Max(again, 0));
 	}
 	saga_children_update(&children);
 }

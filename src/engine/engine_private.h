@@ -236,6 +236,7 @@ typedef struct SagaBatch
 	uint64		started_us;		/* saga_monotonic_us() */
 	pg_uuid_t	stopping_id;	/* children that were asked about last ... */
 	bool		stopping;		/* ... and what the answer was */
+	bool		stopping_undo;	/* ... and whether what they did is undone */
 	SagaJob   **ended;			/* executions to write at the end */
 	int			nended;
 	int			nearly;			/* executions that go on in another batch */
@@ -479,7 +480,6 @@ extern void saga_children_insert(const SagaChildren *children);
 extern bool saga_children_lock(const pg_uuid_t *children_id, SagaChildren *children, bool *locked_elsewhere);
 extern void saga_children_update(const SagaChildren *children);
 extern bool saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *children);
-extern bool saga_children_of_call(const pg_uuid_t *parent_id, int call_id, SagaChildren *children);
 
 /* Brings the children to a worker of their parent's; delay_ms: not before. */
 extern void saga_children_send(const SagaChildren *children, Jsonb *body, int64 delay_ms);
@@ -495,14 +495,17 @@ extern void saga_child_of_headers(SagaJob *job, Jsonb *headers);
 /* What a task that has children is known to be; false: it has none. */
 extern bool saga_children_fate(SagaJob *job, SagaWish wish, SagaOutside *call);
 
-/* Are children of this id not to go on? */
-extern bool saga_children_stopping(SagaBatch *batch, const SagaJob *job);
+/* Are children of this id not to go on?  *undo: then what they did is undone. */
+extern bool saga_children_stopping(SagaBatch *batch, const SagaJob *job, bool *undo);
 
 /* In the end of a batch: the parents of those that have ended hear of it. */
 extern void saga_children_report(SagaBatch *batch);
 extern void saga_children_report_lost(const SagaItem *item);
 
-extern void saga_children_turn(SagaBatch *batch, SagaJob *job);
+/* trouble: the error of a turn that did not succeed, again and again; NULL: none so far. */
+extern void saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble);
+
+/* again: how often it has come back to look; -1: it has come for something else */
 extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again);
 
 /* Tasks: startExecution, a distributed Map, and what undoes either. */

@@ -59,13 +59,27 @@ check_versions(const char *name, int32 workflow_id, int version)
 		.read_only = true,
 		.limit = 1
 	};
+
+	/* up to whoever runs, and would undo all below him if he failed */
+	static SagaStatement child_stmt = {
+		.sql = "WITH RECURSIVE needed AS (SELECT e.execution_id, c.children_id, c.parent_id FROM saga.execution e JOIN saga.children c USING (children_id)"
+		" WHERE e.workflow_id = $workflow_id AND e.version <> $version AND e.undo IS NOT NULL"
+		" UNION SELECT n.execution_id, c.children_id, c.parent_id FROM needed n JOIN saga.execution p ON p.execution_id = n.parent_id"
+		" JOIN saga.children c ON c.children_id = p.children_id)"
+		" SELECT n.execution_id FROM needed n WHERE EXISTS (SELECT FROM saga.continuation k WHERE k.execution_id = n.parent_id)"
+		" OR EXISTS (SELECT FROM saga.children c WHERE c.children_id = n.children_id AND c.phase = 'c') LIMIT 1",
+		.read_only = true,
+		.limit = 1
+	};
 	SagaParam	params[] = {saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version), {.name = NULL}};
 	SagaRows   *left;
+	SagaRows   *child;
 	bool		runs;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	runs = saga_queue_has_other_version(workflow_id, version) || saga_run_params(&stmt, params) > 0;
 	left = saga_query_params(&left_stmt, params);
+	child = saga_query_params(&child_stmt, params);
 	PopActiveSnapshot();
 	if (runs)
 		ereport(ERROR,
@@ -84,6 +98,18 @@ check_versions(const char *name, int32 workflow_id, int version)
 				 errdetail("Their handlers would run with the rights of the new owner. One of them is %s.",
 						   saga_uuid_to_cstring(&id)),
 				 errhint("Settle what not_compensated of saga.executions shows of each, or close all of one with saga.settle(execution_id, 'unknown').")));
+	}
+	if (saga_next(child))
+	{
+		pg_uuid_t	id = saga_column_uuid(child, "execution_id");
+
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" has executions of an older version than that of the hash, which are undone if their parents fail",
+						name),
+				 errdetail("Their handlers would run with the rights of the new owner. One of them is %s.",
+						   saga_uuid_to_cstring(&id)),
+				 errhint("Let those that have started them end: saga.executions shows them in started_by.")));
 	}
 }
 

@@ -87,9 +87,16 @@ typedef struct Cleaner
 	"EXISTS (SELECT FROM saga.dead_letter WHERE message_id = outbox.heir AND redriven_at IS NULL) OR " \
 	"EXISTS (SELECT FROM " SAGA_QUEUE_STARTS("outbox.heir") ")))"
 
-/* Whoever has started it, and may collect its result or undo it, has not ended. */
-#define NEEDED_BY_PARENT "(children_id IS NOT NULL AND EXISTS (SELECT FROM saga.children c" \
-	" JOIN saga.continuation k ON k.execution_id = c.parent_id WHERE c.children_id = execution.children_id))"
+/*
+ * Whoever has started it may collect its result or undo it as long as he runs;
+ * and he may be one whom another one has started and undoes.  So a child is
+ * kept until the record of its parent goes, and that one until its children
+ * are done with.
+ */
+#define NEEDED_BY_PARENT "(children_id IS NOT NULL AND EXISTS (SELECT FROM saga.children c WHERE c.children_id = execution.children_id" \
+	" AND (EXISTS (SELECT FROM saga.continuation WHERE execution_id = c.parent_id)" \
+	" OR EXISTS (SELECT FROM saga.execution p WHERE p.execution_id = c.parent_id))))"
+#define HAS_OPEN_CHILDREN "EXISTS (SELECT FROM saga.children c WHERE c.parent_id = execution.execution_id AND c.phase NOT IN ('d', 'x'))"
 
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
@@ -102,7 +109,8 @@ static Cleaner cleaners[] = {
 		.stmt.sql = "WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("undo") " + " SIZE("history")
 								   " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
 								   " WHERE h.execution_id = e.execution_id)", "saga.execution e", "true", "stopped_at < $before") ", "
-		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated") " AND NOT " NEEDED_BY_PARENT) ","
+		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated")
+			 " AND NOT " NEEDED_BY_PARENT " AND NOT " HAS_OPEN_CHILDREN) ","
 		" named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
 		"SELECT ctid AS at FROM saga.execution_name WHERE workflow_id = e.workflow_id AND name = e.name"
 		" AND execution_id = e.execution_id) n WHERE e.ctid = ANY (ARRAY(SELECT at FROM free))),"
