@@ -606,6 +606,8 @@ saga_store_flush(SagaBatch *batch)
 	if (batch->nended > 0)
 	{
 		insert_ended(batch);
+		for (int i = 0; i < batch->nended; i++)
+			saga_waiter_note_ended(&batch->ended[i]->execution_id);
 		saga_children_report(batch);
 	}
 	if (batch->nitems > 0)
@@ -637,6 +639,7 @@ saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char
 	letter.body = item->body;
 	letter.headers = item->headers;
 	(void) saga_dead_letter_insert(&letter);
+	saga_waiter_note_ended(&item->execution_id);
 	saga_children_report_lost(item);
 	item->done = true;
 }
