@@ -153,6 +153,15 @@ CALL saga.drain();
 SELECT said(id) FROM unnest(ARRAY[:'a', :'b', :'c', :'d']::uuid[]) AS id;
 SELECT count(*) FROM saga.map_item;
 TRUNCATE book;
+-- results go to a table, those that failed too; and what its triggers refuse is the Map's failure
+CREATE TABLE result (map_run_id uuid, index bigint PRIMARY KEY, execution_id uuid, status text, output jsonb CHECK (output IS DISTINCT FROM '3'), error text, cause text);
+SELECT make('writes', map('{"ItemSelector": {"n.$": "$$.Map.Item.Value"}, "ToleratedFailureCount": 1, "ResultWriter": {"Resource": "saga:table", "Parameters": {"Table": "kids.result"}}}'));
+SELECT make('refused', map('{"ResultWriter": {"Resource": "saga:table", "Parameters": {"Table": "kids.result"}}}', '{"I": {"Type": "Pass", "End": true}}'));
+SELECT run('writes', '[1, 7, 5]') AS a, run('refused', '[2, 3]') AS b \gset
+CALL saga.drain();
+SELECT status, regexp_replace(output::text, '[-0-9a-f]{36}', '...'), error, regexp_replace(cause, 'row contains.*', '...') FROM saga.executions WHERE execution_id IN (:'a', :'b') ORDER BY execution_id;
+SELECT index, status, output, error, cause, map_run_id = (SELECT r.map_run_id FROM saga.map_runs r WHERE r.execution_id = :'a') AS its_run FROM result ORDER BY index;
+TRUNCATE book;
 -- the history of the parent names its children and does not grow with them
 SELECT make('many', map('{"ItemReader": {"Resource": "sql:kids.items", "Parameters": {"to": 1200}}}', '{"I": {"Type": "Pass", "End": true}}'));
 SELECT run('many') AS a \gset

@@ -45,3 +45,38 @@ SELECT saga.start_execution('large', '{"n": 600}') AS id \gset
 CALL saga.drain('large');
 SELECT status, output, (SELECT count(*) > 1 FROM saga.history h WHERE h.execution_id = e.execution_id) AS parked
   FROM saga.executions e WHERE execution_id = :'id';
+
+-- a step stops another execution of its batch, which has not begun, which is half done, or which has ended there; and its own
+CREATE TABLE stop_log (x text);
+CREATE FUNCTION stop_note(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO stop_log VALUES (i ->> 'x') RETURNING i $$;
+CREATE FUNCTION stop_undo(i jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO stop_log VALUES ((i #>> '{input,x}') || ' undone') RETURNING i $$;
+CREATE FUNCTION stop_other(i jsonb, c jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  IF i ? 'stop' THEN
+    PERFORM saga.stop_execution((i ->> 'stop')::uuid, 'Enough', 'by a step');
+  END IF;
+  IF i ? 'own' THEN
+    PERFORM saga.stop_execution((c #>> '{Execution,Id}')::uuid);
+  END IF;
+  RETURN i;
+END $$;
+SELECT saga.create_workflow('stopping', '{"StartAt": "A", "States": {
+  "A": {"Type": "Task", "Resource": "sql:public.stop_note", "Compensate": "U", "Next": "W"},
+  "W": {"Type": "Choice", "Choices": [{"Variable": "$.wait", "IsPresent": true, "Next": "Wait"}], "Default": "S"},
+  "Wait": {"Type": "Wait", "Seconds": 86400, "Next": "S"},
+  "S": {"Type": "Task", "Resource": "sql:public.stop_other", "End": true},
+  "U": {"Type": "Task", "Resource": "sql:public.stop_undo"}}}');
+SELECT saga.make_id() AS before, saga.make_id() AS a, saga.make_id() AS half, saga.make_id() AS b, saga.make_id() AS own, saga.make_id() AS after \gset
+BEGIN;
+SELECT saga.start_execution('stopping', '{"x": "half", "wait": true}', id => :'half') = :'half' AS half,
+  saga.start_execution('stopping', '{"x": "before"}', id => :'before') = :'before' AS before,
+  saga.start_execution('stopping', jsonb_build_object('x', 'a', 'stop', :'after'), id => :'a') = :'a' AS a,
+  saga.start_execution('stopping', jsonb_build_object('x', 'b', 'stop', :'half'), id => :'b') = :'b' AS b,
+  saga.start_execution('stopping', jsonb_build_object('x', 'c', 'stop', :'before')) IS NOT NULL AS c,
+  saga.start_execution('stopping', '{"x": "own", "own": true}', id => :'own') = :'own' AS own,
+  saga.start_execution('stopping', '{"x": "after"}', id => :'after') = :'after' AS after;
+COMMIT;
+CALL saga.drain('stopping');
+SELECT input ->> 'x' AS x, status, error, regexp_replace(cause, '[0-9a-f]{8}-[-0-9a-f]*', 'ID') AS cause, compensated
+  FROM saga.executions WHERE workflow = 'stopping' ORDER BY 1;
+SELECT x FROM stop_log ORDER BY x;

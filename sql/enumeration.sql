@@ -88,6 +88,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.alter_source(text,jsonb)', 'owner', $$saga.alter_source('@enum-s', (SELECT source FROM things))$$),
 	('function', 'saga.bind_resource(text,text)', 'own', 'counts for workflows of the caller, and of those who have him in pg_saga.owner_path'),
 	('function', 'saga.change_visibility(text,uuid[],interval)', 'owner', $$saga.change_visibility('@enum-q', ARRAY[(SELECT message FROM things)], '1 s')$$),
+	('function', 'saga.create_activity(text)', 'own', 'has no settings'),
 	('function', 'saga.create_destination(text,text,jsonb)', 'own', 'files, private addresses, AWS credentials of the server: pg_read_server_files'),
 	('function', 'saga.create_queue(text,interval,integer,text,boolean,interval)', 'own', 'dead_letter_queue: one that the caller may use'),
 	('function', 'saga.create_source(text,text,jsonb,text)', 'own', 'as create_destination; a queue or workflow that the caller may use'),
@@ -99,6 +100,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.destination_changed()', 'trigger', NULL),
 	('function', 'saga.doctor()', 'invoker', 'and SELECT on saga.doctor_objects'),
 	('function', 'saga.doubt_outbox(timestamp with time zone)', 'admin', $$saga.doubt_outbox('2000-01-01')$$),
+	('function', 'saga.drop_activity(text)', 'owner', $$saga.drop_activity('@enum-a')$$),
 	('function', 'saga.drop_destination(text,boolean)', 'owner', $$saga.drop_destination('@enum-d', true)$$),
 	('function', 'saga.drop_destination(text)', 'owner', $$saga.drop_destination('@enum-d')$$),
 	('function', 'saga.drop_queue(text)', 'owner', $$saga.drop_queue('@enum-q2')$$),
@@ -110,6 +112,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.eval_template(jsonb,jsonb,jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.fail(text,text)', 'pure', NULL),
 	('function', 'saga.failure(text,text)', 'pure', NULL),
+	('function', 'saga.get_activity_task(text,text,interval)', 'owner', $$saga.get_activity_task('@enum-a', NULL, '0 s')$$),
 	('function', 'saga.history_events(bytea,jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.invalidate_cache()', 'trigger', NULL),
 	('function', 'saga.list_executions(text,text,timestamp with time zone,timestamp with time zone,uuid,integer,text)', 'rows', 'what the caller sees in saga.executions'),
@@ -123,7 +126,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.redrive(text,text,integer)', 'owner', $$saga.redrive('@enum-w')$$),
 	('function', 'saga.redrive(uuid,boolean)', 'owner', $$saga.redrive((SELECT dead_letter FROM things), true)$$),
 	('function', 'saga.redrive(uuid)', 'owner', $$saga.redrive((SELECT dead_letter FROM things))$$),
-	('function', 'saga.replace_execution(uuid,uuid)', 'owner', $$saga.replace_execution((SELECT execution FROM things), (SELECT execution FROM things))$$),
+	('function', 'saga.replace_execution(uuid,uuid)', 'owner', $$saga.replace_execution(saga.make_id(), (SELECT execution FROM things))$$),
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),
 	('function', 'saga.resume_source(text)', 'owner', $$saga.resume_source('@enum-s')$$),
 	('function', 'saga.revoke(text,text,regrole,text)', 'owner', $$saga.revoke('queue', '@enum-q', 'enum_stranger', 'use')$$),
@@ -174,6 +177,7 @@ INSERT INTO decided.decision VALUES
 	('table', 'public.invoice_source_message', 'nobody', NULL),
 	('table', 'public.invoice_submission', 'nobody', NULL),
 	('table', 'public.invoice_vat', 'nobody', NULL),
+	('table', 'saga.activity_task', 'nobody', NULL),
 	('table', 'saga.continuation', 'nobody', NULL),
 	('table', 'saga.dead_letter', 'nobody', NULL),
 	('table', 'saga.destination', 'nobody', NULL),
@@ -227,6 +231,7 @@ INSERT INTO decided.decision VALUES
 	('view', 'public.invoice_dlq', 'all', 'clerks'),
 	('view', 'public.invoice_held', 'all', 'clerks'),
 	('view', 'public.invoice_tracking', 'all', 'clerks'),
+	('view', 'saga.activities', 'filtered', NULL),
 	('view', 'saga.all_dead_letters', 'all', 'for views of applications'),
 	('view', 'saga.all_executions', 'all', 'for views of applications'),
 	('view', 'saga.dead_letters', 'filtered', NULL),
@@ -343,7 +348,7 @@ SET ROLE enum_owner;
 CREATE FUNCTION enum.hold(i jsonb, c jsonb) RETURNS jsonb LANGUAGE sql AS
 	$$ INSERT INTO public.things VALUES (i ->> 'token', (c #>> '{Execution,Id}')::uuid, NULL, NULL,
 		'{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q", "credentials": {"secret": "enum-aws"}}') RETURNING 'null'::jsonb $$;
-SELECT saga.create_queue('enum-q') > 0 AND saga.create_queue('enum-q2') > 0 AS made;
+SELECT saga.create_queue('enum-q') > 0 AND saga.create_queue('enum-q2') > 0 AND saga.create_activity('enum-a') > 0 AS made;
 SELECT saga.set_secret('enum-key', 'Xk-0815-secret');
 SELECT saga.set_secret('enum-aws', '{"access_key_id": "A", "secret_access_key": "S"}');
 SELECT saga.create_destination('enum-d', 'http', '{"url": "https://a.invalid/"}') > 0 AS made;
@@ -381,7 +386,7 @@ DECLARE
 BEGIN
 	EXECUTE 'SELECT ' || call;
 	-- of that name there may be one of the caller's, then, or none
-	RAISE '%', CASE WHEN call ~ 'set_secret|create_workflow|drop_queue' AND owned() = before THEN 'without effect' ELSE 'passed' END USING ERRCODE = 'SA000';
+	RAISE '%', CASE WHEN call ~ 'set_secret|create_workflow|drop_queue|drop_activity' AND owned() = before THEN 'without effect' ELSE 'passed' END USING ERRCODE = 'SA000';
 EXCEPTION
 	WHEN SQLSTATE 'SA000' THEN RETURN SQLERRM;
 	WHEN OTHERS THEN RETURN SQLSTATE || ' ' || SQLERRM;

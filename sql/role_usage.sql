@@ -15,7 +15,7 @@ SELECT count(set_config(name, 'usage_team', false)) >= 0 AS set FROM pg_settings
 
 -- ---------- one of everything ----------
 SET ROLE usage_team;
-SELECT saga.create_queue('usage-q', '1 s', 1) > 0 AS made;
+SELECT saga.create_queue('usage-q', '1 s', 1) > 0 AND saga.create_activity('usage-a') > 0 AS made;
 SELECT saga.set_secret('usage-key', 'Xk-0815-secret');
 SELECT saga.create_destination('usage-d', 'http', '{"url": "https://127.0.0.1:1", "headers": {"X-Key": "{secret:usage-key}"}}') > 0 AS made;
 SELECT saga.create_workflow('usage-w', '{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "E"}}}');
@@ -68,6 +68,7 @@ CREATE TEMP TABLE calls (call text);
 GRANT SELECT ON calls TO usage_member, usage_heir;
 INSERT INTO calls VALUES
 	($$saga.send('usage_team.usage-q', '{}')$$), ($$saga.receive('usage_team.usage-q')$$), ($$saga.purge('usage_team.usage-q')$$),
+	($$saga.get_activity_task('usage_team.usage-a', NULL, '0 s')$$),
 	($$saga.pause_destination('usage_team.usage-d')$$), ($$saga.publish_to('usage_team.usage-d', '{}')$$), ($$saga.pause_source('usage_team.usage-s')$$),
 	($$saga.set_secret('usage_team.usage-key', 'x')$$), ($$saga.start_execution('usage_team.usage-w')$$), ($$saga.redrive('usage_team.usage-w', 'E')$$);
 INSERT INTO calls VALUES (format($$saga.stop_execution(%L)$$, :'execution'));
@@ -85,7 +86,7 @@ SET ROLE usage_team;
 SELECT saga.drop_source('usage-s');
 SELECT saga.drop_destination('usage-d');
 SELECT saga.drop_secret('usage-key');
-SELECT saga.drop_queue('usage-q');
+SELECT saga.drop_queue('usage-q'), saga.drop_activity('usage-a');
 RESET ROLE;
 -- what is left of the workflow goes with the database of this test
 SET pg_saga.keep_owners = off;

@@ -20,7 +20,7 @@ FROM unnest(ARRAY[
 	'{"queue_url": null}', '{"queue_url": 1}', '{"queue_url": "https://sqs.eu-central-1.amazonaws.com"}',
 	'{"queue_url": "https://queues.example.com/1/q"}', '{"region": "a b"}', '{"endpoint_url": "https://a/b?c"}',
 	'{"credentials": {"file": "x"}}', '{"credentials": {"key": "x"}}', '{"allow_private": 1}', '{"allow_private": ["x"]}',
-	'{"ca_file": "x"}', '{"max_queued": 0}', '{"max_queued": 1.5}', '{"wait_s": 21}', '{"batch": 11}', '{"receives": 0}',
+	'{"ca_file": "x"}', '{"max_queued": 0}', '{"max_queued": 1.5}', '{"max_dead_letters": 0}', '{"wait_s": 21}', '{"batch": 11}', '{"receives": 0}',
 	'{"visibility_timeout_s": 1}', '{"unwrap_sns": "yes"}', '{"content": "xml"}', '{"content": 1}',
 	'{"topic_arn": "x"}', '{"url": "x"}', '{"max_attempts": 1}', '{"Colour": "red"}'
 ]) m;

@@ -252,6 +252,21 @@ is(most_at_once(token_requests($audit)), 1, 'never two at once');
 is(scalar(grep { $_->{effects} != 1 } @{ $audit->{keys} }), 0, 'each key had one effect');
 isnt(sql("SELECT value FROM saga.secret WHERE name = 'rotating-refresh'"), $first, 'the table has the last one');
 
+# Another role, which may use the secret, refers to it in a transaction that it leaves open: the new token is stored all the same.
+sql("CREATE ROLE grantee LOGIN; GRANT USAGE ON SCHEMA saga TO grantee; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA saga TO grantee;
+	SELECT saga.grant('secret', 'rotating-refresh', 'grantee', 'use')");
+my $grantee = $node->background_psql('postgres', extra_params => [ '-U', 'grantee' ]);
+$grantee->query_safe(q(BEGIN; SELECT saga.create_destination('theirs', 'http', '{"url": "https://example.com/",
+	"auth": {"type": "bearer", "token": "{secret:postgres.rotating-refresh}"}}')));
+my $stored = sql("SELECT value FROM saga.secret WHERE name = 'rotating-refresh'");
+sql(publish('rotating', 101));
+ok(poll_until($node, "SELECT count(*) FROM saga.secret WHERE name = 'rotating-refresh' AND value = '$stored'", '0'),
+	'a token that rotates is stored while another role refers to its secret');
+all_sent();
+is(outcomes('rotating'), 'delivered 201 success', 'and used');
+$grantee->query_safe('ROLLBACK');
+$grantee->quit;
+
 # Killed after the endpoint has taken the old token and before the new one was committed. Services that
 # rotate take the old one again for a while; one that does not needs a new consent, and the error says so.
 foreach my $grace (60, 0)

@@ -204,6 +204,22 @@ is(join(' ', sort { $a <=> $b } keys %got), join(' ', 1 .. 60), 'the others come
 is(scalar(grep { $_ > 1 } values %got), 0, 'once');
 is_empty($small, 'small');
 
+# What fails does not count for max_queued; but where everything fails, it is not taken for ever.
+my $failing = $aws->queue('failing');
+sql("SELECT saga.create_queue('failing')");
+source('failing', 'failing', $failing, max_dead_letters => 8);
+$aws->send_messages($failing, map { "no JSON $_" } 1 .. 60);
+poll_until($node, "SELECT state FROM saga.sources WHERE name = 'failing'", 'full');
+is(sql("SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing'"), 8, 'where everything fails there are so many dead letters');
+is(join(' ', $aws->counts($failing)), '52 0', 'and the rest is where it was');
+sql("UPDATE saga.dead_letter SET redriven_at = now() WHERE dead_letter_id = ANY (ARRAY(
+	SELECT dead_letter_id FROM saga.dead_letters WHERE queue = 'failing' ORDER BY dead_letter_id LIMIT 3))");
+poll_until($node, "SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing'", '11');
+is(sql("SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing' AND redriven_at IS NULL"), 8, 'for each that is redriven there is room for another');
+sql("SELECT saga.alter_source('failing', '" . settings(queue_url => $failing) . "')");
+poll_until($node, "SELECT count(*) FROM saga.dead_letters WHERE queue = 'failing'", '60');
+is_empty($failing, 'failing');
+
 # ---------- FIFO ----------
 
 my $ordered = $aws->queue('ordered.fifo');
@@ -214,6 +230,22 @@ poll_until($node, "SELECT inserted FROM saga.sources WHERE name = 'ordered'", '6
 is_empty($ordered, 'ordered');
 is(sql("SELECT count(*) FROM (SELECT (body->>'x')::int AS x, lag((body->>'x')::int) OVER (PARTITION BY headers->>'group_id' ORDER BY id) AS y
 	FROM saga.message m JOIN saga.queue q USING (queue_id) WHERE q.name = 'ordered') s WHERE y > x"), 0, 'FIFO: the order of each group is kept');
+
+# one that is damaged keeps back those of its group that come with it
+my $held = $aws->queue('held.fifo');
+my $order = q{SELECT string_agg(body ->> 'x', ' ' ORDER BY id) FROM saga.message m JOIN saga.queue q USING (queue_id) WHERE q.name = 'held' AND headers ->> 'group_id' =};
+faults({ action => 'bad_md5', target => 'ReceiveMessage', body => 'damaged' });
+$aws->send_messages($held, map { { MessageBody => sprintf('{"x": %d%s}', $_, $_ == 3 ? ', "damaged": 1' : ''),
+	MessageGroupId => 'g' . $_ % 2, MessageDeduplicationId => "h$_" } } 1 .. 10);
+sql(q{SELECT saga.create_queue('held')});
+source('held', 'held', $held);
+poll_until($node, q{SELECT inserted >= 6 AND received > inserted FROM saga.sources WHERE name = 'held'});
+is(sql("$order 'g0'"), '2 4 6 8 10', 'FIFO: another group goes on while a message is damaged');
+is(sql("$order 'g1'"), '1', 'its own waits for it');
+faults();
+poll_until($node, "SELECT inserted FROM saga.sources WHERE name = 'held'", '10');
+is_empty($held, 'held');
+is(sql("$order 'g1'"), '1 3 5 7 9', 'and keeps its order');
 
 # ---------- SNS ----------
 
@@ -245,7 +277,7 @@ sql("SELECT saga.alter_source('letters', '" . settings(queue_url => $letters) . 
 poll_until($node, "SELECT state FROM saga.sources WHERE name = 'letters'", 'receiving');
 
 # a body that is not what its checksum says: whole the next time
-faults({ action => 'bad_md5', target => 'ReceiveMessage', match => 'damaged', times => 1 });
+faults({ action => 'bad_md5', target => 'ReceiveMessage', body => 'damaged', times => 2 });
 $aws->send_messages($letters, '"damaged"');
 poll_until($node, q{SELECT count(*) FROM saga.message WHERE body = '"damaged"'}, '1');
 is_empty($letters, 'damaged');

@@ -130,19 +130,42 @@ $front->query_safe('ROLLBACK');
 
 # whoever has the right still can
 $node->safe_psql('postgres', <<'SQL');
-GRANT REFERENCES, TRIGGER ON saga.execution TO mallory;
+GRANT REFERENCES ON saga.execution TO mallory;
 SET ROLE mallory;
 BEGIN;
 CREATE TABLE mal.n (x uuid REFERENCES saga.execution);
-CREATE TRIGGER t BEFORE TRUNCATE ON saga.execution EXECUTE FUNCTION mal.trap();
 COMMENT ON TABLE mal.t IS 'x';
 CREATE RULE r AS ON UPDATE TO mal.t DO INSTEAD NOTHING;
 ALTER FUNCTION mal.f() DEPENDS ON EXTENSION plpgsql;
 ALTER TABLE mal.p ATTACH PARTITION mal.t DEFAULT;
 ROLLBACK;
 RESET ROLE;
-REVOKE REFERENCES, TRIGGER ON saga.execution FROM mallory;
+REVOKE REFERENCES ON saga.execution FROM mallory;
 SQL
+
+# ---------- rights that are not enough ----------
+
+# A trigger would run with the rights of the owner of the extension, whoever inserts.
+$node->safe_psql('postgres', 'GRANT ALL ON saga.message, saga.executions, public.invoice_submission TO mallory');
+refused('mallory', map { "CREATE TRIGGER t $_ EXECUTE FUNCTION mal.trap()" } 'BEFORE INSERT ON saga.message FOR EACH ROW',
+	'BEFORE INSERT ON saga.message', 'INSTEAD OF UPDATE ON saga.executions FOR EACH ROW', 'AFTER INSERT ON public.invoice_submission FOR EACH ROW');
+$node->safe_psql('postgres', 'REVOKE ALL ON saga.message, saga.executions, public.invoice_submission FROM mallory');
+
+# Who sets something for his own role in the database shares the lock on it; who drops, renames or moves it would wait for that,
+# and everybody who connects would wait behind.
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+my $setting = $node->background_psql('postgres', extra_params => [ '-U', 'stranger' ]);
+$setting->query_safe("BEGIN; ALTER ROLE stranger IN DATABASE postgres SET work_mem = '5MB'");
+foreach my $sql ('DROP DATABASE postgres', 'DROP DATABASE postgres WITH (FORCE)', 'ALTER DATABASE postgres RENAME TO x',
+	'ALTER DATABASE postgres SET TABLESPACE pg_default', 'ALTER DATABASE postgres CONNECTION LIMIT 0')
+{
+	my ($rc, $out, $err) = $node->psql('other', $sql, extra_params => [ '-U', 'stranger', '-v', 'VERBOSITY=sqlstate' ],
+		connstr => $node->connstr('other') . " options='-c lock_timeout=1s'");
+	like($err, qr/ERROR:  42501/, "stranger: $sql");
+}
+$setting->query_safe('ROLLBACK');
+$setting->quit;
+$node->safe_psql('postgres', 'DROP DATABASE other');
 
 # ---------- held, not asked for ----------
 

@@ -48,12 +48,52 @@ sub quote
 	return "\$$tag\$$text\$$tag\$";
 }
 
+# A worker as one of the shared cases has it, a machine there: takes a task, and does what the states say that follow.
+# All cases name one activity, so the machine is chosen by the case: one at a time.
+sub work_for
+{
+	my ($case) = @_;
+	my ($states) = map { $_->{activity_worker_machine} ? $_->{activity_worker_machine}{States} : () } @{ $case->{setup} };
+	my ($token, $input) = split(/\|/, $node->safe_psql('postgres',
+		"SELECT task_token, input FROM saga.get_activity_task('activity-u0000001', 'BASE_ID_ACTIVITY_CONSUMER')"), 2);
+	for (my $state = $states->{TaskReceived}; $state; $state = $states->{ $state->{Next} // '' })
+	{
+		my ($call) = ($state->{Resource} // '') =~ /sfn:sendTask(\w+)$/;
+		my $more = { Success => ", '$input'", Failure => ", 'Programmatic Error', '$input'", Heartbeat => '' }->{ $call // '' };
+		sleep $state->{Seconds} if $state->{Type} eq 'Wait';
+		$node->safe_psql('postgres', "SELECT saga.send_task_" . lc($call) . "('$token'$more)") if $call;
+	}
+	return;
+}
+
 # EXPRESS is another type of machine: those cases are run by saga.simulate() (t/asl/simulate-conformance)
-my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:startExecution$)/;
+my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:|sqs:sendMessage|driver:sqs_|driver:stop$|activity$|driver:activity_consumer$)/;
+
+# A queue of the case's own stands for SQS: what reads it answers as the case's driver does.
+my $url = 'https://sqs.us-east-1.amazonaws.com/111111111111/queue';
+my %answers = (
+	sqs_send_task_success_state_machine => q{saga.send_task_success(token, body -> 'Message')},
+	sqs_send_task_failure_state_machine => q{saga.send_task_failure(token, 'Failure error', 'Failure cause')},
+	sqs_send_task_failure_without_error => q{saga.send_task_failure(token)},
+	sqs_send_heartbeats_and_body => 'saga.send_task_heartbeat(token), ' x 10 . 'saga.send_task_success(token, body)');
+my %read;
+sub own_queue
+{
+	my ($case, $n) = @_;
+	return if !grep { /^sqs:/ } @{ $case->{needs} };
+	my ($driver) = map { /^driver:(sqs_\w+)/ ? $1 : () } @{ $case->{needs} };
+	s/\Q$url\E/saga:q$n/g for values %{ $case->{_text} };
+	$case->{$_} = parse_json(JSON::PP->new->allow_nonref->allow_bignum->encode($case->{$_}) =~ s/\Q$url\E/saga:q$n/gr) for grep { $case->{$_} } qw(expect setup);
+	$read{"q$n"} = $answers{$driver} if $driver;
+	return "SELECT saga.create_queue('q$n');\n";
+}
 my @cases = grep { is_execution_case($_, $needs) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
+my %has_worker = map { $_ => 1 } grep { grep { $_ eq 'activity' } @{ $cases[$_]{needs} } } 0 .. $#cases;
 my $script = '';
+my %stopped;
 for my $n (0 .. $#cases)
 {
+	$script .= own_queue($cases[$n], $n) // '';
 	for my $machine (own_machines($cases[$n], "m$n"))
 	{
 		my ($name, $text) = @$machine;
@@ -63,10 +103,30 @@ for my $n (0 .. $#cases)
 	my ($definition, $input) = ($cases[$n]{_text}{definition}, $cases[$n]{_text}{input} // '{}');
 	utf8::encode($_) for ($definition, $input);
 	$script .= sprintf "SELECT saga.create_workflow('c%d', %s);\n", $n, quote($definition);
-	$script .= sprintf "INSERT INTO c VALUES (%d, saga.start_execution('c%d', %s));\n", $n, $n, quote($input);
+	$script .= sprintf "INSERT INTO c VALUES (%d, saga.start_execution('c%d', %s));\n", $n, $n, quote($input) unless $has_worker{$n};
+	$stopped{$n} = 1 if grep { $_ eq 'driver:stop' } @{ $cases[$n]{needs} };
 }
 my ($rc, $out, $err) = $node->psql('postgres', $script, on_error_stop => 0);
 is($err, '', 'every machine was accepted');
+
+# the drivers, until nothing is left for them
+for my $n (sort keys %stopped)
+{
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM saga.executions JOIN c ON id = execution_id WHERE n = $n AND current_state IS NOT NULL"), 'the one to be stopped waits');
+	$node->safe_psql('postgres', "SELECT saga.stop_execution(id) FROM c WHERE n = $n");
+}
+for my $queue (sort keys %read)
+{
+	ok($node->poll_query_until('postgres', "SELECT ready > 0 FROM saga.queues WHERE name = '$queue'"), "$queue has its message");
+	$node->safe_psql('postgres', "WITH m AS (SELECT * FROM saga.receive('$queue')) SELECT $read{$queue} FROM (SELECT body, body ->> 'TaskToken' AS token, message_id FROM m) AS x");
+}
+for my $n (sort keys %has_worker)
+{
+	$node->safe_psql('postgres', "SELECT saga.create_activity('activity-u0000001'); INSERT INTO c VALUES ($n, saga.start_execution('c$n', "
+		  . quote($cases[$n]{_text}{input} // '{}') . "))");
+	work_for($cases[$n]);
+	poll_until($node, "SELECT count(*) FROM saga.execution JOIN c ON id = execution_id WHERE n = $n", '1');
+}
 ok($node->poll_query_until('postgres', 'SELECT count(*) = (SELECT count(*) FROM c) FROM saga.execution JOIN c ON id = execution_id'),
 	scalar(@cases) . ' executions ended');
 

@@ -35,6 +35,8 @@ $node->append_conf('postgresql.conf', "max_worker_processes = 5\npg_saga.max_pro
 $node->restart;
 is($node->safe_psql('postgres', q(SELECT severity, command FROM saga.doctor() WHERE "check" = 'processes' ORDER BY 1)),
 	"error|ALTER SYSTEM SET max_worker_processes = 15\nerror|ALTER SYSTEM SET pg_saga.max_processes = 14", 'too few processes for the settings');
+is($node->safe_psql('postgres', q(SELECT severity, command FROM saga.doctor() WHERE "check" = 'parallel')),
+	"warning|ALTER SYSTEM SET max_worker_processes = 23", 'and none are left by parallel queries');
 mend(1);
 ok(poll_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_saga coordinator')), 'they run');
 is(news(), '', 'and nothing is said of them');

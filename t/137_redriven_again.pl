@@ -98,6 +98,29 @@ foreach my $case ([ middle => 0 ], [ forced => 1 ])
 		'1', '  under the old key');
 }
 
+# a state without Compensate holds nothing up, and does not do it twice either: of itself, or as it is in a newer version
+sub without_compensate
+{
+	my ($name) = @_;
+	return sql("SELECT saga.create_workflow(name, definition #- '{States,Book,Compensate}' #- '{States,Undo}') FROM saga.workflows WHERE name = '$name'");
+}
+workflow('bare', 'pay');
+without_compensate('bare');
+faults(lost('bare'));
+$id = start('bare', 'bare');
+is(ends($id), 'FAILED States.Http.Socket', 'without Compensate: it may have been done');
+is(ends(redrive($id)), 'SUCCEEDED', '  it is started again');
+is(posted('bare'), 1, '  and done once');
+workflow('newer', 'pay');
+faults({ %{ lost('newer') }, times => 2 });
+$id = start('newer', 'newer');
+is(ends($id), $unknown, 'nobody knows whether it was done');
+without_compensate('newer');
+my $next = redrive($id, 1);
+is(ends($next), 'FAILED States.Http.Socket', '  nor in a newer version, which has no Compensate');
+is(ends(redrive($next)), 'SUCCEEDED', '  it is started again');
+is(posted('newer'), 1, '  and done once');
+
 # of many at once
 faults(map { lost("many$_") } 1 .. 3);
 my @many = map { start('direct', "many$_") } 1 .. 3;

@@ -9,7 +9,7 @@ use IPC::Run;
 use List::Util qw(max);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Saga::Test qw(:DEFAULT sql as);
+use Saga::Test qw(:DEFAULT sql as wait_until);
 use Saga::Work;
 
 use constant NET_S => 55;
@@ -41,7 +41,13 @@ sub begin
 sub is_waiting
 {
 	my ($session) = @_;
-	return poll_until($node, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '/* $session->{tag} */%' AND wait_event_type = 'Extension'", '1');
+	my $waits = wait_until(sub {
+		return 1 if sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '/* $session->{tag} */%' AND wait_event_type = 'Extension'");
+		$session->{run}->pump_nb;
+		return $session->{err} ne '' || $session->{out} ne '' });
+
+	BAIL_OUT("it does not wait: $session->{out}$session->{err}") if !$waits || $session->{err} ne '';
+	return;
 }
 
 sub waiter { my $session = begin(@_); is_waiting($session); return $session }

@@ -92,13 +92,14 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	-- E: the caller may have switched standard_conforming_strings off
 	-- beyond ASCII, of Unicode 16: Cc, Cf, White_Space, Default_Ignorable_Code_Point, and two that are drawn as blanks
-	unseen text := '\u0080-\u00A0\u00AD\u034F\u0600-\u0605\u061C\u06DD\u070F\u0890\u0891\u08E2\u115F\u1160\u1680\u17B4\u17B5'
-		'\u180B-\u180F\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFFB'
-		'\U000110BD\U000110CD\U00013430-\U0001343F\U0001BCA0-\U0001BCA3\U0001D159\U0001D173-\U0001D17A\U000E0000-\U000E0FFF';
+	unseen text := E'\\u0080-\\u00A0\\u00AD\\u034F\\u0600-\\u0605\\u061C\\u06DD\\u070F\\u0890\\u0891\\u08E2\\u115F\\u1160\\u1680\\u17B4\\u17B5'
+		|| E'\\u180B-\\u180F\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u2800\\u3000\\u3164\\uFE00-\\uFE0F\\uFEFF\\uFFA0\\uFFF0-\\uFFFB'
+		|| E'\\U000110BD\\U000110CD\\U00013430-\\U0001343F\\U0001BCA0-\\U0001BCA3\\U0001D159\\U0001D173-\\U0001D17A\\U000E0000-\\U000E0FFF';
 	-- Pd, Dash, and what is drawn as a hyphen, a minus or a slash
-	dashes text := '\u02D7\u058A\u05BE\u1400\u1806\u2010-\u2015\u2043\u2044\u2053\u207B\u208B\u2212\u2215\u2796\u2E17\u2E1A\u2E3A\u2E3B'
-		'\u2E40\u2E5D\u301C\u3030\u30A0\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD';
+	dashes text := E'\\u02D7\\u058A\\u05BE\\u1400\\u1806\\u2010-\\u2015\\u2043\\u2044\\u2053\\u207B\\u208B\\u2212\\u2215\\u2796\\u2E17\\u2E1A\\u2E3A\\u2E3B'
+		|| E'\\u2E40\\u2E5D\\u301C\\u3030\\u30A0\\uFE31\\uFE32\\uFE58\\uFE63\\uFF0D\\U00010D6E\\U00010EAD';
 	key text := number;
 BEGIN
 	IF getdatabaseencoding() = 'UTF8' AND octet_length(number) > length(number) THEN
@@ -106,7 +107,7 @@ BEGIN
 		key := normalize(regexp_replace(normalize(number, NFKC), '[' || unseen || dashes || ']', '', 'g'), NFKC);
 	END IF;
 	-- ASCII first: there are languages in which an i is no I
-	key := upper(upper(regexp_replace(key, '[\s\x01-\x1F\x7F/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
+	key := upper(upper(regexp_replace(key, E'[\\s\\x01-\\x1F\\x7F/\\\\._-]', '', 'g') COLLATE "C") COLLATE "default");
 	IF key = '' THEN
 		key := number;
 	END IF;
@@ -895,7 +896,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF tracking_id IS NULL OR coalesce(reason, '') !~ '\S' THEN
+	IF tracking_id IS NULL OR coalesce(reason, '') !~ E'\\S' THEN
 		RAISE invalid_parameter_value USING
 			MESSAGE = 'rejecting an invoice needs its tracking id and a reason',
 			HINT = 'The reason is what invoice_dlq shows as the cause.';
@@ -1142,22 +1143,32 @@ END
 $$;
 
 -- ---------- grants ----------
--- Last: nothing for PUBLIC. Functions are PUBLIC's until they are revoked. The new ones alone: what an
--- extension's script does to the rights on an object makes all of them the extension's own, and pg_dump
--- would leave out what was granted on the others.
+-- Nothing for anybody but the owner. Functions are PUBLIC's until they are revoked; and who is named in ALTER DEFAULT PRIVILEGES,
+-- for tables of an application, has them on these too. Of what this script has made alone (it is a member since this transaction):
+-- what an extension's script does to the rights on an object makes all of them the extension's own, and pg_dump would leave out
+-- what was granted on the others.
 DO $$
 DECLARE
-	routine regprocedure;
+	made record;
 BEGIN
-	FOR routine IN
-		SELECT d.objid::regprocedure
-		FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.objid
-		WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
-			AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-			AND d.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'pg_invoice')
-			AND p.proacl IS NULL
+	FOR made IN
+		SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END AS grantee
+		FROM (
+			SELECT 'ROUTINE' AS kind, p.oid::pg_catalog.regprocedure::text AS name, 'pg_catalog.pg_proc'::pg_catalog.regclass AS class, p.oid, p.proowner AS owner,
+				coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)) AS acl
+			FROM pg_catalog.pg_proc p
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass::text, 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, c.relowner, c.relacl
+			FROM pg_catalog.pg_class c
+			UNION ALL
+			SELECT 'SCHEMA', pg_catalog.quote_ident(n.nspname), 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n) o
+			JOIN pg_catalog.pg_depend m ON m.classid = o.class AND m.objid = o.oid AND m.deptype = 'e' AND m.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+			JOIN pg_catalog.pg_extension e ON e.oid = m.refobjid AND e.extname = 'pg_invoice',
+			pg_catalog.aclexplode(o.acl) a
+		WHERE a.grantee <> o.owner
+			AND pg_catalog.age(m.xmin) <= 0
 	LOOP
-		EXECUTE pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
+		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', made.kind, made.name, made.grantee);
 	END LOOP;
 END
 $$;

@@ -10,7 +10,7 @@ COMMENT ON FUNCTION saga.owner_only() IS
 
 -- ---------- name ----------
 CREATE TABLE saga.object_grant (
-	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'source', 'secret')),
+	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'activity', 'source', 'secret')),
 	object_id integer NOT NULL,
 	role regrole NOT NULL,
 	"right" text NOT NULL CHECK ("right" IN ('start', 'operate', 'read', 'use')),
@@ -24,11 +24,11 @@ CREATE FUNCTION saga.grant(kind text, name text, role regrole, "right" text) RET
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_grant';
 COMMENT ON FUNCTION saga.grant(text, text, regrole, text) IS
 'lets another role use what one owns, without being a member of the owner.
-kind: workflow, queue, destination, source, secret. right:
+kind: workflow, queue, destination, activity, source, secret. right:
 start: start executions of a workflow;
-operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
+operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages; take the tasks of an activity and answer them;
 read: see it, and what it did, in the views;
-use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
+use: send to a queue; publish to a destination, name it in a definition; name an activity in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
 What is granted ends with the object, and when it gets another owner.
 Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
 CREATE FUNCTION saga.revoke(kind text, name text, role regrole, "right" text) RETURNS void
@@ -55,10 +55,14 @@ REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, 
 
 -- ---------- queue ----------
 -- names are unique per owner
-ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer;
+ALTER TABLE saga.queue DROP CONSTRAINT queue_name_key, ADD UNIQUE (owner, name), ADD COLUMN dead_letter_queue_id integer,
+	DROP CONSTRAINT queue_kind_check, ADD CHECK (kind IN ('q', 'w', 'd', 'a'));
+COMMENT ON TABLE saga.queue IS 'queues: q = messages read with saga.receive, w = executions of a workflow, d = outbox messages of a destination, a = tasks of an activity that no worker has';
 UPDATE saga.queue q SET dead_letter_queue_id = d.queue_id FROM saga.queue d WHERE d.name = q.dead_letter_queue AND d.kind = 'q';
 CREATE INDEX queue_dead_letter_queue ON saga.queue (dead_letter_queue_id) WHERE dead_letter_queue_id IS NOT NULL;
 CREATE INDEX timer_queue_wake_at ON saga.timer (queue_id, wake_at);
+CREATE INDEX message_start ON saga.message (message_id) WHERE kind = 's';
+CREATE INDEX timer_start ON saga.timer (message_id) WHERE kind = 's';
 COMMENT ON FUNCTION saga.create_queue(text, interval, integer, text, boolean, interval) IS
 'makes a queue that belongs to the current user, returns its id.
 visibility_timeout: how long a received message stays hidden; max_receives: how often it is given out before it becomes a dead letter (0: no limit);
@@ -80,7 +84,7 @@ COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
 'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more; the old idempotency key is used again only for the same request of which nobody knows, while the server knows the key';
 CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,
-		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END AS kind,
+		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' WHEN 'a' THEN 'activity' ELSE 'destination' END AS kind,
 		q.owner, m.ready, t.delayed, t.in_flight, d.dead,
 		least(m.oldest_at, t.oldest_at) AS oldest_at,
 		q.visibility_timeout, q.max_receives,
@@ -97,7 +101,7 @@ CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 		FROM saga.dead_letter WHERE queue_id = q.queue_id AND redriven_at IS NULL) d
 	WHERE pg_has_role(q.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g
-			WHERE g.kind = CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' ELSE 'destination' END
+			WHERE g.kind = CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' WHEN 'a' THEN 'activity' ELSE 'destination' END
 				AND g.object_id = q.queue_id AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.queues IS 'queues of roles that the current user is a member of, and those that he was granted to read; the counts are exact, and take the time to count';
 CREATE OR REPLACE VIEW saga.all_dead_letters AS
@@ -298,7 +302,7 @@ CREATE TABLE saga.reference (
 	referrer text NOT NULL CHECK (referrer IN ('workflow', 'destination', 'source')),
 	referrer_id integer NOT NULL,
 	version integer NOT NULL,			-- of a workflow, else 0
-	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'secret', 'binding')),
+	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'activity', 'secret', 'binding')),
 	name text NOT NULL,					-- as the definition or the settings have it
 	object_id integer NOT NULL,
 	-- of a secret, which a dump leaves out and its owner sets again under another id
@@ -324,6 +328,37 @@ INSERT INTO saga.given_id
 	UNION SELECT message_id FROM saga.timer WHERE kind = 's' AND get_byte(uuid_send(message_id), 8) & 32 = 0;
 SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
 SELECT pg_extension_config_dump('saga.reference', '');
+CREATE TABLE saga.activity_task (
+	execution_id uuid NOT NULL,
+	task_id integer NOT NULL,
+	activity_id integer NOT NULL,		-- the id of its queue
+	message_id uuid NOT NULL,			-- in that queue, while no worker has it
+	scheduled_at timestamptz NOT NULL,
+	worker text,
+	started_at timestamptz,				-- a worker has it since
+	PRIMARY KEY (execution_id, task_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX activity_task_activity ON saga.activity_task (activity_id);
+COMMENT ON TABLE saga.activity_task IS 'tasks of activities that executions wait for; an activity is a queue of kind a';
+SELECT pg_extension_config_dump('saga.activity_task', '');
+CREATE FUNCTION saga.create_activity(name text) RETURNS integer
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_create_activity';
+COMMENT ON FUNCTION saga.create_activity(text) IS
+'makes an activity that belongs to the current user, returns its id; of one that is there only the id. A Task names it in an ARN that ends in :activity:NAME, and workers take its tasks with saga.get_activity_task. Others need a right (saga.grant): use to name it in a definition, operate to be a worker';
+
+CREATE FUNCTION saga.drop_activity(name text) RETURNS boolean
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_drop_activity';
+COMMENT ON FUNCTION saga.drop_activity(text) IS
+'drops an activity; false if there is none of that name. Waits some seconds (or the lock_timeout) for transactions that use it, workers that wait for a task too, and nobody waits behind that.
+Errors: object_in_use (executions wait for tasks of it), lock_not_available (transactions that use it do not end)';
+
+CREATE FUNCTION saga.get_activity_task(activity text, worker text DEFAULT NULL, wait interval DEFAULT '60 s')
+	RETURNS TABLE (task_token text, input jsonb)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'saga_get_activity_task';
+COMMENT ON FUNCTION saga.get_activity_task(text, text, interval) IS
+'takes the oldest task of an activity, or none when the wait is over. With the commit it is the caller''s for good; after a rollback another worker gets it. Answer it with saga.send_task_success or saga.send_task_failure, and say saga.send_task_heartbeat meanwhile.
+worker: a name for the history and saga.activities, 80 characters at most. wait: up to 60 seconds, if there is no task yet; the transaction stays open meanwhile, and must be READ COMMITTED.
+Errors: undefined_object (also of one that the caller has no right to operate)';
 SELECT pg_extension_config_dump('saga.given_id', '');
 COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
 'makes a workflow of the caller''s, or a new version of it (another''s is written owner.name, and needs the privileges of the owner), from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
@@ -433,20 +468,15 @@ CREATE OR REPLACE VIEW saga.all_executions AS
 		NULL, NULL, c.waiting_for, c.children_id
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
-	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
-	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
-	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
 		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
+	WHERE m.kind = 's'
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
 		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (t.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
-	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
+	WHERE t.kind = 's';
 CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 	SELECT e.execution_id, e.workflow, e.version, e.name, e.status, e.input, e.output, e.error, e.cause,
 		e.started_at, e.stopped_at, e.current_state, e.parent_id, e.compensated, e.owner,
@@ -517,6 +547,20 @@ CREATE VIEW saga.workflows WITH (security_barrier) AS
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.workflows IS
 'the newest version of each workflow whose owner the current user is a member of, or that he was granted to read; definition_hash is what saga.set_workflow_owner asks for';
+
+CREATE VIEW saga.activities WITH (security_barrier) AS
+	SELECT q.queue_id AS activity_id, q.owner, substr(q.name, 10) AS name, t.waiting, t.taken,
+		t.oldest_waiting_at, t.oldest_taken_at, t.workers, q.created_at
+	FROM saga.queue q
+	CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE started_at IS NULL) AS waiting, count(started_at) AS taken,
+			min(scheduled_at) FILTER (WHERE started_at IS NULL) AS oldest_waiting_at, min(started_at) AS oldest_taken_at,
+			array_agg(DISTINCT worker ORDER BY worker) FILTER (WHERE worker IS NOT NULL) AS workers
+		FROM saga.activity_task WHERE activity_id = q.queue_id) t
+	WHERE q.kind = 'a' AND (pg_has_role(q.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'activity' AND g.object_id = q.queue_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE')));
+COMMENT ON VIEW saga.activities IS
+'activities whose owner the current user is a member of, and those that he was granted to read: tasks that wait for a worker, tasks that workers have, and the names of those workers';
 
 -- what is known of executions
 DROP INDEX saga.execution_workflow, saga.continuation_workflow;
@@ -601,7 +645,7 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.sources IS
-'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages, or max_dead_letters dead letters; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
 ALTER TABLE saga.source DROP COLUMN queue;
 
 -- ---------- grants of objects ----------
@@ -610,6 +654,7 @@ CREATE VIEW saga.grants WITH (security_barrier) AS
 	FROM saga.object_grant g
 	JOIN (SELECT 'queue' AS kind, q.queue_id AS id, q.owner, q.name FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL SELECT 'workflow', w.workflow_id, w.owner, w.name FROM saga.workflow w
+		UNION ALL SELECT 'activity', a.queue_id, a.owner, substr(a.name, 10) FROM saga.queue a WHERE a.kind = 'a'
 		UNION ALL SELECT 'destination', d.destination_id, d.owner, d.name FROM saga.destination d
 		UNION ALL SELECT 'source', s.source_id, s.owner, s.name FROM saga.source s
 		UNION ALL SELECT 'secret', c.secret_id, c.owner, c.name FROM saga.secret c) o
@@ -751,6 +796,8 @@ CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 		UNION ALL
 		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL
+		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'a'
+		UNION ALL
 		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
 		UNION ALL
 		SELECT 'source', s.name, s.owner, s.settings, s.settings FROM saga.source s
@@ -786,7 +833,7 @@ BEGIN
 		WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
 			AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)
 			AND (n.oid = invoice_schema OR n.nspname = 'saga' OR n.nspname = 'public'
-				AND (SELECT s.reset_val ~ '\mpublic\M' FROM pg_settings s WHERE s.name = 'search_path'))
+				AND (SELECT s.reset_val ~ E'\\mpublic\\M' FROM pg_settings s WHERE s.name = 'search_path'))
 		ORDER BY 3;
 
 	RETURN QUERY
@@ -828,7 +875,7 @@ BEGIN
 			format('%s has %s on %s, which holds what is everybody''s', a.grantee::regrole, string_agg(DISTINCT a.privilege_type, ', '), c.oid::regclass),
 			format('REVOKE ALL ON %s FROM %s', c.oid::regclass, a.grantee::regrole)
 		FROM pg_class c, aclexplode(c.relacl || (SELECT array_agg(x) FROM pg_attribute t, unnest(t.attacl) x WHERE t.attrelid = c.oid)) a
-		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE 'all\_%')
+		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE E'all\\_%')
 			AND a.grantee NOT IN (0, c.relowner)
 		GROUP BY c.oid, a.grantee
 		ORDER BY 3;
@@ -913,7 +960,7 @@ BEGIN
 			('log_transaction_sample_rate', '[1-9]', '0', 'warning'),
 			('log_parameter_max_length_on_error', '^(-|0*[1-9])', '0', 'warning'),
 			('auto_explain.log_min_duration', '^[^-]', '-1', 'warning'),
-			('pgaudit.log', '(?i)\m(all|read|function|misc)\M', 'ddl, role', 'warning'),
+			('pgaudit.log', E'(?i)\\m(all|read|function|misc)\\M', 'ddl, role', 'warning'),
 			-- only when it waits long for a lock
 			('log_lock_waits', '^on$', 'off', 'notice'))
 		SELECT 'secret_log', l.severity, format('%s = %s%s: the log can show the value of a secret that is set', l.name, s.value, s.of), s.command
@@ -939,7 +986,7 @@ BEGIN
 			(SELECT 'ALTER SYSTEM SET shared_preload_libraries = ' || string_agg(quote_literal(btrim(l, ' "')), ', ' ORDER BY n)
 			 FROM regexp_split_to_table(concat_ws(',', nullif(s.reset_val, ''), 'pg_saga'), ',') WITH ORDINALITY l (l, n))
 		FROM pg_settings s
-		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ '\mpg_saga\M';
+		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ E'\\mpg_saga\\M';
 
 	-- The launcher, in each database a coordinator with its workers, publishers and the process for the
 	-- sources; and the server's own launcher of logical replication. Null when the library is not loaded.
@@ -954,17 +1001,25 @@ BEGIN
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
 
+	-- Parallel queries take places from the same number, and anybody can keep them for as long as his query runs.
+	RETURN QUERY
+		SELECT 'parallel', 'warning', format('%s = %s leaves no place for the %s processes of pg_saga when parallel queries run (%s = %s; needs a restart)',
+				s.name, s.reset_val, needed, p.name, p.reset_val),
+			format('ALTER SYSTEM SET %s = %s', s.name, needed + 1 + p.reset_val::integer)
+		FROM pg_settings s JOIN pg_settings p ON s.name = 'max_worker_processes' AND p.name = 'max_parallel_workers'
+		WHERE s.reset_val::integer < needed + 1 + p.reset_val::integer;
+
 	-- What is missing at this moment: who starts processes says so. Others than ours may have the server's places.
 	IF runs AND has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
 		missing := ARRAY(SELECT w.type FROM saga.worker_status() w
-			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE 'pg\_saga.%');
+			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE E'pg\\_saga.%');
 		RETURN QUERY
 			WITH status AS MATERIALIZED (SELECT * FROM saga.worker_status())
 			SELECT 'missing', 'error', m.what, format('ALTER SYSTEM SET max_worker_processes = %s', s.reset_val::integer + needed)
 			FROM (
 				SELECT format('a %s cannot be started: %s (needs a restart)', CASE w.type WHEN 'source' THEN 'process for sources' ELSE w.type END, w.reason)
 				FROM status w
-				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE '%max\_worker\_processes%'
+				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE E'%max\\_worker\\_processes%'
 					AND coalesce(w.database, current_database()) = current_database()
 				UNION ALL
 				-- the server did not say why
@@ -1006,7 +1061,7 @@ BEGIN
 				HAVING count(*) > 0
 				UNION ALL
 				SELECT 'pg_saga.max_queues', 'all places for queues in shared memory are taken',
-					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination'))
+					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination', 'activity'))
 				FROM saga.worker_status() w WHERE w.type = 'launcher' AND w.reason LIKE '%pg_saga.max_queues%')
 			SELECT 'places', 'warning', format('%s by %s = %s: what is ready in others is found late (needs a restart)', m.what, m.name, s.reset_val),
 				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))
@@ -1028,6 +1083,36 @@ COMMENT ON FUNCTION saga.doctor() IS
 'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
 
 -- ---------- grants ----------
+-- Nothing for anybody but the owner. Functions are PUBLIC's until they are revoked; and who is named in ALTER DEFAULT PRIVILEGES,
+-- for tables of an application, has them on these too. Of what this script has made alone (it is a member since this transaction):
+-- what an extension's script does to the rights on an object makes all of them the extension's own, and pg_dump would leave out
+-- what was granted on the others.
+DO $$
+DECLARE
+	made record;
+BEGIN
+	FOR made IN
+		SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		FROM (
+			SELECT 'ROUTINE' AS kind, p.oid::regprocedure::text AS name, 'pg_proc'::regclass AS class, p.oid, p.proowner AS owner,
+				coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+			FROM pg_proc p
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, 'pg_class'::regclass, c.oid, c.relowner, c.relacl
+			FROM pg_class c
+			UNION ALL
+			SELECT 'SCHEMA', quote_ident(n.nspname), 'pg_namespace'::regclass, n.oid, n.nspowner, n.nspacl FROM pg_namespace n) o
+			JOIN pg_depend m ON m.classid = o.class AND m.objid = o.oid AND m.deptype = 'e' AND m.refclassid = 'pg_extension'::regclass
+			JOIN pg_extension e ON e.oid = m.refobjid AND e.extname = 'pg_saga',
+			aclexplode(o.acl) a
+		WHERE a.grantee <> o.owner
+			AND age(m.xmin) <= 0
+	LOOP
+		EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', made.kind, made.name, made.grantee);
+	END LOOP;
+END
+$$;
+
 -- What was granted on the functions and the view that were made anew, also with the grant option, by whom, and to PUBLIC:
 -- an update takes nothing away that an administrator gave (saga.doctor() tells him of PUBLIC). Moved with its
 -- dependencies, not granted: what an extension's script grants would be the extension's own, and left out by pg_dump.
@@ -1059,20 +1144,6 @@ DROP VIEW saga.replaced_workers;
 DROP FUNCTION saga.replaced_worker_status(), saga.replaced_set_destination_owner(text, regrole),
 	saga.replaced_set_workflow_owner(text, regrole), saga.replaced_set_source_owner(text, regrole);
 
--- Functions are PUBLIC's until they are revoked. The new ones alone, for the same reason.
-DO $$
-DECLARE
-	routine regprocedure;
-BEGIN
-	FOR routine IN
-		SELECT d.objid::regprocedure FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
-		WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-			AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'pg_saga') AND p.proacl IS NULL
-	LOOP
-		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
-	END LOOP;
-END
-$$;
 -- What decides with whose rights something runs.
 CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();

@@ -100,6 +100,7 @@ typedef enum SagaWish
 typedef struct SagaOutside
 {
 	int			task_id;
+	bool		activity;		/* the task of an activity, which a worker may have */
 	bool		answered;		/* its failure in doubt has come */
 
 	/* filled in */
@@ -127,7 +128,7 @@ typedef struct SagaRunEnv
 	bool		distributed;	/* the caller runs the items of a distributed Map; else they are run inline */
 
 	uint64		(*random) (void *arg);
-	char	   *(*make_token) (void *arg, int task_id); /* text of $$.Task.Token, palloc'd */
+	char	   *(*make_token) (void *arg, int task_id, const SagaResource *resource);	/* text of $$.Task.Token, palloc'd */
 	void		(*call_fate) (void *arg, SagaWish wish, SagaOutside *call); /* NULL: there are no calls outside */
 	void	   *arg;
 } SagaRunEnv;
@@ -185,7 +186,7 @@ typedef struct SagaAction
 	const char *state_name;
 	const SagaResource *resource;
 	Jsonb	   *input;			/* effective input (after InputPath and Parameters) */
-	const char *token;			/* task token, when wait_for_token or sync; else NULL */
+	const char *token;			/* task token, of wait_for_token, sync and an activity; else NULL */
 	int64		timeout_ms;		/* effective TimeoutSeconds, 0: none */
 	bool		commit;			/* Commit: nothing more is run before its answer is committed */
 	bool		undone_later;	/* the state has Compensate */
@@ -262,6 +263,9 @@ extern void saga_run_task_parked(SagaRun *run, int task_id, Jsonb *output, Times
 extern bool saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now);
 extern bool saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, TimestampTz now);
 extern bool saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now);
+
+/* A worker (NULL: without a name) has taken the task of an activity; of anything else this says nothing. */
+extern bool saga_run_task_started(SagaRun *run, int task_id, const char *worker, TimestampTz now);
 
 /*
  * An answer that comes after its time limit, but before saga_run_next() has

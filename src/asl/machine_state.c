@@ -204,6 +204,10 @@ saga_compile_resource(SagaCheck *check, SagaState *state, const JsonbValue *obje
 	else if (check->express && resource->kind == SAGA_RES_ACTIVITY)
 		saga_check_member_error(check, at, "Resource", SAGA_SCHEMA_FAULT,
 								"Express state machine does not support activities: '%s'", text);
+	else if (resource->kind == SAGA_RES_ACTIVITY && (resource->wait_for_token || resource->sync != 0))
+		saga_check_member_error(check, at, "Resource", SAGA_SCHEMA_FAULT,
+								"The resource provided %s is not recognized. The answer of an activity is "
+								"waited for without '%s'.", text, resource->wait_for_token ? ".waitForTaskToken" : ".sync");
 	saga_name_resource(state);
 }
 

@@ -192,6 +192,21 @@ saga_run_task_heartbeat(SagaRun *run, int task_id, TimestampTz now)
 	return true;
 }
 
+bool
+saga_run_task_started(SagaRun *run, int task_id, const char *worker, TimestampTz now)
+{
+	SagaThread *thread = saga_thread_of_task(run, task_id);
+	MemoryContext old;
+
+	if (thread == NULL)
+		return false;
+	old = MemoryContextSwitchTo(run->context);
+	run->now = now;
+	saga_task_started(run, thread, worker);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
 /* ---------- from outside ---------- */
 
 /* What it means depends on how far the run is: one that has succeeded or failed already keeps that. */

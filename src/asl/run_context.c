@@ -96,7 +96,8 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 	saga_doc_push_string(&state, "Id", run->env.machine_id);
 	saga_doc_push_string(&state, "Name", run->env.machine_name);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	if (thread->token != NULL)
+	/* an activity's comes to its worker with the task, and to nobody else */
+	if (thread->token != NULL && thread->state->resource.kind != SAGA_RES_ACTIVITY)
 	{
 		saga_jsonb_push_key(&state, "Task");
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);

@@ -203,7 +203,7 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	undone->reason = reason;
 	undone->cause = cause;
 	/* a message that was published and is not delivered may not be there */
-	undone->unknown = unknown || call.fate == SAGA_FATE_IN_DOUBT;
+	undone->unknown = unknown || done->suspected || call.fate == SAGA_FATE_IN_DOUBT;
 	/* its record may be gone, with its destination */
 	undone->message_id = call.message_id != NULL ? saga_copy_text(call.message_id) : done->message_id;
 	undone->key = call.key != NULL ? saga_copy_text(call.key) : done->key;
@@ -243,17 +243,33 @@ saga_is_outside(const SagaThread *thread)
 		((resource->kind != SAGA_RES_PUBLISH && resource->kind != SAGA_RES_SQL) || thread->token != NULL);
 }
 
+/*
+ * A worker that has the task may have done all of it, and so may one that had
+ * an earlier attempt of this visit.  Nobody else can find out, and a handler of
+ * an activity bears that there was nothing to undo.  Without one nobody asks.
+ */
+static SagaFate
+saga_fate_of_activity(const SagaThread *thread, SagaFate fate)
+{
+	if (thread->state->compensate == NULL)
+		return Min(fate, SAGA_FATE_NO_EFFECT);
+	return thread->answer != NULL ? SAGA_FATE_SUSPECTED : fate;
+}
+
 /* What is known of the thread's call; a step that handed a token out is done with its commit. */
 SagaFate
 saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call)
 {
 	memset(call, 0, sizeof(SagaOutside));
 	call->task_id = thread->task_id;
+	call->activity = thread->state->resource.kind == SAGA_RES_ACTIVITY;
 	call->answered = thread->answered;
 	if (!saga_is_outside(thread) || run->env.call_fate == NULL)
 		return SAGA_FATE_NONE;
 	run->env.call_fate(run->env.arg, wish, call);
-	if ((call->fate == SAGA_FATE_NONE || call->fate == SAGA_FATE_DONE) && thread->token != NULL && thread->answer != NULL)
+	if (call->activity)
+		call->fate = saga_fate_of_activity(thread, call->fate);
+	else if ((call->fate == SAGA_FATE_NONE || call->fate == SAGA_FATE_DONE) && thread->token != NULL && thread->answer != NULL)
 	{
 		call->fate = SAGA_FATE_DONE;
 		call->output = thread->answer;
@@ -277,6 +293,9 @@ saga_done_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call)
 		case SAGA_FATE_DONE:
 		case SAGA_FATE_SUSPECTED:
 			done->kind = done->kept ? SAGA_DONE_COMPLETED : SAGA_DONE_UNWANTED;
+			/* nobody waits for a callback any more, and none is taken */
+			done->token = NULL;
+			done->suspected = done->state->resource.kind == SAGA_RES_ACTIVITY && call->fate == SAGA_FATE_SUSPECTED;
 
 			/*
 			 * of a published message it is known from the commit on, and

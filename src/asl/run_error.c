@@ -135,7 +135,8 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	thread->wake_at = saga_time_add_ms(run->now, saga_retry_delay(run, &state->retriers[i], thread->attempts[i]));
 	thread->attempts[i]++;
 	thread->retry_count++;
-	thread->resume = failure->in_doubt;
+	/* nobody answers for a worker that is lost: the task is handed out anew */
+	thread->resume = failure->in_doubt && thread->state->resource.kind != SAGA_RES_ACTIVITY;
 	if (thread->wake_at <= run->now)
 		saga_thread_ready(run, thread, SAGA_PHASE_ATTEMPT);
 	else

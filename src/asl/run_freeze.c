@@ -166,6 +166,8 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 		saga_put_int(f, "wake_at", thread->wake_at, DT_NOEND);
 	if (thread->phase == SAGA_PHASE_OPEN || thread->resume)
 		saga_freeze_task(f, thread);
+	else if (thread->state->resource.kind == SAGA_RES_ACTIVITY && thread->retry_count > 0)
+		saga_put_value(f, "answer", thread->answer);
 	else if (thread->phase == SAGA_PHASE_CHILDREN)
 		saga_freeze_fork(f, thread);
 	pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
@@ -200,6 +202,7 @@ saga_freeze_done(SagaFreezer *f, const SagaDone *done)
 	saga_put_int(f, "task", done->task_id, 0);
 	saga_put_int(f, "kind", done->kind, SAGA_DONE_COMPLETED);
 	saga_put_int(f, "kept", done->kept, 0);
+	saga_put_int(f, "suspected", done->suspected, 0);
 	saga_put_string(f, "error", done->error);
 	saga_put_string(f, "cause", done->cause);
 	saga_put_string(f, "token", done->token);

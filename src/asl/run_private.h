@@ -68,8 +68,9 @@ typedef struct SagaThread
 	/* OPEN */
 	int			task_id;
 	char	   *token;
-	bool		submitted;		/* the call was made, its answer will come later */
-	Jsonb	   *answer;			/* what the step said that took the token; NULL: nothing */
+	bool		submitted;		/* the call was made, its answer will come later; of an activity: a worker has it */
+	Jsonb	   *answer;			/* what the step said that took the token; of an activity: the worker of an earlier attempt was lost; NULL:
+								 * nothing */
 	int64		timeout_ms;
 	int64		heartbeat_ms;
 	TimestampTz deadline;		/* DT_NOEND: none */
@@ -122,6 +123,7 @@ typedef struct SagaDone
 	int			task_id;		/* 0: not known */
 	SagaDoneKind kind;
 	bool		kept;			/* found done, it is as if it had been completed */
+	bool		suspected;		/* of an activity: its worker may have done it, or not */
 	int			item;			/* the thread of the item it belongs to, of the nearest Map that tolerates failures; 0: none */
 	Jsonb	   *input;
 	Jsonb	   *output;			/* NULL: not known yet */
@@ -402,6 +404,7 @@ extern void saga_task_parked(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_task_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error);
 extern void saga_task_heartbeat(SagaRun *run, SagaThread *thread);
+extern void saga_task_started(SagaRun *run, SagaThread *thread, const char *worker);
 
 /* run_end.c */
 extern SagaTransition saga_run_succeed(SagaRun *run, Jsonb *output);

@@ -78,14 +78,33 @@ saga_task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFau
 	return saga_template_eval(thread->state->credentials, &scope, fault) != NULL;
 }
 
-/* The time limit of an attempt, and that of its first heartbeat, begin now. */
+static bool
+saga_is_activity(const SagaThread *thread)
+{
+	return thread->state->resource.kind == SAGA_RES_ACTIVITY;
+}
+
+/* The time for the next heartbeat, if there is a limit, begins now. */
+static void
+saga_start_heartbeat(SagaRun *run, SagaThread *thread)
+{
+	thread->heartbeat_at = thread->heartbeat_ms > 0 ?
+		saga_time_add_ms(run->now, thread->heartbeat_ms) : DT_NOEND;
+	saga_run_set_timer(run, thread->heartbeat_at);
+}
+
+/*
+ * The time limit of an attempt, and that of its first heartbeat, begin now: an
+ * activity's, whose worker may be long in coming, only when one has taken it.
+ */
 static void
 saga_start_clocks(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 {
 	thread->deadline = timeout_ms > 0 ? saga_time_add_ms(run->now, timeout_ms) : DT_NOEND;
-	thread->heartbeat_at = thread->heartbeat_ms > 0 ?
-		saga_time_add_ms(run->now, thread->heartbeat_ms) : DT_NOEND;
-	saga_run_set_timer(run, Min(thread->deadline, thread->heartbeat_at));
+	thread->heartbeat_at = DT_NOEND;
+	saga_run_set_timer(run, thread->deadline);
+	if (!saga_is_activity(thread))
+		saga_start_heartbeat(run, thread);
 }
 
 /* The events of a call that begins; an activity has started only when a worker of it says so. */
@@ -144,12 +163,18 @@ saga_task_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 		thread->resume = thread->answered = false;
 		return saga_task_open(run, thread, true, action);
 	}
-	thread->answer = NULL;
+
+	/*
+	 * what an earlier attempt of an activity may have done is not undone by
+	 * another one
+	 */
+	if (!saga_is_activity(thread) || thread->retry_count == 0)
+		thread->answer = NULL;
 	thread->answered = false;
 	thread->task_id = run->next_task++;
 	thread->submitted = false;
-	if (resource->wait_for_token || resource->sync != 0)
-		thread->token = run->env.make_token(run->env.arg, thread->task_id);
+	if (resource->wait_for_token || resource->sync != 0 || saga_is_activity(thread))
+		thread->token = run->env.make_token(run->env.arg, thread->task_id, resource);
 	if (!saga_thread_input(run, thread, &selected, &fault) ||
 		!saga_task_limits(run, thread, selected, &thread->timeout_ms, &fault) ||
 		!saga_task_credentials(run, thread, selected, &fault))
@@ -180,6 +205,17 @@ saga_task_parked(SagaRun *run, SagaThread *thread, Jsonb *output)
 	if (output != NULL && thread->state->compensate != NULL)
 		thread->answer = saga_copy_value(output);
 	saga_note_submitted(run, thread, NULL);
+}
+
+/* A worker has the task of an activity: it must let itself be heard from now on. */
+void
+saga_task_started(SagaRun *run, SagaThread *thread, const char *worker)
+{
+	if (!saga_is_activity(thread) || thread->submitted)
+		return;
+	thread->submitted = true;
+	saga_log_task(run, thread, SAGA_TASK_STARTED)->strings[0] = saga_copy_text(worker);
+	saga_start_heartbeat(run, thread);
 }
 
 /* What a result that is too large is said to come from. */
@@ -258,6 +294,12 @@ saga_task_time_out(SagaRun *run, SagaThread *thread)
 	}
 	if (fate >= SAGA_FATE_DONE)
 	{
+		/*
+		 * it is known as long as the visit lasts, whatever its next attempts
+		 * say
+		 */
+		if (saga_is_activity(thread))
+			thread->answer = saga_jsonb_null();
 		failure.in_doubt = true;
 		failure.unknown = fate == SAGA_FATE_UNKNOWN;
 		failure.other = "Saga.Uncertain";
@@ -304,7 +346,13 @@ saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 	failure.error = saga_copy_text(error->error);
 	failure.cause = error->cause != NULL ? saga_copy_cause(error->cause) : NULL;
 	failure.other = saga_copy_text(error->other);
-	if (error->in_doubt && failure.other == NULL)
+
+	/*
+	 * this attempt has done nothing, but the worker of an earlier one was
+	 * lost
+	 */
+	failure.in_doubt |= saga_is_activity(thread) && thread->answer != NULL;
+	if (failure.in_doubt && failure.other == NULL)
 		failure.other = "Saga.Uncertain";
 	return saga_task_fail(run, thread, &failure);
 }
@@ -313,8 +361,6 @@ saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 void
 saga_task_heartbeat(SagaRun *run, SagaThread *thread)
 {
-	if (thread->heartbeat_ms <= 0)
-		return;
-	thread->heartbeat_at = saga_time_add_ms(run->now, thread->heartbeat_ms);
-	saga_run_set_timer(run, thread->heartbeat_at);
+	if (thread->heartbeat_ms > 0)
+		saga_start_heartbeat(run, thread);
 }

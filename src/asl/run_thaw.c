@@ -372,6 +372,7 @@ saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 	done->task_id = (int) saga_get_int(item, "task", 0);
 	done->kind = (SagaDoneKind) saga_get_int(item, "kind", SAGA_DONE_COMPLETED);
 	done->kept = saga_get_int(item, "kept", 0) != 0;
+	done->suspected = saga_get_int(item, "suspected", 0) != 0;
 	done->error = saga_get_string(item, "error");
 	done->cause = saga_get_string(item, "cause");
 	done->token = saga_get_string(item, "token");

@@ -38,7 +38,7 @@ saga_simulate_random(void *arg)
 }
 
 static char *
-saga_simulate_token(void *arg, int task_id)
+saga_simulate_token(void *arg, int task_id, const SagaResource *resource)
 {
 	return psprintf("token-%d", task_id);
 }
@@ -299,6 +299,8 @@ saga_answer_task(SagaSimulation *sim, const SagaAction *action)
 			after = saga_option_int(&answer, "after", 0, SAGA_MAX_SECONDS, 0);
 			heartbeat = saga_option_int(&answer, "heartbeat", 1, SAGA_MAX_SECONDS, 0);
 		}
+		/* a worker of an activity takes the task at once */
+		(void) saga_run_task_started(sim->run, action->task_id, NULL, sim->now);
 		if (after > 0 || action->resource->wait_for_token)
 			saga_answer_later(sim, action, &answer, after, heartbeat);
 		else

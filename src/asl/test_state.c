@@ -35,7 +35,7 @@ saga_test_random(void *arg)
 
 /* Nobody sees it: what an expression knows of a token is in the context. */
 static char *
-saga_test_token(void *arg, int task_id)
+saga_test_token(void *arg, int task_id, const SagaResource *resource)
 {
 	return psprintf("token-%d", task_id);
 }

@@ -3,8 +3,9 @@
  *		Providers: the credentials of one source as they are now, and what is
  *		known of getting others.
  *
- * Providers are never freed.  Their credentials are overwritten when others
- * come and when the process ends.  This file asks nobody for any: it stands
+ * Providers are not freed, but for those of secrets: owners may name any
+ * number of these, and what is known of one is soon known again.  Their
+ * credentials are overwritten when others come and when the process ends.  This file asks nobody for any: it stands
  * below the links of the chain, which tell it what they got.
  *
  * A provider is found by its source (secret, file, profile), so that all
@@ -33,8 +34,12 @@
 #define SAGA_RETRY_MIN_MS		1000
 #define SAGA_RETRY_MAX_MS		60000
 
-/* of this process */
+/* Of secrets.  More than the requests that a process has in flight. */
+#define SAGA_MAX_OF_SECRETS		1024
+
+/* of this process; those of secrets in the order of their use */
 static dlist_head providers = DLIST_STATIC_INIT(providers);
+static int	of_secrets = 0;
 static bool exit_registered = false;
 
 /* Overwrites a text that is a secret, and frees it. */
@@ -118,19 +123,54 @@ saga_aws_provider_find(const SagaAwsSource *source)
 	{
 		SagaAwsProvider *provider = dlist_container(SagaAwsProvider, node, iter.cur);
 
-		if (same_text(provider->secret, source->secret) && same_text(provider->file, source->file) &&
-			same_text(provider->profile, source->profile))
-			return provider;
+		if (!same_text(provider->secret, source->secret) || !same_text(provider->file, source->file) ||
+			!same_text(provider->profile, source->profile))
+			continue;
+		if (provider->secret != NULL)
+		{
+			dlist_delete(&provider->node);
+			dlist_push_tail(&providers, &provider->node);
+		}
+		return provider;
 	}
 	return NULL;
+}
+
+/* That of a secret which was used longest ago.  Nothing is fetched for it: a secret is at hand. */
+static void
+forget_one(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &providers)
+	{
+		SagaAwsProvider *provider = dlist_container(SagaAwsProvider, node, iter.cur);
+
+		if (provider->secret == NULL)
+			continue;
+		Assert(provider->fetch == NULL);
+		dlist_delete(&provider->node);
+		of_secrets--;
+		saga_aws_wipe(&provider->credentials);
+		pfree(provider->secret);
+		if (provider->region != NULL)
+			pfree(provider->region);
+		if (provider->error != NULL)
+			pfree(provider->error);
+		pfree(provider);
+		return;
+	}
 }
 
 /* A new source has a provider from now on. */
 static SagaAwsProvider *
 make_provider(const SagaAwsSource *source)
 {
-	SagaAwsProvider *provider = MemoryContextAllocZero(TopMemoryContext, sizeof(SagaAwsProvider));
+	SagaAwsProvider *provider;
 
+	if (source->secret != NULL && of_secrets >= SAGA_MAX_OF_SECRETS)
+		forget_one();
+	provider = MemoryContextAllocZero(TopMemoryContext, sizeof(SagaAwsProvider));
 	provider->secret = keep(source->secret);
 	provider->file = keep(source->file);
 	provider->profile = keep(source->profile);
@@ -139,6 +179,7 @@ make_provider(const SagaAwsSource *source)
 		on_proc_exit(wipe_all, 0);
 	exit_registered = true;
 	dlist_push_tail(&providers, &provider->node);
+	of_secrets += provider->secret != NULL;
 	return provider;
 }
 
@@ -237,13 +278,17 @@ saga_aws_provider_take(SagaAwsProvider *provider, int link, const SagaCredential
 	provider->link = link;
 	set_times(provider, expires_at);
 	provider->retry_at = 0;
-	if (provider->failures > 0)
+	if (provider->failures > 0 && provider->secret == NULL)
 		ereport(LOG, (errmsg("AWS credentials are there again")));
 	provider->failures = 0;
 	provider->busy = false;
 }
 
-/* Told once, until the error is another one; what is at hand is used until it expires. */
+/*
+ * Told once, until the error is another one; what is at hand is used until it
+ * expires.  A secret is its owner's matter, who finds the error at the
+ * destination: in a log that all read he could write as much as he likes.
+ */
 void
 saga_aws_provider_note_failure(SagaAwsProvider *provider, const char *error)
 {
@@ -251,7 +296,7 @@ saga_aws_provider_note_failure(SagaAwsProvider *provider, const char *error)
 
 	provider->error = keep(error);
 	provider->busy = false;
-	if (provider->failures == 0 || !same_text(old, error))
+	if (provider->secret == NULL && (provider->failures == 0 || !same_text(old, error)))
 		ereport(LOG, (errmsg("could not get AWS credentials: %s", error)));
 	if (old != NULL)
 		pfree(old);

@@ -157,13 +157,22 @@ read_attribute(const char *name, const SagaJson *value, void *arg)
 		(void) add_attribute(arg, name, text);
 }
 
-/* A number that SQS writes as a string; 0: there is none. */
+/* A number that SQS writes as a string, "most" if it is more; 0: there is none. */
 static int64
-number_of(const SagaJson *object, const char *name)
+number_of(const SagaJson *object, const char *name, int64 most)
 {
 	const char *text = saga_json_member_string(object, name);
+	int64		n = 0;
 
-	return text != NULL ? strtoll(text, NULL, 10) : 0;
+	for (; text != NULL && *text != '\0'; text++)
+	{
+		int			digit = *text - '0';
+
+		if (digit < 0 || digit > 9)
+			return 0;
+		n = n > (most - digit) / 10 ? most : n * 10 + digit;
+	}
+	return n;
 }
 
 /* False: it is no message of SQS. */
@@ -180,8 +189,8 @@ read_message(const SagaJson *json, SagaSqsMessage *message)
 		return false;
 	set_body(message, saga_json_member(json, "Body"));
 	message->md5 = copy_member(json, "MD5OfBody");
-	message->receives = (int) number_of(system, "ApproximateReceiveCount");
-	message->sent_ms = number_of(system, "SentTimestamp");
+	message->receives = (int) number_of(system, "ApproximateReceiveCount", PG_INT32_MAX);
+	message->sent_ms = number_of(system, "SentTimestamp", PG_INT64_MAX);
 	message->group_id = copy_member(system, "MessageGroupId");
 	message->dedup_id = copy_member(system, "MessageDeduplicationId");
 	message->trace = copy_member(system, "AWSTraceHeader");

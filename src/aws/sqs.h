@@ -54,6 +54,7 @@ typedef struct SagaSqsMessage
 	int			nattributes;
 	SagaSqsAttribute *attributes;
 	bool		settled;		/* for the caller: it may be deleted */
+	bool		behind;			/* for the caller: one of its group before it stays at the service */
 } SagaSqsMessage;
 
 /* The messages of an answer to ReceiveMessage; false: it is none. */

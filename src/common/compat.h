@@ -147,4 +147,7 @@
 #define saga_md5_hash(data, len, hex, why) (*(why) = NULL, pg_md5_hash(data, len, hex))
 #endif
 
+/* In libpq/libpq.h, which asks for the headers of GSSAPI where the server was built with it. */
+extern bool pq_check_connection(void);
+
 #endif							/* SAGA_COMPAT_H */

@@ -12,6 +12,8 @@ CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 		UNION ALL
 		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL
+		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'a'
+		UNION ALL
 		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
 		UNION ALL
 		SELECT 'source', s.name, s.owner, s.settings, s.settings FROM saga.source s
@@ -51,7 +53,7 @@ BEGIN
 		WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
 			AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)
 			AND (n.oid = invoice_schema OR n.nspname = 'saga' OR n.nspname = 'public'
-				AND (SELECT s.reset_val ~ '\mpublic\M' FROM pg_settings s WHERE s.name = 'search_path'))
+				AND (SELECT s.reset_val ~ E'\\mpublic\\M' FROM pg_settings s WHERE s.name = 'search_path'))
 		ORDER BY 3;
 
 	RETURN QUERY
@@ -93,7 +95,7 @@ BEGIN
 			format('%s has %s on %s, which holds what is everybody''s', a.grantee::regrole, string_agg(DISTINCT a.privilege_type, ', '), c.oid::regclass),
 			format('REVOKE ALL ON %s FROM %s', c.oid::regclass, a.grantee::regrole)
 		FROM pg_class c, aclexplode(c.relacl || (SELECT array_agg(x) FROM pg_attribute t, unnest(t.attacl) x WHERE t.attrelid = c.oid)) a
-		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE 'all\_%')
+		WHERE c.relnamespace = 'saga'::regnamespace AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND c.relname LIKE E'all\\_%')
 			AND a.grantee NOT IN (0, c.relowner)
 		GROUP BY c.oid, a.grantee
 		ORDER BY 3;
@@ -178,7 +180,7 @@ BEGIN
 			('log_transaction_sample_rate', '[1-9]', '0', 'warning'),
 			('log_parameter_max_length_on_error', '^(-|0*[1-9])', '0', 'warning'),
 			('auto_explain.log_min_duration', '^[^-]', '-1', 'warning'),
-			('pgaudit.log', '(?i)\m(all|read|function|misc)\M', 'ddl, role', 'warning'),
+			('pgaudit.log', E'(?i)\\m(all|read|function|misc)\\M', 'ddl, role', 'warning'),
 			-- only when it waits long for a lock
 			('log_lock_waits', '^on$', 'off', 'notice'))
 		SELECT 'secret_log', l.severity, format('%s = %s%s: the log can show the value of a secret that is set', l.name, s.value, s.of), s.command
@@ -204,7 +206,7 @@ BEGIN
 			(SELECT 'ALTER SYSTEM SET shared_preload_libraries = ' || string_agg(quote_literal(btrim(l, ' "')), ', ' ORDER BY n)
 			 FROM regexp_split_to_table(concat_ws(',', nullif(s.reset_val, ''), 'pg_saga'), ',') WITH ORDINALITY l (l, n))
 		FROM pg_settings s
-		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ '\mpg_saga\M';
+		WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ E'\\mpg_saga\\M';
 
 	-- The launcher, in each database a coordinator with its workers, publishers and the process for the
 	-- sources; and the server's own launcher of logical replication. Null when the library is not loaded.
@@ -219,17 +221,25 @@ BEGIN
 		WHERE s.reset_val::integer < needed + t.others
 		ORDER BY 3;
 
+	-- Parallel queries take places from the same number, and anybody can keep them for as long as his query runs.
+	RETURN QUERY
+		SELECT 'parallel', 'warning', format('%s = %s leaves no place for the %s processes of pg_saga when parallel queries run (%s = %s; needs a restart)',
+				s.name, s.reset_val, needed, p.name, p.reset_val),
+			format('ALTER SYSTEM SET %s = %s', s.name, needed + 1 + p.reset_val::integer)
+		FROM pg_settings s JOIN pg_settings p ON s.name = 'max_worker_processes' AND p.name = 'max_parallel_workers'
+		WHERE s.reset_val::integer < needed + 1 + p.reset_val::integer;
+
 	-- What is missing at this moment: who starts processes says so. Others than ours may have the server's places.
 	IF runs AND has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
 		missing := ARRAY(SELECT w.type FROM saga.worker_status() w
-			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE 'pg\_saga.%');
+			WHERE w.state = 'waiting' AND w.database = current_database() AND w.owner IS NULL AND w.reason LIKE E'pg\\_saga.%');
 		RETURN QUERY
 			WITH status AS MATERIALIZED (SELECT * FROM saga.worker_status())
 			SELECT 'missing', 'error', m.what, format('ALTER SYSTEM SET max_worker_processes = %s', s.reset_val::integer + needed)
 			FROM (
 				SELECT format('a %s cannot be started: %s (needs a restart)', CASE w.type WHEN 'source' THEN 'process for sources' ELSE w.type END, w.reason)
 				FROM status w
-				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE '%max\_worker\_processes%'
+				WHERE w.state = 'waiting' AND w.owner IS NULL AND w.reason LIKE E'%max\\_worker\\_processes%'
 					AND coalesce(w.database, current_database()) = current_database()
 				UNION ALL
 				-- the server did not say why
@@ -271,7 +281,7 @@ BEGIN
 				HAVING count(*) > 0
 				UNION ALL
 				SELECT 'pg_saga.max_queues', 'all places for queues in shared memory are taken',
-					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination'))
+					(SELECT count(*) FROM saga.doctor_objects o WHERE o.kind IN ('workflow', 'queue', 'destination', 'activity'))
 				FROM saga.worker_status() w WHERE w.type = 'launcher' AND w.reason LIKE '%pg_saga.max_queues%')
 			SELECT 'places', 'warning', format('%s by %s = %s: what is ready in others is found late (needs a restart)', m.what, m.name, s.reset_val),
 				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))

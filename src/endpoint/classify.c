@@ -4,19 +4,15 @@
  *
  * An answer is kept outside a transaction, as soon as it is there; it is
  * looked at in the one that records it, with the server's own JSON and
- * numbers.  The rules of the destination come first, in order, then the
- * built-in table.
+ * numbers: its class (answer_class.c), and what a good one says.
  */
 #include "postgres.h"
 
-#include "endpoint/aws.h"
 #include "endpoint/aws_private.h"
-#include "endpoint/exchange.h"
 #include "endpoint/exchange_private.h"
 #include "net/foreign.h"
 #include "net/header.h"
 #include "net/secret.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "value/doc.h"
 
@@ -89,150 +85,6 @@ saga_exchange_answered(SagaExchange *exchange, const SagaHttpAnswer *answer)
 	exchange->transport.passing = answer->passing;
 	exchange->transport.transport = answer->transport;
 	MemoryContextSwitchTo(old);
-}
-
-/* ---------- classes ---------- */
-
-/* application/json or anything+json, with parameters or without. */
-bool
-saga_head_says_json(const char *head)
-{
-	char	   *type = saga_header_get(head, "Content-Type");
-	char	   *end;
-
-	if (type == NULL)
-		return false;
-	end = type + strcspn(type, "; ");
-	*end = '\0';
-	return pg_strcasecmp(type, "application/json") == 0 ||
-		(end - type > 5 && pg_strcasecmp(end - 5, "+json") == 0);
-}
-
-/*
- * A server that says when to come again turns requests away before it looks at
- * them.  One that gives up on a request (408), or is not available and says no
- * more, may have begun with it, or somebody behind it has.
- */
-static SagaClass
-class_of_status(const SagaExchange *exchange, int status)
-{
-	if (status < 200)
-		return SAGA_CLASS_UNCERTAIN;	/* another protocol, or nonsense */
-	if (status < 300)
-		return SAGA_CLASS_SUCCESS;
-	if (status == 401)
-		return SAGA_CLASS_AUTH;
-	if (status == 425 || status == 429 || (status == 503 && saga_exchange_is_put_off(exchange)))
-		return SAGA_CLASS_RETRY;
-	if (status == 409)
-		return SAGA_CLASS_DUPLICATE;
-	if (status == 408 || status >= 500)
-		return SAGA_CLASS_UNCERTAIN;
-	return SAGA_CLASS_FATAL;
-}
-
-/* What conditions see of an answer; it points into the exchange. */
-static SagaAnswerView
-view_of(const SagaExchange *exchange)
-{
-	SagaAnswerView view = {exchange->transport.status, exchange->head, exchange->text,
-	strlen(exchange->text), exchange->doc};
-
-	return view;
-}
-
-/* A long one was let go when it had been composed. */
-static Jsonb *
-message_of(const SagaExchange *exchange)
-{
-	SagaPart   *part = exchange->parts[0];
-
-	if (!part->reduced || !part->had_message)
-		return part->message;
-	if (part->loaded_message == NULL)
-		part->loaded_message = exchange->load_message(exchange, part);
-	return part->loaded_message;
-}
-
-/* False for a condition that the settings do not have. */
-static bool
-holds(const SagaExchange *exchange, const SagaCondition *condition)
-{
-	SagaAnswerView view = view_of(exchange);
-
-	return condition != NULL && saga_condition_holds(condition, &view, message_of(exchange));
-}
-
-/*
- * What the server says of repeating it goes over its status:
- * Stripe-Should-Retry.  What may have had its effect remains uncertain, but
- * "false" tells that the same key would only get the same answer again.
- */
-static SagaClass
-hinted(const SagaExchange *exchange, SagaClass class)
-{
-	const char *name = exchange->destination->retry_hint_header;
-	char	   *hint = name != NULL ? saga_header_get(exchange->head, name) : NULL;
-
-	if (hint == NULL || class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
-		return class;
-	if (pg_strcasecmp(hint, "false") == 0)
-	{
-		exchange->parts[0]->no_resend = true;
-		return class == SAGA_CLASS_UNCERTAIN ? class : SAGA_CLASS_FATAL;
-	}
-	if (pg_strcasecmp(hint, "true") == 0 && class != SAGA_CLASS_UNCERTAIN)
-		return SAGA_CLASS_RETRY;
-	return class;
-}
-
-/* False: none of the rules speaks of the answer. */
-static bool
-class_by_rule(const SagaExchange *exchange, const SagaRules *rules, SagaClass *class)
-{
-	int			i;
-
-	for (i = 0; rules != NULL && i < rules->n; i++)
-	{
-		if (holds(exchange, rules->rules[i].condition))
-		{
-			*class = rules->rules[i].as;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The rules of the request that was made, then the built-in table. */
-static SagaClass
-class_of_answer(const SagaExchange *exchange, const SagaRules *rules)
-{
-	SagaClass	class;
-
-	if (class_by_rule(exchange, rules, &class))
-		return class;
-	class = class_of_status(exchange, exchange->transport.status);
-	if (exchange->http.sigv4 != NULL)
-		class = saga_aws_class_of_answer(exchange, class);
-	return hinted(exchange, class);
-}
-
-/*
- * The rules that speak of this request; NULL: those of a poll and of the
- * "else" are built in.
- */
-static const SagaRules *
-rules_of(const SagaDestination *destination, const SagaPart *part)
-{
-	switch (part->phase)
-	{
-		case SAGA_PHASE_LOOKUP:
-			return &destination->lookup->rules;
-		case SAGA_PHASE_SEND:
-			return part->compensate ? &destination->compensation->rules : &destination->rules;
-		default:
-			return NULL;
-	}
 }
 
 /* ---------- what a good answer says ---------- */
@@ -331,12 +183,12 @@ says_absent(const SagaExchange *exchange, const SagaLookup *lookup)
 	SagaClass	class;
 
 	if (lookup->absent != NULL)
-		return (lookup->absent_of_any || status == 200) && holds(exchange, lookup->absent) &&
+		return (lookup->absent_of_any || status == 200) && saga_exchange_holds(exchange, lookup->absent) &&
 			(!saga_condition_needs_body(lookup->absent, status) ||
 			 (!is_unreadable(exchange) && (!good || exchange->doc != NULL)));
 	if (is_unreadable(exchange))
 		return false;
-	if (class_by_rule(exchange, &lookup->rules, &class))
+	if (saga_exchange_rule_class(exchange, &lookup->rules, &class))
 		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, exchange->doc);
 	if (status == 200)
 		return saga_answer_path_denied(lookup->found, exchange->doc);
@@ -365,7 +217,7 @@ look_at_lookup(const SagaExchange *exchange, SagaPart *part)
 	else if (!saga_answer_path_get(lookup->found, exchange->doc, found) || !is_something(found))
 		saga_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
 							  psprintf("the answer to the look-up does not say whether it is there: %s", exchange->answer));
-	else if (lookup->same != NULL && !holds(exchange, lookup->same))
+	else if (lookup->same != NULL && !saga_exchange_holds(exchange, lookup->same))
 	{
 		part->conflict = true;
 		saga_part_set_outcome(part, SAGA_CLASS_FATAL, exchange->transport.status, "Saga.Conflict",
@@ -410,7 +262,7 @@ look_at_poll(const SagaExchange *exchange, SagaPart *part)
 static bool
 is_read(const SagaExchange *exchange, const SagaPart *part)
 {
-	const SagaRules *rules = rules_of(exchange->destination, part);
+	const SagaRules *rules = saga_exchange_rules(exchange->destination, part);
 	int			i;
 
 	if (part->phase == SAGA_PHASE_LOOKUP || part->phase == SAGA_PHASE_POLL)
@@ -516,10 +368,10 @@ classify_http(SagaExchange *exchange)
 		classify_lost(exchange, part);
 		return;
 	}
-	if (part->compensate && holds(exchange, compensation->already_done))
+	if (part->compensate && saga_exchange_holds(exchange, compensation->already_done))
 		class = SAGA_CLASS_SUCCESS;
 	else
-		class = class_of_answer(exchange, rules_of(destination, part));
+		class = saga_exchange_class(exchange, saga_exchange_rules(destination, part));
 	if (part->phase == SAGA_PHASE_LOOKUP && says_absent(exchange, destination->lookup))
 		set_absent(part, status);
 	else if (class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
@@ -531,7 +383,7 @@ classify_http(SagaExchange *exchange)
 		 * asking
 		 */
 		if (part->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL &&
-			!class_by_rule(exchange, &destination->lookup->rules, &ruled))
+			!saga_exchange_rule_class(exchange, &destination->lookup->rules, &ruled))
 			class = SAGA_CLASS_RETRY;
 		saga_part_set_outcome(part, class, status, psprintf("States.Http.StatusCode.%d", status), cause_of(exchange));
 	}

@@ -40,7 +40,21 @@ extern int64 saga_exchange_retry_after_ms(const SagaExchange *exchange, SagaClas
 /* Does the answer say when to come again, and so that nothing was begun? */
 extern bool saga_exchange_is_put_off(const SagaExchange *exchange);
 
-/* By its Content-Type (classify.c). */
+/* ---------- the class of an answer (answer_class.c) ---------- */
+
+/* By its Content-Type. */
 extern bool saga_head_says_json(const char *head);
+
+/* Does the answer meet the condition?  NULL: none does. */
+extern bool saga_exchange_holds(const SagaExchange *exchange, const SagaCondition *condition);
+
+/* The rules that speak of the part's request; NULL: there are none. */
+extern const SagaRules *saga_exchange_rules(const SagaDestination *destination, const SagaPart *part);
+
+/* By these rules alone; false: none of them speaks of the answer. */
+extern bool saga_exchange_rule_class(const SagaExchange *exchange, const SagaRules *rules, SagaClass *class);
+
+/* By these rules, then by the built-in table. */
+extern SagaClass saga_exchange_class(const SagaExchange *exchange, const SagaRules *rules);
 
 #endif							/* SAGA_ENDPOINT_EXCHANGE_PRIVATE_H */

@@ -101,8 +101,9 @@ static SagaStatement purge_stmt = {
 	"SELECT key FROM seen ORDER BY key"
 };
 
+/* Whoever makes a destination that refers to the secret keeps it from being dropped, and not from being changed. */
 static SagaStatement lock_secret_stmt = {
-	.sql = "SELECT value FROM saga.secret WHERE secret_id = $secret_id FOR UPDATE SKIP LOCKED",
+	.sql = "SELECT value FROM saga.secret WHERE secret_id = $secret_id FOR NO KEY UPDATE SKIP LOCKED",
 	.limit = 1
 };
 

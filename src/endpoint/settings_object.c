@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "common/text.h"
 #include "endpoint/settings_private.h"
 #include "net/secret.h"
 #include "utils/builtins.h"
@@ -37,7 +38,7 @@ saga_settings_path(const char *parent, const char *name)
 
 	for (p = name; *p; p++)
 	{
-		if (!isalnum((unsigned char) *p) && *p != '_')
+		if (!saga_is_ascii_alnum(*p) && *p != '_')
 			return psprintf("%s[\"%s\"]", parent, name);
 	}
 	return psprintf("%s.%s", parent, name);

@@ -59,14 +59,21 @@ saga_answer_claim(const char *token, bool only_look)
 	return saga_run(&insert_stmt, saga_param_uuid("execution_id", &id)) == 1;
 }
 
-/* Whether a run has seen it, and it is what answers the token: a heartbeat does not. */
-static bool
-is_taken_answer(const SagaItem *item)
+bool
+saga_event_is_answer(Jsonb *body)
 {
 	JsonbValue	v;
 
+	return saga_jsonb_get(body, "token", &v) && !saga_jsonb_get(body, "heartbeat", &v) &&
+		!saga_jsonb_get(body, "started", &v);
+}
+
+/* Whether a run has seen it, and it is what answers the token. */
+static bool
+is_taken_answer(const SagaItem *item)
+{
 	return item->taken && item->kind == SAGA_MSG_EVENT && item->body != NULL && JB_ROOT_IS_OBJECT(item->body) &&
-		saga_jsonb_get(item->body, "token", &v) && !saga_jsonb_get(item->body, "heartbeat", &v);
+		saga_event_is_answer(item->body);
 }
 
 void

@@ -134,6 +134,7 @@ saga_bind_resource(PG_FUNCTION_ARGS)
 	SagaResource resource;
 
 	if (!saga_resource_parse(target, &resource) || resource.kind == SAGA_RES_OTHER ||
+		resource.kind == SAGA_RES_ACTIVITY ||
 		(resource.kind == SAGA_RES_SQL && strchr(resource.name, '.') == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -166,8 +166,8 @@ add_array(Items *items, Jsonb *array)
 }
 
 /* "schema.name", quoted as a statement needs it. */
-static char *
-quoted_name(const char *text)
+char *
+saga_quoted_name(const char *text)
 {
 	const char *dot = strchr(text, '.');
 
@@ -187,14 +187,14 @@ reader_query(const SagaMapCall *map)
 	char	   *order;
 
 	if (map->reader->kind == SAGA_RES_SQL)
-		return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s($1) AS item", quoted_name(map->reader->name));
+		return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s($1) AS item", saga_quoted_name(map->reader->name));
 	table = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "Table") : NULL;
 	order = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "OrderBy") : NULL;
 	if (table == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ItemReader has no Parameters.Table")));
-	return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s AS item%s%s", quoted_name(table),
+	return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s AS item%s%s", saga_quoted_name(table),
 					order != NULL ? " ORDER BY item." : "", order != NULL ? quote_identifier(order) : "");
 }
 

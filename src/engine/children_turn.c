@@ -4,7 +4,8 @@
  *		next items begin, and their parent hears of the end.
  *
  * A turn is a message like others, run in a batch.  No code of a user's runs
- * in it.  Turns that come for nothing are harmless.
+ * in it, but for the triggers of a table that results go to.  Turns that come
+ * for nothing are harmless.
  */
 #include "postgres.h"
 
@@ -220,10 +221,17 @@ collect_results(const SagaChildren *children)
 }
 
 static void
-finish_map(SagaChildren *children)
+finish_map(SagaBatch *batch, SagaJob *job, SagaChildren *children)
 {
-	Jsonb	   *results;
+	Jsonb	   *results = NULL;
+	char	   *cause = NULL;
 
+	/* those that failed are there, too */
+	if (children->writer != NULL && (results = saga_children_write(batch, job, children, &cause)) == NULL)
+	{
+		tell_parent(children, NULL, "States.ResultWriterFailed", cause);
+		return;
+	}
 	if (children->failed > children->tolerated)
 	{
 		tell_parent(children, NULL, "States.ExceedToleratedFailureThreshold",
@@ -233,7 +241,8 @@ finish_map(SagaChildren *children)
 							 children->cause != NULL ? ": " : "", children->cause != NULL ? children->cause : ""));
 		return;
 	}
-	results = children->writer == NULL ? collect_results(children) : NULL;
+	if (results == NULL)
+		results = collect_results(children);
 	if (results != NULL)
 		tell_parent(children, results, NULL, NULL);
 	else
@@ -246,7 +255,7 @@ finish_map(SagaChildren *children)
 
 /* True: there is more to do at once. */
 static bool
-go_on(SagaBatch *batch, SagaChildren *children)
+go_on(SagaBatch *batch, SagaJob *job, SagaChildren *children)
 {
 	bool		more = false;
 
@@ -262,7 +271,7 @@ go_on(SagaBatch *batch, SagaChildren *children)
 	if (children->map_state == NULL)
 		saga_child_answer(children);
 	else
-		finish_map(children);
+		finish_map(batch, job, children);
 	return false;
 }
 
@@ -280,7 +289,7 @@ saga_children_turn(SagaBatch *batch, SagaJob *job)
 	}
 	else if (children.phase == 's' || children.phase == 'r')
 	{
-		if (go_on(batch, &children))
+		if (go_on(batch, job, &children))
 			saga_children_send(&children, saga_jsonb_empty_object(), 0);
 		if (children.phase == 's')
 			saga_children_close_turn(batch, &children, again);

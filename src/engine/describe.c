@@ -18,7 +18,7 @@ PG_FUNCTION_INFO_V1(saga_describe_execution);
 	"SELECT workflow_id, true AS ended FROM saga.execution WHERE execution_id = $execution_id" \
 	" UNION ALL SELECT workflow_id, false FROM saga.continuation WHERE execution_id = $execution_id" \
 	" UNION ALL SELECT queue_id, false FROM " \
-	SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id") " WHERE kind = 's'"
+	SAGA_QUEUE_STARTS("$execution_id")
 
 /* As the owner of the extension, a superuser, for whom the view filters nothing. */
 #define DOCUMENT_SQL \

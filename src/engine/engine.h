@@ -104,6 +104,7 @@ extern void saga_stop_tell_prepared(void);
  *   {"task": id, "error": ..., "cause": ...}
  *   {"token": text, "output": ...}, {"token": text, "error": ..., "cause": ...},
  *   {"token": text, "heartbeat": true}
+ *   {"token": text, "started": true, "worker": name}, of an activity
  *   {"stop": {"error", "cause", "compensate"}}
  */
 extern void saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);

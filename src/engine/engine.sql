@@ -39,7 +39,7 @@ CREATE TABLE saga.reference (
 	referrer text NOT NULL CHECK (referrer IN ('workflow', 'destination', 'source')),
 	referrer_id integer NOT NULL,
 	version integer NOT NULL,			-- of a workflow, else 0
-	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'secret', 'binding')),
+	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'activity', 'secret', 'binding')),
 	name text NOT NULL,					-- as the definition or the settings have it
 	object_id integer NOT NULL,
 	-- of a secret, which a dump leaves out and its owner sets again under another id
@@ -68,6 +68,19 @@ CREATE TABLE saga.given_id (
 	execution_id uuid PRIMARY KEY
 );
 COMMENT ON TABLE saga.given_id IS 'ids of executions that were given to saga.start_execution, not made there, each is used once; and ids made from task tokens, from their answer until it is taken';
+
+CREATE TABLE saga.activity_task (
+	execution_id uuid NOT NULL,
+	task_id integer NOT NULL,
+	activity_id integer NOT NULL,		-- the id of its queue
+	message_id uuid NOT NULL,			-- in that queue, while no worker has it
+	scheduled_at timestamptz NOT NULL,
+	worker text,
+	started_at timestamptz,				-- a worker has it since
+	PRIMARY KEY (execution_id, task_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX activity_task_activity ON saga.activity_task (activity_id);
+COMMENT ON TABLE saga.activity_task IS 'tasks of activities that executions wait for; an activity is a queue of kind a';
 
 CREATE TABLE saga.continuation (
 	execution_id uuid PRIMARY KEY,
@@ -183,6 +196,7 @@ SELECT pg_extension_config_dump('saga.workflow_version', '');
 SELECT pg_extension_config_dump('saga.resource', '');
 SELECT pg_extension_config_dump('saga.resource_resource_id_seq', '');
 SELECT pg_extension_config_dump('saga.reference', '');
+SELECT pg_extension_config_dump('saga.activity_task', '');
 SELECT pg_extension_config_dump('saga.execution_name', '');
 SELECT pg_extension_config_dump('saga.given_id', '');
 SELECT pg_extension_config_dump('saga.continuation', '');
@@ -286,6 +300,27 @@ CREATE FUNCTION saga.send_task_heartbeat(token text) RETURNS void
 COMMENT ON FUNCTION saga.send_task_heartbeat(text) IS
 'says that work on a task goes on: its HeartbeatSeconds begin anew';
 
+-- ---------- activities ----------
+
+CREATE FUNCTION saga.create_activity(name text) RETURNS integer
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_create_activity';
+COMMENT ON FUNCTION saga.create_activity(text) IS
+'makes an activity that belongs to the current user, returns its id; of one that is there only the id. A Task names it in an ARN that ends in :activity:NAME, and workers take its tasks with saga.get_activity_task. Others need a right (saga.grant): use to name it in a definition, operate to be a worker';
+
+CREATE FUNCTION saga.drop_activity(name text) RETURNS boolean
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_drop_activity';
+COMMENT ON FUNCTION saga.drop_activity(text) IS
+'drops an activity; false if there is none of that name. Waits some seconds (or the lock_timeout) for transactions that use it, workers that wait for a task too, and nobody waits behind that.
+Errors: object_in_use (executions wait for tasks of it), lock_not_available (transactions that use it do not end)';
+
+CREATE FUNCTION saga.get_activity_task(activity text, worker text DEFAULT NULL, wait interval DEFAULT '60 s')
+	RETURNS TABLE (task_token text, input jsonb)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'saga_get_activity_task';
+COMMENT ON FUNCTION saga.get_activity_task(text, text, interval) IS
+'takes the oldest task of an activity, or none when the wait is over. With the commit it is the caller''s for good; after a rollback another worker gets it. Answer it with saga.send_task_success or saga.send_task_failure, and say saga.send_task_heartbeat meanwhile.
+worker: a name for the history and saga.activities, 80 characters at most. wait: up to 60 seconds, if there is no task yet; the transaction stays open meanwhile, and must be READ COMMITTED.
+Errors: undefined_object (also of one that the caller has no right to operate)';
+
 -- ---------- inside steps ----------
 
 CREATE FUNCTION saga.fail(error text, cause text DEFAULT NULL) RETURNS jsonb
@@ -346,7 +381,7 @@ COMMENT ON FUNCTION saga.list_executions(text, text, timestamptz, timestamptz, u
 
 -- ---------- views ----------
 
--- ANY (ARRAY ...): so that a look-up by id goes down the index of each queue, and does not walk all of it
+-- a look-up by id is one look into each of the indexes message_start and timer_start, however many workflows there are
 CREATE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
@@ -360,20 +395,15 @@ CREATE VIEW saga.all_executions AS
 		NULL, NULL, c.waiting_for, c.children_id
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
-	SELECT m.id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
-	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id = m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
-	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
 		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
-	WHERE m.kind = 's' AND m.id <> m.message_id AND m.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow))
+	WHERE m.kind = 's'
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
 		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (t.headers ->> 'children')::uuid
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
-	WHERE t.kind = 's' AND t.queue_id = ANY (ARRAY(SELECT workflow_id FROM saga.workflow));
+	WHERE t.kind = 's';
 COMMENT ON VIEW saga.all_executions IS
 'executions of all workflows: for the views of applications, which decide themselves who may see what. Not to be granted to anyone';
 
@@ -452,3 +482,17 @@ CREATE VIEW saga.workflows WITH (security_barrier) AS
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.workflows IS
 'the newest version of each workflow whose owner the current user is a member of, or that he was granted to read; definition_hash is what saga.set_workflow_owner asks for';
+
+CREATE VIEW saga.activities WITH (security_barrier) AS
+	SELECT q.queue_id AS activity_id, q.owner, substr(q.name, 10) AS name, t.waiting, t.taken,
+		t.oldest_waiting_at, t.oldest_taken_at, t.workers, q.created_at
+	FROM saga.queue q
+	CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE started_at IS NULL) AS waiting, count(started_at) AS taken,
+			min(scheduled_at) FILTER (WHERE started_at IS NULL) AS oldest_waiting_at, min(started_at) AS oldest_taken_at,
+			array_agg(DISTINCT worker ORDER BY worker) FILTER (WHERE worker IS NOT NULL) AS workers
+		FROM saga.activity_task WHERE activity_id = q.queue_id) t
+	WHERE q.kind = 'a' AND (pg_has_role(q.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'activity' AND g.object_id = q.queue_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE')));
+COMMENT ON VIEW saga.activities IS
+'activities whose owner the current user is a member of, and those that he was granted to read: tasks that wait for a worker, tasks that workers have, and the names of those workers';

@@ -78,17 +78,32 @@ extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *
 
 #define SAGA_TOKEN_DIGITS	32	/* of the secret at the end of a token */
 
-/* "workflow.execution.task.secret" */
-extern char *saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id);
-extern bool saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id);
+/* What a token says of itself: "workflow.execution.task.secret", of an activity "workflow.execution.task.secret.activity". */
+typedef struct SagaTaskToken
+{
+	int32		workflow_id;
+	pg_uuid_t	execution_id;
+	int			task_id;
+	int32		activity_id;	/* 0: of none */
+} SagaTaskToken;
+
+extern char *saga_token_make(const SagaTaskToken *token);
+extern bool saga_token_parse(const char *text, SagaTaskToken *token);
+
+/*
+ * start.c: what saga.send_task_success, _failure and _heartbeat do: key1 is "output" with a value, "heartbeat" without one, or
+ * NULL for an error.  Raises INVALID_PARAMETER_VALUE and OBJECT_NOT_IN_PREREQUISITE_STATE.
+ */
+extern bool saga_token_is_ours(const char *token);
+extern void saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause);
 
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
 /* Before the start is written; confirm: after it, of an id that was offered (saga_uuid_take_offer). */
-extern void saga_execution_id_reserve(const pg_uuid_t *id);
+extern void saga_execution_id_reserve(int32 workflow_id, const pg_uuid_t *id);
 extern void saga_execution_id_confirm(const pg_uuid_t *id);
 
-/* ---------- one execution in a batch (batch.c) ---------- */
+/* ---------- one execution in a batch ---------- */
 
 /* A message of the batch. */
 typedef struct SagaItem
@@ -199,7 +214,7 @@ extern void saga_alone_go_on(const SagaJob *job, uint64 begun_at);
 extern bool saga_alone_take(int32 queue_id, SagaAlone *entry);	/* the next one of the queue */
 extern bool saga_alone_any(int32 queue_id);
 
-/* ---------- a run (environment.c, batch.c) ---------- */
+/* ---------- a run (environment.c, attempt.c) ---------- */
 
 /* Makes env and machine. */
 extern void saga_job_environment(SagaJob *job);
@@ -294,6 +309,8 @@ extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *b
 /* Where the event is that stops an execution. */
 extern pg_uuid_t saga_stop_position(const pg_uuid_t *execution_id);
 
+extern bool saga_stop_is_ours(const pg_uuid_t *execution_id);	/* stopped by this transaction, with an event */
+extern bool saga_batch_is_running(const pg_uuid_t *execution_id);	/* in this process, now */
 extern bool saga_stop_is_event(const SagaItem *item);
 extern SagaItem *saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *locked_elsewhere);
 
@@ -333,6 +350,27 @@ extern pg_uuid_t saga_start_child(const SagaWorkflow *workflow, Jsonb *input, co
 
 /* Starts the task of an action and answers the run. */
 extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+
+/* ---------- activities (activity.c, activity_task.c) ---------- */
+
+/* The queue of the activity that a definition names; NULL: there is none that the workflow's owner may use. */
+extern const SagaQueue *saga_activity_meant(const SagaJob *job, const char *name);
+
+/* May the caller take its tasks, and answer them? */
+extern bool saga_activity_may_work(int32 activity_id);
+
+/*
+ * A task of an activity, in the transaction of its run, which alone writes of
+ * it: it waits for a worker (open), has one (started), and is done (closed).
+ * wanted: as it is now; a worker that finds that it is not passes it over.
+ * fate: it is let go, and withdrawn unless a worker has it.
+ */
+extern void saga_activity_task_open(const SagaQueue *activity, const SagaJob *job, const SagaAction *action);
+extern void saga_activity_task_started(const pg_uuid_t *execution_id, int task_id, const char *worker);
+extern void saga_activity_task_closed(const pg_uuid_t *execution_id, int task_id);
+extern bool saga_activity_task_wanted(const SagaMessage *message);
+extern bool saga_activity_has_tasks(int32 activity_id);
+extern void saga_activity_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
 
 /* ---------- user code that is no step's function (task.c) ---------- */
 
@@ -417,6 +455,18 @@ extern void saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *a
 extern void saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 extern void saga_children_undo(SagaJob *job, const SagaAction *action);
 
+/* MD5OfMessageAttributes, as SQS has it (sqs_digest.c); false: there are none, or no MD5. */
+extern bool saga_sqs_attributes_md5(Jsonb *attributes, char *hex);
+
+/* A step that answers another execution's task (answer_task.c); false: the resource is no such one. */
+extern bool saga_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+
+/* "schema.name" of a definition, quoted as a statement needs it; raises when it has no schema. */
+extern char *saga_quoted_name(const char *text);
+
+/* ResultWriter (children_write.c). */
+extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
+
 /* The answer of one execution that has ended. */
 extern void saga_child_answer(const SagaChildren *children);
 
@@ -429,6 +479,9 @@ extern void saga_child_answer(const SagaChildren *children);
  */
 extern bool saga_answer_claim(const char *token, bool only_look);
 extern void saga_answer_release(SagaBatch *batch);
+
+/* Of an event with a token: a heartbeat does not answer it, nor does who has taken the task. */
+extern bool saga_event_is_answer(Jsonb *body);
 
 /* ---------- how calls went (settle.c) ---------- */
 
@@ -496,27 +549,44 @@ extern int32 saga_describe_find(const pg_uuid_t *id, bool *ended);
 /* The execution's row of saga.executions as a document; NULL: it is gone. */
 extern Jsonb *saga_describe(const pg_uuid_t *id, int32 workflow_id);
 
-/* ---------- reading and writing (store.c) ---------- */
+/* ---------- one of a batch is run (attempt.c) ---------- */
+
+/* first: of its batch, and then it has no savepoint.  Raises what loses the batch. */
+extern void saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first);
+extern void saga_attempt_postpone(SagaBatch *batch, SagaJob *job);
+extern void saga_attempt_bury(SagaBatch *batch, SagaJob *job);
+extern bool saga_attempt_time_is_up(SagaBatch *batch);	/* of the batch */
+
+/* The batch has been committed; or was lost, and then whether it is known which execution was running. */
+extern void saga_attempt_forget(void);
+extern bool saga_attempt_lost(void);
+
+/* ---------- reading and writing (store.c, ended.c) ---------- */
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
 
 extern void saga_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
 
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
+extern int32 saga_store_live_workflow(const pg_uuid_t *execution_id);	/* 0: there is none, or it has ended */
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */
 extern void saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at);
 extern void saga_store_end(SagaBatch *batch, SagaJob *job);
-extern void saga_store_flush(SagaBatch *batch);
+extern void saga_store_flush(SagaBatch *batch); /* the end of a batch: all that ended, and the claimed rows */
 extern void saga_store_postpone(SagaBatch *batch, SagaItem *item, int64 delay_ms);
 extern void saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char *cause);
 extern void saga_store_dead_letter(SagaBatch *batch, SagaJob *job);
+extern void saga_store_write_ended(SagaBatch *batch);	/* their rows, for saga_store_flush */
 
 /*
  * Executions whose id another one has.  met: the error of a batch or a run was that;
  * look: the flush that comes next is not to find out by an error.
  */
 extern bool saga_store_met_twin(const ErrorData *error);
+
+/* Of one that begins: whether there is something that it cannot have written.  Looks only when some have been met. */
+extern bool saga_store_has_twin(SagaJob *job);
 extern void saga_store_look_for_twins(void);
 
 #endif							/* SAGA_ENGINE_PRIVATE_H */

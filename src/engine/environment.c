@@ -22,11 +22,18 @@ env_random(void *arg)
 }
 
 static char *
-env_make_token(void *arg, int task_id)
+env_make_token(void *arg, int task_id, const SagaResource *resource)
 {
 	SagaJob    *job = arg;
+	SagaTaskToken token = {.workflow_id = job->queue->queue_id, .execution_id = job->execution_id, .task_id = task_id};
+	const SagaQueue *activity;
 
-	return saga_token_make(job->queue->queue_id, &job->execution_id, task_id);
+	if (resource->kind == SAGA_RES_ACTIVITY)
+	{
+		activity = saga_activity_meant(job, resource->name);
+		token.activity_id = activity != NULL ? activity->queue_id : 0;
+	}
+	return saga_token_make(&token);
 }
 
 static void
@@ -34,6 +41,11 @@ env_call_fate(void *arg, SagaWish wish, SagaOutside *call)
 {
 	SagaJob    *job = arg;
 
+	if (call->activity)
+	{
+		saga_activity_fate(&job->execution_id, wish, call);
+		return;
+	}
 	if (saga_machine_has_children(job->machine) && saga_children_fate(job, wish, call))
 		return;
 	saga_outbox_fate(&job->execution_id, wish, call);
@@ -98,6 +110,37 @@ feed_answer(SagaJob *job, int task_id, Jsonb *body, TimestampTz now)
 	}
 }
 
+/* A worker of an activity has the task, or has done something with it: then it has it, whichever event comes first. */
+static void
+feed_worker(SagaJob *job, int task_id, Jsonb *body, TimestampTz now)
+{
+	const char *worker = saga_jsonb_get_string(body, "worker");
+
+	(void) saga_run_task_started(job->run, task_id, worker, now);
+	if (saga_event_is_answer(body))
+		saga_activity_task_closed(&job->execution_id, task_id);
+	else
+		saga_activity_task_started(&job->execution_id, task_id, worker);
+}
+
+/* What somebody says who has the token of a task. */
+static void
+feed_token(SagaJob *job, const char *text, Jsonb *body, TimestampTz now)
+{
+	int			task_id = saga_run_find_token(job->run, text);
+	SagaTaskToken token;
+	JsonbValue	v;
+
+	if (task_id == 0)
+		return;
+	if (saga_token_parse(text, &token) && token.activity_id != 0)
+		feed_worker(job, task_id, body, now);
+	if (!saga_jsonb_get(body, "started", &v))
+		feed_answer(job, task_id, body, now);
+	if (saga_event_is_answer(body))
+		saga_outbox_answered(job->queue->queue_id, &job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
+}
+
 /* What is stale (the task has ended, the token is not known) is ignored. */
 static void
 feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
@@ -117,14 +160,7 @@ feed_event(SagaJob *job, Jsonb *body, TimestampTz now)
 					  saga_jsonb_get_string(stop, "cause"), compensate, now);
 	}
 	else if (saga_jsonb_get(body, "token", &v))
-	{
-		int			task_id = saga_run_find_token(job->run, saga_jsonb_get_string(body, "token"));
-
-		if (task_id != 0)
-			feed_answer(job, task_id, body, now);
-		if (task_id != 0 && !saga_jsonb_get(body, "heartbeat", &v))
-			saga_outbox_answered(job->queue->queue_id, &job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
-	}
+		feed_token(job, saga_jsonb_get_string(body, "token"), body, now);
 	else if (saga_jsonb_get(body, "task", &v) && v.type == jbvNumeric)
 	{
 		bool		error = false;

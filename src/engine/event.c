@@ -20,14 +20,16 @@ saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
 }
 
 /*
- * A token names its execution and holds 128 random bits, so that nobody can
- * make one up.  The run keeps the text and compares all of it.
+ * A token names its execution, and its activity if it has one, and holds 128
+ * random bits, so that nobody can make one up.  The run keeps the text and
+ * compares all of it.
  */
 char *
-saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
+saga_token_make(const SagaTaskToken *token)
 {
 	unsigned char secret[SAGA_TOKEN_DIGITS / 2];
 	char		hex[SAGA_TOKEN_DIGITS + 1];
+	char	   *text;
 
 	if (!pg_strong_random(secret, sizeof(secret)))
 		ereport(ERROR,
@@ -35,22 +37,32 @@ saga_token_make(int32 workflow_id, const pg_uuid_t *execution_id, int task_id)
 				 errmsg("could not generate random values")));
 	hex_encode((char *) secret, sizeof(secret), hex);
 	hex[SAGA_TOKEN_DIGITS] = '\0';
-	return psprintf("%d.%s.%d.%s", workflow_id, saga_uuid_to_cstring(execution_id), task_id, hex);
+	text = psprintf("%d.%s.%d.%s", token->workflow_id, saga_uuid_to_cstring(&token->execution_id), token->task_id, hex);
+	return token->activity_id != 0 ? psprintf("%s.%d", text, token->activity_id) : text;
+}
+
+/* The ".activity" at the end of a token. */
+static bool
+parse_activity(const char *text, SagaTaskToken *token)
+{
+	int			end = 0;
+
+	return sscanf(text, ".%9d%n", &token->activity_id, &end) == 1 && text[end] == '\0' && token->activity_id > 0;
 }
 
 bool
-saga_token_parse(const char *token, int32 *workflow_id, pg_uuid_t *execution_id)
+saga_token_parse(const char *text, SagaTaskToken *token)
 {
 	char		uuid[37];
-	int			task_id;
 	char		secret[SAGA_TOKEN_DIGITS + 1];
 	int			end = 0;
 
-	if (strlen(token) > 128 ||
-		sscanf(token, "%9d.%36[0-9a-f-].%9d.%32[0-9a-f]%n", workflow_id, uuid, &task_id, secret, &end) != 4 ||
-		token[end] != '\0' || strlen(secret) != SAGA_TOKEN_DIGITS)
+	token->activity_id = 0;
+	if (strlen(text) > 128 ||
+		sscanf(text, "%9d.%36[0-9a-f-].%9d.%32[0-9a-f]%n", &token->workflow_id, uuid, &token->task_id, secret, &end) != 4 ||
+		strlen(secret) != SAGA_TOKEN_DIGITS || (text[end] != '\0' && !parse_activity(text + end, token)))
 		return false;
-	return saga_uuid_parse(uuid, execution_id);
+	return saga_uuid_parse(uuid, &token->execution_id);
 }
 
 void

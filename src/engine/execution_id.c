@@ -15,9 +15,7 @@
  *
  * In that order: what is committed after the second has looked is seen by the
  * third.  Ids of saga.make_id() are told from those that are made here by a bit
- * (uuid.c).  So the second is for ids that come from elsewhere: a start stands
- * in the queue of its workflow, which costs a look into an index for each
- * workflow there is.
+ * (uuid.c).  So the second is for ids that come from elsewhere.
  *
  * An id that SQL of ours was offered (pg_invoice) does without the first: its
  * start is written, and then saga.given_id is looked into, with a snapshot that
@@ -34,7 +32,6 @@
 #include "common/statement.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
-#include "nodes/pg_list.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -58,19 +55,19 @@ raise_exists(const pg_uuid_t *id)
 
 /* Whether the statement finds the id among what is committed now, and what this transaction has done. */
 static bool
-is_committed(SagaStatement *stmt, const pg_uuid_t *id)
+is_committed(SagaStatement *stmt, const pg_uuid_t *id, int32 workflow_id)
 {
 	bool		found;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	found = saga_run(stmt, saga_param_uuid("execution_id", id)) > 0;
+	found = saga_run(stmt, saga_param_uuid("execution_id", id), saga_param_int4("workflow_id", workflow_id)) > 0;
 	PopActiveSnapshot();
 	return found;
 }
 
 /* The constraint's own error is left for those that come at the same time. */
 static void
-reserve(const pg_uuid_t *id)
+reserve(int32 workflow_id, const pg_uuid_t *id)
 {
 	static SagaStatement look_stmt = {
 		.sql = "SELECT FROM saga.given_id WHERE execution_id = $execution_id",
@@ -79,7 +76,7 @@ reserve(const pg_uuid_t *id)
 	};
 	static SagaStatement insert_stmt = {.sql = "INSERT INTO saga.given_id (execution_id) VALUES ($execution_id)"};
 
-	if (is_committed(&look_stmt, id))
+	if (is_committed(&look_stmt, id, workflow_id))
 		raise_exists(id);
 	saga_run(&insert_stmt, saga_param_uuid("execution_id", id));
 }
@@ -141,55 +138,6 @@ wait_for_id(const char *table, const char *index, const pg_uuid_t *id)
 	return found;
 }
 
-/* Those that a transaction has made which has not ended, and may have started something in. */
-static List *
-workflows_being_made(void)
-{
-	Oid			relid = saga_relation_oid("workflow");
-	AttrNumber	attno = get_attnum(relid, "workflow_id");
-	Relation	rel = table_open(relid, AccessShareLock);
-	List	   *result = NIL;
-	SnapshotData dirty;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	InitDirtySnapshot(dirty);
-	scan = systable_beginscan(rel, InvalidOid, false, &dirty, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-
-		if (TransactionIdIsValid(dirty.xmin))
-			result = lappend_int(result, DatumGetInt32(heap_getattr(tuple, attno, RelationGetDescr(rel), &isnull)));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
-static void
-wait_for_starts(const pg_uuid_t *id)
-{
-	static SagaStatement stmt = {.sql = "SELECT workflow_id FROM saga.workflow", .read_only = true};
-	SagaRows   *workflows;
-	List	   *queue_ids;
-	ListCell   *cell;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	workflows = saga_query(&stmt);
-	PopActiveSnapshot();
-	queue_ids = workflows_being_made();
-	while (saga_next(workflows))
-		queue_ids = lappend_int(queue_ids, saga_column_int4(workflows, "workflow_id"));
-	saga_rows_free(workflows);
-	foreach(cell, queue_ids)
-	{
-		int32		queue_id = lfirst_int(cell);
-
-		saga_queue_wait_for_inserters(&queue_id, 1, id);
-	}
-}
-
 /* ---------- reserving ---------- */
 
 static void
@@ -216,7 +164,7 @@ check_id(const pg_uuid_t *id)
  * ended, of whatever workflow, or one that is being started.
  */
 void
-saga_execution_id_reserve(const pg_uuid_t *id)
+saga_execution_id_reserve(int32 workflow_id, const pg_uuid_t *id)
 {
 	static SagaStatement given_stmt = {
 		.sql = IN_TABLES,
@@ -225,8 +173,9 @@ saga_execution_id_reserve(const pg_uuid_t *id)
 	};
 	static SagaStatement any_stmt = {
 		.sql = IN_TABLES
-		" UNION ALL SELECT 1 FROM "
-		SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id"),
+		" UNION ALL SELECT 1 FROM " SAGA_QUEUE_STARTS("$execution_id")
+		/* it must not be the id of an event or a tick in its own queue either */
+		" UNION ALL SELECT 1 FROM " SAGA_QUEUE_MESSAGES("$workflow_id", "$execution_id"),
 		.read_only = true,
 		.limit = 1
 	};
@@ -235,14 +184,14 @@ saga_execution_id_reserve(const pg_uuid_t *id)
 
 	check_id(id);
 	saga_raise(&save);
-	reserve(id);
+	reserve(workflow_id, id);
 	if (own)
 	{
-		wait_for_starts(id);
+		saga_queue_wait_for_starters(id);
 		(void) wait_for_id("continuation", "continuation_pkey", id);
 		(void) wait_for_id("execution", "execution_pkey", id);
 	}
-	if (is_committed(own ? &any_stmt : &given_stmt, id))
+	if (is_committed(own ? &any_stmt : &given_stmt, id, workflow_id))
 		raise_exists(id);
 	saga_lower(&save);
 }

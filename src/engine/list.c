@@ -79,9 +79,10 @@ static SagaStatement ended_stmt = {
 	.read_only = true
 };
 
+/* kind in another way than the indexes of all starts have it, whose order is that of their ids: as above. */
 #define PENDING_SQL(table, id, condition) \
 	" UNION ALL (SELECT " id ", version, headers ->> 'name', 'RUNNING', sent_at, NULL, NULL, NULL, (headers ->> 'children')::uuid" \
-	" FROM saga." table " WHERE $running AND queue_id = $workflow_id AND kind = 's'" condition \
+	" FROM saga." table " WHERE $running AND queue_id = $workflow_id AND kind::text = 's'" condition \
 	PAGE_SQL(id, "body", "") ")"
 
 /* status in another way than the index of those that compensate has it would not find that. */

@@ -95,6 +95,15 @@ collect_queue(Collect *collect, const char *text)
 }
 
 static void
+collect_activity(Collect *collect, const char *name)
+{
+	SagaObject	object;
+
+	if (saga_object_find(SAGA_OBJECT_ACTIVITY, name, collect->owner, SAGA_RIGHT_USE, &object))
+		store(collect, SAGA_OBJECT_ACTIVITY, name, object.id);
+}
+
+static void
 collect_binding(Collect *collect, const char *arn, bool by_function_name)
 {
 	int32		id = 0;
@@ -112,6 +121,8 @@ collect_task(Collect *collect, const char *resource_text, JsonbContainer *argume
 		return;
 	if (resource.kind == SAGA_RES_OTHER && strcmp(resource.name, LAMBDA_INVOKE) != 0)
 		collect_binding(collect, resource.name, false);
+	if (resource.kind == SAGA_RES_ACTIVITY)
+		collect_activity(collect, resource.name);
 	if (arguments == NULL)
 		return;
 	switch (resource.kind)

@@ -42,7 +42,7 @@ find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
 		.sql = "SELECT n.execution_id, coalesce("
 		" (SELECT c.input FROM saga.continuation c WHERE c.execution_id = n.execution_id),"
 		" (SELECT e.input FROM saga.execution e WHERE e.execution_id = n.execution_id),"
-		" (SELECT body FROM " SAGA_QUEUE_MESSAGES("= $workflow_id", "n.execution_id") " WHERE kind = 's' LIMIT 1)"
+		" (SELECT body FROM " SAGA_QUEUE_MESSAGES("$workflow_id", "n.execution_id") " WHERE kind = 's' LIMIT 1)"
 		") = $input AS has_same_input"
 		" FROM saga.execution_name n WHERE n.workflow_id = $workflow_id AND n.name = $name",
 		.limit = 1
@@ -103,7 +103,7 @@ saga_start_child(const SagaWorkflow *workflow, Jsonb *input, const char *name, c
 	else
 	{
 		if (id && !offered && children == NULL)
-			saga_execution_id_reserve(&row.message_id);
+			saga_execution_id_reserve(workflow->workflow_id, &row.message_id);
 		if (children != NULL)
 			row.headers = saga_child_headers(children, name, 0, 1);
 		else if (name)
@@ -285,16 +285,9 @@ of_workflow(int32 workflow_id)
 static int32
 find_live(const pg_uuid_t *id)
 {
-	static SagaStatement stmt = {
-		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
-		" UNION ALL"
-		" SELECT queue_id FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "$execution_id")
-		" WHERE kind = 's' LIMIT 1",
-		.limit = 1
-	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id));
+	int32		workflow_id = saga_store_live_workflow(id);
 
-	return saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	return workflow_id != 0 ? of_workflow(workflow_id) : 0;
 }
 
 /* Whether it has ended is for who may stop it to know. */
@@ -368,14 +361,19 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 	by = PG_GETARG_UUID_P(1);
 	if (find_live(by) == 0)
 		no_live_execution(by);
-	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
-	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
-	if (workflow_id == 0)
-		PG_RETURN_VOID();
+
+	/*
+	 * first: one that goes on is in none of the tables of those that have
+	 * ended
+	 */
 	if (find_live(ended) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("execution %s has not ended", saga_uuid_to_cstring(ended))));
+	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
+	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	if (workflow_id == 0)
+		PG_RETURN_VOID();
 	saga_entry_close(ended, workflow_id, by);
 	saga_run(&replaced_stmt, saga_param_uuid("execution_id", ended), saga_param_int4("workflow_id", workflow_id),
 			 saga_param_uuid("heir", by));
@@ -387,7 +385,7 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 
 /* Does the run wait for the token's answer, as far as is committed? */
 static bool
-is_waiting(int32 workflow_id, const pg_uuid_t *execution_id, const char *token)
+is_waiting(const SagaTaskToken *about, const char *token)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
@@ -399,24 +397,33 @@ is_waiting(int32 workflow_id, const pg_uuid_t *execution_id, const char *token)
 	bool		waiting;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	waiting = saga_run(&stmt, saga_param_uuid("execution_id", execution_id), saga_param_text("token", token),
-					   saga_param_int4("workflow_id", workflow_id)) > 0;
+	waiting = saga_run(&stmt, saga_param_uuid("execution_id", &about->execution_id), saga_param_text("token", token),
+					   saga_param_int4("workflow_id", about->workflow_id)) > 0;
 	PopActiveSnapshot();
 	return waiting;
 }
 
 /* The run waits for it, and nobody else has answered, nor does while we look. */
 static bool
-may_answer(int32 workflow_id, const pg_uuid_t *execution_id, const char *token, bool heartbeat)
+may_answer(const SagaTaskToken *about, const char *token, bool heartbeat)
 {
 	SagaRaised	save;
 	bool		may;
 
 	saga_raise(&save);
-	may = is_waiting(workflow_id, execution_id, token) && saga_answer_claim(token, heartbeat) &&
-		is_waiting(workflow_id, execution_id, token);
+	may = is_waiting(about, token) && saga_answer_claim(token, heartbeat) && is_waiting(about, token);
 	saga_lower(&save);
 	return may;
+}
+
+/* May the current user answer it: does he operate its execution, or work for its activity? */
+bool
+saga_token_is_ours(const char *token)
+{
+	SagaTaskToken about;
+
+	return saga_token_parse(token, &about) &&
+		(of_workflow(about.workflow_id) != 0 || saga_activity_may_work(about.activity_id));
 }
 
 /*
@@ -424,26 +431,25 @@ may_answer(int32 workflow_id, const pg_uuid_t *execution_id, const char *token, 
  * at once that it is too late, or that there is another answer (answer.c).
  * The answer itself is an event; the worker that takes it has the last word.
  */
-static void
-answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
+void
+saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
 {
 	JsonbParseState *state = NULL;
-	int32		workflow_id;
-	pg_uuid_t	execution_id;
+	SagaTaskToken about;
 	bool		heartbeat = key1 != NULL && value1 == NULL;
 
-	if (!saga_token_parse(token, &workflow_id, &execution_id) || of_workflow(workflow_id) == 0)
+	if (!saga_token_is_ours(token) || !saga_token_parse(token, &about))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid task token"),
-				 errhint("Pass the token on as it came in $$.Task.Token.")));
+				 errhint("Pass the token on as it came in $$.Task.Token, or from saga.get_activity_task.")));
 
-	if (!may_answer(workflow_id, &execution_id, token, heartbeat))
+	if (!may_answer(&about, token, heartbeat))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the task of this token does not wait any more"),
 				 errdetail("It was answered, timed out, or its execution has ended: execution %s.",
-						   saga_uuid_to_cstring(&execution_id))));
+						   saga_uuid_to_cstring(&about.execution_id))));
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "token", token);
@@ -456,7 +462,7 @@ answer_token(char *token, const char *key1, Jsonb *value1, const char *error, co
 		saga_doc_push_string(&state, "error", error);
 		saga_doc_push_string(&state, "cause", cause);
 	}
-	saga_engine_send_event(workflow_id, &execution_id,
+	saga_engine_send_event(about.workflow_id, &about.execution_id,
 						   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	saga_accepted();
 }
@@ -466,7 +472,7 @@ saga_send_task_success(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
 	saga_require_argument(fcinfo, 1, "output");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -474,8 +480,8 @@ Datum
 saga_send_task_failure(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
-				 text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
+					  text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
 	PG_RETURN_VOID();
 }
 
@@ -483,6 +489,6 @@ Datum
 saga_send_task_heartbeat(PG_FUNCTION_ARGS)
 {
 	saga_require_argument(fcinfo, 0, "token");
-	answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
+	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
 	PG_RETURN_VOID();
 }

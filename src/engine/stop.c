@@ -109,16 +109,16 @@ void
 saga_stop_tell_prepared(void)
 {
 	pg_uuid_t  *runs;
-	pg_uuid_t  *stopped_runs;
 	int			n = saga_proc_list_runs(&runs);
 
-	if (n == 0)
-		return;
 	for (int i = 0; i < n; i++)
-		runs[i] = saga_stop_position(&runs[i]);
-	stopped_runs = saga_queue_targets_at(runs, n, SAGA_MSG_EVENT, &n);
-	for (int i = 0; i < n; i++)
-		(void) saga_proc_stop_execution(&stopped_runs[i]);
+	{
+		pg_uuid_t	position = saga_stop_position(&runs[i]);
+		int32		workflow_id = saga_store_live_workflow(&runs[i]);
+
+		if (workflow_id != 0 && saga_queue_has_at(workflow_id, &position, SAGA_MSG_EVENT))
+			(void) saga_proc_stop_execution(&runs[i]);
+	}
 }
 
 static void
@@ -133,6 +133,16 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId 
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
 		for (i = 0; i < nstopped; i++)
 			stopped[i].level = Min(stopped[i].level, level - 1);
+}
+
+/* Its event is not committed yet, so that nobody has been told of it. */
+bool
+saga_stop_is_ours(const pg_uuid_t *execution_id)
+{
+	for (int i = 0; i < nstopped; i++)
+		if (saga_uuid_cmp(&stopped[i].execution_id, execution_id) == 0)
+			return true;
+	return false;
 }
 
 static void
@@ -281,13 +291,20 @@ stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 
 /*
  * In a step it is the event: the engine is in the middle of a batch.  With an
- * old snapshot too: the rows may have changed since.
+ * old snapshot too: the rows may have changed since.  The event of a step's
+ * own execution would come to nothing: what the step returns may end it, in
+ * the transaction that brings the event.
  */
 void
 saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
 {
 	const SagaQueue *queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));
 
+	if (saga_in_step && saga_batch_is_running(execution_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("execution %s cannot be stopped by a step of its own", saga_uuid_to_cstring(execution_id)),
+				 errhint("A step ends its execution by failing: saga.fail(error, cause).")));
 	if (saga_in_step || IsolationUsesXactSnapshot() || !stop_now(queue, execution_id, body))
 		saga_stop_later(queue, execution_id, body);
 }

@@ -2,17 +2,14 @@
  * store.c
  *		What the engine reads and writes for a batch.
  *
- * Executions that end in the run that began them cost one row, written with
- * all others of the batch by one INSERT; those that park are written at once,
- * in their own savepoint, because the next event may be in this batch.
+ * Executions that park are written at once, in their own savepoint, because the
+ * next event may be in this batch; those that end, with all others of the batch
+ * (ended.c).
  */
 #include "postgres.h"
 
 #include "common/statement.h"
 #include "engine/engine_private.h"
-#include "outbox/outbox.h"
-#include "utils/array.h"
-#include "utils/lsyscache.h"
 
 /* ---------- claim ---------- */
 
@@ -119,6 +116,21 @@ saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 }
 
 int32
+saga_store_live_workflow(const pg_uuid_t *execution_id)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
+		" UNION ALL SELECT queue_id FROM " SAGA_QUEUE_STARTS("$execution_id") " LIMIT 1",
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
+	int32		workflow_id = saga_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
+
+	saga_rows_free(rows);
+	return workflow_id;
+}
+
+int32
 saga_store_ended_workflow(const pg_uuid_t *execution_id)
 {
 	static SagaStatement stmt = {
@@ -144,48 +156,6 @@ saga_store_ended_name(const pg_uuid_t *execution_id)
 
 	saga_rows_free(rows);
 	return name;
-}
-
-/* ---------- twins ---------- */
-
-/*
- * Two executions of one id are never started (execution_id.c), but a restore may
- * bring some.  Where a row of one is in the way of the other's, the other is given
- * up with a dead letter, and nobody else's batch fails for it.  To look before
- * each write is a price that nobody pays who has never met one: so many batches of
- * this process look since then.
- */
-#define LOOKING_BATCHES 1000
-static int	looking = 0;
-
-bool
-saga_store_met_twin(const ErrorData *error)
-{
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->schema_name == NULL ||
-		strcmp(error->schema_name, "saga") != 0)
-		return false;
-	looking = LOOKING_BATCHES;
-	return true;
-}
-
-void
-saga_store_look_for_twins(void)
-{
-	looking = Max(looking, 1);
-}
-
-/* Of one that begins: whether there is something that it cannot have written. */
-static bool
-has_twin(SagaJob *job)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT 1 FROM saga.continuation WHERE execution_id = $execution_id"
-		" UNION ALL SELECT 1 FROM saga.execution WHERE execution_id = $execution_id"
-		" UNION ALL SELECT 1 FROM saga.history WHERE execution_id = $execution_id",
-		.limit = 1
-	};
-
-	return saga_run(&stmt, saga_param_uuid("execution_id", &job->execution_id)) > 0;
 }
 
 /* ---------- park ---------- */
@@ -267,7 +237,7 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 	SagaRaised	save;
 
 	saga_raise(&save);
-	if (looking > 0 && !job->parked_before && has_twin(job))
+	if (!job->parked_before && saga_store_has_twin(job))
 	{
 		job->has_twin = true;
 		ereport(ERROR,
@@ -282,301 +252,7 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 		send_tick(job);
 }
 
-/* ---------- end ---------- */
-
-static void
-write_dead_letter(SagaJob *job, const char *reason, const char *cause)
-{
-	const SagaAction *end = &job->end;
-	SagaDeadLetter letter = {0};
-	JsonbParseState *state = NULL;
-	JsonbValue	v;
-	int			i;
-	const char *keys[6] = {"cause", "compensated", "error", "not_compensated", "status", "version"};
-
-	letter.queue_id = job->queue->queue_id;
-	letter.message_id = job->execution_id;
-	letter.kind = SAGA_MSG_START;
-	letter.reason = reason;
-	letter.cause = cause;
-	letter.receives = job->runs + 1;
-	letter.sent_at = job->started_at;
-	letter.body = job->input;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (i = 0; i < 6; i++)
-	{
-		Jsonb	   *part = i == 1 ? end->compensated : i == 3 ? end->not_compensated : NULL;
-		const char *text = i == 0 ? end->cause : i == 2 ? end->error :
-		i == 4 ? saga_status_name(end->status) : NULL;
-
-		v.type = jbvString;
-		v.val.string.val = unconstify(char *, keys[i]);
-		v.val.string.len = strlen(keys[i]);
-		pushJsonbValue(&state, WJB_KEY, &v);
-		v.type = jbvNull;
-		if (part)
-		{
-			v.type = jbvBinary;
-			v.val.binary.data = &part->root;
-			v.val.binary.len = VARSIZE(part) - VARHDRSZ;
-		}
-		else if (text)
-		{
-			v.type = jbvString;
-			v.val.string.val = unconstify(char *, text);
-			v.val.string.len = strlen(text);
-		}
-		else if (i == 5)
-		{
-			v.type = jbvNumeric;
-			v.val.numeric = int64_to_numeric(job->version);
-		}
-		pushJsonbValue(&state, WJB_VALUE, &v);
-	}
-	letter.details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-	(void) saga_dead_letter_insert(&letter);
-}
-
-/*
- * Is a person to see to it?  The failure of one that somebody waits for is
- * his, unless it has left something.
- */
-static bool
-is_failure(const SagaJob *job)
-{
-	if (saga_job_is_child(job))
-		return job->end.not_compensated != NULL;
-	return job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated != NULL;
-}
-
-void
-saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
-{
-	const SagaAction *end = &job->end;
-
-	write_dead_letter(job, end->not_compensated ? "Saga.CompensationFailed" :
-					  end->error ? end->error :
-					  end->status == SAGA_TIMED_OUT ? "States.Timeout" : "States.Runtime", end->cause);
-}
-
-static void
-forget_parked(SagaJob *job)
-{
-	static SagaStatement stmt = {
-		.sql = "DELETE FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
-	};
-	SagaRaised	save;
-
-	saga_raise(&save);
-	saga_run(&stmt, saga_param_uuid("execution_id", &job->execution_id), saga_param_int4("workflow_id", job->queue->queue_id));
-	set_timer(job, DT_NOEND);
-	saga_lower(&save);
-}
-
-/*
- * The execution has ended: its row is written by saga_store_flush; what it
- * had as a parked one goes now, and a failure becomes a dead letter.  One
- * that was stopped on purpose does not, unless something could not be undone.
- */
-void
-saga_store_end(SagaBatch *batch, SagaJob *job)
-{
-	if (job->parked_before)
-	{
-		forget_parked(job);
-		if (job->end.status != SAGA_SUCCEEDED)
-			saga_outbox_withdraw(job->queue->queue_id, &job->execution_id, 0);
-	}
-	if (saga_job_undoes(job) && !saga_job_is_child(job))
-	{
-		/* what it has left is the other one's, which has a dead letter */
-		saga_entry_undone(job);
-		job->end.not_compensated = job->end.left = NULL;
-	}
-	else if (is_failure(job))
-		saga_store_dead_letter(batch, job);
-}
-
 /* ---------- flush ---------- */
-
-static char
-status_char(SagaStatus status)
-{
-	return status == SAGA_SUCCEEDED ? 's' : status == SAGA_TIMED_OUT ? 't' :
-		status == SAGA_ABORTED ? 'a' : 'f';
-}
-
-#define ENDED_COLUMNS \
-	"execution_id, workflow_id, version, started_at, stopped_at, status, runs, name, parent_id," \
-	" error, cause, input, output, compensated, history, not_compensated, effects, left_over, children_id, child_index, undo"
-#define ENDED_VALUES \
-	"$execution_id, $workflow_id, $version, $started_at, $stopped_at, $status, $runs, $name, $parent_id," \
-	" $error, $cause, $input, $output, $compensated, $history, $not_compensated, $effects, $left_over," \
-	" $children_id, $child_index, $undo"
-#define N_ENDED 21
-
-/* With the end of the list. */
-typedef SagaParam EndedRow[N_ENDED + 1];
-
-static void
-fill_ended(SagaJob *job, EndedRow row)
-{
-	const SagaAction *end = &job->end;
-	bool		failed = end->status != SAGA_SUCCEEDED;
-	const EndedRow ended = {
-		saga_param_uuid("execution_id", &job->execution_id),
-		saga_param_int4("workflow_id", job->queue->queue_id),
-		saga_param_int4("version", job->version),
-		saga_param_timestamptz("started_at", job->started_at),
-		saga_param_timestamptz("stopped_at", GetCurrentTimestamp()),
-		saga_param_char("status", status_char(end->status)),
-		saga_param_int4("runs", job->runs + 1),
-		saga_param_text("name", job->name),
-		saga_param_if(saga_job_undoes(job), saga_param_uuid("parent_id", &job->parent_id)),
-		saga_param_text("error", failed ? end->error : NULL),
-		saga_param_text("cause", failed ? end->cause : NULL),
-		saga_param_jsonb("input", job->input),
-		saga_param_jsonb("output", end->output),
-		saga_param_jsonb("compensated", end->compensated),
-		saga_param_pointer("history", BYTEAOID, saga_run_history(job->run, job->input, end->output)),
-		saga_param_jsonb("not_compensated", end->not_compensated),
-		saga_param_jsonb("effects", end->effects),
-		saga_param_jsonb("left_over", end->left),
-		saga_param_if(saga_job_is_child(job), saga_param_uuid("children_id", &job->children_id)),
-		saga_param_if(saga_job_is_child(job) && job->child_index >= 0, saga_param_int8("child_index", job->child_index)),
-		saga_param_jsonb("undo", saga_job_is_child(job) && job->child_index >= 0 ? saga_run_done(job->run) : NULL),
-		{.name = NULL}
-	};
-
-	memcpy(row, ended, sizeof(EndedRow));
-}
-
-/* Documents as long as this are not copied into an array first, and out of it again. */
-#define SAGA_LONG_ROW	(1024 * 1024)
-
-static bool
-is_long(const SagaJob *job)
-{
-	return VARSIZE(job->input) + (job->end.output != NULL ? VARSIZE(job->end.output) : 0) +
-		(job->end.left != NULL ? VARSIZE(job->end.left) : 0) > SAGA_LONG_ROW;
-}
-
-static void
-insert_long(SagaJob *job)
-{
-	static SagaStatement stmt = {
-		.sql = "INSERT INTO saga.execution (" ENDED_COLUMNS ") VALUES (" ENDED_VALUES ")"
-	};
-	EndedRow	row;
-
-	fill_ended(job, row);
-	saga_run_params(&stmt, row);
-}
-
-/* One column of all rows, as an array under its name. */
-static SagaParam
-ended_array(EndedRow *rows, int nrows, int column)
-{
-	const SagaParam *first = &rows[0][column];
-	Datum	   *values = palloc(sizeof(Datum) * nrows);
-	bool	   *nulls = palloc(sizeof(bool) * nrows);
-	int			lbound = 1;
-	int16		typlen;
-	bool		byval;
-	char		align;
-
-	for (int i = 0; i < nrows; i++)
-	{
-		values[i] = rows[i][column].value;
-		nulls[i] = rows[i][column].isnull;
-	}
-	get_typlenbyvalalign(first->type, &typlen, &byval, &align);
-	return saga_param_array(first->name, get_array_type(first->type),
-							construct_md_array(values, nulls, 1, &nrows, &lbound, first->type, typlen, byval, align));
-}
-
-static ArrayType *
-ended_ids(SagaBatch *batch)
-{
-	Datum	   *ids = palloc(sizeof(Datum) * batch->nended);
-
-	for (int i = 0; i < batch->nended; i++)
-		ids[i] = UUIDPGetDatum(&batch->ended[i]->execution_id);
-	return construct_array(ids, batch->nended, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-}
-
-/*
- * Its steps have done what they do, and it is not as if they had not: only its row
- * cannot be written.  One that has failed has a dead letter already.
- */
-static void
-give_up_twin(SagaJob *job, int32 other)
-{
-	char	   *id = saga_uuid_to_cstring(&job->execution_id);
-
-	ereport(LOG,
-			(errmsg("execution %s of workflow \"%s\" has ended without a record", id, job->queue->name),
-			 errdetail("There is another one with this id, of the workflow %d.", other)));
-	if (!is_failure(job) && !saga_job_undoes(job))
-		write_dead_letter(job, "Saga.DuplicateExecution",
-						  psprintf("it ended as %s; the record of execution %s is that of another one, of the workflow %d",
-								   saga_status_name(job->end.status), id, other));
-}
-
-/* Those that have ended and whose row another one has are NULL then. */
-static void
-leave_out_twins(SagaBatch *batch, SagaJob **ended)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT execution_id, workflow_id FROM saga.execution WHERE execution_id = ANY ($execution_ids)"
-	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_array("execution_ids", UUIDARRAYOID, ended_ids(batch)));
-
-	while (saga_next(rows))
-	{
-		pg_uuid_t	id = saga_column_uuid(rows, "execution_id");
-
-		for (int i = 0; i < batch->nended; i++)
-		{
-			if (ended[i] == NULL || saga_uuid_cmp(&ended[i]->execution_id, &id) != 0)
-				continue;
-			give_up_twin(ended[i], saga_column_int4(rows, "workflow_id"));
-			ended[i] = NULL;
-		}
-	}
-	saga_rows_free(rows);
-}
-
-static void
-insert_ended(SagaBatch *batch)
-{
-	static SagaStatement stmt = {
-		.sql = "INSERT INTO saga.execution (" ENDED_COLUMNS ") SELECT * FROM unnest(" ENDED_VALUES ")"
-	};
-	EndedRow   *rows = palloc(sizeof(EndedRow) * batch->nended);
-	EndedRow	arrays = {{.name = NULL}};
-	SagaJob   **ended = palloc(sizeof(SagaJob *) * batch->nended);
-	int			n = 0;
-
-	memcpy(ended, batch->ended, sizeof(SagaJob *) * batch->nended);
-	if (looking > 0)
-		leave_out_twins(batch, ended);
-	for (int i = 0; i < batch->nended; i++)
-	{
-		if (ended[i] == NULL)
-			continue;
-		if (is_long(ended[i]))
-			insert_long(ended[i]);
-		else
-			fill_ended(ended[i], rows[n++]);
-	}
-	if (n == 0)
-		return;
-	for (int column = 0; column < N_ENDED; column++)
-		arrays[column] = ended_array(rows, n, column);
-	saga_run_params(&stmt, arrays);
-}
 
 /* What is not done stays where it is. */
 static void
@@ -603,20 +279,13 @@ saga_store_flush(SagaBatch *batch)
 	SagaRaised	save;
 
 	saga_raise(&save);
-	if (batch->nended > 0)
-	{
-		insert_ended(batch);
-		for (int i = 0; i < batch->nended; i++)
-			saga_waiter_note_ended(&batch->ended[i]->execution_id);
-		saga_children_report(batch);
-	}
+	saga_store_write_ended(batch);
 	if (batch->nitems > 0)
 	{
 		finish_claimed(batch);
 		saga_answer_release(batch);
 	}
 	saga_lower(&save);
-	looking = Max(looking - 1, 0);
 	MemoryContextSwitchTo(old);
 }
 

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "common/base64.h"
 #include "common/cryptohash.h"
+#include "common/md5.h"
 #include "common/sha2.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
@@ -18,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
+#include "value/doc.h"
 
 typedef struct ContextArg
 {
@@ -254,6 +256,31 @@ local_queue(const SagaJob *job, const char *url)
 	return saga_object_may(&object, GetUserId(), SAGA_RIGHT_USE) ? queue : NULL;
 }
 
+/* What SQS says of a message that it has taken.  Without MD5 (FIPS) that is left out. */
+static Jsonb *
+sent_object(const SagaSend *row, Jsonb *request)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	body;
+	JsonbValue	attributes;
+	char	   *text;
+	char		hex[MD5_DIGEST_LENGTH * 2 + 1];
+	char		of_attributes[MD5_DIGEST_LENGTH * 2 + 1];
+	const char *why;
+
+	saga_jsonb_value(row->body, &body);
+	text = body.type == jbvString ?
+		pnstrdup(body.val.string.val, body.val.string.len) : saga_jsonb_to_cstring(row->body);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (saga_md5_hash(text, strlen(text), hex, &why))
+		saga_doc_push_string(&state, "MD5OfMessageBody", hex);
+	if (saga_jsonb_get(request, "MessageAttributes", &attributes) &&
+		saga_sqs_attributes_md5(saga_jsonb_from_value(&attributes), of_attributes))
+		saga_doc_push_string(&state, "MD5OfMessageAttributes", of_attributes);
+	saga_doc_push_string(&state, "MessageId", saga_uuid_to_cstring(&row->message_id));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
 static Jsonb *
 send_to_queue(const SagaQueue *queue, const SagaAction *action, const char **error, char **cause)
 {
@@ -275,7 +302,7 @@ send_to_queue(const SagaQueue *queue, const SagaAction *action, const char **err
 	row.delay_ms = (int64) delay_s * 1000;
 	saga_send_rows(queue, &row, 1);
 	*error = NULL;
-	return message_id_object(&row.message_id);
+	return sent_object(&row, action->input);
 }
 
 /* Into a queue of this database, or one of SQS through the outbox. */
@@ -301,6 +328,21 @@ send_message(SagaJob *job, const SagaAction *action)
 						 psprintf("queue \"%s\" does not exist", url + 5));
 	else
 		run_outbox(job, action, SAGA_OUTBOX_SQS);
+}
+
+/* ---------- activities ---------- */
+
+/* The task waits for a worker; nobody is called. */
+static void
+run_activity(SagaJob *job, const SagaAction *action)
+{
+	const SagaQueue *activity = saga_activity_meant(job, action->resource->name);
+
+	if (activity == NULL || action->token == NULL)
+		saga_task_answer(job, action, NULL, "States.Runtime",
+						 psprintf("The activity %s does not exist.", action->resource->text));
+	else
+		saga_activity_task_open(activity, job, action);
 }
 
 /* ---------- lambda:invoke ---------- */
@@ -403,6 +445,8 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 		input = lambda_payload(action->input);
 	}
 	bound = arn ? find_binding(job, arn, invoke) : NULL;
+	if (bound == NULL && saga_answer_start(batch, job, action))
+		return;
 	if (bound == NULL)
 	{
 		saga_task_answer(job, action, NULL, invoke ? "Lambda.ResourceNotFoundException" : "States.Runtime",
@@ -467,6 +511,9 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 			break;
 		case SAGA_RES_OTHER:
 			start_bound(batch, job, action);
+			break;
+		case SAGA_RES_ACTIVITY:
+			run_activity(job, action);
 			break;
 		default:
 			saga_task_answer(job, action, NULL, "States.Runtime",

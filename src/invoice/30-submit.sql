@@ -16,13 +16,14 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	-- E: the caller may have switched standard_conforming_strings off
 	-- beyond ASCII, of Unicode 16: Cc, Cf, White_Space, Default_Ignorable_Code_Point, and two that are drawn as blanks
-	unseen text := '\u0080-\u00A0\u00AD\u034F\u0600-\u0605\u061C\u06DD\u070F\u0890\u0891\u08E2\u115F\u1160\u1680\u17B4\u17B5'
-		'\u180B-\u180F\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFFB'
-		'\U000110BD\U000110CD\U00013430-\U0001343F\U0001BCA0-\U0001BCA3\U0001D159\U0001D173-\U0001D17A\U000E0000-\U000E0FFF';
+	unseen text := E'\\u0080-\\u00A0\\u00AD\\u034F\\u0600-\\u0605\\u061C\\u06DD\\u070F\\u0890\\u0891\\u08E2\\u115F\\u1160\\u1680\\u17B4\\u17B5'
+		|| E'\\u180B-\\u180F\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u2800\\u3000\\u3164\\uFE00-\\uFE0F\\uFEFF\\uFFA0\\uFFF0-\\uFFFB'
+		|| E'\\U000110BD\\U000110CD\\U00013430-\\U0001343F\\U0001BCA0-\\U0001BCA3\\U0001D159\\U0001D173-\\U0001D17A\\U000E0000-\\U000E0FFF';
 	-- Pd, Dash, and what is drawn as a hyphen, a minus or a slash
-	dashes text := '\u02D7\u058A\u05BE\u1400\u1806\u2010-\u2015\u2043\u2044\u2053\u207B\u208B\u2212\u2215\u2796\u2E17\u2E1A\u2E3A\u2E3B'
-		'\u2E40\u2E5D\u301C\u3030\u30A0\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD';
+	dashes text := E'\\u02D7\\u058A\\u05BE\\u1400\\u1806\\u2010-\\u2015\\u2043\\u2044\\u2053\\u207B\\u208B\\u2212\\u2215\\u2796\\u2E17\\u2E1A\\u2E3A\\u2E3B'
+		|| E'\\u2E40\\u2E5D\\u301C\\u3030\\u30A0\\uFE31\\uFE32\\uFE58\\uFE63\\uFF0D\\U00010D6E\\U00010EAD';
 	key text := number;
 BEGIN
 	IF getdatabaseencoding() = 'UTF8' AND octet_length(number) > length(number) THEN
@@ -30,7 +31,7 @@ BEGIN
 		key := normalize(regexp_replace(normalize(number, NFKC), '[' || unseen || dashes || ']', '', 'g'), NFKC);
 	END IF;
 	-- ASCII first: there are languages in which an i is no I
-	key := upper(upper(regexp_replace(key, '[\s\x01-\x1F\x7F/\\._-]', '', 'g') COLLATE "C") COLLATE "default");
+	key := upper(upper(regexp_replace(key, E'[\\s\\x01-\\x1F\\x7F/\\\\._-]', '', 'g') COLLATE "C") COLLATE "default");
 	IF key = '' THEN
 		key := number;
 	END IF;

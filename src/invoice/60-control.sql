@@ -68,7 +68,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF tracking_id IS NULL OR coalesce(reason, '') !~ '\S' THEN
+	IF tracking_id IS NULL OR coalesce(reason, '') !~ E'\\S' THEN
 		RAISE invalid_parameter_value USING
 			MESSAGE = 'rejecting an invoice needs its tracking id and a reason',
 			HINT = 'The reason is what invoice_dlq shows as the cause.';

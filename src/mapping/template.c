@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/url.h"
@@ -200,7 +201,7 @@ char *
 saga_member_path(const char *parent, const char *name, int len)
 {
 	for (int i = 0; i < len; i++)
-		if (!isalnum((unsigned char) name[i]) && name[i] != '_')
+		if (!saga_is_ascii_alnum(name[i]) && name[i] != '_')
 			return psprintf("%s[\"%.*s\"]", parent, len, name);
 	return psprintf("%s.%.*s", parent, len, name);
 }

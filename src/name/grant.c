@@ -32,7 +32,8 @@ static SagaStatement owner_stmts[SAGA_OBJECT_KINDS] = {
 	[SAGA_OBJECT_WORKFLOW] = OWNER("workflow", "workflow_id"),
 	[SAGA_OBJECT_DESTINATION] = OWNER("destination", "destination_id"),
 	[SAGA_OBJECT_SOURCE] = OWNER("source", "source_id"),
-	[SAGA_OBJECT_SECRET] = OWNER("secret", "secret_id")
+	[SAGA_OBJECT_SECRET] = OWNER("secret", "secret_id"),
+	[SAGA_OBJECT_ACTIVITY] = OWNER("queue", "queue_id")
 };
 
 /* Who is told of what was taken back.  Set from _PG_init. */
@@ -58,7 +59,7 @@ kind_argument(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized kind of object: \"%s\"", name),
-			 errhint("Kinds are \"workflow\", \"queue\", \"destination\", \"source\" and \"secret\".")));
+			 errhint("Kinds are \"workflow\", \"queue\", \"destination\", \"activity\", \"source\" and \"secret\".")));
 }
 
 /* Raises for a right that means nothing on this kind of object, and says which do. */
@@ -71,7 +72,8 @@ check_right(SagaObjectKind kind, const char *name)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%s\" is no right on a %s", name, saga_object_kind_name(kind)),
+			 errmsg("\"%s\" is no right on %s %s", name, kind == SAGA_OBJECT_ACTIVITY ? "an" : "a",
+					saga_object_kind_name(kind)),
 			 errhint("Rights on it: %s.", saga_name_list_rights(possible))));
 }
 

@@ -301,7 +301,8 @@ saga_object_check_new_name(SagaObjectKind kind, const char *text)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid name of a %s: \"%s\"", saga_object_kind_name(kind), text),
+			 errmsg("invalid name of %s %s: \"%s\"", kind == SAGA_OBJECT_ACTIVITY ? "an" : "a",
+					saga_object_kind_name(kind), text),
 			 errdetail("It reads as that of another role, which is written owner.name, quoted as identifiers are."),
 			 errhint("There is none of that owner and name that you may replace; give a new one a name without the owner.")));
 }
@@ -336,8 +337,9 @@ name_for(Oid owner, const char *name, Oid user)
 
 /* ---------- messages, limits ---------- */
 
-#define ELSEWHERE(table) \
-	{.sql = "SELECT owner::oid FROM saga." table " WHERE name = $name ORDER BY owner LIMIT 100", .read_only = true}
+#define ELSEWHERE_NAMED(table, name) \
+	{.sql = "SELECT owner::oid FROM saga." table " WHERE name = " name " ORDER BY owner LIMIT 100", .read_only = true}
+#define ELSEWHERE(table) ELSEWHERE_NAMED(table, "$name")
 
 /* A binding has no name, and is looked up by nothing else than an ARN. */
 static SagaStatement elsewhere_stmts[SAGA_OBJECT_KINDS] = {
@@ -345,7 +347,9 @@ static SagaStatement elsewhere_stmts[SAGA_OBJECT_KINDS] = {
 	[SAGA_OBJECT_WORKFLOW] = ELSEWHERE("workflow"),
 	[SAGA_OBJECT_DESTINATION] = ELSEWHERE("destination"),
 	[SAGA_OBJECT_SOURCE] = ELSEWHERE("source"),
-	[SAGA_OBJECT_SECRET] = ELSEWHERE("secret")
+	[SAGA_OBJECT_SECRET] = ELSEWHERE("secret"),
+	/* it is its queue (queue/queue.h) */
+	[SAGA_OBJECT_ACTIVITY] = ELSEWHERE_NAMED("queue", "'activity/' || $name")
 };
 
 char *

@@ -1,7 +1,7 @@
 /*
  * name.h
- *		Names of what roles own: queues, workflows, destinations, sources,
- *		secrets and bindings; and the rights that owners grant to others.
+ *		Names of what roles own: queues, workflows, destinations, activities,
+ *		sources, secrets and bindings; and the rights that owners grant to others.
  *
  * Names are unique per owner.  A bare name means the user's own object, then
  * that of the first owner in pg_saga.owner_path who has one that the user may
@@ -20,6 +20,7 @@ typedef enum SagaObjectKind
 	SAGA_OBJECT_DESTINATION,
 	SAGA_OBJECT_SOURCE,
 	SAGA_OBJECT_SECRET,
+	SAGA_OBJECT_ACTIVITY,
 	SAGA_OBJECT_BINDING
 } SagaObjectKind;
 
@@ -29,9 +30,9 @@ typedef enum SagaObjectKind
 typedef enum SagaRight
 {
 	SAGA_RIGHT_START = 1,		/* workflow: start executions */
-	SAGA_RIGHT_OPERATE = 2,		/* stop, answer, redrive; receive; pause and resume */
+	SAGA_RIGHT_OPERATE = 2,		/* stop, answer, redrive; receive; pause and resume; take and answer tasks */
 	SAGA_RIGHT_READ = 4,		/* see it, and what it did, in the views */
-	SAGA_RIGHT_USE = 8,			/* queue: send; destination: publish; secret: refer to */
+	SAGA_RIGHT_USE = 8,			/* queue: send; destination: publish; activity: have tasks; secret: refer to */
 	SAGA_RIGHT_OWN = 16
 } SagaRight;
 

@@ -1,7 +1,7 @@
 -- name: rights that owners grant on what they own. Names themselves are a column of each kind's table, unique per owner.
 
 CREATE TABLE saga.object_grant (
-	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'source', 'secret')),
+	kind text NOT NULL CHECK (kind IN ('workflow', 'queue', 'destination', 'activity', 'source', 'secret')),
 	object_id integer NOT NULL,
 	role regrole NOT NULL,
 	"right" text NOT NULL CHECK ("right" IN ('start', 'operate', 'read', 'use')),
@@ -19,11 +19,11 @@ CREATE FUNCTION saga.grant(kind text, name text, role regrole, "right" text) RET
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_grant';
 COMMENT ON FUNCTION saga.grant(text, text, regrole, text) IS
 'lets another role use what one owns, without being a member of the owner.
-kind: workflow, queue, destination, source, secret. right:
+kind: workflow, queue, destination, activity, source, secret. right:
 start: start executions of a workflow;
-operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages;
+operate: stop, answer and redrive executions; receive, delete, purge and redrive messages of a queue; pause and resume a destination or source, redrive its messages; take the tasks of an activity and answer them;
 read: see it, and what it did, in the views;
-use: send to a queue; publish to a destination, name it in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
+use: send to a queue; publish to a destination, name it in a definition; name an activity in a definition; refer to a secret in settings (and so send it to a server of one''s choice: grant it to whom you would tell it).
 What is granted ends with the object, and when it gets another owner.
 Errors: undefined_object (not the caller''s), invalid_parameter_value (no such kind, or right of that kind)';
 

@@ -4,6 +4,7 @@ CREATE VIEW saga.grants WITH (security_barrier) AS
 	FROM saga.object_grant g
 	JOIN (SELECT 'queue' AS kind, q.queue_id AS id, q.owner, q.name FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL SELECT 'workflow', w.workflow_id, w.owner, w.name FROM saga.workflow w
+		UNION ALL SELECT 'activity', a.queue_id, a.owner, substr(a.name, 10) FROM saga.queue a WHERE a.kind = 'a'
 		UNION ALL SELECT 'destination', d.destination_id, d.owner, d.name FROM saga.destination d
 		UNION ALL SELECT 'source', s.source_id, s.owner, s.name FROM saga.source s
 		UNION ALL SELECT 'secret', c.secret_id, c.owner, c.name FROM saga.secret c) o

@@ -45,6 +45,16 @@ saga_account_has_room(const SagaAccount *account, size_t n)
 		account->bytes + n <= 2 * (budget->limit - budget->used - n);
 }
 
+/* So much more may he have, when he has taken n more. */
+static inline size_t
+saga_account_left(const SagaAccount *account, size_t n)
+{
+	const SagaBudget *budget = account->budget;
+	size_t		unused = budget->limit > budget->used + n ? budget->limit - budget->used - n : 0;
+
+	return 2 * unused > account->bytes + n ? (2 * unused - account->bytes - n) / 3 : 0;
+}
+
 /* Of what is there already and cannot be left where it is: as much again as may be used, over all owners. */
 static inline bool
 saga_account_may_overdraw(const SagaAccount *account, size_t n)

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "common/text.h"
 #include "net/header.h"
 
 bool
@@ -43,7 +44,7 @@ saga_header_check_name(const char *name)
 		return "is not the name of a header";
 	for (p = name; *p; p++)
 	{
-		if (!isalnum((unsigned char) *p) && strchr("!#$%&'*+-.^_`|~", *p) == NULL)
+		if (!saga_is_ascii_alnum(*p) && strchr("!#$%&'*+-.^_`|~", *p) == NULL)
 			return "is not the name of a header";
 	}
 	for (i = 0; i < lengthof(own); i++)

@@ -310,20 +310,59 @@ search_form(Redaction *redaction, const char *secret)
 	pfree(other);
 }
 
-/* Without the padding: more may follow. */
+/*
+ * The characters of the secret alone, when so many bytes more than a multiple of
+ * three are before it, and whatever follows: "user:" and a password, say.
+ */
 static char *
-base64(const char *secret)
+base64_behind(const char *secret, int before)
 {
-	int			size = pg_b64_enc_len(strlen(secret));
+	size_t		len = before + strlen(secret);
+	int			size = pg_b64_enc_len(len);
+	char	   *plain = palloc0(len + 1);
 	char	   *out = palloc(size + 1);
-	int			len = saga_b64_encode(secret, strlen(secret), out, size);
+	int			n;
 
-	out[Max(len, 0)] = '\0';
+	memcpy(plain + before, secret, len - before);
+	n = Max(saga_b64_encode(plain, len, out, size), 0);
+	out[n] = '\0';
 	out[strcspn(out, "=")] = '\0';
-	/* the last character also holds bits of what follows */
-	if (strlen(secret) % 3 != 0 && out[0] != '\0')
+
+	/*
+	 * the last character also holds bits of what follows, the first ones of
+	 * what is before
+	 */
+	if (len % 3 != 0 && out[0] != '\0')
 		out[strlen(out) - 1] = '\0';
+	n = before == 0 ? 0 : Min(before + 1, (int) strlen(out));
+	memmove(out, out + n, strlen(out) + 1 - n);
+	explicit_bzero(plain, len);
+	pfree(plain);
 	return out;
+}
+
+/* Of both alphabets, wherever in an encoded text it begins. */
+static void
+search_base64(Redaction *redaction, const char *secret)
+{
+	for (int before = 0; before < 3; before++)
+	{
+		char	   *encoded = base64_behind(secret, before);
+		bool		differs = false;
+
+		search_form(redaction, encoded);
+		for (char *p = encoded; *p != '\0'; p++)
+		{
+			if (*p != '+' && *p != '/')
+				continue;
+			*p = *p == '+' ? '-' : '_';
+			differs = true;
+		}
+		if (differs)
+			search_form(redaction, encoded);
+		explicit_bzero(encoded, strlen(encoded));
+		pfree(encoded);
+	}
 }
 
 /* The order of secrets, so that each is searched for once. */
@@ -424,16 +463,12 @@ saga_secret_redact(char *data, size_t len, List *secrets)
 	foreach(lc, sorted)
 	{
 		const char *secret = lfirst(lc);
-		char	   *encoded;
 
 		if (last != NULL && strcmp(last, secret) == 0)
 			continue;
 		last = secret;
-		encoded = base64(secret);
 		search_form(&redaction, secret);
-		search_form(&redaction, encoded);
-		explicit_bzero(encoded, strlen(encoded));
-		pfree(encoded);
+		search_base64(&redaction, secret);
 	}
 	list_free(sorted);
 	finish(&redaction);

@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include <arpa/inet.h>
+
 #include "common/text.h"
 #include "net/url.h"
 
@@ -150,6 +152,20 @@ parse_port(const char *p, const char *end, SagaUrl *url)
 	return NULL;
 }
 
+/* What stands between the brackets; a zone is none that others know. */
+static bool
+is_ipv6(const char *text, size_t len)
+{
+	char		address[INET6_ADDRSTRLEN];
+	struct in6_addr parsed;
+
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, text, len);
+	address[len] = '\0';
+	return inet_pton(AF_INET6, address, &parsed) == 1;
+}
+
 /* The host and the port; NULL, or what is wrong with them. */
 static const char *
 parse_authority(const char *p, const char *end, SagaUrl *url)
@@ -165,12 +181,12 @@ parse_authority(const char *p, const char *end, SagaUrl *url)
 		if (host_end == NULL)
 			return "has an IPv6 address without its closing bracket";
 		host_end++;
-		if ((int) strspn(p + 1, "0123456789abcdefABCDEF:.") != host_end - p - 2)
+		if (!is_ipv6(p + 1, host_end - p - 2))
 			return "has an IPv6 address that is none";
 	}
 	else
 	{
-		while (host_end < end && (isalnum((unsigned char) *host_end) || *host_end == '-' ||
+		while (host_end < end && (saga_is_ascii_alnum(*host_end) || *host_end == '-' ||
 								  *host_end == '.' || *host_end == '_'))
 			host_end++;
 	}

@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/statement.h"
 #include "outbox/request_private.h"
 #include "outbox/sending_private.h"
@@ -36,7 +37,7 @@ static SagaStatement taken_stmt = {
 	.sql = "UPDATE saga.outbox SET taken_up_as = $as WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
-/* Since when a key has to have been sent for the server to know it still. */
+/* What is older than that, by its date, is forgotten; what is younger may be, when the clock was set. */
 static TimestampTz
 known_since(const SagaIdempotency *key)
 {
@@ -45,11 +46,18 @@ known_since(const SagaIdempotency *key)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000);
 }
 
+static bool
+is_known_still(const SagaIdempotency *key, TimestampTz first_sent_at)
+{
+	return key->ttl_s == 0 ||
+		saga_clock_is_within(first_sent_at, ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000, GetCurrentTimestamp());
+}
+
 bool
 saga_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at)
 {
 	return destination->kind == SAGA_DESTINATION_HTTP && destination->idempotency.place != SAGA_KEY_NONE &&
-		first_sent_at > known_since(&destination->idempotency);
+		is_known_still(&destination->idempotency, first_sent_at);
 }
 
 void
@@ -73,7 +81,8 @@ saga_outbox_take_up(const SagaOutboxEntry *entry, const SagaResolved *resolved, 
 					  saga_param_int4("destination_id", destination->destination_id),
 					  saga_param_char("op", (char) entry->op), saga_param_jsonb("request", resolved->request),
 					  saga_param_timestamptz("known_since", known_since(&destination->idempotency)));
-	if (saga_next(rows))
+	if (saga_next(rows) &&
+		is_known_still(&destination->idempotency, saga_column_timestamptz(rows, "first_sent_at")))
 	{
 		pg_uuid_t	old = saga_column_uuid(rows, "outbox_id");
 
@@ -93,13 +102,16 @@ static SagaStatement inherit_stmt = {
 };
 
 /*
- * What nobody knew of.  What a handler has undone, or may have, is none of it;
- * nor what is closed and was known: the list does not say so any more.  What
- * was published and waits is sent for certain.
+ * What nobody knew of, also where it would not have been undone: a state
+ * without Compensate is not to do it twice, either.  What a handler has
+ * undone, or may have, is none of it; nor what is closed and was known: the
+ * list does not say so any more.  What was published and waits is sent for
+ * certain.
  */
 static SagaStatement leave_stmt = {
 	.sql = "UPDATE saga.outbox o SET heir = $heir FROM ("
 	"SELECT x FROM (SELECT not_compensated AS list FROM saga.execution WHERE execution_id = $execution_id "
+	"UNION ALL SELECT effects FROM saga.execution WHERE execution_id = $execution_id "
 	"UNION ALL SELECT details -> 'not_compensated' FROM saga.dead_letter WHERE message_id = $execution_id AND kind = 's') l, "
 	"jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) x) l "
 	"WHERE o.execution_id = $execution_id AND o.taken_up_as IS NULL AND NOT o.compensate "

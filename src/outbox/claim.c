@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/statement.h"
 #include "limit/limit.h"
 #include "net/secret.h"
@@ -183,6 +184,29 @@ must_wait_to_look(const SagaDestination *destination, const SagaDelivery *delive
 			 saga_param_int4("destination_id", destination->destination_id),
 			 saga_param_uuid("outbox_id", &delivery->part.outbox_id));
 	put_off(destination, message, destination->lookup->delay_ms);
+	return true;
+}
+
+/*
+ * The time for the look-up came with the clock that was set ahead, and not by
+ * waiting: the server may still be at the request.  So it begins anew.
+ */
+static bool
+clock_was_set_ahead(const SagaDestination *destination, const SagaDelivery *delivery, TimestampTz last_sent_at,
+					const SagaMessage *message)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz ahead_at;
+	int64		delay;
+
+	if (delivery->part.phase != SAGA_PHASE_LOOKUP || delivery->part.error != NULL)
+		return false;
+	ahead_at = saga_clock_ahead_at();
+	delay = delivery->unwanted_since != 0 ? saga_settle_delay_ms(destination, delivery) : destination->lookup->delay_ms;
+	if (ahead_at == 0 || (last_sent_at >= ahead_at && last_sent_at <= now) ||
+		now >= TimestampTzPlusMilliseconds(ahead_at, delay))
+		return false;
+	put_off(destination, message, (TimestampTzPlusMilliseconds(ahead_at, delay) - now) / 1000 + 1);
 	return true;
 }
 
@@ -373,7 +397,8 @@ pack_row(Packing *packing, SagaRows *record, const SagaMessage *message)
 		return;
 	}
 	if (!has_turn_lowered(packing, delivery, waiting, message) ||
-		must_wait_to_look(packing->destination, delivery, message))
+		must_wait_to_look(packing->destination, delivery, message) ||
+		clock_was_set_ahead(packing->destination, delivery, saga_column_timestamptz(record, "last_sent_at"), message))
 		return;
 	if (delivery->unwanted_since != 0 && packing->settling->n <= 0)
 	{

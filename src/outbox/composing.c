@@ -46,12 +46,13 @@ static void
 compose(SagaPublisher *publisher, SagaSending *sending)
 {
 	MemoryContext old = MemoryContextSwitchTo(sending->exchange.context);
-	SagaAccount *account = saga_budget_account(publisher->request_budget, sending->exchange.destination->owner);
+	SagaRoom	room;
 
 	sending->plan.compose_begun = true;
 	saga_compose(&sending->exchange);
 	check_resend(sending);
-	sending->plan.composed = saga_room_settle(sending, account);
+	saga_room_look(publisher, sending->exchange.destination, &room);
+	sending->plan.composed = saga_room_settle(sending, &room);
 	MemoryContextSwitchTo(old);
 }
 

@@ -12,9 +12,10 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/statement.h"
 #include "miscadmin.h"
-#include "net/http.h"
+#include "outbox/doubt_private.h"
 #include "outbox/sending_private.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -28,36 +29,15 @@ static SagaStatement lock_stmt = {
 	.sql = "SELECT destination_id, outbox_id, state, outcome_by IS DISTINCT FROM 'person' OR outcome = 'in_doubt' AS open, "
 	IN_DOUBT " OR outcome = 'in_doubt' AS in_doubt, workflow_id, execution_id, created_at, "
 	"attempts, ordering_key, only_submit, response, unwanted_since, idempotency_key, first_sent_at, compensate, "
-	"phase = 'poll' AS polls, last_sent_at, position IS NOT NULL AS ordered, "
+	"phase = 'poll' AS polls, last_sent_at, finished_at, position IS NOT NULL AS ordered, "
 	"request - '{Body,Headers,Captured}'::text[] AS request, accepted, op "
 	"FROM saga.outbox WHERE execution_id = $execution_id AND task_id = $task_id "
 	"ORDER BY created_at DESC, state = 'waiting' DESC LIMIT 1 FOR UPDATE"
 };
 
-typedef struct Record
-{
-	int32		destination_id;
-	pg_uuid_t	outbox_id;
-	char	   *state;
-	bool		in_doubt;
-	int			attempts;
-	char	   *ordering_key;
-	bool		only_submit;
-	Jsonb	   *response;
-	pg_uuid_t	key;
-	bool		polls;
-	bool		published;		/* its state has completed with the commit */
-	TimestampTz last_sent_at;
-	SagaDelivery delivery;		/* as much of it as settle.c asks for */
-} Record;
-
-/* The parameters that say which one; its queue has the destination's id, its message the record's. */
-#define WHICH(record) \
-	saga_param_int4("destination_id", (record)->destination_id), saga_param_uuid("outbox_id", &(record)->outbox_id)
-
 /* Nothing that is on record says what another server has sent since. */
 static bool
-takeover_doubts(const Record *record)
+takeover_doubts(const SagaDoubt *record)
 {
 	const SagaDestination *destination = saga_destination_by_id(record->destination_id);
 
@@ -66,15 +46,15 @@ takeover_doubts(const Record *record)
 								record->last_sent_at);
 }
 
-static bool
-lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
+bool
+saga_doubt_lock(const pg_uuid_t *execution_id, int task_id, SagaDoubt *record)
 {
 	SagaRows   *row;
 	bool		open;
 
 	saga_takeover_look();
 	row = saga_query(&lock_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("task_id", task_id));
-	memset(record, 0, sizeof(Record));
+	memset(record, 0, sizeof(SagaDoubt));
 	if (!saga_next(row))
 		return false;
 	record->destination_id = saga_column_int4(row, "destination_id");
@@ -95,6 +75,7 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 	record->delivery.part.compensate = saga_column_bool(row, "compensate");
 	record->polls = saga_column_bool(row, "polls");
 	record->last_sent_at = saga_column_timestamptz(row, "last_sent_at");
+	record->finished_at = saga_column_timestamptz(row, "finished_at");
 	record->delivery.ordered = saga_column_bool(row, "ordered");
 	record->delivery.part.request = saga_column_jsonb(row, "request");
 	record->delivery.part.accepted = saga_column_bool(row, "accepted");
@@ -107,8 +88,8 @@ lock_record(const pg_uuid_t *execution_id, int task_id, Record *record)
 /* ---------- out of the queue ---------- */
 
 /* One that is not the first of its ordering key has no row; who makes one has the ordering lock. */
-static bool
-has_row(const Record *record)
+bool
+saga_doubt_has_row(const SagaDoubt *record)
 {
 	return saga_queue_has(record->destination_id, &record->outbox_id, SAGA_MSG_OUTBOX);
 }
@@ -119,8 +100,8 @@ has_row(const Record *record)
  * messages would wait behind that lock: so it is a publisher that does it, for
  * the row that it finds of a message that has ended.
  */
-static void
-release_order(const Record *record)
+void
+saga_doubt_release_order(const SagaDoubt *record)
 {
 	SagaSend	send = {0};
 
@@ -134,16 +115,16 @@ release_order(const Record *record)
 
 /* One that waits for others of its key has no row, and a publisher would not come to say that it has never left. */
 static void
-show_withdrawn(const Record *record)
+show_withdrawn(const SagaDoubt *record)
 {
-	if (record->ordering_key != NULL && saga_queue_try_lock(record->destination_id) && !has_row(record))
-		release_order(record);
+	if (record->ordering_key != NULL && saga_queue_try_lock(record->destination_id) && !saga_doubt_has_row(record))
+		saga_doubt_release_order(record);
 }
 
 void
 saga_outbox_show_withdrawn(int32 destination_id, const pg_uuid_t *outbox_id, char *ordering_key)
 {
-	const Record record = {.destination_id = destination_id, .outbox_id = *outbox_id, .ordering_key = ordering_key};
+	const SagaDoubt record = {.destination_id = destination_id, .outbox_id = *outbox_id, .ordering_key = ordering_key};
 
 	show_withdrawn(&record);
 }
@@ -154,15 +135,15 @@ saga_outbox_show_withdrawn(int32 destination_id, const pg_uuid_t *outbox_id, cha
  * ends its transaction soon.
  */
 static bool
-waits_for_order(const Record *record)
+waits_for_order(const SagaDoubt *record)
 {
 	return record->ordering_key != NULL && MyBackendType == B_BG_WORKER &&
-		saga_ordering_lock(record->destination_id, false) && !has_row(record);
+		saga_ordering_lock(record->destination_id, false) && !saga_doubt_has_row(record);
 }
 
 /* Those that know of so many attempts at most. */
-static bool
-take_rows_counting(const Record *record, int attempts)
+bool
+saga_doubt_take_rows(const SagaDoubt *record, int attempts)
 {
 	const SagaQueue *queue = saga_queue_by_id(record->destination_id, true);
 
@@ -176,9 +157,9 @@ take_rows_counting(const Record *record, int attempts)
 }
 
 static bool
-take_rows(const Record *record)
+take_rows(const SagaDoubt *record)
 {
-	return take_rows_counting(record, record->attempts);
+	return saga_doubt_take_rows(record, record->attempts);
 }
 
 static SagaStatement end_stmt = {
@@ -188,10 +169,10 @@ static SagaStatement end_stmt = {
 
 /* Its rows have been taken. */
 static void
-end_record(const Record *record, const char *state, const char *outcome)
+end_record(const SagaDoubt *record, const char *state, const char *outcome)
 {
-	saga_run(&end_stmt, saga_param_text("state", state), saga_param_text("outcome", outcome), WHICH(record));
-	release_order(record);
+	saga_run(&end_stmt, saga_param_text("state", state), saga_param_text("outcome", outcome), SAGA_DOUBT_WHICH(record));
+	saga_doubt_release_order(record);
 }
 
 /* ---------- given up, and not to be had ---------- */
@@ -225,11 +206,11 @@ saga_ordering_free(int32 destination_id, const pg_uuid_t *outbox_id, const char 
 }
 
 static void
-mark_unwanted(const Record *record, const SagaDestination *destination)
+mark_unwanted(const SagaDoubt *record, const SagaDestination *destination)
 {
 	int64		delay = saga_settle_delay_ms(destination, &record->delivery);
 
-	saga_run(&unwanted_stmt, WHICH(record));
+	saga_run(&unwanted_stmt, SAGA_DOUBT_WHICH(record));
 	/* the server may still be at it: what is asked for comes later */
 	if (record->in_doubt && record->last_sent_at != 0)
 		saga_queue_delay(record->destination_id, &record->outbox_id,
@@ -245,30 +226,27 @@ static SagaStatement reopen_stmt = {
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };
 
-static void
-reopen(const Record *record, const SagaDestination *destination, bool wanted)
+void
+saga_doubt_reopen(const SagaDoubt *record, const SagaDestination *destination, bool wanted)
 {
 	SagaSend	send = {0};
 	bool		looks = saga_has_lookup(destination, &record->delivery.part);
 	int64		delay = looks && wanted ? destination->lookup->delay_ms : saga_settle_delay_ms(destination, &record->delivery);
 
-	saga_run(&reopen_stmt, WHICH(record),
+	saga_run(&reopen_stmt, SAGA_DOUBT_WHICH(record),
 			 saga_param_if(!wanted, saga_param_timestamptz("unwanted_since", GetCurrentTimestamp())));
 	send.message_id = record->outbox_id;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
 
-	/*
-	 * from when the last attempt ended, which was before its answer was
-	 * written
-	 */
-	send.delay_ms = Max(delay - (GetCurrentTimestamp() - record->last_sent_at) / 1000, 0);
+	/* from when the last attempt ended */
+	send.delay_ms = Max(delay - (GetCurrentTimestamp() - Max(record->last_sent_at, record->finished_at)) / 1000, 0);
 	saga_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
 }
 
 /* Can whoever wants it done go on with it? */
 static bool
-can_go_on(const Record *record, const SagaDestination *destination)
+can_go_on(const SagaDoubt *record, const SagaDestination *destination)
 {
 	const SagaIdempotency *key = &destination->idempotency;
 	char	   *method = saga_doc_get_string(&record->delivery.part.request->root, "Method");
@@ -283,7 +261,7 @@ can_go_on(const Record *record, const SagaDestination *destination)
 			 (key->place != SAGA_KEY_NONE && !record->delivery.part.accepted));
 	return key->place != SAGA_KEY_NONE && !record->delivery.part.accepted &&
 		(key->ttl_s == 0 || record->delivery.first_sent_at == 0 ||
-		 GetCurrentTimestamp() < TimestampTzPlusMilliseconds(record->delivery.first_sent_at, (int64) key->ttl_s * 1000));
+		 saga_clock_is_within(record->delivery.first_sent_at, (int64) key->ttl_s * 1000, GetCurrentTimestamp()));
 }
 
 /* What would send it once more.  Who has it locked sends it now, and finds the record as it is then. */
@@ -294,15 +272,15 @@ static SagaStatement forget_letter_stmt = {
 
 /* A published message has failed, which is told by a dead letter of its own; now its state is undone. */
 static void
-take_letter(const Record *record, bool no_effect)
+take_letter(const SagaDoubt *record, bool no_effect)
 {
-	saga_run(&forget_letter_stmt, WHICH(record));
+	saga_run(&forget_letter_stmt, SAGA_DOUBT_WHICH(record));
 	if (no_effect)
-		saga_run(&undone_stmt, WHICH(record));
+		saga_run(&undone_stmt, SAGA_DOUBT_WHICH(record));
 }
 
 static SagaFate
-fate_of_failed(const Record *record, const SagaDestination *destination, SagaWish wish)
+fate_of_failed(const SagaDoubt *record, const SagaDestination *destination, SagaWish wish)
 {
 	SagaSettleStep step;
 
@@ -320,14 +298,14 @@ fate_of_failed(const Record *record, const SagaDestination *destination, SagaWis
 	/* all that could be asked has been */
 	if (step == SAGA_SETTLED_UNKNOWN || record->delivery.unwanted_since != 0)
 		return SAGA_FATE_UNKNOWN;
-	reopen(record, destination, false);
+	saga_doubt_reopen(record, destination, false);
 	return SAGA_FATE_IN_DOUBT;
 }
 
 /* ---------- waiting, or in flight ---------- */
 
 static SagaFate
-fate_of_waiting(const Record *record, const SagaDestination *destination, SagaWish wish)
+fate_of_waiting(const SagaDoubt *record, const SagaDestination *destination, SagaWish wish)
 {
 	SagaSettleStep step;
 
@@ -340,7 +318,7 @@ fate_of_waiting(const Record *record, const SagaDestination *destination, SagaWi
 		return SAGA_FATE_IN_DOUBT;
 	if (wish == SAGA_WISH_DROP)
 	{
-		saga_run(&withdraw_stmt, WHICH(record));
+		saga_run(&withdraw_stmt, SAGA_DOUBT_WHICH(record));
 		show_withdrawn(record);
 		return SAGA_FATE_IN_DOUBT;
 	}
@@ -359,10 +337,10 @@ void
 saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call)
 {
 	const SagaDestination *destination;
-	Record		record;
+	SagaDoubt	record;
 
 	call->fate = SAGA_FATE_NONE;
-	if (!lock_record(execution_id, call->task_id, &record))
+	if (!saga_doubt_lock(execution_id, call->task_id, &record))
 		return;
 	destination = saga_destination_by_id(record.destination_id);
 	call->message_id = saga_uuid_to_cstring(&record.outbox_id);
@@ -389,13 +367,13 @@ void
 saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered)
 {
 	const SagaDestination *destination;
-	Record		record;
+	SagaDoubt	record;
 
-	if (!lock_record(execution_id, task_id, &record) || strcmp(record.state, "failed") != 0 || !answered)
+	if (!saga_doubt_lock(execution_id, task_id, &record) || strcmp(record.state, "failed") != 0 || !answered)
 		return;
 	destination = saga_destination_by_id(record.destination_id);
 	if (destination != NULL)
-		reopen(&record, destination, true);
+		saga_doubt_reopen(&record, destination, true);
 }
 
 /* ---------- the publisher finds it ---------- */
@@ -493,182 +471,4 @@ saga_outbox_drop_withdrawn(const SagaDestination *destination, const SagaDeliver
 	if (saga_queue_find_lease(destination->destination_id, &delivery->part.outbox_id, &lease, &until))
 		return true;
 	return saga_run_params(&drop_withdrawn_stmt, params) > 0 || saga_run_params(&withdrawn_stmt, params) == 0;
-}
-
-/* ---------- a person says it ---------- */
-
-static SagaStatement settled_stmt = {
-	.sql = "UPDATE saga.outbox SET state = $state, finished_at = coalesce(finished_at, now()), "
-	"response = coalesce($response, response), outcome = $outcome, outcome_by = 'person', outcome_at = now(), "
-	"uncertain = uncertain OR $outcome = 'in_doubt' WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
-};
-
-/*
- * Nobody knows how a call went whose answer is still to come, and when it
- * comes it would find that it has been settled: so nothing is said of it
- * before.  What is between two attempts is taken out of the queue, so that no
- * publisher that has not seen the record begins with another one.
- */
-static bool
-is_in_flight(const Record *record, SagaFlight *flight)
-{
-	int64		lease;
-
-	flight->pid = 0;
-	flight->until = 0;
-	if (saga_queue_find_lease(record->destination_id, &record->outbox_id, &lease, &flight->until))
-	{
-		flight->pid = saga_lease_owner(lease);
-		/* lost with its publisher: it is in doubt */
-		return flight->pid != 0;
-	}
-	/* of one that has ended a row lets the next one of its ordering key go */
-	return strcmp(record->state, "waiting") == 0 && !take_rows_counting(record, PG_INT32_MAX) && has_row(record);
-}
-
-static const char *const said_outcome[] = {
-	[SAGA_SAID_DONE] = "done",
-	[SAGA_SAID_NO_EFFECT] = "no_effect",
-	[SAGA_SAID_UNKNOWN] = "in_doubt"
-};
-
-/* How it ended, as the one who called says; in flight it is not asked for any more. */
-static void
-write_settled(const Record *record, const char *state, SagaSaid said, const Jsonb *output)
-{
-	saga_run(&settled_stmt, saga_param_text("state", state), saga_param_jsonb("response", output),
-			 saga_param_text("outcome", said_outcome[said]), WHICH(record));
-}
-
-static void
-tell(int32 workflow_id, const pg_uuid_t *execution_id, int task_id, SagaSaid said, Jsonb *output)
-{
-	JsonbParseState *state = NULL;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_int(&state, "task", task_id);
-	if (said == SAGA_SAID_DONE && output != NULL)
-		saga_doc_push_jsonb(&state, "output", output);
-	else if (said == SAGA_SAID_DONE)
-		saga_doc_push_string(&state, "output", NULL);
-	else
-	{
-		bool		unknown = said == SAGA_SAID_UNKNOWN;
-
-		saga_doc_push_string(&state, "error", unknown ? "Saga.Uncertain" : "Saga.NoEffect");
-		saga_doc_push_string(&state, "cause", unknown ? "a person has given up finding out whether it was done" :
-							 "a person has found out that it had no effect");
-		if (unknown)
-			saga_doc_push_bool(&state, "in_doubt", true);
-	}
-	saga_outbox_event_hook(workflow_id, execution_id, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-}
-
-SagaSettled
-saga_outbox_settle(const pg_uuid_t *message_id, int32 workflow_id, const pg_uuid_t *execution_id, int task_id,
-				   SagaSaid said, Jsonb *output, bool live, SagaFlight *flight)
-{
-	static const char *const states[] = {
-		[SAGA_SAID_DONE] = "delivered",
-		[SAGA_SAID_NO_EFFECT] = "failed",
-		/* what is in flight is told of still */
-		[SAGA_SAID_UNKNOWN] = "withdrawn"
-	};
-	Record		record;
-
-	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0)
-		return SAGA_NOT_WAITED_FOR;
-	/* what is on record as an answer is not for anybody to say */
-	if (strcmp(record.state, "delivered") == 0 || (strcmp(record.state, "waiting") != 0 && !record.in_doubt))
-		return SAGA_NOT_WAITED_FOR;
-	/* one that was lost with its publisher may be due again */
-	if (strcmp(record.state, "waiting") == 0 && !record.in_doubt &&
-		!saga_queue_taken_since(record.destination_id, &record.outbox_id, record.attempts))
-		return SAGA_NOT_IN_DOUBT;
-	/* given up as unknown, it is written down still how it went */
-	if (said == SAGA_SAID_UNKNOWN)
-		(void) take_rows(&record);
-	else if (is_in_flight(&record, flight))
-		return SAGA_IN_FLIGHT;
-	if (strcmp(record.state, "waiting") != 0)
-	{
-		write_settled(&record, record.state, said, output);
-		return SAGA_NOT_WAITED_FOR;
-	}
-	write_settled(&record, states[said], said, output);
-	release_order(&record);
-
-	/*
-	 * its state has completed, and the execution has ended since, or does not
-	 * ask
-	 */
-	if (record.published && record.delivery.unwanted_since == 0)
-		return SAGA_NOT_WAITED_FOR;
-	if (live)
-		tell(workflow_id, execution_id, task_id, said, output);
-	return SAGA_SETTLED;
-}
-
-/* Nobody could find out, and its execution has ended: it is asked for once more, where it can be. */
-bool
-saga_outbox_ask(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id)
-{
-	const SagaDestination *destination;
-	SagaSettleStep step;
-	Record		record;
-
-	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0 ||
-		!record.in_doubt || (strcmp(record.state, "failed") != 0 && strcmp(record.state, "withdrawn") != 0))
-		return false;
-	destination = saga_destination_by_id(record.destination_id);
-	if (destination == NULL)
-		return false;
-	step = saga_settle_step(destination, &record.delivery, record.polls, GetCurrentTimestamp());
-	if (step != SAGA_SETTLE_ASK_POLL && step != SAGA_SETTLE_ASK_LOOKUP && step != SAGA_SETTLE_ASK_AGAIN)
-		return false;
-	/* it is in flight still */
-	if (has_row(&record))
-		return false;
-	reopen(&record, destination, false);
-	return true;
-}
-
-/* ---------- it is closed ---------- */
-
-/* Somebody is about to send it, though it has ended meanwhile. */
-static bool
-is_claimed(const Record *record)
-{
-	SagaMessage message;
-
-	return has_row(record) &&
-		saga_queue_lock_message(saga_queue_by_id(record->destination_id, false), &record->outbox_id, SAGA_MSG_OUTBOX,
-								&message) == SAGA_NOWHERE;
-}
-
-SagaSettled
-saga_outbox_close(const pg_uuid_t *message_id, const pg_uuid_t *execution_id, int task_id, SagaFlight *flight)
-{
-	Record		record;
-	bool		waiting;
-
-	if (!lock_record(execution_id, task_id, &record) || saga_uuid_cmp(&record.outbox_id, message_id) != 0 ||
-		strcmp(record.state, "delivered") == 0)
-		return SAGA_NOT_WAITED_FOR;
-	/* its state has completed: it is sent, whatever comes */
-	if (record.published && record.delivery.unwanted_since == 0)
-		return SAGA_NOT_WAITED_FOR;
-	waiting = strcmp(record.state, "waiting") == 0;
-	if (is_in_flight(&record, flight) || (!waiting && is_claimed(&record)))
-		return SAGA_IN_FLIGHT;
-	if (waiting)
-	{
-		write_settled(&record, "withdrawn", SAGA_SAID_UNKNOWN, NULL);
-		release_order(&record);
-		return SAGA_SETTLED;
-	}
-	/* an attempt that was lost with its publisher */
-	if (!record.in_doubt && saga_queue_taken_since(record.destination_id, &record.outbox_id, record.attempts))
-		write_settled(&record, record.state, SAGA_SAID_UNKNOWN, NULL);
-	return SAGA_NOT_WAITED_FOR;
 }

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "outbox/flow_private.h"
 #include "utils/timestamp.h"
 #include "value/doc.h"
@@ -85,8 +86,8 @@ key_protects(const SagaSending *sending, const SagaDelivery *delivery, Timestamp
 	if (delivery->part.no_resend || delivery->part.accepted)
 		return false;
 	return key->ttl_s == 0 ||
-		at < TimestampTzPlusMilliseconds(delivery->first_sent_at != 0 ? delivery->first_sent_at : sending->exchange.started_at,
-										 ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000);
+		saga_clock_is_within(delivery->first_sent_at != 0 ? delivery->first_sent_at : sending->exchange.started_at,
+							 ((int64) key->ttl_s - SAGA_KEY_MARGIN_S) * 1000, at);
 }
 
 bool

@@ -185,7 +185,7 @@ static int
 claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *grant)
 {
 	SagaDestination *destination = candidate->destination;
-	SagaRoom	room = {saga_budget_account(publisher->request_budget, destination->owner), candidate->group->growth, 0};
+	SagaRoom	room;
 	SagaSettling settling;
 	TimestampTz next;
 	int			may_settle;
@@ -194,6 +194,8 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 
 	if (publisher->in_call)
 		fire_timers(destination);
+	saga_room_look(publisher, destination, &room);
+	room.growth = candidate->group->growth;
 	saga_settling_share(publisher, destination, candidate->group, &settling);
 	may_settle = settling.n;
 	rows = saga_claim_sendings(destination, grant->n, &settling, &room, publisher->lease, publisher->loop.context,

@@ -117,6 +117,9 @@ typedef struct SagaLoad
 	int			of_destination;
 } SagaLoad;
 
+/* What long requests of the destination and of its owner take of request_budget; growth and needs are 0. */
+extern void saga_room_look(const SagaPublisher *publisher, const SagaDestination *destination, SagaRoom *room);
+
 /* A destination that messages are taken from in this transaction. */
 typedef struct SagaCandidate
 {

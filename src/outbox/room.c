@@ -7,10 +7,12 @@
  * may accept requests and never read them.  So what is long is counted from
  * when it is claimed, by the size of what is stored; once it is composed, by
  * what it really takes; until it is recorded.  A message that there is no room
- * for stays in its queue (claim.c), and others of its owner behind it; those
- * of other owners do not, as with answers (net/budget.h).  One of each owner
- * goes on whatever is used.  Short ones are not counted: there are a few
- * hundred at most.
+ * for stays in its queue (claim.c), and others behind it.  Those of other owners
+ * do not, as with answers (net/budget.h), and neither do those of the owner's
+ * other destinations: one has at most twice as much as he may still have.  And
+ * whatever is used, one request of each of two destinations of an owner goes on,
+ * so that one that hangs holds up no other, however long requests are.  Short
+ * ones are not counted: there are a few hundred at most.
  */
 #include "postgres.h"
 
@@ -19,14 +21,6 @@
 #include "endpoint/request.h"
 #include "limit/limit.h"
 #include "outbox/sending_private.h"
-
-bool
-saga_room_has(const SagaAccount *account, size_t besides, size_t n)
-{
-	if (n == 0 || (account->requests == 0 && besides == 0))
-		return true;
-	return saga_account_has_room(account, besides + n);
-}
 
 /* ---------- before it is read ---------- */
 
@@ -60,7 +54,7 @@ saga_room_fitting(SagaRoom *room, const SagaDestination *destination, SagaRows *
 
 		saga_row(records, i);
 		needed = saga_room_needed(room, destination, records);
-		if (!saga_room_has(room->account, taken, needed))
+		if (!saga_room_has(room, taken, needed))
 		{
 			room->needs = needed;
 			return saga_column_int4(records, "ord") - 1;
@@ -77,8 +71,6 @@ saga_room_take(SagaPlan *plan, SagaAccount *account, size_t n)
 {
 	if (n == 0)
 		return;
-	if (plan->bytes == 0)
-		account->requests++;
 	plan->account = account;
 	plan->bytes += n;
 	saga_account_take(account, n);
@@ -91,8 +83,6 @@ give(SagaPlan *plan, size_t n)
 		return;
 	saga_account_give(plan->account, n);
 	plan->bytes -= n;
-	if (plan->bytes == 0)
-		plan->account->requests--;
 }
 
 void
@@ -103,19 +93,18 @@ saga_room_give(SagaPlan *plan)
 
 /* What there is no room for is composed again when there is: its size is known then (saga_room_learn). */
 bool
-saga_room_settle(SagaSending *sending, SagaAccount *account)
+saga_room_settle(SagaSending *sending, const SagaRoom *room)
 {
 	SagaExchange *exchange = &sending->exchange;
 	SagaPlan   *plan = &sending->plan;
 	size_t		size = saga_exchange_memory(exchange);
 	size_t		n = size > SAGA_SMALL_REQUEST ? size : 0;
 	size_t		more = n > plan->bytes ? n - plan->bytes : 0;
-	bool		is_only_one = account->requests == (plan->bytes > 0 ? 1 : 0);
 
 	plan->grew_known = true;
 	plan->grew = n > plan->stored + SAGA_SMALL_REQUEST ? (n - plan->stored) / sending->ndeliveries : 0;
 	saga_room_learn(plan);
-	if (more > SAGA_SMALL_REQUEST && !is_only_one && !saga_account_has_room(account, more))
+	if (more > SAGA_SMALL_REQUEST && !saga_room_may_take(room, room->of_destination - plan->bytes, more, room->of_destination + more))
 	{
 		if (exchange->body != NULL)
 			pfree(exchange->body);
@@ -124,7 +113,7 @@ saga_room_settle(SagaSending *sending, SagaAccount *account)
 		return false;
 	}
 	if (more > 0)
-		saga_room_take(plan, account, more);
+		saga_room_take(plan, room->account, more);
 	else
 		give(plan, plan->bytes - n);
 	return true;

@@ -173,6 +173,8 @@ typedef struct SagaSettling
 typedef struct SagaRoom
 {
 	SagaAccount *account;		/* the owner's */
+	size_t		of_destination; /* of it, what requests of this destination take already */
+	int			others;			/* other destinations of the owner that have some; 2: or more */
 	size_t		growth;			/* a request of this destination gets so much larger when it is composed */
 	size_t		needs;			/* set: what there was no room for; 0: nothing was left for that */
 } SagaRoom;
@@ -189,15 +191,21 @@ extern size_t saga_room_needed(const SagaRoom *room, const SagaDestination *dest
 /* How many of n rows can be taken, the first ones: by their records, with "ord" from 1. */
 extern int	saga_room_fitting(SagaRoom *room, const SagaDestination *destination, SagaRows *records, int n);
 
-/* Has he room for one more of this size, besides others of so many bytes that are taken with it? */
-extern bool saga_room_has(const SagaAccount *account, size_t besides, size_t n);
+/* Is there room for one more of this size, when others of the destination with "taken" bytes are taken with it? */
+extern bool saga_room_has(const SagaRoom *room, size_t taken, size_t n);
+
+/*
+ * May a request of the destination take "more" than is counted, which has "total"
+ * then, and has "besides" for other requests (share.c)?
+ */
+extern bool saga_room_may_take(const SagaRoom *room, size_t besides, size_t more, size_t total);
 
 /* It takes so much more.  Given back when it is freed. */
 extern void saga_room_take(SagaPlan *plan, SagaAccount *account, size_t n);
 extern void saga_room_give(SagaPlan *plan);
 
 /* Once it is composed: what it really takes.  False: there is no room for that, its bytes are gone, it goes back. */
-extern bool saga_room_settle(SagaSending *sending, SagaAccount *account);
+extern bool saga_room_settle(SagaSending *sending, const SagaRoom *room);
 
 /* Its group takes note of how much larger it got, as soon as it has one. */
 extern void saga_room_learn(SagaPlan *plan);

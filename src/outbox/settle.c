@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "outbox/flow_private.h"
 #include "utils/timestamp.h"
 
@@ -28,14 +29,13 @@ static bool
 may_resend_unwanted(const SagaDestination *destination, const SagaDelivery *delivery, TimestampTz at)
 {
 	const SagaIdempotency *key = &destination->idempotency;
-	TimestampTz known_until;
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || key->place == SAGA_KEY_NONE || key->ttl_s == 0 ||
 		delivery->part.no_resend || delivery->part.accepted || delivery->ordered || delivery->part.compensate || delivery->first_sent_at == 0 ||
 		saga_takeover_doubts(delivery, false, delivery->first_sent_at))
 		return false;
-	known_until = TimestampTzPlusMilliseconds(delivery->first_sent_at, (int64) key->ttl_s * 1000);
-	return TimestampTzPlusMilliseconds(at, destination->timeout_ms) < known_until;
+	return saga_clock_is_within(delivery->first_sent_at, (int64) key->ttl_s * 1000,
+								TimestampTzPlusMilliseconds(at, destination->timeout_ms));
 }
 
 SagaSettleStep

@@ -51,6 +51,60 @@ saga_count_requests(const SagaPublisher *publisher, const SagaDestination *desti
 	return load;
 }
 
+/* ---------- memory for long requests ---------- */
+
+void
+saga_room_look(const SagaPublisher *publisher, const SagaDestination *destination, SagaRoom *room)
+{
+	const dlist_head *lists[] = {&publisher->returned, &publisher->claiming, &publisher->ready, &publisher->flying, &publisher->done};
+	int32		other_id = 0;
+
+	*room = (SagaRoom)
+	{
+		.account = saga_budget_account(publisher->request_budget, destination->owner)
+	};
+	for (int i = 0; i < lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, unconstify(dlist_head *, lists[i]))
+		{
+			const SagaSending *sending = dlist_container(SagaSending, node, iter.cur);
+			int32		id = sending->exchange.destination->destination_id;
+
+			if (sending->plan.bytes == 0 || sending->plan.account != room->account)
+				continue;
+			if (id == destination->destination_id)
+				room->of_destination += sending->plan.bytes;
+			else if (room->others == 0 || id != other_id)
+			{
+				room->others = Min(room->others + 1, 2);
+				other_id = id;
+			}
+		}
+	}
+}
+
+/* So many destinations of an owner have room for one request in any case. */
+#define SAGA_ROOM_IN_ANY_CASE	2
+
+bool
+saga_room_may_take(const SagaRoom *room, size_t besides, size_t more, size_t total)
+{
+	if (besides == 0 && room->others < SAGA_ROOM_IN_ANY_CASE)
+		return true;
+	return saga_account_has_room(room->account, more) &&
+		(besides == 0 || total <= 2 * saga_account_left(room->account, more));
+}
+
+bool
+saga_room_has(const SagaRoom *room, size_t taken, size_t n)
+{
+	size_t		besides = room->of_destination + taken;
+
+	return n == 0 || saga_room_may_take(room, besides, taken + n, besides + n);
+}
+
 /* ---------- what settling may have ---------- */
 
 /*
@@ -168,10 +222,13 @@ static bool
 is_short_of_memory(const SagaPublisher *publisher, const SagaCandidate *candidate)
 {
 	const SagaLimitGroup *group = candidate->group;
+	SagaRoom	room;
 
-	return group->short_bytes > 0 && group->short_of == candidate->destination->destination_id &&
-		group->short_until > GetCurrentTimestamp() &&
-		!saga_room_has(saga_budget_account(publisher->request_budget, candidate->destination->owner), 0, group->short_bytes);
+	if (group->short_bytes == 0 || group->short_of != candidate->destination->destination_id ||
+		group->short_until <= GetCurrentTimestamp())
+		return false;
+	saga_room_look(publisher, candidate->destination, &room);
+	return !saga_room_has(&room, 0, group->short_bytes);
 }
 
 static bool

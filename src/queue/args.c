@@ -41,12 +41,17 @@ saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 i
 	return ms;
 }
 
-/* Messages of workflows and destinations belong to the engine. */
+/* Messages of workflows, destinations and activities belong to the engine. */
 void
 saga_check_plain(const SagaQueue *queue)
 {
 	if (queue->kind == SAGA_QUEUE_PLAIN)
 		return;
+	if (queue->kind == SAGA_QUEUE_ACTIVITY)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("queue \"%s\" belongs to an activity", queue->name),
+				 errhint("Its tasks come from workflows, and saga.get_activity_task takes them.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 			 queue->kind == SAGA_QUEUE_WORKFLOW

@@ -199,8 +199,21 @@ saga_queue_object(const SagaQueue *queue)
 {
 	SagaObject	object = {.id = queue->queue_id, .owner = queue->owner};
 
-	object.kind = queue->kind == SAGA_QUEUE_WORKFLOW ? SAGA_OBJECT_WORKFLOW :
-		queue->kind == SAGA_QUEUE_DESTINATION ? SAGA_OBJECT_DESTINATION : SAGA_OBJECT_QUEUE;
+	switch (queue->kind)
+	{
+		case SAGA_QUEUE_WORKFLOW:
+			object.kind = SAGA_OBJECT_WORKFLOW;
+			break;
+		case SAGA_QUEUE_DESTINATION:
+			object.kind = SAGA_OBJECT_DESTINATION;
+			break;
+		case SAGA_QUEUE_ACTIVITY:
+			object.kind = SAGA_OBJECT_ACTIVITY;
+			break;
+		default:
+			object.kind = SAGA_OBJECT_QUEUE;
+			break;
+	}
 	return object;
 }
 
@@ -221,11 +234,19 @@ look_up_workflow(Oid owner, const char *name, SagaObject *object)
 	return look_up_queue(owner, name, object) && object->kind == SAGA_OBJECT_WORKFLOW;
 }
 
+static bool
+look_up_activity(Oid owner, const char *name, SagaObject *object)
+{
+	return look_up_queue(owner, psprintf(SAGA_ACTIVITY_PREFIX "%s", name), object) &&
+		object->kind == SAGA_OBJECT_ACTIVITY;
+}
+
 void
 saga_queue_init(void)
 {
 	saga_object_register(SAGA_OBJECT_QUEUE, look_up_queue);
 	saga_object_register(SAGA_OBJECT_WORKFLOW, look_up_workflow);
+	saga_object_register(SAGA_OBJECT_ACTIVITY, look_up_activity);
 }
 
 const SagaQueue *
@@ -330,7 +351,7 @@ saga_queue_of_ready(int32 queue_id)
 	}
 	/* the caller may not come to its claim */
 	key.owner = queue->owner;
-	key.kind = queue->kind;
+	key.kind = SAGA_QUEUE_SERVED_AS(queue->kind);
 	saga_queue_set_ready(&key);
 	return queue;
 }
@@ -369,7 +390,7 @@ saga_queue_slot(const SagaQueue *queue)
 	if (slot != NULL || saga_shared == NULL)
 		return slot;
 	queue = queue_with_owner(queue);
-	return queue == NULL ? NULL : saga_queue_slot_make(queue->queue_id, queue->owner, queue->kind);
+	return queue == NULL ? NULL : saga_queue_slot_make(queue->queue_id, queue->owner, SAGA_QUEUE_SERVED_AS(queue->kind));
 }
 
 void
@@ -379,7 +400,7 @@ saga_queue_slot_correct(const SagaQueue *queue)
 		return;
 	queue = queue_with_owner(queue);
 	if (queue != NULL)
-		(void) saga_queue_slot_make(queue->queue_id, queue->owner, queue->kind);
+		(void) saga_queue_slot_make(queue->queue_id, queue->owner, SAGA_QUEUE_SERVED_AS(queue->kind));
 }
 
 /*

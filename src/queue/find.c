@@ -25,7 +25,7 @@ bool
 saga_queue_has(int32 queue_id, const pg_uuid_t *message_id, char kind)
 {
 	static SagaStatement stmt = {
-		.sql = "SELECT FROM " SAGA_QUEUE_MESSAGES("= $queue_id", "$message_id") " WHERE kind = $kind LIMIT 1",
+		.sql = "SELECT FROM " SAGA_QUEUE_MESSAGES("$queue_id", "$message_id") " WHERE kind = $kind LIMIT 1",
 		.limit = 1
 	};
 
@@ -49,7 +49,7 @@ bool
 saga_queue_taken_since(int32 queue_id, const pg_uuid_t *message_id, int receives)
 {
 	static SagaStatement stmt = {
-		.sql = "SELECT FROM " SAGA_QUEUE_MESSAGES("= $queue_id", "$message_id")
+		.sql = "SELECT FROM " SAGA_QUEUE_MESSAGES("$queue_id", "$message_id")
 		" WHERE lease IS NOT NULL OR receives > $receives LIMIT 1",
 		.limit = 1
 	};
@@ -77,6 +77,27 @@ saga_queue_count(int32 queue_id, int most)
 	return n;
 }
 
+int
+saga_queue_count_dead(const SagaQueue *queue, int most)
+{
+	/* what was redriven stays for a while: so much of it is passed over */
+	static SagaStatement stmt = {
+		.sql = "SELECT count(*) FILTER (WHERE redriven_at IS NULL) AS n FROM (SELECT redriven_at FROM saga.dead_letter"
+		" WHERE queue_id = $queue_id ORDER BY dead_letter_id DESC LIMIT 2 * $most) d",
+		.read_only = true,
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_int4("most", most));
+	int64		n;
+
+	saga_row(rows, 0);			/* an aggregate always has one */
+	n = saga_column_int8(rows, "n");
+	saga_rows_free(rows);
+	if (n < most && queue->dead_letter_queue != 0)
+		n += saga_queue_count(queue->dead_letter_queue, most);
+	return (int) Min(n, most);
+}
+
 bool
 saga_queue_has_other_version(int32 queue_id, int version)
 {
@@ -90,68 +111,42 @@ saga_queue_has_other_version(int32 queue_id, int version)
 	return saga_run(&stmt, saga_param_int4("queue_id", queue_id), saga_param_int4("version", version)) > 0;
 }
 
-pg_uuid_t *
-saga_queue_targets_at(pg_uuid_t *positions, int npositions, char kind, int *n)
-{
-	static SagaStatement stmt = {
-		.sql = "SELECT target FROM saga.message WHERE queue_id = ANY (ARRAY(SELECT queue_id FROM saga.queue WHERE kind = 'w'))"
-		" AND id = ANY ($positions) AND kind = $kind"
-	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_array("positions", UUIDARRAYOID, saga_uuid_array(positions, npositions)),
-								  saga_param_char("kind", kind));
-	pg_uuid_t  *targets = palloc(sizeof(pg_uuid_t) * Max(rows->count, 1));
-
-	*n = 0;
-	while (saga_next(rows))
-		targets[(*n)++] = saga_column_uuid(rows, "target");
-	saga_rows_free(rows);
-	return targets;
-}
-
 /* ---------- what is not committed yet ---------- */
 
-/* The unfinished transaction of another that has put a message at this position, or invalid. */
+/* The unfinished transaction of another that has put the start into a queue, or invalid. */
 static TransactionId
-find_inserter(Relation message, Oid index, AttrNumber queue_attno, AttrNumber id_attno,
-			  int32 queue_id, const pg_uuid_t *id, ItemPointer tid)
+find_starter(Relation message, Oid index, AttrNumber message_id_attno, const pg_uuid_t *execution_id, ItemPointer tid)
 {
-	TransactionId inserter = InvalidTransactionId;
+	TransactionId starter = InvalidTransactionId;
 	SnapshotData dirty;
-	ScanKeyData keys[2];
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&keys[0], queue_attno, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
-	ScanKeyInit(&keys[1], id_attno, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	ScanKeyInit(&key, message_id_attno, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(execution_id));
 	InitDirtySnapshot(dirty);
-	scan = systable_beginscan(message, index, true, &dirty, 2, keys);
-	while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = systable_beginscan(message, index, true, &dirty, 1, &key);
+	while (!TransactionIdIsValid(starter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		inserter = dirty.xmin;
+		starter = dirty.xmin;
 		*tid = tuple->t_self;
 	}
 	systable_endscan(scan);
-	return inserter;
+	return starter;
 }
 
 void
-saga_queue_wait_for_inserters(const int32 *queue_ids, int n, const pg_uuid_t *id)
+saga_queue_wait_for_starters(const pg_uuid_t *execution_id)
 {
 	Oid			relid = saga_relation_oid("message");
-	Oid			index = saga_relation_oid("message_pkey");
-	AttrNumber	queue_attno = get_attnum(relid, "queue_id");
-	AttrNumber	id_attno = get_attnum(relid, "id");
+	Oid			index = saga_relation_oid("message_start");
+	AttrNumber	message_id_attno = get_attnum(relid, "message_id");
 	Relation	message = table_open(relid, AccessShareLock);
+	TransactionId starter;
+	ItemPointerData tid;
 
-	for (int i = 0; i < n; i++)
-	{
-		TransactionId inserter;
-		ItemPointerData tid;
-
-		CHECK_FOR_INTERRUPTS();
-		while (TransactionIdIsValid(inserter = find_inserter(message, index, queue_attno, id_attno,
-															 queue_ids[i], id, &tid)))
-			XactLockTableWait(inserter, message, &tid, XLTW_InsertIndex);
-	}
+	CHECK_FOR_INTERRUPTS();
+	while (TransactionIdIsValid(starter = find_starter(message, index, message_id_attno, execution_id, &tid)))
+		XactLockTableWait(starter, message, &tid, XLTW_InsertIndex);
 	table_close(message, AccessShareLock);
 }

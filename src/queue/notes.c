@@ -81,7 +81,7 @@ saga_key_of_queue(const SagaQueue *queue)
 	key.dboid = MyDatabaseId;
 	key.queue_id = queue->queue_id;
 	key.owner = queue->owner;
-	key.kind = queue->kind;
+	key.kind = SAGA_QUEUE_SERVED_AS(queue->kind);
 	return key;
 }
 
@@ -114,7 +114,7 @@ note(const SagaQueue *queue)
 
 	if (saga_shared == NULL)
 		return NULL;
-	if (queue->kind != SAGA_QUEUE_PLAIN)
+	if (SAGA_QUEUE_SERVED_AS(queue->kind) != SAGA_QUEUE_PLAIN)
 		(void) saga_queue_slot(queue);
 	key = saga_key_of_queue(queue);
 	return pending_for(&key);

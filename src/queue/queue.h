@@ -12,12 +12,14 @@
 #define SAGA_QUEUE_H
 
 #include "common/common.h"
+#include "fmgr.h"
 #include "name/name.h"
 #include "nodes/pg_list.h"
 #include "queue/shmem.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/tuplestore.h"
 
 /* saga.message.kind, saga.timer.kind */
 #define SAGA_MSG_MESSAGE	'm' /* a message of a plain queue */
@@ -26,6 +28,10 @@
 #define SAGA_MSG_TICK		't' /* timer only in saga.timer; as a message: execution "target" has something due */
 #define SAGA_MSG_CHILDREN	'c' /* something happened to the children "target"; body says what */
 #define SAGA_MSG_OUTBOX		'o' /* message_id is the row of saga.outbox to send */
+#define SAGA_MSG_TASK		'a' /* of an activity, for execution "target"; body is its input */
+
+/* The name of an activity's queue, which is in the way of no other queue's: "activity/NAME". */
+#define SAGA_ACTIVITY_PREFIX	"activity/"
 
 typedef struct SagaQueue
 {
@@ -219,36 +225,63 @@ extern bool saga_queue_taken_since(int32 queue_id, const pg_uuid_t *message_id, 
 /* Messages that can be claimed, counted up to "most"; active snapshot. */
 extern int	saga_queue_count(int32 queue_id, int most);
 
+/*
+ * What has failed in it and waits for a person, counted up to "most": dead letters
+ * that were not redriven, and what is in the queue that it gives its own to.
+ * Of letters the newest are looked at; active snapshot.
+ */
+extern int	saga_queue_count_dead(const SagaQueue *queue, int most);
+
 /* Has it the start of an execution of another version?  Active snapshot. */
 extern bool saga_queue_has_other_version(int32 queue_id, int version);
 
-/* The targets of what is at these positions of any workflow's queue, of this kind. */
-extern pg_uuid_t *saga_queue_targets_at(pg_uuid_t *positions, int npositions, char kind, int *n);
-
-/*
- * Waits until no unfinished transaction of anybody else, prepared ones too, has
- * put a message at this position of one of the queues.
- */
-extern void saga_queue_wait_for_inserters(const int32 *queue_ids, int n, const pg_uuid_t *id);
+/* Waits until no unfinished transaction of anybody else, prepared ones too, has put the start of this execution into a queue. */
+extern void saga_queue_wait_for_starters(const pg_uuid_t *execution_id);
 
 /*
  * Fragments of SQL, for who has to look at messages and at tables of his own in
- * one snapshot.  queue_id and message_id are SQL; "queues" is how a queue_id is
- * compared: "= $queue_id", "= ANY (...)".
+ * one snapshot.  queue_id, message_id and execution_id are SQL.
  */
 #define SAGA_QUEUE_HAS_CLAIMABLE(queue_id) \
 	"EXISTS (SELECT FROM saga.message claimable WHERE claimable.queue_id = " queue_id ")"
 #define SAGA_QUEUE_HAS_DUE(queue_id) \
 	"EXISTS (SELECT FROM saga.timer due WHERE due.queue_id = " queue_id " AND due.wake_at <= now())"
 
-/* FROM this: the row of a message, wherever it is. */
-#define SAGA_QUEUE_MESSAGES(queues, message_id) \
-	"(SELECT q.queue_id, q.kind, q.receives, NULL::bigint AS lease, q.body FROM saga.message q" \
-	" WHERE q.queue_id " queues " AND q.id = " message_id \
-	" UNION ALL SELECT q.queue_id, q.kind, q.receives, NULL::bigint, q.body FROM saga.message q" \
-	" WHERE q.queue_id " queues " AND q.message_id = " message_id " AND q.id <> q.message_id" \
-	" UNION ALL SELECT q.queue_id, q.kind, q.receives, q.lease, q.body FROM saga.timer q" \
-	" WHERE q.queue_id " queues " AND q.message_id = " message_id ") queue_message"
+/* FROM this: the row of a message, wherever in its queue it is. */
+#define SAGA_QUEUE_MESSAGES(queue_id, message_id) \
+	"(SELECT q.kind, q.receives, NULL::bigint AS lease, q.body FROM saga.message q" \
+	" WHERE q.queue_id = " queue_id " AND q.id = " message_id \
+	" UNION ALL SELECT q.kind, q.receives, NULL::bigint, q.body FROM saga.message q" \
+	" WHERE q.queue_id = " queue_id " AND q.message_id = " message_id " AND q.id <> q.message_id" \
+	" UNION ALL SELECT q.kind, q.receives, q.lease, q.body FROM saga.timer q" \
+	" WHERE q.queue_id = " queue_id " AND q.message_id = " message_id ") queue_message"
+
+/*
+ * FROM this: the queues that have the start of an execution.  A look into two
+ * indexes, however many queues there are: those of all others could be anybody's.
+ */
+#define SAGA_QUEUE_STARTS(execution_id) \
+	"(SELECT q.queue_id FROM saga.message q WHERE q.kind = 's' AND q.message_id = " execution_id \
+	" UNION ALL SELECT q.queue_id FROM saga.timer q WHERE q.kind = 's' AND q.message_id = " execution_id ") queue_start"
+
+/* ---------- waiting for messages (receive.c) ---------- */
+
+/*
+ * Calls "try", which claims, until it says that it has got something, or the
+ * time is over; each has a snapshot of its own.  Sleeps in between until there
+ * may be something in this queue, or *next, of the clock, has come (DT_NOEND: by
+ * itself nothing comes).  Without a wait it is called once.  The transaction
+ * stays open, and must be READ COMMITTED to wait.
+ */
+typedef bool (*SagaQueueTry) (void *arg, TimestampTz *next);
+
+extern void saga_queue_wait(const SagaQueue *queue, int64 wait_ms, SagaQueueTry try, void *arg);
+
+/* ---------- arguments and results of SQL functions (args.c) ---------- */
+
+extern void saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);
+extern int64 saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null);
+extern Tuplestorestate *saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
 
 /* ---------- who is told, and when (notes.c) ---------- */
 

@@ -88,11 +88,8 @@ extern void saga_forget_if_gone(int32 queue_id);
 /* args.c: arguments of SQL functions */
 extern const SagaQueue *saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights);
 extern void saga_check_plain(const SagaQueue *queue);
-extern void saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);
-extern int64 saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null);
 extern pg_uuid_t *saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n);
 extern int	saga_compare_uuids(const void *a, const void *b);	/* for qsort */
-extern Tuplestorestate *saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
 
 /* arrays of a statement's parameters */
 extern ArrayType *saga_tid_array(ItemPointerData *tids, int n);

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "queue/queue_private.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -142,10 +143,11 @@ claim_into_store(const Receive *r, int max, int *received)
 	return found;
 }
 
-/* Returns the number received; *next is when a timer is due.  Who waits tries many times, so each has its memory. */
-static int
-try_receive(const Receive *r, TimestampTz *next)
+/* SagaQueueTry: was anything received?  Who waits tries many times, so each has its memory. */
+static bool
+try_receive(void *arg, TimestampTz *next)
 {
+	const Receive *r = arg;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga receive", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	int			total = 0;
@@ -166,7 +168,21 @@ try_receive(const Receive *r, TimestampTz *next)
 		saga_wake_next(r->queue);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	return total;
+	return total > 0;
+}
+
+/*
+ * A session learns that its client has gone only when it sends something: who
+ * was killed while he waited must not take what he would never get.
+ */
+static void
+check_client(void)
+{
+	if (MyProcPort == NULL || whereToSendOutput != DestRemote || pq_check_connection())
+		return;
+	ClientConnectionLost = true;
+	InterruptPending = true;
+	CHECK_FOR_INTERRUPTS();
 }
 
 /* Sleeps until something may have come.  until: saga_monotonic_now; next: of the clock. */
@@ -184,21 +200,18 @@ wait_for_message(bool attached, TimestampTz until, TimestampTz next)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+	check_client();
 }
 
-/*
- * Each try has a snapshot of its own.  "sleeping" is set before the last look
- * (shmem.h), so that a commit in between wakes us.
- */
+/* "sleeping" is set before the last look (shmem.h), so that a commit in between wakes us. */
 static void
-receive_wait(const Receive *r, int64 wait_ms)
+try_and_wait(const SagaQueue *queue, int64 wait_ms, SagaQueueTry try, void *arg)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(saga_monotonic_now(), wait_ms);
 	volatile bool attached = false;
 
 	if (saga_my_proc == NULL)
-		attached = saga_proc_attach(SAGA_PROC_RECEIVER, MyDatabaseId, GetUserId(),
-									r->queue->queue_id) != NULL;
+		attached = saga_proc_attach(SAGA_PROC_RECEIVER, MyDatabaseId, GetUserId(), queue->queue_id) != NULL;
 	PG_TRY();
 	{
 		for (;;)
@@ -207,7 +220,7 @@ receive_wait(const Receive *r, int64 wait_ms)
 
 			if (attached)
 				saga_proc_prepare_sleep();
-			if (try_receive(r, &next) > 0 || saga_monotonic_now() >= until)
+			if (try(arg, &next) || saga_monotonic_now() >= until)
 				break;
 			wait_for_message(attached, until, next);
 		}
@@ -220,6 +233,24 @@ receive_wait(const Receive *r, int64 wait_ms)
 	PG_END_TRY();
 }
 
+void
+saga_queue_wait(const SagaQueue *queue, int64 wait_ms, SagaQueueTry try, void *arg)
+{
+	TimestampTz next;
+
+	if (wait_ms > 0 && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot wait for messages in a transaction with isolation level %s",
+						XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" : "REPEATABLE READ"),
+				 errdetail("Its snapshot does not see what comes later."),
+				 errhint("Use READ COMMITTED, or do not wait.")));
+	if (wait_ms > 0)
+		try_and_wait(queue, wait_ms, try, arg);
+	else
+		(void) try(arg, &next);
+}
+
 /*
  * receive(queue text, max integer, visibility_timeout interval, wait interval)
  *		returns table (message_id, receives, sent_at, visible_at, body, headers)
@@ -230,7 +261,6 @@ Datum
 saga_receive(PG_FUNCTION_ARGS)
 {
 	Receive		r;
-	TimestampTz next;
 	int64		wait_ms;
 
 	r.queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
@@ -246,18 +276,8 @@ saga_receive(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("wait must not be longer than %d seconds", MAX_WAIT_MS / 1000)));
-	if (wait_ms > 0 && IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot wait for messages in a transaction with isolation level %s",
-						XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" : "REPEATABLE READ"),
-				 errdetail("Its snapshot does not see what comes later."),
-				 errhint("Use READ COMMITTED, or do not wait.")));
 	r.store = saga_srf_begin(fcinfo, &r.desc);
-	if (wait_ms > 0)
-		receive_wait(&r, wait_ms);
-	else
-		(void) try_receive(&r, &next);
+	saga_queue_wait(r.queue, wait_ms, try_receive, &r);
 	PG_RETURN_NULL();
 }
 

@@ -99,6 +99,7 @@ init_shared(SagaShared *shared)
 	shared->max_prepared = saga_prepared_slots();
 	shared->prepared_unknown = max_prepared_xacts > 0 ? 1 : 0;
 	pg_atomic_init_u32(&shared->waiters, 0);
+	saga_clock_share(&shared->clock);
 	pg_atomic_init_u32(&shared->stops, 0);
 
 	shared->databases = (SagaDatabaseSlot *) next;

@@ -35,6 +35,11 @@
 #define SAGA_QUEUE_PLAIN		'q' /* messages, read with saga.receive */
 #define SAGA_QUEUE_WORKFLOW		'w' /* executions, run by workers */
 #define SAGA_QUEUE_DESTINATION	'd' /* outbox messages, sent by publishers */
+#define SAGA_QUEUE_ACTIVITY		'a' /* tasks, taken with saga.get_activity_task */
+
+/* In shared memory: sessions wait for the tasks of an activity as for messages of a plain queue. */
+#define SAGA_QUEUE_SERVED_AS(kind) \
+	((kind) == SAGA_QUEUE_ACTIVITY ? SAGA_QUEUE_PLAIN : (kind))
 
 typedef struct SagaClaimEntry
 {
@@ -262,6 +267,8 @@ typedef struct SagaShared
 	 * table above, as it survived a restart or came from logical replication.
 	 */
 	uint32		prepared_unknown;
+
+	SagaSetClock clock;
 
 	pg_atomic_uint32 waiters;	/* how many processes of the type WAITER there are: whoever ends executions looks here */
 	pg_atomic_uint32 stops;		/* raised when the event that stops an execution is there, and somebody has that */

@@ -135,12 +135,12 @@ static bool
 look_at_queue(const SagaQueue *queue, Behind *behind)
 {
 	/* a plain queue gets one when it is read */
-	SagaQueueSlot *slot = queue->kind == SAGA_QUEUE_PLAIN ?
-	saga_queue_slot_look(queue->queue_id) : saga_queue_slot(queue);
+	bool		plain = SAGA_QUEUE_SERVED_AS(queue->kind) == SAGA_QUEUE_PLAIN;
+	SagaQueueSlot *slot = plain ? saga_queue_slot_look(queue->queue_id) : saga_queue_slot(queue);
 	pg_uuid_t	mark;
 	bool		found = false;
 
-	if (slot == NULL && queue->kind == SAGA_QUEUE_PLAIN)
+	if (slot == NULL && plain)
 		return false;			/* no mark, and nobody to tell */
 	saga_queue_slot_correct(queue);
 	mark = slot != NULL ? read_mark(slot) : saga_uuid_min;

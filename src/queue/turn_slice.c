@@ -125,7 +125,7 @@ hand_over(SagaSlice *slice, int32 queue_id)
 	if (list_member_int(slice->handed, queue_id))
 		return true;
 	queue = saga_queue_by_id(queue_id, true);
-	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
+	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION || queue->kind == SAGA_QUEUE_ACTIVITY)
 		return false;
 	key.dboid = MyDatabaseId;
 	key.queue_id = queue_id;

@@ -47,7 +47,7 @@ saga_source_target(const SagaSource *source, char **problem)
 	SagaObject	object;
 	char	   *owner;
 
-	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
+	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION || queue->kind == SAGA_QUEUE_ACTIVITY)
 	{
 		*problem = pstrdup("the queue of the source does not exist any more");
 		return NULL;
@@ -66,7 +66,13 @@ saga_source_target(const SagaSource *source, char **problem)
 int
 saga_source_room(const SagaSource *source, const SagaQueue *queue)
 {
-	return source->max_queued - saga_queue_count(queue->queue_id, source->max_queued);
+	int			room = source->max_queued - saga_queue_count(queue->queue_id, source->max_queued);
+
+	/*
+	 * where all that comes fails it is better kept where it is, than made a
+	 * dead letter of
+	 */
+	return Min(room, source->max_dead_letters - saga_queue_count_dead(queue, source->max_dead_letters));
 }
 
 /* ---------- what a message becomes ---------- */
@@ -416,6 +422,25 @@ count_up(const SagaSource *source, int n, const SagaAccepted *accepted, Timestam
 			 saga_param_timestamptz("last_received_at", now));
 }
 
+static bool
+are_one_group(const SagaSqsMessage *a, const SagaSqsMessage *b)
+{
+	if (a->group_id == NULL || b->group_id == NULL)
+		return a->group_id == b->group_id;
+	return strcmp(a->group_id, b->group_id) == 0;
+}
+
+/*
+ * FIFO: those behind it in its group wait with it.  The service gives none of
+ * the group out meanwhile, but what has come in the same answer is here.
+ */
+void
+saga_source_hold_back(const SagaSource *source, const SagaSqsMessage *left, SagaSqsMessage *message)
+{
+	if (source->endpoint.fifo && are_one_group(left, message))
+		message->behind = true;
+}
+
 /* What is new, as far as there is time.  Returns how many are whole. */
 static int
 convert_new(const SagaSource *source, SagaSqsMessage **messages, int n, Incoming *in, SagaAccepted *accepted)
@@ -429,13 +454,17 @@ convert_new(const SagaSource *source, SagaSqsMessage **messages, int n, Incoming
 	{
 		if (whole > 0 && TimestampDifferenceExceeds(begun_at, saga_monotonic_now(), ACCEPT_SLICE_MS))
 			break;
-		messages[i]->settled = known[i] || convert(source, messages[i], &in[whole]);
+		messages[i]->settled = known[i] || (!messages[i]->behind && convert(source, messages[i], &in[whole]));
 		if (known[i])
 			accepted->duplicates++;
 		else if (messages[i]->settled)
 			whole++;
-		else
+		else if (!messages[i]->behind)
+		{
 			accepted->damaged++;
+			for (int j = i + 1; j < n; j++)
+				saga_source_hold_back(source, messages[i], messages[j]);
+		}
 	}
 	accepted->seen = i;
 	return whole;

@@ -292,7 +292,7 @@ resolve_target(const char *name, Oid owner, bool *inbox)
 	*inbox = saga_next(rows);
 	queue = *inbox ? inbox_workflow(name, saga_column_text(rows, "handler"), owner) :
 		saga_queue_find(name, owner, SAGA_RIGHT_USE | SAGA_RIGHT_START, true);
-	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION)
+	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION || queue->kind == SAGA_QUEUE_ACTIVITY)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue \"%s\" does not exist", name),

@@ -37,6 +37,7 @@ static const SagaSetting source_settings[] = {
 	{"ca_file", 0, SAGA_SETTING_STRING, FIELD(endpoint.ca_file)},
 	{"connect_timeout_ms", 0, SAGA_SETTING_INTEGER, FIELD(endpoint.connect_timeout_ms), 1, 300000, 5000},
 	{"max_queued", 0, SAGA_SETTING_INTEGER, FIELD(max_queued), 1, 10000000, 10000},
+	{"max_dead_letters", 0, SAGA_SETTING_INTEGER, FIELD(max_dead_letters), 1, 10000000, 100000},
 	{"wait_s", 0, SAGA_SETTING_INTEGER, FIELD(wait_s), 0, 20, 20},
 	{"batch", 0, SAGA_SETTING_INTEGER, FIELD(batch), 1, 10, 10},
 	{"receives", 0, SAGA_SETTING_INTEGER, FIELD(receives), 1, 20, 4},

@@ -154,6 +154,15 @@ gather(const SagaIntake *intake, int limit, int *n)
 	return messages;
 }
 
+/* What a commit has left at the service keeps back what comes in the next one of the same answer. */
+static void
+hold_back(const SagaSourceRequest *receive, int from, int to)
+{
+	for (int i = from; i < to; i++)
+		for (int j = to; !receive->messages[i].settled && j < receive->nmessages; j++)
+			saga_source_hold_back(receive->source, &receive->messages[i], &receive->messages[j]);
+}
+
 /* The first n messages are settled: committed and to be deleted, or given up. */
 static void
 settle(SagaReceiver *receiver, SagaIntake *intake, int n, bool committed)
@@ -168,6 +177,8 @@ settle(SagaReceiver *receiver, SagaIntake *intake, int n, bool committed)
 		n -= to - from;
 		intake->reserved -= to - from;
 		request->ndone = to;
+		if (committed)
+			hold_back(request, from, to);
 		if (to == request->nmessages)
 		{
 			dlist_delete(&request->node);
@@ -263,7 +274,7 @@ saga_intake_commit(SagaReceiver *receiver, SagaIntake *intake)
 	/* the next messages begin with whole batches again */
 	intake->accept_tries = 0;
 	intake->accept_at = 0;
-	intake->room -= accepted.inserted;
+	intake->room -= accepted.inserted + accepted.dead;
 	saga_intake_came(intake, accepted.inserted + accepted.dead > 0);
 	count_done(accepted.inserted + accepted.dead);
 	if (accepted.damaged > 0)

@@ -116,4 +116,4 @@ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
 	OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'source' AND g.object_id = s.source_id
 		AND g."right" = 'read' AND pg_catalog.pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.sources IS
-'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';
+'your sources, and those that you were granted to read. state: receiving; full: the queue has max_queued messages, or max_dead_letters dead letters; failing: see last_error; paused; off: pg_saga.sources is; starting: no process has served it yet; definition_hash is what saga.set_source_owner asks for';

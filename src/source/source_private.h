@@ -29,6 +29,7 @@ typedef struct SagaSource
 
 	SagaDestination endpoint;	/* of kind sqs: where it is, and as whom we come */
 	int			max_queued;		/* nothing is received while so many wait in the queue */
+	int			max_dead_letters;	/* nor while so many dead letters of the queue do */
 	int			wait_s;			/* how long the service waits for a message */
 	int			batch;			/* messages asked for at once */
 	int			receives;		/* requests for messages in flight, while batches are full */
@@ -81,6 +82,9 @@ typedef struct SagaAccepted
  */
 extern void saga_source_accept(const SagaSource *source, const SagaQueue *queue,
 							   SagaSqsMessage **messages, int n, SagaAccepted *accepted);
+
+/* FIFO: a message of the group of one that stays at the service is to stay there with it. */
+extern void saga_source_hold_back(const SagaSource *source, const SagaSqsMessage *left, SagaSqsMessage *message);
 
 /* What saga.sources shows; error NULL: the last one stays. */
 extern void saga_source_note(int32 source_id, const char *state, const char *error);

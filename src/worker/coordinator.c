@@ -365,6 +365,7 @@ turn(MemoryContext context)
 	TimestampTz next = DT_NOEND;
 	TimestampTz now;
 
+	saga_clock_look();
 	leave_if_extension_gone();
 	slot = saga_my_database();
 	if (slot == NULL)

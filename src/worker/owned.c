@@ -28,6 +28,7 @@
 #define OWNED \
 	"SELECT 'workflow ' || name AS what FROM saga.workflow WHERE owner = $owner" \
 	" UNION ALL SELECT 'queue ' || name FROM saga.queue WHERE owner = $owner AND kind = 'q'" \
+	" UNION ALL SELECT 'activity ' || substr(name, 10) FROM saga.queue WHERE owner = $owner AND kind = 'a'" \
 	" UNION ALL SELECT 'destination ' || name FROM saga.destination WHERE owner = $owner" \
 	" UNION ALL SELECT 'source ' || name FROM saga.source WHERE owner = $owner" \
 	" UNION ALL SELECT 'secret ' || name FROM saga.secret WHERE owner = $owner" \
@@ -45,7 +46,7 @@ static SagaStatement workflows_stmt = {
 };
 
 static SagaStatement queues_stmt = {
-	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $owner AND kind = 'q' ORDER BY queue_id"
+	.sql = "SELECT queue_id FROM saga.queue WHERE owner = $owner AND kind IN ('q', 'a') ORDER BY queue_id"
 };
 
 static SagaStatement secrets_stmt = {
@@ -105,7 +106,7 @@ refuse(Oid role, const char *what)
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("%s role \"%s\", which owns objects of pg_saga in this database", what, name),
 			 errdetail("%s", list),
-			 errhint("REASSIGN OWNED BY %s TO another role gives them to that one. saga.drop_queue, saga.drop_destination, saga.drop_source and saga.drop_secret end what is of these kinds; workflows and resources can only be given away.",
+			 errhint("REASSIGN OWNED BY %s TO another role gives them to that one. saga.drop_queue, saga.drop_activity, saga.drop_destination, saga.drop_source and saga.drop_secret end what is of these kinds; workflows and resources can only be given away.",
 					 quote_identifier(name))));
 }
 
@@ -161,7 +162,7 @@ refuse_superuser(Oid role, Oid heir)
 			 errhint("Name a role that is no superuser, or look at each and give it away with saga.set_workflow_owner.")));
 }
 
-/* Queues, with all workflows and destinations, get another owner. */
+/* Plain queues and activities get another owner. */
 static void
 give_queues(Oid owner, Oid heir)
 {
@@ -171,14 +172,16 @@ give_queues(Oid owner, Oid heir)
 	{
 		int32		id = saga_column_int4(rows, "queue_id");
 		const SagaQueue *queue = saga_queue_by_id(id, true);
+		SagaObject	object;
 
 		if (queue == NULL)
 			continue;
+		object = saga_queue_object(queue);
 		saga_queue_lock_exclusive(id, "queue", queue->name);
 		if (saga_queue_by_id(id, true) == NULL)
 			continue;			/* dropped while we waited */
 		saga_queue_set_owner(id, heir);
-		saga_object_forget_grants(SAGA_OBJECT_QUEUE, id);
+		saga_object_forget_grants(object.kind, id);
 	}
 }
 
@@ -198,8 +201,8 @@ give_secrets(const SagaParam *params)
  * REASSIGN OWNED at once meet the unique keys.
  */
 #define NAMED(role) \
-	"SELECT CASE kind WHEN 'w' THEN 'workflow ' ELSE 'queue ' END || name AS what, 'queue ' || name AS key" \
-	" FROM saga.queue WHERE owner = " role " AND kind IN ('q', 'w')" \
+	"SELECT CASE kind WHEN 'w' THEN 'workflow ' || name WHEN 'a' THEN 'activity ' || substr(name, 10) ELSE 'queue ' || name END AS what," \
+	" 'queue ' || name AS key FROM saga.queue WHERE owner = " role " AND kind IN ('q', 'w', 'a')" \
 	" UNION ALL SELECT 'destination ' || name, 'destination ' || name FROM saga.destination WHERE owner = " role \
 	" UNION ALL SELECT 'source ' || name, 'source ' || name FROM saga.source WHERE owner = " role \
 	" UNION ALL SELECT 'secret ' || name, 'secret ' || name FROM saga.secret WHERE owner = " role \
@@ -222,7 +225,7 @@ refuse_clashes(Oid role, Oid heir)
 			 errmsg("role \"%s\" has objects of the same names as role \"%s\" already",
 					GetUserNameFromId(heir, false), GetUserNameFromId(role, false)),
 			 errdetail("%s", list),
-			 errhint("Name a role that has none of them, or first end one of each two with saga.drop_queue, saga.drop_destination, saga.drop_source or saga.drop_secret, or give it to a third role.")));
+			 errhint("Name a role that has none of them, or first end one of each two with saga.drop_queue, saga.drop_activity, saga.drop_destination, saga.drop_source or saga.drop_secret, or give it to a third role.")));
 }
 
 /* What the others' names mean comes first. */

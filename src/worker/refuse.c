@@ -13,6 +13,12 @@
  *
  * The commands are those of PostgreSQL 14 to 18; DROP, ALTER TABLE, TRUNCATE,
  * LOCK, VACUUM, REINDEX and the like look at the rights first themselves.
+ * Those that drop, rename or move a database do not: while one waits for the
+ * lock on it, which is shared by anybody who sets something for his own role
+ * there, nobody connects to that database, no process of ours either.
+ *
+ * A trigger of a table of ours runs with the rights of who writes there, and
+ * that is the owner of the extension.  So the right TRIGGER does not do.
  *
  * Here too: commands of the owner of the extension that drop or change it.
  * They take the lock that work shares before the server takes any other, so
@@ -30,6 +36,7 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "common/common.h"
 #include "miscadmin.h"
@@ -42,7 +49,6 @@
 typedef enum Need
 {
 	NEED_OWNER,
-	NEED_TRIGGER,
 	NEED_REFERENCES
 } Need;
 
@@ -81,16 +87,9 @@ has_right(Oid relid, Need need)
 
 	if (saga_relation_ownercheck(relid, user))
 		return true;
-	switch (need)
-	{
-		case NEED_TRIGGER:
-			return pg_class_aclcheck(relid, user, ACL_TRIGGER) == ACLCHECK_OK;
-		case NEED_REFERENCES:
-			return pg_class_aclcheck(relid, user, ACL_REFERENCES) == ACLCHECK_OK ||
-				pg_attribute_aclcheck_all(relid, user, ACL_REFERENCES, ACLMASK_ANY) == ACLCHECK_OK;
-		default:
-			return false;
-	}
+	return need == NEED_REFERENCES &&
+		(pg_class_aclcheck(relid, user, ACL_REFERENCES) == ACLCHECK_OK ||
+		 pg_attribute_aclcheck_all(relid, user, ACL_REFERENCES, ACLMASK_ANY) == ACLCHECK_OK);
 }
 
 /* A schema that the user may not use is refused by the look-up. */
@@ -222,6 +221,18 @@ check_publication(List *objects)
 		check_relation(saga_publication_relation(lfirst(lc)), NEED_OWNER);
 }
 
+/* ---------- databases ---------- */
+
+/* Raises when it is another's. */
+static void
+check_database(const char *name)
+{
+	Oid			dboid = get_database_oid(name, true);
+
+	if (OidIsValid(dboid) && !saga_database_ownercheck(dboid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_DATABASE, name);
+}
+
 /* ---------- extensions ---------- */
 
 /* Raises when the extension is one of ours and another's. */
@@ -276,7 +287,7 @@ saga_refuse_command(Node *stmt)
 			check_relation(((RuleStmt *) stmt)->relation, NEED_OWNER);
 			break;
 		case T_CreateTrigStmt:
-			check_relation(((CreateTrigStmt *) stmt)->relation, NEED_TRIGGER);
+			check_relation(((CreateTrigStmt *) stmt)->relation, NEED_OWNER);
 			break;
 		case T_CommentStmt:
 			check_object(((CommentStmt *) stmt)->objtype, ((CommentStmt *) stmt)->object);
@@ -305,6 +316,16 @@ saga_refuse_command(Node *stmt)
 			break;
 		case T_AlterTableStmt:
 			check_alter_table((AlterTableStmt *) stmt);
+			break;
+		case T_DropdbStmt:
+			check_database(((DropdbStmt *) stmt)->dbname);
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) stmt)->renameType == OBJECT_DATABASE)
+				check_database(((RenameStmt *) stmt)->subname);
+			break;
+		case T_AlterDatabaseStmt:
+			check_database(((AlterDatabaseStmt *) stmt)->dbname);
 			break;
 		default:
 			break;

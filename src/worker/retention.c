@@ -85,7 +85,7 @@ typedef struct Cleaner
 	"EXISTS (SELECT FROM saga.execution WHERE execution_id = outbox.heir) OR " \
 	"EXISTS (SELECT FROM saga.continuation WHERE execution_id = outbox.heir) OR " \
 	"EXISTS (SELECT FROM saga.dead_letter WHERE message_id = outbox.heir AND redriven_at IS NULL) OR " \
-	"EXISTS (SELECT FROM " SAGA_QUEUE_MESSAGES("= ANY (ARRAY(SELECT workflow_id FROM saga.workflow))", "outbox.heir") ")))"
+	"EXISTS (SELECT FROM " SAGA_QUEUE_STARTS("outbox.heir") ")))"
 
 /* Whoever has started it, and may collect its result or undo it, has not ended. */
 #define NEEDED_BY_PARENT "(children_id IS NOT NULL AND EXISTS (SELECT FROM saga.children c" \

@@ -2,7 +2,7 @@
 // What sns_proxy.js does with requests of SQS (JSON 1.0). A fault may name a "target", the action
 // that it is for. Beyond those of SNS:
 //   hold        neither forwarded nor answered
-//   bad_md5     ReceiveMessage: the bodies that match are not those of their checksums
+//   bad_md5     ReceiveMessage: {body}: bodies with this in them are not those of their checksums
 //   twice       ReceiveMessage: every message is in the answer twice
 
 const PREFIX = 'AmazonSQS.';
@@ -26,7 +26,7 @@ function spoilMessages(fault, answer) {
 	const messages = json.Messages ?? [];
 	if (fault.action === 'twice') json.Messages = messages.concat(messages);
 	if (fault.action === 'bad_md5') {
-		for (const m of messages) if (fault.match === undefined || m.Body.includes(fault.match)) m.Body += ' ';
+		for (const m of messages) if (fault.body === undefined || m.Body.includes(fault.body)) m.Body += ' ';
 	}
 	return JSON.stringify(json);
 }

@@ -264,10 +264,3 @@ saga_take_foreign(void)
 {
 	return false;
 }
-
-/* Requests are short here; that long ones share memory is t/141's. */
-bool
-saga_room_has(const SagaAccount *account, size_t besides, size_t n)
-{
-	return true;
-}

@@ -284,6 +284,21 @@ make_destination(JsonbContainer *from)
 	return destination;
 }
 
+static SagaPublisher *
+make_publisher(JsonbContainer *world)
+{
+	SagaPublisher *publisher = palloc0(sizeof(SagaPublisher));
+
+	publisher->in_call = fake_bool(world, "in_call");
+	publisher->last_served = (int32) fake_int(world, "last_served", 0);
+	dlist_init(&publisher->returned);
+	dlist_init(&publisher->claiming);
+	dlist_init(&publisher->ready);
+	dlist_init(&publisher->flying);
+	dlist_init(&publisher->done);
+	return publisher;
+}
+
 static void
 make_flying(SagaPublisher *publisher, JsonbContainer *from)
 {
@@ -321,7 +336,7 @@ Datum
 saga_test_share(PG_FUNCTION_ARGS)
 {
 	JsonbContainer *world = &PG_GETARG_JSONB_P(0)->root;
-	SagaPublisher *publisher = palloc0(sizeof(SagaPublisher));
+	SagaPublisher *publisher = make_publisher(world);
 	SagaLimiter *limiter = saga_limiter_create(CurrentMemoryContext, lease_is_dead);
 	List	   *candidates = NIL;
 	JsonbContainer *array;
@@ -330,12 +345,6 @@ saga_test_share(PG_FUNCTION_ARGS)
 	int			n;
 
 	max_transfers = (int) fake_int(world, "max", 100);
-	publisher->in_call = fake_bool(world, "in_call");
-	publisher->last_served = (int32) fake_int(world, "last_served", 0);
-	dlist_init(&publisher->claiming);
-	dlist_init(&publisher->ready);
-	dlist_init(&publisher->flying);
-	dlist_init(&publisher->done);
 	array = fake_array(world, "flying", &n);
 	for (int i = 0; i < n; i++)
 		make_flying(publisher, fake_object_at(array, i));
@@ -355,5 +364,56 @@ saga_test_share(PG_FUNCTION_ARGS)
 		put_candidate(&out, lfirst(lc));
 	appendStringInfoChar(&out, ']');
 	saga_limiter_destroy(limiter);
+	PG_RETURN_DATUM(fake_result(&out));
+}
+
+/*
+ * memory(world jsonb): of "limit" bytes for long requests each of the "asks", one after the other, has its "bytes" or does
+ * not, and keeps them.
+ */
+PG_FUNCTION_INFO_V1(saga_test_memory);
+
+Datum
+saga_test_memory(PG_FUNCTION_ARGS)
+{
+	JsonbContainer *world = &PG_GETARG_JSONB_P(0)->root;
+	SagaPublisher *publisher = make_publisher(world);
+	StringInfoData out;
+	int			n;
+	JsonbContainer *asks = fake_array(world, "asks", &n);
+
+	publisher->request_budget = saga_budget_create(CurrentMemoryContext);
+	publisher->request_budget->limit = fake_int(world, "limit", 90);
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '[');
+	for (int i = 0; i < n; i++)
+	{
+		JsonbContainer *ask = fake_object_at(asks, i);
+		SagaSending *sending = palloc0(sizeof(SagaSending));
+		size_t		bytes = fake_int(ask, "bytes", 1);
+		SagaRoom	room;
+		bool		has;
+
+		sending->exchange.destination = make_destination(ask);
+		saga_room_look(publisher, sending->exchange.destination, &room);
+		has = saga_room_has(&room, 0, bytes);
+		fake_next(&out);
+		appendStringInfoChar(&out, '{');
+		fake_put_int(&out, "owner", sending->exchange.destination->owner);
+		fake_put_int(&out, "destination", sending->exchange.destination->destination_id);
+		fake_put_int(&out, "had", room.of_destination);
+		fake_put_int(&out, "others", room.others);
+		fake_put_int(&out, "asked", bytes);
+		fake_put_bool(&out, "has", has);
+		fake_put_int(&out, "used", publisher->request_budget->used);
+		appendStringInfoChar(&out, '}');
+		if (!has)
+			continue;
+		sending->plan.account = room.account;
+		sending->plan.bytes = bytes;
+		saga_account_take(room.account, bytes);
+		dlist_push_tail(i % 2 == 0 ? &publisher->flying : &publisher->done, &sending->node);
+	}
+	appendStringInfoChar(&out, ']');
 	PG_RETURN_DATUM(fake_result(&out));
 }

@@ -32,7 +32,7 @@ no_random(void *arg)
 }
 
 static char *
-token_of(void *arg, int task_id)
+token_of(void *arg, int task_id, const SagaResource *resource)
 {
 	return psprintf("token %d", task_id);
 }

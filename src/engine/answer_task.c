@@ -1,0 +1,86 @@
+/*
+ * answer_task.c
+ *		Steps that answer another execution's task: sendTaskSuccess, sendTaskFailure
+ *		and sendTaskHeartbeat of AWS's SDK integrations.
+ */
+#include "postgres.h"
+
+#include "engine/engine_private.h"
+
+#define SDK "arn:aws:states:::aws-sdk:sfn:"
+
+/* Which of them an ARN is; NULL: none. */
+static const char *
+answer_of(const char *arn)
+{
+	static const char *const known[] = {"sendTaskSuccess", "sendTaskFailure", "sendTaskHeartbeat"};
+
+	if (strncmp(arn, SDK, strlen(SDK)) != 0)
+		return NULL;
+	for (int i = 0; i < lengthof(known); i++)
+	{
+		if (strcmp(arn + strlen(SDK), known[i]) == 0)
+			return known[i];
+	}
+	return NULL;
+}
+
+/* Output: a text that holds JSON is that JSON, as in the API. */
+static Jsonb *
+output_of(Jsonb *arguments)
+{
+	JsonbValue	v;
+	Jsonb	   *parsed;
+
+	if (!saga_jsonb_get(arguments, "Output", &v))
+		return saga_jsonb_null();
+	if (v.type == jbvString)
+	{
+		parsed = saga_jsonb_parse(v.val.string.val, v.val.string.len);
+		if (parsed != NULL)
+			return parsed;
+	}
+	return saga_jsonb_from_value(&v);
+}
+
+/* For saga_task_guarded(). */
+static Jsonb *
+send_answer(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
+{
+	const char *what = arg;
+	char	   *token = saga_jsonb_get_string(action->input, "TaskToken");
+
+	if (token == NULL || !saga_token_is_ours(token))
+	{
+		*error = "Sfn.InvalidTokenException";
+		*cause = "Invalid Token: 'Invalid token' (Service: Sfn, Status Code: 400, Request ID: none) (SDK Attempt Count: 1)";
+		return NULL;
+	}
+	if (strcmp(what, "sendTaskSuccess") == 0)
+		saga_answer_token(token, "output", output_of(action->input), NULL, NULL);
+	else if (strcmp(what, "sendTaskFailure") == 0)
+		saga_answer_token(token, NULL, NULL, saga_jsonb_get_string(action->input, "Error"),
+						  saga_jsonb_get_string(action->input, "Cause"));
+	else
+		saga_answer_token(token, "heartbeat", NULL, NULL, NULL);
+	return saga_jsonb_empty_object();
+}
+
+/* False: the resource is none of these. */
+bool
+saga_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
+{
+	const char *what = answer_of(action->resource->name);
+	const char *error = NULL;
+	char	   *cause = NULL;
+	Jsonb	   *output;
+
+	if (what == NULL)
+		return false;
+	output = saga_task_guarded(batch, job, action, send_answer, unconstify(char *, what), &error, &cause);
+	/* it does not wait any more */
+	if (output == NULL && error != NULL && strcmp(error, "SQL.55000") == 0)
+		error = "Sfn.TaskTimedOutException";
+	saga_task_answer(job, action, output, error, cause);
+	return true;
+}
