@@ -86,8 +86,11 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga."grant"(text,text,regrole,text)', 'owner', $$saga.grant('queue', '@enum-q', 'enum_stranger', 'use')$$),
 	('function', 'saga.alter_destination(text,jsonb)', 'owner', $$saga.alter_destination('@enum-d', '{"url": "https://a.invalid/"}')$$),
 	('function', 'saga.alter_source(text,jsonb)', 'owner', $$saga.alter_source('@enum-s', (SELECT source FROM things))$$),
+	('function', 'saga.apply_workflow(text,jsonb,boolean,boolean)', 'owner', $$saga.apply_workflow('@enum-w', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}')$$),
 	('function', 'saga.bind_resource(text,text)', 'own', 'counts for workflows of the caller, and of those who have him in pg_saga.owner_path'),
 	('function', 'saga.change_visibility(text,uuid[],interval)', 'owner', $$saga.change_visibility('@enum-q', ARRAY[(SELECT message FROM things)], '1 s')$$),
+	('function', 'saga.check_workflow(jsonb)', 'own', 'what the caller would find himself'),
+	('function', 'saga.check_workflow(text)', 'owner', $$saga.check_workflow('@enum-w')$$),
 	('function', 'saga.create_activity(text)', 'own', 'has no settings'),
 	('function', 'saga.create_destination(text,text,jsonb)', 'own', 'files, private addresses, AWS credentials of the server: pg_read_server_files'),
 	('function', 'saga.create_queue(text,interval,integer,text,boolean,interval)', 'own', 'dead_letter_queue: one that the caller may use'),
@@ -98,9 +101,11 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.delete(text,uuid[])', 'owner', $$saga.delete('@enum-q', ARRAY[(SELECT message FROM things)])$$),
 	('function', 'saga.describe_execution(uuid)', 'owner', $$saga.describe_execution((SELECT execution FROM things))$$),
 	('function', 'saga.destination_changed()', 'trigger', NULL),
+	('function', 'saga.diff_workflow(text,jsonb)', 'owner', $$saga.diff_workflow('@enum-w', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}')$$),
 	('function', 'saga.doctor()', 'invoker', 'and SELECT on saga.doctor_objects'),
 	('function', 'saga.doubt_outbox(timestamp with time zone)', 'admin', $$saga.doubt_outbox('2000-01-01')$$),
 	('function', 'saga.drop_activity(text)', 'owner', $$saga.drop_activity('@enum-a')$$),
+	('function', 'saga.drop_alias(text,text)', 'owner', $$saga.drop_alias('@enum-w', 'live')$$),
 	('function', 'saga.drop_destination(text,boolean)', 'owner', $$saga.drop_destination('@enum-d', true)$$),
 	('function', 'saga.drop_destination(text)', 'owner', $$saga.drop_destination('@enum-d')$$),
 	('function', 'saga.drop_queue(text)', 'owner', $$saga.drop_queue('@enum-q2')$$),
@@ -120,6 +125,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.owner_only()', 'trigger', NULL),
 	('function', 'saga.pause_destination(text)', 'owner', $$saga.pause_destination('@enum-d')$$),
 	('function', 'saga.pause_source(text)', 'owner', $$saga.pause_source('@enum-s')$$),
+	('function', 'saga.publish_alias(text,text,jsonb)', 'owner', $$saga.publish_alias('@enum-w', 'live', '{"1": 100}')$$),
 	('function', 'saga.publish_to(text,jsonb,text,jsonb)', 'owner', $$saga.publish_to('@enum-d', '{}')$$),
 	('function', 'saga.purge(text)', 'owner', $$saga.purge('@enum-q')$$),
 	('function', 'saga.receive(text,integer,interval,interval)', 'owner', $$saga.receive('@enum-q')$$),
@@ -130,6 +136,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),
 	('function', 'saga.resume_source(text)', 'owner', $$saga.resume_source('@enum-s')$$),
 	('function', 'saga.revoke(text,text,regrole,text)', 'owner', $$saga.revoke('queue', '@enum-q', 'enum_stranger', 'use')$$),
+	('function', 'saga.rollback_workflow(text,integer)', 'owner', $$saga.rollback_workflow('@enum-w', 1)$$),
 	('function', 'saga.secret_changed()', 'trigger', NULL),
 	('function', 'saga.send(text,jsonb,interval,text,text,jsonb)', 'owner', $$saga.send('@enum-q', '{}')$$),
 	('function', 'saga.send_batch(text,jsonb[],interval,jsonb)', 'owner', $$saga.send_batch('@enum-q', '{}')$$),
@@ -156,6 +163,8 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.validate(jsonb,text)', 'pure', NULL),
 	('function', 'saga.wait_execution(uuid,interval)', 'owner', $$saga.wait_execution((SELECT execution FROM things), '0')$$),
 	('function', 'saga.worker_status()', 'rows', 'of owners whose rights the caller has, and processes of this database that serve nobody in particular'),
+	('function', 'saga.workflow_diagram(jsonb,text,uuid)', 'owner', $$saga.workflow_diagram('{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'::jsonb, 'dot', (SELECT execution FROM things))$$),
+	('function', 'saga.workflow_diagram(text,text,uuid)', 'owner', $$saga.workflow_diagram('@enum-w')$$),
 	('function', 'saga.workflow_version(text)', 'rows', 'of workflows that the caller may start, operate or read; null otherwise'),
 	('procedure', 'public.invoice_process()', 'commits', NULL),
 	('procedure', 'saga.drain(text,integer)', 'own', 'executions of workflows that the caller is the owner of'),
@@ -178,6 +187,7 @@ INSERT INTO decided.decision VALUES
 	('table', 'public.invoice_submission', 'nobody', NULL),
 	('table', 'public.invoice_vat', 'nobody', NULL),
 	('table', 'saga.activity_task', 'nobody', NULL),
+	('table', 'saga.alias', 'nobody', NULL),
 	('table', 'saga.continuation', 'nobody', NULL),
 	('table', 'saga.dead_letter', 'nobody', NULL),
 	('table', 'saga.destination', 'nobody', NULL),
@@ -210,6 +220,7 @@ INSERT INTO decided.decision VALUES
 	('trigger', 'destination_changed on saga.object_grant', 'cache', NULL),
 	('trigger', 'destination_changed on saga.reference', 'cache', NULL),
 	('trigger', 'invalidate_cache on saga.queue', 'cache', NULL),
+	('trigger', 'owner_only on saga.alias', 'rights', NULL),
 	('trigger', 'owner_only on saga.destination', 'rights', NULL),
 	('trigger', 'owner_only on saga.inbox', 'rights', NULL),
 	('trigger', 'owner_only on saga.object_grant', 'rights', NULL),
@@ -232,6 +243,7 @@ INSERT INTO decided.decision VALUES
 	('view', 'public.invoice_held', 'all', 'clerks'),
 	('view', 'public.invoice_tracking', 'all', 'clerks'),
 	('view', 'saga.activities', 'filtered', NULL),
+	('view', 'saga.aliases', 'filtered', NULL),
 	('view', 'saga.all_dead_letters', 'all', 'for views of applications'),
 	('view', 'saga.all_executions', 'all', 'for views of applications'),
 	('view', 'saga.dead_letters', 'filtered', NULL),
@@ -386,7 +398,7 @@ DECLARE
 BEGIN
 	EXECUTE 'SELECT ' || call;
 	-- of that name there may be one of the caller's, then, or none
-	RAISE '%', CASE WHEN call ~ 'set_secret|create_workflow|drop_queue|drop_activity' AND owned() = before THEN 'without effect' ELSE 'passed' END USING ERRCODE = 'SA000';
+	RAISE '%', CASE WHEN call ~ 'set_secret|create_workflow|apply_workflow|drop_queue|drop_activity' AND owned() = before THEN 'without effect' ELSE 'passed' END USING ERRCODE = 'SA000';
 EXCEPTION
 	WHEN SQLSTATE 'SA000' THEN RETURN SQLERRM;
 	WHEN OTHERS THEN RETURN SQLSTATE || ' ' || SQLERRM;

@@ -19,6 +19,7 @@ SELECT saga.create_queue('usage-q', '1 s', 1) > 0 AND saga.create_activity('usag
 SELECT saga.set_secret('usage-key', 'Xk-0815-secret');
 SELECT saga.create_destination('usage-d', 'http', '{"url": "https://127.0.0.1:1", "headers": {"X-Key": "{secret:usage-key}"}}') > 0 AS made;
 SELECT saga.create_workflow('usage-w', '{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "E"}}}');
+SELECT saga.publish_alias('usage-w', 'usage-a', '{"1": 100}');
 SELECT saga.start_execution('usage-w') IS NOT NULL AS accepted;
 CALL saga.drain();
 SELECT saga.start_execution('usage-w') AS execution \gset

@@ -287,7 +287,67 @@ COMMENT ON VIEW saga.in_doubt IS 'your destinations: calls that executions have 
 
 -- ---------- engine ----------
 ALTER TABLE saga.continuation DROP COLUMN trouble;
-ALTER TABLE saga.workflow DROP CONSTRAINT workflow_name_key, ADD UNIQUE (owner, name);
+ALTER TABLE saga.workflow DROP CONSTRAINT workflow_name_key, ADD UNIQUE (owner, name),
+	ADD COLUMN oldest integer NOT NULL DEFAULT 1;
+CREATE TABLE saga.alias (
+	workflow_id integer NOT NULL,
+	alias text NOT NULL,
+	routing jsonb NOT NULL,				-- {version: weight}
+	published_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (workflow_id, alias)
+);
+COMMENT ON TABLE saga.alias IS 'names for versions of a workflow, which saga.start_execution knows as workflow:alias';
+SELECT pg_extension_config_dump('saga.alias', '');
+CREATE TRIGGER owner_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.alias
+	FOR EACH STATEMENT EXECUTE FUNCTION saga.owner_only();
+CREATE FUNCTION saga.diff_workflow(name text, definition jsonb)
+	RETURNS TABLE(state text, location text, change text, members text[], executions bigint)
+	LANGUAGE c STRICT STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_diff_workflow';
+COMMENT ON FUNCTION saga.diff_workflow(text, jsonb) IS
+'what a definition would change in the newest version of a workflow that the caller may read: a row for each state that is added, gone, changed (members: in what) or moved to another place, in branches and processors too, and one with a null state for what is around them.
+executions: how many that have not ended stand in it, of any version; with a null state, all of the workflow';
+
+CREATE FUNCTION saga.apply_workflow(name text, definition jsonb, dry_run boolean DEFAULT false, strict boolean DEFAULT false)
+	RETURNS TABLE(version integer, changed boolean, diagnostics jsonb)
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_apply_workflow';
+COMMENT ON FUNCTION saga.apply_workflow(text, jsonb, boolean, boolean) IS
+'saga.create_workflow, unless the newest version has this definition already: then nothing happens. Returns the newest version, whether it was made, and the warnings about it, also those of saga.check_workflow, which with strict are an error (undefined_object). dry_run: the same answer, and nothing is made';
+
+CREATE FUNCTION saga.rollback_workflow(name text, version integer DEFAULT NULL) RETURNS integer
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_rollback_workflow';
+COMMENT ON FUNCTION saga.rollback_workflow(text, integer) IS
+'makes the definition of a version, by default of the one before the newest, the newest again: as a new version, which is returned. Twice is back again. Running executions keep theirs; what names mean is looked up as for any new version. Raises undefined_object when there is no such version, or it was made for another owner';
+
+CREATE FUNCTION saga.check_workflow(name text)
+	RETURNS TABLE(severity text, code text, location text, message text, hint text)
+	LANGUAGE c STRICT STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_check_workflow';
+COMMENT ON FUNCTION saga.check_workflow(text) IS
+'what saga.validate finds in the newest version of a workflow of the caller''s, and what it asks for that its owner would not find now (UNBOUND_RESOURCE): ARNs that stand for nothing, functions that are missing, have another signature or that he may not call, destinations, queues and workflows. hint: the statement that would mend it';
+
+CREATE FUNCTION saga.check_workflow(definition jsonb)
+	RETURNS TABLE(severity text, code text, location text, message text, hint text)
+	LANGUAGE c STRICT STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_check_definition';
+COMMENT ON FUNCTION saga.check_workflow(jsonb) IS
+'the same for a definition, as if it were a workflow of the caller''s';
+
+CREATE FUNCTION saga.publish_alias(workflow text, alias text, routing jsonb) RETURNS void
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_publish_alias';
+COMMENT ON FUNCTION saga.publish_alias(text, text, jsonb) IS
+'makes or changes an alias of a workflow of the caller''s: saga.start_execution(''workflow:alias'') and StateMachineArn start one of its versions, as often as the weights say, {"3": 90, "4": 10}, which make 100 together. "workflow:3" is that version, without an alias. Raises invalid_parameter_value, undefined_object (no such version, or made for another owner)';
+
+CREATE FUNCTION saga.drop_alias(workflow text, alias text) RETURNS boolean
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_drop_alias';
+COMMENT ON FUNCTION saga.drop_alias(text, text) IS
+'takes an alias of a workflow of the caller''s away; false when there is none';
+CREATE FUNCTION saga.workflow_diagram(workflow text, format text DEFAULT 'mermaid', execution uuid DEFAULT NULL) RETURNS text
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_workflow_diagram';
+COMMENT ON FUNCTION saga.workflow_diagram(text, text, uuid) IS
+'the newest version of a workflow that the caller may read, as a state diagram of Mermaid or (format dot) a graph of Graphviz. With an execution, that version which it runs: each state in the colour of what became of it (succeeded, caught, failed, running, aborted), with its visits and attempts, and the way it took, as far as it is committed';
+
+CREATE FUNCTION saga.workflow_diagram(definition jsonb, format text DEFAULT 'mermaid', execution uuid DEFAULT NULL) RETURNS text
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_definition_diagram';
+COMMENT ON FUNCTION saga.workflow_diagram(jsonb, text, uuid) IS
+'the same of a definition; what an execution did is shown at the states of the same name';
 ALTER TABLE saga.resource ADD COLUMN resource_id integer GENERATED BY DEFAULT AS IDENTITY UNIQUE,
 	ADD COLUMN function_name text GENERATED ALWAYS AS (substring(arn, ':function:(.+)$')) STORED;
 DROP TRIGGER resource_changed ON saga.resource;
@@ -561,6 +621,14 @@ CREATE VIEW saga.activities WITH (security_barrier) AS
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE')));
 COMMENT ON VIEW saga.activities IS
 'activities whose owner the current user is a member of, and those that he was granted to read: tasks that wait for a worker, tasks that workers have, and the names of those workers';
+CREATE VIEW saga.aliases WITH (security_barrier) AS
+	SELECT w.owner, w.name AS workflow, a.alias, a.routing, a.published_at, w.workflow_id
+	FROM saga.alias a JOIN saga.workflow w USING (workflow_id)
+	WHERE pg_has_role(w.owner, 'USAGE')
+		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = w.workflow_id
+			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
+COMMENT ON VIEW saga.aliases IS
+'aliases of the workflows whose owner the current user is a member of, or that he was granted to read';
 
 -- what is known of executions
 DROP INDEX saga.execution_workflow, saga.continuation_workflow;

@@ -68,6 +68,14 @@ typedef struct SagaMachine SagaMachine;
  */
 extern SagaMachine *saga_machine_compile(Jsonb *definition, List **diagnostics);
 
+/*
+ * Every state of a definition as it was written, those of branches and of
+ * processors behind theirs; location is a JSON pointer.  Of what is no valid
+ * definition, as many as can be found.
+ */
+typedef void (*saga_state_fn) (const char *name, const char *location, const JsonbValue *state, void *arg);
+extern void saga_definition_each_state(Jsonb *definition, saga_state_fn fn, void *arg);
+
 /* Every resource of a Task, once each (for checks at creation): list of SagaResource. */
 extern List *saga_machine_resources(const SagaMachine *machine);
 
@@ -289,6 +297,22 @@ extern SagaStatus saga_run_status(const SagaRun *run);	/* RUNNING or COMPENSATIN
 extern const char *saga_run_current_state(const SagaRun *run);	/* of the outermost open state */
 extern char *saga_run_waiting_for(const SagaRun *run);	/* the outcome of a call that was given up; NULL: of none */
 extern Jsonb *saga_run_context(SagaRun *run, int task_id);	/* the context object as that task sees it */
+
+/* ---------- diagrams ---------- */
+
+/*
+ * A machine to be drawn; with the events of an execution, all of them in their
+ * order (name and handler: of its details, may be NULL), and at last how it stands.
+ */
+typedef struct SagaDiagram SagaDiagram;
+
+extern SagaDiagram *saga_diagram_begin(const SagaMachine *machine, bool of_execution);
+extern void saga_diagram_event(SagaDiagram *diagram, int64 id, int64 previous_id, const char *type, const char *name,
+							   const char *handler);
+extern void saga_diagram_ended(SagaDiagram *diagram, SagaStatus status);
+
+/* As a graph of Graphviz, else as a state diagram of Mermaid. */
+extern char *saga_diagram_text(const SagaDiagram *diagram, bool dot);
 
 /* ---------- history ---------- */
 

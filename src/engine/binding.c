@@ -5,7 +5,9 @@
  * A binding decides which function runs as the workflow's owner, so only the
  * owner's own count, and those of the owners in his pg_saga.owner_path.  A
  * function name, or an ARN that ends in ":function:NAME", finds the binding of
- * any ARN of that function: definitions name it either way.
+ * any ARN of that function: definitions name it either way.  A version or an
+ * alias of a function (":function:NAME:3", "NAME:live") that is not bound is
+ * the function.
  */
 #include "postgres.h"
 
@@ -75,8 +77,26 @@ saga_binding_by_id(int32 resource_id)
 	return read_resource(&by_id_stmt, params, &resource_id);
 }
 
+/* The same without the version or alias; NULL: it has none. */
+static char *
+unqualified(const char *arn, bool by_function_name)
+{
+	static const char function[] = ":function:";
+	const char *name = strstr(arn, function);
+	const char *qualifier;
+
+	if (name != NULL)
+		name += strlen(function);
+	else if (by_function_name && strncmp(arn, "arn:", 4) != 0)
+		name = arn;
+	else
+		return NULL;
+	qualifier = strchr(name, ':');
+	return qualifier == NULL || qualifier == name ? NULL : pnstrdup(arn, qualifier - arn);
+}
+
 static const SagaResource *
-find_of_owner(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
+find_exactly(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
 {
 	const SagaParam params[] = {
 		saga_param_oid("created_by", owner),
@@ -91,8 +111,20 @@ find_of_owner(const char *arn, bool by_function_name, Oid owner, int32 *resource
 	return resource;
 }
 
+static const SagaResource *
+find_of_owner(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
+{
+	const SagaResource *resource = find_exactly(arn, by_function_name, owner, resource_id);
+	char	   *function;
+
+	if (resource != NULL)
+		return resource;
+	function = unqualified(arn, by_function_name);
+	return function != NULL ? find_exactly(function, by_function_name, owner, resource_id) : NULL;
+}
+
 const SagaResource *
-saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
+saga_binding_of(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
 {
 	const SagaResource *resource = find_of_owner(arn, by_function_name, owner, resource_id);
 	ListCell   *lc;
@@ -106,6 +138,16 @@ saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *reso
 			return resource;
 	}
 	return NULL;
+}
+
+const SagaResource *
+saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
+{
+	const SagaResource *resource = saga_binding_of(arn, by_function_name, owner, resource_id);
+
+	if (resource == NULL && by_function_name)
+		resource = saga_binding_of(SAGA_LAMBDA_INVOKE, false, owner, resource_id);
+	return resource;
 }
 
 /* What counts is how many bindings there are: one that changes is not counted again. */

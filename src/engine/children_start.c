@@ -11,18 +11,6 @@
 
 /* ---------- what is started ---------- */
 
-/* "arn:aws:states:REGION:ACCOUNT:stateMachine:NAME", or the name alone, perhaps with "saga:" before it. */
-static const char *
-workflow_name(const char *text)
-{
-	static const char machine[] = ":stateMachine:";
-	const char *name = strncmp(text, "arn:", 4) == 0 ? strstr(text, machine) : NULL;
-
-	if (name != NULL)
-		return name + strlen(machine);
-	return strncmp(text, "saga:", 5) == 0 ? text + 5 : text;
-}
-
 /* Input: absent or null is {}; a text that holds JSON is that JSON. */
 static Jsonb *
 child_input(Jsonb *arguments)
@@ -63,6 +51,7 @@ started_result(const pg_uuid_t *id)
 typedef struct ChildStart
 {
 	const SagaWorkflow *workflow;
+	int			version;
 	char	   *name;
 	Jsonb	   *input;
 	pg_uuid_t	id;
@@ -78,7 +67,7 @@ read_arguments(const SagaAction *action, ChildStart *start, char **cause)
 		*cause = "StateMachineArn is missing";
 		return "StepFunctions.ValidationException";
 	}
-	start->workflow = saga_workflow_find(workflow_name(text), SAGA_RIGHT_START, true);
+	start->workflow = saga_workflow_find_version(saga_child_workflow_name(text), true, &start->version);
 	if (start->workflow == NULL)
 	{
 		*cause = psprintf("State Machine Does Not Exist: '%s' (Service: AWSStepFunctions; Status Code: 400; Error Code: StateMachineDoesNotExist; Request ID: none; Proxy: null)",
@@ -110,11 +99,11 @@ start_child(SagaJob *job, const SagaAction *action, void *arg, const char **erro
 		children.call_id = action->call_id;
 		children.parent_workflow_id = job->queue->queue_id;
 		children.workflow_id = start->workflow->workflow_id;
-		children.version = start->workflow->version;
+		children.version = start->version;
 		children.answer = '0' + action->resource->sync;
 		children.children = children.started = children.items = 1;
 	}
-	start->id = saga_start_child(start->workflow, start->input, start->name, waits ? &id : NULL, waits ? &children : NULL);
+	start->id = saga_start_child(start->workflow, start->version, start->input, start->name, waits ? &id : NULL, waits ? &children : NULL);
 	if (waits && saga_uuid_cmp(&start->id, &id) != 0)
 	{
 		*error = "StepFunctions.ExecutionAlreadyExistsException";

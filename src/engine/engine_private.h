@@ -39,6 +39,22 @@ extern bool saga_workflow_may(const SagaWorkflow *workflow, int rights);
  */
 extern const SagaWorkflow *saga_workflow_lock(int32 workflow_id, const char *text, bool exclusive);
 
+/* That of a version, which is there. */
+extern Jsonb *saga_workflow_definition(int32 workflow_id, int version);
+
+/* The next version of one that is there; the definition is a valid one. */
+extern int	saga_workflow_add_version(int32 workflow_id, const char *name, Jsonb *definition);
+
+/* Is there this version, made for the owner that it has now?  check raises UNDEFINED_OBJECT for any other. */
+extern bool saga_workflow_has_version(const SagaWorkflow *workflow, int version);
+extern void saga_workflow_check_version(const SagaWorkflow *workflow, int version);
+
+/* A valid definition: the warnings about it, of SagaDiagnostic.  Raises for any other. */
+extern List *saga_workflow_check(const char *name, Jsonb *definition);
+
+/* saga.create_workflow for InvalidOid as owner; returns the version.  quiet: without a warning. */
+extern int	saga_workflow_create(const char *name, Jsonb *definition, Oid owner, bool quiet);
+
 /* No run of an earlier batch is left: machines that were forgotten may go. */
 extern void saga_workflow_begin_batch(void);
 
@@ -47,6 +63,21 @@ extern const SagaMachine *saga_workflow_machine(int32 workflow_id, int version);
 
 /* The id of what a name in this version meant when it was made; 0: nothing then. */
 extern int32 saga_workflow_meant(int32 workflow_id, int version, SagaObjectKind kind, const char *name);
+
+/* ---------- aliases (alias.c) ---------- */
+
+/*
+ * What "NAME", "NAME:3" or "NAME:alias" says is to be started, and which version
+ * of it; the current user needs the right to start it.  Of an alias with several
+ * versions each comes as often as its weight says.
+ */
+extern const SagaWorkflow *saga_workflow_find_version(const char *text, bool missing_ok, int *version);
+
+/* It has another owner: what the former one published is gone. */
+extern void saga_alias_forget(int32 workflow_id);
+
+/* The name in a StateMachineArn, with what follows it: "arn:aws:states:REGION:ACCOUNT:stateMachine:NAME", "saga:NAME", "NAME". */
+extern const char *saga_child_workflow_name(const char *text);
 
 /* ---------- what names in a definition mean (reference.c) ---------- */
 
@@ -69,7 +100,28 @@ extern List *saga_reference_load(int32 workflow_id, int version);
 
 /* An ARN, or the name of a function that an ARN may end with; palloc'd, NULL: it stands for nothing here. */
 extern const SagaResource *saga_binding_by_id(int32 resource_id);
+extern const SagaResource *saga_binding_of(const char *arn, bool by_function_name, Oid owner, int32 *resource_id);
+
+/* The same; a function that is bound by no name is what lambda:invoke itself is bound to. */
 extern const SagaResource *saga_binding_find(const char *arn, bool by_function_name, Oid owner, int32 *resource_id);
+
+#define SAGA_LAMBDA_INVOKE	"arn:aws:states:::lambda:invoke"
+#define SAGA_UNBOUND		"UNBOUND_RESOURCE"	/* code of diagnostics that others do not have */
+
+/* ---------- what is bound to nothing (unbound.c) ---------- */
+
+typedef struct SagaUnbound
+{
+	char	   *location;		/* JSON pointer */
+	char	   *message;
+	char	   *hint;			/* the statement that would mend it */
+} SagaUnbound;
+
+/* What the definition asks for, and this role would not find now: of SagaUnbound. */
+extern List *saga_unbound_find(Jsonb *definition, Oid owner);
+
+/* Says so in one message of this level; nothing for an empty list. */
+extern void saga_unbound_report(int elevel, const char *name, List *unbound);
 
 /* Raises when the argument of a function that is not STRICT is null (event.c). */
 extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
@@ -262,6 +314,9 @@ extern void saga_job_begin(SagaJob *job, TimestampTz now);
 extern Jsonb *saga_step_call(const char *function, Jsonb *input, Jsonb *(*context) (void *arg), void *arg,
 							 int64 timeout_ms, const char **error, char **cause);
 
+/* Could a step of this user's call it now?  If not, why. */
+extern bool saga_step_may_call(const char *function, Oid user, const char **error, char **cause);
+
 /*
  * Runs a query of one column of jsonb as the current user, and hands each value
  * on as it comes; row is called within the query.  with_arg: it has a parameter;
@@ -343,8 +398,8 @@ extern bool saga_step_crowded;	/* this happened to the last step */
 
 /* Starts an execution: saga.start_execution, and those that executions start (start.c). */
 struct SagaChildren;
-extern pg_uuid_t saga_start_child(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uuid_t *id,
-								  const struct SagaChildren *children);
+extern pg_uuid_t saga_start_child(const SagaWorkflow *workflow, int version, Jsonb *input, const char *name,
+								  const pg_uuid_t *id, const struct SagaChildren *children);
 
 /* ---------- tasks (task.c) ---------- */
 

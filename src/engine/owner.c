@@ -127,7 +127,7 @@ Datum
 saga_set_workflow_owner(PG_FUNCTION_ARGS)
 {
 	static SagaStatement workflow_stmt = {
-		.sql = "UPDATE saga.workflow SET owner = $owner::regrole WHERE workflow_id = $workflow_id"
+		.sql = "UPDATE saga.workflow SET owner = $owner::regrole, oldest = version WHERE workflow_id = $workflow_id"
 	};
 	char	   *name;
 	char	   *given;
@@ -157,6 +157,7 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 		saga_run(&workflow_stmt, saga_param_int4("workflow_id", workflow_id), saga_param_oid("owner", role));
 		resolve_again(workflow_id, role);
 		saga_object_forget_grants(SAGA_OBJECT_WORKFLOW, workflow_id);
+		saga_alias_forget(workflow_id);
 	}
 	PG_RETURN_VOID();
 }

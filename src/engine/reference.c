@@ -16,7 +16,6 @@
 #include "utils/snapmgr.h"
 
 #define MAX_NAME_BYTES 2000
-#define LAMBDA_INVOKE "arn:aws:states:::lambda:invoke"
 
 typedef struct Collect
 {
@@ -108,7 +107,11 @@ collect_binding(Collect *collect, const char *arn, bool by_function_name)
 {
 	int32		id = 0;
 
-	if (arn != NULL && saga_binding_find(arn, by_function_name, collect->owner, &id) != NULL)
+	/*
+	 * that of every function is for those that are not bound when they are
+	 * called
+	 */
+	if (arn != NULL && saga_binding_of(arn, by_function_name, collect->owner, &id) != NULL)
 		store(collect, SAGA_OBJECT_BINDING, arn, id);
 }
 
@@ -119,7 +122,7 @@ collect_task(Collect *collect, const char *resource_text, JsonbContainer *argume
 
 	if (!saga_resource_parse(resource_text, &resource))
 		return;
-	if (resource.kind == SAGA_RES_OTHER && strcmp(resource.name, LAMBDA_INVOKE) != 0)
+	if (resource.kind == SAGA_RES_OTHER && strcmp(resource.name, SAGA_LAMBDA_INVOKE) != 0)
 		collect_binding(collect, resource.name, false);
 	if (resource.kind == SAGA_RES_ACTIVITY)
 		collect_activity(collect, resource.name);

@@ -86,7 +86,7 @@ reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id
 
 /* children: what it is one of; NULL: nobody waits for it. */
 pg_uuid_t
-saga_start_child(const SagaWorkflow *workflow, Jsonb *input, const char *name, const pg_uuid_t *id,
+saga_start_child(const SagaWorkflow *workflow, int version, Jsonb *input, const char *name, const pg_uuid_t *id,
 				 const SagaChildren *children)
 {
 	const SagaQueue *queue = saga_queue_by_id(workflow->workflow_id, false);
@@ -94,7 +94,7 @@ saga_start_child(const SagaWorkflow *workflow, Jsonb *input, const char *name, c
 	pg_uuid_t	result;
 	bool		offered = id != NULL && saga_uuid_take_offer(id);
 
-	row.version = workflow->version;
+	row.version = version;
 	row.body = input;
 	row.message_id = id ? *id : saga_uuid_new();
 	result = row.message_id;
@@ -127,11 +127,13 @@ Datum
 saga_start_execution(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	const SagaWorkflow *workflow;
+	int			version;
 
 	saga_require_argument(fcinfo, 0, "workflow");
 	saga_require_argument(fcinfo, 1, "input");
-	*result = saga_start_child(saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_START, false),
-							   PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
+	workflow = saga_workflow_find_version(text_to_cstring(PG_GETARG_TEXT_PP(0)), false, &version);
+	*result = saga_start_child(workflow, version, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
 	PG_RETURN_UUID_P(result);
 }
 
@@ -149,7 +151,7 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("workflow %d does not exist", PG_GETARG_INT32(0))));
-	*result = saga_start_child(workflow, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2),
+	*result = saga_start_child(workflow, workflow->version, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2),
 							   PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
 	PG_RETURN_UUID_P(result);
 }

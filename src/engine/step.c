@@ -163,30 +163,28 @@ look_up_function(Oid nsp, const char *function, bool *ambiguous)
 }
 
 /*
- * Returns NULL and says why in *cause when there is no such function, or not
- * one that can be a step, or the user has no right to it.
+ * Its oid; InvalidOid, and why in *error and *cause, when there is no such
+ * function, or not one that can be a step, or the user has no right to it.
  */
-static StepFunction *
-find_function(const char *name, const char **error, char **cause)
+static Oid
+check_function(const char *name, Oid user, int *nargs, const char **error, char **cause)
 {
 	List	   *names;
 	Oid			nsp;
 	Oid			oid;
-	int			nargs;
 	bool		ambiguous = false;
+	bool		usable;
 	char	   *schema;
 	char	   *function;
 	HeapTuple	tuple;
 	Form_pg_proc proc;
-	StepFunction *step;
-	MemoryContext old;
 
 	*error = "SQL.42883";
 	names = saga_qualified_name_list(name);
 	if (list_length(names) != 2)
 	{
 		*cause = psprintf("\"%s\" does not name a function with its schema", name);
-		return NULL;
+		return InvalidOid;
 	}
 	schema = strVal(linitial(names));
 	function = strVal(lsecond(names));
@@ -197,38 +195,59 @@ find_function(const char *name, const char **error, char **cause)
 		*error = "SQL.42725";
 		*cause = psprintf("functions %s(jsonb) and %s(jsonb, jsonb) belong to different roles: drop the one that is not meant",
 						  name, name);
-		return NULL;
+		return InvalidOid;
 	}
 	if (!OidIsValid(oid))
 	{
 		*cause = psprintf("function %s(jsonb) or %s(jsonb, jsonb) does not exist", name, name);
-		return NULL;
+		return InvalidOid;
 	}
-	if (saga_namespace_aclcheck(nsp, GetUserId(), ACL_USAGE) != ACLCHECK_OK ||
-		saga_proc_aclcheck(oid, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+	if (saga_namespace_aclcheck(nsp, user, ACL_USAGE) != ACLCHECK_OK ||
+		saga_proc_aclcheck(oid, user, ACL_EXECUTE) != ACLCHECK_OK)
 	{
 		*error = "SQL.42501";
 		*cause = psprintf("permission denied for function %s: role \"%s\", which owns the workflow, needs EXECUTE on it and USAGE on its schema",
-						  name, GetUserNameFromId(GetUserId(), true));
-		return NULL;
+						  name, GetUserNameFromId(user, true));
+		return InvalidOid;
 	}
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(oid));
 	if (!HeapTupleIsValid(tuple))
 	{
 		*cause = psprintf("function %s does not exist", name);
-		return NULL;
+		return InvalidOid;
 	}
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	nargs = proc->pronargs;
-	if (proc->prorettype != JSONBOID || proc->prokind != PROKIND_FUNCTION || proc->proretset)
+	*nargs = proc->pronargs;
+	usable = proc->prorettype == JSONBOID && proc->prokind == PROKIND_FUNCTION && !proc->proretset;
+	ReleaseSysCache(tuple);
+	if (!usable)
 	{
-		ReleaseSysCache(tuple);
 		*error = "SQL.42809";
 		*cause = psprintf("%s is no function that returns one jsonb", name);
-		return NULL;
+		return InvalidOid;
 	}
-	ReleaseSysCache(tuple);
+	return oid;
+}
 
+bool
+saga_step_may_call(const char *name, Oid user, const char **error, char **cause)
+{
+	int			nargs;
+
+	return OidIsValid(check_function(name, user, &nargs, error, cause));
+}
+
+/* Returns NULL and says why in *cause when it cannot be called. */
+static StepFunction *
+find_function(const char *name, const char **error, char **cause)
+{
+	int			nargs;
+	Oid			oid = check_function(name, GetUserId(), &nargs, error, cause);
+	StepFunction *step;
+	MemoryContext old;
+
+	if (!OidIsValid(oid))
+		return NULL;
 	old = MemoryContextSwitchTo(step_context);
 	step = palloc0(sizeof(StepFunction));
 	step->name = pstrdup(name);

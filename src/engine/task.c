@@ -431,7 +431,7 @@ static void
 start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
 	const char *arn = action->resource->name;
-	bool		invoke = strcmp(arn, "arn:aws:states:::lambda:invoke") == 0;
+	bool		invoke = strcmp(arn, SAGA_LAMBDA_INVOKE) == 0;
 	Jsonb	   *input = action->input;
 	const SagaResource *bound;
 	SagaAction	resolved = *action;

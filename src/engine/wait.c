@@ -288,6 +288,7 @@ saga_start_sync_execution(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *name;
 	const SagaWorkflow *workflow;
+	int			version;
 	int64		ms;
 	Wait		wait;
 
@@ -296,13 +297,13 @@ saga_start_sync_execution(PG_FUNCTION_ARGS)
 	saga_require_argument(fcinfo, 1, "input");
 	ms = timeout_arg(fcinfo, 4, -1);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	workflow = saga_workflow_find(name, SAGA_RIGHT_START, false);
+	workflow = saga_workflow_find_version(name, false, &version);
 	if (!saga_workflow_may(workflow, SAGA_RIGHT_READ))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to read executions of workflow \"%s\"", name),
 				 errhint("Who waits for an execution needs the right \"read\" on its workflow, too; saga.start_execution starts one without.")));
-	wait.id = saga_start_child(workflow, PG_GETARG_JSONB_P(1),
+	wait.id = saga_start_child(workflow, version, PG_GETARG_JSONB_P(1),
 							   PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
 							   PG_ARGISNULL(5) ? NULL : PG_GETARG_UUID_P(5), NULL);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);

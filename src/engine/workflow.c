@@ -141,22 +141,29 @@ saga_workflow_lock(int32 workflow_id, const char *text, bool exclusive)
 
 /* ---------- machines ---------- */
 
-/* The machine points into its definition. */
+Jsonb *
+saga_workflow_definition(int32 workflow_id, int version)
+{
+	SagaRows   *rows = saga_query(&definition_stmt, saga_param_int4("workflow_id", workflow_id),
+								  saga_param_int4("version", version));
+
+	if (!saga_next(rows))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("version %d of workflow %d is not stored", version, workflow_id)));
+	return saga_column_jsonb(rows, "definition");
+}
+
 static void *
 load_machine(const void *key, MemoryContext own)
 {
 	const MachineKey *wanted = key;
 	List	   *diagnostics = NIL;
-	SagaRows   *rows = saga_query(&definition_stmt, saga_param_int4("workflow_id", wanted->workflow_id),
-								  saga_param_int4("version", wanted->version));
+	Jsonb	   *definition = saga_workflow_definition(wanted->workflow_id, wanted->version);
 	MemoryContext old = MemoryContextSwitchTo(own);
 	Machine    *machine = palloc0(sizeof(Machine));
 
-	if (!saga_next(rows))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("version %d of workflow %d is not stored", wanted->version, wanted->workflow_id)));
-	machine->machine = saga_machine_compile(saga_column_jsonb(rows, "definition"), &diagnostics);
+	machine->machine = saga_machine_compile(definition, &diagnostics);
 	if (machine->machine == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -319,6 +326,40 @@ insert_version(int32 workflow_id, int version, Jsonb *definition, Oid owner)
 	saga_reference_store(workflow_id, version, definition, owner);
 }
 
+int
+saga_workflow_add_version(int32 workflow_id, const char *name, Jsonb *definition)
+{
+	const SagaWorkflow *workflow = saga_workflow_lock(workflow_id, name, false);
+	Oid			owner = workflow->owner;
+	int			version = next_version(workflow_id, name);
+
+	insert_version(workflow_id, version, definition, owner);
+	return version;
+}
+
+bool
+saga_workflow_has_version(const SagaWorkflow *workflow, int version)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT FROM saga.workflow_version v JOIN saga.workflow w USING (workflow_id)"
+		" WHERE workflow_id = $workflow_id AND v.version = $version AND v.version >= w.oldest"
+	};
+
+	return saga_run(&stmt, saga_param_int4("workflow_id", workflow->workflow_id),
+					saga_param_int4("version", version)) > 0;
+}
+
+void
+saga_workflow_check_version(const SagaWorkflow *workflow, int version)
+{
+	if (!saga_workflow_has_version(workflow, version))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("workflow \"%s\" has no version %d", workflow->name, version),
+				 version < 1 || version > workflow->version ? 0 :
+				 errdetail("It was made for another owner, before the workflow was given to this one.")));
+}
+
 /* Whoever runs it compiles it, and processes of all owners read of it. */
 static void
 check_size(const char *name, Jsonb *definition)
@@ -331,19 +372,11 @@ check_size(const char *name, Jsonb *definition)
 				 errhint("Put data into the input or into tables, and parts of the work into workflows of their own.")));
 }
 
-/*
- * A workflow of "owner", for whom the caller may do that; for InvalidOid it is the
- * caller's, or one that he names with its owner.
- */
-static int
-create_workflow(const char *name, Jsonb *definition, Oid owner)
+List *
+saga_workflow_check(const char *name, Jsonb *definition)
 {
 	List	   *diagnostics = NIL;
 	SagaMachine *machine;
-	SagaObject	object;
-	int32		workflow_id;
-	int			version = 1;
-	bool		exists;
 
 	if (name[0] == '\0' || pg_mbstrlen(name) > SAGA_MAX_NAME_LENGTH)
 		ereport(ERROR,
@@ -354,6 +387,21 @@ create_workflow(const char *name, Jsonb *definition, Oid owner)
 	if (machine == NULL)
 		report_diagnostics(name, diagnostics);
 	check_resources(name, machine);
+	return diagnostics;
+}
+
+/*
+ * A workflow of "owner", for whom the caller may do that; for InvalidOid it is the
+ * caller's, or one that he names with its owner.
+ */
+int
+saga_workflow_create(const char *name, Jsonb *definition, Oid owner, bool quiet)
+{
+	SagaObject	object;
+	int			version = 1;
+	bool		exists;
+
+	(void) saga_workflow_check(name, definition);
 
 	exists = OidIsValid(owner) ? saga_object_find_own(SAGA_OBJECT_WORKFLOW, name, owner, &object) :
 		saga_object_find_to_replace(SAGA_OBJECT_WORKFLOW, name, GetUserId(), &object);
@@ -362,14 +410,11 @@ create_workflow(const char *name, Jsonb *definition, Oid owner)
 	if (!OidIsValid(owner))
 		owner = exists ? object.owner : GetUserId();
 	if (exists)
-	{
-		(void) saga_workflow_lock(object.id, name, false);
-		workflow_id = object.id;
-		version = next_version(workflow_id, name);
-	}
+		version = saga_workflow_add_version(object.id, name, definition);
 	else
-		workflow_id = insert_workflow(name, owner);
-	insert_version(workflow_id, version, definition, owner);
+		insert_version(insert_workflow(name, owner), version, definition, owner);
+	if (!quiet)
+		saga_unbound_report(NOTICE, name, saga_unbound_find(definition, owner));
 	return version;
 }
 
@@ -377,7 +422,7 @@ create_workflow(const char *name, Jsonb *definition, Oid owner)
 Datum
 saga_create_workflow(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(create_workflow(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), InvalidOid));
+	PG_RETURN_INT32(saga_workflow_create(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), InvalidOid, false));
 }
 
 /* create_workflow(name text, definition jsonb, owner regrole) returns integer */
@@ -387,7 +432,7 @@ saga_create_workflow_for(PG_FUNCTION_ARGS)
 	Oid			owner = PG_GETARG_OID(2);
 
 	saga_object_check_new_owner(owner);
-	PG_RETURN_INT32(create_workflow(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), owner));
+	PG_RETURN_INT32(saga_workflow_create(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), owner, false));
 }
 
 Datum

@@ -79,6 +79,7 @@ COMMENT ON FUNCTION @extschema@.invoice_setup_lock() IS 'a part of invoice_setup
 CREATE FUNCTION @extschema@.invoice_setup_workflow(owner regrole, name text, definition jsonb, present integer) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning	-- what a step needs is granted after it, and destinations are made later
 AS $$
 DECLARE
 	caller regrole := quote_ident(current_user)::regrole;
