@@ -16,6 +16,7 @@
 --             rows     over a function that filters
 --             all      shows everything, to be granted with care: without a grant at first
 --   tables, sequences  nobody
+--   types     row      of a set-returning function, no more than a list of columns
 --   default values that are no constants and no time; triggers; anything else: a word why
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
@@ -24,6 +25,7 @@
 CREATE SCHEMA decided;
 CREATE TABLE decided.decision (type text, object text, decision text, by text);
 INSERT INTO decided.decision VALUES
+	('composite type', 'saga.execution_summary', 'row', NULL),
 	('default value', 'public.invoice_document_history.replaced_by', 'session', 'who called invoice_retry'),
 	('default value', 'saga.destination.limit_key', 'generated', 'of the row itself, with functions of pg_catalog'),
 	('default value', 'saga.resource.function_name', 'generated', 'of the row itself, with functions of pg_catalog'),
@@ -97,6 +99,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.create_workflow(text,jsonb)', 'owner', $$saga.create_workflow('@enum-w', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}')$$),
 	('function', 'saga.create_workflow(text,jsonb,regrole)', 'admin', $$saga.create_workflow('enum-w3', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}', 'postgres')$$),
 	('function', 'saga.delete(text,uuid[])', 'owner', $$saga.delete('@enum-q', ARRAY[(SELECT message FROM things)])$$),
+	('function', 'saga.describe_execution(uuid)', 'owner', $$saga.describe_execution((SELECT execution FROM things))$$),
 	('function', 'saga.destination_changed()', 'trigger', NULL),
 	('function', 'saga.diff_workflow(text,jsonb)', 'owner', $$saga.diff_workflow('@enum-w', '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}')$$),
 	('function', 'saga.doctor()', 'invoker', 'and SELECT on saga.doctor_objects'),
@@ -117,6 +120,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.get_activity_task(text,text,interval)', 'owner', $$saga.get_activity_task('@enum-a', NULL, '0 s')$$),
 	('function', 'saga.history_events(bytea,jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.invalidate_cache()', 'trigger', NULL),
+	('function', 'saga.list_executions(text,text,timestamp with time zone,timestamp with time zone,uuid,integer,text)', 'rows', 'what the caller sees in saga.executions'),
 	('function', 'saga.make_id()', 'pure', NULL),
 	('function', 'saga.owner_only()', 'trigger', NULL),
 	('function', 'saga.pause_destination(text)', 'owner', $$saga.pause_destination('@enum-d')$$),
@@ -157,6 +161,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.test_state(jsonb,jsonb,text,jsonb,jsonb,jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.test_template(jsonb,jsonb)', 'pure', NULL),
 	('function', 'saga.validate(jsonb,text)', 'pure', NULL),
+	('function', 'saga.wait_execution(uuid,interval)', 'owner', $$saga.wait_execution((SELECT execution FROM things), '0')$$),
 	('function', 'saga.worker_status()', 'rows', 'of owners whose rights the caller has, and processes of this database that serve nobody in particular'),
 	('function', 'saga.workflow_diagram(jsonb,text,uuid)', 'owner', $$saga.workflow_diagram('{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'::jsonb, 'dot', (SELECT execution FROM things))$$),
 	('function', 'saga.workflow_diagram(text,text,uuid)', 'owner', $$saga.workflow_diagram('@enum-w')$$),
@@ -164,6 +169,8 @@ INSERT INTO decided.decision VALUES
 	('procedure', 'public.invoice_process()', 'commits', NULL),
 	('procedure', 'saga.drain(text,integer)', 'own', 'executions of workflows that the caller is the owner of'),
 	('procedure', 'saga.publish()', 'own', 'messages of destinations whose owner''s rights the caller has'),
+	('procedure', 'saga.start_sync_execution(text,jsonb,jsonb,text,interval,uuid)', 'own', 'executions of workflows that the caller may start and read'),
+	('procedure', 'saga.wait_execution(uuid,interval,jsonb)', 'own', 'executions that the caller may read'),
 	('schema', 'saga', 'nobody', NULL),
 	('sequence', 'saga.outbox_position', 'nobody', NULL),
 	('sequence', 'saga.queue_queue_id_seq', 'nobody', NULL),
@@ -231,6 +238,7 @@ INSERT INTO decided.decision VALUES
 	('trigger', 'source_changed on saga.reference', 'cache', NULL),
 	('trigger', 'source_changed on saga.source', 'cache', NULL),
 	('trigger', 'workflow_changed on saga.workflow', 'cache', NULL),
+	('type', 'saga.execution_summary', 'row', NULL),
 	('view', 'public.invoice_dlq', 'all', 'clerks'),
 	('view', 'public.invoice_held', 'all', 'clerks'),
 	('view', 'public.invoice_tracking', 'all', 'clerks'),
@@ -291,7 +299,8 @@ SELECT type, object FROM decision GROUP BY 1, 2 HAVING count(*) > 1;
 SELECT type, decision, 'no decision of this kind' AS fault FROM decision GROUP BY 1, 2
 EXCEPT SELECT type, d, 'no decision of this kind' FROM (VALUES
 	('function', '{owner,own,admin,pure,open,rows,invoker,definer,commits,trigger}'::text[]), ('procedure', '{owner,own,invoker,commits}'), ('view', '{filtered,rows,all}'),
-	('table', '{nobody}'), ('sequence', '{nobody}'), ('schema', '{nobody}'), ('default value', '{session,generated}'), ('trigger', '{cache,rights}')) k (type, decisions), unnest(decisions) d;
+	('table', '{nobody}'), ('sequence', '{nobody}'), ('schema', '{nobody}'), ('default value', '{session,generated}'), ('trigger', '{cache,rights}'),
+	('type', '{row}'), ('composite type', '{row}')) k (type, decisions), unnest(decisions) d;
 
 -- ---------- what each decision means ----------
 -- nothing is granted to anybody

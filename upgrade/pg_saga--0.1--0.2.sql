@@ -629,6 +629,56 @@ CREATE VIEW saga.aliases WITH (security_barrier) AS
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.aliases IS
 'aliases of the workflows whose owner the current user is a member of, or that he was granted to read';
+
+-- what is known of executions
+DROP INDEX saga.execution_workflow, saga.continuation_workflow;
+CREATE INDEX continuation_workflow ON saga.continuation (workflow_id, execution_id NULLS FIRST);
+CREATE INDEX execution_workflow ON saga.execution (workflow_id, status, execution_id NULLS FIRST);
+CREATE INDEX continuation_compensating ON saga.continuation (workflow_id, execution_id NULLS FIRST) WHERE status = 'c';
+CREATE FUNCTION saga.wait_execution(id uuid, timeout interval DEFAULT '20 s') RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_wait_execution';
+COMMENT ON FUNCTION saga.wait_execution(uuid, interval) IS
+'waits until an execution has ended, whose start was committed, and returns what saga.describe_execution says of it then; null when the time is over, of which there are 5 minutes at most (0: a look). The statement''s snapshot stays as long. Raises object_not_in_prerequisite_state in REPEATABLE READ and SERIALIZABLE, in a transaction that has written something, and in a step';
+
+CREATE PROCEDURE saga.wait_execution(id uuid, timeout interval, INOUT result jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_wait_execution_committing';
+COMMENT ON PROCEDURE saga.wait_execution(uuid, interval, jsonb) IS
+'the same for any time (null: as long as it takes): CALL saga.wait_execution(id, timeout, NULL) commits first, and holds neither a snapshot nor a lock while it waits. Not in a transaction block';
+
+CREATE PROCEDURE saga.start_sync_execution(workflow text, input jsonb, INOUT result jsonb DEFAULT NULL, name text DEFAULT NULL,
+		timeout interval DEFAULT NULL, id uuid DEFAULT NULL)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_start_sync_execution';
+COMMENT ON PROCEDURE saga.start_sync_execution(text, jsonb, jsonb, text, interval, uuid) IS
+'starts an execution as saga.start_execution does, commits that, and waits until it has ended; the result is what saga.describe_execution says of it then, or when the timeout is over (status RUNNING). Needs the rights start and read. Holds neither a snapshot nor a lock while it waits. Not in a transaction block. A caller who is cancelled leaves the execution running';
+
+CREATE FUNCTION saga.describe_execution(id uuid) RETURNS jsonb
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_describe_execution';
+COMMENT ON FUNCTION saga.describe_execution(uuid) IS
+'an execution as one document: its row of saga.executions, the columns as members, for who may see that row. Raises undefined_object when there is none';
+
+CREATE TYPE saga.execution_summary AS (
+	execution_id uuid,
+	workflow text,
+	owner regrole,
+	version integer,
+	name text,
+	status text,
+	started_at timestamptz,
+	stopped_at timestamptz,
+	current_state text,
+	error text,
+	started_by uuid,
+	map_run_id uuid
+);
+COMMENT ON TYPE saga.execution_summary IS 'a row of saga.list_executions: columns of saga.executions without the documents';
+
+CREATE FUNCTION saga.list_executions(workflow text DEFAULT NULL, status text DEFAULT NULL, since timestamptz DEFAULT NULL,
+		until timestamptz DEFAULT NULL, after uuid DEFAULT NULL, "limit" integer DEFAULT 100, input_contains text DEFAULT NULL)
+	RETURNS SETOF saga.execution_summary
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_list_executions';
+COMMENT ON FUNCTION saga.list_executions(text, text, timestamptz, timestamptz, uuid, integer, text) IS
+'a page of the executions that the caller sees in saga.executions, the newest first, by their ids: of one workflow or all, of one status, whose id was made from since on and before until. The next page is behind the last execution_id of this one (after => id). input_contains: a text that the input has in it; needs since or status, as all inputs there are read';
+
 -- ---------- source ----------
 CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
 	FOR EACH STATEMENT EXECUTE FUNCTION saga.source_changed();

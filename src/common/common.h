@@ -47,6 +47,9 @@ saga_uuid_cmp(const pg_uuid_t *a, const pg_uuid_t *b)
 /* The time that an id was made at; DT_NOEND: it is no UUIDv7, somebody chose it. */
 extern TimestampTz saga_uuid_time(const pg_uuid_t *id);
 
+/* Below all ids that were made from then on, above those that were made before; as fine as ids of ours are. */
+extern pg_uuid_t saga_uuid_of_time(TimestampTz at);
+
 extern pg_uuid_t saga_uuid_previous(const pg_uuid_t *id);	/* id - 1, stops at zero */
 extern char *saga_uuid_to_cstring(const pg_uuid_t *id); /* palloc'd, 36 characters */
 extern bool saga_uuid_parse(const char *text, pg_uuid_t *id);	/* false: no uuid */

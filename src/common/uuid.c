@@ -143,6 +143,29 @@ saga_uuid_time(const pg_uuid_t *id)
 	return (ms - (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000) * 1000;
 }
 
+/* Ids have the time since 1970, not before, and it has 48 bits of milliseconds. */
+pg_uuid_t
+saga_uuid_of_time(TimestampTz at)
+{
+	const TimestampTz epoch = -(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	pg_uuid_t	id = saga_uuid_min;
+	uint64		stamp;
+	int64		us;
+
+	if (at <= epoch)
+		return saga_uuid_min;
+	/* infinity, and what the difference would leave the range of its type at */
+	if (at > PG_INT64_MAX + epoch || (at - epoch) / 1000 >= INT64CONST(1) << 48)
+		return saga_uuid_max;
+	us = at - epoch;
+	stamp = ((uint64) us / 1000) << 12 | (uint64) (us % 1000) * 4096 / 1000;
+	for (int i = 0; i < 6; i++)
+		id.data[i] = (unsigned char) (stamp >> (52 - 8 * i));
+	id.data[6] = 0x70 | ((stamp >> 8) & 0x0f);
+	id.data[7] = stamp & 0xff;
+	return id;
+}
+
 pg_uuid_t
 saga_uuid_previous(const pg_uuid_t *id)
 {

@@ -354,6 +354,8 @@ saga_store_write_ended(SagaBatch *batch)
 	if (batch->nended > 0)
 	{
 		insert_ended(batch);
+		for (int i = 0; i < batch->nended; i++)
+			saga_waiter_note_ended(&batch->ended[i]->execution_id);
 		saga_children_report(batch);
 	}
 	looking = Max(looking - 1, 0);

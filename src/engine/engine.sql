@@ -110,7 +110,9 @@ CREATE TABLE saga.continuation (
 	child_index bigint,					-- its place among them
 	child_items integer					-- how many items of the Map it is for
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX continuation_workflow ON saga.continuation (workflow_id, execution_id);
+-- NULLS FIRST, here and below: for saga.list_executions alone, src/engine/list.c
+CREATE INDEX continuation_workflow ON saga.continuation (workflow_id, execution_id NULLS FIRST);
+CREATE INDEX continuation_compensating ON saga.continuation (workflow_id, execution_id NULLS FIRST) WHERE status = 'c';
 CREATE INDEX continuation_children ON saga.continuation (children_id) WHERE children_id IS NOT NULL;
 COMMENT ON TABLE saga.continuation IS 'executions that wait for something';
 
@@ -138,7 +140,8 @@ CREATE TABLE saga.execution (
 	undo jsonb							-- of a child that has succeeded: what undoes it, as a frozen run
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
-CREATE INDEX execution_workflow ON saga.execution (workflow_id, execution_id);
+-- of each workflow and status
+CREATE INDEX execution_workflow ON saga.execution (workflow_id, status, execution_id NULLS FIRST);
 -- what handlers of an older version would run, when a workflow is given away
 CREATE INDEX execution_left_over ON saga.execution (workflow_id, version) WHERE left_over IS NOT NULL;
 CREATE INDEX execution_children ON saga.execution (children_id, child_index) WHERE children_id IS NOT NULL;
@@ -392,6 +395,52 @@ CREATE FUNCTION saga.failure(error text, cause text DEFAULT NULL) RETURNS jsonb
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_failure';
 COMMENT ON FUNCTION saga.failure(text, text) IS
 'a step that returns this has failed with that name and cause. Unlike saga.fail() it rolls nothing back: it is cheaper, and what the step wrote stays';
+
+-- ---------- what is known of executions ----------
+
+CREATE FUNCTION saga.wait_execution(id uuid, timeout interval DEFAULT '20 s') RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_wait_execution';
+COMMENT ON FUNCTION saga.wait_execution(uuid, interval) IS
+'waits until an execution has ended, whose start was committed, and returns what saga.describe_execution says of it then; null when the time is over, of which there are 5 minutes at most (0: a look). The statement''s snapshot stays as long. Raises object_not_in_prerequisite_state in REPEATABLE READ and SERIALIZABLE, in a transaction that has written something, and in a step';
+
+CREATE PROCEDURE saga.wait_execution(id uuid, timeout interval, INOUT result jsonb)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_wait_execution_committing';
+COMMENT ON PROCEDURE saga.wait_execution(uuid, interval, jsonb) IS
+'the same for any time (null: as long as it takes): CALL saga.wait_execution(id, timeout, NULL) commits first, and holds neither a snapshot nor a lock while it waits. Not in a transaction block';
+
+CREATE PROCEDURE saga.start_sync_execution(workflow text, input jsonb, INOUT result jsonb DEFAULT NULL, name text DEFAULT NULL,
+		timeout interval DEFAULT NULL, id uuid DEFAULT NULL)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'saga_start_sync_execution';
+COMMENT ON PROCEDURE saga.start_sync_execution(text, jsonb, jsonb, text, interval, uuid) IS
+'starts an execution as saga.start_execution does, commits that, and waits until it has ended; the result is what saga.describe_execution says of it then, or when the timeout is over (status RUNNING). Needs the rights start and read. Holds neither a snapshot nor a lock while it waits. Not in a transaction block. A caller who is cancelled leaves the execution running';
+
+CREATE FUNCTION saga.describe_execution(id uuid) RETURNS jsonb
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_describe_execution';
+COMMENT ON FUNCTION saga.describe_execution(uuid) IS
+'an execution as one document: its row of saga.executions, the columns as members, for who may see that row. Raises undefined_object when there is none';
+
+CREATE TYPE saga.execution_summary AS (
+	execution_id uuid,
+	workflow text,
+	owner regrole,
+	version integer,
+	name text,
+	status text,
+	started_at timestamptz,
+	stopped_at timestamptz,
+	current_state text,
+	error text,
+	started_by uuid,
+	map_run_id uuid
+);
+COMMENT ON TYPE saga.execution_summary IS 'a row of saga.list_executions: columns of saga.executions without the documents';
+
+CREATE FUNCTION saga.list_executions(workflow text DEFAULT NULL, status text DEFAULT NULL, since timestamptz DEFAULT NULL,
+		until timestamptz DEFAULT NULL, after uuid DEFAULT NULL, "limit" integer DEFAULT 100, input_contains text DEFAULT NULL)
+	RETURNS SETOF saga.execution_summary
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_list_executions';
+COMMENT ON FUNCTION saga.list_executions(text, text, timestamptz, timestamptz, uuid, integer, text) IS
+'a page of the executions that the caller sees in saga.executions, the newest first, by their ids: of one workflow or all, of one status, whose id was made from since on and before until. The next page is behind the last execution_id of this one (after => id). input_contains: a text that the input has in it; needs since or status, as all inputs there are read';
 
 -- ---------- views ----------
 

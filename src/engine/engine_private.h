@@ -599,6 +599,14 @@ extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
 extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid_t *heir);
 
+/* ---------- what is told of an execution (describe.c) ---------- */
+
+/* The workflow of an execution that the caller may see; raises UNDEFINED_OBJECT when there is none.  *ended: it has ended. */
+extern int32 saga_describe_find(const pg_uuid_t *id, bool *ended);
+
+/* The execution's row of saga.executions as a document; NULL: it is gone. */
+extern Jsonb *saga_describe(const pg_uuid_t *id, int32 workflow_id);
+
 /* ---------- one of a batch is run (attempt.c) ---------- */
 
 /* first: of its batch, and then it has no savepoint.  Raises what loses the batch. */

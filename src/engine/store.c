@@ -308,6 +308,7 @@ saga_store_bury(SagaBatch *batch, SagaItem *item, const char *reason, const char
 	letter.body = item->body;
 	letter.headers = item->headers;
 	(void) saga_dead_letter_insert(&letter);
+	saga_waiter_note_ended(&item->execution_id);
 	saga_children_report_lost(item);
 	item->done = true;
 }

@@ -117,6 +117,7 @@ saga_database_rewind(Oid dboid)
 	saga_wake_type(SAGA_PROC_WORKER, dboid);
 	saga_wake_type(SAGA_PROC_PUBLISHER, dboid);
 	saga_wake_type(SAGA_PROC_RECEIVER, dboid);
+	saga_wake_type(SAGA_PROC_WAITER, dboid);
 	saga_wake_type(SAGA_PROC_COORDINATOR, dboid);
 }
 

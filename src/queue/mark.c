@@ -33,6 +33,7 @@ end_transaction(bool commit)
 	saga_claims_abort(0);
 	saga_notes_push(commit);
 	saga_timer_mark_end(commit);
+	saga_waiter_end_transaction(commit);
 	if (saga_take_foreign() && commit)
 		saga_sweep_soon(saga_my_database(), saga_monotonic_now(), 3);
 	prepared_news = 0;
@@ -61,6 +62,8 @@ prepare_transaction(void)
 	 */
 	if (saga_take_foreign() || saga_notes_give())
 		entry.news |= SAGA_NEWS_SWEEP;
+	if (saga_waiter_prepare_transaction())
+		entry.news |= SAGA_NEWS_ENDED;
 	saga_notes_prepare(&entry);
 	entry.next_wake = saga_timer_mark_prepare();
 	saga_prepared_store(&entry);

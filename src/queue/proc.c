@@ -29,7 +29,7 @@ detach_at_exit(int code, Datum arg)
 static bool
 is_session(SagaProcType type)
 {
-	return type == SAGA_PROC_RECEIVER || type == SAGA_PROC_DRAIN;
+	return type == SAGA_PROC_RECEIVER || type == SAGA_PROC_DRAIN || type == SAGA_PROC_WAITER;
 }
 
 /* Caller holds the lock for himself. */
@@ -98,6 +98,8 @@ saga_proc_attach(SagaProcType type, Oid dboid, Oid owner, int32 queue_id)
 		pg_atomic_write_u64(&proc->done, 0);
 		pg_atomic_write_u64(&proc->errors, 0);
 		pg_atomic_write_u64(&proc->last_active, (uint64) proc->started_at);
+		if (type == SAGA_PROC_WAITER)
+			pg_atomic_fetch_add_u32(&saga_shared->waiters, 1);
 		saga_my_proc = proc;
 		break;
 	}
@@ -167,9 +169,11 @@ saga_proc_detach(void)
 	pg_atomic_write_u32(&proc->sleeping, 0);
 	if (is_session(left.type))
 		left_session_slot((int) (proc - saga_shared->procs));
+	if (left.type == SAGA_PROC_WAITER)
+		pg_atomic_fetch_sub_u32(&saga_shared->waiters, 1);
 	LWLockRelease(saga_shared->lock);
 
-	if (left.type >= SAGA_PROC_WORKER)
+	if (left.type >= SAGA_PROC_WORKER && left.type != SAGA_PROC_WAITER)
 		hand_on(&left);
 }
 

@@ -310,6 +310,7 @@ extern void saga_prepared_note_gid(const char *gid);	/* before PREPARE TRANSACTI
 #define SAGA_NEWS_EXTENSION		16	/* created or updated */
 #define SAGA_NEWS_NO_EXTENSION	32	/* dropped */
 #define SAGA_NEWS_STOPS			64	/* executions that somebody runs were stopped */
+#define SAGA_NEWS_ENDED			128 /* executions have ended that somebody may wait for; seen to here */
 extern void saga_prepared_note_news(int news);
 
 /* After COMMIT or ROLLBACK PREPARED, in PG_FINALLY.  Returns the news; all that are harmless when they are not known. */

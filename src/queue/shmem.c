@@ -98,6 +98,7 @@ init_shared(SagaShared *shared)
 	shared->first_free = shared->end_procs = shared->max_background;
 	shared->max_prepared = saga_prepared_slots();
 	shared->prepared_unknown = max_prepared_xacts > 0 ? 1 : 0;
+	pg_atomic_init_u32(&shared->waiters, 0);
 	saga_clock_share(&shared->clock);
 	pg_atomic_init_u32(&shared->stops, 0);
 

@@ -115,7 +115,8 @@ typedef enum SagaProcType
 	SAGA_PROC_PUBLISHER,
 	SAGA_PROC_RECEIVER,			/* a session that waits in saga.receive */
 	SAGA_PROC_SOURCE,			/* takes messages from elsewhere */
-	SAGA_PROC_DRAIN				/* a session in saga.drain() */
+	SAGA_PROC_DRAIN,			/* a session in saga.drain() */
+	SAGA_PROC_WAITER			/* a session that waits for the end of an execution */
 } SagaProcType;
 
 /* Why a process is missing that there is something to do for; several types of them in one number. */
@@ -162,7 +163,8 @@ typedef struct SagaProcSlot
 
 	/*
 	 * The execution that it runs, written by the process alone; zero: none.
-	 * run counts the changes, and is odd while it is being changed.
+	 * run counts the changes, and is odd while it is being changed.  Of a
+	 * waiter the one that it waits for.
 	 */
 	pg_atomic_uint32 run;
 	pg_atomic_uint64 execution[2];
@@ -268,6 +270,7 @@ typedef struct SagaShared
 
 	SagaSetClock clock;
 
+	pg_atomic_uint32 waiters;	/* how many processes of the type WAITER there are: whoever ends executions looks here */
 	pg_atomic_uint32 stops;		/* raised when the event that stops an execution is there, and somebody has that */
 } SagaShared;
 
@@ -355,6 +358,16 @@ extern void saga_proc_set_missing(uint32 missing);
 extern void saga_proc_run_begin(const pg_uuid_t *execution_id);
 extern void saga_proc_run_end(void);
 extern bool saga_proc_stop_execution(const pg_uuid_t *execution_id);
+
+/*
+ * This session waits for the end of an execution (waiter.c), and its latch is set
+ * by the commit that ends it: look with a new snapshot after this, and each time
+ * the latch was set.  saga_proc_detach ends it.  False: nobody will tell.
+ */
+extern bool saga_waiter_attach(const pg_uuid_t *execution_id);
+
+/* This transaction ends an execution, or it is given up without one. */
+extern void saga_waiter_note_ended(const pg_uuid_t *execution_id);
 
 /* What is being run in this database right now, in the caller's memory. */
 extern int	saga_proc_list_runs(pg_uuid_t **execution_ids);

@@ -54,6 +54,12 @@ extern bool saga_queue_hand_over(const SagaQueueKey *key);
 /* As saga_queue_push_key, without waking anybody: the caller goes on by itself. */
 extern void saga_queue_set_ready(const SagaQueueKey *key);
 
+/* ---------- who waits for executions (waiter.c) ---------- */
+
+/* prepare: true when the transaction has ended some. */
+extern void saga_waiter_end_transaction(bool commit);
+extern bool saga_waiter_prepare_transaction(void);
+
 /* ---------- slots of databases (database.c) ---------- */
 
 /* A cache: the slot of MyDatabaseId, as saga_my_database found it. */

@@ -128,6 +128,8 @@ saga_prepared_finish(const char *gid)
 	}
 	if (found.news & SAGA_NEWS_SWEEP)
 		saga_sweep_soon(saga_database_slot(found.dboid, false), saga_monotonic_now(), 3);
+	if (found.news & SAGA_NEWS_ENDED)
+		saga_wake_type(SAGA_PROC_WAITER, found.dboid);
 
 	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
 	entry = find_prepared(gid);
