@@ -106,6 +106,30 @@ CALL saga.drain();
 CALL saga.drain();
 SELECT workflow, status, error FROM saga.executions WHERE execution_id = :'a' OR started_by = :'a' ORDER BY execution_id;
 
+-- who waits for another's execution sees its result, and stops it: start alone is not enough
+CREATE ROLE saga_kids_parent;
+GRANT USAGE ON SCHEMA saga TO saga_kids_parent;
+GRANT EXECUTE ON PROCEDURE saga.drain(text, integer) TO saga_kids_parent;
+SELECT saga.create_workflow('kids_other', machine(jsonb_build_object('A', starts('.sync:2', jsonb_build_object('Parameters', jsonb_build_object('StateMachineArn', current_user || '.kids_child', 'Input', '{"n": 4}'::jsonb),
+	'ResultSelector', '{"s.$": "$.Status"}'::jsonb)))), 'saga_kids_parent');
+SELECT saga.grant('workflow', 'kids_child', 'saga_kids_parent', 'start');
+SELECT saga.start_execution('saga_kids_parent.kids_other') AS a \gset
+SET ROLE saga_kids_parent;
+CALL saga.drain();
+RESET ROLE;
+SELECT status, error, cause FROM saga.executions WHERE execution_id = :'a';
+SELECT saga.grant('workflow', 'kids_child', 'saga_kids_parent', r) FROM unnest('{read,operate}'::text[]) AS r;
+SELECT saga.start_execution('saga_kids_parent.kids_other') AS a \gset
+SET ROLE saga_kids_parent;
+CALL saga.drain();
+RESET ROLE;
+CALL saga.drain();
+SET ROLE saga_kids_parent;
+CALL saga.drain();
+RESET ROLE;
+SELECT status, output FROM saga.executions WHERE execution_id = :'a';
+TRUNCATE book;
+
 -- ---------- a distributed Map ----------
 CREATE FUNCTION map(fields jsonb, item jsonb DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT machine(jsonb_build_object('A', '{"Type": "Map", "End": true}'::jsonb || jsonb_build_object('ItemProcessor', jsonb_build_object('StartAt', 'I', 'ProcessorConfig', '{"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}'::jsonb,

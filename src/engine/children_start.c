@@ -74,6 +74,18 @@ read_arguments(const SagaAction *action, ChildStart *start, char **cause)
 						  text);
 		return "StepFunctions.StateMachineDoesNotExistException";
 	}
+
+	/*
+	 * whoever waits sees its result, and stops it when he does not want it
+	 * any more
+	 */
+	if (action->resource->sync != 0 &&
+		!(saga_workflow_may(start->workflow, SAGA_RIGHT_READ) && saga_workflow_may(start->workflow, SAGA_RIGHT_OPERATE)))
+	{
+		*cause = psprintf("the rights read and operate on the workflow \"%s\" are needed to wait for its execution, besides start",
+						  start->workflow->name);
+		return "States.Permissions";
+	}
 	start->name = saga_jsonb_get_string(action->input, "Name");
 	start->input = child_input(action->input);
 	return NULL;

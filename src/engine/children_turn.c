@@ -74,7 +74,8 @@ take_report(SagaChildren *children, Jsonb *body)
 	children->ended += number_of(body, "ended");
 	children->succeeded += number_of(body, "succeeded");
 	children->failed += number_of(body, "failed");
-	children->aborted += number_of(body, "aborted");
+	/* one that somebody has stopped by hand has not done what it was for */
+	*(children->phase == 'r' ? &children->failed : &children->aborted) += number_of(body, "aborted");
 	if (error != NULL && children->phase == 'r')
 	{
 		children->error = error;
@@ -210,7 +211,7 @@ typedef struct Results
 	MemoryContext context;
 	JsonbParseState *state;
 	int64		bytes;
-}			Results;
+} Results;
 
 /* The next one; what is too much is counted and no more. */
 static void
