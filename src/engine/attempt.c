@@ -220,12 +220,6 @@ open_settings(const SagaBatch *batch, const SagaJob *job)
 	return level;
 }
 
-bool
-saga_batch_is_running(const pg_uuid_t *execution_id)
-{
-	return running.queue_id != 0 && saga_uuid_cmp(&running.execution_id, execution_id) == 0;
-}
-
 static void
 mark_done(SagaJob *job)
 {
@@ -417,6 +411,7 @@ saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first)
 	running_since = saga_monotonic_us();
 	saga_step_crowded = false;
 	saga_proc_run_begin(&job->execution_id);
+	saga_running_id = job->execution_id;
 	saga_run_stopped = 0;
 	running_alone = batch->alone;
 	running_slot = batch->slot;

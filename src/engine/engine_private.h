@@ -366,7 +366,7 @@ extern void saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *b
 extern pg_uuid_t saga_stop_position(const pg_uuid_t *execution_id);
 
 extern bool saga_stop_is_ours(const pg_uuid_t *execution_id);	/* stopped by this transaction, with an event */
-extern bool saga_batch_is_running(const pg_uuid_t *execution_id);	/* in this process, now */
+extern pg_uuid_t saga_running_id;	/* within a step, whose it is */
 extern bool saga_stop_is_event(const SagaItem *item);
 extern SagaItem *saga_stop_claim_start(SagaBatch *batch, const pg_uuid_t *execution_id, bool *locked_elsewhere);
 
@@ -428,7 +428,7 @@ extern bool saga_activity_task_wanted(const SagaMessage *message);
 extern bool saga_activity_has_tasks(int32 activity_id);
 extern void saga_activity_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
 
-/* ---------- user code that is no step's function (task.c) ---------- */
+/* ---------- user code that is no step's function (guarded.c) ---------- */
 
 /*
  * Calls "function" for a task.  In a careful run with a savepoint: what it

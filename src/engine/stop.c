@@ -300,7 +300,7 @@ saga_stop(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body)
 {
 	const SagaQueue *queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));
 
-	if (saga_in_step && saga_batch_is_running(execution_id))
+	if (saga_in_step && saga_uuid_cmp(&saga_running_id, execution_id) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("execution %s cannot be stopped by a step of its own", saga_uuid_to_cstring(execution_id)),

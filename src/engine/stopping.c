@@ -12,6 +12,9 @@
 /* Written by a signal's handler, too. */
 volatile sig_atomic_t saga_run_stopped = 0;
 
+/* Whose run was begun last in this process: within a step it is that one's. */
+pg_uuid_t	saga_running_id;
+
 /*
  * The execution's id with version 6 in place of 7: before all ids of its
  * millisecond, and none that somebody can give an execution.
