@@ -21,6 +21,7 @@
 	" undo, close_id, close_task, concurrency, tolerated, children, started, ended, items, succeeded, failed, aborted, undoing," \
 	" undone, not_undone, error, cause, writer"
 
+/* The columns, as COLUMNS has them. */
 static void
 read_row(SagaRows *rows, SagaChildren *children)
 {
@@ -205,6 +206,7 @@ saga_child_headers(const SagaChildren *children, const char *name, int64 index, 
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* A number among the headers; 0 when it is absent. */
 static int64
 number_of(Jsonb *headers, const char *name)
 {

@@ -54,6 +54,7 @@ saga_store_has_twin(SagaJob *job)
 
 /* ---------- end ---------- */
 
+/* The letter of an execution: its input as the body, and in the details how it ended. */
 static void
 write_dead_letter(SagaJob *job, const char *reason, const char *cause)
 {
@@ -120,6 +121,7 @@ is_failure(const SagaJob *job)
 	return job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated != NULL;
 }
 
+/* What could not be undone comes first among the reasons. */
 void
 saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 {
@@ -130,6 +132,7 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 					  end->status == SAGA_TIMED_OUT ? "States.Timeout" : "States.Runtime", end->cause);
 }
 
+/* What it had while it waited: its continuation and its timer. */
 static void
 forget_parked(SagaJob *job)
 {
@@ -170,6 +173,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 
 /* ---------- their rows ---------- */
 
+/* As saga.execution.status has it. */
 static char
 status_char(SagaStatus status)
 {
@@ -189,6 +193,7 @@ status_char(SagaStatus status)
 /* With the end of the list. */
 typedef SagaParam EndedRow[N_ENDED + 1];
 
+/* The columns of an execution's row, in the order of ENDED_COLUMNS. */
 static void
 fill_ended(SagaJob *job, EndedRow row)
 {
@@ -225,6 +230,7 @@ fill_ended(SagaJob *job, EndedRow row)
 /* Documents as long as this are not copied into an array first, and out of it again. */
 #define SAGA_LONG_ROW	(1024 * 1024)
 
+/* Is the row better written by itself? */
 static bool
 is_long(const SagaJob *job)
 {
@@ -232,6 +238,7 @@ is_long(const SagaJob *job)
 		(job->end.left != NULL ? VARSIZE(job->end.left) : 0) > SAGA_LONG_ROW;
 }
 
+/* One row, whose documents go into the table as they are. */
 static void
 insert_long(SagaJob *job)
 {
@@ -266,6 +273,7 @@ ended_array(EndedRow *rows, int nrows, int column)
 							construct_md_array(values, nulls, 1, &nrows, &lbound, first->type, typlen, byval, align));
 }
 
+/* The ids of all that have ended in the batch, as an array. */
 static ArrayType *
 ended_ids(SagaBatch *batch)
 {
@@ -318,6 +326,7 @@ leave_out_twins(SagaBatch *batch, SagaJob **ended)
 	saga_rows_free(rows);
 }
 
+/* The rows of all that have ended, by one statement but for the long ones. */
 static void
 insert_ended(SagaBatch *batch)
 {

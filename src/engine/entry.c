@@ -42,6 +42,7 @@ static SagaStatement try_lock_stmt = {
 	" (SELECT count(*) FROM saga.dead_letter WHERE message_id = $execution_id AND queue_id = $workflow_id)"
 };
 
+/* Locks the dead letter and the execution, in this order. */
 static void
 lock_rows(const pg_uuid_t *execution_id, int32 workflow_id)
 {
@@ -66,6 +67,7 @@ saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id)
 	return false;
 }
 
+/* The same without waiting; false: somebody has one of them. */
 static bool
 try_lock_rows(const pg_uuid_t *execution_id, int32 workflow_id)
 {
@@ -136,6 +138,7 @@ change_all(const pg_uuid_t *execution_id, int32 workflow_id, const char *member,
 	return true;
 }
 
+/* {key: text} */
 static Jsonb *
 object_of(const char *key, const char *text)
 {
@@ -146,6 +149,7 @@ object_of(const char *key, const char *text)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* Merges "to" into the entries whose member has the value. */
 static bool
 change(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, const char *value, Jsonb *to)
 {
@@ -205,6 +209,7 @@ end_calls(const pg_uuid_t *execution_id)
 	saga_rows_free(rows);
 }
 
+/* Raises where one of the entries is being undone. */
 void
 saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid_t *heir)
 {
@@ -237,6 +242,7 @@ typedef struct Entry
 	Jsonb	   *left;			/* NULL: nothing was kept */
 } Entry;
 
+/* The entry of a call, with what its execution has kept to undo it; false: there is none. */
 static bool
 find_entry(const pg_uuid_t *execution_id, const char *message_id, Entry *entry)
 {
@@ -308,6 +314,7 @@ found_done(int32 workflow_id, const pg_uuid_t *execution_id, const char *message
 
 /* ---------- a person ---------- */
 
+/* Raises: nothing can be said of the call any more. */
 static void
 known_already(const pg_uuid_t *message_id, const char *detail)
 {
@@ -456,6 +463,10 @@ asked_event(const pg_uuid_t *execution_id, int32 workflow_id, Jsonb *body)
 	return true;
 }
 
+/*
+ * An answer that comes after the end of the execution that had given the call
+ * up, or the end of what undoes it.
+ */
 bool
 saga_entry_event(const SagaItem *item, int32 workflow_id)
 {

@@ -11,6 +11,7 @@
 #include "outbox/outbox.h"
 #include "utils/memutils.h"
 
+/* For the interpreter: 64 random bits. */
 static uint64
 env_random(void *arg)
 {
@@ -21,6 +22,7 @@ env_random(void *arg)
 	return value;
 }
 
+/* For the interpreter: the token of a task, of an activity's with the activity. */
 static char *
 env_make_token(void *arg, int task_id, const SagaResource *resource)
 {
@@ -36,6 +38,7 @@ env_make_token(void *arg, int task_id, const SagaResource *resource)
 	return saga_token_make(&token);
 }
 
+/* For the interpreter: what is known of a call, of whichever kind it is. */
 static void
 env_call_fate(void *arg, SagaWish wish, SagaOutside *call)
 {
@@ -78,6 +81,7 @@ saga_job_environment(SagaJob *job)
 	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);
 }
 
+/* Begins the run, or thaws it. */
 static void
 set_up_run(SagaJob *job)
 {
@@ -90,6 +94,7 @@ set_up_run(SagaJob *job)
 		job->run = saga_run_start(job->machine, &job->env, job->input, job->started_at);
 }
 
+/* What an event says of a task: a heartbeat, a result or an error. */
 static void
 feed_answer(SagaJob *job, int task_id, Jsonb *body, TimestampTz now)
 {

@@ -38,6 +38,7 @@ static SagaStatement load_stmt = {
 };
 
 
+/* Keeps what a name meant; 0: it meant nothing, and is looked up when it is used. */
 static void
 store(Collect *collect, SagaObjectKind kind, const char *name, int32 id)
 {
@@ -65,6 +66,7 @@ static_text(JsonbContainer *object, const char *member)
 	return strncmp(text, "{%", 2) == 0 ? NULL : text;
 }
 
+/* A destination that a task names; NULL: an expression will. */
 static void
 collect_destination(Collect *collect, SagaOutboxOp op, const char *text)
 {
@@ -93,6 +95,7 @@ collect_queue(Collect *collect, const char *text)
 		collect_destination(collect, SAGA_OUTBOX_SQS, text);
 }
 
+/* The activity of a task. */
 static void
 collect_activity(Collect *collect, const char *name)
 {
@@ -102,6 +105,7 @@ collect_activity(Collect *collect, const char *name)
 		store(collect, SAGA_OBJECT_ACTIVITY, name, object.id);
 }
 
+/* What an ARN, or the name of a function, stands for. */
 static void
 collect_binding(Collect *collect, const char *arn, bool by_function_name)
 {
@@ -115,6 +119,7 @@ collect_binding(Collect *collect, const char *arn, bool by_function_name)
 		store(collect, SAGA_OBJECT_BINDING, arn, id);
 }
 
+/* The names that a task has in its resource and its arguments. */
 static void
 collect_task(Collect *collect, const char *resource_text, JsonbContainer *arguments)
 {
@@ -197,6 +202,7 @@ saga_reference_store(int32 workflow_id, int version, Jsonb *definition, Oid owne
 	collect_names(&collect, &definition->root);
 }
 
+/* False: it is no kind of object. */
 static bool
 kind_by_name(const char *name, SagaObjectKind *kind)
 {

@@ -49,6 +49,7 @@ static SagaStatement find_entry_stmt = {
 	" LIMIT 1"
 };
 
+/* Raises: the word is none that can be said of this. */
 static void
 invalid_outcome(const char *outcome, const char *hint)
 {
@@ -58,6 +59,7 @@ invalid_outcome(const char *outcome, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* Raises: somebody is making the call, and will know how it went. */
 static void
 in_flight(const pg_uuid_t *message_id, const SagaFlight *flight)
 {
@@ -86,6 +88,7 @@ lock_workflow(int32 workflow_id)
 	return workflow != NULL && saga_workflow_may(workflow, SAGA_RIGHT_OPERATE) ? workflow : NULL;
 }
 
+/* A person says how one call went: while its execution waits for it, or after that has ended. */
 static void
 settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 {
@@ -226,6 +229,7 @@ try_lock(const SagaLeftCall *calls, Left *left, bool *live)
 	return false;
 }
 
+/* The same for one of many, in the outbox's record. */
 static SagaSettled
 settle_record(const SagaLeftCall *call, SagaSaid said, bool live)
 {
@@ -236,6 +240,7 @@ settle_record(const SagaLeftCall *call, SagaSaid said, bool live)
 							  &flight);
 }
 
+/* Has the destination asked once more how the call went; false: it cannot be asked. */
 static bool
 ask_record(const SagaLeftCall *call)
 {
@@ -323,6 +328,7 @@ forget_listed(SagaLeftCall *calls, int n, Mass mass, Left *left)
 
 /* ---------- one execution after the other ---------- */
 
+/* For qsort: the calls of one execution follow each other. */
 static int
 compare_calls(const void *a, const void *b)
 {
@@ -389,6 +395,7 @@ each_execution(SagaStatement *stmt, int32 destination_id, TimestampTz before, Ma
 	return done;
 }
 
+/* What is said of all calls of a destination before a time; returns of how many it could be said. */
 static int64
 settle_destination(const char *name, const char *outcome, TimestampTz before)
 {

@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(saga_send_task_success);
 PG_FUNCTION_INFO_V1(saga_send_task_failure);
 PG_FUNCTION_INFO_V1(saga_send_task_heartbeat);
 
+/* An argument of type text; NULL stays NULL. */
 static char *
 text_or_null(FunctionCallInfo fcinfo, int arg)
 {
@@ -256,6 +257,7 @@ static SagaStatement reads_stmt = {
 	.limit = 1
 };
 
+/* Does any version of the workflow mention a body of an answer? */
 static bool
 reads_bodies(int32 workflow_id)
 {
@@ -307,6 +309,7 @@ no_live_execution(const pg_uuid_t *id)
 			 errmsg("execution %s does not exist", saga_uuid_to_cstring(id))));
 }
 
+/* stop_execution(id uuid, error text, cause text, compensate boolean) */
 Datum
 saga_stop_execution(PG_FUNCTION_ARGS)
 {
@@ -469,6 +472,7 @@ saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *erro
 	saga_accepted();
 }
 
+/* send_task_success(token text, output jsonb) */
 Datum
 saga_send_task_success(PG_FUNCTION_ARGS)
 {
@@ -478,6 +482,7 @@ saga_send_task_success(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* send_task_failure(token text, error text, cause text) */
 Datum
 saga_send_task_failure(PG_FUNCTION_ARGS)
 {
@@ -487,6 +492,7 @@ saga_send_task_failure(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* send_task_heartbeat(token text) */
 Datum
 saga_send_task_heartbeat(PG_FUNCTION_ARGS)
 {

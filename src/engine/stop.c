@@ -39,6 +39,7 @@ static int	max_stopped = 0;
 
 /* ---------- the event ---------- */
 
+/* Does the event say that no handler is to run? */
 static bool
 says_undo_nothing(const Jsonb *body)
 {
@@ -85,6 +86,7 @@ at_commit(void)
 		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 }
 
+/* At the commit whoever runs a stopped execution is told; a rollback forgets them. */
 static void
 xact_callback(XactEvent event, void *arg)
 {
@@ -121,6 +123,7 @@ saga_stop_tell_prepared(void)
 	}
 }
 
+/* A savepoint that is rolled back takes its stops along, one that is released hands them up. */
 static void
 subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
 {
@@ -145,6 +148,7 @@ saga_stop_is_ours(const pg_uuid_t *execution_id)
 	return false;
 }
 
+/* Keeps for the commit that this execution was stopped while somebody runs it. */
 static void
 note_stopped(const SagaQueue *queue, const pg_uuid_t *execution_id)
 {
@@ -248,6 +252,7 @@ load(SagaBatch *batch, SagaJob *job, SagaItem *event, bool *in_timer)
 	return true;
 }
 
+/* Stops one that nobody runs, in this transaction; false: somebody has it locked. */
 static bool
 stop_now(const SagaQueue *queue, const pg_uuid_t *execution_id, Jsonb *body)
 {

@@ -29,6 +29,7 @@ saga_item_of_message(const SagaMessage *message, SagaItem *item)
 	item->headers = message->headers;
 }
 
+/* The message at this position, and an event that stops its execution, if there is one. */
 static SagaMessage *
 claim_one(SagaBatch *batch, const pg_uuid_t *id, const pg_uuid_t *execution_id, int *n)
 {
@@ -62,6 +63,7 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uu
 
 /* ---------- load ---------- */
 
+/* What the row says of a parked execution. */
 static void
 read_continuation(SagaRows *rows, SagaJob *job)
 {
@@ -160,6 +162,7 @@ saga_store_ended_name(const pg_uuid_t *execution_id)
 
 /* ---------- park ---------- */
 
+/* The one timer of the execution: at this time, or none. */
 static void
 set_timer(SagaJob *job, TimestampTz wake_at)
 {
@@ -169,6 +172,7 @@ set_timer(SagaJob *job, TimestampTz wake_at)
 		saga_queue_drop_timer(job->queue, &job->execution_id, SAGA_MSG_TICK);
 }
 
+/* The events of this run, as one value. */
 static void
 insert_history(SagaJob *job, int run)
 {
@@ -192,6 +196,7 @@ send_tick(SagaJob *job)
 	job->tick = row.message_id;
 }
 
+/* The frozen run, in a new row or in that which it was thawed from. */
 static void
 write_continuation(SagaJob *job, TimestampTz now)
 {

@@ -27,6 +27,7 @@ typedef struct ContextArg
 	int			task_id;
 } ContextArg;
 
+/* What a SQL function with two arguments gets as its second one; made only when it has two. */
 static Jsonb *
 step_context_object(void *arg)
 {
@@ -43,6 +44,7 @@ typedef struct StepCall
 	Jsonb	   *input;
 } StepCall;
 
+/* For saga_task_guarded(): the function of a step, with a StepCall. */
 static Jsonb *
 call_step(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
 {
@@ -52,6 +54,7 @@ call_step(SagaJob *job, const SagaAction *action, void *arg, const char **error,
 	return saga_step_call(call->function, call->input, step_context_object, &context, action->timeout_ms, error, cause);
 }
 
+/* A step that is a SQL function: its result, or NULL and *error. */
 static Jsonb *
 run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *function, Jsonb *input,
 		const char **error, char **cause)
@@ -95,6 +98,7 @@ idempotency_key(const SagaJob *job, const SagaAction *action)
 	return key;
 }
 
+/* {"MessageId": ...}, what publishing answers. */
 static Jsonb *
 message_id_object(const pg_uuid_t *id)
 {
@@ -120,6 +124,10 @@ destination_meant(const char *name, void *arg)
 	return saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_DESTINATION, name);
 }
 
+/*
+ * A call outside: a record and a message for its destination, in this
+ * transaction. What cannot be accepted is the task's failure.
+ */
 static void
 run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 {
@@ -205,6 +213,7 @@ sent_object(const SagaSend *row, Jsonb *request)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* Into a plain queue of this database; NULL and *error for what SQS would refuse. */
 static Jsonb *
 send_to_queue(const SagaQueue *queue, const SagaAction *action, const char **error, char **cause)
 {
@@ -308,6 +317,7 @@ lambda_log(const SagaJob *job, const SagaAction *action)
 	return saga_jsonb_from_value(&v);
 }
 
+/* A member whose value is a whole jsonb, which may be a scalar. */
 static void
 push_result(JsonbParseState **state, const char *name, const Jsonb *value)
 {
@@ -320,6 +330,7 @@ push_result(JsonbParseState **state, const char *name, const Jsonb *value)
 	pushJsonbValue(state, WJB_VALUE, &v);
 }
 
+/* What lambda:invoke answers around the function's own result. */
 static Jsonb *
 lambda_result(const SagaJob *job, const SagaAction *action, Jsonb *payload)
 {
@@ -342,6 +353,7 @@ lambda_result(const SagaJob *job, const SagaAction *action, Jsonb *payload)
 
 /* ---------- dispatch ---------- */
 
+/* What the ARN meant when the version was made, or means now; NULL: nothing. */
 static const SagaResource *
 find_binding(const SagaJob *job, const char *arn, bool by_function_name)
 {
@@ -351,6 +363,10 @@ find_binding(const SagaJob *job, const char *arn, bool by_function_name)
 	return bound != NULL ? bound : saga_binding_find(arn, by_function_name, job->queue->owner, &id);
 }
 
+/*
+ * An ARN that stands for something of ours: a SQL function is called here,
+ * anything else is started as what it stands for.
+ */
 static void
 start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
