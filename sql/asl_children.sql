@@ -183,6 +183,13 @@ CALL saga.drain();
 SELECT said(id) FROM unnest(ARRAY[:'a', :'b', :'c', :'d']::uuid[]) AS id;
 SELECT count(*) FROM saga.map_item;
 TRUNCATE book;
+-- one that cannot be selected, after thousands that could: the Map fails, and nothing of its items stays
+CREATE FUNCTION one_short(i jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$ SELECT CASE WHEN n < 2500 THEN jsonb_build_object('n', n) ELSE '{}' END FROM generate_series(1, 2500) AS n $$;
+SELECT make('short', map('{"ItemReader": {"Resource": "sql:kids.one_short"}, "ItemSelector": {"n.$": "$$.Map.Item.Value.n"}}'));
+SELECT run('short') AS a \gset
+CALL saga.drain();
+SELECT status, error FROM saga.executions WHERE execution_id = :'a';
+SELECT count(*) FROM saga.map_item;
 -- results go to a table, those that failed too; and what its triggers refuse is the Map's failure
 CREATE TABLE result (map_run_id uuid, index bigint PRIMARY KEY, execution_id uuid, status text, output jsonb CHECK (output IS DISTINCT FROM '3'), error text, cause text);
 SELECT make('writes', map('{"ItemSelector": {"n.$": "$$.Map.Item.Value"}, "ToleratedFailureCount": 1, "ResultWriter": {"Resource": "saga:table", "Parameters": {"Table": "kids.result"}}}'));

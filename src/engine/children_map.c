@@ -222,6 +222,15 @@ reader_query(const SagaMapCall *map)
 					order != NULL ? " ORDER BY item." : "", order != NULL ? quote_identifier(order) : "");
 }
 
+/* A Map that fails while its items are stored has none: nothing is rolled back for that. */
+static void
+forget_items(const SagaChildren *children)
+{
+	static SagaStatement stmt = {.sql = "DELETE FROM saga.map_item WHERE children_id = $children_id"};
+
+	saga_run(&stmt, saga_param_uuid("children_id", &children->children_id));
+}
+
 /* Stores the items, and the row of their executions.  NULL and *error: the Map fails. */
 static Jsonb *
 begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
@@ -251,6 +260,7 @@ begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error,
 	MemoryContextDelete(items.chunk_context);
 	if (items.error != NULL)
 	{
+		forget_items(children);
 		*error = items.error;
 		*cause = unconstify(char *, items.cause);
 		return NULL;
