@@ -48,7 +48,8 @@ sql(q{SELECT saga.send_task_failure(token, 'Late') FROM held});
 $node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM book WHERE what = 'undo'}) or die;
 pass('and so they are undone');
 poll_until($node, q{SELECT count(*) = 0 FROM saga.children WHERE phase NOT IN ('d', 'x')});
-sql('SELECT pg_sleep(2)');
+# a walk begins with a restart, and what is too young then waits for the next one
+poll_until($node, q{SELECT max(stopped_at) < now() - interval '1 s' FROM saga.execution});
 # the record of a parent, and in the next walk those of its children
 walk("count(*) = $_ FROM saga.children") for 2, 1, 0;
 walk('count(*) = 0 FROM saga.execution');

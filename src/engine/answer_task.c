@@ -25,24 +25,6 @@ answer_of(const char *arn)
 	return NULL;
 }
 
-/* Output: a text that holds JSON is that JSON, as in the API. */
-static Jsonb *
-output_of(Jsonb *arguments)
-{
-	JsonbValue	v;
-	Jsonb	   *parsed;
-
-	if (!saga_jsonb_get(arguments, "Output", &v))
-		return saga_jsonb_null();
-	if (v.type == jbvString)
-	{
-		parsed = saga_jsonb_parse(v.val.string.val, v.val.string.len);
-		if (parsed != NULL)
-			return parsed;
-	}
-	return saga_jsonb_from_value(&v);
-}
-
 /* For saga_task_guarded(). */
 static Jsonb *
 send_answer(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
@@ -57,7 +39,7 @@ send_answer(SagaJob *job, const SagaAction *action, void *arg, const char **erro
 		return NULL;
 	}
 	if (strcmp(what, "sendTaskSuccess") == 0)
-		saga_answer_token(token, "output", output_of(action->input), NULL, NULL);
+		saga_answer_token(token, "output", saga_task_document(action->input, "Output", saga_jsonb_null()), NULL, NULL);
 	else if (strcmp(what, "sendTaskFailure") == 0)
 		saga_answer_token(token, NULL, NULL, saga_jsonb_get_string(action->input, "Error"),
 						  saga_jsonb_get_string(action->input, "Cause"));

@@ -207,8 +207,8 @@ saga_child_headers(const SagaChildren *children, const char *name, int64 index, 
 }
 
 /* A number among the headers; 0 when it is absent. */
-static int64
-number_of(Jsonb *headers, const char *name)
+int64
+saga_message_number(Jsonb *headers, const char *name)
 {
 	JsonbValue	v;
 
@@ -224,8 +224,8 @@ saga_child_of_headers(SagaJob *job, Jsonb *headers)
 
 	if (id == NULL || !saga_uuid_parse(id, &job->children_id))
 		return;
-	job->child_index = number_of(headers, "index");
-	job->child_items = (int) number_of(headers, "items");
+	job->child_index = saga_message_number(headers, "index");
+	job->child_items = (int) saga_message_number(headers, "items");
 	job->map_state = saga_jsonb_get_string(headers, "map");
 }
 

@@ -11,24 +11,6 @@
 
 /* ---------- what is started ---------- */
 
-/* Input: absent or null is {}; a text that holds JSON is that JSON. */
-static Jsonb *
-child_input(Jsonb *arguments)
-{
-	JsonbValue	v;
-	Jsonb	   *parsed;
-
-	if (!saga_jsonb_get(arguments, "Input", &v) || v.type == jbvNull)
-		return saga_jsonb_empty_object();
-	if (v.type == jbvString)
-	{
-		parsed = saga_jsonb_parse(v.val.string.val, v.val.string.len);
-		if (parsed != NULL)
-			return parsed;
-	}
-	return saga_jsonb_from_value(&v);
-}
-
 /* Milliseconds since 1970, as AWS writes times into the results of tasks. */
 static int64
 epoch_ms(TimestampTz at)
@@ -87,7 +69,7 @@ read_arguments(const SagaAction *action, ChildStart *start, char **cause)
 		return "States.Permissions";
 	}
 	start->name = saga_jsonb_get_string(action->input, "Name");
-	start->input = child_input(action->input);
+	start->input = saga_task_document(action->input, "Input", saga_jsonb_empty_object());
 	return NULL;
 }
 

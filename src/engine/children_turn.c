@@ -19,16 +19,6 @@
 /* Items that begin in one turn. */
 #define ITEMS_AT_ONCE	500
 
-static int64
-number_of(Jsonb *body, const char *name)
-{
-	JsonbValue	v;
-
-	if (!saga_jsonb_get(body, name, &v) || v.type != jbvNumeric)
-		return 0;
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(v.val.numeric)));
-}
-
 static bool
 is_set(Jsonb *body, const char *name)
 {
@@ -60,7 +50,7 @@ take_close(SagaChildren *children, Jsonb *body)
 	}
 	if (asker != NULL && saga_uuid_parse(asker, &children->close_id))
 	{
-		children->close_task = (int) number_of(body, "task");
+		children->close_task = (int) saga_message_number(body, "task");
 		/* whoever waits is to be told, also of what is over */
 		children->phase = 'c';
 	}
@@ -71,20 +61,20 @@ take_report(SagaChildren *children, Jsonb *body)
 {
 	char	   *error = saga_jsonb_get_string(body, "error");
 
-	children->ended += number_of(body, "ended");
-	children->succeeded += number_of(body, "succeeded");
-	children->failed += number_of(body, "failed");
+	children->ended += saga_message_number(body, "ended");
+	children->succeeded += saga_message_number(body, "succeeded");
+	children->failed += saga_message_number(body, "failed");
 	/* one that somebody has stopped by hand has not done what it was for */
-	*(children->phase == 'r' ? &children->failed : &children->aborted) += number_of(body, "aborted");
+	*(children->phase == 'r' ? &children->failed : &children->aborted) += saga_message_number(body, "aborted");
 	if (error != NULL && children->phase == 'r')
 	{
 		children->error = error;
 		children->cause = saga_jsonb_get_string(body, "cause");
 	}
-	if (number_of(body, "undone") + number_of(body, "not_undone") > 0)
+	if (saga_message_number(body, "undone") + saga_message_number(body, "not_undone") > 0)
 	{
-		children->undone += number_of(body, "undone");
-		children->not_undone += number_of(body, "not_undone");
+		children->undone += saga_message_number(body, "undone");
+		children->not_undone += saga_message_number(body, "not_undone");
 		children->undoing = saga_uuid_min;
 	}
 }
@@ -101,8 +91,8 @@ take_events(SagaJob *job, SagaChildren *children)
 
 		if (body == NULL || !JB_ROOT_IS_OBJECT(body))
 			continue;
-		if (number_of(body, "again") > 0)
-			again = Max(again, (int) number_of(body, "again"));
+		if (saga_message_number(body, "again") > 0)
+			again = Max(again, (int) saga_message_number(body, "again"));
 		if (is_set(body, "close"))
 		{
 			take_close(children, body);

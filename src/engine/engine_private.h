@@ -440,6 +440,9 @@ extern Jsonb *saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction
 extern void saga_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
 							 const char *cause);
 
+/* A parameter that is a document; "absent" where it is none, or null. */
+extern Jsonb *saga_task_document(Jsonb *parameters, const char *name, Jsonb *absent);
+
 /* ---------- children (children.c, children_start.c, children_map.c, children_turn.c, children_close.c) ---------- */
 
 /* A row of saga.children. */
@@ -487,6 +490,9 @@ extern void saga_children_send(const SagaChildren *children, Jsonb *body, int64 
 /* Asks that they be stopped and, "undo", undone; the task of that execution waits for it; NULL: nobody does. */
 extern void saga_children_ask_close(const SagaChildren *children, bool undo, const pg_uuid_t *execution_id, int task_id,
 									const char *error, const char *cause);
+
+/* A number in a message of ours; 0: it has none of this name. */
+extern int64 saga_message_number(Jsonb *body, const char *name);
 
 /* Headers of a start: whose child it is. */
 extern Jsonb *saga_child_headers(const SagaChildren *children, const char *name, int64 index, int items);

@@ -85,3 +85,17 @@ saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, Saga
 	}
 	return call_carefully(batch, job, action, function, arg, error, cause);
 }
+
+/* A document among a task's parameters: a text that holds JSON is that JSON, as AWS's APIs take it. */
+Jsonb *
+saga_task_document(Jsonb *parameters, const char *name, Jsonb *absent)
+{
+	JsonbValue	v;
+	Jsonb	   *parsed = NULL;
+
+	if (!saga_jsonb_get(parameters, name, &v) || v.type == jbvNull)
+		return absent;
+	if (v.type == jbvString)
+		parsed = saga_jsonb_parse(v.val.string.val, v.val.string.len);
+	return parsed != NULL ? parsed : saga_jsonb_from_value(&v);
+}

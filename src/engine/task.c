@@ -280,24 +280,6 @@ run_activity(SagaJob *job, const SagaAction *action)
 
 /* ---------- lambda:invoke ---------- */
 
-/* {"FunctionName", "Payload"} -> the function's own input; an absent payload is {}. */
-static Jsonb *
-lambda_payload(Jsonb *input)
-{
-	JsonbValue	v;
-	Jsonb	   *parsed;
-
-	if (!saga_jsonb_get(input, "Payload", &v) || v.type == jbvNull)
-		return saga_jsonb_empty_object();
-	if (v.type == jbvString)
-	{
-		parsed = saga_jsonb_parse(v.val.string.val, v.val.string.len);
-		if (parsed)
-			return parsed;
-	}
-	return saga_jsonb_from_value(&v);
-}
-
 /*
  * LogType "Tail": the end of the function's log, in base64.  Ours writes none;
  * what Lambda puts around it is there.
@@ -382,7 +364,7 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	if (invoke)
 	{
 		arn = saga_jsonb_get_string(action->input, "FunctionName");
-		input = lambda_payload(action->input);
+		input = saga_task_document(action->input, "Payload", saga_jsonb_empty_object());
 	}
 	bound = arn ? find_binding(job, arn, invoke) : NULL;
 	if (bound == NULL && saga_answer_start(batch, job, action))
