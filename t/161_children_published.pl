@@ -1,6 +1,7 @@
 # What executions have published that another one waited for, or that were items of a distributed Map: when that one
 # fails later, a message that never left is taken back, one under way is undone when it is known to be done, and one of
-# which nobody knows is listed where it can be settled.
+# which nobody knows is listed where it can be settled. And what one that had succeeded has done is listed when its
+# parent is stopped without compensation.
 use strict;
 use warnings;
 
@@ -17,7 +18,7 @@ $node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
 sql(<<"SQL");
 CREATE TABLE taken_back (number text, at timestamptz);
 CREATE FUNCTION take_back(i jsonb) RETURNS jsonb LANGUAGE sql AS
-	\$\$ INSERT INTO taken_back VALUES (i #>> '{input,number}', clock_timestamp()) RETURNING '{}'::jsonb \$\$;
+	\$\$ INSERT INTO taken_back VALUES (i #>> '{input,Payload,number}', clock_timestamp()) RETURNING '{}'::jsonb \$\$;
 CREATE FUNCTION document(number text) RETURNS jsonb LANGUAGE sql AS \$\$ SELECT jsonb_build_object('number', number, 'currency', 'EUR', 'seller', 'S',
 	'buyer', 'B', 'total', '1.19', 'tax', '0.19', 'lines', '[{"amount": "1.00"}]'::jsonb) \$\$;
 SELECT saga.create_destination('books', 'http', '$destination');
@@ -58,7 +59,7 @@ $id = sql(q{SELECT saga.start_execution('parent', document('c1'))});
 closed($id);
 poll_until($node, qq{SELECT status FROM saga.executions WHERE execution_id = '$id'}, 'FAILED');
 is(sql(q{SELECT state || ' ' || outcome FROM saga.outbox WHERE request::text LIKE '%"c1"%'}), 'delivered done', 'a message of a child that is under way is waited for');
-is(sql(q{SELECT count(*), bool_and(t.at > o.finished_at) FROM taken_back t, saga.outbox o WHERE o.request::text LIKE '%"c1"%'}), '1|t', 'and undone then');
+is(sql(q{SELECT count(*), bool_and(t.at > o.finished_at) FROM taken_back t, saga.outbox o WHERE t.number = 'c1' AND o.request::text LIKE '%"c1"%'}), '1|t', 'and undone then');
 
 # ---------- nobody knows ----------
 
@@ -74,6 +75,24 @@ sql(qq{SELECT saga.settle('$listed'::uuid, 'done')});
 poll_until($node, q{SELECT count(*) FROM taken_back WHERE number = 'u1'}, '1');
 poll_until($node, q{SELECT count(*) FROM saga.executions WHERE not_compensated IS NOT NULL}, '0');
 pass('until a person says that it was done');
+
+# ---------- nothing is to be undone ----------
+
+$books->faults({ modes => { duplicate => 'allow', idempotency => 'none' }, rules => [] });
+sql(qq{SELECT saga.create_workflow('stopped', '{"StartAt": "M", "States": {"M": {"Type": "Map", "ItemsPath": "\$.items", "End": true, "ItemProcessor": {"StartAt": "C",
+	"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "States": {
+	"C": {"Type": "Choice", "Choices": [{"Variable": "\$.number", "StringEquals": "s2", "Next": "W"}], "Default": "P"}, "W": {"Type": "Wait", "Seconds": 36000, "End": true}, $publish}}}}}')});
+$id = sql(q{SELECT saga.start_execution('stopped', jsonb_build_object('items', jsonb_build_array(document('s1'), document('s2'))))});
+poll_until($node, qq{SELECT string_agg(status, ' ' ORDER BY input ->> 'number') FROM saga.executions WHERE started_by = '$id'}, 'SUCCEEDED RUNNING');
+poll_until($node, q{SELECT state FROM saga.outbox WHERE request::text LIKE '%"s1"%'}, 'delivered');
+my $done = sql(qq{SELECT execution_id FROM saga.executions WHERE started_by = '$id' AND status = 'SUCCEEDED'});
+sql("SELECT saga.stop_execution('$id', compensate => false)");
+closed($id);
+is(sql(qq{SELECT status || ' ' || (not_compensated #>> '{0,outcome}') || ' ' || (not_compensated #>> '{0,reason}') FROM saga.executions WHERE parent_id = '$done'}),
+	'ABORTED done Saga.ParentEnded', 'what an item that had succeeded has done is listed');
+is(sql(qq{SELECT count(*) FROM saga.dead_letters WHERE reason = 'Saga.CompensationFailed' AND message_id = (SELECT execution_id FROM saga.executions WHERE parent_id = '$done')}),
+	1, 'and told by a dead letter');
+is(sql(q{SELECT count(*) FROM taken_back WHERE number = 's1'}), 0, 'and not undone');
 
 $node->stop;
 done_testing();
