@@ -132,6 +132,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.redrive(text,text,integer)', 'owner', $$saga.redrive('@enum-w')$$),
 	('function', 'saga.redrive(uuid,boolean)', 'owner', $$saga.redrive((SELECT dead_letter FROM things), true)$$),
 	('function', 'saga.redrive(uuid)', 'owner', $$saga.redrive((SELECT dead_letter FROM things))$$),
+	('function', 'saga.redrive_execution(uuid,jsonb,boolean)', 'owner', $$saga.redrive_execution((SELECT failed FROM things))$$),
 	('function', 'saga.replace_execution(uuid,uuid)', 'owner', $$saga.replace_execution(saga.make_id(), (SELECT execution FROM things))$$),
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),
 	('function', 'saga.resume_source(text)', 'owner', $$saga.resume_source('@enum-s')$$),
@@ -204,6 +205,7 @@ INSERT INTO decided.decision VALUES
 	('table', 'saga.outbox', 'nobody', NULL),
 	('table', 'saga.outbox_attempt', 'nobody', NULL),
 	('table', 'saga.queue', 'nobody', NULL),
+	('table', 'saga.redrive_point', 'nobody', NULL),
 	('table', 'saga.reference', 'nobody', NULL),
 	('table', 'saga.resource', 'nobody', NULL),
 	('table', 'saga.secret', 'nobody', NULL),
@@ -353,7 +355,7 @@ GRANT pg_read_server_files TO enum_owner, enum_stranger;
 GRANT USAGE ON SCHEMA saga TO enum_owner, enum_stranger;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA saga TO enum_owner, enum_stranger;
 CREATE SCHEMA enum AUTHORIZATION enum_owner;
-CREATE TABLE things (token text, execution uuid, dead_letter uuid, message uuid, source jsonb, workflow integer);
+CREATE TABLE things (token text, execution uuid, dead_letter uuid, message uuid, source jsonb, workflow integer, failed uuid);
 GRANT ALL ON things TO enum_owner;
 GRANT SELECT ON things TO enum_stranger;
 SET ROLE enum_owner;
@@ -376,7 +378,7 @@ CALL saga.drain();
 SET search_path = public, decided;
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
-UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm'),
+UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), failed = (SELECT message_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm'),
 	workflow = (SELECT workflow_id FROM saga.workflow WHERE name = 'enum-w');
 -- a call in doubt
 INSERT INTO saga.outbox (destination_id, outbox_id, op, workflow_id, execution_id, task_id, idempotency_key, created_at, request, uncertain)

@@ -135,6 +135,7 @@ typedef struct SagaRunEnv
 	int64		data_limit;		/* most bytes of JSON of a result or output (AWS: 262144); 0: any */
 	bool		express;		/* as AWS's EXPRESS: no history, no RedriveCount */
 	bool		distributed;	/* the caller runs the items of a distributed Map; else they are run inline */
+	bool		redrivable;		/* when it fails, what saga_run_redrive() needs is wanted */
 
 	uint64		(*random) (void *arg);
 	char	   *(*make_token) (void *arg, int task_id, const SagaResource *resource);	/* text of $$.Task.Token, palloc'd */
@@ -200,6 +201,7 @@ typedef struct SagaAction
 	bool		commit;			/* Commit: nothing more is run before its answer is committed */
 	bool		undone_later;	/* the state has Compensate */
 	const SagaMapCall *map;		/* a distributed Map, which has no resource; NULL: it is none */
+	int			redrives;		/* then: the task of its run before, which has failed, and goes on if it can; 0: there is none */
 
 	/* PARK */
 	TimestampTz wake_at;		/* earliest wait, retry or timeout; DT_NOEND: none */
@@ -213,6 +215,8 @@ typedef struct SagaAction
 	Jsonb	   *not_compensated;	/* array of what was not undone, as run_end.c makes it; NULL: nothing */
 	Jsonb	   *left;			/* what saga_run_undo needs of those that have a message; NULL: nothing */
 	Jsonb	   *effects;		/* array of {"state","message_id"} of calls without Compensate that were given up; NULL: none */
+	bool		open;			/* not_compensated has more than it had when the execution was redriven */
+	Jsonb	   *standing;		/* what saga_run_redrive() needs to know of this end; NULL: it is not to be redriven */
 } SagaAction;
 
 extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env,
@@ -249,6 +253,19 @@ extern SagaRun *saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env,
 extern Jsonb *saga_run_done(SagaRun *run);
 extern SagaRun *saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *done, const char *error,
 								  const char *cause, bool undo, TimestampTz now);
+
+/*
+ * Redriving.  point: where the run has failed, known since then to the
+ * process in which that happened, and to be kept by the caller (NULL: nothing
+ * is to be kept); with what the end has said in "standing" it is a run again,
+ * which goes on there, or at the first state that was undone.  record: {"compensated",
+ * "not_compensated", "effects"} as they are recorded now.  input: of the
+ * state that is entered again; NULL: as it was.  *entered becomes how many
+ * are: with an input there must be one.
+ */
+extern Jsonb *saga_run_point(const SagaRun *run);
+extern SagaRun *saga_run_redrive(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point, Jsonb *standing,
+								 Jsonb *record, Jsonb *input, int redrives, TimestampTz now, int *entered);
 
 /*
  * The next thing to do.  Runs every branch as far as it gets without the

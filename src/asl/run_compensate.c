@@ -131,12 +131,24 @@ saga_handler_ended(SagaRun *run, SagaThread *thread)
 	return saga_next_undo();
 }
 
+/* The engine's own handler of children says how many it has undone. */
+static bool
+saga_found_nothing(const SagaDone *done, Jsonb *output)
+{
+	JsonbValue	undone;
+
+	return done->state->compensate->resource.kind == SAGA_RES_UNDO_CHILDREN && output != NULL &&
+		!(saga_jsonb_get(output, "undone", &undone) && undone.type == jbvNumeric);
+}
+
 SagaTransition
-saga_compensation_succeeded(SagaRun *run)
+saga_compensation_succeeded(SagaRun *run, Jsonb *output)
 {
 	SagaThread *thread = run->handler;
 
 	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_SUCCEEDED);
+	if (saga_found_nothing(saga_undoing(run), output))
+		run->untouched = lappend_int(run->untouched, run->undoing);
 	run->compensated = lappend(run->compensated, saga_undoing(run)->state->name);
 	return saga_handler_ended(run, thread);
 }

@@ -61,6 +61,18 @@ saga_map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFa
 						&call->batch_bytes, fault);
 }
 
+/* It begins, or goes on after the run was redriven. */
+static void
+saga_log_map_run(SagaRun *run, SagaThread *thread, const char *name)
+{
+	bool		again = thread->redriven_task != 0;
+	SagaEventRecord *record = saga_log(run, thread, again ? SAGA_EVENT_MAP_RUN_REDRIVEN : SAGA_EVENT_MAP_RUN_STARTED);
+
+	record->strings[0] = name;
+	if (again)
+		record->numbers[0] = (int64) run->redrives + 1;
+}
+
 /* Asks the caller to run the items; "call" has them, or nothing if they are read, and their limits. */
 SagaTransition
 saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaAction *action)
@@ -79,7 +91,7 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 	call->name = psprintf("%s/%s:%d", run->env.execution_id,
 						  thread->state->map->label != NULL ? thread->state->map->label : thread->state->name,
 						  thread->task_id);
-	saga_log(run, thread, SAGA_EVENT_MAP_RUN_STARTED)->strings[0] = call->name;
+	saga_log_map_run(run, thread, call->name);
 
 	action->kind = SAGA_ACTION_TASK;
 	action->task_id = thread->task_id;
@@ -88,6 +100,8 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 	action->input = thread->data;
 	action->undone_later = true;
 	action->map = call;
+	action->redrives = thread->redriven_task;
+	thread->redriven_task = 0;
 	return saga_next_call(thread);
 }
 

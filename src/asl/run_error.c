@@ -186,6 +186,7 @@ static bool
 saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 				  const SagaFailure *failure, SagaTransition *next, SagaFault *fault)
 {
+	SagaThread	before = *thread;
 	Jsonb	   *error = saga_error_object(failure->error, failure->cause);
 	Jsonb	   *output = saga_path_field_put(&catcher->result_path, thread->input, error, fault);
 	Jsonb	   *assigned;
@@ -194,6 +195,13 @@ saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 		!saga_check_limit(run, thread->state->name, output, fault) ||
 		!saga_thread_assign(run, thread, catcher->assign, error, &assigned, fault))
 		return false;
+
+	/*
+	 * what its branches did would be done anew by entering it as it was
+	 * entered
+	 */
+	saga_fork_forget(run, &before);
+	thread->fallen = NULL;
 	*next = saga_state_exit(run, thread, output, catcher->next, assigned);
 	return true;
 }
@@ -248,7 +256,10 @@ saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	SagaTransition next;
 
 	if (saga_thread_retry(run, thread, failure))
+	{
+		saga_fork_forget(run, thread);
 		return saga_next_nothing();
+	}
 	if ((thread->state->type == SAGA_STATE_PARALLEL && failure->from_branch) ||
 		(thread->state->type == SAGA_STATE_MAP && failure->of_item))
 		saga_log_fork_failure(run, thread, failure);

@@ -78,6 +78,9 @@ typedef struct SagaThread
 
 	/* CHILDREN */
 	struct SagaFork *fork;		/* NULL: it has no threads of its own */
+	struct SagaFork *fallen;	/* as it was when the state failed, until something else is done (run_point.c); NULL: none */
+	bool		begun_again;	/* by a redrive, from an earlier state */
+	int			redriven_task;	/* of a distributed Map that goes on: the task of its run before; 0: it begins */
 } SagaThread;
 
 /* The items of a Map that is open. */
@@ -89,6 +92,8 @@ typedef struct SagaMapping
 	int			next;			/* the first one that has not been taken up */
 	int			tolerated;		/* so many may fail */
 	int			nfailed;
+	bool	   *failed;			/* which of them have; NULL: none so far */
+	int			again;			/* so many before "next" are to be taken up again: they have neither thread nor result */
 } SagaMapping;
 
 /*
@@ -129,6 +134,17 @@ typedef struct SagaDone
 	Jsonb	   *output;			/* NULL: not known yet */
 	Jsonb	   *variables;
 
+	/*
+	 * where the run would begin again to do it anew: of a Parallel or Map
+	 * that has ended since, there (run_point.c). entered: NULL in a run that
+	 * an earlier version has frozen
+	 */
+	int			owner;			/* the thread that its own one is a branch or item of; 0: the machine's */
+	int			branch;
+	const SagaState *begin;
+	Jsonb	   *entered;		/* that state's input */
+	Jsonb	   *begin_variables;
+
 	/* of one that was given up */
 	const char *error;			/* what it failed with */
 	const char *cause;
@@ -148,6 +164,7 @@ typedef struct SagaUndone
 	const char *message_id;		/* of a call outside; NULL: none */
 	const char *key;
 	const char *handler;		/* that failed; NULL: none was run */
+	int			call_id;		/* the visit; 0: not known */
 	SagaDone   *done;			/* of one with a message, what its handler needs; NULL: not kept */
 } SagaUndone;
 
@@ -201,8 +218,14 @@ struct SagaRun
 	List	   *compensated;	/* of char * */
 	List	   *not_compensated;	/* of SagaUndone */
 	List	   *effects;		/* of SagaEffect */
+	List	   *untouched;		/* of int, visits whose handler found nothing to undo */
 	bool		decided;		/* its path has succeeded, and only what was given up is waited for */
 	int64		last_event;		/* when there is no thread that would know it */
+
+	/* redriving (run_point.c, run_redrive.c) */
+	Jsonb	   *point;			/* where it failed, as a frozen run; NULL: it has not, or is not to be redriven */
+	int			redrives;		/* how often it was */
+	Jsonb	   *earlier;		/* what it came to before: {"compensated", "not_compensated", "effects"}; NULL: it was not */
 };
 
 /* An error on its way through Retry and Catch. */
@@ -335,9 +358,17 @@ extern bool saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *exp
 /* run_compensate.c */
 extern bool saga_undo_unwanted(SagaRun *run);
 extern void saga_undo_next(SagaRun *run);
-extern SagaTransition saga_compensation_succeeded(SagaRun *run);
+extern SagaTransition saga_compensation_succeeded(SagaRun *run, Jsonb *output);
 extern SagaTransition saga_compensation_failed(SagaRun *run, const SagaFailure *failure);
 extern void saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause);
+
+/* run_point.c */
+extern void saga_fork_remember(SagaRun *run, SagaThread *parent);
+extern void saga_fork_forget(SagaRun *run, SagaThread *thread);
+extern void saga_done_begin(SagaDone *done, const SagaThread *thread);
+extern void saga_done_begin_with(SagaRun *run, const SagaThread *parent);
+extern void saga_point_take(SagaRun *run);
+extern Jsonb *saga_point_end(SagaRun *run);
 
 /* run_debt.c */
 extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
@@ -351,6 +382,7 @@ extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *
 
 /* run_freeze.c and run_thaw.c, declared in asl.h; run_left.c, where saga_run_undo() is too */
 extern Jsonb *saga_run_left(SagaRun *run);
+extern Jsonb *saga_array_append(Jsonb *first, Jsonb *second);
 
 /* ---------- third floor: steps ---------- */
 
@@ -394,6 +426,7 @@ extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thre
 extern bool saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault);
 extern Jsonb *saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault);
 extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern SagaTransition saga_map_go_on(SagaRun *run, SagaThread *thread);
 extern SagaTransition saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 

@@ -312,6 +312,7 @@ saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 		return;
 	}
 	children.tolerated = tolerated(map, children.items);
+	saga_children_take_over(&children, action->redrives);
 	saga_children_insert(&children);
 	saga_children_send(&children, saga_jsonb_empty_object(), 0);
 	saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());

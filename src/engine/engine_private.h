@@ -531,6 +531,9 @@ extern char *saga_quoted_name(const char *text);
 /* ResultWriter (children_write.c). */
 extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
 
+/* Of a Map that was redriven: what of the run before, which was this task, need not be done anew (children_again.c). */
+extern void saga_children_take_over(SagaChildren *children, int task_id);
+
 /* The answer of one execution that has ended. */
 extern void saga_child_answer(const SagaChildren *children);
 
@@ -604,6 +607,11 @@ extern void saga_entry_change(const SagaLeftCall *calls, int n, SagaEntryChange 
 extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
 extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid_t *heir);
+
+/* ---------- executions that go on after their end (redrive.c) ---------- */
+
+/* In the transaction in which the run fails, or ends: what is needed to redrive it. */
+extern void saga_redrive_keep(const SagaJob *job);
 
 /* ---------- what is told of an execution (describe.c) ---------- */
 
