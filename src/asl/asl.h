@@ -164,14 +164,29 @@ typedef enum SagaStatus
 
 extern const char *saga_status_name(SagaStatus status);
 
+/* Where AWS reads items from; here they are bound to a function (saga.bind_resource). */
+#define SAGA_S3_GET_OBJECT		"arn:aws:states:::s3:getObject"
+#define SAGA_S3_LIST_OBJECTS	"arn:aws:states:::s3:listObjectsV2"
+
+/* What an ItemReader says of the text that it reads. */
+typedef struct SagaReaderConfig
+{
+	char	   *input_type;		/* JSON, JSONL, CSV ...; NULL: JSON */
+	char	   *items_pointer;	/* a JSON pointer to the items in it; NULL: it is the items */
+	List	   *csv_headers;	/* names of the columns of a CSV file; NIL: its first line has them */
+	char		csv_delimiter;
+} SagaReaderConfig;
+
 /* The items of a distributed Map: the caller runs each, or each batch of them, by saga_run_start_item(). */
 typedef struct SagaMapCall
 {
 	const char *name;			/* of this run of it, in the history: the execution's id, the label, the task */
 	Jsonb	   *items;			/* an array; NULL: they are read */
+	bool		keyed;			/* of an object: they are {"Key", "Value"} */
 	const SagaResource *reader;
+	const SagaReaderConfig *reader_config;	/* of its texts */
 	Jsonb	   *reader_input;
-	int64		max_items;		/* of the reader's; 0: all */
+	int64		max_items;		/* of the reader's; 0: all; less: it fails */
 	int64		concurrency;	/* 0: as many as the caller likes */
 	int64		tolerated_count;	/* -1: no such limit */
 	double		tolerated_percentage;	/* -1: no such limit; without both limits no item may fail */
@@ -226,9 +241,26 @@ extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env
 extern SagaRun *saga_run_start_item(const SagaMachine *machine, const char *map_state, const SagaRunEnv *env,
 									Jsonb *input, TimestampTz now);
 
+/* One item of a Map, as the context object has it. */
+typedef struct SagaMapItem
+{
+	int64		index;
+	Jsonb	   *value;
+	bool		keyed;			/* "value" is {"Key", "Value"}, a member of an object */
+	const char *source;
+} SagaMapItem;
+
+/* Where items come from that are in the state's data. */
+#define SAGA_STATE_DATA			"STATE_DATA"
+
 /* What ItemSelector makes of an item of an open distributed Map; NULL, and *error (with *cause) is set: it fails. */
-extern Jsonb *saga_run_item_input(SagaRun *run, int task_id, int64 index, Jsonb *value, const char **error,
+extern Jsonb *saga_run_item_input(SagaRun *run, int task_id, const SagaMapItem *item, const char **error,
 								  const char **cause);
+
+/* items.c: items that are read. */
+extern Jsonb *saga_items_parse(const SagaReaderConfig *reader, const char *text, int len, char **fault);
+extern Jsonb *saga_items_pointed(Jsonb *value, const char *pointer);
+extern Jsonb *saga_items_of(Jsonb *value, bool *keyed);
 
 /* A parked run as one jsonb (with a format version), and back. */
 extern Jsonb *saga_run_freeze(SagaRun *run);

@@ -42,6 +42,27 @@ saga_map_number(SagaRun *run, SagaThread *thread, const SagaPathField *field, co
 	return false;
 }
 
+/* MaxItems of the reader, which may be at a path: 0 is all of them, and what is less is the reader's failure. */
+static bool
+saga_map_max_items(SagaRun *run, SagaThread *thread, int64 *number, SagaFault *fault)
+{
+	const SagaPathField *field = &thread->state->map->max_items_path;
+	Jsonb	   *value;
+	JsonbValue	scalar;
+
+	*number = thread->state->map->max_items;
+	if (field->path == NULL)
+		return true;
+	value = saga_field_value(run, thread, field, "MaxItemsPath", fault);
+	if (value == NULL)
+		return false;
+	if (saga_jsonb_scalar(value, &scalar) &&
+		saga_number_to_int64(&scalar, PG_INT32_MIN, PG_INT32_MAX, number) == SAGA_NUMBER_OK)
+		return true;
+	saga_map_value_fault(fault, "MaxItemsPath", field, value, "integer");
+	return false;
+}
+
 /* Everything but the items and their limits. */
 static bool
 saga_map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFault *fault)
@@ -49,12 +70,12 @@ saga_map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFa
 	const SagaMapFields *fields = thread->state->map;
 
 	call->reader = fields->reader;
+	call->reader_config = &fields->reader_config;
 	call->writer = fields->writer;
 	return saga_map_template(run, thread, fields->reader_parameters, &call->reader_input, fault) &&
 		saga_map_template(run, thread, fields->batch_input, &call->batch_input, fault) &&
 		saga_map_template(run, thread, fields->writer_parameters, &call->writer_input, fault) &&
-		saga_map_number(run, thread, &fields->max_items_path, "MaxItemsPath", fields->max_items, &call->max_items,
-						fault) &&
+		saga_map_max_items(run, thread, &call->max_items, fault) &&
 		saga_map_number(run, thread, &fields->batch_items_path, "MaxItemsPerBatchPath", fields->batch_items,
 						&call->batch_items, fault) &&
 		saga_map_number(run, thread, &fields->batch_bytes_path, "MaxInputBytesPerBatchPath", fields->batch_bytes,

@@ -122,6 +122,7 @@ saga_freeze_fork(SagaFreezer *f, const SagaThread *thread)
 	if (map == NULL)
 		return;
 	saga_put_value(f, "items", map->items);
+	saga_put_int(f, "keyed", map->keyed, 0);
 	saga_put_int(f, "concurrency", map->concurrency, 0);
 	saga_put_int(f, "tolerated", map->tolerated, 0);
 	saga_put_int(f, "failed", map->nfailed, 0);

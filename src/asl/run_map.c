@@ -68,9 +68,9 @@ saga_map_tolerated(const SagaMapFields *fields, int size, int64 count, double pe
 	return tolerated;
 }
 
-/* ItemsPath; NULL and a fault unless an array is there. */
+/* ItemsPath; NULL and a fault unless there is an array, or an object: *keyed is set, as saga_items_of() has it. */
 Jsonb *
-saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
+saga_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->items_path;
 	Jsonb	   *items = thread->data;
@@ -79,10 +79,11 @@ saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
 		items = saga_field_value(run, thread, field, "ItemsPath", fault);
 	if (items == NULL)
 		return NULL;
-	if (JB_ROOT_IS_ARRAY(items) && !JB_ROOT_IS_SCALAR(items))
+	items = saga_items_of(items, keyed);
+	if (items != NULL)
 		return items;
 	fault->error = "States.Runtime";
-	fault->cause = psprintf("Reference path \"%s\" must point to array.", field->text != NULL ? field->text : "$");
+	fault->cause = psprintf("Reference path \"%s\" must point to array or object.", field->text != NULL ? field->text : "$");
 	return NULL;
 }
 
@@ -123,7 +124,8 @@ saga_map_take_up(SagaRun *run, SagaThread *thread, SagaFault *fault)
 	while (map->nrunning < map->concurrency && (map->again > 0 || map->next < fork->size))
 	{
 		int			index = map->again > 0 ? saga_item_again(fork) : map->next;
-		Jsonb	   *input = saga_item_input(run, thread, index, saga_map_item(map, index), fault);
+		SagaMapItem of = saga_map_item(map, index);
+		Jsonb	   *input = saga_item_input(run, thread, &of, fault);
 		SagaThread *item;
 
 		if (input == NULL)
@@ -179,6 +181,7 @@ saga_map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
 
 	thread->phase = SAGA_PHASE_CHILDREN;
 	map->items = call->items;
+	map->keyed = call->keyed;
 	map->tolerated = saga_map_tolerated(thread->state->map, size, call->tolerated_count, call->tolerated_percentage);
 	map->concurrency = call->concurrency == 0 ? SAGA_MAX_CONCURRENCY : (int) Min(call->concurrency, SAGA_MAX_CONCURRENCY);
 	return saga_map_go_on(run, thread);
@@ -198,7 +201,7 @@ saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	if (!saga_map_count(run, thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &call->concurrency, &fault))
 		return saga_next_fault(thread, &fault);
 	if (fields->reader == NULL)
-		call->items = saga_map_items(run, thread, &fault);
+		call->items = saga_map_items(run, thread, &call->keyed, &fault);
 	else if (!distributed)
 	{
 		fault.error = "States.ItemReaderFailed";

@@ -87,6 +87,7 @@ typedef struct SagaThread
 typedef struct SagaMapping
 {
 	Jsonb	   *items;			/* an array */
+	bool		keyed;			/* of an object: each is {"Key", "Value"} */
 	int			concurrency;	/* so many run at once */
 	int			nrunning;
 	int			next;			/* the first one that has not been taken up */
@@ -196,8 +197,7 @@ struct SagaRun
 	Jsonb	   *context_object; /* its context object, when made */
 	Jsonb	   *map_object;		/* the part of it that tells of a Map's item, when made */
 	const SagaThread *selecting;	/* whose ItemSelector is evaluated, for this item; NULL: none */
-	int64		item_index;
-	Jsonb	   *item_value;
+	SagaMapItem item;
 	SagaThread *last_task;		/* that of the last TASK action: mostly the one that is answered */
 	TimestampTz next_timer;		/* no timer is due before */
 
@@ -274,7 +274,7 @@ extern const char *saga_thread_phase_name(SagaPhase phase);
 extern SagaThread *saga_thread_new(SagaRun *run, SagaThread *parent, int branch);
 extern SagaFork *saga_thread_fork(SagaThread *thread, int size);
 extern SagaMapping *saga_thread_map(SagaThread *thread, int size);
-extern Jsonb *saga_map_item(const SagaMapping *map, int index);
+extern SagaMapItem saga_map_item(const SagaMapping *map, int index);
 extern void saga_thread_drop(SagaRun *run, SagaThread *thread);
 extern void saga_thread_ready(SagaRun *run, SagaThread *thread, SagaPhase phase);
 extern void saga_thread_unready(SagaThread *thread);
@@ -324,6 +324,7 @@ extern void saga_list_undone(SagaRun *run, const SagaDone *done, const char *rea
 extern void saga_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call);
 
 /* run_context.c */
+extern void saga_push_map_item(JsonbParseState **state, const SagaMapItem *item);
 extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
 extern void saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope);
 
@@ -351,7 +352,7 @@ extern void saga_map_value_fault(SagaFault *fault, const char *name, const SagaP
 								 const char *what);
 extern Jsonb *saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
 							   SagaFault *fault);
-extern Jsonb *saga_item_input(SagaRun *run, SagaThread *thread, int64 index, Jsonb *value, SagaFault *fault);
+extern Jsonb *saga_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault);
 extern bool saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
 						   const char **result, SagaFault *fault);
 
@@ -424,7 +425,7 @@ extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thre
 
 /* run_map.c */
 extern bool saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault);
-extern Jsonb *saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault);
+extern Jsonb *saga_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault);
 extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
 extern SagaTransition saga_map_go_on(SagaRun *run, SagaThread *thread);
 extern SagaTransition saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);

@@ -225,6 +225,7 @@ saga_thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int n
 		saga_frozen_corrupt("items");
 	map = saga_thread_map(thread, JB_ROOT_COUNT(items));
 	map->items = items;
+	map->keyed = saga_get_int(object, "keyed", 0) != 0;
 	map->next = next;
 	map->concurrency = (int) saga_get_int(object, "concurrency", 0);
 	map->tolerated = (int) saga_get_int(object, "tolerated", 0);

@@ -437,6 +437,9 @@ extern void saga_activity_fate(const pg_uuid_t *execution_id, SagaWish wish, Sag
 typedef Jsonb *(*SagaTaskFunction) (SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause);
 extern Jsonb *saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function,
 								void *arg, const char **error, char **cause);
+
+/* What an ARN meant when the execution's version was made, or means now; NULL: nothing. */
+extern const SagaResource *saga_task_binding(const SagaJob *job, const char *arn, bool by_function_name);
 extern void saga_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
 							 const char *cause);
 
