@@ -230,6 +230,12 @@ extern Jsonb *saga_run_freeze(SagaRun *run);
 extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen);
 
 /*
+ * Why a run that was parked with this machine could not be thawed with another
+ * one, and go on: it names the first state that is in the way.  NULL: it could.
+ */
+extern char *saga_run_misfit(const SagaMachine *machine, const SagaMachine *other, Jsonb *frozen);
+
+/*
  * After the end: a run that does nothing but undo the call of this message,
  * of what SagaAction.left kept.  It succeeds or fails as the handler does.
  * output: what the call has answered; NULL: what is known of that.  *input
