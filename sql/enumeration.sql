@@ -153,6 +153,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.set_source_owner(text,regrole,text)', 'owner', $$saga.set_source_owner('@enum-s', 'enum_owner')$$),
 	('function', 'saga.set_workflow_owner(text,regrole,text)', 'owner', $$saga.set_workflow_owner('@enum-w', 'enum_owner')$$),
 	('function', 'saga.simulate(jsonb,jsonb,jsonb,jsonb)', 'pure', NULL),
+	('function', 'saga.simulate_coverage(jsonb,jsonb[])', 'pure', NULL),
 	('function', 'saga.source_changed()', 'trigger', NULL),
 	('function', 'saga.start_execution(integer,jsonb,text,uuid)', 'owner', $$saga.start_execution((SELECT workflow FROM things))$$),
 	('function', 'saga.start_execution(text,jsonb,text,uuid)', 'owner', $$saga.start_execution('@enum-w')$$),

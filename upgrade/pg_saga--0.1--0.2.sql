@@ -47,7 +47,16 @@ COMMENT ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jso
 definition: the state; or a machine, of which "state" names one, also inside a Map or Parallel. mock, what a Task, Map or Parallel comes to: {"result"} or {"errorOutput": {"error", "cause"}}, with "fieldValidationMode".
 context: takes the place of $$; variables: an object. options: "inspectionLevel" (INFO, DEBUG, TRACE), "stateConfiguration" (retrierRetryCount, mapIterationFailureCount, errorCausedByState, mapItemReaderData), "start_time", "seed".
 Errors: invalid_parameter_value, invalid_json_text, undefined_object (no such state)';
-REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb) FROM PUBLIC;
+CREATE FUNCTION saga.simulate_coverage(definition jsonb, runs jsonb[])
+RETURNS TABLE(location text, kind text, state text, target text, hits bigint)
+AS 'MODULE_PATHNAME', 'saga_simulate_coverage'
+LANGUAGE C STRICT STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION saga.simulate_coverage(jsonb, jsonb[]) IS
+'which states and ways of a definition a set of dry runs comes to, and how often; what hits says 0 of, none does. runs: what saga.simulate is given, {"input", "responses", "options"}, each may be left out.
+A row for each State, and each Choice, Default, Next, End, Retry, Catch and Compensate of it, in branches and items too; location: a JSON pointer into the definition; target: the state that it leads to.
+Errors: invalid_parameter_value, whose context says the number of the run, from 1 on';
+
+REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb), saga.simulate_coverage(jsonb, jsonb[]) FROM PUBLIC;
 
 -- ---------- value ----------
 

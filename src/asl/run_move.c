@@ -19,11 +19,11 @@ typedef struct Fit
 {
 	const SagaMachine *other;
 	char	   *reason;			/* NULL: it fits, so far */
-}			Fit;
+} Fit;
 
 /* The state of this name in the other machine; NULL, and the reason is set: it is not there, or is something else. */
 static const SagaState *
-find_same(Fit * fit, const SagaState *state)
+find_same(Fit *fit, const SagaState *state)
 {
 	const SagaState *other = saga_machine_find(fit->other, state->name);
 
@@ -52,6 +52,7 @@ branch_of(const SagaStates *scope)
 	return -1;
 }
 
+/* Are its items executions of their own? */
 static bool
 is_distributed(const SagaState *state)
 {
@@ -72,6 +73,7 @@ is_same_place(const SagaStates *scope, const SagaStates *other)
 	return other->owner == NULL;
 }
 
+/* Would the same be called, and its answer come the same way? */
 static bool
 is_same_resource(const SagaState *state, const SagaState *other)
 {
@@ -92,7 +94,7 @@ undoes_children(const SagaState *state)
  * for this state as it is: the answer's way, and what a handler is given.
  */
 static void
-check_open(Fit * fit, const SagaThread *thread, const SagaState *other)
+check_open(Fit *fit, const SagaThread *thread, const SagaState *other)
 {
 	const SagaState *state = thread->state;
 
@@ -109,8 +111,9 @@ check_open(Fit * fit, const SagaThread *thread, const SagaState *other)
 		fit->reason = psprintf("state \"%s\" is open, and has %d branches in the other version", state->name, other->nbranches);
 }
 
+/* Where a thread stands, and what it keeps of that state. */
 static void
-check_thread(Fit * fit, const SagaThread *thread)
+check_thread(Fit *fit, const SagaThread *thread)
 {
 	const SagaState *state = thread->state;
 	const SagaState *other = find_same(fit, state);
@@ -129,7 +132,7 @@ check_thread(Fit * fit, const SagaThread *thread)
 
 /* What is to be undone needs its handler; "handler": the one that runs. */
 static void
-check_done(Fit * fit, const SagaDone *done, const SagaThread *handler)
+check_done(Fit *fit, const SagaDone *done, const SagaThread *handler)
 {
 	const SagaState *state = done->state;
 	const SagaState *other = find_same(fit, state);
@@ -147,8 +150,9 @@ check_done(Fit * fit, const SagaDone *done, const SagaThread *handler)
 							   state->name, handler->state->name, other->compensate->name);
 }
 
+/* All that may be undone yet, or could be after the end. */
 static void
-check_undone(Fit * fit, const SagaRun *run)
+check_undone(Fit *fit, const SagaRun *run)
 {
 	ListCell   *lc;
 	int			i;

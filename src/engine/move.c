@@ -28,11 +28,11 @@ typedef struct Move
 	int32		workflow_id;
 	int			from;
 	int			to;
-}			Move;
+} Move;
 
 /* The next page of those that wait, whatever becomes of them. */
 static SagaRows *
-list_page(const Move * move, const pg_uuid_t *after, int limit)
+list_page(const Move *move, const pg_uuid_t *after, int limit)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT execution_id FROM saga.continuation WHERE workflow_id = $workflow_id AND version = $version"
@@ -46,7 +46,7 @@ list_page(const Move * move, const pg_uuid_t *after, int limit)
 
 /* The frozen run, locked; NULL: somebody runs it, or it does not wait any more. */
 static Jsonb *
-lock_run(const Move * move, const pg_uuid_t *execution_id)
+lock_run(const Move *move, const pg_uuid_t *execution_id)
 {
 	static SagaStatement stmt = {
 		.sql = "SELECT run FROM saga.continuation WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
@@ -64,7 +64,7 @@ lock_run(const Move * move, const pg_uuid_t *execution_id)
 
 /* The Maps whose items are being started.  False: a worker is about to start some. */
 static bool
-lock_maps(const Move * move, const pg_uuid_t *execution_id)
+lock_maps(const Move *move, const pg_uuid_t *execution_id)
 {
 	static SagaStatement lock_stmt = {
 		.sql = "SELECT FROM saga.children WHERE parent_id = $execution_id AND map_state IS NOT NULL AND phase = 'r'"
@@ -81,8 +81,9 @@ lock_maps(const Move * move, const pg_uuid_t *execution_id)
 	return saga_run_params(&lock_stmt, params) == saga_run_params(&count_stmt, params);
 }
 
+/* The version that whoever thaws it next takes, and that the items which have not begun begin in. */
 static void
-write_version(const Move * move, const pg_uuid_t *execution_id)
+write_version(const Move *move, const pg_uuid_t *execution_id)
 {
 	static SagaStatement run_stmt = {
 		.sql = "UPDATE saga.continuation SET version = $to WHERE execution_id = $execution_id"
@@ -102,7 +103,7 @@ write_version(const Move * move, const pg_uuid_t *execution_id)
 
 /* NULL: it has been moved; else why not. */
 static char *
-move_one(const Move * move, const pg_uuid_t *execution_id)
+move_one(const Move *move, const pg_uuid_t *execution_id)
 {
 	Jsonb	   *run = lock_run(move, execution_id);
 	char	   *reason;
@@ -116,6 +117,7 @@ move_one(const Move * move, const pg_uuid_t *execution_id)
 	return reason;
 }
 
+/* A row of the result; reason: NULL when it has been moved. */
 static void
 put_row(ReturnSetInfo *rsinfo, const pg_uuid_t *execution_id, const char *reason)
 {
@@ -132,7 +134,7 @@ put_row(ReturnSetInfo *rsinfo, const pg_uuid_t *execution_id, const char *reason
 
 /* Each in its own memory: a run may be large, and they may be many. */
 static void
-move_page(ReturnSetInfo *rsinfo, const Move * move, SagaRows *page)
+move_page(ReturnSetInfo *rsinfo, const Move *move, SagaRows *page)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga moved execution", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -154,7 +156,7 @@ move_page(ReturnSetInfo *rsinfo, const Move * move, SagaRows *page)
  * been made for a former owner: the sooner nothing of it runs any more.
  */
 static void
-check_versions(const SagaWorkflow *workflow, const Move * move)
+check_versions(const SagaWorkflow *workflow, const Move *move)
 {
 	if (move->from < 1 || move->from > workflow->version)
 		saga_workflow_check_version(workflow, move->from);
