@@ -122,6 +122,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.invalidate_cache()', 'trigger', NULL),
 	('function', 'saga.list_executions(text,text,timestamp with time zone,timestamp with time zone,uuid,integer,text)', 'rows', 'what the caller sees in saga.executions'),
 	('function', 'saga.make_id()', 'pure', NULL),
+	('function', 'saga.move_executions(text,integer,integer,integer,uuid)', 'owner', $$saga.move_executions('@enum-w', 1, 2)$$),
 	('function', 'saga.owner_only()', 'trigger', NULL),
 	('function', 'saga.pause_destination(text)', 'owner', $$saga.pause_destination('@enum-d')$$),
 	('function', 'saga.pause_source(text)', 'owner', $$saga.pause_source('@enum-s')$$),
@@ -153,6 +154,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.set_source_owner(text,regrole,text)', 'owner', $$saga.set_source_owner('@enum-s', 'enum_owner')$$),
 	('function', 'saga.set_workflow_owner(text,regrole,text)', 'owner', $$saga.set_workflow_owner('@enum-w', 'enum_owner')$$),
 	('function', 'saga.simulate(jsonb,jsonb,jsonb,jsonb)', 'pure', NULL),
+	('function', 'saga.simulate_coverage(jsonb,jsonb[])', 'pure', NULL),
 	('function', 'saga.source_changed()', 'trigger', NULL),
 	('function', 'saga.start_execution(integer,jsonb,text,uuid)', 'owner', $$saga.start_execution((SELECT workflow FROM things))$$),
 	('function', 'saga.start_execution(text,jsonb,text,uuid)', 'owner', $$saga.start_execution('@enum-w')$$),
@@ -369,6 +371,7 @@ SELECT saga.create_destination('enum-d', 'http', '{"url": "https://a.invalid/"}'
 SELECT saga.create_destination('enum-d2', 'http', '{"url": "https://a.invalid/"}') > 0 AS made;
 SELECT saga.create_workflow('enum-w', '{"StartAt": "C", "States": {"C": {"Type": "Choice", "Choices": [{"Variable": "$.fail", "IsPresent": true, "Next": "F"}], "Default": "T"},
 	"F": {"Type": "Fail", "Error": "E"}, "T": {"Type": "Task", "Resource": "sql:enum.hold.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}, "HeartbeatSeconds": 600, "End": true}}}');
+SELECT saga.rollback_workflow('enum-w', 1) AS version;
 SELECT saga.start_execution('enum-w', i) IS NOT NULL AS accepted FROM unnest('{"{}", "{\"fail\": 1}"}'::jsonb[]) i;
 SELECT saga.send('enum-q', '{}') IS NOT NULL AS accepted;
 -- in a session of its own, as the steps' role

@@ -47,7 +47,16 @@ COMMENT ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jso
 definition: the state; or a machine, of which "state" names one, also inside a Map or Parallel. mock, what a Task, Map or Parallel comes to: {"result"} or {"errorOutput": {"error", "cause"}}, with "fieldValidationMode".
 context: takes the place of $$; variables: an object. options: "inspectionLevel" (INFO, DEBUG, TRACE), "stateConfiguration" (retrierRetryCount, mapIterationFailureCount, errorCausedByState, mapItemReaderData), "start_time", "seed".
 Errors: invalid_parameter_value, invalid_json_text, undefined_object (no such state)';
-REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb) FROM PUBLIC;
+CREATE FUNCTION saga.simulate_coverage(definition jsonb, runs jsonb[])
+RETURNS TABLE(location text, kind text, state text, target text, hits bigint)
+AS 'MODULE_PATHNAME', 'saga_simulate_coverage'
+LANGUAGE C STRICT STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION saga.simulate_coverage(jsonb, jsonb[]) IS
+'which states and ways of a definition a set of dry runs comes to, and how often; what hits says 0 of, none does. runs: what saga.simulate is given, {"input", "responses", "options"}, each may be left out.
+A row for each State, and each Choice, Default, Next, End, Retry, Catch and Compensate of it, in branches and items too; location: a JSON pointer into the definition; target: the state that it leads to.
+Errors: invalid_parameter_value, whose context says the number of the run, from 1 on';
+
+REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, jsonb), saga.simulate_coverage(jsonb, jsonb[]) FROM PUBLIC;
 
 -- ---------- value ----------
 
@@ -317,6 +326,13 @@ CREATE FUNCTION saga.rollback_workflow(name text, version integer DEFAULT NULL) 
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_rollback_workflow';
 COMMENT ON FUNCTION saga.rollback_workflow(text, integer) IS
 'makes the definition of a version, by default of the one before the newest, the newest again: as a new version, which is returned. Twice is back again. Running executions keep theirs; what names mean is looked up as for any new version. Raises undefined_object when there is no such version, or it was made for another owner';
+
+CREATE FUNCTION saga.move_executions(workflow text, from_version integer, to_version integer, "limit" integer DEFAULT 1000, after uuid DEFAULT NULL)
+	RETURNS TABLE(execution_id uuid, moved boolean, reason text)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_move_executions';
+COMMENT ON FUNCTION saga.move_executions(text, integer, integer, integer, uuid) IS
+'the executions of a version of a workflow of the caller''s that wait, in the order of their ids, go over to another version, which they go on with: a row for each, with the reason if it stays. One goes when each state that it stands in, in branches and items too, and each that it may have to undo is there with the same type, in the same place and with its handler.
+One that is being run stays, and is not waited for. Up to limit rows (10000 at most), behind the id "after". What has not begun, or has ended, has no row. Raises invalid_parameter_value, undefined_object (no such version, or to_version was made for another owner), object_not_in_prerequisite_state (in a step)';
 
 CREATE FUNCTION saga.check_workflow(name text)
 	RETURNS TABLE(severity text, code text, location text, message text, hint text)

@@ -120,6 +120,19 @@ typedef struct SagaOutside
 	const char *key;
 } SagaOutside;
 
+/* What a run comes to in a state: for who wants to know what a set of runs has come to. */
+typedef enum SagaCovered
+{
+	SAGA_COVERED_ENTERED,		/* the state itself; of a handler: it has been started */
+	SAGA_COVERED_LEFT,			/* by Next, End or Default */
+	SAGA_COVERED_CHOICE,		/* one of Choices */
+	SAGA_COVERED_RETRY,			/* one of Retry: another attempt */
+	SAGA_COVERED_CATCH,			/* one of Catch */
+	SAGA_COVERED_UNDONE			/* by Compensate */
+} SagaCovered;
+
+struct SagaState;
+
 typedef struct SagaRunEnv
 {
 	/* for the context object */
@@ -140,6 +153,7 @@ typedef struct SagaRunEnv
 	uint64		(*random) (void *arg);
 	char	   *(*make_token) (void *arg, int task_id, const SagaResource *resource);	/* text of $$.Task.Token, palloc'd */
 	void		(*call_fate) (void *arg, SagaWish wish, SagaOutside *call); /* NULL: there are no calls outside */
+	void		(*took) (void *arg, const struct SagaState *state, SagaCovered what, int index);	/* of several; NULL: nobody asks */
 	void	   *arg;
 } SagaRunEnv;
 
@@ -265,6 +279,12 @@ extern Jsonb *saga_items_of(Jsonb *value, bool *keyed);
 /* A parked run as one jsonb (with a format version), and back. */
 extern Jsonb *saga_run_freeze(SagaRun *run);
 extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen);
+
+/*
+ * Why a run that was parked with this machine could not be thawed with another
+ * one, and go on: it names the first state that is in the way.  NULL: it could.
+ */
+extern char *saga_run_misfit(const SagaMachine *machine, const SagaMachine *other, Jsonb *frozen);
 
 /*
  * After the end: a run that does nothing but undo the call of this message,

@@ -61,6 +61,8 @@ saga_handler_start(SagaRun *run, const SagaDone *done)
 	thread->variables = done->variables;
 	thread->last_event = run->status == SAGA_RUNNING && run->root != NULL ? run->root->last_event : run->last_event;
 	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_STARTED);
+	saga_run_took(run, done->state, SAGA_COVERED_UNDONE, 0);
+	saga_run_took(run, thread->state, SAGA_COVERED_ENTERED, 0);
 	thread->entered_at = run->now;
 	thread->entered_event = thread->last_event;
 	thread->call_id = run->next_call++;

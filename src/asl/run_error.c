@@ -135,6 +135,7 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	thread->wake_at = saga_time_add_ms(run->now, saga_retry_delay(run, &state->retriers[i], thread->attempts[i]));
 	thread->attempts[i]++;
 	thread->retry_count++;
+	saga_run_took(run, state, SAGA_COVERED_RETRY, i);
 	/* nobody answers for a worker that is lost: the task is handed out anew */
 	thread->resume = failure->in_doubt && thread->state->resource.kind != SAGA_RES_ACTIVITY;
 	if (thread->wake_at <= run->now)
@@ -202,6 +203,7 @@ saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 	 */
 	saga_fork_forget(run, &before);
 	thread->fallen = NULL;
+	saga_run_took(run, thread->state, SAGA_COVERED_CATCH, catcher - thread->state->catchers);
 	*next = saga_state_exit(run, thread, output, catcher->next, assigned);
 	return true;
 }

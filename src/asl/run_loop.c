@@ -89,6 +89,7 @@ saga_thread_enter(SagaRun *run, SagaThread *thread)
 
 	record->strings[0] = thread->state->name;
 	record->values[0] = thread->input;
+	saga_run_took(run, thread->state, SAGA_COVERED_ENTERED, 0);
 	thread->entered_at = run->now;
 	thread->entered_event = thread->last_event;
 	thread->call_id = run->next_call++;

@@ -267,6 +267,14 @@ typedef struct SagaTransition
 	bool		undo;			/* there may be something to undo, or to end, when all that follows has happened */
 } SagaTransition;
 
+/* Tells the caller, if he wants to know, what the run has come to. */
+static inline void
+saga_run_took(const SagaRun *run, const SagaState *state, SagaCovered way, int index)
+{
+	if (run->env.took != NULL)
+		run->env.took(run->env.arg, state, way, index);
+}
+
 /* ---------- first floor: what a run consists of ---------- */
 
 /* run_thread.c */

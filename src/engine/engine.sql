@@ -277,6 +277,13 @@ CREATE FUNCTION saga.rollback_workflow(name text, version integer DEFAULT NULL) 
 COMMENT ON FUNCTION saga.rollback_workflow(text, integer) IS
 'makes the definition of a version, by default of the one before the newest, the newest again: as a new version, which is returned. Twice is back again. Running executions keep theirs; what names mean is looked up as for any new version. Raises undefined_object when there is no such version, or it was made for another owner';
 
+CREATE FUNCTION saga.move_executions(workflow text, from_version integer, to_version integer, "limit" integer DEFAULT 1000, after uuid DEFAULT NULL)
+	RETURNS TABLE(execution_id uuid, moved boolean, reason text)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_move_executions';
+COMMENT ON FUNCTION saga.move_executions(text, integer, integer, integer, uuid) IS
+'the executions of a version of a workflow of the caller''s that wait, in the order of their ids, go over to another version, which they go on with: a row for each, with the reason if it stays. One goes when each state that it stands in, in branches and items too, and each that it may have to undo is there with the same type, in the same place and with its handler.
+One that is being run stays, and is not waited for. Up to limit rows (10000 at most), behind the id "after". What has not begun, or has ended, has no row. Raises invalid_parameter_value, undefined_object (no such version, or to_version was made for another owner), object_not_in_prerequisite_state (in a step)';
+
 CREATE FUNCTION saga.check_workflow(name text)
 	RETURNS TABLE(severity text, code text, location text, message text, hint text)
 	LANGUAGE c STRICT STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_check_workflow';

@@ -123,6 +123,13 @@ extern List *saga_unbound_find(Jsonb *definition, Oid owner);
 /* Says so in one message of this level; nothing for an empty list. */
 extern void saga_unbound_report(int elevel, const char *name, List *unbound);
 
+/*
+ * unbound_map.c: has a distributed Map of this owner nothing to read its items
+ * with, or no table to read from or write to?  Then what is wrong, and what would mend it.
+ */
+extern bool saga_unbound_reader(const char *text, Oid owner, char **message, char **hint);
+extern bool saga_unbound_table(const char *text, Oid owner, bool writes, char **message, char **hint);
+
 /* Raises when the argument of a function that is not STRICT is null (event.c). */
 extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
 
