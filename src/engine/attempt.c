@@ -477,7 +477,12 @@ saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first)
 	saga_proc_run_end();
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
-	if (outcome != RUN_STOPPED)
+
+	/*
+	 * a turn begins hundreds of children: how long that takes says nothing of
+	 * how long they take
+	 */
+	if (outcome != RUN_STOPPED && job->turn == NULL)
 		saga_pace_ran(batch->queue->queue_id, batch->slot, saga_monotonic_us() - running_since);
 
 	/*
