@@ -4,18 +4,19 @@ use warnings;
 
 use Test::More;
 
-# The table of src/README.md: module => the modules whose headers it may include.
-sub arrows
+# A table of src/README.md: module => what stands behind it. That of the arrows has the modules whose
+# headers it may include.
+sub table_of
 {
-	my %may;
-	open(my $fh, '<', 'src/README.md') or die "src/README.md: $!";
-	my ($table) = join('', <$fh>) =~ /^```arrows\n(.*?)^```/ms;
+	my ($name) = @_;
+	my %behind;
+	my ($table) = text_of('src/README.md') =~ /^```$name\n(.*?)^```/ms;
 	foreach my $line (split(/\n/, $table // ''))
 	{
-		my ($module, @below) = split(' ', $line);
-		$may{$module} = { map { $_ => 1 } @below };
+		my ($module, @words) = split(' ', $line);
+		$behind{$module} = { map { $_ => 1 } @words };
 	}
-	return %may;
+	return %behind;
 }
 
 sub text_of
@@ -26,9 +27,46 @@ sub text_of
 	return scalar <$fh>;
 }
 
-my %may = arrows();
+my %may = table_of('arrows');
 my %modules = map { m{^src/(\w+)/} ? ($1 => 1) : () } glob('src/*/*.[ch]');
 is_deeply([ sort keys %modules ], [ sort keys %may ], 'src/README.md has every module');
+
+# ---------- names ----------
+
+# The other table: module => the words that its exported names begin with, after "saga_".
+my %words = table_of('words');
+is_deeply([ sort keys %words ], [ sort keys %may ], 'src/README.md has the words of every module');
+
+my (%home, @twice);
+foreach my $module (sort keys %words)
+{
+	foreach my $word (sort keys %{ $words{$module} })
+	{
+		push @twice, "$word: $module, $home{$word}" if $home{$word};
+		$home{$word} = $module;
+	}
+}
+is_deeply(\@twice, [], 'a word is at home in one module');
+
+my @strangers;
+# compat.h declares what older servers lack, under PostgreSQL's names
+foreach my $header (grep { !m{/compat\.h$} } sort(glob('src/*/*.h')))
+{
+	my ($module) = $header =~ m{^src/(\w+)/};
+	foreach my $name (text_of($header) =~ /^extern\b[^;(]*?\b(\w+)\(/mg)
+	{
+		my ($word) = $name =~ /^saga_([a-z0-9]+)/;
+		push @strangers, "$header: $name" unless ($home{ $word // '' } // '') eq $module;
+	}
+}
+is_deeply(\@strangers, [], 'an exported name begins with a word of its module');
+
+my @prefixed;
+foreach my $file (sort(glob('src/*/*.c')))
+{
+	push @prefixed, map { "$file: $_" } text_of($file) =~ /^static\b[^;={(]*?\n(saga_\w+)\(/mg;
+}
+is_deeply(\@prefixed, [], 'a static function has no prefix');
 
 # ---------- one hand ----------
 

@@ -176,7 +176,7 @@ typedef enum SagaStatus
 	SAGA_COMPENSATING
 } SagaStatus;
 
-extern const char *saga_status_name(SagaStatus status);
+extern const char *saga_asl_status_name(SagaStatus status);
 
 /* Where AWS reads items from; here they are bound to a function (saga.bind_resource). */
 #define SAGA_S3_GET_OBJECT		"arn:aws:states:::s3:getObject"
@@ -272,9 +272,9 @@ extern Jsonb *saga_run_item_input(SagaRun *run, int task_id, const SagaMapItem *
 								  const char **cause);
 
 /* items.c: items that are read. */
-extern Jsonb *saga_items_parse(const SagaReaderConfig *reader, const char *text, int len, char **fault);
-extern Jsonb *saga_items_pointed(Jsonb *value, const char *pointer);
-extern Jsonb *saga_items_of(Jsonb *value, bool *keyed);
+extern Jsonb *saga_asl_items_parse(const SagaReaderConfig *reader, const char *text, int len, char **fault);
+extern Jsonb *saga_asl_items_pointed(Jsonb *value, const char *pointer);
+extern Jsonb *saga_asl_items_of(Jsonb *value, bool *keyed);
 
 /* A parked run as one jsonb (with a format version), and back. */
 extern Jsonb *saga_run_freeze(SagaRun *run);

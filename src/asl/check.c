@@ -24,14 +24,14 @@
 #define SAGA_MAX_MESSAGE		2000
 
 static void
-saga_append_location(StringInfo buf, const SagaLocation *at)
+append_location(StringInfo buf, const SagaLocation *at)
 {
 	const char *p;
 
 	check_stack_depth();
 	if (at == NULL || at->up == NULL)
 		return;
-	saga_append_location(buf, at->up);
+	append_location(buf, at->up);
 	if (buf->len > SAGA_MAX_LOCATION)
 		return;
 	appendStringInfoChar(buf, '/');
@@ -53,7 +53,7 @@ saga_append_location(StringInfo buf, const SagaLocation *at)
 
 /* A copy as long as the text is, within the limit. */
 static char *
-saga_shortened(const char *text, int limit)
+shortened(const char *text, int limit)
 {
 	int			len = strlen(text);
 
@@ -62,13 +62,13 @@ saga_shortened(const char *text, int limit)
 	return psprintf("%.*s...", pg_mbcliplen(text, len, limit), text);
 }
 
-static void saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code,
-							  bool is_error, const char *format, va_list *args)
+static void check_report(SagaCheck *check, const SagaLocation *at, const char *code,
+						 bool is_error, const char *format, va_list *args)
 			pg_attribute_printf(5, 0);
 
 static void
-saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bool is_error,
-				  const char *format, va_list *args)
+check_report(SagaCheck *check, const SagaLocation *at, const char *code, bool is_error,
+			 const char *format, va_list *args)
 {
 	MemoryContext old;
 	SagaDiagnostic *diagnostic;
@@ -83,14 +83,14 @@ saga_check_report(SagaCheck *check, const SagaLocation *at, const char *code, bo
 	old = MemoryContextSwitchTo(check->diagnostics_context);
 	diagnostic = palloc0(sizeof(SagaDiagnostic));
 	initStringInfo(&location);
-	saga_append_location(&location, at);
+	append_location(&location, at);
 	if (location.len == 0)
 		appendStringInfoChar(&location, '/');
 	message = saga_vformat(format, *args);
 	diagnostic->is_error = is_error;
 	diagnostic->code = code;
-	diagnostic->location = saga_shortened(location.data, SAGA_MAX_LOCATION);
-	diagnostic->message = saga_shortened(message, SAGA_MAX_MESSAGE);
+	diagnostic->location = shortened(location.data, SAGA_MAX_LOCATION);
+	diagnostic->message = shortened(message, SAGA_MAX_MESSAGE);
 	pfree(location.data);
 	pfree(message);
 	check->diagnostics = lappend(check->diagnostics, diagnostic);
@@ -104,7 +104,7 @@ saga_check_error(SagaCheck *check, const SagaLocation *at, const char *code,
 	va_list		args;
 
 	va_start(args, format);
-	saga_check_report(check, at, code, true, format, &args);
+	check_report(check, at, code, true, format, &args);
 	va_end(args);
 }
 
@@ -116,7 +116,7 @@ saga_check_member_error(SagaCheck *check, const SagaLocation *at, const char *na
 	va_list		args;
 
 	va_start(args, format);
-	saga_check_report(check, &here, code, true, format, &args);
+	check_report(check, &here, code, true, format, &args);
 	va_end(args);
 }
 
@@ -134,33 +134,33 @@ saga_check_error_below(SagaCheck *check, const SagaLocation *at, const char *bel
 		return;
 	diagnostic = llast(check->diagnostics);
 	old = MemoryContextSwitchTo(check->diagnostics_context);
-	diagnostic->location = psprintf("%s%s", diagnostic->location, saga_shortened(below, SAGA_MAX_LOCATION));
+	diagnostic->location = psprintf("%s%s", diagnostic->location, shortened(below, SAGA_MAX_LOCATION));
 	MemoryContextSwitchTo(old);
 }
 
 /* ---------- jsonb ---------- */
 
 bool
-saga_is_object(const JsonbValue *value)
+saga_asl_is_object(const JsonbValue *value)
 {
 	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
 }
 
 bool
-saga_is_array(const JsonbValue *value)
+saga_asl_is_array(const JsonbValue *value)
 {
 	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
 		!JsonContainerIsScalar(value->val.binary.data);
 }
 
 bool
-saga_member(const JsonbValue *object, const char *name, JsonbValue *result)
+saga_asl_member(const JsonbValue *object, const char *name, JsonbValue *result)
 {
 	return getKeyJsonValueFromContainer(object->val.binary.data, name, strlen(name), result) != NULL;
 }
 
 char *
-saga_string_of(const JsonbValue *value)
+saga_asl_string_of(const JsonbValue *value)
 {
 	if (value->type != jbvString)
 		return NULL;
@@ -175,7 +175,7 @@ saga_check_string(SagaCheck *check, const JsonbValue *object, const SagaLocation
 {
 	JsonbValue	value;
 
-	if (!saga_member(object, name, &value))
+	if (!saga_asl_member(object, name, &value))
 	{
 		if (required)
 			saga_check_error(check, at, SAGA_SCHEMA_FAULT,
@@ -187,7 +187,7 @@ saga_check_string(SagaCheck *check, const JsonbValue *object, const SagaLocation
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type String");
 		return NULL;
 	}
-	return saga_string_of(&value);
+	return saga_asl_string_of(&value);
 }
 
 bool
@@ -196,7 +196,7 @@ saga_check_bool(SagaCheck *check, const JsonbValue *object, const SagaLocation *
 {
 	JsonbValue	value;
 
-	if (!saga_member(object, name, &value))
+	if (!saga_asl_member(object, name, &value))
 		return false;
 	if (value.type != jbvBool)
 	{
@@ -213,9 +213,9 @@ saga_check_integer(SagaCheck *check, const JsonbValue *object, const SagaLocatio
 {
 	JsonbValue	value;
 
-	if (!saga_member(object, name, &value))
+	if (!saga_asl_member(object, name, &value))
 		return false;
-	switch (saga_number_to_int64(&value, min, max, result))
+	switch (saga_asl_number_to_int64(&value, min, max, result))
 	{
 		case SAGA_NUMBER_OK:
 			return true;
@@ -240,9 +240,9 @@ saga_check_double(SagaCheck *check, const JsonbValue *object, const SagaLocation
 	JsonbValue	value;
 	double		number;
 
-	if (!saga_member(object, name, &value))
+	if (!saga_asl_member(object, name, &value))
 		return false;
-	if (!saga_number_to_double(&value, &number))
+	if (!saga_asl_number_to_double(&value, &number))
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Float");
 	else if (number < min || isinf(number))
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
@@ -259,9 +259,9 @@ bool
 saga_check_array(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 				 const char *name, JsonbValue *result)
 {
-	if (!saga_member(object, name, result))
+	if (!saga_asl_member(object, name, result))
 		return false;
-	if (!saga_is_array(result))
+	if (!saga_asl_is_array(result))
 	{
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Array");
 		return false;
@@ -276,7 +276,7 @@ saga_check_path(SagaCheck *check, const JsonbValue *object, const SagaLocation *
 	JsonbValue	value;
 	char	   *error = NULL;
 
-	if (!saga_member(object, name, &value))
+	if (!saga_asl_member(object, name, &value))
 		return;
 	if (value.type == jbvNull && nullable)
 	{
@@ -288,7 +288,7 @@ saga_check_path(SagaCheck *check, const JsonbValue *object, const SagaLocation *
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type String");
 		return;
 	}
-	field->text = saga_string_of(&value);
+	field->text = saga_asl_string_of(&value);
 	field->is_root = strcmp(field->text, "$") == 0;
 	field->path = saga_path_parse(field->text, &error);
 	if (field->path == NULL)
@@ -329,9 +329,9 @@ saga_check_template(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	char	   *location = NULL;
 	SagaTemplate *result;
 
-	if (!saga_member(object, name, &value))
+	if (!saga_asl_member(object, name, &value))
 		return NULL;
-	if (!saga_is_object(&value))
+	if (!saga_asl_is_object(&value))
 	{
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 		return NULL;
@@ -363,7 +363,7 @@ saga_check_known(SagaCheck *check, const JsonbValue *object, const SagaLocation 
 
 		if (token != WJB_KEY)
 			continue;
-		name = saga_string_of(&value);
+		name = saga_asl_string_of(&value);
 		for (i = 0; i < nknown; i++)
 		{
 			if (strcmp(name, known[i]) == 0)
@@ -382,7 +382,7 @@ saga_check_known(SagaCheck *check, const JsonbValue *object, const SagaLocation 
 SagaState *
 saga_check_find(SagaCheck *check, const SagaStates *scope, char *name)
 {
-	SagaState  *state = saga_states_find(scope, name);
+	SagaState  *state = saga_asl_states_find(scope, name);
 
 	if (state == NULL && check->alone && scope->owner == NULL)
 	{
@@ -443,7 +443,7 @@ saga_check_exclusive(SagaCheck *check, const JsonbValue *object, const SagaLocat
 
 	for (i = 0; i < nnames; i++)
 	{
-		if (!saga_member(object, names[i], &value))
+		if (!saga_asl_member(object, names[i], &value))
 			continue;
 		if (first == NULL)
 			first = names[i];

@@ -49,10 +49,10 @@ extern void saga_check_error_below(SagaCheck *check, const SagaLocation *at, con
 
 extern void saga_check_raise(List *diagnostics, const char *hint) pg_attribute_noreturn();
 
-extern bool saga_is_object(const JsonbValue *value);
-extern bool saga_is_array(const JsonbValue *value);
-extern bool saga_member(const JsonbValue *object, const char *name, JsonbValue *result);
-extern char *saga_string_of(const JsonbValue *value);
+extern bool saga_asl_is_object(const JsonbValue *value);
+extern bool saga_asl_is_array(const JsonbValue *value);
+extern bool saga_asl_member(const JsonbValue *object, const char *name, JsonbValue *result);
+extern char *saga_asl_string_of(const JsonbValue *value);
 
 extern void saga_check_known(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 							 const char *const *known, int nknown);

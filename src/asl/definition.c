@@ -78,7 +78,7 @@ visit_states(const Walk *walk, JsonbContainer *object, const char *location)
 			continue;
 		initStringInfo(&at);
 		appendStringInfo(&at, "%s/States/", location);
-		saga_append_pointer_name(&at, key.val.string.val, key.val.string.len);
+		saga_value_append_pointer_name(&at, key.val.string.val, key.val.string.len);
 		walk->fn(pnstrdup(key.val.string.val, key.val.string.len), at.data, &value, walk->arg);
 		visit_below(walk, value.val.binary.data, at.data);
 	}

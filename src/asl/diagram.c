@@ -60,7 +60,7 @@ saga_diagram_index(const SagaDiagram *diagram, const char *name)
 	SagaState	wanted = {.name = unconstify(char *, name)};
 	SagaState  *key = &wanted;
 	SagaState **found = bsearch(&key, diagram->machine->states, diagram->machine->nstates, sizeof(SagaState *),
-								saga_compare_states);
+								saga_asl_compare_states);
 
 	return found == NULL ? -1 : (int) (found - diagram->machine->states);
 }

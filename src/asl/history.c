@@ -120,7 +120,7 @@ static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
 };
 
 const SagaEventShape *
-saga_event_shape(int type)
+saga_asl_event_shape(int type)
 {
 	if (type < 0 || type >= SAGA_EVENT_TYPES || saga_event_shapes[type].type == NULL)
 		return NULL;
@@ -177,7 +177,7 @@ saga_history_add(SagaHistory *history, SagaEventType type)
 	(1 + SAGA_VARINT_SIZE * (2 + SAGA_EVENT_STRINGS + SAGA_EVENT_VALUES + SAGA_EVENT_NUMBERS))
 
 static inline char *
-saga_store_varint(char *p, uint64 value)
+store_varint(char *p, uint64 value)
 {
 	while (value >= 0x80)
 	{
@@ -189,25 +189,25 @@ saga_store_varint(char *p, uint64 value)
 }
 
 static inline char *
-saga_store_signed(char *p, int64 value)
+store_signed(char *p, int64 value)
 {
-	return saga_store_varint(p, ((uint64) value << 1) ^ (uint64) (value >> 63));
+	return store_varint(p, ((uint64) value << 1) ^ (uint64) (value >> 63));
 }
 
 static void
-saga_write_varint(StringInfo buf, uint64 value)
+write_varint(StringInfo buf, uint64 value)
 {
 	char		bytes[SAGA_VARINT_SIZE];
 
-	appendBinaryStringInfo(buf, bytes, saga_store_varint(bytes, value) - bytes);
+	appendBinaryStringInfo(buf, bytes, store_varint(bytes, value) - bytes);
 }
 
 static void
-saga_write_signed(StringInfo buf, int64 value)
+write_signed(StringInfo buf, int64 value)
 {
 	char		bytes[SAGA_VARINT_SIZE];
 
-	appendBinaryStringInfo(buf, bytes, saga_store_signed(bytes, value) - bytes);
+	appendBinaryStringInfo(buf, bytes, store_signed(bytes, value) - bytes);
 }
 
 /* Where an address is among those of a pool. */
@@ -216,7 +216,7 @@ typedef struct SagaPlace
 	const void *item;
 	int			index;
 	char		status;
-}			SagaPlace;
+} SagaPlace;
 
 #define SH_PREFIX saga_places
 #define SH_ELEMENT_TYPE SagaPlace
@@ -245,7 +245,7 @@ typedef struct SagaPool
 } SagaPool;
 
 static void
-saga_pool_init(SagaPool *pool, bool strings)
+pool_init(SagaPool *pool, bool strings)
 {
 	pool->size = SAGA_FEW_ITEMS;
 	pool->places = NULL;
@@ -258,22 +258,22 @@ saga_pool_init(SagaPool *pool, bool strings)
 
 /* 1, 2: the caller's; 0: ours. */
 static int
-saga_item_kept(const SagaPool *pool, const void *item)
+item_kept(const SagaPool *pool, const void *item)
 {
 	return pool->kept[0] == item ? 1 : pool->kept[1] == item ? 2 : 0;
 }
 
 static Size
-saga_item_length(const SagaPool *pool, const void *item)
+item_length(const SagaPool *pool, const void *item)
 {
-	if (saga_item_kept(pool, item))
+	if (item_kept(pool, item))
 		return 0;
 	return pool->strings ? strlen(item) : VARSIZE(item);
 }
 
 /* There are many from now on. */
 static void
-saga_pool_hash(SagaPool *pool)
+pool_hash(SagaPool *pool)
 {
 	bool		found;
 	int			i;
@@ -285,7 +285,7 @@ saga_pool_hash(SagaPool *pool)
 
 /* The place of an item; that of the next one, if it is new. */
 static int
-saga_pool_find(SagaPool *pool, const void *item)
+pool_find(SagaPool *pool, const void *item)
 {
 	SagaPlace  *place;
 	bool		found;
@@ -300,7 +300,7 @@ saga_pool_find(SagaPool *pool, const void *item)
 		return pool->nitems;
 	}
 	if (pool->places == NULL)
-		saga_pool_hash(pool);
+		pool_hash(pool);
 	place = saga_places_insert(pool->places, item, &found);
 	if (!found)
 		place->index = pool->nitems;
@@ -309,13 +309,13 @@ saga_pool_find(SagaPool *pool, const void *item)
 
 /* The index + 1 of an item. */
 static uint64
-saga_pool_add(SagaPool *pool, const void *item)
+pool_add(SagaPool *pool, const void *item)
 {
 	int			place;
 
 	if (item == NULL)
 		return 0;
-	place = saga_pool_find(pool, item);
+	place = pool_find(pool, item);
 	if (place < pool->nitems)
 		return place + 1;
 	if (pool->nitems == pool->size)
@@ -324,13 +324,13 @@ saga_pool_add(SagaPool *pool, const void *item)
 		pool->items = repalloc_huge(pool->items, sizeof(void *) * pool->size);
 	}
 	pool->items[pool->nitems++] = item;
-	pool->total += saga_item_length(pool, item) + 10;
+	pool->total += item_length(pool, item) + 10;
 	return pool->nitems;
 }
 
 /* What it has looked things up by; what it consists of has been written. */
 static void
-saga_pool_free(SagaPool *pool)
+pool_free(SagaPool *pool)
 {
 	if (pool->places != NULL)
 		saga_places_destroy(pool->places);
@@ -338,25 +338,25 @@ saga_pool_free(SagaPool *pool)
 }
 
 static void
-saga_write_pool(StringInfo buf, const SagaPool *pool)
+write_pool(StringInfo buf, const SagaPool *pool)
 {
 	int			i;
 
-	saga_write_varint(buf, pool->nitems);
+	write_varint(buf, pool->nitems);
 	for (i = 0; i < pool->nitems; i++)
 	{
-		Size		length = saga_item_length(pool, pool->items[i]);
+		Size		length = item_length(pool, pool->items[i]);
 
-		saga_write_varint(buf, length);
-		if (saga_item_kept(pool, pool->items[i]))
-			saga_write_varint(buf, saga_item_kept(pool, pool->items[i]));
+		write_varint(buf, length);
+		if (item_kept(pool, pool->items[i]))
+			write_varint(buf, item_kept(pool, pool->items[i]));
 		appendBinaryStringInfo(buf, pool->items[i], length);
 	}
 }
 
 static void
-saga_write_event(StringInfo buf, SagaPool *strings, SagaPool *values,
-				 const SagaEventRecord *record, int64 id, TimestampTz last)
+write_event(StringInfo buf, SagaPool *strings, SagaPool *values,
+			const SagaEventRecord *record, int64 id, TimestampTz last)
 {
 	const SagaEventShape *shape = &saga_event_shapes[record->type];
 	char	   *p;
@@ -365,14 +365,14 @@ saga_write_event(StringInfo buf, SagaPool *strings, SagaPool *values,
 	enlargeStringInfo(buf, SAGA_EVENT_SIZE);
 	p = buf->data + buf->len;
 	*p++ = (char) record->type;
-	p = saga_store_signed(p, id - record->previous_id);
-	p = saga_store_signed(p, record->timestamp - last);
+	p = store_signed(p, id - record->previous_id);
+	p = store_signed(p, record->timestamp - last);
 	for (i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
-		p = saga_store_varint(p, saga_pool_add(strings, record->strings[i]));
+		p = store_varint(p, pool_add(strings, record->strings[i]));
 	for (i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
-		p = saga_store_varint(p, saga_pool_add(values, record->values[i]));
+		p = store_varint(p, pool_add(values, record->values[i]));
 	for (i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
-		p = saga_store_varint(p, record->numbers[i]);
+		p = store_varint(p, record->numbers[i]);
 	buf->len = p - buf->data;
 }
 
@@ -388,15 +388,15 @@ saga_history_encode(const SagaHistory *history, const Jsonb *input, const Jsonb 
 	Size		size;
 	int			i;
 
-	saga_pool_init(&strings, true);
-	saga_pool_init(&values, false);
+	pool_init(&strings, true);
+	pool_init(&values, false);
 	values.kept[0] = input;
 	values.kept[1] = output;
 	initStringInfo(&events);
 	for (i = 0; i < history->nevents; i++)
 	{
-		saga_write_event(&events, &strings, &values, &history->events[i],
-						 history->first_id + i, last);
+		write_event(&events, &strings, &values, &history->events[i],
+					history->first_id + i, last);
 		last = history->events[i].timestamp;
 	}
 
@@ -411,16 +411,16 @@ saga_history_encode(const SagaHistory *history, const Jsonb *input, const Jsonb 
 	resetStringInfo(&result);
 	result.len = VARHDRSZ;
 	appendStringInfoChar(&result, SAGA_HISTORY_VERSION);
-	saga_write_signed(&result, history->first_id);
-	saga_write_signed(&result, base);
-	saga_write_pool(&result, &strings);
-	saga_write_pool(&result, &values);
-	saga_write_varint(&result, history->nevents);
+	write_signed(&result, history->first_id);
+	write_signed(&result, base);
+	write_pool(&result, &strings);
+	write_pool(&result, &values);
+	write_varint(&result, history->nevents);
 	appendBinaryStringInfo(&result, events.data, events.len);
 	SET_VARSIZE(result.data, result.len);
 
-	saga_pool_free(&strings);
-	saga_pool_free(&values);
+	pool_free(&strings);
+	pool_free(&values);
 	pfree(events.data);
 	return (bytea *) result.data;
 }

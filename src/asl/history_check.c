@@ -21,10 +21,10 @@
 #define SAGA_NUMERIC_SPECIAL	0xC000
 #define SAGA_NUMERIC_BASE		10000
 
-static bool saga_container_is_sound(const char *data, int64 length, bool root);
+static bool container_is_sound(const char *data, int64 length, bool root);
 
 static uint32
-saga_read_uint32(const char *data)
+read_uint32(const char *data)
 {
 	uint32		value;
 
@@ -33,7 +33,7 @@ saga_read_uint32(const char *data)
 }
 
 static bool
-saga_numeric_is_sound(const char *data, int64 length)
+numeric_is_sound(const char *data, int64 length)
 {
 	uint16		header;
 	int64		offset = VARHDRSZ + sizeof(uint16);
@@ -60,7 +60,7 @@ saga_numeric_is_sound(const char *data, int64 length)
 
 /* "base" is the start of the data area, which "start" and "end" count from. */
 static bool
-saga_entry_is_sound(JEntry entry, const char *base, int64 start, int64 end, bool is_key)
+entry_is_sound(JEntry entry, const char *base, int64 start, int64 end, bool is_key)
 {
 	if (is_key && !JBE_ISSTRING(entry))
 		return false;
@@ -72,14 +72,14 @@ saga_entry_is_sound(JEntry entry, const char *base, int64 start, int64 end, bool
 	if (start >= end)
 		return false;
 	if (JBE_ISNUMERIC(entry))
-		return saga_numeric_is_sound(base + start, end - start);
+		return numeric_is_sound(base + start, end - start);
 	if (JBE_ISCONTAINER(entry))
-		return saga_container_is_sound(base + start, end - start, false);
+		return container_is_sound(base + start, end - start, false);
 	return false;
 }
 
 static bool
-saga_container_is_sound(const char *data, int64 length, bool root)
+container_is_sound(const char *data, int64 length, bool root)
 {
 	uint32		header;
 	int64		count;
@@ -92,7 +92,7 @@ saga_container_is_sound(const char *data, int64 length, bool root)
 	check_stack_depth();
 	if (length < (int64) sizeof(uint32))
 		return false;
-	header = saga_read_uint32(data);
+	header = read_uint32(data);
 	count = header & JB_CMASK;
 	is_object = (header & JB_FOBJECT) != 0;
 	if (is_object == ((header & JB_FARRAY) != 0))
@@ -105,11 +105,11 @@ saga_container_is_sound(const char *data, int64 length, bool root)
 		return false;
 	for (i = 0; i < entries; i++)
 	{
-		JEntry		entry = saga_read_uint32(data + sizeof(uint32) + i * sizeof(JEntry));
+		JEntry		entry = read_uint32(data + sizeof(uint32) + i * sizeof(JEntry));
 		int64		end = JBE_OFFLENFLD(entry) + (JBE_HAS_OFF(entry) ? 0 : start);
 
 		if (end < start || end > size ||
-			!saga_entry_is_sound(entry, data + length - size, start, end, is_object && i < count))
+			!entry_is_sound(entry, data + length - size, start, end, is_object && i < count))
 			return false;
 		if ((header & JB_FSCALAR) != 0 && JBE_ISCONTAINER(entry))
 			return false;
@@ -119,7 +119,7 @@ saga_container_is_sound(const char *data, int64 length, bool root)
 }
 
 bool
-saga_jsonb_is_sound(const char *data, int length)
+saga_asl_jsonb_is_sound(const char *data, int length)
 {
-	return saga_container_is_sound(data, length, true);
+	return container_is_sound(data, length, true);
 }

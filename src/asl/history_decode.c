@@ -33,7 +33,7 @@ saga_history_corrupt(void)
 }
 
 static uint64
-saga_read_varint(SagaReader *reader)
+read_varint(SagaReader *reader)
 {
 	uint64		value = 0;
 	int			shift;
@@ -53,18 +53,18 @@ saga_read_varint(SagaReader *reader)
 }
 
 static int64
-saga_read_signed(SagaReader *reader)
+read_signed(SagaReader *reader)
 {
-	uint64		value = saga_read_varint(reader);
+	uint64		value = read_varint(reader);
 
 	return (int64) (value >> 1) ^ -(int64) (value & 1);
 }
 
 /* A count of things that take a byte or more each. */
 static int
-saga_read_count(SagaReader *reader)
+read_count(SagaReader *reader)
 {
-	uint64		count = saga_read_varint(reader);
+	uint64		count = read_varint(reader);
 
 	if (count > (uint64) (reader->end - reader->data))
 		saga_history_corrupt();
@@ -72,17 +72,17 @@ saga_read_count(SagaReader *reader)
 }
 
 static char **
-saga_read_strings(SagaReader *reader, int *count)
+read_strings(SagaReader *reader, int *count)
 {
 	static char empty[] = "";
 	char	  **strings;
 	int			i;
 
-	*count = saga_read_count(reader);
+	*count = read_count(reader);
 	strings = palloc(sizeof(char *) * Max(*count, 1));
 	for (i = 0; i < *count; i++)
 	{
-		int			length = saga_read_count(reader);
+		int			length = read_count(reader);
 
 		if (!pg_verify_mbstr(GetDatabaseEncoding(), reader->data, length, true))
 			saga_history_corrupt();
@@ -93,21 +93,21 @@ saga_read_strings(SagaReader *reader, int *count)
 }
 
 static Jsonb **
-saga_read_values(SagaReader *reader, int *count, Jsonb *input, Jsonb *output)
+read_values(SagaReader *reader, int *count, Jsonb *input, Jsonb *output)
 {
 	Jsonb	  **values;
 	int			i;
 
-	*count = saga_read_count(reader);
+	*count = read_count(reader);
 	values = palloc(sizeof(Jsonb *) * Max(*count, 1));
 	for (i = 0; i < *count; i++)
 	{
-		int			length = saga_read_count(reader);
+		int			length = read_count(reader);
 		Jsonb	   *value;
 
 		if (length == 0)
 		{
-			uint64		kept = saga_read_varint(reader);
+			uint64		kept = read_varint(reader);
 
 			if (kept != 1 && kept != 2)
 				saga_history_corrupt();
@@ -120,7 +120,7 @@ saga_read_values(SagaReader *reader, int *count, Jsonb *input, Jsonb *output)
 		memcpy(value, reader->data, length);
 		reader->data += length;
 		if (!VARATT_IS_4B_U(value) || VARSIZE(value) != length ||
-			!saga_jsonb_is_sound(VARDATA(value), length - VARHDRSZ))
+			!saga_asl_jsonb_is_sound(VARDATA(value), length - VARHDRSZ))
 			saga_history_corrupt();
 		values[i] = value;
 	}
@@ -129,9 +129,9 @@ saga_read_values(SagaReader *reader, int *count, Jsonb *input, Jsonb *output)
 
 /* An index + 1 below count + 1; -1 for none. */
 static int
-saga_read_index(SagaReader *reader, int count)
+read_index(SagaReader *reader, int count)
 {
-	uint64		index = saga_read_varint(reader);
+	uint64		index = read_varint(reader);
 
 	if (index > (uint64) count)
 		saga_history_corrupt();
@@ -139,7 +139,7 @@ saga_read_index(SagaReader *reader, int count)
 }
 
 static void
-saga_add_detail(JsonbPair *pairs, int *npairs, const char *name, const JsonbValue *value)
+add_detail(JsonbPair *pairs, int *npairs, const char *name, const JsonbValue *value)
 {
 	saga_value_set_string(&pairs[*npairs].key, name, strlen(name));
 	pairs[(*npairs)++].value = *value;
@@ -147,8 +147,8 @@ saga_add_detail(JsonbPair *pairs, int *npairs, const char *name, const JsonbValu
 
 /* One copy of each value, however large. */
 static Jsonb *
-saga_read_details(SagaReader *reader, const SagaEventShape *shape, char **strings, int nstrings,
-				  Jsonb **values, int nvalues)
+read_details(SagaReader *reader, const SagaEventShape *shape, char **strings, int nstrings,
+			 Jsonb **values, int nvalues)
 {
 	JsonbPair	pairs[SAGA_EVENT_STRINGS + SAGA_EVENT_VALUES + SAGA_EVENT_NUMBERS];
 	JsonbValue	details;
@@ -157,30 +157,30 @@ saga_read_details(SagaReader *reader, const SagaEventShape *shape, char **string
 
 	for (int i = 0; i < SAGA_EVENT_STRINGS && shape->strings[i] != NULL; i++)
 	{
-		int			index = saga_read_index(reader, nstrings);
+		int			index = read_index(reader, nstrings);
 
 		if (index < 0)
 			continue;
 		saga_value_set_string(&value, strings[index], strlen(strings[index]));
-		saga_add_detail(pairs, &npairs, shape->strings[i], &value);
+		add_detail(pairs, &npairs, shape->strings[i], &value);
 	}
 	for (int i = 0; i < SAGA_EVENT_VALUES && shape->values[i] != NULL; i++)
 	{
-		int			index = saga_read_index(reader, nvalues);
+		int			index = read_index(reader, nvalues);
 
 		if (index < 0 || values[index] == NULL)
 			continue;
 		saga_jsonb_value(values[index], &value);
-		saga_add_detail(pairs, &npairs, shape->values[i], &value);
+		add_detail(pairs, &npairs, shape->values[i], &value);
 	}
 	for (int i = 0; i < SAGA_EVENT_NUMBERS && shape->numbers[i] != NULL; i++)
 	{
-		uint64		number = saga_read_varint(reader);
+		uint64		number = read_varint(reader);
 
 		if (number == 0 || number > (uint64) PG_INT64_MAX)
 			continue;
 		saga_value_set_int(&value, (int64) number - 1);
-		saga_add_detail(pairs, &npairs, shape->numbers[i], &value);
+		add_detail(pairs, &npairs, shape->numbers[i], &value);
 	}
 	qsort(pairs, npairs, sizeof(JsonbPair), saga_pair_compare);
 	details.type = jbvObject;
@@ -191,21 +191,21 @@ saga_read_details(SagaReader *reader, const SagaEventShape *shape, char **string
 
 /* The next event; its details are made in the current context. */
 static void
-saga_read_event(SagaReader *reader, SagaEvent *event, char **strings, int nstrings, Jsonb **values, int nvalues)
+read_event(SagaReader *reader, SagaEvent *event, char **strings, int nstrings, Jsonb **values, int nvalues)
 {
 	const SagaEventShape *shape;
 
 	if (reader->data == reader->end)
 		saga_history_corrupt();
-	shape = saga_event_shape((unsigned char) *reader->data++);
+	shape = saga_asl_event_shape((unsigned char) *reader->data++);
 	if (shape == NULL)
 		saga_history_corrupt();
 	event->type = shape->type;
-	event->previous_id = (int64) ((uint64) event->id - (uint64) saga_read_signed(reader));
-	event->timestamp = (int64) ((uint64) event->timestamp + (uint64) saga_read_signed(reader));
+	event->previous_id = (int64) ((uint64) event->id - (uint64) read_signed(reader));
+	event->timestamp = (int64) ((uint64) event->timestamp + (uint64) read_signed(reader));
 	if (!IS_VALID_TIMESTAMP(event->timestamp))
 		saga_history_corrupt();
-	event->details = saga_read_details(reader, shape, strings, nstrings, values, nvalues);
+	event->details = read_details(reader, shape, strings, nstrings, values, nvalues);
 }
 
 void
@@ -223,17 +223,17 @@ saga_history_decode(bytea *history, Jsonb *input, Jsonb *output, Size *room, Sag
 	reader.end = reader.data + VARSIZE_ANY_EXHDR(history);
 	if (reader.data == reader.end || *reader.data++ != 1)
 		saga_history_corrupt();
-	event.id = saga_read_signed(&reader);
-	event.timestamp = saga_read_signed(&reader);
-	strings = saga_read_strings(&reader, &nstrings);
-	values = saga_read_values(&reader, &nvalues, input, output);
-	nevents = saga_read_count(&reader);
+	event.id = read_signed(&reader);
+	event.timestamp = read_signed(&reader);
+	strings = read_strings(&reader, &nstrings);
+	values = read_values(&reader, &nvalues, input, output);
+	nevents = read_count(&reader);
 	while (nevents-- > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
-		saga_read_event(&reader, &event, strings, nstrings, values, nvalues);
+		read_event(&reader, &event, strings, nstrings, values, nvalues);
 		if (VARSIZE(event.details) > *room)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

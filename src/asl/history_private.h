@@ -68,7 +68,7 @@ typedef enum SagaTaskEvent
 #define SAGA_EVENT_VALUES	2
 #define SAGA_EVENT_NUMBERS	2
 
-/* What each of them means depends on the type: see saga_event_shape(). */
+/* What each of them means depends on the type: see saga_asl_event_shape(). */
 typedef struct SagaEventRecord
 {
 	SagaEventType type;
@@ -100,7 +100,7 @@ typedef struct SagaHistory
 	SagaEventRecord scratch;	/* filled in vain when off */
 } SagaHistory;
 
-extern const SagaEventShape *saga_event_shape(int type);
+extern const SagaEventShape *saga_asl_event_shape(int type);
 
 extern void saga_history_init(SagaHistory *history, MemoryContext context, int64 next_id, bool off);
 
@@ -131,6 +131,6 @@ extern void saga_history_decode(bytea *history, Jsonb *input, Jsonb *output, Siz
 								SagaEventFunction fn, void *arg);
 
 /* history_check.c: is this the binary form of a jsonb, safe to look into? */
-extern bool saga_jsonb_is_sound(const char *data, int length);
+extern bool saga_asl_jsonb_is_sound(const char *data, int length);
 
 #endif							/* SAGA_HISTORY_PRIVATE_H */

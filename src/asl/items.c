@@ -14,7 +14,7 @@
 
 /* Each line of the text is an item; NULL: one of them is no JSON. */
 static Jsonb *
-saga_parse_lines(const char *text)
+parse_lines(const char *text)
 {
 	JsonbParseState *state = NULL;
 
@@ -42,7 +42,7 @@ saga_parse_lines(const char *text)
  * for one.  *rest becomes what follows the field.
  */
 static char *
-saga_csv_field(const char **rest, char delimiter)
+csv_field(const char **rest, char delimiter)
 {
 	const char *p = *rest;
 	bool		quoted = *p == '"';
@@ -70,14 +70,14 @@ saga_csv_field(const char **rest, char delimiter)
 
 /* The fields of the next line; *text becomes what follows it. */
 static List *
-saga_csv_line(const char **text, char delimiter)
+csv_line(const char **text, char delimiter)
 {
 	List	   *fields = NIL;
 	const char *p = *text;
 
 	for (;;)
 	{
-		fields = lappend(fields, saga_csv_field(&p, delimiter));
+		fields = lappend(fields, csv_field(&p, delimiter));
 		if (*p != delimiter || *p == '\0')
 			break;
 		p++;
@@ -91,7 +91,7 @@ saga_csv_line(const char **text, char delimiter)
 }
 
 static bool
-saga_has_duplicate(const List *names)
+has_duplicate(const List *names)
 {
 	ListCell   *lc;
 	ListCell   *other;
@@ -110,12 +110,12 @@ saga_has_duplicate(const List *names)
 
 /* Each line is an object of texts: what a line lacks is empty, what it has beyond the columns is left out. */
 static Jsonb *
-saga_parse_csv(const char *text, const SagaReaderConfig *reader, char **fault)
+parse_csv(const char *text, const SagaReaderConfig *reader, char **fault)
 {
-	List	   *headers = reader->csv_headers != NIL ? reader->csv_headers : saga_csv_line(&text, reader->csv_delimiter);
+	List	   *headers = reader->csv_headers != NIL ? reader->csv_headers : csv_line(&text, reader->csv_delimiter);
 	JsonbParseState *state = NULL;
 
-	if (saga_has_duplicate(headers))
+	if (has_duplicate(headers))
 	{
 		*fault = pstrdup("CSV headers cannot contain duplicates.");
 		return NULL;
@@ -123,7 +123,7 @@ saga_parse_csv(const char *text, const SagaReaderConfig *reader, char **fault)
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	while (*text != '\0')
 	{
-		List	   *fields = saga_csv_line(&text, reader->csv_delimiter);
+		List	   *fields = csv_line(&text, reader->csv_delimiter);
 		int			i;
 
 		CHECK_FOR_INTERRUPTS();
@@ -138,7 +138,7 @@ saga_parse_csv(const char *text, const SagaReaderConfig *reader, char **fault)
 /* ---------- items ---------- */
 
 static bool
-saga_items_are_list(const Jsonb *value)
+items_are_list(const Jsonb *value)
 {
 	return JB_ROOT_IS_ARRAY(value) && !JB_ROOT_IS_SCALAR(value);
 }
@@ -148,7 +148,7 @@ saga_items_are_list(const Jsonb *value)
  * none, or of a format that is not read here.
  */
 Jsonb *
-saga_items_parse(const SagaReaderConfig *reader, const char *text, int len, char **fault)
+saga_asl_items_parse(const SagaReaderConfig *reader, const char *text, int len, char **fault)
 {
 	const char *type = reader->input_type != NULL ? reader->input_type : "JSON";
 	Jsonb	   *result = NULL;
@@ -156,9 +156,9 @@ saga_items_parse(const SagaReaderConfig *reader, const char *text, int len, char
 	if (strcmp(type, "JSON") == 0)
 		result = saga_jsonb_parse(text, len);
 	else if (strcmp(type, "JSONL") == 0)
-		result = saga_parse_lines(pnstrdup(text, len));
+		result = parse_lines(pnstrdup(text, len));
 	else if (strcmp(type, "CSV") == 0)
-		result = saga_parse_csv(pnstrdup(text, len), reader, fault);
+		result = parse_csv(pnstrdup(text, len), reader, fault);
 	else
 	{
 		*fault = psprintf("A text of InputType \"%s\" cannot be read here.", type);
@@ -171,7 +171,7 @@ saga_items_parse(const SagaReaderConfig *reader, const char *text, int len, char
 
 /* One step of a JSON pointer, "name" or an index; NULL: there is nothing. */
 static Jsonb *
-saga_pointer_step(Jsonb *value, char *name)
+pointer_step(Jsonb *value, char *name)
 {
 	JsonbValue	member;
 	JsonbValue *element;
@@ -189,7 +189,7 @@ saga_pointer_step(Jsonb *value, char *name)
 	*to = '\0';
 	if (JB_ROOT_IS_OBJECT(value))
 		return saga_jsonb_get(value, name, &member) ? saga_jsonb_from_value(&member) : NULL;
-	if (!saga_items_are_list(value) || *name == '\0' || strlen(name) > 9 || strspn(name, "0123456789") != strlen(name))
+	if (!items_are_list(value) || *name == '\0' || strlen(name) > 9 || strspn(name, "0123456789") != strlen(name))
 		return NULL;
 	element = getIthJsonbValueFromContainer(&value->root, atoi(name));
 	return element != NULL ? saga_jsonb_from_value(element) : NULL;
@@ -197,13 +197,13 @@ saga_pointer_step(Jsonb *value, char *name)
 
 /* What the JSON pointer leads to; NULL: nothing. */
 Jsonb *
-saga_items_pointed(Jsonb *value, const char *pointer)
+saga_asl_items_pointed(Jsonb *value, const char *pointer)
 {
 	while (value != NULL && *pointer == '/')
 	{
 		int			len = strcspn(++pointer, "/");
 
-		value = saga_pointer_step(value, pnstrdup(pointer, len));
+		value = pointer_step(value, pnstrdup(pointer, len));
 		pointer += len;
 	}
 	return *pointer == '\0' ? value : NULL;
@@ -214,7 +214,7 @@ saga_items_pointed(Jsonb *value, const char *pointer)
  * each member, and *keyed is set.  NULL: it has no items.
  */
 Jsonb *
-saga_items_of(Jsonb *value, bool *keyed)
+saga_asl_items_of(Jsonb *value, bool *keyed)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -222,7 +222,7 @@ saga_items_of(Jsonb *value, bool *keyed)
 	JsonbValue	v;
 
 	*keyed = false;
-	if (saga_items_are_list(value))
+	if (items_are_list(value))
 		return value;
 	if (!JB_ROOT_IS_OBJECT(value))
 		return NULL;

@@ -20,7 +20,7 @@
 
 /* Reads Type; false, and a diagnostic, if it is none. */
 static bool
-saga_check_type(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, SagaState *state)
+check_type(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, SagaState *state)
 {
 	char	   *text = saga_check_string(check, object, at, "Type", true);
 
@@ -36,8 +36,8 @@ saga_check_type(SagaCheck *check, const JsonbValue *object, const SagaLocation *
 
 /* Makes the states of "scope", with nothing but their names. */
 static void
-saga_register_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states,
-					 const SagaLocation *at)
+register_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states,
+				const SagaLocation *at)
 {
 	SagaMachine *machine = check->machine;
 	JsonbIterator *it = JsonbIteratorInit(states->val.binary.data);
@@ -53,7 +53,7 @@ saga_register_states(SagaCheck *check, SagaStates *scope, const JsonbValue *stat
 		if (token != WJB_KEY)
 			continue;
 		state = palloc0(sizeof(SagaState));
-		state->name = saga_string_of(&value);
+		state->name = saga_asl_string_of(&value);
 		state->scope = scope;
 		state->wait_ms = -1;
 		here.name = state->name;
@@ -80,7 +80,7 @@ saga_register_states(SagaCheck *check, SagaStates *scope, const JsonbValue *stat
  * states may be longer than the C stack is deep.
  */
 static void
-saga_mark_reached(SagaStates *scope)
+mark_reached(SagaStates *scope)
 {
 	SagaState **stack = palloc(sizeof(SagaState *) * (scope->nstates + 1));
 	int			depth = 0;
@@ -112,11 +112,11 @@ saga_mark_reached(SagaStates *scope)
 
 /* Each state has to be reached by a transition, or by Compensate alone. */
 static void
-saga_check_reached(SagaCheck *check, SagaStates *scope, const SagaLocation *at)
+check_reached(SagaCheck *check, SagaStates *scope, const SagaLocation *at)
 {
 	int			i;
 
-	saga_mark_reached(scope);
+	mark_reached(scope);
 	for (i = 0; i < scope->nstates; i++)
 	{
 		SagaState  *state = scope->states[i];
@@ -132,13 +132,13 @@ saga_check_reached(SagaCheck *check, SagaStates *scope, const SagaLocation *at)
 	}
 }
 
-static SagaStates *saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
-									   SagaState *owner);
+static SagaStates *states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+								  SagaState *owner);
 
 /* Branches of a Parallel: each is a States object of its own. */
 static void
-saga_branches_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
-					  const SagaLocation *at)
+branches_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
+				 const SagaLocation *at)
 {
 	static const char *const known[] = {"StartAt", "States", "Comment"};
 	SagaLocation list_at = {.up = at, .name = "Branches"};
@@ -146,7 +146,7 @@ saga_branches_compile(SagaCheck *check, SagaState *state, const JsonbValue *obje
 	int			count;
 	int			i;
 
-	if (!saga_member(object, "Branches", &list))
+	if (!saga_asl_member(object, "Branches", &list))
 	{
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'Branches' is required but was missing");
 		return;
@@ -165,29 +165,29 @@ saga_branches_compile(SagaCheck *check, SagaState *state, const JsonbValue *obje
 		SagaLocation here = {.up = &list_at, .index = i};
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 
-		if (!saga_is_object(element))
+		if (!saga_asl_is_object(element))
 		{
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 			continue;
 		}
 		saga_check_known(check, element, &here, known, lengthof(known));
-		state->branches[state->nbranches++] = saga_states_compile(check, element, &here, state);
+		state->branches[state->nbranches++] = states_compile(check, element, &here, state);
 	}
 }
 
 /* The States object that a Map runs for each item. */
 static void
-saga_processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
-					   const SagaLocation *at)
+processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
+				  const SagaLocation *at)
 {
 	static const char *const known[] = {"StartAt", "States", "Comment", "QueryLanguage", "ProcessorConfig"};
 	JsonbValue	processor;
-	const char *name = saga_map_processor(object, &processor);
+	const char *name = saga_asl_map_processor(object, &processor);
 	SagaLocation here = {.up = at, .name = name};
 
 	if (name == NULL)
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'ItemProcessor' is required but was missing");
-	else if (!saga_is_object(&processor))
+	else if (!saga_asl_is_object(&processor))
 		saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 	else
 	{
@@ -195,7 +195,7 @@ saga_processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *obj
 		saga_compile_processor(check, state, &processor, &here);
 		saga_compile_items(check, state, object, at);
 		state->branches = palloc0(sizeof(SagaStates *));
-		state->branches[state->nbranches++] = saga_states_compile(check, &processor, &here, state);
+		state->branches[state->nbranches++] = states_compile(check, &processor, &here, state);
 	}
 }
 
@@ -204,7 +204,7 @@ saga_processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *obj
  * first, since a handler is compiled by rules of its own.
  */
 static void
-saga_fill_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states, const SagaLocation *at)
+fill_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states, const SagaLocation *at)
 {
 	int			i;
 
@@ -214,8 +214,8 @@ saga_fill_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states, 
 		SagaLocation here = {.up = at, .name = state->name};
 		JsonbValue	value;
 
-		saga_member(states, state->name, &value);
-		if (saga_is_object(&value))
+		saga_asl_member(states, state->name, &value);
+		if (saga_asl_is_object(&value))
 			saga_compile_compensate(check, state, &value, &here);
 	}
 	for (i = 0; i < scope->nstates; i++)
@@ -225,16 +225,16 @@ saga_fill_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states, 
 		JsonbValue	value;
 
 		CHECK_FOR_INTERRUPTS();
-		saga_member(states, state->name, &value);
-		if (!saga_is_object(&value))
+		saga_asl_member(states, state->name, &value);
+		if (!saga_asl_is_object(&value))
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
-		else if (saga_check_type(check, &value, &here, state) &&
+		else if (check_type(check, &value, &here, state) &&
 				 saga_state_compile(check, state, &value, &here))
 		{
 			if (state->type == SAGA_STATE_PARALLEL)
-				saga_branches_compile(check, state, &value, &here);
+				branches_compile(check, state, &value, &here);
 			else if (state->type == SAGA_STATE_MAP)
-				saga_processor_compile(check, state, &value, &here);
+				processor_compile(check, state, &value, &here);
 		}
 	}
 }
@@ -244,8 +244,8 @@ saga_fill_states(SagaCheck *check, SagaStates *scope, const JsonbValue *states, 
  * NULL when there is nothing to go on with.
  */
 static SagaStates *
-saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
-					SagaState *owner)
+states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+			   SagaState *owner)
 {
 	SagaStates *scope = palloc0(sizeof(SagaStates));
 	SagaLocation states_at = {.up = at, .name = "States"};
@@ -255,31 +255,31 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 
 	check_stack_depth();
 	scope->owner = owner;
-	if (!saga_member(object, "StartAt", &start))
+	if (!saga_asl_member(object, "StartAt", &start))
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "These fields are required: [StartAt]");
-	if (!saga_member(object, "States", &states))
+	if (!saga_asl_member(object, "States", &states))
 	{
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "These fields are required: [States]");
 		return NULL;
 	}
-	if (!saga_is_object(&states))
+	if (!saga_asl_is_object(&states))
 	{
 		saga_check_error(check, &states_at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 		return NULL;
 	}
 	if (JsonContainerSize(states.val.binary.data) == 0)
 		saga_check_error(check, &states_at, SAGA_SCHEMA_FAULT, "Value cannot be empty");
-	saga_register_states(check, scope, &states, &states_at);
+	register_states(check, scope, &states, &states_at);
 	scope->start = saga_check_target(check, object, at, "StartAt", scope);
 
-	saga_fill_states(check, scope, &states, &states_at);
+	fill_states(check, scope, &states, &states_at);
 
 	/*
 	 * After a fault of another kind what cannot be reached is mostly its
 	 * echo.
 	 */
 	if (scope->start != NULL && check->failed == failed_before)
-		saga_check_reached(check, scope, &states_at);
+		check_reached(check, scope, &states_at);
 	return scope;
 }
 
@@ -287,14 +287,14 @@ saga_states_compile(SagaCheck *check, const JsonbValue *object, const SagaLocati
 
 /* Names are unique in the whole machine, branches included. */
 static void
-saga_check_duplicates(SagaCheck *check, const SagaLocation *at)
+check_duplicates(SagaCheck *check, const SagaLocation *at)
 {
 	SagaMachine *machine = check->machine;
 	int			i;
 
 	if (machine->nstates == 0)
 		return;
-	qsort(machine->states, machine->nstates, sizeof(SagaState *), saga_compare_states);
+	qsort(machine->states, machine->nstates, sizeof(SagaState *), saga_asl_compare_states);
 	for (i = 1; i < machine->nstates; i++)
 	{
 		if (strcmp(machine->states[i - 1]->name, machine->states[i]->name) == 0)
@@ -305,7 +305,7 @@ saga_check_duplicates(SagaCheck *check, const SagaLocation *at)
 
 /* Returns false when the rest is in a language that is not known here. */
 static bool
-saga_check_top(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
+check_top(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
 {
 	static const char *const known[] = {
 		"StartAt", "States", "Comment", "TimeoutSeconds", "Version", "QueryLanguage"
@@ -335,14 +335,14 @@ saga_check_top(SagaCheck *check, const JsonbValue *object, const SagaLocation *a
 }
 
 static int
-saga_compare_resources(const void *a, const void *b)
+compare_resources(const void *a, const void *b)
 {
 	return strcmp((*(SagaState *const *) a)->resource.text, (*(SagaState *const *) b)->resource.text);
 }
 
 /* Every resource that a Task names, once each. */
 static void
-saga_collect_resources(SagaMachine *machine)
+collect_resources(SagaMachine *machine)
 {
 	SagaState **tasks = palloc(sizeof(SagaState *) * Max(machine->nstates, 1));
 	int			ntasks = 0;
@@ -353,10 +353,10 @@ saga_collect_resources(SagaMachine *machine)
 		if (machine->states[i]->resource.text != NULL)
 			tasks[ntasks++] = machine->states[i];
 	}
-	qsort(tasks, ntasks, sizeof(SagaState *), saga_compare_resources);
+	qsort(tasks, ntasks, sizeof(SagaState *), compare_resources);
 	for (i = 0; i < ntasks; i++)
 	{
-		if (i == 0 || saga_compare_resources(&tasks[i - 1], &tasks[i]) != 0)
+		if (i == 0 || compare_resources(&tasks[i - 1], &tasks[i]) != 0)
 			machine->resources = lappend(machine->resources, &tasks[i]->resource);
 	}
 	pfree(tasks);
@@ -367,7 +367,7 @@ saga_collect_resources(SagaMachine *machine)
  * an error; diagnostics are made in the caller's.  "check" says by which rules.
  */
 static SagaMachine *
-saga_compile_by(SagaCheck *check, Jsonb *definition, List **diagnostics)
+compile_by(SagaCheck *check, Jsonb *definition, List **diagnostics)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "saga machine",
 												  ALLOCSET_SMALL_SIZES);
@@ -393,11 +393,11 @@ saga_compile_by(SagaCheck *check, Jsonb *definition, List **diagnostics)
 		object.type = jbvBinary;
 		object.val.binary.data = &copy->root;
 		object.val.binary.len = VARSIZE(copy) - VARHDRSZ;
-		if (saga_check_top(check, &object, &at))
+		if (check_top(check, &object, &at))
 		{
-			machine->root = saga_states_compile(check, &object, &at, NULL);
-			saga_check_duplicates(check, &at);
-			saga_collect_resources(machine);
+			machine->root = states_compile(check, &object, &at, NULL);
+			check_duplicates(check, &at);
+			collect_resources(machine);
 			if (!check->failed && !check->testing)
 				saga_machine_add_undo(machine);
 		}
@@ -418,7 +418,7 @@ saga_machine_compile_type(Jsonb *definition, bool express, List **diagnostics)
 {
 	SagaCheck	check = {.express = express};
 
-	return saga_compile_by(&check, definition, diagnostics);
+	return compile_by(&check, definition, diagnostics);
 }
 
 SagaMachine *
@@ -426,7 +426,7 @@ saga_machine_compile_test(Jsonb *definition, bool alone, List **diagnostics)
 {
 	SagaCheck	check = {.testing = true, .alone = alone};
 
-	return saga_compile_by(&check, definition, diagnostics);
+	return compile_by(&check, definition, diagnostics);
 }
 
 SagaMachine *

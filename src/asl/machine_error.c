@@ -12,8 +12,8 @@
 
 /* ErrorEquals of a retrier or catcher; "last" says that no other follows. */
 static char **
-saga_compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
-					bool last, int *nerrors)
+compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+			   bool last, int *nerrors)
 {
 	SagaLocation list_at = {.up = at, .name = "ErrorEquals"};
 	JsonbValue	list;
@@ -23,7 +23,7 @@ saga_compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocati
 	int			i;
 
 	*nerrors = 0;
-	if (!saga_member(object, "ErrorEquals", &present))
+	if (!saga_asl_member(object, "ErrorEquals", &present))
 	{
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT,
 						 "The field 'ErrorEquals' is required but was missing");
@@ -45,7 +45,7 @@ saga_compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocati
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type String");
 			continue;
 		}
-		errors[*nerrors] = saga_string_of(element);
+		errors[*nerrors] = saga_asl_string_of(element);
 		if (strcmp(errors[*nerrors], "States.ALL") == 0)
 		{
 			if (count > 1)
@@ -62,8 +62,8 @@ saga_compile_errors(SagaCheck *check, const JsonbValue *object, const SagaLocati
 
 /* One element of Retry; "last": no other one follows. */
 static void
-saga_compile_retrier(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
-					 bool last, SagaRetrier *retrier)
+compile_retrier(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+				bool last, SagaRetrier *retrier)
 {
 	static const char *const known[] = {
 		"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds",
@@ -73,7 +73,7 @@ saga_compile_retrier(SagaCheck *check, const JsonbValue *object, const SagaLocat
 	char	   *jitter;
 
 	saga_check_known(check, object, at, known, lengthof(known));
-	retrier->errors = saga_compile_errors(check, object, at, last, &retrier->nerrors);
+	retrier->errors = compile_errors(check, object, at, last, &retrier->nerrors);
 	retrier->interval_ms = SAGA_DEFAULT_INTERVAL_MS;
 	if (saga_check_integer(check, object, at, "IntervalSeconds", 1, SAGA_MAX_SECONDS, &seconds))
 		retrier->interval_ms = seconds * 1000;
@@ -117,11 +117,11 @@ saga_compile_retriers(SagaCheck *check, SagaState *state, const JsonbValue *obje
 		SagaLocation here = {.up = &list_at, .index = i};
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 
-		if (!saga_is_object(element))
+		if (!saga_asl_is_object(element))
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 		else
-			saga_compile_retrier(check, element, &here, i == count - 1,
-								 &state->retriers[state->nretriers++]);
+			compile_retrier(check, element, &here, i == count - 1,
+							&state->retriers[state->nretriers++]);
 	}
 }
 
@@ -150,16 +150,16 @@ saga_compile_catchers(SagaCheck *check, SagaState *state, const JsonbValue *obje
 		SagaCatcher *catcher = &state->catchers[state->ncatchers];
 		JsonbValue	next;
 
-		if (!saga_is_object(element))
+		if (!saga_asl_is_object(element))
 		{
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 			continue;
 		}
 		state->ncatchers++;
 		saga_check_known(check, element, &here, known, lengthof(known));
-		catcher->errors = saga_compile_errors(check, element, &here, i == count - 1,
-											  &catcher->nerrors);
-		if (!saga_member(element, "Next", &next))
+		catcher->errors = compile_errors(check, element, &here, i == count - 1,
+										 &catcher->nerrors);
+		if (!saga_asl_member(element, "Next", &next))
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT,
 							 "The field 'Next' is required but was missing");
 		else

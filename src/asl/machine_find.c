@@ -35,7 +35,7 @@ saga_state_type_of(const char *name, SagaStateType *type)
 
 /* jsonb's order of keys: by length, then by bytes */
 static int
-saga_compare_keys(const char *a, const char *b)
+compare_keys(const char *a, const char *b)
 {
 	size_t		alen = strlen(a);
 	size_t		blen = strlen(b);
@@ -47,15 +47,15 @@ saga_compare_keys(const char *a, const char *b)
 
 /* By name, for qsort: the order of all states of a machine. */
 int
-saga_compare_states(const void *a, const void *b)
+saga_asl_compare_states(const void *a, const void *b)
 {
 	return strcmp((*(SagaState *const *) a)->name, (*(SagaState *const *) b)->name);
 }
 
 /* Binary search among states that are sorted as "compare" says. */
 static SagaState *
-saga_search(SagaState **states, int nstates, const char *name,
-			int (*compare) (const char *, const char *))
+search(SagaState **states, int nstates, const char *name,
+	   int (*compare) (const char *, const char *))
 {
 	int			low = 0;
 	int			high = nstates;
@@ -77,14 +77,14 @@ saga_search(SagaState **states, int nstates, const char *name,
 
 /* NULL: there is none of this name in the States object. */
 SagaState *
-saga_states_find(const SagaStates *scope, const char *name)
+saga_asl_states_find(const SagaStates *scope, const char *name)
 {
-	return saga_search(scope->states, scope->nstates, name, saga_compare_keys);
+	return search(scope->states, scope->nstates, name, compare_keys);
 }
 
 /* The same in the whole machine, when it is compiled. */
 SagaState *
 saga_machine_find(const SagaMachine *machine, const char *name)
 {
-	return saga_search(machine->states, machine->nstates, name, strcmp);
+	return search(machine->states, machine->nstates, name, strcmp);
 }

@@ -12,15 +12,15 @@
 
 /* The object at a field of a Map; false: there is none, or it is no object. */
 static bool
-saga_items_field(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at,
-				 const char *name, JsonbValue *result)
+items_field(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at,
+			const char *name, JsonbValue *result)
 {
-	if (!saga_member(object, name, result))
+	if (!saga_asl_member(object, name, result))
 		return false;
 	if (!state->map->distributed && !check->testing)
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
 								"Field is only supported when 'Mode' is DISTRIBUTED");
-	else if (!saga_is_object(result))
+	else if (!saga_asl_is_object(result))
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 	else
 		return true;
@@ -29,14 +29,14 @@ saga_items_field(SagaCheck *check, SagaState *state, const JsonbValue *object, c
 
 /* Does it read from S3?  That stands for what it is bound to (saga.bind_resource). */
 static bool
-saga_reads_s3(const char *text)
+reads_s3(const char *text)
 {
 	return strcmp(text, SAGA_S3_GET_OBJECT) == 0 || strcmp(text, SAGA_S3_LIST_OBJECTS) == 0;
 }
 
 /* Its Resource; NULL: it has none of those that stand for items here. */
 static SagaResource *
-saga_items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, bool reads)
+items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, bool reads)
 {
 	/* at AWS a ResultWriter may only say how results are written */
 	bool		required = reads || !check->testing;
@@ -47,9 +47,9 @@ saga_items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocati
 		return NULL;
 	if (text == NULL)
 		text = "";
-	if (strcmp(text, "saga:table") == 0 || check->testing || (reads && saga_reads_s3(text)))
+	if (strcmp(text, "saga:table") == 0 || check->testing || (reads && reads_s3(text)))
 	{
-		resource->kind = reads && saga_reads_s3(text) ? SAGA_RES_OTHER : SAGA_RES_TABLE;
+		resource->kind = reads && reads_s3(text) ? SAGA_RES_OTHER : SAGA_RES_TABLE;
 		resource->name = resource->text = text;
 		return resource;
 	}
@@ -64,7 +64,7 @@ saga_items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocati
 
 /* CSVDelimiter is a word. */
 static char
-saga_compile_delimiter(SagaCheck *check, const JsonbValue *config, const SagaLocation *at)
+compile_delimiter(SagaCheck *check, const JsonbValue *config, const SagaLocation *at)
 {
 	static const char *const words[] = {"COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"};
 	char	   *text = saga_check_string(check, config, at, "CSVDelimiter", false);
@@ -83,7 +83,7 @@ saga_compile_delimiter(SagaCheck *check, const JsonbValue *config, const SagaLoc
 
 /* CSVHeaderLocation, and CSVHeaders where it says that they are given. */
 static void
-saga_compile_headers(SagaCheck *check, SagaReaderConfig *reader, const JsonbValue *config, const SagaLocation *at)
+compile_headers(SagaCheck *check, SagaReaderConfig *reader, const JsonbValue *config, const SagaLocation *at)
 {
 	SagaLocation list_at = {.up = at, .name = "CSVHeaders"};
 	char	   *where = saga_check_string(check, config, at, "CSVHeaderLocation", false);
@@ -100,7 +100,7 @@ saga_compile_headers(SagaCheck *check, SagaReaderConfig *reader, const JsonbValu
 		JsonbValue *name = getIthJsonbValueFromContainer(list.val.binary.data, i);
 
 		if (name->type == jbvString)
-			reader->csv_headers = lappend(reader->csv_headers, saga_string_of(name));
+			reader->csv_headers = lappend(reader->csv_headers, saga_asl_string_of(name));
 		else
 			saga_check_error(check, &list_at, SAGA_SCHEMA_FAULT, "Expected values of type String");
 	}
@@ -111,7 +111,7 @@ saga_compile_headers(SagaCheck *check, SagaReaderConfig *reader, const JsonbValu
  * that read an object of S3; a function or a table gives items.
  */
 static void
-saga_compile_reader_config(SagaCheck *check, SagaMapFields *map, const JsonbValue *reader, const SagaLocation *up)
+compile_reader_config(SagaCheck *check, SagaMapFields *map, const JsonbValue *reader, const SagaLocation *up)
 {
 	static const char *const known[] = {
 		"MaxItems", "MaxItemsPath", "InputType", "Transformation", "ManifestType", "CSVDelimiter", "CSVHeaderLocation",
@@ -123,9 +123,9 @@ saga_compile_reader_config(SagaCheck *check, SagaMapFields *map, const JsonbValu
 	JsonbValue	config;
 
 	text->csv_delimiter = ',';
-	if (!saga_member(reader, "ReaderConfig", &config))
+	if (!saga_asl_member(reader, "ReaderConfig", &config))
 		return;
-	if (!saga_is_object(&config))
+	if (!saga_asl_is_object(&config))
 	{
 		saga_check_error(check, &at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 		return;
@@ -137,14 +137,14 @@ saga_compile_reader_config(SagaCheck *check, SagaMapFields *map, const JsonbValu
 	if (!of_text)
 		return;
 	text->input_type = saga_check_string(check, &config, &at, "InputType", false);
-	text->csv_delimiter = saga_compile_delimiter(check, &config, &at);
-	saga_compile_headers(check, text, &config, &at);
+	text->csv_delimiter = compile_delimiter(check, &config, &at);
+	compile_headers(check, text, &config, &at);
 	text->items_pointer = saga_check_string(check, &config, &at, "ItemsPointer", false);
 }
 
 /* {"Resource", "Parameters", "ReaderConfig"} */
 static void
-saga_compile_reader(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
+compile_reader(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
 	static const char *const known[] = {"Resource", "Parameters", "ReaderConfig"};
 	SagaMapFields *map = state->map;
@@ -152,20 +152,20 @@ saga_compile_reader(SagaCheck *check, SagaState *state, const JsonbValue *object
 	JsonbValue	reader;
 	JsonbValue	value;
 
-	if (!saga_items_field(check, state, object, at, "ItemReader", &reader))
+	if (!items_field(check, state, object, at, "ItemReader", &reader))
 		return;
 	saga_check_known(check, &reader, &here, known, lengthof(known));
-	map->reader = saga_items_resource(check, &reader, &here, true);
+	map->reader = items_resource(check, &reader, &here, true);
 	map->reader_parameters = saga_check_template(check, &reader, &here, "Parameters");
 	/* AWS looks at no ItemsPath then */
-	if (map->reader != NULL && map->reader->kind == SAGA_RES_SQL && saga_member(object, "ItemsPath", &value))
+	if (map->reader != NULL && map->reader->kind == SAGA_RES_SQL && saga_asl_member(object, "ItemsPath", &value))
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "Only one of these fields is allowed: [ItemReader, ItemsPath]");
-	saga_compile_reader_config(check, map, &reader, &here);
+	compile_reader_config(check, map, &reader, &here);
 }
 
 /* {"MaxItemsPerBatch", "MaxInputBytesPerBatch", "BatchInput"} */
 static void
-saga_compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
+compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
 	static const char *const known[] = {
 		"MaxItemsPerBatch", "MaxItemsPerBatchPath", "MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath", "BatchInput"
@@ -174,7 +174,7 @@ saga_compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *objec
 	SagaLocation here = {.up = at, .name = "ItemBatcher"};
 	JsonbValue	batcher;
 
-	if (!saga_items_field(check, state, object, at, "ItemBatcher", &batcher))
+	if (!items_field(check, state, object, at, "ItemBatcher", &batcher))
 		return;
 	map->batches = true;
 	saga_check_known(check, &batcher, &here, known, lengthof(known));
@@ -193,16 +193,16 @@ saga_compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *objec
 
 /* {"Resource", "Parameters"} */
 static void
-saga_compile_writer(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
+compile_writer(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
 	static const char *const known[] = {"Resource", "Parameters", "WriterConfig"};
 	SagaLocation here = {.up = at, .name = "ResultWriter"};
 	JsonbValue	writer;
 
-	if (!saga_items_field(check, state, object, at, "ResultWriter", &writer))
+	if (!items_field(check, state, object, at, "ResultWriter", &writer))
 		return;
 	saga_check_known(check, &writer, &here, known, check->testing ? lengthof(known) : 2);
-	state->map->writer = saga_items_resource(check, &writer, &here, false);
+	state->map->writer = items_resource(check, &writer, &here, false);
 	state->map->writer_parameters = saga_check_template(check, &writer, &here, "Parameters");
 }
 
@@ -210,7 +210,7 @@ saga_compile_writer(SagaCheck *check, SagaState *state, const JsonbValue *object
 void
 saga_compile_items(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
-	saga_compile_reader(check, state, object, at);
-	saga_compile_batcher(check, state, object, at);
-	saga_compile_writer(check, state, object, at);
+	compile_reader(check, state, object, at);
+	compile_batcher(check, state, object, at);
+	compile_writer(check, state, object, at);
 }

@@ -16,7 +16,7 @@
 
 /* A label becomes part of the names of the executions that process items. */
 static void
-saga_compile_label(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
+compile_label(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
 	char	   *label = saga_check_string(check, object, at, "Label", false);
 	const char *p;
@@ -46,7 +46,7 @@ saga_compile_label(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 /* ToleratedFailureCount and ToleratedFailurePercentage, fixed or at a path. */
 static void
-saga_compile_tolerance(SagaCheck *check, SagaMapFields *map, const JsonbValue *object, const SagaLocation *at)
+compile_tolerance(SagaCheck *check, SagaMapFields *map, const JsonbValue *object, const SagaLocation *at)
 {
 	double		percentage;
 
@@ -84,20 +84,20 @@ saga_compile_map(SagaCheck *check, SagaState *state, const JsonbValue *object, c
 	saga_check_pair(check, object, at, "MaxConcurrency", "MaxConcurrencyPath");
 	saga_check_path(check, object, at, "ItemsPath", false, false, &map->items_path);
 	map->item_selector = saga_check_template(check, object, at,
-											 saga_member(object, "ItemSelector", &value) ? "ItemSelector" : "Parameters");
+											 saga_asl_member(object, "ItemSelector", &value) ? "ItemSelector" : "Parameters");
 	(void) saga_check_integer(check, object, at, "MaxConcurrency", 0, PG_INT32_MAX, &map->max_concurrency);
 	saga_check_path(check, object, at, "MaxConcurrencyPath", false, false, &map->max_concurrency_path);
-	saga_compile_tolerance(check, map, object, at);
-	saga_compile_label(check, state, object, at);
+	compile_tolerance(check, map, object, at);
+	compile_label(check, state, object, at);
 }
 
 /* The name of the field that has the States object for each item, and its value; NULL: there is none. */
 const char *
-saga_map_processor(const JsonbValue *object, JsonbValue *processor)
+saga_asl_map_processor(const JsonbValue *object, JsonbValue *processor)
 {
-	if (saga_member(object, "ItemProcessor", processor))
+	if (saga_asl_member(object, "ItemProcessor", processor))
 		return "ItemProcessor";
-	return saga_member(object, "Iterator", processor) ? "Iterator" : NULL;
+	return saga_asl_member(object, "Iterator", processor) ? "Iterator" : NULL;
 }
 
 /* ProcessorConfig of the processor at "at": how the items are run. */
@@ -110,9 +110,9 @@ saga_compile_processor(SagaCheck *check, SagaState *state, const JsonbValue *pro
 	JsonbValue	value;
 	char	   *text;
 
-	if (!saga_member(processor, "ProcessorConfig", &config))
+	if (!saga_asl_member(processor, "ProcessorConfig", &config))
 		return;
-	if (!saga_is_object(&config))
+	if (!saga_asl_is_object(&config))
 	{
 		saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 		return;
@@ -127,7 +127,7 @@ saga_compile_processor(SagaCheck *check, SagaState *state, const JsonbValue *pro
 	if (text != NULL && strcmp(text, "STANDARD") != 0 && strcmp(text, "EXPRESS") != 0)
 		saga_check_member_error(check, &here, "ExecutionType", SAGA_SCHEMA_FAULT,
 								"The field 'ExecutionType' should have one of these values: [STANDARD, EXPRESS]");
-	else if (!state->map->distributed && saga_member(&config, "ExecutionType", &value))
+	else if (!state->map->distributed && saga_asl_member(&config, "ExecutionType", &value))
 		saga_check_member_error(check, &here, "ExecutionType", SAGA_SCHEMA_FAULT,
 								"Field 'ExecutionType' is only supported when 'Mode' is DISTRIBUTED");
 	else if (state->map->distributed && text == NULL)

@@ -203,10 +203,10 @@ extern SagaMachine *saga_machine_compile_type(Jsonb *definition, bool express, L
 extern SagaMachine *saga_machine_compile_test(Jsonb *definition, bool alone, List **diagnostics);
 
 /* machine_find.c */
-extern int	saga_compare_states(const void *a, const void *b);	/* for qsort of SagaState *, by name */
+extern int	saga_asl_compare_states(const void *a, const void *b);	/* for qsort of SagaState *, by name */
 extern const char *saga_state_type_name(SagaStateType type);
 extern bool saga_state_type_of(const char *name, SagaStateType *type);
-extern SagaState *saga_states_find(const SagaStates *scope, const char *name);
+extern SagaState *saga_asl_states_find(const SagaStates *scope, const char *name);
 extern SagaState *saga_machine_find(const SagaMachine *machine, const char *name);
 
 /* Types of check_private.h, here only by name. */
@@ -220,7 +220,7 @@ extern bool saga_state_compile(struct SagaCheck *check, SagaState *state, const 
 /* machine_map.c */
 extern void saga_compile_map(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
 							 const struct SagaLocation *at);
-extern const char *saga_map_processor(const JsonbValue *object, JsonbValue *processor);
+extern const char *saga_asl_map_processor(const JsonbValue *object, JsonbValue *processor);
 extern void saga_compile_processor(struct SagaCheck *check, SagaState *state, const JsonbValue *processor,
 								   const struct SagaLocation *at);
 
@@ -254,10 +254,10 @@ typedef enum SagaNumberFault
 	SAGA_NUMBER_TOO_LARGE
 } SagaNumberFault;
 
-extern SagaNumberFault saga_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *result);
-extern bool saga_number_to_double(const JsonbValue *value, double *result);
-extern char *saga_format_rfc3339(TimestampTz timestamp);
-extern bool saga_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result);
-extern bool saga_jsonb_exceeds(Jsonb *jsonb, int64 limit);
+extern SagaNumberFault saga_asl_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *result);
+extern bool saga_asl_number_to_double(const JsonbValue *value, double *result);
+extern char *saga_asl_format_rfc3339(TimestampTz timestamp);
+extern bool saga_asl_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result);
+extern bool saga_asl_jsonb_exceeds(Jsonb *jsonb, int64 limit);
 
 #endif							/* SAGA_MACHINE_PRIVATE_H */

@@ -68,8 +68,8 @@ static const struct
 
 /* Reports every member that a state of this type cannot have. */
 static void
-saga_check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
-				  const SagaLocation *at)
+check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
+			 const SagaLocation *at)
 {
 	JsonbIterator *it = JsonbIteratorInit(object->val.binary.data);
 	JsonbIteratorToken token;
@@ -82,7 +82,7 @@ saga_check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 		if (token != WJB_KEY)
 			continue;
-		name = saga_string_of(&value);
+		name = saga_asl_string_of(&value);
 		for (i = 0; i < lengthof(saga_fields); i++)
 		{
 			if ((saga_fields[i].types & (1 << state->type)) != 0 &&
@@ -98,11 +98,11 @@ saga_check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 /* Next or End, one of them; a handler, which is named by Compensate, has neither. */
 static void
-saga_compile_next(SagaCheck *check, SagaState *state, const JsonbValue *object,
-				  const SagaLocation *at)
+compile_next(SagaCheck *check, SagaState *state, const JsonbValue *object,
+			 const SagaLocation *at)
 {
 	JsonbValue	value;
-	bool		has_next = saga_member(object, "Next", &value);
+	bool		has_next = saga_asl_member(object, "Next", &value);
 	bool		end = saga_check_bool(check, object, at, "End");
 
 	if (state->is_handler)
@@ -113,10 +113,10 @@ saga_compile_next(SagaCheck *check, SagaState *state, const JsonbValue *object,
 		if (has_next)
 			saga_check_member_error(check, at, "Next", SAGA_SCHEMA_FAULT,
 									"State \"%s\" is named by Compensate and cannot have 'Next'", state->name);
-		if (saga_member(object, "End", &value))
+		if (saga_asl_member(object, "End", &value))
 			saga_check_member_error(check, at, "End", SAGA_SCHEMA_FAULT,
 									"State \"%s\" is named by Compensate and cannot have 'End'", state->name);
-		if (saga_member(object, "Catch", &value))
+		if (saga_asl_member(object, "Catch", &value))
 			saga_check_member_error(check, at, "Catch", SAGA_SCHEMA_FAULT,
 									"State \"%s\" is named by Compensate and cannot have 'Catch'", state->name);
 		if (state->compensate != NULL)
@@ -140,7 +140,7 @@ saga_compile_next(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 /* resourceType and resource of the events: "sqs", "sendMessage.waitForTaskToken" */
 static void
-saga_name_resource(SagaState *state)
+name_resource(SagaState *state)
 {
 	const char *service = "arn:aws:states:::";
 	const char *text = state->resource.text;
@@ -181,8 +181,8 @@ saga_name_resource(SagaState *state)
 
 /* Resource, and whether an EXPRESS machine may have it. */
 static void
-saga_compile_resource(SagaCheck *check, SagaState *state, const JsonbValue *object,
-					  const SagaLocation *at)
+compile_resource(SagaCheck *check, SagaState *state, const JsonbValue *object,
+				 const SagaLocation *at)
 {
 	char	   *text = saga_check_string(check, object, at, "Resource", true);
 	SagaResource *resource = &state->resource;
@@ -208,18 +208,18 @@ saga_compile_resource(SagaCheck *check, SagaState *state, const JsonbValue *obje
 		saga_check_member_error(check, at, "Resource", SAGA_SCHEMA_FAULT,
 								"The resource provided %s is not recognized. The answer of an activity is "
 								"waited for without '%s'.", text, resource->wait_for_token ? ".waitForTaskToken" : ".sync");
-	saga_name_resource(state);
+	name_resource(state);
 }
 
 static void
-saga_compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
-				  const SagaLocation *at)
+compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
+			 const SagaLocation *at)
 {
 	SagaLocation credentials_at = {.up = at, .name = "Credentials"};
 	JsonbValue	value;
 	int64		seconds;
 
-	saga_compile_resource(check, state, object, at);
+	compile_resource(check, state, object, at);
 	saga_check_pair(check, object, at, "TimeoutSeconds", "TimeoutSecondsPath");
 	saga_check_pair(check, object, at, "HeartbeatSeconds", "HeartbeatSecondsPath");
 	if (saga_check_integer(check, object, at, "TimeoutSeconds", 1, SAGA_MAX_SECONDS, &seconds))
@@ -234,8 +234,8 @@ saga_compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 	state->commit = saga_check_bool(check, object, at, "Commit");
 	state->credentials = saga_check_template(check, object, at, "Credentials");
-	if (state->credentials != NULL && saga_member(object, "Credentials", &value) &&
-		!saga_member(&value, "RoleArn", &value) && !saga_member(&value, "RoleArn.$", &value))
+	if (state->credentials != NULL && saga_asl_member(object, "Credentials", &value) &&
+		!saga_asl_member(&value, "RoleArn", &value) && !saga_asl_member(&value, "RoleArn.$", &value))
 		saga_check_error(check, &credentials_at, SAGA_SCHEMA_FAULT,
 						 "The field 'RoleArn' is required but was missing");
 }
@@ -243,8 +243,8 @@ saga_compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
 /* ---------- Choice ---------- */
 
 static void
-saga_compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object,
-					const SagaLocation *at)
+compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object,
+			   const SagaLocation *at)
 {
 	SagaLocation list_at = {.up = at, .name = "Choices"};
 	JsonbValue	list;
@@ -252,7 +252,7 @@ saga_compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object
 	int			i;
 
 	state->next = saga_check_target(check, object, at, "Default", state->scope);
-	if (!saga_member(object, "Choices", &list))
+	if (!saga_asl_member(object, "Choices", &list))
 	{
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'Choices' is required but was missing");
 		return;
@@ -275,19 +275,19 @@ saga_compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object
 		char	   *error = NULL;
 		char	   *location = NULL;
 
-		if (!saga_is_object(element))
+		if (!saga_asl_is_object(element))
 		{
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "Expected value of type Object");
 			continue;
 		}
 		state->nchoices++;
-		if (!saga_member(element, "Next", &next))
+		if (!saga_asl_member(element, "Next", &next))
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT,
 							 "The field 'Next' is required but was missing");
 		else
 			choice->next = saga_check_target(check, element, &here, "Next", state->scope);
 		choice->assign = saga_check_template(check, element, &here, "Assign");
-		choice->rule = saga_rule_parse(element, &error, &location);
+		choice->rule = saga_jsonpath_rule_parse(element, &error, &location);
 		if (choice->rule == NULL)
 			saga_check_error_below(check, &here, location, SAGA_SCHEMA_FAULT,
 								   error ? error : "invalid rule");
@@ -297,8 +297,8 @@ saga_compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object
 /* ---------- Wait, Pass, Fail ---------- */
 
 static void
-saga_compile_wait(SagaCheck *check, SagaState *state, const JsonbValue *object,
-				  const SagaLocation *at)
+compile_wait(SagaCheck *check, SagaState *state, const JsonbValue *object,
+			 const SagaLocation *at)
 {
 	static const char *const names[] = {"Seconds", "SecondsPath", "Timestamp", "TimestampPath"};
 	int64		seconds;
@@ -322,18 +322,18 @@ saga_compile_wait(SagaCheck *check, SagaState *state, const JsonbValue *object,
 }
 
 static void
-saga_compile_pass(SagaCheck *check, SagaState *state, const JsonbValue *object,
-				  const SagaLocation *at)
+compile_pass(SagaCheck *check, SagaState *state, const JsonbValue *object,
+			 const SagaLocation *at)
 {
 	JsonbValue	value;
 
-	if (saga_member(object, "Result", &value))
+	if (saga_asl_member(object, "Result", &value))
 		state->result = saga_jsonb_from_value(&value);
 }
 
 static void
-saga_compile_fail(SagaCheck *check, SagaState *state, const JsonbValue *object,
-				  const SagaLocation *at)
+compile_fail(SagaCheck *check, SagaState *state, const JsonbValue *object,
+			 const SagaLocation *at)
 {
 	saga_check_pair(check, object, at, "Error", "ErrorPath");
 	saga_check_pair(check, object, at, "Cause", "CausePath");
@@ -347,7 +347,7 @@ saga_compile_fail(SagaCheck *check, SagaState *state, const JsonbValue *object,
 
 /* False: the state is in a language that is not known here. */
 static bool
-saga_check_language(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
+check_language(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
 {
 	char	   *text = saga_check_string(check, object, at, "QueryLanguage", false);
 
@@ -370,11 +370,11 @@ bool
 saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				   const SagaLocation *at)
 {
-	if (!saga_check_language(check, object, at))
+	if (!check_language(check, object, at))
 		return false;
-	saga_check_fields(check, state, object, at);
+	check_fields(check, state, object, at);
 	(void) saga_check_string(check, object, at, "Comment", false);
-	saga_compile_next(check, state, object, at);
+	compile_next(check, state, object, at);
 
 	saga_check_path(check, object, at, "InputPath", true, false, &state->input_path);
 	saga_check_path(check, object, at, "OutputPath", true, false, &state->output_path);
@@ -397,19 +397,19 @@ saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	switch (state->type)
 	{
 		case SAGA_STATE_TASK:
-			saga_compile_task(check, state, object, at);
+			compile_task(check, state, object, at);
 			break;
 		case SAGA_STATE_PASS:
-			saga_compile_pass(check, state, object, at);
+			compile_pass(check, state, object, at);
 			break;
 		case SAGA_STATE_CHOICE:
-			saga_compile_choice(check, state, object, at);
+			compile_choice(check, state, object, at);
 			break;
 		case SAGA_STATE_WAIT:
-			saga_compile_wait(check, state, object, at);
+			compile_wait(check, state, object, at);
 			break;
 		case SAGA_STATE_FAIL:
-			saga_compile_fail(check, state, object, at);
+			compile_fail(check, state, object, at);
 			break;
 		case SAGA_STATE_MAP:
 			saga_compile_map(check, state, object, at);

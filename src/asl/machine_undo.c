@@ -14,7 +14,7 @@
 
 /* A name that no state has: of its undo, or of its items. */
 static char *
-saga_undo_name(const SagaMachine *machine, const char *what, const char *name)
+undo_name(const SagaMachine *machine, const char *what, const char *name)
 {
 	char	   *result = psprintf("%s of %s", what, name);
 
@@ -25,12 +25,12 @@ saga_undo_name(const SagaMachine *machine, const char *what, const char *name)
 
 /* The handler; it calls the engine, which tells the children. */
 static SagaState *
-saga_undo_state(const SagaMachine *machine, SagaState *state)
+undo_state(const SagaMachine *machine, SagaState *state)
 {
 	SagaState  *undo = palloc0(sizeof(SagaState));
 
 	undo->type = SAGA_STATE_TASK;
-	undo->name = saga_undo_name(machine, "undo", state->name);
+	undo->name = undo_name(machine, "undo", state->name);
 	undo->scope = state->scope;
 	undo->wait_ms = -1;
 	undo->is_handler = true;
@@ -47,16 +47,16 @@ saga_undo_state(const SagaMachine *machine, SagaState *state)
  * definition names and nobody enters.
  */
 static SagaState *
-saga_failed_map(const SagaMachine *machine, SagaState *state)
+failed_map(const SagaMachine *machine, SagaState *state)
 {
 	SagaState  *failed = palloc0(sizeof(SagaState));
 
 	failed->type = SAGA_STATE_MAP;
-	failed->name = saga_undo_name(machine, "items", state->name);
+	failed->name = undo_name(machine, "items", state->name);
 	failed->scope = state->scope;
 	failed->wait_ms = -1;
 	failed->map = state->map;
-	failed->compensate = saga_undo_state(machine, state);
+	failed->compensate = undo_state(machine, state);
 	return failed;
 }
 
@@ -80,17 +80,17 @@ saga_machine_add_undo(SagaMachine *machine)
 			continue;
 		if (state->compensate == NULL)
 		{
-			state->compensate = saga_undo_state(machine, state);
+			state->compensate = undo_state(machine, state);
 			states[nstates++] = state->compensate;
 		}
 		else if (state->type == SAGA_STATE_MAP)
 		{
-			state->map->failed = saga_failed_map(machine, state);
+			state->map->failed = failed_map(machine, state);
 			states[nstates++] = state->map->failed;
 			states[nstates++] = state->map->failed->compensate;
 		}
 	}
-	qsort(states, nstates, sizeof(SagaState *), saga_compare_states);
+	qsort(states, nstates, sizeof(SagaState *), saga_asl_compare_states);
 	machine->states = states;
 	machine->nstates = nstates;
 }

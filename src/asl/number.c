@@ -12,7 +12,7 @@
 #include "asl/machine_private.h"
 
 static bool
-saga_numeric_less(Numeric a, Numeric b)
+numeric_less(Numeric a, Numeric b)
 {
 	return DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(a), NumericGetDatum(b)));
 }
@@ -22,7 +22,7 @@ saga_numeric_less(Numeric a, Numeric b)
  * on numerics, before any conversion.
  */
 SagaNumberFault
-saga_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *result)
+saga_asl_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *result)
 {
 	Numeric		number;
 	Datum		whole;
@@ -32,9 +32,9 @@ saga_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *resul
 	number = value->val.numeric;
 	if (numeric_is_nan(number) || numeric_is_inf(number))
 		return SAGA_NUMBER_NO_NUMBER;
-	if (saga_numeric_less(number, int64_to_numeric(min)))
+	if (numeric_less(number, int64_to_numeric(min)))
 		return SAGA_NUMBER_TOO_SMALL;
-	if (saga_numeric_less(int64_to_numeric(max), number))
+	if (numeric_less(int64_to_numeric(max), number))
 		return SAGA_NUMBER_TOO_LARGE;
 	whole = DirectFunctionCall2(numeric_trunc, NumericGetDatum(number), Int32GetDatum(0));
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(number), whole)))
@@ -45,7 +45,7 @@ saga_number_to_int64(const JsonbValue *value, int64 min, int64 max, int64 *resul
 
 /* Out of range becomes an infinity. */
 bool
-saga_number_to_double(const JsonbValue *value, double *result)
+saga_asl_number_to_double(const JsonbValue *value, double *result)
 {
 	if (value->type != jbvNumeric)
 		return false;
@@ -56,7 +56,7 @@ saga_number_to_double(const JsonbValue *value, double *result)
 
 /* "2026-01-31T12:00:00.123Z", as in the context object. */
 char *
-saga_format_rfc3339(TimestampTz timestamp)
+saga_asl_format_rfc3339(TimestampTz timestamp)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
@@ -69,7 +69,7 @@ saga_format_rfc3339(TimestampTz timestamp)
 }
 
 bool
-saga_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result)
+saga_asl_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result)
 {
 	if (!JB_ROOT_IS_SCALAR(jsonb))
 		return false;
@@ -82,7 +82,7 @@ saga_jsonb_scalar(const Jsonb *jsonb, JsonbValue *result)
  * its binary form (numbers with many zeroes apart).
  */
 bool
-saga_jsonb_exceeds(Jsonb *jsonb, int64 limit)
+saga_asl_jsonb_exceeds(Jsonb *jsonb, int64 limit)
 {
 	char	   *text;
 	bool		result;

@@ -27,7 +27,7 @@ static const char *const saga_known_actions[] = {
 };
 
 static bool
-saga_cut_suffix(char *text, const char *suffix)
+cut_suffix(char *text, const char *suffix)
 {
 	size_t		length = strlen(text);
 	size_t		cut = strlen(suffix);
@@ -40,7 +40,7 @@ saga_cut_suffix(char *text, const char *suffix)
 
 /* Does the list know the service of "service:action", and if so, the action? */
 static bool
-saga_action_is_known(const char *name)
+action_is_known(const char *name)
 {
 	const char *colon = strchr(name, ':');
 	bool		service_known = false;
@@ -61,9 +61,9 @@ saga_action_is_known(const char *name)
 }
 
 static bool
-saga_parse_service(SagaResource *resource, const char *name)
+parse_service(SagaResource *resource, const char *name)
 {
-	if (!saga_action_is_known(name))
+	if (!action_is_known(name))
 		return false;
 	if (strcmp(name, "http:invoke") == 0)
 		resource->kind = SAGA_RES_HTTP;
@@ -80,7 +80,7 @@ saga_parse_service(SagaResource *resource, const char *name)
 
 /* "schema.function": both parts there; the engine looks the function up. */
 static bool
-saga_is_function_name(const char *name)
+is_function_name(const char *name)
 {
 	const char *dot = strchr(name, '.');
 
@@ -89,7 +89,7 @@ saga_is_function_name(const char *name)
 
 /* The part after so many colons, to the end; NULL: it has fewer. */
 static const char *
-saga_arn_part(const char *arn, int n)
+arn_part(const char *arn, int n)
 {
 	const char *p = arn;
 
@@ -104,10 +104,10 @@ saga_arn_part(const char *arn, int n)
 
 /* arn:partition:states:region:account:activity:name; a function may be called "activity", too. */
 static const char *
-saga_activity_name(const char *arn)
+activity_name(const char *arn)
 {
-	const char *service = saga_arn_part(arn, 2);
-	const char *activity = saga_arn_part(arn, 5);
+	const char *service = arn_part(arn, 2);
+	const char *activity = arn_part(arn, 5);
 
 	if (activity == NULL || strncmp(service, "states:", strlen("states:")) != 0 ||
 		strncmp(activity, "activity:", strlen("activity:")) != 0)
@@ -116,11 +116,11 @@ saga_activity_name(const char *arn)
 }
 
 static bool
-saga_parse_arn(SagaResource *resource)
+parse_arn(SagaResource *resource)
 {
-	const char *activity = saga_activity_name(resource->name);
+	const char *activity = activity_name(resource->name);
 
-	if (saga_arn_part(resource->name, 5) == NULL)
+	if (arn_part(resource->name, 5) == NULL)
 		return false;
 	if (activity != NULL)
 	{
@@ -138,18 +138,18 @@ saga_resource_parse(const char *text, SagaResource *resource)
 	memset(resource, 0, sizeof(SagaResource));
 	resource->text = pstrdup(text);
 	resource->name = pstrdup(text);
-	if (saga_cut_suffix(resource->name, ".waitForTaskToken"))
+	if (cut_suffix(resource->name, ".waitForTaskToken"))
 		resource->wait_for_token = true;
-	else if (saga_cut_suffix(resource->name, ".sync:2"))
+	else if (cut_suffix(resource->name, ".sync:2"))
 		resource->sync = 2;
-	else if (saga_cut_suffix(resource->name, ".sync"))
+	else if (cut_suffix(resource->name, ".sync"))
 		resource->sync = 1;
 
 	if (strncmp(resource->name, "sql:", 4) == 0)
 	{
 		resource->kind = SAGA_RES_SQL;
 		resource->name += 4;
-		return resource->sync == 0 && saga_is_function_name(resource->name);
+		return resource->sync == 0 && is_function_name(resource->name);
 	}
 	if (strcmp(resource->name, "saga:publish") == 0)
 	{
@@ -162,9 +162,9 @@ saga_resource_parse(const char *text, SagaResource *resource)
 		return resource->sync == 0;
 	}
 	if (strncmp(resource->name, SAGA_SERVICE_PREFIX, strlen(SAGA_SERVICE_PREFIX)) == 0 &&
-		saga_activity_name(resource->name) == NULL)
-		return saga_parse_service(resource, resource->name + strlen(SAGA_SERVICE_PREFIX));
+		activity_name(resource->name) == NULL)
+		return parse_service(resource, resource->name + strlen(SAGA_SERVICE_PREFIX));
 	if (strncmp(resource->name, "arn:", 4) == 0)
-		return saga_parse_arn(resource);
+		return parse_arn(resource);
 	return false;
 }

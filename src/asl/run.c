@@ -27,7 +27,7 @@
 
 /* The run lives in the context that is current now; its first event is noted. */
 static SagaRun *
-saga_start(const SagaMachine *machine, const SagaStates *scope, const SagaRunEnv *env, Jsonb *input, TimestampTz now)
+start(const SagaMachine *machine, const SagaStates *scope, const SagaRunEnv *env, Jsonb *input, TimestampTz now)
 {
 	SagaRun    *run = palloc0(sizeof(SagaRun));
 	SagaEventRecord *record;
@@ -39,7 +39,7 @@ saga_start(const SagaMachine *machine, const SagaStates *scope, const SagaRunEnv
 	run->input = input;
 	run->status = SAGA_RUNNING;
 	/* an item has as much time as its Map */
-	run->deadline = machine->timeout_ms > 0 && scope == machine->root ? saga_time_add_ms(now, machine->timeout_ms) : DT_NOEND;
+	run->deadline = machine->timeout_ms > 0 && scope == machine->root ? saga_asl_time_add_ms(now, machine->timeout_ms) : DT_NOEND;
 	run->next_timer = run->deadline;
 	run->next_thread = 1;
 	run->next_task = 1;
@@ -63,7 +63,7 @@ saga_start(const SagaMachine *machine, const SagaStates *scope, const SagaRunEnv
 SagaRun *
 saga_run_start(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *input, TimestampTz now)
 {
-	return saga_start(machine, machine->root, env, input, now);
+	return start(machine, machine->root, env, input, now);
 }
 
 /* It must be a distributed Map of the machine. */
@@ -75,12 +75,12 @@ saga_run_start_item(const SagaMachine *machine, const char *map_state, const Sag
 
 	if (state == NULL || state->type != SAGA_STATE_MAP)
 		elog(ERROR, "state \"%s\" is no Map", map_state);
-	return saga_start(machine, state->branches[0], env, input, now);
+	return start(machine, state->branches[0], env, input, now);
 }
 
 /* at_once: only to let the caller do something else in between. */
 static void
-saga_action_park(SagaRun *run, SagaAction *action, bool at_once)
+action_park(SagaRun *run, SagaAction *action, bool at_once)
 {
 	if (!at_once)
 		(void) saga_run_earliest(run);
@@ -103,7 +103,7 @@ saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action)
 		saga_run_fire_timers(run);
 	/* one that begins with what another has done may have nothing to undo */
 	if (run->status == SAGA_COMPENSATING && run->handler == NULL)
-		saga_undo_next(run);
+		saga_asl_undo_next(run);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -114,13 +114,13 @@ saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action)
 		}
 		if (dlist_is_empty(&run->ready))
 		{
-			saga_action_park(run, action, false);
+			action_park(run, action, false);
 			break;
 		}
 		if (++steps > SAGA_MAX_STEPS ||
 			(steps > 1 && MemoryContextMemAllocated(run->context, false) > most))
 		{
-			saga_action_park(run, action, true);
+			action_park(run, action, true);
 			break;
 		}
 		if (saga_run_step(run, dlist_head_element(SagaThread, ready_node, &run->ready), action))
@@ -153,7 +153,7 @@ saga_run_task_parked(SagaRun *run, int task_id, Jsonb *output, TimestampTz now)
 
 /* One of output and error.  The answer is for the thread that has the call open, or for one that was given up. */
 static bool
-saga_run_answer(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error, TimestampTz now)
+run_answer(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error, TimestampTz now)
 {
 	SagaThread *thread = saga_thread_of_task(run, task_id);
 	MemoryContext old = MemoryContextSwitchTo(run->context);
@@ -161,7 +161,7 @@ saga_run_answer(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *e
 
 	run->now = now;
 	if (output != NULL)
-		output = saga_copy_value(output);
+		output = saga_asl_copy_value(output);
 	if (thread == NULL)
 	{
 		taken = saga_debt_answered(run, task_id, output, error);
@@ -179,13 +179,13 @@ saga_run_answer(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *e
 bool
 saga_run_task_succeeded(SagaRun *run, int task_id, Jsonb *output, TimestampTz now)
 {
-	return saga_run_answer(run, task_id, output, NULL, now);
+	return run_answer(run, task_id, output, NULL, now);
 }
 
 bool
 saga_run_task_failed(SagaRun *run, int task_id, const SagaTaskError *error, TimestampTz now)
 {
-	return saga_run_answer(run, task_id, NULL, error, now);
+	return run_answer(run, task_id, NULL, error, now);
 }
 
 bool
@@ -224,12 +224,12 @@ saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensat
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->now = now;
-	error = saga_copy_text(error);
-	cause = saga_copy_text(cause);
+	error = saga_asl_copy_text(error);
+	cause = saga_asl_copy_text(cause);
 	if (run->decided && run->status == SAGA_RUNNING && compensate)
 	{
 		/* it has succeeded: only the waiting ends */
-		saga_forget_debts(run);
+		saga_asl_forget_debts(run);
 		saga_run_follow(run, saga_next_undo());
 	}
 	else if (run->decided && run->status == SAGA_RUNNING)
@@ -252,9 +252,9 @@ saga_run_give_up(SagaRun *run, const char *error, const char *cause, TimestampTz
 
 	run->now = now;
 	if (run->status == SAGA_RUNNING && run->decided)
-		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, saga_copy_text(error), saga_copy_text(cause));
+		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, saga_asl_copy_text(error), saga_asl_copy_text(cause));
 	else if (run->status == SAGA_RUNNING)
-		saga_run_follow(run, saga_run_fail(run, SAGA_FAILED, saga_copy_text(error), saga_copy_text(cause)));
+		saga_run_follow(run, saga_run_fail(run, SAGA_FAILED, saga_asl_copy_text(error), saga_asl_copy_text(cause)));
 	MemoryContextSwitchTo(old);
 }
 
@@ -265,8 +265,8 @@ saga_run_kill(SagaRun *run, const char *error, const char *cause, TimestampTz no
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->now = now;
-	error = saga_copy_text(error);
-	cause = saga_copy_text(cause);
+	error = saga_asl_copy_text(error);
+	cause = saga_asl_copy_text(cause);
 	if (run->decided)
 		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, error, cause);
 	else if (!saga_run_is_over(run))
@@ -318,11 +318,11 @@ saga_run_item_input(SagaRun *run, int task_id, const SagaMapItem *item, const ch
 
 	if (thread == NULL || thread->state->type != SAGA_STATE_MAP)
 		elog(ERROR, "task %d is no Map that is open", task_id);
-	input = saga_item_input(run, thread, item, &fault);
+	input = saga_asl_item_input(run, thread, item, &fault);
 	if (input != NULL)
 		return input;
 	old = MemoryContextSwitchTo(run->context);
-	*error = saga_copy_text(fault.error != NULL ? fault.error : "States.Runtime");
+	*error = saga_asl_copy_text(fault.error != NULL ? fault.error : "States.Runtime");
 	*cause = saga_state_cause(thread, fault.cause);
 	MemoryContextSwitchTo(old);
 	return NULL;

@@ -17,7 +17,7 @@
 
 /* {"input", "output"} of what is undone, and the "error" it is undone for: its own, or the run's. */
 static Jsonb *
-saga_handler_input(SagaRun *run, const SagaDone *done)
+handler_input(SagaRun *run, const SagaDone *done)
 {
 	JsonbParseState *state = NULL;
 	bool		given_up = done->error != NULL || run->error == NULL;
@@ -39,28 +39,28 @@ saga_handler_input(SagaRun *run, const SagaDone *done)
 
 /* Notes an event of the handler, with the state that it undoes. */
 static SagaEventRecord *
-saga_log_compensation(SagaRun *run, SagaThread *thread, SagaEventType type)
+log_compensation(SagaRun *run, SagaThread *thread, SagaEventType type)
 {
-	SagaEventRecord *record = saga_log(run, thread, type);
+	SagaEventRecord *record = saga_asl_log(run, thread, type);
 
-	record->strings[0] = saga_undoing(run)->state->name;
+	record->strings[0] = saga_asl_undoing(run)->state->name;
 	record->strings[1] = thread->state->name;
 	return record;
 }
 
 /* Starts a thread that undoes the item.  It stays in the list until the handler has ended. */
 static void
-saga_handler_start(SagaRun *run, const SagaDone *done)
+handler_start(SagaRun *run, const SagaDone *done)
 {
 	SagaThread *thread = saga_thread_new(run, NULL, 0);
 
 	run->handler = thread;
 	run->undoing = done->call_id;
 	thread->state = done->state->compensate;
-	thread->input = saga_handler_input(run, done);
+	thread->input = handler_input(run, done);
 	thread->variables = done->variables;
 	thread->last_event = run->status == SAGA_RUNNING && run->root != NULL ? run->root->last_event : run->last_event;
-	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_STARTED);
+	log_compensation(run, thread, SAGA_EVENT_COMPENSATION_STARTED);
 	saga_run_took(run, done->state, SAGA_COVERED_UNDONE, 0);
 	saga_run_took(run, thread->state, SAGA_COVERED_ENTERED, 0);
 	thread->entered_at = run->now;
@@ -74,7 +74,7 @@ saga_handler_start(SagaRun *run, const SagaDone *done)
  * is known to be done.  False: nothing was started.
  */
 bool
-saga_undo_unwanted(SagaRun *run)
+saga_asl_undo_unwanted(SagaRun *run)
 {
 	int			i;
 
@@ -84,7 +84,7 @@ saga_undo_unwanted(SagaRun *run)
 	{
 		if (run->done[i].kind == SAGA_DONE_UNWANTED)
 		{
-			saga_handler_start(run, &run->done[i]);
+			handler_start(run, &run->done[i]);
 			return true;
 		}
 	}
@@ -93,7 +93,7 @@ saga_undo_unwanted(SagaRun *run)
 
 /* The next handler, or the end; nothing while it has to be found out whether there is something to undo. */
 static void
-saga_compensation_next(SagaRun *run)
+compensation_next(SagaRun *run)
 {
 	if (run->ndone == 0)
 	{
@@ -102,7 +102,7 @@ saga_compensation_next(SagaRun *run)
 		saga_run_end(run, run->last_event, run->final_status, run->error, run->cause);
 	}
 	else if (run->done[run->ndone - 1].kind != SAGA_DONE_OWED)
-		saga_handler_start(run, &run->done[run->ndone - 1]);
+		handler_start(run, &run->done[run->ndone - 1]);
 }
 
 /*
@@ -111,23 +111,23 @@ saga_compensation_next(SagaRun *run)
  * when nothing is next.
  */
 void
-saga_undo_next(SagaRun *run)
+saga_asl_undo_next(SagaRun *run)
 {
 	if (run->handler != NULL)
 		return;
 	if (run->status == SAGA_COMPENSATING && run->root == NULL)
-		saga_compensation_next(run);
-	else if (run->status == SAGA_RUNNING && !saga_undo_unwanted(run) &&
-			 run->decided && !saga_has_debts(run))
+		compensation_next(run);
+	else if (run->status == SAGA_RUNNING && !saga_asl_undo_unwanted(run) &&
+			 run->decided && !saga_asl_has_debts(run))
 		saga_run_end(run, run->last_event, SAGA_SUCCEEDED, NULL, NULL);
 }
 
 /* A handler has ended, well or not, and what it was to undo leaves the list. */
 static SagaTransition
-saga_handler_ended(SagaRun *run, SagaThread *thread)
+handler_ended(SagaRun *run, SagaThread *thread)
 {
 	run->last_event = thread->last_event;
-	saga_done_remove(run, saga_undoing(run));
+	saga_done_remove(run, saga_asl_undoing(run));
 	saga_thread_drop(run, thread);
 	saga_threads_release(run);
 	return saga_next_undo();
@@ -135,7 +135,7 @@ saga_handler_ended(SagaRun *run, SagaThread *thread)
 
 /* The engine's own handler of children says how many it has undone. */
 static bool
-saga_found_nothing(const SagaDone *done, Jsonb *output)
+found_nothing(const SagaDone *done, Jsonb *output)
 {
 	JsonbValue	undone;
 
@@ -148,11 +148,11 @@ saga_compensation_succeeded(SagaRun *run, Jsonb *output)
 {
 	SagaThread *thread = run->handler;
 
-	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_SUCCEEDED);
-	if (saga_found_nothing(saga_undoing(run), output))
+	log_compensation(run, thread, SAGA_EVENT_COMPENSATION_SUCCEEDED);
+	if (found_nothing(saga_asl_undoing(run), output))
 		run->untouched = lappend_int(run->untouched, run->undoing);
-	run->compensated = lappend(run->compensated, saga_undoing(run)->state->name);
-	return saga_handler_ended(run, thread);
+	run->compensated = lappend(run->compensated, saga_asl_undoing(run)->state->name);
+	return handler_ended(run, thread);
 }
 
 /* What was not undone is listed, and the next item is tried: a failed handler keeps nothing from being undone. */
@@ -160,11 +160,11 @@ SagaTransition
 saga_compensation_failed(SagaRun *run, const SagaFailure *failure)
 {
 	SagaThread *thread = run->handler;
-	SagaEventRecord *record = saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_FAILED);
+	SagaEventRecord *record = log_compensation(run, thread, SAGA_EVENT_COMPENSATION_FAILED);
 
 	record->strings[2] = failure->error;
 	record->strings[3] = failure->cause;
-	saga_list_undone(run, saga_undoing(run), failure->error, failure->cause, failure->in_doubt, thread->state->name);
+	saga_asl_list_undone(run, saga_asl_undoing(run), failure->error, failure->cause, failure->in_doubt, thread->state->name);
 	if (run->status == SAGA_COMPENSATING && run->final_status == SAGA_SUCCEEDED)
 	{
 		/* a run that does nothing else (run_left.c) */
@@ -172,7 +172,7 @@ saga_compensation_failed(SagaRun *run, const SagaFailure *failure)
 		run->error = failure->error;
 		run->cause = failure->cause;
 	}
-	return saga_handler_ended(run, thread);
+	return handler_ended(run, thread);
 }
 
 /* No more handlers: what is left is listed as not undone.  One that is running may have undone it. */
@@ -186,8 +186,8 @@ saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause)
 		SagaDone   *done = &run->done[run->ndone - 1];
 		bool		handled = undoing != 0 && done->call_id == undoing;
 
-		saga_list_undone(run, done, reason, cause, done->kind == SAGA_DONE_OWED || handled,
-						 handled ? done->state->compensate->name : NULL);
+		saga_asl_list_undone(run, done, reason, cause, done->kind == SAGA_DONE_OWED || handled,
+							 handled ? done->state->compensate->name : NULL);
 		run->ndone--;
 	}
 }

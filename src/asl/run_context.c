@@ -9,7 +9,7 @@
 #include "value/doc.h"
 
 static void
-saga_push_execution(SagaRun *run, JsonbParseState **state)
+push_execution(SagaRun *run, JsonbParseState **state)
 {
 	saga_jsonb_push_key(state, "Execution");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
@@ -18,7 +18,7 @@ saga_push_execution(SagaRun *run, JsonbParseState **state)
 	saga_jsonb_push(state, WJB_VALUE, run->input);
 	saga_doc_push_string(state, "Name", run->env.execution_name);
 	saga_doc_push_string(state, "RoleArn", run->env.role);
-	saga_doc_push_string(state, "StartTime", saga_format_rfc3339(run->env.started_at));
+	saga_doc_push_string(state, "StartTime", saga_asl_format_rfc3339(run->env.started_at));
 	if (!run->env.express)
 	{
 		saga_jsonb_push_key(state, "RedriveCount");
@@ -28,13 +28,13 @@ saga_push_execution(SagaRun *run, JsonbParseState **state)
 }
 
 static void
-saga_push_state(SagaThread *thread, JsonbParseState **state)
+push_state(SagaThread *thread, JsonbParseState **state)
 {
 	SagaStateType type = thread->state->type;
 
 	saga_jsonb_push_key(state, "State");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_string(state, "EnteredTime", saga_format_rfc3339(thread->entered_at));
+	saga_doc_push_string(state, "EnteredTime", saga_asl_format_rfc3339(thread->entered_at));
 	saga_doc_push_string(state, "Name", thread->state->name);
 	if (type == SAGA_STATE_TASK || type == SAGA_STATE_PARALLEL || type == SAGA_STATE_MAP)
 	{
@@ -46,7 +46,7 @@ saga_push_state(SagaThread *thread, JsonbParseState **state)
 
 /* The item that a thread is for, of the nearest Map around it; false: there is no Map. */
 static bool
-saga_item_around(const SagaRun *run, const SagaThread *thread, SagaMapItem *item)
+item_around(const SagaRun *run, const SagaThread *thread, SagaMapItem *item)
 {
 	*item = run->item;
 	if (run->selecting == thread)
@@ -55,7 +55,7 @@ saga_item_around(const SagaRun *run, const SagaThread *thread, SagaMapItem *item
 	{
 		if (thread->parent->fork->map == NULL)
 			continue;
-		*item = saga_map_item(thread->parent->fork->map, thread->branch);
+		*item = saga_asl_map_item(thread->parent->fork->map, thread->branch);
 		return true;
 	}
 	return false;
@@ -63,7 +63,7 @@ saga_item_around(const SagaRun *run, const SagaThread *thread, SagaMapItem *item
 
 /* {"Map": {"Item": {"Index", "Key", "Source", "Value"}}}, the part about a Map; only an object's items have a key. */
 void
-saga_push_map_item(JsonbParseState **state, const SagaMapItem *item)
+saga_asl_push_map_item(JsonbParseState **state, const SagaMapItem *item)
 {
 	Jsonb	   *value = item->value;
 	JsonbValue	member;
@@ -86,12 +86,12 @@ saga_push_map_item(JsonbParseState **state, const SagaMapItem *item)
 }
 
 static void
-saga_push_item(const SagaRun *run, const SagaThread *thread, JsonbParseState **state)
+push_item(const SagaRun *run, const SagaThread *thread, JsonbParseState **state)
 {
 	SagaMapItem item;
 
-	if (saga_item_around(run, thread, &item))
-		saga_push_map_item(state, &item);
+	if (item_around(run, thread, &item))
+		saga_asl_push_map_item(state, &item);
 }
 
 /* The context object as the thread's state sees it now. */
@@ -101,9 +101,9 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_execution(run, &state);
-	saga_push_item(run, thread, &state);
-	saga_push_state(thread, &state);
+	push_execution(run, &state);
+	push_item(run, thread, &state);
+	push_state(thread, &state);
 	saga_jsonb_push_key(&state, "StateMachine");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "Id", run->env.machine_id);
@@ -122,25 +122,25 @@ saga_thread_context(SagaRun *run, SagaThread *thread)
 
 /* The same, with nothing but what there is of a Map: thousands of items ask for no more, each of them. */
 static Jsonb *
-saga_thread_map_context(const SagaRun *run, const SagaThread *thread)
+thread_map_context(const SagaRun *run, const SagaThread *thread)
 {
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_item(run, thread, &state);
+	push_item(run, thread, &state);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 /* For SagaScope: made when first asked for, in one attempt of one state or for one item. */
 static Jsonb *
-saga_scope_context(void *arg, const JsonbValue *member)
+scope_context(void *arg, const JsonbValue *member)
 {
 	SagaRun    *run = arg;
 
 	if (member != NULL && member->val.string.len == 3 && memcmp(member->val.string.val, "Map", 3) == 0)
 	{
 		if (run->map_object == NULL)
-			run->map_object = saga_thread_map_context(run, run->current);
+			run->map_object = thread_map_context(run, run->current);
 		return run->map_object;
 	}
 	if (run->context_object == NULL)
@@ -158,7 +158,7 @@ saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope)
 		run->context_object = run->map_object = NULL;
 	}
 	scope->data = data;
-	scope->context = saga_scope_context;
+	scope->context = scope_context;
 	scope->context_arg = run;
 	scope->variables = thread->variables;
 	scope->random = run->env.random;

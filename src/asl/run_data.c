@@ -14,8 +14,8 @@
 
 /* InputPath, OutputPath; NULL and a fault when there is nothing at the path. */
 Jsonb *
-saga_path_field_get(SagaRun *run, SagaThread *thread, const SagaPathField *field, Jsonb *data,
-					SagaFault *fault)
+saga_asl_path_field_get(SagaRun *run, SagaThread *thread, const SagaPathField *field, Jsonb *data,
+						SagaFault *fault)
 {
 	SagaScope	scope;
 
@@ -29,7 +29,7 @@ saga_path_field_get(SagaRun *run, SagaThread *thread, const SagaPathField *field
 
 /* ResultPath: "target" with "value" put in. */
 Jsonb *
-saga_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value, SagaFault *fault)
+saga_asl_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value, SagaFault *fault)
 {
 	if (SAGA_PATH_IS_IDENTITY(field))
 		return value;
@@ -40,8 +40,8 @@ saga_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value, Sag
 
 /* A template on "data"; without one the data as it is. */
 Jsonb *
-saga_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
-					SagaFault *fault)
+saga_asl_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
+						SagaFault *fault)
 {
 	SagaScope	scope;
 
@@ -55,16 +55,16 @@ saga_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *templa
 bool
 saga_thread_input(SagaRun *run, SagaThread *thread, Jsonb **selected, SagaFault *fault)
 {
-	*selected = saga_path_field_get(run, thread, &thread->state->input_path, thread->input, fault);
+	*selected = saga_asl_path_field_get(run, thread, &thread->state->input_path, thread->input, fault);
 	if (*selected == NULL)
 		return false;
-	thread->data = saga_template_apply(run, thread, thread->state->parameters, *selected, fault);
+	thread->data = saga_asl_template_apply(run, thread, thread->state->parameters, *selected, fault);
 	return thread->data != NULL;
 }
 
 /* A copy of "old" (an object or NULL) with the members of "new" put in. */
 static Jsonb *
-saga_merge_objects(Jsonb *old, Jsonb *new)
+merge_objects(Jsonb *old, Jsonb *new)
 {
 	JsonbParseState *state = NULL;
 	Jsonb	   *parts[2];
@@ -99,10 +99,10 @@ saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign,
 	*assigned = NULL;
 	if (assign == NULL)
 		return true;
-	*assigned = saga_template_apply(run, thread, assign, data, fault);
+	*assigned = saga_asl_template_apply(run, thread, assign, data, fault);
 	if (*assigned == NULL)
 		return false;
-	thread->variables = saga_merge_objects(thread->variables, *assigned);
+	thread->variables = merge_objects(thread->variables, *assigned);
 	return true;
 }
 
@@ -110,7 +110,7 @@ saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign,
 bool
 saga_check_limit(SagaRun *run, const char *name, Jsonb *value, SagaFault *fault)
 {
-	if (!saga_jsonb_exceeds(value, run->env.data_limit))
+	if (!saga_asl_jsonb_exceeds(value, run->env.data_limit))
 		return true;
 	fault->error = "States.DataLimitExceeded";
 	fault->cause = psprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.",
@@ -122,12 +122,12 @@ saga_check_limit(SagaRun *run, const char *name, Jsonb *value, SagaFault *fault)
 
 /* A message that shows the path and what was found there. */
 static void
-saga_value_fault(SagaFault *fault, const char *what, const SagaPathField *field, Jsonb *value)
+value_fault(SagaFault *fault, const char *what, const SagaPathField *field, Jsonb *value)
 {
 	JsonbValue	scalar;
 	char	   *text;
 
-	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
+	if (saga_asl_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
 		text = pnstrdup(scalar.val.string.val, scalar.val.string.len);
 	else
 		text = saga_jsonb_to_cstring(value);
@@ -137,8 +137,8 @@ saga_value_fault(SagaFault *fault, const char *what, const SagaPathField *field,
 
 /* A number of seconds at a path, for SecondsPath, TimeoutSecondsPath and HeartbeatSecondsPath. */
 bool
-saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
-				int64 min, Jsonb *data, int64 *seconds, SagaFault *fault)
+saga_asl_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+					int64 min, Jsonb *data, int64 *seconds, SagaFault *fault)
 {
 	SagaScope	scope;
 	Jsonb	   *value;
@@ -149,26 +149,26 @@ saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, co
 	value = saga_path_eval_field(field->path, name, &scope, fault);
 	if (value == NULL)
 		return false;
-	if (saga_jsonb_scalar(value, &scalar))
-		number = saga_number_to_int64(&scalar, min, SAGA_MAX_SECONDS, seconds);
+	if (saga_asl_jsonb_scalar(value, &scalar))
+		number = saga_asl_number_to_int64(&scalar, min, SAGA_MAX_SECONDS, seconds);
 	if (number == SAGA_NUMBER_OK)
 		return true;
 	if (number == SAGA_NUMBER_TOO_SMALL)
-		saga_value_fault(fault, psprintf("The %s parameter references a %s value", name,
-										 min > 0 ? "non-positive" : "negative"), field, value);
+		value_fault(fault, psprintf("The %s parameter references a %s value", name,
+									min > 0 ? "non-positive" : "negative"), field, value);
 	else if (number == SAGA_NUMBER_TOO_LARGE)
-		saga_value_fault(fault, psprintf("The %s parameter references a value greater than " INT64_FORMAT,
-										 name, SAGA_MAX_SECONDS), field, value);
+		value_fault(fault, psprintf("The %s parameter references a value greater than " INT64_FORMAT,
+									name, SAGA_MAX_SECONDS), field, value);
 	else
-		saga_value_fault(fault, psprintf("The %s parameter does not reference an integer value", name),
-						 field, value);
+		value_fault(fault, psprintf("The %s parameter does not reference an integer value", name),
+					field, value);
 	return false;
 }
 
 /* A time at a path, for TimestampPath. */
 bool
-saga_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
-				  Jsonb *data, TimestampTz *result, SagaFault *fault)
+saga_asl_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+					  Jsonb *data, TimestampTz *result, SagaFault *fault)
 {
 	SagaScope	scope;
 	Jsonb	   *value;
@@ -178,18 +178,18 @@ saga_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, 
 	value = saga_path_eval_field(field->path, name, &scope, fault);
 	if (value == NULL)
 		return false;
-	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString &&
+	if (saga_asl_jsonb_scalar(value, &scalar) && scalar.type == jbvString &&
 		saga_timestamp_parse(scalar.val.string.val, scalar.val.string.len, result, NULL))
 		return true;
-	saga_value_fault(fault, psprintf("The %s parameter does not reference a valid ISO-8601 "
-									 "extended offset date-time format string", name), field, value);
+	value_fault(fault, psprintf("The %s parameter does not reference a valid ISO-8601 "
+								"extended offset date-time format string", name), field, value);
 	return false;
 }
 
 /* A text that an expression gives, for ErrorPath and CausePath. */
 bool
-saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
-			   const char **result, SagaFault *fault)
+saga_asl_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
+				   const char **result, SagaFault *fault)
 {
 	SagaScope	scope;
 	Jsonb	   *value;
@@ -199,7 +199,7 @@ saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const cha
 	value = saga_expr_eval(expr, &scope, fault);
 	if (value == NULL)
 		return false;
-	if (!saga_jsonb_scalar(value, &scalar) || scalar.type != jbvString)
+	if (!saga_asl_jsonb_scalar(value, &scalar) || scalar.type != jbvString)
 	{
 		fault->error = "States.Runtime";
 		fault->cause = psprintf("The %s field does not refer to a string: %s", name,
@@ -214,12 +214,12 @@ saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const cha
 
 /* AWS's words for a field with a path to a value of another type. */
 void
-saga_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value, const char *what)
+saga_asl_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value, const char *what)
 {
 	JsonbValue	scalar;
 	char	   *text;
 
-	if (saga_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
+	if (saga_asl_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
 		text = pnstrdup(scalar.val.string.val, scalar.val.string.len);
 	else
 		text = saga_jsonb_to_cstring(value);
@@ -230,7 +230,7 @@ saga_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *fi
 
 /* The value at a field's path; NULL and a fault: there is none. */
 Jsonb *
-saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, SagaFault *fault)
+saga_asl_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, SagaFault *fault)
 {
 	SagaScope	scope;
 
@@ -240,8 +240,8 @@ saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, c
 
 /* A count that is fixed or at a path.  It is left alone when there is no path. */
 bool
-saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
-			   SagaFault *fault)
+saga_asl_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
+				   SagaFault *fault)
 {
 	Jsonb	   *value;
 	JsonbValue	scalar;
@@ -249,20 +249,20 @@ saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, con
 
 	if (field->path == NULL)
 		return true;
-	value = saga_field_value(run, thread, field, name, fault);
+	value = saga_asl_field_value(run, thread, field, name, fault);
 	if (value == NULL)
 		return false;
-	if (saga_jsonb_scalar(value, &scalar))
-		number = saga_number_to_int64(&scalar, 0, PG_INT32_MAX, count);
+	if (saga_asl_jsonb_scalar(value, &scalar))
+		number = saga_asl_number_to_int64(&scalar, 0, PG_INT32_MAX, count);
 	if (number == SAGA_NUMBER_OK)
 		return true;
-	saga_map_value_fault(fault, name, field, value, "integer");
+	saga_asl_map_value_fault(fault, name, field, value, "integer");
 	return false;
 }
 
 /* What is run with an item: the item, or what ItemSelector makes of it.  NULL, and a fault: that fails. */
 Jsonb *
-saga_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault)
+saga_asl_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault)
 {
 	Jsonb	   *input;
 
@@ -272,7 +272,7 @@ saga_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaF
 	run->item = *item;
 	/* another item, another context object */
 	run->current = NULL;
-	input = saga_template_apply(run, thread, thread->state->map->item_selector, thread->data, fault);
+	input = saga_asl_template_apply(run, thread, thread->state->map->item_selector, thread->data, fault);
 	run->current = NULL;
 	run->selecting = NULL;
 	return input;

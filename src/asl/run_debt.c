@@ -24,18 +24,18 @@
  * lives: the history tells of that before it tells how the state was left.
  */
 void
-saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure)
+saga_asl_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure)
 {
 	bool		undo = thread->state->compensate != NULL;
 	SagaOutside call;
-	SagaFate	fate = saga_call_fate(run, thread, undo ? SAGA_WISH_SETTLE : SAGA_WISH_DROP, &call);
+	SagaFate	fate = saga_asl_call_fate(run, thread, undo ? SAGA_WISH_SETTLE : SAGA_WISH_DROP, &call);
 	SagaDone   *done;
 
 	if (fate < SAGA_FATE_ANSWERED)
 		return;
 	if (!undo)
 	{
-		saga_note_effect(run, thread, &call);
+		saga_asl_note_effect(run, thread, &call);
 		return;
 	}
 	done = saga_done_push(run, thread, thread->token != NULL ? thread->answer : NULL);
@@ -45,18 +45,18 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 	done->error = failure != NULL ? failure->error : NULL;
 	done->cause = failure != NULL ? failure->cause : NULL;
 	done->token = thread->token;
-	done->destination = saga_copy_text(call.destination);
-	done->message_id = saga_copy_text(call.message_id);
-	done->key = saga_copy_text(call.key);
+	done->destination = saga_asl_copy_text(call.destination);
+	done->message_id = saga_asl_copy_text(call.message_id);
+	done->key = saga_asl_copy_text(call.key);
 	done->since = run->now;
 	saga_done_apply_fate(run, done, &call);
 	if (run->status == SAGA_RUNNING)
-		(void) saga_undo_unwanted(run);
+		(void) saga_asl_undo_unwanted(run);
 }
 
 /* The item is to be undone whatever becomes of the run; its message is taken back, if it still can be. */
 static void
-saga_done_unwanted(SagaRun *run, SagaDone *done, const SagaFailure *failure)
+done_unwanted(SagaRun *run, SagaDone *done, const SagaFailure *failure)
 {
 	run->gave_up = true;
 	done->kind = SAGA_DONE_UNWANTED;
@@ -68,26 +68,26 @@ saga_done_unwanted(SagaRun *run, SagaDone *done, const SagaFailure *failure)
 
 /* The state's call is done, and the state fails all the same.  The caller's transition lets it be undone. */
 void
-saga_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure)
+saga_asl_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure)
 {
 	SagaOutside call;
 	SagaDone   *done;
 
 	if (thread->state->compensate == NULL)
 	{
-		(void) saga_call_fate(run, thread, SAGA_WISH_IDENTIFY, &call);
+		(void) saga_asl_call_fate(run, thread, SAGA_WISH_IDENTIFY, &call);
 		if (call.message_id != NULL)
-			saga_note_effect(run, thread, &call);
+			saga_asl_note_effect(run, thread, &call);
 		return;
 	}
 	done = saga_done_of_call(run, thread->call_id);
 	if (done != NULL && !kept)
-		saga_done_unwanted(run, done, failure);
+		done_unwanted(run, done, failure);
 }
 
 /* An item of a Map has failed and is tolerated: what it did is undone, whatever becomes of the others. */
 void
-saga_item_unwanted(SagaRun *run, int item, const SagaFailure *failure)
+saga_asl_item_unwanted(SagaRun *run, int item, const SagaFailure *failure)
 {
 	int			i;
 
@@ -98,7 +98,7 @@ saga_item_unwanted(SagaRun *run, int item, const SagaFailure *failure)
 		if (done->item != item)
 			continue;
 		if (done->kind == SAGA_DONE_COMPLETED)
-			saga_done_unwanted(run, done, failure);
+			done_unwanted(run, done, failure);
 		else
 			done->kept = false;
 	}
@@ -106,21 +106,21 @@ saga_item_unwanted(SagaRun *run, int item, const SagaFailure *failure)
 
 /* The catcher that was to keep a visit's call has failed: the state has not been left by it. */
 void
-saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure)
+saga_asl_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure)
 {
 	SagaDone   *done = saga_done_of_call(run, call_id);
 
 	if (done == NULL)
 		return;
 	if (done->kind == SAGA_DONE_COMPLETED)
-		saga_done_unwanted(run, done, failure);
+		done_unwanted(run, done, failure);
 	else
 		done->kept = false;
 }
 
 /* Gives up the calls of a thread and of those below it, the lowest first. */
 static void
-saga_let_go_all(SagaRun *run, const SagaThread *thread, const SagaFailure *failure)
+let_go_all(SagaRun *run, const SagaThread *thread, const SagaFailure *failure)
 {
 	const SagaFork *fork = thread->fork;
 	SagaOutside call;
@@ -130,15 +130,15 @@ saga_let_go_all(SagaRun *run, const SagaThread *thread, const SagaFailure *failu
 	for (i = 0; fork != NULL && i < fork->size; i++)
 	{
 		if (fork->threads[i] != NULL)
-			saga_let_go_all(run, fork->threads[i], failure);
+			let_go_all(run, fork->threads[i], failure);
 	}
 	if (!saga_thread_is_out(thread))
 		return;
 	if (thread != run->handler)
-		saga_let_go(run, thread, false, failure);
+		saga_asl_let_go(run, thread, false, failure);
 	else
 		/* whether it was undone is listed with what it undoes */
-		(void) saga_call_fate(run, thread, SAGA_WISH_DROP, &call);
+		(void) saga_asl_call_fate(run, thread, SAGA_WISH_DROP, &call);
 }
 
 /*
@@ -148,7 +148,7 @@ saga_let_go_all(SagaRun *run, const SagaThread *thread, const SagaFailure *failu
 void
 saga_thread_cut(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
-	saga_let_go_all(run, thread, failure);
+	let_go_all(run, thread, failure);
 	saga_thread_drop(run, thread);
 }
 
@@ -188,7 +188,7 @@ saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError
 
 /* Nobody waits any more for those that are not known.  The caller lets the run end. */
 void
-saga_forget_debts(SagaRun *run)
+saga_asl_forget_debts(SagaRun *run)
 {
 	int			i;
 
@@ -196,7 +196,7 @@ saga_forget_debts(SagaRun *run)
 	{
 		if (run->done[i].kind != SAGA_DONE_OWED)
 			continue;
-		saga_list_undone(run, &run->done[i], "Saga.Uncertain", NULL, true, NULL);
+		saga_asl_list_undone(run, &run->done[i], "Saga.Uncertain", NULL, true, NULL);
 		saga_done_remove(run, &run->done[i]);
 	}
 	saga_threads_release(run);
@@ -211,7 +211,7 @@ saga_forget_debts(SagaRun *run)
  * call, and the state makes its own.
  */
 bool
-saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *next)
+saga_asl_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *next)
 {
 	int			i;
 

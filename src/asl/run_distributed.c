@@ -6,7 +6,7 @@
  * The caller is asked once, and told everything: where the items are, how many
  * may run at once, how many may fail.  So neither the run nor its history
  * grows with them.  When the state is given up, its children are too; that is
- * the caller's, who is asked as for any call (saga_call_fate).
+ * the caller's, who is asked as for any call (saga_asl_call_fate).
  */
 #include "postgres.h"
 
@@ -16,24 +16,24 @@
 
 /* What a template of the state makes of its data; NULL stays NULL.  False, and *fault is set: it fails. */
 static bool
-saga_map_template(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb **result, SagaFault *fault)
+map_template(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb **result, SagaFault *fault)
 {
 	*result = NULL;
 	if (template == NULL)
 		return true;
-	*result = saga_template_apply(run, thread, template, thread->data, fault);
+	*result = saga_asl_template_apply(run, thread, template, thread->data, fault);
 	return *result != NULL;
 }
 
 /* A number that is fixed or at a path; it must be positive. */
 static bool
-saga_map_number(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 fixed,
-				int64 *number, SagaFault *fault)
+map_number(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 fixed,
+		   int64 *number, SagaFault *fault)
 {
 	*number = fixed;
 	if (field->path == NULL)
 		return true;
-	if (!saga_map_count(run, thread, field, name, number, fault))
+	if (!saga_asl_map_count(run, thread, field, name, number, fault))
 		return false;
 	if (*number > 0)
 		return true;
@@ -44,7 +44,7 @@ saga_map_number(SagaRun *run, SagaThread *thread, const SagaPathField *field, co
 
 /* MaxItems of the reader, which may be at a path: 0 is all of them, and what is less is the reader's failure. */
 static bool
-saga_map_max_items(SagaRun *run, SagaThread *thread, int64 *number, SagaFault *fault)
+map_max_items(SagaRun *run, SagaThread *thread, int64 *number, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->max_items_path;
 	Jsonb	   *value;
@@ -53,41 +53,41 @@ saga_map_max_items(SagaRun *run, SagaThread *thread, int64 *number, SagaFault *f
 	*number = thread->state->map->max_items;
 	if (field->path == NULL)
 		return true;
-	value = saga_field_value(run, thread, field, "MaxItemsPath", fault);
+	value = saga_asl_field_value(run, thread, field, "MaxItemsPath", fault);
 	if (value == NULL)
 		return false;
-	if (saga_jsonb_scalar(value, &scalar) &&
-		saga_number_to_int64(&scalar, PG_INT32_MIN, PG_INT32_MAX, number) == SAGA_NUMBER_OK)
+	if (saga_asl_jsonb_scalar(value, &scalar) &&
+		saga_asl_number_to_int64(&scalar, PG_INT32_MIN, PG_INT32_MAX, number) == SAGA_NUMBER_OK)
 		return true;
-	saga_map_value_fault(fault, "MaxItemsPath", field, value, "integer");
+	saga_asl_map_value_fault(fault, "MaxItemsPath", field, value, "integer");
 	return false;
 }
 
 /* Everything but the items and their limits. */
 static bool
-saga_map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFault *fault)
+map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFault *fault)
 {
 	const SagaMapFields *fields = thread->state->map;
 
 	call->reader = fields->reader;
 	call->reader_config = &fields->reader_config;
 	call->writer = fields->writer;
-	return saga_map_template(run, thread, fields->reader_parameters, &call->reader_input, fault) &&
-		saga_map_template(run, thread, fields->batch_input, &call->batch_input, fault) &&
-		saga_map_template(run, thread, fields->writer_parameters, &call->writer_input, fault) &&
-		saga_map_max_items(run, thread, &call->max_items, fault) &&
-		saga_map_number(run, thread, &fields->batch_items_path, "MaxItemsPerBatchPath", fields->batch_items,
-						&call->batch_items, fault) &&
-		saga_map_number(run, thread, &fields->batch_bytes_path, "MaxInputBytesPerBatchPath", fields->batch_bytes,
-						&call->batch_bytes, fault);
+	return map_template(run, thread, fields->reader_parameters, &call->reader_input, fault) &&
+		map_template(run, thread, fields->batch_input, &call->batch_input, fault) &&
+		map_template(run, thread, fields->writer_parameters, &call->writer_input, fault) &&
+		map_max_items(run, thread, &call->max_items, fault) &&
+		map_number(run, thread, &fields->batch_items_path, "MaxItemsPerBatchPath", fields->batch_items,
+				   &call->batch_items, fault) &&
+		map_number(run, thread, &fields->batch_bytes_path, "MaxInputBytesPerBatchPath", fields->batch_bytes,
+				   &call->batch_bytes, fault);
 }
 
 /* It begins, or goes on after the run was redriven. */
 static void
-saga_log_map_run(SagaRun *run, SagaThread *thread, const char *name)
+log_map_run(SagaRun *run, SagaThread *thread, const char *name)
 {
 	bool		again = thread->redriven_task != 0;
-	SagaEventRecord *record = saga_log(run, thread, again ? SAGA_EVENT_MAP_RUN_REDRIVEN : SAGA_EVENT_MAP_RUN_STARTED);
+	SagaEventRecord *record = saga_asl_log(run, thread, again ? SAGA_EVENT_MAP_RUN_REDRIVEN : SAGA_EVENT_MAP_RUN_STARTED);
 
 	record->strings[0] = name;
 	if (again)
@@ -100,7 +100,7 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 {
 	SagaFault	fault = {0};
 
-	if (!saga_map_call_fields(run, thread, call, &fault))
+	if (!map_call_fields(run, thread, call, &fault))
 		return saga_next_fault(thread, &fault);
 	thread->phase = SAGA_PHASE_OPEN;
 	thread->task_id = run->next_task++;
@@ -112,7 +112,7 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 	call->name = psprintf("%s/%s:%d", run->env.execution_id,
 						  thread->state->map->label != NULL ? thread->state->map->label : thread->state->name,
 						  thread->task_id);
-	saga_log_map_run(run, thread, call->name);
+	log_map_run(run, thread, call->name);
 
 	action->kind = SAGA_ACTION_TASK;
 	action->task_id = thread->task_id;
@@ -132,8 +132,8 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 SagaTransition
 saga_distributed_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
-	(void) saga_log(run, thread, SAGA_EVENT_MAP_RUN_SUCCEEDED);
-	(void) saga_log(run, thread, SAGA_EVENT_MAP_SUCCEEDED);
+	(void) saga_asl_log(run, thread, SAGA_EVENT_MAP_RUN_SUCCEEDED);
+	(void) saga_asl_log(run, thread, SAGA_EVENT_MAP_SUCCEEDED);
 	thread->phase = SAGA_PHASE_ATTEMPT;
 	return saga_next_complete(thread, output);
 }
@@ -142,11 +142,11 @@ saga_distributed_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output)
 SagaTransition
 saga_distributed_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 {
-	SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_MAP_RUN_FAILED);
+	SagaEventRecord *record = saga_asl_log(run, thread, SAGA_EVENT_MAP_RUN_FAILED);
 	SagaFailure failure = {.of_item = true};
 
-	failure.error = saga_copy_text(error->error);
-	failure.cause = saga_copy_text(error->cause);
+	failure.error = saga_asl_copy_text(error->error);
+	failure.cause = saga_asl_copy_text(error->cause);
 	record->strings[0] = failure.error;
 	record->strings[1] = failure.cause;
 	thread->phase = SAGA_PHASE_ATTEMPT;

@@ -19,7 +19,7 @@
 
 /* The thread of the item around this one, of the nearest Map that tolerates failures; 0: there is none. */
 static int
-saga_tolerated_item(const SagaThread *thread)
+tolerated_item(const SagaThread *thread)
 {
 	for (; thread->parent != NULL; thread = thread->parent)
 	{
@@ -54,7 +54,7 @@ saga_done_push(SagaRun *run, const SagaThread *thread, Jsonb *result)
 	memset(done, 0, sizeof(SagaDone));
 	done->state = thread->state;
 	done->call_id = thread->call_id;
-	done->item = saga_tolerated_item(thread);
+	done->item = tolerated_item(thread);
 	/* of another state the thread may have an older one */
 	done->task_id = thread->state->type == SAGA_STATE_TASK || SAGA_HAS_CHILDREN(thread->state) ? thread->task_id : 0;
 	done->input = thread->data;
@@ -78,7 +78,7 @@ saga_done_remove(SagaRun *run, SagaDone *done)
 void
 saga_done_hand_up(SagaRun *run, const SagaThread *thread)
 {
-	int			around = saga_tolerated_item(thread->parent);
+	int			around = tolerated_item(thread->parent);
 	int			i;
 
 	for (i = 0; around != 0 && i < run->ndone; i++)
@@ -104,7 +104,7 @@ saga_done_of_call(SagaRun *run, int call_id)
 
 /* What the handler that runs undoes. */
 SagaDone *
-saga_undoing(SagaRun *run)
+saga_asl_undoing(SagaRun *run)
 {
 	SagaDone   *done = saga_done_of_call(run, run->undoing);
 
@@ -142,7 +142,7 @@ saga_debt_of_token(const SagaRun *run, const char *token)
 
 /* Is there an item that has to be found out, or undone, even if the run succeeds? */
 bool
-saga_has_debts(const SagaRun *run)
+saga_asl_has_debts(const SagaRun *run)
 {
 	int			i;
 
@@ -192,8 +192,8 @@ saga_run_waiting_for(const SagaRun *run)
 
 /* Lists an item as not undone.  It stays in the list of what is to be undone: the caller removes it. */
 void
-saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const char *cause, bool unknown,
-				 const char *handler)
+saga_asl_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const char *cause, bool unknown,
+					 const char *handler)
 {
 	SagaUndone *undone = palloc0(sizeof(SagaUndone));
 	SagaOutside call = {.task_id = done->task_id};
@@ -206,8 +206,8 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	/* a message that was published and is not delivered may not be there */
 	undone->unknown = unknown || done->suspected || call.fate == SAGA_FATE_IN_DOUBT;
 	/* its record may be gone, with its destination */
-	undone->message_id = call.message_id != NULL ? saga_copy_text(call.message_id) : done->message_id;
-	undone->key = call.key != NULL ? saga_copy_text(call.key) : done->key;
+	undone->message_id = call.message_id != NULL ? saga_asl_copy_text(call.message_id) : done->message_id;
+	undone->key = call.key != NULL ? saga_asl_copy_text(call.key) : done->key;
 	undone->handler = handler;
 	undone->call_id = done->call_id;
 	if (undone->message_id != NULL)
@@ -220,12 +220,12 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 
 /* Lists a call as given up without anything that could undo it. */
 void
-saga_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call)
+saga_asl_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call)
 {
 	SagaEffect *effect = palloc(sizeof(SagaEffect));
 
 	effect->state = thread->state->name;
-	effect->message_id = saga_copy_text(call->message_id);
+	effect->message_id = saga_asl_copy_text(call->message_id);
 	run->effects = lappend(run->effects, effect);
 }
 
@@ -233,7 +233,7 @@ saga_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call
 
 /* May the call of this thread have an effect that its transaction does not undo? */
 static bool
-saga_is_outside(const SagaThread *thread)
+is_outside(const SagaThread *thread)
 {
 	const SagaResource *resource = &thread->state->resource;
 
@@ -251,7 +251,7 @@ saga_is_outside(const SagaThread *thread)
  * an activity bears that there was nothing to undo.  Without one nobody asks.
  */
 static SagaFate
-saga_fate_of_activity(const SagaThread *thread, SagaFate fate)
+fate_of_activity(const SagaThread *thread, SagaFate fate)
 {
 	if (thread->state->compensate == NULL)
 		return Min(fate, SAGA_FATE_NO_EFFECT);
@@ -260,17 +260,17 @@ saga_fate_of_activity(const SagaThread *thread, SagaFate fate)
 
 /* What is known of the thread's call; a step that handed a token out is done with its commit. */
 SagaFate
-saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call)
+saga_asl_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call)
 {
 	memset(call, 0, sizeof(SagaOutside));
 	call->task_id = thread->task_id;
 	call->activity = thread->state->resource.kind == SAGA_RES_ACTIVITY;
 	call->answered = thread->answered;
-	if (!saga_is_outside(thread) || run->env.call_fate == NULL)
+	if (!is_outside(thread) || run->env.call_fate == NULL)
 		return SAGA_FATE_NONE;
 	run->env.call_fate(run->env.arg, wish, call);
 	if (call->activity)
-		call->fate = saga_fate_of_activity(thread, call->fate);
+		call->fate = fate_of_activity(thread, call->fate);
 	else if ((call->fate == SAGA_FATE_NONE || call->fate == SAGA_FATE_DONE) && thread->token != NULL && thread->answer != NULL)
 	{
 		call->fate = SAGA_FATE_DONE;
@@ -307,7 +307,7 @@ saga_done_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call)
 				done->output = call->fate == SAGA_FATE_DONE ? call->output : saga_jsonb_null();
 			return;
 		case SAGA_FATE_UNKNOWN:
-			saga_list_undone(run, done, "Saga.Uncertain", NULL, true, NULL);
+			saga_asl_list_undone(run, done, "Saga.Uncertain", NULL, true, NULL);
 			break;
 		case SAGA_FATE_NONE:
 		case SAGA_FATE_NO_EFFECT:
@@ -333,7 +333,7 @@ saga_done_take_back(SagaRun *run, SagaDone *done)
 	run->env.call_fate(run->env.arg, SAGA_WISH_TAKE_BACK, &call);
 	if (call.fate == SAGA_FATE_NONE)
 		return;
-	done->destination = saga_copy_text(call.destination);
+	done->destination = saga_asl_copy_text(call.destination);
 	done->since = run->now;
 	saga_done_apply_fate(run, done, &call);
 }

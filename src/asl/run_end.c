@@ -22,7 +22,7 @@ saga_run_succeed(SagaRun *run, Jsonb *output)
 	int64		last_event = run->root->last_event;
 
 	run->output = output;
-	if (!saga_has_debts(run) && run->handler == NULL)
+	if (!saga_asl_has_debts(run) && run->handler == NULL)
 	{
 		saga_run_end(run, last_event, SAGA_SUCCEEDED, NULL, NULL);
 		return saga_next_nothing();
@@ -43,7 +43,7 @@ saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *ca
 	SagaFailure failure = {.error = error, .cause = cause};
 	int64		last_event = run->root->last_event;
 
-	saga_point_take(run);
+	saga_asl_point_take(run);
 	run->status = SAGA_COMPENSATING;
 	run->final_status = status;
 	run->error = error;
@@ -57,7 +57,7 @@ saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *ca
 
 /* The event that an end without waiting follows. */
 static int64
-saga_run_last_event(const SagaRun *run)
+run_last_event(const SagaRun *run)
 {
 	const SagaThread *thread = run->root != NULL ? run->root : run->handler;
 
@@ -69,9 +69,9 @@ void
 saga_run_end_now(SagaRun *run, SagaStatus status, const char *error, const char *cause, const char *reason,
 				 const char *why)
 {
-	int64		last_event = saga_run_last_event(run);
+	int64		last_event = run_last_event(run);
 
-	saga_point_take(run);
+	saga_asl_point_take(run);
 	run->status = status;
 	if (run->root != NULL)
 		saga_thread_cut(run, run->root, NULL);
@@ -84,7 +84,7 @@ saga_run_end_now(SagaRun *run, SagaStatus status, const char *error, const char 
 /* ---------- what it says ---------- */
 
 static Jsonb *
-saga_names_to_jsonb(List *names)
+names_to_jsonb(List *names)
 {
 	JsonbParseState *state = NULL;
 	ListCell   *lc;
@@ -99,7 +99,7 @@ saga_names_to_jsonb(List *names)
 
 /* Everybody reads the list whole; the history has all of it. */
 static const char *
-saga_clip_cause(const char *cause)
+clip_cause(const char *cause)
 {
 	Size		len = cause != NULL ? strlen(cause) : 0;
 
@@ -109,7 +109,7 @@ saga_clip_cause(const char *cause)
 }
 
 static void
-saga_push_member(JsonbParseState **state, const char *name, const char *text)
+push_member(JsonbParseState **state, const char *name, const char *text)
 {
 	if (text == NULL)
 		return;
@@ -118,7 +118,7 @@ saga_push_member(JsonbParseState **state, const char *name, const char *text)
 }
 
 static Jsonb *
-saga_undone_to_jsonb(List *undone)
+undone_to_jsonb(List *undone)
 {
 	JsonbParseState *state = NULL;
 	ListCell   *lc;
@@ -131,20 +131,20 @@ saga_undone_to_jsonb(List *undone)
 		SagaUndone *item = lfirst(lc);
 
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		saga_push_member(&state, "state", item->state);
-		saga_push_member(&state, "reason", item->reason);
-		saga_push_member(&state, "cause", saga_clip_cause(item->cause));
-		saga_push_member(&state, "outcome", item->unknown ? "unknown" : "done");
-		saga_push_member(&state, "message_id", item->message_id);
-		saga_push_member(&state, "key", item->key);
-		saga_push_member(&state, "handler", item->handler);
+		push_member(&state, "state", item->state);
+		push_member(&state, "reason", item->reason);
+		push_member(&state, "cause", clip_cause(item->cause));
+		push_member(&state, "outcome", item->unknown ? "unknown" : "done");
+		push_member(&state, "message_id", item->message_id);
+		push_member(&state, "key", item->key);
+		push_member(&state, "handler", item->handler);
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }
 
 static Jsonb *
-saga_effects_to_jsonb(List *effects)
+effects_to_jsonb(List *effects)
 {
 	JsonbParseState *state = NULL;
 	ListCell   *lc;
@@ -157,8 +157,8 @@ saga_effects_to_jsonb(List *effects)
 		SagaEffect *item = lfirst(lc);
 
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		saga_push_member(&state, "state", item->state);
-		saga_push_member(&state, "message_id", item->message_id);
+		push_member(&state, "state", item->state);
+		push_member(&state, "message_id", item->message_id);
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
@@ -166,13 +166,13 @@ saga_effects_to_jsonb(List *effects)
 
 /* A list of the end, behind what was in it when the run was redriven. */
 static Jsonb *
-saga_with_earlier(const SagaRun *run, const char *name, Jsonb *list)
+with_earlier(const SagaRun *run, const char *name, Jsonb *list)
 {
 	JsonbValue	earlier;
 
 	if (run->earlier == NULL || !saga_jsonb_get(run->earlier, name, &earlier) || earlier.type != jbvBinary)
 		return list;
-	return saga_array_append(saga_jsonb_from_value(&earlier), list);
+	return saga_asl_array_append(saga_jsonb_from_value(&earlier), list);
 }
 
 /* Fills in what the caller is told at the end. */
@@ -184,10 +184,10 @@ saga_run_report(SagaRun *run, SagaAction *action)
 	action->output = run->output;
 	action->error = run->error;
 	action->cause = run->cause;
-	action->compensated = saga_with_earlier(run, "compensated", saga_names_to_jsonb(run->compensated));
-	action->not_compensated = saga_with_earlier(run, "not_compensated", saga_undone_to_jsonb(run->not_compensated));
+	action->compensated = with_earlier(run, "compensated", names_to_jsonb(run->compensated));
+	action->not_compensated = with_earlier(run, "not_compensated", undone_to_jsonb(run->not_compensated));
 	action->open = run->not_compensated != NIL;
 	action->left = saga_run_left(run);
-	action->effects = saga_with_earlier(run, "effects", saga_effects_to_jsonb(run->effects));
-	action->standing = saga_point_end(run);
+	action->effects = with_earlier(run, "effects", effects_to_jsonb(run->effects));
+	action->standing = saga_asl_point_end(run);
 }

@@ -12,7 +12,7 @@
 /* ---------- matching ---------- */
 
 static bool
-saga_error_is(const char *error, const char *name)
+error_is(const char *error, const char *name)
 {
 	return error != NULL && strcmp(error, name) == 0;
 }
@@ -23,40 +23,40 @@ saga_error_is(const char *error, const char *name)
  * that of a task.
  */
 static bool
-saga_name_matches(const char *name, const SagaFailure *failure, bool catching)
+name_matches(const char *name, const SagaFailure *failure, bool catching)
 {
 	const char *error = failure->error;
 
-	if (saga_error_is(failure->other, name))
+	if (error_is(failure->other, name))
 		return true;
-	if (saga_error_is(error, name))
+	if (error_is(error, name))
 		return true;
 	if (strcmp(name, "States.ALL") == 0)
-		return !saga_error_is(error, "States.Runtime") &&
-			(!saga_error_is(error, "States.DataLimitExceeded") || (catching && failure->of_task));
+		return !error_is(error, "States.Runtime") &&
+			(!error_is(error, "States.DataLimitExceeded") || (catching && failure->of_task));
 	if (strcmp(name, "States.TaskFailed") == 0)
-		return !saga_error_is(error, "States.Runtime") &&
-			!saga_error_is(error, "States.DataLimitExceeded") &&
-			!saga_error_is(error, "States.Timeout") &&
-			!saga_error_is(error, "States.HeartbeatTimeout");
+		return !error_is(error, "States.Runtime") &&
+			!error_is(error, "States.DataLimitExceeded") &&
+			!error_is(error, "States.Timeout") &&
+			!error_is(error, "States.HeartbeatTimeout");
 	if (strcmp(name, "States.BranchFailed") == 0)
 		return failure->from_branch;
 	if (strcmp(name, "States.HeartbeatTimeout") == 0)
 		return failure->heartbeat;
 	if (strcmp(name, "States.Timeout") == 0)
-		return saga_error_is(error, "States.HeartbeatTimeout");
+		return error_is(error, "States.HeartbeatTimeout");
 	return false;
 }
 
 /* Does one of the names of a retrier or, "catching", of a catcher stand for the failure? */
 static bool
-saga_errors_match(char **errors, int nerrors, const SagaFailure *failure, bool catching)
+errors_match(char **errors, int nerrors, const SagaFailure *failure, bool catching)
 {
 	int			i;
 
 	for (i = 0; i < nerrors; i++)
 	{
-		if (saga_name_matches(errors[i], failure, catching))
+		if (name_matches(errors[i], failure, catching))
 			return true;
 	}
 	return false;
@@ -66,7 +66,7 @@ saga_errors_match(char **errors, int nerrors, const SagaFailure *failure, bool c
 
 /* The delay before the attempt that follows "attempts" earlier retries. */
 static int64
-saga_retry_delay(SagaRun *run, const SagaRetrier *retrier, int attempts)
+retry_delay(SagaRun *run, const SagaRetrier *retrier, int attempts)
 {
 	double		limit = retrier->max_delay_ms > 0 ? retrier->max_delay_ms : SAGA_MAX_SECONDS * 1000.0;
 	double		delay = retrier->interval_ms * pow(retrier->backoff_rate, attempts);
@@ -80,7 +80,7 @@ saga_retry_delay(SagaRun *run, const SagaRetrier *retrier, int attempts)
 
 /* Does somebody say that he takes what nobody can find out? */
 static bool
-saga_names_doubt(char **errors, int nerrors)
+names_doubt(char **errors, int nerrors)
 {
 	int			i;
 
@@ -94,7 +94,7 @@ saga_names_doubt(char **errors, int nerrors)
 
 /* The retrier of this failure: its place in the state's list; -1: none. */
 int
-saga_find_retrier(const SagaState *state, const SagaFailure *failure)
+saga_asl_find_retrier(const SagaState *state, const SagaFailure *failure)
 {
 	int			i;
 
@@ -104,9 +104,9 @@ saga_find_retrier(const SagaState *state, const SagaFailure *failure)
 		 * what nobody can find out is not made a second time, unless somebody
 		 * says that he minds not
 		 */
-		if (failure->unknown && !saga_names_doubt(state->retriers[i].errors, state->retriers[i].nerrors))
+		if (failure->unknown && !names_doubt(state->retriers[i].errors, state->retriers[i].nerrors))
 			continue;
-		if (saga_errors_match(state->retriers[i].errors, state->retriers[i].nerrors, failure, false))
+		if (errors_match(state->retriers[i].errors, state->retriers[i].nerrors, failure, false))
 			return i;
 	}
 	return -1;
@@ -118,10 +118,10 @@ saga_find_retrier(const SagaState *state, const SagaFailure *failure)
  * made of that.
  */
 static bool
-saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	const SagaState *state = thread->state;
-	int			i = failure->completed ? -1 : saga_find_retrier(state, failure);
+	int			i = failure->completed ? -1 : saga_asl_find_retrier(state, failure);
 
 	if (i < 0)
 		return false;
@@ -132,7 +132,7 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	}
 	if (thread->attempts[i] >= state->retriers[i].max_attempts)
 		return false;
-	thread->wake_at = saga_time_add_ms(run->now, saga_retry_delay(run, &state->retriers[i], thread->attempts[i]));
+	thread->wake_at = saga_asl_time_add_ms(run->now, retry_delay(run, &state->retriers[i], thread->attempts[i]));
 	thread->attempts[i]++;
 	thread->retry_count++;
 	saga_run_took(run, state, SAGA_COVERED_RETRY, i);
@@ -152,7 +152,7 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 /* What a catcher is given. */
 static Jsonb *
-saga_error_object(const char *error, const char *cause)
+error_object(const char *error, const char *cause)
 {
 	JsonbParseState *state = NULL;
 
@@ -166,13 +166,13 @@ saga_error_object(const char *error, const char *cause)
 
 /* NULL: none of the state's catchers takes the failure. */
 const SagaCatcher *
-saga_find_catcher(const SagaState *state, const SagaFailure *failure)
+saga_asl_find_catcher(const SagaState *state, const SagaFailure *failure)
 {
 	int			i;
 
 	for (i = 0; i < state->ncatchers; i++)
 	{
-		if (saga_errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure, true))
+		if (errors_match(state->catchers[i].errors, state->catchers[i].nerrors, failure, true))
 			return &state->catchers[i];
 	}
 	return NULL;
@@ -184,12 +184,12 @@ saga_find_catcher(const SagaState *state, const SagaFailure *failure)
  * end.
  */
 static bool
-saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
-				  const SagaFailure *failure, SagaTransition *next, SagaFault *fault)
+thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
+			 const SagaFailure *failure, SagaTransition *next, SagaFault *fault)
 {
 	SagaThread	before = *thread;
-	Jsonb	   *error = saga_error_object(failure->error, failure->cause);
-	Jsonb	   *output = saga_path_field_put(&catcher->result_path, thread->input, error, fault);
+	Jsonb	   *error = error_object(failure->error, failure->cause);
+	Jsonb	   *output = saga_asl_path_field_put(&catcher->result_path, thread->input, error, fault);
 	Jsonb	   *assigned;
 
 	if (output == NULL ||
@@ -210,7 +210,7 @@ saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 
 /* What the state fails with when its catcher has failed with "fault". */
 static SagaFailure
-saga_catcher_failure(const SagaThread *thread, const SagaFailure *failure, const SagaFault *fault)
+catcher_failure(const SagaThread *thread, const SagaFailure *failure, const SagaFault *fault)
 {
 	SagaFailure own = *failure;
 
@@ -221,7 +221,7 @@ saga_catcher_failure(const SagaThread *thread, const SagaFailure *failure, const
 	 * there is no room for the error, but the dead letter has to tell what
 	 * went wrong first
 	 */
-	if (saga_error_is(fault->error, "States.DataLimitExceeded"))
+	if (error_is(fault->error, "States.DataLimitExceeded"))
 		own.cause = psprintf("%s It was to catch %s: %s", own.cause,
 							 failure->error != NULL ? failure->error : "an error",
 							 failure->cause != NULL ? failure->cause : "");
@@ -233,10 +233,10 @@ saga_catcher_failure(const SagaThread *thread, const SagaFailure *failure, const
 
 /* The event of a Parallel or Map whose branch or item has failed; an attempt that is tried again has none. */
 static void
-saga_log_fork_failure(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+log_fork_failure(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
-	SagaEventRecord *record = saga_log(run, thread, thread->state->type == SAGA_STATE_MAP ?
-									   SAGA_EVENT_MAP_FAILED : SAGA_EVENT_PARALLEL_FAILED);
+	SagaEventRecord *record = saga_asl_log(run, thread, thread->state->type == SAGA_STATE_MAP ?
+										   SAGA_EVENT_MAP_FAILED : SAGA_EVENT_PARALLEL_FAILED);
 
 	record->strings[0] = failure->error;
 	record->strings[1] = failure->cause;
@@ -257,28 +257,28 @@ saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	SagaFault	fault = {0};
 	SagaTransition next;
 
-	if (saga_thread_retry(run, thread, failure))
+	if (thread_retry(run, thread, failure))
 	{
 		saga_fork_forget(run, thread);
 		return saga_next_nothing();
 	}
 	if ((thread->state->type == SAGA_STATE_PARALLEL && failure->from_branch) ||
 		(thread->state->type == SAGA_STATE_MAP && failure->of_item))
-		saga_log_fork_failure(run, thread, failure);
-	catcher = saga_find_catcher(thread->state, failure);
-	kept = catcher != NULL && saga_names_doubt(catcher->errors, catcher->nerrors);
+		log_fork_failure(run, thread, failure);
+	catcher = saga_asl_find_catcher(thread->state, failure);
+	kept = catcher != NULL && names_doubt(catcher->errors, catcher->nerrors);
 	if (given_up && failure->completed)
-		saga_give_up_done(run, thread, kept, failure);
+		saga_asl_give_up_done(run, thread, kept, failure);
 	else if (given_up)
-		saga_let_go(run, thread, kept, failure);
+		saga_asl_let_go(run, thread, kept, failure);
 	if (catcher == NULL)
 		next = saga_next_give_up(thread, failure);
-	else if (!saga_thread_catch(run, thread, catcher, failure, &next, &fault))
+	else if (!thread_catch(run, thread, catcher, failure, &next, &fault))
 	{
-		SagaFailure own = saga_catcher_failure(thread, failure, &fault);
+		SagaFailure own = catcher_failure(thread, failure, &fault);
 
 		if (given_up && kept)
-			saga_keep_no_more(run, thread->call_id, failure);
+			saga_asl_keep_no_more(run, thread->call_id, failure);
 		next = saga_next_give_up(thread, &own);
 	}
 	next.undo = given_up;

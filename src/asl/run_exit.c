@@ -20,9 +20,9 @@ saga_state_complete(SagaRun *run, SagaThread *thread, Jsonb *result)
 
 	if (state->compensate != NULL)
 		(void) saga_done_push(run, thread, result);
-	result = saga_template_apply(run, thread, state->result_selector, result, &fault);
+	result = saga_asl_template_apply(run, thread, state->result_selector, result, &fault);
 	if (result != NULL)
-		output = saga_path_field_put(&state->result_path, thread->input, result, &fault);
+		output = saga_asl_path_field_put(&state->result_path, thread->input, result, &fault);
 	if (output == NULL)
 		return saga_next_completed_fault(thread, &fault);
 	return saga_next_leave(thread, output, state->next, state->assign, result);
@@ -37,7 +37,7 @@ saga_state_leave(SagaRun *run, const SagaTransition *leave)
 	Jsonb	   *output;
 	Jsonb	   *assigned;
 
-	output = saga_path_field_get(run, thread, &thread->state->output_path, leave->value, &fault);
+	output = saga_asl_path_field_get(run, thread, &thread->state->output_path, leave->value, &fault);
 	if (output == NULL ||
 		!saga_check_limit(run, thread->state->name, output, &fault) ||
 		!saga_thread_assign(run, thread, leave->assign, leave->assign_data, &assigned, &fault))
@@ -52,7 +52,7 @@ saga_state_leave(SagaRun *run, const SagaTransition *leave)
 SagaTransition
 saga_state_exit(SagaRun *run, SagaThread *thread, Jsonb *output, const SagaState *target, Jsonb *assigned)
 {
-	SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_STATE_EXITED + thread->state->type);
+	SagaEventRecord *record = saga_asl_log(run, thread, SAGA_EVENT_STATE_EXITED + thread->state->type);
 
 	record->strings[0] = thread->state->name;
 	record->values[0] = output;

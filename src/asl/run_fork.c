@@ -41,16 +41,16 @@ saga_fork_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
 	saga_thread_drop(run, thread);
 }
 
-static void saga_log_aborted(SagaRun *run, SagaThread *thread);
+static void log_aborted(SagaRun *run, SagaThread *thread);
 
 /* The same for a thread that is given up; of an item of a Map this is noted too. */
 static void
-saga_log_given_up(SagaRun *run, SagaThread *thread)
+log_given_up(SagaRun *run, SagaThread *thread)
 {
-	saga_log_aborted(run, thread);
+	log_aborted(run, thread);
 	if (thread->parent->state->type == SAGA_STATE_MAP)
 	{
-		SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_ITERATION_ABORTED);
+		SagaEventRecord *record = saga_asl_log(run, thread, SAGA_EVENT_ITERATION_ABORTED);
 
 		record->strings[0] = thread->parent->state->name;
 		record->numbers[0] = (int64) thread->branch + 1;
@@ -59,7 +59,7 @@ saga_log_given_up(SagaRun *run, SagaThread *thread)
 
 /* Notes that a thread's state ends without having been left, those below it first. */
 static void
-saga_log_aborted(SagaRun *run, SagaThread *thread)
+log_aborted(SagaRun *run, SagaThread *thread)
 {
 	const SagaFork *fork = thread->fork;
 	int			i;
@@ -68,7 +68,7 @@ saga_log_aborted(SagaRun *run, SagaThread *thread)
 	for (i = 0; fork != NULL && i < fork->size; i++)
 	{
 		if (fork->threads[i] != NULL)
-			saga_log_given_up(run, fork->threads[i]);
+			log_given_up(run, fork->threads[i]);
 	}
 	if (thread->phase == SAGA_PHASE_ENTER)
 		return;					/* not entered yet */
@@ -79,8 +79,8 @@ saga_log_aborted(SagaRun *run, SagaThread *thread)
 		case SAGA_STATE_PARALLEL:
 		case SAGA_STATE_MAP:
 			if (thread->state->type == SAGA_STATE_MAP && thread->phase == SAGA_PHASE_OPEN)
-				(void) saga_log(run, thread, SAGA_EVENT_MAP_RUN_ABORTED);
-			saga_log(run, thread, SAGA_EVENT_STATE_ABORTED + thread->state->type)->strings[0] =
+				(void) saga_asl_log(run, thread, SAGA_EVENT_MAP_RUN_ABORTED);
+			saga_asl_log(run, thread, SAGA_EVENT_STATE_ABORTED + thread->state->type)->strings[0] =
 				thread->state->name;
 			break;
 		default:
@@ -94,7 +94,7 @@ saga_fork_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	SagaThread *parent = thread->parent;
 
-	saga_log_aborted(run, thread);
+	log_aborted(run, thread);
 	parent->last_event = thread->last_event;
 	parent->fork->nopen--;
 	saga_thread_cut(run, thread, failure);
@@ -111,7 +111,7 @@ saga_fork_cut(SagaRun *run, SagaThread *parent, const SagaFailure *failure)
 	{
 		if (fork->threads[i] == NULL)
 			continue;
-		saga_log_given_up(run, fork->threads[i]);
+		log_given_up(run, fork->threads[i]);
 		saga_thread_cut(run, fork->threads[i], failure);
 	}
 	parent->fork = NULL;

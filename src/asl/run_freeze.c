@@ -36,7 +36,7 @@ typedef struct SagaFreezer
 
 /* A member, unless it has the value that it would be read with when it is absent. */
 static void
-saga_put_int(SagaFreezer *f, const char *name, int64 value, int64 absent)
+put_int(SagaFreezer *f, const char *name, int64 value, int64 absent)
 {
 	if (value == absent)
 		return;
@@ -45,7 +45,7 @@ saga_put_int(SagaFreezer *f, const char *name, int64 value, int64 absent)
 }
 
 static void
-saga_put_string(SagaFreezer *f, const char *name, const char *value)
+put_string(SagaFreezer *f, const char *name, const char *value)
 {
 	if (value == NULL)
 		return;
@@ -55,7 +55,7 @@ saga_put_string(SagaFreezer *f, const char *name, const char *value)
 
 /* The place of a value in "values"; it is put there unless one of the last ones is the same. */
 static int
-saga_value_index(SagaFreezer *f, Jsonb *value)
+value_index(SagaFreezer *f, Jsonb *value)
 {
 	int			i;
 
@@ -70,88 +70,88 @@ saga_value_index(SagaFreezer *f, Jsonb *value)
 }
 
 static void
-saga_put_value(SagaFreezer *f, const char *name, Jsonb *value)
+put_value(SagaFreezer *f, const char *name, Jsonb *value)
 {
 	if (value != NULL)
-		saga_put_int(f, name, saga_value_index(f, value), -1);
+		put_int(f, name, value_index(f, value), -1);
 }
 
 static void
-saga_begin_list(SagaFreezer *f, const char *name)
+begin_list(SagaFreezer *f, const char *name)
 {
 	saga_jsonb_push_key(&f->state, name);
 	pushJsonbValue(&f->state, WJB_BEGIN_ARRAY, NULL);
 }
 
 static void
-saga_end_list(SagaFreezer *f)
+end_list(SagaFreezer *f)
 {
 	pushJsonbValue(&f->state, WJB_END_ARRAY, NULL);
 }
 
 /* A call that is open, or is to be gone on with. */
 static void
-saga_freeze_task(SagaFreezer *f, const SagaThread *thread)
+freeze_task(SagaFreezer *f, const SagaThread *thread)
 {
-	saga_put_int(f, "task", thread->task_id, 0);
-	saga_put_string(f, "token", thread->token);
-	saga_put_int(f, "submitted", thread->submitted, 0);
-	saga_put_int(f, "heartbeat_ms", thread->heartbeat_ms, 0);
-	saga_put_int(f, "deadline", thread->deadline, DT_NOEND);
-	saga_put_int(f, "heartbeat_at", thread->heartbeat_at, DT_NOEND);
-	saga_put_int(f, "timeout_ms", thread->timeout_ms, 0);
-	saga_put_int(f, "resume", thread->resume, 0);
-	saga_put_int(f, "answered", thread->answered, 0);
-	saga_put_value(f, "answer", thread->answer);
+	put_int(f, "task", thread->task_id, 0);
+	put_string(f, "token", thread->token);
+	put_int(f, "submitted", thread->submitted, 0);
+	put_int(f, "heartbeat_ms", thread->heartbeat_ms, 0);
+	put_int(f, "deadline", thread->deadline, DT_NOEND);
+	put_int(f, "heartbeat_at", thread->heartbeat_at, DT_NOEND);
+	put_int(f, "timeout_ms", thread->timeout_ms, 0);
+	put_int(f, "resume", thread->resume, 0);
+	put_int(f, "answered", thread->answered, 0);
+	put_value(f, "answer", thread->answer);
 }
 
 /* The fork: of each thread that has been started its result, or -1 while it has none. */
 static void
-saga_freeze_fork(SagaFreezer *f, const SagaThread *thread)
+freeze_fork(SagaFreezer *f, const SagaThread *thread)
 {
 	const SagaFork *fork = thread->fork;
 	const SagaMapping *map = fork->map;
 	int			count = map != NULL ? map->next : fork->size;
 	int			i;
 
-	saga_begin_list(f, "results");
+	begin_list(f, "results");
 	for (i = 0; i < count; i++)
 		saga_jsonb_push_int64(&f->state, WJB_ELEM,
-							  fork->results[i] == NULL ? -1 : saga_value_index(f, fork->results[i]));
-	saga_end_list(f);
+							  fork->results[i] == NULL ? -1 : value_index(f, fork->results[i]));
+	end_list(f);
 	if (map == NULL)
 		return;
-	saga_put_value(f, "items", map->items);
-	saga_put_int(f, "keyed", map->keyed, 0);
-	saga_put_int(f, "concurrency", map->concurrency, 0);
-	saga_put_int(f, "tolerated", map->tolerated, 0);
-	saga_put_int(f, "failed", map->nfailed, 0);
-	saga_put_int(f, "again", map->again, 0);
+	put_value(f, "items", map->items);
+	put_int(f, "keyed", map->keyed, 0);
+	put_int(f, "concurrency", map->concurrency, 0);
+	put_int(f, "tolerated", map->tolerated, 0);
+	put_int(f, "failed", map->nfailed, 0);
+	put_int(f, "again", map->again, 0);
 	if (map->failed == NULL)
 		return;
-	saga_begin_list(f, "failed_items");
+	begin_list(f, "failed_items");
 	for (i = 0; i < count; i++)
 	{
 		if (map->failed[i])
 			saga_jsonb_push_int64(&f->state, WJB_ELEM, i);
 	}
-	saga_end_list(f);
+	end_list(f);
 }
 
 /* What a phase does not need is left out. */
 static void
-saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
+freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 {
 	int			i;
 
 	pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-	saga_put_int(f, "id", thread->id, 0);
-	saga_put_int(f, "parent", thread->parent != NULL ? thread->parent->id : 0, 0);
-	saga_put_int(f, "branch", thread->branch, 0);
-	saga_put_int(f, "handler", thread == run->handler, 0);
-	saga_put_string(f, "state", thread->state->name);
-	saga_put_string(f, "phase", saga_thread_phase_name(thread->phase));
-	saga_put_value(f, "input", thread->input);
+	put_int(f, "id", thread->id, 0);
+	put_int(f, "parent", thread->parent != NULL ? thread->parent->id : 0, 0);
+	put_int(f, "branch", thread->branch, 0);
+	put_int(f, "handler", thread == run->handler, 0);
+	put_string(f, "state", thread->state->name);
+	put_string(f, "phase", saga_thread_phase_name(thread->phase));
+	put_value(f, "input", thread->input);
 
 	/*
 	 * what comes later than the call needs it only to undo the step, to wait,
@@ -159,167 +159,167 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	 */
 	if (thread->state->compensate != NULL || thread->phase == SAGA_PHASE_WAIT || thread->resume ||
 		(thread->phase == SAGA_PHASE_CHILDREN && thread->fork->map != NULL))
-		saga_put_value(f, "data", thread->data);
-	saga_put_value(f, "variables", thread->variables);
-	saga_put_int(f, "entered_at", thread->entered_at, 0);
-	saga_put_int(f, "entered_event", thread->entered_event, 0);
-	saga_put_int(f, "last_event", thread->last_event, 0);
-	saga_put_int(f, "call", thread->call_id, 0);
-	saga_put_int(f, "retry_count", thread->retry_count, 0);
+		put_value(f, "data", thread->data);
+	put_value(f, "variables", thread->variables);
+	put_int(f, "entered_at", thread->entered_at, 0);
+	put_int(f, "entered_event", thread->entered_event, 0);
+	put_int(f, "last_event", thread->last_event, 0);
+	put_int(f, "call", thread->call_id, 0);
+	put_int(f, "retry_count", thread->retry_count, 0);
 	if (thread->attempts != NULL)
 	{
-		saga_begin_list(f, "attempts");
+		begin_list(f, "attempts");
 		for (i = 0; i < thread->attempts_size; i++)
 			saga_jsonb_push_int64(&f->state, WJB_ELEM, thread->attempts[i]);
-		saga_end_list(f);
+		end_list(f);
 	}
 	if (thread->phase == SAGA_PHASE_WAIT || thread->phase == SAGA_PHASE_RETRY)
-		saga_put_int(f, "wake_at", thread->wake_at, DT_NOEND);
-	saga_put_int(f, "redriven_task", thread->redriven_task, 0);
+		put_int(f, "wake_at", thread->wake_at, DT_NOEND);
+	put_int(f, "redriven_task", thread->redriven_task, 0);
 	if (thread->phase == SAGA_PHASE_OPEN || thread->resume)
-		saga_freeze_task(f, thread);
+		freeze_task(f, thread);
 	else if (thread->state->resource.kind == SAGA_RES_ACTIVITY && thread->retry_count > 0)
-		saga_put_value(f, "answer", thread->answer);
+		put_value(f, "answer", thread->answer);
 	else if (thread->phase == SAGA_PHASE_CHILDREN)
-		saga_freeze_fork(f, thread);
+		freeze_fork(f, thread);
 	pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 }
 
 static void
-saga_freeze_threads(SagaFreezer *f, SagaRun *run)
+freeze_threads(SagaFreezer *f, SagaRun *run)
 {
 	dlist_iter	iter;
 
 	/* A parent is made before its children, so it stands before them. */
-	saga_begin_list(f, "threads");
+	begin_list(f, "threads");
 	dlist_foreach(iter, &run->threads)
-		saga_freeze_thread(f, run, dlist_container(SagaThread, node, iter.cur));
-	saga_end_list(f);
-	saga_begin_list(f, "ready");
+		freeze_thread(f, run, dlist_container(SagaThread, node, iter.cur));
+	end_list(f);
+	begin_list(f, "ready");
 	dlist_foreach(iter, &run->ready)
 		saga_jsonb_push_int64(&f->state, WJB_ELEM,
 							  dlist_container(SagaThread, ready_node, iter.cur)->id);
-	saga_end_list(f);
+	end_list(f);
 }
 
 static void
-saga_freeze_done(SagaFreezer *f, const SagaDone *done)
+freeze_done(SagaFreezer *f, const SagaDone *done)
 {
-	saga_put_string(f, "state", done->state->name);
-	saga_put_int(f, "call", done->call_id, 0);
-	saga_put_int(f, "item", done->item, 0);
-	saga_put_value(f, "input", done->input);
-	saga_put_value(f, "output", done->output);
-	saga_put_value(f, "variables", done->variables);
-	saga_put_int(f, "task", done->task_id, 0);
-	saga_put_int(f, "kind", done->kind, SAGA_DONE_COMPLETED);
-	saga_put_int(f, "kept", done->kept, 0);
-	saga_put_int(f, "suspected", done->suspected, 0);
-	saga_put_string(f, "error", done->error);
-	saga_put_string(f, "cause", done->cause);
-	saga_put_string(f, "token", done->token);
-	saga_put_string(f, "destination", done->destination);
-	saga_put_int(f, "since", done->since, 0);
-	saga_put_string(f, "message", done->message_id);
-	saga_put_string(f, "key", done->key);
-	saga_put_int(f, "owner", done->owner, 0);
-	saga_put_int(f, "branch", done->branch, 0);
+	put_string(f, "state", done->state->name);
+	put_int(f, "call", done->call_id, 0);
+	put_int(f, "item", done->item, 0);
+	put_value(f, "input", done->input);
+	put_value(f, "output", done->output);
+	put_value(f, "variables", done->variables);
+	put_int(f, "task", done->task_id, 0);
+	put_int(f, "kind", done->kind, SAGA_DONE_COMPLETED);
+	put_int(f, "kept", done->kept, 0);
+	put_int(f, "suspected", done->suspected, 0);
+	put_string(f, "error", done->error);
+	put_string(f, "cause", done->cause);
+	put_string(f, "token", done->token);
+	put_string(f, "destination", done->destination);
+	put_int(f, "since", done->since, 0);
+	put_string(f, "message", done->message_id);
+	put_string(f, "key", done->key);
+	put_int(f, "owner", done->owner, 0);
+	put_int(f, "branch", done->branch, 0);
 	if (done->begin != done->state && done->begin != NULL)
-		saga_put_string(f, "begin", done->begin->name);
-	saga_put_value(f, "entered", done->entered);
+		put_string(f, "begin", done->begin->name);
+	put_value(f, "entered", done->entered);
 	if (done->begin_variables != done->variables)
-		saga_put_value(f, "begin_variables", done->begin_variables != NULL ? done->begin_variables : saga_jsonb_null());
+		put_value(f, "begin_variables", done->begin_variables != NULL ? done->begin_variables : saga_jsonb_null());
 }
 
 /* What is known already of the end; few that run have any of it. */
 static void
-saga_freeze_undone(SagaFreezer *f, SagaRun *run)
+freeze_undone(SagaFreezer *f, SagaRun *run)
 {
 	ListCell   *lc;
 
 	if (run->compensated != NIL)
 	{
-		saga_begin_list(f, "compensated");
+		begin_list(f, "compensated");
 		foreach(lc, run->compensated)
 			saga_jsonb_push_string(&f->state, WJB_ELEM, lfirst(lc));
-		saga_end_list(f);
+		end_list(f);
 	}
 	if (run->not_compensated != NIL)
 	{
-		saga_begin_list(f, "not_compensated");
+		begin_list(f, "not_compensated");
 		foreach(lc, run->not_compensated)
 		{
 			SagaUndone *undone = lfirst(lc);
 
 			pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-			saga_put_string(f, "state", undone->state);
-			saga_put_string(f, "error", undone->reason);
-			saga_put_string(f, "cause", undone->cause);
-			saga_put_int(f, "unknown", undone->unknown, 0);
-			saga_put_string(f, "message", undone->message_id);
-			saga_put_string(f, "key", undone->key);
-			saga_put_string(f, "handler", undone->handler);
-			saga_put_int(f, "call", undone->call_id, 0);
+			put_string(f, "state", undone->state);
+			put_string(f, "error", undone->reason);
+			put_string(f, "cause", undone->cause);
+			put_int(f, "unknown", undone->unknown, 0);
+			put_string(f, "message", undone->message_id);
+			put_string(f, "key", undone->key);
+			put_string(f, "handler", undone->handler);
+			put_int(f, "call", undone->call_id, 0);
 			if (undone->done != NULL)
 			{
 				saga_jsonb_push_key(&f->state, "done");
 				pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-				saga_freeze_done(f, undone->done);
+				freeze_done(f, undone->done);
 				pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 			}
 			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 		}
-		saga_end_list(f);
+		end_list(f);
 	}
 	if (run->untouched != NIL)
 	{
-		saga_begin_list(f, "untouched");
+		begin_list(f, "untouched");
 		foreach(lc, run->untouched)
 			saga_jsonb_push_int64(&f->state, WJB_ELEM, lfirst_int(lc));
-		saga_end_list(f);
+		end_list(f);
 	}
 	if (run->effects != NIL)
 	{
-		saga_begin_list(f, "effects");
+		begin_list(f, "effects");
 		foreach(lc, run->effects)
 		{
 			SagaEffect *effect = lfirst(lc);
 
 			pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-			saga_put_string(f, "state", effect->state);
-			saga_put_string(f, "message", effect->message_id);
+			put_string(f, "state", effect->state);
+			put_string(f, "message", effect->message_id);
 			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 		}
-		saga_end_list(f);
+		end_list(f);
 	}
 }
 
 static void
-saga_freeze_compensation(SagaFreezer *f, SagaRun *run)
+freeze_compensation(SagaFreezer *f, SagaRun *run)
 {
 	int			i;
 
-	saga_begin_list(f, "done");
+	begin_list(f, "done");
 	for (i = 0; i < run->ndone; i++)
 	{
 		pushJsonbValue(&f->state, WJB_BEGIN_OBJECT, NULL);
-		saga_freeze_done(f, &run->done[i]);
+		freeze_done(f, &run->done[i]);
 		pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 	}
-	saga_end_list(f);
-	saga_freeze_undone(f, run);
-	saga_put_int(f, "last_event", run->last_event, 0);
-	saga_put_int(f, "undoing", run->handler != NULL ? run->undoing : 0, 0);
+	end_list(f);
+	freeze_undone(f, run);
+	put_int(f, "last_event", run->last_event, 0);
+	put_int(f, "undoing", run->handler != NULL ? run->undoing : 0, 0);
 	if (run->decided)
 	{
-		saga_put_int(f, "decided", run->decided, 0);
-		saga_put_value(f, "output", run->output);
+		put_int(f, "decided", run->decided, 0);
+		put_value(f, "output", run->output);
 	}
 	if (run->status != SAGA_COMPENSATING)
 		return;
-	saga_put_string(f, "final", saga_status_name(run->final_status));
-	saga_put_string(f, "error", run->error);
-	saga_put_string(f, "cause", run->cause);
+	put_string(f, "final", saga_asl_status_name(run->final_status));
+	put_string(f, "error", run->error);
+	put_string(f, "cause", run->cause);
 }
 
 Jsonb *
@@ -329,23 +329,23 @@ saga_run_freeze(SagaRun *run)
 	ListCell   *lc;
 
 	pushJsonbValue(&f.state, WJB_BEGIN_OBJECT, NULL);
-	saga_put_int(&f, "version", SAGA_FREEZE_VERSION, 0);
-	saga_put_string(&f, "status", saga_status_name(run->status));
-	saga_begin_list(&f, "ids");
+	put_int(&f, "version", SAGA_FREEZE_VERSION, 0);
+	put_string(&f, "status", saga_asl_status_name(run->status));
+	begin_list(&f, "ids");
 	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->next_thread);
 	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->next_task);
 	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->next_call);
 	saga_jsonb_push_int64(&f.state, WJB_ELEM, run->history.next_id);
-	saga_end_list(&f);
-	saga_put_value(&f, "input", run->input);
-	saga_put_int(&f, "deadline", run->deadline, DT_NOEND);
-	saga_put_int(&f, "redrives", run->redrives, 0);
-	saga_put_value(&f, "earlier", run->earlier);
-	saga_freeze_threads(&f, run);
-	saga_freeze_compensation(&f, run);
-	saga_begin_list(&f, "values");
+	end_list(&f);
+	put_value(&f, "input", run->input);
+	put_int(&f, "deadline", run->deadline, DT_NOEND);
+	put_int(&f, "redrives", run->redrives, 0);
+	put_value(&f, "earlier", run->earlier);
+	freeze_threads(&f, run);
+	freeze_compensation(&f, run);
+	begin_list(&f, "values");
 	foreach(lc, f.values)
 		saga_jsonb_push(&f.state, WJB_ELEM, lfirst(lc));
-	saga_end_list(&f);
+	end_list(&f);
 	return JsonbValueToJsonb(pushJsonbValue(&f.state, WJB_END_OBJECT, NULL));
 }

@@ -15,7 +15,7 @@
 
 /* The values of an item: what it costs to keep it. */
 static Size
-saga_done_bytes(const SagaDone *done)
+done_bytes(const SagaDone *done)
 {
 	return VARSIZE(done->input) + (done->output != NULL ? VARSIZE(done->output) : 0) +
 		(done->variables != NULL ? VARSIZE(done->variables) : 0);
@@ -23,7 +23,7 @@ saga_done_bytes(const SagaDone *done)
 
 /* The rest of a run that does nothing but undo what stands in its list. */
 static Jsonb *
-saga_freeze_left(SagaRun *left)
+freeze_left(SagaRun *left)
 {
 	left->status = SAGA_COMPENSATING;
 	left->final_status = SAGA_SUCCEEDED;
@@ -57,9 +57,9 @@ saga_run_left(SagaRun *run)
 		const SagaUndone *undone = lfirst(lc);
 		SagaDone   *done = &left.done[left.ndone];
 
-		if (undone->done == NULL || bytes + saga_done_bytes(undone->done) > SAGA_MAX_LEFT_BYTES)
+		if (undone->done == NULL || bytes + done_bytes(undone->done) > SAGA_MAX_LEFT_BYTES)
 			continue;
-		bytes += saga_done_bytes(undone->done);
+		bytes += done_bytes(undone->done);
 		*done = *undone->done;
 		done->message_id = undone->message_id;
 		/* what the handler is told, as if it had run before the end */
@@ -72,7 +72,7 @@ saga_run_left(SagaRun *run)
 	}
 	if (left.ndone == 0)
 		return NULL;
-	return saga_freeze_left(&left);
+	return freeze_left(&left);
 }
 
 /*
@@ -101,16 +101,16 @@ saga_run_done(SagaRun *run)
 		if (done->task_id == 0 || SAGA_HAS_CHILDREN(done->state) || run->env.call_fate == NULL)
 			continue;
 		run->env.call_fate(run->env.arg, SAGA_WISH_IDENTIFY, &call);
-		done->message_id = saga_copy_text(call.message_id);
-		done->key = saga_copy_text(call.key);
+		done->message_id = saga_asl_copy_text(call.message_id);
+		done->key = saga_asl_copy_text(call.key);
 		done->task_id = 0;
 	}
-	return saga_freeze_left(&left);
+	return freeze_left(&left);
 }
 
 /* Starts the first handler, if something is undone, after the event that begins a history. */
 static void
-saga_begin_undoing(SagaRun *run, bool undo, TimestampTz now)
+begin_undoing(SagaRun *run, bool undo, TimestampTz now)
 {
 	SagaEventRecord *record;
 
@@ -121,7 +121,7 @@ saga_begin_undoing(SagaRun *run, bool undo, TimestampTz now)
 	run->last_event = run->history.next_id - 1;
 	/* a run with nothing to undo ends when it is run */
 	if (undo && run->ndone > 0)
-		saga_undo_next(run);
+		saga_asl_undo_next(run);
 	record->values[0] = run->handler != NULL ? run->handler->input : saga_jsonb_null();
 }
 
@@ -132,7 +132,7 @@ saga_begin_undoing(SagaRun *run, bool undo, TimestampTz now)
  * found out how it went.  "done" may not be valid after that.
  */
 static void
-saga_adopt(SagaRun *run, SagaDone *done, bool take_back)
+adopt(SagaRun *run, SagaDone *done, bool take_back)
 {
 	SagaOutside call = {.task_id = run->next_task, .message_id = done->message_id};
 
@@ -171,7 +171,7 @@ saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, co
 	done->message_id = done->key = NULL;
 	/* that is a task of the other one */
 	done->task_id = 0;
-	saga_begin_undoing(run, true, now);
+	begin_undoing(run, true, now);
 	*input = run->handler->input;
 	return run;
 }
@@ -186,10 +186,10 @@ saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *done
 	run->now = now;
 	for (i = run->ndone - 1; i >= 0; i--)
 	{
-		run->done[i].error = saga_copy_text(error);
-		run->done[i].cause = saga_copy_text(cause);
-		saga_adopt(run, &run->done[i], undo);
+		run->done[i].error = saga_asl_copy_text(error);
+		run->done[i].cause = saga_asl_copy_text(cause);
+		adopt(run, &run->done[i], undo);
 	}
-	saga_begin_undoing(run, undo, now);
+	begin_undoing(run, undo, now);
 	return run;
 }

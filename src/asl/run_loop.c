@@ -16,27 +16,27 @@
 
 /* A thread is at its end: a handler, a branch, an item, or the machine. */
 static SagaTransition
-saga_thread_end(SagaRun *run, SagaThread *thread, Jsonb *output)
+thread_end(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
 	if (thread == run->handler)
 		return saga_compensation_succeeded(run, output);
 	if (thread->parent == NULL)
 		return saga_run_succeed(run, output);
 	if (thread->parent->state->type == SAGA_STATE_MAP)
-		return saga_map_item_ended(run, thread, output);
-	return saga_parallel_branch_ended(run, thread, output);
+		return saga_asl_map_item_ended(run, thread, output);
+	return saga_asl_parallel_branch_ended(run, thread, output);
 }
 
 /* A state has failed for good: so has its handler, its branch, its item, or the run. */
 static SagaTransition
-saga_thread_give_up(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+thread_give_up(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	if (thread == run->handler)
 		return saga_compensation_failed(run, failure);
 	if (thread->parent != NULL && thread->parent->state->type == SAGA_STATE_MAP)
-		return saga_map_item_failed(run, thread, failure);
+		return saga_asl_map_item_failed(run, thread, failure);
 	if (thread->parent != NULL)
-		return saga_parallel_branch_failed(run, thread, failure);
+		return saga_asl_parallel_branch_failed(run, thread, failure);
 	return saga_run_fail(run, SAGA_FAILED, failure->error, failure->cause);
 }
 
@@ -61,13 +61,13 @@ saga_run_follow(SagaRun *run, SagaTransition next)
 				next = saga_state_leave(run, &next);
 				break;
 			case SAGA_NEXT_END:
-				next = saga_thread_end(run, next.thread, next.value);
+				next = thread_end(run, next.thread, next.value);
 				break;
 			case SAGA_NEXT_FAIL:
 				next = saga_state_fail(run, next.thread, next.failure);
 				break;
 			case SAGA_NEXT_GIVE_UP:
-				next = saga_thread_give_up(run, next.thread, next.failure);
+				next = thread_give_up(run, next.thread, next.failure);
 				break;
 			case SAGA_NEXT_NOTHING:
 			case SAGA_NEXT_CALL:
@@ -76,16 +76,16 @@ saga_run_follow(SagaRun *run, SagaTransition next)
 		undo |= next.undo;
 	}
 	if (undo)
-		saga_undo_next(run);
+		saga_asl_undo_next(run);
 }
 
 /* ---------- one step of a thread ---------- */
 
 /* A visit of the state begins. */
 static void
-saga_thread_enter(SagaRun *run, SagaThread *thread)
+thread_enter(SagaRun *run, SagaThread *thread)
 {
-	SagaEventRecord *record = saga_log(run, thread, SAGA_EVENT_STATE_ENTERED + thread->state->type);
+	SagaEventRecord *record = saga_asl_log(run, thread, SAGA_EVENT_STATE_ENTERED + thread->state->type);
 
 	record->strings[0] = thread->state->name;
 	record->values[0] = thread->input;
@@ -103,7 +103,7 @@ saga_thread_enter(SagaRun *run, SagaThread *thread)
 
 /* What the state does; a Task asks the caller by *action. */
 static SagaTransition
-saga_state_step(SagaRun *run, SagaThread *thread, SagaAction *action)
+state_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 {
 	SagaFault	fault = {0};
 	Jsonb	   *selected;
@@ -119,19 +119,19 @@ saga_state_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	switch (thread->state->type)
 	{
 		case SAGA_STATE_PASS:
-			return saga_pass_step(run, thread);
+			return saga_asl_pass_step(run, thread);
 		case SAGA_STATE_CHOICE:
-			return saga_choice_step(run, thread);
+			return saga_asl_choice_step(run, thread);
 		case SAGA_STATE_WAIT:
-			return saga_wait_step(run, thread);
+			return saga_asl_wait_step(run, thread);
 		case SAGA_STATE_SUCCEED:
-			return saga_succeed_step(run, thread);
+			return saga_asl_succeed_step(run, thread);
 		case SAGA_STATE_FAIL:
-			return saga_fail_step(run, thread);
+			return saga_asl_fail_step(run, thread);
 		case SAGA_STATE_PARALLEL:
-			return saga_parallel_step(run, thread);
+			return saga_asl_parallel_step(run, thread);
 		case SAGA_STATE_MAP:
-			return saga_map_step(run, thread, action);
+			return saga_asl_map_step(run, thread, action);
 		case SAGA_STATE_TASK:
 			break;
 	}
@@ -148,17 +148,17 @@ saga_run_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	if (thread->phase == SAGA_PHASE_CHILDREN)
 	{
 		/* a Map that was redriven */
-		saga_run_follow(run, saga_map_go_on(run, thread));
+		saga_run_follow(run, saga_asl_map_go_on(run, thread));
 		return false;
 	}
 	if (thread->phase == SAGA_PHASE_ENTER)
-		saga_thread_enter(run, thread);
+		thread_enter(run, thread);
 	thread->phase = SAGA_PHASE_ATTEMPT;
 	if (!thread->resume)
 		thread->token = NULL;
 	if (run->current == thread)
 		run->context_object = run->map_object = NULL;
-	next = saga_state_step(run, thread, action);
+	next = state_step(run, thread, action);
 	saga_run_follow(run, next);
 	return next.kind == SAGA_NEXT_CALL;
 }
@@ -167,7 +167,7 @@ saga_run_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 
 /* NULL: the machine's own time limit. */
 static SagaTransition
-saga_timer_fired(SagaRun *run, SagaThread *thread)
+timer_fired(SagaRun *run, SagaThread *thread)
 {
 	if (thread == NULL)
 		return saga_run_fail(run, SAGA_TIMED_OUT, "States.Timeout",
@@ -176,7 +176,7 @@ saga_timer_fired(SagaRun *run, SagaThread *thread)
 	switch (thread->phase)
 	{
 		case SAGA_PHASE_WAIT:
-			return saga_wait_is_over(thread);
+			return saga_asl_wait_is_over(thread);
 		case SAGA_PHASE_RETRY:
 			saga_thread_ready(run, thread, SAGA_PHASE_ATTEMPT);
 			return saga_next_nothing();
@@ -198,6 +198,6 @@ saga_run_fire_timers(SagaRun *run)
 		CHECK_FOR_INTERRUPTS();
 		if (run->next_timer > run->now)
 			return;
-		saga_run_follow(run, saga_timer_fired(run, thread));
+		saga_run_follow(run, timer_fired(run, thread));
 	}
 }

@@ -20,7 +20,7 @@
 
 /* ToleratedFailurePercentage, the same way. */
 bool
-saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault)
+saga_asl_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->tolerated_percentage_path;
 	Jsonb	   *value;
@@ -28,12 +28,12 @@ saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFa
 
 	if (field->path == NULL)
 		return true;
-	value = saga_field_value(run, thread, field, "ToleratedFailurePercentagePath", fault);
+	value = saga_asl_field_value(run, thread, field, "ToleratedFailurePercentagePath", fault);
 	if (value == NULL)
 		return false;
-	if (!saga_jsonb_scalar(value, &scalar) || !saga_number_to_double(&scalar, percentage))
+	if (!saga_asl_jsonb_scalar(value, &scalar) || !saga_asl_number_to_double(&scalar, percentage))
 	{
-		saga_map_value_fault(fault, "ToleratedFailurePercentagePath", field, value, "float");
+		saga_asl_map_value_fault(fault, "ToleratedFailurePercentagePath", field, value, "float");
 		return false;
 	}
 	if (*percentage >= 0 && *percentage <= 100)
@@ -45,19 +45,19 @@ saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFa
 
 /* How many items may fail, by number and by share; -1: no such limit. */
 static bool
-saga_map_limits(SagaRun *run, SagaThread *thread, int64 *count, double *percentage, SagaFault *fault)
+map_limits(SagaRun *run, SagaThread *thread, int64 *count, double *percentage, SagaFault *fault)
 {
 	const SagaMapFields *fields = thread->state->map;
 
 	*count = fields->tolerated_count;
 	*percentage = fields->tolerated_percentage;
-	return saga_map_count(run, thread, &fields->tolerated_count_path, "ToleratedFailureCountPath", count, fault) &&
-		saga_map_percentage(run, thread, percentage, fault);
+	return saga_asl_map_count(run, thread, &fields->tolerated_count_path, "ToleratedFailureCountPath", count, fault) &&
+		saga_asl_map_percentage(run, thread, percentage, fault);
 }
 
 /* How many items of "size" that are: as many as the stricter of the two limits lets. */
 static int
-saga_map_tolerated(const SagaMapFields *fields, int size, int64 count, double percentage)
+map_tolerated(const SagaMapFields *fields, int size, int64 count, double percentage)
 {
 	int			tolerated = fields->tolerant ? size : 0;
 
@@ -68,18 +68,18 @@ saga_map_tolerated(const SagaMapFields *fields, int size, int64 count, double pe
 	return tolerated;
 }
 
-/* ItemsPath; NULL and a fault unless there is an array, or an object: *keyed is set, as saga_items_of() has it. */
+/* ItemsPath; NULL and a fault unless there is an array, or an object: *keyed is set, as saga_asl_items_of() has it. */
 Jsonb *
-saga_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault)
+saga_asl_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->items_path;
 	Jsonb	   *items = thread->data;
 
 	if (!SAGA_PATH_IS_IDENTITY(field))
-		items = saga_field_value(run, thread, field, "ItemsPath", fault);
+		items = saga_asl_field_value(run, thread, field, "ItemsPath", fault);
 	if (items == NULL)
 		return NULL;
-	items = saga_items_of(items, keyed);
+	items = saga_asl_items_of(items, keyed);
 	if (items != NULL)
 		return items;
 	fault->error = "States.Runtime";
@@ -91,9 +91,9 @@ saga_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault)
 
 /* Notes an event of an item's, which its index tells from those of the others. */
 static SagaEventRecord *
-saga_log_iteration(SagaRun *run, SagaThread *thread, SagaEventType type)
+log_iteration(SagaRun *run, SagaThread *thread, SagaEventType type)
 {
-	SagaEventRecord *record = saga_log(run, thread, type);
+	SagaEventRecord *record = saga_asl_log(run, thread, type);
 
 	record->strings[0] = thread->parent->state->name;
 	record->numbers[0] = (int64) thread->branch + 1;
@@ -102,7 +102,7 @@ saga_log_iteration(SagaRun *run, SagaThread *thread, SagaEventType type)
 
 /* The first item that is to be taken up again; there is one. */
 static int
-saga_item_again(const SagaFork *fork)
+item_again(const SagaFork *fork)
 {
 	int			i = 0;
 
@@ -116,16 +116,16 @@ saga_item_again(const SagaFork *fork)
  * one cannot be selected; those that run are the caller's to give up.
  */
 static bool
-saga_map_take_up(SagaRun *run, SagaThread *thread, SagaFault *fault)
+map_take_up(SagaRun *run, SagaThread *thread, SagaFault *fault)
 {
 	SagaFork   *fork = thread->fork;
 	SagaMapping *map = fork->map;
 
 	while (map->nrunning < map->concurrency && (map->again > 0 || map->next < fork->size))
 	{
-		int			index = map->again > 0 ? saga_item_again(fork) : map->next;
-		SagaMapItem of = saga_map_item(map, index);
-		Jsonb	   *input = saga_item_input(run, thread, &of, fault);
+		int			index = map->again > 0 ? item_again(fork) : map->next;
+		SagaMapItem of = saga_asl_map_item(map, index);
+		Jsonb	   *input = saga_asl_item_input(run, thread, &of, fault);
 		SagaThread *item;
 
 		if (input == NULL)
@@ -136,14 +136,14 @@ saga_map_take_up(SagaRun *run, SagaThread *thread, SagaFault *fault)
 			map->next++;
 		item = saga_fork_start(run, thread, index, thread->state->branches[0], input);
 		map->nrunning++;
-		(void) saga_log_iteration(run, item, SAGA_EVENT_ITERATION_STARTED);
+		(void) log_iteration(run, item, SAGA_EVENT_ITERATION_STARTED);
 	}
 	return true;
 }
 
 /* The Map fails, for what an item failed with or for a fault of its own. */
 static SagaTransition
-saga_map_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+map_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	saga_fork_cut(run, thread, failure);
 	thread->phase = SAGA_PHASE_ATTEMPT;
@@ -152,20 +152,20 @@ saga_map_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 /* On with the next items, or out when there are none. */
 SagaTransition
-saga_map_go_on(SagaRun *run, SagaThread *thread)
+saga_asl_map_go_on(SagaRun *run, SagaThread *thread)
 {
 	SagaFault	fault = {0};
 
-	if (!saga_map_take_up(run, thread, &fault))
+	if (!map_take_up(run, thread, &fault))
 	{
 		SagaTransition next = saga_next_fault(thread, &fault);
 
 		saga_fork_remember(run, thread);
-		return saga_map_fail(run, thread, next.failure);
+		return map_fail(run, thread, next.failure);
 	}
 	if (thread->fork->nopen > 0)
 		return saga_next_nothing();
-	(void) saga_log(run, thread, SAGA_EVENT_MAP_SUCCEEDED);
+	(void) saga_asl_log(run, thread, SAGA_EVENT_MAP_SUCCEEDED);
 	saga_done_begin_with(run, thread);
 	return saga_next_complete(thread, saga_fork_results(thread));
 }
@@ -174,7 +174,7 @@ saga_map_go_on(SagaRun *run, SagaThread *thread)
 
 /* Takes up the first items. */
 static SagaTransition
-saga_map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
+map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
 {
 	int			size = JB_ROOT_COUNT(call->items);
 	SagaMapping *map = saga_thread_map(thread, size);
@@ -182,14 +182,14 @@ saga_map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
 	thread->phase = SAGA_PHASE_CHILDREN;
 	map->items = call->items;
 	map->keyed = call->keyed;
-	map->tolerated = saga_map_tolerated(thread->state->map, size, call->tolerated_count, call->tolerated_percentage);
+	map->tolerated = map_tolerated(thread->state->map, size, call->tolerated_count, call->tolerated_percentage);
 	map->concurrency = call->concurrency == 0 ? SAGA_MAX_CONCURRENCY : (int) Min(call->concurrency, SAGA_MAX_CONCURRENCY);
-	return saga_map_go_on(run, thread);
+	return saga_asl_map_go_on(run, thread);
 }
 
 /* Where the items are, and what limits there are; then they are run here, or by the caller. */
 SagaTransition
-saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
+saga_asl_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 {
 	const SagaMapFields *fields = thread->state->map;
 	bool		distributed = fields->distributed && run->env.distributed;
@@ -198,10 +198,10 @@ saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	SagaFault	fault = {0};
 
 	call->concurrency = fields->max_concurrency;
-	if (!saga_map_count(run, thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &call->concurrency, &fault))
+	if (!saga_asl_map_count(run, thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &call->concurrency, &fault))
 		return saga_next_fault(thread, &fault);
 	if (fields->reader == NULL)
-		call->items = saga_map_items(run, thread, &call->keyed, &fault);
+		call->items = saga_asl_map_items(run, thread, &call->keyed, &fault);
 	else if (!distributed)
 	{
 		fault.error = "States.ItemReaderFailed";
@@ -209,29 +209,29 @@ saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	}
 	if (fault.error != NULL)
 		return saga_next_fault(thread, &fault);
-	record = saga_log(run, thread, SAGA_EVENT_MAP_STARTED);
+	record = saga_asl_log(run, thread, SAGA_EVENT_MAP_STARTED);
 	record->numbers[0] = call->items != NULL ? (int64) JB_ROOT_COUNT(call->items) + 1 : 1;
-	if (!saga_map_limits(run, thread, &call->tolerated_count, &call->tolerated_percentage, &fault))
+	if (!map_limits(run, thread, &call->tolerated_count, &call->tolerated_percentage, &fault))
 		return saga_next_fault(thread, &fault);
-	return distributed ? saga_distributed_step(run, thread, call, action) : saga_map_begin(run, thread, call);
+	return distributed ? saga_distributed_step(run, thread, call, action) : map_begin(run, thread, call);
 }
 
 /* "thread" is that of the item, and is gone afterwards. */
 SagaTransition
-saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
+saga_asl_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
 	SagaThread *parent = thread->parent;
 
-	(void) saga_log_iteration(run, thread, SAGA_EVENT_ITERATION_SUCCEEDED);
+	(void) log_iteration(run, thread, SAGA_EVENT_ITERATION_SUCCEEDED);
 	saga_done_hand_up(run, thread);
 	parent->fork->map->nrunning--;
 	saga_fork_ended(run, thread, output);
-	return saga_map_go_on(run, parent);
+	return saga_asl_map_go_on(run, parent);
 }
 
 /* What stands in the result for an item that has failed and was tolerated. */
 static Jsonb *
-saga_failed_item(const SagaFailure *failure)
+failed_item(const SagaFailure *failure)
 {
 	JsonbParseState *state = NULL;
 
@@ -246,7 +246,7 @@ saga_failed_item(const SagaFailure *failure)
 
 /* The failure of one item too many is that item's own, unless some were tolerated. */
 static SagaFailure
-saga_map_failure(const SagaThread *thread, const SagaFailure *failure)
+map_failure(const SagaThread *thread, const SagaFailure *failure)
 {
 	SagaFailure own = *failure;
 
@@ -265,12 +265,12 @@ saga_map_failure(const SagaThread *thread, const SagaFailure *failure)
 
 /* An item has failed, which the Map tolerates or not. */
 SagaTransition
-saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+saga_asl_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	SagaThread *parent = thread->parent;
 	SagaFork   *fork = parent->fork;
 	SagaMapping *map = fork->map;
-	SagaEventRecord *record = saga_log_iteration(run, thread, SAGA_EVENT_ITERATION_FAILED);
+	SagaEventRecord *record = log_iteration(run, thread, SAGA_EVENT_ITERATION_FAILED);
 	int			item = thread->id;
 	int			index = thread->branch;
 	SagaTransition next;
@@ -281,19 +281,19 @@ saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failur
 	map->nfailed++;
 	if (map->nfailed > map->tolerated)
 	{
-		SagaFailure own = saga_map_failure(parent, failure);
+		SagaFailure own = map_failure(parent, failure);
 
 		saga_fork_remember(run, parent);
 		saga_fork_failed(run, thread, failure);
-		return saga_map_fail(run, parent, &own);
+		return map_fail(run, parent, &own);
 	}
 	saga_fork_failed(run, thread, failure);
-	fork->results[index] = saga_failed_item(failure);
+	fork->results[index] = failed_item(failure);
 	if (map->failed == NULL)
 		map->failed = palloc0(sizeof(bool) * fork->size);
 	map->failed[index] = true;
-	saga_item_unwanted(run, item, failure);
-	next = saga_map_go_on(run, parent);
+	saga_asl_item_unwanted(run, item, failure);
+	next = saga_asl_map_go_on(run, parent);
 	next.undo = true;
 	return next;
 }

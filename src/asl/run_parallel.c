@@ -9,12 +9,12 @@
 
 /* Starts every branch with the state's data. */
 SagaTransition
-saga_parallel_step(SagaRun *run, SagaThread *thread)
+saga_asl_parallel_step(SagaRun *run, SagaThread *thread)
 {
 	const SagaState *state = thread->state;
 	int			i;
 
-	(void) saga_log(run, thread, SAGA_EVENT_PARALLEL_STARTED);
+	(void) saga_asl_log(run, thread, SAGA_EVENT_PARALLEL_STARTED);
 	thread->phase = SAGA_PHASE_CHILDREN;
 	(void) saga_thread_fork(thread, state->nbranches);
 	for (i = 0; i < state->nbranches; i++)
@@ -24,7 +24,7 @@ saga_parallel_step(SagaRun *run, SagaThread *thread)
 
 /* "thread" is that of the branch, and is gone afterwards. */
 SagaTransition
-saga_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
+saga_asl_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
 	SagaThread *parent = thread->parent;
 
@@ -37,7 +37,7 @@ saga_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
 
 /* A branch has failed: its siblings are given up, and the Parallel fails. */
 SagaTransition
-saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+saga_asl_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	SagaThread *parent = thread->parent;
 	SagaFailure own = *failure;

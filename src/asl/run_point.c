@@ -56,11 +56,11 @@ saga_done_begin_with(SagaRun *run, const SagaThread *parent)
 
 /* ---------- threads as they stand ---------- */
 
-static SagaFork *saga_fork_copy(const SagaFork *fork, SagaThread *parent);
+static SagaFork *fork_copy(const SagaFork *fork, SagaThread *parent);
 
 /* As it will be taken up: at the entry of its state, or in the midst of its branches or items. */
 static SagaThread *
-saga_thread_copy(const SagaThread *thread, SagaThread *parent)
+thread_copy(const SagaThread *thread, SagaThread *parent)
 {
 	SagaThread *copy = palloc(sizeof(SagaThread));
 	const SagaFork *fork = thread->phase == SAGA_PHASE_CHILDREN ? thread->fork : thread->fallen;
@@ -83,14 +83,14 @@ saga_thread_copy(const SagaThread *thread, SagaThread *parent)
 	if (fork != NULL)
 	{
 		copy->phase = SAGA_PHASE_CHILDREN;
-		copy->fork = saga_fork_copy(fork, copy);
+		copy->fork = fork_copy(fork, copy);
 	}
 	return copy;
 }
 
 /* Results and items are shared: nobody changes them. */
 static SagaFork *
-saga_fork_copy(const SagaFork *fork, SagaThread *parent)
+fork_copy(const SagaFork *fork, SagaThread *parent)
 {
 	SagaFork   *copy = palloc(sizeof(SagaFork));
 	int			i;
@@ -102,7 +102,7 @@ saga_fork_copy(const SagaFork *fork, SagaThread *parent)
 	for (i = 0; i < fork->size; i++)
 	{
 		if (fork->threads[i] != NULL)
-			copy->threads[i] = saga_thread_copy(fork->threads[i], parent);
+			copy->threads[i] = thread_copy(fork->threads[i], parent);
 	}
 	if (fork->map != NULL)
 	{
@@ -117,7 +117,7 @@ void
 saga_fork_remember(SagaRun *run, SagaThread *parent)
 {
 	if (run->env.redrivable && parent->fork != NULL)
-		parent->fallen = saga_fork_copy(parent->fork, parent);
+		parent->fallen = fork_copy(parent->fork, parent);
 }
 
 /* The failure of a Parallel or Map was taken, by Retry or Catch: its branches will not go on. */
@@ -134,7 +134,7 @@ saga_fork_forget(SagaRun *run, SagaThread *thread)
 
 /* Adds the thread, and those below it, behind it: a parent is read before its children. */
 static void
-saga_point_add(SagaRun *point, SagaThread *thread)
+point_add(SagaRun *point, SagaThread *thread)
 {
 	int			i;
 
@@ -143,13 +143,13 @@ saga_point_add(SagaRun *point, SagaThread *thread)
 	for (i = 0; thread->fork != NULL && i < thread->fork->size; i++)
 	{
 		if (thread->fork->threads[i] != NULL)
-			saga_point_add(point, thread->fork->threads[i]);
+			point_add(point, thread->fork->threads[i]);
 	}
 }
 
 /* What was completed and may be undone.  False: of one of them it is not known where it was entered. */
 static bool
-saga_point_done(const SagaRun *run, SagaRun *point)
+point_done(const SagaRun *run, SagaRun *point)
 {
 	int			i;
 
@@ -172,12 +172,12 @@ saga_point_done(const SagaRun *run, SagaRun *point)
  * comes settles it.
  */
 void
-saga_point_take(SagaRun *run)
+saga_asl_point_take(SagaRun *run)
 {
 	SagaRun		point = *run;
 
 	if (!run->env.redrivable || run->status != SAGA_RUNNING || run->decided || run->root == NULL || run->point != NULL ||
-		!saga_point_done(run, &point))
+		!point_done(run, &point))
 		return;
 	point.deadline = DT_NOEND;
 	point.handler = NULL;
@@ -186,8 +186,8 @@ saga_point_take(SagaRun *run)
 	point.last_event = 0;
 	dlist_init(&point.threads);
 	dlist_init(&point.ready);
-	point.root = saga_thread_copy(run->root, NULL);
-	saga_point_add(&point, point.root);
+	point.root = thread_copy(run->root, NULL);
+	point_add(&point, point.root);
 	run->point = saga_run_freeze(&point);
 	if (VARSIZE(run->point) > SAGA_MAX_POINT_BYTES)
 		run->point = NULL;
@@ -203,7 +203,7 @@ saga_run_point(const SagaRun *run)
 
 /* One of the visits that were not undone. */
 static void
-saga_push_call(JsonbParseState **state, int call_id, const char *message_id, bool entry)
+push_call(JsonbParseState **state, int call_id, const char *message_id, bool entry)
 {
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(state, "call", call_id);
@@ -219,7 +219,7 @@ saga_push_call(JsonbParseState **state, int call_id, const char *message_id, boo
  * long as the record has it in not_compensated.  NULL: it has not failed.
  */
 Jsonb *
-saga_point_end(SagaRun *run)
+saga_asl_point_end(SagaRun *run)
 {
 	JsonbParseState *state = NULL;
 	ListCell   *lc;
@@ -240,17 +240,17 @@ saga_point_end(SagaRun *run)
 	{
 		const SagaUndone *undone = lfirst(lc);
 
-		saga_push_call(&state, undone->call_id, undone->message_id, true);
+		push_call(&state, undone->call_id, undone->message_id, true);
 	}
 	foreach(lc, run->untouched)
-		saga_push_call(&state, lfirst_int(lc), NULL, false);
+		push_call(&state, lfirst_int(lc), NULL, false);
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 /* One array of two; NULL is an empty one. */
 Jsonb *
-saga_array_append(Jsonb *first, Jsonb *second)
+saga_asl_array_append(Jsonb *first, Jsonb *second)
 {
 	JsonbParseState *state = NULL;
 	Jsonb	   *parts[2] = {first, second};

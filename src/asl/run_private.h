@@ -283,7 +283,7 @@ extern const char *saga_thread_phase_name(SagaPhase phase);
 extern SagaThread *saga_thread_new(SagaRun *run, SagaThread *parent, int branch);
 extern SagaFork *saga_thread_fork(SagaThread *thread, int size);
 extern SagaMapping *saga_thread_map(SagaThread *thread, int size);
-extern SagaMapItem saga_map_item(const SagaMapping *map, int index);
+extern SagaMapItem saga_asl_map_item(const SagaMapping *map, int index);
 extern void saga_thread_drop(SagaRun *run, SagaThread *thread);
 extern void saga_thread_ready(SagaRun *run, SagaThread *thread, SagaPhase phase);
 extern void saga_thread_unready(SagaThread *thread);
@@ -291,15 +291,15 @@ extern void saga_threads_release(SagaRun *run);
 extern bool saga_thread_is_out(const SagaThread *thread);
 extern SagaThread *saga_thread_of_task(SagaRun *run, int task_id);
 extern SagaThread *saga_thread_of_token(SagaRun *run, const char *token);
-extern TimestampTz saga_time_add_ms(TimestampTz at, int64 ms);
+extern TimestampTz saga_asl_time_add_ms(TimestampTz at, int64 ms);
 extern void saga_run_set_timer(SagaRun *run, TimestampTz at);
 extern SagaThread *saga_run_earliest(SagaRun *run);
-extern SagaEventRecord *saga_log(SagaRun *run, SagaThread *thread, SagaEventType type);
+extern SagaEventRecord *saga_asl_log(SagaRun *run, SagaThread *thread, SagaEventType type);
 extern bool saga_run_is_over(const SagaRun *run);
 extern void saga_run_end(SagaRun *run, int64 last_event, SagaStatus status,
 						 const char *error, const char *cause);
-extern char *saga_copy_text(const char *text);
-extern Jsonb *saga_copy_value(const Jsonb *value);
+extern char *saga_asl_copy_text(const char *text);
+extern Jsonb *saga_asl_copy_value(const Jsonb *value);
 
 /* run_transition.c */
 extern SagaTransition saga_next_nothing(void);
@@ -319,21 +319,21 @@ extern char *saga_state_cause(const SagaThread *thread, const char *cause);
 extern SagaDone *saga_done_push(SagaRun *run, const SagaThread *thread, Jsonb *result);
 extern void saga_done_remove(SagaRun *run, SagaDone *done);
 extern SagaDone *saga_done_of_call(SagaRun *run, int call_id);
-extern SagaDone *saga_undoing(SagaRun *run);
+extern SagaDone *saga_asl_undoing(SagaRun *run);
 extern SagaDone *saga_debt_of_task(SagaRun *run, int task_id);
 extern int	saga_debt_of_token(const SagaRun *run, const char *token);
-extern bool saga_has_debts(const SagaRun *run);
+extern bool saga_asl_has_debts(const SagaRun *run);
 extern void saga_done_hand_up(SagaRun *run, const SagaThread *thread);
-extern SagaFate saga_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
+extern SagaFate saga_asl_call_fate(SagaRun *run, const SagaThread *thread, SagaWish wish, SagaOutside *call);
 extern void saga_done_apply_fate(SagaRun *run, SagaDone *done, const SagaOutside *call);
 extern void saga_done_take_back(SagaRun *run, SagaDone *done);
 extern void saga_done_take_back_all(SagaRun *run);
-extern void saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const char *cause, bool unknown,
-							 const char *handler);
-extern void saga_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call);
+extern void saga_asl_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const char *cause, bool unknown,
+								 const char *handler);
+extern void saga_asl_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call);
 
 /* run_context.c */
-extern void saga_push_map_item(JsonbParseState **state, const SagaMapItem *item);
+extern void saga_asl_push_map_item(JsonbParseState **state, const SagaMapItem *item);
 extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
 extern void saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope);
 
@@ -341,33 +341,33 @@ extern void saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaS
 
 /* run_data.c */
 extern bool saga_thread_input(SagaRun *run, SagaThread *thread, Jsonb **selected, SagaFault *fault);
-extern Jsonb *saga_path_field_get(SagaRun *run, SagaThread *thread, const SagaPathField *field, Jsonb *data,
-								  SagaFault *fault);
-extern Jsonb *saga_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value,
-								  SagaFault *fault);
-extern Jsonb *saga_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
-								  SagaFault *fault);
+extern Jsonb *saga_asl_path_field_get(SagaRun *run, SagaThread *thread, const SagaPathField *field, Jsonb *data,
+									  SagaFault *fault);
+extern Jsonb *saga_asl_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value,
+									  SagaFault *fault);
+extern Jsonb *saga_asl_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
+									  SagaFault *fault);
 extern bool saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign,
 							   Jsonb *data, Jsonb **assigned, SagaFault *fault);
 extern bool saga_check_limit(SagaRun *run, const char *name, Jsonb *value, SagaFault *fault);
-extern bool saga_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field,
-							const char *name, int64 min, Jsonb *data, int64 *seconds,
-							SagaFault *fault);
-extern bool saga_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
-							  Jsonb *data, TimestampTz *result, SagaFault *fault);
-extern bool saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
-						   SagaFault *fault);
-extern void saga_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value,
-								 const char *what);
-extern Jsonb *saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+extern bool saga_asl_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field,
+								const char *name, int64 min, Jsonb *data, int64 *seconds,
+								SagaFault *fault);
+extern bool saga_asl_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+								  Jsonb *data, TimestampTz *result, SagaFault *fault);
+extern bool saga_asl_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
 							   SagaFault *fault);
-extern Jsonb *saga_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault);
-extern bool saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
-						   const char **result, SagaFault *fault);
+extern void saga_asl_map_value_fault(SagaFault *fault, const char *name, const SagaPathField *field, Jsonb *value,
+									 const char *what);
+extern Jsonb *saga_asl_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
+								   SagaFault *fault);
+extern Jsonb *saga_asl_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault);
+extern bool saga_asl_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
+							   const char **result, SagaFault *fault);
 
 /* run_compensate.c */
-extern bool saga_undo_unwanted(SagaRun *run);
-extern void saga_undo_next(SagaRun *run);
+extern bool saga_asl_undo_unwanted(SagaRun *run);
+extern void saga_asl_undo_next(SagaRun *run);
 extern SagaTransition saga_compensation_succeeded(SagaRun *run, Jsonb *output);
 extern SagaTransition saga_compensation_failed(SagaRun *run, const SagaFailure *failure);
 extern void saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause);
@@ -377,22 +377,22 @@ extern void saga_fork_remember(SagaRun *run, SagaThread *parent);
 extern void saga_fork_forget(SagaRun *run, SagaThread *thread);
 extern void saga_done_begin(SagaDone *done, const SagaThread *thread);
 extern void saga_done_begin_with(SagaRun *run, const SagaThread *parent);
-extern void saga_point_take(SagaRun *run);
-extern Jsonb *saga_point_end(SagaRun *run);
+extern void saga_asl_point_take(SagaRun *run);
+extern Jsonb *saga_asl_point_end(SagaRun *run);
 
 /* run_debt.c */
-extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
-extern void saga_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
-extern void saga_item_unwanted(SagaRun *run, int item, const SagaFailure *failure);
-extern void saga_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure);
+extern void saga_asl_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
+extern void saga_asl_give_up_done(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
+extern void saga_asl_item_unwanted(SagaRun *run, int item, const SagaFailure *failure);
+extern void saga_asl_keep_no_more(SagaRun *run, int call_id, const SagaFailure *failure);
 extern void saga_thread_cut(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 extern bool saga_debt_answered(SagaRun *run, int task_id, Jsonb *output, const SagaTaskError *error);
-extern void saga_forget_debts(SagaRun *run);
-extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *next);
+extern void saga_asl_forget_debts(SagaRun *run);
+extern bool saga_asl_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *next);
 
 /* run_freeze.c and run_thaw.c, declared in asl.h; run_left.c, where saga_run_undo() is too */
 extern Jsonb *saga_run_left(SagaRun *run);
-extern Jsonb *saga_array_append(Jsonb *first, Jsonb *second);
+extern Jsonb *saga_asl_array_append(Jsonb *first, Jsonb *second);
 
 /* ---------- third floor: steps ---------- */
 
@@ -408,8 +408,8 @@ extern SagaTransition saga_state_exit(SagaRun *run, SagaThread *thread, Jsonb *o
 									  const SagaState *target, Jsonb *assigned);
 
 /* run_error.c */
-extern int	saga_find_retrier(const SagaState *state, const SagaFailure *failure);
-extern const SagaCatcher *saga_find_catcher(const SagaState *state, const SagaFailure *failure);
+extern int	saga_asl_find_retrier(const SagaState *state, const SagaFailure *failure);
+extern const SagaCatcher *saga_asl_find_catcher(const SagaState *state, const SagaFailure *failure);
 extern SagaTransition saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 
 /* run_fork.c */
@@ -420,25 +420,25 @@ extern void saga_fork_cut(SagaRun *run, SagaThread *parent, const SagaFailure *f
 extern Jsonb *saga_fork_results(SagaThread *parent);
 
 /* run_state.c */
-extern SagaTransition saga_pass_step(SagaRun *run, SagaThread *thread);
-extern SagaTransition saga_choice_step(SagaRun *run, SagaThread *thread);
-extern SagaTransition saga_wait_step(SagaRun *run, SagaThread *thread);
-extern SagaTransition saga_wait_is_over(SagaThread *thread);
-extern SagaTransition saga_succeed_step(SagaRun *run, SagaThread *thread);
-extern SagaTransition saga_fail_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_asl_pass_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_asl_choice_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_asl_wait_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_asl_wait_is_over(SagaThread *thread);
+extern SagaTransition saga_asl_succeed_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_asl_fail_step(SagaRun *run, SagaThread *thread);
 
 /* run_parallel.c */
-extern SagaTransition saga_parallel_step(SagaRun *run, SagaThread *thread);
-extern SagaTransition saga_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
-extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
+extern SagaTransition saga_asl_parallel_step(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_asl_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_asl_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 
 /* run_map.c */
-extern bool saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault);
-extern Jsonb *saga_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault);
-extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
-extern SagaTransition saga_map_go_on(SagaRun *run, SagaThread *thread);
-extern SagaTransition saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
-extern SagaTransition saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
+extern bool saga_asl_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault);
+extern Jsonb *saga_asl_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault);
+extern SagaTransition saga_asl_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern SagaTransition saga_asl_map_go_on(SagaRun *run, SagaThread *thread);
+extern SagaTransition saga_asl_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
+extern SagaTransition saga_asl_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 
 /* run_task.c */
 extern SagaTransition saga_task_step(SagaRun *run, SagaThread *thread, SagaAction *action);

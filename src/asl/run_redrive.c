@@ -18,7 +18,7 @@
 #include "asl/run_private.h"
 #include "value/doc.h"
 
-/* A visit that was not undone, of what saga_point_end() has written. */
+/* A visit that was not undone, of what saga_asl_point_end() has written. */
 typedef struct SagaStanding
 {
 	int			call_id;
@@ -39,17 +39,17 @@ typedef struct SagaRedriver
 
 /* The run counts on from there. */
 static void
-saga_read_ids(SagaRun *run, const Jsonb *end)
+read_ids(SagaRun *run, const Jsonb *end)
 {
 	JsonbValue	list;
 	int64		ids[4];
 	int			i;
 
-	if (!saga_jsonb_get(end, "ids", &list) || !saga_is_array(&list) || JsonContainerSize(list.val.binary.data) != 4)
+	if (!saga_jsonb_get(end, "ids", &list) || !saga_asl_is_array(&list) || JsonContainerSize(list.val.binary.data) != 4)
 		elog(ERROR, "the end of an execution has no counters");
 	for (i = 0; i < 4; i++)
 	{
-		if (saga_number_to_int64(getIthJsonbValueFromContainer(list.val.binary.data, i), 1, PG_INT64_MAX, &ids[i]) != SAGA_NUMBER_OK)
+		if (saga_asl_number_to_int64(getIthJsonbValueFromContainer(list.val.binary.data, i), 1, PG_INT64_MAX, &ids[i]) != SAGA_NUMBER_OK)
 			elog(ERROR, "the end of an execution has no counters");
 	}
 	run->next_thread = (int) ids[0];
@@ -60,12 +60,12 @@ saga_read_ids(SagaRun *run, const Jsonb *end)
 
 /* The visits that were not undone. */
 static void
-saga_read_standing(SagaRedriver *r, const Jsonb *end)
+read_standing(SagaRedriver *r, const Jsonb *end)
 {
 	JsonbValue	list;
 	int			i;
 
-	if (!saga_jsonb_get(end, "calls", &list) || !saga_is_array(&list))
+	if (!saga_jsonb_get(end, "calls", &list) || !saga_asl_is_array(&list))
 		return;
 	r->nstanding = JsonContainerSize(list.val.binary.data);
 	r->standing = palloc0(sizeof(SagaStanding) * Max(r->nstanding, 1));
@@ -76,7 +76,7 @@ saga_read_standing(SagaRedriver *r, const Jsonb *end)
 		int64		id = 0;
 
 		if (saga_jsonb_get(call, "call", &value))
-			(void) saga_number_to_int64(&value, 0, PG_INT32_MAX, &id);
+			(void) saga_asl_number_to_int64(&value, 0, PG_INT32_MAX, &id);
 		r->standing[i].call_id = (int) id;
 		r->standing[i].message_id = saga_jsonb_get_string(call, "message");
 		r->standing[i].entry = saga_jsonb_get(call, "entry", &value);
@@ -85,7 +85,7 @@ saga_read_standing(SagaRedriver *r, const Jsonb *end)
 
 /* Is this the entry of not_compensated for the visit?  One without a message goes by its state. */
 static bool
-saga_is_entry_of(const JsonbValue *value, const SagaStanding *standing, const SagaDone *done)
+is_entry_of(const JsonbValue *value, const SagaStanding *standing, const SagaDone *done)
 {
 	Jsonb	   *entry = saga_jsonb_from_value(value);
 	char	   *text;
@@ -101,7 +101,7 @@ saga_is_entry_of(const JsonbValue *value, const SagaStanding *standing, const Sa
 
 /* Is the effect known to be there?  Of one whose handler may have undone it that is not known. */
 static bool
-saga_is_done(const JsonbValue *value)
+is_done(const JsonbValue *value)
 {
 	char	   *outcome = saga_jsonb_get_string(saga_jsonb_from_value(value), "outcome");
 
@@ -113,7 +113,7 @@ saga_is_done(const JsonbValue *value)
  * that, as the visit is a part of the run again.
  */
 static bool
-saga_find_entry(SagaRedriver *r, const SagaStanding *standing, const SagaDone *done, bool take, bool *known)
+find_entry(SagaRedriver *r, const SagaStanding *standing, const SagaDone *done, bool take, bool *known)
 {
 	JsonbParseState *state = NULL;
 	JsonbIterator *it;
@@ -131,10 +131,10 @@ saga_find_entry(SagaRedriver *r, const SagaStanding *standing, const SagaDone *d
 	{
 		if (token != WJB_ELEM)
 			continue;
-		if (!found && saga_is_entry_of(&value, standing, done))
+		if (!found && is_entry_of(&value, standing, done))
 		{
 			found = true;
-			*known = saga_is_done(&value);
+			*known = is_done(&value);
 			if (*known)
 				continue;
 		}
@@ -148,7 +148,7 @@ saga_find_entry(SagaRedriver *r, const SagaStanding *standing, const SagaDone *d
 
 /* NULL: the visit has been undone, or somebody has said that nothing of it is there. */
 static const SagaStanding *
-saga_stands(SagaRedriver *r, const SagaDone *done)
+stands(SagaRedriver *r, const SagaDone *done)
 {
 	int			i;
 
@@ -158,7 +158,7 @@ saga_stands(SagaRedriver *r, const SagaDone *done)
 		bool		known;
 
 		if (standing->call_id == done->call_id)
-			return !standing->entry || saga_find_entry(r, standing, done, false, &known) ? standing : NULL;
+			return !standing->entry || find_entry(r, standing, done, false, &known) ? standing : NULL;
 	}
 	return NULL;
 }
@@ -167,7 +167,7 @@ saga_stands(SagaRedriver *r, const SagaDone *done)
 
 /* Drops what is below the thread: its state is entered as a whole. */
 static void
-saga_drop_fork(SagaRun *run, SagaThread *thread)
+drop_fork(SagaRun *run, SagaThread *thread)
 {
 	int			i;
 
@@ -182,7 +182,7 @@ saga_drop_fork(SagaRun *run, SagaThread *thread)
 
 /* NULL: it is not in the run any more. */
 static SagaThread *
-saga_find_thread(SagaRun *run, int id)
+find_thread(SagaRun *run, int id)
 {
 	dlist_iter	iter;
 
@@ -198,7 +198,7 @@ saga_find_thread(SagaRun *run, int id)
 
 /* A branch or item that had ended runs again. */
 static SagaThread *
-saga_reopen(SagaRun *run, SagaThread *owner, int branch)
+reopen(SagaRun *run, SagaThread *owner, int branch)
 {
 	SagaFork   *fork = owner->fork;
 	SagaThread *thread = saga_thread_new(run, owner, branch);
@@ -216,13 +216,13 @@ saga_reopen(SagaRun *run, SagaThread *owner, int branch)
  * is entered as a whole.  *thread: that of the branch; NULL: it had ended.
  */
 static bool
-saga_place_of(SagaRun *run, const SagaDone *done, SagaThread **owner, SagaThread **thread)
+place_of(SagaRun *run, const SagaDone *done, SagaThread **owner, SagaThread **thread)
 {
 	*owner = NULL;
 	*thread = run->root;
 	if (done->owner == 0)
 		return true;
-	*owner = saga_find_thread(run, done->owner);
+	*owner = find_thread(run, done->owner);
 	if (*owner == NULL || (*owner)->fork == NULL || done->branch < 0 || done->branch >= (*owner)->fork->size)
 		return false;
 	*thread = (*owner)->fork->threads[done->branch];
@@ -231,9 +231,9 @@ saga_place_of(SagaRun *run, const SagaDone *done, SagaThread **owner, SagaThread
 
 /* The thread begins with the state that was undone, unless it begins with an earlier one. */
 static void
-saga_begin_with(SagaRun *run, SagaThread *thread, const SagaDone *done)
+begin_with(SagaRun *run, SagaThread *thread, const SagaDone *done)
 {
-	saga_drop_fork(run, thread);
+	drop_fork(run, thread);
 	thread->state = done->begin;
 	thread->input = done->entered;
 	thread->variables = done->begin_variables;
@@ -243,7 +243,7 @@ saga_begin_with(SagaRun *run, SagaThread *thread, const SagaDone *done)
 
 /* Goes through the list in its order: what is undone makes its thread begin there, and all behind it goes. */
 static void
-saga_redrive_done(SagaRedriver *r)
+redrive_done(SagaRedriver *r)
 {
 	SagaRun    *run = r->run;
 	int			kept = 0;
@@ -252,23 +252,23 @@ saga_redrive_done(SagaRedriver *r)
 	for (i = 0; i < run->ndone; i++)
 	{
 		SagaDone	done = run->done[i];
-		const SagaStanding *standing = saga_stands(r, &done);
+		const SagaStanding *standing = stands(r, &done);
 		SagaThread *owner;
 		SagaThread *thread;
 		bool		known = true;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!saga_place_of(run, &done, &owner, &thread) || (thread != NULL && thread->begun_again))
+		if (!place_of(run, &done, &owner, &thread) || (thread != NULL && thread->begun_again))
 			continue;
 		if (standing == NULL)
 		{
 			if (thread == NULL)
-				thread = saga_reopen(run, owner, done.branch);
-			saga_begin_with(run, thread, &done);
+				thread = reopen(run, owner, done.branch);
+			begin_with(run, thread, &done);
 			continue;
 		}
 		if (standing->entry)
-			(void) saga_find_entry(r, standing, &done, true, &known);
+			(void) find_entry(r, standing, &done, true, &known);
 		if (known)
 			run->done[kept++] = done;
 	}
@@ -277,7 +277,7 @@ saga_redrive_done(SagaRedriver *r)
 
 /* Items of a Map that had failed, and were tolerated, are taken up again. */
 static void
-saga_redrive_map(SagaThread *thread)
+redrive_map(SagaThread *thread)
 {
 	SagaFork   *fork = thread->fork;
 	SagaMapping *map = fork->map;
@@ -297,7 +297,7 @@ saga_redrive_map(SagaThread *thread)
 
 /* All threads follow the event, and those that are not in the midst of something are ready. */
 static void
-saga_redrive_threads(SagaRedriver *r, Jsonb *input)
+redrive_threads(SagaRedriver *r, Jsonb *input)
 {
 	SagaRun    *run = r->run;
 	dlist_iter	iter;
@@ -310,7 +310,7 @@ saga_redrive_threads(SagaRedriver *r, Jsonb *input)
 		thread->begun_again = false;
 		if (thread->phase == SAGA_PHASE_CHILDREN && thread->fork->map != NULL)
 		{
-			saga_redrive_map(thread);
+			redrive_map(thread);
 			saga_thread_ready(run, thread, SAGA_PHASE_CHILDREN);
 			r->entered += thread->fork->map->again;
 		}
@@ -328,7 +328,7 @@ saga_redrive_threads(SagaRedriver *r, Jsonb *input)
 
 /* Nobody undoes or settles any more what the record has and the run has not. */
 static Jsonb *
-saga_close_entries(const Jsonb *entries)
+close_entries(const Jsonb *entries)
 {
 	JsonbParseState *state = NULL;
 	JsonbIterator *it = JsonbIteratorInit(&unconstify(Jsonb *, entries)->root);
@@ -344,7 +344,7 @@ saga_close_entries(const Jsonb *entries)
 
 		if (token != WJB_ELEM)
 			continue;
-		if (!saga_is_object(&value) || saga_member(&value, "closed", &closed))
+		if (!saga_asl_is_object(&value) || saga_asl_member(&value, "closed", &closed))
 		{
 			pushJsonbValue(&state, WJB_ELEM, &value);
 			continue;
@@ -366,7 +366,7 @@ saga_close_entries(const Jsonb *entries)
 
 /* What it came to before, without what is a part of it again. */
 static Jsonb *
-saga_earlier(const SagaRedriver *r, const Jsonb *record)
+earlier(const SagaRedriver *r, const Jsonb *record)
 {
 	static const char *const names[] = {"compensated", "effects"};
 	JsonbParseState *state = NULL;
@@ -376,11 +376,11 @@ saga_earlier(const SagaRedriver *r, const Jsonb *record)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (i = 0; i < lengthof(names); i++)
 	{
-		if (saga_jsonb_get(record, names[i], &value) && saga_is_array(&value))
+		if (saga_jsonb_get(record, names[i], &value) && saga_asl_is_array(&value))
 			saga_doc_push_jsonb(&state, names[i], saga_jsonb_from_value(&value));
 	}
 	if (r->not_compensated != NULL)
-		saga_doc_push_jsonb(&state, "not_compensated", saga_close_entries(r->not_compensated));
+		saga_doc_push_jsonb(&state, "not_compensated", close_entries(r->not_compensated));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
@@ -396,18 +396,18 @@ saga_run_redrive(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point
 
 	run->now = now;
 	run->redrives = run->env.redrive_count = redrives;
-	run->deadline = machine->timeout_ms > 0 ? saga_time_add_ms(now, machine->timeout_ms) : DT_NOEND;
-	saga_read_ids(run, standing);
-	saga_read_standing(&r, standing);
-	if (saga_jsonb_get(record, "not_compensated", &value) && saga_is_array(&value))
+	run->deadline = machine->timeout_ms > 0 ? saga_asl_time_add_ms(now, machine->timeout_ms) : DT_NOEND;
+	read_ids(run, standing);
+	read_standing(&r, standing);
+	if (saga_jsonb_get(record, "not_compensated", &value) && saga_asl_is_array(&value))
 		r.not_compensated = saga_jsonb_from_value(&value);
 	event = saga_history_add(&run->history, SAGA_EVENT_EXECUTION_REDRIVEN);
 	event->timestamp = now;
 	event->previous_id = run->history.next_id - 2;
 	event->numbers[0] = (int64) redrives + 1;
-	saga_redrive_done(&r);
-	saga_redrive_threads(&r, input);
-	run->earlier = saga_earlier(&r, record);
+	redrive_done(&r);
+	redrive_threads(&r, input);
+	run->earlier = earlier(&r, record);
 	*entered = r.entered;
 	return run;
 }

@@ -15,7 +15,7 @@
 
 /* Notes an event of the call, under the name that events of its family have. */
 static SagaEventRecord *
-saga_log_task(SagaRun *run, SagaThread *thread, SagaTaskEvent event)
+log_task(SagaRun *run, SagaThread *thread, SagaTaskEvent event)
 {
 	static const SagaEventType bases[] = {
 		[SAGA_FAMILY_TASK] = SAGA_EVENT_TASK,
@@ -23,7 +23,7 @@ saga_log_task(SagaRun *run, SagaThread *thread, SagaTaskEvent event)
 		[SAGA_FAMILY_ACTIVITY] = SAGA_EVENT_ACTIVITY
 	};
 	const SagaState *state = thread->state;
-	SagaEventRecord *record = saga_log(run, thread, bases[state->family] + event);
+	SagaEventRecord *record = saga_asl_log(run, thread, bases[state->family] + event);
 
 	if (state->family == SAGA_FAMILY_TASK)
 	{
@@ -33,7 +33,7 @@ saga_log_task(SagaRun *run, SagaThread *thread, SagaTaskEvent event)
 	else if (event == SAGA_TASK_SCHEDULED)
 		record->strings[1] = state->resource.text;
 	if (thread == run->handler)
-		record->strings[2] = saga_undoing(run)->state->name;
+		record->strings[2] = saga_asl_undoing(run)->state->name;
 	return record;
 }
 
@@ -41,8 +41,8 @@ saga_log_task(SagaRun *run, SagaThread *thread, SagaTaskEvent event)
 
 /* TimeoutSeconds and HeartbeatSeconds, fixed or from the state's input. */
 static bool
-saga_task_limits(SagaRun *run, SagaThread *thread, Jsonb *selected, int64 *timeout_ms,
-				 SagaFault *fault)
+task_limits(SagaRun *run, SagaThread *thread, Jsonb *selected, int64 *timeout_ms,
+			SagaFault *fault)
 {
 	const SagaState *state = thread->state;
 	int64		seconds;
@@ -51,15 +51,15 @@ saga_task_limits(SagaRun *run, SagaThread *thread, Jsonb *selected, int64 *timeo
 	thread->heartbeat_ms = state->heartbeat_ms;
 	if (state->timeout_path.path != NULL)
 	{
-		if (!saga_seconds_at(run, thread, &state->timeout_path, "TimeoutSecondsPath", 1, selected,
-							 &seconds, fault))
+		if (!saga_asl_seconds_at(run, thread, &state->timeout_path, "TimeoutSecondsPath", 1, selected,
+								 &seconds, fault))
 			return false;
 		*timeout_ms = seconds * 1000;
 	}
 	if (state->heartbeat_path.path != NULL)
 	{
-		if (!saga_seconds_at(run, thread, &state->heartbeat_path, "HeartbeatSecondsPath", 1,
-							 selected, &seconds, fault))
+		if (!saga_asl_seconds_at(run, thread, &state->heartbeat_path, "HeartbeatSecondsPath", 1,
+								 selected, &seconds, fault))
 			return false;
 		thread->heartbeat_ms = seconds * 1000;
 	}
@@ -68,7 +68,7 @@ saga_task_limits(SagaRun *run, SagaThread *thread, Jsonb *selected, int64 *timeo
 
 /* Credentials are not used, but a fault in them is the task's, as at AWS. */
 static bool
-saga_task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFault *fault)
+task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFault *fault)
 {
 	SagaScope	scope;
 
@@ -79,17 +79,17 @@ saga_task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFau
 }
 
 static bool
-saga_is_activity(const SagaThread *thread)
+is_activity(const SagaThread *thread)
 {
 	return thread->state->resource.kind == SAGA_RES_ACTIVITY;
 }
 
 /* The time for the next heartbeat, if there is a limit, begins now. */
 static void
-saga_start_heartbeat(SagaRun *run, SagaThread *thread)
+start_heartbeat(SagaRun *run, SagaThread *thread)
 {
 	thread->heartbeat_at = thread->heartbeat_ms > 0 ?
-		saga_time_add_ms(run->now, thread->heartbeat_ms) : DT_NOEND;
+		saga_asl_time_add_ms(run->now, thread->heartbeat_ms) : DT_NOEND;
 	saga_run_set_timer(run, thread->heartbeat_at);
 }
 
@@ -98,42 +98,42 @@ saga_start_heartbeat(SagaRun *run, SagaThread *thread)
  * activity's, whose worker may be long in coming, only when one has taken it.
  */
 static void
-saga_start_clocks(SagaRun *run, SagaThread *thread, int64 timeout_ms)
+start_clocks(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 {
-	thread->deadline = timeout_ms > 0 ? saga_time_add_ms(run->now, timeout_ms) : DT_NOEND;
+	thread->deadline = timeout_ms > 0 ? saga_asl_time_add_ms(run->now, timeout_ms) : DT_NOEND;
 	thread->heartbeat_at = DT_NOEND;
 	saga_run_set_timer(run, thread->deadline);
-	if (!saga_is_activity(thread))
-		saga_start_heartbeat(run, thread);
+	if (!is_activity(thread))
+		start_heartbeat(run, thread);
 }
 
 /* The events of a call that begins; an activity has started only when a worker of it says so. */
 static void
-saga_log_call(SagaRun *run, SagaThread *thread, int64 timeout_ms)
+log_call(SagaRun *run, SagaThread *thread, int64 timeout_ms)
 {
-	SagaEventRecord *record = saga_log_task(run, thread, SAGA_TASK_SCHEDULED);
+	SagaEventRecord *record = log_task(run, thread, SAGA_TASK_SCHEDULED);
 
 	record->values[0] = thread->data;
 	record->numbers[0] = timeout_ms > 0 ? timeout_ms / 1000 + 1 : 0;
 	record->numbers[1] = thread->heartbeat_ms > 0 ? thread->heartbeat_ms / 1000 + 1 : 0;
 	if (thread->state->family != SAGA_FAMILY_ACTIVITY)
-		(void) saga_log_task(run, thread, SAGA_TASK_STARTED);
+		(void) log_task(run, thread, SAGA_TASK_STARTED);
 }
 
 /* The call is out, or goes on ("resume"): the caller is told what to do. */
 static SagaTransition
-saga_task_open(SagaRun *run, SagaThread *thread, bool resume, SagaAction *action)
+task_open(SagaRun *run, SagaThread *thread, bool resume, SagaAction *action)
 {
 	thread->phase = SAGA_PHASE_OPEN;
-	saga_start_clocks(run, thread, thread->timeout_ms);
-	saga_log_call(run, thread, thread->timeout_ms);
+	start_clocks(run, thread, thread->timeout_ms);
+	log_call(run, thread, thread->timeout_ms);
 	run->last_task = thread;
 
 	action->kind = SAGA_ACTION_TASK;
 	action->task_id = thread->task_id;
 	action->call_id = thread->call_id;
 	action->compensation = thread == run->handler;
-	action->undoes = action->compensation ? saga_undoing(run)->task_id : 0;
+	action->undoes = action->compensation ? saga_asl_undoing(run)->task_id : 0;
 	action->resume = resume;
 	action->state_name = thread->state->name;
 	action->resource = &thread->state->resource;
@@ -161,40 +161,40 @@ saga_task_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	{
 		action->answered = thread->answered;
 		thread->resume = thread->answered = false;
-		return saga_task_open(run, thread, true, action);
+		return task_open(run, thread, true, action);
 	}
 
 	/*
 	 * what an earlier attempt of an activity may have done is not undone by
 	 * another one
 	 */
-	if (!saga_is_activity(thread) || thread->retry_count == 0)
+	if (!is_activity(thread) || thread->retry_count == 0)
 		thread->answer = NULL;
 	thread->answered = false;
 	thread->task_id = run->next_task++;
 	thread->submitted = false;
-	if (resource->wait_for_token || resource->sync != 0 || saga_is_activity(thread))
+	if (resource->wait_for_token || resource->sync != 0 || is_activity(thread))
 		thread->token = run->env.make_token(run->env.arg, thread->task_id, resource);
 	if (!saga_thread_input(run, thread, &selected, &fault) ||
-		!saga_task_limits(run, thread, selected, &thread->timeout_ms, &fault) ||
-		!saga_task_credentials(run, thread, selected, &fault))
+		!task_limits(run, thread, selected, &thread->timeout_ms, &fault) ||
+		!task_credentials(run, thread, selected, &fault))
 		return saga_next_fault(thread, &fault);
-	if (saga_held_by_debt(run, thread, &next))
+	if (saga_asl_held_by_debt(run, thread, &next))
 		return next;
-	return saga_task_open(run, thread, false, action);
+	return task_open(run, thread, false, action);
 }
 
 /* ---------- answers ---------- */
 
 /* What was called is under way: a callback or a child's end is waited for. */
 static void
-saga_note_submitted(SagaRun *run, SagaThread *thread, Jsonb *output)
+note_submitted(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
 	if (thread->submitted)
 		return;
 	thread->submitted = true;
 	if (thread->state->resource.wait_for_token || thread->state->resource.sync != 0)
-		saga_log_task(run, thread, SAGA_TASK_SUBMITTED)->values[0] = output;
+		log_task(run, thread, SAGA_TASK_SUBMITTED)->values[0] = output;
 }
 
 /* The call is made, and its answer comes later.  output: what a step said that took the token; or NULL. */
@@ -203,24 +203,24 @@ saga_task_parked(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
 	/* it is needed when the callback does not come, to undo the step */
 	if (output != NULL && thread->state->compensate != NULL)
-		thread->answer = saga_copy_value(output);
-	saga_note_submitted(run, thread, NULL);
+		thread->answer = saga_asl_copy_value(output);
+	note_submitted(run, thread, NULL);
 }
 
 /* A worker has the task of an activity: it must let itself be heard from now on. */
 void
 saga_task_started(SagaRun *run, SagaThread *thread, const char *worker)
 {
-	if (!saga_is_activity(thread) || thread->submitted)
+	if (!is_activity(thread) || thread->submitted)
 		return;
 	thread->submitted = true;
-	saga_log_task(run, thread, SAGA_TASK_STARTED)->strings[0] = saga_copy_text(worker);
-	saga_start_heartbeat(run, thread);
+	log_task(run, thread, SAGA_TASK_STARTED)->strings[0] = saga_asl_copy_text(worker);
+	start_heartbeat(run, thread);
 }
 
 /* What a result that is too large is said to come from. */
 static const char *
-saga_task_display_name(const SagaState *state)
+task_display_name(const SagaState *state)
 {
 	if (strncmp(state->resource.text, "arn:aws:states:::", 17) == 0)
 		return state->resource_type;
@@ -229,14 +229,14 @@ saga_task_display_name(const SagaState *state)
 
 /* The event, and on to Retry and Catch. */
 static SagaTransition
-saga_task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 {
 	const char *error = failure->error;
 	SagaFailure own = *failure;
 	bool		timed_out = error != NULL &&
 	(strcmp(error, "States.Timeout") == 0 || strcmp(error, "States.HeartbeatTimeout") == 0);
-	SagaEventRecord *record = saga_log_task(run, thread,
-											timed_out ? SAGA_TASK_TIMED_OUT : SAGA_TASK_FAILED);
+	SagaEventRecord *record = log_task(run, thread,
+									   timed_out ? SAGA_TASK_TIMED_OUT : SAGA_TASK_FAILED);
 
 	record->strings[3] = error;
 	record->strings[4] = failure->cause;
@@ -258,16 +258,16 @@ saga_task_succeeded(SagaRun *run, SagaThread *thread, Jsonb *output)
 	thread->resume = thread->answered = false;
 	/* nobody reads what a handler says */
 	if (thread != run->handler &&
-		!saga_check_limit(run, saga_task_display_name(thread->state), output, &fault))
+		!saga_check_limit(run, task_display_name(thread->state), output, &fault))
 	{
 		SagaFailure failure = {.error = fault.error, .cause = fault.cause, .completed = true};
 
 		/* it was done all the same */
 		if (thread->state->compensate != NULL)
 			(void) saga_done_push(run, thread, output);
-		return saga_task_fail(run, thread, &failure);
+		return task_fail(run, thread, &failure);
 	}
-	saga_log_task(run, thread, SAGA_TASK_SUCCEEDED)->values[0] = output;
+	log_task(run, thread, SAGA_TASK_SUCCEEDED)->values[0] = output;
 	thread->phase = SAGA_PHASE_ATTEMPT;
 	if (thread == run->handler)
 		return saga_next_end(thread, output);
@@ -284,7 +284,7 @@ saga_task_time_out(SagaRun *run, SagaThread *thread)
 	bool		heartbeat = thread->heartbeat_at < thread->deadline;
 	SagaFailure failure = {.error = "States.Timeout", .heartbeat = heartbeat};
 	SagaOutside call;
-	SagaFate	fate = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call);
+	SagaFate	fate = saga_asl_call_fate(run, thread, SAGA_WISH_RETRY, &call);
 
 	if (fate == SAGA_FATE_ANSWERED)
 	{
@@ -298,7 +298,7 @@ saga_task_time_out(SagaRun *run, SagaThread *thread)
 		 * it is known as long as the visit lasts, whatever its next attempts
 		 * say
 		 */
-		if (saga_is_activity(thread))
+		if (is_activity(thread))
 			thread->answer = saga_jsonb_null();
 		failure.in_doubt = true;
 		failure.unknown = fate == SAGA_FATE_UNKNOWN;
@@ -310,12 +310,12 @@ saga_task_time_out(SagaRun *run, SagaThread *thread)
 	else
 		failure.cause = psprintf("The task of the state '%s' did not end in time (TimeoutSeconds).",
 								 thread->state->name);
-	return saga_task_fail(run, thread, &failure);
+	return task_fail(run, thread, &failure);
 }
 
 /* As long as AWS lets it be: a message that holds all of its input must not keep a Catch from its work. */
 static char *
-saga_copy_cause(const char *cause)
+copy_cause(const char *cause)
 {
 	return pnstrdup(cause, pg_mbcharcliplen(cause, strlen(cause), SAGA_MAX_CAUSE));
 }
@@ -342,19 +342,19 @@ saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 	thread->answered = true;
 	failure.in_doubt = error->in_doubt;
 	if (error->in_doubt)
-		failure.unknown = saga_call_fate(run, thread, SAGA_WISH_RETRY, &call) == SAGA_FATE_UNKNOWN;
-	failure.error = saga_copy_text(error->error);
-	failure.cause = error->cause != NULL ? saga_copy_cause(error->cause) : NULL;
-	failure.other = saga_copy_text(error->other);
+		failure.unknown = saga_asl_call_fate(run, thread, SAGA_WISH_RETRY, &call) == SAGA_FATE_UNKNOWN;
+	failure.error = saga_asl_copy_text(error->error);
+	failure.cause = error->cause != NULL ? copy_cause(error->cause) : NULL;
+	failure.other = saga_asl_copy_text(error->other);
 
 	/*
 	 * this attempt has done nothing, but the worker of an earlier one was
 	 * lost
 	 */
-	failure.in_doubt |= saga_is_activity(thread) && thread->answer != NULL;
+	failure.in_doubt |= is_activity(thread) && thread->answer != NULL;
 	if (failure.in_doubt && failure.other == NULL)
 		failure.other = "Saga.Uncertain";
-	return saga_task_fail(run, thread, &failure);
+	return task_fail(run, thread, &failure);
 }
 
 /* The time for the next heartbeat begins anew. */
@@ -362,5 +362,5 @@ void
 saga_task_heartbeat(SagaRun *run, SagaThread *thread)
 {
 	if (thread->heartbeat_ms > 0)
-		saga_start_heartbeat(run, thread);
+		start_heartbeat(run, thread);
 }

@@ -32,32 +32,32 @@ saga_frozen_corrupt(const char *what)
 /* ---------- reading ---------- */
 
 static int64
-saga_int_of(const JsonbValue *value, const char *name)
+int_of(const JsonbValue *value, const char *name)
 {
 	int64		result;
 
-	if (saga_number_to_int64(value, PG_INT64_MIN, PG_INT64_MAX, &result) != SAGA_NUMBER_OK)
+	if (saga_asl_number_to_int64(value, PG_INT64_MIN, PG_INT64_MAX, &result) != SAGA_NUMBER_OK)
 		saga_frozen_corrupt(name);
 	return result;
 }
 
 static int64
-saga_get_int(const JsonbValue *object, const char *name, int64 absent)
+get_int(const JsonbValue *object, const char *name, int64 absent)
 {
 	JsonbValue	value;
 
-	return saga_member(object, name, &value) ? saga_int_of(&value, name) : absent;
+	return saga_asl_member(object, name, &value) ? int_of(&value, name) : absent;
 }
 
 static char *
-saga_get_string(const JsonbValue *object, const char *name)
+get_string(const JsonbValue *object, const char *name)
 {
 	JsonbValue	value;
 	char	   *result;
 
-	if (!saga_member(object, name, &value))
+	if (!saga_asl_member(object, name, &value))
 		return NULL;
-	result = saga_string_of(&value);
+	result = saga_asl_string_of(&value);
 	if (result == NULL)
 		saga_frozen_corrupt(name);
 	return result;
@@ -65,34 +65,34 @@ saga_get_string(const JsonbValue *object, const char *name)
 
 /* The elements of a list; none when it is absent. */
 static int
-saga_get_list(const JsonbValue *object, const char *name, JsonbValue *list)
+get_list(const JsonbValue *object, const char *name, JsonbValue *list)
 {
-	if (!saga_member(object, name, list))
+	if (!saga_asl_member(object, name, list))
 		return 0;
-	if (!saga_is_array(list))
+	if (!saga_asl_is_array(list))
 		saga_frozen_corrupt(name);
 	return JsonContainerSize(list->val.binary.data);
 }
 
 static JsonbValue *
-saga_list_object(const JsonbValue *list, int i, const char *name)
+list_object(const JsonbValue *list, int i, const char *name)
 {
 	JsonbValue *element = getIthJsonbValueFromContainer(list->val.binary.data, i);
 
-	if (!saga_is_object(element))
+	if (!saga_asl_is_object(element))
 		saga_frozen_corrupt(name);
 	return element;
 }
 
 static int64
-saga_list_int(const JsonbValue *list, int i, const char *name)
+list_int(const JsonbValue *list, int i, const char *name)
 {
-	return saga_int_of(getIthJsonbValueFromContainer(list->val.binary.data, i), name);
+	return int_of(getIthJsonbValueFromContainer(list->val.binary.data, i), name);
 }
 
 /* One of "values", by its index. */
 static Jsonb *
-saga_value_at(SagaThawer *t, int64 index, const char *name)
+value_at(SagaThawer *t, int64 index, const char *name)
 {
 	if (index < 0 || index >= t->nvalues)
 		saga_frozen_corrupt(name);
@@ -101,18 +101,18 @@ saga_value_at(SagaThawer *t, int64 index, const char *name)
 
 /* NULL: the member is absent. */
 static Jsonb *
-saga_get_value(SagaThawer *t, const JsonbValue *object, const char *name)
+get_value(SagaThawer *t, const JsonbValue *object, const char *name)
 {
-	int64		index = saga_get_int(object, name, -1);
+	int64		index = get_int(object, name, -1);
 
-	return index < 0 ? NULL : saga_value_at(t, index, name);
+	return index < 0 ? NULL : value_at(t, index, name);
 }
 
 /* The state that a member "state" names: it must be in the machine still. */
 static const SagaState *
-saga_get_state(SagaThawer *t, const JsonbValue *object)
+get_state(SagaThawer *t, const JsonbValue *object)
 {
-	char	   *name = saga_get_string(object, "state");
+	char	   *name = get_string(object, "state");
 	SagaState  *state = name != NULL ? saga_machine_find(t->run->machine, name) : NULL;
 
 	if (state == NULL)
@@ -121,7 +121,7 @@ saga_get_state(SagaThawer *t, const JsonbValue *object)
 }
 
 static void
-saga_thaw_values(SagaThawer *t, const JsonbValue *object)
+thaw_values(SagaThawer *t, const JsonbValue *object)
 {
 	JsonbValue	list;
 	JsonbValue	value;
@@ -129,7 +129,7 @@ saga_thaw_values(SagaThawer *t, const JsonbValue *object)
 	JsonbIteratorToken token;
 	int			i = 0;
 
-	t->nvalues = saga_get_list(object, "values", &list);
+	t->nvalues = get_list(object, "values", &list);
 	t->values = palloc(sizeof(Jsonb *) * Max(t->nvalues, 1));
 	if (t->nvalues == 0)
 		return;
@@ -145,9 +145,9 @@ saga_thaw_values(SagaThawer *t, const JsonbValue *object)
 /* ---------- threads ---------- */
 
 static SagaPhase
-saga_get_phase(const JsonbValue *object)
+get_phase(const JsonbValue *object)
 {
-	char	   *name = saga_get_string(object, "phase");
+	char	   *name = get_string(object, "phase");
 	SagaPhase	phase;
 
 	for (phase = SAGA_PHASE_ENTER; name != NULL && phase <= SAGA_PHASE_CHILDREN; phase++)
@@ -160,7 +160,7 @@ saga_get_phase(const JsonbValue *object)
 
 /* A thread that was read already. */
 static SagaThread *
-saga_thread_by_id(SagaRun *run, int64 id)
+thread_by_id(SagaRun *run, int64 id)
 {
 	dlist_iter	iter;
 
@@ -176,10 +176,10 @@ saga_thread_by_id(SagaRun *run, int64 id)
 
 /* How often each retrier has tried. */
 static void
-saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
+thaw_attempts(SagaThread *thread, const JsonbValue *object)
 {
 	JsonbValue	list;
-	int			count = saga_get_list(object, "attempts", &list);
+	int			count = get_list(object, "attempts", &list);
 	int			i;
 
 	if (count == 0)
@@ -189,15 +189,15 @@ saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
 	thread->attempts_size = count;
 	thread->attempts = palloc(sizeof(int) * count);
 	for (i = 0; i < count; i++)
-		thread->attempts[i] = (int) saga_list_int(&list, i, "attempts");
+		thread->attempts[i] = (int) list_int(&list, i, "attempts");
 }
 
 /* Which items have failed and were tolerated. */
 static void
-saga_thaw_failed_items(SagaMapping *map, const JsonbValue *object, int next)
+thaw_failed_items(SagaMapping *map, const JsonbValue *object, int next)
 {
 	JsonbValue	list;
-	int			count = saga_get_list(object, "failed_items", &list);
+	int			count = get_list(object, "failed_items", &list);
 	int			i;
 
 	if (count == 0)
@@ -205,7 +205,7 @@ saga_thaw_failed_items(SagaMapping *map, const JsonbValue *object, int next)
 	map->failed = palloc0(sizeof(bool) * JB_ROOT_COUNT(map->items));
 	for (i = 0; i < count; i++)
 	{
-		int64		item = saga_list_int(&list, i, "failed_items");
+		int64		item = list_int(&list, i, "failed_items");
 
 		if (item < 0 || item >= next)
 			saga_frozen_corrupt("failed_items");
@@ -215,9 +215,9 @@ saga_thaw_failed_items(SagaMapping *map, const JsonbValue *object, int next)
 
 /* The items of a Map, of which "next" have been taken up. */
 static void
-saga_thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int next)
+thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int next)
 {
-	Jsonb	   *items = saga_get_value(t, object, "items");
+	Jsonb	   *items = get_value(t, object, "items");
 	SagaMapping *map;
 
 	if (items == NULL || thread->data == NULL || !JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items) ||
@@ -225,28 +225,28 @@ saga_thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int n
 		saga_frozen_corrupt("items");
 	map = saga_thread_map(thread, JB_ROOT_COUNT(items));
 	map->items = items;
-	map->keyed = saga_get_int(object, "keyed", 0) != 0;
+	map->keyed = get_int(object, "keyed", 0) != 0;
 	map->next = next;
-	map->concurrency = (int) saga_get_int(object, "concurrency", 0);
-	map->tolerated = (int) saga_get_int(object, "tolerated", 0);
-	map->nfailed = (int) saga_get_int(object, "failed", 0);
-	map->again = (int) saga_get_int(object, "again", 0);
+	map->concurrency = (int) get_int(object, "concurrency", 0);
+	map->tolerated = (int) get_int(object, "tolerated", 0);
+	map->nfailed = (int) get_int(object, "failed", 0);
+	map->again = (int) get_int(object, "again", 0);
 	if (map->concurrency <= 0)
 		saga_frozen_corrupt("concurrency");
-	saga_thaw_failed_items(map, object, next);
+	thaw_failed_items(map, object, next);
 }
 
 /* The fork of a thread whose branches or items run; their threads come after it and take their places. */
 static void
-saga_thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
+thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 {
 	JsonbValue	list;
-	int			count = saga_get_list(object, "results", &list);
+	int			count = get_list(object, "results", &list);
 	SagaFork   *fork;
 	int			i;
 
 	if (thread->state->type == SAGA_STATE_MAP)
-		saga_thaw_map(t, thread, object, count);
+		thaw_map(t, thread, object, count);
 	else if (thread->state->type == SAGA_STATE_PARALLEL && count == thread->state->nbranches)
 		(void) saga_thread_fork(thread, count);
 	else
@@ -254,18 +254,18 @@ saga_thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 	fork = thread->fork;
 	for (i = 0; i < count; i++)
 	{
-		int64		index = saga_list_int(&list, i, "results");
+		int64		index = list_int(&list, i, "results");
 
 		if (index < 0)
 			continue;
-		fork->results[i] = saga_value_at(t, index, "results");
+		fork->results[i] = value_at(t, index, "results");
 		fork->nopen--;
 	}
 }
 
 /* Where a thread stands in the tree: the root, the handler, or a place in its parent's fork. */
 static void
-saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handler)
+thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handler)
 {
 	SagaThread *parent;
 	SagaFork   *fork;
@@ -278,7 +278,7 @@ saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handl
 			run->root = thread;
 		return;
 	}
-	parent = saga_thread_by_id(run, parent_id);
+	parent = thread_by_id(run, parent_id);
 	fork = parent->fork;
 	if (fork == NULL || thread->branch < 0 || thread->branch >= fork->size ||
 		fork->threads[thread->branch] != NULL || fork->results[thread->branch] != NULL)
@@ -290,41 +290,41 @@ saga_thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handl
 }
 
 static void
-saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
+thaw_thread(SagaThawer *t, const JsonbValue *object)
 {
 	SagaRun    *run = t->run;
-	SagaThread *thread = saga_thread_new(run, NULL, (int) saga_get_int(object, "branch", 0));
+	SagaThread *thread = saga_thread_new(run, NULL, (int) get_int(object, "branch", 0));
 
-	thread->state = saga_get_state(t, object);
-	thread->phase = saga_get_phase(object);
-	thread->input = saga_get_value(t, object, "input");
-	thread->data = saga_get_value(t, object, "data");
-	thread->variables = saga_get_value(t, object, "variables");
-	thread->entered_at = saga_get_int(object, "entered_at", 0);
-	thread->entered_event = saga_get_int(object, "entered_event", 0);
-	thread->last_event = saga_get_int(object, "last_event", 0);
-	thread->call_id = (int) saga_get_int(object, "call", 0);
-	thread->retry_count = (int) saga_get_int(object, "retry_count", 0);
-	thread->wake_at = saga_get_int(object, "wake_at", DT_NOEND);
-	thread->task_id = (int) saga_get_int(object, "task", 0);
-	thread->token = saga_get_string(object, "token");
-	thread->submitted = saga_get_int(object, "submitted", 0) != 0;
-	thread->heartbeat_ms = saga_get_int(object, "heartbeat_ms", 0);
-	thread->deadline = saga_get_int(object, "deadline", DT_NOEND);
-	thread->heartbeat_at = saga_get_int(object, "heartbeat_at", DT_NOEND);
-	thread->timeout_ms = saga_get_int(object, "timeout_ms", 0);
-	thread->resume = saga_get_int(object, "resume", 0) != 0;
-	thread->answered = saga_get_int(object, "answered", 0) != 0;
-	thread->answer = saga_get_value(t, object, "answer");
-	thread->redriven_task = (int) saga_get_int(object, "redriven_task", 0);
+	thread->state = get_state(t, object);
+	thread->phase = get_phase(object);
+	thread->input = get_value(t, object, "input");
+	thread->data = get_value(t, object, "data");
+	thread->variables = get_value(t, object, "variables");
+	thread->entered_at = get_int(object, "entered_at", 0);
+	thread->entered_event = get_int(object, "entered_event", 0);
+	thread->last_event = get_int(object, "last_event", 0);
+	thread->call_id = (int) get_int(object, "call", 0);
+	thread->retry_count = (int) get_int(object, "retry_count", 0);
+	thread->wake_at = get_int(object, "wake_at", DT_NOEND);
+	thread->task_id = (int) get_int(object, "task", 0);
+	thread->token = get_string(object, "token");
+	thread->submitted = get_int(object, "submitted", 0) != 0;
+	thread->heartbeat_ms = get_int(object, "heartbeat_ms", 0);
+	thread->deadline = get_int(object, "deadline", DT_NOEND);
+	thread->heartbeat_at = get_int(object, "heartbeat_at", DT_NOEND);
+	thread->timeout_ms = get_int(object, "timeout_ms", 0);
+	thread->resume = get_int(object, "resume", 0) != 0;
+	thread->answered = get_int(object, "answered", 0) != 0;
+	thread->answer = get_value(t, object, "answer");
+	thread->redriven_task = (int) get_int(object, "redriven_task", 0);
 	if (thread->input == NULL)
 		saga_frozen_corrupt("input");
-	saga_thaw_attempts(thread, object);
+	thaw_attempts(thread, object);
 	if (thread->phase == SAGA_PHASE_CHILDREN)
-		saga_thaw_fork(t, thread, object);
-	saga_thaw_place(run, thread, saga_get_int(object, "parent", 0),
-					saga_get_int(object, "handler", 0) != 0);
-	thread->id = (int) saga_get_int(object, "id", 0);
+		thaw_fork(t, thread, object);
+	thaw_place(run, thread, get_int(object, "parent", 0),
+			   get_int(object, "handler", 0) != 0);
+	thread->id = (int) get_int(object, "id", 0);
 }
 
 /*
@@ -332,7 +332,7 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
  * has been taken up and is not to be taken up again; no other one.
  */
 static void
-saga_check_forks(SagaRun *run)
+check_forks(SagaRun *run)
 {
 	dlist_iter	iter;
 	int			i;
@@ -357,20 +357,20 @@ saga_check_forks(SagaRun *run)
 }
 
 static void
-saga_thaw_threads(SagaThawer *t, const JsonbValue *object)
+thaw_threads(SagaThawer *t, const JsonbValue *object)
 {
 	SagaRun    *run = t->run;
 	JsonbValue	list;
-	int			count = saga_get_list(object, "threads", &list);
+	int			count = get_list(object, "threads", &list);
 	int			i;
 
 	for (i = 0; i < count; i++)
-		saga_thaw_thread(t, saga_list_object(&list, i, "threads"));
-	saga_check_forks(run);
-	count = saga_get_list(object, "ready", &list);
+		thaw_thread(t, list_object(&list, i, "threads"));
+	check_forks(run);
+	count = get_list(object, "ready", &list);
 	for (i = 0; i < count; i++)
 	{
-		SagaThread *thread = saga_thread_by_id(run, saga_list_int(&list, i, "ready"));
+		SagaThread *thread = thread_by_id(run, list_int(&list, i, "ready"));
 
 		saga_thread_ready(run, thread, thread->phase);
 	}
@@ -379,13 +379,13 @@ saga_thaw_threads(SagaThawer *t, const JsonbValue *object)
 /* ---------- compensation ---------- */
 
 static SagaStatus
-saga_status_of(const char *name)
+status_of(const char *name)
 {
 	SagaStatus	status;
 
 	for (status = SAGA_RUNNING; name != NULL && status <= SAGA_COMPENSATING; status++)
 	{
-		if (strcmp(name, saga_status_name(status)) == 0)
+		if (strcmp(name, saga_asl_status_name(status)) == 0)
 			return status;
 	}
 	saga_frozen_corrupt("status");
@@ -393,19 +393,19 @@ saga_status_of(const char *name)
 
 /* Where the run would begin again to do it anew; of what an earlier version has frozen that is not known. */
 static void
-saga_read_begin(SagaThawer *t, const JsonbValue *item, SagaDone *done)
+read_begin(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 {
-	char	   *begin = saga_get_string(item, "begin");
+	char	   *begin = get_string(item, "begin");
 	JsonbValue	variables;
 
-	done->owner = (int) saga_get_int(item, "owner", 0);
-	done->branch = (int) saga_get_int(item, "branch", 0);
+	done->owner = (int) get_int(item, "owner", 0);
+	done->branch = (int) get_int(item, "branch", 0);
 	done->begin = begin != NULL ? saga_machine_find(t->run->machine, begin) : done->state;
-	done->entered = saga_get_value(t, item, "entered");
+	done->entered = get_value(t, item, "entered");
 	done->begin_variables = done->variables;
-	if (saga_member(item, "begin_variables", &variables))
+	if (saga_asl_member(item, "begin_variables", &variables))
 	{
-		done->begin_variables = saga_get_value(t, item, "begin_variables");
+		done->begin_variables = get_value(t, item, "begin_variables");
 		if (done->begin_variables != NULL && JB_ROOT_IS_SCALAR(done->begin_variables))
 			done->begin_variables = NULL;
 	}
@@ -415,27 +415,27 @@ saga_read_begin(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 
 /* One item of the list of what is to be undone, or of what was not undone. */
 static void
-saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
+read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 {
 	memset(done, 0, sizeof(SagaDone));
-	done->state = saga_get_state(t, item);
-	done->call_id = (int) saga_get_int(item, "call", 0);
-	done->item = (int) saga_get_int(item, "item", 0);
-	done->input = saga_get_value(t, item, "input");
-	done->output = saga_get_value(t, item, "output");
-	done->variables = saga_get_value(t, item, "variables");
-	done->task_id = (int) saga_get_int(item, "task", 0);
-	done->kind = (SagaDoneKind) saga_get_int(item, "kind", SAGA_DONE_COMPLETED);
-	done->kept = saga_get_int(item, "kept", 0) != 0;
-	done->suspected = saga_get_int(item, "suspected", 0) != 0;
-	done->error = saga_get_string(item, "error");
-	done->cause = saga_get_string(item, "cause");
-	done->token = saga_get_string(item, "token");
-	done->destination = saga_get_string(item, "destination");
-	done->since = saga_get_int(item, "since", 0);
-	done->message_id = saga_get_string(item, "message");
-	done->key = saga_get_string(item, "key");
-	saga_read_begin(t, item, done);
+	done->state = get_state(t, item);
+	done->call_id = (int) get_int(item, "call", 0);
+	done->item = (int) get_int(item, "item", 0);
+	done->input = get_value(t, item, "input");
+	done->output = get_value(t, item, "output");
+	done->variables = get_value(t, item, "variables");
+	done->task_id = (int) get_int(item, "task", 0);
+	done->kind = (SagaDoneKind) get_int(item, "kind", SAGA_DONE_COMPLETED);
+	done->kept = get_int(item, "kept", 0) != 0;
+	done->suspected = get_int(item, "suspected", 0) != 0;
+	done->error = get_string(item, "error");
+	done->cause = get_string(item, "cause");
+	done->token = get_string(item, "token");
+	done->destination = get_string(item, "destination");
+	done->since = get_int(item, "since", 0);
+	done->message_id = get_string(item, "message");
+	done->key = get_string(item, "key");
+	read_begin(t, item, done);
 	if (done->state->compensate == NULL || done->input == NULL ||
 		done->kind < SAGA_DONE_COMPLETED || done->kind > SAGA_DONE_UNWANTED ||
 		(done->output == NULL && done->kind != SAGA_DONE_OWED))
@@ -443,11 +443,11 @@ saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 }
 
 static void
-saga_thaw_done(SagaThawer *t, const JsonbValue *object)
+thaw_done(SagaThawer *t, const JsonbValue *object)
 {
 	SagaRun    *run = t->run;
 	JsonbValue	list;
-	int			count = saga_get_list(object, "done", &list);
+	int			count = get_list(object, "done", &list);
 	int			i;
 
 	run->done_size = Max(count, 8);
@@ -456,14 +456,14 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 	{
 		SagaDone   *done = &run->done[run->ndone++];
 
-		saga_read_done(t, saga_list_object(&list, i, "done"), done);
+		read_done(t, list_object(&list, i, "done"), done);
 		run->gave_up |= done->kind != SAGA_DONE_COMPLETED || done->kept;
 	}
 }
 
 /* What is known already of the end. */
 static void
-saga_thaw_undone(SagaThawer *t, const JsonbValue *object)
+thaw_undone(SagaThawer *t, const JsonbValue *object)
 {
 	SagaRun    *run = t->run;
 	JsonbValue	list;
@@ -471,87 +471,87 @@ saga_thaw_undone(SagaThawer *t, const JsonbValue *object)
 	int			count;
 	int			i;
 
-	count = saga_get_list(object, "compensated", &list);
+	count = get_list(object, "compensated", &list);
 	for (i = 0; i < count; i++)
 	{
-		char	   *name = saga_string_of(getIthJsonbValueFromContainer(list.val.binary.data, i));
+		char	   *name = saga_asl_string_of(getIthJsonbValueFromContainer(list.val.binary.data, i));
 
 		if (name == NULL)
 			saga_frozen_corrupt("compensated");
 		run->compensated = lappend(run->compensated, name);
 	}
-	count = saga_get_list(object, "not_compensated", &list);
+	count = get_list(object, "not_compensated", &list);
 	for (i = 0; i < count; i++)
 	{
-		JsonbValue *item = saga_list_object(&list, i, "not_compensated");
+		JsonbValue *item = list_object(&list, i, "not_compensated");
 		SagaUndone *undone = palloc0(sizeof(SagaUndone));
 
-		undone->state = saga_get_string(item, "state");
-		undone->reason = saga_get_string(item, "error");
-		undone->cause = saga_get_string(item, "cause");
-		undone->unknown = saga_get_int(item, "unknown", 0) != 0;
-		undone->message_id = saga_get_string(item, "message");
-		undone->key = saga_get_string(item, "key");
-		undone->handler = saga_get_string(item, "handler");
-		undone->call_id = (int) saga_get_int(item, "call", 0);
-		if (saga_member(item, "done", &value) && saga_is_object(&value))
+		undone->state = get_string(item, "state");
+		undone->reason = get_string(item, "error");
+		undone->cause = get_string(item, "cause");
+		undone->unknown = get_int(item, "unknown", 0) != 0;
+		undone->message_id = get_string(item, "message");
+		undone->key = get_string(item, "key");
+		undone->handler = get_string(item, "handler");
+		undone->call_id = (int) get_int(item, "call", 0);
+		if (saga_asl_member(item, "done", &value) && saga_asl_is_object(&value))
 		{
 			undone->done = palloc(sizeof(SagaDone));
-			saga_read_done(t, &value, undone->done);
+			read_done(t, &value, undone->done);
 		}
 		run->not_compensated = lappend(run->not_compensated, undone);
 	}
-	count = saga_get_list(object, "untouched", &list);
+	count = get_list(object, "untouched", &list);
 	for (i = 0; i < count; i++)
-		run->untouched = lappend_int(run->untouched, (int) saga_list_int(&list, i, "untouched"));
-	count = saga_get_list(object, "effects", &list);
+		run->untouched = lappend_int(run->untouched, (int) list_int(&list, i, "untouched"));
+	count = get_list(object, "effects", &list);
 	for (i = 0; i < count; i++)
 	{
-		JsonbValue *item = saga_list_object(&list, i, "effects");
+		JsonbValue *item = list_object(&list, i, "effects");
 		SagaEffect *effect = palloc(sizeof(SagaEffect));
 
-		effect->state = saga_get_string(item, "state");
-		effect->message_id = saga_get_string(item, "message");
+		effect->state = get_string(item, "state");
+		effect->message_id = get_string(item, "message");
 		run->effects = lappend(run->effects, effect);
 	}
 }
 
 static void
-saga_thaw_compensation(SagaThawer *t, const JsonbValue *object)
+thaw_compensation(SagaThawer *t, const JsonbValue *object)
 {
 	SagaRun    *run = t->run;
 
-	saga_thaw_done(t, object);
-	saga_thaw_undone(t, object);
-	run->last_event = saga_get_int(object, "last_event", 0);
-	run->undoing = (int) saga_get_int(object, "undoing", 0);
+	thaw_done(t, object);
+	thaw_undone(t, object);
+	run->last_event = get_int(object, "last_event", 0);
+	run->undoing = (int) get_int(object, "undoing", 0);
 	/* as an earlier version has it: the last one */
 	if (run->undoing == 0 && run->ndone > 0)
 		run->undoing = run->done[run->ndone - 1].call_id;
-	run->decided = saga_get_int(object, "decided", 0) != 0;
-	run->output = saga_get_value(t, object, "output");
+	run->decided = get_int(object, "decided", 0) != 0;
+	run->output = get_value(t, object, "output");
 	if (run->decided && (run->output == NULL || run->status != SAGA_RUNNING))
 		saga_frozen_corrupt("output");
 	if (run->status != SAGA_COMPENSATING)
 		return;
-	run->final_status = saga_status_of(saga_get_string(object, "final"));
-	run->error = saga_get_string(object, "error");
-	run->cause = saga_get_string(object, "cause");
+	run->final_status = status_of(get_string(object, "final"));
+	run->error = get_string(object, "error");
+	run->cause = get_string(object, "cause");
 }
 
 /* ---------- the run ---------- */
 
 /* The counters, but for that of threads: reading threads uses it. */
 static void
-saga_thaw_ids(SagaRun *run, const JsonbValue *object)
+thaw_ids(SagaRun *run, const JsonbValue *object)
 {
 	JsonbValue	list;
 
-	if (saga_get_list(object, "ids", &list) != 4)
+	if (get_list(object, "ids", &list) != 4)
 		saga_frozen_corrupt("ids");
-	run->next_task = (int) saga_list_int(&list, 1, "ids");
-	run->next_call = (int) saga_list_int(&list, 2, "ids");
-	saga_history_init(&run->history, run->context, saga_list_int(&list, 3, "ids"),
+	run->next_task = (int) list_int(&list, 1, "ids");
+	run->next_call = (int) list_int(&list, 2, "ids");
+	saga_history_init(&run->history, run->context, list_int(&list, 3, "ids"),
 					  run->env.express);
 }
 
@@ -569,29 +569,29 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	object.type = jbvBinary;
 	object.val.binary.data = &frozen->root;
 	object.val.binary.len = VARSIZE(frozen) - VARHDRSZ;
-	if (saga_get_int(&object, "version", 0) != 1)
+	if (get_int(&object, "version", 0) != 1)
 		saga_frozen_corrupt("version");
 
 	run->context = CurrentMemoryContext;
 	run->machine = machine;
 	run->env = *env;
-	run->status = saga_status_of(saga_get_string(&object, "status"));
-	run->deadline = saga_get_int(&object, "deadline", DT_NOEND);
-	run->redrives = (int) saga_get_int(&object, "redrives", 0);
+	run->status = status_of(get_string(&object, "status"));
+	run->deadline = get_int(&object, "deadline", DT_NOEND);
+	run->redrives = (int) get_int(&object, "redrives", 0);
 	run->env.redrive_count = run->redrives;
 	run->next_timer = DT_NOBEGIN;	/* found out by the first call */
 	dlist_init(&run->threads);
 	dlist_init(&run->ready);
-	saga_thaw_values(&t, &object);
-	run->input = saga_get_value(&t, &object, "input");
-	run->earlier = saga_get_value(&t, &object, "earlier");
+	thaw_values(&t, &object);
+	run->input = get_value(&t, &object, "input");
+	run->earlier = get_value(&t, &object, "earlier");
 	if (run->input == NULL)
 		saga_frozen_corrupt("input");
-	saga_thaw_ids(run, &object);
-	saga_thaw_compensation(&t, &object);
-	saga_thaw_threads(&t, &object);
-	(void) saga_get_list(&object, "ids", &list);
-	run->next_thread = (int) saga_list_int(&list, 0, "ids");
+	thaw_ids(run, &object);
+	thaw_compensation(&t, &object);
+	thaw_threads(&t, &object);
+	(void) get_list(&object, "ids", &list);
+	run->next_thread = (int) list_int(&list, 0, "ids");
 
 	/*
 	 * one that undoes what another has done may have nothing left to undo

@@ -12,7 +12,7 @@
 #include "asl/run_private.h"
 
 const char *
-saga_status_name(SagaStatus status)
+saga_asl_status_name(SagaStatus status)
 {
 	switch (status)
 	{
@@ -99,7 +99,7 @@ saga_thread_map(SagaThread *thread, int size)
 
 /* One item; its value is a copy. */
 SagaMapItem
-saga_map_item(const SagaMapping *map, int index)
+saga_asl_map_item(const SagaMapping *map, int index)
 {
 	SagaMapItem item = {.index = index, .keyed = map->keyed, .source = SAGA_STATE_DATA};
 
@@ -213,7 +213,7 @@ saga_thread_of_token(SagaRun *run, const char *token)
 
 /* Never past what a timestamp can be: DT_NOEND then. */
 TimestampTz
-saga_time_add_ms(TimestampTz at, int64 ms)
+saga_asl_time_add_ms(TimestampTz at, int64 ms)
 {
 	if (TIMESTAMP_NOT_FINITE(at) || ms >= (END_TIMESTAMP - at) / 1000)
 		return DT_NOEND;
@@ -230,7 +230,7 @@ saga_run_set_timer(SagaRun *run, TimestampTz at)
 
 /* When a thread wants to be woken; DT_NOEND: not by time. */
 static TimestampTz
-saga_thread_timer(const SagaThread *thread)
+thread_timer(const SagaThread *thread)
 {
 	switch (thread->phase)
 	{
@@ -262,7 +262,7 @@ saga_run_earliest(SagaRun *run)
 	dlist_foreach(iter, &run->threads)
 	{
 		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
-		TimestampTz at = saga_thread_timer(thread);
+		TimestampTz at = thread_timer(thread);
 
 		if (at < run->next_timer)
 		{
@@ -277,7 +277,7 @@ saga_run_earliest(SagaRun *run)
 
 /* Notes an event that follows the thread's last one.  The caller fills in what belongs to its type. */
 SagaEventRecord *
-saga_log(SagaRun *run, SagaThread *thread, SagaEventType type)
+saga_asl_log(SagaRun *run, SagaThread *thread, SagaEventType type)
 {
 	SagaEventRecord *record = saga_history_add(&run->history, type);
 
@@ -330,14 +330,14 @@ saga_run_end(SagaRun *run, int64 last_event, SagaStatus status, const char *erro
 
 /* A text that the caller may free; NULL stays NULL. */
 char *
-saga_copy_text(const char *text)
+saga_asl_copy_text(const char *text)
 {
 	return text != NULL ? pstrdup(text) : NULL;
 }
 
 /* The same for a value. */
 Jsonb *
-saga_copy_value(const Jsonb *value)
+saga_asl_copy_value(const Jsonb *value)
 {
 	return memcpy(palloc(VARSIZE(value)), value, VARSIZE(value));
 }

@@ -66,7 +66,7 @@ saga_next_end(SagaThread *thread, Jsonb *output)
 }
 
 static SagaTransition
-saga_next_failure(SagaTransitionKind kind, SagaThread *thread, const SagaFailure *failure)
+next_failure(SagaTransitionKind kind, SagaThread *thread, const SagaFailure *failure)
 {
 	SagaFailure *copy = palloc(sizeof(SagaFailure));
 	SagaTransition next = {.kind = kind, .thread = thread, .failure = copy};
@@ -79,14 +79,14 @@ saga_next_failure(SagaTransitionKind kind, SagaThread *thread, const SagaFailure
 SagaTransition
 saga_next_fail(SagaThread *thread, const SagaFailure *failure)
 {
-	return saga_next_failure(SAGA_NEXT_FAIL, thread, failure);
+	return next_failure(SAGA_NEXT_FAIL, thread, failure);
 }
 
 /* Neither Retry nor Catch has taken it. */
 SagaTransition
 saga_next_give_up(SagaThread *thread, const SagaFailure *failure)
 {
-	return saga_next_failure(SAGA_NEXT_GIVE_UP, thread, failure);
+	return next_failure(SAGA_NEXT_GIVE_UP, thread, failure);
 }
 
 /* The words of AWS around the cause of a fault inside a state. */
@@ -99,7 +99,7 @@ saga_state_cause(const SagaThread *thread, const char *cause)
 
 /* What the state fails with: an expression tells what is wrong, not where. */
 static SagaFailure
-saga_failure_of_fault(const SagaThread *thread, const SagaFault *fault)
+failure_of_fault(const SagaThread *thread, const SagaFault *fault)
 {
 	SagaFailure failure = {0};
 
@@ -115,7 +115,7 @@ saga_failure_of_fault(const SagaThread *thread, const SagaFault *fault)
 SagaTransition
 saga_next_fault(SagaThread *thread, const SagaFault *fault)
 {
-	SagaFailure failure = saga_failure_of_fault(thread, fault);
+	SagaFailure failure = failure_of_fault(thread, fault);
 
 	return saga_next_fail(thread, &failure);
 }
@@ -124,7 +124,7 @@ saga_next_fault(SagaThread *thread, const SagaFault *fault)
 SagaTransition
 saga_next_completed_fault(SagaThread *thread, const SagaFault *fault)
 {
-	SagaFailure failure = saga_failure_of_fault(thread, fault);
+	SagaFailure failure = failure_of_fault(thread, fault);
 
 	failure.completed = true;
 	return saga_next_fail(thread, &failure);

@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(saga_simulate);
 
 /* The same run every time. */
 static uint64
-saga_simulate_random(void *arg)
+simulate_random(void *arg)
 {
 	SagaSimulation *sim = arg;
 
@@ -38,13 +38,13 @@ saga_simulate_random(void *arg)
 }
 
 static char *
-saga_simulate_token(void *arg, int task_id, const SagaResource *resource)
+simulate_token(void *arg, int task_id, const SagaResource *resource)
 {
 	return psprintf("token-%d", task_id);
 }
 
 static void
-saga_bad_option(const char *name)
+bad_option(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -52,63 +52,63 @@ saga_bad_option(const char *name)
 }
 
 static bool
-saga_option_bool(const JsonbValue *options, const char *name, bool absent)
+option_bool(const JsonbValue *options, const char *name, bool absent)
 {
 	JsonbValue	value;
 
-	if (!saga_member(options, name, &value))
+	if (!saga_asl_member(options, name, &value))
 		return absent;
 	if (value.type != jbvBool)
-		saga_bad_option(name);
+		bad_option(name);
 	return value.val.boolean;
 }
 
 static int64
-saga_option_int(const JsonbValue *options, const char *name, int64 min, int64 max, int64 absent)
+option_int(const JsonbValue *options, const char *name, int64 min, int64 max, int64 absent)
 {
 	JsonbValue	value;
 	int64		result;
 
-	if (!saga_member(options, name, &value))
+	if (!saga_asl_member(options, name, &value))
 		return absent;
-	if (saga_number_to_int64(&value, min, max, &result) != SAGA_NUMBER_OK)
-		saga_bad_option(name);
+	if (saga_asl_number_to_int64(&value, min, max, &result) != SAGA_NUMBER_OK)
+		bad_option(name);
 	return result;
 }
 
 static char *
-saga_option_string(const JsonbValue *options, const char *name, char *absent)
+option_string(const JsonbValue *options, const char *name, char *absent)
 {
 	JsonbValue	value;
 
-	if (!saga_member(options, name, &value))
+	if (!saga_asl_member(options, name, &value))
 		return absent;
 	if (value.type == jbvNull)
 		return NULL;
 	if (value.type != jbvString)
-		saga_bad_option(name);
-	return saga_string_of(&value);
+		bad_option(name);
+	return saga_asl_string_of(&value);
 }
 
 /* {"stop": {"after": seconds, "error", "cause", "compensate"}} */
 static void
-saga_option_stop(SagaSimulation *sim, const JsonbValue *options)
+option_stop(SagaSimulation *sim, const JsonbValue *options)
 {
 	JsonbValue	stop;
 
 	sim->stop_at = DT_NOEND;
-	if (!saga_member(options, "stop", &stop))
+	if (!saga_asl_member(options, "stop", &stop))
 		return;
-	if (!saga_is_object(&stop))
-		saga_bad_option("stop");
-	sim->stop_at = sim->start + saga_option_int(&stop, "after", 0, SAGA_MAX_SECONDS, 0) * USECS_PER_SEC;
-	sim->stop_error = saga_option_string(&stop, "error", NULL);
-	sim->stop_cause = saga_option_string(&stop, "cause", NULL);
-	sim->stop_compensate = saga_option_bool(&stop, "compensate", true);
+	if (!saga_asl_is_object(&stop))
+		bad_option("stop");
+	sim->stop_at = sim->start + option_int(&stop, "after", 0, SAGA_MAX_SECONDS, 0) * USECS_PER_SEC;
+	sim->stop_error = option_string(&stop, "error", NULL);
+	sim->stop_cause = option_string(&stop, "cause", NULL);
+	sim->stop_compensate = option_bool(&stop, "compensate", true);
 }
 
 static bool
-saga_object_of(Jsonb *jsonb, JsonbValue *value)
+object_of(Jsonb *jsonb, JsonbValue *value)
 {
 	value->type = jbvBinary;
 	value->val.binary.data = &jsonb->root;
@@ -117,7 +117,7 @@ saga_object_of(Jsonb *jsonb, JsonbValue *value)
 }
 
 static void
-saga_read_options(SagaSimulation *sim, const JsonbValue *options)
+read_options(SagaSimulation *sim, const JsonbValue *options)
 {
 	static const char *const known[] = {
 		"start_time", "freeze", "repeat", "seed", "type", "data_limit", "max_events", "name", "stop",
@@ -134,21 +134,21 @@ saga_read_options(SagaSimulation *sim, const JsonbValue *options)
 				 errmsg("unrecognized simulation option at \"%s\"",
 						((SagaDiagnostic *) linitial(check.diagnostics))->location)));
 	sim->start = GetCurrentTransactionStartTimestamp();
-	text = saga_option_string(options, "start_time", NULL);
+	text = option_string(options, "start_time", NULL);
 	if (text != NULL && !saga_timestamp_parse(text, strlen(text), &sim->start, NULL))
-		saga_bad_option("start_time");
-	text = saga_option_string(options, "type", "STANDARD");
+		bad_option("start_time");
+	text = option_string(options, "type", "STANDARD");
 	sim->env.express = text != NULL && strcmp(text, "EXPRESS") == 0;
 	if (!sim->env.express && (text == NULL || strcmp(text, "STANDARD") != 0))
-		saga_bad_option("type");
-	sim->freeze = saga_option_bool(options, "freeze", false);
-	sim->raw_history = saga_option_bool(options, "history", false);
-	sim->repeat = saga_option_int(options, "repeat", 1, SAGA_MAX_REPEAT, 1);
-	sim->random_state = saga_option_int(options, "seed", 0, PG_INT64_MAX, 0);
-	sim->max_events = saga_option_int(options, "max_events", 1, PG_INT32_MAX, SAGA_DEFAULT_EVENTS);
-	sim->env.data_limit = saga_option_int(options, "data_limit", 0, PG_INT64_MAX, 262144);
-	sim->env.execution_name = saga_option_string(options, "name", "simulation");
-	saga_option_stop(sim, options);
+		bad_option("type");
+	sim->freeze = option_bool(options, "freeze", false);
+	sim->raw_history = option_bool(options, "history", false);
+	sim->repeat = option_int(options, "repeat", 1, SAGA_MAX_REPEAT, 1);
+	sim->random_state = option_int(options, "seed", 0, PG_INT64_MAX, 0);
+	sim->max_events = option_int(options, "max_events", 1, PG_INT32_MAX, SAGA_DEFAULT_EVENTS);
+	sim->env.data_limit = option_int(options, "data_limit", 0, PG_INT64_MAX, 262144);
+	sim->env.execution_name = option_string(options, "name", "simulation");
+	option_stop(sim, options);
 
 	sim->env.execution_id = psprintf("arn:aws:states:us-east-1:111111111111:%s:simulation:%s%s",
 									 sim->env.express ? "express" : "execution",
@@ -158,15 +158,15 @@ saga_read_options(SagaSimulation *sim, const JsonbValue *options)
 	sim->env.machine_id = "arn:aws:states:us-east-1:111111111111:stateMachine:simulation";
 	sim->env.machine_name = "simulation";
 	sim->env.started_at = sim->start;
-	sim->env.random = saga_simulate_random;
-	sim->env.make_token = saga_simulate_token;
+	sim->env.random = simulate_random;
+	sim->env.make_token = simulate_token;
 	sim->env.arg = sim;
 }
 
 /* ---------- answers ---------- */
 
 static SagaScript *
-saga_find_script(SagaSimulation *sim, const SagaAction *action)
+find_script(SagaSimulation *sim, const SagaAction *action)
 {
 	SagaScript *script;
 	ListCell   *lc;
@@ -179,24 +179,24 @@ saga_find_script(SagaSimulation *sim, const SagaAction *action)
 	}
 	script = palloc0(sizeof(SagaScript));
 	script->state_name = action->state_name;
-	script->known = saga_member(&sim->responses, action->state_name, &script->answer) ||
-		saga_member(&sim->responses, action->resource->text, &script->answer);
+	script->known = saga_asl_member(&sim->responses, action->state_name, &script->answer) ||
+		saga_asl_member(&sim->responses, action->resource->text, &script->answer);
 	sim->scripts = lappend(sim->scripts, script);
 	return script;
 }
 
 /* The answer to this call; false when the script has none. */
 static bool
-saga_next_answer(SagaSimulation *sim, const SagaAction *action, JsonbValue *answer)
+next_answer(SagaSimulation *sim, const SagaAction *action, JsonbValue *answer)
 {
-	SagaScript *script = saga_find_script(sim, action);
+	SagaScript *script = find_script(sim, action);
 	int			call = script->calls++;
 	JsonbValue *element;
 
 	if (!script->known)
 		return false;
 	*answer = script->answer;
-	if (!saga_is_array(answer))
+	if (!saga_asl_is_array(answer))
 		return true;
 	element = getIthJsonbValueFromContainer(answer->val.binary.data, call);
 	if (element == NULL)
@@ -206,7 +206,7 @@ saga_next_answer(SagaSimulation *sim, const SagaAction *action, JsonbValue *answ
 }
 
 static void
-saga_wrong_answer(void)
+wrong_answer(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -215,22 +215,22 @@ saga_wrong_answer(void)
 }
 
 static bool
-saga_answer_is(const JsonbValue *answer, const char *word)
+answer_is(const JsonbValue *answer, const char *word)
 {
 	return answer->type == jbvString && answer->val.string.len == strlen(word) &&
 		memcmp(answer->val.string.val, word, strlen(word)) == 0;
 }
 
 static void
-saga_give_answer(SagaSimulation *sim, int task_id, const JsonbValue *answer, Jsonb *input)
+give_answer(SagaSimulation *sim, int task_id, const JsonbValue *answer, Jsonb *input)
 {
 	JsonbValue	value;
 
-	if (saga_answer_is(answer, "echo"))
+	if (answer_is(answer, "echo"))
 		(void) saga_run_task_succeeded(sim->run, task_id, input, sim->now);
-	else if (!saga_is_object(answer))
-		saga_wrong_answer();
-	else if (saga_member(answer, "output", &value))
+	else if (!saga_asl_is_object(answer))
+		wrong_answer();
+	else if (saga_asl_member(answer, "output", &value))
 	{
 		Jsonb	   *output;
 
@@ -244,22 +244,22 @@ saga_give_answer(SagaSimulation *sim, int task_id, const JsonbValue *answer, Jso
 			output = JsonbValueToJsonb(&value);
 		(void) saga_run_task_succeeded(sim->run, task_id, output, sim->now);
 	}
-	else if (saga_member(answer, "error", &value) || saga_member(answer, "cause", &value))
+	else if (saga_asl_member(answer, "error", &value) || saga_asl_member(answer, "cause", &value))
 	{
 		SagaTaskError error = {0};
 
-		error.error = saga_option_string(answer, "error", NULL);
-		error.cause = saga_option_string(answer, "cause", NULL);
+		error.error = option_string(answer, "error", NULL);
+		error.cause = option_string(answer, "cause", NULL);
 		(void) saga_run_task_failed(sim->run, task_id, &error, sim->now);
 	}
 	else
-		saga_wrong_answer();
+		wrong_answer();
 }
 
 /* {"after": seconds, "heartbeat": seconds, ...}, "none" */
 static void
-saga_answer_later(SagaSimulation *sim, const SagaAction *action, const JsonbValue *answer,
-				  int64 after, int64 heartbeat)
+answer_later(SagaSimulation *sim, const SagaAction *action, const JsonbValue *answer,
+			 int64 after, int64 heartbeat)
 {
 	SagaPending *pending = palloc0(sizeof(SagaPending));
 
@@ -275,13 +275,13 @@ saga_answer_later(SagaSimulation *sim, const SagaAction *action, const JsonbValu
 
 /* Returns false when the script has no answer: the simulation ends there. */
 static bool
-saga_answer_task(SagaSimulation *sim, const SagaAction *action)
+answer_task(SagaSimulation *sim, const SagaAction *action)
 {
 	JsonbValue	answer;
 	int64		after = 0;
 	int64		heartbeat = 0;
 
-	if (!saga_next_answer(sim, action, &answer))
+	if (!next_answer(sim, action, &answer))
 	{
 		if (action->resource->kind != SAGA_RES_UNDO_CHILDREN)
 			return false;
@@ -290,21 +290,21 @@ saga_answer_task(SagaSimulation *sim, const SagaAction *action)
 		answer.val.string.val = pstrdup("echo");
 		answer.val.string.len = strlen("echo");
 	}
-	if (saga_answer_is(&answer, "none"))
-		saga_answer_later(sim, action, &answer, -1, 0);
+	if (answer_is(&answer, "none"))
+		answer_later(sim, action, &answer, -1, 0);
 	else
 	{
-		if (saga_is_object(&answer))
+		if (saga_asl_is_object(&answer))
 		{
-			after = saga_option_int(&answer, "after", 0, SAGA_MAX_SECONDS, 0);
-			heartbeat = saga_option_int(&answer, "heartbeat", 1, SAGA_MAX_SECONDS, 0);
+			after = option_int(&answer, "after", 0, SAGA_MAX_SECONDS, 0);
+			heartbeat = option_int(&answer, "heartbeat", 1, SAGA_MAX_SECONDS, 0);
 		}
 		/* a worker of an activity takes the task at once */
 		(void) saga_run_task_started(sim->run, action->task_id, NULL, sim->now);
 		if (after > 0 || action->resource->wait_for_token)
-			saga_answer_later(sim, action, &answer, after, heartbeat);
+			answer_later(sim, action, &answer, after, heartbeat);
 		else
-			saga_give_answer(sim, action->task_id, &answer, action->input);
+			give_answer(sim, action->task_id, &answer, action->input);
 	}
 	return true;
 }
@@ -313,7 +313,7 @@ saga_answer_task(SagaSimulation *sim, const SagaAction *action)
 
 /* The pending answer or heartbeat that comes next. */
 static SagaPending *
-saga_next_pending(SagaSimulation *sim, TimestampTz *at)
+next_pending(SagaSimulation *sim, TimestampTz *at)
 {
 	SagaPending *next = NULL;
 	ListCell   *lc;
@@ -334,7 +334,7 @@ saga_next_pending(SagaSimulation *sim, TimestampTz *at)
 }
 
 static void
-saga_deliver(SagaSimulation *sim, SagaPending *pending)
+deliver(SagaSimulation *sim, SagaPending *pending)
 {
 	if (pending->heartbeat_at < pending->at)
 	{
@@ -345,11 +345,11 @@ saga_deliver(SagaSimulation *sim, SagaPending *pending)
 		return;
 	}
 	sim->pending = list_delete_ptr(sim->pending, pending);
-	saga_give_answer(sim, pending->task_id, &pending->answer, pending->input);
+	give_answer(sim, pending->task_id, &pending->answer, pending->input);
 }
 
 static void
-saga_freeze_and_thaw(SagaSimulation *sim)
+freeze_and_thaw(SagaSimulation *sim)
 {
 	Jsonb	   *frozen = saga_run_freeze(sim->run);
 
@@ -359,13 +359,13 @@ saga_freeze_and_thaw(SagaSimulation *sim)
 
 /* Moves the clock on; false when nothing will ever happen. */
 static bool
-saga_sleep(SagaSimulation *sim, TimestampTz wake_at)
+sleep_until(SagaSimulation *sim, TimestampTz wake_at)
 {
 	TimestampTz at;
-	SagaPending *pending = saga_next_pending(sim, &at);
+	SagaPending *pending = next_pending(sim, &at);
 
 	if (sim->freeze)
-		saga_freeze_and_thaw(sim);
+		freeze_and_thaw(sim);
 	if (sim->stop_at <= wake_at && sim->stop_at <= at && sim->stop_at != DT_NOEND)
 	{
 		sim->now = Max(sim->now, sim->stop_at);
@@ -376,7 +376,7 @@ saga_sleep(SagaSimulation *sim, TimestampTz wake_at)
 	if (at < wake_at)
 	{
 		sim->now = Max(sim->now, at);
-		saga_deliver(sim, pending);
+		deliver(sim, pending);
 		return true;
 	}
 	if (TIMESTAMP_IS_NOEND(wake_at))
@@ -405,12 +405,12 @@ saga_simulation_run(SagaSimulation *sim)
 		saga_run_next(sim->run, sim->now, &sim->action);
 		if (sim->action.kind == SAGA_ACTION_FINISHED)
 			break;
-		if (sim->action.kind == SAGA_ACTION_TASK && !saga_answer_task(sim, &sim->action))
+		if (sim->action.kind == SAGA_ACTION_TASK && !answer_task(sim, &sim->action))
 		{
 			sim->unanswered = true;
 			break;
 		}
-		if (sim->action.kind == SAGA_ACTION_PARK && !saga_sleep(sim, sim->action.wake_at))
+		if (sim->action.kind == SAGA_ACTION_PARK && !sleep_until(sim, sim->action.wake_at))
 			break;
 	}
 	sim->histories = lappend(sim->histories, saga_run_history(sim->run, NULL, NULL));
@@ -434,16 +434,16 @@ saga_simulation_set(SagaSimulation *sim, Jsonb *input, Jsonb *responses, Jsonb *
 {
 	JsonbValue	value;
 
-	if (!saga_object_of(responses, &sim->responses))
+	if (!object_of(responses, &sim->responses))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("responses must be an object")));
-	if (!saga_object_of(options, &value))
+	if (!object_of(options, &value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("options must be an object")));
 	sim->input = input;
-	saga_read_options(sim, &value);
+	read_options(sim, &value);
 }
 
 /*

@@ -69,7 +69,7 @@ static StateCounts *
 counts_of(const SagaCoverage *coverage, const SagaState *state)
 {
 	const SagaMachine *machine = coverage->machine;
-	SagaState **found = bsearch(&state, machine->states, machine->nstates, sizeof(SagaState *), saga_compare_states);
+	SagaState **found = bsearch(&state, machine->states, machine->nstates, sizeof(SagaState *), saga_asl_compare_states);
 
 	return &coverage->counts[found - machine->states];
 }

@@ -11,7 +11,7 @@
 #include "value/doc.h"
 
 static void
-saga_push_jsonb(JsonbParseState **state, const char *name, Jsonb *value)
+push_jsonb(JsonbParseState **state, const char *name, Jsonb *value)
 {
 	if (value == NULL)
 		return;
@@ -23,7 +23,7 @@ saga_push_jsonb(JsonbParseState **state, const char *name, Jsonb *value)
 #define SAGA_MAX_EVENT_BYTES	((Size) 32 * 1024 * 1024)
 
 static void
-saga_push_event(const SagaEvent *event, void *arg)
+push_event(const SagaEvent *event, void *arg)
 {
 	JsonbParseState **state = arg;
 	Jsonb	   *details = (Jsonb *) memcpy(palloc(VARSIZE(event->details)), event->details, VARSIZE(event->details));
@@ -34,13 +34,13 @@ saga_push_event(const SagaEvent *event, void *arg)
 	saga_jsonb_push_key(state, "previous_id");
 	saga_jsonb_push_int64(state, WJB_VALUE, event->previous_id);
 	saga_doc_push_string(state, "type", event->type);
-	saga_doc_push_string(state, "timestamp", saga_format_rfc3339(event->timestamp));
-	saga_push_jsonb(state, "details", details);
+	saga_doc_push_string(state, "timestamp", saga_asl_format_rfc3339(event->timestamp));
+	push_jsonb(state, "details", details);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 static void
-saga_push_events(SagaSimulation *sim, JsonbParseState **state)
+push_events(SagaSimulation *sim, JsonbParseState **state)
 {
 	Size		room = SAGA_MAX_EVENT_BYTES;
 	ListCell   *lc;
@@ -48,13 +48,13 @@ saga_push_events(SagaSimulation *sim, JsonbParseState **state)
 	saga_jsonb_push_key(state, "events");
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	foreach(lc, sim->histories)
-		saga_history_decode(lfirst(lc), NULL, NULL, &room, saga_push_event, state);
+		saga_history_decode(lfirst(lc), NULL, NULL, &room, push_event, state);
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
 /* The stored values, in hexadecimal. */
 static void
-saga_push_raw_history(SagaSimulation *sim, JsonbParseState **state)
+push_raw_history(SagaSimulation *sim, JsonbParseState **state)
 {
 	ListCell   *lc;
 
@@ -75,7 +75,7 @@ saga_push_raw_history(SagaSimulation *sim, JsonbParseState **state)
 }
 
 static void
-saga_push_task(SagaSimulation *sim, JsonbParseState **state)
+push_task(SagaSimulation *sim, JsonbParseState **state)
 {
 	const SagaAction *action = &sim->action;
 
@@ -83,7 +83,7 @@ saga_push_task(SagaSimulation *sim, JsonbParseState **state)
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(state, "state", action->state_name);
 	saga_doc_push_string(state, "resource", action->resource->text);
-	saga_push_jsonb(state, "input", action->input);
+	push_jsonb(state, "input", action->input);
 	if (action->token != NULL)
 		saga_doc_push_string(state, "token", action->token);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
@@ -97,9 +97,9 @@ saga_simulation_result(SagaSimulation *sim, double microseconds)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_string(&state, "status", saga_status_name(saga_run_status(sim->run)));
+	saga_doc_push_string(&state, "status", saga_asl_status_name(saga_run_status(sim->run)));
 	if (action->kind == SAGA_ACTION_FINISHED && action->status == SAGA_SUCCEEDED)
-		saga_push_jsonb(&state, "output", action->output);
+		push_jsonb(&state, "output", action->output);
 	else if (action->kind == SAGA_ACTION_FINISHED)
 	{
 		if (action->error != NULL)
@@ -109,13 +109,13 @@ saga_simulation_result(SagaSimulation *sim, double microseconds)
 	}
 	else
 		saga_doc_push_string(&state, "current_state", saga_run_current_state(sim->run));
-	saga_push_jsonb(&state, "compensated", action->compensated);
-	saga_push_jsonb(&state, "not_compensated", action->not_compensated);
+	push_jsonb(&state, "compensated", action->compensated);
+	push_jsonb(&state, "not_compensated", action->not_compensated);
 	if (sim->unanswered)
-		saga_push_task(sim, &state);
-	saga_push_events(sim, &state);
+		push_task(sim, &state);
+	push_events(sim, &state);
 	if (sim->raw_history)
-		saga_push_raw_history(sim, &state);
+		push_raw_history(sim, &state);
 	if (sim->repeat > 1)
 	{
 		saga_jsonb_push_key(&state, "nanoseconds");

@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(saga_test_state);
 #define SAGA_TEST_DATA_LIMIT	262144
 
 static uint64
-saga_test_random(void *arg)
+test_random(void *arg)
 {
 	SagaTest   *test = arg;
 
@@ -35,13 +35,13 @@ saga_test_random(void *arg)
 
 /* Nobody sees it: what an expression knows of a token is in the context. */
 static char *
-saga_test_token(void *arg, int task_id, const SagaResource *resource)
+test_token(void *arg, int task_id, const SagaResource *resource)
 {
 	return psprintf("token-%d", task_id);
 }
 
 static void
-saga_test_environment(SagaTest *test)
+test_environment(SagaTest *test)
 {
 	SagaRunEnv *env = &test->env;
 
@@ -53,14 +53,14 @@ saga_test_environment(SagaTest *test)
 	env->started_at = test->now;
 	env->data_limit = SAGA_TEST_DATA_LIMIT;
 	env->express = true;
-	env->random = saga_test_random;
-	env->make_token = saga_test_token;
+	env->random = test_random;
+	env->make_token = test_token;
 	env->arg = test;
 }
 
 /* A machine of the one state that is given. */
 static Jsonb *
-saga_machine_around(Jsonb *definition)
+machine_around(Jsonb *definition)
 {
 	JsonbParseState *state = NULL;
 
@@ -75,7 +75,7 @@ saga_machine_around(Jsonb *definition)
 
 /* Finds the state: the definition is one, without a name, or a machine that has one of this name. */
 static void
-saga_test_compile(SagaTest *test, Jsonb *definition, const char *name)
+test_compile(SagaTest *test, Jsonb *definition, const char *name)
 {
 	List	   *diagnostics = NIL;
 	JsonbValue	value;
@@ -87,7 +87,7 @@ saga_test_compile(SagaTest *test, Jsonb *definition, const char *name)
 				 errmsg("the definition is a whole machine, and no state of it is named"),
 				 errhint("Name the state to be tested: state => 'Name'.")));
 	if (name == NULL)
-		test->machine = saga_machine_compile_test(saga_machine_around(definition), true, &diagnostics);
+		test->machine = saga_machine_compile_test(machine_around(definition), true, &diagnostics);
 	else
 		test->machine = saga_machine_compile_test(definition, false, &diagnostics);
 	if (test->machine == NULL)
@@ -102,7 +102,7 @@ saga_test_compile(SagaTest *test, Jsonb *definition, const char *name)
 }
 
 static Jsonb *
-saga_jsonb_argument(FunctionCallInfo fcinfo, int n)
+jsonb_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
 }
@@ -124,14 +124,14 @@ saga_test_state(PG_FUNCTION_ARGS)
 	test.found.max_concurrency = test.found.tolerated_count = test.found.backoff_seconds = -1;
 	test.found.retry_index = test.found.catch_index = -1;
 	test.found.tolerated_percentage = -1;
-	saga_test_read_options(&test, saga_jsonb_argument(fcinfo, 6));
-	saga_test_environment(&test);
-	saga_test_compile(&test, PG_GETARG_JSONB_P(0), name);
+	saga_test_read_options(&test, jsonb_argument(fcinfo, 6));
+	test_environment(&test);
+	test_compile(&test, PG_GETARG_JSONB_P(0), name);
 	saga_test_check_options(&test);
-	saga_test_read_mock(&test, saga_jsonb_argument(fcinfo, 3));
+	saga_test_read_mock(&test, jsonb_argument(fcinfo, 3));
 	test.input = PG_ARGISNULL(1) ? saga_jsonb_empty_object() : PG_GETARG_JSONB_P(1);
-	test.variables = saga_test_object(saga_jsonb_argument(fcinfo, 5), "variables");
-	test.context = saga_test_object(saga_jsonb_argument(fcinfo, 4), "context");
+	test.variables = saga_test_object(jsonb_argument(fcinfo, 5), "variables");
+	test.context = saga_test_object(jsonb_argument(fcinfo, 4), "context");
 	if (test.context == NULL)
 		test.context = saga_test_context(&test);
 	saga_test_one(&test);

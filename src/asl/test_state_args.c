@@ -20,7 +20,7 @@
 /* ---------- reading ---------- */
 
 static void
-saga_wrong_member(const char *name, const char *what)
+wrong_member(const char *name, const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -30,15 +30,15 @@ saga_wrong_member(const char *name, const char *what)
 
 /* The members must all be of these; what: what has them. */
 static void
-saga_only_known(const JsonbValue *object, const char *what, const char *const *known, int nknown)
+only_known(const JsonbValue *object, const char *what, const char *const *known, int nknown)
 {
 	SagaCheck	check = {.diagnostics_context = CurrentMemoryContext};
 	SagaLocation at = {0};
 	StringInfoData list;
 	int			i;
 
-	if (!saga_is_object(object))
-		saga_wrong_member(what, "an object");
+	if (!saga_asl_is_object(object))
+		wrong_member(what, "an object");
 	saga_check_known(&check, object, &at, known, nknown);
 	if (!check.failed)
 		return;
@@ -54,36 +54,36 @@ saga_only_known(const JsonbValue *object, const char *what, const char *const *k
 
 /* NULL: it is not there. */
 static char *
-saga_string_member(const JsonbValue *object, const char *name)
+string_member(const JsonbValue *object, const char *name)
 {
 	JsonbValue	value;
 
-	if (!saga_member(object, name, &value) || value.type == jbvNull)
+	if (!saga_asl_member(object, name, &value) || value.type == jbvNull)
 		return NULL;
 	if (value.type != jbvString)
-		saga_wrong_member(name, "a string");
-	return saga_string_of(&value);
+		wrong_member(name, "a string");
+	return saga_asl_string_of(&value);
 }
 
 /* -1: it is not there. */
 static int64
-saga_count_member(const JsonbValue *object, const char *name)
+count_member(const JsonbValue *object, const char *name)
 {
 	JsonbValue	value;
 	int64		result;
 
-	if (!saga_member(object, name, &value) || value.type == jbvNull)
+	if (!saga_asl_member(object, name, &value) || value.type == jbvNull)
 		return -1;
-	if (saga_number_to_int64(&value, 0, PG_INT32_MAX, &result) != SAGA_NUMBER_OK)
-		saga_wrong_member(name, "an integer, and not negative");
+	if (saga_asl_number_to_int64(&value, 0, PG_INT32_MAX, &result) != SAGA_NUMBER_OK)
+		wrong_member(name, "an integer, and not negative");
 	return result;
 }
 
 /* The place of the member's text among "words"; "absent" when it is not there. */
 static int
-saga_word_member(const JsonbValue *object, const char *name, const char *const *words, int nwords, int absent)
+word_member(const JsonbValue *object, const char *name, const char *const *words, int nwords, int absent)
 {
-	char	   *text = saga_string_member(object, name);
+	char	   *text = string_member(object, name);
 	StringInfoData list;
 	int			i;
 
@@ -96,13 +96,13 @@ saga_word_member(const JsonbValue *object, const char *name, const char *const *
 			return i;
 		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "one of " : ", ", words[i]);
 	}
-	saga_wrong_member(name, list.data);
+	wrong_member(name, list.data);
 	return absent;
 }
 
 /* A value, or the one that a text holds. */
 static Jsonb *
-saga_json_of(const JsonbValue *value, const char *name)
+json_of(const JsonbValue *value, const char *name)
 {
 	Jsonb	   *result;
 
@@ -127,16 +127,16 @@ saga_test_object(Jsonb *value, const char *name)
 	if (value == NULL)
 		return NULL;
 	saga_jsonb_value(value, &root);
-	result = saga_json_of(&root, name);
+	result = json_of(&root, name);
 	if (!JB_ROOT_IS_OBJECT(result))
-		saga_wrong_member(name, "an object");
+		wrong_member(name, "an object");
 	return result;
 }
 
 /* ---------- options ---------- */
 
 static void
-saga_read_configuration(SagaTest *test, const JsonbValue *options)
+read_configuration(SagaTest *test, const JsonbValue *options)
 {
 	static const char *const known[] = {
 		"retrierRetryCount", "mapIterationFailureCount", "errorCausedByState", "mapItemReaderData"
@@ -144,14 +144,14 @@ saga_read_configuration(SagaTest *test, const JsonbValue *options)
 	JsonbValue	configuration;
 	JsonbValue	value;
 
-	if (!saga_member(options, "stateConfiguration", &configuration) || configuration.type == jbvNull)
+	if (!saga_asl_member(options, "stateConfiguration", &configuration) || configuration.type == jbvNull)
 		return;
-	saga_only_known(&configuration, "stateConfiguration", known, lengthof(known));
-	test->retries = saga_count_member(&configuration, "retrierRetryCount");
-	test->failed_items = saga_count_member(&configuration, "mapIterationFailureCount");
-	test->culprit = saga_string_member(&configuration, "errorCausedByState");
+	only_known(&configuration, "stateConfiguration", known, lengthof(known));
+	test->retries = count_member(&configuration, "retrierRetryCount");
+	test->failed_items = count_member(&configuration, "mapIterationFailureCount");
+	test->culprit = string_member(&configuration, "errorCausedByState");
 	/* which of both it is depends on the reader: test_state_map.c */
-	if (saga_member(&configuration, "mapItemReaderData", &value) && value.type != jbvNull)
+	if (saga_asl_member(&configuration, "mapItemReaderData", &value) && value.type != jbvNull)
 		test->reader_data = saga_jsonb_from_value(&value);
 }
 
@@ -169,17 +169,17 @@ saga_test_read_options(SagaTest *test, Jsonb *options)
 	if (options == NULL)
 		return;
 	saga_jsonb_value(options, &object);
-	saga_only_known(&object, "options", known, lengthof(known));
-	test->inspect = saga_word_member(&object, "inspectionLevel", levels, lengthof(levels), 0) > 0;
-	text = saga_string_member(&object, "start_time");
+	only_known(&object, "options", known, lengthof(known));
+	test->inspect = word_member(&object, "inspectionLevel", levels, lengthof(levels), 0) > 0;
+	text = string_member(&object, "start_time");
 	if (text != NULL && !saga_timestamp_parse(text, strlen(text), &test->now, NULL))
-		saga_wrong_member("start_time", "a time as in RFC 3339");
-	test->random_state = Max(saga_count_member(&object, "seed"), 0);
-	saga_read_configuration(test, &object);
+		wrong_member("start_time", "a time as in RFC 3339");
+	test->random_state = Max(count_member(&object, "seed"), 0);
+	read_configuration(test, &object);
 }
 
 static void
-saga_refuse_option(const SagaTest *test, const char *name, const char *why)
+refuse_option(const SagaTest *test, const char *name, const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -189,7 +189,7 @@ saga_refuse_option(const SagaTest *test, const char *name, const char *why)
 
 /* Is the state of this name somewhere below "owner"? */
 static bool
-saga_is_below(const SagaTest *test, const char *name, const SagaState *owner)
+is_below(const SagaTest *test, const char *name, const SagaState *owner)
 {
 	const SagaState *state = saga_machine_find(test->machine, name);
 
@@ -211,38 +211,38 @@ saga_test_check_options(SagaTest *test)
 	bool		is_fork = is_map || state->type == SAGA_STATE_PARALLEL;
 
 	if (test->retries >= 0 && !is_fork && state->type != SAGA_STATE_TASK)
-		saga_refuse_option(test, "retrierRetryCount", "Only a Task, Map or Parallel is tried again.");
+		refuse_option(test, "retrierRetryCount", "Only a Task, Map or Parallel is tried again.");
 	if (test->failed_items >= 0 && !is_map)
-		saga_refuse_option(test, "mapIterationFailureCount", "Only a Map has items.");
+		refuse_option(test, "mapIterationFailureCount", "Only a Map has items.");
 	if (test->reader_data != NULL && (!is_map || state->map->reader == NULL))
-		saga_refuse_option(test, "mapItemReaderData", "Only a Map with an ItemReader reads data.");
+		refuse_option(test, "mapItemReaderData", "Only a Map with an ItemReader reads data.");
 	if (test->culprit != NULL && !is_fork)
-		saga_refuse_option(test, "errorCausedByState", "Only a Map or Parallel has states in it.");
-	if (test->culprit != NULL && !saga_is_below(test, test->culprit, state))
-		saga_refuse_option(test, "errorCausedByState",
-						   psprintf("There is no state \"%s\" in it.", test->culprit));
+		refuse_option(test, "errorCausedByState", "Only a Map or Parallel has states in it.");
+	if (test->culprit != NULL && !is_below(test, test->culprit, state))
+		refuse_option(test, "errorCausedByState",
+					  psprintf("There is no state \"%s\" in it.", test->culprit));
 }
 
 /* ---------- the mock ---------- */
 
 /* Is it a mock's business what the state comes to? */
 static bool
-saga_has_mock(const SagaState *state)
+has_mock(const SagaState *state)
 {
 	return state->type == SAGA_STATE_TASK || state->type == SAGA_STATE_PARALLEL || state->type == SAGA_STATE_MAP;
 }
 
 static void
-saga_check_has_mock(const SagaTest *test)
+check_has_mock(const SagaTest *test)
 {
 	const SagaState *state = test->state;
 
-	if (test->mock.given && !saga_has_mock(state))
+	if (test->mock.given && !has_mock(state))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("state \"%s\" of type %s cannot have a mock", state->name, saga_state_type_name(state->type)),
 				 errhint("Only what a Task, Map or Parallel comes to is mocked.")));
-	if (!test->mock.given && saga_has_mock(state))
+	if (!test->mock.given && has_mock(state))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("state \"%s\" of type %s needs a mock", state->name, saga_state_type_name(state->type)),
@@ -252,22 +252,22 @@ saga_check_has_mock(const SagaTest *test)
 
 /* {"errorOutput": {"error", "cause"}} */
 static void
-saga_read_error_output(SagaMock *mock, const JsonbValue *output)
+read_error_output(SagaMock *mock, const JsonbValue *output)
 {
 	static const char *const known[] = {"error", "cause"};
 
-	saga_only_known(output, "errorOutput", known, lengthof(known));
-	mock->error = saga_string_member(output, "error");
-	mock->cause = saga_string_member(output, "cause");
+	only_known(output, "errorOutput", known, lengthof(known));
+	mock->error = string_member(output, "error");
+	mock->cause = string_member(output, "cause");
 	if (mock->error != NULL && pg_mbstrlen(mock->error) > SAGA_MAX_ERROR_CHARS)
-		saga_wrong_member("error", psprintf("at most %d characters long", SAGA_MAX_ERROR_CHARS));
+		wrong_member("error", psprintf("at most %d characters long", SAGA_MAX_ERROR_CHARS));
 	if (mock->cause != NULL && pg_mbstrlen(mock->cause) > SAGA_MAX_CAUSE)
-		saga_wrong_member("cause", psprintf("at most %d characters long", SAGA_MAX_CAUSE));
+		wrong_member("cause", psprintf("at most %d characters long", SAGA_MAX_CAUSE));
 }
 
 /* A mocked result must be one that the state can have. */
 static void
-saga_check_result(const SagaTest *test)
+check_result(const SagaTest *test)
 {
 	const SagaState *state = test->state;
 	Jsonb	   *result = test->mock.result;
@@ -306,14 +306,14 @@ saga_test_read_mock(SagaTest *test, Jsonb *mock)
 	bool		has_error;
 
 	test->mock.given = mock != NULL;
-	saga_check_has_mock(test);
+	check_has_mock(test);
 	if (mock == NULL)
 		return;
 	saga_jsonb_value(mock, &object);
-	saga_only_known(&object, "mock", known, lengthof(known));
-	test->mock.mode = saga_word_member(&object, "fieldValidationMode", modes, lengthof(modes), SAGA_MOCK_STRICT);
-	has_result = saga_member(&object, "result", &result);
-	has_error = saga_member(&object, "errorOutput", &error);
+	only_known(&object, "mock", known, lengthof(known));
+	test->mock.mode = word_member(&object, "fieldValidationMode", modes, lengthof(modes), SAGA_MOCK_STRICT);
+	has_result = saga_asl_member(&object, "result", &result);
+	has_error = saga_asl_member(&object, "errorOutput", &error);
 	if (has_result == has_error)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -321,9 +321,9 @@ saga_test_read_mock(SagaTest *test, Jsonb *mock)
 				 errdetail("%s", has_result ? "It has both." : "It has neither.")));
 	if (has_error)
 	{
-		saga_read_error_output(&test->mock, &error);
+		read_error_output(&test->mock, &error);
 		return;
 	}
-	test->mock.result = saga_json_of(&result, "result");
-	saga_check_result(test);
+	test->mock.result = json_of(&result, "result");
+	check_result(test);
 }

@@ -10,7 +10,7 @@
 
 /* Is the state inside the processor of a Map, at any depth? */
 static bool
-saga_is_in_map(const SagaState *state)
+is_in_map(const SagaState *state)
 {
 	const SagaState *owner;
 
@@ -23,7 +23,7 @@ saga_is_in_map(const SagaState *state)
 }
 
 static void
-saga_push_test_execution(const SagaTest *test, JsonbParseState **state)
+push_test_execution(const SagaTest *test, JsonbParseState **state)
 {
 	saga_jsonb_push_key(state, "Execution");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
@@ -31,19 +31,19 @@ saga_push_test_execution(const SagaTest *test, JsonbParseState **state)
 	saga_doc_push_jsonb(state, "Input", test->input);
 	saga_doc_push_string(state, "Name", test->env.execution_name);
 	saga_doc_push_string(state, "RoleArn", test->env.role);
-	saga_doc_push_string(state, "StartTime", saga_format_rfc3339(test->now));
+	saga_doc_push_string(state, "StartTime", saga_asl_format_rfc3339(test->now));
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 /* The state has AWS's name for it, whatever it is called. */
 static void
-saga_push_test_state(const SagaTest *test, JsonbParseState **state)
+push_test_state(const SagaTest *test, JsonbParseState **state)
 {
 	SagaStateType type = test->state->type;
 
 	saga_jsonb_push_key(state, "State");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_string(state, "EnteredTime", saga_format_rfc3339(test->now));
+	saga_doc_push_string(state, "EnteredTime", saga_asl_format_rfc3339(test->now));
 	saga_doc_push_string(state, "Name", "StateName");
 	if (type == SAGA_STATE_TASK || type == SAGA_STATE_PARALLEL || type == SAGA_STATE_MAP)
 		saga_doc_push_int(state, "RetryCount", 0);
@@ -57,18 +57,18 @@ saga_test_context(const SagaTest *test)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_test_execution(test, &state);
-	saga_push_test_state(test, &state);
+	push_test_execution(test, &state);
+	push_test_state(test, &state);
 	saga_jsonb_push_key(&state, "StateMachine");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "Id", test->env.machine_id);
 	saga_doc_push_string(&state, "Name", test->env.machine_name);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	if (saga_is_in_map(test->state))
+	if (is_in_map(test->state))
 	{
 		SagaMapItem item = {.value = test->input, .source = SAGA_STATE_DATA};
 
-		saga_push_map_item(&state, &item);
+		saga_asl_push_map_item(&state, &item);
 	}
 	if (test->state->type == SAGA_STATE_TASK && test->state->resource.wait_for_token)
 	{
@@ -87,7 +87,7 @@ saga_test_item(const SagaMapItem *item)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_map_item(&state, item);
+	saga_asl_push_map_item(&state, item);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
@@ -102,7 +102,7 @@ saga_test_context_retries(Jsonb *context)
 	if (!saga_jsonb_get(context, "State", &state) || !saga_doc_is_object(&state))
 		return 0;
 	count = saga_doc_get(state.val.binary.data, "RetryCount");
-	if (count == NULL || saga_number_to_int64(count, 0, PG_INT32_MAX, &result) != SAGA_NUMBER_OK)
+	if (count == NULL || saga_asl_number_to_int64(count, 0, PG_INT32_MAX, &result) != SAGA_NUMBER_OK)
 		return 0;
 	return result;
 }

@@ -23,7 +23,7 @@ typedef struct SagaPicked
 
 /* For SagaScope: the context of the test, with the item in it. */
 static Jsonb *
-saga_picked_context(void *arg, const JsonbValue *member)
+picked_context(void *arg, const JsonbValue *member)
 {
 	SagaPicked *picked = arg;
 
@@ -35,20 +35,20 @@ saga_picked_context(void *arg, const JsonbValue *member)
 }
 
 static Jsonb *
-saga_select_item(SagaTest *test, const SagaMapItem *item, SagaFault *fault)
+select_item(SagaTest *test, const SagaMapItem *item, SagaFault *fault)
 {
 	SagaPicked	picked = {.context = test->context, .item = saga_test_item(item)};
 	SagaScope	scope;
 
 	saga_scope_init(test->run, test->thread, test->thread->data, &scope);
-	scope.context = saga_picked_context;
+	scope.context = picked_context;
 	scope.context_arg = &picked;
 	return saga_template_eval(test->state->map->item_selector, &scope, fault);
 }
 
 /* The input of each item, as ItemSelector makes it; NULL and a fault when it fails. */
 static Jsonb *
-saga_select_items(SagaTest *test, Jsonb *items, bool keyed, SagaFault *fault)
+select_items(SagaTest *test, Jsonb *items, bool keyed, SagaFault *fault)
 {
 	JsonbParseState *state = NULL;
 	SagaMapItem item = {.keyed = keyed, .source = test->reader_data != NULL ? NULL : SAGA_STATE_DATA};
@@ -61,7 +61,7 @@ saga_select_items(SagaTest *test, Jsonb *items, bool keyed, SagaFault *fault)
 		Jsonb	   *input;
 
 		item.value = saga_test_element(items, (int) item.index);
-		input = saga_select_item(test, &item, fault);
+		input = select_item(test, &item, fault);
 		CHECK_FOR_INTERRUPTS();
 		if (input == NULL)
 			return NULL;
@@ -73,7 +73,7 @@ saga_select_items(SagaTest *test, Jsonb *items, bool keyed, SagaFault *fault)
 
 /* {"BatchInput": ..., "Items": [from, to)} */
 static Jsonb *
-saga_make_batch(Jsonb *items, int from, int to, Jsonb *input)
+make_batch(Jsonb *items, int from, int to, Jsonb *input)
 {
 	JsonbParseState *state = NULL;
 	int			i;
@@ -91,10 +91,10 @@ saga_make_batch(Jsonb *items, int from, int to, Jsonb *input)
 
 /* Where the batch that begins at "from" ends: before the limits are passed, but with one item at least. */
 static int
-saga_batch_end(Jsonb *items, int from, int64 most_items, int64 most_bytes, Jsonb *input)
+batch_end(Jsonb *items, int from, int64 most_items, int64 most_bytes, Jsonb *input)
 {
 	int			count = saga_test_count(items);
-	int64		bytes = most_bytes > 0 ? strlen(saga_jsonb_to_cstring(saga_make_batch(items, from, from, input))) : 0;
+	int64		bytes = most_bytes > 0 ? strlen(saga_jsonb_to_cstring(make_batch(items, from, from, input))) : 0;
 	int			to;
 
 	for (to = from; to < count && (most_items <= 0 || to - from < most_items); to++)
@@ -112,7 +112,7 @@ saga_batch_end(Jsonb *items, int from, int64 most_items, int64 most_bytes, Jsonb
 
 /* ItemBatcher: the items in groups, whose inputs are noted.  False, and a fault: it fails. */
 static bool
-saga_batch_items(SagaTest *test, Jsonb *items, SagaFault *fault)
+batch_items(SagaTest *test, Jsonb *items, SagaFault *fault)
 {
 	const SagaMapFields *fields = test->state->map;
 	int64		most_items = fields->batch_items;
@@ -123,22 +123,22 @@ saga_batch_items(SagaTest *test, Jsonb *items, SagaFault *fault)
 
 	if (!fields->batches)
 		return true;
-	if (!saga_map_count(test->run, test->thread, &fields->batch_items_path, "MaxItemsPerBatchPath", &most_items, fault) ||
-		!saga_map_count(test->run, test->thread, &fields->batch_bytes_path, "MaxInputBytesPerBatchPath", &most_bytes, fault))
+	if (!saga_asl_map_count(test->run, test->thread, &fields->batch_items_path, "MaxItemsPerBatchPath", &most_items, fault) ||
+		!saga_asl_map_count(test->run, test->thread, &fields->batch_bytes_path, "MaxInputBytesPerBatchPath", &most_bytes, fault))
 		return false;
 	if (fields->batch_input != NULL)
 	{
-		input = saga_template_apply(test->run, test->thread, fields->batch_input, test->thread->data, fault);
+		input = saga_asl_template_apply(test->run, test->thread, fields->batch_input, test->thread->data, fault);
 		if (input == NULL)
 			return false;
 	}
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	while (from < saga_test_count(items))
 	{
-		int			to = saga_batch_end(items, from, most_items, most_bytes, input);
+		int			to = batch_end(items, from, most_items, most_bytes, input);
 
 		CHECK_FOR_INTERRUPTS();
-		saga_jsonb_push(&state, WJB_ELEM, saga_make_batch(items, from, to, input));
+		saga_jsonb_push(&state, WJB_ELEM, make_batch(items, from, to, input));
 		from = to;
 	}
 	test->found.after_item_batcher = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
@@ -149,13 +149,13 @@ saga_batch_items(SagaTest *test, Jsonb *items, SagaFault *fault)
 
 /* The items as they come from the state's input or from the reader. */
 static Jsonb *
-saga_find_items(SagaTest *test, bool *keyed, SagaFault *fault)
+find_items(SagaTest *test, bool *keyed, SagaFault *fault)
 {
 	Jsonb	   *items;
 
 	if (test->reader_data != NULL)
 		return saga_test_read_items(test, keyed, fault);
-	items = saga_map_items(test->run, test->thread, keyed, fault);
+	items = saga_asl_map_items(test->run, test->thread, keyed, fault);
 	if ((items == NULL || *keyed) && test->state->map->reader != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -167,16 +167,16 @@ saga_find_items(SagaTest *test, bool *keyed, SagaFault *fault)
 
 /* MaxConcurrency and the limits of failure; false and a fault: one of them is at a path, and wrong. */
 static bool
-saga_find_limits(SagaTest *test, SagaFault *fault)
+find_limits(SagaTest *test, SagaFault *fault)
 {
 	const SagaMapFields *fields = test->state->map;
 	int64		count = fields->tolerated_count;
 	double		percentage = fields->tolerated_percentage;
 
-	if (!saga_map_count(test->run, test->thread, &fields->tolerated_count_path, "ToleratedFailureCountPath", &count, fault))
+	if (!saga_asl_map_count(test->run, test->thread, &fields->tolerated_count_path, "ToleratedFailureCountPath", &count, fault))
 		return false;
 	test->found.tolerated_count = count;
-	if (!saga_map_percentage(test->run, test->thread, &percentage, fault))
+	if (!saga_asl_map_percentage(test->run, test->thread, &percentage, fault))
 		return false;
 	test->found.tolerated_percentage = percentage;
 	return true;
@@ -184,7 +184,7 @@ saga_find_limits(SagaTest *test, SagaFault *fault)
 
 /* Are more items said to have failed than may? */
 static bool
-saga_is_over_threshold(const SagaTest *test, int size)
+is_over_threshold(const SagaTest *test, int size)
 {
 	const SagaInspection *found = &test->found;
 
@@ -196,7 +196,7 @@ saga_is_over_threshold(const SagaTest *test, int size)
 
 /* The end of what is inside the Map: as the mock says, unless too many items are said to have failed. */
 static SagaTransition
-saga_end_map(SagaTest *test, int size)
+end_map(SagaTest *test, int size)
 {
 	SagaFailure failure = {.error = test->mock.error, .cause = test->mock.cause, .of_item = true};
 
@@ -205,7 +205,7 @@ saga_end_map(SagaTest *test, int size)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"mapIterationFailureCount\" is greater than the number of items"),
 				 errdetail("It is " INT64_FORMAT ", and the items of state \"%s\" are %d.", test->failed_items, test->state->name, size)));
-	if (saga_is_over_threshold(test, size))
+	if (is_over_threshold(test, size))
 	{
 		failure.error = SAGA_THRESHOLD_EXCEEDED;
 		failure.cause = "The specified tolerated failure threshold was exceeded";
@@ -226,14 +226,14 @@ saga_test_map(SagaTest *test)
 	Jsonb	   *items;
 	Jsonb	   *inputs;
 
-	if (!saga_map_count(test->run, test->thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &concurrency, &fault))
+	if (!saga_asl_map_count(test->run, test->thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &concurrency, &fault))
 		return saga_next_fault(test->thread, &fault);
 	test->found.max_concurrency = concurrency;
-	items = saga_find_items(test, &keyed, &fault);
-	if (items == NULL || !saga_find_limits(test, &fault))
+	items = find_items(test, &keyed, &fault);
+	if (items == NULL || !find_limits(test, &fault))
 		return saga_next_fault(test->thread, &fault);
-	inputs = saga_select_items(test, items, keyed, &fault);
-	if (inputs == NULL || !saga_batch_items(test, inputs, &fault))
+	inputs = select_items(test, items, keyed, &fault);
+	if (inputs == NULL || !batch_items(test, inputs, &fault))
 		return saga_next_fault(test->thread, &fault);
-	return saga_end_map(test, saga_test_count(items));
+	return end_map(test, saga_test_count(items));
 }

@@ -76,12 +76,12 @@ static const SagaModel saga_models[] = {
 	{"secretsmanager:createSecret", "{ARN:s Name:s VersionId:s ReplicationStatus:[*]}"},
 };
 
-static void saga_check_shape(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value,
-							 bool strict);
+static void check_shape(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value,
+						bool strict);
 
 /* Behind the shape that begins here. */
 static const char *
-saga_shape_end(const char *shape)
+shape_end(const char *shape)
 {
 	int			depth = 0;
 
@@ -100,7 +100,7 @@ saga_shape_end(const char *shape)
 
 /* A time as JSON has it: a number of seconds, or a date, mostly with a time zone. */
 static bool
-saga_is_time(const JsonbValue *value)
+is_time(const JsonbValue *value)
 {
 	TimestampTz at;
 	char	   *text;
@@ -109,13 +109,13 @@ saga_is_time(const JsonbValue *value)
 		return true;
 	if (value->type != jbvString)
 		return false;
-	text = saga_string_of(value);
+	text = saga_asl_string_of(value);
 	return saga_timestamp_parse(text, strlen(text), &at, NULL) ||
 		saga_timestamp_parse(psprintf("%sZ", text), strlen(text) + 1, &at, NULL);
 }
 
 static void
-saga_check_scalar(SagaCheck *check, const SagaLocation *at, char shape, const JsonbValue *value)
+check_scalar(SagaCheck *check, const SagaLocation *at, char shape, const JsonbValue *value)
 {
 	int64		number;
 	const char *wanted = NULL;
@@ -126,9 +126,9 @@ saga_check_scalar(SagaCheck *check, const SagaLocation *at, char shape, const Js
 		wanted = "a number";
 	else if (shape == 'b' && value->type != jbvBool)
 		wanted = "true or false";
-	else if (shape == 't' && !saga_is_time(value))
+	else if (shape == 't' && !is_time(value))
 		wanted = "a time";
-	else if (shape == 'i' && saga_number_to_int64(value, PG_INT64_MIN, PG_INT64_MAX, &number) != SAGA_NUMBER_OK)
+	else if (shape == 'i' && saga_asl_number_to_int64(value, PG_INT64_MIN, PG_INT64_MAX, &number) != SAGA_NUMBER_OK)
 		wanted = "an integer";
 	if (wanted != NULL)
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "has to be %s", wanted);
@@ -136,7 +136,7 @@ saga_check_scalar(SagaCheck *check, const SagaLocation *at, char shape, const Js
 
 /* Every element of an array or member of an object has this shape. */
 static void
-saga_check_each(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value, bool strict)
+check_each(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value, bool strict)
 {
 	SagaLocation here = {.up = at};
 	SagaValueChildren children;
@@ -144,11 +144,11 @@ saga_check_each(SagaCheck *check, const SagaLocation *at, const char *shape, con
 	saga_value_children_start(&children, value);
 	while (!check->failed && saga_value_children_next(&children))
 	{
-		char	   *name = children.is_object ? saga_string_of(&children.key) : NULL;
+		char	   *name = children.is_object ? saga_asl_string_of(&children.key) : NULL;
 
 		CHECK_FOR_INTERRUPTS();
 		here.name = name;
-		saga_check_shape(check, &here, shape, &children.value, strict);
+		check_shape(check, &here, shape, &children.value, strict);
 		here.index++;
 		if (name != NULL)
 			pfree(name);
@@ -157,7 +157,7 @@ saga_check_each(SagaCheck *check, const SagaLocation *at, const char *shape, con
 
 /* The members of an object; shape: behind its brace. */
 static void
-saga_check_members(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value, bool strict)
+check_members(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value, bool strict)
 {
 	while (!check->failed && *shape != '}')
 	{
@@ -169,11 +169,11 @@ saga_check_members(SagaCheck *check, const SagaLocation *at, const char *shape, 
 
 		shape += len + (required ? 2 : 1);
 		if (saga_value_member(value, name, len, &member) && member.type != jbvNull)
-			saga_check_shape(check, &here, shape, &member, strict);
+			check_shape(check, &here, shape, &member, strict);
 		else if (required && strict)
 			saga_check_error(check, &here, SAGA_SCHEMA_FAULT, "is missing, and always there in an answer");
 		pfree(name);
-		shape = saga_shape_end(shape);
+		shape = shape_end(shape);
 		if (*shape == ' ')
 			shape++;
 	}
@@ -181,7 +181,7 @@ saga_check_members(SagaCheck *check, const SagaLocation *at, const char *shape, 
 
 /* The value has the shape that begins there, or a diagnostic says why not. */
 static void
-saga_check_shape(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value, bool strict)
+check_shape(SagaCheck *check, const SagaLocation *at, const char *shape, const JsonbValue *value, bool strict)
 {
 	check_stack_depth();
 	if (*shape == '*')
@@ -193,16 +193,16 @@ saga_check_shape(SagaCheck *check, const SagaLocation *at, const char *shape, co
 	else if ((*shape == '<' || *shape == '{') && !saga_value_is_object(value))
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "has to be an object");
 	else if (*shape == '{')
-		saga_check_members(check, at, shape + 1, value, strict);
+		check_members(check, at, shape + 1, value, strict);
 	else if (*shape == '[' || *shape == '<')
-		saga_check_each(check, at, shape + 1, value, strict);
+		check_each(check, at, shape + 1, value, strict);
 	else
-		saga_check_scalar(check, at, *shape, value);
+		check_scalar(check, at, *shape, value);
 }
 
 /* The shape of what the resource answers; NULL: it is not written down here. */
 static const char *
-saga_model_of(const SagaResource *resource)
+model_of(const SagaResource *resource)
 {
 	const char *name = resource->name;
 	const char *suffix = resource->sync == 1 ? ".sync" : resource->sync == 2 ? ".sync:2" : "";
@@ -230,7 +230,7 @@ saga_model_of(const SagaResource *resource)
 char *
 saga_model_fault(const SagaResource *resource, Jsonb *result, bool strict)
 {
-	const char *shape = saga_model_of(resource);
+	const char *shape = model_of(resource);
 	SagaCheck	check = {.diagnostics_context = CurrentMemoryContext};
 	SagaLocation at = {0};
 	const SagaDiagnostic *diagnostic;
@@ -239,7 +239,7 @@ saga_model_fault(const SagaResource *resource, Jsonb *result, bool strict)
 	if (shape == NULL)
 		return NULL;
 	saga_jsonb_value(result, &value);
-	saga_check_shape(&check, &at, shape, &value, strict);
+	check_shape(&check, &at, shape, &value, strict);
 	if (!check.failed)
 		return NULL;
 	diagnostic = linitial(check.diagnostics);

@@ -29,16 +29,16 @@ saga_test_element(Jsonb *items, int index)
  * in the reader's format; anything else is what that would have been read as.
  */
 static Jsonb *
-saga_reader_value(const SagaTest *test)
+reader_value(const SagaTest *test)
 {
 	const SagaReaderConfig *reader = &test->state->map->reader_config;
 	JsonbValue	scalar;
 	Jsonb	   *result;
 	char	   *fault = NULL;
 
-	if (!saga_jsonb_scalar(test->reader_data, &scalar) || scalar.type != jbvString)
+	if (!saga_asl_jsonb_scalar(test->reader_data, &scalar) || scalar.type != jbvString)
 		return test->reader_data;
-	result = saga_items_parse(reader, scalar.val.string.val, scalar.val.string.len, &fault);
+	result = saga_asl_items_parse(reader, scalar.val.string.val, scalar.val.string.len, &fault);
 	if (result == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_JSON_TEXT),
@@ -50,7 +50,7 @@ saga_reader_value(const SagaTest *test)
 
 /* The first "count" elements. */
 static Jsonb *
-saga_first_items(Jsonb *items, int64 count)
+first_items(Jsonb *items, int64 count)
 {
 	JsonbParseState *state = NULL;
 	int			i;
@@ -68,20 +68,20 @@ Jsonb *
 saga_test_read_items(SagaTest *test, bool *keyed, SagaFault *fault)
 {
 	const SagaMapFields *reader = test->state->map;
-	Jsonb	   *value = saga_reader_value(test);
+	Jsonb	   *value = reader_value(test);
 	Jsonb	   *items = NULL;
 	int64		most = reader->max_items;
 
 	if ((reader->reader_parameters != NULL &&
-		 saga_template_apply(test->run, test->thread, reader->reader_parameters, test->thread->data, fault) == NULL) ||
-		!saga_map_count(test->run, test->thread, &reader->max_items_path, "MaxItemsPath", &most, fault))
+		 saga_asl_template_apply(test->run, test->thread, reader->reader_parameters, test->thread->data, fault) == NULL) ||
+		!saga_asl_map_count(test->run, test->thread, &reader->max_items_path, "MaxItemsPath", &most, fault))
 		return NULL;
 	if (reader->reader_config.items_pointer != NULL)
-		value = test->found.after_items_pointer = saga_items_pointed(value, reader->reader_config.items_pointer);
+		value = test->found.after_items_pointer = saga_asl_items_pointed(value, reader->reader_config.items_pointer);
 	if (value != NULL)
-		items = saga_items_of(value, keyed);
+		items = saga_asl_items_of(value, keyed);
 	if (items != NULL)
-		return saga_first_items(items, most);
+		return first_items(items, most);
 	fault->error = "States.ItemReaderFailed";
 	fault->cause = reader->reader_config.items_pointer != NULL ?
 		psprintf("There are no items at the ItemsPointer '%s'.", reader->reader_config.items_pointer) :

@@ -12,28 +12,28 @@
 
 /* What is absent is not told. */
 static void
-saga_push_found(JsonbParseState **state, const char *name, Jsonb *value)
+push_found(JsonbParseState **state, const char *name, Jsonb *value)
 {
 	if (value != NULL)
 		saga_doc_push_jsonb(state, name, value);
 }
 
 static void
-saga_push_text(JsonbParseState **state, const char *name, const char *text)
+push_text(JsonbParseState **state, const char *name, const char *text)
 {
 	if (text != NULL)
 		saga_doc_push_string(state, name, text);
 }
 
 static void
-saga_push_count(JsonbParseState **state, const char *name, int64 count)
+push_count(JsonbParseState **state, const char *name, int64 count)
 {
 	if (count >= 0)
 		saga_doc_push_int(state, name, count);
 }
 
 static void
-saga_push_percentage(JsonbParseState **state, const char *name, double percentage)
+push_percentage(JsonbParseState **state, const char *name, double percentage)
 {
 	JsonbValue	value;
 
@@ -46,40 +46,40 @@ saga_push_percentage(JsonbParseState **state, const char *name, double percentag
 
 /* Which Retry and which Catch the error was for. */
 static void
-saga_push_error_details(JsonbParseState **state, const SagaInspection *found)
+push_error_details(JsonbParseState **state, const SagaInspection *found)
 {
 	if (found->retry_index < 0 && found->catch_index < 0)
 		return;
 	saga_jsonb_push_key(state, "errorDetails");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_count(state, "catchIndex", found->catch_index);
-	saga_push_count(state, "retryIndex", found->retry_index);
-	saga_push_count(state, "retryBackoffIntervalSeconds", found->backoff_seconds);
+	push_count(state, "catchIndex", found->catch_index);
+	push_count(state, "retryIndex", found->retry_index);
+	push_count(state, "retryBackoffIntervalSeconds", found->backoff_seconds);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 static void
-saga_push_inspection(const SagaTest *test, JsonbParseState **state)
+push_inspection(const SagaTest *test, JsonbParseState **state)
 {
 	const SagaInspection *found = &test->found;
 
 	saga_jsonb_push_key(state, "inspectionData");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_jsonb(state, "input", test->input);
-	saga_push_found(state, "afterInputPath", found->after_input_path);
-	saga_push_found(state, "afterParameters", found->after_parameters);
-	saga_push_found(state, "afterItemsPath", found->after_items_path);
-	saga_push_found(state, "afterItemsPointer", found->after_items_pointer);
-	saga_push_found(state, "afterItemSelector", found->after_item_selector);
-	saga_push_found(state, "afterItemBatcher", found->after_item_batcher);
-	saga_push_found(state, "result", found->result);
-	saga_push_found(state, "afterResultSelector", found->after_result_selector);
-	saga_push_found(state, "afterResultPath", found->after_result_path);
-	saga_push_found(state, "variables", test->variables);
-	saga_push_count(state, "maxConcurrency", found->max_concurrency);
-	saga_push_count(state, "toleratedFailureCount", found->tolerated_count);
-	saga_push_percentage(state, "toleratedFailurePercentage", found->tolerated_percentage);
-	saga_push_error_details(state, found);
+	push_found(state, "afterInputPath", found->after_input_path);
+	push_found(state, "afterParameters", found->after_parameters);
+	push_found(state, "afterItemsPath", found->after_items_path);
+	push_found(state, "afterItemsPointer", found->after_items_pointer);
+	push_found(state, "afterItemSelector", found->after_item_selector);
+	push_found(state, "afterItemBatcher", found->after_item_batcher);
+	push_found(state, "result", found->result);
+	push_found(state, "afterResultSelector", found->after_result_selector);
+	push_found(state, "afterResultPath", found->after_result_path);
+	push_found(state, "variables", test->variables);
+	push_count(state, "maxConcurrency", found->max_concurrency);
+	push_count(state, "toleratedFailureCount", found->tolerated_count);
+	push_percentage(state, "toleratedFailurePercentage", found->tolerated_percentage);
+	push_error_details(state, found);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -91,11 +91,11 @@ saga_test_result(const SagaTest *test)
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "status", test->status);
-	saga_push_found(&state, "output", test->output);
-	saga_push_text(&state, "error", test->error);
-	saga_push_text(&state, "cause", test->cause);
-	saga_push_text(&state, "nextState", test->next_state);
+	push_found(&state, "output", test->output);
+	push_text(&state, "error", test->error);
+	push_text(&state, "cause", test->cause);
+	push_text(&state, "nextState", test->next_state);
 	if (test->inspect)
-		saga_push_inspection(test, &state);
+		push_inspection(test, &state);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

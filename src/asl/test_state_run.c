@@ -14,7 +14,7 @@
 
 /* A run whose only thread stands in the state. */
 static void
-saga_test_start(SagaTest *test)
+test_start(SagaTest *test)
 {
 	SagaThread *thread;
 
@@ -31,15 +31,15 @@ saga_test_start(SagaTest *test)
 
 /* A Task takes its InputPath and Parameters itself; then the mock is the answer of its call. */
 static SagaTransition
-saga_test_task(SagaTest *test)
+test_task(SagaTest *test)
 {
 	SagaAction	action = {0};
 	SagaFault	ignored = {0};
 	SagaTaskError error = {.error = test->mock.error, .cause = test->mock.cause};
 	SagaTransition next;
 
-	test->found.after_input_path = saga_path_field_get(test->run, test->thread, &test->state->input_path,
-													   test->input, &ignored);
+	test->found.after_input_path = saga_asl_path_field_get(test->run, test->thread, &test->state->input_path,
+														   test->input, &ignored);
 	next = saga_task_step(test->run, test->thread, &action);
 	test->found.after_parameters = test->thread->data;
 	if (next.kind != SAGA_NEXT_CALL)
@@ -52,7 +52,7 @@ saga_test_task(SagaTest *test)
 
 /* What is inside a Parallel has come to what the mock says. */
 static SagaTransition
-saga_test_parallel(SagaTest *test)
+test_parallel(SagaTest *test)
 {
 	SagaFailure failure = {.error = test->mock.error, .cause = test->mock.cause, .from_branch = true};
 
@@ -63,7 +63,7 @@ saga_test_parallel(SagaTest *test)
 
 /* A Result takes the place of the input, and AWS shows nothing of that then. */
 static SagaTransition
-saga_test_pass(SagaTest *test)
+test_pass(SagaTest *test)
 {
 	if (test->state->result != NULL)
 	{
@@ -72,21 +72,21 @@ saga_test_pass(SagaTest *test)
 	}
 	else
 		test->found.after_parameters = test->thread->data;
-	return saga_pass_step(test->run, test->thread);
+	return saga_asl_pass_step(test->run, test->thread);
 }
 
 /* No time passes here. */
 static SagaTransition
-saga_test_wait(SagaTest *test)
+test_wait(SagaTest *test)
 {
-	SagaTransition next = saga_wait_step(test->run, test->thread);
+	SagaTransition next = saga_asl_wait_step(test->run, test->thread);
 
-	return next.kind == SAGA_NEXT_NOTHING ? saga_wait_is_over(test->thread) : next;
+	return next.kind == SAGA_NEXT_NOTHING ? saga_asl_wait_is_over(test->thread) : next;
 }
 
 /* What the state does. */
 static SagaTransition
-saga_test_step(SagaTest *test)
+test_step(SagaTest *test)
 {
 	SagaRun    *run = test->run;
 	SagaThread *thread = test->thread;
@@ -95,7 +95,7 @@ saga_test_step(SagaTest *test)
 	bool		has_input;
 
 	if (test->state->type == SAGA_STATE_TASK)
-		return saga_test_task(test);
+		return test_task(test);
 	has_input = saga_thread_input(run, thread, &selected, &fault);
 	/* as recorded at AWS, there is nothing of a Parallel's */
 	if (test->state->type != SAGA_STATE_PARALLEL)
@@ -105,17 +105,17 @@ saga_test_step(SagaTest *test)
 	switch (test->state->type)
 	{
 		case SAGA_STATE_PASS:
-			return saga_test_pass(test);
+			return test_pass(test);
 		case SAGA_STATE_CHOICE:
-			return saga_choice_step(run, thread);
+			return saga_asl_choice_step(run, thread);
 		case SAGA_STATE_WAIT:
-			return saga_test_wait(test);
+			return test_wait(test);
 		case SAGA_STATE_SUCCEED:
-			return saga_succeed_step(run, thread);
+			return saga_asl_succeed_step(run, thread);
 		case SAGA_STATE_FAIL:
-			return saga_fail_step(run, thread);
+			return saga_asl_fail_step(run, thread);
 		case SAGA_STATE_PARALLEL:
-			return saga_test_parallel(test);
+			return test_parallel(test);
 		case SAGA_STATE_MAP:
 			return saga_test_map(test);
 		case SAGA_STATE_TASK:
@@ -128,7 +128,7 @@ saga_test_step(SagaTest *test)
 
 /* The result goes through ResultSelector and ResultPath; what of it was done is noted if that fails, too. */
 static SagaTransition
-saga_test_complete(SagaTest *test, Jsonb *result)
+test_complete(SagaTest *test, Jsonb *result)
 {
 	SagaTransition next = saga_state_complete(test->run, test->thread, result);
 	SagaFault	ignored = {0};
@@ -139,14 +139,14 @@ saga_test_complete(SagaTest *test, Jsonb *result)
 		test->found.after_result_path = next.value;
 	}
 	else
-		test->found.after_result_selector = saga_template_apply(test->run, test->thread, test->state->result_selector,
-																result, &ignored);
+		test->found.after_result_selector = saga_asl_template_apply(test->run, test->thread, test->state->result_selector,
+																	result, &ignored);
 	return next;
 }
 
 /* As many attempts as are said have been made of the retrier that the failure is for; else none. */
 static void
-saga_test_count_attempts(SagaTest *test, int retrier)
+test_count_attempts(SagaTest *test, int retrier)
 {
 	const SagaState *state = test->state;
 	int64		attempts = test->retries >= 0 ? test->retries : saga_test_context_retries(test->context);
@@ -158,19 +158,19 @@ saga_test_count_attempts(SagaTest *test, int retrier)
 
 /* Retry and Catch.  What is left of the failure is for what is around the state. */
 static SagaTransition
-saga_test_fail(SagaTest *test, const SagaFailure *failure)
+test_fail(SagaTest *test, const SagaFailure *failure)
 {
 	const SagaState *state = test->state;
 	SagaInspection *found = &test->found;
-	int			retrier = failure->completed ? -1 : saga_find_retrier(state, failure);
-	const SagaCatcher *catcher = saga_find_catcher(state, failure);
+	int			retrier = failure->completed ? -1 : saga_asl_find_retrier(state, failure);
+	const SagaCatcher *catcher = saga_asl_find_catcher(state, failure);
 	SagaTransition next;
 
 	found->retry_index = retrier;
 	test->error = failure->error;
 	test->cause = failure->cause;
 	if (retrier >= 0)
-		saga_test_count_attempts(test, retrier);
+		test_count_attempts(test, retrier);
 	next = saga_state_fail(test->run, test->thread, failure);
 	if (next.kind == SAGA_NEXT_NOTHING && test->thread->phase != SAGA_PHASE_ENTER)
 	{
@@ -191,7 +191,7 @@ saga_test_fail(SagaTest *test, const SagaFailure *failure)
 
 /* The state has failed for good: with what it was given up for. */
 static SagaTransition
-saga_test_give_up(SagaTest *test, const SagaFailure *failure)
+test_give_up(SagaTest *test, const SagaFailure *failure)
 {
 	test->status = "FAILED";
 	test->error = failure->error;
@@ -201,7 +201,7 @@ saga_test_give_up(SagaTest *test, const SagaFailure *failure)
 
 /* OutputPath and Assign; then the thread stands in the next state, or at its end. */
 static SagaTransition
-saga_test_leave(SagaTest *test, const SagaTransition *leave)
+test_leave(SagaTest *test, const SagaTransition *leave)
 {
 	SagaTransition next = saga_state_leave(test->run, leave);
 
@@ -220,23 +220,23 @@ saga_test_one(SagaTest *test)
 {
 	SagaTransition next;
 
-	saga_test_start(test);
-	next = saga_test_step(test);
+	test_start(test);
+	next = test_step(test);
 	while (next.kind != SAGA_NEXT_NOTHING)
 	{
 		switch (next.kind)
 		{
 			case SAGA_NEXT_COMPLETE:
-				next = saga_test_complete(test, next.value);
+				next = test_complete(test, next.value);
 				break;
 			case SAGA_NEXT_LEAVE:
-				next = saga_test_leave(test, &next);
+				next = test_leave(test, &next);
 				break;
 			case SAGA_NEXT_FAIL:
-				next = saga_test_fail(test, next.failure);
+				next = test_fail(test, next.failure);
 				break;
 			case SAGA_NEXT_GIVE_UP:
-				next = saga_test_give_up(test, next.failure);
+				next = test_give_up(test, next.failure);
 				break;
 			case SAGA_NEXT_NOTHING:
 			case SAGA_NEXT_CALL:

@@ -35,7 +35,7 @@ is_trouble(int sqlerrcode)
  * whichever way it ends.  Needs an open transaction.
  */
 ErrorData *
-saga_attempt(saga_attempt_fn fn, void *arg)
+saga_common_attempt(saga_attempt_fn fn, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;

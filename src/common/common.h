@@ -87,7 +87,7 @@ extern bool saga_in_every_session;
 extern Oid	saga_relation_oid(const char *name);
 
 /* What LockDatabaseObject does of a row's "object", without waiting; false: somebody has it. */
-extern bool saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode);
+extern bool saga_common_object_try_lock(Oid relid, int32 id, LOCKMODE mode);
 
 /* ---------- after a commit (commit.c) ---------- */
 
@@ -144,6 +144,6 @@ extern bool saga_errcode_is_infrastructure(int sqlerrcode);
  * raised again: a cancellation, trouble of the server (attempt.c).
  */
 typedef void (*saga_attempt_fn) (void *arg);
-extern ErrorData *saga_attempt(saga_attempt_fn fn, void *arg);
+extern ErrorData *saga_common_attempt(saga_attempt_fn fn, void *arg);
 
 #endif							/* SAGA_COMMON_H */

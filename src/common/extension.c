@@ -268,7 +268,7 @@ saga_relation_oid(const char *name)
  * the moment of the lock.
  */
 bool
-saga_object_try_lock(Oid relid, int32 id, LOCKMODE mode)
+saga_common_object_try_lock(Oid relid, int32 id, LOCKMODE mode)
 {
 	LOCKTAG		tag;
 

@@ -291,7 +291,7 @@ receive_nothing(DestReceiver *self)
 }
 
 bool
-saga_next(SagaRows *rows)
+saga_rows_next(SagaRows *rows)
 {
 	if (rows->next == rows->count)
 		return false;
@@ -498,13 +498,13 @@ execute(SagaStatement *stmt, const SagaParam *params, DestReceiver *dest)
 }
 
 uint64
-saga_run_params(SagaStatement *stmt, const SagaParam *params)
+saga_statement_run(SagaStatement *stmt, const SagaParam *params)
 {
 	return execute(stmt, params, None_Receiver);
 }
 
 SagaRows *
-saga_query_params(SagaStatement *stmt, const SagaParam *params)
+saga_statement_query(SagaStatement *stmt, const SagaParam *params)
 {
 	Receiver	receiver = {
 		.pub = {

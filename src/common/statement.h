@@ -8,7 +8,7 @@
  *	};
  *
  *	rows = saga_query(&find_stmt, saga_param_text("name", name), saga_param_oid("owner", owner));
- *	while (saga_next(rows))
+ *	while (saga_rows_next(rows))
  *		use(saga_column_int4(rows, "queue_id"), saga_column_bool(rows, "paused"));
  */
 #ifndef SAGA_STATEMENT_H
@@ -144,7 +144,7 @@ saga_param_text(const char *name, const char *value)
 /*
  * The rows of a statement, in the memory context that was the current one when
  * they were asked for; they are there until it ends, or saga_rows_free.  One
- * row at a time is looked at; saga_next goes to the first one, and on.
+ * row at a time is looked at; saga_rows_next goes to the first one, and on.
  */
 typedef struct SagaRows
 {
@@ -158,9 +158,9 @@ typedef struct SagaRows
 } SagaRows;
 
 /* False: there are no more. */
-extern bool saga_next(SagaRows *rows);
+extern bool saga_rows_next(SagaRows *rows);
 
-/* Looks at row 0..count - 1; saga_next goes on behind it. */
+/* Looks at row 0..count - 1; saga_rows_next goes on behind it. */
 extern void saga_row(SagaRows *rows, uint64 row);
 
 extern void saga_rows_free(SagaRows *rows);
@@ -209,13 +209,13 @@ extern Jsonb *saga_column_jsonb(SagaRows *rows, const char *name);
  * one list can serve several statements.
  */
 #define saga_run(stmt, ...) \
-	saga_run_params((stmt), (const SagaParam[]) {__VA_ARGS__ __VA_OPT__(,) {.name = NULL}})
+	saga_statement_run((stmt), (const SagaParam[]) {__VA_ARGS__ __VA_OPT__(,) {.name = NULL}})
 #define saga_query(stmt, ...) \
-	saga_query_params((stmt), (const SagaParam[]) {__VA_ARGS__ __VA_OPT__(,) {.name = NULL}})
+	saga_statement_query((stmt), (const SagaParam[]) {__VA_ARGS__ __VA_OPT__(,) {.name = NULL}})
 
 /* The same with a list of the caller's; {.name = NULL} ends it. */
-extern uint64 saga_run_params(SagaStatement *stmt, const SagaParam *params);
-extern SagaRows *saga_query_params(SagaStatement *stmt, const SagaParam *params);
+extern uint64 saga_statement_run(SagaStatement *stmt, const SagaParam *params);
+extern SagaRows *saga_statement_query(SagaStatement *stmt, const SagaParam *params);
 
 /*
  * Several statements in a row raise once.  Nothing of a user's may run in

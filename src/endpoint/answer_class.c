@@ -13,7 +13,7 @@
 
 /* application/json or anything+json, with parameters or without. */
 bool
-saga_head_says_json(const char *head)
+saga_endpoint_head_says_json(const char *head)
 {
 	char	   *type = saga_header_get(head, "Content-Type");
 	char	   *end;
@@ -130,7 +130,7 @@ saga_exchange_class(const SagaExchange *exchange, const SagaRules *rules)
 		return class;
 	class = class_of_status(exchange, exchange->transport.status);
 	if (exchange->http.sigv4 != NULL)
-		class = saga_aws_class_of_answer(exchange, class);
+		class = saga_endpoint_aws_class_of_answer(exchange, class);
 	return hinted(exchange, class);
 }
 

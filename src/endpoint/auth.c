@@ -97,8 +97,8 @@ saga_auth_prepare(SagaExchange *exchange, SagaHttp *http, char **error)
 		case SAGA_AUTH_OAUTH_REFRESH:
 			return saga_oauth_prepare(exchange, error);
 		case SAGA_AUTH_SIGV4:
-			source = saga_aws_source(exchange->destination);
-			return saga_aws_sign(exchange, &source, exchange->destination->region, auth->service, http, error);
+			source = saga_endpoint_aws_source(exchange->destination);
+			return saga_endpoint_aws_sign(exchange, &source, exchange->destination->region, auth->service, http, error);
 	}
 	return *error == NULL ? SAGA_READY_NOW : SAGA_READY_NEVER;
 }
@@ -109,7 +109,7 @@ saga_auth_refused(SagaExchange *exchange)
 {
 	/* signed: sns, sqs, or aws_sigv4 */
 	if (exchange->http.sigv4 != NULL)
-		return saga_aws_refused(exchange);
+		return saga_endpoint_aws_refused(exchange);
 	switch (exchange->destination->auth.type)
 	{
 		case SAGA_AUTH_OAUTH_CLIENT:

@@ -8,9 +8,9 @@
  * the query sorted and encoded in one way, no character in the path that
  * would have to be encoded twice, headers in ASCII, none empty, none twice.
  *
- * Begin reading with saga_aws_sign_request: it checks the headers, gets the
+ * Begin reading with saga_endpoint_aws_sign_request: it checks the headers, gets the
  * credentials, and tells libcurl what to sign with.  The URL was brought into
- * its form when the request was composed (saga_aws_normalize_url).  Answers
+ * its form when the request was composed (saga_endpoint_aws_normalize_url).  Answers
  * are read for their error code alone, which stands in another place for each
  * protocol of AWS.
  */
@@ -35,7 +35,7 @@
 /* ---------- the signature ---------- */
 
 SagaAwsSource
-saga_aws_source(const SagaDestination *destination)
+saga_endpoint_aws_source(const SagaDestination *destination)
 {
 	SagaAwsSource source = {0};
 
@@ -104,7 +104,7 @@ check_headers(SagaHttpRequest *request)
 		if (colon == NULL)
 			continue;
 		name = pnstrdup(line, colon - line);
-		wrong = saga_aws_check_header(name, colon + 1);
+		wrong = saga_endpoint_aws_check_header(name, colon + 1);
 		if (wrong != NULL)
 			return psprintf("header \"%s\" %s", name, wrong);
 		needs_type &= pg_strcasecmp(name, "Content-Type") != 0;
@@ -115,8 +115,8 @@ check_headers(SagaHttpRequest *request)
 }
 
 SagaReadiness
-saga_aws_sign_request(SagaHttpRequest *request, List **secrets, const SagaAwsSource *source,
-					  const char *region, const char *service, SagaHttp *http, char **error)
+saga_endpoint_aws_sign_request(SagaHttpRequest *request, List **secrets, const SagaAwsSource *source,
+							   const char *region, const char *service, SagaHttp *http, char **error)
 {
 	SagaCredentials credentials;
 	SagaReadiness readiness;
@@ -148,14 +148,14 @@ saga_aws_sign_request(SagaHttpRequest *request, List **secrets, const SagaAwsSou
 }
 
 SagaReadiness
-saga_aws_sign(SagaExchange *exchange, const SagaAwsSource *source, const char *region,
-			  const char *service, SagaHttp *http, char **error)
+saga_endpoint_aws_sign(SagaExchange *exchange, const SagaAwsSource *source, const char *region,
+					   const char *service, SagaHttp *http, char **error)
 {
-	return saga_aws_sign_request(&exchange->http, &exchange->secrets, source, region, service, http, error);
+	return saga_endpoint_aws_sign_request(&exchange->http, &exchange->secrets, source, region, service, http, error);
 }
 
 const char *
-saga_aws_check_header(const char *name, const char *value)
+saga_endpoint_aws_check_header(const char *name, const char *value)
 {
 	static const char *const own[] = {
 		"Authorization", "Host", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"
@@ -268,7 +268,7 @@ append_sorted(StringInfo out, const char *query)
 }
 
 char *
-saga_aws_normalize_url(const char *url, char **error)
+saga_endpoint_aws_normalize_url(const char *url, char **error)
 {
 	const char *host = strstr(url, "://");
 	const char *path = host != NULL ? strchr(host + 3, '/') : NULL;
@@ -318,7 +318,7 @@ is_one_of(const char *code, const char *const *list, int n)
  * an operator repairs them, and the messages wait.
  */
 SagaClass
-saga_aws_class(const char *code, int status)
+saga_endpoint_aws_class(const char *code, int status)
 {
 	static const char *const retry[] = {
 		"Throttl*", "RequestThrottled*", "TooManyRequests*", "OverLimit*", "KMSThrottling*",
@@ -375,7 +375,7 @@ error_code(const SagaExchange *exchange)
 		return pstrdup("");
 	}
 	xml = palloc(sizeof(SagaSnsAnswer));
-	return saga_sns_parse(exchange->answer, exchange->answer_len, xml) ? bare_code(xml->code) : pstrdup("");
+	return saga_net_sns_parse(exchange->answer, exchange->answer_len, xml) ? bare_code(xml->code) : pstrdup("");
 }
 
 /*
@@ -383,7 +383,7 @@ error_code(const SagaExchange *exchange)
  * everything.
  */
 SagaClass
-saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
+saga_endpoint_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
 {
 	static const char *const auth[] = {
 		"MissingAuthenticationToken*", "RequestTimeTooSkewed*", "IncompleteSignature*", "AccessDenied*"
@@ -395,7 +395,7 @@ saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
 	code = error_code(exchange);
 	if (saga_aws_is_credentials_error(code) || is_one_of(code, auth, lengthof(auth)))
 		return SAGA_CLASS_AUTH;
-	return saga_aws_class(code, 0) == SAGA_CLASS_RETRY ? SAGA_CLASS_RETRY : class;
+	return saga_endpoint_aws_class(code, 0) == SAGA_CLASS_RETRY ? SAGA_CLASS_RETRY : class;
 }
 
 /*
@@ -422,9 +422,9 @@ log_clock_skew(const SagaExchange *exchange)
 }
 
 bool
-saga_aws_refused(SagaExchange *exchange)
+saga_endpoint_aws_refused(SagaExchange *exchange)
 {
-	SagaAwsSource source = saga_aws_source(exchange->destination);
+	SagaAwsSource source = saga_endpoint_aws_source(exchange->destination);
 	char	   *code;
 
 	if (exchange->head == NULL || exchange->http.access_key == NULL)
@@ -438,7 +438,7 @@ saga_aws_refused(SagaExchange *exchange)
 /* ---------- the trace ---------- */
 
 char *
-saga_aws_traceparent(const pg_uuid_t *execution_id, const pg_uuid_t *idempotency_key)
+saga_endpoint_aws_traceparent(const pg_uuid_t *execution_id, const pg_uuid_t *idempotency_key)
 {
 	StringInfoData out;
 	int			i;

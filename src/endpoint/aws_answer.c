@@ -23,9 +23,9 @@ is_sqs(const SagaExchange *exchange)
 }
 
 SagaReadiness
-saga_prepare_aws(SagaExchange *exchange, SagaHttp *connections, char **error)
+saga_endpoint_prepare_aws(SagaExchange *exchange, SagaHttp *connections, char **error)
 {
-	SagaAwsSource source = saga_aws_source(exchange->destination);
+	SagaAwsSource source = saga_endpoint_aws_source(exchange->destination);
 	SagaHttpRequest *http = &exchange->http;
 
 	http->method = "POST";
@@ -37,8 +37,8 @@ saga_prepare_aws(SagaExchange *exchange, SagaHttp *connections, char **error)
 								   saga_sqs_target(exchange->nparts > 1 ? "SendMessageBatch" : "SendMessage"));
 	else
 		http->headers = list_make1(pstrdup("Content-Type: application/x-www-form-urlencoded; charset=utf-8"));
-	return saga_aws_sign(exchange, &source, exchange->destination->region, is_sqs(exchange) ? "sqs" : "sns",
-						 connections, error);
+	return saga_endpoint_aws_sign(exchange, &source, exchange->destination->region, is_sqs(exchange) ? "sqs" : "sns",
+								  connections, error);
 }
 
 /* ---------- the answer ---------- */
@@ -92,7 +92,7 @@ set_entry(const SagaExchange *exchange, SagaPart *part, const SagaSnsEntry *entr
 	}
 	else
 	{
-		part->class = saga_aws_class(entry->code, 0);
+		part->class = saga_endpoint_aws_class(entry->code, 0);
 
 		/*
 		 * a code that we do not know, and the service says that it is not our
@@ -143,13 +143,13 @@ saga_classify_aws(SagaExchange *exchange)
 	}
 	readable = !answer->truncated &&
 		(is_sqs(exchange) ? saga_sqs_parse(exchange->answer, exchange->answer_len, parsed)
-		 : saga_sns_parse(exchange->answer, exchange->answer_len, parsed));
+		 : saga_net_sns_parse(exchange->answer, exchange->answer_len, parsed));
 	if (!readable && answer->status < 300)
 		fail_all(exchange, SAGA_CLASS_UNCERTAIN, answer->status, error_name(exchange, "SdkClient"),
 				 "the answer is not one of the service");
 	else if (!readable || parsed->code[0] != '\0' || answer->status >= 300)
 	{
-		class = saga_aws_class(readable ? parsed->code : "", answer->status);
+		class = saga_endpoint_aws_class(readable ? parsed->code : "", answer->status);
 		if (class == SAGA_CLASS_UNCERTAIN && answer->status == 503 && saga_exchange_is_put_off(exchange))
 			class = SAGA_CLASS_RETRY;
 		/* one wrong message must not fail nine others */

@@ -35,7 +35,7 @@ saga_form_format(const char *name)
 }
 
 void
-saga_append_query(StringInfo query, const char *name, const char *value)
+saga_endpoint_append_query(StringInfo query, const char *name, const char *value)
 {
 	if (query->len > 0)
 		appendStringInfoChar(query, '&');
@@ -49,7 +49,7 @@ saga_append_query(StringInfo query, const char *name, const char *value)
  * message that is no object has no names, but is "$" itself.
  */
 Jsonb *
-saga_request_message(Jsonb *request, Jsonb *captured)
+saga_endpoint_request_message(Jsonb *request, Jsonb *captured)
 {
 	JsonbValue *body = saga_doc_get(&request->root, "Body");
 	JsonbValue *given = saga_doc_get(&request->root, "Captured");
@@ -73,7 +73,7 @@ missing_value(const char *name)
 }
 
 char *
-saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, char **error)
+saga_endpoint_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, char **error)
 {
 	char	   *path = request != NULL ? saga_doc_get_string(&request->root, "Path") : NULL;
 	const SagaUrl *url = &spec->url;
@@ -82,7 +82,7 @@ saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, ch
 
 	initStringInfo(&out);
 	appendStringInfo(&out, "%s://%s:%d", url->https ? "https" : "http", url->host, url->port);
-	if (!saga_template_fill(&out, url->path, message, true, SAGA_MAX_URL_TEXT, &missing))
+	if (!saga_mapping_template_fill(&out, url->path, message, true, SAGA_MAX_URL_TEXT, &missing))
 	{
 		*error = missing_value(missing);
 		return NULL;
@@ -95,7 +95,7 @@ saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, ch
 	if (url->query != NULL)
 	{
 		appendStringInfoChar(&out, '?');
-		if (!saga_template_fill(&out, url->query, message, true, SAGA_MAX_URL_TEXT, &missing))
+		if (!saga_mapping_template_fill(&out, url->query, message, true, SAGA_MAX_URL_TEXT, &missing))
 		{
 			*error = missing_value(missing);
 			return NULL;
@@ -107,7 +107,7 @@ saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, ch
 }
 
 char *
-saga_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message)
+saga_endpoint_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message)
 {
 	int			i;
 
@@ -118,7 +118,7 @@ saga_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message)
 		char	   *missing;
 
 		initStringInfo(&value);
-		if (!saga_template_fill(&value, spec->headers[i].value, message, false, SAGA_MAX_HEADER_TEXT, &missing))
+		if (!saga_mapping_template_fill(&value, spec->headers[i].value, message, false, SAGA_MAX_HEADER_TEXT, &missing))
 			return psprintf("header \"%s\" needs {%s}, and the message has no usable value for it",
 							spec->headers[i].name, missing);
 		wrong = saga_header_check_value(value.data);
@@ -189,7 +189,7 @@ append_form_array(FormState *form, const char *name, JsonbContainer *array)
 			append_form_value(form, psprintf("%s[%u]", name, i), item);
 	}
 	if (joined.len > 0)
-		saga_append_query(form->out, name, joined.data);
+		saga_endpoint_append_query(form->out, name, joined.data);
 }
 
 /*
@@ -211,7 +211,7 @@ append_form_value(FormState *form, const char *name, JsonbValue *value)
 		return;
 	text = saga_doc_text(value);
 	if (text != NULL)
-		saga_append_query(form->out, name, text);
+		saga_endpoint_append_query(form->out, name, text);
 	else if (saga_doc_is_object(value))
 	{
 		inner.prefix = name;
@@ -220,12 +220,12 @@ append_form_value(FormState *form, const char *name, JsonbValue *value)
 	else if (saga_doc_is_array(value))
 	{
 		if (strcmp(form->array_format, "NONE") == 0)
-			saga_append_query(form->out, name, saga_doc_json(value));
+			saga_endpoint_append_query(form->out, name, saga_doc_json(value));
 		else
 			append_form_array(form, name, value->val.binary.data);
 	}
 	else
-		saga_append_query(form->out, name, ""); /* null */
+		saga_endpoint_append_query(form->out, name, "");	/* null */
 }
 
 /*
@@ -319,7 +319,7 @@ map_message(const SagaRequestSpec *spec, Jsonb *message, char **error)
 		else if (result == NULL)
 			*error = pstrdup("the expression of the body gives nothing");
 	}
-	else if (spec->source == SAGA_BODY_TEMPLATE && !saga_json_template_fill(spec->template, message, &result, &fault))
+	else if (spec->source == SAGA_BODY_TEMPLATE && !saga_mapping_json_template_fill(spec->template, message, &result, &fault))
 		*error = fault == NULL ? pstrdup("the body gets too large") :
 			psprintf("the body needs {%s}, and the message has no usable value for it", fault);
 	return result;
@@ -345,8 +345,8 @@ value_of(Jsonb *doc)
  * nothing in an http:invoke (only that has a Method); everything else as JSON.
  */
 char *
-saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, const char *key_member,
-				  const char *key, MemoryContext context, const char **content_type, char **error)
+saga_endpoint_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, const char *key_member,
+						   const char *key, MemoryContext context, const char **content_type, char **error)
 {
 	JsonbValue *body = saga_doc_get(&request->root, "Body");
 	char	   *array_format = saga_doc_get_string(&request->root, "Form");

@@ -17,7 +17,7 @@
 #include "value/doc.h"
 
 void
-saga_part_set_outcome(SagaPart *part, SagaClass class, int status, const char *error, const char *cause)
+saga_endpoint_part_set_outcome(SagaPart *part, SagaClass class, int status, const char *error, const char *cause)
 {
 	part->class = class;
 	part->status = status;
@@ -40,8 +40,8 @@ saga_exchange_not_sent(SagaExchange *exchange, const char *cause)
 
 	exchange->ended_at = GetCurrentTimestamp();
 	for (i = 0; i < exchange->nparts; i++)
-		saga_part_set_outcome(exchange->parts[i], SAGA_CLASS_AUTH, 0,
-							  errors[exchange->destination->kind], cause);
+		saga_endpoint_part_set_outcome(exchange->parts[i], SAGA_CLASS_AUTH, 0,
+									   errors[exchange->destination->kind], cause);
 }
 
 /*
@@ -111,7 +111,7 @@ capture(SagaPart *part, const SagaCapture *capture, Jsonb *doc, char **missing)
 	{
 		JsonbValue	value;
 
-		if (!saga_answer_path_get(capture->paths[i], doc, &value) || value.type == jbvNull)
+		if (!saga_mapping_answer_path_get(capture->paths[i], doc, &value) || value.type == jbvNull)
 		{
 			*missing = capture->names[i];
 			return false;
@@ -134,12 +134,12 @@ succeed(const SagaExchange *exchange, SagaPart *part, const SagaCapture *values,
 
 	if (values == NULL || capture(part, values, exchange->doc, &missing))
 	{
-		saga_part_set_outcome(part, class, exchange->transport.status, NULL, NULL);
+		saga_endpoint_part_set_outcome(part, class, exchange->transport.status, NULL, NULL);
 		return;
 	}
 	note_accepted(part);
-	saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer",
-						  psprintf("the answer has nothing that \"%s\" could be taken from", missing));
+	saga_endpoint_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer",
+								   psprintf("the answer has nothing that \"%s\" could be taken from", missing));
 }
 
 /* Nothing, an empty array or an empty text is nothing found. */
@@ -157,7 +157,7 @@ static bool
 is_unreadable(const SagaExchange *exchange)
 {
 	return exchange->transport.unreadable != NULL || exchange->transport.truncated ||
-		(saga_head_says_json(exchange->head) && exchange->answer_len > 0 && exchange->doc == NULL);
+		(saga_endpoint_head_says_json(exchange->head) && exchange->answer_len > 0 && exchange->doc == NULL);
 }
 
 /* Retry, as the request itself may be sent again then. */
@@ -165,7 +165,7 @@ static void
 set_absent(SagaPart *part, int status)
 {
 	part->absent = true;
-	saga_part_set_outcome(part, SAGA_CLASS_RETRY, status, "Saga.NotFound", "the look-up found nothing");
+	saga_endpoint_part_set_outcome(part, SAGA_CLASS_RETRY, status, "Saga.NotFound", "the look-up found nothing");
 }
 
 /*
@@ -189,9 +189,9 @@ says_absent(const SagaExchange *exchange, const SagaLookup *lookup)
 	if (is_unreadable(exchange))
 		return false;
 	if (saga_exchange_rule_class(exchange, &lookup->rules, &class))
-		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, exchange->doc);
+		return class == SAGA_CLASS_SUCCESS && saga_mapping_answer_path_denied(lookup->found, exchange->doc);
 	if (status == 200)
-		return saga_answer_path_denied(lookup->found, exchange->doc);
+		return saga_mapping_answer_path_denied(lookup->found, exchange->doc);
 	if (status != 404)
 		return false;
 	/* a page of HTML is a gateway's, or says that the address is wrong */
@@ -212,16 +212,16 @@ look_at_lookup(const SagaExchange *exchange, SagaPart *part)
 	JsonbValue *found = palloc(sizeof(JsonbValue));
 
 	if (exchange->doc == NULL)
-		saga_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
-							  "the answer to the look-up is no JSON");
-	else if (!saga_answer_path_get(lookup->found, exchange->doc, found) || !is_something(found))
-		saga_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
-							  psprintf("the answer to the look-up does not say whether it is there: %s", exchange->answer));
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
+									   "the answer to the look-up is no JSON");
+	else if (!saga_mapping_answer_path_get(lookup->found, exchange->doc, found) || !is_something(found))
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
+									   psprintf("the answer to the look-up does not say whether it is there: %s", exchange->answer));
 	else if (lookup->same != NULL && !saga_exchange_holds(exchange, lookup->same))
 	{
 		part->conflict = true;
-		saga_part_set_outcome(part, SAGA_CLASS_FATAL, exchange->transport.status, "Saga.Conflict",
-							  "the look-up found another one");
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_FATAL, exchange->transport.status, "Saga.Conflict",
+									   "the look-up found another one");
 	}
 	else
 	{
@@ -242,20 +242,20 @@ look_at_poll(const SagaExchange *exchange, SagaPart *part)
 {
 	const SagaPoll *poll = exchange->destination->poll;
 	JsonbValue	value;
-	bool		there = saga_answer_path_get(poll->status, exchange->doc, &value);
+	bool		there = saga_mapping_answer_path_get(poll->status, exchange->doc, &value);
 
 	if (exchange->doc == NULL && exchange->answer_len > 0)
-		saga_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
-							  "the answer to the poll is no JSON");
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
+									   "the answer to the poll is no JSON");
 	else if (there && saga_doc_contains(poll->success, &value))
 		succeed(exchange, part, poll->has_capture ? &poll->capture : NULL, SAGA_CLASS_SUCCESS);
 	else if (there && poll->fatal != NULL && saga_doc_contains(poll->fatal, &value))
 	{
 		part->conflict = true;
-		saga_part_set_outcome(part, SAGA_CLASS_FATAL, exchange->transport.status, "Saga.RemoteFailed", exchange->answer);
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_FATAL, exchange->transport.status, "Saga.RemoteFailed", exchange->answer);
 	}
 	else
-		saga_part_set_outcome(part, SAGA_CLASS_PENDING, exchange->transport.status, NULL, NULL);
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_PENDING, exchange->transport.status, NULL, NULL);
 }
 
 /* Does anybody ask for more of it than its status? */
@@ -288,13 +288,13 @@ set_unreadable(const SagaExchange *exchange, SagaPart *part)
 		note_accepted(part);
 	if (exchange->transport.truncated)
 	{
-		saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.AnswerTooLarge",
-							  psprintf("the answer has more than %zu bytes", exchange->http.max_response_bytes));
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.AnswerTooLarge",
+									   psprintf("the answer has more than %zu bytes", exchange->http.max_response_bytes));
 		return;
 	}
-	saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer",
-						  why != NULL ? psprintf("the answer cannot be read: %s", why) :
-						  "the answer says that it is JSON, and is not");
+	saga_endpoint_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer",
+								   why != NULL ? psprintf("the answer cannot be read: %s", why) :
+								   "the answer says that it is JSON, and is not");
 }
 
 /* An answer of a good class. */
@@ -330,7 +330,7 @@ classify_lost(const SagaExchange *exchange, SagaPart *part)
 		class = SAGA_CLASS_RETRY;
 	else if (exchange->transport.transport == SAGA_TRANSPORT_LOST)
 		class = SAGA_CLASS_UNCERTAIN;
-	saga_part_set_outcome(part, class, 0, "States.Http.Socket", exchange->transport.message);
+	saga_endpoint_part_set_outcome(part, class, 0, "States.Http.Socket", exchange->transport.message);
 }
 
 /*
@@ -385,7 +385,7 @@ classify_http(SagaExchange *exchange)
 		if (part->phase == SAGA_PHASE_LOOKUP && status == 404 && class == SAGA_CLASS_FATAL &&
 			!saga_exchange_rule_class(exchange, &destination->lookup->rules, &ruled))
 			class = SAGA_CLASS_RETRY;
-		saga_part_set_outcome(part, class, status, psprintf("States.Http.StatusCode.%d", status), cause_of(exchange));
+		saga_endpoint_part_set_outcome(part, class, status, psprintf("States.Http.StatusCode.%d", status), cause_of(exchange));
 	}
 }
 
@@ -449,7 +449,7 @@ saga_exchange_unreadable(SagaExchange *exchange, const char *why)
 		 * it may have been done; of a look-up and a poll, it has to be asked
 		 * again
 		 */
-		saga_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer", cause);
+		saga_endpoint_part_set_outcome(part, SAGA_CLASS_UNCERTAIN, exchange->transport.status, "Saga.UnreadableAnswer", cause);
 	}
 	exchange->head = NULL;
 	exchange->doc = NULL;

@@ -4,7 +4,7 @@
  *		body, the key.
  *
  * saga_compose_http() makes what needs the database, in the claiming
- * transaction: spec, message, key, URL, body.  saga_prepare_http() adds
+ * transaction: spec, message, key, URL, body.  saga_endpoint_prepare_http() adds
  * headers, secrets and auth each time it is sent, outside of one.  What
  * cannot be composed has its outcome at once and is not sent; the settings
  * may have changed since the message was accepted.
@@ -123,7 +123,7 @@ saga_compose_http(SagaExchange *exchange)
 	SagaKeyPlace place = destination->idempotency.place;
 	char	   *error = NULL;
 
-	exchange->spec = saga_phase_spec(destination, part);
+	exchange->spec = saga_endpoint_phase_spec(destination, part);
 	if (exchange->spec == NULL)
 	{
 		cannot_compose(part, "the destination has no such request any more");
@@ -132,22 +132,22 @@ saga_compose_http(SagaExchange *exchange)
 	}
 	if (part->error != NULL)
 		return;					/* it is not sent */
-	part->message = saga_request_message(part->request, part->captured);
+	part->message = saga_endpoint_request_message(part->request, part->captured);
 	part->key = make_key(destination, part);
-	exchange->url = saga_request_url(exchange->spec, part->phase == SAGA_PHASE_SEND && !part->compensate ?
-									 part->request : NULL, part->message, &error);
+	exchange->url = saga_endpoint_request_url(exchange->spec, part->phase == SAGA_PHASE_SEND && !part->compensate ?
+											  part->request : NULL, part->message, &error);
 	if (exchange->url != NULL)
-		exchange->body = saga_request_body(exchange->spec, part->request, part->message,
-										   place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
-										   part->key, exchange->context, &exchange->content_type, &error);
+		exchange->body = saga_endpoint_request_body(exchange->spec, part->request, part->message,
+													place == SAGA_KEY_BODY ? destination->idempotency.name : NULL,
+													part->key, exchange->context, &exchange->content_type, &error);
 	if (error == NULL && part->key != NULL && place == SAGA_KEY_QUERY)
 		add_key_to_query(exchange, part);
 	if (error == NULL && destination->auth.type == SAGA_AUTH_SIGV4)
-		exchange->url = saga_aws_normalize_url(exchange->url, &error);
+		exchange->url = saga_endpoint_aws_normalize_url(exchange->url, &error);
 	if (error == NULL)
-		error = saga_request_headers_fault(exchange->spec, part->message);
+		error = saga_endpoint_request_headers_fault(exchange->spec, part->message);
 	if (error == NULL)
-		error = saga_request_headers_fault(&destination->request, part->message);
+		error = saga_endpoint_request_headers_fault(&destination->request, part->message);
 	if (error != NULL)
 	{
 		/* the settings were changed since the message was accepted */
@@ -224,8 +224,8 @@ fill_from_message(const SagaExchange *exchange, StringInfo out, const char *text
 	ListCell   *lc;
 
 	if (!part->reduced)
-		return saga_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, part->message,
-								  false, SAGA_MAX_HEADER_TEXT, &missing) ? NULL :
+		return saga_mapping_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, part->message,
+										  false, SAGA_MAX_HEADER_TEXT, &missing) ? NULL :
 			psprintf("needs {%s}, and the message has no usable value for it", missing);
 	foreach(lc, exchange->header_texts)
 	{
@@ -270,7 +270,7 @@ keep_texts_of(SagaExchange *exchange, const SagaRequestSpec *spec)
 
 /* Before its message goes. */
 void
-saga_keep_header_texts(SagaExchange *exchange)
+saga_endpoint_keep_header_texts(SagaExchange *exchange)
 {
 	if (exchange->destination->kind != SAGA_DESTINATION_HTTP || exchange->parts[0]->error != NULL)
 		return;
@@ -339,7 +339,7 @@ add_headers(SagaExchange *exchange, const SagaRequestSpec *spec)
 }
 
 SagaReadiness
-saga_prepare_http(SagaExchange *exchange, SagaHttp *connections, char **error)
+saga_endpoint_prepare_http(SagaExchange *exchange, SagaHttp *connections, char **error)
 {
 	const SagaDestination *destination = exchange->destination;
 	SagaPart   *part = exchange->parts[0];

@@ -62,12 +62,12 @@ load(const void *key, MemoryContext own)
 	char	   *path;
 	const char *error;
 
-	if (!saga_next(row))
+	if (!saga_rows_next(row))
 		return NULL;
 	destination = saga_destination_new(own, saga_column_text(row, "name"), saga_column_text(row, "kind"));
 	destination->destination_id = destination_id;
 	destination->owner = saga_column_oid(row, "owner");
-	settings = saga_secret_qualify("destination", destination_id, saga_column_jsonb(row, "settings"));
+	settings = saga_endpoint_secret_qualify("destination", destination_id, saga_column_jsonb(row, "settings"));
 	destination->paused = saga_column_bool(row, "paused");
 	old = MemoryContextSwitchTo(own);
 	destination->limit_key = saga_column_text(row, "limit_key");
@@ -111,7 +111,7 @@ query_latest(SagaStatement *stmt, const SagaParam *params)
 	SagaRows   *rows;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	rows = saga_query_params(stmt, params);
+	rows = saga_statement_query(stmt, params);
 	PopActiveSnapshot();
 	return rows;
 }
@@ -123,7 +123,7 @@ saga_destination_ids_of(Oid owner)
 	SagaRows   *rows = query_latest(&ids_of_stmt, params);
 	List	   *ids = NIL;
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 		ids = lappend_int(ids, saga_column_int4(rows, "destination_id"));
 	saga_rows_free(rows);
 	return ids;
@@ -136,7 +136,7 @@ saga_destination_ids_for(Oid user)
 	SagaRows   *rows = query_latest(&owners_stmt, none);
 	List	   *ids = NIL;
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		int32		destination_id = saga_column_int4(rows, "destination_id");
 
@@ -147,13 +147,13 @@ saga_destination_ids_for(Oid user)
 	return ids;
 }
 
-/* As saga_object_may, for the row that is cached. */
+/* As saga_name_object_may, for the row that is cached. */
 bool
 saga_destination_may(const SagaDestination *destination, Oid user, int rights)
 {
 	SagaObject	object = {SAGA_OBJECT_DESTINATION, destination->destination_id, destination->owner};
 
-	return saga_object_may(&object, user, rights);
+	return saga_name_object_may(&object, user, rights);
 }
 
 /* Taking a lock also reads invalidations: what the cache says afterwards is true. */
@@ -166,7 +166,7 @@ saga_destination_lock(int32 destination_id, LOCKMODE mode)
 bool
 saga_destination_try_lock(int32 destination_id)
 {
-	return saga_object_try_lock(saga_relation_oid("destination"), destination_id, AccessShareLock);
+	return saga_common_object_try_lock(saga_relation_oid("destination"), destination_id, AccessShareLock);
 }
 
 static SagaStatement paused_stmt = {
@@ -182,7 +182,7 @@ bool
 saga_destination_is_paused(int32 destination_id)
 {
 	SagaRows   *rows = saga_query(&paused_stmt, saga_param_int4("destination_id", destination_id));
-	bool		paused = !saga_next(rows) || saga_column_bool(rows, "paused");
+	bool		paused = !saga_rows_next(rows) || saga_column_bool(rows, "paused");
 
 	saga_rows_free(rows);
 	return paused;

@@ -355,25 +355,25 @@ extern bool saga_destination_is_outdated(const SagaDestination *destination);	/*
  * keeps what they mean for the settings of a destination or a source (referrer, id).
  * Raises UNDEFINED_OBJECT.
  */
-extern void saga_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets);
-extern void saga_secret_forget_references(const char *referrer, int32 id);
-extern void saga_secret_found_again(Oid owner, const char *name);	/* its row was made */
+extern void saga_endpoint_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets);
+extern void saga_endpoint_secret_forget_references(const char *referrer, int32 id);
+extern void saga_endpoint_secret_found_again(Oid owner, const char *name);	/* its row was made */
 
 /*
  * Settings as they are stored, with each reference to a secret by what it meant:
  * see saga_secret_key.  A copy in the caller's memory.
  */
-extern Jsonb *saga_secret_qualify(const char *referrer, int32 id, Jsonb *settings);
+extern Jsonb *saga_endpoint_secret_qualify(const char *referrer, int32 id, Jsonb *settings);
 
 /* The destination that "compensate.else" named when the settings were made; 0: none then. */
 extern void saga_destination_store_other(int32 id, int32 other_id, const char *other);
 extern int32 saga_destination_other(int32 id);
 
-/* For saga_object_on_revoke. */
-extern void saga_secret_right_revoked(SagaObjectKind kind);
+/* For saga_name_object_on_revoke. */
+extern void saga_endpoint_secret_right_revoked(SagaObjectKind kind);
 
-/* For saga_object_register (secret.c). */
-extern bool saga_secret_look_up(Oid owner, const char *name, SagaObject *object);
+/* For saga_name_object_register (secret.c). */
+extern bool saga_endpoint_secret_look_up(Oid owner, const char *name, SagaObject *object);
 
 /* Held until the transaction ends: AccessShareLock to use it, AccessExclusiveLock to drop it. */
 extern void saga_destination_lock(int32 destination_id, LOCKMODE mode);

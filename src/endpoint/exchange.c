@@ -66,5 +66,5 @@ SagaReadiness
 saga_exchange_prepare(SagaExchange *exchange, SagaHttp *http, char **error)
 {
 	return exchange->destination->kind == SAGA_DESTINATION_HTTP ?
-		saga_prepare_http(exchange, http, error) : saga_prepare_aws(exchange, http, error);
+		saga_endpoint_prepare_http(exchange, http, error) : saga_endpoint_prepare_aws(exchange, http, error);
 }

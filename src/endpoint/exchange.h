@@ -24,7 +24,7 @@ typedef enum SagaPhase
 	SAGA_PHASE_OTHER			/* the compensation's "else" */
 } SagaPhase;
 
-extern const char *saga_phase_name(SagaPhase phase);
+extern const char *saga_endpoint_phase_name(SagaPhase phase);
 
 /* A message in a request. */
 typedef struct SagaPart
@@ -119,7 +119,7 @@ typedef struct SagaExchange
 /* ---------- the request (exchange.c, compose.c, sns.c, sqs.c) ---------- */
 
 /* Has the destination a look-up that speaks of this request? */
-extern bool saga_has_lookup(const SagaDestination *destination, const SagaPart *part);
+extern bool saga_endpoint_has_lookup(const SagaDestination *destination, const SagaPart *part);
 
 /* Of what is not longer, nothing is counted or loaded a second time to save memory. */
 #define SAGA_SMALL_REQUEST	65536
@@ -139,7 +139,7 @@ extern size_t saga_exchange_memory(const SagaExchange *exchange);
 extern const char *saga_exchange_method(const SagaExchange *exchange);
 
 /* Bytes of a message in a batch of SNS or SQS, attributes included. */
-extern size_t saga_sns_size(const SagaPart *part);
+extern size_t saga_endpoint_sns_size(const SagaPart *part);
 
 /*
  * Headers and secrets, when it is sent, outside a transaction.  Where they go:
@@ -163,14 +163,14 @@ extern void saga_exchange_classify(SagaExchange *exchange);
 
 /* It had an answer that cannot be looked at or kept, for this reason: nothing of it but the status counts. */
 extern void saga_exchange_unreadable(SagaExchange *exchange, const char *why);
-extern void saga_part_set_outcome(SagaPart *part, SagaClass class, int status, const char *error, const char *cause);
+extern void saga_endpoint_part_set_outcome(SagaPart *part, SagaClass class, int status, const char *error, const char *cause);
 
 /* ---------- for the record and the task, in a transaction (result.c) ---------- */
 
 extern Jsonb *saga_answer_headers(const SagaExchange *exchange);	/* NULL: none, or too long to be kept */
 
 /* What a task gets of a success, and what the record keeps of that. */
-extern JsonbValue *saga_push_output(JsonbParseState **parse, const SagaExchange *exchange, const SagaPart *part);
-extern Jsonb *saga_kept_output(const SagaExchange *exchange, const SagaPart *part);
+extern JsonbValue *saga_endpoint_push_output(JsonbParseState **parse, const SagaExchange *exchange, const SagaPart *part);
+extern Jsonb *saga_endpoint_kept_output(const SagaExchange *exchange, const SagaPart *part);
 
 #endif							/* SAGA_ENDPOINT_EXCHANGE_H */

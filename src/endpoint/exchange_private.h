@@ -9,7 +9,7 @@
 #include "endpoint/exchange.h"
 
 /* The request of the part's phase; NULL: the settings were changed, and there is none any more (phase.c). */
-extern const SagaRequestSpec *saga_phase_spec(const SagaDestination *destination, const SagaPart *part);
+extern const SagaRequestSpec *saga_endpoint_phase_spec(const SagaDestination *destination, const SagaPart *part);
 
 /* saga_compose, for each kind (compose.c, sns.c, sqs.c). */
 extern void saga_compose_http(SagaExchange *exchange);
@@ -22,14 +22,14 @@ extern void saga_compose_sqs(SagaExchange *exchange);
  * texts that headers are filled with are kept by the second (compose.c).
  */
 extern void saga_exchange_reduce(SagaExchange *exchange, MemoryContext scratch);
-extern void saga_keep_header_texts(SagaExchange *exchange);
+extern void saga_endpoint_keep_header_texts(SagaExchange *exchange);
 
 /* Has it none of its own?  Also of SQS. */
-extern bool saga_sns_needs_trace(const SagaPart *part);
+extern bool saga_endpoint_sns_needs_trace(const SagaPart *part);
 
 /* saga_exchange_prepare, for each kind (compose.c, aws_answer.c). */
-extern SagaReadiness saga_prepare_http(SagaExchange *exchange, SagaHttp *http, char **error);
-extern SagaReadiness saga_prepare_aws(SagaExchange *exchange, SagaHttp *http, char **error);
+extern SagaReadiness saga_endpoint_prepare_http(SagaExchange *exchange, SagaHttp *http, char **error);
+extern SagaReadiness saga_endpoint_prepare_aws(SagaExchange *exchange, SagaHttp *http, char **error);
 
 /* Of saga_exchange_classify (aws_answer.c). */
 extern void saga_classify_aws(SagaExchange *exchange);
@@ -43,7 +43,7 @@ extern bool saga_exchange_is_put_off(const SagaExchange *exchange);
 /* ---------- the class of an answer (answer_class.c) ---------- */
 
 /* By its Content-Type. */
-extern bool saga_head_says_json(const char *head);
+extern bool saga_endpoint_head_says_json(const char *head);
 
 /* Does the answer meet the condition?  NULL: none does. */
 extern bool saga_exchange_holds(const SagaExchange *exchange, const SagaCondition *condition);

@@ -116,7 +116,7 @@ want(SagaToken *token, SagaDestination *destination, bool early)
 		token->early &= early;
 		return;
 	}
-	saga_token_set_busy(token);
+	saga_endpoint_token_set_busy(token);
 	token->destination = destination;
 	saga_cache_pin(destination);
 	token->early = early;
@@ -129,7 +129,7 @@ want(SagaToken *token, SagaDestination *destination, bool early)
 static void
 want_early(SagaToken *token, SagaDestination *destination)
 {
-	if (token->state == SAGA_TOKEN_IDLE && saga_tokens_busy_of(token->owner) < SAGA_TOKENS_EARLY)
+	if (token->state == SAGA_TOKEN_IDLE && saga_endpoint_tokens_busy_of(token->owner) < SAGA_TOKENS_EARLY)
 		want(token, destination, true);
 }
 
@@ -148,14 +148,14 @@ forget_request(SagaToken *token)
 static void
 rest(SagaToken *token)
 {
-	saga_token_unlock(token);
+	saga_endpoint_token_unlock(token);
 	forget_request(token);
 	token->put_off = false;
 	if (token->destination != NULL)
 		saga_cache_unpin(token->destination);
 	token->destination = NULL;
 	token->state = SAGA_TOKEN_IDLE;
-	saga_token_set_idle(token);
+	saga_endpoint_token_set_idle(token);
 }
 
 /* ---------- prepare, refused: outside a transaction ---------- */
@@ -179,7 +179,7 @@ SagaReadiness
 saga_oauth_prepare(SagaExchange *exchange, char **error)
 {
 	SagaDestination *destination = exchange->destination;
-	SagaToken  *token = saga_token_find(&destination->auth, destination->owner);
+	SagaToken  *token = saga_endpoint_token_find(&destination->auth, destination->owner);
 	TimestampTz now = GetCurrentTimestamp();
 	bool		failed = is_pausing(token, now);
 
@@ -214,7 +214,7 @@ bool
 saga_oauth_refused(const SagaExchange *exchange)
 {
 	SagaDestination *destination = exchange->destination;
-	SagaToken  *token = saga_token_find(&destination->auth, destination->owner);
+	SagaToken  *token = saga_endpoint_token_find(&destination->auth, destination->owner);
 
 	if (ms_between(exchange->started_at, exchange->ended_at) > SAGA_TOKEN_REFUSED_MS)
 		return false;
@@ -392,7 +392,7 @@ look(const SagaAuthRoom *room, SagaToken *token)
 		token->queued = true;
 		token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_QUEUED_MS);
 	}
-	else if (!saga_token_lock(token))
+	else if (!saga_endpoint_token_lock(token))
 		token->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAGA_TOKEN_LOOK_MS);
 	else if (is_settled(token))
 		rest(token);			/* just before we got the lock */
@@ -463,7 +463,7 @@ saga_auth_work(const SagaAuthRoom *room)
 	TimestampTz at = begun_at;
 
 	undo_aborted();
-	saga_tokens_begin_turn();
+	saga_endpoint_tokens_begin_turn();
 	for (int n = count_busy(); n > 0 && ms_between(begun_at, at) < SAGA_TOKENS_TURN_MS; n--)
 	{
 		SagaToken  *token = dlist_container(SagaToken, node, dlist_pop_head_node(&saga_tokens_busy));
@@ -479,7 +479,7 @@ saga_auth_work(const SagaAuthRoom *room)
 		else if (token->state == SAGA_TOKEN_ANSWERED)
 			store(token);
 		at = saga_monotonic_now();
-		saga_token_charge(owner, at - before);
+		saga_endpoint_token_charge(owner, at - before);
 	}
 }
 

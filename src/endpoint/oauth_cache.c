@@ -137,7 +137,7 @@ make_token(const SagaAuth *auth, Oid owner)
 }
 
 SagaToken *
-saga_token_find(const SagaAuth *auth, Oid owner)
+saga_endpoint_token_find(const SagaAuth *auth, Oid owner)
 {
 	TimestampTz now = saga_monotonic_now();
 	SagaToken  *token;
@@ -182,7 +182,7 @@ find_owner(Oid owner)
 
 /* Wanted ones count as well as those whose request flies. */
 int
-saga_tokens_busy_of(Oid owner)
+saga_endpoint_tokens_busy_of(Oid owner)
 {
 	const SagaTokenOwner *of = find_owner(owner);
 
@@ -201,7 +201,7 @@ saga_oauth_asking(Oid owner, int *of_owner)
 
 /* Counts it and puts it at the end of the list. */
 void
-saga_token_set_busy(SagaToken *token)
+saga_endpoint_token_set_busy(SagaToken *token)
 {
 	bool		found;
 	SagaTokenOwner *of = hash_search(owners, &token->owner, HASH_ENTER, &found);
@@ -217,7 +217,7 @@ saga_token_set_busy(SagaToken *token)
 }
 
 void
-saga_token_set_idle(SagaToken *token)
+saga_endpoint_token_set_idle(SagaToken *token)
 {
 	SagaTokenOwner *of = token->of;
 
@@ -235,7 +235,7 @@ saga_token_set_idle(SagaToken *token)
  * not wait for it.
  */
 bool
-saga_token_lock(SagaToken *token)
+saga_endpoint_token_lock(SagaToken *token)
 {
 	if (token->locked)
 		return true;
@@ -248,7 +248,7 @@ saga_token_lock(SagaToken *token)
 
 /* Does nothing without the lock. */
 void
-saga_token_unlock(SagaToken *token)
+saga_endpoint_token_unlock(SagaToken *token)
 {
 	if (!token->locked)
 		return;
@@ -259,7 +259,7 @@ saga_token_unlock(SagaToken *token)
 
 /* Of an owner who has none any more nothing needs to be known. */
 void
-saga_token_charge(Oid owner, int64 us)
+saga_endpoint_token_charge(Oid owner, int64 us)
 {
 	SagaTokenOwner *of = find_owner(owner);
 
@@ -268,7 +268,7 @@ saga_token_charge(Oid owner, int64 us)
 }
 
 void
-saga_tokens_begin_turn(void)
+saga_endpoint_tokens_begin_turn(void)
 {
 	HASH_SEQ_STATUS seq;
 	SagaTokenOwner *of;

@@ -95,15 +95,15 @@ extern bool saga_oauth_refused(const SagaExchange *exchange);
 extern dlist_head saga_tokens_busy; /* those that have waited longest for something to be done first */
 
 /* It is forgotten some time after nobody has asked for it any more, or when there are too many. */
-extern SagaToken *saga_token_find(const SagaAuth *auth, Oid owner);
+extern SagaToken *saga_endpoint_token_find(const SagaAuth *auth, Oid owner);
 
-extern int	saga_tokens_busy_of(Oid owner);
-extern void saga_token_set_busy(SagaToken *token);
-extern void saga_token_set_idle(SagaToken *token);	/* without the lock; raises nothing */
-extern bool saga_token_lock(SagaToken *token);
-extern void saga_token_unlock(SagaToken *token);
-extern void saga_token_charge(Oid owner, int64 us);
-extern void saga_tokens_begin_turn(void);	/* nothing was spent yet */
+extern int	saga_endpoint_tokens_busy_of(Oid owner);
+extern void saga_endpoint_token_set_busy(SagaToken *token);
+extern void saga_endpoint_token_set_idle(SagaToken *token); /* without the lock; raises nothing */
+extern bool saga_endpoint_token_lock(SagaToken *token);
+extern void saga_endpoint_token_unlock(SagaToken *token);
+extern void saga_endpoint_token_charge(Oid owner, int64 us);
+extern void saga_endpoint_tokens_begin_turn(void);	/* nothing was spent yet */
 
 /* A pause after failures is no longer. */
 #define SAGA_TOKEN_MAX_PAUSE_MS	30000

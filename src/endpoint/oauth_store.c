@@ -268,7 +268,7 @@ saga_oauth_read(SagaToken *token)
 {
 	SagaRows   *rows = saga_query(&read_stmt, saga_param_text("key", token->key));
 
-	if (saga_next(rows))
+	if (saga_rows_next(rows))
 		read_row(token, rows);
 	saga_rows_wipe(rows);
 }
@@ -283,7 +283,7 @@ store_refresh_token(SagaToken *token)
 	const char *key = token->destination->auth.refresh_token;
 	SagaParam	secret_id = saga_param_int4("secret_id", saga_secret_row(key));
 	SagaRows   *rows = saga_query(&lock_secret_stmt, secret_id);
-	char	   *value = saga_next(rows) ? saga_column_text(rows, "value") : NULL;
+	char	   *value = saga_rows_next(rows) ? saga_column_text(rows, "value") : NULL;
 	bool		same;
 
 	saga_rows_wipe(rows);

@@ -10,7 +10,7 @@
 
 /* In the order of SagaPhase. */
 const char *
-saga_phase_name(SagaPhase phase)
+saga_endpoint_phase_name(SagaPhase phase)
 {
 	static const char *const names[] = {"send", "lookup", "poll", "else"};
 
@@ -34,14 +34,14 @@ is_own_request(const SagaDestination *destination, const SagaPart *part)
  * one it says nothing: that the payment is there is not that it was refunded.
  */
 bool
-saga_has_lookup(const SagaDestination *destination, const SagaPart *part)
+saga_endpoint_has_lookup(const SagaDestination *destination, const SagaPart *part)
 {
 	return destination->lookup != NULL && is_own_request(destination, part);
 }
 
 /* NULL: the settings were changed, and there is none any more. */
 const SagaRequestSpec *
-saga_phase_spec(const SagaDestination *destination, const SagaPart *part)
+saga_endpoint_phase_spec(const SagaDestination *destination, const SagaPart *part)
 {
 	switch (part->phase)
 	{

@@ -62,7 +62,7 @@ saga_exchange_reduce(SagaExchange *exchange, MemoryContext scratch)
 	MemoryContext old = MemoryContextSwitchTo(exchange->context);
 	int			i;
 
-	saga_keep_header_texts(exchange);
+	saga_endpoint_keep_header_texts(exchange);
 	for (i = 0; i < exchange->nparts; i++)
 		reduce_part(exchange->parts[i]);
 	if (exchange->url != NULL)

@@ -23,13 +23,13 @@
 #define SAGA_SNS_ID_ATTRIBUTE	"saga-message-id"
 
 /* What templates and expressions see: the message's body and what was captured; may be NULL. */
-extern Jsonb *saga_request_message(Jsonb *request, Jsonb *captured);
+extern Jsonb *saga_endpoint_request_message(Jsonb *request, Jsonb *captured);
 
 /* The URL; request NULL: without the path that a task gave.  NULL, and what is wrong. */
-extern char *saga_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, char **error);
+extern char *saga_endpoint_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message, char **error);
 
 /* NULL, or which header cannot be filled from the message. */
-extern char *saga_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message);
+extern char *saga_endpoint_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message);
 
 /* The name of a way to write arrays in a form, as AWS has them; NULL: none of that name. */
 extern const char *saga_form_format(const char *name);
@@ -40,11 +40,11 @@ extern const char *saga_form_format(const char *name);
  * becomes that member of the body.  The bytes are made in the context that is
  * given: what it takes to make them is of their size, too, and can go.
  */
-extern char *saga_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message,
-							   const char *key_member, const char *key, MemoryContext context,
-							   const char **content_type, char **error);
+extern char *saga_endpoint_request_body(const SagaRequestSpec *spec, Jsonb *request, Jsonb *message,
+										const char *key_member, const char *key, MemoryContext context,
+										const char **content_type, char **error);
 
 /* name=value, percent-encoded, with "&" before it unless it is the first. */
-extern void saga_append_query(StringInfo query, const char *name, const char *value);
+extern void saga_endpoint_append_query(StringInfo query, const char *name, const char *value);
 
 #endif							/* SAGA_ENDPOINT_REQUEST_H */

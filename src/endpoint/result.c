@@ -36,7 +36,7 @@ push_body(JsonbParseState **state, const SagaExchange *exchange, const SagaPart 
 		saga_doc_push_value(state, "ResponseBody", part->found);
 	else if (exchange->transport.truncated)
 		saga_doc_push_string(state, "ResponseBody", SAGA_NOT_KEPT);
-	else if (exchange->doc != NULL && (type == NULL || saga_head_says_json(exchange->head)))
+	else if (exchange->doc != NULL && (type == NULL || saga_endpoint_head_says_json(exchange->head)))
 		saga_doc_push_jsonb(state, "ResponseBody", exchange->doc);
 	else
 		saga_doc_push_string(state, "ResponseBody", exchange->text);
@@ -137,7 +137,7 @@ status_text(const char *head)
 
 /* As a member of a larger document, or as one of its own. */
 JsonbValue *
-saga_push_output(JsonbParseState **parse, const SagaExchange *exchange, const SagaPart *part)
+saga_endpoint_push_output(JsonbParseState **parse, const SagaExchange *exchange, const SagaPart *part)
 {
 	JsonbParseState *state = *parse;
 	JsonbValue *output;
@@ -183,7 +183,7 @@ is_kept(const SagaExchange *exchange, const SagaPart *part)
 }
 
 Jsonb *
-saga_kept_output(const SagaExchange *exchange, const SagaPart *part)
+saga_endpoint_kept_output(const SagaExchange *exchange, const SagaPart *part)
 {
 	JsonbParseState *state = NULL;
 	Jsonb	   *output;
@@ -194,7 +194,7 @@ saga_kept_output(const SagaExchange *exchange, const SagaPart *part)
 	 */
 	if (is_kept(exchange, part))
 	{
-		output = JsonbValueToJsonb(saga_push_output(&state, exchange, part));
+		output = JsonbValueToJsonb(saga_endpoint_push_output(&state, exchange, part));
 		if (VARSIZE(output) <= SAGA_MAX_RESPONSE)
 			return output;
 		state = NULL;

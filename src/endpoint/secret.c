@@ -58,7 +58,7 @@ static SagaStatement used_stmt = {
 };
 
 bool
-saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
+saga_endpoint_secret_look_up(Oid owner, const char *name, SagaObject *object)
 {
 	SagaRows   *rows;
 	bool		found;
@@ -66,7 +66,7 @@ saga_secret_look_up(Oid owner, const char *name, SagaObject *object)
 	PushActiveSnapshot(GetLatestSnapshot());
 	rows = saga_query(&find_stmt, saga_param_oid("owner", owner), saga_param_text("name", name));
 	PopActiveSnapshot();
-	found = saga_next(rows);
+	found = saga_rows_next(rows);
 	if (found)
 	{
 		object->kind = SAGA_OBJECT_SECRET;
@@ -143,11 +143,11 @@ check_value(const char *name, const char *value)
 static bool
 insert_secret(const char *name, const char *value)
 {
-	saga_object_check_count(SAGA_OBJECT_SECRET, GetUserId());
+	saga_name_object_check_count(SAGA_OBJECT_SECRET, GetUserId());
 	if (saga_run(&insert_stmt, saga_param_text("name", name), saga_param_oid("owner", GetUserId()),
 				 saga_param_text("value", value)) == 0)
 		return false;
-	saga_secret_found_again(GetUserId(), name);
+	saga_endpoint_secret_found_again(GetUserId(), name);
 	return true;
 }
 
@@ -164,7 +164,7 @@ set_secret(const char *name, const char *value)
 {
 	SagaObject	object;
 
-	if (saga_object_find_to_replace(SAGA_OBJECT_SECRET, name, GetUserId(), &object))
+	if (saga_name_object_find_to_replace(SAGA_OBJECT_SECRET, name, GetUserId(), &object))
 		return update_secret(object.id, value);
 	check_name(name);
 	return insert_secret(name, value);
@@ -208,7 +208,7 @@ saga_set_secret(PG_FUNCTION_ARGS)
 static void
 take_lock(void *secret_id)
 {
-	(void) saga_run_params(&lock_stmt, secret_id);
+	(void) saga_statement_run(&lock_stmt, secret_id);
 }
 
 /* Raises when settings refer to it.  The lock keeps new ones from doing so. */
@@ -219,15 +219,15 @@ check_unused(const char *name, const SagaObject *secret)
 	SagaRows   *rows;
 
 	saga_take_locks(take_lock, secret_id, "secret", name);
-	rows = saga_query_params(&used_stmt, secret_id);
-	while (saga_next(rows))
+	rows = saga_statement_query(&used_stmt, secret_id);
+	while (saga_rows_next(rows))
 	{
 		char	   *referrer;
 		Oid			owner;
 
 		/* of a right that was taken back: it means nothing any more */
 		if (!saga_column_is_null(rows, "used_by") &&
-			!saga_object_may(secret, saga_column_oid(rows, "used_by"), SAGA_RIGHT_USE))
+			!saga_name_object_may(secret, saga_column_oid(rows, "used_by"), SAGA_RIGHT_USE))
 			continue;
 		referrer = saga_column_text(rows, "referrer");
 		owner = saga_column_oid(rows, "owner");
@@ -247,10 +247,10 @@ saga_drop_secret(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SagaObject	object;
 
-	if (!saga_object_find(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN, &object))
-		saga_object_missing(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN);
+	if (!saga_name_object_find(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN, &object))
+		saga_name_object_missing(SAGA_OBJECT_SECRET, name, GetUserId(), SAGA_RIGHT_OWN);
 	check_unused(name, &object);
 	(void) saga_run(&delete_stmt, saga_param_int4("secret_id", object.id));
-	saga_object_forget_grants(SAGA_OBJECT_SECRET, object.id);
+	saga_name_object_forget_grants(SAGA_OBJECT_SECRET, object.id);
 	PG_RETURN_VOID();
 }

@@ -61,33 +61,33 @@ static SagaStatement share_stmt = {
 };
 
 void
-saga_secret_forget_references(const char *referrer, int32 id)
+saga_endpoint_secret_forget_references(const char *referrer, int32 id)
 {
 	(void) saga_run(&forget_stmt, saga_param_text("referrer", referrer), saga_param_int4("referrer_id", id));
 }
 
 /* One that was not there, of a dump without secrets say, is again: it cannot be dropped unseen. */
 void
-saga_secret_found_again(Oid owner, const char *name)
+saga_endpoint_secret_found_again(Oid owner, const char *name)
 {
 	const SagaParam params[] = {saga_param_oid("owner", owner), saga_param_text("name", name), {.name = NULL}};
 
-	(void) saga_run_params(&regrant_stmt, params);
-	(void) saga_run_params(&relink_stmt, params);
+	(void) saga_statement_run(&regrant_stmt, params);
+	(void) saga_statement_run(&relink_stmt, params);
 }
 
 /* What the text of the settings names means what it means for the caller now, and stays that. */
 void
-saga_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets)
+saga_endpoint_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets)
 {
 	ListCell   *lc;
 
-	saga_secret_forget_references(referrer, id);
+	saga_endpoint_secret_forget_references(referrer, id);
 	foreach(lc, secrets)
 	{
 		SagaObject	object;
 
-		if (!saga_object_find(SAGA_OBJECT_SECRET, lfirst(lc), GetUserId(), SAGA_RIGHT_USE, &object) ||
+		if (!saga_name_object_find(SAGA_OBJECT_SECRET, lfirst(lc), GetUserId(), SAGA_RIGHT_USE, &object) ||
 			saga_run(&share_stmt, saga_param_int4("secret_id", object.id)) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -105,7 +105,7 @@ saga_secret_store_references(const char *referrer, int32 id, const char *name, L
 
 /* Every process loads its destinations, and what their references mean, anew. */
 void
-saga_secret_right_revoked(SagaObjectKind kind)
+saga_endpoint_secret_right_revoked(SagaObjectKind kind)
 {
 	if (kind == SAGA_OBJECT_SECRET)
 		CacheInvalidateRelcacheByRelid(saga_relation_oid("destination"));
@@ -143,7 +143,7 @@ int32
 saga_destination_other(int32 id)
 {
 	SagaRows   *rows = saga_query(&other_stmt, saga_param_int4("referrer_id", id));
-	int32		other_id = saga_next(rows) ? saga_column_int4(rows, "object_id") : 0;
+	int32		other_id = saga_rows_next(rows) ? saga_column_int4(rows, "object_id") : 0;
 
 	saga_rows_free(rows);
 	return other_id;
@@ -164,7 +164,7 @@ is_revoked(SagaRows *rows)
 	object.owner = saga_column_oid(rows, "object_owner");
 	object.id = saga_column_int4(rows, "object_id");
 	return !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(used_by)) ||
-		!saga_object_may(&object, used_by, SAGA_RIGHT_USE);
+		!saga_name_object_may(&object, used_by, SAGA_RIGHT_USE);
 }
 
 /*
@@ -178,7 +178,7 @@ load_references(const char *referrer, int32 id)
 	List	   *references = NIL;
 	SagaRows   *rows = saga_query(&load_stmt, saga_param_text("referrer", referrer), saga_param_int4("referrer_id", id));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		Reference  *reference = palloc(sizeof(Reference));
 		Oid			owner = is_revoked(rows) ? InvalidOid : saga_column_oid(rows, "object_owner");
@@ -308,7 +308,7 @@ qualify(JsonbParseState **state, JsonbContainer *container, const char *name, Li
 }
 
 Jsonb *
-saga_secret_qualify(const char *referrer, int32 id, Jsonb *settings)
+saga_endpoint_secret_qualify(const char *referrer, int32 id, Jsonb *settings)
 {
 	List	   *references = load_references(referrer, id);
 	JsonbParseState *state = NULL;

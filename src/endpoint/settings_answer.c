@@ -49,7 +49,7 @@ parse_path(SagaSettingsState *state, const char *path, JsonbValue *value, void *
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	*(SagaAnswerPath **) field = saga_answer_path_parse(saga_doc_text(value), &error);
+	*(SagaAnswerPath **) field = saga_mapping_answer_path_parse(saga_doc_text(value), &error);
 	if (error != NULL)
 		saga_settings_fault(state, path, psprintf("is no path: %s", error));
 }
@@ -92,7 +92,7 @@ parse_condition(SagaSettingsState *state, const char *path, JsonbValue *value, c
 		return NULL;
 	}
 	if (body_test)
-		condition = saga_body_test_parse(value->val.binary.data, path, others, &fault_path, &error);
+		condition = saga_mapping_body_test_parse(value->val.binary.data, path, others, &fault_path, &error);
 	else
 		condition = saga_condition_parse(value->val.binary.data, path, others, &fault_path, &error);
 	if (condition == NULL)

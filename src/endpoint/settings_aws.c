@@ -63,7 +63,7 @@ check_request(SagaSettingsState *state, const char *path, const SagaRequestSpec 
 	for (i = 0; i < spec->nheaders; i++)
 	{
 		const SagaHeader *header = &spec->headers[i];
-		const char *wrong = saga_aws_check_header(header->name, header->value);
+		const char *wrong = saga_endpoint_aws_check_header(header->name, header->value);
 
 		if (wrong != NULL)
 			saga_settings_fault(state, saga_settings_path(saga_settings_path(path, "headers"), header->name), wrong);

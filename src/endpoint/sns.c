@@ -65,7 +65,7 @@ add_stored_attribute(const char *name, JsonbValue *value, void *arg)
 
 /* An execution's message that brings no trace of its own. */
 bool
-saga_sns_needs_trace(const SagaPart *part)
+saga_endpoint_sns_needs_trace(const SagaPart *part)
 {
 	JsonbValue *attributes = saga_doc_get(&part->request->root, "MessageAttributes");
 
@@ -102,9 +102,9 @@ add_message(StringInfo form, const SagaDestination *destination, const SagaPart 
 			add_field(form, psprintf("%s%s", prefix, members[i]), text);
 	}
 	add_attribute(&state, SAGA_SNS_ID_ATTRIBUTE, "String", "StringValue", key);
-	if (saga_sns_needs_trace(part))
+	if (saga_endpoint_sns_needs_trace(part))
 		add_attribute(&state, SAGA_TRACEPARENT, "String", "StringValue",
-					  saga_aws_traceparent(part->trace, &part->idempotency_key));
+					  saga_endpoint_aws_traceparent(part->trace, &part->idempotency_key));
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_stored_attribute, &state);
 }
@@ -147,14 +147,14 @@ add_attribute_size(const char *name, JsonbValue *value, void *arg)
 
 /* As the limit counts: message and attributes. */
 size_t
-saga_sns_size(const SagaPart *part)
+saga_endpoint_sns_size(const SagaPart *part)
 {
 	JsonbContainer *request = &part->request->root;
 	JsonbValue *attributes = saga_doc_get(request, "MessageAttributes");
 	size_t		size = strlen(SAGA_SNS_ID_ATTRIBUTE) + strlen("String") + 36;
 
 	size += strlen(saga_doc_get_string(request, "Message"));
-	if (saga_sns_needs_trace(part))
+	if (saga_endpoint_sns_needs_trace(part))
 		size += SAGA_TRACEPARENT_SIZE;
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_attribute_size, &size);

@@ -61,9 +61,9 @@ add_message(StringInfo body, const SagaDestination *destination, const SagaPart 
 		add_text(body, "MessageDeduplicationId", dedup != NULL ? dedup : key);
 	appendStringInfo(body, ",\"MessageAttributes\":{\"%s\":{\"DataType\":\"String\",\"StringValue\":\"%s\"}",
 					 SAGA_SNS_ID_ATTRIBUTE, key);
-	if (saga_sns_needs_trace(part))
+	if (saga_endpoint_sns_needs_trace(part))
 		appendStringInfo(body, ",\"%s\":{\"DataType\":\"String\",\"StringValue\":\"%s\"}", SAGA_TRACEPARENT,
-						 saga_aws_traceparent(part->trace, &part->idempotency_key));
+						 saga_endpoint_aws_traceparent(part->trace, &part->idempotency_key));
 	if (attributes != NULL && saga_doc_is_object(attributes))
 		saga_doc_each(attributes->val.binary.data, add_attribute, body);
 	appendStringInfoChar(body, '}');

@@ -31,10 +31,10 @@ saga_activity_meant(const SagaJob *job, const char *name)
 	SagaObject	object;
 
 	if (activity == NULL)
-		return saga_object_find(SAGA_OBJECT_ACTIVITY, name, GetUserId(), SAGA_RIGHT_USE, &object) ?
+		return saga_name_object_find(SAGA_OBJECT_ACTIVITY, name, GetUserId(), SAGA_RIGHT_USE, &object) ?
 			saga_queue_by_id(object.id, true) : NULL;
 	object = saga_queue_object(activity);
-	return saga_object_may(&object, GetUserId(), SAGA_RIGHT_USE) ? activity : NULL;
+	return saga_name_object_may(&object, GetUserId(), SAGA_RIGHT_USE) ? activity : NULL;
 }
 
 bool
@@ -46,7 +46,7 @@ saga_activity_may_work(int32 activity_id)
 	if (activity == NULL || activity->kind != SAGA_QUEUE_ACTIVITY)
 		return false;
 	object = saga_queue_object(activity);
-	return saga_object_may(&object, GetUserId(), SAGA_RIGHT_OPERATE);
+	return saga_name_object_may(&object, GetUserId(), SAGA_RIGHT_OPERATE);
 }
 
 /* The activity of this name that the caller has one of the rights on; NULL: there is none. */
@@ -55,7 +55,7 @@ find_activity(const char *name, int rights)
 {
 	SagaObject	object;
 
-	return saga_object_find(SAGA_OBJECT_ACTIVITY, name, GetUserId(), rights, &object) ?
+	return saga_name_object_find(SAGA_OBJECT_ACTIVITY, name, GetUserId(), rights, &object) ?
 		saga_queue_by_id(object.id, true) : NULL;
 }
 
@@ -76,7 +76,7 @@ saga_create_activity(PG_FUNCTION_ARGS)
 				 errmsg("invalid activity name \"%s\"", name),
 				 errdetail("A name has 1 to %d characters.", SAGA_MAX_NAME_LENGTH)));
 	/* it has no settings in which a second one could differ */
-	if (saga_object_find_to_replace(SAGA_OBJECT_ACTIVITY, name, GetUserId(), &object))
+	if (saga_name_object_find_to_replace(SAGA_OBJECT_ACTIVITY, name, GetUserId(), &object))
 		PG_RETURN_INT32(object.id);
 	PG_RETURN_INT32(saga_queue_create(psprintf(SAGA_ACTIVITY_PREFIX "%s", name), SAGA_QUEUE_ACTIVITY, GetUserId(), NULL));
 }
@@ -217,19 +217,19 @@ saga_get_activity_task(PG_FUNCTION_ARGS)
 	char	   *name;
 	int64		wait_ms;
 
-	saga_arg_required(fcinfo, 0, "activity");
+	saga_queue_arg_required(fcinfo, 0, "activity");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	take.activity = find_activity(name, SAGA_RIGHT_OPERATE);
 	if (take.activity == NULL)
-		saga_object_missing(SAGA_OBJECT_ACTIVITY, name, GetUserId(), SAGA_RIGHT_OPERATE);
+		saga_name_object_missing(SAGA_OBJECT_ACTIVITY, name, GetUserId(), SAGA_RIGHT_OPERATE);
 	take.worker = worker_argument(fcinfo, 1);
-	wait_ms = saga_arg_interval_ms(fcinfo, 2, "wait", 0);
+	wait_ms = saga_queue_arg_interval_ms(fcinfo, 2, "wait", 0);
 	if (wait_ms > MAX_WAIT_MS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("wait must not be longer than %d seconds", MAX_WAIT_MS / 1000)));
 	take.activity = saga_queue_lock(take.activity);
-	store = saga_srf_begin(fcinfo, &desc);
+	store = saga_queue_srf_begin(fcinfo, &desc);
 	take.context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga activity task", ALLOCSET_DEFAULT_SIZES);
 	saga_queue_wait(take.activity, wait_ms, try_take, &take);
 	if (take.found)

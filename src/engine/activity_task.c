@@ -57,7 +57,7 @@ saga_activity_task_open(const SagaQueue *activity, const SagaJob *job, const Sag
 	row.message_id = saga_uuid_new();
 	row.headers = token_header(action->token);
 	/* first the message: with it comes the lock on the activity */
-	saga_send_rows(activity, &row, 1);
+	saga_queue_send_rows(activity, &row, 1);
 	saga_run(&open_stmt, saga_param_uuid("execution_id", &job->execution_id), saga_param_int4("task_id", action->task_id),
 			 saga_param_int4("activity_id", activity->queue_id), saga_param_uuid("message_id", &row.message_id),
 			 saga_param_timestamptz("now", GetCurrentTimestamp()));
@@ -77,7 +77,7 @@ close_task(const pg_uuid_t *execution_id, int task_id, int32 *activity_id, pg_uu
 {
 	SagaRows   *rows = saga_query(&close_stmt, saga_param_uuid("execution_id", execution_id),
 								  saga_param_int4("task_id", task_id));
-	bool		found = saga_next(rows);
+	bool		found = saga_rows_next(rows);
 
 	if (found)
 	{

@@ -74,7 +74,7 @@ version_of_alias(int32 workflow_id, const char *alias)
 	int			left = draw();
 	int			version = 0;
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		version = saga_column_int4(rows, "version");
 		left -= saga_column_int4(rows, "weight");

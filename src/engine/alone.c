@@ -45,7 +45,7 @@ saga_alone_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_
 }
 
 void
-saga_in_turn_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id)
+saga_engine_in_turn_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id)
 {
 	SagaAlone  *entry = add(queue_id, id, execution_id, false);
 
@@ -98,7 +98,7 @@ saga_alone_go_on(const SagaJob *job, uint64 begun_at)
 		since = begun_at;
 	}
 	if (now - since < (uint64) saga_batch_time_ms * 1000 * BATCHES_IN_A_ROW)
-		saga_in_turn_next(job->queue->queue_id, &job->tick, &job->execution_id);
+		saga_engine_in_turn_next(job->queue->queue_id, &job->tick, &job->execution_id);
 	else
 		execution_id = saga_uuid_min;
 }

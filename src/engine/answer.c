@@ -38,7 +38,7 @@ answer_id(const char *token)
  * taking the first answer has the row, perhaps for as long as a step runs.
  */
 bool
-saga_answer_claim(const char *token, bool only_look)
+saga_engine_answer_claim(const char *token, bool only_look)
 {
 	static SagaStatement look_stmt = {
 		.sql = "SELECT FROM saga.given_id WHERE execution_id = $execution_id",
@@ -60,7 +60,7 @@ saga_answer_claim(const char *token, bool only_look)
 }
 
 bool
-saga_event_is_answer(Jsonb *body)
+saga_engine_event_is_answer(Jsonb *body)
 {
 	JsonbValue	v;
 
@@ -73,11 +73,11 @@ static bool
 is_taken_answer(const SagaItem *item)
 {
 	return item->taken && item->kind == SAGA_MSG_EVENT && item->body != NULL && JB_ROOT_IS_OBJECT(item->body) &&
-		saga_event_is_answer(item->body);
+		saga_engine_event_is_answer(item->body);
 }
 
 void
-saga_answer_release(SagaBatch *batch)
+saga_engine_answer_release(SagaBatch *batch)
 {
 	static SagaStatement stmt = {.sql = "DELETE FROM saga.given_id WHERE execution_id = ANY ($execution_ids)"};
 	Datum	   *ids = palloc(sizeof(Datum) * batch->nitems);

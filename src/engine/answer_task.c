@@ -25,7 +25,7 @@ answer_of(const char *arn)
 	return NULL;
 }
 
-/* For saga_task_guarded(). */
+/* For saga_engine_task_guarded(). */
 static Jsonb *
 send_answer(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
 {
@@ -39,18 +39,18 @@ send_answer(SagaJob *job, const SagaAction *action, void *arg, const char **erro
 		return NULL;
 	}
 	if (strcmp(what, "sendTaskSuccess") == 0)
-		saga_answer_token(token, "output", saga_task_document(action->input, "Output", saga_jsonb_null()), NULL, NULL);
+		saga_engine_answer_token(token, "output", saga_engine_task_document(action->input, "Output", saga_jsonb_null()), NULL, NULL);
 	else if (strcmp(what, "sendTaskFailure") == 0)
-		saga_answer_token(token, NULL, NULL, saga_jsonb_get_string(action->input, "Error"),
-						  saga_jsonb_get_string(action->input, "Cause"));
+		saga_engine_answer_token(token, NULL, NULL, saga_jsonb_get_string(action->input, "Error"),
+								 saga_jsonb_get_string(action->input, "Cause"));
 	else
-		saga_answer_token(token, "heartbeat", NULL, NULL, NULL);
+		saga_engine_answer_token(token, "heartbeat", NULL, NULL, NULL);
 	return saga_jsonb_empty_object();
 }
 
 /* False: the resource is none of these. */
 bool
-saga_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
+saga_engine_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
 	const char *what = answer_of(action->resource->name);
 	const char *error = NULL;
@@ -59,10 +59,10 @@ saga_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 
 	if (what == NULL)
 		return false;
-	output = saga_task_guarded(batch, job, action, send_answer, unconstify(char *, what), &error, &cause);
+	output = saga_engine_task_guarded(batch, job, action, send_answer, unconstify(char *, what), &error, &cause);
 	/* it does not wait any more */
 	if (output == NULL && error != NULL && strcmp(error, "SQL.55000") == 0)
 		error = "Sfn.TaskTimedOutException";
-	saga_task_answer(job, action, output, error, cause);
+	saga_engine_task_answer(job, action, output, error, cause);
 	return true;
 }

@@ -154,7 +154,7 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 		}
 		if (action.kind == SAGA_ACTION_PARK)
 			continue;			/* only so that we look whether it has run for long */
-		saga_task_start(batch, job, &action);
+		saga_engine_task_start(batch, job, &action);
 		commit = action.commit;
 		ntasks++;
 	}
@@ -446,7 +446,7 @@ saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first)
 	running_careful.id = item->id;
 	running_careful.timed_out_task = -1;
 	job->careful = batch->alone;
-	if ((first || batch->alone) && saga_careful_test(batch->slot, &running_careful))
+	if ((first || batch->alone) && saga_queue_careful_test(batch->slot, &running_careful))
 	{
 		job->careful = true;
 		if (job->nevents == 1)
@@ -542,7 +542,7 @@ saga_attempt_lost(void)
 	else if (known)
 	{
 		saga_pace_ran(running.queue_id, running_slot, saga_monotonic_us() - running_since);
-		saga_careful_note(running_slot, &running_careful);
+		saga_queue_careful_note(running_slot, &running_careful);
 		saga_alone_next(running.queue_id, &running.id, &running.execution_id, running_alone);
 	}
 	running.queue_id = 0;

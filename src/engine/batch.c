@@ -69,7 +69,7 @@ run_items(SagaBatch *batch, bool postpone_only)
 			 * what is held would be locked as long, and is wanted by whoever
 			 * runs that
 			 */
-			saga_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
+			saga_engine_in_turn_next(batch->queue->queue_id, &item->id, &item->execution_id);
 			continue;
 		}
 		if (postpone_only && !saga_stop_is_event(item) &&

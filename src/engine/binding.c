@@ -58,9 +58,9 @@ read_resource(SagaStatement *stmt, const SagaParam *params, int32 *resource_id)
 	SagaRows   *rows;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	rows = saga_query_params(stmt, params);
+	rows = saga_statement_query(stmt, params);
 	PopActiveSnapshot();
-	if (saga_next(rows))
+	if (saga_rows_next(rows))
 	{
 		resource = palloc(sizeof(SagaResource));
 		*resource_id = saga_column_int4(rows, "resource_id");
@@ -173,10 +173,10 @@ bind(const char *arn, const char *resource, Oid owner)
 		{.name = NULL}
 	};
 
-	if (saga_run_params(&update_stmt, params) > 0)
+	if (saga_statement_run(&update_stmt, params) > 0)
 		return;
-	saga_object_check_count(SAGA_OBJECT_BINDING, owner);
-	saga_run_params(&upsert_stmt, params);
+	saga_name_object_check_count(SAGA_OBJECT_BINDING, owner);
+	saga_statement_run(&upsert_stmt, params);
 }
 
 /* bind_resource(arn text, resource text) returns void */

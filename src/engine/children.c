@@ -100,7 +100,7 @@ saga_children_lock(const pg_uuid_t *children_id, SagaChildren *children, bool *l
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&lock_stmt, saga_param_uuid("children_id", children_id));
-	bool		found = saga_next(rows);
+	bool		found = saga_rows_next(rows);
 
 	if (found)
 		read_row(rows, children);
@@ -148,7 +148,7 @@ saga_children_lookup(const pg_uuid_t *parent_id, int task_id, SagaChildren *chil
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("parent_id", parent_id), saga_param_int4("task_id", task_id));
-	bool		found = saga_next(rows);
+	bool		found = saga_rows_next(rows);
 
 	if (found)
 		read_row(rows, children);
@@ -167,7 +167,7 @@ saga_children_send(const SagaChildren *children, Jsonb *body, int64 delay_ms)
 	row.target = children->children_id;
 	row.body = body;
 	row.delay_ms = delay_ms;
-	saga_send_rows(saga_queue_by_id(children->parent_workflow_id, false), &row, 1);
+	saga_queue_send_rows(saga_queue_by_id(children->parent_workflow_id, false), &row, 1);
 }
 
 void
@@ -210,7 +210,7 @@ saga_child_headers(const SagaChildren *children, const char *name, int64 index, 
 
 /* A number among the headers; 0 when it is absent. */
 int64
-saga_message_number(Jsonb *headers, const char *name)
+saga_engine_message_number(Jsonb *headers, const char *name)
 {
 	JsonbValue	v;
 
@@ -226,8 +226,8 @@ saga_child_of_headers(SagaJob *job, Jsonb *headers)
 
 	if (id == NULL || !saga_uuid_parse(id, &job->children_id))
 		return;
-	job->child_index = saga_message_number(headers, "index");
-	job->child_items = (int) saga_message_number(headers, "items");
+	job->child_index = saga_engine_message_number(headers, "index");
+	job->child_items = (int) saga_engine_message_number(headers, "items");
 	job->map_state = saga_jsonb_get_string(headers, "map");
 }
 
@@ -250,7 +250,7 @@ saga_children_stopping(SagaBatch *batch, const SagaJob *job, bool *undo)
 	if (saga_uuid_cmp(&batch->stopping_id, &job->children_id) != 0)
 	{
 		rows = saga_query(&stmt, saga_param_uuid("children_id", &job->children_id));
-		batch->stopping = saga_next(rows);
+		batch->stopping = saga_rows_next(rows);
 		batch->stopping_undo = batch->stopping && saga_column_bool(rows, "undo");
 		batch->stopping_id = job->children_id;
 		saga_rows_free(rows);
@@ -287,7 +287,7 @@ send_report(const Report *report)
 	SagaChildren children = {.children_id = report->children_id};
 	JsonbParseState *state = NULL;
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return;
 	children.parent_workflow_id = saga_column_int4(rows, "parent_workflow_id");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);

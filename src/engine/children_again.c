@@ -36,7 +36,7 @@ saga_children_take_over(SagaChildren *children, int task_id)
 		return;
 	rows = saga_query(&take_over_stmt, saga_param_uuid("children_id", &children->children_id),
 					  saga_param_uuid("from", &before.children_id));
-	if (saga_next(rows))
+	if (saga_rows_next(rows))
 	{
 		children->started = children->ended = saga_column_int8(rows, "children");
 		children->succeeded = saga_column_int8(rows, "items");

@@ -51,7 +51,7 @@ stop_parked(const SagaChildren *children)
 	const SagaQueue *queue = saga_queue_by_id(children->workflow_id, false);
 	Jsonb	   *event = stop_event(children);
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		pg_uuid_t	id = saga_column_uuid(rows, "execution_id");
 
@@ -85,7 +85,7 @@ take_next(const SagaChildren *children, SagaJob *job, Jsonb **undo)
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return false;
 	job->parent_id = saga_column_uuid(rows, "execution_id");
 	job->version = saga_column_int4(rows, "version");
@@ -197,7 +197,7 @@ saga_children_undo(SagaJob *job, const SagaAction *action)
 	/* those that were given up are closed by themselves */
 	if (!saga_children_lookup(parent_id, action->undoes, &children) || children.phase == 'x' || children.close_task != 0)
 	{
-		saga_task_answer(job, action, saga_jsonb_empty_object(), NULL, NULL);
+		saga_engine_task_answer(job, action, saga_jsonb_empty_object(), NULL, NULL);
 		return;
 	}
 	saga_children_ask_close(&children, true, &job->execution_id, action->task_id, "Saga.ParentEnded", error);

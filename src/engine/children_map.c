@@ -195,17 +195,17 @@ add_text(Items *items, const JsonbValue *text)
 {
 	const SagaReaderConfig *config = items->action->map->reader_config;
 	char	   *fault = NULL;
-	Jsonb	   *value = saga_items_parse(config, text->val.string.val, text->val.string.len, &fault);
+	Jsonb	   *value = saga_asl_items_parse(config, text->val.string.val, text->val.string.len, &fault);
 
 	if (value != NULL && config->items_pointer != NULL)
 	{
-		value = saga_items_pointed(value, config->items_pointer);
+		value = saga_asl_items_pointed(value, config->items_pointer);
 		if (value == NULL)
 			fault = psprintf("There is nothing at the ItemsPointer '%s'.", config->items_pointer);
 	}
 	if (value != NULL)
 	{
-		value = saga_items_of(value, &items->item.keyed);
+		value = saga_asl_items_of(value, &items->item.keyed);
 		if (value == NULL)
 			fault = "What was read is no array and no object.";
 	}
@@ -243,7 +243,7 @@ add_row(Jsonb *value, int64 index, void *arg)
 
 /* "schema.name", quoted as a statement needs it. */
 char *
-saga_quoted_name(const char *text)
+saga_engine_quoted_name(const char *text)
 {
 	const char *dot = strchr(text, '.');
 
@@ -263,14 +263,14 @@ reader_query(const SagaMapCall *map, const SagaResource *reader)
 	char	   *order;
 
 	if (reader->kind == SAGA_RES_SQL)
-		return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s($1) AS item", saga_quoted_name(reader->name));
+		return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s($1) AS item", saga_engine_quoted_name(reader->name));
 	table = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "Table") : NULL;
 	order = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "OrderBy") : NULL;
 	if (table == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ItemReader has no Parameters.Table")));
-	return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s AS item%s%s", saga_quoted_name(table),
+	return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s AS item%s%s", saga_engine_quoted_name(table),
 					order != NULL ? " ORDER BY item." : "", order != NULL ? quote_identifier(order) : "");
 }
 
@@ -310,7 +310,7 @@ forget_items(const SagaChildren *children)
 	saga_run(&stmt, saga_param_uuid("children_id", &children->children_id));
 }
 
-/* For saga_task_guarded(). */
+/* For saga_engine_task_guarded(). */
 typedef struct BeginMap
 {
 	SagaChildren *children;
@@ -370,7 +370,7 @@ tolerated(const SagaMapCall *map, int64 items)
 }
 
 void
-saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
+saga_engine_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
 	const SagaMapCall *map = action->map;
 	SagaChildren children = {0};
@@ -380,17 +380,17 @@ saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 
 	if (map->max_items < 0)
 	{
-		saga_task_answer(job, action, NULL, "States.ItemReaderFailed", "field MaxItems must be positive");
+		saga_engine_task_answer(job, action, NULL, "States.ItemReaderFailed", "field MaxItems must be positive");
 		return;
 	}
 	if (map->reader != NULL && map->reader->kind == SAGA_RES_OTHER)
 	{
-		begin.reader = saga_task_binding(job, map->reader->name, false);
+		begin.reader = saga_engine_task_binding(job, map->reader->name, false);
 		if (begin.reader == NULL || begin.reader->kind != SAGA_RES_SQL)
 		{
-			saga_task_answer(job, action, NULL, "States.ItemReaderFailed",
-							 psprintf("\"%s\" stands for no function here: SELECT saga.bind_resource(%s, 'sql:schema.function');",
-									  map->reader->name, quote_literal_cstr(map->reader->name)));
+			saga_engine_task_answer(job, action, NULL, "States.ItemReaderFailed",
+									psprintf("\"%s\" stands for no function here: SELECT saga.bind_resource(%s, 'sql:schema.function');",
+											 map->reader->name, quote_literal_cstr(map->reader->name)));
 			return;
 		}
 	}
@@ -405,7 +405,7 @@ saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	children.concurrency = (int) map->concurrency;
 	if (map->writer != NULL)
 		children.writer = map->writer_input != NULL ? map->writer_input : saga_jsonb_empty_object();
-	if (saga_task_guarded(batch, job, action, begin_map, &begin, &error, &cause) == NULL)
+	if (saga_engine_task_guarded(batch, job, action, begin_map, &begin, &error, &cause) == NULL)
 	{
 		/* what reading raises has a name at AWS */
 		if (map->reader != NULL && error != NULL && strncmp(error, "SQL.", 4) == 0)
@@ -413,7 +413,7 @@ saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 			cause = psprintf("%s (%s)", cause != NULL ? cause : "", error);
 			error = "States.ItemReaderFailed";
 		}
-		saga_task_answer(job, action, NULL, error, cause);
+		saga_engine_task_answer(job, action, NULL, error, cause);
 		return;
 	}
 	children.tolerated = tolerated(map, children.items);

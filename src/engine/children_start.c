@@ -69,7 +69,7 @@ read_arguments(const SagaAction *action, ChildStart *start, char **cause)
 		return "States.Permissions";
 	}
 	start->name = saga_jsonb_get_string(action->input, "Name");
-	start->input = saga_task_document(action->input, "Input", saga_jsonb_empty_object());
+	start->input = saga_engine_task_document(action->input, "Input", saga_jsonb_empty_object());
 	return NULL;
 }
 
@@ -97,7 +97,7 @@ start_child(SagaJob *job, const SagaAction *action, void *arg, const char **erro
 		children.answer = '0' + action->resource->sync;
 		children.children = children.started = children.items = 1;
 	}
-	start->id = saga_start_child(start->workflow, start->version, start->input, start->name, waits ? &id : NULL, waits ? &children : NULL);
+	start->id = saga_engine_start_child(start->workflow, start->version, start->input, start->name, waits ? &id : NULL, waits ? &children : NULL);
 	if (waits && saga_uuid_cmp(&start->id, &id) != 0)
 	{
 		*error = "StepFunctions.ExecutionAlreadyExistsException";
@@ -119,13 +119,13 @@ saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	Jsonb	   *output = NULL;
 
 	if (error == NULL)
-		output = saga_task_guarded(batch, job, action, start_child, &start, &error, &cause);
+		output = saga_engine_task_guarded(batch, job, action, start_child, &start, &error, &cause);
 	if (output == NULL && error != NULL && strcmp(error, "SQL.23505") == 0)
 		error = "StepFunctions.ExecutionAlreadyExistsException";
 	else if (output == NULL && error != NULL && strcmp(error, "SQL.22023") == 0)
 		error = "StepFunctions.InvalidNameException";
 	if (output == NULL || action->resource->sync == 0)
-		saga_task_answer(job, action, output, error, cause);
+		saga_engine_task_answer(job, action, output, error, cause);
 	else
 		saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());
 }
@@ -158,7 +158,7 @@ find_ended(const SagaChildren *children, Ended *ended)
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return false;
 	ended->id = saga_column_uuid(rows, "execution_id");
 	ended->name = saga_column_text(rows, "name");

@@ -50,7 +50,7 @@ take_close(SagaChildren *children, Jsonb *body)
 	}
 	if (asker != NULL && saga_uuid_parse(asker, &children->close_id))
 	{
-		children->close_task = (int) saga_message_number(body, "task");
+		children->close_task = (int) saga_engine_message_number(body, "task");
 		/* whoever waits is to be told, also of what is over */
 		children->phase = 'c';
 	}
@@ -61,20 +61,20 @@ take_report(SagaChildren *children, Jsonb *body)
 {
 	char	   *error = saga_jsonb_get_string(body, "error");
 
-	children->ended += saga_message_number(body, "ended");
-	children->succeeded += saga_message_number(body, "succeeded");
-	children->failed += saga_message_number(body, "failed");
+	children->ended += saga_engine_message_number(body, "ended");
+	children->succeeded += saga_engine_message_number(body, "succeeded");
+	children->failed += saga_engine_message_number(body, "failed");
 	/* one that somebody has stopped by hand has not done what it was for */
-	*(children->phase == 'r' ? &children->failed : &children->aborted) += saga_message_number(body, "aborted");
+	*(children->phase == 'r' ? &children->failed : &children->aborted) += saga_engine_message_number(body, "aborted");
 	if (error != NULL && children->phase == 'r')
 	{
 		children->error = error;
 		children->cause = saga_jsonb_get_string(body, "cause");
 	}
-	if (saga_message_number(body, "undone") + saga_message_number(body, "not_undone") > 0)
+	if (saga_engine_message_number(body, "undone") + saga_engine_message_number(body, "not_undone") > 0)
 	{
-		children->undone += saga_message_number(body, "undone");
-		children->not_undone += saga_message_number(body, "not_undone");
+		children->undone += saga_engine_message_number(body, "undone");
+		children->not_undone += saga_engine_message_number(body, "not_undone");
 		children->undoing = saga_uuid_min;
 	}
 }
@@ -91,8 +91,8 @@ take_events(SagaJob *job, SagaChildren *children)
 
 		if (body == NULL || !JB_ROOT_IS_OBJECT(body))
 			continue;
-		if (saga_message_number(body, "again") > 0)
-			again = Max(again, (int) saga_message_number(body, "again"));
+		if (saga_engine_message_number(body, "again") > 0)
+			again = Max(again, (int) saga_engine_message_number(body, "again"));
 		if (is_set(body, "close"))
 		{
 			take_close(children, body);
@@ -133,7 +133,7 @@ start_items(const SagaChildren *children, int n)
 		rows = saga_query(&some_stmt, saga_param_uuid("children_id", &children->children_id), saga_param_int8("n", n));
 	starts = palloc0(sizeof(SagaSend) * Max(rows->count, 1));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		SagaSend   *start = &starts[count++];
 
@@ -145,7 +145,7 @@ start_items(const SagaChildren *children, int n)
 		start->body = saga_column_jsonb(rows, "input");
 	}
 	if (count > 0)
-		saga_send_rows(saga_queue_by_id(children->workflow_id, false), starts, count);
+		saga_queue_send_rows(saga_queue_by_id(children->workflow_id, false), starts, count);
 	return count;
 }
 
@@ -179,7 +179,7 @@ drop_items(SagaChildren *children)
 	if (children->started == children->children)
 		return;
 	rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
-	if (saga_next(rows))
+	if (saga_rows_next(rows))
 		children->aborted += saga_column_int8(rows, "items");
 	children->ended += children->children - children->started;
 	children->started = children->children;
@@ -247,7 +247,7 @@ may_fit(const SagaChildren *children)
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id));
 
-	return saga_next(rows) &&
+	return saga_rows_next(rows) &&
 		(saga_payload_limit_kb == 0 || saga_column_int8(rows, "bytes") <= (int64) saga_payload_limit_kb * 1024);
 }
 

@@ -31,7 +31,7 @@ next_chunk(const SagaChildren *children, int64 *after)
 								  saga_param_int8("after", *after));
 	Jsonb	   *chunk = NULL;
 
-	if (saga_next(rows) && !saga_column_is_null(rows, "rows"))
+	if (saga_rows_next(rows) && !saga_column_is_null(rows, "rows"))
 	{
 		chunk = saga_column_jsonb(rows, "rows");
 		*after = saga_column_int8(rows, "last");
@@ -47,7 +47,7 @@ count_row(Jsonb *value, int64 index, void *arg)
 	(*(int64 *) arg)++;
 }
 
-/* For saga_task_guarded(): how many rows were written. */
+/* For saga_engine_task_guarded(): how many rows were written. */
 static Jsonb *
 write_results(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
 {
@@ -68,7 +68,7 @@ write_results(SagaJob *job, const SagaAction *action, void *arg, const char **er
 	sql = psprintf("INSERT INTO %s (map_run_id, index, execution_id, status, output, error, cause)"
 				   " SELECT map_run_id, index, execution_id, status, output, error, cause FROM pg_catalog.jsonb_to_recordset($1)"
 				   " AS r(map_run_id uuid, index bigint, execution_id uuid, status text, output jsonb, error text, cause text)"
-				   " RETURNING 'null'::jsonb", saga_quoted_name(table));
+				   " RETURNING 'null'::jsonb", saga_engine_quoted_name(table));
 	old = MemoryContextSwitchTo(context);
 	while ((chunk = next_chunk(children, &after)) != NULL)
 	{
@@ -94,7 +94,7 @@ saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char
 {
 	SagaAction	action = {.task_id = 0};
 	const char *error = NULL;
-	Jsonb	   *result = saga_task_guarded(batch, job, &action, write_results, children, &error, cause);
+	Jsonb	   *result = saga_engine_task_guarded(batch, job, &action, write_results, children, &error, cause);
 
 	if (result == NULL)
 		*cause = psprintf("%s (%s)", *cause != NULL ? *cause : "", error != NULL ? error : "");

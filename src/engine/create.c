@@ -20,7 +20,7 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(saga_create_workflow);
-PG_FUNCTION_INFO_V1(saga_create_workflow_for);
+PG_FUNCTION_INFO_V1(saga_engine_create_workflow_for);
 
 /* Every fault, one a line, so that a person can mend all of them at once. */
 static void
@@ -95,7 +95,7 @@ next_version(int32 workflow_id, const char *name)
 	 * workflows are not dropped: it was made after the snapshot of a
 	 * REPEATABLE READ transaction
 	 */
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent creation of workflow \"%s\"", name),
@@ -171,10 +171,10 @@ saga_workflow_create(const char *name, Jsonb *definition, Oid owner, bool quiet)
 
 	(void) saga_workflow_check(name, definition);
 
-	exists = OidIsValid(owner) ? saga_object_find_own(SAGA_OBJECT_WORKFLOW, name, owner, &object) :
-		saga_object_find_to_replace(SAGA_OBJECT_WORKFLOW, name, GetUserId(), &object);
+	exists = OidIsValid(owner) ? saga_name_object_find_own(SAGA_OBJECT_WORKFLOW, name, owner, &object) :
+		saga_name_object_find_to_replace(SAGA_OBJECT_WORKFLOW, name, GetUserId(), &object);
 	if (!exists)
-		saga_object_check_new_name(SAGA_OBJECT_WORKFLOW, name);
+		saga_name_object_check_new_name(SAGA_OBJECT_WORKFLOW, name);
 	if (!OidIsValid(owner))
 		owner = exists ? object.owner : GetUserId();
 	if (exists)
@@ -195,10 +195,10 @@ saga_create_workflow(PG_FUNCTION_ARGS)
 
 /* create_workflow(name text, definition jsonb, owner regrole) returns integer */
 Datum
-saga_create_workflow_for(PG_FUNCTION_ARGS)
+saga_engine_create_workflow_for(PG_FUNCTION_ARGS)
 {
 	Oid			owner = PG_GETARG_OID(2);
 
-	saga_object_check_new_owner(owner);
+	saga_name_object_check_new_owner(owner);
 	PG_RETURN_INT32(saga_workflow_create(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), owner, false));
 }

@@ -40,7 +40,7 @@ find(SagaStatement *stmt, const pg_uuid_t *id, bool *ended)
 {
 	SagaRows   *rows = saga_query(stmt, saga_param_uuid("execution_id", id));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		const SagaWorkflow *workflow = saga_workflow_by_id(saga_column_int4(rows, "workflow_id"), true);
 
@@ -59,7 +59,7 @@ document(SagaStatement *stmt, const pg_uuid_t *id, int32 workflow_id)
 {
 	SagaRows   *rows = saga_query(stmt, saga_param_uuid("execution_id", id), saga_param_int4("workflow_id", workflow_id));
 
-	return saga_next(rows) ? saga_column_jsonb(rows, "document") : NULL;
+	return saga_rows_next(rows) ? saga_column_jsonb(rows, "document") : NULL;
 }
 
 int32
@@ -88,7 +88,7 @@ saga_describe_execution(PG_FUNCTION_ARGS)
 	Jsonb	   *result;
 	bool		ended;
 
-	saga_require_argument(fcinfo, 0, "id");
+	saga_engine_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
 	result = document(&document_stmt, id, find(&find_stmt, id, &ended));
 	if (result == NULL)

@@ -44,14 +44,14 @@ find_execution(const pg_uuid_t *id, int32 workflow_id)
 	const SagaWorkflow *workflow = NULL;
 	Drawn		drawn = {0};
 
-	if (saga_next(rows))
+	if (saga_rows_next(rows))
 	{
 		char	   *status = saga_column_text(rows, "status");
 
 		drawn.workflow_id = saga_column_int4(rows, "workflow_id");
 		drawn.version = saga_column_int4(rows, "version");
 		drawn.status = SAGA_RUNNING;
-		while (drawn.status < SAGA_COMPENSATING && strcmp(saga_status_name(drawn.status), status) != 0)
+		while (drawn.status < SAGA_COMPENSATING && strcmp(saga_asl_status_name(drawn.status), status) != 0)
 			drawn.status++;
 		workflow = saga_workflow_by_id(drawn.workflow_id, true);
 	}
@@ -74,7 +74,7 @@ read_events(SagaDiagram *diagram, const pg_uuid_t *id)
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		CHECK_FOR_INTERRUPTS();
 		saga_diagram_event(diagram, saga_column_int8(rows, "event_id"), saga_column_int8(rows, "previous_event_id"),
@@ -122,8 +122,8 @@ saga_workflow_diagram(PG_FUNCTION_ARGS)
 	bool		dot;
 	Drawn		drawn;
 
-	saga_require_argument(fcinfo, 0, "workflow");
-	saga_require_argument(fcinfo, 1, "format");
+	saga_engine_require_argument(fcinfo, 0, "workflow");
+	saga_engine_require_argument(fcinfo, 1, "format");
 	dot = is_dot(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	workflow = saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_READ, false);
 	version = workflow->version;
@@ -144,8 +144,8 @@ saga_definition_diagram(PG_FUNCTION_ARGS)
 	bool		dot;
 	Drawn		drawn;
 
-	saga_require_argument(fcinfo, 0, "definition");
-	saga_require_argument(fcinfo, 1, "format");
+	saga_engine_require_argument(fcinfo, 0, "definition");
+	saga_engine_require_argument(fcinfo, 1, "format");
 	dot = is_dot(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	if (id != NULL)
 		drawn = find_execution(id, 0);

@@ -79,7 +79,7 @@ write_dead_letter(SagaJob *job, const char *reason, const char *cause)
 	{
 		Jsonb	   *part = i == 1 ? end->compensated : i == 3 ? end->not_compensated : NULL;
 		const char *text = i == 0 ? end->cause : i == 2 ? end->error :
-		i == 4 ? saga_status_name(end->status) : NULL;
+		i == 4 ? saga_asl_status_name(end->status) : NULL;
 
 		v.type = jbvString;
 		v.val.string.val = unconstify(char *, keys[i]);
@@ -169,7 +169,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 	}
 	else if (is_failure(job))
 		saga_store_dead_letter(batch, job);
-	saga_redrive_keep(job);
+	saga_engine_redrive_keep(job);
 }
 
 /* ---------- their rows ---------- */
@@ -249,7 +249,7 @@ insert_long(SagaJob *job)
 	EndedRow	row;
 
 	fill_ended(job, row);
-	saga_run_params(&stmt, row);
+	saga_statement_run(&stmt, row);
 }
 
 /* One column of all rows, as an array under its name. */
@@ -300,7 +300,7 @@ give_up_twin(SagaJob *job, int32 other)
 	if (!is_failure(job) && !saga_job_undoes(job))
 		write_dead_letter(job, "Saga.DuplicateExecution",
 						  psprintf("it ended as %s; the record of execution %s is that of another one, of the workflow %d",
-								   saga_status_name(job->end.status), id, other));
+								   saga_asl_status_name(job->end.status), id, other));
 }
 
 /* Those that have ended and whose row another one has are NULL then. */
@@ -312,7 +312,7 @@ leave_out_twins(SagaBatch *batch, SagaJob **ended)
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_array("execution_ids", UUIDARRAYOID, ended_ids(batch)));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		pg_uuid_t	id = saga_column_uuid(rows, "execution_id");
 
@@ -355,7 +355,7 @@ insert_ended(SagaBatch *batch)
 		return;
 	for (int column = 0; column < N_ENDED; column++)
 		arrays[column] = ended_array(rows, n, column);
-	saga_run_params(&stmt, arrays);
+	saga_statement_run(&stmt, arrays);
 }
 
 void

@@ -250,7 +250,7 @@ COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
 'makes a workflow of the caller''s, or a new version of it (another''s is written owner.name, and needs the privileges of the owner), from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
 
 CREATE FUNCTION saga.create_workflow(name text, definition jsonb, owner regrole) RETURNS integer
-	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_create_workflow_for';
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_engine_create_workflow_for';
 COMMENT ON FUNCTION saga.create_workflow(text, jsonb, regrole) IS
 'the same for another role, which owns the workflow and whose rights its steps have; the caller must be able to become that role';
 
@@ -505,7 +505,7 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
 			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
 				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
-		-- what holds it up; a worker is needed by all that have not ended (saga_owner_problem)
+		-- what holds it up; a worker is needed by all that have not ended (saga_worker_owner_problem)
 		nullif(concat_ws('; ', e.waiting_for, CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN (SELECT 'a worker: ' || CASE
 			WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_databases')
 				THEN 'pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it'

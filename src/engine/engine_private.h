@@ -131,7 +131,7 @@ extern bool saga_unbound_reader(const char *text, Oid owner, char **message, cha
 extern bool saga_unbound_table(const char *text, Oid owner, bool writes, char **message, char **hint);
 
 /* Raises when the argument of a function that is not STRICT is null (event.c). */
-extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
+extern void saga_engine_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
 
 /* ---------- tokens (event.c) ---------- */
 
@@ -154,7 +154,7 @@ extern bool saga_token_parse(const char *text, SagaTaskToken *token);
  * NULL for an error.  Raises INVALID_PARAMETER_VALUE and OBJECT_NOT_IN_PREREQUISITE_STATE.
  */
 extern bool saga_token_is_ours(const char *token);
-extern void saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause);
+extern void saga_engine_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause);
 
 /* ---------- ids that callers give (execution_id.c) ---------- */
 
@@ -270,7 +270,7 @@ typedef struct SagaAlone
 } SagaAlone;
 
 extern void saga_alone_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id, bool failed);
-extern void saga_in_turn_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id);
+extern void saga_engine_in_turn_next(int32 queue_id, const pg_uuid_t *id, const pg_uuid_t *execution_id);
 extern void saga_alone_go_on(const SagaJob *job, uint64 begun_at);
 extern bool saga_alone_take(int32 queue_id, SagaAlone *entry);	/* the next one of the queue */
 extern bool saga_alone_any(int32 queue_id);
@@ -411,13 +411,13 @@ extern bool saga_step_crowded;	/* this happened to the last step */
 
 /* Starts an execution: saga.start_execution, and those that executions start (start.c). */
 struct SagaChildren;
-extern pg_uuid_t saga_start_child(const SagaWorkflow *workflow, int version, Jsonb *input, const char *name,
-								  const pg_uuid_t *id, const struct SagaChildren *children);
+extern pg_uuid_t saga_engine_start_child(const SagaWorkflow *workflow, int version, Jsonb *input, const char *name,
+										 const pg_uuid_t *id, const struct SagaChildren *children);
 
 /* ---------- tasks (task.c) ---------- */
 
 /* Starts the task of an action and answers the run. */
-extern void saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+extern void saga_engine_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 
 /* ---------- activities (activity.c, activity_task.c) ---------- */
 
@@ -447,16 +447,16 @@ extern void saga_activity_fate(const pg_uuid_t *execution_id, SagaWish wish, Sag
  * raises is its failure, as a step's is.  It returns NULL, and sets *error, when it fails.
  */
 typedef Jsonb *(*SagaTaskFunction) (SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause);
-extern Jsonb *saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function,
-								void *arg, const char **error, char **cause);
+extern Jsonb *saga_engine_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function,
+									   void *arg, const char **error, char **cause);
 
 /* What an ARN meant when the execution's version was made, or means now; NULL: nothing. */
-extern const SagaResource *saga_task_binding(const SagaJob *job, const char *arn, bool by_function_name);
-extern void saga_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
-							 const char *cause);
+extern const SagaResource *saga_engine_task_binding(const SagaJob *job, const char *arn, bool by_function_name);
+extern void saga_engine_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
+									const char *cause);
 
 /* A parameter that is a document; "absent" where it is none, or null. */
-extern Jsonb *saga_task_document(Jsonb *parameters, const char *name, Jsonb *absent);
+extern Jsonb *saga_engine_task_document(Jsonb *parameters, const char *name, Jsonb *absent);
 
 /* ---------- children (children.c, children_start.c, children_map.c, children_turn.c, children_close.c) ---------- */
 
@@ -507,7 +507,7 @@ extern void saga_children_ask_close(const SagaChildren *children, bool undo, con
 									const char *error, const char *cause);
 
 /* A number in a message of ours; 0: it has none of this name. */
-extern int64 saga_message_number(Jsonb *body, const char *name);
+extern int64 saga_engine_message_number(Jsonb *body, const char *name);
 
 /* Headers of a start: whose child it is. */
 extern Jsonb *saga_child_headers(const SagaChildren *children, const char *name, int64 index, int items);
@@ -531,17 +531,17 @@ extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, i
 
 /* Tasks: startExecution, a distributed Map, and what undoes either. */
 extern void saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
-extern void saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+extern void saga_engine_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 extern void saga_children_undo(SagaJob *job, const SagaAction *action);
 
 /* MD5OfMessageAttributes, as SQS has it (sqs_digest.c); false: there are none, or no MD5. */
-extern bool saga_sqs_attributes_md5(Jsonb *attributes, char *hex);
+extern bool saga_engine_sqs_attributes_md5(Jsonb *attributes, char *hex);
 
 /* A step that answers another execution's task (answer_task.c); false: the resource is no such one. */
-extern bool saga_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
+extern bool saga_engine_answer_start(SagaBatch *batch, SagaJob *job, const SagaAction *action);
 
 /* "schema.name" of a definition, quoted as a statement needs it; raises when it has no schema. */
-extern char *saga_quoted_name(const char *text);
+extern char *saga_engine_quoted_name(const char *text);
 
 /* ResultWriter (children_write.c). */
 extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
@@ -559,16 +559,16 @@ extern void saga_child_answer(const SagaChildren *children);
  * answer is refused.  claim: false when there is one, of another transaction or of
  * this one.  release: of the answers that were taken, at the end of a batch.
  */
-extern bool saga_answer_claim(const char *token, bool only_look);
-extern void saga_answer_release(SagaBatch *batch);
+extern bool saga_engine_answer_claim(const char *token, bool only_look);
+extern void saga_engine_answer_release(SagaBatch *batch);
 
 /* Of an event with a token: a heartbeat does not answer it, nor does who has taken the task. */
-extern bool saga_event_is_answer(Jsonb *body);
+extern bool saga_engine_event_is_answer(Jsonb *body);
 
 /* ---------- how calls went (settle.c) ---------- */
 
 /* saga_outbox_drop_hook */
-extern bool saga_settle_dropped(int32 destination_id, bool force, int *pid);
+extern bool saga_engine_settle_dropped(int32 destination_id, bool force, int *pid);
 
 /* ---------- what an execution has left (entry.c) ---------- */
 
@@ -626,7 +626,7 @@ extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, c
 /* ---------- executions that go on after their end (redrive.c) ---------- */
 
 /* In the transaction in which the run fails, or ends: what is needed to redrive it. */
-extern void saga_redrive_keep(const SagaJob *job);
+extern void saga_engine_redrive_keep(const SagaJob *job);
 
 /* ---------- what is told of an execution (describe.c) ---------- */
 
@@ -652,7 +652,7 @@ extern bool saga_attempt_lost(void);
 
 extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uuid_t *only_of);
 
-extern void saga_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
+extern void saga_engine_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
 
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
 extern int32 saga_store_live_workflow(const pg_uuid_t *execution_id);	/* 0: there is none, or it has ended */

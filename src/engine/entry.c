@@ -131,10 +131,10 @@ change_all(const pg_uuid_t *execution_id, int32 workflow_id, const char *member,
 		{.name = NULL}
 	};
 
-	if (saga_run_params(&change_execution_stmt, params) == 0)
+	if (saga_statement_run(&change_execution_stmt, params) == 0)
 		return false;
-	saga_run_params(&change_letter_stmt, params);
-	saga_run_params(&forget_stmt, params);
+	saga_statement_run(&change_letter_stmt, params);
+	saga_statement_run(&forget_stmt, params);
 	return true;
 }
 
@@ -191,7 +191,7 @@ end_calls(const pg_uuid_t *execution_id)
 {
 	SagaRows   *rows = saga_query(&unknown_stmt, saga_param_uuid("execution_id", execution_id));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		pg_uuid_t	id = saga_column_uuid(rows, "outbox_id");
 		SagaFlight	flight = {0};
@@ -217,7 +217,7 @@ saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid
 
 	lock_rows(execution_id, workflow_id);
 	rows = saga_query(&undoing_stmt, saga_param_uuid("execution_id", execution_id));
-	if (saga_next(rows))
+	if (saga_rows_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("what execution %s has left is being undone", saga_uuid_to_cstring(execution_id)),
@@ -252,7 +252,7 @@ find_entry(const pg_uuid_t *execution_id, const char *message_id, Entry *entry)
 		" WHERE e.execution_id = $execution_id AND coalesce(x ->> 'message_id', '') = $message_id LIMIT 1"
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id), saga_param_text("message_id", message_id));
-	bool		found = saga_next(rows);
+	bool		found = saga_rows_next(rows);
 
 	if (found)
 	{
@@ -391,7 +391,7 @@ saga_entry_look(SagaLeftCall *calls, int n)
 	}
 	rows = saga_query(&stmt, saga_param_jsonb("places", places(calls, n, true)),
 					  saga_param_uuid("execution_id", &calls->execution_id));
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		SagaLeftCall *call = &calls[saga_column_int4(rows, "place")];
 
@@ -434,7 +434,7 @@ message_of_task(const pg_uuid_t *execution_id, Jsonb *body)
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id), saga_param_jsonb("body", body));
 	pg_uuid_t	id;
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return NULL;
 	id = saga_column_uuid(rows, "outbox_id");
 	return saga_uuid_to_cstring(&id);

@@ -136,7 +136,7 @@ feed_worker(SagaJob *job, int task_id, Jsonb *body, TimestampTz now)
 	const char *worker = saga_jsonb_get_string(body, "worker");
 
 	(void) saga_run_task_started(job->run, task_id, worker, now);
-	if (saga_event_is_answer(body))
+	if (saga_engine_event_is_answer(body))
 		saga_activity_task_closed(&job->execution_id, task_id);
 	else
 		saga_activity_task_started(&job->execution_id, task_id, worker);
@@ -156,7 +156,7 @@ feed_token(SagaJob *job, const char *text, Jsonb *body, TimestampTz now)
 		feed_worker(job, task_id, body, now);
 	if (!saga_jsonb_get(body, "started", &v))
 		feed_answer(job, task_id, body, now);
-	if (saga_event_is_answer(body))
+	if (saga_engine_event_is_answer(body))
 		saga_outbox_answered(job->queue->queue_id, &job->execution_id, task_id, saga_jsonb_get(body, "output", &v));
 }
 

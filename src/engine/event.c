@@ -11,7 +11,7 @@
 #include "value/doc.h"
 
 void
-saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+saga_engine_require_argument(FunctionCallInfo fcinfo, int arg, const char *name)
 {
 	if (PG_ARGISNULL(arg))
 		ereport(ERROR,
@@ -74,7 +74,7 @@ saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *
 	row.message_id = saga_uuid_new();
 	row.target = *execution_id;
 	row.body = body;
-	saga_send_rows(queue, &row, 1);
+	saga_queue_send_rows(queue, &row, 1);
 }
 
 /* The handler's execution has ended: whoever has left the call is told. */

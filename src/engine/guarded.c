@@ -11,7 +11,7 @@
 #include "utils/timestamp.h"
 
 void
-saga_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error, const char *cause)
+saga_engine_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error, const char *cause)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	SagaTaskError failure = {.error = error, .cause = cause};
@@ -69,8 +69,8 @@ call_carefully(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTas
  * the careful run does not wait for it a second time.
  */
 Jsonb *
-saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function, void *arg,
-				  const char **error, char **cause)
+saga_engine_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function, void *arg,
+						 const char **error, char **cause)
 {
 	if (!job->careful)
 	{
@@ -88,7 +88,7 @@ saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, Saga
 
 /* What the ARN meant when the version was made, or means now; NULL: nothing. */
 const SagaResource *
-saga_task_binding(const SagaJob *job, const char *arn, bool by_function_name)
+saga_engine_task_binding(const SagaJob *job, const char *arn, bool by_function_name)
 {
 	int32		id = saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_BINDING, arn);
 	const SagaResource *bound = id != 0 ? saga_binding_by_id(id) : NULL;
@@ -98,7 +98,7 @@ saga_task_binding(const SagaJob *job, const char *arn, bool by_function_name)
 
 /* A document among a task's parameters: a text that holds JSON is that JSON, as AWS's APIs take it. */
 Jsonb *
-saga_task_document(Jsonb *parameters, const char *name, Jsonb *absent)
+saga_engine_task_document(Jsonb *parameters, const char *name, Jsonb *absent)
 {
 	JsonbValue	v;
 	Jsonb	   *parsed = NULL;

@@ -121,7 +121,7 @@ static void
 add_rows(Listing *list, Listed *page, SagaRows *rows)
 {
 	page->entries = repalloc(page->entries, (page->n + rows->count + 1) * sizeof(Entry));
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		page->entries[page->n].id = saga_column_uuid(rows, "execution_id");
 		page->entries[page->n++].tuple = saga_row_tuple(rows);
@@ -253,7 +253,7 @@ saga_list_executions(PG_FUNCTION_ARGS)
 	{
 		SagaRows   *workflows = saga_query(&workflows_stmt, saga_param_oid("caller", GetUserId()));
 
-		while (saga_next(workflows))
+		while (saga_rows_next(workflows))
 			add_workflow(&list, &page, saga_column_int4(workflows, "workflow_id"));
 	}
 	for (int i = 0; i < page.n; i++)

@@ -56,7 +56,7 @@ lock_run(const Move *move, const pg_uuid_t *execution_id)
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id),
 								  saga_param_int4("workflow_id", move->workflow_id),
 								  saga_param_int4("version", move->from));
-	Jsonb	   *run = saga_next(rows) ? saga_column_jsonb(rows, "run") : NULL;
+	Jsonb	   *run = saga_rows_next(rows) ? saga_column_jsonb(rows, "run") : NULL;
 
 	saga_rows_free(rows);
 	return run;
@@ -78,7 +78,7 @@ lock_maps(const Move *move, const pg_uuid_t *execution_id)
 		saga_param_uuid("execution_id", execution_id), saga_param_int4("version", move->from), {.name = NULL}
 	};
 
-	return saga_run_params(&lock_stmt, params) == saga_run_params(&count_stmt, params);
+	return saga_statement_run(&lock_stmt, params) == saga_statement_run(&count_stmt, params);
 }
 
 /* The version that whoever thaws it next takes, and that the items which have not begun begin in. */
@@ -97,8 +97,8 @@ write_version(const Move *move, const pg_uuid_t *execution_id)
 		saga_param_int4("to", move->to), {.name = NULL}
 	};
 
-	saga_run_params(&run_stmt, params);
-	saga_run_params(&maps_stmt, params);
+	saga_statement_run(&run_stmt, params);
+	saga_statement_run(&maps_stmt, params);
 }
 
 /* NULL: it has been moved; else why not. */
@@ -139,7 +139,7 @@ move_page(ReturnSetInfo *rsinfo, const Move *move, SagaRows *page)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga moved execution", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
-	while (saga_next(page))
+	while (saga_rows_next(page))
 	{
 		pg_uuid_t	execution_id = saga_column_uuid(page, "execution_id");
 
@@ -197,7 +197,7 @@ saga_move_executions(PG_FUNCTION_ARGS)
 	Move		move;
 
 	for (int i = 0; i < lengthof(names); i++)
-		saga_require_argument(fcinfo, i, names[i]);
+		saga_engine_require_argument(fcinfo, i, names[i]);
 	check_caller(limit);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	workflow = saga_workflow_lock(saga_workflow_find(name, SAGA_RIGHT_OWN, false)->workflow_id, name, false);

@@ -37,7 +37,7 @@ definition_hash(int32 workflow_id)
 	PushActiveSnapshot(GetLatestSnapshot());
 	rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
 	PopActiveSnapshot();
-	return saga_next(rows) ? saga_column_text(rows, "hash") : "";
+	return saga_rows_next(rows) ? saga_column_text(rows, "hash") : "";
 }
 
 /*
@@ -77,9 +77,9 @@ check_versions(const char *name, int32 workflow_id, int version)
 	bool		runs;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	runs = saga_queue_has_other_version(workflow_id, version) || saga_run_params(&stmt, params) > 0;
-	left = saga_query_params(&left_stmt, params);
-	child = saga_query_params(&child_stmt, params);
+	runs = saga_queue_has_other_version(workflow_id, version) || saga_statement_run(&stmt, params) > 0;
+	left = saga_statement_query(&left_stmt, params);
+	child = saga_statement_query(&child_stmt, params);
 	PopActiveSnapshot();
 	if (runs)
 		ereport(ERROR,
@@ -87,7 +87,7 @@ check_versions(const char *name, int32 workflow_id, int version)
 				 errmsg("workflow \"%s\" has executions of an older version than that of the hash", name),
 				 errdetail("They would go on with the rights of the new owner."),
 				 errhint("Let them end, or stop them with saga.stop_execution.")));
-	if (saga_next(left))
+	if (saga_rows_next(left))
 	{
 		pg_uuid_t	id = saga_column_uuid(left, "execution_id");
 
@@ -99,7 +99,7 @@ check_versions(const char *name, int32 workflow_id, int version)
 						   saga_uuid_to_cstring(&id)),
 				 errhint("Settle what not_compensated of saga.executions shows of each, or close all of one with saga.settle(execution_id, 'unknown').")));
 	}
-	if (saga_next(child))
+	if (saga_rows_next(child))
 	{
 		pg_uuid_t	id = saga_column_uuid(child, "execution_id");
 
@@ -128,7 +128,7 @@ resolve_again(int32 workflow_id, Oid owner)
 	rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga references", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		CHECK_FOR_INTERRUPTS();
 		saga_reference_store(workflow_id, saga_column_int4(rows, "version"), saga_column_jsonb(rows, "definition"), owner);
@@ -168,13 +168,13 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	role = PG_GETARG_OID(1);
-	saga_object_check_new_owner(role);
+	saga_name_object_check_new_owner(role);
 	given = PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	workflow = saga_workflow_lock(saga_workflow_find(name, SAGA_RIGHT_OWN, false)->workflow_id, name, true);
 	workflow_id = workflow->workflow_id;
 	owner = workflow->owner;
 	version = workflow->version;
-	saga_object_check_hash(SAGA_OBJECT_WORKFLOW, name, owner, definition_hash(workflow_id), given);
+	saga_name_object_check_hash(SAGA_OBJECT_WORKFLOW, name, owner, definition_hash(workflow_id), given);
 	if (given != NULL)
 		check_versions(name, workflow_id, version);
 	if (owner != role)
@@ -182,7 +182,7 @@ saga_set_workflow_owner(PG_FUNCTION_ARGS)
 		saga_queue_set_owner(workflow_id, role);
 		saga_run(&workflow_stmt, saga_param_int4("workflow_id", workflow_id), saga_param_oid("owner", role));
 		resolve_again(workflow_id, role);
-		saga_object_forget_grants(SAGA_OBJECT_WORKFLOW, workflow_id);
+		saga_name_object_forget_grants(SAGA_OBJECT_WORKFLOW, workflow_id);
 		saga_alias_forget(workflow_id);
 	}
 	PG_RETURN_VOID();

@@ -126,7 +126,7 @@ saga_pace_crowd_begin(void)
 		crowd_timeout = RegisterTimeout(USER_TIMEOUT, crowd_handler);
 		crowd_registered = true;
 	}
-	enable_timeout_after(crowd_timeout, (int) saga_overstay_ms());
+	enable_timeout_after(crowd_timeout, (int) saga_queue_overstay_ms());
 	crowd_armed = true;
 }
 

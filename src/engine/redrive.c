@@ -36,7 +36,7 @@ static SagaStatement ended_stmt = {
 };
 
 void
-saga_redrive_keep(const SagaJob *job)
+saga_engine_redrive_keep(const SagaJob *job)
 {
 	Jsonb	   *point = job->env.redrivable ? saga_run_point(job->run) : NULL;
 	Jsonb	   *ended = job->env.redrivable && job->finished ? job->end.standing : NULL;
@@ -93,7 +93,7 @@ read_ended(const pg_uuid_t *id, int32 workflow_id, Ended *ended)
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id), saga_param_int4("workflow_id", workflow_id));
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return false;
 	ended->version = saga_column_int4(rows, "version");
 	ended->started_at = saga_column_timestamptz(rows, "started_at");
@@ -229,10 +229,10 @@ forget_end(const pg_uuid_t *id, int32 workflow_id)
 		{.name = NULL}
 	};
 
-	saga_run_params(&history_stmt, params);
-	saga_run_params(&execution_stmt, params);
-	saga_run_params(&letter_stmt, params);
-	saga_run_params(&point_stmt, params);
+	saga_statement_run(&history_stmt, params);
+	saga_statement_run(&execution_stmt, params);
+	saga_statement_run(&letter_stmt, params);
+	saga_statement_run(&point_stmt, params);
 }
 
 /* Its run from where it failed; parked, with a tick that brings it to a worker. */
@@ -276,7 +276,7 @@ saga_redrive_execution(PG_FUNCTION_ARGS)
 	int32		workflow_id;
 	Ended		ended;
 
-	saga_require_argument(fcinfo, 0, "id");
+	saga_engine_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
 	workflow_id = find_ended(id);
 	queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));

@@ -49,7 +49,7 @@ store(Collect *collect, SagaObjectKind kind, const char *name, int32 id)
 	if (id == 0 || strlen(name) > MAX_NAME_BYTES)
 		return;
 	saga_run(&insert_stmt, saga_param_int4("workflow_id", collect->workflow_id),
-			 saga_param_int4("version", collect->version), saga_param_text("kind", saga_object_kind_name(kind)),
+			 saga_param_int4("version", collect->version), saga_param_text("kind", saga_name_object_kind_name(kind)),
 			 saga_param_text("name", name), saga_param_int4("object_id", id));
 }
 
@@ -75,7 +75,7 @@ collect_destination(Collect *collect, SagaOutboxOp op, const char *text)
 
 	if (text == NULL)
 		return;
-	id = saga_destination_meaning(op, text, collect->owner, &name);
+	id = saga_outbox_destination_meaning(op, text, collect->owner, &name);
 	store(collect, SAGA_OBJECT_DESTINATION, name, id);
 }
 
@@ -101,7 +101,7 @@ collect_activity(Collect *collect, const char *name)
 {
 	SagaObject	object;
 
-	if (saga_object_find(SAGA_OBJECT_ACTIVITY, name, collect->owner, SAGA_RIGHT_USE, &object))
+	if (saga_name_object_find(SAGA_OBJECT_ACTIVITY, name, collect->owner, SAGA_RIGHT_USE, &object))
 		store(collect, SAGA_OBJECT_ACTIVITY, name, object.id);
 }
 
@@ -210,7 +210,7 @@ kind_by_name(const char *name, SagaObjectKind *kind)
 
 	for (i = 0; i < SAGA_OBJECT_KINDS; i++)
 	{
-		if (strcmp(saga_object_kind_name(i), name) == 0)
+		if (strcmp(saga_name_object_kind_name(i), name) == 0)
 		{
 			*kind = i;
 			return true;
@@ -229,7 +229,7 @@ saga_reference_load(int32 workflow_id, int version)
 	PushActiveSnapshot(GetLatestSnapshot());
 	rows = saga_query(&load_stmt, saga_param_int4("workflow_id", workflow_id), saga_param_int4("version", version));
 	PopActiveSnapshot();
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		char	   *kind_name = saga_column_text(rows, "kind");
 		SagaReference *reference;

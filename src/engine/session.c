@@ -65,7 +65,7 @@ has_cursors(void)
 	SagaRows   *rows = saga_query(&stmt);
 	bool		found = false;
 
-	while (!found && saga_next(rows))
+	while (!found && saga_rows_next(rows))
 	{
 		Portal		portal = GetPortalByName(saga_column_text(rows, "name"));
 

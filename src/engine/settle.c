@@ -114,7 +114,7 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 	recorded = rows->count > 0;
 	if (!recorded)
 		rows = saga_query(&find_entry_stmt, saga_param_uuid("message_id", message_id), saga_param_oid("caller", GetUserId()));
-	workflow = saga_next(rows) ? lock_workflow(saga_column_int4(rows, "workflow_id")) : NULL;
+	workflow = saga_rows_next(rows) ? lock_workflow(saga_column_int4(rows, "workflow_id")) : NULL;
 	if (workflow == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -151,8 +151,8 @@ settle_one(const pg_uuid_t *message_id, const char *outcome, Jsonb *output)
 Datum
 saga_settle(PG_FUNCTION_ARGS)
 {
-	saga_require_argument(fcinfo, 0, "message_id");
-	saga_require_argument(fcinfo, 1, "outcome");
+	saga_engine_require_argument(fcinfo, 0, "message_id");
+	saga_engine_require_argument(fcinfo, 1, "outcome");
 	settle_one(PG_GETARG_UUID_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
 	PG_RETURN_VOID();
 }
@@ -214,7 +214,7 @@ who_locks(const SagaLeftCall *call)
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", &call->execution_id),
 								  saga_param_int4("workflow_id", call->workflow_id));
 
-	return saga_next(rows) ? saga_column_int4(rows, "pid") : 0;
+	return saga_rows_next(rows) ? saga_column_int4(rows, "pid") : 0;
 }
 
 /* False: somebody else has it. */
@@ -347,7 +347,7 @@ next_calls(SagaStatement *stmt, int32 destination_id, TimestampTz before, pg_uui
 								  saga_param_timestamptz("before", before));
 	SagaLeftCall *calls = palloc0(sizeof(SagaLeftCall) * Max(rows->count, 1));
 
-	for (*n = 0; saga_next(rows); (*n)++)
+	for (*n = 0; saga_rows_next(rows); (*n)++)
 	{
 		SagaLeftCall *call = &calls[*n];
 
@@ -410,8 +410,8 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 		mass = MASS_UNKNOWN;
 	else if (strcmp(outcome, "ask") != 0)
 		invalid_outcome(outcome, "Of all calls of a destination it is \"ask\", \"no_effect\" or \"unknown\".");
-	if (!saga_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN, &object))
-		saga_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN);
+	if (!saga_name_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN, &object))
+		saga_name_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), SAGA_RIGHT_OWN);
 	if (mass != MASS_ASK)
 		done += each_execution(&asked_stmt, object.id, before, mass, settle_asked, &left);
 	if (mass != MASS_UNKNOWN)
@@ -425,9 +425,9 @@ settle_destination(const char *name, const char *outcome, TimestampTz before)
 Datum
 saga_settle_destination(PG_FUNCTION_ARGS)
 {
-	saga_require_argument(fcinfo, 0, "destination");
-	saga_require_argument(fcinfo, 1, "outcome");
-	saga_require_argument(fcinfo, 2, "before");
+	saga_engine_require_argument(fcinfo, 0, "destination");
+	saga_engine_require_argument(fcinfo, 1, "outcome");
+	saga_engine_require_argument(fcinfo, 2, "before");
 	PG_RETURN_INT64(settle_destination(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 									   PG_GETARG_TIMESTAMPTZ(2)));
 }
@@ -445,8 +445,8 @@ saga_settle_text(PG_FUNCTION_ARGS)
 	char	   *value;
 	pg_uuid_t	id;
 
-	saga_require_argument(fcinfo, 0, "message");
-	saga_require_argument(fcinfo, 1, "outcome");
+	saga_engine_require_argument(fcinfo, 0, "message");
+	saga_engine_require_argument(fcinfo, 1, "outcome");
 	message = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	outcome = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	value = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
@@ -456,7 +456,7 @@ saga_settle_text(PG_FUNCTION_ARGS)
 				   DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(value))));
 		PG_RETURN_INT64(1);
 	}
-	saga_require_argument(fcinfo, 2, "before");
+	saga_engine_require_argument(fcinfo, 2, "before");
 	PG_RETURN_INT64(settle_destination(message, outcome,
 									   DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(value),
 																			   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)))));
@@ -477,7 +477,7 @@ any_asked(int32 destination_id)
 }
 
 bool
-saga_settle_dropped(int32 destination_id, bool force, int *pid)
+saga_engine_settle_dropped(int32 destination_id, bool force, int *pid)
 {
 	Left		left = {0};
 

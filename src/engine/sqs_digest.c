@@ -72,7 +72,7 @@ add_attribute(StringInfo out, const Attribute *attribute)
  * MD5 (FIPS).
  */
 bool
-saga_sqs_attributes_md5(Jsonb *attributes, char *hex)
+saga_engine_sqs_attributes_md5(Jsonb *attributes, char *hex)
 {
 	int			count = JB_ROOT_IS_OBJECT(attributes) ? JB_ROOT_COUNT(attributes) : 0;
 	Attribute  *list = palloc(sizeof(Attribute) * Max(count, 1));

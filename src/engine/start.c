@@ -52,7 +52,7 @@ find_named(const SagaWorkflow *workflow, const char *name, Jsonb *input)
 								  saga_param_text("name", name), saga_param_jsonb("input", input));
 	pg_uuid_t	id;
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not find the execution named \"%s\"", name),
@@ -87,8 +87,8 @@ reserve_name(const SagaWorkflow *workflow, const char *name, const pg_uuid_t *id
 
 /* children: what it is one of; NULL: nobody waits for it. */
 pg_uuid_t
-saga_start_child(const SagaWorkflow *workflow, int version, Jsonb *input, const char *name, const pg_uuid_t *id,
-				 const SagaChildren *children)
+saga_engine_start_child(const SagaWorkflow *workflow, int version, Jsonb *input, const char *name, const pg_uuid_t *id,
+						const SagaChildren *children)
 {
 	const SagaQueue *queue = saga_queue_by_id(workflow->workflow_id, false);
 	SagaSend	row = {.kind = SAGA_MSG_START};
@@ -115,7 +115,7 @@ saga_start_child(const SagaWorkflow *workflow, int version, Jsonb *input, const 
 			saga_doc_push_string(&state, "name", name);
 			row.headers = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 		}
-		saga_send_rows(queue, &row, 1);
+		saga_queue_send_rows(queue, &row, 1);
 		if (offered)
 			saga_execution_id_confirm(&row.message_id);
 	}
@@ -131,10 +131,10 @@ saga_start_execution(PG_FUNCTION_ARGS)
 	const SagaWorkflow *workflow;
 	int			version;
 
-	saga_require_argument(fcinfo, 0, "workflow");
-	saga_require_argument(fcinfo, 1, "input");
+	saga_engine_require_argument(fcinfo, 0, "workflow");
+	saga_engine_require_argument(fcinfo, 1, "input");
 	workflow = saga_workflow_find_version(text_to_cstring(PG_GETARG_TEXT_PP(0)), false, &version);
-	*result = saga_start_child(workflow, version, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
+	*result = saga_engine_start_child(workflow, version, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
 	PG_RETURN_UUID_P(result);
 }
 
@@ -145,15 +145,15 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
 	const SagaWorkflow *workflow;
 
-	saga_require_argument(fcinfo, 0, "workflow_id");
-	saga_require_argument(fcinfo, 1, "input");
+	saga_engine_require_argument(fcinfo, 0, "workflow_id");
+	saga_engine_require_argument(fcinfo, 1, "input");
 	workflow = saga_workflow_by_id(PG_GETARG_INT32(0), true);
 	if (workflow == NULL || !saga_workflow_may(workflow, SAGA_RIGHT_START))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("workflow %d does not exist", PG_GETARG_INT32(0))));
-	*result = saga_start_child(workflow, workflow->version, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2),
-							   PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
+	*result = saga_engine_start_child(workflow, workflow->version, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2),
+									  PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
 	PG_RETURN_UUID_P(result);
 }
 
@@ -243,7 +243,7 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how
 	row.message_id = *as;
 	row.body = letter->body;
 	row.version = saga_workflow_by_id(queue->queue_id, false)->version;
-	saga_send_rows(queue, &row, 1);
+	saga_queue_send_rows(queue, &row, 1);
 	return true;
 }
 
@@ -271,7 +271,7 @@ saga_engine_init(void)
 	saga_redrive_execution_hook = redrive;
 	saga_outbox_event_hook = saga_engine_send_event;
 	saga_outbox_body_hook = reads_bodies;
-	saga_outbox_drop_hook = saga_settle_dropped;
+	saga_outbox_drop_hook = saga_engine_settle_dropped;
 }
 
 /* ---------- stop ---------- */
@@ -317,7 +317,7 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 	int32		workflow_id;
 
-	saga_require_argument(fcinfo, 0, "id");
+	saga_engine_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
 	workflow_id = find_live(id);
 	if (workflow_id == 0)
@@ -360,8 +360,8 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 	SagaRows   *rows;
 	int32		workflow_id;
 
-	saga_require_argument(fcinfo, 0, "ended");
-	saga_require_argument(fcinfo, 1, "by");
+	saga_engine_require_argument(fcinfo, 0, "ended");
+	saga_engine_require_argument(fcinfo, 1, "by");
 	ended = PG_GETARG_UUID_P(0);
 	by = PG_GETARG_UUID_P(1);
 	if (find_live(by) == 0)
@@ -376,7 +376,7 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("execution %s has not ended", saga_uuid_to_cstring(ended))));
 	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
-	workflow_id = saga_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
+	workflow_id = saga_rows_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
 	if (workflow_id == 0)
 		PG_RETURN_VOID();
 	saga_entry_close(ended, workflow_id, by);
@@ -416,7 +416,7 @@ may_answer(const SagaTaskToken *about, const char *token, bool heartbeat)
 	bool		may;
 
 	saga_raise(&save);
-	may = is_waiting(about, token) && saga_answer_claim(token, heartbeat) && is_waiting(about, token);
+	may = is_waiting(about, token) && saga_engine_answer_claim(token, heartbeat) && is_waiting(about, token);
 	saga_lower(&save);
 	return may;
 }
@@ -437,7 +437,7 @@ saga_token_is_ours(const char *token)
  * The answer itself is an event; the worker that takes it has the last word.
  */
 void
-saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
+saga_engine_answer_token(char *token, const char *key1, Jsonb *value1, const char *error, const char *cause)
 {
 	JsonbParseState *state = NULL;
 	SagaTaskToken about;
@@ -476,9 +476,9 @@ saga_answer_token(char *token, const char *key1, Jsonb *value1, const char *erro
 Datum
 saga_send_task_success(PG_FUNCTION_ARGS)
 {
-	saga_require_argument(fcinfo, 0, "token");
-	saga_require_argument(fcinfo, 1, "output");
-	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
+	saga_engine_require_argument(fcinfo, 0, "token");
+	saga_engine_require_argument(fcinfo, 1, "output");
+	saga_engine_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "output", PG_GETARG_JSONB_P(1), NULL, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -486,9 +486,9 @@ saga_send_task_success(PG_FUNCTION_ARGS)
 Datum
 saga_send_task_failure(PG_FUNCTION_ARGS)
 {
-	saga_require_argument(fcinfo, 0, "token");
-	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
-					  text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
+	saga_engine_require_argument(fcinfo, 0, "token");
+	saga_engine_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, NULL,
+							 text_or_null(fcinfo, 1), text_or_null(fcinfo, 2));
 	PG_RETURN_VOID();
 }
 
@@ -496,7 +496,7 @@ saga_send_task_failure(PG_FUNCTION_ARGS)
 Datum
 saga_send_task_heartbeat(PG_FUNCTION_ARGS)
 {
-	saga_require_argument(fcinfo, 0, "token");
-	saga_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
+	saga_engine_require_argument(fcinfo, 0, "token");
+	saga_engine_answer_token(text_to_cstring(PG_GETARG_TEXT_PP(0)), "heartbeat", NULL, NULL, NULL);
 	PG_RETURN_VOID();
 }

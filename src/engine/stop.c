@@ -199,7 +199,7 @@ lock_start(const SagaQueue *queue, const pg_uuid_t *execution_id, SagaItem *item
 	*in_timer = place == SAGA_IN_TIMERS;
 	if (place == SAGA_NOWHERE)
 		return false;
-	saga_item_of_message(&message, item);
+	saga_engine_item_of_message(&message, item);
 	return true;
 }
 

@@ -14,7 +14,7 @@
 /* ---------- claim ---------- */
 
 void
-saga_item_of_message(const SagaMessage *message, SagaItem *item)
+saga_engine_item_of_message(const SagaMessage *message, SagaItem *item)
 {
 	memset(item, 0, sizeof(*item));
 	item->id = message->id;
@@ -56,7 +56,7 @@ saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only, const pg_uu
 	/* there is room for the starts that events of stopping are about */
 	batch->items = palloc0(sizeof(SagaItem) * Max(2 * batch->nitems, 1));
 	for (int i = 0; i < batch->nitems; i++)
-		saga_item_of_message(&messages[i], &batch->items[i]);
+		saga_engine_item_of_message(&messages[i], &batch->items[i]);
 	pfree(messages);
 	MemoryContextSwitchTo(old);
 }
@@ -106,13 +106,13 @@ saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 		{.name = NULL}
 	};
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	SagaRows   *rows = saga_query_params(&load_stmt, params);
-	bool		loaded = saga_next(rows);
+	SagaRows   *rows = saga_statement_query(&load_stmt, params);
+	bool		loaded = saga_rows_next(rows);
 
 	if (loaded)
 		read_continuation(rows, job);
 	saga_rows_free(rows);
-	*locked_elsewhere = !loaded && saga_run_params(&exists_stmt, params) > 0;
+	*locked_elsewhere = !loaded && saga_statement_run(&exists_stmt, params) > 0;
 	MemoryContextSwitchTo(old);
 	return loaded;
 }
@@ -126,7 +126,7 @@ saga_store_live_workflow(const pg_uuid_t *execution_id)
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
-	int32		workflow_id = saga_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
+	int32		workflow_id = saga_rows_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
 
 	saga_rows_free(rows);
 	return workflow_id;
@@ -140,7 +140,7 @@ saga_store_ended_workflow(const pg_uuid_t *execution_id)
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
-	int32		workflow_id = saga_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
+	int32		workflow_id = saga_rows_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
 
 	saga_rows_free(rows);
 	return workflow_id;
@@ -154,7 +154,7 @@ saga_store_ended_name(const pg_uuid_t *execution_id)
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
-	char	   *name = saga_next(rows) ? saga_column_text(rows, "name") : NULL;
+	char	   *name = saga_rows_next(rows) ? saga_column_text(rows, "name") : NULL;
 
 	saga_rows_free(rows);
 	return name;
@@ -192,7 +192,7 @@ send_tick(SagaJob *job)
 
 	row.message_id = saga_uuid_new();
 	row.target = job->execution_id;
-	saga_send_rows(job->queue, &row, 1);
+	saga_queue_send_rows(job->queue, &row, 1);
 	job->tick = row.message_id;
 }
 
@@ -231,7 +231,7 @@ write_continuation(SagaJob *job, TimestampTz now)
 		{.name = NULL}
 	};
 
-	saga_run_params(job->parked_before ? &update_stmt : &insert_stmt, params);
+	saga_statement_run(job->parked_before ? &update_stmt : &insert_stmt, params);
 }
 
 /* What is left to do, or due already, is no timer's: a message brings it back at once. */
@@ -252,7 +252,7 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 	}
 	write_continuation(job, now);
 	insert_history(job, job->runs + 1);
-	saga_redrive_keep(job);
+	saga_engine_redrive_keep(job);
 	set_timer(job, at_once ? DT_NOEND : wake_at);
 	saga_lower(&save);
 	if (at_once)
@@ -290,7 +290,7 @@ saga_store_flush(SagaBatch *batch)
 	if (batch->nitems > 0)
 	{
 		finish_claimed(batch);
-		saga_answer_release(batch);
+		saga_engine_answer_release(batch);
 	}
 	saga_lower(&save);
 	MemoryContextSwitchTo(old);

@@ -44,7 +44,7 @@ typedef struct StepCall
 	Jsonb	   *input;
 } StepCall;
 
-/* For saga_task_guarded(): the function of a step, with a StepCall. */
+/* For saga_engine_task_guarded(): the function of a step, with a StepCall. */
 static Jsonb *
 call_step(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
 {
@@ -61,7 +61,7 @@ run_sql(SagaBatch *batch, SagaJob *job, const SagaAction *action, const char *fu
 {
 	StepCall	call = {function, input};
 
-	return saga_task_guarded(batch, job, action, call_step, &call, error, cause);
+	return saga_engine_task_guarded(batch, job, action, call_step, &call, error, cause);
 }
 
 /* ---------- outbox ---------- */
@@ -152,9 +152,9 @@ run_outbox(SagaJob *job, const SagaAction *action, SagaOutboxOp op)
 	}
 	error = saga_outbox_enqueue(&entry, &cause);
 	if (error)
-		saga_task_answer(job, action, NULL, error, cause);
+		saga_engine_task_answer(job, action, NULL, error, cause);
 	else if (op == SAGA_OUTBOX_PUBLISH)
-		saga_task_answer(job, action, message_id_object(&entry.outbox_id), NULL, NULL);
+		saga_engine_task_answer(job, action, message_id_object(&entry.outbox_id), NULL, NULL);
 	else
 		saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());
 }
@@ -185,7 +185,7 @@ local_queue(const SagaJob *job, const char *url)
 		return queue != NULL && queue->kind == SAGA_QUEUE_PLAIN ? queue : NULL;
 	}
 	object = saga_queue_object(queue);
-	return saga_object_may(&object, GetUserId(), SAGA_RIGHT_USE) ? queue : NULL;
+	return saga_name_object_may(&object, GetUserId(), SAGA_RIGHT_USE) ? queue : NULL;
 }
 
 /* What SQS says of a message that it has taken.  Without MD5 (FIPS) that is left out. */
@@ -207,7 +207,7 @@ sent_object(const SagaSend *row, Jsonb *request)
 	if (saga_md5_hash(text, strlen(text), hex, &why))
 		saga_doc_push_string(&state, "MD5OfMessageBody", hex);
 	if (saga_jsonb_get(request, "MessageAttributes", &attributes) &&
-		saga_sqs_attributes_md5(saga_jsonb_from_value(&attributes), of_attributes))
+		saga_engine_sqs_attributes_md5(saga_jsonb_from_value(&attributes), of_attributes))
 		saga_doc_push_string(&state, "MD5OfMessageAttributes", of_attributes);
 	saga_doc_push_string(&state, "MessageId", saga_uuid_to_cstring(&row->message_id));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
@@ -233,7 +233,7 @@ send_to_queue(const SagaQueue *queue, const SagaAction *action, const char **err
 	row.message_id = saga_uuid_new();
 	row.body = saga_jsonb_from_value(&body);
 	row.delay_ms = (int64) delay_s * 1000;
-	saga_send_rows(queue, &row, 1);
+	saga_queue_send_rows(queue, &row, 1);
 	*error = NULL;
 	return sent_object(&row, action->input);
 }
@@ -252,13 +252,13 @@ send_message(SagaJob *job, const SagaAction *action)
 	{
 		Jsonb	   *output = send_to_queue(queue, action, &error, &cause);
 
-		saga_task_answer(job, action, output, error, cause);
+		saga_engine_task_answer(job, action, output, error, cause);
 	}
 	else if (url != NULL && strncmp(url, "saga:", 5) == 0 &&
 			 destination_meant(url + 5, job) == 0 &&
-			 saga_destination_meaning(SAGA_OUTBOX_SQS, url, GetUserId(), &name) == 0)
-		saga_task_answer(job, action, NULL, "SQS.AmazonSQSException",
-						 psprintf("queue \"%s\" does not exist", url + 5));
+			 saga_outbox_destination_meaning(SAGA_OUTBOX_SQS, url, GetUserId(), &name) == 0)
+		saga_engine_task_answer(job, action, NULL, "SQS.AmazonSQSException",
+								psprintf("queue \"%s\" does not exist", url + 5));
 	else
 		run_outbox(job, action, SAGA_OUTBOX_SQS);
 }
@@ -272,8 +272,8 @@ run_activity(SagaJob *job, const SagaAction *action)
 	const SagaQueue *activity = saga_activity_meant(job, action->resource->name);
 
 	if (activity == NULL || action->token == NULL)
-		saga_task_answer(job, action, NULL, "States.Runtime",
-						 psprintf("The activity %s does not exist.", action->resource->text));
+		saga_engine_task_answer(job, action, NULL, "States.Runtime",
+								psprintf("The activity %s does not exist.", action->resource->text));
 	else
 		saga_activity_task_open(activity, job, action);
 }
@@ -354,33 +354,33 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	if (invoke)
 	{
 		arn = saga_jsonb_get_string(action->input, "FunctionName");
-		input = saga_task_document(action->input, "Payload", saga_jsonb_empty_object());
+		input = saga_engine_task_document(action->input, "Payload", saga_jsonb_empty_object());
 	}
-	bound = arn ? saga_task_binding(job, arn, invoke) : NULL;
-	if (bound == NULL && saga_answer_start(batch, job, action))
+	bound = arn ? saga_engine_task_binding(job, arn, invoke) : NULL;
+	if (bound == NULL && saga_engine_answer_start(batch, job, action))
 		return;
 	if (bound == NULL)
 	{
-		saga_task_answer(job, action, NULL, invoke ? "Lambda.ResourceNotFoundException" : "States.Runtime",
-						 psprintf("\"%s\" stands for nothing here; saga.bind_resource(arn, resource) says what it is",
-								  arn ? arn : ""));
+		saga_engine_task_answer(job, action, NULL, invoke ? "Lambda.ResourceNotFoundException" : "States.Runtime",
+								psprintf("\"%s\" stands for nothing here; saga.bind_resource(arn, resource) says what it is",
+										 arn ? arn : ""));
 		return;
 	}
 	if (bound->kind != SAGA_RES_SQL)
 	{
 		resolved.resource = bound;
 		resolved.input = input;
-		saga_task_start(batch, job, &resolved);
+		saga_engine_task_start(batch, job, &resolved);
 		return;
 	}
 	output = run_sql(batch, job, action, bound->name, input, &error, &cause);
 	if (output && invoke)
 		output = lambda_result(job, action, output);
-	saga_task_answer(job, action, output, error, cause);
+	saga_engine_task_answer(job, action, output, error, cause);
 }
 
 void
-saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
+saga_engine_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
 	const char *error = NULL;
 	char	   *cause = NULL;
@@ -394,14 +394,14 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	}
 	if (action->map != NULL)
 	{
-		saga_map_run_start(batch, job, action);
+		saga_engine_map_run_start(batch, job, action);
 		return;
 	}
 	switch (action->resource->kind)
 	{
 		case SAGA_RES_SQL:
 			output = run_sql(batch, job, action, action->resource->name, action->input, &error, &cause);
-			saga_task_answer(job, action, output, error, cause);
+			saga_engine_task_answer(job, action, output, error, cause);
 			break;
 		case SAGA_RES_PUBLISH:
 			run_outbox(job, action, SAGA_OUTBOX_PUBLISH);
@@ -428,8 +428,8 @@ saga_task_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 			run_activity(job, action);
 			break;
 		default:
-			saga_task_answer(job, action, NULL, "States.Runtime",
-							 psprintf("resource \"%s\" is not supported", action->resource->text));
+			saga_engine_task_answer(job, action, NULL, "States.Runtime",
+									psprintf("resource \"%s\" is not supported", action->resource->text));
 			break;
 	}
 }

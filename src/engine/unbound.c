@@ -105,7 +105,7 @@ check_destination(Unbound *unbound, char *location, SagaOutboxOp op, const char 
 	const char *kind = op == SAGA_OUTBOX_SNS ? "sns" : op == SAGA_OUTBOX_SQS ? "sqs" : "http";
 	char	   *name;
 
-	if (text == NULL || saga_destination_meaning(op, text, unbound->owner, &name) != 0)
+	if (text == NULL || saga_outbox_destination_meaning(op, text, unbound->owner, &name) != 0)
 		return;
 	if (strncmp(text, "saga:", 5) != 0 && op != SAGA_OUTBOX_PUBLISH)
 		name = "name";
@@ -135,13 +135,13 @@ check_state_machine(Unbound *unbound, char *location, const char *text)
 	if (text == NULL)
 		return;
 	name = saga_child_workflow_name(text);
-	if (saga_object_find(SAGA_OBJECT_WORKFLOW, name, unbound->owner, SAGA_RIGHT_START, &object))
+	if (saga_name_object_find(SAGA_OBJECT_WORKFLOW, name, unbound->owner, SAGA_RIGHT_START, &object))
 		return;
 	/* a version, or an alias, which may be published later */
 	colon = strrchr(name, ':');
 	if (colon != NULL)
 		name = pnstrdup(name, colon - name);
-	if (colon == NULL || !saga_object_find(SAGA_OBJECT_WORKFLOW, name, unbound->owner, SAGA_RIGHT_START, &object))
+	if (colon == NULL || !saga_name_object_find(SAGA_OBJECT_WORKFLOW, name, unbound->owner, SAGA_RIGHT_START, &object))
 		add_unbound(unbound, location, psprintf("there is no workflow \"%s\"", name),
 					psprintf("SELECT saga.create_workflow(%s, ...);", quote_literal_cstr(name)));
 }
@@ -151,7 +151,7 @@ check_activity(Unbound *unbound, char *location, const char *name)
 {
 	SagaObject	object;
 
-	if (!saga_object_find(SAGA_OBJECT_ACTIVITY, name, unbound->owner, SAGA_RIGHT_USE, &object))
+	if (!saga_name_object_find(SAGA_OBJECT_ACTIVITY, name, unbound->owner, SAGA_RIGHT_USE, &object))
 		add_unbound(unbound, location, psprintf("there is no activity \"%s\"", name),
 					psprintf("SELECT saga.create_activity(%s);", quote_literal_cstr(name)));
 }
@@ -219,7 +219,7 @@ check_items(Unbound *unbound, const char *location, JsonbContainer *state, const
 	if (strcmp(text, "saga:table") == 0)
 	{
 		char	   *table = parameters != NULL && saga_doc_is_object(parameters) ?
-			static_text(parameters->val.binary.data, "Table") : NULL;
+		static_text(parameters->val.binary.data, "Table") : NULL;
 
 		if (table != NULL && saga_unbound_table(table, unbound->owner, writes, &message, &hint))
 			add_unbound(unbound, psprintf("%s/%s/Parameters/Table", location, member), message, hint);

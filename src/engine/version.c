@@ -105,7 +105,7 @@ saga_diff_workflow(PG_FUNCTION_ARGS)
 	(void) saga_workflow_check(workflow->name, definition);
 	saga_init_srf(fcinfo);
 	rows = diff(workflow->workflow_id, saga_workflow_definition(workflow->workflow_id, workflow->version), definition);
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 		tuplestore_puttuple(rsinfo->setResult, saga_row_tuple(rows));
 	return (Datum) 0;
 }
@@ -128,7 +128,7 @@ lock_version(int32 workflow_id, const char *name)
 
 	(void) saga_workflow_lock(workflow_id, name, false);
 	rows = saga_query(&stmt, saga_param_int4("workflow_id", workflow_id));
-	return saga_next(rows) ? saga_column_int4(rows, "version") : 0;
+	return saga_rows_next(rows) ? saga_column_int4(rows, "version") : 0;
 }
 
 static bool
@@ -190,7 +190,7 @@ saga_apply_workflow(PG_FUNCTION_ARGS)
 	bool		strict = PG_GETARG_BOOL(3);
 	List	   *warnings = saga_workflow_check(name, definition);
 	SagaObject	object;
-	bool		exists = saga_object_find_to_replace(SAGA_OBJECT_WORKFLOW, name, GetUserId(), &object);
+	bool		exists = saga_name_object_find_to_replace(SAGA_OBJECT_WORKFLOW, name, GetUserId(), &object);
 	int			version = 0;
 	bool		changed;
 	List	   *unbound;
@@ -233,7 +233,7 @@ saga_rollback_workflow(PG_FUNCTION_ARGS)
 	int			newest;
 	int			wanted;
 
-	saga_require_argument(fcinfo, 0, "name");
+	saga_engine_require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	workflow = saga_workflow_find(name, SAGA_RIGHT_OWN, false);
 	newest = lock_version(workflow->workflow_id, name);

@@ -188,7 +188,7 @@ saga_wait_execution(PG_FUNCTION_ARGS)
 	int64		ms;
 	bool		ended;
 
-	saga_require_argument(fcinfo, 0, "id");
+	saga_engine_require_argument(fcinfo, 0, "id");
 	wait.id = *PG_GETARG_UUID_P(0);
 	ms = timeout_arg(fcinfo, 1, DEFAULT_WAIT_MS);
 	if (ms > MAX_WAIT_MS)
@@ -273,7 +273,7 @@ saga_wait_execution_committing(PG_FUNCTION_ARGS)
 	bool		ended;
 
 	check_call(fcinfo, "CALL saga.wait_execution()");
-	saga_require_argument(fcinfo, 0, "id");
+	saga_engine_require_argument(fcinfo, 0, "id");
 	wait.id = *PG_GETARG_UUID_P(0);
 	set_until(&wait, timeout_arg(fcinfo, 1, -1));
 	wait.workflow_id = saga_describe_find(&wait.id, &ended);
@@ -293,8 +293,8 @@ saga_start_sync_execution(PG_FUNCTION_ARGS)
 	Wait		wait;
 
 	check_call(fcinfo, "CALL saga.start_sync_execution()");
-	saga_require_argument(fcinfo, 0, "workflow");
-	saga_require_argument(fcinfo, 1, "input");
+	saga_engine_require_argument(fcinfo, 0, "workflow");
+	saga_engine_require_argument(fcinfo, 1, "input");
 	ms = timeout_arg(fcinfo, 4, -1);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	workflow = saga_workflow_find_version(name, false, &version);
@@ -303,9 +303,9 @@ saga_start_sync_execution(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to read executions of workflow \"%s\"", name),
 				 errhint("Who waits for an execution needs the right \"read\" on its workflow, too; saga.start_execution starts one without.")));
-	wait.id = saga_start_child(workflow, version, PG_GETARG_JSONB_P(1),
-							   PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
-							   PG_ARGISNULL(5) ? NULL : PG_GETARG_UUID_P(5), NULL);
+	wait.id = saga_engine_start_child(workflow, version, PG_GETARG_JSONB_P(1),
+									  PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
+									  PG_ARGISNULL(5) ? NULL : PG_GETARG_UUID_P(5), NULL);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	set_until(&wait, ms);
 	return wait_and_return(fcinfo, &wait, true, caller);

@@ -64,7 +64,7 @@ load_workflow(const void *key, MemoryContext own)
 	SagaRows   *rows = saga_query(&load_stmt, saga_param_int4("workflow_id", workflow_id));
 	SagaWorkflow *workflow;
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return NULL;
 	workflow = MemoryContextAlloc(own, sizeof(SagaWorkflow));
 	workflow->workflow_id = workflow_id;
@@ -97,10 +97,10 @@ saga_workflow_find(const char *text, int rights, bool missing_ok)
 	SagaObject	object;
 	const SagaWorkflow *workflow = NULL;
 
-	if (saga_object_find(SAGA_OBJECT_WORKFLOW, text, GetUserId(), rights, &object))
+	if (saga_name_object_find(SAGA_OBJECT_WORKFLOW, text, GetUserId(), rights, &object))
 		workflow = saga_workflow_by_id(object.id, true);
 	if (workflow == NULL && !missing_ok)
-		saga_object_missing(SAGA_OBJECT_WORKFLOW, text, GetUserId(), rights);
+		saga_name_object_missing(SAGA_OBJECT_WORKFLOW, text, GetUserId(), rights);
 	return workflow;
 }
 
@@ -109,7 +109,7 @@ saga_workflow_may(const SagaWorkflow *workflow, int rights)
 {
 	SagaObject	object = {SAGA_OBJECT_WORKFLOW, workflow->workflow_id, workflow->owner};
 
-	return saga_object_may(&object, GetUserId(), rights);
+	return saga_name_object_may(&object, GetUserId(), rights);
 }
 
 int
@@ -145,7 +145,7 @@ saga_workflow_definition(int32 workflow_id, int version)
 	SagaRows   *rows = saga_query(&definition_stmt, saga_param_int4("workflow_id", workflow_id),
 								  saga_param_int4("version", version));
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("version %d of workflow %d is not stored", version, workflow_id)));

@@ -17,7 +17,7 @@
  * from the one around it.
  */
 bool
-saga_call_fault(SagaCall *call, const char *fmt, ...)
+saga_jsonpath_call_fault(SagaCall *call, const char *fmt, ...)
 {
 	va_list		args;
 	char	   *message;
@@ -31,23 +31,23 @@ saga_call_fault(SagaCall *call, const char *fmt, ...)
 
 /* *result points to the argument, which is not copied. */
 bool
-saga_call_string(SagaCall *call, int arg, const JsonbValue **result)
+saga_jsonpath_call_string(SagaCall *call, int arg, const JsonbValue **result)
 {
 	*result = &call->args[arg];
 	if ((*result)->type != jbvString)
-		return saga_call_fault(call, "Argument %d must be a string, but was: %s",
-							   arg + 1, saga_value_type_name(*result));
+		return saga_jsonpath_call_fault(call, "Argument %d must be a string, but was: %s",
+										arg + 1, saga_value_type_name(*result));
 	return true;
 }
 
 /* *result points to the argument, in whatever representation it has. */
 bool
-saga_call_array(SagaCall *call, int arg, const JsonbValue **result)
+saga_jsonpath_call_array(SagaCall *call, int arg, const JsonbValue **result)
 {
 	*result = &call->args[arg];
 	if (!saga_value_is_array(*result))
-		return saga_call_fault(call, "Argument %d must be an array, but was: %s",
-							   arg + 1, saga_value_type_name(*result));
+		return saga_jsonpath_call_fault(call, "Argument %d must be an array, but was: %s",
+										arg + 1, saga_value_type_name(*result));
 	return true;
 }
 
@@ -75,14 +75,14 @@ round_numeric(Numeric n, int64 *result)
  * count with.
  */
 bool
-saga_call_int(SagaCall *call, int arg, int64 *result)
+saga_jsonpath_call_int(SagaCall *call, int arg, int64 *result)
 {
 	const JsonbValue *v = &call->args[arg];
 
 	if (v->type != jbvNumeric)
-		return saga_call_fault(call, "Argument %d must be a number, but was: %s",
-							   arg + 1, saga_value_type_name(v));
+		return saga_jsonpath_call_fault(call, "Argument %d must be a number, but was: %s",
+										arg + 1, saga_value_type_name(v));
 	if (!round_numeric(v->val.numeric, result))
-		return saga_call_fault(call, "Argument %d is out of range", arg + 1);
+		return saga_jsonpath_call_fault(call, "Argument %d is out of range", arg + 1);
 	return true;
 }

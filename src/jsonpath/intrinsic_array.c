@@ -75,10 +75,10 @@ saga_intrinsic_array_partition(SagaCall *call)
 	int			n;
 	int			nparts = 0;
 
-	if (!saga_call_array(call, 0, &array) || !saga_call_int(call, 1, &size))
+	if (!saga_jsonpath_call_array(call, 0, &array) || !saga_jsonpath_call_int(call, 1, &size))
 		return false;
 	if (size <= 0)
-		return saga_call_fault(call, "The chunk size must be a positive integer");
+		return saga_jsonpath_call_fault(call, "The chunk size must be a positive integer");
 	elems = elements(array, &n);
 	/* from here on it fits an int, as start + size must */
 	size = Min(size, Max(n, 1));
@@ -101,7 +101,7 @@ saga_intrinsic_array_contains(SagaCall *call)
 	JsonbValue	wanted = call->args[1];
 	SagaValueChildren c;
 
-	if (!saga_call_array(call, 0, &checked) || !flatten(call, &array) || !flatten(call, &wanted))
+	if (!saga_jsonpath_call_array(call, 0, &checked) || !flatten(call, &array) || !flatten(call, &wanted))
 		return false;
 	call->result->type = jbvBool;
 	call->result->val.boolean = false;
@@ -124,16 +124,16 @@ saga_intrinsic_array_range(SagaCall *call)
 	JsonbValue *elems;
 	int			n = 0;
 
-	if (!saga_call_int(call, 0, &from) || !saga_call_int(call, 1, &to) ||
-		!saga_call_int(call, 2, &step))
+	if (!saga_jsonpath_call_int(call, 0, &from) || !saga_jsonpath_call_int(call, 1, &to) ||
+		!saga_jsonpath_call_int(call, 2, &step))
 		return false;
 	if (step == 0)
-		return saga_call_fault(call, "The step must not be 0");
+		return saga_jsonpath_call_fault(call, "The step must not be 0");
 	elems = palloc(MAX_RANGE_ITEMS * sizeof(JsonbValue));
 	while (step > 0 ? from <= to : from >= to)
 	{
 		if (n == MAX_RANGE_ITEMS)
-			return saga_call_fault(call, "The range has more than %d items", MAX_RANGE_ITEMS);
+			return saga_jsonpath_call_fault(call, "The range has more than %d items", MAX_RANGE_ITEMS);
 		saga_value_set_int(&elems[n++], from);
 		/* no further number exists, so the range ends here */
 		if (pg_add_s64_overflow(from, step, &from))
@@ -150,11 +150,11 @@ saga_intrinsic_array_get_item(SagaCall *call)
 	const JsonbValue *array;
 	int64		index;
 
-	if (!saga_call_array(call, 0, &array) || !saga_call_int(call, 1, &index))
+	if (!saga_jsonpath_call_array(call, 0, &array) || !saga_jsonpath_call_int(call, 1, &index))
 		return false;
 	if (!saga_value_element(array, index, call->result))
-		return saga_call_fault(call, "The index " INT64_FORMAT " is out of bounds for an array of %d items",
-							   index, saga_value_count(array));
+		return saga_jsonpath_call_fault(call, "The index " INT64_FORMAT " is out of bounds for an array of %d items",
+										index, saga_value_count(array));
 	return true;
 }
 
@@ -163,7 +163,7 @@ saga_intrinsic_array_length(SagaCall *call)
 {
 	const JsonbValue *array;
 
-	if (!saga_call_array(call, 0, &array))
+	if (!saga_jsonpath_call_array(call, 0, &array))
 		return false;
 	saga_value_set_int(call->result, saga_value_count(array));
 	return true;
@@ -214,7 +214,7 @@ saga_intrinsic_array_unique(SagaCall *call)
 	int			n;
 	int			unique = 0;
 
-	if (!saga_call_array(call, 0, &checked) || !flatten(call, &array))
+	if (!saga_jsonpath_call_array(call, 0, &checked) || !flatten(call, &array))
 		return false;
 	elems = elements(&array, &n);
 	items = palloc_extended(mul_size(Max(n, 1), sizeof(UniqueItem)), MCXT_ALLOC_HUGE);

@@ -20,10 +20,10 @@ saga_intrinsic_math_add(SagaCall *call)
 				b,
 				sum;
 
-	if (!saga_call_int(call, 0, &a) || !saga_call_int(call, 1, &b))
+	if (!saga_jsonpath_call_int(call, 0, &a) || !saga_jsonpath_call_int(call, 1, &b))
 		return false;
 	if (pg_add_s64_overflow(a, b, &sum))
-		return saga_call_fault(call, "The sum is out of range");
+		return saga_jsonpath_call_fault(call, "The sum is out of range");
 	saga_value_set_int(call->result, sum);
 	return true;
 }
@@ -49,13 +49,13 @@ saga_intrinsic_math_random(SagaCall *call)
 	uint64		bits;
 	uint64		range;
 
-	if (!saga_call_int(call, 0, &from) || !saga_call_int(call, 1, &to))
+	if (!saga_jsonpath_call_int(call, 0, &from) || !saga_jsonpath_call_int(call, 1, &to))
 		return false;
 	if (from >= to)
-		return saga_call_fault(call, "The start number must be less than the end number");
+		return saga_jsonpath_call_fault(call, "The start number must be less than the end number");
 	if (call->nargs == 3)
 	{
-		if (!saga_call_int(call, 2, &seed))
+		if (!saga_jsonpath_call_int(call, 2, &seed))
 			return false;
 		bits = seeded((uint64) seed);
 	}

@@ -45,7 +45,7 @@ saga_intrinsic_format(SagaCall *call)
 	int			arg = 1;
 	StringInfoData buf;
 
-	if (!saga_call_string(call, 0, &template))
+	if (!saga_jsonpath_call_string(call, 0, &template))
 		return false;
 	s = raw != NULL ? raw : template->val.string.val;
 	end = s + (raw != NULL ? call->expr->args[0]->raw_len : template->val.string.len);
@@ -60,7 +60,7 @@ saga_intrinsic_format(SagaCall *call)
 		else if (*s == '{' && s + 1 < end && s[1] == '}')
 		{
 			if (arg >= call->nargs)
-				return saga_call_fault(call, "There are more {} than arguments");
+				return saga_jsonpath_call_fault(call, "There are more {} than arguments");
 			if (!saga_value_text(&buf, &call->args[arg++], true, SAGA_VALUE_MAX_SIZE))
 				return too_large(call);
 			s += 2;
@@ -69,7 +69,7 @@ saga_intrinsic_format(SagaCall *call)
 			appendStringInfoChar(&buf, *s++);
 	}
 	if (arg < call->nargs)
-		return saga_call_fault(call, "There are more arguments than {}");
+		return saga_jsonpath_call_fault(call, "There are more arguments than {}");
 	saga_value_set_string(call->result, buf.data, buf.len);
 	return true;
 }
@@ -98,7 +98,7 @@ saga_intrinsic_string_to_json(SagaCall *call)
 	const JsonbValue *s;
 	Jsonb	   *jsonb;
 
-	if (!saga_call_string(call, 0, &s))
+	if (!saga_jsonpath_call_string(call, 0, &s))
 		return false;
 	/* as a reader of JSON streams does: no text, no value */
 	if (is_blank(s->val.string.val, s->val.string.len))
@@ -108,7 +108,7 @@ saga_intrinsic_string_to_json(SagaCall *call)
 	}
 	jsonb = saga_jsonb_parse(s->val.string.val, s->val.string.len);
 	if (jsonb == NULL)
-		return saga_call_fault(call, "The string is not valid JSON");
+		return saga_jsonpath_call_fault(call, "The string is not valid JSON");
 	saga_jsonb_value(jsonb, call->result);
 	return true;
 }
@@ -180,14 +180,14 @@ saga_intrinsic_json_merge(SagaCall *call)
 	for (int i = 0; i < 2; i++)
 	{
 		if (!saga_value_is_object(&call->args[i]))
-			return saga_call_fault(call, "Argument %d must be an object, but was: %s",
-								   i + 1, saga_value_type_name(&call->args[i]));
+			return saga_jsonpath_call_fault(call, "Argument %d must be an object, but was: %s",
+											i + 1, saga_value_type_name(&call->args[i]));
 	}
 	if (call->args[2].type != jbvBool)
-		return saga_call_fault(call, "Argument 3 must be a boolean, but was: %s",
-							   saga_value_type_name(&call->args[2]));
+		return saga_jsonpath_call_fault(call, "Argument 3 must be a boolean, but was: %s",
+										saga_value_type_name(&call->args[2]));
 	if (call->args[2].val.boolean)
-		return saga_call_fault(call, "Only a shallow merge is supported: argument 3 must be false");
+		return saga_jsonpath_call_fault(call, "Only a shallow merge is supported: argument 3 must be false");
 	merge_objects(&call->args[0], &call->args[1], call->result);
 	return true;
 }
@@ -218,7 +218,7 @@ saga_intrinsic_base64_encode(SagaCall *call)
 	int			size;
 	char	   *out;
 
-	if (!saga_call_string(call, 0, &s))
+	if (!saga_jsonpath_call_string(call, 0, &s))
 		return false;
 	bytes = utf8_bytes(s, &len);
 	/* four bytes for three: looked at before anything is allocated */
@@ -228,7 +228,7 @@ saga_intrinsic_base64_encode(SagaCall *call)
 	out = palloc(size);
 	len = saga_b64_encode(bytes, len, out, size);
 	if (len < 0)
-		return saga_call_fault(call, "Cannot be encoded");
+		return saga_jsonpath_call_fault(call, "Cannot be encoded");
 	saga_value_set_string(call->result, out, len);
 	return true;
 }
@@ -242,15 +242,15 @@ saga_intrinsic_base64_decode(SagaCall *call)
 	int			len;
 	char	   *out;
 
-	if (!saga_call_string(call, 0, &s))
+	if (!saga_jsonpath_call_string(call, 0, &s))
 		return false;
 	size = pg_b64_dec_len(s->val.string.len) + 1;
 	out = palloc(size);
 	len = saga_b64_decode(s->val.string.val, s->val.string.len, out, size);
 	if (len < 0)
-		return saga_call_fault(call, "The string is not valid Base64");
+		return saga_jsonpath_call_fault(call, "The string is not valid Base64");
 	if (!pg_verify_mbstr(GetDatabaseEncoding(), out, len, true))
-		return saga_call_fault(call, "The decoded bytes are not text in %s", GetDatabaseEncodingName());
+		return saga_jsonpath_call_fault(call, "The decoded bytes are not text in %s", GetDatabaseEncodingName());
 	saga_value_set_string(call->result, out, len);
 	return true;
 }
@@ -302,7 +302,7 @@ saga_intrinsic_hash(SagaCall *call)
 	int			len;
 	const char *bytes;
 
-	if (!saga_call_string(call, 1, &name))
+	if (!saga_jsonpath_call_string(call, 1, &name))
 		return false;
 	if (data.type != jbvString)
 	{
@@ -323,14 +323,14 @@ saga_intrinsic_hash(SagaCall *call)
 			memcmp(digests[i].name, name->val.string.val, name->val.string.len) != 0)
 			continue;
 		if (!compute_digest(digests[i].type, bytes, len, digest, digests[i].len))
-			return saga_call_fault(call, "This server cannot compute %s", digests[i].name);
+			return saga_jsonpath_call_fault(call, "This server cannot compute %s", digests[i].name);
 		hex = palloc(2 * digests[i].len + 1);
 		for (int j = 0; j < digests[i].len; j++)
 			snprintf(hex + 2 * j, 3, "%02x", digest[j]);
 		saga_value_set_string(call->result, hex, 2 * digests[i].len);
 		return true;
 	}
-	return saga_call_fault(call, "Argument 2 must be one of MD5, SHA-1, SHA-256, SHA-384, SHA-512");
+	return saga_jsonpath_call_fault(call, "Argument 2 must be one of MD5, SHA-1, SHA-256, SHA-384, SHA-512");
 }
 
 /* ---------- States.StringSplit ---------- */
@@ -366,7 +366,7 @@ saga_intrinsic_string_split(SagaCall *call)
 	int			max = 8;
 	JsonbValue *elems = palloc(max * sizeof(JsonbValue));
 
-	if (!saga_call_string(call, 0, &s) || !saga_call_string(call, 1, &delimiters))
+	if (!saga_jsonpath_call_string(call, 0, &s) || !saga_jsonpath_call_string(call, 1, &delimiters))
 		return false;
 	part = p = s->val.string.val;
 	end = p + s->val.string.len;

@@ -88,7 +88,7 @@ extern Jsonb *saga_template_eval(const SagaTemplate *tmpl, const SagaScope *scop
  */
 typedef struct SagaRule SagaRule;
 
-extern SagaRule *saga_rule_parse(const JsonbValue *value, char **error, char **location);
-extern bool saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault);
+extern SagaRule *saga_jsonpath_rule_parse(const JsonbValue *value, char **error, char **location);
+extern bool saga_jsonpath_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault);
 
 #endif							/* SAGA_JSONPATH_H */

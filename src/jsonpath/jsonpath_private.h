@@ -194,10 +194,10 @@ struct SagaIntrinsic
 extern const SagaIntrinsic *saga_intrinsic_find(const char *name, int len);
 
 /* States.IntrinsicFailure: returns false. */
-extern bool saga_call_fault(SagaCall *call, const char *fmt, ...) pg_attribute_printf(2, 3);
-extern bool saga_call_string(SagaCall *call, int arg, const JsonbValue **result);
-extern bool saga_call_array(SagaCall *call, int arg, const JsonbValue **result);
-extern bool saga_call_int(SagaCall *call, int arg, int64 *result);	/* rounded half up */
+extern bool saga_jsonpath_call_fault(SagaCall *call, const char *fmt, ...) pg_attribute_printf(2, 3);
+extern bool saga_jsonpath_call_string(SagaCall *call, int arg, const JsonbValue **result);
+extern bool saga_jsonpath_call_array(SagaCall *call, int arg, const JsonbValue **result);
+extern bool saga_jsonpath_call_int(SagaCall *call, int arg, int64 *result); /* rounded half up */
 
 extern bool saga_intrinsic_array(SagaCall *call);
 extern bool saga_intrinsic_array_partition(SagaCall *call);

@@ -147,10 +147,10 @@ saga_eval_choice(PG_FUNCTION_ARGS)
 	if (!get_scope(fcinfo, &scope))
 		PG_RETURN_NULL();
 	saga_jsonb_value(PG_GETARG_JSONB_P(0), &value);
-	rule = saga_rule_parse(&value, &error, &location);
+	rule = saga_jsonpath_rule_parse(&value, &error, &location);
 	if (rule == NULL)
 		report_parse_error("choice rule", error, location);
-	result = saga_rule_eval(rule, &scope, &fault);
+	result = saga_jsonpath_rule_eval(rule, &scope, &fault);
 	report_fault(&fault);
 	PG_RETURN_BOOL(result);
 }

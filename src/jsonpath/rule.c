@@ -2,7 +2,7 @@
  * rule.c
  *		Choice rules: And, Or, Not and the comparisons.
  *
- * A rule is a tree; begin reading with parse_rule() and saga_rule_eval().
+ * A rule is a tree; begin reading with parse_rule() and saga_jsonpath_rule_eval().
  * Operators are one table: the kind says what is compared, the type of what.
  * Constant operands are converted at parsing (times, patterns), so that an
  * evaluation looks at the variable alone.  Errors of parsing come with AWS's
@@ -323,7 +323,7 @@ parse_member(SagaRule *rule, const JsonbValue *name, const JsonbValue *value, bo
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "%s/", at);
-	saga_append_pointer_name(&buf, name->val.string.val, name->val.string.len);
+	saga_value_append_pointer_name(&buf, name->val.string.val, name->val.string.len);
 	return rule_error(error, location,
 					  psprintf("The field '%.*s' is not supported in a choice rule",
 							   name->val.string.len, name->val.string.val),
@@ -371,7 +371,7 @@ parse_rule(const JsonbValue *value, bool nested, const char *at, char **error, c
 
 /* NULL, *error and *location when it is wrong.  The rule owns what it has. */
 SagaRule *
-saga_rule_parse(const JsonbValue *value, char **error, char **location)
+saga_jsonpath_rule_parse(const JsonbValue *value, char **error, char **location)
 {
 	*error = NULL;
 	*location = NULL;
@@ -515,7 +515,7 @@ is_present(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
  * evaluation with false, and callers look at it first.
  */
 bool
-saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
+saga_jsonpath_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 {
 	JsonbValue	variable,
 				by_path;
@@ -529,7 +529,7 @@ saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 		case RULE_OR:
 			for (int i = 0; i < rule->count; i++)
 			{
-				result = saga_rule_eval(rule->rules[i], scope, fault);
+				result = saga_jsonpath_rule_eval(rule->rules[i], scope, fault);
 				if (fault->error != NULL)
 					return false;
 				if (result == (rule->kind == RULE_OR))
@@ -537,7 +537,7 @@ saga_rule_eval(const SagaRule *rule, const SagaScope *scope, SagaFault *fault)
 			}
 			return rule->kind == RULE_AND;
 		case RULE_NOT:
-			result = saga_rule_eval(rule->rules[0], scope, fault);
+			result = saga_jsonpath_rule_eval(rule->rules[0], scope, fault);
 			return fault->error == NULL && !result;
 		case RULE_IS_PRESENT:
 			result = is_present(rule, scope, fault);

@@ -66,7 +66,7 @@ append_location(StringInfo buf, const Location *loc)
 	if (loc->name == NULL)
 		appendStringInfo(buf, "%d", loc->index);
 	else
-		saga_append_pointer_name(buf, loc->name->val.string.val, loc->name->val.string.len);
+		saga_value_append_pointer_name(buf, loc->name->val.string.val, loc->name->val.string.len);
 }
 
 /* Sets *location; always false. */

@@ -152,7 +152,7 @@ read_row(SagaStatement *stmt, const char *key)
 	SagaLimitRow *row = NULL;
 	int			i;
 
-	if (saga_next(rows))
+	if (saga_rows_next(rows))
 	{
 		row = palloc0(sizeof(SagaLimitRow));
 		row->rate.next_start_at = saga_column_timestamptz(rows, "next_start_at");
@@ -283,7 +283,7 @@ write_rate(const SagaLimitGroup *group, const SagaLimitRow *row)
 		*next++ = saga_param_if(used, saga_param_int4(window_columns[i].bucket, window->bucket));
 		*next++ = saga_param_array(window_columns[i].starts, INT4ARRAYOID, used ? counts_of(window) : NULL);
 	}
-	saga_run_params(&rate_stmt, params);	/* the last one has no name */
+	saga_statement_run(&rate_stmt, params); /* the last one has no name */
 }
 
 /* ---------- what was granted ---------- */
@@ -373,7 +373,7 @@ wake_members(const char *key)
 {
 	SagaRows   *members = saga_query(&members_stmt, saga_param_text("limit_key", key));
 
-	while (saga_next(members))
+	while (saga_rows_next(members))
 	{
 		const SagaQueue *queue = saga_queue_by_id(saga_column_int4(members, "destination_id"), true);
 

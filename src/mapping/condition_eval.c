@@ -79,7 +79,7 @@ get_operand(const SagaTestOperand *operand, Jsonb *message, JsonbValue *value)
 	if (operand->template == NULL)
 		return true;
 	initStringInfo(&buf);
-	if (!saga_template_fill(&buf, operand->template, message, false, MAX_OPERAND, &missing))
+	if (!saga_mapping_template_fill(&buf, operand->template, message, false, MAX_OPERAND, &missing))
 		return false;
 	saga_value_set_string(value, buf.data, buf.len);
 	return true;
@@ -234,7 +234,7 @@ get_subject(const SagaSubject *subject, const SagaAnswerView *answer, JsonbValue
 		return true;
 	}
 	if (subject->path != NULL)
-		return saga_answer_path_get(subject->path, answer->doc, value);
+		return saga_mapping_answer_path_get(subject->path, answer->doc, value);
 	if (answer->text == NULL || answer->text_len == 0 || answer->text_len > PG_INT32_MAX)
 		return false;
 	saga_value_set_string(value, answer->text, (int) answer->text_len);

@@ -39,13 +39,13 @@ extern bool saga_mapping_eval(const SagaMapping *mapping, Jsonb *doc, Jsonb **re
  */
 typedef struct SagaAnswerPath SagaAnswerPath;
 
-extern SagaAnswerPath *saga_answer_path_parse(const char *text, char **error);
+extern SagaAnswerPath *saga_mapping_answer_path_parse(const char *text, char **error);
 
 /*
  * False: nothing is there; a JSON null is something.  The value points into
  * the document, which may be NULL.
  */
-extern bool saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value);
+extern bool saga_mapping_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value);
 
 /*
  * Does the document say that nothing is at the path?  It does where the path
@@ -53,7 +53,7 @@ extern bool saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbVa
  * there and is null, false or an empty list.  What is not there at all says
  * nothing: so is an answer that is about something else.
  */
-extern bool saga_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc);
+extern bool saga_mapping_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc);
 
 /* ---------- templates (template.c) ---------- */
 
@@ -63,7 +63,7 @@ extern bool saga_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc);
  */
 
 /* NULL, or what is wrong with it. */
-extern const char *saga_template_check(const char *text);
+extern const char *saga_mapping_template_check(const char *text);
 
 /*
  * Appends the text with its references filled in.  False, and the path of the
@@ -73,7 +73,7 @@ extern const char *saga_template_check(const char *text);
  * would change which resource is meant.  A value may hold any character
  * otherwise; who makes a header of it looks for line ends.
  */
-extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing);
+extern bool saga_mapping_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing);
 
 /* Limits: what servers take of a URL or a header is far less. */
 #define SAGA_MAX_URL_TEXT		(1024 * 1024)
@@ -87,8 +87,8 @@ extern bool saga_template_fill(StringInfo out, const char *text, Jsonb *doc, boo
  * Fill returns false, and NULL in *missing, also when more than 64 MB would be
  * filled in.
  */
-extern const char *saga_json_template_check(Jsonb *template, const char *path, char **fault_path);
-extern bool saga_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing);
+extern const char *saga_mapping_json_template_check(Jsonb *template, const char *path, char **fault_path);
+extern bool saga_mapping_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing);
 
 /* ---------- regular expressions (regex.c) ---------- */
 
@@ -142,8 +142,8 @@ extern SagaCondition *saga_condition_parse(JsonbContainer *container, const char
  * The same for a lone body test, {"path": ..., "equals": ...} ("same" of a
  * look-up).
  */
-extern SagaCondition *saga_body_test_parse(JsonbContainer *container, const char *path, const char *const *others,
-										   char **fault_path, char **error);
+extern SagaCondition *saga_mapping_body_test_parse(JsonbContainer *container, const char *path, const char *const *others,
+												   char **fault_path, char **error);
 
 /* What looking at an answer takes. */
 typedef struct SagaConditionCost

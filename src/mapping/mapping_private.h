@@ -379,10 +379,10 @@ struct SagaAnswerPath
 	SagaAnswerStep *steps;
 };
 
-extern SagaAnswerPath *saga_answer_path_scan(SagaScanner *s);
+extern SagaAnswerPath *saga_mapping_answer_path_scan(SagaScanner *s);
 
 /* "$.headers" and "X-Name": $.headers["X-Name"] (template.c) */
-extern char *saga_member_path(const char *parent, const char *name, int len);
+extern char *saga_mapping_member_path(const char *parent, const char *name, int len);
 
 /* ---------- conditions ---------- */
 
@@ -435,6 +435,6 @@ struct SagaCondition
 /* ---------- templates (template.c) ---------- */
 
 /* Does it refer to the message at all? */
-extern bool saga_template_has_references(const char *text);
+extern bool saga_mapping_template_has_references(const char *text);
 
 #endif							/* SAGA_MAPPING_PRIVATE_H */

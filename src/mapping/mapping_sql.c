@@ -131,13 +131,13 @@ saga_test_template(PG_FUNCTION_ARGS)
 
 	if (template == NULL)
 		PG_RETURN_NULL();
-	error = saga_json_template_check(template, "$", &path);
+	error = saga_mapping_json_template_check(template, "$", &path);
 	if (error != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid template"),
 				 errdetail("%s %s.", path, error)));
-	if (!saga_json_template_fill(template, get_jsonb(fcinfo, 1), &result, &missing))
+	if (!saga_mapping_json_template_fill(template, get_jsonb(fcinfo, 1), &result, &missing))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the template cannot be filled in"),

@@ -41,7 +41,7 @@ static SagaObjectRevoked listeners[4];
 static int	nlisteners = 0;
 
 void
-saga_object_on_revoke(SagaObjectRevoked revoked)
+saga_name_object_on_revoke(SagaObjectRevoked revoked)
 {
 	Assert(nlisteners < lengthof(listeners));
 	listeners[nlisteners++] = revoked;
@@ -54,7 +54,7 @@ kind_argument(const char *name)
 	int			kind;
 
 	for (kind = 0; kind < SAGA_OBJECT_KINDS; kind++)
-		if (saga_name_rights_on(kind) != 0 && strcmp(saga_object_kind_name(kind), name) == 0)
+		if (saga_name_rights_on(kind) != 0 && strcmp(saga_name_object_kind_name(kind), name) == 0)
 			return kind;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -73,7 +73,7 @@ check_right(SagaObjectKind kind, const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("\"%s\" is no right on %s %s", name, kind == SAGA_OBJECT_ACTIVITY ? "an" : "a",
-					saga_object_kind_name(kind)),
+					saga_name_object_kind_name(kind)),
 			 errhint("Rights on it: %s.", saga_name_list_rights(possible))));
 }
 
@@ -104,13 +104,13 @@ grant_arguments(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role with OID %u does not exist", grant.role)));
 	/* the queue of a workflow is no queue here */
-	if (!saga_object_find(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN, &object) || object.kind != grant.kind)
-		saga_object_missing(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN);
+	if (!saga_name_object_find(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN, &object) || object.kind != grant.kind)
+		saga_name_object_missing(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN);
 	grant.id = object.id;
 	rows = saga_query(&owner_stmts[grant.kind], saga_param_int4("id", object.id));
 	/* it may have been given away meanwhile */
-	if (!saga_next(rows) || saga_column_oid(rows, "owner") != object.owner)
-		saga_object_missing(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN);
+	if (!saga_rows_next(rows) || saga_column_oid(rows, "owner") != object.owner)
+		saga_name_object_missing(grant.kind, name, GetUserId(), SAGA_RIGHT_OWN);
 	return grant;
 }
 
@@ -120,7 +120,7 @@ saga_grant(PG_FUNCTION_ARGS)
 {
 	Grant		grant = grant_arguments(fcinfo);
 
-	saga_run(&grant_stmt, saga_param_text("kind", saga_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
+	saga_run(&grant_stmt, saga_param_text("kind", saga_name_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
 			 saga_param_oid("role", grant.role), saga_param_text("right", grant.right),
 			 saga_param_oid("granted_by", GetUserId()));
 	PG_RETURN_VOID();
@@ -133,7 +133,7 @@ saga_revoke(PG_FUNCTION_ARGS)
 	Grant		grant = grant_arguments(fcinfo);
 
 	/* whoever is told reads much anew, of all owners: not for nothing */
-	if (saga_run(&revoke_stmt, saga_param_text("kind", saga_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
+	if (saga_run(&revoke_stmt, saga_param_text("kind", saga_name_object_kind_name(grant.kind)), saga_param_int4("id", grant.id),
 				 saga_param_oid("role", grant.role), saga_param_text("right", grant.right)) == 0)
 		PG_RETURN_VOID();
 	for (int i = 0; i < nlisteners; i++)

@@ -32,7 +32,7 @@ static int	max_objects_per_owner = 10000;
 static bool defining = false;
 
 void
-saga_object_register(SagaObjectKind kind, SagaObjectLookup lookup)
+saga_name_object_register(SagaObjectKind kind, SagaObjectLookup lookup)
 {
 	lookups[kind] = lookup;
 }
@@ -237,12 +237,12 @@ find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *ob
 	if (!parse_name(text, &parsed))
 		return false;
 	if (parsed.has_owner)
-		return look_up(kind, parsed.owner, parsed.name, object) && saga_object_may(object, user, rights);
+		return look_up(kind, parsed.owner, parsed.name, object) && saga_name_object_may(object, user, rights);
 	if (strcmp(parsed.name, text) != 0 && look_up(kind, user, parsed.name, object))
 		return true;
 	foreach(lc, saga_name_owner_path(user))
 	{
-		if (look_up(kind, lfirst_oid(lc), parsed.name, object) && saga_object_may(object, user, rights))
+		if (look_up(kind, lfirst_oid(lc), parsed.name, object) && saga_name_object_may(object, user, rights))
 			return true;
 	}
 	return false;
@@ -253,7 +253,7 @@ find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *ob
  * transaction has seen already: then the table is asked.
  */
 bool
-saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
+saga_name_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, SagaObject *object)
 {
 	bool		found;
 
@@ -276,7 +276,7 @@ saga_object_find(SagaObjectKind kind, const char *text, Oid user, int rights, Sa
 }
 
 bool
-saga_object_find_own(SagaObjectKind kind, const char *text, Oid user, SagaObject *object)
+saga_name_object_find_own(SagaObjectKind kind, const char *text, Oid user, SagaObject *object)
 {
 	ParsedName	parsed;
 
@@ -291,7 +291,7 @@ saga_object_find_own(SagaObjectKind kind, const char *text, Oid user, SagaObject
  * from another's object.
  */
 void
-saga_object_check_new_name(SagaObjectKind kind, const char *text)
+saga_name_object_check_new_name(SagaObjectKind kind, const char *text)
 {
 	ParsedName	parsed;
 
@@ -302,22 +302,22 @@ saga_object_check_new_name(SagaObjectKind kind, const char *text)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid name of %s %s: \"%s\"", kind == SAGA_OBJECT_ACTIVITY ? "an" : "a",
-					saga_object_kind_name(kind), text),
+					saga_name_object_kind_name(kind), text),
 			 errdetail("It reads as that of another role, which is written owner.name, quoted as identifiers are."),
 			 errhint("There is none of that owner and name that you may replace; give a new one a name without the owner.")));
 }
 
 bool
-saga_object_find_to_replace(SagaObjectKind kind, const char *text, Oid user, SagaObject *object)
+saga_name_object_find_to_replace(SagaObjectKind kind, const char *text, Oid user, SagaObject *object)
 {
 	ParsedName	parsed;
 
-	if (saga_object_find_own(kind, text, user, object))
+	if (saga_name_object_find_own(kind, text, user, object))
 		return true;
 	if (parse_name(text, &parsed) && parsed.has_owner &&
-		saga_object_find(kind, text, user, SAGA_RIGHT_OWN, object))
+		saga_name_object_find(kind, text, user, SAGA_RIGHT_OWN, object))
 		return true;
-	saga_object_check_new_name(kind, text);
+	saga_name_object_check_new_name(kind, text);
 	return false;
 }
 
@@ -353,30 +353,30 @@ static SagaStatement elsewhere_stmts[SAGA_OBJECT_KINDS] = {
 };
 
 char *
-saga_object_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
+saga_name_object_elsewhere(SagaObjectKind kind, const char *name, Oid user, int rights)
 {
 	SagaRows   *rows = saga_query(&elsewhere_stmts[kind], saga_param_text("name", name));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		Oid			owner = saga_column_oid(rows, "owner");
 		SagaObject	object;
 
 		CHECK_FOR_INTERRUPTS();
-		if (owner != user && look_up(kind, owner, name, &object) && saga_object_may(&object, user, rights))
+		if (owner != user && look_up(kind, owner, name, &object) && saga_name_object_may(&object, user, rights))
 			return name_for(owner, name, user);
 	}
 	return NULL;
 }
 
 void
-saga_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights)
+saga_name_object_missing(SagaObjectKind kind, const char *text, Oid user, int rights)
 {
-	char	   *elsewhere = saga_object_elsewhere(kind, text, user, rights);
+	char	   *elsewhere = saga_name_object_elsewhere(kind, text, user, rights);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s \"%s\" does not exist", saga_object_kind_name(kind), text),
+			 errmsg("%s \"%s\" does not exist", saga_name_object_kind_name(kind), text),
 			 elsewhere != NULL ?
 			 errhint("A bare name is one's own. Another role has one that you may use: write %s.", elsewhere) :
 			 errhint("A bare name is one's own; another's is written owner.name, and needs a right that its owner grants.")));
@@ -395,12 +395,12 @@ static SagaStatement count_stmts[SAGA_OBJECT_KINDS] = {
 };
 
 void
-saga_object_check_count(SagaObjectKind kind, Oid owner)
+saga_name_object_check_count(SagaObjectKind kind, Oid owner)
 {
 	if (saga_run(&count_stmts[kind], saga_param_oid("owner", owner), saga_param_int4("most", max_objects_per_owner)) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("role \"%s\" has %d %ss, which is as many as one role can have",
-						GetUserNameFromId(owner, true), max_objects_per_owner, saga_object_kind_name(kind)),
+						GetUserNameFromId(owner, true), max_objects_per_owner, saga_name_object_kind_name(kind)),
 				 errhint("An administrator can raise the setting pg_saga.max_objects_per_owner.")));
 }

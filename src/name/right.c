@@ -59,7 +59,7 @@ static SagaStatement forget_stmt = {
 };
 
 const char *
-saga_object_kind_name(SagaObjectKind kind)
+saga_name_object_kind_name(SagaObjectKind kind)
 {
 	return kind_names[kind];
 }
@@ -100,13 +100,13 @@ read_grants(SagaObjectKind kind, int32 id)
 	SagaRows   *rows;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	rows = saga_query(&granted_stmt, saga_param_text("kind", saga_object_kind_name(kind)), saga_param_int4("id", id));
+	rows = saga_query(&granted_stmt, saga_param_text("kind", saga_name_object_kind_name(kind)), saga_param_int4("id", id));
 	PopActiveSnapshot();
 	return rows;
 }
 
 bool
-saga_object_may(const SagaObject *object, Oid user, int rights)
+saga_name_object_may(const SagaObject *object, Oid user, int rights)
 {
 	SagaRows   *rows;
 	bool		may = false;
@@ -116,7 +116,7 @@ saga_object_may(const SagaObject *object, Oid user, int rights)
 	if ((rights & rights_of_kind[object->kind]) == 0)
 		return false;
 	rows = read_grants(object->kind, object->id);
-	while (!may && saga_next(rows))
+	while (!may && saga_rows_next(rows))
 	{
 		Oid			role = saga_column_oid(rows, "role");
 
@@ -128,9 +128,9 @@ saga_object_may(const SagaObject *object, Oid user, int rights)
 }
 
 void
-saga_object_forget_grants(SagaObjectKind kind, int32 id)
+saga_name_object_forget_grants(SagaObjectKind kind, int32 id)
 {
-	saga_run(&forget_stmt, saga_param_text("kind", saga_object_kind_name(kind)), saga_param_int4("id", id));
+	saga_run(&forget_stmt, saga_param_text("kind", saga_name_object_kind_name(kind)), saga_param_int4("id", id));
 	/* one that was committed since our snapshot was taken */
 	if (IsolationUsesXactSnapshot() && read_grants(kind, id)->count > 0)
 		ereport(ERROR,
@@ -142,7 +142,7 @@ saga_object_forget_grants(SagaObjectKind kind, int32 id)
 /* ---------- giving away ---------- */
 
 void
-saga_object_check_new_owner(Oid role)
+saga_name_object_check_new_owner(Oid role)
 {
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
@@ -152,8 +152,8 @@ saga_object_check_new_owner(Oid role)
 }
 
 void
-saga_object_check_hash(SagaObjectKind kind, const char *name, Oid owner, const char *hash,
-					   const char *given)
+saga_name_object_check_hash(SagaObjectKind kind, const char *name, Oid owner, const char *hash,
+							const char *given)
 {
 	if (given == NULL ? owner == GetUserId() : strcmp(given, hash) == 0)
 		return;
@@ -161,8 +161,8 @@ saga_object_check_hash(SagaObjectKind kind, const char *name, Oid owner, const c
 			(errcode(given == NULL ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 given == NULL ?
 			 errmsg("%s \"%s\" belongs to role \"%s\", and is given away only with the hash of its definition",
-					saga_object_kind_name(kind), name, GetUserNameFromId(owner, true)) :
-			 errmsg("%s \"%s\" has another definition than that of the hash", saga_object_kind_name(kind), name),
+					saga_name_object_kind_name(kind), name, GetUserNameFromId(owner, true)) :
+			 errmsg("%s \"%s\" has another definition than that of the hash", saga_name_object_kind_name(kind), name),
 			 errhint("Look at what it does before somebody else's rights do it, then pass the definition_hash that saga.%ss shows.",
-					 saga_object_kind_name(kind))));
+					 saga_name_object_kind_name(kind))));
 }

@@ -21,7 +21,7 @@
 static bool
 attempt(saga_attempt_fn fn, void *arg)
 {
-	ErrorData  *error = saga_attempt(fn, arg);
+	ErrorData  *error = saga_common_attempt(fn, arg);
 
 	if (error == NULL)
 		return true;
@@ -123,7 +123,7 @@ convert_json(void *arg)
 	Conversion *conversion = arg;
 
 	convert_text(arg);
-	conversion->doc = saga_jsonb_read(conversion->text, strlen(conversion->text), conversion->lenient);
+	conversion->doc = saga_net_jsonb_read(conversion->text, strlen(conversion->text), conversion->lenient);
 }
 
 char *

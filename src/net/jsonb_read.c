@@ -420,7 +420,7 @@ read_container(Reader *reader)
 }
 
 Jsonb *
-saga_jsonb_read(const char *text, size_t len, bool lenient)
+saga_net_jsonb_read(const char *text, size_t len, bool lenient)
 {
 	Reader		reader = {.p = text, .end = text + len, .lenient = lenient};
 	JsonbValue *root;

@@ -16,6 +16,6 @@
  * no JSON, and so does NaN.  Unless "lenient": then such an escape stays in
  * its string as it was written, and NaN and Infinity become strings.
  */
-extern Jsonb *saga_jsonb_read(const char *text, size_t len, bool lenient);
+extern Jsonb *saga_net_jsonb_read(const char *text, size_t len, bool lenient);
 
 #endif							/* SAGA_NET_JSONB_READ_PRIVATE_H */

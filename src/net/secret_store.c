@@ -215,7 +215,7 @@ find_row(const char *key)
 	if (!OidIsValid(owner))
 		return NULL;
 	rows = saga_query(&value_stmt, saga_param_oid("owner", owner), saga_param_text("name", saga_secret_key_name(key)));
-	return saga_next(rows) ? rows : NULL;
+	return saga_rows_next(rows) ? rows : NULL;
 }
 
 int32

@@ -17,7 +17,7 @@ Datum
 saga_test_jsonb_read(PG_FUNCTION_ARGS)
 {
 	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb	   *doc = saga_jsonb_read(json, strlen(json), false);
+	Jsonb	   *doc = saga_net_jsonb_read(json, strlen(json), false);
 
 	if (doc == NULL)
 		PG_RETURN_NULL();

@@ -156,7 +156,7 @@ parse(XML_Parser *parser, const char *text, size_t len, XML_StartElementHandler 
 }
 
 bool
-saga_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer)
+saga_net_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer)
 {
 	XmlState	state = {0};
 

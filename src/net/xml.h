@@ -31,7 +31,7 @@ typedef struct SagaSnsAnswer
 } SagaSnsAnswer;
 
 /* false: this is no answer of SNS (cut off, an HTML page ...) */
-extern bool saga_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer);
+extern bool saga_net_sns_parse(const char *text, size_t len, SagaSnsAnswer *answer);
 
 #define SAGA_STS_MAX_TOKEN 16384
 

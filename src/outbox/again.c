@@ -54,7 +54,7 @@ is_known_still(const SagaIdempotency *key, TimestampTz first_sent_at)
 }
 
 bool
-saga_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at)
+saga_outbox_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at)
 {
 	return destination->kind == SAGA_DESTINATION_HTTP && destination->idempotency.place != SAGA_KEY_NONE &&
 		is_known_still(&destination->idempotency, first_sent_at);
@@ -81,7 +81,7 @@ saga_outbox_take_up(const SagaOutboxEntry *entry, const SagaResolved *resolved, 
 					  saga_param_int4("destination_id", destination->destination_id),
 					  saga_param_char("op", (char) entry->op), saga_param_jsonb("request", resolved->request),
 					  saga_param_timestamptz("known_since", known_since(&destination->idempotency)));
-	if (saga_next(rows) &&
+	if (saga_rows_next(rows) &&
 		is_known_still(&destination->idempotency, saga_column_timestamptz(rows, "first_sent_at")))
 	{
 		pg_uuid_t	old = saga_column_uuid(rows, "outbox_id");

@@ -109,7 +109,7 @@ append_headers(StringInfo buf, const SagaRequestSpec *spec, Jsonb *message)
 	for (i = 0; i < spec->nheaders; i++)
 	{
 		appendStringInfo(buf, "\n%s: ", spec->headers[i].name);
-		if (!saga_template_fill(buf, spec->headers[i].value, message, false, MaxAllocSize, &missing))
+		if (!saga_mapping_template_fill(buf, spec->headers[i].value, message, false, MaxAllocSize, &missing))
 			return false;
 	}
 	return true;
@@ -129,10 +129,10 @@ hash_of_request(const SagaDestination *destination, const SagaDelivery *delivery
 
 	if (request == NULL)
 		return false;
-	message = saga_request_message(request, NULL);
-	url = saga_request_url(spec, NULL, message, &error);
+	message = saga_endpoint_request_message(request, NULL);
+	url = saga_endpoint_request_url(spec, NULL, message, &error);
 	if (url != NULL)
-		body = saga_request_body(spec, request, message, NULL, NULL, CurrentMemoryContext, &content_type, &error);
+		body = saga_endpoint_request_body(spec, request, message, NULL, NULL, CurrentMemoryContext, &content_type, &error);
 	if (error != NULL)
 		return false;
 	initStringInfo(&text);
@@ -156,7 +156,7 @@ hash_of_question(const SagaDestination *destination, const SagaDelivery *deliver
 	MemoryContext old;
 	bool		has;
 
-	if (!saga_has_lookup(destination, &delivery->part) || captures_common(destination))
+	if (!saga_endpoint_has_lookup(destination, &delivery->part) || captures_common(destination))
 		return false;
 	context = AllocSetContextCreate(CurrentMemoryContext, "saga question", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -167,7 +167,7 @@ hash_of_question(const SagaDestination *destination, const SagaDelivery *deliver
 }
 
 bool
-saga_captured_hash(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
+saga_outbox_captured_hash(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash)
 {
 	Jsonb	   *common = common_of(destination, delivery);
 
@@ -200,7 +200,7 @@ is_somebody_elses(const SagaDestination *destination, const SagaDelivery *delive
  * committed yet.
  */
 bool
-saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
+saga_outbox_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
 {
 	Jsonb	   *common;
 	int64		hash;
@@ -221,7 +221,7 @@ saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery)
 	delivery->foreign = true;
 	delivery->part.found = NULL;
 	delivery->part.captured = NULL;
-	saga_part_set_outcome(&delivery->part, SAGA_CLASS_UNCERTAIN, delivery->part.status, "Saga.NotOurs",
-						  "the look-up found what another request did");
+	saga_endpoint_part_set_outcome(&delivery->part, SAGA_CLASS_UNCERTAIN, delivery->part.status, "Saga.NotOurs",
+								   "the look-up found what another request did");
 	return true;
 }

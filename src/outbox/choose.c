@@ -142,7 +142,7 @@ add_from_table(Choice *choice)
 		look.due = true;
 		look.limit = PG_INT32_MAX;
 	}
-	saga_destination_look(&look);
+	saga_outbox_destination_look(&look);
 	for (i = 0; i < look.n; i++)
 	{
 		const SagaWait *wait = saga_limiter_waiting(publisher->limiter, look.ids[i]);
@@ -395,7 +395,7 @@ choose_of_owners(Choice *choice, Oid last, bool behind)
 		end = end_of_owner(choice, begin);
 		if ((owner > last) != behind)
 			continue;
-		if (!choice->publisher->in_call && !saga_owner_has_room(choice->publisher, owner))
+		if (!choice->publisher->in_call && !saga_outbox_owner_has_room(choice->publisher, owner))
 		{
 			leave_crowded(choice, &choice->prospects[begin], end - begin);
 			continue;

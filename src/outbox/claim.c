@@ -95,14 +95,14 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 	delivery->part.accepted = saga_column_bool(record, "accepted");
 	delivery->unproved = saga_column_bool(record, "unproved") && lost == 0;
 	delivery->doubted = delivery->uncertain || saga_column_bool(record, "doubted");
-	delivery->part.phase = saga_phase_of(destination, delivery, phase);
+	delivery->part.phase = saga_outbox_phase_of(destination, delivery, phase);
 	if (delivery->part.phase != SAGA_PHASE_SEND && delivery->part.phase != SAGA_PHASE_OTHER)
 	{
 		if (lost >= destination->max_attempts)
 			lose(delivery);
 		return;
 	}
-	looks = saga_has_lookup(destination, &delivery->part);
+	looks = saga_endpoint_has_lookup(destination, &delivery->part);
 	if (saga_takeover_doubts(delivery, looks, saga_column_timestamptz(record, "last_sent_at")))
 	{
 		delivery->taken_over = !looks;
@@ -116,7 +116,7 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 	if (lost == 0 && !looks && delivery->unwanted_since == 0)
 		return;
 	delivery->uncertain = delivery->doubted = delivery->lost = true;
-	delivery->part.phase = saga_phase_of(destination, delivery, phase);
+	delivery->part.phase = saga_outbox_phase_of(destination, delivery, phase);
 
 	/*
 	 * a look-up that goes with its publisher again and again was not recorded
@@ -262,7 +262,7 @@ settle_later_ms(Packing *packing)
 		SagaRows   *rows = saga_query(&unwanted_stmt,
 									  saga_param_int4("destination_id", packing->destination->destination_id));
 
-		(void) saga_next(rows);
+		(void) saga_rows_next(rows);
 		packing->settle_spread_ms = saga_column_int8(rows, "count") * unit_ms;
 	}
 	if (!pg_strong_random(&random, sizeof(random)))
@@ -290,7 +290,7 @@ new_sending(Packing *packing)
 	sending->exchange.context = context;
 	sending->exchange.destination = packing->destination;
 	sending->exchange.body_is_read = body_is_read;
-	sending->exchange.load_message = saga_load_message;
+	sending->exchange.load_message = saga_outbox_load_message;
 	saga_cache_pin(packing->destination);
 	sending->plan.claimed_at = packing->now;
 	dlist_push_tail(packing->claimed, &sending->node);
@@ -328,7 +328,7 @@ choose_sending(Packing *packing, SagaDelivery *delivery)
 
 	if (destination->kind == SAGA_DESTINATION_HTTP || destination->batch == 1 || delivery->alone)
 		return new_sending(packing);
-	bytes = saga_sns_size(&delivery->part);
+	bytes = saga_endpoint_sns_size(&delivery->part);
 	if (open == NULL || open->ndeliveries >= destination->batch ||
 		packing->open_bytes + bytes > destination->max_bytes)
 	{
@@ -425,7 +425,7 @@ pack_row(Packing *packing, SagaRows *record, const SagaMessage *message)
 }
 
 void
-saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms)
+saga_outbox_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms)
 {
 	TimestampTz wake_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
 	int			i;
@@ -494,8 +494,8 @@ longest_timeout_ms(const SagaDestination *destination)
 }
 
 int
-saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
-					int64 lease, MemoryContext parent, dlist_head *claimed)
+saga_outbox_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
+						   int64 lease, MemoryContext parent, dlist_head *claimed)
 {
 	const SagaQueue *queue = saga_queue_by_id(destination->destination_id, true);
 	bool		batched = destination->kind != SAGA_DESTINATION_HTTP;

@@ -36,9 +36,9 @@ check_resend(SagaSending *sending)
 	bool		sends = delivery->part.phase == SAGA_PHASE_SEND || delivery->part.phase == SAGA_PHASE_OTHER;
 
 	if (sending->exchange.destination->kind != SAGA_DESTINATION_HTTP || delivery->part.error != NULL ||
-		!sends || !delivery->uncertain || saga_may_resend(sending, delivery, GetCurrentTimestamp()))
+		!sends || !delivery->uncertain || saga_outbox_may_resend(sending, delivery, GetCurrentTimestamp()))
 		return;
-	saga_part_set_outcome(&delivery->part, SAGA_CLASS_UNCERTAIN, 0, "Saga.Uncertain", SAGA_CANNOT_RESEND);
+	saga_endpoint_part_set_outcome(&delivery->part, SAGA_CLASS_UNCERTAIN, 0, "Saga.Uncertain", SAGA_CANNOT_RESEND);
 }
 
 /* If it raises, or there is no room for it, it is given back (pace.c). */
@@ -162,7 +162,7 @@ static void
 compose_guarded(SagaPublisher *publisher, SagaSending *sending)
 {
 	Composing	composing = {publisher, sending};
-	ErrorData  *error = saga_attempt(compose_attempt, &composing);
+	ErrorData  *error = saga_common_attempt(compose_attempt, &composing);
 
 	if (error != NULL)
 		ereport(LOG,

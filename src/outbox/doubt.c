@@ -42,7 +42,7 @@ takeover_doubts(const SagaDoubt *record)
 	const SagaDestination *destination = saga_destination_by_id(record->destination_id);
 
 	return saga_takeover_doubts(&record->delivery,
-								destination != NULL && saga_has_lookup(destination, &record->delivery.part),
+								destination != NULL && saga_endpoint_has_lookup(destination, &record->delivery.part),
 								record->last_sent_at);
 }
 
@@ -55,7 +55,7 @@ saga_doubt_lock(const pg_uuid_t *execution_id, int task_id, SagaDoubt *record)
 	saga_takeover_look();
 	row = saga_query(&lock_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("task_id", task_id));
 	memset(record, 0, sizeof(SagaDoubt));
-	if (!saga_next(row))
+	if (!saga_rows_next(row))
 		return false;
 	record->destination_id = saga_column_int4(row, "destination_id");
 	record->outbox_id = saga_column_uuid(row, "outbox_id");
@@ -110,7 +110,7 @@ saga_doubt_release_order(const SagaDoubt *record)
 	send.message_id = record->outbox_id;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
-	saga_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
+	saga_queue_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
 }
 
 /* One that waits for others of its key has no row, and a publisher would not come to say that it has never left. */
@@ -230,7 +230,7 @@ void
 saga_doubt_reopen(const SagaDoubt *record, const SagaDestination *destination, bool wanted)
 {
 	SagaSend	send = {0};
-	bool		looks = saga_has_lookup(destination, &record->delivery.part);
+	bool		looks = saga_endpoint_has_lookup(destination, &record->delivery.part);
 	int64		delay = looks && wanted ? destination->lookup->delay_ms : saga_settle_delay_ms(destination, &record->delivery);
 
 	saga_run(&reopen_stmt, SAGA_DOUBT_WHICH(record),
@@ -241,7 +241,7 @@ saga_doubt_reopen(const SagaDoubt *record, const SagaDestination *destination, b
 
 	/* from when the last attempt ended */
 	send.delay_ms = Max(delay - (GetCurrentTimestamp() - Max(record->last_sent_at, record->finished_at)) / 1000, 0);
-	saga_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
+	saga_queue_send_rows(saga_queue_by_id(record->destination_id, false), &send, 1);
 }
 
 /* Can whoever wants it done go on with it? */
@@ -252,7 +252,7 @@ can_go_on(const SagaDoubt *record, const SagaDestination *destination)
 	char	   *method = saga_doc_get_string(&record->delivery.part.request->root, "Method");
 
 	if (destination->kind != SAGA_DESTINATION_HTTP || record->polls || destination->resend_uncertain ||
-		saga_has_lookup(destination, &record->delivery.part) ||
+		saga_endpoint_has_lookup(destination, &record->delivery.part) ||
 		saga_http_is_safe(method != NULL ? method : destination->request.method))
 		return true;
 	if (record->delivery.part.compensate)
@@ -485,5 +485,5 @@ saga_outbox_drop_withdrawn(const SagaDestination *destination, const SagaDeliver
 
 	if (saga_queue_find_lease(destination->destination_id, &delivery->part.outbox_id, &lease, &until))
 		return true;
-	return saga_run_params(&drop_withdrawn_stmt, params) > 0 || saga_run_params(&withdrawn_stmt, params) == 0;
+	return saga_statement_run(&drop_withdrawn_stmt, params) > 0 || saga_statement_run(&withdrawn_stmt, params) == 0;
 }

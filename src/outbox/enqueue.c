@@ -98,7 +98,7 @@ saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause)
 	insert_row(entry, &resolved);
 	send.message_id = entry->outbox_id;
 	send.kind = SAGA_MSG_OUTBOX;
-	saga_send_rows(saga_queue_by_id(resolved.destination->destination_id, false), &send, 1);
+	saga_queue_send_rows(saga_queue_by_id(resolved.destination->destination_id, false), &send, 1);
 	return NULL;
 }
 
@@ -111,7 +111,7 @@ saga_outbox_enqueue(const SagaOutboxEntry *entry, char **cause)
 static void
 make_due(SagaRows *withdrawn, TimestampTz now)
 {
-	while (saga_next(withdrawn))
+	while (saga_rows_next(withdrawn))
 	{
 		int32		queue_id = saga_column_int4(withdrawn, "destination_id");
 		pg_uuid_t	message_id = saga_column_uuid(withdrawn, "outbox_id");

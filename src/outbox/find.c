@@ -19,7 +19,7 @@ static SagaStatement look_stmt = {
 };
 
 void
-saga_destination_look(SagaDestinationLook *look)
+saga_outbox_destination_look(SagaDestinationLook *look)
 {
 	const SagaParam params[] = {
 		saga_param_bool("due", look->due),
@@ -31,13 +31,13 @@ saga_destination_look(SagaDestinationLook *look)
 
 	/* as they are now, and not as an old snapshot of the transaction has them */
 	PushActiveSnapshot(GetLatestSnapshot());
-	rows = saga_query_params(&look_stmt, params);
+	rows = saga_statement_query(&look_stmt, params);
 	PopActiveSnapshot();
 	look->n = 0;
 	look->ids = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int32) * Max(rows->count, 1));
 	look->owners = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Oid) * Max(rows->count, 1));
 	look->more = rows->count > 0 && rows->count == (uint64) look->limit;
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		Oid			owner;
 
@@ -62,7 +62,7 @@ saga_publisher_ready(SagaPublisher *publisher, int *n)
 	if (publisher->queues_ready == NULL)
 		publisher->queues_ready = MemoryContextAllocHuge(publisher->loop.context,
 														 sizeof(SagaQueueKey) * saga_shared->max_queues);
-	*n = saga_ready_keys(SAGA_QUEUE_DESTINATION, publisher->queues_ready);
+	*n = saga_queue_ready_keys(SAGA_QUEUE_DESTINATION, publisher->queues_ready);
 	return publisher->queues_ready;
 }
 
@@ -81,9 +81,9 @@ look_up_destination(Oid owner, const char *name, SagaObject *object)
 }
 
 void
-saga_destination_init(void)
+saga_outbox_destination_init(void)
 {
-	saga_object_register(SAGA_OBJECT_DESTINATION, look_up_destination);
-	saga_object_register(SAGA_OBJECT_SECRET, saga_secret_look_up);
-	saga_object_on_revoke(saga_secret_right_revoked);
+	saga_name_object_register(SAGA_OBJECT_DESTINATION, look_up_destination);
+	saga_name_object_register(SAGA_OBJECT_SECRET, saga_endpoint_secret_look_up);
+	saga_name_object_on_revoke(saga_endpoint_secret_right_revoked);
 }

@@ -25,7 +25,7 @@
 #define SAGA_AUTH_MIN_DELAY_MS 1000
 
 SagaPhase
-saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, const char *stored)
+saga_outbox_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, const char *stored)
 {
 	if (delivery->unwanted_since != 0)
 	{
@@ -43,7 +43,7 @@ saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery, 
 		return SAGA_PHASE_POLL;
 	if (strcmp(stored, "else") == 0 && delivery->part.compensate)
 		return SAGA_PHASE_OTHER;
-	return delivery->uncertain && !delivery->unproved && saga_has_lookup(destination, &delivery->part) ?
+	return delivery->uncertain && !delivery->unproved && saga_endpoint_has_lookup(destination, &delivery->part) ?
 		SAGA_PHASE_LOOKUP : SAGA_PHASE_SEND;
 }
 
@@ -55,7 +55,7 @@ poll_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery, 
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->pending_since,
 													   (int64) destination->poll->deadline_s * 1000);
-	int64		delay = Max(destination->poll->every_ms, saga_asked_for_ms(destination, delivery));
+	int64		delay = Max(destination->poll->every_ms, saga_outbox_asked_for_ms(destination, delivery));
 
 	return Max(Min(delay, (deadline - now) / 1000), 0);
 }
@@ -91,7 +91,7 @@ key_protects(const SagaSending *sending, const SagaDelivery *delivery, Timestamp
 }
 
 bool
-saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
+saga_outbox_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at)
 {
 	const SagaDestination *destination = sending->exchange.destination;
 
@@ -117,35 +117,35 @@ fail_after_doubt(const SagaSending *sending, SagaDelivery *delivery)
 {
 	const SagaDestination *destination = sending->exchange.destination;
 
-	if (delivery->doubted && saga_has_lookup(destination, &delivery->part))
+	if (delivery->doubted && saga_endpoint_has_lookup(destination, &delivery->part))
 	{
-		int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
+		int64		delay = saga_outbox_backoff_ms(destination, delivery, delivery->sends);
 
 		delivery->uncertain = true;
 		delivery->sends = Max(delivery->sends, destination->max_attempts);
-		saga_again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
+		saga_outbox_again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
 	}
 	else if (delivery->uncertain)
-		saga_fail_uncertain(delivery, "an earlier request may have been done");
+		saga_outbox_fail_uncertain(delivery, "an earlier request may have been done");
 	else
-		saga_fail_now(delivery);
+		saga_outbox_fail_now(delivery);
 }
 
 static void
 decide_uncertain(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->exchange.destination;
-	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
+	int64		delay = saga_outbox_backoff_ms(destination, delivery, delivery->sends);
 
 	delivery->uncertain = delivery->doubted = true;
-	if (saga_has_lookup(destination, &delivery->part))
-		saga_again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
-	else if (!saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
-		saga_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
+	if (saga_endpoint_has_lookup(destination, &delivery->part))
+		saga_outbox_again(delivery, SAGA_PHASE_LOOKUP, Max(delay, destination->lookup->delay_ms));
+	else if (!saga_outbox_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
+		saga_outbox_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else if (attempts_are_used_up(destination, delivery))
-		saga_fail_now(delivery);
+		saga_outbox_fail_now(delivery);
 	else
-		saga_again(delivery, delivery->part.phase, delay);
+		saga_outbox_again(delivery, delivery->part.phase, delay);
 }
 
 static bool
@@ -176,7 +176,7 @@ decide_fatal(const SagaSending *sending, SagaDelivery *delivery)
 		return;
 	}
 	/* another request, with a key and attempts of its own */
-	saga_again(delivery, SAGA_PHASE_OTHER, 0);
+	saga_outbox_again(delivery, SAGA_PHASE_OTHER, 0);
 	delivery->sends = delivery->same_failures = 0;
 	delivery->uncertain = delivery->doubted = delivery->part.accepted = false;
 }
@@ -198,7 +198,7 @@ decide_duplicate(const SagaSending *sending, SagaDelivery *delivery, TimestampTz
 	}
 	if (!delivery->doubted)
 	{
-		saga_fail_now(delivery);
+		saga_outbox_fail_now(delivery);
 		return;
 	}
 	delivery->part.class = SAGA_CLASS_UNCERTAIN;
@@ -210,17 +210,17 @@ static void
 decide_retry(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 {
 	const SagaDestination *destination = sending->exchange.destination;
-	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
+	int64		delay = saga_outbox_backoff_ms(destination, delivery, delivery->sends);
 	bool		used_up = attempts_are_used_up(destination, delivery);
 
-	if (delivery->uncertain && saga_has_lookup(destination, &delivery->part))
-		saga_again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
+	if (delivery->uncertain && saga_endpoint_has_lookup(destination, &delivery->part))
+		saga_outbox_again(delivery, SAGA_PHASE_LOOKUP, used_up ? destination->lookup->delay_ms : delay);
 	else if (used_up)
 		fail_after_doubt(sending, delivery);
-	else if (delivery->uncertain && !saga_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
-		saga_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
+	else if (delivery->uncertain && !saga_outbox_may_resend(sending, delivery, TimestampTzPlusMilliseconds(now, delay)))
+		saga_outbox_fail_uncertain(delivery, SAGA_CANNOT_RESEND);
 	else
-		saga_again(delivery, delivery->part.phase, delay);
+		saga_outbox_again(delivery, delivery->part.phase, delay);
 }
 
 static void
@@ -251,7 +251,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			}
 			delivery->uncertain = false;
 			delivery->pending_since = now;
-			saga_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(destination, delivery, now));
+			saga_outbox_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(destination, delivery, now));
 			break;
 		case SAGA_CLASS_UNCERTAIN:
 			decide_uncertain(sending, delivery, now);
@@ -260,7 +260,7 @@ decide_send(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 			decide_duplicate(sending, delivery, now);
 			break;
 		case SAGA_CLASS_SPLIT:
-			saga_again(delivery, delivery->part.phase, 0);
+			saga_outbox_again(delivery, delivery->part.phase, 0);
 			break;
 		case SAGA_CLASS_FATAL:
 			decide_fatal(sending, delivery);
@@ -279,9 +279,9 @@ try_asking_again(const SagaSending *sending, SagaDelivery *delivery, const char 
 
 	delivery->phase_tries++;
 	if (delivery->part.class == SAGA_CLASS_FATAL || delivery->phase_tries >= destination->max_attempts)
-		saga_fail_uncertain(delivery, psprintf("it may have been done, and the %s failed", what));
+		saga_outbox_fail_uncertain(delivery, psprintf("it may have been done, and the %s failed", what));
 	else
-		saga_again(delivery, delivery->part.phase, saga_backoff_ms(destination, delivery, delivery->phase_tries));
+		saga_outbox_again(delivery, delivery->part.phase, saga_outbox_backoff_ms(destination, delivery, delivery->phase_tries));
 }
 
 /*
@@ -292,15 +292,15 @@ static void
 decide_unproved(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now, const char *why)
 {
 	const SagaDestination *destination = sending->exchange.destination;
-	int64		delay = saga_backoff_ms(destination, delivery, delivery->sends);
+	int64		delay = saga_outbox_backoff_ms(destination, delivery, delivery->sends);
 	bool		harmless = destination->resend_uncertain || saga_http_is_safe(destination->request.method) ||
 	(destination->idempotency.place != SAGA_KEY_NONE &&
 	 key_protects(sending, delivery, TimestampTzPlusMilliseconds(now, delay)));
 
 	if (harmless && delivery->sent_class != SAGA_CLASS_DUPLICATE && !attempts_are_used_up(destination, delivery))
-		saga_again(delivery, SAGA_PHASE_SEND, delay);
+		saga_outbox_again(delivery, SAGA_PHASE_SEND, delay);
 	else
-		saga_fail_uncertain(delivery, why);
+		saga_outbox_fail_uncertain(delivery, why);
 }
 
 static void
@@ -309,12 +309,12 @@ decide_lookup(const SagaSending *sending, SagaDelivery *delivery, TimestampTz no
 	if (delivery->part.class == SAGA_CLASS_SUCCESS)
 		delivery->verdict = SAGA_VERDICT_DELIVERED;
 	else if (delivery->part.conflict)
-		saga_fail_now(delivery);
+		saga_outbox_fail_now(delivery);
 	else if (delivery->foreign)
 		decide_unproved(sending, delivery, now, SAGA_NOT_OURS);
 	else if (!delivery->part.absent)
 		try_asking_again(sending, delivery, "look-up");
-	else if (!saga_proves_absence(sending->exchange.destination, delivery))
+	else if (!saga_outbox_proves_absence(sending->exchange.destination, delivery))
 		decide_unproved(sending, delivery, now, SAGA_ALTERED_SINCE);
 	else
 	{
@@ -325,9 +325,9 @@ decide_lookup(const SagaSending *sending, SagaDelivery *delivery, TimestampTz no
 			delivery->same_failures = 0;
 		}
 		if (attempts_are_used_up(sending->exchange.destination, delivery))
-			saga_fail_as_before(delivery);
+			saga_outbox_fail_as_before(delivery);
 		else
-			saga_again(delivery, SAGA_PHASE_SEND, 0);
+			saga_outbox_again(delivery, SAGA_PHASE_SEND, 0);
 	}
 }
 
@@ -349,14 +349,14 @@ decide_poll(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 		delivery->part.phase = SAGA_PHASE_SEND;
 		delivery->part.accepted = false;
 		delivery->part.key_epoch++;
-		saga_fail_now(delivery);
+		saga_outbox_fail_now(delivery);
 	}
 	else if (now >= deadline)
-		saga_fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
+		saga_outbox_fail_uncertain(delivery, psprintf("the server has not said how it ended within %d seconds", poll->deadline_s));
 	else if (delivery->part.class == SAGA_CLASS_PENDING)
 	{
 		delivery->phase_tries = 0;
-		saga_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(sending->exchange.destination, delivery, now));
+		saga_outbox_again(delivery, SAGA_PHASE_POLL, poll_delay_ms(sending->exchange.destination, delivery, now));
 	}
 	else
 		try_asking_again(sending, delivery, "poll");
@@ -369,8 +369,8 @@ static void
 decide_auth(const SagaSending *sending, SagaDelivery *delivery)
 {
 	delivery->phase_tries++;
-	saga_again(delivery, delivery->part.phase,
-			   Max(SAGA_AUTH_MIN_DELAY_MS, saga_backoff_ms(sending->exchange.destination, delivery, delivery->phase_tries)));
+	saga_outbox_again(delivery, delivery->part.phase,
+					  Max(SAGA_AUTH_MIN_DELAY_MS, saga_outbox_backoff_ms(sending->exchange.destination, delivery, delivery->phase_tries)));
 }
 
 static void
@@ -392,9 +392,9 @@ decide_wanted(const SagaSending *sending, SagaDelivery *delivery, TimestampTz no
 		TimestampTzPlusMilliseconds(delivery->created_at, (int64) destination->deadline_s * 1000))
 		return;
 	if (delivery->uncertain || delivery->part.phase == SAGA_PHASE_POLL)
-		saga_fail_uncertain(delivery, "it may have been done, and its time is over");
+		saga_outbox_fail_uncertain(delivery, "it may have been done, and its time is over");
 	else
-		saga_fail_now(delivery);
+		saga_outbox_fail_now(delivery);
 }
 
 void
@@ -410,6 +410,6 @@ saga_decide(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	if (delivery->verdict == SAGA_VERDICT_FAILED && delivery->taken_over && !delivery->uncertain)
 	{
 		delivery->uncertain = true;
-		saga_fail_uncertain(delivery, "it may have been done before this server took over");
+		saga_outbox_fail_uncertain(delivery, "it may have been done before this server took over");
 	}
 }

@@ -10,15 +10,15 @@
 /* ---------- verdict.c ---------- */
 
 /* What the server asked for, as far as the settings let it; -1: nothing. */
-extern int64 saga_asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery);
-extern int64 saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries);
-extern void saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms);
-extern void saga_fail_now(SagaDelivery *delivery);
-extern void saga_fail_uncertain(SagaDelivery *delivery, const char *why);
-extern void saga_fail_as_before(SagaDelivery *delivery);
+extern int64 saga_outbox_asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery);
+extern int64 saga_outbox_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries);
+extern void saga_outbox_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms);
+extern void saga_outbox_fail_now(SagaDelivery *delivery);
+extern void saga_outbox_fail_uncertain(SagaDelivery *delivery, const char *why);
+extern void saga_outbox_fail_as_before(SagaDelivery *delivery);
 
 /* Does it say that the request had no effect, when the look-up finds nothing? */
-extern bool saga_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery);
+extern bool saga_outbox_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery);
 
 #define SAGA_NOT_OURS "it may have been done, and the look-up cannot tell it from another one"
 #define SAGA_ALTERED_SINCE \

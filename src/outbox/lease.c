@@ -75,7 +75,7 @@ saga_lease_owner(int64 lease)
 	SagaRows   *rows = saga_query(&owner_stmt, saga_param_oid("high", (Oid) (lease >> 32)),
 								  saga_param_oid("low", (Oid) lease), saga_param_int4("class", SAGA_LEASE_LOCK));
 
-	return saga_next(rows) ? saga_column_int4(rows, "pid") : 0;
+	return saga_rows_next(rows) ? saga_column_int4(rows, "pid") : 0;
 }
 
 /* Of CALL saga.publish(): who may leave his transaction open locks nobody else's messages. */

@@ -106,10 +106,10 @@ get(const char *name, int rights)
 	SagaObject	object;
 	SagaDestination *destination = NULL;
 
-	if (saga_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), rights, &object))
+	if (saga_name_object_find(SAGA_OBJECT_DESTINATION, name, GetUserId(), rights, &object))
 		destination = saga_destination_by_id(object.id);
 	if (destination == NULL)
-		saga_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), rights);
+		saga_name_object_missing(SAGA_OBJECT_DESTINATION, name, GetUserId(), rights);
 	return destination;
 }
 
@@ -260,7 +260,7 @@ resolve_like(const char *name, Jsonb *settings)
 				 errmsg("invalid settings of destination \"%s\"", name),
 				 errdetail("$.like must be the name of a destination.")));
 	rows = saga_query(&settings_stmt, saga_param_int4("destination_id", get(other, SAGA_RIGHT_OWN)->destination_id));
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("destination \"%s\" does not exist", other)));
@@ -275,7 +275,7 @@ store_other(int32 id, const SagaDestination *destination, Oid owner)
 	SagaObject	object;
 
 	saga_destination_store_other(id, other != NULL &&
-								 saga_object_find(SAGA_OBJECT_DESTINATION, other, owner, SAGA_RIGHT_USE, &object) ?
+								 saga_name_object_find(SAGA_OBJECT_DESTINATION, other, owner, SAGA_RIGHT_USE, &object) ?
 								 object.id : 0, other);
 }
 
@@ -286,7 +286,7 @@ store_other(int32 id, const SagaDestination *destination, Oid owner)
 static void
 store_references(int32 id, SagaDestination *destination, Oid owner)
 {
-	saga_secret_store_references("destination", id, destination->name, destination->secrets);
+	saga_endpoint_secret_store_references("destination", id, destination->name, destination->secrets);
 	store_other(id, destination, owner);
 	MemoryContextDelete(GetMemoryChunkContext(destination));
 }
@@ -311,7 +311,7 @@ saga_create_destination(PG_FUNCTION_ARGS)
 
 	settings = resolve_like(name, settings);
 	destination = check_settings(name, kind, settings);
-	if (saga_object_find_to_replace(SAGA_OBJECT_DESTINATION, name, GetUserId(), &object))
+	if (saga_name_object_find_to_replace(SAGA_OBJECT_DESTINATION, name, GetUserId(), &object))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("destination \"%s\" already exists", name)));
@@ -361,7 +361,7 @@ definition_hash(int32 destination_id)
 {
 	SagaRows   *rows = saga_query(&hash_stmt, saga_param_int4("destination_id", destination_id));
 
-	return saga_next(rows) ? saga_column_text(rows, "hash") : "";
+	return saga_rows_next(rows) ? saga_column_text(rows, "hash") : "";
 }
 
 /* set_destination_owner(name text, role regrole, definition_hash text) returns void */
@@ -378,11 +378,11 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	role = PG_GETARG_OID(1);
-	saga_object_check_new_owner(role);
+	saga_name_object_check_new_owner(role);
 	destination = lock_own(name, ShareUpdateExclusiveLock);
 	id = destination->destination_id;
-	saga_object_check_hash(SAGA_OBJECT_DESTINATION, name, destination->owner, definition_hash(id),
-						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	saga_name_object_check_hash(SAGA_OBJECT_DESTINATION, name, destination->owner, definition_hash(id),
+								PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 
 	/*
 	 * the secrets stay those of whoever made the settings; where else it
@@ -391,7 +391,7 @@ saga_set_destination_owner(PG_FUNCTION_ARGS)
 	store_other(id, destination, role);
 	saga_queue_set_owner(id, role);
 	(void) saga_run(&owner_stmt, saga_param_int4("destination_id", id), saga_param_oid("owner", role));
-	saga_object_forget_grants(SAGA_OBJECT_DESTINATION, id);
+	saga_name_object_forget_grants(SAGA_OBJECT_DESTINATION, id);
 	PG_RETURN_VOID();
 }
 
@@ -497,7 +497,7 @@ drop(const char *name, bool force)
 	(void) saga_run(&drop_attempts_stmt, destination_id);
 	(void) saga_run(&drop_messages_stmt, destination_id);
 	(void) saga_run(&drop_stmt, destination_id);
-	saga_secret_forget_references("destination", id);
+	saga_endpoint_secret_forget_references("destination", id);
 	saga_destination_store_other(id, 0, NULL);
 	(void) saga_run(&drop_state_stmt, limit_key);
 	/* what may be left in the queue is of withdrawn messages */

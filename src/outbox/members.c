@@ -55,10 +55,10 @@ check_member(const char *name, JsonbValue *value, void *arg)
 		if (strcmp(member->name, name) != 0)
 			continue;
 		if ((type_of(value) & member->types) == 0)
-			state->ok = saga_reject(state->resolved, state->error, "%s must be %s", name, expected(member->types));
+			state->ok = saga_outbox_reject(state->resolved, state->error, "%s must be %s", name, expected(member->types));
 		return;
 	}
-	state->ok = saga_reject(state->resolved, state->error, "\"%s\" is not %s", name, state->what);
+	state->ok = saga_outbox_reject(state->resolved, state->error, "\"%s\" is not %s", name, state->what);
 }
 
 bool
@@ -112,7 +112,7 @@ saga_request_error(SagaOutboxOp op, const SagaDestination *destination)
 }
 
 bool
-saga_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
+saga_outbox_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
 {
 	StringInfoData buf;
 

@@ -43,7 +43,7 @@ get_first(int32 destination_id, const char *key, pg_uuid_t *outbox_id)
 {
 	SagaRows   *rows = saga_query(&first_stmt, saga_param_int4("destination_id", destination_id),
 								  saga_param_text("ordering_key", key));
-	bool		found = saga_next(rows);
+	bool		found = saga_rows_next(rows);
 
 	if (found)
 		*outbox_id = saga_column_uuid(rows, "outbox_id");
@@ -71,5 +71,5 @@ saga_ordering_release(int32 destination_id, const char *key)
 		return;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
-	saga_send_rows(saga_queue_by_id(destination_id, false), &send, 1);
+	saga_queue_send_rows(saga_queue_by_id(destination_id, false), &send, 1);
 }

@@ -59,7 +59,7 @@ typedef struct SagaOutboxEntry
  * ARN of a topic, the URL of a queue, a name to publish to.  *name is what of it names the
  * destination, as SagaOutboxEntry.meant is asked for it.  0: none.
  */
-extern int32 saga_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name);
+extern int32 saga_outbox_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name);
 
 /*
  * Writes the two rows in the current transaction.  Returns NULL, or an error

@@ -65,7 +65,7 @@ saga_publisher_has_unsettled(SagaPublisher *publisher)
 static void
 give_back(SagaPublisher *publisher, SagaSending *sending)
 {
-	saga_unclaim_sending(sending, publisher->lease, sending->plan.put_back ? SAGA_PUT_BACK_MS : 0);
+	saga_outbox_unclaim_sending(sending, publisher->lease, sending->plan.put_back ? SAGA_PUT_BACK_MS : 0);
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->returned, &sending->node);
 }

@@ -198,8 +198,8 @@ claim_granted(SagaPublisher *publisher, SagaCandidate *candidate, SagaGrant *gra
 	room.growth = candidate->group->growth;
 	saga_settling_share(publisher, destination, candidate->group, &settling);
 	may_settle = settling.n;
-	rows = saga_claim_sendings(destination, grant->n, &settling, &room, publisher->lease, publisher->loop.context,
-							   &publisher->claiming);
+	rows = saga_outbox_claim_sendings(destination, grant->n, &settling, &room, publisher->lease, publisher->loop.context,
+									  &publisher->claiming);
 	note_memory(candidate, &room);
 	if (settling.n < may_settle)
 		saga_settling_used(candidate->group, settling.every_ms);
@@ -309,9 +309,9 @@ is_full(SagaPublisher *publisher, dlist_head *list, int32 destination_id)
 
 		if (destination->destination_id == destination_id)
 		{
-			SagaLoad	load = saga_count_requests(publisher, destination);
+			SagaLoad	load = saga_outbox_count_requests(publisher, destination);
 
-			return !saga_has_room(publisher, destination, &load);
+			return !saga_outbox_has_room(publisher, destination, &load);
 		}
 	}
 	return false;
@@ -337,7 +337,7 @@ saga_publisher_has_new_work(SagaPublisher *publisher)
 		if (dlist_container(SagaWait, node, iter.cur)->look_at <= now)
 			return true;
 	}
-	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != publisher->unlisted || publisher->looked_to != PG_INT32_MIN)
+	if (saga_queue_unlisted(SAGA_QUEUE_DESTINATION) != publisher->unlisted || publisher->looked_to != PG_INT32_MIN)
 		return true;
 	ready = saga_publisher_ready(publisher, &nready);
 	for (i = 0; i < nready; i++)
@@ -445,7 +445,7 @@ forget_groups(SagaPublisher *publisher)
 bool
 saga_publisher_claim(SagaPublisher *publisher)
 {
-	uint32		unlisted = saga_unlisted(SAGA_QUEUE_DESTINATION);
+	uint32		unlisted = saga_queue_unlisted(SAGA_QUEUE_DESTINATION);
 	bool		begun = publisher->looked_to != PG_INT32_MIN;
 	bool		everywhere = begun || publisher->look_everywhere || unlisted != publisher->unlisted;
 	int			taken;
@@ -561,7 +561,7 @@ saga_publisher_next_work(SagaPublisher *publisher)
 		return saga_limiter_report_at(publisher->limiter);
 	if (saga_http_max(publisher->loop.http) <= saga_publisher_count(publisher))
 		return next;
-	if (saga_unlisted(SAGA_QUEUE_DESTINATION) != 0 && !publisher->in_call)
+	if (saga_queue_unlisted(SAGA_QUEUE_DESTINATION) != 0 && !publisher->in_call)
 		next = Min(next, publisher->look_at);
 	dlist_foreach(iter, &publisher->limiter->waits)
 		next = Min(next, dlist_container(SagaWait, node, iter.cur)->look_at);

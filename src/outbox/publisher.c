@@ -181,7 +181,7 @@ saga_publisher_report(SagaPublisher *publisher)
 static bool
 has_spare_room(const void *arg, Oid owner)
 {
-	return saga_owner_has_spare_room(arg, owner);
+	return saga_outbox_owner_has_spare_room(arg, owner);
 }
 
 #define SAGA_TOKEN_PURGE_MS	60000

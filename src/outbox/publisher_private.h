@@ -28,7 +28,7 @@ struct SagaPublisher
 	TimestampTz look_at;		/* then look everywhere again */
 	int32		looked_to;		/* of such a look: destinations up to this one; PG_INT32_MIN: none is under way */
 	int32		looking_to;		/* in the claiming transaction: so it is when that has committed */
-	uint32		unlisted_before;	/* saga_unlisted() when it began */
+	uint32		unlisted_before;	/* saga_queue_unlisted() when it began */
 	bool		found_unlisted; /* it found something to claim that has no slot in shared memory */
 	uint32		unlisted;		/* and when the last one did that came to its end */
 	SagaQueueKey *queues_ready; /* room for as many as can be */
@@ -142,14 +142,14 @@ typedef struct SagaCandidate
 extern void saga_settling_share(const SagaPublisher *publisher, const SagaDestination *destination,
 								const SagaLimitGroup *group, SagaSettling *settling);
 extern void saga_settling_used(SagaLimitGroup *group, int64 every_ms);
-extern SagaLoad saga_count_requests(const SagaPublisher *publisher, const SagaDestination *destination);
-extern bool saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load);
+extern SagaLoad saga_outbox_count_requests(const SagaPublisher *publisher, const SagaDestination *destination);
+extern bool saga_outbox_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load);
 
 /* False: he has his share, so none of his destinations gets a place of those that are left. */
-extern bool saga_owner_has_room(const SagaPublisher *publisher, Oid owner);
+extern bool saga_outbox_owner_has_room(const SagaPublisher *publisher, Oid owner);
 
 /* Is there a place that he may have, and one at all?  For what nobody waits for yet. */
-extern bool saga_owner_has_spare_room(const SagaPublisher *publisher, Oid owner);
+extern bool saga_outbox_owner_has_spare_room(const SagaPublisher *publisher, Oid owner);
 
 /* Gives places to those that have room, one after the other. */
 extern void saga_share_places(SagaPublisher *publisher, List *candidates);
@@ -180,7 +180,7 @@ typedef struct SagaDestinationLook
 	int32		last;
 } SagaDestinationLook;
 
-extern void saga_destination_look(SagaDestinationLook *look);
+extern void saga_outbox_destination_look(SagaDestinationLook *look);
 
 /* ---------- composing.c ---------- */
 

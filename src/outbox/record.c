@@ -80,10 +80,10 @@ lock_record(const Recording *recording)
 		saga_param_uuid("outbox_id", &recording->delivery->part.outbox_id),
 		{.name = NULL}
 	};
-	SagaRows   *rows = saga_query_params(&lock_stmt, record);
+	SagaRows   *rows = saga_statement_query(&lock_stmt, record);
 
-	if (!saga_next(rows))
-		return saga_run_params(&exists_stmt, record) == 0 ? "gone" : NULL;
+	if (!saga_rows_next(rows))
+		return saga_statement_run(&exists_stmt, record) == 0 ? "gone" : NULL;
 	/* it may have been given up while it was in flight */
 	recording->delivery->unwanted_since = saga_column_timestamptz(rows, "unwanted_since");
 
@@ -116,7 +116,7 @@ write_attempt(const Recording *recording)
 					saga_param_if(delivery->part.status != 0, saga_param_int4("status", delivery->part.status)),
 					saga_param_text("error", cause != NULL ? delivery->part.error : NULL),
 					saga_param_text("answer", cause != NULL ? clip(cause, SAGA_MAX_NOTE) : NULL),
-					saga_param_text("phase", saga_phase_name(delivery->asked)),
+					saga_param_text("phase", saga_endpoint_phase_name(delivery->asked)),
 					saga_param_text("key", delivery->part.key),
 					saga_param_if(delivery->part.retry_after_ms >= 0,
 								  saga_param_int8("retry_after_ms", delivery->part.retry_after_ms)),
@@ -166,12 +166,12 @@ write_record(const Recording *recording, const char *state, bool success)
 	const SagaSending *sending = recording->sending;
 	const SagaDelivery *delivery = recording->delivery;
 	bool		asked_only = delivery->asked == SAGA_PHASE_LOOKUP || delivery->asked == SAGA_PHASE_POLL;
-	const char *outcome_by = asked_only ? saga_phase_name(delivery->asked) :
+	const char *outcome_by = asked_only ? saga_endpoint_phase_name(delivery->asked) :
 	success && is_replay(recording) ? "replay" : "answer";
 	const char *last_error = recording->cause == NULL ? NULL :
 	psprintf("%s: %s", delivery->part.error, clip(recording->cause, SAGA_MAX_NOTE));
 	int64		hash = 0;
-	bool		has_hash = saga_captured_hash(sending->exchange.destination, delivery, &hash);
+	bool		has_hash = saga_outbox_captured_hash(sending->exchange.destination, delivery, &hash);
 
 	(void) saga_run(&update_stmt,
 					saga_param_text("state", state),
@@ -179,12 +179,12 @@ write_record(const Recording *recording, const char *state, bool success)
 					saga_param_if(delivery->part.status != 0, saga_param_int4("last_status", delivery->part.status)),
 					saga_param_text("last_class", saga_class_name(delivery->part.class)),
 					saga_param_text("last_error", last_error),
-					saga_param_jsonb("response", success ? saga_kept_output(&sending->exchange, &delivery->part) : NULL),
+					saga_param_jsonb("response", success ? saga_endpoint_kept_output(&sending->exchange, &delivery->part) : NULL),
 					saga_param_bool("asked_only", asked_only),
 					saga_param_timestamptz("last_sent_at", sending->exchange.started_at),
 					saga_param_if(recording->finished, saga_param_timestamptz("finished_at", recording->now)),
 					saga_param_int4("sends", delivery->sends),
-					saga_param_text("phase", delivery->part.phase == SAGA_PHASE_LOOKUP ? "send" : saga_phase_name(delivery->part.phase)),
+					saga_param_text("phase", delivery->part.phase == SAGA_PHASE_LOOKUP ? "send" : saga_endpoint_phase_name(delivery->part.phase)),
 					saga_param_int4("phase_tries", delivery->phase_tries),
 					saga_param_bool("uncertain", delivery->uncertain),
 					saga_param_int4("same_failures", delivery->same_failures),
@@ -257,7 +257,7 @@ send_event(const Recording *recording, bool success)
 	if (success)
 	{
 		saga_jsonb_push_key(&state, "output");
-		(void) saga_push_output(&state, &recording->sending->exchange, &delivery->part);
+		(void) saga_endpoint_push_output(&state, &recording->sending->exchange, &delivery->part);
 	}
 	else
 	{
@@ -390,8 +390,8 @@ try_lock_others(const SagaSending *sending, const SagaDelivery *delivery)
 		return true;
 	other.id = saga_destination_other(destination->destination_id);
 	if (other.id == 0 &&
-		!saga_object_find(SAGA_OBJECT_DESTINATION, destination->compensation->other_destination,
-						  destination->owner, SAGA_RIGHT_USE, &other))
+		!saga_name_object_find(SAGA_OBJECT_DESTINATION, destination->compensation->other_destination,
+							   destination->owner, SAGA_RIGHT_USE, &other))
 		return true;
 	return saga_destination_try_lock(other.id) && saga_queue_try_lock(other.id);
 }
@@ -412,7 +412,7 @@ decide(const Recording *recording)
 	old = MemoryContextSwitchTo(sending->exchange.context);
 	delivery->before = palloc(sizeof(SagaDelivery));
 	*delivery->before = *delivery;
-	if (saga_captured_check(sending->exchange.destination, delivery))
+	if (saga_outbox_captured_check(sending->exchange.destination, delivery))
 	{
 		saga_decide(sending, delivery, recording->now);
 		delivery->decided = true;
@@ -464,7 +464,7 @@ record_delivery(SagaSending *sending, SagaDelivery *delivery, int64 lease)
 
 /* The caller makes "unrecorded" the deliveries once the transaction has committed. */
 bool
-saga_record_sending(SagaSending *sending, int64 lease)
+saga_outbox_record_sending(SagaSending *sending, int64 lease)
 {
 	int			left = 0;
 	int			i;

@@ -183,7 +183,7 @@ send_again(SagaPublisher *publisher, SagaSending *sending)
 
 	sending->exchange.answered = sending->exchange.classified = false;
 	for (i = 0; i < sending->ndeliveries; i++)
-		saga_part_set_outcome(&sending->deliveries[i]->part, SAGA_CLASS_AUTH, 0, NULL, NULL);
+		saga_endpoint_part_set_outcome(&sending->deliveries[i]->part, SAGA_CLASS_AUTH, 0, NULL, NULL);
 	sending->plan.start_at = sending->plan.start_by = 0;
 	dlist_delete(&sending->node);
 	dlist_push_tail(&publisher->ready, &sending->node);
@@ -219,7 +219,7 @@ look_at_answer(SagaSending *sending)
 
 	if (!sending->exchange.answered || sending->exchange.classified)
 		return;
-	error = saga_attempt(classify, sending);
+	error = saga_common_attempt(classify, sending);
 	if (error != NULL)
 		set_unreadable(sending, error->message);
 }
@@ -235,7 +235,7 @@ record_one(SagaPublisher *publisher, SagaSending *sending)
 	}
 	sending->recorded = true;
 	tell_limits(sending);
-	(void) saga_record_sending(sending, publisher->lease);
+	(void) saga_outbox_record_sending(sending, publisher->lease);
 }
 
 typedef struct Recording
@@ -267,7 +267,7 @@ static void
 record_guarded(SagaPublisher *publisher, SagaSending *sending)
 {
 	Recording	recording = {publisher, sending};
-	ErrorData  *error = saga_attempt(record_in_attempt, &recording);
+	ErrorData  *error = saga_common_attempt(record_in_attempt, &recording);
 
 	if (error == NULL)
 		return;

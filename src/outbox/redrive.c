@@ -36,14 +36,14 @@ needs_new_key(const SagaQueue *queue, const SagaDeadLetter *letter)
 								  saga_param_uuid("outbox_id", &letter->message_id));
 	SagaDelivery delivery = {0};
 
-	if (!saga_next(rows) || destination == NULL || destination->kind != SAGA_DESTINATION_HTTP ||
+	if (!saga_rows_next(rows) || destination == NULL || destination->kind != SAGA_DESTINATION_HTTP ||
 		saga_column_bool(rows, "polls"))
 		return false;
 	delivery.part.compensate = saga_column_bool(rows, "compensate");
 	delivery.part.request = saga_column_jsonb(rows, "request");
 	return !saga_column_bool(rows, "in_doubt") ||
-		(!saga_has_lookup(destination, &delivery.part) &&
-		 !saga_key_is_known(destination, saga_column_timestamptz(rows, "first_sent_at")));
+		(!saga_endpoint_has_lookup(destination, &delivery.part) &&
+		 !saga_outbox_key_is_known(destination, saga_column_timestamptz(rows, "first_sent_at")));
 }
 
 static bool
@@ -65,7 +65,7 @@ redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how
 	send.message_id = letter->message_id;
 	send.kind = SAGA_MSG_OUTBOX;
 	send.returned = true;
-	saga_send_rows(queue, &send, 1);
+	saga_queue_send_rows(queue, &send, 1);
 	*as = letter->message_id;
 	return true;
 }
@@ -74,5 +74,5 @@ void
 saga_outbox_init(void)
 {
 	saga_redrive_outbox_hook = redrive;
-	saga_destination_init();
+	saga_outbox_destination_init();
 }

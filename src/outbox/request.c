@@ -63,7 +63,7 @@ check_header(const char *name, JsonbValue *value, void *arg)
 	if (error == NULL)
 		error = saga_header_check_value(text);
 	if (error == NULL && state->destination->auth.type == SAGA_AUTH_SIGV4)
-		error = saga_aws_check_header(name, text);
+		error = saga_endpoint_aws_check_header(name, text);
 	/* what a task says is stored, and seen by all who may see the execution */
 	if (error == NULL && saga_header_is_secret(name))
 		error = "belongs into the settings of the destination, as a {secret:...} reference";
@@ -76,7 +76,7 @@ check_header(const char *name, JsonbValue *value, void *arg)
 			error = "is set by the destination";
 	}
 	if (error != NULL)
-		state->ok = saga_reject(state->resolved, INVALID, "header \"%s\" %s", name, error);
+		state->ok = saga_outbox_reject(state->resolved, INVALID, "header \"%s\" %s", name, error);
 }
 
 static void
@@ -86,7 +86,7 @@ add_query_parameter(const char *name, JsonbValue *value, void *arg)
 	char	   *text = saga_doc_text(value);
 
 	if (text != NULL)
-		saga_append_query(state->query, name, text);
+		saga_endpoint_append_query(state->query, name, text);
 	else if (saga_doc_is_array(value))
 	{
 		JsonbContainer *array = value->val.binary.data;
@@ -97,14 +97,14 @@ add_query_parameter(const char *name, JsonbValue *value, void *arg)
 			text = saga_doc_text(getIthJsonbValueFromContainer(array, i));
 			if (text == NULL)
 				break;
-			saga_append_query(state->query, name, text);
+			saga_endpoint_append_query(state->query, name, text);
 		}
 		if (i == JsonContainerSize(array))
 			return;
 	}
 	if (text == NULL)
-		state->ok = saga_reject(state->resolved, INVALID,
-								"query parameter \"%s\" must be a string or an array of strings", name);
+		state->ok = saga_outbox_reject(state->resolved, INVALID,
+									   "query parameter \"%s\" must be a string or an array of strings", name);
 }
 
 /* The path below the destination's URL, with the query parameters added. */
@@ -117,11 +117,11 @@ build_path(SagaResolved *resolved, MemberState *state, JsonbContainer *input, co
 	StringInfoData query;
 
 	if (error != NULL)
-		return saga_reject(resolved, INVALID, "ApiEndpoint %s", error);
+		return saga_outbox_reject(resolved, INVALID, "ApiEndpoint %s", error);
 	if (rest[0] != '\0' && resolved->destination->request.url.query != NULL)
-		return saga_reject(resolved, INVALID,
-						   "the url of destination \"%s\" has a query, so nothing can be below it",
-						   resolved->destination->name);
+		return saga_outbox_reject(resolved, INVALID,
+								  "the url of destination \"%s\" has a query, so nothing can be below it",
+								  resolved->destination->name);
 	*path = pstrdup(rest);
 	if (parameters == NULL || parameters->type == jbvNull)
 		return true;
@@ -156,8 +156,8 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 	if (encoding == NULL || strcmp(encoding, "NONE") == 0)
 		return true;
 	if (strcmp(encoding, "URL_ENCODED") != 0)
-		return saga_reject(resolved, INVALID,
-						   "RequestBodyEncoding must be NONE or URL_ENCODED");
+		return saga_outbox_reject(resolved, INVALID,
+								  "RequestBodyEncoding must be NONE or URL_ENCODED");
 	*form = saga_form_format("INDICES");
 	options = saga_doc_get(transform->val.binary.data, "RequestEncodingOptions");
 	if (options == NULL || options->type == jbvNull)
@@ -170,8 +170,8 @@ read_transform(SagaResolved *resolved, JsonbContainer *input, const char **form)
 		return true;
 	*form = saga_form_format(format);
 	return *form != NULL ||
-		saga_reject(resolved, INVALID,
-					"ArrayFormat must be INDICES, REPEAT, COMMAS, BRACKETS or NONE");
+		saga_outbox_reject(resolved, INVALID,
+						   "ArrayFormat must be INDICES, REPEAT, COMMAS, BRACKETS or NONE");
 }
 
 static bool
@@ -180,7 +180,7 @@ check_headers(MemberState *state, JsonbValue *headers)
 	if (headers == NULL || headers->type == jbvNull)
 		return true;
 	if (JsonContainerSize(headers->val.binary.data) > SAGA_MAX_SENT_HEADERS)
-		return saga_reject(state->resolved, INVALID, "Headers has more than %d members", SAGA_MAX_SENT_HEADERS);
+		return saga_outbox_reject(state->resolved, INVALID, "Headers has more than %d members", SAGA_MAX_SENT_HEADERS);
 	saga_doc_each(headers->val.binary.data, check_header, state);
 	return state->ok;
 }
@@ -196,8 +196,8 @@ check_method(SagaResolved *resolved, const char *method)
 		if (strcmp(method, methods[i]) == 0)
 			return true;
 	}
-	return saga_reject(resolved, INVALID,
-					   "Method must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
+	return saga_outbox_reject(resolved, INVALID,
+							  "Method must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
 }
 
 /* Everything that could fail when it is sent fails now, while the task can be told. */
@@ -207,28 +207,28 @@ check_built(SagaResolved *resolved)
 	const SagaDestination *destination = resolved->destination;
 	bool		compensate = saga_doc_get(&resolved->request->root, "Compensate") != NULL;
 	const SagaRequestSpec *spec = compensate ? &destination->compensation->request : &destination->request;
-	Jsonb	   *message = saga_request_message(resolved->request, NULL);
+	Jsonb	   *message = saga_endpoint_request_message(resolved->request, NULL);
 	const char *content_type;
 	char	   *body = NULL;
 	char	   *error = NULL;
 	const SagaIdempotency *key = &destination->idempotency;
-	char	   *url = saga_request_url(spec, compensate ? NULL : resolved->request, message, &error);
+	char	   *url = saga_endpoint_request_url(spec, compensate ? NULL : resolved->request, message, &error);
 
 	if (url != NULL && destination->auth.type == SAGA_AUTH_SIGV4)
-		url = saga_aws_normalize_url(url, &error);
+		url = saga_endpoint_aws_normalize_url(url, &error);
 	if (url != NULL)
-		body = saga_request_body(spec, resolved->request, message,
-								 key->place == SAGA_KEY_BODY ? key->name : NULL, "key", CurrentMemoryContext,
-								 &content_type, &error);
+		body = saga_endpoint_request_body(spec, resolved->request, message,
+										  key->place == SAGA_KEY_BODY ? key->name : NULL, "key", CurrentMemoryContext,
+										  &content_type, &error);
 	if (error == NULL)
-		error = saga_request_headers_fault(spec, message);
+		error = saga_endpoint_request_headers_fault(spec, message);
 	if (error == NULL)
-		error = saga_request_headers_fault(&destination->request, message);
+		error = saga_endpoint_request_headers_fault(&destination->request, message);
 	if (error != NULL)
-		return saga_reject(resolved, INVALID, "destination \"%s\": %s", destination->name, error);
+		return saga_outbox_reject(resolved, INVALID, "destination \"%s\": %s", destination->name, error);
 	if (body != NULL && strlen(body) > SAGA_HTTP_MAX_BYTES)
-		return saga_reject(resolved, "States.DataLimitExceeded",
-						   "the request's body has more than %d bytes", SAGA_HTTP_MAX_BYTES);
+		return saga_outbox_reject(resolved, "States.DataLimitExceeded",
+								  "the request's body has more than %d bytes", SAGA_HTTP_MAX_BYTES);
 	return true;
 }
 
@@ -245,16 +245,16 @@ check_operation(SagaResolved *resolved, JsonbContainer *input, const char *rest,
 
 	*compensate = name != NULL && strcmp(name, "compensate") == 0;
 	if (operation != NULL && !*compensate)
-		return saga_reject(resolved, INVALID, "Operation must be \"compensate\"");
+		return saga_outbox_reject(resolved, INVALID, "Operation must be \"compensate\"");
 	if (captured != NULL && captured->type != jbvNull && (!*compensate || !saga_doc_is_object(captured)))
-		return saga_reject(resolved, INVALID,
-						   "Captured must be an object, and belongs to the operation \"compensate\"");
+		return saga_outbox_reject(resolved, INVALID,
+								  "Captured must be an object, and belongs to the operation \"compensate\"");
 	if (*compensate && resolved->destination->compensation == NULL)
-		return saga_reject(resolved, INVALID, "destination \"%s\" has no setting \"compensate\"",
-						   resolved->destination->name);
+		return saga_outbox_reject(resolved, INVALID, "destination \"%s\" has no setting \"compensate\"",
+								  resolved->destination->name);
 	if (*compensate && rest[0] != '\0')
-		return saga_reject(resolved, INVALID,
-						   "ApiEndpoint must be the destination alone for the operation \"compensate\"");
+		return saga_outbox_reject(resolved, INVALID,
+								  "ApiEndpoint must be the destination alone for the operation \"compensate\"");
 	return true;
 }
 
@@ -291,7 +291,7 @@ saga_request_check_http(const SagaOutboxEntry *entry, SagaResolved *resolved, co
 			return false;
 	}
 	else if (publish && body == NULL)
-		return saga_reject(resolved, INVALID, "Payload is missing");
+		return saga_outbox_reject(resolved, INVALID, "Payload is missing");
 
 	pushJsonbValue(&parse, WJB_BEGIN_OBJECT, NULL);
 	if (method != NULL)

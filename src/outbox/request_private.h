@@ -38,7 +38,7 @@ extern void saga_outbox_take_up(const SagaOutboxEntry *entry, const SagaResolved
 extern const char *saga_request_error(SagaOutboxOp op, const SagaDestination *destination);
 
 /* false, with an error for the task: for the checks of one kind */
-extern bool saga_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
+extern bool saga_outbox_reject(SagaResolved *resolved, const char *error, const char *fmt, ...)
 			pg_attribute_printf(3, 4);
 
 /* Members that a request may have, with the types that they may be of; the last one has no name (members.c). */

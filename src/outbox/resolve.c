@@ -71,7 +71,7 @@ find_named(const char *name, Oid role)
 {
 	SagaObject	object;
 
-	if (!saga_object_find(SAGA_OBJECT_DESTINATION, name, role, SAGA_RIGHT_USE, &object))
+	if (!saga_name_object_find(SAGA_OBJECT_DESTINATION, name, role, SAGA_RIGHT_USE, &object))
 		return NULL;
 	return saga_destination_by_id(object.id);
 }
@@ -93,12 +93,12 @@ use_named(const SagaOutboxEntry *entry, const char *name, SagaResolved *resolved
 		resolved->destination = find_named(name, entry->role);
 	if (resolved->destination != NULL)
 		return true;
-	elsewhere = saga_object_elsewhere(SAGA_OBJECT_DESTINATION, name, entry->role, SAGA_RIGHT_USE);
+	elsewhere = saga_name_object_elsewhere(SAGA_OBJECT_DESTINATION, name, entry->role, SAGA_RIGHT_USE);
 	if (elsewhere != NULL)
-		return saga_reject(resolved, missing_error(entry),
-						   "destination \"%s\" does not exist; another role's is written %s", name, elsewhere);
-	return saga_reject(resolved, missing_error(entry),
-					   "destination \"%s\" does not exist or is not yours to use", name);
+		return saga_outbox_reject(resolved, missing_error(entry),
+								  "destination \"%s\" does not exist; another role's is written %s", name, elsewhere);
+	return saga_outbox_reject(resolved, missing_error(entry),
+							  "destination \"%s\" does not exist or is not yours to use", name);
 }
 
 /*
@@ -142,7 +142,7 @@ find_covering(SagaDestinationKind kind, const char *text, const SagaUrl *url, Oi
 
 			CHECK_FOR_INTERRUPTS();
 			/* rights first: settings are not parsed for nothing */
-			if (!saga_object_may(&object, role, SAGA_RIGHT_USE))
+			if (!saga_name_object_may(&object, role, SAGA_RIGHT_USE))
 				continue;
 			destination = usable(object.id, role);
 			if (destination == NULL || !covers(destination, kind, text, url))
@@ -161,7 +161,7 @@ find_covering(SagaDestinationKind kind, const char *text, const SagaUrl *url, Oi
 }
 
 int32
-saga_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name)
+saga_outbox_destination_meaning(SagaOutboxOp op, const char *text, Oid role, char **name)
 {
 	const char *named = op == SAGA_OUTBOX_PUBLISH ? text : strip_scheme(text);
 	SagaDestination *destination;
@@ -198,11 +198,11 @@ use_aws(const SagaOutboxEntry *entry, SagaDestinationKind kind, const char *what
 	if (resolved->destination == NULL || !covers(resolved->destination, kind, name, NULL))
 		resolved->destination = find_covering(kind, name, NULL, entry->role, &other);
 	if (resolved->destination == NULL)
-		return saga_reject(resolved, missing_error(entry),
-						   "no destination that you may use has the %s \"%s\"", what, name);
+		return saga_outbox_reject(resolved, missing_error(entry),
+								  "no destination that you may use has the %s \"%s\"", what, name);
 	if (other != NULL)
-		return saga_reject(resolved, missing_error(entry),
-						   "several destinations have the %s \"%s\"; name one as \"saga:NAME\"", what, name);
+		return saga_outbox_reject(resolved, missing_error(entry),
+								  "several destinations have the %s \"%s\"; name one as \"saga:NAME\"", what, name);
 	return true;
 }
 
@@ -214,17 +214,17 @@ use_url(const SagaOutboxEntry *entry, const char *text, SagaResolved *resolved, 
 	SagaDestination *other = NULL;
 
 	if (error != NULL)
-		return saga_reject(resolved, saga_request_error(entry->op, NULL), "ApiEndpoint %s", error);
+		return saga_outbox_reject(resolved, saga_request_error(entry->op, NULL), "ApiEndpoint %s", error);
 	resolved->destination = find_meant(entry, text);
 	if (resolved->destination == NULL || !covers(resolved->destination, SAGA_DESTINATION_HTTP, text, &url))
 		resolved->destination = find_covering(SAGA_DESTINATION_HTTP, text, &url, entry->role, &other);
 	if (resolved->destination == NULL)
-		return saga_reject(resolved, missing_error(entry),
-						   "no destination that you may use covers the ApiEndpoint");
+		return saga_outbox_reject(resolved, missing_error(entry),
+								  "no destination that you may use covers the ApiEndpoint");
 	if (other != NULL)
-		return saga_reject(resolved, missing_error(entry),
-						   "destinations \"%s\" and \"%s\" both cover the ApiEndpoint; name one as \"saga:NAME/path\"",
-						   resolved->destination->name, other->name);
+		return saga_outbox_reject(resolved, missing_error(entry),
+								  "destinations \"%s\" and \"%s\" both cover the ApiEndpoint; name one as \"saga:NAME/path\"",
+								  resolved->destination->name, other->name);
 	(void) saga_url_covers(&resolved->destination->request.url, &url, rest);
 	return true;
 }
@@ -240,7 +240,7 @@ resolve_http(const SagaOutboxEntry *entry, SagaResolved *resolved, char **rest)
 	if (entry->destination != NULL)
 		return use_named(entry, entry->destination, resolved);
 	if (endpoint == NULL)
-		return saga_reject(resolved, saga_request_error(entry->op, NULL), "ApiEndpoint is missing or is no string");
+		return saga_outbox_reject(resolved, saga_request_error(entry->op, NULL), "ApiEndpoint is missing or is no string");
 	named = strip_scheme(endpoint);
 	if (named == NULL)
 		return use_url(entry, endpoint, resolved, rest);
@@ -260,7 +260,7 @@ resolve_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	if (entry->destination != NULL)
 		return use_named(entry, entry->destination, resolved);
 	if (name == NULL)
-		return saga_reject(resolved, saga_request_error(entry->op, NULL), "%s is missing or is no string", member);
+		return saga_outbox_reject(resolved, saga_request_error(entry->op, NULL), "%s is missing or is no string", member);
 	named = strip_scheme(name);
 	if (named != NULL)
 		return use_named(entry, named, resolved);
@@ -276,7 +276,7 @@ resolve_publish(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	if (name == NULL)
 		name = saga_doc_get_string(&entry->request->root, "Destination");
 	if (name == NULL)
-		return saga_reject(resolved, saga_request_error(entry->op, NULL), "Destination is missing or is no string");
+		return saga_outbox_reject(resolved, saga_request_error(entry->op, NULL), "Destination is missing or is no string");
 	return use_named(entry, name, resolved);
 }
 
@@ -293,8 +293,8 @@ hold_destination(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	saga_destination_lock(id, AccessShareLock);
 	resolved->destination = saga_destination_by_id(id);
 	if (resolved->destination == NULL || !saga_destination_may(resolved->destination, entry->role, SAGA_RIGHT_USE))
-		return saga_reject(resolved, missing_error(entry),
-						   "destination \"%s\" does not exist or is not yours to use", name);
+		return saga_outbox_reject(resolved, missing_error(entry),
+								  "destination \"%s\" does not exist or is not yours to use", name);
 	return true;
 }
 
@@ -303,9 +303,9 @@ require_kind(const SagaOutboxEntry *entry, SagaResolved *resolved, SagaDestinati
 {
 	if (resolved->destination->kind == kind)
 		return true;
-	return saga_reject(resolved, missing_error(entry), "destination \"%s\" is not of kind %s",
-					   resolved->destination->name,
-					   saga_destination_kind_name(kind));
+	return saga_outbox_reject(resolved, missing_error(entry), "destination \"%s\" is not of kind %s",
+							  resolved->destination->name,
+							  saga_destination_kind_name(kind));
 }
 
 bool
@@ -316,7 +316,7 @@ saga_request_resolve(const SagaOutboxEntry *entry, SagaResolved *resolved)
 
 	memset(resolved, 0, sizeof(*resolved));
 	if (entry->request == NULL || !JB_ROOT_IS_OBJECT(entry->request))
-		return saga_reject(resolved, saga_request_error(entry->op, NULL), "the input of the task must be an object");
+		return saga_outbox_reject(resolved, saga_request_error(entry->op, NULL), "the input of the task must be an object");
 	switch (entry->op)
 	{
 		case SAGA_OUTBOX_HTTP:

@@ -140,7 +140,7 @@ load_request(int32 destination_id, const pg_uuid_t *outbox_id)
 {
 	SagaRows   *rows = saga_query(&request_stmt, saga_param_int4("destination_id", destination_id),
 								  saga_param_uuid("outbox_id", outbox_id));
-	Jsonb	   *request = saga_next(rows) ? saga_column_jsonb(rows, "request") : NULL;
+	Jsonb	   *request = saga_rows_next(rows) ? saga_column_jsonb(rows, "request") : NULL;
 
 	saga_rows_free(rows);
 	return request;
@@ -155,10 +155,10 @@ saga_delivery_request(const SagaDestination *destination, const SagaDelivery *de
 }
 
 Jsonb *
-saga_load_message(const SagaExchange *exchange, const SagaPart *part)
+saga_outbox_load_message(const SagaExchange *exchange, const SagaPart *part)
 {
 	Jsonb	   *request = load_request(exchange->destination->destination_id, &part->outbox_id);
-	Jsonb	   *message = request != NULL ? saga_request_message(request, part->composed_with) : NULL;
+	Jsonb	   *message = request != NULL ? saga_endpoint_request_message(request, part->composed_with) : NULL;
 
 	if (request != NULL)
 		pfree(request);
@@ -170,5 +170,5 @@ saga_delivery_message(const SagaExchange *exchange, const SagaDelivery *delivery
 {
 	const SagaPart *part = &delivery->part;
 
-	return part->reduced && part->had_message ? saga_load_message(exchange, part) : part->message;
+	return part->reduced && part->had_message ? saga_outbox_load_message(exchange, part) : part->message;
 }

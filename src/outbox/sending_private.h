@@ -142,14 +142,14 @@ extern bool saga_outbox_end_unwanted(const SagaDestination *destination, const S
 #define SAGA_KEY_MARGIN_S 60
 
 /* Does the server still know a key that was first sent then (again.c)? */
-extern bool saga_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at);
+extern bool saga_outbox_key_is_known(const SagaDestination *destination, TimestampTz first_sent_at);
 
 /* May an uncertain request be made again at that time, without looking? */
-extern bool saga_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at);
+extern bool saga_outbox_may_resend(const SagaSending *sending, const SagaDelivery *delivery, TimestampTz at);
 
 /* The request that an attempt makes (flow.c). */
-extern SagaPhase saga_phase_of(const SagaDestination *destination, const SagaDelivery *delivery,
-							   const char *stored);
+extern SagaPhase saga_outbox_phase_of(const SagaDestination *destination, const SagaDelivery *delivery,
+									  const char *stored);
 
 /* ---------- inside a transaction ---------- */
 
@@ -179,8 +179,8 @@ typedef struct SagaRoom
 	size_t		needs;			/* set: what there was no room for; 0: nothing was left for that */
 } SagaRoom;
 
-extern int	saga_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
-								int64 lease, MemoryContext parent, dlist_head *claimed);
+extern int	saga_outbox_claim_sendings(SagaDestination *destination, int max_sendings, SagaSettling *settling, SagaRoom *room,
+									   int64 lease, MemoryContext parent, dlist_head *claimed);
 
 /* Of the request in a row of claim.c as it is stored, not compressed; it need not be read for that. */
 extern size_t saga_room_stored(SagaRows *record);
@@ -213,21 +213,21 @@ extern void saga_room_learn(SagaPlan *plan);
 /* The request as it is stored, and what templates saw, also of a reduced one; in a transaction.  NULL: it is gone. */
 extern Jsonb *saga_delivery_request(const SagaDestination *destination, const SagaDelivery *delivery);
 extern Jsonb *saga_delivery_message(const SagaExchange *exchange, const SagaDelivery *delivery);
-extern Jsonb *saga_load_message(const SagaExchange *exchange, const SagaPart *part);
+extern Jsonb *saga_outbox_load_message(const SagaExchange *exchange, const SagaPart *part);
 
 /*
  * Writes down how a sending went.  False: records of some deliveries are
  * locked by somebody; these are in "unrecorded", to be done later (record.c).
  */
-extern bool saga_record_sending(SagaSending *sending, int64 lease);
+extern bool saga_outbox_record_sending(SagaSending *sending, int64 lease);
 
 /*
  * What tells things apart that answers and look-ups speak of; false: nothing
  * does (captured.c).  And of an answer of success: is what the look-up found
  * another message's?  False: somebody is writing that down, to be done later.
  */
-extern bool saga_captured_hash(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash);
-extern bool saga_captured_check(const SagaDestination *destination, SagaDelivery *delivery);
+extern bool saga_outbox_captured_hash(const SagaDestination *destination, const SagaDelivery *delivery, int64 *hash);
+extern bool saga_outbox_captured_check(const SagaDestination *destination, SagaDelivery *delivery);
 
 extern void saga_sending_free(SagaSending *sending);
 
@@ -238,7 +238,7 @@ extern void saga_sending_leave(SagaSending *sending);
  * Nothing of it left: the messages are not in flight any more, and due after
  * the delay; the attempt does not count (claim.c).
  */
-extern void saga_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms);
+extern void saga_outbox_unclaim_sending(const SagaSending *sending, int64 lease, int64 delay_ms);
 
 /*
  * Messages with an ordering key (ordering.c).  Only its first unfinished
@@ -271,6 +271,6 @@ extern bool saga_takeover_doubts(const SagaDelivery *delivery, bool looked_up, T
 
 /* Registers the look-up of names of destinations and secrets (find.c). */
 /* from _PG_init */
-extern void saga_destination_init(void);
+extern void saga_outbox_destination_init(void);
 
 #endif							/* SAGA_OUTBOX_SENDING_PRIVATE_H */

@@ -19,7 +19,7 @@
 int64
 saga_settle_delay_ms(const SagaDestination *destination, const SagaDelivery *delivery)
 {
-	if (!saga_has_lookup(destination, &delivery->part))
+	if (!saga_endpoint_has_lookup(destination, &delivery->part))
 		return 0;
 	return destination->lookup->delay_given ? destination->lookup->delay_ms : SAGA_SETTLE_DELAY_MS;
 }
@@ -49,13 +49,13 @@ saga_settle_step(const SagaDestination *destination, const SagaDelivery *deliver
 		return SAGA_SETTLED_UNKNOWN;
 	if (polls && destination->poll != NULL)
 		return SAGA_SETTLE_ASK_POLL;
-	if (by == SAGA_SETTLE_DEFAULT && saga_has_lookup(destination, &delivery->part))
+	if (by == SAGA_SETTLE_DEFAULT && saga_endpoint_has_lookup(destination, &delivery->part))
 		by = SAGA_SETTLE_LOOKUP;
 	else if (by == SAGA_SETTLE_DEFAULT)
 		by = destination->kind == SAGA_DESTINATION_HTTP ? SAGA_SETTLE_RESEND : SAGA_SETTLE_UNDO;
 	if (by == SAGA_SETTLE_UNDO)
 		return SAGA_SETTLED_SUSPECTED;
-	if (by == SAGA_SETTLE_LOOKUP && saga_has_lookup(destination, &delivery->part))
+	if (by == SAGA_SETTLE_LOOKUP && saga_endpoint_has_lookup(destination, &delivery->part))
 		return SAGA_SETTLE_ASK_LOOKUP;
 	if (by == SAGA_SETTLE_RESEND && may_resend_unwanted(destination, delivery, at))
 		return SAGA_SETTLE_ASK_AGAIN;
@@ -70,11 +70,11 @@ settle(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	TimestampTz deadline = TimestampTzPlusMilliseconds(delivery->unwanted_since,
 													   (int64) destination->settle.deadline_s * 1000);
 	bool		polls = delivery->part.phase == SAGA_PHASE_POLL;
-	int64		delay = saga_backoff_ms(destination, delivery, delivery->phase_tries);
+	int64		delay = saga_outbox_backoff_ms(destination, delivery, delivery->phase_tries);
 
 	if (sending->exchange.started_at >= deadline)
 	{
-		saga_fail_uncertain(delivery, "it may have been done, and nobody could find out in time");
+		saga_outbox_fail_uncertain(delivery, "it may have been done, and nobody could find out in time");
 		return;
 	}
 	if (delivery->first_sent_at == 0)
@@ -82,18 +82,18 @@ settle(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	switch (saga_settle_step(destination, delivery, polls, TimestampTzPlusMilliseconds(now, delay)))
 	{
 		case SAGA_SETTLE_ASK_POLL:
-			saga_again(delivery, SAGA_PHASE_POLL, Max(delay, destination->poll->every_ms));
+			saga_outbox_again(delivery, SAGA_PHASE_POLL, Max(delay, destination->poll->every_ms));
 			break;
 		case SAGA_SETTLE_ASK_LOOKUP:
 			if (delivery->part.phase != SAGA_PHASE_LOOKUP)
 				delay = Max(delay, saga_settle_delay_ms(destination, delivery));
-			saga_again(delivery, SAGA_PHASE_LOOKUP, delay);
+			saga_outbox_again(delivery, SAGA_PHASE_LOOKUP, delay);
 			break;
 		case SAGA_SETTLE_ASK_AGAIN:
-			saga_again(delivery, SAGA_PHASE_SEND, delay);
+			saga_outbox_again(delivery, SAGA_PHASE_SEND, delay);
 			break;
 		default:
-			saga_fail_uncertain(delivery, "it may have been done, and nobody can find out");
+			saga_outbox_fail_uncertain(delivery, "it may have been done, and nobody can find out");
 	}
 }
 
@@ -112,7 +112,7 @@ decide_sent(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	{
 		delivery->uncertain = false;
 		delivery->pending_since = now;
-		saga_again(delivery, SAGA_PHASE_POLL, sending->exchange.destination->poll->every_ms);
+		saga_outbox_again(delivery, SAGA_PHASE_POLL, sending->exchange.destination->poll->every_ms);
 		return;
 	}
 	if (class == SAGA_CLASS_SUCCESS || class == SAGA_CLASS_PENDING)
@@ -133,9 +133,9 @@ decide_sent(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now)
 	}
 	delivery->phase_tries++;
 	if (delivery->part.class != SAGA_CLASS_UNCERTAIN && delivery->part.class != SAGA_CLASS_RETRY &&
-		!saga_has_lookup(sending->exchange.destination, &delivery->part))
+		!saga_endpoint_has_lookup(sending->exchange.destination, &delivery->part))
 		/* a refusal of the same request says nothing of the one before */
-		saga_fail_uncertain(delivery, "an earlier request may have been done");
+		saga_outbox_fail_uncertain(delivery, "an earlier request may have been done");
 	else
 		settle(sending, delivery, now);
 }
@@ -148,13 +148,13 @@ decide_asked(const SagaSending *sending, SagaDelivery *delivery, TimestampTz now
 	else if (delivery->part.conflict)
 		delivery->verdict = SAGA_VERDICT_FAILED;
 	else if (delivery->foreign)
-		saga_fail_uncertain(delivery, SAGA_NOT_OURS);
-	else if (delivery->part.absent && !saga_proves_absence(sending->exchange.destination, delivery))
-		saga_fail_uncertain(delivery, SAGA_ALTERED_SINCE);
+		saga_outbox_fail_uncertain(delivery, SAGA_NOT_OURS);
+	else if (delivery->part.absent && !saga_outbox_proves_absence(sending->exchange.destination, delivery))
+		saga_outbox_fail_uncertain(delivery, SAGA_ALTERED_SINCE);
 	else if (delivery->part.absent)
 	{
 		delivery->uncertain = delivery->part.accepted = false;
-		saga_fail_as_before(delivery);
+		saga_outbox_fail_as_before(delivery);
 	}
 	else
 	{
@@ -171,8 +171,8 @@ saga_decide_unwanted(const SagaSending *sending, SagaDelivery *delivery, Timesta
 	else if (delivery->part.class == SAGA_CLASS_AUTH)
 	{
 		delivery->phase_tries++;
-		saga_again(delivery, delivery->part.phase,
-				   Max(1000, saga_backoff_ms(sending->exchange.destination, delivery, delivery->phase_tries)));
+		saga_outbox_again(delivery, delivery->part.phase,
+						  Max(1000, saga_outbox_backoff_ms(sending->exchange.destination, delivery, delivery->phase_tries)));
 	}
 	else if (delivery->part.phase == SAGA_PHASE_LOOKUP || delivery->part.phase == SAGA_PHASE_POLL)
 		decide_asked(sending, delivery, now);

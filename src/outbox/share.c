@@ -23,7 +23,7 @@
 #define SAGA_SHARE		2
 
 SagaLoad
-saga_count_requests(const SagaPublisher *publisher, const SagaDestination *destination)
+saga_outbox_count_requests(const SagaPublisher *publisher, const SagaDestination *destination)
 {
 	/* what has its answer takes memory until that is recorded */
 	const dlist_head *lists[] = {&publisher->claiming, &publisher->ready, &publisher->flying, &publisher->done};
@@ -160,7 +160,7 @@ saga_settling_used(SagaLimitGroup *group, int64 every_ms)
 int
 saga_publisher_count(const SagaPublisher *publisher)
 {
-	return saga_count_requests(publisher, NULL).all;
+	return saga_outbox_count_requests(publisher, NULL).all;
 }
 
 /* So many more may the owner have, one after the other.  In a session all are the caller's. */
@@ -173,7 +173,7 @@ left_for_owner(const SagaPublisher *publisher, int of_owner, int left)
 }
 
 bool
-saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load)
+saga_outbox_has_room(const SagaPublisher *publisher, const SagaDestination *destination, const SagaLoad *load)
 {
 	int			left = saga_http_max(publisher->loop.http) - load->all;
 
@@ -182,20 +182,20 @@ saga_has_room(const SagaPublisher *publisher, const SagaDestination *destination
 }
 
 bool
-saga_owner_has_room(const SagaPublisher *publisher, Oid owner)
+saga_outbox_owner_has_room(const SagaPublisher *publisher, Oid owner)
 {
 	SagaDestination his = {.owner = owner};
-	SagaLoad	load = saga_count_requests(publisher, &his);
+	SagaLoad	load = saga_outbox_count_requests(publisher, &his);
 	int			left = saga_http_max(publisher->loop.http) - load.all;
 
 	return left <= 0 || left_for_owner(publisher, load.of_owner, left) > 0;
 }
 
 bool
-saga_owner_has_spare_room(const SagaPublisher *publisher, Oid owner)
+saga_outbox_owner_has_spare_room(const SagaPublisher *publisher, Oid owner)
 {
 	SagaDestination his = {.owner = owner};
-	SagaLoad	load = saga_count_requests(publisher, &his);
+	SagaLoad	load = saga_outbox_count_requests(publisher, &his);
 	int			left = saga_http_max(publisher->loop.http) - load.all;
 
 	return left > 0 && left_for_owner(publisher, load.of_owner, left) > 0;
@@ -242,7 +242,7 @@ wants_place(const SagaPublisher *publisher, SagaCandidate *candidate)
 									  is_short_of_memory(publisher, candidate));
 	if (candidate->crowded)
 		return false;
-	return saga_has_room(publisher, candidate->destination, &candidate->load);
+	return saga_outbox_has_room(publisher, candidate->destination, &candidate->load);
 }
 
 /* One after the other, beginning behind the one that was served last. */
@@ -260,7 +260,7 @@ saga_share_places(SagaPublisher *publisher, List *candidates)
 	{
 		SagaCandidate *candidate = lfirst(lc);
 
-		candidate->load = saga_count_requests(publisher, candidate->destination);
+		candidate->load = saga_outbox_count_requests(publisher, candidate->destination);
 		if (candidate->destination->destination_id <= publisher->last_served)
 			first++;
 	}

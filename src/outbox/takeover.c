@@ -242,10 +242,10 @@ get_here(void)
 static bool
 read_takeover(const Here *here)
 {
-	SagaRows   *rows = saga_query_params(&read_stmt, here->params);
+	SagaRows   *rows = saga_statement_query(&read_stmt, here->params);
 	bool		is_last;
 
-	(void) saga_next(rows);
+	(void) saga_rows_next(rows);
 	takeover_at = saga_column_is_null(rows, "at") ? DT_NOBEGIN : saga_column_timestamptz(rows, "at");
 	is_last = saga_column_bool(rows, "is_last");
 	saga_rows_free(rows);
@@ -277,12 +277,12 @@ saga_takeover_look(void)
 	noted = is_last && may_be_noted() ? seen : 0;
 	if (is_last)
 		return;
-	if (!IsolationUsesXactSnapshot() && saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
+	if (!IsolationUsesXactSnapshot() && saga_common_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
 	{
 		/* a later look finds it, once this has committed */
 		noting = GetTopFullTransactionId();
-		(void) saga_run_params(&later_stmt, here.params);
-		(void) saga_run_params(&first_stmt, here.params);
+		(void) saga_statement_run(&later_stmt, here.params);
+		(void) saga_statement_run(&first_stmt, here.params);
 		(void) read_takeover(&here);
 	}
 	else
@@ -315,9 +315,9 @@ saga_takeover_begin(void)
 	static SagaStatement here_stmt = {.sql = "SELECT FROM saga.takeover WHERE " IS_HERE, .limit = 1};
 	Here		here = get_here();
 
-	if (saga_run_params(&here_stmt, here.params) == 0 &&
-		saga_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
-		(void) saga_run_params(&first_stmt, here.params);
+	if (saga_statement_run(&here_stmt, here.params) == 0 &&
+		saga_common_object_try_lock(saga_relation_oid("takeover"), 0, ExclusiveLock))
+		(void) saga_statement_run(&first_stmt, here.params);
 }
 
 /*
@@ -342,15 +342,15 @@ saga_doubt_outbox(PG_FUNCTION_ARGS)
 				 errmsg("nothing has been sent yet since %s", timestamptz_to_str(since)),
 				 errhint("Give the time of the state that was taken back.")));
 	relid = saga_relation_oid("takeover");
-	if (!saga_object_try_lock(relid, 0, ExclusiveLock))
+	if (!saga_common_object_try_lock(relid, 0, ExclusiveLock))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the outbox is being put in doubt by another session"),
 				 errhint("Try again.")));
 	here = get_here();
-	(void) saga_run_params(&doubt_stmt, here.params);
+	(void) saga_statement_run(&doubt_stmt, here.params);
 	rows = saga_query(&count_stmt);
-	(void) saga_next(rows);
+	(void) saga_rows_next(rows);
 	/* every publisher looks again after this commits */
 	CacheInvalidateRelcacheByRelid(relid);
 	ereport(LOG,

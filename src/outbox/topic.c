@@ -82,8 +82,8 @@ static bool
 add_text(TopicState *state, const char *name, const char *text)
 {
 	if (!has_allowed_characters(text))
-		return saga_reject(state->resolved, state->error,
-						   "%s holds a character that %s does not take", name, state->service);
+		return saga_outbox_reject(state->resolved, state->error,
+								  "%s holds a character that %s does not take", name, state->service);
 	saga_doc_push_string(&state->parse, name, text);
 	return true;
 }
@@ -241,8 +241,8 @@ add_attribute(const char *name, JsonbValue *value, void *arg)
 		error = psprintf("holds a character that %s does not take", state->service);
 	if (error != NULL)
 	{
-		state->ok = saga_reject(state->resolved, state->error, "message attribute \"%s\" %s",
-								name, error);
+		state->ok = saga_outbox_reject(state->resolved, state->error, "message attribute \"%s\" %s",
+									   name, error);
 		return;
 	}
 	state->bytes += strlen(name) + strlen(type) + strlen(text);
@@ -275,9 +275,9 @@ add_attributes(TopicState *state, const SagaOutboxEntry *entry, JsonbValue *attr
 	if (saga_doc_get(attributes->val.binary.data, SAGA_TRACEPARENT) != NULL)
 		own = 1;
 	if (state->ok && state->sqs && state->nattributes + own > SAGA_SQS_MAX_ATTRIBUTES)
-		return saga_reject(state->resolved, state->error,
-						   "there are %d message attributes, and the outbox adds %d; SQS takes %d",
-						   state->nattributes, own, SAGA_SQS_MAX_ATTRIBUTES);
+		return saga_outbox_reject(state->resolved, state->error,
+								  "there are %d message attributes, and the outbox adds %d; SQS takes %d",
+								  state->nattributes, own, SAGA_SQS_MAX_ATTRIBUTES);
 	return state->ok;
 }
 
@@ -295,10 +295,10 @@ add_message(TopicState *state, JsonbValue *message)
 	char	   *text;
 
 	if (message == NULL || message->type == jbvNull)
-		return saga_reject(state->resolved, state->error, "%s is missing", message_member(state));
+		return saga_outbox_reject(state->resolved, state->error, "%s is missing", message_member(state));
 	text = message->type == jbvString ? saga_doc_text(message) : escape_noncharacters(saga_doc_json(message));
 	if (text[0] == '\0')
-		return saga_reject(state->resolved, state->error, "the message is empty");
+		return saga_outbox_reject(state->resolved, state->error, "the message is empty");
 	state->bytes += strlen(text);
 	return add_text(state, "Message", text);
 }
@@ -317,8 +317,8 @@ add_subject(TopicState *state, JsonbContainer *input)
 			break;
 	}
 	if (*p || subject[0] == '\0' || strlen(subject) > SAGA_SNS_MAX_SUBJECT)
-		return saga_reject(state->resolved, state->error,
-						   "Subject must have 1 to %d printable ASCII characters", SAGA_SNS_MAX_SUBJECT);
+		return saga_outbox_reject(state->resolved, state->error,
+								  "Subject must have 1 to %d printable ASCII characters", SAGA_SNS_MAX_SUBJECT);
 	return add_text(state, "Subject", subject);
 }
 
@@ -329,7 +329,7 @@ add_structure(TopicState *state, JsonbContainer *input)
 	char	   *structure = saga_doc_get_string(input, "MessageStructure");
 
 	if (structure != NULL && strcmp(structure, "json") != 0)
-		return saga_reject(state->resolved, state->error, "MessageStructure must be \"json\"");
+		return saga_outbox_reject(state->resolved, state->error, "MessageStructure must be \"json\"");
 	if (structure != NULL)
 		saga_doc_push_string(&state->parse, "MessageStructure", structure);
 	return true;
@@ -348,7 +348,7 @@ read_delay(SagaResolved *resolved, const char *error, JsonbContainer *input, int
 	text = delay->type == jbvNumeric ? saga_doc_text(delay) : "";
 	if (strspn(text, "0123456789") != strlen(text) || text[0] == '\0' || strlen(text) > 4 ||
 		atoi(text) > SAGA_SQS_MAX_DELAY)
-		return saga_reject(resolved, error, "DelaySeconds must be an integer from 0 to %d", SAGA_SQS_MAX_DELAY);
+		return saga_outbox_reject(resolved, error, "DelaySeconds must be an integer from 0 to %d", SAGA_SQS_MAX_DELAY);
 	*seconds = atoi(text);
 	return true;
 }
@@ -363,8 +363,8 @@ add_delay(TopicState *state, JsonbContainer *input)
 	if (seconds < 0)
 		return true;
 	if (state->resolved->destination->fifo)
-		return saga_reject(state->resolved, state->error,
-						   "DelaySeconds is not for the messages of a FIFO queue");
+		return saga_outbox_reject(state->resolved, state->error,
+								  "DelaySeconds is not for the messages of a FIFO queue");
 	saga_doc_push_int(&state->parse, "DelaySeconds", seconds);
 	return true;
 }
@@ -408,17 +408,17 @@ add_group(TopicState *state, const SagaOutboxEntry *entry, JsonbContainer *input
 	if (entry->ordering_key != NULL)
 		group = pstrdup(entry->ordering_key);
 	if (group == NULL && resolved->destination->fifo)
-		return saga_reject(resolved, state->error, "%s is missing, and the %s is FIFO",
-						   state->publish ? "OrderingKey" : "MessageGroupId",
-						   state->sqs ? "queue" : "topic");
+		return saga_outbox_reject(resolved, state->error, "%s is missing, and the %s is FIFO",
+								  state->publish ? "OrderingKey" : "MessageGroupId",
+								  state->sqs ? "queue" : "topic");
 	if (group != NULL && !is_group_id(group))
-		return saga_reject(resolved, state->error,
-						   "%s must have 1 to %d printable ASCII characters without spaces",
-						   state->publish ? "OrderingKey" : "MessageGroupId", SAGA_SNS_MAX_GROUP);
+		return saga_outbox_reject(resolved, state->error,
+								  "%s must have 1 to %d printable ASCII characters without spaces",
+								  state->publish ? "OrderingKey" : "MessageGroupId", SAGA_SNS_MAX_GROUP);
 	if (dedup != NULL && (!is_group_id(dedup) || !resolved->destination->fifo))
-		return saga_reject(resolved, state->error,
-						   "MessageDeduplicationId is for FIFO %s, and has 1 to %d printable ASCII characters",
-						   state->sqs ? "queues" : "topics", SAGA_SNS_MAX_GROUP);
+		return saga_outbox_reject(resolved, state->error,
+								  "MessageDeduplicationId is for FIFO %s, and has 1 to %d printable ASCII characters",
+								  state->sqs ? "queues" : "topics", SAGA_SNS_MAX_GROUP);
 	if (group != NULL && (resolved->destination->fifo || !state->publish))
 		saga_doc_push_string(&state->parse, "MessageGroupId", group);
 	if (dedup != NULL)
@@ -462,9 +462,9 @@ saga_request_check_aws(const SagaOutboxEntry *entry, SagaResolved *resolved)
 	if (!ok)
 		return false;
 	if (state.bytes > max_bytes)
-		return saga_reject(resolved, "States.DataLimitExceeded",
-						   "the message and its attributes have %zu bytes, %s takes %d; store the payload and send its id",
-						   state.bytes, state.service, max_bytes);
+		return saga_outbox_reject(resolved, "States.DataLimitExceeded",
+								  "the message and its attributes have %zu bytes, %s takes %d; store the payload and send its id",
+								  state.bytes, state.service, max_bytes);
 	resolved->request = JsonbValueToJsonb(pushJsonbValue(&state.parse, WJB_END_OBJECT, NULL));
 	return true;
 }

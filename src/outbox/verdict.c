@@ -13,7 +13,7 @@
  * where the request went.
  */
 bool
-saga_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery)
+saga_outbox_proves_absence(const SagaDestination *destination, const SagaDelivery *delivery)
 {
 	/* one that was lost with its publisher has no time on record */
 	return destination->changed_at <= (delivery->first_sent_at != 0 ? delivery->first_sent_at : delivery->created_at);
@@ -21,14 +21,14 @@ saga_proves_absence(const SagaDestination *destination, const SagaDelivery *deli
 
 /* What the server asked for, as far as the settings let it. */
 int64
-saga_asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery)
+saga_outbox_asked_for_ms(const SagaDestination *destination, const SagaDelivery *delivery)
 {
 	return Min(delivery->part.retry_after_ms, (int64) destination->retry_after.max_s * 1000);
 }
 
 /* Exponential, with full jitter: uniformly between nothing and the whole. */
 int64
-saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
+saga_outbox_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery, int tries)
 {
 	double		delay = destination->base_ms;
 	int			i;
@@ -43,11 +43,11 @@ saga_backoff_ms(const SagaDestination *destination, const SagaDelivery *delivery
 		if (pg_strong_random(&random, sizeof(random)))
 			delay *= random / (double) PG_UINT32_MAX;
 	}
-	return Max((int64) delay, saga_asked_for_ms(destination, delivery));
+	return Max((int64) delay, saga_outbox_asked_for_ms(destination, delivery));
 }
 
 void
-saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
+saga_outbox_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
 {
 	if (phase != delivery->part.phase)
 		delivery->phase_tries = 0;
@@ -57,7 +57,7 @@ saga_again(SagaDelivery *delivery, SagaPhase phase, int64 delay_ms)
 }
 
 void
-saga_fail_now(SagaDelivery *delivery)
+saga_outbox_fail_now(SagaDelivery *delivery)
 {
 	delivery->verdict = SAGA_VERDICT_FAILED;
 }
@@ -73,7 +73,7 @@ error_of(const char *sent_error)
 
 /* Nobody can tell whether it was done: a person has to find out. */
 void
-saga_fail_uncertain(SagaDelivery *delivery, const char *why)
+saga_outbox_fail_uncertain(SagaDelivery *delivery, const char *why)
 {
 	if (delivery->part.error == NULL)	/* pending */
 		delivery->part.cause = why;
@@ -88,12 +88,12 @@ saga_fail_uncertain(SagaDelivery *delivery, const char *why)
 		delivery->other_error = error_of(delivery->sent_error);
 	delivery->part.error = "Saga.Uncertain";
 	delivery->part.class = SAGA_CLASS_UNCERTAIN;
-	saga_fail_now(delivery);
+	saga_outbox_fail_now(delivery);
 }
 
 /* It was not done, as the look-up says: what failed is the request before. */
 void
-saga_fail_as_before(SagaDelivery *delivery)
+saga_outbox_fail_as_before(SagaDelivery *delivery)
 {
 	char	   *error = delivery->sent_error ? error_of(delivery->sent_error) : NULL;
 
@@ -103,5 +103,5 @@ saga_fail_as_before(SagaDelivery *delivery)
 		delivery->part.cause = pstrdup(delivery->sent_error + strlen(error) + 2);
 	}
 	delivery->part.class = delivery->sent_class == SAGA_CLASS_FATAL ? SAGA_CLASS_FATAL : SAGA_CLASS_RETRY;
-	saga_fail_now(delivery);
+	saga_outbox_fail_now(delivery);
 }

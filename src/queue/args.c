@@ -13,7 +13,7 @@
 #include "utils/timestamp.h"
 
 void
-saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name)
+saga_queue_arg_required(FunctionCallInfo fcinfo, int arg, const char *name)
 {
 	if (PG_ARGISNULL(arg))
 		ereport(ERROR,
@@ -22,7 +22,7 @@ saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name)
 }
 
 int64
-saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null)
+saga_queue_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null)
 {
 	int64		ms;
 
@@ -43,7 +43,7 @@ saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 i
 
 /* Messages of workflows, destinations and activities belong to the engine. */
 void
-saga_check_plain(const SagaQueue *queue)
+saga_queue_check_plain(const SagaQueue *queue)
 {
 	if (queue->kind == SAGA_QUEUE_PLAIN)
 		return;
@@ -64,25 +64,25 @@ saga_check_plain(const SagaQueue *queue)
 
 /* A plain queue on which the current user has one of the rights, locked against being dropped. */
 const SagaQueue *
-saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights)
+saga_queue_arg_queue(FunctionCallInfo fcinfo, int arg, int rights)
 {
 	const SagaQueue *queue;
 
-	saga_arg_required(fcinfo, arg, "queue");
+	saga_queue_arg_required(fcinfo, arg, "queue");
 	queue = saga_queue_find(text_to_cstring(PG_GETARG_TEXT_PP(arg)), GetUserId(), rights, false);
-	saga_check_plain(queue);
+	saga_queue_check_plain(queue);
 	return saga_queue_lock(queue);
 }
 
 int
-saga_compare_uuids(const void *a, const void *b)
+saga_queue_compare_uuids(const void *a, const void *b)
 {
 	return saga_uuid_cmp(a, b);
 }
 
 /* Sorted and without duplicates, so that rows are locked in one order and counted once. */
 pg_uuid_t *
-saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n)
+saga_queue_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n)
 {
 	Datum	   *datums;
 	bool	   *nulls;
@@ -90,7 +90,7 @@ saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n)
 	int			count;
 	int			i;
 
-	saga_arg_required(fcinfo, arg, name);
+	saga_queue_arg_required(fcinfo, arg, name);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR,
 					  &datums, &nulls, &count);
 	ids = palloc(sizeof(pg_uuid_t) * Max(count, 1));
@@ -102,7 +102,7 @@ saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n)
 					 errmsg("%s must not contain nulls", name)));
 		ids[i] = *DatumGetUUIDP(datums[i]);
 	}
-	qsort(ids, count, sizeof(pg_uuid_t), saga_compare_uuids);
+	qsort(ids, count, sizeof(pg_uuid_t), saga_queue_compare_uuids);
 	*n = 0;
 	for (i = 0; i < count; i++)
 		if (i == 0 || saga_uuid_cmp(&ids[i], &ids[*n - 1]) != 0)
@@ -112,7 +112,7 @@ saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n)
 
 /* What InitMaterializedSRF does from 15 on. */
 Tuplestorestate *
-saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc)
+saga_queue_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old;
@@ -146,7 +146,7 @@ saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc)
 }
 
 ArrayType *
-saga_tid_array(ItemPointerData *tids, int n)
+saga_queue_tid_array(ItemPointerData *tids, int n)
 {
 	Datum	   *datums = palloc(sizeof(Datum) * Max(n, 1));
 	int			i;
@@ -157,7 +157,7 @@ saga_tid_array(ItemPointerData *tids, int n)
 }
 
 ArrayType *
-saga_uuid_array(pg_uuid_t *ids, int n)
+saga_queue_uuid_array(pg_uuid_t *ids, int n)
 {
 	Datum	   *datums = palloc(sizeof(Datum) * Max(n, 1));
 	int			i;
@@ -168,7 +168,7 @@ saga_uuid_array(pg_uuid_t *ids, int n)
 }
 
 ItemPointerData
-saga_row_ctid(SagaRows *rows)
+saga_queue_row_ctid(SagaRows *rows)
 {
 	bool		isnull;
 

@@ -125,7 +125,7 @@ load(const void *key, MemoryContext own)
 		rows = saga_query(&by_name_stmt, saga_param_oid("owner", wanted->owner), saga_param_text("name", wanted->name));
 	else
 		rows = saga_query(&by_id_stmt, saga_param_int4("queue_id", wanted->queue_id));
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return by_name ? &no_queue : NULL;
 	old = MemoryContextSwitchTo(own);
 	queue = read_queue(rows);
@@ -179,12 +179,12 @@ saga_queue_by_id(int32 queue_id, bool missing_ok)
 void
 saga_note_foreign(void)
 {
-	if (saga_my_database() != NULL)
+	if (saga_queue_my_database() != NULL)
 		foreign = true;
 }
 
 bool
-saga_take_foreign(void)
+saga_queue_take_foreign(void)
 {
 	bool		was = foreign;
 
@@ -244,9 +244,9 @@ look_up_activity(Oid owner, const char *name, SagaObject *object)
 void
 saga_queue_init(void)
 {
-	saga_object_register(SAGA_OBJECT_QUEUE, look_up_queue);
-	saga_object_register(SAGA_OBJECT_WORKFLOW, look_up_workflow);
-	saga_object_register(SAGA_OBJECT_ACTIVITY, look_up_activity);
+	saga_name_object_register(SAGA_OBJECT_QUEUE, look_up_queue);
+	saga_name_object_register(SAGA_OBJECT_WORKFLOW, look_up_workflow);
+	saga_name_object_register(SAGA_OBJECT_ACTIVITY, look_up_activity);
 }
 
 const SagaQueue *
@@ -255,10 +255,10 @@ saga_queue_find(const char *text, Oid user, int rights, bool missing_ok)
 	SagaObject	object;
 	const SagaQueue *queue = NULL;
 
-	if (saga_object_find(SAGA_OBJECT_QUEUE, text, user, rights, &object))
+	if (saga_name_object_find(SAGA_OBJECT_QUEUE, text, user, rights, &object))
 		queue = saga_queue_by_id(object.id, true);
 	if (queue == NULL && !missing_ok)
-		saga_object_missing(SAGA_OBJECT_QUEUE, text, user, rights);
+		saga_name_object_missing(SAGA_OBJECT_QUEUE, text, user, rights);
 	return queue;
 }
 
@@ -286,7 +286,7 @@ saga_queue_lock(const SagaQueue *queue)
 bool
 saga_queue_try_lock(int32 queue_id)
 {
-	return saga_object_try_lock(saga_cache_relid(&queues), queue_id, AccessShareLock);
+	return saga_common_object_try_lock(saga_cache_relid(&queues), queue_id, AccessShareLock);
 }
 
 void
@@ -305,12 +305,12 @@ saga_queue_lock_exclusive(int32 queue_id, const char *what, const char *name)
 
 /* Forgets the slot of a queue that is not there and that nobody is making: who inserted the row has its lock. */
 void
-saga_forget_if_gone(int32 queue_id)
+saga_queue_forget_if_gone(int32 queue_id)
 {
 	LOCKTAG		tag;
 	Oid			relid = saga_cache_relid(&queues);
 
-	if (!saga_object_try_lock(relid, queue_id, AccessExclusiveLock))
+	if (!saga_common_object_try_lock(relid, queue_id, AccessExclusiveLock))
 		return;
 
 	/*
@@ -318,7 +318,7 @@ saga_forget_if_gone(int32 queue_id)
 	 * queue
 	 */
 	if (saga_queue_by_id(queue_id, true) == NULL)
-		saga_forget_queue(queue_id);
+		saga_queue_forget_queue(queue_id);
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, relid, (Oid) queue_id, 0);
 	LockRelease(&tag, AccessExclusiveLock, false);
 }
@@ -339,14 +339,14 @@ saga_queue_of_ready(int32 queue_id)
 	if (saga_test_mutant & SAGA_MUTANT_FORGET)
 	{
 		pg_usleep(1000 * 1000);
-		saga_forget_queue(queue_id);
+		saga_queue_forget_queue(queue_id);
 		return NULL;
 	}
 	saga_queue_clear_ready(queue_id);
 	queue = saga_queue_by_id(queue_id, true);
 	if (queue == NULL)
 	{
-		saga_forget_if_gone(queue_id);
+		saga_queue_forget_if_gone(queue_id);
 		return NULL;
 	}
 	/* the caller may not come to its claim */

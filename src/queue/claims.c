@@ -37,7 +37,7 @@ saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
 	SagaQueueSlot *slot;
 	int			i;
 
-	claim->key = saga_key_of_queue(queue);
+	claim->key = saga_queue_key_of_queue(queue);
 	claim->slot = NULL;
 	claim->life = 0;
 	claim->entry = -1;
@@ -45,7 +45,7 @@ saga_claim_begin(SagaClaim *claim, const SagaQueue *queue)
 	if (saga_shared == NULL)
 		return;
 
-	open_claims = saga_grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
+	open_claims = saga_queue_grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
 	(void) saga_queue_slot(queue);
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	slot = claim->slot = saga_queue_slot_find(MyDatabaseId, queue->queue_id);
@@ -143,21 +143,21 @@ saga_claim_end(SagaClaim *claim, const pg_uuid_t *last)
 
 /* A claim without an entry, from the beginning. */
 void
-saga_locking_begin(SagaClaim *claim, const SagaQueue *queue)
+saga_queue_locking_begin(SagaClaim *claim, const SagaQueue *queue)
 {
-	claim->key = saga_key_of_queue(queue);
+	claim->key = saga_queue_key_of_queue(queue);
 	claim->slot = NULL;
 	claim->life = 0;
 	claim->entry = -1;
 	claim->mark = saga_uuid_min;
 	if (saga_shared == NULL)
 		return;
-	open_claims = saga_grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
+	open_claims = saga_queue_grow(open_claims, nopen, &max_open, sizeof(OpenClaim));
 	note_open(claim);
 }
 
 void
-saga_locking_end(SagaClaim *claim)
+saga_queue_locking_end(SagaClaim *claim)
 {
 	if (saga_shared != NULL)
 		forget_open(claim);

@@ -53,7 +53,7 @@ saga_database_slot(Oid dboid, bool create)
 }
 
 SagaDatabaseSlot *
-saga_my_database(void)
+saga_queue_my_database(void)
 {
 	if (saga_my_database_slot == NULL || saga_my_database_slot->dboid != MyDatabaseId)
 		saga_my_database_slot = saga_database_slot(MyDatabaseId, true);
@@ -61,7 +61,7 @@ saga_my_database(void)
 }
 
 void
-saga_forget_database(Oid dboid)
+saga_queue_forget_database(Oid dboid)
 {
 	int			i;
 
@@ -71,14 +71,14 @@ saga_forget_database(Oid dboid)
 	for (i = 0; i < saga_shared->max_databases; i++)
 		if (saga_shared->databases[i].dboid == dboid)
 			saga_shared->databases[i].dboid = InvalidOid;
-	saga_forget_queues_of(dboid);
+	saga_queue_forget_queues_of(dboid);
 	LWLockRelease(saga_shared->lock);
 }
 
 uint32
-saga_unlisted(char kind)
+saga_queue_unlisted(char kind)
 {
-	SagaDatabaseSlot *db = saga_shared != NULL ? saga_my_database() : NULL;
+	SagaDatabaseSlot *db = saga_shared != NULL ? saga_queue_my_database() : NULL;
 
 	if (saga_shared == NULL)
 		return 0;
@@ -157,9 +157,9 @@ saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps)
 }
 
 void
-saga_sources_changed(void)
+saga_queue_sources_changed(void)
 {
-	SagaDatabaseSlot *db = saga_shared != NULL ? saga_my_database() : NULL;
+	SagaDatabaseSlot *db = saga_shared != NULL ? saga_queue_my_database() : NULL;
 
 	if (db == NULL)
 		return;
@@ -171,9 +171,9 @@ saga_sources_changed(void)
 }
 
 uint32
-saga_sources_generation(void)
+saga_queue_sources_generation(void)
 {
-	SagaDatabaseSlot *db = saga_shared != NULL ? saga_my_database() : NULL;
+	SagaDatabaseSlot *db = saga_shared != NULL ? saga_queue_my_database() : NULL;
 	uint32		result = 0;
 
 	if (db == NULL)

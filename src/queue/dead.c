@@ -106,7 +106,7 @@ dead_letter_queue(const SagaQueue *queue)
 	if (target == NULL)
 		return NULL;
 	object = saga_queue_object(target);
-	return saga_object_may(&object, queue->owner, SAGA_RIGHT_USE) ? target : NULL;
+	return saga_name_object_may(&object, queue->owner, SAGA_RIGHT_USE) ? target : NULL;
 }
 
 /*
@@ -126,17 +126,17 @@ saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from, ItemPointerData
 
 	if (target == NULL)
 	{
-		saga_run(&bury_stmts[from], saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, n)),
+		saga_run(&bury_stmts[from], saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(tids, n)),
 				 saga_param_text("reason", reason), saga_param_timestamptz("failed_at", GetCurrentTimestamp()));
 		return true;
 	}
 	if (saga_serves_all && !saga_queue_try_lock(target->queue_id))
 		return false;
 	target = saga_queue_lock(target);
-	rows = saga_query(&pass_on_stmts[from], saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, n)),
+	rows = saga_query(&pass_on_stmts[from], saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(tids, n)),
 					  saga_param_int4("queue_id", target->queue_id), saga_param_text("source_queue", queue->name),
 					  saga_param_text("reason", reason));
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		pg_uuid_t	id = saga_column_uuid(rows, "id");
 
@@ -186,7 +186,7 @@ send_again(const SagaQueue *queue, const SagaDeadLetter *letter, pg_uuid_t *as)
 		.returned = true
 	};
 
-	saga_send_rows(queue, &row, 1);
+	saga_queue_send_rows(queue, &row, 1);
 	*as = letter->message_id;
 }
 
@@ -228,7 +228,7 @@ may_operate(const SagaQueue *queue)
 {
 	SagaObject	object = saga_queue_object(queue);
 
-	return saga_object_may(&object, GetUserId(), SAGA_RIGHT_OPERATE);
+	return saga_name_object_may(&object, GetUserId(), SAGA_RIGHT_OPERATE);
 }
 
 static void
@@ -252,7 +252,7 @@ redrive_one(const pg_uuid_t *id, SagaRedriveHow how)
 	pg_uuid_t	result;
 
 	rows = saga_query(&queue_of_letter_stmt, saga_param_uuid("dead_letter_id", id));
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		no_such_letter(id);
 	queue = saga_queue_by_id(saga_column_int4(rows, "queue_id"), false);
 	if (!may_operate(queue))
@@ -260,7 +260,7 @@ redrive_one(const pg_uuid_t *id, SagaRedriveHow how)
 	queue = saga_queue_lock(queue);
 
 	rows = saga_query(&letter_stmt, saga_param_uuid("dead_letter_id", id));
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		no_such_letter(id);
 	read_letter(rows, &found);
 	if (found.redriven)
@@ -281,7 +281,7 @@ saga_redrive(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
 
-	saga_arg_required(fcinfo, 0, "dead_letter_id");
+	saga_queue_arg_required(fcinfo, 0, "dead_letter_id");
 	*result = redrive_one(PG_GETARG_UUID_P(0), SAGA_REDRIVE_ONE);
 	PG_RETURN_UUID_P(result);
 }
@@ -295,7 +295,7 @@ saga_redrive_force(PG_FUNCTION_ARGS)
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 
-	saga_arg_required(fcinfo, 0, "dead_letter_id");
+	saga_queue_arg_required(fcinfo, 0, "dead_letter_id");
 	*result = redrive_one(PG_GETARG_UUID_P(0), force ? SAGA_REDRIVE_FORCE : SAGA_REDRIVE_ONE);
 	PG_RETURN_UUID_P(result);
 }
@@ -323,7 +323,7 @@ redrive_chunk(RedriveMany *many)
 								  saga_param_uuid("after", &many->after),
 								  saga_param_pointer("reason", TEXTOID, many->reason), saga_param_int4("limit", chunk));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		FoundLetter found;
 		pg_uuid_t	as;
@@ -375,7 +375,7 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 	char	   *name;
 	pg_uuid_t	id;
 
-	saga_arg_required(fcinfo, 0, "queue");
+	saga_queue_arg_required(fcinfo, 0, "queue");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	queue = saga_queue_find(name, GetUserId(), SAGA_RIGHT_OPERATE, true);
 	if (queue == NULL && saga_uuid_parse(name, &id))
@@ -388,7 +388,7 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(1);
 	}
 	if (queue == NULL)
-		saga_object_missing(SAGA_OBJECT_QUEUE, name, GetUserId(), SAGA_RIGHT_OPERATE);
+		saga_name_object_missing(SAGA_OBJECT_QUEUE, name, GetUserId(), SAGA_RIGHT_OPERATE);
 	many.queue = saga_queue_lock(queue);
 	if (!PG_ARGISNULL(1))
 		many.reason = PG_GETARG_TEXT_PP(1);

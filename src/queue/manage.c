@@ -89,9 +89,9 @@ saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
 	int32		queue_id;
 
 	check_name(name);
-	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
+	saga_name_object_check_count(SAGA_OBJECT_QUEUE, owner);
 	rows = insert_queue(name, kind, owner, settings);
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("queue \"%s\" already exists", name)));
@@ -128,7 +128,7 @@ saga_queue_set_owner(int32 queue_id, Oid owner)
 	other = saga_queue_by_owner(owner, queue->name);
 	if (other != NULL)
 		refuse_second(owner, other);
-	saga_object_check_count(SAGA_OBJECT_QUEUE, owner);
+	saga_name_object_check_count(SAGA_OBJECT_QUEUE, owner);
 	saga_run(&owner_stmt, saga_param_int4("queue_id", queue_id), saga_param_oid("owner", owner));
 
 	/*
@@ -150,7 +150,7 @@ dead_letter_queue_id(const char *name)
 {
 	const SagaQueue *target = saga_queue_find(name, GetUserId(), SAGA_RIGHT_USE, false);
 
-	saga_check_plain(target);
+	saga_queue_check_plain(target);
 	return psprintf("%d", saga_queue_lock(target)->queue_id);
 }
 
@@ -167,16 +167,16 @@ saga_create_queue(PG_FUNCTION_ARGS)
 	JsonbValue *settings;
 	char	   *name;
 
-	saga_arg_required(fcinfo, 0, "name");
-	saga_arg_required(fcinfo, 1, "visibility_timeout");
-	saga_arg_required(fcinfo, 2, "max_receives");
+	saga_queue_arg_required(fcinfo, 0, "name");
+	saga_queue_arg_required(fcinfo, 1, "visibility_timeout");
+	saga_queue_arg_required(fcinfo, 2, "max_receives");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (!PG_ARGISNULL(4) && PG_GETARG_BOOL(4))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("FIFO queues are not supported yet"),
 				 errhint("Leave fifo false.")));
-	(void) saga_arg_interval_ms(fcinfo, 1, "visibility_timeout", 0);
+	(void) saga_queue_arg_interval_ms(fcinfo, 1, "visibility_timeout", 0);
 	if (!PG_ARGISNULL(5))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -203,7 +203,7 @@ saga_create_queue(PG_FUNCTION_ARGS)
 	}
 	settings = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 
-	saga_object_check_new_name(SAGA_OBJECT_QUEUE, name);
+	saga_name_object_check_new_name(SAGA_OBJECT_QUEUE, name);
 	PG_RETURN_INT32(saga_queue_create(name, SAGA_QUEUE_PLAIN, GetUserId(), JsonbValueToJsonb(settings)));
 }
 
@@ -219,9 +219,9 @@ purge(const SagaQueue *queue)
 	uint64		n;
 
 	saga_note_locked(queue, &saga_uuid_min);
-	n = saga_run_params(&purge_message_stmt, params);
-	n += saga_run_params(&purge_timer_stmt, params);
-	n += saga_run_params(&purge_message_stmt, params);
+	n = saga_statement_run(&purge_message_stmt, params);
+	n += saga_statement_run(&purge_timer_stmt, params);
+	n += saga_statement_run(&purge_message_stmt, params);
 	return n;
 }
 
@@ -231,7 +231,7 @@ PG_FUNCTION_INFO_V1(saga_purge);
 Datum
 saga_purge(PG_FUNCTION_ARGS)
 {
-	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
+	const SagaQueue *queue = saga_queue_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	SagaRaised	save;
 	uint64		n;
 
@@ -251,7 +251,7 @@ saga_queue_drop(const SagaQueue *queue)
 	(void) purge(queue);
 	saga_run(&purge_dead_stmt, saga_param_int4("queue_id", queue_id));
 	saga_run(&drop_stmt, saga_param_int4("queue_id", queue_id));
-	saga_object_forget_grants(object.kind, object.id);
+	saga_name_object_forget_grants(object.kind, object.id);
 	saga_note_dropped(queue_id);
 }
 
@@ -262,11 +262,11 @@ check_no_dead_letter_queue(const SagaQueue *queue, const char *name)
 	SagaObject	object = saga_queue_object(queue);
 	SagaRows   *rows = saga_query(&used_stmt, saga_param_int4("dead_letter_queue_id", queue->queue_id));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		Oid			owner = saga_column_oid(rows, "owner");
 
-		if (!saga_object_may(&object, owner, SAGA_RIGHT_USE))
+		if (!saga_name_object_may(&object, owner, SAGA_RIGHT_USE))
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -287,12 +287,12 @@ saga_drop_queue(PG_FUNCTION_ARGS)
 	char	   *name;
 	int32		queue_id;
 
-	saga_arg_required(fcinfo, 0, "queue");
+	saga_queue_arg_required(fcinfo, 0, "queue");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	queue = saga_queue_find(name, GetUserId(), SAGA_RIGHT_OWN, true);
 	if (queue == NULL)
 		PG_RETURN_BOOL(false);
-	saga_check_plain(queue);
+	saga_queue_check_plain(queue);
 	queue_id = queue->queue_id;
 
 	/* from everybody who has sent, received ... and not committed */

@@ -34,8 +34,8 @@ end_transaction(bool commit)
 	saga_notes_push(commit);
 	saga_timer_mark_end(commit);
 	saga_waiter_end_transaction(commit);
-	if (saga_take_foreign() && commit)
-		saga_sweep_soon(saga_my_database(), saga_monotonic_now(), 3);
+	if (saga_queue_take_foreign() && commit)
+		saga_sweep_soon(saga_queue_my_database(), saga_monotonic_now(), 3);
 	prepared_news = 0;
 	saga_prepared_reset();
 }
@@ -60,7 +60,7 @@ prepare_transaction(void)
 	 * slots are put right by a sweep: when it is committed, its locks go
 	 * before anything of ours runs
 	 */
-	if (saga_take_foreign() || saga_notes_give())
+	if (saga_queue_take_foreign() || saga_notes_give())
 		entry.news |= SAGA_NEWS_SWEEP;
 	if (saga_waiter_prepare_transaction())
 		entry.news |= SAGA_NEWS_ENDED;

@@ -3,7 +3,7 @@
  *		What the files of the low-water mark share: mark.c, and below it
  *		claims.c, notes.c and timer_mark.c.
  *
- * Nothing here raises or allocates but saga_grow and saga_note_claimed.
+ * Nothing here raises or allocates but saga_queue_grow and saga_note_claimed.
  */
 #ifndef SAGA_MARK_PRIVATE_H
 #define SAGA_MARK_PRIVATE_H
@@ -21,7 +21,7 @@
 /* ---------- notes.c ---------- */
 
 /* Room for one more in an array that outlives transactions. */
-extern void *saga_grow(void *array, int n, int *max, Size size);
+extern void *saga_queue_grow(void *array, int n, int *max, Size size);
 
 /* Rows above this mark are locked, by a claim. */
 extern void saga_note_claimed(const SagaQueueKey *key, const pg_uuid_t *mark);

@@ -56,7 +56,7 @@ lower_to(bool *has, pg_uuid_t *mark, const pg_uuid_t *value)
 }
 
 void *
-saga_grow(void *array, int n, int *max, Size size)
+saga_queue_grow(void *array, int n, int *max, Size size)
 {
 	int			more;
 
@@ -72,7 +72,7 @@ saga_grow(void *array, int n, int *max, Size size)
 }
 
 SagaQueueKey
-saga_key_of_queue(const SagaQueue *queue)
+saga_queue_key_of_queue(const SagaQueue *queue)
 {
 	SagaQueueKey key;
 
@@ -95,7 +95,7 @@ pending_for(const SagaQueueKey *key)
 	for (i = npending - 1; i >= 0 && pending[i].level == level; i--)
 		if (pending[i].key.queue_id == key->queue_id)
 			return &pending[i];
-	pending = saga_grow(pending, npending, &max_pending, sizeof(Pending));
+	pending = saga_queue_grow(pending, npending, &max_pending, sizeof(Pending));
 	p = &pending[npending++];
 	memset(p, 0, sizeof(*p));
 	p->key = *key;
@@ -116,7 +116,7 @@ note(const SagaQueue *queue)
 		return NULL;
 	if (SAGA_QUEUE_SERVED_AS(queue->kind) != SAGA_QUEUE_PLAIN)
 		(void) saga_queue_slot(queue);
-	key = saga_key_of_queue(queue);
+	key = saga_queue_key_of_queue(queue);
 	return pending_for(&key);
 }
 
@@ -186,7 +186,7 @@ saga_note_given(const SagaQueue *queue, Oid owner)
 		saga_note_foreign();	/* more than fit: the sweep puts the others right */
 		return;
 	}
-	given[ngiven].key = saga_key_of_queue(queue);
+	given[ngiven].key = saga_queue_key_of_queue(queue);
 	given[ngiven].key.owner = owner;
 	given[ngiven].level = GetCurrentTransactionNestLevel();
 	ngiven++;
@@ -197,7 +197,7 @@ saga_note_given(const SagaQueue *queue, Oid owner)
 void
 saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id)
 {
-	SagaQueueKey key = saga_key_of_queue(queue);
+	SagaQueueKey key = saga_queue_key_of_queue(queue);
 	pg_uuid_t	mark = saga_uuid_previous(id);
 
 	if (saga_shared != NULL)
@@ -207,7 +207,7 @@ saga_queue_push(const SagaQueue *queue, const pg_uuid_t *id)
 void
 saga_wake_next(const SagaQueue *queue)
 {
-	SagaQueueKey key = saga_key_of_queue(queue);
+	SagaQueueKey key = saga_queue_key_of_queue(queue);
 
 	if (saga_shared != NULL)
 		saga_queue_push_key(&key, NULL);
@@ -216,7 +216,7 @@ saga_wake_next(const SagaQueue *queue)
 void
 saga_wake_server(const SagaQueue *queue)
 {
-	SagaQueueKey key = saga_key_of_queue(queue);
+	SagaQueueKey key = saga_queue_key_of_queue(queue);
 
 	if (saga_shared != NULL)
 		saga_queue_wake_key(&key);
@@ -267,7 +267,7 @@ saga_notes_change_slots(void)
 	for (int i = 0; i < ngiven && !(saga_test_mutant & SAGA_MUTANT_NO_GIVE); i++)
 		saga_queue_slot_give(&given[i].key);
 	for (int i = 0; i < ndropped; i++)
-		saga_forget_queue(dropped[i].queue_id);
+		saga_queue_forget_queue(dropped[i].queue_id);
 }
 
 bool

@@ -343,15 +343,15 @@ saga_proc_is_stopped(bool *ours)
 }
 
 long
-saga_overstay_ms(void)
+saga_queue_overstay_ms(void)
 {
 	return Max(OVERSTAY_MIN_MS, OVERSTAY_BATCHES * saga_batch_time_ms);
 }
 
 bool
-saga_busy_overstays(uint64 busy_us)
+saga_queue_busy_overstays(uint64 busy_us)
 {
-	return busy_us > (uint64) saga_overstay_ms() * 1000;
+	return busy_us > (uint64) saga_queue_overstay_ms() * 1000;
 }
 
 static bool
@@ -363,7 +363,7 @@ overstays(SagaProcSlot *proc)
 	if (since == 0)
 		return false;
 	now = saga_monotonic_us();
-	return now > since && saga_busy_overstays(now - since);
+	return now > since && saga_queue_busy_overstays(now - since);
 }
 
 void

@@ -66,7 +66,7 @@ extern void saga_queue_init(void);	/* from _PG_init: registers the look-ups of n
 /*
  * The queue stays until the end of the transaction: saga.drop_queue waits.
  * Returns the queue as it is now; raises UNDEFINED_OBJECT if it went.
- * saga_send_rows and the SQL functions do this by themselves.
+ * saga_queue_send_rows and the SQL functions do this by themselves.
  */
 extern const SagaQueue *saga_queue_lock(const SagaQueue *queue);
 
@@ -279,9 +279,9 @@ extern void saga_queue_wait(const SagaQueue *queue, int64 wait_ms, SagaQueueTry 
 
 /* ---------- arguments and results of SQL functions (args.c) ---------- */
 
-extern void saga_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);
-extern int64 saga_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null);
-extern Tuplestorestate *saga_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
+extern void saga_queue_arg_required(FunctionCallInfo fcinfo, int arg, const char *name);
+extern int64 saga_queue_arg_interval_ms(FunctionCallInfo fcinfo, int arg, const char *name, int64 if_null);
+extern Tuplestorestate *saga_queue_srf_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
 
 /* ---------- who is told, and when (notes.c) ---------- */
 
@@ -339,7 +339,7 @@ typedef struct SagaSend
 	bool		returned;
 } SagaSend;
 
-extern void saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows);
+extern void saga_queue_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows);
 
 /*
  * A message at this position, which is its id, of the caller's making: for what

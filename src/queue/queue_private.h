@@ -52,8 +52,8 @@ extern void saga_note_locked(const SagaQueue *queue, const pg_uuid_t *id);
  * when their ids are not known before: if it raises, some may be locked, so
  * the mark goes to zero.  After end, note what it locked.
  */
-extern void saga_locking_begin(SagaClaim *claim, const SagaQueue *queue);
-extern void saga_locking_end(SagaClaim *claim);
+extern void saga_queue_locking_begin(SagaClaim *claim, const SagaQueue *queue);
+extern void saga_queue_locking_end(SagaClaim *claim);
 
 /* locked, but left in place: pushed at commit too */
 extern void saga_note_kept(const SagaQueue *queue, const pg_uuid_t *id);
@@ -78,25 +78,25 @@ extern int	saga_test_mutant;
 extern int	saga_test_claim_pause_us;
 
 /* notes.c: how shared memory names a queue */
-extern SagaQueueKey saga_key_of_queue(const SagaQueue *queue);
+extern SagaQueueKey saga_queue_key_of_queue(const SagaQueue *queue);
 
 /* cache.c */
 extern void saga_note_foreign(void);	/* rows of saga.queue came from elsewhere: a sweep after commit */
-extern bool saga_take_foreign(void);	/* this transaction, which ends, has noted that */
-extern void saga_forget_if_gone(int32 queue_id);
+extern bool saga_queue_take_foreign(void);	/* this transaction, which ends, has noted that */
+extern void saga_queue_forget_if_gone(int32 queue_id);
 
 /* args.c: arguments of SQL functions */
-extern const SagaQueue *saga_arg_queue(FunctionCallInfo fcinfo, int arg, int rights);
-extern void saga_check_plain(const SagaQueue *queue);
-extern pg_uuid_t *saga_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n);
-extern int	saga_compare_uuids(const void *a, const void *b);	/* for qsort */
+extern const SagaQueue *saga_queue_arg_queue(FunctionCallInfo fcinfo, int arg, int rights);
+extern void saga_queue_check_plain(const SagaQueue *queue);
+extern pg_uuid_t *saga_queue_arg_uuids(FunctionCallInfo fcinfo, int arg, const char *name, int *n);
+extern int	saga_queue_compare_uuids(const void *a, const void *b); /* for qsort */
 
 /* arrays of a statement's parameters */
-extern ArrayType *saga_tid_array(ItemPointerData *tids, int n);
-extern ArrayType *saga_uuid_array(pg_uuid_t *ids, int n);
+extern ArrayType *saga_queue_tid_array(ItemPointerData *tids, int n);
+extern ArrayType *saga_queue_uuid_array(pg_uuid_t *ids, int n);
 
 /* the column ctid of the row that is looked at */
-extern ItemPointerData saga_row_ctid(SagaRows *rows);
+extern ItemPointerData saga_queue_row_ctid(SagaRows *rows);
 
 /* dead.c: how a row leaves for the dead letters */
 typedef enum SagaDeadFrom

@@ -66,7 +66,7 @@ typedef struct Receive
 static TimestampTz
 fire_due(const Receive *r)
 {
-	SagaDatabaseSlot *db = saga_my_database();
+	SagaDatabaseSlot *db = saga_queue_my_database();
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOBEGIN;
 	bool		large = saga_queue_take_over(r->queue->queue_id);
@@ -88,7 +88,7 @@ static SagaRows *
 take(const Receive *r, ItemPointerData *tids, int n)
 {
 	TimestampTz wake_at = GetCurrentTimestamp() + r->visibility_ms * 1000;
-	SagaRows   *rows = saga_query(&take_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, n)),
+	SagaRows   *rows = saga_query(&take_stmt, saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(tids, n)),
 								  saga_param_timestamptz("wake_at", wake_at));
 
 	saga_note_timer(wake_at);
@@ -138,7 +138,7 @@ claim_into_store(const Receive *r, int max, int *received)
 	found = claim(r, max, &taken);
 	saga_lower(&save);
 	*received = taken != NULL ? (int) taken->count : 0;
-	while (taken != NULL && saga_next(taken))
+	while (taken != NULL && saga_rows_next(taken))
 		tuplestore_puttuple(r->store, saga_row_tuple(taken));
 	return found;
 }
@@ -263,20 +263,20 @@ saga_receive(PG_FUNCTION_ARGS)
 	Receive		r;
 	int64		wait_ms;
 
-	r.queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
-	saga_arg_required(fcinfo, 1, "max");
+	r.queue = saga_queue_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
+	saga_queue_arg_required(fcinfo, 1, "max");
 	r.max = PG_GETARG_INT32(1);
 	if (r.max < 1 || r.max > MAX_RECEIVE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max must be between 1 and %d", MAX_RECEIVE)));
-	r.visibility_ms = saga_arg_interval_ms(fcinfo, 2, "visibility_timeout", r.queue->visibility_timeout_ms);
-	wait_ms = saga_arg_interval_ms(fcinfo, 3, "wait", 0);
+	r.visibility_ms = saga_queue_arg_interval_ms(fcinfo, 2, "visibility_timeout", r.queue->visibility_timeout_ms);
+	wait_ms = saga_queue_arg_interval_ms(fcinfo, 3, "wait", 0);
 	if (wait_ms > MAX_WAIT_MS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("wait must not be longer than %d seconds", MAX_WAIT_MS / 1000)));
-	r.store = saga_srf_begin(fcinfo, &r.desc);
+	r.store = saga_queue_srf_begin(fcinfo, &r.desc);
 	saga_queue_wait(r.queue, wait_ms, try_receive, &r);
 	PG_RETURN_NULL();
 }
@@ -288,11 +288,11 @@ static int
 lock_leases(const SagaQueue *queue, pg_uuid_t *ids, int n, ItemPointerData *tids)
 {
 	SagaRows   *rows = saga_query(&lock_leases_stmt, saga_param_int4("queue_id", queue->queue_id),
-								  saga_param_array("message_ids", UUIDARRAYOID, saga_uuid_array(ids, n)));
+								  saga_param_array("message_ids", UUIDARRAYOID, saga_queue_uuid_array(ids, n)));
 	int			found = 0;
 
-	while (saga_next(rows))
-		tids[found++] = saga_row_ctid(rows);
+	while (saga_rows_next(rows))
+		tids[found++] = saga_queue_row_ctid(rows);
 	saga_rows_free(rows);
 	return found;
 }
@@ -304,7 +304,7 @@ delete_leases(const SagaQueue *queue, pg_uuid_t *ids, int n)
 	int			found = lock_leases(queue, ids, n, tids);
 
 	if (found > 0)
-		saga_run(&delete_lease_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, found)));
+		saga_run(&delete_lease_stmt, saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(tids, found)));
 	return found;
 }
 
@@ -316,22 +316,22 @@ static int
 delete_returned(const SagaQueue *queue, pg_uuid_t *ids, int n)
 {
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
-	ArrayType  *message_ids = saga_uuid_array(ids, n);
+	ArrayType  *message_ids = saga_queue_uuid_array(ids, n);
 	SagaClaim	locking;
 	SagaRows   *rows;
 	int			found = 0;
 
-	saga_locking_begin(&locking, queue);
+	saga_queue_locking_begin(&locking, queue);
 	rows = saga_query(&lock_returned_stmt, saga_param_int4("queue_id", queue->queue_id),
 					  saga_param_array("message_ids", UUIDARRAYOID, message_ids));
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		pg_uuid_t	id = saga_column_uuid(rows, "id");
 
-		tids[found++] = saga_row_ctid(rows);
+		tids[found++] = saga_queue_row_ctid(rows);
 		saga_note_locked(queue, &id);
 	}
-	saga_locking_end(&locking);
+	saga_queue_locking_end(&locking);
 	saga_rows_free(rows);
 	saga_queue_finish(tids, found);
 	return found;
@@ -343,13 +343,13 @@ PG_FUNCTION_INFO_V1(saga_delete);
 Datum
 saga_delete(PG_FUNCTION_ARGS)
 {
-	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
+	const SagaQueue *queue = saga_queue_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	SagaRaised	save;
 	pg_uuid_t  *ids;
 	int			found;
 	int			n;
 
-	ids = saga_arg_uuids(fcinfo, 1, "ids", &n);
+	ids = saga_queue_arg_uuids(fcinfo, 1, "ids", &n);
 	if (n == 0)
 		PG_RETURN_INT32(0);
 	saga_raise(&save);
@@ -369,7 +369,7 @@ PG_FUNCTION_INFO_V1(saga_change_visibility);
 Datum
 saga_change_visibility(PG_FUNCTION_ARGS)
 {
-	const SagaQueue *queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
+	const SagaQueue *queue = saga_queue_arg_queue(fcinfo, 0, SAGA_RIGHT_OPERATE);
 	TimestampTz wake_at;
 	ItemPointerData *tids;
 	SagaRaised	save;
@@ -378,9 +378,9 @@ saga_change_visibility(PG_FUNCTION_ARGS)
 	int			found;
 	int			n;
 
-	ids = saga_arg_uuids(fcinfo, 1, "ids", &n);
-	saga_arg_required(fcinfo, 2, "visibility_timeout");
-	ms = saga_arg_interval_ms(fcinfo, 2, "visibility_timeout", 0);
+	ids = saga_queue_arg_uuids(fcinfo, 1, "ids", &n);
+	saga_queue_arg_required(fcinfo, 2, "visibility_timeout");
+	ms = saga_queue_arg_interval_ms(fcinfo, 2, "visibility_timeout", 0);
 	if (n == 0)
 		PG_RETURN_INT32(0);
 	tids = palloc(sizeof(ItemPointerData) * n);
@@ -389,7 +389,7 @@ saga_change_visibility(PG_FUNCTION_ARGS)
 	if (found > 0)
 	{
 		wake_at = GetCurrentTimestamp() + ms * 1000;
-		saga_run(&change_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, found)),
+		saga_run(&change_stmt, saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(tids, found)),
 				 saga_param_timestamptz("wake_at", wake_at));
 		saga_note_timer(wake_at);
 	}

@@ -166,7 +166,7 @@ send_chunk(const SagaQueue *queue, const SagaSend *rows, int nrows, TimestampTz 
 }
 
 void
-saga_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows)
+saga_queue_send_rows(const SagaQueue *queue, const SagaSend *rows, int nrows)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	MemoryContext context;
@@ -237,10 +237,10 @@ saga_send(PG_FUNCTION_ARGS)
 	pg_uuid_t  *result;
 
 	memset(&row, 0, sizeof(row));
-	queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_USE);
-	saga_arg_required(fcinfo, 1, "body");
+	queue = saga_queue_arg_queue(fcinfo, 0, SAGA_RIGHT_USE);
+	saga_queue_arg_required(fcinfo, 1, "body");
 	row.body = PG_GETARG_JSONB_P(1);
-	row.delay_ms = saga_arg_interval_ms(fcinfo, 2, "delay", 0);
+	row.delay_ms = saga_queue_arg_interval_ms(fcinfo, 2, "delay", 0);
 	if (!PG_ARGISNULL(3) || !PG_ARGISNULL(4))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -252,7 +252,7 @@ saga_send(PG_FUNCTION_ARGS)
 
 	result = palloc(sizeof(pg_uuid_t));
 	*result = row.message_id;
-	saga_send_rows(queue, &row, 1);
+	saga_queue_send_rows(queue, &row, 1);
 	saga_accepted();
 	PG_RETURN_UUID_P(result);
 }
@@ -277,11 +277,11 @@ saga_send_batch(PG_FUNCTION_ARGS)
 	int			n;
 	int			i;
 
-	queue = saga_arg_queue(fcinfo, 0, SAGA_RIGHT_USE);
-	saga_arg_required(fcinfo, 1, "bodies");
-	delay_ms = saga_arg_interval_ms(fcinfo, 2, "delay", 0);
+	queue = saga_queue_arg_queue(fcinfo, 0, SAGA_RIGHT_USE);
+	saga_queue_arg_required(fcinfo, 1, "bodies");
+	delay_ms = saga_queue_arg_interval_ms(fcinfo, 2, "delay", 0);
 	headers = arg_headers(fcinfo, 3);
-	store = saga_srf_begin(fcinfo, &desc);
+	store = saga_queue_srf_begin(fcinfo, &desc);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &bodies, &nulls, &n);
 
 	rows = palloc0(sizeof(SagaSend) * Max(n, 1));
@@ -300,7 +300,7 @@ saga_send_batch(PG_FUNCTION_ARGS)
 	}
 	/* each that is delayed has a statement of its own */
 	saga_raise(&save);
-	saga_send_rows(queue, rows, n);
+	saga_queue_send_rows(queue, rows, n);
 	saga_lower(&save);
 	saga_accepted();
 	for (i = 0; i < n; i++)

@@ -291,21 +291,21 @@ extern bool saga_queue_is_listed(int32 queue_id);
  * unlisted of this database for a kind; changes by itself, now and then, where
  * the database has no slot.
  */
-extern uint32 saga_unlisted(char kind);
+extern uint32 saga_queue_unlisted(char kind);
 #define SAGA_UNLISTED_LOOK_MS	1000	/* how often who has seen one looks again, to be sure */
 
 /* NULL: there is no shared memory, or no free slot. */
 extern SagaDatabaseSlot *saga_database_slot(Oid dboid, bool create);
-extern void saga_forget_database(Oid dboid);	/* dropped: frees its queue and database slots */
+extern void saga_queue_forget_database(Oid dboid);	/* dropped: frees its queue and database slots */
 
 /*
  * A message whose first run, without a savepoint, took its whole batch down.
  * Whichever worker claims it next must know, or several of them would fail
  * with it in turn.
  */
-extern void saga_careful_note(SagaQueueSlot *slot, const SagaCareful *careful);
-extern bool saga_careful_test(SagaQueueSlot *slot, SagaCareful *careful);	/* finds careful->id, fills in the rest */
-extern SagaDatabaseSlot *saga_my_database(void);	/* slot of MyDatabaseId, made if need be */
+extern void saga_queue_careful_note(SagaQueueSlot *slot, const SagaCareful *careful);
+extern bool saga_queue_careful_test(SagaQueueSlot *slot, SagaCareful *careful); /* finds careful->id, fills in the rest */
+extern SagaDatabaseSlot *saga_queue_my_database(void);	/* slot of MyDatabaseId, made if need be */
 
 /*
  * Something of the queue became claimable (mark: as saga_slot_lower; NULL:
@@ -323,8 +323,8 @@ extern bool saga_queue_take_over(int32 queue_id);
 extern void saga_database_rewind(Oid dboid);
 
 /* saga.source changed; the process for sources and the coordinator are woken. Never raises. */
-extern void saga_sources_changed(void);
-extern uint32 saga_sources_generation(void);
+extern void saga_queue_sources_changed(void);
+extern uint32 saga_queue_sources_generation(void);
 
 /* Ask the coordinator for a sweep at this time or earlier; db NULL: its slot went, and nothing is done. */
 extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
@@ -337,7 +337,7 @@ extern void saga_sweep_soon(SagaDatabaseSlot *db, TimestampTz at, int resweeps);
  *
  * A process that wants to sleep:
  *		saga_proc_prepare_sleep();
- *		look again: saga_ready_queues, next_wake, sweep_at, leave ...
+ *		look again: saga_queue_ready_queues, next_wake, sweep_at, leave ...
  *		nothing: WaitLatch, ResetLatch
  *		saga_proc_end_sleep();
  * The waker stores its news (the ready flag) and then swaps "sleeping" to 0;
@@ -383,8 +383,8 @@ extern bool saga_proc_is_stopped(bool *ours);
  * long step: who waits for it cannot know for how long, so it counts as absent.
  * So does a publisher in a turn of that length, when somebody is to be woken.
  */
-extern bool saga_busy_overstays(uint64 busy_us);
-extern long saga_overstay_ms(void);
+extern bool saga_queue_busy_overstays(uint64 busy_us);
+extern long saga_queue_overstay_ms(void);
 
 extern void saga_proc_prepare_sleep(void);
 extern void saga_proc_end_sleep(void);
@@ -395,12 +395,12 @@ extern void saga_proc_detach(void);
 extern void saga_wake_type(SagaProcType type, Oid dboid);	/* all of a type */
 
 /* Queues of one owner (or InvalidOid: any) and kind in this database whose ready flag is set. */
-extern int	saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max);
+extern int	saga_queue_ready_queues(Oid owner, char kind, int32 *queue_ids, int max);
 
 /* At this moment a queue without a slot would get none. */
 extern bool saga_queue_places_are_taken(void);
 
 /* The same of all owners: who has room for max_queues keys gets them all. */
-extern int	saga_ready_keys(char kind, SagaQueueKey *keys);
+extern int	saga_queue_ready_keys(char kind, SagaQueueKey *keys);
 
 #endif							/* SAGA_SHMEM_H */

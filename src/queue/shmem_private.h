@@ -32,10 +32,10 @@ extern SagaQueueSlot *saga_queue_slot_look(int32 queue_id);
  */
 extern void saga_queue_slot_give(const SagaQueueKey *key);
 extern bool saga_queue_slot_is_of(int32 queue_id, Oid owner);	/* true also when there is none */
-extern void saga_forget_queue(int32 queue_id);
+extern void saga_queue_forget_queue(int32 queue_id);
 
 /* Those of all queues of a database are free again.  The lock is held exclusively. */
-extern void saga_forget_queues_of(Oid dboid);
+extern void saga_queue_forget_queues_of(Oid dboid);
 
 /* Lowers the mark and all caps to at most "mark": everything above may be claimable. */
 extern void saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark);
@@ -62,7 +62,7 @@ extern bool saga_waiter_prepare_transaction(void);
 
 /* ---------- slots of databases (database.c) ---------- */
 
-/* A cache: the slot of MyDatabaseId, as saga_my_database found it. */
+/* A cache: the slot of MyDatabaseId, as saga_queue_my_database found it. */
 extern SagaDatabaseSlot *saga_my_database_slot;
 
 /* A timer at wake_at may exist: lowers next_wake, timer_mark, timer_cap; wakes the coordinator; db NULL: nothing. */

@@ -261,7 +261,7 @@ saga_queue_clear_ready(int32 queue_id)
 }
 
 void
-saga_forget_queue(int32 queue_id)
+saga_queue_forget_queue(int32 queue_id)
 {
 	SagaQueueSlot *slot;
 
@@ -278,7 +278,7 @@ saga_forget_queue(int32 queue_id)
 }
 
 void
-saga_forget_queues_of(Oid dboid)
+saga_queue_forget_queues_of(Oid dboid)
 {
 	for (int i = 0; i < saga_shared->max_queues; i++)
 		if (saga_shared->queues[i].dboid == dboid)
@@ -302,7 +302,7 @@ saga_queue_is_listed(int32 queue_id)
 }
 
 int
-saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max)
+saga_queue_ready_queues(Oid owner, char kind, int32 *queue_ids, int max)
 {
 	static int	start = 0;		/* goes round, so that no queue starves behind others */
 	int			found = 0;
@@ -326,7 +326,7 @@ saga_ready_queues(Oid owner, char kind, int32 *queue_ids, int max)
 }
 
 int
-saga_ready_keys(char kind, SagaQueueKey *keys)
+saga_queue_ready_keys(char kind, SagaQueueKey *keys)
 {
 	int			found = 0;
 	int			i;
@@ -366,7 +366,7 @@ saga_slot_lower(SagaQueueSlot *slot, const pg_uuid_t *mark)
 /* ---------- messages to be run carefully ---------- */
 
 void
-saga_careful_note(SagaQueueSlot *slot, const SagaCareful *careful)
+saga_queue_careful_note(SagaQueueSlot *slot, const SagaCareful *careful)
 {
 	if (slot == NULL)
 		return;
@@ -376,7 +376,7 @@ saga_careful_note(SagaQueueSlot *slot, const SagaCareful *careful)
 }
 
 bool
-saga_careful_test(SagaQueueSlot *slot, SagaCareful *careful)
+saga_queue_careful_test(SagaQueueSlot *slot, SagaCareful *careful)
 {
 	bool		found = false;
 	int			i;

@@ -116,16 +116,16 @@ find_behind(const SagaQueue *queue, SagaQueueSlot *slot, const pg_uuid_t *mark, 
 	SagaRows   *rows;
 	bool		found;
 
-	saga_locking_begin(&locking, queue);
+	saga_queue_locking_begin(&locking, queue);
 	rows = saga_query(&behind_stmt, saga_param_int4("queue_id", queue->queue_id), saga_param_uuid("mark", mark));
-	found = saga_next(rows);
+	found = saga_rows_next(rows);
 	if (found)
 	{
 		*id = saga_column_uuid(rows, "id");
 		/* we hold its lock until we commit: a claim may skip it till then */
 		saga_note_kept(queue, id);
 	}
-	saga_locking_end(&locking);
+	saga_queue_locking_end(&locking);
 	saga_rows_free(rows);
 	return found;
 }
@@ -196,7 +196,7 @@ sweep_queues(bool first)
 	int			nbehind;
 	int			n = 0;
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 		ids[n++] = saga_column_int4(rows, "queue_id");
 	slice_end = n > 0 ? ids[n - 1] : position;
 	nbehind = keep_lost(behind, look_at_queues(ids, n, behind));
@@ -221,7 +221,7 @@ free_slots(void)
 	LWLockRelease(saga_shared->lock);
 	for (i = 0; i < n; i++)
 		if (saga_queue_by_id(ids[i], true) == NULL)
-			saga_forget_if_gone(ids[i]);
+			saga_queue_forget_if_gone(ids[i]);
 	pfree(ids);
 }
 
@@ -236,7 +236,7 @@ check_prepared(void)
 	if (unknown == 0)
 		return;
 	rows = saga_query(&prepared_stmt);
-	while (all && saga_next(rows))
+	while (all && saga_rows_next(rows))
 		all = saga_prepared_is_known(saga_column_text(rows, "gid"));
 	if (all)
 		saga_prepared_all_known(unknown);
@@ -276,7 +276,7 @@ saga_sweep_is_under_way(void)
 bool
 saga_sweep_turn(bool first)
 {
-	SagaDatabaseSlot *db = saga_my_database();
+	SagaDatabaseSlot *db = saga_queue_my_database();
 
 	if (saga_shared == NULL)
 		return false;

@@ -44,7 +44,7 @@ static void
 read_message(SagaRows *rows, bool whole, SagaMessage *message)
 {
 	memset(message, 0, sizeof(*message));
-	message->ctid = saga_row_ctid(rows);
+	message->ctid = saga_queue_row_ctid(rows);
 	message->id = saga_column_uuid(rows, "id");
 	message->message_id = saga_column_uuid(rows, "message_id");
 	message->kind = saga_column_char(rows, "kind");
@@ -156,11 +156,11 @@ saga_queue_claim_at(const SagaQueue *queue, pg_uuid_t *positions, int npositions
 {
 	SagaRows   *rows;
 
-	qsort(positions, npositions, sizeof(pg_uuid_t), saga_compare_uuids);
+	qsort(positions, npositions, sizeof(pg_uuid_t), saga_queue_compare_uuids);
 	for (int i = 0; i < npositions; i++)
 		saga_note_locked(queue, &positions[i]);
 	rows = saga_query(&claim_at_stmt, saga_param_int4("queue_id", queue->queue_id),
-					  saga_param_array("positions", UUIDARRAYOID, saga_uuid_array(positions, npositions)));
+					  saga_param_array("positions", UUIDARRAYOID, saga_queue_uuid_array(positions, npositions)));
 	return read_messages(rows, rows->count, true, n);
 }
 
@@ -182,7 +182,7 @@ saga_queue_finish(ItemPointerData *ctids, int n)
 
 	if (n == 0)
 		return;
-	deleted = saga_run(&finish_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(ctids, n)));
+	deleted = saga_run(&finish_stmt, saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(ctids, n)));
 	if (deleted != (uint64) n)
 		elog(ERROR, "deleted " UINT64_FORMAT " of %d claimed messages", deleted, n);
 }
@@ -218,8 +218,8 @@ static SagaStatement lock_timer_stmt = {
 static bool
 lock_in(SagaStatement *stmt, const SagaParam *which, SagaMessage *message)
 {
-	SagaRows   *rows = saga_query_params(stmt, which);
-	bool		found = saga_next(rows);
+	SagaRows   *rows = saga_statement_query(stmt, which);
+	bool		found = saga_rows_next(rows);
 
 	if (found)
 		read_message(rows, true, message);
@@ -242,11 +242,11 @@ saga_queue_lock_message(const SagaQueue *queue, const pg_uuid_t *message_id, cha
 	saga_note_locked(queue, message_id);
 	if (lock_in(&lock_first_stmt, which, message))
 		return SAGA_IN_QUEUE;
-	saga_locking_begin(&locking, queue);
+	saga_queue_locking_begin(&locking, queue);
 	found = lock_in(&lock_returned_stmt, which, message);
 	if (found)
 		saga_note_locked(queue, &message->id);
-	saga_locking_end(&locking);
+	saga_queue_locking_end(&locking);
 	if (found)
 		return SAGA_IN_QUEUE;
 	return lock_in(&lock_timer_stmt, which, message) ? SAGA_IN_TIMERS : SAGA_NOWHERE;
@@ -275,16 +275,16 @@ take_message(const SagaQueue *queue, const SagaParam *which)
 	SagaRows   *rows;
 	bool		taken;
 
-	saga_locking_begin(&locking, queue);
-	rows = saga_query_params(&take_message_stmt, which);
+	saga_queue_locking_begin(&locking, queue);
+	rows = saga_statement_query(&take_message_stmt, which);
 	taken = rows->count > 0;
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		pg_uuid_t	id = saga_column_uuid(rows, "id");
 
 		saga_note_locked(queue, &id);
 	}
-	saga_locking_end(&locking);
+	saga_queue_locking_end(&locking);
 	saga_rows_free(rows);
 	return taken;
 }
@@ -299,5 +299,5 @@ saga_queue_take_back(const SagaQueue *queue, const pg_uuid_t *message_id, int re
 		{.name = NULL}
 	};
 
-	return take_message(queue, which) || saga_run_params(&take_timer_stmt, which) > 0;
+	return take_message(queue, which) || saga_statement_run(&take_timer_stmt, which) > 0;
 }

@@ -69,5 +69,5 @@ saga_test_claim(PG_FUNCTION_ARGS)
 		taken[n++] = messages[i].message_id;
 	}
 	saga_queue_finish(tids, n);
-	PG_RETURN_ARRAYTYPE_P(saga_uuid_array(taken, n));
+	PG_RETURN_ARRAYTYPE_P(saga_queue_uuid_array(taken, n));
 }

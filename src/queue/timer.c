@@ -55,11 +55,11 @@ saga_timers_read(SagaRows *rows, int *n)
 	SagaDueTimer *due = palloc(sizeof(SagaDueTimer) * Max(rows->count, 1));
 
 	*n = 0;
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		SagaDueTimer *timer = &due[(*n)++];
 
-		timer->tid = saga_row_ctid(rows);
+		timer->tid = saga_queue_row_ctid(rows);
 		timer->queue_id = saga_column_int4(rows, "queue_id");
 		timer->dead = is_dead(rows);
 	}
@@ -79,8 +79,8 @@ move_due(const SagaDueTimer *due, int n)
 			tids[count++] = due[i].tid;
 	if (count == 0)
 		return;
-	rows = saga_query(&move_stmt, saga_param_array("ctids", TIDARRAYOID, saga_tid_array(tids, count)));
-	while (saga_next(rows))
+	rows = saga_query(&move_stmt, saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(tids, count)));
+	while (saga_rows_next(rows))
 	{
 		const SagaQueue *queue = saga_queue_by_id(saga_column_int4(rows, "queue_id"), true);
 		pg_uuid_t	id = saga_column_uuid(rows, "id");
@@ -147,7 +147,7 @@ static TimestampTz
 next_timer(TimestampTz after)
 {
 	SagaRows   *rows = saga_query(&next_stmt, saga_param_timestamptz("after", after));
-	TimestampTz next = saga_next(rows) ? saga_column_timestamptz(rows, "wake_at") : DT_NOEND;
+	TimestampTz next = saga_rows_next(rows) ? saga_column_timestamptz(rows, "wake_at") : DT_NOEND;
 
 	saga_rows_free(rows);
 	return next;

@@ -20,7 +20,7 @@ static bool timer_scan = false; /* this process has the database's timer scan */
 void
 saga_note_timer(TimestampTz wake_at)
 {
-	if (saga_my_database() != NULL)
+	if (saga_queue_my_database() != NULL)
 		pending_timer = Min(pending_timer, wake_at);
 }
 
@@ -37,7 +37,7 @@ saga_note_timers_moved(void)
 bool
 saga_timer_scan_begin(bool all_queues, TimestampTz *mark)
 {
-	SagaDatabaseSlot *db = saga_my_database();
+	SagaDatabaseSlot *db = saga_queue_my_database();
 
 	*mark = DT_NOBEGIN;
 	if (db == NULL)
@@ -67,7 +67,7 @@ saga_timer_scan_end(TimestampTz empty_to, TimestampTz next_wake)
 	if (!timer_scan)
 		return next_wake;
 	timer_scan = false;
-	db = saga_my_database();
+	db = saga_queue_my_database();
 	if (db == NULL)
 		return next_wake;
 	SpinLockAcquire(&db->mutex);
@@ -87,7 +87,7 @@ saga_timer_mark_abort(void)
 
 	if (!timer_scan && !timers_moved)
 		return;
-	db = saga_my_database();
+	db = saga_queue_my_database();
 	if (timer_scan && db != NULL)
 	{
 		SpinLockAcquire(&db->mutex);
@@ -104,7 +104,7 @@ saga_timer_mark_end(bool commit)
 	if (timer_scan || !commit)
 		saga_timer_mark_abort();
 	if (commit && pending_timer != DT_NOEND)
-		saga_timer_lower(saga_my_database(), pending_timer);
+		saga_timer_lower(saga_queue_my_database(), pending_timer);
 	pending_timer = DT_NOEND;
 	timers_moved = false;
 }

@@ -82,7 +82,7 @@ set_cursor(int32 queue_id, TimestampTz after)
 }
 
 TimestampTz
-saga_cursor_of(int32 queue_id, TimestampTz mark)
+saga_queue_cursor_of(int32 queue_id, TimestampTz mark)
 {
 	Cursor	   *cursor = find_cursor(queue_id);
 
@@ -90,7 +90,7 @@ saga_cursor_of(int32 queue_id, TimestampTz mark)
 }
 
 void
-saga_cursor_drop(int32 queue_id)
+saga_queue_cursor_drop(int32 queue_id)
 {
 	Cursor	   *cursor = find_cursor(queue_id);
 
@@ -99,7 +99,7 @@ saga_cursor_drop(int32 queue_id)
 }
 
 bool
-saga_cursors_exist(void)
+saga_queue_cursors_exist(void)
 {
 	return ncursors > 0;
 }
@@ -148,7 +148,7 @@ saga_slice_add(SagaSlice *slice, int32 queue_id, TimestampTz mark, TimestampTz n
 	int			before = slice->n;
 	int64		bytes = 0;
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		int32		of = saga_column_int4(rows, "queue_id");
 		int64		size = saga_column_int8(rows, "size");
@@ -161,7 +161,7 @@ saga_slice_add(SagaSlice *slice, int32 queue_id, TimestampTz mark, TimestampTz n
 		if (slice->n > before && bytes + size > max_bytes)
 			break;
 		bytes += size;
-		slice->tids[slice->n] = saga_row_ctid(rows);
+		slice->tids[slice->n] = saga_queue_row_ctid(rows);
 		slice->queue_ids[slice->n] = of;
 		slice->wake_ats[slice->n] = saga_column_timestamptz(rows, "wake_at");
 		slice->n++;
@@ -201,7 +201,7 @@ saga_slice_move(const SagaSlice *slice, TimestampTz mark, TimestampTz now, bool 
 	if (slice->n == 0)
 		return 0;
 	rows = saga_query(&lock_stmt, saga_param_timestamptz("mark", mark), saga_param_timestamptz("now", now),
-					  saga_param_array("ctids", TIDARRAYOID, saga_tid_array(slice->tids, slice->n)));
+					  saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(slice->tids, slice->n)));
 	due = saga_timers_read(rows, &n);
 	if (by_queue)
 		note_locked(slice, due, n);

@@ -155,7 +155,7 @@ find_due_queues(const SagaSlice *first, TimestampTz mark, TimestampTz now)
 									  saga_param_timestamptz("now", now), saga_param_int4("after", turns.looked_to),
 									  saga_param_int4("limit", QUEUES_AT_ONCE));
 
-		while (saga_next(rows))
+		while (saga_rows_next(rows))
 		{
 			turns.looked_to = saga_column_int4(rows, "queue_id");
 			if (saga_column_bool(rows, "has_due") && !list_member_int(ids, turns.looked_to))
@@ -228,9 +228,9 @@ add_owner(SagaSlice *slice, int at, int end, TimestampTz mark, TimestampTz now)
 
 		if (slice->n == SAGA_SLICE_ROWS || left <= 0)
 			break;
-		n = saga_slice_add(slice, queue_id, saga_cursor_of(queue_id, mark), now, SAGA_SLICE_ROWS - slice->n, left);
+		n = saga_slice_add(slice, queue_id, saga_queue_cursor_of(queue_id, mark), now, SAGA_SLICE_ROWS - slice->n, left);
 		if (n == 0)
-			saga_cursor_drop(queue_id); /* from the beginning again */
+			saga_queue_cursor_drop(queue_id);	/* from the beginning again */
 	}
 }
 
@@ -364,7 +364,7 @@ take_turn(TimestampTz now, TimestampTz *next_wake)
 		turns.some_locked = moved < slice.n;
 	if (in_round && !round_is_under_way())
 	{
-		if (!first && !saga_cursors_exist())
+		if (!first && !saga_queue_cursors_exist())
 			turns.some_locked = false;
 		/* those that are left had more than their turn, or are locked */
 		again = turns.moved > 0;

@@ -42,8 +42,8 @@ extern int	saga_slice_add(SagaSlice *slice, int32 queue_id, TimestampTz mark, Ti
 extern int	saga_slice_move(const SagaSlice *slice, TimestampTz mark, TimestampTz now, bool by_queue);
 
 /* Where a queue goes on whose first due timers somebody has locked, or else the mark. */
-extern TimestampTz saga_cursor_of(int32 queue_id, TimestampTz mark);
-extern void saga_cursor_drop(int32 queue_id);
-extern bool saga_cursors_exist(void);
+extern TimestampTz saga_queue_cursor_of(int32 queue_id, TimestampTz mark);
+extern void saga_queue_cursor_drop(int32 queue_id);
+extern bool saga_queue_cursors_exist(void);
 
 #endif							/* SAGA_TURNS_PRIVATE_H */

@@ -109,7 +109,7 @@ saga_prepared_finish(const char *gid)
 		if (!unknown)
 			return 0;
 		saga_database_rewind(MyDatabaseId);
-		saga_sweep_soon(saga_my_database(), saga_monotonic_now(), 0);
+		saga_sweep_soon(saga_queue_my_database(), saga_monotonic_now(), 0);
 		return SAGA_NEWS_SOURCES | SAGA_NEWS_ROLES | SAGA_NEWS_DATABASES | SAGA_NEWS_EXTENSION | SAGA_NEWS_STOPS;
 	}
 	if (TransactionIdIsValid(found.xid) && TransactionIdIsInProgress(found.xid))

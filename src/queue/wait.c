@@ -130,7 +130,7 @@ saga_queue_leases(char kind, int *n)
 	int64	   *leases = palloc(sizeof(int64) * Max(rows->count, 1));
 
 	*n = 0;
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 		leases[(*n)++] = saga_column_int8(rows, "lease");
 	saga_rows_free(rows);
 	return leases;
@@ -162,7 +162,7 @@ saga_queue_find_lease(int32 queue_id, const pg_uuid_t *message_id, int64 *lease,
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_int4("queue_id", queue_id), saga_param_uuid("message_id", message_id));
-	bool		found = saga_next(rows);
+	bool		found = saga_rows_next(rows);
 
 	if (found)
 	{

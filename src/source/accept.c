@@ -53,7 +53,7 @@ saga_source_target(const SagaSource *source, char **problem)
 		return NULL;
 	}
 	object = saga_queue_object(queue);
-	if (!saga_object_may(&object, source->owner, SAGA_RIGHT_USE | SAGA_RIGHT_START))
+	if (!saga_name_object_may(&object, source->owner, SAGA_RIGHT_USE | SAGA_RIGHT_START))
 	{
 		owner = GetUserNameFromId(source->owner, true);
 		*problem = psprintf("role \"%s\", which owns the source, may not use queue \"%s\"",
@@ -295,7 +295,7 @@ look_up_known(const SagaSource *source, SagaSqsMessage **messages, int n)
 	rows = saga_query(&known_stmt, saga_param_int4("source_id", source->source_id),
 					  saga_param_array("dedup_ids", TEXTARRAYOID, construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT)));
 	saga_lower(&save);
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		const char *id = saga_column_text(rows, "dedup_id");
 
@@ -322,7 +322,7 @@ mark_new(const SagaSource *source, Incoming *in, int n, TimestampTz now)
 					  saga_param_timestamptz("seen_at", now),
 					  saga_param_array("dedup_ids", TEXTARRAYOID, construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT)),
 					  saga_param_array("message_ids", UUIDARRAYOID, construct_array(ours, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		pg_uuid_t	id = saga_column_uuid(rows, "message_id");
 
@@ -498,7 +498,7 @@ saga_source_accept(const SagaSource *source, const SagaQueue *queue, SagaSqsMess
 			rows[accepted->inserted++] = make_row(queue, &in[i]);
 	}
 	if (accepted->inserted > 0)
-		saga_send_rows(queue, rows, accepted->inserted);
+		saga_queue_send_rows(queue, rows, accepted->inserted);
 	count_up(source, accepted->seen, accepted, now);
 }
 

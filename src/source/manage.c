@@ -48,7 +48,7 @@ static void
 tell_commit(void)
 {
 	if (changed)
-		saga_sources_changed();
+		saga_queue_sources_changed();
 	changed = false;
 }
 
@@ -119,7 +119,7 @@ saga_source_list(MemoryContext parent)
 	List	   *list = NIL;
 	SagaRows   *rows = saga_query(&list_stmt);
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		SagaSource *source = saga_source_new(parent);
 		MemoryContext old = MemoryContextSwitchTo(source->context);
@@ -133,7 +133,7 @@ saga_source_list(MemoryContext parent)
 		source->changed_at = saga_column_timestamptz(rows, "changed_at");
 		source->queue_id = saga_column_int4(rows, "queue_id");
 		source->inbox = saga_column_bool(rows, "inbox");
-		settings = saga_secret_qualify("source", source->source_id, saga_column_jsonb(rows, "settings"));
+		settings = saga_endpoint_secret_qualify("source", source->source_id, saga_column_jsonb(rows, "settings"));
 		error = saga_source_parse(source, settings, &path);
 		MemoryContextSwitchTo(old);
 		if (error == NULL)
@@ -157,7 +157,7 @@ saga_source_lock(int32 source_id, LOCKMODE mode)
 bool
 saga_source_try_lock(int32 source_id)
 {
-	return saga_object_try_lock(saga_relation_oid("source"), source_id, AccessShareLock);
+	return saga_common_object_try_lock(saga_relation_oid("source"), source_id, AccessShareLock);
 }
 
 /* ---------- SQL ---------- */
@@ -270,7 +270,7 @@ inbox_workflow(const char *name, const char *handler, Oid owner)
 
 	if (queue == NULL)
 	{
-		(void) DirectFunctionCall3(saga_create_workflow_for, CStringGetTextDatum(workflow),
+		(void) DirectFunctionCall3(saga_engine_create_workflow_for, CStringGetTextDatum(workflow),
 								   JsonbPGetDatum(inbox_definition(handler)), ObjectIdGetDatum(owner));
 		queue = saga_queue_by_owner(owner, workflow);
 	}
@@ -289,7 +289,7 @@ resolve_target(const char *name, Oid owner, bool *inbox)
 	SagaRows   *rows = saga_query(&inbox_stmt, saga_param_text("queue", name));
 	const SagaQueue *queue;
 
-	*inbox = saga_next(rows);
+	*inbox = saga_rows_next(rows);
 	queue = *inbox ? inbox_workflow(name, saga_column_text(rows, "handler"), owner) :
 		saga_queue_find(name, owner, SAGA_RIGHT_USE | SAGA_RIGHT_START, true);
 	if (queue == NULL || queue->kind == SAGA_QUEUE_DESTINATION || queue->kind == SAGA_QUEUE_ACTIVITY)
@@ -351,7 +351,7 @@ look_up_source(Oid owner, const char *name, SagaObject *object)
 	PushActiveSnapshot(GetLatestSnapshot());
 	rows = saga_query(&find_stmt, saga_param_oid("owner", owner), saga_param_text("name", name));
 	PopActiveSnapshot();
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		return false;
 	object->kind = SAGA_OBJECT_SOURCE;
 	object->id = saga_column_int4(rows, "source_id");
@@ -374,8 +374,8 @@ right_revoked(SagaObjectKind kind)
 void
 saga_source_init(void)
 {
-	saga_object_register(SAGA_OBJECT_SOURCE, look_up_source);
-	saga_object_on_revoke(right_revoked);
+	saga_name_object_register(SAGA_OBJECT_SOURCE, look_up_source);
+	saga_name_object_on_revoke(right_revoked);
 	RegisterXactCallback(xact_callback, NULL);
 	saga_after_commit(tell_commit);
 }
@@ -386,8 +386,8 @@ get(const char *name, int rights)
 {
 	SagaObject	object;
 
-	if (!saga_object_find(SAGA_OBJECT_SOURCE, name, GetUserId(), rights, &object))
-		saga_object_missing(SAGA_OBJECT_SOURCE, name, GetUserId(), rights);
+	if (!saga_name_object_find(SAGA_OBJECT_SOURCE, name, GetUserId(), rights, &object))
+		saga_name_object_missing(SAGA_OBJECT_SOURCE, name, GetUserId(), rights);
 	return object.id;
 }
 
@@ -451,7 +451,7 @@ insert_source(const char *name, const char *kind, Oid owner, int32 queue_id, boo
 								  saga_param_jsonb("settings", settings));
 	int32		id;
 
-	if (!saga_next(rows))
+	if (!saga_rows_next(rows))
 		complain_exists(name);
 	id = saga_column_int4(rows, "source_id");
 	saga_run(&status_stmt, saga_param_int4("source_id", id));
@@ -478,13 +478,13 @@ create_source(FunctionCallInfo fcinfo, Oid owner)
 				 errmsg("unrecognized kind of source: \"%s\"", kind),
 				 errhint("There is the kind \"sqs\".")));
 	secrets = check_settings(name, settings);
-	saga_object_check_count(SAGA_OBJECT_SOURCE, owner);
+	saga_name_object_check_count(SAGA_OBJECT_SOURCE, owner);
 	queue_id = resolve_target(text_to_cstring(PG_GETARG_TEXT_PP(3)), owner, &inbox);
-	if (saga_object_find_own(SAGA_OBJECT_SOURCE, name, owner, &object))
+	if (saga_name_object_find_own(SAGA_OBJECT_SOURCE, name, owner, &object))
 		complain_exists(name);
-	saga_object_check_new_name(SAGA_OBJECT_SOURCE, name);
+	saga_name_object_check_new_name(SAGA_OBJECT_SOURCE, name);
 	id = insert_source(name, kind, owner, queue_id, inbox, settings);
-	saga_secret_store_references("source", id, name, secrets);
+	saga_endpoint_secret_store_references("source", id, name, secrets);
 	return id;
 }
 
@@ -499,7 +499,7 @@ saga_create_source(PG_FUNCTION_ARGS)
 Datum
 saga_create_source_for(PG_FUNCTION_ARGS)
 {
-	saga_object_check_new_owner(PG_GETARG_OID(4));
+	saga_name_object_check_new_owner(PG_GETARG_OID(4));
 	PG_RETURN_INT32(create_source(fcinfo, PG_GETARG_OID(4)));
 }
 
@@ -515,7 +515,7 @@ saga_alter_source(PG_FUNCTION_ARGS)
 	id = lock_own(name, ShareUpdateExclusiveLock);
 	secrets = check_settings(name, settings);
 	saga_run(&alter_stmt, saga_param_int4("source_id", id), saga_param_jsonb("settings", settings));
-	saga_secret_store_references("source", id, name, secrets);
+	saga_endpoint_secret_store_references("source", id, name, secrets);
 	PG_RETURN_VOID();
 }
 
@@ -536,26 +536,26 @@ saga_set_source_owner(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	role = PG_GETARG_OID(1);
-	saga_object_check_new_owner(role);
+	saga_name_object_check_new_owner(role);
 	id = lock_own(name, ShareUpdateExclusiveLock);
 	rows = saga_query(&hash_stmt, saga_param_int4("source_id", id));
 	/* made after the snapshot of a REPEATABLE READ transaction */
-	if (!saga_next(rows))
-		saga_object_missing(SAGA_OBJECT_SOURCE, name, GetUserId(), SAGA_RIGHT_OWN);
+	if (!saga_rows_next(rows))
+		saga_name_object_missing(SAGA_OBJECT_SOURCE, name, GetUserId(), SAGA_RIGHT_OWN);
 	owner = saga_column_oid(rows, "owner");
 	own_name = saga_column_text(rows, "name");
-	saga_object_check_hash(SAGA_OBJECT_SOURCE, name, owner, saga_column_text(rows, "hash"),
-						   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	saga_name_object_check_hash(SAGA_OBJECT_SOURCE, name, owner, saga_column_text(rows, "hash"),
+								PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (owner != role)
 	{
 		if (look_up_source(role, own_name, &object))
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("role \"%s\" has a source \"%s\" already", GetUserNameFromId(role, true), own_name)));
-		saga_object_check_count(SAGA_OBJECT_SOURCE, role);
+		saga_name_object_check_count(SAGA_OBJECT_SOURCE, role);
 	}
 	saga_run(&owner_stmt, saga_param_int4("source_id", id), saga_param_oid("owner", role));
-	saga_object_forget_grants(SAGA_OBJECT_SOURCE, id);
+	saga_name_object_forget_grants(SAGA_OBJECT_SOURCE, id);
 	PG_RETURN_VOID();
 }
 
@@ -591,7 +591,7 @@ saga_drop_source(PG_FUNCTION_ARGS)
 	id = lock_own(text_to_cstring(PG_GETARG_TEXT_PP(0)), AccessExclusiveLock);
 	for (int i = 0; i < lengthof(drop_stmts); i++)
 		saga_run(&drop_stmts[i], saga_param_int4("source_id", id));
-	saga_secret_forget_references("source", id);
-	saga_object_forget_grants(SAGA_OBJECT_SOURCE, id);
+	saga_endpoint_secret_forget_references("source", id);
+	saga_name_object_forget_grants(SAGA_OBJECT_SOURCE, id);
 	PG_RETURN_VOID();
 }

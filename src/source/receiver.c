@@ -107,7 +107,7 @@ list_by_owner(SagaReceiver *receiver)
 static void
 reload(SagaReceiver *receiver)
 {
-	uint32		generation = saga_sources_generation();
+	uint32		generation = saga_queue_sources_generation();
 	TimestampTz begun_at = saga_monotonic_now();
 	TimestampTz ended_at;
 	int			nold = list_length(receiver->intakes);
@@ -254,7 +254,7 @@ shorten_wait(SagaLoop *loop, long timeout_ms)
 		earlier(&wake_at, intake_wakes_at(receiver, lfirst(lc)));
 	foreach(lc, receiver->owners)
 		earlier(&wake_at, pending_wakes_at(receiver, lfirst(lc)));
-	if (saga_sources_generation() != receiver->generation)
+	if (saga_queue_sources_generation() != receiver->generation)
 		earlier(&wake_at, receiver->reload_at);
 	return saga_loop_until(saga_monotonic_now(), wake_at, timeout_ms);
 }

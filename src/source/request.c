@@ -147,13 +147,13 @@ set_parts(SagaSourceRequest *request)
 SagaReadiness
 saga_source_request_start(SagaSourceRequest *request, SagaHttp *connections, char **error)
 {
-	SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
+	SagaAwsSource credentials = saga_endpoint_aws_source(&request->source->endpoint);
 	MemoryContext old = MemoryContextSwitchTo(request->context);
 	SagaReadiness readiness;
 
 	set_parts(request);
-	readiness = saga_aws_sign_request(&request->http, &request->secrets, &credentials,
-									  request->source->endpoint.region, "sqs", connections, error);
+	readiness = saga_endpoint_aws_sign_request(&request->http, &request->secrets, &credentials,
+											   request->source->endpoint.region, "sqs", connections, error);
 	if (readiness == SAGA_READY_NOW)
 	{
 		request->started_at = saga_monotonic_now();
@@ -198,7 +198,7 @@ static const char *
 read_other(SagaSourceRequest *request)
 {
 	SagaSnsAnswer *answer = palloc(sizeof(SagaSnsAnswer));
-	SagaAwsSource credentials = saga_aws_source(&request->source->endpoint);
+	SagaAwsSource credentials = saga_endpoint_aws_source(&request->source->endpoint);
 
 	/* what comes back may be shown */
 	saga_secret_redact(request->body, request->body_len, request->secrets);

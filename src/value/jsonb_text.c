@@ -162,7 +162,7 @@ saga_jsonb_to_cstring(const Jsonb *value)
 
 /* RFC 6901: "~" and "/" are escaped. */
 void
-saga_append_pointer_name(StringInfo buf, const char *name, int len)
+saga_value_append_pointer_name(StringInfo buf, const char *name, int len)
 {
 	for (int i = 0; i < len; i++)
 	{

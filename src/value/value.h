@@ -80,7 +80,7 @@ extern bool saga_fault(SagaFault *fault, const char *error, const char *fmt, ...
 extern bool saga_value_text(StringInfo buf, const JsonbValue *v, bool java, Size limit);
 
 /* A name within a JSON pointer. */
-extern void saga_append_pointer_name(StringInfo buf, const char *name, int len);
+extern void saga_value_append_pointer_name(StringInfo buf, const char *name, int len);
 
 /* A JSON number of that length, if numeric can hold it. */
 extern bool saga_numeric_parse(const char *s, int len, Numeric *result);

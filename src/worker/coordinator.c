@@ -42,7 +42,7 @@ static uint32 suspects_seen;
 static void
 leave_without_extension(void)
 {
-	saga_proc_ask_leave(SAGA_AT_DATABASE & ~SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId);
+	saga_worker_proc_ask_leave(SAGA_AT_DATABASE & ~SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId);
 	proc_exit(0);
 }
 
@@ -50,8 +50,8 @@ leave_without_extension(void)
 static void
 begin_work(void)
 {
-	saga_proc_begin_transaction();
-	if (!saga_proc_try_lock_extension())
+	saga_worker_proc_begin_transaction();
+	if (!saga_worker_proc_try_lock_extension())
 		leave_without_extension();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
@@ -61,7 +61,7 @@ static void
 end_work(void)
 {
 	PopActiveSnapshot();
-	saga_proc_commit();
+	saga_worker_proc_commit();
 }
 
 /* Another coordinator of this database that was here before us, started by an earlier launcher. */
@@ -69,7 +69,7 @@ static bool
 is_second(void)
 {
 	SagaProcCopy *copies;
-	int			n = saga_proc_list(SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId, &copies);
+	int			n = saga_worker_proc_list(SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId, &copies);
 	int64		up_us = 0;
 	bool		second = false;
 
@@ -111,10 +111,10 @@ leave_if_extension_gone(void)
 	}
 	if (noted)
 		return;
-	if (!saga_proc_has_extension())
+	if (!saga_worker_proc_has_extension())
 		leave_without_extension();
 	/* created again since: all that is known of its queues is gone */
-	slot = saga_my_database();
+	slot = saga_queue_my_database();
 	if (slot != NULL)
 	{
 		SpinLockAcquire(&slot->mutex);
@@ -182,7 +182,7 @@ sweep(SagaDatabaseSlot *slot)
 		return now;
 	first_sweep = false;
 
-	if (slot != saga_my_database())
+	if (slot != saga_queue_my_database())
 		slot->sweep_at = saga_sweep_interval_ms == 0 ? DT_NOEND :
 			TimestampTzPlusMilliseconds(saga_monotonic_now(), saga_sweep_interval_ms);
 	SpinLockAcquire(&slot->mutex);
@@ -230,7 +230,7 @@ fire_timers(SagaDatabaseSlot *slot)
 		end_work();
 		if (!more)
 			return monotonic(next, now);
-		if (!saga_proc_wanted() || saga_monotonic_now() > until)
+		if (!saga_worker_proc_wanted() || saga_monotonic_now() > until)
 			return saga_monotonic_now();
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -341,7 +341,7 @@ run_step(int i, SagaDatabaseSlot *slot, MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = saga_proc_recover(context);
+		ErrorData  *error = saga_worker_proc_recover(context);
 		long		max_ms = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? LOCK_TROUBLE_MAX_MS : TROUBLE_MAX_MS;
 		long		pause = saga_backoff(TROUBLE_MIN_MS, steps[i].failures, max_ms);
 
@@ -367,7 +367,7 @@ turn(MemoryContext context)
 
 	saga_clock_look();
 	leave_if_extension_gone();
-	slot = saga_my_database();
+	slot = saga_queue_my_database();
 	if (slot == NULL)
 		slot = own_slot();
 	for (int i = 0; i < lengthof(steps); i++)
@@ -378,7 +378,7 @@ turn(MemoryContext context)
 	}
 
 	now = saga_monotonic_now();
-	if (saga_my_database() == NULL)
+	if (saga_queue_my_database() == NULL)
 		next = Min(next, TimestampTzPlusMilliseconds(now, SAGA_UNLISTED_LOOK_MS));
 	pg_atomic_write_u64(&saga_my_proc->last_active, (uint64) GetCurrentTimestamp());
 	pg_atomic_fetch_add_u64(&saga_my_proc->batches, 1);
@@ -402,9 +402,9 @@ loop(void)
 		ResetLatch(MyLatch);
 		PG_TRY();
 		{
-			if (saga_proc_interrupts())
+			if (saga_worker_proc_interrupts())
 				settings_changed();
-			if (!saga_proc_wanted())
+			if (!saga_worker_proc_wanted())
 				proc_exit(0);
 			MemoryContextReset(context);
 			MemoryContextSwitchTo(context);
@@ -415,7 +415,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			(void) saga_proc_recover(context);
+			(void) saga_worker_proc_recover(context);
 			timeout = saga_backoff(TROUBLE_MIN_MS, failures, TROUBLE_MAX_MS);
 			failures++;
 			/* undoing what it did has woken us */
@@ -423,7 +423,7 @@ loop(void)
 		}
 		PG_END_TRY();
 		pgstat_report_stat(true);
-		saga_proc_wait(timeout);
+		saga_worker_proc_wait(timeout);
 	}
 }
 
@@ -431,7 +431,7 @@ loop(void)
 static void
 forget_notes(int code, Datum arg)
 {
-	saga_note_keep(MyDatabaseId, NIL);
+	saga_worker_note_keep(MyDatabaseId, NIL);
 }
 
 /*
@@ -444,13 +444,13 @@ saga_coordinator_main(Datum arg)
 {
 	SagaProcArgs args;
 
-	saga_proc_begin(SAGA_PROC_COORDINATOR, &args);
+	saga_worker_proc_begin(SAGA_PROC_COORDINATOR, &args);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, InvalidOid, 0);
-	saga_proc_connected("pg_saga coordinator", InvalidOid);
+	saga_worker_proc_connected("pg_saga coordinator", InvalidOid);
 
 	if (is_second())
 		proc_exit(0);
-	if (!saga_proc_has_extension())
+	if (!saga_worker_proc_has_extension())
 	{
 		SagaDatabaseSlot *slot = saga_database_slot(args.dboid, false);
 
@@ -464,7 +464,7 @@ saga_coordinator_main(Datum arg)
 			 * A CREATE EXTENSION that committed since sets the flag and wakes
 			 * the launcher again, before or after this.
 			 */
-			if (saga_proc_has_extension())
+			if (saga_worker_proc_has_extension())
 			{
 				SpinLockAcquire(&slot->mutex);
 				slot->has_extension = true;

@@ -222,7 +222,7 @@ find_queues(Drain *drain, const char *name)
 	{
 		SagaRows   *rows = saga_query(&owned_stmt, saga_param_oid("owner", GetUserId()));
 
-		while (saga_next(rows))
+		while (saga_rows_next(rows))
 			add_queue(drain, saga_column_int4(rows, "queue_id"));
 		saga_rows_free(rows);
 	}

@@ -125,7 +125,7 @@ scan_databases(void)
 	while ((entry = hash_seq_search(&seq)) != NULL)
 		entry->listed = false;
 
-	saga_proc_begin_transaction();
+	saga_worker_proc_begin_transaction();
 	(void) GetTransactionSnapshot();
 	rel = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(rel, 0, NULL);
@@ -146,7 +146,7 @@ scan_databases(void)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	saga_proc_commit();
+	saga_worker_proc_commit();
 }
 
 /* The coordinator could not begin, or ended soon: the next one comes after a pause. */
@@ -155,7 +155,7 @@ start_failed(DatabaseEntry *entry, TimestampTz now)
 {
 	long		delay;
 
-	if (saga_proc_was_told(entry->start))
+	if (saga_worker_proc_was_told(entry->start))
 	{
 		/* by somebody who ended it: the next one need not fail */
 		entry->state = DB_UNKNOWN;
@@ -199,7 +199,7 @@ start_coordinator(DatabaseEntry *entry, TimestampTz now)
 	/* the coordinator writes its answer there */
 	entry->probe = args.probe;
 	entry->started_at = now;
-	entry->no_place = !saga_proc_start(SAGA_PROC_COORDINATOR, &args, &entry->handle);
+	entry->no_place = !saga_worker_proc_start(SAGA_PROC_COORDINATOR, &args, &entry->handle);
 	if (!entry->no_place)
 	{
 		entry->state = DB_STARTING;
@@ -263,7 +263,7 @@ extension_was_created(Oid dboid, bool is_news)
 static TimestampTz
 serve_database(DatabaseEntry *entry, TimestampTz now, bool is_news)
 {
-	bool		running = saga_proc_count(SAGA_AT(SAGA_PROC_COORDINATOR), entry->dboid) > 0;
+	bool		running = saga_worker_proc_count(SAGA_AT(SAGA_PROC_COORDINATOR), entry->dboid) > 0;
 
 	if (entry->state == DB_STARTING)
 		check_start(entry, now);
@@ -273,7 +273,7 @@ serve_database(DatabaseEntry *entry, TimestampTz now, bool is_news)
 	if (!entry->listed)
 	{
 		/* dropped, or taken off pg_saga.databases */
-		saga_proc_ask_leave(SAGA_AT_DATABASE, entry->dboid);
+		saga_worker_proc_ask_leave(SAGA_AT_DATABASE, entry->dboid);
 		if (!running)
 			hash_search(databases, &entry->dboid, HASH_REMOVE, NULL);
 		return DT_NOEND;
@@ -297,7 +297,7 @@ serve_database(DatabaseEntry *entry, TimestampTz now, bool is_news)
 	}
 	if (entry->state != DB_UNKNOWN)
 		return DT_NOEND;
-	if (saga_proc_database_is_closed(entry->dboid))
+	if (saga_worker_proc_database_is_closed(entry->dboid))
 		return DT_NOEND;		/* we are woken when it opens */
 	if (entry->retry_at > now)
 		return entry->retry_at;
@@ -311,7 +311,7 @@ forget_failures(DatabaseEntry *entry, TimestampTz now)
 {
 	entry->failures = 0;
 	entry->retry_at = now;
-	if (entry->state == DB_SERVED && saga_proc_count(SAGA_AT(SAGA_PROC_COORDINATOR), entry->dboid) == 0)
+	if (entry->state == DB_SERVED && saga_worker_proc_count(SAGA_AT(SAGA_PROC_COORDINATOR), entry->dboid) == 0)
 		entry->state = DB_UNKNOWN;
 }
 
@@ -358,9 +358,9 @@ saga_launcher_main(Datum arg)
 	MemoryContext loop;
 	HASHCTL		ctl;
 
-	saga_proc_begin(SAGA_PROC_LAUNCHER, &args);
+	saga_worker_proc_begin(SAGA_PROC_LAUNCHER, &args);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	saga_proc_connected("pg_saga launcher", InvalidOid);
+	saga_worker_proc_connected("pg_saga launcher", InvalidOid);
 
 	loop = AllocSetContextCreate(TopMemoryContext, "pg_saga launcher", ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = sizeof(Oid);
@@ -376,7 +376,7 @@ saga_launcher_main(Datum arg)
 		long		timeout;
 
 		ResetLatch(MyLatch);
-		(void) saga_proc_interrupts();
+		(void) saga_worker_proc_interrupts();
 		saga_proc_busy_begin();
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
@@ -384,6 +384,6 @@ saga_launcher_main(Datum arg)
 		MemoryContextSwitchTo(TopMemoryContext);	/* handles stay */
 		timeout = serve_databases();
 		saga_proc_busy_end();
-		saga_proc_wait(timeout);
+		saga_worker_proc_wait(timeout);
 	}
 }

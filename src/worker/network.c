@@ -64,7 +64,7 @@ is_idle_for_long(void)
 
 	if (publisher != NULL && saga_publisher_is_waiting(publisher))
 		return false;
-	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &id, 1) == 0 &&
+	return saga_queue_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &id, 1) == 0 &&
 		TimestampDifferenceExceeds(active, GetCurrentTimestamp(), saga_worker_idle_timeout_ms);
 }
 
@@ -75,7 +75,7 @@ publisher_is_to_end(void)
 	static bool ends = false;
 
 	/* one too many may take its time, all others may not */
-	ends |= saga_proc_told_to_end() || (!saga_proc_wanted() && !saga_proc_is_one_too_many());
+	ends |= saga_worker_proc_told_to_end() || (!saga_worker_proc_wanted() && !saga_worker_proc_is_one_too_many());
 	return ends;
 }
 
@@ -105,7 +105,7 @@ finish(void)
 		enable_timeout_after(RegisterTimeout(USER_TIMEOUT, end_at_once), FINISH_MS + FINISH_GRACE_MS);
 	}
 	if (saga_publisher_has_requests(publisher))
-		saga_proc_leaves_requests();
+		saga_worker_proc_leaves_requests();
 	if (saga_monotonic_now() <= until)
 		saga_publisher_finish(publisher, until);
 	proc_exit(0);
@@ -133,7 +133,7 @@ publisher_turn(MemoryContext context)
 {
 	if (publisher_is_to_end())
 		finish();
-	if (saga_proc_is_one_too_many())
+	if (saga_worker_proc_is_one_too_many())
 	{
 		/* what it waits for is in flight, and would be in doubt */
 		if (publisher == NULL || !saga_publisher_leave(publisher, TURN_MS))
@@ -155,7 +155,7 @@ static const Server publisher_server = {publisher_is_to_end, publisher_turn, NUL
 static bool
 source_is_to_end(void)
 {
-	return !saga_proc_wanted() || !saga_sources;
+	return !saga_worker_proc_wanted() || !saga_sources;
 }
 
 /* The coordinator starts another one when there are sources again. */
@@ -193,7 +193,7 @@ pause_after(const Server *server, int failures)
 	ResetLatch(MyLatch);
 	/* it may have been told since, with the latch that was reset */
 	if (pause <= FINISH_RETRY_MS || !server->is_to_end())
-		saga_proc_wait(pause);
+		saga_worker_proc_wait(pause);
 }
 
 /* Turn after turn, until one of them ends the process. */
@@ -209,9 +209,9 @@ serve(const Server *server)
 	{
 		PG_TRY();
 		{
-			(void) saga_proc_interrupts();
+			(void) saga_worker_proc_interrupts();
 			/* it may have raised because that is gone */
-			if (failed && !saga_proc_has_extension())
+			if (failed && !saga_worker_proc_has_extension())
 				proc_exit(0);
 			failed = false;
 			server->turn(context);
@@ -219,7 +219,7 @@ serve(const Server *server)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error = saga_proc_recover(context);
+			ErrorData  *error = saga_worker_proc_recover(context);
 
 			failed = true;
 			failures = server->pauses != NULL && server->pauses(error) ? 0 : failures + 1;
@@ -237,27 +237,27 @@ begin(SagaProcType type, const char *name)
 {
 	SagaProcArgs args;
 
-	saga_proc_begin(type, &args);
+	saga_worker_proc_begin(type, &args);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, InvalidOid, 0);
-	saga_proc_connected(name, InvalidOid);
-	if (!saga_proc_has_extension())
+	saga_worker_proc_connected(name, InvalidOid);
+	if (!saga_worker_proc_has_extension())
 		proc_exit(0);
 }
 
 /*
- * SIGTERM is no end at once from saga_proc_finishes() on: what is known of
+ * SIGTERM is no end at once from saga_worker_proc_finishes() on: what is known of
  * requests in flight is recorded first.
  */
 void
-saga_publisher_main(Datum arg)
+saga_worker_publisher_main(Datum arg)
 {
 	begin(SAGA_PROC_PUBLISHER, "pg_saga publisher");
-	saga_proc_finishes();
+	saga_worker_proc_finishes();
 	serve(&publisher_server);
 }
 
 void
-saga_source_main(Datum arg)
+saga_worker_source_main(Datum arg)
 {
 	begin(SAGA_PROC_SOURCE, "pg_saga source");
 	serve(&source_server);

@@ -18,7 +18,7 @@
 #include "worker/procs_private.h"
 
 const char *
-saga_owner_problem(Oid owner)
+saga_worker_owner_problem(Oid owner)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
 	bool		can_login;
@@ -85,7 +85,7 @@ find_note(Oid dboid, Oid owner)
 }
 
 void
-saga_note_keep(Oid dboid, const List *owners)
+saga_worker_note_keep(Oid dboid, const List *owners)
 {
 	LWLockAcquire(saga_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < SAGA_MAX_NOTES; i++)
@@ -103,7 +103,7 @@ saga_note_keep(Oid dboid, const List *owners)
  * reason that changes "since" begins anew.
  */
 SagaNoted
-saga_note_set(Oid dboid, Oid owner, const char *reason)
+saga_worker_note_set(Oid dboid, Oid owner, const char *reason)
 {
 	SagaNote   *note;
 	SagaNoted	result = SAGA_NOTED;

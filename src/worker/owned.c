@@ -168,7 +168,7 @@ give_queues(Oid owner, Oid heir)
 {
 	SagaRows   *rows = saga_query(&queues_stmt, saga_param_oid("owner", owner));
 
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		int32		id = saga_column_int4(rows, "queue_id");
 		const SagaQueue *queue = saga_queue_by_id(id, true);
@@ -181,7 +181,7 @@ give_queues(Oid owner, Oid heir)
 		if (saga_queue_by_id(id, true) == NULL)
 			continue;			/* dropped while we waited */
 		saga_queue_set_owner(id, heir);
-		saga_object_forget_grants(object.kind, id);
+		saga_name_object_forget_grants(object.kind, id);
 	}
 }
 
@@ -189,11 +189,11 @@ give_queues(Oid owner, Oid heir)
 static void
 give_secrets(const SagaParam *params)
 {
-	SagaRows   *rows = saga_query_params(&secrets_stmt, params);
+	SagaRows   *rows = saga_statement_query(&secrets_stmt, params);
 
-	saga_run_params(&references_stmt, params);
-	while (saga_next(rows))
-		saga_object_forget_grants(SAGA_OBJECT_SECRET, saga_column_int4(rows, "secret_id"));
+	saga_statement_run(&references_stmt, params);
+	while (saga_rows_next(rows))
+		saga_name_object_forget_grants(SAGA_OBJECT_SECRET, saga_column_int4(rows, "secret_id"));
 }
 
 /*
@@ -240,10 +240,10 @@ give_all(Oid owner, Oid heir)
 
 	give_queues(owner, heir);
 	give_secrets(params);
-	saga_run_params(&resources_stmt, params);
+	saga_statement_run(&resources_stmt, params);
 	for (int i = 0; i < lengthof(give_stmts); i++)
 		/* as the owner of the extension, who may do so for all */
-		saga_run_params(&give_stmts[i], params);
+		saga_statement_run(&give_stmts[i], params);
 }
 
 /* After the server's own part, which has looked at the rights. */

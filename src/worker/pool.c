@@ -24,7 +24,7 @@
 /* Process-local. */
 static uint32 roles_seen;
 static uint32 lost_seen = 0;	/* unlike the counter's first value: one publisher looks at each start */
-static uint32 unlisted_seen = 0;	/* saga_unlisted() when a publisher was started */
+static uint32 unlisted_seen = 0;	/* saga_queue_unlisted() when a publisher was started */
 static bool sources_known = false;	/* the three below hold */
 static bool sources_enabled;	/* saga.source has one that is not paused */
 static uint32 sources_seen;
@@ -36,7 +36,7 @@ static TimestampTz sources_seen_at;
 static bool
 has_destinations(void)
 {
-	bool		result = saga_unlisted(SAGA_QUEUE_DESTINATION) != 0;
+	bool		result = saga_queue_unlisted(SAGA_QUEUE_DESTINATION) != 0;
 
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	for (int i = 0; i < saga_shared->max_queues && !result; i++)
@@ -52,8 +52,8 @@ has_ready_destinations(void)
 {
 	int32		queue_id;
 
-	return saga_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &queue_id, 1) > 0 ||
-		saga_unlisted(SAGA_QUEUE_DESTINATION) != unlisted_seen;
+	return saga_queue_ready_queues(InvalidOid, SAGA_QUEUE_DESTINATION, &queue_id, 1) > 0 ||
+		saga_queue_unlisted(SAGA_QUEUE_DESTINATION) != unlisted_seen;
 }
 
 /*
@@ -72,7 +72,7 @@ static void
 serve_publishers(SagaPool *pool)
 {
 	uint32		lost = pg_atomic_read_u32(&saga_procs->lost_publishers);
-	uint32		unlisted = saga_unlisted(SAGA_QUEUE_DESTINATION);
+	uint32		unlisted = saga_queue_unlisted(SAGA_QUEUE_DESTINATION);
 	SagaTrouble *trouble = saga_pool_find_trouble(SAGA_PROC_PUBLISHER, InvalidOid, false);
 	int			running = saga_pool_count_all(pool, SAGA_PROC_PUBLISHER, false);
 
@@ -107,21 +107,21 @@ serve_publishers(SagaPool *pool)
 static bool
 has_enabled_sources(SagaPool *pool)
 {
-	uint32		generation = saga_sources_generation();
+	uint32		generation = saga_queue_sources_generation();
 
 	if (sources_known && generation == sources_seen &&
 		!TimestampDifferenceExceeds(sources_seen_at, pool->now, SOURCES_LOOK_MS))
 		return sources_enabled;
 	sources_known = false;
-	saga_proc_begin_transaction();
-	if (saga_proc_try_lock_extension())
+	saga_worker_proc_begin_transaction();
+	if (saga_worker_proc_try_lock_extension())
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		sources_enabled = saga_source_any_enabled();
 		PopActiveSnapshot();
 		sources_known = true;
 	}
-	saga_proc_commit();
+	saga_worker_proc_commit();
 	sources_seen = generation;
 	sources_seen_at = pool->now;
 	return sources_known && sources_enabled;
@@ -159,8 +159,8 @@ saga_pool_turn(void)
 		roles_seen = roles;
 		saga_pool_retry_all(&pool);
 	}
-	pool.nprocs = saga_proc_list(SAGA_AT_DATABASE & ~SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId,
-								 &pool.procs);
+	pool.nprocs = saga_worker_proc_list(SAGA_AT_DATABASE & ~SAGA_AT(SAGA_PROC_COORDINATOR), MyDatabaseId,
+										&pool.procs);
 	saga_pool_reap(&pool);
 	saga_pool_serve_workers(&pool);
 	serve_publishers(&pool);

@@ -128,7 +128,7 @@ saga_pool_reap(SagaPool *pool)
 				forget_trouble(child->type, child->owner);
 			continue;
 		}
-		if (!child->asked && !lasted && !saga_proc_was_told(child->start))
+		if (!child->asked && !lasted && !saga_worker_proc_was_told(child->start))
 			saga_pool_note_failure(pool, child->type, child->owner);
 		children = foreach_delete_current(children, lc);
 		pfree(child->handle);
@@ -170,7 +170,7 @@ saga_pool_start(SagaPool *pool, SagaProcType type, Oid owner)
 	SagaProcArgs args = {.dboid = MyDatabaseId, .owner = owner, .probe = -1};
 	BackgroundWorkerHandle *handle;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	bool		started = saga_proc_start(type, &args, &handle);
+	bool		started = saga_worker_proc_start(type, &args, &handle);
 
 	if (started)
 	{
@@ -216,7 +216,7 @@ saga_pool_ask_leave(SagaPool *pool, SagaProcCopy *proc)
 			child->asked = true;
 	}
 	proc->leaving = true;
-	saga_proc_ask_leave_pid(proc->pid);
+	saga_worker_proc_ask_leave_pid(proc->pid);
 }
 
 int

@@ -42,7 +42,7 @@ typedef struct OwnerTurn
 static List *turns = NIL;
 static uint64 last_turn = 0;
 static List *unlisted = NIL;	/* owners with something in queues without a slot */
-static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at */
+static uint32 unlisted_seen = 0;	/* saga_queue_unlisted() when the table was looked at */
 static TimestampTz unlisted_at = 0; /* not before, it is looked at again */
 
 static SagaStatement unlisted_stmt = {
@@ -110,8 +110,8 @@ compare_turns(const ListCell *a, const ListCell *b)
 static List *
 read_unlisted(List *owners)
 {
-	saga_proc_begin_transaction();
-	if (saga_proc_try_lock_extension())
+	saga_worker_proc_begin_transaction();
+	if (saga_worker_proc_try_lock_extension())
 	{
 		SagaRows   *rows;
 		MemoryContext old;
@@ -119,7 +119,7 @@ read_unlisted(List *owners)
 		PushActiveSnapshot(GetTransactionSnapshot());
 		rows = saga_query(&unlisted_stmt);
 		old = MemoryContextSwitchTo(TopMemoryContext);
-		while (saga_next(rows))
+		while (saga_rows_next(rows))
 		{
 			if (!saga_queue_is_listed(saga_column_int4(rows, "queue_id")))
 				owners = list_append_unique_oid(owners, saga_column_oid(rows, "owner"));
@@ -127,7 +127,7 @@ read_unlisted(List *owners)
 		MemoryContextSwitchTo(old);
 		PopActiveSnapshot();
 	}
-	saga_proc_commit();
+	saga_worker_proc_commit();
 	return owners;
 }
 
@@ -138,7 +138,7 @@ read_unlisted(List *owners)
 static List *
 unlisted_owners(SagaPool *pool)
 {
-	uint32		now = saga_unlisted(SAGA_QUEUE_WORKFLOW);
+	uint32		now = saga_queue_unlisted(SAGA_QUEUE_WORKFLOW);
 	bool		changed = now != unlisted_seen;
 
 	if (!changed && unlisted == NIL)
@@ -336,14 +336,14 @@ owner_may_run(SagaPool *pool, Oid owner)
 		pool->next = Min(pool->next, trouble->retry_at);
 		return false;
 	}
-	saga_proc_begin_transaction();
-	problem = saga_owner_problem(owner);
+	saga_worker_proc_begin_transaction();
+	problem = saga_worker_owner_problem(owner);
 	if (problem != NULL)
 		problem = MemoryContextStrdup(old, problem);
-	saga_proc_commit();
+	saga_worker_proc_commit();
 	MemoryContextSwitchTo(old);
 
-	noted = saga_note_set(MyDatabaseId, owner, problem);
+	noted = saga_worker_note_set(MyDatabaseId, owner, problem);
 	/* one that is not kept is new when there was no trouble before */
 	if (noted == SAGA_NOTE_NEW || (noted == SAGA_NOTE_FULL && trouble == NULL))
 		ereport(LOG,
@@ -459,7 +459,7 @@ cancel_steps(SagaPool *pool, bool crowded)
 			saga_pool_look_again(pool, (long) (left / 1000) + 1);
 			continue;
 		}
-		saga_proc_cancel_step(proc, cancelled);
+		saga_worker_proc_cancel_step(proc, cancelled);
 		saga_pool_look_again(pool, CANCEL_GRACE_MS);
 	}
 }
@@ -477,7 +477,7 @@ end_stopped(SagaPool *pool)
 		if (proc->type != SAGA_PROC_WORKER || proc->step_us < 0 || proc->stopped_us < 0)
 			continue;
 		if (proc->stopped_us > grace)
-			saga_proc_cancel_step(proc, true);
+			saga_worker_proc_cancel_step(proc, true);
 		saga_pool_look_again(pool, CANCEL_GRACE_MS / 2);
 	}
 }
@@ -491,7 +491,7 @@ static void
 watch_busy(SagaPool *pool, const List *owners, bool all)
 {
 	if (owners != NIL && saga_pool_count_pending(pool, SAGA_PROC_WORKER, InvalidOid) > 0)
-		saga_pool_look_again(pool, saga_overstay_ms());
+		saga_pool_look_again(pool, saga_queue_overstay_ms());
 	for (int i = 0; i < pool->nprocs; i++)
 	{
 		const SagaProcCopy *proc = &pool->procs[i];
@@ -500,7 +500,7 @@ watch_busy(SagaPool *pool, const List *owners, bool all)
 			!(all || list_member_oid(owners, proc->owner)))
 			continue;
 		pg_atomic_write_u32(&saga_my_proc->watching, 1);
-		saga_pool_look_again(pool, Max(1, saga_overstay_ms() - (long) (Max(proc->busy_us, 0) / 1000) + 1));
+		saga_pool_look_again(pool, Max(1, saga_queue_overstay_ms() - (long) (Max(proc->busy_us, 0) / 1000) + 1));
 	}
 }
 
@@ -515,7 +515,7 @@ saga_pool_serve_workers(SagaPool *pool)
 	/* before the look: whoever makes a queue ready after it tells us */
 	(void) pg_atomic_exchange_u32(&saga_my_proc->watching, 0);
 	owners = ready_owners(pool);
-	saga_note_keep(MyDatabaseId, owners);
+	saga_worker_note_keep(MyDatabaseId, owners);
 	send_away(pool);
 	foreach(lc, owners)
 		crowded |= !serve_without(pool, lfirst_oid(lc));

@@ -44,7 +44,7 @@ static volatile sig_atomic_t told_to_end = 0;
 static volatile sig_atomic_t told_by_itself = 0;
 static bool leaves_requests = false;
 
-/* Told to end, this process first writes something down (saga_proc_finishes). */
+/* Told to end, this process first writes something down (saga_worker_proc_finishes). */
 static volatile sig_atomic_t finishes = 0;
 
 static uint32 my_start = 0;
@@ -57,8 +57,8 @@ static const struct
 	[SAGA_PROC_LAUNCHER] = {"pg_saga launcher", "saga_launcher_main"},
 	[SAGA_PROC_COORDINATOR] = {"pg_saga coordinator", "saga_coordinator_main"},
 	[SAGA_PROC_WORKER] = {"pg_saga worker", "saga_worker_main"},
-	[SAGA_PROC_PUBLISHER] = {"pg_saga publisher", "saga_publisher_main"},
-	[SAGA_PROC_SOURCE] = {"pg_saga source", "saga_source_main"},
+	[SAGA_PROC_PUBLISHER] = {"pg_saga publisher", "saga_worker_publisher_main"},
+	[SAGA_PROC_SOURCE] = {"pg_saga source", "saga_worker_source_main"},
 };
 
 
@@ -108,7 +108,7 @@ saga_procs_shmem_startup(void)
  * the caller tries again later.
  */
 bool
-saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle)
+saga_worker_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 
@@ -131,7 +131,7 @@ saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **
 }
 
 bool
-saga_proc_was_told(uint32 start)
+saga_worker_proc_was_told(uint32 start)
 {
 	for (int i = 0; i < SAGA_MAX_TOLD && start != 0; i++)
 		if (pg_atomic_read_u32(&saga_procs->told[i]) == start)
@@ -177,13 +177,13 @@ leave_quietly(void)
 /*
  * In a transaction die() ends it with a FATAL error.  Between transactions
  * there is nothing to complain about: the process leaves by itself
- * (saga_proc_interrupts), or when it begins the next one (saga_proc_begin_transaction).
+ * (saga_worker_proc_interrupts), or when it begins the next one (saga_worker_proc_begin_transaction).
  *
  * What a process does that finishes is cancelled, once; then it looks at
- * saga_proc_told_to_end.
+ * saga_worker_proc_told_to_end.
  */
 void
-saga_proc_sigterm(SIGNAL_ARGS)
+saga_worker_proc_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 	bool		first = !told_to_end;
@@ -203,25 +203,25 @@ saga_proc_sigterm(SIGNAL_ARGS)
 }
 
 void
-saga_proc_finishes(void)
+saga_worker_proc_finishes(void)
 {
 	finishes = 1;
 }
 
 bool
-saga_proc_told_to_end(void)
+saga_worker_proc_told_to_end(void)
 {
 	return told_to_end != 0;
 }
 
 void
-saga_proc_leaves_requests(void)
+saga_worker_proc_leaves_requests(void)
 {
 	leaves_requests = true;
 }
 
 void
-saga_proc_told_by_itself(void)
+saga_worker_proc_told_by_itself(void)
 {
 	told_by_itself = 1;
 }
@@ -232,7 +232,7 @@ saga_proc_told_by_itself(void)
  * for ever.
  */
 bool
-saga_proc_timeout_is_over(void)
+saga_worker_proc_timeout_is_over(void)
 {
 	return get_timeout_indicator(LOCK_TIMEOUT, false) || get_timeout_indicator(STATEMENT_TIMEOUT, false);
 }
@@ -243,14 +243,14 @@ saga_proc_timeout_is_over(void)
  * nothing to cancel, and no reason to end or to pause.
  */
 void
-saga_proc_sigint(SIGNAL_ARGS)
+saga_worker_proc_sigint(SIGNAL_ARGS)
 {
-	if (saga_proc_timeout_is_over())
+	if (saga_worker_proc_timeout_is_over())
 		StatementCancelHandler(postgres_signal_arg);
 }
 
 void
-saga_proc_begin(SagaProcType type, SagaProcArgs *args)
+saga_worker_proc_begin(SagaProcType type, SagaProcArgs *args)
 {
 	memcpy(args, MyBgworkerEntry->bgw_extra, sizeof(SagaProcArgs));
 	my_start = args->start;
@@ -261,8 +261,8 @@ saga_proc_begin(SagaProcType type, SagaProcArgs *args)
 	 * been missed
 	 */
 	ConfigReloadPending = true;
-	pqsignal(SIGTERM, saga_proc_sigterm);
-	pqsignal(SIGINT, saga_proc_sigint);
+	pqsignal(SIGTERM, saga_worker_proc_sigterm);
+	pqsignal(SIGINT, saga_worker_proc_sigint);
 	BackgroundWorkerUnblockSignals();
 
 	if (saga_shared == NULL || saga_procs == NULL)
@@ -276,13 +276,13 @@ saga_proc_begin(SagaProcType type, SagaProcArgs *args)
 		proc_exit(0);
 	}
 	before_shmem_exit(on_exit_wake, Int32GetDatum(type));
-	if (type != SAGA_PROC_LAUNCHER && !saga_proc_wanted())
+	if (type != SAGA_PROC_LAUNCHER && !saga_worker_proc_wanted())
 		proc_exit(0);
 }
 
 /* Settings of a session that a role or database may have set to what harms a worker. */
 void
-saga_proc_connected(const char *what, Oid owner)
+saga_worker_proc_connected(const char *what, Oid owner)
 {
 	char	   *name;
 
@@ -296,7 +296,7 @@ saga_proc_connected(const char *what, Oid owner)
 	else
 	{
 		SetConfigOption("application_name", what, PGC_USERSET, PGC_S_SESSION);
-		/* it comes as a SIGINT: see saga_proc_sigint */
+		/* it comes as a SIGINT: see saga_worker_proc_sigint */
 		SetConfigOption("lock_timeout", SAGA_SERVER_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 		saga_serves_all = true;
 	}
@@ -309,23 +309,23 @@ saga_proc_connected(const char *what, Oid owner)
 }
 
 bool
-saga_proc_wanted(void)
+saga_worker_proc_wanted(void)
 {
 	if (saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) != 0)
 		return false;
 	return saga_my_proc == NULL || !OidIsValid(saga_my_proc->dboid) ||
-		!saga_proc_database_is_closed(saga_my_proc->dboid);
+		!saga_worker_proc_database_is_closed(saga_my_proc->dboid);
 }
 
 bool
-saga_proc_is_one_too_many(void)
+saga_worker_proc_is_one_too_many(void)
 {
 	return saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) == LEAVE_ONE_TOO_MANY &&
-		!saga_proc_database_is_closed(saga_my_proc->dboid);
+		!saga_worker_proc_database_is_closed(saga_my_proc->dboid);
 }
 
 bool
-saga_proc_interrupts(void)
+saga_worker_proc_interrupts(void)
 {
 	if (told_to_end && !finishes && !IsTransactionState())
 		leave_quietly();
@@ -338,7 +338,7 @@ saga_proc_interrupts(void)
 }
 
 void
-saga_proc_wait(long timeout_ms)
+saga_worker_proc_wait(long timeout_ms)
 {
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 
@@ -352,7 +352,7 @@ saga_proc_wait(long timeout_ms)
 static MemoryContext outside_context = NULL;
 
 void
-saga_proc_begin_transaction(void)
+saga_worker_proc_begin_transaction(void)
 {
 	outside_context = CurrentMemoryContext;
 	saga_background_begin();
@@ -361,7 +361,7 @@ saga_proc_begin_transaction(void)
 }
 
 void
-saga_proc_commit(void)
+saga_worker_proc_commit(void)
 {
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(outside_context);
@@ -372,7 +372,7 @@ saga_proc_commit(void)
  * sent, but holds the lock on the extension until after them.
  */
 bool
-saga_proc_try_lock_extension(void)
+saga_worker_proc_try_lock_extension(void)
 {
 	Oid			extension = saga_extension_oid(true);
 
@@ -383,23 +383,23 @@ saga_proc_try_lock_extension(void)
 }
 
 bool
-saga_proc_has_extension(void)
+saga_worker_proc_has_extension(void)
 {
 	bool		result;
 
-	saga_proc_begin_transaction();
+	saga_worker_proc_begin_transaction();
 
 	/*
 	 * one that was dropped and created again in one transaction is another
 	 * one
 	 */
-	result = saga_proc_try_lock_extension() || saga_proc_try_lock_extension();
-	saga_proc_commit();
+	result = saga_worker_proc_try_lock_extension() || saga_worker_proc_try_lock_extension();
+	saga_worker_proc_commit();
 	return result;
 }
 
 ErrorData *
-saga_proc_recover(MemoryContext context)
+saga_worker_proc_recover(MemoryContext context)
 {
 	ErrorData  *error;
 
@@ -445,7 +445,7 @@ static void
 copy_batch(SagaProcCopy *copy, SagaProcSlot *slot, uint64 now)
 {
 	copy->busy_us = elapsed(now, pg_atomic_read_u64(&slot->busy_since));
-	copy->overstays = copy->type == SAGA_PROC_WORKER && copy->busy_us > 0 && saga_busy_overstays(copy->busy_us);
+	copy->overstays = copy->type == SAGA_PROC_WORKER && copy->busy_us > 0 && saga_queue_busy_overstays(copy->busy_us);
 	copy->step = pg_atomic_read_u32(&slot->step);
 	pg_read_barrier();
 	copy->step_us = elapsed(now, pg_atomic_read_u64(&slot->step_since));
@@ -460,7 +460,7 @@ copy_batch(SagaProcCopy *copy, SagaProcSlot *slot, uint64 now)
 }
 
 int
-saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
+saga_worker_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 {
 	uint64		now = saga_monotonic_us();
 	int			n = 0;
@@ -501,7 +501,7 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 }
 
 int
-saga_proc_count(int types, Oid dboid)
+saga_worker_proc_count(int types, Oid dboid)
 {
 	int			n = 0;
 
@@ -516,7 +516,7 @@ saga_proc_count(int types, Oid dboid)
 }
 
 void
-saga_proc_ask_leave(int types, Oid dboid)
+saga_worker_proc_ask_leave(int types, Oid dboid)
 {
 	if (saga_shared == NULL)
 		return;
@@ -534,7 +534,7 @@ saga_proc_ask_leave(int types, Oid dboid)
 }
 
 void
-saga_proc_ask_leave_pid(int pid)
+saga_worker_proc_ask_leave_pid(int pid)
 {
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	for (int i = 0; i < saga_shared->max_background; i++)
@@ -551,7 +551,7 @@ saga_proc_ask_leave_pid(int pid)
 }
 
 void
-saga_proc_cancel_step(const SagaProcCopy *proc, bool hard)
+saga_worker_proc_cancel_step(const SagaProcCopy *proc, bool hard)
 {
 	SagaProcSlot *slot = &saga_shared->procs[proc->slot];
 
@@ -567,7 +567,7 @@ saga_proc_cancel_step(const SagaProcCopy *proc, bool hard)
 
 /* A pid in a slot is alive: the slot is given back before the process ends. */
 void
-saga_proc_terminate(int types, Oid dboid)
+saga_worker_proc_terminate(int types, Oid dboid)
 {
 	LWLockAcquire(saga_shared->lock, LW_SHARED);
 	for (int i = 0; i < saga_shared->max_background; i++)
@@ -577,7 +577,7 @@ saga_proc_terminate(int types, Oid dboid)
 }
 
 bool
-saga_proc_database_is_closed(Oid dboid)
+saga_worker_proc_database_is_closed(Oid dboid)
 {
 	SagaDatabaseSlot *slot = saga_database_slot(dboid, false);
 	bool		closed;
@@ -591,7 +591,7 @@ saga_proc_database_is_closed(Oid dboid)
 }
 
 void
-saga_proc_tell_launcher(void)
+saga_worker_proc_tell_launcher(void)
 {
 	if (saga_procs == NULL)
 		return;

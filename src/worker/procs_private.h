@@ -70,63 +70,63 @@ typedef struct SagaProcArgs
 	Oid			dboid;
 	Oid			owner;
 	int			probe;			/* -1: none */
-	uint32		start;			/* its number, filled in by saga_proc_start */
+	uint32		start;			/* its number, filled in by saga_worker_proc_start */
 } SagaProcArgs;
 
-extern bool saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle);
+extern bool saga_worker_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle);
 
 /*
  * Did the process of that start end because somebody told it to?  Then the
  * next one need not fail.  0: a start that is not known.
  */
-extern bool saga_proc_was_told(uint32 start);
+extern bool saga_worker_proc_was_told(uint32 start);
 
 /*
  * The first thing in each process: signals, its slot, closed databases, exit
  * callbacks.  Then it connects.  Does not return when the process is not wanted.
  */
-extern void saga_proc_begin(SagaProcType type, SagaProcArgs *args);
-extern void saga_proc_connected(const char *what, Oid owner);
+extern void saga_worker_proc_begin(SagaProcType type, SagaProcArgs *args);
+extern void saga_worker_proc_connected(const char *what, Oid owner);
 
-extern void saga_proc_sigterm(SIGNAL_ARGS);
+extern void saga_worker_proc_sigterm(SIGNAL_ARGS);
 
 /*
  * This process has something to write down when it is told to end: what it does
- * then is cancelled, and it looks at saga_proc_told_to_end by itself.
+ * then is cancelled, and it looks at saga_worker_proc_told_to_end by itself.
  */
-extern void saga_proc_finishes(void);
-extern bool saga_proc_told_to_end(void);
+extern void saga_worker_proc_finishes(void);
+extern bool saga_worker_proc_told_to_end(void);
 
 /* A publisher ends with requests in flight: others look for them when it is gone. */
-extern void saga_proc_leaves_requests(void);
+extern void saga_worker_proc_leaves_requests(void);
 
 /* For the handler: it was told so by itself, which another one in its place would be too. */
-extern void saga_proc_told_by_itself(void);
+extern void saga_worker_proc_told_by_itself(void);
 
 /* The handler of SIGINT, and whether one is the server's own: a time-out of this process is over. */
-extern void saga_proc_sigint(SIGNAL_ARGS);
-extern bool saga_proc_timeout_is_over(void);
+extern void saga_worker_proc_sigint(SIGNAL_ARGS);
+extern bool saga_worker_proc_timeout_is_over(void);
 
 /* Top of each loop: interrupts, reload, leave. True when settings were read anew. */
-extern bool saga_proc_interrupts(void);
-extern bool saga_proc_wanted(void); /* false: asked to leave, or the database is closed */
-extern bool saga_proc_is_one_too_many(void);	/* asked to leave for no other reason: it may first end what it does */
+extern bool saga_worker_proc_interrupts(void);
+extern bool saga_worker_proc_wanted(void);	/* false: asked to leave, or the database is closed */
+extern bool saga_worker_proc_is_one_too_many(void); /* asked to leave for no other reason: it may first end what it does */
 
 /* Waits on the latch outside any transaction; -1: no timeout. */
-extern void saga_proc_wait(long timeout_ms);
+extern void saga_worker_proc_wait(long timeout_ms);
 
 /* A transaction of the process: READ COMMITTED, read write. */
-extern void saga_proc_begin_transaction(void);
-extern void saga_proc_commit(void);
+extern void saga_worker_proc_begin_transaction(void);
+extern void saga_worker_proc_commit(void);
 
 /* saga_extension_lock without an error: false, the extension is gone. In a transaction. */
-extern bool saga_proc_try_lock_extension(void);
+extern bool saga_worker_proc_try_lock_extension(void);
 
 /* In a transaction of its own. Waits for a DROP EXTENSION that is being done. */
-extern bool saga_proc_has_extension(void);
+extern bool saga_worker_proc_has_extension(void);
 
 /* In a PG_CATCH: logs the error, back to zero. The copy is in the context given. */
-extern ErrorData *saga_proc_recover(MemoryContext context);
+extern ErrorData *saga_worker_proc_recover(MemoryContext context);
 
 /* ---------- other processes ---------- */
 
@@ -163,21 +163,21 @@ typedef struct SagaProcCopy
 } SagaProcCopy;
 
 /* Copies of the slots of these types of background processes; dboid InvalidOid: any. Returns their number. */
-extern int	saga_proc_list(int types, Oid dboid, SagaProcCopy **copies);
-extern int	saga_proc_count(int types, Oid dboid);
-extern void saga_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */
-extern void saga_proc_ask_leave_pid(int pid);	/* as one too many */
+extern int	saga_worker_proc_list(int types, Oid dboid, SagaProcCopy **copies);
+extern int	saga_worker_proc_count(int types, Oid dboid);
+extern void saga_worker_proc_ask_leave(int types, Oid dboid);	/* sets leave and the latch */
+extern void saga_worker_proc_ask_leave_pid(int pid);	/* as one too many */
 
 /* The step ends, as by its TimeoutSeconds; hard: with its worker.  One that has ended since is not meant. */
-extern void saga_proc_cancel_step(const SagaProcCopy *proc, bool hard);
-extern void saga_proc_terminate(int types, Oid dboid);	/* SIGTERM */
-extern bool saga_proc_database_is_closed(Oid dboid);
-extern void saga_proc_tell_launcher(void);	/* something changed: it tries again at once */
+extern void saga_worker_proc_cancel_step(const SagaProcCopy *proc, bool hard);
+extern void saga_worker_proc_terminate(int types, Oid dboid);	/* SIGTERM */
+extern bool saga_worker_proc_database_is_closed(Oid dboid);
+extern void saga_worker_proc_tell_launcher(void);	/* something changed: it tries again at once */
 
 /* ---------- why executions wait (note.c) ---------- */
 
 /* Why no session of this role can be started, or NULL. Needs a transaction. */
-extern const char *saga_owner_problem(Oid owner);
+extern const char *saga_worker_owner_problem(Oid owner);
 
 /*
  * A reason for saga.workers; NULL removes it.  Full: it is not kept.  The view finds it
@@ -190,17 +190,17 @@ typedef enum SagaNoted
 	SAGA_NOTE_FULL
 } SagaNoted;
 
-extern SagaNoted saga_note_set(Oid dboid, Oid owner, const char *reason);
+extern SagaNoted saga_worker_note_set(Oid dboid, Oid owner, const char *reason);
 
 /* Forgets the reasons of all others in that database: nothing of theirs waits. */
-extern void saga_note_keep(Oid dboid, const List *owners);
+extern void saga_worker_note_keep(Oid dboid, const List *owners);
 
 /* ---------- main functions ---------- */
 extern PGDLLEXPORT void saga_launcher_main(Datum arg);
 extern PGDLLEXPORT void saga_coordinator_main(Datum arg);
 extern PGDLLEXPORT void saga_worker_main(Datum arg);
-extern PGDLLEXPORT void saga_publisher_main(Datum arg);
-extern PGDLLEXPORT void saga_source_main(Datum arg);
+extern PGDLLEXPORT void saga_worker_publisher_main(Datum arg);
+extern PGDLLEXPORT void saga_worker_source_main(Datum arg);
 
 extern void saga_launcher_register(void);	/* from _PG_init */
 
@@ -208,7 +208,7 @@ extern void saga_launcher_register(void);	/* from _PG_init */
 extern void saga_utility_init(void);
 
 /* ---------- refuse.c: before a command runs ---------- */
-extern void saga_refuse_command(Node *stmt);
+extern void saga_worker_refuse_command(Node *stmt);
 
 /* ---------- owners that go (owned.c) ---------- */
 extern void saga_owned_refuse_drop_role(Oid role);

@@ -273,7 +273,7 @@ check_drop(DropStmt *stmt)
 
 /* Raises what the server would raise once it has waited. */
 void
-saga_refuse_command(Node *stmt)
+saga_worker_refuse_command(Node *stmt)
 {
 	switch (nodeTag(stmt))
 	{
@@ -379,7 +379,7 @@ changes_extension(Node *stmt)
 }
 
 /*
- * Waits for the batches that run.  After saga_refuse_command; whoever has no
+ * Waits for the batches that run.  After saga_worker_refuse_command; whoever has no
  * right is left to the server, which refuses these commands in time.
  */
 void

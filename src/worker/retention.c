@@ -266,7 +266,7 @@ static bool
 next_destination(Cleaner *cleaner)
 {
 	SagaRows   *rows = saga_query(&destination_stmt, saga_param_int4("after", cleaner->destination_id));
-	bool		found = saga_next(rows);
+	bool		found = saga_rows_next(rows);
 
 	cleaner->destination_id = found ? saga_column_int4(rows, "destination_id") : 0;
 	cleaner->batches = 0;

@@ -122,7 +122,7 @@ put_processes(Reader *reader)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	SagaProcCopy *copies;
-	int			n = saga_proc_list(SAGA_AT(SAGA_PROC_LAUNCHER) | SAGA_AT_DATABASE, InvalidOid, &copies);
+	int			n = saga_worker_proc_list(SAGA_AT(SAGA_PROC_LAUNCHER) | SAGA_AT_DATABASE, InvalidOid, &copies);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -208,7 +208,7 @@ put_unnoted(Reader *reader, const SagaNote *notes)
 			noted = notes[j].dboid == MyDatabaseId && notes[j].owner == owners[i];
 		if (noted || !may_see(reader, MyDatabaseId, owners[i]))
 			continue;
-		problem = saga_owner_problem(owners[i]);
+		problem = saga_worker_owner_problem(owners[i]);
 		if (problem != NULL)
 			put_reason(reader, SAGA_PROC_WORKER, MyDatabaseId, owners[i], problem, NULL);
 	}

@@ -104,7 +104,7 @@ count_crash(const pg_uuid_t *execution_id)
 	SagaParam	id = saga_param_uuid("execution_id", execution_id);
 	int32		hash = (int32) hash_bytes(execution_id->data, UUID_LEN);
 
-	if (!saga_object_try_lock(saga_relation_oid("suspect"), hash, ExclusiveLock))
+	if (!saga_common_object_try_lock(saga_relation_oid("suspect"), hash, ExclusiveLock))
 		return false;
 	if (saga_run(&lock_stmt, id) == 0 && saga_run(&exists_stmt, id) > 0)
 		return false;
@@ -146,7 +146,7 @@ load(void)
 
 	rows = saga_query(&list_stmt);
 	suspects = MemoryContextAllocZero(cache_context, Max(1, rows->count) * sizeof(Suspect));
-	while (saga_next(rows))
+	while (saga_rows_next(rows))
 	{
 		Suspect    *suspect = &suspects[nsuspects++];
 

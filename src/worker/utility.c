@@ -59,7 +59,7 @@ static Oid	closed_database = InvalidOid;
 static void
 set_has_extension(void)
 {
-	SagaDatabaseSlot *slot = saga_my_database();
+	SagaDatabaseSlot *slot = saga_queue_my_database();
 
 	if (slot == NULL)
 		return;
@@ -78,9 +78,9 @@ at_commit(int news)
 	if (news & SAGA_NEWS_NO_EXTENSION)
 	{
 		/* also the marks: the queues of another time would have the same ids */
-		saga_forget_database(MyDatabaseId);
+		saga_queue_forget_database(MyDatabaseId);
 		if (saga_procs != NULL)
-			saga_note_keep(MyDatabaseId, NIL);
+			saga_worker_note_keep(MyDatabaseId, NIL);
 	}
 	if (news & SAGA_NEWS_EXTENSION)
 		set_has_extension();
@@ -103,7 +103,7 @@ tell(int news)
 		saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
 	if (news & (SAGA_NEWS_EXTENSION | SAGA_NEWS_DATABASES))
-		saga_proc_tell_launcher();
+		saga_worker_proc_tell_launcher();
 }
 
 /* What this transaction has to tell others, in bits. */
@@ -165,7 +165,7 @@ static void
 tell_prepared(int news, bool committed)
 {
 	if (news & SAGA_NEWS_SOURCES)
-		saga_sources_changed();
+		saga_queue_sources_changed();
 	if (committed && (news & (SAGA_NEWS_NO_EXTENSION | SAGA_NEWS_EXTENSION)))
 	{
 		at_commit(news);
@@ -242,12 +242,12 @@ open_database(bool dropped)
 		SpinLockRelease(&slot->mutex);
 	}
 	if (forget)
-		saga_forget_database(dboid);
+		saga_queue_forget_database(dboid);
 	if (forget && saga_procs != NULL)
-		saga_note_keep(dboid, NIL);
+		saga_worker_note_keep(dboid, NIL);
 	if (dropped)
 		(void) saga_recorder_collect(dboid, NULL, &left);
-	saga_proc_tell_launcher();
+	saga_worker_proc_tell_launcher();
 }
 
 /* A session that is terminated in the middle of the command. */
@@ -265,8 +265,8 @@ wait_until_left(Oid dboid)
 	TimestampTz begun = saga_monotonic_now();
 	bool		terminated = false;
 
-	saga_proc_ask_leave(SAGA_AT_DATABASE, dboid);
-	while (saga_proc_count(SAGA_AT_DATABASE, dboid) > 0)
+	saga_worker_proc_ask_leave(SAGA_AT_DATABASE, dboid);
+	while (saga_worker_proc_count(SAGA_AT_DATABASE, dboid) > 0)
 	{
 		TimestampTz now = saga_monotonic_now();
 
@@ -278,7 +278,7 @@ wait_until_left(Oid dboid)
 			 * in a long step, or waiting for a lock: what it claimed goes
 			 * back
 			 */
-			saga_proc_terminate(SAGA_AT_DATABASE, dboid);
+			saga_worker_proc_terminate(SAGA_AT_DATABASE, dboid);
 			terminated = true;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LEAVE_POLL_MS,
@@ -467,7 +467,7 @@ utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		dboid = InvalidOid;		/* nested: the outer command has seen to it */
 	if (saga_session_command(stmt))
 		return;
-	saga_refuse_command(stmt);
+	saga_worker_refuse_command(stmt);
 	if (IsA(stmt, DropOwnedStmt))
 		saga_owned_refuse_drop((DropOwnedStmt *) stmt);
 	saga_owned_lock_for_command(stmt);

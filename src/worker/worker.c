@@ -42,7 +42,7 @@ static Oid	my_owner;
 static MemoryContext batch_context;
 static int	failures = 0;		/* batches in a row that raised, or ran nothing */
 static TimestampTz not_before = 0;	/* saga_monotonic_now: no batch before this */
-static uint32 unlisted_seen = 0;	/* saga_unlisted() when the table was looked at */
+static uint32 unlisted_seen = 0;	/* saga_queue_unlisted() when the table was looked at */
 
 /* In the order of the ids, so that a queue that keeps its messages does not hide those behind it. */
 static SagaStatement unlisted_stmt = {
@@ -66,16 +66,16 @@ back_off(long min_ms, long max_ms)
 static void
 check_still_wanted(void)
 {
-	const char *problem = saga_owner_problem(my_owner);
+	const char *problem = saga_worker_owner_problem(my_owner);
 
 	if (problem != NULL)
 	{
-		if (saga_note_set(MyDatabaseId, my_owner, problem) != SAGA_NOTED)
+		if (saga_worker_note_set(MyDatabaseId, my_owner, problem) != SAGA_NOTED)
 			ereport(LOG,
 					(errmsg("executions wait: %s", problem)));
 		proc_exit(0);
 	}
-	if (!saga_proc_try_lock_extension())
+	if (!saga_worker_proc_try_lock_extension())
 		proc_exit(0);
 }
 
@@ -103,7 +103,7 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 	SagaBatchOptions options = {.max_executions = 0, .in_drain = false};
 	const SagaQueue *queue;
 
-	saga_proc_begin_transaction();
+	saga_worker_proc_begin_transaction();
 	check_still_wanted();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	queue = my_queue(queue_id);
@@ -115,7 +115,7 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 		saga_suspect_survived();
 	}
 	PopActiveSnapshot();
-	saga_proc_commit();
+	saga_worker_proc_commit();
 	if (queue == NULL)
 		return false;
 	saga_engine_batch_committed();
@@ -133,19 +133,19 @@ fire_large_timers(int32 queue_id)
 
 	if (!saga_queue_take_over(queue_id))
 		return;
-	while (moved == LARGE_TIMERS_AT_ONCE && saga_proc_wanted())
+	while (moved == LARGE_TIMERS_AT_ONCE && saga_worker_proc_wanted())
 	{
 		const SagaQueue *queue;
 		TimestampTz next;
 
 		MemoryContextReset(batch_context);
-		saga_proc_begin_transaction();
+		saga_worker_proc_begin_transaction();
 		check_still_wanted();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		queue = my_queue(queue_id);
 		moved = queue == NULL ? 0 : saga_timers_fire(queue, GetCurrentTimestamp(), LARGE_TIMERS_AT_ONCE, &next);
 		PopActiveSnapshot();
-		saga_proc_commit();
+		saga_worker_proc_commit();
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -159,7 +159,7 @@ call_for_help(int32 queue_id)
 	if (saga_workers > 1)
 	{
 		saga_queue_push_key(&key, NULL);
-		if (saga_proc_count(SAGA_AT(SAGA_PROC_WORKER), MyDatabaseId) < saga_workers)
+		if (saga_worker_proc_count(SAGA_AT(SAGA_PROC_WORKER), MyDatabaseId) < saga_workers)
 			saga_wake_type(SAGA_PROC_COORDINATOR, MyDatabaseId);
 	}
 }
@@ -204,7 +204,7 @@ serve_queue(int32 queue_id)
 		if (ran)
 			failures = 0;
 		CHECK_FOR_INTERRUPTS();
-	} while (result.run_alone && saga_proc_wanted());
+	} while (result.run_alone && saga_worker_proc_wanted());
 	return ran;
 }
 
@@ -217,14 +217,14 @@ read_unlisted(int32 *ids, int max)
 	int			n = 0;
 
 	/* first: what comes now is another one */
-	unlisted_seen = saga_unlisted(SAGA_QUEUE_WORKFLOW);
-	saga_proc_begin_transaction();
+	unlisted_seen = saga_queue_unlisted(SAGA_QUEUE_WORKFLOW);
+	saga_worker_proc_begin_transaction();
 	check_still_wanted();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = saga_query(&unlisted_stmt, saga_param_oid("owner", my_owner), saga_param_int4("after", after),
 					  saga_param_int4("most", UNLISTED_AT_ONCE));
 	after = 0;
-	while (n < max && saga_next(rows))
+	while (n < max && saga_rows_next(rows))
 	{
 		after = saga_column_int4(rows, "queue_id");
 		if (!saga_queue_is_listed(after))
@@ -235,7 +235,7 @@ read_unlisted(int32 *ids, int max)
 	else
 		unlisted_seen--;		/* there may be more */
 	PopActiveSnapshot();
-	saga_proc_commit();
+	saga_worker_proc_commit();
 	return n;
 }
 
@@ -244,16 +244,16 @@ static bool
 turn(void)
 {
 	int32		ids[QUEUES_AT_ONCE];
-	int			n = saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, ids, QUEUES_AT_ONCE / 2);
+	int			n = saga_queue_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, ids, QUEUES_AT_ONCE / 2);
 	bool		ran = false;
 
-	if (saga_unlisted(SAGA_QUEUE_WORKFLOW) != unlisted_seen)
+	if (saga_queue_unlisted(SAGA_QUEUE_WORKFLOW) != unlisted_seen)
 		n += read_unlisted(ids + n, QUEUES_AT_ONCE - n);
 	for (int i = 0; i < n; i++)
 	{
 		ran |= serve_queue(ids[i]);
-		(void) saga_proc_interrupts();
-		if (!saga_proc_wanted())
+		(void) saga_worker_proc_interrupts();
+		if (!saga_worker_proc_wanted())
 			break;
 	}
 	/* nobody waits behind a queue whose messages cannot be run now */
@@ -275,9 +275,9 @@ sleep_until_needed(TimestampTz idle_since)
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	saga_proc_prepare_sleep();
-	if (saga_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, &id, 1) == 0 && saga_proc_wanted() &&
-		saga_unlisted(SAGA_QUEUE_WORKFLOW) == unlisted_seen)
-		saga_proc_wait(saga_my_database() != NULL ? left : Min(left, SAGA_UNLISTED_LOOK_MS));
+	if (saga_queue_ready_queues(my_owner, SAGA_QUEUE_WORKFLOW, &id, 1) == 0 && saga_worker_proc_wanted() &&
+		saga_queue_unlisted(SAGA_QUEUE_WORKFLOW) == unlisted_seen)
+		saga_worker_proc_wait(saga_queue_my_database() != NULL ? left : Min(left, SAGA_UNLISTED_LOOK_MS));
 	saga_proc_end_sleep();
 	return true;
 }
@@ -289,14 +289,14 @@ work_or_wait(volatile TimestampTz *idle_since)
 	TimestampTz now;
 
 	ResetLatch(MyLatch);
-	(void) saga_proc_interrupts();
-	if (!saga_proc_wanted())
+	(void) saga_worker_proc_interrupts();
+	if (!saga_worker_proc_wanted())
 		return false;
 	now = saga_monotonic_now();
 	if (not_before > now)
 	{
 		pgstat_report_stat(true);
-		saga_proc_wait((not_before - now) / 1000 + 1);
+		saga_worker_proc_wait((not_before - now) / 1000 + 1);
 		return true;
 	}
 	if (turn())
@@ -322,7 +322,7 @@ loop(void)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error = saga_proc_recover(batch_context);
+			ErrorData  *error = saga_worker_proc_recover(batch_context);
 
 			saga_engine_batch_aborted(error);
 			back_off(TROUBLE_MIN_MS, TROUBLE_MAX_MS);
@@ -337,8 +337,8 @@ note_sender(int signo, siginfo_t *info, void *context)
 {
 	saga_recorder_terminated_by(info->si_pid);
 	if (info->si_pid == MyProcPid)
-		saga_proc_told_by_itself();
-	saga_proc_sigterm(signo);
+		saga_worker_proc_told_by_itself();
+	saga_worker_proc_sigterm(signo);
 }
 
 /*
@@ -358,7 +358,7 @@ on_sigint(SIGNAL_ARGS)
 	uint64		cancel = proc != NULL ? pg_atomic_read_u64(&proc->cancel) : seen;
 	bool		stopped = saga_stop_signalled();
 
-	if (saga_proc_timeout_is_over())
+	if (saga_worker_proc_timeout_is_over())
 		StatementCancelHandler(postgres_signal_arg);
 	else if (cancel == seen)
 	{
@@ -405,13 +405,13 @@ saga_worker_main(Datum arg)
 #ifdef BGWORKER_BYPASS_ROLELOGINCHECK
 	flags |= BGWORKER_BYPASS_ROLELOGINCHECK;
 #endif
-	saga_proc_begin(SAGA_PROC_WORKER, &args);
+	saga_worker_proc_begin(SAGA_PROC_WORKER, &args);
 	install_sigterm();
 	pqsignal(SIGINT, on_sigint);
 	my_owner = args.owner;
 	saga_recorder_attach(args.dboid, true, saga_suspect_starts);
 	BackgroundWorkerInitializeConnectionByOid(args.dboid, args.owner, flags);
-	saga_proc_connected("pg_saga worker", args.owner);
+	saga_worker_proc_connected("pg_saga worker", args.owner);
 	saga_suspect_init();
 	batch_context = AllocSetContextCreate(TopMemoryContext, "pg_saga batch", ALLOCSET_DEFAULT_SIZES);
 	loop();

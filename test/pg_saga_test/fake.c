@@ -115,13 +115,13 @@ saga_secret_key_name(const char *key)
 }
 
 const char *
-saga_aws_check_header(const char *name, const char *value)
+saga_endpoint_aws_check_header(const char *name, const char *value)
 {
 	return NULL;
 }
 
 SagaClass
-saga_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
+saga_endpoint_aws_class_of_answer(const SagaExchange *exchange, SagaClass class)
 {
 	return class;
 }
@@ -260,7 +260,7 @@ saga_note_foreign(void)
 }
 
 bool
-saga_take_foreign(void)
+saga_queue_take_foreign(void)
 {
 	return false;
 }

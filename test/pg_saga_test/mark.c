@@ -160,7 +160,7 @@ PG_FUNCTION_INFO_V1(saga_test_forget);
 Datum
 saga_test_forget(PG_FUNCTION_ARGS)
 {
-	saga_forget_queue(PG_GETARG_INT32(0));
+	saga_queue_forget_queue(PG_GETARG_INT32(0));
 	PG_RETURN_VOID();
 }
 

@@ -128,10 +128,10 @@ put_row(StringInfo out, const SagaDelivery *delivery, TimestampTz started_at)
 	fake_next(out);
 	appendStringInfoChar(out, '{');
 	fake_put_int(out, "at", (started_at - START) / 1000);
-	fake_put_text(out, "asked", saga_phase_name(delivery->asked));
+	fake_put_text(out, "asked", saga_endpoint_phase_name(delivery->asked));
 	fake_put_text(out, "class", saga_class_name(delivery->part.class));
 	fake_put_text(out, "verdict", verdict_names[delivery->verdict]);
-	fake_put_text(out, "next", again ? saga_phase_name(delivery->part.phase) : NULL);
+	fake_put_text(out, "next", again ? saga_endpoint_phase_name(delivery->part.phase) : NULL);
 	fake_member(out, "delay");
 	if (again)
 		appendStringInfo(out, INT64_FORMAT, delivery->delay_ms);
@@ -177,14 +177,14 @@ saga_test_message(PG_FUNCTION_ARGS)
 		sending->exchange.started_at = now;
 		delivery->attempt++;
 		if (delivery->unwanted_since == 0)
-			delivery->part.phase = saga_phase_of(destination, delivery, saga_phase_name(delivery->part.phase));
-		sending->exchange.spec = saga_phase_spec(destination, &delivery->part);
+			delivery->part.phase = saga_outbox_phase_of(destination, delivery, saga_endpoint_phase_name(delivery->part.phase));
+		sending->exchange.spec = saga_endpoint_phase_spec(destination, &delivery->part);
 		take_answer(sending, answer);
 		saga_exchange_classify(&sending->exchange);
 		if (delivery->part.found != NULL)
 			delivery->foreign = fake_bool(answer, "foreign");
 		if (delivery->foreign)
-			saga_part_set_outcome(&delivery->part, SAGA_CLASS_FATAL, delivery->part.status, "Saga.Conflict", "another message's");
+			saga_endpoint_part_set_outcome(&delivery->part, SAGA_CLASS_FATAL, delivery->part.status, "Saga.Conflict", "another message's");
 		now += fake_int(answer, "takes", 100) * 1000;
 		if (fake_bool(answer, "unwanted") && delivery->unwanted_since == 0)
 			delivery->unwanted_since = now;

@@ -159,7 +159,7 @@ PG_FUNCTION_INFO_V1(saga_test_says_json);
 Datum
 saga_test_says_json(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(saga_head_says_json(text_arg(fcinfo, 0)));
+	PG_RETURN_BOOL(saga_endpoint_head_says_json(text_arg(fcinfo, 0)));
 }
 
 /* ---------- addresses ---------- */
@@ -289,7 +289,7 @@ saga_test_aws_answer(PG_FUNCTION_ARGS)
 	if (strcmp(text_arg(fcinfo, 0), "sqs") == 0)
 		is_one = saga_sqs_parse(text, strlen(text), &answer);
 	else
-		is_one = saga_sns_parse(text, strlen(text), &answer);
+		is_one = saga_net_sns_parse(text, strlen(text), &answer);
 	if (!is_one)
 		PG_RETURN_NULL();
 	initStringInfo(&out);

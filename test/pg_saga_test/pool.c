@@ -50,7 +50,7 @@ name_of(SagaProcType type)
 /* ---------- what the pool asks ---------- */
 
 int
-saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
+saga_worker_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 {
 	int			n;
 	JsonbContainer *procs = fake_array(world, "procs", &n);
@@ -72,7 +72,7 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 		proc->idle = busy < 0;
 		proc->leaving = fake_bool(from, "leaving");
 		proc->busy_us = busy < 0 ? -1 : busy * 1000;
-		proc->overstays = busy >= 0 && saga_busy_overstays(busy * 1000);
+		proc->overstays = busy >= 0 && saga_queue_busy_overstays(busy * 1000);
 		proc->step = 1;
 		proc->step_us = step < 0 ? -1 : step * 1000;
 		proc->stopped_us = stopped < 0 ? -1 : stopped * 1000;
@@ -83,7 +83,7 @@ saga_proc_list(int types, Oid dboid, SagaProcCopy **copies)
 }
 
 bool
-saga_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle)
+saga_worker_proc_start(SagaProcType type, SagaProcArgs *args, BackgroundWorkerHandle **handle)
 {
 	FakeHandle *fake;
 
@@ -124,20 +124,20 @@ GetBackgroundWorkerPid(BackgroundWorkerHandle *handle, pid_t *pid)
 }
 
 bool
-saga_proc_was_told(uint32 start)
+saga_worker_proc_was_told(uint32 start)
 {
 	return fake_bool(world, "told");
 }
 
 void
-saga_proc_ask_leave_pid(int pid)
+saga_worker_proc_ask_leave_pid(int pid)
 {
 	fake_next(&asked);
 	appendStringInfo(&asked, "%d", pid);
 }
 
 void
-saga_proc_cancel_step(const SagaProcCopy *proc, bool hard)
+saga_worker_proc_cancel_step(const SagaProcCopy *proc, bool hard)
 {
 	fake_next(&cancelled);
 	appendStringInfo(&cancelled, "\"%d%s\"", proc->pid, hard ? " with its process" : "");
@@ -145,7 +145,7 @@ saga_proc_cancel_step(const SagaProcCopy *proc, bool hard)
 
 /* "problems": {"OWNER": "why he can have no session"} */
 const char *
-saga_owner_problem(Oid owner)
+saga_worker_owner_problem(Oid owner)
 {
 	JsonbValue *problems = saga_doc_get(world, "problems");
 
@@ -153,7 +153,7 @@ saga_owner_problem(Oid owner)
 }
 
 SagaNoted
-saga_note_set(Oid dboid, Oid owner, const char *reason)
+saga_worker_note_set(Oid dboid, Oid owner, const char *reason)
 {
 	if (reason == NULL)
 		return SAGA_NOTED;
@@ -163,22 +163,22 @@ saga_note_set(Oid dboid, Oid owner, const char *reason)
 }
 
 void
-saga_note_keep(Oid dboid, const List *owners)
+saga_worker_note_keep(Oid dboid, const List *owners)
 {
 }
 
 void
-saga_proc_begin_transaction(void)
+saga_worker_proc_begin_transaction(void)
 {
 }
 
 void
-saga_proc_commit(void)
+saga_worker_proc_commit(void)
 {
 }
 
 bool
-saga_proc_try_lock_extension(void)
+saga_worker_proc_try_lock_extension(void)
 {
 	return true;
 }
@@ -191,13 +191,13 @@ saga_source_any_enabled(void)
 
 /* Only with queues that have no place in shared memory, which there are not here. */
 SagaRows *
-saga_query_params(SagaStatement *statement, const SagaParam *params)
+saga_statement_query(SagaStatement *statement, const SagaParam *params)
 {
 	elog(ERROR, "no statement is run here");
 }
 
 bool
-saga_next(SagaRows *rows)
+saga_rows_next(SagaRows *rows)
 {
 	return false;
 }

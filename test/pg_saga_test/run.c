@@ -120,7 +120,7 @@ put_action(TestRun *test, const SagaAction *action)
 	}
 	else
 	{
-		put_row(test, saga_status_name(action->status));
+		put_row(test, saga_asl_status_name(action->status));
 		if (action->error != NULL)
 			fake_put_text(&test->out, "error", action->error);
 		put_jsonb(&test->out, "output", action->output);
