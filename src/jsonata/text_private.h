@@ -6,7 +6,7 @@
  * Texts are UTF-8 whatever the encoding of the database; who calls from one in
  * another encoding converts.  They need no NUL byte at the end.  A half of a
  * surrogate pair, which "\ud800" in an expression can make, may stand in them
- * in its three bytes.  Results are appended to a StringInfo or allocated in
+ * in its three bytes, and so may U+0000.  Results are appended to a StringInfo or allocated in
  * CurrentMemoryContext.
  *
  * What can fail returns false and fills the fault, with the code that the
@@ -42,7 +42,7 @@ typedef struct SagaJsonataSlice
 	int			len;
 } SagaJsonataSlice;
 
-/* No result gets longer than this; what would is the fault D3141. */
+/* No result gets longer than this; what would is the fault D2015. */
 #define SAGA_JSONATA_MAX_TEXT	(64 * 1024 * 1024)
 
 /* ---------- numbers (text_number.c) ---------- */
@@ -150,7 +150,7 @@ typedef struct SagaJsonataMatch
 extern SagaJsonataRegex *saga_jsonata_regex_compile(const char *pattern, int len, const char *flags, SagaJsonataFault *fault);
 
 /*
- * The first match at or after start.  D3142 when it takes more than a regular
+ * The first match at or after start.  D1012 when it takes more than a regular
  * expression may.
  */
 extern bool saga_jsonata_regex_exec(SagaJsonataRegex *regex, const char *subject, int len, int start,
@@ -203,7 +203,7 @@ extern int	saga_jsonata_compare(const char *a, int alen, const char *b, int blen
 /* $substring: numbers as they were given, NaN: no length. */
 extern SagaJsonataSlice saga_jsonata_substring(const char *s, int len, double start, double length);
 
-/* $pad; fill NULL or empty: a blank.  D3141 when it gets too long. */
+/* $pad; fill NULL or empty: a blank.  D2015 when it gets too long. */
 extern bool saga_jsonata_pad(const char *s, int len, double width, const char *fill, int fill_len,
 							 const SagaJsonataWork *work, StringInfo out, SagaJsonataFault *fault);
 
@@ -212,16 +212,19 @@ extern void saga_jsonata_trim(const char *s, int len, StringInfo out);
 
 /* ---------- letters (text_case.c) ---------- */
 
-/* Unicode's, with those of one letter to several; not the locale's. */
-extern void saga_jsonata_change_case(const char *s, int len, bool upper, StringInfo out);
+/*
+ * Unicode's, with those of one letter to several; not the locale's.  False (D3001)
+ * where the system has no C.UTF-8, for what is beyond ASCII.
+ */
+extern bool saga_jsonata_change_case(const char *s, int len, bool upper, StringInfo out, SagaJsonataFault *fault);
 
 /* ---------- encodings (text_encode.c) ---------- */
 
 /* The reference's: one byte a character, so that beyond U+00FF it is the low byte. */
 extern void saga_jsonata_base64_encode(const char *s, int len, StringInfo out);
 
-/* What is not of the alphabet is skipped; each byte is a character.  D3141 for U+0000, which no text can hold. */
-extern bool saga_jsonata_base64_decode(const char *s, int len, StringInfo out, SagaJsonataFault *fault);
+/* What is not of the alphabet is skipped; each byte becomes a character, U+0000 included. */
+extern void saga_jsonata_base64_decode(const char *s, int len, StringInfo out);
 
 /* component: $encodeUrlComponent, else $encodeUrl.  D3140. */
 extern bool saga_jsonata_encode_url(const char *s, int len, bool component, StringInfo out, SagaJsonataFault *fault);
