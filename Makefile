@@ -29,7 +29,7 @@ DATA = $(sort $(wildcard upgrade/*.sql))
 # build, whose compiler may know warnings that ours does not.
 PG_CPPFLAGS = -I$(CURDIR)/src -DSAGA_VERSION='"$(SAGA_VERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(SAGA_CFLAGS)
-SHLIB_LINK = -lcurl -ljson-c -lexpat
+SHLIB_LINK = -lcurl -ljson-c -lexpat -lpcre2-8
 
 EXTRA_CLEAN = $(DATA_built) $(wildcard src/*/*.o src/*/*.bc test/*/*.o test/*/*.so) tmp_check
 
