@@ -131,15 +131,20 @@ saga_jsonata_arithmetic(SagaJsonataEval *ev, int op, const SagaJsonataValue *a, 
 			result->u.number = fmod(x, y);
 			break;
 	}
+
+	/*
+	 * too large for a double: the operands are exact, and are computed with
+	 * once more
+	 */
 	if (ev->options->decimal && fabs(result->u.number) > MAX_EXACT)
-		return decimal_arithmetic(ev, op, &(SagaJsonataValue)
-								  {
-									  .type = SAGA_JV_NUMBER, .u.number = x
-								  },
-								  &(SagaJsonataValue)
-								  {
-									  .type = SAGA_JV_NUMBER, .u.number = y
-								  }, result);
+	{
+		SagaJsonataValue left,
+					right;
+
+		saga_jsonata_set_number(&left, x);
+		saga_jsonata_set_number(&right, y);
+		return decimal_arithmetic(ev, op, &left, &right, result);
+	}
 	return true;
 }
 
