@@ -37,7 +37,7 @@ struct SagaJsonataEval
 };
 
 #define SAGA_JSONATA_MAX_ELEMENTS	10000000
-#define SAGA_JSONATA_MAX_NESTING	200 /* of parentheses and operators, in a text */
+#define SAGA_JSONATA_MAX_NESTING	500 /* of parentheses and operators, in a text */
 #define SAGA_JSONATA_MAX_SOURCE		(1024 * 1024)
 
 /* ---------- limits (limit.c) ---------- */
@@ -294,7 +294,7 @@ typedef enum SagaJsonataFlavour
 
 struct SagaJsonataBuiltin
 {
-	const char *name;
+	const char *name;			/* with the $ */
 	bool		(*eval) (SagaJsonataCall *call);
 	const char *definition;
 	int			arity;			/* as JavaScript has it, for what calls functions with as many */

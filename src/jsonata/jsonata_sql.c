@@ -44,8 +44,11 @@ hint_of(const SagaJsonataFault *fault)
 static int
 sqlstate_of(const SagaJsonataFault *fault)
 {
-	if (fault->code[0] == 'U' && strcmp(fault->code, "U1004") != 0 && strcmp(fault->code, "U1005") != 0)
-		return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	static const char *const limits[] = {"U1001", "U1002", "U1003", "D1012", "D2014", "D2015"};
+
+	for (int i = 0; i < lengthof(limits); i++)
+		if (strcmp(fault->code, limits[i]) == 0)
+			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 	return ERRCODE_INVALID_PARAMETER_VALUE;
 }
 

@@ -129,7 +129,7 @@ saga_jsonata_look(SagaJsonataEval *ev)
 bool
 saga_jsonata_has_room(SagaJsonataEval *ev, int64 n, Size size)
 {
-	if (!saga_jsonata_spend(ev, n / 4 + 1))
+	if (!saga_jsonata_spend(ev, n * size / 64 + 1))
 		return false;
 	if (n * size > 16 * 1024 &&
 		(n > ev->max_bytes / size || MemoryContextMemAllocated(ev->context, true) + n * size > ev->max_bytes))

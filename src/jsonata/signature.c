@@ -210,7 +210,7 @@ fail_argument(SagaJsonataEval *ev, const SagaJsonataSignature *signature, const 
 			first = param->repeated;
 		}
 	}
-	return saga_jsonata_fail(ev, "T0410", "argument %d of function %s does not match the function's signature", good + 1, name);
+	return saga_jsonata_fail(ev, "T0410", "argument %d of %s does not match the function's signature", good + 1, name);
 }
 
 /* The elements of an array must all have the type, of which only the first letter counts. */
@@ -271,7 +271,7 @@ array_argument(SagaJsonataEval *ev, const Param *param, const char *name, int po
 			fine = param->subtype_len == 1 && param->subtype == symbol_of(arg);
 	}
 	if (!fine)
-		return saga_jsonata_fail(ev, "T0412", "argument %d of function %s must be an array of %s", position + 1, name,
+		return saga_jsonata_fail(ev, "T0412", "argument %d of %s must be an array of %s", position + 1, name,
 								 elements_name(param->subtype));
 	if (arg->type != SAGA_JV_ARRAY)
 	{
@@ -326,7 +326,7 @@ saga_jsonata_signature_validate(SagaJsonataEval *ev, const SagaJsonataSignature 
 			const SagaJsonataValue *value = context != NULL ? context : &nothing;
 
 			if (!fits(param, context != NULL ? symbol_of(value) : 'l'))
-				return saga_jsonata_fail(ev, "T0411", "the context is no fitting value for argument %d of function %s",
+				return saga_jsonata_fail(ev, "T0411", "the context is no fitting value for argument %d of %s",
 										 arg + 1, name);
 			out[n++] = *value;
 		}
