@@ -134,15 +134,31 @@ function_of(const SagaJsonataBuiltin *builtin)
 	return f;
 }
 
-bool
-saga_jsonata_builtin_value(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin, SagaJsonataValue *result)
+/* After names have come: which of them the language has functions for. */
+void
+saga_jsonata_find_builtins(SagaJsonataNames *names)
 {
-	builtin = in_flavour(ev, builtin);
+	for (int i = 0; i < names->count; i++)
+		if (names->symbols[i].builtin == NULL)
+			names->symbols[i].builtin = saga_jsonata_builtin_find(names->symbols[i].name, names->symbols[i].len);
+}
+
+/* A function of the language is there unless a variable, even an empty one, has its name. */
+void
+saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int symbol, SagaJsonataValue *result)
+{
+	const SagaJsonataBuiltin *builtin;
+
+	if (saga_jsonata_frame_find(frame, symbol, result))
+		return;
+	saga_jsonata_set_nothing(result);
+	builtin = ev->names->symbols[symbol].builtin;
+	if (builtin != NULL)
+		builtin = in_flavour(ev, builtin);
 	if (builtin == NULL)
-		return false;
+		return;
 	result->type = SAGA_JV_FUNCTION;
 	result->u.function = function_of(builtin);
-	return true;
 }
 
 /* args are the caller's; the function gets them by its signature. */
