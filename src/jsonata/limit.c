@@ -145,9 +145,7 @@ bool
 saga_jsonata_enter(SagaJsonataEval *ev)
 {
 	if (unlikely(ev->depth >= ev->max_depth || stack_is_too_deep()))
-		return saga_jsonata_fail(ev, "U1001",
-								 "the expression, or a value, is nested too deep: a recursion that does not end, "
-								 "or one that is no tail call");
+		return saga_jsonata_fail(ev, "U1001", "calls, or the values, are nested too deep");
 	ev->depth++;
 	return saga_jsonata_spend(ev, 1);
 }
