@@ -8,7 +8,7 @@
 #include "jsonata/fault.h"
 
 bool
-saga_jsonata_fault(SagaJsonataFault *fault, const char *code, const char *fmt,...)
+saga_jsonata_fault(SagaJsonataFault *fault, const char *code, const char *fmt, ...)
 {
 	va_list		args;
 

@@ -18,6 +18,6 @@ typedef struct SagaJsonataFault
 } SagaJsonataFault;
 
 /* Returns false, for "return saga_jsonata_fault(...)". */
-extern bool saga_jsonata_fault(SagaJsonataFault *fault, const char *code, const char *fmt,...) pg_attribute_printf(3, 4);
+extern bool saga_jsonata_fault(SagaJsonataFault *fault, const char *code, const char *fmt, ...) pg_attribute_printf(3, 4);
 
 #endif							/* SAGA_JSONATA_FAULT_H */
