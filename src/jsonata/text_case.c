@@ -159,7 +159,10 @@ append_upper(StringInfo out, pg_wchar c)
 
 	if (c >= FIRST_IOTA && c <= LAST_IOTA)
 	{
-		/* eight small ones, eight large ones: both become the large one without its iota, and a iota */
+		/*
+		 * eight small ones, eight large ones: both become the large one
+		 * without its iota, and a iota
+		 */
 		static const pg_wchar large[] = {0x1f08, 0x1f28, 0x1f68};
 
 		append_char(out, large[(c - FIRST_IOTA) / 16] + c % 8);

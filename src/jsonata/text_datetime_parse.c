@@ -377,7 +377,11 @@ fill_in(Components *c, const char *letters, double now, SagaJsonataFault *fault)
 			ended = true;
 		}
 		else
-			/* "pm" is no number there, so that the half of the day is not that of now */
+
+			/*
+			 * "pm" is no number there, so that the half of the day is not
+			 * that of now
+			 */
 			set_component(c, *letters, *letters == 'P' ? 0 : saga_jsonata_component(&time, *letters));
 	}
 	return true;

@@ -379,7 +379,11 @@ saga_jsonata_round(double number, int digits)
 {
 	if (digits == 0)
 		return round_half_even(number);
-	/* beyond that everything is 0 or infinite, and sums of them must not overflow */
+
+	/*
+	 * beyond that everything is 0 or infinite, and sums of them must not
+	 * overflow
+	 */
 	digits = Max(Min(digits, 10000), -10000);
 	number = shift_point(round_half_even(shift_point(number, digits)), -digits);
 	return number == 0 ? 0 : number;
@@ -392,7 +396,10 @@ saga_jsonata_round_numeric(Numeric number, int digits)
 				unit,
 				twice;
 
-	/* beyond that nothing is left to round, and numeric_round would take its time */
+	/*
+	 * beyond that nothing is left to round, and numeric_round would take its
+	 * time
+	 */
 	digits = Max(Min(digits, MAX_SCALE), -MAX_WHOLE);
 	rounded = DatumGetNumeric(DirectFunctionCall2(numeric_round, NumericGetDatum(number), Int32GetDatum(digits)));
 	unit = numeric_from_text(psprintf("1e%d", -digits));

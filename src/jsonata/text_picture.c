@@ -206,12 +206,21 @@ check_groups(const Parts *p, Complaint last)
 	if (point >= 0)
 	{
 		if (is_sign(char_at(&p->text, point - 1), group) || is_sign(char_at(&p->text, point + 1), group))
-			last = (Complaint) {"D3087", "a separator of groups beside the decimal separator"};
+			last = (Complaint)
+		{
+			"D3087", "a separator of groups beside the decimal separator"
+		};
 	}
 	else if (is_sign(char_at(&p->whole, p->whole.len - 1), group))
-		last = (Complaint) {"D3088", "a separator of groups at the end of its whole part"};
+		last = (Complaint)
+	{
+		"D3088", "a separator of groups at the end of its whole part"
+	};
 	if (saga_jsonata_wide_find(&p->text, two, 2, 0) >= 0)
-		last = (Complaint) {"D3089", "two separators of groups side by side"};
+		last = (Complaint)
+	{
+		"D3089", "two separators of groups side by side"
+	};
 	return last;
 }
 
@@ -227,14 +236,20 @@ check_places(const Parts *p, Complaint last)
 	{
 		part = part_of(&p->whole, 0, at);
 		if (count_places(signs, &part, true) > 0)
-			last = (Complaint) {"D3090", "a digit in front of an optional digit in its whole part"};
+			last = (Complaint)
+		{
+			"D3090", "a digit in front of an optional digit in its whole part"
+		};
 	}
 	for (at = p->fraction.len - 1; at >= 0 && p->fraction.chars[at] != signs->digit; at--);
 	if (at >= 0)
 	{
 		part = part_of(&p->fraction, at, p->fraction.len);
 		if (count_places(signs, &part, true) > 0)
-			last = (Complaint) {"D3091", "a digit behind an optional digit in its fraction"};
+			last = (Complaint)
+		{
+			"D3091", "a digit behind an optional digit in its fraction"
+		};
 	}
 	return last;
 }
@@ -250,21 +265,39 @@ check_signs(const Parts *p)
 	int			at = find_char(&p->text, signs->point, 0);
 
 	if (at >= 0 && find_char(&p->text, signs->point, at + 1) >= 0)
-		last = (Complaint) {"D3081", "more than one decimal separator"};
+		last = (Complaint)
+	{
+		"D3081", "more than one decimal separator"
+	};
 	has_symbol(p, SAGA_JSONATA_PERCENT, &percents);
 	has_symbol(p, SAGA_JSONATA_PER_MILLE, &per_milles);
 	if (percents > 1)
-		last = (Complaint) {"D3082", "more than one percent sign"};
+		last = (Complaint)
+	{
+		"D3082", "more than one percent sign"
+	};
 	if (per_milles > 1)
-		last = (Complaint) {"D3083", "more than one per-mille sign"};
+		last = (Complaint)
+	{
+		"D3083", "more than one per-mille sign"
+	};
 	if (percents > 0 && per_milles > 0)
-		last = (Complaint) {"D3084", "both a percent and a per-mille sign"};
+		last = (Complaint)
+	{
+		"D3084", "both a percent and a per-mille sign"
+	};
 	if (count_places(signs, &p->mantissa, false) == 0)
-		last = (Complaint) {"D3085", "no place for a digit"};
+		last = (Complaint)
+	{
+		"D3085", "no place for a digit"
+	};
 	for (int i = p->active; i < p->suffix; i++)
 	{
 		if (!is_active(signs, p->text.chars[i]))
-			last = (Complaint) {"D3086", "other characters between those that stand for digits"};
+			last = (Complaint)
+		{
+			"D3086", "other characters between those that stand for digits"
+		};
 	}
 	return last;
 }
@@ -280,9 +313,15 @@ check_parts(const Parts *p, SagaJsonataFault *fault)
 	{
 		if (p->exponent.len > 0 &&
 			(has_symbol(p, SAGA_JSONATA_PERCENT, &times) || has_symbol(p, SAGA_JSONATA_PER_MILLE, &times)))
-			last = (Complaint) {"D3092", "an exponent and a percent or per-mille sign"};
+			last = (Complaint)
+		{
+			"D3092", "an exponent and a percent or per-mille sign"
+		};
 		if (p->exponent.len == 0 || count_places(p->signs, &p->exponent, true) < p->exponent.len)
-			last = (Complaint) {"D3093", "an exponent of something else than digits"};
+			last = (Complaint)
+		{
+			"D3093", "an exponent of something else than digits"
+		};
 	}
 	if (last.code == NULL)
 		return true;

@@ -27,7 +27,7 @@
 #define UNITS_PER_STEP		3
 #define FIRST_ALLOWANCE		100000
 #define MORE_ALLOWANCE		8
-#define MAX_ALLOWANCE		(FIRST_ALLOWANCE * MORE_ALLOWANCE * MORE_ALLOWANCE * MORE_ALLOWANCE)
+#define MAX_ALLOWANCE		(FIRST_ALLOWANCE * MORE_ALLOWANCE * MORE_ALLOWANCE * 4)
 
 /* Ways back that one match may remember: in KiB, and what of it is kept for the next one, in bytes. */
 #define MAX_HEAP			(64 * 1024)
@@ -152,7 +152,11 @@ prepare(SagaJsonataRegex *regex)
 	regex->limits = pcre2_match_context_create(regex->general);
 	if (regex->limits == NULL)
 		raise_no_memory();
-	/* the callout counts; PCRE2's own count begins anew at each place of the text */
+
+	/*
+	 * the callout counts; PCRE2's own count begins anew at each place of the
+	 * text
+	 */
 	pcre2_set_match_limit(regex->limits, PG_UINT32_MAX);
 	pcre2_set_heap_limit(regex->limits, MAX_HEAP);
 	pcre2_pattern_info(regex->code, PCRE2_INFO_CAPTURECOUNT, &ngroups);
@@ -201,11 +205,11 @@ saga_jsonata_regex_compile(const char *pattern, int len, const char *flags, Saga
 
 /* Called by PCRE2 in the midst of a match: counts, and raises nothing. */
 static int
-callout(pcre2_callout_block *block, void *arg)
+callout(pcre2_callout_block * block, void *arg)
 {
 	Count	   *count = arg;
 	PCRE2_SIZE	moved = block->current_position > count->position ?
-		block->current_position - count->position : count->position - block->current_position;
+	block->current_position - count->position : count->position - block->current_position;
 
 	count->position = block->current_position;
 	count->units += 1 + moved / BYTES_PER_UNIT;
@@ -234,11 +238,15 @@ try_match(SagaJsonataRegex *regex, const char *subject, int len, int start, Coun
 static void
 take_groups(SagaJsonataRegex *regex, const char *subject, SagaJsonataMatch *match)
 {
-	const PCRE2_SIZE *places = pcre2_get_ovector_pointer(regex->data);
+	const		PCRE2_SIZE *places = pcre2_get_ovector_pointer(regex->data);
 
 	match->start = places[0];
 	match->end = places[1];
-	/* "\K" is not in the language, but a look-behind must not turn a match round */
+
+	/*
+	 * "\K" is not in the language, but a look-behind must not turn a match
+	 * round
+	 */
 	if (match->end < match->start)
 		match->end = match->start;
 	match->ngroups = regex->ngroups;
@@ -283,7 +291,7 @@ saga_jsonata_regex_exec(SagaJsonataRegex *regex, const char *subject, int len, i
 		if (!saga_jsonata_charge(work, count.units / UNITS_PER_STEP))
 			return false;
 		if (rc == GIVE_UP_WORK && count.allowed < MAX_ALLOWANCE)
-			count.allowed *= MORE_ALLOWANCE;
+			count.allowed = Min(count.allowed * MORE_ALLOWANCE, MAX_ALLOWANCE);
 		else if (rc != GIVE_UP_INTERRUPTED)
 			break;
 		CHECK_FOR_INTERRUPTS();
