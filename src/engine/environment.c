@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/guc.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
@@ -81,6 +82,8 @@ saga_job_environment(SagaJob *job)
 	env->random = env_random;
 	env->make_token = env_make_token;
 	env->distributed = true;
+	/* who waits for one starts it again */
+	env->redrivable = !saga_job_undoes(job) && !saga_job_is_child(job);
 	env->call_fate = env_call_fate;
 	env->arg = job;
 	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);
@@ -90,9 +93,15 @@ saga_job_environment(SagaJob *job)
 static void
 set_up_run(SagaJob *job)
 {
+	uint64		begun_at;
+
 	saga_job_environment(job);
+	begun_at = saga_monotonic_us();
 	if (job->frozen)
+	{
 		job->run = saga_run_thaw(job->machine, &job->env, job->frozen);
+		job->thaw_us = saga_monotonic_us() - begun_at;
+	}
 	else if (job->map_state != NULL)
 		job->run = saga_run_start_item(job->machine, job->map_state, &job->env, job->input, job->started_at);
 	else
