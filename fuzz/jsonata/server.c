@@ -37,10 +37,12 @@ typedef struct Context
 	Size		allocated;
 } Context;
 
+/* The process's own, where caches are, and what one input takes. */
 static Context top;
+static Context input;
 
 MemoryContext TopMemoryContext = (MemoryContext) &top;
-MemoryContext CurrentMemoryContext = (MemoryContext) &top;
+MemoryContext CurrentMemoryContext = (MemoryContext) &input;
 volatile sig_atomic_t InterruptPending = false;
 
 jmp_buf		fuzz_error;
@@ -125,15 +127,15 @@ MemoryContextMemAllocated(MemoryContext context, bool recurse)
 	return sum;
 }
 
-/* All that an evaluation left. */
+/* All that an input left. */
 void
 fuzz_reset(void)
 {
-	CurrentMemoryContext = TopMemoryContext;
-	while (top.children != NULL)
-		MemoryContextDelete((MemoryContext) top.children);
-	while (top.pieces != NULL)
-		pfree(top.pieces + 1);
+	CurrentMemoryContext = (MemoryContext) &input;
+	while (input.children != NULL)
+		MemoryContextDelete((MemoryContext) input.children);
+	while (input.pieces != NULL)
+		pfree(input.pieces + 1);
 }
 
 #define CURRENT ((Context *) CurrentMemoryContext)

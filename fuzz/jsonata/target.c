@@ -61,6 +61,17 @@ number_end(const char *s, const char *end)
 		if (s == digits)
 			return NULL;
 	}
+	if (s < end && (*s == 'e' || *s == 'E'))
+	{
+		s++;
+		if (s < end && (*s == '+' || *s == '-'))
+			s++;
+		digits = s;
+		while (s < end && isdigit((unsigned char) *s))
+			s++;
+		if (s == digits || s - digits > 3)
+			return NULL;
+	}
 	return s;
 }
 
