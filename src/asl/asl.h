@@ -102,7 +102,8 @@ typedef enum SagaWish
 	SAGA_WISH_RETRY,			/* still wanted, unless it can be taken back */
 	SAGA_WISH_SETTLE,			/* not wanted any more, and to be undone if it was done */
 	SAGA_WISH_TAKE_BACK,		/* the same, of a message whose state has completed: saga:publish */
-	SAGA_WISH_DROP				/* not wanted any more */
+	SAGA_WISH_DROP,				/* not wanted any more */
+	SAGA_WISH_ADOPT				/* the call of the execution that this one undoes is its task from now on; DONE: it is */
 } SagaWish;
 
 typedef struct SagaOutside
@@ -111,7 +112,7 @@ typedef struct SagaOutside
 	bool		activity;		/* the task of an activity, which a worker may have */
 	bool		answered;		/* its failure in doubt has come */
 
-	/* filled in */
+	/* filled in; to adopt it, message_id says which one is meant */
 	SagaFate	fate;
 	Jsonb	   *output;			/* DONE */
 	const char *destination;	/* these are NULL without a call */
@@ -241,11 +242,13 @@ extern SagaRun *saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env,
 /*
  * After the end of one that has succeeded: what it has done, to be undone when
  * whoever started it fails (NULL: nothing), and a run that undoes all of it,
- * the last step first, for that error.
+ * the last step first, for that error.  Messages that it has sent are this
+ * run's then.  undo false: it does nothing, and is there to be stopped, which
+ * lists what was done.
  */
 extern Jsonb *saga_run_done(SagaRun *run);
 extern SagaRun *saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *done, const char *error,
-								  const char *cause, TimestampTz now);
+								  const char *cause, bool undo, TimestampTz now);
 
 /*
  * The next thing to do.  Runs every branch as far as it gets without the

@@ -97,6 +97,9 @@ saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action)
 	run->now = now;
 	if (run->next_timer <= now && !saga_run_is_over(run))
 		saga_run_fire_timers(run);
+	/* one that begins with what another has done may have nothing to undo */
+	if (run->status == SAGA_COMPENSATING && run->handler == NULL)
+		saga_undo_next(run);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -108,9 +108,9 @@ saga_run_done(SagaRun *run)
 	return saga_freeze_left(&left);
 }
 
-/* Starts the first handler, after the event that begins a history. */
+/* Starts the first handler, if something is undone, after the event that begins a history. */
 static void
-saga_begin_undoing(SagaRun *run, TimestampTz now)
+saga_begin_undoing(SagaRun *run, bool undo, TimestampTz now)
 {
 	SagaEventRecord *record;
 
@@ -119,8 +119,31 @@ saga_begin_undoing(SagaRun *run, TimestampTz now)
 	record->timestamp = now;
 	record->strings[0] = run->env.role;
 	run->last_event = run->history.next_id - 1;
-	saga_undo_next(run);
-	record->values[0] = run->handler->input;
+	/* a run with nothing to undo ends when it is run */
+	if (undo && run->ndone > 0)
+		saga_undo_next(run);
+	record->values[0] = run->handler != NULL ? run->handler->input : saga_jsonb_null();
+}
+
+/*
+ * A message that the other execution has sent is this one's from now on:
+ * answers come here, and a person who speaks of it finds what this one lists.
+ * One that was published may be under way still: it is taken back, or it is
+ * found out how it went.  "done" may not be valid after that.
+ */
+static void
+saga_adopt(SagaRun *run, SagaDone *done, bool take_back)
+{
+	SagaOutside call = {.task_id = run->next_task, .message_id = done->message_id};
+
+	if (done->message_id == NULL || run->env.call_fate == NULL)
+		return;
+	run->env.call_fate(run->env.arg, SAGA_WISH_ADOPT, &call);
+	if (call.fate != SAGA_FATE_DONE)
+		return;
+	done->task_id = run->next_task++;
+	if (take_back)
+		saga_done_take_back(run, done);
 }
 
 /* The kept run with the one item, changed by what is said of it, and with its handler started. */
@@ -148,23 +171,25 @@ saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *left, co
 	done->message_id = done->key = NULL;
 	/* that is a task of the other one */
 	done->task_id = 0;
-	saga_begin_undoing(run, now);
+	saga_begin_undoing(run, true, now);
 	*input = run->handler->input;
 	return run;
 }
 
 SagaRun *
 saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *done, const char *error, const char *cause,
-				  TimestampTz now)
+				  bool undo, TimestampTz now)
 {
 	SagaRun    *run = saga_run_thaw(machine, env, done);
 	int			i;
 
-	for (i = 0; i < run->ndone; i++)
+	run->now = now;
+	for (i = run->ndone - 1; i >= 0; i--)
 	{
 		run->done[i].error = saga_copy_text(error);
 		run->done[i].cause = saga_copy_text(cause);
+		saga_adopt(run, &run->done[i], undo);
 	}
-	saga_begin_undoing(run, now);
+	saga_begin_undoing(run, undo, now);
 	return run;
 }

@@ -524,7 +524,12 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	saga_thaw_threads(&t, &object);
 	(void) saga_get_list(&object, "ids", &list);
 	run->next_thread = (int) saga_list_int(&list, 0, "ids");
-	if (run->root == NULL && run->handler == NULL && run->ndone == 0)
+
+	/*
+	 * one that undoes what another has done may have nothing left to undo
+	 * before it begins
+	 */
+	if (run->root == NULL && run->handler == NULL && run->ndone == 0 && run->status != SAGA_COMPENSATING)
 		saga_frozen_corrupt("threads");
 	if ((run->status == SAGA_RUNNING && !run->decided) != (run->root != NULL) ||
 		(run->handler != NULL && run->ndone == 0))

@@ -390,10 +390,12 @@ bool
 saga_children_fate(SagaJob *job, SagaWish wish, SagaOutside *call)
 {
 	SagaChildren children;
-	SagaStatus	status = saga_run_status(job->run);
+	SagaStatus	status;
 
+	/* the run of one that undoes may not have begun */
 	if (saga_job_undoes(job) || !saga_children_lookup(&job->execution_id, call->task_id, &children))
 		return false;
+	status = saga_run_status(job->run);
 	call->fate = SAGA_FATE_NO_EFFECT;
 	if (wish == SAGA_WISH_IDENTIFY)
 		call->fate = SAGA_FATE_NONE;

@@ -5,7 +5,8 @@
  *
  * A child that runs in another worker is not seen here before it parks or
  * ends: so the turn comes back until all have ended.  What undoes a child is an
- * execution of its own, as its steps were.
+ * execution of its own, as its steps were; or what lists it, where nothing is
+ * to be undone.
  */
 #include "postgres.h"
 
@@ -93,7 +94,11 @@ take_next(const SagaChildren *children, SagaJob *job, Jsonb **undo)
 	return true;
 }
 
-/* An execution that undoes the next child: parked, with a tick that brings it to a worker. */
+/*
+ * An execution that undoes the next child: parked, with a tick that brings it
+ * to a worker.  Where nothing is to be undone it is stopped before that: so
+ * what the child has done is listed, and a person can settle it.
+ */
 static bool
 undo_next(SagaBatch *batch, SagaChildren *children)
 {
@@ -110,8 +115,10 @@ undo_next(SagaBatch *batch, SagaChildren *children)
 	job.timed_out_task = -1;
 	job.early = true;
 	saga_job_environment(&job);
-	job.run = saga_run_undo_all(job.machine, &job.env, undo, children->error, children->cause, job.started_at);
+	job.run = saga_run_undo_all(job.machine, &job.env, undo, children->error, children->cause, children->undo, job.started_at);
 	saga_store_park(NULL, &job, DT_NOEND);
+	if (!children->undo)
+		saga_stop_later(job.queue, &job.execution_id, stop_event(children));
 	children->undoing = job.execution_id;
 	return true;
 }
@@ -158,7 +165,7 @@ saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again)
 	}
 	if (children->phase != 'c' || saga_uuid_cmp(&children->undoing, &saga_uuid_min) != 0)
 		return;
-	if (children->undo && undo_next(batch, children))
+	if (undo_next(batch, children))
 		return;
 	children->phase = 'x';
 	if (children->close_task != 0)

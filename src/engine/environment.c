@@ -44,6 +44,11 @@ env_call_fate(void *arg, SagaWish wish, SagaOutside *call)
 {
 	SagaJob    *job = arg;
 
+	if (wish == SAGA_WISH_ADOPT)
+	{
+		saga_outbox_adopt(&job->parent_id, &job->execution_id, call);
+		return;
+	}
 	if (call->activity)
 	{
 		saga_activity_fate(&job->execution_id, wish, call);

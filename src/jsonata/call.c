@@ -12,9 +12,10 @@
 static SagaJsonataFunction *
 new_function(SagaJsonataEval *ev, SagaJsonataFunctionKind kind, SagaJsonataValue *result)
 {
-	SagaJsonataFunction *f = saga_jsonata_alloc(ev, sizeof(SagaJsonataFunction));
+	Size		size = kind == SAGA_JF_LAMBDA ? offsetof(SagaJsonataFunction, builtin) : sizeof(SagaJsonataFunction);
+	SagaJsonataFunction *f = saga_jsonata_alloc(ev, size);
 
-	memset(f, 0, sizeof(*f));
+	memset(f, 0, size);
 	f->kind = kind;
 	saga_jsonata_set_nothing(result);
 	result->type = SAGA_JV_FUNCTION;

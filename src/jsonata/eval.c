@@ -283,6 +283,7 @@ saga_jsonata_compile_into(SagaJsonataNames *names, const char *text, int len, Sa
 		return NULL;
 	}
 	mark_binds(root);
+	saga_jsonata_find_builtins(names);
 	return root;
 }
 

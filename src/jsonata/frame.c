@@ -3,8 +3,7 @@
  *		Names of variables, and the frames that hold their values.
  *
  * Names are numbered when an expression is compiled, so that a frame compares
- * numbers.  A frame is searched from its end, then its parents are, then the
- * functions of the language.  Frames are never freed before the evaluation
+ * numbers.  A frame is searched from its end, then its parents are.  Frames are never freed before the evaluation
  * ends, since functions keep theirs.
  */
 #include "postgres.h"
@@ -40,7 +39,7 @@ saga_jsonata_symbol_of(SagaJsonataNames *names, const char *name, int len)
 	}
 	names->symbols[names->count].name = pnstrdup(name, len);
 	names->symbols[names->count].len = len;
-	names->symbols[names->count].builtin = saga_jsonata_builtin_find(name, len);
+	names->symbols[names->count].builtin = NULL;
 	MemoryContextSwitchTo(old);
 	return names->count++;
 }
@@ -99,12 +98,10 @@ saga_jsonata_bind(SagaJsonataEval *ev, SagaJsonataFrame *frame, int symbol, cons
 	frame->count++;
 }
 
-/* A function of the language is there unless a variable, even an empty one, has its name. */
-void
-saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int symbol, SagaJsonataValue *result)
+/* False: no frame has it.  A variable may be bound to nothing. */
+bool
+saga_jsonata_frame_find(const SagaJsonataFrame *frame, int symbol, SagaJsonataValue *result)
 {
-	const SagaJsonataBuiltin *builtin;
-
 	for (; frame != NULL; frame = frame->parent)
 	{
 		for (int i = frame->count - 1; i >= 0; i--)
@@ -112,12 +109,9 @@ saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int sy
 			if (frame->variables[i].symbol == symbol)
 			{
 				*result = frame->variables[i].value;
-				return;
+				return true;
 			}
 		}
 	}
-	saga_jsonata_set_nothing(result);
-	builtin = ev->names->symbols[symbol].builtin;
-	if (builtin != NULL)
-		(void) saga_jsonata_builtin_value(ev, builtin, result);
+	return false;
 }

@@ -15,7 +15,7 @@ static bool
 text_result(SagaJsonataCall *call, bool done, const StringInfoData *buf)
 {
 	if (!done)
-		return saga_jsonata_fail(call->ev, "D3141", "$%s failed", call->builtin->name);
+		return saga_jsonata_fail(call->ev, "D3141", "%s failed", call->builtin->name);
 	if (!saga_jsonata_spend_read(call->ev, buf->len))
 		return false;
 	saga_jsonata_set_buffer(call->ev, call->result, buf);

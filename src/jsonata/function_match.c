@@ -185,7 +185,7 @@ read_match(Matches *m)
 	if (!m->found)
 		return true;
 	if (!is_match(&m->object))
-		return saga_jsonata_fail(ev, "T1010", "the matcher that $%s was given does not return a match", m->call->builtin->name);
+		return saga_jsonata_fail(ev, "T1010", "the matcher that %s was given does not return a match", m->call->builtin->name);
 	m->match.start = bytes_of_units(m->text, number_member(&m->object, "start"));
 	m->match.end = bytes_of_units(m->text, number_member(&m->object, "end"));
 	m->matched.s = "";
@@ -259,7 +259,7 @@ read_limit(SagaJsonataCall *call, int arg, const char *code, double *limit)
 		return true;
 	*limit = saga_jsonata_double(&call->args[arg]);
 	if (*limit < 0)
-		return saga_jsonata_fail(call->ev, code, "argument %d of $%s must not be negative", arg + 1, call->builtin->name);
+		return saga_jsonata_fail(call->ev, code, "argument %d of %s must not be negative", arg + 1, call->builtin->name);
 	return true;
 }
 
@@ -447,7 +447,7 @@ replace_matches(SagaJsonataCall *call, double limit, StringInfo buf)
 		if (!append_replacement(&m, buf))
 			return false;
 		if (buf->len > SAGA_JSONATA_MAX_TEXT)
-			return saga_jsonata_fail(call->ev, "U1003", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
+			return saga_jsonata_fail(call->ev, "D2015", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
 		position = match_end(&m);
 		if (!next_match(&m))
 			return false;

@@ -20,9 +20,9 @@ static bool
 buffer_result(SagaJsonataCall *call, bool done, const StringInfoData *buf)
 {
 	if (!done)
-		return saga_jsonata_fail(call->ev, "D3141", "$%s failed", call->builtin->name);
+		return saga_jsonata_fail(call->ev, "D3141", "%s failed", call->builtin->name);
 	if (buf->len > SAGA_JSONATA_MAX_TEXT)
-		return saga_jsonata_fail(call->ev, "U1003", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
+		return saga_jsonata_fail(call->ev, "D2015", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
 	saga_jsonata_set_buffer(call->ev, call->result, buf);
 	return true;
 }
@@ -184,7 +184,7 @@ saga_jsonata_fn_join(SagaJsonataCall *call)
 		if (!saga_jsonata_spend(call->ev, 1 + more / 64))
 			return false;
 		if (buf.len + more > SAGA_JSONATA_MAX_TEXT)
-			return saga_jsonata_fail(call->ev, "U1003", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
+			return saga_jsonata_fail(call->ev, "D2015", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
 		if (i > 0 && separator->count > 0)
 			appendBinaryStringInfo(&buf, separator->u.string, separator->count);
 		if (elems[i].count > 0)

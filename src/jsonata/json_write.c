@@ -25,7 +25,7 @@ static bool write_value(Writer *w, const SagaJsonataValue *v);
 static bool
 too_long(SagaJsonataEval *ev)
 {
-	return saga_jsonata_fail(ev, "U1003", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
+	return saga_jsonata_fail(ev, "D2015", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
 }
 
 /* Half of a surrogate pair is three bytes that are no UTF-8. */

@@ -2,8 +2,8 @@
  * jsonata.h
  *		JSONata: expressions that query and transform JSON.
  *
- * Pure: no table, no setting, no clock, no source of randomness; what an
- * evaluation may look at is in its options.  Nothing here raises for what an
+ * Pure: no table, no setting, no source of randomness, no clock but for a
+ * limit of time; what an evaluation may look at is in its options.  Nothing here raises for what an
  * expression or a document can contain, it fills a SagaJsonataFault (out of
  * memory does raise, and so does an interrupt).  README.md has the language.
  */

@@ -37,7 +37,7 @@ struct SagaJsonataEval
 };
 
 #define SAGA_JSONATA_MAX_ELEMENTS	10000000
-#define SAGA_JSONATA_MAX_NESTING	200 /* of parentheses and operators, in a text */
+#define SAGA_JSONATA_MAX_NESTING	500 /* of parentheses and operators, in a text */
 #define SAGA_JSONATA_MAX_SOURCE		(1024 * 1024)
 
 /* ---------- limits (limit.c) ---------- */
@@ -231,7 +231,7 @@ extern int	saga_jsonata_symbol_find(const SagaJsonataNames *names, const char *n
 extern SagaJsonataFrame *saga_jsonata_frame(SagaJsonataEval *ev, SagaJsonataFrame *parent, int variables);
 extern SagaJsonataFrame *saga_jsonata_tuple_frame(SagaJsonataEval *ev, SagaJsonataFrame *parent, const SagaJsonataTuple *tuple);
 extern void saga_jsonata_bind(SagaJsonataEval *ev, SagaJsonataFrame *frame, int symbol, const SagaJsonataValue *value);
-extern void saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int symbol, SagaJsonataValue *result);
+extern bool saga_jsonata_frame_find(const SagaJsonataFrame *frame, int symbol, SagaJsonataValue *result);
 
 /* ---------- evaluation ---------- */
 
@@ -294,7 +294,7 @@ typedef enum SagaJsonataFlavour
 
 struct SagaJsonataBuiltin
 {
-	const char *name;
+	const char *name;			/* with the $ */
 	bool		(*eval) (SagaJsonataCall *call);
 	const char *definition;
 	int			arity;			/* as JavaScript has it, for what calls functions with as many */
@@ -303,7 +303,8 @@ struct SagaJsonataBuiltin
 };
 
 extern const SagaJsonataBuiltin *saga_jsonata_builtin_find(const char *name, int len);
-extern bool saga_jsonata_builtin_value(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin, SagaJsonataValue *result);
+extern void saga_jsonata_find_builtins(SagaJsonataNames *names);
+extern void saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int symbol, SagaJsonataValue *result);
 extern bool saga_jsonata_builtin_call(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin, SagaJsonataValue *args, int nargs,
 									  const SagaJsonataValue *input, SagaJsonataFrame *frame, SagaJsonataValue *result);
 

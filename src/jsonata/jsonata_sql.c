@@ -30,22 +30,14 @@ typedef struct Cached
 	SagaJsonata *expr;
 } Cached;
 
-/* U1005 comes from functions that are refused because of the clock or chance. */
-static const char *
-hint_of(const SagaJsonataFault *fault)
-{
-	if (strcmp(fault->code, "U1005") == 0)
-		return "Call saga.jsonata_volatile, which allows it.";
-	if (strcmp(fault->code, "U1001") == 0)
-		return "A function that calls itself as the last thing it does needs no levels.";
-	return NULL;
-}
-
 static int
 sqlstate_of(const SagaJsonataFault *fault)
 {
-	if (fault->code[0] == 'U' && strcmp(fault->code, "U1004") != 0 && strcmp(fault->code, "U1005") != 0)
-		return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	static const char *const limits[] = {"U1001", "U1002", "U1003", "D1012", "D2014", "D2015"};
+
+	for (int i = 0; i < lengthof(limits); i++)
+		if (strcmp(fault->code, limits[i]) == 0)
+			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 	return ERRCODE_INVALID_PARAMETER_VALUE;
 }
 
@@ -53,7 +45,6 @@ sqlstate_of(const SagaJsonataFault *fault)
 static void
 raise_fault(const SagaJsonataFault *fault, const text * expression)
 {
-	const char *hint = hint_of(fault);
 	int			len = VARSIZE_ANY_EXHDR(expression);
 	int			position = fault->position < 0 ? -1 :
 	pg_mbstrlen_with_len(VARDATA_ANY(expression), Min(fault->position, len)) + 1;
@@ -62,7 +53,7 @@ raise_fault(const SagaJsonataFault *fault, const text * expression)
 			(errcode(sqlstate_of(fault)),
 			 errmsg("%s: %s", fault->code, fault->message),
 			 position > 0 ? errdetail("At character %d of the expression.", position) : 0,
-			 hint != NULL ? errhint("%s", hint) : 0));
+			 strcmp(fault->code, "U1005") == 0 ? errhint("Call saga.jsonata_volatile, which allows it.") : 0));
 }
 
 /* The expression, compiled now or before. */

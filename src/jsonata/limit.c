@@ -129,7 +129,7 @@ saga_jsonata_look(SagaJsonataEval *ev)
 bool
 saga_jsonata_has_room(SagaJsonataEval *ev, int64 n, Size size)
 {
-	if (!saga_jsonata_spend(ev, n / 4 + 1))
+	if (!saga_jsonata_spend(ev, n * size / 64 + 1))
 		return false;
 	if (n * size > 16 * 1024 &&
 		(n > ev->max_bytes / size || MemoryContextMemAllocated(ev->context, true) + n * size > ev->max_bytes))
@@ -145,9 +145,7 @@ bool
 saga_jsonata_enter(SagaJsonataEval *ev)
 {
 	if (unlikely(ev->depth >= ev->max_depth || stack_is_too_deep()))
-		return saga_jsonata_fail(ev, "U1001",
-								 "the expression, or a value, is nested too deep: a recursion that does not end, "
-								 "or one that is no tail call");
+		return saga_jsonata_fail(ev, "U1001", "calls, or the values, are nested too deep");
 	ev->depth++;
 	return saga_jsonata_spend(ev, 1);
 }

@@ -109,18 +109,55 @@ saga_jsonata_double(const SagaJsonataValue *v)
 	}
 }
 
+/* "-12.345" as -12345 and 3 digits behind the point; false for what has an exponent. */
+static bool
+split_digits(const char *text, int64 *digits, int *scale)
+{
+	bool		negative = *text == '-';
+	bool		behind = false;
+
+	*digits = 0;
+	*scale = 0;
+	for (text += negative; *text != '\0'; text++)
+	{
+		if (*text == '.')
+			behind = true;
+		else if (*text < '0' || *text > '9')
+			return false;
+		else
+		{
+			/*
+			 * the shortest text of a double has 17 digits, but zeroes may
+			 * fill it up
+			 */
+			if (*digits > PG_INT64_MAX / 10 - 1)
+				return false;
+			*digits = *digits * 10 + (*text - '0');
+			*scale += behind;
+		}
+	}
+	if (negative)
+		*digits = -*digits;
+	return true;
+}
+
 /* Through the shortest text that gives the double again, as JavaScript prints it. */
 Numeric
 saga_jsonata_double_numeric(double number)
 {
 	char		buf[SAGA_JSONATA_NUMBER_TEXT];
+	int64		digits;
+	int			scale;
 
 	if (number == floor(number) && fabs(number) <= MAX_EXACT)
 		return int64_to_numeric((int64) number);
 	if (isnan(number) || isinf(number))
-		return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum("NaN"), ObjectIdGetDatum(InvalidOid),
-												   Int32GetDatum(-1)));
-	saga_jsonata_number_text(number, buf);
+		strcpy(buf, "NaN");
+	else
+		saga_jsonata_number_text(number, buf);
+	/* quicker than reading the text */
+	if (split_digits(buf, &digits, &scale))
+		return int64_div_fast_to_numeric(digits, scale);
 	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(buf), ObjectIdGetDatum(InvalidOid),
 											   Int32GetDatum(-1)));
 }

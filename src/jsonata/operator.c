@@ -81,7 +81,7 @@ concat(SagaJsonataEval *ev, const SagaJsonataValue *left, const SagaJsonataValue
 		char	   *text;
 
 		if (len > SAGA_JSONATA_MAX_TEXT)
-			return saga_jsonata_fail(ev, "U1003", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
+			return saga_jsonata_fail(ev, "D2015", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
 		if (!saga_jsonata_spend_copy(ev, len) || !saga_jsonata_has_room(ev, len, 1))
 			return false;
 		text = saga_jsonata_alloc(ev, len + 1);

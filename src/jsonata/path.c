@@ -94,7 +94,7 @@ saga_jsonata_eval_filter(SagaJsonataEval *ev, const SagaJsonataNode *predicate, 
 
 	if (input.type != SAGA_JV_ARRAY && !saga_jsonata_sequence_of(ev, v, &input))
 		return false;
-	if (predicate->kind == SAGA_JN_NUMBER && predicate->predicates.count == 0)
+	if (predicate->kind == SAGA_JN_NUMBER)
 		return filter_by_index(ev, saga_jsonata_floor(&predicate->value), &input, v);
 	elems = saga_jsonata_elems(ev, &input);
 	for (int i = 0; i < input.count; i++)
@@ -205,7 +205,7 @@ static inline bool
 eval_turn(SagaJsonataEval *ev, const SagaJsonataNode *step, const SagaJsonataValue *item, SagaJsonataFrame *frame,
 		  SagaJsonataValue *value)
 {
-	if (step->kind != SAGA_JN_NAME)
+	if (step->kind != SAGA_JN_NAME || step->group != NULL || step->predicates.count > 0)
 		return saga_jsonata_eval_node(ev, step, item, frame, value);
 	if (!saga_jsonata_lookup(ev, item, step->value.u.string, step->value.count, value))
 		return false;
@@ -255,7 +255,7 @@ eval_names(SagaJsonataEval *ev, const SagaJsonataNode *path, SagaJsonataValue *v
 		SagaJsonataValue found = {0};
 
 		if (step->kind != SAGA_JN_NAME || step->stages.count > 0 || step->predicates.count > 0 || step->tuple ||
-			step->keep_array)
+			step->keep_array || step->group != NULL)
 			break;
 		(void) saga_jsonata_member(v, step->value.u.string, step->value.count, &found);
 		*v = found;
@@ -367,6 +367,13 @@ saga_jsonata_eval_path(SAGA_JSONATA_EVAL_ARGS)
 	if ((list.type != SAGA_JV_ARRAY || (from == 0 && node->children.nodes[0]->kind == SAGA_JN_VARIABLE)) &&
 		!saga_jsonata_sequence_of(ev, &list, &list))
 		return false;
+	if (from > 0)
+	{
+		/* what steps give is a sequence, and an empty one ends the path */
+		list.flags = (list.flags & (SAGA_JV_STORED | SAGA_JV_RANGE)) | SAGA_JV_SEQUENCE;
+		if (saga_jsonata_count(&list) == 0)
+			return finish_path(ev, node, frame, &list, NULL, result);
+	}
 	if (!eval_steps(ev, node, from, frame, &list, &tuples, &is_tuples))
 		return false;
 	if (is_tuples)

@@ -13,7 +13,7 @@
 
 typedef struct Param
 {
-	char		types[16];		/* letters that fit; "m" is nothing */
+	int			types;			/* that fit: a bit for each SagaJsonataType */
 	char		type;			/* as written; "(" for a choice */
 	bool		context;		/* the context takes its place when it is left out */
 	bool		optional;
@@ -45,7 +45,29 @@ closing(const char *s, int len, int start, char open, char close)
 	return i;
 }
 
-/* A new parameter; the letters are those of the reference's classes. */
+/* The type of a letter; "m" is nothing, as "missing".  -1: it is none. */
+static int
+type_of(char letter)
+{
+	/* in the order of SagaJsonataType */
+	static const char letters[] = "mlbnsaof";
+	const char *found = letter != '\0' ? strchr(letters, letter) : NULL;
+
+	return found != NULL ? (int) (found - letters) : -1;
+}
+
+/* The letters are those of the reference's classes. */
+static int
+types_of(const char *letters, int len)
+{
+	int			types = 0;
+
+	for (int i = 0; i < len; i++)
+		if (type_of(letters[i]) >= 0)
+			types |= 1 << type_of(letters[i]);
+	return types;
+}
+
 static Param *
 new_param(SagaJsonataSignature *signature, char type, const char *types)
 {
@@ -53,23 +75,19 @@ new_param(SagaJsonataSignature *signature, char type, const char *types)
 
 	memset(param, 0, sizeof(*param));
 	param->type = type;
-	strlcpy(param->types, types, sizeof(param->types));
+	param->types = types_of(types, strlen(types));
 	return param;
 }
 
-/* "(sf)": letters that are no types are taken over, and fit nothing. */
+/* "(sf)": letters that are no types fit nothing. */
 static bool
 parse_choice(SagaJsonataSignature *signature, const char *s, int len, int position, SagaJsonataFault *fault)
 {
 	Param	   *param = new_param(signature, '(', "m");
 
-	for (int i = 0; i < len; i++)
-	{
-		if (s[i] == '<')
-			return saga_jsonata_fault_at(fault, position, "S0402", "a choice of types cannot contain types with parameters");
-		if (strlen(param->types) < sizeof(param->types) - 1 && strchr(param->types, s[i]) == NULL)
-			param->types[strlen(param->types)] = s[i];
-	}
+	if (memchr(s, '<', len) != NULL)
+		return saga_jsonata_fault_at(fault, position, "S0402", "a choice of types cannot contain types with parameters");
+	param->types |= types_of(s, len);
 	return true;
 }
 
@@ -148,18 +166,29 @@ saga_jsonata_signature_parse(const char *definition, int len, int position, Saga
 
 /* ---------- arguments ---------- */
 
-/* The reference's letter for a value. */
-static char
-symbol_of(const SagaJsonataValue *v)
+static inline bool
+fits(const Param *param, const SagaJsonataValue *v)
 {
-	/* in the order of SagaJsonataType */
-	return "mlbnsaof"[v->type];
+	return (param->types & (1 << v->type)) != 0;
 }
 
+/*
+ * Each argument fits the parameter in its place, and what is left may be left
+ * out: no other way to match goes before this one.
+ */
 static bool
-fits(const Param *param, char symbol)
+fits_in_order(const SagaJsonataSignature *signature, const SagaJsonataValue *args, int nargs)
 {
-	return strchr(param->types, symbol) != NULL;
+	if (nargs > signature->count)
+		return false;
+	for (int i = 0; i < signature->count; i++)
+	{
+		const Param *param = &signature->params[i];
+
+		if (param->repeated || (i < nargs ? !fits(param, &args[i]) : !param->optional))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -180,7 +209,7 @@ make_table(SagaJsonataEval *ev, const SagaJsonataSignature *signature, const Sag
 
 		for (int j = nargs; j >= 0; j--)
 		{
-			bool		next = j < nargs && fits(param, symbol_of(&args[j]));
+			bool		next = j < nargs && fits(param, &args[j]);
 
 			can[i * width + j] = (param->optional && can[(i + 1) * width + j]) ||
 				(next && can[(i + 1) * width + j + 1]) ||
@@ -200,17 +229,17 @@ fail_argument(SagaJsonataEval *ev, const SagaJsonataSignature *signature, const 
 	for (int i = 0; i < signature->count; i++)
 	{
 		const Param *param = &signature->params[i];
-		bool		first = good < nargs && fits(param, symbol_of(&args[good]));
+		bool		first = good < nargs && fits(param, &args[good]);
 
 		if (!first && !param->optional)
 			break;
-		while (first && good < nargs && fits(param, symbol_of(&args[good])))
+		while (first && good < nargs && fits(param, &args[good]))
 		{
 			good++;
 			first = param->repeated;
 		}
 	}
-	return saga_jsonata_fail(ev, "T0410", "argument %d of function %s does not match the function's signature", good + 1, name);
+	return saga_jsonata_fail(ev, "T0410", "argument %d of %s does not match the function's signature", good + 1, name);
 }
 
 /* The elements of an array must all have the type, of which only the first letter counts. */
@@ -228,7 +257,7 @@ check_elements(SagaJsonataEval *ev, const Param *param, SagaJsonataValue *array)
 	if (!saga_jsonata_spend(ev, n / 4))
 		return false;
 	for (int i = 0; i < array->count; i++)
-		if (symbol_of(&elems[i]) != param->subtype)
+		if (elems[i].type != type_of(param->subtype))
 			return false;
 	return true;
 }
@@ -268,10 +297,10 @@ array_argument(SagaJsonataEval *ev, const Param *param, const char *name, int po
 		if (arg->type == SAGA_JV_ARRAY)
 			fine = check_elements(ev, param, arg);
 		else
-			fine = param->subtype_len == 1 && param->subtype == symbol_of(arg);
+			fine = param->subtype_len == 1 && type_of(param->subtype) == arg->type;
 	}
 	if (!fine)
-		return saga_jsonata_fail(ev, "T0412", "argument %d of function %s must be an array of %s", position + 1, name,
+		return saga_jsonata_fail(ev, "T0412", "argument %d of %s must be an array of %s", position + 1, name,
 								 elements_name(param->subtype));
 	if (arg->type != SAGA_JV_ARRAY)
 	{
@@ -289,17 +318,20 @@ saga_jsonata_signature_validate(SagaJsonataEval *ev, const SagaJsonataSignature 
 {
 	SagaJsonataValue nothing = {0};
 	SagaJsonataValue *out;
-	bool	   *can;
+	bool	   *can = NULL;
 	int			width = nargs + 1;
 	int			matched = 0;	/* arguments that the table has given away */
 	int			arg = 0;		/* the one that the reference hands over next */
 	int			n = 0;
 
-	if (!saga_jsonata_has_room(ev, (int64) (signature->count + 1) * width, 1))
-		return false;
-	can = make_table(ev, signature, args, nargs);
-	if (!can[0])
-		return fail_argument(ev, signature, name, args, nargs);
+	if (!fits_in_order(signature, args, nargs))
+	{
+		if (!saga_jsonata_has_room(ev, (int64) (signature->count + 1) * width, 4))
+			return false;
+		can = make_table(ev, signature, args, nargs);
+		if (!can[0])
+			return fail_argument(ev, signature, name, args, nargs);
+	}
 	out = saga_jsonata_alloc(ev, (nargs + signature->count + 1) * sizeof(SagaJsonataValue));
 	for (int i = 0; i < signature->count; i++)
 	{
@@ -307,9 +339,9 @@ saga_jsonata_signature_validate(SagaJsonataEval *ev, const SagaJsonataSignature 
 		int			taken = 0;
 
 		/* as many as it can take, as a regular expression does */
-		while (matched < nargs && fits(param, symbol_of(&args[matched])) &&
+		while (matched < nargs && fits(param, &args[matched]) &&
 			   (taken == 0 || param->repeated) &&
-			   (can[(i + 1) * width + matched + 1] || (param->repeated && can[i * width + matched + 1])))
+			   (can == NULL || can[(i + 1) * width + matched + 1] || (param->repeated && can[i * width + matched + 1])))
 		{
 			out[n] = arg < nargs ? args[arg] : nothing;
 			if (param->type == 'a' && !array_argument(ev, param, name, arg, &out[n]))
@@ -325,8 +357,8 @@ saga_jsonata_signature_validate(SagaJsonataEval *ev, const SagaJsonataSignature 
 		{
 			const SagaJsonataValue *value = context != NULL ? context : &nothing;
 
-			if (!fits(param, context != NULL ? symbol_of(value) : 'l'))
-				return saga_jsonata_fail(ev, "T0411", "the context is no fitting value for argument %d of function %s",
+			if (context != NULL ? !fits(param, value) : (param->types & (1 << SAGA_JV_NULL)) == 0)
+				return saga_jsonata_fail(ev, "T0411", "the context is no fitting value for argument %d of %s",
 										 arg + 1, name);
 			out[n++] = *value;
 		}

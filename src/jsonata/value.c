@@ -16,6 +16,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "jsonata/jsonata_private.h"
 
 /* ---------- setting ---------- */
@@ -177,6 +179,39 @@ saga_jsonata_count(const SagaJsonataValue *v)
 	return v->type == SAGA_JV_OBJECT ? v->u.object->count : v->count;
 }
 
+/* What has been counted at once takes a while when it is millions. */
+static inline void
+hear_interrupts(int i)
+{
+	if (unlikely((i & 0x7FFF) == 0x7FFF))
+		CHECK_FOR_INTERRUPTS();
+}
+
+/* All elements of what is stored, or of a range. */
+static void
+unpack(const SagaJsonataValue *array, SagaJsonataValue *elems)
+{
+	int			n = saga_jsonata_count(array);
+
+	if (array->flags & SAGA_JV_STORED)
+	{
+		SagaJsonataWalk walk;
+
+		saga_jsonata_walk_start(&walk, array);
+		for (int i = 0; i < n; i++)
+		{
+			hear_interrupts(i);
+			saga_jsonata_walk_next(&walk, &elems[i]);
+		}
+		return;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		hear_interrupts(i);
+		saga_jsonata_set_number(&elems[i], array->u.first + i);
+	}
+}
+
 /* Stored ones and ranges are unpacked in place, so that a second turn need not do it again. */
 SagaJsonataValue *
 saga_jsonata_elems(SagaJsonataEval *ev, SagaJsonataValue *array)
@@ -195,19 +230,7 @@ saga_jsonata_elems(SagaJsonataEval *ev, SagaJsonataValue *array)
 	}
 	/* never NULL, which would mean a fault to callers */
 	elems = saga_jsonata_alloc(ev, (n + 1) * sizeof(SagaJsonataValue));
-	if (array->flags & SAGA_JV_STORED)
-	{
-		SagaJsonataWalk walk;
-
-		saga_jsonata_walk_start(&walk, array);
-		for (int i = 0; i < n; i++)
-			saga_jsonata_walk_next(&walk, &elems[i]);
-	}
-	else
-	{
-		for (int i = 0; i < n; i++)
-			saga_jsonata_set_number(&elems[i], array->u.first + i);
-	}
+	unpack(array, elems);
 	array->flags &= ~(SAGA_JV_STORED | SAGA_JV_RANGE);
 	array->count = n;
 	array->u.elems = elems;
@@ -285,19 +308,8 @@ saga_jsonata_push_all(SagaJsonataEval *ev, SagaJsonataList *list, const SagaJson
 		return false;
 	if (!saga_jsonata_spend(ev, n / 4))
 		return false;
-	if (array->flags & SAGA_JV_STORED)
-	{
-		SagaJsonataWalk walk;
-
-		saga_jsonata_walk_start(&walk, array);
-		for (int i = 0; i < n; i++)
-			saga_jsonata_walk_next(&walk, &list->elems[list->count + i]);
-	}
-	else if (array->flags & SAGA_JV_RANGE)
-	{
-		for (int i = 0; i < n; i++)
-			saga_jsonata_set_number(&list->elems[list->count + i], array->u.first + i);
-	}
+	if (array->flags & (SAGA_JV_STORED | SAGA_JV_RANGE))
+		unpack(array, list->elems + list->count);
 	else if (n > 0)
 		memcpy(list->elems + list->count, array->u.elems, n * sizeof(SagaJsonataValue));
 	list->count += n;

@@ -134,18 +134,19 @@ typedef enum SagaJsonataFunctionKind
 	SAGA_JF_NEXT				/* next() of a match */
 } SagaJsonataFunctionKind;
 
+/* LAMBDA has the first part only: tail calls make many. */
 struct SagaJsonataFunction
 {
 	SagaJsonataFunctionKind kind;
 	bool		thunk;			/* LAMBDA: a tail call that is to be made */
 	int			arity;
-	const SagaJsonataSignature *signature;	/* NULL: none */
-	const SagaJsonataBuiltin *builtin;	/* BUILTIN, PARTIAL */
-	const SagaJsonataNode *node;	/* LAMBDA: function or call, TRANSFORM, REGEX */
-	SagaJsonataFrame *frame;	/* LAMBDA, TRANSFORM */
-	SagaJsonataValue input;		/* LAMBDA; NEXT: the subject */
 	int			nparams;		/* LAMBDA, PARTIAL: what is still to be given */
+	const SagaJsonataSignature *signature;	/* NULL: none */
+	const SagaJsonataNode *node;	/* LAMBDA: body, or a call; TRANSFORM */
+	SagaJsonataFrame *frame;	/* LAMBDA, TRANSFORM */
 	int		   *params;			/* LAMBDA: symbols; PARTIAL: places in bound */
+	SagaJsonataValue input;		/* LAMBDA; NEXT: the subject */
+	const SagaJsonataBuiltin *builtin;	/* BUILTIN, PARTIAL */
 	int			nbound;			/* PARTIAL */
 	SagaJsonataValue *bound;	/* PARTIAL: all arguments; CHAIN: f and g */
 	SagaJsonataRegex *regex;	/* REGEX, NEXT */

@@ -364,6 +364,21 @@ saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call
 }
 
 void
+saga_outbox_adopt(const pg_uuid_t *ended, const pg_uuid_t *execution_id, SagaOutside *call)
+{
+	static SagaStatement stmt = {
+		.sql = "UPDATE saga.outbox SET execution_id = $execution_id, task_id = $task_id"
+		" WHERE execution_id = $ended AND outbox_id = $message_id"
+	};
+	pg_uuid_t	message_id;
+
+	if (saga_uuid_parse(call->message_id, &message_id) &&
+		saga_run(&stmt, saga_param_uuid("ended", ended), saga_param_uuid("execution_id", execution_id),
+				 saga_param_int4("task_id", call->task_id), saga_param_uuid("message_id", &message_id)) > 0)
+		call->fate = SAGA_FATE_DONE;
+}
+
+void
 saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered)
 {
 	const SagaDestination *destination;

@@ -86,6 +86,13 @@ extern void saga_outbox_answered(int32 workflow_id, const pg_uuid_t *execution_i
  */
 extern void saga_outbox_fate(const pg_uuid_t *execution_id, SagaWish wish, SagaOutside *call);
 
+/*
+ * The message call->message_id, of an execution that has ended, is task
+ * call->task_id of this one from now on, which undoes that.  Fate DONE: so it
+ * is; else there is no such message.
+ */
+extern void saga_outbox_adopt(const pg_uuid_t *ended, const pg_uuid_t *execution_id, SagaOutside *call);
+
 /* Goes on with a call that has failed in doubt; answered: its failure has been taken from the queue. */
 extern void saga_outbox_resume(const pg_uuid_t *execution_id, int task_id, bool answered);
 

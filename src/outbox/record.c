@@ -26,7 +26,7 @@
 #define THE_RECORD "destination_id = $destination_id AND outbox_id = $outbox_id"
 
 static SagaStatement lock_stmt = {
-	.sql = "SELECT state, unwanted_since FROM saga.outbox WHERE " THE_RECORD " FOR UPDATE SKIP LOCKED"
+	.sql = "SELECT state, unwanted_since, execution_id, task_id FROM saga.outbox WHERE " THE_RECORD " FOR UPDATE SKIP LOCKED"
 };
 
 static SagaStatement exists_stmt = {
@@ -86,6 +86,16 @@ lock_record(const Recording *recording)
 		return saga_run_params(&exists_stmt, record) == 0 ? "gone" : NULL;
 	/* it may have been given up while it was in flight */
 	recording->delivery->unwanted_since = saga_column_timestamptz(rows, "unwanted_since");
+
+	/*
+	 * ... and be another execution's since, which undoes it
+	 * (saga_outbox_adopt)
+	 */
+	if (recording->delivery->workflow_id != 0)
+	{
+		recording->delivery->execution_id = saga_column_uuid(rows, "execution_id");
+		recording->delivery->task_id = saga_column_int4(rows, "task_id");
+	}
 	return saga_column_text(rows, "state");
 }
 

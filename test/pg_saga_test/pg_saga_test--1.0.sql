@@ -80,6 +80,7 @@ CREATE FUNCTION foreign_json(data bytea, lenient boolean DEFAULT false) RETURNS 
 CREATE FUNCTION charset(content_type text, data bytea) RETURNS bytea LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_charset';
 
 CREATE FUNCTION jsonata(call jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_jsonata';
+CREATE FUNCTION jsonata_eval(expression text, document jsonb DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE c AS 'MODULE_PATHNAME', 'saga_test_jsonata_eval';
 
 CREATE TABLE thing (id int PRIMARY KEY);
 CREATE FUNCTION cache_get(cache text, id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_get';
