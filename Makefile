@@ -6,6 +6,7 @@
 #   make check     every test                make bench     speed, as ratios against pgbench
 #   make check-faults   many seeded runs against services that fail and lie
 #   make check-sanitizers   the library instrumented, under the tests of what comes from the network
+#   make fuzz      five minutes (FUZZ_SECONDS) of mutated definitions, expressions and calls, instrumented
 #   make check-terraform   terraform/ and what its instances run
 #   make clean
 
@@ -42,7 +43,7 @@ HAVE_PGXS := $(wildcard $(PGXS))
 override with_llvm = no
 
 # PGXS has a "check" of its own, so the goals that only run a script do without it.
-SCRIPT_GOALS = deps check check-faults check-sanitizers check-terraform demo bench
+SCRIPT_GOALS = deps check check-faults check-sanitizers fuzz check-terraform demo bench
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 else ifneq ($(HAVE_PGXS),)
 include $(PGXS)
@@ -65,7 +66,7 @@ pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL) src/invoice/invoice.asl.json
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; \
 	  sed -e '/^@invoice.asl.json@$$/{r src/invoice/invoice.asl.json' -e 'd;}' $(INVOICE_SQL); } >$@
 
-.PHONY: deps demo bench check-faults check-sanitizers check-terraform
+.PHONY: deps demo bench check-faults check-sanitizers fuzz check-terraform
 deps:
 	t/deps
 
@@ -80,6 +81,9 @@ check-faults:
 
 check-sanitizers:
 	t/check-sanitizers
+
+fuzz:
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-300} t/check-sanitizers tap t/086_fuzz_functions.pl t/159_fuzz.pl
 
 check-terraform:
 	t/check terraform

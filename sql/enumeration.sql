@@ -125,6 +125,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.jsonata_volatile(text,jsonb,jsonb,text)', 'pure', NULL),
 	('function', 'saga.list_executions(text,text,timestamp with time zone,timestamp with time zone,uuid,integer,text)', 'rows', 'what the caller sees in saga.executions'),
 	('function', 'saga.make_id()', 'pure', NULL),
+	('function', 'saga.move_executions(text,integer,integer,integer,uuid)', 'owner', $$saga.move_executions('@enum-w', 1, 2)$$),
 	('function', 'saga.owner_only()', 'trigger', NULL),
 	('function', 'saga.pause_destination(text)', 'owner', $$saga.pause_destination('@enum-d')$$),
 	('function', 'saga.pause_source(text)', 'owner', $$saga.pause_source('@enum-s')$$),
@@ -135,6 +136,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.redrive(text,text,integer)', 'owner', $$saga.redrive('@enum-w')$$),
 	('function', 'saga.redrive(uuid,boolean)', 'owner', $$saga.redrive((SELECT dead_letter FROM things), true)$$),
 	('function', 'saga.redrive(uuid)', 'owner', $$saga.redrive((SELECT dead_letter FROM things))$$),
+	('function', 'saga.redrive_execution(uuid,jsonb,boolean)', 'owner', $$saga.redrive_execution((SELECT failed FROM things))$$),
 	('function', 'saga.replace_execution(uuid,uuid)', 'owner', $$saga.replace_execution(saga.make_id(), (SELECT execution FROM things))$$),
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),
 	('function', 'saga.resume_source(text)', 'owner', $$saga.resume_source('@enum-s')$$),
@@ -155,6 +157,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.set_source_owner(text,regrole,text)', 'owner', $$saga.set_source_owner('@enum-s', 'enum_owner')$$),
 	('function', 'saga.set_workflow_owner(text,regrole,text)', 'owner', $$saga.set_workflow_owner('@enum-w', 'enum_owner')$$),
 	('function', 'saga.simulate(jsonb,jsonb,jsonb,jsonb)', 'pure', NULL),
+	('function', 'saga.simulate_coverage(jsonb,jsonb[])', 'pure', NULL),
 	('function', 'saga.source_changed()', 'trigger', NULL),
 	('function', 'saga.start_execution(integer,jsonb,text,uuid)', 'owner', $$saga.start_execution((SELECT workflow FROM things))$$),
 	('function', 'saga.start_execution(text,jsonb,text,uuid)', 'owner', $$saga.start_execution('@enum-w')$$),
@@ -207,6 +210,7 @@ INSERT INTO decided.decision VALUES
 	('table', 'saga.outbox', 'nobody', NULL),
 	('table', 'saga.outbox_attempt', 'nobody', NULL),
 	('table', 'saga.queue', 'nobody', NULL),
+	('table', 'saga.redrive_point', 'nobody', NULL),
 	('table', 'saga.reference', 'nobody', NULL),
 	('table', 'saga.resource', 'nobody', NULL),
 	('table', 'saga.secret', 'nobody', NULL),
@@ -356,7 +360,7 @@ GRANT pg_read_server_files TO enum_owner, enum_stranger;
 GRANT USAGE ON SCHEMA saga TO enum_owner, enum_stranger;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA saga TO enum_owner, enum_stranger;
 CREATE SCHEMA enum AUTHORIZATION enum_owner;
-CREATE TABLE things (token text, execution uuid, dead_letter uuid, message uuid, source jsonb, workflow integer);
+CREATE TABLE things (token text, execution uuid, dead_letter uuid, message uuid, source jsonb, workflow integer, failed uuid);
 GRANT ALL ON things TO enum_owner;
 GRANT SELECT ON things TO enum_stranger;
 SET ROLE enum_owner;
@@ -370,6 +374,7 @@ SELECT saga.create_destination('enum-d', 'http', '{"url": "https://a.invalid/"}'
 SELECT saga.create_destination('enum-d2', 'http', '{"url": "https://a.invalid/"}') > 0 AS made;
 SELECT saga.create_workflow('enum-w', '{"StartAt": "C", "States": {"C": {"Type": "Choice", "Choices": [{"Variable": "$.fail", "IsPresent": true, "Next": "F"}], "Default": "T"},
 	"F": {"Type": "Fail", "Error": "E"}, "T": {"Type": "Task", "Resource": "sql:enum.hold.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}, "HeartbeatSeconds": 600, "End": true}}}');
+SELECT saga.rollback_workflow('enum-w', 1) AS version;
 SELECT saga.start_execution('enum-w', i) IS NOT NULL AS accepted FROM unnest('{"{}", "{\"fail\": 1}"}'::jsonb[]) i;
 SELECT saga.send('enum-q', '{}') IS NOT NULL AS accepted;
 -- in a session of its own, as the steps' role
@@ -379,7 +384,7 @@ CALL saga.drain();
 SET search_path = public, decided;
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
-UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm'),
+UPDATE things SET dead_letter = (SELECT dead_letter_id FROM saga.dead_letter), failed = (SELECT message_id FROM saga.dead_letter), message = (SELECT message_id FROM saga.message WHERE kind = 'm'),
 	workflow = (SELECT workflow_id FROM saga.workflow WHERE name = 'enum-w');
 -- a call in doubt
 INSERT INTO saga.outbox (destination_id, outbox_id, op, workflow_id, execution_id, task_id, idempotency_key, created_at, request, uncertain)

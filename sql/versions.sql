@@ -78,6 +78,30 @@ SELECT location, hint FROM saga.check_workflow('versions_owner.theirs');
 GRANT USAGE ON SCHEMA app TO versions_owner;
 SELECT location, hint FROM saga.check_workflow('versions_owner.theirs');
 
+-- what a distributed Map reads and writes
+CREATE FUNCTION app.items(i jsonb) RETURNS SETOF jsonb LANGUAGE sql AS 'SELECT i';
+CREATE FUNCTION app.anything(a anyelement, n integer DEFAULT 1) RETURNS SETOF anyelement LANGUAGE sql AS 'SELECT a';
+CREATE FUNCTION app.of_text(t text) RETURNS SETOF text LANGUAGE sql AS 'SELECT t';
+CREATE FUNCTION app.nothing() RETURNS SETOF text LANGUAGE sql AS $$ SELECT '' $$;
+CREATE TABLE app.items_table (i integer);
+CREATE FUNCTION pg_temp.over(reader jsonb, writer jsonb DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS
+	$$ SELECT jsonb_build_object('StartAt', 'M', 'States', jsonb_build_object('M', jsonb_strip_nulls(jsonb_build_object('Type', 'Map', 'ItemReader', reader, 'ResultWriter', writer, 'End', true,
+		'ItemProcessor', '{"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "I", "States": {"I": {"Type": "Succeed"}}}'::jsonb)))) $$;
+SELECT r, severity, location, message, hint FROM unnest(ARRAY['items', 'anything', 'of_text', 'nothing', 'gone', 'items_table']) WITH ORDINALITY x(r, n)
+	LEFT JOIN LATERAL saga.check_workflow(pg_temp.over(jsonb_build_object('Resource', 'sql:app.' || r))) ON true ORDER BY n;
+SELECT r, severity, location, message, hint FROM unnest(ARRAY['app.items_table', 'app.gone', 'no schema', 'no.schema', '{% $t %}']) WITH ORDINALITY x(r, n)
+	LEFT JOIN LATERAL saga.check_workflow(pg_temp.over(jsonb_build_object('Resource', 'saga:table', 'Parameters', jsonb_build_object('Table', r)),
+		jsonb_build_object('Resource', 'saga:table', 'Parameters', jsonb_build_object('Table', r)))) ON true ORDER BY n, location;
+SELECT count(*) FROM saga.check_workflow(pg_temp.over('{"Resource": "saga:table", "Parameters": {"Table.$": "$.t"}}'));
+-- as the owner may
+REVOKE EXECUTE ON FUNCTION app.items FROM PUBLIC;
+SELECT saga.create_workflow('over', pg_temp.over('{"Resource": "sql:app.items"}', '{"Resource": "saga:table", "Parameters": {"Table": "app.items_table"}}'), 'versions_owner');
+SELECT location, message, hint FROM saga.check_workflow('versions_owner.over') ORDER BY 1;
+GRANT EXECUTE ON FUNCTION app.items TO versions_owner;
+GRANT INSERT (i) ON app.items_table TO versions_owner;
+SELECT count(*) FROM saga.check_workflow('versions_owner.over');
+SELECT saga.apply_workflow('over', pg_temp.over('{"Resource": "sql:app.gone"}'), strict => true);
+
 -- ---------- versions and aliases of functions ----------
 SELECT saga.create_workflow('calls', '{"StartAt": "A", "States": {
 	"A": {"Type": "Task", "Resource": "arn:aws:lambda:eu-central-1:1:function:hello:3", "Parameters": {"by": "arn"}, "ResultPath": "$.a", "Next": "B"},

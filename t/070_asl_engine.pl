@@ -37,6 +37,9 @@ CREATE FUNCTION f.raise_custom(i jsonb) RETURNS jsonb LANGUAGE sql AS
 SELECT saga.bind_resource('arn:aws:lambda:us-east-1:111111111111:function:' || name, 'sql:f.' || f)
 FROM (VALUES ('id_function', 'id'), ('echo_function', 'echo'), ('return_bytes_str', 'hello'), ('large_output_string', 'large'),
 	('wait_60_seconds', 'wait'), ('raise_exception', 'raise'), ('raise_custom_exception', 'raise_custom')) v(name, f);
+CREATE TABLE f.object (bucket text, key text, body text);
+CREATE FUNCTION f.get_object(i jsonb) RETURNS text LANGUAGE sql AS $$ SELECT body FROM f.object WHERE bucket = i ->> 'Bucket' AND key = i ->> 'Key' $$;
+SELECT saga.bind_resource('arn:aws:states:::s3:getObject', 'sql:f.get_object');
 CREATE TABLE c (n int PRIMARY KEY, id uuid);
 SQL
 
@@ -67,7 +70,7 @@ sub work_for
 }
 
 # EXPRESS is another type of machine: those cases are run by saga.simulate() (t/asl/simulate-conformance)
-my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:|sqs:sendMessage|driver:sqs_|driver:stop$|activity$|driver:activity_consumer$)/;
+my $needs = qr/^(lambda:|map:distributed$|credentials$|states:startExecution|aws-sdk:sfn:|sqs:sendMessage|s3:getObject$|driver:sqs_|driver:stop$|activity$|driver:activity_consumer$)/;
 
 # A queue of the case's own stands for SQS: what reads it answers as the case's driver does.
 my $url = 'https://sqs.us-east-1.amazonaws.com/111111111111/queue';
@@ -87,6 +90,15 @@ sub own_queue
 	$read{"q$n"} = $answers{$driver} if $driver;
 	return "SELECT saga.create_queue('q$n');\n";
 }
+# The objects of a case, in a bucket of its own.
+sub own_objects
+{
+	my ($case, $n) = @_;
+	my @objects = map { $_->{s3_object} // () } @{ $case->{setup} };
+	return '' if !@objects;
+	s/\bs3_create_bucket\b/bucket$n/g for values %{ $case->{_text} };
+	return join '', map { "INSERT INTO f.object VALUES ('bucket$n', " . quote($_->{Key}) . ', ' . quote($_->{Body}) . ");\n" } @objects;
+}
 my @cases = grep { is_execution_case($_, $needs) && ($_->{machine_type} // 'STANDARD') eq 'STANDARD' } load_cases("$shared/asl-conformance");
 my %has_worker = map { $_ => 1 } grep { grep { $_ eq 'activity' } @{ $cases[$_]{needs} } } 0 .. $#cases;
 # what a machine asks for is made later, or is not there on purpose
@@ -95,6 +107,7 @@ my %stopped;
 for my $n (0 .. $#cases)
 {
 	$script .= own_queue($cases[$n], $n) // '';
+	$script .= own_objects($cases[$n], $n);
 	for my $machine (own_machines($cases[$n], "m$n"))
 	{
 		my ($name, $text) = @$machine;

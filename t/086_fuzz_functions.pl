@@ -1,6 +1,6 @@
 # fuzz/functions: some thousand calls of all functions with hostile arguments by ordinary roles. No
 # process of the server ends, there is no internal error, no session takes memory without bound.
-# SAGA_FUZZ_SEED: the seed of the run to see again; SAGA_FUZZ_CALLS: another number of calls.
+# FUZZ_SEED: the seed of the run to see again; FUZZ_CALLS: another number of calls; FUZZ_SECONDS: so long, instead.
 use strict;
 use warnings;
 use lib 'fuzz/lib';
@@ -22,17 +22,21 @@ sub fuzz
 	return ($ok, "$out$err");
 }
 
-my $seed = $ENV{SAGA_FUZZ_SEED} // int rand 2**31;
+my $seed = $ENV{FUZZ_SEED} // int rand 2**31;
 # generous: what is found here stops everybody; a run by hand has the tighter limit
-my $calls = $ENV{SAGA_FUZZ_CALLS} // 3000;
+my $calls = $ENV{FUZZ_CALLS} // 3000;
+my @extent = $ENV{FUZZ_SECONDS} ? ('--seconds', $ENV{FUZZ_SECONDS}) : ('--count', $calls);
+# an instrumented library needs more
+my $memory = $ENV{LD_PRELOAD} ? 4000 : 1500;
 diag("seed $seed");
-my ($ok, $out) = fuzz('--seed', $seed, '--calls', $calls, '--memory', 1500, '--wait', 300);
+my ($ok, $out) = fuzz('--seed', $seed, @extent, '--memory', $memory, '--wait', 300);
 ok($ok, "seed $seed: nothing found") or diag($out);
+$calls = qr/\d+/ if $ENV{FUZZ_SECONDS};
 like($out, qr/^$calls calls of \d+ functions: .*\bok \d+; findings: 0$/m, 'and that many calls were made');
 note($out);
 
 # ---------- it does find ----------
-($ok, $out) = fuzz('--seed', 1, '--calls', 1, '--memory', 1);
+($ok, $out) = fuzz('--seed', 1, '--count', 1, '--memory', 1);
 ok(!$ok, 'too much memory is a finding');
 like($out, qr/^FINDING: \d+ MB of memory$/m, 'and is named');
 

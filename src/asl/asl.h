@@ -120,6 +120,19 @@ typedef struct SagaOutside
 	const char *key;
 } SagaOutside;
 
+/* What a run comes to in a state: for who wants to know what a set of runs has come to. */
+typedef enum SagaCovered
+{
+	SAGA_COVERED_ENTERED,		/* the state itself; of a handler: it has been started */
+	SAGA_COVERED_LEFT,			/* by Next, End or Default */
+	SAGA_COVERED_CHOICE,		/* one of Choices */
+	SAGA_COVERED_RETRY,			/* one of Retry: another attempt */
+	SAGA_COVERED_CATCH,			/* one of Catch */
+	SAGA_COVERED_UNDONE			/* by Compensate */
+} SagaCovered;
+
+struct SagaState;
+
 typedef struct SagaRunEnv
 {
 	/* for the context object */
@@ -135,10 +148,12 @@ typedef struct SagaRunEnv
 	int64		data_limit;		/* most bytes of JSON of a result or output (AWS: 262144); 0: any */
 	bool		express;		/* as AWS's EXPRESS: no history, no RedriveCount */
 	bool		distributed;	/* the caller runs the items of a distributed Map; else they are run inline */
+	bool		redrivable;		/* when it fails, what saga_run_redrive() needs is wanted */
 
 	uint64		(*random) (void *arg);
 	char	   *(*make_token) (void *arg, int task_id, const SagaResource *resource);	/* text of $$.Task.Token, palloc'd */
 	void		(*call_fate) (void *arg, SagaWish wish, SagaOutside *call); /* NULL: there are no calls outside */
+	void		(*took) (void *arg, const struct SagaState *state, SagaCovered what, int index);	/* of several; NULL: nobody asks */
 	void	   *arg;
 } SagaRunEnv;
 
@@ -163,14 +178,29 @@ typedef enum SagaStatus
 
 extern const char *saga_status_name(SagaStatus status);
 
+/* Where AWS reads items from; here they are bound to a function (saga.bind_resource). */
+#define SAGA_S3_GET_OBJECT		"arn:aws:states:::s3:getObject"
+#define SAGA_S3_LIST_OBJECTS	"arn:aws:states:::s3:listObjectsV2"
+
+/* What an ItemReader says of the text that it reads. */
+typedef struct SagaReaderConfig
+{
+	char	   *input_type;		/* JSON, JSONL, CSV ...; NULL: JSON */
+	char	   *items_pointer;	/* a JSON pointer to the items in it; NULL: it is the items */
+	List	   *csv_headers;	/* names of the columns of a CSV file; NIL: its first line has them */
+	char		csv_delimiter;
+} SagaReaderConfig;
+
 /* The items of a distributed Map: the caller runs each, or each batch of them, by saga_run_start_item(). */
 typedef struct SagaMapCall
 {
 	const char *name;			/* of this run of it, in the history: the execution's id, the label, the task */
 	Jsonb	   *items;			/* an array; NULL: they are read */
+	bool		keyed;			/* of an object: they are {"Key", "Value"} */
 	const SagaResource *reader;
+	const SagaReaderConfig *reader_config;	/* of its texts */
 	Jsonb	   *reader_input;
-	int64		max_items;		/* of the reader's; 0: all */
+	int64		max_items;		/* of the reader's; 0: all; less: it fails */
 	int64		concurrency;	/* 0: as many as the caller likes */
 	int64		tolerated_count;	/* -1: no such limit */
 	double		tolerated_percentage;	/* -1: no such limit; without both limits no item may fail */
@@ -200,6 +230,7 @@ typedef struct SagaAction
 	bool		commit;			/* Commit: nothing more is run before its answer is committed */
 	bool		undone_later;	/* the state has Compensate */
 	const SagaMapCall *map;		/* a distributed Map, which has no resource; NULL: it is none */
+	int			redrives;		/* then: the task of its run before, which has failed, and goes on if it can; 0: there is none */
 
 	/* PARK */
 	TimestampTz wake_at;		/* earliest wait, retry or timeout; DT_NOEND: none */
@@ -213,6 +244,8 @@ typedef struct SagaAction
 	Jsonb	   *not_compensated;	/* array of what was not undone, as run_end.c makes it; NULL: nothing */
 	Jsonb	   *left;			/* what saga_run_undo needs of those that have a message; NULL: nothing */
 	Jsonb	   *effects;		/* array of {"state","message_id"} of calls without Compensate that were given up; NULL: none */
+	bool		open;			/* not_compensated has more than it had when the execution was redriven */
+	Jsonb	   *standing;		/* what saga_run_redrive() needs to know of this end; NULL: it is not to be redriven */
 } SagaAction;
 
 extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env,
@@ -222,13 +255,36 @@ extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env
 extern SagaRun *saga_run_start_item(const SagaMachine *machine, const char *map_state, const SagaRunEnv *env,
 									Jsonb *input, TimestampTz now);
 
+/* One item of a Map, as the context object has it. */
+typedef struct SagaMapItem
+{
+	int64		index;
+	Jsonb	   *value;
+	bool		keyed;			/* "value" is {"Key", "Value"}, a member of an object */
+	const char *source;
+} SagaMapItem;
+
+/* Where items come from that are in the state's data. */
+#define SAGA_STATE_DATA			"STATE_DATA"
+
 /* What ItemSelector makes of an item of an open distributed Map; NULL, and *error (with *cause) is set: it fails. */
-extern Jsonb *saga_run_item_input(SagaRun *run, int task_id, int64 index, Jsonb *value, const char **error,
+extern Jsonb *saga_run_item_input(SagaRun *run, int task_id, const SagaMapItem *item, const char **error,
 								  const char **cause);
+
+/* items.c: items that are read. */
+extern Jsonb *saga_items_parse(const SagaReaderConfig *reader, const char *text, int len, char **fault);
+extern Jsonb *saga_items_pointed(Jsonb *value, const char *pointer);
+extern Jsonb *saga_items_of(Jsonb *value, bool *keyed);
 
 /* A parked run as one jsonb (with a format version), and back. */
 extern Jsonb *saga_run_freeze(SagaRun *run);
 extern SagaRun *saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen);
+
+/*
+ * Why a run that was parked with this machine could not be thawed with another
+ * one, and go on: it names the first state that is in the way.  NULL: it could.
+ */
+extern char *saga_run_misfit(const SagaMachine *machine, const SagaMachine *other, Jsonb *frozen);
 
 /*
  * After the end: a run that does nothing but undo the call of this message,
@@ -249,6 +305,19 @@ extern SagaRun *saga_run_undo(const SagaMachine *machine, const SagaRunEnv *env,
 extern Jsonb *saga_run_done(SagaRun *run);
 extern SagaRun *saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *done, const char *error,
 								  const char *cause, bool undo, TimestampTz now);
+
+/*
+ * Redriving.  point: where the run has failed, known since then to the
+ * process in which that happened, and to be kept by the caller (NULL: nothing
+ * is to be kept); with what the end has said in "standing" it is a run again,
+ * which goes on there, or at the first state that was undone.  record: {"compensated",
+ * "not_compensated", "effects"} as they are recorded now.  input: of the
+ * state that is entered again; NULL: as it was.  *entered becomes how many
+ * are: with an input there must be one.
+ */
+extern Jsonb *saga_run_point(const SagaRun *run);
+extern SagaRun *saga_run_redrive(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point, Jsonb *standing,
+								 Jsonb *record, Jsonb *input, int redrives, TimestampTz now, int *entered);
 
 /*
  * The next thing to do.  Runs every branch as far as it gets without the

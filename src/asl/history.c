@@ -44,6 +44,7 @@ static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
 	[SAGA_EVENT_EXECUTION_FAILED] = {"ExecutionFailed", {"error", "cause"}},
 	[SAGA_EVENT_EXECUTION_TIMED_OUT] = {"ExecutionTimedOut", {"error", "cause"}},
 	[SAGA_EVENT_EXECUTION_ABORTED] = {"ExecutionAborted", {"error", "cause"}},
+	[SAGA_EVENT_EXECUTION_REDRIVEN] = {"ExecutionRedriven", {NULL}, {NULL}, {"redriveCount"}},
 
 	SAGA_STATE_EVENTS(SAGA_EVENT_STATE_ENTERED, "Entered", "input"),
 	SAGA_EXITED_EVENT(SAGA_STATE_TASK, "Task"),
@@ -110,6 +111,7 @@ static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
 	[SAGA_EVENT_MAP_RUN_SUCCEEDED] = {"MapRunSucceeded", {NULL}},
 	[SAGA_EVENT_MAP_RUN_FAILED] = {"MapRunFailed", {"error", "cause"}},
 	[SAGA_EVENT_MAP_RUN_ABORTED] = {"MapRunAborted", {NULL}},
+	[SAGA_EVENT_MAP_RUN_REDRIVEN] = {"MapRunRedriven", {"mapRunArn"}, {NULL}, {"redriveCount"}},
 
 	[SAGA_EVENT_COMPENSATION_STARTED] = {"CompensationStarted", {"name", "handler"}},
 	[SAGA_EVENT_COMPENSATION_SUCCEEDED] = {"CompensationSucceeded", {"name", "handler"}},

@@ -193,8 +193,7 @@ saga_processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *obj
 	{
 		saga_check_known(check, &processor, &here, known, lengthof(known));
 		saga_compile_processor(check, state, &processor, &here);
-		if (!check->testing)
-			saga_compile_items(check, state, object, at);
+		saga_compile_items(check, state, object, at);
 		state->branches = palloc0(sizeof(SagaStates *));
 		state->branches[state->nbranches++] = saga_states_compile(check, &processor, &here, state);
 	}

@@ -2,6 +2,9 @@
  * machine_items.c
  *		Compiles what a distributed Map says of its items: where they come from,
  *		how they are put together, where their results go.
+ *
+ * The test of a state alone reads and writes nothing: what it names there may
+ * be anything.
  */
 #include "postgres.h"
 
@@ -14,7 +17,7 @@ saga_items_field(SagaCheck *check, SagaState *state, const JsonbValue *object, c
 {
 	if (!saga_member(object, name, result))
 		return false;
-	if (!state->map->distributed)
+	if (!state->map->distributed && !check->testing)
 		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
 								"Field is only supported when 'Mode' is DISTRIBUTED");
 	else if (!saga_is_object(result))
@@ -24,18 +27,29 @@ saga_items_field(SagaCheck *check, SagaState *state, const JsonbValue *object, c
 	return false;
 }
 
+/* Does it read from S3?  That stands for what it is bound to (saga.bind_resource). */
+static bool
+saga_reads_s3(const char *text)
+{
+	return strcmp(text, SAGA_S3_GET_OBJECT) == 0 || strcmp(text, SAGA_S3_LIST_OBJECTS) == 0;
+}
+
 /* Its Resource; NULL: it has none of those that stand for items here. */
 static SagaResource *
 saga_items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, bool reads)
 {
-	char	   *text = saga_check_string(check, object, at, "Resource", true);
+	/* at AWS a ResultWriter may only say how results are written */
+	bool		required = reads || !check->testing;
+	char	   *text = saga_check_string(check, object, at, "Resource", required);
 	SagaResource *resource = palloc0(sizeof(SagaResource));
 
-	if (text == NULL)
+	if (text == NULL && required)
 		return NULL;
-	if (strcmp(text, "saga:table") == 0)
+	if (text == NULL)
+		text = "";
+	if (strcmp(text, "saga:table") == 0 || check->testing || (reads && saga_reads_s3(text)))
 	{
-		resource->kind = SAGA_RES_TABLE;
+		resource->kind = reads && saga_reads_s3(text) ? SAGA_RES_OTHER : SAGA_RES_TABLE;
 		resource->name = resource->text = text;
 		return resource;
 	}
@@ -43,40 +57,110 @@ saga_items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocati
 		return resource;
 	saga_check_member_error(check, at, "Resource", SAGA_SCHEMA_FAULT,
 							"The resource provided %s is not supported; supported: %s", text,
-							reads ? "sql:schema.function, saga:table" : "saga:table");
+							reads ? "sql:schema.function, saga:table, " SAGA_S3_GET_OBJECT ", " SAGA_S3_LIST_OBJECTS
+							: "saga:table");
 	return NULL;
 }
 
-/* {"Resource", "Parameters", "ReaderConfig": {"MaxItems"}} */
+/* CSVDelimiter is a word. */
+static char
+saga_compile_delimiter(SagaCheck *check, const JsonbValue *config, const SagaLocation *at)
+{
+	static const char *const words[] = {"COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"};
+	char	   *text = saga_check_string(check, config, at, "CSVDelimiter", false);
+	int			i;
+
+	for (i = 0; text != NULL && i < lengthof(words); i++)
+	{
+		if (strcmp(text, words[i]) == 0)
+			return ",|; \t"[i];
+	}
+	if (text != NULL)
+		saga_check_member_error(check, at, "CSVDelimiter", SAGA_SCHEMA_FAULT,
+								"The field 'CSVDelimiter' should have one of these values: [COMMA, PIPE, SEMICOLON, SPACE, TAB]");
+	return ',';
+}
+
+/* CSVHeaderLocation, and CSVHeaders where it says that they are given. */
+static void
+saga_compile_headers(SagaCheck *check, SagaReaderConfig *reader, const JsonbValue *config, const SagaLocation *at)
+{
+	SagaLocation list_at = {.up = at, .name = "CSVHeaders"};
+	char	   *where = saga_check_string(check, config, at, "CSVHeaderLocation", false);
+	JsonbValue	list;
+	int			i;
+
+	if (where != NULL && strcmp(where, "FIRST_ROW") != 0 && strcmp(where, "GIVEN") != 0)
+		saga_check_member_error(check, at, "CSVHeaderLocation", SAGA_SCHEMA_FAULT,
+								"The field 'CSVHeaderLocation' should have one of these values: [FIRST_ROW, GIVEN]");
+	if (where == NULL || strcmp(where, "GIVEN") != 0 || !saga_check_array(check, config, at, "CSVHeaders", &list))
+		return;
+	for (i = 0; i < JsonContainerSize(list.val.binary.data); i++)
+	{
+		JsonbValue *name = getIthJsonbValueFromContainer(list.val.binary.data, i);
+
+		if (name->type == jbvString)
+			reader->csv_headers = lappend(reader->csv_headers, saga_string_of(name));
+		else
+			saga_check_error(check, &list_at, SAGA_SCHEMA_FAULT, "Expected values of type String");
+	}
+}
+
+/*
+ * ReaderConfig of the ItemReader at "up".  What is said of a text is for those
+ * that read an object of S3; a function or a table gives items.
+ */
+static void
+saga_compile_reader_config(SagaCheck *check, SagaMapFields *map, const JsonbValue *reader, const SagaLocation *up)
+{
+	static const char *const known[] = {
+		"MaxItems", "MaxItemsPath", "InputType", "Transformation", "ManifestType", "CSVDelimiter", "CSVHeaderLocation",
+		"CSVHeaders", "ItemsPointer"
+	};
+	SagaLocation at = {.up = up, .name = "ReaderConfig"};
+	bool		of_text = check->testing || map->reader == NULL || map->reader->kind == SAGA_RES_OTHER;
+	SagaReaderConfig *text = &map->reader_config;
+	JsonbValue	config;
+
+	text->csv_delimiter = ',';
+	if (!saga_member(reader, "ReaderConfig", &config))
+		return;
+	if (!saga_is_object(&config))
+	{
+		saga_check_error(check, &at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
+		return;
+	}
+	saga_check_known(check, &config, &at, known, of_text ? lengthof(known) : 2);
+	saga_check_pair(check, &config, &at, "MaxItems", "MaxItemsPath");
+	(void) saga_check_integer(check, &config, &at, "MaxItems", 0, PG_INT32_MAX, &map->max_items);
+	saga_check_path(check, &config, &at, "MaxItemsPath", false, false, &map->max_items_path);
+	if (!of_text)
+		return;
+	text->input_type = saga_check_string(check, &config, &at, "InputType", false);
+	text->csv_delimiter = saga_compile_delimiter(check, &config, &at);
+	saga_compile_headers(check, text, &config, &at);
+	text->items_pointer = saga_check_string(check, &config, &at, "ItemsPointer", false);
+}
+
+/* {"Resource", "Parameters", "ReaderConfig"} */
 static void
 saga_compile_reader(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
 	static const char *const known[] = {"Resource", "Parameters", "ReaderConfig"};
-	static const char *const known_config[] = {"MaxItems", "MaxItemsPath"};
 	SagaMapFields *map = state->map;
 	SagaLocation here = {.up = at, .name = "ItemReader"};
-	SagaLocation config_at = {.up = &here, .name = "ReaderConfig"};
 	JsonbValue	reader;
-	JsonbValue	config;
+	JsonbValue	value;
 
 	if (!saga_items_field(check, state, object, at, "ItemReader", &reader))
 		return;
 	saga_check_known(check, &reader, &here, known, lengthof(known));
 	map->reader = saga_items_resource(check, &reader, &here, true);
 	map->reader_parameters = saga_check_template(check, &reader, &here, "Parameters");
-	if (saga_member(object, "ItemsPath", &config))
+	/* AWS looks at no ItemsPath then */
+	if (map->reader != NULL && map->reader->kind == SAGA_RES_SQL && saga_member(object, "ItemsPath", &value))
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "Only one of these fields is allowed: [ItemReader, ItemsPath]");
-	if (!saga_member(&reader, "ReaderConfig", &config))
-		return;
-	if (!saga_is_object(&config))
-	{
-		saga_check_error(check, &config_at, SAGA_SCHEMA_FAULT, "Expected value of type Object");
-		return;
-	}
-	saga_check_known(check, &config, &config_at, known_config, lengthof(known_config));
-	saga_check_pair(check, &config, &config_at, "MaxItems", "MaxItemsPath");
-	(void) saga_check_integer(check, &config, &config_at, "MaxItems", 1, PG_INT32_MAX, &map->max_items);
-	saga_check_path(check, &config, &config_at, "MaxItemsPath", false, false, &map->max_items_path);
+	saga_compile_reader_config(check, map, &reader, &here);
 }
 
 /* {"MaxItemsPerBatch", "MaxInputBytesPerBatch", "BatchInput"} */
@@ -92,6 +176,7 @@ saga_compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *objec
 
 	if (!saga_items_field(check, state, object, at, "ItemBatcher", &batcher))
 		return;
+	map->batches = true;
 	saga_check_known(check, &batcher, &here, known, lengthof(known));
 	saga_check_pair(check, &batcher, &here, "MaxItemsPerBatch", "MaxItemsPerBatchPath");
 	saga_check_pair(check, &batcher, &here, "MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath");
@@ -110,13 +195,13 @@ saga_compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *objec
 static void
 saga_compile_writer(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
-	static const char *const known[] = {"Resource", "Parameters"};
+	static const char *const known[] = {"Resource", "Parameters", "WriterConfig"};
 	SagaLocation here = {.up = at, .name = "ResultWriter"};
 	JsonbValue	writer;
 
 	if (!saga_items_field(check, state, object, at, "ResultWriter", &writer))
 		return;
-	saga_check_known(check, &writer, &here, known, lengthof(known));
+	saga_check_known(check, &writer, &here, known, check->testing ? lengthof(known) : 2);
 	state->map->writer = saga_items_resource(check, &writer, &here, false);
 	state->map->writer_parameters = saga_check_template(check, &writer, &here, "Parameters");
 }

@@ -86,28 +86,6 @@ typedef struct SagaStates
 	SagaState  *owner;			/* the Parallel or Map around it, or NULL */
 } SagaStates;
 
-/* ItemReader, ItemBatcher and ResultWriter of a distributed Map, as AWS has them: for the test of a state. */
-typedef struct SagaReaderFields
-{
-	bool		reads;
-	SagaTemplate *parameters;	/* of the reader */
-	char	   *input_type;		/* of the data; NULL: not said */
-	char	   *items_pointer;	/* a JSON pointer to the array in it; NULL: it is the array */
-	List	   *csv_headers;	/* names of the columns of a CSV file; NIL: its first line has them */
-	char		csv_delimiter;
-	int64		max_items;		/* 0: all of them */
-	SagaPathField max_items_path;
-
-	bool		batches;
-	int64		batch_items;	/* 0: no limit */
-	SagaPathField batch_items_path;
-	int64		batch_bytes;	/* 0: no limit */
-	SagaPathField batch_bytes_path;
-	SagaTemplate *batch_input;	/* goes into each batch; NULL: nothing */
-
-	bool		writes;
-} SagaReaderFields;
-
 /* What a Map says of its items. */
 typedef struct SagaMapFields
 {
@@ -122,14 +100,15 @@ typedef struct SagaMapFields
 	SagaPathField tolerated_percentage_path;
 	char	   *label;
 	bool		distributed;	/* ProcessorConfig */
-	SagaReaderFields *tested;	/* what follows, as the test of a state knows it; NULL: it is not tested */
 
 	/* of a distributed one */
 	SagaResource *reader;		/* NULL: the items are in the state's data */
 	SagaTemplate *reader_parameters;
+	SagaReaderConfig reader_config;
 	int64		max_items;		/* 0: all */
 	SagaPathField max_items_path;
-	int64		batch_items;	/* 0: no limit; both 0: no batches */
+	bool		batches;
+	int64		batch_items;	/* 0: no limit */
 	int64		batch_bytes;
 	SagaPathField batch_items_path;
 	SagaPathField batch_bytes_path;
@@ -257,10 +236,6 @@ extern void saga_machine_add_undo(SagaMachine *machine);
 	(((state)->type == SAGA_STATE_TASK && (state)->resource.kind == SAGA_RES_START_EXECUTION && \
 	  (state)->resource.sync != 0) || \
 	 ((state)->type == SAGA_STATE_MAP && (state)->map != NULL && (state)->map->distributed))
-/* machine_reader.c */
-extern void saga_compile_tested(struct SagaCheck *check, SagaState *state, const JsonbValue *object,
-								const struct SagaLocation *at);
-
 /* machine_error.c */
 extern void saga_compile_retriers(struct SagaCheck *check, SagaState *state,
 								  const JsonbValue *object, const struct SagaLocation *at);

@@ -413,8 +413,6 @@ saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 			break;
 		case SAGA_STATE_MAP:
 			saga_compile_map(check, state, object, at);
-			if (check->testing)
-				saga_compile_tested(check, state, object, at);
 			break;
 		case SAGA_STATE_SUCCEED:
 		case SAGA_STATE_PARALLEL:

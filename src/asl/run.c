@@ -304,7 +304,7 @@ saga_run_context(SagaRun *run, int task_id)
 }
 
 Jsonb *
-saga_run_item_input(SagaRun *run, int task_id, int64 index, Jsonb *value, const char **error, const char **cause)
+saga_run_item_input(SagaRun *run, int task_id, const SagaMapItem *item, const char **error, const char **cause)
 {
 	SagaThread *thread = saga_thread_of_task(run, task_id);
 	MemoryContext old;
@@ -313,7 +313,7 @@ saga_run_item_input(SagaRun *run, int task_id, int64 index, Jsonb *value, const 
 
 	if (thread == NULL || thread->state->type != SAGA_STATE_MAP)
 		elog(ERROR, "task %d is no Map that is open", task_id);
-	input = saga_item_input(run, thread, index, value, &fault);
+	input = saga_item_input(run, thread, item, &fault);
 	if (input != NULL)
 		return input;
 	old = MemoryContextSwitchTo(run->context);

@@ -61,6 +61,8 @@ saga_handler_start(SagaRun *run, const SagaDone *done)
 	thread->variables = done->variables;
 	thread->last_event = run->status == SAGA_RUNNING && run->root != NULL ? run->root->last_event : run->last_event;
 	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_STARTED);
+	saga_run_took(run, done->state, SAGA_COVERED_UNDONE, 0);
+	saga_run_took(run, thread->state, SAGA_COVERED_ENTERED, 0);
 	thread->entered_at = run->now;
 	thread->entered_event = thread->last_event;
 	thread->call_id = run->next_call++;
@@ -131,12 +133,24 @@ saga_handler_ended(SagaRun *run, SagaThread *thread)
 	return saga_next_undo();
 }
 
+/* The engine's own handler of children says how many it has undone. */
+static bool
+saga_found_nothing(const SagaDone *done, Jsonb *output)
+{
+	JsonbValue	undone;
+
+	return done->state->compensate->resource.kind == SAGA_RES_UNDO_CHILDREN && output != NULL &&
+		!(saga_jsonb_get(output, "undone", &undone) && undone.type == jbvNumeric);
+}
+
 SagaTransition
-saga_compensation_succeeded(SagaRun *run)
+saga_compensation_succeeded(SagaRun *run, Jsonb *output)
 {
 	SagaThread *thread = run->handler;
 
 	saga_log_compensation(run, thread, SAGA_EVENT_COMPENSATION_SUCCEEDED);
+	if (saga_found_nothing(saga_undoing(run), output))
+		run->untouched = lappend_int(run->untouched, run->undoing);
 	run->compensated = lappend(run->compensated, saga_undoing(run)->state->name);
 	return saga_handler_ended(run, thread);
 }

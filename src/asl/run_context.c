@@ -44,41 +44,54 @@ saga_push_state(SagaThread *thread, JsonbParseState **state)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* The item that a thread is for, of the nearest Map around it; NULL: there is no Map. */
-static Jsonb *
-saga_item_around(const SagaRun *run, const SagaThread *thread, int64 *index)
+/* The item that a thread is for, of the nearest Map around it; false: there is no Map. */
+static bool
+saga_item_around(const SagaRun *run, const SagaThread *thread, SagaMapItem *item)
 {
-	*index = run->item_index;
+	*item = run->item;
 	if (run->selecting == thread)
-		return run->item_value;
+		return true;
 	for (; thread->parent != NULL; thread = thread->parent)
 	{
-		*index = thread->branch;
-		if (thread->parent->fork->map != NULL)
-			return saga_map_item(thread->parent->fork->map, thread->branch);
+		if (thread->parent->fork->map == NULL)
+			continue;
+		*item = saga_map_item(thread->parent->fork->map, thread->branch);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
-/* {"Map": {"Item": {"Index", "Value"}}}, the part about a Map */
-static void
-saga_push_item(const SagaRun *run, const SagaThread *thread, JsonbParseState **state)
+/* {"Map": {"Item": {"Index", "Key", "Source", "Value"}}}, the part about a Map; only an object's items have a key. */
+void
+saga_push_map_item(JsonbParseState **state, const SagaMapItem *item)
 {
-	int64		index;
-	Jsonb	   *value = saga_item_around(run, thread, &index);
+	Jsonb	   *value = item->value;
+	JsonbValue	member;
 
-	if (value == NULL)
-		return;
 	saga_jsonb_push_key(state, "Map");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	saga_jsonb_push_key(state, "Item");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	saga_jsonb_push_key(state, "Index");
-	saga_jsonb_push_int64(state, WJB_VALUE, index);
-	saga_jsonb_push_key(state, "Value");
-	saga_jsonb_push(state, WJB_VALUE, value);
+	saga_jsonb_push_int64(state, WJB_VALUE, item->index);
+	if (item->keyed && saga_jsonb_get(value, "Key", &member))
+		saga_doc_push_jsonb(state, "Key", saga_jsonb_from_value(&member));
+	if (item->source != NULL)
+		saga_doc_push_string(state, "Source", item->source);
+	if (item->keyed && saga_jsonb_get(value, "Value", &member))
+		value = saga_jsonb_from_value(&member);
+	saga_doc_push_jsonb(state, "Value", value);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+saga_push_item(const SagaRun *run, const SagaThread *thread, JsonbParseState **state)
+{
+	SagaMapItem item;
+
+	if (saga_item_around(run, thread, &item))
+		saga_push_map_item(state, &item);
 }
 
 /* The context object as the thread's state sees it now. */

@@ -262,15 +262,14 @@ saga_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, con
 
 /* What is run with an item: the item, or what ItemSelector makes of it.  NULL, and a fault: that fails. */
 Jsonb *
-saga_item_input(SagaRun *run, SagaThread *thread, int64 index, Jsonb *value, SagaFault *fault)
+saga_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault)
 {
 	Jsonb	   *input;
 
 	if (thread->state->map->item_selector == NULL)
-		return value;
+		return item->value;
 	run->selecting = thread;
-	run->item_index = index;
-	run->item_value = value;
+	run->item = *item;
 	/* another item, another context object */
 	run->current = NULL;
 	input = saga_template_apply(run, thread, thread->state->map->item_selector, thread->data, fault);

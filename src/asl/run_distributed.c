@@ -42,6 +42,27 @@ saga_map_number(SagaRun *run, SagaThread *thread, const SagaPathField *field, co
 	return false;
 }
 
+/* MaxItems of the reader, which may be at a path: 0 is all of them, and what is less is the reader's failure. */
+static bool
+saga_map_max_items(SagaRun *run, SagaThread *thread, int64 *number, SagaFault *fault)
+{
+	const SagaPathField *field = &thread->state->map->max_items_path;
+	Jsonb	   *value;
+	JsonbValue	scalar;
+
+	*number = thread->state->map->max_items;
+	if (field->path == NULL)
+		return true;
+	value = saga_field_value(run, thread, field, "MaxItemsPath", fault);
+	if (value == NULL)
+		return false;
+	if (saga_jsonb_scalar(value, &scalar) &&
+		saga_number_to_int64(&scalar, PG_INT32_MIN, PG_INT32_MAX, number) == SAGA_NUMBER_OK)
+		return true;
+	saga_map_value_fault(fault, "MaxItemsPath", field, value, "integer");
+	return false;
+}
+
 /* Everything but the items and their limits. */
 static bool
 saga_map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFault *fault)
@@ -49,16 +70,28 @@ saga_map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFa
 	const SagaMapFields *fields = thread->state->map;
 
 	call->reader = fields->reader;
+	call->reader_config = &fields->reader_config;
 	call->writer = fields->writer;
 	return saga_map_template(run, thread, fields->reader_parameters, &call->reader_input, fault) &&
 		saga_map_template(run, thread, fields->batch_input, &call->batch_input, fault) &&
 		saga_map_template(run, thread, fields->writer_parameters, &call->writer_input, fault) &&
-		saga_map_number(run, thread, &fields->max_items_path, "MaxItemsPath", fields->max_items, &call->max_items,
-						fault) &&
+		saga_map_max_items(run, thread, &call->max_items, fault) &&
 		saga_map_number(run, thread, &fields->batch_items_path, "MaxItemsPerBatchPath", fields->batch_items,
 						&call->batch_items, fault) &&
 		saga_map_number(run, thread, &fields->batch_bytes_path, "MaxInputBytesPerBatchPath", fields->batch_bytes,
 						&call->batch_bytes, fault);
+}
+
+/* It begins, or goes on after the run was redriven. */
+static void
+saga_log_map_run(SagaRun *run, SagaThread *thread, const char *name)
+{
+	bool		again = thread->redriven_task != 0;
+	SagaEventRecord *record = saga_log(run, thread, again ? SAGA_EVENT_MAP_RUN_REDRIVEN : SAGA_EVENT_MAP_RUN_STARTED);
+
+	record->strings[0] = name;
+	if (again)
+		record->numbers[0] = (int64) run->redrives + 1;
 }
 
 /* Asks the caller to run the items; "call" has them, or nothing if they are read, and their limits. */
@@ -79,7 +112,7 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 	call->name = psprintf("%s/%s:%d", run->env.execution_id,
 						  thread->state->map->label != NULL ? thread->state->map->label : thread->state->name,
 						  thread->task_id);
-	saga_log(run, thread, SAGA_EVENT_MAP_RUN_STARTED)->strings[0] = call->name;
+	saga_log_map_run(run, thread, call->name);
 
 	action->kind = SAGA_ACTION_TASK;
 	action->task_id = thread->task_id;
@@ -88,6 +121,8 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 	action->input = thread->data;
 	action->undone_later = true;
 	action->map = call;
+	action->redrives = thread->redriven_task;
+	thread->redriven_task = 0;
 	return saga_next_call(thread);
 }
 

@@ -60,6 +60,7 @@ saga_done_push(SagaRun *run, const SagaThread *thread, Jsonb *result)
 	done->input = thread->data;
 	done->output = result;
 	done->variables = thread->variables;
+	saga_done_begin(done, thread);
 	return done;
 }
 
@@ -208,6 +209,7 @@ saga_list_undone(SagaRun *run, const SagaDone *done, const char *reason, const c
 	undone->message_id = call.message_id != NULL ? saga_copy_text(call.message_id) : done->message_id;
 	undone->key = call.key != NULL ? saga_copy_text(call.key) : done->key;
 	undone->handler = handler;
+	undone->call_id = done->call_id;
 	if (undone->message_id != NULL)
 	{
 		undone->done = palloc(sizeof(SagaDone));

@@ -43,6 +43,7 @@ saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *ca
 	SagaFailure failure = {.error = error, .cause = cause};
 	int64		last_event = run->root->last_event;
 
+	saga_point_take(run);
 	run->status = SAGA_COMPENSATING;
 	run->final_status = status;
 	run->error = error;
@@ -70,6 +71,7 @@ saga_run_end_now(SagaRun *run, SagaStatus status, const char *error, const char 
 {
 	int64		last_event = saga_run_last_event(run);
 
+	saga_point_take(run);
 	run->status = status;
 	if (run->root != NULL)
 		saga_thread_cut(run, run->root, NULL);
@@ -162,6 +164,17 @@ saga_effects_to_jsonb(List *effects)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }
 
+/* A list of the end, behind what was in it when the run was redriven. */
+static Jsonb *
+saga_with_earlier(const SagaRun *run, const char *name, Jsonb *list)
+{
+	JsonbValue	earlier;
+
+	if (run->earlier == NULL || !saga_jsonb_get(run->earlier, name, &earlier) || earlier.type != jbvBinary)
+		return list;
+	return saga_array_append(saga_jsonb_from_value(&earlier), list);
+}
+
 /* Fills in what the caller is told at the end. */
 void
 saga_run_report(SagaRun *run, SagaAction *action)
@@ -171,8 +184,10 @@ saga_run_report(SagaRun *run, SagaAction *action)
 	action->output = run->output;
 	action->error = run->error;
 	action->cause = run->cause;
-	action->compensated = saga_names_to_jsonb(run->compensated);
-	action->not_compensated = saga_undone_to_jsonb(run->not_compensated);
+	action->compensated = saga_with_earlier(run, "compensated", saga_names_to_jsonb(run->compensated));
+	action->not_compensated = saga_with_earlier(run, "not_compensated", saga_undone_to_jsonb(run->not_compensated));
+	action->open = run->not_compensated != NIL;
 	action->left = saga_run_left(run);
-	action->effects = saga_effects_to_jsonb(run->effects);
+	action->effects = saga_with_earlier(run, "effects", saga_effects_to_jsonb(run->effects));
+	action->standing = saga_point_end(run);
 }

@@ -135,6 +135,7 @@ saga_thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	thread->wake_at = saga_time_add_ms(run->now, saga_retry_delay(run, &state->retriers[i], thread->attempts[i]));
 	thread->attempts[i]++;
 	thread->retry_count++;
+	saga_run_took(run, state, SAGA_COVERED_RETRY, i);
 	/* nobody answers for a worker that is lost: the task is handed out anew */
 	thread->resume = failure->in_doubt && thread->state->resource.kind != SAGA_RES_ACTIVITY;
 	if (thread->wake_at <= run->now)
@@ -186,6 +187,7 @@ static bool
 saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 				  const SagaFailure *failure, SagaTransition *next, SagaFault *fault)
 {
+	SagaThread	before = *thread;
 	Jsonb	   *error = saga_error_object(failure->error, failure->cause);
 	Jsonb	   *output = saga_path_field_put(&catcher->result_path, thread->input, error, fault);
 	Jsonb	   *assigned;
@@ -194,6 +196,14 @@ saga_thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 		!saga_check_limit(run, thread->state->name, output, fault) ||
 		!saga_thread_assign(run, thread, catcher->assign, error, &assigned, fault))
 		return false;
+
+	/*
+	 * what its branches did would be done anew by entering it as it was
+	 * entered
+	 */
+	saga_fork_forget(run, &before);
+	thread->fallen = NULL;
+	saga_run_took(run, thread->state, SAGA_COVERED_CATCH, catcher - thread->state->catchers);
 	*next = saga_state_exit(run, thread, output, catcher->next, assigned);
 	return true;
 }
@@ -248,7 +258,10 @@ saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	SagaTransition next;
 
 	if (saga_thread_retry(run, thread, failure))
+	{
+		saga_fork_forget(run, thread);
 		return saga_next_nothing();
+	}
 	if ((thread->state->type == SAGA_STATE_PARALLEL && failure->from_branch) ||
 		(thread->state->type == SAGA_STATE_MAP && failure->of_item))
 		saga_log_fork_failure(run, thread, failure);

@@ -42,6 +42,9 @@ saga_state_leave(SagaRun *run, const SagaTransition *leave)
 		!saga_check_limit(run, thread->state->name, output, &fault) ||
 		!saga_thread_assign(run, thread, leave->assign, leave->assign_data, &assigned, &fault))
 		return saga_next_completed_fault(thread, &fault);
+	/* a Choice has said already which way it goes */
+	if (thread->state->type != SAGA_STATE_CHOICE)
+		saga_run_took(run, thread->state, SAGA_COVERED_LEFT, 0);
 	return saga_state_exit(run, thread, output, leave->target, assigned);
 }
 

@@ -5,7 +5,7 @@
  * {"version": 1, "status", "ids": [next thread, task, call, event],
  *	"input", "deadline", "threads": [...], "ready": [thread ids],
  *	"done": [...], "effects": [...], "decided", "output", "last_event", "undoing", "final", "error", "cause", "compensated",
- *	"not_compensated": [{..., "done": an item of "done"}], "values": [...]}
+ *	"not_compensated": [{..., "done": an item of "done"}], "untouched", "redrives", "earlier", "values": [...]}
  *
  * What is absent or at its default is left out.  Values of users stand in
  * "values", once each, and are named by their index: a step's output is the
@@ -122,9 +122,20 @@ saga_freeze_fork(SagaFreezer *f, const SagaThread *thread)
 	if (map == NULL)
 		return;
 	saga_put_value(f, "items", map->items);
+	saga_put_int(f, "keyed", map->keyed, 0);
 	saga_put_int(f, "concurrency", map->concurrency, 0);
 	saga_put_int(f, "tolerated", map->tolerated, 0);
 	saga_put_int(f, "failed", map->nfailed, 0);
+	saga_put_int(f, "again", map->again, 0);
+	if (map->failed == NULL)
+		return;
+	saga_begin_list(f, "failed_items");
+	for (i = 0; i < count; i++)
+	{
+		if (map->failed[i])
+			saga_jsonb_push_int64(&f->state, WJB_ELEM, i);
+	}
+	saga_end_list(f);
 }
 
 /* What a phase does not need is left out. */
@@ -164,6 +175,7 @@ saga_freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 	}
 	if (thread->phase == SAGA_PHASE_WAIT || thread->phase == SAGA_PHASE_RETRY)
 		saga_put_int(f, "wake_at", thread->wake_at, DT_NOEND);
+	saga_put_int(f, "redriven_task", thread->redriven_task, 0);
 	if (thread->phase == SAGA_PHASE_OPEN || thread->resume)
 		saga_freeze_task(f, thread);
 	else if (thread->state->resource.kind == SAGA_RES_ACTIVITY && thread->retry_count > 0)
@@ -210,6 +222,13 @@ saga_freeze_done(SagaFreezer *f, const SagaDone *done)
 	saga_put_int(f, "since", done->since, 0);
 	saga_put_string(f, "message", done->message_id);
 	saga_put_string(f, "key", done->key);
+	saga_put_int(f, "owner", done->owner, 0);
+	saga_put_int(f, "branch", done->branch, 0);
+	if (done->begin != done->state && done->begin != NULL)
+		saga_put_string(f, "begin", done->begin->name);
+	saga_put_value(f, "entered", done->entered);
+	if (done->begin_variables != done->variables)
+		saga_put_value(f, "begin_variables", done->begin_variables != NULL ? done->begin_variables : saga_jsonb_null());
 }
 
 /* What is known already of the end; few that run have any of it. */
@@ -240,6 +259,7 @@ saga_freeze_undone(SagaFreezer *f, SagaRun *run)
 			saga_put_string(f, "message", undone->message_id);
 			saga_put_string(f, "key", undone->key);
 			saga_put_string(f, "handler", undone->handler);
+			saga_put_int(f, "call", undone->call_id, 0);
 			if (undone->done != NULL)
 			{
 				saga_jsonb_push_key(&f->state, "done");
@@ -249,6 +269,13 @@ saga_freeze_undone(SagaFreezer *f, SagaRun *run)
 			}
 			pushJsonbValue(&f->state, WJB_END_OBJECT, NULL);
 		}
+		saga_end_list(f);
+	}
+	if (run->untouched != NIL)
+	{
+		saga_begin_list(f, "untouched");
+		foreach(lc, run->untouched)
+			saga_jsonb_push_int64(&f->state, WJB_ELEM, lfirst_int(lc));
 		saga_end_list(f);
 	}
 	if (run->effects != NIL)
@@ -312,6 +339,8 @@ saga_run_freeze(SagaRun *run)
 	saga_end_list(&f);
 	saga_put_value(&f, "input", run->input);
 	saga_put_int(&f, "deadline", run->deadline, DT_NOEND);
+	saga_put_int(&f, "redrives", run->redrives, 0);
+	saga_put_value(&f, "earlier", run->earlier);
 	saga_freeze_threads(&f, run);
 	saga_freeze_compensation(&f, run);
 	saga_begin_list(&f, "values");

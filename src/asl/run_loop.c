@@ -19,7 +19,7 @@ static SagaTransition
 saga_thread_end(SagaRun *run, SagaThread *thread, Jsonb *output)
 {
 	if (thread == run->handler)
-		return saga_compensation_succeeded(run);
+		return saga_compensation_succeeded(run, output);
 	if (thread->parent == NULL)
 		return saga_run_succeed(run, output);
 	if (thread->parent->state->type == SAGA_STATE_MAP)
@@ -89,6 +89,7 @@ saga_thread_enter(SagaRun *run, SagaThread *thread)
 
 	record->strings[0] = thread->state->name;
 	record->values[0] = thread->input;
+	saga_run_took(run, thread->state, SAGA_COVERED_ENTERED, 0);
 	thread->entered_at = run->now;
 	thread->entered_event = thread->last_event;
 	thread->call_id = run->next_call++;
@@ -96,6 +97,8 @@ saga_thread_enter(SagaRun *run, SagaThread *thread)
 	thread->attempts = NULL;
 	thread->attempts_size = 0;
 	thread->resume = thread->answered = false;
+	thread->task_id = 0;
+	thread->fallen = NULL;
 }
 
 /* What the state does; a Task asks the caller by *action. */
@@ -142,6 +145,12 @@ saga_run_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	SagaTransition next;
 
 	saga_thread_unready(thread);
+	if (thread->phase == SAGA_PHASE_CHILDREN)
+	{
+		/* a Map that was redriven */
+		saga_run_follow(run, saga_map_go_on(run, thread));
+		return false;
+	}
 	if (thread->phase == SAGA_PHASE_ENTER)
 		saga_thread_enter(run, thread);
 	thread->phase = SAGA_PHASE_ATTEMPT;

@@ -68,9 +68,9 @@ saga_map_tolerated(const SagaMapFields *fields, int size, int64 count, double pe
 	return tolerated;
 }
 
-/* ItemsPath; NULL and a fault unless an array is there. */
+/* ItemsPath; NULL and a fault unless there is an array, or an object: *keyed is set, as saga_items_of() has it. */
 Jsonb *
-saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
+saga_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault)
 {
 	const SagaPathField *field = &thread->state->map->items_path;
 	Jsonb	   *items = thread->data;
@@ -79,10 +79,11 @@ saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault)
 		items = saga_field_value(run, thread, field, "ItemsPath", fault);
 	if (items == NULL)
 		return NULL;
-	if (JB_ROOT_IS_ARRAY(items) && !JB_ROOT_IS_SCALAR(items))
+	items = saga_items_of(items, keyed);
+	if (items != NULL)
 		return items;
 	fault->error = "States.Runtime";
-	fault->cause = psprintf("Reference path \"%s\" must point to array.", field->text != NULL ? field->text : "$");
+	fault->cause = psprintf("Reference path \"%s\" must point to array or object.", field->text != NULL ? field->text : "$");
 	return NULL;
 }
 
@@ -99,6 +100,17 @@ saga_log_iteration(SagaRun *run, SagaThread *thread, SagaEventType type)
 	return record;
 }
 
+/* The first item that is to be taken up again; there is one. */
+static int
+saga_item_again(const SagaFork *fork)
+{
+	int			i = 0;
+
+	while (i < fork->map->next && (fork->threads[i] != NULL || fork->results[i] != NULL))
+		i++;
+	return i;
+}
+
 /*
  * Takes up as many items as may run at once.  False, and *fault is set, when
  * one cannot be selected; those that run are the caller's to give up.
@@ -109,14 +121,20 @@ saga_map_take_up(SagaRun *run, SagaThread *thread, SagaFault *fault)
 	SagaFork   *fork = thread->fork;
 	SagaMapping *map = fork->map;
 
-	while (map->nrunning < map->concurrency && map->next < fork->size)
+	while (map->nrunning < map->concurrency && (map->again > 0 || map->next < fork->size))
 	{
-		Jsonb	   *input = saga_item_input(run, thread, map->next, saga_map_item(map, map->next), fault);
+		int			index = map->again > 0 ? saga_item_again(fork) : map->next;
+		SagaMapItem of = saga_map_item(map, index);
+		Jsonb	   *input = saga_item_input(run, thread, &of, fault);
 		SagaThread *item;
 
 		if (input == NULL)
 			return false;
-		item = saga_fork_start(run, thread, map->next++, thread->state->branches[0], input);
+		if (map->again > 0)
+			map->again--;
+		else
+			map->next++;
+		item = saga_fork_start(run, thread, index, thread->state->branches[0], input);
 		map->nrunning++;
 		(void) saga_log_iteration(run, item, SAGA_EVENT_ITERATION_STARTED);
 	}
@@ -133,7 +151,7 @@ saga_map_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 }
 
 /* On with the next items, or out when there are none. */
-static SagaTransition
+SagaTransition
 saga_map_go_on(SagaRun *run, SagaThread *thread)
 {
 	SagaFault	fault = {0};
@@ -142,11 +160,13 @@ saga_map_go_on(SagaRun *run, SagaThread *thread)
 	{
 		SagaTransition next = saga_next_fault(thread, &fault);
 
+		saga_fork_remember(run, thread);
 		return saga_map_fail(run, thread, next.failure);
 	}
 	if (thread->fork->nopen > 0)
 		return saga_next_nothing();
 	(void) saga_log(run, thread, SAGA_EVENT_MAP_SUCCEEDED);
+	saga_done_begin_with(run, thread);
 	return saga_next_complete(thread, saga_fork_results(thread));
 }
 
@@ -161,6 +181,7 @@ saga_map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
 
 	thread->phase = SAGA_PHASE_CHILDREN;
 	map->items = call->items;
+	map->keyed = call->keyed;
 	map->tolerated = saga_map_tolerated(thread->state->map, size, call->tolerated_count, call->tolerated_percentage);
 	map->concurrency = call->concurrency == 0 ? SAGA_MAX_CONCURRENCY : (int) Min(call->concurrency, SAGA_MAX_CONCURRENCY);
 	return saga_map_go_on(run, thread);
@@ -180,7 +201,7 @@ saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	if (!saga_map_count(run, thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &call->concurrency, &fault))
 		return saga_next_fault(thread, &fault);
 	if (fields->reader == NULL)
-		call->items = saga_map_items(run, thread, &fault);
+		call->items = saga_map_items(run, thread, &call->keyed, &fault);
 	else if (!distributed)
 	{
 		fault.error = "States.ItemReaderFailed";
@@ -258,14 +279,19 @@ saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failur
 	record->strings[2] = failure->cause;
 	map->nrunning--;
 	map->nfailed++;
-	saga_fork_failed(run, thread, failure);
 	if (map->nfailed > map->tolerated)
 	{
 		SagaFailure own = saga_map_failure(parent, failure);
 
+		saga_fork_remember(run, parent);
+		saga_fork_failed(run, thread, failure);
 		return saga_map_fail(run, parent, &own);
 	}
+	saga_fork_failed(run, thread, failure);
 	fork->results[index] = saga_failed_item(failure);
+	if (map->failed == NULL)
+		map->failed = palloc0(sizeof(bool) * fork->size);
+	map->failed[index] = true;
 	saga_item_unwanted(run, item, failure);
 	next = saga_map_go_on(run, parent);
 	next.undo = true;

@@ -31,6 +31,7 @@ saga_parallel_branch_ended(SagaRun *run, SagaThread *thread, Jsonb *output)
 	saga_fork_ended(run, thread, output);
 	if (parent->fork->nopen > 0)
 		return saga_next_nothing();
+	saga_done_begin_with(run, parent);
 	return saga_next_complete(parent, saga_fork_results(parent));
 }
 
@@ -41,6 +42,7 @@ saga_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFailure 
 	SagaThread *parent = thread->parent;
 	SagaFailure own = *failure;
 
+	saga_fork_remember(run, parent);
 	saga_fork_failed(run, thread, failure);
 	saga_fork_cut(run, parent, failure);
 	parent->phase = SAGA_PHASE_ATTEMPT;

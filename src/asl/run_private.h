@@ -78,17 +78,23 @@ typedef struct SagaThread
 
 	/* CHILDREN */
 	struct SagaFork *fork;		/* NULL: it has no threads of its own */
+	struct SagaFork *fallen;	/* as it was when the state failed, until something else is done (run_point.c); NULL: none */
+	bool		begun_again;	/* by a redrive, from an earlier state */
+	int			redriven_task;	/* of a distributed Map that goes on: the task of its run before; 0: it begins */
 } SagaThread;
 
 /* The items of a Map that is open. */
 typedef struct SagaMapping
 {
 	Jsonb	   *items;			/* an array */
+	bool		keyed;			/* of an object: each is {"Key", "Value"} */
 	int			concurrency;	/* so many run at once */
 	int			nrunning;
 	int			next;			/* the first one that has not been taken up */
 	int			tolerated;		/* so many may fail */
 	int			nfailed;
+	bool	   *failed;			/* which of them have; NULL: none so far */
+	int			again;			/* so many before "next" are to be taken up again: they have neither thread nor result */
 } SagaMapping;
 
 /*
@@ -129,6 +135,17 @@ typedef struct SagaDone
 	Jsonb	   *output;			/* NULL: not known yet */
 	Jsonb	   *variables;
 
+	/*
+	 * where the run would begin again to do it anew: of a Parallel or Map
+	 * that has ended since, there (run_point.c). entered: NULL in a run that
+	 * an earlier version has frozen
+	 */
+	int			owner;			/* the thread that its own one is a branch or item of; 0: the machine's */
+	int			branch;
+	const SagaState *begin;
+	Jsonb	   *entered;		/* that state's input */
+	Jsonb	   *begin_variables;
+
 	/* of one that was given up */
 	const char *error;			/* what it failed with */
 	const char *cause;
@@ -148,6 +165,7 @@ typedef struct SagaUndone
 	const char *message_id;		/* of a call outside; NULL: none */
 	const char *key;
 	const char *handler;		/* that failed; NULL: none was run */
+	int			call_id;		/* the visit; 0: not known */
 	SagaDone   *done;			/* of one with a message, what its handler needs; NULL: not kept */
 } SagaUndone;
 
@@ -179,8 +197,7 @@ struct SagaRun
 	Jsonb	   *context_object; /* its context object, when made */
 	Jsonb	   *map_object;		/* the part of it that tells of a Map's item, when made */
 	const SagaThread *selecting;	/* whose ItemSelector is evaluated, for this item; NULL: none */
-	int64		item_index;
-	Jsonb	   *item_value;
+	SagaMapItem item;
 	SagaThread *last_task;		/* that of the last TASK action: mostly the one that is answered */
 	TimestampTz next_timer;		/* no timer is due before */
 
@@ -201,8 +218,14 @@ struct SagaRun
 	List	   *compensated;	/* of char * */
 	List	   *not_compensated;	/* of SagaUndone */
 	List	   *effects;		/* of SagaEffect */
+	List	   *untouched;		/* of int, visits whose handler found nothing to undo */
 	bool		decided;		/* its path has succeeded, and only what was given up is waited for */
 	int64		last_event;		/* when there is no thread that would know it */
+
+	/* redriving (run_point.c, run_redrive.c) */
+	Jsonb	   *point;			/* where it failed, as a frozen run; NULL: it has not, or is not to be redriven */
+	int			redrives;		/* how often it was */
+	Jsonb	   *earlier;		/* what it came to before: {"compensated", "not_compensated", "effects"}; NULL: it was not */
 };
 
 /* An error on its way through Retry and Catch. */
@@ -244,6 +267,14 @@ typedef struct SagaTransition
 	bool		undo;			/* there may be something to undo, or to end, when all that follows has happened */
 } SagaTransition;
 
+/* Tells the caller, if he wants to know, what the run has come to. */
+static inline void
+saga_run_took(const SagaRun *run, const SagaState *state, SagaCovered way, int index)
+{
+	if (run->env.took != NULL)
+		run->env.took(run->env.arg, state, way, index);
+}
+
 /* ---------- first floor: what a run consists of ---------- */
 
 /* run_thread.c */
@@ -251,7 +282,7 @@ extern const char *saga_thread_phase_name(SagaPhase phase);
 extern SagaThread *saga_thread_new(SagaRun *run, SagaThread *parent, int branch);
 extern SagaFork *saga_thread_fork(SagaThread *thread, int size);
 extern SagaMapping *saga_thread_map(SagaThread *thread, int size);
-extern Jsonb *saga_map_item(const SagaMapping *map, int index);
+extern SagaMapItem saga_map_item(const SagaMapping *map, int index);
 extern void saga_thread_drop(SagaRun *run, SagaThread *thread);
 extern void saga_thread_ready(SagaRun *run, SagaThread *thread, SagaPhase phase);
 extern void saga_thread_unready(SagaThread *thread);
@@ -301,6 +332,7 @@ extern void saga_list_undone(SagaRun *run, const SagaDone *done, const char *rea
 extern void saga_note_effect(SagaRun *run, const SagaThread *thread, const SagaOutside *call);
 
 /* run_context.c */
+extern void saga_push_map_item(JsonbParseState **state, const SagaMapItem *item);
 extern Jsonb *saga_thread_context(SagaRun *run, SagaThread *thread);
 extern void saga_scope_init(SagaRun *run, SagaThread *thread, Jsonb *data, SagaScope *scope);
 
@@ -328,16 +360,24 @@ extern void saga_map_value_fault(SagaFault *fault, const char *name, const SagaP
 								 const char *what);
 extern Jsonb *saga_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
 							   SagaFault *fault);
-extern Jsonb *saga_item_input(SagaRun *run, SagaThread *thread, int64 index, Jsonb *value, SagaFault *fault);
+extern Jsonb *saga_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault);
 extern bool saga_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
 						   const char **result, SagaFault *fault);
 
 /* run_compensate.c */
 extern bool saga_undo_unwanted(SagaRun *run);
 extern void saga_undo_next(SagaRun *run);
-extern SagaTransition saga_compensation_succeeded(SagaRun *run);
+extern SagaTransition saga_compensation_succeeded(SagaRun *run, Jsonb *output);
 extern SagaTransition saga_compensation_failed(SagaRun *run, const SagaFailure *failure);
 extern void saga_compensation_give_up(SagaRun *run, const char *reason, const char *cause);
+
+/* run_point.c */
+extern void saga_fork_remember(SagaRun *run, SagaThread *parent);
+extern void saga_fork_forget(SagaRun *run, SagaThread *thread);
+extern void saga_done_begin(SagaDone *done, const SagaThread *thread);
+extern void saga_done_begin_with(SagaRun *run, const SagaThread *parent);
+extern void saga_point_take(SagaRun *run);
+extern Jsonb *saga_point_end(SagaRun *run);
 
 /* run_debt.c */
 extern void saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure *failure);
@@ -351,6 +391,7 @@ extern bool saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *
 
 /* run_freeze.c and run_thaw.c, declared in asl.h; run_left.c, where saga_run_undo() is too */
 extern Jsonb *saga_run_left(SagaRun *run);
+extern Jsonb *saga_array_append(Jsonb *first, Jsonb *second);
 
 /* ---------- third floor: steps ---------- */
 
@@ -392,8 +433,9 @@ extern SagaTransition saga_parallel_branch_failed(SagaRun *run, SagaThread *thre
 
 /* run_map.c */
 extern bool saga_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, SagaFault *fault);
-extern Jsonb *saga_map_items(SagaRun *run, SagaThread *thread, SagaFault *fault);
+extern Jsonb *saga_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault);
 extern SagaTransition saga_map_step(SagaRun *run, SagaThread *thread, SagaAction *action);
+extern SagaTransition saga_map_go_on(SagaRun *run, SagaThread *thread);
 extern SagaTransition saga_map_item_ended(SagaRun *run, SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_map_item_failed(SagaRun *run, SagaThread *thread, const SagaFailure *failure);
 

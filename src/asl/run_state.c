@@ -33,11 +33,16 @@ saga_choice_step(SagaRun *run, SagaThread *thread)
 
 		if (fault.error != NULL)
 			return saga_next_fault(thread, &fault);
-		if (matches)
-			return saga_next_leave(thread, thread->data, choice->next, choice->assign, thread->data);
+		if (!matches)
+			continue;
+		saga_run_took(run, state, SAGA_COVERED_CHOICE, i);
+		return saga_next_leave(thread, thread->data, choice->next, choice->assign, thread->data);
 	}
 	if (state->next != NULL)
+	{
+		saga_run_took(run, state, SAGA_COVERED_LEFT, 0);
 		return saga_next_leave(thread, thread->data, state->next, state->assign, thread->data);
+	}
 	fault.error = "States.NoChoiceMatched";
 	fault.cause = "Failed to transition out of the state. The state does not point to a next state.";
 	return saga_next_fault(thread, &fault);

@@ -192,6 +192,27 @@ saga_thaw_attempts(SagaThread *thread, const JsonbValue *object)
 		thread->attempts[i] = (int) saga_list_int(&list, i, "attempts");
 }
 
+/* Which items have failed and were tolerated. */
+static void
+saga_thaw_failed_items(SagaMapping *map, const JsonbValue *object, int next)
+{
+	JsonbValue	list;
+	int			count = saga_get_list(object, "failed_items", &list);
+	int			i;
+
+	if (count == 0)
+		return;
+	map->failed = palloc0(sizeof(bool) * JB_ROOT_COUNT(map->items));
+	for (i = 0; i < count; i++)
+	{
+		int64		item = saga_list_int(&list, i, "failed_items");
+
+		if (item < 0 || item >= next)
+			saga_frozen_corrupt("failed_items");
+		map->failed[item] = true;
+	}
+}
+
 /* The items of a Map, of which "next" have been taken up. */
 static void
 saga_thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int next)
@@ -204,12 +225,15 @@ saga_thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int n
 		saga_frozen_corrupt("items");
 	map = saga_thread_map(thread, JB_ROOT_COUNT(items));
 	map->items = items;
+	map->keyed = saga_get_int(object, "keyed", 0) != 0;
 	map->next = next;
 	map->concurrency = (int) saga_get_int(object, "concurrency", 0);
 	map->tolerated = (int) saga_get_int(object, "tolerated", 0);
 	map->nfailed = (int) saga_get_int(object, "failed", 0);
+	map->again = (int) saga_get_int(object, "again", 0);
 	if (map->concurrency <= 0)
 		saga_frozen_corrupt("concurrency");
+	saga_thaw_failed_items(map, object, next);
 }
 
 /* The fork of a thread whose branches or items run; their threads come after it and take their places. */
@@ -292,6 +316,7 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 	thread->resume = saga_get_int(object, "resume", 0) != 0;
 	thread->answered = saga_get_int(object, "answered", 0) != 0;
 	thread->answer = saga_get_value(t, object, "answer");
+	thread->redriven_task = (int) saga_get_int(object, "redriven_task", 0);
 	if (thread->input == NULL)
 		saga_frozen_corrupt("input");
 	saga_thaw_attempts(thread, object);
@@ -302,7 +327,10 @@ saga_thaw_thread(SagaThawer *t, const JsonbValue *object)
 	thread->id = (int) saga_get_int(object, "id", 0);
 }
 
-/* Every branch that has no result must have its thread, and every item that has been taken up; no other one. */
+/*
+ * Every branch that has no result must have its thread, and every item that
+ * has been taken up and is not to be taken up again; no other one.
+ */
 static void
 saga_check_forks(SagaRun *run)
 {
@@ -312,14 +340,19 @@ saga_check_forks(SagaRun *run)
 	dlist_foreach(iter, &run->threads)
 	{
 		const SagaFork *fork = dlist_container(SagaThread, node, iter.cur)->fork;
+		int			missing = 0;
 
 		for (i = 0; fork != NULL && i < fork->size; i++)
 		{
 			bool		begun = fork->map == NULL || i < fork->map->next;
+			bool		there = fork->threads[i] != NULL || fork->results[i] != NULL;
 
-			if ((fork->threads[i] != NULL || fork->results[i] != NULL) != begun)
+			if (there && !begun)
 				saga_frozen_corrupt("threads");
+			missing += begun && !there ? 1 : 0;
 		}
+		if (fork != NULL && missing != (fork->map != NULL ? fork->map->again : 0))
+			saga_frozen_corrupt("threads");
 	}
 }
 
@@ -358,6 +391,28 @@ saga_status_of(const char *name)
 	saga_frozen_corrupt("status");
 }
 
+/* Where the run would begin again to do it anew; of what an earlier version has frozen that is not known. */
+static void
+saga_read_begin(SagaThawer *t, const JsonbValue *item, SagaDone *done)
+{
+	char	   *begin = saga_get_string(item, "begin");
+	JsonbValue	variables;
+
+	done->owner = (int) saga_get_int(item, "owner", 0);
+	done->branch = (int) saga_get_int(item, "branch", 0);
+	done->begin = begin != NULL ? saga_machine_find(t->run->machine, begin) : done->state;
+	done->entered = saga_get_value(t, item, "entered");
+	done->begin_variables = done->variables;
+	if (saga_member(item, "begin_variables", &variables))
+	{
+		done->begin_variables = saga_get_value(t, item, "begin_variables");
+		if (done->begin_variables != NULL && JB_ROOT_IS_SCALAR(done->begin_variables))
+			done->begin_variables = NULL;
+	}
+	if (done->begin == NULL)
+		saga_frozen_corrupt("begin");
+}
+
 /* One item of the list of what is to be undone, or of what was not undone. */
 static void
 saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
@@ -380,6 +435,7 @@ saga_read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 	done->since = saga_get_int(item, "since", 0);
 	done->message_id = saga_get_string(item, "message");
 	done->key = saga_get_string(item, "key");
+	saga_read_begin(t, item, done);
 	if (done->state->compensate == NULL || done->input == NULL ||
 		done->kind < SAGA_DONE_COMPLETED || done->kind > SAGA_DONE_UNWANTED ||
 		(done->output == NULL && done->kind != SAGA_DONE_OWED))
@@ -432,6 +488,7 @@ saga_thaw_undone(SagaThawer *t, const JsonbValue *object)
 		undone->message_id = saga_get_string(item, "message");
 		undone->key = saga_get_string(item, "key");
 		undone->handler = saga_get_string(item, "handler");
+		undone->call_id = (int) saga_get_int(item, "call", 0);
 		if (saga_member(item, "done", &value) && saga_is_object(&value))
 		{
 			undone->done = palloc(sizeof(SagaDone));
@@ -439,6 +496,9 @@ saga_thaw_undone(SagaThawer *t, const JsonbValue *object)
 		}
 		run->not_compensated = lappend(run->not_compensated, undone);
 	}
+	count = saga_get_list(object, "untouched", &list);
+	for (i = 0; i < count; i++)
+		run->untouched = lappend_int(run->untouched, (int) saga_list_int(&list, i, "untouched"));
 	count = saga_get_list(object, "effects", &list);
 	for (i = 0; i < count; i++)
 	{
@@ -512,11 +572,14 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	run->env = *env;
 	run->status = saga_status_of(saga_get_string(&object, "status"));
 	run->deadline = saga_get_int(&object, "deadline", DT_NOEND);
+	run->redrives = (int) saga_get_int(&object, "redrives", 0);
+	run->env.redrive_count = run->redrives;
 	run->next_timer = DT_NOBEGIN;	/* found out by the first call */
 	dlist_init(&run->threads);
 	dlist_init(&run->ready);
 	saga_thaw_values(&t, &object);
 	run->input = saga_get_value(&t, &object, "input");
+	run->earlier = saga_get_value(&t, &object, "earlier");
 	if (run->input == NULL)
 		saga_frozen_corrupt("input");
 	saga_thaw_ids(run, &object);

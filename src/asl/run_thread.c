@@ -97,11 +97,14 @@ saga_thread_map(SagaThread *thread, int size)
 	return map;
 }
 
-/* A copy of one item. */
-Jsonb *
+/* One item; its value is a copy. */
+SagaMapItem
 saga_map_item(const SagaMapping *map, int index)
 {
-	return saga_jsonb_from_value(getIthJsonbValueFromContainer(&map->items->root, index));
+	SagaMapItem item = {.index = index, .keyed = map->keyed, .source = SAGA_STATE_DATA};
+
+	item.value = saga_jsonb_from_value(getIthJsonbValueFromContainer(&map->items->root, index));
+	return item;
 }
 
 /* Takes a thread out of the run and frees it, with those of its fork. */

@@ -387,8 +387,8 @@ saga_sleep(SagaSimulation *sim, TimestampTz wake_at)
 
 /* ---------- one run ---------- */
 
-static void
-saga_simulate_once(SagaSimulation *sim)
+void
+saga_simulation_run(SagaSimulation *sim)
 {
 	sim->now = sim->start;
 	sim->scripts = NIL;
@@ -418,8 +418,8 @@ saga_simulate_once(SagaSimulation *sim)
 
 /* ---------- the function ---------- */
 
-static SagaMachine *
-saga_simulate_compile(Jsonb *definition, bool express)
+SagaMachine *
+saga_simulation_compile(Jsonb *definition, bool express)
 {
 	List	   *diagnostics = NIL;
 	SagaMachine *machine = saga_machine_compile_type(definition, express, &diagnostics);
@@ -429,6 +429,23 @@ saga_simulate_compile(Jsonb *definition, bool express)
 	return machine;
 }
 
+void
+saga_simulation_set(SagaSimulation *sim, Jsonb *input, Jsonb *responses, Jsonb *options)
+{
+	JsonbValue	value;
+
+	if (!saga_object_of(responses, &sim->responses))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("responses must be an object")));
+	if (!saga_object_of(options, &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options must be an object")));
+	sim->input = input;
+	saga_read_options(sim, &value);
+}
+
 /*
  * simulate(definition jsonb, input jsonb, responses jsonb, options jsonb)
  */
@@ -436,24 +453,14 @@ Datum
 saga_simulate(PG_FUNCTION_ARGS)
 {
 	SagaSimulation sim = {0};
-	JsonbValue	options;
 	MemoryContext context;
 	MemoryContext old;
 	instr_time	start;
 	instr_time	duration;
 	int64		i;
 
-	if (!saga_object_of(PG_GETARG_JSONB_P(2), &sim.responses))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("responses must be an object")));
-	if (!saga_object_of(PG_GETARG_JSONB_P(3), &options))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("options must be an object")));
-	sim.input = PG_GETARG_JSONB_P(1);
-	saga_read_options(&sim, &options);
-	sim.machine = saga_simulate_compile(PG_GETARG_JSONB_P(0), sim.env.express);
+	saga_simulation_set(&sim, PG_GETARG_JSONB_P(1), PG_GETARG_JSONB_P(2), PG_GETARG_JSONB_P(3));
+	sim.machine = saga_simulation_compile(PG_GETARG_JSONB_P(0), sim.env.express);
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "saga simulation", ALLOCSET_DEFAULT_SIZES);
 	INSTR_TIME_SET_CURRENT(start);
@@ -461,7 +468,7 @@ saga_simulate(PG_FUNCTION_ARGS)
 	{
 		MemoryContextReset(context);
 		old = MemoryContextSwitchTo(context);
-		saga_simulate_once(&sim);
+		saga_simulation_run(&sim);
 		MemoryContextSwitchTo(old);
 	}
 	INSTR_TIME_SET_CURRENT(duration);

@@ -53,7 +53,17 @@ typedef struct SagaSimulation
 	List	   *histories;		/* of bytea */
 	SagaAction	action;			/* the last one */
 	bool		unanswered;		/* action is a task without an answer */
+
+	struct SagaCoverage *coverage;	/* NULL: nobody counts */
 } SagaSimulation;
+
+/*
+ * simulate.c: what is to be simulated, and one run of it in the current memory
+ * context.  Raises INVALID_PARAMETER_VALUE.
+ */
+extern void saga_simulation_set(SagaSimulation *sim, Jsonb *input, Jsonb *responses, Jsonb *options);
+extern SagaMachine *saga_simulation_compile(Jsonb *definition, bool express);
+extern void saga_simulation_run(SagaSimulation *sim);
 
 /* simulate_result.c */
 extern Jsonb *saga_simulation_result(SagaSimulation *sim, double microseconds);

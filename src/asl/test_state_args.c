@@ -214,7 +214,7 @@ saga_test_check_options(SagaTest *test)
 		saga_refuse_option(test, "retrierRetryCount", "Only a Task, Map or Parallel is tried again.");
 	if (test->failed_items >= 0 && !is_map)
 		saga_refuse_option(test, "mapIterationFailureCount", "Only a Map has items.");
-	if (test->reader_data != NULL && (!is_map || !state->map->tested->reads))
+	if (test->reader_data != NULL && (!is_map || state->map->reader == NULL))
 		saga_refuse_option(test, "mapItemReaderData", "Only a Map with an ItemReader reads data.");
 	if (test->culprit != NULL && !is_fork)
 		saga_refuse_option(test, "errorCausedByState", "Only a Map or Parallel has states in it.");
@@ -277,9 +277,9 @@ saga_check_result(const SagaTest *test)
 	if (state->type == SAGA_STATE_PARALLEL && (!is_array || JB_ROOT_COUNT(result) != state->nbranches))
 		fault = psprintf("The result of a Parallel is an array with one element for each branch, here %d.",
 						 state->nbranches);
-	else if (state->type == SAGA_STATE_MAP && state->map->tested->writes && !JB_ROOT_IS_OBJECT(result))
+	else if (state->type == SAGA_STATE_MAP && state->map->writer != NULL && !JB_ROOT_IS_OBJECT(result))
 		fault = pstrdup("The result of a Map with a ResultWriter is an object.");
-	else if (state->type == SAGA_STATE_MAP && !state->map->tested->writes && !is_array)
+	else if (state->type == SAGA_STATE_MAP && state->map->writer == NULL && !is_array)
 		fault = pstrdup("The result of a Map is an array.");
 	else if (state->type == SAGA_STATE_TASK && test->mock.mode != SAGA_MOCK_NONE)
 		fault = saga_model_fault(&state->resource, result, test->mock.mode == SAGA_MOCK_STRICT);

@@ -50,20 +50,6 @@ saga_push_test_state(const SagaTest *test, JsonbParseState **state)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* {"Item": {"Index", "Value"}} */
-static void
-saga_push_test_item(JsonbParseState **state, int index, Jsonb *value)
-{
-	saga_jsonb_push_key(state, "Map");
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_jsonb_push_key(state, "Item");
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_doc_push_int(state, "Index", index);
-	saga_doc_push_jsonb(state, "Value", value);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
-}
-
 /* One that is made up: of the first item, of an execution with the state's input. */
 Jsonb *
 saga_test_context(const SagaTest *test)
@@ -79,7 +65,11 @@ saga_test_context(const SagaTest *test)
 	saga_doc_push_string(&state, "Name", test->env.machine_name);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	if (saga_is_in_map(test->state))
-		saga_push_test_item(&state, 0, test->input);
+	{
+		SagaMapItem item = {.value = test->input, .source = SAGA_STATE_DATA};
+
+		saga_push_map_item(&state, &item);
+	}
 	if (test->state->type == SAGA_STATE_TASK && test->state->resource.wait_for_token)
 	{
 		saga_jsonb_push_key(&state, "Task");
@@ -92,12 +82,12 @@ saga_test_context(const SagaTest *test)
 
 /* What a context object has of one item of the Map that is tested. */
 Jsonb *
-saga_test_item(int index, Jsonb *value)
+saga_test_item(const SagaMapItem *item)
 {
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	saga_push_test_item(&state, index, value);
+	saga_push_map_item(&state, item);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -35,9 +35,9 @@ saga_picked_context(void *arg, const JsonbValue *member)
 }
 
 static Jsonb *
-saga_select_item(SagaTest *test, Jsonb *items, int index, SagaFault *fault)
+saga_select_item(SagaTest *test, const SagaMapItem *item, SagaFault *fault)
 {
-	SagaPicked	picked = {.context = test->context, .item = saga_test_item(index, saga_test_element(items, index))};
+	SagaPicked	picked = {.context = test->context, .item = saga_test_item(item)};
 	SagaScope	scope;
 
 	saga_scope_init(test->run, test->thread, test->thread->data, &scope);
@@ -48,18 +48,20 @@ saga_select_item(SagaTest *test, Jsonb *items, int index, SagaFault *fault)
 
 /* The input of each item, as ItemSelector makes it; NULL and a fault when it fails. */
 static Jsonb *
-saga_select_items(SagaTest *test, Jsonb *items, SagaFault *fault)
+saga_select_items(SagaTest *test, Jsonb *items, bool keyed, SagaFault *fault)
 {
 	JsonbParseState *state = NULL;
-	int			i;
+	SagaMapItem item = {.keyed = keyed, .source = test->reader_data != NULL ? NULL : SAGA_STATE_DATA};
 
 	if (test->state->map->item_selector == NULL)
 		return items;
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (i = 0; i < saga_test_count(items); i++)
+	for (; item.index < saga_test_count(items); item.index++)
 	{
-		Jsonb	   *input = saga_select_item(test, items, i, fault);
+		Jsonb	   *input;
 
+		item.value = saga_test_element(items, (int) item.index);
+		input = saga_select_item(test, &item, fault);
 		CHECK_FOR_INTERRUPTS();
 		if (input == NULL)
 			return NULL;
@@ -112,7 +114,7 @@ saga_batch_end(Jsonb *items, int from, int64 most_items, int64 most_bytes, Jsonb
 static bool
 saga_batch_items(SagaTest *test, Jsonb *items, SagaFault *fault)
 {
-	const SagaReaderFields *fields = test->state->map->tested;
+	const SagaMapFields *fields = test->state->map;
 	int64		most_items = fields->batch_items;
 	int64		most_bytes = fields->batch_bytes;
 	JsonbParseState *state = NULL;
@@ -147,14 +149,14 @@ saga_batch_items(SagaTest *test, Jsonb *items, SagaFault *fault)
 
 /* The items as they come from the state's input or from the reader. */
 static Jsonb *
-saga_find_items(SagaTest *test, SagaFault *fault)
+saga_find_items(SagaTest *test, bool *keyed, SagaFault *fault)
 {
 	Jsonb	   *items;
 
 	if (test->reader_data != NULL)
-		return saga_test_read_items(test, fault);
-	items = saga_map_items(test->run, test->thread, fault);
-	if (items == NULL && test->state->map->tested->reads)
+		return saga_test_read_items(test, keyed, fault);
+	items = saga_map_items(test->run, test->thread, keyed, fault);
+	if ((items == NULL || *keyed) && test->state->map->reader != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("state \"%s\" reads its items, and there are none in its input", test->state->name),
@@ -220,16 +222,17 @@ saga_test_map(SagaTest *test)
 	const SagaMapFields *fields = test->state->map;
 	SagaFault	fault = {0};
 	int64		concurrency = fields->max_concurrency;
+	bool		keyed = false;
 	Jsonb	   *items;
 	Jsonb	   *inputs;
 
 	if (!saga_map_count(test->run, test->thread, &fields->max_concurrency_path, "MaxConcurrencyPath", &concurrency, &fault))
 		return saga_next_fault(test->thread, &fault);
 	test->found.max_concurrency = concurrency;
-	items = saga_find_items(test, &fault);
+	items = saga_find_items(test, &keyed, &fault);
 	if (items == NULL || !saga_find_limits(test, &fault))
 		return saga_next_fault(test->thread, &fault);
-	inputs = saga_select_items(test, items, &fault);
+	inputs = saga_select_items(test, items, keyed, &fault);
 	if (inputs == NULL || !saga_batch_items(test, inputs, &fault))
 		return saga_next_fault(test->thread, &fault);
 	return saga_end_map(test, saga_test_count(items));

@@ -87,14 +87,14 @@ extern Jsonb *saga_test_object(Jsonb *value, const char *name);
 
 /* test_state_context.c */
 extern Jsonb *saga_test_context(const SagaTest *test);
-extern Jsonb *saga_test_item(int index, Jsonb *value);
+extern Jsonb *saga_test_item(const SagaMapItem *item);
 extern int64 saga_test_context_retries(Jsonb *context);
 extern void saga_test_use_context(SagaTest *test);
 
 /* test_state_reader.c */
 extern int	saga_test_count(Jsonb *items);
 extern Jsonb *saga_test_element(Jsonb *items, int index);
-extern Jsonb *saga_test_read_items(SagaTest *test, SagaFault *fault);
+extern Jsonb *saga_test_read_items(SagaTest *test, bool *keyed, SagaFault *fault);
 
 /* test_state_map.c */
 extern SagaTransition saga_test_map(SagaTest *test);

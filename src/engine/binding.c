@@ -5,7 +5,8 @@
  * A binding decides which function runs as the workflow's owner, so only the
  * owner's own count, and those of the owners in his pg_saga.owner_path.  A
  * function name, or an ARN that ends in ":function:NAME", finds the binding of
- * any ARN of that function: definitions name it either way.  A version or an
+ * any ARN of that function: definitions name it either way, or by the end of
+ * its ARN, "account:function:NAME".  A version or an
  * alias of a function (":function:NAME:3", "NAME:live") that is not bound is
  * the function.
  */
@@ -28,7 +29,8 @@ static SagaStatement by_arn_stmt = {
 };
 static SagaStatement by_function_stmt = {
 	.sql = "SELECT resource_id, resource FROM saga.resource"
-	" WHERE created_by = $created_by AND function_name = $function_name ORDER BY arn LIMIT 1",
+	" WHERE created_by = $created_by AND function_name = $function_name AND right(arn, length($ending)) = $ending"
+	" ORDER BY arn LIMIT 1",
 	.read_only = true,
 	.limit = 1
 };
@@ -95,13 +97,23 @@ unqualified(const char *arn, bool by_function_name)
 	return qualifier == NULL || qualifier == name ? NULL : pnstrdup(arn, qualifier - arn);
 }
 
+/* The NAME of "account:function:NAME"; of anything else the whole. */
+static const char *
+function_of(const char *arn)
+{
+	const char *name = strstr(arn, ":function:");
+
+	return name != NULL && strspn(arn, "0123456789") == name - arn ? name + strlen(":function:") : arn;
+}
+
 static const SagaResource *
 find_exactly(const char *arn, bool by_function_name, Oid owner, int32 *resource_id)
 {
 	const SagaParam params[] = {
 		saga_param_oid("created_by", owner),
 		saga_param_text("arn", arn),
-		saga_param_text("function_name", arn),
+		saga_param_text("function_name", function_of(arn)),
+		saga_param_text("ending", function_of(arn) == arn ? "" : psprintf(":%s", arn)),
 		{.name = NULL}
 	};
 	const SagaResource *resource = read_resource(&by_arn_stmt, params, resource_id);

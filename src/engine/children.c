@@ -62,9 +62,9 @@ saga_children_insert(const SagaChildren *children)
 {
 	static SagaStatement stmt = {
 		.sql = "INSERT INTO saga.children (children_id, parent_id, task_id, call_id, parent_workflow_id, workflow_id,"
-		" version, map_state, name, answer, concurrency, tolerated, children, started, items, writer)"
+		" version, map_state, name, answer, concurrency, tolerated, children, started, ended, succeeded, items, writer)"
 		" VALUES ($children_id, $parent_id, $task_id, $call_id, $parent_workflow_id, $workflow_id,"
-		" $version, $map_state, $name, $answer, $concurrency, $tolerated, $children, $started, $items, $writer)"
+		" $version, $map_state, $name, $answer, $concurrency, $tolerated, $children, $started, $ended, $succeeded, $items, $writer)"
 	};
 
 	saga_run(&stmt, saga_param_uuid("children_id", &children->children_id),
@@ -81,6 +81,8 @@ saga_children_insert(const SagaChildren *children)
 			 saga_param_int8("tolerated", children->tolerated),
 			 saga_param_int8("children", children->children),
 			 saga_param_int8("started", children->started),
+			 saga_param_int8("ended", children->ended),
+			 saga_param_int8("succeeded", children->succeeded),
 			 saga_param_int8("items", children->items),
 			 saga_param_jsonb("writer", children->writer));
 }

@@ -125,6 +125,18 @@ undo_next(SagaBatch *batch, SagaChildren *children)
 
 /* ---------- closed ---------- */
 
+/* What the handler hears: whether there was something to undo; of nothing it is known that it stands. */
+static Jsonb *
+undone_result(const SagaChildren *children)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (children->undone > 0)
+		saga_doc_push_int(&state, "undone", children->undone);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
 /* Whoever waits for it hears what could not be undone. */
 static void
 tell_closed(SagaChildren *children)
@@ -134,7 +146,7 @@ tell_closed(SagaChildren *children)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "task", children->close_task);
 	if (children->not_undone == 0)
-		saga_doc_push_jsonb(&state, "output", saga_jsonb_empty_object());
+		saga_doc_push_jsonb(&state, "output", undone_result(children));
 	else
 	{
 		saga_doc_push_string(&state, "error", "Saga.CompensationFailed");

@@ -28,6 +28,8 @@ typedef struct Items
 	SagaJob    *job;
 	const SagaAction *action;
 	SagaChildren *children;
+	const SagaResource *reader; /* what reads them; NULL: they are in the state's data */
+	SagaMapItem item;			/* the one that is at hand */
 
 	/*
 	 * of one item, of the batch that is being filled, and of the chunk: each
@@ -145,21 +147,20 @@ add_to_batch(Items *items, const Jsonb *input)
 
 /* An item, in the order of the items.  After a fault the rest is passed over. */
 static void
-add_item(Jsonb *value, int64 index, void *arg)
+add_item(Items *items, Jsonb *value)
 {
-	Items	   *items = arg;
 	const SagaMapCall *map = items->action->map;
 	MemoryContext old;
 	Jsonb	   *input;
 
 	CHECK_FOR_INTERRUPTS();
-	if (items->error != NULL || (map->max_items > 0 && index >= map->max_items))
+	if (items->error != NULL || (map->max_items > 0 && items->item.index >= map->max_items))
 		return;
 	MemoryContextReset(items->item_context);
 	old = MemoryContextSwitchTo(items->item_context);
-	if (value == NULL)
-		value = saga_jsonb_null();
-	input = saga_run_item_input(items->job->run, items->action->task_id, index, value, &items->error, &items->cause);
+	items->item.value = value != NULL ? value : saga_jsonb_null();
+	input = saga_run_item_input(items->job->run, items->action->task_id, &items->item, &items->error, &items->cause);
+	items->item.index++;
 	if (input == NULL)
 		;						/* said to the caller */
 	else if (map->batch_items > 0 || map->batch_bytes > 0)
@@ -175,7 +176,6 @@ add_array(Items *items, Jsonb *array)
 	JsonbIterator *it = JsonbIteratorInit(&array->root);
 	JsonbIteratorToken token;
 	JsonbValue	v;
-	int64		index = 0;
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
@@ -184,9 +184,61 @@ add_array(Items *items, Jsonb *array)
 		if (token != WJB_ELEM)
 			continue;
 		value = saga_jsonb_from_value(&v);
-		add_item(value, index++, items);
+		add_item(items, value);
 		pfree(value);
 	}
+}
+
+/* The items in the text of an object of S3, in the format that ReaderConfig names. */
+static void
+add_text(Items *items, const JsonbValue *text)
+{
+	const SagaReaderConfig *config = items->action->map->reader_config;
+	char	   *fault = NULL;
+	Jsonb	   *value = saga_items_parse(config, text->val.string.val, text->val.string.len, &fault);
+
+	if (value != NULL && config->items_pointer != NULL)
+	{
+		value = saga_items_pointed(value, config->items_pointer);
+		if (value == NULL)
+			fault = psprintf("There is nothing at the ItemsPointer '%s'.", config->items_pointer);
+	}
+	if (value != NULL)
+	{
+		value = saga_items_of(value, &items->item.keyed);
+		if (value == NULL)
+			fault = "What was read is no array and no object.";
+	}
+	if (value != NULL)
+		add_array(items, value);
+	else if (items->error == NULL)
+	{
+		items->error = "States.ItemReaderFailed";
+		/* the text's own memory ends with the row */
+		items->cause = MemoryContextStrdup(GetMemoryChunkContext(items->inputs), fault);
+	}
+	items->item.keyed = false;
+}
+
+/* A row of what reads: an item; or the text of an object of S3, a string, which has items in it. */
+static void
+add_row(Jsonb *value, int64 index, void *arg)
+{
+	Items	   *items = arg;
+	const SagaResource *asked = items->action->map->reader;
+
+	if (value != NULL && JB_ROOT_IS_SCALAR(value) && asked->kind == SAGA_RES_OTHER &&
+		strcmp(asked->name, SAGA_S3_GET_OBJECT) == 0)
+	{
+		JsonbValue *scalar = getIthJsonbValueFromContainer(&value->root, 0);
+
+		if (scalar->type == jbvString)
+		{
+			add_text(items, scalar);
+			return;
+		}
+	}
+	add_item(items, value);
 }
 
 /* "schema.name", quoted as a statement needs it. */
@@ -205,13 +257,13 @@ saga_quoted_name(const char *text)
 
 /* What the items are read with: a function that returns a set, or a table. */
 static char *
-reader_query(const SagaMapCall *map)
+reader_query(const SagaMapCall *map, const SagaResource *reader)
 {
 	char	   *table;
 	char	   *order;
 
-	if (map->reader->kind == SAGA_RES_SQL)
-		return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s($1) AS item", saga_quoted_name(map->reader->name));
+	if (reader->kind == SAGA_RES_SQL)
+		return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s($1) AS item", saga_quoted_name(reader->name));
 	table = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "Table") : NULL;
 	order = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "OrderBy") : NULL;
 	if (table == NULL)
@@ -220,6 +272,33 @@ reader_query(const SagaMapCall *map)
 				 errmsg("ItemReader has no Parameters.Table")));
 	return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s AS item%s%s", saga_quoted_name(table),
 					order != NULL ? " ORDER BY item." : "", order != NULL ? quote_identifier(order) : "");
+}
+
+/* What $$.Map.Item.Source says of items that are read: as AWS has it for S3, else the Resource. */
+static const char *
+source_of(const SagaMapCall *map)
+{
+	char	   *bucket = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "Bucket") : NULL;
+	char	   *key = map->reader_input != NULL ? saga_jsonb_get_string(map->reader_input, "Key") : NULL;
+
+	if (map->reader == NULL)
+		return SAGA_STATE_DATA;
+	if (map->reader->kind != SAGA_RES_OTHER || bucket == NULL)
+		return map->reader->text;
+	return psprintf("S3://%s%s%s", bucket, key != NULL ? "/" : "", key != NULL ? key : "");
+}
+
+/* Stores the items that are read. */
+static void
+read_items(Items *items)
+{
+	const SagaMapCall *map = items->action->map;
+	Jsonb	   *input = map->reader_input != NULL ? map->reader_input : saga_jsonb_empty_object();
+	bool		is_function = items->reader->kind == SAGA_RES_SQL;
+
+	/* a text has many items, which are counted here */
+	saga_step_query(reader_query(map, items->reader), input, is_function,
+					map->reader->kind == SAGA_RES_OTHER ? 0 : map->max_items, add_row, items);
 }
 
 /* A Map that fails while its items are stored has none: nothing is rolled back for that. */
@@ -231,14 +310,24 @@ forget_items(const SagaChildren *children)
 	saga_run(&stmt, saga_param_uuid("children_id", &children->children_id));
 }
 
+/* For saga_task_guarded(). */
+typedef struct BeginMap
+{
+	SagaChildren *children;
+	const SagaResource *reader;
+} BeginMap;
+
 /* Stores the items, and the row of their executions.  NULL and *error: the Map fails. */
 static Jsonb *
 begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause)
 {
-	SagaChildren *children = arg;
-	Items		items = {.job = job, .action = action, .children = children};
+	BeginMap   *begin = arg;
+	SagaChildren *children = begin->children;
+	Items		items = {.job = job, .action = action, .children = children, .reader = begin->reader};
 	const SagaMapCall *map = action->map;
 
+	items.item.keyed = map->keyed;
+	items.item.source = source_of(map);
 	children->children = children->items = 0;
 	items.item_context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga item", ALLOCSET_DEFAULT_SIZES);
 	items.batch_context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga batch of items", ALLOCSET_DEFAULT_SIZES);
@@ -248,8 +337,7 @@ begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error,
 	if (map->items != NULL)
 		add_array(&items, map->items);
 	else
-		saga_step_query(reader_query(map), map->reader_input != NULL ? map->reader_input : saga_jsonb_empty_object(),
-						map->reader->kind == SAGA_RES_SQL, map->max_items, add_item, &items);
+		read_items(&items);
 	if (items.error == NULL)
 	{
 		end_batch(&items);
@@ -286,9 +374,26 @@ saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
 	const SagaMapCall *map = action->map;
 	SagaChildren children = {0};
+	BeginMap	begin = {.children = &children, .reader = map->reader};
 	const char *error = NULL;
 	char	   *cause = NULL;
 
+	if (map->max_items < 0)
+	{
+		saga_task_answer(job, action, NULL, "States.ItemReaderFailed", "field MaxItems must be positive");
+		return;
+	}
+	if (map->reader != NULL && map->reader->kind == SAGA_RES_OTHER)
+	{
+		begin.reader = saga_task_binding(job, map->reader->name, false);
+		if (begin.reader == NULL || begin.reader->kind != SAGA_RES_SQL)
+		{
+			saga_task_answer(job, action, NULL, "States.ItemReaderFailed",
+							 psprintf("\"%s\" stands for no function here: SELECT saga.bind_resource(%s, 'sql:schema.function');",
+									  map->reader->name, quote_literal_cstr(map->reader->name)));
+			return;
+		}
+	}
 	children.children_id = saga_uuid_new();
 	children.parent_id = job->execution_id;
 	children.task_id = action->task_id;
@@ -300,7 +405,7 @@ saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 	children.concurrency = (int) map->concurrency;
 	if (map->writer != NULL)
 		children.writer = map->writer_input != NULL ? map->writer_input : saga_jsonb_empty_object();
-	if (saga_task_guarded(batch, job, action, begin_map, &children, &error, &cause) == NULL)
+	if (saga_task_guarded(batch, job, action, begin_map, &begin, &error, &cause) == NULL)
 	{
 		/* what reading raises has a name at AWS */
 		if (map->reader != NULL && error != NULL && strncmp(error, "SQL.", 4) == 0)
@@ -312,6 +417,7 @@ saga_map_run_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 		return;
 	}
 	children.tolerated = tolerated(map, children.items);
+	saga_children_take_over(&children, action->redrives);
 	saga_children_insert(&children);
 	saga_children_send(&children, saga_jsonb_empty_object(), 0);
 	saga_run_task_parked(job->run, action->task_id, NULL, GetCurrentTimestamp());

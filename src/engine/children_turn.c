@@ -115,10 +115,23 @@ start_items(const SagaChildren *children, int n)
 		" AND child_index >= $from AND child_index < $to RETURNING child_index, items, input)"
 		" SELECT child_index, items, input FROM next ORDER BY child_index"
 	};
+	static SagaStatement some_stmt = {
+		.sql = "WITH next AS (DELETE FROM saga.map_item WHERE children_id = $children_id AND child_index = ANY (ARRAY("
+		"SELECT child_index FROM saga.map_item WHERE children_id = $children_id ORDER BY child_index LIMIT $n))"
+		" RETURNING child_index, items, input) SELECT child_index, items, input FROM next ORDER BY child_index"
+	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id),
 								  saga_param_int8("from", children->started), saga_param_int8("to", children->started + n));
-	SagaSend   *starts = palloc0(sizeof(SagaSend) * Max(rows->count, 1));
+	SagaSend   *starts;
 	int			count = 0;
+
+	/*
+	 * where some were taken over from a run before they do not follow each
+	 * other
+	 */
+	if (rows->count == 0)
+		rows = saga_query(&some_stmt, saga_param_uuid("children_id", &children->children_id), saga_param_int8("n", n));
+	starts = palloc0(sizeof(SagaSend) * Max(rows->count, 1));
 
 	while (saga_next(rows))
 	{

@@ -118,7 +118,7 @@ is_failure(const SagaJob *job)
 {
 	if (saga_job_is_child(job))
 		return job->end.not_compensated != NULL;
-	return job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.not_compensated != NULL;
+	return job->end.status == SAGA_FAILED || job->end.status == SAGA_TIMED_OUT || job->end.open;
 }
 
 /* What could not be undone comes first among the reasons. */
@@ -127,7 +127,7 @@ saga_store_dead_letter(SagaBatch *batch, SagaJob *job)
 {
 	const SagaAction *end = &job->end;
 
-	write_dead_letter(job, end->not_compensated ? "Saga.CompensationFailed" :
+	write_dead_letter(job, end->open ? "Saga.CompensationFailed" :
 					  end->error ? end->error :
 					  end->status == SAGA_TIMED_OUT ? "States.Timeout" : "States.Runtime", end->cause);
 }
@@ -169,6 +169,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 	}
 	else if (is_failure(job))
 		saga_store_dead_letter(batch, job);
+	saga_redrive_keep(job);
 }
 
 /* ---------- their rows ---------- */

@@ -201,6 +201,16 @@ CREATE TABLE saga.map_item (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE saga.map_item IS 'inputs of executions of a distributed Map that have not begun';
 
+CREATE TABLE saga.redrive_point (
+	execution_id uuid PRIMARY KEY,
+	workflow_id integer NOT NULL,
+	point jsonb,						-- the run as it was when it failed, as a frozen run; null: it goes on, or has succeeded
+	ended jsonb,						-- what its end has said: counters, and what was not undone
+	redrives integer NOT NULL DEFAULT 0,
+	redriven_at timestamptz				-- the last time
+) WITH (toast_tuple_target = 8160);
+COMMENT ON TABLE saga.redrive_point IS 'what saga.redrive_execution needs of executions that have failed, and how often they were redriven';
+
 SELECT pg_extension_config_dump('saga.workflow', '');
 SELECT pg_extension_config_dump('saga.workflow_version', '');
 SELECT pg_extension_config_dump('saga.alias', '');
@@ -213,6 +223,7 @@ SELECT pg_extension_config_dump('saga.given_id', '');
 SELECT pg_extension_config_dump('saga.continuation', '');
 SELECT pg_extension_config_dump('saga.execution', '');
 SELECT pg_extension_config_dump('saga.history', '');
+SELECT pg_extension_config_dump('saga.redrive_point', '');
 SELECT pg_extension_config_dump('saga.children', '');
 SELECT pg_extension_config_dump('saga.map_item', '');
 
@@ -265,6 +276,13 @@ CREATE FUNCTION saga.rollback_workflow(name text, version integer DEFAULT NULL) 
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_rollback_workflow';
 COMMENT ON FUNCTION saga.rollback_workflow(text, integer) IS
 'makes the definition of a version, by default of the one before the newest, the newest again: as a new version, which is returned. Twice is back again. Running executions keep theirs; what names mean is looked up as for any new version. Raises undefined_object when there is no such version, or it was made for another owner';
+
+CREATE FUNCTION saga.move_executions(workflow text, from_version integer, to_version integer, "limit" integer DEFAULT 1000, after uuid DEFAULT NULL)
+	RETURNS TABLE(execution_id uuid, moved boolean, reason text)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_move_executions';
+COMMENT ON FUNCTION saga.move_executions(text, integer, integer, integer, uuid) IS
+'the executions of a version of a workflow of the caller''s that wait, in the order of their ids, go over to another version, which they go on with: a row for each, with the reason if it stays. One goes when each state that it stands in, in branches and items too, and each that it may have to undo is there with the same type, in the same place and with its handler.
+One that is being run stays, and is not waited for. Up to limit rows (10000 at most), behind the id "after". What has not begun, or has ended, has no row. Raises invalid_parameter_value, undefined_object (no such version, or to_version was made for another owner), object_not_in_prerequisite_state (in a step)';
 
 CREATE FUNCTION saga.check_workflow(name text)
 	RETURNS TABLE(severity text, code text, location text, message text, hint text)
@@ -322,6 +340,13 @@ CREATE FUNCTION saga.start_execution(workflow_id integer, input jsonb DEFAULT '{
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_start_execution_by_id';
 COMMENT ON FUNCTION saga.start_execution(integer, jsonb, text, uuid) IS
 'the same for a workflow by its id (saga.workflows), which no other workflow of the same name can take the place of';
+
+CREATE FUNCTION saga.redrive_execution(id uuid, input jsonb DEFAULT NULL, force boolean DEFAULT false) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_execution';
+COMMENT ON FUNCTION saga.redrive_execution(uuid, jsonb, boolean) IS
+'lets an execution that has FAILED, TIMED_OUT or was ABORTED go on in its place: the same id, version and history; retries and time limits begin anew. It enters the state again in which it failed, with the input and the variables of then, or the first one of those that were undone.
+input: of that state instead. force: although not_compensated has an entry, which is closed; what is known to be there stays done.
+Errors: undefined_object (also of one that the caller may not operate, and of a version that is gone), object_not_in_prerequisite_state (it has not ended, has succeeded, was started by another one, has another one in its place, has left something, or nothing was kept), invalid_parameter_value (an input for several states)';
 
 CREATE FUNCTION saga.stop_execution(id uuid, error text DEFAULT NULL, cause text DEFAULT NULL, compensate boolean DEFAULT true) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_stop_execution';
@@ -496,13 +521,28 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
 			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for,
 		(SELECT c.parent_id FROM saga.children c WHERE c.children_id = e.children_id) AS started_by,
-		(SELECT c.children_id FROM saga.children c WHERE c.children_id = e.children_id AND c.map_state IS NOT NULL) AS map_run_id
+		(SELECT c.children_id FROM saga.children c WHERE c.children_id = e.children_id AND c.map_state IS NOT NULL) AS map_run_id,
+		coalesce((SELECT p.redrives FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id), 0) AS redrive_count,
+		(SELECT p.redriven_at FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id) AS redrive_date,
+		CASE WHEN r.reason IS NULL THEN 'REDRIVABLE' ELSE 'NOT_REDRIVABLE' END AS redrive_status,
+		r.reason AS redrive_status_reason
 	FROM saga.all_executions e
+	-- what saga.redrive_execution would say
+	CROSS JOIN LATERAL (SELECT CASE
+		WHEN e.status IN ('RUNNING', 'COMPENSATING', 'SUCCEEDED') THEN format('Execution is %s and cannot be redriven', e.status)
+		WHEN e.children_id IS NOT NULL THEN 'Execution is redriven with the one that has started it'
+		WHEN e.parent_id IS NOT NULL THEN 'Execution undoes another one and cannot be redriven'
+		WHEN EXISTS (SELECT FROM saga.dead_letter d WHERE d.message_id = e.execution_id AND d.queue_id = e.workflow_id AND d.kind = 's'
+			AND d.redriven_as <> e.execution_id) THEN 'Execution has another one in its place'
+		WHEN NOT EXISTS (SELECT FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id
+			AND p.point IS NOT NULL AND p.ended IS NOT NULL) THEN 'Nothing was kept of the execution''s run'
+		WHEN coalesce(e.not_compensated @? '$[*] ? (@.type() == "object" && !exists(@.closed))', false)
+			THEN 'Execution has left something that was not undone, and is redriven with force only' END AS reason) r
 	WHERE pg_has_role(e.owner, 'USAGE')
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes; redrive_status: what saga.redrive_execution would do now (REDRIVABLE, or NOT_REDRIVABLE with its reason)';
 
 CREATE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details

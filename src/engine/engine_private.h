@@ -123,6 +123,13 @@ extern List *saga_unbound_find(Jsonb *definition, Oid owner);
 /* Says so in one message of this level; nothing for an empty list. */
 extern void saga_unbound_report(int elevel, const char *name, List *unbound);
 
+/*
+ * unbound_map.c: has a distributed Map of this owner nothing to read its items
+ * with, or no table to read from or write to?  Then what is wrong, and what would mend it.
+ */
+extern bool saga_unbound_reader(const char *text, Oid owner, char **message, char **hint);
+extern bool saga_unbound_table(const char *text, Oid owner, bool writes, char **message, char **hint);
+
 /* Raises when the argument of a function that is not STRICT is null (event.c). */
 extern void saga_require_argument(FunctionCallInfo fcinfo, int arg, const char *name);
 
@@ -437,6 +444,9 @@ extern void saga_activity_fate(const pg_uuid_t *execution_id, SagaWish wish, Sag
 typedef Jsonb *(*SagaTaskFunction) (SagaJob *job, const SagaAction *action, void *arg, const char **error, char **cause);
 extern Jsonb *saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function,
 								void *arg, const char **error, char **cause);
+
+/* What an ARN meant when the execution's version was made, or means now; NULL: nothing. */
+extern const SagaResource *saga_task_binding(const SagaJob *job, const char *arn, bool by_function_name);
 extern void saga_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error,
 							 const char *cause);
 
@@ -531,6 +541,9 @@ extern char *saga_quoted_name(const char *text);
 /* ResultWriter (children_write.c). */
 extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
 
+/* Of a Map that was redriven: what of the run before, which was this task, need not be done anew (children_again.c). */
+extern void saga_children_take_over(SagaChildren *children, int task_id);
+
 /* The answer of one execution that has ended. */
 extern void saga_child_answer(const SagaChildren *children);
 
@@ -604,6 +617,11 @@ extern void saga_entry_change(const SagaLeftCall *calls, int n, SagaEntryChange 
 extern void saga_entry_undone(const SagaJob *job);
 extern bool saga_entry_event(const SagaItem *item, int32 workflow_id);
 extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid_t *heir);
+
+/* ---------- executions that go on after their end (redrive.c) ---------- */
+
+/* In the transaction in which the run fails, or ends: what is needed to redrive it. */
+extern void saga_redrive_keep(const SagaJob *job);
 
 /* ---------- what is told of an execution (describe.c) ---------- */
 

@@ -81,6 +81,8 @@ saga_job_environment(SagaJob *job)
 	env->random = env_random;
 	env->make_token = env_make_token;
 	env->distributed = true;
+	/* who waits for one starts it again */
+	env->redrivable = !saga_job_undoes(job) && !saga_job_is_child(job);
 	env->call_fate = env_call_fate;
 	env->arg = job;
 	job->machine = saga_workflow_machine(job->queue->queue_id, job->version);

@@ -86,6 +86,16 @@ saga_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, Saga
 	return call_carefully(batch, job, action, function, arg, error, cause);
 }
 
+/* What the ARN meant when the version was made, or means now; NULL: nothing. */
+const SagaResource *
+saga_task_binding(const SagaJob *job, const char *arn, bool by_function_name)
+{
+	int32		id = saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_BINDING, arn);
+	const SagaResource *bound = id != 0 ? saga_binding_by_id(id) : NULL;
+
+	return bound != NULL ? bound : saga_binding_find(arn, by_function_name, job->queue->owner, &id);
+}
+
 /* A document among a task's parameters: a text that holds JSON is that JSON, as AWS's APIs take it. */
 Jsonb *
 saga_task_document(Jsonb *parameters, const char *name, Jsonb *absent)

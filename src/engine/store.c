@@ -202,13 +202,13 @@ write_continuation(SagaJob *job, TimestampTz now)
 {
 	static SagaStatement insert_stmt = {
 		.sql = "INSERT INTO saga.continuation (execution_id, workflow_id, version, name, status, current_state,"
-		" started_at, parked_at, parent_id, children_id, child_index, child_items, input, run, waiting_for)"
+		" started_at, parked_at, runs, parent_id, children_id, child_index, child_items, input, run, waiting_for)"
 		" VALUES ($execution_id, $workflow_id, $version, $name, $status, $current_state,"
-		" $started_at, $parked_at, $parent_id, $children_id, $child_index, $child_items, $input, $run, $waiting_for)"
+		" $started_at, $parked_at, $runs, $parent_id, $children_id, $child_index, $child_items, $input, $run, $waiting_for)"
 	};
 	static SagaStatement update_stmt = {
 		.sql = "UPDATE saga.continuation SET status = $status, current_state = $current_state, parked_at = $parked_at,"
-		" runs = runs + 1, run = $run, waiting_for = $waiting_for"
+		" runs = $runs, run = $run, waiting_for = $waiting_for"
 		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
 	};
 	const SagaParam params[] = {
@@ -220,6 +220,7 @@ write_continuation(SagaJob *job, TimestampTz now)
 		saga_param_text("current_state", saga_run_current_state(job->run)),
 		saga_param_timestamptz("started_at", job->started_at),
 		saga_param_timestamptz("parked_at", now),
+		saga_param_int4("runs", job->runs + 1),
 		saga_param_if(saga_job_undoes(job), saga_param_uuid("parent_id", &job->parent_id)),
 		saga_param_if(saga_job_is_child(job), saga_param_uuid("children_id", &job->children_id)),
 		saga_param_if(saga_job_is_child(job) && job->child_index >= 0, saga_param_int8("child_index", job->child_index)),
@@ -242,7 +243,7 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 	SagaRaised	save;
 
 	saga_raise(&save);
-	if (!job->parked_before && saga_store_has_twin(job))
+	if (!job->parked_before && job->runs == 0 && saga_store_has_twin(job))
 	{
 		job->has_twin = true;
 		ereport(ERROR,
@@ -251,6 +252,7 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 	}
 	write_continuation(job, now);
 	insert_history(job, job->runs + 1);
+	saga_redrive_keep(job);
 	set_timer(job, at_once ? DT_NOEND : wake_at);
 	saga_lower(&save);
 	if (at_once)

@@ -335,16 +335,6 @@ lambda_result(const SagaJob *job, const SagaAction *action, Jsonb *payload)
 
 /* ---------- dispatch ---------- */
 
-/* What the ARN meant when the version was made, or means now; NULL: nothing. */
-static const SagaResource *
-find_binding(const SagaJob *job, const char *arn, bool by_function_name)
-{
-	int32		id = saga_workflow_meant(job->queue->queue_id, job->version, SAGA_OBJECT_BINDING, arn);
-	const SagaResource *bound = id != 0 ? saga_binding_by_id(id) : NULL;
-
-	return bound != NULL ? bound : saga_binding_find(arn, by_function_name, job->queue->owner, &id);
-}
-
 /*
  * An ARN that stands for something of ours: a SQL function is called here,
  * anything else is started as what it stands for.
@@ -366,7 +356,7 @@ start_bound(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 		arn = saga_jsonb_get_string(action->input, "FunctionName");
 		input = saga_task_document(action->input, "Payload", saga_jsonb_empty_object());
 	}
-	bound = arn ? find_binding(job, arn, invoke) : NULL;
+	bound = arn ? saga_task_binding(job, arn, invoke) : NULL;
 	if (bound == NULL && saga_answer_start(batch, job, action))
 		return;
 	if (bound == NULL)

@@ -201,6 +201,34 @@ check_task(Unbound *unbound, const char *location, const SagaResource *resource,
 	}
 }
 
+/* ItemReader or ResultWriter of a distributed Map. */
+static void
+check_items(Unbound *unbound, const char *location, JsonbContainer *state, const char *member, bool writes)
+{
+	JsonbValue *field = saga_doc_get(state, member);
+	JsonbContainer *object = field != NULL && saga_doc_is_object(field) ? field->val.binary.data : NULL;
+	char	   *text = static_text(object, "Resource");
+	JsonbValue *parameters;
+	SagaResource resource;
+	char	   *message;
+	char	   *hint;
+
+	if (text == NULL)
+		return;
+	parameters = saga_doc_get(object, "Parameters");
+	if (strcmp(text, "saga:table") == 0)
+	{
+		char	   *table = parameters != NULL && saga_doc_is_object(parameters) ?
+			static_text(parameters->val.binary.data, "Table") : NULL;
+
+		if (table != NULL && saga_unbound_table(table, unbound->owner, writes, &message, &hint))
+			add_unbound(unbound, psprintf("%s/%s/Parameters/Table", location, member), message, hint);
+	}
+	else if (!writes && saga_resource_parse(text, &resource) && resource.kind == SAGA_RES_SQL &&
+			 saga_unbound_reader(resource.name, unbound->owner, &message, &hint))
+		add_unbound(unbound, psprintf("%s/%s/Resource", location, member), message, hint);
+}
+
 static void
 check_state(const char *name, const char *location, const JsonbValue *value, void *arg)
 {
@@ -211,6 +239,11 @@ check_state(const char *name, const char *location, const JsonbValue *value, voi
 	JsonbValue *arguments = saga_doc_get(state, arguments_name);
 	SagaResource resource;
 
+	if (type != NULL && strcmp(type, "Map") == 0)
+	{
+		check_items(arg, location, state, "ItemReader", false);
+		check_items(arg, location, state, "ResultWriter", true);
+	}
 	if (type == NULL || strcmp(type, "Task") != 0 || text == NULL || !saga_resource_parse(text, &resource))
 		return;
 	check_task(arg, location, &resource, arguments != NULL && saga_doc_is_object(arguments) ?

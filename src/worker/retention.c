@@ -107,6 +107,8 @@ static Cleaner cleaners[] = {
 	{
 		/* the name goes with its execution, or the execution stays */
 		.stmt.sql = "WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("undo") " + " SIZE("history")
+								   " + (SELECT coalesce(sum(" SIZE("p.point") "), 0) FROM saga.redrive_point p"
+								   " WHERE p.execution_id = e.execution_id)"
 								   " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
 								   " WHERE h.execution_id = e.execution_id)", "saga.execution e", "true", "stopped_at < $before") ", "
 		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated")
@@ -119,6 +121,8 @@ static Cleaner cleaners[] = {
 		" old AS MATERIALIZED (SELECT at, id FROM free WHERE NOT EXISTS (SELECT FROM named"
 		" WHERE named.id = free.id AND NOT EXISTS (SELECT FROM names WHERE names.at = named.at))),"
 		" gone AS (DELETE FROM saga.execution WHERE ctid = ANY (ARRAY(SELECT at FROM old))),"
+		" points AS (DELETE FROM saga.redrive_point WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.redrive_point"
+		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 		" history AS (DELETE FROM saga.history WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.history"
 		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 		" given AS (DELETE FROM saga.given_id WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.given_id"

@@ -1,0 +1,291 @@
+/*
+ * redrive.c
+ *		saga.redrive_execution(): an execution that has failed goes on in its
+ *		place, under its id, its version and its history.
+ *
+ * What that needs is kept in saga.redrive_point: the run as it was when it
+ * failed (src/asl/run_point.c), written in that transaction, and what the end
+ * of its compensation has said.  An execution that succeeds writes nothing
+ * there.  To redrive one is to make a continuation of it again, with a tick
+ * that brings it to a worker: no code of a user's runs before.
+ *
+ * Lock order, as in entry.c: the dead letter, the execution.  Of two who
+ * redrive one the second finds no execution that has ended.
+ */
+#include "postgres.h"
+
+#include "common/statement.h"
+#include "engine/engine_private.h"
+#include "outbox/outbox.h"
+#include "value/doc.h"
+
+PG_FUNCTION_INFO_V1(saga_redrive_execution);
+
+/* ---------- what is kept ---------- */
+
+/* One of another workflow with the same id, which a restore has brought, keeps its own. */
+static SagaStatement keep_stmt = {
+	.sql = "INSERT INTO saga.redrive_point AS p (execution_id, workflow_id, point, ended)"
+	" VALUES ($execution_id, $workflow_id, $point, $ended)"
+	" ON CONFLICT (execution_id) DO UPDATE SET point = excluded.point, ended = excluded.ended"
+	" WHERE p.workflow_id = excluded.workflow_id"
+};
+
+static SagaStatement ended_stmt = {
+	.sql = "UPDATE saga.redrive_point SET ended = $ended WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
+};
+
+void
+saga_redrive_keep(const SagaJob *job)
+{
+	Jsonb	   *point = job->env.redrivable ? saga_run_point(job->run) : NULL;
+	Jsonb	   *ended = job->env.redrivable && job->finished ? job->end.standing : NULL;
+
+	if (point != NULL)
+		saga_run(&keep_stmt, saga_param_uuid("execution_id", &job->execution_id),
+				 saga_param_int4("workflow_id", job->queue->queue_id), saga_param_jsonb("point", point),
+				 saga_param_jsonb("ended", ended));
+	else if (ended != NULL)
+		saga_run(&ended_stmt, saga_param_uuid("execution_id", &job->execution_id),
+				 saga_param_int4("workflow_id", job->queue->queue_id), saga_param_jsonb("ended", ended));
+}
+
+/* ---------- the execution ---------- */
+
+/* One that has ended, and what was kept of it. */
+typedef struct Ended
+{
+	int			version;
+	TimestampTz started_at;
+	char		status;
+	int			runs;
+	char	   *name;
+	pg_uuid_t	parent_id;
+	pg_uuid_t	started_by;		/* whose child it is */
+	bool		is_child;
+	pg_uuid_t	redriven_as;	/* another one that was started in its place; zero: none */
+	Jsonb	   *input;
+	Jsonb	   *record;			/* {"compensated", "not_compensated", "effects"} */
+	bool		left;			/* an entry of not_compensated is open */
+	bool		unknown;		/* of one nobody knows */
+	Jsonb	   *point;
+	Jsonb	   *ended;
+	int			redrives;
+} Ended;
+
+#define OPEN_ENTRY(more) "coalesce(e.not_compensated @? '$[*] ? (@.type() == \"object\" && !exists(@.closed)" more ")', false)"
+
+/* As it is locked.  False: it goes on already. */
+static bool
+read_ended(const pg_uuid_t *id, int32 workflow_id, Ended *ended)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT e.version, e.started_at, e.status, e.runs, e.name, e.parent_id,"
+		" e.children_id IS NOT NULL AS is_child, (SELECT c.parent_id FROM saga.children c WHERE c.children_id = e.children_id) AS started_by,"
+		" (SELECT d.redriven_as FROM saga.dead_letter d WHERE d.message_id = e.execution_id AND d.queue_id = e.workflow_id"
+		" AND d.kind = 's' AND d.redriven_as <> e.execution_id LIMIT 1) AS redriven_as, e.input,"
+		" jsonb_build_object('compensated', e.compensated, 'not_compensated', e.not_compensated, 'effects', e.effects) AS record,"
+		" " OPEN_ENTRY("") " AS has_left, " OPEN_ENTRY(" && @.outcome != \"done\"") " AS unknown,"
+		" p.point, p.ended, coalesce(p.redrives, 0) AS redrives"
+		" FROM saga.execution e LEFT JOIN saga.redrive_point p USING (execution_id, workflow_id)"
+		" WHERE e.execution_id = $execution_id AND e.workflow_id = $workflow_id",
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", id), saga_param_int4("workflow_id", workflow_id));
+
+	if (!saga_next(rows))
+		return false;
+	ended->version = saga_column_int4(rows, "version");
+	ended->started_at = saga_column_timestamptz(rows, "started_at");
+	ended->status = saga_column_char(rows, "status");
+	ended->runs = saga_column_int4(rows, "runs");
+	ended->name = saga_column_text(rows, "name");
+	ended->parent_id = saga_column_uuid(rows, "parent_id");
+	ended->is_child = saga_column_bool(rows, "is_child");
+	ended->started_by = saga_column_uuid(rows, "started_by");
+	ended->redriven_as = saga_column_uuid(rows, "redriven_as");
+	ended->input = saga_column_jsonb(rows, "input");
+	ended->record = saga_column_jsonb(rows, "record");
+	ended->left = saga_column_bool(rows, "has_left");
+	ended->unknown = saga_column_bool(rows, "unknown");
+	ended->point = saga_column_jsonb(rows, "point");
+	ended->ended = saga_column_jsonb(rows, "ended");
+	ended->redrives = saga_column_int4(rows, "redrives");
+	return true;
+}
+
+/* ---------- what is refused ---------- */
+
+/* 0 is no workflow. */
+static bool
+may_operate(int32 workflow_id)
+{
+	const SagaWorkflow *workflow = workflow_id != 0 ? saga_workflow_by_id(workflow_id, true) : NULL;
+
+	return workflow != NULL && saga_workflow_may(workflow, SAGA_RIGHT_OPERATE);
+}
+
+/* Also of one that somebody else has redriven just now. */
+static void
+is_running(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("execution %s has not ended and cannot be redriven", saga_uuid_to_cstring(id)),
+			 errhint("saga.stop_execution ends it.")));
+}
+
+/* The workflow of one that has ended, if the caller may operate it; whether it has is for nobody else to know. */
+static int32
+find_ended(const pg_uuid_t *id)
+{
+	int32		workflow_id = saga_store_ended_workflow(id);
+
+	if (may_operate(workflow_id))
+		return workflow_id;
+	if (may_operate(saga_store_live_workflow(id)))
+		is_running(id);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("execution %s does not exist", saga_uuid_to_cstring(id)),
+			 errhint("What ended long ago was removed (pg_saga.execution_retention); what could not begin is in saga.dead_letters.")));
+	return 0;					/* not reached */
+}
+
+/* Raises. */
+static void
+refuse(const pg_uuid_t *id, const char *why, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("execution %s %s", saga_uuid_to_cstring(id), why),
+			 errhint("%s", hint)));
+}
+
+/* What no force helps against. */
+static void
+check_redrivable(const pg_uuid_t *id, const Ended *ended)
+{
+	if (ended->status == 's')
+		refuse(id, "has succeeded and cannot be redriven", "Start another one.");
+	if (ended->is_child)
+		refuse(id, "was started by another one, with which it is redriven",
+			   psprintf("Redrive execution %s.", saga_uuid_to_cstring(&ended->started_by)));
+	if (saga_uuid_cmp(&ended->parent_id, &saga_uuid_min) != 0)
+		refuse(id, "undoes another one and cannot be redriven",
+			   psprintf("saga.settle says of execution %s what is to be done with it.", saga_uuid_to_cstring(&ended->parent_id)));
+	if (saga_uuid_cmp(&ended->redriven_as, &saga_uuid_min) != 0)
+		refuse(id, "has another one in its place and cannot be redriven",
+			   psprintf("That is execution %s.", saga_uuid_to_cstring(&ended->redriven_as)));
+	if (ended->point == NULL || ended->ended == NULL)
+		refuse(id, "cannot be redriven, as nothing was kept of its run",
+			   "It ended before an update of pg_saga, or its run was too large. saga.redrive starts its dead letter anew.");
+}
+
+/*
+ * What it has left, unless it is nothing; or is closed, by force.  A call that
+ * nobody knew of may be repeated under its key then, by itself.
+ */
+static void
+settle_entries(const pg_uuid_t *id, int32 workflow_id, const Ended *ended, bool force)
+{
+	if (ended->left && !force)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 ended->unknown ? errmsg("execution %s has left something that nobody knows of", saga_uuid_to_cstring(id)) :
+				 errmsg("execution %s has left something that was not undone", saga_uuid_to_cstring(id)),
+				 errdetail("saga.executions says in not_compensated what it is."),
+				 errhint("Find out, undo it, and say so with saga.settle; or redrive it with force, after which nobody undoes what it does once more.")));
+	if (ended->left)
+		saga_entry_close(id, workflow_id, id);
+	else
+		saga_outbox_hand_on(id, id);
+}
+
+/* ---------- it goes on ---------- */
+
+/* Its row goes, and the events in it are those of an earlier run. */
+static void
+forget_end(const pg_uuid_t *id, int32 workflow_id)
+{
+	static SagaStatement history_stmt = {
+		.sql = "INSERT INTO saga.history (execution_id, run, events) SELECT execution_id, runs, history FROM saga.execution"
+		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id AND history IS NOT NULL"
+	};
+	static SagaStatement execution_stmt = {
+		.sql = "DELETE FROM saga.execution WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
+	};
+	static SagaStatement letter_stmt = {
+		.sql = "UPDATE saga.dead_letter SET redriven_at = now(), redriven_as = $execution_id WHERE message_id = $execution_id"
+		" AND queue_id = $workflow_id AND kind = 's' AND redriven_at IS NULL"
+	};
+	static SagaStatement point_stmt = {
+		.sql = "UPDATE saga.redrive_point SET point = NULL, ended = NULL, redrives = redrives + 1, redriven_at = now()"
+		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
+	};
+	const SagaParam params[] = {
+		saga_param_uuid("execution_id", id),
+		saga_param_int4("workflow_id", workflow_id),
+		{.name = NULL}
+	};
+
+	saga_run_params(&history_stmt, params);
+	saga_run_params(&execution_stmt, params);
+	saga_run_params(&letter_stmt, params);
+	saga_run_params(&point_stmt, params);
+}
+
+/* Its run from where it failed; parked, with a tick that brings it to a worker. */
+static void
+go_on(const SagaQueue *queue, const pg_uuid_t *id, const Ended *ended, Jsonb *input)
+{
+	SagaJob		job = {0};
+	int			entered;
+
+	job.queue = queue;
+	job.version = ended->version;
+	job.execution_id = *id;
+	job.name = ended->name;
+	job.input = ended->input;
+	job.started_at = ended->started_at;
+	job.runs = ended->runs;
+	job.timed_out_task = -1;
+	job.child_index = -1;
+	job.early = true;
+	saga_job_environment(&job);
+	job.run = saga_run_redrive(job.machine, &job.env, ended->point, ended->ended, ended->record, input,
+							   ended->redrives + 1, GetCurrentTimestamp(), &entered);
+	if (input != NULL && entered != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("execution %s goes on in %d states, which cannot all have the same input",
+						saga_uuid_to_cstring(id), entered),
+				 errhint("Redrive it without an input.")));
+	forget_end(id, queue->queue_id);
+	saga_store_park(NULL, &job, DT_NOEND);
+}
+
+/* redrive_execution(id uuid, input jsonb, force boolean) */
+Datum
+saga_redrive_execution(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id;
+	Jsonb	   *input = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
+	bool		force = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	const SagaQueue *queue;
+	int32		workflow_id;
+	Ended		ended;
+
+	saga_require_argument(fcinfo, 0, "id");
+	id = PG_GETARG_UUID_P(0);
+	workflow_id = find_ended(id);
+	queue = saga_queue_lock(saga_queue_by_id(workflow_id, false));
+	if (saga_entry_lock(id, workflow_id) || !read_ended(id, workflow_id, &ended))
+		is_running(id);
+	check_redrivable(id, &ended);
+	saga_workflow_check_version(saga_workflow_by_id(workflow_id, false), ended.version);
+	settle_entries(id, workflow_id, &ended, force);
+	go_on(queue, id, &ended, input);
+	saga_accepted();
+	PG_RETURN_VOID();
+}
