@@ -25,7 +25,7 @@ skip_blanks(const char *s, const char *end)
 	return s;
 }
 
-/* Behind a string; NULL: it is none.  Escapes of surrogates must be pairs, as the server wants them. */
+/* Behind a string; NULL: it is none.  Half of a surrogate pair is let through, as the type json does. */
 static const char *
 string_end(const char *s, const char *end)
 {
@@ -35,7 +35,15 @@ string_end(const char *s, const char *end)
 			return NULL;
 		if (*s != '\\')
 			continue;
-		if (++s == end || memchr("\"\\/bfnrt", *s, 8) == NULL)
+		if (++s == end)
+			return NULL;
+		if (*s == 'u')
+		{
+			for (int i = 0; i < 4; i++)
+				if (++s == end || !isxdigit((unsigned char) *s))
+					return NULL;
+		}
+		else if (memchr("\"\\/bfnrt", *s, 8) == NULL)
 			return NULL;
 	}
 	return s < end ? s + 1 : NULL;
@@ -59,6 +67,17 @@ number_end(const char *s, const char *end)
 		while (s < end && isdigit((unsigned char) *s))
 			s++;
 		if (s == digits)
+			return NULL;
+	}
+	if (s < end && (*s == 'e' || *s == 'E'))
+	{
+		s++;
+		if (s < end && (*s == '+' || *s == '-'))
+			s++;
+		digits = s;
+		while (s < end && isdigit((unsigned char) *s))
+			s++;
+		if (s == digits || s - digits > 3)
 			return NULL;
 	}
 	return s;
