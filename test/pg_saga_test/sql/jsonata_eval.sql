@@ -1,4 +1,5 @@
 -- JSONata with what only callers in C can ask for: the flavour of Step Functions, limits, a time and a seed of their own.
+CREATE EXTENSION pg_saga_test;
 \pset format unaligned
 \pset tuples_only on
 CREATE FUNCTION pg_temp.aws(VARIADIC expressions text[]) RETURNS TABLE (expression text, gives jsonb) LANGUAGE sql AS $$
