@@ -79,6 +79,9 @@ CREATE FUNCTION foreign_text(data bytea, most int DEFAULT 1000000) RETURNS text 
 CREATE FUNCTION foreign_json(data bytea, lenient boolean DEFAULT false) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_foreign_json';
 CREATE FUNCTION charset(content_type text, data bytea) RETURNS bytea LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_charset';
 
+CREATE FUNCTION jsonata(call jsonb) RETURNS jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_jsonata';
+CREATE FUNCTION jsonata_eval(expression text, document jsonb DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE c AS 'MODULE_PATHNAME', 'saga_test_jsonata_eval';
+
 CREATE TABLE thing (id int PRIMARY KEY);
 CREATE FUNCTION cache_get(cache text, id int) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_get';
 CREATE FUNCTION cache_knows(cache text, id int) RETURNS boolean LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'saga_test_cache_knows';

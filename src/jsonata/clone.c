@@ -1,0 +1,62 @@
+/*
+ * clone.c
+ *		A copy of a value that shares no object with it, for what changes one.
+ */
+#include "postgres.h"
+
+#include "jsonata/jsonata_private.h"
+
+/* Objects and arrays down to the last; functions become empty texts, as in the reference's detour over JSON. */
+bool
+saga_jsonata_clone(SagaJsonataEval *ev, const SagaJsonataValue *v, SagaJsonataValue *result)
+{
+	SagaJsonataValue in = *v;
+	SagaJsonataList list = {0};
+
+	if (in.type == SAGA_JV_FUNCTION)
+	{
+		saga_jsonata_set_string(result, "", 0);
+		return true;
+	}
+	if (in.type == SAGA_JV_NOTHING)
+		in.type = SAGA_JV_NULL;
+	*result = in;
+	if (in.type != SAGA_JV_ARRAY && in.type != SAGA_JV_OBJECT)
+		return saga_jsonata_tick(ev);
+	if (!saga_jsonata_enter(ev))
+		return false;
+	if (in.type == SAGA_JV_ARRAY)
+	{
+		SagaJsonataValue *elems = saga_jsonata_elems(ev, &in);
+
+		for (int i = 0; i < in.count; i++)
+		{
+			SagaJsonataValue elem;
+
+			if (!saga_jsonata_clone(ev, &elems[i], &elem) || !saga_jsonata_push(ev, &list, &elem))
+				return false;
+		}
+		saga_jsonata_set_array(result, &list, 0);
+	}
+	else
+	{
+		int			n = saga_jsonata_count(&in);
+		SagaJsonataPair *pairs = saga_jsonata_pairs(ev, &in);
+		SagaJsonataObject *object;
+
+		if (pairs == NULL || !saga_jsonata_has_room(ev, n, sizeof(SagaJsonataPair)))
+			return false;
+		object = saga_jsonata_new_object(ev, n);
+		for (int i = 0; i < n; i++)
+		{
+			SagaJsonataValue member;
+
+			if (!saga_jsonata_clone(ev, &pairs[i].value, &member) ||
+				!saga_jsonata_put(ev, object, pairs[i].name, pairs[i].len, &member))
+				return false;
+		}
+		saga_jsonata_set_object(result, object);
+	}
+	saga_jsonata_leave(ev);
+	return true;
+}

@@ -1,0 +1,459 @@
+/*
+ * eval.c
+ *		What a node of the tree gives: the reference's evaluate(), and how an
+ *		evaluation begins and ends.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "jsonata/jsonata_private.h"
+
+/* ---------- nodes ---------- */
+
+/* A literal; in an evaluation with decimals the digits of it as they are written. */
+static void
+eval_number(SagaJsonataEval *ev, const SagaJsonataNode *node, SagaJsonataValue *result)
+{
+	if (ev->options->decimal && node->numeric != NULL)
+		saga_jsonata_set_numeric(result, node->numeric);
+	else
+		*result = node->value;
+}
+
+/* "$" is the context; a document that is an array stands for itself. */
+static void
+eval_variable(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsonataValue *input, SagaJsonataFrame *frame,
+			  SagaJsonataValue *result)
+{
+	if (node->value.count > 0)
+		saga_jsonata_variable(ev, frame, node->symbol, result);
+	else if (input->type == SAGA_JV_ARRAY && (input->flags & SAGA_JV_WRAPPER) && input->count > 0)
+		saga_jsonata_element(input, 0, result);
+	else
+		*result = *input;
+}
+
+/* Items are put one behind the other; those that are written as arrays stay arrays. */
+static bool
+eval_array(SAGA_JSONATA_EVAL_ARGS)
+{
+	SagaJsonataList list = {0};
+	SagaJsonataValue item;
+	uint8		flags = node->cons_array ? SAGA_JV_CONS : 0;
+
+	/* a single range, or a single array, need not be copied */
+	if (node->children.count == 1 && node->children.nodes[0]->kind != SAGA_JN_ARRAY)
+	{
+		if (!saga_jsonata_eval_node(ev, node->children.nodes[0], input, frame, &item))
+			return false;
+		if (item.type == SAGA_JV_ARRAY)
+		{
+			*result = item;
+			result->flags = (item.flags & (SAGA_JV_STORED | SAGA_JV_RANGE)) | flags;
+			return true;
+		}
+		if (!saga_jsonata_is_nothing(&item) && !saga_jsonata_push(ev, &list, &item))
+			return false;
+		saga_jsonata_set_array(result, &list, flags);
+		return true;
+	}
+	for (int i = 0; i < node->children.count; i++)
+	{
+		const SagaJsonataNode *child = node->children.nodes[i];
+
+		if (!saga_jsonata_eval_node(ev, child, input, frame, &item))
+			return false;
+		if (saga_jsonata_is_nothing(&item))
+			continue;
+		if (item.type == SAGA_JV_ARRAY && child->kind != SAGA_JN_ARRAY ?
+			!saga_jsonata_push_all(ev, &list, &item) : !saga_jsonata_push(ev, &list, &item))
+			return false;
+	}
+	saga_jsonata_set_array(result, &list, flags);
+	return true;
+}
+
+static bool
+eval_negation(SAGA_JSONATA_EVAL_ARGS)
+{
+	SagaJsonataValue value;
+	bool		fails = false;
+
+	if (!saga_jsonata_eval_node(ev, node->children.nodes[0], input, frame, &value))
+		return false;
+	if (saga_jsonata_is_nothing(&value))
+		return true;
+	if (!saga_jsonata_is_numeric(ev, &value, &fails))
+		return saga_jsonata_fail_at(ev, node, "D1002", "cannot negate a value that is no number");
+	return saga_jsonata_negate(ev, &value, result) || saga_jsonata_failed_at(ev, node);
+}
+
+/*
+ * "a ?: b" and "a ?? b" as well, which look at their first value and then give
+ * it.
+ */
+static bool
+eval_condition(SAGA_JSONATA_EVAL_ARGS)
+{
+	SagaJsonataNode **children = node->children.nodes;
+	SagaJsonataValue condition;
+
+	if (!saga_jsonata_eval_node(ev, children[0], input, frame, &condition))
+		return false;
+	if (node->kind == SAGA_JN_CONDITION)
+	{
+		if (saga_jsonata_boolean(ev, &condition))
+			return saga_jsonata_eval_node(ev, children[1], input, frame, result);
+		return node->children.count < 3 || saga_jsonata_eval_node(ev, children[2], input, frame, result);
+	}
+	if (node->kind == SAGA_JN_ELVIS ? saga_jsonata_boolean(ev, &condition) : !saga_jsonata_is_nothing(&condition))
+	{
+		*result = condition;
+		return true;
+	}
+	return saga_jsonata_eval_node(ev, children[1], input, frame, result);
+}
+
+/* The last expression counts; variables end with the block. */
+static bool
+eval_block(SAGA_JSONATA_EVAL_ARGS)
+{
+	SagaJsonataFrame *inner = frame;
+
+	if (node->binds)
+		inner = saga_jsonata_frame(ev, frame, 4);
+	for (int i = 0; i < node->children.count; i++)
+	{
+		saga_jsonata_set_nothing(result);
+		if (!saga_jsonata_eval_node(ev, node->children.nodes[i], input, inner, result))
+			return false;
+	}
+	return true;
+}
+
+static bool
+eval_bind(SAGA_JSONATA_EVAL_ARGS)
+{
+	if (!saga_jsonata_eval_node(ev, node->children.nodes[0], input, frame, result))
+		return false;
+	saga_jsonata_bind(ev, frame, node->symbol, result);
+	return true;
+}
+
+static bool
+dispatch(SAGA_JSONATA_EVAL_ARGS)
+{
+	switch (node->kind)
+	{
+		case SAGA_JN_PATH:
+			return saga_jsonata_eval_path(ev, node, input, frame, result);
+		case SAGA_JN_BINARY:
+			return saga_jsonata_eval_binary(ev, node, input, frame, result);
+		case SAGA_JN_NEGATE:
+			return eval_negation(ev, node, input, frame, result);
+		case SAGA_JN_ARRAY:
+			return eval_array(ev, node, input, frame, result);
+		case SAGA_JN_OBJECT:
+			return saga_jsonata_eval_group(ev, node, input, frame, result);
+		case SAGA_JN_NAME:
+			return saga_jsonata_lookup(ev, input, node->value.u.string, node->value.count, result);
+		case SAGA_JN_NUMBER:
+			eval_number(ev, node, result);
+			return true;
+		case SAGA_JN_STRING:
+		case SAGA_JN_VALUE:
+			*result = node->value;
+			return true;
+		case SAGA_JN_VARIABLE:
+			eval_variable(ev, node, input, frame, result);
+			return true;
+		case SAGA_JN_PARENT:
+			saga_jsonata_variable(ev, frame, node->slot->symbol, result);
+			return true;
+		case SAGA_JN_WILDCARD:
+			return saga_jsonata_wildcard(ev, input, result);
+		case SAGA_JN_DESCENDANT:
+			return saga_jsonata_descendants(ev, input, result);
+		case SAGA_JN_CONDITION:
+		case SAGA_JN_ELVIS:
+		case SAGA_JN_COALESCE:
+			return eval_condition(ev, node, input, frame, result);
+		case SAGA_JN_BLOCK:
+			return eval_block(ev, node, input, frame, result);
+		case SAGA_JN_BIND:
+			return eval_bind(ev, node, input, frame, result);
+		case SAGA_JN_REGEX:
+			return saga_jsonata_eval_regex(ev, node, input, frame, result);
+		case SAGA_JN_CALL:
+			return saga_jsonata_eval_call(ev, node, input, frame, result);
+		case SAGA_JN_PARTIAL:
+			return saga_jsonata_eval_partial(ev, node, input, frame, result);
+		case SAGA_JN_LAMBDA:
+			return saga_jsonata_eval_lambda(ev, node, input, frame, result);
+		case SAGA_JN_APPLY:
+			return saga_jsonata_eval_apply(ev, node, input, frame, result);
+		case SAGA_JN_TRANSFORM:
+			return saga_jsonata_eval_transform(ev, node, input, frame, result);
+		default:
+			return saga_jsonata_fail_at(ev, node, "S0206", "unknown kind of expression");
+	}
+}
+
+/* Values that need no level of their own, and cannot fail. */
+static inline bool
+is_leaf(const SagaJsonataNode *node)
+{
+	return (node->kind == SAGA_JN_VARIABLE || node->kind == SAGA_JN_STRING || node->kind == SAGA_JN_NUMBER) &&
+		node->predicates.count == 0 && node->group == NULL;
+}
+
+bool
+saga_jsonata_eval_node(SAGA_JSONATA_EVAL_ARGS)
+{
+	saga_jsonata_set_nothing(result);
+	if (!saga_jsonata_enter(ev))
+		return saga_jsonata_failed_at(ev, node);
+	if (!dispatch(ev, node, input, frame, result))
+		return false;
+	if (!is_leaf(node))
+	{
+		for (int i = 0; i < node->predicates.count; i++)
+			if (!saga_jsonata_eval_filter(ev, node->predicates.nodes[i]->children.nodes[0], frame, result))
+				return false;
+		if (node->group != NULL && node->kind != SAGA_JN_PATH)
+		{
+			SagaJsonataValue grouped = *result;
+
+			if (!saga_jsonata_eval_group(ev, node->group, &grouped, frame, result))
+				return false;
+		}
+	}
+	if (result->type == SAGA_JV_ARRAY && (result->flags & (SAGA_JV_SEQUENCE | SAGA_JV_TUPLES)) == SAGA_JV_SEQUENCE)
+	{
+		if (node->keep_array)
+			result->flags |= SAGA_JV_KEEP;
+		saga_jsonata_unwrap(result);
+	}
+	saga_jsonata_leave(ev);
+	return true;
+}
+
+/* ---------- compiling ---------- */
+
+/* Blocks that bind variables need a frame; others do without. */
+static bool
+mark_binds(SagaJsonataNode *node)
+{
+	bool		binds = node->kind == SAGA_JN_BIND;
+
+	for (int i = 0; i < node->children.count; i++)
+		binds |= mark_binds(node->children.nodes[i]);
+	for (int i = 0; i < node->predicates.count; i++)
+		binds |= mark_binds(node->predicates.nodes[i]);
+	for (int i = 0; i < node->stages.count; i++)
+		binds |= mark_binds(node->stages.nodes[i]);
+	if (node->group != NULL)
+		binds |= mark_binds(node->group);
+	node->binds = binds;
+	return binds;
+}
+
+SagaJsonataNode *
+saga_jsonata_compile_into(SagaJsonataNames *names, const char *text, int len, SagaJsonataFault *fault)
+{
+	SagaJsonataScanner scanner = {text, len, 0, names, fault};
+	SagaJsonataProcess process = {names, fault};
+	SagaJsonataNode *root;
+
+	if (len > SAGA_JSONATA_MAX_SOURCE)
+	{
+		(void) saga_jsonata_fault_at(fault, 0, "U1003", "the expression is longer than %d bytes", SAGA_JSONATA_MAX_SOURCE);
+		return NULL;
+	}
+	if (!saga_jsonata_parse(&scanner, &root))
+		return NULL;
+	root = saga_jsonata_process(&process, root);
+	if (root == NULL)
+		return NULL;
+	if (root->kind == SAGA_JN_PARENT || root->seeking.count > 0)
+	{
+		(void) saga_jsonata_fault_at(fault, root->position, "S0217",
+									 "the object that \"%%\" refers to cannot be derived from this expression");
+		return NULL;
+	}
+	mark_binds(root);
+	saga_jsonata_find_builtins(names);
+	return root;
+}
+
+SagaJsonata *
+saga_jsonata_compile(const char *text, int len, SagaJsonataFault *fault)
+{
+	SagaJsonata *expr = palloc0(sizeof(SagaJsonata));
+
+	expr->text = pnstrdup(text, len);
+	expr->len = len;
+	expr->names.context = CurrentMemoryContext;
+	expr->root = saga_jsonata_compile_into(&expr->names, expr->text, len, fault);
+	return expr->root != NULL ? expr : NULL;
+}
+
+/* ---------- one evaluation ---------- */
+
+/* What the expression does not name needs no value, unless $eval may name it. */
+static void
+bind_by_name(SagaJsonataEval *ev, const char *name, int len, const SagaJsonataValue *value)
+{
+	int			symbol = ev->has_eval ? saga_jsonata_symbol_of(ev->names, name, len) :
+	saga_jsonata_symbol_find(ev->names, name, len);
+
+	if (symbol >= 0)
+		saga_jsonata_bind(ev, ev->frame, symbol, value);
+}
+
+static bool
+bind_variables(SagaJsonataEval *ev)
+{
+	const SagaJsonataOptions *options = ev->options;
+	SagaJsonataValue value;
+
+	for (int i = 0; i < options->nbindings; i++)
+	{
+		saga_jsonata_from_jsonb(options->bindings[i].value, &value);
+		bind_by_name(ev, options->bindings[i].name, strlen(options->bindings[i].name), &value);
+	}
+	if (options->variables == NULL)
+		return true;
+	if (!saga_jsonata_read(ev, options->variables, options->variables_len, &value))
+		return false;
+	if (value.type != SAGA_JV_OBJECT)
+		return saga_jsonata_fail(ev, "D3137", "the variables are no JSON object");
+	for (int i = 0; i < value.u.object->count; i++)
+	{
+		SagaJsonataPair *pair = &value.u.object->pairs[i];
+
+		bind_by_name(ev, pair->name, pair->len, &pair->value);
+	}
+	return true;
+}
+
+/*
+ * $eval adds names to those of the expression, which may serve several
+ * evaluations at once: then this one has a copy.
+ */
+static void
+own_names(SagaJsonataEval *ev, const SagaJsonata *expr)
+{
+	SagaJsonataNames *names;
+
+	ev->names = unconstify(SagaJsonataNames *, &expr->names);
+	ev->has_eval = saga_jsonata_symbol_find(&expr->names, "eval", 4) >= 0;
+	if (!ev->has_eval)
+		return;
+	names = palloc(sizeof(SagaJsonataNames));
+	*names = expr->names;
+	names->context = ev->context;
+	names->max = names->count + 8;
+	names->symbols = palloc(names->max * sizeof(*names->symbols));
+	memcpy(names->symbols, expr->names.symbols, names->count * sizeof(*names->symbols));
+	ev->names = names;
+}
+
+/* The document as the context: one that is an array is the only element of a list. */
+static bool
+start(SagaJsonataEval *ev, const SagaJsonata *expr, SagaJsonataValue *input)
+{
+	int			root = saga_jsonata_symbol_find(ev->names, "$", 1);
+
+	ev->root = *input;
+	ev->frame = saga_jsonata_frame(ev, NULL, 4);
+	if (!bind_variables(ev))
+		return false;
+	if (root < 0 && ev->has_eval)
+		root = saga_jsonata_symbol_of(ev->names, "$", 1);
+	if (root >= 0)
+		saga_jsonata_bind(ev, ev->frame, root, input);
+	if (input->type == SAGA_JV_ARRAY)
+	{
+		if (!saga_jsonata_sequence_of(ev, input, input))
+			return false;
+		input->flags |= SAGA_JV_WRAPPER;
+	}
+	return true;
+}
+
+/* All memory of the evaluation goes; a fault's message stays. */
+static void
+finish(SagaJsonataEval *ev, MemoryContext old)
+{
+	MemoryContextSwitchTo(old);
+	if (ev->fault->code[0] != '\0' && ev->fault->message != NULL)
+		ev->fault->message = pstrdup(ev->fault->message);
+	MemoryContextDelete(ev->context);
+}
+
+static MemoryContext
+begin(SagaJsonataEval *ev, const SagaJsonata *expr, const SagaJsonataOptions *options, SagaJsonataFault *fault)
+{
+	MemoryContext old;
+
+	memset(ev, 0, sizeof(*ev));
+	ev->options = options;
+	ev->fault = fault;
+	ev->text = expr->text;
+	ev->random = options->seed;
+	ev->context = AllocSetContextCreate(CurrentMemoryContext, "saga jsonata", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(ev->context);
+	saga_jsonata_start_limits(ev);
+	own_names(ev, expr);
+	return old;
+}
+
+static bool
+evaluate(SagaJsonataEval *ev, const SagaJsonata *expr, SagaJsonataValue *input, SagaJsonataValue *result)
+{
+	return start(ev, expr, input) && saga_jsonata_eval_node(ev, expr->root, input, ev->frame, result) &&
+		ev->fault->code[0] == '\0';
+}
+
+bool
+saga_jsonata_eval(const SagaJsonata *expr, Jsonb *document, const SagaJsonataOptions *options, Jsonb **result,
+				  SagaJsonataFault *fault)
+{
+	SagaJsonataEval ev;
+	MemoryContext old = begin(&ev, expr, options, fault);
+	SagaJsonataValue input = {0};
+	SagaJsonataValue value = {0};
+	bool		done;
+
+	*result = NULL;
+	if (document != NULL)
+		saga_jsonata_from_jsonb(document, &input);
+	done = evaluate(&ev, expr, &input, &value);
+	if (done && !saga_jsonata_is_nothing(&value))
+	{
+		*result = saga_jsonata_to_jsonb(&ev, &value, old);
+		done = *result != NULL;
+	}
+	finish(&ev, old);
+	return done;
+}
+
+bool
+saga_jsonata_eval_json(const SagaJsonata *expr, const char *document, int len, const SagaJsonataOptions *options,
+					   StringInfo out, bool *defined, SagaJsonataFault *fault)
+{
+	SagaJsonataEval ev;
+	MemoryContext old = begin(&ev, expr, options, fault);
+	SagaJsonataValue input = {0};
+	SagaJsonataValue value = {0};
+	bool		done;
+
+	done = (document == NULL || saga_jsonata_read(&ev, document, len, &input)) && evaluate(&ev, expr, &input, &value);
+	*defined = done && !saga_jsonata_is_nothing(&value);
+	if (*defined)
+		done = saga_jsonata_append_result(&ev, out, &value) && fault->code[0] == '\0';
+	finish(&ev, old);
+	return done;
+}

@@ -1,0 +1,73 @@
+/*
+ * jsonata.h
+ *		JSONata: expressions that query and transform JSON.
+ *
+ * Pure: no table, no setting, no source of randomness, no clock but for a
+ * limit of time; what an evaluation may look at is in its options.  Nothing here raises for what an
+ * expression or a document can contain, it fills a SagaJsonataFault (out of
+ * memory does raise, and so does an interrupt).  README.md has the language.
+ */
+#ifndef SAGA_JSONATA_H
+#define SAGA_JSONATA_H
+
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+
+#include "jsonata/fault.h"
+
+/* A compiled expression, for any number of evaluations. */
+typedef struct SagaJsonata SagaJsonata;
+
+/* What one evaluation may cost.  Each is looked at all along; 0: the default. */
+typedef struct SagaJsonataLimits
+{
+	int64		steps;			/* some 50 ns each */
+	int			depth;			/* evaluations in one another, as recursion makes them */
+	int64		milliseconds;	/* of the clock; the default is none */
+	Size		bytes;			/* of memory */
+} SagaJsonataLimits;
+
+#define SAGA_JSONATA_DEFAULT_STEPS	INT64CONST(20000000)
+#define SAGA_JSONATA_DEFAULT_DEPTH	1500
+#define SAGA_JSONATA_DEFAULT_BYTES	((Size) 256 * 1024 * 1024)
+
+/* A variable of the caller's. */
+typedef struct SagaJsonataBinding
+{
+	const char *name;			/* without the $ */
+	Jsonb	   *value;			/* must outlive the evaluation */
+} SagaJsonataBinding;
+
+typedef struct SagaJsonataOptions
+{
+	bool		decimal;		/* numbers are exact decimals, not doubles */
+	bool		aws;			/* the functions of Step Functions; no $eval */
+	bool		immutable;		/* refuse what is not determined by the arguments */
+	double		now;			/* $millis(): milliseconds since 1970 */
+	uint64		seed;			/* of $random, $shuffle, $uuid */
+	SagaJsonataLimits limits;
+	int			nbindings;
+	const SagaJsonataBinding *bindings;
+	const char *variables;		/* JSON text of an object: more of them by name; NULL: none */
+	int			variables_len;
+} SagaJsonataOptions;
+
+/*
+ * In CurrentMemoryContext, the text is copied; NULL and a fault when it is no
+ * expression.  text is UTF-8.
+ */
+extern SagaJsonata *saga_jsonata_compile(const char *text, int len, SagaJsonataFault *fault);
+
+/*
+ * The document is jsonb, or json text (valid, UTF-8), or NULL: no input.  The
+ * result lies in CurrentMemoryContext; *result NULL and true: undefined.
+ * saga_jsonata_eval gives jsonb, saga_jsonata_eval_json appends JSON text with
+ * members in the order in which they were made.
+ */
+extern bool saga_jsonata_eval(const SagaJsonata *expr, Jsonb *document, const SagaJsonataOptions *options,
+							  Jsonb **result, SagaJsonataFault *fault);
+extern bool saga_jsonata_eval_json(const SagaJsonata *expr, const char *document, int len,
+								   const SagaJsonataOptions *options, StringInfo out, bool *defined,
+								   SagaJsonataFault *fault);
+
+#endif							/* SAGA_JSONATA_H */
