@@ -12,18 +12,18 @@
  *						  string, value (index + 1, 0: none) and number each
  *						  that its shape names}
  *
- * A string or jsonb that several events point to is written once.  What is
- * the same is known by its address, and looked for among the last few only:
- * neighbours are what shares values, and the search stays short.
+ * A string or jsonb that several events point to is written once; what is
+ * the same is known by its address.  So a value is no longer than the memory
+ * that its run has taken, and the definition with the execution's input.
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #include "asl/history_private.h"
 
 #define SAGA_HISTORY_VERSION 1
-#define SAGA_RECENT 24
 
 #define SAGA_STATE_EVENTS(base, what, name) \
 	[base + SAGA_STATE_TASK] = {"TaskState" what, {"name"}, {name}}, \
@@ -210,10 +210,33 @@ saga_write_signed(StringInfo buf, int64 value)
 	appendBinaryStringInfo(buf, bytes, saga_store_signed(bytes, value) - bytes);
 }
 
+/* Where an address is among those of a pool. */
+typedef struct SagaPlace
+{
+	const void *item;
+	int			index;
+	char		status;
+}			SagaPlace;
+
+#define SH_PREFIX saga_places
+#define SH_ELEMENT_TYPE SagaPlace
+#define SH_KEY_TYPE const void *
+#define SH_KEY item
+#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(key))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* So many are looked through; of more there is a hash table. */
+#define SAGA_FEW_ITEMS 32
+
 /* Addresses seen, in the order of their first use. */
 typedef struct SagaPool
 {
 	const void **items;
+	saga_places_hash *places;	/* of all items; NULL: they are few */
 	int			nitems;
 	int			size;
 	bool		strings;		/* else jsonb */
@@ -224,7 +247,8 @@ typedef struct SagaPool
 static void
 saga_pool_init(SagaPool *pool, bool strings)
 {
-	pool->size = 32;
+	pool->size = SAGA_FEW_ITEMS;
+	pool->places = NULL;
 	pool->kept[0] = pool->kept[1] = NULL;
 	pool->nitems = 0;
 	pool->strings = strings;
@@ -247,27 +271,70 @@ saga_item_length(const SagaPool *pool, const void *item)
 	return pool->strings ? strlen(item) : VARSIZE(item);
 }
 
+/* There are many from now on. */
+static void
+saga_pool_hash(SagaPool *pool)
+{
+	bool		found;
+	int			i;
+
+	pool->places = saga_places_create(CurrentMemoryContext, 4 * SAGA_FEW_ITEMS, NULL);
+	for (i = 0; i < pool->nitems; i++)
+		saga_places_insert(pool->places, pool->items[i], &found)->index = i;
+}
+
+/* The place of an item; that of the next one, if it is new. */
+static int
+saga_pool_find(SagaPool *pool, const void *item)
+{
+	SagaPlace  *place;
+	bool		found;
+	int			i;
+
+	if (pool->places == NULL && pool->nitems < SAGA_FEW_ITEMS)
+	{
+		/* neighbours are what shares values */
+		for (i = pool->nitems - 1; i >= 0; i--)
+			if (pool->items[i] == item)
+				return i;
+		return pool->nitems;
+	}
+	if (pool->places == NULL)
+		saga_pool_hash(pool);
+	place = saga_places_insert(pool->places, item, &found);
+	if (!found)
+		place->index = pool->nitems;
+	return place->index;
+}
+
 /* The index + 1 of an item. */
 static uint64
 saga_pool_add(SagaPool *pool, const void *item)
 {
-	int			i;
+	int			place;
 
 	if (item == NULL)
 		return 0;
-	for (i = pool->nitems - 1; i >= 0 && i >= pool->nitems - SAGA_RECENT; i--)
-	{
-		if (pool->items[i] == item)
-			return i + 1;
-	}
+	place = saga_pool_find(pool, item);
+	if (place < pool->nitems)
+		return place + 1;
 	if (pool->nitems == pool->size)
 	{
 		pool->size *= 2;
-		pool->items = repalloc(pool->items, sizeof(void *) * pool->size);
+		pool->items = repalloc_huge(pool->items, sizeof(void *) * pool->size);
 	}
 	pool->items[pool->nitems++] = item;
 	pool->total += saga_item_length(pool, item) + 10;
 	return pool->nitems;
+}
+
+/* What it has looked things up by; what it consists of has been written. */
+static void
+saga_pool_free(SagaPool *pool)
+{
+	if (pool->places != NULL)
+		saga_places_destroy(pool->places);
+	pfree(pool->items);
 }
 
 static void
@@ -352,8 +419,8 @@ saga_history_encode(const SagaHistory *history, const Jsonb *input, const Jsonb 
 	appendBinaryStringInfo(&result, events.data, events.len);
 	SET_VARSIZE(result.data, result.len);
 
-	pfree(strings.items);
-	pfree(values.items);
+	saga_pool_free(&strings);
+	saga_pool_free(&values);
 	pfree(events.data);
 	return (bytea *) result.data;
 }

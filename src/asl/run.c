@@ -15,10 +15,13 @@
 #include "asl/run_private.h"
 
 /*
- * A machine may loop for ever without a task.  After so many steps the caller
- * gets control back, with a wake-up time that has already come.
+ * A machine may loop for ever without a task.  After so many steps, or when
+ * they have taken so much memory, the caller gets control back, with a wake-up
+ * time that has already come: it may go on, or freeze the run, so that neither
+ * its memory nor its history grows with the length of the loop.
  */
-#define SAGA_MAX_STEPS 10000
+#define SAGA_MAX_STEPS 1000
+#define SAGA_MAX_STEP_BYTES ((Size) 8 * 1024 * 1024)
 
 /* ---------- start and go on ---------- */
 
@@ -90,6 +93,7 @@ void
 saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
+	Size		most = MemoryContextMemAllocated(run->context, false) + SAGA_MAX_STEP_BYTES;
 	int			steps = 0;
 
 	memset(action, 0, sizeof(SagaAction));
@@ -113,7 +117,8 @@ saga_run_next(SagaRun *run, TimestampTz now, SagaAction *action)
 			saga_action_park(run, action, false);
 			break;
 		}
-		if (++steps > SAGA_MAX_STEPS)
+		if (++steps > SAGA_MAX_STEPS ||
+			(steps > 1 && MemoryContextMemAllocated(run->context, false) > most))
 		{
 			saga_action_park(run, action, true);
 			break;

@@ -39,6 +39,7 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 		return;
 	}
 	done = saga_done_push(run, thread, thread->token != NULL ? thread->answer : NULL);
+	run->gave_up = true;
 	done->kind = SAGA_DONE_OWED;
 	done->kept = kept;
 	done->error = failure != NULL ? failure->error : NULL;
@@ -57,6 +58,7 @@ saga_let_go(SagaRun *run, const SagaThread *thread, bool kept, const SagaFailure
 static void
 saga_done_unwanted(SagaRun *run, SagaDone *done, const SagaFailure *failure)
 {
+	run->gave_up = true;
 	done->kind = SAGA_DONE_UNWANTED;
 	done->kept = false;
 	done->error = failure->error;
@@ -213,7 +215,8 @@ saga_held_by_debt(SagaRun *run, SagaThread *thread, SagaTransition *next)
 {
 	int			i;
 
-	if (thread == run->handler || thread->state->compensate == NULL)
+	/* a loop does not look through all that it has done */
+	if (thread == run->handler || thread->state->compensate == NULL || !run->gave_up)
 		return false;
 	for (i = 0; i < run->ndone; i++)
 	{

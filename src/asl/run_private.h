@@ -210,6 +210,7 @@ struct SagaRun
 	SagaDone   *done;
 	int			ndone;
 	int			done_size;
+	bool		gave_up;		/* some of "done" were given up, and may not be known yet; false: all have completed */
 
 	/* compensation, and its results */
 	SagaStatus	final_status;	/* when status is COMPENSATING */

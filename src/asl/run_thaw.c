@@ -453,7 +453,12 @@ saga_thaw_done(SagaThawer *t, const JsonbValue *object)
 	run->done_size = Max(count, 8);
 	run->done = palloc(sizeof(SagaDone) * run->done_size);
 	for (i = 0; i < count; i++)
-		saga_read_done(t, saga_list_object(&list, i, "done"), &run->done[run->ndone++]);
+	{
+		SagaDone   *done = &run->done[run->ndone++];
+
+		saga_read_done(t, saga_list_object(&list, i, "done"), done);
+		run->gave_up |= done->kind != SAGA_DONE_COMPLETED || done->kept;
+	}
 }
 
 /* What is known already of the end. */

@@ -74,6 +74,20 @@ has_run_long(void)
 	return saga_monotonic_us() - tried_since > (uint64) saga_batch_time_ms * 1000;
 }
 
+/*
+ * A commit costs what it takes to freeze the whole run and to thaw it again.
+ * That of a run with much in it, as the list of thousands of steps that are to
+ * be undone, is made where it is a small part of the time: else a loop that
+ * makes the list longer would take time with the square of its length.
+ */
+#define SAGA_THAWS_A_RUN	10
+
+static bool
+is_worth_a_commit(const SagaJob *job)
+{
+	return saga_monotonic_us() - tried_since > SAGA_THAWS_A_RUN * job->thaw_us;
+}
+
 static bool
 has_company(const SagaBatch *batch, const SagaJob *job)
 {
@@ -87,17 +101,31 @@ is_to_make_way(SagaBatch *batch)
 	return saga_my_proc != NULL && pg_atomic_read_u32(&saga_my_proc->leave) != 0 && saga_attempt_time_is_up(batch);
 }
 
+/* Has what there is of the run to be committed, after so many tasks and with so much memory at most? */
+static bool
+is_to_commit(SagaBatch *batch, const SagaJob *job, int ntasks, Size memory)
+{
+	if (batch->subxacts >= SAGA_MAX_SUBXACTS || MemoryContextMemAllocated(batch->context, true) > memory)
+		return true;
+	return is_worth_a_commit(job) &&
+		(ntasks >= SAGA_MAX_TASKS || (has_run_long() && job->timed_out_task < 0) || is_to_make_way(batch));
+}
+
 /* Until it ends, parks, or has to come back because this batch cannot hold more of it. */
 static void
 advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 {
 	SagaAction	action;
 	int			ntasks = 0;
+	bool		begun = false;
 	bool		commit = false;
-	Size		limit = MemoryContextMemAllocated(batch->context, true) + SAGA_MAX_RUN_BYTES;
+	Size		memory = MemoryContextMemAllocated(batch->context, true) +
+	Max(SAGA_MAX_CHAIN_BYTES, job->frozen != NULL ? VARSIZE(job->frozen) : 0);
 
-	for (;;)
+	for (;; begun = true)
 	{
+		TimestampTz now;
+
 		CHECK_FOR_INTERRUPTS();
 		saga_stop_check();
 
@@ -105,27 +133,27 @@ advance(SagaBatch *batch, SagaJob *job, TimestampTz *wake_at)
 		 * one that has ended with its last answer has no state to come back
 		 * to
 		 */
-		if (ntasks > 0 &&
-			(commit || batch->subxacts >= SAGA_MAX_SUBXACTS || ntasks >= SAGA_MAX_TASKS ||
-			 (has_run_long() && job->timed_out_task < 0) || is_to_make_way(batch) ||
-			 MemoryContextMemAllocated(batch->context, true) > limit) &&
+		if (begun && (commit || is_to_commit(batch, job, ntasks, memory)) &&
 			(saga_run_status(job->run) == SAGA_RUNNING || saga_run_status(job->run) == SAGA_COMPENSATING))
 		{
 			job->early = true;
 			return;
 		}
-		saga_run_next(job->run, GetCurrentTimestamp(), &action);
+		now = GetCurrentTimestamp();
+		saga_run_next(job->run, now, &action);
 		if (action.kind == SAGA_ACTION_FINISHED)
 		{
 			job->finished = true;
 			job->end = action;
 			return;
 		}
-		if (action.kind == SAGA_ACTION_PARK)
+		if (action.kind == SAGA_ACTION_PARK && action.wake_at > now)
 		{
 			*wake_at = action.wake_at;
 			return;
 		}
+		if (action.kind == SAGA_ACTION_PARK)
+			continue;			/* only so that we look whether it has run for long */
 		saga_task_start(batch, job, &action);
 		commit = action.commit;
 		ntasks++;
@@ -449,7 +477,12 @@ saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first)
 	saga_proc_run_end();
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
-	if (outcome != RUN_STOPPED)
+
+	/*
+	 * a turn begins hundreds of children: how long that takes says nothing of
+	 * how long they take
+	 */
+	if (outcome != RUN_STOPPED && job->turn == NULL)
 		saga_pace_ran(batch->queue->queue_id, batch->slot, saga_monotonic_us() - running_since);
 
 	/*

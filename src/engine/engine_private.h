@@ -201,6 +201,7 @@ typedef struct SagaJob
 	bool		parked_before;	/* a row of saga.continuation is there and locked */
 	int			runs;			/* runs before this one */
 	Jsonb	   *frozen;			/* as stored; NULL: begins now */
+	uint64		thaw_us;		/* what it took to make the run of that */
 
 	SagaItem  **events;			/* what to feed it */
 	int			nevents;
@@ -302,8 +303,12 @@ extern void saga_job_begin(SagaJob *job, TimestampTz now);
 /* Trouble in a row before an execution is given up. */
 #define SAGA_MAX_TROUBLE	20
 
-/* A run that calls this many tasks, or takes this much memory, parks and goes on in another batch. */
+/*
+ * A run that calls this many tasks, or takes this much memory, parks and goes
+ * on in another batch: so much is a chunk of its history at most, too.
+ */
 #define SAGA_MAX_TASKS		1000
+#define SAGA_MAX_CHAIN_BYTES	((Size) 16 * 1024 * 1024)
 #define SAGA_MAX_RUN_BYTES	((Size) 64 * 1024 * 1024)
 
 /*

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "common/guc.h"
 #include "engine/engine_private.h"
 #include "miscadmin.h"
@@ -92,9 +93,15 @@ saga_job_environment(SagaJob *job)
 static void
 set_up_run(SagaJob *job)
 {
+	uint64		begun_at;
+
 	saga_job_environment(job);
+	begun_at = saga_monotonic_us();
 	if (job->frozen)
+	{
 		job->run = saga_run_thaw(job->machine, &job->env, job->frozen);
+		job->thaw_us = saga_monotonic_us() - begun_at;
+	}
 	else if (job->map_state != NULL)
 		job->run = saga_run_start_item(job->machine, job->map_state, &job->env, job->input, job->started_at);
 	else

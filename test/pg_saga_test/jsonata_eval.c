@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 #include "value/doc.h"
+#include "value/value.h"
 
 PG_FUNCTION_INFO_V1(saga_test_jsonata_eval);
 
