@@ -21,7 +21,7 @@ typedef struct SagaThawer
 
 static void
 pg_attribute_noreturn()
-saga_frozen_corrupt(const char *what)
+frozen_corrupt(const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
@@ -37,7 +37,7 @@ int_of(const JsonbValue *value, const char *name)
 	int64		result;
 
 	if (saga_asl_number_to_int64(value, PG_INT64_MIN, PG_INT64_MAX, &result) != SAGA_NUMBER_OK)
-		saga_frozen_corrupt(name);
+		frozen_corrupt(name);
 	return result;
 }
 
@@ -59,7 +59,7 @@ get_string(const JsonbValue *object, const char *name)
 		return NULL;
 	result = saga_asl_string_of(&value);
 	if (result == NULL)
-		saga_frozen_corrupt(name);
+		frozen_corrupt(name);
 	return result;
 }
 
@@ -70,7 +70,7 @@ get_list(const JsonbValue *object, const char *name, JsonbValue *list)
 	if (!saga_asl_member(object, name, list))
 		return 0;
 	if (!saga_asl_is_array(list))
-		saga_frozen_corrupt(name);
+		frozen_corrupt(name);
 	return JsonContainerSize(list->val.binary.data);
 }
 
@@ -80,7 +80,7 @@ list_object(const JsonbValue *list, int i, const char *name)
 	JsonbValue *element = getIthJsonbValueFromContainer(list->val.binary.data, i);
 
 	if (!saga_asl_is_object(element))
-		saga_frozen_corrupt(name);
+		frozen_corrupt(name);
 	return element;
 }
 
@@ -95,7 +95,7 @@ static Jsonb *
 value_at(SagaThawer *t, int64 index, const char *name)
 {
 	if (index < 0 || index >= t->nvalues)
-		saga_frozen_corrupt(name);
+		frozen_corrupt(name);
 	return t->values[index];
 }
 
@@ -116,7 +116,7 @@ get_state(SagaThawer *t, const JsonbValue *object)
 	SagaState  *state = name != NULL ? saga_machine_find(t->run->machine, name) : NULL;
 
 	if (state == NULL)
-		saga_frozen_corrupt("state");
+		frozen_corrupt("state");
 	return state;
 }
 
@@ -155,7 +155,7 @@ get_phase(const JsonbValue *object)
 		if (strcmp(name, saga_thread_phase_name(phase)) == 0)
 			return phase;
 	}
-	saga_frozen_corrupt("phase");
+	frozen_corrupt("phase");
 }
 
 /* A thread that was read already. */
@@ -171,7 +171,7 @@ thread_by_id(SagaRun *run, int64 id)
 		if (thread->id == id)
 			return thread;
 	}
-	saga_frozen_corrupt("threads");
+	frozen_corrupt("threads");
 }
 
 /* How often each retrier has tried. */
@@ -185,7 +185,7 @@ thaw_attempts(SagaThread *thread, const JsonbValue *object)
 	if (count == 0)
 		return;
 	if (count != thread->state->nretriers)
-		saga_frozen_corrupt("attempts");
+		frozen_corrupt("attempts");
 	thread->attempts_size = count;
 	thread->attempts = palloc(sizeof(int) * count);
 	for (i = 0; i < count; i++)
@@ -208,7 +208,7 @@ thaw_failed_items(SagaMapping *map, const JsonbValue *object, int next)
 		int64		item = list_int(&list, i, "failed_items");
 
 		if (item < 0 || item >= next)
-			saga_frozen_corrupt("failed_items");
+			frozen_corrupt("failed_items");
 		map->failed[item] = true;
 	}
 }
@@ -222,7 +222,7 @@ thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int next)
 
 	if (items == NULL || thread->data == NULL || !JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items) ||
 		next > JB_ROOT_COUNT(items))
-		saga_frozen_corrupt("items");
+		frozen_corrupt("items");
 	map = saga_thread_map(thread, JB_ROOT_COUNT(items));
 	map->items = items;
 	map->keyed = get_int(object, "keyed", 0) != 0;
@@ -232,7 +232,7 @@ thaw_map(SagaThawer *t, SagaThread *thread, const JsonbValue *object, int next)
 	map->nfailed = (int) get_int(object, "failed", 0);
 	map->again = (int) get_int(object, "again", 0);
 	if (map->concurrency <= 0)
-		saga_frozen_corrupt("concurrency");
+		frozen_corrupt("concurrency");
 	thaw_failed_items(map, object, next);
 }
 
@@ -250,7 +250,7 @@ thaw_fork(SagaThawer *t, SagaThread *thread, const JsonbValue *object)
 	else if (thread->state->type == SAGA_STATE_PARALLEL && count == thread->state->nbranches)
 		(void) saga_thread_fork(thread, count);
 	else
-		saga_frozen_corrupt("results");
+		frozen_corrupt("results");
 	fork = thread->fork;
 	for (i = 0; i < count; i++)
 	{
@@ -282,7 +282,7 @@ thaw_place(SagaRun *run, SagaThread *thread, int64 parent_id, bool is_handler)
 	fork = parent->fork;
 	if (fork == NULL || thread->branch < 0 || thread->branch >= fork->size ||
 		fork->threads[thread->branch] != NULL || fork->results[thread->branch] != NULL)
-		saga_frozen_corrupt("branch");
+		frozen_corrupt("branch");
 	thread->parent = parent;
 	fork->threads[thread->branch] = thread;
 	if (fork->map != NULL)
@@ -318,7 +318,7 @@ thaw_thread(SagaThawer *t, const JsonbValue *object)
 	thread->answer = get_value(t, object, "answer");
 	thread->redriven_task = (int) get_int(object, "redriven_task", 0);
 	if (thread->input == NULL)
-		saga_frozen_corrupt("input");
+		frozen_corrupt("input");
 	thaw_attempts(thread, object);
 	if (thread->phase == SAGA_PHASE_CHILDREN)
 		thaw_fork(t, thread, object);
@@ -348,11 +348,11 @@ check_forks(SagaRun *run)
 			bool		there = fork->threads[i] != NULL || fork->results[i] != NULL;
 
 			if (there && !begun)
-				saga_frozen_corrupt("threads");
+				frozen_corrupt("threads");
 			missing += begun && !there ? 1 : 0;
 		}
 		if (fork != NULL && missing != (fork->map != NULL ? fork->map->again : 0))
-			saga_frozen_corrupt("threads");
+			frozen_corrupt("threads");
 	}
 }
 
@@ -388,7 +388,7 @@ status_of(const char *name)
 		if (strcmp(name, saga_asl_status_name(status)) == 0)
 			return status;
 	}
-	saga_frozen_corrupt("status");
+	frozen_corrupt("status");
 }
 
 /* Where the run would begin again to do it anew; of what an earlier version has frozen that is not known. */
@@ -410,7 +410,7 @@ read_begin(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 			done->begin_variables = NULL;
 	}
 	if (done->begin == NULL)
-		saga_frozen_corrupt("begin");
+		frozen_corrupt("begin");
 }
 
 /* One item of the list of what is to be undone, or of what was not undone. */
@@ -439,7 +439,7 @@ read_done(SagaThawer *t, const JsonbValue *item, SagaDone *done)
 	if (done->state->compensate == NULL || done->input == NULL ||
 		done->kind < SAGA_DONE_COMPLETED || done->kind > SAGA_DONE_UNWANTED ||
 		(done->output == NULL && done->kind != SAGA_DONE_OWED))
-		saga_frozen_corrupt("done");
+		frozen_corrupt("done");
 }
 
 static void
@@ -477,7 +477,7 @@ thaw_undone(SagaThawer *t, const JsonbValue *object)
 		char	   *name = saga_asl_string_of(getIthJsonbValueFromContainer(list.val.binary.data, i));
 
 		if (name == NULL)
-			saga_frozen_corrupt("compensated");
+			frozen_corrupt("compensated");
 		run->compensated = lappend(run->compensated, name);
 	}
 	count = get_list(object, "not_compensated", &list);
@@ -531,7 +531,7 @@ thaw_compensation(SagaThawer *t, const JsonbValue *object)
 	run->decided = get_int(object, "decided", 0) != 0;
 	run->output = get_value(t, object, "output");
 	if (run->decided && (run->output == NULL || run->status != SAGA_RUNNING))
-		saga_frozen_corrupt("output");
+		frozen_corrupt("output");
 	if (run->status != SAGA_COMPENSATING)
 		return;
 	run->final_status = status_of(get_string(object, "final"));
@@ -548,7 +548,7 @@ thaw_ids(SagaRun *run, const JsonbValue *object)
 	JsonbValue	list;
 
 	if (get_list(object, "ids", &list) != 4)
-		saga_frozen_corrupt("ids");
+		frozen_corrupt("ids");
 	run->next_task = (int) list_int(&list, 1, "ids");
 	run->next_call = (int) list_int(&list, 2, "ids");
 	saga_history_init(&run->history, run->context, list_int(&list, 3, "ids"),
@@ -565,12 +565,12 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	JsonbValue	list;
 
 	if (!JB_ROOT_IS_OBJECT(frozen))
-		saga_frozen_corrupt("version");
+		frozen_corrupt("version");
 	object.type = jbvBinary;
 	object.val.binary.data = &frozen->root;
 	object.val.binary.len = VARSIZE(frozen) - VARHDRSZ;
 	if (get_int(&object, "version", 0) != 1)
-		saga_frozen_corrupt("version");
+		frozen_corrupt("version");
 
 	run->context = CurrentMemoryContext;
 	run->machine = machine;
@@ -586,7 +586,7 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	run->input = get_value(&t, &object, "input");
 	run->earlier = get_value(&t, &object, "earlier");
 	if (run->input == NULL)
-		saga_frozen_corrupt("input");
+		frozen_corrupt("input");
 	thaw_ids(run, &object);
 	thaw_compensation(&t, &object);
 	thaw_threads(&t, &object);
@@ -598,9 +598,9 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	 * before it begins
 	 */
 	if (run->root == NULL && run->handler == NULL && run->ndone == 0 && run->status != SAGA_COMPENSATING)
-		saga_frozen_corrupt("threads");
+		frozen_corrupt("threads");
 	if ((run->status == SAGA_RUNNING && !run->decided) != (run->root != NULL) ||
 		(run->handler != NULL && run->ndone == 0))
-		saga_frozen_corrupt("threads");
+		frozen_corrupt("threads");
 	return run;
 }
