@@ -219,7 +219,7 @@ check_items(Unbound *unbound, const char *location, JsonbContainer *state, const
 	if (strcmp(text, "saga:table") == 0)
 	{
 		char	   *table = parameters != NULL && saga_doc_is_object(parameters) ?
-			static_text(parameters->val.binary.data, "Table") : NULL;
+		static_text(parameters->val.binary.data, "Table") : NULL;
 
 		if (table != NULL && saga_unbound_table(table, unbound->owner, writes, &message, &hint))
 			add_unbound(unbound, psprintf("%s/%s/Parameters/Table", location, member), message, hint);
