@@ -136,10 +136,8 @@ thaw_values(SagaThawer *t, const JsonbValue *object)
 	/* not by index: finding the i-th element is not free in a jsonb array */
 	it = JsonbIteratorInit(list.val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-	{
 		if (token == WJB_ELEM)
 			t->values[i++] = saga_jsonb_from_value(&value);
-	}
 }
 
 /* ---------- threads ---------- */
@@ -594,12 +592,11 @@ saga_run_thaw(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *frozen)
 	run->next_thread = (int) list_int(&list, 0, "ids");
 
 	/*
-	 * one that undoes what another has done may have nothing left to undo
-	 * before it begins
+	 * an execution that undoes for another may begin with nothing left to
+	 * undo
 	 */
-	if (run->root == NULL && run->handler == NULL && run->ndone == 0 && run->status != SAGA_COMPENSATING)
-		frozen_corrupt("threads");
-	if ((run->status == SAGA_RUNNING && !run->decided) != (run->root != NULL) ||
+	if ((run->root == NULL && run->handler == NULL && run->ndone == 0 && run->status != SAGA_COMPENSATING) ||
+		(run->status == SAGA_RUNNING && !run->decided) != (run->root != NULL) ||
 		(run->handler != NULL && run->ndone == 0))
 		frozen_corrupt("threads");
 	return run;
