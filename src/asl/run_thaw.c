@@ -149,10 +149,8 @@ get_phase(const JsonbValue *object)
 	SagaPhase	phase;
 
 	for (phase = SAGA_PHASE_ENTER; name != NULL && phase <= SAGA_PHASE_CHILDREN; phase++)
-	{
 		if (strcmp(name, saga_thread_phase_name(phase)) == 0)
 			return phase;
-	}
 	frozen_corrupt("phase");
 }
 
@@ -382,10 +380,8 @@ status_of(const char *name)
 	SagaStatus	status;
 
 	for (status = SAGA_RUNNING; name != NULL && status <= SAGA_COMPENSATING; status++)
-	{
 		if (strcmp(name, saga_asl_status_name(status)) == 0)
 			return status;
-	}
 	frozen_corrupt("status");
 }
 
