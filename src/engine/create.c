@@ -20,7 +20,7 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(saga_create_workflow);
-PG_FUNCTION_INFO_V1(saga_engine_create_workflow_for);
+PG_FUNCTION_INFO_V1(saga_create_workflow_for);
 
 /* Every fault, one a line, so that a person can mend all of them at once. */
 static void
@@ -195,7 +195,7 @@ saga_create_workflow(PG_FUNCTION_ARGS)
 
 /* create_workflow(name text, definition jsonb, owner regrole) returns integer */
 Datum
-saga_engine_create_workflow_for(PG_FUNCTION_ARGS)
+saga_create_workflow_for(PG_FUNCTION_ARGS)
 {
 	Oid			owner = PG_GETARG_OID(2);
 

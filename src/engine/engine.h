@@ -110,7 +110,7 @@ extern void saga_stop_tell_prepared(void);
 extern void saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
 
 /* saga.create_workflow(name, definition, owner). */
-extern Datum saga_engine_create_workflow_for(PG_FUNCTION_ARGS);
+extern Datum saga_create_workflow_for(PG_FUNCTION_ARGS);
 
 /* The version that a workflow has now: that of a start put into its queue. */
 extern int	saga_engine_version(int32 workflow_id);

@@ -250,7 +250,7 @@ COMMENT ON FUNCTION saga.create_workflow(text, jsonb) IS
 'makes a workflow of the caller''s, or a new version of it (another''s is written owner.name, and needs the privileges of the owner), from a definition in Amazon States Language; returns the version. Running executions keep theirs. Raises invalid_parameter_value with the JSON pointer of each fault';
 
 CREATE FUNCTION saga.create_workflow(name text, definition jsonb, owner regrole) RETURNS integer
-	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_engine_create_workflow_for';
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_create_workflow_for';
 COMMENT ON FUNCTION saga.create_workflow(text, jsonb, regrole) IS
 'the same for another role, which owns the workflow and whose rights its steps have; the caller must be able to become that role';
 

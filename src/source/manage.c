@@ -270,7 +270,7 @@ inbox_workflow(const char *name, const char *handler, Oid owner)
 
 	if (queue == NULL)
 	{
-		(void) DirectFunctionCall3(saga_engine_create_workflow_for, CStringGetTextDatum(workflow),
+		(void) DirectFunctionCall3(saga_create_workflow_for, CStringGetTextDatum(workflow),
 								   JsonbPGetDatum(inbox_definition(handler)), ObjectIdGetDatum(owner));
 		queue = saga_queue_by_owner(owner, workflow);
 	}
