@@ -5,11 +5,20 @@
  * Each "%" has a slot: a variable that some step before it must set to its
  * own context, and the number of steps that are still to go back.  A slot that
  * is not found within a part of the tree is handed up to what holds the part.
+ *
+ * In Order.Product.{"id": %.OrderID}, for example, "%" is the order.  The step
+ * Product sets the variable, since the order is the context that it works on,
+ * and the steps behind it find the variable in their frame.
  */
 #include "postgres.h"
 
 #include "jsonata/jsonata_private.h"
 
+/*
+ * Adds a slot to a list, which lies in the same memory as the tree.  Several
+ * lists may have one slot: its level is in the slot itself, so that all of
+ * them see how far the search has come.
+ */
 void
 saga_jsonata_add_slot(SagaJsonataSlots *slots, SagaJsonataSlot *slot)
 {
@@ -22,7 +31,15 @@ saga_jsonata_add_slot(SagaJsonataSlots *slots, SagaJsonataSlot *slot)
 	slots->slots[slots->count++] = slot;
 }
 
-/* One step back; false and a fault where there is no step to go back to. */
+/*
+ * Goes one step back from a "%" towards the step that it refers to.
+ *
+ * A name or a wildcard is one step.  Another "%" on the way is one more to go
+ * back.  Blocks and paths are entered from their end, because their value
+ * comes from there.  At level 0 the step is found, and keeps the slot.  The
+ * result is false, with the fault S0217, where something has no parent: a
+ * literal, for example, or a call.
+ */
 bool
 saga_jsonata_seek_parent(SagaJsonataProcess *p, SagaJsonataNode *node, SagaJsonataSlot *slot)
 {
@@ -44,6 +61,7 @@ saga_jsonata_seek_parent(SagaJsonataProcess *p, SagaJsonataNode *node, SagaJsona
 			slot->level++;
 			return true;
 		case SAGA_JN_BLOCK:
+			/* an empty block gives nothing, and is no step */
 			if (node->children.count == 0)
 				return true;
 			node->tuple = true;
@@ -66,7 +84,10 @@ saga_jsonata_seek_parent(SagaJsonataProcess *p, SagaJsonataNode *node, SagaJsona
 	}
 }
 
-/* What is not found in a part is sought by the whole. */
+/*
+ * Hands the slots for which a part has found no step up to the whole, which
+ * goes on with the search.  A part that is a "%" itself hands up its own slot.
+ */
 void
 saga_jsonata_push_ancestry(SagaJsonataNode *result, SagaJsonataNode *value)
 {
@@ -76,7 +97,11 @@ saga_jsonata_push_ancestry(SagaJsonataNode *result, SagaJsonataNode *value)
 		saga_jsonata_add_slot(&result->seeking, value->slot);
 }
 
-/* Goes back from the last step, past steps that keep the context. */
+/*
+ * Finds the steps that the last step of a path refers to by "%", going back
+ * from there.  Slots that lead out of the path are left to what holds it.
+ * False means a fault, which saga_jsonata_seek_parent has set.
+ */
 bool
 saga_jsonata_resolve_ancestry(SagaJsonataProcess *p, SagaJsonataNode *path)
 {
@@ -103,6 +128,12 @@ saga_jsonata_resolve_ancestry(SagaJsonataProcess *p, SagaJsonataNode *path)
 				break;
 			}
 			step = steps[at--];
+
+			/*
+			 * A step with "@$x" hands on the context that it was given, so
+			 * that several of them in a row count as one step: the first of
+			 * them.
+			 */
 			while (at >= 0 && step->focus >= 0 && steps[at]->focus >= 0)
 				step = steps[at--];
 			if (!saga_jsonata_seek_parent(p, step, slot))
@@ -123,6 +154,7 @@ saga_jsonata_tail_calls(SagaJsonataNode *node)
 	SagaJsonataNodes *children = &node->children;
 	SagaJsonataNode *thunk;
 
+	/* what is still to be filtered or grouped is not the last thing done */
 	if (node->predicates.count > 0 || node->group != NULL || node->keep_array)
 		return node;
 	switch (node->kind)
@@ -133,11 +165,13 @@ saga_jsonata_tail_calls(SagaJsonataNode *node)
 			saga_jsonata_add_node(&thunk->children, node);
 			return thunk;
 		case SAGA_JN_CONDITION:
+			/* both branches may be last, but not the condition */
 			for (int i = 1; i < children->count; i++)
 				children->nodes[i] = saga_jsonata_tail_calls(children->nodes[i]);
 			return node;
 		case SAGA_JN_ELVIS:
 		case SAGA_JN_COALESCE:
+			/* the left side is looked at before it is given */
 			children->nodes[1] = saga_jsonata_tail_calls(children->nodes[1]);
 			return node;
 		case SAGA_JN_BLOCK:

@@ -67,6 +67,11 @@ operand(SagaJsonataEval *ev, const SagaJsonataValue *v, Numeric *number)
 	return saga_jsonata_spend(ev, 4 + VARSIZE_ANY(*number) / 2);
 }
 
+/*
+ * Computes with all digits.  The operands are charged for before that, because
+ * a product or a quotient takes time by the product of their lengths.  A
+ * division by zero, and a result that is out of range, are the fault D1001.
+ */
 static bool
 decimal_arithmetic(SagaJsonataEval *ev, int op, const SagaJsonataValue *a, const SagaJsonataValue *b, SagaJsonataValue *result)
 {
@@ -100,6 +105,14 @@ decimal_arithmetic(SagaJsonataEval *ev, int op, const SagaJsonataValue *a, const
 	return saga_jsonata_set_decimal(ev, result, x);
 }
 
+/*
+ * Both operands are numbers.  Without decimals they are doubles, and any
+ * result is allowed, NaN and infinities included.  In an evaluation with
+ * decimals, operands without flags are whole numbers that are exact as
+ * doubles.  They can be added, subtracted and multiplied as doubles, which is
+ * much faster, as long as the result is small enough to be exact as well.  A
+ * quotient or a remainder is always computed as a decimal.
+ */
 bool
 saga_jsonata_arithmetic(SagaJsonataEval *ev, int op, const SagaJsonataValue *a, const SagaJsonataValue *b,
 						SagaJsonataValue *result)
@@ -148,7 +161,10 @@ saga_jsonata_arithmetic(SagaJsonataEval *ev, int op, const SagaJsonataValue *a, 
 	return true;
 }
 
-/* There is no decimal "-0". */
+/*
+ * Negates a number.  With decimals 0.0 is added, which makes 0 of -0, as there
+ * is no decimal "-0".
+ */
 bool
 saga_jsonata_negate(SagaJsonataEval *ev, const SagaJsonataValue *v, SagaJsonataValue *result)
 {
@@ -168,6 +184,11 @@ saga_jsonata_negate(SagaJsonataEval *ev, const SagaJsonataValue *v, SagaJsonataV
 
 /* ---------- as text ---------- */
 
+/*
+ * Appends a number as $string has it.  Doubles are cut to fifteen digits, as
+ * in the reference, so that 0.1 + 0.2 is written as 0.3; decimals have all
+ * their digits.  NaN is written as null, an infinity is the fault D1001.
+ */
 bool
 saga_jsonata_append_number(SagaJsonataEval *ev, StringInfo buf, const SagaJsonataValue *v)
 {
@@ -195,6 +216,11 @@ saga_jsonata_append_number(SagaJsonataEval *ev, StringInfo buf, const SagaJsonat
 	return true;
 }
 
+/*
+ * Appends a number as it is in the result of the evaluation: with all its
+ * digits.  Those that were read from JSON text and never computed with are
+ * copied as they came.
+ */
 bool
 saga_jsonata_append_result_number(SagaJsonataEval *ev, StringInfo buf, const SagaJsonataValue *v)
 {

@@ -9,6 +9,11 @@
 
 #include "jsonata/jsonata_private.h"
 
+/*
+ * Makes a function, and a value of it in *result.  It lives until the end of
+ * the evaluation.  A lambda has only the members before "builtin", as each
+ * tail call makes one: nothing may touch the others.
+ */
 static SagaJsonataFunction *
 new_function(SagaJsonataEval *ev, SagaJsonataFunctionKind kind, SagaJsonataValue *result)
 {
@@ -23,7 +28,12 @@ new_function(SagaJsonataEval *ev, SagaJsonataFunctionKind kind, SagaJsonataValue
 	return f;
 }
 
-/* A closure: what it was made with, and where. */
+/*
+ * Makes a closure: the body and the parameters, the frame in which other names
+ * are looked up, and the context that "$" is within the body.  Both are those
+ * of the place where the lambda is written, whoever calls it.  A thunk is made
+ * in the same way, and has a call as its body.
+ */
 bool
 saga_jsonata_eval_lambda(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -44,7 +54,11 @@ saga_jsonata_eval_lambda(SAGA_JSONATA_EVAL_ARGS)
 	return saga_jsonata_tick(ev);
 }
 
-/* "$name", or what a call calls otherwise; NULL: not known. */
+/*
+ * What a message calls the function: "$name", or the name of the step in its
+ * place, or "a function" where there is no name.  procedure is the node that
+ * gave the function; NULL: not known.
+ */
 static const char *
 name_of(const SagaJsonataNode *procedure)
 {
@@ -63,6 +77,12 @@ name_of(const SagaJsonataNode *procedure)
 
 /* ---------- calling ---------- */
 
+/*
+ * The parent of the new frame is the frame of the closure, not that of the
+ * caller.  An argument that is missing is bound to nothing, so that it hides a
+ * variable of that name further out; arguments without a parameter are
+ * ignored.
+ */
 static bool
 apply_lambda(SagaJsonataEval *ev, const SagaJsonataFunction *f, const SagaJsonataValue *args, int nargs,
 			 SagaJsonataValue *result)
@@ -75,7 +95,12 @@ apply_lambda(SagaJsonataEval *ev, const SagaJsonataFunction *f, const SagaJsonat
 	return saga_jsonata_eval_node(ev, f->node, &f->input, frame, result);
 }
 
-/* What is still to be given goes to its places among what was given before. */
+/*
+ * Calls a builtin some of whose arguments were given before.  f->bound has all
+ * of them in their order, f->params the places that were left open.  They are
+ * filled in a copy, because f may be called again.  The signature is checked
+ * only now, when the list is complete.
+ */
 static bool
 apply_partial(SagaJsonataEval *ev, const SagaJsonataFunction *f, const SagaJsonataValue *args, int nargs,
 			  const SagaJsonataValue *input, SagaJsonataFrame *frame, SagaJsonataValue *result)
@@ -89,6 +114,10 @@ apply_partial(SagaJsonataEval *ev, const SagaJsonataFunction *f, const SagaJsona
 	return saga_jsonata_builtin_call(ev, f->builtin, all, f->nbound, input, frame, result);
 }
 
+/*
+ * Calls f ~> g: g gets what f makes of the first argument.  A chain can
+ * consist of chains, so that it counts as a level.
+ */
 static bool
 apply_chain(SagaJsonataEval *ev, const SagaJsonataFunction *f, const SagaJsonataValue *args, int nargs,
 			SagaJsonataFrame *frame, SagaJsonataValue *result)
@@ -104,7 +133,11 @@ apply_chain(SagaJsonataEval *ev, const SagaJsonataFunction *f, const SagaJsonata
 	return true;
 }
 
-/* The reference's applyInner(): one call, whose result may be a thunk. */
+/*
+ * Makes one call, like the reference's applyInner().  The result may be a
+ * thunk, which saga_jsonata_apply goes on with.  What is no function is the
+ * fault T1006, in which procedure gives the name.
+ */
 static bool
 apply_once(SagaJsonataEval *ev, const SagaJsonataValue *function, const SagaJsonataNode *procedure, const SagaJsonataValue *args, int nargs,
 		   const SagaJsonataValue *input, SagaJsonataFrame *frame, SagaJsonataValue *result)
@@ -116,8 +149,14 @@ apply_once(SagaJsonataEval *ev, const SagaJsonataValue *function, const SagaJson
 	if (function->type != SAGA_JV_FUNCTION)
 		return saga_jsonata_fail(ev, "T1006", "%s is no function", name_of(procedure));
 	f = function->u.function;
+
+	/*
+	 * Signatures may take a missing argument from the context.  A function
+	 * that was handed over as an argument is not given one.
+	 */
 	if (function->flags & SAGA_JV_CLOSURE)
 		input = NULL;
+	/* it checks its arguments itself */
 	if (f->kind == SAGA_JF_BUILTIN)
 		return saga_jsonata_builtin_call(ev, f->builtin, valid, nargs, input, frame, result);
 	if (f->signature != NULL &&
@@ -155,12 +194,18 @@ eval_arguments(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsona
 	return true;
 }
 
+/* Is it a call that is still to be made, rather than a value? */
 static bool
 is_thunk(const SagaJsonataValue *v)
 {
 	return v->type == SAGA_JV_FUNCTION && v->u.function->thunk;
 }
 
+/*
+ * Calls a function, and then what its result asks to be called, until there is
+ * a value.  As this is a loop, tail calls need neither stack nor levels: an
+ * endless recursion ends when steps or memory run out.
+ */
 bool
 saga_jsonata_apply(SagaJsonataEval *ev, const SagaJsonataValue *function, const SagaJsonataNode *procedure,
 				   const SagaJsonataValue *args, int nargs, const SagaJsonataValue *input, SagaJsonataFrame *frame, SagaJsonataValue *result)
@@ -175,6 +220,10 @@ saga_jsonata_apply(SagaJsonataEval *ev, const SagaJsonataValue *function, const 
 		SagaJsonataValue *values;
 		int			n = call->children.count - 1;
 
+		/*
+		 * all parts of the call are evaluated in the frame in which it is
+		 * written
+		 */
 		if (!saga_jsonata_eval_node(ev, call->children.nodes[0], &thunk->input, thunk->frame, &next))
 			return false;
 		values = saga_jsonata_alloc(ev, (n + 1) * sizeof(SagaJsonataValue));
@@ -206,7 +255,11 @@ forgot_dollar(SagaJsonataEval *ev, const SagaJsonataNode *procedure, SagaJsonata
 	return !saga_jsonata_is_nothing(&value);
 }
 
-/* The reference's evaluateFunction(); applied: the left side of "~>", NULL: none. */
+/*
+ * The reference's evaluateFunction().  applied is the left side of "~>", which
+ * becomes the first argument; NULL: there is none.  The function is evaluated
+ * before its arguments.
+ */
 static bool
 eval_call(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsonataValue *input, SagaJsonataFrame *frame,
 		  const SagaJsonataValue *applied, SagaJsonataValue *result)
@@ -222,6 +275,7 @@ eval_call(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsonataVal
 		return false;
 	if (saga_jsonata_is_nothing(&function) && forgot_dollar(ev, procedure, frame))
 		return saga_jsonata_fail_at(ev, node, "T1005", "%s is no function; is $%s meant?", name_of(procedure), name_of(procedure));
+	/* most calls have few arguments, and take no memory for them */
 	if (n > lengthof(few))
 	{
 		if (!saga_jsonata_has_room(ev, n, sizeof(SagaJsonataValue)))
@@ -245,13 +299,19 @@ saga_jsonata_eval_call(SAGA_JSONATA_EVAL_ARGS)
 
 /* ---------- f(?, x) ---------- */
 
+/* Is it the "?" of an argument that is left open? */
 static bool
 is_placeholder(const SagaJsonataNode *node)
 {
 	return node->kind == SAGA_JN_OPERATOR && node->op == '?';
 }
 
-/* A lambda with the other parameters bound in a frame of its own. */
+/*
+ * Makes a lambda of the parameters that are left open.  The others are bound
+ * in a frame between that of the closure and those of later calls; the ones
+ * that are not written at all are bound to nothing.  The new lambda has no
+ * signature, as that of f describes the whole list.
+ */
 static void
 partial_lambda(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsonataFunction *f, const SagaJsonataValue *args,
 			   SagaJsonataValue *result)
@@ -275,7 +335,12 @@ partial_lambda(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsona
 	partial->arity = partial->nparams;
 }
 
-/* The places of what is still to be given, in a builtin or in what is partial already. */
+/*
+ * Makes a PARTIAL of a builtin: bound has a place for each argument that is
+ * written, params says which of the places are open.  When f is a PARTIAL
+ * already, the arguments go to the places that are open in it.  f itself stays
+ * as it is.
+ */
 static void
 partial_builtin(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsonataFunction *f, const SagaJsonataValue *args,
 				SagaJsonataValue *result)
@@ -304,6 +369,10 @@ partial_builtin(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJson
 	partial->arity = partial->nparams;
 }
 
+/*
+ * f(?, x).  The arguments are evaluated before the function, unlike in a call:
+ * the order decides which of two faults is reported.
+ */
 bool
 saga_jsonata_eval_partial(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -332,6 +401,7 @@ saga_jsonata_eval_partial(SAGA_JSONATA_EVAL_ARGS)
 		partial_lambda(ev, node, f, args, result);
 	else if (f != NULL && (f->kind == SAGA_JF_BUILTIN || f->kind == SAGA_JF_PARTIAL))
 		partial_builtin(ev, node, f, args, result);
+	/* f(?) of a chain, for example: it takes one argument, as f does */
 	else if (f != NULL && n == 1)
 		*result = function;
 	else
@@ -341,7 +411,11 @@ saga_jsonata_eval_partial(SAGA_JSONATA_EVAL_ARGS)
 
 /* ---------- a ~> f ---------- */
 
-/* A function that is given to a function makes a new one of the two. */
+/*
+ * a ~> f.  When f is written as a call, a becomes the first of its arguments.
+ * When a is a function itself, the two become one function, a chain.  In all
+ * other cases f is called with a; T2006: f is no function.
+ */
 bool
 saga_jsonata_eval_apply(SAGA_JSONATA_EVAL_ARGS)
 {

@@ -6,7 +6,11 @@
 
 #include "jsonata/jsonata_private.h"
 
-/* Objects and arrays down to the last; functions become empty texts, as in the reference's detour over JSON. */
+/*
+ * Copies objects and arrays down to the last.  Functions become empty texts
+ * and elements that are nothing become null, because the reference makes the
+ * copy by way of JSON text.
+ */
 bool
 saga_jsonata_clone(SagaJsonataEval *ev, const SagaJsonataValue *v, SagaJsonataValue *result)
 {
@@ -21,6 +25,7 @@ saga_jsonata_clone(SagaJsonataEval *ev, const SagaJsonataValue *v, SagaJsonataVa
 	if (in.type == SAGA_JV_NOTHING)
 		in.type = SAGA_JV_NULL;
 	*result = in;
+	/* texts and numbers are never changed, and may be shared */
 	if (in.type != SAGA_JV_ARRAY && in.type != SAGA_JV_OBJECT)
 		return saga_jsonata_tick(ev);
 	if (!saga_jsonata_enter(ev))

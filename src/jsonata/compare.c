@@ -13,7 +13,11 @@
 
 static bool array_boolean(SagaJsonataEval *ev, const SagaJsonataValue *v);
 
-/* An empty array or object is false, and so is one whose elements all are. */
+/*
+ * What the value is as a condition, and what $boolean gives.  Nothing, null,
+ * 0, empty strings, arrays and objects, and functions are false; so is an
+ * array all of whose elements are.
+ */
 bool
 saga_jsonata_boolean(SagaJsonataEval *ev, const SagaJsonataValue *v)
 {
@@ -52,6 +56,9 @@ array_boolean(SagaJsonataEval *ev, const SagaJsonataValue *v)
 	return result;
 }
 
+/*
+ * Strings of the same length are charged for before their bytes are compared.
+ */
 static bool
 strings_equal(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsonataValue *b)
 {
@@ -83,6 +90,10 @@ saga_jsonata_same(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJson
 	}
 }
 
+/*
+ * Compares element by element.  left and right are copies, as unpacking a
+ * stored array changes the value.
+ */
 static bool
 arrays_equal(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsonataValue *b)
 {
@@ -95,6 +106,7 @@ arrays_equal(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsonataVa
 		return false;
 	x = saga_jsonata_elems(ev, &left);
 	y = saga_jsonata_elems(ev, &right);
+	/* it is NULL for some empty arrays, and after a fault */
 	if (x == NULL || y == NULL)
 		return left.count == 0 && right.count == 0;
 	for (int i = 0; i < left.count; i++)
@@ -127,6 +139,7 @@ objects_equal(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsonataV
 	return true;
 }
 
+/* Compares by content, for "=" and for $distinct among others. */
 bool
 saga_jsonata_equal(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsonataValue *b)
 {
@@ -136,6 +149,11 @@ saga_jsonata_equal(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJso
 		return false;
 	if (a->type != SAGA_JV_ARRAY && a->type != SAGA_JV_OBJECT)
 		return saga_jsonata_tick(ev) && saga_jsonata_same(ev, a, b);
+
+	/*
+	 * The same place in memory needs no further look.  A range has a number
+	 * where others have a pointer, so that both must be ranges, or none.
+	 */
 	if (saga_jsonata_same(ev, a, b) && (a->flags & SAGA_JV_RANGE) == (b->flags & SAGA_JV_RANGE))
 		return true;
 	if (!saga_jsonata_enter(ev))

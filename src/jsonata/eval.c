@@ -50,6 +50,7 @@ eval_array(SAGA_JSONATA_EVAL_ARGS)
 		if (item.type == SAGA_JV_ARRAY)
 		{
 			*result = item;
+			/* no longer a sequence, which might become its only element */
 			result->flags = (item.flags & (SAGA_JV_STORED | SAGA_JV_RANGE)) | flags;
 			return true;
 		}
@@ -74,6 +75,7 @@ eval_array(SAGA_JSONATA_EVAL_ARGS)
 	return true;
 }
 
+/* -x.  Nothing stays nothing; D1002: x is no number. */
 static bool
 eval_negation(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -132,6 +134,10 @@ eval_block(SAGA_JSONATA_EVAL_ARGS)
 	return true;
 }
 
+/*
+ * $x := value.  The variable belongs to the nearest frame, mostly that of the
+ * block around it.  The value is that of the expression as well.
+ */
 static bool
 eval_bind(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -141,6 +147,10 @@ eval_bind(SAGA_JSONATA_EVAL_ARGS)
 	return true;
 }
 
+/*
+ * Evaluates a node by its kind, with *result set to nothing before.
+ * Predicates and a group of the node are the caller's task.
+ */
 static bool
 dispatch(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -169,6 +179,7 @@ dispatch(SAGA_JSONATA_EVAL_ARGS)
 			eval_variable(ev, node, input, frame, result);
 			return true;
 		case SAGA_JN_PARENT:
+			/* a step before it has set the variable, see ancestry.c */
 			saga_jsonata_variable(ev, frame, node->slot->symbol, result);
 			return true;
 		case SAGA_JN_WILDCARD:
@@ -200,7 +211,7 @@ dispatch(SAGA_JSONATA_EVAL_ARGS)
 	}
 }
 
-/* Values that need no level of their own, and cannot fail. */
+/* Frequent nodes to whose value there is nothing left to apply. */
 static inline bool
 is_leaf(const SagaJsonataNode *node)
 {
@@ -208,6 +219,14 @@ is_leaf(const SagaJsonataNode *node)
 		node->predicates.count == 0 && node->group == NULL;
 }
 
+/*
+ * Evaluates a node for a context: first by its kind, then its predicates one
+ * after the other, then its group.  In the end a sequence of one element
+ * becomes that element, and an empty one nothing.
+ *
+ * After a fault the level is not left.  That does no harm, since nothing goes
+ * on after a fault.
+ */
 bool
 saga_jsonata_eval_node(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -221,6 +240,7 @@ saga_jsonata_eval_node(SAGA_JSONATA_EVAL_ARGS)
 		for (int i = 0; i < node->predicates.count; i++)
 			if (!saga_jsonata_eval_filter(ev, node->predicates.nodes[i]->children.nodes[0], frame, result))
 				return false;
+		/* a path makes its groups itself, while it still has tuples */
 		if (node->group != NULL && node->kind != SAGA_JN_PATH)
 		{
 			SagaJsonataValue grouped = *result;
@@ -231,6 +251,7 @@ saga_jsonata_eval_node(SAGA_JSONATA_EVAL_ARGS)
 	}
 	if (result->type == SAGA_JV_ARRAY && (result->flags & (SAGA_JV_SEQUENCE | SAGA_JV_TUPLES)) == SAGA_JV_SEQUENCE)
 	{
+		/* "[]" behind the expression: it stays an array */
 		if (node->keep_array)
 			result->flags |= SAGA_JV_KEEP;
 		saga_jsonata_unwrap(result);
@@ -259,6 +280,11 @@ mark_binds(SagaJsonataNode *node)
 	return binds;
 }
 
+/*
+ * Parses and processes a text, and adds the names that are in it to *names.
+ * $eval uses it as well, with the names of the evaluation.  The result is NULL
+ * after a fault; U1003: the text is too long.
+ */
 SagaJsonataNode *
 saga_jsonata_compile_into(SagaJsonataNames *names, const char *text, int len, SagaJsonataFault *fault)
 {
@@ -276,6 +302,7 @@ saga_jsonata_compile_into(SagaJsonataNames *names, const char *text, int len, Sa
 	root = saga_jsonata_process(&process, root);
 	if (root == NULL)
 		return NULL;
+	/* a "%" that goes back further than there are steps */
 	if (root->kind == SAGA_JN_PARENT || root->seeking.count > 0)
 	{
 		(void) saga_jsonata_fault_at(fault, root->position, "S0217",
@@ -287,6 +314,11 @@ saga_jsonata_compile_into(SagaJsonataNames *names, const char *text, int len, Sa
 	return root;
 }
 
+/*
+ * Compiles an expression in CurrentMemoryContext, which has all parts of it:
+ * there is no function that frees one.  Evaluations do not change it, so that
+ * it can be used any number of times.  NULL: a fault was set.
+ */
 SagaJsonata *
 saga_jsonata_compile(const char *text, int len, SagaJsonataFault *fault)
 {
@@ -312,6 +344,11 @@ bind_by_name(SagaJsonataEval *ev, const char *name, int len, const SagaJsonataVa
 		saga_jsonata_bind(ev, ev->frame, symbol, value);
 }
 
+/*
+ * Binds what the caller hands over in the outermost frame: single values
+ * first, then the members of a JSON text, which replace those of the same
+ * name.  D3137: the text is no object.
+ */
 static bool
 bind_variables(SagaJsonataEval *ev)
 {
@@ -370,6 +407,7 @@ start(SagaJsonataEval *ev, const SagaJsonata *expr, SagaJsonataValue *input)
 	ev->frame = saga_jsonata_frame(ev, NULL, 4);
 	if (!bind_variables(ev))
 		return false;
+	/* "$$" needs no value where nothing can name it */
 	if (root < 0 && ev->has_eval)
 		root = saga_jsonata_symbol_of(ev->names, "$", 1);
 	if (root >= 0)
@@ -393,6 +431,11 @@ finish(SagaJsonataEval *ev, MemoryContext old)
 	MemoryContextDelete(ev->context);
 }
 
+/*
+ * Prepares an evaluation and switches to a memory context of its own.  The
+ * result is the context of the caller, for finish().  That is its parent, so
+ * that nothing is left behind when the server raises an error in between.
+ */
 static MemoryContext
 begin(SagaJsonataEval *ev, const SagaJsonata *expr, const SagaJsonataOptions *options, SagaJsonataFault *fault)
 {
@@ -410,6 +453,11 @@ begin(SagaJsonataEval *ev, const SagaJsonata *expr, const SagaJsonataOptions *op
 	return old;
 }
 
+/*
+ * The code of the fault is looked at in the end, because a comparison that
+ * fails says just false, and the expression may have ended before anything was
+ * counted.
+ */
 static bool
 evaluate(SagaJsonataEval *ev, const SagaJsonata *expr, SagaJsonataValue *input, SagaJsonataValue *result)
 {
@@ -417,6 +465,11 @@ evaluate(SagaJsonataEval *ev, const SagaJsonata *expr, SagaJsonataValue *input, 
 		ev->fault->code[0] == '\0';
 }
 
+/*
+ * Evaluates for a jsonb document; NULL: the context is nothing.  *result is in
+ * the caller's memory context.  It is NULL, and the answer true, when the
+ * expression gives nothing; false: a fault was set.
+ */
 bool
 saga_jsonata_eval(const SagaJsonata *expr, Jsonb *document, const SagaJsonataOptions *options, Jsonb **result,
 				  SagaJsonataFault *fault)
@@ -440,6 +493,11 @@ saga_jsonata_eval(const SagaJsonata *expr, Jsonb *document, const SagaJsonataOpt
 	return done;
 }
 
+/*
+ * The same from JSON text to JSON text, which is appended to out.  *defined is
+ * false when the expression gives nothing.  After a fault out may have a part
+ * of the result, which the caller must not use.
+ */
 bool
 saga_jsonata_eval_json(const SagaJsonata *expr, const char *document, int len, const SagaJsonataOptions *options,
 					   StringInfo out, bool *defined, SagaJsonataFault *fault)

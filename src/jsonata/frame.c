@@ -3,8 +3,8 @@
  *		Names of variables, and the frames that hold their values.
  *
  * Names are numbered when an expression is compiled, so that a frame compares
- * numbers.  A frame is searched from its end, then its parents are.  Frames are never freed before the evaluation
- * ends, since functions keep theirs.
+ * numbers.  A frame is searched from its end, then its parents are.  Frames
+ * are never freed before the evaluation ends, since functions keep theirs.
  */
 #include "postgres.h"
 
@@ -21,7 +21,11 @@ saga_jsonata_symbol_find(const SagaJsonataNames *names, const char *name, int le
 	return -1;
 }
 
-/* The name is copied. */
+/*
+ * The number of a name, which is added when it is new.  It is copied into the
+ * context of the names.  Whether a function of the language has the name is
+ * looked up later, by saga_jsonata_find_builtins.
+ */
 int
 saga_jsonata_symbol_of(SagaJsonataNames *names, const char *name, int len)
 {
@@ -69,6 +73,11 @@ saga_jsonata_tuple_frame(SagaJsonataEval *ev, SagaJsonataFrame *parent, const Sa
 	return frame;
 }
 
+/*
+ * Binds a variable in this frame, and in none of its parents.  An earlier
+ * value is replaced in place, unless it is a tuple's: then the new one stands
+ * behind it in a copy, where the search from the end finds it first.
+ */
 void
 saga_jsonata_bind(SagaJsonataEval *ev, SagaJsonataFrame *frame, int symbol, const SagaJsonataValue *value)
 {

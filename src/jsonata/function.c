@@ -14,6 +14,10 @@
 /* More than any signature has. */
 #define MAX_ARGS		4
 
+/*
+ * Where two have one name, saga_jsonata_builtin_find gives the first, and
+ * in_flavour() finds the other one.
+ */
 static const SagaJsonataBuiltin builtins[] = {
 	{"$sum", saga_jsonata_fn_sum, "<a<n>:n>", 1},
 	{"$count", saga_jsonata_fn_count, "<a:n>", 1},
@@ -92,6 +96,10 @@ static const SagaJsonataBuiltin builtins[] = {
 /* Caches of the process: signatures, and the function that each is as a value. */
 static SagaJsonataFunction functions[lengthof(builtins)];
 
+/*
+ * The first function of a name, which is given without the "$"; NULL: there is
+ * none.  It may belong to the other flavour of the language.
+ */
 const SagaJsonataBuiltin *
 saga_jsonata_builtin_find(const char *name, int len)
 {
@@ -115,6 +123,12 @@ in_flavour(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin)
 	return NULL;
 }
 
+/*
+ * The function as a value.  It is made when it is first asked for, and stays
+ * with its signature in TopMemoryContext.  Nothing changes it, so that all
+ * evaluations share it.  The definitions in the table have no faults to be
+ * looked at.
+ */
 static SagaJsonataFunction *
 function_of(const SagaJsonataBuiltin *builtin)
 {
@@ -161,7 +175,12 @@ saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int sy
 	result->u.function = function_of(builtin);
 }
 
-/* args are the caller's; the function gets them by its signature. */
+/*
+ * Calls a function of the language.  It gets the arguments as its signature
+ * arranges them, and at least MAX_ARGS of them: those that are missing are
+ * nothing, so that it need not count them.  U1005: only functions that always
+ * give the same are allowed here.
+ */
 bool
 saga_jsonata_builtin_call(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin, SagaJsonataValue *args, int nargs,
 						  const SagaJsonataValue *input, SagaJsonataFrame *frame, SagaJsonataValue *result)

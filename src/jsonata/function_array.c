@@ -75,6 +75,12 @@ typedef struct Seen
 	SagaJsonataList others;
 } Seen;
 
+/*
+ * Says by *new whether the value differs from all before, and remembers it if
+ * so.  The result is false only after a fault.  A double is looked up by its
+ * bytes.  With decimals equal numbers may have different bytes, so that they
+ * are compared instead.
+ */
 static bool
 is_new(SagaJsonataCall *call, Seen *seen, const SagaJsonataValue *v, bool *new)
 {
@@ -111,6 +117,10 @@ is_new(SagaJsonataCall *call, Seen *seen, const SagaJsonataValue *v, bool *new)
 	return saga_jsonata_push(ev, &seen->others, v);
 }
 
+/*
+ * Keeps the first of values that are equal, in the order in which they came.
+ * What is no array is given as it is, and a sequence stays one.
+ */
 bool
 saga_jsonata_fn_distinct(SagaJsonataCall *call)
 {
@@ -149,6 +159,7 @@ saga_jsonata_fn_zip(SagaJsonataCall *call)
 	for (int i = 0; i < call->nargs; i++)
 	{
 		n = Min(n, call->args[i].type == SAGA_JV_ARRAY ? saga_jsonata_count(&call->args[i]) : 0);
+		/* unpacks what is stored, so that the elements can be read below */
 		if (call->args[i].type == SAGA_JV_ARRAY && saga_jsonata_elems(ev, &call->args[i]) == NULL)
 			n = 0;
 	}

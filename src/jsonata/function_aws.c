@@ -25,6 +25,7 @@ saga_jsonata_fn_partition(SagaJsonataCall *call)
 	{
 		SagaJsonataValue part = {0};
 
+		/* a part shares its elements with the whole, which nothing changes */
 		part.type = SAGA_JV_ARRAY;
 		part.u.elems = elems + i;
 		part.count = (int) Min(size, (double) (call->args[0].count - i));
@@ -57,6 +58,7 @@ saga_jsonata_fn_range(SagaJsonataCall *call)
 		return saga_jsonata_fail(ev, "D2014", "a range has more than %d elements", SAGA_JSONATA_MAX_ELEMENTS);
 	for (int i = 0; i < n; i++)
 	{
+		/* the number is to be an element, not the result of the call */
 		SagaJsonataCall number = *call;
 		SagaJsonataValue value;
 
@@ -122,6 +124,10 @@ saga_jsonata_fn_parse(SagaJsonataCall *call)
 		saga_jsonata_fail(call->ev, "D3137", "the text given to $parse is no JSON");
 }
 
+/*
+ * Step Functions has no $eval.  It is in the table for the sake of a message
+ * that says what to use instead.
+ */
 bool
 saga_jsonata_fn_no_eval(SagaJsonataCall *call)
 {

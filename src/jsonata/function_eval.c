@@ -9,7 +9,12 @@
 
 #include "jsonata/function_private.h"
 
-/* The fault as one of $eval's. */
+/*
+ * Turns a fault into one of $eval's: its code becomes a part of the message,
+ * and the position, which would be one in the inner text, is left to the
+ * caller.  Limits (U..., D1012) keep their codes, because they end the
+ * evaluation as a whole.
+ */
 static bool
 fail_within(SagaJsonataCall *call, const char *code, const char *what)
 {
@@ -24,6 +29,11 @@ fail_within(SagaJsonataCall *call, const char *code, const char *what)
 	return saga_jsonata_fail(call->ev, code, "%s", what);
 }
 
+/*
+ * The context is the second argument, or else that of the call.  Variables are
+ * those that the call itself sees.  D3120: the text cannot be compiled; D3121:
+ * it fails.
+ */
 bool
 saga_jsonata_fn_eval(SagaJsonataCall *call)
 {
@@ -43,6 +53,7 @@ saga_jsonata_fn_eval(SagaJsonataCall *call)
 	if (!saga_jsonata_is_nothing(&call->args[1]))
 	{
 		input = call->args[1];
+		/* an array is one value for the first step, as a document is */
 		if (input.type == SAGA_JV_ARRAY && (input.flags & SAGA_JV_SEQUENCE) == 0)
 		{
 			if (!saga_jsonata_sequence_of(ev, &input, &input))
@@ -53,6 +64,7 @@ saga_jsonata_fn_eval(SagaJsonataCall *call)
 	root = saga_jsonata_compile_into(ev->names, text->u.string, text->count, ev->fault);
 	if (root == NULL)
 		return fail_within(call, "D3120", "the text given to $eval is no expression");
+	/* positions in the inner text say nothing about the outer one */
 	ev->text = NULL;
 	done = saga_jsonata_eval_node(ev, root, &input, call->frame, call->result) && ev->fault->code[0] == '\0';
 	ev->text = outer;

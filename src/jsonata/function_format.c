@@ -10,7 +10,10 @@
 
 #include "jsonata/function_private.h"
 
-/* What has been appended, as the result; false and the fault that stands there. */
+/*
+ * Makes the text that has been appended the result.  When done is false, the
+ * helper has set a fault, which stays: D3141 is for one that has not.
+ */
 static bool
 text_result(SagaJsonataCall *call, bool done, const StringInfoData *buf)
 {
@@ -29,7 +32,11 @@ text_of(const SagaJsonataValue *v)
 	return v->type == SAGA_JV_STRING ? v->u.string : NULL;
 }
 
-/* {"decimal-separator": ","} */
+/*
+ * The third argument of $formatNumber, such as {"decimal-separator": ","}.
+ * Names that are not known, and values that are no strings, are ignored.  The
+ * symbols point to the texts of the argument.
+ */
 static bool
 read_options(SagaJsonataCall *call, SagaJsonataSymbols *symbols)
 {
@@ -138,6 +145,9 @@ saga_jsonata_fn_parse_integer(SagaJsonataCall *call)
 
 /* ---------- times ---------- */
 
+/*
+ * What $now and $fromMillis have in common.  Picture and zone may be left out.
+ */
 static bool
 format_time(SagaJsonataCall *call, double millis, const SagaJsonataValue *picture, const SagaJsonataValue *zone)
 {
@@ -188,6 +198,7 @@ saga_jsonata_fn_to_millis(SagaJsonataCall *call)
 	if (!saga_jsonata_parse_datetime(text->u.string, text->count, text_of(picture), picture->count, call->ev->options->now,
 									 &call->ev->work, &millis, &matched, call->ev->fault))
 		return saga_jsonata_fail(call->ev, "D3141", "$toMillis failed");
+	/* a text that the picture does not fit gives nothing, and is no fault */
 	if (matched)
 		saga_jsonata_set_number(call->result, millis);
 	return true;

@@ -9,6 +9,7 @@
 
 #include "jsonata/function_private.h"
 
+/* Calls a function that was given as an argument, without a context. */
 bool
 saga_jsonata_call_with(SagaJsonataCall *call, const SagaJsonataValue *function, const SagaJsonataValue *args, int nargs,
 					   SagaJsonataValue *result)
@@ -18,13 +19,19 @@ saga_jsonata_call_with(SagaJsonataCall *call, const SagaJsonataValue *function, 
 		saga_jsonata_apply(call->ev, function, NULL, args, nargs, NULL, call->frame, result);
 }
 
+/*
+ * How many arguments it takes; 0 for what is no function, whose call fails.
+ */
 static int
 arity_of(const SagaJsonataValue *function)
 {
 	return function->type == SAGA_JV_FUNCTION ? function->u.function->arity : 0;
 }
 
-/* Elements of the first argument with what the second makes of them, one at a time. */
+/*
+ * Calls the second argument for one element of the first.  Even a function
+ * without parameters gets the element, as in the reference.
+ */
 static bool
 call_for_element(SagaJsonataCall *call, const SagaJsonataValue *elem, int index, SagaJsonataValue *result)
 {
@@ -37,6 +44,10 @@ call_for_element(SagaJsonataCall *call, const SagaJsonataValue *elem, int index,
 	return saga_jsonata_call_with(call, function, args, Max(Min(arity_of(function), 3), 1), result);
 }
 
+/*
+ * $map.  Values that are nothing are left out.  The result is a sequence, as
+ * that of $filter is: a single value comes without an array.
+ */
 bool
 saga_jsonata_fn_map(SagaJsonataCall *call)
 {
@@ -79,6 +90,11 @@ saga_jsonata_fn_filter(SagaJsonataCall *call)
 	return true;
 }
 
+/*
+ * $single: the only element for which the function is true.  Without a
+ * function the array must have one element.  D3138: there are more, D3139:
+ * there is none.
+ */
 bool
 saga_jsonata_fn_single(SagaJsonataCall *call)
 {
@@ -106,6 +122,10 @@ saga_jsonata_fn_single(SagaJsonataCall *call)
 	return found || saga_jsonata_fail(call->ev, "D3139", "$single found no matching value");
 }
 
+/*
+ * $reduce.  The third argument is the value to begin with; without it the
+ * first element is, and the function is called for the others only.
+ */
 bool
 saga_jsonata_fn_reduce(SagaJsonataCall *call)
 {
@@ -224,6 +244,10 @@ is_true(const SagaJsonataValue *v)
 	}
 }
 
+/*
+ * Does b belong before a?  The function of the expression says so, by what
+ * JavaScript takes for true, since the reference does not convert it.
+ */
 static bool
 swap_by_function(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsonataValue *b, void *arg, bool *swap)
 {
@@ -237,6 +261,10 @@ swap_by_function(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsona
 	return true;
 }
 
+/*
+ * Orders numbers by size and strings as JavaScript does.  a and b have the
+ * same type, as saga_jsonata_fn_sort has checked.
+ */
 static bool
 swap_by_value(SagaJsonataEval *ev, const SagaJsonataValue *a, const SagaJsonataValue *b, void *arg, bool *swap)
 {

@@ -28,6 +28,7 @@ typedef struct Matches
 
 /* ---------- a regular expression as a function ---------- */
 
+/* A regular expression as a value: a function that finds its first match. */
 bool
 saga_jsonata_eval_regex(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -43,6 +44,10 @@ saga_jsonata_eval_regex(SAGA_JSONATA_EVAL_ARGS)
 	return saga_jsonata_tick(ev);
 }
 
+/*
+ * A part of a text as a value.  A group that has no part in the match is
+ * nothing.
+ */
 static void
 set_slice(SagaJsonataValue *v, const SagaJsonataSlice *slice)
 {
@@ -52,6 +57,10 @@ set_slice(SagaJsonataValue *v, const SagaJsonataSlice *slice)
 		saga_jsonata_set_string(v, slice->s, slice->len);
 }
 
+/*
+ * The groups of a match as an array.  Those without a part in the match are
+ * elements, too, so that the others keep their places.
+ */
 static bool
 groups_of(SagaJsonataEval *ev, const SagaJsonataMatch *match, SagaJsonataValue *result)
 {
@@ -69,13 +78,18 @@ groups_of(SagaJsonataEval *ev, const SagaJsonataMatch *match, SagaJsonataValue *
 	return true;
 }
 
+/* Adds a member whose name is a constant. */
 static bool
 put(SagaJsonataEval *ev, SagaJsonataObject *object, const char *name, const SagaJsonataValue *value)
 {
 	return saga_jsonata_put(ev, object, name, strlen(name), value);
 }
 
-/* {"match", "start", "end", "groups", "next"} */
+/*
+ * A match as the expression sees it: {"match", "start", "end", "groups",
+ * "next"}.  next() goes on with the same text behind this match; it needs the
+ * match's place, but not its groups.
+ */
 static bool
 match_object(SagaJsonataEval *ev, SagaJsonataRegex *regex, const SagaJsonataValue *text, const SagaJsonataMatch *match,
 			 SagaJsonataValue *result)
@@ -152,6 +166,9 @@ bytes_of_units(const SagaJsonataValue *text, double units)
 	return i;
 }
 
+/*
+ * Does the object look like a match?  One member of the right type is enough.
+ */
 static bool
 is_match(const SagaJsonataValue *object)
 {
@@ -164,6 +181,7 @@ is_match(const SagaJsonataValue *object)
 		(saga_jsonata_member(object, "next", 4, &member) && member.type == SAGA_JV_FUNCTION);
 }
 
+/* A number of a match; 0 where it is missing, or is something else. */
 static double
 number_member(const SagaJsonataValue *object, const char *name)
 {
@@ -174,7 +192,12 @@ number_member(const SagaJsonataValue *object, const char *name)
 	return saga_jsonata_double(&member);
 }
 
-/* What a function has said its match is. */
+/*
+ * Reads what a function of the expression has given: nothing, or an object
+ * that says where its match is.  Its positions are cut to the text, but they
+ * may go backwards, so that callers must be ready for that.  T1010: it is no
+ * match.
+ */
 static bool
 read_match(Matches *m)
 {
@@ -198,13 +221,20 @@ read_match(Matches *m)
 	return saga_jsonata_spend_read(ev, m->text->count);
 }
 
-/* The text between two matches ends where the match does that the function says. */
+/*
+ * Where the text behind a match begins, for $replace.  A function's match is
+ * as long as the text that it says has matched, whatever its "end" is.
+ */
 static int
 match_end(const Matches *m)
 {
 	return m->regex != NULL ? m->match.end : Min(m->match.start + m->matched.len, m->text->count);
 }
 
+/*
+ * After a search: hands a fault on, or sets the text that has matched, which
+ * means nothing unless m->found is true.
+ */
 static bool
 regex_done(Matches *m, bool done)
 {
@@ -215,6 +245,11 @@ regex_done(Matches *m, bool done)
 	return true;
 }
 
+/*
+ * Looks for the first match of a pattern, which must be a function, in the
+ * first argument of the call.  False: a fault was set.  m->found says whether
+ * there is a match.
+ */
 static bool
 first_match(Matches *m, SagaJsonataCall *call, const SagaJsonataValue *pattern)
 {
@@ -233,6 +268,10 @@ first_match(Matches *m, SagaJsonataCall *call, const SagaJsonataValue *pattern)
 	return saga_jsonata_call_with(call, pattern, m->text, 1, &m->object) && read_match(m);
 }
 
+/*
+ * Goes on behind the last match.  When a function has found the match, next()
+ * of its object finds the following one; T1006: there is no such function.
+ */
 static bool
 next_match(Matches *m)
 {
@@ -310,6 +349,11 @@ saga_jsonata_fn_match(SagaJsonataCall *call)
 					groups = {0},
 					value;
 
+		/*
+		 * Units are counted on from the last match, so that all matches
+		 * together take one pass.  Only a function's matches can go
+		 * backwards.
+		 */
 		if (m.match.start >= counted)
 			units += saga_jsonata_utf16_length(m.text->u.string + counted, m.match.start - counted);
 		else
@@ -317,6 +361,7 @@ saga_jsonata_fn_match(SagaJsonataCall *call)
 		counted = m.match.start;
 		saga_jsonata_set_number(&index, units);
 		set_slice(&matched, &m.matched);
+		/* a function's match may be without groups: they are nothing then */
 		if (m.regex != NULL ? !groups_of(ev, &m.match, &groups) :
 			!saga_jsonata_member(&m.object, "groups", 6, &groups) && false)
 			return false;
@@ -329,6 +374,7 @@ saga_jsonata_fn_match(SagaJsonataCall *call)
 	return true;
 }
 
+/* Adds what stands between two matches to the result of $split. */
 static bool
 push_part(SagaJsonataEval *ev, SagaJsonataList *list, const SagaJsonataValue *text, int from, int to)
 {
@@ -404,7 +450,11 @@ saga_jsonata_fn_split(SagaJsonataCall *call)
 	return true;
 }
 
-/* What stands in the place of one match. */
+/*
+ * Appends what takes the place of a match: the replacement with its "$1" and
+ * the like filled in, or what a replacement that is a function gives for the
+ * match as an object.  D3012: it gives no string.
+ */
 static bool
 append_replacement(Matches *m, StringInfo buf)
 {
@@ -429,7 +479,10 @@ append_replacement(Matches *m, StringInfo buf)
 	return saga_jsonata_spend_copy(call->ev, text.count);
 }
 
-/* A match that a function of the expression is asked about, or has found. */
+/*
+ * $replace for a regular expression, or a function that finds matches.  Text
+ * that is not part of a match is copied as it is.
+ */
 static bool
 replace_matches(SagaJsonataCall *call, double limit, StringInfo buf)
 {
@@ -442,6 +495,7 @@ replace_matches(SagaJsonataCall *call, double limit, StringInfo buf)
 		return false;
 	for (; m.found && count < limit; count++)
 	{
+		/* a match that goes backwards has nothing before it */
 		if (m.match.start > position)
 			appendBinaryStringInfo(buf, text->u.string + position, m.match.start - position);
 		if (!append_replacement(&m, buf))

@@ -13,7 +13,10 @@
 
 #include "jsonata/function_private.h"
 
-/* A double that a function has computed, as the evaluation has numbers. */
+/*
+ * Gives a double that a function has computed.  With decimals, one that is not
+ * whole, or too large to be exact, becomes a decimal; an infinity is a fault.
+ */
 bool
 saga_jsonata_set_double(SagaJsonataCall *call, double number)
 {
@@ -110,6 +113,7 @@ saga_jsonata_fn_average(SagaJsonataCall *call)
 
 	SAGA_JSONATA_NOTHING_OF_NOTHING(call);
 	saga_jsonata_set_number(&count, saga_jsonata_count(&call->args[0]));
+	/* an empty array has no average */
 	if (count.u.number == 0)
 		return true;
 	return sum(call, &total) && saga_jsonata_arithmetic(call->ev, '/', &total, &count, call->result);
@@ -124,7 +128,10 @@ is_decimal(SagaJsonataCall *call, const SagaJsonataValue *v)
 	return call->ev->options->decimal && v->flags != 0;
 }
 
-/* A function of the server's on a decimal; others are given by *d. */
+/*
+ * Applies a function of the server to the first argument if that is a decimal.
+ * Otherwise the result is d, which the caller has computed from the double.
+ */
 static bool
 apply_numeric(SagaJsonataCall *call, PGFunction function, double d)
 {
@@ -244,6 +251,10 @@ saga_jsonata_fn_number(SagaJsonataCall *call)
 
 /* ---------- chance ---------- */
 
+/*
+ * The next number, from 0 to below 1, of a series that begins with the seed in
+ * the options: the same seed gives the same numbers.
+ */
 double
 saga_jsonata_random_number(SagaJsonataEval *ev)
 {

@@ -107,7 +107,11 @@ spread(SagaJsonataEval *ev, const SagaJsonataValue *v, SagaJsonataList *list)
 	return saga_jsonata_is_nothing(&in) || saga_jsonata_push(ev, list, &in);
 }
 
-/* What is made by appending, of an array, is no sequence any more. */
+/*
+ * $spread.  An object gives a sequence, so that a single member comes without
+ * an array.  For an array the reference appends one result to the other, which
+ * gives a plain array.
+ */
 bool
 saga_jsonata_fn_spread(SagaJsonataCall *call)
 {
@@ -181,6 +185,7 @@ saga_jsonata_fn_type(SagaJsonataCall *call)
 	/* in the order of SagaJsonataType */
 	static const char *const names[] = {"", "null", "boolean", "number", "string", "array", "object", "function", ""};
 
+	/* nothing has no type, and gives nothing */
 	SAGA_JSONATA_NOTHING_OF_NOTHING(call);
 	saga_jsonata_set_cstring(call->result, names[call->args[0].type]);
 	return true;
@@ -201,6 +206,10 @@ saga_jsonata_fn_error(SagaJsonataCall *call)
 	return fail_with(call, &call->args[0], "D3137", "$error was called");
 }
 
+/*
+ * $assert gives nothing when its condition is true, and fails when it is false
+ * or missing.
+ */
 bool
 saga_jsonata_fn_assert(SagaJsonataCall *call)
 {

@@ -16,6 +16,11 @@ part_result(SagaJsonataCall *call, const char *s, int len)
 	return true;
 }
 
+/*
+ * Makes the text in the buffer the result, which takes the buffer's memory
+ * over.  done is what the helper has answered: when it is false, the fault
+ * that it has set stays.  D2015: the text is too long.
+ */
 static bool
 buffer_result(SagaJsonataCall *call, bool done, const StringInfoData *buf)
 {
@@ -103,6 +108,7 @@ saga_jsonata_fn_substring_after(SagaJsonataCall *call)
 	return at < call->args[1].count || part_result(call, text->u.string + at, text->count - at);
 }
 
+/* What $lowercase and $uppercase have in common. */
 static bool
 change_case(SagaJsonataCall *call, bool upper)
 {
@@ -183,6 +189,7 @@ saga_jsonata_fn_join(SagaJsonataCall *call)
 
 		if (!saga_jsonata_spend(call->ev, 1 + more / 64))
 			return false;
+		/* before it is appended, so that no such text is ever made */
 		if (buf.len + more > SAGA_JSONATA_MAX_TEXT)
 			return saga_jsonata_fail(call->ev, "D2015", "a text gets longer than %d bytes", SAGA_JSONATA_MAX_TEXT);
 		if (i > 0 && separator->count > 0)
@@ -221,6 +228,10 @@ saga_jsonata_fn_base64_decode(SagaJsonataCall *call)
 	return buffer_result(call, true, &buf);
 }
 
+/*
+ * What the four functions on URLs have in common.  component: it is a part of
+ * a URL, in which characters like "/" are encoded as well.
+ */
 static bool
 url(SagaJsonataCall *call, bool component,
 	bool (*convert) (const char *s, int len, bool component, StringInfo out, SagaJsonataFault *fault))

@@ -10,6 +10,9 @@
 
 #include "jsonata/jsonata_private.h"
 
+/*
+ * What becomes one member: its name, and the items that have given the name.
+ */
 typedef struct Group
 {
 	SagaJsonataValue name;
@@ -18,6 +21,7 @@ typedef struct Group
 	SagaJsonataValue data;		/* the first */
 } Group;
 
+/* All groups, in the order in which their names came up. */
 typedef struct Groups
 {
 	Group	   *groups;
@@ -26,6 +30,11 @@ typedef struct Groups
 	SagaJsonataObject *index;	/* name: number of the group */
 } Groups;
 
+/*
+ * Begins a group with its first item.  A larger array is a new one, as the
+ * first few groups lie on the stack of saga_jsonata_eval_group, and the memory
+ * of an evaluation is not given back.
+ */
 static bool
 new_group(SagaJsonataEval *ev, Groups *groups, const SagaJsonataValue *name, int pair, const SagaJsonataValue *item)
 {
@@ -52,7 +61,11 @@ new_group(SagaJsonataEval *ev, Groups *groups, const SagaJsonataValue *name, int
 	return saga_jsonata_put(ev, groups->index, name->u.string, name->count, &number);
 }
 
-/* As appending to an array: one that is an item is taken apart. */
+/*
+ * Adds a further item, as the reference's append() does: an array adds its
+ * elements, and nothing adds nothing.  The first item becomes a part of a list
+ * only when there is a second one, so that it is no array when it is alone.
+ */
 static bool
 add_to_group(SagaJsonataEval *ev, Group *group, const SagaJsonataValue *item)
 {
@@ -69,7 +82,12 @@ add_to_group(SagaJsonataEval *ev, Group *group, const SagaJsonataValue *item)
 	return true;
 }
 
-/* All names that one item gives. */
+/*
+ * Puts an item into a group for each name that it gives; a name that is
+ * nothing is left out.  T1003: the name is no string.  D1009: two of the
+ * expressions for names give the same one, so that it is not clear which value
+ * belongs to it.
+ */
 static bool
 group_item(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsonataValue *item, SagaJsonataFrame *frame,
 		   Groups *groups)
@@ -187,6 +205,11 @@ finish_group(SagaJsonataEval *ev, const SagaJsonataNode *node, Group *group, boo
 	return saga_jsonata_put(ev, object, group->name.u.string, group->name.count, &value);
 }
 
+/*
+ * Evaluates {name: value, ...} for an item, or for all items of an array.  All
+ * names are evaluated before the first of the values is, because a value can
+ * be made only when its group is complete.
+ */
 bool
 saga_jsonata_eval_group(SAGA_JSONATA_EVAL_ARGS)
 {
@@ -207,6 +230,11 @@ saga_jsonata_eval_group(SAGA_JSONATA_EVAL_ARGS)
 	else
 	{
 		elems = saga_jsonata_elems(ev, &items);
+
+		/*
+		 * an empty array makes an object as well, as if nothing were its only
+		 * element
+		 */
 		if (items.count == 0 && !tuples && !group_item(ev, node, &nothing, frame, &groups))
 			return false;
 		for (int i = 0; i < items.count; i++)
