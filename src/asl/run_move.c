@@ -15,6 +15,10 @@
 
 #include "asl/run_private.h"
 
+/*
+ * What a comparison is about, and what it has found. Reasons are allocated in
+ * CurrentMemoryContext.
+ */
 typedef struct Fit
 {
 	const SagaMachine *other;
@@ -70,6 +74,7 @@ is_same_place(const SagaStates *scope, const SagaStates *other)
 			is_distributed(scope->owner) != is_distributed(other->owner))
 			return false;
 	}
+	/* The other state must have been led up to its machine, too. */
 	return other->owner == NULL;
 }
 
@@ -120,6 +125,11 @@ check_thread(Fit *fit, const SagaThread *thread)
 
 	if (other == NULL)
 		return;
+
+	/*
+	 * A state that is not open keeps no more than its place and its attempts;
+	 * only one with a call or threads of its own has to be compared further.
+	 */
 	if (state->is_handler != other->is_handler || !is_same_place(state->scope, other->scope))
 		fit->reason = psprintf("state \"%s\" stands in another place in the other version", state->name);
 	else if (thread->attempts != NULL && state->nretriers != other->nretriers)
@@ -157,6 +167,10 @@ check_undone(Fit *fit, const SagaRun *run)
 	ListCell   *lc;
 	int			i;
 
+	/*
+	 * An item that is being undone now depends on the name of its handler,
+	 * too.
+	 */
 	for (i = 0; i < run->ndone && fit->reason == NULL; i++)
 		check_done(fit, &run->done[i], run->handler != NULL && run->done[i].call_id == run->undoing ? run->handler : NULL);
 	foreach(lc, run->not_compensated)
@@ -168,6 +182,11 @@ check_undone(Fit *fit, const SagaRun *run)
 	}
 }
 
+/*
+ * The run is thawed with its own machine first, as only that knows what its
+ * parts are. Nothing is evaluated, so that an empty environment will do. The
+ * first thing that does not fit is told.
+ */
 char *
 saga_run_misfit(const SagaMachine *machine, const SagaMachine *other, Jsonb *frozen)
 {

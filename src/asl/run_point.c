@@ -30,6 +30,10 @@
 void
 saga_done_begin(SagaDone *done, const SagaThread *thread)
 {
+	/*
+	 * The documents are shared with the thread and not copied, as nobody
+	 * changes them.
+	 */
 	done->owner = thread->parent != NULL ? thread->parent->id : 0;
 	done->branch = thread->branch;
 	done->begin = thread->state;
@@ -67,6 +71,11 @@ thread_copy(const SagaThread *thread, SagaThread *parent)
 
 	check_stack_depth();
 	*copy = *thread;
+
+	/*
+	 * It begins as a thread that has just come to its state: retries count
+	 * anew, and a call that was out is not waited for any more.
+	 */
 	copy->is_ready = copy->resume = copy->answered = copy->submitted = false;
 	copy->parent = parent;
 	copy->phase = SAGA_PHASE_ENTER;
@@ -75,8 +84,18 @@ thread_copy(const SagaThread *thread, SagaThread *parent)
 	copy->token = NULL;
 	copy->answer = NULL;
 	copy->fork = copy->fallen = NULL;
+
+	/*
+	 * Entering the state makes its data anew; a fork that goes on needs them
+	 * as they were.
+	 */
 	if (fork == NULL)
 		copy->data = NULL;
+
+	/*
+	 * A distributed Map goes on with the items of the run before: its own,
+	 * or, if it has not begun, the one that it was to go on with.
+	 */
 	copy->redriven_task = 0;
 	if (thread->state->type == SAGA_STATE_MAP && fork == NULL)
 		copy->redriven_task = thread->phase == SAGA_PHASE_ENTER ? thread->redriven_task : thread->task_id;
@@ -176,9 +195,18 @@ saga_asl_point_take(SagaRun *run)
 {
 	SagaRun		point = *run;
 
+	/*
+	 * The first failure counts: what fails on the way to the end comes of it.
+	 */
 	if (!run->env.redrivable || run->status != SAGA_RUNNING || run->decided || run->root == NULL || run->point != NULL ||
 		!point_done(run, &point))
 		return;
+
+	/*
+	 * The copy has nothing of the end, and no time limit, as that begins anew
+	 * when the run goes on. Its lists of threads are emptied, for their links
+	 * still lead into the run.
+	 */
 	point.deadline = DT_NOEND;
 	point.handler = NULL;
 	point.compensated = point.not_compensated = point.effects = point.untouched = NIL;
@@ -189,6 +217,7 @@ saga_asl_point_take(SagaRun *run)
 	point.root = thread_copy(run->root, NULL);
 	point_add(&point, point.root);
 	run->point = saga_run_freeze(&point);
+	/* The run ends as it would with a point, but it cannot be redriven. */
 	if (VARSIZE(run->point) > SAGA_MAX_POINT_BYTES)
 		run->point = NULL;
 }
@@ -229,6 +258,7 @@ saga_asl_point_end(SagaRun *run)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_jsonb_push_key(&state, "ids");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	/* read_ids() in run_redrive.c takes them in this order. */
 	saga_jsonb_push_int64(&state, WJB_ELEM, run->next_thread);
 	saga_jsonb_push_int64(&state, WJB_ELEM, run->next_task);
 	saga_jsonb_push_int64(&state, WJB_ELEM, run->next_call);
@@ -256,6 +286,7 @@ saga_asl_array_append(Jsonb *first, Jsonb *second)
 	Jsonb	   *parts[2] = {first, second};
 	int			i;
 
+	/* The result may be one of the two themselves, and no copy. */
 	if (first == NULL || second == NULL)
 		return first != NULL ? first : second;
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);

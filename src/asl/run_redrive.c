@@ -26,6 +26,7 @@ typedef struct SagaStanding
 	bool		entry;			/* the record must have it still */
 } SagaStanding;
 
+/* What is known while a run is made ready to go on. */
 typedef struct SagaRedriver
 {
 	SagaRun    *run;
@@ -45,6 +46,10 @@ read_ids(SagaRun *run, const Jsonb *end)
 	int64		ids[4];
 	int			i;
 
+	/*
+	 * saga_asl_point_end() has written them, so that anything else is no
+	 * fault of a user.
+	 */
 	if (!saga_jsonb_get(end, "ids", &list) || !saga_asl_is_array(&list) || JsonContainerSize(list.val.binary.data) != 4)
 		elog(ERROR, "the end of an execution has no counters");
 	for (i = 0; i < 4; i++)
@@ -134,6 +139,11 @@ find_entry(SagaRedriver *r, const SagaStanding *standing, const SagaDone *done, 
 		if (!found && is_entry_of(&value, standing, done))
 		{
 			found = true;
+
+			/*
+			 * One that may not be there stays in the record: the run cannot
+			 * count on it.
+			 */
 			*known = is_done(&value);
 			if (*known)
 				continue;
@@ -157,6 +167,10 @@ stands(SagaRedriver *r, const SagaDone *done)
 		const SagaStanding *standing = &r->standing[i];
 		bool		known;
 
+		/*
+		 * The record may have lost its entry since: then somebody has settled
+		 * it, and the visit does not stand.
+		 */
 		if (standing->call_id == done->call_id)
 			return !standing->entry || find_entry(r, standing, done, false, &known) ? standing : NULL;
 	}
@@ -203,6 +217,10 @@ reopen(SagaRun *run, SagaThread *owner, int branch)
 	SagaFork   *fork = owner->fork;
 	SagaThread *thread = saga_thread_new(run, owner, branch);
 
+	/*
+	 * The fork waits for one more result, and a Map has one more item that
+	 * runs.
+	 */
 	fork->threads[branch] = thread;
 	fork->results[branch] = NULL;
 	fork->nopen++;
@@ -258,6 +276,11 @@ redrive_done(SagaRedriver *r)
 		bool		known = true;
 
 		CHECK_FOR_INTERRUPTS();
+
+		/*
+		 * The thread begins before this visit, or what is around it does, so
+		 * that the visit will be made anew.
+		 */
 		if (!place_of(run, &done, &owner, &thread) || (thread != NULL && thread->begun_again))
 			continue;
 		if (standing == NULL)
@@ -267,6 +290,11 @@ redrive_done(SagaRedriver *r)
 			begin_with(run, thread, &done);
 			continue;
 		}
+
+		/*
+		 * What is known to be there leaves the record and stays in the list;
+		 * what is not remains in the record alone.
+		 */
 		if (standing->entry)
 			(void) find_entry(r, standing, &done, true, &known);
 		if (known)
@@ -287,6 +315,7 @@ redrive_map(SagaThread *thread)
 	{
 		if (!map->failed[i])
 			continue;
+		/* An item with neither a result nor a thread is one to be taken up. */
 		fork->results[i] = NULL;
 		fork->nopen++;
 		map->again++;
@@ -306,10 +335,15 @@ redrive_threads(SagaRedriver *r, Jsonb *input)
 	{
 		SagaThread *thread = dlist_container(SagaThread, node, iter.cur);
 
+		/* The event of the redrive has just been added. */
 		thread->last_event = run->history.next_id - 1;
 		thread->begun_again = false;
 		if (thread->phase == SAGA_PHASE_CHILDREN && thread->fork->map != NULL)
 		{
+			/*
+			 * The Map itself is not entered again, but each of its items that
+			 * had failed is.
+			 */
 			redrive_map(thread);
 			saga_thread_ready(run, thread, SAGA_PHASE_CHILDREN);
 			r->entered += thread->fork->map->again;
@@ -397,6 +431,12 @@ saga_run_redrive(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point
 	run->now = now;
 	run->redrives = run->env.redrive_count = redrives;
 	run->deadline = machine->timeout_ms > 0 ? saga_asl_time_add_ms(now, machine->timeout_ms) : DT_NOEND;
+
+	/*
+	 * The counters come first, as the event below and new threads take theirs
+	 * from them; what stands and the record must be known before the list is
+	 * gone through.
+	 */
 	read_ids(run, standing);
 	read_standing(&r, standing);
 	if (saga_jsonb_get(record, "not_compensated", &value) && saga_asl_is_array(&value))
@@ -407,6 +447,7 @@ saga_run_redrive(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point
 	event->numbers[0] = (int64) redrives + 1;
 	redrive_done(&r);
 	redrive_threads(&r, input);
+	/* By now the record is without what has become a part of the run again. */
 	run->earlier = earlier(&r, record);
 	*entered = r.entered;
 	return run;

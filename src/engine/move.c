@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(saga_move_executions);
 
 #define MAX_LIMIT	10000
 
+/* What the caller wants: the workflow, and the two versions of it. */
 typedef struct Move
 {
 	int32		workflow_id;
@@ -78,6 +79,10 @@ lock_maps(const Move *move, const pg_uuid_t *execution_id)
 		saga_param_uuid("execution_id", execution_id), saga_param_int4("version", move->from), {.name = NULL}
 	};
 
+	/*
+	 * A row that another transaction has locked is passed over by the first
+	 * statement alone, so that the numbers differ.
+	 */
 	return saga_statement_run(&lock_stmt, params) == saga_statement_run(&count_stmt, params);
 }
 
@@ -108,6 +113,10 @@ move_one(const Move *move, const pg_uuid_t *execution_id)
 	Jsonb	   *run = lock_run(move, execution_id);
 	char	   *reason;
 
+	/*
+	 * The locks are held until the end of the transaction, so that nobody can
+	 * run it between this look and the change.
+	 */
 	if (run == NULL || !lock_maps(move, execution_id))
 		return "it is being run";
 	reason = saga_run_misfit(saga_workflow_machine(move->workflow_id, move->from),
@@ -144,6 +153,11 @@ move_page(ReturnSetInfo *rsinfo, const Move *move, SagaRows *page)
 		pg_uuid_t	execution_id = saga_column_uuid(page, "execution_id");
 
 		CHECK_FOR_INTERRUPTS();
+
+		/*
+		 * The row that is put is a copy: nothing in it needs this memory
+		 * afterwards.
+		 */
 		put_row(rsinfo, &execution_id, move_one(move, &execution_id));
 		MemoryContextReset(context);
 	}
@@ -158,6 +172,10 @@ move_page(ReturnSetInfo *rsinfo, const Move *move, SagaRows *page)
 static void
 check_versions(const SagaWorkflow *workflow, const Move *move)
 {
+	/*
+	 * This only tells that there is no such version: the function raises for
+	 * it.
+	 */
 	if (move->from < 1 || move->from > workflow->version)
 		saga_workflow_check_version(workflow, move->from);
 	saga_workflow_check_version(workflow, move->to);
@@ -198,6 +216,11 @@ saga_move_executions(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < lengthof(names); i++)
 		saga_engine_require_argument(fcinfo, i, names[i]);
+
+	/*
+	 * What is wrong with the call itself is told before the workflow is
+	 * looked for.
+	 */
 	check_caller(limit);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	workflow = saga_workflow_lock(saga_workflow_find(name, SAGA_RIGHT_OWN, false)->workflow_id, name, false);

@@ -13,6 +13,7 @@
 
 #include "jsonata/text_private.h"
 
+/* The names that AWS documents for $hash, and what the server has for each. */
 static const struct
 {
 	const char *name;
@@ -56,6 +57,10 @@ saga_jsonata_hash(const char *data, int len, const char *algorithm, int algorith
 	{
 		uint8		digest[PG_SHA512_DIGEST_LENGTH];
 
+		/*
+		 * A name counts only as it is written here: "sha-1" is the fault
+		 * below.
+		 */
 		if (strlen(digests[i].name) != algorithm_len || memcmp(digests[i].name, algorithm, algorithm_len) != 0)
 			continue;
 		if (!compute_digest(digests[i].type, data, len, digest, digests[i].len))
@@ -85,6 +90,9 @@ saga_jsonata_random_seed(double seed)
 {
 	uint64		bits;
 
+	/*
+	 * The sum of -0 and 0 is 0, so that both have the same bits from here on.
+	 */
 	seed += 0.0;
 	memcpy(&bits, &seed, sizeof(bits));
 	return bits;
@@ -98,6 +106,7 @@ saga_jsonata_uuid(const uint8 *random, StringInfo out)
 	{
 		uint8		byte = random[i];
 
+		/* RFC 4122 keeps these bits: the version, 4, and the variant. */
 		if (i == 6)
 			byte = (byte & 0x0F) | 0x40;
 		else if (i == 8)

@@ -64,12 +64,27 @@ saga_jsonata_take_time(double millis, SagaJsonataTime *time)
 
 	if (!(fabs(millis) <= MAX_MILLIS))
 		return false;
+
+	/*
+	 * A fraction of a millisecond is cut off towards 1970, as JavaScript
+	 * does.
+	 */
 	millis = trunc(millis);
+
+	/*
+	 * The days are rounded down, so that the rest is not negative before 1970
+	 * either.
+	 */
 	days = (int64) floor(millis / SAGA_JSONATA_DAY_MS);
 	rest = (int) (millis - days * SAGA_JSONATA_DAY_MS);
 	memset(time, 0, sizeof(*time));
 	time->millis = millis;
 	date_of(days, time);
+
+	/*
+	 * The first day of 1970 was a Thursday, which is 4; the 7 more keep the
+	 * remainder of a negative number of days from being negative.
+	 */
 	time->weekday = (int) ((days % 7 + 11) % 7);
 	time->hour = rest / 3600000;
 	time->minute = rest / 60000 % 60;
@@ -89,6 +104,11 @@ saga_jsonata_days(double year, double month, double day)
 	/* also for NaN */
 	if (!(fabs(year) < MAX_YEAR && fabs(month) < MAX_YEAR && fabs(day) < 1e9))
 		return NAN;
+
+	/*
+	 * Months outside of 0 to 11 belong to years before or after; days may be
+	 * any number, as they are only added.
+	 */
 	year += floor(month / 12);
 	m = (int) (month - floor(month / 12) * 12);
 	return (double) days_of((int) year, m, 1) + day - 1;
@@ -114,6 +134,10 @@ first_week(int year, int month)
 	double		first = saga_jsonata_utc(year, month, 1);
 	int			weekday = (int) (((int64) (first / SAGA_JSONATA_DAY_MS) % 7 + 11) % 7);
 
+	/*
+	 * ISO 8601 counts Sunday as the last day of its week. The first day lies
+	 * in the first week unless it comes after Thursday.
+	 */
 	if (weekday == 0)
 		weekday = 7;
 	return first + (weekday > 4 ? 8 - weekday : 1 - weekday) * SAGA_JSONATA_DAY_MS;
@@ -138,6 +162,10 @@ week_of(const SagaJsonataTime *time, bool in_month)
 	double		today = saga_jsonata_utc(time->year, time->month, time->day);
 	double		week = weeks_since(first_week(time->year, months), today);
 
+	/*
+	 * Week 53, or 5, exists only when the next year, or month, has not begun
+	 * its first week by then.
+	 */
 	if (week > (in_month ? 4 : 52))
 	{
 		if (today >= first_week(time->year + (months + step) / 12, (months + step) % 12))
@@ -200,6 +228,7 @@ saga_jsonata_component(const SagaJsonataTime *time, char component)
 		case 's':
 			return time->second;
 		default:
+			/* Only 'f' is left of the components that callers ask for. */
 			return time->milli;
 	}
 }

@@ -78,6 +78,10 @@ get_locale(void)
 	return unicode_locale;
 }
 
+/*
+ * For bsearch(): the key is a character, and the element a whole entry of the
+ * table.
+ */
 static int
 compare_special(const void *a, const void *b)
 {
@@ -100,6 +104,10 @@ char_at(const char *s, int len, int i, int *size)
 	return utf8_to_unicode((const unsigned char *) s + i);
 }
 
+/*
+ * Whether a character is passed over when the letters beside a sigma are
+ * looked for. The table is short, and only a sigma makes us look into it.
+ */
 static bool
 is_ignorable(pg_wchar c)
 {
@@ -128,6 +136,7 @@ has_letter(const char *s, int len, int i, bool before)
 		if (before)
 		{
 			do
+				/* Go back to the first byte of the character in front. */
 				i--;
 			while (i >= 0 && ((unsigned char) s[i] & 0xC0) == 0x80);
 			if (i < 0)
@@ -143,6 +152,7 @@ has_letter(const char *s, int len, int i, bool before)
 	}
 }
 
+/* Appends a character as UTF-8, whatever the encoding of the database is. */
 static void
 append_char(StringInfo out, pg_wchar c)
 {
@@ -152,6 +162,11 @@ append_char(StringInfo out, pg_wchar c)
 	appendBinaryStringInfo(out, (char *) utf8, pg_utf_mblen(utf8));
 }
 
+/*
+ * Appends the upper case of a character, which may be up to three characters.
+ * The table comes before the C library, which knows only mappings to a single
+ * one. The caller has checked that there is a locale.
+ */
 static void
 append_upper(StringInfo out, pg_wchar c)
 {
@@ -198,6 +213,7 @@ saga_jsonata_change_case(const char *s, int len, bool upper, StringInfo out, Sag
 	{
 		pg_wchar	c;
 
+		/* ASCII needs no locale, so that it works on every system. */
 		if (!IS_HIGHBIT_SET(s[i]))
 		{
 			appendStringInfoChar(out, upper ? pg_ascii_toupper(s[i]) : pg_ascii_tolower(s[i]));
@@ -208,6 +224,11 @@ saga_jsonata_change_case(const char *s, int len, bool upper, StringInfo out, Sag
 			return saga_jsonata_fault(fault, "D3001", "%s is not supported here for letters beyond a to z",
 									  upper ? "$uppercase" : "$lowercase");
 		c = char_at(s, len, i, &size);
+
+		/*
+		 * Halves of surrogate pairs and bytes that are no whole character
+		 * have no case, and the C library must not see them: they are copied.
+		 */
 		if (c < 0x80 || (c >= 0xd800 && c <= 0xdfff) || size == 1)
 			appendBinaryStringInfo(out, s + i, size);
 		else if (upper)

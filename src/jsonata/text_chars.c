@@ -17,6 +17,11 @@
 /* Between two looks for interrupts. */
 #define BYTES_AT_ONCE	(1024 * 1024)
 
+/*
+ * Counts work that is about to be done. False: no more is allowed, and the
+ * owner of the callback has filled its fault, so that the caller only returns.
+ * Without a counter everything is allowed.
+ */
 bool
 saga_jsonata_charge(const SagaJsonataWork *work, int64 steps)
 {
@@ -118,12 +123,21 @@ saga_jsonata_substring(const char *s, int len, double start, double length)
 	int64		last = n;
 	int			from;
 
+	/*
+	 * A start further to the left than the first character is the first one.
+	 */
 	if (n + start < 0)
 		start = 0;
 	if (!isnan(length))
 	{
 		if (length <= 0)
 			return part;
+
+		/*
+		 * The end is computed from the start as it was given, with its
+		 * fraction, and only then made a whole number: 0.5 and 0.5 are one
+		 * character.
+		 */
 		last = slice_index(start >= 0 ? start + length : n + start + length, n);
 	}
 	first = slice_index(start, n);
@@ -150,6 +164,7 @@ append_fill(StringInfo out, const char *fill, int fill_len, int64 n)
 		}
 		appendBinaryStringInfo(out, fill, fill_len);
 	}
+	/* What is left is less than the whole fill: its first characters. */
 	appendBinaryStringInfo(out, fill, skip_chars(fill, fill_len, 0, n));
 }
 
@@ -192,6 +207,10 @@ is_blank(char c)
 void
 saga_jsonata_trim(const char *s, int len, StringInfo out)
 {
+	/*
+	 * The caller may have appended something before, which is no word of this
+	 * text.
+	 */
 	int			begin = out->len;
 
 	for (int i = 0; i < len;)

@@ -28,6 +28,10 @@ read_zone(const char *s, int len, Zone *zone, SagaJsonataFault *fault)
 	return true;
 }
 
+/*
+ * Appends a word of ASCII in upper or lower case. Names are kept in title
+ * case, so that they are appended as they are for that.
+ */
 static void
 append_in_case(StringInfo out, const char *s, int len, SagaJsonataCase letters)
 {
@@ -57,6 +61,10 @@ write_name(const SagaJsonataTime *time, const SagaJsonataTimePart *part, StringI
 	return true;
 }
 
+/*
+ * Writes a component as a number. A year is cut to its last digits when the
+ * picture has so few: "[Y01]" makes 26 of 2026.
+ */
 static bool
 write_number(const SagaJsonataTime *time, const SagaJsonataTimePart *part, StringInfo out, SagaJsonataFault *fault)
 {
@@ -74,17 +82,30 @@ write_offset(const Zone *zone, const SagaJsonataTimePart *part, StringInfo out, 
 	const SagaJsonataIntegerPicture *picture = &part->integer;
 	int			offset = zone->hours * 100 + zone->minutes;
 
+	/*
+	 * With a separator, or three or four digits, hours and minutes are
+	 * written as one number: 530 for five and a half hours.
+	 */
 	if (picture->group > 0 || picture->mandatory == 3 || picture->mandatory == 4)
 		return saga_jsonata_write_integer(offset, NULL, picture, out, fault);
 	if (picture->mandatory != 1 && picture->mandatory != 2)
 		return saga_jsonata_fault(fault, "D3134", "a time zone is written with one to four digits");
 	if (!saga_jsonata_write_integer(zone->hours, NULL, picture, out, fault))
 		return false;
+
+	/*
+	 * The picture has digits for the hours only, and minutes are written just
+	 * when there are any.
+	 */
 	if (zone->minutes != 0)
 		appendStringInfo(out, ":%s%02d", zone->minutes < 0 ? "-" : "", abs(zone->minutes));
 	return true;
 }
 
+/*
+ * Writes the offset from UTC, with "GMT" in front for the component "z". A
+ * minus comes with the number, a plus does not.
+ */
 static bool
 write_zone(const Zone *zone, const SagaJsonataTimePart *part, StringInfo out, SagaJsonataFault *fault)
 {
@@ -97,6 +118,11 @@ write_zone(const Zone *zone, const SagaJsonataTimePart *part, StringInfo out, Sa
 		appendStringInfoChar(out, '+');
 	if (!write_offset(zone, part, out, fault))
 		return false;
+
+	/*
+	 * The offset is written all the same before it gives way to "Z", as a
+	 * picture that is wrong for it is to be told in any zone.
+	 */
 	if (offset == 0 && part->z_for_zero)
 	{
 		out->len = begin;
@@ -105,6 +131,10 @@ write_zone(const Zone *zone, const SagaJsonataTimePart *part, StringInfo out, Sa
 	return true;
 }
 
+/*
+ * Writes one part of the picture, a literal or a component. False: its
+ * presentation does not go with the component.
+ */
 static bool
 write_part(const SagaJsonataTime *time, const Zone *zone, const SagaJsonataTimePart *part, StringInfo out,
 		   SagaJsonataFault *fault)
@@ -156,6 +186,11 @@ saga_jsonata_format_datetime(double millis, const char *picture, int len, const 
 	SagaJsonataTime time;
 	SagaJsonataTimePicture parsed;
 
+	/*
+	 * Faults are told in this order: the zone, the picture, the time. Then
+	 * all components are those of the zone, as the time is moved by its
+	 * offset before it is taken apart.
+	 */
 	if (zone != NULL && !read_zone(zone, zone_len, &offset, fault))
 		return false;
 	if (picture != NULL && !saga_jsonata_time_picture(picture, len, &parsed, fault))

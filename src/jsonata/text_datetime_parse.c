@@ -28,6 +28,7 @@ typedef struct Components
 
 /* ---------- ISO 8601 ---------- */
 
+/* ASCII digits only, and independent of the locale, unlike isdigit(). */
 static bool
 is_digit(char c)
 {
@@ -83,6 +84,7 @@ take_iso_time(const char **s, const char *end, double *millis)
 			fraction += unit * (**s - '0');
 	}
 	*millis = hour * 3600000.0 + minute * 60000.0 + second * 1000.0 + fraction;
+	/* 24:00:00 is the end of a day, and nothing of that day comes after it. */
 	return hour <= 24 && minute < 60 && second < 60 && *millis <= SAGA_JSONATA_DAY_MS;
 }
 
@@ -99,6 +101,7 @@ take_iso_zone(const char **s, const char *end, bool has_time, double *millis)
 		(*s)++;
 		return true;
 	}
+	/* A date without a time takes no zone but "Z". */
 	if (!has_time || !take_field(s, end, sign, &hours))
 		return false;
 	if (*s < end && **s == ':')
@@ -106,6 +109,7 @@ take_iso_zone(const char **s, const char *end, bool has_time, double *millis)
 	if (!take_digits(s, end, 2, &minutes) || hours > 23 || minutes > 59)
 		return false;
 	*millis -= (sign == '-' ? -1 : 1) * (hours * 60 + minutes) * 60000.0;
+	/* Any character has been read as the sign so far. */
 	return sign == '+' || sign == '-';
 }
 
@@ -122,6 +126,11 @@ parse_iso(const char *s, int len, double *millis)
 
 	if (!take_digits(&s, end, 4, &year))
 		return false;
+
+	/*
+	 * Month and day may be missing. The day is not compared with the length
+	 * of its month: behind the end of February the days go on in March.
+	 */
 	if (take_field(&s, end, '-', &month) && (month < 1 || month > 12))
 		return false;
 	if (take_field(&s, end, '-', &day) && (day < 1 || day > 31))
@@ -158,6 +167,11 @@ zone_separator(const SagaJsonataTimePart *part)
 	return part->integer.group > 0 ? &part->integer.separators[0] : NULL;
 }
 
+/*
+ * Appends what matches a number that is written as the picture says. It has no
+ * groups of its own: parts are found by the numbers of their groups. False
+ * (D3130): the picture is of a kind that cannot be read.
+ */
 static bool
 append_integer_pattern(StringInfo pattern, const SagaJsonataIntegerPicture *picture, SagaJsonataFault *fault)
 {
@@ -177,6 +191,11 @@ append_integer_pattern(StringInfo pattern, const SagaJsonataIntegerPicture *pict
 			appendStringInfoString(pattern, "|and|[-, ])+");
 			return true;
 		case SAGA_JSONATA_DECIMAL:
+
+			/*
+			 * Another number follows without anything between: only the count
+			 * of digits tells where this one ends.
+			 */
 			if (picture->parse_width > 0)
 				appendStringInfo(pattern, "[0-9]{%d}", picture->parse_width);
 			else
@@ -189,6 +208,10 @@ append_integer_pattern(StringInfo pattern, const SagaJsonataIntegerPicture *pict
 	}
 }
 
+/*
+ * Appends what matches one part of the picture. False (D3133): it is to be a
+ * name, and the component has none.
+ */
 static bool
 append_part_pattern(StringInfo pattern, const SagaJsonataTimePart *part, SagaJsonataFault *fault)
 {
@@ -226,18 +249,24 @@ append_part_pattern(StringInfo pattern, const SagaJsonataTimePart *part, SagaJso
 
 /* ---------- components of a text ---------- */
 
+/*
+ * The place of a component's letter. It must be one of COMPONENTS;
+ * append_part_pattern() has refused pictures with others.
+ */
 static int
 component_index(char component)
 {
 	return strchr(COMPONENTS, component) - COMPONENTS;
 }
 
+/* The value of a component; 0 for one that has never been set. */
 static double
 component_value(const Components *c, char component)
 {
 	return c->value[component_index(component)];
 }
 
+/* Gives a component a value, in place of one that it may have had. */
 static void
 set_component(Components *c, char component, double value)
 {
@@ -253,6 +282,7 @@ read_name(const SagaJsonataTimePart *part, const SagaJsonataSlice *text, double 
 	int			n = part->component == 'F' ? 7 : 12;
 	bool		found = false;
 
+	/* Half days are no names of the tables: "pm" is 1 and "am" is 0. */
 	if (part->component == 'P')
 	{
 		found = text->len == 2 && (memcmp(text->s, "pm", 2) == 0 || memcmp(text->s, "PM", 2) == 0);
@@ -308,6 +338,10 @@ read_fraction(const SagaJsonataSlice *text)
 	return strtod(digits, NULL) * 1000;
 }
 
+/*
+ * Takes what a part has matched into the components. A name that does not
+ * exist is no fault: its component is missing then, and is filled in.
+ */
 static void
 read_part(const SagaJsonataTimePart *part, const SagaJsonataSlice *text, Components *c)
 {
@@ -403,6 +437,10 @@ take_day_of_year(Components *c)
 	set_component(c, 'D', time.day);
 }
 
+/*
+ * The hour of the day, 0 to 23. With half days, the hour 12 is the first one
+ * of its half.
+ */
 static double
 hour_of(const Components *c, bool half_days)
 {
@@ -420,6 +458,11 @@ hour_of(const Components *c, bool half_days)
 static bool
 compose(Components *c, double now, double *millis, SagaJsonataFault *fault)
 {
+	/*
+	 * Ways to tell a date: year, month and day; year and day of the year;
+	 * month and week in it; year and week in it. The first way that fits is
+	 * taken.
+	 */
 	bool		date_a = is_of_kind(c, "YXMxWwdD", "YMD");
 	bool		date_b = !date_a && is_of_kind(c, "YXMxWwdD", "Yd");
 	bool		date_c = is_of_kind(c, "YXMxWwdD", "Xxw");
@@ -429,6 +472,7 @@ compose(Components *c, double now, double *millis, SagaJsonataFault *fault)
 	double		day;
 	double		zone = 0;
 
+	/* The components that fill_in() goes through, the greatest first. */
 	snprintf(letters, sizeof(letters), "%s%s", date_b ? "YD" : date_c ? "XxwF" : date_d ? "XWF" : "YMD",
 			 half_days ? "Phmsf" : "Hmsf");
 	if (!fill_in(c, letters, now, fault))
@@ -441,6 +485,11 @@ compose(Components *c, double now, double *millis, SagaJsonataFault *fault)
 						   component_value(c, 'D'));
 	*millis = day + trunc(hour_of(c, half_days)) * 3600000 + trunc(component_value(c, 'm')) * 60000 +
 		trunc(component_value(c, 's')) * 1000 + trunc(component_value(c, 'f'));
+
+	/*
+	 * An offset of zero in "Z" counts as none, so that one in "z" is taken
+	 * then.
+	 */
 	if (c->is_there[component_index('Z')] && component_value(c, 'Z') != 0)
 		zone = component_value(c, 'Z');
 	else if (c->is_there[component_index('z')])
@@ -449,6 +498,11 @@ compose(Components *c, double now, double *millis, SagaJsonataFault *fault)
 	return true;
 }
 
+/*
+ * Reads the text as the picture says. *matched is false when the text does not
+ * look so, which is no fault: $toMillis has no result then. The expression and
+ * its pattern are left to the memory context of the caller.
+ */
 static bool
 parse_picture(const char *s, int len, const SagaJsonataTimePicture *picture, double now, const SagaJsonataWork *work,
 			  double *millis, bool *matched, SagaJsonataFault *fault)
@@ -468,11 +522,21 @@ parse_picture(const char *s, int len, const SagaJsonataTimePicture *picture, dou
 		appendStringInfoChar(&pattern, ')');
 	}
 	appendStringInfoChar(&pattern, '$');
+
+	/*
+	 * The case of letters makes no difference in the match; what reads a part
+	 * may still ask for it.
+	 */
 	regex = saga_jsonata_regex_compile(pattern.data, pattern.len, "i", fault);
 	if (regex == NULL || !saga_jsonata_regex_exec(regex, s, len, 0, work, &match, matched, fault))
 		return false;
 	if (!*matched)
 		return true;
+
+	/*
+	 * Each part is one group, in the same order, as no pattern of a part has
+	 * groups of its own.
+	 */
 	for (int i = 0; i < picture->nparts; i++)
 		read_part(&picture->parts[i], &match.groups[i], &c);
 	*matched = c.any;

@@ -41,6 +41,11 @@ saga_jsonata_base64_encode(const char *s, int len, StringInfo out)
 	int			n = low_bytes(s, len, bytes);
 
 	enlargeStringInfo(out, (n + 2) / 3 * 4);
+
+	/*
+	 * Three bytes are four characters; "=" stands for those that have no
+	 * byte.
+	 */
 	for (int i = 0; i < n; i += 3)
 	{
 		uint32		three = (uint32) bytes[i] << 16;
@@ -87,12 +92,22 @@ saga_jsonata_base64_decode(const char *s, int len, StringInfo out)
 
 		if (six < 0)
 			continue;
+
+		/*
+		 * Bits that have been used are shifted out at the top; only the last
+		 * ones are read.
+		 */
 		bits = bits << 6 | six;
 		nbits += 6;
 		if (nbits < 8)
 			continue;
 		nbits -= 8;
 		byte = (uint8) (bits >> nbits);
+
+		/*
+		 * A byte is the character of that number, which takes two bytes in
+		 * UTF-8.
+		 */
 		if (byte >= 0x80)
 		{
 			appendStringInfoChar(out, (char) (0xC0 | byte >> 6));
@@ -110,6 +125,10 @@ saga_jsonata_base64_decode(const char *s, int len, StringInfo out)
 /* What has a meaning in a whole URL. */
 #define RESERVED	";/?:@&=+$,#"
 
+/*
+ * Whether a byte is in the set. U+0000, which texts may have, is in none,
+ * though strchr() would find the end of the string.
+ */
 static bool
 is_one_of(char c, const char *set)
 {
@@ -123,6 +142,7 @@ is_surrogate(const char *s, int left)
 	return left >= 2 && (unsigned char) s[0] == 0xED && (unsigned char) s[1] >= 0xA0;
 }
 
+/* The function's name as messages have it. */
 static const char *
 function_name(bool encode, bool component)
 {
@@ -139,6 +159,7 @@ saga_jsonata_encode_url(const char *s, int len, bool component, StringInfo out, 
 		if (is_surrogate(s + i, len - i))
 			return saga_jsonata_fault(fault, "D3140", "the text passed to %s has half of a surrogate pair, which no URL can hold",
 									  function_name(true, component));
+		/* Each byte of a character beyond ASCII is escaped on its own. */
 		if (saga_is_ascii_alnum(s[i]) || is_one_of(s[i], UNRESERVED) || (!component && is_one_of(s[i], RESERVED)))
 			appendStringInfoChar(out, s[i]);
 		else

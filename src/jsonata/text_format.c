@@ -65,6 +65,10 @@ fixed_text(double number, int places)
 	return text;
 }
 
+/*
+ * Makes digits of a double: it is multiplied by 100 or 1000 for percent or per
+ * mille, brought to its exponent, and rounded as $round does.
+ */
 static Scaled
 scale_double(double number, const SagaJsonataPicture *picture)
 {
@@ -79,12 +83,14 @@ scale_double(double number, const SagaJsonataPicture *picture)
 
 /* ---------- decimals ---------- */
 
+/* The digits of a decimal, palloc'd. */
 static char *
 numeric_text(Numeric number)
 {
 	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
 }
 
+/* Ten to a power, which may be negative; a decimal holds it exactly. */
 static Numeric
 power_of_ten(int exponent)
 {
@@ -119,6 +125,7 @@ scale_numeric_mantissa(Numeric number, int scaling, int *exponent)
 	return CALL2(numeric_mul, number, power_of_ten(shift));
 }
 
+/* As scale_double does, without losing a digit of a decimal. */
 static Scaled
 scale_numeric(Numeric number, const SagaJsonataPicture *picture)
 {
@@ -129,6 +136,11 @@ scale_numeric(Numeric number, const SagaJsonataPicture *picture)
 	if (picture->min_exponent > 0)
 		number = scale_numeric_mantissa(number, picture->scaling, &scaled.exponent);
 	number = CALL1(numeric_abs, saga_jsonata_round_numeric(number, picture->max_fraction));
+
+	/*
+	 * The number is rounded already, half to even, but has lost the zeroes at
+	 * its end: this gives it all places of the fraction again.
+	 */
 	rounded = DirectFunctionCall2(numeric_round, NumericGetDatum(number), Int32GetDatum(picture->max_fraction));
 	scaled.digits = DatumGetCString(DirectFunctionCall1(numeric_out, rounded));
 	return scaled;
@@ -143,6 +155,7 @@ slice_place(const SagaJsonataWide *text, int at)
 	return at < 0 ? at + text->len : at;
 }
 
+/* Puts a separator of groups at a place, which may count from the end. */
 static void
 insert_group(SagaJsonataWide *text, int at, const SagaJsonataSigns *signs)
 {
@@ -151,6 +164,7 @@ insert_group(SagaJsonataWide *text, int at, const SagaJsonataSigns *signs)
 	saga_jsonata_wide_insert(text, slice_place(text, at), sign->chars, sign->len);
 }
 
+/* Puts n zeroes at a place; none when n is negative. */
 static void
 insert_zeroes(SagaJsonataWide *text, int at, int n, const SagaJsonataSigns *signs)
 {
@@ -158,6 +172,10 @@ insert_zeroes(SagaJsonataWide *text, int at, int n, const SagaJsonataSigns *sign
 		saga_jsonata_wide_insert(text, at, &signs->zero, 1);
 }
 
+/*
+ * A digit in the family of the zero that the options give. Other characters,
+ * such as the exponent of a very large double, stay.
+ */
 static pg_wchar
 own_digit(const SagaJsonataSigns *signs, char c)
 {
@@ -187,6 +205,10 @@ take_digits(SagaJsonataWide *text, const char *digits, const SagaJsonataSigns *s
 		saga_jsonata_wide_insert(text, text->len, point->chars, point->len);
 }
 
+/*
+ * Where the point is. Each insertion in front of it moves it, so that it is
+ * looked for anew after those.
+ */
 static int
 find_point(const SagaJsonataWide *text, const SagaJsonataSigns *signs)
 {
@@ -207,6 +229,10 @@ fill_up(SagaJsonataWide *text, const SagaJsonataPicture *picture, const SagaJson
 	insert_zeroes(text, 0, left, signs);
 }
 
+/*
+ * Puts the separators of groups in, and takes the point off when it is not
+ * wanted: until here the text always has one.
+ */
 static void
 separate_groups(SagaJsonataWide *text, const SagaJsonataPicture *picture, const SagaJsonataSigns *signs)
 {
@@ -228,6 +254,7 @@ separate_groups(SagaJsonataWide *text, const SagaJsonataPicture *picture, const 
 		text->len = Max(text->len - 1, 0);
 }
 
+/* Appends the exponent with at least the picture's number of digits. */
 static void
 write_exponent(SagaJsonataWide *text, int exponent, const SagaJsonataPicture *picture, const SagaJsonataSigns *signs)
 {
@@ -244,6 +271,11 @@ write_exponent(SagaJsonataWide *text, int exponent, const SagaJsonataPicture *pi
 		saga_jsonata_wide_char(text, own_digit(signs, digits[i]));
 }
 
+/*
+ * Writes the scaled number between prefix and suffix. "minus": it is negative,
+ * and the picture has no second part for such numbers, so that a sign in front
+ * tells it.
+ */
 static void
 write_number(const Scaled *scaled, const SagaJsonataPicture *picture, bool minus, const SagaJsonataSigns *signs, StringInfo out)
 {
@@ -274,6 +306,11 @@ saga_jsonata_format_number(double number, const char *picture, int len, const Sa
 	int			n;
 
 	saga_jsonata_signs(symbols, &signs);
+
+	/*
+	 * A picture that is wrong is told before a number that is. Of two
+	 * pictures the second one is for negative numbers.
+	 */
 	if (!saga_jsonata_read_picture(picture, len, &signs, pictures, &n, fault))
 		return false;
 	if (!isfinite(number))
@@ -298,6 +335,11 @@ saga_jsonata_format_numeric(Numeric number, const char *picture, int len, const 
 	saga_jsonata_signs(symbols, &signs);
 	if (!saga_jsonata_read_picture(picture, len, &signs, pictures, &n, fault))
 		return false;
+
+	/*
+	 * A decimal may have many thousands of digits, and pictures are worked
+	 * through a digit at a time.
+	 */
 	if (whole_digits(numeric_text(CALL1(numeric_abs, number))) > MAX_WHOLE)
 		return saga_jsonata_fault(fault, "D1001", "the number is out of range");
 	chosen = &pictures[negative ? n - 1 : 0];

@@ -84,6 +84,10 @@ read_digits(const char *s, int len, SagaJsonataIntegerPicture *picture, SagaJson
 
 		if (zero != 0)
 		{
+			/*
+			 * Digits of two families (D3131) would leave open which one to
+			 * write with.
+			 */
 			if (mandatory > 0 && zero != picture->zero)
 				return saga_jsonata_fault(fault, "D3131", "all digits of the picture \"%.*s\" must be of one family", len, s);
 			picture->zero = zero;
@@ -120,6 +124,12 @@ group_size(const SagaJsonataIntegerPicture *picture)
 	return saga_jsonata_regular_group(picture->positions, picture->nseparators);
 }
 
+/*
+ * Reads a picture of an integer, which ends with ";o" for an ordinal. The
+ * result refers to the text of the picture, so that it must not outlive it;
+ * its arrays are in CurrentMemoryContext. A picture without digits is not
+ * refused here but where it is used.
+ */
 bool
 saga_jsonata_integer_picture(const char *s, int len, SagaJsonataIntegerPicture *picture, SagaJsonataFault *fault)
 {
@@ -128,6 +138,7 @@ saga_jsonata_integer_picture(const char *s, int len, SagaJsonataIntegerPicture *
 	if (!saga_jsonata_check_picture(len, fault))
 		return false;
 	memset(picture, 0, sizeof(*picture));
+	/* Pictures that are words or letters have no number of digits. */
 	picture->mandatory = -1;
 	while (semicolon >= 0 && s[semicolon] != ';')
 		semicolon--;
@@ -147,6 +158,10 @@ saga_jsonata_integer_picture(const char *s, int len, SagaJsonataIntegerPicture *
 	return true;
 }
 
+/*
+ * The fault (D3130) of a picture that is neither digits nor one of the known
+ * words. Always false, for the caller to return.
+ */
 bool
 saga_jsonata_sequence_fault(const SagaJsonataIntegerPicture *picture, SagaJsonataFault *fault)
 {
@@ -170,6 +185,10 @@ write_letters(double number, char first, StringInfo out)
 		appendStringInfoChar(out, letters[--n]);
 }
 
+/*
+ * Writes a Roman number. False (D2015): it would have more than ten thousand
+ * M, which nobody wants and which take time.
+ */
 static bool
 write_roman(double number, bool upper, StringInfo out, SagaJsonataFault *fault)
 {
@@ -193,6 +212,10 @@ write_roman(double number, bool upper, StringInfo out, SagaJsonataFault *fault)
 	return true;
 }
 
+/*
+ * Writes the number in words. They come in title case and are changed where
+ * they stand, behind what was appended before.
+ */
 static void
 write_words(double number, const SagaJsonataIntegerPicture *picture, StringInfo out)
 {
@@ -229,6 +252,11 @@ separate_irregular(SagaJsonataWide *wide, const SagaJsonataIntegerPicture *pictu
 	}
 }
 
+/*
+ * Puts the same separator between groups of the same size. It begins at the
+ * left, so that what is to the right of a place has no separators yet when it
+ * is counted.
+ */
 static void
 separate_regular(SagaJsonataWide *wide, const SagaJsonataIntegerPicture *picture)
 {
@@ -249,6 +277,10 @@ ordinal_ending(const SagaJsonataWide *wide)
 	return last == '1' ? "st" : last == '2' ? "nd" : last == '3' ? "rd" : "th";
 }
 
+/*
+ * Writes digits in the picture's family, with zeroes in front up to the number
+ * that must be there, and with separators.
+ */
 static void
 write_digits(const char *digits, const SagaJsonataIntegerPicture *picture, StringInfo out)
 {
@@ -278,6 +310,7 @@ saga_jsonata_write_integer(double number, const char *digits, const SagaJsonataI
 		return saga_jsonata_sequence_fault(picture, fault);
 	if (!isfinite(number))
 		return saga_jsonata_fault(fault, "D1001", "the number is out of range");
+	/* The sign goes before words and letters as well. */
 	if (number < 0)
 		appendStringInfoChar(out, '-');
 	number = fabs(number);
@@ -294,6 +327,7 @@ saga_jsonata_write_integer(double number, const char *digits, const SagaJsonataI
 		default:
 			break;
 	}
+	/* Doubles have the digits that JavaScript prints. */
 	if (digits == NULL)
 	{
 		saga_jsonata_number_text(number, text);
@@ -327,6 +361,10 @@ saga_jsonata_format_integer_numeric(Numeric number, const char *picture, int len
 
 /* ---------- reading ---------- */
 
+/*
+ * The number of a column of a spreadsheet. Characters that are no such letters
+ * are not refused, as in the reference, and make odd numbers.
+ */
 static double
 read_letters(const char *s, int len, char first)
 {
@@ -338,6 +376,7 @@ read_letters(const char *s, int len, char first)
 	return number;
 }
 
+/* The value of a Roman digit in upper case; -1: it is none. */
 static int
 roman_value(char c)
 {
@@ -401,6 +440,11 @@ saga_jsonata_parse_int(const char *s, int len)
 	if (s < end && (*s == '-' || *s == '+'))
 		s++;
 	initStringInfo(&digits);
+
+	/*
+	 * strtod() reads hexadecimal digits by itself behind "0x". It gets no
+	 * more than what parseInt() would take, and so no fraction or exponent.
+	 */
 	if (end - s > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X') && saga_hex_digit(s[2]) >= 0)
 	{
 		for (n = 2; s + n < end && saga_hex_digit(s[n]) >= 0; n++);
@@ -414,6 +458,10 @@ saga_jsonata_parse_int(const char *s, int len)
 	return negative ? -number : number;
 }
 
+/*
+ * Whether a character is passed over in digits. With groups of one size it is
+ * the comma, whatever separates them in the picture, as in the reference.
+ */
 static bool
 is_separator(const SagaJsonataIntegerPicture *picture, pg_wchar c)
 {
@@ -442,6 +490,11 @@ read_digits_of(const char *s, int len, const SagaJsonataIntegerPicture *picture)
 
 		if (is_separator(picture, c))
 			continue;
+
+		/*
+		 * Anything that is no digit of the family ends the number: "x" stands
+		 * for it.
+		 */
 		if (picture->zero != '0')
 			c = c >= picture->zero && c <= picture->zero + 9 ? c - picture->zero + '0' : 'x';
 		appendStringInfoChar(&digits, c < 0x80 ? (char) c : 'x');
@@ -480,6 +533,11 @@ saga_jsonata_parse_integer(const char *s, int len, const char *picture, int pict
 
 	if (!saga_jsonata_integer_picture(picture, picture_len, &parsed, fault))
 		return false;
+
+	/*
+	 * This is told before the text is looked at; a text that is no number is
+	 * no fault, but NaN.
+	 */
 	if (parsed.kind == SAGA_JSONATA_SEQUENCE)
 		return saga_jsonata_sequence_fault(&parsed, fault);
 	if (len > MAX_READ)

@@ -80,6 +80,10 @@ shortest_decimal(double number, Decimal *decimal)
 	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
 
 	take_decimal(text, double_to_shortest_decimal_buf(number, text), decimal);
+
+	/*
+	 * Digits are taken off as long as the rest reads back as the same number.
+	 */
 	while (number >= MAX_EXACT && number < MAX_MIDPOINT && decimal->ndigits > 1)
 	{
 		char		shorter[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
@@ -99,6 +103,7 @@ write_decimal(const Decimal *decimal, char *buf)
 	int			n = decimal->point;
 	char	   *p = buf;
 
+	/* Very large and very small numbers: d.ddde+21, d.ddde-7. */
 	if (n > 21 || n <= -6)
 	{
 		*p++ = decimal->digits[0];
@@ -110,6 +115,7 @@ write_decimal(const Decimal *decimal, char *buf)
 		}
 		return p - buf + sprintf(p, "e%c%d", n > 0 ? '+' : '-', abs(n - 1));
 	}
+	/* Below one there are up to five zeroes behind the point: 0.00000ddd. */
 	if (n <= 0)
 	{
 		*p++ = '0';
@@ -119,6 +125,11 @@ write_decimal(const Decimal *decimal, char *buf)
 		memcpy(p, decimal->digits, k);
 		return p - buf + k;
 	}
+
+	/*
+	 * The rest is ddd, ddd000 or d.ddd, as the point lies behind, beyond or
+	 * within the digits.
+	 */
 	memcpy(p, decimal->digits, Min(k, n));
 	p += Min(k, n);
 	if (k < n)
@@ -181,12 +192,14 @@ saga_jsonata_fifteen_digits(double number)
 
 /* ---------- reading ---------- */
 
+/* ASCII digits only, and independent of the locale, unlike isdigit(). */
 static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
+/* How many digits s begins with. */
 static int
 count_digits(const char *s, const char *end)
 {
@@ -268,6 +281,7 @@ parse_radix(const char *s, int len, int bits, double *number)
 
 		if (digit < 0 || digit >= 1 << bits)
 			return false;
+		/* Another digit might not fit. */
 		if (value >> 59 != 0)
 		{
 			exponent += bits;
@@ -291,6 +305,11 @@ saga_jsonata_parse_number(const char *s, int len, double *number)
 		return parse_radix(s, len, bits, number);
 	if (!is_decimal(s, len))
 		return false;
+
+	/*
+	 * strtod() needs a NUL byte at the end, which texts here do not have.
+	 * Numbers are short as a rule, so that nothing is allocated for them.
+	 */
 	if (len >= sizeof(small))
 		copy = palloc(len + 1);
 	memcpy(copy, s, len);
@@ -301,6 +320,9 @@ saga_jsonata_parse_number(const char *s, int len, double *number)
 	return isfinite(*number);
 }
 
+/*
+ * A decimal of a text that is known to be one: numeric_in() raises for others.
+ */
 static Numeric
 numeric_from_text(const char *text)
 {
@@ -319,6 +341,11 @@ saga_jsonata_parse_numeric(const char *s, int len, Numeric *number)
 
 	if (!saga_jsonata_parse_number(s, len, &rough))
 		return false;
+
+	/*
+	 * A number of another base is taken from the double; of decimals all
+	 * digits are kept.
+	 */
 	initStringInfo(&text);
 	if (radix_bits(s, len) > 0)
 		appendStringInfo(&text, "%.0f", rough);
@@ -433,6 +460,10 @@ saga_jsonata_numeric_text(Numeric number)
 	int			exponent;
 
 	initStringInfo(&digits);
+
+	/*
+	 * All digits are put in one row; the exponent tells where the point was.
+	 */
 	if (nwhole > 21)
 	{
 		appendBinaryStringInfo(&digits, whole, nwhole);
@@ -461,6 +492,7 @@ saga_jsonata_numeric_text(Numeric number)
 static void
 append_radix(StringInfo out, double number, int radix)
 {
+	/* The largest double has 1024 digits to the base of 2. */
 	char		digits[1100];
 	int			n = 0;
 
@@ -492,6 +524,7 @@ saga_jsonata_format_base(double number, double radix, StringInfo out, SagaJsonat
 		saga_jsonata_number_text(radix, text);
 		return saga_jsonata_fault(fault, "D3100", "the base of $formatBase must be between 2 and 36, and was %s", text);
 	}
+	/* Infinity and NaN have no digits in any base. */
 	if (radix == 10 || !isfinite(number))
 	{
 		saga_jsonata_number_text(number, text);

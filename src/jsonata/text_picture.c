@@ -37,6 +37,10 @@ static const char *const symbol_defaults[SAGA_JSONATA_SYMBOLS] = {
 	".", ",", "e", "Infinity", "-", "NaN", "%", "\xe2\x80\xb0", "0", "#", ";"
 };
 
+/*
+ * Sets all symbols to those that the reference has without options. They are
+ * constants, which nobody frees.
+ */
 void
 saga_jsonata_default_symbols(SagaJsonataSymbols *symbols)
 {
@@ -56,6 +60,11 @@ saga_jsonata_symbol(const char *name, int len)
 	return -1;
 }
 
+/*
+ * Makes characters of the symbols. The caller has converted the options to
+ * UTF-8; the arrays are in CurrentMemoryContext. A symbol that must be one
+ * character and is not is never found in a picture.
+ */
 void
 saga_jsonata_signs(const SagaJsonataSymbols *symbols, SagaJsonataSigns *signs)
 {
@@ -77,6 +86,7 @@ saga_jsonata_signs(const SagaJsonataSymbols *symbols, SagaJsonataSigns *signs)
 
 /* ---------- characters ---------- */
 
+/* A digit of the family of ten that begins with the zero of the options. */
 static bool
 is_digit(const SagaJsonataSigns *signs, pg_wchar c)
 {
@@ -97,18 +107,24 @@ is_outer(const SagaJsonataSigns *signs, pg_wchar c)
 	return is_place(signs, c) || c == signs->point || c == signs->group || c == signs->pattern;
 }
 
+/* Whether a character may stand between prefix and suffix. */
 static bool
 is_active(const SagaJsonataSigns *signs, pg_wchar c)
 {
 	return is_outer(signs, c) || c == signs->exponent;
 }
 
+/* The first place of a character at or behind "from"; -1: there is none. */
 static int
 find_char(const SagaJsonataWide *wide, pg_wchar c, int from)
 {
 	return saga_jsonata_wide_find(wide, &c, 1, from);
 }
 
+/*
+ * Whether the picture has a symbol anywhere, prefix and suffix included.
+ * *times is 2 at most: nobody asks for more.
+ */
 static bool
 has_symbol(const Parts *p, SagaJsonataSymbol symbol, int *times)
 {
@@ -130,12 +146,18 @@ part_of(const SagaJsonataWide *wide, int from, int to)
 
 	to = Min(to, wide->len);
 	from = Min(from, to);
+
+	/*
+	 * The part shares its memory with the whole, and nothing must be appended
+	 * to it.
+	 */
 	part.chars += from;
 	part.len = to - from;
 	part.max = part.len;
 	return part;
 }
 
+/* Counts places for digits, or with digits_only those where one must be. */
 static int
 count_places(const SagaJsonataSigns *signs, const SagaJsonataWide *wide, bool digits_only)
 {
@@ -189,6 +211,10 @@ is_sign(pg_wchar c, pg_wchar sign)
 	return c == sign && sign != NO_CHAR;
 }
 
+/*
+ * What is wrong with a picture; code NULL: nothing. Each check is given what
+ * those before it have found, and puts its own in the place of that.
+ */
 typedef struct Complaint
 {
 	const char *code;
@@ -352,6 +378,10 @@ group_positions(const Parts *p, const SagaJsonataWide *part, bool to_left, int *
 	return n;
 }
 
+/*
+ * Tells from the parts how numbers are to be written. The picture has been
+ * checked before; its arrays are in CurrentMemoryContext.
+ */
 static void
 analyse(const Parts *p, SagaJsonataPicture *picture)
 {
@@ -372,6 +402,12 @@ analyse(const Parts *p, SagaJsonataPicture *picture)
 	picture->min_fraction = count_places(signs, &p->fraction, true);
 	picture->max_fraction = count_places(signs, &p->fraction, false);
 	picture->has_exponent = p->has_exponent;
+
+	/*
+	 * A number has at least one digit, even if the picture has none that must
+	 * be there. These steps are in the order of XPath, each of which sees
+	 * what the one before has set.
+	 */
 	if (picture->min_whole == 0 && picture->max_fraction == 0)
 	{
 		if (p->has_exponent)
@@ -404,6 +440,11 @@ saga_jsonata_read_picture(const char *picture, int len, const SagaJsonataSigns *
 		return saga_jsonata_fault(fault, "D3080", "the picture of $formatNumber has more than two parts");
 	parts[0].text = at < 0 ? all : part_of(&all, 0, at);
 	parts[1].text = at < 0 ? all : part_of(&all, at + 1, all.len);
+
+	/*
+	 * Each step is done for both pictures before the next one, so that a
+	 * fault of either comes in the order of the reference.
+	 */
 	for (int i = 0; i < *npictures; i++)
 	{
 		parts[i].signs = signs;

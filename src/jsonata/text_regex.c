@@ -83,6 +83,7 @@ take_memory(PCRE2_SIZE size, void *arg)
 	return piece + 1;
 }
 
+/* The other half of take_memory(): PCRE2 calls it, also with NULL. */
 static void
 free_memory(void *p, void *arg)
 {
@@ -96,6 +97,10 @@ free_memory(void *p, void *arg)
 	pfree(piece);
 }
 
+/*
+ * Must not be called while PCRE2 is on the stack. What has been allocated goes
+ * with the memory context.
+ */
 static void
 raise_no_memory(void)
 {
@@ -107,6 +112,7 @@ raise_no_memory(void)
 
 /* ---------- compiling ---------- */
 
+/* What cannot be said with options of pcre2_compile(). The caller frees it. */
 static pcre2_compile_context *
 make_syntax(SagaJsonataRegex *regex)
 {
@@ -122,6 +128,11 @@ make_syntax(SagaJsonataRegex *regex)
 	return syntax;
 }
 
+/*
+ * Compiles an expression that is in the syntax of PCRE2. False (S0303): it is
+ * none. UTF-8 is not checked, as halves of surrogate pairs may stand in it;
+ * PCRE2_AUTO_CALLOUT is what makes PCRE2 call us at each item.
+ */
 static bool
 compile(SagaJsonataRegex *regex, const char *pattern, int len, uint32 options, SagaJsonataFault *fault)
 {
@@ -184,6 +195,11 @@ saga_jsonata_regex_compile(const char *pattern, int len, const char *flags, Saga
 	initStringInfo(&translated);
 	if (!saga_jsonata_regex_translate(pattern, len, &translated, fault))
 		return NULL;
+
+	/*
+	 * From here on a fault deletes the context, and an error leaves it to its
+	 * parent.
+	 */
 	context = AllocSetContextCreate(CurrentMemoryContext, "JSONata regular expression", ALLOCSET_SMALL_SIZES);
 	regex = MemoryContextAllocZero(context, sizeof(SagaJsonataRegex));
 	regex->context = context;
@@ -235,6 +251,11 @@ try_match(SagaJsonataRegex *regex, const char *subject, int len, int start, Coun
 	return rc;
 }
 
+/*
+ * Takes the places of a match from PCRE2. The array of groups is the one of
+ * the expression, and the next match overwrites it. A group that had no part
+ * in the match is undefined, which an empty one is not.
+ */
 static void
 take_groups(SagaJsonataRegex *regex, const char *subject, SagaJsonataMatch *match)
 {
@@ -290,6 +311,12 @@ saga_jsonata_regex_exec(SagaJsonataRegex *regex, const char *subject, int len, i
 		rc = try_match(regex, subject, len, start, &count);
 		if (!saga_jsonata_charge(work, count.units / UNITS_PER_STEP))
 			return false;
+
+		/*
+		 * Begin anew with more work allowed, up to the most that a match may
+		 * take, or after an interrupt that did not end the statement with as
+		 * much.
+		 */
 		if (rc == GIVE_UP_WORK && count.allowed < MAX_ALLOWANCE)
 			count.allowed = Min(count.allowed * MORE_ALLOWANCE, MAX_ALLOWANCE);
 		else if (rc != GIVE_UP_INTERRUPTED)
@@ -298,6 +325,11 @@ saga_jsonata_regex_exec(SagaJsonataRegex *regex, const char *subject, int len, i
 		count.units = 0;
 		count.position = start;
 	}
+
+	/*
+	 * The groups must be taken before forget_large(), as they are read from
+	 * the memory that it may free.
+	 */
 	*matched = rc > 0;
 	if (*matched)
 		take_groups(regex, subject, match);
@@ -316,6 +348,10 @@ saga_jsonata_regex_next(SagaJsonataRegex *regex, const char *subject, int len, c
 						SagaJsonataMatch *match, bool *matched, SagaJsonataFault *fault)
 {
 	*matched = false;
+
+	/*
+	 * At the end of the text nothing is looked for, not even an empty match.
+	 */
 	if (match->end >= len)
 		return true;
 	if (!saga_jsonata_regex_exec(regex, subject, len, match->end, work, match, matched, fault))

@@ -69,6 +69,12 @@ translate_escape(const char *s, const char *end, bool in_class, StringInfo out)
 		appendBinaryStringInfo(out, (char *) utf8, pg_utf_mblen(utf8));
 		return 12;
 	}
+
+	/*
+	 * Blanks beyond ASCII are added to those that PCRE2 knows. Within a class
+	 * they can be added, but "\S" cannot be narrowed, so that it stays as
+	 * PCRE2 has it.
+	 */
 	if (c == 's')
 		appendStringInfo(out, in_class ? "\\s" MORE_BLANKS : "[\\s" MORE_BLANKS "]");
 	else if (c == 'S' && !in_class)
@@ -105,12 +111,21 @@ saga_jsonata_regex_translate(const char *pattern, int len, StringInfo out, SagaJ
 			s += translate_escape(s, end, in_class, out);
 			continue;
 		}
+
+		/*
+		 * PCRE2 reads "(*" as the beginning of a verb, such as
+		 * (*LIMIT_MATCH=1), which an expression must not be able to give.
+		 */
 		if (*s == '(' && !in_class && s + 1 < end && s[1] == '*')
 			return saga_jsonata_fault(fault, "S0303", "there is nothing to repeat in front of \"*\" in a regular expression");
 		if (*s == '[' && in_class)
 			appendStringInfoChar(out, '\\');
 		else if (*s == '[')
 		{
+			/*
+			 * A "]" right behind this ends an empty class, in JavaScript and
+			 * with the options that text_regex.c compiles with.
+			 */
 			in_class = true;
 			appendStringInfoChar(out, *s++);
 			if (s < end && *s == '^')

@@ -39,6 +39,10 @@ saga_jsonata_find(const char *s, int len, const char *part, int part_len, int fr
 	return -1;
 }
 
+/*
+ * Counts going over a text once. It is enough for all searches of a loop, as
+ * each of them begins where the one before has ended.
+ */
 static bool
 charge_search(const SagaJsonataWork *work, int len)
 {
@@ -61,6 +65,10 @@ typedef struct Parts
 	int			max;
 } Parts;
 
+/*
+ * Adds a part, which stays where it is in the text. The array grows in
+ * CurrentMemoryContext. False: no more work is allowed.
+ */
 static bool
 add_part(Parts *parts, const char *s, int len, const SagaJsonataWork *work)
 {
@@ -92,6 +100,10 @@ split_characters(const char *s, int len, double limit, const SagaJsonataWork *wo
 	return true;
 }
 
+/*
+ * $split with a string; with an empty separator each character is a part.
+ * False: no more work is allowed.
+ */
 static bool
 split_text(const char *s, int len, const SagaJsonataSlice *separator, double limit, const SagaJsonataWork *work, Parts *parts)
 {
@@ -117,6 +129,10 @@ split_text(const char *s, int len, const SagaJsonataSlice *separator, double lim
 	return true;
 }
 
+/*
+ * $split with a regular expression. What follows the last match is a part as
+ * well, if the limit allows it.
+ */
 static bool
 split_regex(const char *s, int len, SagaJsonataRegex *regex, double limit, const SagaJsonataWork *work, Parts *parts,
 			SagaJsonataFault *fault)
@@ -125,6 +141,10 @@ split_regex(const char *s, int len, SagaJsonataRegex *regex, double limit, const
 	bool		matched;
 	int			from = 0;
 
+	/*
+	 * Nothing is wanted: the expression must not be matched, as that could
+	 * fail.
+	 */
 	if (!within_limit(limit, 0))
 		return true;
 	if (!saga_jsonata_regex_exec(regex, s, len, 0, work, &match, &matched, fault))
@@ -233,12 +253,22 @@ check_room(StringInfo out, int *counted, int more, const SagaJsonataWork *work, 
 {
 	if ((int64) out->len + more > SAGA_JSONATA_MAX_TEXT)
 		return saga_jsonata_fault(fault, "D2015", "the result of $replace is too long");
+
+	/*
+	 * What is appended next is counted in advance, and again by the next
+	 * call: the estimate is on the safe side.
+	 */
 	if (!saga_jsonata_charge(work, 1 + (int64) (out->len - *counted + more) / BYTES_COPIED))
 		return false;
 	*counted = out->len;
 	return true;
 }
 
+/*
+ * $replace with a string, which is not empty. "$" has no meaning in the
+ * replacement then. False: the result would be too long (D2015), or no more
+ * work is allowed.
+ */
 static bool
 replace_text(const char *s, int len, const SagaJsonataSlice *pattern, const char *replacement, int replacement_len,
 			 double limit, const SagaJsonataWork *work, StringInfo out, SagaJsonataFault *fault)
@@ -277,6 +307,10 @@ longest_replacement(const SagaJsonataMatch *match, int replacement_len)
 	return replacement_len + (int64) longest * (replacement_len / 2);
 }
 
+/*
+ * $replace with a regular expression. How long a replacement gets is not known
+ * before it is made, so that there must be room for the longest one.
+ */
 static bool
 replace_regex(const char *s, int len, SagaJsonataRegex *regex, const char *replacement, int replacement_len, double limit,
 			  const SagaJsonataWork *work, StringInfo out, SagaJsonataFault *fault)

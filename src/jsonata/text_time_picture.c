@@ -14,6 +14,10 @@
 /* Longer numbers are nothing that a picture needs. */
 #define MAX_WIDTH	1000
 
+/*
+ * Adds a part without a component, which is a literal. The pointer is good
+ * until the next part is added, as the array may move.
+ */
 static SagaJsonataTimePart *
 add_part(SagaJsonataTimePicture *picture)
 {
@@ -100,6 +104,10 @@ fix_previous(SagaJsonataTimePicture *picture)
 {
 	SagaJsonataTimePart *previous;
 
+	/*
+	 * Text between two numbers is a part of its own, so that the previous
+	 * part is a number only when nothing is between them.
+	 */
 	if (picture->nparts < 2)
 		return;
 	previous = &picture->parts[picture->nparts - 2];
@@ -151,6 +159,7 @@ copy_marker(const char *s, int len, char *marker)
 	for (int i = 0; i < len; i++)
 		if (s[i] != ' ' && !(s[i] >= '\t' && s[i] <= '\r'))
 			marker[n++] = s[i];
+	/* The NUL byte ends it for strchr(); the caller has made room for it. */
 	marker[n] = '\0';
 	return n;
 }
@@ -171,6 +180,11 @@ add_marker(SagaJsonataTimePicture *picture, const char *s, int len, SagaJsonataF
 		return saga_jsonata_fault(fault, "D3132", "there is no component \"%.*s\" of a time: [%s]",
 								  n > 0 ? pg_utf_mblen((unsigned char *) marker) : 0, marker, marker);
 	part->component = marker[0];
+
+	/*
+	 * The last comma begins the width; any before it belong to the
+	 * presentation, where they separate digits.
+	 */
 	comma = strrchr(marker, ',');
 	if (comma != NULL)
 	{
@@ -186,6 +200,11 @@ add_marker(SagaJsonataTimePicture *picture, const char *s, int len, SagaJsonataF
 	return read_presentation(picture, part, presentation, strlen(presentation), min, fault);
 }
 
+/*
+ * Reads a picture into its parts, which are in CurrentMemoryContext. "[[" is a
+ * bracket that begins no marker. False: D3132 for an unknown component, D3135
+ * for a marker without an end, or a fault of the picture of a number.
+ */
 bool
 saga_jsonata_time_picture(const char *s, int len, SagaJsonataTimePicture *picture, SagaJsonataFault *fault)
 {
@@ -202,6 +221,10 @@ saga_jsonata_time_picture(const char *s, int len, SagaJsonataTimePicture *pictur
 			continue;
 		if (i + 1 < len && s[i + 1] == '[')
 		{
+			/*
+			 * The first bracket of the two belongs to the text, the other one
+			 * goes.
+			 */
 			add_literal(picture, s + start, i + 1 - start);
 			start = i + 2;
 			i++;
@@ -220,6 +243,10 @@ saga_jsonata_time_picture(const char *s, int len, SagaJsonataTimePicture *pictur
 	return true;
 }
 
+/*
+ * The fault (D3133) of a component that is to be written as a name and has
+ * none. Always false, for the caller to return.
+ */
 bool
 saga_jsonata_name_fault(const SagaJsonataTimePart *part, SagaJsonataFault *fault)
 {

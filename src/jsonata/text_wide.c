@@ -6,6 +6,10 @@
 
 #include "jsonata/text_wide_private.h"
 
+/*
+ * Makes room for n more characters. Twice the room is taken each time, so that
+ * appending one by one does not copy it all over and over.
+ */
 static void
 make_room(SagaJsonataWide *wide, int n)
 {
@@ -15,6 +19,10 @@ make_room(SagaJsonataWide *wide, int n)
 	wide->chars = repalloc(wide->chars, mul_size(wide->max, sizeof(pg_wchar)));
 }
 
+/*
+ * The characters of a text in UTF-8, in a new array of CurrentMemoryContext
+ * with some room to append to.
+ */
 SagaJsonataWide
 saga_jsonata_wide(const char *s, int len)
 {
@@ -32,6 +40,7 @@ saga_jsonata_wide(const char *s, int len)
 	return wide;
 }
 
+/* Appends a character; the array may move. */
 void
 saga_jsonata_wide_char(SagaJsonataWide *wide, pg_wchar c)
 {
@@ -70,6 +79,7 @@ saga_jsonata_append_wide(StringInfo out, const pg_wchar *chars, int n)
 	}
 }
 
+/* By Euclid; of 0 and b it is b, so that one can begin with 0. */
 static int
 greatest_divisor(int a, int b)
 {
@@ -92,6 +102,11 @@ saga_jsonata_regular_group(const int *positions, int n)
 		size = greatest_divisor(size, positions[i]);
 	if (size == 0)
 		return 0;
+
+	/*
+	 * One of n places that are multiples of the size must be each of the
+	 * first n multiples, as a picture with a gap has no regular groups.
+	 */
 	for (int turn = 1; turn <= n; turn++)
 	{
 		int			i;

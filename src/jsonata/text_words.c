@@ -118,6 +118,7 @@ word_value(const char *s, int len)
 	return NAN;
 }
 
+/* What \s of a regular expression matches in ASCII. */
 static bool
 is_blank(char c)
 {
@@ -132,6 +133,7 @@ separator_length(const char *s, int left)
 		return 2;
 	if (left >= 5 && is_blank(s[0]) && memcmp(s + 1, "and", 3) == 0 && is_blank(s[4]))
 		return 5;
+	/* The reference splits at a backslash, too. */
 	return left >= 1 && (is_blank(s[0]) || s[0] == '\\' || s[0] == '-') ? 1 : 0;
 }
 
@@ -154,6 +156,11 @@ saga_jsonata_read_words(const char *s, int len)
 
 		if (separator == 0)
 			continue;
+
+		/*
+		 * An unknown word is NaN, and takes the second way below: all that
+		 * comes of it is NaN then.
+		 */
 		value = word_value(s + from, i - from);
 		if (value < 100)
 		{
