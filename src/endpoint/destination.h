@@ -47,6 +47,20 @@ typedef struct SagaHeader
 	char	   *value;			/* may hold {secret:...} and {name} references */
 } SagaHeader;
 
+/* See condition_private.h. */
+typedef struct SagaAnswerPath SagaAnswerPath;	/* to one value of an answer */
+typedef struct SagaCondition SagaCondition; /* that an answer meets or not */
+
+/* What looking at an answer takes. */
+typedef struct SagaConditionCost
+{
+	int			tests;
+	int			operands;		/* of all tests */
+	double		atoms;			/* of all regular expressions */
+	double		choices;
+	const char *refused;		/* not NULL: an expression that never matches, with its path, and why */
+} SagaConditionCost;
+
 /* ---------- requests of http destinations ---------- */
 
 typedef enum SagaBodySource

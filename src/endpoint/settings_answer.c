@@ -3,13 +3,14 @@
  *		Settings that say what answers mean, and the requests that follow on
  *		them: look-up, poll and compensation.
  *
- * Paths and conditions are parsed by mapping; what they cost together is
+ * Paths and conditions are parsed by condition.c; what they cost together is
  * summed up for the whole destination (add_cost).  A section that is a
  * request as well is read by parse_section(), and finished after all others,
  * since its URL may be below that of the main request.
  */
 #include "postgres.h"
 
+#include "endpoint/condition_private.h"
 #include "endpoint/settings_private.h"
 #include "value/doc.h"
 
@@ -49,7 +50,7 @@ parse_path(SagaSettingsState *state, const char *path, JsonbValue *value, void *
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	*(SagaAnswerPath **) field = saga_mapping_answer_path_parse(saga_doc_text(value), &error);
+	*(SagaAnswerPath **) field = saga_answer_path_parse(saga_doc_text(value), &error);
 	if (error != NULL)
 		saga_settings_fault(state, path, psprintf("is no path: %s", error));
 }
@@ -92,7 +93,7 @@ parse_condition(SagaSettingsState *state, const char *path, JsonbValue *value, c
 		return NULL;
 	}
 	if (body_test)
-		condition = saga_mapping_body_test_parse(value->val.binary.data, path, others, &fault_path, &error);
+		condition = saga_condition_parse_body_test(value->val.binary.data, path, others, &fault_path, &error);
 	else
 		condition = saga_condition_parse(value->val.binary.data, path, others, &fault_path, &error);
 	if (condition == NULL)

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "endpoint/condition_private.h"
 #include "endpoint/request.h"
 #include "endpoint/settings_private.h"
 #include "net/header.h"
@@ -29,7 +30,7 @@ saga_settings_url(SagaSettingsState *state, const char *path, const char *text, 
 	/* a look-up's "/v1/invoices?number={number}" is at the same server */
 	if (text[0] == '/' && base->host != NULL)
 		text = psprintf("%s://%s:%d%s", base->https ? "https" : "http", base->host, base->port, text);
-	error = saga_url_parse(text, templates ? saga_mapping_template_check : NULL, url);
+	error = saga_url_parse(text, templates ? saga_endpoint_template_check : NULL, url);
 	if (error != NULL)
 		saga_settings_fault(state, path, error);
 }
@@ -70,7 +71,7 @@ parse_header(const char *name, JsonbValue *value, void *arg)
 	if (error == NULL)
 		saga_settings_secrets(headers->state, path, text, &secret);
 	if (error == NULL)
-		error = saga_mapping_template_check(text);
+		error = saga_endpoint_template_check(text);
 	if (error == NULL && saga_header_is_secret(name) && !secret)
 		error = "must not be a literal secret; write {secret:NAME}, {secret:file:/path} or {secret:env:NAME} in place of it";
 	if (error != NULL)
@@ -160,7 +161,7 @@ parse_template(SagaSettingsState *state, const char *path, JsonbValue *value, vo
 
 	spec->template = JsonbValueToJsonb(value);
 	spec->source = SAGA_BODY_TEMPLATE;
-	error = saga_mapping_json_template_check(spec->template, path, &fault_path);
+	error = saga_endpoint_json_template_check(spec->template, path, &fault_path);
 	if (error != NULL)
 		saga_settings_fault(state, fault_path, error);
 }

@@ -1,5 +1,5 @@
 /*
- * mapping_sql.c
+ * test_sql.c
  *		SQL functions that evaluate a single expression, condition or
  *		template: for people who write a destination, and for our tests.
  *
@@ -8,11 +8,11 @@
  */
 #include "postgres.h"
 
+#include "endpoint/condition_private.h"
 #include "fmgr.h"
-#include "utils/builtins.h"
-
-#include "value/value.h"
 #include "mapping/mapping.h"
+#include "utils/builtins.h"
+#include "value/value.h"
 
 PG_FUNCTION_INFO_V1(saga_test_mapping);
 PG_FUNCTION_INFO_V1(saga_test_condition);
@@ -131,13 +131,13 @@ saga_test_template(PG_FUNCTION_ARGS)
 
 	if (template == NULL)
 		PG_RETURN_NULL();
-	error = saga_mapping_json_template_check(template, "$", &path);
+	error = saga_endpoint_json_template_check(template, "$", &path);
 	if (error != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid template"),
 				 errdetail("%s %s.", path, error)));
-	if (!saga_mapping_json_template_fill(template, get_jsonb(fcinfo, 1), &result, &missing))
+	if (!saga_endpoint_json_template_fill(template, get_jsonb(fcinfo, 1), &result, &missing))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the template cannot be filled in"),

@@ -14,13 +14,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_collation.h"
+#include "endpoint/condition_private.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/header.h"
 #include "regex/regex.h"
 #include "utils/memutils.h"
-
-#include "mapping/mapping_private.h"
 
 #define MAX_REGEX_TEXT	(64 * 1024)
 #define MAX_OPERAND		(64 * 1024) /* with its references filled in */
@@ -79,7 +78,7 @@ get_operand(const SagaTestOperand *operand, Jsonb *message, JsonbValue *value)
 	if (operand->template == NULL)
 		return true;
 	initStringInfo(&buf);
-	if (!saga_mapping_template_fill(&buf, operand->template, message, false, MAX_OPERAND, &missing))
+	if (!saga_endpoint_template_fill(&buf, operand->template, message, false, MAX_OPERAND, &missing))
 		return false;
 	saga_value_set_string(value, buf.data, buf.len);
 	return true;
@@ -234,7 +233,7 @@ get_subject(const SagaSubject *subject, const SagaAnswerView *answer, JsonbValue
 		return true;
 	}
 	if (subject->path != NULL)
-		return saga_mapping_answer_path_get(subject->path, answer->doc, value);
+		return saga_answer_path_get(subject->path, answer->doc, value);
 	if (answer->text == NULL || answer->text_len == 0 || answer->text_len > PG_INT32_MAX)
 		return false;
 	saga_value_set_string(value, answer->text, (int) answer->text_len);
