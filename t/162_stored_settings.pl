@@ -134,6 +134,10 @@ foreach my $case (0 .. $#cases)
 }
 my $got = join("\n", @got) . "\n";
 
+# What means something else now, on purpose: letters beyond ASCII have two cases, too, and a character of a bracket
+# expression is not called by its name ("matches" never holds then).
+my %changed = map { $_ => 1 } "regex (?i)\xc3\x84", 'regex [[.hyphen.]]';
+
 my $file = 't/162_stored_settings.out';
 if ($ENV{STORED_SETTINGS})
 {
@@ -149,7 +153,7 @@ my @differ;
 foreach my $n (0 .. $#wanted)
 {
 	$head = $wanted[$n] if $wanted[$n] !~ /^\t/;
-	push @differ, "$head\n  was $wanted[$n]\n  is  $got[$n]" if ($got[$n] // '') ne $wanted[$n];
+	push @differ, "$head\n  was $wanted[$n]\n  is  $got[$n]" if ($got[$n] // '') ne $wanted[$n] && !$changed{$head};
 }
 is(join("\n", @differ), '', 'all means what it meant');
 

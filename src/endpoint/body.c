@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "endpoint/condition_private.h"
+#include "endpoint/expression_private.h"
 #include "endpoint/request.h"
 #include "miscadmin.h"
 #include "net/header.h"
@@ -315,7 +316,7 @@ map_message(const SagaRequestSpec *spec, Jsonb *message, char **error)
 
 	if (spec->source == SAGA_BODY_EXPRESSION)
 	{
-		if (!saga_mapping_eval(spec->expression, message, &result, &fault))
+		if (!saga_endpoint_expression_eval(spec->expression, message, &result, &fault))
 			*error = psprintf("the expression of the body: %s", fault);
 		else if (result == NULL)
 			*error = pstrdup("the expression of the body gives nothing");

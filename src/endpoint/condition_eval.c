@@ -13,12 +13,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "endpoint/condition_private.h"
-#include "mb/pg_wchar.h"
+#include "endpoint/regex_private.h"
 #include "miscadmin.h"
 #include "net/header.h"
-#include "regex/regex.h"
 #include "utils/memutils.h"
 
 #define MAX_REGEX_TEXT	(64 * 1024)
@@ -164,15 +162,11 @@ static bool
 matches(const SagaTest *test, const JsonbValue *value)
 {
 	JsonbValue	text;
-	int			len;
+	const char *group;
+	int			group_len;
 
-	if (test->regex == NULL || !as_text(value, &text))
-		return false;
-	len = text.val.string.len;
-	if (len > MAX_REGEX_TEXT)
-		len = pg_mbcliplen(text.val.string.val, len, MAX_REGEX_TEXT);
-	return pg_verify_mbstr(GetDatabaseEncoding(), text.val.string.val, len, true) &&
-		RE_compile_and_execute(test->regex, text.val.string.val, len, SAGA_TEST_REGEX_FLAGS, C_COLLATION_OID, 0, NULL);
+	return test->regex != NULL && as_text(value, &text) &&
+		saga_endpoint_regex_search(test->regex, text.val.string.val, text.val.string.len, MAX_REGEX_TEXT, &group, &group_len);
 }
 
 /*

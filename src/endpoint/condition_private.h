@@ -140,7 +140,7 @@ typedef struct SagaTest
 	SagaTestKind kind;
 	int			noperands;		/* more than one only for "in" */
 	SagaTestOperand *operands;
-	text	   *regex;			/* NULL: it was refused */
+	SagaJsonataRegex *regex;	/* NULL: it was refused */
 } SagaTest;
 
 /* What is tested: a header, the value at a path, or the text of the body. */
@@ -160,7 +160,5 @@ struct SagaCondition
 	SagaSubject *subjects;
 	SagaConditionCost cost;
 };
-
-#define SAGA_TEST_REGEX_FLAGS	(REG_ADVANCED | REG_NOSUB)
 
 #endif							/* SAGA_ENDPOINT_CONDITION_PRIVATE_H */

@@ -36,8 +36,7 @@ parse_section(SagaSettingsState *state, const char *path, JsonbValue *value, con
 /* What all conditions of a destination may take together. */
 #define SAGA_MAX_TESTS			100
 #define SAGA_MAX_OPERANDS		2000
-#define SAGA_MAX_REGEX_ATOMS	4000
-#define SAGA_MAX_REGEX_CHOICES	500
+#define SAGA_MAX_REGEXES		20
 
 /* The field is a SagaAnswerPath *. */
 static void
@@ -63,16 +62,15 @@ add_cost(SagaSettingsState *state, const char *path, const SagaConditionCost *co
 
 	total->tests += cost->tests;
 	total->operands += cost->operands;
-	total->atoms += cost->atoms;
-	total->choices += cost->choices;
+	total->regexes += cost->regexes;
 	if (cost->refused != NULL && state->destination->refused == NULL)
 		state->destination->refused = cost->refused;
 	if (total->tests > SAGA_MAX_TESTS)
 		saga_settings_refuse(state, path, psprintf("makes more than %d tests in all conditions", SAGA_MAX_TESTS));
 	if (total->operands > SAGA_MAX_OPERANDS)
 		saga_settings_refuse(state, path, psprintf("makes more than %d values to compare with in all conditions", SAGA_MAX_OPERANDS));
-	if (total->atoms > SAGA_MAX_REGEX_ATOMS || total->choices > SAGA_MAX_REGEX_CHOICES)
-		saga_settings_refuse(state, path, "makes all regular expressions together too much");
+	if (total->regexes > SAGA_MAX_REGEXES)
+		saga_settings_refuse(state, path, psprintf("makes more than %d regular expressions in all conditions", SAGA_MAX_REGEXES));
 }
 
 /*

@@ -11,11 +11,12 @@
 #include "postgres.h"
 
 #include "endpoint/condition_private.h"
+#include "endpoint/expression_private.h"
+#include "endpoint/regex_private.h"
 #include "endpoint/request.h"
 #include "endpoint/settings_private.h"
 #include "net/header.h"
 #include "net/secret.h"
-#include "regex/regex.h"
 #include "value/doc.h"
 
 /* ---------- urls ---------- */
@@ -143,7 +144,7 @@ parse_expression(SagaSettingsState *state, const char *path, JsonbValue *value, 
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	spec->expression = saga_mapping_parse(saga_doc_text(value), &error);
+	spec->expression = saga_endpoint_expression_compile(saga_doc_text(value), &error);
 	spec->source = SAGA_BODY_EXPRESSION;
 	if (spec->expression == NULL)
 		saga_settings_fault(state, path, psprintf("is no expression: %s", error));
@@ -385,42 +386,29 @@ saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue
 
 /* ---------- Retry-After ---------- */
 
-/* Where a group is takes the square of the text to find out, for each of them. */
-#define SAGA_MAX_REGEX_GROUPS	5
-
 /*
- * The expression whose first group has the seconds.  One that costs too much
- * is refused when it is made, and left out where it is stored already.
+ * The expression whose first group has the seconds.  One that only an earlier
+ * version took is refused when it is made, and left out where it is stored
+ * already.
  */
 static void
 parse_regex(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
-	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
-	SagaRegexCost cost;
+	SagaJsonataRegex *regex;
 	const char *error;
 
-	if (text == NULL)
+	if (value->type != jbvString)
 	{
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	switch (saga_regex_check(text, strlen(text), REG_ADVANCED, &cost, &error))
-	{
-		case SAGA_REGEX_WRONG:
-			saga_settings_fault(state, path, error);
-			return;
-		case SAGA_REGEX_TOO_COSTLY:
-			saga_settings_refuse(state, path, error);
-			return;
-		case SAGA_REGEX_OK:
-			break;
-	}
-	if (cost.groups < 1)
+	regex = saga_endpoint_regex_compile(value->val.string.val, value->val.string.len, &error);
+	if (regex == NULL)
+		saga_settings_refuse(state, path, error);
+	else if (saga_jsonata_regex_ngroups(regex) < 1)
 		saga_settings_fault(state, path, "must have a group for the seconds, as in \"in ([0-9]+) seconds\"");
-	else if (cost.repeats_group || cost.groups > SAGA_MAX_REGEX_GROUPS)
-		saga_settings_refuse(state, path, "must not repeat a group that captures, or have many: write (?:...) for what is repeated");
 	else
-		*(char **) field = text;
+		*(SagaJsonataRegex **) field = regex;
 }
 
 /* The header that says when to come again. */
