@@ -66,6 +66,25 @@ my $first;
 	};
 }
 
+# The first cluster of a test is a copy of one that t/check has made for all of them, if nothing else is asked for. Others
+# are made anew, as no two servers have the same identifier.
+{
+	no warnings 'redefine';
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+	my $template = $ENV{SAGA_INITDB};
+	*PostgreSQL::Test::Utils::system_or_bail = sub {
+		my @command = @_;
+
+		if (defined $template && @command == 6 && join(' ', @command[ 0, 1, 3 .. 5 ]) eq 'initdb -D -A trust -N')
+		{
+			my $from = $template;
+			undef $template;
+			return $run->('cp', '-a', "$from/.", $command[2]);
+		}
+		return $run->(@command);
+	};
+}
+
 # The statements of a call of psql() that needs no psql, and the role it is for; nothing for others.
 sub plain_call
 {
