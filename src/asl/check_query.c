@@ -102,6 +102,13 @@ is_expression(SagaCheck *check, const char *text, int len, const SagaLocation *a
 	return false;
 }
 
+/* White space of JSON. */
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 /* text: with its marks */
 static void
 compile_expression(SagaCheck *check, SagaQuery *query, const char *text, int len, const SagaLocation *at, SagaSees sees)
@@ -111,9 +118,9 @@ compile_expression(SagaCheck *check, SagaQuery *query, const char *text, int len
 
 	text += 2;
 	len -= 4;
-	for (; len > 0 && isspace((unsigned char) *text); len--)
+	for (; len > 0 && is_blank(*text); len--)
 		text++;
-	while (len > 0 && isspace((unsigned char) text[len - 1]))
+	while (len > 0 && is_blank(text[len - 1]))
 		len--;
 	query->kind = SAGA_QUERY_EXPRESSION;
 	query->text = pnstrdup(text, len);
@@ -146,6 +153,7 @@ append_field(const SagaCheck *check, StringInfo buf, const SagaLocation *at)
 		appendStringInfo(buf, "%d", at->index);
 }
 
+/* The same as a text: what messages call a field. */
 static char *
 field_of(const SagaCheck *check, const SagaLocation *at)
 {
@@ -190,6 +198,7 @@ compile_members(SagaCheck *check, SagaQuery *query, const JsonbValue *value, con
 		query->kind = saga_value_is_object(value) ? SAGA_QUERY_OBJECT : SAGA_QUERY_ARRAY;
 }
 
+/* A value of any kind: what has no expression in it is a constant. */
 static void
 compile_value(SagaCheck *check, SagaQuery *query, const JsonbValue *value, const SagaLocation *at, SagaSees sees)
 {

@@ -164,6 +164,7 @@ eval_expression(const SagaQuery *query, const SagaQueryScope *scope, SagaFault *
 
 static bool eval_value(const SagaQuery *query, const SagaQueryScope *scope, JsonbValue *result, SagaFault *fault);
 
+/* The values of the members, put together; one that fails is the failure of all. */
 static bool
 eval_members(const SagaQuery *query, const SagaQueryScope *scope, JsonbValue *result, SagaFault *fault)
 {
