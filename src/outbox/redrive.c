@@ -13,10 +13,14 @@
 #include "outbox/sending_private.h"
 #include "utils/builtins.h"
 
+/*
+ * What was in doubt once is so again under its old key: what a look-up said of
+ * it then is old now, so that it is asked before anything is sent.
+ */
 static SagaStatement reset_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL, accepted = false, "
 	"pending_since = CASE WHEN phase = 'poll' THEN now() END, key_epoch = key_epoch + $new_key::integer, "
-	"uncertain = uncertain AND NOT $new_key, doubted = doubted AND NOT $new_key, "
+	"uncertain = (uncertain OR doubted) AND NOT $new_key, doubted = doubted AND NOT $new_key, outcome_by = NULL, "
 	"first_sent_at = CASE WHEN NOT $new_key THEN first_sent_at END "
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id AND state = 'failed'"
 };
