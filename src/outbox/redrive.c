@@ -51,15 +51,15 @@ needs_new_key(const SagaQueue *queue, const SagaDeadLetter *letter)
 }
 
 static bool
-redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter, const SagaRedriveHow *how, pg_uuid_t *as)
 {
-	bool		new_key = how == SAGA_REDRIVE_FORCE && needs_new_key(queue, letter);
+	bool		new_key = how->force && needs_new_key(queue, letter);
 	SagaSend	send = {0};
 
 	if (saga_run(&reset_stmt, saga_param_bool("new_key", new_key), saga_param_int4("destination_id", queue->queue_id),
 				 saga_param_uuid("outbox_id", &letter->message_id)) == 0)
 	{
-		if (how != SAGA_REDRIVE_MANY)
+		if (!how->many)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("outbox message %s has not failed, or is not there any more",
