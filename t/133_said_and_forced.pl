@@ -157,8 +157,11 @@ foreach my $case ([ known => 1 ], [ expired => 2, idempotency => { ttl_s => 30 }
 	sql("SELECT saga.create_workflow('w_$name', " . definition("at_$name", { 'RequestBody.$' => '$', Headers => { 'X-More' => 'x' } }) . ')') if $name eq 'changed';
 	sql("SELECT saga.create_workflow('w_$name', " . definition("at_$name", $body, $body) . ')') if $name eq 'twice';
 	like(error("SELECT saga.redrive('" . letter($name) . "'::uuid)"), qr/has left something that nobody knows of/, '  so it is not redriven');
-	my $id = sql("SELECT saga.redrive('" . letter($name) . "'::uuid, force => true)");
-	is(ends($id), 'SUCCEEDED', '  but with force');
+	my $redrive = $name eq 'known' || $name eq 'expired' ? 'redrive' : 'redrive_anew';
+	my $old = sql("SELECT execution_id FROM saga.executions WHERE name = '$name'");
+	my $id = sql("SELECT saga.$redrive('" . letter($name) . "'::uuid, force => true)");
+	is($id eq $old ? 'redrive' : 'redrive_anew', $redrive, '  but with force, in its place or as another one');
+	is(ends($id), 'SUCCEEDED', '  and it succeeds');
 	is(posted($name), $times, "  and was done so often: $times");
 }
 is(keys_of('known'), '2 1', 'one key');

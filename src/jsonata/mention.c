@@ -19,6 +19,7 @@ typedef struct Mentions
 
 static void mentions_of(Mentions *m, const SagaJsonataNode *node);
 
+/* Tells what each of these nodes mentions. */
 static void
 mentions_of_all(Mentions *m, const SagaJsonataNodes *nodes)
 {
