@@ -163,6 +163,9 @@ foreach my $case ([ known => 1 ], [ expired => 2, idempotency => { ttl_s => 30 }
 	is($id eq $old ? 'redrive' : 'redrive_anew', $redrive, '  but with force, in its place or as another one');
 	is(ends($id), 'SUCCEEDED', '  and it succeeds');
 	is(posted($name), $times, "  and was done so often: $times");
+	is(sql("SELECT string_agg(concat_ws(' ', x->>'state', x->>'outcome', x->>'closed', (x->>'heir')::uuid = '$id'), ',') FROM saga.executions, jsonb_array_elements(not_compensated) x
+		WHERE execution_id = '$old'"), { known => '', expired => 'Book0 unknown true' }->{$name} // 'Book0 unknown true t',
+		'  which the record says once, or where it does not know, and who has gone on with it');
 }
 is(keys_of('known'), '2 1', 'one key');
 is(sql("SELECT string_agg(concat_ws(' ', state, outcome, outcome_by), ',' ORDER BY created_at) FROM saga.outbox WHERE request->'Body'->>'number' = 'known'"),
