@@ -687,6 +687,7 @@ extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only,
 extern void saga_engine_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
 
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
+extern void saga_store_find_workflow(const pg_uuid_t *execution_id, int32 *live, int32 *ended); /* 0: there is none */
 extern int32 saga_store_live_workflow(const pg_uuid_t *execution_id);	/* 0: there is none, or it has ended */
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */
