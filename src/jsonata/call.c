@@ -75,6 +75,15 @@ name_of(const SagaJsonataNode *procedure)
 	return "a function";
 }
 
+/* A value is called that is no function: a fault that names it where it has a name. */
+static const char *
+no_function(const SagaJsonataNode *procedure)
+{
+	const char *name = name_of(procedure);
+
+	return psprintf("%s is no function", strcmp(name, "a function") == 0 ? "what is called" : name);
+}
+
 /* ---------- calling ---------- */
 
 /*
@@ -147,7 +156,7 @@ apply_once(SagaJsonataEval *ev, const SagaJsonataValue *function, const SagaJson
 
 	saga_jsonata_set_nothing(result);
 	if (function->type != SAGA_JV_FUNCTION)
-		return saga_jsonata_fail(ev, "T1006", "%s is no function", name_of(procedure));
+		return saga_jsonata_fail(ev, "T1006", "%s", no_function(procedure));
 	f = function->u.function;
 
 	/*
@@ -405,7 +414,7 @@ saga_jsonata_eval_partial(SAGA_JSONATA_EVAL_ARGS)
 	else if (f != NULL && n == 1)
 		*result = function;
 	else
-		return saga_jsonata_fail_at(ev, node, "T1008", "%s is no function", name_of(procedure));
+		return saga_jsonata_fail_at(ev, node, "T1008", "%s", no_function(procedure));
 	return true;
 }
 
