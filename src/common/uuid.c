@@ -119,6 +119,9 @@ saga_uuid_take_offer(const pg_uuid_t *id)
 {
 	int			i;
 
+	/* what a place without an offer has */
+	if (saga_uuid_cmp(id, &saga_uuid_min) == 0)
+		return false;
 	forget_old_offers();
 	for (i = 0; i < lengthof(offers); i++)
 	{

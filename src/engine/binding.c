@@ -198,6 +198,10 @@ saga_bind_resource(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("an ARN and a resource have at most %d bytes", MAX_ARN_BYTES)));
+	if (arn[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an ARN must not be empty")));
 	bind(arn, target, GetUserId());
 	PG_RETURN_VOID();
 }

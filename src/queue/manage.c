@@ -44,8 +44,9 @@ static SagaStatement drop_stmt = {
 };
 
 
+/* Of a workflow or an activity, too, whose own names have been looked at for their length. */
 static void
-check_name(const char *name)
+check_name(const char *name, char kind)
 {
 	const char *p;
 
@@ -58,7 +59,7 @@ check_name(const char *name)
 		if ((unsigned char) *p < ' ' || *p == 0x7f)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid queue name"),
+					 errmsg("invalid %s name", kind == SAGA_QUEUE_WORKFLOW ? "workflow" : kind == SAGA_QUEUE_ACTIVITY ? "activity" : "queue"),
 					 errdetail("A name has no control characters.")));
 }
 
@@ -88,7 +89,7 @@ saga_queue_create(const char *name, char kind, Oid owner, Jsonb *settings)
 	SagaRows   *rows;
 	int32		queue_id;
 
-	check_name(name);
+	check_name(name, kind);
 	saga_name_object_check_count(SAGA_OBJECT_QUEUE, owner);
 	rows = insert_queue(name, kind, owner, settings);
 	if (!saga_rows_next(rows))
