@@ -221,5 +221,5 @@ saga_jsonata_builtin_call(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin
 	call.frame = frame;
 	call.result = result;
 	saga_jsonata_set_nothing(result);
-	return builtin->eval(&call);
+	return builtin->eval(&call) && (ev->trace == NULL || saga_jsonata_trace_made(ev, result, call.args, call.nargs));
 }
