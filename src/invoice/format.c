@@ -83,7 +83,7 @@ saga_invoice_format_check(PG_FUNCTION_ARGS)
 
 	saga_jsonata_mentions(compiled, refuse_eval, &fault);
 	if (fault.code[0] != '\0')
-		saga_jsonata_raise(&fault, expression.text, expression.len, NULL, NULL);
+		saga_jsonata_raise(&fault, expression.text, expression.len, NULL, NULL, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -112,6 +112,34 @@ note_of(const SagaJsonataOrigin *origin)
 	return psprintf("sender: %s%s", origin->within ? "within " : "", origin->place);
 }
 
+/* In the encoding of the database; NULL for NULL. */
+static char *
+note_to_server(char *note)
+{
+	return note == NULL ? NULL : pg_any_to_server(note, strlen(note), PG_UTF8);
+}
+
+/* It is evaluated once more to find out which of the sender's members the fault is about. */
+static void
+raise_fault(const SagaJsonataFault *fault, Utf8 expression, const SagaJsonata *compiled, Utf8 original, const char *format)
+{
+	SagaJsonataFault again = {{0}};
+	SagaJsonataOrigin origin = {0};
+	StringInfoData out;
+	bool		defined;
+
+	/* not of a limit, which it would meet somewhere else */
+	if (fault->code[0] != 'U')
+	{
+		initStringInfo(&out);
+		(void) saga_jsonata_eval_traced(compiled, original.text, original.len, &options, NULL, 0, &out, &defined, &origin, &again);
+		if (strcmp(again.code, fault->code) != 0 || again.position != fault->position)
+			origin.place = NULL;
+	}
+	saga_jsonata_raise(fault, expression.text, expression.len, psprintf("format \"%s\"", format),
+					   note_to_server(note_of(&origin)), NULL);
+}
+
 /* An invoice that nobody can track: it says what became of the member. */
 static void
 raise_lacking(const SagaJsonata *compiled, Utf8 original, const char *lacks, const char *format)
@@ -126,8 +154,7 @@ raise_lacking(const SagaJsonata *compiled, Utf8 original, const char *lacks, con
 	initStringInfo(&out);
 	if (saga_jsonata_eval_traced(compiled, original.text, original.len, &options, &part, 1, &out, &defined, &origin, &fault))
 		note = note_of(&origin);
-	if (note != NULL)
-		note = pg_any_to_server(note, strlen(note), PG_UTF8);
+	note = note_to_server(note);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("format \"%s\" gives the invoice no %s", format, lacks),
@@ -177,7 +204,7 @@ saga_invoice_format_document(PG_FUNCTION_ARGS)
 	saga_invoice_check_size(original.len);
 	initStringInfo(&made);
 	if (!saga_jsonata_eval_json(compiled, original.text, original.len, &options, &made, &defined, &fault))
-		saga_jsonata_raise(&fault, expression.text, expression.len, psprintf("format \"%s\"", format), NULL);
+		raise_fault(&fault, expression, compiled, original, format);
 	check_made(&made, defined, format);
 	lacks = PG_GETARG_BOOL(3) ? saga_invoice_lacks(made.data, made.len) : NULL;
 	if (lacks != NULL)

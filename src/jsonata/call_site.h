@@ -23,9 +23,10 @@ extern SagaJsonata *saga_jsonata_at_call_site(FmgrInfo *flinfo, const char *text
 /*
  * The code of the fault is in the message, its place in the text, in characters
  * from one on as those of the server's own messages, is the detail.  What the
- * message begins with, and the hint, may be NULL.
+ * message begins with, what it is about, for the detail, and the hint may be
+ * NULL.
  */
 extern void saga_jsonata_raise(const SagaJsonataFault *fault, const char *text, int len, const char *what,
-							   const char *hint) pg_attribute_noreturn();
+							   const char *about, const char *hint) pg_attribute_noreturn();
 
 #endif							/* SAGA_JSONATA_CALL_SITE_H */

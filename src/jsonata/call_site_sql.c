@@ -48,7 +48,8 @@ character_of(const SagaJsonataFault *fault, const char *text, int len)
 }
 
 void
-saga_jsonata_raise(const SagaJsonataFault *fault, const char *text, int len, const char *what, const char *hint)
+saga_jsonata_raise(const SagaJsonataFault *fault, const char *text, int len, const char *what, const char *about,
+				   const char *hint)
 {
 	int			character = character_of(fault, text, len);
 	char	   *message = pg_any_to_server(fault->message, strlen(fault->message), PG_UTF8);
@@ -56,7 +57,8 @@ saga_jsonata_raise(const SagaJsonataFault *fault, const char *text, int len, con
 	ereport(ERROR,
 			(errcode(sqlstate_of(fault)),
 			 what != NULL ? errmsg("%s: %s: %s", what, fault->code, message) : errmsg("%s: %s", fault->code, message),
-			 character > 0 ? errdetail("At character %d of the expression.", character) : 0,
+			 character > 0 ? errdetail("At character %d of the expression%s%s.", character, about != NULL ? ", " : "",
+									   about != NULL ? about : "") : 0,
 			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
@@ -85,7 +87,7 @@ saga_jsonata_at_call_site(FmgrInfo *flinfo, const char *text, int len, const Sag
 	cached->expr = saga_jsonata_compile(text, len, &fault);
 	MemoryContextSwitchTo(old);
 	if (cached->expr == NULL || (options != NULL && !saga_jsonata_check(cached->expr, options, &fault)))
-		saga_jsonata_raise(&fault, text, len, NULL, NULL);
+		saga_jsonata_raise(&fault, text, len, NULL, NULL, NULL);
 	MemoryContextSetParent(context, flinfo->fn_mcxt);
 	flinfo->fn_extra = cached;
 	return cached->expr;

@@ -236,7 +236,11 @@ saga_jsonata_eval_node(SAGA_JSONATA_EVAL_ARGS)
 	if (!saga_jsonata_enter(ev))
 		return saga_jsonata_failed_at(ev, node);
 	if (!dispatch(ev, node, input, frame, result))
+	{
+		if (ev->trace != NULL)
+			saga_jsonata_trace_failed(ev, input, 1);
 		return false;
+	}
 	if (!is_leaf(node))
 	{
 		for (int i = 0; i < node->predicates.count; i++)
@@ -527,8 +531,8 @@ saga_jsonata_eval(const SagaJsonata *expr, Jsonb *document, const SagaJsonataOpt
 }
 
 /*
- * The same from JSON text to JSON text, which is appended to out, and if parts
- * are asked for, where each is from.  *defined is false when the expression
+ * The same from JSON text to JSON text, which is appended to out, and unless
+ * origins is NULL, where each part is from.  *defined is false when the expression
  * gives nothing.  After a fault out may have a part of the result, which the
  * caller must not use.
  */
@@ -543,7 +547,7 @@ saga_jsonata_eval_traced(const SagaJsonata *expr, const char *document, int len,
 	SagaJsonataValue value = {0};
 	bool		done;
 
-	if (nparts > 0)
+	if (origins != NULL)
 		saga_jsonata_trace_start(&ev);
 	done = (document == NULL || saga_jsonata_read_document(&ev, document, len, &input)) && evaluate(&ev, expr, &input, &value);
 	*defined = done && !saga_jsonata_is_nothing(&value);
@@ -551,6 +555,8 @@ saga_jsonata_eval_traced(const SagaJsonata *expr, const char *document, int len,
 		done = saga_jsonata_append_result(&ev, out, &value) && fault->code[0] == '\0';
 	for (int i = 0; i < nparts && *defined && done; i++)
 		done = saga_jsonata_trace_find(&ev, &value, parts[i], old, &origins[i]);
+	if (!done && origins != NULL)
+		saga_jsonata_trace_fault(&ev, old, &origins[0]);
 	finish(&ev, old);
 	return done;
 }

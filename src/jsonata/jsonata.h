@@ -100,7 +100,11 @@ typedef struct SagaJsonataOrigin
 	bool		missing;		/* the result has no such part; what it would have been, or been made for */
 } SagaJsonataOrigin;
 
-/* As saga_jsonata_eval_json, and an origin of each part, which is a JSON pointer.  It takes more steps and memory. */
+/*
+ * As saga_jsonata_eval_json, and an origin of each part, which is a JSON
+ * pointer; after a fault, in the first of the origins, which is always there,
+ * what was being computed with.  It takes more steps and memory.
+ */
 extern bool saga_jsonata_eval_traced(const SagaJsonata *expr, const char *document, int len,
 									 const SagaJsonataOptions *options, const char *const *parts, int nparts,
 									 StringInfo out, bool *defined, SagaJsonataOrigin *origins, SagaJsonataFault *fault);

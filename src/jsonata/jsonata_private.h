@@ -218,7 +218,10 @@ extern bool saga_jsonata_trace_read(SagaJsonataEval *ev, int node, SagaJsonataVa
 extern bool saga_jsonata_trace_made(SagaJsonataEval *ev, SagaJsonataValue *result, const SagaJsonataValue *operands, int n);
 extern bool saga_jsonata_trace_object(SagaJsonataEval *ev, const SagaJsonataValue *object, const SagaJsonataValue *context);
 
-/* At the end: a part of the result, by a JSON pointer. */
+extern void saga_jsonata_trace_failed(SagaJsonataEval *ev, const SagaJsonataValue *values, int n);
+
+/* At the end: a part of the result, by a JSON pointer, or what the fault is about. */
+extern void saga_jsonata_trace_fault(SagaJsonataEval *ev, MemoryContext context, SagaJsonataOrigin *found);
 extern bool saga_jsonata_trace_find(SagaJsonataEval *ev, const SagaJsonataValue *result, const char *pointer,
 									MemoryContext context, SagaJsonataOrigin *found);
 

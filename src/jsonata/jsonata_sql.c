@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(saga_jsonata_volatile);
 static void
 raise_fault(const SagaJsonataFault *fault, const text * expression)
 {
-	saga_jsonata_raise(fault, VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression), NULL,
+	saga_jsonata_raise(fault, VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression), NULL, NULL,
 					   strcmp(fault->code, "U1005") == 0 ? "Call saga.jsonata_volatile, which allows it." : NULL);
 }
 

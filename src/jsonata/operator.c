@@ -214,8 +214,18 @@ saga_jsonata_eval_binary(SAGA_JSONATA_EVAL_ARGS)
 
 	if (node->op == SAGA_JO_AND || node->op == SAGA_JO_OR)
 		return logic(ev, node, input, frame, result);
-	return saga_jsonata_eval_node(ev, node->children.nodes[0], input, frame, &sides[0]) &&
-		saga_jsonata_eval_node(ev, node->children.nodes[1], input, frame, &sides[1]) &&
-		operate(ev, node, &sides[0], &sides[1], result) &&
-		(ev->trace == NULL || saga_jsonata_trace_made(ev, result, sides, 2));
+	if (!saga_jsonata_eval_node(ev, node->children.nodes[0], input, frame, &sides[0]) ||
+		!saga_jsonata_eval_node(ev, node->children.nodes[1], input, frame, &sides[1]))
+		return false;
+	if (operate(ev, node, &sides[0], &sides[1], result))
+		return ev->trace == NULL || saga_jsonata_trace_made(ev, result, sides, 2);
+	if (ev->trace != NULL)
+	{
+		/* T2001, T2003 and T2002, T2004: it is about one of them */
+		char		last = ev->fault->code[4];
+		bool		one = strncmp(ev->fault->code, "T200", 4) == 0 && last >= '1' && last <= '4';
+
+		saga_jsonata_trace_failed(ev, one ? &sides[(last - '1') % 2] : sides, one ? 1 : 2);
+	}
+	return false;
 }

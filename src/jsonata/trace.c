@@ -40,6 +40,7 @@ struct SagaJsonataTrace
 	TraceNode  *nodes;			/* the first is not used */
 	int			count;
 	int			max;
+	int			failed;			/* what a fault is about */
 	SagaJsonataObject *entries; /* by the bytes of the pointer, as if these were a name */
 };
 
@@ -248,6 +249,23 @@ saga_jsonata_trace_made(SagaJsonataEval *ev, SagaJsonataValue *result, const Sag
 	return true;
 }
 
+/*
+ * A fault was set while something was made of these.  The first that is told
+ * something is the innermost.  No step is left after a fault, so that nothing
+ * is looked into here.
+ */
+void
+saga_jsonata_trace_failed(SagaJsonataEval *ev, const SagaJsonataValue *values, int n)
+{
+	SagaJsonataTrace *trace = ev->trace;
+	bool		within;
+
+	if (trace->failed != 0)
+		return;
+	for (int i = 0; i < n; i++)
+		trace->failed = common(trace, trace->failed, origin(ev, &values[i], &within));
+}
+
 /* The value for which something is made that has this context, or the one that holds all of several. */
 static int
 context_of(SagaJsonataEval *ev, const SagaJsonataValue *context)
@@ -382,6 +400,25 @@ around(SagaJsonataEval *ev, const SagaJsonataValue *v, bool outermost, int *node
 	if (found > ROOT)
 		*node = found;
 	return true;
+}
+
+/* What the fault is about, after saga_jsonata_trace_failed. */
+void
+saga_jsonata_trace_fault(SagaJsonataEval *ev, MemoryContext context, SagaJsonataOrigin *found)
+{
+	SagaJsonataTrace *trace = ev->trace;
+	MemoryContext old = MemoryContextSwitchTo(context);
+	StringInfoData buf;
+
+	memset(found, 0, sizeof(*found));
+	if (trace->failed != 0)
+	{
+		initStringInfo(&buf);
+		append_node(trace, trace->failed, &buf);
+		found->place = buf.data;
+		found->within = !trace->nodes[trace->failed].scalar;
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /* Where the part of the result is from that a JSON pointer leads to; false: a fault was set. */
