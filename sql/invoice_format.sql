@@ -40,6 +40,10 @@ SELECT * FROM places('{"lines": [l.{"id": $string(n), "unit": "C62", "part": {"a
 	'{"l": [{"n": 1}, {"n": 2}]}', '/lines/1/unit', '/lines/1/price', '/lines/1/id', '/lines/0/part/b', '/lines/2', '/map/1/unit', '/other', '/missing');
 SELECT * FROM places('$ ~> |l|{"v": n * 2}, "m"|', '{"l": [{"n": 1, "m": 1}, {"n": 2}]}', '/l/0/n', '/l/0/v', '/l/1/v', '/l/0/m');
 SELECT * FROM places('{"g": (l{k: {"sum": $sum(v), "text": "T"}}).*}', '{"l": [{"k": "a", "v": 1}, {"k": "b", "v": 2}, {"k": "a", "v": 3}]}', '/g/0/sum', '/g/1/sum', '/g/1/text');
+-- what no text can have, or nobody can read, is not told
+SELECT * FROM places('{"x": $.*.n, "y": $keys($)[0]}', '{"a\u0000b": {"n": 1}}', '/x', '/y');
+SELECT * FROM places('{"x": $.*.n}', '{"\ud800": {"n": 1}}', '/x');
+SELECT * FROM places('{"x": $.*.n}', json_build_object(repeat('x', 1000), '{"n": 1}'::json), '/x');
 -- with variables that a path binds
 SELECT * FROM places('{"x": [l@$e.m@$f[$f.i = $e.i].{"a": $e.a, "b": $f.b, "c": "C"}]}', '{"l": [{"i": 1, "a": "A"}], "m": [{"i": 0, "b": "B"}, {"i": 1, "b": "B"}]}', '/x/0/a', '/x/0/c');
 -- a document that was corrected since is not what the format made

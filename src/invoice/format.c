@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -26,6 +27,9 @@
 #define MAX_STEPS			5000000
 #define MAX_MILLISECONDS	30000
 #define MAX_BYTES			((Size) 256 * 1024 * 1024)
+
+/* A longer place in a sender's document is not told. */
+#define MAX_PLACE_BYTES		1000
 
 PG_FUNCTION_INFO_V1(saga_invoice_format_check);
 PG_FUNCTION_INFO_V1(saga_invoice_format_document);
@@ -96,11 +100,18 @@ to_server(const char *utf8, int len)
 	return cstring_to_text_with_len(converted, converted == utf8 ? len : strlen(converted));
 }
 
+/* Names are the sender's, and may be as long as his document. */
+static bool
+is_told(const SagaJsonataOrigin *origin)
+{
+	return origin->place != NULL && origin->place[0] != '\0' && strlen(origin->place) <= MAX_PLACE_BYTES;
+}
+
 /* What a person is told of a place in the invoice; NULL: there is nothing to tell. */
 static char *
 note_of(const SagaJsonataOrigin *origin)
 {
-	bool		somewhere = origin->place != NULL && origin->place[0] != '\0';
+	bool		somewhere = is_told(origin);
 
 	if (origin->missing && somewhere)
 		return origin->within ? psprintf("the format makes no such member; sender: within %s", origin->place) :
@@ -212,6 +223,26 @@ saga_invoice_format_document(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(to_server(made.data, made.len));
 }
 
+/* The same, and NULL instead of an error. */
+static text *
+to_server_if_possible(const char *utf8, int len)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			conversion;
+	char	   *converted;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return cstring_to_text_with_len(utf8, len);
+	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(conversion) || (Size) len >= MaxAllocSize / MAX_CONVERSION_GROWTH)
+		return NULL;
+	converted = palloc((Size) len * MAX_CONVERSION_GROWTH + 1);
+	if (pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding, (unsigned char *) unconstify(char *, utf8), len,
+									  (unsigned char *) converted, len * MAX_CONVERSION_GROWTH + 1, true) != len)
+		return NULL;
+	return cstring_to_text(converted);
+}
+
 /* The places in an array of texts, none of which may be NULL; "" is that of the whole. */
 static const char **
 get_parts(ArrayType *array, int *nparts)
@@ -279,12 +310,14 @@ saga_invoice_sender_places(PG_FUNCTION_ARGS)
 	{
 		/* of all of it there is no place to tell */
 		char	   *note = known && parts[i][0] != '\0' ? note_of(&origins[i]) : NULL;
-		char	   *place = note != NULL ? origins[i].place : NULL;
+		char	   *place = note != NULL && is_told(&origins[i]) ? origins[i].place : NULL;
+		text	   *note_text = note == NULL ? NULL : to_server_if_possible(note, strlen(note));
+		text	   *place_text = place == NULL || note_text == NULL ? NULL : to_server_if_possible(place, strlen(place));
 
-		missing[i] = place == NULL;
-		texts[i] = missing[i] ? (Datum) 0 : PointerGetDatum(to_server(place, strlen(place)));
-		missing[nparts + i] = note == NULL;
-		texts[nparts + i] = note == NULL ? (Datum) 0 : PointerGetDatum(to_server(note, strlen(note)));
+		missing[i] = place_text == NULL;
+		texts[i] = PointerGetDatum(place_text);
+		missing[nparts + i] = note_text == NULL;
+		texts[nparts + i] = PointerGetDatum(note_text);
 	}
 	values[0] = make_texts(texts, missing, nparts);
 	values[1] = make_texts(texts + nparts, missing + nparts, nparts);

@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
+
 #include "jsonata/jsonata_private.h"
 
 /* A value of the document. */
@@ -340,6 +342,23 @@ append_node(const SagaJsonataTrace *trace, int node, StringInfo buf)
 	pfree(path);
 }
 
+/*
+ * The place of a value with what follows it.  NULL where a text cannot have
+ * it: a name has \u0000 in it, or half of a surrogate pair.
+ */
+static char *
+place_of(SagaJsonataEval *ev, int node, const char *rest, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	append_node(ev->trace, node, &buf);
+	appendStringInfoString(&buf, rest);
+	MemoryContextSwitchTo(old);
+	return pg_encoding_verifymbstr(PG_UTF8, buf.data, buf.len) == buf.len && strlen(buf.data) == buf.len ? buf.data : NULL;
+}
+
 /* The next name of a pointer, of which it moves the start: without its escapes, palloc'd. */
 static char *
 next_token(const char **pointer)
@@ -406,19 +425,13 @@ around(SagaJsonataEval *ev, const SagaJsonataValue *v, bool outermost, int *node
 void
 saga_jsonata_trace_fault(SagaJsonataEval *ev, MemoryContext context, SagaJsonataOrigin *found)
 {
-	SagaJsonataTrace *trace = ev->trace;
-	MemoryContext old = MemoryContextSwitchTo(context);
-	StringInfoData buf;
+	int			node = ev->trace->failed;
 
 	memset(found, 0, sizeof(*found));
-	if (trace->failed != 0)
-	{
-		initStringInfo(&buf);
-		append_node(trace, trace->failed, &buf);
-		found->place = buf.data;
-		found->within = !trace->nodes[trace->failed].scalar;
-	}
-	MemoryContextSwitchTo(old);
+	if (node == 0)
+		return;
+	found->place = place_of(ev, node, "", context);
+	found->within = !ev->trace->nodes[node].scalar;
 }
 
 /* Where the part of the result is from that a JSON pointer leads to; false: a fault was set. */
@@ -432,8 +445,6 @@ saga_jsonata_trace_find(SagaJsonataEval *ev, const SagaJsonataValue *result, con
 	bool		within;
 	int			outer = 0;		/* for what, or of what, the last container was made */
 	int			node = origin(ev, &v, &within);
-	StringInfoData buf;
-	MemoryContext old;
 
 	memset(found, 0, sizeof(*found));
 	while (*rest == '/')
@@ -461,11 +472,6 @@ saga_jsonata_trace_find(SagaJsonataEval *ev, const SagaJsonataValue *result, con
 	}
 	if (node == 0)
 		return true;
-	old = MemoryContextSwitchTo(context);
-	initStringInfo(&buf);
-	append_node(ev->trace, node, &buf);
-	appendStringInfoString(&buf, rest);
-	MemoryContextSwitchTo(old);
-	found->place = buf.data;
+	found->place = place_of(ev, node, rest, context);
 	return true;
 }
