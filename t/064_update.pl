@@ -149,5 +149,16 @@ is(sql("SELECT ready + delayed + in_flight FROM saga.queues WHERE name = 'work'"
 is(sql("SELECT ready FROM saga.queues WHERE name = 'letters'"), sql("SELECT 1 + count(*) FROM app.effect WHERE step = 'first' AND n > 100 AND n % 4 = 3"),
 	'and what steps sent is there');
 
+# Formats are new: documents can be read with them at once, and are told by the sender's names when the owner of the
+# workflow has been given what is new.
+sql(q{SELECT invoice_source_format('shop', '{"number": no, "seller": {"name": "Shop"}, "currency": cur}')});
+my $id = sql(q{SELECT invoice_submit('{"no": "U-1", "cur": "??"}', format => 'shop')});
+my $message = "SELECT m FROM invoice_dlq, unnest(messages) m WHERE tracking_id = '$id' AND m LIKE '%/currency%'";
+poll_until($node, $message, 'BR-CL-04 /currency: found "??", expected a code of the list currencies', 'flight');
+sql('SELECT invoice_setup()');
+sql("SELECT invoice_retry('$id')");
+ok(poll_until($node, $message, 'BR-CL-04 /currency: found "??", expected a code of the list currencies (sender: /cur)', 'flight'),
+	'what the sender calls it is told after invoice_setup');
+
 $node->stop;
 done_testing();

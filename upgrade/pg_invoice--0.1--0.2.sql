@@ -51,7 +51,14 @@ ALTER TABLE @extschema@.invoice_submission
 	ADD COLUMN number_scope text NOT NULL DEFAULT '',
 	ADD COLUMN number_key text,
 	ADD COLUMN possible_duplicate boolean NOT NULL DEFAULT false,
-	ADD COLUMN left_by uuid[] NOT NULL DEFAULT '{}';
+	ADD COLUMN left_by uuid[] NOT NULL DEFAULT '{}',
+	ADD COLUMN original json,
+	ADD COLUMN source_format text,
+	ADD COLUMN source_format_version integer;
+ALTER TABLE @extschema@.invoice_document_history
+	ADD COLUMN original json,
+	ADD COLUMN source_format text,
+	ADD COLUMN source_format_version integer;
 ALTER TABLE @extschema@.invoice_approval ADD COLUMN messages text[];
 COMMENT ON COLUMN @extschema@.invoice_approval.messages IS 'the same in words, each with its place in the document';
 COMMENT ON COLUMN @extschema@.invoice_submission.type_code IS 'kind of the document; null when it is longer than a code';
@@ -63,6 +70,9 @@ COMMENT ON COLUMN @extschema@.invoice_submission.number_key IS
 	'the number in one spelling, see invoice_number_key: numbers of one key look alike';
 COMMENT ON COLUMN @extschema@.invoice_submission.possible_duplicate IS
 	'another invoice of the seller had a number that looks alike, or it made room for one and something of it may stand: a person is asked (INV-DUPLICATE)';
+COMMENT ON COLUMN @extschema@.invoice_submission.original IS 'what a format has made the document of, as received; null when it was submitted as it is';
+COMMENT ON COLUMN @extschema@.invoice_submission.source_format IS 'that format';
+COMMENT ON COLUMN @extschema@.invoice_submission.source_format_version IS 'and its version, see invoice_source_formats';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_submission'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_document_history'::pg_catalog.regclass, '');
@@ -74,9 +84,204 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_line'::pg_catalo
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_vat'::pg_catalog.regclass, '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_source_message'::pg_catalog.regclass, '');
 
+-- ---------- formats ----------
+-- Versions stay, as the documents do that were read with them: what an invoice was made of can be
+-- found, and its making told again.
+CREATE TABLE @extschema@.invoice_format (
+	name text,
+	version integer,
+	expression text NOT NULL,
+	made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	made_by text NOT NULL DEFAULT session_user,
+	current boolean NOT NULL DEFAULT true,
+	PRIMARY KEY (name, version)
+);
+CREATE UNIQUE INDEX invoice_format_current ON @extschema@.invoice_format (name) WHERE current;
+COMMENT ON TABLE @extschema@.invoice_format IS 'formats of senders, see invoice_source_format';
+COMMENT ON COLUMN @extschema@.invoice_format.version IS 'counted from 1; versions are never changed nor removed';
+COMMENT ON COLUMN @extschema@.invoice_format.expression IS 'JSONata: what it makes of a sender''s document is the invoice';
+COMMENT ON COLUMN @extschema@.invoice_format.current IS 'documents are read with it now; none of a format that was dropped';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_format'::pg_catalog.regclass, '');
+
+CREATE TABLE @extschema@.invoice_format_of_source (
+	source_id integer PRIMARY KEY,
+	format text NOT NULL
+);
+COMMENT ON TABLE @extschema@.invoice_format_of_source IS 'the formats of documents that sources bring, see invoice_set_source_format';
+COMMENT ON COLUMN @extschema@.invoice_format_of_source.source_id IS 'in saga.source';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.invoice_format_of_source'::pg_catalog.regclass, '');
+
+CREATE FUNCTION @extschema@.invoice_format_check(expression text) RETURNS void
+AS 'MODULE_PATHNAME', 'saga_invoice_format_check'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.invoice_format_check(text) IS
+	'a part of invoice_source_format: raises for what is no expression of JSONata, or names a function or variable that there is not';
+
+CREATE FUNCTION @extschema@.invoice_format_document(expression text, original json, format text, complete boolean) RETURNS json
+AS 'MODULE_PATHNAME', 'saga_invoice_format_document'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.invoice_format_document(text, json, text, boolean) IS
+	'what the expression of a format, which is named in messages, makes of a document; complete: raises when it has no number or no seller';
+
+-- Two arrays as long as that of the locations, with nulls where nothing is known.
+CREATE FUNCTION @extschema@.invoice_sender_places(expression text, original json, document json, locations text[],
+	OUT senders text[], OUT notes text[])
+AS 'MODULE_PATHNAME', 'saga_invoice_sender_places'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 2000;
+COMMENT ON FUNCTION @extschema@.invoice_sender_places(text, json, json, text[]) IS
+	'where in the sender''s document places of the invoice come from that its format has made of it, as JSON pointers and in words';
+
+-- Rules of invoice_check with what they are about in the sender's document.
+CREATE FUNCTION @extschema@.invoice_with_senders(rules jsonb, expression text, original json, document json) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(jsonb_agg(v.rule || jsonb_strip_nulls(jsonb_build_object('sender', p.sender,
+			'message', (v.rule->>'message') || ' (' || p.note || ')')) ORDER BY v.n), '[]')
+		FROM jsonb_array_elements(rules) WITH ORDINALITY AS v (rule, n)
+			LEFT JOIN (SELECT u.* FROM @extschema@.invoice_sender_places(expression, original, document,
+					ARRAY(SELECT coalesce(r->>'location', '') FROM jsonb_array_elements(rules) WITH ORDINALITY AS a (r, n) ORDER BY a.n)) s
+				CROSS JOIN LATERAL unnest(s.senders, s.notes) WITH ORDINALITY AS u (sender, note, n)) p USING (n)
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_with_senders(jsonb, text, json, json) IS
+	'rules of invoice_check, where it is known with the place in the sender''s document: sender, and at the end of the message';
+
+-- SECURITY DEFINER: steps of the workflow's owner call it, who may not have been granted anything on formats when it
+-- came with an update. It takes an id, and evaluates what is stored.
+CREATE FUNCTION @extschema@.invoice_name_senders(tracking_id uuid, rules jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	submission record;
+BEGIN
+	SELECT s.document, s.original, f.expression INTO submission
+		FROM @extschema@.invoice_submission s
+			JOIN @extschema@.invoice_format f ON f.name = s.source_format AND f.version = s.source_format_version
+		WHERE s.tracking_id = invoice_name_senders.tracking_id AND s.original IS NOT NULL;
+	IF NOT FOUND THEN
+		RETURN rules;
+	END IF;
+	RETURN @extschema@.invoice_with_senders(rules, submission.expression, submission.original, submission.document);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_name_senders(uuid, jsonb) IS
+	'rules of invoice_check for a submission with the places in its sender''s document, if a format has made it';
+
+-- The version that documents are read with now.
+CREATE FUNCTION @extschema@.invoice_format_now(name text, OUT version integer, OUT expression text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	SELECT f.version, f.expression INTO version, expression
+		FROM @extschema@.invoice_format f WHERE f.name = invoice_format_now.name AND f.current;
+	IF NOT FOUND THEN
+		RAISE undefined_object USING
+			MESSAGE = CASE WHEN name IS NULL THEN 'the format of a document must not be null' ELSE format('format "%s" does not exist', name) END,
+			HINT = 'The view invoice_source_formats lists formats; invoice_source_format makes one.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_format_now(text) IS 'the current version of a format; raises when there is none';
+
+-- SECURITY DEFINER: who defines formats needs EXECUTE on this function and no right on the table. An expression is
+-- evaluated without rights and reads nothing but the document.
+CREATE FUNCTION @extschema@.invoice_source_format(name text, expression text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+<<made>>
+DECLARE
+	present @extschema@.invoice_format;
+	version integer;
+BEGIN
+	IF coalesce(name, '') !~ E'\\S' OR length(name) > 200 THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'a format needs a name of at most 200 characters',
+			HINT = 'It is what invoice_submit is given as format.';
+	END IF;
+	IF expression IS NULL THEN
+		RAISE null_value_not_allowed USING
+			MESSAGE = format('format "%s" needs an expression', name),
+			HINT = 'Use invoice_drop_source_format to drop one.';
+	END IF;
+	PERFORM @extschema@.invoice_format_check(expression);
+	-- one at a time; who reads is not held up
+	LOCK TABLE @extschema@.invoice_format IN SHARE ROW EXCLUSIVE MODE;
+	SELECT * INTO present FROM @extschema@.invoice_format f WHERE f.name = invoice_source_format.name AND f.current;
+	IF present.expression = expression THEN
+		RETURN present.version;
+	END IF;
+	SELECT coalesce(max(f.version), 0) + 1 INTO version FROM @extschema@.invoice_format f WHERE f.name = invoice_source_format.name;
+	UPDATE @extschema@.invoice_format f SET current = false WHERE f.name = invoice_source_format.name AND f.current;
+	INSERT INTO @extschema@.invoice_format (name, version, expression)
+		VALUES (invoice_source_format.name, made.version, invoice_source_format.expression);
+	RETURN version;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_source_format(text, text) IS
+	'makes a format, or the next version of one: an expression of JSONata that makes an invoice of a sender''s document. Returns the version; the same expression again makes none.
+Numbers are decimals; $minor, $decimal and $date are there as in destinations; $now, $millis, $random and $shuffle are not.
+Errors: invalid_parameter_value (the name; no expression: JSONata''s code is in the message, the place in the detail), null_value_not_allowed';
+
+CREATE FUNCTION @extschema@.invoice_drop_source_format(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER	-- as invoice_source_format
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@.invoice_format_now(name);
+	UPDATE @extschema@.invoice_format f SET current = false WHERE f.name = invoice_drop_source_format.name AND f.current;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_drop_source_format(text) IS
+	'lets no more documents be read with a format; its versions stay for those that were.
+Errors: undefined_object';
+
+CREATE VIEW @extschema@.invoice_source_formats AS
+	SELECT f.name, f.version, f.current, f.expression, f.made_at, f.made_by
+	FROM @extschema@.invoice_format f;
+COMMENT ON VIEW @extschema@.invoice_source_formats IS 'all versions of all formats; current: documents are read with it now';
+
+-- SECURITY DEFINER: as invoice_submit; nothing is written.
+CREATE FUNCTION @extschema@.invoice_read_document(document json, format text) RETURNS json
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN @extschema@.invoice_format_document((SELECT f.expression FROM @extschema@.invoice_format_now(format) f), document, format, false);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_read_document(json, text) IS
+	'the invoice that a format makes of a sender''s document; nothing is submitted.
+Errors: undefined_object (no such format), invalid_parameter_value (the document cannot be read), program_limit_exceeded (it takes too much)';
+
+CREATE FUNCTION @extschema@.invoice_validate(document json, format text,
+	OUT rule text, OUT level text, OUT location text, OUT message text, OUT sender text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER ROWS 5	-- as invoice_read_document
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	expression text;
+	made json;
+BEGIN
+	SELECT f.expression INTO expression FROM @extschema@.invoice_format_now(format) f;
+	made := @extschema@.invoice_format_document(expression, document, format, false);
+	RETURN QUERY SELECT v->>'rule', v->>'level', v->>'location', v->>'message', v->>'sender'
+		FROM jsonb_array_elements(@extschema@.invoice_with_senders(
+			(SELECT jsonb_agg(to_jsonb(r)) FROM @extschema@.invoice_validate(made) r), expression, document, made)) WITH ORDINALITY AS a (v, n)
+		ORDER BY n;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_validate(json, text) IS
+	'every violated rule of the invoice that a format makes of a sender''s document; location is a place in the invoice, sender where that comes from in the document: both JSON pointers; sender is null where it is not known.
+Errors: as invoice_read_document';
+
 -- ---------- submit ----------
 DROP FUNCTION @extschema@.invoice_document_key(json);
 DROP FUNCTION @extschema@.invoice_earlier(text, text, json);
+DROP FUNCTION @extschema@.invoice_correct(@extschema@.invoice_submission, json);
 
 CREATE FUNCTION @extschema@.invoice_document_key(document json, OUT tracking_id uuid, OUT number text,
 	OUT seller_key text, OUT seller text, OUT buyer text, OUT currency text, OUT type_code text, OUT issue_date date,
@@ -183,7 +388,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, uuid[], boolean) IS
 	'whether another invoice, of a number that looks alike, could be paid or booked twice for what this execution does, or it and those before it have left';
 
-CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json,
+	original json, source_format text) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -199,6 +405,10 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
+		-- a sender's document that comes again, and is read in another way since
+		IF earlier.source_format = invoice_earlier.source_format AND @extschema@.invoice_same_document(earlier.original, original) THEN
+			RETURN earlier.tracking_id;
+		END IF;
 		standing := @extschema@.invoice_standing(earlier.execution_id, earlier.left_by, false);
 		IF standing IS NOT NULL THEN
 			RAISE unique_violation USING
@@ -222,8 +432,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json) IS
-	'the earlier submission of the same document; null when there is none in the way';
+COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json, json, text) IS
+	'the earlier submission of the same document, or of the same sender''s document; null when there is none in the way';
 
 CREATE FUNCTION @extschema@.invoice_looks_alike(self uuid, seller_key text, number_key text, number_scope text) RETURNS boolean
 LANGUAGE plpgsql
@@ -254,8 +464,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
 	'whether another invoice of the seller, which is not dead or has left something, has a number that looks alike';
 
-CREATE OR REPLACE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION @extschema@.invoice_accept(document json, original json, source_format text, source_format_version integer) RETURNS uuid
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 <<submitted>>
@@ -279,10 +489,11 @@ BEGIN
 		-- waits for a concurrent submitter of the same number, or one that looks alike
 		INSERT INTO @extschema@.invoice_submission
 			(tracking_id, execution_id, seller_key, number, seller, buyer, currency, document,
-			 type_code, issue_date, credit_note, number_scope, number_key, possible_duplicate)
+			 type_code, issue_date, credit_note, number_scope, number_key, original, source_format, source_format_version,
+			 possible_duplicate)
 			VALUES (key.tracking_id, key.tracking_id, key.seller_key, key.number,
 					key.seller, key.buyer, key.currency, document,
-					key.type_code, key.issue_date, key.credit_note, key.number_scope, number_key,
+					key.type_code, key.issue_date, key.credit_note, key.number_scope, number_key, original, source_format, source_format_version,
 					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
@@ -290,7 +501,7 @@ BEGIN
 							AND @extschema@.invoice_in_the_way(s.execution_id, s.left_by, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
-		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document, original, source_format);
 		IF earlier IS NOT NULL THEN
 			RETURN earlier;
 		END IF;
@@ -310,9 +521,103 @@ BEGIN
 	RETURN key.tracking_id;
 END
 $$;
+COMMENT ON FUNCTION @extschema@.invoice_accept(json, json, text, integer) IS
+	'a part of invoice_submit: takes an invoice, and what it was made of; null when it was not made of anything';
+
+-- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
+-- any table, workflow or queue. It runs nothing of the caller's.
+CREATE OR REPLACE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN @extschema@.invoice_accept(document, NULL::json, NULL::text, NULL::integer);
+END
+$$;
+
+-- SECURITY DEFINER: as invoice_submit. The expression of a format is evaluated without rights, and reads nothing
+-- but the document.
+CREATE FUNCTION @extschema@.invoice_submit(document json, format text) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	now record;
+BEGIN
+	IF document IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'invoice document must not be null';
+	END IF;
+	SELECT f.* INTO now FROM @extschema@.invoice_format_now(format) f;
+	RETURN @extschema@.invoice_accept(@extschema@.invoice_format_document(now.expression, document, format, true),
+		document, format, now.version);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_submit(json, text) IS
+	'takes a sender''s document that a format makes an invoice of, and returns its tracking id; the same document again returns the same id.
+Errors: those of invoice_submit and invoice_read_document';
 
 -- no worker stays for who has the same number and leaves his transaction open
-ALTER FUNCTION @extschema@.invoice_inbox(jsonb, jsonb) SET lock_timeout = '100ms';
+-- The format of a document from a source: what the message says, which is one of a batch, or what its source
+-- has. A name is one of the inbox's owner, if he has a source that is called so.
+CREATE FUNCTION @extschema@.invoice_inbox_format(input jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(input->>'format', (SELECT f.format
+		FROM @extschema@.invoice_format_of_source f
+			JOIN saga.source s ON s.source_id = f.source_id
+			JOIN saga.workflow w ON w.workflow_id = s.queue_id
+		WHERE s.name = input->>'source' AND s.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t))
+		ORDER BY s.owner = w.owner DESC, s.source_id LIMIT 1))
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_inbox_format(jsonb) IS 'the format of a document that came through a source; null: it is an invoice';
+
+-- SECURITY DEFINER: it runs as a step of whoever made the source, who needs no
+-- right on the tables. It runs nothing of the caller's. Who has the same number may leave his transaction
+-- open: no worker stays for that, the message is tried again.
+CREATE OR REPLACE FUNCTION @extschema@.invoice_inbox(input jsonb, context jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+	document json;
+	invoice json;
+	format text := @extschema@.invoice_inbox_format(input);
+	now record;
+	tracking uuid;
+	message text;
+	detail text;
+BEGIN
+	-- What invoice_submit would refuse. Nothing is written here, so the block costs next to nothing.
+	BEGIN
+		document := (input->>'body')::json;
+		IF format IS NULL THEN
+			invoice := document;
+		ELSE
+			SELECT f.* INTO now FROM @extschema@.invoice_format_now(format) f;
+			invoice := @extschema@.invoice_format_document(now.expression, document, format, true);
+		END IF;
+		PERFORM @extschema@.invoice_document_key(invoice);
+	EXCEPTION WHEN data_exception OR program_limit_exceeded OR configuration_limit_exceeded OR undefined_object THEN
+		GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+		RETURN saga.failure('InvoiceUnreadable', concat_ws(': ', message, nullif(detail, '')));
+	END;
+	IF document IS NULL THEN
+		RETURN saga.failure('InvoiceUnreadable', 'the message has no body');
+	END IF;
+	IF format IS NULL THEN
+		tracking := @extschema@.invoice_submit(document);
+	ELSE
+		tracking := @extschema@.invoice_accept(invoice, document, format, now.version);
+	END IF;
+	INSERT INTO @extschema@.invoice_source_message (source_message_id, tracking_id, source, sent_at)
+		VALUES (input->>'source_message_id', tracking, input->>'source', (input->>'sent_at')::timestamptz)
+		ON CONFLICT ON CONSTRAINT invoice_source_message_pkey DO NOTHING;
+	RETURN jsonb_build_object('tracking_id', tracking);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_inbox(jsonb, jsonb) IS
+	'takes a document from a source as invoice_submit does, by the format of the source if it has one, and notes the id it came under; what is no invoice becomes a dead letter with its reason';
 
 -- Who submits keeps the table until his transaction ends, and he may leave it open: whoever waits for him
 -- stands in the way of all the others. So it is asked for a moment at a time, and they pass in between.
@@ -385,7 +690,8 @@ COMMENT ON FUNCTION @extschema@.invoice_set_number_scope(text[]) IS
 	'says what the same number is: that of the same seller ({}, as it is at first), the same kind of document (kind: type_code) and the same year (year: of issue_date).
 Errors: invalid_parameter_value, object_not_in_prerequisite_state (before invoice_setup), unique_violation (invoices would not be told apart any more), lock_not_available (somebody who submits does not end his transaction)';
 
-CREATE FUNCTION @extschema@.invoice_batch_key(document json, OUT sort_key text[], OUT error text)
+CREATE FUNCTION @extschema@.invoice_batch_key(document json, format text, expression text,
+	OUT sort_key text[], OUT error text, OUT invoice json)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -393,20 +699,21 @@ DECLARE
 	message text;
 	detail text;
 BEGIN
+	invoice := CASE WHEN format IS NULL THEN document ELSE @extschema@.invoice_format_document(expression, document, format, true) END;
 	SELECT ARRAY[k.seller_key, @extschema@.invoice_number_key(k.number),
 			@extschema@.invoice_number_scope(k.type_code, k.issue_date,
 				(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)), k.number]
-		INTO sort_key FROM @extschema@.invoice_document_key(document) k;
+		INTO sort_key FROM @extschema@.invoice_document_key(invoice) k;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	error := concat_ws(': ', message, nullif(detail, ''));
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_batch_key(json) IS
-	'seller and number of a document in a batch, numbers that look alike side by side; or why it is refused';
+COMMENT ON FUNCTION @extschema@.invoice_batch_key(json, text, text) IS
+	'seller and number of a document in a batch, numbers that look alike side by side, and the invoice that it is, by a format that may be null; or why it is refused';
 
-CREATE FUNCTION @extschema@.invoice_bury(document json) RETURNS void
+CREATE FUNCTION @extschema@.invoice_bury(document json, format text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -423,14 +730,14 @@ BEGIN
 		PERFORM @extschema@.invoice_setup_for(
 			coalesce(@extschema@.invoice_workflow_owner(), quote_ident(current_user)::regrole));
 	END LOOP;
-	PERFORM saga.start_execution(inbox, jsonb_build_object('body', document::text,
-		'source_message_id', saga.make_id()::text, 'sent_at', clock_timestamp()), NULL::text, NULL::uuid);
+	PERFORM saga.start_execution(inbox, jsonb_strip_nulls(jsonb_build_object('body', document::text,
+		'source_message_id', saga.make_id()::text, 'sent_at', clock_timestamp(), 'format', format)), NULL::text, NULL::uuid);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_bury(json) IS 'makes a dead letter of a document that invoice_submit has refused, as the inbox does';
+COMMENT ON FUNCTION @extschema@.invoice_bury(json, text) IS 'makes a dead letter of a document that invoice_submit has refused, as the inbox does';
 
-CREATE FUNCTION @extschema@.invoice_submit_batch(documents json, on_error text)
+CREATE FUNCTION @extschema@.invoice_submit_batch(documents json, on_error text, format text)
 RETURNS TABLE (index integer, tracking_id uuid, error text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -443,6 +750,8 @@ DECLARE
 	message text;
 	detail text;
 	hint text;
+	format_version integer;
+	expression text;
 BEGIN
 	IF on_error IS NULL OR on_error NOT IN ('refuse', 'skip', 'dead_letter') THEN
 		RAISE invalid_parameter_value USING
@@ -454,29 +763,37 @@ BEGIN
 			MESSAGE = 'invoice batch is not a JSON array',
 			HINT = 'Use invoice_submit for a single invoice.';
 	END IF;
+	IF format IS NOT NULL THEN
+		SELECT f.version, f.expression INTO format_version, expression FROM @extschema@.invoice_format_now(format) f;
+	END IF;
 	ids := array_fill(NULL::uuid, ARRAY[json_array_length(documents)]);
 	errors := array_fill(NULL::text, ARRAY[json_array_length(documents)]);
 	FOR element IN
-		SELECT d.n, d.document, k.error
+		SELECT d.n, d.document, k.error, k.invoice
 			FROM json_array_elements(documents) WITH ORDINALITY AS d (document, n)
-				CROSS JOIN LATERAL @extschema@.invoice_batch_key(d.document) k
+				CROSS JOIN LATERAL @extschema@.invoice_batch_key(d.document, format, expression) k
 			ORDER BY k.sort_key COLLATE "C" NULLS FIRST, d.n
 	LOOP
 		index := element.n - 1;
 		IF on_error = 'refuse' THEN
-			ids[element.n] := @extschema@.invoice_submit(element.document);
+			IF format IS NOT NULL AND element.error IS NOT NULL THEN
+				element.invoice := @extschema@.invoice_format_document(expression, element.document, format, true);
+			END IF;
+			ids[element.n] := @extschema@.invoice_accept(element.invoice,
+				CASE WHEN format IS NOT NULL THEN element.document END, format, format_version);
 			CONTINUE;
 		END IF;
 		IF element.error IS NULL THEN
 			BEGIN
-				ids[element.n] := @extschema@.invoice_submit(element.document);
+				ids[element.n] := @extschema@.invoice_accept(element.invoice,
+					CASE WHEN format IS NOT NULL THEN element.document END, format, format_version);
 			EXCEPTION WHEN unique_violation OR data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
 				GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 				element.error := concat_ws(': ', message, nullif(detail, ''));
 			END;
 		END IF;
 		IF element.error IS NOT NULL AND on_error = 'dead_letter' THEN
-			PERFORM @extschema@.invoice_bury(element.document);
+			PERFORM @extschema@.invoice_bury(element.document, format);
 		END IF;
 		errors[element.n] := element.error;
 	END LOOP;
@@ -493,17 +810,29 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json, text) IS
-	'submits each element of an array: one row each, in order, counted from 0.
+COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json, text, text) IS
+	'submits each element of an array: one row each, in order, counted from 0. format: the elements are documents of a sender, of which it makes one invoice each; null: they are invoices.
 on_error: refuse (one that is refused refuses all), skip (the others are accepted; the row says why this one is not) or dead_letter (the same, and it becomes a row of invoice_dlq, like one that a source brought).
-Errors: invalid_parameter_value (no array, another on_error); with refuse those of invoice_submit';
+Errors: invalid_parameter_value (no array, another on_error), undefined_object (no such format); with refuse those of invoice_submit';
+
+CREATE FUNCTION @extschema@.invoice_submit_batch(documents json, on_error text)
+RETURNS TABLE (index integer, tracking_id uuid, error text)
+LANGUAGE plpgsql SECURITY DEFINER	-- as invoice_submit
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT b.* FROM @extschema@.invoice_submit_batch(documents, on_error, NULL::text) b;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json, text) IS
+	'as invoice_submit_batch(documents, on_error, format), of invoices';
 
 CREATE OR REPLACE FUNCTION @extschema@.invoice_submit_batch(documents json) RETURNS SETOF uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN QUERY SELECT b.tracking_id FROM @extschema@.invoice_submit_batch(documents, 'refuse'::text) b ORDER BY b.index;
+	RETURN QUERY SELECT b.tracking_id FROM @extschema@.invoice_submit_batch(documents, 'refuse'::text, NULL::text) b ORDER BY b.index;
 END
 $$;
 
@@ -540,6 +869,32 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_source(text, jsonb, text) IS
 	'makes a source of invoices that belongs, as the workflow of its inbox, to the owner of the invoice workflow';
 
+CREATE FUNCTION @extschema@.invoice_set_source_format(source text, format text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+<<made>>
+DECLARE
+	source_id integer;
+BEGIN
+	SELECT s.source_id INTO source_id FROM saga.source s
+		WHERE s.name = source AND s.owner = @extschema@.invoice_workflow_owner() AND s.inbox;
+	IF source_id IS NULL THEN
+		RAISE undefined_object USING
+			MESSAGE = format('the owner of the invoice workflow has no source "%s" of invoices', source),
+			HINT = 'invoice_source makes one.';
+	END IF;
+	DELETE FROM @extschema@.invoice_format_of_source f WHERE f.source_id = made.source_id;
+	IF format IS NOT NULL THEN
+		PERFORM @extschema@.invoice_format_now(format);
+		INSERT INTO @extschema@.invoice_format_of_source VALUES (source_id, format);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_set_source_format(text, text) IS
+	'says that the documents of a source, which invoice_source has made, are of a format; null: that they are invoices.
+Errors: undefined_object (the source or the format)';
+
 -- ---------- steps ----------
 CREATE OR REPLACE FUNCTION @extschema@.invoice_set_approval_limit(currency text, amount numeric) RETURNS void
 LANGUAGE plpgsql
@@ -573,6 +928,7 @@ DECLARE
 	execution uuid := context#>>'{Execution,Id}';
 	submission record;
 	result jsonb;
+	rules jsonb;
 BEGIN
 	IF (context#>>'{Execution,RedriveCount}')::integer > 0 THEN
 		-- it goes on after its end: who submits its number now has taken its place, or finds it alive
@@ -600,7 +956,12 @@ BEGIN
 	END IF;
 	result := @extschema@.invoice_check(submission.document);
 	IF (result->'fatal')::boolean THEN
-		RETURN saga.failure('InvoiceInvalid', @extschema@.invoice_invalid_cause(result->'rules'));
+		rules := result->'rules';
+		-- not there after an update, until invoice_setup has been called
+		IF submission.original IS NOT NULL AND has_function_privilege('@extschema@.invoice_name_senders(uuid, jsonb)', 'EXECUTE') THEN
+			rules := @extschema@.invoice_name_senders(tracking, rules);
+		END IF;
+		RETURN saga.failure('InvoiceInvalid', @extschema@.invoice_invalid_cause(rules));
 	END IF;
 	RETURN jsonb_build_object('tracking_id', tracking, 'number', submission.number,
 		'seller', jsonb_build_object('id', submission.seller_key, 'name', submission.seller),
@@ -667,6 +1028,7 @@ DECLARE
 	approval_limit numeric;
 	alike text;
 	words jsonb;
+	rules jsonb;
 BEGIN
 	-- the step began anew (Retry): the token before this one is void
 	UPDATE @extschema@.invoice_approval a SET decided_at = clock_timestamp(), decision = 'withdrawn'
@@ -698,6 +1060,10 @@ BEGIN
 					CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(k.list) WHEN 'array' THEN k.list ELSE '[]' END) x) l
 		WHERE o.tracking_id <> tracking AND (o.superseded_at IS NULL OR l.words IS NOT NULL)
 		LIMIT 20) f;
+	rules := @extschema@.invoice_check(submission.document)->'rules';
+	IF submission.original IS NOT NULL AND has_function_privilege('@extschema@.invoice_name_senders(uuid, jsonb)', 'EXECUTE') THEN
+		rules := @extschema@.invoice_name_senders(tracking, rules);
+	END IF;
 	-- what the reasons are in words, as far as they are ours
 	words := jsonb_build_object(
 		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
@@ -713,7 +1079,7 @@ BEGIN
 				ARRAY(SELECT concat('above the limit /totals/payable: ', input->>'payable', ' ', input->>'currency', ' is due, the limit is ' || approval_limit)
 						WHERE (input->'above_limit')::boolean
 					  UNION ALL SELECT concat_ws(' ', v->>'rule', nullif(v->>'location', '')) || ': ' || (v->>'message')
-						FROM jsonb_array_elements(@extschema@.invoice_check(submission.document)->'rules') AS v
+						FROM jsonb_array_elements(rules) AS v
 						WHERE v->>'level' = 'warning' AND input->'warnings' ? (v->>'rule')
 					  UNION ALL SELECT w || (words->>w) FROM jsonb_array_elements_text(input->'warnings') AS w WHERE words ? w));
 	RETURN 'null';
@@ -796,7 +1162,7 @@ BEGIN
 		%1$s.invoice_step_hold(jsonb, jsonb), %1$s.invoice_step_save(jsonb),
 		%1$s.invoice_step_void(jsonb), %1$s.invoice_check(json),
 		%1$s.invoice_calculate(json), %1$s.invoice_invalid_cause(jsonb),
-		%1$s.invoice_is_credit_note(text), %1$s.invoice_is_dead(uuid),
+		%1$s.invoice_is_credit_note(text), %1$s.invoice_is_dead(uuid), %1$s.invoice_name_senders(uuid, jsonb),
 		%1$s.invoice_inbox(jsonb, jsonb) TO %2$s', schema, owner);
 	EXECUTE format('GRANT EXECUTE ON ROUTINE saga.drain(text, integer), saga.publish(),
 		%1$s.invoice_process(), %1$s.invoice_ready(),
@@ -1039,7 +1405,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json, force boolean, format text) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1047,6 +1413,7 @@ DECLARE
 	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
 	dead_execution uuid := submission.execution_id;
 	status text := @extschema@.invoice_status(tracking_id);
+	reading record;
 BEGIN
 	IF submission.superseded_at IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING
@@ -1066,8 +1433,22 @@ BEGIN
 			DETAIL = 'A payment, credit or booking of an earlier attempt may still stand; a retry would make it again.',
 			HINT = 'Find out what became of it (invoice_dlq shows what is left) and say so with saga.settle; or undo it by hand, then call invoice_retry with force => true.';
 	END IF;
+	IF format IS NOT NULL AND corrected IS NULL THEN
+		corrected := submission.original;
+		IF corrected IS NULL THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('invoice %s was not read with a format', tracking_id),
+				HINT = 'Give the document that the format is to be applied to.';
+		END IF;
+	END IF;
 	IF corrected IS NOT NULL THEN
-		PERFORM @extschema@.invoice_correct(submission, corrected);
+		IF format IS NULL THEN
+			PERFORM @extschema@.invoice_correct(submission, corrected, NULL::json, NULL::text, NULL::integer);
+		ELSE
+			SELECT f.* INTO reading FROM @extschema@.invoice_format_now(format) f;
+			PERFORM @extschema@.invoice_correct(submission, @extschema@.invoice_format_document(reading.expression, corrected, format, true),
+				corrected, format, reading.version);
+		END IF;
 	END IF;
 	-- what it has left stands until it is taken up, whatever becomes of this attempt
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1,
@@ -1087,8 +1468,20 @@ BEGIN
 	RETURN submission.tracking_id;
 END
 $$;
+COMMENT ON FUNCTION @extschema@.invoice_retry(uuid, json, boolean, text) IS
+	'as invoice_retry(tracking_id, corrected, force); format: the corrected document is the sender''s, null the one that is kept, and is read with the format as it is now';
 
-CREATE OR REPLACE FUNCTION @extschema@.invoice_correct(submission @extschema@.invoice_submission, corrected json) RETURNS void
+CREATE OR REPLACE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN @extschema@.invoice_retry(tracking_id, corrected, force, NULL::text);
+END
+$$;
+
+CREATE FUNCTION @extschema@.invoice_correct(submission @extschema@.invoice_submission, corrected json,
+	original json, source_format text, source_format_version integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1104,7 +1497,7 @@ BEGIN
 		INTO key FROM @extschema@.invoice_document_key(corrected) k;
 	number_key := @extschema@.invoice_number_key(key.number);
 	IF (key.seller_key, key.number, key.number_scope) <> (submission.seller_key, submission.number, submission.number_scope) THEN
-		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, corrected);
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, corrected, original, source_format);
 		IF earlier IS NOT NULL THEN
 			RAISE unique_violation USING
 				MESSAGE = format('the corrected document was already submitted as %s', earlier);
@@ -1115,16 +1508,19 @@ BEGIN
 		AND (key.seller_key, number_key, key.number_scope)
 			IS NOT DISTINCT FROM (submission.seller_key, submission.number_key, submission.number_scope)
 		OR @extschema@.invoice_looks_alike(submission.tracking_id, key.seller_key, number_key, key.number_scope);
-	INSERT INTO @extschema@.invoice_document_history (tracking_id, document)
-		VALUES (submission.tracking_id, submission.document);
+	INSERT INTO @extschema@.invoice_document_history (tracking_id, document, original, source_format, source_format_version)
+		VALUES (submission.tracking_id, submission.document, submission.original, submission.source_format, submission.source_format_version);
 	UPDATE @extschema@.invoice_submission s
 		SET seller_key = key.seller_key, number = key.number, seller = key.seller, buyer = key.buyer,
 			currency = key.currency, document = corrected, type_code = key.type_code, issue_date = key.issue_date,
 			credit_note = key.credit_note, number_scope = key.number_scope,
-			number_key = corrected_one.number_key, possible_duplicate = alike
+			number_key = corrected_one.number_key, possible_duplicate = alike, original = invoice_correct.original,
+			source_format = invoice_correct.source_format, source_format_version = invoice_correct.source_format_version
 		WHERE s.tracking_id = submission.tracking_id;
 END
 $$;
+COMMENT ON FUNCTION @extschema@.invoice_correct(@extschema@.invoice_submission, json, json, text, integer) IS
+	'replaces the document of a submission, and what it was made of, and keeps the old one';
 
 CREATE OR REPLACE FUNCTION @extschema@.invoice_lock(tracking_id uuid) RETURNS @extschema@.invoice_submission
 LANGUAGE plpgsql
@@ -1164,7 +1560,7 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
 		s.type_code, s.issue_date,
 		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable,
-		e.waiting_for
+		e.waiting_for, s.source_format, s.source_format_version
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
@@ -1179,7 +1575,8 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 
 CREATE OR REPLACE VIEW @extschema@.invoice_held AS
 	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at,
-		coalesce(a.messages, string_to_array(a.reason, ', ')) AS messages, s.document
+		coalesce(a.messages, string_to_array(a.reason, ', ')) AS messages, s.document,
+		s.original, s.source_format, s.source_format_version
 	FROM @extschema@.invoice_approval a
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
@@ -1199,7 +1596,8 @@ CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 		CASE WHEN r.rules IS NOT NULL AND jsonb_typeof(d.cause::jsonb->'violations') = 'array'
 			THEN ARRAY(SELECT concat_ws(': ', concat_ws(' ', v->>'rule', nullif(v->>'location', '')), v->>'message')
 				FROM jsonb_array_elements(d.cause::jsonb->'violations') WITH ORDINALITY AS a (v, n) ORDER BY n)
-			ELSE ARRAY[c.cause] END AS messages
+			ELSE ARRAY[c.cause] END AS messages,
+		s.original, s.source_format, s.source_format_version
 	FROM saga.all_dead_letters d
 		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
@@ -1215,7 +1613,7 @@ CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 		AND d.redriven_as IS DISTINCT FROM d.message_id
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
-		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause]
+		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause], NULL, d.body->>'format', NULL
 	FROM saga.all_dead_letters d
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
 COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone, also of earlier attempts';
@@ -1225,6 +1623,10 @@ COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS
 	'of a call that was given up, most often by one that is undoing: it is being found out whether it was done, see saga.in_doubt; else null';
 COMMENT ON COLUMN @extschema@.invoice_held.messages IS
 	'the reasons in words: rule, place in the document (a JSON pointer), and what is wrong there';
+COMMENT ON COLUMN @extschema@.invoice_tracking.source_format IS 'the format that has made it of a sender''s document; null when it was submitted as it is';
+COMMENT ON COLUMN @extschema@.invoice_tracking.source_format_version IS 'the version of the format, see invoice_source_formats';
+COMMENT ON COLUMN @extschema@.invoice_held.original IS 'the sender''s document that a format has made it of; null when it was submitted as it is';
+COMMENT ON COLUMN @extschema@.invoice_dlq.original IS 'the sender''s document that a format has made it of; null when it was submitted as it is, or is no invoice';
 COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS
 	'what is wrong in words: of each violation its rule, its place in the document (a JSON pointer) and what is wrong there; else the cause';
 

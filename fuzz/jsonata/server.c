@@ -12,10 +12,18 @@
 
 #include "common/fe_memutils.h"
 #include "miscadmin.h"
+#include "utils/datetime.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "server.h"
+
+/* ---------- the calendar ---------- */
+
+const int	day_tab[2][13] = {
+	{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0},
+	{31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0}
+};
 
 /* ---------- memory ---------- */
 

@@ -3,8 +3,8 @@
  *		libFuzzer's target: an expression, a NUL byte, a document.
  *
  * Whatever they are, nothing crashes and all ends within the limits; the same
- * text is read the same way twice, and gives the same twice; a fault has a
- * code and a message.  A document that is no JSON is none.
+ * text is read the same way twice, and gives the same twice, also when it is
+ * asked where parts of it are from; a fault has a code and a message.  A document that is no JSON is none.
  */
 #include "postgres.h"
 
@@ -151,9 +151,20 @@ typedef struct Outcome
 	int			len;
 } Outcome;
 
+static const char *const parts[] = {"/0", "/0/0", "/a", "/a/0", "/a/b", "/1/a", "/b/1"};
+
 static void
-run(const char *expr, int expr_len, const char *document, int len, Outcome *outcome)
+check_origins(const SagaJsonataOrigin *origins, int n)
 {
+	for (int i = 0; i < n; i++)
+		if (origins[i].place != NULL && origins[i].place[0] != '\0' && origins[i].place[0] != '/')
+			abort();
+}
+
+static void
+run(const char *expr, int expr_len, const char *document, int len, bool traced, Outcome *outcome)
+{
+	SagaJsonataOrigin origins[lengthof(parts)] = {{0}};
 	SagaJsonataFault fault = {0};
 	SagaJsonataOptions options = {0};
 	SagaJsonata *compiled;
@@ -168,8 +179,10 @@ run(const char *expr, int expr_len, const char *document, int len, Outcome *outc
 	initStringInfo(&out);
 	compiled = saga_jsonata_compile(expr, expr_len, &fault);
 	if (compiled == NULL ||
-		!saga_jsonata_eval_json(compiled, document, len, &options, &out, &outcome->defined, &fault))
+		!saga_jsonata_eval_traced(compiled, document, len, &options, parts, traced ? lengthof(parts) : 0, &out,
+								  &outcome->defined, traced ? origins : NULL, &fault))
 	{
+		check_origins(origins, 1);
 		if (fault.code[0] == '\0' || fault.message == NULL || fault.position > expr_len)
 			abort();
 		strlcpy(outcome->code, fault.code, sizeof(outcome->code));
@@ -177,10 +190,25 @@ run(const char *expr, int expr_len, const char *document, int len, Outcome *outc
 	}
 	if (fault.code[0] != '\0')
 		abort();
+	check_origins(origins, lengthof(parts));
 	outcome->text = out.data;
 	outcome->len = out.len;
 	if (outcome->defined && !is_json(out.data, out.len))
 		abort();
+}
+
+static bool
+is_same(const Outcome *a, const Outcome *b)
+{
+	return strcmp(a->code, b->code) == 0 && a->defined == b->defined && a->len == b->len &&
+		(!a->defined || memcmp(a->text, b->text, a->len) == 0);
+}
+
+/* A limit, which comes earlier when origins are asked for. */
+static bool
+is_limit(const Outcome *outcome)
+{
+	return outcome->code[0] == 'U' || strcmp(outcome->code, "D1012") == 0 || strcmp(outcome->code, "D2015") == 0;
 }
 
 int			LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
@@ -203,10 +231,12 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 		document + 1 : NULL;
 	if (setjmp(fuzz_error) == 0)
 	{
-		run(expr, expr_len, document, document != NULL ? len : 0, &first);
-		run(expr, expr_len, document, document != NULL ? len : 0, &second);
-		if (strcmp(first.code, second.code) != 0 || first.defined != second.defined || first.len != second.len ||
-			(first.defined && memcmp(first.text, second.text, first.len) != 0))
+		run(expr, expr_len, document, document != NULL ? len : 0, false, &first);
+		run(expr, expr_len, document, document != NULL ? len : 0, false, &second);
+		if (!is_same(&first, &second))
+			abort();
+		run(expr, expr_len, document, document != NULL ? len : 0, true, &second);
+		if (!is_same(&first, &second) && !is_limit(&first) && !is_limit(&second))
 			abort();
 	}
 	fuzz_reset();

@@ -12,6 +12,7 @@
 #include "endpoint/expression_private.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "value/value.h"
 
 PG_FUNCTION_INFO_V1(saga_test_mapping);
@@ -23,6 +24,48 @@ static Jsonb *
 get_jsonb(FunctionCallInfo fcinfo, int arg)
 {
 	return PG_ARGISNULL(arg) ? NULL : PG_GETARG_JSONB_P(arg);
+}
+
+/* The expression of a call site, which lives as long as that. */
+typedef struct CachedMapping
+{
+	MemoryContext context;		/* of it, below fn_mcxt */
+	char	   *text;
+	SagaExpression *expression;
+}			CachedMapping;
+
+/* Compiled at the call before, if the text is the same: compiling takes longer than most evaluations. */
+static SagaExpression *
+get_mapping(FunctionCallInfo fcinfo, char *text)
+{
+	CachedMapping *cached = fcinfo->flinfo->fn_extra;
+	MemoryContext context,
+				old;
+	char	   *error;
+
+	if (cached != NULL && strcmp(cached->text, text) == 0)
+		return cached->expression;
+	if (cached != NULL)
+	{
+		fcinfo->flinfo->fn_extra = NULL;
+		MemoryContextDelete(cached->context);
+	}
+	/* below the caller's until it is complete */
+	context = AllocSetContextCreate(CurrentMemoryContext, "saga mapping", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	cached = palloc(sizeof(CachedMapping));
+	cached->context = context;
+	cached->text = pstrdup(text);
+	cached->expression = saga_endpoint_expression_compile(text, &error);
+	MemoryContextSwitchTo(old);
+	if (cached->expression == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid expression"),
+				 errdetail("%s.", error)));
+	MemoryContextSetParent(context, fcinfo->flinfo->fn_mcxt);
+	fcinfo->flinfo->fn_extra = cached;
+	return cached->expression;
 }
 
 /*
@@ -38,12 +81,7 @@ saga_test_mapping(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	expression = saga_endpoint_expression_compile(text_to_cstring(PG_GETARG_TEXT_PP(0)), &error);
-	if (expression == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid expression"),
-				 errdetail("%s.", error)));
+	expression = get_mapping(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (!saga_endpoint_expression_eval(expression, get_jsonb(fcinfo, 1), &result, &error))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -18,7 +18,10 @@ CREATE TABLE @extschema@.invoice_submission (
 	number_scope text NOT NULL DEFAULT '',
 	number_key text,
 	possible_duplicate boolean NOT NULL DEFAULT false,
-	left_by uuid[] NOT NULL DEFAULT '{}'	-- earlier executions that have left something
+	left_by uuid[] NOT NULL DEFAULT '{}',	-- earlier executions that have left something
+	original json,
+	source_format text,
+	source_format_version integer
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 CREATE UNIQUE INDEX invoice_submission_number ON @extschema@.invoice_submission (seller_key, number, number_scope)
 	WHERE superseded_at IS NULL;
@@ -45,12 +48,18 @@ COMMENT ON COLUMN @extschema@.invoice_submission.number_key IS
 	'the number in one spelling, see invoice_number_key: numbers of one key look alike';
 COMMENT ON COLUMN @extschema@.invoice_submission.possible_duplicate IS
 	'another invoice of the seller had a number that looks alike, or it made room for one and something of it may stand: a person is asked (INV-DUPLICATE)';
+COMMENT ON COLUMN @extschema@.invoice_submission.original IS 'what a format has made the document of, as received; null when it was submitted as it is';
+COMMENT ON COLUMN @extschema@.invoice_submission.source_format IS 'that format';
+COMMENT ON COLUMN @extschema@.invoice_submission.source_format_version IS 'and its version, see invoice_source_formats';
 
 CREATE TABLE @extschema@.invoice_document_history (
 	tracking_id uuid NOT NULL,
 	replaced_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	replaced_by text NOT NULL DEFAULT session_user,
 	document json NOT NULL,
+	original json,
+	source_format text,
+	source_format_version integer,
 	PRIMARY KEY (tracking_id, replaced_at)
 );
 COMMENT ON TABLE @extschema@.invoice_document_history IS 'documents that invoice_retry replaced with a corrected one';

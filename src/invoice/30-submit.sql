@@ -125,7 +125,8 @@ COMMENT ON FUNCTION @extschema@.invoice_in_the_way(uuid, uuid[], boolean) IS
 -- The submission that holds a number: null when there is none (any more), or
 -- when it was dead and has made room; raises when it is another document. One
 -- of which something may stand keeps its number, until a person has found out.
-CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_earlier(seller_key text, number text, number_scope text, document json,
+	original json, source_format text) RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -141,6 +142,10 @@ BEGIN
 		RETURN earlier.tracking_id;
 	END IF;
 	IF NOT @extschema@.invoice_is_dead(earlier.execution_id) THEN
+		-- a sender's document that comes again, and is read in another way since
+		IF earlier.source_format = invoice_earlier.source_format AND @extschema@.invoice_same_document(earlier.original, original) THEN
+			RETURN earlier.tracking_id;
+		END IF;
 		standing := @extschema@.invoice_standing(earlier.execution_id, earlier.left_by, false);
 		IF standing IS NOT NULL THEN
 			RAISE unique_violation USING
@@ -163,8 +168,8 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json) IS
-	'the earlier submission of the same document; null when there is none in the way';
+COMMENT ON FUNCTION @extschema@.invoice_earlier(text, text, text, json, json, text) IS
+	'the earlier submission of the same document, or of the same sender''s document; null when there is none in the way';
 
 -- Whether a live invoice of the seller, other than this one, has a number that looks alike. A dead one that
 -- was the first is not in the way: it is a possible duplicate from now on, should it be retried. One that
@@ -197,10 +202,9 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_looks_alike(uuid, text, text, text) IS
 	'whether another invoice of the seller, which is not dead or has left something, has a number that looks alike';
 
--- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
--- any table, workflow or queue. It runs nothing of the caller's.
-CREATE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER
+-- What all ways of submitting come to. original: what the version of a format has made the document of.
+CREATE FUNCTION @extschema@.invoice_accept(document json, original json, source_format text, source_format_version integer) RETURNS uuid
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 <<submitted>>
@@ -224,10 +228,11 @@ BEGIN
 		-- waits for a concurrent submitter of the same number, or one that looks alike
 		INSERT INTO @extschema@.invoice_submission
 			(tracking_id, execution_id, seller_key, number, seller, buyer, currency, document,
-			 type_code, issue_date, credit_note, number_scope, number_key, possible_duplicate)
+			 type_code, issue_date, credit_note, number_scope, number_key, original, source_format, source_format_version,
+			 possible_duplicate)
 			VALUES (key.tracking_id, key.tracking_id, key.seller_key, key.number,
 					key.seller, key.buyer, key.currency, document,
-					key.type_code, key.issue_date, key.credit_note, key.number_scope, number_key,
+					key.type_code, key.issue_date, key.credit_note, key.number_scope, number_key, original, source_format, source_format_version,
 					alike OR EXISTS (SELECT FROM @extschema@.invoice_submission s
 						WHERE s.seller_key = key.seller_key AND s.number_key = submitted.number_key
 							AND s.number_scope = key.number_scope
@@ -235,7 +240,7 @@ BEGIN
 							AND @extschema@.invoice_in_the_way(s.execution_id, s.left_by, s.superseded_at IS NOT NULL)))
 			ON CONFLICT DO NOTHING;
 		EXIT WHEN FOUND;
-		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document);
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, document, original, source_format);
 		IF earlier IS NOT NULL THEN
 			RETURN earlier;
 		END IF;
@@ -255,8 +260,42 @@ BEGIN
 	RETURN key.tracking_id;
 END
 $$;
+COMMENT ON FUNCTION @extschema@.invoice_accept(json, json, text, integer) IS
+	'a part of invoice_submit: takes an invoice, and what it was made of; null when it was not made of anything';
+
+-- SECURITY DEFINER: who submits needs EXECUTE on this function and no right on
+-- any table, workflow or queue. It runs nothing of the caller's.
+CREATE FUNCTION @extschema@.invoice_submit(document json) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN @extschema@.invoice_accept(document, NULL::json, NULL::text, NULL::integer);
+END
+$$;
 COMMENT ON FUNCTION @extschema@.invoice_submit(json) IS
 	'takes an invoice and returns its tracking id; the same document again returns the same id';
+
+-- SECURITY DEFINER: as invoice_submit. The expression of a format is evaluated without rights, and reads nothing
+-- but the document.
+CREATE FUNCTION @extschema@.invoice_submit(document json, format text) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	now record;
+BEGIN
+	IF document IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'invoice document must not be null';
+	END IF;
+	SELECT f.* INTO now FROM @extschema@.invoice_format_now(format) f;
+	RETURN @extschema@.invoice_accept(@extschema@.invoice_format_document(now.expression, document, format, true),
+		document, format, now.version);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_submit(json, text) IS
+	'takes a sender''s document that a format makes an invoice of, and returns its tracking id; the same document again returns the same id.
+Errors: those of invoice_submit and invoice_read_document';
 
 -- Who submits keeps the table until his transaction ends, and he may leave it open: whoever waits for him
 -- stands in the way of all the others. So it is asked for a moment at a time, and they pass in between.
@@ -331,7 +370,8 @@ Errors: invalid_parameter_value, object_not_in_prerequisite_state (before invoic
 
 -- By what a batch is put in order; error instead, when invoice_submit would refuse the document whatever
 -- there is already. Nothing is written here, so the block costs next to nothing.
-CREATE FUNCTION @extschema@.invoice_batch_key(document json, OUT sort_key text[], OUT error text)
+CREATE FUNCTION @extschema@.invoice_batch_key(document json, format text, expression text,
+	OUT sort_key text[], OUT error text, OUT invoice json)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -339,20 +379,21 @@ DECLARE
 	message text;
 	detail text;
 BEGIN
+	invoice := CASE WHEN format IS NULL THEN document ELSE @extschema@.invoice_format_document(expression, document, format, true) END;
 	SELECT ARRAY[k.seller_key, @extschema@.invoice_number_key(k.number),
 			@extschema@.invoice_number_scope(k.type_code, k.issue_date,
 				(SELECT t.number_with FROM @extschema@.invoice_setting t WHERE t.current)), k.number]
-		INTO sort_key FROM @extschema@.invoice_document_key(document) k;
+		INTO sort_key FROM @extschema@.invoice_document_key(invoice) k;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	error := concat_ws(': ', message, nullif(detail, ''));
 END
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_batch_key(json) IS
-	'seller and number of a document in a batch, numbers that look alike side by side; or why it is refused';
+COMMENT ON FUNCTION @extschema@.invoice_batch_key(json, text, text) IS
+	'seller and number of a document in a batch, numbers that look alike side by side, and the invoice that it is, by a format that may be null; or why it is refused';
 
 -- As a message that a source brought: the inbox tries it once more, and its dead letter can be redriven.
-CREATE FUNCTION @extschema@.invoice_bury(document json) RETURNS void
+CREATE FUNCTION @extschema@.invoice_bury(document json, format text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -369,16 +410,16 @@ BEGIN
 		PERFORM @extschema@.invoice_setup_for(
 			coalesce(@extschema@.invoice_workflow_owner(), quote_ident(current_user)::regrole));
 	END LOOP;
-	PERFORM saga.start_execution(inbox, jsonb_build_object('body', document::text,
-		'source_message_id', saga.make_id()::text, 'sent_at', clock_timestamp()), NULL::text, NULL::uuid);
+	PERFORM saga.start_execution(inbox, jsonb_strip_nulls(jsonb_build_object('body', document::text,
+		'source_message_id', saga.make_id()::text, 'sent_at', clock_timestamp(), 'format', format)), NULL::text, NULL::uuid);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_bury(json) IS 'makes a dead letter of a document that invoice_submit has refused, as the inbox does';
+COMMENT ON FUNCTION @extschema@.invoice_bury(json, text) IS 'makes a dead letter of a document that invoice_submit has refused, as the inbox does';
 
 -- SECURITY DEFINER: as invoice_submit. Numbers are taken in one order, whatever that of the documents:
 -- each waits for who has it until its transaction ends, and two batches that took them in opposite order
 -- would wait for each other.
-CREATE FUNCTION @extschema@.invoice_submit_batch(documents json, on_error text)
+CREATE FUNCTION @extschema@.invoice_submit_batch(documents json, on_error text, format text)
 RETURNS TABLE (index integer, tracking_id uuid, error text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -391,6 +432,8 @@ DECLARE
 	message text;
 	detail text;
 	hint text;
+	format_version integer;
+	expression text;
 BEGIN
 	IF on_error IS NULL OR on_error NOT IN ('refuse', 'skip', 'dead_letter') THEN
 		RAISE invalid_parameter_value USING
@@ -402,29 +445,37 @@ BEGIN
 			MESSAGE = 'invoice batch is not a JSON array',
 			HINT = 'Use invoice_submit for a single invoice.';
 	END IF;
+	IF format IS NOT NULL THEN
+		SELECT f.version, f.expression INTO format_version, expression FROM @extschema@.invoice_format_now(format) f;
+	END IF;
 	ids := array_fill(NULL::uuid, ARRAY[json_array_length(documents)]);
 	errors := array_fill(NULL::text, ARRAY[json_array_length(documents)]);
 	FOR element IN
-		SELECT d.n, d.document, k.error
+		SELECT d.n, d.document, k.error, k.invoice
 			FROM json_array_elements(documents) WITH ORDINALITY AS d (document, n)
-				CROSS JOIN LATERAL @extschema@.invoice_batch_key(d.document) k
+				CROSS JOIN LATERAL @extschema@.invoice_batch_key(d.document, format, expression) k
 			ORDER BY k.sort_key COLLATE "C" NULLS FIRST, d.n
 	LOOP
 		index := element.n - 1;
 		IF on_error = 'refuse' THEN
-			ids[element.n] := @extschema@.invoice_submit(element.document);
+			IF format IS NOT NULL AND element.error IS NOT NULL THEN
+				element.invoice := @extschema@.invoice_format_document(expression, element.document, format, true);
+			END IF;
+			ids[element.n] := @extschema@.invoice_accept(element.invoice,
+				CASE WHEN format IS NOT NULL THEN element.document END, format, format_version);
 			CONTINUE;
 		END IF;
 		IF element.error IS NULL THEN
 			BEGIN
-				ids[element.n] := @extschema@.invoice_submit(element.document);
+				ids[element.n] := @extschema@.invoice_accept(element.invoice,
+					CASE WHEN format IS NOT NULL THEN element.document END, format, format_version);
 			EXCEPTION WHEN unique_violation OR data_exception OR program_limit_exceeded OR configuration_limit_exceeded THEN
 				GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 				element.error := concat_ws(': ', message, nullif(detail, ''));
 			END;
 		END IF;
 		IF element.error IS NOT NULL AND on_error = 'dead_letter' THEN
-			PERFORM @extschema@.invoice_bury(element.document);
+			PERFORM @extschema@.invoice_bury(element.document, format);
 		END IF;
 		errors[element.n] := element.error;
 	END LOOP;
@@ -440,17 +491,29 @@ EXCEPTION WHEN OTHERS THEN
 		HINT = coalesce(nullif(hint, ''), CASE WHEN on_error = 'refuse' THEN 'Correct that document or leave it out.' ELSE 'Try again.' END);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json, text) IS
-	'submits each element of an array: one row each, in order, counted from 0.
+COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json, text, text) IS
+	'submits each element of an array: one row each, in order, counted from 0. format: the elements are documents of a sender, of which it makes one invoice each; null: they are invoices.
 on_error: refuse (one that is refused refuses all), skip (the others are accepted; the row says why this one is not) or dead_letter (the same, and it becomes a row of invoice_dlq, like one that a source brought).
-Errors: invalid_parameter_value (no array, another on_error); with refuse those of invoice_submit';
+Errors: invalid_parameter_value (no array, another on_error), undefined_object (no such format); with refuse those of invoice_submit';
+
+CREATE FUNCTION @extschema@.invoice_submit_batch(documents json, on_error text)
+RETURNS TABLE (index integer, tracking_id uuid, error text)
+LANGUAGE plpgsql SECURITY DEFINER	-- as invoice_submit
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT b.* FROM @extschema@.invoice_submit_batch(documents, on_error, NULL::text) b;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json, text) IS
+	'as invoice_submit_batch(documents, on_error, format), of invoices';
 
 CREATE FUNCTION @extschema@.invoice_submit_batch(documents json) RETURNS SETOF uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN QUERY SELECT b.tracking_id FROM @extschema@.invoice_submit_batch(documents, 'refuse'::text) b ORDER BY b.index;
+	RETURN QUERY SELECT b.tracking_id FROM @extschema@.invoice_submit_batch(documents, 'refuse'::text, NULL::text) b ORDER BY b.index;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_submit_batch(json) IS

@@ -51,6 +51,7 @@ DECLARE
 	execution uuid := context#>>'{Execution,Id}';
 	submission record;
 	result jsonb;
+	rules jsonb;
 BEGIN
 	IF (context#>>'{Execution,RedriveCount}')::integer > 0 THEN
 		-- it goes on after its end: who submits its number now has taken its place, or finds it alive
@@ -78,7 +79,12 @@ BEGIN
 	END IF;
 	result := @extschema@.invoice_check(submission.document);
 	IF (result->'fatal')::boolean THEN
-		RETURN saga.failure('InvoiceInvalid', @extschema@.invoice_invalid_cause(result->'rules'));
+		rules := result->'rules';
+		-- not there after an update, until invoice_setup has been called
+		IF submission.original IS NOT NULL AND has_function_privilege('@extschema@.invoice_name_senders(uuid, jsonb)', 'EXECUTE') THEN
+			rules := @extschema@.invoice_name_senders(tracking, rules);
+		END IF;
+		RETURN saga.failure('InvoiceInvalid', @extschema@.invoice_invalid_cause(rules));
 	END IF;
 	RETURN jsonb_build_object('tracking_id', tracking, 'number', submission.number,
 		'seller', jsonb_build_object('id', submission.seller_key, 'name', submission.seller),
@@ -152,6 +158,7 @@ DECLARE
 	approval_limit numeric;
 	alike text;
 	words jsonb;
+	rules jsonb;
 BEGIN
 	-- the step began anew (Retry): the token before this one is void
 	UPDATE @extschema@.invoice_approval a SET decided_at = clock_timestamp(), decision = 'withdrawn'
@@ -183,6 +190,10 @@ BEGIN
 					CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(k.list) WHEN 'array' THEN k.list ELSE '[]' END) x) l
 		WHERE o.tracking_id <> tracking AND (o.superseded_at IS NULL OR l.words IS NOT NULL)
 		LIMIT 20) f;
+	rules := @extschema@.invoice_check(submission.document)->'rules';
+	IF submission.original IS NOT NULL AND has_function_privilege('@extschema@.invoice_name_senders(uuid, jsonb)', 'EXECUTE') THEN
+		rules := @extschema@.invoice_name_senders(tracking, rules);
+	END IF;
 	-- what the reasons are in words, as far as they are ours
 	words := jsonb_build_object(
 		'INV-DUPLICATE', concat(' /number: the number looks like that of another invoice of this seller', ': ' || alike),
@@ -198,7 +209,7 @@ BEGIN
 				ARRAY(SELECT concat('above the limit /totals/payable: ', input->>'payable', ' ', input->>'currency', ' is due, the limit is ' || approval_limit)
 						WHERE (input->'above_limit')::boolean
 					  UNION ALL SELECT concat_ws(' ', v->>'rule', nullif(v->>'location', '')) || ': ' || (v->>'message')
-						FROM jsonb_array_elements(@extschema@.invoice_check(submission.document)->'rules') AS v
+						FROM jsonb_array_elements(rules) AS v
 						WHERE v->>'level' = 'warning' AND input->'warnings' ? (v->>'rule')
 					  UNION ALL SELECT w || (words->>w) FROM jsonb_array_elements_text(input->'warnings') AS w WHERE words ? w));
 	RETURN 'null';

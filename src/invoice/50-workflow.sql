@@ -27,7 +27,7 @@ BEGIN
 		%1$s.invoice_step_hold(jsonb, jsonb), %1$s.invoice_step_save(jsonb),
 		%1$s.invoice_step_void(jsonb), %1$s.invoice_check(json),
 		%1$s.invoice_calculate(json), %1$s.invoice_invalid_cause(jsonb),
-		%1$s.invoice_is_credit_note(text), %1$s.invoice_is_dead(uuid),
+		%1$s.invoice_is_credit_note(text), %1$s.invoice_is_dead(uuid), %1$s.invoice_name_senders(uuid, jsonb),
 		%1$s.invoice_inbox(jsonb, jsonb) TO %2$s', schema, owner);
 	EXECUTE format('GRANT EXECUTE ON ROUTINE saga.drain(text, integer), saga.publish(),
 		%1$s.invoice_process(), %1$s.invoice_ready(),

@@ -105,7 +105,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.invoice_cancel(uuid) IS 'stops an invoice that is not completed; what was done is undone in reverse order';
 
 -- Puts a corrected document in the place of the old one.
-CREATE FUNCTION @extschema@.invoice_correct(submission @extschema@.invoice_submission, corrected json) RETURNS void
+CREATE FUNCTION @extschema@.invoice_correct(submission @extschema@.invoice_submission, corrected json,
+	original json, source_format text, source_format_version integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -121,7 +122,7 @@ BEGIN
 		INTO key FROM @extschema@.invoice_document_key(corrected) k;
 	number_key := @extschema@.invoice_number_key(key.number);
 	IF (key.seller_key, key.number, key.number_scope) <> (submission.seller_key, submission.number, submission.number_scope) THEN
-		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, corrected);
+		earlier := @extschema@.invoice_earlier(key.seller_key, key.number, key.number_scope, corrected, original, source_format);
 		IF earlier IS NOT NULL THEN
 			RAISE unique_violation USING
 				MESSAGE = format('the corrected document was already submitted as %s', earlier);
@@ -132,19 +133,21 @@ BEGIN
 		AND (key.seller_key, number_key, key.number_scope)
 			IS NOT DISTINCT FROM (submission.seller_key, submission.number_key, submission.number_scope)
 		OR @extschema@.invoice_looks_alike(submission.tracking_id, key.seller_key, number_key, key.number_scope);
-	INSERT INTO @extschema@.invoice_document_history (tracking_id, document)
-		VALUES (submission.tracking_id, submission.document);
+	INSERT INTO @extschema@.invoice_document_history (tracking_id, document, original, source_format, source_format_version)
+		VALUES (submission.tracking_id, submission.document, submission.original, submission.source_format, submission.source_format_version);
 	UPDATE @extschema@.invoice_submission s
 		SET seller_key = key.seller_key, number = key.number, seller = key.seller, buyer = key.buyer,
 			currency = key.currency, document = corrected, type_code = key.type_code, issue_date = key.issue_date,
 			credit_note = key.credit_note, number_scope = key.number_scope,
-			number_key = corrected_one.number_key, possible_duplicate = alike
+			number_key = corrected_one.number_key, possible_duplicate = alike, original = invoice_correct.original,
+			source_format = invoice_correct.source_format, source_format_version = invoice_correct.source_format_version
 		WHERE s.tracking_id = submission.tracking_id;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.invoice_correct(@extschema@.invoice_submission, json) IS 'replaces the document of a submission and keeps the old one';
+COMMENT ON FUNCTION @extschema@.invoice_correct(@extschema@.invoice_submission, json, json, text, integer) IS
+	'replaces the document of a submission, and what it was made of, and keeps the old one';
 
-CREATE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+CREATE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json, force boolean, format text) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -152,6 +155,7 @@ DECLARE
 	submission @extschema@.invoice_submission := @extschema@.invoice_lock(tracking_id);
 	dead_execution uuid := submission.execution_id;
 	status text := @extschema@.invoice_status(tracking_id);
+	reading record;
 BEGIN
 	IF submission.superseded_at IS NOT NULL THEN
 		RAISE object_not_in_prerequisite_state USING
@@ -171,8 +175,22 @@ BEGIN
 			DETAIL = 'A payment, credit or booking of an earlier attempt may still stand; a retry would make it again.',
 			HINT = 'Find out what became of it (invoice_dlq shows what is left) and say so with saga.settle; or undo it by hand, then call invoice_retry with force => true.';
 	END IF;
+	IF format IS NOT NULL AND corrected IS NULL THEN
+		corrected := submission.original;
+		IF corrected IS NULL THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('invoice %s was not read with a format', tracking_id),
+				HINT = 'Give the document that the format is to be applied to.';
+		END IF;
+	END IF;
 	IF corrected IS NOT NULL THEN
-		PERFORM @extschema@.invoice_correct(submission, corrected);
+		IF format IS NULL THEN
+			PERFORM @extschema@.invoice_correct(submission, corrected, NULL::json, NULL::text, NULL::integer);
+		ELSE
+			SELECT f.* INTO reading FROM @extschema@.invoice_format_now(format) f;
+			PERFORM @extschema@.invoice_correct(submission, @extschema@.invoice_format_document(reading.expression, corrected, format, true),
+				corrected, format, reading.version);
+		END IF;
 	END IF;
 	-- what it has left stands until it is taken up, whatever becomes of this attempt
 	UPDATE @extschema@.invoice_submission s SET execution_id = saga.make_id(), attempts = s.attempts + 1,
@@ -190,6 +208,17 @@ BEGIN
 	-- its key, where nobody knew whether it had been done
 	PERFORM saga.replace_execution(dead_execution, submission.execution_id);
 	RETURN submission.tracking_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.invoice_retry(uuid, json, boolean, text) IS
+	'as invoice_retry(tracking_id, corrected, force); format: the corrected document is the sender''s, null the one that is kept, and is read with the format as it is now';
+
+CREATE FUNCTION @extschema@.invoice_retry(tracking_id uuid, corrected json DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN @extschema@.invoice_retry(tracking_id, corrected, force, NULL::text);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_retry(uuid, json, boolean) IS

@@ -32,7 +32,7 @@ CREATE VIEW @extschema@.invoice_tracking AS
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
 		s.type_code, s.issue_date,
 		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable,
-		e.waiting_for
+		e.waiting_for, s.source_format, s.source_format_version
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
@@ -68,7 +68,8 @@ COMMENT ON FUNCTION @extschema@.invoice_status(uuid) IS 'status of an invoice as
 
 CREATE VIEW @extschema@.invoice_held AS
 	SELECT a.tracking_id, s.number, s.seller, s.buyer, a.currency, a.payable, a.reason, a.held_at,
-		coalesce(a.messages, string_to_array(a.reason, ', ')) AS messages, s.document
+		coalesce(a.messages, string_to_array(a.reason, ', ')) AS messages, s.document,
+		s.original, s.source_format, s.source_format_version
 	FROM @extschema@.invoice_approval a
 		JOIN @extschema@.invoice_submission s ON s.tracking_id = a.tracking_id AND s.execution_id = a.execution_id
 	WHERE a.decided_at IS NULL
@@ -93,7 +94,8 @@ CREATE VIEW @extschema@.invoice_dlq AS
 		CASE WHEN r.rules IS NOT NULL AND jsonb_typeof(d.cause::jsonb->'violations') = 'array'
 			THEN ARRAY(SELECT concat_ws(': ', concat_ws(' ', v->>'rule', nullif(v->>'location', '')), v->>'message')
 				FROM jsonb_array_elements(d.cause::jsonb->'violations') WITH ORDINALITY AS a (v, n) ORDER BY n)
-			ELSE ARRAY[c.cause] END AS messages
+			ELSE ARRAY[c.cause] END AS messages,
+		s.original, s.source_format, s.source_format_version
 	FROM saga.all_dead_letters d
 		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
 			AND s.tracking_id = CASE WHEN d.body->>'tracking_id' ~ '^[0-9a-f-]{36}$' THEN (d.body->>'tracking_id')::uuid END
@@ -109,7 +111,7 @@ CREATE VIEW @extschema@.invoice_dlq AS
 		AND d.redriven_as IS DISTINCT FROM d.message_id
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
-		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause]
+		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause], NULL, d.body->>'format', NULL
 	FROM saga.all_dead_letters d
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
 COMMENT ON VIEW @extschema@.invoice_dlq IS
@@ -122,5 +124,9 @@ COMMENT ON COLUMN @extschema@.invoice_dlq.reason IS
 COMMENT ON COLUMN @extschema@.invoice_dlq.cause IS 'for InvoiceInvalid JSON with the violated rules and their places, else text';
 COMMENT ON COLUMN @extschema@.invoice_dlq.rules IS 'ids of the violated rules; null when it did not fail for them';
 COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone, also of earlier attempts';
+COMMENT ON COLUMN @extschema@.invoice_tracking.source_format IS 'the format that has made it of a sender''s document; null when it was submitted as it is';
+COMMENT ON COLUMN @extschema@.invoice_tracking.source_format_version IS 'the version of the format, see invoice_source_formats';
+COMMENT ON COLUMN @extschema@.invoice_held.original IS 'the sender''s document that a format has made it of; null when it was submitted as it is';
+COMMENT ON COLUMN @extschema@.invoice_dlq.original IS 'the sender''s document that a format has made it of; null when it was submitted as it is, or is no invoice';
 COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS
 	'what is wrong in words: of each violation its rule, its place in the document (a JSON pointer) and what is wrong there; else the cause';

@@ -477,6 +477,17 @@ issue_date(const Slice *slice, DateADT *date)
 	return true;
 }
 
+void
+saga_invoice_check_size(Size size)
+{
+	if ((size + 1023) / 1024 > max_document_kb)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("invoice document is too large"),
+				 errdetail("It has %zu kB, the limit is %d kB.", (size_t) (size + 1023) / 1024, max_document_kb),
+				 errhint("Raise \"pg_invoice.max_document_size\" if such invoices are wanted.")));
+}
+
 /*
  * Raises for a document that is too large, or is no object.  The size is that
  * of the text as it came.
@@ -484,19 +495,27 @@ issue_date(const Slice *slice, DateADT *date)
 static void
 check_document(const char *p, const char *end)
 {
-	if ((end - p + 1023) / 1024 > max_document_kb)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("invoice document is too large"),
-				 errdetail("It has %zu kB, the limit is %d kB.",
-						   (size_t) (end - p + 1023) / 1024, max_document_kb),
-				 errhint("Raise \"pg_invoice.max_document_size\" if such invoices are wanted.")));
+	saga_invoice_check_size(end - p);
 	p = skip_blanks(p, end);
 	if (p >= end || *p != '{')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invoice document is not a JSON object"),
 				 errhint("Send one invoice as {\"number\": ..., \"seller\": {...}, ...}; use invoice_submit_batch for an array.")));
+}
+
+const char *
+saga_invoice_lacks(const char *document, int len)
+{
+	const char *end = document + len;
+	Wanted		wanted;
+	Party		seller;
+
+	find_members(document, end, &wanted);
+	find_party(&wanted.seller, &seller);
+	if (scalar_text(&wanted.number) == NULL)
+		return "number";
+	return seller_key(&seller) == NULL ? "seller" : NULL;
 }
 
 /*

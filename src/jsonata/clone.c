@@ -61,6 +61,8 @@ saga_jsonata_clone(SagaJsonataEval *ev, const SagaJsonataValue *v, SagaJsonataVa
 				return false;
 		}
 		saga_jsonata_set_object(result, object);
+		if (ev->trace != NULL && !saga_jsonata_trace_object(ev, result, &in))
+			return false;
 	}
 	saga_jsonata_leave(ev);
 	return true;

@@ -88,7 +88,9 @@ eval_negation(SAGA_JSONATA_EVAL_ARGS)
 		return true;
 	if (!saga_jsonata_is_numeric(ev, &value, &fails))
 		return saga_jsonata_fail_at(ev, node, "D1002", "cannot negate a value that is no number");
-	return saga_jsonata_negate(ev, &value, result) || saga_jsonata_failed_at(ev, node);
+	return (saga_jsonata_negate(ev, &value, result) &&
+			(ev->trace == NULL || saga_jsonata_trace_made(ev, result, &value, 1))) ||
+		saga_jsonata_failed_at(ev, node);
 }
 
 /*
@@ -234,7 +236,11 @@ saga_jsonata_eval_node(SAGA_JSONATA_EVAL_ARGS)
 	if (!saga_jsonata_enter(ev))
 		return saga_jsonata_failed_at(ev, node);
 	if (!dispatch(ev, node, input, frame, result))
+	{
+		if (ev->trace != NULL)
+			saga_jsonata_trace_failed(ev, input, 1);
 		return false;
+	}
 	if (!is_leaf(node))
 	{
 		for (int i = 0; i < node->predicates.count; i++)
@@ -525,13 +531,15 @@ saga_jsonata_eval(const SagaJsonata *expr, Jsonb *document, const SagaJsonataOpt
 }
 
 /*
- * The same from JSON text to JSON text, which is appended to out.  *defined is
- * false when the expression gives nothing.  After a fault out may have a part
- * of the result, which the caller must not use.
+ * The same from JSON text to JSON text, which is appended to out, and unless
+ * origins is NULL, where each part is from.  *defined is false when the expression
+ * gives nothing.  After a fault out may have a part of the result, which the
+ * caller must not use.
  */
 bool
-saga_jsonata_eval_json(const SagaJsonata *expr, const char *document, int len, const SagaJsonataOptions *options,
-					   StringInfo out, bool *defined, SagaJsonataFault *fault)
+saga_jsonata_eval_traced(const SagaJsonata *expr, const char *document, int len, const SagaJsonataOptions *options,
+						 const char *const *parts, int nparts, StringInfo out, bool *defined,
+						 SagaJsonataOrigin *origins, SagaJsonataFault *fault)
 {
 	SagaJsonataEval ev;
 	MemoryContext old = begin(&ev, expr, options, fault);
@@ -539,10 +547,23 @@ saga_jsonata_eval_json(const SagaJsonata *expr, const char *document, int len, c
 	SagaJsonataValue value = {0};
 	bool		done;
 
-	done = (document == NULL || saga_jsonata_read(&ev, document, len, &input)) && evaluate(&ev, expr, &input, &value);
+	if (origins != NULL)
+		saga_jsonata_trace_start(&ev);
+	done = (document == NULL || saga_jsonata_read_document(&ev, document, len, &input)) && evaluate(&ev, expr, &input, &value);
 	*defined = done && !saga_jsonata_is_nothing(&value);
 	if (*defined)
 		done = saga_jsonata_append_result(&ev, out, &value) && fault->code[0] == '\0';
+	for (int i = 0; i < nparts && *defined && done; i++)
+		done = saga_jsonata_trace_find(&ev, &value, parts[i], old, &origins[i]);
+	if (!done && origins != NULL)
+		saga_jsonata_trace_fault(&ev, old, &origins[0]);
 	finish(&ev, old);
 	return done;
+}
+
+bool
+saga_jsonata_eval_json(const SagaJsonata *expr, const char *document, int len, const SagaJsonataOptions *options,
+					   StringInfo out, bool *defined, SagaJsonataFault *fault)
+{
+	return saga_jsonata_eval_traced(expr, document, len, options, NULL, 0, out, defined, NULL, fault);
 }

@@ -210,7 +210,11 @@ saga_jsonata_builtin_call(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin
 		return saga_jsonata_fail(ev, "U1005", "%s gives something else each time, which is not allowed here", builtin->name);
 	if (!saga_jsonata_signature_validate(ev, function_of(builtin)->signature, builtin->name, args, nargs, input,
 										 &call.args, &call.nargs))
+	{
+		if (ev->trace != NULL)
+			saga_jsonata_trace_failed(ev, args, nargs);
 		return false;
+	}
 	if (call.nargs < MAX_ARGS)
 	{
 		memset(padded, 0, sizeof(padded));
@@ -221,5 +225,9 @@ saga_jsonata_builtin_call(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin
 	call.frame = frame;
 	call.result = result;
 	saga_jsonata_set_nothing(result);
-	return builtin->eval(&call);
+	if (builtin->eval(&call))
+		return ev->trace == NULL || saga_jsonata_trace_made(ev, result, call.args, call.nargs);
+	if (ev->trace != NULL)
+		saga_jsonata_trace_failed(ev, call.args, call.nargs);
+	return false;
 }

@@ -246,5 +246,7 @@ saga_jsonata_eval_group(SAGA_JSONATA_EVAL_ARGS)
 		if (!finish_group(ev, node, &groups.groups[i], tuples, frame, object))
 			return false;
 	saga_jsonata_set_object(result, object);
+	if (ev->trace != NULL && !saga_jsonata_trace_object(ev, result, &items))
+		return false;
 	return saga_jsonata_tick(ev);
 }

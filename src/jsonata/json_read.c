@@ -19,6 +19,11 @@ typedef struct Reader
 	SagaJsonataEval *ev;
 	const char *pos;
 	const char *end;
+	bool		traced;			/* the document, whose values are numbered */
+	int			parent;			/* the number of what the next value is in, and its place there */
+	const char *name;
+	int			len;
+	int			index;
 } Reader;
 
 static bool read_value(Reader *r, SagaJsonataValue *v);
@@ -215,6 +220,8 @@ read_array(Reader *r, SagaJsonataValue *v)
 		{
 			SagaJsonataValue elem;
 
+			r->name = NULL;
+			r->index = list.count;
 			if (!read_value(r, &elem) || !saga_jsonata_push(r->ev, &list, &elem))
 				return false;
 		} while (expect(r, ','));
@@ -244,6 +251,8 @@ read_object(Reader *r, SagaJsonataValue *v)
 			if (r->pos >= r->end || *r->pos != '"' || !read_string(r, &name, &len))
 				return false;
 			skip_blanks(r);
+			r->name = name;
+			r->len = len;
 			if (!expect(r, ':') || !read_value(r, &member) || !saga_jsonata_put(r->ev, object, name, len, &member))
 				return false;
 		} while (expect(r, ','));
@@ -265,17 +274,14 @@ read_word(Reader *r, const char *word)
 	return true;
 }
 
-/* A value and the blanks behind it. */
+/* A value of any kind. */
 static bool
-read_value(Reader *r, SagaJsonataValue *v)
+read_any(Reader *r, SagaJsonataValue *v)
 {
 	const char *s;
 	int			len;
 	bool		read;
 
-	saga_jsonata_set_nothing(v);
-	if (r->pos >= r->end || !saga_jsonata_enter(r->ev))
-		return false;
 	switch (*r->pos)
 	{
 		case '{':
@@ -305,11 +311,41 @@ read_value(Reader *r, SagaJsonataValue *v)
 			read = (*r->pos == '-' || (*r->pos >= '0' && *r->pos <= '9')) && read_number(r, v);
 			break;
 	}
-	if (!read)
+	return read;
+}
+
+/* A value and the blanks behind it. */
+static bool
+read_value(Reader *r, SagaJsonataValue *v)
+{
+	saga_jsonata_set_nothing(v);
+	if (r->pos >= r->end || !saga_jsonata_enter(r->ev))
 		return false;
+	if (!r->traced)
+	{
+		if (!read_any(r, v))
+			return false;
+	}
+	else
+	{
+		int			parent = r->parent;
+		int			node = saga_jsonata_trace_next(r->ev, parent, r->name, r->len, r->index);
+
+		r->parent = node;
+		if (node == 0 || !read_any(r, v) || !saga_jsonata_trace_read(r->ev, node, v))
+			return false;
+		r->parent = parent;
+	}
 	saga_jsonata_leave(r->ev);
 	skip_blanks(r);
 	return true;
+}
+
+static bool
+read_text(Reader *r, SagaJsonataValue *result)
+{
+	skip_blanks(r);
+	return read_value(r, result) && r->pos == r->end;
 }
 
 bool
@@ -317,8 +353,7 @@ saga_jsonata_read_foreign(SagaJsonataEval *ev, const char *json, int len, SagaJs
 {
 	Reader		r = {ev, json, json + len};
 
-	skip_blanks(&r);
-	return read_value(&r, result) && r.pos == r.end;
+	return read_text(&r, result);
 }
 
 bool
@@ -326,4 +361,12 @@ saga_jsonata_read(SagaJsonataEval *ev, const char *json, int len, SagaJsonataVal
 {
 	return saga_jsonata_read_foreign(ev, json, len, result) ||
 		saga_jsonata_fail(ev, "D3137", "the document is no JSON");
+}
+
+bool
+saga_jsonata_read_document(SagaJsonataEval *ev, const char *json, int len, SagaJsonataValue *result)
+{
+	Reader		r = {ev, json, json + len, .traced = ev->trace != NULL};
+
+	return read_text(&r, result) || saga_jsonata_fail(ev, "D3137", "the document is no JSON");
 }

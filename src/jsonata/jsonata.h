@@ -85,6 +85,30 @@ extern bool saga_jsonata_eval_json(const SagaJsonata *expr, const char *document
 								   const SagaJsonataOptions *options, StringInfo out, bool *defined,
 								   SagaJsonataFault *fault);
 
+/* ---------- where a result comes from ---------- */
+
+/*
+ * Of a part of the result.  What was handed through, or computed from one value
+ * and constants, is that value of the document; what was computed from several
+ * is what holds them, and what an expression has written for a part of the
+ * document is that part: these two are "within" it.
+ */
+typedef struct SagaJsonataOrigin
+{
+	char	   *place;			/* in the document, a JSON pointer; NULL: not known */
+	bool		within;
+	bool		missing;		/* the result has no such part; what it would have been, or been made for */
+} SagaJsonataOrigin;
+
+/*
+ * As saga_jsonata_eval_json, and an origin of each part, which is a JSON
+ * pointer; after a fault, in the first of the origins, which is always there,
+ * what was being computed with.  It takes more steps and memory.
+ */
+extern bool saga_jsonata_eval_traced(const SagaJsonata *expr, const char *document, int len,
+									 const SagaJsonataOptions *options, const char *const *parts, int nparts,
+									 StringInfo out, bool *defined, SagaJsonataOrigin *origins, SagaJsonataFault *fault);
+
 /* ---------- what an expression asks for ---------- */
 
 #define SAGA_JSONATA_MENTIONED_STEPS	4

@@ -14,6 +14,8 @@
 
 /* ---------- one evaluation ---------- */
 
+typedef struct SagaJsonataTrace SagaJsonataTrace;
+
 struct SagaJsonataEval
 {
 	const SagaJsonataOptions *options;
@@ -33,6 +35,7 @@ struct SagaJsonataEval
 	uint64		random;
 	char	   *room;			/* of saga_jsonata_alloc */
 	Size		room_left;
+	SagaJsonataTrace *trace;	/* NULL: nobody asks where values come from */
 	SagaJsonataWork work;		/* these steps, for what knows of no evaluation */
 };
 
@@ -189,6 +192,9 @@ extern bool saga_jsonata_equal(SagaJsonataEval *ev, const SagaJsonataValue *a, c
 
 extern bool saga_jsonata_read(SagaJsonataEval *ev, const char *json, int len, SagaJsonataValue *result);
 
+/* The document of the evaluation, whose values are traced if it has a trace. */
+extern bool saga_jsonata_read_document(SagaJsonataEval *ev, const char *json, int len, SagaJsonataValue *result);
+
 /* Text that may be anything: false without a fault when it is no JSON. */
 extern bool saga_jsonata_read_foreign(SagaJsonataEval *ev, const char *json, int len, SagaJsonataValue *result);
 
@@ -199,6 +205,25 @@ extern bool saga_jsonata_string(SagaJsonataEval *ev, const SagaJsonataValue *v, 
 /* As the result of the evaluation. */
 extern bool saga_jsonata_append_result(SagaJsonataEval *ev, StringInfo buf, const SagaJsonataValue *v);
 extern Jsonb *saga_jsonata_to_jsonb(SagaJsonataEval *ev, const SagaJsonataValue *v, MemoryContext context);
+
+/* ---------- where values come from (trace.c) ---------- */
+
+extern void saga_jsonata_trace_start(SagaJsonataEval *ev);
+
+/* While the document is read: a number for the next value, and then the value of that number. */
+extern int	saga_jsonata_trace_next(SagaJsonataEval *ev, int parent, const char *name, int len, int index);
+extern bool saga_jsonata_trace_read(SagaJsonataEval *ev, int node, SagaJsonataValue *v);
+
+/* While it is evaluated, where ev->trace is there: what a scalar was computed from, and what an object was made for. */
+extern bool saga_jsonata_trace_made(SagaJsonataEval *ev, SagaJsonataValue *result, const SagaJsonataValue *operands, int n);
+extern bool saga_jsonata_trace_object(SagaJsonataEval *ev, const SagaJsonataValue *object, const SagaJsonataValue *context);
+
+extern void saga_jsonata_trace_failed(SagaJsonataEval *ev, const SagaJsonataValue *values, int n);
+
+/* At the end: a part of the result, by a JSON pointer, or what the fault is about. */
+extern void saga_jsonata_trace_fault(SagaJsonataEval *ev, MemoryContext context, SagaJsonataOrigin *found);
+extern bool saga_jsonata_trace_find(SagaJsonataEval *ev, const SagaJsonataValue *result, const char *pointer,
+									MemoryContext context, SagaJsonataOrigin *found);
 
 /* ---------- sequences (sequence.c) ---------- */
 

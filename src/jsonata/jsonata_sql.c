@@ -2,9 +2,8 @@
  * jsonata_sql.c
  *		saga.jsonata() and the like.
  *
- * A compiled expression is kept with the call site, so that a query with many
- * rows compiles it once.  What would be a fault of a caller in C is raised
- * here, because somebody waits for the answer.
+ * What would be a fault of a caller in C is raised here, because somebody
+ * waits for the answer.
  */
 #include "postgres.h"
 
@@ -12,81 +11,27 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "value/value.h"
-#include "jsonata/jsonata.h"
+#include "jsonata/call_site.h"
 
 PG_FUNCTION_INFO_V1(saga_jsonata);
 PG_FUNCTION_INFO_V1(saga_jsonata_json);
 PG_FUNCTION_INFO_V1(saga_jsonata_volatile);
 
-/* The expression of a call site. */
-typedef struct Cached
-{
-	MemoryContext context;		/* of it, below fn_mcxt */
-	text	   *text;
-	SagaJsonata *expr;
-} Cached;
-
-static int
-sqlstate_of(const SagaJsonataFault *fault)
-{
-	static const char *const limits[] = {"U1001", "U1002", "U1003", "D1012", "D2014", "D2015"};
-
-	for (int i = 0; i < lengthof(limits); i++)
-		if (strcmp(fault->code, limits[i]) == 0)
-			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
-	return ERRCODE_INVALID_PARAMETER_VALUE;
-}
-
-/* The position counts characters from one, as those of the server's own messages do. */
+/* What jsonata_volatile is for is a hint. */
 static void
 raise_fault(const SagaJsonataFault *fault, const text * expression)
 {
-	int			len = VARSIZE_ANY_EXHDR(expression);
-	int			position = fault->position < 0 ? -1 :
-	pg_mbstrlen_with_len(VARDATA_ANY(expression), Min(fault->position, len)) + 1;
-
-	ereport(ERROR,
-			(errcode(sqlstate_of(fault)),
-			 errmsg("%s: %s", fault->code, fault->message),
-			 position > 0 ? errdetail("At character %d of the expression.", position) : 0,
-			 strcmp(fault->code, "U1005") == 0 ? errhint("Call saga.jsonata_volatile, which allows it.") : 0));
+	saga_jsonata_raise(fault, VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression), NULL, NULL,
+					   strcmp(fault->code, "U1005") == 0 ? "Call saga.jsonata_volatile, which allows it." : NULL);
 }
 
-/* The expression, compiled now or before. */
 static SagaJsonata *
 get_expression(FunctionCallInfo fcinfo, text * expression)
 {
-	FmgrInfo   *flinfo = fcinfo->flinfo;
-	Cached	   *cached = flinfo->fn_extra;
-	SagaJsonataFault fault = {{0}};
-	MemoryContext context,
-				old;
-
-	if (cached != NULL && VARSIZE_ANY_EXHDR(cached->text) == VARSIZE_ANY_EXHDR(expression) &&
-		memcmp(VARDATA_ANY(cached->text), VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression)) == 0)
-		return cached->expr;
-	if (cached != NULL)
-	{
-		flinfo->fn_extra = NULL;
-		MemoryContextDelete(cached->context);
-	}
-	/* below the caller's until it is complete */
-	context = AllocSetContextCreate(CurrentMemoryContext, "saga jsonata expression", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	cached = palloc(sizeof(Cached));
-	cached->context = context;
-	cached->text = cstring_to_text_with_len(VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression));
-	cached->expr = saga_jsonata_compile(VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression), &fault);
-	MemoryContextSwitchTo(old);
-	if (cached->expr == NULL)
-		raise_fault(&fault, expression);
-	MemoryContextSetParent(context, flinfo->fn_mcxt);
-	flinfo->fn_extra = cached;
-	return cached->expr;
+	return saga_jsonata_at_call_site(fcinfo->flinfo, VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression), NULL);
 }
 
 static void

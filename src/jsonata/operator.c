@@ -171,17 +171,11 @@ logic(SAGA_JSONATA_EVAL_ARGS)
 	return true;
 }
 
-bool
-saga_jsonata_eval_binary(SAGA_JSONATA_EVAL_ARGS)
+/* What is looked at on both sides. */
+static bool
+operate(SagaJsonataEval *ev, const SagaJsonataNode *node, const SagaJsonataValue *left, const SagaJsonataValue *right,
+		SagaJsonataValue *result)
 {
-	SagaJsonataValue left,
-				right;
-
-	if (node->op == SAGA_JO_AND || node->op == SAGA_JO_OR)
-		return logic(ev, node, input, frame, result);
-	if (!saga_jsonata_eval_node(ev, node->children.nodes[0], input, frame, &left) ||
-		!saga_jsonata_eval_node(ev, node->children.nodes[1], input, frame, &right))
-		return false;
 	switch (node->op)
 	{
 		case '+':
@@ -189,26 +183,49 @@ saga_jsonata_eval_binary(SAGA_JSONATA_EVAL_ARGS)
 		case '*':
 		case '/':
 		case '%':
-			return arithmetic(ev, node, &left, &right, result);
+			return arithmetic(ev, node, left, right, result);
 		case '=':
 		case SAGA_JO_NE:
-			if (saga_jsonata_is_nothing(&left) || saga_jsonata_is_nothing(&right))
+			if (saga_jsonata_is_nothing(left) || saga_jsonata_is_nothing(right))
 				saga_jsonata_set_bool(result, false);
 			else
-				saga_jsonata_set_bool(result, saga_jsonata_equal(ev, &left, &right) == (node->op == '='));
+				saga_jsonata_set_bool(result, saga_jsonata_equal(ev, left, right) == (node->op == '='));
 			return true;
 		case '<':
 		case '>':
 		case SAGA_JO_LE:
 		case SAGA_JO_GE:
-			return comparison(ev, node, &left, &right, result);
+			return comparison(ev, node, left, right, result);
 		case '&':
-			return concat(ev, &left, &right, result) || saga_jsonata_failed_at(ev, node);
+			return concat(ev, left, right, result) || saga_jsonata_failed_at(ev, node);
 		case SAGA_JO_RANGE:
-			return range(ev, node, &left, &right, result);
+			return range(ev, node, left, right, result);
 		case SAGA_JO_IN:
-			return includes(ev, &left, &right, result);
+			return includes(ev, left, right, result);
 		default:
 			return saga_jsonata_fail_at(ev, node, "S0204", "unknown operator");
 	}
+}
+
+bool
+saga_jsonata_eval_binary(SAGA_JSONATA_EVAL_ARGS)
+{
+	SagaJsonataValue sides[2];
+
+	if (node->op == SAGA_JO_AND || node->op == SAGA_JO_OR)
+		return logic(ev, node, input, frame, result);
+	if (!saga_jsonata_eval_node(ev, node->children.nodes[0], input, frame, &sides[0]) ||
+		!saga_jsonata_eval_node(ev, node->children.nodes[1], input, frame, &sides[1]))
+		return false;
+	if (operate(ev, node, &sides[0], &sides[1], result))
+		return ev->trace == NULL || saga_jsonata_trace_made(ev, result, sides, 2);
+	if (ev->trace != NULL)
+	{
+		/* T2001, T2003 and T2002, T2004: it is about one of them */
+		char		last = ev->fault->code[4];
+		bool		one = strncmp(ev->fault->code, "T200", 4) == 0 && last >= '1' && last <= '4';
+
+		saga_jsonata_trace_failed(ev, one ? &sides[(last - '1') % 2] : sides, one ? 1 : 2);
+	}
+	return false;
 }

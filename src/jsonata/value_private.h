@@ -61,7 +61,7 @@ struct SagaJsonataValue
 	uint8		type;
 	uint8		flags;
 	bool		boolean;
-	int			count;			/* bytes of a string, of digits or of what is stored; elements of other arrays */
+	int			count;			/* bytes of a string, of digits or of what is stored; elements of other arrays; else see trace.c */
 	union
 	{
 		const char *string;		/* DIGITS too; without a NUL at the end */
