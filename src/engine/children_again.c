@@ -13,10 +13,13 @@
 #include "common/statement.h"
 #include "engine/engine_private.h"
 
-/* Those at the same place with the same input: their items are not to be begun. */
+/*
+ * Those at the same place with the same input: their items are not to be begun.
+ * Of a Map that was redriven each input has a row of its own (children_map.c).
+ */
 static SagaStatement take_over_stmt = {
-	.sql = "WITH same AS MATERIALIZED (SELECT e.execution_id, m.child_index, m.items FROM saga.map_item m JOIN saga.execution e"
-	" ON e.children_id = $from AND e.child_index = m.child_index AND e.status = 's' AND e.input = m.input"
+	.sql = "WITH same AS MATERIALIZED (SELECT e.execution_id, m.child_index, m.items[1] AS items FROM saga.map_item m JOIN saga.execution e"
+	" ON e.children_id = $from AND e.child_index = m.child_index AND e.status = 's' AND e.input = m.inputs[1]"
 	" WHERE m.children_id = $children_id),"
 	" gone AS (DELETE FROM saga.map_item m USING same WHERE m.children_id = $children_id AND m.child_index = same.child_index),"
 	" taken AS (UPDATE saga.execution e SET children_id = $children_id FROM same WHERE e.execution_id = same.execution_id)"

@@ -526,6 +526,9 @@ extern void saga_children_report_lost(const SagaItem *item);
 /* trouble: the error of a turn that did not succeed, again and again; NULL: none so far. */
 extern void saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble);
 
+/* Without a message, at the end of a batch of their own queue.  False: nothing was done, and a message has to be sent. */
+extern bool saga_children_turn_at_once(const SagaBatch *batch, const pg_uuid_t *children_id, Jsonb *report);
+
 /* again: how often it has come back to look; -1: it has come for something else */
 extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again);
 
