@@ -243,7 +243,9 @@ tell_parent(const SagaChildren *children, Jsonb *output, const char *error, cons
 typedef struct Results
 {
 	MemoryContext context;
-	JsonbParseState *state;
+	Jsonb	  **list;
+	int64		count;
+	int64		room;
 	int64		bytes;
 } Results;
 
@@ -261,7 +263,13 @@ add_result(Jsonb *value, int64 index, void *arg)
 	if (results->bytes > RESULTS_AT_MOST)
 		return;
 	old = MemoryContextSwitchTo(results->context);
-	saga_jsonb_push(&results->state, WJB_ELEM, memcpy(palloc(VARSIZE(value)), value, VARSIZE(value)));
+	if (results->count == results->room)
+	{
+		results->room = Max(64, 2 * results->room);
+		results->list = results->list == NULL ? palloc(results->room * sizeof(Jsonb *)) :
+			repalloc_huge(results->list, results->room * sizeof(Jsonb *));
+	}
+	results->list[results->count++] = memcpy(palloc(VARSIZE(value)), value, VARSIZE(value));
 	MemoryContextSwitchTo(old);
 }
 
@@ -296,18 +304,19 @@ collect_results(const SagaChildren *children)
 	" WHERE children_id = ($1 #>> '{}')::pg_catalog.uuid AND child_index IS NOT NULL ORDER BY child_index";
 	Results		results = {.context = CurrentMemoryContext};
 	JsonbValue	id;
+	JsonbValue	array;
 	SagaRaised	save;
 
 	if (!may_fit(children))
 		return NULL;
 	saga_value_set_string(&id, saga_uuid_to_cstring(&children->children_id), 36);
-	pushJsonbValue(&results.state, WJB_BEGIN_ARRAY, NULL);
 	saga_raise(&save);
 	saga_stream(sql, saga_jsonb_from_value(&id), 0, add_result, &results);
 	saga_lower(&save);
 	if (results.bytes > RESULTS_AT_MOST)
 		return NULL;
-	return JsonbValueToJsonb(pushJsonbValue(&results.state, WJB_END_ARRAY, NULL));
+	saga_doc_array(&array, results.list, results.count);
+	return saga_jsonb_from_value(&array);
 }
 
 static void
