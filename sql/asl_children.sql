@@ -205,6 +205,15 @@ SELECT run('short') AS a \gset
 CALL saga.drain();
 SELECT status, error FROM saga.executions WHERE execution_id = :'a';
 SELECT count(*) FROM saga.map_item;
+-- a name is what it is in SQL; what reads has as long as the execution, and is cancelled then
+SELECT make('folded', map('{"ItemReader": {"Resource": "sql:Kids.Items", "Parameters": {"to": 2}}, "ItemSelector": {"n.$": "$$.Map.Item.Value.n"}}'));
+CREATE FUNCTION slow(i jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$ SELECT to_jsonb(pg_sleep(600)::text) $$;
+SELECT make('slow', map('{"ItemReader": {"Resource": "sql:kids.slow"}}') || '{"TimeoutSeconds": 1}');
+SELECT run('folded') AS a, run('slow') AS b \gset
+CALL saga.drain();
+SELECT said(:'a');
+SELECT status, error, stopped_at - started_at < '60 s' AS soon FROM saga.executions WHERE execution_id = :'b';
+TRUNCATE book;
 -- results go to a table, those that failed too; and what its triggers refuse is the Map's failure
 CREATE TABLE result (map_run_id uuid, index bigint PRIMARY KEY, execution_id uuid, status text, output jsonb CHECK (output IS DISTINCT FROM '3'), error text, cause text);
 SELECT make('writes', map('{"ItemSelector": {"n.$": "$$.Map.Item.Value"}, "ToleratedFailureCount": 1, "ResultWriter": {"Resource": "saga:table", "Parameters": {"Table": "kids.result"}}}'));

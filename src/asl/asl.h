@@ -178,9 +178,10 @@ typedef enum SagaStatus
 
 extern const char *saga_asl_status_name(SagaStatus status);
 
-/* Where AWS reads items from; here they are bound to a function (saga.bind_resource). */
+/* Where AWS reads items from, here bound to a function (saga.bind_resource), and where it writes their results. */
 #define SAGA_S3_GET_OBJECT		"arn:aws:states:::s3:getObject"
 #define SAGA_S3_LIST_OBJECTS	"arn:aws:states:::s3:listObjectsV2"
+#define SAGA_S3_PUT_OBJECT		"arn:aws:states:::s3:putObject"
 
 /* What an ItemReader says of the text that it reads. */
 typedef struct SagaReaderConfig

@@ -267,14 +267,15 @@ add_row(Jsonb *value, int64 index, void *arg)
 char *
 saga_engine_quoted_name(const char *text)
 {
-	const char *dot = strchr(text, '.');
+	char	   *schema;
+	char	   *name;
 
-	if (dot == NULL)
+	if (!saga_engine_split_name(text, &schema, &name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("\"%s\" has no schema", text),
+				 errmsg("\"%s\" is no name with its schema", text),
 				 errhint("Write schema.name.")));
-	return quote_qualified_identifier(pnstrdup(text, dot - text), dot + 1);
+	return quote_qualified_identifier(schema, name);
 }
 
 /* What the items are read with: a function that returns a set, or a table. */
@@ -320,7 +321,7 @@ read_items(Items *items)
 
 	/* a text has many items, which are counted here */
 	saga_step_query(reader_query(map, items->reader), input, is_function,
-					map->reader->kind == SAGA_RES_OTHER ? 0 : map->max_items, add_row, items);
+					map->reader->kind == SAGA_RES_OTHER ? 0 : map->max_items, items->action->timeout_ms, add_row, items);
 }
 
 /* A Map that fails while its items are stored has none: nothing is rolled back for that. */

@@ -335,7 +335,7 @@ extern bool saga_step_may_call(const char *function, Oid user, const char **erro
  * on as it comes; row is called within the query.  with_arg: it has a parameter;
  * max: not more rows than that, 0: all.  Raises what the query raises.
  */
-extern void saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max,
+extern void saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max, int64 timeout_ms,
 							void (*row) (Jsonb *value, int64 index, void *arg), void *row_arg);
 
 extern void saga_step_begin_batch(MemoryContext batch_context);
@@ -545,6 +545,9 @@ extern bool saga_engine_answer_start(SagaBatch *batch, SagaJob *job, const SagaA
 
 /* "schema.name" of a definition, quoted as a statement needs it; raises when it has no schema. */
 extern char *saga_engine_quoted_name(const char *text);
+
+/* "schema.name" as SQL reads it: folded unless quoted.  False: it is none. */
+extern bool saga_engine_split_name(const char *text, char **schema, char **name);
 
 /* ResultWriter (children_write.c). */
 extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
