@@ -317,10 +317,10 @@ SELECT count(saga.start_execution('sender', '{"hello": "world"}'));
 CALL saga.drain('sender');
 SELECT body FROM saga.receive('inbox');
 
--- ---------- redrive: a new execution with the same input ----------
+-- ---------- a dead letter is redriven anew: another execution with the same input, of the newest version ----------
 SELECT dead_letter_id AS letter, message_id AS failed FROM saga.dead_letters WHERE queue = 'refuses' \gset
 SELECT saga.create_workflow('refuses', '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}');
-SELECT saga.redrive(:'letter'::uuid) AS again \gset
+SELECT saga.redrive_anew(:'letter'::uuid) AS again \gset
 SELECT :'again' <> :'failed' AS another;
 CALL saga.drain('refuses');
 SELECT status FROM saga.executions WHERE execution_id = :'again';

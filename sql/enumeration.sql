@@ -136,6 +136,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.redrive(text,text,integer)', 'owner', $$saga.redrive('@enum-w')$$),
 	('function', 'saga.redrive(uuid,boolean)', 'owner', $$saga.redrive((SELECT dead_letter FROM things), true)$$),
 	('function', 'saga.redrive(uuid)', 'owner', $$saga.redrive((SELECT dead_letter FROM things))$$),
+	('function', 'saga.redrive_anew(uuid,jsonb,boolean)', 'owner', $$saga.redrive_anew((SELECT dead_letter FROM things))$$),
 	('function', 'saga.redrive_execution(uuid,jsonb,boolean)', 'owner', $$saga.redrive_execution((SELECT failed FROM things))$$),
 	('function', 'saga.replace_execution(uuid,uuid)', 'owner', $$saga.replace_execution(saga.make_id(), (SELECT execution FROM things))$$),
 	('function', 'saga.resume_destination(text)', 'owner', $$saga.resume_destination('@enum-d')$$),

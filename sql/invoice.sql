@@ -221,8 +221,7 @@ SELECT invoice_retry(:'h2') = :'h2' AS h2, invoice_retry(:'h3') = :'h3' AS h3;
 CALL saga.drain('invoice');
 SELECT number, status, attempts FROM invoice_tracking WHERE number IN ('H-2', 'H-3') ORDER BY 1;
 
--- a dead letter redriven by the engine: the new execution takes the invoice over, unless something
--- of the old one still stands
+-- a dead letter redriven by the engine: the execution goes on in its place, unless something of it still stands
 SELECT invoice_submit(doc('BAD-REFUND')) AS bad \gset
 CALL saga.drain('invoice');
 SELECT error_of(format('SELECT saga.redrive(%L::uuid)', dead_letter_id)) ~ 'has left something that was not undone' AS refused FROM saga.dead_letters WHERE message_id = :'bad';
@@ -230,7 +229,7 @@ SELECT saga.redrive(dead_letter_id, force => true) IS NOT NULL AS redriven FROM 
 CALL saga.drain('invoice');
 SELECT status, attempts FROM invoice_tracking WHERE tracking_id = :'bad';
 SELECT reason, attempts FROM invoice_dlq WHERE tracking_id = :'bad';
-SELECT error FROM saga.executions WHERE input->>'tracking_id' = :'bad' AND execution_id <> :'bad';
+SELECT redrive_count FROM saga.executions WHERE input->>'tracking_id' = :'bad';
 TRUNCATE request RESTART IDENTITY;
 SELECT invoice_submit(doc('BAD-2')) AS bad \gset
 CALL saga.drain('invoice');
@@ -238,6 +237,39 @@ SELECT saga.redrive(dead_letter_id) IS NOT NULL AS redriven FROM saga.dead_lette
 CALL saga.drain('invoice');
 SELECT status, attempts FROM invoice_tracking WHERE tracking_id = :'bad';
 SELECT reason, attempts, compensated FROM invoice_dlq WHERE tracking_id = :'bad';
+SELECT endpoint, count(*) FROM request WHERE body->>'number' = 'BAD-2' GROUP BY 1 ORDER BY 1;
+-- its number has been given to another document, or looks like that of one, since it was undone: nothing is paid
+CREATE FUNCTION redriven(id uuid) RETURNS boolean LANGUAGE sql AS
+	$$ SELECT saga.redrive(dead_letter_id) = id FROM saga.dead_letters WHERE message_id = id AND redriven_at IS NULL $$;
+SELECT invoice_submit(doc('BAD-3')) AS bad \gset
+SELECT invoice_submit(doc('BAD-4')) AS alike \gset
+CALL saga.drain('invoice');
+SELECT invoice_submit((doc('BAD-3')::jsonb || '{"due_date": "2027-01-01"}')::json) <> :'bad' AS another, invoice_submit(doc('BAD 4')) <> :'alike' AS another;
+TRUNCATE request;
+SELECT redriven(:'bad') AS superseded, redriven(:'alike') AS alike;
+SELECT status, redrive_count FROM saga.executions WHERE execution_id IN (:'bad', :'alike');
+CALL saga.drain('invoice');
+SELECT number, status, error FROM invoice_tracking WHERE tracking_id IN (:'bad', :'alike') ORDER BY 1;
+SELECT number, reason, compensated FROM invoice_dlq WHERE tracking_id IN (:'bad', :'alike') ORDER BY 1;
+SELECT count(*) FROM request WHERE body->>'number' IN ('BAD-3', 'BAD-4') AND endpoint LIKE '%/payments';
+SELECT invoice_retry(:'alike') = :'alike' AS retried;
+CALL saga.drain('invoice');
+SELECT status, attempts, (SELECT reason FROM invoice_approval a WHERE a.tracking_id = t.tracking_id AND decided_at IS NULL) FROM invoice_tracking t WHERE tracking_id = :'alike';
+SELECT invoice_reject(:'alike', 'twice');
+CALL saga.drain('invoice');
+-- redriven it asks once more
+SELECT redriven((SELECT execution_id FROM invoice_submission WHERE tracking_id = :'alike')) AS itself;
+CALL saga.drain('invoice');
+SELECT status, attempts FROM invoice_tracking WHERE tracking_id = :'alike';
+SELECT invoice_reject(:'alike', 'again');
+CALL saga.drain('invoice');
+-- one that was stopped and is tried again does not go on beside that
+SELECT invoice_submit(doc('BAD-5')) AS bad \gset
+SELECT invoice_cancel(:'bad');
+CALL saga.drain('invoice');
+SELECT invoice_retry(:'bad') = :'bad' AS retried;
+SELECT error_of(format('SELECT saga.redrive_execution(%L)', :'bad')) ~ 'nothing was kept of its run' AS refused;
+CALL saga.drain('invoice');
 
 -- no pg_cron here
 SELECT error_of('SELECT invoice_schedule(''0 6 1 * *'')');

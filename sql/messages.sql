@@ -32,7 +32,7 @@ CREATE TRIGGER rows BEFORE INSERT ON pg_temp.rows FOR EACH ROW EXECUTE FUNCTION 
 SELECT * FROM pg_temp.say('saga.workflow_version(''none'')', 'saga.start_execution(''none'')', 'saga.start_execution(0)', 'saga.start_execution(-1)', 'saga.set_workflow_owner(''none'', current_user::regrole)',
 	'saga.alter_destination(''none'', ''{}'')', 'saga.set_destination_owner(''none'', current_user::regrole)', 'saga.pause_destination(''none'')', 'saga.resume_destination(''none'')', 'saga.drop_destination(''none'')', 'saga.publish_to(''none'', ''{}'')',
 	'saga.send(''none'', ''{}'')', 'saga.send_batch(''none'', ARRAY[''{}''::jsonb])', '(saga.receive(''none'')).body', 'saga.delete(''none'', ARRAY[]::uuid[])', 'saga.change_visibility(''none'', ARRAY[]::uuid[], ''1 s'')', 'saga.purge(''none'')', 'saga.drop_queue(''none'')',
-	'saga.redrive(''none''::text)', 'saga.redrive(saga.make_id())', 'saga.redrive(saga.make_id(), true)', 'saga.alter_source(''none'', ''{}'')', 'saga.pause_source(''none'')', 'saga.resume_source(''none'')', 'saga.drop_source(''none'')', 'saga.set_source_owner(''none'', current_user::regrole)',
+	'saga.redrive(''none''::text)', 'saga.redrive(saga.make_id())', 'saga.redrive(saga.make_id(), true)', 'saga.redrive_anew(saga.make_id())', 'saga.alter_source(''none'', ''{}'')', 'saga.pause_source(''none'')', 'saga.resume_source(''none'')', 'saga.drop_source(''none'')', 'saga.set_source_owner(''none'', current_user::regrole)',
 	'saga.drop_secret(''none'')', 'saga.grant(''queue'', ''none'', current_user::regrole, ''use'')', 'saga.revoke(''queue'', ''none'', current_user::regrole, ''use'')', 'saga.settle(''none'', ''unknown'', now())', 'saga.settle(saga.make_id(), ''done'')', 'saga.stop_execution(saga.make_id())',
 	'saga.set_inbox(''none'', ''public.none'')', 'saga.create_source(''s'', ''sqs'', ''{"queue_url": "https://sqs.eu-central-1.amazonaws.com/1/q"}'', ''nowhere'')');
 -- names that cannot be one
@@ -72,7 +72,7 @@ SELECT * FROM pg_temp.say('saga.create_queue(''q'')', 'saga.create_queue(''r'', 
 -- a letter that is back already
 INSERT INTO saga.dead_letter (dead_letter_id, queue_id, message_id, kind, reason, receives, failed_at, body) SELECT '01900000-0000-7000-8000-000000000001', queue_id, '01900000-0000-7000-8000-000000000002', 'm', 'Test', 1, now(), '{}' FROM saga.queue WHERE name = 'q';
 SELECT saga.redrive('01900000-0000-7000-8000-000000000001'::uuid) IS NOT NULL AS redriven;
-SELECT * FROM pg_temp.say('saga.redrive(''01900000-0000-7000-8000-000000000001''::uuid)', 'saga.redrive(''01900000-0000-7000-8000-000000000001''::uuid, true)', 'saga.redrive(''q''::text)');
+SELECT * FROM pg_temp.say('saga.redrive(''01900000-0000-7000-8000-000000000001''::uuid)', 'saga.redrive(''01900000-0000-7000-8000-000000000001''::uuid, true)', 'saga.redrive_anew(''01900000-0000-7000-8000-000000000001''::uuid)', 'saga.redrive_anew(''01900000-0000-7000-8000-000000000001''::uuid, ''{}'')', 'saga.redrive(''q''::text)');
 
 -- ---------- destinations and what they are tried with ----------
 SELECT * FROM pg_temp.say('saga.create_destination(''d'', ''smtp'', ''{}'')', 'saga.create_destination(''d'', ''http'', ''[]'')', 'saga.create_destination(''d'', ''http'', ''{}'')', 'saga.create_destination(''d'', ''http'', ''{"url": 1}'')', 'saga.create_destination(''d'', ''http'', ''{"url": "https://a", "colour": "red"}'')',

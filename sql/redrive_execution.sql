@@ -359,8 +359,8 @@ GRANT EXECUTE ON FUNCTION saga.redrive_execution TO rd_stranger;
 SET ROLE rd_stranger;
 SELECT rd.try(:'id');
 RESET ROLE;
--- its dead letter was redriven: that is another execution, of the newest version
-SELECT saga.redrive(dead_letter_id) AS other FROM saga.dead_letters WHERE message_id = :'id' \gset
+-- another one was started for its dead letter, of the newest version
+SELECT saga.redrive_anew(dead_letter_id) AS other FROM saga.dead_letters WHERE message_id = :'id' \gset
 SELECT rd.try(:'id', force => true);
 SELECT redrive, reason FROM rd.ended WHERE execution_id = :'id';
 CALL saga.drain('fails');

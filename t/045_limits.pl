@@ -218,8 +218,8 @@ destination($_, { group => 'tenant', concurrency => 2 }) foreach 'left', 'right'
 $accounting->reset;
 $accounting->faults([ { action => 'delay', ms => 30, at => 'before' } ]);
 sql("SELECT saga.pause_destination('$_')") foreach 'left', 'right';
-publish('left', 120);
-publish('right', 120);
+publish('left', 300);
+publish('right', 300);
 sql("SELECT saga.resume_destination('left'), saga.resume_destination('right')");
 @more = more_publishers(2);
 waiting($_, 0) foreach 'left', 'right';

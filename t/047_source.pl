@@ -53,9 +53,8 @@ sub status
 sub is_empty
 {
 	my ($url, $name) = @_;
-	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
 	my $counts;
-	do { $counts = join(' ', $aws->counts($url)) } until $counts eq '0 0' || time > $end;
+	wait_until(sub { $counts = join(' ', $aws->counts($url)); return $counts eq '0 0' });
 	return is($counts, '0 0', "$name: nothing is left at SQS");
 }
 

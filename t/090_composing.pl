@@ -41,13 +41,13 @@ sub wait_for_requests
 sql("CREATE ROLE $_") foreach 'alice', 'mallory';
 destination('alice', 'alices', '/ok', request => { body => { expr => q({"r": $sum(a)}) } });
 
-# Each takes a tenth of a second, and is refused and due again at once.
+# Each takes some hundredths of a second, and is refused and due again at once.
 my $messages = 40;
 my %settings = (base_ms => 1, cap_ms => 1, max_attempts => 10000, concurrency => 1000, allow_private => ['127.0.0.0/8'], timeout_ms => 600000,
 	classify => [ { status => [503], as => 'retry' } ], request => { body => { expr => '{"r": $sum(a.(b * b * b))}' } });
 destination('mallory', 'costly', '/status/503', %settings);
 sql("SELECT saga.publish_to('mallory.costly', m) FROM generate_series(1, $messages),
-	(SELECT jsonb_build_object('a', jsonb_agg(jsonb_build_object('b', i))) AS m FROM generate_series(1, 50000) i) s");
+	(SELECT jsonb_build_object('a', jsonb_agg(jsonb_build_object('b', i))) AS m FROM generate_series(1, 15000) i) s");
 ok(wait_for_requests('/status/503', 2 * $messages), "mallory's messages are sent again and again");
 
 # Of hers there are sent before one of alice's: not a whole round of them.
@@ -100,7 +100,7 @@ my $stopped;
 END { kill('CONT', $stopped) if $stopped }
 
 sql("SELECT saga.publish_to('mallory.slow', m) FROM generate_series(1, 45),
-	(SELECT jsonb_build_object('a', jsonb_agg(jsonb_build_object('b', i))) AS m FROM generate_series(1, 50000) i) s");
+	(SELECT jsonb_build_object('a', jsonb_agg(jsonb_build_object('b', i))) AS m FROM generate_series(1, 20000) i) s");
 poll_until($node, "SELECT ($in_flight = 'slow') > 10");
 sql("SELECT saga.publish_to('mallory.' || d, jsonb_build_object('n', n)) FROM unnest('{topic, queue}'::text[]) d, generate_series(1, 25) n");
 poll_until($node, "SELECT ($in_flight IN ('topic', 'queue')) > 0 OR NOT EXISTS (SELECT FROM saga.outbox WHERE state = 'waiting')");

@@ -92,7 +92,7 @@ sub becomes
 sub message { return sql("SELECT outbox_id FROM saga.outbox WHERE request->'Body'->>'number' = '$_[0]' AND NOT compensate ORDER BY created_at LIMIT 1") }
 sub settle { my ($name, $outcome, @output) = @_; return error("SELECT saga.settle('" . message($name) . "'::uuid, '$outcome'" . (@output ? ", '$output[0]'" : '') . ')') }
 sub letter { return sql("SELECT dead_letter_id FROM saga.dead_letters d JOIN saga.executions e ON e.execution_id = d.message_id WHERE e.name = '$_[0]'") }
-sub redrive { my ($name, $force) = @_; return error("SELECT saga.redrive('" . letter($name) . "'::uuid" . ($force ? ', force => true' : '') . ')') }
+sub redrive { my ($name, $force) = @_; return error("SELECT saga." . ($force ? 'redrive_anew' : 'redrive') . "('" . letter($name) . "'::uuid" . ($force ? ', force => true' : '') . ')') }
 sub children { return sql("SELECT string_agg(concat_ws(' ', c.status, c.error, w.owner), ',' ORDER BY c.started_at) FROM saga.executions c
 	JOIN saga.executions e ON e.execution_id = c.parent_id JOIN saga.workflow w ON w.workflow_id = c.workflow_id AND w.workflow_id = e.workflow_id
 		AND c.version = e.version WHERE e.name = '$_[0]'") }

@@ -10,7 +10,7 @@ use Saga::Test qw(:DEFAULT sql);
 
 my $json = JSON::PP->new->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
-my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.crash_limit = 1');
+my $node = new_saga_node('main', 'pg_saga.workers = 2', 'pg_saga.crash_limit = 1', 'pg_saga.batch_time = 10s');
 create_extensions($node);
 my $server = start_accounting();
 

@@ -157,9 +157,15 @@ foreach my $case ([ known => 1 ], [ expired => 2, idempotency => { ttl_s => 30 }
 	sql("SELECT saga.create_workflow('w_$name', " . definition("at_$name", { 'RequestBody.$' => '$', Headers => { 'X-More' => 'x' } }) . ')') if $name eq 'changed';
 	sql("SELECT saga.create_workflow('w_$name', " . definition("at_$name", $body, $body) . ')') if $name eq 'twice';
 	like(error("SELECT saga.redrive('" . letter($name) . "'::uuid)"), qr/has left something that nobody knows of/, '  so it is not redriven');
-	my $id = sql("SELECT saga.redrive('" . letter($name) . "'::uuid, force => true)");
-	is(ends($id), 'SUCCEEDED', '  but with force');
+	my $redrive = $name eq 'known' || $name eq 'expired' ? 'redrive' : 'redrive_anew';
+	my $old = sql("SELECT execution_id FROM saga.executions WHERE name = '$name'");
+	my $id = sql("SELECT saga.$redrive('" . letter($name) . "'::uuid, force => true)");
+	is($id eq $old ? 'redrive' : 'redrive_anew', $redrive, '  but with force, in its place or as another one');
+	is(ends($id), 'SUCCEEDED', '  and it succeeds');
 	is(posted($name), $times, "  and was done so often: $times");
+	is(sql("SELECT string_agg(concat_ws(' ', x->>'state', x->>'outcome', x->>'closed', (x->>'heir')::uuid = '$id'), ',') FROM saga.executions, jsonb_array_elements(not_compensated) x
+		WHERE execution_id = '$old'"), { known => '', expired => 'Book0 unknown true' }->{$name} // 'Book0 unknown true t',
+		'  which the record says once, or where it does not know, and who has gone on with it');
 }
 is(keys_of('known'), '2 1', 'one key');
 is(sql("SELECT string_agg(concat_ws(' ', state, outcome, outcome_by), ',' ORDER BY created_at) FROM saga.outbox WHERE request->'Body'->>'number' = 'known'"),

@@ -59,7 +59,7 @@ sub start
 sub shut { return sql("INSERT INTO shut VALUES ('$_[0]')") }
 sub open_gate { return sql("DELETE FROM shut WHERE name = '$_[0]'") }
 sub letter { return sql("SELECT dead_letter_id FROM saga.dead_letters WHERE message_id = '$_[0]'") }
-sub redrive { my ($id, $force) = @_; return sql("SELECT saga.redrive('" . letter($id) . "'::uuid" . ($force ? ', force => true)' : ')')) }
+sub redrive { my ($id, $force) = @_; return sql("SELECT saga.redrive_anew('" . letter($id) . "'::uuid" . ($force ? ', force => true)' : ')')) }
 sub ends
 {
 	my ($id) = @_;

@@ -564,6 +564,50 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION @extschema@.invoice_step_validate(input jsonb, context jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracking uuid := input->>'tracking_id';
+	execution uuid := context#>>'{Execution,Id}';
+	submission record;
+	result jsonb;
+BEGIN
+	IF (context#>>'{Execution,RedriveCount}')::integer > 0 THEN
+		-- it goes on after its end: who submits its number now has taken its place, or finds it alive
+		PERFORM FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking FOR NO KEY UPDATE;
+	END IF;
+	SELECT s.* INTO submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	IF NOT FOUND OR submission.superseded_at IS NOT NULL THEN
+		RETURN saga.failure('InvoiceUnknown',
+			format('there is no submission %s, or another one has taken its place', tracking));
+	END IF;
+	IF submission.execution_id <> execution THEN
+		-- a dead letter was redriven: this execution takes the invoice over
+		IF EXISTS (SELECT FROM saga.dead_letters d
+				   WHERE d.message_id = submission.execution_id AND d.reason = 'Saga.CompensationFailed') THEN
+			RETURN saga.failure('InvoiceNotUndone',
+				format('execution %s has not been undone completely; see invoice_retry', submission.execution_id));
+		END IF;
+		UPDATE @extschema@.invoice_submission s SET execution_id = execution, attempts = s.attempts + 1
+			WHERE s.tracking_id = tracking AND s.execution_id = submission.execution_id
+				AND @extschema@.invoice_is_dead(s.execution_id);
+		IF NOT FOUND THEN
+			RETURN saga.failure('InvoiceUnknown',
+				format('execution %s works on submission %s', submission.execution_id, tracking));
+		END IF;
+	END IF;
+	result := @extschema@.invoice_check(submission.document);
+	IF (result->'fatal')::boolean THEN
+		RETURN saga.failure('InvoiceInvalid', @extschema@.invoice_invalid_cause(result->'rules'));
+	END IF;
+	RETURN jsonb_build_object('tracking_id', tracking, 'number', submission.number,
+		'seller', jsonb_build_object('id', submission.seller_key, 'name', submission.seller),
+		'buyer', submission.buyer, 'currency', submission.currency,
+		'type_code', submission.document->>'type_code', 'warnings', result->'warnings');
+END
+$$;
 CREATE OR REPLACE FUNCTION @extschema@.invoice_step_calculate(input jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -627,7 +671,13 @@ BEGIN
 	-- the step began anew (Retry): the token before this one is void
 	UPDATE @extschema@.invoice_approval a SET decided_at = clock_timestamp(), decision = 'withdrawn'
 		WHERE a.tracking_id = tracking AND a.decided_at IS NULL;
+	IF (context#>>'{Execution,RedriveCount}')::integer > 0 THEN
+		PERFORM FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking FOR NO KEY UPDATE;
+	END IF;
 	SELECT s.* INTO submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	IF submission.superseded_at IS NOT NULL THEN
+		RETURN saga.failure('InvoiceUnknown', format('another submission has taken the place of %s', tracking));
+	END IF;
 	SELECT s.approval_limit INTO approval_limit FROM @extschema@.invoice_approval_limit s
 		WHERE s.currency IN (input->>'currency', 'default')
 		ORDER BY s.currency = 'default' LIMIT 1;
@@ -666,6 +716,64 @@ BEGIN
 						FROM jsonb_array_elements(@extschema@.invoice_check(submission.document)->'rules') AS v
 						WHERE v->>'level' = 'warning' AND input->'warnings' ? (v->>'rule')
 					  UNION ALL SELECT w || (words->>w) FROM jsonb_array_elements_text(input->'warnings') AS w WHERE words ? w));
+	RETURN 'null';
+END
+$$;
+CREATE OR REPLACE FUNCTION @extschema@.invoice_step_save(input jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tracking uuid := input->>'tracking_id';
+	submission record;
+	saved boolean;
+	document jsonb;
+	totals jsonb;
+BEGIN
+	SELECT s.* INTO STRICT submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	document := submission.document;
+	totals := @extschema@.invoice_calculate(submission.document);
+
+	-- an earlier attempt may have saved it, and been undone; or this one, which goes on after its end
+	saved := EXISTS (SELECT FROM @extschema@.invoice i WHERE i.tracking_id = tracking);
+	IF saved THEN
+		SELECT s.* INTO STRICT submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking FOR NO KEY UPDATE;
+		IF submission.possible_duplicate
+			AND EXISTS (SELECT FROM saga.executions e WHERE e.execution_id = submission.execution_id AND e.redrive_count > 0)
+			AND NOT EXISTS (SELECT FROM @extschema@.invoice_approval a WHERE a.tracking_id = tracking
+				AND a.execution_id = submission.execution_id AND a.decision = 'approved' AND a.reason LIKE '%INV-DUPLICATE%') THEN
+			RETURN saga.failure('InvoiceDuplicate',
+				format('another invoice with a number like that of %s was submitted since; invoice_retry asks a person', tracking));
+		END IF;
+	END IF;
+	IF submission.superseded_at IS NOT NULL THEN
+		RETURN saga.failure('InvoiceUnknown', format('another submission has taken the place of %s', tracking));
+	END IF;
+	IF saved THEN
+		DELETE FROM @extschema@.invoice i WHERE i.tracking_id = tracking;
+		DELETE FROM @extschema@.invoice_line l WHERE l.tracking_id = tracking;
+		DELETE FROM @extschema@.invoice_vat v WHERE v.tracking_id = tracking;
+	END IF;
+
+	INSERT INTO @extschema@.invoice
+		SELECT tracking, submission.seller_key, submission.number, submission.seller, submission.buyer,
+			document->>'type_code', submission.currency,
+			(document->>'issue_date')::date, (document->>'due_date')::date,
+			t.line_total, t.allowance_total, t.charge_total, t.tax_exclusive, t.tax_total, t.tax_inclusive,
+			t.prepaid, t.rounding, t.payable, coalesce(input->>'settlement', 'none'), 'valid'
+		FROM jsonb_to_record(totals) AS t (line_total numeric, allowance_total numeric, charge_total numeric,
+			tax_exclusive numeric, tax_total numeric, tax_inclusive numeric, prepaid numeric,
+			rounding numeric, payable numeric);
+	INSERT INTO @extschema@.invoice_line
+		SELECT tracking, l.n, l.line->>'id', l.line->>'name', (l.line->>'quantity')::numeric,
+			l.line->>'unit_code', (l.line->>'unit_price')::numeric, (l.line->>'price_base_quantity')::numeric,
+			(totals->'lines'->>(l.n::integer - 1))::numeric,
+			l.line->>'vat_category', (l.line->>'vat_rate')::numeric
+		FROM jsonb_array_elements(document->'lines') WITH ORDINALITY AS l (line, n);
+	INSERT INTO @extschema@.invoice_vat
+		SELECT tracking, v.n, v.vat->>'category', (v.vat->>'rate')::numeric,
+			(v.vat->>'taxable_amount')::numeric, (v.vat->>'tax_amount')::numeric
+		FROM jsonb_array_elements(totals->'vat_breakdown') WITH ORDINALITY AS v (vat, n);
 	RETURN 'null';
 END
 $$;
@@ -1103,6 +1211,8 @@ CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 			END AS cause) c
 		CROSS JOIN LATERAL (SELECT @extschema@.invoice_violated_rules(d.cause) AS rules) r
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution'
+		-- one that was redriven goes on in its place, with the same execution
+		AND d.redriven_as IS DISTINCT FROM d.message_id
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
 		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause]

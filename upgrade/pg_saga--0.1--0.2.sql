@@ -106,13 +106,19 @@ COMMENT ON FUNCTION saga.drop_queue(text) IS
 'drops a queue with its messages and dead letters; false if there is none of that name. Waits some seconds (or the lock_timeout) for transactions that use it, and nobody waits behind that.
 Errors: object_in_use (another queue names it as dead_letter_queue), lock_not_available (transactions that use it do not end), wrong_object_type';
 COMMENT ON FUNCTION saga.redrive(uuid) IS
-'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
-Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven; or the execution has left something that was not undone, or that nobody knows of)';
+'sends a dead letter back to where it failed; returns the id of the message or execution. A message is sent again. An execution goes on in its place where it failed, as by saga.redrive_execution, and its id is returned; where that is not known (nothing was kept of its run, it had not begun, or its version was made for another owner) it is started anew, as another execution, with a notice. Cast the argument to uuid.
+Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven; or the execution has left something that was not undone, or that nobody knows of; or another one has started it)';
 
 CREATE FUNCTION saga.redrive(dead_letter_id uuid, force boolean) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_force';
 COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
 'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more; the old idempotency key is used again only for the same request of which nobody knows, while the server knows the key';
+
+CREATE FUNCTION saga.redrive_anew(dead_letter_id uuid, input jsonb DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_anew';
+COMMENT ON FUNCTION saga.redrive_anew(uuid, jsonb, boolean) IS
+'as saga.redrive, but an execution does not go on where it failed: another one is started from the beginning, with the newest version of its workflow, and its id is returned. input: of the new one; null: that of the old one. force: as of saga.redrive. A message is sent again, and takes no input.
+Errors: those of saga.redrive; invalid_parameter_value (an input for a message)';
 CREATE OR REPLACE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,
 		CASE q.kind WHEN 'q' THEN 'queue' WHEN 'w' THEN 'workflow' WHEN 'a' THEN 'activity' ELSE 'destination' END AS kind,
@@ -152,7 +158,7 @@ CREATE OR REPLACE VIEW saga.dead_letters WITH (security_barrier) AS
 COMMENT ON VIEW saga.dead_letters IS 'what failed for good, of queues of roles that the current user is a member of, and those that he was granted to read; redriven_at is null while it waits for a person';
 ALTER TABLE saga.queue DROP COLUMN dead_letter_queue;
 COMMENT ON FUNCTION saga.redrive(text, text, integer) IS
-'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back, or have left something that was not undone, stay: a notice says how many';
+'sends the dead letters of a queue or workflow back, oldest first, each as saga.redrive(dead_letter_id) does: those of one reason, or all; at most max. Returns how many. Those that have no way back, or have left something that was not undone, stay: a notice says how many, and another one how many executions could not go on where they failed and were started anew';
 
 -- ---------- secret ----------
 ALTER TABLE saga.secret DROP CONSTRAINT secret_pkey;
@@ -400,7 +406,7 @@ CREATE TABLE saga.reference (
 	referrer text NOT NULL CHECK (referrer IN ('workflow', 'destination', 'source')),
 	referrer_id integer NOT NULL,
 	version integer NOT NULL,			-- of a workflow, else 0
-	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'activity', 'secret', 'binding')),
+	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'activity', 'workflow', 'secret', 'binding')),
 	name text NOT NULL,					-- as the definition or the settings have it
 	object_id integer NOT NULL,
 	-- of a secret, which a dump leaves out and its owner sets again under another id
@@ -1187,6 +1193,27 @@ BEGIN
 		WHERE runs AND s.name = 'pg_saga.databases' AND s.reset_val <> '' AND NOT EXISTS (
 			SELECT FROM unnest(string_to_array(s.reset_val, ',')) n, btrim(n) t
 			WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END);
+
+	-- Nothing of ours can look into these, so that none of their own views, nor anything else, says that work stands still there.
+	RETURN QUERY
+		WITH named (name) AS (
+			SELECT CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END
+			FROM pg_settings s, unnest(string_to_array(s.reset_val, ',')) n, btrim(n) t
+			WHERE runs AND s.name = 'pg_saga.databases' AND t <> '')
+		SELECT 'databases', CASE WHEN n.name IS NULL AND d.datname <> current_database() THEN 'warning' ELSE 'error' END,
+			CASE WHEN d.datconnlimit = -2 THEN format('database %I is half gone, as its DROP DATABASE was interrupted: what pg_saga has there stands still', d.datname)
+				ELSE format('database %I allows no connections: what pg_saga has there stands still', d.datname) END,
+			CASE WHEN d.datconnlimit = -2 THEN format('DROP DATABASE %I', d.datname)
+				ELSE format('ALTER DATABASE %I ALLOW_CONNECTIONS true', d.datname) END
+		FROM pg_database d LEFT JOIN named n ON n.name = d.datname
+		WHERE runs AND (NOT d.datallowconn OR d.datconnlimit = -2)
+			AND (n.name IS NOT NULL OR NOT d.datistemplate AND NOT EXISTS (SELECT FROM named))
+		UNION ALL
+		SELECT 'databases', 'error', format('pg_saga.databases names %I, which does not exist: one that was renamed is not served under its new name', n.name),
+			format(mend_setting, 'pg_saga.databases', (SELECT string_agg(quote_ident(o.name), ', ') FROM named o JOIN pg_database d ON d.datname = o.name))
+		FROM named n
+		WHERE NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = n.name)
+		ORDER BY 3;
 
 	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
 	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN

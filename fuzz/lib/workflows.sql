@@ -147,7 +147,7 @@ BEGIN
 		END IF;
 		PERFORM fuzz.ask(format('saga.workflow_diagram(%L, ''mermaid'', %L::uuid)', 'fuzz-' || r.n, r.execution), r.definition, r.input);
 		-- what depends on neither time nor chance nor on names goes as it was simulated
-		IF NOT stopped AND r.simulated ->> 'status' IN ('SUCCEEDED', 'FAILED') AND r.definition::text !~ 'Wait|Timeout|Heartbeat|Retry|[$][$]|UUID|MathRandom|Token|DISTRIBUTED|Reader|publish|arn:|absent|fuzz.raise|Credentials' THEN
+		IF NOT stopped AND r.simulated ->> 'status' IN ('SUCCEEDED', 'FAILED') AND r.definition::text !~ 'Wait|Timeout|Heartbeat|Retry|[$][$]|context|[$]states[^.]|uuid|random|shuffle|[$]now|millis|UUID|MathRandom|Token|DISTRIBUTED|Reader|publish|arn:|absent|fuzz.raise|Credentials' THEN
 			UPDATE fuzz.run f SET compared = true WHERE f.n = r.n;
 			IF r.status <> r.simulated ->> 'status' OR r.output IS DISTINCT FROM r.simulated -> 'output' AND r.status = 'SUCCEEDED' OR r.error IS DISTINCT FROM r.simulated ->> 'error' OR r.cause IS DISTINCT FROM r.simulated ->> 'cause' THEN
 				PERFORM fuzz.finding('an execution ends in another way than the simulation', r.definition, r.input,

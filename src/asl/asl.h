@@ -247,6 +247,7 @@ typedef struct SagaAction
 	Jsonb	   *effects;		/* array of {"state","message_id"} of calls without Compensate that were given up; NULL: none */
 	bool		open;			/* not_compensated has more than it had when the execution was redriven */
 	Jsonb	   *standing;		/* what saga_run_redrive() needs to know of this end; NULL: it is not to be redriven */
+	int			redriven;		/* then: how often it was, before this end */
 } SagaAction;
 
 extern SagaRun *saga_run_start(const SagaMachine *machine, const SagaRunEnv *env,

@@ -431,6 +431,31 @@ saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation
 	return target;
 }
 
+/* QueryLanguage of the object; *jsonata stays as it is when there is none.  False, and a diagnostic: it is wrong. */
+bool
+saga_check_language(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, bool *jsonata)
+{
+	char	   *text = saga_check_string(check, object, at, "QueryLanguage", false);
+
+	if (text == NULL)
+		return true;
+	if (strcmp(text, "JSONata") != 0 && strcmp(text, "JSONPath") != 0)
+		saga_check_member_error(check, at, "QueryLanguage", SAGA_SCHEMA_FAULT,
+								"The field 'QueryLanguage' should have one of these values: [JSONPath, JSONata]");
+	else if (strcmp(text, "JSONPath") == 0 && check->whole_jsonata)
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT,
+						 "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine");
+	else if (strcmp(text, "JSONata") == 0 && GetDatabaseEncoding() != PG_UTF8)
+		saga_check_member_error(check, at, "QueryLanguage", SAGA_LANGUAGE_FAULT,
+								"JSONata works in databases with the encoding UTF8 only");
+	else
+	{
+		*jsonata = strcmp(text, "JSONata") == 0;
+		return true;
+	}
+	return false;
+}
+
 /* At most one of two (or four) fields; returns how many there are. */
 int
 saga_check_exclusive(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,

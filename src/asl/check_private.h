@@ -8,7 +8,7 @@
 #ifndef SAGA_CHECK_PRIVATE_H
 #define SAGA_CHECK_PRIVATE_H
 
-#include "asl/machine_private.h"
+#include "asl/query_private.h"
 #include "common/compat.h"
 
 #define SAGA_SCHEMA_FAULT		"SCHEMA_VALIDATION_FAILED"
@@ -31,6 +31,10 @@ typedef struct SagaCheck
 	List	   *diagnostics;	/* of SagaDiagnostic */
 	bool		failed;			/* one of them is an error */
 	bool		express;
+	bool		whole_jsonata;	/* QueryLanguage of the machine */
+	bool		inner_jsonata;	/* of the states that are read, where they say nothing */
+	bool		jsonata;		/* of the state that is read */
+	const SagaLocation *state_at;	/* and where that is */
 	bool		testing;		/* one of its states is tested by itself: it may be of a kind that cannot be run yet */
 	bool		alone;			/* and that state is all there is: where it leads to is made up */
 	MemoryContext diagnostics_context;	/* outlives a machine that is thrown away */
@@ -72,6 +76,7 @@ extern SagaExpr *saga_check_expr(SagaCheck *check, const JsonbValue *object, con
 								 const char *name);
 extern SagaTemplate *saga_check_template(SagaCheck *check, const JsonbValue *object,
 										 const SagaLocation *at, const char *name);
+extern bool saga_check_language(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, bool *jsonata);
 extern SagaState *saga_check_find(SagaCheck *check, const SagaStates *scope, char *name);
 extern SagaState *saga_check_target(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 									const char *name, const SagaStates *scope);
@@ -81,5 +86,18 @@ extern int	saga_check_exclusive(SagaCheck *check, const JsonbValue *object, cons
 								 const char *const *names, int nnames);
 extern void saga_check_pair(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
 							const char *field, const char *path_field);
+
+/* check_query.c: fields in the language of their state */
+extern SagaQuery *saga_check_query(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, const char *name,
+								   SagaSees sees);
+extern SagaPayload *saga_check_payload(SagaCheck *check, const JsonbValue *object, const SagaLocation *at,
+									   const char *name, SagaSees sees);
+extern bool saga_check_count(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, const char *name,
+							 int64 min, int64 max, int64 *result, SagaPathField *field);
+extern bool saga_check_share(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, const char *name,
+							 double min, double *result, SagaPathField *field);
+extern char *saga_check_text(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, const char *name,
+							 SagaPathField *field);
+extern SagaPayload *saga_check_assign(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, SagaSees sees);
 
 #endif							/* SAGA_CHECK_PRIVATE_H */

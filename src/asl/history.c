@@ -117,6 +117,8 @@ static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
 	[SAGA_EVENT_COMPENSATION_SUCCEEDED] = {"CompensationSucceeded", {"name", "handler"}},
 	[SAGA_EVENT_COMPENSATION_FAILED] = {"CompensationFailed",
 	{"name", "handler", "error", "cause"}},
+
+	[SAGA_EVENT_EVALUATION_FAILED] = {"EvaluationFailed", {"error", "cause", "location", "state"}},
 };
 
 const SagaEventShape *

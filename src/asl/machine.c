@@ -184,6 +184,7 @@ processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	JsonbValue	processor;
 	const char *name = saga_asl_map_processor(object, &processor);
 	SagaLocation here = {.up = at, .name = name};
+	bool		outer = check->inner_jsonata;
 
 	if (name == NULL)
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'ItemProcessor' is required but was missing");
@@ -194,8 +195,11 @@ processor_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 		saga_check_known(check, &processor, &here, known, lengthof(known));
 		saga_compile_processor(check, state, &processor, &here);
 		saga_compile_items(check, state, object, at);
+		if (!saga_check_language(check, &processor, &here, &check->inner_jsonata))
+			return;
 		state->branches = palloc0(sizeof(SagaStates *));
 		state->branches[state->nbranches++] = states_compile(check, &processor, &here, state);
+		check->inner_jsonata = outer;
 	}
 }
 
@@ -312,6 +316,8 @@ check_top(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
 	};
 	char	   *text;
 	int64		seconds;
+	bool		jsonata = false;
+	bool		known_language;
 
 	saga_check_known(check, object, at, known, lengthof(known));
 	(void) saga_check_string(check, object, at, "Comment", false);
@@ -319,19 +325,11 @@ check_top(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
 	if (text != NULL && strcmp(text, "1.0") != 0)
 		saga_check_member_error(check, at, "Version", SAGA_SCHEMA_FAULT,
 								"The only supported version is 1.0");
-	text = saga_check_string(check, object, at, "QueryLanguage", false);
-	if (text != NULL && strcmp(text, "JSONata") == 0)
-	{
-		saga_check_member_error(check, at, "QueryLanguage", SAGA_LANGUAGE_FAULT,
-								"QueryLanguage \"JSONata\" is not supported yet; use \"JSONPath\"");
-		return false;
-	}
-	if (text != NULL && strcmp(text, "JSONPath") != 0)
-		saga_check_member_error(check, at, "QueryLanguage", SAGA_SCHEMA_FAULT,
-								"The field 'QueryLanguage' should have one of these values: [JSONPath, JSONata]");
+	known_language = saga_check_language(check, object, at, &jsonata);
+	check->whole_jsonata = check->inner_jsonata = jsonata;
 	if (saga_check_integer(check, object, at, "TimeoutSeconds", 1, SAGA_MAX_SECONDS, &seconds))
 		check->machine->timeout_ms = seconds * 1000;
-	return true;
+	return known_language;
 }
 
 static int

@@ -129,8 +129,8 @@ void
 saga_compile_catchers(SagaCheck *check, SagaState *state, const JsonbValue *object,
 					  const SagaLocation *at)
 {
-	static const char *const known[] = {
-		"ErrorEquals", "Next", "ResultPath", "Assign", "Comment"
+	const char *known[] = {
+		"ErrorEquals", "Next", "Assign", "Comment", check->jsonata ? "Output" : "ResultPath"
 	};
 	SagaLocation list_at = {.up = at, .name = "Catch"};
 	JsonbValue	list;
@@ -164,8 +164,11 @@ saga_compile_catchers(SagaCheck *check, SagaState *state, const JsonbValue *obje
 							 "The field 'Next' is required but was missing");
 		else
 			catcher->next = saga_check_target(check, element, &here, "Next", state->scope);
-		saga_check_path(check, element, &here, "ResultPath", true, true, &catcher->result_path);
-		catcher->assign = saga_check_template(check, element, &here, "Assign");
+		if (check->jsonata)
+			catcher->exit.output = saga_check_payload(check, element, &here, "Output", SAGA_SEES_ERROR);
+		else
+			saga_check_path(check, element, &here, "ResultPath", true, true, &catcher->result_path);
+		catcher->exit.assign = saga_check_assign(check, element, &here, SAGA_SEES_ERROR);
 	}
 }
 

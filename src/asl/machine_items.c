@@ -65,6 +65,20 @@ items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocation *a
 	return NULL;
 }
 
+/* A field with a path, which a JSONata state has none of. */
+static void
+check_path_member(SagaCheck *check, const JsonbValue *object, const SagaLocation *at, const char *name,
+				  SagaPathField *field)
+{
+	JsonbValue	value;
+
+	if (!check->jsonata)
+		saga_check_path(check, object, at, name, false, false, field);
+	else if (saga_asl_member(object, name, &value))
+		saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+								"Field is not supported when 'QueryLanguage' is JSONata");
+}
+
 /* CSVDelimiter is a word. */
 static char
 compile_delimiter(SagaCheck *check, const JsonbValue *config, const SagaLocation *at)
@@ -135,8 +149,8 @@ compile_reader_config(SagaCheck *check, SagaMapFields *map, const JsonbValue *re
 	}
 	saga_check_known(check, &config, &at, known, of_text ? lengthof(known) : 2);
 	saga_check_pair(check, &config, &at, "MaxItems", "MaxItemsPath");
-	(void) saga_check_integer(check, &config, &at, "MaxItems", 0, PG_INT32_MAX, &map->max_items);
-	saga_check_path(check, &config, &at, "MaxItemsPath", false, false, &map->max_items_path);
+	(void) saga_check_count(check, &config, &at, "MaxItems", 0, PG_INT32_MAX, &map->max_items, &map->max_items_path);
+	check_path_member(check, &config, &at, "MaxItemsPath", &map->max_items_path);
 	if (!of_text)
 		return;
 	text->input_type = saga_check_string(check, &config, &at, "InputType", false);
@@ -149,7 +163,8 @@ compile_reader_config(SagaCheck *check, SagaMapFields *map, const JsonbValue *re
 static void
 compile_reader(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
-	static const char *const known[] = {"Resource", "Parameters", "ReaderConfig"};
+	const char *arguments = check->jsonata ? "Arguments" : "Parameters";
+	const char *known[] = {"Resource", arguments, "ReaderConfig"};
 	SagaMapFields *map = state->map;
 	SagaLocation here = {.up = at, .name = "ItemReader"};
 	JsonbValue	reader;
@@ -159,10 +174,12 @@ compile_reader(SagaCheck *check, SagaState *state, const JsonbValue *object, con
 		return;
 	saga_check_known(check, &reader, &here, known, lengthof(known));
 	map->reader = items_resource(check, &reader, &here, true);
-	map->reader_parameters = saga_check_template(check, &reader, &here, "Parameters");
+	map->reader_parameters = saga_check_payload(check, &reader, &here, arguments, SAGA_SEES_INPUT);
 	/* AWS looks at no ItemsPath then */
-	if (map->reader != NULL && map->reader->kind == SAGA_RES_SQL && saga_asl_member(object, "ItemsPath", &value))
-		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "Only one of these fields is allowed: [ItemReader, ItemsPath]");
+	if (map->reader != NULL && map->reader->kind == SAGA_RES_SQL &&
+		saga_asl_member(object, check->jsonata ? "Items" : "ItemsPath", &value))
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "Only one of these fields is allowed: [ItemReader, %s]",
+						 check->jsonata ? "Items" : "ItemsPath");
 	compile_reader_config(check, map, &reader, &here);
 }
 
@@ -183,13 +200,15 @@ compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *object, co
 	saga_check_known(check, &batcher, &here, known, lengthof(known));
 	saga_check_pair(check, &batcher, &here, "MaxItemsPerBatch", "MaxItemsPerBatchPath");
 	saga_check_pair(check, &batcher, &here, "MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath");
-	(void) saga_check_integer(check, &batcher, &here, "MaxItemsPerBatch", 1, PG_INT32_MAX, &map->batch_items);
-	(void) saga_check_integer(check, &batcher, &here, "MaxInputBytesPerBatch", 1, PG_INT32_MAX, &map->batch_bytes);
-	saga_check_path(check, &batcher, &here, "MaxItemsPerBatchPath", false, false, &map->batch_items_path);
-	saga_check_path(check, &batcher, &here, "MaxInputBytesPerBatchPath", false, false, &map->batch_bytes_path);
-	map->batch_input = saga_check_template(check, &batcher, &here, "BatchInput");
-	if (map->batch_items == 0 && map->batch_bytes == 0 && map->batch_items_path.path == NULL &&
-		map->batch_bytes_path.path == NULL)
+	(void) saga_check_count(check, &batcher, &here, "MaxItemsPerBatch", 1, PG_INT32_MAX, &map->batch_items,
+							&map->batch_items_path);
+	(void) saga_check_count(check, &batcher, &here, "MaxInputBytesPerBatch", 1, PG_INT32_MAX, &map->batch_bytes,
+							&map->batch_bytes_path);
+	check_path_member(check, &batcher, &here, "MaxItemsPerBatchPath", &map->batch_items_path);
+	check_path_member(check, &batcher, &here, "MaxInputBytesPerBatchPath", &map->batch_bytes_path);
+	map->batch_input = saga_check_payload(check, &batcher, &here, "BatchInput", SAGA_SEES_INPUT);
+	if (map->batch_items == 0 && map->batch_bytes == 0 && !SAGA_FIELD_IS_DYNAMIC(&map->batch_items_path) &&
+		!SAGA_FIELD_IS_DYNAMIC(&map->batch_bytes_path))
 		saga_check_error(check, &here, SAGA_SCHEMA_FAULT,
 						 "One of these fields is required: [MaxItemsPerBatch, MaxInputBytesPerBatch]");
 }
@@ -198,7 +217,8 @@ compile_batcher(SagaCheck *check, SagaState *state, const JsonbValue *object, co
 static void
 compile_writer(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
-	static const char *const known[] = {"Resource", "Parameters", "WriterConfig"};
+	const char *arguments = check->jsonata ? "Arguments" : "Parameters";
+	const char *known[] = {"Resource", arguments, "WriterConfig"};
 	SagaLocation here = {.up = at, .name = "ResultWriter"};
 	JsonbValue	writer;
 
@@ -206,7 +226,7 @@ compile_writer(SagaCheck *check, SagaState *state, const JsonbValue *object, con
 		return;
 	saga_check_known(check, &writer, &here, known, check->testing ? lengthof(known) : 2);
 	state->map->writer = items_resource(check, &writer, &here, false);
-	state->map->writer_parameters = saga_check_template(check, &writer, &here, "Parameters");
+	state->map->writer_parameters = saga_check_payload(check, &writer, &here, arguments, SAGA_SEES_INPUT);
 }
 
 /* The fields of a Map that only a distributed one has; its mode is known. */

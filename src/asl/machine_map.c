@@ -52,9 +52,11 @@ compile_tolerance(SagaCheck *check, SagaMapFields *map, const JsonbValue *object
 
 	saga_check_pair(check, object, at, "ToleratedFailureCount", "ToleratedFailureCountPath");
 	saga_check_pair(check, object, at, "ToleratedFailurePercentage", "ToleratedFailurePercentagePath");
-	if (saga_check_integer(check, object, at, "ToleratedFailureCount", 0, PG_INT32_MAX, &map->tolerated_count))
+	if (saga_check_count(check, object, at, "ToleratedFailureCount", 0, PG_INT32_MAX, &map->tolerated_count,
+						 &map->tolerated_count_path))
 		map->tolerant = true;
-	if (saga_check_double(check, object, at, "ToleratedFailurePercentage", 0, &percentage))
+	if (saga_check_share(check, object, at, "ToleratedFailurePercentage", 0, &percentage,
+						 &map->tolerated_percentage_path))
 	{
 		if (percentage > 100)
 			saga_check_member_error(check, at, "ToleratedFailurePercentage", SAGA_SCHEMA_FAULT,
@@ -65,8 +67,21 @@ compile_tolerance(SagaCheck *check, SagaMapFields *map, const JsonbValue *object
 	saga_check_path(check, object, at, "ToleratedFailureCountPath", false, false, &map->tolerated_count_path);
 	saga_check_path(check, object, at, "ToleratedFailurePercentagePath", false, false,
 					&map->tolerated_percentage_path);
-	if (map->tolerated_count_path.path != NULL || map->tolerated_percentage_path.path != NULL)
+	if (SAGA_FIELD_IS_DYNAMIC(&map->tolerated_count_path) || SAGA_FIELD_IS_DYNAMIC(&map->tolerated_percentage_path))
 		map->tolerant = true;
+}
+
+/* Items of a JSONata state: an array, or an expression that gives one. */
+static void
+compile_item_list(SagaCheck *check, SagaMapFields *map, const JsonbValue *object, const SagaLocation *at)
+{
+	JsonbValue	value;
+
+	map->items_path.query = saga_check_query(check, object, at, "Items", SAGA_SEES_INPUT);
+	if (map->items_path.query != NULL && map->items_path.query->kind != SAGA_QUERY_EXPRESSION &&
+		saga_asl_member(object, "Items", &value) && !saga_asl_is_array(&value) && !saga_asl_is_object(&value))
+		saga_check_member_error(check, at, "Items", SAGA_SCHEMA_FAULT,
+								"Expected a JSONata expression, or value of type Array");
 }
 
 /* The fields of a Map, but for its processor. */
@@ -83,9 +98,12 @@ saga_compile_map(SagaCheck *check, SagaState *state, const JsonbValue *object, c
 	saga_check_pair(check, object, at, "ItemSelector", "Parameters");
 	saga_check_pair(check, object, at, "MaxConcurrency", "MaxConcurrencyPath");
 	saga_check_path(check, object, at, "ItemsPath", false, false, &map->items_path);
-	map->item_selector = saga_check_template(check, object, at,
-											 saga_asl_member(object, "ItemSelector", &value) ? "ItemSelector" : "Parameters");
-	(void) saga_check_integer(check, object, at, "MaxConcurrency", 0, PG_INT32_MAX, &map->max_concurrency);
+	map->item_selector = saga_check_payload(check, object, at,
+											saga_asl_member(object, "ItemSelector", &value) ? "ItemSelector" : "Parameters",
+											SAGA_SEES_INPUT);
+	compile_item_list(check, map, object, at);
+	(void) saga_check_count(check, object, at, "MaxConcurrency", 0, PG_INT32_MAX, &map->max_concurrency,
+							&map->max_concurrency_path);
 	saga_check_path(check, object, at, "MaxConcurrencyPath", false, false, &map->max_concurrency_path);
 	compile_tolerance(check, map, object, at);
 	compile_label(check, state, object, at);

@@ -37,10 +37,17 @@ typedef enum SagaTaskFamily
 	SAGA_FAMILY_ACTIVITY
 } SagaTaskFamily;
 
-/* A field that holds a path. */
+/* A value with expressions of JSONata in it: query_private.h. */
+typedef struct SagaQuery SagaQuery;
+
+/*
+ * A field whose value is found by the run: at a path, or by an expression of
+ * a JSONata state.
+ */
 typedef struct SagaPathField
 {
 	SagaPath   *path;			/* NULL: absent, or null was written */
+	SagaQuery  *query;			/* NULL: none */
 	const char *text;			/* as written, for messages */
 	bool		is_root;		/* plain "$" */
 	bool		discard;		/* null was written */
@@ -49,6 +56,23 @@ typedef struct SagaPathField
 /* Does the field leave its data as it is?  Absent and "$" are the same. */
 #define SAGA_PATH_IS_IDENTITY(field) \
 	(!(field)->discard && ((field)->path == NULL || (field)->is_root))
+
+/* Is there anything to be found? */
+#define SAGA_FIELD_IS_DYNAMIC(field) ((field)->path != NULL || (field)->query != NULL)
+
+/* A value that the run makes: a payload template, or a value with expressions in a JSONata state. */
+typedef struct SagaPayload
+{
+	SagaTemplate *template;
+	SagaQuery  *query;
+} SagaPayload;
+
+/* What is made of the data on a way out of a state. */
+typedef struct SagaExit
+{
+	SagaPayload *assign;		/* NULL: nothing */
+	SagaPayload *output;		/* Output of a JSONata state; NULL: what goes out without it */
+} SagaExit;
 
 typedef struct SagaRetrier
 {
@@ -67,14 +91,15 @@ typedef struct SagaCatcher
 	int			nerrors;
 	SagaState  *next;
 	SagaPathField result_path;
-	SagaTemplate *assign;
+	SagaExit	exit;
 } SagaCatcher;
 
 typedef struct SagaChoice
 {
 	SagaRule   *rule;
+	SagaQuery  *condition;		/* in its place, of a JSONata state */
 	SagaState  *next;
-	SagaTemplate *assign;
+	SagaExit	exit;
 } SagaChoice;
 
 /* One States object: the machine's own, or that of a branch. */
@@ -89,8 +114,8 @@ typedef struct SagaStates
 /* What a Map says of its items. */
 typedef struct SagaMapFields
 {
-	SagaPathField items_path;
-	SagaTemplate *item_selector;	/* or Parameters, its older name; NULL: the item itself */
+	SagaPathField items_path;	/* or Items */
+	SagaPayload *item_selector; /* or Parameters, its older name; NULL: the item itself */
 	int64		max_concurrency;	/* 0: none */
 	SagaPathField max_concurrency_path;
 	bool		tolerant;		/* one of the four that follow is there */
@@ -103,7 +128,7 @@ typedef struct SagaMapFields
 
 	/* of a distributed one */
 	SagaResource *reader;		/* NULL: the items are in the state's data */
-	SagaTemplate *reader_parameters;
+	SagaPayload *reader_parameters;
 	SagaReaderConfig reader_config;
 	int64		max_items;		/* 0: all */
 	SagaPathField max_items_path;
@@ -112,9 +137,9 @@ typedef struct SagaMapFields
 	int64		batch_bytes;
 	SagaPathField batch_items_path;
 	SagaPathField batch_bytes_path;
-	SagaTemplate *batch_input;
+	SagaPayload *batch_input;
 	SagaResource *writer;		/* NULL: the results are the state's */
-	SagaTemplate *writer_parameters;
+	SagaPayload *writer_parameters;
 	struct SagaState *failed;	/* in its place in what is to be undone when it has failed; NULL: itself */
 } SagaMapFields;
 struct SagaState
@@ -126,12 +151,14 @@ struct SagaState
 	SagaState  *next;			/* NULL: the end of its States object */
 	bool		reached;		/* while checking: some transition leads here */
 
+	bool		jsonata;		/* its QueryLanguage */
+
 	SagaPathField input_path;
 	SagaPathField output_path;
 	SagaPathField result_path;
-	SagaTemplate *parameters;
-	SagaTemplate *result_selector;
-	SagaTemplate *assign;
+	SagaPayload *parameters;	/* or Arguments */
+	SagaPayload *result_selector;
+	SagaExit	exit;			/* of a Choice: by its Default */
 
 	SagaRetrier *retriers;
 	int			nretriers;
@@ -147,7 +174,7 @@ struct SagaState
 	SagaTaskFamily family;
 	char	   *resource_type;	/* resourceType and resource of its events */
 	char	   *resource_action;
-	SagaTemplate *credentials;
+	SagaPayload *credentials;
 	int64		timeout_ms;		/* 0: none */
 	int64		heartbeat_ms;
 	SagaPathField timeout_path;
@@ -172,6 +199,8 @@ struct SagaState
 	char	   *cause;
 	SagaExpr   *error_path;
 	SagaExpr   *cause_path;
+	SagaPathField error_query;	/* in the place of a path, of a JSONata state */
+	SagaPathField cause_query;
 
 	/* Parallel, and Map: one */
 	SagaStates **branches;

@@ -12,61 +12,70 @@
 #define SAGA_CALLING	(T(TASK) | T(PARALLEL) | T(MAP))
 #define SAGA_FLOWING	(SAGA_CALLING | T(PASS) | T(WAIT))
 
+/* The languages that a field is for. */
+#define P			1
+#define Q			2
+#define PQ			(P | Q)
+
 static const struct
 {
 	const char *name;
 	int			types;
+	int			languages;
 }			saga_fields[] = {
-	{"Type", SAGA_ALL_TYPES},
-	{"Comment", SAGA_ALL_TYPES},
-	{"QueryLanguage", SAGA_ALL_TYPES},
-	{"InputPath", SAGA_ALL_TYPES & ~T(FAIL)},
-	{"OutputPath", SAGA_ALL_TYPES & ~T(FAIL)},
-	{"Next", SAGA_FLOWING},
-	{"End", SAGA_FLOWING},
-	{"Assign", SAGA_FLOWING | T(CHOICE)},
-	{"ResultPath", SAGA_CALLING | T(PASS)},
-	{"Parameters", SAGA_CALLING | T(PASS)},
-	{"ResultSelector", SAGA_CALLING},
-	{"Retry", SAGA_CALLING},
-	{"Catch", SAGA_CALLING},
-	{"Compensate", SAGA_CALLING},
-	{"Commit", T(TASK)},
-	{"Result", T(PASS)},
-	{"Resource", T(TASK)},
-	{"Credentials", T(TASK)},
-	{"TimeoutSeconds", T(TASK)},
-	{"TimeoutSecondsPath", T(TASK)},
-	{"HeartbeatSeconds", T(TASK)},
-	{"HeartbeatSecondsPath", T(TASK)},
-	{"Choices", T(CHOICE)},
-	{"Default", T(CHOICE)},
-	{"Seconds", T(WAIT)},
-	{"SecondsPath", T(WAIT)},
-	{"Timestamp", T(WAIT)},
-	{"TimestampPath", T(WAIT)},
-	{"Error", T(FAIL)},
-	{"ErrorPath", T(FAIL)},
-	{"Cause", T(FAIL)},
-	{"CausePath", T(FAIL)},
-	{"Branches", T(PARALLEL)},
-	{"ItemProcessor", T(MAP)},
-	{"Iterator", T(MAP)},
-	{"ItemsPath", T(MAP)},
-	{"ItemSelector", T(MAP)},
-	{"MaxConcurrency", T(MAP)},
-	{"MaxConcurrencyPath", T(MAP)},
-	{"ToleratedFailureCount", T(MAP)},
-	{"ToleratedFailureCountPath", T(MAP)},
-	{"ToleratedFailurePercentage", T(MAP)},
-	{"ToleratedFailurePercentagePath", T(MAP)},
-	{"Label", T(MAP)},
-	{"ItemReader", T(MAP)},
-	{"ItemBatcher", T(MAP)},
-	{"ResultWriter", T(MAP)},
+	{"Type", SAGA_ALL_TYPES, PQ},
+	{"Comment", SAGA_ALL_TYPES, PQ},
+	{"QueryLanguage", SAGA_ALL_TYPES, PQ},
+	{"InputPath", SAGA_ALL_TYPES & ~T(FAIL), P},
+	{"OutputPath", SAGA_ALL_TYPES & ~T(FAIL), P},
+	{"Output", SAGA_ALL_TYPES & ~T(FAIL), Q},
+	{"Next", SAGA_FLOWING, PQ},
+	{"End", SAGA_FLOWING, PQ},
+	{"Assign", SAGA_FLOWING | T(CHOICE), PQ},
+	{"ResultPath", SAGA_CALLING | T(PASS), P},
+	{"Parameters", SAGA_CALLING | T(PASS), P},
+	{"Arguments", T(TASK) | T(PARALLEL), Q},
+	{"ResultSelector", SAGA_CALLING, P},
+	{"Retry", SAGA_CALLING, PQ},
+	{"Catch", SAGA_CALLING, PQ},
+	{"Compensate", SAGA_CALLING, PQ},
+	{"Commit", T(TASK), PQ},
+	{"Result", T(PASS), P},
+	{"Resource", T(TASK), PQ},
+	{"Credentials", T(TASK), PQ},
+	{"TimeoutSeconds", T(TASK), PQ},
+	{"TimeoutSecondsPath", T(TASK), P},
+	{"HeartbeatSeconds", T(TASK), PQ},
+	{"HeartbeatSecondsPath", T(TASK), P},
+	{"Choices", T(CHOICE), PQ},
+	{"Default", T(CHOICE), PQ},
+	{"Seconds", T(WAIT), PQ},
+	{"SecondsPath", T(WAIT), P},
+	{"Timestamp", T(WAIT), PQ},
+	{"TimestampPath", T(WAIT), P},
+	{"Error", T(FAIL), PQ},
+	{"ErrorPath", T(FAIL), P},
+	{"Cause", T(FAIL), PQ},
+	{"CausePath", T(FAIL), P},
+	{"Branches", T(PARALLEL), PQ},
+	{"ItemProcessor", T(MAP), PQ},
+	{"Iterator", T(MAP), PQ},
+	{"ItemsPath", T(MAP), P},
+	{"Items", T(MAP), Q},
+	{"ItemSelector", T(MAP), PQ},
+	{"MaxConcurrency", T(MAP), PQ},
+	{"MaxConcurrencyPath", T(MAP), P},
+	{"ToleratedFailureCount", T(MAP), PQ},
+	{"ToleratedFailureCountPath", T(MAP), P},
+	{"ToleratedFailurePercentage", T(MAP), PQ},
+	{"ToleratedFailurePercentagePath", T(MAP), P},
+	{"Label", T(MAP), PQ},
+	{"ItemReader", T(MAP), PQ},
+	{"ItemBatcher", T(MAP), PQ},
+	{"ResultWriter", T(MAP), PQ},
 };
 
-/* Reports every member that a state of this type cannot have. */
+/* Reports every member that a state of this type and language cannot have. */
 static void
 check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 			 const SagaLocation *at)
@@ -91,6 +100,10 @@ check_fields(SagaCheck *check, SagaState *state, const JsonbValue *object,
 		}
 		if (i == lengthof(saga_fields))
 			saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT, "Field is not supported");
+		else if ((saga_fields[i].languages & (check->jsonata ? Q : P)) == 0)
+			saga_check_member_error(check, at, name, SAGA_SCHEMA_FAULT,
+									"Field is not supported when 'QueryLanguage' is %s",
+									check->jsonata ? "JSONata" : "JSONPath");
 	}
 }
 
@@ -222,9 +235,9 @@ compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	compile_resource(check, state, object, at);
 	saga_check_pair(check, object, at, "TimeoutSeconds", "TimeoutSecondsPath");
 	saga_check_pair(check, object, at, "HeartbeatSeconds", "HeartbeatSecondsPath");
-	if (saga_check_integer(check, object, at, "TimeoutSeconds", 1, SAGA_MAX_SECONDS, &seconds))
+	if (saga_check_count(check, object, at, "TimeoutSeconds", 1, SAGA_MAX_SECONDS, &seconds, &state->timeout_path))
 		state->timeout_ms = seconds * 1000;
-	if (saga_check_integer(check, object, at, "HeartbeatSeconds", 1, SAGA_MAX_SECONDS, &seconds))
+	if (saga_check_count(check, object, at, "HeartbeatSeconds", 1, SAGA_MAX_SECONDS, &seconds, &state->heartbeat_path))
 		state->heartbeat_ms = seconds * 1000;
 	if (state->timeout_ms > 0 && state->heartbeat_ms >= state->timeout_ms)
 		saga_check_member_error(check, at, "HeartbeatSeconds", SAGA_SCHEMA_FAULT,
@@ -233,14 +246,50 @@ compile_task(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	saga_check_path(check, object, at, "HeartbeatSecondsPath", false, false, &state->heartbeat_path);
 
 	state->commit = saga_check_bool(check, object, at, "Commit");
-	state->credentials = saga_check_template(check, object, at, "Credentials");
-	if (state->credentials != NULL && saga_asl_member(object, "Credentials", &value) &&
+	state->credentials = saga_check_payload(check, object, at, "Credentials", SAGA_SEES_INPUT);
+	if (state->credentials != NULL && saga_asl_member(object, "Credentials", &value) && saga_asl_is_object(&value) &&
 		!saga_asl_member(&value, "RoleArn", &value) && !saga_asl_member(&value, "RoleArn.$", &value))
 		saga_check_error(check, &credentials_at, SAGA_SCHEMA_FAULT,
 						 "The field 'RoleArn' is required but was missing");
 }
 
 /* ---------- Choice ---------- */
+
+/* What a rule of a JSONata state says of its data: true, false or an expression that gives one of both. */
+static void
+compile_condition(SagaCheck *check, SagaChoice *choice, const JsonbValue *rule, const SagaLocation *at)
+{
+	static const char *const known[] = {"Condition", "Next", "Assign", "Output", "Comment"};
+	JsonbValue	value;
+
+	saga_check_known(check, rule, at, known, lengthof(known));
+	if (!saga_asl_member(rule, "Condition", &value))
+	{
+		saga_check_error(check, at, SAGA_SCHEMA_FAULT, "The field 'Condition' is required but was missing");
+		return;
+	}
+	choice->condition = saga_check_query(check, rule, at, "Condition", SAGA_SEES_INPUT);
+	if (choice->condition->kind != SAGA_QUERY_EXPRESSION && value.type != jbvBool)
+		saga_check_member_error(check, at, "Condition", SAGA_SCHEMA_FAULT,
+								"Expected a JSONata expression, or value of type Boolean");
+}
+
+/* What a rule says of its data, in the language of the state. */
+static void
+compile_rule(SagaCheck *check, SagaChoice *choice, const JsonbValue *rule, const SagaLocation *at)
+{
+	char	   *error = NULL;
+	char	   *location = NULL;
+
+	if (check->jsonata)
+	{
+		compile_condition(check, choice, rule, at);
+		return;
+	}
+	choice->rule = saga_jsonpath_rule_parse(rule, &error, &location);
+	if (choice->rule == NULL)
+		saga_check_error_below(check, at, location, SAGA_SCHEMA_FAULT, error ? error : "invalid rule");
+}
 
 static void
 compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object,
@@ -272,8 +321,6 @@ compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object,
 		JsonbValue *element = getIthJsonbValueFromContainer(list.val.binary.data, i);
 		SagaChoice *choice = &state->choices[state->nchoices];
 		JsonbValue	next;
-		char	   *error = NULL;
-		char	   *location = NULL;
 
 		if (!saga_asl_is_object(element))
 		{
@@ -286,11 +333,10 @@ compile_choice(SagaCheck *check, SagaState *state, const JsonbValue *object,
 							 "The field 'Next' is required but was missing");
 		else
 			choice->next = saga_check_target(check, element, &here, "Next", state->scope);
-		choice->assign = saga_check_template(check, element, &here, "Assign");
-		choice->rule = saga_jsonpath_rule_parse(element, &error, &location);
-		if (choice->rule == NULL)
-			saga_check_error_below(check, &here, location, SAGA_SCHEMA_FAULT,
-								   error ? error : "invalid rule");
+		choice->exit.assign = saga_check_assign(check, element, &here, SAGA_SEES_INPUT);
+		if (check->jsonata)
+			choice->exit.output = saga_check_payload(check, element, &here, "Output", SAGA_SEES_INPUT);
+		compile_rule(check, choice, element, &here);
 	}
 }
 
@@ -307,9 +353,9 @@ compile_wait(SagaCheck *check, SagaState *state, const JsonbValue *object,
 	if (saga_check_exclusive(check, object, at, names, lengthof(names)) == 0)
 		saga_check_error(check, at, SAGA_SCHEMA_FAULT,
 						 "One of these fields is required: [Seconds, SecondsPath, Timestamp, TimestampPath]");
-	if (saga_check_integer(check, object, at, "Seconds", 0, SAGA_MAX_SECONDS, &seconds))
+	if (saga_check_count(check, object, at, "Seconds", 0, SAGA_MAX_SECONDS, &seconds, &state->seconds_path))
 		state->wait_ms = seconds * 1000;
-	text = saga_check_string(check, object, at, "Timestamp", false);
+	text = saga_check_text(check, object, at, "Timestamp", &state->timestamp_path);
 	if (text != NULL)
 	{
 		state->has_wait_until = true;
@@ -337,29 +383,47 @@ compile_fail(SagaCheck *check, SagaState *state, const JsonbValue *object,
 {
 	saga_check_pair(check, object, at, "Error", "ErrorPath");
 	saga_check_pair(check, object, at, "Cause", "CausePath");
-	state->error = saga_check_string(check, object, at, "Error", false);
-	state->cause = saga_check_string(check, object, at, "Cause", false);
+	state->error = saga_check_text(check, object, at, "Error", &state->error_query);
+	state->cause = saga_check_text(check, object, at, "Cause", &state->cause_query);
 	state->error_path = saga_check_expr(check, object, at, "ErrorPath");
 	state->cause_path = saga_check_expr(check, object, at, "CausePath");
 }
 
 /* ---------- any state ---------- */
 
-/* False: the state is in a language that is not known here. */
-static bool
-check_language(SagaCheck *check, const JsonbValue *object, const SagaLocation *at)
+/* How the data flows through it, and what is done about errors. */
+static void
+compile_data(SagaCheck *check, SagaState *state, const JsonbValue *object, const SagaLocation *at)
 {
-	char	   *text = saga_check_string(check, object, at, "QueryLanguage", false);
+	bool		calling = ((1 << state->type) & SAGA_CALLING) != 0;
+	SagaSees	sees = calling ? SAGA_SEES_RESULT : SAGA_SEES_INPUT;
 
-	if (text == NULL || strcmp(text, "JSONPath") == 0)
-		return true;
-	if (strcmp(text, "JSONata") == 0)
-		saga_check_member_error(check, at, "QueryLanguage", SAGA_LANGUAGE_FAULT,
-								"QueryLanguage \"JSONata\" is not supported yet; use \"JSONPath\"");
+	if (check->jsonata)
+	{
+		state->parameters = saga_check_payload(check, object, at, "Arguments", SAGA_SEES_INPUT);
+		state->exit.output = saga_check_payload(check, object, at, "Output", sees);
+	}
 	else
-		saga_check_member_error(check, at, "QueryLanguage", SAGA_SCHEMA_FAULT,
-								"The field 'QueryLanguage' should have one of these values: [JSONPath, JSONata]");
-	return false;
+	{
+		saga_check_path(check, object, at, "InputPath", true, false, &state->input_path);
+		saga_check_path(check, object, at, "OutputPath", true, false, &state->output_path);
+		if (calling || state->type == SAGA_STATE_PASS)
+		{
+			saga_check_path(check, object, at, "ResultPath", true, true, &state->result_path);
+			/* those of a Map are its ItemSelector */
+			if (state->type != SAGA_STATE_MAP)
+				state->parameters = saga_check_payload(check, object, at, "Parameters", SAGA_SEES_INPUT);
+		}
+		if (calling)
+			state->result_selector = saga_check_payload(check, object, at, "ResultSelector", SAGA_SEES_INPUT);
+	}
+	if (calling)
+	{
+		saga_compile_retriers(check, state, object, at);
+		saga_compile_catchers(check, state, object, at);
+	}
+	if ((1 << state->type) & (SAGA_FLOWING | T(CHOICE)))
+		state->exit.assign = saga_check_assign(check, object, at, sees);
 }
 
 /*
@@ -370,29 +434,15 @@ bool
 saga_state_compile(SagaCheck *check, SagaState *state, const JsonbValue *object,
 				   const SagaLocation *at)
 {
-	if (!check_language(check, object, at))
+	check->jsonata = check->inner_jsonata;
+	check->state_at = at;
+	if (!saga_check_language(check, object, at, &check->jsonata))
 		return false;
+	state->jsonata = check->jsonata;
 	check_fields(check, state, object, at);
 	(void) saga_check_string(check, object, at, "Comment", false);
 	compile_next(check, state, object, at);
-
-	saga_check_path(check, object, at, "InputPath", true, false, &state->input_path);
-	saga_check_path(check, object, at, "OutputPath", true, false, &state->output_path);
-	if ((1 << state->type) & (SAGA_CALLING | T(PASS)))
-	{
-		saga_check_path(check, object, at, "ResultPath", true, true, &state->result_path);
-		/* those of a Map are its ItemSelector */
-		if (state->type != SAGA_STATE_MAP)
-			state->parameters = saga_check_template(check, object, at, "Parameters");
-	}
-	if ((1 << state->type) & SAGA_CALLING)
-	{
-		state->result_selector = saga_check_template(check, object, at, "ResultSelector");
-		saga_compile_retriers(check, state, object, at);
-		saga_compile_catchers(check, state, object, at);
-	}
-	if ((1 << state->type) & (SAGA_FLOWING | T(CHOICE)))
-		state->assign = saga_check_template(check, object, at, "Assign");
+	compile_data(check, state, object, at);
 
 	switch (state->type)
 	{

@@ -38,27 +38,48 @@ saga_asl_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value,
 	return saga_path_put(field->path, target, value, fault);
 }
 
-/* A template on "data"; without one the data as it is. */
+/* What a payload makes of what it sees: scope->data is "$", or what "sees" says. */
 Jsonb *
-saga_asl_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
-						SagaFault *fault)
+saga_asl_payload_eval(SagaRun *run, SagaThread *thread, const SagaPayload *payload, const SagaScope *scope, SagaSees sees,
+					  SagaFault *fault)
+{
+	SagaQueryScope query = {.scope = scope, .input = thread->input, .sees = sees, .made = scope->data, .now = run->now};
+
+	if (payload->query != NULL)
+		return saga_asl_query_eval(payload->query, &query, fault);
+	return saga_template_eval(payload->template, scope, fault);
+}
+
+/* A payload on "data"; without one the data as it is. */
+Jsonb *
+saga_asl_payload_apply(SagaRun *run, SagaThread *thread, const SagaPayload *payload, Jsonb *data, SagaSees sees,
+					   SagaFault *fault)
 {
 	SagaScope	scope;
 
-	if (template == NULL)
+	if (payload == NULL)
 		return data;
 	saga_scope_init(run, thread, data, &scope);
-	return saga_template_eval(template, &scope, fault);
+	return saga_asl_payload_eval(run, thread, payload, &scope, sees, fault);
 }
 
-/* InputPath and Parameters into thread->data; *selected is what InputPath gave. */
+/* What an expression of a JSONata state gives. */
+Jsonb *
+saga_asl_query_apply(SagaRun *run, SagaThread *thread, const SagaQuery *query, SagaFault *fault)
+{
+	SagaPayload payload = {.query = unconstify(SagaQuery *, query)};
+
+	return saga_asl_payload_apply(run, thread, &payload, thread->input, SAGA_SEES_INPUT, fault);
+}
+
+/* InputPath and Parameters, or Arguments, into thread->data; *selected is what InputPath gave. */
 bool
 saga_thread_input(SagaRun *run, SagaThread *thread, Jsonb **selected, SagaFault *fault)
 {
 	*selected = saga_asl_path_field_get(run, thread, &thread->state->input_path, thread->input, fault);
 	if (*selected == NULL)
 		return false;
-	thread->data = saga_asl_template_apply(run, thread, thread->state->parameters, *selected, fault);
+	thread->data = saga_asl_payload_apply(run, thread, thread->state->parameters, *selected, SAGA_SEES_INPUT, fault);
 	return thread->data != NULL;
 }
 
@@ -91,15 +112,26 @@ merge_objects(Jsonb *old, Jsonb *new)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* Output of a JSONata state; *output stays as it is when there is none. */
+bool
+saga_thread_output(SagaRun *run, SagaThread *thread, const SagaExit *exit, Jsonb *data, SagaSees sees, Jsonb **output,
+				   SagaFault *fault)
+{
+	if (exit == NULL || exit->output == NULL)
+		return true;
+	*output = saga_asl_payload_apply(run, thread, exit->output, data, sees, fault);
+	return *output != NULL;
+}
+
 /* Assign; all of its expressions see the variables as they were before. */
 bool
-saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign, Jsonb *data,
-				   Jsonb **assigned, SagaFault *fault)
+saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaExit *exit, Jsonb *data, SagaSees sees, Jsonb **assigned,
+				   SagaFault *fault)
 {
 	*assigned = NULL;
-	if (assign == NULL)
+	if (exit == NULL || exit->assign == NULL)
 		return true;
-	*assigned = saga_asl_template_apply(run, thread, assign, data, fault);
+	*assigned = saga_asl_payload_apply(run, thread, exit->assign, data, sees, fault);
 	if (*assigned == NULL)
 		return false;
 	thread->variables = merge_objects(thread->variables, *assigned);
@@ -135,7 +167,31 @@ value_fault(SagaFault *fault, const char *what, const SagaPathField *field, Json
 	fault->cause = psprintf("%s: %s == %s", what, field->text, text);
 }
 
-/* A number of seconds at a path, for SecondsPath, TimeoutSecondsPath and HeartbeatSecondsPath. */
+/* An integer that an expression gives. */
+static bool
+query_integer(SagaRun *run, SagaThread *thread, const SagaQuery *query, int64 min, int64 max, int64 *result,
+			  SagaFault *fault)
+{
+	Jsonb	   *value = saga_asl_query_apply(run, thread, query, fault);
+	JsonbValue	scalar;
+	SagaNumberFault number = SAGA_NUMBER_NO_NUMBER;
+
+	if (value == NULL)
+		return false;
+	if (saga_asl_jsonb_scalar(value, &scalar))
+		number = saga_asl_number_to_int64(&scalar, min, max, result);
+	if (number == SAGA_NUMBER_OK)
+		return true;
+	if (number == SAGA_NUMBER_TOO_SMALL || number == SAGA_NUMBER_TOO_LARGE)
+		return saga_asl_query_value_fault(query, psprintf("is not between " INT64_FORMAT " and " INT64_FORMAT, min, max),
+										  value, fault);
+	return saga_asl_query_type_fault(query, "integer", value, fault);
+}
+
+/*
+ * A number of seconds at a path, for SecondsPath, TimeoutSecondsPath and
+ * HeartbeatSecondsPath, or by an expression.
+ */
 bool
 saga_asl_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
 					int64 min, Jsonb *data, int64 *seconds, SagaFault *fault)
@@ -145,6 +201,8 @@ saga_asl_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field
 	JsonbValue	scalar;
 	SagaNumberFault number = SAGA_NUMBER_NO_NUMBER;
 
+	if (field->query != NULL)
+		return query_integer(run, thread, field->query, min, SAGA_MAX_SECONDS, seconds, fault);
 	saga_scope_init(run, thread, data, &scope);
 	value = saga_path_eval_field(field->path, name, &scope, fault);
 	if (value == NULL)
@@ -165,7 +223,24 @@ saga_asl_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field
 	return false;
 }
 
-/* A time at a path, for TimestampPath. */
+/* A time that an expression gives. */
+static bool
+query_timestamp(SagaRun *run, SagaThread *thread, const SagaQuery *query, TimestampTz *result, SagaFault *fault)
+{
+	Jsonb	   *value = saga_asl_query_apply(run, thread, query, fault);
+	JsonbValue	scalar;
+
+	if (value == NULL)
+		return false;
+	if (!saga_asl_jsonb_scalar(value, &scalar) || scalar.type != jbvString)
+		return saga_asl_query_type_fault(query, "string", value, fault);
+	if (saga_timestamp_parse(scalar.val.string.val, scalar.val.string.len, result, NULL))
+		return true;
+	return saga_asl_query_value_fault(query, "cannot be parsed as an ISO-8601 extended offset date-time format string",
+									  value, fault);
+}
+
+/* A time at a path, for TimestampPath, or by an expression. */
 bool
 saga_asl_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
 					  Jsonb *data, TimestampTz *result, SagaFault *fault)
@@ -174,6 +249,8 @@ saga_asl_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *fie
 	Jsonb	   *value;
 	JsonbValue	scalar;
 
+	if (field->query != NULL)
+		return query_timestamp(run, thread, field->query, result, fault);
 	saga_scope_init(run, thread, data, &scope);
 	value = saga_path_eval_field(field->path, name, &scope, fault);
 	if (value == NULL)
@@ -186,28 +263,33 @@ saga_asl_timestamp_at(SagaRun *run, SagaThread *thread, const SagaPathField *fie
 	return false;
 }
 
-/* A text that an expression gives, for ErrorPath and CausePath. */
+/*
+ * A text that an expression gives: for ErrorPath and CausePath, or in a JSONata
+ * state for Error and Cause.  *result stays as it is when there is neither.
+ */
 bool
-saga_asl_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
-				   const char **result, SagaFault *fault)
+saga_asl_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const SagaPathField *field, const char *name,
+				   Jsonb *data, const char **result, SagaFault *fault)
 {
 	SagaScope	scope;
 	Jsonb	   *value;
 	JsonbValue	scalar;
 
+	if (expr == NULL && field->query == NULL)
+		return true;
 	saga_scope_init(run, thread, data, &scope);
-	value = saga_expr_eval(expr, &scope, fault);
+	value = expr != NULL ? saga_expr_eval(expr, &scope, fault) : saga_asl_query_apply(run, thread, field->query, fault);
 	if (value == NULL)
 		return false;
-	if (!saga_asl_jsonb_scalar(value, &scalar) || scalar.type != jbvString)
+	if (saga_asl_jsonb_scalar(value, &scalar) && scalar.type == jbvString)
 	{
-		fault->error = "States.Runtime";
-		fault->cause = psprintf("The %s field does not refer to a string: %s", name,
-								saga_jsonb_to_cstring(value));
-		return false;
+		*result = pnstrdup(scalar.val.string.val, scalar.val.string.len);
+		return true;
 	}
-	*result = pnstrdup(scalar.val.string.val, scalar.val.string.len);
-	return true;
+	if (expr == NULL)
+		return saga_asl_query_type_fault(field->query, "string", value, fault);
+	return saga_fault(fault, "States.Runtime", "The %s field does not refer to a string: %s", name,
+					  saga_jsonb_to_cstring(value));
 }
 
 /* ---------- fields of a Map ---------- */
@@ -228,17 +310,19 @@ saga_asl_map_value_fault(SagaFault *fault, const char *name, const SagaPathField
 							name, text, what, field->text);
 }
 
-/* The value at a field's path; NULL and a fault: there is none. */
+/* The value at a field's path, or by its expression; NULL and a fault: there is none. */
 Jsonb *
 saga_asl_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, SagaFault *fault)
 {
 	SagaScope	scope;
 
+	if (field->query != NULL)
+		return saga_asl_query_apply(run, thread, field->query, fault);
 	saga_scope_init(run, thread, thread->data, &scope);
 	return saga_path_eval_field(field->path, name, &scope, fault);
 }
 
-/* A count that is fixed or at a path.  It is left alone when there is no path. */
+/* A count that is fixed, at a path, or by an expression.  It is left alone when it is fixed. */
 bool
 saga_asl_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 *count,
 				   SagaFault *fault)
@@ -247,6 +331,8 @@ saga_asl_map_count(SagaRun *run, SagaThread *thread, const SagaPathField *field,
 	JsonbValue	scalar;
 	SagaNumberFault number = SAGA_NUMBER_NO_NUMBER;
 
+	if (field->query != NULL)
+		return query_integer(run, thread, field->query, 0, PG_INT32_MAX, count, fault);
 	if (field->path == NULL)
 		return true;
 	value = saga_asl_field_value(run, thread, field, name, fault);
@@ -272,7 +358,7 @@ saga_asl_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, S
 	run->item = *item;
 	/* another item, another context object */
 	run->current = NULL;
-	input = saga_asl_template_apply(run, thread, thread->state->map->item_selector, thread->data, fault);
+	input = saga_asl_payload_apply(run, thread, thread->state->map->item_selector, thread->data, SAGA_SEES_INPUT, fault);
 	run->current = NULL;
 	run->selecting = NULL;
 	return input;

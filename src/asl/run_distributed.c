@@ -14,14 +14,14 @@
 
 /* ---------- the call ---------- */
 
-/* What a template of the state makes of its data; NULL stays NULL.  False, and *fault is set: it fails. */
+/* What a payload of the state makes of its data; NULL stays NULL.  False, and *fault is set: it fails. */
 static bool
-map_template(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb **result, SagaFault *fault)
+map_payload(SagaRun *run, SagaThread *thread, const SagaPayload *payload, Jsonb **result, SagaFault *fault)
 {
 	*result = NULL;
-	if (template == NULL)
+	if (payload == NULL)
 		return true;
-	*result = saga_asl_template_apply(run, thread, template, thread->data, fault);
+	*result = saga_asl_payload_apply(run, thread, payload, thread->data, SAGA_SEES_INPUT, fault);
 	return *result != NULL;
 }
 
@@ -30,13 +30,20 @@ static bool
 map_number(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name, int64 fixed,
 		   int64 *number, SagaFault *fault)
 {
+	JsonbValue	value;
+
 	*number = fixed;
-	if (field->path == NULL)
+	if (!SAGA_FIELD_IS_DYNAMIC(field))
 		return true;
 	if (!saga_asl_map_count(run, thread, field, name, number, fault))
 		return false;
 	if (*number > 0)
 		return true;
+	if (field->query != NULL)
+	{
+		saga_value_set_int(&value, *number);
+		return saga_asl_query_value_fault(field->query, "is not positive", saga_jsonb_from_value(&value), fault);
+	}
 	fault->error = "States.Runtime";
 	fault->cause = psprintf("The %s field refers to a value that is not positive: %s", name, field->text);
 	return false;
@@ -51,7 +58,7 @@ map_max_items(SagaRun *run, SagaThread *thread, int64 *number, SagaFault *fault)
 	JsonbValue	scalar;
 
 	*number = thread->state->map->max_items;
-	if (field->path == NULL)
+	if (!SAGA_FIELD_IS_DYNAMIC(field))
 		return true;
 	value = saga_asl_field_value(run, thread, field, "MaxItemsPath", fault);
 	if (value == NULL)
@@ -59,6 +66,8 @@ map_max_items(SagaRun *run, SagaThread *thread, int64 *number, SagaFault *fault)
 	if (saga_asl_jsonb_scalar(value, &scalar) &&
 		saga_asl_number_to_int64(&scalar, PG_INT32_MIN, PG_INT32_MAX, number) == SAGA_NUMBER_OK)
 		return true;
+	if (field->query != NULL)
+		return saga_asl_query_type_fault(field->query, "integer", value, fault);
 	saga_asl_map_value_fault(fault, "MaxItemsPath", field, value, "integer");
 	return false;
 }
@@ -72,9 +81,9 @@ map_call_fields(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaFault *
 	call->reader = fields->reader;
 	call->reader_config = &fields->reader_config;
 	call->writer = fields->writer;
-	return map_template(run, thread, fields->reader_parameters, &call->reader_input, fault) &&
-		map_template(run, thread, fields->batch_input, &call->batch_input, fault) &&
-		map_template(run, thread, fields->writer_parameters, &call->writer_input, fault) &&
+	return map_payload(run, thread, fields->reader_parameters, &call->reader_input, fault) &&
+		map_payload(run, thread, fields->batch_input, &call->batch_input, fault) &&
+		map_payload(run, thread, fields->writer_parameters, &call->writer_input, fault) &&
 		map_max_items(run, thread, &call->max_items, fault) &&
 		map_number(run, thread, &fields->batch_items_path, "MaxItemsPerBatchPath", fields->batch_items,
 				   &call->batch_items, fault) &&

@@ -190,4 +190,5 @@ saga_run_report(SagaRun *run, SagaAction *action)
 	action->left = saga_run_left(run);
 	action->effects = with_earlier(run, "effects", effects_to_jsonb(run->effects));
 	action->standing = saga_asl_point_end(run);
+	action->redriven = run->redrives;
 }

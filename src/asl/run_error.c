@@ -193,8 +193,9 @@ thread_catch(SagaRun *run, SagaThread *thread, const SagaCatcher *catcher,
 	Jsonb	   *assigned;
 
 	if (output == NULL ||
+		!saga_thread_output(run, thread, &catcher->exit, error, SAGA_SEES_ERROR, &output, fault) ||
 		!saga_check_limit(run, thread->state->name, output, fault) ||
-		!saga_thread_assign(run, thread, catcher->assign, error, &assigned, fault))
+		!saga_thread_assign(run, thread, &catcher->exit, error, SAGA_SEES_ERROR, &assigned, fault))
 		return false;
 
 	/*
@@ -226,6 +227,7 @@ catcher_failure(const SagaThread *thread, const SagaFailure *failure, const Saga
 							 failure->error != NULL ? failure->error : "an error",
 							 failure->cause != NULL ? failure->cause : "");
 	own.in_doubt = own.of_task = false;
+	own.location = fault->location;
 	return own;
 }
 
@@ -240,6 +242,27 @@ log_fork_failure(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 
 	record->strings[0] = failure->error;
 	record->strings[1] = failure->cause;
+}
+
+/* The event of an expression that has failed. */
+static void
+log_evaluation(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
+{
+	SagaEventRecord *record = saga_asl_log(run, thread, SAGA_EVENT_EVALUATION_FAILED);
+
+	record->strings[0] = failure->error;
+	record->strings[1] = failure->cause;
+	record->strings[2] = failure->location;
+	record->strings[3] = thread->state->name;
+}
+
+/* Has the failure of a Parallel or Map an event of its own, beside those of what has failed in it? */
+static bool
+fork_has_failed(const SagaState *state, const SagaFailure *failure)
+{
+	if (state->type == SAGA_STATE_PARALLEL)
+		return failure->from_branch || failure->location != NULL;
+	return state->type == SAGA_STATE_MAP && (failure->of_item || failure->location != NULL);
 }
 
 /*
@@ -257,15 +280,22 @@ saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	SagaFault	fault = {0};
 	SagaTransition next;
 
+	if (failure->location != NULL)
+		log_evaluation(run, thread, failure);
 	if (thread_retry(run, thread, failure))
 	{
 		saga_fork_forget(run, thread);
 		return saga_next_nothing();
 	}
-	if ((thread->state->type == SAGA_STATE_PARALLEL && failure->from_branch) ||
-		(thread->state->type == SAGA_STATE_MAP && failure->of_item))
-		log_fork_failure(run, thread, failure);
 	catcher = saga_asl_find_catcher(thread->state, failure);
+
+	/*
+	 * as recorded at AWS, that of a Parallel in JSONata goes without saying
+	 * when it is caught
+	 */
+	if (fork_has_failed(thread->state, failure) &&
+		!(catcher != NULL && thread->state->jsonata && thread->state->type == SAGA_STATE_PARALLEL))
+		log_fork_failure(run, thread, failure);
 	kept = catcher != NULL && names_doubt(catcher->errors, catcher->nerrors);
 	if (given_up && failure->completed)
 		saga_asl_give_up_done(run, thread, kept, failure);
@@ -277,6 +307,8 @@ saga_state_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	{
 		SagaFailure own = catcher_failure(thread, failure, &fault);
 
+		if (own.location != NULL)
+			log_evaluation(run, thread, &own);
 		if (given_up && kept)
 			saga_asl_keep_no_more(run, thread->call_id, failure);
 		next = saga_next_give_up(thread, &own);

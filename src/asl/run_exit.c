@@ -3,32 +3,33 @@
  *		How a thread leaves a state.
  *
  * COMPLETE, with ResultSelector and ResultPath, is the way of the types that
- * have a result; LEAVE, with OutputPath and Assign, is that of all.  At the
- * exit nothing can go wrong any more.
+ * have a result; LEAVE, with OutputPath (or Output of a JSONata state) and
+ * Assign, is that of all.  At the exit nothing can go wrong any more.
  */
 #include "postgres.h"
 
 #include "asl/run_private.h"
 
-/* A Task, Parallel or Pass has its result. */
+/* A Task, Map, Parallel or Pass has its result, which in JSONata a Pass has none of. */
 SagaTransition
 saga_state_complete(SagaRun *run, SagaThread *thread, Jsonb *result)
 {
 	const SagaState *state = thread->state;
+	SagaSees	sees = state->type == SAGA_STATE_PASS ? SAGA_SEES_INPUT : SAGA_SEES_RESULT;
 	SagaFault	fault = {0};
 	Jsonb	   *output = NULL;
 
 	if (state->compensate != NULL)
 		(void) saga_done_push(run, thread, result);
-	result = saga_asl_template_apply(run, thread, state->result_selector, result, &fault);
+	result = saga_asl_payload_apply(run, thread, state->result_selector, result, sees, &fault);
 	if (result != NULL)
 		output = saga_asl_path_field_put(&state->result_path, thread->input, result, &fault);
 	if (output == NULL)
 		return saga_next_completed_fault(thread, &fault);
-	return saga_next_leave(thread, output, state->next, state->assign, result);
+	return saga_next_leave(thread, output, state->next, &state->exit, result, sees);
 }
 
-/* OutputPath, Assign and the limit on data, then out. */
+/* OutputPath or Output, Assign and the limit on data, then out. */
 SagaTransition
 saga_state_leave(SagaRun *run, const SagaTransition *leave)
 {
@@ -39,8 +40,9 @@ saga_state_leave(SagaRun *run, const SagaTransition *leave)
 
 	output = saga_asl_path_field_get(run, thread, &thread->state->output_path, leave->value, &fault);
 	if (output == NULL ||
+		!saga_thread_output(run, thread, leave->exit, leave->exit_data, leave->sees, &output, &fault) ||
 		!saga_check_limit(run, thread->state->name, output, &fault) ||
-		!saga_thread_assign(run, thread, leave->assign, leave->assign_data, &assigned, &fault))
+		!saga_thread_assign(run, thread, leave->exit, leave->exit_data, leave->sees, &assigned, &fault))
 		return saga_next_completed_fault(thread, &fault);
 	/* a Choice has said already which way it goes */
 	if (thread->state->type != SAGA_STATE_CHOICE)

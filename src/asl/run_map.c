@@ -26,18 +26,22 @@ saga_asl_map_percentage(SagaRun *run, SagaThread *thread, double *percentage, Sa
 	Jsonb	   *value;
 	JsonbValue	scalar;
 
-	if (field->path == NULL)
+	if (!SAGA_FIELD_IS_DYNAMIC(field))
 		return true;
 	value = saga_asl_field_value(run, thread, field, "ToleratedFailurePercentagePath", fault);
 	if (value == NULL)
 		return false;
 	if (!saga_asl_jsonb_scalar(value, &scalar) || !saga_asl_number_to_double(&scalar, percentage))
 	{
+		if (field->query != NULL)
+			return saga_asl_query_type_fault(field->query, "number", value, fault);
 		saga_asl_map_value_fault(fault, "ToleratedFailurePercentagePath", field, value, "float");
 		return false;
 	}
 	if (*percentage >= 0 && *percentage <= 100)
 		return true;
+	if (field->query != NULL)
+		return saga_asl_query_value_fault(field->query, "is not between 0 and 100", value, fault);
 	fault->error = "States.Runtime";
 	fault->cause = "ToleratedFailurePercentage must be between 0 and 100.";
 	return false;
@@ -68,6 +72,34 @@ map_tolerated(const SagaMapFields *fields, int size, int64 count, double percent
 	return tolerated;
 }
 
+/*
+ * Items of a JSONata state, or its input: an array.  At AWS only a distributed
+ * Map has members of an object for items there.
+ */
+static Jsonb *
+query_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault)
+{
+	const SagaMapFields *fields = thread->state->map;
+	const SagaQuery *query = fields->items_path.query;
+	Jsonb	   *value = query != NULL ? saga_asl_query_apply(run, thread, query, fault) : thread->data;
+	Jsonb	   *items;
+
+	if (value == NULL)
+		return NULL;
+	items = fields->distributed || !JB_ROOT_IS_OBJECT(value) ? saga_asl_items_of(value, keyed) : NULL;
+	if (items != NULL)
+		return items;
+	if (query != NULL)
+		(void) saga_asl_query_type_fault(query, "array", value, fault);
+	else
+	{
+		fault->location = "Items";
+		(void) saga_fault(fault, SAGA_QUERY_ERROR, "Map state input must be an array but was: %s",
+						  saga_jsonb_to_cstring(value));
+	}
+	return NULL;
+}
+
 /* ItemsPath; NULL and a fault unless there is an array, or an object: *keyed is set, as saga_asl_items_of() has it. */
 Jsonb *
 saga_asl_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fault)
@@ -75,6 +107,8 @@ saga_asl_map_items(SagaRun *run, SagaThread *thread, bool *keyed, SagaFault *fau
 	const SagaPathField *field = &thread->state->map->items_path;
 	Jsonb	   *items = thread->data;
 
+	if (thread->state->jsonata)
+		return query_items(run, thread, keyed, fault);
 	if (!SAGA_PATH_IS_IDENTITY(field))
 		items = saga_asl_field_value(run, thread, field, "ItemsPath", fault);
 	if (items == NULL)
@@ -252,6 +286,7 @@ map_failure(const SagaThread *thread, const SagaFailure *failure)
 
 	own.of_item = true;
 	own.from_branch = own.in_doubt = own.unknown = own.of_task = own.completed = false;
+	own.location = NULL;
 	if (thread->state->map->tolerant || thread->state->map->distributed)
 	{
 		own.error = "States.ExceedToleratedFailureThreshold";

@@ -48,5 +48,6 @@ saga_asl_parallel_branch_failed(SagaRun *run, SagaThread *thread, const SagaFail
 	parent->phase = SAGA_PHASE_ATTEMPT;
 	own.from_branch = true;
 	own.of_item = own.in_doubt = own.unknown = own.of_task = own.completed = false;
+	own.location = NULL;
 	return saga_next_fail(parent, &own);
 }

@@ -25,6 +25,7 @@
 #include "lib/ilist.h"
 
 #include "asl/history_private.h"
+#include "asl/query_private.h"
 
 typedef enum SagaPhase
 {
@@ -242,6 +243,7 @@ typedef struct SagaFailure
 	bool		heartbeat;		/* States.HeartbeatTimeout names it too */
 	bool		of_task;		/* said of a task, not of what the state does around it */
 	bool		completed;		/* the call is done, and what was to be made of its answer has failed */
+	const char *location;		/* of an expression of a JSONata state that has failed: its field; else NULL */
 } SagaFailure;
 
 typedef enum SagaTransitionKind
@@ -262,8 +264,9 @@ typedef struct SagaTransition
 	SagaThread *thread;
 	Jsonb	   *value;
 	const SagaState *target;	/* NULL: the end of the States object */
-	const SagaTemplate *assign; /* of LEAVE */
-	Jsonb	   *assign_data;
+	const SagaExit *exit;		/* of LEAVE; NULL: nothing is assigned or made */
+	Jsonb	   *exit_data;		/* what its expressions see: as "$", or as that member of $states */
+	SagaSees	sees;
 	const SagaFailure *failure;
 	bool		undo;			/* there may be something to undo, or to end, when all that follows has happened */
 } SagaTransition;
@@ -306,8 +309,8 @@ extern SagaTransition saga_next_nothing(void);
 extern SagaTransition saga_next_undo(void);
 extern SagaTransition saga_next_call(SagaThread *thread);
 extern SagaTransition saga_next_complete(SagaThread *thread, Jsonb *result);
-extern SagaTransition saga_next_leave(SagaThread *thread, Jsonb *value, const SagaState *target,
-									  const SagaTemplate *assign, Jsonb *assign_data);
+extern SagaTransition saga_next_leave(SagaThread *thread, Jsonb *value, const SagaState *target, const SagaExit *exit,
+									  Jsonb *exit_data, SagaSees sees);
 extern SagaTransition saga_next_end(SagaThread *thread, Jsonb *output);
 extern SagaTransition saga_next_fail(SagaThread *thread, const SagaFailure *failure);
 extern SagaTransition saga_next_fault(SagaThread *thread, const SagaFault *fault);
@@ -345,10 +348,15 @@ extern Jsonb *saga_asl_path_field_get(SagaRun *run, SagaThread *thread, const Sa
 									  SagaFault *fault);
 extern Jsonb *saga_asl_path_field_put(const SagaPathField *field, Jsonb *target, Jsonb *value,
 									  SagaFault *fault);
-extern Jsonb *saga_asl_template_apply(SagaRun *run, SagaThread *thread, const SagaTemplate *template, Jsonb *data,
-									  SagaFault *fault);
-extern bool saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaTemplate *assign,
-							   Jsonb *data, Jsonb **assigned, SagaFault *fault);
+extern Jsonb *saga_asl_payload_eval(SagaRun *run, SagaThread *thread, const SagaPayload *payload, const SagaScope *scope,
+									SagaSees sees, SagaFault *fault);
+extern Jsonb *saga_asl_payload_apply(SagaRun *run, SagaThread *thread, const SagaPayload *payload, Jsonb *data,
+									 SagaSees sees, SagaFault *fault);
+extern Jsonb *saga_asl_query_apply(SagaRun *run, SagaThread *thread, const SagaQuery *query, SagaFault *fault);
+extern bool saga_thread_output(SagaRun *run, SagaThread *thread, const SagaExit *exit, Jsonb *data, SagaSees sees,
+							   Jsonb **output, SagaFault *fault);
+extern bool saga_thread_assign(SagaRun *run, SagaThread *thread, const SagaExit *exit, Jsonb *data, SagaSees sees,
+							   Jsonb **assigned, SagaFault *fault);
 extern bool saga_check_limit(SagaRun *run, const char *name, Jsonb *value, SagaFault *fault);
 extern bool saga_asl_seconds_at(SagaRun *run, SagaThread *thread, const SagaPathField *field,
 								const char *name, int64 min, Jsonb *data, int64 *seconds,
@@ -362,8 +370,8 @@ extern void saga_asl_map_value_fault(SagaFault *fault, const char *name, const S
 extern Jsonb *saga_asl_field_value(SagaRun *run, SagaThread *thread, const SagaPathField *field, const char *name,
 								   SagaFault *fault);
 extern Jsonb *saga_asl_item_input(SagaRun *run, SagaThread *thread, const SagaMapItem *item, SagaFault *fault);
-extern bool saga_asl_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const char *name, Jsonb *data,
-							   const char **result, SagaFault *fault);
+extern bool saga_asl_string_at(SagaRun *run, SagaThread *thread, const SagaExpr *expr, const SagaPathField *field,
+							   const char *name, Jsonb *data, const char **result, SagaFault *fault);
 
 /* run_compensate.c */
 extern bool saga_asl_undo_unwanted(SagaRun *run);

@@ -49,14 +49,14 @@ task_limits(SagaRun *run, SagaThread *thread, Jsonb *selected, int64 *timeout_ms
 
 	*timeout_ms = state->timeout_ms;
 	thread->heartbeat_ms = state->heartbeat_ms;
-	if (state->timeout_path.path != NULL)
+	if (SAGA_FIELD_IS_DYNAMIC(&state->timeout_path))
 	{
 		if (!saga_asl_seconds_at(run, thread, &state->timeout_path, "TimeoutSecondsPath", 1, selected,
 								 &seconds, fault))
 			return false;
 		*timeout_ms = seconds * 1000;
 	}
-	if (state->heartbeat_path.path != NULL)
+	if (SAGA_FIELD_IS_DYNAMIC(&state->heartbeat_path))
 	{
 		if (!saga_asl_seconds_at(run, thread, &state->heartbeat_path, "HeartbeatSecondsPath", 1,
 								 selected, &seconds, fault))
@@ -70,12 +70,8 @@ task_limits(SagaRun *run, SagaThread *thread, Jsonb *selected, int64 *timeout_ms
 static bool
 task_credentials(SagaRun *run, SagaThread *thread, Jsonb *selected, SagaFault *fault)
 {
-	SagaScope	scope;
-
-	if (thread->state->credentials == NULL)
-		return true;
-	saga_scope_init(run, thread, selected, &scope);
-	return saga_template_eval(thread->state->credentials, &scope, fault) != NULL;
+	return thread->state->credentials == NULL ||
+		saga_asl_payload_apply(run, thread, thread->state->credentials, selected, SAGA_SEES_INPUT, fault) != NULL;
 }
 
 static bool

@@ -45,13 +45,13 @@ saga_next_complete(SagaThread *thread, Jsonb *result)
 	return next;
 }
 
-/* The state is left for "target"; NULL: for the end.  "assign_data" is what the expressions of "assign" see as "$". */
+/* The state is left for "target"; NULL: for the end.  The expressions of "exit" see "exit_data". */
 SagaTransition
-saga_next_leave(SagaThread *thread, Jsonb *value, const SagaState *target, const SagaTemplate *assign,
-				Jsonb *assign_data)
+saga_next_leave(SagaThread *thread, Jsonb *value, const SagaState *target, const SagaExit *exit, Jsonb *exit_data,
+				SagaSees sees)
 {
 	SagaTransition next = {.kind = SAGA_NEXT_LEAVE, .thread = thread, .value = value, .target = target,
-	.assign = assign, .assign_data = assign_data};
+	.exit = exit, .exit_data = exit_data, .sees = sees};
 
 	return next;
 }
@@ -104,6 +104,7 @@ failure_of_fault(const SagaThread *thread, const SagaFault *fault)
 	SagaFailure failure = {0};
 
 	failure.error = fault->error != NULL ? fault->error : "States.Runtime";
+	failure.location = fault->location;
 	if (strcmp(failure.error, "States.DataLimitExceeded") == 0)
 		failure.cause = fault->cause;
 	else

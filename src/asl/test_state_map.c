@@ -43,7 +43,7 @@ select_item(SagaTest *test, const SagaMapItem *item, SagaFault *fault)
 	saga_scope_init(test->run, test->thread, test->thread->data, &scope);
 	scope.context = picked_context;
 	scope.context_arg = &picked;
-	return saga_template_eval(test->state->map->item_selector, &scope, fault);
+	return saga_asl_payload_eval(test->run, test->thread, test->state->map->item_selector, &scope, SAGA_SEES_INPUT, fault);
 }
 
 /* The input of each item, as ItemSelector makes it; NULL and a fault when it fails. */
@@ -128,7 +128,7 @@ batch_items(SagaTest *test, Jsonb *items, SagaFault *fault)
 		return false;
 	if (fields->batch_input != NULL)
 	{
-		input = saga_asl_template_apply(test->run, test->thread, fields->batch_input, test->thread->data, fault);
+		input = saga_asl_payload_apply(test->run, test->thread, fields->batch_input, test->thread->data, SAGA_SEES_INPUT, fault);
 		if (input == NULL)
 			return false;
 	}
@@ -161,7 +161,9 @@ find_items(SagaTest *test, bool *keyed, SagaFault *fault)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("state \"%s\" reads its items, and there are none in its input", test->state->name),
 				 errhint("Give what the ItemReader reads as \"mapItemReaderData\", in \"stateConfiguration\" of the options.")));
-	test->found.after_items_path = items;
+	/* as recorded at AWS, there is nothing of a JSONata state's */
+	if (!test->state->jsonata)
+		test->found.after_items_path = items;
 	return items;
 }
 

@@ -73,7 +73,8 @@ saga_test_read_items(SagaTest *test, bool *keyed, SagaFault *fault)
 	int64		most = reader->max_items;
 
 	if ((reader->reader_parameters != NULL &&
-		 saga_asl_template_apply(test->run, test->thread, reader->reader_parameters, test->thread->data, fault) == NULL) ||
+		 saga_asl_payload_apply(test->run, test->thread, reader->reader_parameters, test->thread->data, SAGA_SEES_INPUT,
+								fault) == NULL) ||
 		!saga_asl_map_count(test->run, test->thread, &reader->max_items_path, "MaxItemsPath", &most, fault))
 		return NULL;
 	if (reader->reader_config.items_pointer != NULL)

@@ -67,7 +67,7 @@ push_inspection(const SagaTest *test, JsonbParseState **state)
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_jsonb(state, "input", test->input);
 	push_found(state, "afterInputPath", found->after_input_path);
-	push_found(state, "afterParameters", found->after_parameters);
+	push_found(state, test->state->jsonata ? "afterArguments" : "afterParameters", found->after_parameters);
 	push_found(state, "afterItemsPath", found->after_items_path);
 	push_found(state, "afterItemsPointer", found->after_items_pointer);
 	push_found(state, "afterItemSelector", found->after_item_selector);

@@ -38,8 +38,9 @@ test_task(SagaTest *test)
 	SagaTaskError error = {.error = test->mock.error, .cause = test->mock.cause};
 	SagaTransition next;
 
-	test->found.after_input_path = saga_asl_path_field_get(test->run, test->thread, &test->state->input_path,
-														   test->input, &ignored);
+	if (!test->state->jsonata)
+		test->found.after_input_path = saga_asl_path_field_get(test->run, test->thread, &test->state->input_path,
+															   test->input, &ignored);
 	next = saga_task_step(test->run, test->thread, &action);
 	test->found.after_parameters = test->thread->data;
 	if (next.kind != SAGA_NEXT_CALL)
@@ -70,7 +71,7 @@ test_pass(SagaTest *test)
 		test->found.after_input_path = NULL;
 		test->found.result = test->state->result;
 	}
-	else
+	else if (!test->state->jsonata)
 		test->found.after_parameters = test->thread->data;
 	return saga_asl_pass_step(test->run, test->thread);
 }
@@ -98,7 +99,7 @@ test_step(SagaTest *test)
 		return test_task(test);
 	has_input = saga_thread_input(run, thread, &selected, &fault);
 	/* as recorded at AWS, there is nothing of a Parallel's */
-	if (test->state->type != SAGA_STATE_PARALLEL)
+	if (test->state->type != SAGA_STATE_PARALLEL && !test->state->jsonata)
 		test->found.after_input_path = selected;
 	if (!has_input)
 		return saga_next_fault(thread, &fault);
@@ -133,14 +134,16 @@ test_complete(SagaTest *test, Jsonb *result)
 	SagaTransition next = saga_state_complete(test->run, test->thread, result);
 	SagaFault	ignored = {0};
 
+	if (test->state->jsonata)
+		return next;
 	if (next.kind == SAGA_NEXT_LEAVE)
 	{
-		test->found.after_result_selector = next.assign_data;
+		test->found.after_result_selector = next.exit_data;
 		test->found.after_result_path = next.value;
 	}
 	else
-		test->found.after_result_selector = saga_asl_template_apply(test->run, test->thread, test->state->result_selector,
-																	result, &ignored);
+		test->found.after_result_selector = saga_asl_payload_apply(test->run, test->thread, test->state->result_selector,
+																   result, SAGA_SEES_RESULT, &ignored);
 	return next;
 }
 

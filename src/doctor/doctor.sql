@@ -271,6 +271,27 @@ BEGIN
 			SELECT FROM unnest(string_to_array(s.reset_val, ',')) n, btrim(n) t
 			WHERE current_database() = CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END);
 
+	-- Nothing of ours can look into these, so that none of their own views, nor anything else, says that work stands still there.
+	RETURN QUERY
+		WITH named (name) AS (
+			SELECT CASE WHEN t LIKE '"%"' THEN replace(btrim(t, '"'), '""', '"') ELSE t END
+			FROM pg_settings s, unnest(string_to_array(s.reset_val, ',')) n, btrim(n) t
+			WHERE runs AND s.name = 'pg_saga.databases' AND t <> '')
+		SELECT 'databases', CASE WHEN n.name IS NULL AND d.datname <> current_database() THEN 'warning' ELSE 'error' END,
+			CASE WHEN d.datconnlimit = -2 THEN format('database %I is half gone, as its DROP DATABASE was interrupted: what pg_saga has there stands still', d.datname)
+				ELSE format('database %I allows no connections: what pg_saga has there stands still', d.datname) END,
+			CASE WHEN d.datconnlimit = -2 THEN format('DROP DATABASE %I', d.datname)
+				ELSE format('ALTER DATABASE %I ALLOW_CONNECTIONS true', d.datname) END
+		FROM pg_database d LEFT JOIN named n ON n.name = d.datname
+		WHERE runs AND (NOT d.datallowconn OR d.datconnlimit = -2)
+			AND (n.name IS NOT NULL OR NOT d.datistemplate AND NOT EXISTS (SELECT FROM named))
+		UNION ALL
+		SELECT 'databases', 'error', format('pg_saga.databases names %I, which does not exist: one that was renamed is not served under its new name', n.name),
+			format(mend_setting, 'pg_saga.databases', (SELECT string_agg(quote_ident(o.name), ', ') FROM named o JOIN pg_database d ON d.datname = o.name))
+		FROM named n
+		WHERE NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = n.name)
+		ORDER BY 3;
+
 	-- Work goes on without a place in shared memory, but what is ready must be looked for. Processes say whether one is missing.
 	IF has_function_privilege('saga.worker_status()', 'EXECUTE') THEN
 		RETURN QUERY

@@ -84,11 +84,24 @@ version_of_alias(int32 workflow_id, const char *alias)
 	return version;
 }
 
+/* The workflow of that name, as the caller means it; NULL: there is none that he may start. */
+static const SagaWorkflow *
+workflow_named(const SagaMeaning * meaning, const char *name)
+{
+	int32		id = meaning == NULL ? 0 : saga_workflow_meant(meaning->workflow_id, meaning->version, SAGA_OBJECT_WORKFLOW, name);
+	const SagaWorkflow *workflow = id != 0 ? saga_workflow_by_id(id, true) : NULL;
+
+	/* one that is gone means whatever has its name now */
+	if (workflow == NULL)
+		return saga_workflow_find(name, SAGA_RIGHT_START, true);
+	return saga_workflow_may(workflow, SAGA_RIGHT_START) ? workflow : NULL;
+}
+
 const SagaWorkflow *
-saga_workflow_find_version(const char *text, bool missing_ok, int *version)
+saga_workflow_find_version(const char *text, const SagaMeaning * meaning, bool missing_ok, int *version)
 {
 	const char *colon = strrchr(text, ':');
-	const SagaWorkflow *workflow = saga_workflow_find(text, SAGA_RIGHT_START, missing_ok || colon != NULL);
+	const SagaWorkflow *workflow = workflow_named(meaning, text);
 
 	if (workflow != NULL)
 	{
@@ -96,7 +109,7 @@ saga_workflow_find_version(const char *text, bool missing_ok, int *version)
 		return workflow;
 	}
 	if (colon != NULL)
-		workflow = saga_workflow_find(pnstrdup(text, colon - text), SAGA_RIGHT_START, true);
+		workflow = workflow_named(meaning, pnstrdup(text, colon - text));
 	if (workflow != NULL)
 	{
 		int			number = version_of_text(colon + 1);

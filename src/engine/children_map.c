@@ -292,7 +292,7 @@ reader_query(const SagaMapCall *map, const SagaResource *reader)
 	if (table == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("ItemReader has no Parameters.Table")));
+				 errmsg("ItemReader names no Table in its Parameters or Arguments")));
 	return psprintf("SELECT pg_catalog.to_jsonb(item) FROM %s AS item%s%s", saga_engine_quoted_name(table),
 					order != NULL ? " ORDER BY item." : "", order != NULL ? quote_identifier(order) : "");
 }

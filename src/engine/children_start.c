@@ -40,8 +40,9 @@ typedef struct ChildStart
 } ChildStart;
 
 static const char *
-read_arguments(const SagaAction *action, ChildStart *start, char **cause)
+read_arguments(const SagaJob *job, const SagaAction *action, ChildStart *start, char **cause)
 {
+	const		SagaMeaning meaning = {job->queue->queue_id, job->version};
 	char	   *text = saga_jsonb_get_string(action->input, "StateMachineArn");
 
 	if (text == NULL)
@@ -49,7 +50,7 @@ read_arguments(const SagaAction *action, ChildStart *start, char **cause)
 		*cause = "StateMachineArn is missing";
 		return "StepFunctions.ValidationException";
 	}
-	start->workflow = saga_workflow_find_version(saga_child_workflow_name(text), true, &start->version);
+	start->workflow = saga_workflow_find_version(saga_child_workflow_name(text), &meaning, true, &start->version);
 	if (start->workflow == NULL)
 	{
 		*cause = psprintf("State Machine Does Not Exist: '%s' (Service: AWSStepFunctions; Status Code: 400; Error Code: StateMachineDoesNotExist; Request ID: none; Proxy: null)",
@@ -71,6 +72,26 @@ read_arguments(const SagaAction *action, ChildStart *start, char **cause)
 	start->name = saga_jsonb_get_string(action->input, "Name");
 	start->input = saga_engine_task_document(action->input, "Input", saga_jsonb_empty_object());
 	return NULL;
+}
+
+/*
+ * The parent was redriven, and starts once more what had failed before that:
+ * the name is that of the next one then.  A Retry has no claim to it, as at
+ * AWS.
+ */
+static void
+free_name(const SagaJob *job, const ChildStart *start)
+{
+	static SagaStatement stmt = {
+		.sql = "DELETE FROM saga.execution_name n USING saga.execution e, saga.children c, saga.redrive_point p"
+		" WHERE n.workflow_id = $workflow_id AND n.name = $name"
+		" AND e.execution_id = n.execution_id AND e.workflow_id = n.workflow_id AND e.status <> 's'"
+		" AND c.children_id = e.children_id AND c.parent_id = $parent_id AND p.execution_id = c.parent_id"
+		" AND p.workflow_id = $parent_workflow_id AND e.stopped_at <= p.redriven_at"
+	};
+
+	saga_run(&stmt, saga_param_int4("workflow_id", start->workflow->workflow_id), saga_param_text("name", start->name),
+			 saga_param_uuid("parent_id", &job->execution_id), saga_param_int4("parent_workflow_id", job->queue->queue_id));
 }
 
 /*
@@ -96,6 +117,8 @@ start_child(SagaJob *job, const SagaAction *action, void *arg, const char **erro
 		children.version = start->version;
 		children.answer = '0' + action->resource->sync;
 		children.children = children.started = children.items = 1;
+		if (start->name != NULL)
+			free_name(job, start);
 	}
 	start->id = saga_engine_start_child(start->workflow, start->version, start->input, start->name, waits ? &id : NULL, waits ? &children : NULL);
 	if (waits && saga_uuid_cmp(&start->id, &id) != 0)
@@ -115,7 +138,7 @@ saga_child_start(SagaBatch *batch, SagaJob *job, const SagaAction *action)
 {
 	ChildStart	start = {0};
 	char	   *cause = NULL;
-	const char *error = read_arguments(action, &start, &cause);
+	const char *error = read_arguments(job, action, &start, &cause);
 	Jsonb	   *output = NULL;
 
 	if (error == NULL)

@@ -64,7 +64,7 @@ write_results(SagaJob *job, const SagaAction *action, void *arg, const char **er
 	if (table == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("ResultWriter has no Parameters.Table")));
+				 errmsg("ResultWriter names no Table in its Parameters or Arguments")));
 	sql = psprintf("INSERT INTO %s (map_run_id, index, execution_id, status, output, error, cause)"
 				   " SELECT map_run_id, index, execution_id, status, output, error, cause FROM pg_catalog.jsonb_to_recordset($1)"
 				   " AS r(map_run_id uuid, index bigint, execution_id uuid, status text, output jsonb, error text, cause text)"

@@ -161,6 +161,7 @@ saga_store_end(SagaBatch *batch, SagaJob *job)
 		if (job->end.status != SAGA_SUCCEEDED)
 			saga_outbox_withdraw(job->queue->queue_id, &job->execution_id, 0);
 	}
+	saga_engine_redrive_ended(job);
 	if (saga_job_undoes(job) && !saga_job_is_child(job))
 	{
 		/* what it has left is the other one's, which has a dead letter */

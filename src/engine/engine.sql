@@ -49,7 +49,7 @@ CREATE TABLE saga.reference (
 	referrer text NOT NULL CHECK (referrer IN ('workflow', 'destination', 'source')),
 	referrer_id integer NOT NULL,
 	version integer NOT NULL,			-- of a workflow, else 0
-	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'activity', 'secret', 'binding')),
+	kind text NOT NULL CHECK (kind IN ('queue', 'destination', 'activity', 'workflow', 'secret', 'binding')),
 	name text NOT NULL,					-- as the definition or the settings have it
 	object_id integer NOT NULL,
 	-- of a secret, which a dump leaves out and its owner sets again under another id

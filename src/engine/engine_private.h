@@ -66,12 +66,21 @@ extern int32 saga_workflow_meant(int32 workflow_id, int version, SagaObjectKind 
 
 /* ---------- aliases (alias.c) ---------- */
 
+/* The version of a definition that has a name in it. */
+typedef struct SagaMeaning
+{
+	int32		workflow_id;
+	int			version;
+}			SagaMeaning;
+
 /*
  * What "NAME", "NAME:3" or "NAME:alias" says is to be started, and which version
  * of it; the current user needs the right to start it.  Of an alias with several
- * versions each comes as often as its weight says.
+ * versions each comes as often as its weight says.  meaning: what NAME meant
+ * there is what it means, as long as that is there; NULL: it is nobody's.
  */
-extern const SagaWorkflow *saga_workflow_find_version(const char *text, bool missing_ok, int *version);
+extern const SagaWorkflow *saga_workflow_find_version(const char *text, const SagaMeaning * meaning, bool missing_ok,
+													  int *version);
 
 /* It has another owner: what the former one published is gone. */
 extern void saga_alias_forget(int32 workflow_id);
@@ -587,6 +596,9 @@ extern bool saga_engine_settle_dropped(int32 destination_id, bool force, int *pi
  * execution that is started for this one, or NULL.
  */
 extern bool saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id);
+
+/* Of one that is known to have ended. */
+extern void saga_entry_lock_ended(const pg_uuid_t *execution_id, int32 workflow_id);
 extern void saga_entry_settle(const pg_uuid_t *message_id, const SagaWorkflow *workflow,
 							  const pg_uuid_t *execution_id, bool done, Jsonb *output);
 
@@ -633,6 +645,26 @@ extern void saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, c
 
 /* In the transaction in which the run fails, or ends: what is needed to redrive it. */
 extern void saga_engine_redrive_keep(const SagaJob *job);
+
+/* One that was redriven has ended: its record is made that of all its runs. */
+extern void saga_engine_redrive_ended(SagaJob *job);
+
+typedef enum SagaInPlace
+{
+	SAGA_IN_PLACE_GOES_ON,
+	SAGA_IN_PLACE_STAYS,		/* it must not; not raised of one of many */
+	SAGA_IN_PLACE_HAS_NO_POINT	/* nothing tells where it could */
+}			SagaInPlace;
+
+/*
+ * One whose dead letter the caller has locked, and may redrive, goes on where it failed.
+ * *why: it has no point.
+ */
+extern SagaInPlace saga_engine_redrive_in_place(const SagaQueue *queue, const pg_uuid_t *id, const SagaRedriveHow *how, char **why);
+
+/* The hook of saga.redrive (redrive_letter.c). */
+extern bool saga_engine_redrive_letter(const SagaQueue *queue, const SagaDeadLetter *letter, const SagaRedriveHow *how,
+									   pg_uuid_t *as);
 
 /* ---------- what is told of an execution (describe.c) ---------- */
 

@@ -43,8 +43,8 @@ static SagaStatement try_lock_stmt = {
 };
 
 /* Locks the dead letter and the execution, in this order. */
-static void
-lock_rows(const pg_uuid_t *execution_id, int32 workflow_id)
+void
+saga_entry_lock_ended(const pg_uuid_t *execution_id, int32 workflow_id)
 {
 	saga_run(&lock_letter_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("workflow_id", workflow_id));
 	saga_run(&lock_execution_stmt, saga_param_uuid("execution_id", execution_id));
@@ -63,7 +63,7 @@ saga_entry_lock(const pg_uuid_t *execution_id, int32 workflow_id)
 
 	if (saga_run(&lock_live_stmt, saga_param_uuid("execution_id", execution_id)) > 0)
 		return true;
-	lock_rows(execution_id, workflow_id);
+	saga_entry_lock_ended(execution_id, workflow_id);
 	return false;
 }
 
@@ -157,7 +157,8 @@ change(const pg_uuid_t *execution_id, int32 workflow_id, const char *member, con
 }
 
 #define CLOSED(list) \
-	"(SELECT jsonb_agg((x - 'undoing' - 'asked') || '{\"outcome\": \"unknown\", \"closed\": true}' ORDER BY n)" \
+	"(SELECT jsonb_agg((x - 'undoing' - 'asked') || '{\"outcome\": \"unknown\", \"closed\": true}'" \
+	" || CASE WHEN $heir IS NULL OR $heir = $execution_id OR x ? 'closed' THEN '{}' ELSE jsonb_build_object('heir', $heir) END ORDER BY n)" \
 	" FROM jsonb_array_elements(" list ") WITH ORDINALITY l(x, n))"
 
 static SagaStatement close_execution_stmt = {
@@ -215,7 +216,7 @@ saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid
 {
 	SagaRows   *rows;
 
-	lock_rows(execution_id, workflow_id);
+	saga_entry_lock_ended(execution_id, workflow_id);
 	rows = saga_query(&undoing_stmt, saga_param_uuid("execution_id", execution_id));
 	if (saga_rows_next(rows))
 		ereport(ERROR,
@@ -226,8 +227,9 @@ saga_entry_close(const pg_uuid_t *execution_id, int32 workflow_id, const pg_uuid
 	end_calls(execution_id);
 	if (heir != NULL)
 		saga_outbox_hand_on(execution_id, heir);
-	saga_run(&close_execution_stmt, saga_param_uuid("execution_id", execution_id));
-	saga_run(&close_letter_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("workflow_id", workflow_id));
+	saga_run(&close_execution_stmt, saga_param_uuid("execution_id", execution_id), saga_param_uuid("heir", heir));
+	saga_run(&close_letter_stmt, saga_param_uuid("execution_id", execution_id), saga_param_int4("workflow_id", workflow_id),
+			 saga_param_uuid("heir", heir));
 }
 
 /* ---------- one entry ---------- */

@@ -50,6 +50,39 @@ saga_engine_redrive_keep(const SagaJob *job)
 				 saga_param_int4("workflow_id", job->queue->queue_id), saga_param_jsonb("ended", ended));
 }
 
+/*
+ * A call that nobody knew of, and that the run has made again under its old
+ * key, is that one now: what became of it the record says once.
+ */
+static Jsonb *
+without_taken_up(const pg_uuid_t *id, Jsonb *entries)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT jsonb_agg(x ORDER BY n) AS list FROM jsonb_array_elements($entries) WITH ORDINALITY l (x, n)"
+		" WHERE NOT EXISTS (SELECT FROM saga.outbox o WHERE o.execution_id = $execution_id"
+		" AND o.outbox_id::text = x ->> 'message_id' AND o.taken_up_as IS NOT NULL)"
+	};
+	SagaRows   *rows;
+
+	if (entries == NULL)
+		return NULL;
+	rows = saga_query(&stmt, saga_param_jsonb("entries", entries), saga_param_uuid("execution_id", id));
+	return saga_rows_next(rows) ? saga_column_jsonb(rows, "list") : entries;
+}
+
+void
+saga_engine_redrive_ended(SagaJob *job)
+{
+	SagaRaised	save;
+
+	if (job->end.redriven == 0)
+		return;
+	saga_raise(&save);
+	job->end.not_compensated = without_taken_up(&job->execution_id, job->end.not_compensated);
+	job->end.effects = without_taken_up(&job->execution_id, job->end.effects);
+	saga_lower(&save);
+}
+
 /* ---------- the execution ---------- */
 
 /* One that has ended, and what was kept of it. */
@@ -162,24 +195,51 @@ refuse(const pg_uuid_t *id, const char *why, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* What no force helps against. */
+/* What it is that stands in the way, whatever is forced; NULL: nothing does.  *hint: what to do instead. */
+static const char *
+obstacle(const Ended *ended, const char **hint)
+{
+	if (ended->status == 's')
+	{
+		*hint = "Start another one.";
+		return "has succeeded and cannot be redriven";
+	}
+	if (ended->is_child)
+	{
+		*hint = psprintf("Redrive execution %s.", saga_uuid_to_cstring(&ended->started_by));
+		return "was started by another one, with which it is redriven";
+	}
+	if (saga_uuid_cmp(&ended->parent_id, &saga_uuid_min) != 0)
+	{
+		*hint = psprintf("saga.settle says of execution %s what is to be done with it.", saga_uuid_to_cstring(&ended->parent_id));
+		return "undoes another one and cannot be redriven";
+	}
+	if (saga_uuid_cmp(&ended->redriven_as, &saga_uuid_min) != 0)
+	{
+		*hint = psprintf("That is execution %s.", saga_uuid_to_cstring(&ended->redriven_as));
+		return "has another one in its place and cannot be redriven";
+	}
+	return NULL;
+}
+
+static bool
+has_point(const Ended *ended)
+{
+	return ended->point != NULL && ended->ended != NULL;
+}
+
+/* Raises: what no force helps against. */
 static void
 check_redrivable(const pg_uuid_t *id, const Ended *ended)
 {
-	if (ended->status == 's')
-		refuse(id, "has succeeded and cannot be redriven", "Start another one.");
-	if (ended->is_child)
-		refuse(id, "was started by another one, with which it is redriven",
-			   psprintf("Redrive execution %s.", saga_uuid_to_cstring(&ended->started_by)));
-	if (saga_uuid_cmp(&ended->parent_id, &saga_uuid_min) != 0)
-		refuse(id, "undoes another one and cannot be redriven",
-			   psprintf("saga.settle says of execution %s what is to be done with it.", saga_uuid_to_cstring(&ended->parent_id)));
-	if (saga_uuid_cmp(&ended->redriven_as, &saga_uuid_min) != 0)
-		refuse(id, "has another one in its place and cannot be redriven",
-			   psprintf("That is execution %s.", saga_uuid_to_cstring(&ended->redriven_as)));
-	if (ended->point == NULL || ended->ended == NULL)
+	const char *hint;
+	const char *why = obstacle(ended, &hint);
+
+	if (why != NULL)
+		refuse(id, why, hint);
+	if (!has_point(ended))
 		refuse(id, "cannot be redriven, as nothing was kept of its run",
-			   "It ended before an update of pg_saga, or its run was too large. saga.redrive starts its dead letter anew.");
+			   "It ended before an update of pg_saga, its run was too large, or another one was started in its place. saga.redrive_anew starts another one for its dead letter.");
 }
 
 /*
@@ -263,6 +323,40 @@ go_on(const SagaQueue *queue, const pg_uuid_t *id, const Ended *ended, Jsonb *in
 				 errhint("Redrive it without an input.")));
 	forget_end(id, queue->queue_id);
 	saga_store_park(NULL, &job, DT_NOEND);
+}
+
+/*
+ * A child, say, does not go on by itself, and does not begin anew either,
+ * unless it is asked for.  Who has to do without a point is told why.
+ */
+SagaInPlace
+saga_engine_redrive_in_place(const SagaQueue *queue, const pg_uuid_t *id, const SagaRedriveHow *how, char **why)
+{
+	Ended		ended;
+	const char *hint;
+
+	saga_entry_lock_ended(id, queue->queue_id);
+	if (!read_ended(id, queue->queue_id, &ended))
+		*why = "Its record is gone (pg_saga.execution_retention).";
+	else if (obstacle(&ended, &hint) != NULL)
+	{
+		if (!how->many)
+			refuse(id, obstacle(&ended, &hint), psprintf("%s Or saga.redrive_anew starts another one in its place.", hint));
+		return SAGA_IN_PLACE_STAYS;
+	}
+	else if (!has_point(&ended))
+		*why = "It ended before an update of pg_saga, or its run was too large to be kept.";
+	else if (!saga_workflow_has_version(saga_workflow_by_id(queue->queue_id, false), ended.version))
+		*why = psprintf("Its version %d was made for another owner.", ended.version);
+	else if (how->many && ended.left && !how->force)
+		return SAGA_IN_PLACE_STAYS;
+	else
+	{
+		settle_entries(id, queue->queue_id, &ended, how->force);
+		go_on(queue, id, &ended, NULL);
+		return SAGA_IN_PLACE_GOES_ON;
+	}
+	return SAGA_IN_PLACE_HAS_NO_POINT;
 }
 
 /* redrive_execution(id uuid, input jsonb, force boolean) */

@@ -105,6 +105,26 @@ collect_activity(Collect *collect, const char *name)
 		store(collect, SAGA_OBJECT_ACTIVITY, name, object.id);
 }
 
+/* The workflow that a task starts; behind a colon is a version or an alias, which is looked up when it is started. */
+static void
+collect_workflow(Collect *collect, const char *text)
+{
+	const char *name = text != NULL ? saga_child_workflow_name(text) : NULL;
+	const char *colon = name != NULL ? strrchr(name, ':') : NULL;
+	SagaObject	object;
+
+	if (name == NULL)
+		return;
+	if (saga_name_object_find(SAGA_OBJECT_WORKFLOW, name, collect->owner, SAGA_RIGHT_START, &object))
+		store(collect, SAGA_OBJECT_WORKFLOW, name, object.id);
+	else if (colon != NULL)
+	{
+		name = pnstrdup(name, colon - name);
+		if (saga_name_object_find(SAGA_OBJECT_WORKFLOW, name, collect->owner, SAGA_RIGHT_START, &object))
+			store(collect, SAGA_OBJECT_WORKFLOW, name, object.id);
+	}
+}
+
 /* What an ARN, or the name of a function, stands for. */
 static void
 collect_binding(Collect *collect, const char *arn, bool by_function_name)
@@ -146,6 +166,9 @@ collect_task(Collect *collect, const char *resource_text, JsonbContainer *argume
 			break;
 		case SAGA_RES_SQS:
 			collect_queue(collect, static_text(arguments, "QueueUrl"));
+			break;
+		case SAGA_RES_START_EXECUTION:
+			collect_workflow(collect, static_text(arguments, "StateMachineArn"));
 			break;
 		case SAGA_RES_OTHER:
 			collect_binding(collect, static_text(arguments, "FunctionName"), true);

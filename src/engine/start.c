@@ -133,7 +133,7 @@ saga_start_execution(PG_FUNCTION_ARGS)
 
 	saga_engine_require_argument(fcinfo, 0, "workflow");
 	saga_engine_require_argument(fcinfo, 1, "input");
-	workflow = saga_workflow_find_version(text_to_cstring(PG_GETARG_TEXT_PP(0)), false, &version);
+	workflow = saga_workflow_find_version(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, false, &version);
 	*result = saga_engine_start_child(workflow, version, PG_GETARG_JSONB_P(1), text_or_null(fcinfo, 2), PG_ARGISNULL(3) ? NULL : PG_GETARG_UUID_P(3), NULL);
 	PG_RETURN_UUID_P(result);
 }
@@ -158,96 +158,6 @@ saga_start_execution_by_id(PG_FUNCTION_ARGS)
 }
 
 /*
- * Something is there, or may be, that was not undone: a new execution would do
- * it once more.  *unknown: of one of them nobody knows.
- */
-static bool
-has_open_entry(Jsonb *details, bool *unknown)
-{
-	JsonbValue	list;
-	JsonbValue	v;
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	bool		open = false;
-
-	*unknown = false;
-	if (details == NULL || !saga_jsonb_get(details, "not_compensated", &list) || list.type != jbvBinary)
-		return false;
-	it = JsonbIteratorInit(list.val.binary.data);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		Jsonb	   *entry;
-		JsonbValue	closed;
-		char	   *outcome;
-
-		if (token != WJB_ELEM || v.type != jbvBinary)
-			continue;
-		entry = saga_jsonb_from_value(&v);
-		if (saga_jsonb_get(entry, "closed", &closed))
-			continue;
-		open = true;
-		outcome = saga_jsonb_get_string(entry, "outcome");
-		*unknown |= outcome == NULL || strcmp(outcome, "done") != 0;
-	}
-	return open;
-}
-
-/*
- * A dead letter of an execution: a new one, of the version that the workflow
- * has now, as the definition may be what was mended.  Its name stays with the
- * dead one.  What the dead one has left and nobody knew of, or inherited, the
- * new one may take up.  An event has no way back: the letter does not tell
- * whose it was.
- */
-static bool
-redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
-{
-	SagaSend	row = {.kind = letter->kind};
-	char	   *status = letter->details != NULL ? saga_jsonb_get_string(letter->details, "status") : NULL;
-	bool		unknown;
-
-	if (letter->kind != SAGA_MSG_START)
-	{
-		if (how != SAGA_REDRIVE_MANY)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("dead letter of an event cannot be redriven"),
-					 errhint("Redrive or restart its execution.")));
-		return false;
-	}
-	if (status != NULL && strcmp(status, "SUCCEEDED") == 0)
-	{
-		if (how != SAGA_REDRIVE_MANY)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("execution %s has succeeded and cannot be redriven", saga_uuid_to_cstring(&letter->message_id)),
-					 errdetail("Its dead letter says what it gave up on its way and could not undo.")));
-		return false;
-	}
-	*as = saga_uuid_new();
-	if (how == SAGA_REDRIVE_FORCE)
-		saga_entry_close(&letter->message_id, queue->queue_id, as);
-	else if (has_open_entry(letter->details, &unknown))
-	{
-		if (how != SAGA_REDRIVE_MANY)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 unknown ? errmsg("execution %s has left something that nobody knows of", saga_uuid_to_cstring(&letter->message_id)) :
-					 errmsg("execution %s has left something that was not undone", saga_uuid_to_cstring(&letter->message_id)),
-					 errdetail("The details of its dead letter say in not_compensated what it is."),
-					 errhint("Find out, undo it, and say so with saga.settle; or redrive it with force, after which nobody undoes it.")));
-		return false;
-	}
-	else
-		saga_outbox_hand_on(&letter->message_id, as);
-	row.message_id = *as;
-	row.body = letter->body;
-	row.version = saga_workflow_by_id(queue->queue_id, false)->version;
-	saga_queue_send_rows(queue, &row, 1);
-	return true;
-}
-
-/*
  * A task whose answer can be read as text only would fail where its state, a
  * compensation or a state behind it looks into the document.  So any mention
  * counts, in any version.
@@ -268,7 +178,7 @@ reads_bodies(int32 workflow_id)
 void
 saga_engine_init(void)
 {
-	saga_redrive_execution_hook = redrive;
+	saga_redrive_execution_hook = saga_engine_redrive_letter;
 	saga_outbox_event_hook = saga_engine_send_event;
 	saga_outbox_body_hook = reads_bodies;
 	saga_outbox_drop_hook = saga_engine_settle_dropped;
@@ -342,6 +252,11 @@ static SagaStatement replaced_stmt = {
 	" AND queue_id = $workflow_id AND kind = 's' AND details ? 'not_compensated' AND redriven_at IS NULL"
 };
 
+/* One that was stopped has no letter that says so. */
+static SagaStatement forget_point_stmt = {
+	.sql = "UPDATE saga.redrive_point SET point = NULL, ended = NULL WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
+};
+
 /*
  * replace_execution(ended uuid, by uuid): what saga.redrive does with force, for
  * one that is started otherwise.  Of what is gone with its time nothing is left.
@@ -382,6 +297,7 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 	saga_entry_close(ended, workflow_id, by);
 	saga_run(&replaced_stmt, saga_param_uuid("execution_id", ended), saga_param_int4("workflow_id", workflow_id),
 			 saga_param_uuid("heir", by));
+	saga_run(&forget_point_stmt, saga_param_uuid("execution_id", ended), saga_param_int4("workflow_id", workflow_id));
 	saga_accepted();
 	PG_RETURN_VOID();
 }

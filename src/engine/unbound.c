@@ -208,6 +208,7 @@ check_items(Unbound *unbound, const char *location, JsonbContainer *state, const
 	JsonbValue *field = saga_doc_get(state, member);
 	JsonbContainer *object = field != NULL && saga_doc_is_object(field) ? field->val.binary.data : NULL;
 	char	   *text = static_text(object, "Resource");
+	const char *arguments_name;
 	JsonbValue *parameters;
 	SagaResource resource;
 	char	   *message;
@@ -215,14 +216,15 @@ check_items(Unbound *unbound, const char *location, JsonbContainer *state, const
 
 	if (text == NULL)
 		return;
-	parameters = saga_doc_get(object, "Parameters");
+	arguments_name = saga_doc_get(object, "Arguments") != NULL ? "Arguments" : "Parameters";
+	parameters = saga_doc_get(object, arguments_name);
 	if (strcmp(text, "saga:table") == 0)
 	{
 		char	   *table = parameters != NULL && saga_doc_is_object(parameters) ?
 		static_text(parameters->val.binary.data, "Table") : NULL;
 
 		if (table != NULL && saga_unbound_table(table, unbound->owner, writes, &message, &hint))
-			add_unbound(unbound, psprintf("%s/%s/Parameters/Table", location, member), message, hint);
+			add_unbound(unbound, psprintf("%s/%s/%s/Table", location, member, arguments_name), message, hint);
 	}
 	else if (!writes && saga_resource_parse(text, &resource) && resource.kind == SAGA_RES_SQL &&
 			 saga_unbound_reader(resource.name, unbound->owner, &message, &hint))

@@ -297,7 +297,7 @@ saga_start_sync_execution(PG_FUNCTION_ARGS)
 	saga_engine_require_argument(fcinfo, 1, "input");
 	ms = timeout_arg(fcinfo, 4, -1);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	workflow = saga_workflow_find_version(name, false, &version);
+	workflow = saga_workflow_find_version(name, NULL, false, &version);
 	if (!saga_workflow_may(workflow, SAGA_RIGHT_READ))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

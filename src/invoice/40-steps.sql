@@ -52,6 +52,10 @@ DECLARE
 	submission record;
 	result jsonb;
 BEGIN
+	IF (context#>>'{Execution,RedriveCount}')::integer > 0 THEN
+		-- it goes on after its end: who submits its number now has taken its place, or finds it alive
+		PERFORM FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking FOR NO KEY UPDATE;
+	END IF;
 	SELECT s.* INTO submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
 	IF NOT FOUND OR submission.superseded_at IS NOT NULL THEN
 		RETURN saga.failure('InvoiceUnknown',
@@ -152,7 +156,13 @@ BEGIN
 	-- the step began anew (Retry): the token before this one is void
 	UPDATE @extschema@.invoice_approval a SET decided_at = clock_timestamp(), decision = 'withdrawn'
 		WHERE a.tracking_id = tracking AND a.decided_at IS NULL;
+	IF (context#>>'{Execution,RedriveCount}')::integer > 0 THEN
+		PERFORM FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking FOR NO KEY UPDATE;
+	END IF;
 	SELECT s.* INTO submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking;
+	IF submission.superseded_at IS NOT NULL THEN
+		RETURN saga.failure('InvoiceUnknown', format('another submission has taken the place of %s', tracking));
+	END IF;
 	SELECT s.approval_limit INTO approval_limit FROM @extschema@.invoice_approval_limit s
 		WHERE s.currency IN (input->>'currency', 'default')
 		ORDER BY s.currency = 'default' LIMIT 1;
@@ -204,6 +214,7 @@ AS $$
 DECLARE
 	tracking uuid := input->>'tracking_id';
 	submission record;
+	saved boolean;
 	document jsonb;
 	totals jsonb;
 BEGIN
@@ -211,9 +222,23 @@ BEGIN
 	document := submission.document;
 	totals := @extschema@.invoice_calculate(submission.document);
 
-	-- an earlier attempt may have saved it, and been undone
-	DELETE FROM @extschema@.invoice i WHERE i.tracking_id = tracking;
-	IF FOUND THEN
+	-- an earlier attempt may have saved it, and been undone; or this one, which goes on after its end
+	saved := EXISTS (SELECT FROM @extschema@.invoice i WHERE i.tracking_id = tracking);
+	IF saved THEN
+		SELECT s.* INTO STRICT submission FROM @extschema@.invoice_submission s WHERE s.tracking_id = tracking FOR NO KEY UPDATE;
+		IF submission.possible_duplicate
+			AND EXISTS (SELECT FROM saga.executions e WHERE e.execution_id = submission.execution_id AND e.redrive_count > 0)
+			AND NOT EXISTS (SELECT FROM @extschema@.invoice_approval a WHERE a.tracking_id = tracking
+				AND a.execution_id = submission.execution_id AND a.decision = 'approved' AND a.reason LIKE '%INV-DUPLICATE%') THEN
+			RETURN saga.failure('InvoiceDuplicate',
+				format('another invoice with a number like that of %s was submitted since; invoice_retry asks a person', tracking));
+		END IF;
+	END IF;
+	IF submission.superseded_at IS NOT NULL THEN
+		RETURN saga.failure('InvoiceUnknown', format('another submission has taken the place of %s', tracking));
+	END IF;
+	IF saved THEN
+		DELETE FROM @extschema@.invoice i WHERE i.tracking_id = tracking;
 		DELETE FROM @extschema@.invoice_line l WHERE l.tracking_id = tracking;
 		DELETE FROM @extschema@.invoice_vat v WHERE v.tracking_id = tracking;
 	END IF;

@@ -105,6 +105,8 @@ CREATE VIEW @extschema@.invoice_dlq AS
 			END AS cause) c
 		CROSS JOIN LATERAL (SELECT @extschema@.invoice_violated_rules(d.cause) AS rules) r
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution'
+		-- one that was redriven goes on in its place, with the same execution
+		AND d.redriven_as IS DISTINCT FROM d.message_id
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
 		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause]

@@ -344,6 +344,36 @@ bind_by_name(SagaJsonataEval *ev, const char *name, int len, const SagaJsonataVa
 		saga_jsonata_bind(ev, ev->frame, symbol, value);
 }
 
+/* What a binding stands for; false: a fault was set. */
+static bool
+binding_value(SagaJsonataEval *ev, const SagaJsonataBinding *binding, SagaJsonataValue *value)
+{
+	SagaJsonataObject *object;
+
+	if (binding->value != NULL)
+	{
+		saga_jsonata_from_jsonb(binding->value, value);
+		return true;
+	}
+	if (binding->part != NULL)
+	{
+		saga_jsonata_from_json(binding->part, value);
+		return true;
+	}
+	object = saga_jsonata_new_object(ev, binding->nmembers);
+	for (int i = 0; i < binding->nmembers; i++)
+	{
+		const SagaJsonataBinding *member = &binding->members[i];
+		SagaJsonataValue inner;
+
+		if (!binding_value(ev, member, &inner) ||
+			!saga_jsonata_put(ev, object, member->name, strlen(member->name), &inner))
+			return false;
+	}
+	saga_jsonata_set_object(value, object);
+	return true;
+}
+
 /*
  * Binds what the caller hands over in the outermost frame: single values
  * first, then the members of a JSON text, which replace those of the same
@@ -357,7 +387,8 @@ bind_variables(SagaJsonataEval *ev)
 
 	for (int i = 0; i < options->nbindings; i++)
 	{
-		saga_jsonata_from_jsonb(options->bindings[i].value, &value);
+		if (!binding_value(ev, &options->bindings[i], &value))
+			return false;
 		bind_by_name(ev, options->bindings[i].name, strlen(options->bindings[i].name), &value);
 	}
 	if (options->variables == NULL)

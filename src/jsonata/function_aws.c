@@ -37,7 +37,7 @@ saga_jsonata_fn_partition(SagaJsonataCall *call)
 	return true;
 }
 
-/* $range(first, last, step): the last is in it if a step leads there. */
+/* $range(first, last, step): the last is in it if a step leads there.  As at AWS, one number alone is that number. */
 bool
 saga_jsonata_fn_range(SagaJsonataCall *call)
 {
@@ -67,7 +67,7 @@ saga_jsonata_fn_range(SagaJsonataCall *call)
 			!saga_jsonata_push(ev, &list, &value))
 			return false;
 	}
-	saga_jsonata_set_array(call->result, &list, 0);
+	saga_jsonata_set_array(call->result, &list, list.count == 1 ? SAGA_JV_SEQUENCE : 0);
 	return true;
 }
 

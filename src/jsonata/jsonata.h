@@ -31,11 +31,18 @@ typedef struct SagaJsonataLimits
 #define SAGA_JSONATA_DEFAULT_DEPTH	1500
 #define SAGA_JSONATA_DEFAULT_BYTES	((Size) 256 * 1024 * 1024)
 
-/* A variable of the caller's. */
+/*
+ * A variable of the caller's, or a member of one that is an object put
+ * together for the evaluation: "value" if it is there, else "part", else the
+ * members.  Nothing is copied, and all must outlive the evaluation.
+ */
 typedef struct SagaJsonataBinding
 {
 	const char *name;			/* without the $ */
-	Jsonb	   *value;			/* must outlive the evaluation */
+	Jsonb	   *value;
+	const JsonbValue *part;		/* of a jsonb: a scalar, or jbvBinary */
+	int			nmembers;
+	const struct SagaJsonataBinding *members;
 } SagaJsonataBinding;
 
 typedef struct SagaJsonataOptions
@@ -69,5 +76,28 @@ extern bool saga_jsonata_eval(const SagaJsonata *expr, Jsonb *document, const Sa
 extern bool saga_jsonata_eval_json(const SagaJsonata *expr, const char *document, int len,
 								   const SagaJsonataOptions *options, StringInfo out, bool *defined,
 								   SagaJsonataFault *fault);
+
+/* ---------- what an expression asks for ---------- */
+
+#define SAGA_JSONATA_MENTIONED_STEPS	4
+
+/*
+ * A variable that an expression names, functions of the language among them.
+ * steps: the names that follow it, as many as are kept: two of "$a.b.c[0]".
+ * Without any the expression may look at all of it.
+ */
+typedef struct SagaJsonataMention
+{
+	const char *name;			/* without the $ */
+	int			position;		/* in the expression, in bytes; -1: not known */
+	bool		is_set;			/* the expression gives it a value: ":=", a parameter, "@", "#" */
+	int			nsteps;
+	const char *steps[SAGA_JSONATA_MENTIONED_STEPS];
+} SagaJsonataMention;
+
+typedef void (*saga_jsonata_mention_fn) (void *arg, const SagaJsonataMention *mention);
+
+/* Tells every one of them, some more than once.  What they point to goes when the function returns. */
+extern void saga_jsonata_mentions(const SagaJsonata *expr, saga_jsonata_mention_fn fn, void *arg);
 
 #endif							/* SAGA_JSONATA_H */

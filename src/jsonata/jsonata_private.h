@@ -110,6 +110,7 @@ extern void saga_jsonata_set_buffer(SagaJsonataEval *ev, SagaJsonataValue *v, co
 extern void saga_jsonata_set_array(SagaJsonataValue *v, const SagaJsonataList *list, uint8 flags);
 extern void saga_jsonata_set_object(SagaJsonataValue *v, SagaJsonataObject *object);
 extern void saga_jsonata_from_jsonb(Jsonb *jsonb, SagaJsonataValue *v);
+extern void saga_jsonata_from_json(const JsonbValue *json, SagaJsonataValue *v);
 
 /* Elements of an array, members of an object. */
 extern int	saga_jsonata_count(const SagaJsonataValue *v);

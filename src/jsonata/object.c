@@ -135,6 +135,34 @@ saga_jsonata_remove(SagaJsonataEval *ev, SagaJsonataObject *object, const char *
 		(void) make_index(ev, object);
 }
 
+/* What lies in a jsonb, as its functions tell it: a scalar, or jbvBinary. */
+void
+saga_jsonata_from_json(const JsonbValue *json, SagaJsonataValue *v)
+{
+	saga_jsonata_set_nothing(v);
+	switch (json->type)
+	{
+		case jbvNull:
+			v->type = SAGA_JV_NULL;
+			break;
+		case jbvBool:
+			saga_jsonata_set_bool(v, json->val.boolean);
+			break;
+		case jbvNumeric:
+			saga_jsonata_set_numeric(v, json->val.numeric);
+			break;
+		case jbvString:
+			saga_jsonata_set_string(v, json->val.string.val, json->val.string.len);
+			break;
+		default:
+			v->u.container = json->val.binary.data;
+			v->type = JsonContainerIsArray(v->u.container) ? SAGA_JV_ARRAY : SAGA_JV_OBJECT;
+			v->flags = SAGA_JV_STORED;
+			v->count = json->val.binary.len;
+			break;
+	}
+}
+
 /* False when there is no such member; *result stays as it was. */
 bool
 saga_jsonata_member(const SagaJsonataValue *object, const char *name, int len, SagaJsonataValue *result)
@@ -148,28 +176,7 @@ saga_jsonata_member(const SagaJsonataValue *object, const char *name, int len, S
 
 		if (getKeyJsonValueFromContainer(container, name, len, &json) == NULL)
 			return false;
-		saga_jsonata_set_nothing(result);
-		switch (json.type)
-		{
-			case jbvNull:
-				result->type = SAGA_JV_NULL;
-				break;
-			case jbvBool:
-				saga_jsonata_set_bool(result, json.val.boolean);
-				break;
-			case jbvNumeric:
-				saga_jsonata_set_numeric(result, json.val.numeric);
-				break;
-			case jbvString:
-				saga_jsonata_set_string(result, json.val.string.val, json.val.string.len);
-				break;
-			default:
-				result->u.container = json.val.binary.data;
-				result->type = JsonContainerIsArray(result->u.container) ? SAGA_JV_ARRAY : SAGA_JV_OBJECT;
-				result->flags = SAGA_JV_STORED;
-				result->count = json.val.binary.len;
-				break;
-		}
+		saga_jsonata_from_json(&json, result);
 		return true;
 	}
 	there = saga_jsonata_slot(object->u.object, name, len);

@@ -107,6 +107,8 @@ to_json(SagaJsonataEval *ev, const SagaJsonataValue *v, JsonbValue *json)
 		case SAGA_JV_STRING:
 			return saga_jsonata_tick(ev) && set_text(ev, json, v->u.string, v->count);
 		case SAGA_JV_FUNCTION:
+			if (ev->options->aws)
+				return saga_jsonata_fail(ev, "U1004", "the result is or has a function, which JSON cannot have");
 			saga_value_set_string(json, "", 0);
 			return saga_jsonata_tick(ev);
 		case SAGA_JV_ARRAY:

@@ -110,6 +110,8 @@ read_standing(SagaDelivery *delivery, SagaRows *record, const SagaDestination *d
 	}
 	else if (lost == 0)
 		return;
+	/* what a look-up told was told of the requests before it */
+	delivery->unproved = false;
 	delivery->sends += lost;
 
 	/* what is wanted, and cannot be looked up, is sent as it would be */
@@ -158,10 +160,12 @@ read_delivery(SagaRows *record, const SagaMessage *message, const SagaDestinatio
 
 /*
  * A publisher was lost in the middle of a request that the server may still be
- * working on: the look-up waits as it does after any uncertain answer.
+ * working on: the look-up waits as it does after any uncertain answer.  What
+ * an earlier look-up found says nothing of this request.
  */
 static SagaStatement lost_stmt = {
 	.sql = "UPDATE saga.outbox SET attempts = $attempts, sends = $sends, uncertain = true, "
+	"doubted = true, outcome = 'in_doubt', outcome_by = NULL, outcome_at = now(), "
 	"first_sent_at = coalesce(first_sent_at, created_at) WHERE ctid = (SELECT ctid FROM saga.outbox "
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id FOR UPDATE SKIP LOCKED)"
 };

@@ -221,7 +221,7 @@ mark_unwanted(const SagaDoubt *record, const SagaDestination *destination)
 
 static SagaStatement reopen_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'waiting', sends = 0, phase_tries = 0, finished_at = NULL, "
-	"uncertain = phase <> 'poll', doubted = true, pending_since = CASE WHEN phase = 'poll' THEN now() END, "
+	"uncertain = phase <> 'poll', doubted = true, outcome_by = NULL, pending_since = CASE WHEN phase = 'poll' THEN now() END, "
 	"unwanted_since = $unwanted_since, ordering_key = CASE WHEN $unwanted_since IS NULL THEN ordering_key END "
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id"
 };

@@ -13,10 +13,14 @@
 #include "outbox/sending_private.h"
 #include "utils/builtins.h"
 
+/*
+ * What was in doubt once is so again under its old key: what a look-up said of
+ * it then is old now, so that it is asked before anything is sent.
+ */
 static SagaStatement reset_stmt = {
 	.sql = "UPDATE saga.outbox SET state = 'waiting', attempts = 0, sends = 0, phase_tries = 0, finished_at = NULL, accepted = false, "
 	"pending_since = CASE WHEN phase = 'poll' THEN now() END, key_epoch = key_epoch + $new_key::integer, "
-	"uncertain = uncertain AND NOT $new_key, doubted = doubted AND NOT $new_key, "
+	"uncertain = (uncertain OR doubted) AND NOT $new_key, doubted = doubted AND NOT $new_key, outcome_by = NULL, "
 	"first_sent_at = CASE WHEN NOT $new_key THEN first_sent_at END "
 	"WHERE destination_id = $destination_id AND outbox_id = $outbox_id AND state = 'failed'"
 };
@@ -47,15 +51,15 @@ needs_new_key(const SagaQueue *queue, const SagaDeadLetter *letter)
 }
 
 static bool
-redrive(const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how, pg_uuid_t *as)
+redrive(const SagaQueue *queue, const SagaDeadLetter *letter, const SagaRedriveHow *how, pg_uuid_t *as)
 {
-	bool		new_key = how == SAGA_REDRIVE_FORCE && needs_new_key(queue, letter);
+	bool		new_key = how->force && needs_new_key(queue, letter);
 	SagaSend	send = {0};
 
 	if (saga_run(&reset_stmt, saga_param_bool("new_key", new_key), saga_param_int4("destination_id", queue->queue_id),
 				 saga_param_uuid("outbox_id", &letter->message_id)) == 0)
 	{
-		if (how != SAGA_REDRIVE_MANY)
+		if (!how->many)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("outbox message %s has not failed, or is not there any more",

@@ -192,8 +192,8 @@ send_again(const SagaQueue *queue, const SagaDeadLetter *letter, pg_uuid_t *as)
 
 /* What the engine or the outbox gave up is theirs to begin anew. */
 static bool
-call_hook(saga_redrive_hook_type hook, const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how,
-		  pg_uuid_t *as)
+call_hook(saga_redrive_hook_type hook, const SagaQueue *queue, const SagaDeadLetter *letter,
+		  const SagaRedriveHow *how, pg_uuid_t *as)
 {
 	*as = letter->message_id;
 	return hook(queue, letter, how, as);
@@ -204,7 +204,7 @@ call_hook(saga_redrive_hook_type hook, const SagaQueue *queue, const SagaDeadLet
  * False: it has no way back, and is one of many; else this is an error.
  */
 static bool
-redrive_letter(const SagaQueue *queue, const FoundLetter *found, SagaRedriveHow how, pg_uuid_t *as)
+redrive_letter(const SagaQueue *queue, const FoundLetter *found, const SagaRedriveHow *how, pg_uuid_t *as)
 {
 	const SagaDeadLetter *letter = &found->letter;
 	saga_redrive_hook_type hook = NULL;
@@ -214,6 +214,11 @@ redrive_letter(const SagaQueue *queue, const FoundLetter *found, SagaRedriveHow 
 	else if (letter->kind != SAGA_MSG_MESSAGE)
 		hook = saga_redrive_execution_hook;
 
+	if (how->input != NULL && hook != saga_redrive_execution_hook)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("dead letter %s is of a message, which takes no input", saga_uuid_to_cstring(&found->dead_letter_id)),
+				 errhint("Send another one.")));
 	if (hook == NULL)
 		send_again(queue, letter, as);
 	else if (!call_hook(hook, queue, letter, how, as))
@@ -244,7 +249,7 @@ no_such_letter(const pg_uuid_t *id)
  * first: nobody else may hold the letter locked.
  */
 static pg_uuid_t
-redrive_one(const pg_uuid_t *id, SagaRedriveHow how)
+redrive_one(const pg_uuid_t *id, const SagaRedriveHow *how)
 {
 	const SagaQueue *queue;
 	FoundLetter found;
@@ -280,9 +285,10 @@ Datum
 saga_redrive(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	const SagaRedriveHow how = {0};
 
 	saga_queue_arg_required(fcinfo, 0, "dead_letter_id");
-	*result = redrive_one(PG_GETARG_UUID_P(0), SAGA_REDRIVE_ONE);
+	*result = redrive_one(PG_GETARG_UUID_P(0), &how);
 	PG_RETURN_UUID_P(result);
 }
 
@@ -293,10 +299,28 @@ Datum
 saga_redrive_force(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
-	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	const SagaRedriveHow how = {.force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)};
 
 	saga_queue_arg_required(fcinfo, 0, "dead_letter_id");
-	*result = redrive_one(PG_GETARG_UUID_P(0), force ? SAGA_REDRIVE_FORCE : SAGA_REDRIVE_ONE);
+	*result = redrive_one(PG_GETARG_UUID_P(0), &how);
+	PG_RETURN_UUID_P(result);
+}
+
+/* redrive_anew(dead_letter_id uuid, input jsonb, force boolean) returns uuid */
+PG_FUNCTION_INFO_V1(saga_redrive_anew);
+
+Datum
+saga_redrive_anew(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	const SagaRedriveHow how = {
+		.anew = true,
+		.input = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
+		.force = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2)
+	};
+
+	saga_queue_arg_required(fcinfo, 0, "dead_letter_id");
+	*result = redrive_one(PG_GETARG_UUID_P(0), &how);
 	PG_RETURN_UUID_P(result);
 }
 
@@ -309,14 +333,34 @@ typedef struct RedriveMany
 	pg_uuid_t	after;			/* those up to this one were looked at */
 	int64		done;
 	int64		skipped;		/* no way back */
+	int64		anew;			/* executions that could not go on where they failed */
 } RedriveMany;
 
+/* One of many: it goes back, or stays.  What has no way back does not keep the others from theirs. */
+static void
+redrive_next(RedriveMany *many, const FoundLetter *found)
+{
+	const SagaRedriveHow how = {.many = true};
+	pg_uuid_t	as;
+
+	if (!redrive_letter(many->queue, found, &how, &as))
+	{
+		many->skipped++;
+		return;
+	}
+	many->done++;
+	many->left--;
+	/* an execution that had begun, and did not go on in its place */
+	if (found->letter.details != NULL && saga_uuid_cmp(&as, &found->letter.message_id) != 0)
+		many->anew++;
+}
+
 /*
- * With one look at the table.  False: there are no more.  One that has no way
- * back does not keep the others from theirs.
+ * With one look at the table.  False: there are no more.  A run that goes on is
+ * thawed for it and may be large, so that each has its memory for itself.
  */
 static bool
-redrive_chunk(RedriveMany *many)
+redrive_chunk(RedriveMany *many, MemoryContext one)
 {
 	int			chunk = (int) Min(many->left, REDRIVE_CHUNK);
 	SagaRows   *rows = saga_query(&letters_stmt, saga_param_int4("queue_id", many->queue->queue_id),
@@ -326,17 +370,14 @@ redrive_chunk(RedriveMany *many)
 	while (saga_rows_next(rows))
 	{
 		FoundLetter found;
-		pg_uuid_t	as;
+		MemoryContext old = MemoryContextSwitchTo(one);
 
+		CHECK_FOR_INTERRUPTS();
 		read_letter(rows, &found);
-		if (redrive_letter(many->queue, &found, SAGA_REDRIVE_MANY, &as))
-		{
-			many->done++;
-			many->left--;
-		}
-		else
-			many->skipped++;
+		redrive_next(many, &found);
 		many->after = found.dead_letter_id;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(one);
 	}
 	return rows->count == (uint64) chunk && many->left > 0;
 }
@@ -345,17 +386,24 @@ static void
 redrive_many(RedriveMany *many)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_saga redrive", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext one = AllocSetContextCreate(context, "pg_saga redrive, one letter", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
-	while (redrive_chunk(many))
+	while (redrive_chunk(many, one))
 	{
-		MemoryContextReset(context);
+		MemoryContextResetOnly(context);
 		CHECK_FOR_INTERRUPTS();
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	if (many->done > 0)
 		saga_accepted();
+	if (many->anew > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%lld execution of \"%s\" could not go on where it failed, and another one was started in its place",
+							   "%lld executions of \"%s\" could not go on where they failed, and others were started in their place",
+							   (unsigned long) many->anew, (long long) many->anew, many->queue->name),
+				 errhint("See redriven_as in saga.dead_letters.")));
 	if (many->skipped > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%lld dead letter of queue \"%s\" cannot be redriven",
@@ -384,7 +432,9 @@ saga_redrive_queue(PG_FUNCTION_ARGS)
 		 * a literal without a cast is text: the id of a letter, one is
 		 * redriven
 		 */
-		(void) redrive_one(&id, SAGA_REDRIVE_ONE);
+		const SagaRedriveHow how = {0};
+
+		(void) redrive_one(&id, &how);
 		PG_RETURN_INT64(1);
 	}
 	if (queue == NULL)

@@ -433,17 +433,18 @@ extern pg_uuid_t saga_dead_letter_insert(const SagaDeadLetter *letter);
  * by the engine, o by the outbox.  The letter is locked and the caller's
  * rights to its queue are checked; failed_at and redrive's own columns are
  * redrive's.  *as becomes what it was redriven as (the execution's id ...).
- * False: there is no way back for this one, and nothing was done; with
- * or_raise this is an error.
+ * False: there is no way back for this one, and nothing was done; unless it is
+ * one of many this is an error.
  */
-typedef enum SagaRedriveHow
+typedef struct SagaRedriveHow
 {
-	SAGA_REDRIVE_MANY,			/* what has no way back is passed over */
-	SAGA_REDRIVE_ONE,			/* ... is an error */
-	SAGA_REDRIVE_FORCE			/* even though something is left of it, which nobody settles any more */
+	bool		many;			/* what has no way back is passed over */
+	bool		force;			/* even though something is left of it, which nobody settles any more */
+	bool		anew;			/* another execution from the beginning, even though it could go on where it failed */
+	Jsonb	   *input;			/* of one that begins anew; NULL: the one that it had */
 } SagaRedriveHow;
 
-typedef bool (*saga_redrive_hook_type) (const SagaQueue *queue, const SagaDeadLetter *letter, SagaRedriveHow how,
+typedef bool (*saga_redrive_hook_type) (const SagaQueue *queue, const SagaDeadLetter *letter, const SagaRedriveHow *how,
 										pg_uuid_t *as);
 extern saga_redrive_hook_type saga_redrive_execution_hook;
 extern saga_redrive_hook_type saga_redrive_outbox_hook;

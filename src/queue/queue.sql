@@ -154,18 +154,24 @@ Errors: object_in_use (another queue names it as dead_letter_queue), lock_not_av
 CREATE FUNCTION saga.redrive(dead_letter_id uuid) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive';
 COMMENT ON FUNCTION saga.redrive(uuid) IS
-'sends a dead letter back to where it failed, as new; returns the id of the message or execution. Cast the argument to uuid.
-Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven; or the execution has left something that was not undone, or that nobody knows of)';
+'sends a dead letter back to where it failed; returns the id of the message or execution. A message is sent again. An execution goes on in its place where it failed, as by saga.redrive_execution, and its id is returned; where that is not known (nothing was kept of its run, it had not begun, or its version was made for another owner) it is started anew, as another execution, with a notice. Cast the argument to uuid.
+Errors: undefined_object (also of one that the caller may not redrive), object_not_in_prerequisite_state (already redriven; or the execution has left something that was not undone, or that nobody knows of; or another one has started it)';
 
 CREATE FUNCTION saga.redrive(dead_letter_id uuid, force boolean) RETURNS uuid
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_force';
 COMMENT ON FUNCTION saga.redrive(uuid, boolean) IS
 'the same; with force also of an execution that has left something which was not undone, or of which nobody knows: its entries in not_compensated are closed, as unknown, and neither settled nor undone any more; the old idempotency key is used again only for the same request of which nobody knows, while the server knows the key';
 
+CREATE FUNCTION saga.redrive_anew(dead_letter_id uuid, input jsonb DEFAULT NULL, force boolean DEFAULT false) RETURNS uuid
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_anew';
+COMMENT ON FUNCTION saga.redrive_anew(uuid, jsonb, boolean) IS
+'as saga.redrive, but an execution does not go on where it failed: another one is started from the beginning, with the newest version of its workflow, and its id is returned. input: of the new one; null: that of the old one. force: as of saga.redrive. A message is sent again, and takes no input.
+Errors: those of saga.redrive; invalid_parameter_value (an input for a message)';
+
 CREATE FUNCTION saga.redrive(queue text, reason text DEFAULT NULL, max integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_redrive_queue';
 COMMENT ON FUNCTION saga.redrive(text, text, integer) IS
-'sends the dead letters of a queue back, oldest first: those of one reason, or all; at most max. Returns how many. Those that have no way back, or have left something that was not undone, stay: a notice says how many';
+'sends the dead letters of a queue or workflow back, oldest first, each as saga.redrive(dead_letter_id) does: those of one reason, or all; at most max. Returns how many. Those that have no way back, or have left something that was not undone, stay: a notice says how many, and another one how many executions could not go on where they failed and were started anew';
 
 CREATE VIEW saga.queues WITH (security_barrier) AS
 	SELECT q.name,

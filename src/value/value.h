@@ -26,6 +26,7 @@ typedef struct SagaFault
 {
 	const char *error;			/* "States.Runtime", ...; NULL: no fault */
 	char	   *cause;			/* for people */
+	const char *location;		/* of an expression in JSONata: the field it stands in; else NULL */
 } SagaFault;
 
 /* jsonb cannot hold more; nothing that we build gets bigger */

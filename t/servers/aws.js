@@ -10,7 +10,6 @@
 //                                          SECONDS (default 1); received ones are deleted
 //   aws.js --endpoint URL queue QUEUE [--visibility SECONDS]     a queue; prints its URL
 //   aws.js --endpoint URL send QUEUE_URL   each line of standard input is a message; prints their ids
-//   aws.js --endpoint URL count QUEUE_URL  visible and in flight
 //
 // Credentials come from the environment; without any, "test" is used, which fauxqs accepts.
 
@@ -59,11 +58,6 @@ async function send({ sqs }, QueueUrl) {
 	}
 }
 
-async function count({ sqs }, QueueUrl) {
-	const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }));
-	console.log(`${Attributes.ApproximateNumberOfMessages} ${Attributes.ApproximateNumberOfMessagesNotVisible}`);
-}
-
 async function receive({ sqs }, QueueUrl, wait, keep) {
 	for (;;) {
 		const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10,
@@ -95,8 +89,7 @@ async function main() {
 	else if (command === 'receive' && args.length === 1) await receive(clients(values), args[0], Number(values.wait), values.keep);
 	else if (command === 'queue' && args.length === 1) await queue(clients(values), args[0], values.visibility);
 	else if (command === 'send' && args.length === 1) await send(clients(values), args[0]);
-	else if (command === 'count' && args.length === 1) await count(clients(values), args[0]);
-	else throw new Error('usage: aws.js --endpoint URL setup TOPIC QUEUE | queue QUEUE | send, receive, count QUEUE_URL');
+	else throw new Error('usage: aws.js --endpoint URL setup TOPIC QUEUE | queue QUEUE | send, receive QUEUE_URL');
 }
 
 main().catch((e) => {

@@ -28,6 +28,11 @@ my @leaves = (undef, JSON::PP::true, JSON::PP::false, 0, 1, -1, 1.5, 2, 100, '',
 my @tokens = ('$', '$$', '@', '.', '..', '[', ']', '(', ')', '[*]', '.*', '[?(', ')]', '\'', '"', '\\', '\\u', ',', ':', '-', '{}', '\\{', '==', '&&', '||', '!', ' in ', '0', '-1', '9999999999', '1e999999', 'null', 'true', 'é', '𝕏', ' ', "\n",
 	"\x{1}", 'States.', 'States.Array(', '.length()', '[0]', '[1:2]', '{', '}', '.waitForTaskToken', '.sync', '.$', '/', '~', '#', '%', '&', '*', '?');
 
+# expressions of JSONata
+my @queries = map { "{% $_ %}" } ('$states.input', '$states', '$states.result', '$states.errorOutput', '$states.context.Map.Item.Value', '$states.context.State.Name', '$states.input.list', '$states.input.n + 1', '$states.input.n > 1', '$v', '$v.a', '$absent',
+	'$states.input.list[n > 1]', '$states.input.**', '[1..3]', '$map([1..3], function($x) { $x * $states.input.n })', '{"a": $states.input.a, "v": $v}', '$merge([$states.input, {"b": 1}])', 'function($x) { $x }', '$states.input^(n)', '1/0', '$sum($states.input.list.n)',
+	'"é"', 'null', 'true', '0', '1', '$string($states)', '$partition($states.input.list, 2)', '$parse($states.input.s)', '$states.input.list{s: n}', '%', '(', '$states := 1', '$keys($states.context)', '$error("Fuzz")', '$states.input.a@$x.b#$i.{"x": $x, "i": $i}');
+
 # members of states, and what they may be
 my @errors = ([ 'States.ALL' ], [ 'Fuzz' ], [ 'Fuzz', 'States.TaskFailed' ], [ 'States.Timeout', 'States.HeartbeatTimeout' ], [ 'States.Runtime' ], [ 'SQL.22012' ], []);
 my %members = (
@@ -71,7 +76,19 @@ my %members = (
 	ErrorPath => sub { any('$.s', 'States.UUID()', '$.n') },
 	CausePath => sub { any('$.s', 'States.JsonToString($)') },
 	Credentials => sub { { RoleArn => 'arn:aws:iam::111111111111:role/x' } },
+	Arguments => sub { any({ a => any(@queries), b => [ 1, { c => any(@queries) } ] }, any(@queries), any(@leaves)) },
+	Output => sub { any({ a => any(@queries), b => [ any(@queries), any(@leaves) ] }, any(@queries), any(@leaves)) },
+	Items => sub { any([ 1, any(@queries) ], any(@queries), any(@leaves)) },
+	Condition => sub { any(@queries, JSON::PP::true) },
+	Cause => sub { any(@queries, @leaves) },
 	Comment => sub { any(@leaves) });
+# of a JSONata state some are expressions
+for my $name (qw(Assign ItemSelector Seconds Timestamp TimeoutSeconds HeartbeatSeconds MaxConcurrency ToleratedFailureCount ToleratedFailurePercentage Error Credentials))
+{
+	my $plain = $members{$name};
+	my $is_object = $name =~ /Assign|ItemSelector|Credentials/;
+	$members{$name} = sub { rand() < 0.7 ? $plain->(@_) : $is_object ? { any('v', 'x', 'RoleArn', 'states') => any(@queries) } : any(@queries) };
+}
 
 my @built_in = map { $json->decode($_) } (
 	'{"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": "sql:fuzz.id", "Retry": [{"ErrorEquals": ["Fuzz"], "MaxAttempts": 1, "IntervalSeconds": 1}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C", "ResultPath": "$.e"}], "Compensate": "U", "Next": "C"},
@@ -82,6 +99,14 @@ my @built_in = map { $json->decode($_) } (
 		"ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "I", "States": {"I": {"Type": "Task", "Resource": "sql:fuzz.id", "End": true}}}, "Next": "F"}, "F": {"Type": "Fail"}}}',
 	'{"StartAt": "P", "States": {"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:fuzz.id", "Compensate": "U", "End": true}, "U": {"Type": "Pass", "End": true}}},
 		{"StartAt": "B", "States": {"B": {"Type": "Task", "Resource": "sql:fuzz.fail", "End": true}}}], "Catch": [{"ErrorEquals": ["Fuzz"], "Next": "W"}], "ResultPath": "$.p", "Next": "W"}, "W": {"Type": "Wait", "Seconds": 0, "End": true}}}');
+push @built_in, map { $json->decode($_) } (
+	'{"QueryLanguage": "JSONata", "StartAt": "C", "States": {"C": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input.n > 1 %}", "Assign": {"v": "{% $states.input.n %}"}, "Output": {"list": "{% $states.input.list %}", "n": "{% $states.input.n %}"}, "Next": "T"}], "Default": "S"},
+		"T": {"Type": "Task", "Resource": "sql:fuzz.id", "Arguments": {"l": "{% $states.input.list %}", "n": "{% $v %}"}, "Output": "{% $merge([$states.input, $states.result]) %}", "Catch": [{"ErrorEquals": ["States.ALL"], "Assign": {"e": "{% $states.errorOutput.Error %}"}, "Output": {"list": []}, "Next": "M"}],
+		"Compensate": "U", "Next": "M"}, "U": {"Type": "Task", "Resource": "sql:fuzz.id", "Arguments": "{% $states.input.output %}"}, "S": {"Type": "Succeed", "Output": ["{% $states.input %}", 1.50]},
+		"M": {"Type": "Map", "Items": "{% [$states.input.list] %}", "ItemSelector": {"i": "{% $states.context.Map.Item.Index %}", "v": "{% $states.context.Map.Item.Value %}"}, "ToleratedFailureCount": "{% 1 %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $states.input.v.n * 2 %}", "End": true}}},
+		"Output": "{% $count($states.result) %}", "Next": "W"}, "W": {"Type": "Wait", "Seconds": "{% 0 %}", "Next": "F"}, "F": {"Type": "Fail", "Error": "{% \"E\" & $v %}", "Cause": "{% $string($states.input) %}"}}}',
+	'{"StartAt": "A", "States": {"A": {"Type": "Pass", "Assign": {"v.$": "$"}, "Next": "P"}, "P": {"Type": "Parallel", "QueryLanguage": "JSONata", "Arguments": {"n": "{% $states.input.n %}"}, "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}},
+		{"StartAt": "Q", "States": {"Q": {"Type": "Pass", "QueryLanguage": "JSONata", "Assign": {"v": "{% $v.n %}"}, "Output": "{% $keys($v) %}", "End": true}}}], "Output": {"r": "{% $states.result %}", "v": "{% $v %}"}, "End": true}}}');
 my @inputs = map { $json->decode($_) } ('{"a": {"b": [1, 2, {"c": "x"}]}, "n": 2, "s": "a,é b", "t": "z", "b": true, "time": "2024-02-29T10:00:00Z", "list": [{"n": 1, "s": "x"}, {"n": 3, "s": null}, 4]}', '{}', '[[1, "a"], {}, null]', '"text"', 'null',
 	'{"list": {"k1": 1, "k2": {"n": 2}}, "n": 1, "s": "{\"a\": 1}"}', '{"n": 0, "list": []}');
 

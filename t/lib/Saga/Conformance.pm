@@ -77,7 +77,6 @@ sub is_execution_case
 	my ($case, $needs) = @_;
 	return
 		 $case->{kind} eq 'execution'
-	  && $case->{query_language} eq 'JSONPath'
 	  && needs_only($case, $needs // qr/^lambda:/);
 }
 
@@ -104,16 +103,14 @@ sub is_validation_case
 {
 	my ($case) = @_;
 	return
-		 $case->{kind} eq 'validation'
-	  && $case->{query_language} eq 'JSONPath'
-	  && !$case->{test_state};
+	  $case->{kind} eq 'validation' && !$case->{test_state};
 }
 
 # Calls of the API TestState, those that it refuses among them.
 sub is_test_state_case
 {
 	my ($case) = @_;
-	return $case->{test_state} && $case->{query_language} eq 'JSONPath';
+	return $case->{test_state};
 }
 
 # ---------- functions ----------

@@ -169,8 +169,16 @@ sub send_messages
 	return @ids;
 }
 
-# Messages in a queue: how many can be received, how many are in flight.
-sub counts { return split ' ', scalar $_[0]->aws('count', $_[1]) }
+# Messages in a queue: how many can be received, how many are in flight. Asked in loops, so without an SDK.
+sub counts
+{
+	my ($self, $queue_url) = @_;
+	my $res = HTTP::Tiny->new(timeout => 30)->request('POST', $self->url('/'),
+		{ headers => { 'content-type' => 'application/x-amz-json-1.0', 'x-amz-target' => 'AmazonSQS.GetQueueAttributes' },
+			content => $json->encode({ QueueUrl => $queue_url, AttributeNames => ['All'] }) });
+	croak "counts of $queue_url: $res->{status} $res->{content}" unless $res->{success};
+	return @{ $json->decode($res->{content})->{Attributes} }{qw(ApproximateNumberOfMessages ApproximateNumberOfMessagesNotVisible)};
+}
 
 sub aws
 {

@@ -24,16 +24,21 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 use Saga::Server;
+use Saga::Session;
 
 our @EXPORT = qw(new_saga_node create_extensions poll_until wait_until wait_for_log kill_process
   start_accounting start_fauxqs shared_dir wait_for_exit);
 our @EXPORT_OK = qw(sql as error all_sent wait_until_up);
 
+# What fails is said of the line of the test.
+our @CARP_NOT = ('PostgreSQL::Test::Cluster');
+
 # The one that new_saga_node made first.
 my $first;
 
-# A psql that finds no server to talk to ends before it has read what it is sent, and IPC::Run dies of
-# that if it comes a moment too late. It is the same as what it says otherwise: no connection.
+# psql() of a node starts no psql where a session of this process can do the same (Saga::Session). Where it does start one: a
+# psql that finds no server to talk to ends before it has read what it is sent, and IPC::Run dies of that if it comes a
+# moment too late. It is the same as what it says otherwise: no connection.
 {
 	no warnings 'redefine';
 	my $psql = \&PostgreSQL::Test::Cluster::psql;
@@ -41,12 +46,71 @@ my $first;
 		my ($node, $dbname, $sql, %params) = @_;
 		my $list = wantarray;
 		my @result;
+		my $plain = plain_call($sql, \%params);
 
+		if ($plain)
+		{
+			@result = in_session($node, $dbname, $plain, \%params);
+			return $list ? @result : $result[0];
+		}
 		return $list ? @result : $result[0] if eval { @result = $list ? $psql->(@_) : scalar($psql->(@_)); 1 };
 		die $@ unless $@ =~ /^ack Broken pipe/;
 		croak "no connection: $@" if $params{on_error_die};
 		return $list ? (2, '', $@) : 2;
 	};
+	*PostgreSQL::Test::Cluster::poll_query_until = sub {
+		my ($node, $dbname, $query, $expected) = @_;
+		return 1 if eval { poll_until($node, $query // 'SELECT true', $expected, $dbname) };
+		diag($@);
+		return 0;
+	};
+}
+
+# The first cluster of a test is a copy of one that t/check has made for all of them, if nothing else is asked for. Others
+# are made anew, as no two servers have the same identifier.
+{
+	no warnings 'redefine';
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+	my $template = $ENV{SAGA_INITDB};
+	*PostgreSQL::Test::Utils::system_or_bail = sub {
+		my @command = @_;
+
+		if (defined $template && @command == 6 && join(' ', @command[ 0, 1, 3 .. 5 ]) eq 'initdb -D -A trust -N')
+		{
+			my $from = $template;
+			undef $template;
+			return $run->('cp', '-a', "$from/.", $command[2]);
+		}
+		return $run->(@command);
+	};
+}
+
+# The statements of a call of psql() that needs no psql, and the role it is for; nothing for others.
+sub plain_call
+{
+	my ($sql, $params) = @_;
+	my @extra = @{ $params->{extra_params} // [] };
+	my $role = @extra == 2 && $extra[0] eq '-U' ? $extra[1] : '';
+
+	return if @extra && $role eq '' || grep { !/^(?:stdout|stderr|on_error_stop|on_error_die|extra_params)$/ } keys %$params;
+	my $statements = Saga::Session::statements($sql) or return;
+	return { statements => $statements, role => $role };
+}
+
+sub in_session
+{
+	my ($node, $dbname, $plain, $params) = @_;
+	local %ENV = $node->_get_env();
+	my ($session, $err) = Saga::Session->new($node->connstr($dbname), $plain->{role});
+	my ($rc, $out) = (2, '');
+
+	($rc, $out, $err) = $session->run($plain->{statements}, $params->{on_error_stop} // 1) if $session;
+	undef $session;
+	${ $params->{stdout} } = $out if ref $params->{stdout};
+	${ $params->{stderr} } = $err if ref $params->{stderr};
+	croak(($rc == 2 ? 'connection error' : 'error running SQL') . ": '$err'\nwhile running '"
+		  . join('; ', map { $_->[0] } @{ $plain->{statements} }) . q(')) if $rc && $params->{on_error_die};
+	return ($rc, $out, $err);
 }
 
 # A running cluster. Arguments after the name are lines for postgresql.conf; a hash reference first
@@ -119,19 +183,34 @@ sub create_extensions
 	return;
 }
 
-# Wait until the query gives the expected text (default "t"); die with its last answer.
+# Wait until the query gives the expected text (default "t"); die with its last answer. All in one session, as long as it
+# lasts.
 sub poll_until
 {
 	my ($node, $sql, $expected, $dbname) = @_;
 	$expected //= 't';
+	$dbname //= 'postgres';
 	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
-	my ($out, $err) = ('', '');
+	my $plain = plain_call($sql, {});
+	my ($rc, $out, $err, $session) = (2, '', '');
+	my $pause = 20_000;
+	local %ENV = $node->_get_env();
 
 	while (time < $end)
 	{
-		my $rc = $node->psql($dbname // 'postgres', $sql, stdout => \$out, stderr => \$err);
+		if ($plain)
+		{
+			($session, $err) = Saga::Session->new($node->connstr($dbname), '') unless $session;
+			($rc, $out, $err) = $session->run($plain->{statements}, 1) if $session;
+			undef $session if $rc;
+		}
+		else
+		{
+			$rc = $node->psql($dbname, $sql, stdout => \$out, stderr => \$err);
+		}
 		return 1 if $rc == 0 && $out eq $expected;
-		usleep(50_000);
+		usleep($pause);
+		$pause += 10_000 if $pause < 60_000;
 	}
 	croak "no \"$expected\" in time from: $sql\nlast output: $out\nlast error: $err";
 }
