@@ -16,7 +16,7 @@ SAGA_VERSION = 0.2
 INVOICE_VERSION = 0.2
 
 # The install scripts are the modules' own .sql files, in dependency order, grants last.
-SAGA_SQL = src/common/common.sql src/name/name.sql src/asl/asl.sql src/jsonpath/jsonpath.sql src/mapping/mapping.sql src/jsonata/jsonata.sql src/queue/queue.sql \
+SAGA_SQL = src/common/common.sql src/name/name.sql src/asl/asl.sql src/jsonpath/jsonpath.sql src/endpoint/test.sql src/jsonata/jsonata.sql src/queue/queue.sql \
 	src/endpoint/secret.sql src/endpoint/endpoint.sql src/limit/limit.sql src/outbox/outbox.sql src/engine/engine.sql src/source/source.sql src/name/views.sql src/worker/worker.sql src/doctor/doctor.sql \
 	src/common/grants.sql
 INVOICE_SQL = $(sort $(wildcard src/invoice/*.sql))

@@ -63,16 +63,17 @@ like($stderr, qr/takes too much memory|takes too many steps/, 'a result whose pa
 
 # ---------- regular expressions ----------
 
-# One that is not accepted any more, of an earlier version: it never matches, and sending goes on.
-destination($_, url => $raw->url('/answer'), max_response_bytes => 4_000_000) foreach 'ahead', 'nested';
-sql(q(UPDATE saga.destination SET settings = settings || '{"classify": [{"body": {"matches": "(?=a*c)x"}, "as": "fatal"}]}' WHERE name = 'ahead'));
-sql(q(UPDATE saga.destination SET settings = settings || '{"classify": [{"body": {"matches": "(((a?){30}){30}){30}"}, "as": "fatal"}],
-	"retry_after": {"body_regex": "(?:(?=a*c)x)([0-9])"}}' WHERE name = 'nested'));
-foreach my $name ('ahead', 'nested')
+# What takes too long does not match; nor does one that is not accepted any more, of an earlier version, and sending goes on.
+destination($_, url => $raw->url('/answer'), max_response_bytes => 4_000_000) foreach 'ahead', 'nested', 'named';
+sql(q(UPDATE saga.destination SET settings = settings || '{"classify": [{"body": {"matches": "(?=(a+)+c)a"}, "as": "fatal"}]}' WHERE name = 'ahead'));
+sql(q(UPDATE saga.destination SET settings = settings || '{"classify": [{"body": {"matches": "^((a+)+)+b$"}, "as": "fatal"}],
+	"retry_after": {"body_regex": "(?:(a+)+x)([0-9])"}}' WHERE name = 'nested'));
+sql(q(UPDATE saga.destination SET settings = settings || '{"classify": [{"body": {"matches": "[[.a.]a]|[[.hyphen.]]"}, "as": "fatal"}]}' WHERE name = 'named'));
+foreach my $name ('ahead', 'nested', 'named')
 {
 	is_soon("a stored regular expression that takes for ever: $name", $name, 'delivered 200',
 		"SELECT saga.publish_to('$name', '{\"base64\": \"YQ==\", \"times\": 3000000}')");
-	wait_for_log($node, qr/destination "$name" has settings that are not accepted any more/);
+	wait_for_log($node, qr/destination "$name" has settings that are not accepted any more/) if $name eq 'named';
 }
 
 # ---------- broken encodings ----------

@@ -232,7 +232,7 @@ sub run
 	# what has not ended is named by the reckoning; a late request that nobody waits for any more may be at work still
 	my $live = "SELECT (SELECT count(*) FROM saga.executions WHERE status IN ('RUNNING', 'COMPENSATING')) +
 		(SELECT count(*) FROM saga.children WHERE phase NOT IN ('d', 'x'))";
-	my $ended = wait_until(sub { sql($live) eq '0' }) && wait_until(sub { !grep { !defined $_->{ended_at} } @{ $server->audit->{requests} } });
+	my $ended = eval { poll_until($node, $live, '0', $db) } && wait_until(sub { !grep { !defined $_->{ended_at} } @{ $server->audit->{requests} } });
 	my @wrong = look($name, \%endings);
 	push @wrong, 'not all has come to its end: ' . sql("SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM saga.children c WHERE phase NOT IN ('d', 'x')") unless $ended;
 	if ($restore)

@@ -1,4 +1,4 @@
-# fuzz/workflows, fuzz/asl_value and fuzz/mapping: some hundreds of definitions, expressions and inputs that
+# fuzz/workflows, fuzz/asl_value and fuzz/endpoint: some hundreds of definitions, expressions and inputs that
 # nobody would write. No process of the server ends, nothing is an internal error, and what holds of
 # each definition does (the head of fuzz/workflows).
 # FUZZ_SEED: the seed of the run to see again; FUZZ_SECONDS: so long, instead of so many ("make fuzz").
@@ -37,7 +37,7 @@ sub fuzz
 foreach (
 	[ 'workflows', 0.6, 200, '--log', $node->logfile, '--memory', $ENV{LD_PRELOAD} ? 4000 : 1000 ],
 	[ 'asl_value', 0.25, 800 ],
-	[ 'mapping', 0.15, 800 ])
+	[ 'endpoint', 0.15, 800 ])
 {
 	my ($fuzzer, $share, $count, @options) = @$_;
 	my ($ok, $out) = fuzz($fuzzer, '--seed', $seed, $seconds ? ('--seconds', $share * $seconds) : ('--count', $count), @options);

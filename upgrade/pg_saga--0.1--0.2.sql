@@ -60,7 +60,7 @@ REVOKE ALL ON FUNCTION saga.test_state(jsonb, jsonb, text, jsonb, jsonb, jsonb, 
 
 -- ---------- value ----------
 
--- ---------- mapping ----------
+-- ---------- expressions, templates and conditions of destinations ----------
 
 -- ---------- jsonata ----------
 CREATE FUNCTION saga.jsonata(expression text, document jsonb, bindings jsonb DEFAULT '{}', numbers text DEFAULT 'double')

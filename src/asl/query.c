@@ -74,7 +74,7 @@ evaluation_fault(const SagaQuery *query, const SagaJsonataFault *jsonata, SagaFa
 
 /* ---------- one expression ---------- */
 
-/* What $states has for this expression: at most four members. */
+/* What $states has for this expression: at most three members. */
 static void
 bind_states(const SagaQuery *query, const SagaQueryScope *scope, SagaJsonataBinding *states, SagaJsonataBinding *members)
 {

@@ -7,6 +7,7 @@
 
 #include "endpoint/aws.h"
 #include "endpoint/aws_private.h"
+#include "endpoint/condition_private.h"
 #include "endpoint/exchange.h"
 #include "endpoint/exchange_private.h"
 #include "net/header.h"

@@ -21,7 +21,6 @@
 
 #include "endpoint/aws.h"
 #include "endpoint/aws_private.h"
-#include "mapping/mapping.h"
 #include "net/header.h"
 #include "net/json.h"
 #include "net/url.h"

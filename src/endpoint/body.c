@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include "endpoint/condition_private.h"
+#include "endpoint/expression_private.h"
 #include "endpoint/request.h"
 #include "miscadmin.h"
 #include "net/header.h"
@@ -82,7 +84,7 @@ saga_endpoint_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *me
 
 	initStringInfo(&out);
 	appendStringInfo(&out, "%s://%s:%d", url->https ? "https" : "http", url->host, url->port);
-	if (!saga_mapping_template_fill(&out, url->path, message, true, SAGA_MAX_URL_TEXT, &missing))
+	if (!saga_endpoint_template_fill(&out, url->path, message, true, SAGA_MAX_URL_TEXT, &missing))
 	{
 		*error = missing_value(missing);
 		return NULL;
@@ -95,7 +97,7 @@ saga_endpoint_request_url(const SagaRequestSpec *spec, Jsonb *request, Jsonb *me
 	if (url->query != NULL)
 	{
 		appendStringInfoChar(&out, '?');
-		if (!saga_mapping_template_fill(&out, url->query, message, true, SAGA_MAX_URL_TEXT, &missing))
+		if (!saga_endpoint_template_fill(&out, url->query, message, true, SAGA_MAX_URL_TEXT, &missing))
 		{
 			*error = missing_value(missing);
 			return NULL;
@@ -118,7 +120,7 @@ saga_endpoint_request_headers_fault(const SagaRequestSpec *spec, Jsonb *message)
 		char	   *missing;
 
 		initStringInfo(&value);
-		if (!saga_mapping_template_fill(&value, spec->headers[i].value, message, false, SAGA_MAX_HEADER_TEXT, &missing))
+		if (!saga_endpoint_template_fill(&value, spec->headers[i].value, message, false, SAGA_MAX_HEADER_TEXT, &missing))
 			return psprintf("header \"%s\" needs {%s}, and the message has no usable value for it",
 							spec->headers[i].name, missing);
 		wrong = saga_header_check_value(value.data);
@@ -314,12 +316,12 @@ map_message(const SagaRequestSpec *spec, Jsonb *message, char **error)
 
 	if (spec->source == SAGA_BODY_EXPRESSION)
 	{
-		if (!saga_mapping_eval(spec->expression, message, &result, &fault))
+		if (!saga_endpoint_expression_eval(spec->expression, message, &result, &fault))
 			*error = psprintf("the expression of the body: %s", fault);
 		else if (result == NULL)
 			*error = pstrdup("the expression of the body gives nothing");
 	}
-	else if (spec->source == SAGA_BODY_TEMPLATE && !saga_mapping_json_template_fill(spec->template, message, &result, &fault))
+	else if (spec->source == SAGA_BODY_TEMPLATE && !saga_endpoint_json_template_fill(spec->template, message, &result, &fault))
 		*error = fault == NULL ? pstrdup("the body gets too large") :
 			psprintf("the body needs {%s}, and the message has no usable value for it", fault);
 	return result;

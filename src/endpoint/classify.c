@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "endpoint/aws_private.h"
+#include "endpoint/condition_private.h"
 #include "endpoint/exchange_private.h"
 #include "net/foreign.h"
 #include "net/header.h"
@@ -111,7 +112,7 @@ capture(SagaPart *part, const SagaCapture *capture, Jsonb *doc, char **missing)
 	{
 		JsonbValue	value;
 
-		if (!saga_mapping_answer_path_get(capture->paths[i], doc, &value) || value.type == jbvNull)
+		if (!saga_answer_path_get(capture->paths[i], doc, &value) || value.type == jbvNull)
 		{
 			*missing = capture->names[i];
 			return false;
@@ -189,9 +190,9 @@ says_absent(const SagaExchange *exchange, const SagaLookup *lookup)
 	if (is_unreadable(exchange))
 		return false;
 	if (saga_exchange_rule_class(exchange, &lookup->rules, &class))
-		return class == SAGA_CLASS_SUCCESS && saga_mapping_answer_path_denied(lookup->found, exchange->doc);
+		return class == SAGA_CLASS_SUCCESS && saga_answer_path_denied(lookup->found, exchange->doc);
 	if (status == 200)
-		return saga_mapping_answer_path_denied(lookup->found, exchange->doc);
+		return saga_answer_path_denied(lookup->found, exchange->doc);
 	if (status != 404)
 		return false;
 	/* a page of HTML is a gateway's, or says that the address is wrong */
@@ -214,7 +215,7 @@ look_at_lookup(const SagaExchange *exchange, SagaPart *part)
 	if (exchange->doc == NULL)
 		saga_endpoint_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
 									   "the answer to the look-up is no JSON");
-	else if (!saga_mapping_answer_path_get(lookup->found, exchange->doc, found) || !is_something(found))
+	else if (!saga_answer_path_get(lookup->found, exchange->doc, found) || !is_something(found))
 		saga_endpoint_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",
 									   psprintf("the answer to the look-up does not say whether it is there: %s", exchange->answer));
 	else if (lookup->same != NULL && !saga_exchange_holds(exchange, lookup->same))
@@ -242,7 +243,7 @@ look_at_poll(const SagaExchange *exchange, SagaPart *part)
 {
 	const SagaPoll *poll = exchange->destination->poll;
 	JsonbValue	value;
-	bool		there = saga_mapping_answer_path_get(poll->status, exchange->doc, &value);
+	bool		there = saga_answer_path_get(poll->status, exchange->doc, &value);
 
 	if (exchange->doc == NULL && exchange->answer_len > 0)
 		saga_endpoint_part_set_outcome(part, SAGA_CLASS_RETRY, exchange->transport.status, "Saga.UnreadableAnswer",

@@ -17,6 +17,7 @@
 #include "endpoint/exchange.h"
 #include "endpoint/exchange_private.h"
 #include "endpoint/request.h"
+#include "endpoint/template.h"
 #include "mb/pg_wchar.h"
 #include "net/header.h"
 #include "net/secret.h"
@@ -224,8 +225,8 @@ fill_from_message(const SagaExchange *exchange, StringInfo out, const char *text
 	ListCell   *lc;
 
 	if (!part->reduced)
-		return saga_mapping_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, part->message,
-										  false, SAGA_MAX_HEADER_TEXT, &missing) ? NULL :
+		return saga_endpoint_template_fill(out, secret != NULL ? pnstrdup(text, secret - text) : text, part->message,
+										   false, SAGA_MAX_HEADER_TEXT, &missing) ? NULL :
 			psprintf("needs {%s}, and the message has no usable value for it", missing);
 	foreach(lc, exchange->header_texts)
 	{

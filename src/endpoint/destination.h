@@ -7,7 +7,7 @@
 
 #include "common/common.h"
 #include "common/table_cache.h"
-#include "mapping/mapping.h"
+#include "jsonata/regex.h"
 #include "name/name.h"
 #include "net/guard.h"
 #include "net/url.h"
@@ -47,6 +47,20 @@ typedef struct SagaHeader
 	char	   *value;			/* may hold {secret:...} and {name} references */
 } SagaHeader;
 
+/* See condition_private.h. */
+typedef struct SagaAnswerPath SagaAnswerPath;	/* to one value of an answer */
+typedef struct SagaCondition SagaCondition; /* that an answer meets or not */
+typedef struct SagaExpression SagaExpression;	/* makes a body: expression_private.h */
+
+/* What looking at an answer takes. */
+typedef struct SagaConditionCost
+{
+	int			tests;
+	int			operands;		/* of all tests */
+	int			regexes;
+	const char *refused;		/* not NULL: an expression that never matches, with its path, and why */
+} SagaConditionCost;
+
 /* ---------- requests of http destinations ---------- */
 
 typedef enum SagaBodySource
@@ -69,7 +83,7 @@ typedef struct SagaRequestSpec
 	int			nheaders;
 	SagaHeader *headers;
 	SagaBodySource source;
-	SagaMapping *expression;
+	SagaExpression *expression;
 	Jsonb	   *template;
 	const char *form;			/* how arrays are written in a form; NULL: the body is JSON */
 	int			timeout_ms;
@@ -157,7 +171,7 @@ typedef struct SagaIdempotency
 typedef struct SagaRetryAfter
 {
 	char	   *header;
-	char	   *body_regex;		/* its first group has the seconds; NULL: none */
+	SagaJsonataRegex *body_regex;	/* its first group has the seconds; NULL: none */
 	int			default_s;		/* of a 429 without any */
 	int			max_s;
 } SagaRetryAfter;

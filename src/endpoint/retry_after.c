@@ -11,13 +11,11 @@
 #include <curl/curl.h>
 #include <time.h>
 
-#include "catalog/pg_collation.h"
 #include "endpoint/exchange.h"
 #include "endpoint/exchange_private.h"
+#include "endpoint/regex_private.h"
 #include "mb/pg_wchar.h"
 #include "net/header.h"
-#include "regex/regex.h"
-#include "utils/builtins.h"
 
 /* Whatever a server says: no time overflows. */
 #define SAGA_MAX_RETRY_AFTER_S 1e9
@@ -47,26 +45,21 @@ header_retry_after_ms(const char *text)
 	return (int64) (Max(Min(seconds, SAGA_MAX_RETRY_AFTER_S), 0) * 1000);
 }
 
-/* Where a group begins and ends costs more than whether there is one. */
 #define SAGA_MAX_REGEX_BODY	4096
 
 /* "Try again in 55 seconds": the first group of the expression. */
 static int64
-body_retry_after_ms(const char *pattern, const char *body)
+body_retry_after_ms(SagaJsonataRegex *regex, const char *body)
 {
-	int			body_len = pg_mbcliplen(body, strnlen(body, SAGA_MAX_REGEX_BODY + MAX_MULTIBYTE_CHAR_LEN),
-										SAGA_MAX_REGEX_BODY);
-	regex_t    *compiled = RE_compile_and_cache(cstring_to_text(pattern), REG_ADVANCED, C_COLLATION_OID);
-	regmatch_t	match[2];
-	pg_wchar   *wide = palloc((body_len + 1) * sizeof(pg_wchar));
-	int			len = pg_mb2wchar_with_len(body, wide, body_len);
+	const char *group;
+	int			len;
 	char		digits[32];
-	int			n;
 
-	if (pg_regexec(compiled, wide, len, 0, NULL, lengthof(match), match, 0) != REG_OKAY || match[1].rm_so < 0)
+	if (!saga_endpoint_regex_search(regex, body, strnlen(body, SAGA_MAX_REGEX_BODY + MAX_MULTIBYTE_CHAR_LEN), SAGA_MAX_REGEX_BODY,
+									&group, &len) || group == NULL)
 		return -1;
-	n = Min(match[1].rm_eo - match[1].rm_so, (int) sizeof(digits) / MAX_MULTIBYTE_CHAR_LEN - 1);
-	digits[pg_wchar2mb_with_len(wide + match[1].rm_so, digits, n)] = '\0';
+	/* more digits than that make no difference: it is a very long time */
+	strlcpy(digits, group, Min(len + 1, (int) sizeof(digits) / MAX_MULTIBYTE_CHAR_LEN));
 	return header_retry_after_ms(digits);
 }
 

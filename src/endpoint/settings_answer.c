@@ -3,13 +3,14 @@
  *		Settings that say what answers mean, and the requests that follow on
  *		them: look-up, poll and compensation.
  *
- * Paths and conditions are parsed by mapping; what they cost together is
+ * Paths and conditions are parsed by condition.c; what they cost together is
  * summed up for the whole destination (add_cost).  A section that is a
  * request as well is read by parse_section(), and finished after all others,
  * since its URL may be below that of the main request.
  */
 #include "postgres.h"
 
+#include "endpoint/condition_private.h"
 #include "endpoint/settings_private.h"
 #include "value/doc.h"
 
@@ -35,8 +36,7 @@ parse_section(SagaSettingsState *state, const char *path, JsonbValue *value, con
 /* What all conditions of a destination may take together. */
 #define SAGA_MAX_TESTS			100
 #define SAGA_MAX_OPERANDS		2000
-#define SAGA_MAX_REGEX_ATOMS	4000
-#define SAGA_MAX_REGEX_CHOICES	500
+#define SAGA_MAX_REGEXES		20
 
 /* The field is a SagaAnswerPath *. */
 static void
@@ -49,7 +49,7 @@ parse_path(SagaSettingsState *state, const char *path, JsonbValue *value, void *
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	*(SagaAnswerPath **) field = saga_mapping_answer_path_parse(saga_doc_text(value), &error);
+	*(SagaAnswerPath **) field = saga_answer_path_parse(saga_doc_text(value), &error);
 	if (error != NULL)
 		saga_settings_fault(state, path, psprintf("is no path: %s", error));
 }
@@ -62,16 +62,15 @@ add_cost(SagaSettingsState *state, const char *path, const SagaConditionCost *co
 
 	total->tests += cost->tests;
 	total->operands += cost->operands;
-	total->atoms += cost->atoms;
-	total->choices += cost->choices;
+	total->regexes += cost->regexes;
 	if (cost->refused != NULL && state->destination->refused == NULL)
 		state->destination->refused = cost->refused;
 	if (total->tests > SAGA_MAX_TESTS)
 		saga_settings_refuse(state, path, psprintf("makes more than %d tests in all conditions", SAGA_MAX_TESTS));
 	if (total->operands > SAGA_MAX_OPERANDS)
 		saga_settings_refuse(state, path, psprintf("makes more than %d values to compare with in all conditions", SAGA_MAX_OPERANDS));
-	if (total->atoms > SAGA_MAX_REGEX_ATOMS || total->choices > SAGA_MAX_REGEX_CHOICES)
-		saga_settings_refuse(state, path, "makes all regular expressions together too much");
+	if (total->regexes > SAGA_MAX_REGEXES)
+		saga_settings_refuse(state, path, psprintf("makes more than %d regular expressions in all conditions", SAGA_MAX_REGEXES));
 }
 
 /*
@@ -92,7 +91,7 @@ parse_condition(SagaSettingsState *state, const char *path, JsonbValue *value, c
 		return NULL;
 	}
 	if (body_test)
-		condition = saga_mapping_body_test_parse(value->val.binary.data, path, others, &fault_path, &error);
+		condition = saga_condition_parse_body_test(value->val.binary.data, path, others, &fault_path, &error);
 	else
 		condition = saga_condition_parse(value->val.binary.data, path, others, &fault_path, &error);
 	if (condition == NULL)

@@ -10,11 +10,13 @@
  */
 #include "postgres.h"
 
+#include "endpoint/condition_private.h"
+#include "endpoint/expression_private.h"
+#include "endpoint/regex_private.h"
 #include "endpoint/request.h"
 #include "endpoint/settings_private.h"
 #include "net/header.h"
 #include "net/secret.h"
-#include "regex/regex.h"
 #include "value/doc.h"
 
 /* ---------- urls ---------- */
@@ -29,7 +31,7 @@ saga_settings_url(SagaSettingsState *state, const char *path, const char *text, 
 	/* a look-up's "/v1/invoices?number={number}" is at the same server */
 	if (text[0] == '/' && base->host != NULL)
 		text = psprintf("%s://%s:%d%s", base->https ? "https" : "http", base->host, base->port, text);
-	error = saga_url_parse(text, templates ? saga_mapping_template_check : NULL, url);
+	error = saga_url_parse(text, templates ? saga_endpoint_template_check : NULL, url);
 	if (error != NULL)
 		saga_settings_fault(state, path, error);
 }
@@ -70,7 +72,7 @@ parse_header(const char *name, JsonbValue *value, void *arg)
 	if (error == NULL)
 		saga_settings_secrets(headers->state, path, text, &secret);
 	if (error == NULL)
-		error = saga_mapping_template_check(text);
+		error = saga_endpoint_template_check(text);
 	if (error == NULL && saga_header_is_secret(name) && !secret)
 		error = "must not be a literal secret; write {secret:NAME}, {secret:file:/path} or {secret:env:NAME} in place of it";
 	if (error != NULL)
@@ -142,7 +144,7 @@ parse_expression(SagaSettingsState *state, const char *path, JsonbValue *value, 
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	spec->expression = saga_mapping_parse(saga_doc_text(value), &error);
+	spec->expression = saga_endpoint_expression_compile(saga_doc_text(value), &error);
 	spec->source = SAGA_BODY_EXPRESSION;
 	if (spec->expression == NULL)
 		saga_settings_fault(state, path, psprintf("is no expression: %s", error));
@@ -160,7 +162,7 @@ parse_template(SagaSettingsState *state, const char *path, JsonbValue *value, vo
 
 	spec->template = JsonbValueToJsonb(value);
 	spec->source = SAGA_BODY_TEMPLATE;
-	error = saga_mapping_json_template_check(spec->template, path, &fault_path);
+	error = saga_endpoint_json_template_check(spec->template, path, &fault_path);
 	if (error != NULL)
 		saga_settings_fault(state, fault_path, error);
 }
@@ -384,42 +386,29 @@ saga_settings_idempotency(SagaSettingsState *state, const char *path, JsonbValue
 
 /* ---------- Retry-After ---------- */
 
-/* Where a group is takes the square of the text to find out, for each of them. */
-#define SAGA_MAX_REGEX_GROUPS	5
-
 /*
- * The expression whose first group has the seconds.  One that costs too much
- * is refused when it is made, and left out where it is stored already.
+ * The expression whose first group has the seconds.  One that only an earlier
+ * version took is refused when it is made, and left out where it is stored
+ * already.
  */
 static void
 parse_regex(SagaSettingsState *state, const char *path, JsonbValue *value, void *field)
 {
-	char	   *text = value->type == jbvString ? saga_doc_text(value) : NULL;
-	SagaRegexCost cost;
+	SagaJsonataRegex *regex;
 	const char *error;
 
-	if (text == NULL)
+	if (value->type != jbvString)
 	{
 		saga_settings_fault(state, path, "must be a string");
 		return;
 	}
-	switch (saga_regex_check(text, strlen(text), REG_ADVANCED, &cost, &error))
-	{
-		case SAGA_REGEX_WRONG:
-			saga_settings_fault(state, path, error);
-			return;
-		case SAGA_REGEX_TOO_COSTLY:
-			saga_settings_refuse(state, path, error);
-			return;
-		case SAGA_REGEX_OK:
-			break;
-	}
-	if (cost.groups < 1)
+	regex = saga_endpoint_regex_compile(value->val.string.val, value->val.string.len, &error);
+	if (regex == NULL)
+		saga_settings_refuse(state, path, error);
+	else if (saga_jsonata_regex_ngroups(regex) < 1)
 		saga_settings_fault(state, path, "must have a group for the seconds, as in \"in ([0-9]+) seconds\"");
-	else if (cost.repeats_group || cost.groups > SAGA_MAX_REGEX_GROUPS)
-		saga_settings_refuse(state, path, "must not repeat a group that captures, or have many: write (?:...) for what is repeated");
 	else
-		*(char **) field = text;
+		*(SagaJsonataRegex **) field = regex;
 }
 
 /* The header that says when to come again. */

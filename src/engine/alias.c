@@ -86,7 +86,7 @@ version_of_alias(int32 workflow_id, const char *alias)
 
 /* The workflow of that name, as the caller means it; NULL: there is none that he may start. */
 static const SagaWorkflow *
-workflow_named(const SagaMeaning * meaning, const char *name)
+workflow_named(const SagaMeaning *meaning, const char *name)
 {
 	int32		id = meaning == NULL ? 0 : saga_workflow_meant(meaning->workflow_id, meaning->version, SAGA_OBJECT_WORKFLOW, name);
 	const SagaWorkflow *workflow = id != 0 ? saga_workflow_by_id(id, true) : NULL;
@@ -98,7 +98,7 @@ workflow_named(const SagaMeaning * meaning, const char *name)
 }
 
 const SagaWorkflow *
-saga_workflow_find_version(const char *text, const SagaMeaning * meaning, bool missing_ok, int *version)
+saga_workflow_find_version(const char *text, const SagaMeaning *meaning, bool missing_ok, int *version)
 {
 	const char *colon = strrchr(text, ':');
 	const SagaWorkflow *workflow = workflow_named(meaning, text);

@@ -42,7 +42,7 @@ typedef struct ChildStart
 static const char *
 read_arguments(const SagaJob *job, const SagaAction *action, ChildStart *start, char **cause)
 {
-	const		SagaMeaning meaning = {job->queue->queue_id, job->version};
+	const SagaMeaning meaning = {job->queue->queue_id, job->version};
 	char	   *text = saga_jsonb_get_string(action->input, "StateMachineArn");
 
 	if (text == NULL)

@@ -71,7 +71,7 @@ typedef struct SagaMeaning
 {
 	int32		workflow_id;
 	int			version;
-}			SagaMeaning;
+} SagaMeaning;
 
 /*
  * What "NAME", "NAME:3" or "NAME:alias" says is to be started, and which version
@@ -79,7 +79,7 @@ typedef struct SagaMeaning
  * versions each comes as often as its weight says.  meaning: what NAME meant
  * there is what it means, as long as that is there; NULL: it is nobody's.
  */
-extern const SagaWorkflow *saga_workflow_find_version(const char *text, const SagaMeaning * meaning, bool missing_ok,
+extern const SagaWorkflow *saga_workflow_find_version(const char *text, const SagaMeaning *meaning, bool missing_ok,
 													  int *version);
 
 /* It has another owner: what the former one published is gone. */
@@ -654,7 +654,7 @@ typedef enum SagaInPlace
 	SAGA_IN_PLACE_GOES_ON,
 	SAGA_IN_PLACE_STAYS,		/* it must not; not raised of one of many */
 	SAGA_IN_PLACE_HAS_NO_POINT	/* nothing tells where it could */
-}			SagaInPlace;
+} SagaInPlace;
 
 /*
  * One whose dead letter the caller has locked, and may redrive, goes on where it failed.
@@ -693,6 +693,7 @@ extern void saga_store_claim(SagaBatch *batch, int limit, const pg_uuid_t *only,
 extern void saga_engine_item_of_message(const SagaMessage *message, SagaItem *item);	/* shares what that points to */
 
 extern bool saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere);
+extern void saga_store_find_workflow(const pg_uuid_t *execution_id, int32 *live, int32 *ended); /* 0: there is none */
 extern int32 saga_store_live_workflow(const pg_uuid_t *execution_id);	/* 0: there is none, or it has ended */
 extern int32 saga_store_ended_workflow(const pg_uuid_t *execution_id);	/* 0: it has not ended */
 extern char *saga_store_ended_name(const pg_uuid_t *execution_id);	/* NULL: it has none */

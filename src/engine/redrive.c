@@ -172,11 +172,13 @@ is_running(const pg_uuid_t *id)
 static int32
 find_ended(const pg_uuid_t *id)
 {
-	int32		workflow_id = saga_store_ended_workflow(id);
+	int32		live;
+	int32		ended;
 
-	if (may_operate(workflow_id))
-		return workflow_id;
-	if (may_operate(saga_store_live_workflow(id)))
+	saga_store_find_workflow(id, &live, &ended);
+	if (may_operate(ended))
+		return ended;
+	if (may_operate(live))
 		is_running(id);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),

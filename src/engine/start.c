@@ -195,28 +195,24 @@ of_workflow(int32 workflow_id)
 	return workflow != NULL && saga_workflow_may(workflow, SAGA_RIGHT_OPERATE) ? workflow_id : 0;
 }
 
-/* The workflow of an execution that has not ended; 0 when there is none that the caller may stop. */
+/* The workflow of an execution that has not ended.  Whether it has is for who may stop it to know. */
 static int32
 find_live(const pg_uuid_t *id)
 {
-	int32		workflow_id = saga_store_live_workflow(id);
+	int32		live;
+	int32		ended;
 
-	return workflow_id != 0 ? of_workflow(workflow_id) : 0;
-}
-
-/* Whether it has ended is for who may stop it to know. */
-static void
-no_live_execution(const pg_uuid_t *id)
-{
-	int32		ended_of = saga_store_ended_workflow(id);
-
-	if (ended_of != 0 && of_workflow(ended_of) != 0)
+	saga_store_find_workflow(id, &live, &ended);
+	if (live != 0 && of_workflow(live) != 0)
+		return live;
+	if (ended != 0 && of_workflow(ended) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("execution %s has already ended", saga_uuid_to_cstring(id))));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("execution %s does not exist", saga_uuid_to_cstring(id))));
+	return 0;					/* not reached */
 }
 
 /* stop_execution(id uuid, error text, cause text, compensate boolean) */
@@ -230,8 +226,6 @@ saga_stop_execution(PG_FUNCTION_ARGS)
 	saga_engine_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
 	workflow_id = find_live(id);
-	if (workflow_id == 0)
-		no_live_execution(id);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_jsonb_push_key(&state, "stop");
@@ -274,24 +268,25 @@ saga_replace_execution(PG_FUNCTION_ARGS)
 	pg_uuid_t  *by;
 	SagaRows   *rows;
 	int32		workflow_id;
+	int32		live;
+	int32		found;
 
 	saga_engine_require_argument(fcinfo, 0, "ended");
 	saga_engine_require_argument(fcinfo, 1, "by");
 	ended = PG_GETARG_UUID_P(0);
 	by = PG_GETARG_UUID_P(1);
-	if (find_live(by) == 0)
-		no_live_execution(by);
+	(void) find_live(by);
+	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
+	workflow_id = saga_rows_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
 
-	/*
-	 * first: one that goes on is in none of the tables of those that have
-	 * ended
-	 */
-	if (find_live(ended) != 0)
+	/* locked before it is looked at: nobody redrives it meanwhile */
+	if (workflow_id != 0)
+		saga_entry_lock_ended(ended, workflow_id);
+	saga_store_find_workflow(ended, &live, &found);
+	if (live != 0 && of_workflow(live) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("execution %s has not ended", saga_uuid_to_cstring(ended))));
-	rows = saga_query(&ended_stmt, saga_param_uuid("execution_id", ended));
-	workflow_id = saga_rows_next(rows) ? of_workflow(saga_column_int4(rows, "workflow_id")) : 0;
 	if (workflow_id == 0)
 		PG_RETURN_VOID();
 	saga_entry_close(ended, workflow_id, by);

@@ -117,19 +117,35 @@ saga_store_load(SagaBatch *batch, SagaJob *job, bool *locked_elsewhere)
 	return loaded;
 }
 
-int32
-saga_store_live_workflow(const pg_uuid_t *execution_id)
+/*
+ * One statement, and so one snapshot: an execution that ends or is redriven
+ * between two of them would be found by neither.
+ */
+void
+saga_store_find_workflow(const pg_uuid_t *execution_id, int32 *live, int32 *ended)
 {
 	static SagaStatement stmt = {
-		.sql = "SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id"
-		" UNION ALL SELECT queue_id FROM " SAGA_QUEUE_STARTS("$execution_id") " LIMIT 1",
+		.sql = "SELECT coalesce((SELECT workflow_id FROM saga.continuation WHERE execution_id = $execution_id LIMIT 1),"
+		" (SELECT queue_id FROM " SAGA_QUEUE_STARTS("$execution_id") " LIMIT 1), 0) AS live,"
+		" coalesce((SELECT workflow_id FROM saga.execution WHERE execution_id = $execution_id LIMIT 1), 0) AS ended",
 		.limit = 1
 	};
 	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("execution_id", execution_id));
-	int32		workflow_id = saga_rows_next(rows) ? saga_column_int4(rows, "workflow_id") : 0;
 
+	(void) saga_rows_next(rows);
+	*live = saga_column_int4(rows, "live");
+	*ended = saga_column_int4(rows, "ended");
 	saga_rows_free(rows);
-	return workflow_id;
+}
+
+int32
+saga_store_live_workflow(const pg_uuid_t *execution_id)
+{
+	int32		live;
+	int32		ended;
+
+	saga_store_find_workflow(execution_id, &live, &ended);
+	return live;
 }
 
 int32

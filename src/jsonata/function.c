@@ -16,7 +16,7 @@
 
 /*
  * Where two have one name, saga_jsonata_builtin_find gives the first, and
- * in_flavour() finds the other one.
+ * saga_jsonata_builtin_in_flavour finds the other one.
  */
 static const SagaJsonataBuiltin builtins[] = {
 	{"$sum", saga_jsonata_fn_sum, "<a<n>:n>", 1},
@@ -91,6 +91,9 @@ static const SagaJsonataBuiltin builtins[] = {
 	{"$uuid", saga_jsonata_fn_uuid, "<:s>", 0, SAGA_JB_AWS, true},
 	{"$parse", saga_jsonata_fn_parse, "<s-:x>", 1, SAGA_JB_AWS},
 	{"$eval", saga_jsonata_fn_no_eval, "<sx?:x>", 2, SAGA_JB_AWS},
+	{"$minor", saga_jsonata_fn_minor, "<(ns)n?:n>", 2, SAGA_JB_MONEY},
+	{"$decimal", saga_jsonata_fn_decimal, "<(ns)n?:s>", 2, SAGA_JB_MONEY},
+	{"$date", saga_jsonata_fn_date, "<ss:s>", 2, SAGA_JB_MONEY},
 };
 
 /* Caches of the process: signatures, and the function that each is as a value. */
@@ -109,16 +112,31 @@ saga_jsonata_builtin_find(const char *name, int len)
 	return NULL;
 }
 
-/* The one of that name in this flavour of the language; NULL: it has none. */
-static const SagaJsonataBuiltin *
-in_flavour(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin)
+/* Is a function of this flavour there with these options? */
+static bool
+has_flavour(const SagaJsonataOptions *options, SagaJsonataFlavour flavour)
 {
-	SagaJsonataFlavour other = ev->options->aws ? SAGA_JB_NOT_AWS : SAGA_JB_AWS;
+	switch (flavour)
+	{
+		case SAGA_JB_AWS:
+			return options->aws;
+		case SAGA_JB_NOT_AWS:
+			return !options->aws;
+		case SAGA_JB_MONEY:
+			return options->money;
+		default:
+			return true;
+	}
+}
 
-	if (builtin->flavour != other)
+/* The one of that name in this flavour of the language; NULL: it has none. */
+const SagaJsonataBuiltin *
+saga_jsonata_builtin_in_flavour(const SagaJsonataOptions *options, const SagaJsonataBuiltin *builtin)
+{
+	if (has_flavour(options, builtin->flavour))
 		return builtin;
 	for (int i = 0; i < lengthof(builtins); i++)
-		if (builtins[i].flavour != other && strcmp(builtins[i].name, builtin->name) == 0)
+		if (has_flavour(options, builtins[i].flavour) && strcmp(builtins[i].name, builtin->name) == 0)
 			return &builtins[i];
 	return NULL;
 }
@@ -168,7 +186,7 @@ saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int sy
 	saga_jsonata_set_nothing(result);
 	builtin = ev->names->symbols[symbol].builtin;
 	if (builtin != NULL)
-		builtin = in_flavour(ev, builtin);
+		builtin = saga_jsonata_builtin_in_flavour(ev->options, builtin);
 	if (builtin == NULL)
 		return;
 	result->type = SAGA_JV_FUNCTION;

@@ -110,4 +110,11 @@ extern bool saga_jsonata_fn_uuid(SagaJsonataCall *call);
 extern bool saga_jsonata_fn_parse(SagaJsonataCall *call);
 extern bool saga_jsonata_fn_no_eval(SagaJsonataCall *call);
 
+/* function_money.c */
+extern bool saga_jsonata_fn_minor(SagaJsonataCall *call);
+extern bool saga_jsonata_fn_decimal(SagaJsonataCall *call);
+
+/* function_date.c */
+extern bool saga_jsonata_fn_date(SagaJsonataCall *call);
+
 #endif							/* SAGA_JSONATA_FUNCTION_PRIVATE_H */

@@ -49,6 +49,7 @@ typedef struct SagaJsonataOptions
 {
 	bool		decimal;		/* numbers are exact decimals, not doubles */
 	bool		aws;			/* the functions of Step Functions; no $eval */
+	bool		money;			/* $minor, $decimal, $date */
 	bool		immutable;		/* refuse what is not determined by the arguments */
 	double		now;			/* $millis(): milliseconds since 1970 */
 	uint64		seed;			/* of $random, $shuffle, $uuid */
@@ -64,6 +65,13 @@ typedef struct SagaJsonataOptions
  * expression.  text is UTF-8.
  */
 extern SagaJsonata *saga_jsonata_compile(const char *text, int len, SagaJsonataFault *fault);
+
+/*
+ * What can be told of an expression before it is evaluated with these options:
+ * false and T1006 when it names a function or variable that there is not,
+ * U1005 when one is named that gives something else each time and must not.
+ */
+extern bool saga_jsonata_check(const SagaJsonata *expr, const SagaJsonataOptions *options, SagaJsonataFault *fault);
 
 /*
  * The document is jsonb, or json text (valid, UTF-8), or NULL: no input.  The

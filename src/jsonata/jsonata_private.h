@@ -290,7 +290,8 @@ typedef enum SagaJsonataFlavour
 {
 	SAGA_JB_ALL,
 	SAGA_JB_AWS,				/* in Step Functions only */
-	SAGA_JB_NOT_AWS
+	SAGA_JB_NOT_AWS,
+	SAGA_JB_MONEY				/* where money is written for others */
 } SagaJsonataFlavour;
 
 struct SagaJsonataBuiltin
@@ -304,6 +305,8 @@ struct SagaJsonataBuiltin
 };
 
 extern const SagaJsonataBuiltin *saga_jsonata_builtin_find(const char *name, int len);
+extern const SagaJsonataBuiltin *saga_jsonata_builtin_in_flavour(const SagaJsonataOptions *options,
+																 const SagaJsonataBuiltin *builtin);
 extern void saga_jsonata_find_builtins(SagaJsonataNames *names);
 extern void saga_jsonata_variable(SagaJsonataEval *ev, const SagaJsonataFrame *frame, int symbol, SagaJsonataValue *result);
 extern bool saga_jsonata_builtin_call(SagaJsonataEval *ev, const SagaJsonataBuiltin *builtin, SagaJsonataValue *args, int nargs,

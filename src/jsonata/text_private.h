@@ -20,6 +20,7 @@
 #include "utils/numeric.h"
 
 #include "jsonata/fault.h"
+#include "jsonata/regex.h"
 
 /*
  * Counts work before it is done, a step being some 50 ns of it, and looks for
@@ -131,8 +132,6 @@ extern bool saga_jsonata_parse_datetime(const char *s, int len, const char *pict
 										const SagaJsonataWork *work, double *millis, bool *matched, SagaJsonataFault *fault);
 
 /* ---------- regular expressions (text_regex.c) ---------- */
-
-typedef struct SagaJsonataRegex SagaJsonataRegex;
 
 typedef struct SagaJsonataMatch
 {

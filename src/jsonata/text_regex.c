@@ -131,10 +131,11 @@ make_syntax(SagaJsonataRegex *regex)
 /*
  * Compiles an expression that is in the syntax of PCRE2. False (S0303): it is
  * none. UTF-8 is not checked, as halves of surrogate pairs may stand in it;
- * PCRE2_AUTO_CALLOUT is what makes PCRE2 call us at each item.
+ * PCRE2_AUTO_CALLOUT is what makes PCRE2 call us at each item.  A caller with
+ * an expression of his own (is_plain) tells himself what he has been given.
  */
 static bool
-compile(SagaJsonataRegex *regex, const char *pattern, int len, uint32 options, SagaJsonataFault *fault)
+compile(SagaJsonataRegex *regex, const char *pattern, int len, uint32 options, bool is_plain, SagaJsonataFault *fault)
 {
 	pcre2_compile_context *syntax = make_syntax(regex);
 	int			error;
@@ -151,6 +152,8 @@ compile(SagaJsonataRegex *regex, const char *pattern, int len, uint32 options, S
 	if (error == PCRE2_ERROR_NOMEMORY)
 		raise_no_memory();
 	pcre2_get_error_message(error, message, sizeof(message));
+	if (is_plain)
+		return saga_jsonata_fault(fault, "S0303", "%s", (char *) message);
 	return saga_jsonata_fault(fault, "S0303", "\"%.*s\" is no regular expression: %s", Min(len, 200), pattern, (char *) message);
 }
 
@@ -175,11 +178,38 @@ prepare(SagaJsonataRegex *regex)
 	regex->groups = MemoryContextAlloc(regex->context, sizeof(SagaJsonataSlice) * (ngroups + 1));
 }
 
+/*
+ * From the context on a fault deletes it, and an error leaves it to its
+ * parent.
+ */
+static SagaJsonataRegex *
+new_regex(const char *pattern, int len, uint32 options, bool is_plain, SagaJsonataFault *fault)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "JSONata regular expression", ALLOCSET_SMALL_SIZES);
+	SagaJsonataRegex *regex = MemoryContextAllocZero(context, sizeof(SagaJsonataRegex));
+
+	regex->context = context;
+	regex->general = pcre2_general_context_create(take_memory, free_memory, regex);
+	if (regex->general == NULL)
+		raise_no_memory();
+	if (!compile(regex, pattern, len, options, is_plain, fault))
+	{
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	prepare(regex);
+	return regex;
+}
+
+static uint32
+options_of(const char *flags)
+{
+	return (strchr(flags, 'i') != NULL ? PCRE2_CASELESS : 0) | (strchr(flags, 'm') != NULL ? PCRE2_MULTILINE : 0);
+}
+
 SagaJsonataRegex *
 saga_jsonata_regex_compile(const char *pattern, int len, const char *flags, SagaJsonataFault *fault)
 {
-	MemoryContext context;
-	SagaJsonataRegex *regex;
 	StringInfoData translated;
 
 	if (len == 0)
@@ -195,26 +225,19 @@ saga_jsonata_regex_compile(const char *pattern, int len, const char *flags, Saga
 	initStringInfo(&translated);
 	if (!saga_jsonata_regex_translate(pattern, len, &translated, fault))
 		return NULL;
+	return new_regex(translated.data, translated.len, options_of(flags), false, fault);
+}
 
-	/*
-	 * From here on a fault deletes the context, and an error leaves it to its
-	 * parent.
-	 */
-	context = AllocSetContextCreate(CurrentMemoryContext, "JSONata regular expression", ALLOCSET_SMALL_SIZES);
-	regex = MemoryContextAllocZero(context, sizeof(SagaJsonataRegex));
-	regex->context = context;
-	regex->general = pcre2_general_context_create(take_memory, free_memory, regex);
-	if (regex->general == NULL)
-		raise_no_memory();
-	if (!compile(regex, translated.data, translated.len,
-				 (strchr(flags, 'i') != NULL ? PCRE2_CASELESS : 0) | (strchr(flags, 'm') != NULL ? PCRE2_MULTILINE : 0),
-				 fault))
-	{
-		MemoryContextDelete(context);
-		return NULL;
-	}
-	prepare(regex);
-	return regex;
+SagaJsonataRegex *
+saga_jsonata_regex_compile_plain(const char *pattern, int len, const char *flags, SagaJsonataFault *fault)
+{
+	return new_regex(pattern, len, options_of(flags) | PCRE2_DOTALL, true, fault);
+}
+
+int
+saga_jsonata_regex_ngroups(const SagaJsonataRegex *regex)
+{
+	return regex->ngroups;
 }
 
 /* ---------- matching ---------- */
@@ -360,4 +383,36 @@ saga_jsonata_regex_next(SagaJsonataRegex *regex, const char *subject, int len, c
 	if (*matched && match->end == match->start)
 		return saga_jsonata_fault(fault, "D1004", "a regular expression matches an empty text");
 	return true;
+}
+
+/* ---------- without an evaluation ---------- */
+
+/* The steps of one search, counted down. */
+static bool
+charge_search(void *arg, int64 steps)
+{
+	int64	   *left = arg;
+
+	*left -= steps;
+	return *left >= 0;
+}
+
+bool
+saga_jsonata_regex_search(SagaJsonataRegex *regex, const char *text, int len, int64 steps, const char **group, int *group_len,
+						  SagaJsonataFault *fault)
+{
+	SagaJsonataWork work = {charge_search, &steps};
+	SagaJsonataMatch match = {0};
+	bool		matched;
+
+	*group = NULL;
+	*group_len = 0;
+	if (!saga_jsonata_regex_exec(regex, text, len, 0, &work, &match, &matched, fault))
+		return saga_jsonata_fault(fault, "D1012", "a regular expression takes too long on a text");
+	if (matched && match.ngroups > 0)
+	{
+		*group = match.groups[0].s;
+		*group_len = match.groups[0].len;
+	}
+	return matched;
 }

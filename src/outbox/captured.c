@@ -21,6 +21,7 @@
 
 #include "common/hashfn.h"
 #include "common/statement.h"
+#include "endpoint/template.h"
 #include "miscadmin.h"
 #include "outbox/request_private.h"
 #include "outbox/sending_private.h"
@@ -109,7 +110,7 @@ append_headers(StringInfo buf, const SagaRequestSpec *spec, Jsonb *message)
 	for (i = 0; i < spec->nheaders; i++)
 	{
 		appendStringInfo(buf, "\n%s: ", spec->headers[i].name);
-		if (!saga_mapping_template_fill(buf, spec->headers[i].value, message, false, MaxAllocSize, &missing))
+		if (!saga_endpoint_template_fill(buf, spec->headers[i].value, message, false, MaxAllocSize, &missing))
 			return false;
 	}
 	return true;

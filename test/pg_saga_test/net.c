@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "endpoint/destination.h"
 #include "endpoint/exchange_private.h"
+#include "endpoint/regex_private.h"
 #include "fmgr.h"
 #include "net/guard.h"
 #include "net/header.h"
@@ -140,11 +141,14 @@ saga_test_retry_after(PG_FUNCTION_ARGS)
 	JsonbContainer *settings = &PG_GETARG_JSONB_P(0)->root;
 	SagaDestination destination = {0};
 	SagaExchange exchange = {.destination = &destination};
+	char	   *regex = fake_text(settings, "body_regex");
+	const char *error;
 	int			status = PG_GETARG_INT32(3);
 	int64		ms;
 
 	destination.retry_after.header = fake_text(settings, "header");
-	destination.retry_after.body_regex = fake_text(settings, "body_regex");
+	if (regex != NULL)
+		destination.retry_after.body_regex = saga_endpoint_regex_compile(regex, strlen(regex), &error);
 	destination.retry_after.default_s = (int) fake_int(settings, "default_s", 0);
 	exchange.head = text_arg(fcinfo, 1);
 	exchange.text = text_arg(fcinfo, 2);

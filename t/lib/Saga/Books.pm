@@ -347,12 +347,12 @@ sub definition
 
 # ---------- the reckoning ----------
 
-# Documents that stand in an output as booked: there is an answer, and no error.
+# Documents that stand in an output as booked: there is an answer, and no error. An answer that was cut off says nothing.
 sub booked_in
 {
 	my ($value) = @_;
 	return map { booked_in($_) } @$value if ref $value eq 'ARRAY';
-	return booked_in($json->decode($value)) if defined $value && !ref $value && $value =~ /^\{/;
+	return booked_in(eval { $json->decode($value) }) if defined $value && !ref $value && $value =~ /^\{/;
 	return () if ref $value ne 'HASH' || $value->{error};
 	return $value->{number} if $value->{number} && $value->{booked};
 	return map { booked_in($_) } values %$value;

@@ -1,4 +1,4 @@
--- The mapping language of destinations: expressions, templates, conditions.
+-- What the settings of a destination are made of: expressions, templates, conditions.
 SET client_encoding = 'UTF8';
 \set VERBOSITY terse
 \pset format unaligned
@@ -63,7 +63,11 @@ SELECT try_all('$minor(payable)', '$minor(total)', '$minor("1.5", 3)', '$minor(1
 	'$decimal(payable)', '$decimal(1)', '$decimal(0.125)', '$decimal(-0.125)', '$decimal("2.5", 0)', '$decimal(100000000000000000000.005, 2)', '$decimal(1, 21)', '$decimal(missing)',
 	'$date(issued, "DD.MM.YYYY")', '$date(at, "YYYYMMDD HH24:MI:SS")', '$date(issued, ''YYYY-MM-DD"T"HH24:MI:SS"Z"'')', '$date("2026-02-29", "YYYY")', '$date("2024-02-29", "DD")', '$date("9.3.2026", "YYYY")', '$date(missing, "YYYY")', '$date(number, "MM" & "x")');
 
--- what is refused, and where
+-- they are there for destinations alone
+SELECT saga.jsonata('$minor(1)', '{}');
+SELECT saga.jsonata('$decimal(1)', '{}', '{}', 'decimal');
+
+-- what is refused, and where; the rest of the language is there
 SELECT try_all('', '1 +', '{"a": 1', '[1, 2', '(1', 'a b', 'a..b', '"abc', '"\y"', '"\u00"', '`abc', '/* x', '1e400', 'a.1', 'a.true', 'f(1)', '$f(1)', '$now()', '$x', '$x := 1', '(1; 2)', '1; 2', '[1..3]', 'a ~> $string()', 'a ?: b', 'a ?? b',
 	'*', 'a.*', '**', 'a.%', 'a^(b)', 'a{b: c}', 'a@$b.c', 'a#$i', '$replace(a, /b/, "c")', '|a|b|', 'function($x){$x}', 'λ($x){$x}', '(a)(1)', '$substring(a, ?)', '$string(a, true)', '$formatNumber(1, "0", {})', '$string(1, 2, 3)', '$join()', '$length(1, 2)',
 	'$formatNumber(1, "0.0.0")', '$formatNumber(1, "0e0")', '$formatNumber(1, "#,#,##0")', '$formatNumber(1, "0.0,0")', '$date(a, "YYYY-MON")', 'a }', 'ä ?? b', 'a"b"');
@@ -142,6 +146,11 @@ SELECT c || '  ->  ' || holds(c::jsonb) FROM unnest(ARRAY['[]', '{}', '{"as": "f
 	'{"header": {"equals": "x"}}', '{"header": {"name": "a b", "exists": true}}', '{"header": {"name": "X"}}', '{"header": {"name": "X", "equals": 1}}', '{"header": {"name": "X", "path": "a", "equals": "1"}}', '{"body": {}}', '{"body": []}', '{"body": {"path": "a"}}', '{"body": {"path": "a..b", "equals": 1}}',
 	'{"body": {"path": "", "equals": 1}}', '{"body": {"path": "a[", "equals": 1}}', '{"body": {"path": "a", "in": 1}}', '{"body": {"path": "a", "in": []}}', '{"body": {"path": "a", "contains": 1}}', '{"body": {"path": "a", "exists": "x"}}', '{"body": {"path": "a", "gt": true}}', '{"body": {"path": "a", "matches": "("}}', '{"body": {"path": "a", "matches": "(a*)b\\1"}}',
 	'{"body": {"path": "a", "matches": 1}}', '{"body": {"path": "a", "equals": "{"}}', '{"body": {"path": "a", "equals": "{secret:x}"}}', '{"body": {"equals": 1}}', '{"body": [{"contains": "a"}, {"odd one": 1, "contains": "b"}]}', '{"body": {"path": "a", "in": ["x", "{a"]}}']) c;
+
+-- regular expressions: look-around and back references are there, and none takes for ever
+SELECT c || '  ->  ' || holds(jsonb_build_object('body', jsonb_build_object('matches', c)), 200, b)
+FROM (VALUES ('^(?!a)b', 'b'), ('a(?=b)', 'ac'), ('(?<=in )\d+', 'in 55'), ('(?<!in )\m\d+', 'in 55'), ('(\w)\1', 'book'), ('^(\w)\1$', 'bo'), ('^(a+)+$', repeat('a', 60000) || 'b'), ('^(a|aa)+$', repeat('a', 1000) || 'b'),
+	('(((a{0,255}){0,255}){0,255}){0,255}b', repeat('a', 1000)), ('(*LIMIT_MATCH=1)a', 'a'), ('a**', 'a'), ('a*+', 'a'), ('(?R)', 'a'), ('\Qa', 'a'), ('\p{L}', 'a'), ('[[.hyphen.]]', 'a'), ('[[:nothing:]]', 'a'), ('a{2,1}', 'a'), ('a{256}', 'a'), ('(?e)a', 'a'), ('[a', 'a'), ('a\', 'a'), ('(a', 'a'), ('(?>a)', 'a'), ('\uD800', 'a'), (repeat('a', 1001), 'a')) v (c, b);
 
 -- large bodies
 SELECT holds('{"body": {"contains": "needle"}}', 200, repeat('hay ', 300000) || 'needle'), holds('{"body": {"matches": "needle$"}}', 200, repeat('hay ', 16000) || 'needle'),

@@ -1,4 +1,4 @@
--- mapping: one expression, condition or template of a destination, to try it out
+-- one expression, condition or template of a destination, to try it out
 CREATE FUNCTION saga.test_mapping(expr text, message jsonb)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'saga_test_mapping'

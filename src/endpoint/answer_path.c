@@ -3,13 +3,13 @@
  *		Paths into answers and messages: one value, or nothing.
  *
  * A path is names and indexes in turn, "a.b[0]", kept as an array of steps.
- * Names point into the copy of the text that saga_mapping_answer_path_parse makes, so
+ * Names point into the copy of the text that saga_answer_path_parse makes, so
  * that nothing is copied again; condition.c, template.c and the settings of
  * destinations share this reader.
  */
 #include "postgres.h"
 
-#include "mapping/mapping_private.h"
+#include "endpoint/condition_private.h"
 
 #define MAX_STEPS	100
 
@@ -68,7 +68,7 @@ scan_name(SagaScanner *s, SagaAnswerStep *step)
 
 /* Reads up to the first character that cannot belong to the path; names point into the text. */
 SagaAnswerPath *
-saga_mapping_answer_path_scan(SagaScanner *s)
+saga_answer_path_scan(SagaScanner *s)
 {
 	SagaAnswerPath *path = palloc0(sizeof(SagaAnswerPath));
 	int			max = 4;
@@ -112,13 +112,13 @@ saga_mapping_answer_path_scan(SagaScanner *s)
  * result owns its copy of the text.
  */
 SagaAnswerPath *
-saga_mapping_answer_path_parse(const char *text, char **error)
+saga_answer_path_parse(const char *text, char **error)
 {
 	SagaScanner s = {0};
 	SagaAnswerPath *path;
 
 	s.text = s.pos = pstrdup(text);
-	path = saga_mapping_answer_path_scan(&s);
+	path = saga_answer_path_scan(&s);
 	if (path != NULL && *s.pos != '\0')
 		saga_scan_error(&s, "\".\" or \"[\" was expected");
 	*error = s.error;
@@ -139,7 +139,7 @@ take_step(const SagaAnswerStep *step, const JsonbValue *parent, JsonbValue *valu
 }
 
 bool
-saga_mapping_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value)
+saga_answer_path_get(const SagaAnswerPath *path, Jsonb *doc, JsonbValue *value)
 {
 	if (doc == NULL)
 		return false;
@@ -165,7 +165,7 @@ is_empty_list(const JsonbValue *value)
 }
 
 bool
-saga_mapping_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc)
+saga_answer_path_denied(const SagaAnswerPath *path, Jsonb *doc)
 {
 	JsonbValue	value;
 

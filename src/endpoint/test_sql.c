@@ -1,5 +1,5 @@
 /*
- * mapping_sql.c
+ * test_sql.c
  *		SQL functions that evaluate a single expression, condition or
  *		template: for people who write a destination, and for our tests.
  *
@@ -8,15 +8,22 @@
  */
 #include "postgres.h"
 
+#include "endpoint/condition_private.h"
+#include "endpoint/expression_private.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-
 #include "value/value.h"
-#include "mapping/mapping.h"
 
 PG_FUNCTION_INFO_V1(saga_test_mapping);
 PG_FUNCTION_INFO_V1(saga_test_condition);
 PG_FUNCTION_INFO_V1(saga_test_template);
+
+/* NULL for an SQL NULL, which these functions take as "there is none". */
+static Jsonb *
+get_jsonb(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : PG_GETARG_JSONB_P(arg);
+}
 
 /*
  * saga.test_mapping(expression, document): NULL when the expression gives
@@ -25,22 +32,22 @@ PG_FUNCTION_INFO_V1(saga_test_template);
 Datum
 saga_test_mapping(PG_FUNCTION_ARGS)
 {
-	SagaMapping *mapping;
+	SagaExpression *expression;
 	Jsonb	   *result;
 	char	   *error;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	mapping = saga_mapping_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &error);
-	if (mapping == NULL)
+	expression = saga_endpoint_expression_compile(text_to_cstring(PG_GETARG_TEXT_PP(0)), &error);
+	if (expression == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid mapping expression"),
+				 errmsg("invalid expression"),
 				 errdetail("%s.", error)));
-	if (!saga_mapping_eval(mapping, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), &result, &error))
+	if (!saga_endpoint_expression_eval(expression, get_jsonb(fcinfo, 1), &result, &error))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("cannot evaluate the mapping expression"),
+				 errmsg("cannot evaluate the expression"),
 				 errdetail("%s.", error)));
 	if (result == NULL)
 		PG_RETURN_NULL();
@@ -72,13 +79,6 @@ make_head(Jsonb *headers)
 						 c.value.val.string.len, c.value.val.string.val);
 	}
 	return buf.data;
-}
-
-/* NULL for an SQL NULL, which these functions take as "there is none". */
-static Jsonb *
-get_jsonb(FunctionCallInfo fcinfo, int arg)
-{
-	return PG_ARGISNULL(arg) ? NULL : PG_GETARG_JSONB_P(arg);
 }
 
 /*
@@ -131,13 +131,13 @@ saga_test_template(PG_FUNCTION_ARGS)
 
 	if (template == NULL)
 		PG_RETURN_NULL();
-	error = saga_mapping_json_template_check(template, "$", &path);
+	error = saga_endpoint_json_template_check(template, "$", &path);
 	if (error != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid template"),
 				 errdetail("%s %s.", path, error)));
-	if (!saga_mapping_json_template_fill(template, get_jsonb(fcinfo, 1), &result, &missing))
+	if (!saga_endpoint_json_template_fill(template, get_jsonb(fcinfo, 1), &result, &missing))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the template cannot be filled in"),

@@ -16,10 +16,9 @@
  */
 #include "postgres.h"
 
-#include "regex/regex.h"
+#include "endpoint/condition_private.h"
+#include "endpoint/regex_private.h"
 #include "utils/builtins.h"
-
-#include "mapping/mapping_private.h"
 
 #define MAX_ELEMENTS	1000
 
@@ -180,13 +179,13 @@ parse_operand(Parser *p, const SagaSubject *subject, SagaTestKind kind, const Js
 	if (value->type == jbvString)
 	{
 		char	   *text = get_string(value);
-		const char *error = saga_mapping_template_check(text);
+		const char *error = saga_endpoint_template_check(text);
 
 		if (error != NULL)
 			return fault(p, path, error);
 		if (strstr(text, "{secret:") != NULL)
 			return fault(p, path, "must not hold a secret");
-		if (saga_mapping_template_has_references(text))
+		if (saga_endpoint_template_has_references(text))
 			operand->template = text;
 	}
 	else if (kind == SAGA_TEST_CONTAINS)
@@ -237,32 +236,21 @@ parse_operands(Parser *p, const SagaSubject *subject, const JsonbValue *value, c
 }
 
 /*
- * One that costs too much may be stored, from before there was a limit: it
+ * One that an earlier version took, and this one does not, may be stored: it
  * never matches, and whoever makes a new one is told.
  */
 static bool
 parse_regex(Parser *p, const JsonbValue *value, const char *path, SagaTest *test)
 {
 	SagaConditionCost *total = &p->condition->cost;
-	SagaRegexCost cost;
 	const char *error;
 
 	if (value->type != jbvString)
 		return fault(p, path, "must be a string");
-	switch (saga_regex_check(value->val.string.val, value->val.string.len, SAGA_TEST_REGEX_FLAGS, &cost, &error))
-	{
-		case SAGA_REGEX_WRONG:
-			return fault(p, path, error);
-		case SAGA_REGEX_TOO_COSTLY:
-			if (total->refused == NULL)
-				total->refused = psprintf("%s %s", path, error);
-			return true;
-		case SAGA_REGEX_OK:
-			break;
-	}
-	total->atoms += cost.atoms;
-	total->choices += cost.choices;
-	test->regex = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+	test->regex = saga_endpoint_regex_compile(value->val.string.val, value->val.string.len, &error);
+	if (test->regex == NULL && total->refused == NULL)
+		total->refused = psprintf("%s %s", path, error);
+	total->regexes++;
 	return true;
 }
 
@@ -310,7 +298,7 @@ static bool
 parse_target(Parser *p, const JsonbValue *value, const char *path, bool is_header, SagaSubject *subject)
 {
 	const char *name = is_header ? "name" : "path";
-	char	   *below = saga_mapping_member_path(path, name, strlen(name));
+	char	   *below = saga_endpoint_member_path(path, name, strlen(name));
 	JsonbValue	member;
 	char	   *text;
 	char	   *error;
@@ -325,7 +313,7 @@ parse_target(Parser *p, const JsonbValue *value, const char *path, bool is_heade
 		subject->header = text;
 		return strpbrk(text, ": \t\r\n") == NULL || fault(p, below, "is not the name of a header");
 	}
-	subject->path = saga_mapping_answer_path_parse(text, &error);
+	subject->path = saga_answer_path_parse(text, &error);
 	return subject->path != NULL || fault(p, below, psprintf("is no path: %s", error));
 }
 
@@ -345,7 +333,7 @@ parse_subject(Parser *p, const JsonbValue *value, const char *path, void *arg)
 	saga_value_children_start(&c, value);
 	while (saga_value_children_next(&c))
 	{
-		char	   *below = saga_mapping_member_path(path, c.key.val.string.val, c.key.val.string.len);
+		char	   *below = saga_endpoint_member_path(path, c.key.val.string.val, c.key.val.string.len);
 		int			i = find_test(&c.key);
 
 		if (i >= 0)
@@ -432,7 +420,7 @@ parse_condition(Parser *p, const JsonbValue *value, const char *path)
 	saga_value_children_start(&c, value);
 	while (saga_value_children_next(&c))
 	{
-		char	   *below = saga_mapping_member_path(path, c.key.val.string.val, c.key.val.string.len);
+		char	   *below = saga_endpoint_member_path(path, c.key.val.string.val, c.key.val.string.len);
 		bool		ok;
 
 		if (is_named(&c.key, "status"))
@@ -475,8 +463,8 @@ saga_condition_parse(JsonbContainer *container, const char *path, const char *co
 }
 
 SagaCondition *
-saga_mapping_body_test_parse(JsonbContainer *container, const char *path, const char *const *others,
-							 char **fault_path, char **error)
+saga_condition_parse_body_test(JsonbContainer *container, const char *path, const char *const *others,
+							   char **fault_path, char **error)
 {
 	Parser		p = {0};
 	JsonbValue	value;

@@ -12,7 +12,7 @@
 
 #include "utils/datetime.h"
 
-#include "mapping/mapping_private.h"
+#include "jsonata/function_private.h"
 
 typedef enum Part
 {
@@ -45,8 +45,8 @@ static const struct
 /* ---------- pictures ---------- */
 
 /*
- * Appends what the picture makes of the parts, or only looks at it (out is
- * NULL).  Returns what is wrong with it.
+ * Appends what the picture makes of the parts.  Returns what is wrong with it,
+ * or NULL.
  */
 static const char *
 apply_picture(const char *s, const char *end, const int *parts, StringInfo out)
@@ -61,8 +61,7 @@ apply_picture(const char *s, const char *end, const int *parts, StringInfo out)
 				break;
 		if (i < lengthof(patterns))
 		{
-			if (out != NULL)
-				appendStringInfo(out, "%0*d", patterns[i].digits, parts[patterns[i].part]);
+			appendStringInfo(out, "%0*d", patterns[i].digits, parts[patterns[i].part]);
 			s += strlen(patterns[i].text);
 		}
 		else if (*s == '"')
@@ -70,30 +69,18 @@ apply_picture(const char *s, const char *end, const int *parts, StringInfo out)
 			close = memchr(s + 1, '"', end - s - 1);
 			if (close == NULL)
 				return "a quote in the picture has no end";
-			if (out != NULL)
-				appendBinaryStringInfo(out, s + 1, close - s - 1);
+			appendBinaryStringInfo(out, s + 1, close - s - 1);
 			s = close + 1;
 		}
 		else if ((*s >= 'A' && *s <= 'Z') || (*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9'))
 			return "a picture has YYYY, MM, DD, HH24, MI, SS; other letters and digits must be in double quotes";
 		else
 		{
-			if (out != NULL)
-				appendStringInfoChar(out, *s);
+			appendStringInfoChar(out, *s);
 			s++;
 		}
 	}
 	return NULL;
-}
-
-/*
- * NULL, or what is wrong with the picture: it is read as for a date, without
- * writing anything.
- */
-const char *
-saga_map_date_picture_check(const char *s, int len)
-{
-	return apply_picture(s, s + len, NULL, NULL);
 }
 
 /* ---------- texts ---------- */
@@ -185,26 +172,26 @@ read_date(const char *s, int *parts)
  * long, so that it is bounded before it is copied.
  */
 bool
-saga_map_date(SagaMapCall *call)
+saga_jsonata_fn_date(SagaJsonataCall *call)
 {
-	const SagaMapValue *v = &call->args[0];
-	const SagaMapValue *picture = &call->args[1];
+	const SagaJsonataValue *v = &call->args[0];
+	const SagaJsonataValue *picture = &call->args[1];
 	int			parts[PARTS] = {0};
 	StringInfoData buf;
 	const char *error;
 
-	if (v->type == SAGA_MAP_NOTHING)
-		return true;
-	if (picture->type == SAGA_MAP_NOTHING)
-		return saga_map_call_error(call, "needs a picture");
+	SAGA_JSONATA_NOTHING_OF_NOTHING(call);
+	if (saga_jsonata_is_nothing(picture))
+		return saga_jsonata_fail(call->ev, "D3137", "$date needs a picture");
 	if (v->count > 100 || !read_date(pnstrdup(v->u.string, v->count), parts))
-		return saga_map_call_error(call, "needs a date or time such as \"2026-01-31\" or \"2026-01-31T12:00:00Z\"");
-	if (!saga_map_charge(call->ev, 10) || !saga_map_charge_bytes(call->ev, (int64) picture->count * 8))
+		return saga_jsonata_fail(call->ev, "D3110", "$date needs a date or time such as \"2026-01-31\" or \"2026-01-31T12:00:00Z\"");
+	/* a part of four letters becomes as many digits */
+	if (!saga_jsonata_spend(call->ev, 10 + picture->count / 2))
 		return false;
 	initStringInfo(&buf);
 	error = apply_picture(picture->u.string, picture->u.string + picture->count, parts, &buf);
 	if (error != NULL)
-		return saga_map_call_error(call, "cannot use its picture: %s", error);
-	saga_map_set_string(call->result, buf.data, buf.len);
+		return saga_jsonata_fail(call->ev, "D3137", "$date cannot use its picture: %s", error);
+	saga_jsonata_set_buffer(call->ev, call->result, &buf);
 	return true;
 }

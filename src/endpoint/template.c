@@ -14,14 +14,16 @@
 #include "postgres.h"
 
 #include "common/text.h"
+#include "endpoint/condition_private.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/url.h"
 #include "utils/memutils.h"
 
-#include "mapping/mapping_private.h"
-
 #define SECRET	"secret:"
+
+/* Of a document that is filled in. */
+#define MAX_TEXT	(64 * 1024 * 1024)
 
 /* ---------- references ---------- */
 
@@ -49,7 +51,7 @@ next_reference(const char *text, const char **close)
 static SagaAnswerPath *
 parse_reference(const char *open, const char *close, char **error)
 {
-	return saga_mapping_answer_path_parse(pnstrdup(open + 1, close - open - 1), error);
+	return saga_answer_path_parse(pnstrdup(open + 1, close - open - 1), error);
 }
 
 /*
@@ -58,7 +60,7 @@ parse_reference(const char *open, const char *close, char **error)
  * who fills it.
  */
 const char *
-saga_mapping_template_check(const char *text)
+saga_endpoint_template_check(const char *text)
 {
 	for (const char *p = text; *p != '\0'; p++)
 	{
@@ -81,7 +83,7 @@ saga_mapping_template_check(const char *text)
 
 /* To secrets does not count. */
 bool
-saga_mapping_template_has_references(const char *text)
+saga_endpoint_template_has_references(const char *text)
 {
 	const char *close;
 
@@ -95,7 +97,7 @@ get_reference(const char *open, const char *close, Jsonb *doc, JsonbValue *value
 	char	   *error;
 	SagaAnswerPath *path = parse_reference(open, close, &error);
 
-	return path != NULL && saga_mapping_answer_path_get(path, doc, value);
+	return path != NULL && saga_answer_path_get(path, doc, value);
 }
 
 /* A server may decode "%2F" before it splits a path, and go up with "../x". */
@@ -157,7 +159,7 @@ fill_reference(StringInfo out, const char *open, const char *close, Jsonb *doc, 
 	return fits;
 }
 
-/* As saga_mapping_template_fill, and *too_long when it was the limit. */
+/* As saga_endpoint_template_fill, and *too_long when it was the limit. */
 static bool
 fill_text(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing, bool *too_long)
 {
@@ -187,7 +189,7 @@ fill_text(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int lim
  * cannot be made.
  */
 bool
-saga_mapping_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing)
+saga_endpoint_template_fill(StringInfo out, const char *text, Jsonb *doc, bool url_encode, int limit, char **missing)
 {
 	bool		too_long;
 
@@ -198,7 +200,7 @@ saga_mapping_template_fill(StringInfo out, const char *text, Jsonb *doc, bool ur
 
 /* Names that are no plain words are shown as $.headers["a b"]. */
 char *
-saga_mapping_member_path(const char *parent, const char *name, int len)
+saga_endpoint_member_path(const char *parent, const char *name, int len)
 {
 	for (int i = 0; i < len; i++)
 		if (!saga_is_ascii_alnum(name[i]) && name[i] != '_')
@@ -237,8 +239,8 @@ append_place(StringInfo buf, const Place *place)
 		appendStringInfo(buf, "[%d]", place->index);
 		return;
 	}
-	path = saga_mapping_member_path("", place->name->val.string.val,
-									pg_mbcliplen(place->name->val.string.val, place->name->val.string.len, MAX_PLACE));
+	path = saga_endpoint_member_path("", place->name->val.string.val,
+									 pg_mbcliplen(place->name->val.string.val, place->name->val.string.len, MAX_PLACE));
 	appendStringInfoString(buf, path);
 	pfree(path);
 }
@@ -260,7 +262,7 @@ check_value(const JsonbValue *value, const char *path, const Place *place, char 
 	{
 		char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
 
-		error = saga_mapping_template_check(text);
+		error = saga_endpoint_template_check(text);
 		pfree(text);
 		if (error != NULL)
 		{
@@ -290,7 +292,7 @@ check_value(const JsonbValue *value, const char *path, const Place *place, char 
 
 /* The names of members are not looked at: they are copied as they are. */
 const char *
-saga_mapping_json_template_check(Jsonb *template, const char *path, char **fault_path)
+saga_endpoint_json_template_check(Jsonb *template, const char *path, char **fault_path)
 {
 	JsonbValue	value;
 
@@ -410,9 +412,9 @@ fill_value(Filling *filling, const JsonbValue *value, JsonbValue *result)
  * the way stays there as well until the caller resets it.
  */
 bool
-saga_mapping_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing)
+saga_endpoint_json_template_fill(Jsonb *template, Jsonb *doc, Jsonb **result, char **missing)
 {
-	Filling		filling = {doc, SAGA_MAP_MAX_TEXT, NULL};
+	Filling		filling = {doc, MAX_TEXT, NULL};
 	JsonbValue	value;
 	JsonbValue	filled;
 	SagaFault	fault = {0};

@@ -13,14 +13,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
-#include "mb/pg_wchar.h"
+#include "endpoint/condition_private.h"
+#include "endpoint/regex_private.h"
 #include "miscadmin.h"
 #include "net/header.h"
-#include "regex/regex.h"
 #include "utils/memutils.h"
-
-#include "mapping/mapping_private.h"
 
 #define MAX_REGEX_TEXT	(64 * 1024)
 #define MAX_OPERAND		(64 * 1024) /* with its references filled in */
@@ -79,7 +76,7 @@ get_operand(const SagaTestOperand *operand, Jsonb *message, JsonbValue *value)
 	if (operand->template == NULL)
 		return true;
 	initStringInfo(&buf);
-	if (!saga_mapping_template_fill(&buf, operand->template, message, false, MAX_OPERAND, &missing))
+	if (!saga_endpoint_template_fill(&buf, operand->template, message, false, MAX_OPERAND, &missing))
 		return false;
 	saga_value_set_string(value, buf.data, buf.len);
 	return true;
@@ -165,15 +162,11 @@ static bool
 matches(const SagaTest *test, const JsonbValue *value)
 {
 	JsonbValue	text;
-	int			len;
+	const char *group;
+	int			group_len;
 
-	if (test->regex == NULL || !as_text(value, &text))
-		return false;
-	len = text.val.string.len;
-	if (len > MAX_REGEX_TEXT)
-		len = pg_mbcliplen(text.val.string.val, len, MAX_REGEX_TEXT);
-	return pg_verify_mbstr(GetDatabaseEncoding(), text.val.string.val, len, true) &&
-		RE_compile_and_execute(test->regex, text.val.string.val, len, SAGA_TEST_REGEX_FLAGS, C_COLLATION_OID, 0, NULL);
+	return test->regex != NULL && as_text(value, &text) &&
+		saga_endpoint_regex_search(test->regex, text.val.string.val, text.val.string.len, MAX_REGEX_TEXT, &group, &group_len);
 }
 
 /*
@@ -234,7 +227,7 @@ get_subject(const SagaSubject *subject, const SagaAnswerView *answer, JsonbValue
 		return true;
 	}
 	if (subject->path != NULL)
-		return saga_mapping_answer_path_get(subject->path, answer->doc, value);
+		return saga_answer_path_get(subject->path, answer->doc, value);
 	if (answer->text == NULL || answer->text_len == 0 || answer->text_len > PG_INT32_MAX)
 		return false;
 	saga_value_set_string(value, answer->text, (int) answer->text_len);
