@@ -7,12 +7,12 @@
 
 #include <signal.h>
 
+#include "common/statement.h"
 #include "engine/engine.h"
 #include "fmgr.h"
 
 /* Of a workflow and of an execution, in characters, as at AWS. */
 #define SAGA_MAX_NAME_LENGTH 80
-#define SAGA_MAX_DEFINITION	(2 * 1024 * 1024)	/* bytes of a definition, as jsonb; AWS: 1 MB of text */
 
 /* ---------- workflows (workflow.c) ---------- */
 
@@ -560,6 +560,17 @@ extern bool saga_engine_split_name(const char *text, char **schema, char **name)
 
 /* ResultWriter (children_write.c). */
 extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
+
+/* Is there an entry of not_compensated that is not closed, and meets this? */
+#define SAGA_OPEN_ENTRY(list, more) "coalesce(" list " @? '$[*] ? (@.type() == \"object\" && !exists(@.closed)" more ")', false)"
+
+/*
+ * Of a parent that is to be redriven (children_again.c): the executions that
+ * its visits "calls" have started, and those beneath them, that have failed and
+ * have an open entry: rows of execution_id, workflow_id, and "unknown", whether
+ * nobody knows of one; "max" of them at most.
+ */
+extern SagaRows *saga_children_left(const pg_uuid_t *parent_id, const List *calls, int max);
 
 /* Of a Map that was redriven: what of the run before, which was this task, need not be done anew (children_again.c). */
 extern void saga_children_take_over(SagaChildren *children, int task_id);
