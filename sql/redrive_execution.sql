@@ -400,6 +400,23 @@ GRANT EXECUTE ON FUNCTION saga.redrive_execution TO rd_stranger;
 SET ROLE rd_stranger;
 SELECT rd.try(:'id');
 RESET ROLE;
+-- who forces it closes what its children have left: for that he needs the right on their workflow, too
+SELECT rd.break('cb', 'undo ca');
+SELECT saga.start_execution('middle') AS of_two \gset
+CALL saga.drain();
+SELECT rd.mend(), rd.did();
+SELECT saga.grant('workflow', 'middle', 'rd_stranger', 'operate');
+SET ROLE rd_stranger;
+SELECT rd.try(:'of_two');
+SELECT rd.try(:'of_two', force => true);
+RESET ROLE;
+SELECT count(*), count(closed) FROM rd.left_by_child(:'of_two');
+SELECT saga.grant('workflow', 'child', 'rd_stranger', 'operate');
+SET ROLE rd_stranger;
+SELECT rd.try(:'of_two', force => true);
+RESET ROLE;
+CALL saga.drain();
+SELECT rd.did(), status FROM rd.ended WHERE execution_id = :'of_two';
 -- another one was started for its dead letter, of the newest version
 SELECT saga.redrive_anew(dead_letter_id) AS other FROM saga.dead_letters WHERE message_id = :'id' \gset
 SELECT rd.try(:'id', force => true);
