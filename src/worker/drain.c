@@ -117,13 +117,16 @@ note_cancel(void)
 	saga_session_cancelled = 1;
 }
 
-/* A signal that stops an execution is ours; any other is the session's own. */
+/*
+ * A signal that stops an execution is ours; any other is the session's own.  A
+ * statement_timeout that came together with one comes once and never again.
+ */
 static void
 on_sigint(int signo)
 {
 	int			save_errno = errno;
 
-	if (!saga_stop_signalled())
+	if (!saga_stop_signalled() || get_timeout_indicator(STATEMENT_TIMEOUT, false))
 	{
 		note_cancel();
 		if (session_sigint.sa_handler != SIG_IGN && session_sigint.sa_handler != SIG_DFL)
