@@ -14,7 +14,8 @@
 
 #include "catalog/pg_type.h"
 #include "common/statement.h"
-#include "engine/engine_private.h"
+#include "engine/children_private.h"
+#include "engine/entry_private.h"
 #include "utils/array.h"
 
 /*

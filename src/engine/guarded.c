@@ -7,6 +7,9 @@
 
 #include "access/xact.h"
 #include "engine/engine_private.h"
+#include "engine/step_private.h"
+#include "engine/task_private.h"
+#include "engine/workflow_private.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
