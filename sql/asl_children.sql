@@ -173,6 +173,21 @@ CALL saga.drain();
 SELECT said(:'a');
 SELECT status, error, count(*) FROM saga.executions WHERE started_by = :'a' GROUP BY 1, 2;
 SELECT count(*) FROM saga.map_item;
+-- rows of inputs are begun whole: under a limit they are short; and what is in them comes out in order, with the last batch shorter than the others
+SELECT make('wide', map('{"MaxConcurrency": 50, "ItemBatcher": {"MaxItemsPerBatch": 2}}', '{"I": {"Type": "Wait", "Seconds": 3600, "End": true}}'));
+SELECT run('wide', (SELECT jsonb_agg(n) FROM generate_series(1, 301) AS n)) AS a \gset
+CALL saga.drain();
+SELECT total, pending, running FROM saga.map_runs WHERE execution_id = :'a';
+SELECT count(*), min(cardinality(inputs)), max(cardinality(inputs)), sum((SELECT sum(n) FROM unnest(items) AS n)) FROM saga.map_item;
+SELECT saga.stop_execution(:'a');
+CALL saga.drain();
+SELECT succeeded, failed, aborted, unfinished FROM saga.map_runs WHERE execution_id = :'a';
+SELECT make('long', map('{"ItemBatcher": {"MaxItemsPerBatch": 2}}', '{"I": {"Type": "Pass", "OutputPath": "$.Items", "End": true}}'));
+SELECT run('long', (SELECT jsonb_agg(n) FROM generate_series(1, 2501) AS n)) AS a \gset
+CALL saga.drain();
+SELECT status, (SELECT jsonb_agg(i) FROM jsonb_array_elements(output) WITH ORDINALITY AS b(batch, n), jsonb_array_elements(batch) AS i) = input AS in_order,
+	jsonb_array_length(output) FROM saga.executions WHERE execution_id = :'a';
+SELECT total, succeeded, pending, running, unfinished FROM saga.map_runs WHERE execution_id = :'a';
 -- items of a function, of a table; batches
 SELECT make('reads', map('{"ItemReader": {"Resource": "sql:kids.items", "Parameters": {"to.$": "$.to"}}, "ItemSelector": {"n.$": "$$.Map.Item.Value.n"}}'));
 SELECT make('most', map('{"ItemReader": {"Resource": "sql:kids.items", "Parameters": {"to": 1000000}, "ReaderConfig": {"MaxItems": 3}}}'));
@@ -190,6 +205,15 @@ SELECT run('short') AS a \gset
 CALL saga.drain();
 SELECT status, error FROM saga.executions WHERE execution_id = :'a';
 SELECT count(*) FROM saga.map_item;
+-- a name is what it is in SQL; what reads has as long as the execution, and is cancelled then
+SELECT make('folded', map('{"ItemReader": {"Resource": "sql:Kids.Items", "Parameters": {"to": 2}}, "ItemSelector": {"n.$": "$$.Map.Item.Value.n"}}'));
+CREATE FUNCTION slow(i jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$ SELECT to_jsonb(pg_sleep(600)::text) $$;
+SELECT make('slow', map('{"ItemReader": {"Resource": "sql:kids.slow"}}') || '{"TimeoutSeconds": 1}');
+SELECT run('folded') AS a, run('slow') AS b \gset
+CALL saga.drain();
+SELECT said(:'a');
+SELECT status, error, stopped_at - started_at < '60 s' AS soon FROM saga.executions WHERE execution_id = :'b';
+TRUNCATE book;
 -- results go to a table, those that failed too; and what its triggers refuse is the Map's failure
 CREATE TABLE result (map_run_id uuid, index bigint PRIMARY KEY, execution_id uuid, status text, output jsonb CHECK (output IS DISTINCT FROM '3'), error text, cause text);
 SELECT make('writes', map('{"ItemSelector": {"n.$": "$$.Map.Item.Value"}, "ToleratedFailureCount": 1, "ResultWriter": {"Resource": "saga:table", "Parameters": {"Table": "kids.result"}}}'));

@@ -123,4 +123,16 @@ SELECT type, count(*) FROM saga.execution_history WHERE execution_id = :'id' GRO
 SELECT saga.start_execution('map_test', '[0, 1, 2, 7]') AS id \gset
 CALL saga.drain();
 SELECT status, error, cause FROM saga.executions WHERE execution_id = :'id';
+-- so many at once, and no more: a setting where MaxConcurrency says nothing or more
+SELECT saga.create_workflow('map_many', pg_temp.map('{}', '{"I": {"Type": "Wait", "Seconds": 3600, "End": true}}')) AS version;
+SELECT saga.create_workflow('map_more', pg_temp.map('{"MaxConcurrency": 60}', '{"I": {"Type": "Wait", "Seconds": 3600, "End": true}}')) AS version;
+SELECT saga.start_execution('map_many', (SELECT jsonb_agg(n) FROM generate_series(1, 100) AS n)) AS id \gset
+CALL saga.drain();
+SELECT count(*) FROM saga.execution_history WHERE execution_id = :'id' AND type = 'MapIterationStarted';
+SET pg_saga.map_concurrency = 70;
+SELECT saga.start_execution('map_many', (SELECT jsonb_agg(n) FROM generate_series(1, 100) AS n)) AS id, saga.start_execution('map_more', (SELECT jsonb_agg(n) FROM generate_series(1, 100) AS n)) AS more \gset
+CALL saga.drain();
+SELECT count(*) FROM saga.execution_history WHERE execution_id = :'id' AND type = 'MapIterationStarted';
+SELECT count(*) FROM saga.execution_history WHERE execution_id = :'more' AND type = 'MapIterationStarted';
+RESET pg_saga.map_concurrency;
 DROP SCHEMA map_test CASCADE;

@@ -37,6 +37,10 @@ SELECT saga.create_workflow('bad', '{"StartAt": "Nowhere", "States": {"A": {"Typ
 SELECT saga.create_workflow('bad', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:note", "End": true}}}');
 SELECT saga.create_workflow('', '{}');
 SELECT saga.create_workflow('large', jsonb_build_object('Comment', repeat('x', 3000000), 'StartAt', 'A', 'States', '{"A": {"Type": "Succeed"}}'::jsonb));
+BEGIN;
+SET LOCAL pg_saga.definition_limit = '3MB';
+SELECT saga.create_workflow('large', jsonb_build_object('Comment', repeat('x', 3000000), 'StartAt', 'A', 'States', '{"A": {"Type": "Succeed"}}'::jsonb));
+ROLLBACK;
 SELECT saga.create_workflow('one', '{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "sql:app.note", "End": true}}}');
 
 -- ---------- one step ----------

@@ -347,6 +347,47 @@ SELECT saga.redrive_execution(:'id');
 CALL saga.drain();
 SELECT rd.did(), status, output FROM rd.ended WHERE execution_id = :'id';
 
+-- a child that has left something is not begun anew before that is settled
+SELECT saga.create_workflow('child', jsonb_build_object('StartAt', 'A', 'States', jsonb_build_object('A', rd.task('ca', 'B', '{"Compensate": "U"}'), 'B', rd.task('cb'), 'U', rd.handler())));
+SELECT saga.create_workflow('middle', '{"StartAt": "S", "States": {"S": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Parameters": {"StateMachineArn": "child", "Input": {}}, "End": true}}}');
+SELECT saga.create_workflow('parent', jsonb_build_object('StartAt', 'S', 'States', jsonb_build_object(
+  'S', '{"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Parameters": {"StateMachineArn.$": "$.of", "Input": {}}, "ResultPath": null, "Next": "B"}'::jsonb,
+  'B', rd.task('b', 'C'), 'C', '{"Type": "Pass", "OutputPath": "$.b.did", "End": true}'::jsonb)));
+CREATE FUNCTION rd.left_by_child(id uuid) RETURNS TABLE (execution_id uuid, message_id text, closed text) LANGUAGE sql AS $$
+  WITH RECURSIVE t AS (SELECT e.execution_id, e.not_compensated FROM saga.executions e WHERE e.started_by = id
+    UNION ALL SELECT e.execution_id, e.not_compensated FROM saga.executions e JOIN t ON e.started_by = t.execution_id)
+  SELECT t.execution_id, x ->> 'message_id', x ->> 'closed' FROM t, jsonb_array_elements(t.not_compensated) x $$;
+SELECT rd.break('cb', 'undo ca');
+SELECT saga.start_execution('parent', '{"of": "child"}') AS one, saga.start_execution('parent', '{"of": "middle"}') AS two \gset
+CALL saga.drain();
+SELECT status, not_compensated FROM rd.ended WHERE execution_id IN (:'one', :'two');
+SELECT rd.mend(), rd.did();
+SELECT rd.try(:'one') UNION ALL SELECT rd.try(:'two');
+SELECT rd.did(), status FROM rd.ended WHERE execution_id = :'one';
+SELECT saga.redrive('parent') AS parents;
+-- by force: what it has left is closed
+SELECT rd.try(:'two', force => true);
+SELECT closed FROM rd.left_by_child(:'two');
+-- settled, no force is needed
+SELECT count(saga.settle(execution_id, 'no_effect')) FROM rd.left_by_child(:'one');
+SELECT rd.try(:'one');
+CALL saga.drain();
+SELECT status, output FROM rd.ended WHERE execution_id IN (:'one', :'two');
+SELECT rd.did();
+-- one whose failure was caught is not begun anew, and not in the way
+SELECT saga.create_workflow('parent', jsonb_build_object('StartAt', 'S', 'States', jsonb_build_object(
+  'S', '{"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Parameters": {"StateMachineArn": "child", "Input": {}}, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "Next": "B"}'::jsonb,
+  'B', rd.task('bb', 'C'), 'C', '{"Type": "Pass", "OutputPath": "$.bb.did", "End": true}'::jsonb)));
+SELECT rd.break('bb', 'cb', 'undo ca');
+SELECT saga.start_execution('parent') AS id \gset
+CALL saga.drain();
+SELECT rd.mend(), rd.did();
+SELECT count(*), count(closed) FROM rd.left_by_child(:'id');
+SELECT rd.try(:'id');
+CALL saga.drain();
+SELECT rd.did(), status, output FROM rd.ended WHERE execution_id = :'id';
+SELECT count(*), count(closed) FROM rd.left_by_child(:'id');
+
 -- ---------- who may, and what else is in the way ----------
 SELECT saga.start_execution('fails') AS id \gset
 CALL saga.drain('fails');
@@ -359,6 +400,23 @@ GRANT EXECUTE ON FUNCTION saga.redrive_execution TO rd_stranger;
 SET ROLE rd_stranger;
 SELECT rd.try(:'id');
 RESET ROLE;
+-- who forces it closes what its children have left: for that he needs the right on their workflow, too
+SELECT rd.break('cb', 'undo ca');
+SELECT saga.start_execution('middle') AS of_two \gset
+CALL saga.drain();
+SELECT rd.mend(), rd.did();
+SELECT saga.grant('workflow', 'middle', 'rd_stranger', 'operate');
+SET ROLE rd_stranger;
+SELECT rd.try(:'of_two');
+SELECT rd.try(:'of_two', force => true);
+RESET ROLE;
+SELECT count(*), count(closed) FROM rd.left_by_child(:'of_two');
+SELECT saga.grant('workflow', 'child', 'rd_stranger', 'operate');
+SET ROLE rd_stranger;
+SELECT rd.try(:'of_two', force => true);
+RESET ROLE;
+CALL saga.drain();
+SELECT rd.did(), status FROM rd.ended WHERE execution_id = :'of_two';
 -- another one was started for its dead letter, of the newest version
 SELECT saga.redrive_anew(dead_letter_id) AS other FROM saga.dead_letters WHERE message_id = :'id' \gset
 SELECT rd.try(:'id', force => true);

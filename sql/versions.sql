@@ -87,7 +87,7 @@ CREATE TABLE app.items_table (i integer);
 CREATE FUNCTION pg_temp.over(reader jsonb, writer jsonb DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS
 	$$ SELECT jsonb_build_object('StartAt', 'M', 'States', jsonb_build_object('M', jsonb_strip_nulls(jsonb_build_object('Type', 'Map', 'ItemReader', reader, 'ResultWriter', writer, 'End', true,
 		'ItemProcessor', '{"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "I", "States": {"I": {"Type": "Succeed"}}}'::jsonb)))) $$;
-SELECT r, severity, location, message, hint FROM unnest(ARRAY['items', 'anything', 'of_text', 'nothing', 'gone', 'items_table']) WITH ORDINALITY x(r, n)
+SELECT r, severity, location, message, hint FROM unnest(ARRAY['items', 'anything', 'of_text', 'nothing', 'gone', 'items_table', 'Items', '"Items"']) WITH ORDINALITY x(r, n)
 	LEFT JOIN LATERAL saga.check_workflow(pg_temp.over(jsonb_build_object('Resource', 'sql:app.' || r))) ON true ORDER BY n;
 SELECT r, severity, location, message, hint FROM unnest(ARRAY['app.items_table', 'app.gone', 'no schema', 'no.schema', '{% $t %}']) WITH ORDINALITY x(r, n)
 	LEFT JOIN LATERAL saga.check_workflow(pg_temp.over(jsonb_build_object('Resource', 'saga:table', 'Parameters', jsonb_build_object('Table', r)),

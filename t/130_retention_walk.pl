@@ -29,7 +29,7 @@ sub most_removed
 		next unless $entry =~ /Query Text: WITH seen/;
 		$statements++;
 		foreach my $rows ($entry =~ /Rows Removed by Filter: (\d+)/g) { $most = $rows if $rows > $most }
-		while ($entry =~ /Scan[^\n]* on (?:execution|outbox|dead_letter|source_seen)[^\n]*actual rows=(\d+)/g) { $most = $1 if $1 > $most }
+		while ($entry =~ /Scan[^\n]* on (?:execution|outbox|dead_letter|source_seen|history)[^\n]*actual rows=(\d+)/g) { $most = $1 if $1 > $most }
 	}
 	return ($most, $statements);
 }
@@ -48,6 +48,8 @@ sql(<<"SQL");
 INSERT INTO saga.execution (execution_id, workflow_id, version, started_at, stopped_at, status)
 SELECT ('00000000-0000-7000-8000-1' || lpad(x::text, 11, '0'))::uuid, 1, 1, now(), now(), 's' FROM generate_series(1, $many) x
 UNION ALL SELECT ($old)::uuid, 1, 1, now() - interval '2 days', now() - interval '2 days', 's' FROM generate_series(1, 700) x;
+INSERT INTO saga.history SELECT execution_id, run, 'x' FROM (SELECT execution_id, row_number() OVER (ORDER BY execution_id) AS n FROM saga.execution WHERE stopped_at < now() - interval '1 day') e,
+	generate_series(1, CASE WHEN n % 300 = 7 THEN 3500 ELSE n % 3 END) AS run;
 INSERT INTO saga.dead_letter (dead_letter_id, queue_id, message_id, kind, reason, receives, failed_at)
 SELECT execution_id, 1, execution_id, 's', 'test', 1, stopped_at FROM saga.execution WHERE input IS NULL;
 INSERT INTO saga.outbox (destination_id, outbox_id, op, state, idempotency_key, created_at, finished_at, request)
@@ -61,6 +63,7 @@ $node->append_conf('postgresql.conf', "auto_explain.log_min_duration = 0\npg_sag
 $node->reload;
 poll_until($node, q(SELECT count(*) FROM saga.execution WHERE stopped_at < now() - interval '1 day'), '0');
 pass('an execution that ended long ago is removed, behind many that did not');
+is(sql('SELECT count(*) FROM saga.history'), '0', 'with its history, however long that is');
 poll_until($node, q(SELECT count(*) FROM saga.dead_letter WHERE failed_at < now() - interval '1 day'), '0');
 pass('so is a dead letter');
 poll_until($node, q(SELECT count(*) FROM saga.outbox WHERE state = 'delivered'), '0');

@@ -149,6 +149,7 @@ typedef struct SagaRunEnv
 	int			redrive_count;	/* $$.Execution.RedriveCount */
 
 	int64		data_limit;		/* most bytes of JSON of a result or output (AWS: 262144); 0: any */
+	int			map_concurrency;	/* most items of an inline Map that run at once; 0: AWS's 40 */
 	bool		express;		/* as AWS's EXPRESS: no history, no RedriveCount */
 	bool		distributed;	/* the caller runs the items of a distributed Map; else they are run inline */
 	bool		redrivable;		/* when it fails, what saga_run_redrive() needs is wanted */
@@ -181,9 +182,10 @@ typedef enum SagaStatus
 
 extern const char *saga_asl_status_name(SagaStatus status);
 
-/* Where AWS reads items from; here they are bound to a function (saga.bind_resource). */
+/* Where AWS reads items from, here bound to a function (saga.bind_resource), and where it writes their results. */
 #define SAGA_S3_GET_OBJECT		"arn:aws:states:::s3:getObject"
 #define SAGA_S3_LIST_OBJECTS	"arn:aws:states:::s3:listObjectsV2"
+#define SAGA_S3_PUT_OBJECT		"arn:aws:states:::s3:putObject"
 
 /* What an ItemReader says of the text that it reads. */
 typedef struct SagaReaderConfig
@@ -317,9 +319,11 @@ extern SagaRun *saga_run_undo_all(const SagaMachine *machine, const SagaRunEnv *
  * which goes on there, or at the first state that was undone.  record: {"compensated",
  * "not_compensated", "effects"} as they are recorded now.  input: of the
  * state that is entered again; NULL: as it was.  *entered becomes how many
- * are: with an input there must be one.
+ * are: with an input there must be one.  saga_run_point_calls: the visits, by
+ * their call_id, that had not ended, each of which is made once more.
  */
 extern Jsonb *saga_run_point(const SagaRun *run);
+extern List *saga_run_point_calls(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point);
 extern SagaRun *saga_run_redrive(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point, Jsonb *standing,
 								 Jsonb *record, Jsonb *input, int redrives, TimestampTz now, int *entered);
 

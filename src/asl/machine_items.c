@@ -56,6 +56,9 @@ items_resource(SagaCheck *check, const JsonbValue *object, const SagaLocation *a
 	if (reads && saga_resource_parse(text, resource) && resource->kind == SAGA_RES_SQL && !resource->wait_for_token)
 		return resource;
 	saga_check_member_error(check, at, "Resource", SAGA_SCHEMA_FAULT,
+							!reads && strcmp(text, SAGA_S3_PUT_OBJECT) == 0 ?
+							"The resource provided %s is not supported; results go to a table: "
+							"\"ResultWriter\": {\"Resource\": \"%s\", \"Parameters\": {\"Table\": \"schema.table\"}}" :
 							"The resource provided %s is not supported; supported: %s", text,
 							reads ? "sql:schema.function, saga:table, " SAGA_S3_GET_OBJECT ", " SAGA_S3_LIST_OBJECTS
 							: "saga:table");

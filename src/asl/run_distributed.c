@@ -131,6 +131,14 @@ saga_distributed_step(SagaRun *run, SagaThread *thread, SagaMapCall *call, SagaA
 	action->undone_later = true;
 	action->map = call;
 	action->redrives = thread->redriven_task;
+
+	/*
+	 * a Map has no TimeoutSeconds: what reads its items has as long as the
+	 * execution, and is not cancelled a moment before that, as it would be
+	 * the Map that failed then
+	 */
+	if (run->deadline != DT_NOEND)
+		action->timeout_ms = Max((run->deadline - run->now + 999) / 1000, 1);
 	thread->redriven_task = 0;
 	return saga_next_call(thread);
 }

@@ -122,12 +122,9 @@ Jsonb *
 saga_fork_results(SagaThread *parent)
 {
 	const SagaFork *fork = parent->fork;
-	JsonbParseState *state = NULL;
-	int			i;
+	JsonbValue	array;
 
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (i = 0; i < fork->size; i++)
-		saga_jsonb_push(&state, WJB_ELEM, fork->results[i]);
+	saga_doc_array(&array, fork->results, fork->size);
 	parent->fork = NULL;
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return saga_jsonb_from_value(&array);
 }

@@ -326,6 +326,9 @@ Jsonb *
 saga_run_freeze(SagaRun *run)
 {
 	SagaFreezer f = {0};
+	JsonbValue	values;
+	Jsonb	  **docs;
+	int			ndocs = 0;
 	ListCell   *lc;
 
 	pushJsonbValue(&f.state, WJB_BEGIN_OBJECT, NULL);
@@ -343,9 +346,9 @@ saga_run_freeze(SagaRun *run)
 	put_value(&f, "earlier", run->earlier);
 	freeze_threads(&f, run);
 	freeze_compensation(&f, run);
-	begin_list(&f, "values");
+	docs = palloc(sizeof(Jsonb *) * Max(list_length(f.values), 1));
 	foreach(lc, f.values)
-		saga_jsonb_push(&f.state, WJB_ELEM, lfirst(lc));
-	end_list(&f);
-	return JsonbValueToJsonb(pushJsonbValue(&f.state, WJB_END_OBJECT, NULL));
+		docs[ndocs++] = lfirst(lc);
+	saga_doc_array(&values, docs, ndocs);
+	return saga_doc_with_member(pushJsonbValue(&f.state, WJB_END_OBJECT, NULL), "values", &values);
 }

@@ -13,7 +13,7 @@
 #include "asl/run_private.h"
 #include "value/doc.h"
 
-/* More items do not run at once, whatever MaxConcurrency says; as at AWS. */
+/* More items do not run at once, whatever MaxConcurrency says, unless the caller lets them; as at AWS. */
 #define SAGA_MAX_CONCURRENCY	40
 
 /* ---------- fields of the state ---------- */
@@ -212,12 +212,13 @@ map_begin(SagaRun *run, SagaThread *thread, const SagaMapCall *call)
 {
 	int			size = JB_ROOT_COUNT(call->items);
 	SagaMapping *map = saga_thread_map(thread, size);
+	int			most = run->env.map_concurrency > 0 ? run->env.map_concurrency : SAGA_MAX_CONCURRENCY;
 
 	thread->phase = SAGA_PHASE_CHILDREN;
 	map->items = call->items;
 	map->keyed = call->keyed;
 	map->tolerated = map_tolerated(thread->state->map, size, call->tolerated_count, call->tolerated_percentage);
-	map->concurrency = call->concurrency == 0 ? SAGA_MAX_CONCURRENCY : (int) Min(call->concurrency, SAGA_MAX_CONCURRENCY);
+	map->concurrency = call->concurrency == 0 ? most : (int) Min(call->concurrency, most);
 	return saga_asl_map_go_on(run, thread);
 }
 

@@ -418,6 +418,18 @@ earlier(const SagaRedriver *r, const Jsonb *record)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+List *
+saga_run_point_calls(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point)
+{
+	SagaRun    *run = saga_run_thaw(machine, env, point);
+	List	   *calls = NIL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &run->threads)
+		calls = lappend_int(calls, dlist_container(SagaThread, node, iter.cur)->call_id);
+	return calls;
+}
+
 /* Its time begins anew, and nothing of it is done before it is called. */
 SagaRun *
 saga_run_redrive(const SagaMachine *machine, const SagaRunEnv *env, Jsonb *point, Jsonb *standing, Jsonb *record,

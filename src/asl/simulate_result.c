@@ -22,34 +22,49 @@ push_jsonb(JsonbParseState **state, const char *name, Jsonb *value)
 /* Half of what fits into one jsonb; the rest of the result is little. */
 #define SAGA_MAX_EVENT_BYTES	((Size) 32 * 1024 * 1024)
 
-static void
-push_event(const SagaEvent *event, void *arg)
+/* The events so far.  Each is a document of its own, whose bytes go into the result as they are. */
+typedef struct Events
 {
-	JsonbParseState **state = arg;
-	Jsonb	   *details = (Jsonb *) memcpy(palloc(VARSIZE(event->details)), event->details, VARSIZE(event->details));
+	JsonbValue *list;
+	int			count;
+	int			room;
+}			Events;
 
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	saga_jsonb_push_key(state, "id");
-	saga_jsonb_push_int64(state, WJB_VALUE, event->id);
-	saga_jsonb_push_key(state, "previous_id");
-	saga_jsonb_push_int64(state, WJB_VALUE, event->previous_id);
-	saga_doc_push_string(state, "type", event->type);
-	saga_doc_push_string(state, "timestamp", saga_asl_format_rfc3339(event->timestamp));
-	push_jsonb(state, "details", details);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+static void
+add_event(const SagaEvent *event, void *arg)
+{
+	Events	   *events = arg;
+	JsonbParseState *state = NULL;
+	JsonbValue	details;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	saga_jsonb_push_key(&state, "id");
+	saga_jsonb_push_int64(&state, WJB_VALUE, event->id);
+	saga_jsonb_push_key(&state, "previous_id");
+	saga_jsonb_push_int64(&state, WJB_VALUE, event->previous_id);
+	saga_doc_push_string(&state, "type", event->type);
+	saga_doc_push_string(&state, "timestamp", saga_asl_format_rfc3339(event->timestamp));
+	saga_jsonb_value(event->details, &details);
+	if (events->count == events->room)
+	{
+		events->room = Max(16, 2 * events->room);
+		events->list = events->list == NULL ? palloc(events->room * sizeof(JsonbValue)) :
+			repalloc(events->list, events->room * sizeof(JsonbValue));
+	}
+	saga_jsonb_value(saga_doc_with_member(pushJsonbValue(&state, WJB_END_OBJECT, NULL), "details", &details),
+					 &events->list[events->count++]);
 }
 
 static void
-push_events(SagaSimulation *sim, JsonbParseState **state)
+read_events(SagaSimulation *sim, JsonbValue *value)
 {
 	Size		room = SAGA_MAX_EVENT_BYTES;
+	Events		events = {0};
 	ListCell   *lc;
 
-	saga_jsonb_push_key(state, "events");
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	foreach(lc, sim->histories)
-		saga_history_decode(lfirst(lc), NULL, NULL, &room, push_event, state);
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+		saga_history_decode(lfirst(lc), NULL, NULL, &room, add_event, &events);
+	saga_value_set_array(value, events.list, events.count);
 }
 
 /* The stored values, in hexadecimal. */
@@ -95,6 +110,7 @@ saga_simulation_result(SagaSimulation *sim, double microseconds)
 {
 	const SagaAction *action = &sim->action;
 	JsonbParseState *state = NULL;
+	JsonbValue	events;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_string(&state, "status", saga_asl_status_name(saga_run_status(sim->run)));
@@ -113,7 +129,6 @@ saga_simulation_result(SagaSimulation *sim, double microseconds)
 	push_jsonb(&state, "not_compensated", action->not_compensated);
 	if (sim->unanswered)
 		push_task(sim, &state);
-	push_events(sim, &state);
 	if (sim->raw_history)
 		push_raw_history(sim, &state);
 	if (sim->repeat > 1)
@@ -121,5 +136,6 @@ saga_simulation_result(SagaSimulation *sim, double microseconds)
 		saga_jsonb_push_key(&state, "nanoseconds");
 		saga_jsonb_push_int64(&state, WJB_VALUE, (int64) (microseconds * 1000 / sim->repeat));
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	read_events(sim, &events);
+	return saga_doc_with_member(pushJsonbValue(&state, WJB_END_OBJECT, NULL), "events", &events);
 }

@@ -31,6 +31,8 @@ int			saga_batch_size = 50;
 int			saga_batch_time_ms = 50;
 int			saga_step_lock_timeout_ms = 10;
 int			saga_payload_limit_kb = 256;
+int			saga_definition_limit_kb = 2048;
+int			saga_map_concurrency = 40;
 int			saga_crash_limit = 3;
 int			saga_answer_limit_kb = 4096;
 int			saga_answer_memory_kb = 64 * 1024;
@@ -157,6 +159,14 @@ define_batch_settings(void)
 							 "Largest JSON text of a task's result or a state's output.",
 							 "Beyond it a state fails with States.DataLimitExceeded, as at AWS; 0: no limit.",
 							 &payload_limit, 256, 0, 1024 * 1024, PGC_SUSET, GUC_UNIT_KB, NULL, assign_payload_limit, NULL);
+	DefineCustomIntVariable("pg_saga.definition_limit",
+							"Largest definition of a workflow, as jsonb.",
+							"AWS takes 1 MB of text.",
+							&saga_definition_limit_kb, 2048, 1, 64 * 1024, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_saga.map_concurrency",
+							"Number of items of an inline Map that run at once.",
+							"A smaller MaxConcurrency counts instead; at AWS it is 40.",
+							&saga_map_concurrency, 40, 1, 10000, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_saga.crash_limit",
 							"Number of crashes of the server that an execution may be there for.",
 							"Past it the execution becomes a dead letter with the reason Saga.WorkerCrashed.",

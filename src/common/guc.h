@@ -19,6 +19,8 @@ extern int	saga_batch_size;	/* executions for one commit */
 extern int	saga_batch_time_ms; /* and no longer than this */
 extern int	saga_step_lock_timeout_ms;	/* a step in a batch waits no longer for a lock */
 extern int	saga_payload_limit_kb;	/* JSON of a result or an output; 0: any */
+extern int	saga_definition_limit_kb;	/* of a definition, as jsonb */
+extern int	saga_map_concurrency;	/* items of an inline Map at once, whatever MaxConcurrency says */
 extern int	saga_crash_limit;	/* crashes of the server during one execution */
 extern int	saga_answer_limit_kb;	/* of one answer, unless its destination has another */
 extern int	saga_request_memory_kb; /* of all requests that a publisher has and that have not ended */

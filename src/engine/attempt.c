@@ -39,6 +39,8 @@ static bool running_alone = false;
 static SagaQueueSlot *running_slot = NULL;
 static SagaCareful running_careful; /* what is noted of it if its batch is lost */
 
+volatile sig_atomic_t saga_session_cancelled = 0;
+
 saga_flight_hook_type saga_flight_hook = NULL;
 saga_suspect_hook_type saga_suspect_hook = NULL;
 saga_suspect_forget_hook_type saga_suspect_forget_hook = NULL;
@@ -345,6 +347,17 @@ classify_error(SagaBatch *batch, SagaJob *job, const ErrorData *edata)
 	return batch->alone ? RUN_POSTPONE : RUN_ALONE;
 }
 
+/*
+ * Whoever called saga.drain() has had enough of it.  A step that ran out of its
+ * own time at that moment has failed, and the call ends after its batch.
+ */
+static bool
+is_cancel_of_session(const ErrorData *edata)
+{
+	return saga_session_cancelled && edata->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		!saga_step_timed_out && !saga_run_stopped && !saga_step_crowded;
+}
+
 /* Tries once; with a savepoint unless it is the first of its batch. */
 static RunOutcome
 try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
@@ -412,6 +425,8 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 		CurrentResourceOwner = owner;
 		saga_step_reset(context);
 		saga_step_hygiene(batch->in_drain);
+		if (is_cancel_of_session(edata))
+			ReThrowError(edata);
 		outcome = classify_error(batch, job, edata);
 		if (saga_step_timed_out && !job->careful)
 		{
@@ -530,6 +545,17 @@ saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first)
 void
 saga_attempt_forget(void)
 {
+	running.queue_id = 0;
+}
+
+/* The session was cancelled in the middle of a run, which is no trouble of that one. */
+void
+saga_attempt_cancelled(void)
+{
+	saga_proc_run_end();
+	if (saga_flight_hook)
+		saga_flight_hook(NULL);
+	saga_run_stopped = 0;
 	running.queue_id = 0;
 }
 

@@ -166,6 +166,15 @@ saga_engine_batch_committed(void)
 	saga_attempt_forget();
 }
 
+/* What ran is as it was before: nothing speaks against running it with others. */
+void
+saga_engine_batch_cancelled(void)
+{
+	saga_step_interrupted();
+	release_batch_memory();
+	saga_attempt_cancelled();
+}
+
 /*
  * The transaction is gone, and with it the claim.  Where nothing was running,
  * the batch failed as it was written or committed: one is run at a time until

@@ -71,6 +71,7 @@ extern bool saga_attempt_time_is_up(SagaBatch *batch);	/* of the batch */
 /* The batch has been committed; or was lost, and then whether it is known which execution was running. */
 extern void saga_attempt_forget(void);
 extern bool saga_attempt_lost(void);
+extern void saga_attempt_cancelled(void);
 
 /* ---------- how many at once (pace.c) ---------- */
 

@@ -203,7 +203,8 @@ saga_child_headers(const SagaChildren *children, const char *name, int64 index, 
 		saga_doc_push_string(&state, "name", name);
 	saga_doc_push_string(&state, "children", saga_uuid_to_cstring(&children->children_id));
 	saga_doc_push_int(&state, "index", index);
-	saga_doc_push_int(&state, "items", items);
+	if (items > 1)
+		saga_doc_push_int(&state, "items", items);
 	if (children->map_state != NULL)
 		saga_doc_push_string(&state, "map", children->map_state);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
@@ -276,21 +277,12 @@ typedef struct Report
 	const char *cause;
 } Report;
 
-/* To whom it is told; they may be gone with their parent. */
-static void
-send_report(const Report *report)
+/* The body of its message. */
+static Jsonb *
+report_body(const Report *report)
 {
-	static SagaStatement stmt = {
-		.sql = "SELECT parent_workflow_id FROM saga.children WHERE children_id = $children_id",
-		.limit = 1
-	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &report->children_id));
-	SagaChildren children = {.children_id = report->children_id};
 	JsonbParseState *state = NULL;
 
-	if (!saga_rows_next(rows))
-		return;
-	children.parent_workflow_id = saga_column_int4(rows, "parent_workflow_id");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	saga_doc_push_int(&state, "ended", report->ended);
 	saga_doc_push_int(&state, "succeeded", report->succeeded);
@@ -303,7 +295,24 @@ send_report(const Report *report)
 		saga_doc_push_string(&state, "error", report->error);
 		saga_doc_push_string(&state, "cause", report->cause);
 	}
-	saga_children_send(&children, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)), 0);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* To whom it is told; they may be gone with their parent. */
+static void
+send_report(const Report *report)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT parent_workflow_id FROM saga.children WHERE children_id = $children_id",
+		.limit = 1
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &report->children_id));
+	SagaChildren children = {.children_id = report->children_id};
+
+	if (!saga_rows_next(rows))
+		return;
+	children.parent_workflow_id = saga_column_int4(rows, "parent_workflow_id");
+	saga_children_send(&children, report_body(report), 0);
 }
 
 static void
@@ -330,7 +339,12 @@ count_job(Report *report, const SagaJob *job)
 	}
 }
 
-/* One message for all children of one row, whose jobs mostly follow each other. */
+/*
+ * One message for all children of one row, whose jobs mostly follow each other.
+ * That of many items of a Map is taken at once, where that can be: it is a part
+ * of what each of them costs.  A batch of one always sends it: what a turn cannot
+ * do must not keep executions from ending (batch.c runs them one by one then).
+ */
 void
 saga_children_report(SagaBatch *batch)
 {
@@ -359,7 +373,11 @@ saga_children_report(SagaBatch *batch)
 		count_job(&reports[r], job);
 	}
 	for (int r = 0; r < nreports; r++)
-		send_report(&reports[r]);
+	{
+		if (batch->nitems == 1 || reports[r].ended < 2 ||
+			!saga_children_turn_at_once(batch, &reports[r].children_id, report_body(&reports[r])))
+			send_report(&reports[r]);
+	}
 }
 
 /* A start that is given up before it was an execution has failed for whoever waits for it. */

@@ -22,9 +22,9 @@
 
 #define STOPPED_AT_ONCE	500
 
-/* Looks again after so many milliseconds: first, and at most. */
+/* Looks again after so many milliseconds: first, and at most.  It waits as long again as it has waited so far. */
 #define LOOK_AGAIN_MS	100
-#define LOOK_AGAIN_MAX_MS 5000
+#define LOOK_AGAIN_MAX_MS 300000
 
 /* ---------- those that run ---------- */
 
@@ -63,6 +63,22 @@ stop_parked(const SagaChildren *children)
 		saga_stop_later(queue, &id, event);
 	}
 	return rows->count == STOPPED_AT_ONCE;
+}
+
+/*
+ * The one execution of a startExecution is parked, and has the event that stops
+ * it.  Its end is told by a message, whenever its owner has a worker: there is
+ * nothing to look for until then.
+ */
+static bool
+is_told(const SagaChildren *children)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT FROM saga.continuation WHERE children_id = $children_id AND child_index IS NOT NULL",
+		.limit = 1
+	};
+
+	return children->map_state == NULL && saga_run(&stmt, saga_param_uuid("children_id", &children->children_id)) > 0;
 }
 
 static void
@@ -176,7 +192,7 @@ saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again)
 	{
 		bool		more = stop_parked(children);
 
-		if (again >= 0)
+		if (again >= 0 && !is_told(children))
 			look_again(children, more ? 0 : again);
 		return;
 	}

@@ -25,6 +25,14 @@
 #define CHUNK_INPUTS	1000
 #define CHUNK_BYTES		(4 * 1024 * 1024)
 
+/*
+ * Inputs in one row: so many, or so many bytes, as long as it is one.  A turn
+ * begins whole rows, so under a limit of concurrency a row is a small part of it.
+ */
+#define ROW_INPUTS		100
+#define ROW_BYTES		(64 * 1024)
+#define ROW_PART		16
+
 /* The items on their way into the table. */
 typedef struct Items
 {
@@ -52,6 +60,7 @@ typedef struct Items
 	Datum	   *counts;
 	int			n;
 	Size		bytes;
+	int			row_inputs;		/* in one row of the table, at most */
 
 	const char *error;			/* of ItemSelector */
 	const char *cause;
@@ -59,18 +68,31 @@ typedef struct Items
 
 /* ---------- into the table ---------- */
 
+/* How many inputs a row may have.  What a redriven Map takes over is looked for one by one. */
+static int
+inputs_of_row(const SagaAction *action)
+{
+	int64		concurrency = action->map->concurrency;
+
+	if (action->redrives != 0)
+		return 1;
+	return (int) (concurrency > 0 ? Max(1, Min(ROW_INPUTS, concurrency / ROW_PART)) : ROW_INPUTS);
+}
+
+/* The chunk, in rows that are not much longer than ROW_BYTES. */
 static void
 write_chunk(Items *items)
 {
 	static SagaStatement stmt = {
-		.sql = "INSERT INTO saga.map_item (children_id, child_index, items, input)"
-		" SELECT $children_id, $first + i.n - 1, i.count, i.input"
-		" FROM unnest($counts::integer[], $inputs::jsonb[]) WITH ORDINALITY AS i(count, input, n)"
+		.sql = "INSERT INTO saga.map_item (children_id, child_index, items, inputs)"
+		" SELECT $children_id, $first + min(i.n) - 1, array_agg(i.count ORDER BY i.n), array_agg(i.input ORDER BY i.n)"
+		" FROM unnest($counts::integer[], $inputs::jsonb[]) WITH ORDINALITY AS i(count, input, n) GROUP BY (i.n - 1) / $per_row"
 	};
 
 	if (items->n > 0)
 		saga_run(&stmt, saga_param_uuid("children_id", &items->children->children_id),
 				 saga_param_int8("first", items->children->children - items->n),
+				 saga_param_int8("per_row", Max(1, Min(items->row_inputs, (int64) ROW_BYTES * items->n / items->bytes))),
 				 saga_param_array("counts", INT4ARRAYOID,
 								  construct_array(items->counts, items->n, INT4OID, sizeof(int32), true, TYPALIGN_INT)),
 				 saga_param_array("inputs", JSONBARRAYOID,
@@ -248,14 +270,15 @@ add_row(Jsonb *value, int64 index, void *arg)
 char *
 saga_engine_quoted_name(const char *text)
 {
-	const char *dot = strchr(text, '.');
+	char	   *schema;
+	char	   *name;
 
-	if (dot == NULL)
+	if (!saga_engine_split_name(text, &schema, &name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("\"%s\" has no schema", text),
+				 errmsg("\"%s\" is no name with its schema", text),
 				 errhint("Write schema.name.")));
-	return quote_qualified_identifier(pnstrdup(text, dot - text), dot + 1);
+	return quote_qualified_identifier(schema, name);
 }
 
 /* What the items are read with: a function that returns a set, or a table. */
@@ -301,7 +324,7 @@ read_items(Items *items)
 
 	/* a text has many items, which are counted here */
 	saga_step_query(reader_query(map, items->reader), input, is_function,
-					map->reader->kind == SAGA_RES_OTHER ? 0 : map->max_items, add_row, items);
+					map->reader->kind == SAGA_RES_OTHER ? 0 : map->max_items, items->action->timeout_ms, add_row, items);
 }
 
 /* A Map that fails while its items are stored has none: nothing is rolled back for that. */
@@ -329,6 +352,7 @@ begin_map(SagaJob *job, const SagaAction *action, void *arg, const char **error,
 	Items		items = {.job = job, .action = action, .children = children, .reader = begin->reader};
 	const SagaMapCall *map = action->map;
 
+	items.row_inputs = inputs_of_row(action);
 	items.item.keyed = map->keyed;
 	items.item.source = source_of(map);
 	children->children = children->items = 0;

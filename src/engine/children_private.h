@@ -5,6 +5,7 @@
 #ifndef SAGA_ENGINE_CHILDREN_PRIVATE_H
 #define SAGA_ENGINE_CHILDREN_PRIVATE_H
 
+#include "common/statement.h"
 #include "engine/engine_private.h"
 #include "engine/workflow_private.h"
 
@@ -71,6 +72,9 @@ extern void saga_children_report_lost(const SagaItem *item);
 /* trouble: the error of a turn that did not succeed, again and again; NULL: none so far. */
 extern void saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble);
 
+/* Without a message, at the end of a batch of their own queue.  False: nothing was done, and a message has to be sent. */
+extern bool saga_children_turn_at_once(const SagaBatch *batch, const pg_uuid_t *children_id, Jsonb *report);
+
 /* again: how often it has come back to look; -1: it has come for something else */
 extern void saga_children_close_turn(SagaBatch *batch, SagaChildren *children, int again);
 
@@ -81,6 +85,14 @@ extern void saga_children_undo(SagaJob *job, const SagaAction *action);
 
 /* ResultWriter (children_write.c). */
 extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
+
+/*
+ * Of a parent that is to be redriven (children_again.c): the executions that
+ * its visits "calls" have started, and those beneath them, that have failed and
+ * have an open entry: rows of execution_id, workflow_id, and "unknown", whether
+ * nobody knows of one; "max" of them at most.
+ */
+extern SagaRows *saga_children_left(const pg_uuid_t *parent_id, const List *calls, int max);
 
 /* Of a Map that was redriven: what of the run before, which was this task, need not be done anew (children_again.c). */
 extern void saga_children_take_over(SagaChildren *children, int task_id);

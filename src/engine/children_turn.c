@@ -15,6 +15,7 @@
 #include "engine/engine_private.h"
 #include "engine/event_private.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/memutils.h"
 #include "value/doc.h"
 
@@ -108,43 +109,73 @@ take_events(SagaJob *job, SagaChildren *children)
 
 /* ---------- items ---------- */
 
+/*
+ * Takes rows of inputs that have not begun, so many inputs at most.  Mostly those
+ * behind what has begun; where some were taken over from a run before they do
+ * not follow each other.
+ */
+static SagaRows *
+take_inputs(const SagaChildren *children, int n)
+{
+	static SagaStatement stmt = {
+		.sql = "WITH next AS (DELETE FROM saga.map_item WHERE children_id = $children_id"
+		" AND child_index >= $from AND child_index <= $to - cardinality(inputs) RETURNING child_index, items, inputs)"
+		" SELECT child_index, items, inputs FROM next ORDER BY child_index"
+	};
+	static SagaStatement some_stmt = {
+		.sql = "WITH next AS (DELETE FROM saga.map_item WHERE children_id = $children_id AND child_index = ANY (ARRAY("
+		"SELECT child_index FROM (SELECT child_index, sum(cardinality(inputs)) OVER (ORDER BY child_index) AS up_to"
+		" FROM (SELECT child_index, inputs FROM saga.map_item WHERE children_id = $children_id ORDER BY child_index LIMIT $n) m) s"
+		" WHERE up_to <= $n))"
+		" RETURNING child_index, items, inputs) SELECT child_index, items, inputs FROM next ORDER BY child_index"
+	};
+	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id),
+								  saga_param_int8("from", children->started), saga_param_int8("to", children->started + n));
+
+	if (rows->count == 0)
+		rows = saga_query(&some_stmt, saga_param_uuid("children_id", &children->children_id), saga_param_int8("n", n));
+	return rows;
+}
+
+/* The array of that column of the row that is looked at. */
+static int
+read_array(SagaRows *rows, const char *column, Oid type, Oid element, int16 typlen, char align, Datum **values)
+{
+	bool		isnull;
+	ArrayType  *array = DatumGetArrayTypeP(saga_column(rows, column, type, &isnull));
+	int			n;
+
+	deconstruct_array(array, element, typlen, typlen > 0, align, values, NULL, &n);
+	return n;
+}
+
 /* Takes so many of the items that have not begun, and starts them. */
 static int
 start_items(const SagaChildren *children, int n)
 {
-	static SagaStatement stmt = {
-		.sql = "WITH next AS (DELETE FROM saga.map_item WHERE children_id = $children_id"
-		" AND child_index >= $from AND child_index < $to RETURNING child_index, items, input)"
-		" SELECT child_index, items, input FROM next ORDER BY child_index"
-	};
-	static SagaStatement some_stmt = {
-		.sql = "WITH next AS (DELETE FROM saga.map_item WHERE children_id = $children_id AND child_index = ANY (ARRAY("
-		"SELECT child_index FROM saga.map_item WHERE children_id = $children_id ORDER BY child_index LIMIT $n))"
-		" RETURNING child_index, items, input) SELECT child_index, items, input FROM next ORDER BY child_index"
-	};
-	SagaRows   *rows = saga_query(&stmt, saga_param_uuid("children_id", &children->children_id),
-								  saga_param_int8("from", children->started), saga_param_int8("to", children->started + n));
-	SagaSend   *starts;
+	SagaRows   *rows = take_inputs(children, n);
+	SagaSend   *starts = palloc0(sizeof(SagaSend) * n);
 	int			count = 0;
-
-	/*
-	 * where some were taken over from a run before they do not follow each
-	 * other
-	 */
-	if (rows->count == 0)
-		rows = saga_query(&some_stmt, saga_param_uuid("children_id", &children->children_id), saga_param_int8("n", n));
-	starts = palloc0(sizeof(SagaSend) * Max(rows->count, 1));
 
 	while (saga_rows_next(rows))
 	{
-		SagaSend   *start = &starts[count++];
+		int64		index = saga_column_int8(rows, "child_index");
+		Datum	   *items;
+		Datum	   *inputs;
+		int			ninputs = read_array(rows, "inputs", JSONBARRAYOID, JSONBOID, -1, TYPALIGN_INT, &inputs);
 
-		start->kind = SAGA_MSG_START;
-		start->version = children->version;
-		start->message_id = saga_uuid_new();
-		start->headers = saga_child_headers(children, NULL, saga_column_int8(rows, "child_index"),
-											saga_column_int4(rows, "items"));
-		start->body = saga_column_jsonb(rows, "input");
+		if (read_array(rows, "items", INT4ARRAYOID, INT4OID, sizeof(int32), TYPALIGN_INT, &items) != ninputs || count + ninputs > n)
+			elog(ERROR, "inputs of a Map are not what they were");
+		for (int i = 0; i < ninputs; i++)
+		{
+			SagaSend   *start = &starts[count++];
+
+			start->kind = SAGA_MSG_START;
+			start->version = children->version;
+			start->message_id = saga_uuid_new();
+			start->headers = saga_child_headers(children, NULL, index + i, DatumGetInt32(items[i]));
+			start->body = DatumGetJsonbP(inputs[i]);
+		}
 	}
 	if (count > 0)
 		saga_queue_send_rows(saga_queue_by_id(children->workflow_id, false), starts, count);
@@ -174,7 +205,7 @@ drop_items(SagaChildren *children)
 {
 	static SagaStatement stmt = {
 		.sql = "WITH gone AS (DELETE FROM saga.map_item WHERE children_id = $children_id RETURNING items)"
-		" SELECT coalesce(sum(items), 0)::bigint AS items FROM gone"
+		" SELECT coalesce(sum(n), 0)::bigint AS items FROM gone, unnest(items) AS n"
 	};
 	SagaRows   *rows;
 
@@ -214,7 +245,9 @@ tell_parent(const SagaChildren *children, Jsonb *output, const char *error, cons
 typedef struct Results
 {
 	MemoryContext context;
-	JsonbParseState *state;
+	Jsonb	  **list;
+	int64		count;
+	int64		room;
 	int64		bytes;
 } Results;
 
@@ -232,7 +265,13 @@ add_result(Jsonb *value, int64 index, void *arg)
 	if (results->bytes > RESULTS_AT_MOST)
 		return;
 	old = MemoryContextSwitchTo(results->context);
-	saga_jsonb_push(&results->state, WJB_ELEM, memcpy(palloc(VARSIZE(value)), value, VARSIZE(value)));
+	if (results->count == results->room)
+	{
+		results->room = Max(64, 2 * results->room);
+		results->list = results->list == NULL ? palloc(results->room * sizeof(Jsonb *)) :
+			repalloc_huge(results->list, results->room * sizeof(Jsonb *));
+	}
+	results->list[results->count++] = memcpy(palloc(VARSIZE(value)), value, VARSIZE(value));
 	MemoryContextSwitchTo(old);
 }
 
@@ -267,18 +306,19 @@ collect_results(const SagaChildren *children)
 	" WHERE children_id = ($1 #>> '{}')::pg_catalog.uuid AND child_index IS NOT NULL ORDER BY child_index";
 	Results		results = {.context = CurrentMemoryContext};
 	JsonbValue	id;
+	JsonbValue	array;
 	SagaRaised	save;
 
 	if (!may_fit(children))
 		return NULL;
 	saga_value_set_string(&id, saga_uuid_to_cstring(&children->children_id), 36);
-	pushJsonbValue(&results.state, WJB_BEGIN_ARRAY, NULL);
 	saga_raise(&save);
 	saga_stream(sql, saga_jsonb_from_value(&id), 0, add_result, &results);
 	saga_lower(&save);
 	if (results.bytes > RESULTS_AT_MOST)
 		return NULL;
-	return JsonbValueToJsonb(pushJsonbValue(&results.state, WJB_END_ARRAY, NULL));
+	saga_doc_array(&array, results.list, results.count);
+	return saga_jsonb_from_value(&array);
 }
 
 static void
@@ -368,4 +408,28 @@ saga_children_turn(SagaBatch *batch, SagaJob *job, const char *trouble)
 			saga_children_close_turn(batch, &children, job->turn->phase == 's' ? again : Max(again, 0));
 	}
 	saga_children_update(&children);
+}
+
+/*
+ * What a message would bring, where it is no more than items that have ended and
+ * others that begin: what ends a Map, or its children, is done in a turn that
+ * may fail by itself.
+ */
+bool
+saga_children_turn_at_once(const SagaBatch *batch, const pg_uuid_t *children_id, Jsonb *report)
+{
+	SagaChildren children;
+	bool		locked_elsewhere;
+
+	if (!saga_children_lock(children_id, &children, &locked_elsewhere))
+		return !locked_elsewhere;	/* they are gone, with their parent */
+	if (children.map_state == NULL || children.phase != 'r' || children.parent_workflow_id != batch->queue->queue_id)
+		return false;
+	take_report(&children, report);
+	if (children.failed > children.tolerated || children.ended >= children.children)
+		return false;
+	if (start_more(&children))
+		saga_children_send(&children, saga_jsonb_empty_object(), 0);
+	saga_children_update(&children);
+	return true;
 }

@@ -76,7 +76,7 @@ write_results(SagaJob *job, const SagaAction *action, void *arg, const char **er
 	while ((chunk = next_chunk(children, &after)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		saga_step_query(sql, chunk, true, 0, count_row, &count);
+		saga_step_query(sql, chunk, true, 0, 0, count_row, &count);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);

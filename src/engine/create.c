@@ -7,6 +7,7 @@
 
 #include "catalog/pg_authid.h"
 #include "common/clock.h"
+#include "common/guc.h"
 #include "common/statement.h"
 #include "common/table_cache.h"
 #include "engine/engine_private.h"
@@ -133,11 +134,11 @@ saga_workflow_add_version(int32 workflow_id, const char *name, Jsonb *definition
 static void
 check_size(const char *name, Jsonb *definition)
 {
-	if (VARSIZE(definition) > SAGA_MAX_DEFINITION)
+	if (VARSIZE(definition) > (Size) saga_definition_limit_kb * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the definition of workflow \"%s\" is too large", name),
-				 errdetail("It takes %zu bytes, more than %d.", (Size) VARSIZE(definition), SAGA_MAX_DEFINITION),
+				 errdetail("It takes %zu bytes, more than %d kB (pg_saga.definition_limit).", (Size) VARSIZE(definition), saga_definition_limit_kb),
 				 errhint("Put data into the input or into tables, and parts of the work into workflows of their own.")));
 }
 

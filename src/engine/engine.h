@@ -5,6 +5,8 @@
 #ifndef SAGA_ENGINE_H
 #define SAGA_ENGINE_H
 
+#include <signal.h>
+
 #include "asl/asl.h"
 #include "common/common.h"
 #include "fmgr.h"
@@ -41,6 +43,14 @@ extern void saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *op
 							  SagaBatchResult *result);
 extern void saga_engine_batch_committed(void);	/* after a successful commit */
 extern void saga_engine_batch_aborted(const ErrorData *error);	/* after the abort, outside a transaction */
+
+/*
+ * Somebody has cancelled the session in which saga.drain() runs: no error of a
+ * step's, and nothing that the engine tries again.  Set by the handler of
+ * SIGINT; the batch raises, and the caller calls saga_engine_batch_cancelled.
+ */
+extern volatile sig_atomic_t saga_session_cancelled;
+extern void saga_engine_batch_cancelled(void);
 
 /*
  * The flight recorder: called by the engine as each execution begins and

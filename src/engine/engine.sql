@@ -194,12 +194,12 @@ COMMENT ON TABLE saga.children IS 'executions that another one has started and w
 
 CREATE TABLE saga.map_item (
 	children_id uuid NOT NULL,
-	child_index bigint NOT NULL,
-	items integer NOT NULL,
-	input jsonb NOT NULL,
+	child_index bigint NOT NULL,		-- of the first; the others follow
+	items integer[] NOT NULL,			-- of each: for how many items it is
+	inputs jsonb[] NOT NULL,
 	PRIMARY KEY (children_id, child_index)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-COMMENT ON TABLE saga.map_item IS 'inputs of executions of a distributed Map that have not begun';
+COMMENT ON TABLE saga.map_item IS 'inputs of executions of a distributed Map that have not begun, some in a row';
 
 CREATE TABLE saga.redrive_point (
 	execution_id uuid PRIMARY KEY,

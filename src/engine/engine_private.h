@@ -128,4 +128,7 @@ extern int64 saga_engine_message_number(Jsonb *body, const char *name);
 /* "schema.name" of a definition, quoted as a statement needs it; raises when it has no schema. */
 extern char *saga_engine_quoted_name(const char *text);
 
+/* "schema.name" as SQL reads it: folded unless quoted.  False: it is none. */
+extern bool saga_engine_split_name(const char *text, char **schema, char **name);
+
 #endif							/* SAGA_ENGINE_PRIVATE_H */

@@ -15,6 +15,9 @@ extern bool saga_engine_settle_dropped(int32 destination_id, bool force, int *pi
 
 /* ---------- what an execution has left (entry.c) ---------- */
 
+/* Is there an entry of not_compensated that is not closed, and meets this? */
+#define SAGA_OPEN_ENTRY(list, more) "coalesce(" list " @? '$[*] ? (@.type() == \"object\" && !exists(@.closed)" more ")', false)"
+
 /*
  * The entries of not_compensated, in the execution and in its dead letter.
  *

@@ -85,6 +85,7 @@ saga_job_environment(SagaJob *job)
 	env->machine_name = job->queue->name;
 	env->started_at = job->started_at;
 	env->data_limit = (int64) saga_payload_limit_kb * 1024;
+	env->map_concurrency = saga_map_concurrency;
 	env->random = env_random;
 	env->make_token = env_make_token;
 	env->distributed = true;

@@ -14,10 +14,12 @@
 
 #include "common/statement.h"
 #include "engine/batch_private.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
 #include "engine/entry_private.h"
 #include "engine/execution_private.h"
 #include "engine/workflow_private.h"
+#include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "value/doc.h"
 
@@ -46,8 +48,6 @@ typedef struct Ended
 	int			redrives;
 } Ended;
 
-#define OPEN_ENTRY(more) "coalesce(e.not_compensated @? '$[*] ? (@.type() == \"object\" && !exists(@.closed)" more ")', false)"
-
 /* As it is locked.  False: it goes on already. */
 static bool
 read_ended(const pg_uuid_t *id, int32 workflow_id, Ended *ended)
@@ -58,7 +58,8 @@ read_ended(const pg_uuid_t *id, int32 workflow_id, Ended *ended)
 		" (SELECT d.redriven_as FROM saga.dead_letter d WHERE d.message_id = e.execution_id AND d.queue_id = e.workflow_id"
 		" AND d.kind = 's' AND d.redriven_as <> e.execution_id LIMIT 1) AS redriven_as, e.input,"
 		" jsonb_build_object('compensated', e.compensated, 'not_compensated', e.not_compensated, 'effects', e.effects) AS record,"
-		" " OPEN_ENTRY("") " AS has_left, " OPEN_ENTRY(" && @.outcome != \"done\"") " AS unknown,"
+		" " SAGA_OPEN_ENTRY("e.not_compensated", "") " AS has_left, "
+		SAGA_OPEN_ENTRY("e.not_compensated", " && @.outcome != \"done\"") " AS unknown,"
 		" p.point, p.ended, coalesce(p.redrives, 0) AS redrives"
 		" FROM saga.execution e LEFT JOIN saga.redrive_point p USING (execution_id, workflow_id)"
 		" WHERE e.execution_id = $execution_id AND e.workflow_id = $workflow_id",
@@ -184,22 +185,99 @@ check_redrivable(const pg_uuid_t *id, const Ended *ended)
 			   "It ended before an update of pg_saga, its run was too large, or another one was started in its place. saga.redrive_anew starts another one for its dead letter.");
 }
 
+/* ---------- what is left ---------- */
+
+/* Raises: it, or a child that would be begun anew, has left something. */
+static void
+refuse_left(const pg_uuid_t *id, const pg_uuid_t *child, bool unknown)
+{
+	const char *who = child != NULL ?
+	psprintf("execution %s, which execution %s has started,", saga_uuid_to_cstring(child), saga_uuid_to_cstring(id)) :
+	psprintf("execution %s", saga_uuid_to_cstring(id));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 unknown ? errmsg("%s has left something that nobody knows of", who) :
+			 errmsg("%s has left something that was not undone", who),
+			 errdetail("saga.executions says in not_compensated what it is."),
+			 errhint("Find out, undo it, and say so with saga.settle; or redrive it with force, after which nobody undoes what it does once more.")));
+}
+
+/* One of those that would be begun anew, and what it has left; false: none has anything. */
+static bool
+child_has_left(const SagaJob *job, const Ended *ended, pg_uuid_t *child, bool *unknown)
+{
+	SagaRows   *rows;
+	bool		found;
+
+	if (!saga_machine_has_children(job->machine))
+		return false;
+	rows = saga_children_left(&job->execution_id, saga_run_point_calls(job->machine, &job->env, ended->point), 1);
+	found = saga_rows_next(rows);
+	if (found)
+	{
+		*child = saga_column_uuid(rows, "execution_id");
+		*unknown = saga_column_bool(rows, "unknown");
+	}
+	saga_rows_free(rows);
+	return found;
+}
+
+/* So many at a time: a Map may have a million. */
+#define CHILDREN_AT_ONCE	1000
+
+/* What they have left is closed, for him who could close it with saga.settle as well. */
+static void
+close_children(const SagaJob *job, const Ended *ended)
+{
+	const List *calls = saga_run_point_calls(job->machine, &job->env, ended->point);
+	uint64		n;
+
+	do
+	{
+		SagaRows   *rows = saga_children_left(&job->execution_id, calls, CHILDREN_AT_ONCE);
+
+		n = rows->count;
+		while (saga_rows_next(rows))
+		{
+			pg_uuid_t	child = saga_column_uuid(rows, "execution_id");
+			int32		workflow_id = saga_column_int4(rows, "workflow_id");
+
+			CHECK_FOR_INTERRUPTS();
+			if (!may_operate(workflow_id))
+				ereport(ERROR,
+						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						 errmsg("execution %s, which execution %s has started, has left something that you may not settle",
+								saga_uuid_to_cstring(&child), saga_uuid_to_cstring(&job->execution_id)),
+						 errhint("The right operate on its workflow is needed.")));
+			saga_entry_close(&child, workflow_id, NULL);
+		}
+		saga_rows_free(rows);
+	} while (n == CHILDREN_AT_ONCE);
+}
+
 /*
- * What it has left, unless it is nothing; or is closed, by force.  A call that
- * nobody knew of may be repeated under its key then, by itself.
+ * What it and its children have left, unless it is nothing; or is closed, by
+ * force.  A call that nobody knew of may be repeated under its key then, by
+ * itself; children are other executions, with other keys.
  */
 static void
-settle_entries(const pg_uuid_t *id, int32 workflow_id, const Ended *ended, bool force)
+settle_entries(const SagaJob *job, const Ended *ended, bool force)
 {
+	const pg_uuid_t *id = &job->execution_id;
+	pg_uuid_t	child;
+	bool		unknown;
+
 	if (ended->left && !force)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 ended->unknown ? errmsg("execution %s has left something that nobody knows of", saga_uuid_to_cstring(id)) :
-				 errmsg("execution %s has left something that was not undone", saga_uuid_to_cstring(id)),
-				 errdetail("saga.executions says in not_compensated what it is."),
-				 errhint("Find out, undo it, and say so with saga.settle; or redrive it with force, after which nobody undoes what it does once more.")));
+		refuse_left(id, NULL, ended->unknown);
+	if (child_has_left(job, ended, &child, &unknown))
+	{
+		if (!force)
+			refuse_left(id, &child, unknown);
+		close_children(job, ended);
+	}
 	if (ended->left)
-		saga_entry_close(id, workflow_id, id);
+		saga_entry_close(id, job->queue->queue_id, id);
 	else
 		saga_outbox_hand_on(id, id);
 }
@@ -237,34 +315,41 @@ forget_end(const pg_uuid_t *id, int32 workflow_id)
 	saga_statement_run(&point_stmt, params);
 }
 
+/* What it becomes, without its run. */
+static void
+make_job(SagaJob *job, const SagaQueue *queue, const pg_uuid_t *id, const Ended *ended)
+{
+	memset(job, 0, sizeof(SagaJob));
+	job->queue = queue;
+	job->version = ended->version;
+	job->execution_id = *id;
+	job->name = ended->name;
+	job->input = ended->input;
+	job->started_at = ended->started_at;
+	job->runs = ended->runs;
+	job->timed_out_task = -1;
+	job->child_index = -1;
+	job->early = true;
+	saga_job_environment(job);
+}
+
 /* Its run from where it failed; parked, with a tick that brings it to a worker. */
 static void
-go_on(const SagaQueue *queue, const pg_uuid_t *id, const Ended *ended, Jsonb *input)
+go_on(SagaJob *job, const Ended *ended, Jsonb *input)
 {
-	SagaJob		job = {0};
+	const pg_uuid_t *id = &job->execution_id;
 	int			entered;
 
-	job.queue = queue;
-	job.version = ended->version;
-	job.execution_id = *id;
-	job.name = ended->name;
-	job.input = ended->input;
-	job.started_at = ended->started_at;
-	job.runs = ended->runs;
-	job.timed_out_task = -1;
-	job.child_index = -1;
-	job.early = true;
-	saga_job_environment(&job);
-	job.run = saga_run_redrive(job.machine, &job.env, ended->point, ended->ended, ended->record, input,
-							   ended->redrives + 1, GetCurrentTimestamp(), &entered);
+	job->run = saga_run_redrive(job->machine, &job->env, ended->point, ended->ended, ended->record, input,
+								ended->redrives + 1, GetCurrentTimestamp(), &entered);
 	if (input != NULL && entered != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("execution %s goes on in %d states, which cannot all have the same input",
 						saga_uuid_to_cstring(id), entered),
 				 errhint("Redrive it without an input.")));
-	forget_end(id, queue->queue_id);
-	saga_store_park(NULL, &job, DT_NOEND);
+	forget_end(id, job->queue->queue_id);
+	saga_store_park(NULL, job, DT_NOEND);
 }
 
 /*
@@ -275,6 +360,7 @@ SagaInPlace
 saga_engine_redrive_in_place(const SagaQueue *queue, const pg_uuid_t *id, const SagaRedriveHow *how, char **why)
 {
 	Ended		ended;
+	SagaJob		job;
 	const char *hint;
 
 	saga_entry_lock_ended(id, queue->queue_id);
@@ -290,12 +376,16 @@ saga_engine_redrive_in_place(const SagaQueue *queue, const pg_uuid_t *id, const 
 		*why = "It ended before an update of pg_saga, or its run was too large to be kept.";
 	else if (!saga_workflow_has_version(saga_workflow_by_id(queue->queue_id, false), ended.version))
 		*why = psprintf("Its version %d was made for another owner.", ended.version);
-	else if (how->many && ended.left && !how->force)
-		return SAGA_IN_PLACE_STAYS;
 	else
 	{
-		settle_entries(id, queue->queue_id, &ended, how->force);
-		go_on(queue, id, &ended, NULL);
+		pg_uuid_t	child;
+		bool		unknown;
+
+		make_job(&job, queue, id, &ended);
+		if (how->many && !how->force && (ended.left || child_has_left(&job, &ended, &child, &unknown)))
+			return SAGA_IN_PLACE_STAYS;
+		settle_entries(&job, &ended, how->force);
+		go_on(&job, &ended, NULL);
 		return SAGA_IN_PLACE_GOES_ON;
 	}
 	return SAGA_IN_PLACE_HAS_NO_POINT;
@@ -311,6 +401,7 @@ saga_redrive_execution(PG_FUNCTION_ARGS)
 	const SagaQueue *queue;
 	int32		workflow_id;
 	Ended		ended;
+	SagaJob		job;
 
 	saga_engine_require_argument(fcinfo, 0, "id");
 	id = PG_GETARG_UUID_P(0);
@@ -320,8 +411,9 @@ saga_redrive_execution(PG_FUNCTION_ARGS)
 		is_running(id);
 	check_redrivable(id, &ended);
 	saga_workflow_check_version(saga_workflow_by_id(workflow_id, false), ended.version);
-	settle_entries(id, workflow_id, &ended, force);
-	go_on(queue, id, &ended, input);
+	make_job(&job, queue, id, &ended);
+	settle_entries(&job, &ended, force);
+	go_on(&job, &ended, input);
 	saga_accepted();
 	PG_RETURN_VOID();
 }

@@ -296,6 +296,27 @@ is_failure(Jsonb *result, const char **error, char **cause)
 	return true;
 }
 
+/* What the step may take; 0: as long as it likes. */
+static void
+arm_timeout(int64 timeout_ms)
+{
+	if (timeout_ms <= 0)
+		return;
+	if (!step_timeout_registered)
+	{
+		step_timeout = RegisterTimeout(USER_TIMEOUT, step_timeout_handler);
+		step_timeout_registered = true;
+	}
+	enable_timeout_after(step_timeout, (int) Min(timeout_ms, INT_MAX));
+}
+
+static void
+disarm_timeout(int64 timeout_ms)
+{
+	if (timeout_ms > 0)
+		disable_timeout(step_timeout, false);
+}
+
 /*
  * Deferred constraints and triggers are checked at the end of each step: an
  * execution may be committed between any two, so a later step cannot be what
@@ -334,15 +355,7 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	saga_step_overstayed = false;
 	saga_step_cancelled = false;
 	saga_step_crowded = false;
-	if (timeout_ms > 0)
-	{
-		if (!step_timeout_registered)
-		{
-			step_timeout = RegisterTimeout(USER_TIMEOUT, step_timeout_handler);
-			step_timeout_registered = true;
-		}
-		enable_timeout_after(step_timeout, (int) Min(timeout_ms, INT_MAX));
-	}
+	arm_timeout(timeout_ms);
 	saga_in_step = true;
 	saga_stop_check();			/* a signal that came before that has cancelled nothing */
 	saga_proc_step_begin();
@@ -352,8 +365,7 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 	AfterTriggerFireDeferred();
 	saga_in_step = false;
 	saga_proc_step_end();
-	if (timeout_ms > 0)
-		disable_timeout(step_timeout, false);
+	disarm_timeout(timeout_ms);
 	if (saga_step_timed_out || saga_step_crowded || saga_run_stopped)
 		CHECK_FOR_INTERRUPTS(); /* just before the end */
 	if (saga_step_crowded)
@@ -371,12 +383,13 @@ saga_step_call(const char *name, Jsonb *input, Jsonb *(*context) (void *arg), vo
 }
 
 void
-saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max,
+saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max, int64 timeout_ms,
 				void (*row) (Jsonb *value, int64 index, void *arg), void *row_arg)
 {
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	saga_step_timed_out = saga_step_overstayed = saga_step_cancelled = saga_step_crowded = false;
+	arm_timeout(timeout_ms);
 	saga_in_step = true;
 	saga_stop_check();
 	saga_proc_step_begin();
@@ -384,6 +397,7 @@ saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max,
 	AfterTriggerFireDeferred();
 	saga_in_step = false;
 	saga_proc_step_end();
+	disarm_timeout(timeout_ms);
 	if (saga_step_timed_out || saga_step_crowded || saga_run_stopped)
 		CHECK_FOR_INTERRUPTS(); /* just before the end */
 	PopActiveSnapshot();

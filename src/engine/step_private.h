@@ -23,7 +23,7 @@ extern bool saga_step_may_call(const char *function, Oid user, const char **erro
  * on as it comes; row is called within the query.  with_arg: it has a parameter;
  * max: not more rows than that, 0: all.  Raises what the query raises.
  */
-extern void saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max,
+extern void saga_step_query(const char *sql, Jsonb *arg, bool with_arg, int64 max, int64 timeout_ms,
 							void (*row) (Jsonb *value, int64 index, void *arg), void *row_arg);
 
 extern void saga_step_begin_batch(MemoryContext batch_context);

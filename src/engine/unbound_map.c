@@ -12,6 +12,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/compat.h"
+#include "engine/engine_private.h"
 #include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -19,17 +20,17 @@
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
-/* "schema.name", neither of them folded.  False: it has no schema. */
-static bool
-split_name(const char *text, char **schema, char **name)
+bool
+saga_engine_split_name(const char *text, char **schema, char **name)
 {
-	const char *dot = strchr(text, '.');
+	List	   *names;
 
-	if (dot == NULL)
+	if (!SplitIdentifierString(pstrdup(text), '.', &names) || list_length(names) != 2)
 		return false;
-	*schema = pnstrdup(text, dot - text);
-	*name = pstrdup(dot + 1);
+	*schema = linitial(names);
+	*name = lsecond(names);
 	return true;
 }
 
@@ -78,7 +79,7 @@ saga_unbound_reader(const char *text, Oid owner, char **message, char **hint)
 	Oid			nsp;
 	Oid			oid;
 
-	if (!split_name(text, &schema, &name))
+	if (!saga_engine_split_name(text, &schema, &name))
 	{
 		*message = psprintf("\"%s\" does not name a function with its schema", text);
 		*hint = "Write sql:schema.function.";
@@ -116,7 +117,7 @@ saga_unbound_table(const char *text, Oid owner, bool writes, char **message, cha
 	Oid			nsp;
 	Oid			oid;
 
-	if (!split_name(text, &schema, &name))
+	if (!saga_engine_split_name(text, &schema, &name))
 	{
 		*message = psprintf("\"%s\" does not name a table with its schema", text);
 		*hint = "Write schema.table.";

@@ -10,8 +10,6 @@
 #include "name/name.h"
 #include "queue/queue.h"
 
-#define SAGA_MAX_DEFINITION	(2 * 1024 * 1024)	/* bytes of a definition, as jsonb; AWS: 1 MB of text */
-
 /* ---------- workflows (workflow.c) ---------- */
 
 typedef struct SagaWorkflow

@@ -14,6 +14,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 #include "value/doc.h"
+#include "value/value.h"
 
 /* All numbers of a document may have so many digits that are written and not stored. */
 #define MAX_HIDDEN_DIGITS	(1024 * 1024)
@@ -284,4 +285,37 @@ saga_doc_each(JsonbContainer *object, saga_doc_member_fn fn, void *arg)
 		Assert(token == WJB_VALUE);
 		fn(name, &item, arg);
 	}
+}
+
+void
+saga_doc_array(JsonbValue *array, Jsonb *const *docs, int n)
+{
+	JsonbValue *elems = palloc(sizeof(JsonbValue) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		saga_jsonb_value(docs[i], &elems[i]);
+	saga_value_set_array(array, elems, n);
+}
+
+Jsonb *
+saga_doc_with_member(const JsonbValue *object, const char *name, const JsonbValue *value)
+{
+	JsonbPair  *pairs = palloc(sizeof(JsonbPair) * (saga_value_count(object) + 1));
+	SagaValueChildren members;
+	JsonbValue	result;
+	int			n = 0;
+
+	saga_value_children_start(&members, object);
+	while (saga_value_children_next(&members))
+	{
+		pairs[n].key = members.key;
+		pairs[n++].value = members.value;
+	}
+	saga_value_set_string(&pairs[n].key, name, strlen(name));
+	pairs[n++].value = *value;
+	qsort(pairs, n, sizeof(JsonbPair), saga_pair_compare);
+	result.type = jbvObject;
+	result.val.object.nPairs = n;
+	result.val.object.pairs = pairs;
+	return saga_jsonb_from_value(&result);
 }

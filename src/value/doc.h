@@ -58,4 +58,13 @@ extern void saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb
 typedef void (*saga_doc_member_fn) (const char *name, JsonbValue *value, void *arg);
 extern void saga_doc_each(JsonbContainer *object, saga_doc_member_fn fn, void *arg);
 
+/*
+ * The same without taking documents apart: pushJsonbValue makes of a container a
+ * value for each scalar in it, which is most of the work where documents are large.
+ * An array of these documents, to which it refers; and a copy of an object, with
+ * one member more, which it has not.
+ */
+extern void saga_doc_array(JsonbValue *array, Jsonb *const *docs, int n);
+extern Jsonb *saga_doc_with_member(const JsonbValue *object, const char *name, const JsonbValue *value);
+
 #endif							/* SAGA_VALUE_DOC_H */

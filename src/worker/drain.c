@@ -11,7 +11,10 @@
  * And nothing that a step leaves stays in such a session (engine/session.c).
  *
  * Each batch runs in a subtransaction, so that one that raises can be rolled
- * back with all that it opened, and the session goes on.
+ * back with all that it opened, and the session goes on.  Only a cancel of the
+ * session itself (Ctrl-C, pg_cancel_backend, its statement_timeout) ends the
+ * call: no Catch, and no second try of the engine's, may take it for an error
+ * of a step.
  */
 #include "postgres.h"
 
@@ -31,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker/procs_private.h"
 
@@ -60,7 +64,7 @@ static int	guard_saved;
 
 /* The session's handler of SIGINT, while the call has its own. */
 static struct sigaction session_sigint;
-
+static volatile sig_atomic_t cancelled_by_timeout = false;
 
 /* ---------- the guard ---------- */
 
@@ -100,30 +104,52 @@ guard_begin(void)
 	guard_put_on();
 }
 
-/* ---------- being told to give up an execution ---------- */
+/* ---------- signals ---------- */
 
-/* A signal that stops an execution is ours; any other is the session's own. */
+/* Its statement_timeout is over, or somebody cancels it.  A lock_timeout, which sends the same signal, is an error of the step. */
+static void
+note_cancel(void)
+{
+	if (get_timeout_indicator(STATEMENT_TIMEOUT, false))
+		cancelled_by_timeout = true;
+	else if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		return;
+	saga_session_cancelled = 1;
+}
+
+/*
+ * A signal that stops an execution is ours; any other is the session's own.  A
+ * statement_timeout that came together with one comes once and never again.
+ */
 static void
 on_sigint(int signo)
 {
 	int			save_errno = errno;
 
-	if (!saga_stop_signalled() && session_sigint.sa_handler != SIG_IGN && session_sigint.sa_handler != SIG_DFL)
-		session_sigint.sa_handler(signo);
+	if (!saga_stop_signalled() || get_timeout_indicator(STATEMENT_TIMEOUT, false))
+	{
+		note_cancel();
+		if (session_sigint.sa_handler != SIG_IGN && session_sigint.sa_handler != SIG_DFL)
+			session_sigint.sa_handler(signo);
+	}
 	errno = save_errno;
 }
 
 /*
- * What runs here is told to whoever stops it.  False: there is no shared
- * memory, and the stop takes effect when the step has ended.
+ * What runs here is told to whoever stops it, and to us that the session is
+ * cancelled.  Without shared memory a stop takes effect when the step has
+ * ended.  False: this process has a handler of its own.
  */
 static bool
-begin_stoppable(void)
+begin_signals(void)
 {
 	struct sigaction action;
 
-	if (saga_my_proc != NULL || saga_proc_attach(SAGA_PROC_DRAIN, MyDatabaseId, GetUserId(), 0) == NULL)
+	saga_session_cancelled = 0;
+	cancelled_by_timeout = false;
+	if (saga_my_proc != NULL)
 		return false;
+	(void) saga_proc_attach(SAGA_PROC_DRAIN, MyDatabaseId, GetUserId(), 0);
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = on_sigint;
 	sigemptyset(&action.sa_mask);
@@ -134,14 +160,37 @@ begin_stoppable(void)
 
 /* The session's own handler is back. */
 static void
-end_stoppable(void)
+end_signals(void)
 {
 	sigset_t	none;
 
-	saga_proc_detach();			/* nobody sends a signal after this */
+	if (saga_my_proc != NULL)
+		saga_proc_detach();		/* nobody sends a signal after this */
 	sigemptyset(&none);
 	sigprocmask(SIG_BLOCK, &none, NULL);	/* what was sent is delivered before it returns */
 	sigaction(SIGINT, &session_sigint, NULL);
+	saga_session_cancelled = 0;
+}
+
+/*
+ * After a batch: the session was cancelled.  error is what its step raised, or
+ * NULL where that has kept it, or has ended at that moment.  Raises.
+ */
+static void
+give_up(ErrorData *error)
+{
+	saga_session_cancelled = 0;
+	if (error != NULL)
+	{
+		saga_engine_batch_cancelled();
+		ReThrowError(error);
+	}
+	saga_engine_batch_committed();
+	CHECK_FOR_INTERRUPTS();
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 cancelled_by_timeout ? errmsg("canceling statement due to statement timeout")
+			 : errmsg("canceling statement due to user request")));
 }
 
 /* ---------- transactions ---------- */
@@ -282,6 +331,8 @@ drain_batch(Drain *drain, int32 queue_id, bool *again)
 	begin_work();
 	error = run_batch(drain, queue_id, &result);
 	end_work();
+	if (saga_session_cancelled && (error == NULL || error->sqlerrcode == ERRCODE_QUERY_CANCELED))
+		give_up(error);
 	CHECK_FOR_INTERRUPTS();
 
 	if (error != NULL)
@@ -391,7 +442,7 @@ saga_drain(PG_FUNCTION_ARGS)
 	char	   *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Drain		drain = {.left = PG_ARGISNULL(1) ? INT_MAX : PG_GETARG_INT32(1)};
 	static bool running = false;
-	volatile bool stoppable = false;
+	volatile bool signals = false;
 
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 		castNode(CallContext, fcinfo->context)->atomic)
@@ -417,7 +468,7 @@ saga_drain(PG_FUNCTION_ARGS)
 	running = true;
 	PG_TRY();
 	{
-		stoppable = begin_stoppable();
+		signals = begin_signals();
 		guard_begin();
 		drain_all(&drain, name);
 		SPI_commit();			/* what follows has the caller's own isolation level */
@@ -425,8 +476,8 @@ saga_drain(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		running = guard_wanted = false;
-		if (stoppable)
-			end_stoppable();
+		if (signals)
+			end_signals();
 		saga_session_end_foreign();
 		saga_recorder_detach();
 	}

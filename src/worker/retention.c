@@ -100,6 +100,22 @@ typedef struct Cleaner
 
 #define SIZE(column) "coalesce(pg_column_size(" column "), 0)"
 
+/*
+ * What those executions have in saga.history, in their order, up to so many
+ * rows or bytes: one that never ends its loop has millions.  The rows of the
+ * last one, "stop", may not be all that it has: it stays until a statement has
+ * come to its end.
+ */
+#define HISTORY_ROWS	1000
+#define HISTORY_OF(executions) \
+	"pieces AS MATERIALIZED (SELECT e.id, h.run, h.at, h.bytes FROM (SELECT id FROM " executions " ORDER BY id) e CROSS JOIN LATERAL" \
+	" (SELECT run, ctid AS at, " SIZE("events") " + 100 AS bytes FROM saga.history WHERE execution_id = e.id ORDER BY run OFFSET 0) h" \
+	" LIMIT " CppAsString2(HISTORY_ROWS) ")," \
+	" taken AS MATERIALIZED (SELECT id, at FROM (SELECT *, sum(bytes) OVER (ORDER BY id, run) - bytes AS before FROM pieces) p" \
+	" WHERE before < 16 * 1024 * 1024)," \
+	" stop AS MATERIALIZED (SELECT id FROM taken WHERE (SELECT count(*) FROM pieces) = " CppAsString2(HISTORY_ROWS) \
+	" OR (SELECT count(*) FROM pieces) > (SELECT count(*) FROM taken) ORDER BY id DESC LIMIT 1)"
+
 /* The same of what is unpacked and walked over: its owner may have made it so that it compresses well. */
 #define WALK(column) SIZE(column) " * 100"
 
@@ -108,9 +124,7 @@ static Cleaner cleaners[] = {
 		/* the name goes with its execution, or the execution stays */
 		.stmt.sql = "WITH " OLDEST("execution_id", SIZE("input") " + " SIZE("output") " + " SIZE("compensated") " + " WALK("not_compensated") " + " SIZE("left_over") " + " SIZE("undo") " + " SIZE("history")
 								   " + (SELECT coalesce(sum(" SIZE("p.point") "), 0) FROM saga.redrive_point p"
-								   " WHERE p.execution_id = e.execution_id)"
-								   " + (SELECT coalesce(sum(" SIZE("h.events") " + 100), 0) FROM saga.history h"
-								   " WHERE h.execution_id = e.execution_id)", "saga.execution e", "true", "stopped_at < $before") ", "
+								   " WHERE p.execution_id = e.execution_id)", "saga.execution e", "true", "stopped_at < $before") ", "
 		FREE("execution_id", "saga.execution", "stopped_at < $before AND NOT " OPEN_ENTRY("not_compensated")
 			 " AND NOT " NEEDED_BY_PARENT " AND NOT " HAS_OPEN_CHILDREN) ","
 		" named AS MATERIALIZED (SELECT e.execution_id AS id, n.at FROM saga.execution e CROSS JOIN LATERAL ("
@@ -118,20 +132,29 @@ static Cleaner cleaners[] = {
 		" AND execution_id = e.execution_id) n WHERE e.ctid = ANY (ARRAY(SELECT at FROM free))),"
 		" names AS MATERIALIZED (SELECT ctid AS at FROM saga.execution_name"
 		" WHERE ctid = ANY (ARRAY(SELECT at FROM named)) FOR UPDATE SKIP LOCKED),"
-		" old AS MATERIALIZED (SELECT at, id FROM free WHERE NOT EXISTS (SELECT FROM named"
+		" able AS MATERIALIZED (SELECT at, id FROM free WHERE NOT EXISTS (SELECT FROM named"
 		" WHERE named.id = free.id AND NOT EXISTS (SELECT FROM names WHERE names.at = named.at))),"
+		HISTORY_OF("able") ","
+		" old AS MATERIALIZED (SELECT at, id FROM able WHERE NOT EXISTS (SELECT FROM stop WHERE stop.id <= able.id)),"
 		" gone AS (DELETE FROM saga.execution WHERE ctid = ANY (ARRAY(SELECT at FROM old))),"
 		" points AS (DELETE FROM saga.redrive_point WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.redrive_point"
 		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 		" history AS (DELETE FROM saga.history WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.history"
-		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
+		" WHERE ctid = ANY (ARRAY(SELECT at FROM taken)) FOR UPDATE SKIP LOCKED)) RETURNING 1),"
 		" given AS (DELETE FROM saga.given_id WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.given_id"
 		" WHERE execution_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 		" children AS (DELETE FROM saga.children WHERE ctid = ANY (ARRAY(SELECT ctid FROM saga.children"
 		" WHERE parent_id = ANY (ARRAY(SELECT id FROM old)) FOR UPDATE SKIP LOCKED))),"
 		" unnamed AS (DELETE FROM saga.execution_name WHERE ctid = ANY (ARRAY("
-		"SELECT named.at FROM named JOIN old USING (id))))"
-		" SELECT id FROM seen ORDER BY id",
+		"SELECT named.at FROM named JOIN old USING (id)))),"
+
+		/*
+		 * where the history of one was not removed to its end, that one is
+		 * the next; unless nothing of it could be removed
+		 */
+		" to_go_on AS (SELECT id FROM stop WHERE EXISTS (SELECT FROM history))"
+		" SELECT id FROM (SELECT $after AS id FROM to_go_on UNION ALL"
+		" SELECT id FROM seen WHERE NOT EXISTS (SELECT FROM to_go_on g WHERE g.id <= seen.id)) s ORDER BY id",
 		.retention_min = &saga_execution_retention_min
 	},
 	{

@@ -168,7 +168,7 @@ answer(TestRun *test, JsonbContainer *event, int last_task)
 static void
 happen(TestRun *test, JsonbContainer *event, int last_task)
 {
-	test->now += fake_int(event, "after", 0) * 1000;
+	test->now += fake_int(event, "after", 0) * 1000 + fake_int(event, "us", 0);
 	if (fake_has(event, "stop"))
 		saga_run_stop(test->run, "Stopped", fake_text(event, "stop"), fake_bool(event, "compensate"), test->now);
 	else if (fake_has(event, "give_up"))
@@ -199,7 +199,7 @@ saga_test_run(PG_FUNCTION_ARGS)
 	{
 		.execution_id = "id", .execution_name = "name", .role = "owner", .machine_id = "machine",
 			.machine_name = "machine", .started_at = START, .random = no_random, .make_token = token_of,
-			.call_fate = fate_of, .arg = &test
+			.distributed = true, .call_fate = fate_of, .arg = &test
 	};
 	initStringInfo(&test.out);
 	appendStringInfoChar(&test.out, '[');

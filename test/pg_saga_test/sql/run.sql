@@ -74,3 +74,9 @@ SELECT count(*) AS runs, count(*) FILTER (WHERE run_json(d, '{}', e, true, '{"1"
 FROM (VALUES (:'waits'::jsonb), (:'undone'), (:'branches'), (:'calls')) AS d(d),
 	(SELECT jsonb_build_array(a, b, c, d) FROM (SELECT '[{"parked": true}, {"after": 60000}, {"of": 1, "succeed": 1}, {"of": 1, "fail": "E"}, {"stop": "s", "compensate": true}, {"succeed": 2}]'::jsonb) AS v(all_of),
 		jsonb_array_elements(all_of) AS a, jsonb_array_elements(all_of) AS b, jsonb_array_elements(all_of) AS c, jsonb_array_elements(all_of) AS d) AS e(e);
+
+-- ---------- what reads the items of a Map ----------
+-- it has as long as the execution, and not a moment less: else it would be the Map that fails
+SELECT * FROM run(jsonb_set(pg_temp.machine('A', pg_temp.task('A', '{"Next": "M"}'), '{"M": {"Type": "Map", "End": true, "ItemReader": {"Resource": "sql:public.f"},
+	"ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "I", "States": {"I": {"Type": "Succeed"}}}}}'), '{TimeoutSeconds}', '60'),
+	'[{"us": 1, "succeed": 1}, {"parked": true}, {"after": 60000}]');
