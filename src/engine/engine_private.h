@@ -357,6 +357,7 @@ extern void saga_step_interrupted(void);
 
 /* The error that was raised by a step, as Retry and Catch see it; saves no memory of edata. */
 extern void saga_step_error(const ErrorData *edata, const char **error, char **cause);
+extern Jsonb *saga_step_take_report(void);	/* what else it has said, once; NULL: nothing */
 
 /*
  * The last error was a step's own TimeoutSeconds, or (overstayed)
@@ -667,6 +668,14 @@ extern int32 saga_describe_find(const pg_uuid_t *id, bool *ended);
 
 /* The execution's row of saga.executions as a document; NULL: it is gone. */
 extern Jsonb *saga_describe(const pg_uuid_t *id, int32 workflow_id);
+
+/* ---------- what runs now, for people (told.c) ---------- */
+extern void saga_execution_tell_begin(const SagaBatch *batch, const SagaJob *job);
+extern void saga_execution_tell_step(const SagaBatch *batch, const char *name);
+extern void saga_execution_tell_end(void);
+extern const char *saga_execution_told_state(void); /* NULL: it runs none */
+#define SAGA_CONTEXT_BEGINS	"pg_saga execution "
+extern void saga_execution_error_context(void *arg);	/* an error context callback */
 
 /* ---------- one of a batch is run (attempt.c) ---------- */
 
