@@ -38,7 +38,7 @@ SELECT saga.create_workflow('w', '{"StartAt": "First", "States": {
 SELECT saga.create_queue('q');
 SELECT count(saga.send('q', to_jsonb(g))) FROM generate_series(1, 10) g;
 SELECT count(saga.send('q', to_jsonb(g), delay => '1 hour')) FROM generate_series(11, 15) g;
-SELECT count(*) FROM saga.receive('q', 3);
+SELECT count(*) FROM saga.receive('q', 3, '1 hour');
 SQL
 
 # submit while workers run, dump in the middle

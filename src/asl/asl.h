@@ -59,6 +59,9 @@ typedef struct SagaResource
 /* Returns false when the text is no resource URI at all. */
 extern bool saga_resource_parse(const char *text, SagaResource *resource);
 
+/* The name in a StateMachineArn, with what follows it: "arn:aws:states:REGION:ACCOUNT:stateMachine:NAME", "saga:NAME", "NAME". */
+extern const char *saga_resource_workflow(const char *text);
+
 typedef struct SagaMachine SagaMachine;
 
 /*

@@ -168,3 +168,14 @@ saga_resource_parse(const char *text, SagaResource *resource)
 		return parse_arn(resource);
 	return false;
 }
+
+const char *
+saga_resource_workflow(const char *text)
+{
+	static const char machine[] = ":stateMachine:";
+	const char *name = strncmp(text, "arn:", 4) == 0 ? strstr(text, machine) : NULL;
+
+	if (name != NULL)
+		return name + strlen(machine);
+	return strncmp(text, "saga:", 5) == 0 ? text + 5 : text;
+}

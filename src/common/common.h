@@ -74,9 +74,6 @@ extern bool saga_extension_is_current(void);
 /* The lock on the extension, shared, until the end of the transaction: DROP EXTENSION waits. */
 extern void saga_extension_lock(void);
 
-/* The same, unless this transaction has it already. */
-extern void saga_extension_lock_once(void);
-
 /* The same without a look whether the extension is still there; whoever drops it takes AccessExclusiveLock. */
 extern void saga_extension_lock_as(Oid oid, LOCKMODE mode);
 

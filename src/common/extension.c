@@ -21,6 +21,7 @@
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "common/common.h"
+#include "common/extension_private.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"

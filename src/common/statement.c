@@ -18,6 +18,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "common/common.h"
+#include "common/extension_private.h"
 #include "common/statement.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"

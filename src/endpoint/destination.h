@@ -371,7 +371,6 @@ extern bool saga_destination_is_outdated(const SagaDestination *destination);	/*
  */
 extern void saga_endpoint_secret_store_references(const char *referrer, int32 id, const char *name, List *secrets);
 extern void saga_endpoint_secret_forget_references(const char *referrer, int32 id);
-extern void saga_endpoint_secret_found_again(Oid owner, const char *name);	/* its row was made */
 
 /*
  * Settings as they are stored, with each reference to a secret by what it meant:

@@ -8,6 +8,7 @@
 
 #include "common/statement.h"
 #include "endpoint/destination.h"
+#include "endpoint/secret_private.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "net/secret.h"

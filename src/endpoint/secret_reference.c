@@ -12,6 +12,7 @@
 
 #include "common/statement.h"
 #include "endpoint/destination.h"
+#include "endpoint/secret_private.h"
 #include "miscadmin.h"
 #include "net/secret.h"
 #include "utils/acl.h"

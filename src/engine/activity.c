@@ -11,6 +11,9 @@
 #include "postgres.h"
 
 #include "engine/engine_private.h"
+#include "engine/event_private.h"
+#include "engine/task_private.h"
+#include "engine/workflow_private.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

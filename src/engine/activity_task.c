@@ -12,6 +12,7 @@
 
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "engine/task_private.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "value/doc.h"

@@ -12,6 +12,7 @@
 
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "value/doc.h"
@@ -26,17 +27,6 @@ PG_FUNCTION_INFO_V1(saga_drop_alias);
 #define ALL_WEIGHTS	100
 
 /* ---------- names ---------- */
-
-const char *
-saga_child_workflow_name(const char *text)
-{
-	static const char machine[] = ":stateMachine:";
-	const char *name = strncmp(text, "arn:", 4) == 0 ? strstr(text, machine) : NULL;
-
-	if (name != NULL)
-		return name + strlen(machine);
-	return strncmp(text, "saga:", 5) == 0 ? text + 5 : text;
-}
 
 /* "3"; 0: it is no version. */
 static int

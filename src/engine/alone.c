@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "common/guc.h"
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
 
 #define MAX_ALONE 64

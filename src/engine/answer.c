@@ -16,6 +16,7 @@
 #include "common/hashfn.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "engine/event_private.h"
 #include "utils/array.h"
 #include "utils/snapmgr.h"
 

@@ -6,6 +6,8 @@
 #include "postgres.h"
 
 #include "engine/engine_private.h"
+#include "engine/event_private.h"
+#include "engine/task_private.h"
 
 #define SDK "arn:aws:states:::aws-sdk:sfn:"
 

@@ -8,7 +8,11 @@
 
 #include "common/clock.h"
 #include "common/guc.h"
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
+#include "engine/step_private.h"
+#include "engine/stop_private.h"
+#include "engine/workflow_private.h"
 #include "utils/memutils.h"
 
 /*

@@ -13,7 +13,7 @@
 #include "postgres.h"
 
 #include "common/statement.h"
-#include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/snapmgr.h"

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
 #include "value/doc.h"
 

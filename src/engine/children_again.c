@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "common/statement.h"
-#include "engine/engine_private.h"
+#include "engine/children_private.h"
 
 /* Those at the same place with the same input: their items are not to be begun. */
 static SagaStatement take_over_stmt = {

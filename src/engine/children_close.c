@@ -12,7 +12,12 @@
 
 #include "common/clock.h"
 #include "common/statement.h"
+#include "engine/batch_private.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/event_private.h"
+#include "engine/stop_private.h"
+#include "engine/task_private.h"
 #include "value/doc.h"
 
 #define STOPPED_AT_ONCE	500

@@ -11,7 +11,10 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/step_private.h"
+#include "engine/task_private.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

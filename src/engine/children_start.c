@@ -6,7 +6,11 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/event_private.h"
+#include "engine/task_private.h"
+#include "engine/workflow_private.h"
 #include "value/doc.h"
 
 /* ---------- what is started ---------- */
@@ -50,7 +54,7 @@ read_arguments(const SagaJob *job, const SagaAction *action, ChildStart *start, 
 		*cause = "StateMachineArn is missing";
 		return "StepFunctions.ValidationException";
 	}
-	start->workflow = saga_workflow_find_version(saga_child_workflow_name(text), &meaning, true, &start->version);
+	start->workflow = saga_workflow_find_version(saga_resource_workflow(text), &meaning, true, &start->version);
 	if (start->workflow == NULL)
 	{
 		*cause = psprintf("State Machine Does Not Exist: '%s' (Service: AWSStepFunctions; Status Code: 400; Error Code: StateMachineDoesNotExist; Request ID: none; Proxy: null)",

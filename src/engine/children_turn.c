@@ -11,7 +11,9 @@
 
 #include "common/guc.h"
 #include "common/statement.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/event_private.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "value/doc.h"

@@ -10,6 +10,7 @@
 #include "common/statement.h"
 #include "common/table_cache.h"
 #include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

@@ -10,6 +10,8 @@
 
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "engine/execution_private.h"
+#include "engine/workflow_private.h"
 
 PG_FUNCTION_INFO_V1(saga_describe_execution);
 

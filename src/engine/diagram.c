@@ -6,6 +6,7 @@
 
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 

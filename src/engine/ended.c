@@ -6,7 +6,10 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "engine/batch_private.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/entry_private.h"
 #include "outbox/outbox.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"

@@ -98,17 +98,6 @@ extern bool saga_stop_signalled(void);
  */
 extern void saga_stop_tell_prepared(void);
 
-/*
- * An event for an execution: a row in its workflow's queue.  body is one of
- *   {"task": id, "output": ...}
- *   {"task": id, "error": ..., "cause": ...}
- *   {"token": text, "output": ...}, {"token": text, "error": ..., "cause": ...},
- *   {"token": text, "heartbeat": true}
- *   {"token": text, "started": true, "worker": name}, of an activity
- *   {"stop": {"error", "cause", "compensate"}}
- */
-extern void saga_engine_send_event(int32 workflow_id, const pg_uuid_t *execution_id, Jsonb *body);
-
 /* saga.create_workflow(name, definition, owner). */
 extern Datum saga_create_workflow_for(PG_FUNCTION_ARGS);
 

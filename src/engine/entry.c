@@ -17,7 +17,10 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
+#include "engine/entry_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "utils/builtins.h"

@@ -7,7 +7,13 @@
 
 #include "common/clock.h"
 #include "common/guc.h"
+#include "engine/batch_private.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/event_private.h"
+#include "engine/execution_private.h"
+#include "engine/task_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "utils/memutils.h"

@@ -7,6 +7,8 @@
 
 #include "access/xact.h"
 #include "engine/engine_private.h"
+#include "engine/entry_private.h"
+#include "engine/event_private.h"
 #include "utils/builtins.h"
 #include "value/doc.h"
 

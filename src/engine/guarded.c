@@ -6,7 +6,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
+#include "engine/step_private.h"
+#include "engine/task_private.h"
+#include "engine/workflow_private.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 

@@ -5,7 +5,12 @@
 #include "postgres.h"
 
 #include "common/clock.h"
+#include "engine/batch_private.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/entry_private.h"
+#include "engine/execution_private.h"
+#include "engine/stop_private.h"
 
 /*
  * An event whose execution is not there: it began in another transaction that

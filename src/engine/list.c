@@ -12,7 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/statement.h"
-#include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"

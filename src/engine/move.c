@@ -14,6 +14,7 @@
 #include "common/compat.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

@@ -10,7 +10,7 @@
 #include "postgres.h"
 
 #include "common/statement.h"
-#include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"

@@ -14,7 +14,9 @@
 #include "postgres.h"
 
 #include "common/guc.h"
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
+#include "engine/step_private.h"
 #include "miscadmin.h"
 #include "utils/timeout.h"
 

@@ -9,7 +9,8 @@
  */
 #include "postgres.h"
 
-#include "engine/engine_private.h"
+#include "engine/entry_private.h"
+#include "engine/workflow_private.h"
 #include "outbox/outbox.h"
 #include "value/doc.h"
 

@@ -10,7 +10,7 @@
 #include "postgres.h"
 
 #include "common/statement.h"
-#include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "utils/snapmgr.h"
@@ -109,7 +109,7 @@ collect_activity(Collect *collect, const char *name)
 static void
 collect_workflow(Collect *collect, const char *text)
 {
-	const char *name = text != NULL ? saga_child_workflow_name(text) : NULL;
+	const char *name = text != NULL ? saga_resource_workflow(text) : NULL;
 	const char *colon = name != NULL ? strrchr(name, ':') : NULL;
 	SagaObject	object;
 

@@ -13,6 +13,8 @@
 #include "common/guc.h"
 #include "common/statement.h"
 #include "engine/engine_private.h"
+#include "engine/entry_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
 #include "utils/builtins.h"

@@ -7,7 +7,7 @@
 #include "common/base64.h"
 #include "common/compat.h"
 #include "common/md5.h"
-#include "engine/engine_private.h"
+#include "engine/task_private.h"
 #include "lib/stringinfo.h"
 #include "port/pg_bswap.h"
 #include "value/value.h"

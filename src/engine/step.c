@@ -19,7 +19,10 @@
 #include "commands/prepare.h"
 #include "commands/trigger.h"
 #include "common/statement.h"
-#include "engine/engine_private.h"
+#include "engine/engine.h"
+#include "engine/batch_private.h"
+#include "engine/step_private.h"
+#include "engine/stop_private.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
@@ -422,7 +425,7 @@ static void
 report_text(JsonbParseState **state, const char *name, const char *text, int length)
 {
 	if (text != NULL && length > 0)
-		saga_doc_push_text(state, name, text, pg_mbcliplen(text, length, MAX_REPORTED));
+		saga_doc_push_string(state, name, pnstrdup(text, pg_mbcliplen(text, length, MAX_REPORTED)));
 }
 
 /* Whose execution it is, and its state, are known where this is kept: that line of the context is left out. */

@@ -18,7 +18,12 @@
 
 #include "access/xact.h"
 #include "common/statement.h"
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
+#include "engine/execution_private.h"
+#include "engine/step_private.h"
+#include "engine/stop_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/memutils.h"

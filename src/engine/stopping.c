@@ -6,6 +6,8 @@
 #include "postgres.h"
 
 #include "engine/engine_private.h"
+#include "engine/step_private.h"
+#include "engine/stop_private.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 

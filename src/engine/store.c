@@ -9,7 +9,13 @@
 #include "postgres.h"
 
 #include "common/statement.h"
+#include "engine/batch_private.h"
+#include "engine/children_private.h"
 #include "engine/engine_private.h"
+#include "engine/entry_private.h"
+#include "engine/event_private.h"
+#include "engine/execution_private.h"
+#include "engine/stop_private.h"
 
 /* ---------- claim ---------- */
 

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
 #include "pgstat.h"
 
@@ -61,12 +62,6 @@ saga_execution_tell_end(void)
 	}
 	active = reported = false;
 	state = NULL;
-}
-
-const char *
-saga_execution_told_state(void)
-{
-	return state;
 }
 
 void

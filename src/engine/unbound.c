@@ -10,7 +10,8 @@
 #include "postgres.h"
 
 #include "common/compat.h"
-#include "engine/engine_private.h"
+#include "engine/step_private.h"
+#include "engine/workflow_private.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "outbox/outbox.h"
@@ -134,7 +135,7 @@ check_state_machine(Unbound *unbound, char *location, const char *text)
 
 	if (text == NULL)
 		return;
-	name = saga_child_workflow_name(text);
+	name = saga_resource_workflow(text);
 	if (saga_name_object_find(SAGA_OBJECT_WORKFLOW, name, unbound->owner, SAGA_RIGHT_START, &object))
 		return;
 	/* a version, or an alias, which may be published later */

@@ -12,7 +12,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/compat.h"
-#include "engine/engine_private.h"
+#include "engine/workflow_private.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"

@@ -5,7 +5,7 @@
 #include "postgres.h"
 
 #include "common/text.h"
-#include "jsonata/fault.h"
+#include "jsonata/text_private.h"
 
 bool
 saga_jsonata_fault(SagaJsonataFault *fault, const char *code, const char *fmt, ...)

@@ -17,7 +17,4 @@ typedef struct SagaJsonataFault
 	int			position;		/* in the expression, in bytes from its start; -1: not known (yet) */
 } SagaJsonataFault;
 
-/* Returns false, for "return saga_jsonata_fault(...)". */
-extern bool saga_jsonata_fault(SagaJsonataFault *fault, const char *code, const char *fmt, ...) pg_attribute_printf(3, 4);
-
 #endif							/* SAGA_JSONATA_FAULT_H */

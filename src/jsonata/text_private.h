@@ -36,6 +36,9 @@ typedef struct SagaJsonataWork
 
 extern bool saga_jsonata_charge(const SagaJsonataWork *work, int64 steps);
 
+/* Fills the fault, and returns false, for "return saga_jsonata_fault(...)" (fault.c). */
+extern bool saga_jsonata_fault(SagaJsonataFault *fault, const char *code, const char *fmt, ...) pg_attribute_printf(3, 4);
+
 /* A part of a text that lies elsewhere; s NULL: not there (undefined). */
 typedef struct SagaJsonataSlice
 {

@@ -43,7 +43,6 @@ typedef enum SagaPathRoot
 } SagaPathRoot;
 
 extern SagaPathRoot saga_path_root(const SagaPath *path);
-extern const char *saga_path_text(const SagaPath *path);	/* as written */
 
 /*
  * The value at a path; NULL and a fault (States.Runtime) when there is none.

@@ -60,6 +60,8 @@ struct SagaPath
 	SagaPathFunction function;
 };
 
+extern const char *saga_path_text(const SagaPath *path);	/* as written */
+
 typedef enum SagaFilterKind
 {
 	SAGA_FILTER_OR,

@@ -235,17 +235,6 @@ saga_doc_push_string(JsonbParseState **state, const char *name, const char *text
 }
 
 void
-saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = len;
-	saga_doc_push_value(state, name, &value);
-}
-
-void
 saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean)
 {
 	JsonbValue	value;

@@ -50,7 +50,6 @@ extern void saga_jsonb_push_int64(JsonbParseState **state, JsonbIteratorToken to
 /* The same of members: key and value. */
 extern void saga_doc_push_value(JsonbParseState **state, const char *name, const JsonbValue *value);
 extern void saga_doc_push_string(JsonbParseState **state, const char *name, const char *text);
-extern void saga_doc_push_text(JsonbParseState **state, const char *name, const char *text, int len);
 extern void saga_doc_push_int(JsonbParseState **state, const char *name, int64 number);
 extern void saga_doc_push_bool(JsonbParseState **state, const char *name, bool boolean);
 extern void saga_doc_push_jsonb(JsonbParseState **state, const char *name, Jsonb *doc);
