@@ -106,6 +106,29 @@ SELECT command FROM news \gexec
 SELECT * FROM news;
 SELECT name, settings FROM saga.destination ORDER BY name;
 
+-- ---------- credentials ----------
+-- a secret that a dump has left out
+BEGIN;
+DELETE FROM saga.secret WHERE name = 'doctor-key';
+SELECT * FROM news ORDER BY 3;
+SELECT command FROM news \gexec
+SELECT * FROM news;
+ROLLBACK;
+INSERT INTO saga.destination_state (limit_key, breaker, breaker_reason)
+	SELECT limit_key, 'open', 'auth' FROM saga.destination WHERE name = 'doctor-d2' ON CONFLICT (limit_key) DO UPDATE SET breaker = 'open', breaker_reason = 'auth';
+SELECT * FROM news;
+SELECT command FROM news \gexec
+SELECT * FROM news;
+
+-- ---------- an owner who may not connect ----------
+REVOKE CONNECT ON DATABASE :"DBNAME" FROM PUBLIC;
+SELECT "check", severity, what, replace(command, :'DBNAME', 'DB') AS command FROM news;
+SELECT command FROM news \gexec
+SELECT * FROM news;
+GRANT CONNECT ON DATABASE :"DBNAME" TO PUBLIC;
+REVOKE CONNECT ON DATABASE :"DBNAME" FROM app_owner, doctor_plain;
+
+
 -- ---------- what the log shows ----------
 -- settings of the server itself are in t/087_doctor.pl
 ALTER DATABASE :"DBNAME" SET log_statement = 'all';

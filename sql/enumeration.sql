@@ -140,7 +140,7 @@ INSERT INTO decided.decision VALUES
 	('function', 'saga.jsonata(text,jsonb,jsonb,text)', 'pure', NULL),
 	('function', 'saga.jsonata_json(text,json,json,text)', 'pure', NULL),
 	('function', 'saga.jsonata_volatile(text,jsonb,jsonb,text)', 'pure', NULL),
-	('function', 'saga.list_executions(text,text,timestamp with time zone,timestamp with time zone,uuid,integer,text)', 'rows', 'what the caller sees in saga.executions'),
+	('function', 'saga.list_executions(text,text,timestamp with time zone,timestamp with time zone,uuid,integer,text,uuid)', 'rows', 'what the caller sees in saga.executions'),
 	('function', 'saga.make_id()', 'pure', NULL),
 	('function', 'saga.move_executions(text,integer,integer,integer,uuid)', 'owner', $$saga.move_executions('@enum-w', 1, 2)$$),
 	('function', 'saga.owner_only()', 'trigger', NULL),

@@ -10,7 +10,9 @@ use Saga::Work;
 my $node = new_saga_node('bare', { preload => '' }, 'restart_after_crash = on');
 my $app = $node->connstr('postgres') . ' user=app';
 
-$node->safe_psql('postgres', 'CREATE EXTENSION pg_saga');
+my ($created, undef, $warned) = $node->psql('postgres', 'CREATE EXTENSION pg_saga');
+is($created, 0, 'the extension can be made');
+like($warned, qr/WARNING:  pg_saga is not in shared_preload_libraries: nothing runs by itself\nHINT: .*restart the server/, 'with a warning');
 add_role($node, 'postgres', 'app');
 add_workflow($node, 'postgres', 'app', 'wf');
 submit($node, 'postgres', 'wf', 1 .. 200);

@@ -166,7 +166,7 @@ foreach my $name ('Saga.Uncertain', 'States.Http.StatusCode.403', 'States.TaskFa
 sub waits_for
 {
 	my ($name) = @_;
-	poll_until($node, "SELECT count(*) FROM saga.executions WHERE name = '$name' AND waiting_for IS NOT NULL", '1');
+	poll_until($node, "SELECT count(*) FROM saga.executions WHERE name = '$name' AND waiting_for LIKE 'outcome %'", '1');
 	return sql("SELECT concat_ws(' ', status, regexp_replace(waiting_for, ' since .*', '')) FROM saga.executions WHERE name = '$name'");
 }
 
@@ -184,7 +184,7 @@ foreach my $way (sort keys %ways)
 destination('keptpath', '/drop', max_attempts => 1, base_ms => 500, cap_ms => 800, idempotency => { ttl_s => 86400 });
 workflow('keptpath', keeping('keptpath'), On => { Type => 'Wait', Seconds => 3600, End => JSON::PP::true });
 poll_until($node, "SELECT count(*) FROM saga.executions WHERE name = 'keptpath' AND current_state = 'On'", '1');
-is(sql("SELECT waiting_for FROM saga.executions WHERE name = 'keptpath'"), '', 'a path that goes on does not wait for it');
+is(sql("SELECT waiting_for FROM saga.executions WHERE name = 'keptpath'"), 'timer', 'a path that goes on does not wait for it');
 
 # ---------- the answer of a token is the outcome ----------
 

@@ -116,7 +116,7 @@ sub record
 sub waiting_for
 {
 	my ($name) = @_;
-	poll_until($node, "SELECT waiting_for IS NOT NULL FROM saga.executions WHERE name = '$name'", 't');
+	poll_until($node, "SELECT waiting_for LIKE 'outcome %' FROM saga.executions WHERE name = '$name'", 't');
 	return sql("SELECT concat_ws(' ', status, waiting_for) FROM saga.executions WHERE name = '$name'");
 }
 

@@ -1560,11 +1560,12 @@ CREATE OR REPLACE VIEW @extschema@.invoice_tracking AS
 		e.error, s.submitted_at, e.stopped_at AS finished_at, m.source_message_id,
 		s.type_code, s.issue_date,
 		CASE WHEN s.credit_note THEN -coalesce(i.payable, a.payable) ELSE coalesce(i.payable, a.payable) END AS signed_payable,
-		e.waiting_for, s.source_format, s.source_format_version
+		e.waiting_for, e.waiting_since, e.waiting_until, e.attempt, e.last_error, e.failed_state, s.source_format, s.source_format_version
 	FROM @extschema@.invoice_submission s
 		-- OFFSET 0: looks each one up by its key; a join would read all executions for one invoice. In one
 		-- workflow after the other: an equality goes down to the queue, and not to those of all workflows.
-		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at, x.waiting_for
+		LEFT JOIN LATERAL (SELECT x.status, x.error, x.current_state, x.stopped_at, x.waiting_for,
+				x.waiting_since, x.waiting_until, x.attempt, x.last_error, x.failed_state
 			FROM (SELECT DISTINCT t.workflow_id FROM @extschema@.invoice_setting t) w
 				CROSS JOIN LATERAL (SELECT v.* FROM saga.all_executions v
 					WHERE v.workflow_id = w.workflow_id AND v.execution_id = s.execution_id OFFSET 0) x) e ON true
@@ -1597,6 +1598,7 @@ CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 			THEN ARRAY(SELECT concat_ws(': ', concat_ws(' ', v->>'rule', nullif(v->>'location', '')), v->>'message')
 				FROM jsonb_array_elements(d.cause::jsonb->'violations') WITH ORDINALITY AS a (v, n) ORDER BY n)
 			ELSE ARRAY[c.cause] END AS messages,
+		d.details->>'failed_state' AS failed_state,
 		s.original, s.source_format, s.source_format_version
 	FROM saga.all_dead_letters d
 		JOIN @extschema@.invoice_submission s ON s.execution_id = d.message_id
@@ -1613,20 +1615,26 @@ CREATE OR REPLACE VIEW @extschema@.invoice_dlq AS
 		AND d.redriven_as IS DISTINCT FROM d.message_id
 UNION ALL
 	SELECT NULL, NULL, NULL, d.reason, d.cause, NULL, d.receives, d.failed_at, true,
-		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause], NULL, d.body->>'format', NULL
+		to_json(d.body->>'body'), d.body->>'source_message_id', ARRAY[d.cause], NULL, NULL, d.body->>'format', NULL
 	FROM saga.all_dead_letters d
 	WHERE d.queue_id = ANY (ARRAY(SELECT t.inbox_workflow_id FROM @extschema@.invoice_setting t)) AND d.kind = 'execution' AND d.redriven_at IS NULL;
 COMMENT ON COLUMN @extschema@.invoice_dlq.compensated IS 'whether everything that had been done has been undone, also of earlier attempts';
 
 COMMENT ON COLUMN @extschema@.invoice_tracking.signed_payable IS 'payable, that of a credit note negative: what can be summed up';
 COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_for IS
-	'of a call that was given up, most often by one that is undoing: it is being found out whether it was done, see saga.in_doubt; else null';
+	'what it waits for, as in saga.executions: worker (it is ready), destination NAME (payments, accounting) with what holds that, retry, token (of invoice_approve and invoice_reject); outcome of STATE: of a call that was given up, most often by one that is undoing, it is being found out whether it was done, see saga.in_doubt; null when it has ended';
+COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_since IS 'since when it waits for that';
+COMMENT ON COLUMN @extschema@.invoice_tracking.waiting_until IS 'when it goes on by itself, as a request is sent again, or its time is over; null: neither';
+COMMENT ON COLUMN @extschema@.invoice_tracking.attempt IS 'of the step that it is in: the one that is under way, or comes next; attempts counts those of the invoice';
+COMMENT ON COLUMN @extschema@.invoice_tracking.last_error IS 'of the last request or attempt of that step, or what the invoice has failed with';
+COMMENT ON COLUMN @extschema@.invoice_tracking.failed_state IS 'state of the workflow in which it has failed, or was cancelled; null: in none';
 COMMENT ON COLUMN @extschema@.invoice_held.messages IS
 	'the reasons in words: rule, place in the document (a JSON pointer), and what is wrong there';
 COMMENT ON COLUMN @extschema@.invoice_tracking.source_format IS 'the format that has made it of a sender''s document; null when it was submitted as it is';
 COMMENT ON COLUMN @extschema@.invoice_tracking.source_format_version IS 'the version of the format, see invoice_source_formats';
 COMMENT ON COLUMN @extschema@.invoice_held.original IS 'the sender''s document that a format has made it of; null when it was submitted as it is';
 COMMENT ON COLUMN @extschema@.invoice_dlq.original IS 'the sender''s document that a format has made it of; null when it was submitted as it is, or is no invoice';
+COMMENT ON COLUMN @extschema@.invoice_dlq.failed_state IS 'state of the workflow in which it has failed: Validate, Pay, Book ...; null: it is no invoice';
 COMMENT ON COLUMN @extschema@.invoice_dlq.messages IS
 	'what is wrong in words: of each violation its rule, its place in the document (a JSON pointer) and what is wrong there; else the cause';
 

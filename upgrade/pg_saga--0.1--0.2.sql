@@ -515,8 +515,17 @@ CREATE INDEX workflow_version_reads_bodies ON saga.workflow_version (workflow_id
 ALTER TABLE saga.execution ADD COLUMN not_compensated jsonb, ADD COLUMN effects jsonb, ADD COLUMN left_over jsonb;
 CREATE INDEX execution_left_over ON saga.execution (workflow_id, version) WHERE left_over IS NOT NULL;
 ALTER TABLE saga.continuation ADD COLUMN children_id uuid, ADD COLUMN child_index bigint, ADD COLUMN child_items integer;
+ALTER TABLE saga.continuation ADD COLUMN waits text, ADD COLUMN waiting_since timestamptz, ADD COLUMN waiting_until timestamptz,
+	ADD COLUMN attempt integer, ADD COLUMN last_error text, ADD COLUMN failed_state text;
+-- as far as their frozen runs say it: the rest is there when they go on
+UPDATE saga.continuation c SET (waits, attempt) = (
+	SELECT string_agg(DISTINCT CASE t ->> 'phase' WHEN 'wait' THEN 'timer' WHEN 'retry' THEN 'retry'
+			WHEN 'open' THEN CASE WHEN t ? 'token' THEN 'callback' ELSE 'call' END ELSE 'worker' END, ','),
+		max(coalesce((t ->> 'retry_count')::integer, 0) + 1)
+	FROM jsonb_array_elements(c.run -> 'threads') t WHERE t ->> 'phase' NOT IN ('held', 'children'));
 CREATE INDEX continuation_children ON saga.continuation (children_id) WHERE children_id IS NOT NULL;
 ALTER TABLE saga.execution ADD COLUMN children_id uuid, ADD COLUMN child_index bigint, ADD COLUMN undo jsonb;
+ALTER TABLE saga.execution ADD COLUMN failed_state text;
 CREATE INDEX execution_children ON saga.execution (children_id, child_index) WHERE children_id IS NOT NULL;
 CREATE INDEX execution_undo ON saga.execution (children_id, stopped_at) WHERE undo IS NOT NULL;
 CREATE TABLE saga.children (
@@ -579,22 +588,50 @@ CREATE OR REPLACE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
 		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
-		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for, e.children_id
+		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for, e.children_id,
+		NULL::timestamptz AS waiting_since, NULL::timestamptz AS waiting_until, NULL::integer AS attempt,
+		nullif(concat_ws(': ', e.error, nullif(e.cause, '')), '') AS last_error, e.failed_state
 	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT c.execution_id, w.name, c.version, c.name,
 		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
 		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id,
-		NULL, NULL, c.waiting_for, c.children_id
+		NULL, NULL,
+		-- an outcome, and what its branches wait for, each once; what is due, or answered, waits for a worker alone
+		nullif(concat_ws('; ', c.waiting_for, (SELECT string_agg(DISTINCT CASE
+				WHEN what IN ('timer', 'retry') AND c.waiting_until <= now() THEN 'worker'
+				WHEN what IN ('call', 'callback') THEN coalesce((SELECT string_agg(DISTINCT concat('destination ', d.name,
+						' (' || CASE WHEN d.paused THEN 'saga.pause_destination'
+							WHEN s.pause_until > now() THEN 'the server asked for a pause'
+							WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
+							WHEN s.breaker <> 'closed' THEN 'too many requests failed'
+							WHEN current_setting('pg_saga.publishers', true) = '0' THEN 'pg_saga.publishers is 0' END || ')'), ', ')
+					FROM saga.outbox o JOIN saga.destination d USING (destination_id) LEFT JOIN saga.destination_state s ON s.limit_key = d.limit_key
+					WHERE o.execution_id = c.execution_id AND o.state = 'waiting' AND o.unwanted_since IS NULL AND o.op <> 'p'),
+					CASE what WHEN 'call' THEN 'worker' ELSE 'token' END)
+				ELSE what END, ', ')
+			FROM unnest(string_to_array(coalesce(c.waits, CASE WHEN c.waiting_for IS NULL THEN 'worker' END), ',')) what)), ''),
+		c.children_id, coalesce(c.waiting_since, c.parked_at),
+		CASE WHEN c.waits LIKE '%call%' THEN least(c.waiting_until, (SELECT min(t.wake_at)
+				FROM saga.outbox o JOIN saga.timer t ON t.queue_id = o.destination_id AND t.message_id = o.outbox_id AND t.lease IS NULL
+				WHERE o.execution_id = c.execution_id AND o.state = 'waiting'))
+			ELSE c.waiting_until END,
+		c.attempt,
+		coalesce(CASE WHEN c.waits LIKE '%call%' THEN (SELECT o.last_error FROM saga.outbox o
+				WHERE o.execution_id = c.execution_id AND o.state = 'waiting' AND o.last_error IS NOT NULL ORDER BY o.last_sent_at DESC LIMIT 1) END,
+			c.last_error), c.failed_state
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, 'worker', (m.headers ->> 'children')::uuid,
+		m.sent_at, NULL, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's'
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
-		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (t.headers ->> 'children')::uuid
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL,
+		CASE WHEN t.wake_at > now() THEN 'timer' ELSE 'worker' END, (t.headers ->> 'children')::uuid,
+		t.sent_at, t.wake_at, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
 	WHERE t.kind = 's';
 CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
@@ -607,8 +644,11 @@ CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
 			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
 				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
-		-- what holds it up; a worker is needed by all that have not ended (saga_owner_problem)
-		nullif(concat_ws('; ', e.waiting_for, CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN (SELECT 'a worker: ' || CASE
+		-- in a step, as the workers' sessions say; else what holds it up; a worker is needed by all that have not ended (saga_worker_owner_problem)
+		CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN CASE WHEN e.execution_id = ANY (ARRAY(
+			SELECT substr(a.query, 11, 36)::uuid FROM pg_stat_activity a
+			WHERE a.datname = current_database() AND a.backend_type = 'pg_saga worker' AND a.state = 'active' AND a.query LIKE 'execution %')) THEN 'step'
+			ELSE coalesce(nullif(concat_ws('; ', nullif(e.waiting_for, 'worker'), (SELECT 'a worker: ' || CASE
 			WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_databases')
 				THEN 'pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it'
 			WHEN current_setting('pg_saga.databases', true) <> '' AND NOT EXISTS (
@@ -621,13 +661,20 @@ CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
 			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
 				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
-			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for,
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner)), ''), e.waiting_for) END END AS waiting_for,
 		(SELECT c.parent_id FROM saga.children c WHERE c.children_id = e.children_id) AS started_by,
 		(SELECT c.children_id FROM saga.children c WHERE c.children_id = e.children_id AND c.map_state IS NOT NULL) AS map_run_id,
 		coalesce((SELECT p.redrives FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id), 0) AS redrive_count,
 		(SELECT p.redriven_at FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id) AS redrive_date,
 		CASE WHEN r.reason IS NULL THEN 'REDRIVABLE' ELSE 'NOT_REDRIVABLE' END AS redrive_status,
-		r.reason AS redrive_status_reason
+		r.reason AS redrive_status_reason,
+		CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') AND e.execution_id = ANY (ARRAY(
+			SELECT substr(a.query, 11, 36)::uuid FROM pg_stat_activity a
+			WHERE a.datname = current_database() AND a.backend_type = 'pg_saga worker' AND a.state = 'active' AND a.query LIKE 'execution %'))
+			THEN (SELECT min(a.state_change) FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'pg_saga worker'
+				AND a.query LIKE concat('execution ', e.execution_id, ' %'))
+			ELSE e.waiting_since END AS waiting_since,
+		e.waiting_until, e.attempt, e.last_error, e.failed_state
 	FROM saga.all_executions e
 	-- what saga.redrive_execution would say
 	CROSS JOIN LATERAL (SELECT CASE
@@ -644,7 +691,7 @@ CREATE OR REPLACE VIEW saga.executions WITH (security_barrier) AS
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes; redrive_status: what saga.redrive_execution would do now (REDRIVABLE, or NOT_REDRIVABLE with its reason)';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: worker (it is ready), step (a worker is in one of its steps, as its session tells those who may see it), retry, timer (a Wait), token, activity, child, destination NAME (with what holds it), several of them where branches wait; outcome of STATE, a call that was given up; and, behind a semicolon, why no worker can run it (a worker: ...). waiting_since, waiting_until: when that began, and when it is over by itself, or the time limit; attempt: of the state, the one under way or the next; last_error: of the attempt before, of the last request, or why it has failed or is being undone; failed_state: the innermost state that has failed, or in which it was ended. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes; redrive_status: what saga.redrive_execution would do now (REDRIVABLE, or NOT_REDRIVABLE with its reason)';
 CREATE VIEW saga.map_runs WITH (security_barrier) AS
 	SELECT c.children_id AS map_run_id, c.name, c.parent_id AS execution_id, w.name AS workflow, c.map_state AS state,
 		CASE WHEN c.phase IN ('r', 's') THEN 'RUNNING' WHEN c.phase = 'c' THEN 'COMPENSATING' WHEN c.failed > c.tolerated THEN 'FAILED'
@@ -748,11 +795,11 @@ CREATE TYPE saga.execution_summary AS (
 COMMENT ON TYPE saga.execution_summary IS 'a row of saga.list_executions: columns of saga.executions without the documents';
 
 CREATE FUNCTION saga.list_executions(workflow text DEFAULT NULL, status text DEFAULT NULL, since timestamptz DEFAULT NULL,
-		until timestamptz DEFAULT NULL, after uuid DEFAULT NULL, "limit" integer DEFAULT 100, input_contains text DEFAULT NULL)
+		until timestamptz DEFAULT NULL, after uuid DEFAULT NULL, "limit" integer DEFAULT 100, input_contains text DEFAULT NULL, started_by uuid DEFAULT NULL)
 	RETURNS SETOF saga.execution_summary
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_list_executions';
-COMMENT ON FUNCTION saga.list_executions(text, text, timestamptz, timestamptz, uuid, integer, text) IS
-'a page of the executions that the caller sees in saga.executions, the newest first, by their ids: of one workflow or all, of one status, whose id was made from since on and before until. The next page is behind the last execution_id of this one (after => id). input_contains: a text that the input has in it; needs since or status, as all inputs there are read';
+COMMENT ON FUNCTION saga.list_executions(text, text, timestamptz, timestamptz, uuid, integer, text, uuid) IS
+'a page of the executions that the caller sees in saga.executions, the newest first, by their ids: of one workflow or all, of one status, whose id was made from since on and before until. The next page is behind the last execution_id of this one (after => id). input_contains: a text that the input has in it; needs since, status or started_by, as all inputs there are read. started_by: only those that this execution has started and waits, or has waited, for, by the index of children; WHERE started_by = ... on saga.executions reads all executions';
 
 -- ---------- source ----------
 CREATE TRIGGER source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON saga.object_grant
@@ -919,33 +966,42 @@ ALTER FUNCTION saga.worker_status() RENAME TO replaced_worker_status;
 CREATE FUNCTION saga.worker_status(OUT pid integer, OUT type text, OUT database name, OUT owner name,
 	OUT state text, OUT started_at timestamptz, OUT last_active timestamptz,
 	OUT batches bigint, OUT done bigint, OUT errors bigint, OUT reason text,
-	OUT busy_since timestamptz, OUT overstays boolean)
+	OUT busy_since timestamptz, OUT overstays boolean,
+	OUT workflow text, OUT execution_id uuid, OUT current_state text, OUT step_since timestamptz)
 	RETURNS SETOF record LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'saga_worker_status';
 CREATE VIEW saga.workers AS SELECT * FROM saga.worker_status();
 COMMENT ON FUNCTION saga.worker_status() IS 'rows of saga.workers';
 COMMENT ON VIEW saga.workers IS
 'the processes of pg_saga; and with state waiting those that cannot be started, with the reason: of an owner whose executions cannot run, or without an owner.
-busy_since: when a worker began its batch, another one its turn; null: it waits. overstays: of a worker, it has been in it for longer than a batch takes, so it is in a long step';
+busy_since: when a worker began its batch, another one its turn; null: it waits. overstays: of a worker, it has been in it for longer than a batch takes, so it is in a long step. workflow, execution_id: what a worker of this database runs at this moment; current_state: of its last step; step_since: when that began; null: it is in none';
 
 -- ---------- doctor ----------
 CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 	SELECT o.kind, o.name, o.owner, o.settings,
 		CASE WHEN o.owner = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) THEN o.name
 			ELSE pg_catalog.format('%s.%I', o.owner, o.name) END AS written,
-		pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(o.definition::text, 'UTF8')), 'hex') AS definition_hash
+		pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(o.definition::text, 'UTF8')), 'hex') AS definition_hash,
+		o.refused,
+		-- what its settings refer to, and is not there
+		CASE WHEN o.settings IS NOT NULL THEN ARRAY(SELECT pg_catalog.jsonb_build_object('owner', f.object_owner::text, 'name', f.object_name)
+			FROM saga.reference f
+			WHERE f.referrer = o.kind AND f.referrer_id = o.id AND f.kind = 'secret'
+				AND NOT EXISTS (SELECT FROM saga.secret s WHERE s.owner = f.object_owner AND s.name = f.object_name)
+			ORDER BY 1) END AS missing_secrets
 	FROM (
-		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings, v.definition
+		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings, v.definition, w.workflow_id AS id, false AS refused
 		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)
 		UNION ALL
-		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
+		SELECT 'queue', q.name, q.owner, NULL, NULL, q.queue_id, false FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL
-		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'a'
+		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL, q.queue_id, false FROM saga.queue q WHERE q.kind = 'a'
 		UNION ALL
-		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
+		SELECT 'destination', d.name, d.owner, d.settings, d.settings, d.destination_id, coalesce(t.breaker <> 'closed' AND t.breaker_reason = 'auth', false)
+		FROM saga.destination d LEFT JOIN saga.destination_state t ON t.limit_key = d.limit_key
 		UNION ALL
-		SELECT 'source', s.name, s.owner, s.settings, s.settings FROM saga.source s
+		SELECT 'source', s.name, s.owner, s.settings, s.settings, s.source_id, false FROM saga.source s
 		UNION ALL
-		SELECT 'secret', s.name, s.owner, NULL, NULL FROM saga.secret s) o
+		SELECT 'secret', s.name, s.owner, NULL, NULL, s.secret_id, false FROM saga.secret s) o
 	WHERE pg_catalog.pg_has_role(o.owner, 'USAGE');
 COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has; written: its name as he has to write it';
 CREATE FUNCTION saga.doctor(OUT "check" text, OUT severity text, OUT what text, OUT command text)
@@ -961,6 +1017,8 @@ DECLARE
 	mend_setting CONSTANT text := 'ALTER SYSTEM SET %s = %L; SELECT pg_catalog.pg_reload_conf()';
 	-- its sizes of shared memory are settings only where they have an effect; on a standby nothing runs
 	runs CONSTANT boolean := NOT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_settings s WHERE s.name = 'pg_saga.max_queues');
+	-- a transaction that is open for longer than this
+	old CONSTANT interval := '1 hour';
 	needed integer;
 	missing text[] := '{}';
 BEGIN
@@ -1075,7 +1133,32 @@ BEGIN
 		GROUP BY o.owner
 		ORDER BY 3;
 
+	RETURN QUERY
+		SELECT 'owner_connect', 'error',
+			format('workflow "%s" does not run: its owner %s has no CONNECT privilege on this database', min(o.name), o.owner)
+				|| CASE WHEN count(*) > 1 THEN format('; nor do %s others', count(*) - 1) ELSE '' END,
+			format('GRANT CONNECT ON DATABASE %I TO %s', current_database(), o.owner)
+		FROM saga.doctor_objects o JOIN pg_roles r ON r.oid = o.owner
+		WHERE o.kind = 'workflow' AND NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+		GROUP BY o.owner
+		ORDER BY 3;
+
 	-- ---------- destinations and sources ----------
+
+	-- A dump has no secrets (pg_saga.dump_secrets).
+	RETURN QUERY
+		SELECT 'credentials', 'error', format('%s "%s" refers to the secret "%s" of %s, which is not there', o.kind, o.name, m.secret ->> 'name', m.secret ->> 'owner'),
+			format(CASE WHEN m.secret ->> 'owner' = quote_ident(current_user) THEN 'SELECT saga.set_secret(%2$L, %3$L)'
+				ELSE 'SET ROLE %1$s; SELECT saga.set_secret(%2$L, %3$L); RESET ROLE' END, m.secret ->> 'owner', m.secret ->> 'name', 'its value')
+		FROM saga.doctor_objects o, unnest(o.missing_secrets) m (secret)
+		ORDER BY 3;
+
+	RETURN QUERY
+		SELECT 'credentials', 'error', format('destination "%s" is held, as its server has refused the credentials: set them anew (saga.set_secret)', o.name),
+			format('SELECT saga.resume_destination(%L)', o.written)
+		FROM saga.doctor_objects o
+		WHERE o.refused
+		ORDER BY o.name;
 
 	RETURN QUERY
 		SELECT 'allow_private', 'notice',
@@ -1231,6 +1314,52 @@ BEGIN
 				format('ALTER SYSTEM SET %s = %s', m.name, least(greatest(2 * s.reset_val::bigint, m.needed), s.max_val::bigint))
 			FROM missing m JOIN pg_settings s ON s.name = m.name
 			ORDER BY 3;
+	END IF;
+
+	-- Rows that were deleted stay as long as a transaction could see them, and queues are slow to read.
+	RETURN QUERY
+		SELECT 'xmin', 'warning', x.what || ': what was deleted meanwhile cannot be vacuumed, and queues get slower', x.command
+		FROM (
+			SELECT format('session %s of %s is in a transaction since %s', a.pid, coalesce(a.usename, a.backend_type), date_trunc('second', a.xact_start)),
+				format('SELECT pg_terminate_backend(%s)', a.pid)
+			FROM pg_stat_activity a
+			WHERE a.xact_start < now() - old AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.pid <> pg_backend_pid()
+				AND a.backend_type IS DISTINCT FROM 'autovacuum worker'
+			UNION ALL
+			SELECT format('transaction %L was prepared at %s by %s, in database %s', p.gid, date_trunc('second', p.prepared), p.owner, p.database),
+				format('ROLLBACK PREPARED %L', p.gid)
+			FROM pg_prepared_xacts p
+			WHERE p.prepared < now() - old
+			UNION ALL
+			SELECT format('replication slot %s needs rows since transaction %s', r.slot_name, coalesce(r.xmin, r.catalog_xmin)),
+				format('SELECT pg_drop_replication_slot(%L)', r.slot_name)
+			FROM pg_replication_slots r
+			WHERE greatest(age(r.xmin), age(r.catalog_xmin)) > 10000000) x (what, command)
+		ORDER BY 3;
+
+	-- Without pg_cron in the server the jobs are rows in a table; of its jobs everybody sees his own.
+	IF to_regclass('cron.job') IS NOT NULL AND has_schema_privilege('cron', 'USAGE') AND has_table_privilege('cron.job', 'SELECT') THEN
+		RETURN QUERY
+			SELECT 'cron', 'error', 'pg_cron is not in shared_preload_libraries: no job is run (needs a restart)',
+				(SELECT 'ALTER SYSTEM SET shared_preload_libraries = ' || string_agg(quote_literal(btrim(l, ' "')), ', ' ORDER BY n)
+				 FROM regexp_split_to_table(concat_ws(',', nullif(s.reset_val, ''), 'pg_cron'), ',') WITH ORDINALITY l (l, n))
+			FROM pg_settings s
+			WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ E'\\mpg_cron\\M';
+		RETURN QUERY EXECUTE $jobs$
+			SELECT 'cron', 'warning', format('job %s of pg_cron, %s, is switched off', j.jobid, j.command),
+				format('SELECT cron.alter_job(%s, active => true)', j.jobid)
+			FROM cron.job j
+			WHERE NOT j.active AND j.database = current_database() AND j.command ~ E'saga\\.|invoice_'
+			ORDER BY 3 $jobs$;
+		IF to_regclass('cron.job_run_details') IS NOT NULL AND has_table_privilege('cron.job_run_details', 'SELECT') THEN
+			RETURN QUERY EXECUTE $runs$
+				SELECT 'cron', 'warning', format('job %s of pg_cron, %s, failed at %s: %s', j.jobid, j.command, date_trunc('second', d.end_time), d.return_message),
+					format('SELECT * FROM cron.job_run_details WHERE jobid = %s ORDER BY runid DESC', j.jobid)
+				FROM cron.job j CROSS JOIN LATERAL (SELECT r.status, r.end_time, r.return_message FROM cron.job_run_details r
+					WHERE r.jobid = j.jobid ORDER BY r.runid DESC LIMIT 1) d
+				WHERE d.status = 'failed' AND j.database = current_database() AND j.command ~ E'saga\\.|invoice_'
+				ORDER BY 3 $runs$;
+		END IF;
 	END IF;
 
 	RETURN QUERY

@@ -245,6 +245,8 @@ typedef struct SagaAction
 	Jsonb	   *output;			/* SUCCEEDED */
 	const char *error;			/* else, may be NULL */
 	const char *cause;
+	const char *failed_state;	/* the innermost state that has failed, or in which it was ended; NULL: not known */
+	Jsonb	   *report;			/* of that failure, as SagaTaskError's */
 	Jsonb	   *compensated;	/* array of names of the states undone, in that order; NULL: none */
 	Jsonb	   *not_compensated;	/* array of what was not undone, as run_end.c makes it; NULL: nothing */
 	Jsonb	   *left;			/* what saga_run_undo needs of those that have a message; NULL: nothing */
@@ -339,6 +341,7 @@ typedef struct SagaTaskError
 	const char *error;			/* may be NULL */
 	const char *cause;			/* may be NULL */
 	const char *other;			/* in doubt: what it would be called otherwise; NULL: nothing else */
+	Jsonb	   *report;			/* what else a SQL error has said: {"detail", "hint", "context"}; NULL: nothing */
 	bool		in_doubt;		/* a call outside, which may have had its effect */
 } SagaTaskError;
 
@@ -375,6 +378,32 @@ extern void saga_run_kill(SagaRun *run, const char *error, const char *cause, Ti
 
 extern SagaStatus saga_run_status(const SagaRun *run);	/* RUNNING or COMPENSATING while it lives */
 extern const char *saga_run_current_state(const SagaRun *run);	/* of the outermost open state */
+
+/* What a parked run waits for; several of them are bits of one number. */
+typedef enum SagaWaitsFor
+{
+	SAGA_WAITS_NOTHING,			/* another thread of the run, or the outcome of a call */
+	SAGA_WAITS_WORKER,			/* it can go on */
+	SAGA_WAITS_RETRY,
+	SAGA_WAITS_TIMER,			/* a Wait */
+	SAGA_WAITS_CALL,			/* a message for a destination, until it was answered */
+	SAGA_WAITS_CALLBACK,		/* the same, until its task token is answered */
+	SAGA_WAITS_TOKEN,
+	SAGA_WAITS_ACTIVITY,
+	SAGA_WAITS_CHILD
+} SagaWaitsFor;
+
+typedef struct SagaWaiting
+{
+	uint32		what;			/* 1 << SagaWaitsFor */
+	TimestampTz since;			/* DT_NOEND: it waits for an outcome alone */
+	TimestampTz until;			/* when it goes on, or fails, by itself; DT_NOEND: never */
+	int			attempt;		/* the one that is under way, or comes next; 0: of nothing */
+	const char *last_error;		/* of the state's last attempt, or why it is undone; NULL: none */
+	const char *failed_state;	/* NULL: it has not failed */
+} SagaWaiting;
+
+extern void saga_run_waiting(const SagaRun *run, SagaWaiting *waiting);
 extern char *saga_run_waiting_for(const SagaRun *run);	/* the outcome of a call that was given up; NULL: of none */
 extern Jsonb *saga_run_context(SagaRun *run, int task_id);	/* the context object as that task sees it */
 

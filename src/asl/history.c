@@ -71,6 +71,9 @@ static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
 	[SAGA_EVENT_TASK + SAGA_TASK_TIMED_OUT] = {"TaskTimedOut",
 	{"resourceType", "resource", "compensates", "error", "cause"}},
 
+	[SAGA_EVENT_TASK + SAGA_TASK_REPORTED] = {"TaskFailed",
+	{"resourceType", "resource", "compensates", "error", "cause"}, {SAGA_EVENT_REPORT}},
+
 	[SAGA_EVENT_LAMBDA + SAGA_TASK_SCHEDULED] = {"LambdaFunctionScheduled",
 		{"resourceType", "resource", "compensates"}, {"input"},
 	{"timeoutInSeconds", "heartbeatInSeconds"}},
@@ -83,6 +86,9 @@ static const SagaEventShape saga_event_shapes[SAGA_EVENT_TYPES] = {
 	{"resourceType", "resource", "compensates", "error", "cause"}},
 	[SAGA_EVENT_LAMBDA + SAGA_TASK_TIMED_OUT] = {"LambdaFunctionTimedOut",
 	{"resourceType", "resource", "compensates", "error", "cause"}},
+
+	[SAGA_EVENT_LAMBDA + SAGA_TASK_REPORTED] = {"LambdaFunctionFailed",
+	{"resourceType", "resource", "compensates", "error", "cause"}, {SAGA_EVENT_REPORT}},
 
 	[SAGA_EVENT_ACTIVITY + SAGA_TASK_SCHEDULED] = {"ActivityScheduled",
 		{"resourceType", "resource", "compensates"}, {"input"},

@@ -145,12 +145,34 @@ add_detail(JsonbPair *pairs, int *npairs, const char *name, const JsonbValue *va
 	pairs[(*npairs)++].value = *value;
 }
 
+/* The members of a report are details of the event. */
+static void
+add_report(JsonbPair *pairs, int *npairs, const Jsonb *report)
+{
+	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &report->root));
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	int			n = 0;
+
+	if (!JB_ROOT_IS_OBJECT(report))
+		saga_history_corrupt();
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY && n++ == SAGA_REPORT_MEMBERS)
+			saga_history_corrupt();
+		if (token == WJB_KEY)
+			pairs[*npairs].key = value;
+		else if (token == WJB_VALUE)
+			pairs[(*npairs)++].value = value;
+	}
+}
+
 /* One copy of each value, however large. */
 static Jsonb *
 read_details(SagaReader *reader, const SagaEventShape *shape, char **strings, int nstrings,
 			 Jsonb **values, int nvalues)
 {
-	JsonbPair	pairs[SAGA_EVENT_STRINGS + SAGA_EVENT_VALUES + SAGA_EVENT_NUMBERS];
+	JsonbPair	pairs[SAGA_EVENT_STRINGS + SAGA_EVENT_VALUES + SAGA_REPORT_MEMBERS + SAGA_EVENT_NUMBERS];
 	JsonbValue	details;
 	JsonbValue	value;
 	int			npairs = 0;
@@ -170,6 +192,11 @@ read_details(SagaReader *reader, const SagaEventShape *shape, char **strings, in
 
 		if (index < 0 || values[index] == NULL)
 			continue;
+		if (strcmp(shape->values[i], SAGA_EVENT_REPORT) == 0)
+		{
+			add_report(pairs, &npairs, values[index]);
+			continue;
+		}
 		saga_jsonb_value(values[index], &value);
 		add_detail(pairs, &npairs, shape->values[i], &value);
 	}

@@ -63,8 +63,13 @@ typedef enum SagaTaskEvent
 	SAGA_TASK_SUBMITTED,
 	SAGA_TASK_SUCCEEDED,
 	SAGA_TASK_FAILED,
-	SAGA_TASK_TIMED_OUT
+	SAGA_TASK_TIMED_OUT,
+	SAGA_TASK_REPORTED			/* failed, with a report; of no activity */
 } SagaTaskEvent;
+
+/* The name of a value whose members are details by themselves; there are so many at most. */
+#define SAGA_EVENT_REPORT	"report"
+#define SAGA_REPORT_MEMBERS	3
 
 #define SAGA_EVENT_STRINGS	5
 #define SAGA_EVENT_VALUES	2

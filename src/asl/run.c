@@ -235,7 +235,7 @@ saga_run_stop(SagaRun *run, const char *error, const char *cause, bool compensat
 	else if (run->decided && run->status == SAGA_RUNNING)
 		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, "Saga.Stopped", cause);
 	else if (run->status == SAGA_RUNNING && compensate)
-		saga_run_follow(run, saga_run_fail(run, SAGA_ABORTED, error, cause));
+		saga_run_follow(run, saga_run_fail(run, SAGA_ABORTED, error, cause, NULL));
 	else if (run->status == SAGA_RUNNING)
 		saga_run_end_now(run, SAGA_ABORTED, error, cause, "Saga.Stopped", cause);
 	else if (run->status == SAGA_COMPENSATING && !compensate && run->final_status == SAGA_SUCCEEDED)
@@ -254,7 +254,7 @@ saga_run_give_up(SagaRun *run, const char *error, const char *cause, TimestampTz
 	if (run->status == SAGA_RUNNING && run->decided)
 		saga_run_end_now(run, SAGA_SUCCEEDED, NULL, NULL, saga_asl_copy_text(error), saga_asl_copy_text(cause));
 	else if (run->status == SAGA_RUNNING)
-		saga_run_follow(run, saga_run_fail(run, SAGA_FAILED, saga_asl_copy_text(error), saga_asl_copy_text(cause)));
+		saga_run_follow(run, saga_run_fail(run, SAGA_FAILED, saga_asl_copy_text(error), saga_asl_copy_text(cause), NULL));
 	MemoryContextSwitchTo(old);
 }
 
@@ -280,17 +280,6 @@ SagaStatus
 saga_run_status(const SagaRun *run)
 {
 	return run->status;
-}
-
-/* In compensation without a handler it is the state that is waited for. */
-const char *
-saga_run_current_state(const SagaRun *run)
-{
-	const SagaThread *thread = run->root != NULL ? run->root : run->handler;
-
-	if (thread == NULL)
-		return run->ndone > 0 ? run->done[run->ndone - 1].state->name : NULL;
-	return thread->state->name;
 }
 
 Jsonb *

@@ -38,7 +38,7 @@ saga_run_succeed(SagaRun *run, Jsonb *output)
  * done, or may be, is undone, and then it ends with this status.
  */
 SagaTransition
-saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *cause)
+saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *cause, const char *state)
 {
 	SagaFailure failure = {.error = error, .cause = cause};
 	int64		last_event = run->root->last_event;
@@ -48,6 +48,7 @@ saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *ca
 	run->final_status = status;
 	run->error = error;
 	run->cause = cause;
+	run->failed_state = state != NULL ? state : saga_run_current_state(run);
 	/* a handler that undoes what was given up earlier goes on */
 	saga_thread_cut(run, run->root, &failure);
 	run->last_event = last_event;
@@ -72,6 +73,9 @@ saga_run_end_now(SagaRun *run, SagaStatus status, const char *error, const char 
 	int64		last_event = run_last_event(run);
 
 	saga_asl_point_take(run);
+	/* one that is being undone has failed before */
+	if (status != SAGA_SUCCEEDED && run->status != SAGA_COMPENSATING)
+		run->failed_state = saga_run_current_state(run);
 	run->status = status;
 	if (run->root != NULL)
 		saga_thread_cut(run, run->root, NULL);
@@ -184,6 +188,8 @@ saga_run_report(SagaRun *run, SagaAction *action)
 	action->output = run->output;
 	action->error = run->error;
 	action->cause = run->cause;
+	action->failed_state = run->failed_state;
+	action->report = run->report;
 	action->compensated = with_earlier(run, "compensated", names_to_jsonb(run->compensated));
 	action->not_compensated = with_earlier(run, "not_compensated", undone_to_jsonb(run->not_compensated));
 	action->open = run->not_compensated != NIL;

@@ -135,6 +135,8 @@ thread_retry(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	thread->wake_at = saga_asl_time_add_ms(run->now, retry_delay(run, &state->retriers[i], thread->attempts[i]));
 	thread->attempts[i]++;
 	thread->retry_count++;
+	thread->since = run->now;
+	thread->last_error = saga_asl_error_text(failure->error, failure->cause);
 	saga_run_took(run, state, SAGA_COVERED_RETRY, i);
 	/* nobody answers for a worker that is lost: the task is handed out anew */
 	thread->resume = failure->in_doubt && thread->state->resource.kind != SAGA_RES_ACTIVITY;

@@ -4,7 +4,7 @@
  *
  * {"version": 1, "status", "ids": [next thread, task, call, event],
  *	"input", "deadline", "threads": [...], "ready": [thread ids],
- *	"done": [...], "effects": [...], "decided", "output", "last_event", "undoing", "final", "error", "cause", "compensated",
+ *	"done": [...], "effects": [...], "decided", "output", "last_event", "undoing", "final", "error", "cause", "failed_state", "report", "compensated",
  *	"not_compensated": [{..., "done": an item of "done"}], "untouched", "redrives", "earlier", "values": [...]}
  *
  * What is absent or at its default is left out.  Values of users stand in
@@ -162,10 +162,12 @@ freeze_thread(SagaFreezer *f, SagaRun *run, const SagaThread *thread)
 		put_value(f, "data", thread->data);
 	put_value(f, "variables", thread->variables);
 	put_int(f, "entered_at", thread->entered_at, 0);
+	put_int(f, "since", thread->since, thread->entered_at);
 	put_int(f, "entered_event", thread->entered_event, 0);
 	put_int(f, "last_event", thread->last_event, 0);
 	put_int(f, "call", thread->call_id, 0);
 	put_int(f, "retry_count", thread->retry_count, 0);
+	put_string(f, "last_error", thread->last_error);
 	if (thread->attempts != NULL)
 	{
 		begin_list(f, "attempts");
@@ -320,6 +322,8 @@ freeze_compensation(SagaFreezer *f, SagaRun *run)
 	put_string(f, "final", saga_asl_status_name(run->final_status));
 	put_string(f, "error", run->error);
 	put_string(f, "cause", run->cause);
+	put_string(f, "failed_state", run->failed_state);
+	put_value(f, "report", run->report);
 }
 
 Jsonb *

@@ -37,7 +37,8 @@ thread_give_up(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 		return saga_asl_map_item_failed(run, thread, failure);
 	if (thread->parent != NULL)
 		return saga_asl_parallel_branch_failed(run, thread, failure);
-	return saga_run_fail(run, SAGA_FAILED, failure->error, failure->cause);
+	run->report = failure->report;
+	return saga_run_fail(run, SAGA_FAILED, failure->error, failure->cause, failure->state);
 }
 
 /*
@@ -97,6 +98,7 @@ thread_enter(SagaRun *run, SagaThread *thread)
 	thread->attempts = NULL;
 	thread->attempts_size = 0;
 	thread->resume = thread->answered = false;
+	thread->last_error = NULL;
 	thread->task_id = 0;
 	thread->fallen = NULL;
 }
@@ -154,6 +156,7 @@ saga_run_step(SagaRun *run, SagaThread *thread, SagaAction *action)
 	if (thread->phase == SAGA_PHASE_ENTER)
 		thread_enter(run, thread);
 	thread->phase = SAGA_PHASE_ATTEMPT;
+	thread->since = run->now;
 	if (!thread->resume)
 		thread->token = NULL;
 	if (run->current == thread)
@@ -172,7 +175,7 @@ timer_fired(SagaRun *run, SagaThread *thread)
 	if (thread == NULL)
 		return saga_run_fail(run, SAGA_TIMED_OUT, "States.Timeout",
 							 psprintf("The execution did not end within " INT64_FORMAT " seconds (TimeoutSeconds).",
-									  run->machine->timeout_ms / 1000));
+									  run->machine->timeout_ms / 1000), NULL);
 	switch (thread->phase)
 	{
 		case SAGA_PHASE_WAIT:

@@ -65,6 +65,8 @@ typedef struct SagaThread
 	bool		answered;		/* its failure in doubt has come */
 
 	TimestampTz wake_at;		/* WAIT, RETRY */
+	TimestampTz since;			/* it was tried, or has failed */
+	const char *last_error;		/* what the attempt before has failed with, for people; NULL: there was none */
 
 	/* OPEN */
 	int			task_id;
@@ -190,6 +192,8 @@ struct SagaRun
 	Jsonb	   *output;
 	const char *error;
 	const char *cause;
+	const char *failed_state;	/* what it has failed in; NULL: it has not */
+	Jsonb	   *report;			/* of that failure; NULL: there is none */
 
 	dlist_head	threads;
 	dlist_head	ready;
@@ -243,6 +247,8 @@ typedef struct SagaFailure
 	bool		heartbeat;		/* States.HeartbeatTimeout names it too */
 	bool		of_task;		/* said of a task, not of what the state does around it */
 	bool		completed;		/* the call is done, and what was to be made of its answer has failed */
+	const char *state;			/* the innermost one that has failed, once it is known */
+	Jsonb	   *report;			/* as SagaTaskError's */
 	const char *location;		/* of an expression of a JSONata state that has failed: its field; else NULL */
 } SagaFailure;
 
@@ -317,6 +323,9 @@ extern SagaTransition saga_next_fault(SagaThread *thread, const SagaFault *fault
 extern SagaTransition saga_next_completed_fault(SagaThread *thread, const SagaFault *fault);
 extern SagaTransition saga_next_give_up(SagaThread *thread, const SagaFailure *failure);
 extern char *saga_state_cause(const SagaThread *thread, const char *cause);
+
+/* run_waiting.c: for people; clipped */
+extern char *saga_asl_error_text(const char *error, const char *cause);
 
 /* run_done.c */
 extern SagaDone *saga_done_push(SagaRun *run, const SagaThread *thread, Jsonb *result);
@@ -459,7 +468,8 @@ extern void saga_task_started(SagaRun *run, SagaThread *thread, const char *work
 
 /* run_end.c */
 extern SagaTransition saga_run_succeed(SagaRun *run, Jsonb *output);
-extern SagaTransition saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *cause);
+extern SagaTransition saga_run_fail(SagaRun *run, SagaStatus status, const char *error, const char *cause,
+									const char *state); /* NULL: where it stands */
 extern void saga_run_end_now(SagaRun *run, SagaStatus status, const char *error, const char *cause,
 							 const char *reason, const char *why);
 extern void saga_run_report(SagaRun *run, SagaAction *action);

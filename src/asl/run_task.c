@@ -232,10 +232,13 @@ task_fail(SagaRun *run, SagaThread *thread, const SagaFailure *failure)
 	bool		timed_out = error != NULL &&
 	(strcmp(error, "States.Timeout") == 0 || strcmp(error, "States.HeartbeatTimeout") == 0);
 	SagaEventRecord *record = log_task(run, thread,
-									   timed_out ? SAGA_TASK_TIMED_OUT : SAGA_TASK_FAILED);
+									   timed_out ? SAGA_TASK_TIMED_OUT :
+									   failure->report != NULL ? SAGA_TASK_REPORTED : SAGA_TASK_FAILED);
 
 	record->strings[3] = error;
 	record->strings[4] = failure->cause;
+	if (!timed_out)
+		record->values[0] = failure->report;
 	thread->phase = SAGA_PHASE_ATTEMPT;
 	own.of_task = true;
 	return saga_next_fail(thread, &own);
@@ -342,6 +345,8 @@ saga_task_failed(SagaRun *run, SagaThread *thread, const SagaTaskError *error)
 	failure.error = saga_asl_copy_text(error->error);
 	failure.cause = error->cause != NULL ? copy_cause(error->cause) : NULL;
 	failure.other = saga_asl_copy_text(error->other);
+	if (error->report != NULL && !is_activity(thread))
+		failure.report = saga_asl_copy_value(error->report);
 
 	/*
 	 * this attempt has done nothing, but the worker of an earlier one was

@@ -297,10 +297,12 @@ thaw_thread(SagaThawer *t, const JsonbValue *object)
 	thread->data = get_value(t, object, "data");
 	thread->variables = get_value(t, object, "variables");
 	thread->entered_at = get_int(object, "entered_at", 0);
+	thread->since = get_int(object, "since", thread->entered_at);
 	thread->entered_event = get_int(object, "entered_event", 0);
 	thread->last_event = get_int(object, "last_event", 0);
 	thread->call_id = (int) get_int(object, "call", 0);
 	thread->retry_count = (int) get_int(object, "retry_count", 0);
+	thread->last_error = get_string(object, "last_error");
 	thread->wake_at = get_int(object, "wake_at", DT_NOEND);
 	thread->task_id = (int) get_int(object, "task", 0);
 	thread->token = get_string(object, "token");
@@ -531,6 +533,8 @@ thaw_compensation(SagaThawer *t, const JsonbValue *object)
 	run->final_status = status_of(get_string(object, "final"));
 	run->error = get_string(object, "error");
 	run->cause = get_string(object, "cause");
+	run->failed_state = get_string(object, "failed_state");
+	run->report = get_value(t, object, "report");
 }
 
 /* ---------- the run ---------- */

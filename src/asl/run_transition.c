@@ -72,6 +72,9 @@ next_failure(SagaTransitionKind kind, SagaThread *thread, const SagaFailure *fai
 	SagaTransition next = {.kind = kind, .thread = thread, .failure = copy};
 
 	*copy = *failure;
+	/* of a branch or item that has failed it is the state in there */
+	if (copy->state == NULL)
+		copy->state = thread->state->name;
 	return next;
 }
 

@@ -96,6 +96,13 @@ extern bool saga_common_object_try_lock(Oid relid, int32 id, LOCKMODE mode);
 typedef void (*saga_teller) (void);
 extern void saga_after_commit(saga_teller teller);
 
+/*
+ * commit_log.c: a line for the log, once this transaction has committed; few
+ * of them in a minute.  No payload, no secret, no text of another's server.
+ */
+extern void saga_after_commit_log(const char *format, ...) pg_attribute_printf(1, 2);
+extern void saga_after_commit_log_init(void);	/* from _PG_init */
+
 /* ---------- locks for dropping and changing (lock.c) ---------- */
 
 /*

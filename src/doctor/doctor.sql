@@ -5,20 +5,28 @@ CREATE VIEW saga.doctor_objects WITH (security_barrier) AS
 	SELECT o.kind, o.name, o.owner, o.settings,
 		CASE WHEN o.owner = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) THEN o.name
 			ELSE pg_catalog.format('%s.%I', o.owner, o.name) END AS written,
-		pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(o.definition::text, 'UTF8')), 'hex') AS definition_hash
+		pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(o.definition::text, 'UTF8')), 'hex') AS definition_hash,
+		o.refused,
+		-- what its settings refer to, and is not there
+		CASE WHEN o.settings IS NOT NULL THEN ARRAY(SELECT pg_catalog.jsonb_build_object('owner', f.object_owner::text, 'name', f.object_name)
+			FROM saga.reference f
+			WHERE f.referrer = o.kind AND f.referrer_id = o.id AND f.kind = 'secret'
+				AND NOT EXISTS (SELECT FROM saga.secret s WHERE s.owner = f.object_owner AND s.name = f.object_name)
+			ORDER BY 1) END AS missing_secrets
 	FROM (
-		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings, v.definition
+		SELECT 'workflow' AS kind, w.name, w.owner, NULL::jsonb AS settings, v.definition, w.workflow_id AS id, false AS refused
 		FROM saga.workflow w JOIN saga.workflow_version v USING (workflow_id, version)
 		UNION ALL
-		SELECT 'queue', q.name, q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'q'
+		SELECT 'queue', q.name, q.owner, NULL, NULL, q.queue_id, false FROM saga.queue q WHERE q.kind = 'q'
 		UNION ALL
-		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL FROM saga.queue q WHERE q.kind = 'a'
+		SELECT 'activity', pg_catalog.substr(q.name, 10), q.owner, NULL, NULL, q.queue_id, false FROM saga.queue q WHERE q.kind = 'a'
 		UNION ALL
-		SELECT 'destination', d.name, d.owner, d.settings, d.settings FROM saga.destination d
+		SELECT 'destination', d.name, d.owner, d.settings, d.settings, d.destination_id, coalesce(t.breaker <> 'closed' AND t.breaker_reason = 'auth', false)
+		FROM saga.destination d LEFT JOIN saga.destination_state t ON t.limit_key = d.limit_key
 		UNION ALL
-		SELECT 'source', s.name, s.owner, s.settings, s.settings FROM saga.source s
+		SELECT 'source', s.name, s.owner, s.settings, s.settings, s.source_id, false FROM saga.source s
 		UNION ALL
-		SELECT 'secret', s.name, s.owner, NULL, NULL FROM saga.secret s) o
+		SELECT 'secret', s.name, s.owner, NULL, NULL, s.secret_id, false FROM saga.secret s) o
 	WHERE pg_catalog.pg_has_role(o.owner, 'USAGE');
 COMMENT ON VIEW saga.doctor_objects IS 'what saga.doctor() looks at: everything that has an owner whose rights the current user has; written: its name as he has to write it';
 
@@ -38,6 +46,8 @@ DECLARE
 	mend_setting CONSTANT text := 'ALTER SYSTEM SET %s = %L; SELECT pg_catalog.pg_reload_conf()';
 	-- its sizes of shared memory are settings only where they have an effect; on a standby nothing runs
 	runs CONSTANT boolean := NOT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_settings s WHERE s.name = 'pg_saga.max_queues');
+	-- a transaction that is open for longer than this
+	old CONSTANT interval := '1 hour';
 	needed integer;
 	missing text[] := '{}';
 BEGIN
@@ -152,7 +162,32 @@ BEGIN
 		GROUP BY o.owner
 		ORDER BY 3;
 
+	RETURN QUERY
+		SELECT 'owner_connect', 'error',
+			format('workflow "%s" does not run: its owner %s has no CONNECT privilege on this database', min(o.name), o.owner)
+				|| CASE WHEN count(*) > 1 THEN format('; nor do %s others', count(*) - 1) ELSE '' END,
+			format('GRANT CONNECT ON DATABASE %I TO %s', current_database(), o.owner)
+		FROM saga.doctor_objects o JOIN pg_roles r ON r.oid = o.owner
+		WHERE o.kind = 'workflow' AND NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+		GROUP BY o.owner
+		ORDER BY 3;
+
 	-- ---------- destinations and sources ----------
+
+	-- A dump has no secrets (pg_saga.dump_secrets).
+	RETURN QUERY
+		SELECT 'credentials', 'error', format('%s "%s" refers to the secret "%s" of %s, which is not there', o.kind, o.name, m.secret ->> 'name', m.secret ->> 'owner'),
+			format(CASE WHEN m.secret ->> 'owner' = quote_ident(current_user) THEN 'SELECT saga.set_secret(%2$L, %3$L)'
+				ELSE 'SET ROLE %1$s; SELECT saga.set_secret(%2$L, %3$L); RESET ROLE' END, m.secret ->> 'owner', m.secret ->> 'name', 'its value')
+		FROM saga.doctor_objects o, unnest(o.missing_secrets) m (secret)
+		ORDER BY 3;
+
+	RETURN QUERY
+		SELECT 'credentials', 'error', format('destination "%s" is held, as its server has refused the credentials: set them anew (saga.set_secret)', o.name),
+			format('SELECT saga.resume_destination(%L)', o.written)
+		FROM saga.doctor_objects o
+		WHERE o.refused
+		ORDER BY o.name;
 
 	RETURN QUERY
 		SELECT 'allow_private', 'notice',
@@ -310,6 +345,52 @@ BEGIN
 			ORDER BY 3;
 	END IF;
 
+	-- Rows that were deleted stay as long as a transaction could see them, and queues are slow to read.
+	RETURN QUERY
+		SELECT 'xmin', 'warning', x.what || ': what was deleted meanwhile cannot be vacuumed, and queues get slower', x.command
+		FROM (
+			SELECT format('session %s of %s is in a transaction since %s', a.pid, coalesce(a.usename, a.backend_type), date_trunc('second', a.xact_start)),
+				format('SELECT pg_terminate_backend(%s)', a.pid)
+			FROM pg_stat_activity a
+			WHERE a.xact_start < now() - old AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.pid <> pg_backend_pid()
+				AND a.backend_type IS DISTINCT FROM 'autovacuum worker'
+			UNION ALL
+			SELECT format('transaction %L was prepared at %s by %s, in database %s', p.gid, date_trunc('second', p.prepared), p.owner, p.database),
+				format('ROLLBACK PREPARED %L', p.gid)
+			FROM pg_prepared_xacts p
+			WHERE p.prepared < now() - old
+			UNION ALL
+			SELECT format('replication slot %s needs rows since transaction %s', r.slot_name, coalesce(r.xmin, r.catalog_xmin)),
+				format('SELECT pg_drop_replication_slot(%L)', r.slot_name)
+			FROM pg_replication_slots r
+			WHERE greatest(age(r.xmin), age(r.catalog_xmin)) > 10000000) x (what, command)
+		ORDER BY 3;
+
+	-- Without pg_cron in the server the jobs are rows in a table; of its jobs everybody sees his own.
+	IF to_regclass('cron.job') IS NOT NULL AND has_schema_privilege('cron', 'USAGE') AND has_table_privilege('cron.job', 'SELECT') THEN
+		RETURN QUERY
+			SELECT 'cron', 'error', 'pg_cron is not in shared_preload_libraries: no job is run (needs a restart)',
+				(SELECT 'ALTER SYSTEM SET shared_preload_libraries = ' || string_agg(quote_literal(btrim(l, ' "')), ', ' ORDER BY n)
+				 FROM regexp_split_to_table(concat_ws(',', nullif(s.reset_val, ''), 'pg_cron'), ',') WITH ORDINALITY l (l, n))
+			FROM pg_settings s
+			WHERE s.name = 'shared_preload_libraries' AND s.reset_val !~ E'\\mpg_cron\\M';
+		RETURN QUERY EXECUTE $jobs$
+			SELECT 'cron', 'warning', format('job %s of pg_cron, %s, is switched off', j.jobid, j.command),
+				format('SELECT cron.alter_job(%s, active => true)', j.jobid)
+			FROM cron.job j
+			WHERE NOT j.active AND j.database = current_database() AND j.command ~ E'saga\\.|invoice_'
+			ORDER BY 3 $jobs$;
+		IF to_regclass('cron.job_run_details') IS NOT NULL AND has_table_privilege('cron.job_run_details', 'SELECT') THEN
+			RETURN QUERY EXECUTE $runs$
+				SELECT 'cron', 'warning', format('job %s of pg_cron, %s, failed at %s: %s', j.jobid, j.command, date_trunc('second', d.end_time), d.return_message),
+					format('SELECT * FROM cron.job_run_details WHERE jobid = %s ORDER BY runid DESC', j.jobid)
+				FROM cron.job j CROSS JOIN LATERAL (SELECT r.status, r.end_time, r.return_message FROM cron.job_run_details r
+					WHERE r.jobid = j.jobid ORDER BY r.runid DESC LIMIT 1) d
+				WHERE d.status = 'failed' AND j.database = current_database() AND j.command ~ E'saga\\.|invoice_'
+				ORDER BY 3 $runs$;
+		END IF;
+	END IF;
+
 	RETURN QUERY
 		SELECT 'version', 'error', format('%s is version %s in this database, and %s on the server', e.extname, e.extversion, a.default_version),
 			format('ALTER EXTENSION %I UPDATE', e.extname)
@@ -322,3 +403,13 @@ END
 $doctor$;
 COMMENT ON FUNCTION saga.doctor() IS
 'what is wrong or dangerous in this installation: severity error, warning or notice, and the SQL that mends it. Without rows all is well. Who is no superuser sees what concerns the roles whose rights he has; it needs SELECT on saga.doctor_objects too';
+
+-- What is there now does nothing, and says so only to who looks for it.
+DO $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_queues') THEN
+		RAISE WARNING 'pg_saga is not in shared_preload_libraries: nothing runs by itself'
+			USING HINT = 'ALTER SYSTEM SET shared_preload_libraries = ''pg_saga'' (with what is there already), and restart the server. Until then CALL saga.drain() and CALL saga.publish() do the work in a session.';
+	END IF;
+END
+$$;

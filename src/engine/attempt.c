@@ -375,6 +375,7 @@ try_run(SagaBatch *batch, SagaJob *job, bool savepoint, int trouble)
 	}
 	level = open_settings(batch, job);
 	/* of another execution's step */
+	(void) saga_step_take_report();
 	saga_step_timed_out = saga_step_overstayed = saga_step_cancelled = saga_step_crowded = false;
 	tried_since = saga_monotonic_us();
 	if (!batch->in_drain && has_company(batch, job))
@@ -459,6 +460,7 @@ saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first)
 	running_since = saga_monotonic_us();
 	saga_step_crowded = false;
 	saga_proc_run_begin(&job->execution_id);
+	saga_execution_tell_begin(batch, job);
 	saga_running_id = job->execution_id;
 	saga_run_stopped = 0;
 	running_alone = batch->alone;
@@ -494,6 +496,7 @@ saga_attempt_run(SagaBatch *batch, SagaJob *job, bool first)
 		job->careful = true;
 		outcome = try_run(batch, job, true, item->receives);
 	}
+	saga_execution_tell_end();
 	saga_proc_run_end();
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);
@@ -565,6 +568,7 @@ saga_attempt_lost(void)
 {
 	bool		known = running.queue_id != 0;
 
+	saga_execution_tell_end();
 	saga_proc_run_end();
 	if (saga_flight_hook)
 		saga_flight_hook(NULL);

@@ -103,6 +103,7 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	MemoryContext context;
 	MemoryContext old;
 	SagaAlone	entry;
+	ErrorContextCallback told = {.previous = error_context_stack, .callback = saga_execution_error_context};
 	bool		only_one;
 	int			limit = options->max_executions > 0 ? options->max_executions : saga_batch_size;
 	int			i;
@@ -142,7 +143,14 @@ saga_engine_batch(const SagaQueue *queue, const SagaBatchOptions *options, SagaB
 	if (result->more && batch->slow && !batch->in_drain)
 		saga_wake_next(queue);
 
+	/*
+	 * in drain the errors are a person's, who sees which statement he has
+	 * called
+	 */
+	if (!batch->in_drain)
+		error_context_stack = &told;
 	run_items(batch, batch->alone && entry.failed);
+	error_context_stack = told.previous;
 	saga_store_flush(batch);
 	saga_pace_held(queue->queue_id, batch->nheld);
 

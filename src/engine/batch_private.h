@@ -115,4 +115,14 @@ extern bool saga_store_met_twin(const ErrorData *error);
 extern bool saga_store_has_twin(SagaJob *job);
 extern void saga_store_look_for_twins(void);
 
+/* ---------- what runs now, for people (told.c) ---------- */
+
+extern void saga_execution_tell_begin(const SagaBatch *batch, const SagaJob *job);
+extern void saga_execution_tell_step(const SagaBatch *batch, const char *name);
+extern void saga_execution_tell_end(void);
+
+/* The line of an error's context that an error context callback adds begins so. */
+#define SAGA_CONTEXT_BEGINS	"pg_saga execution "
+extern void saga_execution_error_context(void *arg);
+
 #endif							/* SAGA_ENGINE_BATCH_PRIVATE_H */

@@ -13,6 +13,7 @@
 #include "outbox/outbox.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
+#include "value/doc.h"
 
 /* ---------- twins ---------- */
 
@@ -57,6 +58,37 @@ saga_store_has_twin(SagaJob *job)
 
 /* ---------- end ---------- */
 
+/* A member of the details, which is there, as null, if there is none. */
+static void
+push_document(JsonbParseState **state, const char *name, Jsonb *document)
+{
+	saga_doc_push_jsonb(state, name, document != NULL ? document : saga_jsonb_null());
+}
+
+static void
+push_text(JsonbParseState **state, const char *name, const char *text)
+{
+	if (text != NULL)
+		saga_doc_push_string(state, name, text);
+	else
+		push_document(state, name, NULL);
+}
+
+/* What a SQL error has said beside its message are members, where it has. */
+static void
+push_report(JsonbParseState **state, Jsonb *report)
+{
+	static const char *const names[] = {"detail", "hint", "context"};
+
+	for (int i = 0; report != NULL && i < lengthof(names); i++)
+	{
+		char	   *text = saga_jsonb_get_string(report, names[i]);
+
+		if (text != NULL)
+			saga_doc_push_string(state, names[i], text);
+	}
+}
+
 /* The letter of an execution: its input as the body, and in the details how it ended. */
 static void
 write_dead_letter(SagaJob *job, const char *reason, const char *cause)
@@ -64,50 +96,26 @@ write_dead_letter(SagaJob *job, const char *reason, const char *cause)
 	const SagaAction *end = &job->end;
 	SagaDeadLetter letter = {0};
 	JsonbParseState *state = NULL;
-	JsonbValue	v;
-	int			i;
-	const char *keys[6] = {"cause", "compensated", "error", "not_compensated", "status", "version"};
 
 	letter.queue_id = job->queue->queue_id;
 	letter.message_id = job->execution_id;
 	letter.kind = SAGA_MSG_START;
 	letter.reason = reason;
 	letter.cause = cause;
+	letter.state = end->failed_state;
 	letter.receives = job->runs + 1;
 	letter.sent_at = job->started_at;
 	letter.body = job->input;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (i = 0; i < 6; i++)
-	{
-		Jsonb	   *part = i == 1 ? end->compensated : i == 3 ? end->not_compensated : NULL;
-		const char *text = i == 0 ? end->cause : i == 2 ? end->error :
-		i == 4 ? saga_asl_status_name(end->status) : NULL;
-
-		v.type = jbvString;
-		v.val.string.val = unconstify(char *, keys[i]);
-		v.val.string.len = strlen(keys[i]);
-		pushJsonbValue(&state, WJB_KEY, &v);
-		v.type = jbvNull;
-		if (part)
-		{
-			v.type = jbvBinary;
-			v.val.binary.data = &part->root;
-			v.val.binary.len = VARSIZE(part) - VARHDRSZ;
-		}
-		else if (text)
-		{
-			v.type = jbvString;
-			v.val.string.val = unconstify(char *, text);
-			v.val.string.len = strlen(text);
-		}
-		else if (i == 5)
-		{
-			v.type = jbvNumeric;
-			v.val.numeric = int64_to_numeric(job->version);
-		}
-		pushJsonbValue(&state, WJB_VALUE, &v);
-	}
+	push_text(&state, "error", end->error);
+	push_text(&state, "cause", end->cause);
+	push_text(&state, "status", saga_asl_status_name(end->status));
+	push_text(&state, "failed_state", end->failed_state);
+	saga_doc_push_int(&state, "version", job->version);
+	push_document(&state, "compensated", end->compensated);
+	push_document(&state, "not_compensated", end->not_compensated);
+	push_report(&state, end->report);
 	letter.details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	(void) saga_dead_letter_insert(&letter);
 }
@@ -188,12 +196,13 @@ status_char(SagaStatus status)
 
 #define ENDED_COLUMNS \
 	"execution_id, workflow_id, version, started_at, stopped_at, status, runs, name, parent_id," \
-	" error, cause, input, output, compensated, history, not_compensated, effects, left_over, children_id, child_index, undo"
+	" error, cause, input, output, compensated, history, not_compensated, effects, left_over, children_id, child_index, undo," \
+	" failed_state"
 #define ENDED_VALUES \
 	"$execution_id, $workflow_id, $version, $started_at, $stopped_at, $status, $runs, $name, $parent_id," \
 	" $error, $cause, $input, $output, $compensated, $history, $not_compensated, $effects, $left_over," \
-	" $children_id, $child_index, $undo"
-#define N_ENDED 21
+	" $children_id, $child_index, $undo, $failed_state"
+#define N_ENDED 22
 
 /* With the end of the list. */
 typedef SagaParam EndedRow[N_ENDED + 1];
@@ -226,6 +235,7 @@ fill_ended(SagaJob *job, EndedRow row)
 		saga_param_if(saga_job_is_child(job), saga_param_uuid("children_id", &job->children_id)),
 		saga_param_if(saga_job_is_child(job) && job->child_index >= 0, saga_param_int8("child_index", job->child_index)),
 		saga_param_jsonb("undo", saga_job_is_child(job) && job->child_index >= 0 ? saga_run_done(job->run) : NULL),
+		saga_param_text("failed_state", failed ? end->failed_state : NULL),
 		{.name = NULL}
 	};
 

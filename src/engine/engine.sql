@@ -108,7 +108,13 @@ CREATE TABLE saga.continuation (
 	waiting_for text,					-- whether a call that was given up was done
 	children_id uuid,					-- of saga.children, which it is one of
 	child_index bigint,					-- its place among them
-	child_items integer					-- how many items of the Map it is for
+	child_items integer,				-- how many items of the Map it is for
+	waits text,							-- for what else, in words with commas between them (saga_store_park)
+	waiting_since timestamptz,
+	waiting_until timestamptz,
+	attempt integer,
+	last_error text,
+	failed_state text
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 -- NULLS FIRST, here and below: for saga.list_executions alone, src/engine/list.c
 CREATE INDEX continuation_workflow ON saga.continuation (workflow_id, execution_id NULLS FIRST);
@@ -137,7 +143,8 @@ CREATE TABLE saga.execution (
 	left_over jsonb,					-- what the handlers of not_compensated need, as a frozen run
 	children_id uuid,					-- of saga.children, which it is one of
 	child_index bigint,					-- its place among them; null: it undoes another one
-	undo jsonb							-- of a child that has succeeded: what undoes it, as a frozen run
+	undo jsonb,							-- of a child that has succeeded: what undoes it, as a frozen run
+	failed_state text					-- the innermost one that has failed, or in which it was ended
 ) WITH (toast_tuple_target = 8160,		-- compressing each row costs more than all its steps
 	autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2);
 -- of each workflow and status
@@ -461,11 +468,11 @@ CREATE TYPE saga.execution_summary AS (
 COMMENT ON TYPE saga.execution_summary IS 'a row of saga.list_executions: columns of saga.executions without the documents';
 
 CREATE FUNCTION saga.list_executions(workflow text DEFAULT NULL, status text DEFAULT NULL, since timestamptz DEFAULT NULL,
-		until timestamptz DEFAULT NULL, after uuid DEFAULT NULL, "limit" integer DEFAULT 100, input_contains text DEFAULT NULL)
+		until timestamptz DEFAULT NULL, after uuid DEFAULT NULL, "limit" integer DEFAULT 100, input_contains text DEFAULT NULL, started_by uuid DEFAULT NULL)
 	RETURNS SETOF saga.execution_summary
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'saga_list_executions';
-COMMENT ON FUNCTION saga.list_executions(text, text, timestamptz, timestamptz, uuid, integer, text) IS
-'a page of the executions that the caller sees in saga.executions, the newest first, by their ids: of one workflow or all, of one status, whose id was made from since on and before until. The next page is behind the last execution_id of this one (after => id). input_contains: a text that the input has in it; needs since or status, as all inputs there are read';
+COMMENT ON FUNCTION saga.list_executions(text, text, timestamptz, timestamptz, uuid, integer, text, uuid) IS
+'a page of the executions that the caller sees in saga.executions, the newest first, by their ids: of one workflow or all, of one status, whose id was made from since on and before until. The next page is behind the last execution_id of this one (after => id). input_contains: a text that the input has in it; needs since, status or started_by, as all inputs there are read. started_by: only those that this execution has started and waits, or has waited, for, by the index of children; WHERE started_by = ... on saga.executions reads all executions';
 
 -- ---------- views ----------
 
@@ -474,22 +481,50 @@ CREATE VIEW saga.all_executions AS
 	SELECT e.execution_id, w.name AS workflow, e.version, e.name,
 		CASE e.status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED' WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status,
 		e.input, e.output, e.error, e.cause, e.started_at, e.stopped_at, NULL::text AS current_state,
-		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for, e.children_id
+		e.parent_id, e.compensated, w.owner, w.workflow_id, e.not_compensated, e.effects, NULL::text AS waiting_for, e.children_id,
+		NULL::timestamptz AS waiting_since, NULL::timestamptz AS waiting_until, NULL::integer AS attempt,
+		nullif(concat_ws(': ', e.error, nullif(e.cause, '')), '') AS last_error, e.failed_state
 	FROM saga.execution e JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT c.execution_id, w.name, c.version, c.name,
 		CASE c.status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END,
 		c.input, NULL, NULL, NULL, c.started_at, NULL, c.current_state, c.parent_id, NULL, w.owner, w.workflow_id,
-		NULL, NULL, c.waiting_for, c.children_id
+		NULL, NULL,
+		-- an outcome, and what its branches wait for, each once; what is due, or answered, waits for a worker alone
+		nullif(concat_ws('; ', c.waiting_for, (SELECT string_agg(DISTINCT CASE
+				WHEN what IN ('timer', 'retry') AND c.waiting_until <= now() THEN 'worker'
+				WHEN what IN ('call', 'callback') THEN coalesce((SELECT string_agg(DISTINCT concat('destination ', d.name,
+						' (' || CASE WHEN d.paused THEN 'saga.pause_destination'
+							WHEN s.pause_until > now() THEN 'the server asked for a pause'
+							WHEN s.breaker <> 'closed' AND s.breaker_reason = 'auth' THEN 'credentials were refused'
+							WHEN s.breaker <> 'closed' THEN 'too many requests failed'
+							WHEN current_setting('pg_saga.publishers', true) = '0' THEN 'pg_saga.publishers is 0' END || ')'), ', ')
+					FROM saga.outbox o JOIN saga.destination d USING (destination_id) LEFT JOIN saga.destination_state s ON s.limit_key = d.limit_key
+					WHERE o.execution_id = c.execution_id AND o.state = 'waiting' AND o.unwanted_since IS NULL AND o.op <> 'p'),
+					CASE what WHEN 'call' THEN 'worker' ELSE 'token' END)
+				ELSE what END, ', ')
+			FROM unnest(string_to_array(coalesce(c.waits, CASE WHEN c.waiting_for IS NULL THEN 'worker' END), ',')) what)), ''),
+		c.children_id, coalesce(c.waiting_since, c.parked_at),
+		CASE WHEN c.waits LIKE '%call%' THEN least(c.waiting_until, (SELECT min(t.wake_at)
+				FROM saga.outbox o JOIN saga.timer t ON t.queue_id = o.destination_id AND t.message_id = o.outbox_id AND t.lease IS NULL
+				WHERE o.execution_id = c.execution_id AND o.state = 'waiting'))
+			ELSE c.waiting_until END,
+		c.attempt,
+		coalesce(CASE WHEN c.waits LIKE '%call%' THEN (SELECT o.last_error FROM saga.outbox o
+				WHERE o.execution_id = c.execution_id AND o.state = 'waiting' AND o.last_error IS NOT NULL ORDER BY o.last_sent_at DESC LIMIT 1) END,
+			c.last_error), c.failed_state
 	FROM saga.continuation c JOIN saga.workflow w USING (workflow_id)
 	UNION ALL
 	SELECT m.message_id, w.name, m.version, m.headers ->> 'name', 'RUNNING', m.body, NULL, NULL, NULL,
-		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (m.headers ->> 'children')::uuid
+		m.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, 'worker', (m.headers ->> 'children')::uuid,
+		m.sent_at, NULL, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.message m ON m.queue_id = w.workflow_id
 	WHERE m.kind = 's'
 	UNION ALL
 	SELECT t.message_id, w.name, t.version, t.headers ->> 'name', 'RUNNING', t.body, NULL, NULL, NULL,
-		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL, NULL, (t.headers ->> 'children')::uuid
+		t.sent_at, NULL, NULL, NULL, NULL, w.owner, w.workflow_id, NULL, NULL,
+		CASE WHEN t.wake_at > now() THEN 'timer' ELSE 'worker' END, (t.headers ->> 'children')::uuid,
+		t.sent_at, t.wake_at, NULL, NULL, NULL
 	FROM saga.workflow w JOIN saga.timer t ON t.queue_id = w.workflow_id
 	WHERE t.kind = 's';
 COMMENT ON VIEW saga.all_executions IS
@@ -505,8 +540,11 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 				THEN 'in_doubt' ELSE o.outcome END) ORDER BY n)
 			FROM jsonb_array_elements(e.effects) WITH ORDINALITY x(f, n)
 				LEFT JOIN saga.outbox o ON o.execution_id = e.execution_id AND o.outbox_id = (f ->> 'message_id')::uuid) AS effects,
-		-- what holds it up; a worker is needed by all that have not ended (saga_worker_owner_problem)
-		nullif(concat_ws('; ', e.waiting_for, CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN (SELECT 'a worker: ' || CASE
+		-- in a step, as the workers' sessions say; else what holds it up; a worker is needed by all that have not ended (saga_worker_owner_problem)
+		CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') THEN CASE WHEN e.execution_id = ANY (ARRAY(
+			SELECT substr(a.query, 11, 36)::uuid FROM pg_stat_activity a
+			WHERE a.datname = current_database() AND a.backend_type = 'pg_saga worker' AND a.state = 'active' AND a.query LIKE 'execution %')) THEN 'step'
+			ELSE coalesce(nullif(concat_ws('; ', nullif(e.waiting_for, 'worker'), (SELECT 'a worker: ' || CASE
 			WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_saga.max_databases')
 				THEN 'pg_saga is not in shared_preload_libraries, and only CALL saga.drain() runs it'
 			WHEN current_setting('pg_saga.databases', true) <> '' AND NOT EXISTS (
@@ -519,13 +557,20 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 				THEN format('role "%s" is not permitted to log in, which workers need before PostgreSQL 17', r.rolname)
 			WHEN NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
 				THEN format('role "%s" has no CONNECT privilege on this database', r.rolname) END
-			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner) END), '') AS waiting_for,
+			FROM (SELECT) one LEFT JOIN pg_roles r ON r.oid = e.owner)), ''), e.waiting_for) END END AS waiting_for,
 		(SELECT c.parent_id FROM saga.children c WHERE c.children_id = e.children_id) AS started_by,
 		(SELECT c.children_id FROM saga.children c WHERE c.children_id = e.children_id AND c.map_state IS NOT NULL) AS map_run_id,
 		coalesce((SELECT p.redrives FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id), 0) AS redrive_count,
 		(SELECT p.redriven_at FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id) AS redrive_date,
 		CASE WHEN r.reason IS NULL THEN 'REDRIVABLE' ELSE 'NOT_REDRIVABLE' END AS redrive_status,
-		r.reason AS redrive_status_reason
+		r.reason AS redrive_status_reason,
+		CASE WHEN e.status IN ('RUNNING', 'COMPENSATING') AND e.execution_id = ANY (ARRAY(
+			SELECT substr(a.query, 11, 36)::uuid FROM pg_stat_activity a
+			WHERE a.datname = current_database() AND a.backend_type = 'pg_saga worker' AND a.state = 'active' AND a.query LIKE 'execution %'))
+			THEN (SELECT min(a.state_change) FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'pg_saga worker'
+				AND a.query LIKE concat('execution ', e.execution_id, ' %'))
+			ELSE e.waiting_since END AS waiting_since,
+		e.waiting_until, e.attempt, e.last_error, e.failed_state
 	FROM saga.all_executions e
 	-- what saga.redrive_execution would say
 	CROSS JOIN LATERAL (SELECT CASE
@@ -542,7 +587,7 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 		OR EXISTS (SELECT FROM saga.object_grant g WHERE g.kind = 'workflow' AND g.object_id = e.workflow_id
 			AND g."right" = 'read' AND pg_has_role(g.role, 'USAGE'));
 COMMENT ON VIEW saga.executions IS
-'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: the outcome of a call that was given up, or why no worker can run it. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes; redrive_status: what saga.redrive_execution would do now (REDRIVABLE, or NOT_REDRIVABLE with its reason)';
+'executions of the workflows whose owner the current user is a member of, and those that he was granted to read: those that have ended, that wait, and that have not begun (RUNNING without a current state). waiting_for: worker (it is ready), step (a worker is in one of its steps, as its session tells those who may see it), retry, timer (a Wait), token, activity, child, destination NAME (with what holds it), several of them where branches wait; outcome of STATE, a call that was given up; and, behind a semicolon, why no worker can run it (a worker: ...). waiting_since, waiting_until: when that began, and when it is over by itself, or the time limit; attempt: of the state, the one under way or the next; last_error: of the attempt before, of the last request, or why it has failed or is being undone; failed_state: the innermost state that has failed, or in which it was ended. started_by: the execution that waits for it; map_run_id: of saga.map_runs, whose items it is for; parent_id: the one that it undoes; redrive_status: what saga.redrive_execution would do now (REDRIVABLE, or NOT_REDRIVABLE with its reason)';
 
 CREATE VIEW saga.execution_history WITH (security_barrier) AS
 	SELECT r.execution_id, h.event_id, h.previous_event_id, h.type, h."timestamp", h.details

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "engine/batch_private.h"
 #include "engine/engine_private.h"
 #include "engine/step_private.h"
 #include "engine/task_private.h"
@@ -17,7 +18,7 @@ void
 saga_engine_task_answer(SagaJob *job, const SagaAction *action, Jsonb *output, const char *error, const char *cause)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	SagaTaskError failure = {.error = error, .cause = cause};
+	SagaTaskError failure = {.error = error, .cause = cause, .report = saga_step_take_report()};
 
 	if (output == NULL)
 		saga_run_task_failed(job->run, action->task_id, &failure, now);
@@ -75,6 +76,8 @@ Jsonb *
 saga_engine_task_guarded(SagaBatch *batch, SagaJob *job, const SagaAction *action, SagaTaskFunction function, void *arg,
 						 const char **error, char **cause)
 {
+	saga_execution_tell_step(batch, action->state_name);
+	(void) saga_step_take_report();
 	if (!job->careful)
 	{
 		job->current_task = action->task_id;

@@ -100,6 +100,26 @@ static SagaStatement live_stmt = {
 	.read_only = true
 };
 
+/* Those that another execution has started: one, or those of a Map, by the index of that. */
+static SagaStatement children_stmt = {
+	.sql = ROW_SQL "((SELECT execution_id, version, name, CASE status WHEN 's' THEN 'SUCCEEDED' WHEN 'f' THEN 'FAILED'"
+	" WHEN 't' THEN 'TIMED_OUT' ELSE 'ABORTED' END AS status_name, started_at, stopped_at, NULL::text AS current_state,"
+	" error, children_id FROM saga.execution WHERE children_id = $children_id AND workflow_id = $workflow_id AND status = ANY ($ended)"
+	PAGE_SQL("execution_id", "input", OF_INDEX) ") UNION ALL"
+	" (SELECT execution_id, version, name, CASE status WHEN 'c' THEN 'COMPENSATING' ELSE 'RUNNING' END, started_at, NULL, current_state,"
+	" NULL, children_id FROM saga.continuation WHERE children_id = $children_id AND workflow_id = $workflow_id"
+	" AND CASE status WHEN 'c' THEN $compensating ELSE $running END"
+	PAGE_SQL("execution_id", "input", OF_INDEX) ")"
+	PENDING_SQL("message", "message_id", " AND headers ->> 'children' = $children_id::text")
+	PENDING_SQL("timer", "message_id", " AND headers ->> 'children' = $children_id::text") ") x WHERE w.workflow_id = $workflow_id",
+	.read_only = true
+};
+
+static SagaStatement started_stmt = {
+	.sql = "SELECT children_id, workflow_id FROM saga.children WHERE parent_id = $parent_id ORDER BY children_id DESC",
+	.read_only = true
+};
+
 /* Those whose executions the caller sees in saga.executions. */
 static SagaStatement workflows_stmt = {
 	.sql = "SELECT workflow_id FROM saga.workflow w WHERE pg_has_role($caller, w.owner, 'USAGE')"
@@ -133,10 +153,10 @@ add_rows(Listing *list, Listed *page, SagaRows *rows)
 }
 
 static SagaRows *
-look(SagaStatement *stmt, const Listing *list, int32 workflow_id)
+look(SagaStatement *stmt, const Listing *list, int32 workflow_id, const pg_uuid_t *children_id)
 {
 	CHECK_FOR_INTERRUPTS();
-	return saga_query(stmt, saga_param_int4("workflow_id", workflow_id),
+	return saga_query(stmt, saga_param_int4("workflow_id", workflow_id), saga_param_uuid("children_id", children_id),
 					  saga_param_array("ended", CHARARRAYOID, list->ended),
 					  saga_param_bool("running", list->running), saga_param_bool("compensating", list->compensating),
 					  saga_param_text("contains", list->contains),
@@ -148,9 +168,27 @@ static void
 add_workflow(Listing *list, Listed *page, int32 workflow_id)
 {
 	if (list->running || list->compensating)
-		add_rows(list, page, look(&live_stmt, list, workflow_id));
+		add_rows(list, page, look(&live_stmt, list, workflow_id, &saga_uuid_min));
 	if (list->ended != NULL)
-		add_rows(list, page, look(&ended_stmt, list, workflow_id));
+		add_rows(list, page, look(&ended_stmt, list, workflow_id, &saga_uuid_min));
+}
+
+/* Of one workflow (0: of any) that the caller may read. */
+static void
+add_started_by(Listing *list, Listed *page, const pg_uuid_t *parent_id, int32 workflow_id)
+{
+	SagaRows   *rows = saga_query(&started_stmt, saga_param_uuid("parent_id", parent_id));
+
+	while (saga_rows_next(rows))
+	{
+		const SagaWorkflow *workflow = saga_workflow_by_id(saga_column_int4(rows, "workflow_id"), true);
+		pg_uuid_t	children_id = saga_column_uuid(rows, "children_id");
+
+		if (workflow != NULL && (workflow_id == 0 || workflow->workflow_id == workflow_id) &&
+			saga_workflow_may(workflow, SAGA_RIGHT_READ))
+			add_rows(list, page, look(&children_stmt, list, workflow->workflow_id, &children_id));
+	}
+	saga_rows_free(rows);
 }
 
 /* ---------- arguments ---------- */
@@ -227,20 +265,21 @@ static void
 set_contains(Listing *list, FunctionCallInfo fcinfo)
 {
 	list->contains = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
-	if (list->contains != NULL && PG_ARGISNULL(1) && PG_ARGISNULL(2))
+	if (list->contains != NULL && PG_ARGISNULL(1) && PG_ARGISNULL(2) && PG_ARGISNULL(7))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("cannot look for a text in the inputs of all executions"),
-				 errhint("Say since when (since => ...), or of which status.")));
+				 errhint("Say since when (since => ...), of which status, or started by which execution.")));
 }
 
-/* list_executions(workflow, status, since, until, after, limit, input_contains) returns setof saga.execution_summary */
+/* list_executions(workflow, status, since, until, after, limit, input_contains, started_by) returns setof saga.execution_summary */
 Datum
 saga_list_executions(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	Listing		list = {0};
 	Listed		page = {.entries = palloc(sizeof(Entry)), .n = 0};
+	int32		only = 0;
 
 	set_status(&list, PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	set_range(&list, fcinfo);
@@ -248,7 +287,11 @@ saga_list_executions(PG_FUNCTION_ARGS)
 	set_contains(&list, fcinfo);
 	saga_init_srf(fcinfo);
 	if (!PG_ARGISNULL(0))
-		add_workflow(&list, &page, saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_READ, false)->workflow_id);
+		only = saga_workflow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), SAGA_RIGHT_READ, false)->workflow_id;
+	if (!PG_ARGISNULL(7))
+		add_started_by(&list, &page, PG_GETARG_UUID_P(7), only);
+	else if (only != 0)
+		add_workflow(&list, &page, only);
 	else
 	{
 		SagaRows   *workflows = saga_query(&workflows_stmt, saga_param_oid("caller", GetUserId()));

@@ -23,6 +23,7 @@
 #include "engine/batch_private.h"
 #include "engine/step_private.h"
 #include "engine/stop_private.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "storage/lmgr.h"
@@ -36,6 +37,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timeout.h"
+#include "value/doc.h"
 
 PG_FUNCTION_INFO_V1(saga_fail);
 PG_FUNCTION_INFO_V1(saga_failure);
@@ -107,10 +109,16 @@ saga_step_cancel_by_user(void)
 	step_timeout_handler();
 }
 
+/* What else the last error of a step has said, in the memory of the batch; NULL: nothing, or it was taken. */
+static MemoryContext report_context = NULL;
+static Jsonb *step_report = NULL;
+
 void
 saga_step_begin_batch(MemoryContext batch_context)
 {
 	step_context = NULL;		/* went with the batch before, however that ended */
+	report_context = batch_context;
+	step_report = NULL;
 	saga_step_reset(batch_context);
 }
 
@@ -415,10 +423,64 @@ saga_step_interrupted(void)
 		QueryCancelPending = false;
 }
 
+Jsonb *
+saga_step_take_report(void)
+{
+	Jsonb	   *report = step_report;
+
+	step_report = NULL;
+	return report;
+}
+
+/* Bytes of each text of a report. */
+#define MAX_REPORTED	4096
+
+static void
+report_text(JsonbParseState **state, const char *name, const char *text, int length)
+{
+	if (text != NULL && length > 0)
+		saga_doc_push_string(state, name, pnstrdup(text, pg_mbcliplen(text, length, MAX_REPORTED)));
+}
+
+/* Whose execution it is, and its state, are known where this is kept: that line of the context is left out. */
+static int
+context_length(const char *context)
+{
+	const char *ours = NULL;
+
+	for (const char *line = context; line != NULL; line = strchr(line, '\n'))
+	{
+		line += *line == '\n';
+		if (strncmp(line, SAGA_CONTEXT_BEGINS, strlen(SAGA_CONTEXT_BEGINS)) == 0)
+			ours = line;
+	}
+	if (context == NULL)
+		return 0;
+	return ours == NULL ? strlen(context) : ours == context ? 0 : ours - context - 1;
+}
+
+static Jsonb *
+make_report(const ErrorData *edata)
+{
+	JsonbParseState *state = NULL;
+	int			length = context_length(edata->context);
+
+	if (edata->detail == NULL && edata->hint == NULL && length == 0)
+		return NULL;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	report_text(&state, "detail", edata->detail, edata->detail != NULL ? strlen(edata->detail) : 0);
+	report_text(&state, "hint", edata->hint, edata->hint != NULL ? strlen(edata->hint) : 0);
+	report_text(&state, "context", edata->context, length);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
 void
 saga_step_error(const ErrorData *edata, const char **error, char **cause)
 {
+	MemoryContext old;
+
 	saga_step_interrupted();
+	step_report = NULL;
 	if (edata->sqlerrcode == ERRCODE_SAGA_FAIL)
 	{
 		*error = edata->datatype_name ? pstrdup(edata->datatype_name) : "SQL.SAG01";
@@ -431,6 +493,10 @@ saga_step_error(const ErrorData *edata, const char **error, char **cause)
 		return;
 	}
 	*error = psprintf("SQL.%s", unpack_sql_state(edata->sqlerrcode));
+	/* whoever takes it may have left the memory of the step by then */
+	old = MemoryContextSwitchTo(report_context);
+	step_report = make_report(edata);
+	MemoryContextSwitchTo(old);
 	*cause = edata->detail ?
 		psprintf("%s: %s", edata->message, edata->detail) :
 		pstrdup(edata->message ? edata->message : "");

@@ -36,6 +36,7 @@ extern void saga_step_interrupted(void);
 
 /* The error that was raised by a step, as Retry and Catch see it; saves no memory of edata. */
 extern void saga_step_error(const ErrorData *edata, const char **error, char **cause);
+extern Jsonb *saga_step_take_report(void);	/* what else it has said, once; NULL: nothing */
 
 /*
  * The last error was a step's own TimeoutSeconds, or (overstayed)

@@ -218,19 +218,42 @@ send_tick(SagaJob *job)
 	job->tick = row.message_id;
 }
 
+/* What it waits for in words, as the views of executions take them apart; NULL: for an outcome alone. */
+static char *
+waits_text(uint32 what)
+{
+	static const char *const words[] = {
+		[SAGA_WAITS_WORKER] = "worker",[SAGA_WAITS_RETRY] = "retry",[SAGA_WAITS_TIMER] = "timer",
+		[SAGA_WAITS_CALL] = "call",[SAGA_WAITS_CALLBACK] = "callback",[SAGA_WAITS_TOKEN] = "token",
+		[SAGA_WAITS_ACTIVITY] = "activity",[SAGA_WAITS_CHILD] = "child"
+	};
+	StringInfoData text;
+
+	if (what == 0)
+		return NULL;
+	initStringInfo(&text);
+	for (int i = SAGA_WAITS_WORKER; i < lengthof(words); i++)
+		if (what & (1 << i))
+			appendStringInfo(&text, "%s%s", text.len > 0 ? "," : "", words[i]);
+	return text.data;
+}
+
 /* The frozen run, in a new row or in that which it was thawed from. */
 static void
-write_continuation(SagaJob *job, TimestampTz now)
+write_continuation(SagaJob *job, TimestampTz now, const SagaWaiting *waiting)
 {
 	static SagaStatement insert_stmt = {
 		.sql = "INSERT INTO saga.continuation (execution_id, workflow_id, version, name, status, current_state,"
-		" started_at, parked_at, runs, parent_id, children_id, child_index, child_items, input, run, waiting_for)"
+		" started_at, parked_at, runs, parent_id, children_id, child_index, child_items, input, run, waiting_for,"
+		" waits, waiting_since, waiting_until, attempt, last_error, failed_state)"
 		" VALUES ($execution_id, $workflow_id, $version, $name, $status, $current_state,"
-		" $started_at, $parked_at, $runs, $parent_id, $children_id, $child_index, $child_items, $input, $run, $waiting_for)"
+		" $started_at, $parked_at, $runs, $parent_id, $children_id, $child_index, $child_items, $input, $run, $waiting_for,"
+		" $waits, $waiting_since, $waiting_until, $attempt, $last_error, $failed_state)"
 	};
 	static SagaStatement update_stmt = {
 		.sql = "UPDATE saga.continuation SET status = $status, current_state = $current_state, parked_at = $parked_at,"
-		" runs = $runs, run = $run, waiting_for = $waiting_for"
+		" runs = $runs, run = $run, waiting_for = $waiting_for, waits = $waits, waiting_since = $waiting_since,"
+		" waiting_until = $waiting_until, attempt = $attempt, last_error = $last_error, failed_state = $failed_state"
 		" WHERE execution_id = $execution_id AND workflow_id = $workflow_id"
 	};
 	const SagaParam params[] = {
@@ -250,6 +273,12 @@ write_continuation(SagaJob *job, TimestampTz now)
 		saga_param_jsonb("input", job->input),
 		saga_param_jsonb("run", saga_run_freeze(job->run)),
 		saga_param_text("waiting_for", saga_run_waiting_for(job->run)),
+		saga_param_text("waits", waits_text(waiting->what)),
+		saga_param_timestamptz("waiting_since", TIMESTAMP_IS_NOEND(waiting->since) ? now : waiting->since),
+		saga_param_if(!TIMESTAMP_IS_NOEND(waiting->until), saga_param_timestamptz("waiting_until", waiting->until)),
+		saga_param_if(waiting->attempt > 0, saga_param_int4("attempt", waiting->attempt)),
+		saga_param_text("last_error", waiting->last_error),
+		saga_param_text("failed_state", waiting->failed_state),
 		{.name = NULL}
 	};
 
@@ -262,6 +291,7 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		at_once = job->early || wake_at <= now;
+	SagaWaiting waiting;
 	SagaRaised	save;
 
 	saga_raise(&save);
@@ -272,7 +302,8 @@ saga_store_park(SagaBatch *batch, SagaJob *job, TimestampTz wake_at)
 				(errcode(ERRCODE_UNIQUE_VIOLATION),
 				 errmsg("there is another execution with the id %s", saga_uuid_to_cstring(&job->execution_id))));
 	}
-	write_continuation(job, now);
+	saga_run_waiting(job->run, &waiting);
+	write_continuation(job, now, &waiting);
 	insert_history(job, job->runs + 1);
 	saga_engine_redrive_keep(job);
 	set_timer(job, at_once ? DT_NOEND : wake_at);

@@ -90,6 +90,12 @@ static SagaStatement members_stmt = {
 	.sql = "SELECT destination_id FROM saga.destination WHERE limit_key = $limit_key ORDER BY destination_id"
 };
 
+/* A group may have many. */
+static SagaStatement names_stmt = {
+	.sql = "SELECT string_agg(pg_catalog.format('\"%s\"', d.name), ', ') AS names FROM (SELECT name FROM saga.destination"
+	" WHERE limit_key = $limit_key ORDER BY destination_id LIMIT 3) d"
+};
+
 /* ---------- what others change ---------- */
 
 /* Which group it was is not said, so the rows of all are asked before the next claim. */
@@ -383,6 +389,29 @@ wake_members(const char *key)
 	saga_rows_free(members);
 }
 
+/* For the log: what the group's requests go to, and why nothing is sent to it from now on. */
+static void
+log_hold(const char *key, const char *why)
+{
+	SagaRows   *rows = saga_query(&names_stmt, saga_param_text("limit_key", key));
+	char	   *names = saga_rows_next(rows) ? saga_column_text(rows, "names") : NULL;
+
+	if (names != NULL)
+		saga_after_commit_log("destination %s is held: %s", names, why);
+	saga_rows_free(rows);
+}
+
+/* One line as it begins: a breaker that opens again after a probe, and a pause that is made longer, are no news. */
+static void
+log_news(const char *key, const SagaLimitRow *row, SagaBreaker breaker, TimestampTz pause_until, TimestampTz now)
+{
+	if (breaker == SAGA_BREAKER_CLOSED && row->breaker == SAGA_BREAKER_OPEN)
+		log_hold(key, strcmp(row->breaker_reason, "auth") == 0 ? "credentials were refused" :
+				 "its breaker has opened, as too many requests failed");
+	if (row->pause_until > now && pause_until <= now)
+		log_hold(key, psprintf("the server asked for a pause until %s", timestamptz_to_str(row->pause_until)));
+}
+
 /* False: somebody has the row.  Until it is written the row is asked before anything is claimed. */
 static bool
 report_group(SagaLimitGroup *group)
@@ -404,6 +433,7 @@ report_group(SagaLimitGroup *group)
 	saga_hold_apply(row, &group->limits, &group->news, now);
 	write_hold(group->key, row);
 	write_last(group->key, &group->news);
+	log_news(group->key, row, breaker, pause_until, now);
 	if (row->pause_until != pause_until || row->breaker != breaker)
 	{
 		tell_change();

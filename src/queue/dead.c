@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/queue_private.h"
 #include "utils/builtins.h"
@@ -76,10 +77,39 @@ static SagaStatement redriven_stmt = {
 
 /* ---------- into the dead letters ---------- */
 
+/* Bytes of a reason in the log, which may be a name that a step has made up. */
+#define MAX_LOGGED_REASON	80
+
+/* A line for the log: what failed and why, without what it is about. */
+static void
+log_letter(const SagaDeadLetter *letter)
+{
+	const SagaQueue *queue = saga_queue_by_id(letter->queue_id, true);
+	const char *name = queue != NULL ? queue->name : "?";
+	char	   *id = saga_uuid_to_cstring(&letter->message_id);
+	char	   *reason = pstrdup(letter->reason);
+
+	if (strlen(reason) > MAX_LOGGED_REASON)
+		reason[pg_mbcliplen(reason, strlen(reason), MAX_LOGGED_REASON)] = '\0';
+	for (char *c = reason; *c != '\0'; c++)
+		if ((unsigned char) *c < ' ')
+			*c = ' ';
+	if (letter->kind == SAGA_MSG_MESSAGE)
+		saga_after_commit_log("dead letter: message %s of queue \"%s\": %s", id, name, reason);
+	else if (letter->kind == SAGA_MSG_OUTBOX)
+		saga_after_commit_log("dead letter: message %s of destination \"%s\": %s", id, name, reason);
+	else if (letter->state != NULL)
+		saga_after_commit_log("dead letter: execution %s of workflow \"%s\", state \"%s\": %s", id, name, letter->state, reason);
+	else
+		saga_after_commit_log("dead letter: execution %s of workflow \"%s\": %s", id, name, reason);
+}
+
 pg_uuid_t
 saga_dead_letter_insert(const SagaDeadLetter *letter)
 {
 	pg_uuid_t	id = saga_uuid_new();
+
+	log_letter(letter);
 
 	saga_run(&insert_stmt, saga_param_uuid("dead_letter_id", &id), saga_param_int4("queue_id", letter->queue_id),
 			 saga_param_uuid("message_id", &letter->message_id), saga_param_char("kind", letter->kind),
@@ -126,6 +156,7 @@ saga_dead_letter_move(const SagaQueue *queue, SagaDeadFrom from, ItemPointerData
 
 	if (target == NULL)
 	{
+		saga_after_commit_log("dead letters: %d messages of queue \"%s\": %s", n, queue->name, reason);
 		saga_run(&bury_stmts[from], saga_param_array("ctids", TIDARRAYOID, saga_queue_tid_array(tids, n)),
 				 saga_param_text("reason", reason), saga_param_timestamptz("failed_at", GetCurrentTimestamp()));
 		return true;

@@ -419,6 +419,7 @@ typedef struct SagaDeadLetter
 	char		kind;			/* SAGA_MSG_* */
 	const char *reason;
 	const char *cause;
+	const char *state;			/* that has failed, for the log; NULL: none */
 	int			receives;
 	TimestampTz sent_at;
 	Jsonb	   *body;

@@ -142,6 +142,7 @@ init_shared(SagaShared *shared)
 		pg_atomic_init_u32(&proc->run, 0);
 		pg_atomic_init_u64(&proc->execution[0], 0);
 		pg_atomic_init_u64(&proc->execution[1], 0);
+		pg_atomic_init_u32(&proc->shown, 0);
 		pg_atomic_init_u32(&proc->stop, 0);
 		pg_atomic_init_u64(&proc->stopped_at, 0);
 		pg_atomic_init_u32(&proc->watching, 0);

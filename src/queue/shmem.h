@@ -130,6 +130,8 @@ typedef enum SagaMissing
 #define SAGA_MISSING(type, why)		((uint32) (why) << (4 * (type)))
 #define SAGA_MISSING_OF(all, type)	((SagaMissing) ((all) >> (4 * (type)) & 0xF))
 
+#define SAGA_SHOWN_BYTES	128 /* of a name that is shown, with its end */
+
 typedef struct SagaProcSlot
 {
 	/* under SagaShared.lock exclusive */
@@ -168,6 +170,14 @@ typedef struct SagaProcSlot
 	 */
 	pg_atomic_uint32 run;
 	pg_atomic_uint64 execution[2];
+
+	/*
+	 * The workflow of that run and the state it is in, "": none yet; shown is
+	 * as run is.
+	 */
+	pg_atomic_uint32 shown;
+	char		workflow[SAGA_SHOWN_BYTES];
+	char		state[SAGA_SHOWN_BYTES];
 
 	/*
 	 * The run that has to end, as its execution was stopped; whoever writes
@@ -368,6 +378,17 @@ extern bool saga_waiter_attach(const pg_uuid_t *execution_id);
 
 /* This transaction ends an execution, or it is given up without one. */
 extern void saga_waiter_note_ended(const pg_uuid_t *execution_id);
+
+/* shown.c: the workflow and state of the run, and all of that of another process; false: it runs nothing, or goes on right now. */
+typedef struct SagaProcShown
+{
+	pg_uuid_t	execution_id;
+	char		workflow[SAGA_SHOWN_BYTES];
+	char		state[SAGA_SHOWN_BYTES];
+} SagaProcShown;
+
+extern void saga_proc_show(const char *workflow, const char *state);
+extern bool saga_proc_shown(int slot, int pid, SagaProcShown *shown);
 
 /* What is being run in this database right now, in the caller's memory. */
 extern int	saga_proc_list_runs(pg_uuid_t **execution_ids);

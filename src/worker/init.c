@@ -88,6 +88,7 @@ _PG_init(void)
 		saga_in_every_session = true;
 		define_sizes();
 	}
+	saga_after_commit_log_init();
 	saga_name_init();
 	saga_mark_init();
 	saga_queue_init();

@@ -16,9 +16,10 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 #include "worker/procs_private.h"
 
-#define COLUMNS 13
+#define COLUMNS 17
 
 PG_FUNCTION_INFO_V1(saga_worker_status);
 
@@ -88,7 +89,8 @@ put_reason(Reader *reader, SagaProcType type, Oid dboid, Oid owner, const char *
 		values[6] = TimestampTzGetDatum(*since);
 	values[7] = values[8] = values[9] = Int64GetDatum(0);
 	values[10] = CStringGetTextDatum(reason);
-	nulls[11] = nulls[12] = true;
+	for (int i = 11; i < COLUMNS; i++)
+		nulls[i] = true;
 	tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
 }
 
@@ -114,6 +116,29 @@ put_missing(Reader *reader, const SagaProcCopy *copy)
 				put_reason(reader, type, copy->dboid, InvalidOid, settings[type], &copy->missing_since);
 				break;
 		}
+}
+
+/*
+ * What a worker runs, in which state, and since when it is in that step.  Names
+ * of another database may be in another encoding.
+ */
+static void
+put_run(const SagaProcCopy *copy, TimestampTz now, Datum *values, bool *nulls)
+{
+	SagaProcShown *shown = palloc(sizeof(SagaProcShown));
+
+	nulls[13] = nulls[14] = nulls[15] = nulls[16] = true;
+	if (copy->type != SAGA_PROC_WORKER || copy->dboid != MyDatabaseId || copy->busy_us < 0 ||
+		!saga_proc_shown(copy->slot, copy->pid, shown))
+		return;
+	values[13] = CStringGetTextDatum(shown->workflow);
+	values[14] = UUIDPGetDatum(&shown->execution_id);
+	nulls[13] = nulls[14] = false;
+	if (shown->state[0] == '\0' || copy->step_us < 0)
+		return;
+	values[15] = CStringGetTextDatum(shown->state);
+	values[16] = TimestampTzGetDatum(now - copy->step_us);
+	nulls[15] = nulls[16] = false;
 }
 
 /* A row for each process. */
@@ -155,6 +180,7 @@ put_processes(Reader *reader)
 		nulls[11] = copy->busy_us < 0;
 		values[12] = BoolGetDatum(copy->overstays);
 		nulls[12] = copy->type != SAGA_PROC_WORKER;
+		put_run(copy, now, values, nulls);
 		tuplestore_putvalues(reader->rsinfo->setResult, reader->rsinfo->setDesc, values, nulls);
 		put_missing(reader, copy);
 	}

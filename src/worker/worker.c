@@ -109,7 +109,7 @@ run_transaction(int32 queue_id, SagaBatchResult *result)
 	queue = my_queue(queue_id);
 	if (queue != NULL)
 	{
-		pgstat_report_activity(STATE_RUNNING, queue->name);
+		pgstat_report_activity(STATE_RUNNING, psprintf("workflow \"%s\"", queue->name));
 		saga_suspect_batch_begin();
 		saga_engine_batch(queue, &options, result);
 		saga_suspect_survived();
