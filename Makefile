@@ -8,6 +8,10 @@
 #   make check-sanitizers   the library instrumented, under the tests of what comes from the network
 #   make fuzz      five minutes (FUZZ_SECONDS) of mutated definitions, expressions and calls, instrumented
 #   make check-terraform   terraform/ and what its instances run
+#   make deb       the Debian package, in dist/      make check-deb   the same, installed in a machine that has nothing else
+#   make check-container   the steps of container/Containerfile, and what its entry point promises
+#   make check-matrix   the tests with PostgreSQL 15, 17 and 18, in Debian 12, 13 and unstable (SUITES=...)
+#   make dist      dist/pg_saga-VERSION.zip, as PGXN takes it
 #   make clean
 
 MODULE_big = pg_saga
@@ -43,7 +47,7 @@ HAVE_PGXS := $(wildcard $(PGXS))
 override with_llvm = no
 
 # PGXS has a "check" of its own, so the goals that only run a script do without it.
-SCRIPT_GOALS = deps check check-faults check-sanitizers fuzz check-terraform demo bench
+SCRIPT_GOALS = deps check check-faults check-sanitizers fuzz check-terraform check-deb check-container check-matrix deb dist demo bench
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 else ifneq ($(HAVE_PGXS),)
 include $(PGXS)
@@ -66,7 +70,7 @@ pg_invoice--$(INVOICE_VERSION).sql: $(INVOICE_SQL) src/invoice/invoice.asl.json
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_invoice CASCADE" to load this file. \quit'; \
 	  sed -e '/^@invoice.asl.json@$$/{r src/invoice/invoice.asl.json' -e 'd;}' $(INVOICE_SQL); } >$@
 
-.PHONY: deps demo bench check-faults check-sanitizers fuzz check-terraform
+.PHONY: deps demo bench check-faults check-sanitizers fuzz check-terraform check-deb check-container check-matrix deb dist
 deps:
 	t/deps
 
@@ -87,6 +91,24 @@ fuzz:
 
 check-terraform:
 	t/check terraform
+
+deb:
+	tools/deb
+
+check-deb:
+	t/check-deb $(SUITES)
+
+check-container:
+	t/check-container
+
+check-matrix:
+	t/check-matrix $(SUITES)
+
+# What is committed; made by hand with the same content it is the same file.
+dist:
+	mkdir -p dist
+	git archive --format=zip --prefix=pg_saga-$(SAGA_VERSION).0/ -o dist/pg_saga-$(SAGA_VERSION).0.zip HEAD
+	@echo dist/pg_saga-$(SAGA_VERSION).0.zip
 
 ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
 .PHONY: check

@@ -17,13 +17,13 @@ as_root()
 	fi
 }
 
-# Does this pg_config belong to a server that can be built against and started?
+# Does this pg_config belong to a server that can be started, and built against unless nothing is to be built?
 pg_config_ok()
 {
 	local pgxs bin
 	pgxs=$("$1" --pgxs 2>/dev/null) && [ -f "$pgxs" ] &&
 		bin=$("$1" --bindir) && [ -x "$bin/postgres" ] && [ -x "$bin/initdb" ] &&
-		[ -f "$("$1" --includedir-server)/postgres.h" ]
+		{ [ -n "${NOBUILD:-}" ] || [ -f "$("$1" --includedir-server)/postgres.h" ]; }
 }
 
 # The pg_config to use: $PG_CONFIG when set, else the one on PATH, else the newest that Debian's
@@ -85,7 +85,7 @@ copy_tree()
 {
 	local to=$1 f
 	mkdir -p "$to/src"
-	for f in sql expected specs t test demo docs bench fuzz terraform tools upgrade README.md Makefile; do
+	for f in sql expected specs t test demo docs bench container debian engineering fuzz terraform tools upgrade Makefile META.json LICENSE *.md *.control; do
 		if [ -e "$f" ]; then cp -R "$f" "$to/"; fi
 	done
 	rm -f "$to"/test/*/*.o "$to"/test/*/*.so
