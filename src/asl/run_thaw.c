@@ -320,8 +320,7 @@ thaw_thread(SagaThawer *t, const JsonbValue *object)
 	thaw_attempts(thread, object);
 	if (thread->phase == SAGA_PHASE_CHILDREN)
 		thaw_fork(t, thread, object);
-	thaw_place(run, thread, get_int(object, "parent", 0),
-			   get_int(object, "handler", 0) != 0);
+	thaw_place(run, thread, get_int(object, "parent", 0), get_int(object, "handler", 0) != 0);
 	thread->id = (int) get_int(object, "id", 0);
 }
 
@@ -333,14 +332,13 @@ static void
 check_forks(SagaRun *run)
 {
 	dlist_iter	iter;
-	int			i;
 
 	dlist_foreach(iter, &run->threads)
 	{
 		const SagaFork *fork = dlist_container(SagaThread, node, iter.cur)->fork;
 		int			missing = 0;
 
-		for (i = 0; fork != NULL && i < fork->size; i++)
+		for (int i = 0; fork != NULL && i < fork->size; i++)
 		{
 			bool		begun = fork->map == NULL || i < fork->map->next;
 			bool		there = fork->threads[i] != NULL || fork->results[i] != NULL;
@@ -360,13 +358,12 @@ thaw_threads(SagaThawer *t, const JsonbValue *object)
 	SagaRun    *run = t->run;
 	JsonbValue	list;
 	int			count = get_list(object, "threads", &list);
-	int			i;
 
-	for (i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 		thaw_thread(t, list_object(&list, i, "threads"));
 	check_forks(run);
 	count = get_list(object, "ready", &list);
-	for (i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		SagaThread *thread = thread_by_id(run, list_int(&list, i, "ready"));
 

@@ -20,7 +20,7 @@
 #include "utils/builtins.h"
 
 #include "common/compat.h"
-#include "invoice/submit.h"
+#include "invoice/submit_private.h"
 #include "jsonata/call_site.h"
 
 /* A quarter of a second's work; the clock is for a machine that is far too slow for that. */

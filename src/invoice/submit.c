@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "invoice/invoice_private.h"
 #include "invoice/submit.h"
+#include "invoice/submit_private.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
