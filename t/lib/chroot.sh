@@ -41,7 +41,9 @@ new_chroot()
 	if [ -e /etc/apt/apt.conf.d ]; then cp -a /etc/apt/apt.conf.d/. "$2/etc/apt/apt.conf.d/"; fi
 	mount -t proc proc "$2/proc" && mount --rbind /dev "$2/dev" && mount --make-rslave "$2/dev" || return 1
 	cp /etc/resolv.conf "$2/etc/resolv.conf" 2>/dev/null
-	in_chroot "$2" apt-get update -qq
+	# whom this machine trusts besides
+	if [ -e /usr/local/share/ca-certificates ]; then cp -R /usr/local/share/ca-certificates "$2/usr/local/share/"; fi
+	in_chroot "$2" update-ca-certificates >/dev/null && in_chroot "$2" apt-get update -qq
 }
 
 # in_chroot DIR COMMAND...: without the settings of this machine, but for its way out.
@@ -50,7 +52,8 @@ in_chroot()
 	local dir=$1
 	shift
 	env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} chroot "$dir" "$@"
+		NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
+		chroot "$dir" "$@"
 }
 
 umount_all()
