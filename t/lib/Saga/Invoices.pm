@@ -19,10 +19,10 @@ use Saga::Test;
 # The outbox's own setting for these is 30 s, half a second of delay and ten attempts.
 my %quick = (allow_private => JSON::PP::true, timeout_ms => 500, base_ms => 20, cap_ms => 200, max_attempts => 25);
 
-# From the environment to repeat a run, else another one each time.
+# From the environment; else always the same, so that a run fails for what was changed.
 sub seed
 {
-	my $seed = $ENV{SAGA_SEED} // int(rand(1_000_000));
+	my $seed = $ENV{SAGA_SEED} // 1;
 	diag("SAGA_SEED=$seed");
 	return $seed;
 }
