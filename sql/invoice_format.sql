@@ -105,6 +105,9 @@ CREATE FUNCTION doc(no text, change jsonb DEFAULT '{}') RETURNS json LANGUAGE sq
 	'due', '2026-03-31', 'cur', 'SEK', 'who', '{"name": "Weber GmbH", "country": "DE"}'::jsonb,
 	'items', '[{"pos": 1, "text": "Oak table", "qty": "2", "cents": 14990, "vat": "25"}, {"pos": 2, "text": "Chair", "qty": 1, "cents": 4995, "vat": "25"}]'::jsonb) || change)::json$$;
 SELECT invoice_read_document(doc('F-1'), 'shop');
+SELECT invoice_read_document(doc('F-1'), NULL);
+SELECT * FROM invoice_validate(doc('F-1'), NULL);
+SELECT invoice_read_document(NULL, 'shop') IS NULL AS nothing, (SELECT count(*) FROM invoice_validate(NULL, 'shop'));
 SELECT * FROM invoice_validate(doc('F-1'), 'shop');
 SELECT * FROM invoice_validate(doc('F-1', '{"day": "1.3.2026", "who": {"name": "Weber GmbH"}, "items": [{"pos": 1, "text": "Oak table", "qty": "2", "cents": -1, "vat": "0"}, {"pos": 1}], "cur": ""}'), 'shop');
 SELECT * FROM invoice_validate('{}', 'shop') WHERE rule LIKE 'BR-0%';

@@ -71,6 +71,9 @@ SELECT saga.jsonata(e, d) FROM (VALUES ('a', '{"a": 1}'::jsonb), ('a', '{"a": 2}
 -- doubles as the language says, or exact decimals; what is only passed on keeps its digits in both
 SELECT n, saga.jsonata(e, '{"x": 119.00, "big": 12345678901234567890.12, "l": [0.1, 0.2]}', '{}', n)
 	FROM unnest(ARRAY['double', 'decimal']) n, unnest(ARRAY['0.1 + 0.2', '$sum(l)', 'x * 1.19', 'x', '[x, big]', 'big', 'big + 1', '$string(big)', '$string(x)', '10 / 4', '2 / 3', '$round(2.345, 2)', '$average(l)', '$max(l)', '0.1 + 0.2 = 0.3', '-0.10', '9007199254740993', '9007199254740992 + 1', '1e21', '$formatNumber(big, "#,##0.00")', '$number("0.10")', '$floor(big)', 'l[$ = 0.1]', '$distinct([1.0, 1, 1.00])', '22 / 7', '$sqrt(2)', '$power(1.1, 2)', '7.5 % 2']) WITH ORDINALITY u(e, i) ORDER BY i, n DESC;
+-- of large amounts too: quotients have twenty places at least, and literals are what is written
+SELECT e, pg_temp.try(e, '{"cents": 1234567890123456789, "a": 12631713243027.53, "x": 123456789012345.999}', '{}', 'decimal')
+	FROM unnest(ARRAY['cents / 100', 'a / 1.19', '$round(a / 1.19, 2)', '$average([123456789012345678901.23, 123456789012345678901.24])', '1 / 3', 'x', '123456789012345.999', 'x = 123456789012345.999', '$floor(123456789.99999999999)', '[0.9999999999999999999999999999, 1.0, 2.00, 1e2]', '1e-400 > 0']) e;
 SELECT pg_temp.try('1 / 0', NULL, '{}', 'decimal'), pg_temp.try('1e308 * 10', NULL, '{}', 'decimal'), pg_temp.try('$reduce([1..100], function($a, $b) {$a * 1.23456789e9})', NULL, '{}', 'decimal');
 SELECT pg_temp.try('x', jsonb_build_object('x', 1e400)), pg_temp.try('x + 1', jsonb_build_object('x', 1e400)) , pg_temp.try('x + 1', jsonb_build_object('x', 1e400), '{}', 'decimal');
 

@@ -417,6 +417,19 @@ SELECT rd.try(:'of_two', force => true);
 RESET ROLE;
 CALL saga.drain();
 SELECT rd.did(), status FROM rd.ended WHERE execution_id = :'of_two';
+-- what it has started goes on, and is undone yet: not before that has ended
+SELECT saga.create_workflow('waits', '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": true}}}');
+SELECT saga.create_workflow('of_waits', '{"StartAt": "C", "States": {"C": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync", "Parameters": {"StateMachineArn": "waits"}, "End": true}}}');
+SELECT saga.start_execution('of_waits') AS of_waits \gset
+CALL saga.drain();
+SELECT saga.stop_execution(:'of_waits');
+SELECT status, redrive, reason FROM rd.ended WHERE execution_id = :'of_waits';
+SELECT rd.try(:'of_waits', force => true);
+CALL saga.drain();
+SELECT status, redrive, reason FROM rd.ended WHERE execution_id = :'of_waits';
+SELECT rd.try(:'of_waits');
+SELECT saga.stop_execution(:'of_waits');
+CALL saga.drain();
 -- another one was started for its dead letter, of the newest version
 SELECT saga.redrive_anew(dead_letter_id) AS other FROM saga.dead_letters WHERE message_id = :'id' \gset
 SELECT rd.try(:'id', force => true);

@@ -58,10 +58,10 @@ my $object = qr/(?:OR REPLACE )?(?:UNLOGGED |UNIQUE )?(?:TABLE|VIEW|SEQUENCE|FUN
 my $ours = qr/(?:\@extschema\@|saga)\./;
 
 # What is wrong with the script of an extension, a line each. An update has the names of the objects
-# of the version before.
+# of the version before, and the statements that made them.
 sub faults
 {
-	my ($sql, $before) = @_;
+	my ($sql, $before, $earlier) = @_;
 	my ($statements, $comments) = statements($sql);
 	my ($first, @rest) = map { $_->{text} } @$statements;
 	my @faults;
@@ -89,7 +89,7 @@ sub faults
 		}
 		push @faults, "the schema's name in a format: $1" if join("\n", @bodies) =~ /\bformat\(\s*('(?:[^']|'')*\@extschema\@(?:[^']|'')*')/;
 	}
-	push @faults, inexact_calls($statements);
+	push @faults, inexact_calls($statements, $earlier // []);
 	return join("\n", @faults);
 }
 
@@ -108,13 +108,13 @@ sub to_look_up
 # fits exactly: all arguments are there, and none is a literal without a type.
 sub inexact_calls
 {
-	my ($statements) = @_;
+	my ($statements, $earlier) = @_;
 	my (%arity, @faults);
 
-	foreach my $s (@$statements)
+	foreach my $s (@$earlier, @$statements)
 	{
-		my ($name, $parameters) = $s->{whole} =~ /^\s*CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) (\@extschema\@\.\w+)\((.*)/s or next;
-		$arity{$name}{ scalar grep { !/^\s*OUT\b/ } arguments($parameters) } = 1;
+		my ($name, $parameters) = $s->{whole} =~ /^\s*CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) (?:\@extschema\@\.)?(\w+)\((.*)/s or next;
+		$arity{"\@extschema\@.$name"}{ scalar grep { !/^\s*OUT\b/ } arguments($parameters) } = 1;
 	}
 	foreach my $s (@$statements)
 	{
@@ -153,12 +153,12 @@ sub arguments
 
 foreach my $extension ('pg_saga', 'pg_invoice')
 {
-	my %before = map { /^CREATE \w+ ($ours)?(\w+)/ ? (($1 // '@extschema@.') . $2 => 1) : () }
-	  map { $_->{text} } @{ (statements(script("$extension--0.1")))[0] };
+	my ($earlier) = statements(script("$extension--0.1"));
+	my %before = map { /^CREATE \w+ ($ours)?(\w+)/ ? (($1 // '@extschema@.') . $2 => 1) : () } map { $_->{text} } @$earlier;
 	my ($version) = slurp_file("$sharedir/extension/$extension.control") =~ /default_version = '(.*)'/;
 
 	is(faults(script("$extension--$version")), '', "$extension--$version.sql");
-	is(faults(script("$extension--0.1--$version"), \%before), '', "$extension--0.1--$version.sql");
+	is(faults(script("$extension--0.1--$version"), \%before, $earlier), '', "$extension--0.1--$version.sql");
 }
 like(faults(script('pg_invoice--0.1')), qr/^does not begin with the search path.*a name without its schema/s, 'the script of 0.1 had faults');
 foreach my $try (
@@ -446,8 +446,8 @@ sql('postgres', 'CREATE DATABASE updated TEMPLATE traps');
 sql('updated', "CREATE EXTENSION pg_saga VERSION '0.1'; CREATE EXTENSION pg_invoice VERSION '0.1' SCHEMA public");
 set_traps('updated', 'public');
 set_overloads('updated', 'public');
-# a function that 0.2 makes: where the very same is there, the update is refused
-sql('updated', 'DROP FUNCTION public.invoice_submit_batch(pg_catalog.json, pg_catalog.text)');
+# functions that 0.2 makes: where the very same is there, the update is refused
+sql('updated', "DROP FUNCTION public.$_(pg_catalog.json, pg_catalog.text)") foreach qw(invoice_submit invoice_submit_batch invoice_validate);
 hostile('updated', 'public', "ALTER DATABASE updated SET search_path = public, pg_catalog",
 	'ALTER EXTENSION pg_saga UPDATE', 'ALTER EXTENSION pg_invoice UPDATE');
 is(sql('updated', "SELECT count(*) FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
@@ -479,7 +479,7 @@ sql('healed', "CREATE EXTENSION pg_saga VERSION '0.1'; CREATE EXTENSION pg_invoi
 like(sql('healed', $foreign), qr/invoice_dlq needs function public\.to_json\(text\)/, '0.1 keeps what it finds in the target schema');
 sql('healed', 'ALTER EXTENSION pg_saga UPDATE; ALTER EXTENSION pg_invoice UPDATE');
 catalog_ok('healed', 'after the update');
-is(sql('healed', "SELECT cardinality(extconfig) FROM pg_extension WHERE extname = 'pg_invoice'"), '9', 'after the update: pg_dump knows the tables');
+is(sql('healed', "SELECT cardinality(extconfig) FROM pg_extension WHERE extname = 'pg_invoice'"), '11', 'after the update: pg_dump knows the tables');
 
 $node->stop;
 done_testing();

@@ -87,6 +87,16 @@ extern void saga_children_undo(SagaJob *job, const SagaAction *action);
 extern Jsonb *saga_children_write(SagaBatch *batch, SagaJob *job, SagaChildren *children, char **cause);
 
 /*
+ * In a statement: does anything go on that this execution has started?  An
+ * execution that was stopped or has failed may end before it has.
+ */
+#define SAGA_OPEN_CHILDREN(execution_id) \
+	"EXISTS (SELECT FROM saga.children c WHERE c.parent_id = " execution_id " AND c.phase NOT IN ('d', 'x'))"
+
+#define SAGA_OPEN_CHILDREN_HINT \
+	"Wait until they have ended: SELECT * FROM saga.list_executions(started_by => its id), or saga.map_runs of a Map."
+
+/*
  * Of a parent that is to be redriven (children_again.c): the executions that
  * its visits "calls" have started, and those beneath them, that have failed and
  * have an open entry: rows of execution_id, workflow_id, and "unknown", whether

@@ -579,6 +579,8 @@ CREATE VIEW saga.executions WITH (security_barrier) AS
 		WHEN e.parent_id IS NOT NULL THEN 'Execution undoes another one and cannot be redriven'
 		WHEN EXISTS (SELECT FROM saga.dead_letter d WHERE d.message_id = e.execution_id AND d.queue_id = e.workflow_id AND d.kind = 's'
 			AND d.redriven_as <> e.execution_id) THEN 'Execution has another one in its place'
+		WHEN EXISTS (SELECT FROM saga.children c WHERE c.parent_id = e.execution_id AND c.phase NOT IN ('d', 'x'))
+			THEN 'Execution has started others that have not ended'
 		WHEN NOT EXISTS (SELECT FROM saga.redrive_point p WHERE p.execution_id = e.execution_id AND p.workflow_id = e.workflow_id
 			AND p.point IS NOT NULL AND p.ended IS NOT NULL) THEN 'Nothing was kept of the execution''s run'
 		WHEN coalesce(e.not_compensated @? '$[*] ? (@.type() == "object" && !exists(@.closed))', false)

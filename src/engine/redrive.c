@@ -39,6 +39,7 @@ typedef struct Ended
 	pg_uuid_t	started_by;		/* whose child it is */
 	bool		is_child;
 	pg_uuid_t	redriven_as;	/* another one that was started in its place; zero: none */
+	bool		works_on;		/* what it has started has not ended */
 	Jsonb	   *input;
 	Jsonb	   *record;			/* {"compensated", "not_compensated", "effects"} */
 	bool		left;			/* an entry of not_compensated is open */
@@ -57,6 +58,7 @@ read_ended(const pg_uuid_t *id, int32 workflow_id, Ended *ended)
 		" e.children_id IS NOT NULL AS is_child, (SELECT c.parent_id FROM saga.children c WHERE c.children_id = e.children_id) AS started_by,"
 		" (SELECT d.redriven_as FROM saga.dead_letter d WHERE d.message_id = e.execution_id AND d.queue_id = e.workflow_id"
 		" AND d.kind = 's' AND d.redriven_as <> e.execution_id LIMIT 1) AS redriven_as, e.input,"
+		" " SAGA_OPEN_CHILDREN("e.execution_id") " AS works_on,"
 		" jsonb_build_object('compensated', e.compensated, 'not_compensated', e.not_compensated, 'effects', e.effects) AS record,"
 		" " SAGA_OPEN_ENTRY("e.not_compensated", "") " AS has_left, "
 		SAGA_OPEN_ENTRY("e.not_compensated", " && @.outcome != \"done\"") " AS unknown,"
@@ -78,6 +80,7 @@ read_ended(const pg_uuid_t *id, int32 workflow_id, Ended *ended)
 	ended->is_child = saga_column_bool(rows, "is_child");
 	ended->started_by = saga_column_uuid(rows, "started_by");
 	ended->redriven_as = saga_column_uuid(rows, "redriven_as");
+	ended->works_on = saga_column_bool(rows, "works_on");
 	ended->input = saga_column_jsonb(rows, "input");
 	ended->record = saga_column_jsonb(rows, "record");
 	ended->left = saga_column_bool(rows, "has_left");
@@ -161,6 +164,12 @@ obstacle(const Ended *ended, const char **hint)
 	{
 		*hint = psprintf("That is execution %s.", saga_uuid_to_cstring(&ended->redriven_as));
 		return "has another one in its place and cannot be redriven";
+	}
+	/* else what is begun anew would run beside what is undone */
+	if (ended->works_on)
+	{
+		*hint = SAGA_OPEN_CHILDREN_HINT;
+		return "has started others that have not ended, and cannot be redriven yet";
 	}
 	return NULL;
 }

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "engine/children_private.h"
 #include "engine/entry_private.h"
 #include "engine/workflow_private.h"
 #include "outbox/outbox.h"
@@ -71,6 +72,26 @@ settle(const SagaQueue *queue, const SagaDeadLetter *letter, const SagaRedriveHo
 	return true;
 }
 
+/* Raises, unless the letter is one of many: what the dead one has started goes on, and may be undone yet. */
+static bool
+has_open_children(const SagaDeadLetter *letter, const SagaRedriveHow *how)
+{
+	static SagaStatement stmt = {
+		.sql = "SELECT WHERE " SAGA_OPEN_CHILDREN("$execution_id"),
+		.limit = 1
+	};
+
+	if (saga_run(&stmt, saga_param_uuid("execution_id", &letter->message_id)) == 0)
+		return false;
+	if (!how->many)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("execution %s has started others that have not ended, and cannot be redriven yet",
+						saga_uuid_to_cstring(&letter->message_id)),
+				 errhint(SAGA_OPEN_CHILDREN_HINT)));
+	return true;
+}
+
 /*
  * Another execution, of the version that the workflow has now.  Its name stays
  * with the dead one.  What the dead one has left and nobody knew of, or
@@ -82,6 +103,8 @@ start_anew(const SagaQueue *queue, const SagaDeadLetter *letter, const SagaRedri
 	SagaSend	row = {.kind = letter->kind};
 
 	*as = saga_uuid_new();
+	if (has_open_children(letter, how))
+		return false;
 	if (!settle(queue, letter, how, as))
 		return false;
 	row.message_id = *as;

@@ -160,11 +160,14 @@ COMMENT ON VIEW @extschema@.invoice_source_formats IS 'all versions of all forma
 
 -- SECURITY DEFINER: as invoice_submit; nothing is written.
 CREATE FUNCTION @extschema@.invoice_read_document(document json, format text) RETURNS json
-LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	expression text;
 BEGIN
-	RETURN @extschema@.invoice_format_document((SELECT f.expression FROM @extschema@.invoice_format_now(format) f), document, format, false);
+	SELECT f.expression INTO expression FROM @extschema@.invoice_format_now(format) f;
+	RETURN @extschema@.invoice_format_document(expression, document, format, false);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.invoice_read_document(json, text) IS
@@ -174,7 +177,7 @@ Errors: undefined_object (no such format), invalid_parameter_value (the document
 CREATE FUNCTION @extschema@.invoice_validate(document json, format text,
 	OUT rule text, OUT level text, OUT location text, OUT message text, OUT sender text)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER ROWS 5	-- as invoice_read_document
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 5	-- as invoice_read_document
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -182,6 +185,9 @@ DECLARE
 	made json;
 BEGIN
 	SELECT f.expression INTO expression FROM @extschema@.invoice_format_now(format) f;
+	IF document IS NULL THEN
+		RETURN;
+	END IF;
 	made := @extschema@.invoice_format_document(expression, document, format, false);
 	RETURN QUERY SELECT v->>'rule', v->>'level', v->>'location', v->>'message', v->>'sender'
 		FROM jsonb_array_elements(@extschema@.invoice_with_senders(

@@ -20,6 +20,9 @@
 #define MAX_INTEGER_DIGITS	309
 #define MAX_SCALE			1000
 
+/* A quotient that has no end has so many places at least; one that has fewer is exact. */
+#define QUOTIENT_SCALE		20
+
 /* Sums and products of whole numbers below this are exact as doubles. */
 #define MAX_EXACT			9007199254740992.0
 
@@ -96,6 +99,13 @@ decimal_arithmetic(SagaJsonataEval *ev, int op, const SagaJsonataValue *a, const
 			x = CALL2(numeric_mul, x, y);
 			break;
 		case '/':
+
+			/*
+			 * numeric_div() gives as many places as its operands have, or
+			 * some 16 digits in all: of a large amount none after the point
+			 */
+			if (scale_of(x) < QUOTIENT_SCALE)
+				x = DatumGetNumeric(DirectFunctionCall2(numeric_round, NumericGetDatum(x), Int32GetDatum(QUOTIENT_SCALE)));
 			x = CALL2(numeric_div, x, y);
 			break;
 		default:

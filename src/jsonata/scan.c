@@ -268,6 +268,8 @@ scan_number(SagaJsonataScanner *s, SagaJsonataNode *token)
 	int			len = 0;
 	int			left = s->len - s->pos;
 	double		number;
+	bool		whole;			/* by its digits alone */
+	bool		exact;			/* the double is a whole number */
 
 #define IS_DIGIT(i) ((i) < left && text[i] >= '0' && text[i] <= '9')
 	while (IS_DIGIT(len))
@@ -276,6 +278,7 @@ scan_number(SagaJsonataScanner *s, SagaJsonataNode *token)
 		if (text[0] == '0')
 			break;
 	}
+	whole = !(len < left && (text[len] == '.' || text[len] == 'e' || text[len] == 'E'));
 	if (len < left && text[len] == '.' && IS_DIGIT(len + 1))
 		for (len++; IS_DIGIT(len); len++)
 			;
@@ -293,13 +296,20 @@ scan_number(SagaJsonataScanner *s, SagaJsonataNode *token)
 	s->pos += len;
 	token->kind = SAGA_JN_NUMBER;
 	saga_jsonata_set_number(&token->value, number);
-	if (number != floor(number) || fabs(number) > 1e15)
+	exact = number == floor(number) && fabs(number) <= 1e15;
+	if (!exact || !whole)
 	{
 		Numeric		numeric;
 
 		if (!saga_numeric_parse(text, len, &numeric))
 			return saga_jsonata_fault_at(s->fault, token->position, "S0102", "the number is out of range");
-		token->numeric = numeric;
+
+		/*
+		 * 0.99999999999999999999 is no whole number, though as a double it is
+		 * one
+		 */
+		if (!exact || saga_numeric_compare(numeric, int64_to_numeric((int64) number)) != 0)
+			token->numeric = numeric;
 	}
 	return true;
 }
