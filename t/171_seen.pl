@@ -67,6 +67,12 @@ wait_for_log($node, qr/dead letter/);
 is_deeply([ map { s/^.*?LOG:  //r } logged(qr/dead letter/) ], [ qq{dead letter: execution $failed of workflow "broken", state "Break": SQL.P0001} ],
 	'a line in the log, without a payload');
 like(slurp_file($log), qr/CONTEXT:.*\n?.*pg_saga execution \Q$failed\E of workflow "broken", state "Break"/, 'the error has the execution as its context');
+# a long name is cut after a whole character, here of four bytes
+my $name = "repeat(U&'\\+01f600', 80)";
+my $long = sql(qq(SET SESSION AUTHORIZATION alice; DO \$\$ BEGIN PERFORM saga.create_workflow($name, '{"StartAt": "Break", "States": {"Break": {"Type": "Task", "Resource": "sql:public.broken", "End": true}}}'); END \$\$;
+	SELECT saga.start_execution($name, '{}')));
+poll_until($node, "SELECT status FROM saga.executions WHERE execution_id = '$long'", 'FAILED');
+like(slurp_file($log), qr/pg_saga execution \Q$long\E of workflow "(?:\xf0\x9f\x98\x80)+", state "Break"/, 'that of a long name is whole characters');
 
 # ---------- many of them ----------
 sql(q{SET SESSION AUTHORIZATION alice; SELECT count(saga.start_execution('broken', '{}')) FROM generate_series(1, 200)});

@@ -11,12 +11,13 @@
 
 #include "engine/batch_private.h"
 #include "engine/engine_private.h"
+#include "mb/pg_wchar.h"
 #include "pgstat.h"
 
 /* What runs now; process-local. */
 static bool active = false;
 static bool reported = false;	/* pg_stat_activity has it */
-static char workflow[256];
+static char workflow[256];		/* a long name is cut after a whole character */
 static pg_uuid_t execution_id;
 static const char *state = NULL;	/* NULL: in none, or it is not known yet */
 
@@ -25,7 +26,7 @@ saga_execution_tell_begin(const SagaBatch *batch, const SagaJob *job)
 {
 	active = true;
 	/* the queue's description may go while the batch is given up */
-	strlcpy(workflow, batch->queue->name, sizeof(workflow));
+	strlcpy(workflow, batch->queue->name, pg_mbcliplen(batch->queue->name, strlen(batch->queue->name), sizeof(workflow) - 1) + 1);
 	execution_id = job->execution_id;
 	state = NULL;
 	saga_proc_show(workflow, "");

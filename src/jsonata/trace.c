@@ -16,6 +16,7 @@
 
 #include "mb/pg_wchar.h"
 
+#include "value/value.h"
 #include "jsonata/jsonata_private.h"
 
 /* A value of the document. */
@@ -305,20 +306,6 @@ saga_jsonata_trace_object(SagaJsonataEval *ev, const SagaJsonataValue *object, c
 /* ---------- what a caller asks for ---------- */
 
 static void
-append_token(StringInfo buf, const char *name, int len)
-{
-	for (int i = 0; i < len; i++)
-	{
-		if (name[i] == '~')
-			appendStringInfoString(buf, "~0");
-		else if (name[i] == '/')
-			appendStringInfoString(buf, "~1");
-		else
-			appendStringInfoChar(buf, name[i]);
-	}
-}
-
-static void
 append_node(const SagaJsonataTrace *trace, int node, StringInfo buf)
 {
 	int			depth = 0;
@@ -335,7 +322,7 @@ append_node(const SagaJsonataTrace *trace, int node, StringInfo buf)
 
 		appendStringInfoChar(buf, '/');
 		if (step->name != NULL)
-			append_token(buf, step->name, step->len);
+			saga_value_append_pointer_name(buf, step->name, step->len);
 		else
 			appendStringInfo(buf, "%d", step->index);
 	}
